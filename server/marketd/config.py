@@ -1,0 +1,155 @@
+"""Settings: one frozen object, read once from the environment (MARKETD_…), with defaults that are safe on one machine.
+
+Nothing else reads the environment. Production refuses what is only good for trying out; `problems()` says what and why.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import hmac
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DEVELOPMENT_SECRET = "development-secret-not-for-production"  # noqa: S105 - the name says it; production refuses it
+MINIMUM_SECRET_LENGTH = 32
+PRODUCTION_BCRYPT_COST = 12
+
+
+class Environment(enum.StrEnum):
+    """Where the server runs; PRODUCTION refuses development defaults."""
+
+    DEVELOPMENT = "development"
+    TEST = "test"
+    PRODUCTION = "production"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Lifetimes are ISO 8601 durations (PT15M) or seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="MARKETD_", frozen=True, extra="ignore")
+
+    env: Environment = Environment.DEVELOPMENT
+
+    # Where it listens
+    host: str = "127.0.0.1"
+    port: int = Field(50051, ge=0, le=65535)
+    admin_port: int = Field(0, ge=0, le=65535, description="Metrics on loopback; 0 takes a free port.")
+    workers: int = Field(1, ge=1, le=64)
+    reflection: bool | None = Field(None, description="On unless in production.")
+    channelz: bool | None = Field(None, description="On unless in production.")
+    trusted_proxy_hops: int = Field(0, ge=0, le=8)
+    drain_seconds: float = Field(10.0, ge=0, le=300)
+    uvloop: bool = True
+
+    # Where it keeps things
+    database_url: SecretStr | None = Field(None, description="postgresql://…; without one, an embedded PostgreSQL runs.")
+    data_dir: Path = Path(".marketd")
+    pool_size: int = Field(10, ge=1, le=200)
+    pool_overflow: int = Field(10, ge=0, le=200)
+    pool_timeout_seconds: float = Field(1.0, gt=0, le=30)
+    allow_embedded_in_production: bool = False
+    event_retention: timedelta = timedelta(days=30)
+
+    # Secrets
+    secret: SecretStr = SecretStr(DEVELOPMENT_SECRET)
+    password_pepper: SecretStr = SecretStr(DEVELOPMENT_SECRET)
+
+    # Identity
+    issuer: str = "marketd"
+    audience: str = "marketd"
+    bcrypt_cost: int = Field(12, ge=4, le=16)
+    access_token_lifetime: timedelta = Field(timedelta(minutes=15), le=timedelta(minutes=15), gt=timedelta(0))
+    refresh_token_lifetime: timedelta = timedelta(days=30)
+    refresh_grace: timedelta = timedelta(seconds=10)
+    clock_leeway: timedelta = timedelta(seconds=30)
+
+    # Trade
+    currency: str = Field("EUR", pattern=r"^[A-Z]{3}$")
+    delivery_fee_minor: int = Field(490, ge=0, description="A package's delivery fee where no zone says otherwise.")
+    quote_lifetime: timedelta = timedelta(minutes=15)
+    unpaid_order_lifetime: timedelta = timedelta(minutes=30)
+    request_id_lifetime: timedelta = Field(timedelta(hours=48), ge=timedelta(hours=24))
+    courier_speed_mps: float = Field(5.5, gt=0, le=60, description="For arrival estimates: a bicycle in a city.")
+    default_prep_minutes: int = Field(15, ge=0, le=1440)
+
+    # Couriers' positions
+    position_rate_hz: float = Field(5.0, gt=0, description="Above it a courier gets a directive to send less often.")
+    position_retention: timedelta = timedelta(days=30)
+
+    # Background
+    lease: timedelta = timedelta(seconds=10)
+    job_lease: timedelta = timedelta(seconds=30)
+    run_worker: bool = Field(True, description="Whether `serve` also runs relay, timers and jobs.")
+
+    # Limits: calls a second and burst for each class, e.g. MARKETD_RATE_LIMITS='{"LOGIN": [1, 10]}'
+    rate_limits: dict[str, tuple[float, int]] = Field(default_factory=dict)
+
+    log_level: str = "INFO"
+    log_format: str = Field("auto", pattern="^(auto|json|console)$")
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgres_only(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("must start with postgresql://")
+        return value
+
+    @property
+    def production(self) -> bool:
+        """Whether production's rules hold."""
+        return self.env is Environment.PRODUCTION
+
+    @property
+    def show_reflection(self) -> bool:
+        """Reflection is on unless in production, or as told."""
+        return not self.production if self.reflection is None else self.reflection
+
+    @property
+    def show_channelz(self) -> bool:
+        """channelz is on unless in production, or as told."""
+        return not self.production if self.channelz is None else self.channelz
+
+    def limits(self) -> dict[str, tuple[float, int]]:
+        """Calls a second and burst by rate class: strict in production, generous elsewhere, and as told."""
+        strict = {
+            "READ": (50.0, 200),
+            "WRITE": (20.0, 60),
+            "LOGIN": (0.5, 10),
+            "CODE": (0.1, 5),
+            "CHECKOUT": (2.0, 20),
+            "UPLOAD": (1.0, 10),
+            "STREAM": (2.0, 20),
+            "ADMIN": (20.0, 60),
+        }
+        base = strict if self.production else dict.fromkeys(strict, (100_000.0, 200_000))
+        return {**base, **self.rate_limits}
+
+    def derive(self, purpose: str) -> bytes:
+        """A 32-byte key for one purpose, made of the secret (HKDF-like, RFC 5869's expand step)."""
+        return hmac.digest(self.secret.get_secret_value().encode(), purpose.encode() + b"\x01", hashlib.sha256)
+
+    def problems(self) -> list[str]:
+        """What keeps the server from starting with these settings, each with what to do."""
+        found: list[str] = []
+        if not self.production:
+            return found
+        for name, value in (("MARKETD_SECRET", self.secret), ("MARKETD_PASSWORD_PEPPER", self.password_pepper)):
+            text = value.get_secret_value()
+            if text == DEVELOPMENT_SECRET:
+                found.append(f"{name} is not set; set it to at least {MINIMUM_SECRET_LENGTH} random characters.")
+            elif len(text) < MINIMUM_SECRET_LENGTH:
+                found.append(f"{name} is too short; use at least {MINIMUM_SECRET_LENGTH} random characters.")
+        if self.secret == self.password_pepper and self.secret.get_secret_value() != DEVELOPMENT_SECRET:
+            found.append("MARKETD_SECRET and MARKETD_PASSWORD_PEPPER are equal; make two.")
+        if self.bcrypt_cost < PRODUCTION_BCRYPT_COST:
+            found.append(f"MARKETD_BCRYPT_COST is {self.bcrypt_cost}; production needs {PRODUCTION_BCRYPT_COST} or more.")
+        if self.database_url is None and not self.allow_embedded_in_production:
+            found.append(
+                "MARKETD_DATABASE_URL is not set; set it, or MARKETD_ALLOW_EMBEDDED_IN_PRODUCTION=true to keep the "
+                "embedded PostgreSQL."
+            )
+        return found

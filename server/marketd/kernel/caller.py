@@ -1,0 +1,56 @@
+"""Who calls: the account, session and roles behind a call, as the edge established them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+
+class Role(StrEnum):
+    """What an account may act as; the values are those of marketplace.policy.v1.Role without the prefix."""
+
+    BUYER = "BUYER"
+    SELLER = "SELLER"
+    COURIER = "COURIER"
+    ADMIN = "ADMIN"
+    SERVICE = "SERVICE"
+    GUEST = "GUEST"
+    VIEWER = "VIEWER"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The one who calls.
+
+    `account_id` and `session_id` are None for anonymous callers. `roles` are the account's as this worker knows them
+    (at most 2 s old), not the token's claim. `address` is the peer's, for limits and audit. `expires` is when the token
+    ends, in seconds since the epoch; streams end then.
+    """
+
+    account_id: UUID | None
+    session_id: UUID | None
+    roles: frozenset[Role]
+    address: str = ""
+    expires: float | None = None
+
+    @property
+    def key(self) -> str:
+        """A stable text for this caller in keys of rates, pages and request ids."""
+        return str(self.account_id) if self.account_id is not None else "anonymous"
+
+    @property
+    def account(self) -> UUID:
+        """The account's id; for use cases that the access table never opens to anonymous callers."""
+        if self.account_id is None:
+            raise RuntimeError("an anonymous caller reached a use case that needs an account")
+        return self.account_id
+
+    def has(self, *roles: Role) -> bool:
+        """Whether the caller holds at least one of the roles."""
+        return not self.roles.isdisjoint(roles)
+
+
+ANONYMOUS = Caller(None, None, frozenset())
+SYSTEM = Caller(None, None, frozenset({Role.ADMIN, Role.SERVICE}))
+"""The marketplace itself: jobs, timers and event handlers."""

@@ -1,0 +1,145 @@
+"""The engine and its one pool, the declarative base every slice maps on, and what Postgres errors mean to us."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum, auto
+from typing import TYPE_CHECKING, TypeAlias
+
+import asyncpg
+from sqlalchemy import MetaData
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.orm import DeclarativeBase
+
+if TYPE_CHECKING:
+    Connection: TypeAlias = asyncpg.Connection[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection
+
+Record: TypeAlias = asyncpg.Record
+
+
+class Base(DeclarativeBase):
+    """The base of every mapped table; the naming convention lets migrations name what they drop."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+def create_engine(
+    url: str, *, pool_size: int = 10, pool_overflow: int = 10, pool_timeout_seconds: float = 1.0
+) -> AsyncEngine:
+    """The engine for a plain `postgresql://` URL.
+
+    Waiting for a connection is short on purpose: a full pool is overload, and the caller learns it at once. The
+    server-side limits are backstops for what no statement_timeout of a unit of work covers.
+    """
+    return create_async_engine(
+        sqlalchemy_url(url),
+        pool_size=pool_size,
+        max_overflow=pool_overflow,
+        pool_timeout=pool_timeout_seconds,
+        pool_use_lifo=True,
+        pool_recycle=1800,
+        connect_args={
+            "timeout": 2,
+            "command_timeout": 30,
+            "server_settings": {
+                "application_name": "marketd",
+                "statement_timeout": "30000",
+                "idle_in_transaction_session_timeout": "5000",
+                "timezone": "UTC",
+            },
+        },
+    )
+
+
+def sqlalchemy_url(url: str) -> str:
+    """The same URL with SQLAlchemy's driver name in it."""
+    for prefix in ("postgresql+asyncpg://", "postgresql://", "postgres://"):
+        if url.startswith(prefix):
+            return "postgresql+asyncpg://" + url.removeprefix(prefix)
+    raise ValueError("the database URL must start with postgresql://")
+
+
+DATABASE_ERRORS = (DBAPIError, PoolTimeout, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+"""Everything the database layer raises; `classify` sorts them, and whatever else is raised is a bug."""
+
+
+class Failure(Enum):
+    """What a database error means for the unit of work that met it."""
+
+    RETRY = auto()
+    """Rolled back by Postgres; running the whole function again is right (SQLSTATE 40001, 40P01)."""
+    LOST = auto()
+    """The connection is gone; before COMMIT nothing happened, during COMMIT nobody knows."""
+    TIMEOUT = auto()
+    """Our own statement_timeout or lock_timeout (57014, 55P03)."""
+    POOL = auto()
+    """No free connection within the pool's timeout."""
+    OTHER = auto()
+    """A bug, or a constraint that the slice did not expect."""
+
+
+# 0A000 is InvalidCachedStatementError after live DDL: a fresh attempt prepares anew.
+_RETRY_STATES = frozenset({"40001", "40P01", "0A000"})
+_TIMEOUT_STATES = frozenset({"57014", "55P03"})
+# 53300 too many connections; 57P0x the server is going down or coming up; 25P03 idle in transaction was ended.
+_LOST_STATES = frozenset({"53300", "57P01", "57P02", "57P03", "57P05", "25P03"})
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """The five-character SQLSTATE behind an asyncpg or SQLAlchemy error."""
+    original = driver_error(error)
+    state = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
+    return state if isinstance(state, str) else None
+
+
+def driver_error(error: BaseException) -> BaseException:
+    """The driver's own error under SQLAlchemy's wrappers."""
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        inner: BaseException = error.orig
+        return inner.__cause__ if isinstance(inner.__cause__, asyncpg.PostgresError) else inner
+    return error
+
+
+def constraint_of(error: BaseException) -> str | None:
+    """The name of the constraint that a 23xxx error broke, so a slice can turn it into its refusal."""
+    name = getattr(driver_error(error), "constraint_name", None)
+    return name if isinstance(name, str) else None
+
+
+def is_unique_violation(error: BaseException, constraint: str | None = None) -> bool:
+    """Whether the error is SQLSTATE 23505 (on the named constraint, when one is given)."""
+    return sqlstate(error) == "23505" and (constraint is None or constraint_of(error) == constraint)
+
+
+def classify(error: BaseException) -> Failure:
+    """Sort a failure of the database layer; see Failure."""
+    if isinstance(error, PoolTimeout):
+        return Failure.POOL
+    state = sqlstate(error)
+    if state in _RETRY_STATES or is_unique_violation(error, "pk_idempotency_keys"):
+        return Failure.RETRY
+    if state in _TIMEOUT_STATES:
+        return Failure.TIMEOUT
+    if state in _LOST_STATES or (state is not None and state.startswith("08")):
+        return Failure.LOST
+    original = driver_error(error)
+    if isinstance(original, OSError | asyncpg.InterfaceError | asyncpg.ConnectionDoesNotExistError):
+        # TimeoutError is an OSError since 3.11: a connect or a command that got no answer at all.
+        return Failure.LOST
+    if isinstance(original, asyncio.IncompleteReadError) or (
+        isinstance(error, DBAPIError) and error.connection_invalidated
+    ):
+        return Failure.LOST
+    return Failure.OTHER

@@ -1,0 +1,213 @@
+"""Jobs and timers: work for later in our own table, claimed with SKIP LOCKED by any number of workers.
+
+A transactional handler's effect and the end of its job are one commit, so it happens once. An outside handler (mail, a
+provider) runs without a transaction and may run again after a crash; it must be idempotent at the other side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, TypeAlias
+from uuid import UUID
+
+import structlog
+from sqlalchemy import DateTime, Index, Integer, Text, Uuid, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from marketd.kernel.database import Base, Connection
+from marketd.kernel.events import Job, Json, to_json
+from marketd.kernel.ids import new_id
+from marketd.kernel.refusals import Refusal
+from marketd.kernel.uow import UnitOfWork
+
+if TYPE_CHECKING:
+    from marketd.kernel.transactor import Transactor
+
+_log = structlog.get_logger(__name__)
+
+Payload: TypeAlias = Mapping[str, Json]
+JobHandler: TypeAlias = Callable[[UnitOfWork, Payload], Awaitable[None]]
+OutsideHandler: TypeAlias = Callable[[Payload], Awaitable[None]]
+
+
+class JobRow(Base):
+    """A job that waits or runs; done ones are deleted."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        Index(None, "run_time"),
+        Index("uq_jobs_dedup_key", "dedup_key", unique=True, postgresql_where=text("dedup_key IS NOT NULL")),
+    )
+
+    job_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    kind: Mapped[str] = mapped_column(Text)
+    payload: Mapped[dict[str, object]] = mapped_column(JSONB)
+    run_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    max_attempts: Mapped[int] = mapped_column(Integer)
+    dedup_key: Mapped[str | None] = mapped_column(Text)
+    last_error: Mapped[str | None] = mapped_column(Text)
+    create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+async def insert(connection: Connection, jobs: Sequence[Job], now: datetime) -> None:
+    """Write the jobs; called by the transactor before the commit."""
+    await connection.execute(
+        "INSERT INTO jobs (job_id, kind, payload, run_time, max_attempts, dedup_key, create_time)"
+        " SELECT j.job_id, j.kind, j.payload::jsonb, j.run_time, j.max_attempts, j.dedup_key, $7"
+        " FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::int[], $6::text[])"
+        "   AS j(job_id, kind, payload, run_time, max_attempts, dedup_key)"
+        " ON CONFLICT (dedup_key) WHERE dedup_key IS NOT NULL DO NOTHING",
+        [new_id() for _ in jobs],
+        [job.kind for job in jobs],
+        [to_json(job.payload) for job in jobs],
+        [job.run_time or now for job in jobs],
+        [job.max_attempts for job in jobs],
+        [job.dedup_key for job in jobs],
+        now,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Claimed:
+    job_id: UUID
+    kind: str
+    payload: Payload
+    attempts: int
+    max_attempts: int
+
+
+class JobRunner:
+    """Runs due jobs of the kinds it has handlers for, a few at a time.
+
+    A claimed job's `run_time` is moved ahead by the lease, so a worker that dies leaves it due again when that ends.
+    """
+
+    def __init__(
+        self,
+        tx: Transactor,
+        *,
+        lease: timedelta = timedelta(seconds=30),
+        poll_seconds: float = 1.0,
+        concurrency: int = 4,
+    ) -> None:
+        self._tx = tx
+        self._lease = lease
+        self._poll_seconds = poll_seconds
+        self._concurrency = concurrency
+        self._handlers: dict[str, JobHandler] = {}
+        self._outside: dict[str, OutsideHandler] = {}
+        self._wake = asyncio.Event()
+
+    def register(self, kind: str, handler: JobHandler) -> None:
+        """`handler` runs in the transaction that also ends the job."""
+        self._handlers[kind] = handler
+
+    def register_outside(self, kind: str, handler: OutsideHandler) -> None:
+        """`handler` runs without a transaction and may run again after a crash."""
+        self._outside[kind] = handler
+
+    def wake(self) -> None:
+        """Look for due jobs now."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Work until cancelled. A job that is cut off by the cancel is due again after its lease."""
+        while True:
+            self._wake.clear()
+            try:
+                busy = await self.run_due()
+            except Refusal as refusal:
+                _log.warning("jobs_waiting", reason=refusal.reason.value)
+                busy = False
+            if not busy:
+                try:
+                    async with asyncio.timeout(self._poll_seconds):
+                        await self._wake.wait()
+                except TimeoutError:
+                    continue
+
+    async def run_due(self) -> bool:
+        """Run one batch of due jobs; whether there was one."""
+        batch = await self._tx.run_bare("jobs.claim", self._claim)
+        async with asyncio.TaskGroup() as group:
+            for job in batch:
+                group.create_task(self._run_one(job))
+        return bool(batch)
+
+    async def _claim(self, uow: UnitOfWork) -> list[_Claimed]:
+        rows = await uow.connection.fetch(
+            "UPDATE jobs SET run_time = $1::timestamptz + $2, attempts = attempts + 1 WHERE job_id IN ("
+            " SELECT job_id FROM jobs WHERE run_time <= $1 AND kind = ANY($3::text[])"
+            " ORDER BY run_time LIMIT $4 FOR UPDATE SKIP LOCKED)"
+            " RETURNING job_id, kind, payload, attempts, max_attempts",
+            uow.now,
+            self._lease,
+            [*self._handlers, *self._outside],
+            self._concurrency,
+        )
+        return [
+            _Claimed(row["job_id"], row["kind"], json.loads(row["payload"]), row["attempts"], row["max_attempts"])
+            for row in rows
+        ]
+
+    async def _run_one(self, job: _Claimed) -> None:
+        try:
+            handler = self._handlers.get(job.kind)
+            if handler is None:
+                await self._outside[job.kind](job.payload)
+                await self._tx.run_bare("jobs.done", lambda uow: _delete(uow, job))
+                return
+
+            async def work(uow: UnitOfWork) -> None:
+                # Our own claim may have run out while we waited; whoever deletes the row has the effect.
+                if await _delete(uow, job):
+                    await handler(uow, job.payload)
+
+            await self._tx.run(f"job.{job.kind}", work, seconds=self._lease.total_seconds())
+        except Exception as error:  # noqa: BLE001 - a failed job is retried, whatever its bug; the log has the trace
+            await self._failed(job, error)
+
+    async def _failed(self, job: _Claimed, error: Exception) -> None:
+        given_up = job.attempts >= job.max_attempts
+        _log.warning("job_failed", kind=job.kind, attempt=job.attempts, given_up=given_up, exc_info=error)
+        pause = timedelta(seconds=min(2.0**job.attempts, 300.0))
+
+        async def work(uow: UnitOfWork) -> None:
+            if given_up:
+                await uow.connection.execute(
+                    "WITH gone AS (DELETE FROM jobs WHERE job_id = $1 RETURNING job_id, kind, payload)"
+                    " INSERT INTO dead_letters (dead_letter_id, kind, source_id, payload, error, create_time)"
+                    " SELECT $2, kind, job_id, payload, $3, $4 FROM gone",
+                    job.job_id,
+                    new_id(),
+                    _short(error),
+                    uow.now,
+                )
+            else:
+                await uow.connection.execute(
+                    "UPDATE jobs SET run_time = $2, last_error = $3 WHERE job_id = $1",
+                    job.job_id,
+                    uow.now + pause,
+                    _short(error),
+                )
+
+        try:
+            await self._tx.run_bare("jobs.failed", work)
+        except Refusal as refusal:
+            # The database is away; the lease runs out and the job comes again by itself.
+            _log.warning("job_failure_not_recorded", kind=job.kind, reason=refusal.reason.value)
+
+
+async def _delete(uow: UnitOfWork, job: _Claimed) -> bool:
+    tag = await uow.connection.execute("DELETE FROM jobs WHERE job_id = $1", job.job_id)
+    return tag == "DELETE 1"
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:500]

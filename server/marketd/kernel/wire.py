@@ -1,0 +1,53 @@
+"""Between the contract's shared types and ours: money, instants, points. The one kernel module that knows stubs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.type.latlng_pb2 import LatLng
+from google.type.money_pb2 import Money as MoneyMessage
+
+from marketd.kernel.geo import Point
+from marketd.kernel.money import Money, minor_digits
+from marketd.kernel.refusals import FieldViolation, ValidationFailed
+
+
+def to_money(money: Money) -> MoneyMessage:
+    """google.type.Money: whole units and nanos of the same sign."""
+    digits = minor_digits(money.currency)
+    sign = -1 if money.amount_minor < 0 else 1
+    units, rest = divmod(abs(money.amount_minor), 10**digits)
+    return MoneyMessage(currency_code=money.currency, units=sign * units, nanos=sign * rest * 10 ** (9 - digits))
+
+
+def from_money(message: MoneyMessage, currency: str, field: str) -> Money:
+    """Our money; another currency than the marketplace's, or a fraction of a minor unit, is refused by field path."""
+    if message.currency_code != currency:
+        raise ValidationFailed(FieldViolation(f"{field}.currency_code", f"this marketplace trades in {currency}"))
+    scale = 10 ** (9 - minor_digits(currency))
+    if message.nanos % scale:
+        raise ValidationFailed(FieldViolation(f"{field}.nanos", f"{currency} has no amount this small"))
+    return Money(message.units * 10 ** minor_digits(currency) + message.nanos // scale, currency)
+
+
+def to_timestamp(instant: datetime) -> Timestamp:
+    """A protobuf Timestamp of an aware datetime."""
+    message = Timestamp()
+    message.FromDatetime(instant)
+    return message
+
+
+def from_timestamp(message: Timestamp) -> datetime:
+    """An aware UTC datetime, to the microsecond."""
+    return message.ToDatetime(tzinfo=UTC)
+
+
+def to_latlng(point: Point) -> LatLng:
+    """google.type.LatLng."""
+    return LatLng(latitude=point.latitude, longitude=point.longitude)
+
+
+def from_latlng(message: LatLng) -> Point:
+    """Our point; ranges were checked by the contract's rules."""
+    return Point(message.latitude, message.longitude)

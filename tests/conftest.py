@@ -1,0 +1,87 @@
+"""Fixtures that every kind of test shares: one embedded PostgreSQL a run, a migrated template, a database a test."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from marketd import migrating
+from marketd.embedded import EmbeddedPostgres
+from marketd.kernel.clock import SystemClock
+from marketd.kernel.database import create_engine
+from marketd.kernel.ids import new_id
+from marketd.kernel.transactor import Transactor
+
+ROOT = Path(__file__).resolve().parent.parent
+TEMPLATE = "marketplace_template"
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that all xdist workers of this run share."""
+    base = tmp_path_factory.getbasetemp()
+    return base if worker_id == "master" else base.parent
+
+
+@pytest.fixture(scope="session")
+def postgres(run_folder: Path) -> Iterator[EmbeddedPostgres]:
+    """The run's PostgreSQL: the first worker starts it, the others attach; the last one to leave stops it.
+
+    Every worker holds a shared lock until it is done, so the owner waits for the others before it stops the server.
+    """
+    server = EmbeddedPostgres(run_folder / "pg" / "data", durable=False)
+    with (run_folder / "pg.users").open("a") as users, (run_folder / "pg.template").open("a+") as template:
+        fcntl.flock(users, fcntl.LOCK_SH)
+        server.start()
+        fcntl.flock(template, fcntl.LOCK_EX)
+        if not (run_folder / "pg.migrated").exists():
+            server.ensure_database(TEMPLATE)
+            migrating.upgrade(server.dsn(TEMPLATE))
+            (run_folder / "pg.migrated").touch()
+        fcntl.flock(template, fcntl.LOCK_UN)
+        yield server
+        if not server.attached:
+            fcntl.flock(users, fcntl.LOCK_EX)
+        else:
+            fcntl.flock(users, fcntl.LOCK_UN)
+        server.stop()
+
+
+async def _admin(postgres: EmbeddedPostgres, statement: str) -> None:
+    connection = await asyncpg.connect(postgres.dsn("postgres"))
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """A migrated database of the test's own."""
+    name = f"test_{new_id().hex}"
+    asyncio.run(_admin(postgres, f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}"'))
+    yield postgres.dsn(name)
+    asyncio.run(_admin(postgres, f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+@pytest.fixture
+async def tx(database_url: str) -> AsyncIterator[Transactor]:
+    """A transactor on the test's own database."""
+    engine = create_engine(database_url, pool_size=10, pool_overflow=10, pool_timeout_seconds=5)
+    transactor = Transactor(engine, SystemClock())
+    yield transactor
+    await transactor.drain()
+    await engine.dispose()
+
+
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """A folder with a short path (unix sockets) that other users may enter."""
+    with tempfile.TemporaryDirectory(prefix="mk-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
