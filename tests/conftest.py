@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -34,7 +35,7 @@ def postgres(run_folder: Path) -> Iterator[EmbeddedPostgres]:
 
     Every worker holds a shared lock until it is done, so the owner waits for the others before it stops the server.
     """
-    server = EmbeddedPostgres(run_folder / "pg" / "data", durable=False)
+    server = EmbeddedPostgres(run_folder / "pg", durable=False)
     with (run_folder / "pg.users").open("a") as users, (run_folder / "pg.template").open("a+") as template:
         fcntl.flock(users, fcntl.LOCK_SH)
         server.start()
@@ -49,7 +50,11 @@ def postgres(run_folder: Path) -> Iterator[EmbeddedPostgres]:
             fcntl.flock(users, fcntl.LOCK_EX)
         else:
             fcntl.flock(users, fcntl.LOCK_UN)
+        owned = not server.attached
         server.stop()
+        if owned:
+            # A cluster is 40 MB, and pytest keeps the folders of three runs.
+            shutil.rmtree(run_folder / "pg", ignore_errors=True)
 
 
 async def _admin(postgres: EmbeddedPostgres, statement: str) -> None:

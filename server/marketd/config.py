@@ -46,7 +46,9 @@ class Settings(BaseSettings):
     uvloop: bool = True
 
     # Where it keeps things
-    database_url: SecretStr | None = Field(None, description="postgresql://…; without one, an embedded PostgreSQL runs.")
+    database_url: SecretStr | None = Field(
+        None, description="postgresql://…; without one, an embedded PostgreSQL runs."
+    )
     data_dir: Path = Path(".marketd")
     pool_size: int = Field(10, ge=1, le=200)
     pool_overflow: int = Field(10, ge=0, le=200)
@@ -88,7 +90,11 @@ class Settings(BaseSettings):
     # Limits: calls a second and burst for each class, e.g. MARKETD_RATE_LIMITS='{"LOGIN": [1, 10]}'
     rate_limits: dict[str, tuple[float, int]] = Field(default_factory=dict)
 
+    # Answers that are the same for every caller are kept this long at most; 0 keeps none.
+    answer_cache_seconds: float = Field(1.0, ge=0, le=1)
+
     log_level: str = "INFO"
+    access_log: bool | None = Field(None, description="A JSON line an rpc on standard error; on in production.")
     log_format: str = Field("auto", pattern="^(auto|json|console)$")
 
     @field_validator("database_url")
@@ -112,6 +118,11 @@ class Settings(BaseSettings):
     def show_channelz(self) -> bool:
         """channelz is on unless in production, or as told."""
         return not self.production if self.channelz is None else self.channelz
+
+    @property
+    def show_access_log(self) -> bool:
+        """The access log is on in production, or as told."""
+        return self.production if self.access_log is None else self.access_log
 
     def limits(self) -> dict[str, tuple[float, int]]:
         """Calls a second and burst by rate class: strict in production, generous elsewhere, and as told."""
@@ -146,7 +157,9 @@ class Settings(BaseSettings):
         if self.secret == self.password_pepper and self.secret.get_secret_value() != DEVELOPMENT_SECRET:
             found.append("MARKETD_SECRET and MARKETD_PASSWORD_PEPPER are equal; make two.")
         if self.bcrypt_cost < PRODUCTION_BCRYPT_COST:
-            found.append(f"MARKETD_BCRYPT_COST is {self.bcrypt_cost}; production needs {PRODUCTION_BCRYPT_COST} or more.")
+            found.append(
+                f"MARKETD_BCRYPT_COST is {self.bcrypt_cost}; production needs {PRODUCTION_BCRYPT_COST} or more."
+            )
         if self.database_url is None and not self.allow_embedded_in_production:
             found.append(
                 "MARKETD_DATABASE_URL is not set; set it, or MARKETD_ALLOW_EMBEDDED_IN_PRODUCTION=true to keep the "

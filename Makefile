@@ -1,0 +1,61 @@
+# Everything a newcomer needs: `make run` and `make test`. Both set up what they need first.
+PYTHON ?= python3
+VENV ?= .venv
+PORT ?= 50051
+HOST ?= 127.0.0.1
+WORKERS ?= 1
+DATA_DIR ?= .marketd
+JOBS ?= 2
+ARGS ?=
+
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+THIRD_PARTY := .third_party/.complete
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test unit stubs lint format bench faults clean
+
+help: ## List the targets.
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(READY) ## Make the virtual environment with everything in it.
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("marketd needs Python 3.11 or newer; say make PYTHON=python3.11") if sys.version_info < (3, 11) else None'
+	@echo "Making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(READY): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing marketd and its tools (a minute with a cold cache)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+$(THIRD_PARTY): tools/third_party.py $(READY)
+	@$(BIN)/python tools/third_party.py
+
+run: $(READY) ## Serve the marketplace with demo data and live couriers on $(HOST):$(PORT).
+	@MARKETD_HOST=$(HOST) MARKETD_PORT=$(PORT) MARKETD_WORKERS=$(WORKERS) MARKETD_DATA_DIR=$(DATA_DIR) $(BIN)/marketd serve --demo $(ARGS)
+
+test: $(READY) $(THIRD_PARTY) ## Run every check and test.
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+unit: $(READY) ## Run only what needs no database.
+	@$(BIN)/python -m pytest tests/unit $(ARGS)
+
+stubs: $(READY) $(THIRD_PARTY) ## Generate the Python stubs from protos/.
+	@$(BIN)/python tools/generate_stubs.py
+
+lint: $(READY) $(THIRD_PARTY) ## Check style, types, floors and the contract.
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/buf lint && $(BIN)/buf format --diff --exit-code protos
+
+format: $(READY) $(THIRD_PARTY) ## Format Python and protos.
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet . && $(BIN)/buf format --write protos
+
+bench: $(READY) ## Measure against the floors (docs/operations.md); ARGS="reads --quick".
+	@$(BIN)/marketd bench $(or $(ARGS),reads cart orders positions)
+
+faults: $(READY) $(THIRD_PARTY) ## Run the long fault scenarios.
+	@$(BIN)/python -m pytest -n 0 -m faults tests/faults $(ARGS)
+
+clean: ## Remove what make made (the data in $(DATA_DIR) stays).
+	@rm -rf $(VENV) .third_party .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

@@ -1,0 +1,5 @@
+"""`python -m marketd` is `marketd`."""
+
+from marketd.cli import main
+
+main()

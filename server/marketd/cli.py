@@ -1,0 +1,70 @@
+"""`marketd`: the command line. It lists the commands; each lives in `commands/` and is imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+import typer
+
+from marketd import __version__
+
+_COMMANDS: Mapping[str, str] = {
+    "serve": "Serve the marketplace (and run its background work) until SIGTERM.",
+    "worker": "Run only the background work: event relay, timers, jobs.",
+    "migrate": "Bring the database's schema to what this version needs.",
+    "create-admin": "Create an administrator, or make an account one.",
+    "import-products": "Import a seller's products from a Shopify CSV.",
+    "demo": "Play the whole story, from import to delivery, against a running server.",
+    "policy": "List every rpc with who may call it.",
+    "check": "Check the invariants of the data.",
+    "bench": "Measure the server against bare floors on this machine.",
+}
+
+_EPILOG = """\b
+First steps:
+  marketd serve --demo          a marketplace with demo data and live couriers
+  marketd demo                  the whole story against it, step by step
+  marketd policy                what can be called, and by whom
+\b
+Settings come from the environment (MARKETD_…); docs/operations.md lists them.
+"""
+
+
+def _version(*, value: bool) -> None:
+    if value:
+        typer.echo(f"marketd {__version__}")
+        raise typer.Exit
+
+
+def _about(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """A gRPC marketplace backend for shops with their own couriers."""
+
+
+def _listed_only() -> None:
+    """Stands for a command that was not asked for, so that help can list it without importing it."""
+
+
+def application(arguments: Sequence[str]) -> typer.Typer:
+    """The command line for these arguments: only the command they name is imported."""
+    app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, epilog=_EPILOG, rich_markup_mode=None)
+    app.callback(epilog=_EPILOG)(_about)
+    asked = next((word for word in arguments if not word.startswith("-")), None)
+    for name, summary in _COMMANDS.items():
+        if name == asked:
+            module = importlib.import_module(f"marketd.commands.{name.replace('-', '_')}")
+            app.command(name)(module.command)
+        else:
+            app.command(name, short_help=summary)(_listed_only)
+    return app
+
+
+def main() -> None:
+    """The entry point."""
+    application(sys.argv[1:])()

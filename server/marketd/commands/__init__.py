@@ -1,0 +1,1 @@
+"""The commands of `marketd`, one module each, imported only when their command runs (`serve` must start fast)."""

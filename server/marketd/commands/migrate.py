@@ -1,0 +1,36 @@
+"""`marketd migrate`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import asyncpg
+import typer
+from sqlalchemy.exc import DBAPIError
+
+from marketd import migrating
+from marketd.commands.database import database_of
+from marketd.commands.settings import fail_line, read_settings, say
+
+
+def command(
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing when all is well.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only say where the schema stands; exit 1 if behind.")] = False,
+) -> None:
+    """Bring the database's schema to what this version needs.
+
+    Safe to run twice and from several machines: an advisory lock lets one work at a time.
+    """
+    settings = read_settings()
+    with database_of(settings) as url:
+        try:
+            before = migrating.state(url)
+            if check:
+                say(f"database: {before.current or 'empty'}, this version: {before.head}")
+                raise typer.Exit(0 if before.is_current else 1)
+            migrating.upgrade(url)
+        except (OSError, asyncpg.PostgresError, DBAPIError) as error:
+            fail_line(f"the database does not answer or refuses: {error}. Check MARKETD_DATABASE_URL.")
+            raise typer.Exit(2) from None
+    if not quiet:
+        say(f"Schema: {before.current or 'empty'} → {before.head}." if not before.is_current else "Schema is current.")

@@ -1,0 +1,36 @@
+"""`marketd serve`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from marketd.commands.settings import fail_line, read_settings, require_startable, say
+from marketd.embedded import EmbeddedPostgresError
+from marketd.supervisor import StartError, Supervisor, migrate_once
+
+
+def command(
+    host: Annotated[str | None, typer.Option(help="Address to listen on [MARKETD_HOST, 127.0.0.1].")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one [MARKETD_PORT, 50051].")] = None,
+    workers: Annotated[int | None, typer.Option(help="Serving processes on the port [MARKETD_WORKERS, 1].")] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Add demo data and couriers that deliver.")] = False,
+) -> None:
+    """Serve the marketplace until SIGTERM or Ctrl-C.
+
+    Without MARKETD_DATABASE_URL a PostgreSQL of its own runs under .marketd/ and is migrated by itself; another
+    database is migrated by `marketd migrate`.
+    """
+    settings = read_settings(host=host, port=port, workers=workers)
+    require_startable(settings)
+    if demo and settings.production:
+        fail_line("--demo creates accounts with known passwords; it is not for production.")
+        raise typer.Exit(2)
+    supervisor = Supervisor(settings, say, demo=demo, migrate=migrate_once(settings.data_dir))
+    try:
+        code = supervisor.run()
+    except (StartError, EmbeddedPostgresError) as error:
+        fail_line(str(error))
+        code = 2
+    raise typer.Exit(code)

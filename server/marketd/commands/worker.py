@@ -1,0 +1,25 @@
+"""`marketd worker`."""
+
+from __future__ import annotations
+
+import typer
+
+from marketd.commands.settings import fail_line, read_settings, require_startable, say
+from marketd.embedded import EmbeddedPostgresError
+from marketd.supervisor import StartError, Supervisor, migrate_once
+
+
+def command() -> None:
+    """Run only the background work (event relay, timers, jobs) until SIGTERM.
+
+    `marketd serve` runs it too, unless MARKETD_RUN_WORKER=false.
+    """
+    settings = read_settings()
+    require_startable(settings)
+    supervisor = Supervisor(settings, say, only_background=True, migrate=migrate_once(settings.data_dir))
+    try:
+        code = supervisor.run()
+    except (StartError, EmbeddedPostgresError) as error:
+        fail_line(str(error))
+        code = 2
+    raise typer.Exit(code)

@@ -1,0 +1,120 @@
+"""The house's own checks run here, and each is shown to fail on a planted violation."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+
+
+def run(*argv: str, cwd: Path = ROOT, python_path: Sequence[Path] = ()) -> subprocess.CompletedProcess[str]:
+    """Run a tool of this environment; its output is one text."""
+    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    if python_path:
+        environment["PYTHONPATH"] = os.pathsep.join(str(path) for path in python_path)
+    return subprocess.run(
+        argv, cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
+
+
+def passes(*argv: str) -> None:
+    """The tool is content with the tree; its words are the failure's message otherwise."""
+    result = run(*argv)
+    assert result.returncode == 0, result.stdout[-4000:]
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of what the checks read, to plant something in."""
+    for name in ("server", "protos", "clients", ".third_party"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "buf.yaml", ".importlinter"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def test_ruff_finds_nothing() -> None:
+    passes("ruff", "check", ".")
+
+
+def test_every_file_is_formatted() -> None:
+    passes("ruff", "format", "--check", ".")
+    passes("buf", "format", "--diff", "--exit-code", "protos")
+
+
+def test_types_are_strict_and_hold() -> None:
+    passes("mypy")
+
+
+def test_floors_and_rooms_hold() -> None:
+    passes("lint-imports", "--no-cache")
+
+
+def test_the_contract_passes_buf_lint() -> None:
+    passes("buf", "lint")
+
+
+def test_the_contract_breaks_no_released_one() -> None:
+    passes("buf", "breaking", "protos", "--against", "protos/baseline.binpb")
+
+
+def test_stubs_are_up_to_date() -> None:
+    passes(sys.executable, "tools/generate_stubs.py", "--check")
+
+
+def test_a_slice_that_looks_upstairs_is_found(copy: Path) -> None:
+    (copy / "server/marketd/cart/planted.py").write_text('"""Planted."""\n\nfrom marketd.order import service\n')
+    result = run("lint-imports", "--no-cache", cwd=copy, python_path=(copy / "server", copy / "clients/python"))
+    assert result.returncode != 0
+    assert "marketd.cart.planted -> marketd.order" in result.stdout
+
+
+def test_a_service_that_speaks_grpc_is_found(copy: Path) -> None:
+    (copy / "server/marketd/order/planted.py").write_text('"""Planted."""\n\nimport grpc\n')
+    result = run("lint-imports", "--no-cache", cwd=copy, python_path=(copy / "server", copy / "clients/python"))
+    assert result.returncode != 0
+    assert "marketd.order.planted -> grpc" in result.stdout
+
+
+def test_a_field_without_a_comment_is_found(copy: Path) -> None:
+    path = copy / "protos/marketplace/order/v1/order.proto"
+    path.write_text(path.read_text() + "\n// A planted message.\nmessage Planted {\n  string planted = 1;\n}\n")
+    result = run("buf", "lint", cwd=copy)
+    assert result.returncode != 0
+    assert "planted" in result.stdout
+
+
+def test_a_removed_field_breaks_the_contract(copy: Path) -> None:
+    path = copy / "protos/marketplace/order/v1/order.proto"
+    lines = path.read_text().splitlines()
+    first = next(index for index, line in enumerate(lines) if line.strip().startswith("string order_number ="))
+    path.write_text("\n".join([*lines[:first], *lines[first + 1 :]]) + "\n")
+    result = run("buf", "breaking", "protos", "--against", "protos/baseline.binpb", cwd=copy)
+    assert result.returncode != 0
+    assert "order_number" in result.stdout
+
+
+def test_an_untyped_function_and_a_print_are_found(copy: Path) -> None:
+    path = copy / "server/marketd/kernel/planted.py"
+    path.write_text('"""Planted."""\n\n\ndef planted(x):\n    print(x)\n')
+    assert "T201" in run("ruff", "check", str(path), cwd=copy).stdout
+    result = run("mypy", str(path), cwd=copy)
+    assert result.returncode != 0
+    assert "no-untyped-def" in result.stdout
+
+
+def test_stale_stubs_are_found(copy: Path) -> None:
+    shutil.copytree(ROOT / "tools", copy / "tools")
+    path = copy / "protos/marketplace/order/v1/order.proto"
+    path.write_text(path.read_text() + "\n// A planted message.\nmessage Planted {}\n")
+    result = run(sys.executable, "tools/generate_stubs.py", "--check", cwd=copy)
+    assert result.returncode == 1
+    assert "marketplace/order/v1/order_pb2.py" in result.stdout

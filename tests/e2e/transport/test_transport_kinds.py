@@ -1,0 +1,183 @@
+"""Every kind of method, in both styles of streams, against everything that can happen to one call."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from google.protobuf.message import Message
+from marketd.kernel.caller import Role
+from marketd.kernel.refusals import EtagMismatch
+
+if TYPE_CHECKING:
+    from tests.e2e.transport.conftest import Probe
+
+KINDS = ["Ask", "Watch", "WatchByWrites", "Upload", "Chat", "ChatByReads"]
+every_kind = pytest.mark.parametrize("method", KINDS)
+SECRET = "SELECT password FROM users"
+
+
+def raising(method: str, problem: BaseException) -> Any:
+    """A script of the method's style that raises as soon as it has its first request."""
+
+    async def unary(request: Any, context: Any) -> Any:
+        if not isinstance(request, Message):
+            await anext(request)
+        raise problem
+
+    async def generator(request: Any, context: Any) -> Any:
+        await unary(request, context)
+        yield
+
+    return generator if method in ("Watch", "Chat") else unary
+
+
+@every_kind
+async def test_an_answer_carries_its_request_id_in_the_trailing_metadata(probe: Probe, method: str) -> None:
+    token = probe.tokens.issue(Role.BUYER)
+    question = probe.question(text="hello")
+    assert await probe.result(method, question, token=token) == ["hello"]
+    assert await probe.result(method, question, token=token) == ["hello"]  # now by a cached token
+    call = probe.call(method, question, token=token, metadata=[("x-request-id", "abc.DEF-1")])
+    assert dict(await call.trailing_metadata())["x-request-id"] == "abc.DEF-1"
+    last = probe.log()[-1]
+    assert (last["request_id"], last["code"], last["reason"]) == ("abc.DEF-1", "OK", "")
+    assert last["account_id"] == str(probe.tokens.callers[token].account_id)
+
+
+@every_kind
+async def test_a_refusal_is_a_rich_status(probe: Probe, method: str) -> None:
+    probe.on[method] = raising(method, EtagMismatch("v7"))
+    refused = await probe.refused(method, probe.question(), token=probe.tokens.issue(Role.BUYER))
+    assert refused.why == ("ABORTED", "ETAG_MISMATCH")
+    assert refused.metadata == {"etag": "v7"}
+    assert (probe.log()[-1]["code"], probe.log()[-1]["reason"]) == ("ABORTED", "ETAG_MISMATCH")
+
+
+@every_kind
+@pytest.mark.parametrize(
+    "problem",
+    [
+        ValueError(SECRET),
+        ExceptionGroup("a task group", [KeyError(SECRET), EtagMismatch("v7")]),
+        asyncio.CancelledError(SECRET),
+        TimeoutError(SECRET),
+        StopAsyncIteration(SECRET),
+    ],
+    ids=lambda problem: type(problem).__name__,
+)
+async def test_an_unknown_exception_goes_out_without_its_text(
+    probe: Probe, method: str, problem: BaseException
+) -> None:
+    probe.on[method] = raising(method, problem)
+    token = probe.tokens.issue(Role.BUYER)
+    refused = await probe.refused(method, probe.question(), token=token, metadata=[("x-request-id", "find-me")])
+    assert refused.why == ("INTERNAL", "INTERNAL")
+    assert refused.metadata == {"correlationId": "find-me"}
+    assert "SELECT" not in repr(refused)
+    assert type(problem).__name__ not in repr(refused)
+
+
+@every_kind
+async def test_a_refusal_inside_a_task_group_speaks_for_it(probe: Probe, method: str) -> None:
+    group = ExceptionGroup("outer", [ExceptionGroup("inner", [EtagMismatch("v7")])])
+    probe.on[method] = raising(method, group)
+    refused = await probe.refused(method, probe.question(), token=probe.tokens.issue(Role.BUYER))
+    assert refused.why == ("ABORTED", "ETAG_MISMATCH")
+
+
+@every_kind
+async def test_a_servicers_own_abort_is_left_alone(probe: Probe, method: str) -> None:
+    token = probe.tokens.issue(Role.BUYER)
+
+    async def abort(request: Any, context: Any) -> Any:
+        await context.abort(probe.code.DATA_LOSS, "mine")
+
+    async def abort_generator(request: Any, context: Any) -> Any:
+        await context.abort(probe.code.DATA_LOSS, "mine")
+        yield
+
+    probe.on[method] = abort_generator if method in ("Watch", "Chat") else abort
+    with pytest.raises(probe.error) as caught:
+        await probe.result(method, probe.question(), token=token)
+    assert (caught.value.code(), caught.value.details()) == (probe.code.DATA_LOSS, "mine")
+    assert probe.log()[-1]["code"] == "DATA_LOSS"
+
+
+@every_kind
+async def test_malformed_bytes_are_refused(probe: Probe, method: str) -> None:
+    refused = await probe.refused(method, b"\xff\xff\xff", token=probe.tokens.issue(Role.BUYER))
+    assert refused.why == ("INVALID_ARGUMENT", "MALFORMED_REQUEST")
+
+
+@every_kind
+async def test_a_broken_rule_names_the_field(probe: Probe, method: str) -> None:
+    question = probe.question(items=[{"quantity": 1}, {"quantity": 0}], text="x" * 101)
+    refused = await probe.refused(method, question, token=probe.tokens.issue(Role.BUYER))
+    assert refused.why == ("INVALID_ARGUMENT", "VALIDATION_FAILED")
+    assert set(refused.fields) == {"items[1].quantity", "text"}
+
+
+@every_kind
+async def test_a_call_without_token_is_unauthenticated_even_when_malformed(probe: Probe, method: str) -> None:
+    refused = await probe.refused(method, b"\xff\xff\xff")
+    assert refused.why == ("UNAUTHENTICATED", "UNAUTHENTICATED")
+
+
+@every_kind
+@pytest.mark.parametrize("header", ["Bearer forged", "Basic dTpw", "Bearer", "Bearer " + "x" * 9000])
+async def test_a_bad_token_is_refused(probe: Probe, method: str, header: str) -> None:
+    refused = await probe.refused(method, probe.question(), metadata=[("authorization", header)])
+    assert refused.why == ("UNAUTHENTICATED", "TOKEN_INVALID")
+
+
+@every_kind
+async def test_the_wrong_role_is_denied_and_told_which_is_needed(probe: Probe, method: str) -> None:
+    refused = await probe.refused(method, b"\xff\xff\xff", token=probe.tokens.issue(Role.SELLER, Role.ADMIN))
+    assert refused.why == ("PERMISSION_DENIED", "ROLE_REQUIRED")
+    assert refused.metadata == {"requiredRoles": "BUYER"}
+
+
+@every_kind
+async def test_a_cancelled_call_runs_the_handlers_finally(probe: Probe, method: str) -> None:
+    begun, cleaned = asyncio.Event(), asyncio.Event()
+
+    async def wait(request: Any, context: Any) -> Any:
+        try:
+            begun.set()
+            await asyncio.Event().wait()
+        finally:
+            cleaned.set()
+
+    async def wait_generator(request: Any, context: Any) -> Any:
+        await wait(request, context)
+        yield
+
+    probe.on[method] = wait_generator if method in ("Watch", "Chat") else wait
+    call = probe.call(method, probe.question(), token=probe.tokens.issue(Role.BUYER))
+    reader = asyncio.ensure_future(call if method in ("Ask", "Upload") else call.read())
+    await asyncio.wait_for(begun.wait(), 5)
+    call.cancel()
+    await asyncio.wait_for(cleaned.wait(), 5)
+    await asyncio.gather(reader, return_exceptions=True)
+    assert not probe.server.calls.unary
+    assert not probe.server.calls.streams
+    assert probe.log()[-1]["code"] == "CANCELLED"
+
+
+@every_kind
+async def test_bytes_are_sent_as_they_are(probe: Probe, method: str) -> None:
+    raw = probe.answer(text="ready made").SerializeToString()
+
+    async def unary(request: Any, context: Any) -> bytes:
+        return raw
+
+    async def generator(request: Any, context: Any) -> Any:
+        yield raw
+
+    async def by_context(request: Any, context: Any) -> None:
+        await context.write(raw)
+
+    probe.on[method] = by_context if "By" in method else unary if method in ("Ask", "Upload") else generator
+    assert await probe.result(method, probe.question(), token=probe.tokens.issue(Role.BUYER)) == ["ready made"]

@@ -1,0 +1,202 @@
+"""Outbox, relay, jobs and broadcast on real Postgres: order, exactly one effect, retries, and who wakes whom."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import ClassVar
+from uuid import UUID
+
+import pytest
+from marketd.kernel import housekeeping, outbox
+from marketd.kernel.broadcast import PostgresBroadcast
+from marketd.kernel.events import Event, Job, StoredEvent, read_event
+from marketd.kernel.feed import Feed
+from marketd.kernel.ids import new_id
+from marketd.kernel.jobs import JobRunner, Payload
+from marketd.kernel.relay import Relay
+from marketd.kernel.transactor import Transactor
+from marketd.kernel.uow import UnitOfWork
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThingHappened(Event):
+    """A made-up event."""
+
+    event_type: ClassVar[str] = "thing.happened"
+    aggregate: ClassVar[str] = "thing"
+
+    thing_id: UUID
+    number: int
+
+
+async def _emit(tx: Transactor, *events: Event, fail: bool = False) -> None:
+    async def work(uow: UnitOfWork) -> None:
+        for event in events:
+            uow.emit(event)
+        if fail:
+            await uow.connection.execute("SELECT 1 / 0")
+
+    await tx.run_bare("test.emit", work)
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - what is waited for happens in callbacks that know no event
+            await asyncio.sleep(0.01)
+
+
+async def test_sequence_numbers_have_no_gaps_under_concurrent_writers_and_rollbacks(tx: Transactor) -> None:
+    things = [new_id() for _ in range(3)]
+
+    async def writer(number: int) -> None:
+        both = [ThingHappened(thing_id=thing, number=number) for thing in (things if number % 2 else things[::-1])]
+        if number % 5 == 0:
+            with pytest.raises(Exception, match="division by zero"):
+                await _emit(tx, *both, fail=True)
+        else:
+            await _emit(tx, *both, both[0])
+
+    await asyncio.gather(*(writer(number) for number in range(40)))
+    for thing in things:
+        events = await tx.read(lambda unit, thing=thing: outbox.read_aggregate(unit.connection, thing, 0))  # type: ignore[misc]
+        assert [event.seq for event in events] == list(range(1, len(events) + 1))
+        assert len(events) >= 32
+
+
+async def test_each_handler_sees_each_event_once_and_in_order_with_two_relays(tx: Transactor) -> None:
+    seen: list[tuple[UUID, int]] = []
+
+    async def handler(uow: UnitOfWork, event: StoredEvent) -> None:
+        happened = read_event(ThingHappened, event)
+        await uow.connection.execute("SELECT 1")
+        uow.after_commit(lambda: seen.append((happened.thing_id, happened.number)))
+
+    relays = [Relay(tx, lease=timedelta(seconds=1), poll_seconds=0.05) for _ in range(2)]
+    for relay in relays:
+        relay.register("thing.happened", "test.handler", handler)
+    things = [new_id() for _ in range(5)]
+    running = [asyncio.create_task(relay.run()) for relay in relays]
+    for number in range(20):
+        await _emit(tx, *(ThingHappened(thing_id=thing, number=number) for thing in things))
+        if number == 10:
+            # The leader dies without giving its lease back; the other one takes over when it has run out.
+            running[0].cancel()
+    await _until(lambda: len(seen) >= 100)
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+    assert len(seen) == 100
+    for thing in things:
+        assert [number for owner, number in seen if owner == thing] == list(range(20))
+
+
+async def test_a_failing_handler_holds_back_its_aggregate_alone_and_gives_up_into_the_dead_letters(
+    tx: Transactor,
+) -> None:
+    bad, good = new_id(), new_id()
+    seen: list[tuple[UUID, int]] = []
+
+    async def handler(uow: UnitOfWork, event: StoredEvent) -> None:
+        happened = read_event(ThingHappened, event)
+        if happened.thing_id == bad and happened.number == 0:
+            raise LookupError("planted")
+        uow.after_commit(lambda: seen.append((happened.thing_id, happened.number)))
+
+    relay = Relay(tx, poll_seconds=0.05, max_attempts=2)
+    relay.register("thing.happened", "test.handler", handler)
+    await _emit(tx, *(ThingHappened(thing_id=thing, number=number) for number in range(2) for thing in (bad, good)))
+    await relay.run_once()
+    assert seen == [(good, 0), (good, 1)]
+    running = asyncio.create_task(relay.run())
+    await _until(lambda: (bad, 1) in seen)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    letters = await tx.read(lambda unit: unit.connection.fetch("SELECT kind, error FROM dead_letters"))
+    assert [(row["kind"], row["error"]) for row in letters] == [("test.handler:thing.happened", "LookupError: planted")]
+
+
+async def test_a_job_runs_once_though_two_runners_look_for_it_and_retries_after_a_failure(tx: Transactor) -> None:
+    done: list[int] = []
+    failed: list[int] = []
+
+    async def handler(uow: UnitOfWork, payload: Payload) -> None:
+        number = payload["number"]
+        assert isinstance(number, int)
+        if number == 3 and not failed:
+            failed.append(number)
+            raise LookupError("planted")
+        uow.after_commit(lambda: done.append(number))
+
+    async def plan(uow: UnitOfWork) -> None:
+        for number in range(10):
+            uow.enqueue(Job(kind="test.job", payload={"number": number}, dedup_key=f"job-{number}"))
+            uow.enqueue(Job(kind="test.job", payload={"number": number}, dedup_key=f"job-{number}"))
+        uow.enqueue(Job(kind="test.job", payload={"number": 99}, run_time=uow.now + timedelta(hours=1)))
+
+    await tx.run_bare("test.plan", plan)
+    runners = [JobRunner(tx, poll_seconds=0.05) for _ in range(2)]
+    for runner in runners:
+        runner.register("test.job", handler)
+    running = [asyncio.create_task(runner.run()) for runner in runners]
+    await _until(lambda: len(done) == 10)
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+    assert sorted(done) == list(range(10))
+    assert failed == [3]
+
+
+async def test_a_broadcast_reaches_other_workers_and_survives_its_connection_being_cut(
+    tx: Transactor, database_url: str
+) -> None:
+    left, right = (PostgresBroadcast(database_url, flush_seconds=0.01, heartbeat_seconds=0.2) for _ in range(2))
+    heard: list[bytes] = []
+    gaps: list[bool] = []
+    right.subscribe("topic", heard.append, lambda: gaps.append(True))
+    running = [asyncio.create_task(side.run()) for side in (left, right)]
+    await asyncio.gather(left.connected.wait(), right.connected.wait())
+    for number in range(500):
+        left.publish("topic", b"same" if number % 2 else str(number).encode())
+    await _until(lambda: len(heard) == 500)
+    assert heard[:3] == [b"0", b"same", b"2"]
+    await tx.read(
+        lambda unit: unit.connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND query ~ 'pg_notify|LISTEN' AND pid <> pg_backend_pid()"
+        )
+    )
+    await _until(lambda: len(gaps) >= 2)
+    await left.connected.wait()
+    left.publish("topic", b"after")
+    await _until(lambda: heard[-1] == b"after")
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+
+
+async def test_watchers_wake_on_their_own_aggregates_events(tx: Transactor, database_url: str) -> None:
+    broadcast = PostgresBroadcast(database_url)
+    feed = Feed(broadcast)
+    tx.listen(feed.committed)
+    mine, other = new_id(), new_id()
+    watch = feed.watch(mine)
+    await _emit(tx, ThingHappened(thing_id=other, number=1))
+    assert not await watch.wait(0.05)
+    await _emit(tx, ThingHappened(thing_id=mine, number=1))
+    assert await watch.wait(1)
+    watch.close()
+    assert not feed.watches
+    assert not feed.open
+
+
+async def test_housekeeping_drops_what_has_served_its_time_and_nothing_else(tx: Transactor) -> None:
+    await _emit(tx, ThingHappened(thing_id=new_id(), number=1), ThingHappened(thing_id=new_id(), number=2))
+    relay = Relay(tx)
+    await relay.run_once()
+    await _emit(tx, ThingHappened(thing_id=new_id(), number=3))
+    assert await housekeeping.sweep(tx, keep_events=timedelta(hours=1)) == 0
+    assert await housekeeping.sweep(tx, keep_events=timedelta(seconds=-5)) == 2
+    assert await tx.read(lambda unit: unit.connection.fetchval("SELECT count(*) FROM outbox_events")) == 1
