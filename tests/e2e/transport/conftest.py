@@ -1,7 +1,7 @@
 """A probe service with every kind of method and rule, served through the real chain on a real socket.
 
-Its contract is built from descriptors here, so that each kind, rule and field that the chain must handle exists, whatever
-the marketplace's own services happen to use. Tests script its methods: `probe.on["Watch"] = …`.
+Its contract is built from descriptors here, so that each kind, rule and field that the chain must handle exists,
+whatever the marketplace's own services happen to use. Tests script its methods: `probe.on["Watch"] = …`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import grpc
 import pytest
 from buf.validate import validate_pb2
 from google.protobuf import descriptor_pb2, descriptor_pool
-from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]  # the wheel carries no types
 from marketd.kernel.caller import Caller, Role
@@ -29,7 +28,7 @@ from marketplace.policy.v1 import policy_pb2
 PACKAGE = "transport.probe.v1"
 SERVICE = f"{PACKAGE}.ProbeService"
 _P = policy_pb2
-_ROLES = {
+_ROLES: dict[str, dict[str, Any]] = {
     "public": {"public": _P.Public()},
     "authenticated": {"authenticated": _P.Authenticated()},
     "buyer": {"roles": _P.Roles(any_of=[_P.ROLE_BUYER])},
@@ -116,7 +115,7 @@ class Servicer:
             script = self.on.get(name)
             if script is not None:
                 return await script(request, context)
-            text = request.text if isinstance(request, Message) else "".join([r.text async for r in request])
+            text = request.text if isinstance(request, Question) else "".join([r.text async for r in request])
             return Answer(text=text)
 
         return method
@@ -127,8 +126,8 @@ class Servicer:
             if script is not None:
                 async for answer in script(request, context):
                     yield answer
-            elif isinstance(request, Message):
-                yield Answer(text=request.text)  # type: ignore[attr-defined]  # a Question
+            elif isinstance(request, Question):
+                yield Answer(text=request.text)
             else:
                 async for question in request:
                     yield Answer(text=question.text)
@@ -140,8 +139,8 @@ class Servicer:
             script = self.on.get(name)
             if script is not None:
                 await script(request, context)
-            elif isinstance(request, Message):
-                await context.write(Answer(text=request.text))  # type: ignore[attr-defined]  # a Question
+            elif isinstance(request, Question):
+                await context.write(Answer(text=request.text))
             else:
                 while (question := await context.read()) is not grpc.aio.EOF:
                     await context.write(Answer(text=question.text))
@@ -251,8 +250,9 @@ class Probe:
             f"127.0.0.1:{server.port}", options=[("grpc.use_local_subchannel_pool", 1)]
         )
 
-    def log(self) -> list[dict[str, Any]]:
-        """The access log so far."""
+    async def log(self) -> list[dict[str, Any]]:
+        """The access log, once every call is over (a client may have its status before the handler returns)."""
+        assert await self.server.calls.idle(5)
         self.server.accounting.flush()
         return [json.loads(line) for text in self._lines for line in text.splitlines()]
 
@@ -265,7 +265,7 @@ class Probe:
         timeout: float | None = 10.0,
         path: str = "",
     ) -> Any:
-        """Start the rpc with these requests (messages or bytes); streaming ones are then closed unless there are none."""
+        """Start the rpc with these requests (messages or bytes); a stream of requests is closed after them, if any."""
         _, _, _, up, down = METHODS.get(method, ("", 0, 0, False, False))
         kind = f"{'stream' if up else 'unary'}_{'stream' if down else 'unary'}"
         stub = getattr(self.channel, kind)(path or f"/{SERVICE}/{method}", response_deserializer=Answer.FromString)
@@ -281,6 +281,15 @@ class Probe:
         if METHODS[method][4]:
             return [answer.text async for answer in call]
         return [(await call).text]
+
+    async def trailing(self, method: str, *requests: Any, **options: Any) -> dict[str, Any]:
+        """The trailing metadata of an rpc that succeeds."""
+        call = self.call(method, *requests, **options)
+        if METHODS[method][4]:
+            assert [answer async for answer in call]
+        else:
+            await call
+        return dict(await call.trailing_metadata())
 
     async def refused(self, method: str, *requests: Any, **options: Any) -> Refused:
         """The status with which the rpc must fail."""

@@ -1,0 +1,199 @@
+"""The chain: ONE generic handler with one dict, in which every method stands wrapped once, at start-up.
+
+One coroutine a call runs the links in order (links.LINKS) and then the servicer's method. A stack of interceptors, or
+wrappers made at each call, would cost a third to a half of the call. grpcio hands over and takes bytes: parsing inside
+the chain is what makes malformed bytes a refusal like any other, judged after authentication.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import grpc
+from google.protobuf.empty_pb2 import Empty
+
+from marketd.transport.access import AccessTable
+from marketd.transport.collector import Collected
+from marketd.transport.errors import finish
+from marketd.transport.links import LINKS, Edge, Step, keeps_answers, log_and_metrics, request_id, takes_stream
+from marketd.transport.passage import DETAILS, Passage
+from marketd.transport.refusals import MethodUnknown
+from marketd.transport.rules import Idempotency, Kind, Open, RateClass, Rule
+from marketd.transport.start_errors import HandlersUnfit
+from marketd.transport.streams import Requests, StreamContext
+from marketd.transport.validation import Parse
+
+# A label for metrics and the log, which must not take whatever paths strangers invent.
+_UNKNOWN = "unknown"
+
+
+class Chain(grpc.GenericRpcHandler):
+    """Serves every collected method through the links, and every other path as METHOD_UNKNOWN."""
+
+    def __init__(self, edge: Edge, table: AccessTable, methods: Mapping[str, Collected]) -> None:
+        """Raises HandlersUnfit for a method that the table does not know, or knows as another kind."""
+        unfit = [
+            f"{path}: the contract says {rule.kind}" if (rule := table.get(path)) else f"{path}: not in the contract"
+            for path, method in methods.items()
+            if (rule := table.get(path)) is None or rule.kind is not method.kind
+        ]
+        if unfit:
+            raise HandlersUnfit(unfit)
+        self._handlers = {
+            rule.method: _handler(edge, rule, methods[rule.method]) for rule in table if rule.method in methods
+        }
+        self._unknown = _unknown(edge)
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """The handler of the call. It runs in the task that asks here, so it finds the details decoded."""
+        DETAILS.set(handler_call_details)
+        return self._handlers.get(handler_call_details.method, self._unknown)
+
+
+def steps_of(edge: Edge, rule: Rule) -> list[tuple[str, Step]]:
+    """The named steps that this method's calls take, in order."""
+    return [(link.name, step) for link in LINKS if (step := link.build(edge, rule)) is not None]
+
+
+def _handler(edge: Edge, rule: Rule, method: Collected) -> Any:
+    parse = edge.validation.parser(rule) if takes_stream(rule) else None
+    match rule.kind:
+        case Kind.UNARY:
+            return grpc.unary_unary_rpc_method_handler(_unary(edge, rule, method))
+        case Kind.CLIENT_STREAM if parse is not None:
+            return grpc.stream_unary_rpc_method_handler(_client_stream(edge, rule, method, parse))
+        case Kind.SERVER_STREAM:
+            return grpc.unary_stream_rpc_method_handler(_answer_stream(edge, rule, method, None))
+        case _:
+            return grpc.stream_stream_rpc_method_handler(_answer_stream(edge, rule, method, parse))
+
+
+def _leave(edge: Edge) -> Callable[[Passage], None]:
+    close, done = edge.calls.close, edge.accounting.done
+
+    def leave(passage: Passage) -> None:
+        close(passage)
+        done(passage)
+
+    return leave
+
+
+def _unary(edge: Edge, rule: Rule, method: Collected) -> Callable[[bytes, Any], Awaitable[bytes | None]]:
+    steps = steps_of(edge, rule)
+    keeps = keeps_answers(rule)
+    # A kept answer ends the way through the links after "answers"; those behind it never wait.
+    place = [name for name, _ in steps].index("answers") + 1 if keeps else len(steps)
+    before, after = [step for _, step in steps[:place]], [step for _, step in steps[place:]]
+    keep, leave, behaviour, path = edge.answers.keep, _leave(edge), method.behaviour, rule.method
+
+    async def serve(raw: bytes, context: Any) -> bytes | None:
+        passage = Passage(rule, raw, context)
+        try:
+            for step in before:
+                pending = step(passage)
+                if pending is not None:
+                    await pending
+            answer = passage.answer
+            if answer is None:
+                for step in after:
+                    step(passage)
+                made = await behaviour(passage.message, context)
+                answer = made if made.__class__ is bytes else made.SerializeToString()
+                if keeps and passage.call.cache_tag:
+                    keep(path, raw, answer, passage.call.cache_tag, passage.since)
+            context.set_trailing_metadata(passage.trailing())
+            return answer
+        except BaseException as problem:  # noqa: BLE001 - the funnel sorts them, and raises those that must go on
+            await finish(passage, problem)
+            return None
+        finally:
+            leave(passage)
+
+    return serve
+
+
+def _client_stream(
+    edge: Edge, rule: Rule, method: Collected, parse: Parse
+) -> Callable[[Any, Any], Awaitable[bytes | None]]:
+    steps, leave, behaviour = [step for _, step in steps_of(edge, rule)], _leave(edge), method.behaviour
+
+    async def serve(_iterator: Any, context: Any) -> bytes | None:
+        passage = Passage(rule, None, context)
+        try:
+            for step in steps:
+                pending = step(passage)
+                if pending is not None:
+                    await pending
+            made = await behaviour(Requests(passage, parse), StreamContext(passage, parse))
+            answer: bytes = made if made.__class__ is bytes else made.SerializeToString()
+            context.set_trailing_metadata(passage.trailing())
+            return answer
+        except BaseException as problem:  # noqa: BLE001 - as above
+            await finish(passage, problem)
+            return None
+        finally:
+            leave(passage)
+
+    return serve
+
+
+def _answer_stream(
+    edge: Edge, rule: Rule, method: Collected, parse: Parse | None
+) -> Callable[[Any, Any], Awaitable[None]]:
+    steps, leave, behaviour = [step for _, step in steps_of(edge, rule)], _leave(edge), method.behaviour
+    generates = method.generates
+
+    async def serve(request: Any, context: Any) -> None:
+        passage = Passage(rule, request if parse is None else None, context)
+        try:
+            for step in steps:
+                pending = step(passage)
+                if pending is not None:
+                    await pending
+            # Headers go out now: watchers behind proxies see that the stream stands. And grpcio forgets that it sent
+            # them when the write that carries them is cancelled; then it can send no status, and the client hangs.
+            passage.holding = True
+            await context.send_initial_metadata(())
+            passage.holding = False
+            if passage.ending is not None:
+                raise passage.ending
+            guarded = StreamContext(passage, parse)
+            argument = passage.message if parse is None else Requests(passage, parse)
+            if generates:
+                answers = behaviour(argument, guarded)
+                try:
+                    async for answer in answers:
+                        await guarded.write(answer)
+                finally:
+                    await answers.aclose()  # its `finally` blocks run here, not when the collector finds it
+            else:
+                await behaviour(argument, guarded)
+            if passage.ending is not None:
+                raise passage.ending  # the handler took its cancellation for a normal end
+            context.set_trailing_metadata(passage.trailing())
+        except BaseException as problem:  # noqa: BLE001 - as above
+            await finish(passage, problem)
+        finally:
+            leave(passage)
+
+    return serve
+
+
+def _unknown(edge: Edge) -> Any:
+    """What serves paths that no service has: streams both ways, which is how any client's call can be answered."""
+    rule = Rule(_UNKNOWN, Open.PUBLIC, Idempotency.NONE, RateClass.READ, False, Kind.BIDI, Empty, Empty)
+    first, leave = (request_id(edge, rule), log_and_metrics(edge, rule)), _leave(edge)
+
+    async def serve(_iterator: Any, context: Any) -> None:
+        passage = Passage(rule, None, context)
+        try:
+            for step in first:
+                step(passage)
+            raise MethodUnknown(DETAILS.get().method)
+        except BaseException as problem:  # noqa: BLE001 - as above
+            await finish(passage, problem)
+        finally:
+            leave(passage)
+
+    return grpc.stream_stream_rpc_method_handler(serve)

@@ -1,0 +1,23 @@
+"""How long the server works for a call when the client does not say less."""
+
+from __future__ import annotations
+
+from marketd.transport.rules import Kind, RateClass, Rule
+
+UNARY_SECONDS = 5.0
+UPLOAD_SECONDS = 30.0
+IMPORT_SECONDS = 600.0
+
+
+def limit_seconds(rule: Rule) -> float | None:
+    """The method's limit in seconds; None for streams, which end with the caller's token instead."""
+    uploads = rule.rate_class is RateClass.UPLOAD
+    match rule.kind:
+        case Kind.UNARY:
+            return UPLOAD_SECONDS if uploads else UNARY_SECONDS
+        case Kind.CLIENT_STREAM:
+            return UPLOAD_SECONDS
+        case Kind.BIDI if uploads:
+            return IMPORT_SECONDS
+        case _:
+            return None

@@ -1,0 +1,256 @@
+"""The links of the chain: each is a small named function over the passage, built once for each method at start-up.
+
+A link returns None when it is done, or an awaitable in the rare case that it must wait. It raises a Refusal to end the
+rpc. `LINKS` is the order, with the reason for each place; chain.py runs them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from marketd.kernel import call as kernel_call
+from marketd.kernel.caller import Caller, Role
+from marketd.transport.accounting import Accounting
+from marketd.transport.admission import Admission
+from marketd.transport.answers import AnswerCache
+from marketd.transport.authentication import Authenticator, bearer
+from marketd.transport.calls import Calls
+from marketd.transport.deadlines import limit_seconds
+from marketd.transport.idempotency import once_key
+from marketd.transport.passage import DETAILS, Passage
+from marketd.transport.rates import Rates
+from marketd.transport.refusals import RateLimited, RoleRequired, Unauthenticated
+from marketd.transport.rules import Idempotency, Kind, Open, RateClass, Rule
+from marketd.transport.validation import Parse, Validation
+
+Step = Callable[[Passage], Awaitable[None] | None]
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/=+-]{1,128}", re.ASCII)
+_PROCESS = secrets.token_hex(8)
+_COUNT = itertools.count(1)
+_NOT_SIGNED_IN = frozenset({Role.GUEST, Role.VIEWER})
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """What the links work with; one for a server."""
+
+    authenticator: Authenticator
+    rates: Rates
+    answers: AnswerCache
+    calls: Calls
+    admission: Admission
+    accounting: Accounting
+    validation: Validation
+    fingerprint_secret: bytes
+    trusted_proxy_hops: int
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One place in the chain. `build` makes the method's step, or None when the method has no use for this link."""
+
+    name: str
+    why: str
+    build: Callable[[Edge, Rule], Step | None]
+
+
+def request_id(edge: Edge, rule: Rule) -> Step:
+    """Read the metadata once, give the rpc its correlation id and make it the current call."""
+    hops = edge.trusted_proxy_hops
+
+    def step(passage: Passage) -> None:
+        headers = passage.headers = dict(DETAILS.get().invocation_metadata)
+        passage.proxy_hops = hops
+        call = passage.call
+        given = headers.get("x-request-id")
+        if given is not None and _REQUEST_ID.fullmatch(given):
+            call.correlation_id = given
+        else:
+            call.correlation_id = f"{_PROCESS}-{next(_COUNT):x}"
+        call.user_agent = headers.get("user-agent", "")
+        kernel_call.enter(call)
+
+    return step
+
+
+def log_and_metrics(edge: Edge, rule: Rule) -> Step:
+    """Count the call as open; its line and its figures are noted in `leave`, whatever happens in between."""
+    return edge.calls.open
+
+
+def errors(edge: Edge, rule: Rule) -> None:
+    """The `except` clause around everything below: errors.finish. It stands in the list for its place."""
+
+
+def admission(edge: Edge, rule: Rule) -> Step | None:
+    """Refuse when draining or full."""
+    return None if rule.vital else edge.admission.admit
+
+
+def authentication(edge: Edge, rule: Rule) -> Step | None:
+    """Turn the bearer token into the caller; without one the caller is anonymous, and a bad one is always refused."""
+    if rule.vital:
+        return None
+    cached, authenticate = edge.authenticator.cached, edge.authenticator.authenticate
+    limit = limit_seconds(rule)
+    identify = edge.calls.identify if rule.kind is not Kind.UNARY else None
+
+    def accept(passage: Passage, caller: Caller) -> None:
+        passage.call.caller = Caller(
+            caller.account_id, caller.session_id, caller.roles, passage.address, caller.expires
+        )
+        if identify is not None:
+            identify(passage)
+
+    async def verify(passage: Passage, token: str) -> None:
+        bound(passage, limit)  # it may ask the database, which wants to know how long
+        accept(passage, await authenticate(token))
+
+    def step(passage: Passage) -> Awaitable[None] | None:
+        header = passage.headers.get("authorization")
+        if header is None:
+            passage.call.caller = Caller(None, None, frozenset(), passage.address)
+            return None
+        token = passage.call.token = bearer(header)
+        caller = cached(token)
+        if caller is None:
+            return verify(passage, token)
+        accept(passage, caller)
+        return None
+
+    return step
+
+
+def access(edge: Edge, rule: Rule) -> Step | None:
+    """Hold the caller against the rule."""
+    allowed = rule.access
+    if allowed is Open.PUBLIC:
+        return None
+    if isinstance(allowed, Open):
+
+        def signed_in(passage: Passage) -> None:
+            caller = passage.call.caller
+            if caller.account_id is None and not caller.roles:
+                raise Unauthenticated
+            if caller.roles and caller.roles <= _NOT_SIGNED_IN:
+                raise RoleRequired(())
+
+        return signed_in
+
+    def in_role(passage: Passage) -> None:
+        caller = passage.call.caller
+        if allowed.isdisjoint(caller.roles):
+            if caller.account_id is None and not caller.roles:
+                raise Unauthenticated
+            raise RoleRequired(allowed)
+
+    return in_role
+
+
+def rate(edge: Edge, rule: Rule) -> Step | None:
+    """Count the call against its class, by account where there is one, else by address."""
+    if rule.vital:
+        return None
+    take, rate_class = edge.rates.take, rule.rate_class
+
+    def step(passage: Passage) -> None:
+        wait = take(rate_class, passage.call.caller.account_id or passage.address)
+        if wait:
+            raise RateLimited(rate_class.value, wait)
+
+    return step
+
+
+def answers(edge: Edge, rule: Rule) -> Step | None:
+    """Answer a hot read from the bytes kept for the same request bytes."""
+    if not keeps_answers(rule):
+        return None
+    get, now, method = edge.answers.get, edge.answers.now, rule.method
+
+    def step(passage: Passage) -> None:
+        passage.since = now()
+        passage.answer = get(method, passage.raw or b"")
+
+    return step
+
+
+def parse_and_validate(edge: Edge, rule: Rule) -> Step | None:
+    """Make the request a message that keeps its contract. Streamed requests are parsed one by one as they are read."""
+    if takes_stream(rule):
+        return None
+    parse: Parse = edge.validation.parser(rule)
+
+    def step(passage: Passage) -> None:
+        passage.message = parse(passage.raw or b"")
+
+    return step
+
+
+def idempotency(edge: Edge, rule: Rule) -> Step | None:
+    """Derive the key under which the transactor keeps the answer."""
+    if rule.idempotency is Idempotency.NONE or takes_stream(rule):
+        return None
+    secret = edge.fingerprint_secret
+
+    def step(passage: Passage) -> None:
+        call = passage.call
+        call.once = once_key(rule, call.caller, passage.message, secret)
+
+    return step
+
+
+def deadline(edge: Edge, rule: Rule) -> Step | None:
+    """Say until when the work may take: the method's limit, or the client's when that is sooner."""
+    limit = limit_seconds(rule)
+
+    def step(passage: Passage) -> None:
+        bound(passage, limit)
+
+    return step
+
+
+def bound(passage: Passage, limit: float | None) -> None:
+    """Set the call's deadline, unless it is set.
+
+    Nothing is armed here. The transactor bounds database work by `call.deadline`, the core cancels a call when the
+    client's own deadline passes, and Calls.run ends what is left: a timer for each call would cost ten times as much.
+    """
+    if passage.call.deadline is None:
+        remaining = passage.context.time_remaining()
+        if limit is not None and (remaining is None or remaining > limit):
+            remaining = limit
+        if remaining is not None:
+            passage.call.deadline = time.monotonic() + remaining
+
+
+def takes_stream(rule: Rule) -> bool:
+    """Whether the requests stream."""
+    return rule.kind in (Kind.CLIENT_STREAM, Kind.BIDI)
+
+
+def keeps_answers(rule: Rule) -> bool:
+    """Whether answers may be kept as bytes: plain reads only."""
+    return rule.kind is Kind.UNARY and rule.rate_class is RateClass.READ and rule.idempotency is Idempotency.NONE
+
+
+LINKS = (
+    Link("request id", "first, because everything that follows may want to name the call", request_id),
+    Link("access log and metrics", "around all the rest: a refused call is counted as well", log_and_metrics),
+    Link("errors", "inside the log, so that it sees the code; around all that may refuse", errors),
+    Link("admission", "before anything is spent on the caller: a full server must refuse cheaply", admission),
+    Link("authentication", "before the bytes are looked at: strangers learn nothing from our parser", authentication),
+    Link("access", "before the rate: a call that may never pass takes nothing from a limit", access),
+    Link("rate", "before the costly part, parsing and the handler", rate),
+    Link(
+        "answers", "after access and rate, which hold for cached answers too; before parsing, which it saves", answers
+    ),
+    Link("parse and validation", "the handler sees only requests that keep the contract", parse_and_validate),
+    Link("idempotency", "needs the parsed request and the caller", idempotency),
+    Link("deadline", "last before the handler, whose work it bounds", deadline),
+)

@@ -1,0 +1,120 @@
+"""The refusals that only the edge gives: tokens, roles, limits, bytes that are no request, readers that do not read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from marketd.kernel.caller import Role
+from marketd.kernel.reasons import Code, Reason
+from marketd.kernel.refusals import Refusal
+
+
+class Unauthenticated(Refusal):
+    """The method needs a token and the call carries none."""
+
+    code = Code.UNAUTHENTICATED
+    reason = Reason.UNAUTHENTICATED
+
+    def __init__(self) -> None:
+        super().__init__("This method needs a token: send the metadata 'authorization: Bearer <access token>'.")
+
+
+class TokenInvalid(Refusal):
+    """The `authorization` metadata holds no bearer token, or one that this marketplace did not make."""
+
+    code = Code.UNAUTHENTICATED
+    reason = Reason.TOKEN_INVALID
+
+    def __init__(self) -> None:
+        super().__init__("The token is not valid; sign in again.")
+
+
+class TokenExpired(Refusal):
+    """The token's time is over; an open stream ends with it."""
+
+    code = Code.UNAUTHENTICATED
+    reason = Reason.TOKEN_EXPIRED
+
+    def __init__(self) -> None:
+        super().__init__("The token has expired; refresh it and call again.")
+
+
+class RoleRequired(Refusal):
+    """The caller holds none of the roles that the method is open to. Without roles: guests and viewers are not."""
+
+    code = Code.PERMISSION_DENIED
+    reason = Reason.ROLE_REQUIRED
+
+    def __init__(self, roles: Iterable[Role]) -> None:
+        names = ",".join(sorted(roles))
+        super().__init__(
+            f"This method is open to: {names}." if names else "This method is open to signed-in accounts.",
+            metadata={"requiredRoles": names} if names else None,
+        )
+
+
+class RateLimited(Refusal):
+    """The caller, or its address, calls more often than the class of the method allows."""
+
+    code = Code.RESOURCE_EXHAUSTED
+    reason = Reason.RATE_LIMITED
+
+    def __init__(self, rate_class: str, retry_after_seconds: float) -> None:
+        super().__init__(
+            "Too many calls; wait before the next one.",
+            metadata={"rateClass": rate_class},
+            retry_after_seconds=retry_after_seconds,
+        )
+
+
+class MalformedRequest(Refusal):
+    """The bytes are no message of this method."""
+
+    code = Code.INVALID_ARGUMENT
+    reason = Reason.MALFORMED_REQUEST
+
+    def __init__(self) -> None:
+        super().__init__("The request is not a message of this method.")
+
+
+class RequestTooLarge(Refusal):
+    """The message is larger than this method takes."""
+
+    code = Code.INVALID_ARGUMENT
+    reason = Reason.VALIDATION_FAILED
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"The request is larger than the {limit_bytes} bytes that this method takes.")
+
+
+class MethodUnknown(Refusal):
+    """No service of this server has such a method."""
+
+    code = Code.UNIMPLEMENTED
+    reason = Reason.METHOD_UNKNOWN
+
+    def __init__(self, method: str) -> None:
+        super().__init__("This server has no such method.", metadata={"method": method[:200]})
+
+
+class SlowConsumer(Refusal):
+    """The reader of a stream let a write wait too long."""
+
+    code = Code.RESOURCE_EXHAUSTED
+    reason = Reason.SLOW_CONSUMER
+
+    def __init__(self) -> None:
+        super().__init__("The stream was not read for too long; open it again.", retry_after_seconds=1.0)
+
+
+class Internal(Refusal):
+    """A bug of ours: nothing of it but the correlation id goes out."""
+
+    code = Code.INTERNAL
+    reason = Reason.INTERNAL
+
+    def __init__(self, correlation_id: str) -> None:
+        super().__init__(
+            "Something went wrong on our side; the correlation id finds it in our logs.",
+            metadata={"correlationId": correlation_id},
+        )

@@ -1,0 +1,81 @@
+"""The words of a method's rule: who may call it and how the edge treats it. Where rules come from is access.py's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from google.protobuf.message import Message
+
+from marketd.kernel.caller import Role
+
+
+class Kind(StrEnum):
+    """The four shapes of an rpc."""
+
+    UNARY = "UNARY"
+    SERVER_STREAM = "SERVER_STREAM"
+    CLIENT_STREAM = "CLIENT_STREAM"
+    BIDI = "BIDI"
+
+    @classmethod
+    def of(cls, *, client_streams: bool, server_streams: bool) -> Kind:
+        """The kind with these two directions streaming."""
+        if client_streams:
+            return cls.BIDI if server_streams else cls.CLIENT_STREAM
+        return cls.SERVER_STREAM if server_streams else cls.UNARY
+
+
+class Open(StrEnum):
+    """Access that asks for no role."""
+
+    PUBLIC = "PUBLIC"
+    AUTHENTICATED = "AUTHENTICATED"
+
+
+Access = Open | frozenset[Role]
+
+
+class Idempotency(StrEnum):
+    """What a method does with `request_id`."""
+
+    NONE = "NONE"
+    KEY_OPTIONAL = "KEY_OPTIONAL"
+    KEY_REQUIRED = "KEY_REQUIRED"
+
+
+class RateClass(StrEnum):
+    """Which limit counts the call."""
+
+    READ = "READ"
+    WRITE = "WRITE"
+    LOGIN = "LOGIN"
+    CODE = "CODE"
+    CHECKOUT = "CHECKOUT"
+    UPLOAD = "UPLOAD"
+    STREAM = "STREAM"
+    ADMIN = "ADMIN"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One method's rule. `method` is its path, such as `/marketplace.order.v1.OrderService/PlaceOrder`.
+
+    A `vital` method (health) passes without token, limit or room, also while the server drains: whoever asks whether
+    the server lives must get an answer when it is full.
+    """
+
+    method: str
+    access: Access
+    idempotency: Idempotency
+    rate_class: RateClass
+    audit: bool
+    kind: Kind
+    request: type[Message]
+    response: type[Message]
+    vital: bool = False
+
+    @property
+    def access_names(self) -> list[str]:
+        """The access as contract.md prints it: `["PUBLIC"]`, `["AUTHENTICATED"]` or the roles."""
+        return [str(self.access)] if isinstance(self.access, Open) else sorted(str(role) for role in self.access)

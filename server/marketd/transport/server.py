@@ -1,0 +1,203 @@
+"""The server: its options, how it is built from collected servicers, and how it starts and drains.
+
+Everything it needs is handed in; nothing here reads settings or the environment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2_grpc
+
+from marketd.transport.access import AccessTable
+from marketd.transport.accounting import Accounting, WriteLines
+from marketd.transport.admission import Admission
+from marketd.transport.answers import AnswerCache
+from marketd.transport.authentication import Authenticator
+from marketd.transport.calls import DRAIN_CLEANUP_SECONDS, Calls
+from marketd.transport.chain import Chain
+from marketd.transport.collector import Collector
+from marketd.transport.health import Health, HealthServicer
+from marketd.transport.introspection import add_channelz, add_reflection
+from marketd.transport.links import Edge
+from marketd.transport.rates import LocalRates, Rates
+from marketd.transport.rules import RateClass
+from marketd.transport.start_errors import PortUnavailable
+from marketd.transport.validation import Validation
+
+_FLUSH_SECONDS = 0.5
+_TURN_SECONDS, _MIN_TURNS, _MAX_TURNS = 0.01, 5, 15
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """How a server listens and what it allows. Port 0 takes a free one."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    reuse_port: bool = False
+    credentials: grpc.ServerCredentials | None = None
+    reflection: bool = False
+    channelz: bool = False
+    trusted_proxy_hops: int = 0
+    rate_limits: Mapping[RateClass, tuple[float, float]] = field(default_factory=dict)
+    max_unary: int = 512
+    max_streams: int = 16_000
+    slow_write_seconds: float = 5.0
+    answer_ttl_seconds: float = 1.0
+    answer_entries: int = 10_000
+    answer_bytes: int = 32 * 1024 * 1024
+    max_receive_bytes: int = 4 * 1024 * 1024
+    max_streams_per_connection: int = 256
+    connection_age_seconds: float = 600.0
+    connection_age_grace_seconds: float = 30.0
+    connection_idle_seconds: float = 300.0
+
+    def channel_arguments(self) -> list[tuple[str, Any]]:
+        """The options as the core takes them. trust.md says what each one is against."""
+        # Workers are started together; without jitter their clients would all come back together.
+        age = self.connection_age_seconds * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load, hides nothing
+        return [
+            ("grpc.so_reuseport", int(self.reuse_port)),
+            ("grpc.max_receive_message_length", self.max_receive_bytes),
+            ("grpc.max_concurrent_streams", self.max_streams_per_connection),
+            # A frozen peer is reaped after keepalive_time + ping_timeout; grpc.keepalive_timeout_ms does nothing.
+            ("grpc.keepalive_time_ms", 10_000),
+            ("grpc.http2.ping_timeout_ms", 5_000),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+            ("grpc.max_connection_idle_ms", int(self.connection_idle_seconds * 1000)),
+            ("grpc.max_connection_age_ms", int(age * 1000)),
+            ("grpc.max_connection_age_grace_ms", int(self.connection_age_grace_seconds * 1000)),
+            # Connections that never say anything would use up the file descriptors.
+            ("grpc.server_handshake_timeout_ms", 5_000),
+            # Between the soft and the absolute limit the core refuses at random; equal limits leave no such band.
+            ("grpc.max_metadata_size", 16_384),
+            ("grpc.absolute_max_metadata_size", 16_384),
+            ("grpc.enable_channelz", int(self.channelz)),
+        ]
+
+
+class BuiltServer:
+    """A server that is bound to its port. `start` it once and `stop` it once, in the loop it was built in."""
+
+    def __init__(self, server: grpc.aio.Server, port: int, edge: Edge, health: Health, table: AccessTable) -> None:
+        self.port = port
+        self.health = health
+        self.table = table
+        self.calls = edge.calls
+        self.answers = edge.answers
+        self.accounting = edge.accounting
+        self._edge = edge
+        self._server = server
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self, *, serving: bool = True) -> None:
+        """Take calls, and say SERVING unless told to wait for `health.set_serving()`."""
+        self._tasks = [
+            asyncio.create_task(self.calls.run(), name="transport-sweep"),
+            asyncio.create_task(self.accounting.run(), name="transport-accounting"),
+        ]
+        await self._server.start()
+        if serving:
+            self.health.set_serving()
+
+    async def stop(self, grace: float) -> None:
+        """Drain: say NOT_SERVING, take no new calls, end streams, let unary calls finish within `grace` seconds.
+
+        Returns when every handler, its `finally` blocks included, is done, so the engine may go.
+        """
+        self.health.drain()
+        self._edge.admission.draining = True
+        draining = asyncio.create_task(self.calls.drain(grace))
+        await self._turn_away()
+        # The core's grace is longer than the drain's: at its end it cancels handlers once more, in the middle of their
+        # `finally` blocks.
+        stopping = asyncio.create_task(self._server.stop(grace + DRAIN_CLEANUP_SECONDS))
+        await draining
+        await self._server.stop(_FLUSH_SECONDS)  # what is left are answers that nobody reads, and unbegun calls
+        await stopping
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.accounting.flush()
+
+    async def _turn_away(self) -> None:
+        """Only refuse new calls for a moment, until none comes any more.
+
+        Stopping the core closes the port and sends GOAWAY, so that clients retry on another connection. But calls that
+        wait in the core then, or reach it later, are not ours to answer: clients would see them CANCELLED. Those that
+        are refused first wait for as long as DRAINING tells them to, which is longer than this takes. It counts turns
+        of the loop, not time: a loop that was held up has calls to refuse.
+        """
+        admission = self._edge.admission
+        for turn in range(_MAX_TURNS):
+            before = admission.turned_away
+            await asyncio.sleep(_TURN_SECONDS)
+            if turn >= _MIN_TURNS and admission.turned_away == before:
+                return
+
+    async def wait(self) -> None:
+        """Wait until the server has been stopped."""
+        await self._server.wait_for_termination()
+
+
+def build_server(
+    collector: Collector,
+    options: ServerOptions,
+    *,
+    authenticator: Authenticator,
+    fingerprint_secret: bytes,
+    rates: Rates | None = None,
+    access_log: WriteLines | None = None,
+) -> BuiltServer:
+    """Put the server together and bind its port; nothing is served before `start`.
+
+    `fingerprint_secret`: at least 16 bytes, the same on every worker and across restarts. `rates`: where calls are
+    counted, this process by default. `access_log` takes whole lines of JSON. Raises StartError (MethodsWithoutRule,
+    HandlersUnfit, RulesBroken, PortUnavailable) with a message for the operator. Call it inside the running loop.
+    """
+    if len(fingerprint_secret) < 16:
+        raise ValueError("the fingerprint secret must have at least 16 bytes")
+    domain_services = tuple(collector.services)
+    health = Health(domain_services)
+    collector.add(health_pb2_grpc.add_HealthServicer_to_server, HealthServicer(health))
+    if options.channelz:
+        add_channelz(collector)
+    if options.reflection:
+        add_reflection(collector, tuple(collector.services))
+    table = AccessTable.from_names(collector.services)
+    calls = Calls(slow_write_seconds=options.slow_write_seconds)
+    edge = Edge(
+        authenticator=authenticator,
+        rates=rates or LocalRates(options.rate_limits),
+        answers=AnswerCache(
+            max_entries=options.answer_entries,
+            max_bytes=options.answer_bytes,
+            ttl_seconds=options.answer_ttl_seconds,
+        ),
+        calls=calls,
+        admission=Admission(calls, max_unary=options.max_unary, max_streams=options.max_streams),
+        accounting=Accounting(calls, access_log),
+        validation=Validation(),
+        fingerprint_secret=fingerprint_secret,
+        trusted_proxy_hops=options.trusted_proxy_hops,
+    )
+    server = grpc.aio.server(options=options.channel_arguments())
+    server.add_generic_rpc_handlers((Chain(edge, table, collector.methods),))
+    return BuiltServer(server, _bind(server, options), edge, health, table)
+
+
+def _bind(server: grpc.aio.Server, options: ServerOptions) -> int:
+    address = f"{options.host}:{options.port}"
+    try:
+        if options.credentials is None:
+            return server.add_insecure_port(address)
+        return server.add_secure_port(address, options.credentials)
+    except RuntimeError as problem:
+        raise PortUnavailable(address) from problem

@@ -1,0 +1,51 @@
+"""The real app on a real socket, on a database of the test's own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+from marketd import app as composition
+from marketd.app import App
+from marketd.config import Environment, Settings
+from pydantic import SecretStr
+
+ADMIN_EMAIL = "admin@marketplace.example"
+ADMIN_PASSWORD = "an administrator's passphrase"
+
+
+@pytest.fixture
+def settings(database_url: str) -> Settings:
+    """Settings of a test server: cheap hashes, a free port, everything else as it ships."""
+    return Settings(
+        env=Environment.TEST,
+        database_url=SecretStr(database_url),
+        port=0,
+        bcrypt_cost=4,
+        pool_timeout_seconds=5,
+    )
+
+
+@pytest.fixture
+async def app(settings: Settings) -> AsyncIterator[App]:
+    """A server that serves, with its background work."""
+    built = await composition.build(settings)
+    await built.start()
+    yield built
+    await built.stop(1)
+
+
+@pytest.fixture
+async def channel(app: App) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to it."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{app.port}") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def admin(app: App, settings: Settings) -> tuple[str, str]:
+    """An administrator's e-mail and password."""
+    assert settings.database_url is not None
+    await composition.create_admin(settings, settings.database_url.get_secret_value(), ADMIN_EMAIL, ADMIN_PASSWORD)
+    return ADMIN_EMAIL, ADMIN_PASSWORD
