@@ -41,7 +41,7 @@ def run(connection: Connection) -> None:
             transaction_per_migration=True,
             compare_type=True,
             compare_server_default=True,
-            include_name=context.config.attributes.get("include_name"),
+            include_object=context.config.attributes.get("include_object"),
         )
         with context.begin_transaction():
             context.run_migrations()

@@ -1,0 +1,63 @@
+"""Access changes: written in the transaction that makes them, read by every worker's poller.
+
+A cursor over `position` would lose rows (a later number may commit first), so readers take everything of the last half
+minute again and leave out what they have seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from marketd.auth.events import AccessChanged
+from marketd.auth.model import ChangeKind
+from marketd.kernel.database import Connection
+from marketd.kernel.uow import UnitOfWork
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change; `position` is only a name for it, not an order."""
+
+    position: int
+    account_id: UUID
+    session_id: UUID | None
+    kind: ChangeKind
+
+
+async def record(uow: UnitOfWork, kind: ChangeKind, account_id: UUID, session_id: UUID | None = None) -> None:
+    """Write the change with this transaction; every worker knows of it within 2 s of the commit."""
+    position: int = await uow.connection.fetchval(
+        "INSERT INTO access_changes (account_id, session_id, kind) VALUES ($1, $2, $3) RETURNING position",
+        account_id,
+        session_id,
+        kind.value,
+    )
+    uow.emit(AccessChanged(account_id=account_id, session_id=session_id, kind=kind, position=position))
+
+
+async def database_now(connection: Connection) -> datetime:
+    """The database's clock, by which changes are dated: workers' clocks may differ."""
+    now: datetime = await connection.fetchval("SELECT clock_timestamp()")
+    return now
+
+
+async def read_since(connection: Connection, since: datetime) -> list[Change]:
+    """Every committed change dated after the instant."""
+    rows = await connection.fetch(
+        "SELECT position, account_id, session_id, kind FROM access_changes WHERE create_time > $1 ORDER BY position",
+        since,
+    )
+    return [Change(row["position"], row["account_id"], row["session_id"], ChangeKind(row["kind"])) for row in rows]
+
+
+async def delete_before(connection: Connection, before: datetime, limit: int) -> int:
+    """Delete old changes: no token made before them is good any more."""
+    tag = await connection.execute(
+        "DELETE FROM access_changes WHERE position IN"
+        " (SELECT position FROM access_changes WHERE create_time < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        before,
+        limit,
+    )
+    return int(tag.rsplit(" ", 1)[-1])

@@ -1,0 +1,76 @@
+"""Between auth's values and marketplace.auth.v1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from marketplace.auth.v1 import token_pb2, user_pb2
+from marketplace.policy.v1 import policy_pb2
+from marketplace.type.v1 import cart_merge_pb2
+
+from marketd.auth.keys import PublicKey
+from marketd.auth.ports import MergeReport
+from marketd.auth.repository import AccountRow
+from marketd.auth.signing_in import TokenPair
+from marketd.kernel.caller import Role
+from marketd.kernel.etags import etag_of
+from marketd.kernel.wire import to_timestamp
+
+
+def to_roles(roles: Iterable[Role]) -> list[policy_pb2.Role.ValueType]:
+    """The roles in a fixed order."""
+    return sorted(policy_pb2.Role.Value(f"ROLE_{role.value}") for role in roles)
+
+
+def to_user(account: AccountRow) -> user_pb2.User:
+    """An account as its owner sees it."""
+    return user_pb2.User(
+        user_id=str(account.account_id),
+        email=account.email,
+        username=account.username,
+        phone=account.phone,
+        full_name=account.full_name,
+        roles=to_roles(account.roles),
+        state=user_pb2.UserState.Value(f"USER_STATE_{account.state.value}"),
+        email_verified=account.email_verified,
+        phone_verified=account.phone_verified,
+        create_time=to_timestamp(account.create_time),
+        update_time=to_timestamp(account.update_time),
+        etag=etag_of(account.version),
+    )
+
+
+def to_tokens(pair: TokenPair) -> token_pb2.Tokens:
+    """The tokens of a session: the one message that carries secrets."""
+    return token_pb2.Tokens(
+        access_token=pair.access.text,
+        refresh_token=pair.grant.refresh.text,
+        access_expire_time=to_timestamp(pair.access.expire_time),
+        session_id=str(pair.grant.session_id),
+        refresh_expire_time=to_timestamp(pair.refresh_expire_time),
+    )
+
+
+def to_json_web_key(key: PublicKey) -> token_pb2.JsonWebKey:
+    """A public key in the words of RFC 7517 and RFC 8037."""
+    return token_pb2.JsonWebKey(kty="OKP", crv="Ed25519", x=key.x, kid=key.kid, alg="EdDSA", use="sig")
+
+
+def to_cart_merge(report: MergeReport) -> cart_merge_pb2.CartMergeReport:
+    """How the guest's cart was merged."""
+    strategies, outcomes = cart_merge_pb2.CartMergeStrategy, cart_merge_pb2.CartMergeOutcome
+    return cart_merge_pb2.CartMergeReport(
+        cart_id=str(report.cart_id),
+        strategy=strategies.Value(f"CART_MERGE_STRATEGY_{report.strategy.value}"),
+        lines=[
+            cart_merge_pb2.CartMergeLine(
+                variant_id=str(line.variant_id),
+                guest_quantity=line.guest_quantity,
+                user_quantity=line.user_quantity,
+                merged_quantity=line.merged_quantity,
+                outcome=outcomes.Value(f"CART_MERGE_OUTCOME_{line.outcome.value}"),
+            )
+            for line in report.lines
+        ],
+        promo_codes=report.promo_codes,
+    )

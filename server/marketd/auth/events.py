@@ -1,0 +1,27 @@
+"""The events of auth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+from uuid import UUID
+
+from marketd.auth.model import ChangeKind
+from marketd.kernel.events import Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccessChanged(Event):
+    """Somebody's access changed: a session ended, an account was blocked or unblocked, a role came or went.
+
+    `session_id` is set for sessions only; `position` is the row of access_changes. The workers do not wait for the
+    outbox: the commit itself wakes them (Principals.on_commit), and their pollers read access_changes.
+    """
+
+    event_type: ClassVar[str] = "account.access_changed"
+    aggregate: ClassVar[str] = "account"
+
+    account_id: UUID
+    session_id: UUID | None = None
+    kind: ChangeKind
+    position: int

@@ -1,0 +1,126 @@
+"""The signing keys: Ed25519, made once under a lock, sealed in Postgres by the settings' secret, the same for all."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from marketd.auth.key_repository import KeyRow, SigningKeyRepository
+from marketd.auth.model import KeyState
+from marketd.kernel.transactor import Transactor
+from marketd.kernel.uow import UnitOfWork
+
+_NONCE_BYTES = 12
+# A token that names an unknown key makes us look again, but no oftener than this: names are free to invent.
+_RELOAD_PAUSE_SECONDS = 1.0
+
+
+class SigningKeysUnreadable(Exception):
+    """The secret in the settings is not the one that sealed the signing keys: a start-up error, not a refusal."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The signing keys in the database were sealed with another MARKETD_SECRET; start with the former one."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """A key as others may know it (RFC 8037); `x` is base64url without padding."""
+
+    kid: str
+    x: str
+
+
+class KeyRing:
+    """The keys as this process knows them. `load` at start-up, then `reload` now and then and for unknown names."""
+
+    def __init__(self, sealing_key: bytes) -> None:
+        self._seal = AESGCM(sealing_key)
+        self._signer: tuple[str, Ed25519PrivateKey] | None = None
+        self._verifiers: dict[str, Ed25519PublicKey] = {}
+        self._loaded = 0.0
+
+    async def load(self, tx: Transactor) -> None:
+        """Read the keys, and make the first one when there is none. Raises SigningKeysUnreadable."""
+        self.take(await tx.run_bare("auth.keys", self._ensure))
+
+    async def reload(self, tx: Transactor) -> bool:
+        """Read the keys again; False when that was done a moment ago."""
+        if time.monotonic() - self._loaded < _RELOAD_PAUSE_SECONDS:
+            return False
+        self._loaded = time.monotonic()
+        self.take(await tx.read(lambda unit: SigningKeyRepository(unit.connection).list()))
+        return True
+
+    @property
+    def signer(self) -> tuple[str, Ed25519PrivateKey]:
+        """The name and the private half of the key that signs now."""
+        if self._signer is None:
+            raise RuntimeError("the signing keys have not been loaded")
+        return self._signer
+
+    def verifier(self, kid: str) -> Ed25519PublicKey | None:
+        """The public half of the key with this name, if tokens of it are still good."""
+        return self._verifiers.get(kid)
+
+    def public_keys(self) -> list[PublicKey]:
+        """Every key that tokens in use may be signed with, the one that signs now first."""
+        current = self.signer[0]
+        kids = sorted(self._verifiers, key=lambda kid: (kid != current, kid))
+        return [PublicKey(kid, _encode(self._verifiers[kid].public_bytes_raw())) for kid in kids]
+
+    async def _ensure(self, uow: UnitOfWork) -> list[KeyRow]:
+        repository = SigningKeyRepository(uow.connection)
+        # Servers that start together wait here; the second one finds the first one's key.
+        await repository.lock()
+        if not any(row.state == KeyState.SIGNING for row in await repository.list()):
+            await repository.insert(self.make(uow.now))
+        return await repository.list()
+
+    def make(self, now: datetime) -> KeyRow:
+        """A fresh key, sealed; it signs once it is taken."""
+        private = Ed25519PrivateKey.generate()
+        public = private.public_key().public_bytes_raw()
+        kid = thumbprint(public)
+        nonce = os.urandom(_NONCE_BYTES)
+        sealed = nonce + self._seal.encrypt(nonce, private.private_bytes_raw(), kid.encode())
+        return KeyRow(kid, KeyState.SIGNING, public, sealed, now)
+
+    def take(self, rows: Sequence[KeyRow]) -> None:
+        """Know these keys and no others. Raises SigningKeysUnreadable."""
+        self._verifiers = {
+            row.kid: Ed25519PublicKey.from_public_bytes(row.public_key) for row in rows if row.state != KeyState.RETIRED
+        }
+        for row in rows:
+            if row.state == KeyState.SIGNING and (self._signer is None or self._signer[0] != row.kid):
+                self._signer = (row.kid, self._open(row))
+        self._loaded = time.monotonic()
+
+    def _open(self, row: KeyRow) -> Ed25519PrivateKey:
+        nonce, sealed = row.sealed_private_key[:_NONCE_BYTES], row.sealed_private_key[_NONCE_BYTES:]
+        try:
+            raw = self._seal.decrypt(nonce, sealed, row.kid.encode())
+        except InvalidTag as error:
+            raise SigningKeysUnreadable from error
+        return Ed25519PrivateKey.from_private_bytes(raw)
+
+
+def thumbprint(public: bytes) -> str:
+    """The key's name: the RFC 7638 thumbprint of its JWK, so it says nothing and cannot clash."""
+    jwk = json.dumps({"crv": "Ed25519", "kty": "OKP", "x": _encode(public)}, separators=(",", ":"))
+    return _encode(hashlib.sha256(jwk.encode()).digest())
+
+
+def _encode(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

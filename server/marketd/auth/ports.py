@@ -1,0 +1,61 @@
+"""What auth asks of slices above it. It declares the words; the upper slice implements them and app.py wires them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+from marketd.kernel.uow import UnitOfWork
+
+
+class MergeStrategy(StrEnum):
+    """Which quantity wins when both carts hold the same variant (marketplace.type.v1.CartMergeStrategy)."""
+
+    SUM = "SUM"
+    KEEP_MAX = "KEEP_MAX"
+    PREFER_GUEST = "PREFER_GUEST"
+    PREFER_USER = "PREFER_USER"
+
+
+class MergeOutcome(StrEnum):
+    """What became of one line of the guest's cart (marketplace.type.v1.CartMergeOutcome)."""
+
+    ADDED = "ADDED"
+    COMBINED = "COMBINED"
+    KEPT = "KEPT"
+    LIMITED = "LIMITED"
+    DROPPED = "DROPPED"
+
+
+@dataclass(frozen=True, slots=True)
+class MergeLine:
+    """How one line of the guest's cart was merged; `user_quantity` is 0 where the account's cart had none."""
+
+    variant_id: UUID
+    guest_quantity: int
+    user_quantity: int
+    merged_quantity: int
+    outcome: MergeOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class MergeReport:
+    """How a guest's cart went into the account's cart."""
+
+    cart_id: UUID
+    strategy: MergeStrategy
+    lines: tuple[MergeLine, ...]
+    promo_codes: tuple[str, ...] = ()
+
+
+class CartMerger(Protocol):
+    """Takes a guest's cart along when somebody signs in; cart's `merge_guest_cart` is one."""
+
+    async def __call__(self, uow: UnitOfWork, account_id: UUID, guest_token: str) -> MergeReport | None:
+        """Move the guest's cart into the account's, in the login's own transaction (mapped dress).
+
+        None when the token names no cart: a stale token must not keep anybody from signing in.
+        """
+        ...

@@ -1,0 +1,165 @@
+"""Accounts and their roles: what other slices and the command line ask of auth. Everything runs in either dress."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+import asyncpg
+
+from marketd.auth import audit, changes, sessions
+from marketd.auth.model import AccountState, ChangeKind
+from marketd.auth.repository import AccountRepository, AccountRow
+from marketd.kernel.caller import SYSTEM, Caller, Role
+from marketd.kernel.database import constraint_of
+from marketd.kernel.ids import new_id
+from marketd.kernel.refusals import AlreadyExists, IllegalTransition, NotFound
+from marketd.kernel.uow import ReadUnit, UnitOfWork
+
+_UNIQUE = {"uq_accounts_email": "email", "uq_accounts_username": "username", "uq_accounts_phone": "phone"}
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccount:
+    """An account to be made. `email` in any case; empty texts mean none; the password is hashed already."""
+
+    email: str
+    username: str
+    phone: str
+    full_name: str
+    password_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Who somebody is, for slices that talk to or about them."""
+
+    account_id: UUID
+    full_name: str
+    phone: str
+    email: str
+
+    @property
+    def first_name(self) -> str:
+        """The first word of the name: what strangers may see."""
+        return self.full_name.split(" ", 1)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class AdminCreated:
+    """What `create_admin` did: `created` a new account, `promoted` an existing one, or neither."""
+
+    account_id: UUID
+    created: bool
+    promoted: bool
+
+
+async def create_account(uow: UnitOfWork, new: NewAccount, roles: frozenset[Role]) -> AccountRow:
+    """Make an account with these roles. Raises AlreadyExists, naming the field that somebody else has."""
+    repository = AccountRepository(uow.connection)
+    account_id = new_id()
+    try:
+        await repository.insert(
+            account_id,
+            new.email.lower(),
+            new.username,
+            new.phone,
+            new.full_name,
+            new.password_hash,
+            uow.now,
+        )
+    except asyncpg.UniqueViolationError as error:
+        field = _UNIQUE.get(constraint_of(error) or "")
+        if field is None:
+            raise
+        raise AlreadyExists("account", field) from error
+    for role in sorted(roles):
+        await repository.add_role(account_id, role, uow.now)
+    return await _found(repository, account_id)
+
+
+async def read_account(unit: UnitOfWork | ReadUnit, caller: Caller, account_id: UUID) -> AccountRow:
+    """The caller's own account; admins and services may read any. Raises NotFound, also for the accounts of others."""
+    if account_id != caller.account_id and not caller.has(Role.ADMIN, Role.SERVICE):
+        raise NotFound("user", account_id)
+    return await _found(AccountRepository(unit.connection), account_id)
+
+
+async def read_profile(unit: UnitOfWork | ReadUnit, account_id: UUID) -> Profile:
+    """Name, phone and e-mail address of an account. Raises NotFound."""
+    account = await _found(AccountRepository(unit.connection), account_id)
+    return Profile(account.account_id, account.full_name, account.phone, account.email)
+
+
+async def grant_role(uow: UnitOfWork, account_id: UUID, role: Role) -> None:
+    """Let the account act as `role`; every worker knows within 2 s, and nobody signs in again. Raises NotFound."""
+    repository = AccountRepository(uow.connection)
+    if await repository.lock(account_id) is None:
+        raise NotFound("user", account_id)
+    if await repository.add_role(account_id, role, uow.now):
+        await repository.touch(account_id, uow.now)
+        await changes.record(uow, ChangeKind.ROLE_GRANTED, account_id)
+
+
+async def revoke_role(uow: UnitOfWork, account_id: UUID, role: Role) -> None:
+    """Take the role away; the account's open streams end within 2 s, to be judged anew. Raises NotFound."""
+    repository = AccountRepository(uow.connection)
+    if await repository.lock(account_id) is None:
+        raise NotFound("user", account_id)
+    if await repository.remove_role(account_id, role):
+        await repository.touch(account_id, uow.now)
+        await changes.record(uow, ChangeKind.ROLE_REVOKED, account_id)
+
+
+async def block_account(uow: UnitOfWork, account_id: UUID) -> None:
+    """Block the account: its sessions end, its streams too within 2 s, and it cannot sign in. Twice is once.
+
+    Raises NotFound, and IllegalTransition for a deleted account.
+    """
+    repository = AccountRepository(uow.connection)
+    account = await repository.lock(account_id)
+    if account is None:
+        raise NotFound("user", account_id)
+    if account.state is AccountState.DELETED:
+        raise IllegalTransition("account", account.state.value, [])
+    if await repository.set_state(account_id, AccountState.ACTIVE, AccountState.BLOCKED, uow.now):
+        await changes.record(uow, ChangeKind.ACCOUNT_BLOCKED, account_id)
+        await sessions.end_sessions(uow, account_id)
+
+
+async def unblock_account(uow: UnitOfWork, account_id: UUID) -> None:
+    """Let a blocked account sign in again; its former sessions stay ended. Twice is once. Raises NotFound."""
+    repository = AccountRepository(uow.connection)
+    if await repository.lock(account_id) is None:
+        raise NotFound("user", account_id)
+    if await repository.set_state(account_id, AccountState.BLOCKED, AccountState.ACTIVE, uow.now):
+        await changes.record(uow, ChangeKind.ACCOUNT_UNBLOCKED, account_id)
+
+
+async def create_admin(uow: UnitOfWork, email: str, password_hash: str) -> AdminCreated:
+    """Make sure that the account with this e-mail address exists and is an admin; a second time changes nothing.
+
+    An existing account that becomes an admin gets the given password and loses its sessions: whoever registered the
+    address first must not become an admin by waiting for the operator.
+    """
+    repository = AccountRepository(uow.connection)
+    account = await repository.by_login(email)
+    if account is None:
+        new = NewAccount(email, "", "", "Administrator", password_hash)
+        account_id = (await create_account(uow, new, frozenset({Role.ADMIN, Role.BUYER}))).account_id
+        await audit.record(uow, SYSTEM, "account.create_admin", f"user/{account_id}")
+        return AdminCreated(account_id, created=True, promoted=False)
+    if Role.ADMIN in account.roles:
+        return AdminCreated(account.account_id, created=False, promoted=False)
+    await repository.set_password_hash(account.account_id, password_hash, uow.now)
+    await sessions.end_sessions(uow, account.account_id)
+    await grant_role(uow, account.account_id, Role.ADMIN)
+    await audit.record(uow, SYSTEM, "account.create_admin", f"user/{account.account_id}")
+    return AdminCreated(account.account_id, created=False, promoted=True)
+
+
+async def _found(repository: AccountRepository, account_id: UUID) -> AccountRow:
+    account = await repository.by_id(account_id)
+    if account is None:
+        raise NotFound("user", account_id)
+    return account

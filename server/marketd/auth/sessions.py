@@ -1,0 +1,121 @@
+"""Sessions and their refresh tokens: opening one, rotating its token, ending it. Made for the bare dress."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from marketd.auth import changes
+from marketd.auth.errors import (
+    AccountBlocked,
+    RefreshTokenReused,
+    SessionRevoked,
+    TokenExpired,
+    TokenInvalid,
+)
+from marketd.auth.model import AccountState, ChangeKind
+from marketd.auth.refresh import RefreshToken, RefreshTokens
+from marketd.auth.session_repository import SessionRepository, SessionRow
+from marketd.kernel.caller import Role
+from marketd.kernel.ids import new_id
+from marketd.kernel.refusals import ConcurrentUpdate
+from marketd.kernel.uow import UnitOfWork
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRules:
+    """How long sessions last, absolutely, and how long a spent refresh token still gets its successor."""
+
+    lifetime: timedelta
+    grace: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What tokens are made of once the transaction is committed."""
+
+    account_id: UUID
+    session_id: UUID
+    roles: frozenset[Role]
+    refresh: RefreshToken
+    expire_time: datetime
+    granted_time: datetime
+
+
+async def open_session(
+    uow: UnitOfWork,
+    tokens: RefreshTokens,
+    rules: SessionRules,
+    *,
+    account_id: UUID,
+    roles: frozenset[Role],
+    device_name: str,
+    address: str,
+) -> Grant:
+    """Open a session of an account that has just proved who it is."""
+    token = tokens.first(new_id())
+    end = uow.now + rules.lifetime
+    await SessionRepository(uow.connection).insert(
+        token.session_id, account_id, device_name, address, token.hash, uow.now, end
+    )
+    return Grant(account_id, token.session_id, roles, token, end, uow.now)
+
+
+async def rotate(
+    uow: UnitOfWork, tokens: RefreshTokens, rules: SessionRules, presented: RefreshToken
+) -> Grant | RefreshTokenReused:
+    """Spend the presented token for its successor; within the grace a spent one gets the same successor again.
+
+    Reuse after the grace ends the session. That refusal is returned, not raised: raising it would roll the end back.
+    Raises TokenInvalid, TokenExpired, SessionRevoked and AccountBlocked.
+    """
+    repository = SessionRepository(uow.connection)
+    successor = tokens.successor(presented)
+    row = await repository.rotate(presented.session_id, presented.hash, successor.hash, uow.now)
+    if row is not None:
+        return _grant(row, successor, uow.now)
+    row = await repository.by_id(presented.session_id)
+    if row is None:
+        raise TokenInvalid
+    _refuse_ended(row, uow.now)
+    if row.token_hash == presented.hash:
+        # It was unusable a moment ago and is usable now: an account that was unblocked in between.
+        raise ConcurrentUpdate
+    if row.previous_hash == presented.hash and row.rotate_time is not None and uow.now <= row.rotate_time + rules.grace:
+        return _grant(row, successor, uow.now)
+    await _end(uow, presented.session_id)
+    return RefreshTokenReused()
+
+
+async def end_session(uow: UnitOfWork, session_id: UUID) -> None:
+    """End the session. Raises SessionRevoked when it had ended before."""
+    if not await _end(uow, session_id):
+        raise SessionRevoked
+
+
+async def end_sessions(uow: UnitOfWork, account_id: UUID) -> None:
+    """End every session of the account."""
+    for session_id in await SessionRepository(uow.connection).revoke_all(account_id, uow.now):
+        await changes.record(uow, ChangeKind.SESSION_REVOKED, account_id, session_id)
+
+
+async def _end(uow: UnitOfWork, session_id: UUID) -> bool:
+    account_id = await SessionRepository(uow.connection).revoke(session_id, uow.now)
+    if account_id is None:
+        return False
+    await changes.record(uow, ChangeKind.SESSION_REVOKED, account_id, session_id)
+    return True
+
+
+def _refuse_ended(row: SessionRow, now: datetime) -> None:
+    if row.account_state is AccountState.BLOCKED:
+        raise AccountBlocked
+    if row.revoke_time is not None or row.account_state is AccountState.DELETED:
+        raise SessionRevoked
+    if row.expire_time <= now:
+        raise TokenExpired
+
+
+def _grant(row: SessionRow, refresh: RefreshToken, now: datetime) -> Grant:
+    return Grant(row.account_id, row.session_id, row.roles, refresh, row.expire_time, now)

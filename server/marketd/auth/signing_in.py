@@ -1,0 +1,198 @@
+"""Registering, signing in, refreshing, signing out: passwords are hashed before the transaction, tokens signed after.
+
+A connection is never held while bcrypt runs: twenty logins at once would hold the pool for seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from marketd.auth import audit, service, sessions
+from marketd.auth.errors import AccountBlocked, InvalidCredentials, RefreshTokenReused, SessionRevoked
+from marketd.auth.model import AccountState
+from marketd.auth.passwords import Passwords, check_new_password
+from marketd.auth.ports import CartMerger, MergeReport
+from marketd.auth.refresh import RefreshTokens
+from marketd.auth.repository import AccountRepository, AccountRow
+from marketd.auth.sessions import Grant, SessionRules
+from marketd.auth.tokens import AccessToken, AccessTokens
+from marketd.kernel.caller import Caller, Role
+from marketd.kernel.transactor import Transactor
+from marketd.kernel.uow import UnitOfWork
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """Asks for a new account and its first session; empty texts mean none."""
+
+    email: str
+    username: str
+    phone: str
+    full_name: str
+    device_name: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Asks for a session. `login` is an e-mail address, a username or a phone."""
+
+    login: str
+    device_name: str
+    password: str = field(repr=False)
+    guest_cart_token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPair:
+    """The tokens of one session, ready to be handed out."""
+
+    grant: Grant
+    access: AccessToken
+
+    @property
+    def refresh_expire_time(self) -> datetime:
+        """When the session ends, refreshed or not."""
+        return self.grant.expire_time
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """An account with a fresh session; `merge` is how the guest's cart came along, None when none did."""
+
+    account: AccountRow
+    tokens: TokenPair
+    merge: MergeReport | None = None
+
+
+class SigningIn:
+    """The four use cases around a session, with what they are made of."""
+
+    def __init__(
+        self,
+        tx: Transactor,
+        passwords: Passwords,
+        access: AccessTokens,
+        refresh: RefreshTokens,
+        rules: SessionRules,
+        merge_cart: CartMerger | None = None,
+    ) -> None:
+        self._tx = tx
+        self._passwords = passwords
+        self._access = access
+        self._refresh = refresh
+        self._rules = rules
+        self._merge_cart = merge_cart
+
+    async def register(self, caller: Caller, command: Register) -> SignedIn:
+        """Make a buyer's account and open its first session.
+
+        Raises PasswordTooCommon, PasswordLength, AlreadyExists and Overloaded.
+        """
+        return await audit.watched(self._tx, caller, "account.register", "", self._register(caller, command))
+
+    async def _register(self, caller: Caller, command: Register) -> SignedIn:
+        check_new_password(command.password, command.email, command.username, command.full_name)
+        password_hash = await self._passwords.hash(command.password)
+        new = service.NewAccount(command.email, command.username, command.phone, command.full_name, password_hash)
+
+        async def work(uow: UnitOfWork) -> tuple[AccountRow, Grant]:
+            account = await service.create_account(uow, new, frozenset({Role.BUYER}))
+            grant = await self._open(uow, caller, account, command.device_name)
+            await audit.record(uow, _as(caller, grant), "account.register", f"user/{account.account_id}")
+            return account, grant
+
+        account, grant = await self._tx.run_bare("auth.register", work)
+        return SignedIn(account, self._pair(grant))
+
+    async def login(self, caller: Caller, command: Login) -> SignedIn:
+        """Open a session for whoever knows the password, and take the guest's cart along.
+
+        Unknown logins and wrong passwords look the same and cost the same hash. Raises InvalidCredentials,
+        AccountBlocked (only to those who know the password) and Overloaded. A limit of failures for each account has
+        its place before the hash: what is refused there must cost nothing.
+        """
+        account = await self._tx.read(lambda unit: AccountRepository(unit.connection).by_login(command.login))
+        # The log names the account that was tried, never what was typed: people type passwords into the wrong field.
+        resource = f"user/{account.account_id}" if account is not None else ""
+        return await audit.watched(self._tx, caller, "account.login", resource, self._login(caller, command, account))
+
+    async def _login(self, caller: Caller, command: Login, account: AccountRow | None) -> SignedIn:
+        known = account is not None and account.state is not AccountState.DELETED
+        right = await self._passwords.verify(
+            command.password, account.password_hash if account is not None and known else None
+        )
+        if account is None or not right:
+            raise InvalidCredentials
+        upgraded = (
+            await self._passwords.hash(command.password)
+            if self._passwords.needs_upgrade(account.password_hash)
+            else None
+        )
+        checked = account.password_hash
+        account_id = account.account_id
+
+        async def work(uow: UnitOfWork) -> tuple[AccountRow, Grant, MergeReport | None]:
+            repository = AccountRepository(uow.connection)
+            now_is = await repository.lock(account_id)
+            if now_is is None or now_is.password_hash != checked:
+                # Changed while we hashed: what was right is no longer.
+                raise InvalidCredentials
+            if now_is.state is not AccountState.ACTIVE:
+                raise AccountBlocked
+            if upgraded is not None:
+                await repository.upgrade_hash(account_id, checked, upgraded)
+            merge = None
+            if command.guest_cart_token and self._merge_cart is not None:
+                merge = await self._merge_cart(uow, account_id, command.guest_cart_token)
+            grant = await self._open(uow, caller, now_is, command.device_name)
+            await audit.record(uow, _as(caller, grant), "account.login", f"user/{account_id}")
+            return now_is, grant, merge
+
+        # The cart's merge may use the session; without a cart the bare dress is several times cheaper.
+        run = self._tx.run if command.guest_cart_token else self._tx.run_bare
+        signed_in, grant, merge = await run("auth.login", work)
+        return SignedIn(signed_in, self._pair(grant), merge)
+
+    async def refresh(self, token: str) -> TokenPair:
+        """Spend a refresh token for the next pair of its session.
+
+        Raises TokenInvalid, TokenExpired, RefreshTokenReused, SessionRevoked and AccountBlocked.
+        """
+        presented = self._refresh.read(token)
+        outcome = await self._tx.run_bare(
+            "auth.refresh", lambda uow: sessions.rotate(uow, self._refresh, self._rules, presented)
+        )
+        if isinstance(outcome, RefreshTokenReused):
+            raise outcome
+        return self._pair(outcome)
+
+    async def logout(self, caller: Caller) -> None:
+        """End the caller's session. Raises SessionRevoked when there is none to end."""
+        session_id = caller.session_id
+        if session_id is None:
+            raise SessionRevoked
+        await self._tx.run_bare("auth.logout", lambda uow: sessions.end_session(uow, session_id))
+
+    async def _open(self, uow: UnitOfWork, caller: Caller, account: AccountRow, device_name: str) -> Grant:
+        return await sessions.open_session(
+            uow,
+            self._refresh,
+            self._rules,
+            account_id=account.account_id,
+            roles=account.roles,
+            device_name=device_name,
+            address=caller.address,
+        )
+
+    def _pair(self, grant: Grant) -> TokenPair:
+        access = self._access.issue(
+            grant.account_id, grant.session_id, grant.roles, grant.granted_time, grant.expire_time
+        )
+        return TokenPair(grant, access)
+
+
+def _as(caller: Caller, grant: Grant) -> Caller:
+    """Whom the audit log should name: the account that has just proved to be the caller."""
+    return Caller(grant.account_id, grant.session_id, grant.roles, caller.address)

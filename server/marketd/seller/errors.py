@@ -1,0 +1,29 @@
+"""The refusals of seller."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from marketd.kernel.reasons import Code, Reason
+from marketd.kernel.refusals import FieldViolation, PreconditionViolation, Refusal, ValidationFailed
+
+
+class SellerClosed(Refusal):
+    """The seller does not sell at present; slices above say so when somebody wants to sell or buy there."""
+
+    code = Code.FAILED_PRECONDITION
+    reason = Reason.SELLER_CLOSED
+
+    def __init__(self, seller_id: UUID) -> None:
+        super().__init__(
+            "The seller does not sell at present.",
+            metadata={"sellerId": str(seller_id)},
+            preconditions=(PreconditionViolation("SELLER_CLOSED", str(seller_id), "does not sell at present"),),
+        )
+
+
+class TimeZoneUnknown(ValidationFailed):
+    """The time zone is none of the IANA database."""
+
+    def __init__(self) -> None:
+        super().__init__(FieldViolation("time_zone", "is not the name of an IANA time zone, such as Europe/Berlin"))

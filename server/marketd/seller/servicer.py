@@ -1,0 +1,64 @@
+"""SellerService: from messages to use cases and back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from marketplace.seller.v1 import seller_service_pb2, seller_service_pb2_grpc
+
+from marketd.auth import audit
+from marketd.kernel import call as calls
+from marketd.kernel.ids import parse_id
+from marketd.kernel.transactor import Transactor
+from marketd.seller import convert, service
+from marketd.seller.model import Seller
+
+if TYPE_CHECKING:
+    import grpc
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class SellerServicer(seller_service_pb2_grpc.SellerServiceServicer):
+    """marketplace.seller.v1.SellerService."""
+
+    def __init__(self, *, tx: Transactor, default_prep_minutes: int) -> None:
+        self._tx = tx
+        self._default_prep_minutes = default_prep_minutes
+
+    async def CreateSeller(
+        self, request: seller_service_pb2.CreateSellerRequest, context: Context
+    ) -> seller_service_pb2.CreateSellerResponse:
+        """Applies to sell."""
+        caller = calls.current_caller()
+        command = convert.from_create_seller(request, self._default_prep_minutes)
+
+        def render(seller: Seller) -> seller_service_pb2.CreateSellerResponse:
+            return seller_service_pb2.CreateSellerResponse(seller=convert.to_seller(seller, whole=True))
+
+        work = self._tx.answer_bare("seller.create", lambda uow: service.create_seller(uow, caller, command), render)
+        return await audit.watched(self._tx, caller, "seller.create", "", work)
+
+    async def ApproveSeller(
+        self, request: seller_service_pb2.ApproveSellerRequest, context: Context
+    ) -> seller_service_pb2.ApproveSellerResponse:
+        """Approves a pending seller."""
+        caller = calls.current_caller()
+        seller_id = parse_id(request.seller_id)
+        work = self._tx.run_bare(
+            "seller.approve", lambda uow: service.approve_seller(uow, caller, seller_id, request.reason)
+        )
+        seller = await audit.watched(
+            self._tx, caller, "seller.approve", f"seller/{seller_id}", work, detail=request.reason
+        )
+        return seller_service_pb2.ApproveSellerResponse(seller=convert.to_seller(seller, whole=True))
+
+    async def GetSeller(
+        self, request: seller_service_pb2.GetSellerRequest, context: Context
+    ) -> seller_service_pb2.GetSellerResponse:
+        """Gets a seller."""
+        caller = calls.current_caller()
+        lookup = parse_id(request.seller_id) if request.WhichOneof("lookup") == "seller_id" else request.handle
+        seller = await self._tx.read(lambda unit: service.get_seller(unit, caller, lookup))
+        whole = service.sees_all(caller, seller)
+        return seller_service_pb2.GetSellerResponse(seller=convert.to_seller(seller, whole=whole))

@@ -1,0 +1,296 @@
+"""Principals on real Postgres: two workers, and what one must know of the other's changes within 2 s."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
+
+import pytest
+from marketd.auth import changes, service
+from marketd.auth.errors import AccountBlocked, RolesChanged, SessionRevoked, TokenExpired, TokenInvalid
+from marketd.auth.model import ChangeKind
+from marketd.auth.principals import Principals
+from marketd.auth.repository import AccountRepository
+from marketd.auth.tokens import AccessTokens
+from marketd.kernel.broadcast import LocalBroadcast, PostgresBroadcast
+from marketd.kernel.caller import Caller, Role
+from marketd.kernel.clock import Clock
+from marketd.kernel.database import create_engine
+from marketd.kernel.refusals import DatabaseUnavailable, Refusal
+from marketd.kernel.transactor import Transactor
+from marketd.kernel.uow import ReadUnit, UnitOfWork
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+if TYPE_CHECKING:
+    from tests.integration.auth.conftest import Builder, House
+
+
+T = TypeVar("T")
+
+SHORT_SECONDS = 0.2
+
+
+class Wire:
+    """A wire to the database that can be cut: a forwarder on a port of its own."""
+
+    def __init__(self, url: str) -> None:
+        self._url = urlsplit(url)
+        self._server: asyncio.Server | None = None
+        self._ends: list[asyncio.StreamWriter] = []
+        self.url = ""
+
+    async def __aenter__(self) -> Wire:
+        self._server = await asyncio.start_server(self._forward, "127.0.0.1", 0)
+        port = self._server.sockets[0].getsockname()[1]
+        user, _, _ = self._url.netloc.rpartition("@")
+        self.url = f"postgresql://{user}@127.0.0.1:{port}{self._url.path}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.cut()
+
+    async def cut(self) -> None:
+        """End what is open and take nothing more."""
+        if self._server is not None:
+            self._server.close()
+        for end in self._ends:
+            end.transport.abort()
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await self._dial()
+        self._ends += [writer, far_writer]
+        await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+
+    async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        query = parse_qs(self._url.query)
+        if "host" in query:
+            return await asyncio.open_unix_connection(f"{query['host'][0]}/.s.PGSQL.{query.get('port', ['5432'])[0]}")
+        return await asyncio.open_connection(self._url.hostname, self._url.port)
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
+async def _signed_in(house: House, *others: House) -> tuple[UUID, str, Caller]:
+    """An account, its token, and its caller; every given worker holds the token in memory."""
+    done = await house.register()
+    token = done.tokens.access.text
+    for one in (house, *others):
+        await one.principals.poll()
+        await one.principals.authenticate(token)
+        assert one.principals.cached(token) is not None
+    return done.account.account_id, token, await house.principals.authenticate(token)
+
+
+def _told(principals: Principals) -> list[tuple[UUID | None, UUID | None, type[Refusal]]]:
+    told: list[tuple[UUID | None, UUID | None, type[Refusal]]] = []
+    principals.on_ended(lambda account, session, refusal: told.append((account, session, type(refusal))))
+    return told
+
+
+async def test_a_verified_token_is_answered_from_memory(house: House) -> None:
+    account_id, token, caller = await _signed_in(house)
+    assert house.principals.cached(token) == caller
+    assert (caller.account_id, caller.roles) == (account_id, frozenset({Role.BUYER}))
+    assert house.principals.cached("another") is None
+
+
+async def test_a_logout_is_known_to_another_worker_within_two_seconds_without_any_broadcast(
+    house: House, builder: Builder
+) -> None:
+    other = await builder.build()
+    _, token, caller = await _signed_in(house, other)
+    ended = asyncio.Event()
+    told = _told(other.principals)
+    other.principals.on_ended(lambda *_: ended.set())
+    poller = asyncio.create_task(other.principals.run())
+    async with asyncio.timeout(2):
+        await house.signing_in.logout(caller)
+        assert house.principals.cached(token) is None
+        await ended.wait()
+    poller.cancel()
+    assert told == [(None, caller.session_id, SessionRevoked)]
+    assert other.principals.cached(token) is None
+    with pytest.raises(SessionRevoked):
+        await other.principals.authenticate(token)
+    with pytest.raises(SessionRevoked):
+        await house.signing_in.logout(caller)
+
+
+async def test_a_broadcast_brings_the_change_before_any_poll_and_the_poll_does_not_bring_it_twice(
+    house: House, builder: Builder, database_url: str
+) -> None:
+    one, two = PostgresBroadcast(database_url), PostgresBroadcast(database_url)
+    worker, other = await builder.build(broadcast=one), await builder.build(broadcast=two)
+    async with asyncio.TaskGroup() as group:
+        listeners = [group.create_task(one.run()), group.create_task(two.run())]
+        await asyncio.gather(one.connected.wait(), two.connected.wait())
+        account_id, token, _ = await _signed_in(worker, other)
+        told = _told(other.principals)
+        ended = asyncio.Event()
+        other.principals.on_ended(lambda *_: ended.set())
+        await worker.tx.run_bare("test.block", lambda uow: service.block_account(uow, account_id))
+        async with asyncio.timeout(2):
+            await ended.wait()
+        for listener in listeners:
+            listener.cancel()
+    await other.principals.poll()
+    await other.principals.poll()
+    assert told[0] == (account_id, None, AccountBlocked)
+    assert len(told) == len(set(told)) == 2
+    with pytest.raises(AccountBlocked):
+        await other.principals.authenticate(token)
+
+
+async def test_roles_are_the_accounts_not_the_tokens(house: House, builder: Builder) -> None:
+    other = await builder.build()
+    account_id, token, _ = await _signed_in(house, other)
+    told = _told(other.principals)
+    await house.tx.run_bare("test.grant", lambda uow: service.grant_role(uow, account_id, Role.SELLER))
+    await other.principals.poll()
+    assert (await other.principals.authenticate(token)).roles == {Role.BUYER, Role.SELLER}
+    assert told == []
+    await house.tx.run_bare("test.revoke", lambda uow: service.revoke_role(uow, account_id, Role.SELLER))
+    await other.principals.poll()
+    assert (await other.principals.authenticate(token)).roles == {Role.BUYER}
+    assert told == [(account_id, None, RolesChanged)]
+
+
+async def test_a_change_that_commits_after_a_later_one_is_not_lost(house: House, builder: Builder) -> None:
+    other = await builder.build()
+    slow_account, slow_token, _ = await _signed_in(house, other)
+    quick_account, quick_token, _ = await _signed_in(house, other)
+    written, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(uow: UnitOfWork) -> None:
+        await changes.record(uow, ChangeKind.ROLE_GRANTED, slow_account)
+        written.set()
+        await go_on.wait()
+
+    slow_one = asyncio.create_task(house.tx.run_bare("test.slow", slow))
+    await written.wait()
+    await house.tx.run_bare("test.quick", lambda uow: changes.record(uow, ChangeKind.ROLE_GRANTED, quick_account))
+    await other.principals.poll()
+    assert other.principals.cached(quick_token) is None
+    assert other.principals.cached(slow_token) is not None
+    go_on.set()
+    await slow_one
+    await other.principals.poll()
+    assert other.principals.cached(slow_token) is None
+
+
+class Slow(Transactor):
+    """A transactor whose first read has its result but has not handed it over yet, until a test lets it."""
+
+    def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
+        super().__init__(engine, clock)
+        self.has_read, self.go_on = asyncio.Event(), asyncio.Event()
+        self.reads = 0
+
+    async def read(self, work: Callable[[ReadUnit], Awaitable[T]]) -> T:
+        result = await super().read(work)
+        self.reads += 1
+        self.has_read.set()
+        await self.go_on.wait()
+        return result
+
+
+async def test_a_change_told_while_the_account_is_read_makes_the_worker_read_again(
+    house: House, database_url: str
+) -> None:
+    engine = create_engine(database_url, pool_size=2)
+    slow = Slow(engine, house.clock)
+    principals = Principals(slow, house.access, house.keys, house.broadcast, house.clock, watch=house.tx)
+    done = await house.register()
+    await principals.poll()
+    reading = asyncio.create_task(principals.authenticate(done.tokens.access.text))
+    await slow.has_read.wait()
+    await house.tx.run_bare("test.block", lambda uow: service.block_account(uow, done.account.account_id))
+    slow.go_on.set()
+    with pytest.raises(AccountBlocked):
+        await reading
+    assert slow.reads == 2
+    await engine.dispose()
+
+
+async def test_memory_counts_until_it_is_too_old_and_no_longer(house: House) -> None:
+    short = Principals(house.tx, house.access, house.keys, LocalBroadcast(), house.clock, fresh_seconds=SHORT_SECONDS)
+    account_id, token, _ = await _signed_in(house)
+    await short.authenticate(token)
+    assert short.cached(token) is None, "a worker that has never polled knows nothing"
+    await short.poll()
+    assert short.cached(token) is not None
+    # Straight into the table: no change is recorded, so only a fresh read can know.
+    await house.tx.run_bare(
+        "test.role", lambda uow: AccountRepository(uow.connection).add_role(account_id, Role.ADMIN, uow.now)
+    )
+    await asyncio.sleep(SHORT_SECONDS)
+    assert short.cached(token) is None
+    assert Role.ADMIN in (await short.authenticate(token)).roles
+
+
+async def test_without_a_database_nobody_is_let_in_on_old_knowledge(house: House, database_url: str) -> None:
+    async with Wire(database_url) as wire:
+        engine = create_engine(wire.url, pool_size=2)
+        cut_off = Principals(
+            Transactor(engine, house.clock), house.access, house.keys, LocalBroadcast(), house.clock, fresh_seconds=0
+        )
+        _, token, caller = await _signed_in(house)
+        assert await cut_off.authenticate(token) == caller
+        await wire.cut()
+        with pytest.raises(DatabaseUnavailable):
+            await cut_off.authenticate(token)
+        with pytest.raises(DatabaseUnavailable):
+            await cut_off.poll()
+        await engine.dispose()
+    assert house.principals.cached(token) == caller
+
+
+async def test_an_expired_token_is_refused_although_it_is_in_memory(house: House) -> None:
+    _, token, _ = await _signed_in(house)
+    house.clock.advance(timedelta(minutes=15, seconds=30))
+    assert house.principals.cached(token) is None
+    with pytest.raises(TokenExpired):
+        await house.principals.authenticate(token)
+
+
+async def test_a_token_of_another_marketplace_is_refused(house: House, builder: Builder) -> None:
+    done = await house.register()
+    grant = done.tokens.grant
+    elsewhere = AccessTokens(
+        house.keys,
+        issuer="elsewhere",
+        audience="marketd",
+        lifetime=timedelta(minutes=15),
+        leeway=timedelta(seconds=30),
+    )
+    forged = elsewhere.issue(grant.account_id, grant.session_id, {Role.ADMIN}, house.clock.now(), grant.expire_time)
+    with pytest.raises(TokenInvalid):
+        await house.principals.authenticate(forged.text)
+
+
+async def test_the_memory_is_bounded_and_keeps_what_is_used(builder: Builder) -> None:
+    worker = await builder.build(capacity=2)
+    await worker.principals.poll()
+    tokens = [(await worker.register()).tokens.access.text for _ in range(3)]
+    await worker.principals.authenticate(tokens[0])
+    await worker.principals.authenticate(tokens[1])
+    assert worker.principals.cached(tokens[0]) is not None
+    await worker.principals.authenticate(tokens[2])
+    assert [worker.principals.cached(token) is not None for token in tokens] == [True, False, True]
+
+
+async def test_a_hint_that_nobody_can_read_is_left_to_the_poller(house: House) -> None:
+    house.broadcast.publish("access", b"not json")
+    house.broadcast.publish("access", b'[1, "x", "", "ROLE_GRANTED"]')
+    assert (await _signed_in(house))[1]

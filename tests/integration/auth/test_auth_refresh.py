@@ -1,0 +1,120 @@
+"""Refresh tokens on real Postgres: one rotation however many ask, the grace, and the end of a stolen family."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from marketd.auth import service
+from marketd.auth.errors import (
+    AccountBlocked,
+    RefreshTokenReused,
+    SessionRevoked,
+    TokenExpired,
+    TokenInvalid,
+)
+from marketd.kernel.caller import Role
+from marketd.kernel.uow import ReadUnit
+
+if TYPE_CHECKING:
+    from tests.integration.auth.conftest import Builder, House
+
+
+async def test_fifty_refreshes_of_one_token_rotate_once_and_all_get_the_same_successor(
+    house: House, builder: Builder
+) -> None:
+    other = await builder.build()
+    token = (await house.register()).tokens.grant.refresh.text
+    pairs = await asyncio.gather(*((house if turn % 2 else other).signing_in.refresh(token) for turn in range(50)))
+    successors = {pair.grant.refresh.text for pair in pairs}
+    assert len(successors) == 1
+    again = await house.signing_in.refresh(successors.pop())
+    assert (await house.principals.authenticate(again.access.text)).session_id == pairs[0].grant.session_id
+
+
+async def test_a_repeat_within_the_grace_gets_the_same_successor_and_later_the_family_dies(house: House) -> None:
+    token = (await house.register()).tokens.grant.refresh.text
+    first = await house.signing_in.refresh(token)
+    house.clock.advance(timedelta(seconds=10))
+    assert (await house.signing_in.refresh(token)).grant.refresh == first.grant.refresh
+    house.clock.advance(timedelta(seconds=1))
+    with pytest.raises(RefreshTokenReused):
+        await house.signing_in.refresh(token)
+    with pytest.raises(SessionRevoked):
+        await house.signing_in.refresh(first.grant.refresh.text)
+    with pytest.raises(SessionRevoked):
+        await house.principals.authenticate(first.access.text)
+
+
+async def test_a_token_older_than_the_last_one_is_reuse_even_at_once(house: House) -> None:
+    oldest = (await house.register()).tokens.grant.refresh.text
+    middle = await house.signing_in.refresh(oldest)
+    await house.signing_in.refresh(middle.grant.refresh.text)
+    with pytest.raises(RefreshTokenReused):
+        await house.signing_in.refresh(oldest)
+
+
+async def test_reuse_ends_one_session_and_leaves_the_others(house: House) -> None:
+    signed_in = await house.register("twice")
+    other = await house.login("twice")
+    await house.signing_in.refresh(signed_in.tokens.grant.refresh.text)
+    house.clock.advance(timedelta(seconds=11))
+    with pytest.raises(RefreshTokenReused):
+        await house.signing_in.refresh(signed_in.tokens.grant.refresh.text)
+    kept = await house.signing_in.refresh(other.tokens.grant.refresh.text)
+    assert kept.grant.session_id == other.tokens.grant.session_id
+
+
+async def test_nobody_ends_a_session_with_a_token_made_up_from_its_id(house: House) -> None:
+    grant = (await house.register()).tokens.grant
+    forged = base64.urlsafe_b64encode(grant.session_id.bytes + bytes(48)).decode().rstrip("=")
+    with pytest.raises(TokenInvalid):
+        await house.signing_in.refresh(forged)
+    assert (await house.signing_in.refresh(grant.refresh.text)).grant.session_id == grant.session_id
+
+
+async def test_refreshing_does_not_prolong_the_absolute_life_of_a_session(house: House) -> None:
+    pair = (await house.register()).tokens
+    end = pair.refresh_expire_time
+    for _ in range(2):
+        house.clock.advance(timedelta(days=14, hours=23, minutes=59))
+        pair = await house.signing_in.refresh(pair.grant.refresh.text)
+        assert pair.refresh_expire_time == end
+    assert pair.access.expire_time <= end
+    house.clock.advance(timedelta(minutes=3))
+    with pytest.raises(TokenExpired):
+        await house.signing_in.refresh(pair.grant.refresh.text)
+
+
+async def test_a_blocked_account_cannot_refresh(house: House) -> None:
+    done = await house.register()
+    await house.tx.run_bare("test.block", lambda uow: service.block_account(uow, done.account.account_id))
+    with pytest.raises(AccountBlocked):
+        await house.signing_in.refresh(done.tokens.grant.refresh.text)
+
+
+async def test_a_new_role_is_in_the_next_access_token(house: House) -> None:
+    done = await house.register()
+    await house.tx.run_bare("test.grant", lambda uow: service.grant_role(uow, done.account.account_id, Role.COURIER))
+    pair = await house.signing_in.refresh(done.tokens.grant.refresh.text)
+    assert pair.grant.roles == {Role.BUYER, Role.COURIER}
+
+
+async def test_no_token_or_password_is_in_the_database(house: House) -> None:
+    done = await house.register()
+    pair = await house.signing_in.refresh(done.tokens.grant.refresh.text)
+    secrets = [done.tokens.grant.refresh.text, pair.grant.refresh.text, pair.access.text, "correct horse battery"]
+
+    async def dump(unit: ReadUnit) -> str:
+        names = await unit.connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        rows = [row for name in names for row in await unit.connection.fetch(f'SELECT t::text FROM "{name[0]}" t')]
+        return "\n".join(row[0] for row in rows)
+
+    everything = await house.tx.read(dump)
+    assert str(done.account.account_id) in everything
+    for secret in secrets:
+        assert secret not in everything
+        assert secret.encode().hex() not in everything

@@ -1,0 +1,200 @@
+"""Sellers on real Postgres: applying once, approval with its role, and who sees what."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+import pytest
+from google.type.dayofweek_pb2 import MONDAY
+from google.type.latlng_pb2 import LatLng
+from marketd.auth import service as auth
+from marketd.kernel import call as calls
+from marketd.kernel.call import Call, OnceKey
+from marketd.kernel.caller import ANONYMOUS, Caller, Role
+from marketd.kernel.database import Record
+from marketd.kernel.geo import Point
+from marketd.kernel.ids import new_id
+from marketd.kernel.refusals import AlreadyExists, IllegalTransition, NotFound
+from marketd.kernel.transactor import Transactor
+from marketd.seller import service
+from marketd.seller.errors import TimeZoneUnknown
+from marketd.seller.model import SellerState
+from marketd.seller.servicer import SellerServicer
+from marketplace.seller.v1 import seller_pb2, seller_service_pb2
+from marketplace.type.v1.address_pb2 import Address, Contact
+
+# The servicer takes nothing from the rpc's context: what it needs of the call is in kernel.call.
+CONTEXT = cast("Any", None)
+ADMIN = Caller(new_id(), new_id(), frozenset({Role.ADMIN}), "192.0.2.9")
+
+
+async def _account(tx: Transactor) -> Caller:
+    account_id = new_id()
+    new = auth.NewAccount(f"{account_id}@shop.example", "", "", "Jo Doe", "no hash")
+    account = await tx.run_bare("test.account", lambda uow: auth.create_account(uow, new, frozenset({Role.BUYER})))
+    return Caller(account.account_id, new_id(), account.roles, "192.0.2.7")
+
+
+def _request(**changes: Any) -> seller_service_pb2.CreateSellerRequest:
+    whole: dict[str, Any] = {
+        "request_id": str(uuid4()),
+        "shop_name": "Käse & Mehr",
+        "description": "Cheese",
+        "pickup_address": Address(lines=["Markt 1"], city="Berlin", point=LatLng(latitude=52.5, longitude=13.4)),
+        "contact": Contact(name="Jo", phone="+491701234567"),
+        "time_zone": "UTC",
+        "opening_hours": [seller_pb2.OpeningHours(day=MONDAY, open_minute=540, close_minute=1080)],
+    }
+    return seller_service_pb2.CreateSellerRequest(**{**whole, **changes})
+
+
+async def _create(tx: Transactor, caller: Caller, **changes: Any) -> seller_pb2.Seller:
+    calls.enter(Call(caller=caller))
+    answer = await SellerServicer(tx=tx, default_prep_minutes=15).CreateSeller(_request(**changes), CONTEXT)
+    return answer.seller
+
+
+async def _approve(tx: Transactor, seller_id: str, reason: str = "papers are in order") -> seller_pb2.Seller:
+    calls.enter(Call(method="/marketplace.seller.v1.SellerService/ApproveSeller", caller=ADMIN))
+    request = seller_service_pb2.ApproveSellerRequest(seller_id=seller_id, reason=reason)
+    return (await SellerServicer(tx=tx, default_prep_minutes=15).ApproveSeller(request, CONTEXT)).seller
+
+
+async def _get(tx: Transactor, caller: Caller, **lookup: str) -> seller_pb2.Seller:
+    calls.enter(Call(caller=caller))
+    request = seller_service_pb2.GetSellerRequest(**lookup)
+    return (await SellerServicer(tx=tx, default_prep_minutes=15).GetSeller(request, CONTEXT)).seller
+
+
+async def _rows(tx: Transactor, sql: str) -> list[Record]:
+    return await tx.read(lambda unit: unit.connection.fetch(sql))
+
+
+async def test_a_new_seller_waits_for_approval_with_all_it_said(tx: Transactor) -> None:
+    owner = await _account(tx)
+    seller = await _create(tx, owner)
+    assert seller.state == seller_pb2.SELLER_STATE_PENDING
+    assert (seller.handle, seller.prep_minutes, seller.time_zone) == ("kase-mehr", 15, "UTC")
+    assert seller.pickup_address.point.latitude == 52.5
+    assert seller.owner_user_id == str(owner.account_id)
+    assert [(span.day, span.open_minute) for span in seller.opening_hours] == [(1, 540)]
+    assert not seller.HasField("approve_time")
+    assert await _get(tx, owner, seller_id=seller.seller_id) == seller
+
+
+async def test_approval_lets_it_sell_and_gives_the_account_its_role_in_one_transaction(tx: Transactor) -> None:
+    owner = await _account(tx)
+    seller = await _create(tx, owner)
+    approved = await _approve(tx, seller.seller_id)
+    assert approved.state == seller_pb2.SELLER_STATE_ACTIVE
+    assert approved.HasField("approve_time")
+    assert approved.etag != seller.etag
+    account = await tx.read(lambda unit: auth.read_account(unit, owner, owner.account))
+    assert account.roles == {Role.BUYER, Role.SELLER}
+    changes = await _rows(tx, "SELECT kind, account_id FROM access_changes")
+    assert [tuple(row.values()) for row in changes] == [("ROLE_GRANTED", owner.account_id)]
+    events = await _rows(tx, "SELECT event_type FROM outbox_events ORDER BY position")
+    assert [row[0] for row in events] == ["seller.created", "account.access_changed", "seller.approved"]
+
+
+async def test_of_two_approvals_at_once_one_wins_and_both_are_in_the_audit_log(tx: Transactor) -> None:
+    seller = await _create(tx, await _account(tx))
+    outcomes = await asyncio.gather(
+        *(asyncio.create_task(_approve(tx, seller.seller_id)) for _ in range(2)), return_exceptions=True
+    )
+    assert sum(isinstance(outcome, IllegalTransition) for outcome in outcomes) == 1
+    entries = await _rows(
+        tx,
+        "SELECT account_id, resource_type || '/' || resource_id, code, refusal_reason, comment, remote_address, method"
+        " FROM audit_entries WHERE action = 'seller.approve' ORDER BY code DESC",
+    )
+    mine = (ADMIN.account_id, f"seller/{seller.seller_id}")
+    rest = ("papers are in order", "192.0.2.9", "/marketplace.seller.v1.SellerService/ApproveSeller")
+    assert [tuple(row.values()) for row in entries] == [
+        (*mine, "OK", "", *rest),
+        (*mine, "FAILED_PRECONDITION", "ILLEGAL_TRANSITION", *rest),
+    ]
+
+
+async def test_approving_nobody_is_not_found(tx: Transactor) -> None:
+    with pytest.raises(NotFound):
+        await _approve(tx, str(uuid4()))
+
+
+async def test_a_repeat_with_the_same_request_id_gets_the_first_answer(tx: Transactor) -> None:
+    owner = await _account(tx)
+    once = OnceKey(owner.key, "/marketplace.seller.v1.SellerService/CreateSeller", str(uuid4()), b"same")
+    answers = []
+    for _ in range(2):
+        calls.enter(Call(caller=owner, once=once))
+        answers.append(await SellerServicer(tx=tx, default_prep_minutes=15).CreateSeller(_request(), CONTEXT))
+    assert answers[0] == answers[1]
+    assert len(await _rows(tx, "SELECT 1 FROM sellers")) == 1
+
+
+async def test_an_account_has_one_seller_even_when_it_asks_ten_times_at_once(tx: Transactor) -> None:
+    owner = await _account(tx)
+    outcomes = await asyncio.gather(
+        *(asyncio.create_task(_create(tx, owner)) for _ in range(10)), return_exceptions=True
+    )
+    assert sum(isinstance(outcome, AlreadyExists) for outcome in outcomes) == 9
+    assert len(await _rows(tx, "SELECT 1 FROM sellers")) == 1
+
+
+async def test_a_chosen_handle_is_refused_when_taken_and_a_made_one_steps_aside(tx: Transactor) -> None:
+    await _create(tx, await _account(tx), handle="kase-mehr")
+    with pytest.raises(AlreadyExists) as refused:
+        await _create(tx, await _account(tx), handle="kase-mehr")
+    assert refused.value.metadata["field"] == "handle"
+    assert (await _create(tx, await _account(tx))).handle.startswith("kase-mehr-")
+
+
+@pytest.mark.parametrize(
+    ("shop_name", "handle"), [("日本", "shop"), ("A", "a-shop"), ("--Ab c--", "ab-c"), ("x" * 120, "x" * 60)]
+)
+async def test_any_shop_name_makes_a_lawful_handle(tx: Transactor, shop_name: str, handle: str) -> None:
+    assert (await _create(tx, await _account(tx), shop_name=shop_name)).handle == handle
+
+
+@pytest.mark.parametrize("time_zone", ["Mars/Olympus", "../../etc/passwd", "Europe", "/etc/localtime"])
+async def test_an_unknown_time_zone_is_refused(tx: Transactor, time_zone: str) -> None:
+    with pytest.raises(TimeZoneUnknown):
+        await _create(tx, await _account(tx), time_zone=time_zone)
+
+
+async def test_a_seller_shows_to_all_once_approved_but_its_door_only_to_its_own(tx: Transactor) -> None:
+    owner, other = await _account(tx), await _account(tx)
+    seller = await _create(tx, owner)
+    for stranger in (ANONYMOUS, other):
+        for lookup in ({"seller_id": seller.seller_id}, {"handle": seller.handle}):
+            with pytest.raises(NotFound):
+                await _get(tx, stranger, **lookup)
+    await _approve(tx, seller.seller_id, "internal remark")
+    for stranger in (ANONYMOUS, other):
+        seen = await _get(tx, stranger, handle=seller.handle)
+        assert seen.shop_name == "Käse & Mehr"
+        assert not seen.HasField("pickup_address")
+        assert not seen.HasField("contact")
+        assert seen.owner_user_id == seen.state_reason == ""
+    for allowed in (owner, ADMIN):
+        seen = await _get(tx, allowed, seller_id=seller.seller_id)
+        assert seen.pickup_address.city == "Berlin"
+        assert seen.state_reason == "internal remark"
+
+
+async def test_other_slices_read_a_seller_by_id_and_by_account(tx: Transactor) -> None:
+    owner = await _account(tx)
+    seller_id = UUID((await _create(tx, owner)).seller_id)
+    view = await tx.read(lambda unit: service.read_seller(unit, seller_id))
+    assert view is not None
+    assert view == await tx.read(lambda unit: service.seller_of(unit, owner.account))
+    assert (view.state, view.sells) == (SellerState.PENDING, False)
+    assert view.pickup is not None
+    assert view.pickup.point == Point(52.5, 13.4)
+    await _approve(tx, str(seller_id))
+    in_mapped = await tx.run("test.view", lambda uow: service.seller_of(uow, owner.account))
+    assert in_mapped is not None
+    assert in_mapped.sells
+    assert await tx.read(lambda unit: service.seller_of(unit, new_id())) is None

@@ -1,0 +1,109 @@
+"""The rules of delivery without a database: steps, times, estimates, quotes, ratings, codes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from marketd.cart.ports import DeliveryQuoter
+from marketd.delivery.errors import TimeInFuture
+from marketd.delivery.estimating import HANDOVER, PLAIN_APPROACH, PLAIN_RIDE, Pace, band
+from marketd.delivery.following_orders import new_code
+from marketd.delivery.handing_over import CLOCK_LEEWAY, happened_at
+from marketd.delivery.quoting import FlatFeeQuoter
+from marketd.delivery.states import TRANSITIONS, DeliveryOutcome, DeliveryState, Step, allowed_from, check_step
+from marketd.delivery.views import Rating
+from marketd.kernel.geo import Point, distance_meters
+from marketd.kernel.money import Money
+from marketd.kernel.refusals import IllegalTransition
+from marketd.kernel.uow import ReadUnit
+
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+SHOP, HOME = Point(52.53, 13.40), Point(52.54, 13.41)
+
+LEGAL = {
+    Step.ASSIGN: {"CREATED", "OFFERING"},
+    Step.ARRIVE_AT_PICKUP: {"ASSIGNED"},
+    Step.PICK_UP: {"ASSIGNED", "AT_PICKUP"},
+    Step.ARRIVE_AT_DROPOFF: {"PICKED_UP"},
+    Step.COMPLETE: {"PICKED_UP", "AT_DROPOFF"},
+    Step.CANCEL: {"CREATED", "OFFERING", "ASSIGNED", "AT_PICKUP"},
+}
+
+
+@pytest.mark.parametrize("state", list(DeliveryState))
+@pytest.mark.parametrize("step", list(Step))
+def test_the_table_allows_these_steps_and_no_other(step: Step, state: DeliveryState) -> None:
+    if state.value in LEGAL[step]:
+        assert check_step(step, state) is TRANSITIONS[step]
+        assert TRANSITIONS[step].target.value in allowed_from(state)
+    else:
+        with pytest.raises(IllegalTransition) as refused:
+            check_step(step, state)
+        assert refused.value.metadata == {"current": state.value, "allowed": ",".join(allowed_from(state))}
+
+
+def test_steps_only_lead_onwards_and_only_the_last_has_an_outcome() -> None:
+    order = list(DeliveryState)
+    for transition in TRANSITIONS.values():
+        assert all(order.index(source) < order.index(transition.target) for source in transition.sources)
+        assert (transition.outcome is not None) == (transition.target is DeliveryState.CLOSED)
+    assert TRANSITIONS[Step.CANCEL].outcome is DeliveryOutcome.CANCELLED
+    assert allowed_from(DeliveryState.CLOSED) == []
+
+
+def test_when_something_happened_lies_between_the_step_before_and_now() -> None:
+    before, minute = NOON - timedelta(minutes=30), timedelta(minutes=1)
+    assert happened_at(NOON, None, before) == NOON
+    assert happened_at(NOON, NOON - minute, before) == NOON - minute
+    assert happened_at(NOON, before - minute, before) == before
+    assert happened_at(NOON, NOON + CLOCK_LEEWAY, before) == NOON
+    with pytest.raises(TimeInFuture):
+        happened_at(NOON, NOON + CLOCK_LEEWAY + timedelta(seconds=1), before)
+
+
+def test_a_ride_takes_its_detour_at_the_couriers_speed() -> None:
+    seconds = Pace(5.5).ride(SHOP, HOME).total_seconds()
+    assert seconds == pytest.approx(distance_meters(SHOP, HOME) * 1.3 / 5.5)
+    assert Pace(11.0).ride(SHOP, HOME).total_seconds() == pytest.approx(seconds / 2)
+    assert Pace(5.5).ride(None, HOME) == PLAIN_RIDE
+
+
+def test_before_pickup_whichever_is_later_counts_the_goods_or_the_courier() -> None:
+    pace, ride = Pace(5.5), Pace(5.5).ride(SHOP, HOME)
+    goods = pace.before_pickup(NOON, NOON + timedelta(minutes=40), SHOP, SHOP, HOME)
+    assert goods.expected_time == NOON + timedelta(minutes=40) + HANDOVER + ride
+    courier = pace.before_pickup(NOON, NOON - timedelta(minutes=5), None, SHOP, HOME)
+    assert courier.expected_time == NOON + PLAIN_APPROACH + HANDOVER + ride
+
+
+@pytest.mark.parametrize("minutes", [-3, 0, 1, 10, 240])
+def test_a_band_holds_its_expected_time_and_begins_no_earlier_than_now(minutes: int) -> None:
+    eta = band(NOON, NOON + timedelta(minutes=minutes))
+    assert NOON <= eta.earliest_time <= eta.expected_time <= eta.latest_time
+    assert eta.estimate_time == NOON
+
+
+async def test_a_quote_has_the_fee_and_a_band_also_without_points() -> None:
+    quoter: DeliveryQuoter = FlatFeeQuoter(fee=Money(490, "EUR"), pace=Pace(5.5))
+    unit = ReadUnit(None, NOON)  # type: ignore[arg-type]  # a flat fee asks no database
+    near = await quoter.quote(unit, SHOP, HOME, 20)
+    blind = await quoter.quote(unit, None, HOME, 20)
+    assert near is not None
+    assert blind is not None
+    assert near.fee == blind.fee == Money(490, "EUR")
+    assert near.distance_meters == pytest.approx(1302, abs=15)
+    assert blind.distance_meters is None
+    assert NOON + timedelta(minutes=20) < near.earliest_time < near.latest_time < blind.latest_time
+
+
+def test_a_rating_is_the_mean_of_its_stars() -> None:
+    assert (Rating().average, Rating().count) == (0.0, 0)
+    rating = Rating((1, 0, 0, 1, 2))
+    assert (rating.average, rating.count) == (3.75, 4)
+
+
+def test_codes_are_six_digits() -> None:
+    codes = {new_code() for _ in range(200)}
+    assert all(len(code) == 6 and code.isdigit() for code in codes)
+    assert len(codes) > 190

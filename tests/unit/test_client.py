@@ -1,0 +1,270 @@
+"""The typed client against a small scripted server on a real socket: retries, tokens, refusals, pages, watches."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf import any_pb2, duration_pb2
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]  # the wheel carries no types
+from grpc_status import rpc_status
+from marketplace.auth.v1 import auth_service_pb2, auth_service_pb2_grpc, token_pb2
+from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
+from marketplace.catalog.v1.catalog_service_pb2_grpc import CatalogServiceServicer, add_CatalogServiceServicer_to_server
+from marketplace.order.v1 import order_service_pb2
+from marketplace.order.v1.order_service_pb2_grpc import OrderServiceServicer, add_OrderServiceServicer_to_server
+from marketplace_client import MarketplaceClient, MarketplaceError, watch_order
+from marketplace_client.methods import METHODS, Repetition
+
+Context = Any
+
+
+def packed(*messages: Any) -> list[any_pb2.Any]:
+    """Messages as details of a status."""
+    details = []
+    for message in messages:
+        detail = any_pb2.Any()
+        detail.Pack(message)
+        details.append(detail)
+    return details
+
+
+async def refuse(context: Context, code: grpc.StatusCode, reason: str, *more: Any, message: str = "no") -> None:
+    """End the call as the server's error funnel does."""
+    info = error_details_pb2.ErrorInfo(reason=reason, domain="marketplace.dev", metadata={"current": "PAID"})
+    status = status_pb2.Status(code=code.value[0], message=message, details=packed(info, *more))
+    await context.abort_with_status(rpc_status.to_status(status))
+
+
+def jwt(lifetime_seconds: float, serial: int) -> str:
+    """Something with the shape of an access token."""
+    claims = json.dumps({"iat": 1000, "exp": 1000 + lifetime_seconds, "jti": serial}).encode()
+    return f"h.{base64.urlsafe_b64encode(claims).decode().rstrip('=')}.s"
+
+
+class Script(OrderServiceServicer, CatalogServiceServicer, auth_service_pb2_grpc.AuthServiceServicer):
+    """A server whose answers each test writes."""
+
+    def __init__(self) -> None:
+        self.place: Callable[[order_service_pb2.PlaceOrderRequest, Context], Awaitable[None]] | None = None
+        self.accept_reason = ""
+        self.request_ids: list[str] = []
+        self.accepts = 0
+        self.tokens_seen: list[str] = []
+        self.correlation_ids: list[str] = []
+        self.refreshes = 0
+        self.lifetime = 900.0
+        self.expired: set[str] = set()
+        self.cursors: list[str] = []
+
+    def _note(self, context: Context) -> str:
+        metadata: dict[str, str] = dict(context.invocation_metadata())
+        self.correlation_ids.append(metadata.get("x-request-id", ""))
+        token = metadata.get("authorization", "").removeprefix("Bearer ")
+        self.tokens_seen.append(token)
+        return token
+
+    async def PlaceOrder(self, request: Any, context: Context) -> Any:  # noqa: N802 - the rpc's name
+        self._note(context)
+        self.request_ids.append(request.request_id)
+        if self.place is not None:
+            await self.place(request, context)
+        return order_service_pb2.PlaceOrderResponse()
+
+    async def AcceptOrder(self, request: Any, context: Context) -> Any:  # noqa: N802 - the rpc's name
+        self.accepts += 1
+        if self.accepts == 1:
+            await refuse(context, grpc.StatusCode.UNAVAILABLE, self.accept_reason)
+        return order_service_pb2.AcceptOrderResponse()
+
+    async def GetOrder(self, request: Any, context: Context) -> Any:  # noqa: N802 - the rpc's name
+        token = self._note(context)
+        if token in self.expired:
+            await refuse(context, grpc.StatusCode.UNAUTHENTICATED, "TOKEN_EXPIRED")
+        return order_service_pb2.GetOrderResponse()
+
+    async def Login(self, request: Any, context: Context) -> Any:  # noqa: N802 - the rpc's name
+        self._note(context)
+        return auth_service_pb2.LoginResponse(tokens=self._tokens())
+
+    async def RefreshTokens(self, request: Any, context: Context) -> Any:  # noqa: N802 - the rpc's name
+        self.refreshes += 1
+        await asyncio.sleep(0)
+        return auth_service_pb2.RefreshTokensResponse(tokens=self._tokens())
+
+    def _tokens(self) -> token_pb2.Tokens:
+        return token_pb2.Tokens(access_token=jwt(self.lifetime, self.refreshes), refresh_token=f"r{self.refreshes}")
+
+    async def ListProducts(self, request: Any, context: Context) -> Any:  # noqa: N802 - the rpc's name
+        page = int(request.page_token or 0)
+        return catalog_service_pb2.ListProductsResponse(
+            products=[product_pb2.Product(title=f"{request.seller_id}{page}")],
+            next_page_token="" if page == 2 else str(page + 1),
+        )
+
+    async def WatchOrder(self, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: N802 - the rpc's name
+        self.cursors.append(request.resume_token)
+        first = int(request.resume_token or 0)
+        for number in range(first + 1, 6):
+            yield order_service_pb2.WatchOrderResponse(cursor=str(number))
+            if number in (2, 4) and first < number - 1:
+                await refuse(context, grpc.StatusCode.UNAVAILABLE, "DRAINING")
+
+
+def new_script() -> Script:
+    """A script; rpcs it does not write answer UNIMPLEMENTED."""
+    return Script()  # type: ignore[abstract]  # only the type stubs call the others abstract
+
+
+@asynccontextmanager
+async def serving(script: Script) -> AsyncIterator[str]:
+    """The scripted server on a free port."""
+    server = grpc.aio.server()
+    add_OrderServiceServicer_to_server(script, server)
+    add_CatalogServiceServicer_to_server(script, server)
+    auth_service_pb2_grpc.add_AuthServiceServicer_to_server(script, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        await server.stop(None)
+
+
+async def test_a_keyed_call_is_repeated_with_one_request_id_until_it_is_answered() -> None:
+    script = new_script()
+
+    async def place(request: Any, context: Context) -> None:
+        if len(script.request_ids) == 1:
+            await refuse(context, grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE")
+        if len(script.request_ids) == 2:
+            retry = error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(nanos=50_000_000))
+            await refuse(context, grpc.StatusCode.ABORTED, "REQUEST_IN_PROGRESS", retry)
+
+    script.place = place
+    async with serving(script) as target, MarketplaceClient(target) as client:
+        request = order_service_pb2.PlaceOrderRequest(quote_token="q")
+        await client.order.PlaceOrder(request)
+    assert len(script.request_ids) == 3
+    assert len(set(script.request_ids)) == 1
+    assert script.request_ids[0]
+    assert request.request_id == ""
+    assert all(script.correlation_ids)
+
+
+async def test_a_request_id_of_the_caller_is_kept() -> None:
+    script = new_script()
+    async with serving(script) as target, MarketplaceClient(target) as client:
+        await client.order.PlaceOrder(order_service_pb2.PlaceOrderRequest(request_id="mine"))
+    assert script.request_ids == ["mine"]
+
+
+@pytest.mark.parametrize(("reason", "calls"), [("DATABASE_UNAVAILABLE", 1), ("OVERLOADED", 2), ("DRAINING", 2)])
+async def test_an_unsafe_call_is_repeated_only_when_the_server_says_that_it_did_not_begin(
+    reason: str, calls: int
+) -> None:
+    script = new_script()
+    script.accept_reason = reason
+    async with serving(script) as target, MarketplaceClient(target) as client:
+        if calls == 1:
+            with pytest.raises(MarketplaceError) as caught:
+                await client.order.AcceptOrder(order_service_pb2.AcceptOrderRequest())
+            assert caught.value.reason == reason
+        else:
+            await client.order.AcceptOrder(order_service_pb2.AcceptOrderRequest())
+    assert script.accepts == calls
+
+
+async def test_a_refusal_carries_everything_that_the_details_say() -> None:
+    script = new_script()
+
+    async def place(request: Any, context: Context) -> None:
+        bad = error_details_pb2.BadRequest()
+        bad.field_violations.add(field="items[2].quantity", description="must be above 0")
+        failure = error_details_pb2.PreconditionFailure()
+        failure.violations.add(type="STOCK", subject="v1", description="2 left")
+        retry = error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(seconds=3))
+        await refuse(context, grpc.StatusCode.FAILED_PRECONDITION, "INSUFFICIENT_STOCK", bad, failure, retry)
+
+    script.place = place
+    async with serving(script) as target, MarketplaceClient(target) as client:
+        with pytest.raises(MarketplaceError) as caught:
+            await client.order.PlaceOrder(order_service_pb2.PlaceOrderRequest())
+    error = caught.value
+    assert (error.code, error.reason, error.message) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "INSUFFICIENT_STOCK",
+        "no",
+    )
+    assert error.metadata == {"current": "PAID"}
+    assert [violation.field for violation in error.field_violations] == ["items[2].quantity"]
+    assert [violation.subject for violation in error.precondition_violations] == ["v1"]
+    assert error.retry_after == 3.0
+    assert "items[2].quantity" in str(error)
+
+
+async def test_nobody_listening_is_an_error_without_a_reason() -> None:
+    async with MarketplaceClient("127.0.0.1:1") as client:
+        with pytest.raises(MarketplaceError) as caught:
+            await client.order.AcceptOrder(order_service_pb2.AcceptOrderRequest())
+    assert caught.value.code is grpc.StatusCode.UNAVAILABLE
+    assert not caught.value.from_server
+
+
+async def test_many_calls_with_an_ending_token_refresh_it_once_and_all_send_the_new_one() -> None:
+    script = new_script()
+    script.lifetime = 0.0
+    async with serving(script) as target, MarketplaceClient(target) as client:
+        await client.login("a", "b")
+        script.lifetime = 900.0
+        await asyncio.gather(*(client.order.GetOrder(order_service_pb2.GetOrderRequest()) for _ in range(20)))
+        tokens = client.tokens
+    assert script.refreshes == 1
+    assert tokens is not None
+    assert set(script.tokens_seen[1:]) == {tokens.access_token}
+
+
+async def test_a_token_that_the_server_calls_expired_is_refreshed_and_the_call_sent_again() -> None:
+    script = new_script()
+    async with serving(script) as target, MarketplaceClient(target) as client:
+        await client.login("a", "b")
+        assert client.tokens is not None
+        script.expired.add(client.tokens.access_token)
+        await client.order.GetOrder(order_service_pb2.GetOrderRequest())
+    assert script.refreshes == 1
+
+
+async def test_signing_in_again_does_not_send_the_old_token() -> None:
+    script = new_script()
+    async with serving(script) as target, MarketplaceClient(target, access_token="old") as client:
+        await client.login("a", "b")
+    assert script.tokens_seen == [""]
+
+
+async def test_a_list_is_walked_to_its_end_without_changing_the_request() -> None:
+    request = catalog_service_pb2.ListProductsRequest(seller_id="s")
+    async with serving(new_script()) as target, MarketplaceClient(target) as client:
+        titles = [product.title async for product in client.products(request)]
+    assert titles == ["s0", "s1", "s2"]
+    assert request.page_token == ""
+
+
+async def test_a_watch_that_breaks_goes_on_after_the_last_message() -> None:
+    script = new_script()
+    async with serving(script) as target, MarketplaceClient(target) as client:
+        seen = [message.cursor async for message in watch_order(client, "o")]
+    assert seen == ["1", "2", "3", "4", "5"]
+    assert script.cursors == ["", "2", "4"]
+
+
+def test_every_method_of_the_contract_has_facts_and_only_reads_and_repeatables_are_safe() -> None:
+    assert METHODS["/marketplace.order.v1.OrderService/PlaceOrder"].repetition is Repetition.KEYED
+    assert METHODS["/marketplace.order.v1.OrderService/GetOrder"].repetition is Repetition.SAFE
+    assert METHODS["/marketplace.order.v1.OrderService/AcceptOrder"].repetition is Repetition.UNSAFE
+    assert METHODS["/marketplace.order.v1.OrderService/WatchOrder"].timeout_seconds is None
