@@ -38,7 +38,7 @@ def upgrade() -> None:
         sa.Column("slug", sa.Text(), nullable=False),
         sa.Column("description", sa.Text(), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("path", sa.ARRAY(sa.Uuid()), nullable=False),
+        sa.Column("path", postgresql.ARRAY(sa.Uuid()), nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.Column("create_time", sa.DateTime(timezone=True), nullable=False),
         sa.Column("update_time", sa.DateTime(timezone=True), nullable=False),
@@ -69,14 +69,16 @@ def upgrade() -> None:
         sa.Column("description", sa.Text(), nullable=False),
         sa.Column("category_id", sa.Uuid(), nullable=True),
         sa.Column("brand_id", sa.Uuid(), nullable=True),
-        sa.Column("tags", sa.ARRAY(sa.Text()), nullable=False),
-        sa.Column("option_names", sa.ARRAY(sa.Text()), nullable=False),
+        sa.Column("tags", postgresql.ARRAY(sa.Text()), nullable=False),
+        sa.Column("option_names", postgresql.ARRAY(sa.Text()), nullable=False),
         sa.Column("currency", sa.Text(), nullable=False),
         sa.Column("price_minor", sa.BigInteger(), nullable=False),
         sa.Column("compare_at_price_minor", sa.BigInteger(), nullable=True),
         sa.Column("rating_count", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("rating_average_milli", sa.Integer(), server_default=sa.text("0"), nullable=False),
-        sa.Column("rating_histogram", sa.ARRAY(sa.Integer()), server_default=sa.text("'{0,0,0,0,0}'"), nullable=False),
+        sa.Column(
+            "rating_histogram", postgresql.ARRAY(sa.Integer()), server_default=sa.text("'{0,0,0,0,0}'"), nullable=False
+        ),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("publish_time", sa.DateTime(timezone=True), nullable=True),
         sa.Column("version", sa.BigInteger(), nullable=False),
@@ -137,7 +139,7 @@ def upgrade() -> None:
         sa.Column("media_id", sa.Uuid(), nullable=True),
         sa.Column("source_url", sa.Text(), nullable=False),
         sa.Column("alt_text", sa.Text(), nullable=False),
-        sa.Column("variant_ids", sa.ARRAY(sa.Uuid()), nullable=False),
+        sa.Column("variant_ids", postgresql.ARRAY(sa.Uuid()), nullable=False),
         sa.ForeignKeyConstraint(
             ["product_id"], ["products.product_id"], name=op.f("fk_product_images_product_id"), ondelete="CASCADE"
         ),

@@ -53,7 +53,13 @@ def _listed_only() -> None:
 
 def application(arguments: Sequence[str]) -> typer.Typer:
     """The command line for these arguments: only the command they name is imported."""
-    app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, epilog=_EPILOG, rich_markup_mode=None)
+    app = typer.Typer(
+        add_completion=False,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        epilog=_EPILOG,
+        rich_markup_mode=None,
+    )
     app.callback(epilog=_EPILOG)(_about)
     asked = next((word for word in arguments if not word.startswith("-")), None)
     for name, summary in _COMMANDS.items():

@@ -93,6 +93,10 @@ class Settings(BaseSettings):
     # Answers that are the same for every caller are kept this long at most; 0 keeps none.
     answer_cache_seconds: float = Field(1.0, ge=0, le=1)
 
+    failpoints: Path | None = Field(
+        None, description="For tests: a folder whose files end this process at named points. Refused in production."
+    )
+
     log_level: str = "INFO"
     access_log: bool | None = Field(None, description="A JSON line an rpc on standard error; on in production.")
     log_format: str = Field("auto", pattern="^(auto|json|console)$")
@@ -160,6 +164,8 @@ class Settings(BaseSettings):
             found.append(
                 f"MARKETD_BCRYPT_COST is {self.bcrypt_cost}; production needs {PRODUCTION_BCRYPT_COST} or more."
             )
+        if self.failpoints is not None:
+            found.append("MARKETD_FAILPOINTS is set; it makes the server kill itself, for tests only; unset it.")
         if self.database_url is None and not self.allow_embedded_in_production:
             found.append(
                 "MARKETD_DATABASE_URL is not set; set it, or MARKETD_ALLOW_EMBEDDED_IN_PRODUCTION=true to keep the "

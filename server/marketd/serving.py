@@ -12,9 +12,10 @@ import sys
 import uvloop
 
 from marketd import logs
-from marketd.app import App, StartRefused, build
+from marketd.app import build
 from marketd.config import Settings
 from marketd.lifetimes import end_with_parent
+from marketd.running import App, StartRefused
 from marketd.supervisor import CONFIGURATION_ERROR
 
 _OPEN_FILES = 65_536

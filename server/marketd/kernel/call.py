@@ -1,4 +1,4 @@
-"""The call that is being served: its correlation id, caller, deadline and idempotency key, for whoever runs below it."""
+"""The call being served: its correlation id, caller, deadline and idempotency key, for whoever runs below it."""
 
 from __future__ import annotations
 

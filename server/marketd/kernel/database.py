@@ -40,6 +40,7 @@ def create_engine(
 ) -> AsyncEngine:
     """The engine for a plain `postgresql://` URL.
 
+    On its connections JSON goes in as text and comes out as Python values: SQLAlchemy installs that codec.
     Waiting for a connection is short on purpose: a full pool is overload, and the caller learns it at once. The
     server-side limits are backstops for what no statement_timeout of a unit of work covers.
     """

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import ClassVar, TypeAlias, TypeVar, get_type_hints
 from uuid import UUID
 
-Json: TypeAlias = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 
 
 @dataclass(frozen=True, kw_only=True)

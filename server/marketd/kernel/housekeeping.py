@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import structlog
@@ -37,11 +38,11 @@ async def sweep(tx: Transactor, *, keep_events: timedelta) -> int:
     return await tx.run_bare("housekeeping.sweep", work)
 
 
-async def run(tx: Transactor, *, keep_events: timedelta, pause_seconds: float = 60.0) -> None:
-    """Sweep until cancelled."""
+async def repeat(sweep: Callable[[], Awaitable[int]], *, pause_seconds: float = 60.0) -> None:
+    """Call a slice's sweep until cancelled: again soon while it finds whole batches, else after the pause."""
     while True:
         try:
-            gone = await sweep(tx, keep_events=keep_events)
+            gone = await sweep()
         except Refusal as refusal:
             _log.warning("housekeeping_waiting", reason=refusal.reason.value)
             gone = 0

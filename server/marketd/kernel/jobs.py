@@ -7,7 +7,6 @@ provider) runs without a transaction and may run again after a crash; it must be
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -152,8 +151,7 @@ class JobRunner:
             self._concurrency,
         )
         return [
-            _Claimed(row["job_id"], row["kind"], json.loads(row["payload"]), row["attempts"], row["max_attempts"])
-            for row in rows
+            _Claimed(row["job_id"], row["kind"], row["payload"], row["attempts"], row["max_attempts"]) for row in rows
         ]
 
     async def _run_one(self, job: _Claimed) -> None:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 # ISO 4217 minor units where they are not two.
-_DIGITS = {
-    **dict.fromkeys("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(), 0),
-    **dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3),
-}
+_WITHOUT_MINOR_UNIT = (
+    *("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG"),
+    *("RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"),
+)
+_WITH_THREE_DIGITS = ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
+_DIGITS = {**dict.fromkeys(_WITHOUT_MINOR_UNIT, 0), **dict.fromkeys(_WITH_THREE_DIGITS, 3)}
 
 
 def minor_digits(currency: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
@@ -114,7 +113,6 @@ _COLUMNS = "event_id, event_type, version, aggregate, aggregate_id, seq, payload
 
 def stored_event(row: Record) -> StoredEvent:
     """A row with the columns of `_COLUMNS` as a StoredEvent."""
-    payload = row["payload"]
     return StoredEvent(
         event_id=row["event_id"],
         event_type=row["event_type"],
@@ -122,7 +120,7 @@ def stored_event(row: Record) -> StoredEvent:
         aggregate=row["aggregate"],
         aggregate_id=row["aggregate_id"],
         seq=row["seq"],
-        payload=json.loads(payload) if isinstance(payload, str) else payload,
+        payload=row["payload"],
         occurred_time=row["occurred_time"],
     )
 

@@ -135,7 +135,7 @@ class InUse(Refusal):
     def __init__(self, resource: str, by: str) -> None:
         super().__init__(
             f"The {resource} is still used by {by}.",
-            metadata={"resource": resource, "used_by": by},
+            metadata={"resource": resource, "usedBy": by},
             preconditions=(PreconditionViolation("IN_USE", resource, f"used by {by}"),),
         )
 
@@ -209,7 +209,7 @@ class Draining(Refusal):
     reason = Reason.DRAINING
 
     def __init__(self) -> None:
-        super().__init__("This server is shutting down; connect again.", retry_after_seconds=0.1)
+        super().__init__("This server is shutting down; connect again.", retry_after_seconds=0.25)
 
 
 class DeadlineExceeded(Refusal):

@@ -22,10 +22,10 @@ from sqlalchemy.util import greenlet_spawn
 
 from marketd.kernel import call as calls
 from marketd.kernel import idempotency, jobs, outbox
-from marketd.kernel.call import OnceKey
 from marketd.kernel.clock import Clock
 from marketd.kernel.database import DATABASE_ERRORS, Connection, Failure, classify
 from marketd.kernel.events import Event, Job
+from marketd.kernel.failpoints import Failpoints, Point
 from marketd.kernel.refusals import (
     ConcurrentUpdate,
     DatabaseUnavailable,
@@ -84,8 +84,16 @@ class _Answered:
 class Transactor:
     """Runs units of work on one engine. One for each process."""
 
-    def __init__(self, engine: AsyncEngine, clock: Clock, *, keep_answers: timedelta = timedelta(hours=48)) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        clock: Clock,
+        *,
+        keep_answers: timedelta = timedelta(hours=48),
+        failpoints: Failpoints | None = None,
+    ) -> None:
         self._engine = engine
+        self._failpoints = failpoints
         self._clock = clock
         self._keep_answers = keep_answers
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -101,11 +109,11 @@ class Transactor:
         `work` may run several times. `seconds` bounds it where no call's deadline does. Raises the work's own refusals,
         ConcurrentUpdate, DeadlineExceeded, DatabaseUnavailable and Overloaded.
         """
-        return await self._bounded(name, lambda end: self._mapped(work, end), seconds)
+        return await self._bounded(name, lambda end: self._mapped(name, work, end), seconds)
 
     async def run_bare(self, name: str, work: Work[T], *, seconds: float | None = None) -> T:
         """The same in the bare dress: only `uow.connection`, for hot paths."""
-        return await self._bounded(name, lambda end: self._bare(work, end), seconds)
+        return await self._bounded(name, lambda end: self._bare(name, work, end), seconds)
 
     async def answer(self, name: str, work: Work[T], render: Callable[[T], M], *, seconds: float | None = None) -> M:
         """Run `work` mapped and render its result as the rpc's response, exactly once for the call's request id.
@@ -208,7 +216,7 @@ class Transactor:
         name: str,
         work: Work[T],
         render: Callable[[T], M],
-        attempt: Callable[[Work[Any], float], Coroutine[Any, Any, Any]],
+        attempt: Callable[[str, Work[Any], float], Coroutine[Any, Any, Any]],
         seconds: float | None,
     ) -> M:
         call = calls.current()
@@ -218,7 +226,7 @@ class Transactor:
             async def rendered(uow: UnitOfWork) -> M:
                 return render(await work(uow))
 
-            message: M = await self._bounded(name, lambda end: attempt(rendered, end), seconds)
+            message: M = await self._bounded(name, lambda end: attempt(name, rendered, end), seconds)
             return message
 
         async def exactly_once(uow: UnitOfWork) -> _Answered:
@@ -231,13 +239,13 @@ class Transactor:
             await idempotency.store(uow.connection, once, payload, uow.now, self._keep_answers)
             return _Answered(payload, replayed=False)
 
-        answered: _Answered = await self._bounded(name, lambda end: attempt(exactly_once, end), seconds)
+        answered: _Answered = await self._bounded(name, lambda end: attempt(name, exactly_once, end), seconds)
         call.replayed = answered.replayed
         return cast("M", answered.payload)
 
     # -- one attempt in either dress
 
-    async def _mapped(self, work: Work[T], end: float) -> T:
+    async def _mapped(self, name: str, work: Work[T], end: float) -> T:
         async with AsyncSession(self._engine, expire_on_commit=False) as session:
             connection = await session.connection()
             # SQLAlchemy's first statement opens the transaction; only then are driver calls part of it.
@@ -245,9 +253,11 @@ class Transactor:
             raw = await connection.get_raw_connection()
             uow = UnitOfWork(cast("Connection", raw.driver_connection), self._clock.now(), session)
             try:
+                self._reach(Point.BEGUN, name)
                 result = await work(uow)
                 await session.flush()
                 await _write_tail(uow)
+                self._reach(Point.BEFORE_COMMIT, name)
             except asyncio.CancelledError:
                 # Cut off mid-query: the connection's state is unknown and must not go back to the pool.
                 await connection.invalidate()
@@ -258,10 +268,10 @@ class Transactor:
                 if classify(error) is Failure.LOST:
                     raise _CommitLost from error
                 raise
-        self._committed(uow)
+        self._committed(name, uow)
         return result
 
-    async def _bare(self, work: Work[T], end: float) -> T:
+    async def _bare(self, name: str, work: Work[T], end: float) -> T:
         proxied = await self._engine.raw_connection()
         driver = cast("Connection", proxied.driver_connection)
         clean = False
@@ -270,8 +280,10 @@ class Transactor:
             await driver.execute(f"BEGIN; SET LOCAL statement_timeout = {_statement_timeout(end)}")
             uow = UnitOfWork(driver, self._clock.now())
             try:
+                self._reach(Point.BEGUN, name)
                 result = await work(uow)
                 await _write_tail(uow)
+                self._reach(Point.BEFORE_COMMIT, name)
             except Exception:
                 # On a dead connection this raises too, and `finally` throws the connection away.
                 await driver.execute("ROLLBACK")
@@ -288,7 +300,7 @@ class Transactor:
             raise
         finally:
             await _give_back(proxied, clean=clean)
-        self._committed(uow)
+        self._committed(name, uow)
         return result
 
     async def _read_once(self, work: Callable[[ReadUnit], Awaitable[T]]) -> T:
@@ -306,7 +318,12 @@ class Transactor:
         finally:
             await _give_back(proxied, clean=clean)
 
-    def _committed(self, uow: UnitOfWork) -> None:
+    def _reach(self, point: Point, name: str) -> None:
+        if self._failpoints is not None:
+            self._failpoints.reach(point, name)
+
+    def _committed(self, name: str, uow: UnitOfWork) -> None:
+        self._reach(Point.AFTER_COMMIT, name)
         for hook in uow.hooks:
             hook()
         if uow.events or uow.jobs:

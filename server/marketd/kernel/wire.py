@@ -1,4 +1,4 @@
-"""Between the contract's shared types and ours: money, instants, points. The one kernel module that knows stubs."""
+"""Between the contract's shared types and ours: money, instants, points, addresses. The one kernel room with stubs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.latlng_pb2 import LatLng
 from google.type.money_pb2 import Money as MoneyMessage
+from marketplace.type.v1.address_pb2 import Address as AddressMessage
 
+from marketd.kernel.address import Address
 from marketd.kernel.geo import Point
 from marketd.kernel.money import Money, minor_digits
 from marketd.kernel.refusals import FieldViolation, ValidationFailed
@@ -51,3 +53,37 @@ def to_latlng(point: Point) -> LatLng:
 def from_latlng(message: LatLng) -> Point:
     """Our point; ranges were checked by the contract's rules."""
     return Point(message.latitude, message.longitude)
+
+
+def to_address(address: Address) -> AddressMessage:
+    """marketplace.type.v1.Address; the point stays absent when there is none."""
+    return AddressMessage(
+        recipient=address.recipient,
+        phone=address.phone,
+        lines=address.lines,
+        city=address.city,
+        region=address.region,
+        postal_code=address.postal_code,
+        region_code=address.region_code,
+        point=None if address.point is None else to_latlng(address.point),
+        entrance=address.entrance,
+        floor=address.floor,
+        notes=address.notes,
+    )
+
+
+def from_address(message: AddressMessage) -> Address:
+    """Our address; its rules were checked by the contract's."""
+    return Address(
+        recipient=message.recipient,
+        phone=message.phone,
+        lines=tuple(message.lines),
+        city=message.city,
+        region=message.region,
+        postal_code=message.postal_code,
+        region_code=message.region_code,
+        point=from_latlng(message.point) if message.HasField("point") else None,
+        entrance=message.entrance,
+        floor=message.floor,
+        notes=message.notes,
+    )

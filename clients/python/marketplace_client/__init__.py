@@ -1,0 +1,23 @@
+"""A typed asyncio client of the marketplace: connection, tokens, retries, refusals as exceptions, watches and uplinks.
+
+The messages and service stubs come from the generated package `marketplace`; nothing of the server is needed here.
+"""
+
+from __future__ import annotations
+
+from marketplace_client.client import MarketplaceClient
+from marketplace_client.errors import FieldViolation, MarketplaceError, PreconditionViolation
+from marketplace_client.uplink import CourierUplink, Outcome
+from marketplace_client.watching import watch_deliveries, watch_delivery, watch_order
+
+__all__ = [
+    "CourierUplink",
+    "FieldViolation",
+    "MarketplaceClient",
+    "MarketplaceError",
+    "Outcome",
+    "PreconditionViolation",
+    "watch_deliveries",
+    "watch_delivery",
+    "watch_order",
+]

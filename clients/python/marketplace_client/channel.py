@@ -1,0 +1,62 @@
+"""How the connection is made: keepalive, message sizes, and the retries that grpc itself does for reads."""
+
+from __future__ import annotations
+
+import json
+
+import grpc
+
+from marketplace_client.methods import METHODS, Repetition
+
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+
+
+def service_config() -> str:
+    """The gRPC service config: calls that only read are repeated on UNAVAILABLE before this side even notices."""
+    names = [
+        {"service": facts.service, "method": facts.name}
+        for facts in METHODS.values()
+        if facts.repetition is Repetition.SAFE and facts.timeout_seconds is not None
+    ]
+    policy = {
+        "maxAttempts": 4,
+        "initialBackoff": "0.1s",
+        "maxBackoff": "2s",
+        "backoffMultiplier": 2,
+        "retryableStatusCodes": ["UNAVAILABLE"],
+    }
+    return json.dumps({"methodConfig": [{"name": names, "retryPolicy": policy}]})
+
+
+def channel_options(user_agent: str) -> list[tuple[str, str | int]]:
+    """The options of a channel.
+
+    A ping after 20 s of silence finds a dead path; the server counts pings closer than 10 s as a flood. A name that
+    resolves anew is tried again after at most 3 s, so a restarted server is found quickly.
+    """
+    return [
+        ("grpc.primary_user_agent", user_agent),
+        ("grpc.keepalive_time_ms", 20_000),
+        ("grpc.keepalive_timeout_ms", 5_000),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.initial_reconnect_backoff_ms", 200),
+        ("grpc.min_reconnect_backoff_ms", 1_000),
+        ("grpc.max_reconnect_backoff_ms", 3_000),
+        ("grpc.enable_retries", 1),
+        ("grpc.service_config", service_config()),
+    ]
+
+
+def open_channel(
+    target: str,
+    credentials: grpc.ChannelCredentials | None,
+    user_agent: str,
+    interceptors: list[grpc.aio.ClientInterceptor] | None = None,
+) -> grpc.aio.Channel:
+    """A channel to `target` (host:port); without credentials it is plain text."""
+    options = channel_options(user_agent)
+    if credentials is None:
+        return grpc.aio.insecure_channel(target, options=options, interceptors=interceptors)
+    return grpc.aio.secure_channel(target, credentials, options=options, interceptors=interceptors)

@@ -1,0 +1,274 @@
+"""The client: one connection, one session, and the typed stubs of every service on top."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from types import TracebackType
+from typing import Self
+
+import grpc
+from marketplace.auth.v1 import auth_service_pb2, auth_service_pb2_grpc, token_pb2, user_pb2, user_service_pb2_grpc
+from marketplace.cart.v1 import cart_service_pb2_grpc
+from marketplace.catalog.v1 import (
+    brand_pb2,
+    catalog_service_pb2,
+    catalog_service_pb2_grpc,
+    category_pb2,
+    product_pb2,
+)
+from marketplace.delivery.v1 import (
+    courier_service_pb2_grpc,
+    delivery_pb2,
+    delivery_service_pb2,
+    delivery_service_pb2_grpc,
+)
+from marketplace.inventory.v1 import inventory_service_pb2_grpc
+from marketplace.order.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
+from marketplace.payment.v1 import payment_service_pb2_grpc
+from marketplace.seller.v1 import seller_service_pb2_grpc
+from marketplace.tracking.v1 import tracking_service_pb2_grpc
+
+from marketplace_client.calling import links
+from marketplace_client.channel import open_channel
+from marketplace_client.errors import from_rpc_error
+from marketplace_client.pages import pages
+from marketplace_client.tokens import TokenSource
+
+
+class MarketplaceClient:
+    """A client of one marketplace for one person or service; use it with `async with`, on one event loop.
+
+    `target` is host:port; without `credentials` (grpc.ssl_channel_credentials()) the connection is plain text. Sign in
+    with `login` or `register`, or bring `tokens` of an earlier session, or an `access_token` that somebody else keeps
+    fresh. Tokens are refreshed by themselves; `on_tokens` hears of new ones, to store them. Calls raise
+    MarketplaceError; unary ones have a deadline and, where it is safe, are repeated when the server was unavailable.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        access_token: str | None = None,
+        tokens: token_pb2.Tokens | None = None,
+        on_tokens: Callable[[token_pb2.Tokens], None] | None = None,
+        user_agent: str = "marketplace-client-python",
+    ) -> None:
+        self.target = target
+        self._credentials = credentials
+        self._user_agent = user_agent
+        self._tokens = TokenSource(self._exchange, on_tokens)
+        if tokens is not None:
+            self._tokens.use(tokens)
+        elif access_token is not None:
+            self._tokens.use_access_token(access_token)
+        # Refreshing has no token and no retries of this package around it; it runs beside the links of other calls.
+        self._bare: grpc.aio.Channel | None = None
+        self._channel: grpc.aio.Channel | None = None
+
+    async def __aenter__(self) -> Self:
+        """Open the connection; nothing is sent yet."""
+        self._bare = open_channel(self.target, self._credentials, self._user_agent)
+        channel = open_channel(self.target, self._credentials, self._user_agent, links(self._tokens))
+        self._channel = channel
+        self._auth = auth_service_pb2_grpc.AuthServiceStub(channel)
+        self._user = user_service_pb2_grpc.UserServiceStub(channel)
+        self._seller = seller_service_pb2_grpc.SellerServiceStub(channel)
+        self._inventory = inventory_service_pb2_grpc.InventoryServiceStub(channel)
+        self._catalog = catalog_service_pb2_grpc.CatalogServiceStub(channel)
+        self._cart = cart_service_pb2_grpc.CartServiceStub(channel)
+        self._payment = payment_service_pb2_grpc.PaymentServiceStub(channel)
+        self._order = order_service_pb2_grpc.OrderServiceStub(channel)
+        self._courier = courier_service_pb2_grpc.CourierServiceStub(channel)
+        self._delivery = delivery_service_pb2_grpc.DeliveryServiceStub(channel)
+        self._tracking = tracking_service_pb2_grpc.TrackingServiceStub(channel)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connection and whatever still runs on it; the session stays as it is."""
+        await self._tokens.aclose()
+        if self._channel is not None:
+            await self._channel.close()
+        if self._bare is not None:
+            await self._bare.close()
+
+    # -- services
+
+    @property
+    def channel(self) -> grpc.aio.Channel:
+        """The channel with this client's tokens, deadlines and retries, for stubs that are not listed here."""
+        if self._channel is None:
+            raise RuntimeError("the client is not open; use it with `async with`")
+        return self._channel
+
+    @property
+    def auth(self) -> auth_service_pb2_grpc.AuthServiceStub:
+        """Registering and signing in; `register` and `login` of the client do it and keep the tokens."""
+        return self._auth
+
+    @property
+    def user(self) -> user_service_pb2_grpc.UserServiceStub:
+        """Accounts."""
+        return self._user
+
+    @property
+    def seller(self) -> seller_service_pb2_grpc.SellerServiceStub:
+        """Sellers."""
+        return self._seller
+
+    @property
+    def inventory(self) -> inventory_service_pb2_grpc.InventoryServiceStub:
+        """Stock."""
+        return self._inventory
+
+    @property
+    def catalog(self) -> catalog_service_pb2_grpc.CatalogServiceStub:
+        """Categories, brands and products."""
+        return self._catalog
+
+    @property
+    def cart(self) -> cart_service_pb2_grpc.CartServiceStub:
+        """The caller's cart."""
+        return self._cart
+
+    @property
+    def payment(self) -> payment_service_pb2_grpc.PaymentServiceStub:
+        """Payments and refunds."""
+        return self._payment
+
+    @property
+    def order(self) -> order_service_pb2_grpc.OrderServiceStub:
+        """Orders."""
+        return self._order
+
+    @property
+    def courier(self) -> courier_service_pb2_grpc.CourierServiceStub:
+        """Couriers and their shifts."""
+        return self._courier
+
+    @property
+    def delivery(self) -> delivery_service_pb2_grpc.DeliveryServiceStub:
+        """Deliveries."""
+        return self._delivery
+
+    @property
+    def tracking(self) -> tracking_service_pb2_grpc.TrackingServiceStub:
+        """Positions of couriers and following deliveries."""
+        return self._tracking
+
+    # -- the session
+
+    @property
+    def tokens(self) -> token_pb2.Tokens | None:
+        """The tokens of the session; None when not signed in by this client."""
+        return self._tokens.tokens
+
+    @property
+    def can_refresh(self) -> bool:
+        """Whether the session goes on by itself when its access token ends."""
+        return self._tokens.can_refresh
+
+    async def register(
+        self,
+        email: str,
+        password: str,
+        *,
+        full_name: str = "",
+        username: str = "",
+        phone: str = "",
+        device_name: str = "",
+    ) -> user_pb2.User:
+        """Register an account and be signed in as it."""
+        answer = await self.auth.Register(
+            auth_service_pb2.RegisterRequest(
+                email=email,
+                password=password,
+                full_name=full_name,
+                username=username,
+                phone=phone,
+                device_name=device_name,
+            )
+        )
+        self._tokens.use(answer.tokens)
+        return answer.user
+
+    async def login(
+        self, login: str, password: str, *, totp_code: str = "", device_name: str = "", guest_cart_token: str = ""
+    ) -> auth_service_pb2.LoginResponse:
+        """Sign in by e-mail address, username or phone."""
+        answer = await self.auth.Login(
+            auth_service_pb2.LoginRequest(
+                login=login,
+                password=password,
+                totp_code=totp_code,
+                device_name=device_name,
+                guest_cart_token=guest_cart_token,
+            )
+        )
+        self._tokens.use(answer.tokens)
+        return answer
+
+    async def refresh(self) -> None:
+        """Exchange the tokens now; calls do it by themselves before the access token ends."""
+        if self._tokens.tokens is not None:
+            await self._tokens.refresh(self._tokens.tokens.access_token)
+
+    async def logout(self) -> None:
+        """End the session on the server and forget it here."""
+        await self.auth.Logout(auth_service_pb2.LogoutRequest())
+        self._tokens.forget()
+
+    async def _exchange(self, refresh_token: str) -> token_pb2.Tokens:
+        if self._bare is None:
+            raise RuntimeError("the client is not open; use it with `async with`")
+        stub = auth_service_pb2_grpc.AuthServiceStub(self._bare)
+        request = auth_service_pb2.RefreshTokensRequest(refresh_token=refresh_token)
+        try:
+            answer = await stub.RefreshTokens(request, timeout=10.0)
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error, "/marketplace.auth.v1.AuthService/RefreshTokens") from None
+        return answer.tokens
+
+    # -- lists
+
+    async def products(
+        self, request: catalog_service_pb2.ListProductsRequest | None = None
+    ) -> AsyncIterator[product_pb2.Product]:
+        """Every product of a list, page by page."""
+        async for page in pages(self.catalog.ListProducts, request or catalog_service_pb2.ListProductsRequest()):
+            for product in page.products:
+                yield product
+
+    async def categories(
+        self, request: catalog_service_pb2.ListCategoriesRequest | None = None
+    ) -> AsyncIterator[category_pb2.Category]:
+        """Every category of a list, page by page."""
+        async for page in pages(self.catalog.ListCategories, request or catalog_service_pb2.ListCategoriesRequest()):
+            for category in page.categories:
+                yield category
+
+    async def brands(
+        self, request: catalog_service_pb2.ListBrandsRequest | None = None
+    ) -> AsyncIterator[brand_pb2.Brand]:
+        """Every brand, page by page."""
+        async for page in pages(self.catalog.ListBrands, request or catalog_service_pb2.ListBrandsRequest()):
+            for brand in page.brands:
+                yield brand
+
+    async def orders(
+        self, request: order_service_pb2.ListOrdersRequest | None = None
+    ) -> AsyncIterator[order_pb2.Order]:
+        """Every order of a list, newest first, page by page."""
+        async for page in pages(self.order.ListOrders, request or order_service_pb2.ListOrdersRequest()):
+            for order in page.orders:
+                yield order
+
+    async def deliveries(
+        self, request: delivery_service_pb2.ListDeliveriesRequest | None = None
+    ) -> AsyncIterator[delivery_pb2.Delivery]:
+        """Every delivery of a list, newest first, page by page."""
+        async for page in pages(self.delivery.ListDeliveries, request or delivery_service_pb2.ListDeliveriesRequest()):
+            for delivery in page.deliveries:
+                yield delivery

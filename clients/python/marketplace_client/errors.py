@@ -1,0 +1,108 @@
+"""Refusals as one exception: the status code with everything that the server's rich error details say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]  # the wheel carries no types
+
+_DETAILS_KEY = "grpc-status-details-bin"
+REQUEST_ID_KEY = "x-request-id"
+
+
+@dataclass(frozen=True)
+class FieldViolation:
+    """A field that breaks the contract; `field` is a path such as `items[2].quantity`."""
+
+    field: str
+    description: str
+
+
+@dataclass(frozen=True)
+class PreconditionViolation:
+    """One thing that stands in the way, such as a line that is short of stock."""
+
+    type: str
+    subject: str
+    description: str
+
+
+class MarketplaceError(Exception):
+    """A call that did not succeed.
+
+    `reason` is an ErrorReason of marketplace.errors.v1 without its prefix, and empty when the status was not written by
+    the server (a connection that broke, a deadline that passed here). `retry_after` is in seconds, None when the server
+    asked for no pause. `correlation_id` finds the call in the server's log.
+    """
+
+    def __init__(
+        self,
+        code: grpc.StatusCode,
+        message: str,
+        *,
+        reason: str = "",
+        metadata: Mapping[str, str] | None = None,
+        field_violations: Sequence[FieldViolation] = (),
+        precondition_violations: Sequence[PreconditionViolation] = (),
+        retry_after: float | None = None,
+        correlation_id: str = "",
+        method: str = "",
+    ) -> None:
+        super().__init__(code, reason, message)
+        self.code = code
+        self.message = message
+        self.reason = reason
+        self.metadata: Mapping[str, str] = dict(metadata or {})
+        self.field_violations = tuple(field_violations)
+        self.precondition_violations = tuple(precondition_violations)
+        self.retry_after = retry_after
+        self.correlation_id = correlation_id
+        self.method = method
+
+    def __str__(self) -> str:
+        where = f"{self.method}: " if self.method else ""
+        what = f"{self.code.name}/{self.reason}" if self.reason else self.code.name
+        fields = "; ".join(f"{violation.field}: {violation.description}" for violation in self.field_violations)
+        return f"{where}{what}: {self.message}" + (f" ({fields})" if fields else "")
+
+    @property
+    def from_server(self) -> bool:
+        """Whether the marketplace itself wrote this status, rather than the connection or this side's deadline."""
+        return bool(self.reason)
+
+
+def from_rpc_error(error: grpc.aio.AioRpcError, method: str = "") -> MarketplaceError:
+    """The exception for what grpc raised; details that are missing or do not parse leave their fields empty."""
+    trailing = list(error.trailing_metadata() or ())
+    correlation_id = next((str(value) for key, value in trailing if key == REQUEST_ID_KEY), "")
+    packed = next((value for key, value in trailing if key == _DETAILS_KEY), b"")
+    status = status_pb2.Status()
+    try:
+        status.ParseFromString(packed if isinstance(packed, bytes) else packed.encode("latin-1"))
+    except DecodeError:
+        status.Clear()
+    info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    failure, retry = error_details_pb2.PreconditionFailure(), error_details_pb2.RetryInfo()
+    asked_to_retry = False
+    for detail in status.details:
+        for target in (info, bad, failure):
+            if detail.Is(target.DESCRIPTOR):
+                detail.Unpack(target)
+        if detail.Is(retry.DESCRIPTOR):
+            asked_to_retry = detail.Unpack(retry)
+    return MarketplaceError(
+        error.code(),
+        error.details() or "",
+        reason=info.reason,
+        metadata=dict(info.metadata),
+        field_violations=[FieldViolation(each.field, each.description) for each in bad.field_violations],
+        precondition_violations=[
+            PreconditionViolation(each.type, each.subject, each.description) for each in failure.violations
+        ],
+        retry_after=retry.retry_delay.ToTimedelta().total_seconds() if asked_to_retry else None,
+        correlation_id=correlation_id,
+        method=method,
+    )

@@ -1,0 +1,109 @@
+"""The tokens of a session: given out to calls, and exchanged before they end, once for all callers that wait."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+import time
+from collections.abc import Awaitable, Callable
+
+from marketplace.auth.v1 import token_pb2
+
+_LONGEST_MARGIN_SECONDS = 60.0
+_MARGIN_SHARE = 0.2
+
+
+def lifetime_seconds(tokens: token_pb2.Tokens) -> float:
+    """How long the access token is good from now on, if it was issued now.
+
+    Taken from the token's own `exp - iat` (RFC 7519), so that a wrong clock on this side does no harm; a token that is
+    not readable falls back to its expire time and this clock.
+    """
+    try:
+        body = tokens.access_token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+        return float(claims["exp"]) - float(claims["iat"])
+    except (IndexError, KeyError, TypeError, ValueError, binascii.Error):
+        return float(tokens.access_expire_time.ToDatetime().timestamp()) - time.time()
+
+
+class TokenSource:
+    """Holds the tokens of one session. `exchange` turns a refresh token into new tokens; it raises MarketplaceError."""
+
+    def __init__(
+        self,
+        exchange: Callable[[str], Awaitable[token_pb2.Tokens]],
+        on_change: Callable[[token_pb2.Tokens], None] | None = None,
+    ) -> None:
+        self._exchange = exchange
+        self._on_change = on_change
+        self._tokens: token_pb2.Tokens | None = None
+        self._bare: str | None = None
+        self._refresh_at = 0.0
+        self._running: asyncio.Task[None] | None = None
+
+    @property
+    def tokens(self) -> token_pb2.Tokens | None:
+        """The tokens as they are now; None when signed out or when only an access token was given."""
+        return self._tokens
+
+    @property
+    def can_refresh(self) -> bool:
+        """Whether there is a refresh token."""
+        return self._tokens is not None and bool(self._tokens.refresh_token)
+
+    def use(self, tokens: token_pb2.Tokens) -> None:
+        """Take these tokens from now on, as fresh ones of a sign-in or refresh."""
+        life = lifetime_seconds(tokens)
+        self._tokens, self._bare = tokens, None
+        self._refresh_at = time.monotonic() + life - min(_LONGEST_MARGIN_SECONDS, life * _MARGIN_SHARE)
+        if self._on_change is not None:
+            self._on_change(tokens)
+
+    def use_access_token(self, access_token: str) -> None:
+        """Take a token that somebody else keeps fresh."""
+        self._tokens, self._bare = None, access_token
+
+    def forget(self) -> None:
+        """Be signed out on this side."""
+        self._tokens = self._bare = None
+
+    async def access_token(self) -> str | None:
+        """A token that is good for a while; refreshes when the end is near. None when nobody is signed in."""
+        if self._tokens is not None and self.can_refresh and time.monotonic() >= self._refresh_at:
+            await self.refresh(self._tokens.access_token)
+        return self._current()
+
+    def _current(self) -> str | None:
+        return self._tokens.access_token if self._tokens is not None else self._bare
+
+    async def refresh(self, stale: str) -> None:
+        """Exchange the refresh token, unless `stale` is no longer the access token.
+
+        All who come while an exchange runs wait for that one. A caller that is cancelled does not stop it: a token that
+        was exchanged and lost would end the session.
+        """
+        if self._tokens is None or self._tokens.access_token != stale:
+            return
+        if self._running is None:
+            self._running = asyncio.create_task(self._exchange_now(self._tokens.refresh_token))
+            self._running.add_done_callback(self._exchanged)
+        await asyncio.shield(self._running)
+
+    async def _exchange_now(self, refresh_token: str) -> None:
+        tokens = await self._exchange(refresh_token)
+        # A sign-out or another sign-in in the meantime wins.
+        if self._tokens is not None and self._tokens.refresh_token == refresh_token:
+            self.use(tokens)
+
+    def _exchanged(self, task: asyncio.Task[None]) -> None:
+        self._running = None
+        if not task.cancelled():
+            task.exception()  # seen here as well, so that an exchange whose waiters all left does not warn
+
+    async def aclose(self) -> None:
+        """Wait for an exchange that runs."""
+        if self._running is not None:
+            await asyncio.wait([self._running])

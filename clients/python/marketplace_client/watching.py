@@ -1,0 +1,138 @@
+"""Watching orders and deliveries over reconnects: a stream that breaks is resumed after the last message that came."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+from typing import Protocol, TypeVar
+
+import grpc
+from marketplace.delivery.v1 import delivery_service_pb2
+from marketplace.order.v1 import order_service_pb2
+from marketplace.tracking.v1 import tracking_service_pb2
+
+from marketplace_client.client import MarketplaceClient
+from marketplace_client.errors import MarketplaceError
+
+_FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 5.0
+# Three missed heartbeats and some slack.
+_SILENCE_SECONDS = 35.0
+_RESUMABLE_CODES = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.CANCELLED})
+
+
+class _Told(Protocol):
+    """A message of a watch."""
+
+    @property
+    def cursor(self) -> str:
+        """Where the stream stands after it."""
+
+
+_M = TypeVar("_M", bound=_Told)
+
+
+def can_resume(client: MarketplaceClient, error: MarketplaceError) -> bool:
+    """Whether a stream that ended so is worth opening again."""
+    if error.reason == "TOKEN_EXPIRED":
+        return client.can_refresh
+    if error.code is grpc.StatusCode.UNAVAILABLE or error.reason == "SLOW_CONSUMER":
+        return True
+    # A connection that is reset in the middle shows these codes, and no reason because the server wrote none.
+    return error.code in _RESUMABLE_CODES and not error.from_server
+
+
+class _Silence(Exception):
+    """No message came for longer than the server's heartbeats allow."""
+
+
+async def _messages(stream: AsyncIterator[_M]) -> AsyncGenerator[_M, None]:
+    while True:
+        try:
+            message = await asyncio.wait_for(anext(stream), _SILENCE_SECONDS)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise _Silence from None
+        yield message
+
+
+async def resuming(
+    client: MarketplaceClient,
+    open_stream: Callable[[str], AsyncIterator[_M]],
+    *,
+    resume_token: str,
+    ends: bool,
+    give_up_after: float | None,
+) -> AsyncIterator[_M]:
+    """The messages of a stream over its reconnects. `open_stream` gets the cursor of the last message.
+
+    With `ends`, a stream that ends with OK is over; otherwise it is opened again. A refusal that opening again cannot
+    mend is raised, and any when nothing has come for `give_up_after` seconds (None: never).
+    """
+    cursor, pause, last = resume_token, _FIRST_PAUSE_SECONDS, time.monotonic()
+    while True:
+        failure: MarketplaceError | None = None
+        try:
+            async with aclosing(_messages(open_stream(cursor))) as messages:
+                async for message in messages:
+                    cursor, pause, last = message.cursor or cursor, _FIRST_PAUSE_SECONDS, time.monotonic()
+                    yield message
+            if ends:
+                return
+        except MarketplaceError as error:
+            if not can_resume(client, error):
+                raise
+            failure = error
+        except _Silence:
+            failure = MarketplaceError(grpc.StatusCode.UNAVAILABLE, "the stream has fallen silent")
+        if give_up_after is not None and failure is not None and time.monotonic() - last > give_up_after:
+            raise failure
+        wanted = failure.retry_after if failure is not None else None
+        await asyncio.sleep(max(wanted or 0.0, pause * random.uniform(0.5, 1.0)))  # noqa: S311 - jitter, not a secret
+        pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+
+def watch_order(
+    client: MarketplaceClient, order_id: str, *, resume_token: str = "", give_up_after: float | None = None
+) -> AsyncIterator[order_service_pb2.WatchOrderResponse]:
+    """Every change of an order, in order and without gaps, over reconnects; ends when its state can change no more."""
+
+    def open_stream(cursor: str) -> AsyncIterator[order_service_pb2.WatchOrderResponse]:
+        request = order_service_pb2.WatchOrderRequest(order_id=order_id, resume_token=cursor)
+        return aiter(client.order.WatchOrder(request))
+
+    return resuming(client, open_stream, resume_token=resume_token, ends=True, give_up_after=give_up_after)
+
+
+def watch_delivery(
+    client: MarketplaceClient,
+    delivery_id: str,
+    *,
+    resume_token: str = "",
+    max_rate_hz: float = 0.0,
+    give_up_after: float | None = None,
+) -> AsyncIterator[tracking_service_pb2.WatchDeliveryResponse]:
+    """Positions, estimates, stops and states of a delivery over reconnects; ends when the delivery is closed."""
+
+    def open_stream(cursor: str) -> AsyncIterator[tracking_service_pb2.WatchDeliveryResponse]:
+        request = tracking_service_pb2.WatchDeliveryRequest(
+            delivery_id=delivery_id, resume_token=cursor, max_rate_hz=max_rate_hz
+        )
+        return aiter(client.tracking.WatchDelivery(request))
+
+    return resuming(client, open_stream, resume_token=resume_token, ends=True, give_up_after=give_up_after)
+
+
+def watch_deliveries(
+    client: MarketplaceClient, *, resume_token: str = "", give_up_after: float | None = None
+) -> AsyncIterator[delivery_service_pb2.WatchDeliveriesResponse]:
+    """What the signed-in courier has to bring, over reconnects; it never ends by itself."""
+
+    def open_stream(cursor: str) -> AsyncIterator[delivery_service_pb2.WatchDeliveriesResponse]:
+        return aiter(client.delivery.WatchDeliveries(delivery_service_pb2.WatchDeliveriesRequest(resume_token=cursor)))
+
+    return resuming(client, open_stream, resume_token=resume_token, ends=False, give_up_after=give_up_after)

@@ -1,0 +1,82 @@
+"""h2load (nghttp2) as the load: light, but only for unary calls with one and the same request.
+
+It does not look at grpc-status: a refusal has no message, so the bytes of the bodies tell whether all calls succeeded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from marketd.bench.clients import LoadFailed
+from marketd.bench.work import Found
+
+_FRAME_BYTES = 5  # gRPC's prefix of a message: a flag and its length
+_CONNECTIONS = 8
+_STREAMS = 4
+_FINISHED = re.compile(r"^finished in ([\d.]+)(us|ms|s),", re.MULTILINE)
+_DONE = re.compile(r"^requests: (\d+) total, \d+ started, (\d+) done, (\d+) succeeded", re.MULTILINE)
+_BODIES = re.compile(r"\((\d+)\) data$", re.MULTILINE)
+_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
+_LONGEST_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class SameCall:
+    """One unary call, again and again; `answer_bytes` is how long its answer is."""
+
+    target: str
+    path: str
+    token: str
+    request: bytes
+    answer_bytes: int
+    count: int
+
+
+def is_installed() -> bool:
+    """Whether h2load can be run."""
+    return shutil.which("h2load") is not None
+
+
+async def run(given: SameCall, begin: Callable[[], object]) -> Found:
+    """Run `count` calls. Raises LoadFailed when one of them did not succeed."""
+    with tempfile.TemporaryDirectory() as name:
+        body, log = Path(name) / "body", Path(name) / "log"
+        body.write_bytes(b"\0" + len(given.request).to_bytes(4, "big") + given.request)
+        arguments = ["-n", str(given.count), "-c", str(_CONNECTIONS), "-m", str(_STREAMS), "-t", "1"]
+        arguments += ["-d", str(body), "--log-file", str(log)]
+        arguments += ["-H", "content-type: application/grpc", "-H", "te: trailers"]
+        if given.token:
+            arguments += ["-H", f"authorization: Bearer {given.token}"]
+        begin()
+        process = await asyncio.create_subprocess_exec(
+            "h2load", *arguments, f"http://{given.target}{given.path}",
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(_LONGEST_SECONDS):
+                printed, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        return found_in(printed.decode(), log.read_text(), given)
+
+
+def found_in(printed: str, log: str, given: SameCall) -> Found:
+    """What h2load printed and logged (start, status and duration in microseconds), judged."""
+    finished, done, bodies = _FINISHED.search(printed), _DONE.search(printed), _BODIES.search(printed)
+    if finished is None or done is None or bodies is None:
+        raise LoadFailed(f"h2load said: {printed[-500:]}")
+    wanted = given.count * (_FRAME_BYTES + given.answer_bytes)
+    if int(done[3]) != given.count or int(bodies[1]) != wanted:
+        raise LoadFailed(
+            f"{done[3]} of {given.count} calls were answered, with {bodies[1]} bytes where {wanted} were due"
+        )
+    latencies = [int(line.split("\t")[2]) for line in log.splitlines()]
+    return Found(given.count, float(finished[1]) * _UNITS[finished[2]], latencies)

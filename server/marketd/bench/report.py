@@ -1,0 +1,129 @@
+"""What was found, as JSON for machines and as a table for people."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import grpc
+import psutil
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from marketd.bench import h2load
+from marketd.bench.measuring import TOO_NOISY_PERCENT, Figures, Measured
+from marketd.bench.operations import DEFAULT, SERVER, TUNED
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A finished benchmark."""
+
+    measured: Sequence[Measured]
+    quick: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """The contract's form: machine, noise, operations."""
+        return {
+            "machine": machine(),
+            "noise": self._noise(),
+            "operations": [_operation(measured) for measured in self.measured],
+        }
+
+    def to_table(self) -> Group:
+        """For a terminal: a line an operation, and what one must know to read it."""
+        table = Table(title="marketd bench", title_justify="left", caption_justify="left")
+        table.add_column("operation")
+        columns = ("calls/s", "p50 ms", "p99 ms", "CPU µs", "Postgres µs", "floor default", "tuned", "ratio", "at most")
+        for column in columns:
+            table.add_column(column, justify="right", no_wrap=True)
+        for measured in self.measured:
+            table.add_row(*_cells(measured))
+        notes = [Text(f"{each.operation.name}: {each.operation.note}") for each in self.measured if each.operation.note]
+        return Group(table, *notes, Text(self._noise_sentence(), style="bold" if not self._trusted() else ""))
+
+    def _noise(self) -> dict[str, Any]:
+        known = [measured.noise_percent for measured in self.measured if measured.noise_percent is not None]
+        return {
+            "spread_percent": round(max(known), 1) if known else None,
+            "trusted": self._trusted(),
+            "message": self._noise_sentence(),
+        }
+
+    def _noisy(self) -> list[str]:
+        return [
+            measured.operation.name
+            for measured in self.measured
+            if measured.noise_percent is None or measured.noise_percent > TOO_NOISY_PERCENT
+        ]
+
+    def _trusted(self) -> bool:
+        return not self.quick and not self._noisy()
+
+    def _noise_sentence(self) -> str:
+        if self.quick:
+            return "A quick run shows that everything works; its rounds are too short for figures to trust."
+        noisy = self._noisy()
+        if not noisy:
+            return f"The tuned floor's rounds lie within {TOO_NOISY_PERCENT:.0f} % of each other."
+        return (
+            f"Too noisy to trust: the tuned floor's rounds lie more than {TOO_NOISY_PERCENT:.0f} % apart for "
+            f"{', '.join(noisy)}. Run it again on a quiet machine, with more --rounds."
+        )
+
+
+def machine() -> Mapping[str, Any]:
+    """What was measured on."""
+    return {
+        "cores": psutil.cpu_count() or 1,
+        "load_average": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        "grpcio": grpc.__version__,
+        "platform": platform.platform(),
+        "hot_read_load": "h2load" if h2load.is_installed() else "grpc.aio",
+    }
+
+
+def _operation(measured: Measured) -> dict[str, Any]:
+    operation = measured.operation
+    return {
+        "name": operation.name,
+        **_rounded(measured.sides[SERVER]),
+        "floor": {variant: _rounded(measured.sides[variant]) for variant in (DEFAULT, TUNED)},
+        "ratio": round(measured.ratio, 3),
+        "target": operation.target.tuned,
+        "ratio_default": round(measured.ratio_default, 3),
+        "target_default": operation.target.default,
+        "meets_target": measured.meets_target,
+        "noise_percent": None if measured.noise_percent is None else round(measured.noise_percent, 1),
+        "rounds": measured.rounds,
+        "calls": measured.calls,
+        "note": operation.note,
+    }
+
+
+def _rounded(figures: Figures) -> dict[str, float]:
+    return {name: round(value, 3 if name.endswith("_ms") else 1) for name, value in asdict(figures).items()}
+
+
+def _cells(measured: Measured) -> list[str]:
+    server, target = measured.sides[SERVER], measured.operation.target
+    ratio, at_most = f"{measured.ratio:.2f}", f"{target.tuned:g}"
+    if target.default is not None:
+        ratio, at_most = f"{ratio} / {measured.ratio_default:.2f}", f"{at_most} / {target.default:g}"
+    return [
+        measured.operation.name,
+        f"{server.rps:,.0f}",
+        f"{server.p50_ms:.1f}",
+        f"{server.p99_ms:.1f}",
+        f"{server.server_cpu_us:.0f}",
+        f"{server.postgres_cpu_us:.0f}",
+        f"{measured.sides[DEFAULT].server_cpu_us:.0f}",
+        f"{measured.sides[TUNED].server_cpu_us:.0f}",
+        f"{ratio} {'✓' if measured.meets_target else '✗'}",
+        at_most,
+    ]

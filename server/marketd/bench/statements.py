@@ -1,0 +1,129 @@
+"""The floors' SQL: what each operation cannot do without, sent by bare asyncpg.
+
+Reads go to the server's own rows. Writes go to tables of the floors' own in a schema `floor`, so that they neither
+block the server's rows nor break its invariants; they hold copies of the same rows, or rows of the same width.
+"""
+
+from __future__ import annotations
+
+# The whole product as one row; the shape in which Postgres hands it over cheapest.
+PRODUCT = """
+SELECT p.product_id, p.seller_id, p.slug, p.title, p.description, p.category_id, p.brand_id, p.tags, p.option_names,
+  p.currency, p.price_minor, p.compare_at_price_minor, p.rating_count, p.rating_average_milli, p.rating_histogram,
+  p.state, p.publish_time, p.version, p.create_time, p.update_time,
+  ARRAY(SELECT ROW(v.variant_id, v.sku, v.options::text, v.price_minor, v.compare_at_price_minor,
+      s.on_hand - s.reserved, v.is_active, v.barcode, v.weight_grams, v.position, v.version, v.create_time,
+      v.update_time)
+    FROM variants v LEFT JOIN stocks s ON s.variant_id = v.variant_id
+    WHERE v.product_id = p.product_id ORDER BY v.position) AS variants,
+  ARRAY(SELECT ROW(i.image_id, i.position, i.media_id, i.source_url, i.alt_text, i.variant_ids)
+    FROM product_images i WHERE i.product_id = p.product_id ORDER BY i.position) AS images
+FROM products p WHERE p.product_id = $1
+"""
+
+# The cart's lines with what is for sale under them, in one statement.
+CART = """
+SELECT c.cart_id, c.version, c.create_time, c.update_time, i.item_id, i.variant_id, i.quantity, i.price_minor,
+  i.currency, i.create_time, i.update_time, p.product_id, p.seller_id, p.title, v.sku, v.options::text,
+  v.price_minor, v.compare_at_price_minor, v.is_active, p.state, o.state, s.on_hand - s.reserved,
+  (SELECT m.source_url FROM product_images m WHERE m.product_id = p.product_id ORDER BY m.position LIMIT 1)
+FROM floor.carts c JOIN floor.cart_items i USING (cart_id) JOIN variants v USING (variant_id)
+  JOIN products p ON p.product_id = v.product_id JOIN sellers o ON o.seller_id = p.seller_id
+  JOIN stocks s ON s.variant_id = i.variant_id
+WHERE c.account_id = $1 ORDER BY i.create_time
+"""
+
+# $1 account, $2 variant: the line grows by one piece at the variant's price, and the cart's version with it.
+ADD_LINE = """
+WITH cart AS (
+  UPDATE floor.carts SET version = version + 1, update_time = now() WHERE account_id = $1 RETURNING cart_id
+)
+INSERT INTO floor.cart_items AS i
+  (item_id, cart_id, variant_id, quantity, price_minor, currency, create_time, update_time)
+SELECT uuidv7(), cart.cart_id, v.variant_id, 1, v.price_minor, p.currency, now(), now()
+FROM cart, variants v JOIN products p USING (product_id) WHERE v.variant_id = $2 AND v.is_active
+ON CONFLICT (cart_id, variant_id) DO UPDATE SET quantity = i.quantity % 900 + 1, update_time = excluded.update_time
+RETURNING item_id
+"""
+
+# The token stays the same, so that one request can be repeated; the row is written all the same.
+ROTATE = """
+UPDATE floor.sessions s SET token_hash = s.token_hash, previous_hash = s.token_hash, rotate_time = now(),
+  last_seen_time = now()
+FROM accounts a WHERE s.session_id = $1 AND s.revoke_time IS NULL AND a.account_id = s.account_id
+RETURNING s.session_id, s.account_id, a.state, s.expire_time,
+  ARRAY(SELECT r.role FROM account_roles r WHERE r.account_id = s.account_id)
+"""
+
+COPIES = """
+DROP SCHEMA IF EXISTS floor CASCADE;
+CREATE SCHEMA floor;
+CREATE TABLE floor.carts (LIKE carts INCLUDING ALL);
+CREATE TABLE floor.cart_items (LIKE cart_items INCLUDING ALL);
+CREATE TABLE floor.stocks (LIKE stocks INCLUDING ALL);
+CREATE TABLE floor.sessions (LIKE sessions INCLUDING ALL);
+INSERT INTO floor.carts SELECT * FROM carts;
+INSERT INTO floor.cart_items SELECT * FROM cart_items;
+INSERT INTO floor.stocks SELECT * FROM stocks;
+INSERT INTO floor.sessions SELECT * FROM sessions;
+CREATE TABLE floor.quotes (quote_id uuid PRIMARY KEY, account_id uuid NOT NULL, payload jsonb NOT NULL,
+  expire_time timestamptz NOT NULL, used_time timestamptz);
+CREATE TABLE floor.order_groups (order_group_id uuid PRIMARY KEY, account_id uuid NOT NULL,
+  quote_id uuid NOT NULL, payment_id uuid NOT NULL, total_minor bigint NOT NULL, currency text NOT NULL,
+  create_time timestamptz NOT NULL);
+CREATE TABLE floor.orders (order_id uuid PRIMARY KEY, order_number text NOT NULL UNIQUE, order_group_id uuid NOT NULL,
+  account_id uuid NOT NULL, seller_id uuid NOT NULL, address jsonb NOT NULL, total_minor bigint NOT NULL,
+  currency text NOT NULL, state text NOT NULL, create_time timestamptz NOT NULL);
+CREATE INDEX ON floor.orders (order_group_id);
+CREATE INDEX ON floor.orders (account_id, order_id);
+CREATE INDEX ON floor.orders (seller_id, order_id);
+CREATE TABLE floor.order_items (item_id uuid PRIMARY KEY, order_id uuid NOT NULL, variant_id uuid NOT NULL,
+  title text NOT NULL, quantity integer NOT NULL, unit_price_minor bigint NOT NULL, UNIQUE (order_id, variant_id));
+CREATE TABLE floor.payments (payment_id uuid PRIMARY KEY, order_group_id uuid NOT NULL UNIQUE,
+  account_id uuid NOT NULL, provider text NOT NULL, state text NOT NULL, amount_minor bigint NOT NULL,
+  create_time timestamptz NOT NULL);
+CREATE TABLE floor.outbox (event_id uuid PRIMARY KEY, aggregate_id uuid NOT NULL, seq bigint NOT NULL,
+  event_type text NOT NULL, payload jsonb NOT NULL, occurred_time timestamptz NOT NULL, UNIQUE (aggregate_id, seq));
+CREATE TABLE floor.jobs (job_id uuid PRIMARY KEY, kind text NOT NULL, payload jsonb NOT NULL,
+  run_time timestamptz NOT NULL);
+CREATE TABLE floor.answers (caller text, method text, request_id uuid, fingerprint bytea NOT NULL,
+  answer bytea NOT NULL, expire_time timestamptz NOT NULL, PRIMARY KEY (caller, method, request_id));
+"""
+"""Made anew for each run, when carts, sessions and stock stand as they will be measured."""
+
+QUOTE = """
+INSERT INTO floor.quotes (quote_id, account_id, payload, expire_time)
+VALUES ($1, $2, $3::text::jsonb, now() + interval '1 day')
+"""
+
+# PlaceOrder, one statement for each table that it cannot leave alone, in the order in which a server must go.
+PLACE_ORDER = (
+    "UPDATE floor.quotes SET used_time = now() WHERE quote_id = $1 AND account_id = $2 AND expire_time > now()"
+    " RETURNING payload",
+    """
+UPDATE floor.stocks s SET reserved = s.reserved + w.quantity, update_time = now()
+FROM (SELECT o.variant_id, w.quantity FROM unnest($1::uuid[], $2::int[]) AS w(variant_id, quantity)
+  JOIN floor.stocks o USING (variant_id) ORDER BY o.variant_id FOR UPDATE OF o) w
+WHERE s.variant_id = w.variant_id AND s.on_hand - s.reserved >= w.quantity RETURNING s.variant_id
+""",
+    "INSERT INTO floor.order_groups VALUES ($1, $2, $3, $4, 12345, 'EUR', now())",
+    """
+INSERT INTO floor.orders SELECT o.order_id, o.order_id::text, $1, $2, o.seller_id, $5::text::jsonb, 12345, 'EUR',
+  'PENDING_PAYMENT', now() FROM unnest($3::uuid[], $4::uuid[]) AS o(order_id, seller_id)
+""",
+    """
+INSERT INTO floor.order_items SELECT uuidv7(), i.order_id, i.variant_id, 'A piece of furniture', 1, 4115
+FROM unnest($1::uuid[], $2::uuid[]) AS i(order_id, variant_id)
+""",
+    "INSERT INTO floor.payments VALUES ($1, $2, $3, 'sandbox', 'PENDING', 12345, now())",
+    # A line that is deleted could not be ordered again by the next call; writing it costs the same.
+    "UPDATE floor.cart_items i SET update_time = now() FROM floor.carts c"
+    " WHERE c.account_id = $1 AND i.cart_id = c.cart_id AND i.variant_id = ANY($2::uuid[])",
+    """
+INSERT INTO floor.outbox SELECT uuidv7(), e.order_id, 1, 'order.placed', $2::text::jsonb, now()
+FROM unnest($1::uuid[]) AS e(order_id)
+""",
+    "INSERT INTO floor.jobs VALUES (uuidv7(), 'order.expire', $1::text::jsonb, now() + interval '30 minutes')",
+    "INSERT INTO floor.answers"
+    " VALUES ($1, 'PlaceOrder', $2, $3::text::bytea, $4::text::bytea, now() + interval '1 day')",
+)

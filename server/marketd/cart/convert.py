@@ -1,0 +1,138 @@
+"""Carts and quotes as messages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from google.type.money_pb2 import Money as MoneyMessage
+from marketplace.cart.v1 import cart_pb2, cart_service_pb2, quote_pb2
+
+from marketd.cart.quotes import Quote, QuoteLine, QuotePackage
+from marketd.cart.quoting import Quoted
+from marketd.cart.views import Cart, Line, Problem
+from marketd.kernel.etags import etag_of
+from marketd.kernel.money import Money
+from marketd.kernel.wire import to_address, to_money, to_timestamp
+
+
+def to_cart(cart: Cart) -> cart_pb2.Cart:
+    """marketplace.cart.v1.Cart."""
+    stored = cart.stored
+    return cart_pb2.Cart(
+        cart_id=str(stored.cart_id),
+        is_guest=stored.is_guest,
+        items=[_item(line) for line in cart.lines],
+        total_quantity=sum(line.stored.quantity for line in cart.lines),
+        subtotal=to_money(cart.subtotal),
+        discount=to_money(Money(0, cart.currency)),
+        create_time=to_timestamp(stored.create_time),
+        update_time=to_timestamp(stored.update_time),
+        etag=etag_of(stored.version),
+    )
+
+
+def _item(line: Line) -> cart_pb2.CartItem:
+    stored, offer = line.stored, line.offer
+    message = cart_pb2.CartItem(
+        item_id=str(stored.item_id),
+        variant_id=str(stored.variant_id),
+        quantity=stored.quantity,
+        unit_price=to_money(line.unit_price),
+        line_total=to_money(line.line_total),
+        problems=[to_problem(problem) for problem in line.problems],
+        create_time=to_timestamp(stored.create_time),
+        update_time=to_timestamp(stored.update_time),
+    )
+    if offer is not None:
+        message.product_id = str(offer.product_id)
+        message.seller_id = str(offer.seller_id)
+        message.title = offer.title
+        message.sku = offer.sku
+        message.options.update(dict(offer.options))
+        message.image_url = offer.image_url
+        if offer.compare_at_price is not None:
+            message.compare_at_price.CopyFrom(to_money(offer.compare_at_price))
+    return message
+
+
+def to_problem(problem: Problem) -> cart_pb2.Problem:
+    """marketplace.cart.v1.Problem."""
+    return cart_pb2.Problem(
+        kind=cart_pb2.ProblemKind.Value(f"PROBLEM_KIND_{problem.kind.value}"),
+        is_blocking=problem.is_blocking,
+        message=problem.message,
+        item_id=str(problem.item_id or ""),
+        variant_id=str(problem.variant_id or ""),
+        seller_id=str(problem.seller_id or ""),
+        available_quantity=problem.available_quantity,
+        previous_price=None if problem.previous_price is None else to_money(problem.previous_price),
+        current_price=None if problem.current_price is None else to_money(problem.current_price),
+    )
+
+
+def to_quote(quoted: Quoted, token: str) -> cart_service_pb2.QuoteOrderResponse:
+    """The response of QuoteOrder; `token` is empty while a blocking problem stands."""
+    quote = quoted.quote
+
+    def money(amount_minor: int) -> MoneyMessage:
+        return to_money(Money(amount_minor, quote.currency))
+
+    earliest = [package.earliest_time for package in quote.packages if package.earliest_time is not None]
+    latest = [package.latest_time for package in quote.packages if package.latest_time is not None]
+    return cart_service_pb2.QuoteOrderResponse(
+        packages=[_package(quote, package) for package in quote.packages],
+        subtotal=money(sum(package.subtotal_minor for package in quote.packages)),
+        discount=money(sum(package.discount_minor for package in quote.packages)),
+        delivery_fee=money(sum(package.delivery_fee_minor for package in quote.packages)),
+        total=money(quote.total_minor),
+        eta=to_eta(min(earliest, default=None), max(latest, default=None)),
+        problems=_problems(quoted.problems),
+        quote_token=token,
+        expire_time=None if quoted.expire_time is None else to_timestamp(quoted.expire_time),
+        address=to_address(quote.address),
+    )
+
+
+def to_eta(earliest: datetime | None, latest: datetime | None) -> quote_pb2.EtaBand | None:
+    """marketplace.cart.v1.EtaBand; None when nobody can say."""
+    if earliest is None or latest is None:
+        return None
+    return quote_pb2.EtaBand(earliest_time=to_timestamp(earliest), latest_time=to_timestamp(latest))
+
+
+def _problems(problems: Sequence[Problem]) -> list[cart_pb2.Problem]:
+    return [to_problem(problem) for problem in problems]
+
+
+def _package(quote: Quote, package: QuotePackage) -> quote_pb2.QuotePackage:
+    def money(amount_minor: int) -> MoneyMessage:
+        return to_money(Money(amount_minor, quote.currency))
+
+    return quote_pb2.QuotePackage(
+        seller_id=str(package.seller_id),
+        shop_name=package.shop_name,
+        items=[_quote_item(quote, line) for line in package.lines],
+        subtotal=money(package.subtotal_minor),
+        discount=money(package.discount_minor),
+        delivery_fee=money(package.delivery_fee_minor),
+        total=money(package.total_minor),
+        eta=to_eta(package.earliest_time, package.latest_time),
+        prep_minutes=package.prep_minutes,
+        distance_meters=package.distance_meters,
+    )
+
+
+def _quote_item(quote: Quote, line: QuoteLine) -> quote_pb2.QuoteItem:
+    return quote_pb2.QuoteItem(
+        item_id=str(line.item_id),
+        variant_id=str(line.variant_id),
+        product_id=str(line.product_id),
+        title=line.title,
+        sku=line.sku,
+        options=line.options,
+        quantity=line.quantity,
+        unit_price=to_money(Money(line.unit_price_minor, quote.currency)),
+        line_total=to_money(Money(line.line_total_minor, quote.currency)),
+        discount=to_money(Money(line.discount_minor, quote.currency)),
+    )

@@ -1,0 +1,61 @@
+"""The cart's refusals."""
+
+from __future__ import annotations
+
+from marketd.cart.model import MAX_LINE_QUANTITY, MAX_LINES
+from marketd.kernel.reasons import Code, Reason
+from marketd.kernel.refusals import FieldViolation, PreconditionViolation, Refusal, ValidationFailed
+
+
+class LineTooLarge(ValidationFailed):
+    """A line would hold more pieces than it may."""
+
+    def __init__(self) -> None:
+        super().__init__(FieldViolation("quantity", f"a cart line holds at most {MAX_LINE_QUANTITY} pieces"))
+
+
+class CartTooLong(ValidationFailed):
+    """The cart would have more lines than it may."""
+
+    def __init__(self) -> None:
+        super().__init__(FieldViolation("variant_id", f"a cart holds at most {MAX_LINES} different variants"))
+
+
+class CartEmpty(Refusal):
+    """There is nothing to quote or order."""
+
+    code = Code.FAILED_PRECONDITION
+    reason = Reason.CART_EMPTY
+
+    def __init__(self) -> None:
+        super().__init__("The cart is empty; add something first.")
+
+
+class QuoteExpired(Refusal):
+    """The quote is too old, was used, or is not this caller's; the three look the same."""
+
+    code = Code.FAILED_PRECONDITION
+    reason = Reason.QUOTE_EXPIRED
+
+    def __init__(self) -> None:
+        super().__init__("The quote can no longer be ordered; ask for a new one with QuoteOrder.")
+
+
+class QuoteTokenInvalid(ValidationFailed):
+    """A quote token that this marketplace did not make."""
+
+    def __init__(self) -> None:
+        super().__init__(FieldViolation("quote_token", "is not a token that QuoteOrder gave"))
+
+
+class AddressNotServiceable(Refusal):
+    """Nobody in the cart delivers to the address."""
+
+    code = Code.FAILED_PRECONDITION
+    reason = Reason.ADDRESS_NOT_SERVICEABLE
+
+    def __init__(self) -> None:
+        super().__init__(
+            "No seller in the cart delivers to this address.",
+            preconditions=(PreconditionViolation("ADDRESS", "address", "is outside of every service zone"),),
+        )

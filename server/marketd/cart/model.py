@@ -1,0 +1,76 @@
+"""The cart's tables and limits: carts, their lines, and the quotes made from them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Text,
+    UniqueConstraint,
+    Uuid,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from marketd.kernel.database import Base
+
+MAX_LINE_QUANTITY: Final = 999
+MAX_LINES: Final = 100
+
+_INSTANT = DateTime(timezone=True)
+
+
+class CartRow(Base):
+    """One cart an account, or a guest's, found by the SHA-256 of its token. Its row lock guards its lines."""
+
+    __tablename__ = "carts"
+    __table_args__ = (CheckConstraint("num_nonnulls(account_id, guest_token_hash) = 1", name="owner"),)
+
+    cart_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    account_id: Mapped[UUID | None] = mapped_column(Uuid, unique=True)
+    guest_token_hash: Mapped[bytes | None] = mapped_column(LargeBinary, unique=True)
+    version: Mapped[int] = mapped_column(BigInteger)
+    create_time: Mapped[datetime] = mapped_column(_INSTANT)
+    update_time: Mapped[datetime] = mapped_column(_INSTANT)
+
+
+class CartItemRow(Base):
+    """A variant in a cart; `price_minor` is the price when the line was last changed, so a later one can be told."""
+
+    __tablename__ = "cart_items"
+    __table_args__ = (
+        UniqueConstraint("cart_id", "variant_id"),
+        CheckConstraint(f"quantity BETWEEN 1 AND {MAX_LINE_QUANTITY}", name="quantity"),
+    )
+
+    item_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    cart_id: Mapped[UUID] = mapped_column(ForeignKey("carts.cart_id", ondelete="CASCADE"))
+    variant_id: Mapped[UUID] = mapped_column(Uuid)
+    quantity: Mapped[int] = mapped_column(Integer)
+    price_minor: Mapped[int] = mapped_column(BigInteger)
+    currency: Mapped[str] = mapped_column(Text)
+    create_time: Mapped[datetime] = mapped_column(_INSTANT)
+    update_time: Mapped[datetime] = mapped_column(_INSTANT)
+
+
+class QuoteRow(Base):
+    """What a cart would have cost; placing an order marks it used, once."""
+
+    __tablename__ = "quotes"
+    __table_args__ = (Index(None, "expire_time"),)
+
+    quote_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    account_id: Mapped[UUID] = mapped_column(Uuid)
+    payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    create_time: Mapped[datetime] = mapped_column(_INSTANT)
+    expire_time: Mapped[datetime] = mapped_column(_INSTANT)
+    used_time: Mapped[datetime | None] = mapped_column(_INSTANT)

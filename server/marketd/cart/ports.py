@@ -1,0 +1,32 @@
+"""What the cart needs from above: what bringing a package costs and when it would arrive. app.py wires it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, TypeAlias
+
+from marketd.kernel.geo import Point
+from marketd.kernel.money import Money
+from marketd.kernel.uow import ReadUnit, UnitOfWork
+
+Unit: TypeAlias = UnitOfWork | ReadUnit
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryQuote:
+    """What one package's way would cost and take; `distance_meters` is None when one of the points is unknown."""
+
+    fee: Money
+    earliest_time: datetime
+    latest_time: datetime
+    distance_meters: float | None = None
+
+
+class DeliveryQuoter(Protocol):
+    """Knows zones, fees and arrival times; delivery implements it. Uses `unit.connection` and `unit.now` only."""
+
+    async def quote(
+        self, unit: Unit, pickup: Point | None, dropoff: Point | None, prep_minutes: int
+    ) -> DeliveryQuote | None:
+        """The quote for one package that is ready in `prep_minutes`; None when the place is not served."""

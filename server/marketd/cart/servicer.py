@@ -1,0 +1,99 @@
+"""CartService: one method, one use case."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from marketplace.cart.v1 import cart_service_pb2, cart_service_pb2_grpc
+
+from marketd.cart import convert, quoting, service
+from marketd.cart.ports import DeliveryQuoter
+from marketd.cart.quotes import QuoteTokens
+from marketd.kernel import call as calls
+from marketd.kernel.refusals import NotFound
+from marketd.kernel.transactor import Transactor
+from marketd.kernel.wire import from_address
+
+if TYPE_CHECKING:
+    import grpc
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class CartServicer(cart_service_pb2_grpc.CartServiceServicer):
+    """The calls on the caller's own cart."""
+
+    def __init__(
+        self, *, tx: Transactor, quoter: DeliveryQuoter, quotes: QuoteTokens, quote_lifetime: timedelta, currency: str
+    ) -> None:
+        self._tx = tx
+        self._quoter = quoter
+        self._quotes = quotes
+        self._quote_lifetime = quote_lifetime
+        self._currency = currency
+
+    async def GetCart(
+        self, request: cart_service_pb2.GetCartRequest, context: Context
+    ) -> cart_service_pb2.GetCartResponse:
+        caller = calls.current_caller()
+        cart = await self._tx.read(lambda unit: service.find_cart(unit, caller, self._currency))
+        if cart is None:
+            cart = await self._tx.run_bare("cart.open", lambda uow: service.open_cart(uow, caller, self._currency))
+        return cart_service_pb2.GetCartResponse(cart=convert.to_cart(cart))
+
+    async def AddCartItem(
+        self, request: cart_service_pb2.AddCartItemRequest, context: Context
+    ) -> cart_service_pb2.AddCartItemResponse:
+        caller = calls.current_caller()
+        command = service.AddItem(UUID(request.variant_id), request.quantity)
+
+        def render(added: service.Added) -> cart_service_pb2.AddCartItemResponse:
+            return cart_service_pb2.AddCartItemResponse(cart=convert.to_cart(added.cart), item_id=str(added.item_id))
+
+        return await self._tx.answer_bare(
+            "cart.add", lambda uow: service.add_item(uow, caller, command, self._currency), render
+        )
+
+    async def UpdateCartItem(
+        self, request: cart_service_pb2.UpdateCartItemRequest, context: Context
+    ) -> cart_service_pb2.UpdateCartItemResponse:
+        caller = calls.current_caller()
+        command = service.SetQuantity(UUID(request.item_id), request.quantity, request.etag)
+        cart = await self._tx.run_bare(
+            "cart.update", lambda uow: service.set_quantity(uow, caller, command, self._currency)
+        )
+        return cart_service_pb2.UpdateCartItemResponse(cart=convert.to_cart(cart))
+
+    async def RemoveCartItem(
+        self, request: cart_service_pb2.RemoveCartItemRequest, context: Context
+    ) -> cart_service_pb2.RemoveCartItemResponse:
+        caller = calls.current_caller()
+        item_id = UUID(request.item_id)
+        cart = await self._tx.run_bare(
+            "cart.remove", lambda uow: service.remove_item(uow, caller, item_id, self._currency)
+        )
+        return cart_service_pb2.RemoveCartItemResponse(cart=convert.to_cart(cart))
+
+    async def ClearCart(
+        self, request: cart_service_pb2.ClearCartRequest, context: Context
+    ) -> cart_service_pb2.ClearCartResponse:
+        caller = calls.current_caller()
+        cart = await self._tx.run_bare("cart.clear", lambda uow: service.clear(uow, caller, self._currency))
+        return cart_service_pb2.ClearCartResponse(cart=convert.to_cart(cart))
+
+    async def QuoteOrder(
+        self, request: cart_service_pb2.QuoteOrderRequest, context: Context
+    ) -> cart_service_pb2.QuoteOrderResponse:
+        caller = calls.current_caller()
+        if request.HasField("address_id"):
+            # Saved addresses come with the user's address book; until then nobody has one.
+            raise NotFound("address", request.address_id)
+        address = from_address(request.address)
+        quoted = await self._tx.run_bare(
+            "cart.quote",
+            lambda uow: quoting.quote_order(uow, caller, address, self._quoter, self._currency, self._quote_lifetime),
+        )
+        token = self._quotes.issue(quoted.quote.quote_id) if quoted.expire_time is not None else ""
+        return convert.to_quote(quoted, token)

@@ -1,0 +1,1 @@
+"""Catalog: categories, brands, products with their variants and pictures, and bringing them in from files."""

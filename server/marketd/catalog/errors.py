@@ -1,0 +1,52 @@
+"""The refusals of the catalog."""
+
+from __future__ import annotations
+
+from marketd.kernel.reasons import Code, Reason
+from marketd.kernel.refusals import FieldViolation, Refusal
+
+
+class ImportFileInvalid(Refusal):
+    """The file cannot be imported at all because of this row (the header is row 1)."""
+
+    code = Code.INVALID_ARGUMENT
+    reason = Reason.IMPORT_ROW_INVALID
+
+    def __init__(self, row: int, column: str, description: str) -> None:
+        super().__init__(
+            f"Row {row}{f', column {column}' if column else ''}: {description}",
+            metadata={"row": str(row), "column": column},
+            fields=(FieldViolation("csv", f"row {row}: {description}"),),
+        )
+        self.row = row
+        self.column = column
+
+
+class UploadCorrupt(Refusal):
+    """The file that arrived is not the one that was announced; nothing was changed."""
+
+    code = Code.INVALID_ARGUMENT
+    reason = Reason.MEDIA_CORRUPT
+
+    def __init__(self, description: str) -> None:
+        super().__init__(f"The file is not whole: {description}. Nothing was changed.")
+
+
+class UploadTooLarge(Refusal):
+    """The file is larger than this server takes."""
+
+    code = Code.INVALID_ARGUMENT
+    reason = Reason.MEDIA_TOO_LARGE
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"A file may have at most {limit} bytes.", metadata={"limit": str(limit)})
+
+
+class UploadOutOfOrder(Refusal):
+    """The options did not come first, or came twice."""
+
+    code = Code.INVALID_ARGUMENT
+    reason = Reason.MALFORMED_REQUEST
+
+    def __init__(self) -> None:
+        super().__init__("Send the options once, in the first message, and then only chunks.")

@@ -1,0 +1,207 @@
+"""The tables of the catalog and the rules that are theirs. No SQL statements and no protobuf here.
+
+Every order of a product list has an index that begins with what the list is narrowed to, so a page costs the same
+wherever it stands: (category | brand | nothing, state) for public lists, (seller) for a seller's own, which show all
+states.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from marketd.kernel.database import Base
+
+
+class ProductState(StrEnum):
+    """Who may see and buy a product; the values are those of the contract without the prefix."""
+
+    DRAFT = "DRAFT"
+    PUBLISHED = "PUBLISHED"
+    ARCHIVED = "ARCHIVED"
+
+
+class StockState(StrEnum):
+    """How well a variant can be bought, without telling how many there are."""
+
+    IN_STOCK = "IN_STOCK"
+    LOW_STOCK = "LOW_STOCK"
+    OUT_OF_STOCK = "OUT_OF_STOCK"
+
+
+LOW_STOCK = 5
+MAX_CATEGORY_DEPTH = 20
+MAX_VARIANTS = 500
+
+
+def stock_state(available: int) -> StockState:
+    """What buyers are told of `available` pieces."""
+    if available <= 0:
+        return StockState.OUT_OF_STOCK
+    return StockState.LOW_STOCK if available <= LOW_STOCK else StockState.IN_STOCK
+
+
+class CategoryRow(Base):
+    """A category. `path` holds the ids from the top down to itself, so one indexed look finds all below it."""
+
+    __tablename__ = "categories"
+    __table_args__ = (
+        UniqueConstraint("slug"),
+        Index("ix_categories_path", "path", postgresql_using="gin"),
+        Index("ix_categories_listing", "position", "name_key", "category_id"),
+        Index("ix_categories_children", "parent_category_id", "position", "name_key", "category_id"),
+        Index(None, "name_key"),
+        CheckConstraint("path[cardinality(path)] = category_id", name="path"),
+    )
+
+    category_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    parent_category_id: Mapped[UUID | None] = mapped_column(Uuid, ForeignKey("categories.category_id"))
+    name: Mapped[str] = mapped_column(Text)
+    name_key: Mapped[str] = mapped_column(Text(collation="C"))
+    slug: Mapped[str] = mapped_column(Text)
+    description: Mapped[str] = mapped_column(Text)
+    position: Mapped[int] = mapped_column(Integer)
+    path: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))
+    version: Mapped[int] = mapped_column(BigInteger)
+    create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    update_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class BrandRow(Base):
+    """A brand; `name_key` makes the name unique without regard to case."""
+
+    __tablename__ = "brands"
+    __table_args__ = (UniqueConstraint("name_key"), UniqueConstraint("slug"))
+
+    brand_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    name_key: Mapped[str] = mapped_column(Text(collation="C"))
+    slug: Mapped[str] = mapped_column(Text)
+    description: Mapped[str] = mapped_column(Text)
+    version: Mapped[int] = mapped_column(BigInteger)
+    create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    update_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+def _listings() -> tuple[Index, ...]:
+    scopes: dict[str, tuple[str, ...]] = {
+        "all": ("state",),
+        "category": ("category_id", "state"),
+        "brand": ("brand_id", "state"),
+        "seller": ("seller_id",),
+    }
+    orders: dict[str, tuple[str, ...]] = {
+        "newest": ("product_id",),
+        "price": ("price_minor", "product_id"),
+        "title": ("title_key", "product_id"),
+        "rating": ("rating_average_milli", "product_id"),
+    }
+    return tuple(
+        Index(f"ix_products_{scope}_{order}", *leading, *following)
+        for scope, leading in scopes.items()
+        for order, following in orders.items()
+    )
+
+
+class ProductRow(Base):
+    """A product.
+
+    `handle` is the seller's own name for it (the Handle of import files), `slug` the marketplace's. `price_minor` and
+    `compare_at_price_minor` are those of the cheapest active variant, or of the cheapest of all when none is active.
+    The rating columns are written down by review.
+    """
+
+    __tablename__ = "products"
+    __table_args__ = (
+        UniqueConstraint("slug"),
+        UniqueConstraint("seller_id", "handle"),
+        *_listings(),
+        CheckConstraint("state IN ('DRAFT', 'PUBLISHED', 'ARCHIVED')", name="state"),
+        CheckConstraint("price_minor >= 0 AND compare_at_price_minor >= 0", name="price"),
+        CheckConstraint("rating_count >= 0 AND rating_average_milli BETWEEN 0 AND 5000", name="rating"),
+    )
+
+    product_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    seller_id: Mapped[UUID] = mapped_column(Uuid)
+    handle: Mapped[str] = mapped_column(Text)
+    slug: Mapped[str] = mapped_column(Text)
+    title: Mapped[str] = mapped_column(Text)
+    title_key: Mapped[str] = mapped_column(Text(collation="C"))
+    description: Mapped[str] = mapped_column(Text)
+    category_id: Mapped[UUID | None] = mapped_column(Uuid, ForeignKey("categories.category_id"))
+    brand_id: Mapped[UUID | None] = mapped_column(Uuid, ForeignKey("brands.brand_id"))
+    tags: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    option_names: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    currency: Mapped[str] = mapped_column(Text)
+    price_minor: Mapped[int] = mapped_column(BigInteger)
+    compare_at_price_minor: Mapped[int | None] = mapped_column(BigInteger)
+    rating_count: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    rating_average_milli: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    rating_histogram: Mapped[list[int]] = mapped_column(ARRAY(Integer), server_default=text("'{0,0,0,0,0}'"))
+    state: Mapped[str] = mapped_column(Text)
+    publish_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    version: Mapped[int] = mapped_column(BigInteger)
+    create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    update_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class VariantRow(Base):
+    """One thing that can be put into a cart. `options` is a JSON list of [name, value] in the order to show it;
+    `options_key` is a digest of it, because option values are too long for an index.
+    """
+
+    __tablename__ = "variants"
+    __table_args__ = (
+        UniqueConstraint("product_id", "options_key"),
+        Index("ix_variants_listing", "product_id", "position"),
+        Index("uq_variants_seller_id_sku", "seller_id", "sku", unique=True, postgresql_where=text("sku <> ''")),
+        CheckConstraint("price_minor >= 0 AND compare_at_price_minor >= 0", name="price"),
+    )
+
+    variant_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    product_id: Mapped[UUID] = mapped_column(Uuid, ForeignKey("products.product_id", ondelete="CASCADE"))
+    seller_id: Mapped[UUID] = mapped_column(Uuid)
+    sku: Mapped[str] = mapped_column(Text)
+    options: Mapped[list[object]] = mapped_column(JSONB)
+    options_key: Mapped[str] = mapped_column(Text)
+    price_minor: Mapped[int] = mapped_column(BigInteger)
+    compare_at_price_minor: Mapped[int | None] = mapped_column(BigInteger)
+    is_active: Mapped[bool] = mapped_column(Boolean)
+    barcode: Mapped[str] = mapped_column(Text)
+    weight_grams: Mapped[int] = mapped_column(Integer)
+    position: Mapped[int] = mapped_column(Integer)
+    version: Mapped[int] = mapped_column(BigInteger)
+    create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    update_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class ProductImageRow(Base):
+    """A picture of a product: an uploaded one by `media_id`, or one elsewhere by `source_url`, which is not fetched."""
+
+    __tablename__ = "product_images"
+    __table_args__ = (Index("ix_product_images_listing", "product_id", "position"),)
+
+    image_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    product_id: Mapped[UUID] = mapped_column(Uuid, ForeignKey("products.product_id", ondelete="CASCADE"))
+    position: Mapped[int] = mapped_column(Integer)
+    media_id: Mapped[UUID | None] = mapped_column(Uuid)
+    source_url: Mapped[str] = mapped_column(Text)
+    alt_text: Mapped[str] = mapped_column(Text)
+    variant_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))

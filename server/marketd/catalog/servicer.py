@@ -1,0 +1,351 @@
+"""CatalogService: one method, one use case; the two imports also see to their upload and to repeats of a request id."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from uuid import UUID
+
+from marketplace.catalog.v1 import catalog_service_pb2 as pb
+from marketplace.catalog.v1 import catalog_service_pb2_grpc
+
+from marketd.auth import audit
+from marketd.catalog import brands, categories, convert, importing, repository, service
+from marketd.catalog.errors import UploadOutOfOrder
+from marketd.catalog.importing import ImportProgress, ImportSummary
+from marketd.catalog.model import ProductState
+from marketd.catalog.uploading import Upload, check_inline
+from marketd.catalog.views import BrandView, CategoryView, ProductView
+from marketd.kernel import call as calls
+from marketd.kernel import idempotency
+from marketd.kernel.call import OnceKey
+from marketd.kernel.pages import PageTokens, clamp_page_size
+from marketd.kernel.transactor import M, Transactor, Work
+from marketd.kernel.uow import UnitOfWork
+
+if TYPE_CHECKING:
+    import grpc.aio
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+T = TypeVar("T")
+
+CACHE_TAG = "catalog"
+MAX_IMPORT_BYTES = 256 * 1024 * 1024
+# A page ends early rather than grow beyond what clients take in one message (4 MiB by default).
+MAX_PAGE_BYTES = 2 * 1024 * 1024
+# The pages of public lists are the same for everybody, and so are their tokens.
+_EVERYBODY = "everybody"
+_IMPORT = "/marketplace.catalog.v1.CatalogService/ImportProducts"
+
+
+class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
+    """Categories, brands, products and imports.
+
+    `on_change` is called after each commit that may change what anybody sees of the catalog. `max_import_bytes` bounds
+    streamed files, `imports_at_once` how many of them are worked on at the same time (the others wait).
+    """
+
+    def __init__(
+        self,
+        *,
+        tx: Transactor,
+        pages: PageTokens,
+        currency: str,
+        on_change: Callable[[], None],
+        max_import_bytes: int = MAX_IMPORT_BYTES,
+        imports_at_once: int = 2,
+    ) -> None:
+        self._tx = tx
+        self._pages = pages
+        self._currency = currency
+        self._on_change = on_change
+        self._max_import_bytes = max_import_bytes
+        self._importing = asyncio.Semaphore(imports_at_once)
+
+    def _changing(self, work: Work[T]) -> Work[T]:
+        """The same work, and `on_change` after its commit."""
+
+        async def changing(uow: UnitOfWork) -> T:
+            uow.after_commit(self._on_change)
+            return await work(uow)
+
+        return changing
+
+    # -- categories
+
+    async def CreateCategory(self, request: pb.CreateCategoryRequest, context: Context) -> pb.CreateCategoryResponse:
+        """Make a category."""
+        caller, new = calls.current_caller(), convert.from_create_category(request)
+
+        def render(view: CategoryView) -> pb.CreateCategoryResponse:
+            return pb.CreateCategoryResponse(category=convert.to_category(view))
+
+        action = "catalog.create_category"
+        work = self._tx.answer(action, self._changing(lambda uow: categories.create_category(uow, caller, new)), render)
+        return await audit.watched(self._tx, caller, action, "category", work)
+
+    async def UpdateCategory(self, request: pb.UpdateCategoryRequest, context: Context) -> pb.UpdateCategoryResponse:
+        """Change a category."""
+        caller, change = calls.current_caller(), convert.from_update_category(request)
+        action = "catalog.update_category"
+        work = self._tx.run(action, self._changing(lambda uow: categories.update_category(uow, caller, change)))
+        view = await audit.watched(self._tx, caller, action, f"category/{change.category_id}", work)
+        return pb.UpdateCategoryResponse(category=convert.to_category(view))
+
+    async def DeleteCategory(self, request: pb.DeleteCategoryRequest, context: Context) -> pb.DeleteCategoryResponse:
+        """Delete a category."""
+        caller, category_id = calls.current_caller(), UUID(request.category_id)
+        action = "catalog.delete_category"
+        work = self._tx.run(action, self._changing(lambda uow: categories.delete_category(uow, caller, category_id)))
+        await audit.watched(self._tx, caller, action, f"category/{category_id}", work)
+        return pb.DeleteCategoryResponse()
+
+    async def GetCategory(self, request: pb.GetCategoryRequest, context: Context) -> pb.GetCategoryResponse:
+        """Get a category."""
+        category_id = convert.optional_id(request.category_id)
+        view = await self._tx.read(lambda unit: categories.get_category(unit, category_id, request.slug))
+        calls.current().cache_tag = CACHE_TAG
+        return pb.GetCategoryResponse(category=convert.to_category(view))
+
+    async def ListCategories(self, request: pb.ListCategoriesRequest, context: Context) -> pb.ListCategoriesResponse:
+        """List categories."""
+        all_levels = not request.HasField("parent_category_id")
+        parent = convert.optional_id(request.parent_category_id)
+        query = f"ListCategories {'all' if all_levels else parent}"
+        cursor = self._pages.read(request.page_token, query, _EVERYBODY)
+        size = clamp_page_size(request.page_size)
+        rows = await self._tx.read(
+            lambda unit: categories.list_categories(
+                unit, all_levels=all_levels, parent_category_id=parent, cursor=cursor, limit=size + 1
+            )
+        )
+        page = self._pages.page(rows, size, query, _EVERYBODY, rows[size - 1][1] if len(rows) > size else None)
+        calls.current().cache_tag = CACHE_TAG
+        return pb.ListCategoriesResponse(
+            categories=[convert.to_category(view) for view, _ in page.items], next_page_token=page.next_page_token
+        )
+
+    # -- brands
+
+    async def CreateBrand(self, request: pb.CreateBrandRequest, context: Context) -> pb.CreateBrandResponse:
+        """Make a brand."""
+        caller, new = calls.current_caller(), convert.from_create_brand(request)
+
+        def render(view: BrandView) -> pb.CreateBrandResponse:
+            return pb.CreateBrandResponse(brand=convert.to_brand(view))
+
+        action = "catalog.create_brand"
+        work = self._tx.answer(action, self._changing(lambda uow: brands.create_brand(uow, caller, new)), render)
+        return await audit.watched(self._tx, caller, action, "brand", work)
+
+    async def UpdateBrand(self, request: pb.UpdateBrandRequest, context: Context) -> pb.UpdateBrandResponse:
+        """Change a brand."""
+        caller, change = calls.current_caller(), convert.from_update_brand(request)
+        action = "catalog.update_brand"
+        work = self._tx.run(action, self._changing(lambda uow: brands.update_brand(uow, caller, change)))
+        view = await audit.watched(self._tx, caller, action, f"brand/{change.brand_id}", work)
+        return pb.UpdateBrandResponse(brand=convert.to_brand(view))
+
+    async def DeleteBrand(self, request: pb.DeleteBrandRequest, context: Context) -> pb.DeleteBrandResponse:
+        """Delete a brand."""
+        caller, brand_id = calls.current_caller(), UUID(request.brand_id)
+        action = "catalog.delete_brand"
+        work = self._tx.run(action, self._changing(lambda uow: brands.delete_brand(uow, caller, brand_id)))
+        await audit.watched(self._tx, caller, action, f"brand/{brand_id}", work)
+        return pb.DeleteBrandResponse()
+
+    async def GetBrand(self, request: pb.GetBrandRequest, context: Context) -> pb.GetBrandResponse:
+        """Get a brand."""
+        brand_id = convert.optional_id(request.brand_id)
+        view = await self._tx.read(lambda unit: brands.get_brand(unit, brand_id, request.slug))
+        calls.current().cache_tag = CACHE_TAG
+        return pb.GetBrandResponse(brand=convert.to_brand(view))
+
+    async def ListBrands(self, request: pb.ListBrandsRequest, context: Context) -> pb.ListBrandsResponse:
+        """List brands."""
+        cursor = self._pages.read(request.page_token, "ListBrands", _EVERYBODY)
+        size = clamp_page_size(request.page_size)
+        rows = await self._tx.read(lambda unit: brands.list_brands(unit, cursor, size + 1))
+        page = self._pages.page(rows, size, "ListBrands", _EVERYBODY, rows[size - 1][1] if len(rows) > size else None)
+        calls.current().cache_tag = CACHE_TAG
+        return pb.ListBrandsResponse(
+            brands=[convert.to_brand(view) for view, _ in page.items], next_page_token=page.next_page_token
+        )
+
+    # -- products
+
+    async def CreateProduct(self, request: pb.CreateProductRequest, context: Context) -> pb.CreateProductResponse:
+        """Make a product. A draft shows nowhere, so nothing that is cached changes."""
+        caller, new = calls.current_caller(), convert.from_create_product(request, self._currency)
+
+        def render(view: ProductView) -> pb.CreateProductResponse:
+            return pb.CreateProductResponse(product=convert.to_product(view))
+
+        return await self._tx.answer_bare(
+            "catalog.create_product", lambda uow: service.create_product(uow, caller, new, self._currency), render
+        )
+
+    async def UpdateProduct(self, request: pb.UpdateProductRequest, context: Context) -> pb.UpdateProductResponse:
+        """Change a product."""
+        caller, change = calls.current_caller(), convert.from_update_product(request)
+        view = await self._tx.run_bare(
+            "catalog.update_product", self._changing(lambda uow: service.update_product(uow, caller, change))
+        )
+        return pb.UpdateProductResponse(product=convert.to_product(view))
+
+    async def PublishProduct(self, request: pb.PublishProductRequest, context: Context) -> pb.PublishProductResponse:
+        """Publish a product."""
+        caller, product_id = calls.current_caller(), UUID(request.product_id)
+        view = await self._tx.run_bare(
+            "catalog.publish_product", self._changing(lambda uow: service.publish_product(uow, caller, product_id))
+        )
+        return pb.PublishProductResponse(product=convert.to_product(view))
+
+    async def GetProduct(self, request: pb.GetProductRequest, context: Context) -> pb.GetProductResponse:
+        """Get a product."""
+        call = calls.current()
+        wanted = convert.wanted_fields(request.read_mask)
+        product_id = convert.optional_id(request.product_id)
+        view = await self._tx.read(
+            lambda unit: service.get_product(
+                unit,
+                call.caller,
+                product_id,
+                request.slug,
+                variants=not wanted or "variants" in wanted,
+                images=not wanted or "images" in wanted,
+            )
+        )
+        if view.state is ProductState.PUBLISHED:
+            call.cache_tag = CACHE_TAG
+        return pb.GetProductResponse(product=convert.masked(convert.to_product(view), request.read_mask))
+
+    async def ListProducts(self, request: pb.ListProductsRequest, context: Context) -> pb.ListProductsResponse:
+        """List products."""
+        call, query = calls.current(), convert.from_list_products(request)
+        public = service.is_public(query)
+        bound_to = _EVERYBODY if public else call.caller.key
+        name = f"ListProducts {query}"
+        cursor = self._pages.read(request.page_token, name, bound_to)
+        size = clamp_page_size(request.page_size)
+        views = await self._tx.read(lambda unit: service.list_products(unit, call.caller, query, cursor, size + 1))
+        response = pb.ListProductsResponse(products=[convert.to_product(view) for view in views[:size]])
+        shown = _fitting(response)
+        if shown < len(views):
+            last = repository.cursor_of(views[shown - 1], query.order)
+            response.next_page_token = self._pages.issue(name, bound_to, last)
+        if public:
+            call.cache_tag = CACHE_TAG
+        return response
+
+    # -- imports
+
+    async def ImportProducts(
+        self, request_iterator: AsyncIterator[pb.ImportProductsRequest], context: Context
+    ) -> AsyncIterator[pb.ImportProductsResponse]:
+        """Receive a file whole, then import it and tell how it goes."""
+        call = calls.current()
+        first = await anext(request_iterator, None)
+        if first is None or first.WhichOneof("payload") != "options":
+            raise UploadOutOfOrder
+        call.once = _once(call.caller.key, first)
+        if (answer := await self._answered()) is not None:
+            yield cast("pb.ImportProductsResponse", answer)
+            return
+        options = convert.from_options(first.options)
+        seller = await self._tx.read(lambda unit: importing.seller_to_import_for(unit, call.caller, options))
+        with Upload(first.options.size, first.options.sha256, self._max_import_bytes) as upload:
+            told = time.monotonic()
+            async for message in request_iterator:
+                if message.WhichOneof("payload") != "chunk":
+                    raise UploadOutOfOrder
+                upload.take(message.chunk)
+                if time.monotonic() - told > importing.TICK_SECONDS:
+                    told = time.monotonic()
+                    yield convert.to_event(ImportProgress(0, 0, 0, 0), upload.received)
+            file = upload.whole()
+            summary = None
+            async with (
+                self._importing,
+                aclosing(
+                    importing.run_import(
+                        self._tx,
+                        seller.seller_id,
+                        file,
+                        options,
+                        currency=self._currency,
+                        on_change=self._on_change,
+                    )
+                ) as events,
+            ):
+                async for event in events:
+                    if isinstance(event, ImportSummary):
+                        summary = event
+                    else:
+                        yield convert.to_event(event, upload.received)
+            if summary is None:
+                raise RuntimeError("an import ended without a summary")
+            yield await self._store(summary, lambda final: convert.to_event(final, upload.received))
+
+    async def ImportProductsInline(
+        self, request: pb.ImportProductsInlineRequest, context: Context
+    ) -> pb.ImportProductsInlineResponse:
+        """Import a small file."""
+        caller = calls.current_caller()
+        if (answer := await self._answered()) is not None:
+            return cast("pb.ImportProductsInlineResponse", answer)
+        check_inline(request.csv, request.options.size, request.options.sha256)
+        report = await importing.import_products(
+            self._tx,
+            caller,
+            request.csv,
+            convert.from_options(request.options),
+            currency=self._currency,
+            on_change=self._on_change,
+        )
+        return await self._store(report, convert.to_inline)
+
+    async def _answered(self) -> bytes | None:
+        """The stored answer to the call's request id, if there is one: an import is many transactions, so a repeat is
+        recognised before the first of them, and the answer is stored after the last.
+        """
+        call = calls.current()
+        once = call.once
+        if once is None:
+            return None
+        claimed = await self._tx.read(lambda unit: idempotency.claim(unit.connection, once, unit.now))
+        call.replayed = claimed.answer is not None
+        return claimed.answer
+
+    async def _store(self, result: T, render: Callable[[T], M]) -> M:
+        """The answer, stored under the call's request id; the first one, when a repeat was quicker."""
+
+        async def work(uow: UnitOfWork) -> T:
+            return result
+
+        return await self._tx.answer_bare("catalog.import_answer", work, render)
+
+
+def _once(caller_key: str, first: pb.ImportProductsRequest) -> OnceKey | None:
+    """The key of a streamed import. The options name the file by its hash, so they stand for the whole request."""
+    if not first.request_id:
+        return None
+    fingerprint = hashlib.sha256(first.options.SerializeToString(deterministic=True)).digest()
+    return OnceKey(caller_key, _IMPORT, first.request_id.lower(), fingerprint)
+
+
+def _fitting(response: pb.ListProductsResponse) -> int:
+    """Cut the page where it would grow too large, never below one product; gives how many are left."""
+    if response.ByteSize() > MAX_PAGE_BYTES:
+        size = 0
+        for index, product in enumerate(response.products):
+            size += product.ByteSize()
+            if index and size > MAX_PAGE_BYTES:
+                del response.products[index:]
+                break
+    return len(response.products)

@@ -1,0 +1,52 @@
+"""`marketd check`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Annotated
+
+import asyncpg
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from marketd import checking
+from marketd.checking import Finding
+from marketd.commands.database import database_of
+from marketd.commands.settings import fail_line, read_settings, say
+
+
+def command(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")] = False,
+) -> None:
+    """Check the invariants of the data: stock, money, events, positions.
+
+    Reads one snapshot and changes nothing, so it may run beside a busy server. Exits 0 when all hold, 1 when one is
+    violated, 2 when the database cannot be read.
+    """
+    settings = read_settings()
+    with database_of(settings) as url:
+        try:
+            findings = asyncio.run(checking.check_database(url))
+        except asyncpg.UndefinedTableError:
+            fail_line("the database has no or an older schema; run `marketd migrate`.")
+            raise typer.Exit(2) from None
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            fail_line(f"the database does not answer ({type(error).__name__}); check MARKETD_DATABASE_URL.")
+            raise typer.Exit(2) from None
+    if as_json:
+        say(json.dumps(checking.document(findings), indent=2))
+    else:
+        Console(soft_wrap=True).print(_table(findings))
+    raise typer.Exit(0 if all(finding.is_ok for finding in findings) else 1)
+
+
+def _table(findings: list[Finding]) -> Table:
+    table = Table(title="Invariants", header_style="bold")
+    for heading in ("", "What must hold", "Holds", "Violations"):
+        table.add_column(heading)
+    for finding in findings:
+        violations = "\n".join(finding.violations)
+        table.add_row(finding.id, finding.title, "yes" if finding.is_ok else "NO", violations)
+    return table

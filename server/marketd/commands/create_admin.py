@@ -1,0 +1,49 @@
+"""`marketd create-admin`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Annotated
+
+import typer
+from sqlalchemy.exc import SQLAlchemyError
+
+from marketd.app import create_admin
+from marketd.commands.database import database_of
+from marketd.commands.settings import fail_line, read_settings, say
+from marketd.kernel.refusals import Refusal
+
+
+def command(
+    email: Annotated[str, typer.Option(help="The administrator's e-mail; they sign in with it.")],
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password from standard input (one line).")
+    ] = False,
+) -> None:
+    """Create an administrator, or make an existing account one.
+
+    An account that was no administrator gets this password and loses its sessions: whoever registered the address
+    first must not become one by waiting. A second run changes nothing. Without --password-stdin the password is asked
+    for; it never stands on the command line, where others could read it.
+    """
+    settings = read_settings()
+    if password_stdin:
+        password = sys.stdin.readline().rstrip("\n")
+    else:
+        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    with database_of(settings) as url:
+        try:
+            created = asyncio.run(create_admin(settings, url, email, password))
+        except Refusal as refusal:
+            fail_line(refusal.message)
+            raise typer.Exit(2) from None
+        except (OSError, SQLAlchemyError) as error:
+            fail_line(
+                f"the database does not answer or is not migrated ({type(error).__name__}); run `marketd migrate`."
+            )
+            raise typer.Exit(2) from None
+    if created.created or created.promoted:
+        say(f"{email} is an administrator now.")
+    else:
+        say(f"{email} was an administrator already; nothing changed.")

@@ -1,0 +1,199 @@
+"""Between delivery's values and marketplace.delivery.v1; here it is decided who sees which part."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from marketplace.delivery.v1 import courier_pb2, courier_service_pb2, delivery_pb2, delivery_service_pb2
+from marketplace.type.v1.rating_pb2 import RatingSummary
+
+from marketd.delivery.couriers import CreateCourier
+from marketd.delivery.listing import ListFilter
+from marketd.delivery.states import DeliveryState, Vehicle
+from marketd.delivery.views import BringerView, CourierView, DeliveryView, Eta, Rating, ShiftView, StopView
+from marketd.delivery.watching import Assigned, Changed, Heartbeat, Message, Removed, Snapshot
+from marketd.kernel.etags import etag_of
+from marketd.kernel.geo import distance_meters
+from marketd.kernel.ids import parse_id
+from marketd.kernel.wire import from_timestamp, to_address, to_latlng, to_money, to_timestamp
+
+
+def from_create_courier(request: courier_service_pb2.CreateCourierRequest) -> CreateCourier:
+    """The command in a validated request."""
+    vehicle = from_vehicle(request.vehicle)
+    if vehicle is None:
+        raise ValueError("the contract's rules let no courier without a vehicle through")
+    return CreateCourier(
+        first_name=request.first_name.strip(),
+        last_name=request.last_name.strip(),
+        phone=request.phone,
+        vehicle=vehicle,
+        plate_number=request.plate_number.strip(),
+    )
+
+
+def from_vehicle(value: courier_pb2.VehicleType.ValueType) -> Vehicle | None:
+    """Our vehicle, None for unspecified."""
+    name = courier_pb2.VehicleType.Name(value).removeprefix("VEHICLE_TYPE_")
+    return None if name == "UNSPECIFIED" else Vehicle(name)
+
+
+def from_list_deliveries(request: delivery_service_pb2.ListDeliveriesRequest) -> ListFilter:
+    """The filter in a validated request."""
+    return ListFilter(
+        states=tuple(
+            DeliveryState(delivery_pb2.DeliveryState.Name(state).removeprefix("DELIVERY_STATE_"))
+            for state in request.states
+        ),
+        order_id=_optional_id(request.order_id),
+        buyer_account_id=_optional_id(request.buyer_id),
+        seller_id=_optional_id(request.seller_id),
+        courier_id=_optional_id(request.courier_id),
+    )
+
+
+def to_courier(courier: CourierView) -> courier_pb2.Courier:
+    """A courier, whole: for the courier and for admins."""
+    return courier_pb2.Courier(
+        courier_id=str(courier.courier_id),
+        user_id=str(courier.account_id),
+        first_name=courier.first_name,
+        last_name=courier.last_name,
+        phone=courier.phone,
+        vehicle=to_vehicle(courier.vehicle),
+        plate_number=courier.plate_number,
+        state=courier_pb2.CourierState.Value(f"COURIER_STATE_{courier.state.value}"),
+        rating=to_rating(courier.rating),
+        is_on_shift=courier.on_shift,
+        completed_deliveries=courier.completed_deliveries,
+        create_time=to_timestamp(courier.create_time),
+        update_time=to_timestamp(courier.update_time),
+        approve_time=_instant(courier.approve_time),
+        etag=etag_of(courier.version),
+    )
+
+
+def to_shift(shift: ShiftView) -> courier_pb2.Shift:
+    """A shift."""
+    return courier_pb2.Shift(
+        shift_id=str(shift.shift_id),
+        courier_id=str(shift.courier_id),
+        vehicle=to_vehicle(shift.vehicle),
+        start_time=to_timestamp(shift.start_time),
+        end_time=_instant(shift.end_time),
+        completed_deliveries=shift.completed_deliveries,
+    )
+
+
+def to_vehicle(vehicle: Vehicle) -> courier_pb2.VehicleType.ValueType:
+    """The contract's vehicle."""
+    return courier_pb2.VehicleType.Value(f"VEHICLE_TYPE_{vehicle.value}")
+
+
+def to_rating(rating: Rating) -> RatingSummary:
+    """The contract's rating; no histogram when there are no ratings."""
+    return RatingSummary(average=rating.average, count=rating.count, histogram=rating.counts if rating.count else ())
+
+
+def to_bringer(courier: BringerView) -> delivery_pb2.DeliveryCourier:
+    """What buyers and sellers may know of a courier: never the last name or the phone."""
+    return delivery_pb2.DeliveryCourier(
+        courier_id=str(courier.courier_id),
+        first_name=courier.first_name,
+        vehicle=to_vehicle(courier.vehicle),
+        rating=to_rating(courier.rating),
+    )
+
+
+def to_eta(eta: Eta) -> delivery_pb2.Eta:
+    """The contract's estimate."""
+    return delivery_pb2.Eta(
+        expected_time=to_timestamp(eta.expected_time),
+        earliest_time=to_timestamp(eta.earliest_time),
+        latest_time=to_timestamp(eta.latest_time),
+        estimate_time=to_timestamp(eta.estimate_time),
+    )
+
+
+def to_delivery(delivery: DeliveryView, viewer: UUID | None) -> delivery_pb2.Delivery:
+    """The delivery as the account `viewer` sees it: the code is the buyer's alone."""
+    message = delivery_pb2.Delivery(
+        delivery_id=str(delivery.delivery_id),
+        order_id=str(delivery.order_id),
+        order_number=delivery.order_number,
+        seller_id=str(delivery.seller_id),
+        buyer_id=str(delivery.buyer_account_id),
+        state=delivery_pb2.DeliveryState.Value(f"DELIVERY_STATE_{delivery.state.value}"),
+        courier=to_bringer(delivery.courier) if delivery.courier is not None else None,
+        dropoff_code=delivery.dropoff_code if viewer == delivery.buyer_account_id else "",
+        pickup=_stop(delivery.pickup),
+        dropoff=_stop(delivery.dropoff),
+        eta=to_eta(delivery.eta) if delivery.eta is not None else None,
+        fee=to_money(delivery.fee),
+        item_count=delivery.item_count,
+        proof_media_ids=[str(media_id) for media_id in delivery.proof_media_ids],
+        create_time=to_timestamp(delivery.create_time),
+        update_time=to_timestamp(delivery.update_time),
+        ready_time=_instant(delivery.ready_time),
+        offered_time=_instant(delivery.offered_time),
+        assigned_time=_instant(delivery.assigned_time),
+        at_pickup_time=_instant(delivery.at_pickup_time),
+        picked_up_time=_instant(delivery.picked_up_time),
+        at_dropoff_time=_instant(delivery.at_dropoff_time),
+        closed_time=_instant(delivery.closed_time),
+        etag=etag_of(delivery.version),
+    )
+    if delivery.outcome is not None:
+        message.outcome = delivery_pb2.DeliveryOutcome.Value(f"DELIVERY_OUTCOME_{delivery.outcome.value}")
+    if delivery.pickup.point is not None and delivery.dropoff.point is not None:
+        message.distance_meters = distance_meters(delivery.pickup.point, delivery.dropoff.point)
+    return message
+
+
+def to_watch_response(message: Message, viewer: UUID | None) -> delivery_service_pb2.WatchDeliveriesResponse:
+    """One message of a courier's stream."""
+    news = message.news
+    response = delivery_service_pb2.WatchDeliveriesResponse(cursor=message.cursor)
+    if isinstance(news, Snapshot):
+        response.snapshot.SetInParent()
+        response.snapshot.deliveries.extend(to_delivery(delivery, viewer) for delivery in news.deliveries)
+    elif isinstance(news, Assigned):
+        response.assigned.delivery.CopyFrom(to_delivery(news.delivery, viewer))
+    elif isinstance(news, Changed):
+        response.changed.delivery.CopyFrom(to_delivery(news.delivery, viewer))
+        response.changed.previous_state = delivery_pb2.DeliveryState.Value(
+            f"DELIVERY_STATE_{news.previous_state.value}"
+        )
+    elif isinstance(news, Removed):
+        response.removed.delivery_id = str(news.delivery_id)
+        response.removed.reason = delivery_service_pb2.DeliveryRemovalReason.Value(
+            f"DELIVERY_REMOVAL_REASON_{news.removal_reason.value}"
+        )
+    elif isinstance(news, Heartbeat):
+        response.heartbeat.server_time.CopyFrom(to_timestamp(news.server_time))
+    return response
+
+
+def _stop(stop: StopView) -> delivery_pb2.Stop:
+    return delivery_pb2.Stop(
+        kind=delivery_pb2.StopKind.Value(f"STOP_KIND_{stop.kind.value}"),
+        address=to_address(stop.address) if stop.address is not None else None,
+        point=to_latlng(stop.point) if stop.point is not None else None,
+        arrive_time=_instant(stop.arrive_time),
+        depart_time=_instant(stop.depart_time),
+    )
+
+
+def _instant(instant: datetime | None) -> Timestamp | None:
+    return to_timestamp(instant) if instant is not None else None
+
+
+def occurred(message: Timestamp | None) -> datetime | None:
+    """The instant in an optional field."""
+    return from_timestamp(message) if message is not None else None
+
+
+def _optional_id(text: str) -> UUID | None:
+    return parse_id(text) if text else None

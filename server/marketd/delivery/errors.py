@@ -1,0 +1,63 @@
+"""The refusals of delivery."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from marketd.kernel.reasons import Code, Reason
+from marketd.kernel.refusals import FieldViolation, PreconditionViolation, Refusal, ValidationFailed
+
+
+class CourierOffShift(Refusal):
+    """The courier takes no deliveries now: not ACTIVE, or no shift is running."""
+
+    code = Code.FAILED_PRECONDITION
+    reason = Reason.COURIER_OFF_SHIFT
+
+    def __init__(self, courier_id: UUID) -> None:
+        super().__init__(
+            "The courier is not on shift.",
+            metadata={"courierId": str(courier_id)},
+            preconditions=(PreconditionViolation("SHIFT", str(courier_id), "is not on shift"),),
+        )
+
+
+class ProofRequired(Refusal):
+    """The delivery was to be closed without the buyer's code."""
+
+    code = Code.FAILED_PRECONDITION
+    reason = Reason.PROOF_REQUIRED
+
+    def __init__(self) -> None:
+        super().__init__("Ask the buyer for the code and send it.", metadata={"required": "code"})
+
+
+class ProofCodeMismatch(Refusal):
+    """The code is not the buyer's."""
+
+    code = Code.FAILED_PRECONDITION
+    reason = Reason.PROOF_CODE_MISMATCH
+
+    def __init__(self, attempts_left: int) -> None:
+        super().__init__("This is not the buyer's code.", metadata={"attemptsLeft": str(attempts_left)})
+
+
+class TooManyWrongCodes(Refusal):
+    """So many wrong codes came for this delivery that none is looked at for a while, not even the right one."""
+
+    code = Code.RESOURCE_EXHAUSTED
+    reason = Reason.RATE_LIMITED
+
+    def __init__(self, retry_after_seconds: float) -> None:
+        super().__init__(
+            "Too many wrong codes for this delivery; wait before the next one.",
+            metadata={"rateClass": "CODE"},
+            retry_after_seconds=retry_after_seconds,
+        )
+
+
+class TimeInFuture(ValidationFailed):
+    """Something is said to have happened later than now."""
+
+    def __init__(self) -> None:
+        super().__init__(FieldViolation("occurred_time", "must not be in the future"))

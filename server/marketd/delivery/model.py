@@ -1,0 +1,174 @@
+"""The tables of delivery: couriers, their shifts and latest positions, and deliveries."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from marketd.delivery.states import CourierState, DeliveryOutcome, DeliveryState, Vehicle
+from marketd.kernel.database import Base
+
+
+def _one_of(column: str, values: type[CourierState | DeliveryOutcome | DeliveryState | Vehicle]) -> str:
+    return f"{column} IN ({', '.join(repr(value.value) for value in values)})"
+
+
+class Courier(Base):
+    """Somebody who brings orders; one courier an account. Its row lock keeps assignments and shifts apart.
+
+    `rating_counts` are the ratings of 1 to 5 stars, in this order.
+    """
+
+    __tablename__ = "couriers"
+    __table_args__ = (
+        CheckConstraint(_one_of("state", CourierState), name="state"),
+        CheckConstraint(_one_of("vehicle", Vehicle), name="vehicle"),
+        CheckConstraint("cardinality(rating_counts) = 5", name="rating_counts_are_five"),
+    )
+
+    courier_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    account_id: Mapped[UUID] = mapped_column(Uuid, unique=True)
+    first_name: Mapped[str] = mapped_column(Text)
+    last_name: Mapped[str] = mapped_column(Text)
+    phone: Mapped[str] = mapped_column(Text)
+    vehicle: Mapped[str] = mapped_column(Text)
+    plate_number: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(Text)
+    rating_counts: Mapped[list[int]] = mapped_column(ARRAY(Integer), server_default=text("'{0,0,0,0,0}'"))
+    completed_deliveries: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    update_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    approve_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    version: Mapped[int] = mapped_column(BigInteger, server_default=text("1"))
+
+
+class Shift(Base):
+    """The span in which a courier takes deliveries; one that runs has no end, and a courier has at most one of them."""
+
+    __tablename__ = "shifts"
+    __table_args__ = (
+        CheckConstraint(_one_of("vehicle", Vehicle), name="vehicle"),
+        CheckConstraint("end_time >= start_time", name="ends_after_start"),
+        Index("uq_shifts_running", "courier_id", unique=True, postgresql_where=text("end_time IS NULL")),
+        Index(None, "courier_id", "start_time"),
+    )
+
+    shift_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    courier_id: Mapped[UUID] = mapped_column(ForeignKey("couriers.courier_id"))
+    vehicle: Mapped[str] = mapped_column(Text)
+    start_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    end_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    completed_deliveries: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+
+
+class CourierLatestPosition(Base):
+    """Where a courier was last seen; tracking writes it, and `sample_time` never goes back."""
+
+    __tablename__ = "courier_latest_positions"
+    __table_args__ = (
+        # NaN is above every number to Postgres, so these ranges keep it out as well.
+        CheckConstraint("latitude BETWEEN -90 AND 90 AND longitude BETWEEN -180 AND 180", name="on_earth"),
+    )
+
+    courier_id: Mapped[UUID] = mapped_column(ForeignKey("couriers.courier_id"), primary_key=True)
+    sample_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    received_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    latitude: Mapped[float] = mapped_column(Float)
+    longitude: Mapped[float] = mapped_column(Float)
+    speed_mps: Mapped[float | None] = mapped_column(Float)
+    heading_degrees: Mapped[float | None] = mapped_column(Float)
+    accuracy_meters: Mapped[float | None] = mapped_column(Float)
+    seq: Mapped[int] = mapped_column(BigInteger)
+
+
+class Delivery(Base):
+    """One order on its way. Addresses are the order's, frozen; a shop may have given none.
+
+    `vehicle` is the one of the courier's shift.
+
+    `wrong_codes` counts wrong drop-off codes since the last lock; until `code_locked_until` no code is looked at.
+    """
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        CheckConstraint(_one_of("state", DeliveryState), name="state"),
+        CheckConstraint(_one_of("outcome", DeliveryOutcome), name="outcome"),
+        CheckConstraint("(state = 'CLOSED') = (outcome IS NOT NULL)", name="closed_has_outcome"),
+        CheckConstraint("(state = 'CLOSED') = (closed_time IS NOT NULL)", name="closed_has_time"),
+        CheckConstraint(
+            "courier_id IS NOT NULL OR state IN ('CREATED', 'OFFERING', 'CLOSED')", name="bringing_needs_courier"
+        ),
+        CheckConstraint(
+            "picked_up_time IS NOT NULL OR state NOT IN ('PICKED_UP', 'AT_DROPOFF')", name="brought_was_picked_up"
+        ),
+        CheckConstraint(
+            "picked_up_time IS NOT NULL OR outcome IS DISTINCT FROM 'DELIVERED'", name="delivered_was_picked_up"
+        ),
+        CheckConstraint("fee_minor >= 0", name="fee_is_not_negative"),
+        CheckConstraint("wrong_codes >= 0", name="wrong_codes_are_counted"),
+        CheckConstraint(
+            "num_nonnulls(eta_expected_time, eta_earliest_time, eta_latest_time, eta_estimate_time) IN (0, 4)",
+            name="eta_is_whole",
+        ),
+        Index("uq_deliveries_open_order", "order_id", unique=True, postgresql_where=text("state <> 'CLOSED'")),
+        Index(None, "order_id"),
+        Index(None, "buyer_account_id", "delivery_id"),
+        Index(None, "seller_account_id", "delivery_id"),
+        Index(None, "seller_id", "delivery_id"),
+        Index(None, "courier_id", "delivery_id"),
+        Index("ix_deliveries_open_courier", "courier_id", postgresql_where=text("state <> 'CLOSED'")),
+    )
+
+    delivery_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    order_id: Mapped[UUID] = mapped_column(Uuid)
+    order_number: Mapped[str] = mapped_column(Text)
+    seller_id: Mapped[UUID] = mapped_column(Uuid)
+    seller_account_id: Mapped[UUID] = mapped_column(Uuid)
+    buyer_account_id: Mapped[UUID] = mapped_column(Uuid)
+    state: Mapped[str] = mapped_column(Text)
+    outcome: Mapped[str | None] = mapped_column(Text)
+    courier_id: Mapped[UUID | None] = mapped_column(ForeignKey("couriers.courier_id"))
+    shift_id: Mapped[UUID | None] = mapped_column(ForeignKey("shifts.shift_id"))
+    vehicle: Mapped[str | None] = mapped_column(Text)
+    dropoff_code: Mapped[str] = mapped_column(Text)
+    wrong_codes: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    code_locked_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    pickup: Mapped[dict[str, object] | None] = mapped_column(JSONB)
+    dropoff: Mapped[dict[str, object]] = mapped_column(JSONB)
+    pickup_arrive_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    pickup_depart_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    dropoff_arrive_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    dropoff_depart_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    eta_expected_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    eta_earliest_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    eta_latest_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    eta_estimate_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    fee_minor: Mapped[int] = mapped_column(BigInteger)
+    currency: Mapped[str] = mapped_column(Text)
+    item_count: Mapped[int] = mapped_column(Integer)
+    proof_media_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), server_default=text("'{}'"))
+    create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    update_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    ready_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    offered_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    assigned_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    at_pickup_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    picked_up_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    at_dropoff_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    closed_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    version: Mapped[int] = mapped_column(BigInteger, server_default=text("1"))

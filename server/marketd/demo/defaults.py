@@ -1,0 +1,15 @@
+"""What the demo uses when nothing else is said: its own products and ride, and the logins of `serve --demo`.
+
+The password is printed to everybody; `serve --demo` refuses to run in production.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+DATA = Path(__file__).resolve().parent.parent / "demo_data"
+PRODUCTS = DATA / "products.csv"
+TRACE = DATA / "trace.csv"
+
+ADMIN_EMAIL = "admin@demo.example.com"
+PASSWORD = "demo-market-2026"  # noqa: S105 - known to everybody on purpose

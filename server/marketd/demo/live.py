@@ -1,0 +1,105 @@
+"""The process beside `marketd serve --demo`: seeds demo data, says how to play with it, and lets couriers deliver.
+
+The supervisor starts it once the server serves: `python -m marketd.demo.live --target … --parent … --ready-fd …`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from typing import Annotated
+
+import typer
+from marketplace_client import MarketplaceError
+from rich.console import Console
+
+from marketd import lifetimes
+from marketd.demo.defaults import ADMIN_EMAIL, PASSWORD
+from marketd.demo.guide import show
+from marketd.demo.records import CheckFailed
+from marketd.demo.seeding import SeededLogins, seed
+from marketd.demo.simulation import simulate
+
+_ADMIN_SECONDS = 60.0
+_SEED_ATTEMPTS = 10
+_SEED_PAUSE_SECONDS = 1.0
+
+
+def ensure_admin(email: str, password: str) -> None:
+    """Make the demo's admin with the command that makes any; it reads the database's URL from the environment.
+
+    Raises CheckFailed when the command does not succeed.
+    """
+    result = subprocess.run(  # noqa: S603 - our own interpreter and module
+        [sys.executable, "-m", "marketd", "create-admin", "--email", email, "--password-stdin"],
+        input=password + "\n",
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_ADMIN_SECONDS,
+    )
+    if result.returncode:
+        raise CheckFailed(f"the demo's admin could not be made: {result.stderr.strip() or result.stdout.strip()}")
+
+
+async def _seed(target: str, email: str, password: str) -> SeededLogins:
+    """Seed, patiently: a worker may just be starting again."""
+    for _ in range(_SEED_ATTEMPTS - 1):
+        try:
+            return await seed(target, email, password)
+        except MarketplaceError as error:
+            if error.code.name not in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
+                raise
+        await asyncio.sleep(_SEED_PAUSE_SECONDS)
+    return await seed(target, email, password)
+
+
+async def run(target: str, email: str, password: str, console: Console) -> None:
+    """Seed, tell, and simulate until SIGTERM, SIGINT or SIGQUIT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        loop.add_signal_handler(number, stop.set)
+    ending = asyncio.create_task(stop.wait())
+    seeding = asyncio.create_task(_seed(target, email, password))
+    await asyncio.wait((ending, seeding), return_when=asyncio.FIRST_COMPLETED)
+    if not seeding.done():
+        seeding.cancel()
+        await asyncio.wait((seeding,))
+        return
+    logins = seeding.result()
+    show(console, target, logins)
+    await simulate(target, logins, stop)
+    await ending
+
+
+def command(
+    target: Annotated[str, typer.Option()],
+    parent: Annotated[int, typer.Option()],
+    ready_fd: Annotated[int | None, typer.Option()] = None,
+    admin_email: Annotated[str, typer.Option(envvar="MARKETD_ADMIN_EMAIL")] = ADMIN_EMAIL,
+    admin_password: Annotated[str, typer.Option(envvar="MARKETD_ADMIN_PASSWORD")] = PASSWORD,
+) -> None:
+    """Seed demo data and simulate couriers against the server at TARGET."""
+    lifetimes.end_with_parent(parent)
+    if ready_fd is not None:
+        os.close(ready_fd)
+    console = Console(soft_wrap=True)
+    try:
+        ensure_admin(admin_email, admin_password)
+        asyncio.run(run(target, admin_email, admin_password, console))
+    except (CheckFailed, MarketplaceError) as error:
+        typer.echo(f"marketd demo: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+def main() -> None:
+    """The entry point."""
+    typer.run(command)
+
+
+if __name__ == "__main__":
+    main()

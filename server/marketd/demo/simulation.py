@@ -1,0 +1,230 @@
+"""Simulated couriers for `marketd serve --demo`: a few orders are always being bought, prepared, ridden and delivered.
+
+Each lane is one buyer and one courier. A lane asks the server how its order stands and does the next thing, so a
+restart of either side goes on in the middle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+import structlog
+from google.protobuf import timestamp_pb2
+from marketplace.cart.v1 import cart_service_pb2
+from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
+from marketplace.delivery.v1 import courier_service_pb2, delivery_pb2, delivery_service_pb2
+from marketplace.inventory.v1 import inventory_service_pb2
+from marketplace.order.v1 import order_pb2, order_service_pb2
+from marketplace.payment.v1 import payment_service_pb2
+from marketplace_client import CourierUplink, MarketplaceClient, MarketplaceError
+
+from marketd.demo.seeding import SeededLogins, SeededShop, signed_in
+from marketd.demo.town import HOMES, Place, ride
+
+_log = structlog.get_logger(__name__)
+
+_SPEED_MPS = 6.0
+_PAUSE_SECONDS = (1.0, 4.0)
+_FIRST_WAY_DEGREES = 0.0006
+_TROUBLE_SECONDS = 3.0
+_RESTOCK = 100
+_TRIP_SECONDS = 1800.0
+
+_OPEN = (
+    order_pb2.ORDER_STATE_PENDING_PAYMENT,
+    order_pb2.ORDER_STATE_PAID,
+    order_pb2.ORDER_STATE_ACCEPTED,
+    order_pb2.ORDER_STATE_READY,
+    order_pb2.ORDER_STATE_OUT_FOR_DELIVERY,
+)
+
+
+async def simulate(target: str, logins: SeededLogins, stop: asyncio.Event) -> None:
+    """Keep one delivery alive for each courier until `stop` is set."""
+    async with asyncio.TaskGroup() as group:
+        lanes = [
+            group.create_task(_lane(target, logins, number))
+            for number in range(min(len(logins.couriers), len(logins.buyers)))
+        ]
+        await stop.wait()
+        for lane in lanes:
+            lane.cancel()
+
+
+async def _lane(target: str, logins: SeededLogins, number: int) -> None:
+    """One lane for ever: whatever goes wrong is logged, and the lane signs in anew."""
+    await asyncio.sleep(number * 1.5)  # the lanes should not march in step
+    while True:
+        try:
+            async with _Lane.open(target, logins, number) as lane:
+                while True:
+                    async with asyncio.timeout(_TRIP_SECONDS):
+                        await lane.advance()
+        except MarketplaceError as error:
+            _log.info("demo.lane_stumbled", lane=number, reason=error.reason or error.code.name)
+        except TimeoutError:
+            _log.info("demo.lane_stuck", lane=number)
+        await asyncio.sleep(_TROUBLE_SECONDS)
+
+
+class _Lane:
+    """A buyer, a courier, and the clients of those they deal with."""
+
+    def __init__(
+        self,
+        admin: MarketplaceClient,
+        buyer: MarketplaceClient,
+        courier: MarketplaceClient,
+        sellers: dict[str, MarketplaceClient],
+        shops: tuple[SeededShop, ...],
+        home: Place,
+    ) -> None:
+        self._admin, self._buyer, self._courier = admin, buyer, courier
+        self._sellers, self._shops, self._home = sellers, shops, home
+        self._courier_id = ""
+        self._uplink: CourierUplink | None = None
+        self._chance = random.Random()  # noqa: S311 - a simulation, not a secret
+        # Nobody has seen the courier yet: the first way to a shop may be short, so that there is soon something to see.
+        self._at: tuple[float, float] | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, target: str, logins: SeededLogins, number: int) -> AsyncIterator[_Lane]:
+        """Sign everybody in and start the shift."""
+        async with AsyncExitStack() as stack:
+
+            async def client(email: str, password: str) -> MarketplaceClient:
+                return await stack.enter_async_context(signed_in(target, email, password))
+
+            lane = cls(
+                admin=await client(logins.admin.email, logins.admin_password),
+                buyer=await client(logins.buyers[number].email, logins.password),
+                courier=await client(logins.couriers[number].email, logins.password),
+                sellers={shop.seller_id: await client(shop.login.email, logins.password) for shop in logins.shops},
+                shops=logins.shops,
+                home=HOMES[number % len(HOMES)],
+            )
+            await lane._start_shift()
+            lane._uplink = await stack.enter_async_context(CourierUplink(lane._courier, device_id="simulated"))
+            yield lane
+
+    async def _start_shift(self) -> None:
+        # The courier's id stands in the shift; a shift that runs from before must end to begin a new one, which is
+        # refused while a delivery is open. Then the delivery names the courier.
+        request = delivery_service_pb2.ListDeliveriesRequest(page_size=1)
+        recent = (await self._courier.delivery.ListDeliveries(request)).deliveries
+        if recent:
+            self._courier_id = recent[0].courier.courier_id
+        try:
+            shift = (await self._courier.courier.StartShift(courier_service_pb2.StartShiftRequest())).shift
+            self._courier_id = shift.courier_id
+        except MarketplaceError as error:
+            if error.reason != "ILLEGAL_TRANSITION":
+                raise
+            with suppress(MarketplaceError):
+                ended = (await self._courier.courier.EndShift(courier_service_pb2.EndShiftRequest())).shift
+                self._courier_id = ended.courier_id
+                await self._courier.courier.StartShift(courier_service_pb2.StartShiftRequest())
+
+    async def advance(self) -> None:
+        """Do the next thing for the buyer's order, or have a new one bought."""
+        request = order_service_pb2.ListOrdersRequest(states=_OPEN, page_size=1)
+        orders = [
+            order for order in (await self._buyer.order.ListOrders(request)).orders if order.seller_id in self._sellers
+        ]
+        if not orders:
+            await asyncio.sleep(self._chance.uniform(*_PAUSE_SECONDS))
+            await self._buy()
+            return
+        order = orders[0]
+        seller = self._sellers[order.seller_id]
+        if order.state == order_pb2.ORDER_STATE_PENDING_PAYMENT:
+            pay = payment_service_pb2.ConfirmPaymentRequest(payment_id=order.payment_id, payment_method="ok")
+            await self._buyer.payment.ConfirmPayment(pay)
+        elif order.state == order_pb2.ORDER_STATE_PAID:
+            await asyncio.sleep(self._chance.uniform(*_PAUSE_SECONDS))
+            accept = order_service_pb2.AcceptOrderRequest(order_id=order.order_id, etag=order.etag)
+            await seller.order.AcceptOrder(accept)
+        elif order.state == order_pb2.ORDER_STATE_ACCEPTED:
+            await asyncio.sleep(self._chance.uniform(*_PAUSE_SECONDS))
+            ready = order_service_pb2.MarkOrderReadyRequest(order_id=order.order_id, etag=order.etag)
+            await seller.order.MarkOrderReady(ready)
+        else:
+            await self._bring(order.order_id)
+
+    async def _buy(self) -> None:
+        shop = self._chance.choice(self._shops)
+        listing = catalog_service_pb2.ListProductsRequest(seller_id=shop.seller_id, page_size=50)
+        products = (await self._buyer.catalog.ListProducts(listing)).products
+        if not products:
+            await asyncio.sleep(_TROUBLE_SECONDS)
+            return
+        chosen = self._chance.choice(products)
+        read = catalog_service_pb2.GetProductRequest(product_id=chosen.product_id)
+        product = (await self._buyer.catalog.GetProduct(read)).product
+        variant = self._chance.choice(product.variants)
+        if variant.stock_state == product_pb2.STOCK_STATE_OUT_OF_STOCK:
+            stock = inventory_service_pb2.SetStockRequest(
+                variant_id=variant.variant_id, quantity=_RESTOCK, reason="restocked by the demo"
+            )
+            await self._sellers[shop.seller_id].inventory.SetStock(stock)
+        await self._buyer.cart.ClearCart(cart_service_pb2.ClearCartRequest())
+        add = cart_service_pb2.AddCartItemRequest(variant_id=variant.variant_id, quantity=1)
+        await self._buyer.cart.AddCartItem(add)
+        quote = await self._buyer.cart.QuoteOrder(cart_service_pb2.QuoteOrderRequest(address=self._home.address()))
+        if not quote.quote_token:
+            return  # sold out in between; the next round chooses anew
+        place = order_service_pb2.PlaceOrderRequest(quote_token=quote.quote_token, expected_total=quote.total)
+        await self._buyer.order.PlaceOrder(place)
+
+    async def _bring(self, order_id: str) -> None:
+        """Ride what is to be ridden of the order's delivery."""
+        request = delivery_service_pb2.ListDeliveriesRequest(order_id=order_id, page_size=1)
+        deliveries = (await self._buyer.delivery.ListDeliveries(request)).deliveries
+        if not deliveries:
+            await asyncio.sleep(0.5)  # the event that makes it is on its way
+            return
+        delivery = deliveries[0]
+        if delivery.state in (delivery_pb2.DELIVERY_STATE_CREATED, delivery_pb2.DELIVERY_STATE_OFFERING):
+            assign = delivery_service_pb2.AssignCourierRequest(
+                delivery_id=delivery.delivery_id, courier_id=self._courier_id
+            )
+            await self._admin.delivery.AssignCourier(assign)
+        elif delivery.state in (delivery_pb2.DELIVERY_STATE_ASSIGNED, delivery_pb2.DELIVERY_STATE_AT_PICKUP):
+            await self._ride_to(delivery.pickup)
+            pick_up = delivery_service_pb2.PickUpDeliveryRequest(delivery_id=delivery.delivery_id)
+            await self._courier.delivery.PickUpDelivery(pick_up)
+        elif delivery.state in (delivery_pb2.DELIVERY_STATE_PICKED_UP, delivery_pb2.DELIVERY_STATE_AT_DROPOFF):
+            self._at = (delivery.pickup.point.latitude, delivery.pickup.point.longitude)
+            await self._ride_to(delivery.dropoff)
+            complete = delivery_service_pb2.CompleteDeliveryRequest(
+                delivery_id=delivery.delivery_id, code=delivery.dropoff_code
+            )
+            await self._courier.delivery.CompleteDelivery(complete)
+        else:
+            await asyncio.sleep(0.5)  # closed, and the order is about to say so
+
+    async def _ride_to(self, stop: delivery_pb2.Stop) -> None:
+        """One position a second until the stop is reached."""
+        uplink = self._uplink
+        if uplink is None:
+            return
+        end = (stop.point.latitude, stop.point.longitude)
+        start = self._at or (end[0] + _FIRST_WAY_DEGREES, end[1])
+        for fix in ride(start, end, self._chance, _SPEED_MPS):
+            sample_time = timestamp_pb2.Timestamp()
+            sample_time.GetCurrentTime()
+            await uplink.send(
+                fix.latitude,
+                fix.longitude,
+                sample_time,
+                accuracy_meters=fix.accuracy_meters,
+                speed_mps=fix.speed_mps,
+                heading_degrees=fix.heading_degrees,
+                is_mock=True,
+            )
+            self._at = (fix.latitude, fix.longitude)
+            await asyncio.sleep(1.0)

@@ -1,0 +1,40 @@
+"""Between inventory's values and its messages."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from marketplace.inventory.v1 import inventory_service_pb2, stock_pb2
+
+from marketd.inventory.model import Count, Stock
+from marketd.inventory.service import Counted
+from marketd.kernel.wire import to_timestamp
+
+
+def to_stock(stock: Stock) -> stock_pb2.Stock:
+    """The stock as a message."""
+    return stock_pb2.Stock(
+        variant_id=str(stock.variant_id),
+        seller_id=str(stock.seller_id),
+        on_hand=stock.on_hand,
+        reserved=stock.reserved,
+        available=stock.available,
+        source_version=stock.source_version,
+        create_time=to_timestamp(stock.create_time),
+        update_time=to_timestamp(stock.update_time),
+    )
+
+
+def from_set_stock(request: inventory_service_pb2.SetStockRequest) -> Count:
+    """The count that a seller sends."""
+    return Count(
+        variant_id=UUID(request.variant_id),
+        quantity=request.quantity,
+        reason=request.reason,
+        source_version=request.source_version if request.HasField("source_version") else None,
+    )
+
+
+def to_set_stock(counted: Counted) -> inventory_service_pb2.SetStockResponse:
+    """What came of the count."""
+    return inventory_service_pb2.SetStockResponse(stock=to_stock(counted.stock), applied=counted.applied)

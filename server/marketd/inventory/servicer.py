@@ -1,0 +1,49 @@
+"""InventoryService: one method, one use case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from marketplace.inventory.v1 import inventory_service_pb2 as pb
+from marketplace.inventory.v1 import inventory_service_pb2_grpc
+
+from marketd.inventory import convert, service
+from marketd.kernel import call as calls
+from marketd.kernel.transactor import Transactor
+from marketd.kernel.uow import UnitOfWork
+
+if TYPE_CHECKING:
+    import grpc.aio
+
+
+class InventoryServicer(inventory_service_pb2_grpc.InventoryServiceServicer):
+    """Counts stock.
+
+    `on_change` is called after a count was committed: what the catalog shows of the stock may have changed.
+    """
+
+    def __init__(self, *, tx: Transactor, on_change: Callable[[], None]) -> None:
+        self._tx = tx
+        self._on_change = on_change
+
+    async def SetStock(
+        self, request: pb.SetStockRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.SetStockResponse:
+        """Take a count."""
+        caller, counted = calls.current_caller(), convert.from_set_stock(request)
+
+        async def work(uow: UnitOfWork) -> service.Counted:
+            uow.after_commit(self._on_change)
+            return await service.set_stock(uow, caller, counted)
+
+        return await self._tx.answer_bare("inventory.set_stock", work, convert.to_set_stock)
+
+    async def GetStock(
+        self, request: pb.GetStockRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.GetStockResponse:
+        """Read a stock."""
+        caller, variant_id = calls.current_caller(), UUID(request.variant_id)
+        stock = await self._tx.read(lambda unit: service.get_stock(unit, caller, variant_id))
+        return pb.GetStockResponse(stock=convert.to_stock(stock))

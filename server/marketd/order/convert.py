@@ -1,0 +1,136 @@
+"""Orders as messages, and requests as commands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.type.money_pb2 import Money as MoneyMessage
+from marketplace.order.v1 import order_pb2, order_service_pb2
+
+from marketd.cart.convert import to_eta
+from marketd.kernel.caller import Caller
+from marketd.kernel.etags import etag_of
+from marketd.kernel.money import Money
+from marketd.kernel.wire import to_address, to_money, to_timestamp
+from marketd.order.model import OrderState
+from marketd.order.placing import Placed
+from marketd.order.views import Item, Order, allowed_actions, viewer_of
+from marketd.order.watching import Beat, Change, Reset, Snapshot, Told
+from marketd.payment.convert import to_payment
+
+_STATES = {state: order_pb2.OrderState.Value(f"ORDER_STATE_{state.value}") for state in OrderState}
+_FROM_STATES = {value: state for state, value in _STATES.items()}
+
+
+def to_order(order: Order, caller: Caller) -> order_pb2.Order:
+    """marketplace.order.v1.Order, with what this caller may do."""
+
+    def money(amount_minor: int) -> MoneyMessage:
+        return to_money(Money(amount_minor, order.currency))
+
+    message = order_pb2.Order(
+        order_id=str(order.order_id),
+        order_number=order.order_number,
+        order_group_id=str(order.order_group_id),
+        buyer_id=str(order.account_id),
+        seller_id=str(order.seller_id),
+        shop_name=order.shop_name,
+        state=_STATES[order.state],
+        allowed_actions=[
+            order_pb2.OrderAction.Value(f"ORDER_ACTION_{action.value}")
+            for action in allowed_actions(order, viewer_of(caller, order))
+        ],
+        items=[_item(order, item) for item in order.items],
+        address=to_address(order.address),
+        subtotal=money(order.subtotal_minor),
+        discount=money(order.discount_minor),
+        delivery_fee=money(order.delivery_fee_minor),
+        total=money(order.total_minor),
+        refunded=money(order.refunded_minor),
+        payment_id=str(order.payment_id),
+        delivery_id=str(order.delivery_id or ""),
+        courier_id=str(order.courier_id or ""),
+        prep_minutes=order.prep_minutes,
+        eta=to_eta(order.eta_earliest_time, order.eta_latest_time),
+        create_time=to_timestamp(order.create_time),
+        update_time=to_timestamp(order.update_time),
+        payment_expire_time=to_timestamp(order.payment_expire_time),
+        paid_time=_instant(order.paid_time),
+        accepted_time=_instant(order.accepted_time),
+        expected_ready_time=_instant(order.expected_ready_time),
+        ready_time=_instant(order.ready_time),
+        out_for_delivery_time=_instant(order.out_for_delivery_time),
+        delivered_time=_instant(order.delivered_time),
+        cancelled_time=_instant(order.cancelled_time),
+        rejected_time=_instant(order.rejected_time),
+        expired_time=_instant(order.expired_time),
+        refunded_time=_instant(order.refunded_time),
+        etag=etag_of(order.version),
+    )
+    if order.cancel_reason is not None and order.cancel_actor is not None:
+        message.cancellation.CopyFrom(
+            order_pb2.Cancellation(
+                reason=order_pb2.CancellationReason.Value(f"CANCELLATION_REASON_{order.cancel_reason.value}"),
+                note=order.cancel_note or "",
+                actor=order_pb2.CancellationActor.Value(f"CANCELLATION_ACTOR_{order.cancel_actor.value}"),
+                cancel_time=_instant(order.cancel_time),
+            )
+        )
+    return message
+
+
+def _item(order: Order, item: Item) -> order_pb2.OrderItem:
+    return order_pb2.OrderItem(
+        item_id=str(item.item_id),
+        variant_id=str(item.variant_id),
+        product_id=str(item.product_id),
+        title=item.title,
+        sku=item.sku,
+        options=item.options,
+        image_url=item.image_url,
+        quantity=item.quantity,
+        cancelled_quantity=item.cancelled_quantity,
+        unit_price=to_money(order.money(item.unit_price_minor)),
+        line_total=to_money(order.money(item.line_total_minor)),
+        discount=to_money(order.money(item.discount_minor)),
+    )
+
+
+def to_order_group(placed: Placed, caller: Caller) -> order_pb2.OrderGroup:
+    """marketplace.order.v1.OrderGroup of what was just placed."""
+    first = placed.orders[0]
+    return order_pb2.OrderGroup(
+        order_group_id=str(placed.order_group_id),
+        orders=[to_order(order, caller) for order in placed.orders],
+        payment=to_payment(placed.payment),
+        total=to_money(first.money(sum(order.total_minor for order in placed.orders))),
+        create_time=to_timestamp(first.create_time),
+    )
+
+
+def to_watch(told: Told, caller: Caller, cursor: str) -> order_service_pb2.WatchOrderResponse:
+    """One message of WatchOrder."""
+    response = order_service_pb2.WatchOrderResponse(cursor=cursor)
+    match told:
+        case Snapshot():
+            response.snapshot.order.CopyFrom(to_order(told.order, caller))
+        case Change():
+            response.changed.order.CopyFrom(to_order(told.order, caller))
+            response.changed.previous_state = _STATES[told.previous_state]
+            response.changed.change_time.CopyFrom(to_timestamp(told.change_time))
+        case Beat():
+            response.heartbeat.server_time.CopyFrom(to_timestamp(datetime.now(UTC)))
+        case Reset():
+            response.reset.message = "What happened since the resume token cannot be told any more."
+    return response
+
+
+def from_states(states: Sequence[order_pb2.OrderState.ValueType]) -> tuple[OrderState, ...]:
+    """Our states of the contract's, which the rules have checked."""
+    return tuple(_FROM_STATES[state] for state in states)
+
+
+def _instant(instant: datetime | None) -> Timestamp | None:
+    return None if instant is None else to_timestamp(instant)

@@ -1,0 +1,59 @@
+"""The refusals of orders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from marketd.kernel.money import Money
+from marketd.kernel.reasons import Code, Reason
+from marketd.kernel.refusals import FieldViolation, PreconditionViolation, Refusal, ValidationFailed
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedPrice:
+    """A variant whose price is not the quoted one any more."""
+
+    variant_id: UUID
+    quoted: Money
+    current: Money
+
+
+class PriceChanged(Refusal):
+    """The order would cost something else than the buyer has seen."""
+
+    code = Code.FAILED_PRECONDITION
+    reason = Reason.PRICE_CHANGED
+
+    def __init__(self, expected: Money, current: Money, changed: Sequence[ChangedPrice] = ()) -> None:
+        super().__init__(
+            f"The total is {current}, not {expected}; ask for a new quote.",
+            metadata={"expectedTotal": str(expected), "currentTotal": str(current)}
+            | ({"variantId": str(changed[0].variant_id)} if changed else {}),
+            preconditions=[
+                PreconditionViolation("PRICE", str(line.variant_id), f"was {line.quoted}, is {line.current}")
+                for line in changed
+            ],
+        )
+
+
+class SellerClosed(Refusal):
+    """A seller in the quote takes no orders any more."""
+
+    code = Code.FAILED_PRECONDITION
+    reason = Reason.SELLER_CLOSED
+
+    def __init__(self, seller_id: UUID) -> None:
+        super().__init__(
+            "A seller in the cart takes no orders now.",
+            metadata={"sellerId": str(seller_id)},
+            preconditions=(PreconditionViolation("SELLER", str(seller_id), "takes no orders"),),
+        )
+
+
+class TooManyPieces(ValidationFailed):
+    """More of a line is to be cancelled than is left."""
+
+    def __init__(self, index: int, left: int) -> None:
+        super().__init__(FieldViolation(f"lines[{index}].quantity", f"is more than what is left, {left}"))

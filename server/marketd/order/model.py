@@ -1,0 +1,212 @@
+"""The order's tables, its states, and the one table of the steps between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Index, Integer, Text, UniqueConstraint, Uuid
+from sqlalchemy import text as sql
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from marketd.kernel.database import Base
+from marketd.kernel.refusals import IllegalTransition
+
+
+class OrderState(StrEnum):
+    """Where an order stands; the values are those of the contract without their prefix."""
+
+    PENDING_PAYMENT = "PENDING_PAYMENT"
+    PAID = "PAID"
+    ACCEPTED = "ACCEPTED"
+    READY = "READY"
+    OUT_FOR_DELIVERY = "OUT_FOR_DELIVERY"
+    DELIVERED = "DELIVERED"
+    CANCELLED = "CANCELLED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+    REFUNDED = "REFUNDED"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the order's story has ended; after DELIVERED only its money can still move."""
+        return self in _OVER
+
+
+S = OrderState
+TRANSITIONS: Final[Mapping[OrderState, tuple[OrderState, ...]]] = {
+    S.PENDING_PAYMENT: (S.PAID, S.CANCELLED, S.EXPIRED),
+    S.PAID: (S.ACCEPTED, S.REJECTED, S.CANCELLED),
+    S.ACCEPTED: (S.READY, S.CANCELLED),
+    S.READY: (S.OUT_FOR_DELIVERY, S.CANCELLED),
+    S.OUT_FOR_DELIVERY: (S.DELIVERED,),
+    S.DELIVERED: (S.REFUNDED,),
+    S.CANCELLED: (),
+    S.REJECTED: (),
+    S.EXPIRED: (),
+    S.REFUNDED: (),
+}
+"""Every legal step. Nothing else changes a state."""
+
+_OVER: Final = frozenset({S.DELIVERED, S.CANCELLED, S.REJECTED, S.EXPIRED, S.REFUNDED})
+HOLDS_STOCK: Final = frozenset({S.PENDING_PAYMENT, S.PAID, S.ACCEPTED, S.READY})
+"""States in which the order's pieces are reserved at the shop."""
+CANCELLABLE: Final = frozenset(state for state, after in TRANSITIONS.items() if S.CANCELLED in after)
+IN_COURIERS_HANDS: Final = frozenset({S.READY, S.OUT_FOR_DELIVERY})
+"""States in which the assigned courier may see the order."""
+
+
+def check_step(current: OrderState, wanted: OrderState) -> None:
+    """Raises IllegalTransition, naming what is allowed, unless the table has the step."""
+    allowed = TRANSITIONS[current]
+    if wanted not in allowed:
+        raise IllegalTransition("order", current.value, [state.value for state in allowed])
+
+
+class CancellationReason(StrEnum):
+    """Why an order was cancelled, as in the contract."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    CHANGED_MIND = "CHANGED_MIND"
+    ORDERED_BY_MISTAKE = "ORDERED_BY_MISTAKE"
+    TOO_SLOW = "TOO_SLOW"
+    OUT_OF_STOCK = "OUT_OF_STOCK"
+    SELLER_UNAVAILABLE = "SELLER_UNAVAILABLE"
+    UNDELIVERABLE = "UNDELIVERABLE"
+    SUSPECTED_FRAUD = "SUSPECTED_FRAUD"
+    OTHER = "OTHER"
+
+
+class CancellationActor(StrEnum):
+    """Who cancelled it, as in the contract."""
+
+    BUYER = "BUYER"
+    SELLER = "SELLER"
+    ADMIN = "ADMIN"
+    SYSTEM = "SYSTEM"
+
+
+class OrderAction(StrEnum):
+    """What a caller may do with an order, as in the contract."""
+
+    PAY = "PAY"
+    ACCEPT = "ACCEPT"
+    MARK_READY = "MARK_READY"
+    CANCEL = "CANCEL"
+    REFUND = "REFUND"
+
+
+_INSTANT = DateTime(timezone=True)
+_STATES = ", ".join(f"'{state.value}'" for state in OrderState)
+
+
+class OrderGroupRow(Base):
+    """Everything bought at once. Its row lock comes before all others of its orders and payments."""
+
+    __tablename__ = "order_groups"
+
+    order_group_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    account_id: Mapped[UUID] = mapped_column(Uuid)
+    quote_id: Mapped[UUID] = mapped_column(Uuid, unique=True)
+    payment_id: Mapped[UUID] = mapped_column(Uuid)
+    total_minor: Mapped[int] = mapped_column(BigInteger)
+    currency: Mapped[str] = mapped_column(Text)
+    payment_expire_time: Mapped[datetime] = mapped_column(_INSTANT)
+    create_time: Mapped[datetime] = mapped_column(_INSTANT)
+
+
+class OrderRow(Base):
+    """What one buyer bought from one seller.
+
+    `total_minor` is frozen. `due_minor` is what this order still is of its group's payment: the total, less what was
+    cancelled before any money was taken. `refund_reserved_minor` is what is given back or about to be,
+    `refunded_minor` the part of it that the provider has given back.
+    """
+
+    __tablename__ = "orders"
+    __table_args__ = (
+        Index(None, "order_group_id"),
+        Index(None, "account_id", "order_id"),
+        Index(None, "seller_id", "order_id"),
+        Index(None, "courier_account_id", "order_id", postgresql_where=sql("courier_account_id IS NOT NULL")),
+        Index(None, "courier_id", "order_id", postgresql_where=sql("courier_id IS NOT NULL")),
+        CheckConstraint(f"state IN ({_STATES})", name="state"),
+        CheckConstraint(
+            "0 <= refunded_minor AND refunded_minor <= refund_reserved_minor AND refund_reserved_minor <= due_minor"
+            " AND due_minor <= total_minor",
+            name="money",
+        ),
+        CheckConstraint("total_minor = subtotal_minor - discount_minor + delivery_fee_minor", name="total"),
+    )
+
+    order_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    order_number: Mapped[str] = mapped_column(Text, unique=True)
+    order_group_id: Mapped[UUID] = mapped_column(ForeignKey("order_groups.order_group_id"))
+    account_id: Mapped[UUID] = mapped_column(Uuid)
+    seller_id: Mapped[UUID] = mapped_column(Uuid)
+    seller_account_id: Mapped[UUID] = mapped_column(Uuid)
+    shop_name: Mapped[str] = mapped_column(Text)
+    pickup: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    address: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    currency: Mapped[str] = mapped_column(Text)
+    subtotal_minor: Mapped[int] = mapped_column(BigInteger)
+    discount_minor: Mapped[int] = mapped_column(BigInteger)
+    delivery_fee_minor: Mapped[int] = mapped_column(BigInteger)
+    total_minor: Mapped[int] = mapped_column(BigInteger)
+    usual_prep_minutes: Mapped[int] = mapped_column(Integer)
+    eta_earliest_time: Mapped[datetime] = mapped_column(_INSTANT)
+    eta_latest_time: Mapped[datetime] = mapped_column(_INSTANT)
+    create_time: Mapped[datetime] = mapped_column(_INSTANT)
+
+    # What changes; views.Order.face() is the same list.
+    state: Mapped[str] = mapped_column(Text)
+    version: Mapped[int] = mapped_column(BigInteger)
+    due_minor: Mapped[int] = mapped_column(BigInteger)
+    refund_reserved_minor: Mapped[int] = mapped_column(BigInteger, server_default=sql("0"))
+    refunded_minor: Mapped[int] = mapped_column(BigInteger, server_default=sql("0"))
+    delivery_id: Mapped[UUID | None] = mapped_column(Uuid)
+    courier_id: Mapped[UUID | None] = mapped_column(Uuid)
+    courier_account_id: Mapped[UUID | None] = mapped_column(Uuid)
+    prep_minutes: Mapped[int | None] = mapped_column(Integer)
+    cancel_reason: Mapped[str | None] = mapped_column(Text)
+    cancel_note: Mapped[str | None] = mapped_column(Text)
+    cancel_actor: Mapped[str | None] = mapped_column(Text)
+    update_time: Mapped[datetime] = mapped_column(_INSTANT)
+    paid_time: Mapped[datetime | None] = mapped_column(_INSTANT)
+    accepted_time: Mapped[datetime | None] = mapped_column(_INSTANT)
+    expected_ready_time: Mapped[datetime | None] = mapped_column(_INSTANT)
+    ready_time: Mapped[datetime | None] = mapped_column(_INSTANT)
+    out_for_delivery_time: Mapped[datetime | None] = mapped_column(_INSTANT)
+    delivered_time: Mapped[datetime | None] = mapped_column(_INSTANT)
+    cancelled_time: Mapped[datetime | None] = mapped_column(_INSTANT)
+    rejected_time: Mapped[datetime | None] = mapped_column(_INSTANT)
+    expired_time: Mapped[datetime | None] = mapped_column(_INSTANT)
+    refunded_time: Mapped[datetime | None] = mapped_column(_INSTANT)
+
+
+class OrderItemRow(Base):
+    """One line of an order; only `cancelled_quantity` changes."""
+
+    __tablename__ = "order_items"
+    __table_args__ = (
+        UniqueConstraint("order_id", "variant_id"),
+        CheckConstraint("quantity > 0 AND cancelled_quantity BETWEEN 0 AND quantity", name="quantity"),
+        CheckConstraint("unit_price_minor >= 0 AND discount_minor >= 0", name="money"),
+    )
+
+    item_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.order_id"))
+    variant_id: Mapped[UUID] = mapped_column(Uuid)
+    product_id: Mapped[UUID] = mapped_column(Uuid)
+    title: Mapped[str] = mapped_column(Text)
+    sku: Mapped[str] = mapped_column(Text)
+    options: Mapped[dict[str, str]] = mapped_column(JSONB)
+    image_url: Mapped[str] = mapped_column(Text)
+    quantity: Mapped[int] = mapped_column(Integer)
+    cancelled_quantity: Mapped[int] = mapped_column(Integer, server_default=sql("0"))
+    unit_price_minor: Mapped[int] = mapped_column(BigInteger)
+    discount_minor: Mapped[int] = mapped_column(BigInteger)

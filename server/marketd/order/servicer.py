@@ -1,0 +1,173 @@
+"""OrderService: one method, one use case."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from marketplace.order.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
+
+from marketd.auth import audit
+from marketd.cart.quotes import QuoteTokens
+from marketd.kernel import call as calls
+from marketd.kernel.feed import Feed
+from marketd.kernel.pages import PageTokens, clamp_page_size
+from marketd.kernel.refusals import PageTokenInvalid
+from marketd.kernel.transactor import Transactor
+from marketd.kernel.wire import from_money, from_timestamp
+from marketd.order import convert, service
+from marketd.order.cancelling import Cancel, CancelledLine, cancel_order
+from marketd.order.model import CancellationReason
+from marketd.order.placing import Placed, PlaceOrder, place_order
+from marketd.order.repository import OrderFilter
+from marketd.order.watching import OrderWatch
+from marketd.payment.ports import Providers
+
+if TYPE_CHECKING:
+    import grpc
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
+    """The calls on orders."""
+
+    def __init__(
+        self,
+        *,
+        tx: Transactor,
+        pages: PageTokens,
+        feed: Feed,
+        quotes: QuoteTokens,
+        providers: Providers,
+        unpaid_lifetime: timedelta,
+        currency: str,
+    ) -> None:
+        self._tx = tx
+        self._pages = pages
+        self._feed = feed
+        self._quotes = quotes
+        self._providers = providers
+        self._unpaid_lifetime = unpaid_lifetime
+        self._currency = currency
+
+    async def PlaceOrder(
+        self, request: order_service_pb2.PlaceOrderRequest, context: Context
+    ) -> order_service_pb2.PlaceOrderResponse:
+        caller = calls.current_caller()
+        command = PlaceOrder(
+            self._quotes.read(request.quote_token),
+            from_money(request.expected_total, self._currency, "expected_total"),
+            self._providers.resolve(request.payment_provider),
+        )
+
+        def render(placed: Placed) -> order_service_pb2.PlaceOrderResponse:
+            return order_service_pb2.PlaceOrderResponse(order_group=convert.to_order_group(placed, caller))
+
+        return await self._tx.answer_bare(
+            "order.place", lambda uow: place_order(uow, caller, command, self._unpaid_lifetime), render
+        )
+
+    async def GetOrder(
+        self, request: order_service_pb2.GetOrderRequest, context: Context
+    ) -> order_service_pb2.GetOrderResponse:
+        caller = calls.current_caller()
+        order_id = UUID(request.order_id)
+        order = await self._tx.read(lambda unit: service.get_order(unit, caller, order_id))
+        return order_service_pb2.GetOrderResponse(order=convert.to_order(order, caller))
+
+    async def ListOrders(
+        self, request: order_service_pb2.ListOrdersRequest, context: Context
+    ) -> order_service_pb2.ListOrdersResponse:
+        caller = calls.current_caller()
+        size = clamp_page_size(request.page_size)
+        asked = order_service_pb2.ListOrdersRequest()
+        asked.CopyFrom(request)
+        asked.page_size, asked.page_token = 0, ""
+        query = f"ListOrders:{asked.SerializeToString(deterministic=True).hex()}"
+        cursor = self._pages.read(request.page_token, query, caller.key)
+        before = None if cursor is None else UUID(str(cursor[0]))
+        wanted = _filter(request)
+        orders = await self._tx.read(lambda unit: service.list_orders(unit, caller, wanted, before, size + 1))
+        last = (str(orders[size - 1].order_id),) if len(orders) > size else None
+        page = self._pages.page(orders, size, query, caller.key, last)
+        return order_service_pb2.ListOrdersResponse(
+            orders=[convert.to_order(order, caller) for order in page.items], next_page_token=page.next_page_token
+        )
+
+    async def AcceptOrder(
+        self, request: order_service_pb2.AcceptOrderRequest, context: Context
+    ) -> order_service_pb2.AcceptOrderResponse:
+        caller = calls.current_caller()
+        command = service.Accept(
+            UUID(request.order_id), request.prep_minutes if request.HasField("prep_minutes") else None, request.etag
+        )
+        order = await self._tx.run_bare("order.accept", lambda uow: service.accept_order(uow, caller, command))
+        return order_service_pb2.AcceptOrderResponse(order=convert.to_order(order, caller))
+
+    async def MarkOrderReady(
+        self, request: order_service_pb2.MarkOrderReadyRequest, context: Context
+    ) -> order_service_pb2.MarkOrderReadyResponse:
+        caller = calls.current_caller()
+        order_id = UUID(request.order_id)
+        order = await self._tx.run_bare(
+            "order.mark_ready", lambda uow: service.mark_ready(uow, caller, order_id, request.etag)
+        )
+        return order_service_pb2.MarkOrderReadyResponse(order=convert.to_order(order, caller))
+
+    async def CancelOrder(
+        self, request: order_service_pb2.CancelOrderRequest, context: Context
+    ) -> order_service_pb2.CancelOrderResponse:
+        caller = calls.current_caller()
+        reason = order_pb2.CancellationReason.Name(request.reason).removeprefix("CANCELLATION_REASON_")
+        command = Cancel(
+            UUID(request.order_id),
+            tuple(CancelledLine(UUID(line.item_id), line.quantity) for line in request.lines),
+            CancellationReason(reason),
+            request.note,
+        )
+        work = self._tx.answer_bare(
+            "order.cancel",
+            lambda uow: cancel_order(uow, caller, command),
+            lambda order: order_service_pb2.CancelOrderResponse(order=convert.to_order(order, caller)),
+        )
+        return await audit.watched(self._tx, caller, "order.cancel", f"order/{command.order_id}", work)
+
+    async def WatchOrder(
+        self, request: order_service_pb2.WatchOrderRequest, context: Context
+    ) -> AsyncIterator[order_service_pb2.WatchOrderResponse]:
+        caller = calls.current_caller()
+        query = f"WatchOrder:{request.order_id}"
+        watch = OrderWatch(
+            tx=self._tx,
+            feed=self._feed,
+            caller=caller,
+            order_id=UUID(request.order_id),
+            after_seq=self._resume(request.resume_token, query, caller.key),
+        )
+        async for told in watch.run():
+            yield convert.to_watch(told, caller, self._pages.issue(query, caller.key, (told.seq,)))
+
+    def _resume(self, token: str, query: str, caller_key: str) -> int | None:
+        """The event to go on after; -1 for a token of no use, which begins again with a reset."""
+        try:
+            cursor = self._pages.read(token, query, caller_key)
+        except PageTokenInvalid:
+            return -1
+        return None if cursor is None else int(cursor[0] or 0)
+
+
+def _filter(request: order_service_pb2.ListOrdersRequest) -> OrderFilter:
+    return OrderFilter(
+        states=convert.from_states(request.states),
+        buyer_id=UUID(request.buyer_id) if request.buyer_id else None,
+        seller_id=UUID(request.seller_id) if request.seller_id else None,
+        courier_id=UUID(request.courier_id) if request.courier_id else None,
+        order_group_id=UUID(request.order_group_id) if request.order_group_id else None,
+        create_time_from=from_timestamp(request.create_time_from) if request.HasField("create_time_from") else None,
+        create_time_before=(
+            from_timestamp(request.create_time_before) if request.HasField("create_time_before") else None
+        ),
+    )

@@ -1,0 +1,55 @@
+"""Payments and refunds as messages."""
+
+from __future__ import annotations
+
+from google.type.money_pb2 import Money as MoneyMessage
+from marketplace.payment.v1 import payment_pb2
+
+from marketd.kernel.money import Money
+from marketd.kernel.wire import to_money, to_timestamp
+from marketd.payment.model import PaymentState
+from marketd.payment.views import Payment, Refund
+
+
+def to_payment(payment: Payment) -> payment_pb2.Payment:
+    """marketplace.payment.v1.Payment."""
+
+    def money(amount_minor: int) -> MoneyMessage:
+        return to_money(Money(amount_minor, payment.currency))
+
+    message = payment_pb2.Payment(
+        payment_id=str(payment.payment_id),
+        order_group_id=str(payment.order_group_id),
+        buyer_id=str(payment.account_id),
+        state=payment_pb2.PaymentState.Value(f"PAYMENT_STATE_{payment.state.value}"),
+        payment_provider=payment.provider,
+        amount=money(payment.amount_minor),
+        captured=money(payment.captured_minor),
+        refunded=money(payment.refunded_minor),
+        refunds=[to_refund(refund) for refund in payment.refunds],
+        create_time=to_timestamp(payment.create_time),
+        update_time=to_timestamp(payment.update_time),
+        captured_time=None if payment.captured_time is None else to_timestamp(payment.captured_time),
+        expire_time=to_timestamp(payment.expire_time),
+    )
+    if payment.state is PaymentState.ACTION_REQUIRED:
+        message.action.redirect_url = payment.redirect_url
+    if payment.state is PaymentState.DECLINED and payment.decline_time is not None:
+        message.decline.code = payment.decline_code
+        message.decline.message = payment.decline_message
+        message.decline.decline_time.CopyFrom(to_timestamp(payment.decline_time))
+    return message
+
+
+def to_refund(refund: Refund) -> payment_pb2.Refund:
+    """marketplace.payment.v1.Refund."""
+    return payment_pb2.Refund(
+        refund_id=str(refund.refund_id),
+        payment_id=str(refund.payment_id),
+        order_id=str(refund.order_id or ""),
+        amount=to_money(refund.amount),
+        reason=refund.reason,
+        state=payment_pb2.RefundState.Value(f"REFUND_STATE_{refund.state.value}"),
+        create_time=to_timestamp(refund.create_time),
+        update_time=to_timestamp(refund.update_time),
+    )

@@ -1,0 +1,210 @@
+"""The tables of payments and refunds, and of the sandbox provider's own books."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Text,
+    UniqueConstraint,
+    Uuid,
+)
+from sqlalchemy import text as sql
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from marketd.kernel.database import Base
+
+
+class PaymentState(StrEnum):
+    """Where a payment stands; the values are those of the contract without their prefix."""
+
+    PENDING = "PENDING"
+    ACTION_REQUIRED = "ACTION_REQUIRED"
+    CAPTURED = "CAPTURED"
+    PARTIALLY_REFUNDED = "PARTIALLY_REFUNDED"
+    REFUNDED = "REFUNDED"
+    DECLINED = "DECLINED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can still be confirmed."""
+        return self in OPEN_STATES
+
+
+OPEN_STATES: Final = frozenset({PaymentState.PENDING, PaymentState.ACTION_REQUIRED, PaymentState.DECLINED})
+
+
+class AttemptState(StrEnum):
+    """Where one attempt to take the money stands. PENDING: the provider's answer is not known to us yet."""
+
+    PENDING = "PENDING"
+    ACTION_REQUIRED = "ACTION_REQUIRED"
+    CAPTURED = "CAPTURED"
+    DECLINED = "DECLINED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the provider will never say anything else."""
+        return self in (AttemptState.CAPTURED, AttemptState.DECLINED, AttemptState.CANCELLED)
+
+
+class RefundState(StrEnum):
+    """Where a refund stands. PENDING: written down, and not answered by the provider yet."""
+
+    PENDING = "PENDING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+
+
+_INSTANT = DateTime(timezone=True)
+_OPEN = ", ".join(f"'{state.value}'" for state in sorted(OPEN_STATES))
+
+
+class PaymentRow(Base):
+    """One payment of an order group; at most one a group is open.
+
+    `amount_minor` is what is to be paid, and falls when something of the group is cancelled unpaid. Of `captured_minor`
+    `refund_reserved_minor` was given back or is about to be, `refunded_minor` was given back.
+    """
+
+    __tablename__ = "payments"
+    __table_args__ = (
+        Index(None, "order_group_id"),
+        Index("uq_payments_open", "order_group_id", unique=True, postgresql_where=sql(f"state IN ({_OPEN})")),
+        CheckConstraint("amount_minor >= 0", name="amount"),
+        CheckConstraint(
+            "0 <= refunded_minor AND refunded_minor <= refund_reserved_minor"
+            " AND refund_reserved_minor <= captured_minor",
+            name="money",
+        ),
+    )
+
+    payment_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    order_group_id: Mapped[UUID] = mapped_column(Uuid)
+    account_id: Mapped[UUID] = mapped_column(Uuid)
+    provider: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(Text)
+    amount_minor: Mapped[int] = mapped_column(BigInteger)
+    currency: Mapped[str] = mapped_column(Text)
+    captured_minor: Mapped[int] = mapped_column(BigInteger, server_default=sql("0"))
+    refund_reserved_minor: Mapped[int] = mapped_column(BigInteger, server_default=sql("0"))
+    refunded_minor: Mapped[int] = mapped_column(BigInteger, server_default=sql("0"))
+    redirect_url: Mapped[str] = mapped_column(Text, server_default=sql("''"))
+    decline_code: Mapped[str] = mapped_column(Text, server_default=sql("''"))
+    decline_message: Mapped[str] = mapped_column(Text, server_default=sql("''"))
+    decline_time: Mapped[datetime | None] = mapped_column(_INSTANT)
+    create_time: Mapped[datetime] = mapped_column(_INSTANT)
+    update_time: Mapped[datetime] = mapped_column(_INSTANT)
+    captured_time: Mapped[datetime | None] = mapped_column(_INSTANT)
+    expire_time: Mapped[datetime] = mapped_column(_INSTANT)
+
+
+class AttemptRow(Base):
+    """One call of the provider to take the money, written down before it is made; `key` is the provider's idempotency
+    key `order:{group}:attempt:{number}`. A request id of an account belongs to one attempt. `is_late`: the money was
+    taken when the orders were gone already, and goes back whole.
+    """
+
+    __tablename__ = "payment_attempts"
+    __table_args__ = (
+        UniqueConstraint("account_id", "request_id"),
+        UniqueConstraint("order_group_id", "number"),
+        Index(None, "payment_id"),
+        Index("ix_payment_attempts_pending", "update_time", postgresql_where=sql("state = 'PENDING'")),
+    )
+
+    attempt_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    payment_id: Mapped[UUID] = mapped_column(ForeignKey("payments.payment_id"))
+    order_group_id: Mapped[UUID] = mapped_column(Uuid)
+    number: Mapped[int] = mapped_column(Integer)
+    key: Mapped[str] = mapped_column(Text, unique=True)
+    provider: Mapped[str] = mapped_column(Text)
+    account_id: Mapped[UUID] = mapped_column(Uuid)
+    request_id: Mapped[UUID] = mapped_column(Uuid)
+    fingerprint: Mapped[bytes] = mapped_column(LargeBinary)
+    method: Mapped[str] = mapped_column(Text)
+    return_url: Mapped[str] = mapped_column(Text)
+    amount_minor: Mapped[int] = mapped_column(BigInteger)
+    currency: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(Text)
+    is_late: Mapped[bool] = mapped_column(Boolean, server_default=sql("false"))
+    redirect_url: Mapped[str] = mapped_column(Text, server_default=sql("''"))
+    decline_code: Mapped[str] = mapped_column(Text, server_default=sql("''"))
+    decline_message: Mapped[str] = mapped_column(Text, server_default=sql("''"))
+    create_time: Mapped[datetime] = mapped_column(_INSTANT)
+    update_time: Mapped[datetime] = mapped_column(_INSTANT)
+
+
+class RefundRow(Base):
+    """Money given back, or about to be; the provider's key is `refund:{refund_id}`.
+
+    `shares` says which orders it comes out of: a list of [order_id, amount_minor], empty for money that no order
+    accounts for (taken after the orders were gone).
+    """
+
+    __tablename__ = "refunds"
+    __table_args__ = (
+        Index(None, "payment_id"),
+        Index(
+            "uq_refunds_request", "asked_by", "request_id", unique=True, postgresql_where=sql("request_id IS NOT NULL")
+        ),
+        CheckConstraint("amount_minor > 0", name="amount"),
+    )
+
+    refund_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    payment_id: Mapped[UUID] = mapped_column(ForeignKey("payments.payment_id"))
+    order_group_id: Mapped[UUID] = mapped_column(Uuid)
+    order_id: Mapped[UUID | None] = mapped_column(Uuid)
+    provider: Mapped[str] = mapped_column(Text)
+    charge_key: Mapped[str] = mapped_column(Text)
+    amount_minor: Mapped[int] = mapped_column(BigInteger)
+    currency: Mapped[str] = mapped_column(Text)
+    shares: Mapped[list[Any]] = mapped_column(JSONB)
+    reason: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(Text)
+    asked_by: Mapped[UUID | None] = mapped_column(Uuid)
+    request_id: Mapped[UUID | None] = mapped_column(Uuid)
+    fingerprint: Mapped[bytes | None] = mapped_column(LargeBinary)
+    create_time: Mapped[datetime] = mapped_column(_INSTANT)
+    update_time: Mapped[datetime] = mapped_column(_INSTANT)
+
+
+class SandboxChargeRow(Base):
+    """The sandbox's own book of charges: another side, never in one transaction with ours."""
+
+    __tablename__ = "sandbox_charges"
+    __table_args__ = (CheckConstraint("0 <= refunded_minor AND refunded_minor <= captured_minor", name="money"),)
+
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    amount_minor: Mapped[int] = mapped_column(BigInteger)
+    currency: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(Text)
+    captured_minor: Mapped[int] = mapped_column(BigInteger)
+    refunded_minor: Mapped[int] = mapped_column(BigInteger, server_default=sql("0"))
+    create_time: Mapped[datetime] = mapped_column(_INSTANT)
+
+
+class SandboxRefundRow(Base):
+    """The sandbox's own book of refunds."""
+
+    __tablename__ = "sandbox_refunds"
+
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    charge_key: Mapped[str] = mapped_column(ForeignKey("sandbox_charges.key"))
+    amount_minor: Mapped[int] = mapped_column(BigInteger)
+    is_done: Mapped[bool] = mapped_column()
+    create_time: Mapped[datetime] = mapped_column(_INSTANT)

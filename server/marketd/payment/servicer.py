@@ -1,0 +1,117 @@
+"""PaymentService: one method, one use case."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from google.protobuf.message import Message
+from marketplace.payment.v1 import payment_service_pb2, payment_service_pb2_grpc
+
+from marketd.auth import audit
+from marketd.kernel import call as calls
+from marketd.kernel.caller import Role
+from marketd.kernel.transactor import Transactor
+from marketd.kernel.wire import from_money
+from marketd.payment import convert, service
+from marketd.payment.confirming import Confirm, Confirming
+from marketd.payment.ports import OrderPayments, Providers
+from marketd.payment.refunding import Refunded, Refunding, RefundPayment
+from marketd.payment.views import Payment
+
+if TYPE_CHECKING:
+    import grpc
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
+    """The calls on payments."""
+
+    def __init__(
+        self,
+        *,
+        tx: Transactor,
+        providers: Providers,
+        orders: OrderPayments,
+        confirming: Confirming,
+        refunding: Refunding,
+        currency: str,
+    ) -> None:
+        self._tx = tx
+        self._providers = providers
+        self._orders = orders
+        self._confirming = confirming
+        self._refunding = refunding
+        self._currency = currency
+
+    async def CreatePayment(
+        self, request: payment_service_pb2.CreatePaymentRequest, context: Context
+    ) -> payment_service_pb2.CreatePaymentResponse:
+        caller = calls.current_caller()
+        group_id = UUID(request.order_group_id)
+        provider = self._providers.resolve(request.payment_provider)
+        return await self._tx.answer_bare(
+            "payment.create",
+            lambda uow: service.create_payment(uow, self._orders, caller, group_id, provider),
+            lambda payment: payment_service_pb2.CreatePaymentResponse(payment=convert.to_payment(payment)),
+        )
+
+    async def ConfirmPayment(
+        self, request: payment_service_pb2.ConfirmPaymentRequest, context: Context
+    ) -> payment_service_pb2.ConfirmPaymentResponse:
+        command = Confirm(
+            UUID(request.payment_id),
+            request.payment_method,
+            request.return_url,
+            UUID(request.request_id),
+            _fingerprint(request),
+        )
+
+        def render(payment: Payment) -> payment_service_pb2.ConfirmPaymentResponse:
+            return payment_service_pb2.ConfirmPaymentResponse(payment=convert.to_payment(payment))
+
+        return await self._confirming.confirm(calls.current_caller(), command, render)
+
+    async def GetPayment(
+        self, request: payment_service_pb2.GetPaymentRequest, context: Context
+    ) -> payment_service_pb2.GetPaymentResponse:
+        caller = calls.current_caller()
+        payment_id = UUID(request.payment_id)
+        payment = await self._tx.read(lambda unit: service.get_payment(unit, caller, payment_id))
+        return payment_service_pb2.GetPaymentResponse(payment=convert.to_payment(payment))
+
+    async def RefundPayment(
+        self, request: payment_service_pb2.RefundPaymentRequest, context: Context
+    ) -> payment_service_pb2.RefundPaymentResponse:
+        caller = calls.current_caller()
+        command = RefundPayment(
+            UUID(request.payment_id),
+            UUID(request.order_id) if request.order_id else None,
+            from_money(request.amount, self._currency, "amount") if request.HasField("amount") else None,
+            request.reason,
+            UUID(request.request_id),
+            _fingerprint(request),
+        )
+
+        def render(refunded: Refunded) -> payment_service_pb2.RefundPaymentResponse:
+            response = payment_service_pb2.RefundPaymentResponse(refund=convert.to_refund(refunded.refund))
+            if caller.has(Role.ADMIN):
+                # A seller's orders are only a part of the payment; the rest is not the seller's to see.
+                response.payment.CopyFrom(convert.to_payment(refunded.payment))
+            return response
+
+        resource = f"payment/{command.payment_id}"
+        return await audit.watched(
+            self._tx,
+            caller,
+            "payment.refund",
+            resource,
+            self._refunding.refund(caller, command, render),
+            detail=command.reason,
+        )
+
+
+def _fingerprint(request: Message) -> bytes:
+    return hashlib.sha256(request.SerializeToString(deterministic=True)).digest()

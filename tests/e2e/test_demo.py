@@ -1,0 +1,133 @@
+"""`marketd demo` and the simulated couriers against the real app on a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from marketd.app import App
+from marketd.demo.defaults import PRODUCTS, TRACE
+from marketd.demo.presentation import JsonScreen
+from marketd.demo.records import DemoOptions
+from marketd.demo.running import run_demo
+from marketd.demo.seeding import seed, signed_in
+from marketd.demo.simulation import simulate
+from marketplace.catalog.v1 import catalog_service_pb2
+from marketplace.delivery.v1 import delivery_pb2, delivery_service_pb2
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+OWN = (PRODUCTS, TRACE)
+RECORDED = [
+    (DATA / "catalog" / "apparel.csv", DATA / "traces" / "geolife-20081027111634.plt"),
+    (DATA / "catalog" / "jewelery.csv", DATA / "traces" / "posmo.csv"),
+]
+
+STEPS = [
+    "trace",
+    "sign_in",
+    "seller",
+    "import",
+    "catalog",
+    "browse",
+    "cart",
+    "quote",
+    "place",
+    "pay",
+    "accept",
+    "ready",
+    "courier",
+    "shift",
+    "assign",
+    "pick_up",
+    "track",
+    "complete",
+    "watch",
+    "order",
+    "end_shift",
+    "summary",
+]
+
+
+async def played(app: App, admin: tuple[str, str], products: Path, trace: Path) -> tuple[bool, list[dict[str, Any]]]:
+    """Play the story without waiting; whether it held, and the lines."""
+    out = io.StringIO()
+    options = DemoOptions(
+        target=f"127.0.0.1:{app.port}",
+        products=products,
+        trace=trace,
+        speed=0,
+        admin_email=admin[0],
+        admin_password=admin[1],
+    )
+    held = await run_demo(options, JsonScreen(out))
+    return held, [json.loads(line) for line in out.getvalue().splitlines()]
+
+
+async def test_the_whole_story_holds_and_holds_again_on_the_same_server(app: App, admin: tuple[str, str]) -> None:
+    for _ in range(2):
+        held, lines = await played(app, admin, *OWN)
+        assert held, lines[-2]
+        assert [line["step"] for line in lines] == STEPS
+        summary = lines[-1]
+        assert summary["positions_sent"] == summary["positions_stored"] + summary["positions_rejected"] > 300
+        assert summary["watch_events"]["state_change"] >= 3
+        assert summary["watch_events"]["position"] >= 1
+
+
+@pytest.mark.parametrize(("products", "trace"), RECORDED, ids=lambda path: path.name)
+async def test_the_story_holds_with_recorded_traces_and_real_catalogs(
+    app: App, admin: tuple[str, str], products: Path, trace: Path
+) -> None:
+    if not (products.exists() and trace.exists()):
+        pytest.skip(f"{products.name} or {trace.name} is not on this machine")
+    held, lines = await played(app, admin, products, trace)
+    assert held, lines[-2]
+    summary = lines[-1]
+    assert summary["positions_sent"] == summary["positions_stored"] + summary["positions_rejected"]
+
+
+async def test_a_wrong_admin_stops_the_story_with_words_and_a_summary(app: App, admin: tuple[str, str]) -> None:
+    held, lines = await played(app, (admin[0], "not the password"), *OWN)
+    assert not held
+    assert [line["step"] for line in lines] == ["trace", "sign_in", "summary"]
+    assert "create-admin" in lines[1]["detail"]["error"]
+    assert lines[-1]["ok"] is False
+
+
+async def test_seeding_again_adds_nothing(app: App, admin: tuple[str, str]) -> None:
+    target = f"127.0.0.1:{app.port}"
+    first = await seed(target, *admin)
+    async with signed_in(target, *admin) as client:
+        request = catalog_service_pb2.ListProductsRequest(page_size=100)
+        before = Counter([product.seller_id async for product in client.products(request)])
+    second = await seed(target, *admin)
+    async with signed_in(target, *admin) as client:
+        after = Counter([product.seller_id async for product in client.products(request)])
+    assert first == second
+    assert len(first.shops) == 3
+    assert before == after
+    assert set(before) == {shop.seller_id for shop in first.shops}
+
+
+@pytest.mark.slow
+async def test_simulated_couriers_set_out_with_orders(app: App, admin: tuple[str, str]) -> None:
+    target, stop = f"127.0.0.1:{app.port}", asyncio.Event()
+    logins = await seed(target, *admin)
+    running = asyncio.create_task(simulate(target, logins, stop))
+    try:
+        async with asyncio.timeout(90), signed_in(target, *admin) as client:
+            request = delivery_service_pb2.ListDeliveriesRequest(states=[delivery_pb2.DELIVERY_STATE_ASSIGNED])
+            underway: set[str] = set()
+            while len(underway) < len(logins.couriers):
+                underway |= {delivery.courier.courier_id async for delivery in client.deliveries(request)}
+                await asyncio.sleep(0.2)
+    finally:
+        stop.set()
+        await asyncio.wait([running], timeout=20)
+    assert running.done()
+    assert running.exception() is None

@@ -1,0 +1,116 @@
+"""Couriers and shifts on real Postgres: applying, approving, starting and ending, and what keeps them apart."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from marketd.delivery import service
+from marketd.delivery.errors import CourierOffShift
+from marketd.kernel.caller import Role
+from marketd.kernel.ids import new_id
+from marketd.kernel.refusals import AlreadyExists, IllegalTransition, InUse, NotFound, Refusal
+from marketplace.delivery.v1 import courier_pb2, courier_service_pb2
+
+if TYPE_CHECKING:
+    from tests.integration.delivery.conftest import World
+
+START = courier_service_pb2.StartShiftRequest()
+END = courier_service_pb2.EndShiftRequest()
+
+
+async def test_an_applicant_is_pending_with_the_phone_of_the_account_and_may_apply_once(world: World) -> None:
+    caller, courier = await world.applied()
+    assert courier.state == courier_pb2.COURIER_STATE_PENDING
+    assert courier.phone.startswith("+49")
+    assert not courier.is_on_shift
+    again = courier_service_pb2.CreateCourierRequest(first_name="Noor", vehicle=courier_pb2.VEHICLE_TYPE_CAR)
+    with pytest.raises(AlreadyExists):
+        await world.call(caller, world.couriers.CreateCourier, again)
+
+
+async def test_approval_gives_the_role_and_is_written_down_also_when_it_is_refused(world: World) -> None:
+    caller, courier = await world.applied()
+    approve = courier_service_pb2.ApproveCourierRequest(courier_id=courier.courier_id, reason="met in person")
+    approved = (await world.call(world.admin, world.couriers.ApproveCourier, approve)).courier
+    assert approved.state == courier_pb2.COURIER_STATE_ACTIVE
+    assert approved.etag != courier.etag
+    assert approved.HasField("approve_time")
+    with pytest.raises(IllegalTransition) as refused:
+        await world.call(world.admin, world.couriers.ApproveCourier, approve)
+    assert refused.value.metadata["current"] == "ACTIVE"
+    roles = await world.tx.read(
+        lambda unit: unit.connection.fetch("SELECT role FROM account_roles WHERE account_id = $1", caller.account)
+    )
+    assert {row["role"] for row in roles} == {Role.BUYER, Role.COURIER}
+    audited = await world.tx.read(
+        lambda unit: unit.connection.fetch(
+            "SELECT code FROM audit_entries WHERE action = 'courier.approve' ORDER BY create_time, audit_entry_id"
+        )
+    )
+    assert [row["code"] for row in audited] == ["OK", "FAILED_PRECONDITION"]
+
+
+async def test_a_courier_that_does_not_exist_cannot_be_approved(world: World) -> None:
+    request = courier_service_pb2.ApproveCourierRequest(courier_id=str(new_id()))
+    with pytest.raises(NotFound):
+        await world.call(world.admin, world.couriers.ApproveCourier, request)
+
+
+async def test_a_pending_courier_starts_no_shift(world: World) -> None:
+    caller, _ = await world.applied()
+    with pytest.raises(IllegalTransition) as refused:
+        await world.call(caller, world.couriers.StartShift, START)
+    assert refused.value.metadata == {"current": "PENDING", "allowed": "ACTIVE"}
+
+
+async def test_a_shift_runs_once_and_ends_once(world: World) -> None:
+    caller, courier_id = await world.courier(on_shift=False)
+    start = courier_service_pb2.StartShiftRequest(vehicle=courier_pb2.VEHICLE_TYPE_CAR)
+    shift = (await world.call(caller, world.couriers.StartShift, start)).shift
+    assert shift.vehicle == courier_pb2.VEHICLE_TYPE_CAR
+    assert not shift.HasField("end_time")
+    with pytest.raises(IllegalTransition):
+        await world.call(caller, world.couriers.StartShift, START)
+    view = await world.tx.read(lambda unit: service.courier_of(unit, caller.account))
+    assert view is not None
+    assert (view.courier_id, view.on_shift) == (courier_id, True)
+    ended = (await world.call(caller, world.couriers.EndShift, END)).shift
+    assert ended.shift_id == shift.shift_id
+    assert ended.HasField("end_time")
+    with pytest.raises(CourierOffShift):
+        await world.call(caller, world.couriers.EndShift, END)
+
+
+async def test_ten_starts_at_once_start_one_shift(world: World) -> None:
+    caller, _ = await world.courier(on_shift=False)
+    results = await asyncio.gather(
+        *(world.call(caller, world.couriers.StartShift, START) for _ in range(10)), return_exceptions=True
+    )
+    assert sum(not isinstance(result, BaseException) for result in results) == 1
+    assert sum(isinstance(result, IllegalTransition) for result in results) == 9
+
+
+async def test_a_shift_does_not_end_under_an_open_delivery(world: World) -> None:
+    ready, caller, _ = await world.assigned()
+    with pytest.raises(InUse):
+        await world.call(caller, world.couriers.EndShift, END)
+    await world.pick_up(caller, ready.delivery_id)
+    await world.complete(caller, ready.delivery_id, await world.code(ready))
+    ended = (await world.call(caller, world.couriers.EndShift, END)).shift
+    assert ended.completed_deliveries == 1
+    assert await world.violations() == []
+
+
+async def test_of_an_assignment_and_the_end_of_the_shift_at_once_only_one_happens(world: World) -> None:
+    for _ in range(8):
+        ready, (caller, courier_id) = await world.ready(), await world.courier()
+        assigned, ended = await asyncio.gather(
+            world.assign(ready.delivery_id, courier_id),
+            world.call(caller, world.couriers.EndShift, END),
+            return_exceptions=True,
+        )
+        assert isinstance(assigned, Refusal) != isinstance(ended, Refusal)
+        assert isinstance(assigned, CourierOffShift) or isinstance(ended, InUse)
+    assert await world.violations() == []

@@ -1,0 +1,84 @@
+"""What tracking asks of delivery: who brings what, the latest position that never goes back, and estimates."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from marketd.delivery import service
+from marketd.delivery.estimating import band
+from marketd.delivery.states import DeliveryOutcome, DeliveryState, Vehicle
+from marketd.delivery.views import LatestPosition
+from marketd.kernel import outbox
+from marketd.kernel.geo import Point
+from marketd.kernel.ids import new_id
+
+if TYPE_CHECKING:
+    from tests.integration.delivery.conftest import World
+
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+
+async def test_a_watched_delivery_names_its_people_and_points(world: World) -> None:
+    ready, courier, courier_id = await world.picked_up()
+    watched = await world.tx.read(lambda unit: service.read_delivery_for_watch(unit, ready.delivery_id))
+    assert watched is not None
+    assert (watched.buyer_account_id, watched.seller_account_id) == (ready.buyer.account, ready.seller.account)
+    assert (watched.courier_id, watched.courier_account_id) == (courier_id, courier.account)
+    assert (watched.courier_first_name, watched.courier_vehicle) == ("Noor", Vehicle.BICYCLE)
+    assert (watched.state, watched.outcome) == (DeliveryState.PICKED_UP, None)
+    assert watched.pickup_point == Point(52.53, 13.4)
+    assert watched.eta is not None
+    assert await world.tx.read(lambda unit: service.open_deliveries_of(unit, courier_id)) == [watched]
+    assert await world.tx.read(lambda unit: service.read_delivery_for_watch(unit, new_id())) is None
+
+    await world.complete(courier, ready.delivery_id, await world.code(ready))
+    closed = await world.tx.read(lambda unit: service.read_delivery_for_watch(unit, ready.delivery_id))
+    assert closed is not None
+    assert (closed.outcome, closed.eta) == (DeliveryOutcome.DELIVERED, None)
+    assert closed.closed_time is not None
+    assert await world.tx.read(lambda unit: service.open_deliveries_of(unit, courier_id)) == []
+
+
+async def test_the_latest_position_never_goes_back(world: World) -> None:
+    _, courier_id = await world.courier()
+    _, other_id = await world.courier()
+
+    def position(seconds: int, courier: object = courier_id) -> LatestPosition:
+        at = NOON + timedelta(seconds=seconds)
+        return LatestPosition(courier, at, at, Point(52.0 + seconds / 1000, 13.0), 5.0, None, 8.0, seconds)  # type: ignore[arg-type]
+
+    async def save(*positions: LatestPosition) -> None:
+        await world.tx.run_bare("test.save", lambda uow: service.save_latest_positions(uow, positions))
+
+    await save(position(10), position(30), position(20), position(5, other_id))
+    assert await world.tx.read(lambda unit: service.read_latest_position(unit, courier_id)) == position(30)
+    await asyncio.gather(*(save(position(seconds), position(seconds, other_id)) for seconds in range(25, 45)))
+    assert await world.tx.read(lambda unit: service.read_latest_position(unit, courier_id)) == position(44)
+    assert await world.tx.read(lambda unit: service.read_latest_position(unit, other_id)) == position(44, other_id)
+    old = position(1)
+    await world.tx.run_bare(
+        "test.save",
+        lambda uow: service.save_latest_position(
+            uow, courier_id, old.sample_time, old.received_time, old.point, None, None, None, 99
+        ),
+    )
+    assert await world.tx.read(lambda unit: service.read_latest_position(unit, courier_id)) == position(44)
+
+
+async def test_a_new_estimate_is_kept_and_told_until_the_delivery_closes(world: World) -> None:
+    ready, courier, _ = await world.picked_up()
+    now = datetime.now(UTC).replace(microsecond=0)
+    eta = band(now, now + timedelta(minutes=9))
+
+    async def save() -> bool:
+        return await world.tx.run_bare("test.eta", lambda uow: service.save_eta(uow, ready.delivery_id, eta))
+
+    assert await save() is True
+    assert (await world.get(ready.buyer, ready.delivery_id)).eta.expected_time.ToDatetime(UTC) == eta.expected_time
+    events = await world.tx.read(lambda unit: outbox.read_aggregate(unit.connection, ready.delivery_id, 0))
+    assert events[-1].event_type == "delivery.eta_changed"
+    assert events[-1].payload["expected_time"] == eta.expected_time.isoformat()
+    await world.complete(courier, ready.delivery_id, await world.code(ready))
+    assert await save() is False

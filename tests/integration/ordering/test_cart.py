@@ -1,0 +1,254 @@
+"""Carts on real Postgres: adds that sum up, limits, etags, problems, quotes, and the merge of a guest's cart."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from marketd.auth.ports import MergeOutcome
+from marketd.cart import merging, repository
+from marketd.cart.errors import AddressNotServiceable, CartEmpty
+from marketd.cart.jobs import KEEP_QUOTES, sweep_quotes
+from marketd.kernel.ids import new_id
+from marketd.kernel.money import Money
+from marketd.kernel.refusals import EtagMismatch, NotFound, ValidationFailed
+from marketd.kernel.uow import UnitOfWork
+from marketplace.cart.v1 import cart_pb2, cart_service_pb2
+
+from tests.integration.ordering.conftest import Market, minor
+
+
+async def test_a_cart_that_never_held_anything_is_empty_and_stays_the_same(market: Market) -> None:
+    buyer = await market.buyer()
+    first, second = await market.cart(buyer), await market.cart(buyer)
+    assert not first.items
+    assert first.cart_id == second.cart_id != ""
+    assert minor(first.subtotal) == 0
+
+
+async def test_concurrent_adds_of_one_variant_sum_up(market: Market, other: Market) -> None:
+    buyer, variant = await market.buyer(), await market.variant(await market.shop())
+    workers = [market, other]
+    await asyncio.gather(*(workers[n % 2].add(buyer, variant, 2) for n in range(40)))
+    cart = await market.cart(buyer)
+    assert [item.quantity for item in cart.items] == [80]
+    assert minor(cart.subtotal) == 80_000
+    assert cart.total_quantity == 80
+
+
+async def test_a_repeated_add_with_one_request_id_adds_once(market: Market) -> None:
+    buyer, variant = await market.buyer(), await market.variant(await market.shop())
+    request = cart_service_pb2.AddCartItemRequest(request_id=str(uuid4()), variant_id=str(variant), quantity=3)
+    answers = await asyncio.gather(*(market.call(buyer, market.carts.AddCartItem, request) for _ in range(10)))
+    assert len({bytes(answer) for answer in answers}) == 1  # type: ignore[call-overload] - stored answers are bytes
+    assert (await market.cart(buyer)).total_quantity == 3
+
+
+async def test_a_line_holds_at_most_999_pieces_also_when_adds_race(market: Market) -> None:
+    buyer, variant = await market.buyer(), await market.variant(await market.shop())
+    results = await asyncio.gather(*(market.add(buyer, variant, 100) for _ in range(12)), return_exceptions=True)
+    refused = [result for result in results if isinstance(result, ValidationFailed)]
+    assert len(refused) == 3
+    assert refused[0].fields[0].field == "quantity"
+    assert (await market.cart(buyer)).total_quantity == 900
+
+
+async def test_a_cart_holds_at_most_100_variants_also_when_adds_race(market: Market) -> None:
+    buyer = await market.buyer()
+    variants = await market.variants(await market.shop(), 104)
+    for variant in variants[:98]:
+        await market.add(buyer, variant)
+    results = await asyncio.gather(*(market.add(buyer, variant) for variant in variants[98:]), return_exceptions=True)
+    assert sum(isinstance(result, ValidationFailed) for result in results) == 4
+    assert len((await market.cart(buyer)).items) == 100
+
+
+async def test_what_is_not_for_sale_cannot_be_added(market: Market) -> None:
+    buyer, variant = await market.buyer(), await market.variant(await market.shop())
+    await market.execute("UPDATE products SET state = 'ARCHIVED'")
+    for missing in (variant, uuid4()):
+        with pytest.raises(NotFound):
+            await market.add(buyer, missing)
+
+
+async def test_update_is_absolute_and_honours_the_carts_etag(market: Market) -> None:
+    buyer, variant = await market.buyer(), await market.variant(await market.shop())
+    cart = await market.add(buyer, variant, 5)
+    request = cart_service_pb2.UpdateCartItemRequest(item_id=cart.items[0].item_id, quantity=2, etag=cart.etag)
+    updated = (await market.call(buyer, market.carts.UpdateCartItem, request)).cart
+    assert updated.items[0].quantity == 2
+    assert updated.etag != cart.etag
+    with pytest.raises(EtagMismatch) as refusal:
+        await market.call(buyer, market.carts.UpdateCartItem, request)
+    assert refusal.value.metadata["etag"] == updated.etag
+    assert (await market.cart(buyer)).etag == updated.etag
+
+
+async def test_lines_of_others_cannot_be_changed_or_removed(market: Market) -> None:
+    owner, stranger = await market.buyer(), await market.buyer()
+    variant = await market.variant(await market.shop())
+    cart = await market.add(owner, variant, 5)
+    await market.add(stranger, variant, 1)
+    item_id = cart.items[0].item_id
+    with pytest.raises(NotFound):
+        await market.call(
+            stranger, market.carts.UpdateCartItem, cart_service_pb2.UpdateCartItemRequest(item_id=item_id, quantity=1)
+        )
+    with pytest.raises(NotFound):
+        await market.call(
+            stranger, market.carts.RemoveCartItem, cart_service_pb2.RemoveCartItemRequest(item_id=item_id)
+        )
+    assert (await market.cart(owner)).etag == cart.etag
+
+
+async def test_lines_are_removed_and_carts_cleared(market: Market) -> None:
+    buyer = await market.buyer()
+    first, second, third = await market.variants(await market.shop(), 3)
+    for variant in (first, second, third):
+        cart = await market.add(buyer, variant)
+    removed = await market.call(
+        buyer, market.carts.RemoveCartItem, cart_service_pb2.RemoveCartItemRequest(item_id=cart.items[1].item_id)
+    )
+    assert [item.variant_id for item in removed.cart.items] == [str(first), str(third)]
+    for _ in range(2):
+        cleared = await market.call(buyer, market.carts.ClearCart, cart_service_pb2.ClearCartRequest())
+        assert not cleared.cart.items
+
+
+async def test_items_show_the_price_of_the_moment_and_what_is_in_the_way(market: Market) -> None:
+    buyer, shop = await market.buyer(), await market.shop()
+    dearer, scarce = await market.variant(shop), await market.variant(shop, stock=3)
+    gone = await market.variant(shop)
+    for variant in (dearer, scarce, gone):
+        await market.add(buyer, variant, 5)
+    await market.set_price(dearer, 1_200)
+    await market.execute(
+        "UPDATE products SET state = 'ARCHIVED' WHERE product_id IN"
+        " (SELECT product_id FROM variants WHERE variant_id = $1)",
+        gone,
+    )
+    items = {item.variant_id: item for item in (await market.cart(buyer)).items}
+    [changed] = items[str(dearer)].problems
+    assert (changed.kind, changed.is_blocking) == (cart_pb2.PROBLEM_KIND_PRICE_CHANGED, False)
+    assert (minor(changed.previous_price), minor(changed.current_price)) == (1_000, 1_200)
+    assert minor(items[str(dearer)].line_total) == 6_000
+    [short] = items[str(scarce)].problems
+    assert (short.kind, short.available_quantity) == (cart_pb2.PROBLEM_KIND_INSUFFICIENT_STOCK, 3)
+    [missing] = items[str(gone)].problems
+    assert (missing.kind, missing.is_blocking) == (cart_pb2.PROBLEM_KIND_VARIANT_UNAVAILABLE, True)
+
+
+async def test_a_quote_has_one_package_a_seller_and_adds_up(market: Market) -> None:
+    buyer, one, two = await market.buyer(), await market.shop(), await market.shop()
+    await market.add(buyer, await market.variant(one, price_minor=1_050), 2)
+    await market.add(buyer, await market.variant(one, price_minor=99), 1)
+    await market.add(buyer, await market.variant(two, price_minor=500), 3)
+    quote = await market.quote(buyer)
+    assert {package.seller_id for package in quote.packages} == {str(one.seller_id), str(two.seller_id)}
+    assert minor(quote.subtotal) == 2_100 + 99 + 1_500
+    assert minor(quote.delivery_fee) == 980
+    assert minor(quote.total) == 3_699 + 980
+    assert sum(minor(package.total) for package in quote.packages) == minor(quote.total)
+    assert quote.quote_token
+    assert quote.expire_time.seconds > quote.eta.earliest_time.seconds - 3_600
+    assert quote.address.recipient == "Ada"
+
+
+async def test_blocking_problems_are_answered_without_a_token(market: Market) -> None:
+    buyer, shop = await market.buyer(), await market.shop()
+    await market.add(buyer, await market.variant(shop, stock=1), 2)
+    quote = await market.quote(buyer)
+    assert [problem.kind for problem in quote.problems] == [cart_pb2.PROBLEM_KIND_INSUFFICIENT_STOCK]
+    assert quote.quote_token == ""
+    assert not quote.HasField("expire_time")
+    await market.execute("UPDATE sellers SET state = 'SUSPENDED'")
+    kinds = {problem.kind for problem in (await market.quote(buyer)).problems}
+    assert cart_pb2.PROBLEM_KIND_SELLER_CLOSED in kinds
+
+
+async def test_quotes_need_a_filled_cart_and_a_served_address(market: Market) -> None:
+    buyer = await market.buyer()
+    with pytest.raises(CartEmpty):
+        await market.quote(buyer)
+    await market.add(buyer, await market.variant(await market.shop()))
+    market.quoter.serves = False
+    with pytest.raises(AddressNotServiceable):
+        await market.quote(buyer)
+    with pytest.raises(NotFound):
+        await market.call(
+            buyer, market.carts.QuoteOrder, cart_service_pb2.QuoteOrderRequest(address_id=str(uuid4()))
+        )
+
+
+async def test_an_address_without_a_name_takes_the_accounts(market: Market) -> None:
+    shop = await market.shop()
+    buyer = shop.caller
+    await market.add(buyer, await market.variant(shop))
+    request = cart_service_pb2.QuoteOrderRequest()
+    request.address.lines.append("Kastanienallee 9")
+    request.address.city = "Berlin"
+    quote = await market.call(buyer, market.carts.QuoteOrder, request)
+    assert quote.address.recipient == "Kim Lee"
+    assert quote.address.phone.startswith("+49")
+
+
+async def test_old_quotes_are_swept(market: Market) -> None:
+    buyer = await market.buyer()
+    await market.add(buyer, await market.variant(await market.shop()))
+    await market.quote(buyer)
+    assert await sweep_quotes(market.tx) == 0
+    market.clock.ahead = KEEP_QUOTES + timedelta(hours=1)
+    assert await sweep_quotes(market.tx) == 1
+
+
+async def test_a_guests_cart_is_added_to_the_accounts(market: Market) -> None:
+    buyer, shop = await market.buyer(), await market.shop()
+    both, only_guest, full = await market.variants(shop, 3)
+    gone = await market.variant(shop)
+    await market.add(buyer, both, 2)
+    await market.add(buyer, full, 998)
+    await market.execute(
+        "UPDATE products SET state = 'ARCHIVED' WHERE product_id IN"
+        " (SELECT product_id FROM variants WHERE variant_id = $1)",
+        gone,
+    )
+    price = Money(1_000, "EUR")
+
+    async def fill(uow: UnitOfWork) -> None:
+        guest = await repository.open_guest_cart(uow.connection, "guest-token", uow.now)
+        lines = [(both, 3, price), (only_guest, 1, price), (full, 5, price), (gone, 1, price)]
+        await repository.put_lines(uow.connection, guest, lines, uow.now)
+
+    await market.tx.run_bare("test.guest", fill)
+    report = await market.tx.run("t", lambda uow: merging.merge_guest_cart(uow, buyer.account, "guest-token"))
+    assert report is not None
+    outcomes = {line.variant_id: (line.merged_quantity, line.outcome) for line in report.lines}
+    assert outcomes == {
+        both: (5, MergeOutcome.COMBINED),
+        only_guest: (1, MergeOutcome.ADDED),
+        full: (999, MergeOutcome.LIMITED),
+        gone: (0, MergeOutcome.DROPPED),
+    }
+    assert {item.variant_id: item.quantity for item in (await market.cart(buyer)).items} == {
+        str(both): 5,
+        str(only_guest): 1,
+        str(full): 999,
+    }
+    again = await market.tx.run("t", lambda uow: merging.merge_guest_cart(uow, buyer.account, "guest-token"))
+    assert again is None
+
+
+async def test_a_guests_cart_becomes_the_first_cart_of_an_account(market: Market) -> None:
+    variant = await market.variant(await market.shop())
+    account = new_id()
+
+    async def fill(uow: UnitOfWork) -> None:
+        guest = await repository.open_guest_cart(uow.connection, "another", uow.now)
+        await repository.put_lines(uow.connection, guest, [(variant, 4, Money(1_000, "EUR"))], uow.now)
+
+    await market.tx.run_bare("test.guest", fill)
+    report = await market.tx.run_bare("t", lambda uow: merging.merge_guest_cart(uow, account, "another"))
+    assert report is not None
+    assert [line.merged_quantity for line in report.lines] == [4]

@@ -1,0 +1,221 @@
+"""Categories and brands on real Postgres: a tree that stays a tree, names that stay unique, nothing deleted in use."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
+from marketd.catalog.model import MAX_CATEGORY_DEPTH
+from marketd.catalog.servicer import CatalogServicer
+from marketd.kernel import call as calls
+from marketd.kernel.call import Call
+from marketd.kernel.caller import Caller, Role
+from marketd.kernel.ids import new_id
+from marketd.kernel.pages import PageTokens
+from marketd.kernel.refusals import (
+    AlreadyExists,
+    EtagMismatch,
+    InUse,
+    NotFound,
+    PageTokenInvalid,
+    Refusal,
+    ValidationFailed,
+)
+from marketd.kernel.transactor import Transactor
+from marketplace.catalog.v1 import brand_pb2, category_pb2
+from marketplace.catalog.v1 import catalog_service_pb2 as pb
+
+CONTEXT: Any = None  # no method here looks at it
+
+
+@pytest.fixture
+def catalog(tx: Transactor) -> CatalogServicer:
+    calls.enter(Call(caller=Caller(new_id(), None, frozenset({Role.ADMIN}))))
+    return CatalogServicer(tx=tx, pages=PageTokens(b"s" * 32), currency="EUR", on_change=lambda: None)
+
+
+async def _make(catalog: CatalogServicer, name: str, parent: str = "", **fields: Any) -> category_pb2.Category:
+    request = pb.CreateCategoryRequest(name=name, parent_category_id=parent, **fields)
+    return (await catalog.CreateCategory(request, CONTEXT)).category
+
+
+async def _change(catalog: CatalogServicer, etag: str = "", **fields: Any) -> category_pb2.Category:
+    paths = [name for name in fields if name != "category_id"]
+    request = pb.UpdateCategoryRequest(
+        category=category_pb2.Category(**fields), update_mask=FieldMask(paths=paths), etag=etag
+    )
+    return (await catalog.UpdateCategory(request, CONTEXT)).category
+
+
+async def test_a_category_knows_those_above_it_also_after_a_move(catalog: CatalogServicer) -> None:
+    home = await _make(catalog, "Home")
+    kitchen = await _make(catalog, "Kitchen", home.category_id)
+    cups = await _make(catalog, "Cups", kitchen.category_id)
+    garden = await _make(catalog, "Garden")
+    assert list(cups.ancestor_ids) == [home.category_id, kitchen.category_id]
+    moved = await _change(
+        catalog, etag=kitchen.etag, category_id=kitchen.category_id, parent_category_id=garden.category_id
+    )
+    assert list(moved.ancestor_ids) == [garden.category_id]
+    shown = await catalog.GetCategory(pb.GetCategoryRequest(slug="cups"), CONTEXT)
+    assert list(shown.category.ancestor_ids) == [garden.category_id, kitchen.category_id]
+    top = await _change(catalog, category_id=cups.category_id, parent_category_id="")
+    assert list(top.ancestor_ids) == []
+
+
+async def test_a_category_cannot_come_below_itself(catalog: CatalogServicer) -> None:
+    one = await _make(catalog, "One")
+    two = await _make(catalog, "Two", one.category_id)
+    for parent in (one, two):
+        with pytest.raises(ValidationFailed):
+            await _change(catalog, category_id=one.category_id, parent_category_id=parent.category_id)
+
+
+async def test_two_moves_at_once_make_no_circle(catalog: CatalogServicer) -> None:
+    for round_number in range(5):
+        one, two = await _make(catalog, f"One {round_number}"), await _make(catalog, f"Two {round_number}")
+        results = await asyncio.gather(
+            _change(catalog, category_id=one.category_id, parent_category_id=two.category_id),
+            _change(catalog, category_id=two.category_id, parent_category_id=one.category_id),
+            return_exceptions=True,
+        )
+        assert sorted(type(result).__name__ for result in results) == ["Category", "ValidationFailed"]
+
+
+async def test_the_tree_has_a_bottom(catalog: CatalogServicer) -> None:
+    parent = ""
+    for level in range(MAX_CATEGORY_DEPTH):
+        parent = (await _make(catalog, f"Level {level}", parent)).category_id
+    with pytest.raises(ValidationFailed):
+        await _make(catalog, "Too deep", parent)
+
+
+async def test_slugs_are_unique_made_from_names_and_checked_etags(catalog: CatalogServicer) -> None:
+    first, second = await _make(catalog, "Cups & Mugs"), await _make(catalog, "Cups, Mugs")
+    assert (first.slug, second.slug) == ("cups-mugs", "cups-mugs-2")
+    with pytest.raises(AlreadyExists):
+        await _make(catalog, "Other", slug="cups-mugs")
+    with pytest.raises(AlreadyExists):
+        await _change(catalog, category_id=second.category_id, slug="cups-mugs")
+    changed = await _change(catalog, etag=second.etag, category_id=second.category_id, name="Bowls", slug="")
+    assert (changed.name, changed.slug) == ("Bowls", "bowls")
+    with pytest.raises(EtagMismatch) as refused:
+        await _change(catalog, etag=second.etag, category_id=second.category_id, position=3)
+    assert refused.value.metadata == {"etag": changed.etag}
+
+
+async def test_what_is_missing_is_not_found(catalog: CatalogServicer) -> None:
+    missing = str(uuid4())
+    attempts = [
+        _make(catalog, "X", missing),
+        _change(catalog, category_id=missing, position=1),
+        catalog.DeleteCategory(pb.DeleteCategoryRequest(category_id=missing), CONTEXT),
+        catalog.GetCategory(pb.GetCategoryRequest(category_id=missing), CONTEXT),
+        catalog.GetCategory(pb.GetCategoryRequest(slug="missing"), CONTEXT),
+        catalog.GetBrand(pb.GetBrandRequest(brand_id=missing), CONTEXT),
+        catalog.DeleteBrand(pb.DeleteBrandRequest(brand_id=missing), CONTEXT),
+    ]
+    for attempt in attempts:
+        with pytest.raises(NotFound):
+            await attempt
+
+
+async def test_categories_are_listed_by_position_and_name_page_by_page(catalog: CatalogServicer) -> None:
+    top = await _make(catalog, "Top", position=9)
+    for name, position in (("b", 1), ("a", 1), ("c", 0)):
+        await _make(catalog, name, top.category_id, position=position)
+
+    async def names(**filters: Any) -> list[str]:
+        found: list[str] = []
+        token = ""
+        while True:
+            page = await catalog.ListCategories(
+                pb.ListCategoriesRequest(page_size=2, page_token=token, **filters), CONTEXT
+            )
+            found += [category.name for category in page.categories]
+            token = page.next_page_token
+            if not token:
+                return found
+
+    assert await names(parent_category_id=top.category_id) == ["c", "a", "b"]
+    assert await names(parent_category_id="") == ["Top"]
+    assert await names() == ["c", "a", "b", "Top"]
+    page = await catalog.ListCategories(pb.ListCategoriesRequest(page_size=2), CONTEXT)
+    with pytest.raises(PageTokenInvalid):
+        await catalog.ListCategories(
+            pb.ListCategoriesRequest(page_token=page.next_page_token, parent_category_id=""), CONTEXT
+        )
+
+
+async def _product(tx: Transactor, category_id: str | None, brand_id: str | None) -> None:
+    await tx.run_bare(
+        "test.product",
+        lambda uow: uow.connection.execute(
+            "INSERT INTO products (product_id, seller_id, handle, slug, title, title_key, description, category_id,"
+            " brand_id, tags, option_names, currency, price_minor, state, version, create_time, update_time)"
+            " VALUES ($1, $1, $4, $4, '', '', '', $2, $3, '{}', '{}', 'EUR', 0, 'DRAFT', 1, now(), now())",
+            new_id(),
+            category_id and UUID(category_id),
+            brand_id and UUID(brand_id),
+            uuid4().hex,
+        ),
+    )
+
+
+async def test_what_is_used_is_not_deleted(catalog: CatalogServicer, tx: Transactor) -> None:
+    above = await _make(catalog, "Above")
+    below = await _make(catalog, "Below", above.category_id)
+    brand = (await catalog.CreateBrand(pb.CreateBrandRequest(name="Acme"), CONTEXT)).brand
+    await _product(tx, below.category_id, brand.brand_id)
+    for category, used_by in ((above, "categories"), (below, "products")):
+        with pytest.raises(InUse) as refused:
+            await catalog.DeleteCategory(pb.DeleteCategoryRequest(category_id=category.category_id), CONTEXT)
+        assert refused.value.metadata["usedBy"] == used_by
+    with pytest.raises(InUse):
+        await catalog.DeleteBrand(pb.DeleteBrandRequest(brand_id=brand.brand_id), CONTEXT)
+    await tx.run_bare("t", lambda uow: uow.connection.execute("DELETE FROM products"))
+    await catalog.DeleteCategory(pb.DeleteCategoryRequest(category_id=below.category_id), CONTEXT)
+    await catalog.DeleteCategory(pb.DeleteCategoryRequest(category_id=above.category_id), CONTEXT)
+    await catalog.DeleteBrand(pb.DeleteBrandRequest(brand_id=brand.brand_id), CONTEXT)
+    assert not (await catalog.ListCategories(pb.ListCategoriesRequest(), CONTEXT)).categories
+
+
+async def test_brand_names_are_unique_without_regard_to_case(catalog: CatalogServicer) -> None:
+    acme = (await catalog.CreateBrand(pb.CreateBrandRequest(name="Acme"), CONTEXT)).brand
+    other = (await catalog.CreateBrand(pb.CreateBrandRequest(name="Bolt"), CONTEXT)).brand
+    with pytest.raises(AlreadyExists) as refused:
+        await catalog.CreateBrand(pb.CreateBrandRequest(name=" ACME "), CONTEXT)
+    assert refused.value.metadata["field"] == "name"
+
+    async def rename(name: str, slug: str) -> brand_pb2.Brand:
+        request = pb.UpdateBrandRequest(
+            brand=brand_pb2.Brand(brand_id=other.brand_id, name=name, slug=slug),
+            update_mask=FieldMask(paths=["name", "slug"]),
+            etag=other.etag,
+        )
+        return (await catalog.UpdateBrand(request, CONTEXT)).brand
+
+    for name, slug in (("acme", ""), ("Bolts", "acme")):
+        with pytest.raises(AlreadyExists):
+            await rename(name, slug)
+    assert (await rename("Nuts", "")).slug == "nuts"
+    listed = await catalog.ListBrands(pb.ListBrandsRequest(page_size=1), CONTEXT)
+    rest = await catalog.ListBrands(pb.ListBrandsRequest(page_size=1, page_token=listed.next_page_token), CONTEXT)
+    assert [brand.name for brand in (*listed.brands, *rest.brands)] == [acme.name, "Nuts"]
+    assert rest.next_page_token == ""
+
+
+async def test_changes_and_refusals_stand_in_the_audit_log(catalog: CatalogServicer, tx: Transactor) -> None:
+    made = await _make(catalog, "Made")
+    with pytest.raises(Refusal):
+        await _change(catalog, etag="old", category_id=made.category_id, name="New")
+    rows = await tx.read(
+        lambda unit: unit.connection.fetch("SELECT action, code, refusal_reason FROM audit_entries ORDER BY 1")
+    )
+    assert [tuple(row) for row in rows] == [
+        ("catalog.create_category", "OK", ""),
+        ("catalog.update_category", "ABORTED", "ETAG_MISMATCH"),
+    ]

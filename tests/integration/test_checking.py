@@ -1,0 +1,141 @@
+"""`marketd check`: an untouched database holds, and each planted violation is found under its number."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+from marketd import checking
+from marketd.kernel.database import Connection
+from marketd.kernel.ids import new_id
+
+_OUTBOX = (
+    "INSERT INTO outbox_events (event_id, aggregate, aggregate_id, seq, event_type, version, payload, occurred_time,"
+    " published_time) VALUES (gen_random_uuid(), 'thing', $1, $2, 'thing.happened', 1, '{}',"
+    " now() - $3::int * interval '1 s', $4)"
+)
+
+
+@pytest.fixture
+async def connection(database_url: str) -> AsyncIterator[Connection]:
+    """A plain connection to the test's own database."""
+    opened: Connection = await asyncpg.connect(database_url)
+    yield opened
+    await opened.close()
+
+
+async def violated(connection: Connection) -> dict[str, tuple[str, ...]]:
+    """What a check finds, by the invariant's number."""
+    return {finding.id: finding.violations for finding in await checking.check(connection) if not finding.is_ok}
+
+
+def run_check(database_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "marketd", "check", *arguments],
+        env={**os.environ, "MARKETD_DATABASE_URL": database_url},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+async def test_stock_that_does_not_add_up_violates_i1(connection: Connection) -> None:
+    assert await violated(connection) == {}
+    variant = new_id()
+    await connection.execute(
+        "INSERT INTO stocks (variant_id, seller_id, on_hand, create_time, update_time) VALUES ($1, $1, 5, now(), now())",
+        variant,
+    )
+    found = await violated(connection)
+    assert list(found) == ["I1"]
+    assert str(variant) in found["I1"][0]
+
+
+async def test_money_without_a_charge_violates_i4(connection: Connection) -> None:
+    await connection.execute(
+        "INSERT INTO payments (payment_id, order_group_id, account_id, provider, state, amount_minor, currency,"
+        " captured_minor, create_time, update_time, captured_time, expire_time)"
+        " VALUES ($1, $1, $1, 'sandbox', 'CAPTURED', 500, 'EUR', 500, now(), now(), now(), now())",
+        new_id(),
+    )
+    assert list(await violated(connection)) == ["I4"]
+
+
+async def test_stuck_lost_and_swapped_events_violate_i5(connection: Connection) -> None:
+    stuck, gap, swapped, uncounted = (new_id() for _ in range(4))
+    now = await connection.fetchval("SELECT now()")
+    for aggregate, seq, age, published in (
+        (stuck, 1, 60, None),
+        (gap, 1, 1, now),
+        (gap, 3, 1, now),
+        (swapped, 1, 1, None),
+        (swapped, 2, 1, now),
+        (uncounted, 1, 1, now),
+    ):
+        await connection.execute(_OUTBOX, aggregate, seq, age, published)
+    for aggregate, last in ((stuck, 1), (gap, 3), (swapped, 2), (uncounted, 7)):
+        await connection.execute("INSERT INTO aggregate_sequences VALUES ($1, $2)", aggregate, last)
+    found = await violated(connection)
+    assert list(found) == ["I5"]
+    sentences = "\n".join(found["I5"])
+    assert "waits since" in sentences
+    assert f"{gap}: event 3 comes after 1" in sentences
+    assert f"{swapped}: event 1 waits behind" in sentences
+    assert f"{uncounted}: its newest event is 1, counted 7" in sentences
+    assert len(found["I5"]) == 4
+
+
+async def test_what_was_given_up_violates_i5(connection: Connection) -> None:
+    await connection.execute(
+        "INSERT INTO dead_letters (dead_letter_id, kind, source_id, payload, error, create_time)"
+        " VALUES ($1, 'delivery.create:order.ready', $1, '{}', 'ValueError', now())",
+        new_id(),
+    )
+    assert list(await violated(connection)) == ["I5"]
+
+
+async def test_an_acknowledged_position_that_is_not_stored_violates_i11(connection: Connection) -> None:
+    courier, uplink = new_id(), new_id()
+    await connection.execute(
+        "INSERT INTO position_uplinks (courier_id, uplink_id, device_id, create_time, last_time)"
+        " VALUES ($1, $2, '', now(), now())",
+        courier,
+        uplink,
+    )
+    await connection.execute(
+        "INSERT INTO position_ledger (courier_id, uplink_id, seq) VALUES ($1, $2, 7)", courier, uplink
+    )
+    found = await violated(connection)
+    assert list(found) == ["I11"]
+    assert "position 7" in found["I11"][0]
+
+
+async def test_the_command_says_it_in_json_and_in_words_and_by_its_exit_code(
+    connection: Connection, database_url: str
+) -> None:
+    sound = run_check(database_url, "--json")
+    assert sound.returncode == 0, sound.stderr
+    document = json.loads(sound.stdout)
+    assert document["ok"] is True
+    assert {"I1", "I3", "I4", "I5", "I6", "I11"} <= {each["id"] for each in document["invariants"]}
+    assert all(each["ok"] and each["violations"] == [] for each in document["invariants"])
+
+    aggregate = new_id()
+    await connection.execute(_OUTBOX, aggregate, 1, 60, None)
+    await connection.execute("INSERT INTO aggregate_sequences VALUES ($1, 1)", aggregate)
+    broken = run_check(database_url, "--json")
+    assert broken.returncode == 1
+    assert [each["id"] for each in json.loads(broken.stdout)["invariants"] if not each["ok"]] == ["I5"]
+    table = run_check(database_url)
+    assert table.returncode == 1
+    assert "waits since" in table.stdout
+
+    away = run_check("postgresql://nobody@127.0.0.1:1/nothing")
+    assert away.returncode == 2
+    assert "does not answer" in away.stderr

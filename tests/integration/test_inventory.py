@@ -1,0 +1,292 @@
+"""Inventory on real Postgres: counting, owning, and promises that hold when everybody reaches for the same pieces."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from marketd.inventory import invariants, service
+from marketd.inventory.errors import InsufficientStock
+from marketd.inventory.model import Count, Line, NewStock, Stock
+from marketd.inventory.servicer import InventoryServicer
+from marketd.kernel import call as calls
+from marketd.kernel.call import Call
+from marketd.kernel.caller import SYSTEM, Caller, Role
+from marketd.kernel.clock import SystemClock
+from marketd.kernel.database import create_engine
+from marketd.kernel.ids import new_id
+from marketd.kernel.refusals import NotFound
+from marketd.kernel.transactor import Transactor
+from marketd.kernel.uow import UnitOfWork
+from marketplace.inventory.v1 import inventory_service_pb2 as pb
+
+
+async def _seller(tx: Transactor) -> tuple[UUID, Caller]:
+    """An active seller and the caller who owns it."""
+    seller_id, account_id = new_id(), new_id()
+
+    async def work(uow: UnitOfWork) -> None:
+        await uow.connection.execute(
+            "INSERT INTO sellers (seller_id, account_id, handle, shop_name, description, state, contact, prep_minutes,"
+            " time_zone, opening_hours, approve_time, create_time, update_time)"
+            " VALUES ($1, $2, $3, 'Shop', '', 'ACTIVE', '{}', 10, 'UTC', '[]', $4, $4, $4)",
+            seller_id,
+            account_id,
+            f"shop-{seller_id.hex[-12:]}",
+            uow.now,
+        )
+
+    await tx.run_bare("test.seller", work)
+    return seller_id, Caller(account_id, None, frozenset({Role.SELLER}))
+
+
+async def _stock(tx: Transactor, seller_id: UUID, *quantities: int) -> list[UUID]:
+    variants = sorted(new_id() for _ in quantities)
+    rows = [NewStock(variant, seller_id, quantity) for variant, quantity in zip(variants, quantities, strict=True)]
+    await tx.run_bare("test.stock", lambda uow: service.create_stock(uow, rows))
+    return variants
+
+
+async def _get(tx: Transactor, variant_id: UUID) -> Stock:
+    return await tx.read(lambda unit: service.get_stock(unit, SYSTEM, variant_id))
+
+
+async def _broken(tx: Transactor) -> list[str]:
+    return await tx.read(lambda unit: invariants.violations(unit.connection))
+
+
+async def _movements(tx: Transactor, variant_id: UUID) -> list[tuple[str, int, int]]:
+    rows = await tx.read(
+        lambda unit: unit.connection.fetch(
+            "SELECT kind, delta, on_hand FROM stock_movements WHERE variant_id = $1 ORDER BY movement_id", variant_id
+        )
+    )
+    return [tuple(row) for row in rows]
+
+
+async def test_a_count_is_taken_and_its_difference_recorded(tx: Transactor) -> None:
+    seller_id, owner = await _seller(tx)
+    [variant] = await _stock(tx, seller_id, 5)
+    counted = await tx.run_bare("t", lambda uow: service.set_stock(uow, owner, Count(variant, 12, "inventory day")))
+    again = await tx.run_bare("t", lambda uow: service.set_stock(uow, owner, Count(variant, 12)))
+    assert counted.applied
+    assert again.applied
+    assert (await _get(tx, variant)).on_hand == 12
+    assert await _movements(tx, variant) == [("OPENED", 5, 5), ("COUNTED", 7, 12)]
+
+
+async def test_a_count_that_is_not_newer_than_the_known_one_changes_nothing(tx: Transactor) -> None:
+    seller_id, owner = await _seller(tx)
+    [variant] = await _stock(tx, seller_id, 5)
+
+    async def count(quantity: int, version: int | None) -> tuple[bool, int, int]:
+        counted = await tx.run_bare(
+            "t", lambda uow: service.set_stock(uow, owner, Count(variant, quantity, "", version))
+        )
+        return counted.applied, counted.stock.on_hand, counted.stock.source_version
+
+    assert await count(8, 7) == (True, 8, 7)
+    assert await count(1, 7) == (False, 8, 7)
+    assert await count(1, 6) == (False, 8, 7)
+    assert await count(9, None) == (True, 9, 7)
+    assert await count(9, 8) == (True, 9, 8)
+    assert await _broken(tx) == []
+
+
+async def test_a_count_cannot_take_what_open_orders_were_promised(tx: Transactor) -> None:
+    seller_id, owner = await _seller(tx)
+    [variant] = await _stock(tx, seller_id, 5)
+    await tx.run_bare("t", lambda uow: service.reserve(uow, [Line(variant, 3)], new_id()))
+    with pytest.raises(InsufficientStock) as refused:
+        await tx.run_bare("t", lambda uow: service.set_stock(uow, owner, Count(variant, 2)))
+    assert refused.value.metadata == {"variantId": str(variant), "requested": "3", "available": "2"}
+    await tx.run_bare("t", lambda uow: service.set_stock(uow, owner, Count(variant, 3)))
+    assert (await _get(tx, variant)).available == 0
+
+
+async def test_the_stock_of_others_is_not_there(tx: Transactor) -> None:
+    seller_id, owner = await _seller(tx)
+    _, other = await _seller(tx)
+    [variant] = await _stock(tx, seller_id, 5)
+    assert (await tx.read(lambda unit: service.get_stock(unit, owner, variant))).on_hand == 5
+    for caller, wanted in ((other, variant), (owner, uuid4())):
+        with pytest.raises(NotFound) as refused:
+            await tx.read(lambda unit, caller=caller, wanted=wanted: service.get_stock(unit, caller, wanted))
+        assert refused.value.metadata == {"resource": "stock", "id": str(wanted)}
+    with pytest.raises(NotFound):
+        await tx.run_bare("t", lambda uow: service.set_stock(uow, other, Count(variant, 0)))
+    admin = Caller(new_id(), None, frozenset({Role.ADMIN}))
+    assert (await tx.read(lambda unit: service.get_stock(unit, admin, variant))).on_hand == 5
+
+
+async def test_a_shortage_names_every_short_line_and_promises_nothing(tx: Transactor) -> None:
+    seller_id, _ = await _seller(tx)
+    few, none, enough = await _stock(tx, seller_id, 2, 0, 9)
+    unknown = new_id()
+    lines = [Line(enough, 4), Line(few, 2), Line(none, 1), Line(few, 1), Line(unknown, 1)]
+    with pytest.raises(InsufficientStock) as refused:
+        await tx.run_bare("t", lambda uow: service.reserve(uow, lines, new_id()))
+    assert [(short.variant_id, short.requested, short.available) for short in refused.value.shortages] == [
+        (few, 3, 2),
+        (none, 1, 0),
+        (unknown, 1, 0),
+    ]
+    assert [violation.subject for violation in refused.value.preconditions] == [str(few), str(none), str(unknown)]
+    assert refused.value.metadata == {"variantId": str(few), "requested": "3", "available": "2"}
+    assert (await _get(tx, enough)).reserved == 0
+
+
+async def test_promises_are_kept_taken_back_and_shipped(tx: Transactor) -> None:
+    seller_id, _ = await _seller(tx)
+    one, two = await _stock(tx, seller_id, 5, 5)
+    order = new_id()
+    lines = [Line(one, 1), Line(two, 2), Line(one, 1)]
+    await tx.run_bare("t", lambda uow: service.reserve(uow, lines, order))
+    assert ((await _get(tx, one)).reserved, (await _get(tx, two)).reserved) == (2, 2)
+    assert await tx.read(lambda unit: service.available(unit.connection, [one, two, order])) == {
+        one: 3,
+        two: 3,
+        order: 0,
+    }
+    await tx.run_bare("t", lambda uow: service.release(uow, [Line(one, 1)], order))
+    await tx.run_bare("t", lambda uow: service.ship(uow, [Line(one, 1), Line(two, 2)], order))
+    assert [(stock.on_hand, stock.reserved) for stock in (await _get(tx, one), await _get(tx, two))] == [(4, 0), (3, 0)]
+    assert await _movements(tx, two) == [("OPENED", 5, 5), ("SHIPPED", -2, 3)]
+    assert await _broken(tx) == []
+
+
+async def test_taking_back_more_than_was_promised_is_refused_by_the_table(tx: Transactor) -> None:
+    seller_id, _ = await _seller(tx)
+    [variant] = await _stock(tx, seller_id, 5)
+    for step in (service.release, service.ship):
+        with pytest.raises(asyncpg.CheckViolationError):
+            await tx.run_bare("t", lambda uow, step=step: step(uow, [Line(variant, 1)], new_id()))
+    with pytest.raises(RuntimeError):
+        await tx.run_bare("t", lambda uow: service.release(uow, [Line(new_id(), 1)], new_id()))
+
+
+async def test_fifty_pieces_are_promised_fifty_times_and_the_naive_way_oversells(
+    tx: Transactor, database_url: str
+) -> None:
+    """The control reads, decides and writes, as one is tempted to; a barrier lets ten of them decide at once."""
+    seller_id, _ = await _seller(tx)
+    ours, naive = await _stock(tx, seller_id, 50, 50)
+    engine = create_engine(database_url, pool_size=10, pool_overflow=10, pool_timeout_seconds=20)
+    other = Transactor(engine, SystemClock())
+
+    async def buy(number: int) -> bool:
+        try:
+            await (tx, other)[number % 2].run_bare(
+                "t", lambda uow: service.reserve(uow, [Line(ours, 1)], new_id()), seconds=30
+            )
+        except InsufficientStock:
+            return False
+        return True
+
+    sold = await asyncio.gather(*(buy(number) for number in range(200)))
+    decided = asyncio.Barrier(10)
+    lost: list[int] = []
+
+    async def buy_naively() -> None:
+        async def work(uow: UnitOfWork) -> None:
+            left = await uow.connection.fetchval("SELECT on_hand - reserved FROM stocks WHERE variant_id = $1", naive)
+            await decided.wait()
+            await uow.connection.execute("UPDATE stocks SET reserved = $2 WHERE variant_id = $1", naive, 50 - left + 1)
+
+        await tx.run_bare("t", work)
+        lost.append(1)
+
+    await asyncio.gather(*(buy_naively() for _ in range(10)))
+    await other.drain()
+    await engine.dispose()
+    assert sum(sold) == 50
+    assert ((await _get(tx, ours)).reserved, (await _get(tx, ours)).available) == (50, 0)
+    assert (await _get(tx, naive)).reserved < sum(lost)
+    assert await _broken(tx) == []
+
+
+async def _deadlocks(tx: Transactor) -> int:
+    return int(
+        await tx.read(
+            lambda unit: unit.connection.fetchval(
+                "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+            )
+        )
+    )
+
+
+async def test_orders_of_many_variants_in_any_order_never_deadlock_and_never_oversell(tx: Transactor) -> None:
+    seller_id, _ = await _seller(tx)
+    variants = await _stock(tx, seller_id, *[20] * 8)
+    pick = random.Random(7)  # noqa: S311 - the same order every time
+    tries = 0
+
+    async def once(lines: Sequence[Line]) -> int:
+        nonlocal tries
+        order = new_id()
+
+        async def work(uow: UnitOfWork) -> None:
+            nonlocal tries
+            tries += 1
+            await service.reserve(uow, lines, order)
+
+        try:
+            await tx.run_bare("t", work, seconds=30)
+        except InsufficientStock:
+            return 0
+        if lines[0].quantity == 2:
+            await tx.run_bare("t", lambda uow: service.release(uow, lines, order), seconds=30)
+            return 0
+        await tx.run_bare("t", lambda uow: service.ship(uow, lines, order), seconds=30)
+        return 5
+
+    orders = [
+        [
+            Line(variant, pick.choice((1, 2)) if place == 0 else 1)
+            for place, variant in enumerate(pick.sample(variants, 5))
+        ]
+        for _ in range(120)
+    ]
+    shipped = sum(await asyncio.gather(*(once(lines) for lines in orders)))
+    stocks = [await _get(tx, variant) for variant in variants]
+    assert tries == len(orders), "a deadlock or a serialization failure made a transaction run again"
+    assert await _deadlocks(tx) == 0
+    assert sum(20 - stock.on_hand for stock in stocks) == shipped > 0
+    assert all(stock.reserved == 0 for stock in stocks)
+    assert await _broken(tx) == []
+
+
+async def test_the_invariant_sees_a_stock_that_no_movement_explains(tx: Transactor) -> None:
+    seller_id, _ = await _seller(tx)
+    [variant] = await _stock(tx, seller_id, 5)
+    await tx.run_bare("t", lambda uow: uow.connection.execute("UPDATE stocks SET on_hand = 6"))
+    assert await _broken(tx) == [f"stock {variant}: on hand 6, reserved 0, movements 5"]
+
+
+def _enter(caller: Caller) -> None:
+    calls.enter(Call(caller=caller))
+
+
+async def test_the_service_counts_and_shows_what_is_there(tx: Transactor) -> None:
+    changes: list[datetime] = []
+    note: Callable[[], None] = lambda: changes.append(SystemClock().now())  # noqa: E731 - a listener
+    servicer = InventoryServicer(tx=tx, on_change=note)
+    seller_id, owner = await _seller(tx)
+    [variant] = await _stock(tx, seller_id, 5)
+    _enter(owner)
+    context = None
+    answer = await servicer.SetStock(
+        pb.SetStockRequest(request_id=str(uuid4()), variant_id=str(variant), quantity=9, source_version=3),
+        context,  # type: ignore[arg-type] # neither method looks at it
+    )
+    shown = await servicer.GetStock(pb.GetStockRequest(variant_id=str(variant)), context)  # type: ignore[arg-type]
+    assert answer.applied
+    assert len(changes) == 1
+    assert answer.stock == shown.stock
+    assert (shown.stock.on_hand, shown.stock.available, shown.stock.source_version) == (9, 9, 3)
+    assert shown.stock.seller_id == str(seller_id)

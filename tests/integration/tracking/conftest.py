@@ -1,0 +1,412 @@
+"""Workers of tracking on a real database, couriers on shift with deliveries, and clients that stream and watch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, cast
+from uuid import UUID
+
+import pytest
+from marketd.delivery import courier_repository, moving, repository
+from marketd.delivery.estimating import Pace, band
+from marketd.delivery.events import DeliveryAssigned, DeliveryClosed, DeliveryCreated, DeliveryEvent, DeliveryPickedUp
+from marketd.delivery.states import DeliveryState, Step, Vehicle, check_step
+from marketd.kernel import call as calls
+from marketd.kernel.address import Address
+from marketd.kernel.broadcast import Broadcast, LocalBroadcast, PostgresBroadcast
+from marketd.kernel.call import Call
+from marketd.kernel.caller import Caller, Role
+from marketd.kernel.clock import SystemClock
+from marketd.kernel.database import create_engine
+from marketd.kernel.feed import Feed
+from marketd.kernel.geo import Point
+from marketd.kernel.ids import new_id
+from marketd.kernel.money import Money
+from marketd.kernel.transactor import Transactor
+from marketd.kernel.uow import UnitOfWork
+from marketd.tracking import invariants, partitions
+from marketd.tracking.couriers import HeardCouriers
+from marketd.tracking.cursors import Cursors
+from marketd.tracking.hub import Hub
+from marketd.tracking.intake import Intake
+from marketd.tracking.journal import Journal
+from marketd.tracking.servicer import TrackingServicer
+from marketd.tracking.writer import PositionWriter
+from marketplace.tracking.v1 import position_pb2
+from marketplace.tracking.v1.tracking_service_pb2 import (
+    ReportLocationsRequest,
+    StreamLocationsRequest,
+    StreamLocationsResponse,
+    WatchDeliveryRequest,
+    WatchDeliveryResponse,
+)
+
+PICKUP, DROPOFF = Point(52.5300, 13.4000), Point(52.5400, 13.4100)
+RATE_HZ = 5.0
+
+
+def now_seconds() -> float:
+    """The wall clock."""
+    return SystemClock().now().timestamp()
+
+
+def position(
+    seq: int, at: float | None = None, point: Point = PICKUP, accuracy: float | None = 5.0
+) -> position_pb2.Position:
+    """A position sampled `at` (seconds since the epoch)."""
+    made = position_pb2.Position(seq=seq, accuracy_meters=accuracy)
+    made.sample_time.FromMicroseconds(round((now_seconds() if at is None else at) * 1_000_000))
+    made.point.latitude, made.point.longitude = point.latitude, point.longitude
+    return made
+
+
+def caller_of(account_id: UUID, *roles: Role) -> Caller:
+    """A signed-in caller."""
+    return Caller(account_id, new_id(), frozenset(roles))
+
+
+@dataclass(frozen=True)
+class Bringing:
+    """A delivery with its people."""
+
+    delivery_id: UUID
+    order_id: UUID
+    buyer: Caller
+    seller: Caller
+
+
+class Uplink:
+    """A courier's end of StreamLocations: messages go in by `send`, what came back is collected."""
+
+    def __init__(self, servicer: TrackingServicer, caller: Caller) -> None:
+        self._requests: asyncio.Queue[StreamLocationsRequest | None] = asyncio.Queue()
+        self.answers: list[StreamLocationsResponse] = []
+        self.acked_seq = 0
+        self.rejected: list[tuple[int, int]] = []
+        self._news = asyncio.Condition()
+        self.task = asyncio.create_task(self._run(servicer, caller))
+
+    def send(self, **message: Any) -> None:
+        self._requests.put_nowait(StreamLocationsRequest(**message))
+
+    def hello(self, uplink_id: UUID, last_acked_seq: int = 0) -> None:
+        self.send(hello={"uplink_id": str(uplink_id), "device_id": "phone", "last_acked_seq": last_acked_seq})
+
+    def batch(self, positions: Iterable[position_pb2.Position]) -> None:
+        self.send(batch=position_pb2.PositionBatch(positions=positions))
+
+    async def until(self, holds: Callable[[], bool], seconds: float = 10.0) -> None:
+        """Wait until answers have made it so."""
+        async with asyncio.timeout(seconds), self._news:
+            await self._news.wait_for(lambda: holds() or self.task.done())
+        if not holds():
+            await self.task
+            raise AssertionError("the stream has ended before")
+
+    async def acked(self, seq: int) -> None:
+        await self.until(lambda: self.acked_seq >= seq)
+
+    async def finish(self) -> None:
+        """Send no more, and wait for the stream's good end."""
+        self._requests.put_nowait(None)
+        async with asyncio.timeout(10):
+            await self.task
+
+    async def drop(self) -> None:
+        """The connection is gone."""
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+    @property
+    def unread(self) -> int:
+        """How many messages the server has not read."""
+        return self._requests.qsize()
+
+    def kinds(self) -> list[str | None]:
+        return [answer.WhichOneof("message") for answer in self.answers]
+
+    async def _read(self) -> AsyncIterator[StreamLocationsRequest]:
+        while (request := await self._requests.get()) is not None:
+            yield request
+
+    async def _run(self, servicer: TrackingServicer, caller: Caller) -> None:
+        calls.enter(Call(caller=caller))
+        try:
+            async for answer in servicer.StreamLocations(self._read(), cast("Any", None)):
+                self.answers.append(answer)
+                if answer.HasField("ack"):
+                    assert answer.ack.acked_seq >= self.acked_seq
+                    self.acked_seq = answer.ack.acked_seq
+                    self.rejected += [(entry.seq, entry.reason) for entry in answer.ack.rejected]
+                async with self._news:
+                    self._news.notify_all()
+        finally:
+            async with self._news:
+                self._news.notify_all()
+
+
+class Watching:
+    """A watcher's end of WatchDelivery."""
+
+    def __init__(self, servicer: TrackingServicer, caller: Caller, request: WatchDeliveryRequest) -> None:
+        self.messages: list[WatchDeliveryResponse] = []
+        self._news = asyncio.Condition()
+        self.task = asyncio.create_task(self._run(servicer, caller, request))
+
+    async def until(self, holds: Callable[[], bool], seconds: float = 10.0) -> None:
+        async with asyncio.timeout(seconds), self._news:
+            await self._news.wait_for(lambda: holds() or self.task.done())
+        if not holds():
+            await self.task
+            raise AssertionError(f"the watch has ended with {self.kinds()}")
+
+    async def got(self, kind: str, count: int = 1) -> WatchDeliveryResponse:
+        """The `count`-th message of this kind, which may still be on its way."""
+        await self.until(lambda: len(self.of(kind)) >= count)
+        return self.of(kind)[count - 1]
+
+    async def position(self, seq: int) -> None:
+        """Wait until the newest position is this one."""
+        await self.until(lambda: [m.position.seq for m in self.of("position")[-1:]] == [seq])
+
+    async def ended(self) -> None:
+        async with asyncio.timeout(10):
+            await self.task
+
+    async def drop(self) -> None:
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+    def kinds(self) -> list[str | None]:
+        return [message.WhichOneof("event") for message in self.messages]
+
+    def of(self, kind: str) -> list[WatchDeliveryResponse]:
+        return [message for message in self.messages if message.WhichOneof("event") == kind]
+
+    @property
+    def cursor(self) -> str:
+        return self.messages[-1].cursor
+
+    async def _run(self, servicer: TrackingServicer, caller: Caller, request: WatchDeliveryRequest) -> None:
+        calls.enter(Call(caller=caller))
+        try:
+            async for frame in servicer.WatchDelivery(request, cast("Any", None)):
+                assert isinstance(frame, bytes)  # serialized once for all watchers
+                self.messages.append(WatchDeliveryResponse.FromString(frame))
+                async with self._news:
+                    self._news.notify_all()
+        finally:
+            async with self._news:
+                self._news.notify_all()
+
+
+@dataclass
+class Worker:
+    """One process' machinery."""
+
+    tx: Transactor
+    feed: Feed
+    hub: Hub
+    writer: PositionWriter
+    servicer: TrackingServicer
+    open: list[Uplink | Watching] = field(default_factory=list)
+
+    def uplink(self, courier: Caller) -> Uplink:
+        made = Uplink(self.servicer, courier)
+        self.open.append(made)
+        return made
+
+    def watch(self, caller: Caller, delivery_id: UUID, *, resume_token: str = "", max_rate_hz: float = 0) -> Watching:
+        request = WatchDeliveryRequest(delivery_id=str(delivery_id), resume_token=resume_token, max_rate_hz=max_rate_hz)
+        made = Watching(self.servicer, caller, request)
+        self.open.append(made)
+        return made
+
+    async def report(
+        self, courier: Caller, uplink_id: UUID, positions: Sequence[position_pb2.Position]
+    ) -> position_pb2.Ack:
+        async def call() -> position_pb2.Ack:
+            calls.enter(Call(caller=courier))
+            request = ReportLocationsRequest(
+                uplink_id=str(uplink_id), batch=position_pb2.PositionBatch(positions=positions)
+            )
+            return (await self.servicer.ReportLocations(request, cast("Any", None))).ack
+
+        return await asyncio.create_task(call())
+
+
+@asynccontextmanager
+async def run_worker(tx: Transactor, broadcast: Broadcast, *, heartbeat_seconds: float = 10.0) -> AsyncIterator[Worker]:
+    """A worker with its background tasks."""
+    feed, cursors, clock = Feed(broadcast), Cursors(b"test"), SystemClock()
+    tx.listen(feed.committed)
+    hub = Hub(tx, feed, broadcast, cursors, clock, heartbeat_seconds=heartbeat_seconds)
+    writer, journal, couriers = PositionWriter(tx, gather_seconds=0.02), Journal(tx), HeardCouriers(tx, feed, broadcast)
+    intake = Intake(hub, writer, journal, Pace(5.5))
+    worker = Worker(tx, feed, hub, writer, TrackingServicer(tx, hub, intake, couriers, cursors, rate_hz=RATE_HZ))
+    tasks = [asyncio.create_task(part.run()) for part in (hub, writer, journal, couriers)]
+    try:
+        yield worker
+    finally:
+        for client in worker.open:
+            await client.drop()
+        for task in tasks:
+            task.cancel()
+        for ended in await asyncio.gather(*tasks, return_exceptions=True):
+            assert isinstance(ended, asyncio.CancelledError)
+
+
+@dataclass
+class World:
+    """The database with its couriers and deliveries."""
+
+    tx: Transactor
+
+    async def courier(self) -> tuple[Caller, UUID]:
+        """An active courier on shift."""
+        account_id, courier_id = new_id(), new_id()
+
+        async def work(uow: UnitOfWork) -> None:
+            new = courier_repository.NewCourier(courier_id, account_id, "Noor", "Quiet", "", Vehicle.BICYCLE, "")
+            await courier_repository.insert(uow.connection, new, uow.now)
+            await courier_repository.write_approval(uow.connection, courier_id, uow.now)
+            await courier_repository.start_shift(uow.connection, new_id(), courier_id, Vehicle.BICYCLE, uow.now)
+
+        await self.tx.run_bare("test.courier", work)
+        return caller_of(account_id, Role.BUYER, Role.COURIER), courier_id
+
+    async def end_shift(self, courier_id: UUID) -> None:
+        async def work(uow: UnitOfWork) -> None:
+            courier = await courier_repository.lock(uow.connection, courier_id)
+            assert courier is not None
+            assert courier.shift_id is not None
+            await courier_repository.end_shift(uow.connection, courier.shift_id, uow.now)
+
+        await self.tx.run_bare("test.shift", work)
+
+    async def delivery(self, courier_id: UUID | None = None) -> Bringing:
+        """A delivery from PICKUP to DROPOFF, assigned when a courier is named."""
+        made = Bringing(new_id(), new_id(), caller_of(new_id(), Role.BUYER), caller_of(new_id(), Role.SELLER))
+
+        def address(point: Point) -> Address:
+            return Address("Kim", "+4930111", ("Torstr. 1",), "Berlin", "", "10119", "DE", point)
+
+        async def work(uow: UnitOfWork) -> None:
+            new = repository.NewDelivery(
+                delivery_id=made.delivery_id,
+                order_id=made.order_id,
+                order_number="K7QW-2M9T",
+                seller_id=new_id(),
+                seller_account_id=made.seller.account,
+                buyer_account_id=made.buyer.account,
+                dropoff_code="123456",
+                pickup=address(PICKUP),
+                dropoff=address(DROPOFF),
+                fee=Money(490, "EUR"),
+                item_count=1,
+                ready_time=uow.now,
+                eta=band(uow.now, uow.now + timedelta(minutes=30)),
+            )
+            assert await repository.insert(uow.connection, new, uow.now)
+            found = await repository.read(uow.connection, made.delivery_id)
+            assert found is not None
+            uow.emit(
+                DeliveryCreated(
+                    seller_id=found.seller_id,
+                    buyer_account_id=found.buyer_account_id,
+                    **moving.carried(found, DeliveryState.CREATED, uow.now),
+                )
+            )
+
+        await self.tx.run_bare("test.delivery", work)
+        if courier_id is not None:
+            await self.step(made.delivery_id, Step.ASSIGN, courier_id)
+        return made
+
+    async def step(self, delivery_id: UUID, step: Step, courier_id: UUID | None = None) -> None:
+        """Move the delivery on as delivery's use cases do, without its order."""
+
+        async def work(uow: UnitOfWork) -> None:
+            before = await repository.lock(uow.connection, delivery_id)
+            assert before is not None
+            changes = moving.columns_of(check_step(step, before.state), uow.now)
+            if courier_id is not None:
+                changes |= {"courier_id": courier_id, "vehicle": Vehicle.BICYCLE.value}
+            after = await repository.change(uow.connection, delivery_id, uow.now, changes)
+            carried = moving.carried(after, before.state, uow.now)
+            assert after.courier is not None
+            event: DeliveryEvent
+            match step:
+                case Step.ASSIGN:
+                    event = DeliveryAssigned(courier_account_id=after.courier.account_id, **carried)
+                case Step.PICK_UP:
+                    event = DeliveryPickedUp(**carried)
+                case _:
+                    event = DeliveryClosed(**carried)
+            uow.emit(event)
+            moving.tell_courier(uow, before, after)
+
+        await self.tx.run_bare("test.step", work)
+
+    async def stored(self, courier_id: UUID) -> list[int]:
+        """The numbers of the courier's stored positions, with repeats if there were any."""
+        rows = await self.tx.read(
+            lambda unit: unit.connection.fetch(
+                "SELECT seq FROM position_points WHERE courier_id = $1 ORDER BY seq", courier_id
+            )
+        )
+        return [row["seq"] for row in rows]
+
+    async def violations(self) -> list[str]:
+        """What the invariants find."""
+        return await self.tx.read(lambda unit: invariants.check(unit.connection))
+
+
+@pytest.fixture
+async def world(tx: Transactor) -> AsyncIterator[World]:
+    """A database with its partitions; the invariants must hold after each test."""
+    await tx.run_bare("test.partitions", partitions.ensure)
+    made = World(tx)
+    yield made
+    assert await made.violations() == []
+
+
+@pytest.fixture
+async def worker(world: World) -> AsyncIterator[Worker]:
+    """One worker."""
+    async with run_worker(world.tx, LocalBroadcast()) as made:
+        yield made
+
+
+@pytest.fixture
+async def quick_heart(world: World) -> AsyncIterator[Worker]:
+    """A worker whose heartbeats come soon."""
+    async with run_worker(world.tx, LocalBroadcast(), heartbeat_seconds=0.1) as made:
+        yield made
+
+
+@pytest.fixture
+async def workers(world: World, database_url: str) -> AsyncIterator[list[Worker]]:
+    """Two workers with nothing in common but the database; the world acts through the first."""
+    async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
+        made: list[Worker] = []
+        tasks: list[asyncio.Task[None]] = []
+        for _ in range(2):
+            broadcast = PostgresBroadcast(database_url)
+            tasks.append(group.create_task(broadcast.run()))
+            await broadcast.connected.wait()
+            engine = create_engine(database_url, pool_size=5, pool_timeout_seconds=5)
+            stack.push_async_callback(engine.dispose)
+            tx = Transactor(engine, SystemClock())
+            stack.push_async_callback(tx.drain)
+            made.append(await stack.enter_async_context(run_worker(tx, broadcast)))
+        before, world.tx = world.tx, made[0].tx
+        yield made
+        world.tx = before
+        await stack.aclose()
+        for task in tasks:
+            task.cancel()

@@ -1,0 +1,297 @@
+"""WatchDelivery on a real database: who sees what, in which order, over reconnects and across workers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from marketd.delivery.states import Step
+from marketd.kernel.caller import Caller, Role
+from marketd.kernel.clock import SystemClock
+from marketd.kernel.ids import new_id
+from marketd.kernel.refusals import NotFound
+from marketd.tracking.cursors import Cursors
+from marketd.tracking.errors import StreamSuperseded
+from marketplace.delivery.v1 import delivery_pb2
+from marketplace.tracking.v1 import position_pb2, watch_pb2
+
+if TYPE_CHECKING:
+    from tests.integration.tracking.conftest import Watching, Worker, World
+
+PICKUP, DROPOFF = (52.53, 13.4), (52.54, 13.41)
+
+
+def now() -> float:
+    return SystemClock().now().timestamp()
+
+
+def position(seq: int, at: float, place: tuple[float, float] = PICKUP) -> position_pb2.Position:
+    made = position_pb2.Position(seq=seq, accuracy_meters=5)
+    made.sample_time.FromMicroseconds(round(at * 1_000_000))
+    made.point.latitude, made.point.longitude = place
+    return made
+
+
+def times_of(watching: Watching) -> list[int]:
+    return [message.position.sample_time.ToMicroseconds() for message in watching.of("position")]
+
+
+async def test_a_buyer_sees_the_way_from_pickup_to_close_and_the_stream_ends_well(world: World, worker: Worker) -> None:
+    courier, courier_id = await world.courier()
+    bringing = await world.delivery(courier_id)
+    buyer, seller = (
+        worker.watch(bringing.buyer, bringing.delivery_id),
+        worker.watch(bringing.seller, bringing.delivery_id),
+    )
+    snapshot = (await buyer.got("snapshot")).snapshot
+    assert snapshot.state == delivery_pb2.DELIVERY_STATE_ASSIGNED
+    assert (snapshot.courier.first_name, snapshot.courier.courier_id) == ("Noor", str(courier_id))
+    assert not snapshot.HasField("position")
+    await seller.got("snapshot")
+
+    uplink, start = worker.uplink(courier), now() - 30
+    uplink.hello(new_id())
+    uplink.batch([position(1, start)])
+    await seller.got("position")
+    await uplink.acked(1)
+    await world.step(bringing.delivery_id, Step.PICK_UP)
+    change = (await buyer.got("state_change")).state_change
+    assert change.previous_state == delivery_pb2.DELIVERY_STATE_ASSIGNED
+    assert change.state == delivery_pb2.DELIVERY_STATE_PICKED_UP
+    assert change.courier.first_name == "Noor"
+    for seq in range(2, 12):
+        uplink.batch([position(seq, start + seq)])
+        await buyer.got("position", seq - 1)
+    assert (await buyer.got("eta")).eta.eta.expected_time.seconds > now()
+
+    await world.step(bringing.delivery_id, Step.COMPLETE)
+    for watching in (buyer, seller):
+        await watching.ended()
+        assert watching.kinds()[-1] == "state_change"
+        assert watching.messages[-1].state_change.state == delivery_pb2.DELIVERY_STATE_CLOSED
+        assert watching.messages[-1].state_change.outcome == delivery_pb2.DELIVERY_OUTCOME_DELIVERED
+        assert times_of(watching) == sorted(set(times_of(watching)))
+        assert all(message.cursor for message in watching.messages)
+    # What was received before the pickup was never the buyer's.
+    assert [message.position.seq for message in buyer.of("position")] == list(range(2, 12))
+    assert seller.of("position")[0].position.seq == 1
+
+    late = worker.watch(bringing.buyer, bringing.delivery_id)
+    await late.ended()
+    assert late.kinds() == ["snapshot"]
+    assert not late.messages[0].snapshot.HasField("position")
+
+
+async def test_a_watcher_who_comes_later_finds_the_position_in_the_snapshot(world: World, worker: Worker) -> None:
+    courier, courier_id = await world.courier()
+    bringing = await world.delivery(courier_id)
+    await world.step(bringing.delivery_id, Step.PICK_UP)
+    await worker.report(courier, new_id(), [position(7, now() - 2)])
+    watching = worker.watch(bringing.buyer, bringing.delivery_id)
+    assert (await watching.got("snapshot")).snapshot.position.seq == 7
+
+
+@pytest.mark.parametrize("role", [Role.BUYER, Role.SELLER, Role.COURIER])
+async def test_somebody_elses_delivery_is_not_found(world: World, worker: Worker, role: Role) -> None:
+    _, courier_id = await world.courier()
+    bringing = await world.delivery(courier_id)
+    stranger = Caller(new_id(), new_id(), frozenset({role}))
+    for delivery_id in (bringing.delivery_id, new_id()):
+        with pytest.raises(NotFound):
+            await worker.watch(stranger, delivery_id).task
+    admin = Caller(new_id(), new_id(), frozenset({Role.ADMIN}))
+    await worker.watch(admin, bringing.delivery_id).got("snapshot")
+
+
+async def test_arrivals_and_departures_are_told_once_and_the_states_follow(world: World, worker: Worker) -> None:
+    courier, courier_id = await world.courier()
+    bringing = await world.delivery(courier_id)
+    watching = worker.watch(bringing.buyer, bringing.delivery_id)
+    await watching.got("snapshot")
+    start, uplink_id = now() - 1800, new_id()
+    away = (PICKUP[0] + 0.003, PICKUP[1])
+    await worker.report(courier, uplink_id, [position(seq, start + 5 * seq) for seq in range(1, 10)])
+    arrived = (await watching.got("stop_event")).stop_event
+    assert (arrived.stop, arrived.event) == (delivery_pb2.STOP_KIND_PICKUP, watch_pb2.STOP_EVENT_ARRIVED)
+    assert arrived.occurred_time.seconds == int(start + 5)
+    change = (await watching.got("state_change")).state_change
+    assert change.state == delivery_pb2.DELIVERY_STATE_AT_PICKUP
+    await world.step(bringing.delivery_id, Step.PICK_UP)
+    await watching.got("state_change", 2)
+    # The report before has ended, so this one starts from what the database knows of the trip.
+    await worker.report(courier, uplink_id, [position(seq, start + 100 + 5 * seq, away) for seq in range(10, 20)])
+    departed = (await watching.got("stop_event", 2)).stop_event
+    assert (departed.stop, departed.event) == (delivery_pb2.STOP_KIND_PICKUP, watch_pb2.STOP_EVENT_DEPARTED)
+    await worker.report(courier, uplink_id, [position(seq, start + 600 + 5 * seq, DROPOFF) for seq in range(20, 30)])
+    arrived = (await watching.got("stop_event", 3)).stop_event
+    assert (arrived.stop, arrived.event) == (delivery_pb2.STOP_KIND_DROPOFF, watch_pb2.STOP_EVENT_ARRIVED)
+    await watching.got("state_change", 3)
+    await world.step(bringing.delivery_id, Step.COMPLETE)
+    await watching.ended()
+    assert len(watching.of("stop_event")) == 3
+
+
+async def test_a_resumed_watch_misses_no_event_and_tells_none_twice(world: World, worker: Worker) -> None:
+    courier, courier_id = await world.courier()
+    bringing = await world.delivery()
+    first = worker.watch(bringing.buyer, bringing.delivery_id)
+    snapshot = await first.got("snapshot")
+    assert snapshot.snapshot.state == delivery_pb2.DELIVERY_STATE_CREATED
+    assert not snapshot.snapshot.HasField("courier")
+    await world.step(bringing.delivery_id, Step.ASSIGN, courier_id)
+    await first.got("state_change")
+    await first.drop()
+    await world.step(bringing.delivery_id, Step.PICK_UP)
+    await worker.report(courier, new_id(), [position(1, now() - 5)])
+
+    second = worker.watch(bringing.buyer, bringing.delivery_id, resume_token=first.cursor)
+    await second.got("state_change")
+    assert second.kinds()[:2] == ["snapshot", "state_change"]
+    assert second.messages[0].snapshot.position.seq == 1
+    assert second.messages[1].state_change.state == delivery_pb2.DELIVERY_STATE_PICKED_UP
+    await second.drop()
+
+    # The snapshot's own cursor stands before what was missed: a cut right after it loses nothing.
+    third = worker.watch(bringing.buyer, bringing.delivery_id, resume_token=second.messages[0].cursor)
+    await third.got("state_change")
+    await third.drop()
+    await world.step(bringing.delivery_id, Step.COMPLETE)
+    fourth = worker.watch(bringing.buyer, bringing.delivery_id, resume_token=third.cursor)
+    await fourth.ended()
+    assert fourth.messages[-1].state_change.state == delivery_pb2.DELIVERY_STATE_CLOSED
+
+
+async def test_a_snapshot_has_no_position_older_than_the_resume_token_stands_for(world: World, worker: Worker) -> None:
+    courier, courier_id = await world.courier()
+    bringing = await world.delivery(courier_id)
+    await world.step(bringing.delivery_id, Step.PICK_UP)
+    await worker.report(courier, new_id(), [position(1, now() - 60)])
+    seen_micros = round((now() - 30) * 1_000_000)
+    token = Cursors(b"test").issue(bringing.delivery_id, 3, seen_micros, round(now() * 1_000_000)).decode()
+    watching = worker.watch(bringing.buyer, bringing.delivery_id, resume_token=token)
+    assert not (await watching.got("snapshot")).snapshot.HasField("position")
+    await worker.report(courier, new_id(), [position(1, now() - 45)])
+    await worker.report(courier, new_id(), [position(1, now() - 3)])
+    await watching.got("position")
+    assert len(watching.of("position")) == 1
+    assert times_of(watching)[0] > seen_micros
+
+
+async def test_a_token_of_no_use_gets_a_reset_and_a_snapshot(world: World, worker: Worker) -> None:
+    _, courier_id = await world.courier()
+    bringing, cursors = await world.delivery(courier_id), Cursors(b"test")
+    micros = round(now() * 1_000_000)
+    old = cursors.issue(bringing.delivery_id, 1, -1, micros - 25 * 3600 * 1_000_000).decode()
+    foreign = cursors.issue(new_id(), 1, -1, micros).decode()
+    future = cursors.issue(bringing.delivery_id, 99, -1, micros).decode()
+    for token, reason in (
+        (old, watch_pb2.RESET_REASON_TOKEN_TOO_OLD),
+        (foreign, watch_pb2.RESET_REASON_TOKEN_UNKNOWN),
+        (future, watch_pb2.RESET_REASON_TOKEN_UNKNOWN),
+        ("nonsense", watch_pb2.RESET_REASON_TOKEN_UNKNOWN),
+    ):
+        watching = worker.watch(bringing.buyer, bringing.delivery_id, resume_token=token)
+        await watching.got("snapshot")
+        assert watching.kinds() == ["reset", "snapshot"]
+        assert watching.messages[0].reset.reason == reason
+    await world.tx.run_bare("test.lose", lambda uow: uow.connection.execute("DELETE FROM outbox_events WHERE seq = 2"))
+    fresh = cursors.issue(bringing.delivery_id, 1, -1, micros).decode()
+    watching = worker.watch(bringing.buyer, bringing.delivery_id, resume_token=fresh)
+    await watching.got("snapshot")
+    assert watching.messages[0].reset.reason == watch_pb2.RESET_REASON_EVENTS_LOST
+
+
+async def test_a_delivery_that_will_be_late_is_told_once(world: World, worker: Worker) -> None:
+    courier, courier_id = await world.courier()
+    bringing = await world.delivery(courier_id)
+    await world.step(bringing.delivery_id, Step.PICK_UP)
+    watching = worker.watch(bringing.buyer, bringing.delivery_id)
+    await watching.got("snapshot")
+    far, uplink_id = (52.9, 13.4), new_id()
+    await worker.report(courier, uplink_id, [position(1, now() - 9, far)])
+    late = (await watching.got("late")).late
+    assert late.delay.seconds > 60
+    assert late.promised_time.seconds < late.eta.expected_time.seconds
+    await worker.report(courier, uplink_id, [position(2, now() - 1, far)])
+    await watching.drop()
+    again = worker.watch(bringing.buyer, bringing.delivery_id)
+    assert (await again.got("snapshot")).snapshot.is_late
+
+
+async def test_a_watcher_with_a_rate_is_spared_positions_and_gets_the_newest(world: World, worker: Worker) -> None:
+    courier, courier_id = await world.courier()
+    bringing = await world.delivery(courier_id)
+    await world.step(bringing.delivery_id, Step.PICK_UP)
+    slow = worker.watch(bringing.buyer, bringing.delivery_id, max_rate_hz=4)
+    fast = worker.watch(bringing.buyer, bringing.delivery_id)
+    await slow.got("snapshot")
+    await fast.got("snapshot")
+    uplink, start = worker.uplink(courier), now() - 50
+    uplink.hello(new_id())
+    for seq in range(1, 41):
+        uplink.batch([position(seq, start + seq)])
+        await fast.got("position", seq)
+    await slow.position(40)
+    assert len(slow.of("position")) < 20
+
+
+async def test_a_heartbeat_comes_when_it_is_time(world: World, quick_heart: Worker) -> None:
+    _, courier_id = await world.courier()
+    bringing = await world.delivery(courier_id)
+    watching = quick_heart.watch(bringing.buyer, bringing.delivery_id)
+    beat = await watching.got("heartbeat", 2)
+    assert watching.kinds()[:3] == ["snapshot", "heartbeat", "heartbeat"]
+    assert beat.heartbeat.server_time.seconds > 0
+    assert beat.cursor
+
+
+async def test_two_workers_on_one_database_deliver_to_each_other(world: World, workers: list[Worker]) -> None:
+    one, other = workers
+    courier, courier_id = await world.courier()
+    bringing = await world.delivery(courier_id)
+    watching = [worker.watch(bringing.buyer, bringing.delivery_id) for worker in workers]
+    for watcher in watching:
+        await watcher.got("snapshot")
+    await world.step(bringing.delivery_id, Step.PICK_UP)
+    for watcher in watching:
+        await watcher.got("state_change")
+    uplink, start = one.uplink(courier), now() - 30
+    uplink.hello(new_id())
+    for seq in range(1, 11):
+        uplink.batch([position(seq, start + seq)])
+        for watcher in watching:
+            await watcher.position(seq)
+
+    # A newer stream on the other worker ends the older one on this.
+    newer = other.uplink(courier)
+    newer.hello(new_id())
+    with pytest.raises(StreamSuperseded):
+        await asyncio.wait_for(uplink.task, 5)
+    newer.batch([position(12, start + 20)])
+    for watcher in watching:
+        await watcher.position(12)
+    await newer.acked(12)
+    await world.step(bringing.delivery_id, Step.COMPLETE)
+    for watcher in watching:
+        await watcher.ended()
+        assert times_of(watcher) == sorted(set(times_of(watcher)))
+
+
+async def test_the_same_positions_through_two_workers_at_once_are_stored_once(
+    world: World, workers: list[Worker]
+) -> None:
+    courier, courier_id = await world.courier()
+    uplink_id, start = new_id(), now() - 600
+    positions = [position(seq, start + seq) for seq in range(1, 501)]
+    positions[100].point.latitude = 91
+    acks = await asyncio.gather(
+        *(
+            worker.report(courier, uplink_id, positions[first : first + 300])
+            for first in (0, 50, 100, 150, 200)
+            for worker in workers
+        )
+    )
+    assert await world.stored(courier_id) == [seq for seq in range(1, 501) if seq != 101]
+    for ack in acks[:6]:
+        assert [entry.seq for entry in ack.rejected] == [101]

@@ -1,0 +1,160 @@
+"""What the demo checks must fail when it is broken: catalogs, watches, outcomes, and the lines it prints."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from google.protobuf import timestamp_pb2
+from marketd.demo.catalogs import differences, read_products
+from marketd.demo.playing import Played
+from marketd.demo.presentation import PlainScreen, screen_for
+from marketd.demo.records import CheckFailed, StepRecord, Summary
+from marketd.demo.seeding import by_vendor
+from marketd.demo.watches import WatchDelivery, check_positions, delivery_states
+from marketplace.delivery.v1 import delivery_pb2
+from marketplace.tracking.v1 import position_pb2, watch_pb2
+from marketplace_client import Outcome
+from rich.console import Console
+
+HEADER = (
+    "Handle,Title,Body (HTML),Vendor,Type,Tags,Published,Option1 Name,Option1 Value,Variant SKU,"
+    "Variant Inventory Qty,Variant Price,Variant Compare At Price,Image Src\n"
+)
+FILE = (
+    HEADER
+    + 'mug,"Mug, big",,Acme,Kitchen,"blue, big",true,Color,Blue,,3,12.5,,https://x/1.jpg\n'
+    + "mug,,,,,,,,Red,,0,13,15,\n"
+    + "mug,,,,,,,,,,,,,https://x/2.jpg\n"
+    + "soap,Soap,,Suds,,,false,Title,Default Title,S1,7,2,,\n"
+).encode()
+
+
+def test_the_file_is_read_as_shopify_means_it() -> None:
+    products = read_products(b"\xef\xbb\xbf" + FILE.replace(b"\n", b"\r\n"))
+    mug, soap = products["mug"], products["soap"]
+    assert (mug.title, mug.brand, mug.category) == ("Mug, big", "acme", "kitchen")
+    assert mug.tags == frozenset({"blue", "big"})
+    assert mug.image_count == 2
+    facts = [(each.options, each.price_minor, each.compare_at_minor, each.quantity) for each in mug.variants]
+    assert facts == [((("Color", "Blue"),), 1250, None, 3), ((("Color", "Red"),), 1300, 1500, 0)]
+    assert soap.option_names == ()
+    assert soap.variants[0].options == ()
+    assert not soap.is_published
+
+
+def test_what_is_equal_has_no_differences_and_each_lack_is_named() -> None:
+    products = read_products(FILE)
+    found = list(products.values())
+    assert differences(products, found) == []
+    cheaper = replace(found[0].variants[0], price_minor=1)
+    broken = [replace(found[0], variants=(cheaper, found[0].variants[1]))]
+    lacks = differences(products, broken)
+    assert any("mug: variant" in lack and "missing" in lack for lack in lacks)
+    assert "soap: the product is missing" in lacks
+
+
+def test_a_vendor_gets_all_rows_of_its_products() -> None:
+    files = by_vendor(FILE)
+    assert set(files) == {"Acme", "Suds"}
+    assert read_products(files["Acme"])["mug"] == read_products(FILE)["mug"]
+
+
+def change(before: str, after: str) -> WatchDelivery:
+    """A change of state as a watcher is told."""
+    return WatchDelivery(
+        state_change=watch_pb2.StateChange(
+            previous_state=delivery_pb2.DeliveryState.Value(f"DELIVERY_STATE_{before}"),
+            state=delivery_pb2.DeliveryState.Value(f"DELIVERY_STATE_{after}"),
+        )
+    )
+
+
+def snapshot(state: str) -> WatchDelivery:
+    """How the delivery is."""
+    value = delivery_pb2.DeliveryState.Value(f"DELIVERY_STATE_{state}")
+    return WatchDelivery(snapshot=watch_pb2.TrackingSnapshot(state=value))
+
+
+def position(second: int) -> WatchDelivery:
+    """Where the courier was at that second."""
+    time = timestamp_pb2.Timestamp()
+    time.FromDatetime(datetime(2026, 1, 1, 0, 0, second, tzinfo=UTC))
+    return WatchDelivery(position=watch_pb2.LivePosition(sample_time=time))
+
+
+def test_a_watch_that_skips_a_state_is_found_out() -> None:
+    with pytest.raises(CheckFailed, match="does not follow"):
+        delivery_states([snapshot("CREATED"), change("ASSIGNED", "PICKED_UP")])
+
+
+def test_positions_that_go_back_or_come_at_the_wrong_time_are_found_out() -> None:
+    riding = [snapshot("ASSIGNED"), change("ASSIGNED", "PICKED_UP")]
+    assert check_positions([*riding, position(1), position(1), position(5)]) == 3
+    with pytest.raises(CheckFailed, match="came after"):
+        check_positions([*riding, position(5), position(4)])
+    with pytest.raises(CheckFailed, match="was shown in"):
+        check_positions([snapshot("ASSIGNED"), position(5)])
+    with pytest.raises(CheckFailed, match="was shown in"):
+        check_positions([*riding, change("PICKED_UP", "CLOSED"), position(5)])
+
+
+def test_a_position_without_an_outcome_or_with_two_is_found_out() -> None:
+    played = Played(sent=2)
+    played.note(Outcome(1, None))
+    with pytest.raises(CheckFailed, match="never acknowledged"):
+        played.check()
+    played.note(Outcome(2, position_pb2.REJECTION_REASON_TIME_TOO_OLD))
+    played.check()
+    assert (played.stored, played.rejected, played.reasons()) == (1, 1, {"TIME_TOO_OLD": 1})
+    played.note(Outcome(2, None))
+    with pytest.raises(CheckFailed, match="more than once"):
+        played.check()
+
+
+RECORD = StepRecord("track", "The courier rides", True, 1.25, {"sent": 3, "reasons": {"TIME_TOO_OLD": 1}})
+SUMMARY = Summary(True, 2.0, 1, 3, 2, 1, {"position": 2})
+
+
+def test_machines_get_one_line_a_step_and_the_summary_last() -> None:
+    out = io.StringIO()
+    screen = screen_for(Console(file=out), as_json=True)
+    screen.begin("track", "The courier rides")
+    screen.finish(RECORD)
+    screen.close(SUMMARY)
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert lines[0] == {
+        "step": "track",
+        "ok": True,
+        "seconds": 1.25,
+        "detail": {"sent": 3, "reasons": {"TIME_TOO_OLD": 1}},
+    }
+    assert lines[1] == {
+        "step": "summary",
+        "ok": True,
+        "seconds": 2.0,
+        "positions_sent": 3,
+        "positions_stored": 2,
+        "positions_rejected": 1,
+        "watch_events": {"position": 2},
+    }
+
+
+def test_a_pipe_gets_plain_lines_and_a_terminal_a_live_view() -> None:
+    out = io.StringIO()
+    screen = screen_for(Console(file=out), as_json=False)
+    assert isinstance(screen, PlainScreen)
+    screen.finish(RECORD)
+    screen.close(SUMMARY)
+    assert "The courier rides" in out.getvalue()
+    assert "Every step held" in out.getvalue()
+
+    terminal = io.StringIO()
+    live = screen_for(Console(file=terminal, force_terminal=True, width=100), as_json=False)
+    live.begin("track", "The courier rides")
+    live.finish(RECORD)
+    live.close(SUMMARY)
+    assert "✔" in terminal.getvalue()
