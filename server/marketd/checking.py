@@ -6,7 +6,8 @@ gives them. What needs more than the database (that an acknowledged order exists
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias, TypedDict
 
@@ -16,6 +17,7 @@ from marketd.delivery import invariants as delivery
 from marketd.inventory import invariants as inventory
 from marketd.kernel import invariants as kernel
 from marketd.kernel.database import Connection
+from marketd.order import invariants as order
 from marketd.payment import invariants as payment
 from marketd.tracking import invariants as tracking
 
@@ -23,15 +25,6 @@ Finder: TypeAlias = Callable[[Connection], Awaitable[list[str]]]
 
 CONNECT_SECONDS: Final = 5
 STATEMENT_SECONDS: Final = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Invariant:
-    """One rule; its finders give one sentence for each violation."""
-
-    id: str
-    title: str
-    finders: tuple[Finder, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,29 +57,40 @@ class CheckDocument(TypedDict):
     invariants: list[FindingDocument]
 
 
-INVARIANTS: Final = (
-    Invariant("I1", "Stock adds up and is never oversold", (inventory.violations,)),
-    Invariant("I3", "A request has one answer", (kernel.once_only,)),
-    Invariant("I4", "Orders, payments and refunds agree", (payment.violations,)),
-    Invariant("I5", "Every event is handed on once, in order", (kernel.handed_on,)),
-    Invariant("I6", "No session idles in a transaction", (kernel.none_idle_in_transaction,)),
-    Invariant("I11", "Acknowledged positions are stored once", (tracking.check,)),
-    Invariant("I12", "Orders and deliveries agree", (delivery.violations,)),
+TITLES: Final[Mapping[str, str]] = {
+    "I1": "Stock adds up and is never oversold",
+    "I3": "A request has one effect and one answer",
+    "I4": "Orders, payments and refunds agree",
+    "I5": "Every event is handed on once, in order",
+    "I6": "No session idles in a transaction",
+    "I11": "Acknowledged positions are stored once",
+    "I12": "Orders and deliveries agree",
+}
+
+# Which rule a finder's sentences break, unless a sentence names another one in front ("I1: …").
+_FINDERS: Final[Sequence[tuple[str, Finder]]] = (
+    ("I1", inventory.violations),
+    ("I3", kernel.once_only),
+    ("I4", order.violations),
+    ("I4", payment.violations),
+    ("I5", kernel.handed_on),
+    ("I6", kernel.none_idle_in_transaction),
+    ("I11", tracking.check),
+    ("I12", delivery.violations),
 )
+_NAMED: Final = re.compile(r"(I\d+): ")
 
 
 async def check(connection: Connection) -> list[Finding]:
     """Check everything on one snapshot, so a busy server shows no half of a change as a violation."""
+    found: dict[str, list[str]] = {number: [] for number in TITLES}
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         await connection.execute(f"SET LOCAL statement_timeout = '{STATEMENT_SECONDS}s'")
-        return [
-            Finding(
-                invariant.id,
-                invariant.title,
-                tuple([violation for finder in invariant.finders for violation in await finder(connection)]),
-            )
-            for invariant in INVARIANTS
-        ]
+        for number, finder in _FINDERS:
+            for violation in await finder(connection):
+                named = _NAMED.match(violation)
+                found[named[1] if named else number].append(violation)
+    return [Finding(number, title, tuple(found[number])) for number, title in TITLES.items()]
 
 
 async def check_database(url: str) -> list[Finding]:

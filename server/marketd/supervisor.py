@@ -201,6 +201,8 @@ class Supervisor:
                 continue  # the wake-up of a signal
             if data:
                 worker.ready = dict(part.split("=", 1) for part in data.decode().split())
+                if self._served and worker.process is not None:
+                    self.say(f"{self._name(worker)} serves again (process {worker.process.pid}).")
             self._selector.unregister(key.fd)
             os.close(key.fd)
             worker.ready_fd = None

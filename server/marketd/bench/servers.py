@@ -106,7 +106,7 @@ def complaints(folder: Path) -> list[str]:
     """The last lines that the processes wrote on standard error, the access log's left out: why something failed."""
     found = []
     for path in sorted(folder.glob("*.err")):
-        lines = [line for line in path.read_text().splitlines() if '"method"' not in line]
+        lines = [line for line in path.read_text().splitlines() if not line.startswith("{") or '"level"' in line]
         found += [f"{path.stem}: {line[-3000:]}" for line in lines[-3:]]
     return found
 

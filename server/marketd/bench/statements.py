@@ -16,7 +16,7 @@ SELECT p.product_id, p.seller_id, p.slug, p.title, p.description, p.category_id,
       v.update_time)
     FROM variants v LEFT JOIN stocks s ON s.variant_id = v.variant_id
     WHERE v.product_id = p.product_id ORDER BY v.position) AS variants,
-  ARRAY(SELECT ROW(i.image_id, i.position, i.media_id, i.source_url, i.alt_text, i.variant_ids)
+  ARRAY(SELECT ROW(i.image_id, i.position, i.media_id, i.source_url, i.alt_text, i.variant_ids::text[])
     FROM product_images i WHERE i.product_id = p.product_id ORDER BY i.position) AS images
 FROM products p WHERE p.product_id = $1
 """

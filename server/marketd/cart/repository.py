@@ -71,7 +71,7 @@ WITH taken AS (
   UPDATE carts SET version = version + 1, update_time = $3
   WHERE account_id = $2 AND EXISTS (SELECT 1 FROM taken)
 )
-SELECT payload FROM taken
+SELECT payload::text FROM taken
 """
 
 

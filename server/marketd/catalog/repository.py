@@ -32,7 +32,7 @@ _VARIANTS = (
     " WHERE v.product_id = p.product_id ORDER BY v.position{limit})"
 )
 _IMAGES = (
-    "ARRAY(SELECT ROW(i.image_id, i.position, i.media_id, i.source_url, i.alt_text, i.variant_ids)"
+    "ARRAY(SELECT ROW(i.image_id, i.position, i.media_id, i.source_url, i.alt_text, i.variant_ids::text)"
     " FROM product_images i WHERE i.product_id = p.product_id ORDER BY i.position{limit})"
 )
 
@@ -227,7 +227,9 @@ def _variant(row: Sequence[Any], currency: str) -> VariantView:
 def _image(row: Sequence[Any]) -> ImageView:
     """A row of `_IMAGES`."""
     image_id, position, media_id, url, alt_text, variant_ids = row
-    return ImageView(image_id, position, media_id, url, alt_text, tuple(variant_ids))
+    # asyncpg decodes no array inside of a row, so it comes as text: {…,…}.
+    shown = tuple(UUID(each) for each in variant_ids.strip("{}").split(",") if each)
+    return ImageView(image_id, position, media_id, url, alt_text, shown)
 
 
 def _money(amount_minor: int | None, currency: str) -> Money | None:

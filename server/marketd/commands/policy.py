@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+from itertools import groupby
 from typing import Annotated
 
 import typer
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -25,21 +25,20 @@ def command(
     if as_json:
         say(json.dumps(document, indent=2))
         return
-    table = Table(header_style="bold", box=box.SIMPLE)
-    for heading in ("Method", "Access", "request_id", "Rate", "Audit"):
-        table.add_column(heading)
-    service = ""
-    for method in document["methods"]:
-        path, _, name = method["method"].removeprefix("/").rpartition("/")
-        if path != service:
-            service = path
-            table.add_section()
-            table.add_row(f"[bold]{service.removeprefix('marketplace.')}[/bold]")
-        table.add_row(
-            f"  {name}",
-            ", ".join(method["access"]),
-            {"NONE": "", "KEY_OPTIONAL": "optional", "KEY_REQUIRED": "required"}[method["idempotency"]],
-            method["rate_class"],
-            "yes" if method["audit"] else "",
-        )
-    Console().print(table)
+    console = Console()
+    methods = sorted(document["methods"], key=lambda method: method["method"])
+    for service, group in groupby(methods, key=lambda method: method["method"].rpartition("/")[0]):
+        table = Table(box=None, pad_edge=False, show_header=False)
+        for width in (23, 28, 8, 8, 7):
+            table.add_column(min_width=width, max_width=width)
+        for method in group:
+            table.add_row(
+                f"  {method['method'].rpartition('/')[2]}",
+                ", ".join(method["access"]),
+                {"NONE": "", "KEY_OPTIONAL": "optional", "KEY_REQUIRED": "required"}[method["idempotency"]],
+                method["rate_class"],
+                "audited" if method["audit"] else "",
+            )
+        console.print(f"\n[bold]{service.removeprefix('/')}[/bold]")
+        console.print(table)
+    console.print("\nColumns: method, access, request_id, rate class, whether each call is audited.", style="dim")

@@ -59,8 +59,12 @@ async def read_back(seller: MarketplaceClient, seller_id: str) -> list[tuple[pro
             answer = await seller.catalog.GetProduct(catalog_service_pb2.GetProductRequest(product_id=product_id))
             return answer.product, await _facts(seller, names, answer.product)
 
-    async with asyncio.TaskGroup() as group:
-        reads = [group.create_task(read(product.product_id)) for product in listed]
+    try:
+        async with asyncio.TaskGroup() as group:
+            reads = [group.create_task(read(product.product_id)) for product in listed]
+    except ExceptionGroup as failed:
+        # The others were cancelled; the first says why.
+        raise failed.exceptions[0] from None
     return [each.result() for each in reads]
 
 

@@ -4,60 +4,60 @@ stand at the newest. Read-only; each check gives one sentence for each violation
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 
 from marketd.kernel.database import Connection
 
 _LIMIT: Final = 20
 
-_STORED_TWICE: Final = """
-SELECT courier_id, uplink_id, seq, count(*) AS times FROM position_points
-WHERE receive_time > now() - interval '1 day'
-GROUP BY courier_id, uplink_id, seq HAVING count(*) > 1 LIMIT $1
-"""
+# $1 is the window of receive times. What is received was sampled at most a day before, which spares old partitions.
+_RECENT: Final = "p.receive_time > now() - $1::interval AND p.sample_time > now() - $1::interval - interval '25 hours'"
 
-# Every number in the ledger without a reason has its point. Old points may have been dropped, so only uplinks whose
-# points are all kept are looked at: those made within a day.
+_STORED_TWICE: Final = f"""
+SELECT courier_id, uplink_id, seq, count(*) AS times FROM position_points p WHERE {_RECENT}
+GROUP BY courier_id, uplink_id, seq HAVING count(*) > 1 LIMIT $2
+"""  # noqa: S608 - constants
+
+# Every number in the ledger without a reason has its point. Points of older uplinks may have been dropped, so only those
+# made in the window are looked at. EXCEPT hashes; an anti-join by index would walk all points of the courier each time.
 _NOT_STORED: Final = """
-SELECT l.courier_id, l.uplink_id, l.seq FROM position_uplinks u
-JOIN position_ledger l USING (courier_id, uplink_id)
-WHERE u.create_time > now() - interval '1 day' AND l.reason IS NULL AND NOT EXISTS (
-  SELECT 1 FROM position_points p WHERE p.courier_id = l.courier_id AND p.uplink_id = l.uplink_id AND p.seq = l.seq
-    AND p.sample_time > u.create_time - interval '25 hours')
-LIMIT $1
+SELECT courier_id, uplink_id, seq FROM position_uplinks u JOIN position_ledger l USING (courier_id, uplink_id)
+WHERE u.create_time > now() - $1::interval AND l.reason IS NULL
+EXCEPT SELECT courier_id, uplink_id, seq FROM position_points p
+WHERE p.sample_time > now() - $1::interval - interval '25 hours'
+LIMIT $2
 """
 
-_NOT_IN_LEDGER: Final = """
-SELECT p.courier_id, p.uplink_id, p.seq FROM position_points p
-WHERE p.receive_time > now() - interval '1 day' AND NOT EXISTS (
+_NOT_IN_LEDGER: Final = f"""
+SELECT p.courier_id, p.uplink_id, p.seq FROM position_points p WHERE {_RECENT} AND NOT EXISTS (
   SELECT 1 FROM position_ledger l WHERE l.courier_id = p.courier_id AND l.uplink_id = p.uplink_id AND l.seq = p.seq
     AND l.reason IS NULL)
-LIMIT $1
-"""
+LIMIT $2
+"""  # noqa: S608 - constants
 
-# A marker is a stored point of its courier; were it moved back, the point it had been at would be newer than it.
+# A marker is a stored point of its courier.
 _MARKER_WITHOUT_POINT: Final = """
 SELECT m.courier_id FROM courier_latest_positions m
-WHERE m.sample_time > now() - interval '1 day' AND NOT EXISTS (
+WHERE m.received_time > now() - $1::interval AND NOT EXISTS (
   SELECT 1 FROM position_points p WHERE p.courier_id = m.courier_id AND p.sample_time = m.sample_time)
-LIMIT $1
+LIMIT $2
 """
 
 # A point that nothing is odd about moves the marker, in its own transaction, unless it is behind it.
 _MARKER_BEHIND: Final = """
 SELECT m.courier_id FROM courier_latest_positions m
-WHERE m.sample_time > now() - interval '1 day' AND EXISTS (
-  SELECT 1 FROM position_points p WHERE p.courier_id = m.courier_id AND p.sample_time > m.sample_time
-    AND p.flags = 0)
-LIMIT $1
+WHERE m.received_time > now() - $1::interval AND EXISTS (
+  SELECT 1 FROM position_points p WHERE p.courier_id = m.courier_id AND p.sample_time > m.sample_time AND p.flags = 0)
+LIMIT $2
 """
 
 
-async def check(connection: Connection) -> list[str]:
-    """The violations of I11 among what was received within a day; empty when all is well."""
+async def check(connection: Connection, window: timedelta = timedelta(hours=1)) -> list[str]:
+    """The violations of I11 among what was received within `window`; empty when all is well."""
     found = [
         f"position {row['seq']} of uplink {row['uplink_id']} is stored {row['times']} times"
-        for row in await connection.fetch(_STORED_TWICE, _LIMIT)
+        for row in await connection.fetch(_STORED_TWICE, window, _LIMIT)
     ]
     for statement, sentence in (
         (_NOT_STORED, "is acknowledged as stored and is not there"),
@@ -65,7 +65,7 @@ async def check(connection: Connection) -> list[str]:
     ):
         found += [
             f"position {row['seq']} of uplink {row['uplink_id']} {sentence}"
-            for row in await connection.fetch(statement, _LIMIT)
+            for row in await connection.fetch(statement, window, _LIMIT)
         ]
     for statement, sentence in (
         (_MARKER_WITHOUT_POINT, "stands where no position of theirs was stored"),
@@ -73,6 +73,6 @@ async def check(connection: Connection) -> list[str]:
     ):
         found += [
             f"the live marker of courier {row['courier_id']} {sentence}"
-            for row in await connection.fetch(statement, _LIMIT)
+            for row in await connection.fetch(statement, window, _LIMIT)
         ]
     return found

@@ -1,5 +1,7 @@
-"""Real GPS traces, with their gaps, jumps and backward clocks, from a courier to the buyer. Shared data, not ours: skipped
-where it is missing (MARKETD_TRACES names another folder)."""
+"""Real GPS traces, with their gaps, jumps and backward clocks, from a courier to the buyer.
+
+They are shared data, not ours: skipped where they are missing (MARKETD_TRACES names another folder).
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,7 @@ import pytest
 from marketd.delivery.states import Step
 from marketd.kernel.clock import SystemClock
 from marketd.kernel.ids import new_id
+from marketd.tracking import partitions
 from marketplace.delivery.v1 import delivery_pb2
 from marketplace.tracking.v1 import position_pb2
 
@@ -61,6 +64,7 @@ def test_the_traces_are_here() -> None:
 async def test_every_position_of_a_trace_is_settled_once_over_reconnects_duplicates_and_two_connections(
     world: World, worker: Worker, path: Path
 ) -> None:
+    await world.tx.run_bare("test.partitions", partitions.ensure)
     courier, courier_id = await world.courier()
     bringing = await world.delivery(courier_id)
     await world.step(bringing.delivery_id, Step.PICK_UP)

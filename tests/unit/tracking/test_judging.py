@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -27,7 +28,7 @@ from marketplace.tracking.v1 import position_pb2
 NOW = 1_790_000_000 * MICROS
 
 
-def sample(**changes: object) -> Sample:
+def sample(**changes: Any) -> Sample:
     return Sample(1, NOW, 52.5, 13.4)._replace(**changes)
 
 

@@ -1,0 +1,303 @@
+"""PlaceOrder on real Postgres: one transaction, once, never oversold, at the quoted prices or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from marketd.cart.errors import QuoteExpired
+from marketd.inventory.errors import InsufficientStock
+from marketd.kernel import call as calls
+from marketd.kernel import outbox
+from marketd.kernel.call import Call
+from marketd.kernel.refusals import RequestIdReused, ValidationFailed
+from marketd.kernel.transactor import Transactor
+from marketd.kernel.uow import UnitOfWork
+from marketd.order.errors import PriceChanged, SellerClosed
+from marketplace.order.v1 import order_pb2, order_service_pb2
+from marketplace.payment.v1 import payment_pb2
+
+from tests.integration.ordering.conftest import Market, minor, money
+
+
+async def _deadlocks(market: Market) -> int:
+    await market.execute("SELECT pg_stat_clear_snapshot()")
+    return int(await market.value("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"))
+
+
+async def test_an_order_a_seller_with_everything_frozen_in_it(market: Market) -> None:
+    buyer, one, two = await market.buyer(), await market.shop(), await market.shop()
+    lamp, lamp_too = await market.variants(one, 2, price_minor=1_250)
+    chair = await market.variant(two, price_minor=9_900)
+    group = await market.place(buyer, (lamp, 2), (lamp_too, 1), (chair, 1))
+    assert minor(group.total) == 3 * 1_250 + 9_900 + 2 * 490
+    assert group.payment.state == payment_pb2.PAYMENT_STATE_PENDING
+    assert minor(group.payment.amount) == minor(group.total)
+    assert len(group.orders) == 2
+    for order in group.orders:
+        assert order.state == order_pb2.ORDER_STATE_PENDING_PAYMENT
+        assert list(order.allowed_actions) == [order_pb2.ORDER_ACTION_PAY, order_pb2.ORDER_ACTION_CANCEL]
+        assert order.address.recipient == "Ada"
+        assert order == await market.get(buyer, order.order_id)
+    of_one = next(order for order in group.orders if order.seller_id == str(one.seller_id))
+    assert {(item.variant_id, item.quantity, minor(item.line_total)) for item in of_one.items} == {
+        (str(lamp), 2, 2_500),
+        (str(lamp_too), 1, 1_250),
+    }
+    assert of_one.items[0].options["Size"] in ("0", "1")
+    assert [await market.reserved(variant) for variant in (lamp, lamp_too, chair)] == [2, 1, 1]
+    assert not (await market.cart(buyer)).items
+    events = await market.tx.read(lambda unit: outbox.read_aggregate(unit.connection, UUID(of_one.order_id), 0))
+    assert [event.event_type for event in events] == ["order.placed"]
+    assert await market.violations() == []
+
+
+async def test_pieces_added_after_the_quote_stay_in_the_cart(market: Market) -> None:
+    buyer, variant = await market.buyer(), await market.variant(await market.shop())
+    await market.add(buyer, variant, 2)
+    quote = await market.quote(buyer)
+    await market.add(buyer, variant, 3)
+    await market.place_quote(buyer, quote)
+    assert [item.quantity for item in (await market.cart(buyer)).items] == [3]
+
+
+async def test_two_hundred_buyers_race_for_fifty_units_and_fifty_win(market: Market, other: Market) -> None:
+    shop = await market.shop()
+    scarce, plenty = await market.variant(shop, stock=50), await market.variant(shop, stock=1_000)
+    buyers = [await market.buyer() for _ in range(200)]
+    before = await _deadlocks(market)
+
+    async def quoted(buyer_index: int) -> tuple[int, object]:
+        buyer = buyers[buyer_index]
+        for variant in (scarce, plenty) if buyer_index % 2 else (plenty, scarce):
+            await market.add(buyer, variant)
+        return buyer_index, await market.quote(buyer)
+
+    gate = asyncio.Semaphore(8)
+
+    async def in_turn(buyer_index: int) -> tuple[int, object]:
+        async with gate:
+            return await quoted(buyer_index)
+
+    quotes = dict(await asyncio.gather(*(in_turn(index) for index in range(200))))
+    results = await asyncio.gather(
+        *(
+            market.place_quote(buyers[index], quotes[index], orders=(market, other)[index % 2].orders)  # type: ignore[arg-type] - a response
+            for index in range(200)
+        ),
+        return_exceptions=True,
+    )
+    won = [result for result in results if isinstance(result, order_pb2.OrderGroup)]
+    lost = [result for result in results if isinstance(result, InsufficientStock)]
+    assert (len(won), len(lost)) == (50, 150)
+    assert lost[0].metadata["variantId"] == str(scarce)
+    assert await market.reserved(scarce) == await market.reserved(plenty) == 50
+    assert await market.value("SELECT count(*) FROM orders") == 50
+    assert await _deadlocks(market) == before
+    assert await market.violations() == []
+
+
+async def test_a_naive_order_taker_oversells_in_the_same_race(market: Market) -> None:
+    variant = await market.variant(await market.shop(), stock=50)
+    everybody = asyncio.Barrier(10)
+
+    async def naive(uow: UnitOfWork) -> bool:
+        free = await uow.connection.fetchval(
+            "SELECT on_hand - reserved FROM stocks WHERE variant_id = $1", variant
+        )
+        await everybody.wait()
+        if free < 6:
+            return False
+        reserved = await uow.connection.fetchval(
+            "UPDATE stocks SET reserved = least(on_hand, $2::int - $3::int + 6) WHERE variant_id = $1 RETURNING reserved",
+            variant,
+            50,
+            free,
+        )
+        return bool(reserved)
+
+    sold = 0
+    for _ in range(2):
+        sold += 6 * sum(await asyncio.gather(*(market.tx.run_bare("test.naive", naive) for _ in range(10))))
+    assert sold > 50
+    assert await market.violations() != []
+
+
+async def test_fifty_calls_with_one_request_id_make_one_order_and_one_answer(market: Market, other: Market) -> None:
+    buyer, variant = await market.buyer(), await market.variant(await market.shop())
+    await market.add(buyer, variant, 2)
+    quote = await market.quote(buyer)
+    request = order_service_pb2.PlaceOrderRequest(
+        request_id=str(uuid4()), quote_token=quote.quote_token, expected_total=quote.total
+    )
+    answers = await asyncio.gather(
+        *(market.call(buyer, (market, other)[n % 2].orders.PlaceOrder, request) for n in range(50))
+    )
+    assert len({bytes(answer) for answer in answers}) == 1  # type: ignore[call-overload] - stored answers are bytes
+    assert await market.value("SELECT count(*) FROM order_groups") == 1
+    assert await market.reserved(variant) == 2
+    request.expected_total.units += 1
+    with pytest.raises(RequestIdReused):
+        await market.call(buyer, market.orders.PlaceOrder, request)
+
+
+async def test_a_replay_says_so(market: Market) -> None:
+    buyer, variant = await market.buyer(), await market.variant(await market.shop())
+    await market.add(buyer, variant)
+    quote = await market.quote(buyer)
+    request_id = str(uuid4())
+    first = await market.place_quote(buyer, quote, request_id=request_id)
+    assert await market.place_quote(buyer, quote, request_id=request_id) == first
+
+
+async def test_a_quote_is_ordered_once(market: Market, other: Market) -> None:
+    buyer, variant = await market.buyer(), await market.variant(await market.shop())
+    await market.add(buyer, variant, 2)
+    quote = await market.quote(buyer)
+    results = await asyncio.gather(
+        *(market.place_quote(buyer, quote, orders=(market, other)[n % 2].orders) for n in range(10)),
+        return_exceptions=True,
+    )
+    assert sum(isinstance(result, order_pb2.OrderGroup) for result in results) == 1
+    assert sum(isinstance(result, QuoteExpired) for result in results) == 9
+
+
+async def test_old_foreign_and_forged_quotes_are_refused(market: Market) -> None:
+    buyer, stranger, variant = await market.buyer(), await market.buyer(), await market.variant(await market.shop())
+    await market.add(buyer, variant)
+    quote = await market.quote(buyer)
+    with pytest.raises(QuoteExpired):
+        await market.place_quote(stranger, quote)
+    raw = bytearray(base64.urlsafe_b64decode(quote.quote_token + "=="))
+    raw[3] ^= 1
+    forged = type(quote)(total=quote.total, quote_token=base64.urlsafe_b64encode(bytes(raw)).decode().rstrip("="))
+    for token in (forged.quote_token, "x", "é", ""):
+        forged.quote_token = token
+        with pytest.raises(ValidationFailed):
+            await market.place_quote(buyer, forged)
+    market.clock.ahead = timedelta(minutes=15, seconds=1)
+    with pytest.raises(QuoteExpired):
+        await market.place_quote(buyer, quote)
+    assert await market.value("SELECT count(*) FROM orders") == 0
+
+
+async def test_changed_prices_are_refused_with_both_prices_and_cost_nothing(market: Market) -> None:
+    buyer, shop = await market.buyer(), await market.shop()
+    same, dearer = await market.variant(shop), await market.variant(shop)
+    await market.add(buyer, same, 2)
+    await market.add(buyer, dearer, 3)
+    quote = await market.quote(buyer)
+    await market.set_price(dearer, 1_100)
+    with pytest.raises(PriceChanged) as refusal:
+        await market.place_quote(buyer, quote)
+    assert refusal.value.metadata == {
+        "expectedTotal": "54.90 EUR",
+        "currentTotal": "57.90 EUR",
+        "variantId": str(dearer),
+    }
+    assert [violation.subject for violation in refusal.value.preconditions] == [str(dearer)]
+    await market.set_price(dearer, 1_000)
+    with pytest.raises(PriceChanged):
+        await market.place_quote(buyer, quote, expected=money(1))
+    # The refusals undid the use of the quote.
+    assert len((await market.place_quote(buyer, quote)).orders) == 1
+
+
+async def test_a_closed_seller_and_an_archived_product_are_refused(market: Market) -> None:
+    buyer, variant = await market.buyer(), await market.variant(await market.shop())
+    await market.add(buyer, variant)
+    quote = await market.quote(buyer)
+    await market.execute("UPDATE sellers SET state = 'SUSPENDED'")
+    with pytest.raises(SellerClosed):
+        await market.place_quote(buyer, quote)
+    await market.execute("UPDATE sellers SET state = 'ACTIVE'")
+    await market.execute("UPDATE products SET state = 'ARCHIVED'")
+    with pytest.raises(QuoteExpired):
+        await market.place_quote(buyer, quote)
+
+
+async def test_all_short_lines_are_named_and_nothing_is_reserved(market: Market) -> None:
+    buyer, shop = await market.buyer(), await market.shop()
+    variants = [await market.variant(shop, stock=5) for _ in range(3)]
+    for variant in variants:
+        await market.add(buyer, variant, 5)
+    quote = await market.quote(buyer)
+    for variant in variants[:2]:
+        await market.execute("UPDATE stocks SET reserved = 2 WHERE variant_id = $1", variant)
+    with pytest.raises(InsufficientStock) as refusal:
+        await market.place_quote(buyer, quote)
+    assert {violation.subject for violation in refusal.value.preconditions} == set(map(str, variants[:2]))
+    assert [await market.reserved(variant) for variant in variants] == [2, 2, 0]
+    assert (await market.cart(buyer)).total_quantity == 15
+
+
+async def test_orders_of_many_variants_in_any_order_never_deadlock(market: Market, other: Market) -> None:
+    shop = await market.shop()
+    variants = await market.variants(shop, 12, stock=1_000)
+    before = await _deadlocks(market)
+
+    async def one(index: int) -> None:
+        buyer, worker = await market.buyer(), (market, other)[index % 2]
+        for step in range(5):
+            await worker.add(buyer, variants[(index * 7 + step * 5) % 12])
+        await worker.place_quote(buyer, await worker.quote(buyer))
+
+    await asyncio.gather(*(one(index) for index in range(40)))
+    assert await market.value("SELECT count(*) FROM orders") == 40
+    assert await _deadlocks(market) == before
+    assert await market.violations() == []
+
+
+async def test_a_call_that_was_refused_may_be_repeated_with_its_request_id(market: Market) -> None:
+    buyer, variant = await market.buyer(), await market.variant(await market.shop(), stock=1)
+    await market.add(buyer, variant)
+    quote = await market.quote(buyer)
+    await market.execute("UPDATE stocks SET reserved = 1 WHERE variant_id = $1", variant)
+    request_id = str(uuid4())
+    with pytest.raises(InsufficientStock):
+        await market.place_quote(buyer, quote, request_id=request_id)
+    await market.execute("UPDATE stocks SET reserved = 0 WHERE variant_id = $1", variant)
+    assert len((await market.place_quote(buyer, quote, request_id=request_id)).orders) == 1
+
+
+async def test_unknown_providers_are_refused(market: Market) -> None:
+    buyer, variant = await market.buyer(), await market.variant(await market.shop())
+    await market.add(buyer, variant)
+    quote = await market.quote(buyer)
+    request = order_service_pb2.PlaceOrderRequest(
+        request_id=str(uuid4()), quote_token=quote.quote_token, expected_total=quote.total, payment_provider="barter"
+    )
+    with pytest.raises(ValidationFailed) as refusal:
+        await market.call(buyer, market.orders.PlaceOrder, request)
+    assert refusal.value.fields[0].field == "payment_provider"
+
+
+async def test_hot_statements_of_orders_use_their_indexes(tx: Transactor) -> None:
+    statements = {
+        "orders of a buyer": "SELECT order_id FROM orders WHERE account_id = $1 ORDER BY order_id DESC LIMIT 26",
+        "orders of a seller": "SELECT order_id FROM orders WHERE seller_id = $1 ORDER BY order_id DESC LIMIT 26",
+        "orders of a courier": (
+            "SELECT order_id FROM orders WHERE courier_account_id = $1 ORDER BY order_id DESC LIMIT 26"
+        ),
+        "orders of a group": "SELECT order_id FROM orders WHERE order_group_id = $1",
+        "payments of a group": "SELECT payment_id FROM payments WHERE order_group_id = $1",
+        "cart": "SELECT cart_id FROM carts WHERE account_id = $1",
+        "attempts of a group": "SELECT attempt_id FROM payment_attempts WHERE order_group_id = $1",
+    }
+    calls.enter(Call())
+
+    async def plans(uow: UnitOfWork) -> dict[str, str]:
+        await uow.connection.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off")
+        found: dict[str, str] = {}
+        for name, statement in statements.items():
+            rows = await uow.connection.fetch(f"EXPLAIN {statement.replace('$1', repr(str(uuid4())))}")
+            found[name] = "\n".join(row[0] for row in rows)
+        return found
+
+    for name, plan in (await tx.run_bare("test.plans", plans)).items():
+        assert "Seq Scan" not in plan, name
+        assert "Index" in plan, name
+        assert "Sort" not in plan, name
