@@ -7,6 +7,7 @@ import csv
 import hashlib
 import io
 from collections.abc import AsyncIterator
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from marketd.kernel.ids import new_id
 from marketd.kernel.pages import PageTokens
 from marketd.kernel.refusals import NotFound, RequestIdReused
 from marketd.kernel.transactor import Transactor
-from marketd.kernel.uow import UnitOfWork
+from marketd.kernel.uow import ReadUnit, UnitOfWork
 from marketd.seller.errors import SellerClosed
 from marketplace.catalog.v1 import catalog_service_pb2 as pb
 from marketplace.catalog.v1 import import_pb2, product_pb2
@@ -36,23 +37,10 @@ from marketplace.catalog.v1 import import_pb2, product_pb2
 CONTEXT: Any = None  # no method here looks at it
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "catalog"
 COLUMNS = [
-    "Handle",
-    "Title",
-    "Body (HTML)",
-    "Vendor",
-    "Type",
-    "Tags",
-    "Published",
-    "Option1 Name",
-    "Option1 Value",
-    "Variant SKU",
-    "Variant Inventory Qty",
-    "Variant Price",
-    "Variant Compare At Price",
-    "Image Src",
-    "Image Alt Text",
+    "Handle", "Title", "Body (HTML)", "Vendor", "Type", "Tags", "Published", "Option1 Name", "Option1 Value",
+    "Variant SKU", "Variant Inventory Qty", "Variant Price", "Variant Compare At Price", "Image Src", "Image Alt Text",
     "Variant Image",
-]
+]  # fmt: skip
 UPDATE = ImportOptions(update_existing=True)
 
 
@@ -75,6 +63,10 @@ def cup(**cells: str) -> dict[str, str]:
 def size(value: str, **cells: str) -> dict[str, str]:
     """A row with a size."""
     return cup(Option1Name="Size", Option1Value=value, **cells)
+
+
+async def _fetch(unit: ReadUnit, statement: str) -> list[Any]:
+    return await unit.connection.fetch(statement)
 
 
 class Shop:
@@ -133,9 +125,8 @@ class Shop:
         tables = ("products", "variants", "product_images", "brands", "categories", "stocks", "stock_movements")
         found: list[tuple[Any, ...]] = []
         for table in tables:
-            rows = await self.tx.read(
-                lambda unit, table=table: unit.connection.fetch(f"SELECT t::text FROM {table} t ORDER BY 1")
-            )
+            statement = f"SELECT t::text FROM {table} t ORDER BY 1"
+            rows = await self.tx.read(partial(_fetch, statement=statement))
             found += [(table, row[0]) for row in rows]
         return found
 
@@ -371,8 +362,8 @@ async def _stream(shop: Shop, messages: list[pb.ImportProductsRequest]) -> tuple
 
     answers: list[Any] = []
     async for answer in shop.catalog.ImportProducts(requests(), CONTEXT):
-        is_bytes = isinstance(answer, bytes)
-        answers.append(pb.ImportProductsResponse.FromString(answer) if is_bytes else answer)
+        message: Any = answer
+        answers.append(pb.ImportProductsResponse.FromString(message) if isinstance(message, bytes) else message)
     return answers, call
 
 
@@ -449,7 +440,7 @@ async def test_a_small_file_comes_in_one_call_and_only_once(shop: Shop) -> None:
     )
     once = OnceKey(shop.owner.key, "ImportProductsInline", request.request_id, b"same")
     shop.enter(once)
-    first = await shop.catalog.ImportProductsInline(request, CONTEXT)
+    first: Any = await shop.catalog.ImportProductsInline(request, CONTEXT)
     call = shop.enter(once)
     assert await shop.catalog.ImportProductsInline(request, CONTEXT) == first
     assert call.replayed

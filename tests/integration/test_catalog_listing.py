@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -44,14 +45,20 @@ class World:
         self.catalog = CatalogServicer(tx=tx, pages=PageTokens(b"s" * 32), currency="EUR", on_change=lambda: None)
         self.top, self.middle, self.leaf = (new_id() for _ in range(3))
         self.brands = [new_id(), new_id()]
+        self.others: list[UUID] = []
         self.sellers = [new_id(), new_id()]
         self.owners = [Caller(new_id(), None, frozenset({Role.SELLER})) for _ in self.sellers]
         self.products: list[dict[str, Any]] = []
 
-    async def fill(self, count: int) -> World:
-        """Make `count` products, a seventh of them drafts, with few different prices and ratings so that many tie."""
+    async def fill(self, count: int, others: int = 0) -> World:
+        """Make `count` products, a seventh of them drafts, with few different prices and ratings so that many tie.
+
+        `others`: so many more categories and brands, which have most of the products.
+        """
+        self.others = [new_id() for _ in range(others)]
+        self.brands += [new_id() for _ in range(others)]
         pick = random.Random(count)  # noqa: S311 - the same world every time
-        categories: Sequence[UUID | None] = [self.top, self.middle, self.leaf, None]
+        categories: Sequence[UUID | None] = [self.top, self.middle, self.leaf, None, *self.others]
         for number in range(count):
             title = f"{pick.choice('aÄbBcé')} cup {pick.randrange(9)}"
             self.products.append(
@@ -61,7 +68,7 @@ class World:
                     "slug": f"p-{number}",
                     "title": title,
                     "title_key": title_key(title),
-                    "category_id": categories[number % 4],
+                    "category_id": categories[number % len(categories)],
                     "brand_id": pick.choice(self.brands),
                     "price_minor": pick.randrange(5) * 100,
                     "rating": pick.randrange(5) * 1000,
@@ -72,7 +79,8 @@ class World:
         return self
 
     async def _write(self, uow: UnitOfWork) -> None:
-        for parent, child in ((None, self.top), (self.top, self.middle), (self.middle, self.leaf)):
+        others = [(None, category_id) for category_id in self.others]
+        for parent, child in ((None, self.top), (self.top, self.middle), (self.middle, self.leaf), *others):
             await uow.connection.execute(
                 "INSERT INTO categories (category_id, parent_category_id, name, name_key, slug, description, position,"
                 " path, version, create_time, update_time) VALUES ($1, $2, 'c', 'c', $3, '', 0,"
@@ -133,13 +141,14 @@ class World:
             )
 
         found = [product for product in self.products if matches(product)]
-        key = {
+        keys: dict[int, Callable[[dict[str, Any]], tuple[Any, ...]]] = {
             pb.PRODUCT_ORDER_NEWEST: lambda product: (product["product_id"],),
             pb.PRODUCT_ORDER_PRICE_ASC: lambda product: (product["price_minor"], product["product_id"]),
             pb.PRODUCT_ORDER_PRICE_DESC: lambda product: (product["price_minor"], product["product_id"]),
             pb.PRODUCT_ORDER_TITLE: lambda product: (product["title_key"].encode(), product["product_id"]),
             pb.PRODUCT_ORDER_RATING: lambda product: (product["rating"], product["product_id"]),
-        }[order]
+        }
+        key = keys[order]
         downwards = order in (pb.PRODUCT_ORDER_NEWEST, pb.PRODUCT_ORDER_PRICE_DESC, pb.PRODUCT_ORDER_RATING)
         return [str(product["product_id"]) for product in sorted(found, key=key, reverse=downwards)]
 
@@ -157,7 +166,7 @@ class World:
     async def page(self, caller: Caller = ANONYMOUS, **fields: Any) -> pb.ListProductsResponse:
         """One page as anybody."""
         calls.enter(Call(caller=caller))
-        ids = {name: str(value) if isinstance(value, UUID) else value for name, value in fields.items()}
+        ids: dict[str, Any] = {name: str(value) if isinstance(value, UUID) else value for name, value in fields.items()}
         return await self.catalog.ListProducts(pb.ListProductsRequest(**ids), CONTEXT)
 
 
@@ -169,7 +178,7 @@ async def world(tx: Transactor) -> World:
 @pytest.mark.parametrize("order", ORDERS)
 async def test_every_order_and_filter_gives_each_product_once_page_by_page(world: World, order: int) -> None:
     brand, seller = world.brands[0], world.sellers[0]
-    filters: list[dict[str, UUID]] = [
+    filters: list[dict[str, Any]] = [
         {},
         {"category_id": world.top},
         {"category_id": world.leaf},
@@ -182,8 +191,9 @@ async def test_every_order_and_filter_gives_each_product_once_page_by_page(world
 
 
 async def test_unknown_filters_give_an_empty_list(world: World) -> None:
-    for name in ("category_id", "brand_id", "seller_id"):
-        assert await world.walk(**{name: uuid4()}) == []
+    unknown: list[dict[str, Any]] = [{name: uuid4()} for name in ("category_id", "brand_id", "seller_id")]
+    for wanted in unknown:
+        assert await world.walk(**wanted) == []
 
 
 async def test_drafts_are_listed_only_for_their_seller_and_admins(world: World) -> None:
@@ -265,7 +275,7 @@ class _Explained:
 
 @pytest.mark.parametrize("order", list(ProductOrder))
 async def test_every_page_comes_from_an_index_in_its_order(tx: Transactor, order: ProductOrder) -> None:
-    world = await World(tx).fill(1500)
+    world = await World(tx).fill(1500, others=40)
     await tx.run_bare("t", lambda uow: uow.connection.execute("ANALYZE products, categories, brands, variants"))
     column = {"NEWEST": "newest", "TITLE": "title", "RATING": "rating"}.get(order.value, "price")
     cursors = {"NEWEST": (), "TITLE": ("b",), "RATING": (2000,)}
@@ -288,7 +298,9 @@ async def test_every_page_comes_from_an_index_in_its_order(tx: Transactor, order
                 return explained.plan
 
             plan = await tx.read(explain)
-            assert f"ix_products_{scope}_{column}" in plan, plan
+            # With most products published, the newest of all may as well come from the primary key's index.
+            index = re.search(rf"using (ix_products_{scope}_{column}|pk_products) on products p_1", plan)
+            assert index is not None, plan
             # What is sorted is at most a page of each category, never the products.
-            inner = plan.split(f"ix_products_{scope}_{column}")[0].rsplit("Limit", 1)[-1]
+            inner = plan[: index.start()].rsplit("Limit", 1)[-1]
             assert "Sort" not in inner, plan

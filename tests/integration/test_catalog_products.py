@@ -230,7 +230,7 @@ async def test_a_product_is_made_for_the_own_seller_or_by_an_admin(shop: Shop, t
 
 async def test_a_repeat_of_create_product_gives_the_first_answer(shop: Shop) -> None:
     request = pb.CreateProductRequest(request_id=str(uuid4()), title="Cup", variants=[variant()])
-    answers = []
+    answers: list[object] = []
     for _ in range(2):
         call = shop.enter()
         call.once = OnceKey(shop.owner.key, "CreateProduct", request.request_id, b"same")

@@ -49,7 +49,8 @@ async def test_stock_that_does_not_add_up_violates_i1(connection: Connection) ->
     assert await violated(connection) == {}
     variant = new_id()
     await connection.execute(
-        "INSERT INTO stocks (variant_id, seller_id, on_hand, create_time, update_time) VALUES ($1, $1, 5, now(), now())",
+        "INSERT INTO stocks (variant_id, seller_id, on_hand, create_time, update_time)"
+        " VALUES ($1, $1, 5, now(), now())",
         variant,
     )
     found = await violated(connection)

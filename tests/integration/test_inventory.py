@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -116,7 +117,7 @@ async def test_the_stock_of_others_is_not_there(tx: Transactor) -> None:
     assert (await tx.read(lambda unit: service.get_stock(unit, owner, variant))).on_hand == 5
     for caller, wanted in ((other, variant), (owner, uuid4())):
         with pytest.raises(NotFound) as refused:
-            await tx.read(lambda unit, caller=caller, wanted=wanted: service.get_stock(unit, caller, wanted))
+            await tx.read(partial(service.get_stock, caller=caller, variant_id=wanted))
         assert refused.value.metadata == {"resource": "stock", "id": str(wanted)}
     with pytest.raises(NotFound):
         await tx.run_bare("t", lambda uow: service.set_stock(uow, other, Count(variant, 0)))
@@ -165,7 +166,7 @@ async def test_taking_back_more_than_was_promised_is_refused_by_the_table(tx: Tr
     [variant] = await _stock(tx, seller_id, 5)
     for step in (service.release, service.ship):
         with pytest.raises(asyncpg.CheckViolationError):
-            await tx.run_bare("t", lambda uow, step=step: step(uow, [Line(variant, 1)], new_id()))
+            await tx.run_bare("t", partial(step, lines=[Line(variant, 1)], reference=new_id()))
     with pytest.raises(RuntimeError):
         await tx.run_bare("t", lambda uow: service.release(uow, [Line(new_id(), 1)], new_id()))
 

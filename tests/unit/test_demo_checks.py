@@ -91,6 +91,14 @@ def test_a_watch_that_skips_a_state_is_found_out() -> None:
         delivery_states([snapshot("CREATED"), change("ASSIGNED", "PICKED_UP")])
 
 
+def test_a_stream_that_was_resumed_may_show_a_second_snapshot() -> None:
+    riding = [snapshot("ASSIGNED"), change("ASSIGNED", "PICKED_UP"), snapshot("PICKED_UP")]
+    names = [delivery_pb2.DeliveryState.Name(state) for state in delivery_states(riding)]
+    assert names == ["DELIVERY_STATE_ASSIGNED", "DELIVERY_STATE_PICKED_UP"]
+    with pytest.raises(CheckFailed, match="does not follow"):
+        delivery_states([*riding[:1], snapshot("PICKED_UP"), change("PICKED_UP", "CLOSED")])
+
+
 def test_positions_that_go_back_or_come_at_the_wrong_time_are_found_out() -> None:
     riding = [snapshot("ASSIGNED"), change("ASSIGNED", "PICKED_UP")]
     assert check_positions([*riding, position(1), position(1), position(5)]) == 3

@@ -23,11 +23,11 @@ from marketd.bench.world import CALL_SECONDS, Account, World, bearer, gather, on
 
 _STREAM = "/marketplace.tracking.v1.TrackingService/StreamLocations"
 _WATCH = "/marketplace.tracking.v1.TrackingService/WatchDelivery"
-_COURIERS, _COURIERS_QUICK = 20, 8
+_COURIERS, _COURIERS_QUICK = 100, 10
 _WATCHERS, _WATCHERS_QUICK = 1000, 100
 _WATCHERS_A_CONNECTION = 100
 _WINDOW = 100
-_MESSAGES_A_SECOND = {1: 5000, 10: 2000}
+_MESSAGES_A_SECOND = {1: 2000, 10: 1000}
 _PAST_MICROS = 6 * 3600 * 1_000_000
 _DELIVERY_SECONDS = 15.0
 _LATITUDE, _LONGITUDE = 52.535, 13.425
@@ -118,14 +118,20 @@ class Uplinks:
 
 
 class StreamLocations(Plain):
-    """Couriers who send as fast as they are acknowledged, with `positions` in a message."""
+    """Couriers who send at a steady pace, with `positions` in a message.
 
-    note = "a message counts as one call; p50 and p99 are until the acknowledgement, which comes after the commit"
+    A pace, since a message that comes alone costs several times one that comes in a burst: as fast as acknowledgements
+    allow, the floor, which acknowledges at once, would see other bursts than the server, which commits first.
+    """
 
     def __init__(self, positions: int, target: Target) -> None:
         self.name = f"stream_locations_{positions}"
         self.target = target
         self._positions = positions
+        self.note = (
+            f"{_MESSAGES_A_SECOND[positions]:,} messages a second from all couriers, whatever the server could take; "
+            "p50 and p99 are until the acknowledgement, which comes after the commit"
+        )
 
     async def prepare(self, world: World, size: Round) -> list[FloorMethod]:
         """Couriers of this operation's own."""
@@ -142,10 +148,11 @@ class StreamLocations(Plain):
     async def load(self, world: World, side: Side, size: Round, processes: int) -> Sequence[Work]:
         """Each courier's next messages; a multiple of ten, since a floor acknowledges one in ten."""
         uplinks = self._uplinks.now()
-        messages = max(10, int(size.seconds * _MESSAGES_A_SECOND[self._positions] / len(uplinks)) // 10 * 10)
+        rate_hz = _MESSAGES_A_SECOND[self._positions] / len(uplinks)
+        messages = max(10, int(size.seconds * rate_hz) // 10 * 10)
         path = path_on(side, _STREAM, self._floor)
         return [
-            Positions(side.target, path, part, messages, self._positions, _WINDOW, CONNECTIONS)
+            Positions(side.target, path, part, messages, self._positions, rate_hz, _WINDOW, CONNECTIONS)
             for part in split(uplinks, processes)
         ]
 

@@ -75,14 +75,18 @@ async def greet(stream: Any, uplink: Uplink) -> None:
 
 
 class _Sender:
-    """One uplink's stream: sends while fewer than `window` messages wait, and times each until it is acknowledged."""
+    """One uplink's stream: sends at its pace while fewer than `window` messages wait, and times each until it is
+    acknowledged. `phase` (0..1) is where in the interval between two messages it begins.
+    """
 
-    def __init__(self, stream: Any, uplink: Uplink, given: Positions) -> None:
+    def __init__(self, stream: Any, uplink: Uplink, given: Positions, phase: float) -> None:
         step = given.positions_per_message
         self._stream = stream
         self._messages = [batch(uplink, index * step, step) for index in range(given.messages)]
         self._last_seqs = [uplink.first_seq + (index + 1) * step - 1 for index in range(given.messages)]
         self._sent: list[int] = []
+        self._interval = 1 / given.rate_hz
+        self._phase = phase
         self._room = asyncio.Semaphore(given.window)
         self.latencies_us: list[int] = []
 
@@ -100,8 +104,9 @@ class _Sender:
                 pass
 
     async def _send(self) -> None:
-        write, now = self._stream.write, time.perf_counter_ns
-        for message in self._messages:
+        write, now, begun = self._stream.write, time.perf_counter_ns, time.perf_counter()
+        for index, message in enumerate(self._messages):
+            await asyncio.sleep(begun + (index + self._phase) * self._interval - time.perf_counter())
             await self._room.acquire()
             self._sent.append(now())
             await write(message)
@@ -136,7 +141,7 @@ async def positions(given: Positions) -> AsyncIterator[Callable[[], Awaitable[Fo
             stream = method(metadata=bearer(uplink.token))
             stack.callback(stream.cancel)
             await greet(stream, uplink)
-            senders.append(_Sender(stream, uplink, given))
+            senders.append(_Sender(stream, uplink, given, index / len(given.uplinks)))
 
         async def run() -> Found:
             begun = time.perf_counter()

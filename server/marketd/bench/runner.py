@@ -20,14 +20,22 @@ from marketd.bench.operations import DEFAULT, SERVER, TUNED, Operation, Round, S
 from marketd.bench.ordering import PlaceOrder
 from marketd.bench.reads import ColdProduct, HotRead
 from marketd.bench.report import Report
-from marketd.bench.servers import Running, complaints, run_command, settings_environment, start_floors, start_server
+from marketd.bench.servers import (
+    Running,
+    Starting,
+    complaints,
+    run_command,
+    settings_environment,
+    start_floors,
+    start_server,
+)
 from marketd.bench.world import World
 from marketd.embedded import EmbeddedPostgres
 
 GROUPS = ("reads", "cart", "orders", "positions")
 
 ROUNDS, QUICK_ROUNDS = 5, 2
-_SECONDS, _QUICK_SECONDS = 2.0, 0.25
+_SECONDS, _QUICK_SECONDS = 2.0, 0.15
 _LOAD_PROCESSES = 2
 
 
@@ -45,7 +53,7 @@ class _Stage:
     """What stands while operations are measured."""
 
     server: Running
-    cold: Running | None
+    cold: Starting | None
     folder: Path
     dsn: str
     postmaster_pid: int
@@ -78,8 +86,9 @@ def run(options: Options, progress: Callable[[str], None]) -> Report:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="marketd-bench-")))
         folder.chmod(0o755)  # PostgreSQL may have to run as another user than root
         progress("starting the server")
-        server = start_server("server", folder)
-        stack.callback(server.stop)
+        first = start_server("server", folder)
+        stack.callback(first.stop)
+        server = first.wait()
         postgres = EmbeddedPostgres(folder / "data" / "postgres")
         postgres.start()  # attaches to the server's
         stack.callback(postgres.stop)
@@ -88,7 +97,6 @@ def run(options: Options, progress: Callable[[str], None]) -> Report:
             raise RuntimeError("the server's PostgreSQL is gone")
         cold = None
         if any(operation.cold for operation in operations):
-            progress("starting the server without an answer cache")
             # The first server's relay and jobs do for both.
             extra = {
                 "MARKETD_DATABASE_URL": dsn,
@@ -124,6 +132,10 @@ async def _run(
             await operation.copied(world)
         path = stage.folder / "floor-plan.json"
         path.write_text(plan.dump(methods))
+        cold = None
+        if stage.cold is not None:
+            progress("waiting for the server without an answer cache")
+            cold = stage.cold.wait()
         progress("starting the floors")
         floors = start_floors(stage.folder, path, stage.dsn, stage.server)
         try:
@@ -131,7 +143,7 @@ async def _run(
                 await measure(
                     operation,
                     world,
-                    _sides(operation, stage, floors),
+                    _sides(cold if operation.cold and cold is not None else stage.server, floors),
                     clients,
                     stage.postmaster_pid,
                     size,
@@ -145,8 +157,7 @@ async def _run(
                 floor.stop()
 
 
-def _sides(operation: Operation, stage: _Stage, floors: Mapping[str, Running]) -> list[Side]:
-    server = stage.cold if operation.cold and stage.cold is not None else stage.server
+def _sides(server: Running, floors: Mapping[str, Running]) -> list[Side]:
     return [
         Side(SERVER, server.target, server.pids),
         *(Side(variant, floors[variant].target, floors[variant].pids) for variant in (DEFAULT, TUNED)),

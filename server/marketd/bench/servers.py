@@ -53,13 +53,7 @@ class Running:
 
     def stop(self) -> None:
         """End it; kill it when it takes too long."""
-        if self.process.poll() is None:
-            self.process.terminate()
-        try:
-            self.process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        _stop(self.process)
 
 
 def settings_environment(folder: Path, extra: Mapping[str, str]) -> dict[str, str]:
@@ -68,14 +62,30 @@ def settings_environment(folder: Path, extra: Mapping[str, str]) -> dict[str, st
     return {**kept, **SETTINGS, "MARKETD_DATA_DIR": str(folder / "data"), **extra}
 
 
-def start_server(name: str, folder: Path, extra: Mapping[str, str] | None = None) -> Running:
-    """Start `marketd serve` and wait until it serves. Raises ServerFailed."""
+@dataclass(frozen=True, slots=True)
+class Starting:
+    """A server that was started and may not serve yet."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    output: Path
+
+    def wait(self) -> Running:
+        """Wait until it serves. Raises ServerFailed."""
+        found = _await_line(self.name, self.process, self.output, _SERVING)
+        workers = tuple(int(pid) for pid in found[2].split(","))
+        return Running(self.name, found[1], workers, self.process, self.output)
+
+    def stop(self) -> None:
+        """End it, whether it serves or not; kill it when it takes too long."""
+        _stop(self.process)
+
+
+def start_server(name: str, folder: Path, extra: Mapping[str, str] | None = None) -> Starting:
+    """Start `marketd serve`."""
     command = [sys.executable, "-m", "marketd.bench.guarded", str(os.getpid())]
     command += [sys.executable, "-m", "marketd", "serve"]
-    process, output = _start(name, command, folder, settings_environment(folder, extra or {}))
-    found = _await_line(name, process, output, _SERVING)
-    workers = tuple(int(pid) for pid in found[2].split(","))
-    return Running(name, found[1], workers, process, output)
+    return Starting(name, *_start(name, command, folder, settings_environment(folder, extra or {})))
 
 
 def start_floors(folder: Path, plan: Path, dsn: str, like: Running) -> dict[str, Running]:
@@ -127,6 +137,16 @@ def _start(
     with output.open("wb") as out, (folder / f"{name}.err").open("wb") as err:
         process = subprocess.Popen(command, env=dict(environment), stdin=subprocess.DEVNULL, stdout=out, stderr=err)  # noqa: S603 - our own
     return process, output
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _await_line(name: str, process: subprocess.Popen[bytes], output: Path, line: re.Pattern[str]) -> re.Match[str]:

@@ -49,13 +49,14 @@ class Uplink:
 
 @dataclass(frozen=True, slots=True)
 class Positions:
-    """Streams of positions: `messages` on each, with at most `window` of them not yet acknowledged."""
+    """Streams of positions: `messages` on each, `rate_hz` a second, at most `window` of them not yet acknowledged."""
 
     target: str
     path: str
     uplinks: Sequence[Uplink]
     messages: int
     positions_per_message: int
+    rate_hz: float
     window: int
     connections: int
 

@@ -53,21 +53,25 @@ class _Record:
 
     __slots__ = ("_cells", "number")
 
-    def __init__(self, number: int, values: tuple[str, ...]) -> None:
+    def __init__(self, number: int, cells: tuple[str, ...]) -> None:
         self.number = number
-        self._cells = values
+        self._cells = cells
 
     def __getitem__(self, column: str) -> str:
         return self._cells[_PLACES[column]]
 
 
 class _Group:
-    """The rows of one Handle, in the order of the file, and what is wrong with some of them."""
+    """The rows of one Handle, in the order of the file, and what is wrong with some of them.
 
-    __slots__ = ("errors", "records", "rows")
+    The cells of `good` rows wait as plain tuples of texts: the garbage collector, which stops the event loop as well,
+    does not look into those again.
+    """
+
+    __slots__ = ("errors", "good", "rows")
 
     def __init__(self) -> None:
-        self.records: list[_Record] = []
+        self.good: list[tuple[int, tuple[str, ...]]] = []
         self.rows: list[int] = []
         self.errors: list[RowError] = []
 
@@ -82,7 +86,9 @@ def parse(file: BinaryIO, currency: str, reading: Reading | None = None) -> Pars
     products: list[ParsedProduct] = []
     skus: set[str] = set()
     rejected = 0
-    for handle, group in groups.items():
+    for handle in list(groups):
+        reading.step()
+        group = groups.pop(handle)
         product = _Product(handle, group, currency, skus).parse()
         if product is not None:
             products.append(product)
@@ -116,7 +122,8 @@ def _grouped(file: BinaryIO, reading: Reading) -> tuple[dict[str, _Group], list[
     groups: dict[str, _Group] = {}
     loose: list[RowError] = []
     for row in rows:
-        reading.count()
+        reading.rows_read += 1
+        reading.step()
         handle = _handle(row, columns["handle"])
         if not handle:
             reason = RowReason.MALFORMED_ROW if row.problem else RowReason.MISSING_VALUE
@@ -128,7 +135,7 @@ def _grouped(file: BinaryIO, reading: Reading) -> tuple[dict[str, _Group], list[
             group.errors.append(RowError(row.number, "", RowReason.MALFORMED_ROW, row.problem, handle))
         else:
             values = tuple("" if place is None else row.cells[place].strip() for place in places)
-            group.records.append(_Record(row.number, values))
+            group.good.append((row.number, values))
     return groups, loose
 
 
@@ -152,7 +159,7 @@ class _Product:
 
     def parse(self) -> ParsedProduct | None:
         """The product, or None when the group has errors."""
-        records = self._group.records
+        records = [_Record(number, values) for number, values in self._group.good]
         if not records:
             return None
         first = next((record for record in records if record["Title"]), records[0])

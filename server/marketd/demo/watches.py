@@ -89,9 +89,15 @@ def order_states(messages: Iterable[WatchOrder]) -> list[order_pb2.OrderState.Va
 def delivery_states(messages: Iterable[WatchDelivery]) -> list[delivery_pb2.DeliveryState.ValueType]:
     """The states that a watcher of the delivery was told. Raises CheckFailed when a change does not join the last."""
     states: list[delivery_pb2.DeliveryState.ValueType] = []
+    begins = True
     for message in messages:
-        if message.HasField("snapshot"):
-            states.append(message.snapshot.state)
+        if message.HasField("reset"):
+            begins = True
+        elif message.HasField("snapshot"):
+            # A resumed stream begins with a snapshot too, but every change is still told.
+            if begins and states[-1:] != [message.snapshot.state]:
+                states.append(message.snapshot.state)
+            begins = False
         elif message.HasField("state_change"):
             change = message.state_change
             name = delivery_pb2.DeliveryState.Name

@@ -195,10 +195,15 @@ async def add_refund(
         payment, refund_reserved_minor=payment.refund_reserved_minor + amount.amount_minor, update_time=uow.now
     )
     await repository.save_payment(uow.connection, reserved)
-    uow.enqueue(Job(kind=REFUND, payload={"refund_id": str(refund_id)}, run_time=uow.now + delay))
+    uow.enqueue(Job(kind=REFUND, payload={"refund_id": str(refund_id)}, run_time=_run_time(uow, delay)))
     return refund_row
 
 
 def enqueue_reconcile(uow: UnitOfWork, attempt_id: UUID, delay: timedelta) -> None:
     """Have the reconciler look at an attempt after `delay`."""
-    uow.enqueue(Job(kind=RECONCILE, payload={"attempt_id": str(attempt_id)}, run_time=uow.now + delay))
+    uow.enqueue(Job(kind=RECONCILE, payload={"attempt_id": str(attempt_id)}, run_time=_run_time(uow, delay)))
+
+
+def _run_time(uow: UnitOfWork, delay: timedelta) -> datetime | None:
+    """None is at once, and wakes whoever runs jobs."""
+    return uow.now + delay if delay else None

@@ -26,6 +26,7 @@ from marketd.tracking.stops import StopEvent
 
 Message = tracking_service_pb2.WatchDeliveryResponse
 Down = tracking_service_pb2.StreamLocationsResponse
+Ping = tracking_service_pb2.Ping
 
 _CURSOR_TAG: Final = b"\x0a"  # field 1, length-delimited
 
@@ -73,8 +74,9 @@ def ack_message(acked_seq: int, rejected: Iterable[tuple[int, int]], now_micros:
     return Down(ack=ack(acked_seq, rejected, now_micros))
 
 
-def pong_message(send_time: Timestamp | None, now_micros: int) -> Down:
-    """The answer to a ping."""
+def pong_message(ping: Ping, now_micros: int) -> Down:
+    """The answer to a ping; it repeats the client's own time to the nanosecond, if there was one."""
+    send_time = ping.send_time if ping.HasField("send_time") else None
     return Down(pong=tracking_service_pb2.Pong(send_time=send_time, server_time=timestamp(now_micros)))
 
 

@@ -97,6 +97,8 @@ class HeardCouriers:
             yield courier
         finally:
             courier.users -= 1
+            if not courier.users:
+                courier.is_restored = False  # nobody keeps it fresh from here on
             self._forget(courier)
 
     @asynccontextmanager

@@ -19,8 +19,8 @@ SELECT courier_id, uplink_id, seq, count(*) AS times FROM position_points p WHER
 GROUP BY courier_id, uplink_id, seq HAVING count(*) > 1 LIMIT $2
 """  # noqa: S608 - constants
 
-# Every number in the ledger without a reason has its point. Points of older uplinks may have been dropped, so only those
-# made in the window are looked at. EXCEPT hashes; an anti-join by index would walk all points of the courier each time.
+# Every number in the ledger without a reason has its point. Points of older uplinks may have been dropped, so only
+# those made in the window are looked at. EXCEPT hashes; an anti-join could walk all points of the courier each time.
 _NOT_STORED: Final = """
 SELECT courier_id, uplink_id, seq FROM position_uplinks u JOIN position_ledger l USING (courier_id, uplink_id)
 WHERE u.create_time > now() - $1::interval AND l.reason IS NULL

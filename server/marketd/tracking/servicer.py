@@ -154,8 +154,7 @@ async def _read(requests: AsyncIterator[StreamLocationsRequest], stream: UplinkS
                 case "batch":
                     await stream.receive([convert.read_sample(position) for position in request.batch.positions])
                 case "ping":
-                    ping = request.ping
-                    stream.ping(ping.send_time if ping.HasField("send_time") else None)
+                    stream.ping(request.ping)
                 case _:
                     raise HelloExpected
     except Exception as error:  # noqa: BLE001 - whatever it is, the stream raises it where the edge sees it

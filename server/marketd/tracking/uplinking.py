@@ -11,8 +11,6 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from marketd.kernel.refusals import Draining, Refusal
 from marketd.tracking import convert
 from marketd.tracking.couriers import HeardCourier
@@ -24,8 +22,8 @@ from marketd.tracking.uplinks import Acks, Rejections
 ACK_SECONDS: Final = 0.25
 IDLE_INTERVAL_SECONDS: Final = 10.0
 RETRY_AFTER_SECONDS: Final = 0.5
-# Overflow rule: pongs beyond this are dropped, the oldest first; a client that floods pings needs no answer to each.
-MAX_PONGS: Final = 16
+# Overflow rule: pings beyond this are dropped, the oldest first; a client that floods them needs no answer to each.
+MAX_PINGS: Final = 16
 
 
 class UplinkStream:
@@ -42,7 +40,7 @@ class UplinkStream:
         self._hello = True
         self._ack_time = 0.0
         self._ack_timer: asyncio.TimerHandle | None = None
-        self._pongs: deque[Timestamp | None] = deque(maxlen=MAX_PONGS)
+        self._pings: deque[convert.Ping] = deque(maxlen=MAX_PINGS)
         self._directive: convert.Down | None = None
         self._is_live: bool | None = None
         self._refusal: Exception | None = None
@@ -65,9 +63,9 @@ class UplinkStream:
         if samples and self._rate.count(len(samples), newest, self._loop.time()):
             self._direct()
 
-    def ping(self, send_time: Timestamp | None) -> None:
+    def ping(self, ping: convert.Ping) -> None:
         """The courier asks for a pong."""
-        self._pongs.append(send_time)
+        self._pings.append(ping)
         self._wake.set()
 
     def close_input(self, error: Exception | None = None) -> None:
@@ -139,8 +137,8 @@ class UplinkStream:
         if self._drain is not None:
             drain, self._drain = self._drain, None
             return drain
-        if self._pongs:
-            return convert.pong_message(self._pongs.popleft(), self._intake.hub.now_micros)
+        if self._pings:
+            return convert.pong_message(self._pings.popleft(), self._intake.hub.now_micros)
         if self._hello or (self._acks.is_due and self._may_ack()):
             # The first one answers hello, also when there is nothing new in it.
             self._hello = False

@@ -123,11 +123,16 @@ class PositionWriter:
                     await self._one_by_one(parcels, error)
                     return
         except asyncio.CancelledError:
-            self._parcels[:0] = parcels
-            self._waiting += sum(len(parcel.rows) for parcel in parcels)
+            # What is settled already, or was put back by a call further in, must not come into one batch twice.
+            back = [parcel for parcel in parcels if not self._is_over(parcel)]
+            self._parcels[:0] = back
+            self._waiting += sum(len(parcel.rows) for parcel in back)
             raise
         finally:
             self._room.set()
+
+    def _is_over(self, parcel: Parcel) -> bool:
+        return parcel in self._parcels or parcel.rows[0].seq not in parcel.uplink.pending
 
     async def _one_by_one(self, parcels: list[Parcel], error: Exception) -> None:
         for uplink, own in _by_uplink(parcels):

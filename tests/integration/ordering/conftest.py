@@ -320,8 +320,13 @@ class Market:
         return build(tx, self.clock, provider)
 
 
-M = TypeVar("M", order_service_pb2.PlaceOrderResponse, order_service_pb2.CancelOrderResponse,
-            payment_service_pb2.ConfirmPaymentResponse, payment_service_pb2.RefundPaymentResponse)
+M = TypeVar(
+    "M",
+    order_service_pb2.PlaceOrderResponse,
+    order_service_pb2.CancelOrderResponse,
+    payment_service_pb2.ConfirmPaymentResponse,
+    payment_service_pb2.RefundPaymentResponse,
+)
 
 
 def parsed(answer: Any, kind: type[M]) -> M:

@@ -177,9 +177,7 @@ async def test_quotes_need_a_filled_cart_and_a_served_address(market: Market) ->
     with pytest.raises(AddressNotServiceable):
         await market.quote(buyer)
     with pytest.raises(NotFound):
-        await market.call(
-            buyer, market.carts.QuoteOrder, cart_service_pb2.QuoteOrderRequest(address_id=str(uuid4()))
-        )
+        await market.call(buyer, market.carts.QuoteOrder, cart_service_pb2.QuoteOrderRequest(address_id=str(uuid4())))
 
 
 async def test_an_address_without_a_name_takes_the_accounts(market: Market) -> None:

@@ -105,9 +105,7 @@ async def test_a_naive_order_taker_oversells_in_the_same_race(market: Market) ->
     everybody = asyncio.Barrier(10)
 
     async def naive(uow: UnitOfWork) -> bool:
-        free = await uow.connection.fetchval(
-            "SELECT on_hand - reserved FROM stocks WHERE variant_id = $1", variant
-        )
+        free = await uow.connection.fetchval("SELECT on_hand - reserved FROM stocks WHERE variant_id = $1", variant)
         await everybody.wait()
         if free < 6:
             return False

@@ -119,9 +119,7 @@ async def test_confirms_with_different_request_ids_capture_once(market: Market, 
         *((market, other)[n % 2].confirm(buyer, group.payment.payment_id) for n in range(20)), return_exceptions=True
     )
     assert sum(isinstance(result, payment_pb2.Payment) for result in results) == 1
-    assert all(
-        isinstance(result, payment_pb2.Payment | RequestInProgress | PaymentOver) for result in results
-    )
+    assert all(isinstance(result, payment_pb2.Payment | RequestInProgress | PaymentOver) for result in results)
     assert [state for state, _, _ in await _charges(market)] == ["CAPTURED"]
     assert await market.violations() == []
 
@@ -253,9 +251,7 @@ async def test_payments_of_others_are_not_found(market: Market) -> None:
 async def test_another_payment_cancels_the_one_before(market: Market) -> None:
     buyer, variant = await market.buyer(), await market.variant(await market.shop())
     group = await market.place(buyer, (variant, 1))
-    request = payment_service_pb2.CreatePaymentRequest(
-        request_id=str(uuid4()), order_group_id=group.order_group_id
-    )
+    request = payment_service_pb2.CreatePaymentRequest(request_id=str(uuid4()), order_group_id=group.order_group_id)
     answer = await market.call(buyer, market.payments.CreatePayment, request)
     second = payment_service_pb2.CreatePaymentResponse.FromString(answer).payment  # type: ignore[arg-type] - bytes
     with pytest.raises(PaymentOver):

@@ -918,7 +918,9 @@ class ListProductsResponse(_message.Message):
     """Where the next page begins; empty when this is the last one."""
     @_builtins.property
     def products(self) -> _containers.RepeatedCompositeFieldContainer[_product_pb2.Product]:
-        """The products of the page."""
+        """The products of the page: without descriptions, and with at most the first 20 variants and 5 pictures of each, all
+        of which GetProduct gives. Products with much text may make a page shorter than asked for.
+        """
 
     def __init__(
         self,

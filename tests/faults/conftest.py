@@ -1,0 +1,48 @@
+"""The server that the fault tests hurt: one a run (and xdist worker), started once, since it must survive them all."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.served import Served
+from tests.faults.world import World
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Long forms run only when they are asked for (`-m faults`); processes are found through Linux's /proc."""
+    asked = "faults" in (config.option.markexpr or "")
+    for item in items:
+        if Path(__file__).parent not in item.path.parents:
+            continue
+        if sys.platform != "linux":
+            item.add_marker(pytest.mark.skip(reason="kills need /proc and pidfd"))
+        if item.get_closest_marker("faults") is not None and not asked:
+            item.add_marker(pytest.mark.skip(reason="a long form; `make faults` runs it"))
+
+
+@pytest.fixture(scope="session")
+def served() -> Iterator[Served]:
+    """A real server with two workers and its own database, and an administrator."""
+    with tempfile.TemporaryDirectory(prefix="mf-") as folder:
+        # The database may run as another account than ours.
+        Path(folder).chmod(0o755)
+        server = Served(Path(folder))
+        try:
+            server.start()
+            server.create_admin()
+            yield server
+        finally:
+            server.stop()
+            server.forget()
+
+
+@pytest.fixture(scope="session")
+def world(served: Served) -> World:
+    """The marketplace on it."""
+    return asyncio.run(World.build(served.port, served.database_url))

@@ -1,0 +1,182 @@
+"""How each rpc that needs a request id is brought to the point of being called, and in which unit of work it answers.
+
+The tests take the methods from the contract's descriptors; a method that is not here fails them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from google.type import money_pb2
+from marketd.kernel.failpoints import Point
+from marketplace.delivery.v1 import courier_service_pb2, delivery_service_pb2
+from marketplace.inventory.v1 import inventory_service_pb2
+from marketplace.order.v1 import order_pb2, order_service_pb2
+from marketplace.payment.v1 import payment_service_pb2
+
+from tests.faults.world import (
+    CURRENCY,
+    Account,
+    Lines,
+    World,
+    as_role,
+    new_courier,
+    new_key,
+    new_product,
+    new_shop,
+    payment,
+    register,
+)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything is ready; this is who calls and with what."""
+
+    account: Account
+    request: Any
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """`unit` is the unit of work that commits the effect with the stored answer.
+
+    `steps` are further places where a crash leaves a part done: (point, unit of work) before the answer's.
+    """
+
+    unit: str
+    prepare: Callable[[World, Lines], Awaitable[Scene]]
+    steps: tuple[tuple[Point, str], ...] = ()
+
+
+async def _create_seller(world: World, lines: Lines) -> Scene:
+    return Scene(await register(lines), new_shop())
+
+
+async def _create_product(world: World, lines: Lines) -> Scene:
+    return Scene(world.seller, new_product(3))
+
+
+async def _set_stock(world: World, lines: Lines) -> Scene:
+    variant = await world.product(lines, 3)
+    request = inventory_service_pb2.SetStockRequest(
+        request_id=new_key(), variant_id=variant.variant_id, quantity=7, reason="counted"
+    )
+    return Scene(world.seller, request)
+
+
+async def _place_order(world: World, lines: Lines) -> Scene:
+    buyer = await register(lines)
+    variants = [(await world.product(lines, 3), 2), (await world.product(lines, 3), 1)]
+    return Scene(buyer, await world.quoted(lines, buyer, variants))
+
+
+async def _placed(world: World, lines: Lines) -> tuple[Account, order_pb2.OrderGroup]:
+    buyer = await register(lines)
+    return buyer, await world.placed(lines, buyer, await world.product(lines, 3), 2)
+
+
+async def _paid(world: World, lines: Lines) -> tuple[Account, order_pb2.OrderGroup]:
+    buyer = await register(lines)
+    return buyer, await world.paid(lines, buyer, await world.product(lines, 3), 2)
+
+
+async def _cancel_order(world: World, lines: Lines) -> Scene:
+    buyer, group = await _paid(world, lines)
+    request = order_service_pb2.CancelOrderRequest(
+        request_id=new_key(), order_id=group.orders[0].order_id, reason=order_pb2.CANCELLATION_REASON_CHANGED_MIND
+    )
+    return Scene(buyer, request)
+
+
+async def _create_payment(world: World, lines: Lines) -> Scene:
+    buyer, group = await _placed(world, lines)
+    request = payment_service_pb2.CreatePaymentRequest(request_id=new_key(), order_group_id=group.order_group_id)
+    return Scene(buyer, request)
+
+
+async def _confirm_payment(world: World, lines: Lines) -> Scene:
+    buyer, group = await _placed(world, lines)
+    return Scene(buyer, payment(group))
+
+
+async def _refund_payment(world: World, lines: Lines) -> Scene:
+    _, group = await _paid(world, lines)
+    request = payment_service_pb2.RefundPaymentRequest(
+        request_id=new_key(),
+        payment_id=group.payment.payment_id,
+        order_id=group.orders[0].order_id,
+        amount=money_pb2.Money(currency_code=CURRENCY, units=5),
+        reason="a scratch",
+    )
+    return Scene(world.admin, request)
+
+
+async def _create_courier(world: World, lines: Lines) -> Scene:
+    return Scene(await register(lines), new_courier())
+
+
+async def _start_shift(world: World, lines: Lines) -> Scene:
+    account, _ = await world.courier(lines)
+    await lines.settled(account, courier_service_pb2.EndShiftRequest(request_id=new_key()))
+    return Scene(account, courier_service_pb2.StartShiftRequest(request_id=new_key()))
+
+
+async def _end_shift(world: World, lines: Lines) -> Scene:
+    account, _ = await world.courier(lines)
+    return Scene(account, courier_service_pb2.EndShiftRequest(request_id=new_key()))
+
+
+async def _pick_up(world: World, lines: Lines) -> Scene:
+    courier, courier_id = await world.courier(lines)
+    buyer = await register(lines)
+    delivery = await world.assigned(lines, buyer, await world.product(lines, 3), courier_id)
+    request = delivery_service_pb2.PickUpDeliveryRequest(request_id=new_key(), delivery_id=delivery.delivery_id)
+    return Scene(courier, request)
+
+
+async def _complete(world: World, lines: Lines) -> Scene:
+    courier, courier_id = await world.courier(lines)
+    buyer = await register(lines)
+    delivery = await world.assigned(lines, buyer, await world.product(lines, 3), courier_id)
+    pick_up = delivery_service_pb2.PickUpDeliveryRequest(request_id=new_key(), delivery_id=delivery.delivery_id)
+    await as_role(lines, courier, pick_up)
+    request = delivery_service_pb2.CompleteDeliveryRequest(
+        request_id=new_key(),
+        delivery_id=delivery.delivery_id,
+        code=await world.code(lines, buyer, delivery.delivery_id),
+    )
+    return Scene(courier, request)
+
+
+RECIPES: Final[Mapping[str, Recipe]] = {
+    "/marketplace.seller.v1.SellerService/CreateSeller": Recipe("seller.create", _create_seller),
+    "/marketplace.catalog.v1.CatalogService/CreateProduct": Recipe("catalog.create_product", _create_product),
+    "/marketplace.inventory.v1.InventoryService/SetStock": Recipe("inventory.set_stock", _set_stock),
+    "/marketplace.order.v1.OrderService/PlaceOrder": Recipe("order.place", _place_order),
+    "/marketplace.order.v1.OrderService/CancelOrder": Recipe("order.cancel", _cancel_order),
+    "/marketplace.payment.v1.PaymentService/CreatePayment": Recipe("payment.create", _create_payment),
+    "/marketplace.payment.v1.PaymentService/ConfirmPayment": Recipe(
+        "payment.confirm",
+        _confirm_payment,
+        (
+            (Point.AFTER_COMMIT, "payment.begin"),
+            (Point.BEFORE_COMMIT, "sandbox.confirm"),
+            (Point.AFTER_COMMIT, "sandbox.confirm"),
+        ),
+    ),
+    "/marketplace.payment.v1.PaymentService/RefundPayment": Recipe(
+        "payment.refund",
+        _refund_payment,
+        ((Point.AFTER_COMMIT, "payment.begin_refund"), (Point.AFTER_COMMIT, "sandbox.refund")),
+    ),
+    "/marketplace.delivery.v1.CourierService/CreateCourier": Recipe("courier.create", _create_courier),
+    "/marketplace.delivery.v1.CourierService/StartShift": Recipe("courier.start_shift", _start_shift),
+    "/marketplace.delivery.v1.CourierService/EndShift": Recipe("courier.end_shift", _end_shift),
+    "/marketplace.delivery.v1.DeliveryService/PickUpDelivery": Recipe("delivery.pick_up", _pick_up),
+    "/marketplace.delivery.v1.DeliveryService/CompleteDelivery": Recipe(
+        "delivery.complete", _complete, ((Point.AFTER_COMMIT, "delivery.judge_code"),)
+    ),
+}

@@ -1,0 +1,191 @@
+"""Races of paying, cancelling, expiring and refunding the same orders: legal moves, no deadlock, and the books agree."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from marketd.kernel.caller import Caller
+from marketd.kernel.money import Money
+from marketd.kernel.refusals import Refusal
+from marketd.order.cancelling import expire_group
+from marketd.payment.ports import Charge, Outcome
+from marketd.payment.sandbox import SandboxProvider
+from marketplace.order.v1 import order_pb2
+from marketplace.payment.v1 import payment_pb2
+
+from tests.integration.ordering.conftest import Market, minor
+
+GROUPS = 120
+
+
+class WaitingProvider:
+    """The sandbox, which waits after its capture until the test says go."""
+
+    def __init__(self, sandbox: SandboxProvider) -> None:
+        self.sandbox = sandbox
+        self.captured = asyncio.Event()
+        self.go = asyncio.Event()
+
+    async def confirm(self, charge: Charge) -> Outcome:
+        """Take the money, then wait."""
+        outcome = await self.sandbox.confirm(charge)
+        self.captured.set()
+        await self.go.wait()
+        return outcome
+
+    async def find(self, key: str) -> Outcome | None:
+        """As the sandbox."""
+        return await self.sandbox.find(key)
+
+    async def cancel(self, charge: Charge) -> Outcome:
+        """As the sandbox."""
+        return await self.sandbox.cancel(charge)
+
+    async def refund(self, key: str, charge_key: str, amount: Money) -> bool:
+        """As the sandbox."""
+        return await self.sandbox.refund(key, charge_key, amount)
+
+
+async def _deadlocks(market: Market) -> int:
+    return int(await market.value("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"))
+
+
+async def _refused(work: Awaitable[object]) -> str:
+    try:
+        await work
+    except Refusal as refusal:
+        return refusal.reason.value
+    return "OK"
+
+
+async def test_paying_cancelling_expiring_and_refunding_at_once_keep_the_books(market: Market, other: Market) -> None:
+    dice = random.Random(7)  # noqa: S311 - a test's
+    one, two = await market.shop(), await market.shop()
+    variants = [await market.variant(shop, stock=100_000) for shop in (one, two, one)]
+    gate = asyncio.Semaphore(8)
+
+    async def placed(worker: Market) -> tuple[Caller, order_pb2.OrderGroup]:
+        async with gate:
+            buyer = await market.buyer()
+            lines = dice.sample(variants, dice.randint(1, 3))
+            return buyer, await worker.place(buyer, *((variant, dice.randint(1, 4)) for variant in lines))
+
+    groups = await asyncio.gather(*(placed((market, other)[n % 2]) for n in range(GROUPS)))
+    before = await _deadlocks(market)
+    moves: list[Awaitable[str]] = []
+    for buyer, group in groups:
+        payment_id, order = group.payment.payment_id, dice.choice(group.orders)
+        worker, rival = dice.sample([market, other], 2)
+
+        async def expire(worker: Market = worker, group_id: str = group.order_group_id) -> None:
+            await worker.tx.run("test.expire", lambda uow: expire_group(uow, {"order_group_id": group_id}))
+
+        moves.append(_refused(worker.confirm(buyer, payment_id, dice.choice(["ok", "ok", "decline", "action"]))))
+        moves.append(_refused(rival.confirm(buyer, payment_id)))
+        moves.append(_refused(rival.cancel(buyer, order.order_id)))
+        moves.append(_refused(worker.cancel(market.admin, order.order_id, (order.items[0].item_id, 1))))
+        moves.append(_refused(rival.refund(market.admin, payment_id, minor=300)))
+        if dice.random() < 0.5:
+            moves.append(_refused(expire()))
+    dice.shuffle(moves)
+
+    async def in_turn(move: Awaitable[str]) -> str:
+        async with asyncio.Semaphore(1):
+            return await move
+
+    outcomes = await asyncio.gather(*(in_turn(move) for move in moves))
+    allowed = {
+        "OK",
+        "ILLEGAL_TRANSITION",
+        "VALIDATION_FAILED",
+        "REQUEST_IN_PROGRESS",
+        "PAYMENT_DECLINED",
+        "PAYMENT_ACTION_REQUIRED",
+    }
+    assert set(outcomes) <= allowed
+    assert await market.violations() == []
+    await market.run_jobs(ahead=timedelta(seconds=20))
+    await market.run_jobs(ahead=timedelta(minutes=31))
+    assert await market.violations() == []
+    assert await _deadlocks(market) == before
+    states = {
+        row["state"]
+        for row in await market.tx.read(lambda unit: unit.connection.fetch("SELECT DISTINCT state FROM orders"))
+    }
+    assert {"PAID", "CANCELLED", "EXPIRED"} >= states
+    assert "PENDING_PAYMENT" not in states
+    # The provider's books say the same as ours: nothing is kept that no order accounts for.
+    kept = await market.value("SELECT sum(captured_minor - refunded_minor) FROM sandbox_charges")
+    owed = await market.value("SELECT sum(due_minor - refunded_minor) FROM orders WHERE state = 'PAID'")
+    assert (kept or 0) == (owed or 0)
+    assert await market.value("SELECT count(*) FROM refunds WHERE state <> 'SUCCEEDED'") == 0
+
+
+@pytest.mark.parametrize("way", ["expire", "cancel"])
+async def test_money_taken_after_the_orders_were_gone_goes_back(market: Market, way: str) -> None:
+    buyer, variant = await market.buyer(), await market.variant(await market.shop())
+    group = await market.place(buyer, (variant, 2))
+    provider = WaitingProvider(market.sandbox)
+    worker = market.on(market.tx, provider)
+    paying = asyncio.create_task(_refused(worker.confirm(buyer, group.payment.payment_id)))
+    await provider.captured.wait()
+    if way == "expire":
+        payload = {"order_group_id": group.order_group_id}
+        await market.tx.run("test.expire", lambda uow: expire_group(uow, payload))  # type: ignore[arg-type] - JSON
+    else:
+        await market.cancel(buyer, group.orders[0].order_id)
+    provider.go.set()
+    assert await paying == "ILLEGAL_TRANSITION"
+    await market.run_jobs(ahead=timedelta(seconds=20))
+    payment = await market.get_payment(buyer, group.payment.payment_id)
+    assert payment.state == payment_pb2.PAYMENT_STATE_REFUNDED
+    assert minor(payment.refunded) == minor(group.total)
+    assert await market.value("SELECT captured_minor - refunded_minor FROM sandbox_charges") == 0
+    assert await market.reserved(variant) == 0
+    assert await market.violations() == []
+
+
+async def test_what_was_cancelled_while_the_money_was_taken_goes_back(market: Market) -> None:
+    buyer, variant = await market.buyer(), await market.variant(await market.shop())
+    group = await market.place(buyer, (variant, 3))
+    order = group.orders[0]
+    provider = WaitingProvider(market.sandbox)
+    worker = market.on(market.tx, provider)
+    paying = asyncio.create_task(worker.confirm(buyer, group.payment.payment_id))
+    await provider.captured.wait()
+    await market.cancel(buyer, order.order_id, (order.items[0].item_id, 1))
+    provider.go.set()
+    assert minor((await paying).captured) == minor(group.total)
+    await market.run_jobs()
+    payment = await market.get_payment(buyer, group.payment.payment_id)
+    assert minor(payment.refunded) == 1_000
+    assert (await market.get(buyer, order.order_id)).state == order_pb2.ORDER_STATE_PAID
+    assert await market.violations() == []
+
+
+async def test_killed_after_the_capture_of_an_expired_order_the_reconciler_gives_it_back(market: Market) -> None:
+    buyer, variant = await market.buyer(), await market.variant(await market.shop())
+    group = await market.place(buyer, (variant, 1))
+    provider = WaitingProvider(market.sandbox)
+    worker = market.on(market.tx, provider)
+    paying = asyncio.create_task(worker.confirm(buyer, group.payment.payment_id, request_id=str(uuid4())))
+    await provider.captured.wait()
+    paying.cancel()
+    await asyncio.wait([paying])
+    await market.run_jobs(ahead=timedelta(minutes=31))
+    await market.run_jobs(ahead=timedelta(minutes=32))
+    states = (
+        (await market.get(buyer, group.orders[0].order_id)).state,
+        (await market.get_payment(buyer, group.payment.payment_id)).state,
+    )
+    # Both jobs were due: whichever ran first, either the order is paid or the money is back.
+    assert states in (
+        (order_pb2.ORDER_STATE_PAID, payment_pb2.PAYMENT_STATE_CAPTURED),
+        (order_pb2.ORDER_STATE_EXPIRED, payment_pb2.PAYMENT_STATE_REFUNDED),
+    )
+    assert await market.violations() == []

@@ -1,0 +1,186 @@
+"""WatchOrder: the snapshot, every change as it was, resuming, heartbeats, and the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import UUID, uuid4
+
+import pytest
+from marketd.kernel import call as calls
+from marketd.kernel.broadcast import LocalBroadcast
+from marketd.kernel.call import Call
+from marketd.kernel.caller import Caller
+from marketd.kernel.feed import Feed
+from marketd.kernel.refusals import NotFound
+from marketd.order import service
+from marketd.order.watching import Beat, OrderWatch, Snapshot
+from marketplace.order.v1 import order_pb2, order_service_pb2
+
+from tests.integration.ordering.conftest import Market, Shop
+
+Response = order_service_pb2.WatchOrderResponse
+
+
+def _watch(market: Market, caller: Caller, order_id: str, resume_token: str = "") -> AsyncIterator[Response]:
+    calls.enter(Call(caller=caller))
+    request = order_service_pb2.WatchOrderRequest(order_id=order_id, resume_token=resume_token)
+    return market.orders.WatchOrder(request, None)  # type: ignore[arg-type] - it needs no context
+
+
+async def _deliver(market: Market, shop: Shop, order_id: str) -> None:
+    await market.accept(shop, order_id)
+    await market.ready(shop, order_id)
+    await market.tx.run("t", lambda uow: service.out_for_delivery(uow, UUID(order_id)))
+    await market.tx.run("t", lambda uow: service.delivered(uow, UUID(order_id)))
+
+
+def _steps(messages: list[Response]) -> list[tuple[str, str]]:
+    name = order_pb2.OrderState.Name
+    return [
+        (
+            name(message.changed.previous_state).removeprefix("ORDER_STATE_"),
+            name(message.changed.order.state).removeprefix("ORDER_STATE_"),
+        )
+        for message in messages
+        if message.HasField("changed")
+    ]
+
+
+WAY = [
+    ("PENDING_PAYMENT", "PAID"),
+    ("PAID", "ACCEPTED"),
+    ("ACCEPTED", "READY"),
+    ("READY", "OUT_FOR_DELIVERY"),
+    ("OUT_FOR_DELIVERY", "DELIVERED"),
+]
+
+
+async def test_a_watcher_gets_the_snapshot_every_change_in_order_and_the_end(market: Market) -> None:
+    buyer, shop = await market.buyer(), await market.shop()
+    group = await market.place(buyer, (await market.variant(shop), 1))
+    order_id = group.orders[0].order_id
+    watching: dict[str, list[Response]] = {"buyer": [], "seller": [], "admin": []}
+    started = asyncio.Barrier(4)
+
+    async def watch(name: str, caller: Caller) -> None:
+        stream = _watch(market, caller, order_id)
+        watching[name].append(await anext(stream))
+        await started.wait()
+        async for message in stream:
+            watching[name].append(message)
+
+    callers = {"buyer": buyer, "seller": shop.caller, "admin": market.admin}
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        for name, caller in callers.items():
+            tasks.create_task(watch(name, caller))
+        await started.wait()
+        await market.confirm(buyer, group.payment.payment_id)
+        await _deliver(market, shop, order_id)
+    for messages in watching.values():
+        assert messages[0].snapshot.order.state == order_pb2.ORDER_STATE_PENDING_PAYMENT
+        assert _steps(messages) == WAY
+        assert len({message.cursor for message in messages}) == len(messages)
+    paid = watching["seller"][1].changed.order
+    assert order_pb2.ORDER_ACTION_ACCEPT in paid.allowed_actions
+
+
+async def test_changes_are_shown_as_they_were_also_when_they_are_read_late(market: Market) -> None:
+    buyer, shop = await market.buyer(), await market.shop()
+    group = await market.place(buyer, (await market.variant(shop), 2))
+    order_id = group.orders[0].order_id
+    stream = _watch(market, buyer, order_id)
+    snapshot = await anext(stream)
+    await market.confirm(buyer, group.payment.payment_id)
+    await market.cancel(buyer, order_id, (group.orders[0].items[0].item_id, 1))
+    await _deliver(market, shop, order_id)
+    messages = [message async for message in stream]
+    assert _steps(messages) == [WAY[0], ("PAID", "PAID"), *WAY[1:]]
+    paid, cut, accepted = (message.changed.order for message in messages[:3])
+    assert not paid.HasField("accepted_time")
+    assert not paid.HasField("prep_minutes")
+    assert (paid.items[0].cancelled_quantity, cut.items[0].cancelled_quantity) == (0, 1)
+    assert accepted.HasField("accepted_time")
+    assert not accepted.HasField("ready_time")
+    assert paid.etag != snapshot.snapshot.order.etag
+    for message in messages:
+        assert message.changed.change_time == message.changed.order.update_time
+    assert messages[-1].changed.order == await market.get(buyer, order_id)
+
+
+async def test_a_stream_resumes_after_any_message_without_gaps_or_repeats(market: Market) -> None:
+    buyer, shop = await market.buyer(), await market.shop()
+    group = await market.place(buyer, (await market.variant(shop), 1))
+    order_id = group.orders[0].order_id
+    stream = _watch(market, buyer, order_id)
+    messages = [await anext(stream)]
+    await market.confirm(buyer, group.payment.payment_id)
+    await _deliver(market, shop, order_id)
+    messages += [message async for message in stream]
+    for place, message in enumerate(messages):
+        resumed = [later async for later in _watch(market, buyer, order_id, message.cursor)]
+        assert _steps(resumed) == WAY[place:]
+        assert not any(later.HasField("snapshot") or later.HasField("reset") for later in resumed)
+
+
+async def test_a_token_of_no_use_resets_and_starts_over(market: Market) -> None:
+    buyer, shop, stranger = await market.buyer(), await market.shop(), await market.buyer()
+    group = await market.paid(buyer, (await market.variant(shop), 1))
+    order_id = group.orders[0].order_id
+    stream = _watch(market, buyer, order_id)
+    cursor = (await anext(stream)).cursor
+    await market.accept(shop, order_id)
+    await market.ready(shop, order_id)
+    await market.execute("DELETE FROM outbox_events WHERE aggregate_id = $1 AND seq = 3", UUID(order_id))
+    for token in (cursor, "nonsense", cursor[:-2] + "xx"):
+        again = _watch(market, buyer, order_id, token)
+        reset, snapshot = await anext(again), await anext(again)
+        assert reset.reset.message
+        assert snapshot.snapshot.order.state == order_pb2.ORDER_STATE_READY
+    with pytest.raises(NotFound):
+        await anext(_watch(market, stranger, order_id, cursor))
+
+
+async def test_a_watch_of_an_order_that_is_over_is_a_snapshot_and_the_end(market: Market) -> None:
+    buyer = await market.buyer()
+    group = await market.place(buyer, (await market.variant(await market.shop()), 1))
+    order_id = group.orders[0].order_id
+    await market.cancel(buyer, order_id)
+    [only] = [message async for message in _watch(market, buyer, order_id)]
+    assert only.snapshot.order.state == order_pb2.ORDER_STATE_CANCELLED
+    assert [message async for message in _watch(market, buyer, order_id, only.cursor)] == []
+
+
+async def test_orders_of_others_cannot_be_watched(market: Market) -> None:
+    buyer, stranger = await market.buyer(), await market.buyer()
+    group = await market.place(buyer, (await market.variant(await market.shop()), 1))
+    for order_id in (group.orders[0].order_id, str(uuid4())):
+        with pytest.raises(NotFound):
+            await anext(_watch(market, stranger, order_id))
+
+
+async def test_silence_is_filled_with_heartbeats_and_nothing_is_left_behind(market: Market) -> None:
+    buyer = await market.buyer()
+    group = await market.place(buyer, (await market.variant(await market.shop()), 1))
+    order_id = UUID(group.orders[0].order_id)
+    feed = Feed(LocalBroadcast())
+    watch = OrderWatch(tx=market.tx, feed=feed, caller=buyer, order_id=order_id, after_seq=None, heartbeat_seconds=0.02)
+    stream = watch.run()
+    assert isinstance(await anext(stream), Snapshot)
+    for _ in range(3):
+        assert isinstance(await anext(stream), Beat)
+    await stream.aclose()  # type: ignore[attr-defined] - it is a generator
+    assert not feed.watches
+    assert not feed.open
+
+
+async def test_a_lost_wake_up_costs_at_most_a_poll(market: Market, other: Market) -> None:
+    """The other worker's feed is not joined to this one's, so nothing wakes the watcher."""
+    buyer = await market.buyer()
+    group = await market.place(buyer, (await market.variant(await market.shop()), 1))
+    stream = _watch(market, buyer, group.orders[0].order_id)
+    await anext(stream)
+    await other.cancel(buyer, group.orders[0].order_id)
+    async with asyncio.timeout(3):
+        changed = await anext(stream)
+    assert _steps([changed]) == [("PENDING_PAYMENT", "CANCELLED")]

@@ -1,0 +1,223 @@
+"""The rules of orders, quotes and carts that need no database: the state machine, shares of money, merges, tokens."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from marketd.auth.ports import MergeOutcome
+from marketd.cart.errors import QuoteTokenInvalid
+from marketd.cart.merging import combine
+from marketd.cart.model import MAX_LINES
+from marketd.cart.quotes import Quote, QuoteLine, QuotePackage, QuoteTokens
+from marketd.cart.views import ProblemKind, StoredLine, has_blocking, judge
+from marketd.catalog.views import Offer
+from marketd.kernel.address import Address
+from marketd.kernel.caller import Caller, Role
+from marketd.kernel.money import Money
+from marketd.kernel.refusals import IllegalTransition
+from marketd.order.model import (
+    CANCELLABLE,
+    HOLDS_STOCK,
+    TRANSITIONS,
+    CancellationActor,
+    CancellationReason,
+    OrderAction,
+    OrderState,
+    check_step,
+)
+from marketd.order.views import Item, Order, Viewer, allowed_actions, viewer_of
+from marketd.payment.model import PaymentState, RefundState
+from marketplace.cart.v1 import cart_pb2
+from marketplace.order.v1 import order_pb2
+from marketplace.payment.v1 import payment_pb2
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+S = OrderState
+
+
+def _item(**changes: object) -> Item:
+    item = Item(uuid4(), uuid4(), uuid4(), "Lamp", "", {"Size": "M"}, "", 3, 0, 1_000, 0)
+    return replace(item, **changes)  # type: ignore[arg-type] - fields of the tests
+
+
+def _order(**changes: object) -> Order:
+    order = Order(
+        order_id=uuid4(),
+        order_number="K7QW-2M9T",
+        order_group_id=uuid4(),
+        account_id=uuid4(),
+        seller_id=uuid4(),
+        seller_account_id=uuid4(),
+        shop_name="Shop",
+        pickup=None,
+        address=Address("Ada", "", ("Street 1",), "Berlin", "", "", ""),
+        currency="EUR",
+        subtotal_minor=3_000,
+        discount_minor=0,
+        delivery_fee_minor=490,
+        total_minor=3_490,
+        usual_prep_minutes=10,
+        eta_earliest_time=NOW,
+        eta_latest_time=NOW,
+        create_time=NOW,
+        payment_id=uuid4(),
+        payment_expire_time=NOW,
+        items=(_item(),),
+        state=S.PENDING_PAYMENT,
+        version=1,
+        due_minor=3_490,
+        update_time=NOW,
+    )
+    return replace(order, **changes)  # type: ignore[arg-type] - fields of the tests
+
+
+def test_the_table_of_steps_is_the_contracts() -> None:
+    way = [S.PENDING_PAYMENT, S.PAID, S.ACCEPTED, S.READY, S.OUT_FOR_DELIVERY, S.DELIVERED]
+    legal = {*zip(way, way[1:], strict=False)}
+    legal |= {(state, S.CANCELLED) for state in way[:4]}
+    legal |= {(S.PENDING_PAYMENT, S.EXPIRED), (S.PAID, S.REJECTED), (S.DELIVERED, S.REFUNDED)}
+    assert {(current, after) for current, afters in TRANSITIONS.items() for after in afters} == legal
+    assert set(TRANSITIONS) == set(S)
+
+
+@pytest.mark.parametrize("current", list(S))
+@pytest.mark.parametrize("wanted", list(S))
+def test_every_other_step_is_refused_with_what_is_allowed(current: OrderState, wanted: OrderState) -> None:
+    if wanted in TRANSITIONS[current]:
+        check_step(current, wanted)
+        return
+    with pytest.raises(IllegalTransition) as refusal:
+        check_step(current, wanted)
+    assert refusal.value.metadata == {"current": current.value, "allowed": ",".join(TRANSITIONS[current])}
+
+
+def test_stock_is_held_exactly_while_an_order_can_be_cancelled() -> None:
+    assert CANCELLABLE == HOLDS_STOCK
+    assert all(not TRANSITIONS[state] for state in S if state.is_over and state is not S.DELIVERED)
+
+
+@pytest.mark.parametrize(
+    ("ours", "contract", "prefix"),
+    [
+        (OrderState, order_pb2.OrderState, "ORDER_STATE_"),
+        (OrderAction, order_pb2.OrderAction, "ORDER_ACTION_"),
+        (CancellationReason, order_pb2.CancellationReason, "CANCELLATION_REASON_"),
+        (CancellationActor, order_pb2.CancellationActor, "CANCELLATION_ACTOR_"),
+        (PaymentState, payment_pb2.PaymentState, "PAYMENT_STATE_"),
+        (RefundState, payment_pb2.RefundState, "REFUND_STATE_"),
+    ],
+)
+def test_enums_are_the_contracts(ours: type[OrderState], contract: object, prefix: str) -> None:
+    names = {name.removeprefix(prefix) for name in contract.keys()}  # type: ignore[attr-defined] # noqa: SIM118 - protobuf's
+    assert names - {"UNSPECIFIED"} == {value.value for value in ours} - {"UNSPECIFIED"}
+
+
+def test_problem_kinds_are_the_contracts() -> None:
+    known = {name.removeprefix("PROBLEM_KIND_") for name in cart_pb2.ProblemKind.keys()}  # noqa: SIM118 - protobuf's
+    assert {kind.value for kind in ProblemKind} <= known
+
+
+def test_actions_follow_state_and_caller() -> None:
+    buyer = Viewer(is_buyer=True, is_seller=False, is_courier=False, is_admin=False, is_service=False)
+    seller = Viewer(is_buyer=False, is_seller=True, is_courier=False, is_admin=False, is_service=False)
+    courier = Viewer(is_buyer=False, is_seller=False, is_courier=True, is_admin=False, is_service=False)
+    assert allowed_actions(_order(), buyer) == (OrderAction.PAY, OrderAction.CANCEL)
+    assert allowed_actions(_order(), seller) == (OrderAction.CANCEL,)
+    accepted = _order(state=S.ACCEPTED, paid_time=NOW)
+    assert allowed_actions(accepted, seller) == (OrderAction.MARK_READY, OrderAction.CANCEL, OrderAction.REFUND)
+    on_its_way = _order(state=S.OUT_FOR_DELIVERY, paid_time=NOW, refund_reserved_minor=3_490)
+    assert allowed_actions(on_its_way, seller) == ()
+    assert allowed_actions(accepted, courier) == ()
+
+
+def test_a_courier_sees_an_order_only_while_it_is_in_its_hands() -> None:
+    courier = Caller(uuid4(), None, frozenset({Role.COURIER}))
+    for state in S:
+        order = _order(state=state, courier_account_id=courier.account_id)
+        assert viewer_of(courier, order).may_see == (state in (S.READY, S.OUT_FOR_DELIVERY))
+
+
+@given(quantity=st.integers(1, 999), price=st.integers(0, 10**7), data=st.data())
+def test_pieces_cancelled_one_after_the_other_are_worth_the_whole_line(
+    quantity: int, price: int, data: st.DataObject
+) -> None:
+    discount = data.draw(st.integers(0, price * quantity))
+    item, worth = _item(quantity=quantity, unit_price_minor=price, discount_minor=discount), 0
+    while item.left:
+        pieces = data.draw(st.integers(1, item.left))
+        worth += item.worth_minor(pieces)
+        item = replace(item, cancelled_quantity=item.cancelled_quantity + pieces)
+    assert worth == price * quantity - discount
+
+
+def test_a_face_is_the_changeable_part_of_an_order() -> None:
+    placed = _order()
+    later = replace(
+        placed,
+        state=S.CANCELLED,
+        version=4,
+        items=(replace(placed.items[0], cancelled_quantity=3),),
+        due_minor=0,
+        courier_id=uuid4(),
+        prep_minutes=0,
+        paid_time=NOW + timedelta(seconds=1),
+        cancelled_time=NOW + timedelta(seconds=2),
+        cancel_reason=CancellationReason.OTHER,
+        cancel_note="",
+        cancel_actor=CancellationActor.ADMIN,
+    )
+    assert later.with_face(placed.face()) == placed
+    assert placed.with_face(later.face()) == later
+
+
+def _stored(quantity: int = 1, price_minor: int = 1_000) -> StoredLine:
+    return StoredLine(uuid4(), uuid4(), quantity, Money(price_minor, "EUR"), NOW, NOW)
+
+
+def _offer(line: StoredLine, price_minor: int = 1_000, *, is_buyable: bool = True) -> Offer:
+    price = Money(price_minor, "EUR")
+    return Offer(line.variant_id, uuid4(), uuid4(), "Lamp", "", "", price, is_buyable, "")
+
+
+def test_lines_are_judged_by_offer_and_stock() -> None:
+    line = _stored(5)
+    fine = judge(line, _offer(line), 5)
+    assert fine.problems == ()
+    short = judge(line, _offer(line, 900), 4)
+    assert [problem.kind for problem in short.problems] == [ProblemKind.INSUFFICIENT_STOCK, ProblemKind.PRICE_CHANGED]
+    assert short.line_total == Money(4_500, "EUR")
+    for offer in (None, _offer(line, is_buyable=False)):
+        gone = judge(line, offer, 5)
+        assert [problem.kind for problem in gone.problems] == [ProblemKind.VARIANT_UNAVAILABLE]
+        assert has_blocking(gone.problems)
+    assert not has_blocking(judge(line, _offer(line, 1), 5).problems)
+
+
+def test_a_full_cart_takes_no_more_variants_in_a_merge() -> None:
+    own = [_stored() for _ in range(MAX_LINES - 1)]
+    guest = [_stored(2), _stored(2), replace(_stored(3), variant_id=own[0].variant_id)]
+    merged = combine(guest, own, {line.variant_id for line in (*own, *guest)})
+    assert [line.outcome for line in merged] == [MergeOutcome.ADDED, MergeOutcome.LIMITED, MergeOutcome.COMBINED]
+    assert [line.merged_quantity for line in merged] == [2, 0, 4]
+
+
+def test_quotes_survive_their_json() -> None:
+    line = QuoteLine(uuid4(), uuid4(), uuid4(), "Lämp", "", {"Größe": "M"}, "", 2, 999)
+    package = QuotePackage(uuid4(), uuid4(), "Shop", None, 10, 490, NOW, NOW, 12.5, (line,))
+    quote = Quote(uuid4(), "EUR", Address("Ada", "", ("Street 1",), "Berlin", "", "", ""), (package,))
+    assert Quote.from_json_text(quote.quote_id, quote.to_json_text()) == quote
+    assert quote.total_minor == 2 * 999 + 490
+
+
+def test_only_own_quote_tokens_are_read() -> None:
+    tokens, quote_id = QuoteTokens(b"secret"), uuid4()
+    token = tokens.issue(quote_id)
+    assert tokens.read(token) == quote_id
+    for forged in (QuoteTokens(b"another").issue(quote_id), token[:-1], token + "A", "", "ü", "====", "a b"):
+        with pytest.raises(QuoteTokenInvalid):
+            tokens.read(forged)
