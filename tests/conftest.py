@@ -77,7 +77,7 @@ def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
 @pytest.fixture
 async def tx(database_url: str) -> AsyncIterator[Transactor]:
     """A transactor on the test's own database."""
-    engine = create_engine(database_url, pool_size=10, pool_overflow=10, pool_timeout_seconds=5)
+    engine = create_engine(database_url, pool_size=20, pool_timeout_seconds=5)
     transactor = Transactor(engine, SystemClock())
     yield transactor
     await transactor.drain()

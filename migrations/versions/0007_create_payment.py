@@ -36,7 +36,8 @@ def upgrade() -> None:
         sa.Column("captured_time", sa.DateTime(timezone=True), nullable=True),
         sa.Column("expire_time", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint(
-            "0 <= refunded_minor AND refunded_minor <= refund_reserved_minor AND refund_reserved_minor <= captured_minor",
+            "0 <= refunded_minor AND refunded_minor <= refund_reserved_minor"
+            " AND refund_reserved_minor <= captured_minor",
             name=op.f("ck_payments_money"),
         ),
         sa.CheckConstraint("amount_minor >= 0", name=op.f("ck_payments_amount")),

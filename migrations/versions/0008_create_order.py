@@ -72,11 +72,13 @@ def upgrade() -> None:
         sa.Column("expired_time", sa.DateTime(timezone=True), nullable=True),
         sa.Column("refunded_time", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
-            "state IN ('PENDING_PAYMENT', 'PAID', 'ACCEPTED', 'READY', 'OUT_FOR_DELIVERY', 'DELIVERED', 'CANCELLED', 'REJECTED', 'EXPIRED', 'REFUNDED')",
+            "state IN ('PENDING_PAYMENT', 'PAID', 'ACCEPTED', 'READY', 'OUT_FOR_DELIVERY', 'DELIVERED',"
+            " 'CANCELLED', 'REJECTED', 'EXPIRED', 'REFUNDED')",
             name=op.f("ck_orders_state"),
         ),
         sa.CheckConstraint(
-            "0 <= refunded_minor AND refunded_minor <= refund_reserved_minor AND refund_reserved_minor <= due_minor AND due_minor <= total_minor",
+            "0 <= refunded_minor AND refunded_minor <= refund_reserved_minor"
+            " AND refund_reserved_minor <= due_minor AND due_minor <= total_minor",
             name=op.f("ck_orders_money"),
         ),
         sa.CheckConstraint(

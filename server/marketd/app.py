@@ -16,7 +16,7 @@ from marketplace.payment.v1 import payment_service_pb2_grpc
 from marketplace.seller.v1 import seller_service_pb2_grpc
 from marketplace.tracking.v1 import tracking_service_pb2_grpc
 
-from marketd import logs, migrating
+from marketd import logs, migrating, readiness
 from marketd.auth import housekeeping as auth_housekeeping
 from marketd.auth import service as auth
 from marketd.auth.keys import KeyRing, SigningKeysUnreadable
@@ -124,11 +124,10 @@ def _parts(settings: Settings) -> Parts:
     engine = create_engine(
         url,
         pool_size=settings.pool_size,
-        pool_overflow=settings.pool_overflow,
         pool_timeout_seconds=settings.pool_timeout_seconds,
     )
     # One connection of its own, so that a full pool is not taken for a dead database.
-    readiness_engine = create_engine(url, pool_size=1, pool_overflow=1, pool_timeout_seconds=1)
+    readiness_engine = create_engine(url, pool_size=2, pool_timeout_seconds=1)
     tx = Transactor(engine, clock, keep_answers=settings.request_id_lifetime, failpoints=_failpoints(settings))
     broadcast = PostgresBroadcast(url)
     feed = Feed(broadcast)
@@ -231,6 +230,7 @@ async def _build_server(parts: Parts, *, serve: bool, reuse_port: bool) -> Built
             server.calls.end_session(session_id, refusal)
 
     principals.on_ended(end_streams)
+    parts.tasks.append(lambda: readiness.follow(parts.readiness, server.health))
     return server
 
 
@@ -389,7 +389,7 @@ def policy_document() -> PolicyDocument:
 async def create_admin(settings: Settings, url: str, email: str, password: str) -> AdminCreated:
     """Make sure that `email` is an administrator; see auth.service.create_admin. Raises the password's refusals."""
     check_new_password(password, email)
-    engine = create_engine(url, pool_size=1, pool_overflow=1)
+    engine = create_engine(url, pool_size=1)
     passwords = Passwords(settings.password_pepper.get_secret_value().encode(), settings.bcrypt_cost)
     try:
         password_hash = await passwords.hash(password)

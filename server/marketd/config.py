@@ -50,8 +50,7 @@ class Settings(BaseSettings):
         None, description="postgresql://…; without one, an embedded PostgreSQL runs."
     )
     data_dir: Path = Path(".marketd")
-    pool_size: int = Field(10, ge=1, le=200)
-    pool_overflow: int = Field(10, ge=0, le=200)
+    pool_size: int = Field(20, ge=1, le=200, description="Connections of each worker, opened as they are needed.")
     pool_timeout_seconds: float = Field(1.0, gt=0, le=30)
     allow_embedded_in_production: bool = False
     event_retention: timedelta = timedelta(days=30)

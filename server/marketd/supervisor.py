@@ -201,8 +201,9 @@ class Supervisor:
                 continue  # the wake-up of a signal
             if data:
                 worker.ready = dict(part.split("=", 1) for part in data.decode().split())
-                if self._served and worker.process is not None:
-                    self.say(f"{self._name(worker)} serves again (process {worker.process.pid}).")
+                if self._served and worker.process is not None and worker.index >= 0:
+                    where = f"process {worker.process.pid}; metrics: http://127.0.0.1:{worker.ready['admin']}/metrics"
+                    self.say(f"{self._name(worker)} serves again ({where}).")
             self._selector.unregister(key.fd)
             os.close(key.fd)
             worker.ready_fd = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="kills need /proc and pidfd"))
         if item.get_closest_marker("faults") is not None and not asked:
             item.add_marker(pytest.mark.skip(reason="a long form; `make faults` runs it"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What the server said last stands beside a failure."""
+    report = yield
+    server = getattr(item, "funcargs", {}).get("served")
+    if report.failed and isinstance(server, Served):
+        report.sections.append(("what the server said", server.words()))
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ START_SECONDS = 60.0
 BACK_SECONDS = 30.0
 
 _SERVING = re.compile(r"SERVING on [^:]+:(\d+) after ([\d.]+) s")
-_WORKER_BACK = re.compile(r"Worker \d+ serves again \(process (\d+)\)")
+_WORKER_BACK = re.compile(r"Worker \d+ serves again \(process (\d+); metrics: (\S+)\)")
+_WORKERS = re.compile(r"\(workers: ([\d, ]+); metrics: ([^)]+)\)")
 
 
 class Served:
@@ -169,6 +171,21 @@ class Served:
         """The living serving processes."""
         return [process for process in self.tree() if " marketd.serving " in f"{process.command} "]
 
+    def metrics(self) -> dict[int, str]:
+        """The text of each living worker's metrics, by process id."""
+        urls: dict[int, str] = {}
+        for line in list(self.lines):
+            if (first := _WORKERS.search(line)) is not None:
+                pids = [int(pid) for pid in first[1].split(",")]
+                urls.update(zip(pids, first[2].split(", "), strict=True))
+            elif (back := _WORKER_BACK.search(line)) is not None:
+                urls[int(back[1])] = back[2]
+        texts = {}
+        for worker in self.workers():
+            with urllib.request.urlopen(urls[worker.pid], timeout=5) as answer:  # noqa: S310 - loopback http, our own
+                texts[worker.pid] = answer.read().decode()
+        return texts
+
     def postmaster(self) -> Process:
         """Its PostgreSQL."""
         number = Home((self.data / "postgres").resolve()).postmaster_pid()
@@ -183,6 +200,10 @@ class Served:
         """Where its database answers, before and after every restart."""
         home = Home((self.data / "postgres").resolve())
         return f"postgresql://postgres@/marketplace?host={home.socket_dir(choose_account(home.data))}&port=5432"
+
+    def database_log(self) -> str:
+        """All that its PostgreSQL has said."""
+        return Home((self.data / "postgres").resolve()).log.read_text(errors="replace")
 
     # -- commands beside it
 

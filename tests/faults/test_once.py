@@ -22,9 +22,7 @@ from tests.faults.served import Served
 from tests.faults.world import Answer, Lines, World
 
 KEYED = sorted(
-    rule.method
-    for rule in AccessTable.from_names(composition.SERVICES)
-    if rule.idempotency is Idempotency.KEY_REQUIRED
+    rule.method for rule in AccessTable.from_names(composition.SERVICES) if rule.idempotency is Idempotency.KEY_REQUIRED
 )
 STEPS = [(method, point, unit) for method, recipe in RECIPES.items() for point, unit in recipe.steps]
 

@@ -177,7 +177,7 @@ async def test_fifty_pieces_are_promised_fifty_times_and_the_naive_way_oversells
     """The control reads, decides and writes, as one is tempted to; a barrier lets ten of them decide at once."""
     seller_id, _ = await _seller(tx)
     ours, naive = await _stock(tx, seller_id, 50, 50)
-    engine = create_engine(database_url, pool_size=10, pool_overflow=10, pool_timeout_seconds=20)
+    engine = create_engine(database_url, pool_size=20, pool_timeout_seconds=20)
     other = Transactor(engine, SystemClock())
 
     async def buy(number: int) -> bool:

@@ -56,6 +56,6 @@ def test_what_leaves_are_our_own_tags_and_text_and_cleaning_twice_changes_nothin
 
 @pytest.mark.parametrize("piece", ["<!--", "<script", "<a href=", "<", "<b>", "</", "<![CDATA[", "<a href=' '"])
 def test_hostile_input_takes_no_longer_than_any_other(piece: str) -> None:
-    begin = time.perf_counter()
+    begin = time.process_time()
     safe_html(piece * (65536 // len(piece)))
-    assert time.perf_counter() - begin < 1
+    assert time.process_time() - begin < 1

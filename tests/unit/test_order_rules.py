@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -40,12 +42,12 @@ NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 S = OrderState
 
 
-def _item(**changes: object) -> Item:
+def _item(**changes: Any) -> Item:
     item = Item(uuid4(), uuid4(), uuid4(), "Lamp", "", {"Size": "M"}, "", 3, 0, 1_000, 0)
-    return replace(item, **changes)  # type: ignore[arg-type] - fields of the tests
+    return replace(item, **changes)
 
 
-def _order(**changes: object) -> Order:
+def _order(**changes: Any) -> Order:
     order = Order(
         order_id=uuid4(),
         order_number="K7QW-2M9T",
@@ -73,12 +75,12 @@ def _order(**changes: object) -> Order:
         due_minor=3_490,
         update_time=NOW,
     )
-    return replace(order, **changes)  # type: ignore[arg-type] - fields of the tests
+    return replace(order, **changes)
 
 
 def test_the_table_of_steps_is_the_contracts() -> None:
     way = [S.PENDING_PAYMENT, S.PAID, S.ACCEPTED, S.READY, S.OUT_FOR_DELIVERY, S.DELIVERED]
-    legal = {*zip(way, way[1:], strict=False)}
+    legal = set(pairwise(way))
     legal |= {(state, S.CANCELLED) for state in way[:4]}
     legal |= {(S.PENDING_PAYMENT, S.EXPIRED), (S.PAID, S.REJECTED), (S.DELIVERED, S.REFUNDED)}
     assert {(current, after) for current, afters in TRANSITIONS.items() for after in afters} == legal
@@ -112,8 +114,8 @@ def test_stock_is_held_exactly_while_an_order_can_be_cancelled() -> None:
         (RefundState, payment_pb2.RefundState, "REFUND_STATE_"),
     ],
 )
-def test_enums_are_the_contracts(ours: type[OrderState], contract: object, prefix: str) -> None:
-    names = {name.removeprefix(prefix) for name in contract.keys()}  # type: ignore[attr-defined] # noqa: SIM118 - protobuf's
+def test_enums_are_the_contracts(ours: type[OrderState], contract: Any, prefix: str) -> None:
+    names = {name.removeprefix(prefix) for name in contract.keys()}  # noqa: SIM118 - protobuf's
     assert names - {"UNSPECIFIED"} == {value.value for value in ours} - {"UNSPECIFIED"}
 
 

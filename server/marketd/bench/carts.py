@@ -140,7 +140,7 @@ class RefreshTokens(Plain):
 
     async def prepare(self, world: World, size: Round) -> list[FloorMethod]:
         """Chains of their own for the floors: they end where they began."""
-        buyers = await world.buyers(2 * IN_FLIGHT)
+        buyers = await self._new_sessions(world)
         first = auth_service_pb2.RefreshTokensRequest(refresh_token=buyers[0].refresh_token).SerializeToString()
         # Captured from another session than the floors' rows stand for: this one is rotated by it.
         self._floor = FloorMethod(
@@ -154,8 +154,11 @@ class RefreshTokens(Plain):
 
     async def begin(self, world: World) -> None:
         """New chains, one for each call in flight."""
+        self._tokens = [session.refresh_token for session in await self._new_sessions(world)]
+
+    async def _new_sessions(self, world: World) -> list[Account]:
         buyers = await world.buyers(2 * IN_FLIGHT)
-        self._tokens = [buyer.refresh_token for buyer in buyers]
+        return await gather(lambda buyer: world.sign_in(buyer.email), buyers)
 
     async def load(self, world: World, side: Side, size: Round, processes: int) -> Sequence[Work]:
         """Each chain goes on from where it stood."""

@@ -36,7 +36,7 @@ _LATITUDE, _LONGITUDE = 52.535, 13.425
 async def courier(world: World) -> tuple[Account, str]:
     """A courier on shift: the account and the courier's id."""
     account = await world.register("courier")
-    admin = await world.sign_in(world.admin_email)
+    admin = await world.admin()
     vehicle = courier_pb2.VEHICLE_TYPE_BICYCLE
     asked = courier_service_pb2.CreateCourierRequest(
         request_id=str(uuid.uuid4()), first_name="Kim", last_name="Bench", phone="+4930654321", vehicle=vehicle
@@ -51,7 +51,7 @@ async def courier(world: World) -> tuple[Account, str]:
 
 async def delivery_under_way(world: World, buyer: Account, carrier: Account, courier_id: str) -> str:
     """The id of a delivery of the buyer's that the courier has picked up."""
-    admin = await world.sign_in(world.admin_email)
+    admin = await world.admin()
     (raw,) = await quoted(world, [buyer])
     request = order_service_pb2.PlaceOrderRequest.FromString(raw)
     placed = await world.orders.PlaceOrder(request, metadata=bearer(buyer), timeout=CALL_SECONDS)
@@ -88,28 +88,27 @@ class Uplinks:
     """The couriers' uplinks, each going on from where it stood."""
 
     def __init__(self, couriers: Sequence[Account]) -> None:
-        self._emails = [courier.email for courier in couriers]
-        self._tokens = [courier.access_token for courier in couriers]
+        self._couriers = list(couriers)
         self.ids = [str(uuid.uuid4()) for _ in couriers]
         self._start_micros = time.time_ns() // 1000 - _PAST_MICROS
         self.sent = 0
 
     async def sign_in(self, world: World) -> None:
         """Fresh tokens."""
-        self._tokens = [account.access_token for account in await gather(world.sign_in, self._emails)]
+        self._couriers = await gather(world.fresh, self._couriers)
 
     def now(self) -> list[Uplink]:
         """Where each of them stands. They send faster than time goes, so their clocks began hours ago."""
         return [
             Uplink(
-                token,
+                courier.access_token,
                 uplink_id,
                 self.sent + 1,
                 self._start_micros + self.sent * SAMPLE_MICROS,
                 _LATITUDE + index / 1000,
                 _LONGITUDE,
             )
-            for index, (token, uplink_id) in enumerate(zip(self._tokens, self.ids, strict=True))
+            for index, (courier, uplink_id) in enumerate(zip(self._couriers, self.ids, strict=True))
         ]
 
     def advance(self, positions: int) -> None:
@@ -192,8 +191,8 @@ class WatchFanout(Plain):
 
     async def begin(self, world: World) -> None:
         """Fresh tokens."""
-        self._courier = await world.sign_in(self._courier.email)
-        self._buyer = await world.sign_in(self._buyer.email)
+        self._courier = await world.fresh(self._courier)
+        self._buyer = await world.fresh(self._buyer)
 
     async def load(self, world: World, side: Side, size: Round, processes: int) -> Sequence[Work]:
         """One process: what is timed spans all watchers."""

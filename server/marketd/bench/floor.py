@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import itertools
 import json
+import signal
 import sys
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
@@ -183,6 +184,7 @@ def main() -> None:
     parser.add_argument("--variant", choices=("default", "tuned"), required=True)
     parser.add_argument("--parent", type=int, required=True)
     arguments = parser.parse_args()
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # a shell's background jobs begin with it ignored
     end_with_parent(arguments.parent)
     methods = plan.load(arguments.plan.read_text())
     tuned = arguments.variant == "tuned"

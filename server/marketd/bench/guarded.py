@@ -7,6 +7,7 @@ at once, and its workers and database go with it.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 from marketd.lifetimes import end_with_parent
@@ -15,6 +16,7 @@ from marketd.lifetimes import end_with_parent
 def main() -> None:
     """Become the command."""
     parent, *command = sys.argv[1:]
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # a shell's background jobs begin with it ignored
     end_with_parent(int(parent))
     os.execv(command[0], command)  # noqa: S606 - no shell is meant
 

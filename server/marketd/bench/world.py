@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import secrets
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ STOCK = 1_000_000
 CALL_SECONDS = 30.0
 _AT_ONCE = 8
 _ROLE_SECONDS = 5.0
+# Access tokens live 15 minutes; an operation that begins with one of these ends long before.
+_FRESH_SECONDS = 300.0
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -44,6 +47,7 @@ class Account:
     access_token: str
     refresh_token: str
     session_id: str
+    signed_in: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +78,10 @@ class World:
         self.shops: list[Account] = []
         self.products: list[Product] = []
         self._buyers: list[Account] = []
+        self._admin: Account | None = None
 
     async def sign_in(self, email: str) -> Account:
-        """A fresh session of an account; access tokens live 15 minutes, so each operation begins with new ones."""
+        """A new session of an account."""
         request = auth_service_pb2.LoginRequest(login=email, password=self.password)
         answer = await self.auth.Login(request, timeout=CALL_SECONDS)
         return _account(email, answer.user.user_id, answer.tokens)
@@ -88,17 +93,27 @@ class World:
         answer = await self.auth.Register(request, timeout=CALL_SECONDS)
         return _account(email, answer.user.user_id, answer.tokens)
 
+    async def fresh(self, account: Account) -> Account:
+        """The account with an access token that lasts for an operation's rounds."""
+        return account if time.monotonic() - account.signed_in < _FRESH_SECONDS else await self.sign_in(account.email)
+
+    async def admin(self) -> Account:
+        """The administrator, with a fresh token."""
+        self._admin = await (self.fresh(self._admin) if self._admin is not None else self.sign_in(self.admin_email))
+        return self._admin
+
     async def buyers(self, count: int) -> list[Account]:
-        """`count` buyers with fresh sessions; the same ones each time, and more when there are too few."""
+        """`count` buyers with fresh tokens; the same ones each time, and more when there are too few."""
         missing = count - len(self._buyers)
         self._buyers += await gather(lambda _: self.register("buyer"), range(max(0, missing)))
-        return await gather(lambda buyer: self.sign_in(buyer.email), self._buyers[:count])
+        self._buyers[:count] = await gather(self.fresh, self._buyers[:count])
+        return self._buyers[:count]
 
     async def open_shops(self) -> None:
         """Two approved sellers and their published products; once."""
         if self.shops:
             return
-        admin = await self.sign_in(self.admin_email)
+        admin = await self.admin()
         for number in range(SHOPS):
             owner = await self.register("seller")
             asked = seller_service_pb2.CreateSellerRequest(
@@ -249,4 +264,4 @@ def products_csv(shop: int) -> bytes:
 
 
 def _account(email: str, user_id: str, tokens: Any) -> Account:
-    return Account(email, user_id, tokens.access_token, tokens.refresh_token, tokens.session_id)
+    return Account(email, user_id, tokens.access_token, tokens.refresh_token, tokens.session_id, time.monotonic())

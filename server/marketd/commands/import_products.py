@@ -61,7 +61,7 @@ def command(
 async def _import(
     settings: Settings, url: str, file: Path, seller: str, *, publish: bool, update: bool, dry_run: bool
 ) -> ImportReport:
-    engine = create_engine(url, pool_size=2, pool_overflow=2)
+    engine = create_engine(url, pool_size=4)
     tx = Transactor(engine, SystemClock())
     try:
         seller_id = await _seller_id(tx, seller)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import asyncpg
 from sqlalchemy import MetaData
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, EmulatedDBAPIException
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
@@ -35,9 +35,7 @@ class Base(DeclarativeBase):
     )
 
 
-def create_engine(
-    url: str, *, pool_size: int = 10, pool_overflow: int = 10, pool_timeout_seconds: float = 1.0
-) -> AsyncEngine:
+def create_engine(url: str, *, pool_size: int = 20, pool_timeout_seconds: float = 1.0) -> AsyncEngine:
     """The engine for a plain `postgresql://` URL.
 
     On its connections JSON goes in as text and comes out as Python values: SQLAlchemy installs that codec.
@@ -47,7 +45,8 @@ def create_engine(
     return create_async_engine(
         sqlalchemy_url(url),
         pool_size=pool_size,
-        max_overflow=pool_overflow,
+        # No overflow: those connections are closed when they come back, and the transactor hands back without I/O.
+        max_overflow=0,
         pool_timeout=pool_timeout_seconds,
         pool_use_lifo=True,
         pool_recycle=1800,
@@ -72,7 +71,16 @@ def sqlalchemy_url(url: str) -> str:
     raise ValueError("the database URL must start with postgresql://")
 
 
-DATABASE_ERRORS = (DBAPIError, PoolTimeout, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+DATABASE_ERRORS = (
+    DBAPIError,
+    # A connect that fails on the way to a raw connection comes in the dialect's own clothes.
+    EmulatedDBAPIException,
+    PoolTimeout,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+)
 """Everything the database layer raises; `classify` sorts them, and whatever else is raised is a bug."""
 
 
@@ -91,9 +99,13 @@ class Failure(Enum):
     """A bug, or a constraint that the slice did not expect."""
 
 
+_DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 # 0A000 is InvalidCachedStatementError after live DDL: a fresh attempt prepares anew.
 _RETRY_STATES = frozenset({"40001", "40P01", "0A000"})
 _TIMEOUT_STATES = frozenset({"57014", "55P03"})
+# TimeoutError is an OSError since 3.11: a connect or a command that got no answer at all. InternalClientError: the
+# server has said goodbye on a pooled connection whose end has not reached us yet, so the driver will not begin anything.
+_LOST_ERRORS = (OSError, asyncpg.InterfaceError, asyncpg.ConnectionDoesNotExistError, asyncpg.InternalClientError)
 # 53300 too many connections; 57P0x the server is going down or coming up; 25P03 idle in transaction was ended.
 _LOST_STATES = frozenset({"53300", "57P01", "57P02", "57P03", "57P05", "25P03"})
 
@@ -107,10 +119,11 @@ def sqlstate(error: BaseException) -> str | None:
 
 def driver_error(error: BaseException) -> BaseException:
     """The driver's own error under SQLAlchemy's wrappers."""
-    if isinstance(error, DBAPIError) and error.orig is not None:
-        inner: BaseException = error.orig
-        return inner.__cause__ if isinstance(inner.__cause__, asyncpg.PostgresError) else inner
-    return error
+    inner = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    cause = inner.__cause__
+    if isinstance(inner, EmulatedDBAPIException) and isinstance(cause, _DRIVER_ERRORS):
+        return cause
+    return inner
 
 
 def constraint_of(error: BaseException) -> str | None:
@@ -136,8 +149,7 @@ def classify(error: BaseException) -> Failure:
     if state in _LOST_STATES or (state is not None and state.startswith("08")):
         return Failure.LOST
     original = driver_error(error)
-    if isinstance(original, OSError | asyncpg.InterfaceError | asyncpg.ConnectionDoesNotExistError):
-        # TimeoutError is an OSError since 3.11: a connect or a command that got no answer at all.
+    if isinstance(original, _LOST_ERRORS):
         return Failure.LOST
     if isinstance(original, asyncio.IncompleteReadError) or (
         isinstance(error, DBAPIError) and error.connection_invalidated

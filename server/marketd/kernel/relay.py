@@ -7,6 +7,7 @@ One leader at a time. Each handler runs in a transaction of its own that also re
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
@@ -84,9 +85,11 @@ class Relay:
                         continue
         finally:
             if renewed > 0:
-                await asyncio.shield(
-                    self._tx.run_bare("relay.release", lambda uow: leases.release(uow, LEASE_NAME, self._holder))
-                )
+                # Without a database the lease runs out by itself.
+                with contextlib.suppress(Refusal):
+                    await asyncio.shield(
+                        self._tx.run_bare("relay.release", lambda uow: leases.release(uow, LEASE_NAME, self._holder))
+                    )
 
     async def run_once(self) -> bool:
         """Hand on one batch; whether it was a full one, so that more may wait."""

@@ -311,9 +311,10 @@ class Transactor:
             result = await work(ReadUnit(driver, self._clock.now()))
             clean = True
             return result
-        except Exception:
+        except Exception as error:
             # No transaction is open, so a refused or failed statement leaves nothing behind.
-            clean = not driver.is_closed()
+            lost = isinstance(error, DATABASE_ERRORS) and classify(error) is Failure.LOST
+            clean = not lost and not driver.is_closed()
             raise
         finally:
             await _give_back(proxied, clean=clean)

@@ -37,26 +37,26 @@ class OrderState(StrEnum):
         return self in _OVER
 
 
-S = OrderState
+_S = OrderState
 TRANSITIONS: Final[Mapping[OrderState, tuple[OrderState, ...]]] = {
-    S.PENDING_PAYMENT: (S.PAID, S.CANCELLED, S.EXPIRED),
-    S.PAID: (S.ACCEPTED, S.REJECTED, S.CANCELLED),
-    S.ACCEPTED: (S.READY, S.CANCELLED),
-    S.READY: (S.OUT_FOR_DELIVERY, S.CANCELLED),
-    S.OUT_FOR_DELIVERY: (S.DELIVERED,),
-    S.DELIVERED: (S.REFUNDED,),
-    S.CANCELLED: (),
-    S.REJECTED: (),
-    S.EXPIRED: (),
-    S.REFUNDED: (),
+    _S.PENDING_PAYMENT: (_S.PAID, _S.CANCELLED, _S.EXPIRED),
+    _S.PAID: (_S.ACCEPTED, _S.REJECTED, _S.CANCELLED),
+    _S.ACCEPTED: (_S.READY, _S.CANCELLED),
+    _S.READY: (_S.OUT_FOR_DELIVERY, _S.CANCELLED),
+    _S.OUT_FOR_DELIVERY: (_S.DELIVERED,),
+    _S.DELIVERED: (_S.REFUNDED,),
+    _S.CANCELLED: (),
+    _S.REJECTED: (),
+    _S.EXPIRED: (),
+    _S.REFUNDED: (),
 }
 """Every legal step. Nothing else changes a state."""
 
-_OVER: Final = frozenset({S.DELIVERED, S.CANCELLED, S.REJECTED, S.EXPIRED, S.REFUNDED})
-HOLDS_STOCK: Final = frozenset({S.PENDING_PAYMENT, S.PAID, S.ACCEPTED, S.READY})
+_OVER: Final = frozenset({_S.DELIVERED, _S.CANCELLED, _S.REJECTED, _S.EXPIRED, _S.REFUNDED})
+HOLDS_STOCK: Final = frozenset({_S.PENDING_PAYMENT, _S.PAID, _S.ACCEPTED, _S.READY})
 """States in which the order's pieces are reserved at the shop."""
-CANCELLABLE: Final = frozenset(state for state, after in TRANSITIONS.items() if S.CANCELLED in after)
-IN_COURIERS_HANDS: Final = frozenset({S.READY, S.OUT_FOR_DELIVERY})
+CANCELLABLE: Final = frozenset(state for state, after in TRANSITIONS.items() if _S.CANCELLED in after)
+IN_COURIERS_HANDS: Final = frozenset({_S.READY, _S.OUT_FOR_DELIVERY})
 """States in which the assigned courier may see the order."""
 
 

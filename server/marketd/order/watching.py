@@ -7,7 +7,7 @@ are short; nothing is held while waiting. A lost wake-up costs one poll.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeAlias
@@ -83,7 +83,7 @@ class OrderWatch:
         self._after_seq = after_seq
         self._heartbeat_seconds = heartbeat_seconds
 
-    async def run(self) -> AsyncIterator[Told]:
+    async def run(self) -> AsyncGenerator[Told, None]:
         """Tell until the order is over. Raises NotFound for somebody else's order."""
         # Before the first read, so that no event falls in between.
         watch = self._feed.watch(self._order_id)

@@ -88,6 +88,9 @@ class Confirming:
                 raise PaymentDeclined(attempt.payment_id, outcome.decline_code, outcome.decline_message)
             case AttemptState.ACTION_REQUIRED:
                 raise PaymentActionRequired(attempt.payment_id, outcome.redirect_url)
+            case _ if settled.payment.state.is_open:
+                # Another request has settled this attempt to go on with its own.
+                raise RequestInProgress
             case _:
                 raise PaymentOver(settled.payment.state)
 

@@ -25,8 +25,8 @@ _ATTEMPT = (
     " currency, state, is_late, redirect_url, decline_code, decline_message, create_time, update_time"
 )
 _REFUND = (
-    "refund_id, payment_id, order_group_id, order_id, provider, charge_key, amount_minor, currency, shares::text AS shares,"
-    " reason, state, fingerprint, create_time, update_time"
+    "refund_id, payment_id, order_group_id, order_id, provider, charge_key, amount_minor, currency,"
+    " shares::text AS shares, reason, state, fingerprint, create_time, update_time"
 )
 _OPEN = [state.value for state in OPEN_STATES]
 _UNSETTLED = [AttemptState.PENDING.value, AttemptState.ACTION_REQUIRED.value]

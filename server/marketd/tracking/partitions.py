@@ -31,16 +31,16 @@ async def ensure(uow: UnitOfWork) -> list[date]:
 
     A partition is made beside the table and then attached, which does not stop those who write to the others.
     """
+    today = uow.now.astimezone(UTC).date()
+    wanted = [today + timedelta(days=offset) for offset in range(-_DAYS_BACK, _DAYS_AHEAD + 1)]
+    if set(wanted) <= set(await _days(uow)):
+        return []  # the usual case, without a lock
     await uow.connection.execute("SET LOCAL lock_timeout = '2s'")
     await uow.connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
-    today = uow.now.astimezone(UTC).date()
     there = set(await _days(uow))
-    made = []
-    for offset in range(-_DAYS_BACK, _DAYS_AHEAD + 1):
-        day = today + timedelta(days=offset)
-        if day not in there:
-            await _make(uow, day)
-            made.append(day)
+    made = [day for day in wanted if day not in there]
+    for day in made:
+        await _make(uow, day)
     return made
 
 
@@ -73,27 +73,30 @@ async def forget_uplinks(uow: UnitOfWork, keep: timedelta) -> int:
     return count
 
 
-async def keep_house(tx: Transactor, retention: timedelta) -> None:
-    """One round: make partitions ahead, drop what is over."""
-    made = await tx.run_bare("tracking.partitions", ensure, seconds=30.0)
-    gone = await tx.run_bare("tracking.retention", lambda uow: drop_old(uow, retention), seconds=30.0)
-    while True:
-        if not await tx.run_bare("tracking.forget", lambda uow: forget_uplinks(uow, retention), seconds=30.0):
-            break
+async def keep_house(tx: Transactor, retention: timedelta) -> bool:
+    """One round: make partitions ahead, drop what is over; False when the database did not let it now.
+
+    No caller needs it to succeed: until a later round does, the default partition takes what has no day.
+    """
+    try:
+        made = await tx.run_bare("tracking.partitions", ensure, seconds=30.0)
+        gone = await tx.run_bare("tracking.retention", lambda uow: drop_old(uow, retention), seconds=30.0)
+        while True:
+            if not await tx.run_bare("tracking.forget", lambda uow: forget_uplinks(uow, retention), seconds=30.0):
+                break
+    except Refusal as refusal:
+        _log.warning("position_partitions_waiting", reason=refusal.reason.value)
+        return False
     if made or gone:
         _log.info("position_partitions", made=len(made), dropped=len(gone))
+    return True
 
 
 async def run(tx: Transactor, retention: timedelta, *, pause_seconds: float = 3600.0) -> None:
     """A round at once and then each hour, until cancelled; two days ahead are made, so a missed round is no harm."""
     while True:
-        pause = pause_seconds
-        try:
-            await keep_house(tx, retention)
-        except Refusal as refusal:
-            _log.warning("position_partitions_waiting", reason=refusal.reason.value)
-            pause = min(pause_seconds, 10.0)
-        await asyncio.sleep(pause)
+        done = await keep_house(tx, retention)
+        await asyncio.sleep(pause_seconds if done else min(pause_seconds, 10.0))
 
 
 async def _days(uow: UnitOfWork) -> list[date]:

@@ -63,7 +63,7 @@ class Builder:
         self, *, broadcast: Broadcast | None = None, cost: int = 4, merge: CartMerger | None = None, capacity: int = 100
     ) -> House:
         """A house with keys loaded and its poller not running: tests call `principals.poll()` or run it."""
-        engine = create_engine(self._url, pool_size=5, pool_overflow=60, pool_timeout_seconds=5)
+        engine = create_engine(self._url, pool_size=65, pool_timeout_seconds=5)
         tx = Transactor(engine, self.clock)
         passwords = Passwords(b"pepper", cost)
         self._stack.push_async_callback(engine.dispose)

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 import pytest
+from google.protobuf.message import Message
 from google.type.money_pb2 import Money as MoneyMessage
 from marketd.auth import service as auth
 from marketd.cart.ports import DeliveryQuote, Unit
@@ -320,18 +321,18 @@ class Market:
         return build(tx, self.clock, provider)
 
 
-M = TypeVar(
-    "M",
-    order_service_pb2.PlaceOrderResponse,
-    order_service_pb2.CancelOrderResponse,
-    payment_service_pb2.ConfirmPaymentResponse,
-    payment_service_pb2.RefundPaymentResponse,
-)
+M = TypeVar("M", bound=Message)
 
 
 def parsed(answer: Any, kind: type[M]) -> M:
     """An answer to a request with an id is the stored bytes."""
-    return answer if isinstance(answer, kind) else kind.FromString(answer)
+    return answer if isinstance(answer, kind) else kind.FromString(stored(answer))
+
+
+def stored(answer: object) -> bytes:
+    """The bytes that a request with an id was answered with."""
+    assert isinstance(answer, bytes)
+    return answer
 
 
 def money(amount_minor: int) -> MoneyMessage:
@@ -396,7 +397,7 @@ def build(tx: Transactor, clock: MovableClock, provider: Provider | None = None)
 async def market(database_url: str) -> AsyncIterator[Market]:
     """The marketplace on the test's own database."""
     clock = MovableClock()
-    engine = create_engine(database_url, pool_size=10, pool_overflow=10, pool_timeout_seconds=5)
+    engine = create_engine(database_url, pool_size=20, pool_timeout_seconds=5)
     tx = Transactor(engine, clock)
     yield build(tx, clock)
     await tx.drain()
@@ -406,7 +407,7 @@ async def market(database_url: str) -> AsyncIterator[Market]:
 @pytest.fixture
 async def other(database_url: str, market: Market) -> AsyncIterator[Market]:
     """A second worker on an engine of its own."""
-    engine = create_engine(database_url, pool_size=10, pool_overflow=10, pool_timeout_seconds=5)
+    engine = create_engine(database_url, pool_size=20, pool_timeout_seconds=5)
     tx = Transactor(engine, market.clock)
     yield market.on(tx)
     await tx.drain()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from functools import partial
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -236,7 +238,7 @@ async def test_a_delivered_order_without_money_is_refunded(market: Market) -> No
     await market.accept(shop, placed.order_id)
     await market.ready(shop, placed.order_id)
     for step in (service.out_for_delivery, service.delivered):
-        await market.tx.run("t", lambda uow, step=step: step(uow, UUID(placed.order_id)))
+        await market.tx.run("t", partial(step, order_id=UUID(placed.order_id)))
     await market.refund(shop.caller, placed.payment_id, order_id=placed.order_id, minor=490)
     assert (await market.get(buyer, placed.order_id)).state == order_pb2.ORDER_STATE_DELIVERED
     await market.refund(shop.caller, placed.payment_id, order_id=placed.order_id)
@@ -257,8 +259,8 @@ async def test_an_order_refunded_on_its_way_is_refunded_when_it_arrives(market: 
     assert (await market.get(buyer, placed.order_id)).state == order_pb2.ORDER_STATE_REFUNDED
 
 
-async def _list(market: Market, caller: Caller, **filters: object) -> order_service_pb2.ListOrdersResponse:
-    return await market.call(caller, market.orders.ListOrders, order_service_pb2.ListOrdersRequest(**filters))  # type: ignore[arg-type] - filters of the tests
+async def _list(market: Market, caller: Caller, **filters: Any) -> order_service_pb2.ListOrdersResponse:
+    return await market.call(caller, market.orders.ListOrders, order_service_pb2.ListOrdersRequest(**filters))
 
 
 async def test_lists_show_what_is_the_callers_newest_first_page_by_page(market: Market) -> None:

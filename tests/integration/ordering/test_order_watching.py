@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
@@ -25,7 +26,7 @@ Response = order_service_pb2.WatchOrderResponse
 def _watch(market: Market, caller: Caller, order_id: str, resume_token: str = "") -> AsyncIterator[Response]:
     calls.enter(Call(caller=caller))
     request = order_service_pb2.WatchOrderRequest(order_id=order_id, resume_token=resume_token)
-    return market.orders.WatchOrder(request, None)  # type: ignore[arg-type] - it needs no context
+    return market.orders.WatchOrder(request, cast(Any, None))
 
 
 async def _deliver(market: Market, shop: Shop, order_id: str) -> None:
@@ -169,7 +170,7 @@ async def test_silence_is_filled_with_heartbeats_and_nothing_is_left_behind(mark
     assert isinstance(await anext(stream), Snapshot)
     for _ in range(3):
         assert isinstance(await anext(stream), Beat)
-    await stream.aclose()  # type: ignore[attr-defined] - it is a generator
+    await stream.aclose()
     assert not feed.watches
     assert not feed.open
 

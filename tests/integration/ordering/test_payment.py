@@ -16,7 +16,7 @@ from marketd.payment.sandbox import SandboxProvider
 from marketplace.order.v1 import order_pb2
 from marketplace.payment.v1 import payment_pb2, payment_service_pb2
 
-from tests.integration.ordering.conftest import Market, minor
+from tests.integration.ordering.conftest import Market, minor, stored
 
 CAPTURED = payment_pb2.PAYMENT_STATE_CAPTURED
 
@@ -105,7 +105,7 @@ async def test_fifty_confirms_with_one_request_id_capture_once(market: Market, o
     answers = await asyncio.gather(
         *(market.call(buyer, (market, other)[n % 2].payments.ConfirmPayment, request) for n in range(50))
     )
-    assert len({bytes(answer) for answer in answers}) == 1  # type: ignore[call-overload] - stored answers are bytes
+    assert len({stored(answer) for answer in answers}) == 1
     assert len(await _charges(market)) == 1
     request.payment_method = "decline"
     with pytest.raises(RequestIdReused):
@@ -253,13 +253,13 @@ async def test_another_payment_cancels_the_one_before(market: Market) -> None:
     group = await market.place(buyer, (variant, 1))
     request = payment_service_pb2.CreatePaymentRequest(request_id=str(uuid4()), order_group_id=group.order_group_id)
     answer = await market.call(buyer, market.payments.CreatePayment, request)
-    second = payment_service_pb2.CreatePaymentResponse.FromString(answer).payment  # type: ignore[arg-type] - bytes
+    second = payment_service_pb2.CreatePaymentResponse.FromString(stored(answer)).payment
     with pytest.raises(PaymentOver):
         await market.confirm(buyer, group.payment.payment_id)
     assert (await market.get(buyer, group.orders[0].order_id)).payment_id == second.payment_id
     assert (await market.confirm(buyer, second.payment_id)).state == CAPTURED
+    request.request_id = str(uuid4())
     with pytest.raises(IllegalTransition) as refusal:
-        request.request_id = str(uuid4())
         await market.call(buyer, market.payments.CreatePayment, request)
     assert refusal.value.metadata["current"] == "CAPTURED"
 

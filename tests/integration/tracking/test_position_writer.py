@@ -1,4 +1,4 @@
-"""The position writer by itself: what happens to a batch that cannot be stored, and to what waits when it is stopped."""
+"""The position writer by itself: a batch that cannot be stored, and what still waits when it is stopped."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ async def test_a_writer_that_is_stopped_commits_what_waits_once(
             writer[0].add(first)
             async with asyncio.timeout(5):
                 while not await blocker.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
-                    pass
+                    continue
             writer[0].add(second)
             writer[1].cancel()
             assert not heard.done.is_set()

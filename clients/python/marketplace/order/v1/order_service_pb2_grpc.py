@@ -131,7 +131,8 @@ class OrderServiceServicer:
 
     def WatchOrder(self, request, context):
         """Watches an order: first how it is, then every change, and a heartbeat every 10 s. With a resume token it goes on
-        after that event, or says reset and starts over. It ends with OK when the order can never change state again.
+        after that event, or says reset and starts over. It ends with OK when the order is over: delivered, cancelled,
+        rejected, expired or refunded.
         Errors: NOT_FOUND, TOKEN_EXPIRED, SESSION_REVOKED, ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

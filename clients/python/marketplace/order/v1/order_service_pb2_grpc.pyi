@@ -46,7 +46,8 @@ class OrderServiceStub:
     """
     WatchOrder: _aio.UnaryStreamMultiCallable[_order_service_pb2.WatchOrderRequest, _order_service_pb2.WatchOrderResponse]
     """Watches an order: first how it is, then every change, and a heartbeat every 10 s. With a resume token it goes on
-    after that event, or says reset and starts over. It ends with OK when the order can never change state again.
+    after that event, or says reset and starts over. It ends with OK when the order is over: delivered, cancelled,
+    rejected, expired or refunded.
     Errors: NOT_FOUND, TOKEN_EXPIRED, SESSION_REVOKED, ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
     """
 
@@ -124,7 +125,8 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_order_service_pb2.WatchOrderRequest, _abc.AsyncIterator[_order_service_pb2.WatchOrderResponse]],
     ) -> _abc.AsyncIterator[_order_service_pb2.WatchOrderResponse]:
         """Watches an order: first how it is, then every change, and a heartbeat every 10 s. With a resume token it goes on
-        after that event, or says reset and starts over. It ends with OK when the order can never change state again.
+        after that event, or says reset and starts over. It ends with OK when the order is over: delivered, cancelled,
+        rejected, expired or refunded.
         Errors: NOT_FOUND, TOKEN_EXPIRED, SESSION_REVOKED, ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
         """
 

@@ -1,0 +1,55 @@
+"""One running marketplace for a worker of the run: the real app on a real socket, and the people and goods on it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import grpc
+import pytest_asyncio
+from marketd import app as composition
+from marketd.config import Environment, Settings
+from marketd.embedded import EmbeddedPostgres
+from marketd.kernel.ids import new_id
+from pydantic import SecretStr
+
+from tests.conftest import TEMPLATE
+from tests.e2e.conftest import ADMIN_EMAIL, ADMIN_PASSWORD
+from tests.e2e.matrix.market import Market
+from tests.e2e.matrix.people import People
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def market(postgres: EmbeddedPostgres) -> AsyncIterator[Market]:
+    """The marketplace, furnished. Its relay and jobs rest: whatever is written, a call has written."""
+    name = f"matrix_{new_id().hex}"
+    keeper = await asyncpg.connect(postgres.dsn("postgres"))
+    await keeper.execute(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}"')
+    settings = Settings(
+        env=Environment.TEST,
+        database_url=SecretStr(postgres.dsn(name)),
+        port=0,
+        bcrypt_cost=4,
+        pool_timeout_seconds=5,
+        run_worker=False,
+    )
+    app = await composition.build(settings)
+    await app.start()
+    await composition.create_admin(settings, postgres.dsn(name), ADMIN_EMAIL, ADMIN_PASSWORD)
+    # Channelz knows of channels that ask to be known.
+    options = [("grpc.enable_channelz", 1), ("grpc.max_send_message_length", 8 * 1024 * 1024)]
+    database = await asyncpg.connect(postgres.dsn(name))
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{app.port}", options=options) as channel:
+        made = Market(app, settings, channel, database)
+        await made.furnish(ADMIN_EMAIL, ADMIN_PASSWORD)
+        yield made
+    await app.stop(1)
+    await database.close()
+    await keeper.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    await keeper.close()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def people(market: Market) -> People:
+    """Every kind of caller."""
+    return await People.gather(market)

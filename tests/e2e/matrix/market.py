@@ -1,0 +1,403 @@
+"""The marketplace of these tests: people with exactly one role each, and goods, orders and deliveries in every state.
+
+Everything is made through the rpcs themselves, but for what no rpc does yet: taking a role away, blocking an account,
+and handing events on, which is done by hand so that nothing is written while a test compares the tables.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+import asyncpg
+import grpc
+from google.protobuf.message import Message
+from google.type import latlng_pb2, money_pb2
+from marketd import app as composition
+from marketd.app import App
+from marketd.auth import service as auth
+from marketd.config import Settings
+from marketd.kernel.caller import Role
+from marketd.kernel.uow import UnitOfWork
+from marketd.transport.access import AccessTable
+from marketd.transport.own_rules import own_rules
+from marketd.transport.rules import Kind, Rule
+from marketplace.auth.v1 import auth_service_pb2
+from marketplace.cart.v1 import cart_service_pb2
+from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
+from marketplace.delivery.v1 import courier_pb2, courier_service_pb2, delivery_service_pb2
+from marketplace.order.v1 import order_pb2, order_service_pb2
+from marketplace.payment.v1 import payment_service_pb2
+from marketplace.seller.v1 import seller_service_pb2
+from marketplace.type.v1 import address_pb2
+
+from tests.e2e.matrix.wire import Outcome, Pairs, send
+
+PASSWORD: Final = "a passphrase of the tests"
+CURRENCY: Final = "EUR"
+
+RULES: Final[Mapping[str, Rule]] = {
+    rule.method: rule for rule in (*AccessTable.from_names(composition.SERVICES), *own_rules().values())
+}
+"""The access table of everything that is served, by path."""
+
+_BY_REQUEST: Final = {rule.request: rule for rule in AccessTable.from_names(composition.SERVICES)}
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody with a session."""
+
+    account_id: str
+    session_id: str
+    email: str
+    token: str
+    refresh_token: str
+
+
+@dataclass(frozen=True)
+class Shop:
+    """An approved seller; its owner is a SELLER and nothing else."""
+
+    owner: Person
+    seller_id: str
+    handle: str
+
+
+@dataclass(frozen=True)
+class Rider:
+    """An approved courier, a COURIER and nothing else, on shift or not."""
+
+    person: Person
+    courier_id: str
+
+
+@dataclass(frozen=True)
+class Goods:
+    """Something to buy."""
+
+    product_id: str
+    slug: str
+    variant_id: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Trip:
+    """An order on its way through the marketplace, and everybody who has to do with it."""
+
+    buyer: Person
+    shop: Shop
+    group: order_pb2.OrderGroup
+    rider: Rider | None = None
+    delivery_id: str = ""
+
+    @property
+    def order_id(self) -> str:
+        """The one order of the group."""
+        return str(self.group.orders[0].order_id)
+
+    @property
+    def item_id(self) -> str:
+        """The order's first line."""
+        return str(self.group.orders[0].items[0].item_id)
+
+    @property
+    def payment_id(self) -> str:
+        """The group's payment."""
+        return str(self.group.payment.payment_id)
+
+
+class Market:
+    """The app on its socket, and what was made on it."""
+
+    def __init__(self, app: App, settings: Settings, channel: grpc.aio.Channel, database: asyncpg.Connection) -> None:
+        self.app = app
+        self.settings = settings
+        self.channel = channel
+        self._database = database
+        self._tables: list[str] = []
+        self.admin: Person
+        self.service: Person
+        self.buyer: Person
+        self.shop: Shop
+        self.rival: Shop
+        self.rider: Rider
+        self.goods: Goods
+        self.trip: Trip
+        """A delivery that the rider has been given and has not picked up; nobody moves it on."""
+
+    async def furnish(self, admin_email: str, admin_password: str) -> None:
+        """Make what all tests share and none changes."""
+        tables = await self._database.fetch(
+            "SELECT oid::regclass::text AS name FROM pg_class"
+            " WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY 1"
+        )
+        self._tables = [row["name"] for row in tables]
+        admin = await self.sign_in(admin_email, admin_password)
+        await self.set_roles(admin, Role.ADMIN)
+        self.admin = await self.sign_in(admin_email, admin_password)
+        self.service = await self.person(Role.SERVICE)
+        self.buyer = await self.person(Role.BUYER)
+        self.shop, self.rival = await self.open_shop(), await self.open_shop()
+        self.rider = await self.ride()
+        self.goods = await self.product()
+        self.trip = await self.assigned(rider=self.rider)
+
+    # -- calls
+
+    async def send(
+        self,
+        method: str,
+        *bodies: Message | bytes,
+        by: Person | None = None,
+        take: int | None = None,
+        metadata: Pairs = (),
+    ) -> Outcome:
+        """Call a method by its path."""
+        token = None if by is None else by.token
+        return await send(self.channel, RULES[method], bodies, token=token, take=take, metadata=metadata)
+
+    async def ask(self, request: Message, by: Person | None = None) -> Outcome:
+        """Call the unary method of the request."""
+        return await self.send(_BY_REQUEST[type(request)].method, request, by=by)
+
+    async def call(self, request: Message, by: Person | None = None) -> Any:
+        """The same, which must succeed; the response."""
+        rule = _BY_REQUEST[type(request)]
+        assert rule.kind is Kind.UNARY
+        outcome = await self.ask(request, by)
+        assert outcome.code is grpc.StatusCode.OK, f"{rule.method}: {outcome}"
+        return rule.response.FromString(outcome.answers[0])
+
+    # -- people
+
+    async def register(self, **fields: str) -> Person:
+        """A new account, as it comes: a BUYER."""
+        email = f"{secrets.token_hex(8)}@example.com"
+        request = auth_service_pb2.RegisterRequest(
+            **{"email": email, "password": PASSWORD, "full_name": "Ada Lovelace", **fields}
+        )
+        return _person(await self.call(request))
+
+    async def sign_in(self, email: str, password: str = PASSWORD) -> Person:
+        """Another session of the account. Its token is read for the first time when it is first used."""
+        return _person(await self.call(auth_service_pb2.LoginRequest(login=email, password=password)))
+
+    async def set_roles(self, person: Person, *roles: Role) -> None:
+        """Let the account have these roles and no others. Tokens that were used before learn it within two seconds."""
+        wanted, account = frozenset(roles), UUID(person.account_id)
+
+        async def work(uow: UnitOfWork) -> None:
+            for role in (Role.BUYER, Role.SELLER, Role.COURIER, Role.ADMIN, Role.SERVICE):
+                await (auth.grant_role if role in wanted else auth.revoke_role)(uow, account, role)
+
+        await self.app.parts.tx.run_bare("test.roles", work)
+
+    async def person(self, *roles: Role) -> Person:
+        """A new account with these roles and no others."""
+        person = await self.register()
+        await self.set_roles(person, *roles)
+        return person
+
+    async def blocked(self) -> Person:
+        """A session of an account that is blocked."""
+        person = await self.register()
+        await self.app.parts.tx.run_bare("test.block", lambda uow: auth.block_account(uow, UUID(person.account_id)))
+        return person
+
+    async def signed_out(self) -> Person:
+        """A session that has ended."""
+        person = await self.register()
+        await self.call(auth_service_pb2.LogoutRequest(), person)
+        return person
+
+    async def open_shop(self) -> Shop:
+        """An approved seller."""
+        applicant = await self.register()
+        seller = (await self.call(new_shop(), applicant)).seller
+        await self.call(seller_service_pb2.ApproveSellerRequest(seller_id=seller.seller_id), self.admin)
+        await self.set_roles(applicant, Role.SELLER)
+        return Shop(await self.sign_in(applicant.email), seller.seller_id, seller.handle)
+
+    async def ride(self, *, on_shift: bool = True) -> Rider:
+        """An approved courier."""
+        applicant = await self.register()
+        courier = (await self.call(new_courier(), applicant)).courier
+        await self.call(courier_service_pb2.ApproveCourierRequest(courier_id=courier.courier_id), self.admin)
+        await self.set_roles(applicant, Role.COURIER)
+        rider = Rider(await self.sign_in(applicant.email), courier.courier_id)
+        if on_shift:
+            await self.call(courier_service_pb2.StartShiftRequest(request_id=new_key()), rider.person)
+        return rider
+
+    # -- goods and orders
+
+    async def draft(self, shop: Shop | None = None, stock: int = 50) -> product_pb2.Product:
+        """A product that is not published."""
+        product: product_pb2.Product = (await self.call(new_product(stock), (shop or self.shop).owner)).product
+        return product
+
+    async def product(self, shop: Shop | None = None, stock: int = 50) -> Goods:
+        """A published product."""
+        product = await self.draft(shop, stock)
+        publish = catalog_service_pb2.PublishProductRequest(product_id=product.product_id)
+        await self.call(publish, (shop or self.shop).owner)
+        return Goods(product.product_id, product.slug, product.variants[0].variant_id, product.title)
+
+    async def filled(self, buyer: Person | None = None) -> tuple[Person, Any]:
+        """A buyer, a new one by default, with a cart that has one line."""
+        buyer = buyer or await self.person(Role.BUYER)
+        add = cart_service_pb2.AddCartItemRequest(variant_id=self.goods.variant_id, quantity=2)
+        return buyer, (await self.call(add, buyer)).cart
+
+    async def quoted(self, shop: Shop | None = None) -> tuple[Person, order_service_pb2.PlaceOrderRequest]:
+        """A buyer, and what is to be sent to place the order of the quoted cart."""
+        goods = await self.product(shop)
+        buyer = await self.person(Role.BUYER)
+        await self.call(cart_service_pb2.AddCartItemRequest(variant_id=goods.variant_id, quantity=2), buyer)
+        quote = await self.call(cart_service_pb2.QuoteOrderRequest(address=address("Ada", 13.41)), buyer)
+        return buyer, order_service_pb2.PlaceOrderRequest(
+            request_id=new_key(), quote_token=quote.quote_token, expected_total=quote.total
+        )
+
+    async def placed(self, shop: Shop | None = None) -> Trip:
+        """An order that waits for its payment."""
+        buyer, request = await self.quoted(shop)
+        return Trip(buyer, shop or self.shop, (await self.call(request, buyer)).order_group)
+
+    async def paid(self, shop: Shop | None = None) -> Trip:
+        """An order that the seller may accept."""
+        trip = await self.placed(shop)
+        await self.call(payment(trip), trip.buyer)
+        return trip
+
+    async def accepted(self, shop: Shop | None = None) -> Trip:
+        """An order that the seller prepares."""
+        trip = await self.paid(shop)
+        await self.call(order_service_pb2.AcceptOrderRequest(order_id=trip.order_id, prep_minutes=1), trip.shop.owner)
+        return trip
+
+    async def ready(self, shop: Shop | None = None) -> Trip:
+        """An order that is ready, and its delivery that nobody has been given."""
+        trip = await self.accepted(shop)
+        await self.call(order_service_pb2.MarkOrderReadyRequest(order_id=trip.order_id), trip.shop.owner)
+        await self.app.parts.relay.run_once()
+        wanted = delivery_service_pb2.ListDeliveriesRequest(order_id=trip.order_id)
+        found = (await self.call(wanted, trip.buyer)).deliveries
+        return Trip(trip.buyer, trip.shop, trip.group, delivery_id=found[0].delivery_id)
+
+    async def assigned(self, *, rider: Rider | None = None, shop: Shop | None = None) -> Trip:
+        """A delivery that a courier has been given."""
+        trip, rider = await self.ready(shop), rider or await self.ride()
+        await self.call(assignment(trip, rider), self.admin)
+        return Trip(trip.buyer, trip.shop, trip.group, rider, trip.delivery_id)
+
+    async def picked_up(self) -> Trip:
+        """A delivery on the road."""
+        trip = await self.assigned()
+        assert trip.rider is not None
+        pick_up = delivery_service_pb2.PickUpDeliveryRequest(request_id=new_key(), delivery_id=trip.delivery_id)
+        await self.call(pick_up, trip.rider.person)
+        return trip
+
+    async def code_of(self, trip: Trip) -> str:
+        """What the buyer tells at the door."""
+        request = delivery_service_pb2.GetDeliveryRequest(delivery_id=trip.delivery_id)
+        return str((await self.call(request, trip.buyer)).delivery.dropoff_code)
+
+    # -- the database
+
+    async def contents(self, *, without: frozenset[str] = frozenset()) -> dict[str, tuple[int, int]]:
+        """Every table's rows as (how many, a sum over where each stands and who wrote it).
+
+        Any insert, update or delete changes it, also one that writes what was there before.
+        """
+        tables = [name for name in self._tables if name not in without]
+        parts = (
+            f"SELECT '{name}' AS name, count(*) AS rows,"
+            f" coalesce(sum(hashtextextended(ctid::text || ' ' || xmin::text, 0)::numeric), 0) AS mark FROM {name}"
+            for name in tables
+        )
+        rows = await self._database.fetch(" UNION ALL ".join(parts))
+        return {row["name"]: (row["rows"], int(row["mark"])) for row in rows}
+
+    async def value(self, statement: str, *arguments: object) -> Any:
+        """One value out of the database."""
+        return await self._database.fetchval(statement, *arguments)
+
+
+def _person(answer: Any) -> Person:
+    tokens = answer.tokens
+    return Person(answer.user.user_id, tokens.session_id, answer.user.email, tokens.access_token, tokens.refresh_token)
+
+
+def written(before: Mapping[str, tuple[int, int]], after: Mapping[str, tuple[int, int]]) -> dict[str, int]:
+    """The tables that were written, each with how many rows it gained."""
+    return {name: after[name][0] - before[name][0] for name in after if after[name] != before.get(name)}
+
+
+def new_key() -> str:
+    """A request id."""
+    return str(uuid4())
+
+
+def money(units: int, nanos: int = 0) -> money_pb2.Money:
+    """An amount in the marketplace's currency."""
+    return money_pb2.Money(currency_code=CURRENCY, units=units, nanos=nanos)
+
+
+def address(name: str, longitude: float = 13.40) -> address_pb2.Address:
+    """An address in the middle of a town."""
+    return address_pb2.Address(
+        recipient=name,
+        phone="+49301234567",
+        lines=["Torstr. 1"],
+        city="Berlin",
+        postal_code="10119",
+        region_code="DE",
+        point=latlng_pb2.LatLng(latitude=52.53, longitude=longitude),
+    )
+
+
+def new_shop() -> seller_service_pb2.CreateSellerRequest:
+    """An application of a shop that no other has the name of."""
+    name = secrets.token_hex(6)
+    return seller_service_pb2.CreateSellerRequest(
+        request_id=new_key(),
+        handle=f"shop-{name}",
+        shop_name=f"Shop {name}",
+        pickup_address=address("Shop"),
+        prep_minutes=1,
+        time_zone="Europe/Berlin",
+    )
+
+
+def new_product(stock: int = 50) -> catalog_service_pb2.CreateProductRequest:
+    """A product of one variant at 12.50."""
+    variant = product_pb2.NewVariant(sku=secrets.token_hex(6), price=money(12, 500_000_000), quantity=stock)
+    return catalog_service_pb2.CreateProductRequest(
+        request_id=new_key(), title=f"Thing {secrets.token_hex(4)}", variants=[variant]
+    )
+
+
+def new_courier() -> courier_service_pb2.CreateCourierRequest:
+    """An application of a courier."""
+    return courier_service_pb2.CreateCourierRequest(
+        request_id=new_key(), first_name="Mika", last_name="Roth", vehicle=courier_pb2.VEHICLE_TYPE_BICYCLE
+    )
+
+
+def payment(trip: Trip) -> payment_service_pb2.ConfirmPaymentRequest:
+    """What pays for the order."""
+    return payment_service_pb2.ConfirmPaymentRequest(
+        request_id=new_key(), payment_id=trip.payment_id, payment_method="ok"
+    )
+
+
+def assignment(trip: Trip, rider: Rider) -> delivery_service_pb2.AssignCourierRequest:
+    """What gives the delivery to the courier."""
+    return delivery_service_pb2.AssignCourierRequest(delivery_id=trip.delivery_id, courier_id=rider.courier_id)

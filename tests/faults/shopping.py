@@ -1,0 +1,104 @@
+"""Shoppers who go on whatever happens: they repeat what they do not know the end of, and remember what was answered."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+import asyncpg
+from google.protobuf.message import Message
+
+from tests.faults.world import Account, Answer, Lines, Variant, World, payment, register
+
+RATE_AT_LEAST: Final = 50.0
+"""Operations a second before a fault, or the run proves nothing (I9)."""
+
+
+class CountingLines(Lines):
+    """Connections that remember when each call was answered."""
+
+    def __init__(self, port: int, count: int) -> None:
+        super().__init__(port, count)
+        self.answered: list[float] = []
+        self._moved = asyncio.Event()
+
+    async def settle(self, account: Account | None, request: Message, *, seconds: float = 45.0) -> Answer:
+        answer = await super().settle(account, request, seconds=seconds)
+        self.answered.append(time.monotonic())
+        self._moved.set()
+        return answer
+
+    async def until_answered(self, count: int, seconds: float = 45.0) -> None:
+        """Wait until `count` calls more have been answered."""
+        wanted = len(self.answered) + count
+        async with asyncio.timeout(seconds):
+            while len(self.answered) < wanted:
+                self._moved.clear()
+                await self._moved.wait()
+
+    def rate(self, since: float) -> float:
+        """Answers a second since then."""
+        return sum(each >= since for each in self.answered) / (time.monotonic() - since)
+
+
+@dataclass
+class Shopping:
+    """What was acknowledged to the shoppers."""
+
+    world: World
+    lines: CountingLines
+    goods: Variant
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    placed: dict[str, str] = field(default_factory=dict)
+    """Order group to account."""
+    paid: set[str] = field(default_factory=set)
+
+    async def shop(self, buyer: Account) -> None:
+        """Buy again and again; ends with nothing unknown."""
+        while not self.stop.is_set():
+            request = await self.world.quoted(self.lines, buyer, [(self.goods, 1)])
+            group = (await self.lines.settled(buyer, request)).order_group
+            self.placed[group.order_group_id] = buyer.account_id
+            await self.lines.settled(buyer, payment(group))
+            self.paid.add(group.order_group_id)
+
+    async def assert_nothing_lost(self) -> None:
+        """Every acknowledged order exists once, is paid when that was acknowledged, and no other exists (I2, I3)."""
+        connection = await asyncpg.connect(self.world.database_url, timeout=5)
+        try:
+            rows = await connection.fetch(
+                "SELECT g.order_group_id::text AS group_id, count(*) AS orders,"
+                " count(*) FILTER (WHERE o.state = 'PAID') AS paid, max(p.captured_minor) AS captured,"
+                " max(g.total_minor) AS total FROM order_groups g JOIN orders o USING (order_group_id)"
+                " JOIN payments p ON p.payment_id = g.payment_id WHERE g.account_id = ANY($1::text[]::uuid[])"
+                " GROUP BY 1",
+                sorted(set(self.placed.values())),
+            )
+        finally:
+            await connection.close()
+        found = {row["group_id"]: row for row in rows}
+        assert found.keys() == self.placed.keys()
+        assert self.paid == self.placed.keys(), "they stop only when they have paid"
+        for row in rows:
+            assert (row["orders"], row["paid"]) == (1, 1)
+            assert row["captured"] == row["total"]
+
+
+@asynccontextmanager
+async def shoppers(world: World, count: int) -> AsyncIterator[Shopping]:
+    """`count` shoppers at work inside the block; afterwards all that they began is known and nothing is lost."""
+    async with CountingLines(world.port, max(4, count)) as lines:
+        shopping = Shopping(world, lines, await world.product(lines, 100_000))
+        buyers = [await register(lines) for _ in range(count)]
+        async with asyncio.TaskGroup() as group:
+            for buyer in buyers:
+                group.create_task(shopping.shop(buyer))
+            try:
+                yield shopping
+            finally:
+                shopping.stop.set()
+        await shopping.assert_nothing_lost()

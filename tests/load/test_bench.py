@@ -1,0 +1,83 @@
+"""`marketd bench --quick` measures every group for real; its figures are not judged here."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+pytestmark = pytest.mark.slow
+
+GROUPS = {
+    "reads": ("get_product_hot", "list_products_hot", "get_product_cold"),
+    "cart": ("get_cart", "add_cart_item", "refresh_tokens"),
+    "orders": ("place_order",),
+    "positions": ("stream_locations_1", "stream_locations_10", "watch_fanout"),
+}
+FIGURES = ("rps", "p50_ms", "p99_ms", "server_cpu_us", "postgres_cpu_us")
+
+
+def bench(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command with its temporary files in `folder`."""
+    command = [sys.executable, "-m", "marketd", "bench", *arguments]
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=110)
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """One quick run of all groups: most of its time is starting the server."""
+    folder = tmp_path_factory.mktemp("bench")
+    for parent in (folder, *folder.parents[:2]):
+        parent.chmod(0o755)  # PostgreSQL may have to run as another user
+    result = bench(*GROUPS, "--quick", "--json", folder=folder)
+    assert result.returncode == 0, result.stderr[-4000:]
+    assert list(folder.iterdir()) == []
+    report: dict[str, Any] = json.loads(result.stdout)
+    return report
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_operation_of_a_group_is_measured_beside_its_floors(report: dict[str, Any], group: str) -> None:
+    operations = {operation["name"]: operation for operation in report["operations"]}
+    for name in GROUPS[group]:
+        operation = operations[name]
+        for figures in (operation, operation["floor"]["default"], operation["floor"]["tuned"]):
+            assert all(figures[figure] >= 0 for figure in FIGURES)
+            assert figures["rps"] > 0
+            assert figures["server_cpu_us"] > 0
+        floor_us = operation["floor"]["tuned"]["server_cpu_us"]
+        assert operation["ratio"] == pytest.approx(operation["server_cpu_us"] / floor_us, rel=0.02)
+        assert operation["target"] > 0
+        assert operation["calls"] > 0
+
+
+def test_operations_come_in_the_order_of_their_groups(report: dict[str, Any]) -> None:
+    assert [operation["name"] for operation in report["operations"]] == [n for names in GROUPS.values() for n in names]
+
+
+def test_what_needs_the_database_is_charged_to_it(report: dict[str, Any]) -> None:
+    by_name = {operation["name"]: operation for operation in report["operations"]}
+    for name in ("get_product_cold", "get_cart", "add_cart_item", "refresh_tokens", "place_order"):
+        assert by_name[name]["postgres_cpu_us"] > 0
+        assert by_name[name]["floor"]["tuned"]["postgres_cpu_us"] > 0
+
+
+def test_the_machine_is_named_and_a_quick_run_claims_nothing(report: dict[str, Any]) -> None:
+    assert report["machine"]["cores"] == psutil.cpu_count()
+    assert {"python", "grpcio", "platform"} <= report["machine"].keys()
+    assert report["noise"]["trusted"] is False
+    assert "quick" in report["noise"]["message"]
+
+
+def test_an_unknown_group_is_refused_with_those_that_exist(tmp_path: Path) -> None:
+    result = bench("writes", folder=tmp_path)
+    assert result.returncode == 2
+    assert "writes" in result.stderr
+    assert all(group in result.stderr for group in GROUPS)

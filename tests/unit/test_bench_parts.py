@@ -1,0 +1,110 @@
+"""The benchmark's judgement on what its load reports: errors void a measure, noise is said aloud."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import psutil
+import pytest
+from marketd.bench import cpu, h2load, plan, work
+from marketd.bench.clients import LoadFailed
+from marketd.bench.measuring import Figures, Measured
+from marketd.bench.operations import Plain, Target
+from marketd.bench.plan import FloorMethod, Shape
+from marketd.bench.report import Report
+from marketd.bench.work import Found
+
+# What h2load 1.52 prints for four calls whose answers have ten bytes.
+PRINTED = """
+finished in 1.50ms, 2666.67 req/s, 130.21KB/s
+requests: 4 total, 4 started, 4 done, 4 succeeded, 0 failed, 0 errored, 0 timeout
+status codes: 4 2xx, 0 3xx, 0 4xx, 0 5xx
+traffic: 200B (200) total, 100B (100) headers (space savings 90.00%), {bodies}B ({bodies}) data
+"""
+LOG = "1700000000000001\t200\t400\n1700000000000002\t200\t300\n1700000000000003\t200\t200\n1700000000000004\t200\t500\n"
+CALL = h2load.SameCall("127.0.0.1:1", "/a.B/C", "", b"", answer_bytes=10, count=4)
+
+
+class Bought(Plain):
+    """An operation that is never run."""
+
+    name = "bought"
+    target = Target(tuned=1.2, default=0.9)
+
+
+def measured(server_us: float, tuned_us: float, default_us: float, noise_percent: float | None) -> Measured:
+    """An operation with these processor times."""
+    sides = {
+        name: Figures(1000.0, 1.0, 2.0, cpu_us, 0.0)
+        for name, cpu_us in (("server", server_us), ("tuned", tuned_us), ("default", default_us))
+    }
+    return Measured(Bought(), 5, 100, sides, noise_percent)  # type: ignore[arg-type]  # its rounds are over
+
+
+def test_h2load_reports_what_it_saw() -> None:
+    found = h2load.found_in(PRINTED.format(bodies=60), LOG, CALL)
+    assert (found.count, found.seconds, found.latencies_us) == (4, 0.0015, [400, 300, 200, 500])
+
+
+def test_refusals_that_h2load_counts_as_successes_void_the_measure() -> None:
+    with pytest.raises(LoadFailed, match="45 bytes where 60 were due"):
+        h2load.found_in(PRINTED.format(bodies=45), LOG, CALL)
+
+
+def test_work_and_findings_survive_the_pipe() -> None:
+    uplink = work.Uplink("token", "id", 7, 8, 52.5, 13.4)
+    fanout = work.Fanout("t", "/w", "token", b"\x00\xff", "/u", uplink, 10, 1, 0.5)
+    assert work.load(work.dump(fanout)) == fanout
+    found = Found(2, 0.5, [10, 20], {"UNAVAILABLE: x": 1}, ["a"], 3)
+    assert work.load_found(work.dump_found(found)) == found
+
+
+def test_processes_that_worked_at_once_count_as_one() -> None:
+    both = work.merge([Found(2, 0.5, [1, 2], {"A": 1}), Found(3, 0.7, [3, 4, 5], {"A": 2})])
+    assert (both.count, both.seconds, both.latencies_us, both.refused) == (5, 0.7, [1, 2, 3, 4, 5], {"A": 3})
+
+
+def test_a_floor_plan_survives_its_file() -> None:
+    method = FloorMethod("x", Shape.UNARY, b"\x01", ("SELECT $1",), [[[{"new": 0}]]], transaction=True)
+    assert plan.load(plan.dump([method])) == [
+        FloorMethod("x", Shape.UNARY, b"\x01", ["SELECT $1"], [[[{"new": 0}]]], transaction=True)
+    ]
+
+
+def test_both_bounds_must_hold() -> None:
+    assert measured(100, 90, 120, 1.0).meets_target
+    assert not measured(100, 80, 120, 1.0).meets_target
+    assert not measured(100, 90, 100, 1.0).meets_target
+
+
+def test_noise_over_ten_percent_is_said_aloud_by_name() -> None:
+    quiet, noisy = measured(1, 1, 2, 3.0), measured(1, 1, 2, 17.04)
+    assert Report([quiet], quick=False).to_json()["noise"]["trusted"] is True
+    noise = Report([quiet, noisy], quick=False).to_json()["noise"]
+    assert (noise["spread_percent"], noise["trusted"]) == (17.0, False)
+    assert "Too noisy to trust" in noise["message"]
+    assert "bought" in noise["message"]
+
+
+def test_a_single_round_says_nothing_of_noise_and_is_not_trusted() -> None:
+    noise = Report([measured(1, 1, 2, None)], quick=False).to_json()["noise"]
+    assert (noise["spread_percent"], noise["trusted"]) == (None, False)
+
+
+def test_processor_time_counts_all_threads_and_ends_with_the_process() -> None:
+    busy = (
+        "import threading\n"
+        "def spin():\n for _ in range(300_000): pass\n"
+        "threads = [threading.Thread(target=spin) for _ in range(2)]\n"
+        "[each.start() for each in threads]; [each.join() for each in threads]\n"
+        "print('done', flush=True); input()"
+    )
+    with subprocess.Popen([sys.executable, "-c", busy], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        times = psutil.Process(process.pid).cpu_times()
+        assert cpu.seconds_of([process.pid]) == pytest.approx(times.user + times.system, abs=0.03)
+        process.kill()
+    with pytest.raises(psutil.NoSuchProcess):
+        cpu.seconds_of([process.pid])
