@@ -1,4 +1,4 @@
-"""Alembic's environment: runs the migrations over asyncpg under an advisory lock, one at a time on the whole cluster."""
+"""Alembic's environment: runs the migrations over asyncpg under an advisory lock, one at a time on the cluster."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import grpc
 import pytest
 from marketd import app as composition
-from marketd.app import App
 from marketd.config import Environment, Settings
+from marketd.running import App
 from pydantic import SecretStr
 
 ADMIN_EMAIL = "admin@marketplace.example"

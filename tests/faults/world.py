@@ -36,9 +36,7 @@ CURRENCY: Final = "EUR"
 CALL_SECONDS: Final = 10.0
 SETTLE_SECONDS: Final = 30.0
 
-RULES: Final[dict[type[Message], Rule]] = {
-    rule.request: rule for rule in AccessTable.from_names(composition.SERVICES) if str(rule.kind) == "UNARY"
-}
+RULES: Final[dict[type[Message], Rule]] = {rule.request: rule for rule in AccessTable.from_names(composition.SERVICES)}
 """The rpc of each request message; the contract gives every rpc its own."""
 
 # The caller cannot know whether it happened, or it certainly did not: the same request is sent again.
@@ -117,6 +115,18 @@ class Lines:
             raise from_rpc_error(error, rule.method) from None
         trailing = dict(await call.trailing_metadata() or ())
         return Answer(bytes(payload), trailing.get("replayed") == "true")
+
+    def watch(
+        self, account: Account, request: Message, *, channel: grpc.aio.Channel | None = None
+    ) -> grpc.aio.UnaryStreamCall[Any, Any]:
+        """Open a server stream; the caller ends it."""
+        rule = RULES[type(request)]
+        begin = (channel or self.next()).unary_stream(
+            rule.method,
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=rule.response.FromString,
+        )
+        return begin(request, metadata=(("authorization", f"Bearer {account.token}"),))
 
     async def call(self, account: Account | None, request: Message, *, seconds: float = CALL_SECONDS) -> Any:
         """Send it once; the response message. Raises MarketplaceError."""
@@ -274,14 +284,14 @@ class World:
     async def drained(self, seconds: float = 30) -> None:
         """Wait until every event has reached its handlers and no job is due, in whichever process they run.
 
-        A job that runs stands a lease (3 s here) ahead, so what is due within five seconds counts as work.
+        A job that runs, or that failed and waits, has attempts; one planned for later has none and is no work yet.
         """
         left: object = None
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             left = await self.sql(
                 "SELECT (SELECT count(*) FROM outbox_events WHERE published_time IS NULL)"
-                " + (SELECT count(*) FROM jobs WHERE run_time < now() + interval '5 s')"
+                " + (SELECT count(*) FROM jobs WHERE run_time <= now() OR attempts > 0)"
             )
             if left == 0:
                 return

@@ -34,7 +34,7 @@ from marketplace.payment.v1 import payment_service_pb2
 from marketplace.seller.v1 import seller_service_pb2
 from marketplace.type.v1 import address_pb2
 
-from tests.e2e.matrix.wire import Outcome, Pairs, send
+from tests.e2e.matrix.wire import Outcome, Pairs, Wire
 
 PASSWORD: Final = "a passphrase of the tests"
 CURRENCY: Final = "EUR"
@@ -114,10 +114,10 @@ class Trip:
 class Market:
     """The app on its socket, and what was made on it."""
 
-    def __init__(self, app: App, settings: Settings, channel: grpc.aio.Channel, database: asyncpg.Connection) -> None:
+    def __init__(self, app: App, settings: Settings, wire: Wire, database: asyncpg.Connection) -> None:
         self.app = app
         self.settings = settings
-        self.channel = channel
+        self.wire = wire
         self._database = database
         self._tables: list[str] = []
         self.admin: Person
@@ -158,8 +158,18 @@ class Market:
         metadata: Pairs = (),
     ) -> Outcome:
         """Call a method by its path."""
-        token = None if by is None else by.token
-        return await send(self.channel, RULES[method], bodies, token=token, take=take, metadata=metadata)
+        return await self.send_as(None if by is None else by.token, method, *bodies, take=take, metadata=metadata)
+
+    async def send_as(
+        self,
+        token: str | None,
+        method: str,
+        *bodies: Message | bytes,
+        take: int | None = None,
+        metadata: Pairs = (),
+    ) -> Outcome:
+        """The same with a token of whatever worth, or none."""
+        return await self.wire.send(RULES[method], bodies, token=token, take=take, metadata=metadata)
 
     async def ask(self, request: Message, by: Person | None = None) -> Outcome:
         """Call the unary method of the request."""
