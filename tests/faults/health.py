@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import grpc
 from grpc_health.v1 import health_pb2
+
 from tests.faults.world import Lines
 
 SERVING = health_pb2.HealthCheckResponse.SERVING

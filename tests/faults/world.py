@@ -98,7 +98,7 @@ class Lines:
         account: Account | None,
         request: Message,
         *,
-        seconds: float = CALL_SECONDS,
+        seconds: float | None = CALL_SECONDS,
         wait_for_ready: bool = False,
         channel: grpc.aio.Channel | None = None,
     ) -> Answer:
