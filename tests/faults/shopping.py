@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
 import asyncpg
+from google.protobuf import timestamp_pb2
 from google.protobuf.message import Message
 from marketplace.payment.v1 import payment_pb2
+from marketplace_client import CourierUplink, MarketplaceClient, Outcome
 
 from tests.faults.world import Account, Answer, Lines, Variant, World, payment, register
 
@@ -91,6 +93,29 @@ class Shopping:
                 assert {row["group_id"] for row in left} <= self.pending
                 await asyncio.sleep(0.2)
 
+    async def ride(self, courier: Account) -> None:
+        """Send positions until told to stop; then each has one outcome, and what was stored is there once (I11)."""
+        stored: list[int] = []
+
+        def hear(outcome: Outcome) -> None:
+            if outcome.is_stored:
+                stored.append(outcome.seq)
+
+        async with MarketplaceClient(f"127.0.0.1:{self.world.port}", access_token=courier.token) as client:
+            uplink = CourierUplink(client, batch_size=20, on_outcome=hear)
+            async with uplink:
+                sent = 0
+                while not self.stop.is_set():
+                    now = timestamp_pb2.Timestamp()
+                    now.GetCurrentTime()
+                    sent = await uplink.send(52.53 + sent * 1e-6, 13.40, now, accuracy_meters=5.0)
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self.stop.wait(), 0.05)
+                await uplink.flush(45.0)
+            assert uplink.stored + uplink.rejected == sent > 0
+        statement = "SELECT array_agg(seq ORDER BY seq) FROM position_points WHERE uplink_id = $1::text::uuid"
+        assert await self.world.sql(statement, uplink.uplink_id) == stored
+
     async def _rows(self) -> list[asyncpg.Record]:
         connection = await asyncpg.connect(self.world.database_url, timeout=5)
         try:
@@ -108,11 +133,15 @@ class Shopping:
 
 @asynccontextmanager
 async def shoppers(world: World, count: int) -> AsyncIterator[Shopping]:
-    """`count` shoppers at work inside the block; afterwards all that they began is known and nothing is lost."""
+    """`count` shoppers and a courier on the road, at work inside the block; afterwards all that they began is known and
+    nothing is lost.
+    """
     async with CountingLines(world.port, max(4, count)) as lines:
         shopping = Shopping(world, lines, await world.product(lines, 100_000))
         buyers = [await register(lines) for _ in range(count)]
+        courier, _ = await world.courier(lines)
         async with asyncio.TaskGroup() as group:
+            group.create_task(shopping.ride(courier))
             for buyer in buyers:
                 group.create_task(shopping.shop(buyer))
             try:

@@ -129,7 +129,9 @@ async def test_with_every_connection_taken_others_are_refused_at_once_and_health
         channels = health.channels_of(lines, 8)
         group = await world.placed(lines, buyer, goods)
         stream = lines.watch(buyer, order_service_pb2.WatchOrderRequest(order_id=group.orders[0].order_id))
-        assert (await stream.read()).WhichOneof("event") == "snapshot"
+        first = await stream.read()
+        assert isinstance(first, order_service_pb2.WatchOrderResponse)
+        assert first.WhichOneof("event") == "snapshot"
 
         blocker = await asyncpg.connect(world.database_url)
         stock = inventory_service_pb2.GetStockRequest(variant_id=goods.variant_id)

@@ -156,7 +156,7 @@ async def orders_of(world: World, buyer: Account) -> int:
 
 async def latencies(lines: Lines, bystander: Account, done: asyncio.Event) -> list[float]:
     """How long the bystander waits for each look at the cart until `done`."""
-    waits = []
+    waits: list[float] = []
     while not done.is_set() or not waits:
         begun = time.monotonic()
         await lines.call(bystander, cart_service_pb2.GetCartRequest())

@@ -104,7 +104,7 @@ class Lines:
     ) -> Answer:
         """Send it once. Raises MarketplaceError."""
         rule = RULES[type(request)]
-        send = (channel or self.next()).unary_unary(
+        send: grpc.aio.UnaryUnaryMultiCallable[Message, bytes] = (channel or self.next()).unary_unary(
             rule.method, request_serializer=type(request).SerializeToString, response_deserializer=None
         )
         metadata = (("authorization", f"Bearer {account.token}"),) if account is not None else ()

@@ -126,6 +126,7 @@ class Market:
         self.shop: Shop
         self.rival: Shop
         self.rider: Rider
+        self.other_rider: Rider
         self.goods: Goods
         self.trip: Trip
         """A delivery that the rider has been given and has not picked up; nobody moves it on."""
@@ -143,7 +144,7 @@ class Market:
         self.service = await self.person(Role.SERVICE)
         self.buyer = await self.person(Role.BUYER)
         self.shop, self.rival = await self.open_shop(), await self.open_shop()
-        self.rider = await self.ride()
+        self.rider, self.other_rider = await self.ride(), await self.ride()
         self.goods = await self.product()
         self.trip = await self.assigned(rider=self.rider)
 
@@ -269,8 +270,11 @@ class Market:
         goods = await self.product(shop)
         buyer = await self.person(Role.BUYER)
         await self.call(cart_service_pb2.AddCartItemRequest(variant_id=goods.variant_id, quantity=2), buyer)
+        return buyer, await self._quote(buyer)
+
+    async def _quote(self, buyer: Person) -> order_service_pb2.PlaceOrderRequest:
         quote = await self.call(cart_service_pb2.QuoteOrderRequest(address=address("Ada", 13.41)), buyer)
-        return buyer, order_service_pb2.PlaceOrderRequest(
+        return order_service_pb2.PlaceOrderRequest(
             request_id=new_key(), quote_token=quote.quote_token, expected_total=quote.total
         )
 
@@ -278,6 +282,18 @@ class Market:
         """An order that waits for its payment."""
         buyer, request = await self.quoted(shop)
         return Trip(buyer, shop or self.shop, (await self.call(request, buyer)).order_group)
+
+    async def shared(self) -> tuple[order_pb2.OrderGroup, tuple[Shop, Shop]]:
+        """One paid order group with an order of each of two shops."""
+        shops = (self.shop, self.rival)
+        buyer = await self.person(Role.BUYER)
+        for shop in shops:
+            goods = await self.product(shop)
+            await self.call(cart_service_pb2.AddCartItemRequest(variant_id=goods.variant_id, quantity=1), buyer)
+        request = await self._quote(buyer)
+        trip = Trip(buyer, self.shop, (await self.call(request, buyer)).order_group)
+        await self.call(payment(trip), buyer)
+        return trip.group, shops
 
     async def paid(self, shop: Shop | None = None) -> Trip:
         """An order that the seller may accept."""
@@ -295,7 +311,8 @@ class Market:
         """An order that is ready, and its delivery that nobody has been given."""
         trip = await self.accepted(shop)
         await self.call(order_service_pb2.MarkOrderReadyRequest(order_id=trip.order_id), trip.shop.owner)
-        await self.app.parts.relay.run_once()
+        while await self.app.parts.relay.run_once():
+            pass
         wanted = delivery_service_pb2.ListDeliveriesRequest(order_id=trip.order_id)
         found = (await self.call(wanted, trip.buyer)).deliveries
         return Trip(trip.buyer, trip.shop, trip.group, delivery_id=found[0].delivery_id)
@@ -320,6 +337,18 @@ class Market:
         return str((await self.call(request, trip.buyer)).delivery.dropoff_code)
 
     # -- the database
+
+    @property
+    def url(self) -> str:
+        """The database's address."""
+        assert self.settings.database_url is not None
+        return self.settings.database_url.get_secret_value()
+
+    async def settle(self) -> None:
+        """Do the background's work until nothing of it is left."""
+        parts = self.app.parts
+        while await parts.relay.run_once() or await parts.jobs.run_due():
+            pass
 
     async def contents(self, *, without: frozenset[str] = frozenset()) -> dict[str, tuple[int, int]]:
         """Every table's rows as (how many, a sum over where each stands and who wrote it).
