@@ -179,8 +179,8 @@ async def test_2000_cancelled_calls_and_2000_cancelled_streams_cost_no_memory(se
         goods = await world.product(lines, 1000)
         buyers = [await register(lines) for _ in range(8)]
         order_id = (await world.placed(lines, buyers[0], goods)).orders[0].order_id
-        # Memory is flat after the warm-up: pools, caches and arenas have then grown to what they need. What a collection
-        # will still find comes and goes, so the lowest of the later rounds counts against the highest of the warm-up.
+        # Memory is flat after the warm-up: pools, caches and arenas have then grown to what they need. What the next
+        # collection will find comes and goes, so the lowest of the later rounds counts against the highest before.
         before = [await resident(served, world, lines, buyers, goods, 1000, order_id) for _ in range(3)]
         after = [await resident(served, world, lines, buyers, goods, 500, order_id) for _ in range(4)]
         await every_pool_is_whole(lines, buyers[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -41,6 +42,8 @@ RULES: Final[dict[type[Message], Rule]] = {rule.request: rule for rule in Access
 
 # The caller cannot know whether it happened, or it certainly did not: the same request is sent again.
 _UNSETTLED: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
+
+_INSIDES: Final = re.compile(r"Traceback|asyncpg|SELECT |postgres://|postgresql://|/usr/")
 
 
 @dataclass(frozen=True)
@@ -111,8 +114,10 @@ class Lines:
         call = send(request, timeout=seconds, metadata=metadata, wait_for_ready=wait_for_ready)
         try:
             payload = await call
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error, rule.method) from None
+        except grpc.aio.AioRpcError as raised:
+            error = from_rpc_error(raised, rule.method)
+            assert_decent(error)
+            raise error from None
         trailing = dict(await call.trailing_metadata() or ())
         return Answer(bytes(payload), trailing.get("replayed") == "true")
 
@@ -149,6 +154,14 @@ class Lines:
         """`settle`, and the response message."""
         answer = await self.settle(account, request)
         return RULES[type(request)].response.FromString(answer.payload)
+
+
+def assert_decent(error: MarketplaceError) -> None:
+    """However badly things stand, a refusal says nothing of our insides (I7), and "not now" says when."""
+    assert error.code not in {grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL}, error
+    assert not _INSIDES.search(error.message), error
+    if error.from_server and error.code is grpc.StatusCode.UNAVAILABLE:
+        assert error.retry_after is not None, error
 
 
 def new_key() -> str:

@@ -103,9 +103,7 @@ async def _pending_seller(market: Market, who: str) -> Question:
 
 async def _pending_handle(market: Market, who: str) -> Question:
     applied = (await market.call(new_shop(), await market.register())).seller
-    return Question(
-        stranger(market, who), applied.handle, lambda one: seller_service_pb2.GetSellerRequest(handle=one)
-    )
+    return Question(stranger(market, who), applied.handle, lambda one: seller_service_pb2.GetSellerRequest(handle=one))
 
 
 def _draft(name: str, ask: Callable[[str], Any]) -> Case:
@@ -224,9 +222,7 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "RefreshTokens.refresh_token": SECRET,
     "GetUser.user_id": Owned(
         (B, S, C),
-        plain(
-            lambda market: market.trip.buyer.account_id, lambda one: user_service_pb2.GetUserRequest(user_id=one)
-        ),
+        plain(lambda market: market.trip.buyer.account_id, lambda one: user_service_pb2.GetUserRequest(user_id=one)),
     ),
     "GetSeller.seller_id": Owned((NOBODY, B, S, C), _pending_seller),
     "GetSeller.handle": Owned((NOBODY, B, S, C), _pending_handle),
@@ -281,9 +277,7 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
         (NOBODY, B, S, C),
         plain(
             lambda market: market.shop.seller_id,
-            lambda one: catalog_service_pb2.ListProductsRequest(
-                seller_id=one, state=product_pb2.PRODUCT_STATE_DRAFT
-            ),
+            lambda one: catalog_service_pb2.ListProductsRequest(seller_id=one, state=product_pb2.PRODUCT_STATE_DRAFT),
         ),
     ),
     "ImportProducts.options.seller_id": Owned(
@@ -323,9 +317,7 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "PlaceOrder.quote_token": APART,
     "GetOrder.order_id": Owned((B, S, C), _order(order_service_pb2.GetOrderRequest)),
     "ListOrders.page_token": APART,
-    "ListOrders.buyer_id": Owned(
-        (B, S, C), _filter(_ORDERS, "buyer_id", lambda market: market.trip.buyer.account_id)
-    ),
+    "ListOrders.buyer_id": Owned((B, S, C), _filter(_ORDERS, "buyer_id", lambda market: market.trip.buyer.account_id)),
     "ListOrders.seller_id": Owned((B, C), _filter(_ORDERS, "seller_id", lambda market: market.shop.seller_id)),
     "ListOrders.courier_id": Owned((B, S, C), _filter(_ORDERS, "courier_id", _rider_id)),
     "ListOrders.order_group_id": Owned(
@@ -366,15 +358,11 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "AssignCourier.courier_id": EVERYTHING,
     "GetDelivery.delivery_id": Owned((B, S, C), _delivery(delivery_service_pb2.GetDeliveryRequest)),
     "ListDeliveries.page_token": APART,
-    "ListDeliveries.order_id": Owned(
-        (B, S, C), _filter(_DELIVERIES, "order_id", lambda market: market.trip.order_id)
-    ),
+    "ListDeliveries.order_id": Owned((B, S, C), _filter(_DELIVERIES, "order_id", lambda market: market.trip.order_id)),
     "ListDeliveries.buyer_id": Owned(
         (B, S, C), _filter(_DELIVERIES, "buyer_id", lambda market: market.trip.buyer.account_id)
     ),
-    "ListDeliveries.seller_id": Owned(
-        (B, C), _filter(_DELIVERIES, "seller_id", lambda market: market.shop.seller_id)
-    ),
+    "ListDeliveries.seller_id": Owned((B, C), _filter(_DELIVERIES, "seller_id", lambda market: market.shop.seller_id)),
     "ListDeliveries.courier_id": Owned((B, S, C), _filter(_DELIVERIES, "courier_id", _rider_id)),
     "WatchDeliveries.resume_token": APART,
     "PickUpDelivery.delivery_id": Owned((C,), _delivery(delivery_service_pb2.PickUpDeliveryRequest)),

@@ -46,9 +46,7 @@ def streamed_import(
 ) -> tuple[catalog_service_pb2.ImportProductsRequest, ...]:
     """The file as a stream: what it is, then its parts."""
     stated = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest(), **options}
-    first = catalog_service_pb2.ImportProductsRequest(
-        request_id=new_key(), options=import_pb2.ImportOptions(**stated)
-    )
+    first = catalog_service_pb2.ImportProductsRequest(request_id=new_key(), options=import_pb2.ImportOptions(**stated))
     parts = [content[start : start + chunk] for start in range(0, len(content), chunk)]
     return (first, *(catalog_service_pb2.ImportProductsRequest(chunk=part) for part in parts))
 
@@ -207,9 +205,7 @@ async def get_cart(market: Market, who: str) -> Scene:
 
 @CART.add("AddCartItem", GUEST, BUYER)
 async def add_item(market: Market, who: str) -> Scene:
-    request = cart_service_pb2.AddCartItemRequest(
-        request_id=new_key(), variant_id=market.goods.variant_id, quantity=1
-    )
+    request = cart_service_pb2.AddCartItemRequest(request_id=new_key(), variant_id=market.goods.variant_id, quantity=1)
     return Scene(await market.person(BUYER), (request,))
 
 

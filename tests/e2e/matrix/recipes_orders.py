@@ -196,9 +196,7 @@ async def stream_locations(market: Market, who: str) -> Scene:
 @TRACKING.add("ReportLocations", COURIER)
 async def report_locations(market: Market, who: str) -> Scene:
     rider = await market.ride()
-    request = tracking_service_pb2.ReportLocationsRequest(
-        uplink_id=new_key(), device_id="phone", batch=positions()
-    )
+    request = tracking_service_pb2.ReportLocationsRequest(uplink_id=new_key(), device_id="phone", batch=positions())
     return Scene(rider.person, (request,))
 
 

@@ -26,19 +26,14 @@ async def test_a_method_is_open_to_exactly_those_whom_the_contract_names(
 ) -> None:
     rule, recipe = RULES[method], RECIPES[method]
     assert rule.access == recipe.access
-    verdicts = {
-        name: principal.judged(recipe.access, vital=rule.vital) for name, principal in people.all.items()
-    }
+    verdicts = {name: principal.judged(recipe.access, vital=rule.vital) for name, principal in people.all.items()}
     welcome = [name for name, verdict in verdicts.items() if verdict == OK]
     # Whoever is refused sends what would succeed, had the right one sent it.
     scene = await recipe.prepare(market, welcome[0])
     before = await market.contents()
     refused = {name: verdict for name, verdict in verdicts.items() if verdict != OK}
     outcomes = await asyncio.gather(
-        *(
-            market.send_as(people[name].token, method, *scene.bodies, take=recipe.take)
-            for name in refused
-        )
+        *(market.send_as(people[name].token, method, *scene.bodies, take=recipe.take) for name in refused)
     )
     after = await market.contents()
     for (name, verdict), outcome in zip(refused.items(), outcomes, strict=True):
@@ -53,4 +48,3 @@ async def test_a_method_is_open_to_exactly_those_whom_the_contract_names(
         outcome = await market.send_as(token, method, *scene.bodies, take=recipe.take)
         assert outcome.code is grpc.StatusCode.OK, f"{name}: {outcome}"
         assert outcome.answers, name
-

@@ -20,9 +20,7 @@ PATHS = {path.rpartition("/")[2]: path for path in RULES if path.startswith("/ma
 
 
 def test_every_id_field_of_the_contract_is_somebodys_or_says_why_not() -> None:
-    found = {
-        f"{name}.{field}" for name, path in PATHS.items() for field in id_fields(RULES[path].request.DESCRIPTOR)
-    }
+    found = {f"{name}.{field}" for name, path in PATHS.items() for field in id_fields(RULES[path].request.DESCRIPTOR)}
     keys = {field for field in found if field.endswith(".request_id")}
     assert found - keys == set(FIELDS)
 

@@ -178,9 +178,7 @@ async def test_whoever_registers_is_a_buyer_and_nothing_more_whatever_comes_with
         email=f"{secrets.token_hex(8)}@example.com", password=PASSWORD, full_name="Eve"
     )
     # The fields that the answer's account has, sent along with numbers that the request does not know.
-    claimed = user_pb2.User(
-        roles=[policy_pb2.ROLE_ADMIN], email_verified=True, phone_verified=True, totp_enabled=True
-    )
+    claimed = user_pb2.User(roles=[policy_pb2.ROLE_ADMIN], email_verified=True, phone_verified=True, totp_enabled=True)
     raw = request.SerializeToString() + claimed.SerializeToString()
     spoofed = (("x-roles", "ADMIN"), ("x-user-id", market.admin.account_id), ("roles", "ADMIN"))
     outcome = await market.send("/marketplace.auth.v1.AuthService/Register", raw, metadata=spoofed)
@@ -209,9 +207,7 @@ async def test_a_new_product_is_a_draft_without_ratings_at_the_price_of_its_vari
     for field in [name for name in product_pb2.Product.DESCRIPTOR.fields_by_name if _taken(name)]:
         claimed.ClearField(field)  # type: ignore[arg-type]
     raw = request.SerializeToString() + claimed.SerializeToString()
-    outcome = await market.send(
-        "/marketplace.catalog.v1.CatalogService/CreateProduct", raw, by=market.shop.owner
-    )
+    outcome = await market.send("/marketplace.catalog.v1.CatalogService/CreateProduct", raw, by=market.shop.owner)
     product = catalog_service_pb2.CreateProductResponse.FromString(outcome.answers[0]).product
     assert product.state == product_pb2.PRODUCT_STATE_DRAFT
     assert (product.rating.count, product.rating.average) == (0, 0)

@@ -116,7 +116,9 @@ async def test_a_request_over_its_limit_is_refused(market: Market, people: Peopl
     assert limit == (MAX_INLINE_BYTES if method.endswith("/ImportProductsInline") else MAX_REQUEST_BYTES)
     token, _ = await ready(market, people, method)
     # A field that nobody knows makes it too large without breaking any other rule.
-    outcome = await market.send_as(token, method, b"\xfa\xff\x07" + _varint(limit) + b"x" * limit, take=RECIPES[method].take)
+    outcome = await market.send_as(
+        token, method, b"\xfa\xff\x07" + _varint(limit) + b"x" * limit, take=RECIPES[method].take
+    )
     if limit == MAX_REQUEST_BYTES:
         assert (outcome.code, outcome.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED"), outcome
         check_refusal(outcome)
