@@ -152,9 +152,10 @@ class Served:
                 self._heard.wait(min(left, 0.5))
 
     def words(self) -> str:
-        """What it said and logged last, for the message of a failed assertion."""
-        errors = self._errors.read_text()[-6_000:] if self._errors.exists() else ""
-        return "\n".join([*self.lines[-20:], errors])
+        """What it said and logged last, for a failed assertion; retries, of which there are many, apart."""
+        logged = self._errors.read_text().splitlines() if self._errors.exists() else []
+        telling = [line for line in logged if '"transaction_retry"' not in line]
+        return "\n".join([*self.lines[-20:], *telling[-40:]])
 
     def wait_for_worker(self, since: int, seconds: float = BACK_SECONDS) -> int:
         """Wait until a worker serves that was started in another's place; its process id."""

@@ -29,9 +29,16 @@ class CountingLines(Lines):
         self.answered: list[float] = []
         self._moved = asyncio.Event()
 
-    async def settle(self, account: Account | None, request: Message, *, seconds: float = 45.0) -> Answer:
+    async def settle(
+        self,
+        account: Account | None,
+        request: Message,
+        *,
+        seconds: float = 45.0,
+        channel: grpc.aio.Channel | None = None,
+    ) -> Answer:
         """`settle`, for as long as a restart takes on a slow machine."""
-        answer = await super().settle(account, request, seconds=seconds)
+        answer = await super().settle(account, request, seconds=seconds, channel=channel)
         self.answered.append(time.monotonic())
         self._moved.set()
         return answer

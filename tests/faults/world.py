@@ -82,14 +82,14 @@ class Lines:
             ("grpc.max_reconnect_backoff_ms", 250),
             ("grpc.enable_retries", 0),
         ]
-        self._channels = [grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) for _ in range(count)]
-        self._next = itertools.cycle(self._channels)
+        self.channels = [grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) for _ in range(count)]
+        self._next = itertools.cycle(self.channels)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for channel in self._channels:
+        for channel in self.channels:
             await channel.close()
 
     def next(self) -> grpc.aio.Channel:
@@ -138,21 +138,28 @@ class Lines:
         answer = await self.raw(account, request, seconds=seconds)
         return RULES[type(request)].response.FromString(answer.payload)
 
-    async def settle(self, account: Account | None, request: Message, *, seconds: float = SETTLE_SECONDS) -> Answer:
+    async def settle(
+        self,
+        account: Account | None,
+        request: Message,
+        *,
+        seconds: float = SETTLE_SECONDS,
+        channel: grpc.aio.Channel | None = None,
+    ) -> Answer:
         """Send the same request until it is known what became of it, as a client with a request id may."""
         end = time.monotonic() + seconds
         while True:
             try:
-                return await self.raw(account, request, wait_for_ready=True, seconds=5)
+                return await self.raw(account, request, wait_for_ready=True, seconds=5, channel=channel)
             except MarketplaceError as error:
                 again = error.code in _UNSETTLED or error.reason in {"REQUEST_IN_PROGRESS", "CONCURRENT_UPDATE"}
                 if not again or time.monotonic() > end:
                     raise
                 await asyncio.sleep(error.retry_after or 0.05)
 
-    async def settled(self, account: Account | None, request: Message) -> Any:
+    async def settled(self, account: Account | None, request: Message, channel: grpc.aio.Channel | None = None) -> Any:
         """`settle`, and the response message."""
-        answer = await self.settle(account, request)
+        answer = await self.settle(account, request, channel=channel)
         return RULES[type(request)].response.FromString(answer.payload)
 
 
@@ -265,7 +272,10 @@ class World:
         applied = await lines.call(account, new_courier())
         courier_id: str = applied.courier.courier_id
         await lines.call(self.admin, courier_service_pb2.ApproveCourierRequest(courier_id=courier_id, reason="test"))
-        await as_role(lines, account, courier_service_pb2.StartShiftRequest(request_id=new_key()))
+        shift = courier_service_pb2.StartShiftRequest(request_id=new_key())
+        # Once through every connection, so that each worker knows of the role.
+        for channel in lines.channels:
+            await as_role(lines, account, shift, channel)
         return account, courier_id
 
     async def assigned(self, lines: Lines, buyer: Account, variant: Variant, courier_id: str) -> delivery_pb2.Delivery:
@@ -320,12 +330,12 @@ async def register(lines: Lines) -> Account:
     return Account(answer.user.user_id, email, answer.tokens.access_token)
 
 
-async def as_role(lines: Lines, account: Account, request: Message) -> Any:
+async def as_role(lines: Lines, account: Account, request: Message, channel: grpc.aio.Channel | None = None) -> Any:
     """A call that needs a role which was given just now: every worker knows of it within two seconds."""
     end = time.monotonic() + 5
     while True:
         try:
-            return await lines.settled(account, request)
+            return await lines.settled(account, request, channel)
         except MarketplaceError as error:
             if error.reason != "ROLE_REQUIRED" or time.monotonic() > end:
                 raise

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 
 _F: Final = FieldDescriptor
 _INTEGERS: Final = {
@@ -120,7 +121,7 @@ def _changed_list(message: Any, field: FieldDescriptor) -> Iterator[tuple[str, A
     copy.ClearField(name)
     yield f"no {name}", copy
     if field.message_type is not None:
-        element = present[0] if present else field.message_type._concrete_class()
+        element = present[0] if present else GetMessageClass(field.message_type)()
         yield f"many {name}", _with(message, name, [element] * MANY)
         for where, inner in _changed(element):
             yield f"{name}[0].{where}", _with(message, name, [inner, *present[1:]])
@@ -133,7 +134,7 @@ def _changed_list(message: Any, field: FieldDescriptor) -> Iterator[tuple[str, A
 def _values(field: FieldDescriptor) -> tuple[Any, ...]:
     if field.enum_type is not None:
         return (0, -1, 9_999)
-    if field.containing_type.full_name == "google.protobuf.Timestamp" and field.name == "seconds":
+    if field.full_name == "google.protobuf.Timestamp.seconds":
         return (*_INTEGERS[field.type], 0, *_FIRST_AND_LAST_SECOND)
     if field.type in _INTEGERS:
         return (*_INTEGERS[field.type], 0)

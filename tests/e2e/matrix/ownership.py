@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from google.protobuf.descriptor import Descriptor
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from marketd.kernel.caller import Role
@@ -25,8 +24,9 @@ from marketplace.payment.v1 import payment_service_pb2
 from marketplace.seller.v1 import seller_service_pb2
 from marketplace.tracking.v1 import tracking_service_pb2
 
-from tests.e2e.matrix.market import Market, Person, money, new_key, new_product, new_shop
+from tests.e2e.matrix.market import Market
 from tests.e2e.matrix.recipes_goods import csv_file, inline_import, streamed_import
+from tests.e2e.matrix.things import Person, money, new_key, new_product, new_shop
 
 OWN_KEY: Final = "the caller makes it up, and it is only ever looked up together with the caller"
 PUBLIC: Final = "it names something that everybody may see"
@@ -58,7 +58,7 @@ class Owned:
     case: Case
 
 
-def id_fields(message: Descriptor, prefix: str = "") -> Iterator[str]:
+def id_fields(message: Any, prefix: str = "") -> Iterator[str]:
     """The paths of the fields of a request that name something: ids, tokens, handles and slugs."""
     for field in message.fields:
         if field.message_type is not None:

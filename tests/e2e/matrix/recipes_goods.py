@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from marketplace.cart.v1 import cart_service_pb2
@@ -16,8 +17,9 @@ from marketplace.catalog.v1 import (
 )
 from marketplace.inventory.v1 import inventory_service_pb2
 
-from tests.e2e.matrix.market import Market, Person, address, new_key, new_product
+from tests.e2e.matrix.market import Market
 from tests.e2e.matrix.scenes import ADMIN, BUYER, GUEST, PUBLIC, SELLER, SERVICE, Book, Scene
+from tests.e2e.matrix.things import Person, address, new_key, new_product
 
 CATALOG = Book("marketplace.catalog.v1.CatalogService")
 STOCK = Book("marketplace.inventory.v1.InventoryService")
@@ -34,7 +36,7 @@ def csv_file(*rows: str) -> bytes:
     return "\n".join((HEADER, *(rows or (good,)), "")).encode()
 
 
-def inline_import(content: bytes, **options: object) -> catalog_service_pb2.ImportProductsInlineRequest:
+def inline_import(content: bytes, **options: Any) -> catalog_service_pb2.ImportProductsInlineRequest:
     """The file in one message."""
     return catalog_service_pb2.ImportProductsInlineRequest(
         request_id=new_key(), csv=content, options=import_pb2.ImportOptions(**options)
@@ -42,10 +44,10 @@ def inline_import(content: bytes, **options: object) -> catalog_service_pb2.Impo
 
 
 def streamed_import(
-    content: bytes, chunk: int = 65_536, **options: object
+    content: bytes, chunk: int = 65_536, **options: Any
 ) -> tuple[catalog_service_pb2.ImportProductsRequest, ...]:
     """The file as a stream: what it is, then its parts."""
-    stated = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest(), **options}
+    stated: dict[str, Any] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest(), **options}
     first = catalog_service_pb2.ImportProductsRequest(request_id=new_key(), options=import_pb2.ImportOptions(**stated))
     parts = [content[start : start + chunk] for start in range(0, len(content), chunk)]
     return (first, *(catalog_service_pb2.ImportProductsRequest(chunk=part) for part in parts))

@@ -10,7 +10,8 @@ from google.protobuf.message import Message
 from marketd.kernel.caller import Role
 from marketd.transport.rules import Access, Open
 
-from tests.e2e.matrix.market import Market, Person
+from tests.e2e.matrix.market import Market
+from tests.e2e.matrix.things import Person
 
 PUBLIC: Final = Open.PUBLIC
 AUTHENTICATED: Final = Open.AUTHENTICATED
@@ -64,3 +65,13 @@ class Book:
 async def newcomer(market: Market, who: str) -> Person:
     """A new account that has the role and nothing of its own; without a role's name, no role."""
     return await market.person(Role(who)) if who in Role.__members__ else await market.person()
+
+
+def caller_for(recipe: Recipe) -> str:
+    """One of those whom the method is open to; never a guest or a viewer, of whom there are none."""
+    if recipe.access is PUBLIC:
+        return "anonymous"
+    if recipe.access is AUTHENTICATED:
+        return "BUYER"
+    assert isinstance(recipe.access, frozenset)
+    return min(role.value for role in recipe.access if role.value not in ("GUEST", "VIEWER"))

@@ -6,6 +6,7 @@ import asyncio
 
 import grpc
 import pytest
+from marketd.kernel.caller import Role
 
 from tests.e2e.matrix.market import RULES, Market, written
 from tests.e2e.matrix.people import OK, People
@@ -48,3 +49,23 @@ async def test_a_method_is_open_to_exactly_those_whom_the_contract_names(
         outcome = await market.send_as(token, method, *scene.bodies, take=recipe.take)
         assert outcome.code is grpc.StatusCode.OK, f"{name}: {outcome}"
         assert outcome.answers, name
+
+
+@pytest.mark.asyncio(loop_scope="session")
+@pytest.mark.parametrize(
+    ("statement", "gained"),
+    [
+        ("INSERT INTO account_roles SELECT $1::uuid, 'SERVICE', now()", 1),
+        ("UPDATE account_roles SET role = role WHERE account_id = $1::uuid", 0),
+        ("DELETE FROM account_roles WHERE account_id = $1::uuid", -1),
+    ],
+)
+async def test_the_comparison_of_the_tables_sees_every_kind_of_write(
+    market: Market, statement: str, gained: int
+) -> None:
+    """Else the test above would show nothing."""
+    person = await market.person(Role.BUYER)
+    before = await market.contents()
+    assert written(before, await market.contents()) == {}
+    await market.value(statement, person.account_id)
+    assert written(before, await market.contents()) == {"account_roles": gained}

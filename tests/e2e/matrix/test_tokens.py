@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import grpc
 import pytest
+from marketd.kernel.caller import Role
+from marketplace.auth.v1 import auth_service_pb2
 from marketplace.catalog.v1 import catalog_service_pb2
 from marketplace.delivery.v1 import delivery_service_pb2
 from marketplace.order.v1 import order_service_pb2
 from marketplace.tracking.v1 import tracking_service_pb2
 
-from tests.e2e.matrix.market import Market, new_key
-from tests.e2e.matrix.people import TOKEN_EXPIRED, TOKEN_INVALID, People
+from tests.e2e.matrix.market import Market
+from tests.e2e.matrix.people import (
+    ACCOUNT_BLOCKED,
+    ROLE_REQUIRED,
+    SESSION_REVOKED,
+    TOKEN_EXPIRED,
+    TOKEN_INVALID,
+    People,
+)
+from tests.e2e.matrix.things import new_key
 from tests.e2e.matrix.wire import Outcome, check_refusal
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -20,7 +33,10 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 PUBLIC = "/marketplace.catalog.v1.CatalogService/GetProduct"
 UNARY = "/marketplace.order.v1.OrderService/GetOrder"
 STREAM = "/marketplace.delivery.v1.DeliveryService/WatchDeliveries"
+WATCH = "/marketplace.order.v1.OrderService/WatchOrder"
 BOTH_WAYS = "/marketplace.tracking.v1.TrackingService/StreamLocations"
+STREAM_SECONDS = 2.5
+"""Two, and a little for the machine."""
 
 
 async def _everywhere(market: Market, token: str) -> list[Outcome]:
@@ -73,6 +89,40 @@ async def test_a_token_is_over_thirty_seconds_after_its_end_and_not_before(marke
     # A stream ends with its token, so one that is over begins none.
     ended = await market.send_as(late, STREAM, delivery_service_pb2.WatchDeliveriesRequest())
     assert (ended.code, ended.reason) == TOKEN_EXPIRED
+
+
+async def _ends(market: Market, token: str, end: Callable[[], Awaitable[object]] | None) -> Outcome:
+    """Watch an order until its first answer, let something happen, and read on to the end of the stream."""
+    ask: Any = market.wire.channel.unary_stream(WATCH)
+    raw = order_service_pb2.WatchOrderRequest(order_id=market.trip.order_id).SerializeToString()
+    call = ask(raw, metadata=[("authorization", f"Bearer {token}")], timeout=10)
+    await call.read()
+    if end is not None:
+        await end()
+    async with asyncio.timeout(STREAM_SECONDS):
+        # The status comes when the stream has ended, whatever was told before.
+        code = await call.code()
+    pairs = tuple((str(key), value) for key, value in await call.trailing_metadata() or ())
+    return Outcome(code, await call.details() or "", (), pairs)
+
+
+@pytest.mark.parametrize("why", ["blocked", "signed out", "without the role", "expired"])
+async def test_a_stream_ends_within_two_seconds_of_what_its_token_rests_on(
+    market: Market, people: People, why: str
+) -> None:
+    person = await market.person(Role.ADMIN)
+    token, ends = person.token, None
+    if why == "blocked":
+        verdict, ends = ACCOUNT_BLOCKED, lambda: market.block(person)
+    elif why == "signed out":
+        verdict, ends = SESSION_REVOKED, lambda: market.call(auth_service_pb2.LogoutRequest(), person)
+    elif why == "without the role":
+        verdict, ends = ROLE_REQUIRED, lambda: market.set_roles(person, Role.BUYER)
+    else:
+        verdict, token = TOKEN_EXPIRED, people.mint.token(person, exp=int(time.time()) + 2)
+    outcome = await _ends(market, token, ends)
+    assert (outcome.code, outcome.reason) == verdict
+    check_refusal(outcome)
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,15 @@ from marketd.transport.rules import RateClass
 from marketd.transport.validation import MAX_INLINE_BYTES, MAX_REQUEST_BYTES, request_limit
 from marketplace.delivery.v1 import delivery_service_pb2
 from marketplace.order.v1 import order_pb2, order_service_pb2
+from marketplace.tracking.v1 import tracking_service_pb2
 
-from tests.e2e.matrix.market import RULES, Market, new_key
+from tests.e2e.matrix.market import RULES, Market
 from tests.e2e.matrix.mutations import Mutation, broken, odd, wild
-from tests.e2e.matrix.people import ANONYMOUS, People
+from tests.e2e.matrix.people import People
 from tests.e2e.matrix.recipes import RECIPES
-from tests.e2e.matrix.scenes import AUTHENTICATED, PUBLIC, Recipe
+from tests.e2e.matrix.recipes_orders import positions
+from tests.e2e.matrix.scenes import caller_for
+from tests.e2e.matrix.things import new_key
 from tests.e2e.matrix.wire import Outcome, check_contract, check_refusal
 
 METHODS = sorted(RULES)
@@ -38,16 +41,6 @@ FINE = {
     grpc.StatusCode.UNAUTHENTICATED,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
-
-
-def caller_for(recipe: Recipe) -> str:
-    """One of those whom the method is open to; never a guest or a viewer, of whom there are none."""
-    if recipe.access is PUBLIC:
-        return ANONYMOUS
-    if recipe.access is AUTHENTICATED:
-        return "BUYER"
-    assert isinstance(recipe.access, frozenset)
-    return min(role.value for role in recipe.access if role.value not in ("GUEST", "VIEWER"))
 
 
 async def ready(market: Market, people: People, method: str) -> tuple[str | None, tuple[Message, ...]]:
@@ -142,6 +135,8 @@ async def test_after_all_that_an_order_goes_the_whole_way_and_the_invariants_hol
     request = delivery_service_pb2.CompleteDeliveryRequest(
         request_id=new_key(), delivery_id=trip.delivery_id, code=await market.code_of(trip)
     )
+    report = tracking_service_pb2.ReportLocationsRequest(uplink_id=new_key(), batch=positions())
+    assert (await market.call(report, trip.rider.person)).ack.acked_seq == 3
     await market.call(request, trip.rider.person)
     order = (await market.call(order_service_pb2.GetOrderRequest(order_id=trip.order_id), trip.buyer)).order
     assert order.state == order_pb2.ORDER_STATE_DELIVERED

@@ -117,7 +117,8 @@ class Wire:
                 raise AssertionError(f"no method is {kind} yet")
 
     async def _unary(self, method: str, raw: bytes, metadata: Pairs, seconds: float) -> Outcome:
-        call = self.channel.unary_unary(method)(raw, timeout=seconds, metadata=metadata)
+        ask: Any = self.channel.unary_unary(method)
+        call = ask(raw, timeout=seconds, metadata=metadata)
         try:
             answer = await call
         except grpc.aio.AioRpcError as error:
@@ -125,7 +126,8 @@ class Wire:
         return Outcome(grpc.StatusCode.OK, "", (answer,), _pairs(await call.trailing_metadata()))
 
     async def _watch(self, method: str, raw: bytes, metadata: Pairs, take: int | None, seconds: float) -> Outcome:
-        call = self.channel.unary_stream(method)(raw, timeout=seconds, metadata=metadata)
+        ask: Any = self.channel.unary_stream(method)
+        call = ask(raw, timeout=seconds, metadata=metadata)
         answers: list[bytes] = []
         try:
             async for answer in call:
@@ -138,7 +140,8 @@ class Wire:
         return Outcome(grpc.StatusCode.OK, "", tuple(answers), _pairs(await call.trailing_metadata()))
 
     def _talk(self, method: str, raw: list[bytes], metadata: Pairs, take: int | None, seconds: float) -> Outcome:
-        call = self._blocking.stream_stream(method)(iter(raw), timeout=seconds, metadata=metadata)
+        ask: Any = self._blocking.stream_stream(method)
+        call = ask(iter(raw), timeout=seconds, metadata=metadata)
         answers: list[bytes] = []
         try:
             for answer in call:
