@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import asyncpg
+import grpc
 from google.protobuf import timestamp_pb2
 from google.protobuf.message import Message
 from marketplace.payment.v1 import payment_pb2
