@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncpg
+import hypothesis
 import pytest
 from marketd import migrating
 from marketd.embedded import EmbeddedPostgres
@@ -17,6 +18,10 @@ from marketd.kernel.clock import SystemClock
 from marketd.kernel.database import create_engine
 from marketd.kernel.ids import new_id
 from marketd.kernel.transactor import Transactor
+
+# How long an example takes is the machine's business, not a test's.
+hypothesis.settings.register_profile("house", deadline=None)
+hypothesis.settings.load_profile("house")
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = "marketplace_template"
