@@ -56,3 +56,9 @@ def served() -> Iterator[Served]:
 def world(served: Served) -> World:
     """The marketplace on it."""
     return asyncio.run(World.build(served.port, served.database_url))
+
+
+@pytest.fixture
+def both_workers(served: Served) -> None:
+    """Whatever the test before did to them, two workers serve; connections of the test are spread over both."""
+    served.wait_until_whole()

@@ -22,6 +22,8 @@ from tests.faults import books, health
 from tests.faults.served import Served
 from tests.faults.world import Account, Lines, World, register
 
+pytestmark = pytest.mark.usefixtures("both_workers")
+
 _LATE_SECONDS = 2.5
 """How much later than its deadline a call may end while the database is frozen."""
 _SLACK_SECONDS = 1.0

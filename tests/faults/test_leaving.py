@@ -21,6 +21,8 @@ from tests.faults import books
 from tests.faults.served import Served
 from tests.faults.world import Account, Lines, Variant, World, new_key, payment, register
 
+pytestmark = pytest.mark.usefixtures("both_workers")
+
 _STREAM_ENDS = frozenset({"DRAINING", ""})
 _OPEN = ("marketd_rpc_in_flight", "marketd_streams_open")
 

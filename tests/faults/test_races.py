@@ -20,6 +20,8 @@ from tests.faults import books
 from tests.faults.served import Served
 from tests.faults.world import Account, Answer, Lines, Variant, World, register
 
+pytestmark = pytest.mark.usefixtures("both_workers")
+
 T = TypeVar("T")
 PLACE = "/marketplace.order.v1.OrderService/PlaceOrder"
 
