@@ -13,6 +13,7 @@ import protovalidate
 from buf.validate import validate_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
+
 from marketd.kernel.refusals import FieldViolation, ValidationFailed
 from marketd.transport.errors import MAX_VIOLATIONS
 from marketd.transport.refusals import MalformedRequest, RequestTooLarge
