@@ -119,6 +119,10 @@ async def keep_running(work: Work, *, pause_seconds: float = 1.0) -> None:
             await work()
         except Exception:  # noqa: BLE001 - whatever it was, it must be seen, and the work must go on
             _log.exception("background_work_failed", work=repr(work))
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                # It failed while it was being ended; beginning again would keep the process from ending.
+                return
         else:
             _log.error("background_work_ended", work=repr(work))
         await asyncio.sleep(pause_seconds)

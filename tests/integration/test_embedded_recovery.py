@@ -46,7 +46,8 @@ for line in sys.stdin:
 """
 
 GUARDED = """
-import os, sys
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored where a shell started us with &, and sleep would inherit that
 from marketd.embedded.accounts import Account
 from marketd.embedded.lifetimes import Guardian, spawn
 me = Account("me", os.geteuid(), os.getegid())

@@ -28,3 +28,20 @@ async def test_background_work_that_fails_or_ends_is_begun_again_until_it_is_can
     with pytest.raises(asyncio.CancelledError):
         await running
     assert begun == [0, 1, 2]
+
+
+async def test_background_work_that_fails_while_it_is_cancelled_ends() -> None:
+    goes_on = asyncio.Event()
+
+    async def work() -> None:
+        goes_on.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise RuntimeError("the database went first")
+
+    running = asyncio.create_task(keep_running(work, pause_seconds=0))
+    await goes_on.wait()
+    running.cancel()
+    async with asyncio.timeout(5):
+        await running

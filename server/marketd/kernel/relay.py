@@ -18,6 +18,7 @@ from uuid import UUID
 import structlog
 
 from marketd.kernel import leases, outbox
+from marketd.kernel.database import DATABASE_ERRORS
 from marketd.kernel.events import StoredEvent, to_json
 from marketd.kernel.ids import new_id
 from marketd.kernel.refusals import Refusal
@@ -86,7 +87,7 @@ class Relay:
         finally:
             if renewed > 0:
                 # Without a database the lease runs out by itself.
-                with contextlib.suppress(Refusal):
+                with contextlib.suppress(Refusal, *DATABASE_ERRORS):
                     await asyncio.shield(
                         self._tx.run_bare("relay.release", lambda uow: leases.release(uow, LEASE_NAME, self._holder))
                     )
