@@ -29,11 +29,10 @@ def generate(out: Path) -> None:
         scripts = str(Path(sys.executable).parent)
         environment = {**os.environ, "PATH": scripts + os.pathsep + os.environ.get("PATH", "")}
         subprocess.run(["buf", "generate", "--template", str(config)], check=True, cwd=ROOT, env=environment)
-    for folder in [out / "marketplace", *(p for p in (out / "marketplace").rglob("*") if p.is_dir())]:
-        (folder / "__init__.py").touch()
-        (folder / "py.typed").unlink(missing_ok=True)
-    for folder in ("buf", "buf/validate"):
-        (out / folder / "__init__.py").touch()
+    for below in [out / "marketplace", *(p for p in (out / "marketplace").rglob("*") if p.is_dir())]:
+        (below / "__init__.py").touch()
+    for package in ("buf", "buf/validate"):
+        (out / package / "__init__.py").touch()
     # Google's own modules come from the googleapis-common-protos wheel; only the types are ours to add.
     for path in (out / "google").rglob("*"):
         if path.is_file() and path.suffix != ".pyi":

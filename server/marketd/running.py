@@ -79,7 +79,7 @@ class App:
     async def start(self) -> None:
         """Begin to serve. Returns once calls are answered."""
         work = [*self.parts.tasks, *self.parts.background]
-        self._running = [asyncio.create_task(_guarded(each)) for each in work]
+        self._running = [asyncio.create_task(keep_running(each)) for each in work]
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
@@ -114,12 +114,16 @@ class App:
         await self.parts.readiness_engine.dispose()
 
 
-async def _guarded(work: Work) -> None:
-    """Background work ends only with the process; anything else is a bug, and must be seen."""
-    try:
-        await work()
-    except asyncio.CancelledError:
-        raise
-    except BaseException:
-        _log.exception("background_work_ended", work=repr(work))
-        raise
+async def keep_running(work: Work, *, pause_seconds: float = 1.0) -> None:
+    """Run background work until it is cancelled. What a bug or a database in trouble ends is begun again.
+
+    A process that serves without its relay, its poller or its hub would look healthy and hand nothing on.
+    """
+    while True:
+        try:
+            await work()
+        except Exception:  # noqa: BLE001 - whatever it was, it must be seen, and the work must go on
+            _log.exception("background_work_failed", work=repr(work))
+        else:
+            _log.error("background_work_ended", work=repr(work))
+        await asyncio.sleep(pause_seconds)

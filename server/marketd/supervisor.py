@@ -61,7 +61,11 @@ def reserve_port(host: str, port: int) -> socket.socket:
         time.sleep(0.1)
     holder = socket.socket(family, socket.SOCK_STREAM)
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    holder.bind((host, port))
+    try:
+        holder.bind((host, port))
+    except OSError as error:
+        holder.close()
+        raise StartError(f"cannot listen on {host}:{port}: {error.strerror}; check MARKETD_HOST.") from error
     return holder
 
 
@@ -191,6 +195,7 @@ class Supervisor:
                 self._announce(port, time.monotonic() - begun)
                 if self.demo:
                     self._start_demo(environment, port)
+        self.say("Stopping: calls in flight finish first.")
         return 0
 
     def _read_ready(self) -> None:

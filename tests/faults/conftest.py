@@ -16,14 +16,14 @@ from tests.faults.world import World
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Long forms run only when they are asked for (`-m faults`); processes are found through Linux's /proc."""
-    asked = "faults" in (config.option.markexpr or "")
-    for item in items:
-        if Path(__file__).parent not in item.path.parents:
-            continue
-        if sys.platform != "linux":
-            item.add_marker(pytest.mark.skip(reason="kills need /proc and pidfd"))
-        if item.get_closest_marker("faults") is not None and not asked:
-            item.add_marker(pytest.mark.skip(reason="a long form; `make faults` runs it"))
+    long_forms = [item for item in items if item.get_closest_marker("faults") is not None]
+    if long_forms and "faults" not in (config.option.markexpr or ""):
+        config.hook.pytest_deselected(items=long_forms)
+        items[:] = [item for item in items if item not in long_forms]
+    if sys.platform != "linux":
+        for item in items:
+            if Path(__file__).parent in item.path.parents:
+                item.add_marker(pytest.mark.skip(reason="kills need /proc and pidfd"))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -56,3 +56,9 @@ def served() -> Iterator[Served]:
 def world(served: Served) -> World:
     """The marketplace on it."""
     return asyncio.run(World.build(served.port, served.database_url))
+
+
+@pytest.fixture
+def both_workers(served: Served) -> None:
+    """Whatever the test before did to them, two workers serve; connections of the test are spread over both."""
+    served.wait_until_whole()

@@ -152,9 +152,10 @@ class Served:
                 self._heard.wait(min(left, 0.5))
 
     def words(self) -> str:
-        """What it said and logged last, for the message of a failed assertion."""
-        errors = self._errors.read_text()[-6_000:] if self._errors.exists() else ""
-        return "\n".join([*self.lines[-20:], errors])
+        """What it said and logged last, for a failed assertion; retries, of which there are many, apart."""
+        logged = self._errors.read_text().splitlines() if self._errors.exists() else []
+        telling = [line for line in logged if '"transaction_retry"' not in line]
+        return "\n".join([*self.lines[-20:], *telling[-40:]])
 
     def wait_for_worker(self, since: int, seconds: float = BACK_SECONDS) -> int:
         """Wait until a worker serves that was started in another's place; its process id."""
@@ -171,8 +172,28 @@ class Served:
         """The living serving processes."""
         return [process for process in self.tree() if " marketd.serving " in f"{process.command} "]
 
+    def wait_until_whole(self, seconds: float = BACK_SECONDS) -> None:
+        """Wait until as many workers serve as were asked for."""
+        end = time.monotonic() + seconds
+        while True:
+            with self._heard:
+                serving = self._serving()
+                if sum(worker.pid in serving for worker in self.workers()) == self._workers:
+                    return
+                assert time.monotonic() < end, f"not every worker serves after {seconds} s:\n{self.words()}"
+                self._heard.wait(0.5)
+
     def metrics(self) -> dict[int, str]:
         """The text of each living worker's metrics, by process id."""
+        urls = self._serving()
+        texts = {}
+        for worker in self.workers():
+            with urllib.request.urlopen(urls[worker.pid], timeout=5) as answer:  # noqa: S310 - loopback http, our own
+                texts[worker.pid] = answer.read().decode()
+        return texts
+
+    def _serving(self) -> dict[int, str]:
+        """Where the metrics are of every process that ever served, by its id."""
         urls: dict[int, str] = {}
         for line in list(self.lines):
             if (first := _WORKERS.search(line)) is not None:
@@ -180,11 +201,7 @@ class Served:
                 urls.update(zip(pids, first[2].split(", "), strict=True))
             elif (back := _WORKER_BACK.search(line)) is not None:
                 urls[int(back[1])] = back[2]
-        texts = {}
-        for worker in self.workers():
-            with urllib.request.urlopen(urls[worker.pid], timeout=5) as answer:  # noqa: S310 - loopback http, our own
-                texts[worker.pid] = answer.read().decode()
-        return texts
+        return urls
 
     def postmaster(self) -> Process:
         """Its PostgreSQL."""

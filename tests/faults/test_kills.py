@@ -24,6 +24,8 @@ from tests.faults.served import Served
 from tests.faults.shopping import RATE_AT_LEAST, Shopping, shoppers
 from tests.faults.world import World, register
 
+pytestmark = pytest.mark.usefixtures("both_workers")
+
 _DATABASE_BACK: Final = re.compile(r"PostgreSQL had died and was started again")
 _BOUND_SECONDS: Final = 20.0
 """Against hanging, on machines that are busy with other things; not a target."""

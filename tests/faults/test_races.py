@@ -20,6 +20,8 @@ from tests.faults import books
 from tests.faults.served import Served
 from tests.faults.world import Account, Answer, Lines, Variant, World, register
 
+pytestmark = pytest.mark.usefixtures("both_workers")
+
 T = TypeVar("T")
 PLACE = "/marketplace.order.v1.OrderService/PlaceOrder"
 
@@ -156,7 +158,7 @@ async def orders_of(world: World, buyer: Account) -> int:
 
 async def latencies(lines: Lines, bystander: Account, done: asyncio.Event) -> list[float]:
     """How long the bystander waits for each look at the cart until `done`."""
-    waits = []
+    waits: list[float] = []
     while not done.is_set() or not waits:
         begun = time.monotonic()
         await lines.call(bystander, cart_service_pb2.GetCartRequest())

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from marketd.app import StartRefused, build
+from marketd.app import build
 from marketd.config import Environment, Settings
 from marketd.kernel.failpoints import Failpoints, Point
+from marketd.running import StartRefused
 from pydantic import SecretStr
 
 # A process that writes one row in a unit of work of each dress, and says so.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,8 +11,10 @@ from typing import ClassVar
 from uuid import UUID
 
 import pytest
+from marketd.kernel import call as calls
 from marketd.kernel import housekeeping, outbox
 from marketd.kernel.broadcast import PostgresBroadcast
+from marketd.kernel.call import Call
 from marketd.kernel.events import Event, Job, StoredEvent, read_event
 from marketd.kernel.feed import Feed
 from marketd.kernel.ids import new_id
@@ -116,6 +119,26 @@ async def test_a_failing_handler_holds_back_its_aggregate_alone_and_gives_up_int
     await asyncio.gather(running, return_exceptions=True)
     letters = await tx.read(lambda unit: unit.connection.fetch("SELECT kind, error FROM dead_letters"))
     assert [(row["kind"], row["error"]) for row in letters] == [("test.handler:thing.happened", "LookupError: planted")]
+
+
+async def test_a_failure_that_cannot_be_recorded_ends_no_relay_and_the_event_comes_again(tx: Transactor) -> None:
+    thing, told = new_id(), list[int]()
+
+    async def handler(uow: UnitOfWork, event: StoredEvent) -> None:
+        if not told:
+            told.append(0)
+            await asyncio.Event().wait()  # the database does not answer; the deadline cuts this off
+        told.append(event.seq)
+
+    relay = Relay(tx)
+    relay.register(ThingHappened.event_type, "test.waits", handler)
+    await _emit(tx, ThingHappened(thing_id=thing, number=1))
+    # No time is left when the failure is to be written down, as when the database is away.
+    calls.enter(Call(deadline=time.monotonic() + 0.5))
+    await relay.run_once()
+    calls.enter(Call())
+    await relay.run_once()
+    assert told == [0, 1]
 
 
 async def test_a_job_runs_once_though_two_runners_look_for_it_and_retries_after_a_failure(tx: Transactor) -> None:

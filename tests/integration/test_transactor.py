@@ -95,7 +95,7 @@ async def _answer(tx: Transactor, once: OnceKey) -> bytes:
         await uow.connection.execute("SELECT pg_sleep(0.02)")
         return int(await uow.connection.fetchval("SELECT value FROM marks WHERE id = 1"))
 
-    answer = await tx.answer_bare("test.once", work, lambda value: StringValue(value=f"{value} {uuid4()}"))
+    answer: object = await tx.answer_bare("test.once", work, lambda value: StringValue(value=f"{value} {uuid4()}"))
     assert isinstance(answer, bytes)
     return answer
 

@@ -93,3 +93,20 @@ def test_an_unknown_group_is_refused_with_those_that_exist(tmp_path: Path) -> No
     assert result.returncode == 2
     assert "writes" in result.stderr
     assert all(group in result.stderr for group in GROUPS)
+
+
+def test_a_killed_benchmark_leaves_no_process_behind(tmp_path: Path) -> None:
+    for parent in (tmp_path, *tmp_path.parents[:3]):
+        parent.chmod(0o755)
+    command = [sys.executable, "-m", "marketd", "bench", "orders", "--quick"]
+    with subprocess.Popen(
+        command, env={**os.environ, "TMPDIR": str(tmp_path)}, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        # By then the server, its database and the load processes run.
+        next(line for line in process.stderr if line.startswith("preparing"))
+        started = psutil.Process(process.pid).children(recursive=True)
+        assert len(started) > 4
+        process.kill()
+    _, alive = psutil.wait_procs(started, timeout=20)
+    assert alive == []

@@ -183,7 +183,7 @@ class WatchFanout(Plain):
         self._courier, courier_id = await courier(world)
         self._delivery_id = await delivery_under_way(world, self._buyer, self._courier, courier_id)
         self._uplink_id = str(uuid.uuid4())
-        self._sent, self._last_micros = 0, 0
+        self._sent = 0
         self._request = tracking_service_pb2.WatchDeliveryRequest(delivery_id=self._delivery_id).SerializeToString()
         self._watch = FloorMethod(self.name, Shape.WATCH, await self._capture(world))
         self._up = FloorMethod(f"{self.name}_uplink", Shape.UPLINK)
@@ -211,18 +211,13 @@ class WatchFanout(Plain):
         ]
 
     def absorb(self, side: Side, found: Found) -> None:
-        """The numbers and the clock go on."""
+        """The numbers go on."""
         if not side.is_floor:
-            self._advance(found.positions)
+            self._sent += found.positions
 
     def _uplink(self) -> Uplink:
-        # These are live: the clock is now, or just behind what was sent last.
-        self._micros = max(time.time_ns() // 1000, self._last_micros + SAMPLE_MICROS)
-        return Uplink(self._courier.access_token, self._uplink_id, self._sent + 1, self._micros, _LATITUDE, _LONGITUDE)
-
-    def _advance(self, positions: int) -> None:
-        self._sent += positions
-        self._last_micros = self._micros + positions * SAMPLE_MICROS
+        micros = time.time_ns() // 1000
+        return Uplink(self._courier.access_token, self._uplink_id, self._sent + 1, micros, _LATITUDE, _LONGITUDE)
 
     async def _capture(self, world: World) -> bytes:
         """A position as a watcher gets it."""
@@ -254,4 +249,4 @@ class WatchFanout(Plain):
                 pass
         finally:
             stream.cancel()
-        self._advance(1)
+        self._sent += 1

@@ -36,9 +36,9 @@ class Unexpected(Exception):
     """The server did something that voids the measure."""
 
 
-def position(uplink: Uplink, index: int) -> position_pb2.Position:
-    """The uplink's position number `index`: a bicycle going round, five times a second."""
-    micros = uplink.first_sample_micros + index * SAMPLE_MICROS
+def position(uplink: Uplink, index: int, sample_micros: int | None = None) -> position_pb2.Position:
+    """The uplink's position number `index`: a bicycle going round, sampled five times a second or when it is said."""
+    micros = sample_micros or uplink.first_sample_micros + index * SAMPLE_MICROS
     angle = (uplink.first_seq + index) * _METERS_A_SAMPLE / _TURN_METERS
     radius = _TURN_METERS * _DEGREES_A_METER
     return position_pb2.Position(
@@ -54,9 +54,9 @@ def position(uplink: Uplink, index: int) -> position_pb2.Position:
     )
 
 
-def batch(uplink: Uplink, first: int, count: int) -> bytes:
+def batch(uplink: Uplink, first: int, count: int, sample_micros: int | None = None) -> bytes:
     """A message with `count` positions from index `first` on."""
-    positions = [position(uplink, first + index) for index in range(count)]
+    positions = [position(uplink, first + index, sample_micros) for index in range(count)]
     return Request(batch=position_pb2.PositionBatch(positions=positions)).SerializeToString()
 
 
@@ -114,8 +114,11 @@ class _Sender:
     async def _take(self) -> None:
         done = 0
         while done < len(self._messages):
-            async with asyncio.timeout(_WAIT_SECONDS):
-                raw = await self._stream.read()
+            try:
+                async with asyncio.timeout(_WAIT_SECONDS):
+                    raw = await self._stream.read()
+            except TimeoutError:
+                raise Unexpected(f"no acknowledgement for {_WAIT_SECONDS:.0f} s") from None
             if raw is grpc.aio.EOF:
                 raise Unexpected(f"the stream ended after {done} of {len(self._messages)} messages")
             answer = Response.FromString(raw)
@@ -155,21 +158,18 @@ async def positions(given: Positions) -> AsyncIterator[Callable[[], Awaitable[Fo
 
 
 class _Audience:
-    """Watchers that note when each event reaches them; `everyone` is set when all have `awaited` events."""
+    """Watchers that note when an event reaches them; `everyone` is set when none still waits for it."""
 
     def __init__(self, size: int) -> None:
-        self._size = size
-        self._missing = 0
-        self._counts = [0] * size
-        self._awaited = 0
+        self._all = range(size)
         self._published = 0
+        self.waiting: set[int] = set()
         self.everyone = asyncio.Event()
         self.latencies_us: list[int] = []
 
     def expect(self) -> None:
         """An event is about to be published."""
-        self._awaited += 1
-        self._missing = self._size
+        self.waiting.update(self._all)
         self._published = time.perf_counter_ns()
         self.everyone.clear()
 
@@ -178,14 +178,22 @@ class _Audience:
         while (raw := await stream.read()) is not grpc.aio.EOF:
             if not tracking_service_pb2.WatchDeliveryResponse.FromString(raw).HasField("position"):
                 continue
-            self._counts[index] += 1
-            if self._counts[index] != self._awaited:
-                continue  # an event of before the measure
+            if index not in self.waiting:
+                continue  # of before the measure
+            self.waiting.remove(index)
             self.latencies_us.append((time.perf_counter_ns() - self._published) // 1000)
-            self._missing -= 1
-            if not self._missing:
+            if not self.waiting:
                 self.everyone.set()
         raise Unexpected("a watcher's stream ended")
+
+    async def all_have_it(self) -> None:
+        """Wait for the last of them. Raises Unexpected when that takes too long."""
+        try:
+            async with asyncio.timeout(_WAIT_SECONDS):
+                await self.everyone.wait()
+        except TimeoutError:
+            late = len(self.waiting)
+            raise Unexpected(f"{late} of {len(self._all)} watchers got no position for {_WAIT_SECONDS:.0f} s") from None
 
 
 @asynccontextmanager
@@ -215,13 +223,14 @@ async def fanout(given: Fanout) -> AsyncIterator[Callable[[], Awaitable[Found]]]
                 reading.append(tasks.create_task(_discard(uplink)))
                 await asyncio.sleep(0)
                 begun = time.perf_counter()
-                published = 0
+                published, micros = 0, given.uplink.first_sample_micros
                 while time.perf_counter() - begun < given.seconds:
                     audience.expect()
-                    await uplink.write(batch(given.uplink, published, 1))
+                    # Live positions: each sampled as it is sent.
+                    micros = max(micros + 1, time.time_ns() // 1000)
+                    await uplink.write(batch(given.uplink, published, 1, micros))
                     published += 1
-                    async with asyncio.timeout(_WAIT_SECONDS):
-                        await audience.everyone.wait()
+                    await audience.all_have_it()
                 seconds = time.perf_counter() - begun
                 for task in reading:
                     task.cancel()

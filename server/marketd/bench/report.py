@@ -41,19 +41,21 @@ class Report:
 
     def to_table(self) -> Group:
         """For a terminal: a line an operation, and what one must know to read it."""
-        table = Table(title="marketd bench", title_justify="left", caption_justify="left")
-        table.add_column("operation")
-        columns = ("calls/s", "p50 ms", "p99 ms", "CPU µs", "Postgres µs", "floor default", "tuned", "ratio", "at most")
-        for column in columns:
+        # 80 columns are what there is when the output goes to a file.
+        table = Table(box=None, padding=(0, 1, 0, 0))
+        table.add_column("operation", no_wrap=True)
+        for column in ("calls/s", "p50/p99\nms", "CPU\nµs", "PG\nµs", "floors\nµs", "ratio", "at most"):
             table.add_column(column, justify="right", no_wrap=True)
         for measured in self.measured:
             table.add_row(*_cells(measured))
-        notes = [Text(f"{each.operation.name}: {each.operation.note}") for each in self.measured if each.operation.note]
+        notes = [Text(f"{each.operation.name}: {each.operation.note}.") for each in self.measured if each.operation.note]
         if self.logins is not None:
             notes.append(Text(self.logins.sentence()))
         if not self.measured:
             return Group(*notes)
-        return Group(table, *notes, Text(self._noise_sentence(), style="bold" if not self._trusted() else ""))
+        legend = "CPU and PG: processor time of a call. Floors: CPU of the tuned / the default one; ratio: to these."
+        verdict = Text(self._noise_sentence(), style="bold" if not self._trusted() else "")
+        return Group(table, Text(""), Text(legend), *notes, verdict)
 
     def _noise(self) -> dict[str, Any]:
         known = [measured.noise_percent for measured in self.measured if measured.noise_percent is not None]
@@ -125,16 +127,14 @@ def _cells(measured: Measured) -> list[str]:
     server, target = measured.sides[SERVER], measured.operation.target
     ratio, at_most = f"{measured.ratio:.2f}", f"{target.tuned:g}"
     if target.default is not None:
-        ratio, at_most = f"{ratio} / {measured.ratio_default:.2f}", f"{at_most} / {target.default:g}"
+        ratio, at_most = f"{ratio}/{measured.ratio_default:.2f}", f"{at_most}/{target.default:g}"
     return [
         measured.operation.name,
         f"{server.rps:,.0f}",
-        f"{server.p50_ms:.1f}",
-        f"{server.p99_ms:.1f}",
+        f"{server.p50_ms:.1f}/{server.p99_ms:.1f}",
         f"{server.server_cpu_us:.0f}",
         f"{server.postgres_cpu_us:.0f}",
-        f"{measured.sides[DEFAULT].server_cpu_us:.0f}",
-        f"{measured.sides[TUNED].server_cpu_us:.0f}",
+        f"{measured.sides[TUNED].server_cpu_us:.0f}/{measured.sides[DEFAULT].server_cpu_us:.0f}",
         f"{ratio} {'✓' if measured.meets_target else '✗'}",
         at_most,
     ]

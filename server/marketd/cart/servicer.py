@@ -13,7 +13,7 @@ from marketd.cart.ports import DeliveryQuoter
 from marketd.cart.quotes import QuoteTokens
 from marketd.kernel import call as calls
 from marketd.kernel.transactor import Transactor
-from marketd.kernel.wire import from_address
+from marketd.kernel.wire import from_address, from_update_mask
 
 if TYPE_CHECKING:
     import grpc
@@ -59,6 +59,7 @@ class CartServicer(cart_service_pb2_grpc.CartServiceServicer):
         self, request: cart_service_pb2.UpdateCartItemRequest, context: Context
     ) -> cart_service_pb2.UpdateCartItemResponse:
         caller = calls.current_caller()
+        from_update_mask(request.update_mask)  # there is one field to change, so all it can do is be wrong
         command = service.SetQuantity(UUID(request.item_id), request.quantity, request.etag)
         cart = await self._tx.run_bare(
             "cart.update", lambda uow: service.set_quantity(uow, caller, command, self._currency)

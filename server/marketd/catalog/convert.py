@@ -28,7 +28,7 @@ from marketd.catalog.views import (
 )
 from marketd.kernel.etags import etag_of
 from marketd.kernel.refusals import FieldViolation, ValidationFailed
-from marketd.kernel.wire import from_money, to_money, to_timestamp
+from marketd.kernel.wire import from_money, from_update_mask, to_money, to_timestamp
 
 _STATES = {
     ProductState.DRAFT: product_pb2.PRODUCT_STATE_DRAFT,
@@ -92,7 +92,7 @@ def from_update_category(request: catalog_service_pb2.UpdateCategoryRequest) -> 
     category = request.category
     return CategoryChange(
         category_id=UUID(category.category_id),
-        paths=frozenset(request.update_mask.paths),
+        paths=from_update_mask(request.update_mask),
         etag=request.etag,
         name=category.name,
         slug=category.slug,
@@ -125,7 +125,7 @@ def from_update_brand(request: catalog_service_pb2.UpdateBrandRequest) -> BrandC
     brand = request.brand
     return BrandChange(
         brand_id=UUID(brand.brand_id),
-        paths=frozenset(request.update_mask.paths),
+        paths=from_update_mask(request.update_mask),
         etag=request.etag,
         name=brand.name,
         slug=brand.slug,
@@ -254,7 +254,7 @@ def from_update_product(request: catalog_service_pb2.UpdateProductRequest) -> Pr
     product = request.product
     return ProductChange(
         product_id=UUID(product.product_id),
-        paths=frozenset(request.update_mask.paths),
+        paths=from_update_mask(request.update_mask),
         etag=request.etag,
         title=product.title,
         slug=product.slug,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from typing import Annotated
 
@@ -13,6 +14,9 @@ from marketd.app import create_admin
 from marketd.commands.database import database_of
 from marketd.commands.settings import fail_line, read_settings, say
 from marketd.kernel.refusals import Refusal
+
+# What the contract's e-mail rule takes, near enough: a typing mistake should not become an administrator's login.
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
 
 def command(
@@ -28,6 +32,9 @@ def command(
     for; it never stands on the command line, where others could read it.
     """
     settings = read_settings()
+    if not _EMAIL.fullmatch(email):
+        fail_line(f"'{email}' is no e-mail address.")
+        raise typer.Exit(2)
     if password_stdin:
         password = sys.stdin.readline().rstrip("\n")
     else:

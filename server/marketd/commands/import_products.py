@@ -66,7 +66,8 @@ async def _import(
     try:
         seller_id = await _seller_id(tx, seller)
         options = ImportOptions(seller_id=seller_id, dry_run=dry_run, publish=publish, update_existing=update)
-        with Progress(console=Console(stderr=True), transient=True) as progress:
+        screen = Console(stderr=True)
+        with Progress(console=screen, transient=True, disable=not screen.is_terminal) as progress:
             task = progress.add_task("Products", total=None)
 
             def on_progress(seen: ImportProgress) -> None:

@@ -18,7 +18,7 @@ def read_settings(**overrides: object) -> Settings:
     except ValidationError as error:
         for problem in error.errors():
             name = "_".join(str(part) for part in problem["loc"])
-            fail_line(f"MARKETD_{name.upper()}: {problem['msg']}")
+            fail_line(f"MARKETD_{name.upper()}: {problem['msg'].removeprefix('Value error, ')}")
         raise typer.Exit(CONFIGURATION_ERROR) from None
 
 

@@ -191,8 +191,8 @@ def _instant(instant: datetime | None) -> Timestamp | None:
 
 
 def occurred(message: Timestamp | None) -> datetime | None:
-    """The instant in an optional field."""
-    return from_timestamp(message) if message is not None else None
+    """The instant in an optional `occurred_time`. Raises ValidationFailed for what is none."""
+    return from_timestamp(message, "occurred_time") if message is not None else None
 
 
 def _optional_id(text: str) -> UUID | None:

@@ -174,6 +174,7 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
         """
         caller = calls.current_caller()
         delivery_id = parse_id(request.delivery_id)
+        occurred = convert.occurred(request.occurred_time if request.HasField("occurred_time") else None)
         verdict: Verdict | None = None
         if request.code.strip():
             judged = await self._tx.run_bare(
@@ -186,7 +187,7 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
             delivery_id=delivery_id,
             verdict=verdict,
             media_ids=tuple(parse_id(media_id) for media_id in request.media_ids),
-            occurred_time=convert.occurred(request.occurred_time if request.HasField("occurred_time") else None),
+            occurred_time=occurred,
         )
 
         def render(delivery: DeliveryView) -> delivery_service_pb2.CompleteDeliveryResponse:

@@ -88,6 +88,7 @@ def command(
     if ready_fd is not None:
         os.close(ready_fd)
     console = Console(soft_wrap=True)
+    console.print("Adding demo data …")
     try:
         ensure_admin(admin_email, admin_password)
         asyncio.run(run(target, admin_email, admin_password, console))

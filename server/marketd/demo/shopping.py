@@ -43,6 +43,10 @@ async def sign_in(stage: Stage, cast: Cast, options: DemoOptions) -> None:
             try:
                 await cast.admin.login(options.admin_email, options.admin_password, device_name="demo")
             except MarketplaceError as error:
+                if error.code.name == "UNAVAILABLE":
+                    raise CheckFailed(
+                        f"no server answers at {options.target}; start one with make run, or name it with --target"
+                    ) from None
                 if error.reason != "INVALID_CREDENTIALS":
                     raise
                 raise CheckFailed(

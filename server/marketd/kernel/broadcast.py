@@ -146,9 +146,14 @@ class PostgresBroadcast(LocalBroadcast):
                     await asyncio.sleep(self._flush_seconds)
             self._wake.clear()
             lines, self._pending = self._pending, []
-            await connection.execute(
-                "SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload", CHANNEL, self._payloads(lines)
-            )
+            try:
+                await connection.execute(
+                    "SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload", CHANNEL, self._payloads(lines)
+                )
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                # Sent again by the next connection: only we know that they were lost, the others are told of no gap.
+                self._pending = lines + self._pending
+                raise
             if loop.time() - self._heard > self._heartbeat_seconds * 2.5:
                 raise TimeoutError("no heartbeat of our own came back")
 

@@ -104,7 +104,7 @@ _DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.Interna
 _RETRY_STATES = frozenset({"40001", "40P01", "0A000"})
 _TIMEOUT_STATES = frozenset({"57014", "55P03"})
 # TimeoutError is an OSError since 3.11: a connect or a command that got no answer at all. InternalClientError: the
-# server has said goodbye on a pooled connection whose end has not reached us yet, so the driver will not begin anything.
+# server has said goodbye on a pooled connection whose end has not reached us yet; the driver begins nothing on it.
 _LOST_ERRORS = (OSError, asyncpg.InterfaceError, asyncpg.ConnectionDoesNotExistError, asyncpg.InternalClientError)
 # 53300 too many connections; 57P0x the server is going down or coming up; 25P03 idle in transaction was ended.
 _LOST_STATES = frozenset({"53300", "57P01", "57P02", "57P03", "57P05", "25P03"})

@@ -152,7 +152,12 @@ class Relay:
             )
             return True
 
-        given_up = await self._tx.run_bare("relay.failed", work)
+        try:
+            given_up = await self._tx.run_bare("relay.failed", work)
+        except Refusal as refusal:
+            # The database is away, which may be why the handler failed. The event stays unpublished and comes again.
+            _log.warning("event_failure_not_recorded", handler=handler, reason=refusal.reason.value)
+            return False
         _log.warning("event_failed", handler=handler, event_type=event.event_type, given_up=given_up, exc_info=error)
         return given_up
 

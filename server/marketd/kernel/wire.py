@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.latlng_pb2 import LatLng
 from google.type.money_pb2 import Money as MoneyMessage
@@ -40,9 +41,23 @@ def to_timestamp(instant: datetime) -> Timestamp:
     return message
 
 
-def from_timestamp(message: Timestamp) -> datetime:
-    """An aware UTC datetime, to the microsecond."""
-    return message.ToDatetime(tzinfo=UTC)
+def from_timestamp(message: Timestamp, field: str) -> datetime:
+    """An aware UTC datetime, to the microsecond; what is no instant (the parser takes any numbers) is refused."""
+    try:
+        return message.ToDatetime(tzinfo=UTC)
+    except ValueError as error:
+        raise ValidationFailed(FieldViolation(field, "must be an instant of the years 1 to 9999")) from error
+
+
+def from_update_mask(mask: FieldMask) -> frozenset[str]:
+    """The fields that a caller wants changed; which ones may be is the contract's rule.
+
+    That rule lets paths into an allowed field pass (`title.more`), which would change nothing without a word.
+    """
+    for index, path in enumerate(mask.paths):
+        if "." in path:
+            raise ValidationFailed(FieldViolation(f"update_mask.paths[{index}]", "must name a whole field"))
+    return frozenset(mask.paths)
 
 
 def to_latlng(point: Point) -> LatLng:

@@ -164,8 +164,14 @@ def _filter(request: order_service_pb2.ListOrdersRequest) -> OrderFilter:
         seller_id=UUID(request.seller_id) if request.seller_id else None,
         courier_id=UUID(request.courier_id) if request.courier_id else None,
         order_group_id=UUID(request.order_group_id) if request.order_group_id else None,
-        create_time_from=from_timestamp(request.create_time_from) if request.HasField("create_time_from") else None,
+        create_time_from=(
+            from_timestamp(request.create_time_from, "create_time_from")
+            if request.HasField("create_time_from")
+            else None
+        ),
         create_time_before=(
-            from_timestamp(request.create_time_before) if request.HasField("create_time_before") else None
+            from_timestamp(request.create_time_before, "create_time_before")
+            if request.HasField("create_time_before")
+            else None
         ),
     )

@@ -134,6 +134,9 @@ class HeardCouriers:
 
     async def run(self) -> None:
         """Work until cancelled."""
+        # Anew, because a run that failed has given its subscription up; giving one up twice does nothing.
+        self._broadcast.unsubscribe(self._subscription)
+        self._subscription = self._broadcast.subscribe(TOPIC, self._receive, self._check.set)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._keep_fresh())

@@ -99,9 +99,11 @@ class Hub:
     async def follow(self, delivery_id: UUID, followed: Followed, seq: int) -> Channel:
         """The delivery's channel, told at least up to `seq`, the delivery's last event before `followed` was read."""
         channel = self._channels.get(delivery_id)
+        if channel is not None and channel.seq < seq:
+            await self._catch_up({delivery_id})  # the wake-up is still on its way from another worker
+            # Its last watcher may have left meanwhile and taken it along; nobody would tell it anything any more.
+            channel = self._channels.get(delivery_id)
         if channel is not None:
-            if channel.seq < seq:
-                await self._catch_up({delivery_id})  # the wake-up is still on its way from another worker
             return channel
         courier = followed.courier
 
@@ -135,6 +137,9 @@ class Hub:
 
     async def run(self) -> None:
         """Work until cancelled."""
+        # Anew, because a run that failed has given its subscription up; giving one up twice does nothing.
+        self._broadcast.unsubscribe(self._subscription)
+        self._subscription = self._broadcast.subscribe(TOPIC, self._receive)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._send_positions())

@@ -88,7 +88,7 @@ async def keep_house(tx: Transactor, retention: timedelta) -> bool:
         _log.warning("position_partitions_waiting", reason=refusal.reason.value)
         return False
     if made or gone:
-        _log.info("position_partitions", made=len(made), dropped=len(gone))
+        _log.debug("position_partitions", made=len(made), dropped=len(gone))
     return True
 
 

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any
 
 import protovalidate
+from buf.validate import validate_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
@@ -21,6 +22,12 @@ from marketd.transport.start_errors import RulesBroken
 
 MAX_REQUEST_BYTES = 1024 * 1024
 MAX_INLINE_BYTES = 4 * 1024 * 1024
+MAX_LIST_ITEMS = 1_000
+"""How many items a list may have that the contract sets no limit for."""
+MAX_ITEMS = 10_000
+"""How many items all lists of a message may have together."""
+# Below this no list can be long enough to cost anything.
+_FEW_BYTES = 400
 
 _Bad = Callable[[Any], bool]
 Parse = Callable[[bytes], Message]
@@ -50,6 +57,7 @@ class Validation:
         except protovalidate.CompilationError as problem:
             raise RulesBroken(descriptor.full_name, str(problem)) from problem
         from_string, limit = rule.request.FromString, request_limit(rule)
+        lists = _Lists.over(descriptor)
         texts, enums = _Walk.over(descriptor, _nul_in_text), _Walk.over(descriptor, _unknown_number)
 
         def parse(raw: bytes) -> Message:
@@ -59,6 +67,9 @@ class Validation:
                 message = from_string(raw)
             except DecodeError:
                 raise MalformedRequest from None
+            # First: the rules look at every item, some at every pair, and hold the loop for as long as that takes.
+            if lists is not None and len(raw) > _FEW_BYTES:
+                lists.check(message)
             # Only a message with a zero byte somewhere can hold a NUL character: the walk is rare.
             if texts is not None and b"\0" in raw:
                 _refuse(texts.violations(message, "", "must not contain the NUL character"))
@@ -99,6 +110,69 @@ def _unknown_number(field: FieldDescriptor) -> _Bad | None:
         return None
     known = frozenset(field.enum_type.values_by_number)
     return lambda number: number not in known
+
+
+class _Lists:
+    """The lists of one message type and how long they may be; built once for each method, from the descriptors."""
+
+    __slots__ = ("_children", "_limits")
+
+    def __init__(self) -> None:
+        self._limits: list[tuple[str, int]] = []
+        self._children: list[tuple[FieldDescriptor, _Lists]] = []
+
+    @classmethod
+    def over(cls, descriptor: Descriptor) -> _Lists | None:
+        """The lists anywhere under `descriptor`, or None when there are none."""
+        return cls._over(descriptor, {}) if _reaches_list(descriptor, set()) else None
+
+    @classmethod
+    def _over(cls, descriptor: Descriptor, made: dict[str, _Lists]) -> _Lists:
+        lists = made.get(descriptor.full_name)
+        if lists is None:
+            lists = made[descriptor.full_name] = cls()
+            for field in descriptor.fields:
+                if field.is_repeated:
+                    lists._limits.append((field.name, _most_items(field)))
+                _, value = _key_and_value(field)
+                if value.message_type is not None and _reaches_list(value.message_type, set()):
+                    lists._children.append((field, cls._over(value.message_type, made)))
+        return lists
+
+    def check(self, message: Message) -> None:
+        """Raises ValidationFailed for the first list that is too long."""
+        self._check(message, "", MAX_ITEMS)
+
+    def _check(self, message: Message, path: str, room: int) -> int:
+        for name, most in self._limits:
+            count = len(getattr(message, name))
+            if count > min(most, room):
+                raise ValidationFailed(
+                    FieldViolation(path + name, f"must contain no more than {min(most, room)} item(s)")
+                )
+            room -= count
+        for field, lists in self._children:
+            if field.is_repeated or message.HasField(field.name):
+                for where, _, value in _items(field, message):
+                    room = lists._check(value, f"{path}{where}.", room)
+        return room
+
+
+def _most_items(field: FieldDescriptor) -> int:
+    rules = field.GetOptions().Extensions[validate_pb2.field]
+    return int(rules.repeated.max_items or rules.map.max_pairs or MAX_LIST_ITEMS)
+
+
+def _reaches_list(descriptor: Descriptor, seen: set[str]) -> bool:
+    if descriptor.full_name in seen:
+        return False
+    seen.add(descriptor.full_name)
+    for field in descriptor.fields:
+        if field.is_repeated:
+            return True
+        if field.message_type is not None and _reaches_list(field.message_type, seen):
+            return True
+    return False
 
 
 class _Walk:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import asyncpg
-import grpc
 import pytest_asyncio
 from marketd import app as composition
 from marketd.config import Environment, Settings
@@ -17,6 +16,7 @@ from tests.conftest import TEMPLATE
 from tests.e2e.conftest import ADMIN_EMAIL, ADMIN_PASSWORD
 from tests.e2e.matrix.market import Market
 from tests.e2e.matrix.people import People
+from tests.e2e.matrix.wire import Wire
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -39,10 +39,11 @@ async def market(postgres: EmbeddedPostgres) -> AsyncIterator[Market]:
     # Channelz knows of channels that ask to be known.
     options = [("grpc.enable_channelz", 1), ("grpc.max_send_message_length", 8 * 1024 * 1024)]
     database = await asyncpg.connect(postgres.dsn(name))
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{app.port}", options=options) as channel:
-        made = Market(app, settings, channel, database)
-        await made.furnish(ADMIN_EMAIL, ADMIN_PASSWORD)
-        yield made
+    wire = Wire(f"127.0.0.1:{app.port}", options)
+    made = Market(app, settings, wire, database)
+    await made.furnish(ADMIN_EMAIL, ADMIN_PASSWORD)
+    yield made
+    await wire.close()
     await app.stop(1)
     await database.close()
     await keeper.execute(f'DROP DATABASE "{name}" WITH (FORCE)')

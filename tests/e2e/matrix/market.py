@@ -8,36 +8,44 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import asyncpg
 import grpc
 from google.protobuf.message import Message
-from google.type import latlng_pb2, money_pb2
 from marketd import app as composition
-from marketd.app import App
 from marketd.auth import service as auth
 from marketd.config import Settings
 from marketd.kernel.caller import Role
 from marketd.kernel.uow import UnitOfWork
+from marketd.running import App
 from marketd.transport.access import AccessTable
 from marketd.transport.own_rules import own_rules
 from marketd.transport.rules import Kind, Rule
 from marketplace.auth.v1 import auth_service_pb2
 from marketplace.cart.v1 import cart_service_pb2
 from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
-from marketplace.delivery.v1 import courier_pb2, courier_service_pb2, delivery_service_pb2
+from marketplace.delivery.v1 import courier_service_pb2, delivery_service_pb2
 from marketplace.order.v1 import order_pb2, order_service_pb2
-from marketplace.payment.v1 import payment_service_pb2
 from marketplace.seller.v1 import seller_service_pb2
-from marketplace.type.v1 import address_pb2
 
-from tests.e2e.matrix.wire import Outcome, Pairs, send
-
-PASSWORD: Final = "a passphrase of the tests"
-CURRENCY: Final = "EUR"
+from tests.e2e.matrix.things import (
+    PASSWORD,
+    Goods,
+    Person,
+    Rider,
+    Shop,
+    Trip,
+    address,
+    assignment,
+    new_courier,
+    new_key,
+    new_product,
+    new_shop,
+    payment,
+)
+from tests.e2e.matrix.wire import Outcome, Pairs, Wire
 
 RULES: Final[Mapping[str, Rule]] = {
     rule.method: rule for rule in (*AccessTable.from_names(composition.SERVICES), *own_rules().values())
@@ -47,77 +55,13 @@ RULES: Final[Mapping[str, Rule]] = {
 _BY_REQUEST: Final = {rule.request: rule for rule in AccessTable.from_names(composition.SERVICES)}
 
 
-@dataclass(frozen=True)
-class Person:
-    """Somebody with a session."""
-
-    account_id: str
-    session_id: str
-    email: str
-    token: str
-    refresh_token: str
-
-
-@dataclass(frozen=True)
-class Shop:
-    """An approved seller; its owner is a SELLER and nothing else."""
-
-    owner: Person
-    seller_id: str
-    handle: str
-
-
-@dataclass(frozen=True)
-class Rider:
-    """An approved courier, a COURIER and nothing else, on shift or not."""
-
-    person: Person
-    courier_id: str
-
-
-@dataclass(frozen=True)
-class Goods:
-    """Something to buy."""
-
-    product_id: str
-    slug: str
-    variant_id: str
-    title: str
-
-
-@dataclass(frozen=True)
-class Trip:
-    """An order on its way through the marketplace, and everybody who has to do with it."""
-
-    buyer: Person
-    shop: Shop
-    group: order_pb2.OrderGroup
-    rider: Rider | None = None
-    delivery_id: str = ""
-
-    @property
-    def order_id(self) -> str:
-        """The one order of the group."""
-        return str(self.group.orders[0].order_id)
-
-    @property
-    def item_id(self) -> str:
-        """The order's first line."""
-        return str(self.group.orders[0].items[0].item_id)
-
-    @property
-    def payment_id(self) -> str:
-        """The group's payment."""
-        return str(self.group.payment.payment_id)
-
-
 class Market:
     """The app on its socket, and what was made on it."""
 
-    def __init__(self, app: App, settings: Settings, channel: grpc.aio.Channel, database: asyncpg.Connection) -> None:
+    def __init__(self, app: App, settings: Settings, wire: Wire, database: asyncpg.Connection) -> None:
         self.app = app
         self.settings = settings
-        self.channel = channel
+        self.wire = wire
         self._database = database
         self._tables: list[str] = []
         self.admin: Person
@@ -126,6 +70,7 @@ class Market:
         self.shop: Shop
         self.rival: Shop
         self.rider: Rider
+        self.other_rider: Rider
         self.goods: Goods
         self.trip: Trip
         """A delivery that the rider has been given and has not picked up; nobody moves it on."""
@@ -143,7 +88,7 @@ class Market:
         self.service = await self.person(Role.SERVICE)
         self.buyer = await self.person(Role.BUYER)
         self.shop, self.rival = await self.open_shop(), await self.open_shop()
-        self.rider = await self.ride()
+        self.rider, self.other_rider = await self.ride(), await self.ride()
         self.goods = await self.product()
         self.trip = await self.assigned(rider=self.rider)
 
@@ -158,8 +103,18 @@ class Market:
         metadata: Pairs = (),
     ) -> Outcome:
         """Call a method by its path."""
-        token = None if by is None else by.token
-        return await send(self.channel, RULES[method], bodies, token=token, take=take, metadata=metadata)
+        return await self.send_as(None if by is None else by.token, method, *bodies, take=take, metadata=metadata)
+
+    async def send_as(
+        self,
+        token: str | None,
+        method: str,
+        *bodies: Message | bytes,
+        take: int | None = None,
+        metadata: Pairs = (),
+    ) -> Outcome:
+        """The same with a token of whatever worth, or none."""
+        return await self.wire.send(RULES[method], bodies, token=token, take=take, metadata=metadata)
 
     async def ask(self, request: Message, by: Person | None = None) -> Outcome:
         """Call the unary method of the request."""
@@ -206,8 +161,13 @@ class Market:
     async def blocked(self) -> Person:
         """A session of an account that is blocked."""
         person = await self.register()
-        await self.app.parts.tx.run_bare("test.block", lambda uow: auth.block_account(uow, UUID(person.account_id)))
+        await self.block(person)
         return person
+
+    async def block(self, person: Person) -> None:
+        """Block the account."""
+        account = UUID(person.account_id)
+        await self.app.parts.tx.run_bare("test.block", lambda uow: auth.block_account(uow, account))
 
     async def signed_out(self) -> Person:
         """A session that has ended."""
@@ -259,8 +219,11 @@ class Market:
         goods = await self.product(shop)
         buyer = await self.person(Role.BUYER)
         await self.call(cart_service_pb2.AddCartItemRequest(variant_id=goods.variant_id, quantity=2), buyer)
+        return buyer, await self._quote(buyer)
+
+    async def _quote(self, buyer: Person) -> order_service_pb2.PlaceOrderRequest:
         quote = await self.call(cart_service_pb2.QuoteOrderRequest(address=address("Ada", 13.41)), buyer)
-        return buyer, order_service_pb2.PlaceOrderRequest(
+        return order_service_pb2.PlaceOrderRequest(
             request_id=new_key(), quote_token=quote.quote_token, expected_total=quote.total
         )
 
@@ -268,6 +231,18 @@ class Market:
         """An order that waits for its payment."""
         buyer, request = await self.quoted(shop)
         return Trip(buyer, shop or self.shop, (await self.call(request, buyer)).order_group)
+
+    async def shared(self) -> tuple[order_pb2.OrderGroup, tuple[Shop, Shop]]:
+        """One paid order group with an order of each of two shops."""
+        shops = (self.shop, self.rival)
+        buyer = await self.person(Role.BUYER)
+        for shop in shops:
+            goods = await self.product(shop)
+            await self.call(cart_service_pb2.AddCartItemRequest(variant_id=goods.variant_id, quantity=1), buyer)
+        request = await self._quote(buyer)
+        trip = Trip(buyer, self.shop, (await self.call(request, buyer)).order_group)
+        await self.call(payment(trip), buyer)
+        return trip.group, shops
 
     async def paid(self, shop: Shop | None = None) -> Trip:
         """An order that the seller may accept."""
@@ -285,7 +260,8 @@ class Market:
         """An order that is ready, and its delivery that nobody has been given."""
         trip = await self.accepted(shop)
         await self.call(order_service_pb2.MarkOrderReadyRequest(order_id=trip.order_id), trip.shop.owner)
-        await self.app.parts.relay.run_once()
+        while await self.app.parts.relay.run_once():
+            pass
         wanted = delivery_service_pb2.ListDeliveriesRequest(order_id=trip.order_id)
         found = (await self.call(wanted, trip.buyer)).deliveries
         return Trip(trip.buyer, trip.shop, trip.group, delivery_id=found[0].delivery_id)
@@ -310,6 +286,18 @@ class Market:
         return str((await self.call(request, trip.buyer)).delivery.dropoff_code)
 
     # -- the database
+
+    @property
+    def url(self) -> str:
+        """The database's address."""
+        assert self.settings.database_url is not None
+        return self.settings.database_url.get_secret_value()
+
+    async def settle(self) -> None:
+        """Do the background's work until nothing of it is left."""
+        parts = self.app.parts
+        while await parts.relay.run_once() or await parts.jobs.run_due():
+            pass
 
     async def contents(self, *, without: frozenset[str] = frozenset()) -> dict[str, tuple[int, int]]:
         """Every table's rows as (how many, a sum over where each stands and who wrote it).
@@ -338,66 +326,3 @@ def _person(answer: Any) -> Person:
 def written(before: Mapping[str, tuple[int, int]], after: Mapping[str, tuple[int, int]]) -> dict[str, int]:
     """The tables that were written, each with how many rows it gained."""
     return {name: after[name][0] - before[name][0] for name in after if after[name] != before.get(name)}
-
-
-def new_key() -> str:
-    """A request id."""
-    return str(uuid4())
-
-
-def money(units: int, nanos: int = 0) -> money_pb2.Money:
-    """An amount in the marketplace's currency."""
-    return money_pb2.Money(currency_code=CURRENCY, units=units, nanos=nanos)
-
-
-def address(name: str, longitude: float = 13.40) -> address_pb2.Address:
-    """An address in the middle of a town."""
-    return address_pb2.Address(
-        recipient=name,
-        phone="+49301234567",
-        lines=["Torstr. 1"],
-        city="Berlin",
-        postal_code="10119",
-        region_code="DE",
-        point=latlng_pb2.LatLng(latitude=52.53, longitude=longitude),
-    )
-
-
-def new_shop() -> seller_service_pb2.CreateSellerRequest:
-    """An application of a shop that no other has the name of."""
-    name = secrets.token_hex(6)
-    return seller_service_pb2.CreateSellerRequest(
-        request_id=new_key(),
-        handle=f"shop-{name}",
-        shop_name=f"Shop {name}",
-        pickup_address=address("Shop"),
-        prep_minutes=1,
-        time_zone="Europe/Berlin",
-    )
-
-
-def new_product(stock: int = 50) -> catalog_service_pb2.CreateProductRequest:
-    """A product of one variant at 12.50."""
-    variant = product_pb2.NewVariant(sku=secrets.token_hex(6), price=money(12, 500_000_000), quantity=stock)
-    return catalog_service_pb2.CreateProductRequest(
-        request_id=new_key(), title=f"Thing {secrets.token_hex(4)}", variants=[variant]
-    )
-
-
-def new_courier() -> courier_service_pb2.CreateCourierRequest:
-    """An application of a courier."""
-    return courier_service_pb2.CreateCourierRequest(
-        request_id=new_key(), first_name="Mika", last_name="Roth", vehicle=courier_pb2.VEHICLE_TYPE_BICYCLE
-    )
-
-
-def payment(trip: Trip) -> payment_service_pb2.ConfirmPaymentRequest:
-    """What pays for the order."""
-    return payment_service_pb2.ConfirmPaymentRequest(
-        request_id=new_key(), payment_id=trip.payment_id, payment_method="ok"
-    )
-
-
-def assignment(trip: Trip, rider: Rider) -> delivery_service_pb2.AssignCourierRequest:
-    """What gives the delivery to the courier."""
-    return delivery_service_pb2.AssignCourierRequest(delivery_id=trip.delivery_id, courier_id=rider.courier_id)

@@ -17,7 +17,8 @@ from marketd.kernel.caller import Role
 from marketd.kernel.ids import new_id
 from marketd.transport.rules import Access, Open
 
-from tests.e2e.matrix.market import Market, Person
+from tests.e2e.matrix.market import Market
+from tests.e2e.matrix.things import Person
 
 Verdict = tuple[grpc.StatusCode, str]
 OK: Final[Verdict] = (grpc.StatusCode.OK, "")

@@ -5,6 +5,7 @@ The typed client would refuse to send what these tests must send, and would hide
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -75,61 +76,82 @@ class Outcome:
         return f"{self.code.name}/{self.reason or '-'}: {self.text!r}, {len(self.answers)} answers"
 
 
-async def send(
-    channel: grpc.aio.Channel,
-    rule: Rule,
-    bodies: Sequence[Message | bytes],
-    *,
-    token: str | None = None,
-    metadata: Pairs = (),
-    take: int | None = None,
-    seconds: float = CALL_SECONDS,
-    path: str = "",
-) -> Outcome:
-    """Call the rule's method with these messages or bytes.
+class Wire:
+    """A connection to one server. Requests are bytes and answers are bytes."""
 
-    `take`: of an answer stream read so many and leave; None reads to its end. A unary request sends the first body.
-    """
-    pairs = [*metadata]
-    if token is not None:
-        pairs.append(("authorization", f"Bearer {token}"))
-    raw = [body if isinstance(body, bytes) else body.SerializeToString() for body in bodies]
-    method = path or rule.method
-    sent = grpc.aio.Metadata(*pairs)
-    match rule.kind:
-        case Kind.UNARY:
-            call: Any = channel.unary_unary(method)(raw[0], timeout=seconds, metadata=sent)
-        case Kind.SERVER_STREAM:
-            call = channel.unary_stream(method)(raw[0], timeout=seconds, metadata=sent)
-        case Kind.CLIENT_STREAM:
-            call = channel.stream_unary(method)(iter(raw), timeout=seconds, metadata=sent)
-        case _:
-            call = channel.stream_stream(method)(iter(raw), timeout=seconds, metadata=sent)
-    answers: list[bytes] = []
-    try:
-        if rule.kind in (Kind.UNARY, Kind.CLIENT_STREAM):
-            answers.append(await call)
-        else:
-            while take is None or len(answers) < take:
-                answer = await call.read()
-                if answer is grpc.aio.EOF:
-                    break
+    def __init__(self, target: str, options: Sequence[tuple[str, Any]] = ()) -> None:
+        self.channel = grpc.aio.insecure_channel(target, options=options)
+        # grpc.aio calls a stream INTERNAL when it was refused while a request was being written; the other stack waits
+        # for the status that the server wrote.
+        self._blocking = grpc.insecure_channel(target, options=options)
+
+    async def close(self) -> None:
+        """Hang up."""
+        await self.channel.close()
+        self._blocking.close()
+
+    async def send(
+        self,
+        rule: Rule,
+        bodies: Sequence[Message | bytes],
+        *,
+        token: str | None = None,
+        metadata: Pairs = (),
+        take: int | None = None,
+        seconds: float = CALL_SECONDS,
+    ) -> Outcome:
+        """Call the rule's method with these messages or bytes.
+
+        `take`: of an answer stream read so many and leave; None reads to its end. A unary request sends the first body.
+        """
+        pairs = (*metadata, *((("authorization", f"Bearer {token}"),) if token is not None else ()))
+        raw = [body if isinstance(body, bytes) else body.SerializeToString() for body in bodies]
+        match rule.kind:
+            case Kind.UNARY:
+                return await self._unary(rule.method, raw[0], pairs, seconds)
+            case Kind.SERVER_STREAM:
+                return await self._watch(rule.method, raw[0], pairs, take, seconds)
+            case Kind.BIDI:
+                return await asyncio.to_thread(self._talk, rule.method, raw, pairs, take, seconds)
+            case kind:
+                raise AssertionError(f"no method is {kind} yet")
+
+    async def _unary(self, method: str, raw: bytes, metadata: Pairs, seconds: float) -> Outcome:
+        ask: Any = self.channel.unary_unary(method)
+        call = ask(raw, timeout=seconds, metadata=metadata)
+        try:
+            answer = await call
+        except grpc.aio.AioRpcError as error:
+            return Outcome(error.code(), error.details() or "", (), _pairs(error.trailing_metadata()))
+        return Outcome(grpc.StatusCode.OK, "", (answer,), _pairs(await call.trailing_metadata()))
+
+    async def _watch(self, method: str, raw: bytes, metadata: Pairs, take: int | None, seconds: float) -> Outcome:
+        ask: Any = self.channel.unary_stream(method)
+        call = ask(raw, timeout=seconds, metadata=metadata)
+        answers: list[bytes] = []
+        try:
+            async for answer in call:
                 answers.append(answer)
-            else:
-                call.cancel()
-                return Outcome(grpc.StatusCode.OK, "", tuple(answers), ())
-            # The end of the answers is not the status yet.
-            if await call.code() is not grpc.StatusCode.OK:
-                return await _ended(call, answers)
-    except grpc.aio.AioRpcError:
-        return await _ended(call, answers)
-    return Outcome(grpc.StatusCode.OK, "", tuple(answers), _pairs(await call.trailing_metadata()))
+                if len(answers) == take:
+                    call.cancel()
+                    return Outcome(grpc.StatusCode.OK, "", tuple(answers), ())
+        except grpc.aio.AioRpcError as error:
+            return Outcome(error.code(), error.details() or "", tuple(answers), _pairs(error.trailing_metadata()))
+        return Outcome(grpc.StatusCode.OK, "", tuple(answers), _pairs(await call.trailing_metadata()))
 
-
-async def _ended(call: Any, answers: list[bytes]) -> Outcome:
-    return Outcome(
-        await call.code(), await call.details() or "", tuple(answers), _pairs(await call.trailing_metadata())
-    )
+    def _talk(self, method: str, raw: list[bytes], metadata: Pairs, take: int | None, seconds: float) -> Outcome:
+        ask: Any = self._blocking.stream_stream(method)
+        call = ask(iter(raw), timeout=seconds, metadata=metadata)
+        answers: list[bytes] = []
+        try:
+            for answer in call:
+                answers.append(answer)
+                if len(answers) == take:
+                    call.cancel()
+                    return Outcome(grpc.StatusCode.OK, "", tuple(answers), ())
+        except grpc.RpcError:
+            pass  # the status says it below
+        return Outcome(call.code(), call.details() or "", tuple(answers), _pairs(call.trailing_metadata()))
 
 
 def _pairs(metadata: Any) -> tuple[tuple[str, str | bytes], ...]:

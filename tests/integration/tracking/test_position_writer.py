@@ -65,7 +65,7 @@ async def test_a_batch_that_cannot_be_stored_costs_its_own_uplink_only(
     poison, poisoned = parcel(new_id(), 1, 2)  # no such courier: the latest position refuses it
     for one, _ in (good[0], (poison, poisoned), *good[1:]):
         writer[0].add(one)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         for _, heard in (*good, (poison, poisoned)):
             await heard.done.wait()
     assert poisoned.error is not None
@@ -88,7 +88,7 @@ async def test_a_writer_that_is_stopped_commits_what_waits_once(
         async with blocker.transaction():
             await blocker.execute("LOCK TABLE position_points IN ACCESS EXCLUSIVE MODE")
             writer[0].add(first)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while not await blocker.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
                     continue
             writer[0].add(second)

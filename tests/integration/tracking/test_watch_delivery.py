@@ -9,12 +9,16 @@ import pytest
 from marketd.delivery.states import Step
 from marketd.kernel.caller import Caller, Role
 from marketd.kernel.clock import SystemClock
+from marketd.kernel.geo import Point
 from marketd.kernel.ids import new_id
 from marketd.kernel.refusals import NotFound
-from marketd.tracking.cursors import Cursors
+from marketd.tracking.cursors import NO_POSITION, Cursors
 from marketd.tracking.errors import StreamSuperseded
+from marketd.tracking.judging import Fix
+from marketd.tracking.service import read_watched
+from marketd.tracking.watchers import Watcher
 from marketplace.delivery.v1 import delivery_pb2
-from marketplace.tracking.v1 import position_pb2, watch_pb2
+from marketplace.tracking.v1 import position_pb2, tracking_service_pb2, watch_pb2
 
 if TYPE_CHECKING:
     from tests.integration.tracking.conftest import Watching, Worker, World
@@ -295,3 +299,28 @@ async def test_the_same_positions_through_two_workers_at_once_are_stored_once(
     assert await world.stored(courier_id) == [seq for seq in range(1, 501) if seq != 101]
     for ack in acks[:6]:
         assert [entry.seq for entry in ack.rejected] == [101]
+
+
+async def test_a_watcher_who_comes_while_the_last_one_leaves_is_still_told(world: World, worker: Worker) -> None:
+    _, courier_id = await world.courier()
+    bringing = await world.delivery(courier_id)
+    await world.step(bringing.delivery_id, Step.PICK_UP)
+    seq, followed, audience = await worker.tx.read(
+        lambda unit: read_watched(unit, bringing.buyer, bringing.delivery_id)
+    )
+    channel = await worker.hub.follow(bringing.delivery_id, followed, seq)
+    leaving = Watcher(audience, max_rate_hz=0, after_micros=NO_POSITION)
+    worker.hub.join(channel, leaving)
+    # As if another worker's event was not heard of here yet: the one who comes has the channel catch up first.
+    coming = asyncio.create_task(worker.hub.follow(bringing.delivery_id, followed, seq + 1))
+    await asyncio.sleep(0)
+    worker.hub.leave(channel, leaving)
+    found = await coming
+    watcher = Watcher(audience, max_rate_hz=0, after_micros=NO_POSITION)
+    worker.hub.join(found, watcher)
+    at = worker.hub.now_micros
+    worker.hub.moved(courier_id, Fix(1, at, at, Point(*PICKUP), 5.0, None, None))
+    async with asyncio.timeout(5):
+        frame, _ = await watcher.next()
+    assert tracking_service_pb2.WatchDeliveryResponse.FromString(frame).position.seq == 1
+    worker.hub.leave(found, watcher)

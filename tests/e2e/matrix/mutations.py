@@ -1,0 +1,162 @@
+"""Requests gone wrong, from a seed: bytes that are no message, and messages with one value that nobody should send."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any, Final
+from uuid import UUID
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+_F: Final = FieldDescriptor
+_INTEGERS: Final = {
+    _F.TYPE_INT32: (-(2**31), 2**31 - 1),
+    _F.TYPE_SINT32: (-(2**31), 2**31 - 1),
+    _F.TYPE_UINT32: (0, 2**32 - 1),
+    _F.TYPE_INT64: (-(2**63), 2**63 - 1),
+    _F.TYPE_SINT64: (-(2**63), 2**63 - 1),
+    _F.TYPE_UINT64: (0, 2**64 - 1),
+}
+_NUMBERS: Final = (float("nan"), float("inf"), float("-inf"), -0.0, 1e308, 5e-324)
+_TEXTS: Final = (
+    "",
+    "nul\0inside",
+    "x" * 70_000,
+    "'; DROP TABLE accounts; --",
+    "../../../../etc/passwd",
+    "%s%n{0}${jndi}<script>",
+    "\u202e\ufeff\U0001f4a5e\u0301\r\n\t",
+)
+_FIRST_AND_LAST_SECOND: Final = (-62_135_596_800, 253_402_300_799)
+DEEP: Final = 20_000
+MANY: Final = 2_000
+
+Mutation = tuple[str, bytes]
+
+
+def broken(rng: random.Random, raw: bytes) -> Iterator[Mutation]:
+    """Bytes that are no message, or another one than was meant."""
+    yield "nothing", b""
+    for size in (1, 7, 64, 1000):
+        yield f"{size} random bytes", rng.randbytes(size)
+    for _ in range(4):
+        yield "cut short", raw[: rng.randrange(len(raw))] if raw else b"\x0a"
+    for _ in range(4):
+        changed = bytearray(raw or b"\x0a\x00")
+        changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
+        yield "a bit flipped", bytes(changed)
+    yield "twice", raw + raw
+    yield "with a tail", raw + rng.randbytes(20)
+    yield "groups without end", b"\x0b" * DEEP
+    yield "groups in groups", b"\x0b" * DEEP + b"\x0c" * DEEP
+    yield "a length beyond the end", raw + b"\x0a\xff\xff\xff\xff\x0f"
+    yield "a number without end", b"\x08" + b"\xff" * 20
+    yield "text that is no UTF-8", b"\x0a\x04\xc3\x28\xff\xfe" + raw
+    yield "fields that nobody knows", raw + b"\xfa\xff\x07\x05hello"
+
+
+def odd(rng: random.Random, message: Message) -> Iterator[Mutation]:
+    """The message with one field after the other set to what its type allows and its meaning does not.
+
+    Each has a request id of its own, or the second would only meet the first one's answer. How many there are depends
+    on the shape of the message alone.
+    """
+    for where, changed in _changed(message):
+        yield where, _keyed(rng, message, changed).SerializeToString()
+
+
+def wild(rng: random.Random, message: Message) -> Mutation:
+    """The message with several fields changed at once."""
+    names, changed = [], message
+    for _ in range(rng.randint(2, 4)):
+        where, changed = rng.choice(list(_changed(changed)) or [("nothing", changed)])
+        names.append(where)
+    return " and ".join(names), _keyed(rng, message, changed).SerializeToString()
+
+
+def _keyed(rng: random.Random, message: Any, changed: Any) -> Any:
+    if "request_id" in message.DESCRIPTOR.fields_by_name and changed.request_id == message.request_id != "":
+        changed.request_id = str(UUID(int=rng.getrandbits(128), version=4))
+    return changed
+
+
+def _changed(message: Any) -> Iterator[tuple[str, Any]]:
+    for field in message.DESCRIPTOR.fields:
+        name, entry = field.name, field.message_type
+        if entry is not None and entry.GetOptions().map_entry:
+            copy = _copy(message)
+            for number in range(MANY):
+                getattr(copy, name)[f"key {number}"] = "value"
+            yield f"{name}: many", copy
+            continue
+        if message.DESCRIPTOR.fields_by_name[name].is_repeated:
+            yield from _changed_list(message, field)
+            continue
+        if entry is None:
+            for value in _values(field):
+                copy = _copy(message)
+                setattr(copy, name, value)
+                yield f"{name} = {value!r:.40}", copy
+            continue
+        copy = _copy(message)
+        copy.ClearField(name)
+        yield f"without {name}", copy
+        copy = _copy(message)
+        copy.ClearField(name)
+        getattr(copy, name).SetInParent()
+        yield f"{name} empty", copy
+        for where, inner in _changed(getattr(message, name)):
+            copy = _copy(message)
+            getattr(copy, name).CopyFrom(inner)
+            yield f"{name}.{where}", copy
+
+
+def _changed_list(message: Any, field: FieldDescriptor) -> Iterator[tuple[str, Any]]:
+    name = field.name
+    present = list(getattr(message, name))
+    copy = _copy(message)
+    copy.ClearField(name)
+    yield f"no {name}", copy
+    if field.message_type is not None:
+        element = present[0] if present else GetMessageClass(field.message_type)()
+        yield f"many {name}", _with(message, name, [element] * MANY)
+        for where, inner in _changed(element):
+            yield f"{name}[0].{where}", _with(message, name, [inner, *present[1:]])
+        return
+    for value in _values(field):
+        yield f"{name}[0] = {value!r:.40}", _with(message, name, [value, *present[1:]])
+    yield f"many {name}", _with(message, name, [present[0] if present else next(iter(_values(field)))] * MANY)
+
+
+def _values(field: FieldDescriptor) -> tuple[Any, ...]:
+    if field.enum_type is not None:
+        return (0, -1, 9_999)
+    if field.full_name == "google.protobuf.Timestamp.seconds":
+        return (*_INTEGERS[field.type], 0, *_FIRST_AND_LAST_SECOND)
+    if field.type in _INTEGERS:
+        return (*_INTEGERS[field.type], 0)
+    match field.type:
+        case _F.TYPE_STRING:
+            return _TEXTS
+        case _F.TYPE_BYTES:
+            return (b"", b"\0", b"\xff" * 1000)
+        case _F.TYPE_BOOL:
+            return (False, True)
+        case _:
+            return _NUMBERS
+
+
+def _copy(message: Any) -> Any:
+    copy = type(message)()
+    copy.CopyFrom(message)
+    return copy
+
+
+def _with(message: Any, name: str, values: list[Any]) -> Any:
+    copy = _copy(message)
+    copy.ClearField(name)
+    getattr(copy, name).extend(values)
+    return copy

@@ -1,0 +1,243 @@
+"""The recipes of the catalog, the stock and the cart."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import Any
+
+from google.protobuf.field_mask_pb2 import FieldMask
+from marketplace.cart.v1 import cart_service_pb2
+from marketplace.catalog.v1 import (
+    brand_pb2,
+    catalog_service_pb2,
+    category_pb2,
+    import_pb2,
+    product_pb2,
+)
+from marketplace.inventory.v1 import inventory_service_pb2
+
+from tests.e2e.matrix.market import Market
+from tests.e2e.matrix.scenes import ADMIN, BUYER, GUEST, PUBLIC, SELLER, SERVICE, Book, Scene
+from tests.e2e.matrix.things import Person, address, new_key, new_product
+
+CATALOG = Book("marketplace.catalog.v1.CatalogService")
+STOCK = Book("marketplace.inventory.v1.InventoryService")
+CART = Book("marketplace.cart.v1.CartService")
+BOOKS = (CATALOG, STOCK, CART)
+
+HEADER = "Handle,Title,Vendor,Type,Tags,Option1 Name,Option1 Value,Variant SKU,Variant Inventory Qty,Variant Price"
+
+
+def csv_file(*rows: str) -> bytes:
+    """A file of Shopify's kind; by default one good product that no other file has."""
+    name = secrets.token_hex(6)
+    good = f"thing-{name},Thing {name},Maker {name},Kind {name},new,Size,M,,5,12.50"
+    return "\n".join((HEADER, *(rows or (good,)), "")).encode()
+
+
+def inline_import(content: bytes, **options: Any) -> catalog_service_pb2.ImportProductsInlineRequest:
+    """The file in one message."""
+    return catalog_service_pb2.ImportProductsInlineRequest(
+        request_id=new_key(), csv=content, options=import_pb2.ImportOptions(**options)
+    )
+
+
+def streamed_import(
+    content: bytes, chunk: int = 65_536, **options: Any
+) -> tuple[catalog_service_pb2.ImportProductsRequest, ...]:
+    """The file as a stream: what it is, then its parts."""
+    stated: dict[str, Any] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest(), **options}
+    first = catalog_service_pb2.ImportProductsRequest(request_id=new_key(), options=import_pb2.ImportOptions(**stated))
+    parts = [content[start : start + chunk] for start in range(0, len(content), chunk)]
+    return (first, *(catalog_service_pb2.ImportProductsRequest(chunk=part) for part in parts))
+
+
+async def new_category(market: Market) -> category_pb2.Category:
+    """A category."""
+    request = catalog_service_pb2.CreateCategoryRequest(name=f"Category {secrets.token_hex(6)}")
+    category: category_pb2.Category = (await market.call(request, market.admin)).category
+    return category
+
+
+async def new_brand(market: Market) -> brand_pb2.Brand:
+    """A brand."""
+    request = catalog_service_pb2.CreateBrandRequest(name=f"Brand {secrets.token_hex(6)}")
+    brand: brand_pb2.Brand = (await market.call(request, market.admin)).brand
+    return brand
+
+
+@CATALOG.add("CreateCategory", ADMIN)
+async def create_category(market: Market, who: str) -> Scene:
+    request = catalog_service_pb2.CreateCategoryRequest(
+        request_id=new_key(), name=f"Category {secrets.token_hex(6)}", description="Things"
+    )
+    return Scene(market.admin, (request,))
+
+
+@CATALOG.add("UpdateCategory", ADMIN)
+async def update_category(market: Market, who: str) -> Scene:
+    category = await new_category(market)
+    change = category_pb2.Category(category_id=category.category_id, description="Other things")
+    request = catalog_service_pb2.UpdateCategoryRequest(
+        category=change, update_mask=FieldMask(paths=["description"]), etag=category.etag
+    )
+    return Scene(market.admin, (request,))
+
+
+@CATALOG.add("DeleteCategory", ADMIN)
+async def delete_category(market: Market, who: str) -> Scene:
+    category = await new_category(market)
+    return Scene(market.admin, (catalog_service_pb2.DeleteCategoryRequest(category_id=category.category_id),))
+
+
+@CATALOG.add("GetCategory", PUBLIC)
+async def get_category(market: Market, who: str) -> Scene:
+    category = await new_category(market)
+    return Scene(None, (catalog_service_pb2.GetCategoryRequest(category_id=category.category_id),))
+
+
+@CATALOG.add("ListCategories", PUBLIC)
+async def list_categories(market: Market, who: str) -> Scene:
+    return Scene(None, (catalog_service_pb2.ListCategoriesRequest(page_size=5),))
+
+
+@CATALOG.add("CreateBrand", ADMIN)
+async def create_brand(market: Market, who: str) -> Scene:
+    request = catalog_service_pb2.CreateBrandRequest(
+        request_id=new_key(), name=f"Brand {secrets.token_hex(6)}", description="Makers"
+    )
+    return Scene(market.admin, (request,))
+
+
+@CATALOG.add("UpdateBrand", ADMIN)
+async def update_brand(market: Market, who: str) -> Scene:
+    brand = await new_brand(market)
+    change = brand_pb2.Brand(brand_id=brand.brand_id, description="Other makers")
+    request = catalog_service_pb2.UpdateBrandRequest(
+        brand=change, update_mask=FieldMask(paths=["description"]), etag=brand.etag
+    )
+    return Scene(market.admin, (request,))
+
+
+@CATALOG.add("DeleteBrand", ADMIN)
+async def delete_brand(market: Market, who: str) -> Scene:
+    brand = await new_brand(market)
+    return Scene(market.admin, (catalog_service_pb2.DeleteBrandRequest(brand_id=brand.brand_id),))
+
+
+@CATALOG.add("GetBrand", PUBLIC)
+async def get_brand(market: Market, who: str) -> Scene:
+    brand = await new_brand(market)
+    return Scene(None, (catalog_service_pb2.GetBrandRequest(brand_id=brand.brand_id),))
+
+
+@CATALOG.add("ListBrands", PUBLIC)
+async def list_brands(market: Market, who: str) -> Scene:
+    return Scene(None, (catalog_service_pb2.ListBrandsRequest(page_size=5),))
+
+
+@CATALOG.add("CreateProduct", SELLER, ADMIN)
+async def create_product(market: Market, who: str) -> Scene:
+    request = new_product()
+    if who == "ADMIN":
+        request.seller_id = market.shop.seller_id
+    return Scene(_keeper(market, who), (request,))
+
+
+@CATALOG.add("UpdateProduct", SELLER, ADMIN)
+async def update_product(market: Market, who: str) -> Scene:
+    product = await market.draft()
+    change = product_pb2.Product(product_id=product.product_id, title="Another title", tags=["red"])
+    request = catalog_service_pb2.UpdateProductRequest(
+        product=change, update_mask=FieldMask(paths=["title", "tags"]), etag=product.etag
+    )
+    return Scene(_keeper(market, who), (request,))
+
+
+@CATALOG.add("PublishProduct", SELLER, ADMIN)
+async def publish_product(market: Market, who: str) -> Scene:
+    product = await market.draft()
+    request = catalog_service_pb2.PublishProductRequest(product_id=product.product_id)
+    return Scene(_keeper(market, who), (request,))
+
+
+@CATALOG.add("GetProduct", PUBLIC)
+async def get_product(market: Market, who: str) -> Scene:
+    return Scene(None, (catalog_service_pb2.GetProductRequest(product_id=market.goods.product_id),))
+
+
+@CATALOG.add("ListProducts", PUBLIC)
+async def list_products(market: Market, who: str) -> Scene:
+    return Scene(None, (catalog_service_pb2.ListProductsRequest(page_size=5),))
+
+
+@CATALOG.add("ImportProducts", SELLER, ADMIN)
+async def import_products(market: Market, who: str) -> Scene:
+    options = {"seller_id": market.shop.seller_id} if who == "ADMIN" else {}
+    return Scene(_keeper(market, who), streamed_import(csv_file(), chunk=64, **options))
+
+
+@CATALOG.add("ImportProductsInline", SELLER, ADMIN)
+async def import_inline(market: Market, who: str) -> Scene:
+    options = {"seller_id": market.shop.seller_id} if who == "ADMIN" else {}
+    return Scene(_keeper(market, who), (inline_import(csv_file(), **options),))
+
+
+@STOCK.add("SetStock", SELLER, ADMIN, SERVICE)
+async def set_stock(market: Market, who: str) -> Scene:
+    goods = await market.product()
+    request = inventory_service_pb2.SetStockRequest(
+        request_id=new_key(), variant_id=goods.variant_id, quantity=7, reason="counted", source_version=1
+    )
+    return Scene(_keeper(market, who), (request,))
+
+
+@STOCK.add("GetStock", SELLER, ADMIN, SERVICE)
+async def get_stock(market: Market, who: str) -> Scene:
+    request = inventory_service_pb2.GetStockRequest(variant_id=market.goods.variant_id)
+    return Scene(_keeper(market, who), (request,))
+
+
+@CART.add("GetCart", GUEST, BUYER)
+async def get_cart(market: Market, who: str) -> Scene:
+    # A new buyer's cart is opened by the first look at it.
+    return Scene(await market.person(BUYER), (cart_service_pb2.GetCartRequest(),))
+
+
+@CART.add("AddCartItem", GUEST, BUYER)
+async def add_item(market: Market, who: str) -> Scene:
+    request = cart_service_pb2.AddCartItemRequest(request_id=new_key(), variant_id=market.goods.variant_id, quantity=1)
+    return Scene(await market.person(BUYER), (request,))
+
+
+@CART.add("UpdateCartItem", GUEST, BUYER)
+async def update_item(market: Market, who: str) -> Scene:
+    buyer, cart = await market.filled()
+    request = cart_service_pb2.UpdateCartItemRequest(
+        item_id=cart.items[0].item_id, quantity=3, update_mask=FieldMask(paths=["quantity"]), etag=cart.etag
+    )
+    return Scene(buyer, (request,))
+
+
+@CART.add("RemoveCartItem", GUEST, BUYER)
+async def remove_item(market: Market, who: str) -> Scene:
+    buyer, cart = await market.filled()
+    return Scene(buyer, (cart_service_pb2.RemoveCartItemRequest(item_id=cart.items[0].item_id),))
+
+
+@CART.add("ClearCart", GUEST, BUYER)
+async def clear_cart(market: Market, who: str) -> Scene:
+    buyer, _ = await market.filled()
+    return Scene(buyer, (cart_service_pb2.ClearCartRequest(),))
+
+
+@CART.add("QuoteOrder", GUEST, BUYER)
+async def quote_order(market: Market, who: str) -> Scene:
+    buyer, _ = await market.filled()
+    return Scene(buyer, (cart_service_pb2.QuoteOrderRequest(address=address("Ada", 13.41)),))
+
+
+def _keeper(market: Market, who: str) -> Person:
+    """Who may act for the shop as this kind of caller."""
+    return {"ADMIN": market.admin, "SERVICE": market.service}.get(who, market.shop.owner)

@@ -1,0 +1,207 @@
+"""The recipes of orders, payments, deliveries and tracking."""
+
+from __future__ import annotations
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.type import latlng_pb2
+from marketplace.delivery.v1 import delivery_service_pb2
+from marketplace.order.v1 import order_pb2, order_service_pb2
+from marketplace.payment.v1 import payment_service_pb2
+from marketplace.tracking.v1 import position_pb2, tracking_service_pb2
+
+from tests.e2e.matrix.market import Market
+from tests.e2e.matrix.scenes import ADMIN, BUYER, COURIER, SELLER, SERVICE, VIEWER, Book, Scene
+from tests.e2e.matrix.things import Person, Trip, assignment, money, new_key, payment
+
+ORDER = Book("marketplace.order.v1.OrderService")
+PAYMENT = Book("marketplace.payment.v1.PaymentService")
+DELIVERY = Book("marketplace.delivery.v1.DeliveryService")
+TRACKING = Book("marketplace.tracking.v1.TrackingService")
+BOOKS = (ORDER, PAYMENT, DELIVERY, TRACKING)
+
+
+def part_in(market: Market, trip: Trip, who: str) -> Person:
+    """Who sees this order as this kind of caller."""
+    if who == "COURIER":
+        assert trip.rider is not None
+        return trip.rider.person
+    others = {"BUYER": trip.buyer, "SELLER": trip.shop.owner, "ADMIN": market.admin}
+    return others.get(who, market.service)
+
+
+def positions(first_seq: int = 1, count: int = 3) -> position_pb2.PositionBatch:
+    """Good positions, a second apart, up to now."""
+    now = Timestamp()
+    now.GetCurrentTime()
+    return position_pb2.PositionBatch(
+        positions=[
+            position_pb2.Position(
+                seq=first_seq + index,
+                sample_time=Timestamp(seconds=now.seconds - count + index, nanos=now.nanos),
+                point=latlng_pb2.LatLng(latitude=52.53, longitude=13.40 + index / 100_000),
+                accuracy_meters=5,
+                speed_mps=4,
+                heading_degrees=90,
+            )
+            for index in range(count)
+        ]
+    )
+
+
+@ORDER.add("PlaceOrder", BUYER)
+async def place_order(market: Market, who: str) -> Scene:
+    buyer, request = await market.quoted()
+    return Scene(buyer, (request,))
+
+
+@ORDER.add("GetOrder", BUYER, SELLER, COURIER, ADMIN, SERVICE)
+async def get_order(market: Market, who: str) -> Scene:
+    request = order_service_pb2.GetOrderRequest(order_id=market.trip.order_id)
+    return Scene(part_in(market, market.trip, who), (request,))
+
+
+@ORDER.add("ListOrders", BUYER, SELLER, COURIER, ADMIN, SERVICE)
+async def list_orders(market: Market, who: str) -> Scene:
+    request = order_service_pb2.ListOrdersRequest(page_size=5, states=[order_pb2.ORDER_STATE_READY])
+    return Scene(part_in(market, market.trip, who), (request,))
+
+
+@ORDER.add("AcceptOrder", SELLER)
+async def accept_order(market: Market, who: str) -> Scene:
+    trip = await market.paid()
+    request = order_service_pb2.AcceptOrderRequest(order_id=trip.order_id, prep_minutes=10)
+    return Scene(trip.shop.owner, (request,))
+
+
+@ORDER.add("MarkOrderReady", SELLER)
+async def mark_ready(market: Market, who: str) -> Scene:
+    trip = await market.accepted()
+    return Scene(trip.shop.owner, (order_service_pb2.MarkOrderReadyRequest(order_id=trip.order_id),))
+
+
+@ORDER.add("CancelOrder", BUYER, SELLER, ADMIN)
+async def cancel_order(market: Market, who: str) -> Scene:
+    trip = await market.paid()
+    request = order_service_pb2.CancelOrderRequest(
+        request_id=new_key(),
+        order_id=trip.order_id,
+        lines=[order_service_pb2.CancelledLine(item_id=trip.item_id, quantity=1)],
+        reason=order_pb2.CANCELLATION_REASON_OTHER,
+        note="one too many",
+    )
+    return Scene(part_in(market, trip, who), (request,))
+
+
+@ORDER.add("WatchOrder", BUYER, SELLER, ADMIN, take=1)
+async def watch_order(market: Market, who: str) -> Scene:
+    request = order_service_pb2.WatchOrderRequest(order_id=market.trip.order_id)
+    return Scene(part_in(market, market.trip, who), (request,))
+
+
+@PAYMENT.add("CreatePayment", BUYER)
+async def create_payment(market: Market, who: str) -> Scene:
+    trip = await market.placed()
+    request = payment_service_pb2.CreatePaymentRequest(
+        request_id=new_key(), order_group_id=trip.group.order_group_id, payment_provider="sandbox"
+    )
+    return Scene(trip.buyer, (request,))
+
+
+@PAYMENT.add("ConfirmPayment", BUYER)
+async def confirm_payment(market: Market, who: str) -> Scene:
+    trip = await market.placed()
+    return Scene(trip.buyer, (payment(trip),))
+
+
+@PAYMENT.add("GetPayment", BUYER, ADMIN, SERVICE)
+async def get_payment(market: Market, who: str) -> Scene:
+    request = payment_service_pb2.GetPaymentRequest(payment_id=market.trip.payment_id)
+    return Scene(part_in(market, market.trip, who), (request,))
+
+
+@PAYMENT.add("RefundPayment", ADMIN, SELLER)
+async def refund_payment(market: Market, who: str) -> Scene:
+    trip = await market.paid()
+    request = payment_service_pb2.RefundPaymentRequest(
+        request_id=new_key(),
+        payment_id=trip.payment_id,
+        order_id=trip.order_id,
+        amount=money(3),
+        reason="a scratch",
+    )
+    return Scene(part_in(market, trip, who), (request,))
+
+
+@DELIVERY.add("AssignCourier", ADMIN)
+async def assign_courier(market: Market, who: str) -> Scene:
+    trip, rider = await market.ready(), await market.ride()
+    return Scene(market.admin, (assignment(trip, rider),))
+
+
+@DELIVERY.add("GetDelivery", BUYER, SELLER, COURIER, ADMIN, SERVICE)
+async def get_delivery(market: Market, who: str) -> Scene:
+    request = delivery_service_pb2.GetDeliveryRequest(delivery_id=market.trip.delivery_id)
+    return Scene(part_in(market, market.trip, who), (request,))
+
+
+@DELIVERY.add("ListDeliveries", BUYER, SELLER, COURIER, ADMIN, SERVICE)
+async def list_deliveries(market: Market, who: str) -> Scene:
+    request = delivery_service_pb2.ListDeliveriesRequest(page_size=5, order_id=market.trip.order_id)
+    return Scene(part_in(market, market.trip, who), (request,))
+
+
+@DELIVERY.add("WatchDeliveries", COURIER, take=1)
+async def watch_deliveries(market: Market, who: str) -> Scene:
+    return Scene(market.rider.person, (delivery_service_pb2.WatchDeliveriesRequest(),))
+
+
+@DELIVERY.add("PickUpDelivery", COURIER)
+async def pick_up(market: Market, who: str) -> Scene:
+    trip = await market.assigned()
+    now = Timestamp()
+    now.GetCurrentTime()
+    request = delivery_service_pb2.PickUpDeliveryRequest(
+        request_id=new_key(), delivery_id=trip.delivery_id, occurred_time=now
+    )
+    return Scene(part_in(market, trip, "COURIER"), (request,))
+
+
+@DELIVERY.add("CompleteDelivery", COURIER)
+async def complete(market: Market, who: str) -> Scene:
+    trip = await market.picked_up()
+    now = Timestamp()
+    now.GetCurrentTime()
+    request = delivery_service_pb2.CompleteDeliveryRequest(
+        request_id=new_key(),
+        delivery_id=trip.delivery_id,
+        code=await market.code_of(trip),
+        media_ids=[new_key()],
+        occurred_time=now,
+    )
+    return Scene(part_in(market, trip, "COURIER"), (request,))
+
+
+@TRACKING.add("StreamLocations", COURIER)
+async def stream_locations(market: Market, who: str) -> Scene:
+    rider = await market.ride()
+    hello = tracking_service_pb2.Hello(uplink_id=new_key(), device_id="phone")
+    ping = tracking_service_pb2.Ping(send_time=Timestamp(seconds=1))
+    messages = (
+        tracking_service_pb2.StreamLocationsRequest(hello=hello),
+        tracking_service_pb2.StreamLocationsRequest(batch=positions()),
+        tracking_service_pb2.StreamLocationsRequest(ping=ping),
+    )
+    return Scene(rider.person, messages)
+
+
+@TRACKING.add("ReportLocations", COURIER)
+async def report_locations(market: Market, who: str) -> Scene:
+    rider = await market.ride()
+    request = tracking_service_pb2.ReportLocationsRequest(uplink_id=new_key(), device_id="phone", batch=positions())
+    return Scene(rider.person, (request,))
+
+
+@TRACKING.add("WatchDelivery", BUYER, SELLER, COURIER, ADMIN, VIEWER, take=1)
+async def watch_delivery(market: Market, who: str) -> Scene:
+    request = tracking_service_pb2.WatchDeliveryRequest(delivery_id=market.trip.delivery_id, max_rate_hz=2)
+    return Scene(part_in(market, market.trip, who), (request,))

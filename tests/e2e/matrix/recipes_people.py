@@ -1,0 +1,184 @@
+"""The recipes of accounts, sellers and couriers, and of what the server tells about itself."""
+
+from __future__ import annotations
+
+import secrets
+
+from grpc_channelz.v1 import channelz_pb2
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
+from marketd.transport.own_rules import CHANNELZ, HEALTH, REFLECTION
+from marketplace.auth.v1 import auth_service_pb2, user_service_pb2
+from marketplace.delivery.v1 import courier_service_pb2
+from marketplace.seller.v1 import seller_service_pb2
+
+from tests.e2e.matrix.market import Market
+from tests.e2e.matrix.scenes import (
+    ADMIN,
+    AUTHENTICATED,
+    BUYER,
+    COURIER,
+    PUBLIC,
+    SELLER,
+    SERVICE,
+    Book,
+    Scene,
+    newcomer,
+)
+from tests.e2e.matrix.things import PASSWORD, new_courier, new_key, new_shop
+
+AUTH = Book("marketplace.auth.v1.AuthService")
+USER = Book("marketplace.auth.v1.UserService")
+SELLERS = Book("marketplace.seller.v1.SellerService")
+COURIERS = Book("marketplace.delivery.v1.CourierService")
+HEALTHS = Book(HEALTH)
+REFLECTIONS = [Book(name) for name in REFLECTION]
+CHANNELS = Book(CHANNELZ)
+BOOKS = (AUTH, USER, SELLERS, COURIERS, HEALTHS, *REFLECTIONS, CHANNELS)
+
+
+@AUTH.add("Register", PUBLIC)
+async def register(market: Market, who: str) -> Scene:
+    email = f"{secrets.token_hex(8)}@example.com"
+    request = auth_service_pb2.RegisterRequest(
+        email=email, username=f"u{secrets.token_hex(6)}", password=PASSWORD, full_name="Grace Hopper"
+    )
+    return Scene(None, (request,))
+
+
+@AUTH.add("Login", PUBLIC)
+async def login(market: Market, who: str) -> Scene:
+    person = await market.register()
+    return Scene(None, (auth_service_pb2.LoginRequest(login=person.email, password=PASSWORD, device_name="test"),))
+
+
+@AUTH.add("RefreshTokens", PUBLIC)
+async def refresh(market: Market, who: str) -> Scene:
+    person = await market.register()
+    return Scene(None, (auth_service_pb2.RefreshTokensRequest(refresh_token=person.refresh_token),))
+
+
+@AUTH.add("Logout", AUTHENTICATED)
+async def logout(market: Market, who: str) -> Scene:
+    return Scene(await newcomer(market, who), (auth_service_pb2.LogoutRequest(),))
+
+
+@AUTH.add("GetJsonWebKeySet", PUBLIC)
+async def key_set(market: Market, who: str) -> Scene:
+    return Scene(None, (auth_service_pb2.GetJsonWebKeySetRequest(),))
+
+
+@USER.add("GetUser", BUYER, SELLER, COURIER, ADMIN, SERVICE)
+async def get_user(market: Market, who: str) -> Scene:
+    caller = await newcomer(market, who)
+    # Admins and services may read anybody's account.
+    wanted = market.buyer.account_id if who in ("ADMIN", "SERVICE") else caller.account_id
+    return Scene(caller, (user_service_pb2.GetUserRequest(user_id=wanted),))
+
+
+@SELLERS.add("CreateSeller", AUTHENTICATED)
+async def create_seller(market: Market, who: str) -> Scene:
+    return Scene(await newcomer(market, who), (new_shop(),))
+
+
+@SELLERS.add("ApproveSeller", ADMIN)
+async def approve_seller(market: Market, who: str) -> Scene:
+    applied = (await market.call(new_shop(), await market.register())).seller
+    request = seller_service_pb2.ApproveSellerRequest(seller_id=applied.seller_id, reason="looks fine")
+    return Scene(market.admin, (request,))
+
+
+@SELLERS.add("GetSeller", PUBLIC)
+async def get_seller(market: Market, who: str) -> Scene:
+    return Scene(None, (seller_service_pb2.GetSellerRequest(handle=market.shop.handle),))
+
+
+@COURIERS.add("CreateCourier", AUTHENTICATED)
+async def create_courier(market: Market, who: str) -> Scene:
+    return Scene(await newcomer(market, who), (new_courier(),))
+
+
+@COURIERS.add("ApproveCourier", ADMIN)
+async def approve_courier(market: Market, who: str) -> Scene:
+    applied = (await market.call(new_courier(), await market.register())).courier
+    request = courier_service_pb2.ApproveCourierRequest(courier_id=applied.courier_id, reason="looks fine")
+    return Scene(market.admin, (request,))
+
+
+@COURIERS.add("StartShift", COURIER)
+async def start_shift(market: Market, who: str) -> Scene:
+    rider = await market.ride(on_shift=False)
+    return Scene(rider.person, (courier_service_pb2.StartShiftRequest(request_id=new_key()),))
+
+
+@COURIERS.add("EndShift", COURIER)
+async def end_shift(market: Market, who: str) -> Scene:
+    rider = await market.ride()
+    return Scene(rider.person, (courier_service_pb2.EndShiftRequest(request_id=new_key()),))
+
+
+@HEALTHS.add("Check", PUBLIC)
+@HEALTHS.add("Watch", PUBLIC, take=1)
+async def health(market: Market, who: str) -> Scene:
+    return Scene(None, (health_pb2.HealthCheckRequest(service="marketplace.order.v1.OrderService"),))
+
+
+@HEALTHS.add("List", PUBLIC)
+async def health_list(market: Market, who: str) -> Scene:
+    return Scene(None, (health_pb2.HealthCheckRequest(),))
+
+
+@REFLECTIONS[0].add("ServerReflectionInfo", PUBLIC)
+@REFLECTIONS[1].add("ServerReflectionInfo", PUBLIC)
+async def reflection(market: Market, who: str) -> Scene:
+    return Scene(None, (reflection_pb2.ServerReflectionRequest(list_services=""),))
+
+
+@CHANNELS.add("GetTopChannels", ADMIN)
+async def top_channels(market: Market, who: str) -> Scene:
+    return Scene(market.admin, (channelz_pb2.GetTopChannelsRequest(),))
+
+
+@CHANNELS.add("GetServers", ADMIN)
+async def servers(market: Market, who: str) -> Scene:
+    return Scene(market.admin, (channelz_pb2.GetServersRequest(),))
+
+
+@CHANNELS.add("GetServer", ADMIN)
+async def server(market: Market, who: str) -> Scene:
+    return Scene(market.admin, (channelz_pb2.GetServerRequest(server_id=await _server_id(market)),))
+
+
+@CHANNELS.add("GetServerSockets", ADMIN)
+async def server_sockets(market: Market, who: str) -> Scene:
+    return Scene(market.admin, (channelz_pb2.GetServerSocketsRequest(server_id=await _server_id(market)),))
+
+
+@CHANNELS.add("GetSocket", ADMIN)
+async def socket(market: Market, who: str) -> Scene:
+    request = channelz_pb2.GetServerSocketsRequest(server_id=await _server_id(market))
+    answer = await market.send(f"/{CHANNELZ}/GetServerSockets", request, by=market.admin)
+    found = channelz_pb2.GetServerSocketsResponse.FromString(answer.answers[0]).socket_ref
+    return Scene(market.admin, (channelz_pb2.GetSocketRequest(socket_id=found[0].socket_id),))
+
+
+@CHANNELS.add("GetChannel", ADMIN)
+async def channel(market: Market, who: str) -> Scene:
+    found = (await _channels(market))[0]
+    return Scene(market.admin, (channelz_pb2.GetChannelRequest(channel_id=found.ref.channel_id),))
+
+
+@CHANNELS.add("GetSubchannel", ADMIN)
+async def subchannel(market: Market, who: str) -> Scene:
+    found = [ref for one in await _channels(market) for ref in one.subchannel_ref]
+    return Scene(market.admin, (channelz_pb2.GetSubchannelRequest(subchannel_id=found[0].subchannel_id),))
+
+
+async def _server_id(market: Market) -> int:
+    answer = await market.send(f"/{CHANNELZ}/GetServers", channelz_pb2.GetServersRequest(), by=market.admin)
+    return int(channelz_pb2.GetServersResponse.FromString(answer.answers[0]).server[-1].ref.server_id)
+
+
+async def _channels(market: Market) -> list[channelz_pb2.Channel]:
+    answer = await market.send(f"/{CHANNELZ}/GetTopChannels", channelz_pb2.GetTopChannelsRequest(), by=market.admin)
+    return list(channelz_pb2.GetTopChannelsResponse.FromString(answer.answers[0]).channel)

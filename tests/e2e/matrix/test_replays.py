@@ -1,0 +1,96 @@
+"""Request ids (contract.md, ®): the same request gets the first answer, byte by byte, and does nothing again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import grpc
+import pytest
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2  # type: ignore[import-untyped]  # the wheel carries no types
+from marketd.transport.rules import Idempotency, Kind
+
+from tests.e2e.matrix.market import RULES, Market, written
+from tests.e2e.matrix.recipes import RECIPES
+from tests.e2e.matrix.recipes_goods import csv_file, streamed_import
+from tests.e2e.matrix.scenes import caller_for
+from tests.e2e.matrix.things import new_key
+from tests.e2e.matrix.wire import Outcome
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+KEYED = sorted(
+    method for method, rule in RULES.items() if rule.idempotency is not Idempotency.NONE and rule.kind is Kind.UNARY
+)
+REQUIRED = [method for method in KEYED if RULES[method].idempotency is Idempotency.KEY_REQUIRED]
+IMPORT = "/marketplace.catalog.v1.CatalogService/ImportProducts"
+
+
+async def _scene(market: Market, method: str) -> tuple[str, Message]:
+    scene = await RECIPES[method].prepare(market, caller_for(RECIPES[method]))
+    assert scene.caller is not None
+    return scene.caller.token, scene.bodies[0]
+
+
+def _all_ok(outcomes: Sequence[Outcome]) -> bool:
+    return all(outcome.code is grpc.StatusCode.OK for outcome in outcomes)
+
+
+@pytest.mark.parametrize("method", KEYED)
+async def test_a_repeat_gets_the_first_answer_and_writes_nothing(market: Market, method: str) -> None:
+    token, request = await _scene(market, method)
+    first = await market.send_as(token, method, request)
+    before = await market.contents()
+    again = [await market.send_as(token, method, request) for _ in range(2)]
+    assert _all_ok([first, *again]), again
+    assert [outcome.replayed for outcome in (first, *again)] == [False, True, True]
+    assert {outcome.answers for outcome in (first, *again)} == {first.answers}
+    assert written(before, await market.contents()) == {}
+
+
+@pytest.mark.parametrize("method", KEYED)
+async def test_another_request_under_the_same_id_is_refused(market: Market, method: str) -> None:
+    token, request = await _scene(market, method)
+    assert _all_ok([await market.send_as(token, method, request)])
+    before = await market.contents(without=frozenset({"audit_entries"}))
+    other = await market.send_as(token, method, request.SerializeToString() + b"\xfa\xff\x07\x05other")
+    assert (other.code, other.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_ID_REUSED")
+    assert written(before, await market.contents(without=frozenset({"audit_entries"}))) == {}
+
+
+@pytest.mark.parametrize("method", KEYED)
+async def test_the_same_request_many_times_at_once_is_done_once(market: Market, method: str) -> None:
+    token, request = await _scene(market, method)
+    outcomes = await asyncio.gather(*(market.send_as(token, method, request) for _ in range(8)))
+    assert _all_ok(outcomes), [str(outcome) for outcome in outcomes]
+    assert len({outcome.answers for outcome in outcomes}) == 1
+    assert sorted(outcome.replayed for outcome in outcomes) == [False] + [True] * 7
+
+
+@pytest.mark.parametrize("method", REQUIRED)
+async def test_a_method_that_needs_a_request_id_says_so(market: Market, method: str) -> None:
+    token, request = await _scene(market, method)
+    before = await market.contents()
+    for key in ("", "not-a-uuid", new_key()[:-1]):
+        request.request_id = key  # type: ignore[attr-defined]
+        outcome = await market.send_as(token, method, request)
+        assert (outcome.code, outcome.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED")
+        fields = [one.field for bad in outcome.all_of(error_details_pb2.BadRequest) for one in bad.field_violations]
+        assert fields == ["request_id"]
+    assert written(before, await market.contents()) == {}
+
+
+async def test_a_repeated_import_gives_its_summary_again_and_imports_nothing(market: Market) -> None:
+    stream = streamed_import(csv_file(), chunk=64)
+    first = await market.send(IMPORT, *stream, by=market.shop.owner)
+    before = await market.contents()
+    again = await market.send(IMPORT, *stream, by=market.shop.owner)
+    assert _all_ok([first, again])
+    assert (first.replayed, again.replayed) == (False, True)
+    assert again.answers == first.answers[-1:]
+    assert written(before, await market.contents()) == {}
+    changed = streamed_import(csv_file(), chunk=64)
+    changed[0].request_id = stream[0].request_id
+    other = await market.send(IMPORT, *changed, by=market.shop.owner)
+    assert (other.code, other.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_ID_REUSED")

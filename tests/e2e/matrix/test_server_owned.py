@@ -1,0 +1,261 @@
+"""What only the server may say (T21): a caller that says it all the same changes nothing."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import pytest
+from buf.validate import validate_pb2
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from marketplace.auth.v1 import auth_service_pb2, user_pb2, user_service_pb2
+from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
+from marketplace.delivery.v1 import delivery_service_pb2
+from marketplace.order.v1 import order_service_pb2
+from marketplace.payment.v1 import payment_service_pb2
+from marketplace.policy.v1 import policy_pb2
+
+from tests.e2e.matrix.market import RULES, Market, written
+from tests.e2e.matrix.recipes_goods import new_brand, new_category
+from tests.e2e.matrix.things import PASSWORD, Person, money, new_key, new_product
+
+INVALID = (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED")
+# What every change moves, whatever was changed.
+MOVES = {"update_time", "etag"}
+
+
+@dataclass(frozen=True)
+class Change:
+    """A resource that its request carries whole: how to make one, who changes it, and how to read it again."""
+
+    request: type[Any]
+    resource: str
+    make: Callable[[Market], Awaitable[Any]]
+    read: Callable[[Any], Message]
+    keeper: Callable[[Market], Person]
+    identifier: str
+    harmless: str
+
+    @property
+    def changeable(self) -> set[str]:
+        """The paths that the contract lets a caller change."""
+        options = self.request.DESCRIPTOR.fields_by_name["update_mask"].GetOptions()
+        rules = options.Extensions[validate_pb2.field].field_mask
+        return set(getattr(rules, "in"))
+
+    @property
+    def owned(self) -> list[str]:
+        """The server's own fields of the resource."""
+        fields = self.request.DESCRIPTOR.fields_by_name[self.resource].message_type.fields_by_name
+        return [name for name in fields if name not in self.changeable]
+
+
+CHANGES = {
+    "category": Change(
+        catalog_service_pb2.UpdateCategoryRequest,
+        "category",
+        new_category,
+        lambda one: catalog_service_pb2.GetCategoryRequest(category_id=one.category_id),
+        lambda market: market.admin,
+        "category_id",
+        "description",
+    ),
+    "brand": Change(
+        catalog_service_pb2.UpdateBrandRequest,
+        "brand",
+        new_brand,
+        lambda one: catalog_service_pb2.GetBrandRequest(brand_id=one.brand_id),
+        lambda market: market.admin,
+        "brand_id",
+        "description",
+    ),
+    "product": Change(
+        catalog_service_pb2.UpdateProductRequest,
+        "product",
+        lambda market: market.draft(),
+        lambda one: catalog_service_pb2.GetProductRequest(product_id=one.product_id),
+        lambda market: market.shop.owner,
+        "product_id",
+        "description",
+    ),
+}
+
+
+def lie(message: Any, names: Iterator[str] | list[str]) -> None:
+    """Fill the named fields with values of their types that nobody asked for."""
+    for name in names:
+        field = message.DESCRIPTOR.fields_by_name[name]
+        entry = field.message_type
+        if entry is not None and entry.GetOptions().map_entry:
+            getattr(message, name)["Size"] = "XXL"
+        elif entry is not None:
+            inner = getattr(message, name).add() if field.is_repeated else getattr(message, name)
+            lie(inner, list(entry.fields_by_name))
+        elif field.is_repeated:
+            getattr(message, name).append(_value(field))
+        else:
+            setattr(message, name, _value(field))
+
+
+def _value(field: FieldDescriptor) -> Any:
+    if field.enum_type is not None:
+        return field.enum_type.values[-1].number
+    if field.type == FieldDescriptor.TYPE_STRING:
+        return new_key() if field.name.endswith(("_id", "_ids")) else "forged"
+    if field.type == FieldDescriptor.TYPE_BOOL:
+        return True
+    return 7
+
+
+def test_every_request_with_a_mask_over_a_resource_is_tried() -> None:
+    carriers = {
+        name
+        for rule in RULES.values()
+        for name in [rule.method.rpartition("/")[2]]
+        if rule.method.startswith("/marketplace.")
+        and "update_mask" in rule.request.DESCRIPTOR.fields_by_name
+        and any(field.message_type for field in rule.request.DESCRIPTOR.fields if field.name != "update_mask")
+    }
+    assert carriers == {f"Update{name.capitalize()}" for name in CHANGES}
+
+
+@pytest.mark.asyncio(loop_scope="session")
+@pytest.mark.parametrize("name", CHANGES)
+async def test_a_mask_that_names_what_is_the_servers_is_refused(market: Market, name: str) -> None:
+    change = CHANGES[name]
+    made = await change.make(market)
+    before = await market.contents(without=frozenset({"audit_entries"}))
+    for path in (*change.owned, "*", f"{change.harmless}.more", f"{name}.{change.harmless}", "nothing_of_the_kind"):
+        resource = type(made)()
+        setattr(resource, change.identifier, getattr(made, change.identifier))
+        if path in change.owned:
+            lie(resource, [path] if path != change.identifier else [])
+        request = change.request(**{name: resource}, update_mask=FieldMask(paths=[path]))
+        outcome = await market.ask(request, change.keeper(market))
+        assert (outcome.code, outcome.reason) == INVALID, f"{path}: {outcome}"
+    assert written(before, await market.contents(without=frozenset({"audit_entries"}))) == {}
+
+
+@pytest.mark.asyncio(loop_scope="session")
+@pytest.mark.parametrize("name", CHANGES)
+async def test_lies_beside_a_change_have_no_effect(market: Market, name: str) -> None:
+    change = CHANGES[name]
+    made = await change.make(market)
+    keeper = change.keeper(market)
+    before = getattr(await market.call(change.read(made), keeper), name)
+    resource = type(made)()
+    lie(resource, [path for path in change.owned if path != change.identifier])
+    setattr(resource, change.identifier, getattr(made, change.identifier))
+    setattr(resource, change.harmless, "Changed")
+    request = change.request(**{name: resource}, update_mask=FieldMask(paths=[change.harmless]))
+    answered = getattr(await market.call(request, keeper), name)
+    after = getattr(await market.call(change.read(made), keeper), name)
+    assert answered == after
+    assert getattr(after, change.harmless) == "Changed"
+    differing = {
+        field.name for field in after.DESCRIPTOR.fields if getattr(after, field.name) != getattr(before, field.name)
+    }
+    assert differing - MOVES == {change.harmless}
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_whoever_registers_is_a_buyer_and_nothing_more_whatever_comes_with_the_request(market: Market) -> None:
+    request = auth_service_pb2.RegisterRequest(
+        email=f"{secrets.token_hex(8)}@example.com", password=PASSWORD, full_name="Eve"
+    )
+    # The fields that the answer's account has, sent along with numbers that the request does not know.
+    claimed = user_pb2.User(roles=[policy_pb2.ROLE_ADMIN], email_verified=True, phone_verified=True, totp_enabled=True)
+    raw = request.SerializeToString() + claimed.SerializeToString()
+    spoofed = (("x-roles", "ADMIN"), ("x-user-id", market.admin.account_id), ("roles", "ADMIN"))
+    outcome = await market.send("/marketplace.auth.v1.AuthService/Register", raw, metadata=spoofed)
+    answer = auth_service_pb2.RegisterResponse.FromString(outcome.answers[0])
+    token = answer.tokens.access_token
+    read = await market.send_as(
+        token,
+        "/marketplace.auth.v1.UserService/GetUser",
+        user_service_pb2.GetUserRequest(user_id="me"),
+        metadata=spoofed,
+    )
+    user = user_service_pb2.GetUserResponse.FromString(read.answers[0]).user
+    assert user == answer.user
+    assert list(user.roles) == [policy_pb2.ROLE_BUYER]
+    assert (user.state, user.email_verified, user.phone_verified) == (user_pb2.USER_STATE_ACTIVE, False, False)
+    assert user.user_id != market.admin.account_id
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_new_product_is_a_draft_without_ratings_at_the_price_of_its_variants(market: Market) -> None:
+    request = new_product()
+    claimed = product_pb2.Product(state=product_pb2.PRODUCT_STATE_PUBLISHED, price=money(1))
+    claimed.rating.count = 5000
+    claimed.rating.average = 5
+    # Fields that the two messages share by number would be the request's own.
+    for field in [name for name in product_pb2.Product.DESCRIPTOR.fields_by_name if _taken(name)]:
+        claimed.ClearField(field)  # type: ignore[arg-type]
+    raw = request.SerializeToString() + claimed.SerializeToString()
+    outcome = await market.send("/marketplace.catalog.v1.CatalogService/CreateProduct", raw, by=market.shop.owner)
+    product = catalog_service_pb2.CreateProductResponse.FromString(outcome.answers[0]).product
+    assert product.state == product_pb2.PRODUCT_STATE_DRAFT
+    assert (product.rating.count, product.rating.average) == (0, 0)
+    assert (product.price.units, product.price.nanos) == (12, 500_000_000)
+    assert product.seller_id == market.shop.seller_id
+
+
+def _taken(name: str) -> bool:
+    number = product_pb2.Product.DESCRIPTOR.fields_by_name[name].number
+    return number in catalog_service_pb2.CreateProductRequest.DESCRIPTOR.fields_by_number
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_the_buyers_idea_of_the_price_is_only_compared(market: Market) -> None:
+    buyer, request = await market.quoted()
+    right = request.expected_total.units
+    before = await market.contents()
+    for units in (0, 1, right - 1, right + 1):
+        request.expected_total.units = units
+        outcome = await market.ask(request, buyer)
+        assert (outcome.code, outcome.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "PRICE_CHANGED")
+    request.expected_total.CopyFrom(money(right))
+    request.expected_total.currency_code = "XTS"
+    assert (await market.ask(request, buyer)).reason == "VALIDATION_FAILED"
+    assert written(before, await market.contents()) == {}
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_no_more_goes_back_than_was_paid(market: Market) -> None:
+    trip = await market.paid()
+    total = trip.group.total.units
+    for by in (market.admin, trip.shop.owner):
+        request = payment_service_pb2.RefundPaymentRequest(
+            request_id=new_key(), payment_id=trip.payment_id, order_id=trip.order_id, amount=money(total + 1)
+        )
+        outcome = await market.ask(request, by)
+        assert outcome.code in (grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.INVALID_ARGUMENT), outcome
+    paid = await market.call(payment_service_pb2.GetPaymentRequest(payment_id=trip.payment_id), trip.buyer)
+    assert not paid.payment.refunds
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_courier_says_when_only_between_the_last_step_and_now(market: Market) -> None:
+    trip = await market.assigned()
+    assert trip.rider is not None
+
+    def pick_up(seconds: int) -> Message:
+        return delivery_service_pb2.PickUpDeliveryRequest(
+            request_id=new_key(), delivery_id=trip.delivery_id, occurred_time=Timestamp(seconds=seconds)
+        )
+
+    now = Timestamp()
+    now.GetCurrentTime()
+    ahead = await market.ask(pick_up(now.seconds + 3600), trip.rider.person)
+    assert (ahead.code, ahead.reason) == INVALID
+    delivery = (await market.call(pick_up(1), trip.rider.person)).delivery
+    assert delivery.picked_up_time == delivery.assigned_time
+    order = (await market.call(order_service_pb2.GetOrderRequest(order_id=trip.order_id), trip.buyer)).order
+    assert order.out_for_delivery_time.seconds >= delivery.assigned_time.seconds

@@ -1,0 +1,149 @@
+"""Wrong input to every method (T22): each gets one of the contract's answers, soon, and the server goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import grpc
+import pytest
+from google.protobuf.message import Message
+from marketd import checking
+from marketd.transport.rules import RateClass
+from marketd.transport.validation import MAX_INLINE_BYTES, MAX_REQUEST_BYTES, request_limit
+from marketplace.delivery.v1 import delivery_service_pb2
+from marketplace.order.v1 import order_pb2, order_service_pb2
+from marketplace.tracking.v1 import tracking_service_pb2
+
+from tests.e2e.matrix.market import RULES, Market
+from tests.e2e.matrix.mutations import Mutation, broken, odd, wild
+from tests.e2e.matrix.people import People
+from tests.e2e.matrix.recipes import RECIPES
+from tests.e2e.matrix.recipes_orders import positions
+from tests.e2e.matrix.scenes import caller_for
+from tests.e2e.matrix.things import new_key
+from tests.e2e.matrix.wire import Outcome, check_contract, check_refusal
+
+METHODS = sorted(RULES)
+OURS = [method for method in METHODS if method.startswith("/marketplace.")]
+AT_ONCE = 8
+COMBINED = 12
+# A method that may be called again and again needs no more than a few new scenes.
+RENEWALS = 20
+SEED = 20_240_229
+
+# What wrong input may meet. DEADLINE_EXCEEDED would be a hang, UNAVAILABLE a server that fell over.
+FINE = {
+    grpc.StatusCode.OK,
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.ALREADY_EXISTS,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.ABORTED,
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
+
+
+async def ready(market: Market, people: People, method: str) -> tuple[str | None, tuple[Message, ...]]:
+    """A token and the requests that would be right with it."""
+    who = caller_for(RECIPES[method])
+    scene = await RECIPES[method].prepare(market, who)
+    return people[who].token if scene.caller is None else scene.caller.token, scene.bodies
+
+
+def among(bodies: tuple[Message, ...], place: int, wrong: bytes) -> list[bytes]:
+    """The stream of requests with the wrong one in its place."""
+    raw = [body.SerializeToString() for body in bodies]
+    return [*raw[:place], wrong, *raw[place + 1 :]]
+
+
+def check(outcome: Outcome, name: str) -> None:
+    """One of the contract's answers."""
+    assert outcome.code in FINE, f"{name}: {outcome}"
+    check_contract(outcome, name)
+
+
+@pytest.mark.asyncio(loop_scope="session")
+@pytest.mark.parametrize("method", METHODS)
+async def test_no_bytes_bring_a_method_out_of_the_contract(market: Market, people: People, method: str) -> None:
+    rng = random.Random(f"{SEED} {method}")  # noqa: S311 - the same every time
+    token, bodies = await ready(market, people, method)
+    take = 1 if RECIPES[method].take else None
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def attempt(name: str, stream: list[bytes]) -> tuple[str, Outcome]:
+        async with gate:
+            return name, await market.send_as(token, method, *stream, take=take)
+
+    wrong: list[tuple[str, list[bytes]]] = []
+    for place, body in enumerate(bodies[:3]):
+        found: list[Mutation] = list(broken(rng, body.SerializeToString()))
+        wrong += [(name, among(bodies, place, raw)) for name, raw in found]
+    for name, outcome in await asyncio.gather(*(attempt(name, stream) for name, stream in wrong)):
+        check(outcome, name)
+
+
+@pytest.mark.asyncio(loop_scope="session")
+@pytest.mark.parametrize("method", METHODS)
+async def test_no_values_bring_a_method_out_of_the_contract(market: Market, people: People, method: str) -> None:
+    """One by one, and whenever something was done, on a new scene: a used one would hide what lies behind."""
+    rng = random.Random(f"{SEED} {method}")  # noqa: S311 - the same every time
+    token, bodies = await ready(market, people, method)
+    take = 1 if RECIPES[method].take else None
+    changes = RULES[method].rate_class not in (RateClass.READ, RateClass.STREAM)
+    for place in range(min(len(bodies), 3)):
+        index, renewals, wrong = 0, RENEWALS, list(odd(rng, bodies[place]))
+        while index < len(wrong) + COMBINED:
+            name, raw = wrong[index] if index < len(wrong) else wild(rng, bodies[place])
+            outcome = await market.send_as(token, method, *among(bodies, place, raw), take=take)
+            check(outcome, name)
+            if changes and outcome.code is grpc.StatusCode.OK and renewals:
+                renewals -= 1
+                token, bodies = await ready(market, people, method)
+                wrong = list(odd(rng, bodies[place]))
+            index += 1
+
+
+@pytest.mark.asyncio(loop_scope="session")
+@pytest.mark.parametrize("method", OURS)
+async def test_a_request_over_its_limit_is_refused(market: Market, people: People, method: str) -> None:
+    limit = request_limit(RULES[method])
+    assert limit == (MAX_INLINE_BYTES if method.endswith("/ImportProductsInline") else MAX_REQUEST_BYTES)
+    token, _ = await ready(market, people, method)
+    # A field that nobody knows makes it too large without breaking any other rule.
+    outcome = await market.send_as(
+        token, method, b"\xfa\xff\x07" + _varint(limit) + b"x" * limit, take=RECIPES[method].take
+    )
+    if limit == MAX_REQUEST_BYTES:
+        assert (outcome.code, outcome.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED"), outcome
+        check_refusal(outcome)
+    else:
+        # More than the connection takes: refused by gRPC itself, before there is a call to refuse.
+        assert outcome.code is grpc.StatusCode.RESOURCE_EXHAUSTED, outcome
+
+
+def _varint(number: int) -> bytes:
+    parts = []
+    while number > 127:
+        parts.append(number & 127 | 128)
+        number >>= 7
+    return bytes((*parts, number))
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_after_all_that_an_order_goes_the_whole_way_and_the_invariants_hold(market: Market) -> None:
+    trip = await market.picked_up()
+    assert trip.rider is not None
+    request = delivery_service_pb2.CompleteDeliveryRequest(
+        request_id=new_key(), delivery_id=trip.delivery_id, code=await market.code_of(trip)
+    )
+    report = tracking_service_pb2.ReportLocationsRequest(uplink_id=new_key(), batch=positions())
+    assert (await market.call(report, trip.rider.person)).ack.acked_seq == 3
+    await market.call(request, trip.rider.person)
+    order = (await market.call(order_service_pb2.GetOrderRequest(order_id=trip.order_id), trip.buyer)).order
+    assert order.state == order_pb2.ORDER_STATE_DELIVERED
+    await market.settle()
+    findings = await checking.check_database(market.url)
+    assert [finding for finding in findings if not finding.is_ok] == []
+    assert await market.value("SELECT count(*) FROM dead_letters") == 0

@@ -1,0 +1,146 @@
+"""Who and what there is on the marketplace of these tests, as plain values, and the requests that make more of it."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Final
+from uuid import uuid4
+
+from google.type import latlng_pb2, money_pb2
+from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
+from marketplace.delivery.v1 import courier_pb2, courier_service_pb2, delivery_service_pb2
+from marketplace.order.v1 import order_pb2
+from marketplace.payment.v1 import payment_service_pb2
+from marketplace.seller.v1 import seller_service_pb2
+from marketplace.type.v1 import address_pb2
+
+PASSWORD: Final = "a passphrase of the tests"
+CURRENCY: Final = "EUR"
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody with a session."""
+
+    account_id: str
+    session_id: str
+    email: str
+    token: str
+    refresh_token: str
+
+
+@dataclass(frozen=True)
+class Shop:
+    """An approved seller; its owner is a SELLER and nothing else."""
+
+    owner: Person
+    seller_id: str
+    handle: str
+
+
+@dataclass(frozen=True)
+class Rider:
+    """An approved courier, a COURIER and nothing else, on shift or not."""
+
+    person: Person
+    courier_id: str
+
+
+@dataclass(frozen=True)
+class Goods:
+    """Something to buy."""
+
+    product_id: str
+    slug: str
+    variant_id: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Trip:
+    """An order on its way through the marketplace, and everybody who has to do with it."""
+
+    buyer: Person
+    shop: Shop
+    group: order_pb2.OrderGroup
+    rider: Rider | None = None
+    delivery_id: str = ""
+
+    @property
+    def order_id(self) -> str:
+        """The one order of the group."""
+        return str(self.group.orders[0].order_id)
+
+    @property
+    def item_id(self) -> str:
+        """The order's first line."""
+        return str(self.group.orders[0].items[0].item_id)
+
+    @property
+    def payment_id(self) -> str:
+        """The group's payment."""
+        return str(self.group.payment.payment_id)
+
+
+def new_key() -> str:
+    """A request id."""
+    return str(uuid4())
+
+
+def money(units: int, nanos: int = 0) -> money_pb2.Money:
+    """An amount in the marketplace's currency."""
+    return money_pb2.Money(currency_code=CURRENCY, units=units, nanos=nanos)
+
+
+def address(name: str, longitude: float = 13.40) -> address_pb2.Address:
+    """An address in the middle of a town."""
+    return address_pb2.Address(
+        recipient=name,
+        phone="+49301234567",
+        lines=["Torstr. 1"],
+        city="Berlin",
+        postal_code="10119",
+        region_code="DE",
+        point=latlng_pb2.LatLng(latitude=52.53, longitude=longitude),
+    )
+
+
+def new_shop() -> seller_service_pb2.CreateSellerRequest:
+    """An application of a shop that no other has the name of."""
+    name = secrets.token_hex(6)
+    return seller_service_pb2.CreateSellerRequest(
+        request_id=new_key(),
+        handle=f"shop-{name}",
+        shop_name=f"Shop {name}",
+        pickup_address=address("Shop"),
+        prep_minutes=1,
+        time_zone="Europe/Berlin",
+    )
+
+
+def new_product(stock: int = 50) -> catalog_service_pb2.CreateProductRequest:
+    """A product of one variant at 12.50."""
+    variant = product_pb2.NewVariant(sku=secrets.token_hex(6), price=money(12, 500_000_000), quantity=stock)
+    return catalog_service_pb2.CreateProductRequest(
+        request_id=new_key(), title=f"Thing {secrets.token_hex(4)}", variants=[variant]
+    )
+
+
+def new_courier() -> courier_service_pb2.CreateCourierRequest:
+    """An application of a courier."""
+    return courier_service_pb2.CreateCourierRequest(
+        request_id=new_key(), first_name="Mika", last_name="Roth", vehicle=courier_pb2.VEHICLE_TYPE_BICYCLE
+    )
+
+
+def payment(trip: Trip) -> payment_service_pb2.ConfirmPaymentRequest:
+    """What pays for the order."""
+    return payment_service_pb2.ConfirmPaymentRequest(
+        request_id=new_key(), payment_id=trip.payment_id, payment_method="ok"
+    )
+
+
+def assignment(trip: Trip, rider: Rider) -> delivery_service_pb2.AssignCourierRequest:
+    """What gives the delivery to the courier."""
+    return delivery_service_pb2.AssignCourierRequest(delivery_id=trip.delivery_id, courier_id=rider.courier_id)
