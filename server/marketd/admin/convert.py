@@ -19,9 +19,13 @@ def from_list_audit_entries(request: admin_service_pb2.ListAuditEntriesRequest) 
         resource_type=request.resource_type,
         resource_id=request.resource_id,
         code=request.code,
-        create_time_from=from_timestamp(request.create_time_from) if request.HasField("create_time_from") else None,
+        create_time_from=from_timestamp(request.create_time_from, "create_time_from")
+        if request.HasField("create_time_from")
+        else None,
         create_time_before=(
-            from_timestamp(request.create_time_before) if request.HasField("create_time_before") else None
+            from_timestamp(request.create_time_before, "create_time_before")
+            if request.HasField("create_time_before")
+            else None
         ),
     )
 

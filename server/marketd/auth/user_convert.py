@@ -18,7 +18,7 @@ from marketd.auth.users import RolesChange, UserChange
 from marketd.kernel.caller import Role
 from marketd.kernel.etags import etag_of
 from marketd.kernel.ids import parse_id
-from marketd.kernel.wire import from_address, from_timestamp, to_address, to_timestamp
+from marketd.kernel.wire import from_address, from_timestamp, from_update_mask, to_address, to_timestamp
 
 _USER_FIELDS = ("email", "username", "phone", "full_name")
 
@@ -46,9 +46,13 @@ def from_list_users(request: pb.ListUsersRequest) -> UserFilter:
         ),
         role=from_role(request.role) if request.HasField("role") else None,
         query=request.query.strip(),
-        create_time_from=from_timestamp(request.create_time_from) if request.HasField("create_time_from") else None,
+        create_time_from=from_timestamp(request.create_time_from, "create_time_from")
+        if request.HasField("create_time_from")
+        else None,
         create_time_before=(
-            from_timestamp(request.create_time_before) if request.HasField("create_time_before") else None
+            from_timestamp(request.create_time_before, "create_time_before")
+            if request.HasField("create_time_before")
+            else None
         ),
     )
 
@@ -96,4 +100,4 @@ def to_saved_address(saved: SavedAddress) -> address_pb2.SavedAddress:
 
 
 def _paths(mask: FieldMask, given: Collection[str]) -> frozenset[str]:
-    return frozenset(mask.paths or given)
+    return from_update_mask(mask) or frozenset(given)

@@ -48,7 +48,8 @@ class Report:
             table.add_column(column, justify="right", no_wrap=True)
         for measured in self.measured:
             table.add_row(*_cells(measured))
-        notes = [Text(f"{each.operation.name}: {each.operation.note}.") for each in self.measured if each.operation.note]
+        noted = [measured.operation for measured in self.measured if measured.operation.note]
+        notes = [Text(f"{operation.name}: {operation.note}.") for operation in noted]
         if self.logins is not None:
             notes.append(Text(self.logins.sentence()))
         if not self.measured:

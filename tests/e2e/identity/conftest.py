@@ -23,7 +23,7 @@ from marketplace.delivery.v1 import (
     delivery_service_pb2_grpc,
 )
 
-from tests.e2e.matrix.market import new_courier
+from tests.e2e.matrix.things import new_courier
 
 PASSWORD = "correct horse battery"
 FIRST_SECONDS = 5.0
