@@ -17,10 +17,11 @@ class Admission:
     `turned_away` counts the calls that were refused because the server drains.
     """
 
-    def __init__(self, calls: Calls, *, max_unary: int, max_streams: int) -> None:
+    def __init__(self, calls: Calls, *, max_unary: int, max_streams: int, max_health_watches: int) -> None:
         self._calls = calls
         self._max_unary = max_unary
         self._max_streams = max_streams
+        self._max_health_watches = max_health_watches
         self.draining = False
         self.turned_away = 0
 
@@ -32,5 +33,10 @@ class Admission:
         if passage.rule.kind is Kind.UNARY:
             if len(self._calls.unary) > self._max_unary:
                 raise Overloaded
-        elif len(self._calls.streams) > self._max_streams:
+        elif len(self._calls.streams) - len(self._calls.health_watches) > self._max_streams:
+            raise Overloaded
+
+    def admit_health_watch(self, _passage: Passage) -> None:
+        """Raises Overloaded. Strangers may watch the health, so they have room of their own and take nobody else's."""
+        if len(self._calls.health_watches) > self._max_health_watches:
             raise Overloaded

@@ -36,6 +36,8 @@ class Calls:
     def __init__(self, *, slow_write_seconds: float = 5.0) -> None:
         self.unary: set[Passage] = set()
         self.streams: set[Passage] = set()
+        self.health_watches: set[Passage] = set()
+        """Those of the streams that anybody may open, also when the server is full."""
         self._by_account: dict[UUID, set[Passage]] = {}
         self._by_session: dict[UUID, set[Passage]] = {}
         self._slow_write_seconds = slow_write_seconds
@@ -46,6 +48,8 @@ class Calls:
     def open(self, passage: Passage) -> None:
         """Count the call; from here on the drain waits for it."""
         (self.unary if passage.rule.kind is Kind.UNARY else self.streams).add(passage)
+        if passage.rule.vital and passage.rule.kind is not Kind.UNARY:
+            self.health_watches.add(passage)
 
     def identify(self, passage: Passage) -> None:
         """File a stream under its caller, and end it when the caller's token ends."""
@@ -64,6 +68,7 @@ class Calls:
             self.unary.discard(passage)
         else:
             self.streams.discard(passage)
+            self.health_watches.discard(passage)
             if passage.expiry is not None:
                 passage.expiry.cancel()
             _unfile(self._by_account, passage.call.caller.account_id, passage)

@@ -104,7 +104,9 @@ def witness_of(edge: Edge, rule: Rule) -> Witness | None:
 
 def admission(edge: Edge, rule: Rule) -> Step | None:
     """Refuse when draining or full."""
-    return None if rule.vital else edge.admission.admit
+    if rule.vital:
+        return None if rule.kind is Kind.UNARY else edge.admission.admit_health_watch
+    return edge.admission.admit
 
 
 def authentication(edge: Edge, rule: Rule) -> Step | None:

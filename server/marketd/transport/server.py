@@ -55,6 +55,7 @@ class ServerOptions:
     rate_limits: Mapping[RateClass, tuple[float, float]] = field(default_factory=dict)
     max_unary: int = 512
     max_streams: int = 16_000
+    max_health_watches: int = 1_000
     slow_write_seconds: float = 5.0
     answer_ttl_seconds: float = 1.0
     answer_entries: int = 10_000
@@ -200,7 +201,12 @@ def build_server(
             ttl_seconds=options.answer_ttl_seconds,
         ),
         calls=calls,
-        admission=Admission(calls, max_unary=options.max_unary, max_streams=options.max_streams),
+        admission=Admission(
+            calls,
+            max_unary=options.max_unary,
+            max_streams=options.max_streams,
+            max_health_watches=options.max_health_watches,
+        ),
         accounting=Accounting(calls, access_log),
         validation=Validation(),
         fingerprint_secret=fingerprint_secret,

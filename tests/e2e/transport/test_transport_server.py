@@ -54,6 +54,22 @@ async def test_health_needs_no_token_and_does_not_look_at_a_bad_one(probe: Probe
     assert answer.status == SERVING
 
 
+async def test_strangers_who_watch_the_health_take_nobody_elses_room(start_probe: StartProbe) -> None:
+    probe = await start_probe(max_streams=1, max_health_watches=3)
+    stub: Any = health_pb2_grpc.HealthStub(probe.channel)
+    watches = [stub.Watch(health_pb2.HealthCheckRequest()) for _ in range(3)]
+    for watch in watches:
+        assert (await watch.read()).status == SERVING
+    one_more = stub.Watch(health_pb2.HealthCheckRequest())
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await one_more.read()
+    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert (await stub.Check(health_pb2.HealthCheckRequest())).status == SERVING
+    await probe.result("Watch", probe.question(), token=probe.tokens.issue(Role.BUYER))
+    for watch in watches:
+        watch.cancel()
+
+
 async def test_watchers_of_health_hear_of_every_change_and_of_the_drain(start_probe: StartProbe) -> None:
     probe = await start_probe()
     stub: Any = health_pb2_grpc.HealthStub(probe.channel)
