@@ -112,7 +112,7 @@ class DeliveryWatcher:
             seq = self._resumed(caller, resume_token)
             told = time.monotonic()
             while True:
-                found = await self._tx.read(partial(_read, courier_id=courier_id, after=seq))
+                found = await self._tx.read_patiently(partial(_read, courier_id=courier_id, after=seq))
                 seq = found.seq
                 for number, news in found.news:
                     told = time.monotonic()

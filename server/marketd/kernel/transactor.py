@@ -45,6 +45,7 @@ DEFAULT_SECONDS = 5.0
 MAX_ATTEMPTS = 8
 LOST_ATTEMPTS = 3
 READ_ATTEMPTS = 3
+PATIENCE_SECONDS = 30.0
 DUPLICATE_WAIT_SECONDS = 5.0
 
 
@@ -152,6 +153,17 @@ class Transactor:
                 # A pooled connection from before a restart fails once; a read may simply be repeated.
                 if classify(error) not in (Failure.LOST, Failure.RETRY) or tries >= READ_ATTEMPTS:
                     _translate(error)
+
+    async def read_patiently(self, work: Callable[[ReadUnit], Awaitable[T]]) -> T:
+        """`read` for streams, which wait anyway: a full pool or an absent database is waited out for half a minute."""
+        end = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return await self.read(work)
+            except (Overloaded, DatabaseUnavailable):
+                if time.monotonic() > end:
+                    raise
+                await asyncio.sleep(0.3 * _jitter())
 
     async def drain(self) -> None:
         """Wait until no unit of work is running; each is bounded by its deadline."""

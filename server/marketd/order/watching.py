@@ -119,7 +119,7 @@ class OrderWatch:
                     quiet = self._heartbeat_seconds
                 await watch.wait(min(quiet, POLL_SECONDS))
                 last = seq
-                missed = await self._tx.read(
+                missed = await self._tx.read_patiently(
                     lambda unit: outbox.read_aggregate(unit.connection, self._order_id, last)  # noqa: B023 - awaited at once
                 )
         finally:
