@@ -78,7 +78,8 @@ class Lines:
         options = [
             ("grpc.use_local_subchannel_pool", 1),
             ("grpc.initial_reconnect_backoff_ms", 50),
-            ("grpc.min_reconnect_backoff_ms", 50),
+            # Despite its name the time that one attempt to connect may take.
+            ("grpc.min_reconnect_backoff_ms", 5_000),
             ("grpc.max_reconnect_backoff_ms", 250),
             ("grpc.enable_retries", 0),
         ]

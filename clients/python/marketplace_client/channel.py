@@ -42,7 +42,8 @@ def channel_options(user_agent: str) -> list[tuple[str, str | int]]:
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ("grpc.initial_reconnect_backoff_ms", 200),
-        ("grpc.min_reconnect_backoff_ms", 1_000),
+        # Despite its name the time that one attempt to connect may take.
+        ("grpc.min_reconnect_backoff_ms", 5_000),
         ("grpc.max_reconnect_backoff_ms", 3_000),
         ("grpc.enable_retries", 1),
         ("grpc.service_config", service_config()),
