@@ -36,7 +36,7 @@ from marketd.embedded import EmbeddedPostgres
 LOGINS = "logins"
 GROUPS = ("reads", "cart", "orders", "positions", LOGINS)
 
-ROUNDS, QUICK_ROUNDS = 5, 2
+ROUNDS, QUICK_ROUNDS = 5, 1
 _SECONDS, _QUICK_SECONDS = 2.0, 0.15
 _LOAD_PROCESSES = 2
 
@@ -112,7 +112,7 @@ def run(options: Options, progress: Callable[[str], None]) -> Report:
         if LOGINS in options.groups:
             costly = {
                 "MARKETD_DATABASE_URL": dsn,
-                "MARKETD_BCRYPT_COST": logins.BCRYPT_COST,
+                "MARKETD_BCRYPT_COST": logins.QUICK_BCRYPT_COST if options.quick else logins.BCRYPT_COST,
                 "MARKETD_RUN_WORKER": "false",
             }
             hashing = start_server("hashing", folder, costly)
