@@ -16,18 +16,19 @@ from sqlalchemy.ext.asyncio import create_async_engine
 # Any fixed number; it keeps two servers from migrating at once.
 LOCK = 7_201_977_201
 
+KERNEL_MODELS = ("outbox", "jobs", "leases", "idempotency", "buckets")
+
 
 def load_models() -> None:
-    """Import every module that maps tables, so that Base.metadata is whole: the kernel's, and each slice's model."""
+    """Import every module that maps tables, so that Base.metadata is whole: the kernel's, each slice's *model."""
     for package in pkgutil.iter_modules(marketd.__path__, "marketd."):
         if not package.ispkg:
             continue
-        wanted = ("outbox", "jobs", "leases", "idempotency") if package.name == "marketd.kernel" else ("model",)
         inner = importlib.import_module(package.name)
-        names = {module.name.rsplit(".", 1)[-1] for module in pkgutil.iter_modules(inner.__path__)}
-        for name in wanted:
-            if name in names:
-                importlib.import_module(f"{package.name}.{name}")
+        for module in pkgutil.iter_modules(inner.__path__, f"{package.name}."):
+            name = module.name.rsplit(".", 1)[-1]
+            if name in KERNEL_MODELS if package.name == "marketd.kernel" else name.endswith("model"):
+                importlib.import_module(module.name)
 
 
 def run(connection: Connection) -> None:

@@ -31,6 +31,11 @@ MEMORY = Path("/dev/shm")  # noqa: S108 - Linux's own name; each run makes a fol
 MEMORY_NEEDED = 4 << 30
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests first: one that comes last leaves the other workers idle."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(scope="session")
 def run_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """A folder that all xdist workers of this run share."""

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import asyncpg
 import structlog
-from marketplace.auth.v1 import auth_service_pb2_grpc, user_service_pb2_grpc
+from marketplace.admin.v1 import admin_service_pb2_grpc
 from marketplace.cart.v1 import cart_service_pb2_grpc
 from marketplace.catalog.v1 import catalog_service_pb2_grpc
 from marketplace.delivery.v1 import courier_service_pb2_grpc, delivery_service_pb2_grpc
@@ -17,19 +17,15 @@ from marketplace.seller.v1 import seller_service_pb2_grpc
 from marketplace.tracking.v1 import tracking_service_pb2_grpc
 
 from marketd import logs, migrating, readiness
+from marketd.admin.servicer import AdminServicer
 from marketd.auth import housekeeping as auth_housekeeping
 from marketd.auth import service as auth
-from marketd.auth.keys import KeyRing, SigningKeysUnreadable
+from marketd.auth.audit_journal import AuditJournal
+from marketd.auth.keys import KeyRing, SigningKeysUnreadable, rotate
+from marketd.auth.letters import Letters
 from marketd.auth.passwords import Passwords, check_new_password
-from marketd.auth.principals import Principals
-from marketd.auth.refresh import RefreshTokens
 from marketd.auth.service import AdminCreated
-from marketd.auth.servicer import AuthServicer, UserServicer
-from marketd.auth.sessions import SessionRules
-from marketd.auth.signing_in import SigningIn
-from marketd.auth.tokens import AccessTokens
 from marketd.cart import jobs as cart_jobs
-from marketd.cart.merging import merge_guest_cart
 from marketd.cart.quotes import QuoteTokens
 from marketd.cart.servicer import CartServicer
 from marketd.catalog.servicer import CACHE_TAG, CatalogServicer
@@ -39,8 +35,9 @@ from marketd.delivery.following_orders import OrderFollower
 from marketd.delivery.quoting import FlatFeeQuoter
 from marketd.delivery.servicer import CourierServicer, DeliveryServicer
 from marketd.delivery.watching import DeliveryWatcher
+from marketd.identity import add_auth
 from marketd.inventory.servicer import InventoryServicer
-from marketd.kernel import housekeeping
+from marketd.kernel import buckets, housekeeping
 from marketd.kernel.broadcast import PostgresBroadcast
 from marketd.kernel.clock import SystemClock
 from marketd.kernel.database import create_engine
@@ -51,7 +48,10 @@ from marketd.kernel.money import Money
 from marketd.kernel.pages import PageTokens
 from marketd.kernel.refusals import Refusal
 from marketd.kernel.relay import Relay
+from marketd.kernel.sealing import Seal
 from marketd.kernel.transactor import Committed, Transactor
+from marketd.listening import server_options
+from marketd.mail.errors import MailMisconfigured
 from marketd.order import jobs as order_jobs
 from marketd.order.paying import PaidOrders
 from marketd.order.servicer import OrderServicer
@@ -61,6 +61,7 @@ from marketd.payment.ports import Providers
 from marketd.payment.refunding import Refunding
 from marketd.payment.sandbox import SandboxProvider
 from marketd.payment.servicer import PaymentServicer
+from marketd.posting import add_post
 from marketd.running import App, Parts, StartRefused
 from marketd.seller.servicer import SellerServicer
 from marketd.tracking import partitions
@@ -75,8 +76,8 @@ from marketd.transport.access import AccessTable, PolicyDocument
 from marketd.transport.answers import AnswerCache
 from marketd.transport.collector import Collector
 from marketd.transport.own_rules import own_rules
-from marketd.transport.rules import RateClass
-from marketd.transport.server import BuiltServer, ServerOptions, build_server
+from marketd.transport.server import BuiltServer, build_server
+from marketd.transport.shared_rates import SharedRates
 from marketd.transport.start_errors import StartError
 
 _log = structlog.get_logger(__name__)
@@ -94,6 +95,7 @@ SERVICES = (
     "marketplace.delivery.v1.CourierService",
     "marketplace.delivery.v1.DeliveryService",
     "marketplace.tracking.v1.TrackingService",
+    "marketplace.admin.v1.AdminService",
 )
 
 
@@ -107,7 +109,7 @@ async def build(settings: Settings, *, serve: bool = True, reuse_port: bool = Fa
     try:
         await _check_schema(parts.url)
         server = await _build_server(parts, serve=serve, reuse_port=reuse_port)
-    except (StartRefused, StartError, SigningKeysUnreadable, Refusal) as error:
+    except (StartRefused, StartError, SigningKeysUnreadable, MailMisconfigured, Refusal) as error:
         await parts.engine.dispose()
         await parts.readiness_engine.dispose()
         raise StartRefused(str(error)) from error
@@ -126,8 +128,9 @@ def _parts(settings: Settings) -> Parts:
         pool_size=settings.pool_size,
         pool_timeout_seconds=settings.pool_timeout_seconds,
     )
-    # One connection of its own, so that a full pool is not taken for a dead database.
-    readiness_engine = create_engine(url, pool_size=2, pool_timeout_seconds=1)
+    # A few connections of its own, so that a full pool is not taken for a dead database, and callers are not taken for
+    # unknown; refusals of a full server are written down through it, too.
+    readiness_engine = create_engine(url, pool_size=3, pool_timeout_seconds=1)
     tx = Transactor(engine, clock, keep_answers=settings.request_id_lifetime, failpoints=_failpoints(settings))
     broadcast = PostgresBroadcast(url)
     feed = Feed(broadcast)
@@ -158,6 +161,7 @@ def _parts(settings: Settings) -> Parts:
             jobs.run,
             lambda: housekeeping.repeat(lambda: housekeeping.sweep(tx, keep_events=settings.event_retention)),
             lambda: housekeeping.repeat(lambda: auth_housekeeping.sweep(tx)),
+            lambda: housekeeping.repeat(lambda: buckets.sweep(tx)),
             lambda: housekeeping.repeat(lambda: cart_jobs.sweep_quotes(tx)),
         ]
     return parts
@@ -196,28 +200,35 @@ async def _build_server(parts: Parts, *, serve: bool, reuse_port: bool) -> Built
     settings = parts.settings
     collector = Collector()
     caches = CatalogCaches(parts.broadcast)
-    principals = await _add_auth(parts, collector)
+    letters = Letters(Seal(settings.derive("letters")))
+    add_post(parts, letters)
+    principals = await add_auth(parts, collector, letters)
     _add_sellers_and_goods(parts, collector, caches)
     _add_orders(parts, collector)
     _add_deliveries(parts, collector)
     tracking = await _add_tracking(parts, collector)
+    collector.add(
+        admin_service_pb2_grpc.add_AdminServiceServicer_to_server, AdminServicer(tx=parts.tx, pages=parts.pages)
+    )
     if not serve:
         return None
-    options = ServerOptions(
-        host=settings.host,
-        port=settings.port,
-        reuse_port=reuse_port,
-        reflection=settings.show_reflection,
-        channelz=settings.show_channelz,
-        trusted_proxy_hops=settings.trusted_proxy_hops,
-        rate_limits={RateClass(name): limit for name, limit in settings.limits().items()},
-        answer_ttl_seconds=settings.answer_cache_seconds,
+    options = server_options(settings, reuse_port=reuse_port)
+    rates = SharedRates(
+        parts.tx,
+        options.rate_limits,
+        secret=settings.derive("rate-buckets"),
+        # Together the workers let at most half of a limit pass unseen.
+        share=min(0.125, 0.5 / settings.workers),
     )
+    journal = AuditJournal(parts.readiness, parts.clock)
+    parts.tasks += [rates.run, journal.run]
     server = build_server(
         collector,
         options,
         authenticator=principals,
         fingerprint_secret=settings.derive("request-fingerprints"),
+        rates=rates,
+        audit=journal,
         access_log=logs.access_line if settings.show_access_log else None,
     )
     caches.answers = server.answers
@@ -251,37 +262,6 @@ class CatalogCaches:
     def _drop(self) -> None:
         if self.answers is not None:
             self.answers.drop(CACHE_TAG)
-
-
-async def _add_auth(parts: Parts, collector: Collector) -> Principals:
-    settings = parts.settings
-    keys = KeyRing(settings.derive("signing-keys"))
-    await keys.load(parts.tx)
-    access = AccessTokens(
-        keys,
-        issuer=settings.issuer,
-        audience=settings.audience,
-        lifetime=settings.access_token_lifetime,
-        leeway=settings.clock_leeway,
-    )
-    principals = Principals(parts.tx, access, keys, parts.broadcast, parts.clock, watch=parts.readiness)
-    parts.tx.listen(principals.on_commit)
-    parts.tasks.append(principals.run)
-    passwords = Passwords(settings.password_pepper.get_secret_value().encode(), settings.bcrypt_cost)
-    parts.closers.append(passwords.close)
-    signing_in = SigningIn(
-        parts.tx,
-        passwords,
-        access,
-        RefreshTokens(settings.derive("refresh-tokens")),
-        SessionRules(settings.refresh_token_lifetime, settings.refresh_grace),
-        merge_guest_cart,
-    )
-    collector.add(
-        auth_service_pb2_grpc.add_AuthServiceServicer_to_server, AuthServicer(signing_in=signing_in, keys=keys)
-    )
-    collector.add(user_service_pb2_grpc.add_UserServiceServicer_to_server, UserServicer(tx=parts.tx))
-    return principals
 
 
 def _add_sellers_and_goods(parts: Parts, collector: Collector, caches: CatalogCaches) -> None:
@@ -384,6 +364,17 @@ def policy_document() -> PolicyDocument:
     """The access table of everything that a server of this version serves; needs neither settings nor database."""
     rules = (*AccessTable.from_names(SERVICES), *own_rules().values())
     return AccessTable({rule.method: rule for rule in rules}).policy_document()
+
+
+async def rotate_keys(settings: Settings, url: str, *, at_once: bool) -> str:
+    """Make a new signing key and return its name; see auth.keys.rotate."""
+    engine = create_engine(url, pool_size=1)
+    ring = KeyRing(settings.derive("signing-keys"))
+    try:
+        tx = Transactor(engine, SystemClock())
+        return (await tx.run_bare("auth.rotate_keys", lambda uow: rotate(uow, ring, at_once=at_once))).kid
+    finally:
+        await engine.dispose()
 
 
 async def create_admin(settings: Settings, url: str, email: str, password: str) -> AdminCreated:

@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEVELOPMENT_SECRET = "development-secret-not-for-production"  # noqa: S105 - the name says it; production refuses it
 MINIMUM_SECRET_LENGTH = 32
+MINIMUM_SECRET_CHARACTERS = 8
 PRODUCTION_BCRYPT_COST = 12
 
 
@@ -45,6 +46,24 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(10.0, ge=0, le=300)
     uvloop: bool = True
 
+    # Encryption: certificates are read again when their files change
+    tls_cert_file: Path | None = Field(None, description="PEM, the server's own certificate first.")
+    tls_key_file: Path | None = None
+    tls_client_ca_file: Path | None = Field(
+        None, description="PEM of whoever signs clients' certificates; clients must then show one (see internal_port)."
+    )
+    tls_services: dict[str, str] = Field(
+        default_factory=dict,
+        description='Internal services by a name in their certificate: \'{"orders.internal": "orders"}\'.',
+    )
+    internal_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="A second port for internal services; clients' certificates are then asked for on this one only.",
+    )
+    tls_terminated_by_proxy: bool = Field(False, description="Says that a proxy in front of the server speaks TLS.")
+
     # Where it keeps things
     database_url: SecretStr | None = Field(
         None, description="postgresql://…; without one, an embedded PostgreSQL runs."
@@ -67,6 +86,20 @@ class Settings(BaseSettings):
     refresh_token_lifetime: timedelta = timedelta(days=30)
     refresh_grace: timedelta = timedelta(seconds=10)
     clock_leeway: timedelta = timedelta(seconds=30)
+
+    # Mail and SMS
+    shop_name: str = Field("Marketplace", min_length=1, max_length=60, description="Who writes the letters.")
+    smtp_url: SecretStr | None = Field(
+        None, description="smtp(s)://user:password@host:port; without one, letters become files in mail_dir."
+    )
+    mail_from: str = Field("no-reply@localhost", description="An address, or Name <address>.")
+    mail_dir: Path | None = Field(None, description="Where letters are kept without SMTP; DATA_DIR/mail by default.")
+    mail_templates: Path | None = Field(None, description="A folder whose templates go before the built-in ones.")
+    support_email: str = Field("", description="Named in letters, for people who need help.")
+    password_reset_url: str = Field("", description="The page that resets passwords, with {token} in it.")
+    sms_sender: str | None = Field(
+        None, pattern=r"^[\w.]+:\w+$", description="package.module:factory of a provider; without one, a log line."
+    )
 
     # Trade
     currency: str = Field("EUR", pattern=r"^[A-Z]{3}$")
@@ -106,6 +139,18 @@ class Settings(BaseSettings):
         if value is not None and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
             raise ValueError("must start with postgresql://")
         return value
+
+    @field_validator("password_reset_url")
+    @classmethod
+    def _takes_the_token(cls, value: str) -> str:
+        if value and (not value.startswith(("https://", "http://")) or "{token}" not in value):
+            raise ValueError("must be a web address with {token} in it")
+        return value
+
+    @property
+    def mail_folder(self) -> Path:
+        """Where letters are kept when no SMTP server takes them."""
+        return self.mail_dir or self.data_dir / "mail"
 
     @property
     def production(self) -> bool:
@@ -148,21 +193,51 @@ class Settings(BaseSettings):
 
     def problems(self) -> list[str]:
         """What keeps the server from starting with these settings, each with what to do."""
+        found = self._contradictions()
+        if self.production:
+            found += self._weak_secrets()
+            found += self._only_for_trying_out()
+        return found
+
+    def _contradictions(self) -> list[str]:
+        """What cannot be meant, wherever the server runs."""
         found: list[str] = []
-        if not self.production:
-            return found
+        if (self.tls_cert_file is None) is not (self.tls_key_file is None):
+            found.append("MARKETD_TLS_CERT_FILE and MARKETD_TLS_KEY_FILE go together; set both or neither.")
+        if self.tls_client_ca_file is not None and self.tls_cert_file is None:
+            found.append("MARKETD_TLS_CLIENT_CA_FILE needs MARKETD_TLS_CERT_FILE and MARKETD_TLS_KEY_FILE.")
+        if self.tls_client_ca_file is None:
+            needy = {
+                "MARKETD_TLS_SERVICES": bool(self.tls_services),
+                "MARKETD_INTERNAL_PORT": self.internal_port is not None,
+            }
+            found += [
+                f"{name} needs MARKETD_TLS_CLIENT_CA_FILE, which says whose certificates count."
+                for name, is_set in needy.items()
+                if is_set
+            ]
+        return found
+
+    def _weak_secrets(self) -> list[str]:
+        found: list[str] = []
         for name, value in (("MARKETD_SECRET", self.secret), ("MARKETD_PASSWORD_PEPPER", self.password_pepper)):
             text = value.get_secret_value()
             if text == DEVELOPMENT_SECRET:
                 found.append(f"{name} is not set; set it to at least {MINIMUM_SECRET_LENGTH} random characters.")
             elif len(text) < MINIMUM_SECRET_LENGTH:
                 found.append(f"{name} is too short; use at least {MINIMUM_SECRET_LENGTH} random characters.")
+            elif len(set(text)) < MINIMUM_SECRET_CHARACTERS:
+                found.append(f"{name} repeats a few characters; use at least {MINIMUM_SECRET_LENGTH} random ones.")
         if self.secret == self.password_pepper and self.secret.get_secret_value() != DEVELOPMENT_SECRET:
             found.append("MARKETD_SECRET and MARKETD_PASSWORD_PEPPER are equal; make two.")
         if self.bcrypt_cost < PRODUCTION_BCRYPT_COST:
             found.append(
                 f"MARKETD_BCRYPT_COST is {self.bcrypt_cost}; production needs {PRODUCTION_BCRYPT_COST} or more."
             )
+        return found
+
+    def _only_for_trying_out(self) -> list[str]:
+        found: list[str] = []
         if self.failpoints is not None:
             found.append("MARKETD_FAILPOINTS is set; it makes the server kill itself, for tests only; unset it.")
         if self.database_url is None and not self.allow_embedded_in_production:
@@ -170,4 +245,16 @@ class Settings(BaseSettings):
                 "MARKETD_DATABASE_URL is not set; set it, or MARKETD_ALLOW_EMBEDDED_IN_PRODUCTION=true to keep the "
                 "embedded PostgreSQL."
             )
+        if self.tls_cert_file is None and not self.tls_terminated_by_proxy:
+            found.append(
+                "there is no TLS; set MARKETD_TLS_CERT_FILE and MARKETD_TLS_KEY_FILE, or "
+                "MARKETD_TLS_TERMINATED_BY_PROXY=true when a proxy in front of the server speaks it."
+            )
+        if self.smtp_url is None and self.mail_dir is None:
+            found.append(
+                "MARKETD_SMTP_URL is not set, so nobody would get a letter; set it, or MARKETD_MAIL_DIR when something "
+                "picks the letters up from a folder."
+            )
+        if self.smtp_url is not None and self.mail_from.rstrip("> ").endswith("@localhost"):
+            found.append("MARKETD_MAIL_FROM is not set; set it to the address that the shop writes from.")
         return found

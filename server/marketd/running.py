@@ -71,6 +71,11 @@ class App:
         """The port that is served; 0 when this process serves none."""
         return self.server.port if self.server is not None else 0
 
+    @property
+    def internal_port(self) -> int:
+        """The port for services with certificates; 0 when there is none."""
+        return self.server.internal_port if self.server is not None else 0
+
     async def start(self) -> None:
         """Begin to serve. Returns once calls are answered."""
         work = [*self.parts.tasks, *self.parts.background]

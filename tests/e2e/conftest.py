@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import grpc
 import pytest
@@ -16,11 +17,12 @@ ADMIN_PASSWORD = "an administrator's passphrase"
 
 
 @pytest.fixture
-def settings(database_url: str) -> Settings:
+def settings(database_url: str, tmp_path: Path) -> Settings:
     """Settings of a test server: cheap hashes, a free port, everything else as it ships."""
     return Settings(
         env=Environment.TEST,
         database_url=SecretStr(database_url),
+        data_dir=tmp_path,
         port=0,
         bcrypt_cost=4,
         pool_timeout_seconds=5,

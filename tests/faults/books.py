@@ -8,8 +8,9 @@ from typing import Final
 import asyncpg
 from marketd import checking
 
-# Who leads and what is planned move by themselves; everything else moves only when somebody does something.
-_RESTLESS: Final = frozenset({"leases", "jobs"})
+# Who leads and what is planned move by themselves, and every call counts for the rate limits; everything else moves
+# only when somebody does something.
+_RESTLESS: Final = frozenset({"leases", "jobs", "rate_buckets"})
 
 
 async def fingerprint(url: str) -> Mapping[str, tuple[int, str]]:

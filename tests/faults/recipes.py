@@ -11,10 +11,12 @@ from typing import Any, Final
 
 from google.type import money_pb2
 from marketd.kernel.failpoints import Point
+from marketplace.auth.v1 import user_service_pb2
 from marketplace.delivery.v1 import courier_service_pb2, delivery_service_pb2
 from marketplace.inventory.v1 import inventory_service_pb2
 from marketplace.order.v1 import order_pb2, order_service_pb2
 from marketplace.payment.v1 import payment_service_pb2
+from marketplace.policy.v1 import policy_pb2
 
 from tests.faults.world import (
     CURRENCY,
@@ -49,6 +51,17 @@ class Recipe:
     unit: str
     prepare: Callable[[World, Lines], Awaitable[Scene]]
     steps: tuple[tuple[Point, str], ...] = ()
+
+
+async def _set_user_roles(world: World, lines: Lines) -> Scene:
+    account = await register(lines)
+    request = user_service_pb2.SetUserRolesRequest(
+        request_id=new_key(),
+        user_id=account.account_id,
+        roles=[policy_pb2.ROLE_BUYER, policy_pb2.ROLE_COURIER],
+        reason="rides",
+    )
+    return Scene(world.admin, request)
 
 
 async def _create_seller(world: World, lines: Lines) -> Scene:
@@ -152,6 +165,7 @@ async def _complete(world: World, lines: Lines) -> Scene:
 
 
 RECIPES: Final[Mapping[str, Recipe]] = {
+    "/marketplace.auth.v1.UserService/SetUserRoles": Recipe("user.set_roles", _set_user_roles),
     "/marketplace.seller.v1.SellerService/CreateSeller": Recipe("seller.create", _create_seller),
     "/marketplace.catalog.v1.CatalogService/CreateProduct": Recipe("catalog.create_product", _create_product),
     "/marketplace.inventory.v1.InventoryService/SetStock": Recipe("inventory.set_stock", _set_stock),

@@ -23,6 +23,7 @@ GROUPS = {
     "orders": ("place_order",),
     "positions": ("stream_locations_1", "stream_locations_10", "watch_fanout"),
 }
+LOGINS = "get_product_during_20_logins"
 FIGURES = ("rps", "p50_ms", "p99_ms", "server_cpu_us", "postgres_cpu_us")
 
 
@@ -45,7 +46,7 @@ def bench(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def report() -> dict[str, Any]:
     """One quick run of all groups: most of its time is starting the server."""
     with open_folder() as folder:
-        result = bench(*GROUPS, "--quick", "--json", folder=folder)
+        result = bench(*GROUPS, "logins", "--quick", "--json", folder=folder)
         assert result.returncode == 0, result.stderr[-4000:]
         assert list(folder.iterdir()) == []
     report: dict[str, Any] = json.loads(result.stdout)
@@ -68,7 +69,18 @@ def test_every_operation_of_a_group_is_measured_beside_its_floors(report: dict[s
 
 
 def test_operations_come_in_the_order_of_their_groups(report: dict[str, Any]) -> None:
-    assert [operation["name"] for operation in report["operations"]] == [n for names in GROUPS.values() for n in names]
+    names = [operation["name"] for operation in report["operations"]]
+    assert names == [*(name for names in GROUPS.values() for name in names), LOGINS]
+
+
+def test_logins_are_held_against_the_same_server_in_quiet(report: dict[str, Any]) -> None:
+    (operation,) = [operation for operation in report["operations"] if operation["name"] == LOGINS]
+    for figures in (operation, operation["floor"]["quiet"]):
+        assert all(figures[figure] >= 0 for figure in FIGURES)
+        assert figures["rps"] > 0
+    assert operation["logins_per_second"] > 0
+    assert 0 < operation["login_p50_ms"] <= operation["login_p99_ms"]
+    assert operation["ratio"] == pytest.approx(operation["p99_ms"] / operation["floor"]["quiet"]["p99_ms"], rel=0.02)
 
 
 def test_what_needs_the_database_is_charged_to_it(report: dict[str, Any]) -> None:

@@ -1,54 +1,16 @@
-"""Settings: what production refuses, and that the manual names every one of them."""
+"""Settings: that secrets stay hidden, keys differ, and the manual names every setting."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from marketd.config import Environment, Settings
+from marketd.config import Settings
 from pydantic import SecretStr, ValidationError
 
 ROOT = Path(__file__).resolve().parents[2]
 STRONG = SecretStr("a" * 20 + "b" * 20)
 OTHER = SecretStr("c" * 20 + "d" * 20)
-
-
-def production(**changes: object) -> list[str]:
-    """The problems of a production server that is right but for `changes`."""
-    good: dict[str, object] = {
-        "env": Environment.PRODUCTION,
-        "secret": STRONG,
-        "password_pepper": OTHER,
-        "database_url": SecretStr("postgresql://localhost/marketplace"),
-    }
-    return Settings.model_validate({**good, **changes}).problems()
-
-
-def test_development_starts_with_its_defaults() -> None:
-    assert Settings().problems() == []
-
-
-def test_a_good_production_server_starts() -> None:
-    assert production() == []
-
-
-@pytest.mark.parametrize(
-    ("changes", "named"),
-    [
-        ({"secret": Settings().secret}, "MARKETD_SECRET is not set"),
-        ({"password_pepper": Settings().password_pepper}, "MARKETD_PASSWORD_PEPPER is not set"),
-        ({"secret": SecretStr("short")}, "MARKETD_SECRET is too short"),
-        ({"password_pepper": STRONG}, "are equal"),
-        ({"bcrypt_cost": 8}, "MARKETD_BCRYPT_COST"),
-        ({"database_url": None}, "MARKETD_DATABASE_URL"),
-    ],
-)
-def test_production_refuses_what_is_only_good_for_trying_out(changes: dict[str, object], named: str) -> None:
-    assert [problem for problem in production(**changes) if named in problem]
-
-
-def test_production_may_be_told_to_use_the_embedded_database() -> None:
-    assert production(database_url=None, allow_embedded_in_production=True) == []
 
 
 def test_secrets_do_not_show() -> None:

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 import grpc
+from marketplace.admin.v1 import admin_service_pb2_grpc
 from marketplace.auth.v1 import auth_service_pb2, auth_service_pb2_grpc, token_pb2, user_pb2, user_service_pb2_grpc
 from marketplace.cart.v1 import cart_service_pb2_grpc
 from marketplace.catalog.v1 import (
@@ -82,6 +83,7 @@ class MarketplaceClient:
         self._courier = courier_service_pb2_grpc.CourierServiceStub(channel)
         self._delivery = delivery_service_pb2_grpc.DeliveryServiceStub(channel)
         self._tracking = tracking_service_pb2_grpc.TrackingServiceStub(channel)
+        self._admin = admin_service_pb2_grpc.AdminServiceStub(channel)
         return self
 
     async def __aexit__(
@@ -157,6 +159,11 @@ class MarketplaceClient:
     def tracking(self) -> tracking_service_pb2_grpc.TrackingServiceStub:
         """Positions of couriers and following deliveries."""
         return self._tracking
+
+    @property
+    def admin(self) -> admin_service_pb2_grpc.AdminServiceStub:
+        """What those who run the marketplace look at."""
+        return self._admin
 
     # -- the session
 

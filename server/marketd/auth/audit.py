@@ -1,80 +1,151 @@
 """The audit log: who did what to which thing, when, from where, with what outcome.
 
-Use cases behind rpcs whose rule says `audit: true` call `record` in their own transaction; a refusal rolls that back,
-so it is written in another one: servicers wrap the call in `watched`.
+Every call of a method whose rule says `audit: true` leaves an entry; that is the edge's doing (transport/witness.py),
+which hands what it saw to the journal (audit_journal.py). One thing the edge cannot do: make the entry of an effect
+certain. So a use case with an effect writes its entry with `record`, in the effect's own transaction, and the edge adds
+what no transaction wrote: refusals, repeats, and whatever a use case forgot.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from typing import TypeVar
-
-import structlog
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
 
 from marketd.kernel import call as calls
+from marketd.kernel.audited import AuditedCall
 from marketd.kernel.caller import SYSTEM, Caller, Role
+from marketd.kernel.database import Connection, Record
 from marketd.kernel.ids import new_id
-from marketd.kernel.refusals import Refusal
-from marketd.kernel.transactor import Transactor
-from marketd.kernel.uow import UnitOfWork
+from marketd.kernel.uow import ReadUnit, UnitOfWork
 
-_log = structlog.get_logger(__name__)
 
-T = TypeVar("T")
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A call with its place in the log."""
 
-OK = "OK"
+    audit_entry_id: UUID
+    create_time: datetime
+    call: AuditedCall
+
+
+@dataclass(frozen=True, slots=True)
+class EntryView:
+    """An entry as it is read back."""
+
+    audit_entry_id: UUID
+    create_time: datetime
+    actor_kind: str
+    account_id: UUID | None
+    session_id: UUID | None
+    method: str
+    resource_type: str
+    resource_id: str
+    code: str
+    refusal_reason: str
+    comment: str
+    correlation_id: str
+    remote_address: str
+
+
+@dataclass(frozen=True, slots=True)
+class EntryFilter:
+    """Which entries to list; empty texts and None leave nothing out. `create_time_before` is exclusive."""
+
+    account_id: UUID | None = None
+    method: str = ""
+    resource_type: str = ""
+    resource_id: str = ""
+    code: str = ""
+    create_time_from: datetime | None = None
+    create_time_before: datetime | None = None
 
 
 async def record(
-    uow: UnitOfWork, caller: Caller, action: str, resource: str, outcome: str | Refusal = OK, detail: str = ""
+    uow: UnitOfWork, caller: Caller, resource_type: str, resource_id: UUID, comment: str = "", *, method: str = ""
 ) -> None:
-    """Write one entry with this transaction (either dress).
+    """Write the entry of a success with the transaction that makes it one (either dress).
 
-    `action` is a verb such as `seller.approve`; `resource` is `<kind>/<id>`, or empty; `outcome` is OK or the refusal;
-    `detail` is why, in the caller's words. No secrets, bodies or positions in any of them.
+    The method is the current call's; outside of calls (the command line) `method` names what was done.
     """
     call = calls.current()
-    kind, _, identifier = resource.partition("/")
-    await uow.connection.execute(
-        "INSERT INTO audit_entries (audit_entry_id, create_time, actor_kind, account_id, session_id, method, action,"
+    done = AuditedCall(
+        method=method or call.method,
+        caller=caller,
+        correlation_id=call.correlation_id,
+        resource_type=resource_type,
+        resource_id=str(resource_id),
+        comment=comment,
+    )
+    await write(uow.connection, [Entry(new_id(), uow.now, done)])
+
+    def written() -> None:
+        call.audited = True
+
+    uow.after_commit(written)
+
+
+async def write(connection: Connection, entries: Sequence[Entry]) -> None:
+    """Write the entries in one statement."""
+    await connection.execute(
+        "INSERT INTO audit_entries (audit_entry_id, create_time, actor_kind, account_id, session_id, method,"
         " resource_type, resource_id, code, refusal_reason, comment, correlation_id, remote_address)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
-        new_id(),
-        uow.now,
-        _actor_kind(caller),
-        caller.account_id,
-        caller.session_id,
-        call.method,
-        action,
-        kind,
-        identifier,
-        outcome.code.value if isinstance(outcome, Refusal) else outcome,
-        outcome.reason.value if isinstance(outcome, Refusal) else "",
-        detail,
-        call.correlation_id,
-        caller.address,
+        " SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::uuid[], $5::uuid[], $6::text[],"
+        " $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[])"
+        # The journal writes a batch again whose COMMIT got no answer.
+        " ON CONFLICT (audit_entry_id) DO NOTHING",
+        [entry.audit_entry_id for entry in entries],
+        [entry.create_time for entry in entries],
+        [_actor_kind(entry.call.caller) for entry in entries],
+        [entry.call.caller.account_id for entry in entries],
+        [entry.call.caller.session_id for entry in entries],
+        [entry.call.method for entry in entries],
+        [entry.call.resource_type for entry in entries],
+        [entry.call.resource_id for entry in entries],
+        [entry.call.code for entry in entries],
+        [entry.call.reason for entry in entries],
+        [entry.call.comment for entry in entries],
+        [entry.call.correlation_id for entry in entries],
+        [entry.call.caller.address for entry in entries],
     )
 
 
-async def watched(
-    tx: Transactor, caller: Caller, action: str, resource: str, work: Awaitable[T], *, detail: str = ""
-) -> T:
-    """Await the work of an audited rpc; when it is refused, write that down before the refusal goes on."""
-    try:
-        return await work
-    except Refusal as refusal:
-        await _record_refusal(tx, caller, action, resource, refusal, detail)
-        raise
+async def list_entries(
+    unit: ReadUnit, wanted: EntryFilter, after: tuple[datetime, UUID] | None, limit: int
+) -> list[EntryView]:
+    """Entries, the newest first, that come after the (create_time, audit_entry_id) of the last one shown."""
+    conditions: list[str] = []
+    arguments: list[object] = []
+
+    def add(condition: str, *values: object) -> None:
+        places = [f"${len(arguments) + number}" for number in range(1, len(values) + 1)]
+        conditions.append(condition.format(*places))
+        arguments.extend(values)
+
+    for column in ("account_id", "method", "resource_type", "resource_id", "code"):
+        value = getattr(wanted, column)
+        if value:
+            add(column + " = {}", value)
+    if wanted.create_time_from is not None:
+        add("create_time >= {}", wanted.create_time_from)
+    if wanted.create_time_before is not None:
+        add("create_time < {}", wanted.create_time_before)
+    if after is not None:
+        add("(create_time, audit_entry_id) < ({}, {})", *after)
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    arguments.append(limit)
+    rows = await unit.connection.fetch(
+        "SELECT audit_entry_id, create_time, actor_kind, account_id, session_id, method, resource_type, resource_id,"  # noqa: S608 - constants
+        f" code, refusal_reason, comment, correlation_id, remote_address FROM audit_entries{where}"
+        f" ORDER BY create_time DESC, audit_entry_id DESC LIMIT ${len(arguments)}",
+        *arguments,
+    )
+    return [_view(row) for row in rows]
 
 
-async def _record_refusal(
-    tx: Transactor, caller: Caller, action: str, resource: str, refusal: Refusal, detail: str
-) -> None:
-    try:
-        await tx.run_bare("audit.refused", lambda uow: record(uow, caller, action, resource, refusal, detail))
-    except Refusal as failure:
-        # The caller is owed the first answer, also when there is no database left to note it in.
-        _log.warning("audit_not_written", action=action, refused=refusal.reason.value, failure=failure.reason.value)
+def _view(row: Record) -> EntryView:
+    return EntryView(**dict(row.items()))
 
 
 def _actor_kind(caller: Caller) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from marketd.auth.address_model import MAX_ADDRESSES
 from marketd.kernel.reasons import Code, Reason
-from marketd.kernel.refusals import FieldViolation, Refusal, ValidationFailed
+from marketd.kernel.refusals import FieldViolation, PreconditionViolation, Refusal, ValidationFailed
 
 
 class InvalidCredentials(Refusal):
@@ -14,6 +15,78 @@ class InvalidCredentials(Refusal):
 
     def __init__(self) -> None:
         super().__init__("The login or the password is wrong.")
+
+
+class TooManyFailures(Refusal):
+    """Too many failures at one name, whether anybody has it or not; nothing was hashed."""
+
+    code = Code.RESOURCE_EXHAUSTED
+    reason = Reason.RATE_LIMITED
+
+    def __init__(self, retry_after_seconds: float) -> None:
+        super().__init__(
+            "Too many failures; wait before the next one, or ask for a new password.",
+            metadata={"rateClass": "LOGIN"},
+            retry_after_seconds=retry_after_seconds,
+        )
+
+
+class TooManyCodes(Refusal):
+    """So many codes were sent within the hour that another one must wait."""
+
+    code = Code.RESOURCE_EXHAUSTED
+    reason = Reason.RATE_LIMITED
+
+    def __init__(self, retry_after_seconds: float) -> None:
+        super().__init__(
+            "Too many codes were sent; wait before you ask for another one.",
+            metadata={"rateClass": "CODE"},
+            retry_after_seconds=retry_after_seconds,
+        )
+
+
+class TotpRequired(Refusal):
+    """The second factor is missing or wrong, or its code was used before."""
+
+    code = Code.UNAUTHENTICATED
+    reason = Reason.TOTP_REQUIRED
+
+    def __init__(self) -> None:
+        super().__init__("This account needs a fresh code of its authenticator, or a recovery code.")
+
+
+class ResetTokenInvalid(Refusal):
+    """A reset token that is unknown, used, or too old: the three look the same."""
+
+    code = Code.UNAUTHENTICATED
+    reason = Reason.TOKEN_INVALID
+
+    def __init__(self) -> None:
+        super().__init__("This link is not valid any more; ask for a new one.")
+
+
+class ClientUnknown(Refusal):
+    """Unknown service, wrong secret, revoked account: the three look the same."""
+
+    code = Code.UNAUTHENTICATED
+    reason = Reason.INVALID_CREDENTIALS
+
+    def __init__(self) -> None:
+        super().__init__("The client id or the client secret is wrong.")
+
+
+class CodeWrong(ValidationFailed):
+    """A code that is wrong, used, too old or tried too often: they look the same."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(FieldViolation(field, "is wrong or no longer good"))
+
+
+class NothingToVerify(ValidationFailed):
+    """The account has no phone."""
+
+    def __init__(self) -> None:
+        super().__init__(FieldViolation("channel", "the account has no phone; set one first"))
 
 
 class TokenInvalid(Refusal):
@@ -76,15 +149,36 @@ class RolesChanged(Refusal):
         super().__init__("The roles of this account have changed; open the stream again.")
 
 
+class LastAdmin(Refusal):
+    """Without this admin nobody could run the marketplace any more."""
+
+    code = Code.FAILED_PRECONDITION
+    reason = Reason.IN_USE
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This is the last administrator; make somebody else one first.",
+            metadata={"resource": "user", "usedBy": "the marketplace"},
+            preconditions=(PreconditionViolation("LAST_ADMIN", "user", "is the last administrator"),),
+        )
+
+
+class AddressBookFull(ValidationFailed):
+    """The account keeps as many addresses as it may."""
+
+    def __init__(self) -> None:
+        super().__init__(FieldViolation("address", f"an account keeps at most {MAX_ADDRESSES} addresses"))
+
+
 class PasswordTooCommon(ValidationFailed):
     """The password is one that attackers try first, or the account's own name."""
 
-    def __init__(self) -> None:
-        super().__init__(FieldViolation("password", "is too easy to guess; choose another one"))
+    def __init__(self, field: str = "password") -> None:
+        super().__init__(FieldViolation(field, "is too easy to guess; choose another one"))
 
 
 class PasswordLength(ValidationFailed):
     """The password is too short or too long once its characters are normalised (NFKC)."""
 
-    def __init__(self) -> None:
-        super().__init__(FieldViolation("password", "must have 8 to 128 characters"))
+    def __init__(self, field: str = "password") -> None:
+        super().__init__(FieldViolation(field, "must have 8 to 128 characters"))

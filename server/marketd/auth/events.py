@@ -25,3 +25,13 @@ class AccessChanged(Event):
     session_id: UUID | None = None
     kind: ChangeKind
     position: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountDeleted(Event):
+    """The owner has deleted the account. What others keep of the person beyond what the law asks for may go."""
+
+    event_type: ClassVar[str] = "account.deleted"
+    aggregate: ClassVar[str] = "account"
+
+    account_id: UUID

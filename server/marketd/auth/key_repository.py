@@ -21,6 +21,7 @@ class KeyRow:
     public_key: bytes
     sealed_private_key: bytes
     create_time: datetime
+    retire_time: datetime | None = None
 
 
 class SigningKeyRepository:
@@ -36,10 +37,18 @@ class SigningKeyRepository:
     async def list(self) -> list[KeyRow]:
         """Every key, the oldest first."""
         rows = await self._connection.fetch(
-            "SELECT kid, state, public_key, sealed_private_key, create_time FROM signing_keys ORDER BY create_time, kid"
+            "SELECT kid, state, public_key, sealed_private_key, create_time, retire_time FROM signing_keys"
+            " ORDER BY create_time, kid"
         )
         return [
-            KeyRow(row["kid"], KeyState(row["state"]), row["public_key"], row["sealed_private_key"], row["create_time"])
+            KeyRow(
+                row["kid"],
+                KeyState(row["state"]),
+                row["public_key"],
+                row["sealed_private_key"],
+                row["create_time"],
+                row["retire_time"],
+            )
             for row in rows
         ]
 
@@ -54,3 +63,26 @@ class SigningKeyRepository:
             key.sealed_private_key,
             key.create_time,
         )
+
+    async def stop_signing(self, retire_time: datetime) -> None:
+        """The key that signs verifies from now on, until the instant."""
+        await self._connection.execute(
+            "UPDATE signing_keys SET state = 'VERIFYING', retire_time = $1 WHERE state = 'SIGNING'", retire_time
+        )
+
+    async def retire_all(self, now: datetime) -> None:
+        """No key that is here is good for anything any more."""
+        await self._connection.execute(
+            "UPDATE signing_keys SET state = 'RETIRED', retire_time = $1, sealed_private_key = ''"
+            " WHERE state <> 'RETIRED'",
+            now,
+        )
+
+    async def retire_before(self, now: datetime) -> int:
+        """Retire the keys whose last token has ended, and forget their private halves."""
+        tag = await self._connection.execute(
+            "UPDATE signing_keys SET state = 'RETIRED', sealed_private_key = ''"
+            " WHERE state = 'VERIFYING' AND retire_time <= $1",
+            now,
+        )
+        return int(tag.rsplit(" ", 1)[-1])

@@ -1,4 +1,10 @@
-"""The signing keys: Ed25519, made once under a lock, sealed in Postgres by the settings' secret, the same for all."""
+"""The signing keys: Ed25519, made once under a lock, sealed in Postgres by the settings' secret, the same for all.
+
+A rotation makes a new key SIGNING and the former one VERIFYING. Every ring knows a new key within KEYS_SECONDS
+(principals.py), but tokens signed with it could reach a ring that has not looked yet; so rings sign with the former key
+until the new one has been out for PUBLISHED, and the former one verifies until the last token it may have signed is
+over.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +15,8 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -18,9 +25,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from marketd.auth.key_repository import KeyRow, SigningKeyRepository
 from marketd.auth.model import KeyState
 from marketd.kernel.transactor import Transactor
-from marketd.kernel.uow import UnitOfWork
+from marketd.kernel.uow import ReadUnit, UnitOfWork
 
 _NONCE_BYTES = 12
+PUBLISHED: Final = timedelta(minutes=1)
+# The new key is out for a minute, some rings take a moment more to look, the longest token lives 15 minutes and
+# is taken half a minute longer; the rest is for clocks that differ.
+VERIFYING_ON: Final = timedelta(minutes=20)
 # A token that names an unknown key makes us look again, but no oftener than this: names are free to invent.
 _RELOAD_PAUSE_SECONDS = 1.0
 
@@ -53,14 +64,14 @@ class KeyRing:
 
     async def load(self, tx: Transactor) -> None:
         """Read the keys, and make the first one when there is none. Raises SigningKeysUnreadable."""
-        self.take(await tx.run_bare("auth.keys", self._ensure))
+        self.take(*await tx.run_bare("auth.keys", self._ensure))
 
     async def reload(self, tx: Transactor) -> bool:
         """Read the keys again; False when that was done a moment ago."""
         if time.monotonic() - self._loaded < _RELOAD_PAUSE_SECONDS:
             return False
         self._loaded = time.monotonic()
-        self.take(await tx.read(lambda unit: SigningKeyRepository(unit.connection).list()))
+        self.take(*await tx.read(_list))
         return True
 
     @property
@@ -80,13 +91,13 @@ class KeyRing:
         kids = sorted(self._verifiers, key=lambda kid: (kid != current, kid))
         return [PublicKey(kid, _encode(self._verifiers[kid].public_bytes_raw())) for kid in kids]
 
-    async def _ensure(self, uow: UnitOfWork) -> list[KeyRow]:
+    async def _ensure(self, uow: UnitOfWork) -> tuple[list[KeyRow], datetime]:
         repository = SigningKeyRepository(uow.connection)
         # Servers that start together wait here; the second one finds the first one's key.
         await repository.lock()
         if not any(row.state == KeyState.SIGNING for row in await repository.list()):
             await repository.insert(self.make(uow.now))
-        return await repository.list()
+        return await repository.list(), uow.now
 
     def make(self, now: datetime) -> KeyRow:
         """A fresh key, sealed; it signs once it is taken."""
@@ -97,14 +108,17 @@ class KeyRing:
         sealed = nonce + self._seal.encrypt(nonce, private.private_bytes_raw(), kid.encode())
         return KeyRow(kid, KeyState.SIGNING, public, sealed, now)
 
-    def take(self, rows: Sequence[KeyRow]) -> None:
-        """Know these keys and no others. Raises SigningKeysUnreadable."""
-        self._verifiers = {
-            row.kid: Ed25519PublicKey.from_public_bytes(row.public_key) for row in rows if row.state != KeyState.RETIRED
-        }
-        for row in rows:
-            if row.state == KeyState.SIGNING and (self._signer is None or self._signer[0] != row.kid):
-                self._signer = (row.kid, self._open(row))
+    def take(self, rows: Sequence[KeyRow], now: datetime) -> None:
+        """Know these keys and no others, as of now. Raises SigningKeysUnreadable."""
+        good = [row for row in rows if _is_good(row, now)]
+        self._verifiers = {row.kid: Ed25519PublicKey.from_public_bytes(row.public_key) for row in good}
+        if good:
+            # The youngest that everybody knows; where none is that old (the first key, or all were retired at once),
+            # the oldest.
+            known = [row for row in good if row.create_time <= now - PUBLISHED]
+            signing = max(known, key=_age) if known else min(good, key=_age)
+            if self._signer is None or self._signer[0] != signing.kid:
+                self._signer = (signing.kid, self._open(signing))
         self._loaded = time.monotonic()
 
     def _open(self, row: KeyRow) -> Ed25519PrivateKey:
@@ -114,6 +128,35 @@ class KeyRing:
         except InvalidTag as error:
             raise SigningKeysUnreadable from error
         return Ed25519PrivateKey.from_private_bytes(raw)
+
+
+async def rotate(uow: UnitOfWork, ring: KeyRing, *, at_once: bool) -> KeyRow:
+    """Make a new key that signs, and let the former ones verify until their tokens are over.
+
+    `at_once` is for a key that got out: every former key is worthless from now on, and so are the tokens it signed;
+    whoever holds a refresh token gets new ones.
+    """
+    repository = SigningKeyRepository(uow.connection)
+    await repository.lock()
+    if at_once:
+        await repository.retire_all(uow.now)
+    else:
+        await repository.stop_signing(uow.now + VERIFYING_ON)
+    made = ring.make(uow.now)
+    await repository.insert(made)
+    return made
+
+
+async def _list(unit: ReadUnit) -> tuple[list[KeyRow], datetime]:
+    return await SigningKeyRepository(unit.connection).list(), unit.now
+
+
+def _age(row: KeyRow) -> tuple[datetime, bool, str]:
+    return row.create_time, row.state is KeyState.SIGNING, row.kid
+
+
+def _is_good(row: KeyRow, now: datetime) -> bool:
+    return row.state is not KeyState.RETIRED and (row.retire_time is None or row.retire_time > now)
 
 
 def thumbprint(public: bytes) -> str:

@@ -1,4 +1,7 @@
-"""The tables of auth: accounts and their roles, sessions, signing keys, access changes and the audit log."""
+"""The tables of auth: accounts and their roles, sessions, signing keys, access changes and the audit log.
+
+What belongs to passwords, codes and second factors is in credential_model.py.
+"""
 
 from __future__ import annotations
 
@@ -50,6 +53,9 @@ class ChangeKind(StrEnum):
     ROLE_REVOKED = "ROLE_REVOKED"
 
 
+_BY_PREFIX = {"name": "text_pattern_ops"}
+
+
 class Account(Base):
     """A person. E-mail addresses are kept in lower case; usernames as typed, but unique without regard to case."""
 
@@ -58,6 +64,11 @@ class Account(Base):
         CheckConstraint("email = lower(email)", name="email_is_lower_case"),
         CheckConstraint("state IN ('ACTIVE', 'BLOCKED', 'DELETED')", name="state"),
         Index("uq_accounts_username", func.lower(text("username")), unique=True),
+        # For ListUsers: what begins so, whatever the database's collation, and one state in the order of ids.
+        Index("ix_accounts_email_prefix", "email", postgresql_ops={"email": "text_pattern_ops"}),
+        Index("ix_accounts_username_prefix", func.lower(text("username")).label("name"), postgresql_ops=_BY_PREFIX),
+        Index("ix_accounts_full_name_prefix", func.lower(text("full_name")).label("name"), postgresql_ops=_BY_PREFIX),
+        Index(None, "state", "account_id"),
     )
 
     account_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
@@ -78,7 +89,10 @@ class AccountRole(Base):
     """That an account may act as something."""
 
     __tablename__ = "account_roles"
-    __table_args__ = (CheckConstraint("role IN ('BUYER', 'SELLER', 'COURIER', 'ADMIN', 'SERVICE')", name="role"),)
+    __table_args__ = (
+        CheckConstraint("role IN ('BUYER', 'SELLER', 'COURIER', 'ADMIN', 'SERVICE')", name="role"),
+        Index(None, "role", "account_id"),
+    )
 
     account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.account_id"), primary_key=True)
     role: Mapped[str] = mapped_column(Text, primary_key=True)
@@ -149,6 +163,7 @@ class AuditEntry(Base):
     __tablename__ = "audit_entries"
     __table_args__ = (
         Index(None, "account_id", "create_time"),
+        Index(None, "method", "create_time"),
         Index(None, "resource_type", "resource_id", "create_time"),
         Index(None, "create_time"),
     )
@@ -159,7 +174,6 @@ class AuditEntry(Base):
     account_id: Mapped[UUID | None] = mapped_column(Uuid)
     session_id: Mapped[UUID | None] = mapped_column(Uuid)
     method: Mapped[str] = mapped_column(Text)
-    action: Mapped[str] = mapped_column(Text)
     resource_type: Mapped[str] = mapped_column(Text)
     resource_id: Mapped[str] = mapped_column(Text)
     code: Mapped[str] = mapped_column(Text)

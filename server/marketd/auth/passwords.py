@@ -34,19 +34,21 @@ MAX_WAITING = 32
 _NO_DIGEST = b"/" * 31
 
 
-def check_new_password(password: str, *names: str) -> None:
+def check_new_password(password: str, *names: str, field: str = "password") -> None:
     """Refuse what is guessed first; `names` are the account's own (e-mail, username…), empty ones skipped.
+
+    `field` is what the request calls the password.
 
     No composition rules (NIST SP 800-63B): length and a blocklist. Raises PasswordLength and PasswordTooCommon.
     """
     normal = unicodedata.normalize("NFKC", password)
     if not MIN_LENGTH <= len(normal) <= MAX_LENGTH:
-        raise PasswordLength
+        raise PasswordLength(field)
     folded = normal.casefold()
     own = {name.casefold() for name in names if name}
     own |= {name.partition("@")[0] for name in own}
     if folded in COMMON_PASSWORDS or folded in own or len(set(folded)) < MIN_DISTINCT:
-        raise PasswordTooCommon
+        raise PasswordTooCommon(field)
 
 
 class Passwords:

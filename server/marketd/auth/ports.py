@@ -59,3 +59,11 @@ class CartMerger(Protocol):
         None when the token names no cart: a stale token must not keep anybody from signing in.
         """
         ...
+
+
+class AccountHolder(Protocol):
+    """Knows of something that an account must let go of before it can be deleted: a shop, a shift."""
+
+    async def __call__(self, uow: UnitOfWork, account_id: UUID) -> str | None:
+        """What holds the account, such as `seller 0190…`; None when nothing does (either dress)."""
+        ...

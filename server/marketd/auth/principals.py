@@ -25,6 +25,7 @@ from marketd.auth.errors import AccountBlocked, RolesChanged, SessionRevoked, To
 from marketd.auth.events import AccessChanged
 from marketd.auth.keys import KeyRing
 from marketd.auth.model import AccountState, ChangeKind
+from marketd.auth.service_account_repository import ServiceAccountRepository
 from marketd.auth.session_repository import SessionRepository, Standing
 from marketd.auth.tokens import AccessTokens, Claims, UnknownKey
 from marketd.kernel import call as calls
@@ -47,7 +48,7 @@ POLL_TIMEOUT_SECONDS = 1.5
 FRESH_SECONDS = 2.0
 # A change is dated when it is written and seen when it is committed; no unit of work is open for longer than this.
 WINDOW = timedelta(seconds=30)
-KEYS_SECONDS = 30.0
+KEYS_SECONDS = 10.0
 # Tokens in memory, some 2 KiB each; the one not used for longest goes first.
 CAPACITY = 20_000
 # Accounts whose last change is remembered; it only has to outlast a read in flight.
@@ -121,9 +122,7 @@ class Principals:
             raise TokenExpired
         while True:
             epoch = self._epoch
-            standing = await self._tx.read(
-                lambda unit: SessionRepository(unit.connection).standing(claims.session_id, claims.account_id)
-            )
+            standing = await self._tx.read(lambda unit: _standing(unit, claims))
             # A change that was told while we read may be younger than what we read: read again, or a stream could
             # open after its account's streams were ended.
             if self._changed.get(claims.account_id, 0) <= epoch:
@@ -158,7 +157,7 @@ class Principals:
             try:
                 await self.poll()
                 if time.monotonic() >= keys_due:
-                    await self._keys.reload(self._watch)
+                    await self._reload_keys()
                     keys_due = time.monotonic() + KEYS_SECONDS
             except Refusal as refusal:
                 _log.warning("access_poll_failed", reason=refusal.reason.value)
@@ -180,6 +179,12 @@ class Principals:
         # What was heard while we read may be too young for the read, and comes again with the next one.
         self._seen = {p: at for p, at in self._seen.items() if p in window or at >= started}
         self._fresh_until = started + self._fresh_seconds
+
+    async def _reload_keys(self) -> None:
+        if await self._keys.reload(self._watch):
+            # Tokens of a key that was retired before its time were good when they came into memory.
+            for token in [t for t, entry in self._entries.items() if self._keys.verifier(entry.claims.kid) is None]:
+                self._forget(token)
 
     def _hear(self, payload: bytes) -> None:
         try:
@@ -241,6 +246,12 @@ class Principals:
         tokens.discard(token)
         if not tokens:
             del self._by_account[entry.claims.account_id]
+
+
+async def _standing(unit: ReadUnit, claims: Claims) -> Standing | None:
+    if claims.is_service:
+        return await ServiceAccountRepository(unit.connection).standing(claims.account_id)
+    return await SessionRepository(unit.connection).standing(claims.session_id, claims.account_id)
 
 
 def _judge(claims: Claims, standing: Standing | None) -> Caller:

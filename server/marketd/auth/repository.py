@@ -32,14 +32,20 @@ class AccountRow:
     update_time: datetime
     version: int
     roles: frozenset[Role]
+    totp_enabled: bool
 
 
 ROLES = "ARRAY(SELECT r.role FROM account_roles r WHERE r.account_id = a.account_id) AS roles"
 """The select item that gathers the roles of the account `a`."""
-_ACCOUNT = (
-    "SELECT a.account_id, a.email, a.username, a.phone, a.full_name, a.password_hash, a.state, a.email_verified,"  # noqa: S608 - constants
-    f" a.phone_verified, a.create_time, a.update_time, a.version, {ROLES} FROM accounts a"
+_TOTP = (
+    "EXISTS (SELECT 1 FROM totp_factors f WHERE f.account_id = a.account_id AND f.confirm_time IS NOT NULL)"
+    " AS totp_enabled"
 )
+ACCOUNT = (
+    "SELECT a.account_id, a.email, a.username, a.phone, a.full_name, a.password_hash, a.state, a.email_verified,"  # noqa: S608 - constants
+    f" a.phone_verified, a.create_time, a.update_time, a.version, {ROLES}, {_TOTP} FROM accounts a"
+)
+"""Selects accounts `a`; conditions come after it."""
 
 
 def roles_of(names: list[str]) -> frozenset[Role]:
@@ -47,9 +53,8 @@ def roles_of(names: list[str]) -> frozenset[Role]:
     return frozenset(map(Role, names))
 
 
-def _account(row: Record | None) -> AccountRow | None:
-    if row is None:
-        return None
+def account_of(row: Record) -> AccountRow:
+    """The row of a statement that begins with ACCOUNT."""
     return AccountRow(
         account_id=row["account_id"],
         email=row["email"],
@@ -64,7 +69,12 @@ def _account(row: Record | None) -> AccountRow | None:
         update_time=row["update_time"],
         version=row["version"],
         roles=roles_of(row["roles"]),
+        totp_enabled=row["totp_enabled"],
     )
+
+
+def _account(row: Record | None) -> AccountRow | None:
+    return None if row is None else account_of(row)
 
 
 class AccountRepository:
@@ -98,7 +108,7 @@ class AccountRepository:
 
     async def by_id(self, account_id: UUID) -> AccountRow | None:
         """The account with this id."""
-        return _account(await self._connection.fetchrow(f"{_ACCOUNT} WHERE a.account_id = $1", account_id))
+        return _account(await self._connection.fetchrow(f"{ACCOUNT} WHERE a.account_id = $1", account_id))
 
     async def by_login(self, login: str) -> AccountRow | None:
         """The account with this e-mail address, phone or username; which of them it is, its first letters tell."""
@@ -108,11 +118,11 @@ class AccountRepository:
             where, value = "a.phone = $1", login
         else:
             where, value = "lower(a.username) = $1", login.lower()
-        return _account(await self._connection.fetchrow(f"{_ACCOUNT} WHERE {where}", value))
+        return _account(await self._connection.fetchrow(f"{ACCOUNT} WHERE {where}", value))
 
     async def lock(self, account_id: UUID) -> AccountRow | None:
         """The account, locked until the transaction ends."""
-        row = await self._connection.fetchrow(f"{_ACCOUNT} WHERE a.account_id = $1 FOR UPDATE OF a", account_id)
+        row = await self._connection.fetchrow(f"{ACCOUNT} WHERE a.account_id = $1 FOR UPDATE OF a", account_id)
         return _account(row)
 
     async def set_password_hash(self, account_id: UUID, password_hash: str, now: datetime) -> None:

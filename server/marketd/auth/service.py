@@ -17,6 +17,8 @@ from marketd.kernel.refusals import AlreadyExists, IllegalTransition, NotFound
 from marketd.kernel.uow import ReadUnit, UnitOfWork
 
 _UNIQUE = {"uq_accounts_email": "email", "uq_accounts_username": "username", "uq_accounts_phone": "phone"}
+# What the audit log calls the one act that comes from the command line.
+_CREATE_ADMIN = "marketd create-admin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +71,16 @@ async def create_account(uow: UnitOfWork, new: NewAccount, roles: frozenset[Role
             uow.now,
         )
     except asyncpg.UniqueViolationError as error:
-        field = _UNIQUE.get(constraint_of(error) or "")
-        if field is None:
-            raise
-        raise AlreadyExists("account", field) from error
+        raise name_taken(error) from error
     for role in sorted(roles):
         await repository.add_role(account_id, role, uow.now)
     return await _found(repository, account_id)
+
+
+def name_taken(error: asyncpg.UniqueViolationError) -> Exception:
+    """What a broken unique constraint of accounts means: AlreadyExists, naming the field; another's is a bug."""
+    field = _UNIQUE.get(constraint_of(error) or "")
+    return error if field is None else AlreadyExists("account", field)
 
 
 async def read_account(unit: UnitOfWork | ReadUnit, caller: Caller, account_id: UUID) -> AccountRow:
@@ -147,14 +152,14 @@ async def create_admin(uow: UnitOfWork, email: str, password_hash: str) -> Admin
     if account is None:
         new = NewAccount(email, "", "", "Administrator", password_hash)
         account_id = (await create_account(uow, new, frozenset({Role.ADMIN, Role.BUYER}))).account_id
-        await audit.record(uow, SYSTEM, "account.create_admin", f"user/{account_id}")
+        await audit.record(uow, SYSTEM, "user", account_id, method=_CREATE_ADMIN)
         return AdminCreated(account_id, created=True, promoted=False)
     if Role.ADMIN in account.roles:
         return AdminCreated(account.account_id, created=False, promoted=False)
     await repository.set_password_hash(account.account_id, password_hash, uow.now)
     await sessions.end_sessions(uow, account.account_id)
     await grant_role(uow, account.account_id, Role.ADMIN)
-    await audit.record(uow, SYSTEM, "account.create_admin", f"user/{account.account_id}")
+    await audit.record(uow, SYSTEM, "user", account.account_id, method=_CREATE_ADMIN)
     return AdminCreated(account.account_id, created=False, promoted=True)
 
 

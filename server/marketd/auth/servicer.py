@@ -1,17 +1,26 @@
-"""AuthService and UserService: from messages to use cases and back."""
+"""AuthService: from messages to use cases and back."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
-from marketplace.auth.v1 import auth_service_pb2, auth_service_pb2_grpc, user_service_pb2, user_service_pb2_grpc
+from marketplace.auth.v1 import auth_service_pb2, auth_service_pb2_grpc
 
-from marketd.auth import convert, service
+from marketd.auth import convert, sessions
 from marketd.auth.keys import KeyRing
+from marketd.auth.recovering import ChangePassword, Recovering
+from marketd.auth.second_factor import Proof, SecondFactor
+from marketd.auth.service_accounts import ServiceAccounts
+from marketd.auth.session_repository import SessionRepository
 from marketd.auth.signing_in import Login, Register, SigningIn
+from marketd.auth.verifying import Verifying
 from marketd.kernel import call as calls
+from marketd.kernel.caller import Caller
 from marketd.kernel.ids import parse_id
+from marketd.kernel.pages import Cursor, PageTokens, clamp_page_size
 from marketd.kernel.transactor import Transactor
+from marketd.kernel.wire import to_timestamp
 
 if TYPE_CHECKING:
     import grpc
@@ -19,14 +28,33 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
 
 MAX_DEVICE_NAME = 100
+_SESSIONS = "auth.sessions"
+_SERVICE_ACCOUNTS = "auth.service_accounts"
 
 
 class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
     """marketplace.auth.v1.AuthService."""
 
-    def __init__(self, *, signing_in: SigningIn, keys: KeyRing) -> None:
-        self._signing_in = signing_in
+    def __init__(
+        self,
+        *,
+        tx: Transactor,
+        pages: PageTokens,
+        keys: KeyRing,
+        signing_in: SigningIn,
+        verifying: Verifying,
+        recovering: Recovering,
+        factor: SecondFactor,
+        services: ServiceAccounts,
+    ) -> None:
+        self._tx = tx
+        self._pages = pages
         self._keys = keys
+        self._signing_in = signing_in
+        self._verifying = verifying
+        self._recovering = recovering
+        self._factor = factor
+        self._services = services
 
     async def Register(
         self, request: auth_service_pb2.RegisterRequest, context: Context
@@ -52,6 +80,7 @@ class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
             device_name=_device_name(request.device_name),
             password=request.password,
             guest_cart_token=request.guest_cart_token,
+            proof=Proof(request.totp_code, request.recovery_code),
         )
         done = await self._signing_in.login(calls.current_caller(), command)
         return auth_service_pb2.LoginResponse(
@@ -74,6 +103,134 @@ class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
         await self._signing_in.logout(calls.current_caller())
         return auth_service_pb2.LogoutResponse()
 
+    async def LogoutAll(
+        self, request: auth_service_pb2.LogoutAllRequest, context: Context
+    ) -> auth_service_pb2.LogoutAllResponse:
+        """Ends every session of the caller."""
+        caller = _oneself()
+        await self._tx.run_bare("auth.logout_all", lambda uow: sessions.log_out_everywhere(uow, caller))
+        return auth_service_pb2.LogoutAllResponse()
+
+    async def ListSessions(
+        self, request: auth_service_pb2.ListSessionsRequest, context: Context
+    ) -> auth_service_pb2.ListSessionsResponse:
+        """Lists where the caller is signed in."""
+        caller, size = calls.current_caller(), clamp_page_size(request.page_size)
+        before = _after(self._pages.read(request.page_token, _SESSIONS, caller.key))
+        rows = await self._tx.read(
+            lambda unit: SessionRepository(unit.connection).list_open(caller.account, before, unit.now, size + 1)
+        )
+        last = (str(rows[size - 1].session_id),) if len(rows) > size else None
+        page = self._pages.page(rows, size, _SESSIONS, caller.key, last)
+        return auth_service_pb2.ListSessionsResponse(
+            sessions=[convert.to_session(row, caller.session_id) for row in page.items],
+            next_page_token=page.next_page_token,
+        )
+
+    async def RevokeSession(
+        self, request: auth_service_pb2.RevokeSessionRequest, context: Context
+    ) -> auth_service_pb2.RevokeSessionResponse:
+        """Ends one of the caller's sessions."""
+        caller, session_id = calls.current_caller(), parse_id(request.session_id)
+        await self._tx.run_bare("auth.revoke_session", lambda uow: sessions.end_own_session(uow, caller, session_id))
+        return auth_service_pb2.RevokeSessionResponse()
+
+    async def SendVerification(
+        self, request: auth_service_pb2.SendVerificationRequest, context: Context
+    ) -> auth_service_pb2.SendVerificationResponse:
+        """Sends a code."""
+        end = await self._verifying.send(_oneself(), convert.from_channel(request.channel))
+        return auth_service_pb2.SendVerificationResponse(expire_time=to_timestamp(end))
+
+    async def Verify(
+        self, request: auth_service_pb2.VerifyRequest, context: Context
+    ) -> auth_service_pb2.VerifyResponse:
+        """Takes a code."""
+        account = await self._verifying.verify(_oneself(), convert.from_channel(request.channel), request.code)
+        return auth_service_pb2.VerifyResponse(user=convert.to_user(account))
+
+    async def RequestPasswordReset(
+        self, request: auth_service_pb2.RequestPasswordResetRequest, context: Context
+    ) -> auth_service_pb2.RequestPasswordResetResponse:
+        """Has a reset token sent, if anybody has the address."""
+        await self._recovering.request(request.email)
+        return auth_service_pb2.RequestPasswordResetResponse()
+
+    async def ResetPassword(
+        self, request: auth_service_pb2.ResetPasswordRequest, context: Context
+    ) -> auth_service_pb2.ResetPasswordResponse:
+        """Sets a password by a reset token."""
+        await self._recovering.reset(calls.current_caller(), request.token, request.new_password)
+        return auth_service_pb2.ResetPasswordResponse()
+
+    async def ChangePassword(
+        self, request: auth_service_pb2.ChangePasswordRequest, context: Context
+    ) -> auth_service_pb2.ChangePasswordResponse:
+        """Changes the caller's password."""
+        command = ChangePassword(request.current_password, request.new_password)
+        await self._recovering.change(_oneself(), command)
+        return auth_service_pb2.ChangePasswordResponse()
+
+    async def EnrollTotp(
+        self, request: auth_service_pb2.EnrollTotpRequest, context: Context
+    ) -> auth_service_pb2.EnrollTotpResponse:
+        """Gives the secret of a second factor."""
+        made = await self._factor.enroll(_oneself())
+        return auth_service_pb2.EnrollTotpResponse(secret=made.secret, otpauth_uri=made.uri)
+
+    async def ConfirmTotp(
+        self, request: auth_service_pb2.ConfirmTotpRequest, context: Context
+    ) -> auth_service_pb2.ConfirmTotpResponse:
+        """Puts the second factor into use."""
+        codes = await self._factor.confirm(_oneself(), request.totp_code)
+        return auth_service_pb2.ConfirmTotpResponse(recovery_codes=codes)
+
+    async def DisableTotp(
+        self, request: auth_service_pb2.DisableTotpRequest, context: Context
+    ) -> auth_service_pb2.DisableTotpResponse:
+        """Removes the second factor."""
+        await self._factor.disable(_oneself(), Proof(request.totp_code, request.recovery_code))
+        return auth_service_pb2.DisableTotpResponse()
+
+    async def IssueServiceToken(
+        self, request: auth_service_pb2.IssueServiceTokenRequest, context: Context
+    ) -> auth_service_pb2.IssueServiceTokenResponse:
+        """Gives a service a short token."""
+        token = await self._services.issue(calls.current_caller(), request.client_id, request.client_secret)
+        return auth_service_pb2.IssueServiceTokenResponse(
+            access_token=token.text, access_expire_time=to_timestamp(token.expire_time)
+        )
+
+    async def CreateServiceAccount(
+        self, request: auth_service_pb2.CreateServiceAccountRequest, context: Context
+    ) -> auth_service_pb2.CreateServiceAccountResponse:
+        """Creates a service account."""
+        made = await self._services.create(calls.current_caller(), request.name)
+        return auth_service_pb2.CreateServiceAccountResponse(
+            service_account=convert.to_service_account(made.account), client_secret=made.client_secret
+        )
+
+    async def ListServiceAccounts(
+        self, request: auth_service_pb2.ListServiceAccountsRequest, context: Context
+    ) -> auth_service_pb2.ListServiceAccountsResponse:
+        """Lists the service accounts."""
+        caller, size = calls.current_caller(), clamp_page_size(request.page_size)
+        before = _after(self._pages.read(request.page_token, _SERVICE_ACCOUNTS, caller.key))
+        rows = await self._services.list(before, size + 1)
+        last = (str(rows[size - 1].service_account_id),) if len(rows) > size else None
+        page = self._pages.page(rows, size, _SERVICE_ACCOUNTS, caller.key, last)
+        return auth_service_pb2.ListServiceAccountsResponse(
+            service_accounts=[convert.to_service_account(row) for row in page.items],
+            next_page_token=page.next_page_token,
+        )
+
+    async def RevokeServiceAccount(
+        self, request: auth_service_pb2.RevokeServiceAccountRequest, context: Context
+    ) -> auth_service_pb2.RevokeServiceAccountResponse:
+        """Revokes a service account."""
+        account = await self._services.revoke(calls.current_caller(), parse_id(request.service_account_id))
+        return auth_service_pb2.RevokeServiceAccountResponse(service_account=convert.to_service_account(account))
+
     async def GetJsonWebKeySet(
         self, request: auth_service_pb2.GetJsonWebKeySetRequest, context: Context
     ) -> auth_service_pb2.GetJsonWebKeySetResponse:
@@ -82,20 +239,15 @@ class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
         return auth_service_pb2.GetJsonWebKeySetResponse(keys=keys)
 
 
-class UserServicer(user_service_pb2_grpc.UserServiceServicer):
-    """marketplace.auth.v1.UserService."""
+def _oneself() -> Caller:
+    """The caller, about whom the call is; the audit log says so also when it is refused."""
+    caller = calls.current_caller()
+    calls.current().about = f"user/{caller.account}"
+    return caller
 
-    def __init__(self, *, tx: Transactor) -> None:
-        self._tx = tx
 
-    async def GetUser(
-        self, request: user_service_pb2.GetUserRequest, context: Context
-    ) -> user_service_pb2.GetUserResponse:
-        """Gets an account."""
-        caller = calls.current_caller()
-        account_id = caller.account if request.user_id == "me" else parse_id(request.user_id)
-        account = await self._tx.read(lambda unit: service.read_account(unit, caller, account_id))
-        return user_service_pb2.GetUserResponse(user=convert.to_user(account))
+def _after(cursor: Cursor | None) -> UUID | None:
+    return None if cursor is None else UUID(str(cursor[0]))
 
 
 def _device_name(given: str) -> str:

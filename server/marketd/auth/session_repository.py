@@ -28,6 +28,18 @@ class SessionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionView:
+    """A session as its owner sees it."""
+
+    session_id: UUID
+    device_name: str
+    address: str
+    create_time: datetime
+    last_seen_time: datetime
+    expire_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """What decides whether an access token still holds, and as what."""
 
@@ -116,6 +128,26 @@ class SessionRepository:
             return None
         return Standing(AccountState(row["account_state"]), row["revoke_time"], roles_of(row["roles"]))
 
+    async def belongs(self, session_id: UUID, account_id: UUID) -> bool:
+        """Whether the account has, or had, this session."""
+        value: bool = await self._connection.fetchval(
+            "SELECT EXISTS (SELECT 1 FROM sessions WHERE session_id = $1 AND account_id = $2)", session_id, account_id
+        )
+        return value
+
+    async def list_open(self, account_id: UUID, before: UUID | None, now: datetime, limit: int) -> list[SessionView]:
+        """The account's sessions that have not ended, the latest first, from the one after `before` on."""
+        rows = await self._connection.fetch(
+            "SELECT session_id, device_name, address, create_time, last_seen_time, expire_time FROM sessions"
+            " WHERE account_id = $1 AND revoke_time IS NULL AND expire_time > $3"
+            " AND ($2::uuid IS NULL OR session_id < $2) ORDER BY session_id DESC LIMIT $4",
+            account_id,
+            before,
+            now,
+            limit,
+        )
+        return [SessionView(**dict(row.items())) for row in rows]
+
     async def revoke(self, session_id: UUID, now: datetime) -> UUID | None:
         """End the session and return its account; None when it had ended before."""
         value: UUID | None = await self._connection.fetchval(
@@ -125,15 +157,16 @@ class SessionRepository:
         )
         return value
 
-    async def revoke_all(self, account_id: UUID, now: datetime) -> list[UUID]:
-        """End every session of the account, locked in id order, and return those that were open."""
+    async def revoke_all(self, account_id: UUID, now: datetime, *, but: UUID | None = None) -> list[UUID]:
+        """End every session of the account but one, locked in id order, and return those that were open."""
         rows = await self._connection.fetch(
             "WITH open AS (SELECT session_id FROM sessions WHERE account_id = $1 AND revoke_time IS NULL"
-            " ORDER BY session_id FOR UPDATE)"
+            " AND session_id IS DISTINCT FROM $3 ORDER BY session_id FOR UPDATE)"
             " UPDATE sessions s SET revoke_time = $2 FROM open WHERE s.session_id = open.session_id"
             " RETURNING s.session_id",
             account_id,
             now,
+            but,
         )
         return [row["session_id"] for row in rows]
 

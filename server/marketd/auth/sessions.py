@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from marketd.auth import changes
+from marketd.auth import audit, changes
 from marketd.auth.errors import (
     AccountBlocked,
     RefreshTokenReused,
@@ -17,9 +17,9 @@ from marketd.auth.errors import (
 from marketd.auth.model import AccountState, ChangeKind
 from marketd.auth.refresh import RefreshToken, RefreshTokens
 from marketd.auth.session_repository import SessionRepository, SessionRow
-from marketd.kernel.caller import Role
+from marketd.kernel.caller import Caller, Role
 from marketd.kernel.ids import new_id
-from marketd.kernel.refusals import ConcurrentUpdate
+from marketd.kernel.refusals import ConcurrentUpdate, NotFound
 from marketd.kernel.uow import UnitOfWork
 
 
@@ -94,9 +94,23 @@ async def end_session(uow: UnitOfWork, session_id: UUID) -> None:
         raise SessionRevoked
 
 
-async def end_sessions(uow: UnitOfWork, account_id: UUID) -> None:
-    """End every session of the account."""
-    for session_id in await SessionRepository(uow.connection).revoke_all(account_id, uow.now):
+async def end_own_session(uow: UnitOfWork, caller: Caller, session_id: UUID) -> None:
+    """End a session of the caller; one that has ended stays so. Raises NotFound, also for the sessions of others."""
+    if not await SessionRepository(uow.connection).belongs(session_id, caller.account):
+        raise NotFound("session", session_id)
+    await _end(uow, session_id)
+    await audit.record(uow, caller, "session", session_id)
+
+
+async def log_out_everywhere(uow: UnitOfWork, caller: Caller) -> None:
+    """End every session of the caller, this one too."""
+    await end_sessions(uow, caller.account)
+    await audit.record(uow, caller, "user", caller.account)
+
+
+async def end_sessions(uow: UnitOfWork, account_id: UUID, *, but: UUID | None = None) -> None:
+    """End every session of the account, or every one `but` this."""
+    for session_id in await SessionRepository(uow.connection).revoke_all(account_id, uow.now, but=but):
         await changes.record(uow, ChangeKind.SESSION_REVOKED, account_id, session_id)
 
 

@@ -8,16 +8,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from marketd.auth import audit, service, sessions
-from marketd.auth.errors import AccountBlocked, InvalidCredentials, RefreshTokenReused, SessionRevoked
+from marketd.auth import audit, service, sessions, throttle
+from marketd.auth.errors import AccountBlocked, InvalidCredentials, RefreshTokenReused, SessionRevoked, TotpRequired
 from marketd.auth.model import AccountState
 from marketd.auth.passwords import Passwords, check_new_password
 from marketd.auth.ports import CartMerger, MergeReport
 from marketd.auth.refresh import RefreshTokens
 from marketd.auth.repository import AccountRepository, AccountRow
+from marketd.auth.second_factor import Proof, SecondFactor
 from marketd.auth.sessions import Grant, SessionRules
+from marketd.auth.throttle import Throttle
 from marketd.auth.tokens import AccessToken, AccessTokens
+from marketd.kernel import call as calls
 from marketd.kernel.caller import Caller, Role
+from marketd.kernel.refusals import Overloaded
 from marketd.kernel.transactor import Transactor
 from marketd.kernel.uow import UnitOfWork
 
@@ -42,6 +46,7 @@ class Login:
     device_name: str
     password: str = field(repr=False)
     guest_cart_token: str = field(repr=False)
+    proof: Proof = field(default_factory=Proof)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,8 @@ class SigningIn:
         access: AccessTokens,
         refresh: RefreshTokens,
         rules: SessionRules,
+        attempts: Throttle,
+        factor: SecondFactor,
         merge_cart: CartMerger | None = None,
     ) -> None:
         self._tx = tx
@@ -83,6 +90,8 @@ class SigningIn:
         self._access = access
         self._refresh = refresh
         self._rules = rules
+        self._attempts = attempts
+        self._factor = factor
         self._merge_cart = merge_cart
 
     async def register(self, caller: Caller, command: Register) -> SignedIn:
@@ -90,9 +99,6 @@ class SigningIn:
 
         Raises PasswordTooCommon, PasswordLength, AlreadyExists and Overloaded.
         """
-        return await audit.watched(self._tx, caller, "account.register", "", self._register(caller, command))
-
-    async def _register(self, caller: Caller, command: Register) -> SignedIn:
         check_new_password(command.password, command.email, command.username, command.full_name)
         password_hash = await self._passwords.hash(command.password)
         new = service.NewAccount(command.email, command.username, command.phone, command.full_name, password_hash)
@@ -100,7 +106,7 @@ class SigningIn:
         async def work(uow: UnitOfWork) -> tuple[AccountRow, Grant]:
             account = await service.create_account(uow, new, frozenset({Role.BUYER}))
             grant = await self._open(uow, caller, account, command.device_name)
-            await audit.record(uow, _as(caller, grant), "account.register", f"user/{account.account_id}")
+            await audit.record(uow, _as(caller, grant), "user", account.account_id)
             return account, grant
 
         account, grant = await self._tx.run_bare("auth.register", work)
@@ -109,20 +115,25 @@ class SigningIn:
     async def login(self, caller: Caller, command: Login) -> SignedIn:
         """Open a session for whoever knows the password, and take the guest's cart along.
 
-        Unknown logins and wrong passwords look the same and cost the same hash. Raises InvalidCredentials,
-        AccountBlocked (only to those who know the password) and Overloaded. A limit of failures for each account has
-        its place before the hash: what is refused there must cost nothing.
+        Unknown logins and wrong passwords look the same and cost the same: one counted attempt, one hash. Raises
+        InvalidCredentials, TooManyFailures (before the hash: what is refused there must cost nothing), Overloaded, and
+        only to those who know the password TotpRequired and AccountBlocked.
         """
         account = await self._tx.read(lambda unit: AccountRepository(unit.connection).by_login(command.login))
-        # The log names the account that was tried, never what was typed: people type passwords into the wrong field.
-        resource = f"user/{account.account_id}" if account is not None else ""
-        return await audit.watched(self._tx, caller, "account.login", resource, self._login(caller, command, account))
-
-    async def _login(self, caller: Caller, command: Login, account: AccountRow | None) -> SignedIn:
+        # The audit log names the account that was tried, never what was typed: people type passwords into the wrong
+        # field.
+        calls.current().about = f"user/{account.account_id}" if account is not None else ""
+        name = self._attempts.login(command.login)
+        await self._attempts.take(name)
         known = account is not None and account.state is not AccountState.DELETED
-        right = await self._passwords.verify(
-            command.password, account.password_hash if account is not None and known else None
-        )
+        try:
+            right = await self._passwords.verify(
+                command.password, account.password_hash if account is not None and known else None
+            )
+        except Overloaded:
+            # Nothing was tried; a full queue must not shut anybody out.
+            await self._attempts.give_back(name)
+            raise
         if account is None or not right:
             raise InvalidCredentials
         upgraded = (
@@ -141,18 +152,27 @@ class SigningIn:
                 raise InvalidCredentials
             if now_is.state is not AccountState.ACTIVE:
                 raise AccountBlocked
+            await self._factor.judge(uow, account_id, command.proof)
+            await throttle.forget(uow, name)
             if upgraded is not None:
                 await repository.upgrade_hash(account_id, checked, upgraded)
             merge = None
             if command.guest_cart_token and self._merge_cart is not None:
                 merge = await self._merge_cart(uow, account_id, command.guest_cart_token)
             grant = await self._open(uow, caller, now_is, command.device_name)
-            await audit.record(uow, _as(caller, grant), "account.login", f"user/{account_id}")
+            await audit.record(uow, _as(caller, grant), "user", account_id)
             return now_is, grant, merge
 
         # The cart's merge may use the session; without a cart the bare dress is several times cheaper.
         run = self._tx.run if command.guest_cart_token else self._tx.run_bare
-        signed_in, grant, merge = await run("auth.login", work)
+        try:
+            signed_in, grant, merge = await run("auth.login", work)
+        except TotpRequired:
+            if command.proof.is_empty:
+                # That is how clients learn that they must ask for a code. The failures before it stay counted, or a
+                # known password would buy endless guesses at the code.
+                await self._attempts.give_back(name)
+            raise
         return SignedIn(signed_in, self._pair(grant), merge)
 
     async def refresh(self, token: str) -> TokenPair:

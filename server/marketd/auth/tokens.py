@@ -5,8 +5,8 @@ PyJWT takes a missing `exp` and any `typ` unless told otherwise, so everything t
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -36,11 +36,16 @@ class AccessToken:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a genuine token says; `expires` is in seconds since the epoch. The roles in it are for other services."""
+    """What a genuine token says; `expires` is in seconds since the epoch. The roles in it are for other services.
+
+    A service's token names the service account as account and as session.
+    """
 
     account_id: UUID
     session_id: UUID
     expires: float
+    is_service: bool = False
+    kid: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +74,26 @@ class AccessTokens:
         self, account_id: UUID, session_id: UUID, roles: Collection[Role], now: datetime, session_end: datetime
     ) -> AccessToken:
         """A fresh token; it never outlives its session."""
+        return self._issue(account_id, session_id, roles, now, min(now + self._lifetime, session_end), {})
+
+    def issue_service(self, service_account_id: UUID, now: datetime, lifetime: timedelta) -> AccessToken:
+        """A fresh token of a service account; `client_id` in it is RFC 9068's."""
+        end = now + min(lifetime, self._lifetime)
+        client = {"client_id": str(service_account_id)}
+        return self._issue(service_account_id, service_account_id, {Role.SERVICE}, now, end, client)
+
+    def _issue(
+        self,
+        account_id: UUID,
+        session_id: UUID,
+        roles: Collection[Role],
+        now: datetime,
+        end: datetime,
+        more: Mapping[str, str],
+    ) -> AccessToken:
         kid, private = self._keys.signer
         # Whole seconds, because NumericDate is read as such by other libraries.
-        issued = int(now.timestamp())
-        expires = min(issued + int(self._lifetime.total_seconds()), int(session_end.timestamp()))
+        issued, expires = int(now.timestamp()), int(end.timestamp())
         text = jwt.encode(
             {
                 "iss": self._issuer,
@@ -83,6 +104,7 @@ class AccessTokens:
                 "iat": issued,
                 "exp": expires,
                 "roles": sorted(roles),
+                **more,
             },
             private,
             ALGORITHM,
@@ -115,18 +137,18 @@ class AccessTokens:
                     "strict_aud": True,
                 },
             )
-            return self._claims(body, now.timestamp())
+            return self._claims(body, kid, now.timestamp())
         except (jwt.PyJWTError, ValueError, TypeError) as error:
             # ValueError: ids that are none, text that is no ASCII; the signature of what is ours excludes both.
             raise TokenInvalid from error
 
-    def _claims(self, body: dict[str, Any], now: float) -> Claims:
+    def _claims(self, body: dict[str, Any], kid: str, now: float) -> Claims:
         issued, expires = body["iat"], body["exp"]
         if type(issued) is not int or type(expires) is not int:
             raise TokenInvalid
         if issued > now + self._leeway or expires - issued > MAX_LIFETIME.total_seconds():
             raise TokenInvalid
-        claims = Claims(UUID(body["sub"]), UUID(body["sid"]), float(expires))
+        claims = Claims(UUID(body["sub"]), UUID(body["sid"]), float(expires), "client_id" in body, kid)
         if expires + self._leeway <= now:
             raise TokenExpired
         return claims

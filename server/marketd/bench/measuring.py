@@ -98,8 +98,8 @@ async def measure(
             results[side.name].append(figures)
             calls += found.count if not side.is_floor else 0
     await operation.verify(world)
-    medians = {name: _medians(figures) for name, figures in results.items()}
-    return Measured(operation, rounds, calls, medians, _spread([each.server_cpu_us for each in results[TUNED]]))
+    middle = {name: medians(figures) for name, figures in results.items()}
+    return Measured(operation, rounds, calls, middle, _spread([each.server_cpu_us for each in results[TUNED]]))
 
 
 async def _round(
@@ -120,13 +120,18 @@ async def _round(
     server = cpu.seconds_of(side.pids) - before[0]
     postgres = cpu.postgres_seconds(postmaster_pid) - before[1]
     operation.absorb(side, found)
+    return found, figures_of(found, server, postgres)
+
+
+def figures_of(found: Found, server_seconds: float, postgres_seconds: float) -> Figures:
+    """A round's figures, of what was found and the processor time that went into it."""
     latencies = sorted(found.latencies_us)
-    return found, Figures(
+    return Figures(
         rps=found.count / found.seconds,
-        p50_ms=_percentile(latencies, 50) / 1000,
-        p99_ms=_percentile(latencies, 99) / 1000,
-        server_cpu_us=server * 1e6 / found.count,
-        postgres_cpu_us=postgres * 1e6 / found.count,
+        p50_ms=percentile(latencies, 50) / 1000,
+        p99_ms=percentile(latencies, 99) / 1000,
+        server_cpu_us=server_seconds * 1e6 / found.count,
+        postgres_cpu_us=postgres_seconds * 1e6 / found.count,
     )
 
 
@@ -142,11 +147,13 @@ async def _settle(pids: Sequence[int]) -> None:
         used = now
 
 
-def _percentile(ordered: Sequence[int], percent: int) -> float:
+def percentile(ordered: Sequence[int], percent: int) -> float:
+    """The value below which that share of the ordered values lies; there must be some."""
     return float(ordered[min(len(ordered) - 1, len(ordered) * percent // 100)])
 
 
-def _medians(figures: Sequence[Figures]) -> Figures:
+def medians(figures: Sequence[Figures]) -> Figures:
+    """Each figure's median over the rounds."""
     return Figures(
         rps=median(each.rps for each in figures),
         p50_ms=median(each.p50_ms for each in figures),

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from marketd.bench import h2load
+from marketd.bench.logins import LoginsMeasured
 from marketd.bench.measuring import TOO_NOISY_PERCENT, Figures, Measured
 from marketd.bench.operations import DEFAULT, SERVER, TUNED
 
@@ -25,13 +26,17 @@ class Report:
 
     measured: Sequence[Measured]
     quick: bool
+    logins: LoginsMeasured | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The contract's form: machine, noise, operations."""
         return {
             "machine": machine(),
             "noise": self._noise(),
-            "operations": [_operation(measured) for measured in self.measured],
+            "operations": [
+                *(_operation(measured) for measured in self.measured),
+                *([self.logins.to_json()] if self.logins is not None else []),
+            ],
         }
 
     def to_table(self) -> Group:
@@ -43,10 +48,15 @@ class Report:
             table.add_column(column, justify="right", no_wrap=True)
         for measured in self.measured:
             table.add_row(*_cells(measured))
-        notes = ["CPU and PG: processor time of a call. Floors: CPU of the tuned / the default one; ratio: to these."]
-        notes += [f"{each.operation.name}: {each.operation.note}." for each in self.measured if each.operation.note]
+        noted = [measured.operation for measured in self.measured if measured.operation.note]
+        notes = [Text(f"{operation.name}: {operation.note}.") for operation in noted]
+        if self.logins is not None:
+            notes.append(Text(self.logins.sentence()))
+        if not self.measured:
+            return Group(*notes)
+        legend = "CPU and PG: processor time of a call. Floors: CPU of the tuned / the default one; ratio: to these."
         verdict = Text(self._noise_sentence(), style="bold" if not self._trusted() else "")
-        return Group(table, Text(""), *(Text(note) for note in notes), verdict)
+        return Group(table, Text(""), Text(legend), *notes, verdict)
 
     def _noise(self) -> dict[str, Any]:
         known = [measured.noise_percent for measured in self.measured if measured.noise_percent is not None]
@@ -64,11 +74,13 @@ class Report:
         ]
 
     def _trusted(self) -> bool:
-        return not self.quick and not self._noisy()
+        return not self.quick and bool(self.measured) and not self._noisy()
 
     def _noise_sentence(self) -> str:
         if self.quick:
             return "A quick run shows that everything works; its rounds are too short for figures to trust."
+        if not self.measured:
+            return "Nothing was measured beside a floor, which would have shown the noise."
         noisy = self._noisy()
         if not noisy:
             return f"The tuned floor's rounds lie within {TOO_NOISY_PERCENT:.0f} % of each other."

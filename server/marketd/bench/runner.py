@@ -11,10 +11,11 @@ from pathlib import Path
 
 import grpc
 
-from marketd.bench import plan, statements
+from marketd.bench import logins, plan, statements
 from marketd.bench.carts import AddCartItem, GetCart, RefreshTokens
 from marketd.bench.clients import load_clients
 from marketd.bench.couriers import StreamLocations, WatchFanout
+from marketd.bench.logins import LoginsMeasured, measure_logins
 from marketd.bench.measuring import Measured, measure
 from marketd.bench.operations import DEFAULT, SERVER, TUNED, Operation, Round, Side, Target
 from marketd.bench.ordering import PlaceOrder
@@ -32,9 +33,10 @@ from marketd.bench.servers import (
 from marketd.bench.world import World
 from marketd.embedded import EmbeddedPostgres
 
-GROUPS = ("reads", "cart", "orders", "positions")
+LOGINS = "logins"
+GROUPS = ("reads", "cart", "orders", "positions", LOGINS)
 
-ROUNDS, QUICK_ROUNDS = 5, 2
+ROUNDS, QUICK_ROUNDS = 5, 1
 _SECONDS, _QUICK_SECONDS = 2.0, 0.15
 _LOAD_PROCESSES = 2
 
@@ -54,6 +56,7 @@ class _Stage:
 
     server: Running
     cold: Starting | None
+    hashing: Starting | None
     folder: Path
     dsn: str
     postmaster_pid: int
@@ -71,7 +74,7 @@ def operations_of(groups: Sequence[str]) -> list[Operation]:
         "orders": (PlaceOrder(),),
         "positions": (StreamLocations(1, Target(tuned=1.5)), StreamLocations(10, Target(tuned=2.0)), WatchFanout()),
     }
-    return [operation for group in GROUPS if group in groups for operation in by_group[group]]
+    return [operation for group in GROUPS if group in groups for operation in by_group.get(group, ())]
 
 
 def run(options: Options, progress: Callable[[str], None]) -> Report:
@@ -105,9 +108,19 @@ def run(options: Options, progress: Callable[[str], None]) -> Report:
             }
             cold = start_server("cold", folder, extra)
             stack.callback(cold.stop)
-        stage = _Stage(server, cold, folder, dsn, postmaster_pid)
+        hashing = None
+        if LOGINS in options.groups:
+            costly = {
+                "MARKETD_DATABASE_URL": dsn,
+                "MARKETD_BCRYPT_COST": logins.QUICK_BCRYPT_COST if options.quick else logins.BCRYPT_COST,
+                "MARKETD_RUN_WORKER": "false",
+            }
+            hashing = start_server("hashing", folder, costly)
+            stack.callback(hashing.stop)
+        stage = _Stage(server, cold, hashing, folder, dsn, postmaster_pid)
         try:
-            return Report(asyncio.run(_run(operations, stage, size, rounds, progress)), options.quick)
+            measured, signing_in = asyncio.run(_run(operations, stage, size, rounds, progress))
+            return Report(measured, options.quick, signing_in)
         except Exception:
             for line in complaints(folder):
                 progress(line)
@@ -116,7 +129,7 @@ def run(options: Options, progress: Callable[[str], None]) -> Report:
 
 async def _run(
     operations: Sequence[Operation], stage: _Stage, size: Round, rounds: int, progress: Callable[[str], None]
-) -> list[Measured]:
+) -> tuple[list[Measured], LoginsMeasured | None]:
     async with grpc.aio.insecure_channel(stage.server.target) as channel, load_clients(_LOAD_PROCESSES) as clients:
         world = World(channel, stage.dsn)
         environment = settings_environment(stage.folder, {"MARKETD_DATABASE_URL": stage.dsn})
@@ -136,25 +149,34 @@ async def _run(
         if stage.cold is not None:
             progress("waiting for the server without an answer cache")
             cold = stage.cold.wait()
-        progress("starting the floors")
-        floors = start_floors(stage.folder, path, stage.dsn, stage.server)
-        try:
-            return [
-                await measure(
-                    operation,
-                    world,
-                    _sides(cold if operation.cold and cold is not None else stage.server, floors),
-                    clients,
-                    stage.postmaster_pid,
-                    size,
-                    rounds,
-                    progress,
-                )
-                for operation in operations
-            ]
-        finally:
-            for floor in floors.values():
-                floor.stop()
+        measured: list[Measured] = []
+        if operations:
+            progress("starting the floors")
+            floors = start_floors(stage.folder, path, stage.dsn, stage.server)
+            try:
+                measured = [
+                    await measure(
+                        operation,
+                        world,
+                        _sides(cold if operation.cold and cold is not None else stage.server, floors),
+                        clients,
+                        stage.postmaster_pid,
+                        size,
+                        rounds,
+                        progress,
+                    )
+                    for operation in operations
+                ]
+            finally:
+                for floor in floors.values():
+                    floor.stop()
+        signing_in = None
+        if stage.hashing is not None:
+            progress("waiting for the server with costly hashes")
+            hashing = stage.hashing.wait()
+            side = Side(SERVER, hashing.target, hashing.pids)
+            signing_in = await measure_logins(world, side, clients, stage.postmaster_pid, size, rounds, progress)
+        return measured, signing_in
 
 
 def _sides(server: Running, floors: Mapping[str, Running]) -> list[Side]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from marketd.auth import addresses
 from marketd.auth import service as auth
 from marketd.cart import repository
 from marketd.cart import service as carts
@@ -33,9 +34,22 @@ class Quoted:
 
 
 async def quote_order(
-    uow: UnitOfWork, caller: Caller, address: Address, quoter: DeliveryQuoter, currency: str, lifetime: timedelta
+    uow: UnitOfWork,
+    caller: Caller,
+    destination: Address | UUID,
+    quoter: DeliveryQuoter,
+    currency: str,
+    lifetime: timedelta,
 ) -> Quoted:
-    """Quote the caller's cart for the address. Raises CartEmpty, and AddressNotServiceable when no seller delivers."""
+    """Quote the caller's cart for an address, written out or by the id of one that the caller has saved.
+
+    Raises NotFound for the saved addresses of others, CartEmpty, and AddressNotServiceable when no seller delivers.
+    """
+    address = (
+        destination
+        if isinstance(destination, Address)
+        else (await addresses.get_address(uow, caller, destination)).address
+    )
     cart = await carts.find_cart(uow, caller, currency)
     if cart is None or not cart.lines:
         raise CartEmpty

@@ -12,7 +12,6 @@ from marketd.cart import convert, quoting, service
 from marketd.cart.ports import DeliveryQuoter
 from marketd.cart.quotes import QuoteTokens
 from marketd.kernel import call as calls
-from marketd.kernel.refusals import NotFound
 from marketd.kernel.transactor import Transactor
 from marketd.kernel.wire import from_address, from_update_mask
 
@@ -88,13 +87,12 @@ class CartServicer(cart_service_pb2_grpc.CartServiceServicer):
         self, request: cart_service_pb2.QuoteOrderRequest, context: Context
     ) -> cart_service_pb2.QuoteOrderResponse:
         caller = calls.current_caller()
-        if request.HasField("address_id"):
-            # Saved addresses come with the user's address book; until then nobody has one.
-            raise NotFound("address", request.address_id)
-        address = from_address(request.address)
+        destination = UUID(request.address_id) if request.HasField("address_id") else from_address(request.address)
         quoted = await self._tx.run_bare(
             "cart.quote",
-            lambda uow: quoting.quote_order(uow, caller, address, self._quoter, self._currency, self._quote_lifetime),
+            lambda uow: quoting.quote_order(
+                uow, caller, destination, self._quoter, self._currency, self._quote_lifetime
+            ),
         )
         token = self._quotes.issue(quoted.quote.quote_id) if quoted.expire_time is not None else ""
         return convert.to_quote(quoted, token)

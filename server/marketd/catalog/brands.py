@@ -61,7 +61,7 @@ async def create_brand(uow: UnitOfWork, caller: Caller, new: NewBrand) -> BrandV
     with _unique():
         uow.session.add(row)
         await uow.session.flush()
-    await audit.record(uow, caller, "catalog.create_brand", f"brand/{row.brand_id}")
+    await audit.record(uow, caller, "brand", row.brand_id)
     return taxonomy.brand_view(row)
 
 
@@ -85,7 +85,7 @@ async def update_brand(uow: UnitOfWork, caller: Caller, change: BrandChange) -> 
         row.version += 1
         row.update_time = uow.now
         await uow.session.flush()
-    await audit.record(uow, caller, "catalog.update_brand", f"brand/{row.brand_id}")
+    await audit.record(uow, caller, "brand", row.brand_id)
     return taxonomy.brand_view(row)
 
 
@@ -100,7 +100,7 @@ async def delete_brand(uow: UnitOfWork, caller: Caller, brand_id: UUID) -> None:
     except IntegrityError as error:
         # A product took the brand between the look and the delete; the foreign key saw it.
         raise InUse("brand", "products") from error
-    await audit.record(uow, caller, "catalog.delete_brand", f"brand/{brand_id}")
+    await audit.record(uow, caller, "brand", brand_id)
 
 
 async def get_brand(unit: ReadUnit, brand_id: UUID | None, slug: str) -> BrandView:

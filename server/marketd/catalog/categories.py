@@ -80,7 +80,7 @@ async def create_category(uow: UnitOfWork, caller: Caller, new: NewCategory) -> 
     with _unique():
         uow.session.add(row)
         await uow.session.flush()
-    await audit.record(uow, caller, "catalog.create_category", f"category/{row.category_id}")
+    await audit.record(uow, caller, "category", row.category_id)
     return taxonomy.category_view(row)
 
 
@@ -110,7 +110,7 @@ async def update_category(uow: UnitOfWork, caller: Caller, change: CategoryChang
         row.version += 1
         row.update_time = uow.now
         await uow.session.flush()
-    await audit.record(uow, caller, "catalog.update_category", f"category/{row.category_id}")
+    await audit.record(uow, caller, "category", row.category_id)
     return taxonomy.category_view(row)
 
 
@@ -143,7 +143,7 @@ async def delete_category(uow: UnitOfWork, caller: Caller, category_id: UUID) ->
     except IntegrityError as error:
         # A product took the category between the look and the delete; the foreign key saw it.
         raise InUse("category", "products") from error
-    await audit.record(uow, caller, "catalog.delete_category", f"category/{category_id}")
+    await audit.record(uow, caller, "category", category_id)
 
 
 async def get_category(unit: ReadUnit, category_id: UUID | None, slug: str) -> CategoryView:

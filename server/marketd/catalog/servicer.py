@@ -13,7 +13,6 @@ from uuid import UUID
 from marketplace.catalog.v1 import catalog_service_pb2 as pb
 from marketplace.catalog.v1 import catalog_service_pb2_grpc
 
-from marketd.auth import audit
 from marketd.catalog import brands, categories, convert, importing, repository, service
 from marketd.catalog.errors import UploadOutOfOrder
 from marketd.catalog.importing import ImportProgress, ImportSummary
@@ -85,24 +84,24 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         def render(view: CategoryView) -> pb.CreateCategoryResponse:
             return pb.CreateCategoryResponse(category=convert.to_category(view))
 
-        action = "catalog.create_category"
-        work = self._tx.answer(action, self._changing(lambda uow: categories.create_category(uow, caller, new)), render)
-        return await audit.watched(self._tx, caller, action, "category", work)
+        return await self._tx.answer(
+            "catalog.create_category", self._changing(lambda uow: categories.create_category(uow, caller, new)), render
+        )
 
     async def UpdateCategory(self, request: pb.UpdateCategoryRequest, context: Context) -> pb.UpdateCategoryResponse:
         """Change a category."""
         caller, change = calls.current_caller(), convert.from_update_category(request)
-        action = "catalog.update_category"
-        work = self._tx.run(action, self._changing(lambda uow: categories.update_category(uow, caller, change)))
-        view = await audit.watched(self._tx, caller, action, f"category/{change.category_id}", work)
+        view = await self._tx.run(
+            "catalog.update_category", self._changing(lambda uow: categories.update_category(uow, caller, change))
+        )
         return pb.UpdateCategoryResponse(category=convert.to_category(view))
 
     async def DeleteCategory(self, request: pb.DeleteCategoryRequest, context: Context) -> pb.DeleteCategoryResponse:
         """Delete a category."""
         caller, category_id = calls.current_caller(), UUID(request.category_id)
-        action = "catalog.delete_category"
-        work = self._tx.run(action, self._changing(lambda uow: categories.delete_category(uow, caller, category_id)))
-        await audit.watched(self._tx, caller, action, f"category/{category_id}", work)
+        await self._tx.run(
+            "catalog.delete_category", self._changing(lambda uow: categories.delete_category(uow, caller, category_id))
+        )
         return pb.DeleteCategoryResponse()
 
     async def GetCategory(self, request: pb.GetCategoryRequest, context: Context) -> pb.GetCategoryResponse:
@@ -139,24 +138,24 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         def render(view: BrandView) -> pb.CreateBrandResponse:
             return pb.CreateBrandResponse(brand=convert.to_brand(view))
 
-        action = "catalog.create_brand"
-        work = self._tx.answer(action, self._changing(lambda uow: brands.create_brand(uow, caller, new)), render)
-        return await audit.watched(self._tx, caller, action, "brand", work)
+        return await self._tx.answer(
+            "catalog.create_brand", self._changing(lambda uow: brands.create_brand(uow, caller, new)), render
+        )
 
     async def UpdateBrand(self, request: pb.UpdateBrandRequest, context: Context) -> pb.UpdateBrandResponse:
         """Change a brand."""
         caller, change = calls.current_caller(), convert.from_update_brand(request)
-        action = "catalog.update_brand"
-        work = self._tx.run(action, self._changing(lambda uow: brands.update_brand(uow, caller, change)))
-        view = await audit.watched(self._tx, caller, action, f"brand/{change.brand_id}", work)
+        view = await self._tx.run(
+            "catalog.update_brand", self._changing(lambda uow: brands.update_brand(uow, caller, change))
+        )
         return pb.UpdateBrandResponse(brand=convert.to_brand(view))
 
     async def DeleteBrand(self, request: pb.DeleteBrandRequest, context: Context) -> pb.DeleteBrandResponse:
         """Delete a brand."""
         caller, brand_id = calls.current_caller(), UUID(request.brand_id)
-        action = "catalog.delete_brand"
-        work = self._tx.run(action, self._changing(lambda uow: brands.delete_brand(uow, caller, brand_id)))
-        await audit.watched(self._tx, caller, action, f"brand/{brand_id}", work)
+        await self._tx.run(
+            "catalog.delete_brand", self._changing(lambda uow: brands.delete_brand(uow, caller, brand_id))
+        )
         return pb.DeleteBrandResponse()
 
     async def GetBrand(self, request: pb.GetBrandRequest, context: Context) -> pb.GetBrandResponse:

@@ -33,7 +33,7 @@ def command(
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Only show that it works, in seconds.")] = False,
-    rounds: Annotated[int | None, typer.Option(min=1, help="Rounds of each operation [5, quick 2].")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="Rounds of each operation [5, quick 1].")] = None,
 ) -> None:
     """Measure the server against bare floors on this machine.
 

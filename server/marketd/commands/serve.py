@@ -27,6 +27,9 @@ def command(
     if demo and settings.production:
         fail_line("--demo creates accounts with known passwords; it is not for production.")
         raise typer.Exit(2)
+    if demo and settings.tls_cert_file is not None:
+        fail_line("--demo speaks to the server without TLS; unset MARKETD_TLS_CERT_FILE for it.")
+        raise typer.Exit(2)
     supervisor = Supervisor(settings, say, demo=demo, migrate=migrate_once(settings.data_dir))
     try:
         code = supervisor.run()

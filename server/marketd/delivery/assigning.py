@@ -87,7 +87,7 @@ async def assign_courier(
     uow.emit(DeliveryAssigned(courier_account_id=courier.account_id, **moving.carried(after, before.state, uow.now)))
     moving.emit_eta(uow, after)
     moving.tell_courier(uow, before, after)
-    await audit.record(uow, caller, "delivery.assign", f"delivery/{delivery_id}", detail=f"courier {courier_id}")
+    await audit.record(uow, caller, "delivery", delivery_id, f"courier {courier_id}")
     return after
 
 

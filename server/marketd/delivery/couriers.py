@@ -45,7 +45,7 @@ async def create_courier(uow: UnitOfWork, caller: Caller, command: CreateCourier
     if not await couriers.insert(uow.connection, new, uow.now):
         raise AlreadyExists("courier", "user_id")
     uow.emit(CourierCreated(courier_id=new.courier_id, account_id=new.account_id, state=CourierState.PENDING))
-    await audit.record(uow, caller, "courier.create", f"courier/{new.courier_id}")
+    await audit.record(uow, caller, "courier", new.courier_id)
     return await _present(uow, new.courier_id)
 
 
@@ -59,7 +59,7 @@ async def approve_courier(uow: UnitOfWork, caller: Caller, courier_id: UUID, rea
     await couriers.write_approval(uow.connection, courier_id, uow.now)
     await auth.grant_role(uow, courier.account_id, Role.COURIER)
     uow.emit(CourierApproved(courier_id=courier_id, account_id=courier.account_id, state=CourierState.ACTIVE))
-    await audit.record(uow, caller, "courier.approve", f"courier/{courier_id}", detail=reason)
+    await audit.record(uow, caller, "courier", courier_id, reason)
     return await _present(uow, courier_id)
 
 
@@ -95,6 +95,15 @@ async def end_shift(uow: UnitOfWork, caller: Caller) -> ShiftView:
     shift = await couriers.end_shift(uow.connection, courier.shift_id, uow.now)
     uow.emit(ShiftEnded(courier_id=courier.courier_id, shift_id=shift.shift_id))
     return shift
+
+
+async def holds_account(uow: UnitOfWork, account_id: UUID) -> str | None:
+    """The shift of the account's courier that runs, for auth's AccountHolder.
+
+    The courier's row is locked, so no shift can start before the account is gone.
+    """
+    courier = await couriers.lock_of_account(uow.connection, account_id)
+    return None if courier is None or courier.shift_id is None else f"shift {courier.shift_id}"
 
 
 async def _locked_own(uow: UnitOfWork, caller: Caller) -> CourierView:

@@ -13,7 +13,6 @@ from marketplace.delivery.v1 import (
     delivery_service_pb2_grpc,
 )
 
-from marketd.auth import audit
 from marketd.delivery import assigning, convert, couriers, handing_over
 from marketd.delivery.estimating import Pace
 from marketd.delivery.handing_over import CompleteDelivery, Refused, Verdict
@@ -47,8 +46,9 @@ class CourierServicer(courier_service_pb2_grpc.CourierServiceServicer):
         def render(courier: CourierView) -> courier_service_pb2.CreateCourierResponse:
             return courier_service_pb2.CreateCourierResponse(courier=convert.to_courier(courier))
 
-        work = self._tx.answer_bare("courier.create", lambda uow: couriers.create_courier(uow, caller, command), render)
-        return await audit.watched(self._tx, caller, "courier.create", "", work)
+        return await self._tx.answer_bare(
+            "courier.create", lambda uow: couriers.create_courier(uow, caller, command), render
+        )
 
     async def ApproveCourier(
         self, request: courier_service_pb2.ApproveCourierRequest, context: Context
@@ -56,11 +56,8 @@ class CourierServicer(courier_service_pb2_grpc.CourierServiceServicer):
         """Approves a pending courier."""
         caller = calls.current_caller()
         courier_id = parse_id(request.courier_id)
-        work = self._tx.run_bare(
+        courier = await self._tx.run_bare(
             "courier.approve", lambda uow: couriers.approve_courier(uow, caller, courier_id, request.reason)
-        )
-        courier = await audit.watched(
-            self._tx, caller, "courier.approve", f"courier/{courier_id}", work, detail=request.reason
         )
         return courier_service_pb2.ApproveCourierResponse(courier=convert.to_courier(courier))
 
@@ -105,12 +102,9 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
         """Gives a delivery to a courier."""
         caller = calls.current_caller()
         delivery_id, courier_id = parse_id(request.delivery_id), parse_id(request.courier_id)
-        work = self._tx.run_bare(
+        delivery = await self._tx.run_bare(
             "delivery.assign",
             lambda uow: assigning.assign_courier(uow, caller, delivery_id, courier_id, self._pace),
-        )
-        delivery = await audit.watched(
-            self._tx, caller, "delivery.assign", f"delivery/{delivery_id}", work, detail=f"courier {courier_id}"
         )
         return delivery_service_pb2.AssignCourierResponse(delivery=convert.to_delivery(delivery, caller.account_id))
 

@@ -26,7 +26,8 @@ class Call:
     `deadline` is on the monotonic clock, in seconds. `replayed` is set by the transactor when the answer is the stored
     first one, and read by transport for the trailing metadata. `trailing` takes further trailing metadata. A servicer
     sets `cache_tag` when its answer is the same for every caller, so transport may keep the bytes until the tag is
-    dropped (and never longer than a second).
+    dropped (and never longer than a second). `about` is for the audit log: `<kind>/<id>` of the thing that the call is
+    about, where the request does not name it; `audited` says that the effect's own transaction has written the entry.
     """
 
     method: str = ""
@@ -38,6 +39,8 @@ class Call:
     user_agent: str = ""
     replayed: bool = False
     cache_tag: str = ""
+    about: str = ""
+    audited: bool = False
     trailing: list[tuple[str, str]] = field(default_factory=list)
 
     def remaining_seconds(self, otherwise: float) -> float:

@@ -81,7 +81,7 @@ async def cancel_order(uow: UnitOfWork, caller: Caller, command: Cancel) -> Orde
         else:
             await payments.cancel_open(uow, group_id)
     detail = command.reason.value if is_whole else f"{command.reason.value}, {sum(pieces.values())} pieces"
-    await audit.record(uow, caller, "order.cancel", f"order/{order.order_id}", detail=detail)
+    await audit.record(uow, caller, "order", order.order_id, detail)
     return after
 
 

@@ -9,7 +9,6 @@ from uuid import UUID
 
 from marketplace.order.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
 
-from marketd.auth import audit
 from marketd.cart.quotes import QuoteTokens
 from marketd.kernel import call as calls
 from marketd.kernel.feed import Feed
@@ -128,12 +127,11 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
             CancellationReason(reason),
             request.note,
         )
-        work = self._tx.answer_bare(
+        return await self._tx.answer_bare(
             "order.cancel",
             lambda uow: cancel_order(uow, caller, command),
             lambda order: order_service_pb2.CancelOrderResponse(order=convert.to_order(order, caller)),
         )
-        return await audit.watched(self._tx, caller, "order.cancel", f"order/{command.order_id}", work)
 
     async def WatchOrder(
         self, request: order_service_pb2.WatchOrderRequest, context: Context

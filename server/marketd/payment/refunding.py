@@ -132,7 +132,7 @@ class Refunding:
         )
         if refund is None:
             raise RequestIdReused
-        await audit.record(uow, caller, "payment.refund", f"payment/{command.payment_id}", detail=command.reason)
+        await audit.record(uow, caller, "payment", command.payment_id, command.reason)
         return refund
 
     async def _ask(self, refund: Refund) -> bool | None:

@@ -9,7 +9,6 @@ from uuid import UUID
 from google.protobuf.message import Message
 from marketplace.payment.v1 import payment_service_pb2, payment_service_pb2_grpc
 
-from marketd.auth import audit
 from marketd.kernel import call as calls
 from marketd.kernel.caller import Role
 from marketd.kernel.transactor import Transactor
@@ -102,15 +101,7 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
                 response.payment.CopyFrom(convert.to_payment(refunded.payment))
             return response
 
-        resource = f"payment/{command.payment_id}"
-        return await audit.watched(
-            self._tx,
-            caller,
-            "payment.refund",
-            resource,
-            self._refunding.refund(caller, command, render),
-            detail=command.reason,
-        )
+        return await self._refunding.refund(caller, command, render)
 
 
 def _fingerprint(request: Message) -> bytes:

@@ -76,7 +76,7 @@ async def create_seller(uow: UnitOfWork, caller: Caller, command: CreateSeller) 
             raise
         if inserted:
             uow.emit(SellerCreated(seller_id=seller.seller_id, account_id=seller.account_id, handle=seller.handle))
-            await audit.record(uow, caller, "seller.create", f"seller/{seller.seller_id}")
+            await audit.record(uow, caller, "seller", seller.seller_id)
             return seller
         if command.handle:
             raise AlreadyExists("seller", "handle")
@@ -96,7 +96,7 @@ async def approve_seller(uow: UnitOfWork, caller: Caller, seller_id: UUID, reaso
         raise IllegalTransition("seller", seller.state.value, _MOVES[seller.state])
     await repository.approve(seller_id, reason, uow.now)
     await auth.grant_role(uow, seller.account_id, Role.SELLER)
-    await audit.record(uow, caller, "seller.approve", f"seller/{seller_id}", audit.OK, reason)
+    await audit.record(uow, caller, "seller", seller_id, reason)
     uow.emit(SellerApproved(seller_id=seller_id, account_id=seller.account_id))
     return await _found(repository, seller_id)
 
@@ -126,6 +126,12 @@ async def read_seller(unit: UnitOfWork | ReadUnit, seller_id: UUID) -> SellerVie
 async def seller_of(unit: UnitOfWork | ReadUnit, account_id: UUID) -> SellerView | None:
     """The account's seller that is not closed; None when it has none."""
     return await SellerRepository(unit.connection).view_of(account_id)
+
+
+async def holds_account(uow: UnitOfWork, account_id: UUID) -> str | None:
+    """The shop of the account that is not closed, for auth's AccountHolder: buyers would wait for it in vain."""
+    seller = await seller_of(uow, account_id)
+    return None if seller is None else f"seller {seller.seller_id}"
 
 
 _MOVES: dict[SellerState, list[str]] = {

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from marketplace.seller.v1 import seller_service_pb2, seller_service_pb2_grpc
 
-from marketd.auth import audit
 from marketd.kernel import call as calls
 from marketd.kernel.ids import parse_id
 from marketd.kernel.transactor import Transactor
@@ -36,8 +35,9 @@ class SellerServicer(seller_service_pb2_grpc.SellerServiceServicer):
         def render(seller: Seller) -> seller_service_pb2.CreateSellerResponse:
             return seller_service_pb2.CreateSellerResponse(seller=convert.to_seller(seller, whole=True))
 
-        work = self._tx.answer_bare("seller.create", lambda uow: service.create_seller(uow, caller, command), render)
-        return await audit.watched(self._tx, caller, "seller.create", "", work)
+        return await self._tx.answer_bare(
+            "seller.create", lambda uow: service.create_seller(uow, caller, command), render
+        )
 
     async def ApproveSeller(
         self, request: seller_service_pb2.ApproveSellerRequest, context: Context
@@ -45,11 +45,8 @@ class SellerServicer(seller_service_pb2_grpc.SellerServiceServicer):
         """Approves a pending seller."""
         caller = calls.current_caller()
         seller_id = parse_id(request.seller_id)
-        work = self._tx.run_bare(
+        seller = await self._tx.run_bare(
             "seller.approve", lambda uow: service.approve_seller(uow, caller, seller_id, request.reason)
-        )
-        seller = await audit.watched(
-            self._tx, caller, "seller.approve", f"seller/{seller_id}", work, detail=request.reason
         )
         return seller_service_pb2.ApproveSellerResponse(seller=convert.to_seller(seller, whole=True))
 

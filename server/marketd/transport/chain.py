@@ -16,13 +16,23 @@ from google.protobuf.empty_pb2 import Empty
 from marketd.transport.access import AccessTable
 from marketd.transport.collector import Collected
 from marketd.transport.errors import finish
-from marketd.transport.links import LINKS, Edge, Step, keeps_answers, log_and_metrics, request_id, takes_stream
+from marketd.transport.links import (
+    LINKS,
+    Edge,
+    Step,
+    keeps_answers,
+    log_and_metrics,
+    request_id,
+    takes_stream,
+    witness_of,
+)
 from marketd.transport.passage import DETAILS, Passage
 from marketd.transport.refusals import MethodUnknown
 from marketd.transport.rules import Idempotency, Kind, Open, RateClass, Rule
 from marketd.transport.start_errors import HandlersUnfit
 from marketd.transport.streams import Requests, StreamContext
 from marketd.transport.validation import Parse
+from marketd.transport.witness import Witness
 
 # A label for metrics and the log, which must not take whatever paths strangers invent.
 _UNKNOWN = "unknown"
@@ -69,23 +79,31 @@ def _handler(edge: Edge, rule: Rule, method: Collected) -> Any:
             return grpc.stream_stream_rpc_method_handler(_answer_stream(edge, rule, method, parse))
 
 
-def _leave(edge: Edge) -> Callable[[Passage], None]:
+def _leave(edge: Edge, witness: Witness | None = None) -> Callable[[Passage], None]:
     close, done = edge.calls.close, edge.accounting.done
 
     def leave(passage: Passage) -> None:
         close(passage)
         done(passage)
 
-    return leave
+    if witness is None:
+        return leave
+    note = witness.note
+
+    def leave_noted(passage: Passage) -> None:
+        leave(passage)
+        note(passage)  # where the client went away and the funnel had nobody to answer
+
+    return leave_noted
 
 
 def _unary(edge: Edge, rule: Rule, method: Collected) -> Callable[[bytes, Any], Awaitable[bytes | None]]:
-    steps = steps_of(edge, rule)
+    steps, witness = steps_of(edge, rule), witness_of(edge, rule)
     keeps = keeps_answers(rule)
     # A kept answer ends the way through the links after "answers"; those behind it never wait.
     place = [name for name, _ in steps].index("answers") + 1 if keeps else len(steps)
     before, after = [step for _, step in steps[:place]], [step for _, step in steps[place:]]
-    keep, leave, behaviour, path = edge.answers.keep, _leave(edge), method.behaviour, rule.method
+    keep, leave, behaviour, path = edge.answers.keep, _leave(edge, witness), method.behaviour, rule.method
 
     async def serve(raw: bytes, context: Any) -> bytes | None:
         passage = Passage(rule, raw, context)
@@ -102,10 +120,12 @@ def _unary(edge: Edge, rule: Rule, method: Collected) -> Callable[[bytes, Any], 
                 answer = made if made.__class__ is bytes else made.SerializeToString()
                 if keeps and passage.call.cache_tag:
                     keep(path, raw, answer, passage.call.cache_tag, passage.since)
+            if witness is not None:
+                await witness.attest(passage)
             context.set_trailing_metadata(passage.trailing())
             return answer
         except BaseException as problem:  # noqa: BLE001 - the funnel sorts them, and raises those that must go on
-            await finish(passage, problem)
+            await finish(passage, problem, witness)
             return None
         finally:
             leave(passage)
@@ -116,7 +136,8 @@ def _unary(edge: Edge, rule: Rule, method: Collected) -> Callable[[bytes, Any], 
 def _client_stream(
     edge: Edge, rule: Rule, method: Collected, parse: Parse
 ) -> Callable[[Any, Any], Awaitable[bytes | None]]:
-    steps, leave, behaviour = [step for _, step in steps_of(edge, rule)], _leave(edge), method.behaviour
+    witness = witness_of(edge, rule)
+    steps, leave, behaviour = [step for _, step in steps_of(edge, rule)], _leave(edge, witness), method.behaviour
 
     async def serve(_iterator: Any, context: Any) -> bytes | None:
         passage = Passage(rule, None, context)
@@ -127,10 +148,12 @@ def _client_stream(
                     await pending
             made = await behaviour(Requests(passage, parse), StreamContext(passage, parse))
             answer: bytes = made if made.__class__ is bytes else made.SerializeToString()
+            if witness is not None:
+                await witness.attest(passage)
             context.set_trailing_metadata(passage.trailing())
             return answer
         except BaseException as problem:  # noqa: BLE001 - as above
-            await finish(passage, problem)
+            await finish(passage, problem, witness)
             return None
         finally:
             leave(passage)
@@ -141,7 +164,8 @@ def _client_stream(
 def _answer_stream(
     edge: Edge, rule: Rule, method: Collected, parse: Parse | None
 ) -> Callable[[Any, Any], Awaitable[None]]:
-    steps, leave, behaviour = [step for _, step in steps_of(edge, rule)], _leave(edge), method.behaviour
+    witness = witness_of(edge, rule)
+    steps, leave, behaviour = [step for _, step in steps_of(edge, rule)], _leave(edge, witness), method.behaviour
     generates = method.generates
 
     async def serve(request: Any, context: Any) -> None:
@@ -171,9 +195,11 @@ def _answer_stream(
                 await behaviour(argument, guarded)
             if passage.ending is not None:
                 raise passage.ending  # the handler took its cancellation for a normal end
+            if witness is not None:
+                await witness.attest(passage)
             context.set_trailing_metadata(passage.trailing())
         except BaseException as problem:  # noqa: BLE001 - as above
-            await finish(passage, problem)
+            await finish(passage, problem, witness)
         finally:
             leave(passage)
 

@@ -23,6 +23,7 @@ from marketd.kernel.refusals import Refusal
 from marketd.transport.passage import Passage
 from marketd.transport.refusals import Internal
 from marketd.transport.rules import Kind
+from marketd.transport.witness import Witness
 
 _log = structlog.get_logger(__name__)
 
@@ -38,15 +39,18 @@ _STATUS_SECONDS = 1.0
 STATUS_CODES = {code: grpc.StatusCode[code.value] for code in Code}
 
 
-async def finish(passage: Passage, problem: BaseException) -> None:
+async def finish(passage: Passage, problem: BaseException, witness: Witness | None = None) -> None:
     """End the rpc with the status that `problem` means; returns only when that status is on its way without AbortError.
 
-    Raises what grpcio must see itself: AbortError, and the CancelledError of a client that went away.
+    The `witness` of an audited method leaves its entry before the status goes out. Raises what grpcio must see itself:
+    AbortError, and the CancelledError of a client that went away.
     """
     context = passage.context
     refusal = _refusal(passage, problem)
     passage.code, passage.reason = refusal.code.value, refusal.reason.value
     passage.ending = refusal  # from here on nobody ends it a second time
+    if witness is not None:
+        await witness.attest(passage)
     if context.done():  # the answer was already sent: there is nobody left to tell
         return
     details, metadata = status_of(refusal), passage.trailing()

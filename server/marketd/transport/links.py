@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from uuid import UUID
 
 from marketd.kernel import call as kernel_call
 from marketd.kernel.caller import Caller, Role
@@ -23,10 +24,12 @@ from marketd.transport.calls import Calls
 from marketd.transport.deadlines import limit_seconds
 from marketd.transport.idempotency import once_key
 from marketd.transport.passage import DETAILS, Passage
-from marketd.transport.rates import Rates
+from marketd.transport.rates import STRICT, Rates
 from marketd.transport.refusals import RateLimited, RoleRequired, Unauthenticated
 from marketd.transport.rules import Idempotency, Kind, Open, RateClass, Rule
+from marketd.transport.tls import PeerServices
 from marketd.transport.validation import Parse, Validation
+from marketd.transport.witness import AuditSink, Witness
 
 Step = Callable[[Passage], Awaitable[None] | None]
 
@@ -49,6 +52,8 @@ class Edge:
     validation: Validation
     fingerprint_secret: bytes
     trusted_proxy_hops: int
+    services: PeerServices | None
+    audit: AuditSink | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,15 @@ def errors(edge: Edge, rule: Rule) -> None:
     """The `except` clause around everything below: errors.finish. It stands in the list for its place."""
 
 
+def audit(edge: Edge, rule: Rule) -> None:
+    """What `witness_of` makes is asked at the end, by the funnel or with the answer. It stands here for its place."""
+
+
+def witness_of(edge: Edge, rule: Rule) -> Witness | None:
+    """The witness of an audited method."""
+    return Witness(edge.audit, rule) if rule.audit and edge.audit is not None else None
+
+
 def admission(edge: Edge, rule: Rule) -> Step | None:
     """Refuse when draining or full."""
     if rule.vital:
@@ -96,10 +110,13 @@ def admission(edge: Edge, rule: Rule) -> Step | None:
 
 
 def authentication(edge: Edge, rule: Rule) -> Step | None:
-    """Turn the bearer token into the caller; without one the caller is anonymous, and a bad one is always refused."""
+    """Turn the bearer token into the caller; a bad one is always refused.
+
+    Without one the caller is the internal service that the connection's certificate names, or anonymous.
+    """
     if rule.vital:
         return None
-    cached, authenticate = edge.authenticator.cached, edge.authenticator.authenticate
+    cached, authenticate, services = edge.authenticator.cached, edge.authenticator.authenticate, edge.services
     limit = limit_seconds(rule)
     identify = edge.calls.identify if rule.kind is not Kind.UNARY else None
 
@@ -117,7 +134,10 @@ def authentication(edge: Edge, rule: Rule) -> Step | None:
     def step(passage: Passage) -> Awaitable[None] | None:
         header = passage.headers.get("authorization")
         if header is None:
-            passage.call.caller = Caller(None, None, frozenset(), passage.address)
+            known = services.caller(passage.context, passage.address) if services is not None else None
+            passage.call.caller = known or Caller(None, None, frozenset(), passage.address)
+            if known is not None and identify is not None:
+                identify(passage)
             return None
         token = passage.call.token = bearer(header)
         caller = cached(token)
@@ -156,15 +176,36 @@ def access(edge: Edge, rule: Rule) -> Step | None:
 
 
 def rate(edge: Edge, rule: Rule) -> Step | None:
-    """Count the call against its class, by account where there is one, else by address."""
+    """Count the call against its class, by account (a service is one too) where there is one, else by address."""
     if rule.vital:
         return None
-    take, rate_class = edge.rates.take, rule.rate_class
+    take, rate_class, by_both = edge.rates.take, rule.rate_class, rule.rate_class in STRICT
+    limit = limit_seconds(rule)
 
-    def step(passage: Passage) -> None:
-        wait = take(rate_class, passage.call.caller.account_id or passage.address)
+    async def ask(passage: Passage, keys: tuple[UUID | str, ...]) -> None:
+        bound(passage, limit)  # the buckets are asked for in the database, which wants to know how long
+        for key in keys:
+            if wait := await edge.rates.ask(rate_class, key):
+                raise RateLimited(rate_class.value, wait)
+
+    def step(passage: Passage) -> Awaitable[None] | None:
+        account_id = passage.call.caller.account_id
+        if by_both and account_id is not None:
+            wait = take(rate_class, passage.address)
+            if wait:
+                raise RateLimited(rate_class.value, wait)
+            other = take(rate_class, account_id)
+            if other:
+                raise RateLimited(rate_class.value, other)
+            unsure = tuple(key for key, known in ((passage.address, wait), (account_id, other)) if known is None)
+            return ask(passage, unsure) if unsure else None
+        key = account_id or passage.address
+        wait = take(rate_class, key)
+        if wait is None:
+            return ask(passage, (key,))
         if wait:
             raise RateLimited(rate_class.value, wait)
+        return None
 
     return step
 
@@ -245,6 +286,7 @@ LINKS = (
     Link("request id", "first, because everything that follows may want to name the call", request_id),
     Link("access log and metrics", "around all the rest: a refused call is counted as well", log_and_metrics),
     Link("errors", "inside the log, so that it sees the code; around all that may refuse", errors),
+    Link("audit", "around all that may refuse, and before the status goes out: whoever sees it finds the entry", audit),
     Link("admission", "before anything is spent on the caller: a full server must refuse cheaply", admission),
     Link("authentication", "before the bytes are looked at: strangers learn nothing from our parser", authentication),
     Link("access", "before the rate: a call that may never pass takes nothing from a limit", access),

@@ -1,4 +1,7 @@
-"""Rate limits: a token bucket for each (rate class, caller), kept in this process with bounded memory."""
+"""Rate limits: a token bucket for each (rate class, caller), kept in this process with bounded memory.
+
+shared_rates.py shares the buckets between workers, behind the same Protocol.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,24 @@ from typing import Protocol
 
 from marketd.transport.rules import RateClass
 
+Limits = Mapping[RateClass, tuple[float, float]]
+"""Calls a second and burst (at least 1) by class; a class without an entry is not limited."""
+
+STRICT = frozenset({RateClass.LOGIN, RateClass.CODE})
+"""Classes that guard what is guessed at. An address with many accounts is held to its limit as much as an account with
+many addresses; other classes count the account alone, since many honest people may share an address.
+"""
+
 
 class Rates(Protocol):
-    """Where calls are counted; another implementation may share the counts between workers."""
+    """Where calls are counted."""
 
-    def take(self, rate_class: RateClass, key: Hashable) -> float:
-        """Count one call: 0.0 when it may pass, else the seconds until one may."""
+    def take(self, rate_class: RateClass, key: Hashable) -> float | None:
+        """Count one call: 0.0 when it may pass, else the seconds until one may; None when only `ask` can tell."""
+        ...
+
+    async def ask(self, rate_class: RateClass, key: Hashable) -> float:
+        """Count the call that `take` could not judge: 0.0, or the seconds to wait. May raise a Refusal."""
         ...
 
 
@@ -27,12 +42,12 @@ class LocalRates:
 
     def __init__(
         self,
-        limits: Mapping[RateClass, tuple[float, float]],
+        limits: Limits,
         *,
         max_buckets: int = 100_000,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`limits`: calls a second and burst (at least 1) by class; a class without an entry is not limited."""
+        """Raises ValueError for a limit that is not positive, or a burst that lets nobody pass."""
         self._classes: dict[RateClass, tuple[float, float, dict[Hashable, float]]] = {}
         for rate_class, (per_second, burst) in limits.items():
             if per_second <= 0 or burst < 1:
@@ -62,6 +77,9 @@ class LocalRates:
         if len(buckets) > self._max_buckets:
             self._forget(buckets, now)
         return 0.0
+
+    async def ask(self, rate_class: RateClass, key: Hashable) -> float:
+        return self.take(rate_class, key)
 
     def _forget(self, buckets: dict[Hashable, float], now: float) -> None:
         """Drop every full bucket, and at least a tenth of all: those that were used least lately."""

@@ -28,7 +28,9 @@ from marketd.transport.links import Edge
 from marketd.transport.rates import LocalRates, Rates
 from marketd.transport.rules import RateClass
 from marketd.transport.start_errors import PortUnavailable
+from marketd.transport.tls import PeerServices
 from marketd.transport.validation import Validation
+from marketd.transport.witness import AuditSink
 
 _FLUSH_SECONDS = 0.5
 _TURN_SECONDS, _MIN_TURNS, _MAX_TURNS = 0.01, 5, 15
@@ -42,6 +44,11 @@ class ServerOptions:
     port: int = 0
     reuse_port: bool = False
     credentials: grpc.ServerCredentials | None = None
+    internal_port: int | None = None
+    """A second port, for services that show a certificate; None for none."""
+    internal_credentials: grpc.ServerCredentials | None = None
+    services: Mapping[str, str] = field(default_factory=dict)
+    """Internal services by a name in their certificate; see tls.PeerServices."""
     reflection: bool = False
     channelz: bool = False
     trusted_proxy_hops: int = 0
@@ -87,8 +94,17 @@ class ServerOptions:
 class BuiltServer:
     """A server that is bound to its port. `start` it once and `stop` it once, in the loop it was built in."""
 
-    def __init__(self, server: grpc.aio.Server, port: int, edge: Edge, health: Health, table: AccessTable) -> None:
+    def __init__(
+        self,
+        server: grpc.aio.Server,
+        port: int,
+        edge: Edge,
+        health: Health,
+        table: AccessTable,
+        internal_port: int = 0,
+    ) -> None:
         self.port = port
+        self.internal_port = internal_port
         self.health = health
         self.table = table
         self.calls = edge.calls
@@ -155,12 +171,14 @@ def build_server(
     authenticator: Authenticator,
     fingerprint_secret: bytes,
     rates: Rates | None = None,
+    audit: AuditSink | None = None,
     access_log: WriteLines | None = None,
 ) -> BuiltServer:
     """Put the server together and bind its port; nothing is served before `start`.
 
     `fingerprint_secret`: at least 16 bytes, the same on every worker and across restarts. `rates`: where calls are
-    counted, this process by default. `access_log` takes whole lines of JSON. Raises StartError (MethodsWithoutRule,
+    counted, this process by default. `audit`: where the entries of audited methods go; without it they leave none.
+    `access_log` takes whole lines of JSON. Raises StartError (MethodsWithoutRule,
     HandlersUnfit, RulesBroken, PortUnavailable) with a message for the operator. Call it inside the running loop.
     """
     if len(fingerprint_secret) < 16:
@@ -193,17 +211,23 @@ def build_server(
         validation=Validation(),
         fingerprint_secret=fingerprint_secret,
         trusted_proxy_hops=options.trusted_proxy_hops,
+        services=PeerServices(options.services) if options.services else None,
+        audit=audit,
     )
     server = grpc.aio.server(options=options.channel_arguments())
     server.add_generic_rpc_handlers((Chain(edge, table, collector.methods),))
-    return BuiltServer(server, _bind(server, options), edge, health, table)
+    port = _bind(server, options.host, options.port, options.credentials)
+    internal_port = 0
+    if options.internal_port is not None:
+        internal_port = _bind(server, options.host, options.internal_port, options.internal_credentials)
+    return BuiltServer(server, port, edge, health, table, internal_port)
 
 
-def _bind(server: grpc.aio.Server, options: ServerOptions) -> int:
-    address = f"{options.host}:{options.port}"
+def _bind(server: grpc.aio.Server, host: str, port: int, credentials: grpc.ServerCredentials | None) -> int:
+    address = f"{host}:{port}"
     try:
-        if options.credentials is None:
+        if credentials is None:
             return server.add_insecure_port(address)
-        return server.add_secure_port(address, options.credentials)
+        return server.add_secure_port(address, credentials)
     except RuntimeError as problem:
         raise PortUnavailable(address) from problem

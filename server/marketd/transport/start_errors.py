@@ -40,3 +40,10 @@ class PortUnavailable(StartError):
 
     def __init__(self, address: str) -> None:
         super().__init__(f"Cannot listen on {address}: the port is taken, or the address is not this machine's.")
+
+
+class CertificateUnusable(StartError):
+    """The files of the server's certificate are not there, or do not fit together."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"No TLS with these files: {problem}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import asyncpg
+import pytest
 import pytest_asyncio
 from marketd import app as composition
 from marketd.config import Environment, Settings
@@ -20,7 +21,7 @@ from tests.e2e.matrix.wire import Wire
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def market(postgres: EmbeddedPostgres) -> AsyncIterator[Market]:
+async def market(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Market]:
     """The marketplace, furnished. Its relay and jobs rest: whatever is written, a call has written."""
     name = f"matrix_{new_id().hex}"
     keeper = await asyncpg.connect(postgres.dsn("postgres"))
@@ -32,6 +33,7 @@ async def market(postgres: EmbeddedPostgres) -> AsyncIterator[Market]:
         bcrypt_cost=4,
         pool_timeout_seconds=5,
         run_worker=False,
+        mail_dir=tmp_path_factory.mktemp("mail"),
     )
     app = await composition.build(settings)
     await app.start()

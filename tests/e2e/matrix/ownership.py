@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from marketd.kernel.caller import Role
-from marketplace.auth.v1 import user_service_pb2
+from marketplace.auth.v1 import address_pb2, auth_service_pb2, user_pb2, user_service_pb2
 from marketplace.cart.v1 import cart_service_pb2
 from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
 from marketplace.delivery.v1 import delivery_service_pb2
@@ -26,6 +26,7 @@ from marketplace.tracking.v1 import tracking_service_pb2
 
 from tests.e2e.matrix.market import Market
 from tests.e2e.matrix.recipes_goods import csv_file, inline_import, streamed_import
+from tests.e2e.matrix.recipes_identity import new_address
 from tests.e2e.matrix.things import Person, money, new_key, new_product, new_shop
 
 OWN_KEY: Final = "the caller makes it up, and it is only ever looked up together with the caller"
@@ -33,6 +34,8 @@ PUBLIC: Final = "it names something that everybody may see"
 NAME: Final = "a new name; that it is taken is no secret"
 EVERYTHING: Final = "only administrators call this, and all of it is theirs to see"
 NOT_READ: Final = "the server's own field; test_server_owned shows that it is not read"
+SERVICES: Final = "only services call this, and they may read every account"
+WORTHLESS: Final = "nothing without its secret; unknown, revoked and without it look the same (test_auth_services)"
 SECRET: Final = "whoever holds it may use it"
 APART: Final = "a token, which has tests of its own"
 NOT_YET: Final = "there is nothing yet that it could name"
@@ -209,6 +212,43 @@ def _filter(request: type[Any], field: str, foreign: Callable[[Market], str]) ->
     return plain(foreign, lambda one: request(**{field: one}))
 
 
+async def _session(market: Market, who: str) -> Question:
+    other = await market.register()
+    return Question(
+        stranger(market, who), other.session_id, lambda one: auth_service_pb2.RevokeSessionRequest(session_id=one)
+    )
+
+
+def _update_user(one: str) -> Message:
+    return user_service_pb2.UpdateUserRequest(
+        user=user_pb2.User(user_id=one, full_name="Mine now"), update_mask=FieldMask(paths=["full_name"]), etag="stale"
+    )
+
+
+def _update_address(one: str) -> Message:
+    return user_service_pb2.UpdateAddressRequest(
+        address=address_pb2.SavedAddress(address_id=one, label="Mine now"),
+        update_mask=FieldMask(paths=["label"]),
+        etag="stale",
+    )
+
+
+def _address(ask: Callable[[str], Any]) -> Case:
+    """With an address out of somebody else's book."""
+
+    async def case(market: Market, who: str) -> Question:
+        saved = await new_address(market, await market.person(Role.BUYER))
+        return Question(stranger(market, who), saved.address_id, ask)
+
+    return case
+
+
+async def _quoted_address(market: Market, who: str) -> Question:
+    saved = await new_address(market, await market.person(Role.BUYER))
+    buyer, _ = await market.filled()
+    return Question(buyer, saved.address_id, lambda one: cart_service_pb2.QuoteOrderRequest(address_id=one))
+
+
 def _rider_id(market: Market) -> str:
     assert market.trip.rider is not None
     return market.trip.rider.courier_id
@@ -224,6 +264,34 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
         (B, S, C),
         plain(lambda market: market.trip.buyer.account_id, lambda one: user_service_pb2.GetUserRequest(user_id=one)),
     ),
+    "ListSessions.page_token": APART,
+    "RevokeSession.session_id": Owned((B, S, C), _session),
+    "ResetPassword.token": SECRET,
+    "IssueServiceToken.client_id": WORTHLESS,
+    "ListServiceAccounts.page_token": APART,
+    "RevokeServiceAccount.service_account_id": EVERYTHING,
+    "BatchGetUsers.user_ids": SERVICES,
+    "UpdateUser.user.user_id": Owned((B, S, C), plain(lambda market: market.trip.buyer.account_id, _update_user)),
+    "DeleteUser.user_id": Owned(
+        (B, S, C),
+        plain(lambda market: market.trip.buyer.account_id, lambda one: user_service_pb2.DeleteUserRequest(user_id=one)),
+    ),
+    "GetAddress.address_id": Owned((B, S, C), _address(lambda one: user_service_pb2.GetAddressRequest(address_id=one))),
+    "ListAddresses.page_token": APART,
+    "UpdateAddress.address.address_id": Owned((B, S, C), _address(_update_address)),
+    "DeleteAddress.address_id": Owned(
+        (B, S, C), _address(lambda one: user_service_pb2.DeleteAddressRequest(address_id=one))
+    ),
+    "SetDefaultAddress.address_id": Owned(
+        (B, S, C), _address(lambda one: user_service_pb2.SetDefaultAddressRequest(address_id=one))
+    ),
+    "ListUsers.page_token": APART,
+    "SetUserRoles.user_id": EVERYTHING,
+    "BlockUser.user_id": EVERYTHING,
+    "UnblockUser.user_id": EVERYTHING,
+    "ListAuditEntries.page_token": APART,
+    "ListAuditEntries.account_id": EVERYTHING,
+    "ListAuditEntries.resource_id": EVERYTHING,
     "GetSeller.seller_id": Owned((NOBODY, B, S, C), _pending_seller),
     "GetSeller.handle": Owned((NOBODY, B, S, C), _pending_handle),
     "CreateSeller.handle": NAME,
@@ -313,7 +381,7 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "RemoveCartItem.item_id": Owned(
         (B,), _cart_item(lambda one: cart_service_pb2.RemoveCartItemRequest(item_id=one), with_cart=False)
     ),
-    "QuoteOrder.address_id": NOT_YET,
+    "QuoteOrder.address_id": Owned((B,), _quoted_address),
     "PlaceOrder.quote_token": APART,
     "GetOrder.order_id": Owned((B, S, C), _order(order_service_pb2.GetOrderRequest)),
     "ListOrders.page_token": APART,

@@ -8,6 +8,8 @@ from typing import Any
 import grpc
 import pytest
 from marketd.kernel.caller import Role
+from marketplace.admin.v1 import admin_service_pb2
+from marketplace.auth.v1 import auth_service_pb2, user_service_pb2
 from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
 from marketplace.delivery.v1 import delivery_service_pb2
 from marketplace.order.v1 import order_service_pb2
@@ -15,6 +17,7 @@ from marketplace.tracking.v1 import tracking_service_pb2
 
 from tests.e2e.matrix.market import RULES, Market
 from tests.e2e.matrix.recipes_goods import new_brand, new_category
+from tests.e2e.matrix.recipes_identity import new_address, new_service
 from tests.e2e.matrix.recipes_orders import part_in, positions
 from tests.e2e.matrix.things import Person, new_courier, new_key, new_product, new_shop
 from tests.e2e.matrix.wire import Outcome, check_refusal
@@ -65,7 +68,42 @@ async def _brands(market: Market) -> tuple[Person | None, Any]:
     return None, catalog_service_pb2.ListBrandsRequest(page_size=1)
 
 
-PRIVATE: dict[str, Pages] = {"orders": _orders, "deliveries": _deliveries, "own products": _own_products}
+async def _sessions(market: Market) -> tuple[Person | None, Any]:
+    person = await market.person(Role.BUYER)
+    await market.sign_in(person.email)
+    return person, auth_service_pb2.ListSessionsRequest(page_size=1)
+
+
+async def _addresses(market: Market) -> tuple[Person | None, Any]:
+    person = await market.person(Role.BUYER)
+    for _ in range(2):
+        await new_address(market, person)
+    return person, user_service_pb2.ListAddressesRequest(page_size=1)
+
+
+async def _users(market: Market) -> tuple[Person | None, Any]:
+    return market.admin, user_service_pb2.ListUsersRequest(page_size=1)
+
+
+async def _services(market: Market) -> tuple[Person | None, Any]:
+    for _ in range(2):
+        await new_service(market)
+    return market.admin, auth_service_pb2.ListServiceAccountsRequest(page_size=1)
+
+
+async def _audit(market: Market) -> tuple[Person | None, Any]:
+    return market.admin, admin_service_pb2.ListAuditEntriesRequest(page_size=1)
+
+
+ADMINS: dict[str, Pages] = {"users": _users, "service accounts": _services, "audit entries": _audit}
+PRIVATE: dict[str, Pages] = {
+    "orders": _orders,
+    "deliveries": _deliveries,
+    "own products": _own_products,
+    "sessions": _sessions,
+    "addresses": _addresses,
+    **ADMINS,
+}
 EVERY: dict[str, Pages] = {**PRIVATE, "products": _products, "categories": _categories, "brands": _brands}
 
 
@@ -85,7 +123,13 @@ def _with_token(request: Any, token: str) -> Any:
 
 def test_every_list_has_its_pages_tried() -> None:
     lists = {path.rpartition("/")[2] for path in RULES if "page_token" in RULES[path].request.DESCRIPTOR.fields_by_name}
-    assert lists == {"ListOrders", "ListDeliveries", "ListProducts", "ListCategories", "ListBrands"}
+    assert lists == {"ListOrders", "ListDeliveries", "ListProducts", "ListCategories", "ListBrands"} | {
+        "ListSessions",
+        "ListAddresses",
+        "ListUsers",
+        "ListServiceAccounts",
+        "ListAuditEntries",
+    }
 
 
 @pytest.mark.parametrize("name", PRIVATE)
@@ -93,7 +137,7 @@ def test_every_list_has_its_pages_tried() -> None:
 async def test_a_page_token_of_somebody_else_is_as_good_as_an_invented_one(market: Market, name: str) -> None:
     caller, request, token = await _first_page(market, PRIVATE[name])
     assert (await market.ask(_with_token(request, token), caller)).code is grpc.StatusCode.OK
-    strangers = [market.rival.owner, market.admin]
+    strangers = [await market.person(Role.ADMIN)] if name in ADMINS else [market.rival.owner, market.admin]
     for stranger in strangers:
         taken = await market.ask(_with_token(request, token), stranger)
         invented = await market.ask(_with_token(request, GARBAGE), stranger)
@@ -112,6 +156,8 @@ async def test_a_page_token_goes_on_with_its_own_query_only(market: Market, name
         other.states.append(2)
     elif "order" in fields:
         other.order = catalog_service_pb2.PRODUCT_ORDER_TITLE
+    elif "resource_type" in fields:
+        other.resource_type = "user"
     elif "parent_category_id" in fields:
         other.parent_category_id = new_key()
     if other != _with_token(request, token):

@@ -14,7 +14,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
-from marketplace.auth.v1 import auth_service_pb2, user_pb2, user_service_pb2
+from marketplace.auth.v1 import address_pb2, auth_service_pb2, user_pb2, user_service_pb2
 from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
 from marketplace.delivery.v1 import delivery_service_pb2
 from marketplace.order.v1 import order_service_pb2
@@ -23,6 +23,7 @@ from marketplace.policy.v1 import policy_pb2
 
 from tests.e2e.matrix.market import RULES, Market, written
 from tests.e2e.matrix.recipes_goods import new_brand, new_category
+from tests.e2e.matrix.recipes_identity import new_address
 from tests.e2e.matrix.things import PASSWORD, Person, money, new_key, new_product
 
 INVALID = (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED")
@@ -41,19 +42,33 @@ class Change:
     keeper: Callable[[Market], Person]
     identifier: str
     harmless: str
+    free: frozenset[str] = frozenset()
+    """What may be changed, where the contract says it otherwise than by the mask's own rule."""
 
     @property
     def changeable(self) -> set[str]:
         """The paths that the contract lets a caller change."""
         options = self.request.DESCRIPTOR.fields_by_name["update_mask"].GetOptions()
         rules = options.Extensions[validate_pb2.field].field_mask
-        return set(getattr(rules, "in"))
+        return set(getattr(rules, "in")) | self.free
 
     @property
     def owned(self) -> list[str]:
         """The server's own fields of the resource."""
         fields = self.request.DESCRIPTOR.fields_by_name[self.resource].message_type.fields_by_name
         return [name for name in fields if name not in self.changeable]
+
+
+async def _user(market: Market) -> user_pb2.User:
+    """The buyer's account, under the name that it had at first."""
+    request = user_service_pb2.UpdateUserRequest(user=user_pb2.User(full_name="Ada Lovelace"))
+    user: user_pb2.User = (await market.call(request, market.buyer)).user
+    return user
+
+
+async def _second_address(market: Market) -> address_pb2.SavedAddress:
+    """An address that is not the default."""
+    return [await new_address(market, market.buyer) for _ in range(2)][1]
 
 
 CHANGES = {
@@ -83,6 +98,25 @@ CHANGES = {
         lambda market: market.shop.owner,
         "product_id",
         "description",
+    ),
+    "user": Change(
+        user_service_pb2.UpdateUserRequest,
+        "user",
+        _user,
+        lambda one: user_service_pb2.GetUserRequest(user_id=one.user_id),
+        lambda market: market.buyer,
+        "user_id",
+        "full_name",
+    ),
+    "address": Change(
+        user_service_pb2.UpdateAddressRequest,
+        "address",
+        _second_address,
+        lambda one: user_service_pb2.GetAddressRequest(address_id=one.address_id),
+        lambda market: market.buyer,
+        "address_id",
+        "label",
+        frozenset({"label", "address"}),
     ),
 }
 

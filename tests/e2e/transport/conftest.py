@@ -21,6 +21,7 @@ from google.protobuf.message_factory import GetMessageClass
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]  # the wheel carries no types
 from marketd.kernel.caller import Caller, Role
 from marketd.transport.collector import Collector
+from marketd.transport.rates import Rates
 from marketd.transport.refusals import TokenInvalid
 from marketd.transport.server import BuiltServer, ServerOptions, build_server
 from marketplace.policy.v1 import policy_pb2
@@ -314,7 +315,7 @@ async def start_probe() -> AsyncIterator[Callable[..., Awaitable[Probe]]]:
     """Starts probes with ServerOptions of the test's own; they are stopped at its end."""
     probes: list[Probe] = []
 
-    async def start(**options: Any) -> Probe:
+    async def start(*, rates: Rates | None = None, **options: Any) -> Probe:
         servicer, tokens, lines, collector = Servicer(), Tokens(), [], Collector()  # type: ignore[var-annotated]
         collector.add(add_probe, servicer)
         server = build_server(
@@ -322,6 +323,7 @@ async def start_probe() -> AsyncIterator[Callable[..., Awaitable[Probe]]]:
             replace(ServerOptions(), **options),
             authenticator=tokens,
             fingerprint_secret=b"0123456789abcdef",
+            rates=rates,
             access_log=lines.append,
         )
         await server.start()

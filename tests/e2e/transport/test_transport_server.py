@@ -216,6 +216,7 @@ def test_the_links_stand_in_the_order_that_the_design_gives_each_with_its_reason
         "request id",
         "access log and metrics",
         "errors",
+        "audit",
         "admission",
         "authentication",
         "access",

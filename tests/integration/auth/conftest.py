@@ -6,25 +6,63 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import pytest
+from marketd.auth.credentials import CodeHasher
 from marketd.auth.keys import KeyRing
+from marketd.auth.letters import Letters
 from marketd.auth.passwords import Passwords
 from marketd.auth.ports import CartMerger
 from marketd.auth.principals import Principals
+from marketd.auth.recovering import RESET_JOB, Recovering
 from marketd.auth.refresh import RefreshTokens
+from marketd.auth.second_factor import Proof, SecondFactor
+from marketd.auth.service_accounts import ServiceAccounts
+from marketd.auth.servicer import AuthServicer
 from marketd.auth.sessions import SessionRules
 from marketd.auth.signing_in import Login, Register, SignedIn, SigningIn
+from marketd.auth.throttle import Throttle
 from marketd.auth.tokens import AccessTokens
+from marketd.auth.verifying import Verifying
 from marketd.kernel.broadcast import Broadcast, LocalBroadcast
 from marketd.kernel.caller import Caller
 from marketd.kernel.clock import ManualClock
 from marketd.kernel.database import create_engine
 from marketd.kernel.ids import new_id
+from marketd.kernel.jobs import JobRunner, Payload
+from marketd.kernel.pages import PageTokens
+from marketd.kernel.sealing import Seal
 from marketd.kernel.transactor import Transactor
+from marketd.mail.jobs import MAIL, SEALED, SMS
 
 PASSWORD = "correct horse battery"
 STRANGER = Caller(None, None, frozenset(), "192.0.2.7")
+
+
+class Mailbox:
+    """What was written to people: takes the jobs in the place of mail and SMS, and opens what is sealed in them."""
+
+    def __init__(self, letters: Letters) -> None:
+        self._letters = letters
+        self.sent: list[tuple[str, str, dict[str, str]]] = []
+        """Template, recipient and values of each, the oldest first."""
+
+    async def take(self, payload: Payload) -> None:
+        """The job."""
+        values = cast("dict[str, str]", payload["values"])
+        opened = {
+            name: self._letters.reveal(value) if value.startswith(SEALED) else value for name, value in values.items()
+        }
+        self.sent.append((str(payload["template"]), str(payload["to"]), opened))
+
+    def last(self, template: str) -> dict[str, str]:
+        """The values of the last letter of this kind."""
+        return next(values for name, _, values in reversed(self.sent) if name == template)
+
+    def templates(self) -> list[str]:
+        """What came, in order."""
+        return [template for template, _, _ in self.sent]
 
 
 @dataclass
@@ -39,16 +77,49 @@ class House:
     signing_in: SigningIn
     broadcast: Broadcast
     principals: Principals
+    attempts: Throttle
+    factor: SecondFactor
+    verifying: Verifying
+    recovering: Recovering
+    services: ServiceAccounts
+    jobs: JobRunner
+    mailbox: Mailbox
+    pages: PageTokens
 
-    async def register(self, name: str = "") -> SignedIn:
+    async def register(self, name: str = "", phone: str = "") -> SignedIn:
         """A fresh buyer with PASSWORD; a name makes e-mail address and username."""
         name = name or f"buyer-{new_id().hex}"
-        command = Register(f"{name}@shop.example", name, "", "Jo Doe", "phone", PASSWORD)
+        command = Register(f"{name}@shop.example", name, phone, "Jo Doe", "phone", PASSWORD)
         return await self.signing_in.register(STRANGER, command)
 
-    async def login(self, login: str, password: str = PASSWORD, guest: str = "") -> SignedIn:
+    async def login(
+        self, login: str, password: str = PASSWORD, guest: str = "", code: str = "", recovery: str = ""
+    ) -> SignedIn:
         """A further session."""
-        return await self.signing_in.login(STRANGER, Login(login, "phone", password, guest))
+        return await self.signing_in.login(STRANGER, Login(login, "phone", password, guest, Proof(code, recovery)))
+
+    async def deliver(self) -> None:
+        """Run jobs until none is due: letters arrive in the mailbox."""
+        while await self.jobs.run_due():
+            continue
+
+    async def caller(self, signed_in: SignedIn) -> Caller:
+        """Who calls with these tokens."""
+        return await self.principals.authenticate(signed_in.tokens.access.text)
+
+    @property
+    def servicer(self) -> AuthServicer:
+        """The service on all that."""
+        return AuthServicer(
+            tx=self.tx,
+            pages=self.pages,
+            keys=self.keys,
+            signing_in=self.signing_in,
+            verifying=self.verifying,
+            recovering=self.recovering,
+            factor=self.factor,
+            services=self.services,
+        )
 
 
 class Builder:
@@ -79,11 +150,36 @@ class Builder:
             leeway=timedelta(seconds=30),
         )
         rules = SessionRules(lifetime=timedelta(days=30), grace=timedelta(seconds=10))
-        signing_in = SigningIn(tx, passwords, access, RefreshTokens(b"r" * 32), rules, merge)
+        hasher, letters = CodeHasher(b"c" * 32), Letters(Seal(b"l" * 32))
+        attempts = Throttle(tx, hasher)
+        factor = SecondFactor(tx, Seal(b"t" * 32), hasher, attempts, issuer="Shop")
+        signing_in = SigningIn(tx, passwords, access, RefreshTokens(b"r" * 32), rules, attempts, factor, merge)
+        recovering = Recovering(tx, passwords, hasher, attempts, letters)
+        jobs, mailbox = JobRunner(tx), Mailbox(letters)
+        jobs.register(RESET_JOB, recovering.send)
+        jobs.register_outside(MAIL, mailbox.take)
+        jobs.register_outside(SMS, mailbox.take)
         broadcast = broadcast or LocalBroadcast()
         principals = Principals(tx, access, keys, broadcast, self.clock, capacity=capacity)
         tx.listen(principals.on_commit)
-        return House(tx, self.clock, passwords, keys, access, signing_in, broadcast, principals)
+        return House(
+            tx=tx,
+            clock=self.clock,
+            passwords=passwords,
+            keys=keys,
+            access=access,
+            signing_in=signing_in,
+            broadcast=broadcast,
+            principals=principals,
+            attempts=attempts,
+            factor=factor,
+            verifying=Verifying(tx, hasher, letters),
+            recovering=recovering,
+            services=ServiceAccounts(tx, access),
+            jobs=jobs,
+            mailbox=mailbox,
+            pages=PageTokens(b"p" * 32),
+        )
 
 
 @pytest.fixture

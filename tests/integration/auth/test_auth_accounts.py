@@ -9,11 +9,12 @@ from uuid import UUID
 import pytest
 from marketd.auth import housekeeping, service
 from marketd.auth.errors import InvalidCredentials, SessionRevoked
-from marketd.auth.servicer import AuthServicer, UserServicer
+from marketd.auth.user_servicer import UserServicer
 from marketd.kernel import call as calls
 from marketd.kernel.call import Call
 from marketd.kernel.caller import Caller, Role
 from marketd.kernel.ids import new_id
+from marketd.kernel.pages import PageTokens
 from marketd.kernel.refusals import NotFound
 from marketd.kernel.uow import UnitOfWork
 from marketplace.auth.v1 import auth_service_pb2, user_pb2, user_service_pb2
@@ -33,11 +34,12 @@ def _enter(account_id: UUID | None, *roles: Role, session_id: UUID | None = None
 
 async def _get(house: House, user_id: object) -> user_pb2.User:
     request = user_service_pb2.GetUserRequest(user_id=str(user_id))
-    return (await UserServicer(tx=house.tx).GetUser(request, CONTEXT)).user
+    servicer = UserServicer(tx=house.tx, pages=PageTokens(b"p" * 32), holders=())
+    return (await servicer.GetUser(request, CONTEXT)).user
 
 
 async def test_the_whole_sign_in_as_messages(house: House) -> None:
-    servicer = AuthServicer(signing_in=house.signing_in, keys=house.keys)
+    servicer = house.servicer
     _enter(None)
     registered = await servicer.Register(
         auth_service_pb2.RegisterRequest(email="Jo@shop.example", password=PASSWORD, full_name="Jo Doe"), CONTEXT

@@ -6,18 +6,21 @@ import asyncio
 import json
 import subprocess
 import sys
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import jwt
 import pytest
 from google.protobuf.json_format import MessageToDict
-from marketd.auth.keys import KeyRing, SigningKeysUnreadable
-from marketd.auth.servicer import AuthServicer
+from marketd.auth import housekeeping
+from marketd.auth.errors import TokenInvalid
+from marketd.auth.keys import KeyRing, SigningKeysUnreadable, rotate
 from marketd.kernel.caller import Role
 from marketd.kernel.transactor import Transactor
 from marketplace.auth.v1 import auth_service_pb2
 
 if TYPE_CHECKING:
-    from tests.integration.auth.conftest import House
+    from tests.integration.auth.conftest import Builder, House
 
 # What another service would write: PyJWT and the key set, nothing of ours.
 VERIFIER = """
@@ -48,8 +51,7 @@ async def test_the_private_key_is_sealed_by_the_secret(tx: Transactor) -> None:
 
 async def test_another_process_verifies_a_token_with_nothing_but_the_key_set(house: House) -> None:
     done = await house.register()
-    servicer = AuthServicer(signing_in=house.signing_in, keys=house.keys)
-    answer = await servicer.GetJsonWebKeySet(auth_service_pb2.GetJsonWebKeySetRequest(), None)  # type: ignore[arg-type]
+    answer = await house.servicer.GetJsonWebKeySet(auth_service_pb2.GetJsonWebKeySetRequest(), None)  # type: ignore[arg-type]
     jwks = MessageToDict(answer)
     assert set(jwks["keys"][0]) == {"kty", "crv", "x", "kid", "alg", "use"}
     given = json.dumps({"jwks": jwks, "token": done.tokens.access.text})
@@ -68,3 +70,71 @@ async def test_a_key_that_another_server_has_made_is_found_when_a_token_names_it
     assert behind.verifier(house.keys.signer[0]) is not None
     assert not await behind.reload(tx), "names are free to invent, so they buy one look a second"
     assert done.tokens.access.text
+
+
+async def _rotate(house: House, *, at_once: bool = False) -> str:
+    made = await house.tx.run_bare("test.rotate", lambda uow: rotate(uow, KeyRing(b"s" * 32), at_once=at_once))
+    return made.kid
+
+
+async def _look_again(house: House) -> None:
+    """As the poller does; a ring looks at most once a second."""
+    house.keys._loaded = 0.0
+    await house.principals._reload_keys()
+
+
+async def test_a_rotation_signs_nobody_out_and_the_old_key_verifies_until_its_tokens_are_over(
+    house: House, builder: Builder
+) -> None:
+    other = await builder.build()
+    old = house.keys.signer[0]
+    before = (await house.register("jo")).tokens.access.text
+    kid = await _rotate(house)
+    await _look_again(house)
+    # Others may not know the new key yet: it is shown, and not signed with.
+    assert [key.kid for key in house.keys.public_keys()] == [old, kid]
+    meanwhile = (await house.login("jo")).tokens.access.text
+    await other.principals.authenticate(meanwhile)
+    house.clock.advance(timedelta(minutes=1))
+    for worker in (house, other):
+        await _look_again(worker)
+    assert [key.kid for key in house.keys.public_keys()] == [kid, old]
+    after = (await house.login("jo")).tokens.access.text
+    assert jwt.get_unverified_header(after)["kid"] == kid
+    for token in (before, meanwhile, after):
+        await other.principals.authenticate(token)
+    house.clock.advance(timedelta(minutes=20))
+    await _look_again(house)
+    assert [key.kid for key in house.keys.public_keys()] == [kid]
+    assert await housekeeping.sweep(house.tx) == 0
+    kept = await house.tx.read(
+        lambda unit: unit.connection.fetch("SELECT kid, state, length(sealed_private_key) AS size FROM signing_keys")
+    )
+    assert {(row["kid"], row["state"], row["size"] > 0) for row in kept} == {
+        (kid, "SIGNING", True),
+        (old, "RETIRED", False),
+    }
+
+
+async def test_tokens_of_a_key_that_got_out_are_worthless_at_once_and_refreshing_gives_new_ones(house: House) -> None:
+    pair = (await house.register("jo")).tokens
+    await house.principals.poll()
+    await house.principals.authenticate(pair.access.text)
+    assert house.principals.cached(pair.access.text) is not None
+    kid = await _rotate(house, at_once=True)
+    await _look_again(house)
+    assert [key.kid for key in house.keys.public_keys()] == [kid]
+    assert house.principals.cached(pair.access.text) is None
+    with pytest.raises(TokenInvalid):
+        await house.principals.authenticate(pair.access.text)
+    again = await house.signing_in.refresh(pair.grant.refresh.text)
+    assert jwt.get_unverified_header(again.access.text)["kid"] == kid
+    await house.principals.authenticate(again.access.text)
+
+
+async def test_rotations_at_once_leave_one_key_that_signs(house: House) -> None:
+    await asyncio.gather(*(_rotate(house) for _ in range(5)))
+    signing = await house.tx.read(
+        lambda unit: unit.connection.fetchval("SELECT count(*) FROM signing_keys WHERE state = 'SIGNING'")
+    )
+    assert signing == 1

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from marketd.delivery import service
+from marketd.delivery import couriers, service
 from marketd.delivery.errors import CourierOffShift
 from marketd.kernel.caller import Role
 from marketd.kernel.ids import new_id
@@ -30,7 +30,7 @@ async def test_an_applicant_is_pending_with_the_phone_of_the_account_and_may_app
         await world.call(caller, world.couriers.CreateCourier, again)
 
 
-async def test_approval_gives_the_role_and_is_written_down_also_when_it_is_refused(world: World) -> None:
+async def test_approval_gives_the_role_once_and_is_written_down(world: World) -> None:
     caller, courier = await world.applied()
     approve = courier_service_pb2.ApproveCourierRequest(courier_id=courier.courier_id, reason="met in person")
     approved = (await world.call(world.admin, world.couriers.ApproveCourier, approve)).courier
@@ -46,10 +46,10 @@ async def test_approval_gives_the_role_and_is_written_down_also_when_it_is_refus
     assert {row["role"] for row in roles} == {Role.BUYER, Role.COURIER}
     audited = await world.tx.read(
         lambda unit: unit.connection.fetch(
-            "SELECT code FROM audit_entries WHERE action = 'courier.approve' ORDER BY create_time, audit_entry_id"
+            "SELECT comment FROM audit_entries WHERE resource_id = $1 AND comment <> ''", courier.courier_id
         )
     )
-    assert [row["code"] for row in audited] == ["OK", "FAILED_PRECONDITION"]
+    assert [row["comment"] for row in audited] == ["met in person"]
 
 
 async def test_a_courier_that_does_not_exist_cannot_be_approved(world: World) -> None:
@@ -81,6 +81,16 @@ async def test_a_shift_runs_once_and_ends_once(world: World) -> None:
     assert ended.HasField("end_time")
     with pytest.raises(CourierOffShift):
         await world.call(caller, world.couriers.EndShift, END)
+
+
+async def test_an_account_is_held_by_a_shift_that_runs(world: World) -> None:
+    caller, _ = await world.courier()
+    held = await world.tx.run_bare("test.held", lambda uow: couriers.holds_account(uow, caller.account))
+    assert held is not None
+    assert held.startswith("shift ")
+    await world.call(caller, world.couriers.EndShift, END)
+    assert await world.tx.run_bare("test.free", lambda uow: couriers.holds_account(uow, caller.account)) is None
+    assert await world.tx.run_bare("test.free", lambda uow: couriers.holds_account(uow, new_id())) is None
 
 
 async def test_ten_starts_at_once_start_one_shift(world: World) -> None:

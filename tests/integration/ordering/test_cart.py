@@ -7,17 +7,20 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from marketd.auth import addresses
 from marketd.auth.ports import MergeOutcome
 from marketd.cart import merging, repository
 from marketd.cart.errors import AddressNotServiceable, CartEmpty
 from marketd.cart.jobs import KEEP_QUOTES, sweep_quotes
+from marketd.kernel.caller import Role
 from marketd.kernel.ids import new_id
 from marketd.kernel.money import Money
 from marketd.kernel.refusals import EtagMismatch, NotFound, ValidationFailed
 from marketd.kernel.uow import UnitOfWork
+from marketd.kernel.wire import to_address
 from marketplace.cart.v1 import cart_pb2, cart_service_pb2
 
-from tests.integration.ordering.conftest import Market, minor, stored
+from tests.integration.ordering.conftest import HOME, Market, minor, stored
 
 
 async def test_a_cart_that_never_held_anything_is_empty_and_stays_the_same(market: Market) -> None:
@@ -178,6 +181,30 @@ async def test_quotes_need_a_filled_cart_and_a_served_address(market: Market) ->
         await market.quote(buyer)
     with pytest.raises(NotFound):
         await market.call(buyer, market.carts.QuoteOrder, cart_service_pb2.QuoteOrderRequest(address_id=str(uuid4())))
+
+
+async def test_a_saved_address_is_quoted_to_its_owner_and_to_nobody_else(market: Market) -> None:
+    owner, other = await market.account(Role.BUYER), await market.account(Role.BUYER)
+    saved = await market.tx.run_bare(
+        "test.address", lambda uow: addresses.create_address(uow, owner, addresses.NewAddress("Home", HOME, False))
+    )
+    variant = await market.variant(await market.shop())
+    request = cart_service_pb2.QuoteOrderRequest(address_id=str(saved.address_id))
+    for buyer in (owner, other):
+        await market.add(buyer, variant)
+    quote = await market.call(owner, market.carts.QuoteOrder, request)
+    assert quote.address == to_address(HOME)
+    assert quote.quote_token
+    with pytest.raises(NotFound) as foreign:
+        await market.call(other, market.carts.QuoteOrder, request)
+    missing = str(uuid4())
+    with pytest.raises(NotFound) as absent:
+        await market.call(other, market.carts.QuoteOrder, cart_service_pb2.QuoteOrderRequest(address_id=missing))
+    assert foreign.value.message.replace(request.address_id, missing) == absent.value.message
+    # The order keeps the address as it was quoted.
+    await market.tx.run_bare("test.delete", lambda uow: addresses.delete_address(uow, owner, saved.address_id))
+    group = await market.place_quote(owner, quote)
+    assert group.orders[0].address == to_address(HOME)
 
 
 async def test_an_address_without_a_name_takes_the_accounts(market: Market) -> None:

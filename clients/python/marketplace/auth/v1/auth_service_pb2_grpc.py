@@ -55,10 +55,85 @@ class AuthServiceStub:
                 request_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.LogoutRequest.SerializeToString,
                 response_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.LogoutResponse.FromString,
                 _registered_method=True)
+        self.LogoutAll = channel.unary_unary(
+                '/marketplace.auth.v1.AuthService/LogoutAll',
+                request_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.LogoutAllRequest.SerializeToString,
+                response_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.LogoutAllResponse.FromString,
+                _registered_method=True)
+        self.ListSessions = channel.unary_unary(
+                '/marketplace.auth.v1.AuthService/ListSessions',
+                request_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ListSessionsRequest.SerializeToString,
+                response_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ListSessionsResponse.FromString,
+                _registered_method=True)
+        self.RevokeSession = channel.unary_unary(
+                '/marketplace.auth.v1.AuthService/RevokeSession',
+                request_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.RevokeSessionRequest.SerializeToString,
+                response_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.RevokeSessionResponse.FromString,
+                _registered_method=True)
+        self.SendVerification = channel.unary_unary(
+                '/marketplace.auth.v1.AuthService/SendVerification',
+                request_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.SendVerificationRequest.SerializeToString,
+                response_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.SendVerificationResponse.FromString,
+                _registered_method=True)
+        self.Verify = channel.unary_unary(
+                '/marketplace.auth.v1.AuthService/Verify',
+                request_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.VerifyRequest.SerializeToString,
+                response_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.VerifyResponse.FromString,
+                _registered_method=True)
+        self.RequestPasswordReset = channel.unary_unary(
+                '/marketplace.auth.v1.AuthService/RequestPasswordReset',
+                request_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.RequestPasswordResetRequest.SerializeToString,
+                response_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.RequestPasswordResetResponse.FromString,
+                _registered_method=True)
+        self.ResetPassword = channel.unary_unary(
+                '/marketplace.auth.v1.AuthService/ResetPassword',
+                request_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ResetPasswordRequest.SerializeToString,
+                response_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ResetPasswordResponse.FromString,
+                _registered_method=True)
+        self.ChangePassword = channel.unary_unary(
+                '/marketplace.auth.v1.AuthService/ChangePassword',
+                request_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ChangePasswordRequest.SerializeToString,
+                response_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ChangePasswordResponse.FromString,
+                _registered_method=True)
+        self.EnrollTotp = channel.unary_unary(
+                '/marketplace.auth.v1.AuthService/EnrollTotp',
+                request_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.EnrollTotpRequest.SerializeToString,
+                response_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.EnrollTotpResponse.FromString,
+                _registered_method=True)
+        self.ConfirmTotp = channel.unary_unary(
+                '/marketplace.auth.v1.AuthService/ConfirmTotp',
+                request_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ConfirmTotpRequest.SerializeToString,
+                response_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ConfirmTotpResponse.FromString,
+                _registered_method=True)
+        self.DisableTotp = channel.unary_unary(
+                '/marketplace.auth.v1.AuthService/DisableTotp',
+                request_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.DisableTotpRequest.SerializeToString,
+                response_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.DisableTotpResponse.FromString,
+                _registered_method=True)
         self.GetJsonWebKeySet = channel.unary_unary(
                 '/marketplace.auth.v1.AuthService/GetJsonWebKeySet',
                 request_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.GetJsonWebKeySetRequest.SerializeToString,
                 response_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.GetJsonWebKeySetResponse.FromString,
+                _registered_method=True)
+        self.IssueServiceToken = channel.unary_unary(
+                '/marketplace.auth.v1.AuthService/IssueServiceToken',
+                request_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.IssueServiceTokenRequest.SerializeToString,
+                response_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.IssueServiceTokenResponse.FromString,
+                _registered_method=True)
+        self.CreateServiceAccount = channel.unary_unary(
+                '/marketplace.auth.v1.AuthService/CreateServiceAccount',
+                request_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.CreateServiceAccountRequest.SerializeToString,
+                response_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.CreateServiceAccountResponse.FromString,
+                _registered_method=True)
+        self.ListServiceAccounts = channel.unary_unary(
+                '/marketplace.auth.v1.AuthService/ListServiceAccounts',
+                request_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ListServiceAccountsRequest.SerializeToString,
+                response_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ListServiceAccountsResponse.FromString,
+                _registered_method=True)
+        self.RevokeServiceAccount = channel.unary_unary(
+                '/marketplace.auth.v1.AuthService/RevokeServiceAccount',
+                request_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.RevokeServiceAccountRequest.SerializeToString,
+                response_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.RevokeServiceAccountResponse.FromString,
                 _registered_method=True)
 
 
@@ -78,7 +153,8 @@ class AuthServiceServicer:
     def Login(self, request, context):
         """Signs in by e-mail address, username or phone, and takes a guest's cart along when its token is given; a token
         of no cart is ignored. Errors: INVALID_CREDENTIALS alike for unknown logins and wrong passwords, TOTP_REQUIRED
-        when the second factor is missing or wrong, ACCOUNT_BLOCKED, RATE_LIMITED.
+        when the second factor is missing, wrong or was used before, ACCOUNT_BLOCKED (to those who know the password),
+        RATE_LIMITED, also after too many failures at this login, whether an account has it or not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -101,9 +177,135 @@ class AuthServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LogoutAll(self, request, context):
+        """Ends every session of the caller, the one that calls included; their tokens and streams stop on every worker
+        within 2 seconds. Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSessions(self, request, context):
+        """Lists where the caller is signed in, the latest sign-in first; sessions that have ended are left out. Errors:
+        PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeSession(self, request, context):
+        """Ends one of the caller's sessions; its tokens and streams stop on every worker within 2 seconds. Ending one that
+        has ended changes nothing. Errors: NOT_FOUND, also for the sessions of others.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SendVerification(self, request, context):
+        """Sends a code of six digits to the caller's e-mail address or phone; it is good for 10 minutes and 5 tries, and
+        takes the place of the one before. Errors: VALIDATION_FAILED when the account has no phone, ILLEGAL_TRANSITION
+        when the channel is verified already, NOT_FOUND for callers that are no user, RATE_LIMITED after 5 codes in an
+        hour.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Verify(self, request, context):
+        """Takes the code that SendVerification sent and marks the e-mail address or phone as verified. Errors:
+        VALIDATION_FAILED for `code`, alike for one that is wrong, used, too old, tried too often or sent to a former
+        address; RATE_LIMITED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RequestPasswordReset(self, request, context):
+        """Sends a token for ResetPassword to the e-mail address when an account has it. The answer is the same, and comes
+        as soon, when none has: the looking up happens later. Errors: RATE_LIMITED by the caller's address.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResetPassword(self, request, context):
+        """Sets a new password with the token of the mail, which is good once and for 30 minutes, and ends every session of
+        the account. A second factor stays needed at the next sign-in. Errors: TOKEN_INVALID, alike for tokens that are
+        unknown, used or too old; VALIDATION_FAILED for a password that is too common, RATE_LIMITED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangePassword(self, request, context):
+        """Changes the caller's password and ends all other sessions of the account. Errors: INVALID_CREDENTIALS for a wrong
+        current password, VALIDATION_FAILED for a new one that is too common, NOT_FOUND for callers that are no user,
+        RATE_LIMITED after too many wrong ones.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EnrollTotp(self, request, context):
+        """Gives the secret of a second factor (RFC 6238), which takes effect with ConfirmTotp; until then a repeat gives
+        another one. Errors: ILLEGAL_TRANSITION when a second factor is in use, NOT_FOUND for callers that are no user.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConfirmTotp(self, request, context):
+        """Shows that the authenticator works: from now on signing in needs its codes. The recovery codes are told here and
+        never again. Errors: VALIDATION_FAILED for a wrong code, ILLEGAL_TRANSITION when there is nothing to confirm,
+        RATE_LIMITED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DisableTotp(self, request, context):
+        """Removes the second factor and its recovery codes, given one of its codes. Errors: TOTP_REQUIRED when the code is
+        missing, wrong or was used before, ILLEGAL_TRANSITION when there is no second factor, RATE_LIMITED after too many
+        wrong ones.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetJsonWebKeySet(self, request, context):
         """Gives the public keys that verify access tokens, so that other services can check them by themselves. Errors:
         none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def IssueServiceToken(self, request, context):
+        """Gives an internal service a short access token with the role SERVICE; there is no refresh token, the service asks
+        again. Errors: INVALID_CREDENTIALS, alike for unknown ids, wrong secrets and revoked accounts; RATE_LIMITED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateServiceAccount(self, request, context):
+        """Creates the account of an internal service. The answer carries its secret, which is told here and never again, so
+        there is no request id: a repeat finds the name taken. Errors: ALREADY_EXISTS for a name in use.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListServiceAccounts(self, request, context):
+        """Lists the service accounts, revoked ones included, the newest first. Errors: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeServiceAccount(self, request, context):
+        """Revokes a service account for good: its tokens and streams stop on every worker within 2 seconds. Revoking it
+        again changes nothing. Errors: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -132,10 +334,85 @@ def add_AuthServiceServicer_to_server(servicer, server):
                     request_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.LogoutRequest.FromString,
                     response_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.LogoutResponse.SerializeToString,
             ),
+            'LogoutAll': grpc.unary_unary_rpc_method_handler(
+                    servicer.LogoutAll,
+                    request_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.LogoutAllRequest.FromString,
+                    response_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.LogoutAllResponse.SerializeToString,
+            ),
+            'ListSessions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSessions,
+                    request_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ListSessionsRequest.FromString,
+                    response_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ListSessionsResponse.SerializeToString,
+            ),
+            'RevokeSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeSession,
+                    request_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.RevokeSessionRequest.FromString,
+                    response_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.RevokeSessionResponse.SerializeToString,
+            ),
+            'SendVerification': grpc.unary_unary_rpc_method_handler(
+                    servicer.SendVerification,
+                    request_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.SendVerificationRequest.FromString,
+                    response_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.SendVerificationResponse.SerializeToString,
+            ),
+            'Verify': grpc.unary_unary_rpc_method_handler(
+                    servicer.Verify,
+                    request_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.VerifyRequest.FromString,
+                    response_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.VerifyResponse.SerializeToString,
+            ),
+            'RequestPasswordReset': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestPasswordReset,
+                    request_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.RequestPasswordResetRequest.FromString,
+                    response_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.RequestPasswordResetResponse.SerializeToString,
+            ),
+            'ResetPassword': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResetPassword,
+                    request_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ResetPasswordRequest.FromString,
+                    response_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ResetPasswordResponse.SerializeToString,
+            ),
+            'ChangePassword': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangePassword,
+                    request_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ChangePasswordRequest.FromString,
+                    response_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ChangePasswordResponse.SerializeToString,
+            ),
+            'EnrollTotp': grpc.unary_unary_rpc_method_handler(
+                    servicer.EnrollTotp,
+                    request_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.EnrollTotpRequest.FromString,
+                    response_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.EnrollTotpResponse.SerializeToString,
+            ),
+            'ConfirmTotp': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmTotp,
+                    request_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ConfirmTotpRequest.FromString,
+                    response_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ConfirmTotpResponse.SerializeToString,
+            ),
+            'DisableTotp': grpc.unary_unary_rpc_method_handler(
+                    servicer.DisableTotp,
+                    request_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.DisableTotpRequest.FromString,
+                    response_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.DisableTotpResponse.SerializeToString,
+            ),
             'GetJsonWebKeySet': grpc.unary_unary_rpc_method_handler(
                     servicer.GetJsonWebKeySet,
                     request_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.GetJsonWebKeySetRequest.FromString,
                     response_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.GetJsonWebKeySetResponse.SerializeToString,
+            ),
+            'IssueServiceToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.IssueServiceToken,
+                    request_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.IssueServiceTokenRequest.FromString,
+                    response_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.IssueServiceTokenResponse.SerializeToString,
+            ),
+            'CreateServiceAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateServiceAccount,
+                    request_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.CreateServiceAccountRequest.FromString,
+                    response_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.CreateServiceAccountResponse.SerializeToString,
+            ),
+            'ListServiceAccounts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListServiceAccounts,
+                    request_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ListServiceAccountsRequest.FromString,
+                    response_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ListServiceAccountsResponse.SerializeToString,
+            ),
+            'RevokeServiceAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeServiceAccount,
+                    request_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.RevokeServiceAccountRequest.FromString,
+                    response_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.RevokeServiceAccountResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -258,6 +535,303 @@ class AuthService:
             _registered_method=True)
 
     @staticmethod
+    def LogoutAll(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.auth.v1.AuthService/LogoutAll',
+            marketplace_dot_auth_dot_v1_dot_auth__service__pb2.LogoutAllRequest.SerializeToString,
+            marketplace_dot_auth_dot_v1_dot_auth__service__pb2.LogoutAllResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSessions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.auth.v1.AuthService/ListSessions',
+            marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ListSessionsRequest.SerializeToString,
+            marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ListSessionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.auth.v1.AuthService/RevokeSession',
+            marketplace_dot_auth_dot_v1_dot_auth__service__pb2.RevokeSessionRequest.SerializeToString,
+            marketplace_dot_auth_dot_v1_dot_auth__service__pb2.RevokeSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SendVerification(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.auth.v1.AuthService/SendVerification',
+            marketplace_dot_auth_dot_v1_dot_auth__service__pb2.SendVerificationRequest.SerializeToString,
+            marketplace_dot_auth_dot_v1_dot_auth__service__pb2.SendVerificationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Verify(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.auth.v1.AuthService/Verify',
+            marketplace_dot_auth_dot_v1_dot_auth__service__pb2.VerifyRequest.SerializeToString,
+            marketplace_dot_auth_dot_v1_dot_auth__service__pb2.VerifyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequestPasswordReset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.auth.v1.AuthService/RequestPasswordReset',
+            marketplace_dot_auth_dot_v1_dot_auth__service__pb2.RequestPasswordResetRequest.SerializeToString,
+            marketplace_dot_auth_dot_v1_dot_auth__service__pb2.RequestPasswordResetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResetPassword(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.auth.v1.AuthService/ResetPassword',
+            marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ResetPasswordRequest.SerializeToString,
+            marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ResetPasswordResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangePassword(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.auth.v1.AuthService/ChangePassword',
+            marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ChangePasswordRequest.SerializeToString,
+            marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ChangePasswordResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EnrollTotp(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.auth.v1.AuthService/EnrollTotp',
+            marketplace_dot_auth_dot_v1_dot_auth__service__pb2.EnrollTotpRequest.SerializeToString,
+            marketplace_dot_auth_dot_v1_dot_auth__service__pb2.EnrollTotpResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConfirmTotp(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.auth.v1.AuthService/ConfirmTotp',
+            marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ConfirmTotpRequest.SerializeToString,
+            marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ConfirmTotpResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DisableTotp(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.auth.v1.AuthService/DisableTotp',
+            marketplace_dot_auth_dot_v1_dot_auth__service__pb2.DisableTotpRequest.SerializeToString,
+            marketplace_dot_auth_dot_v1_dot_auth__service__pb2.DisableTotpResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetJsonWebKeySet(request,
             target,
             options=(),
@@ -274,6 +848,114 @@ class AuthService:
             '/marketplace.auth.v1.AuthService/GetJsonWebKeySet',
             marketplace_dot_auth_dot_v1_dot_auth__service__pb2.GetJsonWebKeySetRequest.SerializeToString,
             marketplace_dot_auth_dot_v1_dot_auth__service__pb2.GetJsonWebKeySetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def IssueServiceToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.auth.v1.AuthService/IssueServiceToken',
+            marketplace_dot_auth_dot_v1_dot_auth__service__pb2.IssueServiceTokenRequest.SerializeToString,
+            marketplace_dot_auth_dot_v1_dot_auth__service__pb2.IssueServiceTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateServiceAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.auth.v1.AuthService/CreateServiceAccount',
+            marketplace_dot_auth_dot_v1_dot_auth__service__pb2.CreateServiceAccountRequest.SerializeToString,
+            marketplace_dot_auth_dot_v1_dot_auth__service__pb2.CreateServiceAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListServiceAccounts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.auth.v1.AuthService/ListServiceAccounts',
+            marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ListServiceAccountsRequest.SerializeToString,
+            marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ListServiceAccountsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeServiceAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.auth.v1.AuthService/RevokeServiceAccount',
+            marketplace_dot_auth_dot_v1_dot_auth__service__pb2.RevokeServiceAccountRequest.SerializeToString,
+            marketplace_dot_auth_dot_v1_dot_auth__service__pb2.RevokeServiceAccountResponse.FromString,
             options,
             channel_credentials,
             insecure,

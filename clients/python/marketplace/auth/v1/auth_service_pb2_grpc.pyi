@@ -24,7 +24,8 @@ class AuthServiceStub:
     Login: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.LoginRequest, _auth_service_pb2.LoginResponse]
     """Signs in by e-mail address, username or phone, and takes a guest's cart along when its token is given; a token
     of no cart is ignored. Errors: INVALID_CREDENTIALS alike for unknown logins and wrong passwords, TOTP_REQUIRED
-    when the second factor is missing or wrong, ACCOUNT_BLOCKED, RATE_LIMITED.
+    when the second factor is missing, wrong or was used before, ACCOUNT_BLOCKED (to those who know the password),
+    RATE_LIMITED, also after too many failures at this login, whether an account has it or not.
     """
     RefreshTokens: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.RefreshTokensRequest, _auth_service_pb2.RefreshTokensResponse]
     """Exchanges a refresh token for new tokens of the same session. The same token again within 10 seconds gets the
@@ -35,9 +36,74 @@ class AuthServiceStub:
     """Ends the session of the presented access token; its tokens and streams stop on every worker within 2 seconds.
     Errors: UNAUTHENTICATED, TOKEN_EXPIRED, TOKEN_INVALID, SESSION_REVOKED when it had already ended.
     """
+    LogoutAll: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.LogoutAllRequest, _auth_service_pb2.LogoutAllResponse]
+    """Ends every session of the caller, the one that calls included; their tokens and streams stop on every worker
+    within 2 seconds. Errors: none of its own.
+    """
+    ListSessions: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.ListSessionsRequest, _auth_service_pb2.ListSessionsResponse]
+    """Lists where the caller is signed in, the latest sign-in first; sessions that have ended are left out. Errors:
+    PAGE_TOKEN_INVALID.
+    """
+    RevokeSession: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.RevokeSessionRequest, _auth_service_pb2.RevokeSessionResponse]
+    """Ends one of the caller's sessions; its tokens and streams stop on every worker within 2 seconds. Ending one that
+    has ended changes nothing. Errors: NOT_FOUND, also for the sessions of others.
+    """
+    SendVerification: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.SendVerificationRequest, _auth_service_pb2.SendVerificationResponse]
+    """Sends a code of six digits to the caller's e-mail address or phone; it is good for 10 minutes and 5 tries, and
+    takes the place of the one before. Errors: VALIDATION_FAILED when the account has no phone, ILLEGAL_TRANSITION
+    when the channel is verified already, NOT_FOUND for callers that are no user, RATE_LIMITED after 5 codes in an
+    hour.
+    """
+    Verify: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.VerifyRequest, _auth_service_pb2.VerifyResponse]
+    """Takes the code that SendVerification sent and marks the e-mail address or phone as verified. Errors:
+    VALIDATION_FAILED for `code`, alike for one that is wrong, used, too old, tried too often or sent to a former
+    address; RATE_LIMITED.
+    """
+    RequestPasswordReset: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.RequestPasswordResetRequest, _auth_service_pb2.RequestPasswordResetResponse]
+    """Sends a token for ResetPassword to the e-mail address when an account has it. The answer is the same, and comes
+    as soon, when none has: the looking up happens later. Errors: RATE_LIMITED by the caller's address.
+    """
+    ResetPassword: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.ResetPasswordRequest, _auth_service_pb2.ResetPasswordResponse]
+    """Sets a new password with the token of the mail, which is good once and for 30 minutes, and ends every session of
+    the account. A second factor stays needed at the next sign-in. Errors: TOKEN_INVALID, alike for tokens that are
+    unknown, used or too old; VALIDATION_FAILED for a password that is too common, RATE_LIMITED.
+    """
+    ChangePassword: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.ChangePasswordRequest, _auth_service_pb2.ChangePasswordResponse]
+    """Changes the caller's password and ends all other sessions of the account. Errors: INVALID_CREDENTIALS for a wrong
+    current password, VALIDATION_FAILED for a new one that is too common, NOT_FOUND for callers that are no user,
+    RATE_LIMITED after too many wrong ones.
+    """
+    EnrollTotp: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.EnrollTotpRequest, _auth_service_pb2.EnrollTotpResponse]
+    """Gives the secret of a second factor (RFC 6238), which takes effect with ConfirmTotp; until then a repeat gives
+    another one. Errors: ILLEGAL_TRANSITION when a second factor is in use, NOT_FOUND for callers that are no user.
+    """
+    ConfirmTotp: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.ConfirmTotpRequest, _auth_service_pb2.ConfirmTotpResponse]
+    """Shows that the authenticator works: from now on signing in needs its codes. The recovery codes are told here and
+    never again. Errors: VALIDATION_FAILED for a wrong code, ILLEGAL_TRANSITION when there is nothing to confirm,
+    RATE_LIMITED.
+    """
+    DisableTotp: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.DisableTotpRequest, _auth_service_pb2.DisableTotpResponse]
+    """Removes the second factor and its recovery codes, given one of its codes. Errors: TOTP_REQUIRED when the code is
+    missing, wrong or was used before, ILLEGAL_TRANSITION when there is no second factor, RATE_LIMITED after too many
+    wrong ones.
+    """
     GetJsonWebKeySet: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.GetJsonWebKeySetRequest, _auth_service_pb2.GetJsonWebKeySetResponse]
     """Gives the public keys that verify access tokens, so that other services can check them by themselves. Errors:
     none of its own.
+    """
+    IssueServiceToken: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.IssueServiceTokenRequest, _auth_service_pb2.IssueServiceTokenResponse]
+    """Gives an internal service a short access token with the role SERVICE; there is no refresh token, the service asks
+    again. Errors: INVALID_CREDENTIALS, alike for unknown ids, wrong secrets and revoked accounts; RATE_LIMITED.
+    """
+    CreateServiceAccount: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.CreateServiceAccountRequest, _auth_service_pb2.CreateServiceAccountResponse]
+    """Creates the account of an internal service. The answer carries its secret, which is told here and never again, so
+    there is no request id: a repeat finds the name taken. Errors: ALREADY_EXISTS for a name in use.
+    """
+    ListServiceAccounts: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.ListServiceAccountsRequest, _auth_service_pb2.ListServiceAccountsResponse]
+    """Lists the service accounts, revoked ones included, the newest first. Errors: PAGE_TOKEN_INVALID."""
+    RevokeServiceAccount: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.RevokeServiceAccountRequest, _auth_service_pb2.RevokeServiceAccountResponse]
+    """Revokes a service account for good: its tokens and streams stop on every worker within 2 seconds. Revoking it
+    again changes nothing. Errors: NOT_FOUND.
     """
 
 class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -62,7 +128,8 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_auth_service_pb2.LoginResponse]:
         """Signs in by e-mail address, username or phone, and takes a guest's cart along when its token is given; a token
         of no cart is ignored. Errors: INVALID_CREDENTIALS alike for unknown logins and wrong passwords, TOTP_REQUIRED
-        when the second factor is missing or wrong, ACCOUNT_BLOCKED, RATE_LIMITED.
+        when the second factor is missing, wrong or was used before, ACCOUNT_BLOCKED (to those who know the password),
+        RATE_LIMITED, also after too many failures at this login, whether an account has it or not.
         """
 
     @_abc_1.abstractmethod
@@ -87,6 +154,123 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def LogoutAll(
+        self,
+        request: _auth_service_pb2.LogoutAllRequest,
+        context: _aio.ServicerContext[_auth_service_pb2.LogoutAllRequest, _abc.Awaitable[_auth_service_pb2.LogoutAllResponse]],
+    ) -> _abc.Awaitable[_auth_service_pb2.LogoutAllResponse]:
+        """Ends every session of the caller, the one that calls included; their tokens and streams stop on every worker
+        within 2 seconds. Errors: none of its own.
+        """
+
+    @_abc_1.abstractmethod
+    def ListSessions(
+        self,
+        request: _auth_service_pb2.ListSessionsRequest,
+        context: _aio.ServicerContext[_auth_service_pb2.ListSessionsRequest, _abc.Awaitable[_auth_service_pb2.ListSessionsResponse]],
+    ) -> _abc.Awaitable[_auth_service_pb2.ListSessionsResponse]:
+        """Lists where the caller is signed in, the latest sign-in first; sessions that have ended are left out. Errors:
+        PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def RevokeSession(
+        self,
+        request: _auth_service_pb2.RevokeSessionRequest,
+        context: _aio.ServicerContext[_auth_service_pb2.RevokeSessionRequest, _abc.Awaitable[_auth_service_pb2.RevokeSessionResponse]],
+    ) -> _abc.Awaitable[_auth_service_pb2.RevokeSessionResponse]:
+        """Ends one of the caller's sessions; its tokens and streams stop on every worker within 2 seconds. Ending one that
+        has ended changes nothing. Errors: NOT_FOUND, also for the sessions of others.
+        """
+
+    @_abc_1.abstractmethod
+    def SendVerification(
+        self,
+        request: _auth_service_pb2.SendVerificationRequest,
+        context: _aio.ServicerContext[_auth_service_pb2.SendVerificationRequest, _abc.Awaitable[_auth_service_pb2.SendVerificationResponse]],
+    ) -> _abc.Awaitable[_auth_service_pb2.SendVerificationResponse]:
+        """Sends a code of six digits to the caller's e-mail address or phone; it is good for 10 minutes and 5 tries, and
+        takes the place of the one before. Errors: VALIDATION_FAILED when the account has no phone, ILLEGAL_TRANSITION
+        when the channel is verified already, NOT_FOUND for callers that are no user, RATE_LIMITED after 5 codes in an
+        hour.
+        """
+
+    @_abc_1.abstractmethod
+    def Verify(
+        self,
+        request: _auth_service_pb2.VerifyRequest,
+        context: _aio.ServicerContext[_auth_service_pb2.VerifyRequest, _abc.Awaitable[_auth_service_pb2.VerifyResponse]],
+    ) -> _abc.Awaitable[_auth_service_pb2.VerifyResponse]:
+        """Takes the code that SendVerification sent and marks the e-mail address or phone as verified. Errors:
+        VALIDATION_FAILED for `code`, alike for one that is wrong, used, too old, tried too often or sent to a former
+        address; RATE_LIMITED.
+        """
+
+    @_abc_1.abstractmethod
+    def RequestPasswordReset(
+        self,
+        request: _auth_service_pb2.RequestPasswordResetRequest,
+        context: _aio.ServicerContext[_auth_service_pb2.RequestPasswordResetRequest, _abc.Awaitable[_auth_service_pb2.RequestPasswordResetResponse]],
+    ) -> _abc.Awaitable[_auth_service_pb2.RequestPasswordResetResponse]:
+        """Sends a token for ResetPassword to the e-mail address when an account has it. The answer is the same, and comes
+        as soon, when none has: the looking up happens later. Errors: RATE_LIMITED by the caller's address.
+        """
+
+    @_abc_1.abstractmethod
+    def ResetPassword(
+        self,
+        request: _auth_service_pb2.ResetPasswordRequest,
+        context: _aio.ServicerContext[_auth_service_pb2.ResetPasswordRequest, _abc.Awaitable[_auth_service_pb2.ResetPasswordResponse]],
+    ) -> _abc.Awaitable[_auth_service_pb2.ResetPasswordResponse]:
+        """Sets a new password with the token of the mail, which is good once and for 30 minutes, and ends every session of
+        the account. A second factor stays needed at the next sign-in. Errors: TOKEN_INVALID, alike for tokens that are
+        unknown, used or too old; VALIDATION_FAILED for a password that is too common, RATE_LIMITED.
+        """
+
+    @_abc_1.abstractmethod
+    def ChangePassword(
+        self,
+        request: _auth_service_pb2.ChangePasswordRequest,
+        context: _aio.ServicerContext[_auth_service_pb2.ChangePasswordRequest, _abc.Awaitable[_auth_service_pb2.ChangePasswordResponse]],
+    ) -> _abc.Awaitable[_auth_service_pb2.ChangePasswordResponse]:
+        """Changes the caller's password and ends all other sessions of the account. Errors: INVALID_CREDENTIALS for a wrong
+        current password, VALIDATION_FAILED for a new one that is too common, NOT_FOUND for callers that are no user,
+        RATE_LIMITED after too many wrong ones.
+        """
+
+    @_abc_1.abstractmethod
+    def EnrollTotp(
+        self,
+        request: _auth_service_pb2.EnrollTotpRequest,
+        context: _aio.ServicerContext[_auth_service_pb2.EnrollTotpRequest, _abc.Awaitable[_auth_service_pb2.EnrollTotpResponse]],
+    ) -> _abc.Awaitable[_auth_service_pb2.EnrollTotpResponse]:
+        """Gives the secret of a second factor (RFC 6238), which takes effect with ConfirmTotp; until then a repeat gives
+        another one. Errors: ILLEGAL_TRANSITION when a second factor is in use, NOT_FOUND for callers that are no user.
+        """
+
+    @_abc_1.abstractmethod
+    def ConfirmTotp(
+        self,
+        request: _auth_service_pb2.ConfirmTotpRequest,
+        context: _aio.ServicerContext[_auth_service_pb2.ConfirmTotpRequest, _abc.Awaitable[_auth_service_pb2.ConfirmTotpResponse]],
+    ) -> _abc.Awaitable[_auth_service_pb2.ConfirmTotpResponse]:
+        """Shows that the authenticator works: from now on signing in needs its codes. The recovery codes are told here and
+        never again. Errors: VALIDATION_FAILED for a wrong code, ILLEGAL_TRANSITION when there is nothing to confirm,
+        RATE_LIMITED.
+        """
+
+    @_abc_1.abstractmethod
+    def DisableTotp(
+        self,
+        request: _auth_service_pb2.DisableTotpRequest,
+        context: _aio.ServicerContext[_auth_service_pb2.DisableTotpRequest, _abc.Awaitable[_auth_service_pb2.DisableTotpResponse]],
+    ) -> _abc.Awaitable[_auth_service_pb2.DisableTotpResponse]:
+        """Removes the second factor and its recovery codes, given one of its codes. Errors: TOTP_REQUIRED when the code is
+        missing, wrong or was used before, ILLEGAL_TRANSITION when there is no second factor, RATE_LIMITED after too many
+        wrong ones.
+        """
+
+    @_abc_1.abstractmethod
     def GetJsonWebKeySet(
         self,
         request: _auth_service_pb2.GetJsonWebKeySetRequest,
@@ -94,6 +278,44 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_auth_service_pb2.GetJsonWebKeySetResponse]:
         """Gives the public keys that verify access tokens, so that other services can check them by themselves. Errors:
         none of its own.
+        """
+
+    @_abc_1.abstractmethod
+    def IssueServiceToken(
+        self,
+        request: _auth_service_pb2.IssueServiceTokenRequest,
+        context: _aio.ServicerContext[_auth_service_pb2.IssueServiceTokenRequest, _abc.Awaitable[_auth_service_pb2.IssueServiceTokenResponse]],
+    ) -> _abc.Awaitable[_auth_service_pb2.IssueServiceTokenResponse]:
+        """Gives an internal service a short access token with the role SERVICE; there is no refresh token, the service asks
+        again. Errors: INVALID_CREDENTIALS, alike for unknown ids, wrong secrets and revoked accounts; RATE_LIMITED.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateServiceAccount(
+        self,
+        request: _auth_service_pb2.CreateServiceAccountRequest,
+        context: _aio.ServicerContext[_auth_service_pb2.CreateServiceAccountRequest, _abc.Awaitable[_auth_service_pb2.CreateServiceAccountResponse]],
+    ) -> _abc.Awaitable[_auth_service_pb2.CreateServiceAccountResponse]:
+        """Creates the account of an internal service. The answer carries its secret, which is told here and never again, so
+        there is no request id: a repeat finds the name taken. Errors: ALREADY_EXISTS for a name in use.
+        """
+
+    @_abc_1.abstractmethod
+    def ListServiceAccounts(
+        self,
+        request: _auth_service_pb2.ListServiceAccountsRequest,
+        context: _aio.ServicerContext[_auth_service_pb2.ListServiceAccountsRequest, _abc.Awaitable[_auth_service_pb2.ListServiceAccountsResponse]],
+    ) -> _abc.Awaitable[_auth_service_pb2.ListServiceAccountsResponse]:
+        """Lists the service accounts, revoked ones included, the newest first. Errors: PAGE_TOKEN_INVALID."""
+
+    @_abc_1.abstractmethod
+    def RevokeServiceAccount(
+        self,
+        request: _auth_service_pb2.RevokeServiceAccountRequest,
+        context: _aio.ServicerContext[_auth_service_pb2.RevokeServiceAccountRequest, _abc.Awaitable[_auth_service_pb2.RevokeServiceAccountResponse]],
+    ) -> _abc.Awaitable[_auth_service_pb2.RevokeServiceAccountResponse]:
+        """Revokes a service account for good: its tokens and streams stop on every worker within 2 seconds. Revoking it
+        again changes nothing. Errors: NOT_FOUND.
         """
 
 def add_AuthServiceServicer_to_server(servicer: AuthServiceServicer, server: _aio.Server) -> None: ...

@@ -22,19 +22,30 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from marketplace.policy.v1 import policy_pb2 as marketplace_dot_policy_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1emarketplace/auth/v1/user.proto\x12\x13marketplace.auth.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"marketplace/policy/v1/policy.proto\"\xec\x03\n\x04User\x12\x17\n\x07user_id\x18\x01 \x01(\tR\x06userId\x12\x14\n\x05\x65mail\x18\x02 \x01(\tR\x05\x65mail\x12\x1a\n\x08username\x18\x03 \x01(\tR\x08username\x12\x14\n\x05phone\x18\x04 \x01(\tR\x05phone\x12\x1b\n\tfull_name\x18\x05 \x01(\tR\x08\x66ullName\x12\x31\n\x05roles\x18\x06 \x03(\x0e\x32\x1b.marketplace.policy.v1.RoleR\x05roles\x12\x34\n\x05state\x18\x07 \x01(\x0e\x32\x1e.marketplace.auth.v1.UserStateR\x05state\x12%\n\x0e\x65mail_verified\x18\x08 \x01(\x08R\remailVerified\x12%\n\x0ephone_verified\x18\t \x01(\x08R\rphoneVerified\x12!\n\x0ctotp_enabled\x18\n \x01(\x08R\x0btotpEnabled\x12;\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x12\x12\n\x04\x65tag\x18\r \x01(\tR\x04\x65tag*n\n\tUserState\x12\x1a\n\x16USER_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11USER_STATE_ACTIVE\x10\x01\x12\x16\n\x12USER_STATE_BLOCKED\x10\x02\x12\x16\n\x12USER_STATE_DELETED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1emarketplace/auth/v1/user.proto\x12\x13marketplace.auth.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"marketplace/policy/v1/policy.proto\"\x96\x05\n\x04User\x12\\\n\x07user_id\x18\x01 \x01(\tBC\xbaH@r;29^(me|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$\xd8\x01\x01R\x06userId\x12#\n\x05\x65mail\x18\x02 \x01(\tB\r\xbaH\nr\x05\x18\xfe\x01`\x01\xd8\x01\x01R\x05\x65mail\x12G\n\x08username\x18\x03 \x01(\tB+\xbaH(r#2!^[A-Za-z0-9][A-Za-z0-9_.-]{2,63}$\xd8\x01\x01R\x08username\x12\x34\n\x05phone\x18\x04 \x01(\tB\x1e\xbaH\x1br\x16\x32\x14^\\+[1-9][0-9]{6,14}$\xd8\x01\x01R\x05phone\x12$\n\tfull_name\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18xR\x08\x66ullName\x12\x31\n\x05roles\x18\x06 \x03(\x0e\x32\x1b.marketplace.policy.v1.RoleR\x05roles\x12\x34\n\x05state\x18\x07 \x01(\x0e\x32\x1e.marketplace.auth.v1.UserStateR\x05state\x12%\n\x0e\x65mail_verified\x18\x08 \x01(\x08R\remailVerified\x12%\n\x0ephone_verified\x18\t \x01(\x08R\rphoneVerified\x12!\n\x0ctotp_enabled\x18\n \x01(\x08R\x0btotpEnabled\x12;\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x12\x12\n\x04\x65tag\x18\r \x01(\tR\x04\x65tag*n\n\tUserState\x12\x1a\n\x16USER_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11USER_STATE_ACTIVE\x10\x01\x12\x16\n\x12USER_STATE_BLOCKED\x10\x02\x12\x16\n\x12USER_STATE_DELETED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'marketplace.auth.v1.user_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_USERSTATE']._serialized_start=619
-  _globals['_USERSTATE']._serialized_end=729
-  _globals['_USER']._serialized_start=125
-  _globals['_USER']._serialized_end=617
+  _globals['_USER'].fields_by_name['user_id']._loaded_options = None
+  _globals['_USER'].fields_by_name['user_id']._serialized_options = b'\272H@r;29^(me|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$\330\001\001'
+  _globals['_USER'].fields_by_name['email']._loaded_options = None
+  _globals['_USER'].fields_by_name['email']._serialized_options = b'\272H\nr\005\030\376\001`\001\330\001\001'
+  _globals['_USER'].fields_by_name['username']._loaded_options = None
+  _globals['_USER'].fields_by_name['username']._serialized_options = b'\272H(r#2!^[A-Za-z0-9][A-Za-z0-9_.-]{2,63}$\330\001\001'
+  _globals['_USER'].fields_by_name['phone']._loaded_options = None
+  _globals['_USER'].fields_by_name['phone']._serialized_options = b'\272H\033r\0262\024^\\+[1-9][0-9]{6,14}$\330\001\001'
+  _globals['_USER'].fields_by_name['full_name']._loaded_options = None
+  _globals['_USER'].fields_by_name['full_name']._serialized_options = b'\272H\004r\002\030x'
+  _globals['_USERSTATE']._serialized_start=818
+  _globals['_USERSTATE']._serialized_end=928
+  _globals['_USER']._serialized_start=154
+  _globals['_USER']._serialized_end=816
 # @@protoc_insertion_point(module_scope)

@@ -69,7 +69,7 @@ class User(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
-    """The id of the account, a UUID."""
+    """The id of the account, a UUID. In an update, `me` or nothing is the caller's own."""
     email: _builtins.str
     """The e-mail address, unique without regard to case."""
     username: _builtins.str

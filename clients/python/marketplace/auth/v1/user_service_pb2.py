@@ -24,11 +24,15 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from marketplace.auth.v1 import address_pb2 as marketplace_dot_auth_dot_v1_dot_address__pb2
 from marketplace.auth.v1 import user_pb2 as marketplace_dot_auth_dot_v1_dot_user__pb2
 from marketplace.policy.v1 import policy_pb2 as marketplace_dot_policy_dot_v1_dot_policy__pb2
+from marketplace.type.v1 import address_pb2 as marketplace_dot_type_dot_v1_dot_address__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&marketplace/auth/v1/user_service.proto\x12\x13marketplace.auth.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1emarketplace/auth/v1/user.proto\x1a\"marketplace/policy/v1/policy.proto\"n\n\x0eGetUserRequest\x12\\\n\x07user_id\x18\x01 \x01(\tBC\xbaH@r;29^(me|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$\xc8\x01\x01R\x06userId\"@\n\x0fGetUserResponse\x12-\n\x04user\x18\x01 \x01(\x0b\x32\x19.marketplace.auth.v1.UserR\x04user2\x92\x01\n\x0bUserService\x12\x82\x01\n\x07GetUser\x12#.marketplace.auth.v1.GetUserRequest\x1a$.marketplace.auth.v1.GetUserResponse\",\x8a\xd9%\r\x1a\x07\n\x05\x01\x02\x03\x04\x05 \x01(\x01\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/users/{user_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&marketplace/auth/v1/user_service.proto\x12\x13marketplace.auth.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!marketplace/auth/v1/address.proto\x1a\x1emarketplace/auth/v1/user.proto\x1a\"marketplace/policy/v1/policy.proto\x1a!marketplace/type/v1/address.proto\"n\n\x0eGetUserRequest\x12\\\n\x07user_id\x18\x01 \x01(\tBC\xbaH@r;29^(me|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$\xc8\x01\x01R\x06userId\"@\n\x0fGetUserResponse\x12-\n\x04user\x18\x01 \x01(\x0b\x32\x19.marketplace.auth.v1.UserR\x04user\"D\n\x14\x42\x61tchGetUsersRequest\x12,\n\x08user_ids\x18\x01 \x03(\tB\x11\xbaH\x0e\x92\x01\x0b\x08\x01\x10\x64\"\x05r\x03\xb0\x01\x01R\x07userIds\"H\n\x15\x42\x61tchGetUsersResponse\x12/\n\x05users\x18\x01 \x03(\x0b\x32\x19.marketplace.auth.v1.UserR\x05users\"\xc0\x02\n\x11UpdateUserRequest\x12\x35\n\x04user\x18\x01 \x01(\x0b\x32\x19.marketplace.auth.v1.UserB\x06\xbaH\x03\xc8\x01\x01R\x04user\x12\x66\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB)\xbaH&\xe2\x01#\x12\x05\x65mail\x12\x08username\x12\x05phone\x12\tfull_nameR\nupdateMask\x12\x1c\n\x04\x65tag\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x04\x65tag:n\xbaHk\x1ai\n\nuser.email\x12\x1cuser.email must not be empty\x1a=!(\'email\' in this.update_mask.paths) || this.user.email != \'\'\"C\n\x12UpdateUserResponse\x12-\n\x04user\x18\x01 \x01(\x0b\x32\x19.marketplace.auth.v1.UserR\x04user\"\x8f\x01\n\x11\x44\x65leteUserRequest\x12\\\n\x07user_id\x18\x01 \x01(\tBC\xbaH@r;29^(me|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$\xc8\x01\x01R\x06userId\x12\x1c\n\x04\x65tag\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x04\x65tag\"\x14\n\x12\x44\x65leteUserResponse\"\xc0\x01\n\x14\x43reateAddressRequest\x12*\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\x12>\n\x07\x61\x64\x64ress\x18\x02 \x01(\x0b\x32\x1c.marketplace.type.v1.AddressB\x06\xbaH\x03\xc8\x01\x01R\x07\x61\x64\x64ress\x12\x1d\n\x05label\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18<R\x05label\x12\x1d\n\nis_default\x18\x04 \x01(\x08R\tisDefault\"T\n\x15\x43reateAddressResponse\x12;\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32!.marketplace.auth.v1.SavedAddressR\x07\x61\x64\x64ress\"?\n\x11GetAddressRequest\x12*\n\naddress_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\taddressId\"Q\n\x12GetAddressResponse\x12;\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32!.marketplace.auth.v1.SavedAddressR\x07\x61\x64\x64ress\"e\n\x14ListAddressesRequest\x12$\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x10R\tpageToken\"\x80\x01\n\x15ListAddressesResponse\x12?\n\taddresses\x18\x01 \x03(\x0b\x32!.marketplace.auth.v1.SavedAddressR\taddresses\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xb9\x04\n\x14UpdateAddressRequest\x12\x9c\x01\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32!.marketplace.auth.v1.SavedAddressB_\xbaH\\\xba\x01V\n\naddress.id\x12\x31must name the address to change by its address_id\x1a\x15this.address_id != \'\'\xc8\x01\x01R\x07\x61\x64\x64ress\x12\xcd\x01\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x8f\x01\xbaH\x8b\x01\xba\x01\x87\x01\n\x11update_mask.paths\x12>may name label and address only; an address changes as a whole\x1a\x32this.paths.all(path, path in [\'label\', \'address\'])R\nupdateMask\x12\x1c\n\x04\x65tag\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x04\x65tag:\x93\x01\xbaH\x8f\x01\x1a\x8c\x01\n\x0f\x61\x64\x64ress.address\x12\x34\x61\x64\x64ress.address must be given when the mask names it\x1a\x43!(\'address\' in this.update_mask.paths) || has(this.address.address)\"T\n\x15UpdateAddressResponse\x12;\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32!.marketplace.auth.v1.SavedAddressR\x07\x61\x64\x64ress\"B\n\x14\x44\x65leteAddressRequest\x12*\n\naddress_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\taddressId\"\x17\n\x15\x44\x65leteAddressResponse\"F\n\x18SetDefaultAddressRequest\x12*\n\naddress_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\taddressId\"X\n\x19SetDefaultAddressResponse\x12;\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32!.marketplace.auth.v1.SavedAddressR\x07\x61\x64\x64ress\"\xaf\x03\n\x10ListUsersRequest\x12$\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x10R\tpageToken\x12K\n\x06states\x18\x03 \x03(\x0e\x32\x1e.marketplace.auth.v1.UserStateB\x13\xbaH\x10\x92\x01\r\x10\x03\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00R\x06states\x12\x46\n\x04role\x18\x04 \x01(\x0e\x32\x1b.marketplace.policy.v1.RoleB\x10\xbaH\r\x82\x01\n\x18\x01\x18\x02\x18\x03\x18\x04\x18\x05H\x00R\x04role\x88\x01\x01\x12\x1e\n\x05query\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xfe\x01R\x05query\x12\x44\n\x10\x63reate_time_from\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0e\x63reateTimeFrom\x12H\n\x12\x63reate_time_before\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x10\x63reateTimeBeforeB\x07\n\x05_role\"l\n\x11ListUsersResponse\x12/\n\x05users\x18\x01 \x03(\x0b\x32\x19.marketplace.auth.v1.UserR\x05users\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xf3\x01\n\x13SetUserRolesRequest\x12*\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\trequestId\x12$\n\x07user_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\x06userId\x12J\n\x05roles\x18\x03 \x03(\x0e\x32\x1b.marketplace.policy.v1.RoleB\x17\xbaH\x14\x92\x01\x11\x08\x01\x18\x01\"\x0b\x82\x01\x08\x18\x01\x18\x02\x18\x03\x18\x04R\x05roles\x12 \n\x06reason\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\x06reason\x12\x1c\n\x04\x65tag\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x04\x65tag\"E\n\x14SetUserRolesResponse\x12-\n\x04user\x18\x01 \x01(\x0b\x32\x19.marketplace.auth.v1.UserR\x04user\"\\\n\x10\x42lockUserRequest\x12$\n\x07user_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\x06userId\x12\"\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03R\x06reason\"B\n\x11\x42lockUserResponse\x12-\n\x04user\x18\x01 \x01(\x0b\x32\x19.marketplace.auth.v1.UserR\x04user\"\\\n\x12UnblockUserRequest\x12$\n\x07user_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\x06userId\x12 \n\x06reason\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\x06reason\"D\n\x13UnblockUserResponse\x12-\n\x04user\x18\x01 \x01(\x0b\x32\x19.marketplace.auth.v1.UserR\x04user2\xc6\x10\n\x0bUserService\x12\x82\x01\n\x07GetUser\x12#.marketplace.auth.v1.GetUserRequest\x1a$.marketplace.auth.v1.GetUserResponse\",\x8a\xd9%\r\x1a\x07\n\x05\x01\x02\x03\x04\x05 \x01(\x01\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/users/{user_id}\x12\x92\x01\n\rBatchGetUsers\x12).marketplace.auth.v1.BatchGetUsersRequest\x1a*.marketplace.auth.v1.BatchGetUsersResponse\"*\x8a\xd9%\t\x1a\x03\n\x01\x05 \x01(\x01\x82\xd3\xe4\x93\x02\x17\"\x12/v1/users:batchGet:\x01*\x12\x94\x01\n\nUpdateUser\x12&.marketplace.auth.v1.UpdateUserRequest\x1a\'.marketplace.auth.v1.UpdateUserResponse\"5\x8a\xd9%\x0e\x1a\x06\n\x04\x01\x02\x03\x04 \x01(\x02\x30\x01\x82\xd3\xe4\x93\x02\x1d\x32\x18/v1/users/{user.user_id}:\x01*\x12\x8c\x01\n\nDeleteUser\x12&.marketplace.auth.v1.DeleteUserRequest\x1a\'.marketplace.auth.v1.DeleteUserResponse\"-\x8a\xd9%\x0e\x1a\x06\n\x04\x01\x02\x03\x04 \x01(\x02\x30\x01\x82\xd3\xe4\x93\x02\x15*\x13/v1/users/{user_id}\x12\x90\x01\n\rCreateAddress\x12).marketplace.auth.v1.CreateAddressRequest\x1a*.marketplace.auth.v1.CreateAddressResponse\"(\x8a\xd9%\x0c\x1a\x06\n\x04\x01\x02\x03\x04 \x02(\x02\x82\xd3\xe4\x93\x02\x12\"\r/v1/addresses:\x01*\x12\x91\x01\n\nGetAddress\x12&.marketplace.auth.v1.GetAddressRequest\x1a\'.marketplace.auth.v1.GetAddressResponse\"2\x8a\xd9%\x0c\x1a\x06\n\x04\x01\x02\x03\x04 \x01(\x01\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/addresses/{address_id}\x12\x8d\x01\n\rListAddresses\x12).marketplace.auth.v1.ListAddressesRequest\x1a*.marketplace.auth.v1.ListAddressesResponse\"%\x8a\xd9%\x0c\x1a\x06\n\x04\x01\x02\x03\x04 \x01(\x01\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/addresses\x12\xa5\x01\n\rUpdateAddress\x12).marketplace.auth.v1.UpdateAddressRequest\x1a*.marketplace.auth.v1.UpdateAddressResponse\"=\x8a\xd9%\x0c\x1a\x06\n\x04\x01\x02\x03\x04 \x01(\x02\x82\xd3\xe4\x93\x02\'2\"/v1/addresses/{address.address_id}:\x01*\x12\x9a\x01\n\rDeleteAddress\x12).marketplace.auth.v1.DeleteAddressRequest\x1a*.marketplace.auth.v1.DeleteAddressResponse\"2\x8a\xd9%\x0c\x1a\x06\n\x04\x01\x02\x03\x04 \x01(\x02\x82\xd3\xe4\x93\x02\x1c*\x1a/v1/addresses/{address_id}\x12\xb4\x01\n\x11SetDefaultAddress\x12-.marketplace.auth.v1.SetDefaultAddressRequest\x1a..marketplace.auth.v1.SetDefaultAddressResponse\"@\x8a\xd9%\x0c\x1a\x06\n\x04\x01\x02\x03\x04 \x01(\x02\x82\xd3\xe4\x93\x02*\"%/v1/addresses/{address_id}:setDefault:\x01*\x12z\n\tListUsers\x12%.marketplace.auth.v1.ListUsersRequest\x1a&.marketplace.auth.v1.ListUsersResponse\"\x1e\x8a\xd9%\t\x1a\x03\n\x01\x04 \x01(\x08\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/users\x12\x9b\x01\n\x0cSetUserRoles\x12(.marketplace.auth.v1.SetUserRolesRequest\x1a).marketplace.auth.v1.SetUserRolesResponse\"6\x8a\xd9%\x0b\x1a\x03\n\x01\x04 \x03(\x08\x30\x01\x82\xd3\xe4\x93\x02!\"\x1c/v1/users/{user_id}:setRoles:\x01*\x12\x8f\x01\n\tBlockUser\x12%.marketplace.auth.v1.BlockUserRequest\x1a&.marketplace.auth.v1.BlockUserResponse\"3\x8a\xd9%\x0b\x1a\x03\n\x01\x04 \x01(\x08\x30\x01\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/users/{user_id}:block:\x01*\x12\x97\x01\n\x0bUnblockUser\x12\'.marketplace.auth.v1.UnblockUserRequest\x1a(.marketplace.auth.v1.UnblockUserResponse\"5\x8a\xd9%\x0b\x1a\x03\n\x01\x04 \x01(\x08\x30\x01\x82\xd3\xe4\x93\x02 \"\x1b/v1/users/{user_id}:unblock:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,12 +41,156 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GETUSERREQUEST'].fields_by_name['user_id']._loaded_options = None
   _globals['_GETUSERREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H@r;29^(me|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$\310\001\001'
+  _globals['_BATCHGETUSERSREQUEST'].fields_by_name['user_ids']._loaded_options = None
+  _globals['_BATCHGETUSERSREQUEST'].fields_by_name['user_ids']._serialized_options = b'\272H\016\222\001\013\010\001\020d\"\005r\003\260\001\001'
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['user']._loaded_options = None
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['user']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['update_mask']._loaded_options = None
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['update_mask']._serialized_options = b'\272H&\342\001#\022\005email\022\010username\022\005phone\022\tfull_name'
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_UPDATEUSERREQUEST']._loaded_options = None
+  _globals['_UPDATEUSERREQUEST']._serialized_options = b'\272Hk\032i\n\nuser.email\022\034user.email must not be empty\032=!(\'email\' in this.update_mask.paths) || this.user.email != \'\''
+  _globals['_DELETEUSERREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_DELETEUSERREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H@r;29^(me|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$\310\001\001'
+  _globals['_DELETEUSERREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_DELETEUSERREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_CREATEADDRESSREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CREATEADDRESSREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
+  _globals['_CREATEADDRESSREQUEST'].fields_by_name['address']._loaded_options = None
+  _globals['_CREATEADDRESSREQUEST'].fields_by_name['address']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_CREATEADDRESSREQUEST'].fields_by_name['label']._loaded_options = None
+  _globals['_CREATEADDRESSREQUEST'].fields_by_name['label']._serialized_options = b'\272H\004r\002\030<'
+  _globals['_GETADDRESSREQUEST'].fields_by_name['address_id']._loaded_options = None
+  _globals['_GETADDRESSREQUEST'].fields_by_name['address_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
+  _globals['_LISTADDRESSESREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTADDRESSESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_LISTADDRESSESREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTADDRESSESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\020'
+  _globals['_UPDATEADDRESSREQUEST'].fields_by_name['address']._loaded_options = None
+  _globals['_UPDATEADDRESSREQUEST'].fields_by_name['address']._serialized_options = b'\272H\\\272\001V\n\naddress.id\0221must name the address to change by its address_id\032\025this.address_id != \'\'\310\001\001'
+  _globals['_UPDATEADDRESSREQUEST'].fields_by_name['update_mask']._loaded_options = None
+  _globals['_UPDATEADDRESSREQUEST'].fields_by_name['update_mask']._serialized_options = b'\272H\213\001\272\001\207\001\n\021update_mask.paths\022>may name label and address only; an address changes as a whole\0322this.paths.all(path, path in [\'label\', \'address\'])'
+  _globals['_UPDATEADDRESSREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_UPDATEADDRESSREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_UPDATEADDRESSREQUEST']._loaded_options = None
+  _globals['_UPDATEADDRESSREQUEST']._serialized_options = b'\272H\217\001\032\214\001\n\017address.address\0224address.address must be given when the mask names it\032C!(\'address\' in this.update_mask.paths) || has(this.address.address)'
+  _globals['_DELETEADDRESSREQUEST'].fields_by_name['address_id']._loaded_options = None
+  _globals['_DELETEADDRESSREQUEST'].fields_by_name['address_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
+  _globals['_SETDEFAULTADDRESSREQUEST'].fields_by_name['address_id']._loaded_options = None
+  _globals['_SETDEFAULTADDRESSREQUEST'].fields_by_name['address_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
+  _globals['_LISTUSERSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTUSERSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_LISTUSERSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTUSERSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\020'
+  _globals['_LISTUSERSREQUEST'].fields_by_name['states']._loaded_options = None
+  _globals['_LISTUSERSREQUEST'].fields_by_name['states']._serialized_options = b'\272H\020\222\001\r\020\003\030\001\"\007\202\001\004\020\001 \000'
+  _globals['_LISTUSERSREQUEST'].fields_by_name['role']._loaded_options = None
+  _globals['_LISTUSERSREQUEST'].fields_by_name['role']._serialized_options = b'\272H\r\202\001\n\030\001\030\002\030\003\030\004\030\005'
+  _globals['_LISTUSERSREQUEST'].fields_by_name['query']._loaded_options = None
+  _globals['_LISTUSERSREQUEST'].fields_by_name['query']._serialized_options = b'\272H\005r\003\030\376\001'
+  _globals['_SETUSERROLESREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_SETUSERROLESREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
+  _globals['_SETUSERROLESREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_SETUSERROLESREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
+  _globals['_SETUSERROLESREQUEST'].fields_by_name['roles']._loaded_options = None
+  _globals['_SETUSERROLESREQUEST'].fields_by_name['roles']._serialized_options = b'\272H\024\222\001\021\010\001\030\001\"\013\202\001\010\030\001\030\002\030\003\030\004'
+  _globals['_SETUSERROLESREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_SETUSERROLESREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\005r\003\030\364\003'
+  _globals['_SETUSERROLESREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_SETUSERROLESREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_BLOCKUSERREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_BLOCKUSERREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
+  _globals['_BLOCKUSERREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_BLOCKUSERREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\364\003'
+  _globals['_UNBLOCKUSERREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_UNBLOCKUSERREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
+  _globals['_UNBLOCKUSERREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_UNBLOCKUSERREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\005r\003\030\364\003'
   _globals['_USERSERVICE'].methods_by_name['GetUser']._loaded_options = None
   _globals['_USERSERVICE'].methods_by_name['GetUser']._serialized_options = b'\212\331%\r\032\007\n\005\001\002\003\004\005 \001(\001\202\323\344\223\002\025\022\023/v1/users/{user_id}'
-  _globals['_GETUSERREQUEST']._serialized_start=190
-  _globals['_GETUSERREQUEST']._serialized_end=300
-  _globals['_GETUSERRESPONSE']._serialized_start=302
-  _globals['_GETUSERRESPONSE']._serialized_end=366
-  _globals['_USERSERVICE']._serialized_start=369
-  _globals['_USERSERVICE']._serialized_end=515
+  _globals['_USERSERVICE'].methods_by_name['BatchGetUsers']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['BatchGetUsers']._serialized_options = b'\212\331%\t\032\003\n\001\005 \001(\001\202\323\344\223\002\027\"\022/v1/users:batchGet:\001*'
+  _globals['_USERSERVICE'].methods_by_name['UpdateUser']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['UpdateUser']._serialized_options = b'\212\331%\016\032\006\n\004\001\002\003\004 \001(\0020\001\202\323\344\223\002\0352\030/v1/users/{user.user_id}:\001*'
+  _globals['_USERSERVICE'].methods_by_name['DeleteUser']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['DeleteUser']._serialized_options = b'\212\331%\016\032\006\n\004\001\002\003\004 \001(\0020\001\202\323\344\223\002\025*\023/v1/users/{user_id}'
+  _globals['_USERSERVICE'].methods_by_name['CreateAddress']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['CreateAddress']._serialized_options = b'\212\331%\014\032\006\n\004\001\002\003\004 \002(\002\202\323\344\223\002\022\"\r/v1/addresses:\001*'
+  _globals['_USERSERVICE'].methods_by_name['GetAddress']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['GetAddress']._serialized_options = b'\212\331%\014\032\006\n\004\001\002\003\004 \001(\001\202\323\344\223\002\034\022\032/v1/addresses/{address_id}'
+  _globals['_USERSERVICE'].methods_by_name['ListAddresses']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['ListAddresses']._serialized_options = b'\212\331%\014\032\006\n\004\001\002\003\004 \001(\001\202\323\344\223\002\017\022\r/v1/addresses'
+  _globals['_USERSERVICE'].methods_by_name['UpdateAddress']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['UpdateAddress']._serialized_options = b'\212\331%\014\032\006\n\004\001\002\003\004 \001(\002\202\323\344\223\002\'2\"/v1/addresses/{address.address_id}:\001*'
+  _globals['_USERSERVICE'].methods_by_name['DeleteAddress']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['DeleteAddress']._serialized_options = b'\212\331%\014\032\006\n\004\001\002\003\004 \001(\002\202\323\344\223\002\034*\032/v1/addresses/{address_id}'
+  _globals['_USERSERVICE'].methods_by_name['SetDefaultAddress']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['SetDefaultAddress']._serialized_options = b'\212\331%\014\032\006\n\004\001\002\003\004 \001(\002\202\323\344\223\002*\"%/v1/addresses/{address_id}:setDefault:\001*'
+  _globals['_USERSERVICE'].methods_by_name['ListUsers']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['ListUsers']._serialized_options = b'\212\331%\t\032\003\n\001\004 \001(\010\202\323\344\223\002\013\022\t/v1/users'
+  _globals['_USERSERVICE'].methods_by_name['SetUserRoles']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['SetUserRoles']._serialized_options = b'\212\331%\013\032\003\n\001\004 \003(\0100\001\202\323\344\223\002!\"\034/v1/users/{user_id}:setRoles:\001*'
+  _globals['_USERSERVICE'].methods_by_name['BlockUser']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['BlockUser']._serialized_options = b'\212\331%\013\032\003\n\001\004 \001(\0100\001\202\323\344\223\002\036\"\031/v1/users/{user_id}:block:\001*'
+  _globals['_USERSERVICE'].methods_by_name['UnblockUser']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['UnblockUser']._serialized_options = b'\212\331%\013\032\003\n\001\004 \001(\0100\001\202\323\344\223\002 \"\033/v1/users/{user_id}:unblock:\001*'
+  _globals['_GETUSERREQUEST']._serialized_start=327
+  _globals['_GETUSERREQUEST']._serialized_end=437
+  _globals['_GETUSERRESPONSE']._serialized_start=439
+  _globals['_GETUSERRESPONSE']._serialized_end=503
+  _globals['_BATCHGETUSERSREQUEST']._serialized_start=505
+  _globals['_BATCHGETUSERSREQUEST']._serialized_end=573
+  _globals['_BATCHGETUSERSRESPONSE']._serialized_start=575
+  _globals['_BATCHGETUSERSRESPONSE']._serialized_end=647
+  _globals['_UPDATEUSERREQUEST']._serialized_start=650
+  _globals['_UPDATEUSERREQUEST']._serialized_end=970
+  _globals['_UPDATEUSERRESPONSE']._serialized_start=972
+  _globals['_UPDATEUSERRESPONSE']._serialized_end=1039
+  _globals['_DELETEUSERREQUEST']._serialized_start=1042
+  _globals['_DELETEUSERREQUEST']._serialized_end=1185
+  _globals['_DELETEUSERRESPONSE']._serialized_start=1187
+  _globals['_DELETEUSERRESPONSE']._serialized_end=1207
+  _globals['_CREATEADDRESSREQUEST']._serialized_start=1210
+  _globals['_CREATEADDRESSREQUEST']._serialized_end=1402
+  _globals['_CREATEADDRESSRESPONSE']._serialized_start=1404
+  _globals['_CREATEADDRESSRESPONSE']._serialized_end=1488
+  _globals['_GETADDRESSREQUEST']._serialized_start=1490
+  _globals['_GETADDRESSREQUEST']._serialized_end=1553
+  _globals['_GETADDRESSRESPONSE']._serialized_start=1555
+  _globals['_GETADDRESSRESPONSE']._serialized_end=1636
+  _globals['_LISTADDRESSESREQUEST']._serialized_start=1638
+  _globals['_LISTADDRESSESREQUEST']._serialized_end=1739
+  _globals['_LISTADDRESSESRESPONSE']._serialized_start=1742
+  _globals['_LISTADDRESSESRESPONSE']._serialized_end=1870
+  _globals['_UPDATEADDRESSREQUEST']._serialized_start=1873
+  _globals['_UPDATEADDRESSREQUEST']._serialized_end=2442
+  _globals['_UPDATEADDRESSRESPONSE']._serialized_start=2444
+  _globals['_UPDATEADDRESSRESPONSE']._serialized_end=2528
+  _globals['_DELETEADDRESSREQUEST']._serialized_start=2530
+  _globals['_DELETEADDRESSREQUEST']._serialized_end=2596
+  _globals['_DELETEADDRESSRESPONSE']._serialized_start=2598
+  _globals['_DELETEADDRESSRESPONSE']._serialized_end=2621
+  _globals['_SETDEFAULTADDRESSREQUEST']._serialized_start=2623
+  _globals['_SETDEFAULTADDRESSREQUEST']._serialized_end=2693
+  _globals['_SETDEFAULTADDRESSRESPONSE']._serialized_start=2695
+  _globals['_SETDEFAULTADDRESSRESPONSE']._serialized_end=2783
+  _globals['_LISTUSERSREQUEST']._serialized_start=2786
+  _globals['_LISTUSERSREQUEST']._serialized_end=3217
+  _globals['_LISTUSERSRESPONSE']._serialized_start=3219
+  _globals['_LISTUSERSRESPONSE']._serialized_end=3327
+  _globals['_SETUSERROLESREQUEST']._serialized_start=3330
+  _globals['_SETUSERROLESREQUEST']._serialized_end=3573
+  _globals['_SETUSERROLESRESPONSE']._serialized_start=3575
+  _globals['_SETUSERROLESRESPONSE']._serialized_end=3644
+  _globals['_BLOCKUSERREQUEST']._serialized_start=3646
+  _globals['_BLOCKUSERREQUEST']._serialized_end=3738
+  _globals['_BLOCKUSERRESPONSE']._serialized_start=3740
+  _globals['_BLOCKUSERRESPONSE']._serialized_end=3806
+  _globals['_UNBLOCKUSERREQUEST']._serialized_start=3808
+  _globals['_UNBLOCKUSERREQUEST']._serialized_end=3900
+  _globals['_UNBLOCKUSERRESPONSE']._serialized_start=3902
+  _globals['_UNBLOCKUSERRESPONSE']._serialized_end=3970
+  _globals['_USERSERVICE']._serialized_start=3973
+  _globals['_USERSERVICE']._serialized_end=6091
 # @@protoc_insertion_point(module_scope)

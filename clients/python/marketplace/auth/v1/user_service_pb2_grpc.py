@@ -40,6 +40,71 @@ class UserServiceStub:
                 request_serializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.GetUserRequest.SerializeToString,
                 response_deserializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.GetUserResponse.FromString,
                 _registered_method=True)
+        self.BatchGetUsers = channel.unary_unary(
+                '/marketplace.auth.v1.UserService/BatchGetUsers',
+                request_serializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.BatchGetUsersRequest.SerializeToString,
+                response_deserializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.BatchGetUsersResponse.FromString,
+                _registered_method=True)
+        self.UpdateUser = channel.unary_unary(
+                '/marketplace.auth.v1.UserService/UpdateUser',
+                request_serializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.UpdateUserRequest.SerializeToString,
+                response_deserializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.UpdateUserResponse.FromString,
+                _registered_method=True)
+        self.DeleteUser = channel.unary_unary(
+                '/marketplace.auth.v1.UserService/DeleteUser',
+                request_serializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.DeleteUserRequest.SerializeToString,
+                response_deserializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.DeleteUserResponse.FromString,
+                _registered_method=True)
+        self.CreateAddress = channel.unary_unary(
+                '/marketplace.auth.v1.UserService/CreateAddress',
+                request_serializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.CreateAddressRequest.SerializeToString,
+                response_deserializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.CreateAddressResponse.FromString,
+                _registered_method=True)
+        self.GetAddress = channel.unary_unary(
+                '/marketplace.auth.v1.UserService/GetAddress',
+                request_serializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.GetAddressRequest.SerializeToString,
+                response_deserializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.GetAddressResponse.FromString,
+                _registered_method=True)
+        self.ListAddresses = channel.unary_unary(
+                '/marketplace.auth.v1.UserService/ListAddresses',
+                request_serializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.ListAddressesRequest.SerializeToString,
+                response_deserializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.ListAddressesResponse.FromString,
+                _registered_method=True)
+        self.UpdateAddress = channel.unary_unary(
+                '/marketplace.auth.v1.UserService/UpdateAddress',
+                request_serializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.UpdateAddressRequest.SerializeToString,
+                response_deserializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.UpdateAddressResponse.FromString,
+                _registered_method=True)
+        self.DeleteAddress = channel.unary_unary(
+                '/marketplace.auth.v1.UserService/DeleteAddress',
+                request_serializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.DeleteAddressRequest.SerializeToString,
+                response_deserializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.DeleteAddressResponse.FromString,
+                _registered_method=True)
+        self.SetDefaultAddress = channel.unary_unary(
+                '/marketplace.auth.v1.UserService/SetDefaultAddress',
+                request_serializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.SetDefaultAddressRequest.SerializeToString,
+                response_deserializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.SetDefaultAddressResponse.FromString,
+                _registered_method=True)
+        self.ListUsers = channel.unary_unary(
+                '/marketplace.auth.v1.UserService/ListUsers',
+                request_serializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.ListUsersRequest.SerializeToString,
+                response_deserializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.ListUsersResponse.FromString,
+                _registered_method=True)
+        self.SetUserRoles = channel.unary_unary(
+                '/marketplace.auth.v1.UserService/SetUserRoles',
+                request_serializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.SetUserRolesRequest.SerializeToString,
+                response_deserializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.SetUserRolesResponse.FromString,
+                _registered_method=True)
+        self.BlockUser = channel.unary_unary(
+                '/marketplace.auth.v1.UserService/BlockUser',
+                request_serializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.BlockUserRequest.SerializeToString,
+                response_deserializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.BlockUserResponse.FromString,
+                _registered_method=True)
+        self.UnblockUser = channel.unary_unary(
+                '/marketplace.auth.v1.UserService/UnblockUser',
+                request_serializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.UnblockUserRequest.SerializeToString,
+                response_deserializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.UnblockUserResponse.FromString,
+                _registered_method=True)
 
 
 class UserServiceServicer:
@@ -53,6 +118,108 @@ class UserServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchGetUsers(self, request, context):
+        """Gets the accounts with these ids, each once, in the order of the ids; ids of no account are left out. Errors: none of
+        its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateUser(self, request, context):
+        """Changes the named fields of the caller's own account. A new e-mail address or phone is not verified. Errors: NOT_FOUND
+        for the accounts of others, ALREADY_EXISTS for an e-mail address, username or phone in use, ETAG_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteUser(self, request, context):
+        """Deletes the caller's own account for good: names, contacts, addresses and credentials are gone, its sessions and
+        streams end, its orders stay without it. Errors: NOT_FOUND for the accounts of others, IN_USE for the last admin and
+        while the account has a shop that is not closed or a shift as a courier that runs, ETAG_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateAddress(self, request, context):
+        """Saves an address in the caller's address book; the first one becomes the default. Errors: VALIDATION_FAILED when the
+        book is full, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetAddress(self, request, context):
+        """Gets an address of the caller. Errors: NOT_FOUND, also for the addresses of others.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAddresses(self, request, context):
+        """Lists the caller's addresses, the newest first. Errors: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateAddress(self, request, context):
+        """Changes the named fields of an address of the caller. Errors: NOT_FOUND, ETAG_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteAddress(self, request, context):
+        """Deletes an address of the caller; orders keep theirs. When it was the default, the newest of the others becomes it.
+        Errors: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetDefaultAddress(self, request, context):
+        """Makes an address of the caller the one to offer first. Errors: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListUsers(self, request, context):
+        """Lists accounts, the newest first. Errors: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetUserRoles(self, request, context):
+        """Gives an account these roles and takes all others; every worker knows within 2 seconds, nobody signs in again, and the
+        streams of an account that lost a role end. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted account, IN_USE when
+        the marketplace would be left without an admin, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BlockUser(self, request, context):
+        """Blocks an account: its sessions are over, its streams end with ACCOUNT_BLOCKED on every worker within 2 seconds, and it
+        cannot sign in. Blocking twice is blocking once. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted account, IN_USE
+        for the last admin.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnblockUser(self, request, context):
+        """Lets a blocked account sign in again; the sessions that it had stay over. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a
+        deleted account.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_UserServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -60,6 +227,71 @@ def add_UserServiceServicer_to_server(servicer, server):
                     servicer.GetUser,
                     request_deserializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.GetUserRequest.FromString,
                     response_serializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.GetUserResponse.SerializeToString,
+            ),
+            'BatchGetUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetUsers,
+                    request_deserializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.BatchGetUsersRequest.FromString,
+                    response_serializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.BatchGetUsersResponse.SerializeToString,
+            ),
+            'UpdateUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateUser,
+                    request_deserializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.UpdateUserRequest.FromString,
+                    response_serializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.UpdateUserResponse.SerializeToString,
+            ),
+            'DeleteUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteUser,
+                    request_deserializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.DeleteUserRequest.FromString,
+                    response_serializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.DeleteUserResponse.SerializeToString,
+            ),
+            'CreateAddress': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateAddress,
+                    request_deserializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.CreateAddressRequest.FromString,
+                    response_serializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.CreateAddressResponse.SerializeToString,
+            ),
+            'GetAddress': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAddress,
+                    request_deserializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.GetAddressRequest.FromString,
+                    response_serializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.GetAddressResponse.SerializeToString,
+            ),
+            'ListAddresses': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAddresses,
+                    request_deserializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.ListAddressesRequest.FromString,
+                    response_serializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.ListAddressesResponse.SerializeToString,
+            ),
+            'UpdateAddress': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateAddress,
+                    request_deserializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.UpdateAddressRequest.FromString,
+                    response_serializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.UpdateAddressResponse.SerializeToString,
+            ),
+            'DeleteAddress': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteAddress,
+                    request_deserializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.DeleteAddressRequest.FromString,
+                    response_serializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.DeleteAddressResponse.SerializeToString,
+            ),
+            'SetDefaultAddress': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetDefaultAddress,
+                    request_deserializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.SetDefaultAddressRequest.FromString,
+                    response_serializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.SetDefaultAddressResponse.SerializeToString,
+            ),
+            'ListUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUsers,
+                    request_deserializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.ListUsersRequest.FromString,
+                    response_serializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.ListUsersResponse.SerializeToString,
+            ),
+            'SetUserRoles': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetUserRoles,
+                    request_deserializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.SetUserRolesRequest.FromString,
+                    response_serializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.SetUserRolesResponse.SerializeToString,
+            ),
+            'BlockUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.BlockUser,
+                    request_deserializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.BlockUserRequest.FromString,
+                    response_serializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.BlockUserResponse.SerializeToString,
+            ),
+            'UnblockUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnblockUser,
+                    request_deserializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.UnblockUserRequest.FromString,
+                    response_serializer=marketplace_dot_auth_dot_v1_dot_user__service__pb2.UnblockUserResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +322,357 @@ class UserService:
             '/marketplace.auth.v1.UserService/GetUser',
             marketplace_dot_auth_dot_v1_dot_user__service__pb2.GetUserRequest.SerializeToString,
             marketplace_dot_auth_dot_v1_dot_user__service__pb2.GetUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.auth.v1.UserService/BatchGetUsers',
+            marketplace_dot_auth_dot_v1_dot_user__service__pb2.BatchGetUsersRequest.SerializeToString,
+            marketplace_dot_auth_dot_v1_dot_user__service__pb2.BatchGetUsersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.auth.v1.UserService/UpdateUser',
+            marketplace_dot_auth_dot_v1_dot_user__service__pb2.UpdateUserRequest.SerializeToString,
+            marketplace_dot_auth_dot_v1_dot_user__service__pb2.UpdateUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.auth.v1.UserService/DeleteUser',
+            marketplace_dot_auth_dot_v1_dot_user__service__pb2.DeleteUserRequest.SerializeToString,
+            marketplace_dot_auth_dot_v1_dot_user__service__pb2.DeleteUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateAddress(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.auth.v1.UserService/CreateAddress',
+            marketplace_dot_auth_dot_v1_dot_user__service__pb2.CreateAddressRequest.SerializeToString,
+            marketplace_dot_auth_dot_v1_dot_user__service__pb2.CreateAddressResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAddress(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.auth.v1.UserService/GetAddress',
+            marketplace_dot_auth_dot_v1_dot_user__service__pb2.GetAddressRequest.SerializeToString,
+            marketplace_dot_auth_dot_v1_dot_user__service__pb2.GetAddressResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAddresses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.auth.v1.UserService/ListAddresses',
+            marketplace_dot_auth_dot_v1_dot_user__service__pb2.ListAddressesRequest.SerializeToString,
+            marketplace_dot_auth_dot_v1_dot_user__service__pb2.ListAddressesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateAddress(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.auth.v1.UserService/UpdateAddress',
+            marketplace_dot_auth_dot_v1_dot_user__service__pb2.UpdateAddressRequest.SerializeToString,
+            marketplace_dot_auth_dot_v1_dot_user__service__pb2.UpdateAddressResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteAddress(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.auth.v1.UserService/DeleteAddress',
+            marketplace_dot_auth_dot_v1_dot_user__service__pb2.DeleteAddressRequest.SerializeToString,
+            marketplace_dot_auth_dot_v1_dot_user__service__pb2.DeleteAddressResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetDefaultAddress(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.auth.v1.UserService/SetDefaultAddress',
+            marketplace_dot_auth_dot_v1_dot_user__service__pb2.SetDefaultAddressRequest.SerializeToString,
+            marketplace_dot_auth_dot_v1_dot_user__service__pb2.SetDefaultAddressResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.auth.v1.UserService/ListUsers',
+            marketplace_dot_auth_dot_v1_dot_user__service__pb2.ListUsersRequest.SerializeToString,
+            marketplace_dot_auth_dot_v1_dot_user__service__pb2.ListUsersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetUserRoles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.auth.v1.UserService/SetUserRoles',
+            marketplace_dot_auth_dot_v1_dot_user__service__pb2.SetUserRolesRequest.SerializeToString,
+            marketplace_dot_auth_dot_v1_dot_user__service__pb2.SetUserRolesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BlockUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.auth.v1.UserService/BlockUser',
+            marketplace_dot_auth_dot_v1_dot_user__service__pb2.BlockUserRequest.SerializeToString,
+            marketplace_dot_auth_dot_v1_dot_user__service__pb2.BlockUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnblockUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.auth.v1.UserService/UnblockUser',
+            marketplace_dot_auth_dot_v1_dot_user__service__pb2.UnblockUserRequest.SerializeToString,
+            marketplace_dot_auth_dot_v1_dot_user__service__pb2.UnblockUserResponse.FromString,
             options,
             channel_credentials,
             insecure,

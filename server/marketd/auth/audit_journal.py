@@ -1,0 +1,86 @@
+"""The journal: writes the audit entries that come from the edge, many in one transaction, one transaction at a time.
+
+A flood of refused calls must not become a flood of transactions: what comes in while one commits goes into the next,
+and beyond a bound entries are dropped and counted. Effects never come this way (audit.record).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+import structlog
+
+from marketd.auth import audit
+from marketd.auth.audit import Entry
+from marketd.kernel.audited import AuditedCall
+from marketd.kernel.clock import Clock
+from marketd.kernel.ids import new_id
+from marketd.kernel.refusals import Refusal
+from marketd.kernel.transactor import Transactor
+
+_log = structlog.get_logger(__name__)
+
+CAPACITY = 10_000
+BATCH = 500
+WRITE_SECONDS = 2.0
+RETRY_SECONDS = 0.5
+
+
+class AuditJournal:
+    """The edge's AuditSink; `run` writes. Give it a pool that full servers leave alone."""
+
+    def __init__(self, tx: Transactor, clock: Clock, *, capacity: int = CAPACITY) -> None:
+        self._tx = tx
+        self._clock = clock
+        self._capacity = capacity
+        self._waiting: deque[tuple[Entry, asyncio.Future[None]]] = deque()
+        self._wake = asyncio.Event()
+        self._dropped = 0
+
+    def note(self, call: AuditedCall) -> asyncio.Future[None]:
+        """Take an entry. What is returned is done once the entry is committed, or was dropped."""
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if len(self._waiting) >= self._capacity:
+            self._dropped += 1
+            written.set_result(None)
+        else:
+            self._waiting.append((Entry(new_id(), self._clock.now(), call), written))
+            self._wake.set()
+        return written
+
+    async def run(self) -> None:
+        """Write until cancelled, and then what is left."""
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                while self._waiting:
+                    if not await self._write():
+                        await asyncio.sleep(RETRY_SECONDS)
+        finally:
+            while self._waiting and await self._write():
+                pass
+
+    async def _write(self) -> bool:
+        """Write one batch; False when the database does not take it now."""
+        batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+        entries = [entry for entry, _ in batch]
+        try:
+            await self._tx.run_bare(
+                "audit.write", lambda uow: audit.write(uow.connection, entries), seconds=WRITE_SECONDS
+            )
+        except Refusal as refusal:
+            # Also when the outcome is unknown: an entry's id keeps it from standing twice.
+            _log.warning("audit_not_written", entries=len(batch), reason=refusal.reason.value)
+            self._waiting.extendleft(reversed(batch))
+            return False
+        except Exception:  # noqa: BLE001 - a bug in one entry must not end the journal; the trace is in the log
+            _log.exception("audit_entries_lost", entries=len(batch))
+        if self._dropped:
+            _log.error("audit_entries_dropped", entries=self._dropped)
+            self._dropped = 0
+        for _, written in batch:
+            if not written.done():
+                written.set_result(None)
+        return True

@@ -1,0 +1,61 @@
+"""What auth writes to people, as jobs of the transaction that is the reason: sent after its commit, again until taken.
+
+Codes and reset tokens would otherwise lie readable in the job table, and when a mail server is away for long in
+dead_letters and in backups. So those values are sealed (AES-GCM, a key of their own made of MARKETD_SECRET), and opened
+by `reveal` at the moment of rendering. Deriving them from a row at sending time was the other way; it would have tied
+the sending of mail to auth's tables. What was sealed is worthless in half an hour anyway.
+"""
+
+from __future__ import annotations
+
+import base64
+from datetime import datetime, timedelta
+
+from marketd.auth.credentials import Channel
+from marketd.kernel.sealing import Seal, SealBroken
+from marketd.kernel.uow import UnitOfWork
+from marketd.mail.jobs import SEALED, mail_job, sms_job
+from marketd.mail.rendering import Wording
+
+_CONTEXT = "letter"
+
+
+class Letters:
+    """Writes letters and short messages, and opens what was sealed in them."""
+
+    def __init__(self, seal: Seal) -> None:
+        self._seal = seal
+
+    def verification_code(self, uow: UnitOfWork, channel: Channel, to: str, code: str, lifetime: timedelta) -> None:
+        """The code, by e-mail or SMS."""
+        job = mail_job if channel is Channel.EMAIL else sms_job
+        values = {"code": self._sealed(code), "minutes": _minutes(lifetime)}
+        uow.enqueue(job(Wording.VERIFICATION_CODE, to, values, expire_time=uow.now + lifetime))
+
+    def password_reset(self, uow: UnitOfWork, email: str, token: str, lifetime: timedelta) -> None:
+        """The way back into the account."""
+        values = {"token": self._sealed(token), "minutes": _minutes(lifetime)}
+        uow.enqueue(mail_job(Wording.PASSWORD_RESET, email, values, expire_time=uow.now + lifetime))
+
+    def password_changed(self, uow: UnitOfWork, email: str, address: str) -> None:
+        """That the password was changed, from where."""
+        uow.enqueue(mail_job(Wording.PASSWORD_CHANGED, email, {"time": _instant(uow.now), "address": address}))
+
+    def reveal(self, text: str) -> str:
+        """The value behind a sealed text (it begins with SEALED). Raises SealBroken."""
+        try:
+            raw = base64.b64decode(text.removeprefix(SEALED), validate=True)
+        except ValueError as error:
+            raise SealBroken from error
+        return self._seal.open(raw, _CONTEXT).decode()
+
+    def _sealed(self, value: str) -> str:
+        return SEALED + base64.b64encode(self._seal.close(value.encode(), _CONTEXT)).decode()
+
+
+def _minutes(lifetime: timedelta) -> str:
+    return str(int(lifetime.total_seconds()) // 60)
+
+
+def _instant(instant: datetime) -> str:
+    return instant.isoformat()

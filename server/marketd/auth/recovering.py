@@ -1,0 +1,149 @@
+"""Passwords anew: changing one's own, and the way back by e-mail for who has forgotten it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from marketd.auth import audit, sessions, throttle
+from marketd.auth.code_repository import ResetRepository
+from marketd.auth.credentials import CodeHasher, hash_token, new_token
+from marketd.auth.errors import InvalidCredentials, ResetTokenInvalid
+from marketd.auth.letters import Letters
+from marketd.auth.model import AccountState
+from marketd.auth.passwords import Passwords, check_new_password
+from marketd.auth.repository import AccountRepository, AccountRow
+from marketd.auth.throttle import Name, Throttle
+from marketd.kernel import call as calls
+from marketd.kernel.caller import SYSTEM, Caller
+from marketd.kernel.events import Job
+from marketd.kernel.jobs import Payload
+from marketd.kernel.refusals import NotFound
+from marketd.kernel.transactor import Transactor
+from marketd.kernel.uow import ReadUnit, UnitOfWork
+
+RESET_JOB: Final = "auth.password_reset"
+LIFETIME: Final = timedelta(minutes=30)
+# Somebody's mailbox is not to be filled by a stranger.
+PAUSE: Final = timedelta(minutes=1)
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePassword:
+    """Asks for another password."""
+
+    current: str = field(repr=False)
+    new: str = field(repr=False)
+
+
+class Recovering:
+    """The use cases around passwords that change."""
+
+    def __init__(
+        self, tx: Transactor, passwords: Passwords, hasher: CodeHasher, attempts: Throttle, letters: Letters
+    ) -> None:
+        self._tx = tx
+        self._passwords = passwords
+        self._hasher = hasher
+        self._attempts = attempts
+        self._letters = letters
+
+    async def request(self, email: str) -> None:
+        """Have a reset token sent to the address, if an account has it.
+
+        The same work whether one has: a job is written, and the looking up is the job's. Never refused for the address.
+        """
+
+        async def work(uow: UnitOfWork) -> None:
+            address = email.lower()
+            # While the first waits, a second would do nothing else. The key says nothing about the address.
+            key = f"{RESET_JOB}:{self._hasher.name('reset', address).hex()}"
+            uow.enqueue(Job(kind=RESET_JOB, payload={"email": address}, dedup_key=key, max_attempts=_ATTEMPTS))
+
+        await self._tx.run_bare("auth.request_password_reset", work)
+
+    async def send(self, uow: UnitOfWork, payload: Payload) -> None:
+        """The job: when an active account has the address, make its token and write the letter."""
+        account = await AccountRepository(uow.connection).by_login(str(payload["email"]))
+        if account is None or account.state is not AccountState.ACTIVE:
+            return
+        token = new_token()
+        repository = ResetRepository(uow.connection)
+        if not await repository.put(account.account_id, hash_token(token), uow.now, uow.now + LIFETIME, PAUSE):
+            return
+        self._letters.password_reset(uow, account.email, token, LIFETIME)
+        await audit.record(uow, SYSTEM, "user", account.account_id, method=RESET_JOB)
+
+    async def reset(self, caller: Caller, token: str, password: str) -> None:
+        """Set the password and end every session. Raises ResetTokenInvalid and the new password's refusals."""
+        token_hash = hash_token(token)
+        account = await self._tx.read(lambda unit: _holder(unit, token_hash))
+        if account is None:
+            raise ResetTokenInvalid
+        calls.current().about = f"user/{account.account_id}"
+        check_new_password(password, account.email, account.username, account.full_name, field="new_password")
+        password_hash = await self._passwords.hash(password)
+
+        async def work(uow: UnitOfWork) -> None:
+            # The account first: that is the order in which everybody locks.
+            now_is = await self._set(uow, caller, account.account_id, password_hash)
+            if now_is is None or not await ResetRepository(uow.connection).spend(token_hash, uow.now):
+                # Used by somebody else while we hashed.
+                raise ResetTokenInvalid
+            await sessions.end_sessions(uow, now_is.account_id)
+            await throttle.forget(uow, *self._names(now_is))
+            owner = Caller(now_is.account_id, None, now_is.roles, caller.address)
+            await audit.record(uow, owner, "user", now_is.account_id)
+
+        await self._tx.run_bare("auth.reset_password", work)
+
+    async def change(self, caller: Caller, command: ChangePassword) -> None:
+        """Set the password and end the other sessions.
+
+        Raises InvalidCredentials, TooManyFailures, NotFound for services, and the new password's refusals.
+        """
+        account = await self._tx.read(lambda unit: AccountRepository(unit.connection).by_id(caller.account))
+        if account is None:
+            raise NotFound("user", caller.account)
+        check_new_password(command.new, account.email, account.username, account.full_name, field="new_password")
+        name = self._attempts.account(account.account_id)
+        await self._attempts.take(name)
+        if not await self._passwords.verify(command.current, account.password_hash):
+            raise InvalidCredentials
+        password_hash = await self._passwords.hash(command.new)
+        checked = account.password_hash
+
+        async def work(uow: UnitOfWork) -> None:
+            now_is = await AccountRepository(uow.connection).lock(caller.account)
+            if now_is is None or now_is.password_hash != checked:
+                # Changed while we hashed: what was right is no longer.
+                raise InvalidCredentials
+            await self._set(uow, caller, caller.account, password_hash)
+            await ResetRepository(uow.connection).delete(caller.account)
+            await sessions.end_sessions(uow, caller.account, but=caller.session_id)
+            await throttle.forget(uow, name)
+            await audit.record(uow, caller, "user", caller.account)
+
+        await self._tx.run_bare("auth.change_password", work)
+
+    async def _set(self, uow: UnitOfWork, caller: Caller, account_id: UUID, password_hash: str) -> AccountRow | None:
+        repository = AccountRepository(uow.connection)
+        account = await repository.lock(account_id)
+        if account is None or account.state is not AccountState.ACTIVE:
+            return None
+        await repository.set_password_hash(account_id, password_hash, uow.now)
+        self._letters.password_changed(uow, account.email, caller.address)
+        return account
+
+    def _names(self, account: AccountRow) -> list[Name]:
+        """Every name under which failures of this account are counted."""
+        logins = [account.email, account.username, account.phone]
+        return [self._attempts.account(account.account_id), *map(self._attempts.login, filter(None, logins))]
+
+
+async def _holder(unit: ReadUnit, token_hash: bytes) -> AccountRow | None:
+    account_id = await ResetRepository(unit.connection).account_of(token_hash, unit.now)
+    return None if account_id is None else await AccountRepository(unit.connection).by_id(account_id)

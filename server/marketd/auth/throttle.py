@@ -1,0 +1,112 @@
+"""Failures are counted for each name before anything is hashed, in the database, so all workers count together.
+
+An attempt counts as failed from its beginning: a hundred at once could otherwise all pass before the first has failed.
+Success forgets the count. The name is what was typed, known or not: counting by account instead would tell strangers,
+by the first refusal, that two names belong to one account. An account has three names to sign in with, and
+ChangePassword and DisableTotp count under a fourth, so LIMIT keeps an account at a hundred hashes between successes
+(NIST SP 800-63B: no more than 100 consecutive failures).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from marketd.auth.credentials import CodeHasher
+from marketd.auth.errors import TooManyFailures
+from marketd.kernel.database import Connection
+from marketd.kernel.transactor import Transactor
+from marketd.kernel.uow import UnitOfWork
+
+FREE: Final = 10
+"""So many attempts may fail, or be under way, without a pause."""
+LIMIT: Final = 25
+"""After so many nothing but a day's pause, or a new password, helps."""
+LONGEST: Final = timedelta(hours=1)
+FORGET: Final = timedelta(hours=24)
+
+# One statement, so that of many attempts at once each gets a number of its own. The pause after the n-th failure
+# doubles from a second. A row whose last attempt is older than FORGET starts anew.
+_TAKE = """
+INSERT INTO login_attempts AS a (name_hash, failures, last_time, next_time) VALUES ($1, 1, $2, $2)
+ON CONFLICT (name_hash) DO UPDATE SET
+  failures = CASE WHEN a.last_time <= $2 - $3::interval THEN 1 ELSE a.failures + 1 END,
+  last_time = $2,
+  next_time = CASE
+    WHEN a.last_time <= $2 - $3::interval OR a.failures + 1 < $4 THEN $2
+    WHEN a.failures + 1 >= $5 THEN $2 + $3::interval
+    ELSE $2 + least(power(2, a.failures + 1 - $4) * interval '1 second', $6::interval)
+  END
+WHERE a.next_time <= $2 OR a.last_time <= $2 - $3::interval
+RETURNING failures
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A name whose failures are counted, as its keyed hash."""
+
+    hash: bytes
+
+
+class Throttle:
+    """Counts failures by name."""
+
+    def __init__(self, tx: Transactor, hasher: CodeHasher) -> None:
+        self._tx = tx
+        self._hasher = hasher
+
+    def login(self, login: str) -> Name:
+        """What was typed to sign in, without regard to case."""
+        return Name(self._hasher.name("login", login.lower()))
+
+    def account(self, account_id: UUID) -> Name:
+        """Somebody who has signed in and proves it once more."""
+        return Name(self._hasher.name("account", str(account_id)))
+
+    async def take(self, name: Name) -> None:
+        """Count an attempt as failed, in a transaction of its own. Raises TooManyFailures, and then counts nothing."""
+
+        async def work(uow: UnitOfWork) -> None:
+            taken = await uow.connection.fetchval(_TAKE, name.hash, uow.now, FORGET, FREE, LIMIT, LONGEST)
+            if taken is not None:
+                return
+            next_time: datetime | None = await uow.connection.fetchval(
+                "SELECT next_time FROM login_attempts WHERE name_hash = $1", name.hash
+            )
+            # Gone in between: somebody has just succeeded, and a second later is soon enough.
+            raise TooManyFailures(1.0 if next_time is None else max((next_time - uow.now).total_seconds(), 1.0))
+
+        await self._tx.run_bare("auth.attempt", work)
+
+    async def give_back(self, name: Name) -> None:
+        """Take one attempt back that did not fail, without forgetting the failures before it."""
+        await self._tx.run_bare(
+            "auth.attempt_back",
+            lambda uow: uow.connection.execute(
+                "UPDATE login_attempts SET failures = greatest(failures - 1, 0),"
+                " next_time = CASE WHEN failures - 1 < $2 THEN last_time ELSE next_time END WHERE name_hash = $1",
+                name.hash,
+                FREE,
+            ),
+        )
+
+
+async def forget(uow: UnitOfWork, *names: Name) -> None:
+    """Forget the failures of these names with this transaction: a success."""
+    await uow.connection.execute(
+        "DELETE FROM login_attempts WHERE name_hash = ANY($1::bytea[])", sorted(name.hash for name in names)
+    )
+
+
+async def delete_before(connection: Connection, before: datetime, limit: int) -> int:
+    """Delete counts that nobody added to since then."""
+    tag = await connection.execute(
+        "DELETE FROM login_attempts WHERE name_hash IN"
+        " (SELECT name_hash FROM login_attempts WHERE last_time < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        before,
+        limit,
+    )
+    return int(tag.rsplit(" ", 1)[-1])

@@ -1,0 +1,46 @@
+"""`marketd keys`."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from sqlalchemy.exc import SQLAlchemyError
+
+from marketd.app import rotate_keys
+from marketd.commands.database import database_of
+from marketd.commands.settings import fail_line, read_settings, say
+from marketd.kernel.refusals import Refusal
+
+
+class Action(StrEnum):
+    """What can be done with the signing keys."""
+
+    ROTATE = "rotate"
+
+
+def command(
+    action: Annotated[Action, typer.Argument(help="rotate: make a new key that signs access tokens.")],
+    compromised: Annotated[
+        bool,
+        typer.Option("--compromised", help="The former keys got out: nothing they signed is good any more."),
+    ] = False,
+) -> None:
+    """Rotate the keys that sign access tokens.
+
+    Servers that run notice by themselves. The new key signs a minute after it was made, when every server knows it;
+    the former one verifies for 20 minutes, until the tokens it signed are over, so nobody is signed out. With
+    --compromised the former keys are worthless within seconds: whoever is signed in gets new tokens by refreshing.
+    """
+    settings = read_settings()
+    with database_of(settings) as url:
+        try:
+            kid = asyncio.run(rotate_keys(settings, url, at_once=compromised))
+        except (Refusal, OSError, SQLAlchemyError) as error:
+            fail_line(
+                f"the database does not answer or is not migrated ({type(error).__name__}); run `marketd migrate`."
+            )
+            raise typer.Exit(2) from None
+    say(f"{kid} {'signs' if compromised else 'signs in a minute'}.")

@@ -1,0 +1,80 @@
+"""How auth is put together: the part of the composition root that makes callers out of passwords and tokens."""
+
+from __future__ import annotations
+
+from marketplace.auth.v1 import auth_service_pb2_grpc, user_service_pb2_grpc
+
+from marketd.auth.credentials import CodeHasher
+from marketd.auth.keys import KeyRing
+from marketd.auth.letters import Letters
+from marketd.auth.passwords import Passwords
+from marketd.auth.principals import Principals
+from marketd.auth.recovering import RESET_JOB, Recovering
+from marketd.auth.refresh import RefreshTokens
+from marketd.auth.second_factor import SecondFactor
+from marketd.auth.service_accounts import ServiceAccounts
+from marketd.auth.servicer import AuthServicer
+from marketd.auth.sessions import SessionRules
+from marketd.auth.signing_in import SigningIn
+from marketd.auth.throttle import Throttle
+from marketd.auth.tokens import AccessTokens
+from marketd.auth.user_servicer import UserServicer
+from marketd.auth.verifying import Verifying
+from marketd.cart.merging import merge_guest_cart
+from marketd.delivery.couriers import holds_account as courier_holds_account
+from marketd.kernel.sealing import Seal
+from marketd.running import Parts
+from marketd.seller.service import holds_account as seller_holds_account
+from marketd.transport.collector import Collector
+
+
+async def add_auth(parts: Parts, collector: Collector, letters: Letters) -> Principals:
+    """Add both services of auth; who calls, for the edge. Raises SigningKeysUnreadable."""
+    settings = parts.settings
+    keys = KeyRing(settings.derive("signing-keys"))
+    await keys.load(parts.tx)
+    access = AccessTokens(
+        keys,
+        issuer=settings.issuer,
+        audience=settings.audience,
+        lifetime=settings.access_token_lifetime,
+        leeway=settings.clock_leeway,
+    )
+    principals = Principals(parts.tx, access, keys, parts.broadcast, parts.clock, watch=parts.readiness)
+    parts.tx.listen(principals.on_commit)
+    parts.tasks.append(principals.run)
+    passwords = Passwords(settings.password_pepper.get_secret_value().encode(), settings.bcrypt_cost)
+    parts.closers.append(passwords.close)
+    hasher = CodeHasher(settings.derive("codes"))
+    attempts = Throttle(parts.tx, hasher)
+    factor = SecondFactor(parts.tx, Seal(settings.derive("totp")), hasher, attempts, issuer=settings.shop_name)
+    recovering = Recovering(parts.tx, passwords, hasher, attempts, letters)
+    parts.jobs.register(RESET_JOB, recovering.send)
+    signing_in = SigningIn(
+        parts.tx,
+        passwords,
+        access,
+        RefreshTokens(settings.derive("refresh-tokens")),
+        SessionRules(settings.refresh_token_lifetime, settings.refresh_grace),
+        attempts,
+        factor,
+        merge_guest_cart,
+    )
+    collector.add(
+        auth_service_pb2_grpc.add_AuthServiceServicer_to_server,
+        AuthServicer(
+            tx=parts.tx,
+            pages=parts.pages,
+            keys=keys,
+            signing_in=signing_in,
+            verifying=Verifying(parts.tx, hasher, letters),
+            recovering=recovering,
+            factor=factor,
+            services=ServiceAccounts(parts.tx, access),
+        ),
+    )
+    collector.add(
+        user_service_pb2_grpc.add_UserServiceServicer_to_server,
+        UserServicer(tx=parts.tx, pages=parts.pages, holders=(seller_holds_account, courier_holds_account)),
+    )
+    return principals

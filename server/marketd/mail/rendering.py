@@ -1,0 +1,143 @@
+"""From a template's name and its values to what a person reads: subject, text and HTML of a letter, or an SMS.
+
+Templates live in `templates/<locale>/`: `<name>.txt` (its first line is the subject), `<name>.html`, `<name>.sms`. A
+shop's own folder goes before ours, file by file, so that a shop can word one letter anew or add a language.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from urllib.parse import quote
+
+from jinja2 import (
+    BaseLoader,
+    ChoiceLoader,
+    FileSystemLoader,
+    PackageLoader,
+    StrictUndefined,
+    Template,
+    TemplateNotFound,
+)
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+DEFAULT_LOCALE = "en"
+MAX_SUBJECT = 150
+
+_LOCALE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*", re.ASCII)
+# Letters, and what stands between them in names. Anybody may register another's address under a "name" that advertises
+# something; such a name is left out.
+_NAME = re.compile(r"[^\W\d_](?:[^\W\d_]|['\u2019 -]){0,39}")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
+
+class Wording(StrEnum):
+    """The messages there are, and the values each takes.
+
+    Those marked * must be there; times are ISO 8601. Every letter greets by `name`, when that looks like one.
+    """
+
+    VERIFICATION_CODE = "verification_code"
+    """code*, minutes. As a letter or an SMS."""
+    PASSWORD_RESET = "password_reset"  # noqa: S105 - a template's name
+    """token*, minutes. With MARKETD_PASSWORD_RESET_URL it shows a link, else the token itself."""
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105 - a template's name
+    """time*, address."""
+    TOTP_ENABLED = "totp_enabled"
+    """time*."""
+    TOTP_DISABLED = "totp_disabled"
+    """time*."""
+    NEW_SIGN_IN = "new_sign_in"
+    """time*, device, address."""
+    ACCOUNT_BLOCKED = "account_blocked"
+    """time*, reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """Who writes: shown in every message. `reset_url` has `{token}` where the token goes; empty: no link."""
+
+    name: str
+    support: str = ""
+    reset_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A rendered letter."""
+
+    subject: str
+    text: str
+    html: str
+    locale: str
+
+
+class Renderer:
+    """Renders the templates for one shop. Values are data: they are escaped in HTML and cannot bring template code."""
+
+    def __init__(self, shop: Shop, own_templates: Path | None = None) -> None:
+        """`own_templates`: a folder like ours, whose files go before ours."""
+        ours: BaseLoader = PackageLoader("marketd.mail", "templates")
+        loader = ours if own_templates is None else ChoiceLoader([FileSystemLoader(own_templates), ours])
+        # The sandbox is for a shop's own templates: they are texts, not programs. A missing value is an error, so that
+        # nobody gets a letter with a hole where the code should be.
+        self._environment = ImmutableSandboxedEnvironment(
+            loader=loader,
+            undefined=StrictUndefined,
+            autoescape=lambda name: name is not None and name.endswith(".html"),
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.filters["when"] = _when
+        self._shop = shop
+
+    def letter(self, name: str, locale: str, values: Mapping[str, str]) -> Content:
+        """Render a letter. Raises jinja2's UndefinedError for a missing value, TemplateNotFound for a wrong name."""
+        given = self._given(values)
+        text_template, found = self._find(name, ".txt", locale)
+        html_template, _ = self._find(name, ".html", locale)
+        first, _, text = text_template.render(given).partition("\n")
+        subject = " ".join(first.split())[:MAX_SUBJECT]
+        html = html_template.render(given, locale=found, subject=subject)
+        return Content(subject, text.strip() + "\n", html, found)
+
+    def short(self, name: str, locale: str, values: Mapping[str, str]) -> str:
+        """Render an SMS; the same errors."""
+        template, _ = self._find(name, ".sms", locale)
+        return " ".join(template.render(self._given(values)).split())
+
+    def _given(self, values: Mapping[str, str]) -> dict[str, object]:
+        # Control characters could not be seen, and some mail readers obey them.
+        given: dict[str, object] = {key: _CONTROL.sub("", value) for key, value in values.items()}
+        name = values.get("name", "")
+        given["greeted"] = name if _NAME.fullmatch(name) else ""
+        token = values.get("token")
+        given["link"] = self._shop.reset_url.replace("{token}", quote(token, safe="")) if token else ""
+        given["shop"] = self._shop
+        return given
+
+    def _find(self, name: str, ending: str, locale: str) -> tuple[Template, str]:
+        """The template in the nearest language: `de-AT`, `de`, then our own."""
+        for candidate in _candidates(locale):
+            try:
+                return self._environment.get_template(f"{candidate}/{Wording(name).value}{ending}"), candidate
+            except TemplateNotFound:
+                continue
+        raise TemplateNotFound(f"{name}{ending}")
+
+
+def _candidates(locale: str) -> list[str]:
+    found = []
+    if _LOCALE.fullmatch(locale):
+        parts = locale.replace("_", "-").lower().split("-")
+        found = ["-".join(parts[:count]) for count in range(len(parts), 0, -1)]
+    return [*found, *([DEFAULT_LOCALE] if DEFAULT_LOCALE not in found else [])]
+
+
+def _when(value: str) -> str:
+    """An instant as every language reads it. A shop's people live in many time zones, so it says which one it is."""
+    return datetime.fromisoformat(value).astimezone(UTC).strftime("%Y-%m-%d, %H:%M UTC")

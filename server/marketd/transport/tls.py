@@ -1,0 +1,171 @@
+"""TLS: the server's certificate from files that may change while it runs, and whom a client's certificate names.
+
+The core asks for the certificate at each handshake. Open connections keep the keys they were made with, so a renewed
+certificate drops no call; those connections end by their age.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid5
+
+import grpc
+import structlog
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.x509 import load_pem_x509_certificates
+
+from marketd.kernel.caller import Caller, Role
+from marketd.transport.start_errors import CertificateUnusable
+
+_log = structlog.get_logger(__name__)
+
+# Makes a service's name the id that it is known by in audit, limits and request ids; it must never change.
+_SERVICE_NAMES = UUID("6f0f3c1e-8a54-5d0e-9a3b-2a1f7e1c77d1")
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """PEM files: the server's chain (its own certificate first), its key, and whose clients' certificates count."""
+
+    cert: Path
+    key: Path
+    client_ca: Path | None = None
+
+
+class ServerCertificate:
+    """The certificate of a server as its files have it now.
+
+    Files that change are read at the next handshake. What does not fit together (one of two files is new, a file is
+    half there, the certificate is over) is logged once and left alone: the former certificate goes on.
+    """
+
+    def __init__(self, files: TlsFiles) -> None:
+        """Raises CertificateUnusable."""
+        self._files = files
+        self._stamp = self._look()
+        self._refused_stamp: object = None
+        self._pem = self._read()
+        self.version = 1
+
+    def credentials(self, *, ask_clients: bool) -> grpc.ServerCredentials:
+        """Credentials for one port; with `ask_clients` nobody gets in without a certificate of the client CA's."""
+        given = self.version
+
+        def renewed() -> grpc.ServerCertificateConfiguration | None:
+            nonlocal given
+            self.refresh()
+            if given == self.version:
+                return None
+            given = self.version
+            return self._configuration(ask_clients=ask_clients)
+
+        first = self._configuration(ask_clients=ask_clients)
+        return grpc.dynamic_ssl_server_credentials(
+            first,
+            renewed,  # type: ignore[arg-type]  # None, which the types forget, says that nothing has changed
+            require_client_authentication=ask_clients,
+        )
+
+    def refresh(self) -> None:
+        """Read the files again if they changed. Called in a thread of the core's, where nothing may be raised."""
+        try:
+            stamp = self._look()
+            if stamp in (self._stamp, self._refused_stamp):
+                return
+            pem = self._read()
+        except (CertificateUnusable, OSError) as error:
+            self._refused_stamp = self._look_again()
+            _log.error("certificate_not_renewed", why=str(error))
+            return
+        self._pem, self._stamp, self._refused_stamp = pem, stamp, None
+        self.version += 1
+        _log.info("certificate_renewed")
+
+    def _configuration(self, *, ask_clients: bool) -> grpc.ServerCertificateConfiguration:
+        chain, key, client_ca = self._pem
+        return grpc.ssl_server_certificate_configuration(
+            [(key, chain)], root_certificates=client_ca if ask_clients else None
+        )
+
+    def _paths(self) -> list[Path]:
+        files = self._files
+        return [files.cert, files.key, *([files.client_ca] if files.client_ca is not None else [])]
+
+    def _look(self) -> tuple[tuple[int, int, int], ...]:
+        try:
+            found = [os.stat(path) for path in self._paths()]  # noqa: PTH116 - a Path method would say the same slower
+        except OSError as error:
+            raise CertificateUnusable(f"{error.filename} cannot be read ({error.strerror})") from error
+        return tuple((one.st_ino, one.st_size, one.st_mtime_ns) for one in found)
+
+    def _look_again(self) -> object:
+        try:
+            return self._look()
+        except CertificateUnusable:
+            return None
+
+    def _read(self) -> tuple[bytes, bytes, bytes | None]:
+        try:
+            texts = [path.read_bytes() for path in self._paths()]
+        except OSError as error:
+            raise CertificateUnusable(f"{error.filename} cannot be read ({error.strerror})") from error
+        chain, key = texts[:2]
+        client_ca = texts[2] if len(texts) > 2 else None
+        _check(self._files, chain, key, client_ca)
+        return chain, key, client_ca
+
+
+def _check(files: TlsFiles, chain: bytes, key: bytes, client_ca: bytes | None) -> None:
+    """The core says no more than that it will not; these say what is wrong."""
+    try:
+        certificate = load_pem_x509_certificates(chain)[0]
+    except ValueError:
+        raise CertificateUnusable(f"{files.cert} holds no PEM certificate") from None
+    try:
+        private = load_pem_private_key(key, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise CertificateUnusable(f"{files.key} holds no PEM key, or one with a passphrase") from None
+    spki = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    if certificate.public_key().public_bytes(*spki) != private.public_key().public_bytes(*spki):
+        raise CertificateUnusable(f"{files.key} is not the key of {files.cert}")
+    if certificate.not_valid_after_utc <= datetime.now(UTC):
+        raise CertificateUnusable(f"{files.cert} ended on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC")
+    if client_ca is not None:
+        try:
+            load_pem_x509_certificates(client_ca)
+        except ValueError:
+            raise CertificateUnusable(f"{files.client_ca} holds no PEM certificate") from None
+
+
+class PeerServices:
+    """Which internal service a verified client certificate names."""
+
+    def __init__(self, services: Mapping[str, str]) -> None:
+        """services: by a name in the certificate (a DNS or URI subject alternative name, or the common name of one
+        without any), the service's name; the id of a service account makes calls by certificate that account's.
+        """
+        self._ids = {name: _identity(service) for name, service in services.items()}
+
+    def caller(self, context: Any, address: str) -> Caller | None:
+        """The service at the other end of a call's connection; None for everybody else."""
+        found = context.auth_context()
+        # RFC 6125: the common name counts only where there are no alternative names.
+        names: Sequence[bytes] = found.get("x509_subject_alternative_name") or found.get("x509_common_name") or ()
+        for name in names:
+            service_id = self._ids.get(name.decode(errors="replace"))
+            if service_id is not None:
+                return Caller(service_id, None, frozenset({Role.SERVICE}), address)
+        return None
+
+
+def _identity(service: str) -> UUID:
+    try:
+        return UUID(service)
+    except ValueError:
+        return uuid5(_SERVICE_NAMES, service)

@@ -1,0 +1,175 @@
+"""Every call of an audited method leaves who, what, when, from where and how it ended, on the real app."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import uuid4
+
+import grpc
+import pytest
+from marketd import app as composition
+from marketd.running import App
+from marketd.transport.access import AccessTable
+from marketd.transport.rules import Open, Rule
+from marketplace.admin.v1 import admin_service_pb2
+from marketplace.auth.v1 import user_service_pb2
+from marketplace.seller.v1 import seller_service_pb2
+from marketplace.type.v1 import audit_pb2
+from marketplace.type.v1.address_pb2 import Address
+from marketplace_client import MarketplaceClient, MarketplaceError
+
+PASSWORD = "a passphrase for the log"
+AUDITED = {rule.method: rule for rule in AccessTable.from_names(composition.SERVICES) if rule.audit}
+
+
+@pytest.fixture
+async def boss(app: App, admin: tuple[str, str]) -> Any:
+    """The administrator, signed in."""
+    async with MarketplaceClient(f"127.0.0.1:{app.port}") as client:
+        await client.login(*admin)
+        yield client
+
+
+async def _entries(boss: MarketplaceClient, **wanted: Any) -> list[audit_pb2.AuditEntry]:
+    request = admin_service_pb2.ListAuditEntriesRequest(page_size=100, **wanted)
+    return list((await boss.admin.ListAuditEntries(request)).audit_entries)
+
+
+async def _refused(call: Awaitable[object], reason: str) -> None:
+    with pytest.raises(MarketplaceError) as caught:
+        await call
+    assert caught.value.reason == reason
+
+
+def test_the_rules_that_change_who_may_do_what_are_audited() -> None:
+    service = "/marketplace.auth.v1.UserService/"
+    assert {name.removeprefix(service) for name in AUDITED if name.startswith(service)} == {
+        "UpdateUser",
+        "DeleteUser",
+        "SetUserRoles",
+        "BlockUser",
+        "UnblockUser",
+    }
+
+
+@pytest.mark.parametrize("rule", AUDITED.values(), ids=AUDITED)
+async def test_a_refused_call_of_any_audited_method_leaves_an_entry(
+    channel: grpc.aio.Channel, boss: MarketplaceClient, rule: Rule
+) -> None:
+    correlation_id = f"audit-{uuid4()}"
+    call: Any = channel.unary_unary(rule.method)
+    # Empty: nobody, or a request without what it must have.
+    refused = await _ended(call(b"", metadata=[("x-request-id", correlation_id)], timeout=10))
+    if rule.access is not Open.PUBLIC:
+        assert refused == ("UNAUTHENTICATED", "UNAUTHENTICATED")
+    found = [entry for entry in await _entries(boss, method=rule.method) if entry.correlation_id == correlation_id]
+    assert [(entry.code, entry.remote_address) for entry in found] == [(refused[0], "127.0.0.1")]
+    assert found[0].actor == audit_pb2.Actor(kind=audit_pb2.ACTOR_KIND_ANONYMOUS)
+    assert found[0].HasField("create_time")
+    assert found[0].refusal_reason == refused[1]
+
+
+async def _ended(call: Any) -> tuple[str, str]:
+    try:
+        await call
+    except grpc.aio.AioRpcError as error:
+        raw = bytes(dict(error.trailing_metadata())["grpc-status-details-bin"])
+        reasons = [
+            name for name in ("UNAUTHENTICATED", "VALIDATION_FAILED") if f"\n{chr(len(name))}{name}".encode() in raw
+        ]
+        return error.code().name, reasons[-1]
+    return "OK", ""
+
+
+async def test_who_lacks_the_role_and_who_comes_too_late_stand_beside_who_did_it(
+    app: App, boss: MarketplaceClient
+) -> None:
+    async with MarketplaceClient(f"127.0.0.1:{app.port}") as jo:
+        me = await jo.register("jo@example.com", PASSWORD, full_name="Jo")
+        block = user_service_pb2.BlockUserRequest(user_id=me.user_id, reason="for fun")
+        await _refused(jo.user.BlockUser(block), "ROLE_REQUIRED")
+        await boss.user.BlockUser(block)
+        missing = user_service_pb2.BlockUserRequest(user_id=str(uuid4()), reason="for fun")
+        await _refused(boss.user.BlockUser(missing), "NOT_FOUND")
+        await _refused(boss.user.BlockUser(user_service_pb2.BlockUserRequest(user_id=me.user_id)), "VALIDATION_FAILED")
+        unnamed, absent, done, denied = await _entries(boss, method="/marketplace.auth.v1.UserService/BlockUser")
+    said = [
+        (entry.code, entry.refusal_reason, entry.resource_id, entry.comment)
+        for entry in (denied, done, absent, unnamed)
+    ]
+    assert said == [
+        # The request of somebody without the role is not even read.
+        ("PERMISSION_DENIED", "ROLE_REQUIRED", "", ""),
+        ("OK", "", me.user_id, "for fun"),
+        ("NOT_FOUND", "NOT_FOUND", missing.user_id, "for fun"),
+        ("INVALID_ARGUMENT", "VALIDATION_FAILED", "", ""),
+    ]
+    assert denied.actor.account_id == me.user_id
+    assert {entry.actor.account_id for entry in (done, absent, unnamed)} == {done.actor.account_id} != {me.user_id}
+    assert done.resource_type == "user"
+
+
+async def test_a_repeat_that_did_nothing_is_a_call_all_the_same(app: App, boss: MarketplaceClient) -> None:
+    async with MarketplaceClient(f"127.0.0.1:{app.port}") as jo:
+        await jo.register("jo@example.com", PASSWORD)
+        request = seller_service_pb2.CreateSellerRequest(
+            request_id=str(uuid4()), shop_name="Jo's", pickup_address=Address(lines=["Markt 1"], city="Berlin")
+        )
+        first = await jo.seller.CreateSeller(request)
+        assert await jo.seller.CreateSeller(request) == first
+    entries = await _entries(boss, method="/marketplace.seller.v1.SellerService/CreateSeller")
+    assert [entry.code for entry in entries] == ["OK", "OK"]
+    # The effect is told of once, with what it made.
+    assert [entry.resource_id for entry in entries] == ["", first.seller.seller_id]
+
+
+async def test_a_failed_sign_in_names_the_account_that_was_tried_and_nothing_that_was_typed(
+    app: App, boss: MarketplaceClient
+) -> None:
+    async with MarketplaceClient(f"127.0.0.1:{app.port}") as jo:
+        me = await jo.register("jo@example.com", PASSWORD)
+        await _refused(jo.login("jo@example.com", "a guess of the password"), "INVALID_CREDENTIALS")
+        await _refused(jo.login("a guess of the password", PASSWORD), "INVALID_CREDENTIALS")
+    entries = await _entries(boss, method="/marketplace.auth.v1.AuthService/Login", code="UNAUTHENTICATED")
+    assert [(entry.resource_type, entry.resource_id) for entry in entries] == [("", ""), ("user", me.user_id)]
+    text = "".join(str(entry) for entry in await _entries(boss))
+    assert "guess" not in text
+    assert PASSWORD not in text
+
+
+async def test_a_caller_that_went_away_is_in_the_log(app: App, boss: MarketplaceClient) -> None:
+    async with MarketplaceClient(f"127.0.0.1:{app.port}") as jo:
+        me = await jo.register("jo@example.com", PASSWORD)
+    database = app.parts.engine
+    async with database.connect() as connection:
+        # Whoever blocks the account waits for its row, and loses patience.
+        await connection.exec_driver_sql("SELECT 1 FROM accounts FOR UPDATE")
+        call = boss.user.BlockUser(
+            user_service_pb2.BlockUserRequest(user_id=me.user_id, reason="x"), metadata=[("x-request-id", "impatient")]
+        )
+        waiting = asyncio.ensure_future(call)
+        assert app.server is not None
+        open_calls = app.server.calls
+        assert await _until(lambda: any(each.rule.method.endswith("BlockUser") for each in open_calls.unary))
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        assert await open_calls.idle(10)
+        await connection.rollback()
+    await app.parts.tx.drain()
+    found: list[audit_pb2.AuditEntry] = []
+    for _ in range(100):
+        found = await _entries(boss, method="/marketplace.auth.v1.UserService/BlockUser")
+        if len(found) == 2:
+            break
+    # The client is gone, the work was done: both stand there, and whoever reads the log knows.
+    assert {entry.code for entry in found} == {"CANCELLED", "OK"}
+
+
+async def _until(holds: Callable[[], bool]) -> bool:
+    for _ in range(500):
+        if holds():
+            return True
+        await asyncio.sleep(0.01)
+    return False

@@ -1,0 +1,193 @@
+"""The audit log on real Postgres: entries with their effect, the journal's batches, a database that is away, lists."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from marketd.admin.servicer import AdminServicer
+from marketd.auth import audit
+from marketd.auth.audit_journal import AuditJournal
+from marketd.kernel import call as calls
+from marketd.kernel.audited import AuditedCall
+from marketd.kernel.call import Call
+from marketd.kernel.caller import ANONYMOUS, SYSTEM, Caller, Role
+from marketd.kernel.clock import ManualClock
+from marketd.kernel.database import create_engine
+from marketd.kernel.ids import new_id
+from marketd.kernel.pages import PageTokens
+from marketd.kernel.refusals import ConcurrentUpdate, PageTokenInvalid
+from marketd.kernel.transactor import Transactor
+from marketd.kernel.uow import UnitOfWork
+from marketplace.admin.v1 import admin_service_pb2
+from marketplace.type.v1 import audit_pb2
+
+if TYPE_CHECKING:
+    from marketd.embedded import EmbeddedPostgres
+
+CONTEXT = cast("Any", None)
+ADMIN = Caller(new_id(), new_id(), frozenset({Role.ADMIN}), "192.0.2.9")
+METHOD = "/marketplace.auth.v1.UserService/BlockUser"
+
+
+def _call(number: int = 0, **values: Any) -> AuditedCall:
+    return AuditedCall(**{"method": METHOD, "caller": ADMIN, "correlation_id": f"c{number}", **values})
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(datetime(2030, 1, 1, tzinfo=UTC))
+
+
+@pytest.fixture
+async def journal(tx: Transactor, clock: ManualClock) -> AsyncIterator[AuditJournal]:
+    """A journal that runs."""
+    made = AuditJournal(tx, clock)
+    task = asyncio.create_task(made.run())
+    yield made
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def _list(tx: Transactor, **request: Any) -> admin_service_pb2.ListAuditEntriesResponse:
+    calls.enter(Call(caller=ADMIN))
+    servicer = AdminServicer(tx=tx, pages=PageTokens(b"p" * 32))
+    return await servicer.ListAuditEntries(admin_service_pb2.ListAuditEntriesRequest(**request), CONTEXT)
+
+
+async def test_an_entry_stands_with_the_effect_or_not_at_all(tx: Transactor) -> None:
+    call = Call(method=METHOD, correlation_id="c1", caller=ADMIN)
+    calls.enter(call)
+    subject = new_id()
+
+    async def refused(uow: UnitOfWork) -> None:
+        await audit.record(uow, ADMIN, "user", subject, "because")
+        raise ConcurrentUpdate
+
+    with pytest.raises(ConcurrentUpdate):
+        await tx.run_bare("test.refused", refused)
+    marks = [call.audited]
+    await tx.run("test.done", lambda uow: audit.record(uow, ADMIN, "user", subject, "because"))
+    assert [*marks, call.audited] == [False, True]
+    (entry,) = (await _list(tx)).audit_entries
+    assert (entry.method, entry.resource_type, entry.resource_id, entry.comment) == (
+        METHOD,
+        "user",
+        str(subject),
+        "because",
+    )
+    assert (entry.code, entry.refusal_reason, entry.correlation_id, entry.remote_address) == (
+        "OK",
+        "",
+        "c1",
+        "192.0.2.9",
+    )
+    assert entry.actor == audit_pb2.Actor(
+        kind=audit_pb2.ACTOR_KIND_USER, account_id=str(ADMIN.account_id), session_id=str(ADMIN.session_id)
+    )
+
+
+async def test_the_journal_writes_what_it_is_given_once_and_in_order(tx: Transactor, journal: AuditJournal) -> None:
+    written = [journal.note(_call(number, code="NOT_FOUND", reason="NOT_FOUND")) for number in range(1_200)]
+    await asyncio.wait_for(asyncio.gather(*written), 10)
+    rows = await tx.read(
+        lambda unit: unit.connection.fetch("SELECT correlation_id, code FROM audit_entries ORDER BY audit_entry_id")
+    )
+    assert [tuple(row) for row in rows] == [(f"c{number}", "NOT_FOUND") for number in range(1_200)]
+
+
+@pytest.mark.parametrize(
+    ("caller", "kind"),
+    [
+        (SYSTEM, audit_pb2.ACTOR_KIND_SYSTEM),
+        (ANONYMOUS, audit_pb2.ACTOR_KIND_ANONYMOUS),
+        (Caller(new_id(), None, frozenset({Role.SERVICE})), audit_pb2.ACTOR_KIND_SERVICE),
+        (ADMIN, audit_pb2.ACTOR_KIND_USER),
+    ],
+)
+async def test_an_entry_says_what_kind_of_caller_it_was(
+    tx: Transactor, journal: AuditJournal, caller: Caller, kind: int
+) -> None:
+    await journal.note(_call(caller=caller))
+    assert [entry.actor.kind for entry in (await _list(tx)).audit_entries] == [kind]
+
+
+async def test_beyond_its_bound_the_journal_drops_rather_than_grows(tx: Transactor, clock: ManualClock) -> None:
+    journal = AuditJournal(tx, clock, capacity=10)
+    noted = [journal.note(_call(number)) for number in range(25)]
+    assert sum(entry.done() for entry in noted) == 15
+    task = asyncio.create_task(journal.run())
+    await asyncio.wait_for(asyncio.gather(*noted), 5)
+    task.cancel()
+    assert len((await _list(tx)).audit_entries) == 10
+
+
+async def test_a_journal_that_is_stopped_writes_what_is_left(tx: Transactor, clock: ManualClock) -> None:
+    journal = AuditJournal(tx, clock)
+    task = asyncio.create_task(journal.run())
+    await asyncio.wait_for(journal.note(_call()), 5)
+    journal.note(_call(1))
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert len((await _list(tx)).audit_entries) == 2
+
+
+async def test_entries_wait_for_a_database_that_is_away(
+    postgres: EmbeddedPostgres, database_url: str, clock: ManualClock
+) -> None:
+    engine = create_engine(database_url, pool_size=1, pool_timeout_seconds=0.1)
+    tx = Transactor(engine, clock)
+    journal = AuditJournal(tx, clock)
+    task = asyncio.create_task(journal.run())
+    # The one connection is taken: to the journal the database is away.
+    proxied = await engine.raw_connection()
+    written = journal.note(_call())
+    done, _ = await asyncio.wait((written,), timeout=0.4)
+    assert not done
+    proxied.close()
+    await asyncio.wait_for(written, 5)
+    assert len((await _list(tx)).audit_entries) == 1
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await engine.dispose()
+
+
+async def test_admins_walk_the_log_from_its_end_and_filter_it(
+    tx: Transactor, journal: AuditJournal, clock: ManualClock
+) -> None:
+    start = clock.now()
+    subject, other = str(new_id()), Caller(new_id(), None, frozenset({Role.BUYER}))
+    for number in range(7):
+        await journal.note(_call(number, resource_type="user", resource_id=subject if number % 2 else str(new_id())))
+        if number % 3 == 2:  # several entries of one instant
+            clock.advance(timedelta(minutes=1))
+    await journal.note(_call(7, caller=other, method="/x/Y", code="PERMISSION_DENIED", reason="ROLE_REQUIRED"))
+    seen: list[str] = []
+    token = ""
+    while True:
+        page = await _list(tx, page_size=3, page_token=token)
+        seen += [entry.correlation_id for entry in page.audit_entries]
+        if not page.next_page_token:
+            break
+        token = page.next_page_token
+    assert seen == [f"c{number}" for number in reversed(range(8))]
+    with pytest.raises(PageTokenInvalid):
+        await _list(tx, page_size=3, page_token=token, method=METHOD)
+
+    async def found(**wanted: Any) -> list[str]:
+        return [entry.correlation_id for entry in (await _list(tx, **wanted)).audit_entries]
+
+    assert await found(account_id=str(other.account_id)) == ["c7"]
+    assert await found(method="/x/Y") == await found(code="PERMISSION_DENIED") == ["c7"]
+    assert await found(resource_type="user", resource_id=subject) == ["c5", "c3", "c1"]
+    within = admin_service_pb2.ListAuditEntriesRequest()
+    within.create_time_from.FromDatetime(start + timedelta(minutes=1))
+    within.create_time_before.FromDatetime(start + timedelta(minutes=2))
+    assert await found(create_time_from=within.create_time_from, create_time_before=within.create_time_before) == [
+        "c5",
+        "c4",
+        "c3",
+    ]

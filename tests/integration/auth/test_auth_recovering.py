@@ -1,0 +1,201 @@
+"""Passwords anew on real Postgres: the way back by e-mail, changing one's own, and what ends with the old password."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from marketd.auth import service, throttle
+from marketd.auth.errors import (
+    InvalidCredentials,
+    PasswordTooCommon,
+    ResetTokenInvalid,
+    SessionRevoked,
+    TooManyFailures,
+)
+from marketd.auth.recovering import ChangePassword
+from marketd.kernel.caller import Caller, Role
+from marketd.kernel.ids import new_id
+from marketd.kernel.refusals import NotFound
+from marketd.kernel.uow import ReadUnit
+
+if TYPE_CHECKING:
+    from tests.integration.auth.conftest import House
+
+STRANGER = Caller(None, None, frozenset(), "192.0.2.7")
+PASSWORD = "correct horse battery"
+FRESH = "another horse battery"
+
+
+async def _token(house: House, email: str) -> str:
+    await house.recovering.request(email)
+    await house.deliver()
+    return house.mailbox.last("password_reset")["token"]
+
+
+async def test_the_token_of_the_mail_sets_the_password_and_ends_every_session(house: House) -> None:
+    done = await house.register("jo")
+    other = await house.login("jo")
+    token = await _token(house, "JO@shop.example")
+    await house.recovering.reset(STRANGER, token, FRESH)
+    for tokens in (done.tokens, other.tokens):
+        with pytest.raises(SessionRevoked):
+            await house.principals.authenticate(tokens.access.text)
+        with pytest.raises(SessionRevoked):
+            await house.signing_in.refresh(tokens.grant.refresh.text)
+    with pytest.raises(InvalidCredentials):
+        await house.login("jo")
+    await house.login("jo", FRESH)
+    await house.deliver()
+    assert house.mailbox.templates() == ["password_reset", "password_changed"]
+    assert house.mailbox.last("password_changed")["address"] == "192.0.2.7"
+
+
+async def test_a_reset_token_is_good_once_also_for_two_at_once(house: House) -> None:
+    await house.register("jo")
+    token = await _token(house, "jo@shop.example")
+    outcomes = await asyncio.gather(
+        *(house.recovering.reset(STRANGER, token, f"{FRESH} {turn}") for turn in range(5)), return_exceptions=True
+    )
+    assert sum(outcome is None for outcome in outcomes) == 1
+    assert sum(isinstance(outcome, ResetTokenInvalid) for outcome in outcomes) == 4
+
+
+async def test_a_reset_token_lasts_half_an_hour_and_a_newer_one_takes_its_place(house: House) -> None:
+    await house.register("jo")
+    first = await _token(house, "jo@shop.example")
+    house.clock.advance(timedelta(minutes=2))
+    second = await _token(house, "jo@shop.example")
+    assert first != second
+    with pytest.raises(ResetTokenInvalid):
+        await house.recovering.reset(STRANGER, first, FRESH)
+    house.clock.advance(timedelta(minutes=30))
+    with pytest.raises(ResetTokenInvalid):
+        await house.recovering.reset(STRANGER, second, FRESH)
+
+
+@pytest.mark.parametrize("token", ["", "guess", "é" * 40, "A" * 43])
+async def test_an_invented_token_is_refused_without_a_hash(house: House, token: str) -> None:
+    await house.register("jo")
+    before = house.passwords.hashes
+    with pytest.raises(ResetTokenInvalid):
+        await house.recovering.reset(STRANGER, token, FRESH)
+    assert house.passwords.hashes == before
+
+
+async def test_asking_does_the_same_work_whether_anybody_has_the_address_and_the_job_tells_nobody(house: House) -> None:
+    await house.register("jo")
+    written = []
+    for address in ("jo@shop.example", "nobody@shop.example"):
+        hashes = house.passwords.hashes
+        await house.recovering.request(address)
+        rows = await house.tx.read(lambda unit: unit.connection.fetch("SELECT kind, attempts, max_attempts FROM jobs"))
+        written.append([tuple(row.values()) for row in rows])
+        assert house.passwords.hashes == hashes
+        await house.deliver()
+    assert written[0] == written[1] == [("auth.password_reset", 0, 5)]
+    assert house.mailbox.templates() == ["password_reset"]
+
+
+async def test_nobodys_mailbox_is_filled_by_asking_again_and_again(house: House) -> None:
+    await house.register("jo")
+    for _ in range(20):
+        await house.recovering.request("jo@shop.example")
+    waiting = await house.tx.read(lambda unit: unit.connection.fetchval("SELECT count(*) FROM jobs"))
+    assert waiting == 1
+    for _ in range(5):
+        await house.recovering.request("jo@shop.example")
+        await house.deliver()
+    assert house.mailbox.templates() == ["password_reset"]
+    house.clock.advance(timedelta(minutes=1))
+    await _token(house, "jo@shop.example")
+    assert house.mailbox.templates() == ["password_reset"] * 2
+
+
+async def test_a_blocked_account_gets_no_token_and_cannot_use_one_it_got(house: House) -> None:
+    account_id = (await house.register("jo")).account.account_id
+    token = await _token(house, "jo@shop.example")
+    await house.tx.run_bare("test.block", lambda uow: service.block_account(uow, account_id))
+    with pytest.raises(ResetTokenInvalid):
+        await house.recovering.reset(STRANGER, token, FRESH)
+    house.clock.advance(timedelta(minutes=2))
+    await house.recovering.request("jo@shop.example")
+    await house.deliver()
+    assert house.mailbox.templates() == ["password_reset"]
+
+
+async def test_a_common_password_leaves_the_token_good(house: House) -> None:
+    await house.register("jo")
+    token = await _token(house, "jo@shop.example")
+    with pytest.raises(PasswordTooCommon) as refused:
+        await house.recovering.reset(STRANGER, token, "password123")
+    assert refused.value.fields[0].field == "new_password"
+    await house.recovering.reset(STRANGER, token, FRESH)
+
+
+async def test_a_reset_opens_the_door_that_guesses_had_shut(house: House) -> None:
+    await house.register("jo")
+    for _ in range(throttle.FREE + 1):
+        with pytest.raises((InvalidCredentials, TooManyFailures)):
+            await house.login("jo", "wrong horse battery")
+    await house.recovering.reset(STRANGER, await _token(house, "jo@shop.example"), FRESH)
+    await house.login("jo", FRESH)
+
+
+async def test_changing_the_password_ends_the_other_sessions_and_keeps_this_one(house: House) -> None:
+    done = await house.register("jo")
+    other = await house.login("jo")
+    caller = await house.caller(done)
+    token = await _token(house, "jo@shop.example")
+    await house.recovering.change(caller, ChangePassword(PASSWORD, FRESH))
+    assert (await house.caller(done)).session_id == caller.session_id
+    with pytest.raises(SessionRevoked):
+        await house.principals.authenticate(other.tokens.access.text)
+    with pytest.raises(ResetTokenInvalid):
+        await house.recovering.reset(STRANGER, token, "a third horse battery")
+    await house.login("jo", FRESH)
+    await house.deliver()
+    assert house.mailbox.templates()[-1] == "password_changed"
+
+
+async def test_a_stolen_session_does_not_guess_the_password(house: House) -> None:
+    caller = await house.caller(await house.register("jo"))
+    before = house.passwords.hashes
+    for _ in range(throttle.FREE):
+        with pytest.raises(InvalidCredentials):
+            await house.recovering.change(caller, ChangePassword("wrong horse battery", FRESH))
+    for _ in range(50):
+        with pytest.raises(TooManyFailures):
+            await house.recovering.change(caller, ChangePassword(PASSWORD, FRESH))
+    assert house.passwords.hashes - before == throttle.FREE
+    await house.login("jo")
+
+
+async def test_a_service_has_no_password_to_change(house: House) -> None:
+    before = house.passwords.hashes
+    with pytest.raises(NotFound):
+        await house.recovering.change(
+            Caller(new_id(), new_id(), frozenset({Role.SERVICE})), ChangePassword(PASSWORD, FRESH)
+        )
+    assert house.passwords.hashes == before
+
+
+async def test_no_reset_token_or_password_lies_readable_in_any_table_while_its_letter_waits(house: House) -> None:
+    await house.register("jo")
+    await house.recovering.request("jo@shop.example")
+    await house.jobs.run_due()
+
+    async def dump(unit: ReadUnit) -> str:
+        names = await unit.connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        rows = [row for name in names for row in await unit.connection.fetch(f'SELECT t::text FROM "{name[0]}" t')]
+        return "\n".join(row[0] for row in rows)
+
+    waiting = await house.tx.read(dump)
+    assert '"password_reset"' in waiting
+    await house.deliver()
+    token = house.mailbox.last("password_reset")["token"]
+    for secret in (token, PASSWORD):
+        assert secret not in waiting
+        assert secret.encode().hex() not in waiting

@@ -1,0 +1,161 @@
+"""Brute force on real Postgres (T18): few hashes however many guesses, over all workers, and no oracle in answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from marketd.auth import housekeeping, throttle
+from marketd.auth.errors import InvalidCredentials, TooManyFailures
+from marketd.auth.passwords import Passwords
+from marketd.kernel.refusals import Overloaded, Refusal
+
+if TYPE_CHECKING:
+    from tests.integration.auth.conftest import Builder, House
+
+WRONG = "wrong horse battery"
+
+
+async def _attempt(house: House, login: str, password: str = WRONG) -> Refusal:
+    with pytest.raises(Refusal) as refused:
+        await house.login(login, password)
+    return refused.value
+
+
+def _looks(refusal: Refusal) -> tuple[object, ...]:
+    """Everything of a refusal that a stranger sees."""
+    return (
+        refusal.code,
+        refusal.reason,
+        refusal.message,
+        tuple(refusal.metadata.items()),
+        refusal.fields,
+        refusal.retry_after_seconds,
+    )
+
+
+async def test_three_hundred_guesses_at_once_over_two_workers_cost_ten_hashes(house: House, builder: Builder) -> None:
+    other = await builder.build()
+    await house.register("target")
+    house.passwords.hashes = 0
+    refusals = await asyncio.gather(*(_attempt((house, other)[turn % 2], "target") for turn in range(300)))
+    assert house.passwords.hashes + other.passwords.hashes == throttle.FREE
+    assert Counter(type(refusal) for refusal in refusals) == {InvalidCredentials: 10, TooManyFailures: 290}
+
+
+async def test_the_control_that_looks_first_and_counts_afterwards_lets_everybody_pass(house: House) -> None:
+    everybody = asyncio.Barrier(30)
+    name = house.attempts.login("target")
+
+    async def late() -> bool:
+        failures = await house.tx.read(
+            lambda unit: unit.connection.fetchval("SELECT failures FROM login_attempts WHERE name_hash = $1", name.hash)
+        )
+        await everybody.wait()
+        passed = (failures or 0) < throttle.FREE
+        await house.tx.run_bare(
+            "test.count",
+            lambda uow: uow.connection.execute(
+                "INSERT INTO login_attempts AS a (name_hash, failures, last_time, next_time) VALUES ($1, 1, $2, $2)"
+                " ON CONFLICT (name_hash) DO UPDATE SET failures = a.failures + 1",
+                name.hash,
+                uow.now,
+            ),
+        )
+        return passed
+
+    assert await asyncio.gather(*(late() for _ in range(30))) == [True] * 30
+
+
+async def test_an_account_stands_at_most_a_hundred_guesses_however_patient_the_guesser_is(house: House) -> None:
+    await house.register("target", "+491701234567")
+    house.passwords.hashes = 0
+    names = ("target@shop.example", "TARGET@shop.example", "target", "Target", "+491701234567")
+    spent = timedelta()
+    # Every name until it is refused, and again as soon as one may be tried.
+    while spent < timedelta(hours=23):
+        pauses = []
+        for name in names:
+            while not isinstance(refusal := await _attempt(house, name), TooManyFailures):
+                continue
+            pauses.append(refusal.retry_after_seconds or 0.0)
+        pause = timedelta(seconds=min(pauses))
+        house.clock.advance(pause)
+        spent += pause
+    assert house.passwords.hashes == 3 * throttle.LIMIT <= 100
+
+
+async def test_known_and_unknown_names_cannot_be_told_apart_by_answers_or_by_work(house: House) -> None:
+    await house.register("known")
+    seen = {}
+    for name in ("known", "unknown", "known@shop.example", "unknown@shop.example"):
+        before = house.passwords.hashes
+        looks = [_looks(await _attempt(house, name)) for _ in range(throttle.LIMIT)]
+        seen[name] = (looks, house.passwords.hashes - before)
+    assert len({str(each) for each in seen.values()}) == 1
+    assert seen["known"][1] == throttle.FREE
+
+
+async def test_a_refused_attempt_says_when_to_come_back_and_then_one_may(house: House) -> None:
+    for _ in range(throttle.FREE):
+        await _attempt(house, "somebody")
+    waits = []
+    for _ in range(5):
+        refusal = await _attempt(house, "somebody")
+        assert isinstance(refusal, TooManyFailures)
+        assert refusal.retry_after_seconds is not None
+        waits.append(refusal.retry_after_seconds)
+        house.clock.advance(timedelta(seconds=refusal.retry_after_seconds))
+        assert isinstance(await _attempt(house, "somebody"), InvalidCredentials)
+    assert waits == [1, 2, 4, 8, 16]
+
+
+async def test_the_right_password_is_refused_too_while_guesses_are_too_many_and_then_forgets_them(house: House) -> None:
+    await house.register("owner")
+    for _ in range(throttle.FREE):
+        await _attempt(house, "owner")
+    assert isinstance(await _attempt(house, "owner", "correct horse battery"), TooManyFailures)
+    house.clock.advance(timedelta(seconds=1))
+    await house.login("owner")
+    for _ in range(throttle.FREE):
+        assert isinstance(await _attempt(house, "owner"), InvalidCredentials)
+
+
+async def test_failures_at_one_name_leave_the_accounts_other_names_alone(house: House) -> None:
+    await house.register("owner")
+    for _ in range(throttle.FREE + 1):
+        await _attempt(house, "owner")
+    assert (await house.login("owner@shop.example")).account.username == "owner"
+
+
+async def test_a_full_queue_counts_as_no_failure(house: House) -> None:
+    await house.register("owner")
+    full = Passwords(b"pepper", 4, max_waiting=-2)
+    kept, house.signing_in._passwords = house.signing_in._passwords, full
+    for _ in range(throttle.FREE + 5):
+        assert isinstance(await _attempt(house, "owner", "correct horse battery"), Overloaded)
+    house.signing_in._passwords = kept
+    await house.login("owner")
+    full.close()
+
+
+async def test_a_days_quiet_forgets_the_failures_and_housekeeping_their_rows(house: House) -> None:
+    for _ in range(throttle.FREE + 1):
+        await _attempt(house, "somebody")
+    house.clock.advance(timedelta(hours=25))
+    assert isinstance(await _attempt(house, "somebody"), InvalidCredentials)
+    assert isinstance(await _attempt(house, "somebody"), InvalidCredentials)
+    house.clock.advance(timedelta(hours=25))
+    assert await housekeeping.sweep(house.tx) == 1
+    rows = await house.tx.read(lambda unit: unit.connection.fetchval("SELECT count(*) FROM login_attempts"))
+    assert rows == 0
+
+
+async def test_what_was_typed_is_not_in_the_table_of_failures(house: House) -> None:
+    await _attempt(house, "my password in the wrong field")
+    stored = await house.tx.read(lambda unit: unit.connection.fetchval("SELECT a::text FROM login_attempts a"))
+    assert "wrong field" not in stored
+    assert b"wrong field".hex() not in stored

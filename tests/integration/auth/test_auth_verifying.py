@@ -1,0 +1,135 @@
+"""Verification codes on real Postgres: six digits, five tries, ten minutes, and nothing to read in the tables."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from marketd.auth.credentials import Channel
+from marketd.auth.errors import CodeWrong, NothingToVerify, TooManyCodes
+from marketd.auth.repository import AccountRow
+from marketd.kernel.caller import Caller, Role
+from marketd.kernel.ids import new_id
+from marketd.kernel.refusals import IllegalTransition, NotFound
+from marketd.kernel.uow import ReadUnit, UnitOfWork
+
+if TYPE_CHECKING:
+    from tests.integration.auth.conftest import House
+
+
+async def _sent(house: House, caller: Caller, channel: Channel = Channel.EMAIL) -> str:
+    await house.verifying.send(caller, channel)
+    await house.deliver()
+    return house.mailbox.last("verification_code")["code"]
+
+
+def _other(code: str) -> str:
+    return f"{(int(code) + 1) % 1_000_000:06d}"
+
+
+@pytest.mark.parametrize(("channel", "target"), [(Channel.EMAIL, "jo@shop.example"), (Channel.PHONE, "+491701234567")])
+async def test_the_code_that_was_sent_verifies_its_channel_once(house: House, channel: Channel, target: str) -> None:
+    caller = await house.caller(await house.register("jo", "+491701234567"))
+    code = await _sent(house, caller, channel)
+    assert len(code) == 6
+    assert code.isdigit()
+    assert [(name, to) for name, to, _ in house.mailbox.sent] == [("verification_code", target)]
+    assert house.mailbox.last("verification_code")["minutes"] == "10"
+    account = await house.verifying.verify(caller, channel, code)
+    assert (account.email_verified, account.phone_verified) == (channel is Channel.EMAIL, channel is Channel.PHONE)
+    with pytest.raises(CodeWrong):
+        await house.verifying.verify(caller, channel, code)
+    with pytest.raises(IllegalTransition):
+        await house.verifying.send(caller, channel)
+
+
+async def test_five_tries_at_once_or_one_by_one_and_then_the_right_code_is_too_late(house: House) -> None:
+    caller = await house.caller(await house.register("jo"))
+    code = await _sent(house, caller)
+    wrong = await asyncio.gather(
+        *(house.verifying.verify(caller, Channel.EMAIL, _other(code)) for _ in range(5)), return_exceptions=True
+    )
+    assert all(isinstance(outcome, CodeWrong) for outcome in wrong)
+    with pytest.raises(CodeWrong):
+        await house.verifying.verify(caller, Channel.EMAIL, code)
+
+
+async def test_the_fifth_try_may_be_the_right_one(house: House) -> None:
+    caller = await house.caller(await house.register("jo"))
+    code = await _sent(house, caller)
+    for _ in range(4):
+        with pytest.raises(CodeWrong):
+            await house.verifying.verify(caller, Channel.EMAIL, _other(code))
+    assert isinstance(await house.verifying.verify(caller, Channel.EMAIL, code), AccountRow)
+
+
+async def test_a_code_is_good_for_ten_minutes_and_a_new_one_takes_its_place(house: House) -> None:
+    caller = await house.caller(await house.register("jo"))
+    first = await _sent(house, caller)
+    second = await _sent(house, caller)
+    if first != second:
+        with pytest.raises(CodeWrong):
+            await house.verifying.verify(caller, Channel.EMAIL, first)
+    house.clock.advance(timedelta(minutes=10))
+    with pytest.raises(CodeWrong):
+        await house.verifying.verify(caller, Channel.EMAIL, second)
+
+
+async def test_a_code_that_went_to_a_former_address_proves_nothing_of_the_new_one(house: House) -> None:
+    caller = await house.caller(await house.register("jo"))
+    code = await _sent(house, caller)
+
+    async def change(uow: UnitOfWork) -> None:
+        await uow.connection.execute("UPDATE accounts SET email = 'new@shop.example'")
+
+    await house.tx.run_bare("test.change", change)
+    with pytest.raises(CodeWrong):
+        await house.verifying.verify(caller, Channel.EMAIL, code)
+
+
+async def test_five_codes_an_hour_and_no_more(house: House) -> None:
+    caller = await house.caller(await house.register("jo"))
+    for _ in range(5):
+        await house.verifying.send(caller, Channel.EMAIL)
+        house.clock.advance(timedelta(minutes=10))
+    with pytest.raises(TooManyCodes) as refused:
+        await house.verifying.send(caller, Channel.EMAIL)
+    assert refused.value.retry_after_seconds == 600
+    house.clock.advance(timedelta(seconds=600))
+    await house.verifying.send(caller, Channel.EMAIL)
+
+
+async def test_a_code_of_one_account_is_none_of_anothers(house: House) -> None:
+    caller = await house.caller(await house.register("jo"))
+    other = await house.caller(await house.register("al"))
+    code = await _sent(house, caller)
+    with pytest.raises(CodeWrong):
+        await house.verifying.verify(other, Channel.EMAIL, code)
+
+
+async def test_there_is_nothing_to_send_without_a_phone_and_nobody_to_send_to_for_a_service(house: House) -> None:
+    caller = await house.caller(await house.register("jo"))
+    with pytest.raises(NothingToVerify):
+        await house.verifying.send(caller, Channel.PHONE)
+    with pytest.raises(NotFound):
+        await house.verifying.send(Caller(new_id(), new_id(), frozenset({Role.SERVICE})), Channel.EMAIL)
+
+
+async def test_no_code_lies_readable_in_any_table_while_its_letter_waits(house: House) -> None:
+    caller = await house.caller(await house.register("jo"))
+    await house.verifying.send(caller, Channel.EMAIL)
+
+    async def waiting(unit: ReadUnit) -> list[str]:
+        # Not the ids and instants, which are full of digits.
+        return [
+            await unit.connection.fetchval("SELECT payload ->> 'values' FROM jobs"),
+            await unit.connection.fetchval("SELECT target || ' ' || encode(code_hash, 'hex') FROM verifications"),
+        ]
+
+    stored = await house.tx.read(waiting)
+    await house.deliver()
+    code = house.mailbox.last("verification_code")["code"]
+    assert '"sealed:' in stored[0]
+    assert not any(code in text for text in stored)

@@ -1,0 +1,60 @@
+"""`marketd keys rotate`, run as an operator runs it, beside a server that knows the keys."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+from marketd.auth.keys import KeyRing
+from marketd.config import Settings
+from marketd.kernel.clock import ManualClock, SystemClock
+from marketd.kernel.database import create_engine
+from marketd.kernel.transactor import Transactor
+
+
+def _marketd(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "MARKETD_DATABASE_URL": url}
+    return subprocess.run(
+        [sys.executable, "-m", "marketd", *arguments], env=environment, text=True, capture_output=True, check=False
+    )
+
+
+async def _known(url: str, later: timedelta) -> Sequence[str]:
+    """The keys that a server's ring would show so much later, the one that signs first."""
+    clock = ManualClock(SystemClock().now() + later)
+    engine = create_engine(url, pool_size=1)
+    ring = KeyRing(Settings().derive("signing-keys"))
+    await ring.load(Transactor(engine, clock))
+    await engine.dispose()
+    return [key.kid for key in ring.public_keys()]
+
+
+@pytest.mark.parametrize("compromised", [False, True])
+async def test_the_command_makes_a_key_that_servers_take_up(database_url: str, compromised: bool) -> None:
+    (old,) = await _known(database_url, timedelta())
+    ran = _marketd(database_url, "keys", "rotate", *(["--compromised"] if compromised else []))
+    assert ran.returncode == 0, ran.stderr
+    kid = ran.stdout.split()[0]
+    if compromised:
+        assert await _known(database_url, timedelta()) == [kid]
+        return
+    assert await _known(database_url, timedelta()) == [old, kid]
+    assert await _known(database_url, timedelta(minutes=2)) == [kid, old]
+    assert await _known(database_url, timedelta(minutes=21)) == [kid]
+
+
+def test_a_database_that_does_not_answer_is_said_in_a_line() -> None:
+    ran = _marketd("postgresql://nobody@127.0.0.1:1/nothing", "keys", "rotate")
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("marketd: the database does not answer")
+    assert "Traceback" not in ran.stderr
+
+
+def test_another_action_is_refused_with_what_there_is(database_url: str) -> None:
+    ran = _marketd(database_url, "keys", "polish")
+    assert ran.returncode == 2
+    assert "rotate" in ran.stderr

@@ -1,0 +1,410 @@
+"""Accounts as owners and admins handle them, on real Postgres: changes, deletion, roles, blocks, lists, and races."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
+
+import pytest
+from marketd.auth import service, users
+from marketd.auth.errors import AccountBlocked, InvalidCredentials, LastAdmin, SessionRevoked
+from marketd.auth.ports import AccountHolder
+from marketd.auth.repository import AccountRepository
+from marketd.auth.signing_in import SignedIn
+from marketd.auth.user_repository import UserRepository
+from marketd.auth.user_servicer import UserServicer
+from marketd.kernel import call as calls
+from marketd.kernel.call import Call, OnceKey
+from marketd.kernel.caller import Caller, Role
+from marketd.kernel.ids import new_id
+from marketd.kernel.pages import PageTokens
+from marketd.kernel.refusals import AlreadyExists, EtagMismatch, IllegalTransition, InUse, NotFound, PageTokenInvalid
+from marketd.kernel.uow import UnitOfWork
+from marketplace.auth.v1 import user_pb2
+from marketplace.auth.v1 import user_service_pb2 as pb
+from marketplace.policy.v1 import policy_pb2
+
+if TYPE_CHECKING:
+    from tests.integration.auth.conftest import Builder, House
+
+# The servicer takes nothing from the rpc's context: what it needs of the call is in kernel.call.
+CONTEXT = cast("Any", None)
+
+
+def _servicer(house: House, *holders: AccountHolder) -> UserServicer:
+    return UserServicer(tx=house.tx, pages=PageTokens(b"p" * 32), holders=holders)
+
+
+def _enter(account_id: UUID | None, *roles: Role) -> Caller:
+    caller = Caller(account_id, None, frozenset(roles), "192.0.2.7")
+    calls.enter(Call(caller=caller))
+    return caller
+
+
+async def _admin(house: House) -> SignedIn:
+    done = await house.register()
+    await house.tx.run_bare("test.admin", lambda uow: service.grant_role(uow, done.account.account_id, Role.ADMIN))
+    return done
+
+
+async def _update(house: House, account_id: UUID, *paths: str, etag: str = "", **fields: str) -> user_pb2.User:
+    _enter(account_id, Role.BUYER)
+    request = pb.UpdateUserRequest(user=user_pb2.User(**cast("Any", fields)), etag=etag)
+    request.update_mask.paths.extend(paths)
+    return (await _servicer(house).UpdateUser(request, CONTEXT)).user
+
+
+async def test_an_owner_changes_the_named_fields_and_no_others(house: House) -> None:
+    me = (await house.register("jo")).account
+    after = await _update(
+        house, me.account_id, "full_name", "phone", full_name="Jo Roe", phone="+4930123456", email="x"
+    )
+    assert (after.full_name, after.phone, after.email, after.username) == (
+        "Jo Roe",
+        "+4930123456",
+        "jo@shop.example",
+        "jo",
+    )
+    emptied = await _update(house, me.account_id, "username", "phone", user_id=str(me.account_id))
+    assert (emptied.username, emptied.phone, emptied.full_name) == ("", "", "Jo Roe")
+    whole = await _update(house, me.account_id, email="JO2@shop.example", full_name="Jo")
+    assert (whole.email, whole.full_name) == ("jo2@shop.example", "Jo")
+    with pytest.raises(EtagMismatch) as stale:
+        await _update(house, me.account_id, "full_name", etag=after.etag, full_name="Late")
+    assert stale.value.metadata["etag"] == whole.etag
+    assert (await _update(house, me.account_id, "full_name", etag=whole.etag, full_name="In time")).etag != whole.etag
+
+
+async def test_a_new_contact_is_not_verified_and_voids_what_was_sent_to_the_former_one(house: House) -> None:
+    me = (await house.register("jo")).account.account_id
+    await _execute(house, "UPDATE accounts SET email_verified = true, phone_verified = true")
+    await _execute(
+        house,
+        "INSERT INTO password_resets (account_id, token_hash, create_time, expire_time)"
+        " VALUES ($1, '\\x01', now(), now() + interval '1 hour')",
+        me,
+    )
+    await _execute(
+        house,
+        "INSERT INTO verifications (account_id, channel, target, code_hash, expire_time, send_count, window_time)"
+        " VALUES ($1, 'EMAIL', 'jo@shop.example', '\\x01', now() + interval '1 hour', 1, now())",
+        me,
+    )
+    same = await _update(house, me, "full_name", "email", full_name="J", email="Jo@shop.example")
+    assert (same.email_verified, same.phone_verified) == (True, True)
+    assert await _count(house, "verifications") == await _count(house, "password_resets") == 1
+    moved = await _update(house, me, "email", email="new@shop.example")
+    assert (moved.email_verified, moved.phone_verified) == (False, True)
+    assert await _count(house, "verifications") == await _count(house, "password_resets") == 0
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("email", "Taken@shop.example"), ("username", "TAKEN"), ("phone", "+4930999999")]
+)
+async def test_a_taken_name_is_refused_by_its_field(house: House, field: str, value: str) -> None:
+    taken = (await house.register("taken")).account.account_id
+    await _update(house, taken, "phone", phone="+4930999999")
+    me = (await house.register("jo")).account.account_id
+    with pytest.raises(AlreadyExists) as refused:
+        await _update(house, me, field, **{field: value})
+    assert refused.value.metadata["field"] == field
+
+
+async def test_nobody_changes_or_deletes_the_account_of_another(house: House) -> None:
+    other = (await house.register()).account.account_id
+    me = (await house.register()).account.account_id
+    messages = []
+    for foreign in (other, new_id()):
+        with pytest.raises(NotFound) as changed:
+            await _update(house, me, "full_name", user_id=str(foreign), full_name="Mine now")
+        _enter(me, Role.BUYER, Role.ADMIN)
+        with pytest.raises(NotFound) as deleted:
+            await _servicer(house).DeleteUser(pb.DeleteUserRequest(user_id=str(foreign)), CONTEXT)
+        messages.append([each.value.message.replace(str(foreign), "X") for each in (changed, deleted)])
+    assert messages[0] == messages[1]
+
+
+async def test_a_deleted_account_is_nobodys_and_its_names_are_free(house: House) -> None:
+    done = await house.register("jo")
+    me = done.account.account_id
+    await _execute(
+        house,
+        "INSERT INTO addresses (address_id, account_id, label, address, is_default, create_time, update_time)"
+        " VALUES ($1, $1, 'Home', '{}', true, now(), now())",
+        me,
+    )
+    caller = _enter(me, Role.BUYER)
+    await _servicer(house).DeleteUser(pb.DeleteUserRequest(user_id="me"), CONTEXT)
+    with pytest.raises(SessionRevoked):
+        await house.principals.authenticate(done.tokens.access.text)
+    with pytest.raises(SessionRevoked):
+        await house.signing_in.refresh(done.tokens.grant.refresh.text)
+    with pytest.raises(InvalidCredentials):
+        await house.login("jo")
+    personal = await house.tx.read(
+        lambda unit: unit.connection.fetch(
+            "SELECT a::text FROM accounts a UNION ALL SELECT s::text FROM sessions s"
+            " UNION ALL SELECT d::text FROM addresses d UNION ALL SELECT r::text FROM account_roles r"
+        )
+    )
+    assert not [row for row in personal if "jo@" in row[0] or "Jo" in row[0] or "192.0.2.7" in row[0]]
+    assert await _count(house, "addresses") == await _count(house, "account_roles") == 0
+    events = await house.tx.read(lambda unit: unit.connection.fetch("SELECT event_type FROM outbox_events"))
+    assert "account.deleted" in {row["event_type"] for row in events}
+    # Whoever looks it up later learns that it was deleted, and nothing else.
+    _enter(new_id(), Role.SERVICE)
+    left = (await _servicer(house).GetUser(pb.GetUserRequest(user_id=str(me)), CONTEXT)).user
+    assert (left.state, left.email, left.full_name) == (user_pb2.USER_STATE_DELETED, "", "")
+    assert (await house.register("jo")).account.account_id != me
+    calls.enter(Call(caller=caller))
+    with pytest.raises(NotFound):
+        await _servicer(house).DeleteUser(pb.DeleteUserRequest(user_id="me"), CONTEXT)
+
+
+async def test_what_still_needs_its_owner_keeps_an_account_from_being_deleted(house: House) -> None:
+    done = await house.register("jo")
+
+    async def shop(uow: UnitOfWork, account_id: UUID) -> str | None:
+        assert account_id == done.account.account_id
+        return "seller 7"
+
+    async def nothing(uow: UnitOfWork, account_id: UUID) -> str | None:
+        return None
+
+    _enter(done.account.account_id, Role.BUYER)
+    with pytest.raises(InUse) as refused:
+        await _servicer(house, nothing, shop).DeleteUser(pb.DeleteUserRequest(user_id="me"), CONTEXT)
+    assert refused.value.metadata["usedBy"] == "seller 7"
+    with pytest.raises(EtagMismatch):
+        await _servicer(house).DeleteUser(pb.DeleteUserRequest(user_id="me", etag="v99"), CONTEXT)
+    assert (await house.login("jo")).account.account_id == done.account.account_id
+
+
+async def test_a_service_gets_many_accounts_in_the_order_it_asked(house: House) -> None:
+    ids = [str((await house.register()).account.account_id) for _ in range(3)]
+    _enter(None, Role.SERVICE)
+    asked = [ids[2], str(new_id()), ids[0], ids[2], ids[1]]
+    found = (await _servicer(house).BatchGetUsers(pb.BatchGetUsersRequest(user_ids=asked), CONTEXT)).users
+    assert [user.user_id for user in found] == [ids[2], ids[0], ids[1]]
+
+
+async def _set_roles(
+    house: House, admin: UUID, account_id: UUID, *roles: Role, once: OnceKey | None = None
+) -> pb.SetUserRolesResponse:
+    calls.enter(Call(caller=Caller(admin, None, frozenset({Role.ADMIN}), "192.0.2.9"), once=once))
+    request = pb.SetUserRolesRequest(
+        request_id=str(new_id()),
+        user_id=str(account_id),
+        roles=[policy_pb2.Role.Value(f"ROLE_{role.value}") for role in roles],
+        reason="asked for it",
+    )
+    return await _servicer(house).SetUserRoles(request, CONTEXT)
+
+
+async def test_roles_are_set_as_a_whole_and_hold_for_the_next_call_on_every_worker(
+    house: House, builder: Builder
+) -> None:
+    other = await builder.build(broadcast=house.broadcast)
+    ended: list[tuple[UUID | None, str]] = []
+    other.principals.on_ended(lambda account, session, refusal: ended.append((account, refusal.reason.value)))
+    admin, done = await _admin(house), await house.register("jo")
+    me, token = done.account.account_id, done.tokens.access.text
+    for worker in (house, other):
+        await worker.principals.poll()
+        await worker.principals.authenticate(token)
+    ended.clear()
+    answer = await _set_roles(house, admin.account.account_id, me, Role.BUYER, Role.COURIER)
+    assert list(answer.user.roles) == [policy_pb2.ROLE_BUYER, policy_pb2.ROLE_COURIER]
+    await other.principals.poll()
+    assert other.principals.cached(token) is None
+    assert (await other.principals.authenticate(token)).roles == {Role.BUYER, Role.COURIER}
+    assert ended == []  # who only gained something may stay
+    await _set_roles(house, admin.account.account_id, me, Role.BUYER)
+    await other.principals.poll()
+    assert ended == [(me, "ROLE_REQUIRED")]
+    assert (await other.principals.authenticate(token)).roles == {Role.BUYER}
+    comments = await house.tx.read(
+        lambda unit: unit.connection.fetch(
+            "SELECT comment FROM audit_entries WHERE resource_id = $1 AND comment <> '' ORDER BY create_time, 1",
+            str(me),
+        )
+    )
+    assert [row["comment"] for row in comments] == [
+        "BUYER -> BUYER, COURIER: asked for it",
+        "BUYER, COURIER -> BUYER: asked for it",
+    ]
+
+
+async def test_a_repeat_of_setting_roles_changes_nothing(house: House) -> None:
+    admin, me = await _admin(house), (await house.register()).account.account_id
+    once = OnceKey("admin", "SetUserRoles", str(new_id()), b"same")
+    first = await _set_roles(house, admin.account.account_id, me, Role.SELLER, once=once)
+    await _set_roles(house, admin.account.account_id, me, Role.BUYER)
+    again = await _set_roles(house, admin.account.account_id, me, Role.SELLER, once=once)
+    assert first == again  # the stored bytes
+    assert (await house.tx.read(lambda unit: users.read_users(unit, [me])))[0].roles == {Role.BUYER}
+
+
+async def test_the_last_admin_cannot_be_removed_in_any_way(house: House) -> None:
+    admin = (await _admin(house)).account.account_id
+    caller = _enter(admin, Role.ADMIN)
+    with pytest.raises(LastAdmin):
+        await _set_roles(house, admin, admin, Role.BUYER)
+    with pytest.raises(LastAdmin):
+        await house.tx.run_bare("test.block", lambda uow: users.block_user(uow, caller, admin, "oops"))
+    with pytest.raises(LastAdmin):
+        await house.tx.run_bare("test.delete", lambda uow: users.delete_user(uow, caller, admin, "", ()))
+    blocked = (await _admin(house)).account.account_id
+    await house.tx.run_bare("test.block", lambda uow: users.block_user(uow, caller, blocked, "on leave"))
+    # A blocked admin runs nothing.
+    with pytest.raises(LastAdmin):
+        await _set_roles(house, admin, admin, Role.BUYER)
+    await house.tx.run_bare("test.unblock", lambda uow: users.unblock_user(uow, caller, blocked, "back"))
+    await _set_roles(house, admin, admin, Role.BUYER)
+
+
+async def _remove_each_other(house: House, *, locked: bool) -> list[Any]:
+    """Two admins take each other's role at once, in step until both have looked; the control runs without the lock."""
+    pair = [(await _admin(house)).account.account_id for _ in range(2)]
+    looked = asyncio.Barrier(2)
+
+    async def remove(mine: UUID, other: UUID) -> None:
+        async def work(uow: UnitOfWork) -> None:
+            repository = UserRepository(uow.connection)
+            if locked:
+                caller = Caller(mine, None, frozenset({Role.ADMIN}))
+                change = users.RolesChange(other, frozenset({Role.BUYER}), "", "")
+                await users.set_roles(uow, caller, change)
+                return
+            if not await repository.has_other_admin(other):
+                raise LastAdmin
+            await looked.wait()
+            await AccountRepository(uow.connection).remove_role(other, Role.ADMIN)
+
+        await house.tx.run_bare("test.remove", work)
+
+    return list(await asyncio.gather(remove(pair[0], pair[1]), remove(pair[1], pair[0]), return_exceptions=True))
+
+
+async def test_two_admins_cannot_remove_each_other_at_once(house: House) -> None:
+    for _ in range(5):
+        await _execute(house, "DELETE FROM account_roles WHERE role = 'ADMIN'")
+        outcomes = await _remove_each_other(house, locked=True)
+        assert sum(isinstance(outcome, LastAdmin) for outcome in outcomes) == 1, outcomes
+        assert await _count(house, "account_roles WHERE role = 'ADMIN'") == 1
+
+
+async def test_without_the_lock_two_admins_would_remove_each_other(house: House) -> None:
+    assert await _remove_each_other(house, locked=False) == [None, None]
+    assert await _count(house, "account_roles WHERE role = 'ADMIN'") == 0
+
+
+async def test_a_blocked_account_is_out_everywhere_until_it_is_unblocked(house: House) -> None:
+    admin, done = (await _admin(house)).account.account_id, await house.register("jo")
+    me = done.account.account_id
+    ended: list[tuple[UUID | None, str]] = []
+    house.principals.on_ended(lambda account, session, refusal: ended.append((account, refusal.reason.value)))
+    _enter(admin, Role.ADMIN)
+    block = pb.BlockUserRequest(user_id=str(me), reason="stolen card")
+    blocked = (await _servicer(house).BlockUser(block, CONTEXT)).user
+    assert blocked.state == user_pb2.USER_STATE_BLOCKED
+    assert (await _servicer(house).BlockUser(block, CONTEXT)).user == blocked
+    await house.principals.poll()
+    assert (me, "ACCOUNT_BLOCKED") in ended
+    with pytest.raises(AccountBlocked):
+        await house.principals.authenticate(done.tokens.access.text)
+    with pytest.raises(AccountBlocked):
+        await house.login("jo")
+    _enter(admin, Role.ADMIN)
+    unblock = pb.UnblockUserRequest(user_id=str(me), reason="cleared")
+    assert (await _servicer(house).UnblockUser(unblock, CONTEXT)).user.state == user_pb2.USER_STATE_ACTIVE
+    with pytest.raises(SessionRevoked):
+        await house.principals.authenticate(done.tokens.access.text)
+    assert (await house.login("jo")).account.account_id == me
+
+
+async def test_what_is_deleted_or_was_never_there_cannot_be_administered(house: House) -> None:
+    admin, gone = (await _admin(house)).account.account_id, (await house.register()).account.account_id
+    _enter(gone, Role.BUYER)
+    await _servicer(house).DeleteUser(pb.DeleteUserRequest(user_id=str(gone)), CONTEXT)
+    for account_id, refusal in ((gone, IllegalTransition), (new_id(), NotFound)):
+        with pytest.raises(refusal):
+            await _set_roles(house, admin, account_id, Role.BUYER)
+        with pytest.raises(refusal):
+            await _servicer(house).BlockUser(pb.BlockUserRequest(user_id=str(account_id), reason="x"), CONTEXT)
+        with pytest.raises(refusal):
+            await _servicer(house).UnblockUser(pb.UnblockUserRequest(user_id=str(account_id)), CONTEXT)
+
+
+async def _list(house: House, admin: UUID, **request: Any) -> pb.ListUsersResponse:
+    _enter(admin, Role.ADMIN)
+    return await _servicer(house).ListUsers(pb.ListUsersRequest(**request), CONTEXT)
+
+
+async def test_an_admin_walks_all_accounts_page_by_page_and_finds_some(house: House) -> None:
+    admin = (await _admin(house)).account.account_id
+    made = [str((await house.register(name)).account.account_id) for name in ("ann", "Anna", "bob", "a_b")]
+    seen: list[str] = []
+    token = ""
+    while True:
+        page = await _list(house, admin, page_size=2, page_token=token)
+        seen += [user.user_id for user in page.users]
+        token = page.next_page_token
+        if not token:
+            break
+    assert seen == [*reversed(made), str(admin)]
+
+    async def found(**wanted: Any) -> set[str]:
+        return {user.username for user in (await _list(house, admin, **wanted)).users}
+
+    assert await found(query="ANN") == {"ann", "Anna"}
+    assert await found(query="anna@shop") == {"Anna"}
+    assert await found(query="a_") == {"a_b"}  # no pattern
+    assert await found(query="jo d") >= {"ann", "Anna", "bob", "a_b"}  # by name
+    assert await found(query="%") == set()
+    assert len((await _list(house, admin, role=policy_pb2.ROLE_ADMIN)).users) == 1
+    caller = _enter(admin, Role.ADMIN)
+    await house.tx.run_bare("test.block", lambda uow: users.block_user(uow, caller, UUID(made[2]), "x"))
+    assert await found(states=[user_pb2.USER_STATE_BLOCKED]) == {"bob"}
+    assert "bob" not in await found(states=[user_pb2.USER_STATE_ACTIVE, user_pb2.USER_STATE_DELETED])
+
+
+async def test_a_page_token_holds_for_its_filters_and_its_caller_only(house: House) -> None:
+    admin = (await _admin(house)).account.account_id
+    await house.register()
+    token = (await _list(house, admin, page_size=1)).next_page_token
+    assert token
+    with pytest.raises(PageTokenInvalid):
+        await _list(house, admin, page_size=1, page_token=token, query="x")
+    with pytest.raises(PageTokenInvalid):
+        await _list(house, new_id(), page_size=1, page_token=token)
+
+
+async def test_finding_accounts_by_their_beginnings_reads_indexes(house: House) -> None:
+    await _execute(
+        house,
+        "INSERT INTO accounts (account_id, email, username, full_name, password_hash, state, create_time, update_time)"
+        " SELECT gen_random_uuid(), 'user' || n || '@shop.example', 'user' || n, 'Name ' || n, 'x', 'ACTIVE', now(),"
+        " now() FROM generate_series(1, 20000) n",
+    )
+    await _execute(house, "ANALYZE accounts")
+    plan = await house.tx.read(
+        lambda unit: unit.connection.fetch(
+            "EXPLAIN SELECT a.account_id FROM accounts a WHERE ((a.email ~>=~ 'user77' AND a.email ~<~ 'user78')"
+            " OR (lower(a.username) ~>=~ 'user77' AND lower(a.username) ~<~ 'user78')"
+            " OR (lower(a.full_name) ~>=~ 'user77' AND lower(a.full_name) ~<~ 'user78') OR a.phone = 'user77')"
+            " ORDER BY a.account_id DESC LIMIT 26"
+        )
+    )
+    text = "\n".join(row[0] for row in plan)
+    assert "Seq Scan" not in text
+    assert "ix_accounts_email_prefix" in text
+
+
+async def _execute(house: House, statement: str, *arguments: object) -> None:
+    await house.tx.run_bare("test.execute", lambda uow: uow.connection.execute(statement, *arguments))
+
+
+async def _count(house: House, what: str) -> int:
+    return int(await house.tx.read(lambda unit: unit.connection.fetchval(f"SELECT count(*) FROM {what}")))

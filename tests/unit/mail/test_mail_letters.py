@@ -1,0 +1,167 @@
+"""What letters say: every template renders, values are data, and a message is one that mail programs read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from pathlib import Path
+
+import pytest
+from jinja2 import TemplateNotFound, UndefinedError
+from marketd.mail.composing import compose, sender_address
+from marketd.mail.errors import MailMisconfigured, MessageRefused
+from marketd.mail.ports import Letter
+from marketd.mail.rendering import Content, Renderer, Shop, Wording
+
+SHOP = Shop("Tante Emma & Co", "help@emma.example", "https://emma.example/reset?t={token}")
+VALUES = {
+    "name": "Zoë O'Neil",
+    "code": "482913",
+    "minutes": "10",
+    "token": "abc/def+1",
+    "time": "2026-11-22T22:40:05+00:00",
+    "device": "Firefox on Linux",
+    "address": "203.0.113.9",
+    "reason": "Fraud report 17",
+}
+
+
+def composed(content: Content, to: str = "zoe@example.com") -> Letter:
+    return compose(
+        content,
+        letter_id="0190",
+        template="verification_code",
+        sender=sender_address("shop@emma.example", "Tante Emma & Co"),
+        to=to,
+        now=datetime(2026, 11, 22, 22, 40, tzinfo=UTC),
+    )
+
+
+def read_back(letter: Letter) -> EmailMessage:
+    return message_from_bytes(letter.message.as_bytes(), policy=default)
+
+
+@pytest.mark.parametrize("wording", Wording)
+def test_every_letter_names_the_shop_and_greets_in_text_and_html(wording: Wording) -> None:
+    content = Renderer(SHOP).letter(wording, "en", VALUES)
+    assert "Tante Emma & Co" in content.text
+    assert "Tante Emma &amp; Co" in content.html
+    assert content.subject
+    assert "\n" not in content.subject
+    assert content.text.startswith("Hello Zoë O'Neil,")
+    assert "Hello Zoë O&#39;Neil," in content.html
+    assert "help@emma.example" in content.text
+    assert "{{" not in content.text + content.html
+
+
+@pytest.mark.parametrize("wording", Wording)
+def test_no_letter_needs_more_than_its_marked_values(wording: Wording) -> None:
+    needed = {"code": "1", "token": "t", "time": VALUES["time"]}
+    content = Renderer(Shop("Shop")).letter(wording, "en", needed)
+    assert "Hello" not in content.text
+    assert "None" not in content.text + content.html
+
+
+def test_the_code_stands_in_subject_text_html_and_sms() -> None:
+    renderer = Renderer(SHOP)
+    content = renderer.letter(Wording.VERIFICATION_CODE, "en", VALUES)
+    assert all("482913" in part for part in (content.subject, content.text, content.html))
+    short = renderer.short(Wording.VERIFICATION_CODE, "en", VALUES)
+    assert short.startswith("482913 is your Tante Emma & Co code.")
+    assert "10 minutes" in short
+    assert len(short) <= 160
+
+
+def test_a_reset_shows_a_link_where_there_is_a_page_and_the_token_where_there_is_none() -> None:
+    link = "https://emma.example/reset?t=abc%2Fdef%2B1"
+    with_page = Renderer(SHOP).letter(Wording.PASSWORD_RESET, "en", VALUES)
+    assert link in with_page.text
+    assert f'href="{link}"' in with_page.html
+    without = Renderer(Shop("Shop")).letter(Wording.PASSWORD_RESET, "en", VALUES)
+    assert "abc/def+1" in without.text
+    assert "abc/def+1" in without.html
+
+
+def test_values_cannot_bring_markup_or_template_code() -> None:
+    values = {**VALUES, "device": "<script>alert(1)</script> {{ shop.name }}\x07"}
+    content = Renderer(SHOP).letter(Wording.NEW_SIGN_IN, "en", values)
+    assert "<script>" not in content.html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; {{ shop.name }}" in content.html
+    assert "\x07" not in content.text
+
+
+@pytest.mark.parametrize(
+    "name", ["Win at http://evil.example", "www.evil.example", "x" * 50, "a@b.example", "Kim\nBcc: x"]
+)
+def test_a_name_that_is_an_advertisement_is_not_greeted(name: str) -> None:
+    content = Renderer(SHOP).letter(Wording.VERIFICATION_CODE, "en", {**VALUES, "name": name})
+    assert "Hello" not in content.text + content.html
+    assert "evil" not in content.text + content.html
+
+
+def test_a_letter_with_a_hole_is_not_written() -> None:
+    with pytest.raises(UndefinedError):
+        Renderer(SHOP).letter(Wording.VERIFICATION_CODE, "en", {"minutes": "10"})
+    with pytest.raises(ValueError, match="no_such"):
+        Renderer(SHOP).letter("no_such", "en", VALUES)
+    with pytest.raises(TemplateNotFound):
+        Renderer(SHOP).short(Wording.NEW_SIGN_IN, "en", VALUES)
+
+
+def test_a_shops_own_folder_adds_a_language_and_words_one_letter_anew(tmp_path: Path) -> None:
+    for locale, text in (("de", "Dein Code ist {{ code }}\n\n{{ code }}\n"), ("en", "Yo {{ code }}\n\n{{ code }}\n")):
+        (tmp_path / locale).mkdir()
+        (tmp_path / locale / "verification_code.txt").write_text(text)
+    renderer = Renderer(SHOP, tmp_path)
+    assert renderer.letter(Wording.VERIFICATION_CODE, "de-AT", VALUES).subject == "Dein Code ist 482913"
+    assert renderer.letter(Wording.VERIFICATION_CODE, "fr", VALUES).subject == "Yo 482913"
+    assert (
+        renderer.letter(Wording.PASSWORD_CHANGED, "de", VALUES).subject == "Your Tante Emma & Co password was changed"
+    )
+
+
+@pytest.mark.parametrize("locale", ["../../etc", "", "en/../..", "x", "de-" + "a" * 99])
+def test_a_locale_that_is_none_means_our_own_language(locale: str) -> None:
+    assert Renderer(SHOP).letter(Wording.VERIFICATION_CODE, locale, VALUES).locale == "en"
+
+
+def test_a_shops_template_is_a_text_and_no_program(tmp_path: Path) -> None:
+    (tmp_path / "en").mkdir()
+    (tmp_path / "en/verification_code.txt").write_text("{{ shop.__class__.__mro__ }}\n\nx\n")
+    with pytest.raises(Exception, match="unsafe"):
+        Renderer(SHOP, tmp_path).letter(Wording.VERIFICATION_CODE, "en", VALUES)
+
+
+def test_a_composed_letter_reads_back_with_both_forms_and_its_headers() -> None:
+    letter = read_back(composed(Renderer(SHOP).letter(Wording.VERIFICATION_CODE, "en", VALUES)))
+    assert letter["From"] == "Tante Emma & Co <shop@emma.example>"
+    assert letter["To"] == "zoe@example.com"
+    assert letter["Message-ID"] == "<0190@emma.example>"
+    assert letter["Auto-Submitted"] == "auto-generated"
+    assert [part.get_content_type() for part in letter.iter_parts()] == ["text/plain", "text/html"]
+    for kind in ("plain", "html"):
+        body = letter.get_body((kind,))
+        assert body is not None
+        assert "482913" in body.get_content()
+
+
+@pytest.mark.parametrize("to", ["", "nobody", "a@b\r\nBcc: everybody@example.com", "a@b, c@d"])
+def test_a_recipient_that_is_no_address_is_refused(to: str) -> None:
+    with pytest.raises(MessageRefused):
+        composed(Content("s", "t", "h", "en"), to)
+
+
+def test_the_sender_may_have_a_name_of_its_own_and_must_be_an_address() -> None:
+    assert str(sender_address("Emma <e@emma.example>", "Shop")) == "Emma <e@emma.example>"
+    with pytest.raises(MailMisconfigured):
+        sender_address("nobody", "Shop")
+
+
+def test_what_is_not_ascii_travels_through_servers_that_know_nothing_else() -> None:
+    renderer = Renderer(Shop("Käse & Söhne"))
+    letter = composed(renderer.letter(Wording.PASSWORD_CHANGED, "en", VALUES))
+    head, _, _ = letter.message.as_bytes().partition(b"\r\n\r\n")
+    assert head.isascii()
+    assert read_back(letter)["Subject"] == "Your Käse & Söhne password was changed"

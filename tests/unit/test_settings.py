@@ -1,0 +1,101 @@
+"""What keeps a server from starting: development's defaults in production, and settings that contradict each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from marketd.config import Environment, Settings
+from pydantic import SecretStr, ValidationError
+
+SECRET, PEPPER = "Wm3kz8Qp4Tt6Yx1Rb7Nc5Vd2Fg9Hj0Ls", "p0Oi9Uy8Tr7Ew6Qa5Sd4Fg3Hj2Kl1Zx0"
+PRODUCTION: dict[str, Any] = {
+    "env": Environment.PRODUCTION,
+    "secret": SecretStr(SECRET),
+    "password_pepper": SecretStr(PEPPER),
+    "database_url": SecretStr("postgresql://db.example/market"),
+    "tls_cert_file": Path("/etc/marketd/server.pem"),
+    "tls_key_file": Path("/etc/marketd/server.key"),
+    "smtp_url": SecretStr("smtps://user:password@mail.example"),
+    "mail_from": "shop@market.example",
+}
+
+
+def problems(**changes: Any) -> list[str]:
+    """The problems of production settings that are right but for these changes."""
+    return Settings(**{**PRODUCTION, **changes}).problems()
+
+
+def test_production_starts_with_everything_said() -> None:
+    assert problems() == []
+
+
+def test_nothing_has_to_be_said_in_development() -> None:
+    assert Settings().problems() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"secret": Settings().secret}, "MARKETD_SECRET is not set"),
+        ({"secret": SecretStr("short")}, "MARKETD_SECRET is too short"),
+        ({"password_pepper": Settings().password_pepper}, "MARKETD_PASSWORD_PEPPER is not set"),
+        ({"password_pepper": SecretStr(PEPPER[:31])}, "MARKETD_PASSWORD_PEPPER is too short"),
+        ({"password_pepper": SecretStr("abab" * 10)}, "MARKETD_PASSWORD_PEPPER repeats"),
+        ({"password_pepper": SecretStr(SECRET)}, "are equal"),
+        ({"bcrypt_cost": 11}, "MARKETD_BCRYPT_COST is 11"),
+        ({"database_url": None}, "MARKETD_DATABASE_URL is not set"),
+        ({"tls_cert_file": None, "tls_key_file": None}, "there is no TLS"),
+        ({"smtp_url": None}, "MARKETD_SMTP_URL is not set"),
+        ({"mail_from": Settings().mail_from}, "MARKETD_MAIL_FROM is not set"),
+        ({"failpoints": Path("/tmp/failpoints")}, "MARKETD_FAILPOINTS is set"),  # noqa: S108 - never written to
+    ],
+)
+def test_production_refuses_what_is_for_trying_out(changes: dict[str, Any], named: str) -> None:
+    (problem,) = problems(**changes)
+    assert named in problem
+    assert SECRET not in problem
+    assert PEPPER not in problem
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"database_url": None, "allow_embedded_in_production": True},
+        {"tls_cert_file": None, "tls_key_file": None, "tls_terminated_by_proxy": True},
+        {"smtp_url": None, "mail_dir": Path("/var/spool/marketd")},
+    ],
+)
+def test_production_takes_a_default_that_it_was_told_to_take(told: dict[str, Any]) -> None:
+    assert problems(**told) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        (Settings(tls_cert_file=Path("a")), "go together"),
+        (Settings(tls_key_file=Path("a")), "go together"),
+        (Settings(tls_client_ca_file=Path("a")), "MARKETD_TLS_CLIENT_CA_FILE needs"),
+        (Settings(tls_services={"a": "b"}), "MARKETD_TLS_SERVICES needs"),
+        (Settings(internal_port=0), "MARKETD_INTERNAL_PORT needs"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_everywhere(settings: Settings, named: str) -> None:
+    (problem,) = settings.problems()
+    assert named in problem
+
+
+def test_everything_wrong_is_said_at_once() -> None:
+    assert len(Settings(env=Environment.PRODUCTION).problems()) == 5
+
+
+@pytest.mark.parametrize("url", ["emma.example/{token}", "https://emma.example/reset", "javascript:{token}"])
+def test_a_reset_page_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(ValidationError):
+        Settings(password_reset_url=url)
+
+
+def test_letters_lie_beside_the_data_unless_told() -> None:
+    assert Settings(data_dir=Path("d")).mail_folder == Path("d/mail")
+    assert Settings(data_dir=Path("d"), mail_dir=Path("m")).mail_folder == Path("m")
