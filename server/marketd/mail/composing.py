@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -12,13 +13,16 @@ from marketd.mail.errors import MailMisconfigured, MessageRefused
 from marketd.mail.ports import Letter
 from marketd.mail.rendering import Content
 
+# What Address raises for texts that are none: it depends on the text and on Python's version.
+_NO_ADDRESS = (ValueError, IndexError, MessageError)
+
 
 def sender_address(text: str, shop_name: str) -> Address:
     """The sender as the settings say: `mail@shop.example` or `Name <mail@shop.example>`. Raises MailMisconfigured."""
     name, address = parseaddr(text)
     try:
         return Address(name or shop_name, addr_spec=address)
-    except (ValueError, IndexError) as error:
+    except _NO_ADDRESS as error:
         raise MailMisconfigured("MARKETD_MAIL_FROM is not an e-mail address.") from error
 
 
@@ -29,7 +33,7 @@ def compose(content: Content, *, letter_id: str, template: str, sender: Address,
     """
     try:
         recipient = Address(addr_spec=to)
-    except (ValueError, IndexError):
+    except _NO_ADDRESS:
         raise MessageRefused("the recipient's address is not one") from None
     message = EmailMessage(policy=SMTP)
     message["From"] = sender
