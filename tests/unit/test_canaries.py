@@ -94,7 +94,7 @@ def test_recovery_codes_and_the_forms_of_codes_are_found() -> None:
         assert [found.kind for found in WATCH.find(text)] == ["code"], text
 
 
-@pytest.mark.parametrize("text", PUBLIC)
+@pytest.mark.parametrize("text", PUBLIC, ids=range(len(PUBLIC)))
 def test_what_is_public_is_no_secret(text: str) -> None:
     assert WATCH.find(text) == []
 
