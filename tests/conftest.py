@@ -20,9 +20,14 @@ from marketd.kernel.database import create_engine
 from marketd.kernel.ids import new_id
 from marketd.kernel.transactor import Transactor
 
+from tests.canaries import MARK
+from tests.canary_looks import Tail
+
 # How long an example takes is the machine's business, not a test's.
 hypothesis.settings.register_profile("house", deadline=None)
 hypothesis.settings.load_profile("house")
+
+pytest_plugins = ["tests.canary_taps"]
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = "marketplace_template"
@@ -90,6 +95,8 @@ def postgres(run_folder: Path) -> Iterator[EmbeddedPostgres]:
         else:
             fcntl.flock(users, fcntl.LOCK_UN)
         owned = not server.attached
+        if owned:
+            Tail(server.log_path, "the log of PostgreSQL").look()
         server.stop()
         if owned:
             # A cluster is 40 MB, and in memory nobody else tidies up.
@@ -111,7 +118,8 @@ def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
     name = f"test_{new_id().hex}"
     # Copying files takes a third of writing every page through the log, which nobody replays here.
     asyncio.run(_admin(postgres, f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}" STRATEGY FILE_COPY'))
-    yield postgres.dsn(name)
+    # Nobody asks for the password; it is there to be missed in logs and errors.
+    yield postgres.dsn(name).replace("postgres@", f"postgres:{MARK}-database@", 1)
     asyncio.run(_admin(postgres, f'DROP DATABASE "{name}" WITH (FORCE)'))
 
 

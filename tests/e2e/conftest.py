@@ -12,8 +12,11 @@ from marketd.config import Environment, Settings
 from marketd.running import App
 from pydantic import SecretStr
 
+from tests.canaries import MARK
+from tests.canary_looks import look_into
+
 ADMIN_EMAIL = "admin@marketplace.example"
-ADMIN_PASSWORD = "an administrator's passphrase"
+ADMIN_PASSWORD = f"an administrator's passphrase {MARK}"
 
 
 @pytest.fixture
@@ -23,6 +26,9 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
         env=Environment.TEST,
         database_url=SecretStr(database_url),
         data_dir=tmp_path,
+        secret=SecretStr(f"the secret of the tests {MARK}"),
+        password_pepper=SecretStr(f"the pepper of the tests {MARK}"),
+        access_log=True,
         port=0,
         bcrypt_cost=4,
         pool_timeout_seconds=5,
@@ -35,6 +41,7 @@ async def app(settings: Settings) -> AsyncIterator[App]:
     built = await composition.build(settings)
     await built.start()
     yield built
+    await look_into(built)
     await built.stop(1)
 
 

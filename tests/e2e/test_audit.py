@@ -20,7 +20,9 @@ from marketplace.type.v1 import audit_pb2
 from marketplace.type.v1.address_pb2 import Address
 from marketplace_client import MarketplaceClient, MarketplaceError
 
-PASSWORD = "a passphrase for the log"
+from tests.canaries import MARK
+
+PASSWORD = f"a passphrase for the log {MARK}"
 AUDITED = {rule.method: rule for rule in AccessTable.from_names(composition.SERVICES) if rule.audit}
 
 

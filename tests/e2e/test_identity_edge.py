@@ -18,6 +18,8 @@ from marketd.mail.rendering import Wording
 from marketd.running import App, StartRefused
 from marketplace.auth.v1 import auth_service_pb2, auth_service_pb2_grpc
 
+from tests.canaries import MARK
+from tests.canary_looks import look_at_metrics
 from tests.certificates import Authority
 
 StartApp = Callable[[Settings], Awaitable[App]]
@@ -33,6 +35,7 @@ async def start_app() -> AsyncIterator[StartApp]:
             built = await composition.build(settings)
             await built.start()
             stack.push_async_callback(built.stop, 0.5)
+            stack.callback(look_at_metrics, built.admin_port)
             return built
 
         yield start
@@ -41,7 +44,7 @@ async def start_app() -> AsyncIterator[StartApp]:
 async def login(channel: grpc.aio.Channel) -> str:
     """The name of the status of a login that must fail."""
     stub = auth_service_pb2_grpc.AuthServiceStub(channel)
-    request = auth_service_pb2.LoginRequest(login="nobody@example.com", password="not a password")
+    request = auth_service_pb2.LoginRequest(login="nobody@example.com", password=f"not a password {MARK}")
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await stub.Login(request, timeout=DEADLINE_SECONDS)
     return caught.value.code().name

@@ -13,12 +13,14 @@ from marketd.config import Settings
 from marketd.running import App
 from marketplace.auth.v1 import auth_service_pb2, auth_service_pb2_grpc
 
+from tests.canaries import MARK
+
 AT_ONCE = 20
 LONGEST_PAUSE_SECONDS = 0.05
 # Other processes on the machine hold this one up as well: what a loop without work sees of that is taken off.
 QUIET_SECONDS = 1.0
 TRIES = 4
-PASSWORD = "a passphrase for twenty"
+PASSWORD = f"a passphrase for twenty {MARK}"
 
 
 @pytest.fixture

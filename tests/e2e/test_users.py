@@ -21,7 +21,10 @@ from marketplace.policy.v1 import policy_pb2
 from marketplace.type.v1.address_pb2 import Address
 from marketplace_client import MarketplaceClient, MarketplaceError
 
-PASSWORD = "a passphrase for everybody"
+from tests.canaries import MARK
+from tests.canary_looks import look_at_metrics
+
+PASSWORD = f"a passphrase for everybody {MARK}"
 SOON_SECONDS = 2.0
 
 
@@ -31,6 +34,7 @@ async def other_app(settings: Settings) -> AsyncIterator[App]:
     built = await composition.build(settings)
     await built.start()
     yield built
+    look_at_metrics(built.admin_port)
     await built.stop(1)
 
 

@@ -19,11 +19,13 @@ from marketd.embedded.accounts import choose_account
 from marketd.embedded.home import Home, remove_borrowed
 from marketd.kernel.failpoints import Failpoints
 
+from tests.canaries import MARK, WATCH
+from tests.canary_looks import Tail
 from tests.faults import processes
 from tests.faults.processes import Process
 
 ADMIN_EMAIL = "admin@marketplace.example"
-ADMIN_PASSWORD = "an administrator's passphrase"
+ADMIN_PASSWORD = f"an administrator's passphrase {MARK}"
 START_SECONDS = 60.0
 BACK_SECONDS = 30.0
 
@@ -56,6 +58,9 @@ class Served:
             "MARKETD_JOB_LEASE": "PT3S",
             "MARKETD_DRAIN_SECONDS": "5",
             "MARKETD_LOG_FORMAT": "json",
+            "MARKETD_ACCESS_LOG": "true",
+            "MARKETD_SECRET": f"the secret of the tests {MARK}",
+            "MARKETD_PASSWORD_PEPPER": f"the pepper of the tests {MARK}",
             **(settings or {}),
         }
         self._workers = workers
@@ -63,6 +68,10 @@ class Served:
         self._reader: threading.Thread | None = None
         self._heard = threading.Condition()
         self._errors = folder / "errors.log"
+        self._tails = (
+            Tail(self._errors, "standard error of marketd serve"),
+            Tail(Home((self.data / "postgres").resolve()).log, "the log of its PostgreSQL"),
+        )
 
     # -- its life
 
@@ -121,6 +130,7 @@ class Served:
         assert process.stdout is not None
         with process.stdout:
             for line in process.stdout:
+                WATCH.notice(line, "standard output of marketd serve")
                 with self._heard:
                     self.lines.append(line.rstrip("\n"))
                     self._heard.notify_all()
@@ -152,9 +162,9 @@ class Served:
                 self._heard.wait(min(left, 0.5))
 
     def words(self) -> str:
-        """What it said and logged last, for a failed assertion; retries, of which there are many, apart."""
+        """What it said and logged last, for a failed assertion; retries and calls, of which there are many, apart."""
         logged = self._errors.read_text().splitlines() if self._errors.exists() else []
-        telling = [line for line in logged if '"transaction_retry"' not in line]
+        telling = [line for line in logged if '"transaction_retry"' not in line and '"event":"rpc"' not in line]
         return "\n".join([*self.lines[-20:], *telling[-40:]])
 
     def wait_for_worker(self, since: int, seconds: float = BACK_SECONDS) -> int:
@@ -221,6 +231,11 @@ class Served:
     def database_log(self) -> str:
         """All that its PostgreSQL has said."""
         return Home((self.data / "postgres").resolve()).log.read_text(errors="replace")
+
+    def look(self) -> None:
+        """Look for secrets in what it and its PostgreSQL have logged since the last look."""
+        for tail in self._tails:
+            tail.look()
 
     # -- commands beside it
 

@@ -30,9 +30,10 @@ from marketplace.seller.v1 import seller_service_pb2
 from marketplace.type.v1 import address_pb2
 from marketplace_client.errors import MarketplaceError, from_rpc_error
 
+from tests.canaries import MARK, WATCH
 from tests.faults.served import ADMIN_EMAIL, ADMIN_PASSWORD
 
-PASSWORD: Final = "a passphrase of the tests"
+PASSWORD: Final = f"a passphrase of the tests {MARK}"
 CURRENCY: Final = "EUR"
 CALL_SECONDS: Final = 10.0
 SETTLE_SECONDS: Final = 30.0
@@ -293,8 +294,7 @@ class World:
     async def code(self, lines: Lines, buyer: Account, delivery_id: str) -> str:
         """The code that the buyer tells at the door."""
         got = await lines.settled(buyer, delivery_service_pb2.GetDeliveryRequest(delivery_id=delivery_id))
-        code: str = got.delivery.dropoff_code
-        return code
+        return WATCH.code(got.delivery.dropoff_code)
 
     async def _delivery_of(self, lines: Lines, buyer: Account, order_id: str) -> str:
         wanted = delivery_service_pb2.ListDeliveriesRequest(order_id=order_id)

@@ -34,6 +34,8 @@ from marketd.embedded.leftovers import processes_of
 from marketd.embedded.lifetimes import spawn
 from marketd.embedded.tuning import server_options
 
+from tests.canaries import WATCH
+
 # Another process with a database: it does what each line says and answers with one line of JSON.
 PEER = """
 import json, os, sys
@@ -81,7 +83,9 @@ class Peer:
 
     def answer(self) -> dict[str, Any]:
         assert self.process.stdout is not None
-        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
+        line = self.process.stdout.readline()
+        WATCH.notice(line, "the output of a peer")
+        answer: dict[str, Any] = json.loads(line)
         return answer
 
     def ask(self, order: str) -> dict[str, Any]:

@@ -30,8 +30,10 @@ from marketd.mail.rendering import Renderer, Shop, Wording
 from marketd.mail.smtp import SmtpMailer, SmtpServer, parse_url
 from structlog.testing import capture_logs
 
+from tests.canaries import MARK
 from tests.certificates import Authority
 
+SMTP_PASSWORD = f"a secret {MARK}"
 TO = "kim@example.com"
 VALUES = {"code": SEALED + "319284", "minutes": "10"}
 
@@ -277,7 +279,7 @@ class TestEncryption:
             **({"context": server_context} if implicit else {"tls_context": server_context}),
             authenticator=lambda *given: _note(passwords, given[-1]),
         )
-        server = SmtpServer("127.0.0.1", port, implicit, "shop", "secret", not implicit)
+        server = SmtpServer("127.0.0.1", port, implicit, "shop", SMTP_PASSWORD, not implicit)
         with pytest.raises(MailUnavailable):
             await post_office(SmtpMailer(server)).send_letter(mail_job(Wording.VERIFICATION_CODE, TO, VALUES).payload)
         assert mailbox.tries == 0
@@ -298,10 +300,10 @@ class TestEncryption:
             auth_required=True,
             auth_require_tls=not implicit,  # aiosmtpd does not see that the connection is encrypted
         )
-        server = SmtpServer("127.0.0.1", port, implicit, "shop", "secret", not implicit)
+        server = SmtpServer("127.0.0.1", port, implicit, "shop", SMTP_PASSWORD, not implicit)
         await post_office(SmtpMailer(server)).send_letter(mail_job(Wording.VERIFICATION_CODE, TO, VALUES).payload)
         assert len(mailbox.letters) == 1
-        assert passwords == [b"secret"]
+        assert passwords == [SMTP_PASSWORD.encode()]
 
 
 def _note(passwords: list[bytes], given: LoginPassword) -> AuthResult:

@@ -23,9 +23,11 @@ from marketplace.delivery.v1 import (
     delivery_service_pb2_grpc,
 )
 
+from tests.canaries import MARK
+from tests.canary_looks import look_at_metrics, look_at_tables
 from tests.e2e.matrix.things import new_courier
 
-PASSWORD = "correct horse battery"
+PASSWORD = f"correct horse battery {MARK}"
 FIRST_SECONDS = 5.0
 
 
@@ -108,6 +110,9 @@ async def workers(settings: Settings) -> AsyncIterator[tuple[Worker, Worker]]:
             channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{app.port}"))
             made.append(Worker(app, channel))
         yield made[0], made[1]
+        for worker in made:
+            look_at_metrics(worker.app.admin_port)
+        await look_at_tables(made[0].app.parts.url)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from marketd.config import Settings
 from marketplace.auth.v1 import auth_service_pb2 as pb
 from marketplace.auth.v1 import user_service_pb2
 
+from tests.canaries import MARK
 from tests.e2e.identity.conftest import Person, Worker, bearer
 from tests.e2e.identity.statuses import reason_of, retry_seconds, status_of
 
@@ -125,7 +126,7 @@ async def test_the_twelve_forged_tokens_are_refused_and_the_good_one_is_not(
 
 async def _guess(worker: Worker, login: str) -> grpc.aio.AioRpcError:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await worker.auth.Login(pb.LoginRequest(login=login, password="wrong horse battery"))
+        await worker.auth.Login(pb.LoginRequest(login=login, password=f"wrong horse battery {MARK}"))
     return refused.value
 
 

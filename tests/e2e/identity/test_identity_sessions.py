@@ -8,6 +8,7 @@ import pytest
 from marketplace.auth.v1 import auth_service_pb2 as pb
 from marketplace.auth.v1 import user_service_pb2
 
+from tests.canaries import MARK
 from tests.e2e.identity.conftest import Person, Worker
 from tests.e2e.identity.statuses import reason_of
 
@@ -108,7 +109,10 @@ async def test_a_service_is_no_user(workers: Workers, boss: Person) -> None:
     for call, request in (
         (worker.auth.SendVerification, pb.SendVerificationRequest(channel=pb.VERIFICATION_CHANNEL_EMAIL)),
         (worker.auth.Verify, pb.VerifyRequest(channel=pb.VERIFICATION_CHANNEL_EMAIL, code="123456")),
-        (worker.auth.ChangePassword, pb.ChangePasswordRequest(current_password="x", new_password="a new horse 1")),
+        (
+            worker.auth.ChangePassword,
+            pb.ChangePasswordRequest(current_password="x", new_password=f"a new horse 1 {MARK}"),
+        ),
         (worker.auth.EnrollTotp, pb.EnrollTotpRequest()),
         (worker.auth.ConfirmTotp, pb.ConfirmTotpRequest(totp_code="123456")),
         (worker.auth.DisableTotp, pb.DisableTotpRequest(totp_code="123456")),

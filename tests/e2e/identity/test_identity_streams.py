@@ -15,10 +15,11 @@ from marketd.config import Settings
 from marketplace.auth.v1 import auth_service_pb2 as pb
 from marketplace.auth.v1 import user_service_pb2
 
+from tests.canaries import MARK
 from tests.e2e.identity.conftest import PASSWORD, Person, Worker
 from tests.e2e.identity.statuses import reason_of
 
-FRESH = "another horse battery"
+FRESH = f"another horse battery {MARK}"
 Workers = tuple[Worker, Worker]
 
 

@@ -13,6 +13,8 @@ from marketd.embedded import EmbeddedPostgres
 from marketd.kernel.ids import new_id
 from pydantic import SecretStr
 
+from tests.canaries import MARK
+from tests.canary_looks import look_into
 from tests.conftest import TEMPLATE
 from tests.e2e.conftest import ADMIN_EMAIL, ADMIN_PASSWORD
 from tests.e2e.matrix.market import Market
@@ -29,6 +31,9 @@ async def market(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFa
     settings = Settings(
         env=Environment.TEST,
         database_url=SecretStr(postgres.dsn(name)),
+        secret=SecretStr(f"the secret of the tests {MARK}"),
+        password_pepper=SecretStr(f"the pepper of the tests {MARK}"),
+        access_log=True,
         port=0,
         bcrypt_cost=4,
         pool_timeout_seconds=5,
@@ -45,6 +50,7 @@ async def market(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFa
     made = Market(app, settings, wire, database)
     await made.furnish(ADMIN_EMAIL, ADMIN_PASSWORD)
     yield made
+    await look_into(app)
     await wire.close()
     await app.stop(1)
     await database.close()

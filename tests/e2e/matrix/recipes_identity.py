@@ -15,6 +15,7 @@ from marketplace.auth.v1 import address_pb2, user_pb2, user_service_pb2
 from marketplace.auth.v1 import auth_service_pb2 as auth
 from marketplace.policy.v1 import policy_pb2
 
+from tests.canaries import MARK
 from tests.e2e.matrix.market import Market
 from tests.e2e.matrix.scenes import (
     ADMIN,
@@ -36,7 +37,7 @@ USER = Book("marketplace.auth.v1.UserService")
 ADMINS = Book("marketplace.admin.v1.AdminService")
 BOOKS = (AUTH, USER, ADMINS)
 
-NEW_PASSWORD = "another passphrase of the tests"
+NEW_PASSWORD = f"another passphrase of the tests {MARK}"
 EMAIL = auth.VERIFICATION_CHANNEL_EMAIL
 
 

@@ -15,7 +15,9 @@ from marketplace.payment.v1 import payment_service_pb2
 from marketplace.seller.v1 import seller_service_pb2
 from marketplace.type.v1 import address_pb2
 
-PASSWORD: Final = "a passphrase of the tests"
+from tests.canaries import MARK
+
+PASSWORD: Final = f"a passphrase of the tests {MARK}"
 CURRENCY: Final = "EUR"
 
 

@@ -16,6 +16,8 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]  # the wheel carries no types
 from marketd.transport.rules import Kind, Rule
 
+from tests.canaries import WATCH, status_text
+
 DOMAIN: Final = "marketplace.dev"
 CALL_SECONDS: Final = 10.0
 
@@ -151,6 +153,8 @@ class Wire:
                     return Outcome(grpc.StatusCode.OK, "", tuple(answers), ())
         except grpc.RpcError:
             pass  # the status says it below
+        # Of the blocking stack nobody else reads the statuses.
+        WATCH.notice(status_text(call.details(), _pairs(call.trailing_metadata())), "a status that a client got")
         return Outcome(call.code(), call.details() or "", tuple(answers), _pairs(call.trailing_metadata()))
 
 

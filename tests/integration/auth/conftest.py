@@ -36,7 +36,10 @@ from marketd.kernel.sealing import Seal
 from marketd.kernel.transactor import Transactor
 from marketd.mail.jobs import MAIL, SEALED, SMS
 
-PASSWORD = "correct horse battery"
+from tests.canaries import MARK, WATCH
+from tests.canary_looks import look_at_tables
+
+PASSWORD = f"correct horse battery {MARK}"
 STRANGER = Caller(None, None, frozenset(), "192.0.2.7")
 
 
@@ -54,6 +57,8 @@ class Mailbox:
         opened = {
             name: self._letters.reveal(value) if value.startswith(SEALED) else value for name, value in values.items()
         }
+        if "code" in opened:
+            WATCH.code(opened["code"])
         self.sent.append((str(payload["template"]), str(payload["to"]), opened))
 
     def last(self, template: str) -> dict[str, str]:
@@ -136,7 +141,7 @@ class Builder:
         """A house with keys loaded and its poller not running: tests call `principals.poll()` or run it."""
         engine = create_engine(self._url, pool_size=65, pool_timeout_seconds=5)
         tx = Transactor(engine, self.clock)
-        passwords = Passwords(b"pepper", cost)
+        passwords = Passwords(f"pepper {MARK}".encode(), cost)
         self._stack.push_async_callback(engine.dispose)
         self._stack.push_async_callback(tx.drain)
         self._stack.callback(passwords.close)
@@ -187,6 +192,7 @@ async def builder(database_url: str) -> AsyncIterator[Builder]:
     """Makes workers on the test's database."""
     async with AsyncExitStack() as stack:
         yield Builder(database_url, stack)
+    await look_at_tables(database_url)
 
 
 @pytest.fixture

@@ -20,10 +20,12 @@ from marketd.kernel.uow import UnitOfWork
 from marketplace.auth.v1 import auth_service_pb2, user_pb2, user_service_pb2
 from marketplace.policy.v1 import policy_pb2
 
+from tests.canaries import MARK
+
 if TYPE_CHECKING:
     from tests.integration.auth.conftest import House
 
-PASSWORD = "correct horse battery"
+PASSWORD = f"correct horse battery {MARK}"
 # The servicers take nothing from the rpc's context: what they need of the call is in kernel.call.
 CONTEXT = cast("Any", None)
 

@@ -21,12 +21,14 @@ from marketd.kernel.ids import new_id
 from marketd.kernel.refusals import NotFound
 from marketd.kernel.uow import ReadUnit
 
+from tests.canaries import MARK
+
 if TYPE_CHECKING:
     from tests.integration.auth.conftest import House
 
 STRANGER = Caller(None, None, frozenset(), "192.0.2.7")
-PASSWORD = "correct horse battery"
-FRESH = "another horse battery"
+PASSWORD = f"correct horse battery {MARK}"
+FRESH = f"another horse battery {MARK}"
 
 
 async def _token(house: House, email: str) -> str:
@@ -154,7 +156,7 @@ async def test_changing_the_password_ends_the_other_sessions_and_keeps_this_one(
     with pytest.raises(SessionRevoked):
         await house.principals.authenticate(other.tokens.access.text)
     with pytest.raises(ResetTokenInvalid):
-        await house.recovering.reset(STRANGER, token, "a third horse battery")
+        await house.recovering.reset(STRANGER, token, f"a third horse battery {MARK}")
     await house.login("jo", FRESH)
     await house.deliver()
     assert house.mailbox.templates()[-1] == "password_changed"
@@ -165,7 +167,7 @@ async def test_a_stolen_session_does_not_guess_the_password(house: House) -> Non
     before = house.passwords.hashes
     for _ in range(throttle.FREE):
         with pytest.raises(InvalidCredentials):
-            await house.recovering.change(caller, ChangePassword("wrong horse battery", FRESH))
+            await house.recovering.change(caller, ChangePassword(f"wrong horse battery {MARK}", FRESH))
     for _ in range(50):
         with pytest.raises(TooManyFailures):
             await house.recovering.change(caller, ChangePassword(PASSWORD, FRESH))

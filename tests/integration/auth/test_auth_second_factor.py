@@ -20,12 +20,14 @@ from marketd.kernel.refusals import IllegalTransition, NotFound
 from marketd.kernel.sealing import Seal, SealBroken
 from marketd.kernel.uow import ReadUnit
 
+from tests.canaries import WATCH
+
 if TYPE_CHECKING:
     from tests.integration.auth.conftest import House
 
 
 def _code(house: House, secret: str, steps: int = 0) -> str:
-    return pyotp.TOTP(secret).at(house.clock.now() + timedelta(seconds=30 * steps))
+    return WATCH.code(pyotp.TOTP(secret).at(house.clock.now() + timedelta(seconds=30 * steps)))
 
 
 async def _enrolled(house: House, name: str) -> tuple[SignedIn, Caller, str, list[str]]:

@@ -25,10 +25,12 @@ from marketd.kernel.refusals import AlreadyExists
 from marketd.kernel.transactor import Transactor
 from marketd.kernel.uow import ReadUnit, UnitOfWork
 
+from tests.canaries import MARK
+
 if TYPE_CHECKING:
     from tests.integration.auth.conftest import Builder, House
 
-PASSWORD = "correct horse battery"
+PASSWORD = f"correct horse battery {MARK}"
 STRANGER = Caller(None, None, frozenset(), "192.0.2.7")
 
 

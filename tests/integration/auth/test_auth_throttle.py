@@ -13,10 +13,12 @@ from marketd.auth.errors import InvalidCredentials, TooManyFailures
 from marketd.auth.passwords import Passwords
 from marketd.kernel.refusals import Overloaded, Refusal
 
+from tests.canaries import MARK
+
 if TYPE_CHECKING:
     from tests.integration.auth.conftest import Builder, House
 
-WRONG = "wrong horse battery"
+WRONG = f"wrong horse battery {MARK}"
 
 
 async def _attempt(house: House, login: str, password: str = WRONG) -> Refusal:

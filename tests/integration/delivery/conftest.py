@@ -41,6 +41,8 @@ from marketplace.delivery.v1 import (
     delivery_service_pb2,
 )
 
+from tests.canaries import WATCH
+
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
@@ -159,7 +161,7 @@ class World:
 
     async def code(self, ready: Ready) -> str:
         """The code as the buyer reads it."""
-        return (await self.get(ready.buyer, ready.delivery_id)).dropoff_code
+        return WATCH.code((await self.get(ready.buyer, ready.delivery_id)).dropoff_code)
 
     async def order_state(self, order_id: UUID) -> str:
         """Where the order stands."""
