@@ -160,7 +160,7 @@ def _parts(settings: Settings) -> Parts:
             relay.run,
             jobs.run,
             lambda: housekeeping.repeat(lambda: housekeeping.sweep(tx, keep_events=settings.event_retention)),
-            lambda: housekeeping.repeat(lambda: auth_housekeeping.sweep(tx)),
+            lambda: housekeeping.repeat(lambda: auth_housekeeping.sweep(tx, keep_audit=settings.audit_retention)),
             lambda: housekeeping.repeat(lambda: buckets.sweep(tx)),
             lambda: housekeeping.repeat(lambda: cart_jobs.sweep_quotes(tx)),
         ]

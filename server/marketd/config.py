@@ -73,6 +73,7 @@ class Settings(BaseSettings):
     pool_timeout_seconds: float = Field(1.0, gt=0, le=30)
     allow_embedded_in_production: bool = False
     event_retention: timedelta = timedelta(days=30)
+    audit_retention: timedelta = Field(timedelta(days=365), ge=timedelta(days=1))
 
     # Secrets
     secret: SecretStr = SecretStr(DEVELOPMENT_SECRET)

@@ -47,7 +47,7 @@ async def add_auth(parts: Parts, collector: Collector, letters: Letters) -> Prin
     parts.closers.append(passwords.close)
     hasher = CodeHasher(settings.derive("codes"))
     attempts = Throttle(parts.tx, hasher)
-    factor = SecondFactor(parts.tx, Seal(settings.derive("totp")), hasher, attempts, issuer=settings.shop_name)
+    factor = SecondFactor(parts.tx, Seal(settings.derive("totp")), hasher, attempts, letters, issuer=settings.shop_name)
     recovering = Recovering(parts.tx, passwords, hasher, attempts, letters)
     parts.jobs.register(RESET_JOB, recovering.send)
     signing_in = SigningIn(
@@ -58,6 +58,7 @@ async def add_auth(parts: Parts, collector: Collector, letters: Letters) -> Prin
         SessionRules(settings.refresh_token_lifetime, settings.refresh_grace),
         attempts,
         factor,
+        letters,
         merge_guest_cart,
     )
     collector.add(
@@ -75,6 +76,8 @@ async def add_auth(parts: Parts, collector: Collector, letters: Letters) -> Prin
     )
     collector.add(
         user_service_pb2_grpc.add_UserServiceServicer_to_server,
-        UserServicer(tx=parts.tx, pages=parts.pages, holders=(seller_holds_account, courier_holds_account)),
+        UserServicer(
+            tx=parts.tx, pages=parts.pages, letters=letters, holders=(seller_holds_account, courier_holds_account)
+        ),
     )
     return principals

@@ -50,14 +50,3 @@ async def read_since(connection: Connection, since: datetime) -> list[Change]:
         since,
     )
     return [Change(row["position"], row["account_id"], row["session_id"], ChangeKind(row["kind"])) for row in rows]
-
-
-async def delete_before(connection: Connection, before: datetime, limit: int) -> int:
-    """Delete old changes: no token made before them is good any more."""
-    tag = await connection.execute(
-        "DELETE FROM access_changes WHERE position IN"
-        " (SELECT position FROM access_changes WHERE create_time < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
-        before,
-        limit,
-    )
-    return int(tag.rsplit(" ", 1)[-1])

@@ -1,30 +1,36 @@
-"""Deletes what auth no longer needs, in small batches: ended sessions, old access changes and counts, retired keys."""
+"""Deletes what auth no longer needs, in small batches: ended sessions, old access changes and counts, retired keys, and
+audit entries whose time is over.
+"""
 
 from __future__ import annotations
 
+import functools
 from datetime import timedelta
 
 from marketd.auth import changes, throttle
 from marketd.auth.key_repository import SigningKeyRepository
-from marketd.auth.session_repository import SessionRepository
+from marketd.kernel.housekeeping import delete_old
 from marketd.kernel.transactor import Transactor
 from marketd.kernel.uow import UnitOfWork
 
-BATCH = 1_000
 # Ended sessions stay for a while, so that their owners can look at them.
 KEEP_SESSIONS = timedelta(days=30)
 # Four times the longest life of an access token: nothing made before such a change is still good.
 KEEP_CHANGES = timedelta(hours=1)
 
 
-async def sweep(tx: Transactor) -> int:
+async def sweep(tx: Transactor, *, keep_audit: timedelta) -> int:
     """Delete one batch of each kind; how many rows went."""
 
     async def work(uow: UnitOfWork) -> int:
         await SigningKeyRepository(uow.connection).retire_before(uow.now)
-        attempts = await throttle.delete_before(uow.connection, uow.now - throttle.FORGET, BATCH)
-        sessions = await SessionRepository(uow.connection).delete_ended(uow.now - KEEP_SESSIONS, BATCH)
-        now = await changes.database_now(uow.connection)
-        return attempts + sessions + await changes.delete_before(uow.connection, now - KEEP_CHANGES, BATCH)
+        database_now = await changes.database_now(uow.connection)
+        delete = functools.partial(delete_old, uow.connection)
+        return (
+            await delete("login_attempts", "name_hash", "last_time", uow.now - throttle.FORGET)
+            + await delete("sessions", "session_id", "expire_time", uow.now - KEEP_SESSIONS)
+            + await delete("audit_entries", "audit_entry_id", "create_time", uow.now - keep_audit)
+            + await delete("access_changes", "position", "create_time", database_now - KEEP_CHANGES)
+        )
 
     return await tx.run_bare("auth.sweep", work)

@@ -9,9 +9,10 @@ the sending of mail to auth's tables. What was sealed is worthless in half an ho
 from __future__ import annotations
 
 import base64
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from marketd.auth.credentials import Channel
+from marketd.auth.repository import AccountRow
 from marketd.kernel.sealing import Seal, SealBroken
 from marketd.kernel.uow import UnitOfWork
 from marketd.mail.jobs import SEALED, mail_job, sms_job
@@ -37,9 +38,29 @@ class Letters:
         values = {"token": self._sealed(token), "minutes": _minutes(lifetime)}
         uow.enqueue(mail_job(Wording.PASSWORD_RESET, email, values, expire_time=uow.now + lifetime))
 
-    def password_changed(self, uow: UnitOfWork, email: str, address: str) -> None:
+    def password_changed(self, uow: UnitOfWork, account: AccountRow, address: str) -> None:
         """That the password was changed, from where."""
-        uow.enqueue(mail_job(Wording.PASSWORD_CHANGED, email, {"time": _instant(uow.now), "address": address}))
+        _tell(uow, account, Wording.PASSWORD_CHANGED, address=address)
+
+    def email_changed(self, uow: UnitOfWork, account: AccountRow, new: str, address: str) -> None:
+        """To the address before: that there is another now, from where; whoever reads it need not learn it whole."""
+        _tell(uow, account, Wording.EMAIL_CHANGED, email=_masked(new), address=address)
+
+    def totp_changed(self, uow: UnitOfWork, account: AccountRow, *, enabled: bool) -> None:
+        """That a code is needed to sign in from now on, or no longer."""
+        _tell(uow, account, Wording.TOTP_ENABLED if enabled else Wording.TOTP_DISABLED)
+
+    def new_sign_in(self, uow: UnitOfWork, account: AccountRow, device: str, address: str) -> None:
+        """That somebody signed in from where nobody did before.
+
+        Only to verified addresses: whoever registers with a stranger's could fill the stranger's mailbox with these.
+        """
+        if account.email_verified:
+            _tell(uow, account, Wording.NEW_SIGN_IN, device=device, address=address)
+
+    def account_blocked(self, uow: UnitOfWork, account: AccountRow) -> None:
+        """That the account is blocked. The admin's reason is for the audit log, and may speak of others."""
+        _tell(uow, account, Wording.ACCOUNT_BLOCKED)
 
     def reveal(self, text: str) -> str:
         """The value behind a sealed text (it begins with SEALED). Raises SealBroken."""
@@ -53,9 +74,16 @@ class Letters:
         return SEALED + base64.b64encode(self._seal.close(value.encode(), _CONTEXT)).decode()
 
 
+def _tell(uow: UnitOfWork, account: AccountRow, wording: Wording, **values: str) -> None:
+    values |= {"name": account.full_name, "time": uow.now.isoformat()}
+    uow.enqueue(mail_job(wording, account.email, values))
+
+
+def _masked(email: str) -> str:
+    """`j…@shop.example`"""
+    local, _, domain = email.partition("@")
+    return f"{local[:1]}…@{domain}"
+
+
 def _minutes(lifetime: timedelta) -> str:
     return str(int(lifetime.total_seconds()) // 60)
-
-
-def _instant(instant: datetime) -> str:
-    return instant.isoformat()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -51,6 +52,8 @@ WINDOW = timedelta(seconds=30)
 KEYS_SECONDS = 10.0
 # Tokens in memory, some 2 KiB each; the one not used for longest goes first.
 CAPACITY = 20_000
+# Stands in the memory of tokens before the id of an account that a certificate names. No JWT has a colon in it.
+_CERTIFICATE = "certificate:"
 # Accounts whose last change is remembered; it only has to outlast a read in flight.
 RECENT = 10_000
 
@@ -116,7 +119,18 @@ class Principals:
         that cannot be known.
         """
         entry = self._entries.get(token)
-        claims = entry.claims if entry is not None else await self._verify(token)
+        return await self._admit(token, entry.claims if entry is not None else await self._verify(token))
+
+    def cached_service(self, service_account_id: UUID) -> Caller | None:
+        """A service account that is known by its client's certificate, if it was read before and still holds."""
+        return self.cached(_CERTIFICATE + str(service_account_id))
+
+    async def authenticate_service(self, service_account_id: UUID) -> Caller:
+        """The same, read now. Raises SessionRevoked when there is none or it is revoked, and as `authenticate`."""
+        claims = Claims(service_account_id, service_account_id, math.inf, is_service=True)
+        return await self._admit(_CERTIFICATE + str(service_account_id), claims)
+
+    async def _admit(self, token: str, claims: Claims) -> Caller:
         if self._is_over(claims):
             self._forget(token)
             raise TokenExpired
@@ -262,4 +276,5 @@ def _judge(claims: Claims, standing: Standing | None) -> Caller:
         raise AccountBlocked
     if standing.revoke_time is not None or standing.account_state is AccountState.DELETED:
         raise SessionRevoked
-    return Caller(claims.account_id, claims.session_id, standing.roles, expires=claims.expires)
+    expires = claims.expires if math.isfinite(claims.expires) else None
+    return Caller(claims.account_id, claims.session_id, standing.roles, expires=expires)

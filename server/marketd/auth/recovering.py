@@ -135,7 +135,7 @@ class Recovering:
         if account is None or account.state is not AccountState.ACTIVE:
             return None
         await repository.set_password_hash(account_id, password_hash, uow.now)
-        self._letters.password_changed(uow, account.email, caller.address)
+        self._letters.password_changed(uow, account, caller.address)
         return account
 
     def _names(self, account: AccountRow) -> list[Name]:

@@ -16,6 +16,7 @@ from marketd.auth import audit, throttle
 from marketd.auth.credentials import CodeHasher, new_recovery_codes
 from marketd.auth.errors import CodeWrong, TotpRequired
 from marketd.auth.factor_repository import FactorRepository, FactorRow
+from marketd.auth.letters import Letters
 from marketd.auth.model import AccountState
 from marketd.auth.repository import AccountRepository, AccountRow
 from marketd.auth.throttle import Name, Throttle
@@ -54,11 +55,14 @@ class Enrollment:
 class SecondFactor:
     """The use cases around authenticators. `issuer` is what they show beside the code."""
 
-    def __init__(self, tx: Transactor, seal: Seal, hasher: CodeHasher, attempts: Throttle, *, issuer: str) -> None:
+    def __init__(
+        self, tx: Transactor, seal: Seal, hasher: CodeHasher, attempts: Throttle, letters: Letters, *, issuer: str
+    ) -> None:
         self._tx = tx
         self._seal = seal
         self._hasher = hasher
         self._attempts = attempts
+        self._letters = letters
         self._issuer = issuer
 
     async def enroll(self, caller: Caller) -> Enrollment:
@@ -103,7 +107,8 @@ class SecondFactor:
         return Enrollment(secret, uri)
 
     async def _confirm(self, uow: UnitOfWork, caller: Caller, code: str) -> list[str]:
-        account_id = (await _locked(uow, caller)).account_id
+        account = await _locked(uow, caller)
+        account_id = account.account_id
         repository = FactorRepository(uow.connection)
         factor = await repository.by_account(account_id)
         if factor is None or factor.is_confirmed:
@@ -114,11 +119,13 @@ class SecondFactor:
         codes = new_recovery_codes()
         await repository.add_recovery_codes(account_id, [self._hasher.recovery(account_id, each) for each in codes])
         await AccountRepository(uow.connection).touch(account_id, uow.now)
+        self._letters.totp_changed(uow, account, enabled=True)
         await audit.record(uow, caller, "user", account_id)
         return codes
 
     async def _disable(self, uow: UnitOfWork, caller: Caller, proof: Proof, name: Name) -> None:
-        account_id = (await _locked(uow, caller)).account_id
+        account = await _locked(uow, caller)
+        account_id = account.account_id
         repository = FactorRepository(uow.connection)
         factor = await repository.by_account(account_id)
         if factor is None or not factor.is_confirmed:
@@ -128,6 +135,7 @@ class SecondFactor:
         await repository.delete(account_id)
         await AccountRepository(uow.connection).touch(account_id, uow.now)
         await throttle.forget(uow, name)
+        self._letters.totp_changed(uow, account, enabled=False)
         await audit.record(uow, caller, "user", account_id)
 
     async def _spend(

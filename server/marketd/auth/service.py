@@ -116,10 +116,10 @@ async def revoke_role(uow: UnitOfWork, account_id: UUID, role: Role) -> None:
         await changes.record(uow, ChangeKind.ROLE_REVOKED, account_id)
 
 
-async def block_account(uow: UnitOfWork, account_id: UUID) -> None:
+async def block_account(uow: UnitOfWork, account_id: UUID) -> bool:
     """Block the account: its sessions end, its streams too within 2 s, and it cannot sign in. Twice is once.
 
-    Raises NotFound, and IllegalTransition for a deleted account.
+    False when it was blocked before. Raises NotFound, and IllegalTransition for a deleted account.
     """
     repository = AccountRepository(uow.connection)
     account = await repository.lock(account_id)
@@ -127,9 +127,11 @@ async def block_account(uow: UnitOfWork, account_id: UUID) -> None:
         raise NotFound("user", account_id)
     if account.state is AccountState.DELETED:
         raise IllegalTransition("account", account.state.value, [])
-    if await repository.set_state(account_id, AccountState.ACTIVE, AccountState.BLOCKED, uow.now):
-        await changes.record(uow, ChangeKind.ACCOUNT_BLOCKED, account_id)
-        await sessions.end_sessions(uow, account_id)
+    if not await repository.set_state(account_id, AccountState.ACTIVE, AccountState.BLOCKED, uow.now):
+        return False
+    await changes.record(uow, ChangeKind.ACCOUNT_BLOCKED, account_id)
+    await sessions.end_sessions(uow, account_id)
+    return True
 
 
 async def unblock_account(uow: UnitOfWork, account_id: UUID) -> None:

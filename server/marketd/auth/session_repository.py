@@ -135,6 +135,16 @@ class SessionRepository:
         )
         return value
 
+    async def knows(self, account_id: UUID, device_name: str, address: str) -> bool:
+        """Whether the account signed in before with a device of this name at this address, as far as is remembered."""
+        value: bool = await self._connection.fetchval(
+            "SELECT EXISTS (SELECT 1 FROM sessions WHERE account_id = $1 AND device_name = $2 AND address = $3)",
+            account_id,
+            device_name,
+            address,
+        )
+        return value
+
     async def list_open(self, account_id: UUID, before: UUID | None, now: datetime, limit: int) -> list[SessionView]:
         """The account's sessions that have not ended, the latest first, from the one after `before` on."""
         rows = await self._connection.fetch(
@@ -169,13 +179,3 @@ class SessionRepository:
             but,
         )
         return [row["session_id"] for row in rows]
-
-    async def delete_ended(self, before: datetime, limit: int) -> int:
-        """Delete sessions whose absolute end lies before the instant."""
-        tag = await self._connection.execute(
-            "DELETE FROM sessions WHERE session_id IN"
-            " (SELECT session_id FROM sessions WHERE expire_time < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
-            before,
-            limit,
-        )
-        return int(tag.rsplit(" ", 1)[-1])

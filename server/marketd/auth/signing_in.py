@@ -10,12 +10,14 @@ from datetime import datetime
 
 from marketd.auth import audit, service, sessions, throttle
 from marketd.auth.errors import AccountBlocked, InvalidCredentials, RefreshTokenReused, SessionRevoked, TotpRequired
+from marketd.auth.letters import Letters
 from marketd.auth.model import AccountState
 from marketd.auth.passwords import Passwords, check_new_password
 from marketd.auth.ports import CartMerger, MergeReport
 from marketd.auth.refresh import RefreshTokens
 from marketd.auth.repository import AccountRepository, AccountRow
 from marketd.auth.second_factor import Proof, SecondFactor
+from marketd.auth.session_repository import SessionRepository
 from marketd.auth.sessions import Grant, SessionRules
 from marketd.auth.throttle import Throttle
 from marketd.auth.tokens import AccessToken, AccessTokens
@@ -83,6 +85,7 @@ class SigningIn:
         rules: SessionRules,
         attempts: Throttle,
         factor: SecondFactor,
+        letters: Letters,
         merge_cart: CartMerger | None = None,
     ) -> None:
         self._tx = tx
@@ -92,6 +95,7 @@ class SigningIn:
         self._rules = rules
         self._attempts = attempts
         self._factor = factor
+        self._letters = letters
         self._merge_cart = merge_cart
 
     async def register(self, caller: Caller, command: Register) -> SignedIn:
@@ -159,6 +163,8 @@ class SigningIn:
             merge = None
             if command.guest_cart_token and self._merge_cart is not None:
                 merge = await self._merge_cart(uow, account_id, command.guest_cart_token)
+            if not await SessionRepository(uow.connection).knows(account_id, command.device_name, caller.address):
+                self._letters.new_sign_in(uow, now_is, command.device_name, caller.address)
             grant = await self._open(uow, caller, now_is, command.device_name)
             await audit.record(uow, _as(caller, grant), "user", account_id)
             return now_is, grant, merge

@@ -1,14 +1,17 @@
 """Failures are counted for each name before anything is hashed, in the database, so all workers count together.
 
 An attempt counts as failed from its beginning: a hundred at once could otherwise all pass before the first has failed.
-Success forgets the count. The name is what was typed, known or not: counting by account instead would tell strangers,
-by the first refusal, that two names belong to one account. An account has three names to sign in with, and
-ChangePassword and DisableTotp count under a fourth, so LIMIT keeps an account at a hundred hashes between successes
+Success forgets the count. An attempt that is a second too early waits that second instead of being refused, so whoever
+signs in from many places at once is let in by the first that succeeds. The name is what was typed, known or not:
+counting by account instead would tell strangers, by the first refusal, that two names belong to one account. An account
+has three names to sign in with, and ChangePassword and DisableTotp count under a fourth, so LIMIT keeps an account at a
+hundred hashes between successes
 (NIST SP 800-63B: no more than 100 consecutive failures).
 """
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -16,7 +19,6 @@ from uuid import UUID
 
 from marketd.auth.credentials import CodeHasher
 from marketd.auth.errors import TooManyFailures
-from marketd.kernel.database import Connection
 from marketd.kernel.transactor import Transactor
 from marketd.kernel.uow import UnitOfWork
 
@@ -26,9 +28,14 @@ LIMIT: Final = 25
 """After so many nothing but a day's pause, or a new password, helps."""
 LONGEST: Final = timedelta(hours=1)
 FORGET: Final = timedelta(hours=24)
+PATIENCE_SECONDS: Final = 1.5
+"""A pause not longer than this is waited for, once, inside the call."""
+WAITERS: Final = 64
+"""Overflow rule: while so many of a worker's calls wait, further ones are refused at once."""
 
 # One statement, so that of many attempts at once each gets a number of its own. The pause after the n-th failure
-# doubles from a second. A row whose last attempt is older than FORGET starts anew.
+# doubles from a second. A row whose last attempt is older than FORGET starts anew. The free ones pass without a look at
+# the time: of two at once the second may carry the earlier clock.
 _TAKE = """
 INSERT INTO login_attempts AS a (name_hash, failures, last_time, next_time) VALUES ($1, 1, $2, $2)
 ON CONFLICT (name_hash) DO UPDATE SET
@@ -39,7 +46,7 @@ ON CONFLICT (name_hash) DO UPDATE SET
     WHEN a.failures + 1 >= $5 THEN $2 + $3::interval
     ELSE $2 + least(power(2, a.failures + 1 - $4) * interval '1 second', $6::interval)
   END
-WHERE a.next_time <= $2 OR a.last_time <= $2 - $3::interval
+WHERE a.failures < $4 OR a.next_time <= $2 OR a.last_time <= $2 - $3::interval
 RETURNING failures
 """
 
@@ -52,11 +59,18 @@ class Name:
 
 
 class Throttle:
-    """Counts failures by name."""
+    """Counts failures by name. `patience_seconds` is the longest pause that a call waits for."""
 
-    def __init__(self, tx: Transactor, hasher: CodeHasher) -> None:
+    def __init__(
+        self, tx: Transactor, hasher: CodeHasher, *, patience_seconds: float = PATIENCE_SECONDS, waiters: int = WAITERS
+    ) -> None:
         self._tx = tx
         self._hasher = hasher
+        self._patience_seconds = patience_seconds
+        self._waiters = waiters
+        self._waiting = 0
+        self.waited = 0
+        """How many calls have waited a pause out."""
 
     def login(self, login: str) -> Name:
         """What was typed to sign in, without regard to case."""
@@ -68,18 +82,32 @@ class Throttle:
 
     async def take(self, name: Name) -> None:
         """Count an attempt as failed, in a transaction of its own. Raises TooManyFailures, and then counts nothing."""
+        pause = await self._try(name)
+        if pause is not None and pause <= self._patience_seconds and self._waiting < self._waiters:
+            self._waiting += 1
+            self.waited += 1
+            try:
+                await asyncio.sleep(pause)
+            finally:
+                self._waiting -= 1
+            pause = await self._try(name)
+        if pause is not None:
+            raise TooManyFailures(pause)
 
-        async def work(uow: UnitOfWork) -> None:
+    async def _try(self, name: Name) -> float | None:
+        """Count an attempt; None when it may go on, else the seconds until one may."""
+
+        async def work(uow: UnitOfWork) -> float | None:
             taken = await uow.connection.fetchval(_TAKE, name.hash, uow.now, FORGET, FREE, LIMIT, LONGEST)
             if taken is not None:
-                return
+                return None
             next_time: datetime | None = await uow.connection.fetchval(
                 "SELECT next_time FROM login_attempts WHERE name_hash = $1", name.hash
             )
             # Gone in between: somebody has just succeeded, and a second later is soon enough.
-            raise TooManyFailures(1.0 if next_time is None else max((next_time - uow.now).total_seconds(), 1.0))
+            return 1.0 if next_time is None else max((next_time - uow.now).total_seconds(), 1.0)
 
-        await self._tx.run_bare("auth.attempt", work)
+        return await self._tx.run_bare("auth.attempt", work)
 
     async def give_back(self, name: Name) -> None:
         """Take one attempt back that did not fail, without forgetting the failures before it."""
@@ -99,14 +127,3 @@ async def forget(uow: UnitOfWork, *names: Name) -> None:
     await uow.connection.execute(
         "DELETE FROM login_attempts WHERE name_hash = ANY($1::bytea[])", sorted(name.hash for name in names)
     )
-
-
-async def delete_before(connection: Connection, before: datetime, limit: int) -> int:
-    """Delete counts that nobody added to since then."""
-    tag = await connection.execute(
-        "DELETE FROM login_attempts WHERE name_hash IN"
-        " (SELECT name_hash FROM login_attempts WHERE last_time < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
-        before,
-        limit,
-    )
-    return int(tag.rsplit(" ", 1)[-1])

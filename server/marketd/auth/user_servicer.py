@@ -11,6 +11,7 @@ from marketplace.auth.v1 import user_service_pb2_grpc
 
 from marketd.auth import addresses, convert, service, user_convert, users
 from marketd.auth.address_repository import SavedAddress
+from marketd.auth.letters import Letters
 from marketd.auth.ports import AccountHolder
 from marketd.auth.repository import AccountRow
 from marketd.kernel import call as calls
@@ -28,9 +29,12 @@ if TYPE_CHECKING:
 class UserServicer(user_service_pb2_grpc.UserServiceServicer):
     """marketplace.auth.v1.UserService. `holders` know of what keeps an account from being deleted."""
 
-    def __init__(self, *, tx: Transactor, pages: PageTokens, holders: Collection[AccountHolder]) -> None:
+    def __init__(
+        self, *, tx: Transactor, pages: PageTokens, letters: Letters, holders: Collection[AccountHolder]
+    ) -> None:
         self._tx = tx
         self._pages = pages
+        self._letters = letters
         self._holders = holders
 
     # -- accounts
@@ -52,7 +56,9 @@ class UserServicer(user_service_pb2_grpc.UserServiceServicer):
         """Changes the caller's account."""
         caller = calls.current_caller()
         change = user_convert.from_update_user(request, _account_id(request.user.user_id, caller))
-        account = await self._tx.run_bare("user.update", lambda uow: users.update_user(uow, caller, change))
+        account = await self._tx.run_bare(
+            "user.update", lambda uow: users.update_user(uow, caller, change, self._letters)
+        )
         return pb.UpdateUserResponse(user=convert.to_user(account))
 
     async def DeleteUser(self, request: pb.DeleteUserRequest, context: Context) -> pb.DeleteUserResponse:
@@ -92,7 +98,7 @@ class UserServicer(user_service_pb2_grpc.UserServiceServicer):
         """Blocks an account."""
         caller, account_id = calls.current_caller(), parse_id(request.user_id)
         account = await self._tx.run_bare(
-            "user.block", lambda uow: users.block_user(uow, caller, account_id, request.reason)
+            "user.block", lambda uow: users.block_user(uow, caller, account_id, request.reason, self._letters)
         )
         return pb.BlockUserResponse(user=convert.to_user(account))
 

@@ -15,6 +15,7 @@ import asyncpg
 from marketd.auth import audit, changes, service, sessions
 from marketd.auth.errors import LastAdmin
 from marketd.auth.events import AccountDeleted
+from marketd.auth.letters import Letters
 from marketd.auth.model import AccountState, ChangeKind
 from marketd.auth.ports import AccountHolder
 from marketd.auth.repository import AccountRepository, AccountRow
@@ -59,9 +60,10 @@ async def list_users(unit: ReadUnit, wanted: UserFilter, after: UUID | None, lim
     return await UserRepository(unit.connection).list(wanted, after, limit)
 
 
-async def update_user(uow: UnitOfWork, caller: Caller, change: UserChange) -> AccountRow:
+async def update_user(uow: UnitOfWork, caller: Caller, change: UserChange, letters: Letters) -> AccountRow:
     """Change the caller's own account; a new e-mail address or phone has yet to be verified.
 
+    The former e-mail address is told of a new one: where it was not the owner who changed it, that is who reads there.
     Raises NotFound, EtagMismatch, and AlreadyExists naming the field that somebody else has.
     """
     account = await _locked_own(uow, caller, change.account_id)
@@ -81,6 +83,7 @@ async def update_user(uow: UnitOfWork, caller: Caller, change: UserChange) -> Ac
         raise service.name_taken(error) from error
     if new["email"] != account.email:
         await repository.delete_password_reset(account.account_id)
+        letters.email_changed(uow, account, new["email"], caller.address)
     changed = ", ".join(name for name in _CHANGEABLE if new[name] != getattr(account, name))
     await audit.record(uow, caller, "user", account.account_id, changed)
     return await _present(uow, account.account_id)
@@ -131,10 +134,15 @@ async def set_roles(uow: UnitOfWork, caller: Caller, change: RolesChange) -> Acc
     return await _present(uow, account.account_id)
 
 
-async def block_user(uow: UnitOfWork, caller: Caller, account_id: UUID, reason: str) -> AccountRow:
-    """Block an account; see service.block_account. Raises NotFound, IllegalTransition and LastAdmin."""
-    await _keep_an_admin(uow, await _locked(uow, account_id))
-    await service.block_account(uow, account_id)
+async def block_user(uow: UnitOfWork, caller: Caller, account_id: UUID, reason: str, letters: Letters) -> AccountRow:
+    """Block an account and tell its owner; see service.block_account.
+
+    Raises NotFound, IllegalTransition and LastAdmin.
+    """
+    account = await _locked(uow, account_id)
+    await _keep_an_admin(uow, account)
+    if await service.block_account(uow, account_id):
+        letters.account_blocked(uow, account)
     await audit.record(uow, caller, "user", account_id, reason)
     return await _present(uow, account_id)
 

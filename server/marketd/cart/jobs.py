@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from marketd.cart import repository
+from marketd.kernel.housekeeping import delete_old
 from marketd.kernel.transactor import Transactor
 
-BATCH = 2_000
 KEEP_QUOTES = timedelta(days=1)
 """Expired quotes stay for a day, for whoever asks what happened."""
 
@@ -15,5 +14,6 @@ KEEP_QUOTES = timedelta(days=1)
 async def sweep_quotes(tx: Transactor) -> int:
     """Delete one batch of old quotes; how many went."""
     return await tx.run_bare(
-        "cart.sweep_quotes", lambda uow: repository.delete_quotes(uow.connection, uow.now - KEEP_QUOTES, BATCH)
+        "cart.sweep_quotes",
+        lambda uow: delete_old(uow.connection, "quotes", "quote_id", "expire_time", uow.now - KEEP_QUOTES),
     )

@@ -184,16 +184,6 @@ async def take_quote(connection: Connection, quote_id: UUID, account_id: UUID, n
     return payload
 
 
-async def delete_quotes(connection: Connection, before: datetime, limit: int) -> int:
-    """Delete quotes that expired before this instant; how many."""
-    tag = await connection.execute(
-        "DELETE FROM quotes WHERE quote_id IN (SELECT quote_id FROM quotes WHERE expire_time < $1 LIMIT $2)",
-        before,
-        limit,
-    )
-    return int(tag.rsplit(" ", 1)[-1])
-
-
 # -- guests
 
 

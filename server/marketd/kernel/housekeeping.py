@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
+from marketd.kernel.database import Connection
 from marketd.kernel.refusals import Refusal
 from marketd.kernel.transactor import Transactor
 from marketd.kernel.uow import UnitOfWork
@@ -21,21 +23,28 @@ async def sweep(tx: Transactor, *, keep_events: timedelta) -> int:
     """Delete one batch of each kind; how many rows went. Handled marks outlive their events, so no effect repeats."""
 
     async def work(uow: UnitOfWork) -> int:
-        gone = 0
-        for table, key, condition, bound in (
-            ("idempotency_keys", "(caller_key, method, request_id)", "expire_time <= $1", uow.now),
-            ("outbox_events", "event_id", "published_time <= $1", uow.now - keep_events),
-            ("handled_events", "(handler, event_id)", "handled_time <= $1", uow.now - 2 * keep_events),
-        ):
-            columns = key.strip("()")
-            tag = await uow.connection.execute(
-                f"DELETE FROM {table} WHERE {key} IN (SELECT {columns} FROM {table} WHERE {condition} LIMIT {BATCH})",  # noqa: S608 - constants
-                bound,
-            )
-            gone += int(tag.rsplit(" ", 1)[-1])
-        return gone
+        delete = functools.partial(delete_old, uow.connection)
+        return (
+            await delete("idempotency_keys", "caller_key, method, request_id", "expire_time", uow.now)
+            + await delete("outbox_events", "event_id", "published_time", uow.now - keep_events)
+            + await delete("handled_events", "handler, event_id", "handled_time", uow.now - 2 * keep_events)
+        )
 
     return await tx.run_bare("housekeeping.sweep", work)
+
+
+async def delete_old(connection: Connection, table: str, key: str, column: str, before: datetime) -> int:
+    """Delete a batch of the rows whose time in `column` lies before the instant; how many went.
+
+    table, key (its columns, with commas) and column are the caller's constants, never input. Rows that somebody holds
+    are left for the next time.
+    """
+    tag = await connection.execute(
+        f"DELETE FROM {table} WHERE ({key}) IN"  # noqa: S608 - constants
+        f" (SELECT {key} FROM {table} WHERE {column} < $1 LIMIT {BATCH} FOR UPDATE SKIP LOCKED)",
+        before,
+    )
+    return int(tag.rsplit(" ", 1)[-1])
 
 
 async def repeat(sweep: Callable[[], Awaitable[int]], *, pause_seconds: float = 60.0) -> None:

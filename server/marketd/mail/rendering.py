@@ -47,6 +47,8 @@ class Wording(StrEnum):
     """token*, minutes. With MARKETD_PASSWORD_RESET_URL it shows a link, else the token itself."""
     PASSWORD_CHANGED = "password_changed"  # noqa: S105 - a template's name
     """time*, address."""
+    EMAIL_CHANGED = "email_changed"
+    """time*, email (the new one, masked), address. To the former e-mail address."""
     TOTP_ENABLED = "totp_enabled"
     """time*."""
     TOTP_DISABLED = "totp_disabled"
@@ -54,7 +56,7 @@ class Wording(StrEnum):
     NEW_SIGN_IN = "new_sign_in"
     """time*, device, address."""
     ACCOUNT_BLOCKED = "account_blocked"
-    """time*, reason."""
+    """time*."""
 
 
 @dataclass(frozen=True, slots=True)

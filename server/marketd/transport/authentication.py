@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Protocol
+from uuid import UUID
 
 from marketd.kernel.caller import Caller
 from marketd.transport.refusals import TokenInvalid
@@ -19,6 +20,14 @@ class Authenticator(Protocol):
 
     async def authenticate(self, token: str) -> Caller:
         """Verify the token, or raise a Refusal."""
+        ...
+
+    def cached_service(self, service_account_id: UUID) -> Caller | None:
+        """The service account that a client's certificate stands for, when it was asked for before and still holds."""
+        ...
+
+    async def authenticate_service(self, service_account_id: UUID) -> Caller:
+        """That service account, or a Refusal: a certificate is worth nothing once the account is revoked."""
         ...
 
 

@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 from uuid import UUID
 
 from marketd.kernel import call as kernel_call
@@ -32,6 +33,7 @@ from marketd.transport.validation import Parse, Validation
 from marketd.transport.witness import AuditSink, Witness
 
 Step = Callable[[Passage], Awaitable[None] | None]
+_T = TypeVar("_T")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/=+-]{1,128}", re.ASCII)
 _PROCESS = secrets.token_hex(8)
@@ -112,11 +114,13 @@ def admission(edge: Edge, rule: Rule) -> Step | None:
 def authentication(edge: Edge, rule: Rule) -> Step | None:
     """Turn the bearer token into the caller; a bad one is always refused.
 
-    Without one the caller is the internal service that the connection's certificate names, or anonymous.
+    Without one the caller is the internal service that the connection's certificate names, or anonymous. A certificate
+    that stands for a service account is good for as long as the account is.
     """
     if rule.vital:
         return None
-    cached, authenticate, services = edge.authenticator.cached, edge.authenticator.authenticate, edge.services
+    authenticator, services = edge.authenticator, edge.services
+    cached = authenticator.cached
     limit = limit_seconds(rule)
     identify = edge.calls.identify if rule.kind is not Kind.UNARY else None
 
@@ -127,22 +131,33 @@ def authentication(edge: Edge, rule: Rule) -> Step | None:
         if identify is not None:
             identify(passage)
 
-    async def verify(passage: Passage, token: str) -> None:
+    async def wait(passage: Passage, verified: Awaitable[Caller]) -> None:
+        accept(passage, await verified)
+
+    def verify(passage: Passage, verify_it: Callable[[_T], Awaitable[Caller]], what: _T) -> Awaitable[None]:
         bound(passage, limit)  # it may ask the database, which wants to know how long
-        accept(passage, await authenticate(token))
+        return wait(passage, verify_it(what))
+
+    def by_certificate(passage: Passage) -> Awaitable[None] | None:
+        service = services.find(passage.context) if services is not None else None
+        if service is None:
+            passage.call.caller = Caller(None, None, frozenset(), passage.address)
+        elif not service.is_account:
+            accept(passage, service.caller(passage.address))
+        elif (known := authenticator.cached_service(service.service_id)) is not None:
+            accept(passage, known)
+        else:
+            return verify(passage, authenticator.authenticate_service, service.service_id)
+        return None
 
     def step(passage: Passage) -> Awaitable[None] | None:
         header = passage.headers.get("authorization")
         if header is None:
-            known = services.caller(passage.context, passage.address) if services is not None else None
-            passage.call.caller = known or Caller(None, None, frozenset(), passage.address)
-            if known is not None and identify is not None:
-                identify(passage)
-            return None
+            return by_certificate(passage)
         token = passage.call.token = bearer(header)
         caller = cached(token)
         if caller is None:
-            return verify(passage, token)
+            return verify(passage, authenticator.authenticate, token)
         accept(passage, caller)
         return None
 

@@ -143,6 +143,18 @@ def _check(files: TlsFiles, chain: bytes, key: bytes, client_ca: bytes | None) -
             raise CertificateUnusable(f"{files.client_ca} holds no PEM certificate") from None
 
 
+@dataclass(frozen=True, slots=True)
+class PeerService:
+    """An internal service as its certificate names it; one that is a service account can be revoked as such."""
+
+    service_id: UUID
+    is_account: bool
+
+    def caller(self, address: str) -> Caller:
+        """Whom a service without an account calls as."""
+        return Caller(self.service_id, None, frozenset({Role.SERVICE}), address)
+
+
 class PeerServices:
     """Which internal service a verified client certificate names."""
 
@@ -150,22 +162,22 @@ class PeerServices:
         """services: by a name in the certificate (a DNS or URI subject alternative name, or the common name of one
         without any), the service's name; the id of a service account makes calls by certificate that account's.
         """
-        self._ids = {name: _identity(service) for name, service in services.items()}
+        self._services = {name: _service(service) for name, service in services.items()}
 
-    def caller(self, context: Any, address: str) -> Caller | None:
+    def find(self, context: Any) -> PeerService | None:
         """The service at the other end of a call's connection; None for everybody else."""
         found = context.auth_context()
         # RFC 6125: the common name counts only where there are no alternative names.
         names: Sequence[bytes] = found.get("x509_subject_alternative_name") or found.get("x509_common_name") or ()
         for name in names:
-            service_id = self._ids.get(name.decode(errors="replace"))
-            if service_id is not None:
-                return Caller(service_id, None, frozenset({Role.SERVICE}), address)
+            service = self._services.get(name.decode(errors="replace"))
+            if service is not None:
+                return service
         return None
 
 
-def _identity(service: str) -> UUID:
+def _service(service: str) -> PeerService:
     try:
-        return UUID(service)
+        return PeerService(UUID(service), is_account=True)
     except ValueError:
-        return uuid5(_SERVICE_NAMES, service)
+        return PeerService(uuid5(_SERVICE_NAMES, service), is_account=False)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import grpc
 import pytest
@@ -76,6 +77,12 @@ class _NoTokens:
 
     async def authenticate(self, token: str) -> Caller:
         raise AssertionError(token)
+
+    def cached_service(self, service_account_id: UUID) -> Caller | None:
+        return None
+
+    async def authenticate_service(self, service_account_id: UUID) -> Caller:
+        raise AssertionError(service_account_id)
 
 
 async def test_a_server_with_an_unruled_method_does_not_start() -> None:

@@ -11,7 +11,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import grpc
 import pytest
@@ -165,11 +165,12 @@ def add_probe(servicer: Servicer, server: Any) -> None:
 
 
 class Tokens:
-    """An authenticator over a dict; `verified` are the tokens that `cached` knows."""
+    """An authenticator over a dict; `verified` are the tokens that `cached` knows, `revoked` are service accounts."""
 
     def __init__(self) -> None:
         self.callers: dict[str, Caller] = {}
         self.verified: set[str] = set()
+        self.revoked: set[UUID] = set()
 
     def issue(self, *roles: Role, expires: float | None = None) -> str:
         token = f"token-{len(self.callers)}"
@@ -187,6 +188,15 @@ class Tokens:
             raise TokenInvalid
         self.verified.add(token)
         return caller
+
+    def cached_service(self, service_account_id: UUID) -> Caller | None:
+        return None
+
+    async def authenticate_service(self, service_account_id: UUID) -> Caller:
+        await asyncio.sleep(0)
+        if service_account_id in self.revoked:
+            raise TokenInvalid
+        return Caller(service_account_id, service_account_id, frozenset({Role.SERVICE}))
 
 
 _TRIES = 10

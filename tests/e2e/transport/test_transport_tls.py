@@ -178,7 +178,7 @@ async def test_a_known_certificate_is_a_service_and_an_unknown_one_is_nobody(
     for issued in (by_name, by_uri, by_common_name, unknown, disguised):
         assert await ask(secured.connect(show=issued)) == "OK"
     known, strangers = secured.callers[:3], secured.callers[3:]
-    assert all(caller.roles == {Role.SERVICE} and caller.session_id is None for caller in known)
+    assert all(caller.roles == {Role.SERVICE} for caller in known)
     assert known[1].account_id == ACCOUNT
     assert len({caller.account_id for caller in known}) == 3
     assert all(caller.account_id is None and not caller.roles for caller in strangers)
@@ -187,6 +187,17 @@ async def test_a_known_certificate_is_a_service_and_an_unknown_one_is_nobody(
     assert await ask(secured.connect(show=unknown), "GetMine") == "UNAUTHENTICATED"
     # A service is no buyer.
     assert await ask(secured.connect(show=by_name), "Ask") == "PERMISSION_DENIED"
+
+
+async def test_the_certificate_of_a_revoked_service_account_is_worth_less_than_none(
+    start_secured: StartSecured, clients: Authority
+) -> None:
+    secured = await start_secured(ask_clients=True)
+    channel = secured.connect(show=clients.issue("irrelevant", [SPIFFE]))
+    assert await ask(channel) == "OK"
+    secured.probe.tokens.revoked.add(ACCOUNT)
+    assert await ask(channel) == "UNAUTHENTICATED"
+    assert len(secured.callers) == 1
 
 
 async def test_a_service_has_the_same_id_on_every_worker_and_after_every_start(

@@ -44,7 +44,7 @@ class Book:
 
     def __init__(self, house: House, account_id: UUID) -> None:
         self.account_id = account_id
-        self._servicer = UserServicer(tx=house.tx, pages=PageTokens(b"p" * 32), holders=())
+        self._servicer = UserServicer(tx=house.tx, pages=PageTokens(b"p" * 32), letters=house.letters, holders=())
 
     async def call(self, name: str, request: Any, once: OnceKey | None = None) -> Any:
         """Call the method as the owner, in a task of its own as transport does."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from marketd.admin.servicer import AdminServicer
-from marketd.auth import audit
+from marketd.auth import audit, housekeeping
 from marketd.auth.audit_journal import AuditJournal
 from marketd.kernel import call as calls
 from marketd.kernel.audited import AuditedCall
@@ -50,6 +50,19 @@ async def journal(tx: Transactor, clock: ManualClock) -> AsyncIterator[AuditJour
     yield made
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_entries_are_kept_as_long_as_the_setting_says(
+    tx: Transactor, journal: AuditJournal, clock: ManualClock
+) -> None:
+    clock.advance(datetime.now(UTC) - clock.now() - timedelta(days=2))
+    await journal.note(_call(1))
+    clock.advance(timedelta(days=2))
+    await journal.note(_call(2))
+    assert await housekeeping.sweep(tx, keep_audit=timedelta(days=3)) == 0
+    assert await housekeeping.sweep(tx, keep_audit=timedelta(days=1)) == 1
+    (left,) = (await _list(tx)).audit_entries
+    assert left.correlation_id == "c2"
 
 
 async def _list(tx: Transactor, **request: Any) -> admin_service_pb2.ListAuditEntriesResponse:

@@ -36,7 +36,7 @@ def _enter(account_id: UUID | None, *roles: Role, session_id: UUID | None = None
 
 async def _get(house: House, user_id: object) -> user_pb2.User:
     request = user_service_pb2.GetUserRequest(user_id=str(user_id))
-    servicer = UserServicer(tx=house.tx, pages=PageTokens(b"p" * 32), holders=())
+    servicer = UserServicer(tx=house.tx, pages=PageTokens(b"p" * 32), letters=house.letters, holders=())
     return (await servicer.GetUser(request, CONTEXT)).user
 
 
@@ -139,10 +139,10 @@ async def test_whoever_registered_the_admins_address_first_does_not_become_the_a
 
 async def test_housekeeping_deletes_what_has_served_its_time_and_nothing_else(house: House) -> None:
     old = await house.register("keeper")
-    assert await housekeeping.sweep(house.tx) == 0
+    assert await housekeeping.sweep(house.tx, keep_audit=timedelta(days=365)) == 0
     house.clock.advance(timedelta(days=61))
     fresh = await house.login("keeper")
-    assert await housekeeping.sweep(house.tx) == 1
+    assert await housekeeping.sweep(house.tx, keep_audit=timedelta(days=365)) == 1
     with pytest.raises(SessionRevoked):
         await house.principals.authenticate(
             house.access.issue(

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import jwt
 import pytest
-from marketd.auth.errors import ClientUnknown, SessionRevoked, TokenExpired
+from marketd.auth.errors import ClientUnknown, SessionRevoked, TokenExpired, TokenInvalid
 from marketd.kernel.caller import Caller, Role
 from marketd.kernel.ids import new_id
 from marketd.kernel.refusals import AlreadyExists, NotFound, Refusal
@@ -65,6 +65,35 @@ async def test_a_revoke_is_known_to_another_worker_within_two_seconds_and_ends_i
             await worker.principals.authenticate(token)
     with pytest.raises(ClientUnknown):
         await house.services.issue(STRANGER, str(client), made.client_secret)
+
+
+async def test_a_certificate_stands_for_its_service_account_until_that_is_revoked(
+    house: House, builder: Builder
+) -> None:
+    other = await builder.build()
+    client = (await house.services.create(ADMIN, "router")).account.service_account_id
+    await other.principals.poll()
+    caller = await other.principals.authenticate_service(client)
+    assert (caller.account_id, caller.roles, caller.expires) == (client, frozenset({Role.SERVICE}), None)
+    assert other.principals.cached_service(client) == caller
+    ended: list[tuple[UUID | None, UUID | None]] = []
+    other.principals.on_ended(lambda account, session, _: ended.append((account, session)))
+    await house.services.revoke(ADMIN, client)
+    await other.principals.poll()
+    assert ended == [(None, client)]
+    assert caller.session_id == client
+    assert other.principals.cached_service(client) is None
+    for unknown in (client, new_id()):
+        with pytest.raises(SessionRevoked):
+            await other.principals.authenticate_service(unknown)
+
+
+async def test_a_token_cannot_pass_for_a_certificate(house: House) -> None:
+    client = (await house.services.create(ADMIN, "router")).account.service_account_id
+    await house.principals.poll()
+    await house.principals.authenticate_service(client)
+    with pytest.raises(TokenInvalid):
+        await house.principals.authenticate("certificate:" + str(new_id()))
 
 
 async def test_unknown_ids_wrong_secrets_and_revoked_accounts_look_the_same(house: House) -> None:

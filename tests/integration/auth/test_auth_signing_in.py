@@ -154,6 +154,7 @@ async def test_a_password_changed_while_the_old_one_was_hashed_wins(house: House
         SessionRules(timedelta(1), timedelta(1)),
         house.attempts,
         house.factor,
+        house.letters,
     )
 
     async def change(uow: UnitOfWork) -> None:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from marketd.auth import housekeeping, throttle
+from marketd.auth.credentials import CodeHasher
 from marketd.auth.errors import InvalidCredentials, TooManyFailures
 from marketd.auth.passwords import Passwords
+from marketd.auth.throttle import Throttle
 from marketd.kernel.refusals import Overloaded, Refusal
 
 from tests.canaries import MARK
@@ -46,6 +48,35 @@ async def test_three_hundred_guesses_at_once_over_two_workers_cost_ten_hashes(ho
     refusals = await asyncio.gather(*(_attempt((house, other)[turn % 2], "target") for turn in range(300)))
     assert house.passwords.hashes + other.passwords.hashes == throttle.FREE
     assert Counter(type(refusal) for refusal in refusals) == {InvalidCredentials: 10, TooManyFailures: 290}
+
+
+async def test_of_two_at_once_the_one_with_the_earlier_clock_is_not_refused(house: House) -> None:
+    await _attempt(house, "somebody")
+    house.clock.advance(timedelta(milliseconds=-5))
+    assert isinstance(await _attempt(house, "somebody"), InvalidCredentials)
+
+
+async def test_who_signs_in_from_twenty_places_at_once_is_let_in_everywhere(house: House) -> None:
+    await house.register("busy")
+    house.signing_in._attempts = house.attempts = Throttle(house.tx, CodeHasher(b"c" * 32))
+    signed_in = await asyncio.gather(*(house.login("busy") for _ in range(2 * throttle.FREE)))
+    assert len({each.tokens.grant.session_id for each in signed_in}) == 2 * throttle.FREE
+
+
+async def test_no_more_calls_wait_than_there_is_room_for_and_no_pause_that_is_long(house: House) -> None:
+    attempts = Throttle(house.tx, CodeHasher(b"c" * 32), waiters=1)
+    name = attempts.login("target")
+    for _ in range(throttle.FREE):
+        await attempts.take(name)
+    outcomes = await asyncio.gather(*(attempts.take(name) for _ in range(5)), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [TooManyFailures] * 5
+    assert attempts.waited == 1
+    house.clock.advance(timedelta(seconds=1))
+    await attempts.take(name)
+    with pytest.raises(TooManyFailures) as refused:
+        await attempts.take(name)
+    assert refused.value.retry_after_seconds == 2
+    assert attempts.waited == 1
 
 
 async def test_the_control_that_looks_first_and_counts_afterwards_lets_everybody_pass(house: House) -> None:
@@ -151,7 +182,7 @@ async def test_a_days_quiet_forgets_the_failures_and_housekeeping_their_rows(hou
     assert isinstance(await _attempt(house, "somebody"), InvalidCredentials)
     assert isinstance(await _attempt(house, "somebody"), InvalidCredentials)
     house.clock.advance(timedelta(hours=25))
-    assert await housekeeping.sweep(house.tx) == 1
+    assert await housekeeping.sweep(house.tx, keep_audit=timedelta(days=365)) == 1
     rows = await house.tx.read(lambda unit: unit.connection.fetchval("SELECT count(*) FROM login_attempts"))
     assert rows == 0
 

@@ -33,7 +33,7 @@ CONTEXT = cast("Any", None)
 
 
 def _servicer(house: House, *holders: AccountHolder) -> UserServicer:
-    return UserServicer(tx=house.tx, pages=PageTokens(b"p" * 32), holders=holders)
+    return UserServicer(tx=house.tx, pages=PageTokens(b"p" * 32), letters=house.letters, holders=holders)
 
 
 def _enter(account_id: UUID | None, *roles: Role) -> Caller:
@@ -252,11 +252,11 @@ async def test_the_last_admin_cannot_be_removed_in_any_way(house: House) -> None
     with pytest.raises(LastAdmin):
         await _set_roles(house, admin, admin, Role.BUYER)
     with pytest.raises(LastAdmin):
-        await house.tx.run_bare("test.block", lambda uow: users.block_user(uow, caller, admin, "oops"))
+        await house.tx.run_bare("test.block", lambda uow: users.block_user(uow, caller, admin, "oops", house.letters))
     with pytest.raises(LastAdmin):
         await house.tx.run_bare("test.delete", lambda uow: users.delete_user(uow, caller, admin, "", ()))
     blocked = (await _admin(house)).account.account_id
-    await house.tx.run_bare("test.block", lambda uow: users.block_user(uow, caller, blocked, "on leave"))
+    await house.tx.run_bare("test.block", lambda uow: users.block_user(uow, caller, blocked, "on leave", house.letters))
     # A blocked admin runs nothing.
     with pytest.raises(LastAdmin):
         await _set_roles(house, admin, admin, Role.BUYER)
@@ -365,7 +365,7 @@ async def test_an_admin_walks_all_accounts_page_by_page_and_finds_some(house: Ho
     assert await found(query="%") == set()
     assert len((await _list(house, admin, role=policy_pb2.ROLE_ADMIN)).users) == 1
     caller = _enter(admin, Role.ADMIN)
-    await house.tx.run_bare("test.block", lambda uow: users.block_user(uow, caller, UUID(made[2]), "x"))
+    await house.tx.run_bare("test.block", lambda uow: users.block_user(uow, caller, UUID(made[2]), "x", house.letters))
     assert await found(states=[user_pb2.USER_STATE_BLOCKED]) == {"bob"}
     assert "bob" not in await found(states=[user_pb2.USER_STATE_ACTIVE, user_pb2.USER_STATE_DELETED])
 
