@@ -1,7 +1,7 @@
 """Failures are counted for each name before anything is hashed, in the database, so all workers count together.
 
 An attempt counts as failed from its beginning: a hundred at once could otherwise all pass before the first has failed.
-Success forgets the count. An attempt that is a second too early waits that second instead of being refused, so whoever
+Success forgets the count. An attempt that is a second too early waits a moment instead of being refused, so whoever
 signs in from many places at once is let in by the first that succeeds. The name is what was typed, known or not:
 counting by account instead would tell strangers, by the first refusal, that two names belong to one account. An account
 has three names to sign in with, and ChangePassword and DisableTotp count under a fourth, so LIMIT keeps an account at a
@@ -12,6 +12,7 @@ hundred hashes between successes
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -28,8 +29,8 @@ LIMIT: Final = 25
 """After so many nothing but a day's pause, or a new password, helps."""
 LONGEST: Final = timedelta(hours=1)
 FORGET: Final = timedelta(hours=24)
-PATIENCE_SECONDS: Final = 1.5
-"""A pause not longer than this is waited for, once, inside the call."""
+PATIENCE_SECONDS: Final = (0.25, 0.5, 1.25)
+"""While a pause is not longer than these together, a call tries again after each of them."""
 WAITERS: Final = 64
 """Overflow rule: while so many of a worker's calls wait, further ones are refused at once."""
 
@@ -59,10 +60,15 @@ class Name:
 
 
 class Throttle:
-    """Counts failures by name. `patience_seconds` is the longest pause that a call waits for."""
+    """Counts failures by name. `patience_seconds` and `waiters` say how long a call waits, and how many may."""
 
     def __init__(
-        self, tx: Transactor, hasher: CodeHasher, *, patience_seconds: float = PATIENCE_SECONDS, waiters: int = WAITERS
+        self,
+        tx: Transactor,
+        hasher: CodeHasher,
+        *,
+        patience_seconds: Sequence[float] = PATIENCE_SECONDS,
+        waiters: int = WAITERS,
     ) -> None:
         self._tx = tx
         self._hasher = hasher
@@ -83,16 +89,24 @@ class Throttle:
     async def take(self, name: Name) -> None:
         """Count an attempt as failed, in a transaction of its own. Raises TooManyFailures, and then counts nothing."""
         pause = await self._try(name)
-        if pause is not None and pause <= self._patience_seconds and self._waiting < self._waiters:
+        if pause is not None and pause <= sum(self._patience_seconds) and self._waiting < self._waiters:
             self._waiting += 1
             self.waited += 1
             try:
-                await asyncio.sleep(pause)
+                pause = await self._try_again(name, pause)
             finally:
                 self._waiting -= 1
-            pause = await self._try(name)
         if pause is not None:
             raise TooManyFailures(pause)
+
+    async def _try_again(self, name: Name, pause: float) -> float | None:
+        left: float | None = pause
+        for seconds in self._patience_seconds:
+            await asyncio.sleep(seconds)
+            left = await self._try(name)
+            if left is None:
+                break
+        return left
 
     async def _try(self, name: Name) -> float | None:
         """Count an attempt; None when it may go on, else the seconds until one may."""

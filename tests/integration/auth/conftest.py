@@ -158,7 +158,7 @@ class Builder:
         rules = SessionRules(lifetime=timedelta(days=30), grace=timedelta(seconds=10))
         hasher, letters = CodeHasher(b"c" * 32), Letters(Seal(b"l" * 32))
         # The clock is the tests': nobody waits a real second for it.
-        attempts = Throttle(tx, hasher, patience_seconds=0)
+        attempts = Throttle(tx, hasher, patience_seconds=())
         factor = SecondFactor(tx, Seal(b"t" * 32), hasher, attempts, letters, issuer="Shop")
         signing_in = SigningIn(tx, passwords, access, RefreshTokens(b"r" * 32), rules, attempts, factor, letters, merge)
         recovering = Recovering(tx, passwords, hasher, attempts, letters)

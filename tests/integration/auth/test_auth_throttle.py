@@ -76,7 +76,13 @@ async def test_no_more_calls_wait_than_there_is_room_for_and_no_pause_that_is_lo
     with pytest.raises(TooManyFailures) as refused:
         await attempts.take(name)
     assert refused.value.retry_after_seconds == 2
-    assert attempts.waited == 1
+    assert attempts.waited == 2
+    house.clock.advance(timedelta(seconds=2))
+    await attempts.take(name)
+    with pytest.raises(TooManyFailures) as refused:
+        await attempts.take(name)
+    assert refused.value.retry_after_seconds == 4
+    assert attempts.waited == 2
 
 
 async def test_the_control_that_looks_first_and_counts_afterwards_lets_everybody_pass(house: House) -> None:
