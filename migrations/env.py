@@ -8,7 +8,7 @@ import pkgutil
 
 import marketd
 from alembic import context
-from marketd.kernel.database import Base, sqlalchemy_url
+from marketd.kernel.database import DIALECT, Base, connector
 from sqlalchemy import pool, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -54,7 +54,7 @@ def run(connection: Connection) -> None:
 
 async def connect_and_run(url: str) -> None:
     """Open one connection without a pool and run."""
-    engine = create_async_engine(sqlalchemy_url(url), poolclass=pool.NullPool, connect_args={"timeout": 5})
+    engine = create_async_engine(DIALECT, async_creator=connector(url, timeout=5), poolclass=pool.NullPool)
     try:
         async with engine.connect() as connection:
             await connection.run_sync(run)

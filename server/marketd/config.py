@@ -8,8 +8,10 @@ from __future__ import annotations
 import enum
 import hashlib
 import hmac
+import os
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, Self
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -76,6 +78,10 @@ class Settings(BaseSettings):
     audit_retention: timedelta = Field(timedelta(days=365), ge=timedelta(days=1))
 
     # Secrets
+    secrets_dir: Path | None = Field(
+        None,
+        description="A folder with a file for each setting that is not to stand in the environment: marketd_secret, …",
+    )
     secret: SecretStr = SecretStr(DEVELOPMENT_SECRET)
     password_pepper: SecretStr = SecretStr(DEVELOPMENT_SECRET)
 
@@ -85,6 +91,7 @@ class Settings(BaseSettings):
     bcrypt_cost: int = Field(12, ge=4, le=16)
     access_token_lifetime: timedelta = Field(timedelta(minutes=15), le=timedelta(minutes=15), gt=timedelta(0))
     refresh_token_lifetime: timedelta = timedelta(days=30)
+    session_idle_lifetime: timedelta = Field(timedelta(days=14), ge=timedelta(minutes=15))
     refresh_grace: timedelta = timedelta(seconds=10)
     clock_leeway: timedelta = timedelta(seconds=30)
 
@@ -133,6 +140,16 @@ class Settings(BaseSettings):
     log_level: str = "INFO"
     access_log: bool | None = Field(None, description="A JSON line an rpc on standard error; on in production.")
     log_format: str = Field("auto", pattern="^(auto|json|console)$")
+
+    @classmethod
+    def read(cls, **given: Any) -> Self:
+        """The settings of the environment and of the files in MARKETD_SECRETS_DIR; `given` goes before both.
+
+        Raises pydantic's ValidationError.
+        """
+        # A folder that is not there is one of the problems, and needs no warning besides.
+        folder = os.environ.get("MARKETD_SECRETS_DIR", "")
+        return cls(_secrets_dir=folder if Path(folder).is_dir() else None, **given)
 
     @field_validator("database_url")
     @classmethod
@@ -203,6 +220,8 @@ class Settings(BaseSettings):
     def _contradictions(self) -> list[str]:
         """What cannot be meant, wherever the server runs."""
         found: list[str] = []
+        if self.secrets_dir is not None and not self.secrets_dir.is_dir():
+            found.append("MARKETD_SECRETS_DIR is not a folder; name the one that holds the secrets' files.")
         if (self.tls_cert_file is None) is not (self.tls_key_file is None):
             found.append("MARKETD_TLS_CERT_FILE and MARKETD_TLS_KEY_FILE go together; set both or neither.")
         if self.tls_client_ca_file is not None and self.tls_cert_file is None:
@@ -256,6 +275,8 @@ class Settings(BaseSettings):
                 "MARKETD_SMTP_URL is not set, so nobody would get a letter; set it, or MARKETD_MAIL_DIR when something "
                 "picks the letters up from a folder."
             )
+        if self.password_reset_url.startswith("http://"):
+            found.append("MARKETD_PASSWORD_RESET_URL begins with http://, and it carries tokens; use https://.")
         if self.smtp_url is not None and self.mail_from.rstrip("> ").endswith("@localhost"):
             found.append("MARKETD_MAIL_FROM is not set; set it to the address that the shop writes from.")
         return found

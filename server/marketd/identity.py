@@ -50,12 +50,13 @@ async def add_auth(parts: Parts, collector: Collector, letters: Letters) -> Prin
     factor = SecondFactor(parts.tx, Seal(settings.derive("totp")), hasher, attempts, letters, issuer=settings.shop_name)
     recovering = Recovering(parts.tx, passwords, hasher, attempts, letters)
     parts.jobs.register(RESET_JOB, recovering.send)
+    rules = SessionRules(settings.refresh_token_lifetime, settings.session_idle_lifetime, settings.refresh_grace)
     signing_in = SigningIn(
         parts.tx,
         passwords,
         access,
         RefreshTokens(settings.derive("refresh-tokens")),
-        SessionRules(settings.refresh_token_lifetime, settings.refresh_grace),
+        rules,
         attempts,
         factor,
         letters,
@@ -67,6 +68,7 @@ async def add_auth(parts: Parts, collector: Collector, letters: Letters) -> Prin
             tx=parts.tx,
             pages=parts.pages,
             keys=keys,
+            rules=rules,
             signing_in=signing_in,
             verifying=Verifying(parts.tx, hasher, letters),
             recovering=recovering,

@@ -77,7 +77,7 @@ def main() -> None:
     arguments = _arguments()
     end_with_parent(arguments.parent)
     _raise_open_files()
-    settings = Settings()
+    settings = Settings.read()
     logs.configure(settings.log_level, settings.log_format)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop if settings.uvloop else None) as runner:
         code = runner.run(_serve(settings, arguments))

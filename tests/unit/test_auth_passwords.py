@@ -87,6 +87,6 @@ def test_length_is_judged_in_normalised_characters() -> None:
     check_new_password("zwölf Ölkännchen")
 
 
-def test_the_blocklist_holds_more_than_a_hundred_lower_case_passwords_of_legal_length() -> None:
+def test_the_blocklist_holds_more_than_three_thousand_lower_case_passwords_of_legal_length() -> None:
     assert len(COMMON_PASSWORDS) > 3_000
     assert all(len(word) >= 8 and word == word.casefold() for word in COMMON_PASSWORDS)

@@ -49,6 +49,7 @@ def test_nothing_has_to_be_said_in_development() -> None:
         ({"tls_cert_file": None, "tls_key_file": None}, "there is no TLS"),
         ({"smtp_url": None}, "MARKETD_SMTP_URL is not set"),
         ({"mail_from": Settings().mail_from}, "MARKETD_MAIL_FROM is not set"),
+        ({"password_reset_url": "http://shop.example/{token}"}, "MARKETD_PASSWORD_RESET_URL begins with http://"),
         ({"failpoints": Path("/tmp/failpoints")}, "MARKETD_FAILPOINTS is set"),  # noqa: S108 - never written to
     ],
 )
@@ -79,11 +80,31 @@ def test_production_takes_a_default_that_it_was_told_to_take(told: dict[str, Any
         (Settings(tls_client_ca_file=Path("a")), "MARKETD_TLS_CLIENT_CA_FILE needs"),
         (Settings(tls_services={"a": "b"}), "MARKETD_TLS_SERVICES needs"),
         (Settings(internal_port=0), "MARKETD_INTERNAL_PORT needs"),
+        (Settings(secrets_dir=Path("not/there")), "MARKETD_SECRETS_DIR is not a folder"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_everywhere(settings: Settings, named: str) -> None:
     (problem,) = settings.problems()
     assert named in problem
+
+
+def test_secrets_may_come_from_files_and_the_environment_goes_before_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "marketd_secret").write_text(f"{SECRET}\n")
+    (tmp_path / "marketd_password_pepper").write_text("from the file")
+    monkeypatch.setenv("MARKETD_SECRETS_DIR", str(tmp_path))
+    monkeypatch.setenv("MARKETD_PASSWORD_PEPPER", PEPPER)
+    settings = Settings.read(port=7)
+    assert settings.secret.get_secret_value() == SECRET
+    assert settings.password_pepper.get_secret_value() == PEPPER
+    assert (settings.port, settings.secrets_dir) == (7, tmp_path)
+
+
+def test_a_folder_of_secrets_that_is_not_there_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MARKETD_SECRETS_DIR", "not/there")
+    (problem,) = Settings.read().problems()
+    assert "MARKETD_SECRETS_DIR" in problem
 
 
 def test_everything_wrong_is_said_at_once() -> None:

@@ -80,17 +80,19 @@ class SecondFactor:
         await self._attempts.take(name)
         await self._tx.run_bare("auth.disable_totp", lambda uow: self._disable(uow, caller, proof, name))
 
-    async def judge(self, uow: UnitOfWork, account_id: UUID, proof: Proof) -> None:
+    async def judge(self, uow: UnitOfWork, account_id: UUID, proof: Proof) -> str:
         """At sign-in, in its transaction with the account locked: spend the proof. Raises TotpRequired.
 
-        An account without an authenticator needs none, whatever was presented.
+        Returns what the audit log says beside the password: "TOTP", "recovery code", or nothing. An account without an
+        authenticator needs none, whatever was presented.
         """
         repository = FactorRepository(uow.connection)
         factor = await repository.by_account(account_id)
         if factor is None or not factor.is_confirmed:
-            return
+            return ""
         if not await self._spend(repository, account_id, factor, proof, uow.now):
             raise TotpRequired
+        return "TOTP" if proof.totp_code else "recovery code"
 
     async def _enroll(self, uow: UnitOfWork, caller: Caller) -> Enrollment:
         account = await _locked(uow, caller)

@@ -12,7 +12,7 @@ from marketd.auth.keys import KeyRing
 from marketd.auth.recovering import ChangePassword, Recovering
 from marketd.auth.second_factor import Proof, SecondFactor
 from marketd.auth.service_accounts import ServiceAccounts
-from marketd.auth.session_repository import SessionRepository
+from marketd.auth.sessions import SessionRules
 from marketd.auth.signing_in import Login, Register, SigningIn
 from marketd.auth.verifying import Verifying
 from marketd.kernel import call as calls
@@ -41,6 +41,7 @@ class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
         tx: Transactor,
         pages: PageTokens,
         keys: KeyRing,
+        rules: SessionRules,
         signing_in: SigningIn,
         verifying: Verifying,
         recovering: Recovering,
@@ -50,6 +51,7 @@ class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
         self._tx = tx
         self._pages = pages
         self._keys = keys
+        self._rules = rules
         self._signing_in = signing_in
         self._verifying = verifying
         self._recovering = recovering
@@ -117,9 +119,7 @@ class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
         """Lists where the caller is signed in."""
         caller, size = calls.current_caller(), clamp_page_size(request.page_size)
         before = _after(self._pages.read(request.page_token, _SESSIONS, caller.key))
-        rows = await self._tx.read(
-            lambda unit: SessionRepository(unit.connection).list_open(caller.account, before, unit.now, size + 1)
-        )
+        rows = await self._tx.read(lambda unit: sessions.list_sessions(unit, self._rules, caller, before, size + 1))
         last = (str(rows[size - 1].session_id),) if len(rows) > size else None
         page = self._pages.page(rows, size, _SESSIONS, caller.key, last)
         return auth_service_pb2.ListSessionsResponse(

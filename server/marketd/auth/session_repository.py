@@ -22,6 +22,7 @@ class SessionRow:
     token_hash: bytes
     previous_hash: bytes | None
     rotate_time: datetime | None
+    last_seen_time: datetime
     expire_time: datetime
     revoke_time: datetime | None
     roles: frozenset[Role]
@@ -49,8 +50,8 @@ class Standing:
 
 
 _SESSION = (
-    "s.session_id, s.account_id, a.state AS account_state, s.token_hash, s.previous_hash, s.rotate_time, s.expire_time,"
-    f" s.revoke_time, {ROLES}"
+    "s.session_id, s.account_id, a.state AS account_state, s.token_hash, s.previous_hash, s.rotate_time,"
+    f" s.last_seen_time, s.expire_time, s.revoke_time, {ROLES}"
 )
 
 
@@ -64,6 +65,7 @@ def _session(row: Record | None) -> SessionRow | None:
         token_hash=row["token_hash"],
         previous_hash=row["previous_hash"],
         rotate_time=row["rotate_time"],
+        last_seen_time=row["last_seen_time"],
         expire_time=row["expire_time"],
         revoke_time=row["revoke_time"],
         roles=roles_of(row["roles"]),
@@ -75,6 +77,7 @@ def _session(row: Record | None) -> SessionRow | None:
 _ROTATE = (
     "UPDATE sessions s SET token_hash = $3, previous_hash = $2, rotate_time = $4, last_seen_time = $4"  # noqa: S608 - constants
     " FROM accounts a WHERE s.session_id = $1 AND s.token_hash = $2 AND s.revoke_time IS NULL AND s.expire_time > $4"
+    " AND s.last_seen_time > $5"
     f" AND a.account_id = s.account_id AND a.state = 'ACTIVE' RETURNING {_SESSION}"
 )
 _READ_SESSION = f"SELECT {_SESSION} FROM sessions s JOIN accounts a USING (account_id) WHERE s.session_id = $1"  # noqa: S608 - constants
@@ -113,9 +116,11 @@ class SessionRepository:
             expire_time,
         )
 
-    async def rotate(self, session_id: UUID, presented: bytes, successor: bytes, now: datetime) -> SessionRow | None:
+    async def rotate(
+        self, session_id: UUID, presented: bytes, successor: bytes, now: datetime, seen_after: datetime
+    ) -> SessionRow | None:
         """Replace the presented token by its successor; None when it is not the current one or may not be used."""
-        return _session(await self._connection.fetchrow(_ROTATE, session_id, presented, successor, now))
+        return _session(await self._connection.fetchrow(_ROTATE, session_id, presented, successor, now, seen_after))
 
     async def by_id(self, session_id: UUID) -> SessionRow | None:
         """The session as it is committed now."""
@@ -145,15 +150,18 @@ class SessionRepository:
         )
         return value
 
-    async def list_open(self, account_id: UUID, before: UUID | None, now: datetime, limit: int) -> list[SessionView]:
+    async def list_open(
+        self, account_id: UUID, before: UUID | None, now: datetime, seen_after: datetime, limit: int
+    ) -> list[SessionView]:
         """The account's sessions that have not ended, the latest first, from the one after `before` on."""
         rows = await self._connection.fetch(
             "SELECT session_id, device_name, address, create_time, last_seen_time, expire_time FROM sessions"
-            " WHERE account_id = $1 AND revoke_time IS NULL AND expire_time > $3"
-            " AND ($2::uuid IS NULL OR session_id < $2) ORDER BY session_id DESC LIMIT $4",
+            " WHERE account_id = $1 AND revoke_time IS NULL AND expire_time > $3 AND last_seen_time > $4"
+            " AND ($2::uuid IS NULL OR session_id < $2) ORDER BY session_id DESC LIMIT $5",
             account_id,
             before,
             now,
+            seen_after,
             limit,
         )
         return [SessionView(**dict(row.items())) for row in rows]

@@ -16,18 +16,19 @@ from marketd.auth.errors import (
 )
 from marketd.auth.model import AccountState, ChangeKind
 from marketd.auth.refresh import RefreshToken, RefreshTokens
-from marketd.auth.session_repository import SessionRepository, SessionRow
+from marketd.auth.session_repository import SessionRepository, SessionRow, SessionView
 from marketd.kernel.caller import Caller, Role
 from marketd.kernel.ids import new_id
 from marketd.kernel.refusals import ConcurrentUpdate, NotFound
-from marketd.kernel.uow import UnitOfWork
+from marketd.kernel.uow import ReadUnit, UnitOfWork
 
 
 @dataclass(frozen=True, slots=True)
 class SessionRules:
-    """How long sessions last, absolutely, and how long a spent refresh token still gets its successor."""
+    """How long sessions last, absolutely and unused, and how long a spent refresh token still gets its successor."""
 
     lifetime: timedelta
+    idle: timedelta
     grace: timedelta
 
 
@@ -72,13 +73,13 @@ async def rotate(
     """
     repository = SessionRepository(uow.connection)
     successor = tokens.successor(presented)
-    row = await repository.rotate(presented.session_id, presented.hash, successor.hash, uow.now)
+    row = await repository.rotate(presented.session_id, presented.hash, successor.hash, uow.now, uow.now - rules.idle)
     if row is not None:
         return _grant(row, successor, uow.now)
     row = await repository.by_id(presented.session_id)
     if row is None:
         raise TokenInvalid
-    _refuse_ended(row, uow.now)
+    _refuse_ended(row, rules, uow.now)
     if row.token_hash == presented.hash:
         # It was unusable a moment ago and is usable now: an account that was unblocked in between.
         raise ConcurrentUpdate
@@ -86,6 +87,14 @@ async def rotate(
         return _grant(row, successor, uow.now)
     await _end(uow, presented.session_id)
     return RefreshTokenReused()
+
+
+async def list_sessions(
+    unit: ReadUnit, rules: SessionRules, caller: Caller, before: UUID | None, limit: int
+) -> list[SessionView]:
+    """The caller's sessions that can go on, the latest first, from the one after `before` on."""
+    repository = SessionRepository(unit.connection)
+    return await repository.list_open(caller.account, before, unit.now, unit.now - rules.idle, limit)
 
 
 async def end_session(uow: UnitOfWork, session_id: UUID) -> None:
@@ -122,12 +131,12 @@ async def _end(uow: UnitOfWork, session_id: UUID) -> bool:
     return True
 
 
-def _refuse_ended(row: SessionRow, now: datetime) -> None:
+def _refuse_ended(row: SessionRow, rules: SessionRules, now: datetime) -> None:
     if row.account_state is AccountState.BLOCKED:
         raise AccountBlocked
     if row.revoke_time is not None or row.account_state is AccountState.DELETED:
         raise SessionRevoked
-    if row.expire_time <= now:
+    if row.expire_time <= now or row.last_seen_time <= now - rules.idle:
         raise TokenExpired
 
 

@@ -156,7 +156,7 @@ class SigningIn:
                 raise InvalidCredentials
             if now_is.state is not AccountState.ACTIVE:
                 raise AccountBlocked
-            await self._factor.judge(uow, account_id, command.proof)
+            second = await self._factor.judge(uow, account_id, command.proof)
             await throttle.forget(uow, name)
             if upgraded is not None:
                 await repository.upgrade_hash(account_id, checked, upgraded)
@@ -166,7 +166,8 @@ class SigningIn:
             if not await SessionRepository(uow.connection).knows(account_id, command.device_name, caller.address):
                 self._letters.new_sign_in(uow, now_is, command.device_name, caller.address)
             grant = await self._open(uow, caller, now_is, command.device_name)
-            await audit.record(uow, _as(caller, grant), "user", account_id)
+            proven = f"password, {second}" if second else "password"
+            await audit.record(uow, _as(caller, grant), "user", account_id, proven)
             return now_is, grant, merge
 
         # The cart's merge may use the session; without a cart the bare dress is several times cheaper.

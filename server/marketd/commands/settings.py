@@ -14,7 +14,7 @@ def read_settings(**overrides: object) -> Settings:
     """The settings of the environment, with those a command's options override. Exits 2 when one is wrong."""
     given = {key: value for key, value in overrides.items() if value is not None}
     try:
-        return Settings(**given)  # type: ignore[arg-type]  # names are those of Settings; pydantic checks the values
+        return Settings.read(**given)
     except ValidationError as error:
         for problem in error.errors():
             name = "_".join(str(part) for part in problem["loc"])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from collections.abc import Awaitable, Callable
 from enum import Enum, auto
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
 from sqlalchemy import MetaData
@@ -19,6 +21,12 @@ else:
     Connection = asyncpg.Connection
 
 Record: TypeAlias = asyncpg.Record
+
+
+DIALECT = "postgresql+asyncpg://"
+"""The URL of an engine whose connections come from `connector`."""
+# PostgreSQL indents what goes on in further lines.
+_DETAIL = re.compile(r"\s*\bDETAIL:.*(?:\n[ \t]+.*)*")
 
 
 class Base(DeclarativeBase):
@@ -36,39 +44,56 @@ class Base(DeclarativeBase):
 
 
 def create_engine(url: str, *, pool_size: int = 20, pool_timeout_seconds: float = 1.0) -> AsyncEngine:
-    """The engine for a plain `postgresql://` URL.
+    """The engine for a plain `postgresql://` URL, which may say what asyncpg understands (`?sslmode=verify-full`).
 
     On its connections JSON goes in as text and comes out as Python values: SQLAlchemy installs that codec.
     Waiting for a connection is short on purpose: a full pool is overload, and the caller learns it at once. The
     server-side limits are backstops for what no statement_timeout of a unit of work covers.
     """
     return create_async_engine(
-        sqlalchemy_url(url),
+        DIALECT,
+        async_creator=connector(
+            url,
+            timeout=2,
+            command_timeout=30,
+            server_settings={
+                "application_name": "marketd",
+                "statement_timeout": "30000",
+                "idle_in_transaction_session_timeout": "5000",
+                "timezone": "UTC",
+            },
+        ),
+        # Errors are logged, and parameters are people's names and addresses.
+        hide_parameters=True,
         pool_size=pool_size,
         # No overflow: those connections are closed when they come back, and the transactor hands back without I/O.
         max_overflow=0,
         pool_timeout=pool_timeout_seconds,
         pool_use_lifo=True,
         pool_recycle=1800,
-        connect_args={
-            "timeout": 2,
-            "command_timeout": 30,
-            "server_settings": {
-                "application_name": "marketd",
-                "statement_timeout": "30000",
-                "idle_in_transaction_session_timeout": "5000",
-                "timezone": "UTC",
-            },
-        },
     )
 
 
-def sqlalchemy_url(url: str) -> str:
-    """The same URL with SQLAlchemy's driver name in it."""
-    for prefix in ("postgresql+asyncpg://", "postgresql://", "postgres://"):
-        if url.startswith(prefix):
-            return "postgresql+asyncpg://" + url.removeprefix(prefix)
-    raise ValueError("the database URL must start with postgresql://")
+def connector(url: str, **options: Any) -> Callable[[], Awaitable[Connection]]:
+    """What SQLAlchemy calls for a connection: the driver reads the URL itself.
+
+    Through SQLAlchemy its parameters would become arguments, and the driver has none called `sslmode`.
+    """
+
+    async def connect() -> Connection:
+        return await asyncpg.connect(url, **options)
+
+    return connect
+
+
+def in_short(error: Exception) -> str:
+    """The error as tables keep it: its type and its text, at most 500 characters, nothing of anybody's row."""
+    return f"{type(error).__name__}: {without_rows(str(error))}"[:500]
+
+
+def without_rows(text: str) -> str:
+    """The text of a database error without its DETAIL, which quotes the row (`Key (email)=(…) already exists`)."""
+    return _DETAIL.sub("", text)
 
 
 DATABASE_ERRORS = (

@@ -18,7 +18,7 @@ from sqlalchemy import DateTime, Index, Integer, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from marketd.kernel.database import Base, Connection
+from marketd.kernel.database import Base, Connection, in_short
 from marketd.kernel.events import Job, Json, to_json
 from marketd.kernel.ids import new_id
 from marketd.kernel.refusals import Refusal
@@ -184,7 +184,7 @@ class JobRunner:
                     " SELECT $2, kind, job_id, payload, $3, $4 FROM gone",
                     job.job_id,
                     new_id(),
-                    _short(error),
+                    in_short(error),
                     uow.now,
                 )
             else:
@@ -192,7 +192,7 @@ class JobRunner:
                     "UPDATE jobs SET run_time = $2, last_error = $3 WHERE job_id = $1",
                     job.job_id,
                     uow.now + pause,
-                    _short(error),
+                    in_short(error),
                 )
 
         try:
@@ -205,7 +205,3 @@ class JobRunner:
 async def _delete(uow: UnitOfWork, job: _Claimed) -> bool:
     tag = await uow.connection.execute("DELETE FROM jobs WHERE job_id = $1", job.job_id)
     return tag == "DELETE 1"
-
-
-def _short(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:500]

@@ -18,7 +18,7 @@ from uuid import UUID
 import structlog
 
 from marketd.kernel import leases, outbox
-from marketd.kernel.database import DATABASE_ERRORS
+from marketd.kernel.database import DATABASE_ERRORS, in_short
 from marketd.kernel.events import StoredEvent, to_json
 from marketd.kernel.ids import new_id
 from marketd.kernel.refusals import Refusal
@@ -148,7 +148,7 @@ class Relay:
                 f"{handler}:{event.event_type}",
                 event.event_id,
                 to_json(event.payload),
-                f"{type(error).__name__}: {error}"[:500],
+                in_short(error),
                 uow.now,
             )
             return True

@@ -90,6 +90,7 @@ class House:
     jobs: JobRunner
     mailbox: Mailbox
     letters: Letters
+    rules: SessionRules
     pages: PageTokens
 
     async def register(self, name: str = "", phone: str = "") -> SignedIn:
@@ -120,6 +121,7 @@ class House:
             tx=self.tx,
             pages=self.pages,
             keys=self.keys,
+            rules=self.rules,
             signing_in=self.signing_in,
             verifying=self.verifying,
             recovering=self.recovering,
@@ -155,7 +157,7 @@ class Builder:
             lifetime=timedelta(minutes=15),
             leeway=timedelta(seconds=30),
         )
-        rules = SessionRules(lifetime=timedelta(days=30), grace=timedelta(seconds=10))
+        rules = SessionRules(lifetime=timedelta(days=30), idle=timedelta(days=14), grace=timedelta(seconds=10))
         hasher, letters = CodeHasher(b"c" * 32), Letters(Seal(b"l" * 32))
         # The clock is the tests': nobody waits a real second for it.
         attempts = Throttle(tx, hasher, patience_seconds=())
@@ -186,6 +188,7 @@ class Builder:
             jobs=jobs,
             mailbox=mailbox,
             letters=letters,
+            rules=rules,
             pages=PageTokens(b"p" * 32),
         )
 

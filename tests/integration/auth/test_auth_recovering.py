@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import pyotp
 import pytest
 from marketd.auth import service, throttle
 from marketd.auth.errors import (
@@ -14,6 +15,7 @@ from marketd.auth.errors import (
     ResetTokenInvalid,
     SessionRevoked,
     TooManyFailures,
+    TotpRequired,
 )
 from marketd.auth.recovering import ChangePassword
 from marketd.kernel.caller import Caller, Role
@@ -21,7 +23,7 @@ from marketd.kernel.ids import new_id
 from marketd.kernel.refusals import NotFound
 from marketd.kernel.uow import ReadUnit
 
-from tests.canaries import MARK
+from tests.canaries import MARK, WATCH
 
 if TYPE_CHECKING:
     from tests.integration.auth.conftest import House
@@ -53,6 +55,18 @@ async def test_the_token_of_the_mail_sets_the_password_and_ends_every_session(ho
     await house.deliver()
     assert house.mailbox.templates() == ["password_reset", "password_changed"]
     assert house.mailbox.last("password_changed")["address"] == "192.0.2.7"
+
+
+async def test_a_new_password_does_not_go_around_the_second_factor(house: House) -> None:
+    caller = await house.caller(await house.register("jo"))
+    secret = (await house.factor.enroll(caller)).secret
+    await house.factor.confirm(caller, WATCH.code(pyotp.TOTP(secret).at(house.clock.now())))
+    await house.recovering.reset(STRANGER, await _token(house, "jo@shop.example"), FRESH)
+    with pytest.raises(TotpRequired):
+        await house.login("jo", FRESH)
+    house.clock.advance(timedelta(seconds=60))
+    code = WATCH.code(pyotp.TOTP(secret).at(house.clock.now()))
+    assert (await house.login("jo", FRESH, code=code)).account.totp_enabled
 
 
 async def test_a_reset_token_is_good_once_also_for_two_at_once(house: House) -> None:

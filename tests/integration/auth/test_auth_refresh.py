@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from marketd.auth import service
+from marketd.auth import service, sessions
 from marketd.auth.errors import (
     AccountBlocked,
     RefreshTokenReused,
@@ -79,12 +79,12 @@ async def test_nobody_ends_a_session_with_a_token_made_up_from_its_id(house: Hou
 async def test_refreshing_does_not_prolong_the_absolute_life_of_a_session(house: House) -> None:
     pair = (await house.register()).tokens
     end = pair.refresh_expire_time
-    for _ in range(2):
-        house.clock.advance(timedelta(days=14, hours=23, minutes=59))
+    for _ in range(3):
+        house.clock.advance(timedelta(days=9, hours=23, minutes=59))
         pair = await house.signing_in.refresh(pair.grant.refresh.text)
         assert pair.refresh_expire_time == end
     assert pair.access.expire_time <= end
-    house.clock.advance(timedelta(minutes=3))
+    house.clock.advance(timedelta(minutes=4))
     with pytest.raises(TokenExpired):
         await house.signing_in.refresh(pair.grant.refresh.text)
 
@@ -101,6 +101,21 @@ async def test_a_new_role_is_in_the_next_access_token(house: House) -> None:
     await house.tx.run_bare("test.grant", lambda uow: service.grant_role(uow, done.account.account_id, Role.COURIER))
     pair = await house.signing_in.refresh(done.tokens.grant.refresh.text)
     assert pair.grant.roles == {Role.BUYER, Role.COURIER}
+
+
+async def test_a_session_that_nobody_refreshes_ends_and_one_that_is_used_goes_on(house: House) -> None:
+    used, idle = await house.register("used"), await house.register("idle")
+    caller = await house.caller(used)
+    tablet = await house.login("used")
+    token = used.tokens.grant.refresh.text
+    for _ in range(3):
+        house.clock.advance(timedelta(days=9))
+        token = (await house.signing_in.refresh(token)).grant.refresh.text
+    for ended in (idle, tablet):
+        with pytest.raises(TokenExpired):
+            await house.signing_in.refresh(ended.tokens.grant.refresh.text)
+    listed = await house.tx.read(lambda unit: sessions.list_sessions(unit, house.rules, caller, None, 10))
+    assert [session.session_id for session in listed] == [used.tokens.grant.session_id]
 
 
 async def test_no_token_or_password_is_in_the_database(house: House) -> None:

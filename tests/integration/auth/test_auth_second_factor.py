@@ -74,6 +74,26 @@ async def test_signing_in_needs_the_code_and_says_so_only_to_who_knows_the_passw
     assert (await house.login("jo", code=_code(house, secret))).account.totp_enabled
 
 
+async def test_the_audit_log_says_what_was_proven(house: House) -> None:
+    _, caller, secret, codes = await _enrolled(house, "jo")
+    await house.register("ann")
+    await house.login("ann")
+    await house.login("jo", code=_code(house, secret))
+    await house.login("jo", recovery=codes[0])
+    rows = await house.tx.read(
+        lambda unit: unit.connection.fetch(
+            "SELECT account_id = $1 AS is_jo, comment FROM audit_entries WHERE comment LIKE 'password%'"
+            " ORDER BY audit_entry_id",
+            caller.account,
+        )
+    )
+    assert [tuple(row) for row in rows] == [
+        (False, "password"),
+        (True, "password, TOTP"),
+        (True, "password, recovery code"),
+    ]
+
+
 async def test_a_code_is_good_once_and_an_older_one_not_after_it(house: House) -> None:
     _, _, secret, _ = await _enrolled(house, "jo")
     code = _code(house, secret)

@@ -151,7 +151,7 @@ async def test_a_password_changed_while_the_old_one_was_hashed_wins(house: House
         hashing,
         house.access,
         RefreshTokens(b"r" * 32),
-        SessionRules(timedelta(1), timedelta(1)),
+        SessionRules(timedelta(1), timedelta(1), timedelta(1)),
         house.attempts,
         house.factor,
         house.letters,
