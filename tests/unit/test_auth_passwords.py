@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 
 import pytest
 from marketd.auth.common_passwords import COMMON_PASSWORDS
 from marketd.auth.errors import PasswordLength, PasswordTooCommon
-from marketd.auth.passwords import THREADS, Passwords, check_new_password
+from marketd.auth.passwords import THREADS, Passwords, Turn, check_new_password
+from marketd.kernel import call as calls
+from marketd.kernel.call import Call
 from marketd.kernel.refusals import Overloaded
 
 # NFKC makes plain letters of these.
@@ -53,6 +56,46 @@ async def test_an_unknown_account_costs_the_same_hash_and_never_matches(password
     known = passwords.hashes - before
     assert not await passwords.verify("wrong horse battery", None)
     assert passwords.hashes - before - known == known == 1
+
+
+async def test_a_wrong_password_takes_as_long_against_a_cheaper_hash(passwords: Passwords) -> None:
+    stored = await passwords.hash("correct horse battery")
+    dearer = Passwords(b"pepper", 10)
+
+    async def seconds(against: str | None) -> float:
+        before = time.process_time()
+        assert not await dearer.verify("wrong horse battery", against)
+        return time.process_time() - before
+
+    # 2^4 to 2^9 together are 2^10 but for the sixty-fourth part that ran first: a hash at cost 4 alone is 1/64.
+    cheap, nobody = min([await seconds(stored) for _ in range(5)]), min([await seconds(None) for _ in range(5)])
+    assert cheap > nobody / 4
+    assert await dearer.verify("correct horse battery", stored)
+    dearer.close()
+
+
+async def test_what_would_not_be_done_before_the_deadline_is_refused_at_once(passwords: Passwords) -> None:
+    slow = Passwords(b"pepper", 10)
+    await slow.hash("correct horse")
+    calls.enter(Call(deadline=time.monotonic() + 0.001))
+    with pytest.raises(Overloaded):
+        await slow.hash("correct horse")
+    calls.enter(Call(deadline=time.monotonic() + 60))
+    await slow.hash("correct horse")
+    slow.close()
+
+
+async def test_nothing_is_hashed_for_a_call_that_is_over(passwords: Passwords) -> None:
+    turn = Turn()
+    busy = [asyncio.create_task(passwords.hash("correct horse")) for _ in range(THREADS)]
+    waiting = asyncio.create_task(passwords.verify("correct horse", None, turn))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.gather(*busy)
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert not turn.begin()
+    assert not turn.begun
 
 
 async def test_a_full_queue_refuses_at_once_and_recovers(passwords: Passwords) -> None:

@@ -1,13 +1,15 @@
 """The journal: writes the audit entries that come from the edge, many in one transaction, one transaction at a time.
 
 A flood of refused calls must not become a flood of transactions: what comes in while one commits goes into the next,
-and beyond a bound entries are dropped and counted. Effects never come this way (audit.record).
+and beyond a bound entries are dropped and counted. Nor may one address fill the log with refusals, which cost it
+nothing: beyond a burst they are counted, and the access log has them. Effects never come this way (audit.record).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import time
+from collections import OrderedDict, deque
 
 import structlog
 
@@ -16,12 +18,17 @@ from marketd.auth.audit import Entry
 from marketd.kernel.audited import AuditedCall
 from marketd.kernel.clock import Clock
 from marketd.kernel.ids import new_id
+from marketd.kernel.network import network_of
 from marketd.kernel.refusals import Refusal
 from marketd.kernel.transactor import Transactor
 
 _log = structlog.get_logger(__name__)
 
 CAPACITY = 10_000
+# Refused calls of one address (of IPv6 its /64) that leave entries: so many at once, and then one a second.
+REFUSALS_BURST = 1_000
+REFUSALS_SECONDS = 1.0
+ADDRESSES = 10_000
 BATCH = 500
 WRITE_SECONDS = 2.0
 RETRY_SECONDS = 0.5
@@ -37,17 +44,28 @@ class AuditJournal:
         self._waiting: deque[tuple[Entry, asyncio.Future[None]]] = deque()
         self._wake = asyncio.Event()
         self._dropped = 0
+        # By network: when its bucket will be full again, on the monotonic clock.
+        self._refused: OrderedDict[str, float] = OrderedDict()
 
     def note(self, call: AuditedCall) -> asyncio.Future[None]:
         """Take an entry. What is returned is done once the entry is committed, or was dropped."""
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if len(self._waiting) >= self._capacity:
+        if len(self._waiting) >= self._capacity or (call.code != "OK" and self._is_flood(call.caller.address)):
             self._dropped += 1
             written.set_result(None)
         else:
             self._waiting.append((Entry(new_id(), self._clock.now(), call), written))
             self._wake.set()
         return written
+
+    def _is_flood(self, address: str) -> bool:
+        network, now = network_of(address), time.monotonic()
+        full_at = max(self._refused.pop(network, now), now)
+        is_flood = full_at - now > (REFUSALS_BURST - 1) * REFUSALS_SECONDS
+        self._refused[network] = full_at if is_flood else full_at + REFUSALS_SECONDS
+        if len(self._refused) > ADDRESSES:
+            self._refused.popitem(last=False)
+        return is_flood
 
     async def run(self) -> None:
         """Write until cancelled, and then what is left."""

@@ -6,6 +6,7 @@ minute again and leave out what they have seen.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -35,6 +36,26 @@ async def record(uow: UnitOfWork, kind: ChangeKind, account_id: UUID, session_id
         kind.value,
     )
     uow.emit(AccessChanged(account_id=account_id, session_id=session_id, kind=kind, position=position))
+
+
+async def record_ended_sessions(uow: UnitOfWork, account_id: UUID, session_ids: Sequence[UUID]) -> None:
+    """Write that these sessions of the account have ended, however many, in one statement."""
+    rows = await uow.connection.fetch(
+        "INSERT INTO access_changes (account_id, session_id, kind) SELECT $1, unnest($2::uuid[]), $3"
+        " RETURNING position, session_id",
+        account_id,
+        session_ids,
+        ChangeKind.SESSION_REVOKED.value,
+    )
+    for row in rows:
+        uow.emit(
+            AccessChanged(
+                account_id=account_id,
+                session_id=row["session_id"],
+                kind=ChangeKind.SESSION_REVOKED,
+                position=row["position"],
+            )
+        )
 
 
 async def database_now(connection: Connection) -> datetime:

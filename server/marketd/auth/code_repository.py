@@ -93,41 +93,45 @@ class CodeRepository:
 
 
 class ResetRepository:
-    """Password resets: one token is out for an account."""
+    """Password resets: a few tokens may be out for an account."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def put(
-        self, account_id: UUID, token_hash: bytes, now: datetime, expire_time: datetime, pause: timedelta
-    ) -> bool:
-        """A new token in place of the one before; False when that one is younger than the pause."""
-        tag = await self._connection.execute(
-            "INSERT INTO password_resets AS r (account_id, token_hash, create_time, expire_time)"
-            " VALUES ($1, $2, $3, $4) ON CONFLICT (account_id) DO UPDATE"
-            " SET token_hash = $2, create_time = $3, expire_time = $4 WHERE r.create_time <= $3 - $5::interval",
+    async def may_send(self, account_id: UUID, now: datetime, pause: timedelta, limit: int) -> bool:
+        """Whether another token may go out: fewer than `limit` are, and the last one is older than the pause.
+
+        Forgets those whose time is over. The account is locked by the caller.
+        """
+        await self._connection.execute(
+            "DELETE FROM password_resets WHERE account_id = $1 AND expire_time <= $2", account_id, now
+        )
+        may: bool = await self._connection.fetchval(
+            "SELECT count(*) < $2 AND coalesce(max(create_time) <= $3, true)"
+            " FROM password_resets WHERE account_id = $1",
             account_id,
+            limit,
+            now - pause,
+        )
+        return may
+
+    async def insert(self, account_id: UUID, token_hash: bytes, now: datetime, expire_time: datetime) -> None:
+        """A new token beside those that are out."""
+        await self._connection.execute(
+            "INSERT INTO password_resets (token_hash, account_id, create_time, expire_time) VALUES ($1, $2, $3, $4)",
             token_hash,
+            account_id,
             now,
             expire_time,
-            pause,
         )
-        return tag == "INSERT 0 1"
 
     async def account_of(self, token_hash: bytes, now: datetime) -> UUID | None:
-        """Whose token it is; None when it is unknown or too old."""
+        """Whose token it is; None when it is unknown, used or too old."""
         value: UUID | None = await self._connection.fetchval(
             "SELECT account_id FROM password_resets WHERE token_hash = $1 AND expire_time > $2", token_hash, now
         )
         return value
 
-    async def spend(self, token_hash: bytes, now: datetime) -> bool:
-        """Use the token; False when it is unknown, used or too old."""
-        tag = await self._connection.execute(
-            "DELETE FROM password_resets WHERE token_hash = $1 AND expire_time > $2", token_hash, now
-        )
-        return tag == "DELETE 1"
-
     async def delete(self, account_id: UUID) -> None:
-        """Whatever token is out for the account."""
+        """Every token that is out for the account."""
         await self._connection.execute("DELETE FROM password_resets WHERE account_id = $1", account_id)

@@ -44,12 +44,13 @@ class Verification(Base):
 
 
 class PasswordReset(Base):
-    """The one reset token that is out for an account, as its SHA-256."""
+    """A reset token that is out for an account, as its SHA-256."""
 
     __tablename__ = "password_resets"
+    __table_args__ = (Index(None, "account_id"), Index(None, "expire_time"))
 
-    account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.account_id"), primary_key=True)
-    token_hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.account_id"))
     create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     expire_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 

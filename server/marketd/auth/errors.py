@@ -170,6 +170,13 @@ class AddressBookFull(ValidationFailed):
         super().__init__(FieldViolation("address", f"an account keeps at most {MAX_ADDRESSES} addresses"))
 
 
+class NoAddress(ValidationFailed):
+    """An e-mail address that no letter can be sent to."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(FieldViolation(field, "is not an address that mail can be sent to"))
+
+
 class PasswordTooCommon(ValidationFailed):
     """The password is one that attackers try first, or the account's own name."""
 

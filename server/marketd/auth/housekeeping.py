@@ -29,6 +29,7 @@ async def sweep(tx: Transactor, *, keep_audit: timedelta) -> int:
         return (
             await delete("login_attempts", "name_hash", "last_time", uow.now - throttle.FORGET)
             + await delete("sessions", "session_id", "expire_time", uow.now - KEEP_SESSIONS)
+            + await delete("password_resets", "token_hash", "expire_time", uow.now)
             + await delete("audit_entries", "audit_entry_id", "create_time", uow.now - keep_audit)
             + await delete("access_changes", "position", "create_time", database_now - KEEP_CHANGES)
         )

@@ -66,6 +66,7 @@ class Account(Base):
         Index("uq_accounts_username", func.lower(text("username")), unique=True),
         # For ListUsers: what begins so, whatever the database's collation, and one state in the order of ids.
         Index("ix_accounts_email_prefix", "email", postgresql_ops={"email": "text_pattern_ops"}),
+        Index("ix_accounts_phone_prefix", "phone", postgresql_ops={"phone": "text_pattern_ops"}),
         Index("ix_accounts_username_prefix", func.lower(text("username")).label("name"), postgresql_ops=_BY_PREFIX),
         Index("ix_accounts_full_name_prefix", func.lower(text("full_name")).label("name"), postgresql_ops=_BY_PREFIX),
         Index(None, "state", "account_id"),

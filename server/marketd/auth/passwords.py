@@ -9,15 +9,19 @@ from __future__ import annotations
 import asyncio
 import base64
 import hmac
+import math
+import time
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from typing import TypeVar
 
 import bcrypt
 
 from marketd.auth.common_passwords import COMMON_PASSWORDS
 from marketd.auth.errors import PasswordLength, PasswordTooCommon
+from marketd.kernel import call as calls
 from marketd.kernel.refusals import Overloaded
 
 T = TypeVar("T")
@@ -27,8 +31,12 @@ MAX_LENGTH = 128
 MIN_DISTINCT = 3
 
 THREADS = 2
-# Overflow rule: one more is refused as OVERLOADED at once. At cost 12 a full queue is some 4 s of work.
+# Overflow rule: one more is refused as OVERLOADED at once, and so is what would not be done before the call's deadline.
 MAX_WAITING = 32
+# Of how long a hash takes the last ones count for so much; other processes on the machine change it all the time.
+_WEIGHT = 0.2
+# So much of the time that is left may go by in the queue; the sign-in itself wants some, too.
+_PART = 0.9
 
 # 31 characters of bcrypt's alphabet: with a salt before them they look like a hash, and nothing hashes to them.
 _NO_DIGEST = b"/" * 31
@@ -51,6 +59,28 @@ def check_new_password(password: str, *names: str, field: str = "password") -> N
         raise PasswordTooCommon(field)
 
 
+class Turn:
+    """One place in the queue, and whether its hash began; what nobody waits for any more never does."""
+
+    __slots__ = ("_is_left", "_lock", "begun")
+
+    def __init__(self) -> None:
+        self.begun = False
+        self._is_left = False
+        self._lock = Lock()
+
+    def begin(self) -> bool:
+        """Said by the thread that is about to hash; False when nobody waits for it."""
+        with self._lock:
+            self.begun = not self._is_left
+            return self.begun
+
+    def leave(self) -> None:
+        """Said by whoever waited, when the call is over."""
+        with self._lock:
+            self._is_left = True
+
+
 class Passwords:
     """Hashes and verifies in two threads of its own; `close` ends them."""
 
@@ -61,24 +91,37 @@ class Passwords:
         self._pending = 0
         self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="passwords")
         self._nobody = bcrypt.gensalt(cost) + _NO_DIGEST
+        self._hash_seconds = 0.0
         self.hashes = 0
         """How many times bcrypt has run; that known and unknown users cost the same is asserted by counting."""
 
     async def hash(self, password: str) -> str:
-        """The hash to store. Raises Overloaded when the queue is full. Never call it inside a unit of work."""
+        """The hash to store. Raises Overloaded when there is no room or time. Never call it inside a unit of work."""
         prepared = self._prepare(password)
-        return (await self._run(lambda: bcrypt.hashpw(prepared, bcrypt.gensalt(self._cost)))).decode("ascii")
+        return (await self._run(lambda: bcrypt.hashpw(prepared, bcrypt.gensalt(self._cost)), Turn())).decode("ascii")
 
-    async def verify(self, password: str, stored: str | None) -> bool:
-        """Whether the password is the one behind `stored`; None (no such account) takes as long and is False."""
+    async def verify(self, password: str, stored: str | None, turn: Turn | None = None) -> bool:
+        """Whether the password is the one behind `stored`; None (no such account) takes as long and is False.
+
+        `turn` says afterwards whether anything was hashed. Raises Overloaded when there is no room or time.
+        """
         prepared = self._prepare(password)
-        against = stored.encode("ascii") if stored else self._nobody
-        same = await self._run(lambda: bcrypt.checkpw(prepared, against))
+        same = await self._run(lambda: self._check(prepared, stored), turn or Turn())
         return same and bool(stored)
 
+    def _check(self, prepared: bytes, stored: str | None) -> bool:
+        against = stored.encode("ascii") if stored else self._nobody
+        if bcrypt.checkpw(prepared, against):
+            return True
+        # A hash of a lower cost took less time, which would tell that there is an account. From its cost to today's
+        # every power of two once: together with what has run that is today's.
+        for cost in range(_cost_of(stored) if stored else self._cost, self._cost):
+            bcrypt.checkpw(prepared, bcrypt.gensalt(cost) + _NO_DIGEST)
+        return False
+
     def needs_upgrade(self, stored: str) -> bool:
-        """Whether the hash was made at another cost than today's (`$2b$<cost>$…`)."""
-        return stored.split("$")[2] != f"{self._cost:02d}"
+        """Whether the hash was made at another cost than today's."""
+        return _cost_of(stored) != self._cost
 
     def close(self) -> None:
         """End the threads; what waits is dropped."""
@@ -88,17 +131,38 @@ class Passwords:
         normal = unicodedata.normalize("NFKC", password).encode()
         return base64.b64encode(hmac.digest(self._pepper, normal, "sha256"))
 
-    async def _run(self, work: Callable[[], T]) -> T:
-        if self._pending >= THREADS + self._max_waiting:
+    async def _run(self, work: Callable[[], T], turn: Turn) -> T:
+        expected_seconds = self._hash_seconds * (1 + self._pending / THREADS)
+        if self._pending >= THREADS + self._max_waiting or expected_seconds > _PART * calls.current().remaining_seconds(
+            math.inf
+        ):
             raise Overloaded
         self._pending += 1
         self.hashes += 1
-        future = asyncio.get_running_loop().run_in_executor(self._executor, work)
-        # Counted until the thread is done, also when the caller goes away: the work goes on all the same.
+        future = asyncio.get_running_loop().run_in_executor(self._executor, self._timed, work, turn)
+        # Counted until the thread is done, also when the caller goes away: what has begun goes on all the same.
         future.add_done_callback(self._done)
-        return await asyncio.shield(future)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            turn.leave()
+            raise
+
+    def _timed(self, work: Callable[[], T], turn: Turn) -> T:
+        if not turn.begin():
+            raise Overloaded
+        before = time.perf_counter()
+        done = work()
+        # Two threads write it without a lock: a measurement that is lost now and then is no harm.
+        self._hash_seconds += _WEIGHT * (time.perf_counter() - before - self._hash_seconds)
+        return done
 
     def _done(self, future: asyncio.Future[T]) -> None:
         self._pending -= 1
         if not future.cancelled():
             future.exception()  # retrieved: nobody may be waiting any more
+
+
+def _cost_of(stored: str) -> int:
+    """The cost in `$2b$<cost>$…`."""
+    return int(stored.split("$")[2])

@@ -54,6 +54,9 @@ KEYS_SECONDS = 10.0
 CAPACITY = 20_000
 # Stands in the memory of tokens before the id of an account that a certificate names. No JWT has a colon in it.
 _CERTIFICATE = "certificate:"
+# Refused tokens in memory, and how long: an account may be unblocked, which is known everywhere in 2 s.
+REFUSED = 10_000
+REFUSED_SECONDS = 1.0
 # Accounts whose last change is remembered; it only has to outlast a read in flight.
 RECENT = 10_000
 
@@ -93,6 +96,7 @@ class Principals:
         self._capacity = capacity
         self._fresh_seconds = fresh_seconds
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._refused: OrderedDict[str, tuple[type[Refusal], float]] = OrderedDict()
         self._by_account: dict[UUID, set[str]] = {}
         self._ended: list[Ended] = []
         self._fresh_until = 0.0
@@ -134,6 +138,9 @@ class Principals:
         if self._is_over(claims):
             self._forget(token)
             raise TokenExpired
+        refused = self._refused.get(token)
+        if refused is not None and time.monotonic() < refused[1]:
+            raise refused[0]
         while True:
             epoch = self._epoch
             standing = await self._tx.read(lambda unit: _standing(unit, claims))
@@ -143,8 +150,9 @@ class Principals:
                 break
         try:
             caller = _judge(claims, standing)
-        except Refusal:
+        except (SessionRevoked, AccountBlocked) as refusal:
             self._forget(token)
+            self._refuse(token, type(refusal))
             raise
         self._remember(token, _Entry(claims, caller))
         return caller
@@ -223,6 +231,8 @@ class Principals:
             self._forget(token)
         if change.kind is ChangeKind.SESSION_REVOKED:
             self._tell(None, change.session_id, SessionRevoked())
+        elif change.kind is ChangeKind.ACCOUNT_UNBLOCKED:
+            self._refused.clear()
         elif change.kind is ChangeKind.ACCOUNT_BLOCKED:
             self._tell(change.account_id, None, AccountBlocked())
         elif change.kind is ChangeKind.ROLE_REVOKED:
@@ -251,6 +261,12 @@ class Principals:
         self._by_account.setdefault(entry.claims.account_id, set()).add(token)
         if len(self._entries) > self._capacity:
             self._forget(next(iter(self._entries)))
+
+    def _refuse(self, token: str, refusal: type[Refusal]) -> None:
+        """Remember it for a moment: whoever goes on calling with an ended session must not cost a read each time."""
+        self._refused[token] = (refusal, time.monotonic() + REFUSED_SECONDS)
+        if len(self._refused) > REFUSED:
+            self._refused.popitem(last=False)
 
     def _forget(self, token: str) -> None:
         entry = self._entries.pop(token, None)

@@ -10,7 +10,7 @@ from uuid import UUID
 from marketd.auth import audit, sessions, throttle
 from marketd.auth.code_repository import ResetRepository
 from marketd.auth.credentials import CodeHasher, hash_token, new_token
-from marketd.auth.errors import InvalidCredentials, ResetTokenInvalid
+from marketd.auth.errors import AccountBlocked, InvalidCredentials, ResetTokenInvalid
 from marketd.auth.letters import Letters
 from marketd.auth.model import AccountState
 from marketd.auth.passwords import Passwords, check_new_password
@@ -28,6 +28,8 @@ RESET_JOB: Final = "auth.password_reset"
 LIFETIME: Final = timedelta(minutes=30)
 # Somebody's mailbox is not to be filled by a stranger.
 PAUSE: Final = timedelta(minutes=1)
+# Each is good until its own end: a stranger who asks again and again must not make those of the owner worthless.
+MAX_OUT: Final = 5
 _ATTEMPTS = 5
 
 
@@ -67,13 +69,17 @@ class Recovering:
 
     async def send(self, uow: UnitOfWork, payload: Payload) -> None:
         """The job: when an active account has the address, make its token and write the letter."""
-        account = await AccountRepository(uow.connection).by_login(str(payload["email"]))
-        if account is None or account.state is not AccountState.ACTIVE:
+        accounts, email = AccountRepository(uow.connection), str(payload["email"])
+        found = await accounts.by_login(email)
+        # Locked and looked at again: the token must not go to an address that the account is just leaving.
+        account = None if found is None else await accounts.lock(found.account_id)
+        if account is None or account.state is not AccountState.ACTIVE or account.email != email:
             return
         token = new_token()
         repository = ResetRepository(uow.connection)
-        if not await repository.put(account.account_id, hash_token(token), uow.now, uow.now + LIFETIME, PAUSE):
+        if not await repository.may_send(account.account_id, uow.now, PAUSE, MAX_OUT):
             return
+        await repository.insert(account.account_id, hash_token(token), uow.now, uow.now + LIFETIME)
         self._letters.password_reset(uow, account.email, token, LIFETIME)
         await audit.record(uow, SYSTEM, "user", account.account_id, method=RESET_JOB)
 
@@ -84,15 +90,20 @@ class Recovering:
         if account is None:
             raise ResetTokenInvalid
         calls.current().about = f"user/{account.account_id}"
-        check_new_password(password, account.email, account.username, account.full_name, field="new_password")
+        check_new_password(
+            password, account.email, account.username, account.phone, account.full_name, field="new_password"
+        )
         password_hash = await self._passwords.hash(password)
 
         async def work(uow: UnitOfWork) -> None:
             # The account first: that is the order in which everybody locks.
             now_is = await self._set(uow, caller, account.account_id, password_hash)
-            if now_is is None or not await ResetRepository(uow.connection).spend(token_hash, uow.now):
+            resets = ResetRepository(uow.connection)
+            if now_is is None or await resets.account_of(token_hash, uow.now) != account.account_id:
                 # Used by somebody else while we hashed.
                 raise ResetTokenInvalid
+            # All that are out: the others went to whoever reads the same mailbox.
+            await resets.delete(account.account_id)
             await sessions.end_sessions(uow, now_is.account_id)
             await throttle.forget(uow, *self._names(now_is))
             owner = Caller(now_is.account_id, None, now_is.roles, caller.address)
@@ -103,15 +114,19 @@ class Recovering:
     async def change(self, caller: Caller, command: ChangePassword) -> None:
         """Set the password and end the other sessions.
 
-        Raises InvalidCredentials, TooManyFailures, NotFound for services, and the new password's refusals.
+        Raises InvalidCredentials, TooManyFailures, AccountBlocked, NotFound for services, and what the new password is
+        refused for.
         """
         account = await self._tx.read(lambda unit: AccountRepository(unit.connection).by_id(caller.account))
         if account is None:
             raise NotFound("user", caller.account)
-        check_new_password(command.new, account.email, account.username, account.full_name, field="new_password")
+        check_new_password(
+            command.new, account.email, account.username, account.phone, account.full_name, field="new_password"
+        )
         name = self._attempts.account(account.account_id)
-        await self._attempts.take(name)
-        if not await self._passwords.verify(command.current, account.password_hash):
+        async with self._attempts.attempt(name) as turn:
+            right = await self._passwords.verify(command.current, account.password_hash, turn)
+        if not right:
             raise InvalidCredentials
         password_hash = await self._passwords.hash(command.new)
         checked = account.password_hash
@@ -121,7 +136,8 @@ class Recovering:
             if now_is is None or now_is.password_hash != checked:
                 # Changed while we hashed: what was right is no longer.
                 raise InvalidCredentials
-            await self._set(uow, caller, caller.account, password_hash)
+            if await self._set(uow, caller, caller.account, password_hash) is None:
+                raise AccountBlocked
             await ResetRepository(uow.connection).delete(caller.account)
             await sessions.end_sessions(uow, caller.account, but=caller.session_id)
             await throttle.forget(uow, name)

@@ -75,7 +75,7 @@ class SecondFactor:
 
     async def disable(self, caller: Caller, proof: Proof) -> None:
         """Remove the authenticator. Raises TotpRequired, IllegalTransition, NotFound and TooManyFailures."""
-        name = self._attempts.account(caller.account)
+        name = self._attempts.factor(caller.account)
         # A stolen session must not find the code by trying a million.
         await self._attempts.take(name)
         await self._tx.run_bare("auth.disable_totp", lambda uow: self._disable(uow, caller, proof, name))

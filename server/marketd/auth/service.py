@@ -8,6 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from marketd.auth import audit, changes, sessions
+from marketd.auth.errors import NoAddress
 from marketd.auth.model import AccountState, ChangeKind
 from marketd.auth.repository import AccountRepository, AccountRow
 from marketd.kernel.caller import SYSTEM, Caller, Role
@@ -15,6 +16,7 @@ from marketd.kernel.database import constraint_of
 from marketd.kernel.ids import new_id
 from marketd.kernel.refusals import AlreadyExists, IllegalTransition, NotFound
 from marketd.kernel.uow import ReadUnit, UnitOfWork
+from marketd.mail.composing import is_address
 
 _UNIQUE = {"uq_accounts_email": "email", "uq_accounts_username": "username", "uq_accounts_phone": "phone"}
 # What the audit log calls the one act that comes from the command line.
@@ -57,7 +59,9 @@ class AdminCreated:
 
 
 async def create_account(uow: UnitOfWork, new: NewAccount, roles: frozenset[Role]) -> AccountRow:
-    """Make an account with these roles. Raises AlreadyExists, naming the field that somebody else has."""
+    """Make an account with these roles. Raises NoAddress, and AlreadyExists naming the field that somebody else has."""
+    if not is_address(new.email):
+        raise NoAddress("email")
     repository = AccountRepository(uow.connection)
     account_id = new_id()
     try:

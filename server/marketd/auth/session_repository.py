@@ -175,6 +175,18 @@ class SessionRepository:
         )
         return value
 
+    async def revoke_oldest(self, account_id: UUID, now: datetime, keep: int) -> list[UUID]:
+        """End all open sessions of the account but the `keep` latest, and return those that were."""
+        rows = await self._connection.fetch(
+            "UPDATE sessions SET revoke_time = $2 WHERE session_id IN (SELECT session_id FROM sessions"
+            " WHERE account_id = $1 AND revoke_time IS NULL AND expire_time > $2 ORDER BY session_id DESC OFFSET $3)"
+            " RETURNING session_id",
+            account_id,
+            now,
+            keep,
+        )
+        return [row["session_id"] for row in rows]
+
     async def revoke_all(self, account_id: UUID, now: datetime, *, but: UUID | None = None) -> list[UUID]:
         """End every session of the account but one, locked in id order, and return those that were open."""
         rows = await self._connection.fetch(

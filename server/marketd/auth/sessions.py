@@ -17,10 +17,13 @@ from marketd.auth.errors import (
 from marketd.auth.model import AccountState, ChangeKind
 from marketd.auth.refresh import RefreshToken, RefreshTokens
 from marketd.auth.session_repository import SessionRepository, SessionRow, SessionView
-from marketd.kernel.caller import Caller, Role
+from marketd.kernel.caller import SYSTEM, Caller, Role
 from marketd.kernel.ids import new_id
 from marketd.kernel.refusals import ConcurrentUpdate, NotFound
 from marketd.kernel.uow import ReadUnit, UnitOfWork
+
+MAX_OPEN = 1_000
+"""So many sessions an account has open at most: ending them all must fit into one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +57,14 @@ async def open_session(
     device_name: str,
     address: str,
 ) -> Grant:
-    """Open a session of an account that has just proved who it is."""
+    """Open a session of an account that has just proved who it is, and is locked; beyond MAX_OPEN the oldest ends."""
     token = tokens.first(new_id())
     end = uow.now + rules.lifetime
-    await SessionRepository(uow.connection).insert(
-        token.session_id, account_id, device_name, address, token.hash, uow.now, end
-    )
+    repository = SessionRepository(uow.connection)
+    await repository.insert(token.session_id, account_id, device_name, address, token.hash, uow.now, end)
+    surplus = await repository.revoke_oldest(account_id, uow.now, MAX_OPEN)
+    if surplus:
+        await changes.record_ended_sessions(uow, account_id, surplus)
     return Grant(account_id, token.session_id, roles, token, end, uow.now)
 
 
@@ -86,6 +91,8 @@ async def rotate(
     if row.previous_hash == presented.hash and row.rotate_time is not None and uow.now <= row.rotate_time + rules.grace:
         return _grant(row, successor, uow.now)
     await _end(uow, presented.session_id)
+    # Nobody knows who it was: the owner, or the thief who came second.
+    await audit.record(uow, SYSTEM, "session", presented.session_id, "a spent refresh token came again")
     return RefreshTokenReused()
 
 
@@ -119,8 +126,8 @@ async def log_out_everywhere(uow: UnitOfWork, caller: Caller) -> None:
 
 async def end_sessions(uow: UnitOfWork, account_id: UUID, *, but: UUID | None = None) -> None:
     """End every session of the account, or every one `but` this."""
-    for session_id in await SessionRepository(uow.connection).revoke_all(account_id, uow.now, but=but):
-        await changes.record(uow, ChangeKind.SESSION_REVOKED, account_id, session_id)
+    ended = await SessionRepository(uow.connection).revoke_all(account_id, uow.now, but=but)
+    await changes.record_ended_sessions(uow, account_id, ended)
 
 
 async def _end(uow: UnitOfWork, session_id: UUID) -> bool:

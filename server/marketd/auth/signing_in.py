@@ -19,7 +19,7 @@ from marketd.auth.repository import AccountRepository, AccountRow
 from marketd.auth.second_factor import Proof, SecondFactor
 from marketd.auth.session_repository import SessionRepository
 from marketd.auth.sessions import Grant, SessionRules
-from marketd.auth.throttle import Throttle
+from marketd.auth.throttle import Name, Throttle
 from marketd.auth.tokens import AccessToken, AccessTokens
 from marketd.kernel import call as calls
 from marketd.kernel.caller import Caller, Role
@@ -103,7 +103,7 @@ class SigningIn:
 
         Raises PasswordTooCommon, PasswordLength, AlreadyExists and Overloaded.
         """
-        check_new_password(command.password, command.email, command.username, command.full_name)
+        check_new_password(command.password, command.email, command.username, command.phone, command.full_name)
         password_hash = await self._passwords.hash(command.password)
         new = service.NewAccount(command.email, command.username, command.phone, command.full_name, password_hash)
 
@@ -123,41 +123,56 @@ class SigningIn:
         InvalidCredentials, TooManyFailures (before the hash: what is refused there must cost nothing), Overloaded, and
         only to those who know the password TotpRequired and AccountBlocked.
         """
-        account = await self._tx.read(lambda unit: AccountRepository(unit.connection).by_login(command.login))
+        account = await self._find(command.login)
         # The audit log names the account that was tried, never what was typed: people type passwords into the wrong
         # field.
         calls.current().about = f"user/{account.account_id}" if account is not None else ""
         name = self._attempts.login(command.login)
-        await self._attempts.take(name)
-        known = account is not None and account.state is not AccountState.DELETED
-        try:
-            right = await self._passwords.verify(
-                command.password, account.password_hash if account is not None and known else None
-            )
-        except Overloaded:
-            # Nothing was tried; a full queue must not shut anybody out.
-            await self._attempts.give_back(name)
-            raise
+        async with self._attempts.attempt(name) as turn:
+            right = await self._passwords.verify(command.password, _hash_of(account), turn)
         if account is None or not right:
             raise InvalidCredentials
-        upgraded = (
-            await self._passwords.hash(command.password)
-            if self._passwords.needs_upgrade(account.password_hash)
-            else None
-        )
-        checked = account.password_hash
-        account_id = account.account_id
+        try:
+            return await self._enter(caller, command, account, name)
+        except _HashChanged:
+            # Another sign-in at the same moment has brought it to today's cost, or the password is another one now.
+            account = await self._find(command.login)
+            if account is None or not await self._passwords.verify(command.password, _hash_of(account)):
+                raise InvalidCredentials from None
+            return await self._enter(caller, command, account, name)
+
+    async def _find(self, login: str) -> AccountRow | None:
+        return await self._tx.read(lambda unit: AccountRepository(unit.connection).by_login(login))
+
+    async def _upgraded(self, password: str, stored: str) -> str | None:
+        """A hash of today's cost in place of another; None when there is no need, or no room: then next time."""
+        if not self._passwords.needs_upgrade(stored):
+            return None
+        try:
+            return await self._passwords.hash(password)
+        except Overloaded:
+            return None
+
+    async def _enter(self, caller: Caller, command: Login, account: AccountRow, name: Name) -> SignedIn:
+        """Open the session of an account whose password was right. Raises _HashChanged when it no longer is the hash
+        that was compared, and as `login`.
+        """
+        account_id, checked = account.account_id, account.password_hash
+        names = [name]
+        if not command.proof.is_empty:
+            names.append(self._attempts.factor(account_id))
+            await self._attempts.take(names[-1])
+        upgraded = await self._upgraded(command.password, checked)
 
         async def work(uow: UnitOfWork) -> tuple[AccountRow, Grant, MergeReport | None]:
             repository = AccountRepository(uow.connection)
             now_is = await repository.lock(account_id)
             if now_is is None or now_is.password_hash != checked:
-                # Changed while we hashed: what was right is no longer.
-                raise InvalidCredentials
+                raise _HashChanged
             if now_is.state is not AccountState.ACTIVE:
                 raise AccountBlocked
             second = await self._factor.judge(uow, account_id, command.proof)
-            await throttle.forget(uow, name)
+            await throttle.forget(uow, *names)
             if upgraded is not None:
                 await repository.upgrade_hash(account_id, checked, upgraded)
             merge = None
@@ -218,6 +233,14 @@ class SigningIn:
             grant.account_id, grant.session_id, grant.roles, grant.granted_time, grant.expire_time
         )
         return TokenPair(grant, access)
+
+
+class _HashChanged(Exception):
+    """The account's hash is another one than that which was compared."""
+
+
+def _hash_of(account: AccountRow | None) -> str | None:
+    return None if account is None or account.state is AccountState.DELETED else account.password_hash
 
 
 def _as(caller: Caller, grant: Grant) -> Caller:

@@ -1,27 +1,37 @@
 """Failures are counted for each name before anything is hashed, in the database, so all workers count together.
 
 An attempt counts as failed from its beginning: a hundred at once could otherwise all pass before the first has failed.
-Success forgets the count. An attempt that is a second too early waits a moment instead of being refused, so whoever
-signs in from many places at once is let in by the first that succeeds. The name is what was typed, known or not:
-counting by account instead would tell strangers, by the first refusal, that two names belong to one account. An account
-has three names to sign in with, and ChangePassword and DisableTotp count under a fourth, so LIMIT keeps an account at a
-hundred hashes between successes
-(NIST SP 800-63B: no more than 100 consecutive failures).
+Success forgets the count; an attempt whose hash never began is given back. An attempt that is a second too early waits
+a moment instead of being refused, so whoever signs in from many places at once is let in by the first that succeeds.
+The name is what was typed, known or not: counting by account instead would tell strangers, by the first refusal, that
+two names belong to one account. An account has three names to sign in with, and ChangePassword counts under a fourth,
+so LIMIT keeps an account at a hundred hashes between successes (NIST SP 800-63B: no more than 100 consecutive
+failures).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+import structlog
+
 from marketd.auth.credentials import CodeHasher
 from marketd.auth.errors import TooManyFailures
+from marketd.auth.passwords import Turn
+from marketd.kernel import call as calls
+from marketd.kernel.call import Call
+from marketd.kernel.refusals import Refusal
 from marketd.kernel.transactor import Transactor
 from marketd.kernel.uow import UnitOfWork
+
+_log = structlog.get_logger(__name__)
 
 FREE: Final = 10
 """So many attempts may fail, or be under way, without a pause."""
@@ -33,6 +43,7 @@ PATIENCE_SECONDS: Final = (0.25, 0.5, 1.25)
 """While a pause is not longer than these together, a call tries again after each of them."""
 WAITERS: Final = 64
 """Overflow rule: while so many of a worker's calls wait, further ones are refused at once."""
+_RETURN_SECONDS: Final = 2.0
 
 # One statement, so that of many attempts at once each gets a number of its own. The pause after the n-th failure
 # doubles from a second. A row whose last attempt is older than FORGET starts anew. The free ones pass without a look at
@@ -83,8 +94,16 @@ class Throttle:
         return Name(self._hasher.name("login", login.lower()))
 
     def account(self, account_id: UUID) -> Name:
-        """Somebody who has signed in and proves it once more."""
+        """Somebody who has signed in and proves the password once more."""
         return Name(self._hasher.name("account", str(account_id)))
+
+    def factor(self, account_id: UUID) -> Name:
+        """Whoever presents a second factor, by whatever name and way.
+
+        Only a right one forgets this count: who has the password, or the mailbox that resets it, must not get fresh
+        guesses at the code with it.
+        """
+        return Name(self._hasher.name("factor", str(account_id)))
 
     async def take(self, name: Name) -> None:
         """Count an attempt as failed, in a transaction of its own. Raises TooManyFailures, and then counts nothing."""
@@ -122,6 +141,31 @@ class Throttle:
             return 1.0 if next_time is None else max((next_time - uow.now).total_seconds(), 1.0)
 
         return await self._tx.run_bare("auth.attempt", work)
+
+    @asynccontextmanager
+    async def attempt(self, name: Name) -> AsyncIterator[Turn]:
+        """Around a hash that answers a guess: counted as failed from here on, and given back when it never began.
+
+        A full queue, a deadline or a client that went away before its turn says nothing about the guess; once the hash
+        runs it counts, or whoever hangs up in time would guess for nothing. Raises TooManyFailures.
+        """
+        await self.take(name)
+        turn = Turn()
+        try:
+            yield turn
+        except BaseException:
+            if not turn.begun:
+                # In a task of its own: the call may be cancelled, and its deadline over.
+                await asyncio.shield(asyncio.create_task(self._return(name)))
+            raise
+
+    async def _return(self, name: Name) -> None:
+        calls.enter(Call(deadline=time.monotonic() + _RETURN_SECONDS))
+        try:
+            await self.give_back(name)
+        except Refusal as refusal:
+            # The database is away; one failure too many is no harm.
+            _log.info("attempt_not_given_back", reason=refusal.reason.value)
 
     async def give_back(self, name: Name) -> None:
         """Take one attempt back that did not fail, without forgetting the failures before it."""

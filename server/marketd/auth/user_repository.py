@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -61,9 +62,9 @@ class UserRepository:
             # Each arm has an index; these operators use it whatever the collation, also in a prepared statement.
             begins = " OR ".join(
                 f"({column} ~>=~ {first} AND {column} ~<~ {last})"
-                for column in ("a.email", "lower(a.username)", "lower(a.full_name)")
+                for column in ("a.email", "a.phone", "lower(a.username)", "lower(a.full_name)")
             )
-            conditions.append(f"({begins} OR a.phone = {place(wanted.query)})")
+            conditions.append(f"({begins})")
         if wanted.create_time_from is not None:
             conditions.append(f"a.create_time >= {place(wanted.create_time_from)}")
         if wanted.create_time_before is not None:
@@ -88,7 +89,10 @@ class UserRepository:
         email_verified: bool,
         phone_verified: bool,
     ) -> None:
-        """Write these; a taken name breaks a unique constraint. Codes that are out for a former contact are void."""
+        """Write these; a taken name breaks a unique constraint. Codes that are out for a former contact are void.
+
+        Their rows stay, since they count what was sent: or changing to and fro would send without end.
+        """
         await self._connection.execute(
             "UPDATE accounts SET email = $2, username = nullif($3, ''), phone = nullif($4, ''), full_name = $5,"
             " email_verified = $6, phone_verified = $7, update_time = $8, version = version + 1 WHERE account_id = $1",
@@ -102,16 +106,13 @@ class UserRepository:
             now,
         )
         await self._connection.execute(
-            "DELETE FROM verifications WHERE account_id = $1"
+            "UPDATE verifications SET expire_time = $4 WHERE account_id = $1 AND expire_time > $4"
             " AND target IS DISTINCT FROM CASE channel WHEN 'EMAIL' THEN $2 ELSE nullif($3, '') END",
             account_id,
             email,
             phone,
+            now,
         )
-
-    async def delete_password_reset(self, account_id: UUID) -> None:
-        """Make the reset token that is out worthless: it went to an e-mail address that is no longer the account's."""
-        await self._connection.execute("DELETE FROM password_resets WHERE account_id = $1", account_id)
 
     async def anonymise(self, account_id: UUID, now: datetime) -> None:
         """Leave an account of nobody: the row stays for what refers to it, and its names are free for others."""
@@ -125,8 +126,8 @@ class UserRepository:
             " state = 'DELETED', email_verified = false, phone_verified = false, update_time = $3,"
             " version = version + 1 WHERE account_id = $1",
             account_id,
-            # RFC 2606: nobody can ever have it.
-            f"{account_id}@deleted.invalid",
+            # RFC 2606: nobody can ever have it. The id alone is known to others, who could register the address first.
+            f"{account_id}.{secrets.token_hex(8)}@deleted.invalid",
             now,
         )
 

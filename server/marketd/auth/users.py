@@ -13,7 +13,8 @@ from uuid import UUID
 import asyncpg
 
 from marketd.auth import audit, changes, service, sessions
-from marketd.auth.errors import LastAdmin
+from marketd.auth.code_repository import ResetRepository
+from marketd.auth.errors import LastAdmin, NoAddress
 from marketd.auth.events import AccountDeleted
 from marketd.auth.letters import Letters
 from marketd.auth.model import AccountState, ChangeKind
@@ -24,6 +25,7 @@ from marketd.kernel.caller import Caller, Role
 from marketd.kernel.etags import check_etag
 from marketd.kernel.refusals import IllegalTransition, InUse, NotFound
 from marketd.kernel.uow import ReadUnit, UnitOfWork
+from marketd.mail.composing import is_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +66,14 @@ async def update_user(uow: UnitOfWork, caller: Caller, change: UserChange, lette
     """Change the caller's own account; a new e-mail address or phone has yet to be verified.
 
     The former e-mail address is told of a new one: where it was not the owner who changed it, that is who reads there.
-    Raises NotFound, EtagMismatch, and AlreadyExists naming the field that somebody else has.
+    Raises NotFound, EtagMismatch, NoAddress, and AlreadyExists naming the field that somebody else has.
     """
     account = await _locked_own(uow, caller, change.account_id)
     check_etag(change.etag, account.version)
     new = {name: getattr(change if name in change.paths else account, name) for name in _CHANGEABLE}
     new["email"] = new["email"].lower()
+    if new["email"] != account.email and not is_address(new["email"]):
+        raise NoAddress("user.email")
     repository = UserRepository(uow.connection)
     try:
         await repository.update(
@@ -82,7 +86,8 @@ async def update_user(uow: UnitOfWork, caller: Caller, change: UserChange, lette
     except asyncpg.UniqueViolationError as error:
         raise service.name_taken(error) from error
     if new["email"] != account.email:
-        await repository.delete_password_reset(account.account_id)
+        # They went to an address that is no longer the account's.
+        await ResetRepository(uow.connection).delete(account.account_id)
         letters.email_changed(uow, account, new["email"], caller.address)
     changed = ", ".join(name for name in _CHANGEABLE if new[name] != getattr(account, name))
     await audit.record(uow, caller, "user", account.account_id, changed)

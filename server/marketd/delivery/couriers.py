@@ -31,14 +31,17 @@ class CreateCourier:
 
 
 async def create_courier(uow: UnitOfWork, caller: Caller, command: CreateCourier) -> CourierView:
-    """Apply as a courier; the courier is PENDING. Raises AlreadyExists when the account has applied before."""
-    phone = command.phone or (await auth.read_profile(uow, caller.account)).phone
+    """Apply as a courier; the courier is PENDING. Raises AlreadyExists when the account has applied before,
+    and NotFound for services.
+    """
+    # Also for NotFound: a service has no account that could become a courier's.
+    profile = await auth.read_profile(uow, caller.account)
     new = NewCourier(
         courier_id=new_id(),
         account_id=caller.account,
         first_name=command.first_name,
         last_name=command.last_name,
-        phone=phone or "",
+        phone=command.phone or profile.phone,
         vehicle=command.vehicle,
         plate_number=command.plate_number,
     )

@@ -45,8 +45,12 @@ class CreateSeller:
 
 
 async def create_seller(uow: UnitOfWork, caller: Caller, command: CreateSeller) -> Seller:
-    """Apply to sell; the seller is PENDING. Raises TimeZoneUnknown, and AlreadyExists (handle, or a second seller)."""
+    """Apply to sell; the seller is PENDING. Raises TimeZoneUnknown, AlreadyExists (handle, or a second seller),
+    and NotFound for services.
+    """
     time_zone = _time_zone(command.time_zone)
+    # A service has no account that could become a seller's.
+    await auth.read_profile(uow, caller.account)
     repository = SellerRepository(uow.connection)
     made = _handle(command.shop_name)
     for attempt in range(_HANDLE_TRIES):

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from marketd.kernel import call as kernel_call
 from marketd.kernel.caller import Caller, Role
+from marketd.kernel.network import network_of
 from marketd.transport.accounting import Accounting
 from marketd.transport.admission import Admission
 from marketd.transport.answers import AnswerCache
@@ -191,7 +192,10 @@ def access(edge: Edge, rule: Rule) -> Step | None:
 
 
 def rate(edge: Edge, rule: Rule) -> Step | None:
-    """Count the call against its class, by account (a service is one too) where there is one, else by address."""
+    """Count the call against its class, by account (a service is one too) where there is one, else by address.
+
+    An IPv6 address counts as its /64.
+    """
     if rule.vital:
         return None
     take, rate_class, by_both = edge.rates.take, rule.rate_class, rule.rate_class in STRICT
@@ -206,15 +210,16 @@ def rate(edge: Edge, rule: Rule) -> Step | None:
     def step(passage: Passage) -> Awaitable[None] | None:
         account_id = passage.call.caller.account_id
         if by_both and account_id is not None:
-            wait = take(rate_class, passage.address)
+            network = network_of(passage.address)
+            wait = take(rate_class, network)
             if wait:
                 raise RateLimited(rate_class.value, wait)
             other = take(rate_class, account_id)
             if other:
                 raise RateLimited(rate_class.value, other)
-            unsure = tuple(key for key, known in ((passage.address, wait), (account_id, other)) if known is None)
+            unsure = tuple(key for key, known in ((network, wait), (account_id, other)) if known is None)
             return ask(passage, unsure) if unsure else None
-        key = account_id or passage.address
+        key = account_id or network_of(passage.address)
         wait = take(rate_class, key)
         if wait is None:
             return ask(passage, (key,))

@@ -103,6 +103,55 @@ async def test_a_new_role_is_in_the_next_access_token(house: House) -> None:
     assert pair.grant.roles == {Role.BUYER, Role.COURIER}
 
 
+async def test_a_spent_token_that_comes_again_is_in_the_audit_log(house: House) -> None:
+    done = await house.register()
+    token = done.tokens.grant.refresh.text
+    await house.signing_in.refresh(token)
+    house.clock.advance(timedelta(seconds=11))
+    with pytest.raises(RefreshTokenReused):
+        await house.signing_in.refresh(token)
+    rows = await house.tx.read(
+        lambda unit: unit.connection.fetch(
+            "SELECT actor_kind, comment FROM audit_entries WHERE resource_id = $1", str(done.tokens.grant.session_id)
+        )
+    )
+    assert [tuple(row) for row in rows] == [("SYSTEM", "a spent refresh token came again")]
+
+
+async def test_an_account_keeps_its_latest_sessions_and_is_blocked_with_them_all(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "MAX_OPEN", 3)
+    first = await house.register("busy")
+    later = [await house.login("busy") for _ in range(3)]
+    with pytest.raises(SessionRevoked):
+        await house.principals.authenticate(first.tokens.access.text)
+    for each in later:
+        await house.principals.authenticate(each.tokens.access.text)
+    await house.tx.run_bare("test.block", lambda uow: service.block_account(uow, first.account.account_id))
+    await house.principals.poll()
+    for each in later:
+        with pytest.raises(AccountBlocked):
+            await house.principals.authenticate(each.tokens.access.text)
+
+
+async def test_an_account_with_all_the_sessions_that_it_may_have_is_blocked_in_no_time(house: House) -> None:
+    done = await house.register("busy")
+    await house.tx.run_bare(
+        "test.sessions",
+        lambda uow: uow.connection.execute(
+            "INSERT INTO sessions (session_id, account_id, device_name, address, token_hash, create_time,"
+            " last_seen_time, expire_time) SELECT gen_random_uuid(), $1, '', '', sha256(n::text::bytea), $2,"
+            " $2, $2::timestamptz + interval '1 day' FROM generate_series(1, $3) AS n",
+            done.account.account_id,
+            uow.now,
+            20 * sessions.MAX_OPEN,
+        ),
+    )
+    # Far more than there can be; one statement for each of them took longer than a call may.
+    await house.tx.run_bare("test.block", lambda uow: service.block_account(uow, done.account.account_id), seconds=5)
+
+
 async def test_a_session_that_nobody_refreshes_ends_and_one_that_is_used_goes_on(house: House) -> None:
     used, idle = await house.register("used"), await house.register("idle")
     caller = await house.caller(used)

@@ -20,10 +20,14 @@ from marketd.kernel.refusals import IllegalTransition, NotFound
 from marketd.kernel.sealing import Seal, SealBroken
 from marketd.kernel.uow import ReadUnit
 
-from tests.canaries import WATCH
+from tests.canaries import MARK, WATCH
 
 if TYPE_CHECKING:
     from tests.integration.auth.conftest import House
+
+
+PASSWORD = f"correct horse battery {MARK}"
+STRANGER = Caller(None, None, frozenset(), "192.0.2.7")
 
 
 def _code(house: House, secret: str, steps: int = 0) -> str:
@@ -72,6 +76,33 @@ async def test_signing_in_needs_the_code_and_says_so_only_to_who_knows_the_passw
     with pytest.raises(TotpRequired):
         await house.login("jo", code=f"{(int(_code(house, secret)) + 1) % 1_000_000:06d}")
     assert (await house.login("jo", code=_code(house, secret))).account.totp_enabled
+
+
+async def test_neither_the_mailbox_nor_the_password_buys_fresh_guesses_at_the_code(house: House) -> None:
+    _, caller, secret, _ = await _enrolled(house, "jo")
+    wrong = f"{(int(_code(house, secret)) + 1) % 1_000_000:06d}"
+    judged, password = 0, PASSWORD
+    for turn in range(6):
+        await house.recovering.request("jo@shop.example")
+        await house.deliver()
+        password = f"{PASSWORD} {turn}"
+        await house.recovering.reset(STRANGER, house.mailbox.last("password_reset")["token"], password)
+        house.clock.advance(timedelta(minutes=1))
+        for name in ("jo", "jo@shop.example"):
+            for _ in range(throttle.FREE):
+                try:
+                    await house.login(name, password, code=wrong)
+                except TotpRequired:
+                    judged += 1
+                except TooManyFailures:
+                    break
+    assert throttle.FREE <= judged <= throttle.LIMIT
+    with pytest.raises(TooManyFailures):
+        await house.factor.disable(caller, Proof(totp_code=wrong))
+    # The right code is the way out, as soon as one may try.
+    house.clock.advance(throttle.FORGET)
+    await house.login("jo", password, code=_code(house, secret))
+    await house.login("jo", password, code=_code(house, secret, 1))
 
 
 async def test_the_audit_log_says_what_was_proven(house: House) -> None:

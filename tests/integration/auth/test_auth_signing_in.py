@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from marketd.auth import service
 from marketd.auth.errors import AccountBlocked, InvalidCredentials, PasswordTooCommon
-from marketd.auth.passwords import Passwords
+from marketd.auth.passwords import Passwords, Turn
 from marketd.auth.ports import MergeReport, MergeStrategy
 from marketd.auth.refresh import RefreshTokens
 from marketd.auth.repository import AccountRepository
@@ -41,9 +41,9 @@ class Announced(Passwords):
         super().__init__(pepper, cost)
         self.started = asyncio.Event()
 
-    async def verify(self, password: str, stored: str | None) -> bool:
+    async def verify(self, password: str, stored: str | None, turn: Turn | None = None) -> bool:
         self.started.set()
-        return await super().verify(password, stored)
+        return await super().verify(password, stored, turn)
 
 
 async def _rows(tx: Transactor, sql: str, *args: object) -> list[Record]:
@@ -139,6 +139,13 @@ async def test_a_login_upgrades_a_hash_of_another_cost(house: House, builder: Bu
     stored = await _rows(house.tx, "SELECT password_hash FROM accounts WHERE account_id = $1", account.account_id)
     assert stored[0]["password_hash"].startswith("$2b$05$")
     assert (await dearer.login("older")).account.account_id == account.account_id
+
+
+async def test_of_many_right_passwords_at_once_none_is_refused_while_the_hash_is_upgraded(builder: Builder) -> None:
+    house, dearer = await builder.build(), await builder.build(cost=5)
+    await house.register("older")
+    signed_in = await asyncio.gather(*(dearer.login("older") for _ in range(6)))
+    assert len({each.tokens.grant.session_id for each in signed_in}) == 6
 
 
 async def test_a_password_changed_while_the_old_one_was_hashed_wins(house: House) -> None:

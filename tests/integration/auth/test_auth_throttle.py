@@ -181,6 +181,28 @@ async def test_a_full_queue_counts_as_no_failure(house: House) -> None:
     full.close()
 
 
+async def test_an_attempt_counts_once_its_hash_has_begun_and_not_before(house: House) -> None:
+    name = house.attempts.login("owner")
+
+    async def attempt(*, begins: bool) -> None:
+        async with house.attempts.attempt(name) as turn:
+            if begins:
+                turn.begin()
+            raise asyncio.CancelledError
+
+    async def failures() -> object:
+        return await house.tx.read(
+            lambda unit: unit.connection.fetchval("SELECT failures FROM login_attempts WHERE name_hash = $1", name.hash)
+        )
+
+    with pytest.raises(asyncio.CancelledError):
+        await attempt(begins=False)
+    assert await failures() == 0
+    with pytest.raises(asyncio.CancelledError):
+        await attempt(begins=True)
+    assert await failures() == 1
+
+
 async def test_a_days_quiet_forgets_the_failures_and_housekeeping_their_rows(house: House) -> None:
     for _ in range(throttle.FREE + 1):
         await _attempt(house, "somebody")

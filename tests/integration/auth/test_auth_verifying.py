@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from marketd.auth import users
 from marketd.auth.credentials import Channel
 from marketd.auth.errors import CodeWrong, NothingToVerify, TooManyCodes
 from marketd.auth.repository import AccountRow
+from marketd.auth.users import UserChange
 from marketd.kernel.caller import Caller, Role
 from marketd.kernel.ids import new_id
 from marketd.kernel.refusals import IllegalTransition, NotFound
@@ -99,6 +102,26 @@ async def test_five_codes_an_hour_and_no_more(house: House) -> None:
     assert refused.value.retry_after_seconds == 600
     house.clock.advance(timedelta(seconds=600))
     await house.verifying.send(caller, Channel.EMAIL)
+
+
+async def test_changing_the_address_to_and_fro_sends_no_more_codes(house: House) -> None:
+    caller = await house.caller(await house.register("jo"))
+
+    async def move(email: str) -> None:
+        change = UserChange(caller.account, frozenset({"email"}), "", email, "", "", "")
+        await house.tx.run_bare("test.update", lambda uow: users.update_user(uow, caller, change, house.letters))
+
+    code = await _sent(house, caller)
+    sent = 1
+    for turn in range(6):
+        await move(f"victim{turn}@shop.example")
+        with contextlib.suppress(TooManyCodes):
+            await house.verifying.send(caller, Channel.EMAIL)
+            sent += 1
+    assert sent == 5
+    await move("jo@shop.example")
+    with pytest.raises(CodeWrong):
+        await house.verifying.verify(caller, Channel.EMAIL, code)
 
 
 async def test_a_code_of_one_account_is_none_of_anothers(house: House) -> None:

@@ -1,0 +1,22 @@
+"""Whom a limit by address counts."""
+
+from __future__ import annotations
+
+import pytest
+from marketd.kernel.network import network_of
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("2001:db8:1:2::9", "2001:db8:1:2::"),
+        ("2001:db8:1:3::9", "2001:db8:1:3::"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("unix:/run/marketd.sock", "unix:/run/marketd.sock"),
+        ("", ""),
+    ],
+)
+def test_ipv6_is_counted_by_its_network_and_the_rest_as_it_is(address: str, network: str) -> None:
+    assert network_of(address) == network
