@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,7 +49,7 @@ class Secured:
         self.certificate = certificate
         self.folder = folder
         self.callers: list[Caller] = []
-        self._authority = authority
+        self.authority = authority
         self._channels: list[grpc.aio.Channel] = []
         for method in ("Get", "Ask", "GetMine"):
             probe.on[method] = self._note
@@ -62,7 +64,7 @@ class Secured:
         """A connection of its own."""
         port = self.probe.server.internal_port if internal else self.probe.server.port
         credentials = grpc.ssl_channel_credentials(
-            self._authority.pem if trust is None else trust,
+            self.authority.pem if trust is None else trust,
             show.key if show is not None else None,
             show.chain if show is not None else None,
         )
@@ -153,6 +155,57 @@ async def test_faults_of_tls_reach_no_handler(
     assert open_port.callers == asking.callers == []
     assert await ask(asking.connect(show=good)) == "OK"
     assert await ask(open_port.connect()) == "OK"
+
+
+async def _handshake(secured: Secured, context: ssl.SSLContext) -> tuple[str, str]:
+    """The version and the cipher that are agreed on."""
+    context.load_verify_locations(cadata=secured.authority.pem.decode())
+    context.set_alpn_protocols(["h2"])
+    _, writer = await asyncio.open_connection(
+        "127.0.0.1", secured.probe.server.port, ssl=context, server_hostname="localhost"
+    )
+    agreed: ssl.SSLObject = writer.get_extra_info("ssl_object")
+    cipher = agreed.cipher()
+    assert cipher is not None
+    found = (agreed.version() or "", cipher[0])
+    writer.close()
+    return found
+
+
+async def test_the_newest_tls_is_agreed_on_first_and_nothing_before_1_2(start_secured: StartSecured) -> None:
+    secured = await start_secured()
+    assert (await _handshake(secured, ssl.create_default_context()))[0] == "TLSv1.3"
+    older = ssl.create_default_context()
+    older.maximum_version = ssl.TLSVersion.TLSv1_2
+    assert (await _handshake(secured, older))[0] == "TLSv1.2"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        oldest = ssl.create_default_context()
+        oldest.set_ciphers("ALL:@SECLEVEL=0")
+        oldest.minimum_version = ssl.TLSVersion.TLSv1
+        oldest.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        await _handshake(secured, oldest)
+
+
+@pytest.mark.parametrize("ciphers", ["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384"])
+async def test_ciphers_with_forward_secrecy_and_authentication_are_taken(
+    start_secured: StartSecured, ciphers: str
+) -> None:
+    context = ssl.create_default_context()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(ciphers)
+    assert (await _handshake(await start_secured(), context))[1] == ciphers
+
+
+async def test_ciphers_without_them_are_not(start_secured: StartSecured) -> None:
+    secured = await start_secured()
+    for ciphers in ("ECDHE-ECDSA-AES128-SHA", "ECDHE-ECDSA-AES256-SHA384", "AES128-GCM-SHA256", "NULL:eNULL:aNULL"):
+        context = ssl.create_default_context()
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(f"{ciphers}:@SECLEVEL=0")
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await _handshake(secured, context)
 
 
 @pytest.mark.parametrize("garbage", [b"", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00" + b"\xff" * 512])

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 import pytest
-from marketd.auth import changes, service
+from marketd.auth import changes, service, sessions
 from marketd.auth.errors import AccountBlocked, RolesChanged, SessionRevoked, TokenExpired, TokenInvalid
 from marketd.auth.model import ChangeKind
 from marketd.auth.principals import Principals
@@ -294,3 +294,20 @@ async def test_a_hint_that_nobody_can_read_is_left_to_the_poller(house: House) -
     house.broadcast.publish("access", b"not json")
     house.broadcast.publish("access", b'[1, "x", "", "ROLE_GRANTED"]')
     assert (await _signed_in(house))[1]
+
+
+async def test_who_goes_on_with_an_ended_session_costs_one_read_and_not_one_each_time(
+    house: House, database_url: str
+) -> None:
+    done = await house.register()
+    engine = create_engine(database_url)
+    tx = Slow(engine, house.clock)
+    tx.go_on.set()
+    principals = Principals(tx, house.access, house.keys, LocalBroadcast(), house.clock)
+    session_id = done.tokens.grant.session_id
+    await house.tx.run_bare("test.logout", lambda uow: sessions.end_session(uow, session_id))
+    for _ in range(5):
+        with pytest.raises(SessionRevoked):
+            await principals.authenticate(done.tokens.access.text)
+    assert tx.reads == 1
+    await engine.dispose()

@@ -81,17 +81,17 @@ async def test_signing_in_needs_the_code_and_says_so_only_to_who_knows_the_passw
 async def test_neither_the_mailbox_nor_the_password_buys_fresh_guesses_at_the_code(house: House) -> None:
     _, caller, secret, _ = await _enrolled(house, "jo")
     wrong = f"{(int(_code(house, secret)) + 1) % 1_000_000:06d}"
-    judged, password = 0, PASSWORD
+    judged, fresh = 0, PASSWORD
     for turn in range(6):
         await house.recovering.request("jo@shop.example")
         await house.deliver()
-        password = f"{PASSWORD} {turn}"
-        await house.recovering.reset(STRANGER, house.mailbox.last("password_reset")["token"], password)
+        fresh = f"{PASSWORD} {turn}"
+        await house.recovering.reset(STRANGER, house.mailbox.last("password_reset")["token"], fresh)
         house.clock.advance(timedelta(minutes=1))
         for name in ("jo", "jo@shop.example"):
             for _ in range(throttle.FREE):
                 try:
-                    await house.login(name, password, code=wrong)
+                    await house.login(name, fresh, code=wrong)
                 except TotpRequired:
                     judged += 1
                 except TooManyFailures:
@@ -101,8 +101,8 @@ async def test_neither_the_mailbox_nor_the_password_buys_fresh_guesses_at_the_co
         await house.factor.disable(caller, Proof(totp_code=wrong))
     # The right code is the way out, as soon as one may try.
     house.clock.advance(throttle.FORGET)
-    await house.login("jo", password, code=_code(house, secret))
-    await house.login("jo", password, code=_code(house, secret, 1))
+    await house.login("jo", fresh, code=_code(house, secret))
+    await house.login("jo", fresh, code=_code(house, secret, 1))
 
 
 async def test_the_audit_log_says_what_was_proven(house: House) -> None:
