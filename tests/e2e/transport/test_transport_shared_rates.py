@@ -74,6 +74,14 @@ async def test_only_the_hop_that_a_trusted_proxy_wrote_names_the_address(start_p
     assert await outcome(one, "Login", metadata=[("x-forwarded-for", "203.0.113.10")]) == "OK"
 
 
+async def test_whoever_has_a_whole_ipv6_network_has_one_limit(start_pair: StartPair) -> None:
+    one, _ = await start_pair({RateClass.LOGIN: (0.001, 2)}, trusted_proxy_hops=1)
+    neighbours = [[("x-forwarded-for", f"2001:db8:1:2::{number:x}")] for number in range(1, 6)]
+    found = [await outcome(one, "Login", metadata=pair) for pair in neighbours]
+    assert found == ["OK"] * 2 + ["RATE_LIMITED"] * 3
+    assert await outcome(one, "Login", metadata=[("x-forwarded-for", "2001:db8:1:3::1")]) == "OK"
+
+
 async def test_a_login_with_a_token_counts_for_its_account_and_for_its_address(start_pair: StartPair) -> None:
     one, _ = await start_pair({RateClass.LOGIN: (0.001, 3)}, trusted_proxy_hops=1)
     tokens = [one.tokens.issue(Role.BUYER) for _ in range(5)]
