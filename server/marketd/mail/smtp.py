@@ -14,7 +14,7 @@ from marketd.mail.errors import MailMisconfigured, MailUnavailable, MessageRefus
 from marketd.mail.ports import Letter
 
 _PORTS = {"smtp": 587, "smtps": 465}
-# Below the jobs' lease: a letter that takes longer would be sent a second time beside itself.
+# Below nine tenths of the jobs' lease, where the job would be cut off without a word about the SMTP server.
 SEND_SECONDS = 25.0
 
 
