@@ -367,7 +367,7 @@ def policy_document() -> PolicyDocument:
 
 
 async def rotate_keys(settings: Settings, url: str, *, at_once: bool) -> str:
-    """Make a new signing key and return its name; see auth.keys.rotate."""
+    """Make a new signing key and return its name; see auth.keys.rotate. Raises SigningKeysUnreadable."""
     engine = create_engine(url, pool_size=1)
     ring = KeyRing(settings.derive("signing-keys"))
     try:

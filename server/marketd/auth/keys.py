@@ -37,11 +37,12 @@ _RELOAD_PAUSE_SECONDS = 1.0
 
 
 class SigningKeysUnreadable(Exception):
-    """The secret in the settings is not the one that sealed the signing keys: a start-up error, not a refusal."""
+    """The secret in the settings is not the one that sealed the signing keys: an operator's error, not a refusal."""
 
     def __init__(self) -> None:
         super().__init__(
-            "The signing keys in the database were sealed with another MARKETD_SECRET; start with the former one."
+            "The signing keys in the database were sealed with another MARKETD_SECRET, and nothing was changed; "
+            "set the one that the servers have run with."
         )
 
 
@@ -67,7 +68,10 @@ class KeyRing:
         self.take(*await tx.run_bare("auth.keys", self._ensure))
 
     async def reload(self, tx: Transactor) -> bool:
-        """Read the keys again; False when that was done a moment ago."""
+        """Read the keys again; False when that was done a moment ago.
+
+        Raises SigningKeysUnreadable, and then goes on with what it knew.
+        """
         if time.monotonic() - self._loaded < _RELOAD_PAUSE_SECONDS:
             return False
         self._loaded = time.monotonic()
@@ -109,16 +113,19 @@ class KeyRing:
         return KeyRow(kid, KeyState.SIGNING, public, sealed, now)
 
     def take(self, rows: Sequence[KeyRow], now: datetime) -> None:
-        """Know these keys and no others, as of now. Raises SigningKeysUnreadable."""
+        """Know these keys and no others, as of now. Raises SigningKeysUnreadable, and then knows what it knew."""
         good = [row for row in rows if _is_good(row, now)]
-        self._verifiers = {row.kid: Ed25519PublicKey.from_public_bytes(row.public_key) for row in good}
+        verifiers = {row.kid: Ed25519PublicKey.from_public_bytes(row.public_key) for row in good}
+        signer = self._signer
         if good:
             # The youngest that everybody knows; where none is that old (the first key, or all were retired at once),
             # the oldest.
             known = [row for row in good if row.create_time <= now - PUBLISHED]
             signing = max(known, key=_age) if known else min(good, key=_age)
-            if self._signer is None or self._signer[0] != signing.kid:
-                self._signer = (signing.kid, self._open(signing))
+            if signer is None or signer[0] != signing.kid:
+                # Before anything is replaced: verifiers without their signer would refuse the tokens we go on signing.
+                signer = (signing.kid, self._open(signing))
+        self._verifiers, self._signer = verifiers, signer
         self._loaded = time.monotonic()
 
     def _open(self, row: KeyRow) -> Ed25519PrivateKey:
@@ -134,10 +141,13 @@ async def rotate(uow: UnitOfWork, ring: KeyRing, *, at_once: bool) -> KeyRow:
     """Make a new key that signs, and let the former ones verify until their tokens are over.
 
     `at_once` is for a key that got out: every former key is worthless from now on, and so are the tokens it signed;
-    whoever holds a refresh token gets new ones.
+    whoever holds a refresh token gets new ones. Raises SigningKeysUnreadable, before anything is written.
     """
     repository = SigningKeyRepository(uow.connection)
     await repository.lock()
+    # Under the lock, and before the first write: a key sealed with another secret would be one that no server can
+    # open, neither those that run nor the next one that starts.
+    ring.take(await repository.list(), uow.now)
     if at_once:
         await repository.retire_all(uow.now)
     else:

@@ -24,7 +24,7 @@ from marketd.auth import changes
 from marketd.auth.changes import Change
 from marketd.auth.errors import AccountBlocked, RolesChanged, SessionRevoked, TokenExpired, TokenInvalid
 from marketd.auth.events import AccessChanged
-from marketd.auth.keys import KeyRing
+from marketd.auth.keys import KeyRing, SigningKeysUnreadable
 from marketd.auth.model import AccountState, ChangeKind
 from marketd.auth.service_account_repository import ServiceAccountRepository
 from marketd.auth.session_repository import SessionRepository, Standing
@@ -49,6 +49,7 @@ POLL_TIMEOUT_SECONDS = 1.5
 FRESH_SECONDS = 2.0
 # A change is dated when it is written and seen when it is committed; no unit of work is open for longer than this.
 WINDOW = timedelta(seconds=30)
+# How often the poller looks for new and retired keys.
 KEYS_SECONDS = 10.0
 # Tokens in memory, some 2 KiB each; the one not used for longest goes first.
 CAPACITY = 20_000
@@ -179,7 +180,7 @@ class Principals:
             try:
                 await self.poll()
                 if time.monotonic() >= keys_due:
-                    await self._reload_keys()
+                    await self._reload_keys(self._watch)
                     keys_due = time.monotonic() + KEYS_SECONDS
             except Refusal as refusal:
                 _log.warning("access_poll_failed", reason=refusal.reason.value)
@@ -202,11 +203,19 @@ class Principals:
         self._seen = {p: at for p, at in self._seen.items() if p in window or at >= started}
         self._fresh_until = started + self._fresh_seconds
 
-    async def _reload_keys(self) -> None:
-        if await self._keys.reload(self._watch):
-            # Tokens of a key that was retired before its time were good when they came into memory.
-            for token in [t for t, entry in self._entries.items() if self._keys.verifier(entry.claims.kid) is None]:
-                self._forget(token)
+    async def _reload_keys(self, tx: Transactor) -> bool:
+        """Look for new and retired keys, unless that was done a moment ago; whether it was done now."""
+        try:
+            if not await self._keys.reload(tx):
+                return False
+        except SigningKeysUnreadable:
+            # Somebody else's key cannot be mended here; those that we have go on.
+            _log.error("signing_keys_unreadable", hint="another MARKETD_SECRET is in use on this database")
+            return False
+        # Tokens of a key that was retired before its time were good when they came into memory.
+        for token in [t for t, entry in self._entries.items() if self._keys.verifier(entry.claims.kid) is None]:
+            self._forget(token)
+        return True
 
     def _hear(self, payload: bytes) -> None:
         try:
@@ -246,7 +255,7 @@ class Principals:
 
     async def _verify(self, token: str) -> Claims:
         read = self._tokens.read(token, self._clock.now())
-        if isinstance(read, UnknownKey) and await self._keys.reload(self._tx):
+        if isinstance(read, UnknownKey) and await self._reload_keys(self._tx):
             read = self._tokens.read(token, self._clock.now())
         if isinstance(read, UnknownKey):
             raise TokenInvalid

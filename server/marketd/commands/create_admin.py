@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from marketd.app import create_admin
 from marketd.commands.database import database_of
-from marketd.commands.settings import fail_line, read_settings, say
+from marketd.commands.settings import fail_line, read_settings, require_startable, say
 from marketd.kernel.refusals import Refusal
 
 # What the contract's e-mail rule takes, near enough: a typing mistake should not become an administrator's login.
@@ -32,6 +32,8 @@ def command(
     for; it never stands on the command line, where others could read it.
     """
     settings = read_settings()
+    # The pepper and the bcrypt cost go into the hash: with the server's own settings, or the server refuses the login.
+    require_startable(settings)
     if not _EMAIL.fullmatch(email):
         fail_line(f"'{email}' is no e-mail address.")
         raise typer.Exit(2)

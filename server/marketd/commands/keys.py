@@ -10,8 +10,9 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from marketd.app import rotate_keys
+from marketd.auth.keys import SigningKeysUnreadable
 from marketd.commands.database import database_of
-from marketd.commands.settings import fail_line, read_settings, say
+from marketd.commands.settings import fail_line, read_settings, require_startable, say
 from marketd.kernel.refusals import Refusal
 
 
@@ -32,12 +33,18 @@ def command(
 
     Servers that run notice by themselves. The new key signs a minute after it was made, when every server knows it;
     the former one verifies for 20 minutes, until the tokens it signed are over, so nobody is signed out. With
-    --compromised the former keys are worthless within seconds: whoever is signed in gets new tokens by refreshing.
+    --compromised the former keys are worthless within seconds: whoever is signed in gets new tokens by
+    refreshing. MARKETD_SECRET must be the one that the servers run with.
     """
     settings = read_settings()
+    # What is written here is sealed with the secret; a weak one must not get in by this door either.
+    require_startable(settings)
     with database_of(settings) as url:
         try:
             kid = asyncio.run(rotate_keys(settings, url, at_once=compromised))
+        except SigningKeysUnreadable as error:
+            fail_line(str(error))
+            raise typer.Exit(2) from None
         except (Refusal, OSError, SQLAlchemyError) as error:
             fail_line(
                 f"the database does not answer or is not migrated ({type(error).__name__}); run `marketd migrate`."

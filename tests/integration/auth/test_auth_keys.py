@@ -14,10 +14,13 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 from marketd.auth import housekeeping
 from marketd.auth.errors import TokenInvalid
+from marketd.auth.key_repository import SigningKeyRepository
 from marketd.auth.keys import KeyRing, SigningKeysUnreadable, rotate
 from marketd.kernel.caller import Role
 from marketd.kernel.transactor import Transactor
+from marketd.kernel.uow import UnitOfWork
 from marketplace.auth.v1 import auth_service_pb2
+from structlog.testing import capture_logs
 
 if TYPE_CHECKING:
     from tests.integration.auth.conftest import Builder, House
@@ -49,6 +52,43 @@ async def test_the_private_key_is_sealed_by_the_secret(tx: Transactor) -> None:
         await KeyRing(b"t" * 32).load(tx)
 
 
+async def test_a_rotation_under_another_secret_is_refused_before_anything_is_written(
+    house: House, tx: Transactor
+) -> None:
+    async def keys() -> list[tuple[object, ...]]:
+        rows = await tx.read(lambda unit: unit.connection.fetch("SELECT * FROM signing_keys ORDER BY kid"))
+        return [tuple(row.values()) for row in rows]
+
+    before = await keys()
+    for at_once in (False, True):
+        with pytest.raises(SigningKeysUnreadable, match="another MARKETD_SECRET"):
+            await _rotate(house, b"t" * 32, at_once=at_once)
+    assert await keys() == before
+
+
+async def test_a_ring_that_cannot_open_the_key_that_signs_goes_on_with_what_it_knew(
+    house: House, tx: Transactor
+) -> None:
+    signed_in = await house.register("jo")
+    kid = house.keys.signer[0]
+    foreign = KeyRing(b"t" * 32).make(house.clock.now())
+    with pytest.raises(SigningKeysUnreadable):
+        house.keys.take([foreign], house.clock.now())
+    assert (house.keys.signer[0], [key.kid for key in house.keys.public_keys()]) == (kid, [kid])
+
+    # The same in the table, past the command: neither the poller nor a caller who names the key stumbles over it.
+    async def replace(uow: UnitOfWork) -> None:
+        await uow.connection.execute("DELETE FROM signing_keys")
+        await SigningKeyRepository(uow.connection).insert(foreign)
+
+    await tx.run_bare("test.replace", replace)
+    with capture_logs() as lines:
+        await _look_again(house)
+    assert [line["event"] for line in lines] == ["signing_keys_unreadable"]
+    await house.principals.authenticate(signed_in.tokens.access.text)
+    await house.principals.authenticate((await house.login("jo")).tokens.access.text)
+
+
 async def test_another_process_verifies_a_token_with_nothing_but_the_key_set(house: House) -> None:
     done = await house.register()
     answer = await house.servicer.GetJsonWebKeySet(auth_service_pb2.GetJsonWebKeySetRequest(), None)  # type: ignore[arg-type]
@@ -72,15 +112,15 @@ async def test_a_key_that_another_server_has_made_is_found_when_a_token_names_it
     assert done.tokens.access.text
 
 
-async def _rotate(house: House, *, at_once: bool = False) -> str:
-    made = await house.tx.run_bare("test.rotate", lambda uow: rotate(uow, KeyRing(b"s" * 32), at_once=at_once))
+async def _rotate(house: House, secret: bytes = b"s" * 32, *, at_once: bool = False) -> str:
+    made = await house.tx.run_bare("test.rotate", lambda uow: rotate(uow, KeyRing(secret), at_once=at_once))
     return made.kid
 
 
 async def _look_again(house: House) -> None:
     """As the poller does; a ring looks at most once a second."""
     house.keys._loaded = 0.0
-    await house.principals._reload_keys()
+    await house.principals._reload_keys(house.tx)
 
 
 async def test_a_rotation_signs_nobody_out_and_the_old_key_verifies_until_its_tokens_are_over(

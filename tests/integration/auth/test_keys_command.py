@@ -16,10 +16,15 @@ from marketd.kernel.database import create_engine
 from marketd.kernel.transactor import Transactor
 
 
-def _marketd(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "MARKETD_DATABASE_URL": url}
+def _marketd(url: str, *arguments: str, stdin: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "MARKETD_DATABASE_URL": url, **settings}
     return subprocess.run(
-        [sys.executable, "-m", "marketd", *arguments], env=environment, text=True, capture_output=True, check=False
+        [sys.executable, "-m", "marketd", *arguments],
+        env=environment,
+        input=stdin,
+        text=True,
+        capture_output=True,
+        check=False,
     )
 
 
@@ -45,6 +50,35 @@ async def test_the_command_makes_a_key_that_servers_take_up(database_url: str, c
     assert await _known(database_url, timedelta()) == [old, kid]
     assert await _known(database_url, timedelta(minutes=2)) == [kid, old]
     assert await _known(database_url, timedelta(minutes=21)) == [kid]
+
+
+@pytest.mark.parametrize("options", [[], ["--compromised"]])
+async def test_another_secret_than_the_servers_is_refused_in_words_and_the_keys_stay(
+    database_url: str, options: list[str]
+) -> None:
+    before = await _known(database_url, timedelta())
+    ran = _marketd(
+        database_url, "keys", "rotate", *options, MARKETD_SECRET="quite another secret than the servers have"
+    )
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith("marketd: The signing keys in the database were sealed with another MARKETD_SECRET")
+    assert "set the one that the servers have run with" in ran.stderr
+    assert len(ran.stderr.splitlines()) == 1, "no traceback"
+    assert await _known(database_url, timedelta(minutes=2)) == before
+
+
+@pytest.mark.parametrize(
+    "arguments", [["keys", "rotate"], ["create-admin", "--email", "a@shop.example", "--password-stdin"]]
+)
+async def test_what_writes_under_the_secrets_refuses_those_that_serve_refuses(
+    database_url: str, arguments: list[str]
+) -> None:
+    before = await _known(database_url, timedelta())
+    ran = _marketd(database_url, *arguments, stdin="a password of the operator's\n", MARKETD_ENV="production")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "MARKETD_SECRET is not set" in ran.stderr
+    assert "MARKETD_PASSWORD_PEPPER is not set" in ran.stderr
+    assert await _known(database_url, timedelta()) == before
 
 
 def test_a_database_that_does_not_answer_is_said_in_a_line() -> None:
