@@ -73,6 +73,11 @@ class _Entry:
 class Principals:
     """The edge's Authenticator. `run` keeps it fresh; before it has run once, every call asks the database.
 
+    A key that is retired before its time (`keys rotate --compromised`) takes its tokens along within KEYS_SECONDS and
+    the two seconds that a poll may take: calls are refused, and streams end with TokenInvalid. Streams are found by the
+    tokens in memory, so one whose token has left it (more than `capacity` others were used since, or its account's
+    access changed) goes on until the token ends, 15 minutes after it was made at the latest.
+
     `watch` runs the poller's reads: give it a pool of its own, so that a full one does not make every caller stale.
     """
 
@@ -149,6 +154,9 @@ class Principals:
             # open after its account's streams were ended.
             if self._changed.get(claims.account_id, 0) <= epoch:
                 break
+        if self._is_unsigned(claims):
+            # Retired while we read, and those who look for its tokens have been here already.
+            raise TokenInvalid
         try:
             caller = _judge(claims, standing)
         except (SessionRevoked, AccountBlocked) as refusal:
@@ -212,10 +220,17 @@ class Principals:
             # Somebody else's key cannot be mended here; those that we have go on.
             _log.error("signing_keys_unreadable", hint="another MARKETD_SECRET is in use on this database")
             return False
-        # Tokens of a key that was retired before its time were good when they came into memory.
-        for token in [t for t, entry in self._entries.items() if self._keys.verifier(entry.claims.kid) is None]:
+        # Tokens of a key that was retired before its time were good when they came into memory, and so were the
+        # streams that were opened with them. A token that is over has none left; its session may have newer ones.
+        for token, claims in [(t, e.claims) for t, e in self._entries.items() if self._is_unsigned(e.claims)]:
             self._forget(token)
+            if not self._is_over(claims):
+                self._tell(None, claims.session_id, TokenInvalid())
         return True
+
+    def _is_unsigned(self, claims: Claims) -> bool:
+        """Whether the key is gone that signed the token; certificates name none."""
+        return claims.kid != "" and self._keys.verifier(claims.kid) is None
 
     def _hear(self, payload: bytes) -> None:
         try:
@@ -255,6 +270,8 @@ class Principals:
 
     async def _verify(self, token: str) -> Claims:
         read = self._tokens.read(token, self._clock.now())
+        # The whole reload, not the ring's alone: what it retires must be forgotten before a newer token of the same
+        # session opens a stream, or that stream would end in the former token's stead.
         if isinstance(read, UnknownKey) and await self._reload_keys(self._tx):
             read = self._tokens.read(token, self._clock.now())
         if isinstance(read, UnknownKey):

@@ -33,8 +33,9 @@ def command(
 
     Servers that run notice by themselves. The new key signs a minute after it was made, when every server knows it;
     the former one verifies for 20 minutes, until the tokens it signed are over, so nobody is signed out. With
-    --compromised the former keys are worthless within seconds: whoever is signed in gets new tokens by
-    refreshing. MARKETD_SECRET must be the one that the servers run with.
+    --compromised the former keys are worthless within 12 seconds, and streams that their tokens opened end: whoever is
+    signed in gets new tokens by refreshing. A server that has forgotten a stream's token in the meantime lets the
+    stream go on until the token ends, 15 minutes at most. MARKETD_SECRET must be the one that the servers run with.
     """
     settings = read_settings()
     # What is written here is sealed with the secret; a weak one must not get in by this door either.

@@ -1,4 +1,7 @@
-"""What ends a session ends its open streams, on a worker that was not asked, within two seconds (T17)."""
+"""What ends a session ends its open streams, on a worker that was not asked, within two seconds (T17).
+
+A signing key that got out ends the streams that its tokens opened.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from typing import Any
 
 import grpc
 import pytest
+from marketd import app as composition
+from marketd.auth.principals import KEYS_SECONDS
 from marketd.config import Settings
 from marketplace.auth.v1 import auth_service_pb2 as pb
 from marketplace.auth.v1 import user_service_pb2
@@ -107,6 +112,24 @@ async def test_ending_one_session_leaves_the_streams_of_the_others_open(workers:
     assert not staying.done()
     await asked.auth.ListSessions(pb.ListSessionsRequest(), metadata=second.metadata)
     staying.cancel()
+
+
+@pytest.mark.slow
+async def test_a_stream_opened_with_a_key_that_got_out_ends_and_a_refresh_opens_it_again(
+    workers: Workers, boss: Person, settings: Settings
+) -> None:
+    worker = workers[0]
+    person = await worker.courier(boss)
+    stream = await worker.stream(person)
+    await composition.rotate_keys(settings, worker.app.parts.url, at_once=True)
+    done = time.monotonic()
+    async with asyncio.timeout(30):
+        refusal, at = await _end_of(stream)
+    assert at - done <= KEYS_SECONDS + 2.0
+    assert (refusal.code(), reason_of(refusal)) == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID")
+    refresh = pb.RefreshTokensRequest(refresh_token=person.tokens.refresh_token)
+    answer = await worker.auth.RefreshTokens(refresh)
+    (await worker.stream(Person(person.user_id, person.email, answer.tokens))).cancel()
 
 
 async def test_a_revoked_service_is_refused_by_every_worker_within_two_seconds(workers: Workers, boss: Person) -> None:

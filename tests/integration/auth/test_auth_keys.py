@@ -8,6 +8,7 @@ import subprocess
 import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import jwt
 import pytest
@@ -16,7 +17,9 @@ from marketd.auth import housekeeping
 from marketd.auth.errors import TokenInvalid
 from marketd.auth.key_repository import SigningKeyRepository
 from marketd.auth.keys import KeyRing, SigningKeysUnreadable, rotate
-from marketd.kernel.caller import Role
+from marketd.kernel.caller import Caller, Role
+from marketd.kernel.ids import new_id
+from marketd.kernel.refusals import Refusal
 from marketd.kernel.transactor import Transactor
 from marketd.kernel.uow import UnitOfWork
 from marketplace.auth.v1 import auth_service_pb2
@@ -170,6 +173,67 @@ async def test_tokens_of_a_key_that_got_out_are_worthless_at_once_and_refreshing
     again = await house.signing_in.refresh(pair.grant.refresh.text)
     assert jwt.get_unverified_header(again.access.text)["kid"] == kid
     await house.principals.authenticate(again.access.text)
+
+
+def _told(house: House) -> list[tuple[UUID | None, UUID | None, type[Refusal]]]:
+    told: list[tuple[UUID | None, UUID | None, type[Refusal]]] = []
+    house.principals.on_ended(lambda account, session, refusal: told.append((account, session, type(refusal))))
+    return told
+
+
+async def test_streams_opened_with_tokens_of_a_key_that_got_out_are_told_to_end(house: House) -> None:
+    told = _told(house)
+    callers = [await house.caller(await house.register()) for _ in range(2)]
+    await _rotate(house)
+    await _look_again(house)
+    assert told == [], "a rotation in good order ends nobody's stream"
+    await _rotate(house, at_once=True)
+    await _look_again(house)
+    assert set(told) == {(None, caller.session_id, TokenInvalid) for caller in callers}
+    assert len(told) == 2
+
+
+async def test_a_newer_token_of_a_session_opens_streams_that_the_retired_key_does_not_end(
+    house: House, builder: Builder
+) -> None:
+    pair = (await house.register("jo")).tokens
+    await house.principals.authenticate(pair.access.text)
+    other = await builder.build()
+    await _rotate(other, at_once=True)
+    await _look_again(other)
+    again = await other.signing_in.refresh(pair.grant.refresh.text)
+    told = _told(house)
+    house.keys._loaded = 0.0
+    # This worker learns of the rotation from the new token itself: first the old streams end, then it is let in.
+    await house.principals.authenticate(again.access.text)
+    assert told == [(None, pair.grant.session_id, TokenInvalid)]
+    await _look_again(house)
+    assert len(told) == 1
+
+
+async def test_a_key_that_retires_in_its_time_ends_no_stream_of_a_session_that_went_on(house: House) -> None:
+    pair = (await house.register("jo")).tokens
+    await house.principals.authenticate(pair.access.text)
+    await _rotate(house)
+    house.clock.advance(timedelta(minutes=19))
+    await _look_again(house)
+    again = await house.signing_in.refresh(pair.grant.refresh.text)
+    await house.principals.authenticate(again.access.text)
+    told = _told(house)
+    house.clock.advance(timedelta(minutes=2))
+    await _look_again(house)
+    assert told == []
+
+
+async def test_services_known_by_certificate_lose_no_stream_by_any_rotation(house: House) -> None:
+    made = await house.services.create(Caller(new_id(), None, frozenset({Role.ADMIN})), "orders")
+    told = _told(house)
+    await house.principals.poll()
+    await house.principals.authenticate_service(made.account.service_account_id)
+    await _rotate(house, at_once=True)
+    await _look_again(house)
+    assert told == []
+    assert house.principals.cached_service(made.account.service_account_id) is not None
 
 
 async def test_rotations_at_once_leave_one_key_that_signs(house: House) -> None:

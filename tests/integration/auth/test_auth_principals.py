@@ -11,8 +11,9 @@ from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 import pytest
-from marketd.auth import changes, service, sessions
+from marketd.auth import changes, keys, service, sessions
 from marketd.auth.errors import AccountBlocked, RolesChanged, SessionRevoked, TokenExpired, TokenInvalid
+from marketd.auth.keys import KeyRing
 from marketd.auth.model import ChangeKind
 from marketd.auth.principals import Principals
 from marketd.auth.repository import AccountRepository
@@ -220,6 +221,24 @@ async def test_a_change_told_while_the_account_is_read_makes_the_worker_read_aga
     with pytest.raises(AccountBlocked):
         await reading
     assert slow.reads == 2
+    await engine.dispose()
+
+
+async def test_a_token_whose_key_is_retired_while_its_account_is_read_is_refused(
+    house: House, database_url: str
+) -> None:
+    engine = create_engine(database_url, pool_size=2)
+    slow = Slow(engine, house.clock)
+    principals = Principals(slow, house.access, house.keys, house.broadcast, house.clock, watch=house.tx)
+    done = await house.register()
+    await principals.poll()
+    reading = asyncio.create_task(principals.authenticate(done.tokens.access.text))
+    await slow.has_read.wait()
+    await house.tx.run_bare("test.rotate", lambda uow: keys.rotate(uow, KeyRing(b"s" * 32), at_once=True))
+    await house.keys.load(house.tx)
+    slow.go_on.set()
+    with pytest.raises(TokenInvalid):
+        await reading
     await engine.dispose()
 
 
