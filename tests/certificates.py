@@ -46,11 +46,20 @@ class Authority:
         self.pem = self._certificate.public_bytes(Encoding.PEM)
 
     def issue(
-        self, common_name: str = "", names: Sequence[str] = (), *, lifetime: timedelta = timedelta(days=1)
+        self,
+        common_name: str = "",
+        names: Sequence[str] = (),
+        *,
+        lifetime: timedelta = timedelta(days=1),
+        begin: timedelta = timedelta(days=-3),
     ) -> Issued:
-        """A certificate for DNS names, addresses and URIs; a lifetime below zero is one that is over."""
+        """A certificate for DNS names, addresses and URIs.
+
+        lifetime, begin: from now on; below zero the one is over, above zero the other has not begun.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = self._build(_name(common_name or "nobody"), key.public_key(), names, lifetime, is_ca=False)
+        subject = _name(common_name or "nobody")
+        certificate = self._build(subject, key.public_key(), names, lifetime, begin=begin, is_ca=False)
         return Issued(
             certificate.public_bytes(Encoding.PEM),
             key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
@@ -68,6 +77,7 @@ class Authority:
         lifetime: timedelta,
         *,
         is_ca: bool,
+        begin: timedelta = timedelta(days=-3),
     ) -> x509.Certificate:
         now = datetime.now(UTC)
         builder = (
@@ -76,7 +86,7 @@ class Authority:
             .issuer_name(self._name)
             .public_key(key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=3))
+            .not_valid_before(now + begin)
             .not_valid_after(now + lifetime)
             .add_extension(x509.BasicConstraints(is_ca, None), critical=True)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)

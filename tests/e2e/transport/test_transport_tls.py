@@ -335,6 +335,7 @@ async def test_files_that_do_not_fit_together_leave_the_former_certificate_in_pl
         lambda: chain.write_bytes(b""),
         lambda: chain.unlink(),
         lambda: authority.issue("over", ["localhost"], lifetime=-AN_HOUR).write(secured.folder),
+        lambda: authority.issue("early", ["localhost"], begin=AN_HOUR).write(secured.folder),
     ):
         step()
         assert await ask(secured.connect()) == "OK"
@@ -359,6 +360,10 @@ async def test_files_that_do_not_fit_together_leave_the_former_certificate_in_pl
         (
             lambda folder, authority: authority.issue("x", lifetime=-AN_HOUR).write(folder),
             "server.pem ended on",
+        ),
+        (
+            lambda folder, authority: authority.issue("x", begin=AN_HOUR).write(folder),
+            "server.pem is good only from",
         ),
     ],
 )
