@@ -20,6 +20,17 @@ DEVELOPMENT_SECRET = "development-secret-not-for-production"  # noqa: S105 - the
 MINIMUM_SECRET_LENGTH = 32
 MINIMUM_SECRET_CHARACTERS = 8
 PRODUCTION_BCRYPT_COST = 12
+STRICT_LIMITS = {
+    "READ": (50.0, 200),
+    "WRITE": (20.0, 60),
+    "LOGIN": (0.5, 10),
+    "CODE": (0.1, 5),
+    "CHECKOUT": (2.0, 20),
+    "UPLOAD": (1.0, 10),
+    "STREAM": (2.0, 20),
+    "ADMIN": (20.0, 60),
+}
+"""Production's calls a second and burst, by rate class."""
 
 
 class Environment(enum.StrEnum):
@@ -92,8 +103,8 @@ class Settings(BaseSettings):
     access_token_lifetime: timedelta = Field(timedelta(minutes=15), le=timedelta(minutes=15), gt=timedelta(0))
     refresh_token_lifetime: timedelta = timedelta(days=30)
     session_idle_lifetime: timedelta = Field(timedelta(days=14), ge=timedelta(minutes=15))
-    refresh_grace: timedelta = timedelta(seconds=10)
-    clock_leeway: timedelta = timedelta(seconds=30)
+    refresh_grace: timedelta = Field(timedelta(seconds=10), ge=timedelta(0), le=timedelta(minutes=1))
+    clock_leeway: timedelta = Field(timedelta(seconds=30), ge=timedelta(0), le=timedelta(minutes=1))
 
     # Mail and SMS
     shop_name: str = Field("Marketplace", min_length=1, max_length=60, description="Who writes the letters.")
@@ -158,6 +169,16 @@ class Settings(BaseSettings):
             raise ValueError("must start with postgresql://")
         return value
 
+    @field_validator("rate_limits")
+    @classmethod
+    def _known_and_positive(cls, value: dict[str, tuple[float, int]]) -> dict[str, tuple[float, int]]:
+        for name, (per_second, burst) in value.items():
+            if name not in STRICT_LIMITS:
+                raise ValueError(f"{name} is no class; there are {', '.join(STRICT_LIMITS)}")
+            if per_second <= 0 or burst < 1:
+                raise ValueError(f"{name} must have a positive rate and a burst of at least one call")
+        return value
+
     @field_validator("password_reset_url")
     @classmethod
     def _takes_the_token(cls, value: str) -> str:
@@ -192,17 +213,7 @@ class Settings(BaseSettings):
 
     def limits(self) -> dict[str, tuple[float, int]]:
         """Calls a second and burst by rate class: strict in production, generous elsewhere, and as told."""
-        strict = {
-            "READ": (50.0, 200),
-            "WRITE": (20.0, 60),
-            "LOGIN": (0.5, 10),
-            "CODE": (0.1, 5),
-            "CHECKOUT": (2.0, 20),
-            "UPLOAD": (1.0, 10),
-            "STREAM": (2.0, 20),
-            "ADMIN": (20.0, 60),
-        }
-        base = strict if self.production else dict.fromkeys(strict, (100_000.0, 200_000))
+        base = STRICT_LIMITS if self.production else dict.fromkeys(STRICT_LIMITS, (100_000.0, 200_000))
         return {**base, **self.rate_limits}
 
     def derive(self, purpose: str) -> bytes:
@@ -215,6 +226,18 @@ class Settings(BaseSettings):
         if self.production:
             found += self._weak_secrets()
             found += self._only_for_trying_out()
+        return found
+
+    def advice(self) -> list[str]:
+        """What is no mistake for certain, but mostly one; it is said at the start and keeps nobody from starting."""
+        found: list[str] = []
+        if self.production and self.tls_terminated_by_proxy and not self.trusted_proxy_hops:
+            found.append(
+                "MARKETD_TRUSTED_PROXY_HOPS is 0 and a proxy ends TLS: limits and the audit log take every caller for "
+                "that proxy; set it to the number of proxies in front."
+            )
+        if self.production and self.sms_sender is None:
+            found.append("MARKETD_SMS_SENDER is not set: nobody gets a code by SMS, so phones cannot be verified.")
         return found
 
     def _contradictions(self) -> list[str]:
@@ -241,8 +264,8 @@ class Settings(BaseSettings):
     def _weak_secrets(self) -> list[str]:
         found: list[str] = []
         for name, value in (("MARKETD_SECRET", self.secret), ("MARKETD_PASSWORD_PEPPER", self.password_pepper)):
-            text = value.get_secret_value()
-            if text == DEVELOPMENT_SECRET:
+            text = value.get_secret_value().strip()
+            if DEVELOPMENT_SECRET in text:
                 found.append(f"{name} is not set; set it to at least {MINIMUM_SECRET_LENGTH} random characters.")
             elif len(text) < MINIMUM_SECRET_LENGTH:
                 found.append(f"{name} is too short; use at least {MINIMUM_SECRET_LENGTH} random characters.")

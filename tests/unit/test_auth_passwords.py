@@ -77,11 +77,22 @@ async def test_a_wrong_password_takes_as_long_against_a_cheaper_hash(passwords: 
 async def test_what_would_not_be_done_before_the_deadline_is_refused_at_once(passwords: Passwords) -> None:
     slow = Passwords(b"pepper", 10)
     await slow.hash("correct horse")
+    calls.enter(Call(deadline=time.monotonic() + 60))
+    busy = [asyncio.create_task(slow.hash("correct horse")) for _ in range(THREADS)]
+    await asyncio.sleep(0)
     calls.enter(Call(deadline=time.monotonic() + 0.001))
     with pytest.raises(Overloaded):
         await slow.hash("correct horse")
-    calls.enter(Call(deadline=time.monotonic() + 60))
+    await asyncio.gather(*busy)
+    slow.close()
+
+
+async def test_one_that_need_not_wait_is_hashed_however_long_the_last_one_took(passwords: Passwords) -> None:
+    slow = Passwords(b"pepper", 10)
     await slow.hash("correct horse")
+    calls.enter(Call(deadline=time.monotonic() + 0.001))
+    # Its call is late, and the measure of the next one is fresh.
+    assert await slow.hash("correct horse")
     slow.close()
 
 

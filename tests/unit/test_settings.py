@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from marketd.config import Environment, Settings
+from marketd.config import DEVELOPMENT_SECRET, Environment, Settings
 from pydantic import SecretStr, ValidationError
 
 SECRET, PEPPER = "Wm3kz8Qp4Tt6Yx1Rb7Nc5Vd2Fg9Hj0Ls", "p0Oi9Uy8Tr7Ew6Qa5Sd4Fg3Hj2Kl1Zx0"
@@ -40,6 +40,7 @@ def test_nothing_has_to_be_said_in_development() -> None:
     [
         ({"secret": Settings().secret}, "MARKETD_SECRET is not set"),
         ({"secret": SecretStr("short")}, "MARKETD_SECRET is too short"),
+        ({"secret": SecretStr(f" {DEVELOPMENT_SECRET}\n")}, "MARKETD_SECRET is not set"),
         ({"password_pepper": Settings().password_pepper}, "MARKETD_PASSWORD_PEPPER is not set"),
         ({"password_pepper": SecretStr(PEPPER[:31])}, "MARKETD_PASSWORD_PEPPER is too short"),
         ({"password_pepper": SecretStr("abab" * 10)}, "MARKETD_PASSWORD_PEPPER repeats"),
@@ -105,6 +106,23 @@ def test_a_folder_of_secrets_that_is_not_there_is_a_problem(monkeypatch: pytest.
     monkeypatch.setenv("MARKETD_SECRETS_DIR", "not/there")
     (problem,) = Settings.read().problems()
     assert "MARKETD_SECRETS_DIR" in problem
+
+
+@pytest.mark.parametrize(
+    ("limits", "named"), [({"login": (1, 10)}, "login is no class"), ({"LOGIN": (0, 10)}, "positive rate")]
+)
+def test_limits_that_are_none_are_refused_with_their_name(limits: dict[str, tuple[float, int]], named: str) -> None:
+    with pytest.raises(ValidationError, match=named):
+        Settings(rate_limits=limits)
+
+
+def test_a_proxy_that_nobody_trusts_and_codes_that_nobody_carries_are_advised_against() -> None:
+    proxied = {**PRODUCTION, "tls_terminated_by_proxy": True}
+    hops, sms = Settings(**proxied).advice()
+    assert "MARKETD_TRUSTED_PROXY_HOPS" in hops
+    assert "MARKETD_SMS_SENDER" in sms
+    assert Settings(**proxied, trusted_proxy_hops=1, sms_sender="shop.sms:sender").advice() == []
+    assert Settings(tls_terminated_by_proxy=True).advice() == []
 
 
 def test_everything_wrong_is_said_at_once() -> None:

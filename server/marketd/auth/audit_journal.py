@@ -37,10 +37,13 @@ RETRY_SECONDS = 0.5
 class AuditJournal:
     """The edge's AuditSink; `run` writes. Give it a pool that full servers leave alone."""
 
-    def __init__(self, tx: Transactor, clock: Clock, *, capacity: int = CAPACITY) -> None:
+    def __init__(
+        self, tx: Transactor, clock: Clock, *, capacity: int = CAPACITY, refusals_burst: int = REFUSALS_BURST
+    ) -> None:
         self._tx = tx
         self._clock = clock
         self._capacity = capacity
+        self._refusals_burst = refusals_burst
         self._waiting: deque[tuple[Entry, asyncio.Future[None]]] = deque()
         self._wake = asyncio.Event()
         self._dropped = 0
@@ -61,7 +64,7 @@ class AuditJournal:
     def _is_flood(self, address: str) -> bool:
         network, now = network_of(address), time.monotonic()
         full_at = max(self._refused.pop(network, now), now)
-        is_flood = full_at - now > (REFUSALS_BURST - 1) * REFUSALS_SECONDS
+        is_flood = full_at - now > (self._refusals_burst - 1) * REFUSALS_SECONDS
         self._refused[network] = full_at if is_flood else full_at + REFUSALS_SECONDS
         if len(self._refused) > ADDRESSES:
             self._refused.popitem(last=False)

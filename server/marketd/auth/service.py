@@ -8,7 +8,9 @@ from uuid import UUID
 import asyncpg
 
 from marketd.auth import audit, changes, sessions
+from marketd.auth.code_repository import ResetRepository
 from marketd.auth.errors import NoAddress
+from marketd.auth.factor_repository import FactorRepository
 from marketd.auth.model import AccountState, ChangeKind
 from marketd.auth.repository import AccountRepository, AccountRow
 from marketd.kernel.caller import SYSTEM, Caller, Role
@@ -150,8 +152,9 @@ async def unblock_account(uow: UnitOfWork, account_id: UUID) -> None:
 async def create_admin(uow: UnitOfWork, email: str, password_hash: str) -> AdminCreated:
     """Make sure that the account with this e-mail address exists and is an admin; a second time changes nothing.
 
-    An existing account that becomes an admin gets the given password and loses its sessions: whoever registered the
-    address first must not become an admin by waiting for the operator.
+    An existing account that becomes an admin gets the given password and loses its sessions, its second factor and
+    reset tokens: whoever registered the address first must not become an admin by waiting for the operator, nor keep
+    the operator out. A blocked one is unblocked: who runs the command runs the marketplace.
     """
     repository = AccountRepository(uow.connection)
     account = await repository.by_login(email)
@@ -164,6 +167,9 @@ async def create_admin(uow: UnitOfWork, email: str, password_hash: str) -> Admin
         return AdminCreated(account.account_id, created=False, promoted=False)
     await repository.set_password_hash(account.account_id, password_hash, uow.now)
     await sessions.end_sessions(uow, account.account_id)
+    await FactorRepository(uow.connection).delete(account.account_id)
+    await ResetRepository(uow.connection).delete(account.account_id)
+    await unblock_account(uow, account.account_id)
     await grant_role(uow, account.account_id, Role.ADMIN)
     await audit.record(uow, SYSTEM, "user", account.account_id, method=_CREATE_ADMIN)
     return AdminCreated(account.account_id, created=False, promoted=True)

@@ -22,17 +22,18 @@ from marketd.kernel.ids import new_id
 from marketd.kernel.refusals import ConcurrentUpdate, NotFound
 from marketd.kernel.uow import ReadUnit, UnitOfWork
 
-MAX_OPEN = 1_000
-"""So many sessions an account has open at most: ending them all must fit into one transaction."""
-
 
 @dataclass(frozen=True, slots=True)
 class SessionRules:
-    """How long sessions last, absolutely and unused, and how long a spent refresh token still gets its successor."""
+    """How long sessions last, absolutely and unused, and how long a spent refresh token still gets its successor.
+
+    An account has at most `max_open` sessions: ending them all must fit into one transaction.
+    """
 
     lifetime: timedelta
     idle: timedelta
     grace: timedelta
+    max_open: int = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +58,12 @@ async def open_session(
     device_name: str,
     address: str,
 ) -> Grant:
-    """Open a session of an account that has just proved who it is, and is locked; beyond MAX_OPEN the oldest ends."""
+    """Open a session of an account that has just proved who it is, and is locked; beyond `max_open` the oldest ends."""
     token = tokens.first(new_id())
     end = uow.now + rules.lifetime
     repository = SessionRepository(uow.connection)
     await repository.insert(token.session_id, account_id, device_name, address, token.hash, uow.now, end)
-    surplus = await repository.revoke_oldest(account_id, uow.now, MAX_OPEN)
+    surplus = await repository.revoke_oldest(account_id, uow.now, rules.max_open)
     if surplus:
         await changes.record_ended_sessions(uow, account_id, surplus)
     return Grant(account_id, token.session_id, roles, token, end, uow.now)

@@ -112,20 +112,20 @@ class Throttle:
             self._waiting += 1
             self.waited += 1
             try:
-                pause = await self._try_again(name, pause)
+                pause = await self._try_again(name)
             finally:
                 self._waiting -= 1
         if pause is not None:
             raise TooManyFailures(pause)
 
-    async def _try_again(self, name: Name, pause: float) -> float | None:
-        left: float | None = pause
+    async def _try_again(self, name: Name) -> float | None:
+        pause = None
         for seconds in self._patience_seconds:
             await asyncio.sleep(seconds)
-            left = await self._try(name)
-            if left is None:
+            pause = await self._try(name)
+            if pause is None:
                 break
-        return left
+        return pause
 
     async def _try(self, name: Name) -> float | None:
         """Count an attempt; None when it may go on, else the seconds until one may."""

@@ -27,9 +27,10 @@ def command(
 ) -> None:
     """Create an administrator, or make an existing account one.
 
-    An account that was no administrator gets this password and loses its sessions: whoever registered the address
-    first must not become one by waiting. A second run changes nothing. Without --password-stdin the password is asked
-    for; it never stands on the command line, where others could read it.
+    An account that was no administrator gets this password and loses its sessions and its second factor: whoever
+    registered the address first must not become one by waiting. A blocked one is unblocked. A second run changes
+    nothing. Without --password-stdin the password is asked for; it never stands on the command line, where others
+    could read it.
     """
     settings = read_settings()
     # The pepper and the bcrypt cost go into the hash: with the server's own settings, or the server refuses the login.

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from marketd.commands.settings import fail_line, read_settings, require_startable, say
+from marketd.commands.settings import advise, fail_line, read_settings, require_startable, say
 from marketd.embedded import EmbeddedPostgresError
 from marketd.supervisor import StartError, Supervisor, migrate_once
 
@@ -24,6 +24,7 @@ def command(
     """
     settings = read_settings(host=host, port=port, workers=workers)
     require_startable(settings)
+    advise(settings)
     if demo and settings.production:
         fail_line("--demo creates accounts with known passwords; it is not for production.")
         raise typer.Exit(2)

@@ -31,6 +31,12 @@ def require_startable(settings: Settings) -> None:
         raise typer.Exit(CONFIGURATION_ERROR)
 
 
+def advise(settings: Settings) -> None:
+    """Say what is most likely a mistake."""
+    for advice in settings.advice():
+        fail_line(advice)
+
+
 def fail_line(text: str) -> None:
     """One line on standard error, in the form every command uses."""
     typer.echo(f"marketd: {text}", err=True)

@@ -139,7 +139,13 @@ class Builder:
         self.clock = ManualClock(datetime.now(UTC))
 
     async def build(
-        self, *, broadcast: Broadcast | None = None, cost: int = 4, merge: CartMerger | None = None, capacity: int = 100
+        self,
+        *,
+        broadcast: Broadcast | None = None,
+        cost: int = 4,
+        merge: CartMerger | None = None,
+        capacity: int = 100,
+        max_open: int = 1_000,
     ) -> House:
         """A house with keys loaded and its poller not running: tests call `principals.poll()` or run it."""
         engine = create_engine(self._url, pool_size=65, pool_timeout_seconds=5)
@@ -157,7 +163,7 @@ class Builder:
             lifetime=timedelta(minutes=15),
             leeway=timedelta(seconds=30),
         )
-        rules = SessionRules(lifetime=timedelta(days=30), idle=timedelta(days=14), grace=timedelta(seconds=10))
+        rules = SessionRules(timedelta(days=30), timedelta(days=14), timedelta(seconds=10), max_open)
         hasher, letters = CodeHasher(b"c" * 32), Letters(Seal(b"l" * 32))
         # The clock is the tests': nobody waits a real second for it.
         attempts = Throttle(tx, hasher, patience_seconds=())

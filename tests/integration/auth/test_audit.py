@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from marketd.admin.servicer import AdminServicer
-from marketd.auth import audit, audit_journal, housekeeping
+from marketd.auth import audit, housekeeping
 from marketd.auth.audit_journal import AuditJournal
 from marketd.kernel import call as calls
 from marketd.kernel.audited import AuditedCall
@@ -53,10 +53,9 @@ async def journal(tx: Transactor, clock: ManualClock) -> AsyncIterator[AuditJour
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_one_address_cannot_fill_the_log_with_refusals(
-    tx: Transactor, journal: AuditJournal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(audit_journal, "REFUSALS_BURST", 3)
+async def test_one_address_cannot_fill_the_log_with_refusals(tx: Transactor, clock: ManualClock) -> None:
+    journal = AuditJournal(tx, clock, refusals_burst=3)
+    running = asyncio.create_task(journal.run())
     nobody = Caller(None, None, frozenset(), "2001:db8::1")
     neighbour, other = replace(nobody, address="2001:db8::2"), replace(nobody, address="2001:db8:1::1")
     for number, caller in enumerate([nobody, neighbour] * 5):
@@ -64,6 +63,8 @@ async def test_one_address_cannot_fill_the_log_with_refusals(
     await journal.note(_call(10, caller=other, code="UNAUTHENTICATED"))
     # What happened is never left out.
     await journal.note(_call(11, caller=nobody))
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
     found = [entry.correlation_id for entry in (await _list(tx)).audit_entries]
     assert sorted(found) == ["c0", "c1", "c10", "c11", "c2"]
 

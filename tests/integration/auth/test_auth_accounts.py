@@ -6,9 +6,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
+import pyotp
 import pytest
 from marketd.auth import housekeeping, service
-from marketd.auth.errors import InvalidCredentials, SessionRevoked
+from marketd.auth.errors import InvalidCredentials, ResetTokenInvalid, SessionRevoked
 from marketd.auth.user_servicer import UserServicer
 from marketd.kernel import call as calls
 from marketd.kernel.call import Call
@@ -20,11 +21,12 @@ from marketd.kernel.uow import UnitOfWork
 from marketplace.auth.v1 import auth_service_pb2, user_pb2, user_service_pb2
 from marketplace.policy.v1 import policy_pb2
 
-from tests.canaries import MARK
+from tests.canaries import MARK, WATCH
 
 if TYPE_CHECKING:
     from tests.integration.auth.conftest import House
 
+OPERATORS = f"the operator's own {MARK}"
 PASSWORD = f"correct horse battery {MARK}"
 # The servicers take nothing from the rpc's context: what they need of the call is in kernel.call.
 CONTEXT = cast("Any", None)
@@ -135,6 +137,23 @@ async def test_whoever_registered_the_admins_address_first_does_not_become_the_a
     with pytest.raises(InvalidCredentials):
         await house.login("admin")
     assert Role.ADMIN in (await house.login("admin", "the operator's own")).account.roles
+
+
+async def test_who_registered_the_operators_address_first_cannot_keep_the_operator_out(house: House) -> None:
+    squatter = await house.register("admin")
+    caller = await house.caller(squatter)
+    secret = (await house.factor.enroll(caller)).secret
+    await house.factor.confirm(caller, WATCH.code(pyotp.TOTP(secret).at(house.clock.now())))
+    await house.recovering.request("admin@shop.example")
+    await house.deliver()
+    await house.tx.run_bare("test.block", lambda uow: service.block_account(uow, caller.account))
+    password_hash = await house.passwords.hash(OPERATORS)
+    await house.tx.run_bare("test.admin", lambda uow: service.create_admin(uow, "admin@shop.example", password_hash))
+    signed_in = await house.login("admin@shop.example", OPERATORS)
+    assert Role.ADMIN in signed_in.account.roles
+    assert not signed_in.account.totp_enabled
+    with pytest.raises(ResetTokenInvalid):
+        await house.recovering.reset(caller, house.mailbox.last("password_reset")["token"], f"mine again {OPERATORS}")
 
 
 async def test_housekeeping_deletes_what_has_served_its_time_and_nothing_else(house: House) -> None:

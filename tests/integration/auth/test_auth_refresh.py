@@ -118,10 +118,8 @@ async def test_a_spent_token_that_comes_again_is_in_the_audit_log(house: House) 
     assert [tuple(row) for row in rows] == [("SYSTEM", "a spent refresh token came again")]
 
 
-async def test_an_account_keeps_its_latest_sessions_and_is_blocked_with_them_all(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sessions, "MAX_OPEN", 3)
+async def test_an_account_keeps_its_latest_sessions_and_is_blocked_with_them_all(builder: Builder) -> None:
+    house = await builder.build(max_open=3)
     first = await house.register("busy")
     later = [await house.login("busy") for _ in range(3)]
     with pytest.raises(SessionRevoked):
@@ -145,7 +143,7 @@ async def test_an_account_with_all_the_sessions_that_it_may_have_is_blocked_in_n
             " $2, $2::timestamptz + interval '1 day' FROM generate_series(1, $3) AS n",
             done.account.account_id,
             uow.now,
-            20 * sessions.MAX_OPEN,
+            20 * house.rules.max_open,
         ),
     )
     # Far more than there can be; one statement for each of them took longer than a call may.
