@@ -58,10 +58,11 @@ class Health:
                 state = self._serving.get(service)
                 if state is not told:
                     told = state
-                    yield state
-                if self._draining:
+                    yield state  # while it is written things go on, the drain too: what is the case now is asked again
+                elif self._draining:
                     return
-                await changed.wait()
+                else:
+                    await changed.wait()
         finally:
             self._watchers.discard(changed)
 

@@ -315,8 +315,8 @@ class Probe:
             await call
         return dict(await call.trailing_metadata())
 
-    async def refused(self, method: str, *requests: Any, **options: Any) -> Refused:
-        """The status with which the rpc must fail."""
+    async def failed(self, method: str, *requests: Any, **options: Any) -> grpc.aio.AioRpcError:
+        """The error with which the rpc must fail."""
         for _ in range(_TRIES):
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await self.result(method, *requests, **options) if method in METHODS else await self.call(
@@ -324,7 +324,11 @@ class Probe:
                 )
             if not _lost_by_the_client(caught.value):
                 break
-        return Refused.of(caught.value)
+        return caught.value
+
+    async def refused(self, method: str, *requests: Any, **options: Any) -> Refused:
+        """The status with which the rpc must fail."""
+        return Refused.of(await self.failed(method, *requests, **options))
 
     @staticmethod
     def taken_apart(error: grpc.aio.AioRpcError) -> Refused:
