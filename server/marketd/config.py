@@ -141,6 +141,12 @@ class Settings(BaseSettings):
     # Limits: calls a second and burst for each class, e.g. MARKETD_RATE_LIMITS='{"LOGIN": [1, 10]}'
     rate_limits: dict[str, tuple[float, int]] = Field(default_factory=dict)
 
+    max_streams_of_account: int = Field(
+        100,
+        ge=1,
+        description="Streams that an account may have open on a worker; services are free of it.",
+    )
+
     # Answers that are the same for every caller are kept this long at most; 0 keeps none.
     answer_cache_seconds: float = Field(1.0, ge=0, le=1)
 

@@ -20,6 +20,7 @@ def server_options(settings: Settings, *, reuse_port: bool) -> ServerOptions:
         channelz=settings.show_channelz,
         trusted_proxy_hops=settings.trusted_proxy_hops,
         rate_limits={RateClass(name): limit for name, limit in settings.limits().items()},
+        max_streams_of_account=settings.max_streams_of_account,
         answer_ttl_seconds=settings.answer_cache_seconds,
     )
     if settings.tls_cert_file is None or settings.tls_key_file is None:

@@ -2,13 +2,52 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
+import re
 
 import grpc
 
 from marketplace_client.methods import METHODS, Repetition
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+
+_SCHEME = re.compile(r"^(?:dns:(?://[^/]*/)?|ipv4:|ipv6:|passthrough:(?:///)?)", re.IGNORECASE)
+
+
+class PlainTextRefused(ValueError):
+    """Passwords and tokens would go unencrypted to another machine, and nobody said that they may."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__(
+            f"{target} is another machine and the connection would be plain text; pass"
+            " credentials=grpc.ssl_channel_credentials(), or plaintext=True where the network itself is trusted."
+        )
+
+
+def is_this_machine(target: str) -> bool:
+    """Whether what is sent to the target stays on this machine: a loopback address, localhost, a Unix socket."""
+    if target.lower().startswith(("unix:", "unix-abstract:")):
+        return True
+    hosts = [_host(part) for part in _SCHEME.sub("", target).split(",")]
+    return all(host == "localhost" or _is_local_address(host) for host in hosts)
+
+
+def _host(address: str) -> str:
+    """The host of host, host:port, [v6]:port or a bare v6, percent-encoded brackets included."""
+    text = address.replace("%5B", "[").replace("%5D", "]").lower()
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text if text.count(":") > 1 else text.partition(":")[0]
+
+
+def _is_local_address(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None) or address
+    return mapped.is_loopback or mapped.is_unspecified  # 0.0.0.0 as a target is this machine too
 
 
 def service_config() -> str:
@@ -56,7 +95,7 @@ def open_channel(
     user_agent: str,
     interceptors: list[grpc.aio.ClientInterceptor] | None = None,
 ) -> grpc.aio.Channel:
-    """A channel to `target` (host:port); without credentials it is plain text."""
+    """A channel to `target`; without credentials it is plain text."""
     options = channel_options(user_agent)
     if credentials is None:
         return grpc.aio.insecure_channel(target, options=options, interceptors=interceptors)

@@ -30,7 +30,7 @@ from marketplace.seller.v1 import seller_service_pb2_grpc
 from marketplace.tracking.v1 import tracking_service_pb2_grpc
 
 from marketplace_client.calling import links
-from marketplace_client.channel import open_channel
+from marketplace_client.channel import PlainTextRefused, is_this_machine, open_channel
 from marketplace_client.errors import from_rpc_error
 from marketplace_client.pages import pages
 from marketplace_client.tokens import TokenSource
@@ -39,10 +39,11 @@ from marketplace_client.tokens import TokenSource
 class MarketplaceClient:
     """A client of one marketplace for one person or service; use it with `async with`, on one event loop.
 
-    `target` is host:port; without `credentials` (grpc.ssl_channel_credentials()) the connection is plain text. Sign in
-    with `login` or `register`, or bring `tokens` of an earlier session, or an `access_token` that somebody else keeps
-    fresh. Tokens are refreshed by themselves; `on_tokens` hears of new ones, to store them. Calls raise
-    MarketplaceError; unary ones have a deadline and, where it is safe, are repeated when the server was unavailable.
+    `target` is host:port. Without `credentials` (grpc.ssl_channel_credentials()) the connection is plain text, which
+    to another machine is refused with PlainTextRefused unless `plaintext` says that it may be. Sign in with `login` or
+    `register`, or bring `tokens` of an earlier session, or an `access_token` that somebody else keeps fresh. Tokens are
+    refreshed by themselves; `on_tokens` hears of new ones, to store them. Calls raise MarketplaceError; unary ones have
+    a deadline and, where it is safe, are repeated when the server was unavailable.
     """
 
     def __init__(
@@ -50,11 +51,14 @@ class MarketplaceClient:
         target: str,
         *,
         credentials: grpc.ChannelCredentials | None = None,
+        plaintext: bool = False,
         access_token: str | None = None,
         tokens: token_pb2.Tokens | None = None,
         on_tokens: Callable[[token_pb2.Tokens], None] | None = None,
         user_agent: str = "marketplace-client-python",
     ) -> None:
+        if credentials is None and not plaintext and not is_this_machine(target):
+            raise PlainTextRefused(target)
         self.target = target
         self._credentials = credentials
         self._user_agent = user_agent

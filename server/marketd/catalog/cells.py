@@ -12,7 +12,7 @@ MAX_PRICE = 100_000_000
 MAX_GRAMS = 10_000_000
 
 _DECIMAL = re.compile(r"-?[0-9]{1,15}(\.[0-9]{0,6})?", re.ASCII)
-_WEB_ADDRESS = re.compile(r"https?://[^\s/]\S*", re.IGNORECASE)
+_WEB_ADDRESS = re.compile(r"https://[^\s/]\S*", re.IGNORECASE)
 _FLAGS = {"": True, "true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _STATUSES = {"": True, "active": True, "unlisted": False, "draft": False, "archived": False}
 

@@ -6,7 +6,9 @@ import asyncio
 from pathlib import Path
 from typing import Annotated
 
+import grpc
 import typer
+from marketplace_client import is_this_machine
 from rich.console import Console
 
 from marketd.commands.settings import fail_line
@@ -45,6 +47,11 @@ def command(
         ),
     ] = PASSWORD,
     admin_token: Annotated[str | None, typer.Option(help="An admin's access token instead of signing in.")] = None,
+    tls: Annotated[bool, typer.Option("--tls", help="Speak TLS, trusting the system's authorities.")] = False,
+    ca: Annotated[Path | None, typer.Option(help="Speak TLS, trusting the authorities in this PEM file.")] = None,
+    plaintext: Annotated[
+        bool, typer.Option("--plaintext", help="Plain text even when the server is another machine.")
+    ] = False,
 ) -> None:
     """Play the whole story against a running server, and check every step of it.
 
@@ -52,7 +59,7 @@ def command(
     until the door. Exits 0 only when every step held. It signs in as the admin of `marketd serve --demo` unless
     MARKETD_ADMIN_EMAIL and MARKETD_ADMIN_PASSWORD name another (marketd create-admin makes one).
     """
-    for path in (products, trace):
+    for path in (products, trace, *([ca] if ca else [])):
         if not path.is_file():
             fail_line(f"{path} is no file.")
             raise typer.Exit(2)
@@ -64,6 +71,11 @@ def command(
         admin_email=admin_email,
         admin_password=admin_password,
         admin_token=admin_token,
+        credentials=grpc.ssl_channel_credentials(ca.read_bytes() if ca else None) if tls or ca else None,
+        plaintext=plaintext,
     )
+    if options.credentials is None and not plaintext and not is_this_machine(target):
+        fail_line(f"{target} is another machine: use --tls or --ca, or --plaintext where the network is trusted.")
+        raise typer.Exit(2)
     held = asyncio.run(run_demo(options, screen_for(Console(), as_json=as_json)))
     raise typer.Exit(0 if held else 1)

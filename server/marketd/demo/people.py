@@ -37,7 +37,13 @@ async def assemble(options: DemoOptions) -> AsyncIterator[Cast]:
     async with AsyncExitStack() as stack:
 
         async def person(access_token: str | None = None) -> MarketplaceClient:
-            client = MarketplaceClient(options.target, access_token=access_token, user_agent="marketd-demo")
+            client = MarketplaceClient(
+                options.target,
+                credentials=options.credentials,
+                plaintext=options.plaintext,
+                access_token=access_token,
+                user_agent="marketd-demo",
+            )
             return await stack.enter_async_context(client)
 
         yield Cast(

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+import grpc
+
 Json: TypeAlias = "str | int | float | bool | Mapping[str, Json] | Sequence[Json] | None"
 Detail: TypeAlias = dict[str, Json]
 
@@ -32,6 +34,10 @@ class DemoOptions:
     admin_email: str
     admin_password: str = field(repr=False)
     admin_token: str | None = field(default=None, repr=False)
+    credentials: grpc.ChannelCredentials | None = None
+    """TLS, when the server speaks it; None for plain text."""
+    plaintext: bool = False
+    """Whether plain text may go to another machine."""
 
 
 @dataclass(frozen=True)

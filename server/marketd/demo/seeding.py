@@ -64,10 +64,15 @@ class SeededLogins:
         return (self.admin, *(shop.login for shop in self.shops), *self.buyers, *self.couriers)
 
 
+def _client(target: str) -> MarketplaceClient:
+    """A client of the server that this process belongs to, by whichever of the machine's addresses it listens on."""
+    return MarketplaceClient(target, plaintext=True, user_agent="marketd-demo")
+
+
 @asynccontextmanager
 async def signed_in(target: str, email: str, password: str) -> AsyncIterator[MarketplaceClient]:
     """A client of somebody who exists."""
-    async with MarketplaceClient(target, user_agent="marketd-demo") as client:
+    async with _client(target) as client:
         await client.login(email, password, device_name="demo")
         yield client
 
@@ -117,7 +122,7 @@ def _email(role: str, number: int) -> str:
 @asynccontextmanager
 async def _person(target: str, login: Login) -> AsyncIterator[MarketplaceClient]:
     """A client of somebody, who is registered when there is no such account yet."""
-    async with MarketplaceClient(target, user_agent="marketd-demo") as client:
+    async with _client(target) as client:
         try:
             await client.login(login.email, PASSWORD, device_name="demo")
         except MarketplaceError as error:

@@ -42,7 +42,7 @@ class JobRow(Base):
 
     __tablename__ = "jobs"
     __table_args__ = (
-        Index(None, "run_time"),
+        Index(None, "kind", "run_time"),
         Index("uq_jobs_dedup_key", "dedup_key", unique=True, postgresql_where=text("dedup_key IS NOT NULL")),
     )
 

@@ -76,6 +76,10 @@ class Calls:
         if self._waiters:
             self._wake()
 
+    def streams_of(self, account_id: UUID) -> int:
+        """How many streams the account has open here."""
+        return len(self._by_account.get(account_id, ()))
+
     def end_session(self, session_id: UUID, refusal: Refusal) -> int:
         """End every stream of the session with this refusal; unary calls finish. Returns how many were ended."""
         return _end(self._by_session.get(session_id, ()), refusal)

@@ -227,7 +227,11 @@ def rate(edge: Edge, rule: Rule) -> Step | None:
             raise RateLimited(rate_class.value, wait)
         return None
 
-    return step
+    def stream(passage: Passage) -> Awaitable[None] | None:
+        edge.admission.admit_stream_of_account(passage)
+        return step(passage)
+
+    return step if rule.kind is Kind.UNARY else stream
 
 
 def answers(edge: Edge, rule: Rule) -> Step | None:

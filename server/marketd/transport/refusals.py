@@ -8,6 +8,9 @@ from marketd.kernel.caller import Role
 from marketd.kernel.reasons import Code, Reason
 from marketd.kernel.refusals import Refusal
 
+# Streams that were left behind have ended by then: theirs is the keepalive's time.
+_STREAMS_RETRY_SECONDS = 15.0
+
 
 class Unauthenticated(Refusal):
     """The method needs a token and the call carries none."""
@@ -64,6 +67,20 @@ class RateLimited(Refusal):
             "Too many calls; wait before the next one.",
             metadata={"rateClass": rate_class},
             retry_after_seconds=retry_after_seconds,
+        )
+
+
+class TooManyStreams(Refusal):
+    """The account has as many streams open on this server as one account may."""
+
+    code = Code.RESOURCE_EXHAUSTED
+    reason = Reason.RATE_LIMITED
+
+    def __init__(self, rate_class: str, most: int) -> None:
+        super().__init__(
+            f"This account already has {most} streams open; close one before you open another.",
+            metadata={"rateClass": rate_class, "maxOpenStreams": str(most)},
+            retry_after_seconds=_STREAMS_RETRY_SECONDS,
         )
 
 

@@ -55,6 +55,7 @@ class ServerOptions:
     rate_limits: Mapping[RateClass, tuple[float, float]] = field(default_factory=dict)
     max_unary: int = 512
     max_streams: int = 16_000
+    max_streams_of_account: int = 100
     max_health_watches: int = 1_000
     slow_write_seconds: float = 5.0
     answer_ttl_seconds: float = 1.0
@@ -205,6 +206,7 @@ def build_server(
             calls,
             max_unary=options.max_unary,
             max_streams=options.max_streams,
+            max_streams_of_account=options.max_streams_of_account,
             max_health_watches=options.max_health_watches,
         ),
         accounting=Accounting(calls, access_log),

@@ -145,6 +145,38 @@ async def test_a_full_server_refuses_at_once_and_stays_open_for_the_other_kind_a
     await probe.result(method, probe.question(), token=token)
 
 
+async def test_one_account_cannot_take_the_room_of_all_streams(start_probe: StartProbe) -> None:
+    probe = await start_probe(max_streams_of_account=2)
+    greedy, other = probe.tokens.issue(Role.BUYER), probe.tokens.issue(Role.BUYER)
+    service = probe.tokens.issue(Role.BUYER, Role.SERVICE)
+
+    async def stay(request: Any, context: Any) -> Any:
+        yield probe.answer(text="open")
+        await asyncio.Event().wait()
+
+    probe.on["Watch"] = probe.on["Chat"] = stay
+
+    async def opened(method: str, token: str) -> Any:
+        call = probe.call(method, probe.question(), token=token)
+        assert (await call.read()).text == "open"
+        return call
+
+    calls = [await opened("Watch", greedy), await opened("Chat", greedy)]  # of whichever method
+    refused = await probe.refused("Watch", probe.question(), token=greedy)
+    assert refused.why == ("RESOURCE_EXHAUSTED", "RATE_LIMITED")
+    assert refused.metadata == {"rateClass": "STREAM", "maxOpenStreams": "2"}
+    assert refused.retry_seconds == 15
+    assert await probe.result("Ask", probe.question(text="hi"), token=greedy) == ["hi"]
+    calls += [await opened("Watch", other), *[await opened("Watch", service) for _ in range(3)]]
+    calls.pop(0).cancel()
+    async with asyncio.timeout(5):  # until the server has heard of it
+        while probe.server.calls.streams_of(probe.tokens.callers[greedy].account) > 1:
+            await probe.result("Ask", probe.question(), token=greedy)
+    calls.append(await opened("Watch", greedy))
+    for call in calls:
+        call.cancel()
+
+
 async def test_nul_and_unknown_enum_numbers_are_refused_by_path(probe: Probe) -> None:
     token = probe.tokens.issue(Role.BUYER)
     question = probe.question(items=[{"quantity": 1}, {"quantity": 1, "name": "a\0b"}], payload=b"\0fine")
