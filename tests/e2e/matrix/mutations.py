@@ -33,6 +33,7 @@ _TEXTS: Final = (
 _FIRST_AND_LAST_SECOND: Final = (-62_135_596_800, 253_402_300_799)
 DEEP: Final = 20_000
 MANY: Final = 2_000
+_MANY_BYTES: Final = 2_000_000  # twice what a request may have; more only costs time
 
 Mutation = tuple[str, bytes]
 
@@ -122,13 +123,18 @@ def _changed_list(message: Any, field: FieldDescriptor) -> Iterator[tuple[str, A
     yield f"no {name}", copy
     if field.message_type is not None:
         element = present[0] if present else GetMessageClass(field.message_type)()
-        yield f"many {name}", _with(message, name, [element] * MANY)
+        yield f"many {name}", _with(message, name, _many(element))
         for where, inner in _changed(element):
             yield f"{name}[0].{where}", _with(message, name, [inner, *present[1:]])
         return
     for value in _values(field):
         yield f"{name}[0] = {value!r:.40}", _with(message, name, [value, *present[1:]])
-    yield f"many {name}", _with(message, name, [present[0] if present else next(iter(_values(field)))] * MANY)
+    yield f"many {name}", _with(message, name, _many(present[0] if present else next(iter(_values(field)))))
+
+
+def _many(element: Any) -> list[Any]:
+    size = element.ByteSize() if isinstance(element, Message) else len(element) if isinstance(element, str) else 1
+    return [element] * max(2, min(MANY, _MANY_BYTES // max(1, size)))
 
 
 def _values(field: FieldDescriptor) -> tuple[Any, ...]:
