@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
-from wsgiref.simple_server import WSGIServer
 
 import structlog
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from marketd.config import Settings
@@ -21,6 +19,7 @@ from marketd.kernel.jobs import JobRunner
 from marketd.kernel.pages import PageTokens
 from marketd.kernel.relay import Relay
 from marketd.kernel.transactor import Transactor
+from marketd.metrics_port import MetricsPort
 from marketd.transport.server import BuiltServer
 
 _log = structlog.get_logger(__name__)
@@ -64,7 +63,7 @@ class App:
         self.server = server
         self.admin_port = admin_port
         self._running: list[asyncio.Task[None]] = []
-        self._metrics: tuple[WSGIServer, threading.Thread] | None = None
+        self._metrics: MetricsPort | None = None
 
     @property
     def port(self) -> int:
@@ -87,13 +86,13 @@ class App:
         if self.server is not None:
             registry.register(self.server.accounting)
         try:
-            self._metrics = start_http_server(self.admin_port, addr="127.0.0.1", registry=registry)
+            self._metrics = MetricsPort(self.admin_port, registry)
         except OSError as error:
             raise StartRefused(
                 f"the metrics port {self.admin_port} on 127.0.0.1 cannot be used ({error.strerror}); set "
                 "MARKETD_ADMIN_PORT to a free one, or to 0."
             ) from error
-        self.admin_port = self._metrics[0].server_port
+        self.admin_port = self._metrics.port
         if self.server is not None:
             await self.server.start()
 
@@ -106,8 +105,7 @@ class App:
         await asyncio.gather(*self._running, return_exceptions=True)
         await self.parts.tx.drain()
         if self._metrics is not None:
-            self._metrics[0].shutdown()
-            self._metrics[0].server_close()
+            self._metrics.close()
         for close in self.parts.closers:
             close()
         await self.parts.engine.dispose()
