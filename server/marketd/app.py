@@ -19,12 +19,9 @@ from marketplace.tracking.v1 import tracking_service_pb2_grpc
 from marketd import logs, migrating, readiness
 from marketd.admin.servicer import AdminServicer
 from marketd.auth import housekeeping as auth_housekeeping
-from marketd.auth import service as auth
 from marketd.auth.audit_journal import AuditJournal
-from marketd.auth.keys import KeyRing, SigningKeysUnreadable, rotate
+from marketd.auth.keys import SigningKeysUnreadable
 from marketd.auth.letters import Letters
-from marketd.auth.passwords import Passwords, check_new_password
-from marketd.auth.service import AdminCreated
 from marketd.cart import jobs as cart_jobs
 from marketd.cart.quotes import QuoteTokens
 from marketd.cart.servicer import CartServicer
@@ -364,28 +361,3 @@ def policy_document() -> PolicyDocument:
     """The access table of everything that a server of this version serves; needs neither settings nor database."""
     rules = (*AccessTable.from_names(SERVICES), *own_rules().values())
     return AccessTable({rule.method: rule for rule in rules}).policy_document()
-
-
-async def rotate_keys(settings: Settings, url: str, *, at_once: bool) -> str:
-    """Make a new signing key and return its name; see auth.keys.rotate. Raises SigningKeysUnreadable."""
-    engine = create_engine(url, pool_size=1)
-    ring = KeyRing(settings.derive("signing-keys"))
-    try:
-        tx = Transactor(engine, SystemClock())
-        return (await tx.run_bare("auth.rotate_keys", lambda uow: rotate(uow, ring, at_once=at_once))).kid
-    finally:
-        await engine.dispose()
-
-
-async def create_admin(settings: Settings, url: str, email: str, password: str) -> AdminCreated:
-    """Make sure that `email` is an administrator; see auth.service.create_admin. Raises the password's refusals."""
-    check_new_password(password, email)
-    engine = create_engine(url, pool_size=1)
-    passwords = Passwords(settings.password_pepper.get_secret_value().encode(), settings.bcrypt_cost)
-    try:
-        password_hash = await passwords.hash(password)
-        tx = Transactor(engine, SystemClock())
-        return await tx.run("auth.create_admin", lambda uow: auth.create_admin(uow, email, password_hash))
-    finally:
-        passwords.close()
-        await engine.dispose()

@@ -10,10 +10,10 @@ from typing import Annotated
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
-from marketd.app import create_admin
 from marketd.commands.database import database_of
 from marketd.commands.settings import fail_line, read_settings, require_startable, say
 from marketd.kernel.refusals import Refusal
+from marketd.operating import create_admin
 
 # What the contract's e-mail rule takes, near enough: a typing mistake should not become an administrator's login.
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")

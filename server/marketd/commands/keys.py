@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
-from marketd.app import rotate_keys
 from marketd.auth.keys import SigningKeysUnreadable
 from marketd.commands.database import database_of
 from marketd.commands.settings import fail_line, read_settings, require_startable, say
 from marketd.kernel.refusals import Refusal
+from marketd.operating import rotate_keys
 
 
 class Action(StrEnum):

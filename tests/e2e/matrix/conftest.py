@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 from marketd import app as composition
+from marketd import operating
 from marketd.config import Environment, Settings
 from marketd.embedded import EmbeddedPostgres
 from marketd.kernel.ids import new_id
@@ -42,7 +43,7 @@ async def market(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFa
     )
     app = await composition.build(settings)
     await app.start()
-    await composition.create_admin(settings, postgres.dsn(name), ADMIN_EMAIL, ADMIN_PASSWORD)
+    await operating.create_admin(settings, postgres.dsn(name), ADMIN_EMAIL, ADMIN_PASSWORD)
     # Channelz knows of channels that ask to be known.
     options = [("grpc.enable_channelz", 1), ("grpc.max_send_message_length", 8 * 1024 * 1024)]
     database = await asyncpg.connect(postgres.dsn(name))
