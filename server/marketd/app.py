@@ -197,7 +197,7 @@ async def _build_server(parts: Parts, *, serve: bool, reuse_port: bool) -> Built
     settings = parts.settings
     collector = Collector()
     caches = CatalogCaches(parts.broadcast)
-    letters = Letters(Seal(settings.derive("letters")))
+    letters = Letters(Seal(settings.derive("letters")), sends_sms=settings.sends_sms)
     add_post(parts, letters)
     principals = await add_auth(parts, collector, letters)
     _add_sellers_and_goods(parts, collector, caches)

@@ -203,6 +203,11 @@ class Settings(BaseSettings):
         return self.env is Environment.PRODUCTION
 
     @property
+    def sends_sms(self) -> bool:
+        """Whether an SMS reaches anybody: a provider's does, and while trying out the log's reader is who asked."""
+        return self.sms_sender is not None or not self.production
+
+    @property
     def show_reflection(self) -> bool:
         """Reflection is on unless in production, or as told."""
         return not self.production if self.reflection is None else self.reflection
@@ -242,7 +247,7 @@ class Settings(BaseSettings):
                 "MARKETD_TRUSTED_PROXY_HOPS is 0 and a proxy ends TLS: limits and the audit log take every caller for "
                 "that proxy; set it to the number of proxies in front."
             )
-        if self.production and self.sms_sender is None:
+        if not self.sends_sms:
             found.append("MARKETD_SMS_SENDER is not set: nobody gets a code by SMS, so phones cannot be verified.")
         return found
 

@@ -123,6 +123,9 @@ def test_a_proxy_that_nobody_trusts_and_codes_that_nobody_carries_are_advised_ag
     assert "MARKETD_SMS_SENDER" in sms
     assert Settings(**proxied, trusted_proxy_hops=1, sms_sender="shop.sms:sender").advice() == []
     assert Settings(tls_terminated_by_proxy=True).advice() == []
+    assert not Settings(**proxied).sends_sms
+    assert Settings(**proxied, sms_sender="shop.sms:sender").sends_sms
+    assert Settings().sends_sms  # its text is in the log, for whoever tries it out
 
 
 def test_everything_wrong_is_said_at_once() -> None:

@@ -89,6 +89,15 @@ class NothingToVerify(ValidationFailed):
         super().__init__(FieldViolation("channel", "the account has no phone; set one first"))
 
 
+class NothingCarriesSms(ValidationFailed):
+    """This marketplace has nobody who sends text messages."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            FieldViolation("channel", "this marketplace sends no text messages; verify the e-mail address instead")
+        )
+
+
 class TokenInvalid(Refusal):
     """A token that this marketplace did not make, or one that was changed."""
 

@@ -22,10 +22,14 @@ _CONTEXT = "letter"
 
 
 class Letters:
-    """Writes letters and short messages, and opens what was sealed in them."""
+    """Writes letters and short messages, and opens what was sealed in them.
 
-    def __init__(self, seal: Seal) -> None:
+    `sends_sms` is False where nothing would carry a short message: whoever asks for one is told so then.
+    """
+
+    def __init__(self, seal: Seal, *, sends_sms: bool = True) -> None:
         self._seal = seal
+        self.sends_sms = sends_sms
 
     def verification_code(self, uow: UnitOfWork, channel: Channel, to: str, code: str, lifetime: timedelta) -> None:
         """The code, by e-mail or SMS."""

@@ -9,7 +9,7 @@ from typing import Final
 from marketd.auth import audit
 from marketd.auth.code_repository import CodeRepository
 from marketd.auth.credentials import Channel, CodeHasher, new_code
-from marketd.auth.errors import CodeWrong, NothingToVerify, TooManyCodes
+from marketd.auth.errors import CodeWrong, NothingCarriesSms, NothingToVerify, TooManyCodes
 from marketd.auth.letters import Letters
 from marketd.auth.model import AccountState
 from marketd.auth.repository import AccountRepository, AccountRow
@@ -36,7 +36,8 @@ class Verifying:
     async def send(self, caller: Caller, channel: Channel) -> datetime:
         """Send a code in place of the one before; when it stops being good.
 
-        Raises NothingToVerify, IllegalTransition when the channel is verified, TooManyCodes, and NotFound for services.
+        Raises NothingToVerify, NothingCarriesSms, IllegalTransition when the channel is verified, TooManyCodes, and
+        NotFound for services.
         """
         return await self._tx.run_bare("auth.send_verification", lambda uow: self._send(uow, caller, channel))
 
@@ -53,6 +54,8 @@ class Verifying:
         target, is_verified = _target(account, channel)
         if not target:
             raise NothingToVerify
+        if channel is Channel.PHONE and not self._letters.sends_sms:
+            raise NothingCarriesSms
         if is_verified:
             raise IllegalTransition(channel.value.lower(), "VERIFIED", [])
         repository = CodeRepository(uow.connection)

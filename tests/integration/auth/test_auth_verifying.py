@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 from marketd.auth import users
-from marketd.auth.credentials import Channel
-from marketd.auth.errors import CodeWrong, NothingToVerify, TooManyCodes
+from marketd.auth.credentials import Channel, CodeHasher
+from marketd.auth.errors import CodeWrong, NothingCarriesSms, NothingToVerify, TooManyCodes
+from marketd.auth.letters import Letters
 from marketd.auth.repository import AccountRow
 from marketd.auth.users import UserChange
+from marketd.auth.verifying import Verifying
 from marketd.kernel.caller import Caller, Role
 from marketd.kernel.ids import new_id
 from marketd.kernel.refusals import IllegalTransition, NotFound
+from marketd.kernel.sealing import Seal
 from marketd.kernel.uow import ReadUnit, UnitOfWork
 
 if TYPE_CHECKING:
@@ -122,6 +125,16 @@ async def test_changing_the_address_to_and_fro_sends_no_more_codes(house: House)
     await move("jo@shop.example")
     with pytest.raises(CodeWrong):
         await house.verifying.verify(caller, Channel.EMAIL, code)
+
+
+async def test_where_nothing_carries_sms_nobody_waits_for_one(house: House) -> None:
+    caller = await house.caller(await house.register("jo", phone="+491701234567"))
+    verifying = Verifying(house.tx, CodeHasher(b"c" * 32), Letters(Seal(b"l" * 32), sends_sms=False))
+    with pytest.raises(NothingCarriesSms, match="channel"):
+        await verifying.send(caller, Channel.PHONE)
+    await verifying.send(caller, Channel.EMAIL)
+    await house.deliver()
+    assert [(name, to) for name, to, _ in house.mailbox.sent] == [("verification_code", "jo@shop.example")]
 
 
 async def test_a_code_of_one_account_is_none_of_anothers(house: House) -> None:

@@ -203,9 +203,9 @@ class AuthServiceServicer:
 
     def SendVerification(self, request, context):
         """Sends a code of six digits to the caller's e-mail address or phone; it is good for 10 minutes and 5 tries, and
-        takes the place of the one before. Errors: VALIDATION_FAILED when the account has no phone, ILLEGAL_TRANSITION
-        when the channel is verified already, NOT_FOUND for callers that are no user, RATE_LIMITED after 5 codes in an
-        hour.
+        takes the place of the one before. Errors: VALIDATION_FAILED when the account has no phone or this marketplace
+        sends no SMS, ILLEGAL_TRANSITION when the channel is verified already, NOT_FOUND for callers that are no user,
+        RATE_LIMITED after 5 codes in an hour.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

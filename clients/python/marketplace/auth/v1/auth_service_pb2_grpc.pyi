@@ -50,9 +50,9 @@ class AuthServiceStub:
     """
     SendVerification: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.SendVerificationRequest, _auth_service_pb2.SendVerificationResponse]
     """Sends a code of six digits to the caller's e-mail address or phone; it is good for 10 minutes and 5 tries, and
-    takes the place of the one before. Errors: VALIDATION_FAILED when the account has no phone, ILLEGAL_TRANSITION
-    when the channel is verified already, NOT_FOUND for callers that are no user, RATE_LIMITED after 5 codes in an
-    hour.
+    takes the place of the one before. Errors: VALIDATION_FAILED when the account has no phone or this marketplace
+    sends no SMS, ILLEGAL_TRANSITION when the channel is verified already, NOT_FOUND for callers that are no user,
+    RATE_LIMITED after 5 codes in an hour.
     """
     Verify: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.VerifyRequest, _auth_service_pb2.VerifyResponse]
     """Takes the code that SendVerification sent and marks the e-mail address or phone as verified. Errors:
@@ -190,9 +190,9 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_auth_service_pb2.SendVerificationRequest, _abc.Awaitable[_auth_service_pb2.SendVerificationResponse]],
     ) -> _abc.Awaitable[_auth_service_pb2.SendVerificationResponse]:
         """Sends a code of six digits to the caller's e-mail address or phone; it is good for 10 minutes and 5 tries, and
-        takes the place of the one before. Errors: VALIDATION_FAILED when the account has no phone, ILLEGAL_TRANSITION
-        when the channel is verified already, NOT_FOUND for callers that are no user, RATE_LIMITED after 5 codes in an
-        hour.
+        takes the place of the one before. Errors: VALIDATION_FAILED when the account has no phone or this marketplace
+        sends no SMS, ILLEGAL_TRANSITION when the channel is verified already, NOT_FOUND for callers that are no user,
+        RATE_LIMITED after 5 codes in an hour.
         """
 
     @_abc_1.abstractmethod
