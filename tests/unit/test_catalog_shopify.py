@@ -92,6 +92,8 @@ def test_variant_pictures_are_pictures_of_the_product_once() -> None:
     ("cells", "column", "reason"),
     [
         ({"variantprice": ""}, "Variant Price", RowReason.MISSING_VALUE),
+        ({"imagesrc": "http://x.y/1.jpg"}, "Image Src", RowReason.INVALID_VALUE),
+        ({"imagesrc": "ftp://x.y/1.jpg"}, "Image Src", RowReason.INVALID_VALUE),
         ({"variantprice": "1e9"}, "Variant Price", RowReason.INVALID_VALUE),
         ({"variantprice": "NaN"}, "Variant Price", RowReason.INVALID_VALUE),
         ({"variantprice": "Infinity"}, "Variant Price", RowReason.INVALID_VALUE),

@@ -76,7 +76,7 @@ def status(text: str) -> bool:
 
 
 def address(text: str) -> str:
-    """A web address of at most 2,048 characters."""
+    """An https address of at most 2,048 characters."""
     if _WEB_ADDRESS.fullmatch(text) is None:
         raise BadCell(RowReason.INVALID_VALUE, f"{_shown(text)} is not an address that begins with https://")
     return short(text, 2048)
