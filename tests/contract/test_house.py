@@ -13,6 +13,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
+TOP = {
+    *("protos", "server", "clients", "migrations", "tests", "media", "buf.yaml", "pyproject.toml", "README.md"),
+    *(".ci", ".gitignore", ".importlinter", "CHANGELOG.md", "LICENSE", "Makefile", "constraints.txt", "docs", "tools"),
+}
+LARGE_BYTES = 600_000
 
 
 def run(*argv: str, cwd: Path = ROOT, python_path: Sequence[Path] = ()) -> subprocess.CompletedProcess[str]:
@@ -39,6 +44,17 @@ def copy(tmp_path: Path) -> Path:
     for name in ("pyproject.toml", "buf.yaml", ".importlinter"):
         shutil.copy(ROOT / name, tmp_path / name)
     return tmp_path
+
+
+def test_nothing_lies_at_the_top_that_does_not_belong_there() -> None:
+    """A stray download that is committed by accident stays in everybody's clone for good."""
+    listed = run("git", "ls-files", "-z")
+    if listed.returncode != 0:
+        pytest.skip("this is no checkout of git")
+    files = [name for name in listed.stdout.split("\0") if name]
+    assert {name.partition("/")[0] for name in files} <= TOP
+    large = [name for name in files if (ROOT / name).is_file() and (ROOT / name).stat().st_size > LARGE_BYTES]
+    assert large == []
 
 
 def test_ruff_finds_nothing() -> None:
