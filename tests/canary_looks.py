@@ -29,8 +29,9 @@ _COLUMNS: Final = """
       AND format_type(a.atttypid, NULL) ~ '^(text|character|json|bytea)'
     ORDER BY c.relname, a.attnum
 """
-# How secrets are meant to stand in tables: as a bcrypt hash, and sealed.
-_KEPT: Final = re.compile(r"\$2b\$\d\d\$[./A-Za-z0-9]{53}|sealed:[A-Za-z0-9+/]+=*")
+# How secrets are meant to stand in tables: as a bcrypt hash, and sealed. The third is the name of a key (its
+# thumbprint again) in the audit log.
+_KEPT: Final = re.compile(r"\$2b\$\d\d\$[./A-Za-z0-9]{53}|sealed:[A-Za-z0-9+/]+=*|(?<=\nsigning_key\n)[\w-]{43}(?=\n)")
 _BYTES: Final = re.compile(r"\\x((?:[0-9a-f]{2})+)")
 
 

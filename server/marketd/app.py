@@ -6,6 +6,9 @@ from uuid import UUID
 
 import asyncpg
 import structlog
+from google.protobuf.descriptor import FileDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from google.protobuf.descriptor_pool import Default
 from marketplace.admin.v1 import admin_service_pb2_grpc
 from marketplace.cart.v1 import cart_service_pb2_grpc
 from marketplace.catalog.v1 import catalog_service_pb2_grpc
@@ -355,6 +358,22 @@ async def _add_tracking(parts: Parts, collector: Collector) -> TrackingServicer:
     if settings.run_worker:
         parts.background.append(lambda: partitions.run(tx, settings.position_retention))
     return servicer
+
+
+def descriptor_set() -> FileDescriptorSet:
+    """The contract of SERVICES: its files and all that they import, what is imported first."""
+    found: dict[str, FileDescriptorProto] = {}
+
+    def add(file: FileDescriptor) -> None:
+        if file.name in found:
+            return
+        for imported in file.dependencies:
+            add(imported)
+        found[file.name] = FileDescriptorProto.FromString(file.serialized_pb)
+
+    for name in SERVICES:
+        add(Default().FindServiceByName(name).file)
+    return FileDescriptorSet(file=found.values())
 
 
 def policy_document() -> PolicyDocument:

@@ -16,10 +16,12 @@ _COMMANDS: Mapping[str, str] = {
     "worker": "Run only the background work: event relay, timers, jobs.",
     "migrate": "Bring the database's schema to what this version needs.",
     "create-admin": "Create an administrator, or make an account one.",
+    "disable-totp": "Remove the second factor of somebody who lost it.",
     "keys": "Rotate the keys that sign access tokens.",
     "import-products": "Import a seller's products from a Shopify CSV.",
     "demo": "Play the whole story, from import to delivery, against a running server.",
     "policy": "List every rpc with who may call it.",
+    "descriptors": "Write the contract for tools: grpcurl, buf, protoc.",
     "check": "Check the invariants of the data.",
     "bench": "Measure the server against bare floors on this machine.",
 }

@@ -249,6 +249,11 @@ class Settings(BaseSettings):
             )
         if not self.sends_sms:
             found.append("MARKETD_SMS_SENDER is not set: nobody gets a code by SMS, so phones cannot be verified.")
+        if self.production and not self.support_email:
+            found.append(
+                "MARKETD_SUPPORT_EMAIL is not set: letters about blocked accounts and second factors name nobody to "
+                "write to."
+            )
         return found
 
     def _contradictions(self) -> list[str]:
@@ -277,7 +282,10 @@ class Settings(BaseSettings):
         for name, value in (("MARKETD_SECRET", self.secret), ("MARKETD_PASSWORD_PEPPER", self.password_pepper)):
             text = value.get_secret_value().strip()
             if DEVELOPMENT_SECRET in text:
-                found.append(f"{name} is not set; set it to at least {MINIMUM_SECRET_LENGTH} random characters.")
+                found.append(
+                    f"{name} is not set, or is the one for trying out; set it to at least {MINIMUM_SECRET_LENGTH} "
+                    "random characters."
+                )
             elif len(text) < MINIMUM_SECRET_LENGTH:
                 found.append(f"{name} is too short; use at least {MINIMUM_SECRET_LENGTH} random characters.")
             elif len(set(text)) < MINIMUM_SECRET_CHARACTERS:

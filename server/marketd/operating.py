@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from marketd.auth import service as auth
 from marketd.auth.keys import KeyRing, rotate
+from marketd.auth.letters import Letters
 from marketd.auth.passwords import Passwords, check_new_password
 from marketd.auth.service import AdminCreated
 from marketd.config import Settings
 from marketd.kernel.clock import SystemClock
 from marketd.kernel.database import create_engine
+from marketd.kernel.sealing import Seal
 from marketd.kernel.transactor import Transactor
 
 
@@ -34,4 +36,15 @@ async def create_admin(settings: Settings, url: str, email: str, password: str) 
         return await tx.run("auth.create_admin", lambda uow: auth.create_admin(uow, email, password_hash))
     finally:
         passwords.close()
+        await engine.dispose()
+
+
+async def disable_totp(settings: Settings, url: str, login: str) -> bool:
+    """Remove somebody's second factor; see auth.service.disable_totp. Raises NotFound."""
+    engine = create_engine(url, pool_size=1)
+    letters = Letters(Seal(settings.derive("letters")))
+    try:
+        tx = Transactor(engine, SystemClock())
+        return await tx.run_bare("auth.operator_disable_totp", lambda uow: auth.disable_totp(uow, letters, login))
+    finally:
         await engine.dispose()

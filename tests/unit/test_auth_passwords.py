@@ -133,6 +133,21 @@ def test_passwords_that_are_guessed_first_are_refused(password: str) -> None:
         check_new_password(password, "jo@shop.example", "Joanna.Doe")
 
 
+@pytest.mark.parametrize(
+    "password",
+    ["nina1234", "Nina-2026!", "newcomer99", "ninanewcomer1", "nina@example", "491701234567"],
+)
+def test_an_own_name_with_digits_and_signs_is_still_the_own_name(password: str) -> None:
+    names = ("nina@example.com", "nina", "+491701234567", "Nina Newcomer")
+    with pytest.raises(PasswordTooCommon):
+        check_new_password(password, *names)
+
+
+def test_a_name_may_be_a_part_of_a_password() -> None:
+    check_new_password("nina likes tea", "nina@example.com", "nina", "", "Nina Newcomer")
+    check_new_password("8361 9274 5566", "nina@example.com")
+
+
 def test_length_is_judged_in_normalised_characters() -> None:
     with pytest.raises(PasswordLength):
         check_new_password("e\u0301" * 7)

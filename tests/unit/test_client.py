@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import grpc
@@ -62,6 +62,8 @@ class Script(OrderServiceServicer, CatalogServiceServicer, auth_service_pb2_grpc
         self.lifetime = 900.0
         self.expired: set[str] = set()
         self.cursors: list[str] = []
+        self.busy = 0
+        self.left = asyncio.Event()
 
     def _note(self, context: Context) -> str:
         metadata: dict[str, str] = dict(context.invocation_metadata())
@@ -110,6 +112,15 @@ class Script(OrderServiceServicer, CatalogServiceServicer, auth_service_pb2_grpc
 
     async def WatchOrder(self, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: N802 - the rpc's name
         self.cursors.append(request.resume_token)
+        if self.busy:
+            self.busy -= 1
+            await refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED")
+        if request.order_id == "stay":
+            try:
+                yield order_service_pb2.WatchOrderResponse(cursor="1")
+                await asyncio.Event().wait()
+            finally:
+                self.left.set()
         first = int(request.resume_token or 0)
         for number in range(first + 1, 6):
             yield order_service_pb2.WatchOrderResponse(cursor=str(number))
@@ -261,6 +272,22 @@ async def test_a_watch_that_breaks_goes_on_after_the_last_message() -> None:
         seen = [message.cursor async for message in watch_order(client, "o")]
     assert seen == ["1", "2", "3", "4", "5"]
     assert script.cursors == ["", "2", "4"]
+
+
+async def test_a_watch_that_is_refused_for_a_while_goes_on_afterwards() -> None:
+    script = new_script()
+    script.busy = 1
+    async with serving(script) as target, MarketplaceClient(target) as client:
+        seen = [message.cursor async for message in watch_order(client, "o")]
+    assert seen == ["1", "2", "3", "4", "5"]
+
+
+async def test_a_reader_that_leaves_a_watch_ends_its_stream_at_the_server() -> None:
+    script = new_script()
+    async with serving(script) as target, MarketplaceClient(target) as client:
+        async with aclosing(watch_order(client, "stay")) as watch:  # type: ignore[type-var]  # it is a generator
+            assert (await anext(watch)).cursor == "1"
+        await asyncio.wait_for(script.left.wait(), 5)
 
 
 def test_every_method_of_the_contract_has_facts_and_only_reads_and_repeatables_are_safe() -> None:

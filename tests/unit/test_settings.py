@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from marketd.commands.settings import unknown_names
 from marketd.config import DEVELOPMENT_SECRET, Environment, Settings
 from pydantic import SecretStr, ValidationError
 
@@ -118,10 +119,11 @@ def test_limits_that_are_none_are_refused_with_their_name(limits: dict[str, tupl
 
 def test_a_proxy_that_nobody_trusts_and_codes_that_nobody_carries_are_advised_against() -> None:
     proxied = {**PRODUCTION, "tls_terminated_by_proxy": True}
-    hops, sms = Settings(**proxied).advice()
+    hops, sms, support = Settings(**proxied).advice()
     assert "MARKETD_TRUSTED_PROXY_HOPS" in hops
     assert "MARKETD_SMS_SENDER" in sms
-    assert Settings(**proxied, trusted_proxy_hops=1, sms_sender="shop.sms:sender").advice() == []
+    assert "MARKETD_SUPPORT_EMAIL" in support
+    assert Settings(**proxied, trusted_proxy_hops=1, sms_sender="shop.sms:sender", support_email="a@b.c").advice() == []
     assert Settings(tls_terminated_by_proxy=True).advice() == []
     assert not Settings(**proxied).sends_sms
     assert Settings(**proxied, sms_sender="shop.sms:sender").sends_sms
@@ -141,3 +143,11 @@ def test_a_reset_page_that_is_none_is_refused(url: str) -> None:
 def test_letters_lie_beside_the_data_unless_told() -> None:
     assert Settings(data_dir=Path("d")).mail_folder == Path("d/mail")
     assert Settings(data_dir=Path("d"), mail_dir=Path("m")).mail_folder == Path("m")
+
+
+def test_a_mistyped_name_is_said_with_the_one_that_was_meant() -> None:
+    names = ["MARKETD_TLS_CERTFILE", "MARKETD_PORT", "MARKETD_ADMIN_PASSWORD", "MARKETD_ZZZ", "PATH", "marketd_port"]
+    assert unknown_names(names) == [
+        "MARKETD_TLS_CERTFILE is no setting and has no effect; is MARKETD_TLS_CERT_FILE meant?",
+        "MARKETD_ZZZ is no setting and has no effect.",
+    ]

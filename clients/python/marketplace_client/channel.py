@@ -29,13 +29,16 @@ def is_this_machine(target: str) -> bool:
     """Whether what is sent to the target stays on this machine: a loopback address, localhost, a Unix socket."""
     if target.lower().startswith(("unix:", "unix-abstract:")):
         return True
-    hosts = [_host(part) for part in _SCHEME.sub("", target).split(",")]
+    rest = _SCHEME.sub("", target.replace("%5B", "[").replace("%5D", "]"))
+    if "%" in rest:  # the core decodes before it splits, so %2C and %3A make more addresses than stand here
+        return False
+    hosts = [_host(part) for part in rest.split(",")]
     return all(host == "localhost" or _is_local_address(host) for host in hosts)
 
 
 def _host(address: str) -> str:
-    """The host of host, host:port, [v6]:port or a bare v6, percent-encoded brackets included."""
-    text = address.replace("%5B", "[").replace("%5D", "]").lower()
+    """The host of host, host:port, [v6]:port or a bare v6."""
+    text = address.lower()
     if text.startswith("["):
         return text[1:].partition("]")[0]
     return text if text.count(":") > 1 else text.partition(":")[0]
@@ -97,6 +100,8 @@ def open_channel(
 ) -> grpc.aio.Channel:
     """A channel to `target`; without credentials it is plain text."""
     options = channel_options(user_agent)
+    if is_this_machine(target):
+        options.append(("grpc.enable_http_proxy", 0))  # http_proxy and its like would carry it to the proxy's machine
     if credentials is None:
         return grpc.aio.insecure_channel(target, options=options, interceptors=interceptors)
     return grpc.aio.secure_channel(target, credentials, options=options, interceptors=interceptors)

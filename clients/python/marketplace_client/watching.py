@@ -33,36 +33,51 @@ class _Told(Protocol):
 
 
 _M = TypeVar("_M", bound=_Told)
+_C = TypeVar("_C", covariant=True)
 
 
 def can_resume(client: MarketplaceClient, error: MarketplaceError) -> bool:
     """Whether a stream that ended so is worth opening again."""
     if error.reason == "TOKEN_EXPIRED":
         return client.can_refresh
-    if error.code is grpc.StatusCode.UNAVAILABLE or error.reason == "SLOW_CONSUMER":
+    if error.code is grpc.StatusCode.UNAVAILABLE or error.reason in ("SLOW_CONSUMER", "RATE_LIMITED"):
         return True
     # A connection that is reset in the middle shows these codes, and no reason because the server wrote none.
     return error.code in _RESUMABLE_CODES and not error.from_server
+
+
+class _Call(Protocol[_C]):
+    """A stream that can be told to end."""
+
+    def __aiter__(self) -> AsyncIterator[_C]:
+        """Its messages."""
+
+    def cancel(self) -> bool:
+        """End it at the server too."""
 
 
 class _Silence(Exception):
     """No message came for longer than the server's heartbeats allow."""
 
 
-async def _messages(stream: AsyncIterator[_M]) -> AsyncGenerator[_M, None]:
-    while True:
-        try:
-            message = await asyncio.wait_for(anext(stream), _SILENCE_SECONDS)
-        except StopAsyncIteration:
-            return
-        except TimeoutError:
-            raise _Silence from None
-        yield message
+async def _messages(call: _Call[_M]) -> AsyncGenerator[_M, None]:
+    stream = aiter(call)
+    try:
+        while True:
+            try:
+                message = await asyncio.wait_for(anext(stream), _SILENCE_SECONDS)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                raise _Silence from None
+            yield message
+    finally:
+        call.cancel()  # or the server keeps the stream, and counts it, until the channel closes
 
 
 async def resuming(
     client: MarketplaceClient,
-    open_stream: Callable[[str], AsyncIterator[_M]],
+    open_stream: Callable[[str], _Call[_M]],
     *,
     resume_token: str,
     ends: bool,
@@ -101,9 +116,9 @@ def watch_order(
 ) -> AsyncIterator[order_service_pb2.WatchOrderResponse]:
     """Every change of an order, in order and without gaps, over reconnects; ends when its state can change no more."""
 
-    def open_stream(cursor: str) -> AsyncIterator[order_service_pb2.WatchOrderResponse]:
+    def open_stream(cursor: str) -> _Call[order_service_pb2.WatchOrderResponse]:
         request = order_service_pb2.WatchOrderRequest(order_id=order_id, resume_token=cursor)
-        return aiter(client.order.WatchOrder(request))
+        return client.order.WatchOrder(request)
 
     return resuming(client, open_stream, resume_token=resume_token, ends=True, give_up_after=give_up_after)
 
@@ -118,11 +133,11 @@ def watch_delivery(
 ) -> AsyncIterator[tracking_service_pb2.WatchDeliveryResponse]:
     """Positions, estimates, stops and states of a delivery over reconnects; ends when the delivery is closed."""
 
-    def open_stream(cursor: str) -> AsyncIterator[tracking_service_pb2.WatchDeliveryResponse]:
+    def open_stream(cursor: str) -> _Call[tracking_service_pb2.WatchDeliveryResponse]:
         request = tracking_service_pb2.WatchDeliveryRequest(
             delivery_id=delivery_id, resume_token=cursor, max_rate_hz=max_rate_hz
         )
-        return aiter(client.tracking.WatchDelivery(request))
+        return client.tracking.WatchDelivery(request)
 
     return resuming(client, open_stream, resume_token=resume_token, ends=True, give_up_after=give_up_after)
 
@@ -132,7 +147,7 @@ def watch_deliveries(
 ) -> AsyncIterator[delivery_service_pb2.WatchDeliveriesResponse]:
     """What the signed-in courier has to bring, over reconnects; it never ends by itself."""
 
-    def open_stream(cursor: str) -> AsyncIterator[delivery_service_pb2.WatchDeliveriesResponse]:
-        return aiter(client.delivery.WatchDeliveries(delivery_service_pb2.WatchDeliveriesRequest(resume_token=cursor)))
+    def open_stream(cursor: str) -> _Call[delivery_service_pb2.WatchDeliveriesResponse]:
+        return client.delivery.WatchDeliveries(delivery_service_pb2.WatchDeliveriesRequest(resume_token=cursor))
 
     return resuming(client, open_stream, resume_token=resume_token, ends=False, give_up_after=give_up_after)

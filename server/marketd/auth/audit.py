@@ -18,6 +18,7 @@ from marketd.kernel.audited import AuditedCall
 from marketd.kernel.caller import SYSTEM, Caller, Role
 from marketd.kernel.database import Connection, Record
 from marketd.kernel.ids import new_id
+from marketd.kernel.refusals import Refusal
 from marketd.kernel.uow import ReadUnit, UnitOfWork
 
 
@@ -63,11 +64,19 @@ class EntryFilter:
 
 
 async def record(
-    uow: UnitOfWork, caller: Caller, resource_type: str, resource_id: UUID, comment: str = "", *, method: str = ""
+    uow: UnitOfWork,
+    caller: Caller,
+    resource_type: str,
+    resource_id: UUID | str,
+    comment: str = "",
+    *,
+    method: str = "",
+    refusal: Refusal | None = None,
 ) -> None:
-    """Write the entry of a success with the transaction that makes it one (either dress).
+    """Write the entry of an effect with the transaction that has it (either dress).
 
-    The method is the current call's; outside of calls (the command line) `method` names what was done.
+    The method is the current call's; outside of calls (the command line) `method` names what was done. `refusal` is
+    what the caller gets though something was done.
     """
     call = calls.current()
     done = AuditedCall(
@@ -76,6 +85,8 @@ async def record(
         correlation_id=call.correlation_id,
         resource_type=resource_type,
         resource_id=str(resource_id),
+        code="OK" if refusal is None else refusal.code.name,
+        reason="" if refusal is None else refusal.reason.name,
         comment=comment,
     )
     await write(uow.connection, [Entry(new_id(), uow.now, done)])

@@ -62,7 +62,7 @@ class ResetTokenInvalid(Refusal):
     reason = Reason.TOKEN_INVALID
 
     def __init__(self) -> None:
-        super().__init__("This link is not valid any more; ask for a new one.")
+        super().__init__("This link or code is not valid any more; ask for a new one.")
 
 
 class ClientUnknown(Refusal):
@@ -105,7 +105,7 @@ class TokenInvalid(Refusal):
     reason = Reason.TOKEN_INVALID
 
     def __init__(self) -> None:
-        super().__init__("The token is not valid; sign in again.")
+        super().__init__("The token is not valid; refresh it, or sign in again.")
 
 
 class TokenExpired(Refusal):
@@ -187,10 +187,17 @@ class NoAddress(ValidationFailed):
 
 
 class PasswordTooCommon(ValidationFailed):
-    """The password is one that attackers try first, or the account's own name."""
+    """The password is one that attackers try first, or the account's own name, alone or with digits and signs."""
 
     def __init__(self, field: str = "password") -> None:
         super().__init__(FieldViolation(field, "is too easy to guess; choose another one"))
+
+
+class PasswordUnchanged(ValidationFailed):
+    """The new password is the one that is to be replaced."""
+
+    def __init__(self, field: str = "new_password") -> None:
+        super().__init__(FieldViolation(field, "is the present password; choose another one"))
 
 
 class PasswordLength(ValidationFailed):

@@ -22,12 +22,16 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from marketd.auth import audit
 from marketd.auth.key_repository import KeyRow, SigningKeyRepository
 from marketd.auth.model import KeyState
+from marketd.kernel.caller import SYSTEM
 from marketd.kernel.transactor import Transactor
 from marketd.kernel.uow import ReadUnit, UnitOfWork
 
 _NONCE_BYTES = 12
+# What the audit log calls a rotation.
+_ROTATE: Final = "marketd keys rotate"
 PUBLISHED: Final = timedelta(minutes=1)
 # The new key is out for a minute, some rings take a moment more to look, the longest token lives 15 minutes and
 # is taken half a minute longer; the rest is for clocks that differ.
@@ -154,6 +158,8 @@ async def rotate(uow: UnitOfWork, ring: KeyRing, *, at_once: bool) -> KeyRow:
         await repository.stop_signing(uow.now + VERIFYING_ON)
     made = ring.make(uow.now)
     await repository.insert(made)
+    how = "the former keys are worthless at once" if at_once else "the former keys verify on"
+    await audit.record(uow, SYSTEM, "signing_key", made.kid, how, method=_ROTATE)
     return made
 
 

@@ -10,9 +10,10 @@ import asyncio
 import base64
 import hmac
 import math
+import re
 import time
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import TypeVar
@@ -38,6 +39,8 @@ _WEIGHT = 0.2
 # So much of the time that is left may go by in the queue; the sign-in itself wants some, too.
 _PART = 0.9
 
+_WORDS = re.compile(r"[^\W\d_]+")
+
 # 31 characters of bcrypt's alphabet: with a salt before them they look like a hash, and nothing hashes to them.
 _NO_DIGEST = b"/" * 31
 
@@ -53,10 +56,22 @@ def check_new_password(password: str, *names: str, field: str = "password") -> N
     if not MIN_LENGTH <= len(normal) <= MAX_LENGTH:
         raise PasswordLength(field)
     folded = normal.casefold()
-    own = {name.casefold() for name in names if name}
-    own |= {name.partition("@")[0] for name in own}
-    if folded in COMMON_PASSWORDS or folded in own or len(set(folded)) < MIN_DISTINCT:
+    if folded in COMMON_PASSWORDS or len(set(folded)) < MIN_DISTINCT or _is_own_name(folded, names):
         raise PasswordTooCommon(field)
+
+
+def _is_own_name(folded: str, names: Iterable[str]) -> bool:
+    """Whether the password is one of the names, or of their words, with nothing but digits and signs added."""
+    own: set[str] = set()
+    for name in (each.casefold() for each in names if each):
+        local, _, domain = name.partition("@")
+        own |= {name, name.removeprefix("+"), local, f"{local}@{domain.rpartition('.')[0]}", *_WORDS.findall(name)}
+    letters = _letters(folded)
+    return folded in own or (letters != "" and letters in {_letters(each) for each in own})
+
+
+def _letters(text: str) -> str:
+    return "".join(_WORDS.findall(text))
 
 
 class Turn:

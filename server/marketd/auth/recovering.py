@@ -10,7 +10,7 @@ from uuid import UUID
 from marketd.auth import audit, sessions, throttle
 from marketd.auth.code_repository import ResetRepository
 from marketd.auth.credentials import CodeHasher, hash_token, new_token
-from marketd.auth.errors import AccountBlocked, InvalidCredentials, ResetTokenInvalid
+from marketd.auth.errors import AccountBlocked, InvalidCredentials, PasswordUnchanged, ResetTokenInvalid
 from marketd.auth.letters import Letters
 from marketd.auth.model import AccountState
 from marketd.auth.passwords import Passwords, check_new_password
@@ -128,6 +128,8 @@ class Recovering:
             right = await self._passwords.verify(command.current, account.password_hash, turn)
         if not right:
             raise InvalidCredentials
+        if command.new == command.current:
+            raise PasswordUnchanged
         password_hash = await self._passwords.hash(command.new)
         checked = account.password_hash
 

@@ -11,6 +11,7 @@ from marketd.auth import audit, changes, sessions
 from marketd.auth.code_repository import ResetRepository
 from marketd.auth.errors import NoAddress
 from marketd.auth.factor_repository import FactorRepository
+from marketd.auth.letters import Letters
 from marketd.auth.model import AccountState, ChangeKind
 from marketd.auth.repository import AccountRepository, AccountRow
 from marketd.kernel.caller import SYSTEM, Caller, Role
@@ -21,8 +22,9 @@ from marketd.kernel.uow import ReadUnit, UnitOfWork
 from marketd.mail.composing import is_address
 
 _UNIQUE = {"uq_accounts_email": "email", "uq_accounts_username": "username", "uq_accounts_phone": "phone"}
-# What the audit log calls the one act that comes from the command line.
+# What the audit log calls the acts that come from the command line.
 _CREATE_ADMIN = "marketd create-admin"
+_DISABLE_TOTP = "marketd disable-totp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,29 @@ async def create_admin(uow: UnitOfWork, email: str, password_hash: str) -> Admin
     await grant_role(uow, account.account_id, Role.ADMIN)
     await audit.record(uow, SYSTEM, "user", account.account_id, method=_CREATE_ADMIN)
     return AdminCreated(account.account_id, created=False, promoted=True)
+
+
+async def disable_totp(uow: UnitOfWork, letters: Letters, login: str) -> bool:
+    """Remove the second factor of somebody who lost it, or whose account somebody else locked; False when none is set.
+
+    For the operator, who has found out who asks. Their sessions end: one of them may be whoever set the factor up.
+    Raises NotFound for a login that nobody has.
+    """
+    repository = AccountRepository(uow.connection)
+    account = await repository.by_login(login)
+    if account is None:
+        raise NotFound("user", login)
+    factors = FactorRepository(uow.connection)
+    factor = await factors.by_account(account.account_id)
+    if factor is None:
+        return False
+    await factors.delete(account.account_id)
+    await repository.touch(account.account_id, uow.now)
+    await sessions.end_sessions(uow, account.account_id)
+    if factor.is_confirmed:
+        letters.totp_changed(uow, account, enabled=False)
+    await audit.record(uow, SYSTEM, "user", account.account_id, method=_DISABLE_TOTP)
+    return True
 
 
 async def _found(repository: AccountRepository, account_id: UUID) -> AccountRow:

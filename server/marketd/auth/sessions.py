@@ -17,7 +17,8 @@ from marketd.auth.errors import (
 from marketd.auth.model import AccountState, ChangeKind
 from marketd.auth.refresh import RefreshToken, RefreshTokens
 from marketd.auth.session_repository import SessionRepository, SessionRow, SessionView
-from marketd.kernel.caller import SYSTEM, Caller, Role
+from marketd.kernel import call as calls
+from marketd.kernel.caller import Caller, Role
 from marketd.kernel.ids import new_id
 from marketd.kernel.refusals import ConcurrentUpdate, NotFound
 from marketd.kernel.uow import ReadUnit, UnitOfWork
@@ -92,9 +93,11 @@ async def rotate(
     if row.previous_hash == presented.hash and row.rotate_time is not None and uow.now <= row.rotate_time + rules.grace:
         return _grant(row, successor, uow.now)
     await _end(uow, presented.session_id)
-    # Nobody knows who it was: the owner, or the thief who came second.
-    await audit.record(uow, SYSTEM, "session", presented.session_id, "a spent refresh token came again")
-    return RefreshTokenReused()
+    # In the account's name, as with any stolen token: it was the owner, or a thief who came second.
+    caller = Caller(row.account_id, presented.session_id, frozenset(), calls.current_caller().address)
+    reused = RefreshTokenReused()
+    await audit.record(uow, caller, "session", presented.session_id, "a spent refresh token came again", refusal=reused)
+    return reused
 
 
 async def list_sessions(

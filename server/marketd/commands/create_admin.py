@@ -38,6 +38,9 @@ def command(
     if not _EMAIL.fullmatch(email):
         fail_line(f"'{email}' is no e-mail address.")
         raise typer.Exit(2)
+    if not password_stdin and not sys.stdin.isatty():
+        fail_line("there is no terminal to ask for the password at; pass it on standard input with --password-stdin.")
+        raise typer.Exit(2)
     if password_stdin:
         password = sys.stdin.readline().rstrip("\n")
     else:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import grpc
 import typer
+from cryptography.x509 import load_pem_x509_certificates
 from marketplace_client import is_this_machine
 from rich.console import Console
 
@@ -71,7 +72,7 @@ def command(
         admin_email=admin_email,
         admin_password=admin_password,
         admin_token=admin_token,
-        credentials=grpc.ssl_channel_credentials(ca.read_bytes() if ca else None) if tls or ca else None,
+        credentials=_credentials(ca) if tls or ca else None,
         plaintext=plaintext,
     )
     if options.credentials is None and not plaintext and not is_this_machine(target):
@@ -79,3 +80,16 @@ def command(
         raise typer.Exit(2)
     held = asyncio.run(run_demo(options, screen_for(Console(), as_json=as_json)))
     raise typer.Exit(0 if held else 1)
+
+
+def _credentials(ca: Path | None) -> grpc.ChannelCredentials:
+    """TLS that trusts the authorities of the file, or the system's. Exits 2 when the file holds none."""
+    if ca is None:
+        return grpc.ssl_channel_credentials()
+    try:
+        pem = ca.read_bytes()
+        load_pem_x509_certificates(pem)
+    except (OSError, ValueError) as error:
+        fail_line(f"{ca} holds no certificates that can be read in PEM ({error}).")
+        raise typer.Exit(2) from None
+    return grpc.ssl_channel_credentials(pem)

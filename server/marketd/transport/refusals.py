@@ -29,7 +29,7 @@ class TokenInvalid(Refusal):
     reason = Reason.TOKEN_INVALID
 
     def __init__(self) -> None:
-        super().__init__("The token is not valid; sign in again.")
+        super().__init__("The token is not valid; refresh it, or sign in again.")
 
 
 class TokenExpired(Refusal):

@@ -156,6 +156,32 @@ async def test_who_registered_the_operators_address_first_cannot_keep_the_operat
         await house.recovering.reset(caller, house.mailbox.last("password_reset")["token"], f"mine again {OPERATORS}")
 
 
+async def test_an_operator_removes_a_factor_that_its_owner_lost(house: House) -> None:
+    signed_in = await house.register("jo")
+    caller = await house.caller(signed_in)
+    secret = (await house.factor.enroll(caller)).secret
+    await house.factor.confirm(caller, WATCH.code(pyotp.TOTP(secret).at(house.clock.now())))
+
+    async def remove(login: str) -> bool:
+        return await house.tx.run_bare("test.remove", lambda uow: service.disable_totp(uow, house.letters, login))
+
+    assert await remove("JO@shop.example")
+    with pytest.raises(SessionRevoked):  # whoever set it up may be in one of them
+        await house.principals.authenticate(signed_in.tokens.access.text)
+    assert not (await house.login("jo")).account.totp_enabled
+    await house.deliver()
+    assert house.mailbox.templates()[-2:] == ["totp_enabled", "totp_disabled"]
+    entries = await house.tx.read(
+        lambda unit: unit.connection.fetch(
+            "SELECT actor_kind, resource_id FROM audit_entries WHERE method = 'marketd disable-totp'"
+        )
+    )
+    assert [tuple(row) for row in entries] == [("SYSTEM", str(caller.account_id))]
+    assert not await remove("jo")
+    with pytest.raises(NotFound):
+        await remove("nobody")
+
+
 async def test_housekeeping_deletes_what_has_served_its_time_and_nothing_else(house: House) -> None:
     old = await house.register("keeper")
     assert await housekeeping.sweep(house.tx, keep_audit=timedelta(days=365)) == 0

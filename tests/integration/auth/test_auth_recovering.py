@@ -13,6 +13,7 @@ from marketd.auth.errors import (
     AccountBlocked,
     InvalidCredentials,
     PasswordTooCommon,
+    PasswordUnchanged,
     ResetTokenInvalid,
     SessionRevoked,
     TooManyFailures,
@@ -240,6 +241,14 @@ async def test_a_stolen_session_does_not_guess_the_password(house: House) -> Non
             await house.recovering.change(caller, ChangePassword(PASSWORD, FRESH))
     assert house.passwords.hashes - before == throttle.FREE
     await house.login("jo")
+
+
+async def test_the_present_password_is_no_new_one(house: House) -> None:
+    caller = await house.caller(await house.register("jo"))
+    with pytest.raises(PasswordUnchanged):
+        await house.recovering.change(caller, ChangePassword(PASSWORD, PASSWORD))
+    await house.deliver()
+    assert "password_changed" not in house.mailbox.templates()
 
 
 async def test_a_service_has_no_password_to_change(house: House) -> None:

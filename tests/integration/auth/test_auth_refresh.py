@@ -112,10 +112,19 @@ async def test_a_spent_token_that_comes_again_is_in_the_audit_log(house: House) 
         await house.signing_in.refresh(token)
     rows = await house.tx.read(
         lambda unit: unit.connection.fetch(
-            "SELECT actor_kind, comment FROM audit_entries WHERE resource_id = $1", str(done.tokens.grant.session_id)
+            "SELECT actor_kind, account_id, code, refusal_reason, comment FROM audit_entries WHERE resource_id = $1",
+            str(done.tokens.grant.session_id),
         )
     )
-    assert [tuple(row) for row in rows] == [("SYSTEM", "a spent refresh token came again")]
+    assert [tuple(row) for row in rows] == [
+        (
+            "USER",
+            done.account.account_id,
+            "UNAUTHENTICATED",
+            "REFRESH_TOKEN_REUSED",
+            "a spent refresh token came again",
+        )
+    ]
 
 
 async def test_an_account_keeps_its_latest_sessions_and_is_blocked_with_them_all(builder: Builder) -> None:

@@ -15,6 +15,8 @@ from marketd.kernel.clock import ManualClock, SystemClock
 from marketd.kernel.database import create_engine
 from marketd.kernel.transactor import Transactor
 
+from tests.canaries import MARK
+
 
 def _marketd(url: str, *arguments: str, stdin: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "MARKETD_DATABASE_URL": url, **settings}
@@ -79,6 +81,41 @@ async def test_what_writes_under_the_secrets_refuses_those_that_serve_refuses(
     assert "MARKETD_SECRET is not set" in ran.stderr
     assert "MARKETD_PASSWORD_PEPPER is not set" in ran.stderr
     assert await _known(database_url, timedelta()) == before
+
+
+async def test_a_rotation_is_in_the_audit_log(database_url: str) -> None:
+    kid = _marketd(database_url, "keys", "rotate", "--compromised").stdout.split()[0]
+    engine = create_engine(database_url, pool_size=1)
+    rows = await Transactor(engine, SystemClock()).read(
+        lambda unit: unit.connection.fetch(
+            "SELECT actor_kind, resource_type, resource_id, comment FROM audit_entries WHERE method = $1",
+            "marketd keys rotate",
+        )
+    )
+    await engine.dispose()
+    assert [tuple(row) for row in rows] == [("SYSTEM", "signing_key", kid, "the former keys are worthless at once")]
+
+
+def test_where_no_terminal_is_the_password_must_come_on_standard_input(database_url: str) -> None:
+    ran = _marketd(database_url, "create-admin", "--email", "boss@shop.example")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "--password-stdin" in ran.stderr
+    assert len(ran.stderr.splitlines()) == 1
+
+
+def test_a_second_factor_is_removed_by_the_command_line(database_url: str) -> None:
+    made = _marketd(
+        database_url,
+        "create-admin",
+        *("--email", "boss@shop.example", "--password-stdin"),
+        stdin=f"the operator's own {MARK}\n",
+    )
+    assert made.returncode == 0
+    ran = _marketd(database_url, "disable-totp", "--login", "boss@shop.example")
+    assert (ran.returncode, ran.stdout) == (0, "boss@shop.example has no second factor.\n")
+    ran = _marketd(database_url, "disable-totp", "--login", "nobody")
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("marketd: ")
 
 
 def test_a_database_that_does_not_answer_is_said_in_a_line() -> None:
