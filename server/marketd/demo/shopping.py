@@ -45,8 +45,8 @@ async def sign_in(stage: Stage, cast: Cast, options: DemoOptions) -> None:
             except MarketplaceError as error:
                 if error.code.name == "UNAVAILABLE":
                     raise CheckFailed(
-                        f"no server answers at {options.target}, or it speaks otherwise; start one with make run, name it"
-                        " with --target, and say --tls or --ca when it speaks TLS"
+                        f"no server answers so at {options.target}; start one with make run, or name it with --target,"
+                        " and with --tls or --ca where it speaks TLS"
                     ) from None
                 if error.reason != "INVALID_CREDENTIALS":
                     raise
