@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import asyncpg
@@ -47,6 +48,7 @@ def upgrade(url: str) -> None:
     command.upgrade(config(url), "head")
 
 
+@cache
 def head() -> str:
     """The revision that this code needs."""
     revision = ScriptDirectory.from_config(config("postgresql://")).get_current_head()

@@ -6,6 +6,7 @@ The protobuf parser lets NUL characters and enum numbers that nobody declared pa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -39,11 +40,17 @@ def request_limit(rule: Rule) -> int:
     return MAX_INLINE_BYTES if inline else MAX_REQUEST_BYTES
 
 
+@cache
+def _validator() -> protovalidate.Validator:
+    """One a process: it keeps the rules that it has compiled, and they are the same for every server in it."""
+    return protovalidate.Validator()
+
+
 class Validation:
     """Makes the parsers of methods; building one compiles its rules, so that no call pays for that."""
 
     def __init__(self) -> None:
-        self._validator = protovalidate.Validator()
+        self._validator = _validator()
 
     def parser(self, rule: Rule) -> Parse:
         """The function from bytes to a valid request. It raises MalformedRequest, RequestTooLarge, ValidationFailed.
