@@ -15,7 +15,7 @@ from typing import Protocol, TypeAlias
 import asyncpg
 import structlog
 
-from marketd.kernel.database import Connection
+from marketd.kernel.database import DATABASE_ERRORS, Connection
 from marketd.kernel.ids import new_id
 
 _log = structlog.get_logger(__name__)
@@ -118,7 +118,7 @@ class PostgresBroadcast(LocalBroadcast):
         while True:
             try:
                 connection: Connection = await asyncpg.connect(self._dsn, timeout=2, command_timeout=5)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except DATABASE_ERRORS as error:
                 _log.warning("broadcast_unreachable", error=type(error).__name__)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
@@ -126,7 +126,7 @@ class PostgresBroadcast(LocalBroadcast):
             pause = 0.1
             try:
                 await self._serve(connection)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except DATABASE_ERRORS as error:
                 _log.warning("broadcast_lost", error=type(error).__name__)
             finally:
                 self.connected.clear()
@@ -150,7 +150,7 @@ class PostgresBroadcast(LocalBroadcast):
                 await connection.execute(
                     "SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload", CHANNEL, self._payloads(lines)
                 )
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except DATABASE_ERRORS:
                 # Sent again by the next connection: only we know that they were lost, the others are told of no gap.
                 self._pending = lines + self._pending
                 raise
