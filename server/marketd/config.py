@@ -9,7 +9,9 @@ import enum
 import hashlib
 import hmac
 import os
+from collections.abc import Iterable
 from datetime import timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,6 +33,10 @@ STRICT_LIMITS = {
     "ADMIN": (20.0, 60),
 }
 """Production's calls a second and burst, by rate class."""
+
+
+# Variables of ours that are no settings: options of `marketd demo`.
+_NO_SETTINGS = {"MARKETD_ADMIN_EMAIL", "MARKETD_ADMIN_PASSWORD"}
 
 
 class Environment(enum.StrEnum):
@@ -322,3 +328,13 @@ class Settings(BaseSettings):
         if self.smtp_url is not None and self.mail_from.rstrip("> ").endswith("@localhost"):
             found.append("MARKETD_MAIL_FROM is not set; set it to the address that the shop writes from.")
         return found
+
+
+def unknown_names(environment: Iterable[str] = os.environ) -> list[str]:
+    """A line for each MARKETD_ variable that is no setting: a mistyped one would be thought to be set."""
+    known = {f"MARKETD_{name.upper()}" for name in Settings.model_fields} | _NO_SETTINGS
+    found = []
+    for name in sorted(each for each in environment if each.startswith("MARKETD_") and each.upper() not in known):
+        like = get_close_matches(name, known, n=1, cutoff=0.8)
+        found.append(f"{name} is no setting and has no effect" + (f"; is {like[0]} meant?" if like else "."))
+    return found

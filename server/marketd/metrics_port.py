@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 
 # How often the thread looks whether it is to end. prometheus_client's own server has the standard library's 0.5 s, for
 # which everything else would wait when a process stops.
-_LOOK_SECONDS: Final = 0.02
+_LOOK_SECONDS: Final = 0.05
 
 
 class _Server(ThreadingMixIn, WSGIServer):

@@ -6,7 +6,8 @@ import asyncio
 
 import grpc
 import pytest
-from marketplace_client import MarketplaceClient, MarketplaceError, PlainTextRefused, is_this_machine
+from marketplace_client import MarketplaceClient, MarketplaceError, PlainTextRefused
+from marketplace_client.channel import is_this_machine
 
 from tests.canaries import MARK
 

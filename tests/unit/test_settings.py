@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from marketd.commands.settings import unknown_names
-from marketd.config import DEVELOPMENT_SECRET, Environment, Settings
+from marketd.config import DEVELOPMENT_SECRET, Environment, Settings, unknown_names
 from pydantic import SecretStr, ValidationError
 
 SECRET, PEPPER = "Wm3kz8Qp4Tt6Yx1Rb7Nc5Vd2Fg9Hj0Ls", "p0Oi9Uy8Tr7Ew6Qa5Sd4Fg3Hj2Kl1Zx0"

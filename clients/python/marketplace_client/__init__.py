@@ -5,7 +5,7 @@ The messages and service stubs come from the generated package `marketplace`; no
 
 from __future__ import annotations
 
-from marketplace_client.channel import PlainTextRefused, is_this_machine
+from marketplace_client.channel import PlainTextRefused
 from marketplace_client.client import MarketplaceClient
 from marketplace_client.errors import FieldViolation, MarketplaceError, PreconditionViolation
 from marketplace_client.uplink import CourierUplink, Outcome
@@ -19,7 +19,6 @@ __all__ = [
     "Outcome",
     "PlainTextRefused",
     "PreconditionViolation",
-    "is_this_machine",
     "watch_deliveries",
     "watch_delivery",
     "watch_order",

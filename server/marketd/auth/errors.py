@@ -194,10 +194,10 @@ class PasswordTooCommon(ValidationFailed):
 
 
 class PasswordUnchanged(ValidationFailed):
-    """The new password is the one that is to be replaced."""
+    """The new password is what the request calls the current one, whether or not that is right."""
 
     def __init__(self, field: str = "new_password") -> None:
-        super().__init__(FieldViolation(field, "is the present password; choose another one"))
+        super().__init__(FieldViolation(field, "must differ from the current password"))
 
 
 class PasswordLength(ValidationFailed):

@@ -123,13 +123,14 @@ class Recovering:
         check_new_password(
             command.new, account.email, account.username, account.phone, account.full_name, field="new_password"
         )
+        if command.new == command.current:
+            # Before the guess is judged and counted: a right one must not count as failed.
+            raise PasswordUnchanged
         name = self._attempts.account(account.account_id)
         async with self._attempts.attempt(name) as turn:
             right = await self._passwords.verify(command.current, account.password_hash, turn)
         if not right:
             raise InvalidCredentials
-        if command.new == command.current:
-            raise PasswordUnchanged
         password_hash = await self._passwords.hash(command.new)
         checked = account.password_hash
 

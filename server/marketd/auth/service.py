@@ -184,7 +184,9 @@ async def disable_totp(uow: UnitOfWork, letters: Letters, login: str) -> bool:
     Raises NotFound for a login that nobody has.
     """
     repository = AccountRepository(uow.connection)
-    account = await repository.by_login(login)
+    named = await repository.by_login(login)
+    # Locked: a sign-in beside this would open a session that is not ended with the others.
+    account = None if named is None else await repository.lock(named.account_id)
     if account is None:
         raise NotFound("user", login)
     factors = FactorRepository(uow.connection)

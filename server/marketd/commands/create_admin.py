@@ -8,11 +8,9 @@ import sys
 from typing import Annotated
 
 import typer
-from sqlalchemy.exc import SQLAlchemyError
 
-from marketd.commands.database import database_of
+from marketd.commands.database import database_of, failures_said
 from marketd.commands.settings import fail_line, read_settings, require_startable, say
-from marketd.kernel.refusals import Refusal
 from marketd.operating import create_admin
 
 # What the contract's e-mail rule takes, near enough: a typing mistake should not become an administrator's login.
@@ -45,17 +43,8 @@ def command(
         password = sys.stdin.readline().rstrip("\n")
     else:
         password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
-    with database_of(settings) as url:
-        try:
-            created = asyncio.run(create_admin(settings, url, email, password))
-        except Refusal as refusal:
-            fail_line(refusal.message)
-            raise typer.Exit(2) from None
-        except (OSError, SQLAlchemyError) as error:
-            fail_line(
-                f"the database does not answer or is not migrated ({type(error).__name__}); run `marketd migrate`."
-            )
-            raise typer.Exit(2) from None
+    with database_of(settings) as url, failures_said():
+        created = asyncio.run(create_admin(settings, url, email, password))
     if created.created or created.promoted:
         say(f"{email} is an administrator now.")
     else:

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import typer
+from sqlalchemy.exc import SQLAlchemyError
 
 from marketd.commands.settings import fail_line
 from marketd.config import Settings
 from marketd.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from marketd.kernel.refusals import DatabaseUnavailable, Refusal
 
 
 @contextmanager
@@ -29,3 +31,16 @@ def database_of(settings: Settings) -> Iterator[str]:
         yield postgres.dsn()
     finally:
         postgres.stop()
+
+
+@contextmanager
+def failures_said() -> Iterator[None]:
+    """Exits 2 with a line when what the block does is refused, or the database does not answer."""
+    try:
+        yield
+    except (DatabaseUnavailable, OSError, SQLAlchemyError) as error:
+        fail_line(f"the database does not answer or is not migrated ({type(error).__name__}); run `marketd migrate`.")
+        raise typer.Exit(2) from None
+    except Refusal as refusal:
+        fail_line(refusal.message)
+        raise typer.Exit(2) from None

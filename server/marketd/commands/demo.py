@@ -9,7 +9,7 @@ from typing import Annotated
 import grpc
 import typer
 from cryptography.x509 import load_pem_x509_certificates
-from marketplace_client import is_this_machine
+from marketplace_client import PlainTextRefused
 from rich.console import Console
 
 from marketd.commands.settings import fail_line
@@ -75,10 +75,11 @@ def command(
         credentials=_credentials(ca) if tls or ca else None,
         plaintext=plaintext,
     )
-    if options.credentials is None and not plaintext and not is_this_machine(target):
+    try:
+        held = asyncio.run(run_demo(options, screen_for(Console(), as_json=as_json)))
+    except PlainTextRefused:
         fail_line(f"{target} is another machine: use --tls or --ca, or --plaintext where the network is trusted.")
-        raise typer.Exit(2)
-    held = asyncio.run(run_demo(options, screen_for(Console(), as_json=as_json)))
+        raise typer.Exit(2) from None
     raise typer.Exit(0 if held else 1)
 
 

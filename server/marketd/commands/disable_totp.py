@@ -6,11 +6,9 @@ import asyncio
 from typing import Annotated
 
 import typer
-from sqlalchemy.exc import SQLAlchemyError
 
-from marketd.commands.database import database_of
-from marketd.commands.settings import fail_line, read_settings, require_startable, say
-from marketd.kernel.refusals import Refusal
+from marketd.commands.database import database_of, failures_said
+from marketd.commands.settings import read_settings, require_startable, say
 from marketd.operating import disable_totp
 
 
@@ -25,15 +23,6 @@ def command(
     settings = read_settings()
     # The letter is sealed with the servers' secret.
     require_startable(settings)
-    with database_of(settings) as url:
-        try:
-            removed = asyncio.run(disable_totp(settings, url, login))
-        except Refusal as refusal:
-            fail_line(refusal.message)
-            raise typer.Exit(2) from None
-        except (OSError, SQLAlchemyError) as error:
-            fail_line(
-                f"the database does not answer or is not migrated ({type(error).__name__}); run `marketd migrate`."
-            )
-            raise typer.Exit(2) from None
+    with database_of(settings) as url, failures_said():
+        removed = asyncio.run(disable_totp(settings, url, login))
     say(f"{login} signs in with the password alone now." if removed else f"{login} has no second factor.")

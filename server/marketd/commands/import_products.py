@@ -10,16 +10,15 @@ from uuid import UUID
 import typer
 from rich.console import Console
 from rich.progress import Progress
-from sqlalchemy.exc import SQLAlchemyError
 
 from marketd.catalog.importing import ImportOptions, ImportProgress, ImportReport, import_products
-from marketd.commands.database import database_of
-from marketd.commands.settings import fail_line, read_settings
+from marketd.commands.database import database_of, failures_said
+from marketd.commands.settings import read_settings
 from marketd.config import Settings
 from marketd.kernel.caller import SYSTEM
 from marketd.kernel.clock import SystemClock
 from marketd.kernel.database import create_engine
-from marketd.kernel.refusals import NotFound, Refusal
+from marketd.kernel.refusals import NotFound
 from marketd.kernel.transactor import Transactor
 from marketd.seller.repository import SellerRepository
 
@@ -41,19 +40,10 @@ def command(
     1 when some did not, 2 when nothing could be imported. Running servers show the products within a second.
     """
     settings = read_settings()
-    with database_of(settings) as url:
-        try:
-            report = asyncio.run(
-                _import(settings, url, file, seller, publish=publish, update=update_existing, dry_run=dry_run)
-            )
-        except Refusal as refusal:
-            fail_line(refusal.message)
-            raise typer.Exit(2) from None
-        except (OSError, SQLAlchemyError) as error:
-            fail_line(
-                f"the database does not answer or is not migrated ({type(error).__name__}); run `marketd migrate`."
-            )
-            raise typer.Exit(2) from None
+    with database_of(settings) as url, failures_said():
+        report = asyncio.run(
+            _import(settings, url, file, seller, publish=publish, update=update_existing, dry_run=dry_run)
+        )
     _show(report)
     raise typer.Exit(1 if report.errors else 0)
 

@@ -7,12 +7,10 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from sqlalchemy.exc import SQLAlchemyError
 
 from marketd.auth.keys import SigningKeysUnreadable
-from marketd.commands.database import database_of
+from marketd.commands.database import database_of, failures_said
 from marketd.commands.settings import fail_line, read_settings, require_startable, say
-from marketd.kernel.refusals import Refusal
 from marketd.operating import rotate_keys
 
 
@@ -40,15 +38,10 @@ def command(
     settings = read_settings()
     # What is written here is sealed with the secret; a weak one must not get in by this door either.
     require_startable(settings)
-    with database_of(settings) as url:
+    with database_of(settings) as url, failures_said():
         try:
             kid = asyncio.run(rotate_keys(settings, url, at_once=compromised))
         except SigningKeysUnreadable as error:
             fail_line(str(error))
-            raise typer.Exit(2) from None
-        except (Refusal, OSError, SQLAlchemyError) as error:
-            fail_line(
-                f"the database does not answer or is not migrated ({type(error).__name__}); run `marketd migrate`."
-            )
             raise typer.Exit(2) from None
     say(f"{kid} {'signs' if compromised else 'signs in a minute'}.")

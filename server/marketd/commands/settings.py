@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
-from difflib import get_close_matches
-
 import typer
 from pydantic import ValidationError
 
-from marketd.config import Settings
+from marketd.config import Settings, unknown_names
 
 CONFIGURATION_ERROR = 2
-# Variables of ours that are no settings: options of `marketd demo`.
-_NO_SETTINGS = {"MARKETD_ADMIN_EMAIL", "MARKETD_ADMIN_PASSWORD"}
 
 
 def read_settings(**overrides: object) -> Settings:
@@ -39,18 +33,8 @@ def require_startable(settings: Settings) -> None:
 
 def advise(settings: Settings) -> None:
     """Say what is most likely a mistake."""
-    for advice in (*settings.advice(), *unknown_names(os.environ)):
+    for advice in (*settings.advice(), *unknown_names()):
         fail_line(advice)
-
-
-def unknown_names(environment: Iterable[str]) -> list[str]:
-    """A line for each MARKETD_ variable that is no setting: a mistyped one would be thought to be set."""
-    known = {f"MARKETD_{name.upper()}" for name in Settings.model_fields} | _NO_SETTINGS
-    found = []
-    for name in sorted(each for each in environment if each.startswith("MARKETD_") and each.upper() not in known):
-        like = get_close_matches(name, known, n=1, cutoff=0.8)
-        found.append(f"{name} is no setting and has no effect" + (f"; is {like[0]} meant?" if like else "."))
-    return found
 
 
 def fail_line(text: str) -> None:

@@ -194,7 +194,8 @@ def access(edge: Edge, rule: Rule) -> Step | None:
 def rate(edge: Edge, rule: Rule) -> Step | None:
     """Count the call against its class, by account (a service is one too) where there is one, else by address.
 
-    An IPv6 address counts as its /64.
+    An IPv6 address counts as its /64. An account's open streams are bounded here too: its number is a limit like the
+    others, and an account is known by now.
     """
     if rule.vital:
         return None

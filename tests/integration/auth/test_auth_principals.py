@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qs, urlsplit
@@ -17,6 +17,7 @@ from marketd.auth.keys import KeyRing
 from marketd.auth.model import ChangeKind
 from marketd.auth.principals import Principals
 from marketd.auth.repository import AccountRepository
+from marketd.auth.signing_in import SignedIn
 from marketd.auth.tokens import AccessTokens
 from marketd.kernel.broadcast import LocalBroadcast, PostgresBroadcast
 from marketd.kernel.caller import Caller, Role
@@ -206,40 +207,44 @@ class Slow(Transactor):
         return result
 
 
-async def test_a_change_told_while_the_account_is_read_makes_the_worker_read_again(
-    house: House, database_url: str
-) -> None:
+@pytest.fixture
+async def slow_engine(database_url: str) -> AsyncIterator[AsyncEngine]:
     engine = create_engine(database_url, pool_size=2)
+    yield engine
+    await engine.dispose()
+
+
+async def being_read(house: House, engine: AsyncEngine) -> tuple[Slow, SignedIn, asyncio.Task[Caller]]:
+    """A token whose account is just being read: it was, and nobody has heard of it yet."""
     slow = Slow(engine, house.clock)
     principals = Principals(slow, house.access, house.keys, house.broadcast, house.clock, watch=house.tx)
     done = await house.register()
     await principals.poll()
     reading = asyncio.create_task(principals.authenticate(done.tokens.access.text))
     await slow.has_read.wait()
+    return slow, done, reading
+
+
+async def test_a_change_told_while_the_account_is_read_makes_the_worker_read_again(
+    house: House, slow_engine: AsyncEngine
+) -> None:
+    slow, done, reading = await being_read(house, slow_engine)
     await house.tx.run_bare("test.block", lambda uow: service.block_account(uow, done.account.account_id))
     slow.go_on.set()
     with pytest.raises(AccountBlocked):
         await reading
     assert slow.reads == 2
-    await engine.dispose()
 
 
 async def test_a_token_whose_key_is_retired_while_its_account_is_read_is_refused(
-    house: House, database_url: str
+    house: House, slow_engine: AsyncEngine
 ) -> None:
-    engine = create_engine(database_url, pool_size=2)
-    slow = Slow(engine, house.clock)
-    principals = Principals(slow, house.access, house.keys, house.broadcast, house.clock, watch=house.tx)
-    done = await house.register()
-    await principals.poll()
-    reading = asyncio.create_task(principals.authenticate(done.tokens.access.text))
-    await slow.has_read.wait()
+    slow, _, reading = await being_read(house, slow_engine)
     await house.tx.run_bare("test.rotate", lambda uow: keys.rotate(uow, KeyRing(b"s" * 32), at_once=True))
     await house.keys.load(house.tx)
     slow.go_on.set()
     with pytest.raises(TokenInvalid):
         await reading
-    await engine.dispose()
 
 
 async def test_memory_counts_until_it_is_too_old_and_no_longer(house: House) -> None:
