@@ -8,6 +8,9 @@ DATA_DIR ?= .marketd
 JOBS ?= 2
 ARGS ?=
 
+# Container images often set this for their build; every worker and command would then compile the whole of marketd anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 THIRD_PARTY := .third_party/.complete

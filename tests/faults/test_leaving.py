@@ -35,11 +35,15 @@ def gauge(text: str, name: str) -> float:
 
 
 async def with_one_retry(lines: Lines, account: Account, request: Message) -> None:
-    """A call as a modest client makes it: one repeat, after the pause that the server asks for."""
+    """A call as a modest client makes it: one repeat, after the pause that the server asks for.
+
+    A call that reaches a leaving server after the last one that it refused, and before the client hears that it leaves,
+    is CANCELLED by gRPC itself.
+    """
     try:
         await lines.raw(account, request)
     except MarketplaceError as error:
-        if error.code is not grpc.StatusCode.UNAVAILABLE:
+        if not error.was_dropped:
             raise
         await asyncio.sleep(error.retry_after or 0)
         await lines.raw(account, request, wait_for_ready=True)

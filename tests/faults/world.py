@@ -42,7 +42,7 @@ RULES: Final[dict[type[Message], Rule]] = {rule.request: rule for rule in Access
 """The rpc of each request message; the contract gives every rpc its own."""
 
 # The caller cannot know whether it happened, or it certainly did not: the same request is sent again.
-_UNSETTLED: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
+_UNSETTLED_REASONS: Final = frozenset({"REQUEST_IN_PROGRESS", "CONCURRENT_UPDATE"})
 
 _INSIDES: Final = re.compile(r"Traceback|asyncpg|SELECT |postgres://|postgresql://|/usr/")
 
@@ -154,8 +154,8 @@ class Lines:
             try:
                 return await self.raw(account, request, wait_for_ready=True, seconds=5, channel=channel)
             except MarketplaceError as error:
-                again = error.code in _UNSETTLED or error.reason in {"REQUEST_IN_PROGRESS", "CONCURRENT_UPDATE"}
-                if not again or time.monotonic() > end:
+                unknown = error.was_dropped or error.code is grpc.StatusCode.DEADLINE_EXCEEDED
+                if not (unknown or error.reason in _UNSETTLED_REASONS) or time.monotonic() > end:
                     raise
                 await asyncio.sleep(error.retry_after or 0.05)
 

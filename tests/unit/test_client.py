@@ -63,6 +63,7 @@ class Script(OrderServiceServicer, CatalogServiceServicer, auth_service_pb2_grpc
         self.expired: set[str] = set()
         self.cursors: list[str] = []
         self.busy = 0
+        self.drops = 0
         self.left = asyncio.Event()
 
     def _note(self, context: Context) -> str:
@@ -87,6 +88,9 @@ class Script(OrderServiceServicer, CatalogServiceServicer, auth_service_pb2_grpc
 
     async def GetOrder(self, request: Any, context: Context) -> Any:  # noqa: N802 - the rpc's name
         token = self._note(context)
+        if self.drops:
+            self.drops -= 1
+            await context.abort(grpc.StatusCode.CANCELLED, "CANCELLED")
         if token in self.expired:
             await refuse(context, grpc.StatusCode.UNAUTHENTICATED, "TOKEN_EXPIRED")
         return order_service_pb2.GetOrderResponse()
@@ -167,6 +171,35 @@ async def test_a_keyed_call_is_repeated_with_one_request_id_until_it_is_answered
     assert script.request_ids[0]
     assert request.request_id == ""
     assert all(script.correlation_ids)
+
+
+async def test_what_a_leaving_server_drops_is_repeated_where_that_is_safe_and_what_the_caller_cancels_is_not() -> None:
+    script = new_script()
+    began = asyncio.Event()
+
+    async def place(request: Any, context: Context) -> None:
+        if len(script.request_ids) == 1:
+            await context.abort(grpc.StatusCode.CANCELLED, "CANCELLED")
+        if len(script.request_ids) == 3:
+            began.set()
+            await asyncio.Event().wait()
+
+    script.place = place
+    script.drops = 1
+    async with serving(script) as target, MarketplaceClient(target) as client:
+        await client.order.PlaceOrder(order_service_pb2.PlaceOrderRequest(quote_token="q"))
+        assert len(script.request_ids) == 2
+        assert len(set(script.request_ids)) == 1
+        await client.order.GetOrder(order_service_pb2.GetOrderRequest())
+        assert script.drops == 0
+
+        call = asyncio.ensure_future(client.order.PlaceOrder(order_service_pb2.PlaceOrderRequest(quote_token="r")))
+        await asyncio.wait_for(began.wait(), 5)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await client.order.GetOrder(order_service_pb2.GetOrderRequest())
+    assert len(script.request_ids) == 3
 
 
 async def test_a_request_id_of_the_caller_is_kept() -> None:

@@ -40,7 +40,7 @@ def path_of(method: str | bytes) -> str:
 
 def may_repeat(error: MarketplaceError, repetition: Repetition) -> bool:
     """Whether a call that ended so may be sent again without risking a second effect."""
-    if error.code is grpc.StatusCode.UNAVAILABLE:
+    if error.was_dropped:
         # Reads are repeated by grpc already (the service config); repeating them here too would multiply the attempts.
         return repetition is Repetition.KEYED or error.reason in _NOT_BEGUN
     if error.code is grpc.StatusCode.ABORTED and error.retry_after is not None:

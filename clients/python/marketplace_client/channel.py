@@ -54,7 +54,10 @@ def _is_local_address(host: str) -> bool:
 
 
 def service_config() -> str:
-    """The gRPC service config: calls that only read are repeated on UNAVAILABLE before this side even notices."""
+    """The gRPC service config: calls that only read are repeated before this side even notices.
+
+    CANCELLED comes from a server that leaves; what this side cancels itself is not repeated.
+    """
     names = [
         {"service": facts.service, "method": facts.name}
         for facts in METHODS.values()
@@ -65,7 +68,7 @@ def service_config() -> str:
         "initialBackoff": "0.1s",
         "maxBackoff": "2s",
         "backoffMultiplier": 2,
-        "retryableStatusCodes": ["UNAVAILABLE"],
+        "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
     }
     return json.dumps({"methodConfig": [{"name": names, "retryPolicy": policy}]})
 

@@ -73,6 +73,16 @@ class MarketplaceError(Exception):
         """Whether the marketplace itself wrote this status, rather than the connection or this side's deadline."""
         return bool(self.reason)
 
+    @property
+    def was_dropped(self) -> bool:
+        """Whether the server or the path to it went away under the call, so that its outcome is not known.
+
+        A server that leaves may end a call that it has not taken up yet as CANCELLED, and gRPC writes no reason there.
+        """
+        if self.code is grpc.StatusCode.UNAVAILABLE:
+            return True
+        return self.code is grpc.StatusCode.CANCELLED and not self.from_server
+
 
 def from_rpc_error(error: grpc.aio.AioRpcError, method: str = "") -> MarketplaceError:
     """The exception for what grpc raised; details that are missing or do not parse leave their fields empty."""

@@ -21,7 +21,7 @@ _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 # Three missed heartbeats and some slack.
 _SILENCE_SECONDS = 35.0
-_RESUMABLE_CODES = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.CANCELLED})
+_RESUMABLE_CODES = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN})
 
 
 class _Told(Protocol):
@@ -40,7 +40,7 @@ def can_resume(client: MarketplaceClient, error: MarketplaceError) -> bool:
     """Whether a stream that ended so is worth opening again."""
     if error.reason == "TOKEN_EXPIRED":
         return client.can_refresh
-    if error.code is grpc.StatusCode.UNAVAILABLE or error.reason in ("SLOW_CONSUMER", "RATE_LIMITED"):
+    if error.was_dropped or error.reason in ("SLOW_CONSUMER", "RATE_LIMITED"):
         return True
     # A connection that is reset in the middle shows these codes, and no reason because the server wrote none.
     return error.code in _RESUMABLE_CODES and not error.from_server
