@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import gc
 import hashlib
 import shutil
 import tempfile
@@ -34,6 +35,18 @@ TEMPLATE = "marketplace_template"
 # A database a test is a thousand files made and removed again: in memory that takes a third of the time.
 MEMORY = Path("/dev/shm")  # noqa: S108 - Linux's own name; each run makes a folder of its own in it
 MEMORY_NEEDED = 4 << 30
+
+
+def pytest_configure() -> None:
+    """The collector rests while modules are imported, rewritten and collected: nearly all of that stays."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """From here on it passes over what stays."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -19,7 +19,7 @@ from marketplace.payment.v1 import payment_service_pb2_grpc
 from marketplace.seller.v1 import seller_service_pb2_grpc
 from marketplace.tracking.v1 import tracking_service_pb2_grpc
 
-from marketd import logs, migrating, readiness
+from marketd import logs, readiness, schema
 from marketd.admin.servicer import AdminServicer
 from marketd.auth import housekeeping as auth_housekeeping
 from marketd.auth.audit_journal import AuditJournal
@@ -102,8 +102,8 @@ SERVICES = (
 async def build(settings: Settings, *, serve: bool = True, reuse_port: bool = False, admin_port: int = 0) -> App:
     """Put the process together on the database of `settings`; nothing is served before `start`.
 
-    Raises StartRefused for a database that does not answer or whose schema is not this version's, and for whatever the
-    server itself refuses (a method without a rule, a taken port).
+    Raises StartRefused for a database that does not answer or whose schema is older than this version's, and for
+    whatever the server itself refuses (a method without a rule, a taken port).
     """
     parts = _parts(settings)
     try:
@@ -184,13 +184,20 @@ def _wake(parts: Parts, committed: Committed) -> None:
 
 async def _check_schema(url: str) -> None:
     try:
-        current = await migrating.current(url)
+        connection = await asyncpg.connect(url, timeout=3, command_timeout=5)
+        try:
+            current = await schema.current(connection)
+        finally:
+            await connection.close()
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise StartRefused(
             f"the database does not answer ({type(error).__name__}); check MARKETD_DATABASE_URL and that it runs."
         ) from error
-    head = migrating.head()
-    if current != head:
+    head = schema.head()
+    if current is not None and current > head:
+        # While a new version is rolled out, the one before runs on its schema.
+        _log.warning("schema_is_newer", schema=current, needed=head)
+    elif current != head:
         raise StartRefused(
             f"the database's schema is at {current or 'nothing'} and this version needs {head}; run `marketd migrate`."
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Annotated
@@ -10,6 +9,7 @@ from typing import Annotated
 import typer
 
 from marketd import __version__
+from marketd.starting import imported
 
 _COMMANDS: Mapping[str, str] = {
     "serve": "Serve the marketplace (and run its background work) until SIGTERM.",
@@ -67,7 +67,7 @@ def application(arguments: Sequence[str]) -> typer.Typer:
     asked = next((word for word in arguments if not word.startswith("-")), None)
     for name, summary in _COMMANDS.items():
         if name == asked:
-            module = importlib.import_module(f"marketd.commands.{name.replace('-', '_')}")
+            module = imported(f"marketd.commands.{name.replace('-', '_')}")
             app.command(name)(module.command)
         else:
             app.command(name, short_help=summary)(_listed_only)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
 import asyncpg
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 
-import marketd
+from marketd import schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +24,16 @@ class SchemaState:
         """Whether the schema is what this code was made for."""
         return self.current == self.head
 
-
-def scripts() -> Path:
-    """The migrations: shipped inside the wheel, or the checkout's own folder."""
-    packaged = Path(marketd.__file__).parent / "_migrations"
-    return packaged if packaged.exists() else Path(marketd.__file__).parents[2] / "migrations"
+    @property
+    def is_ahead(self) -> bool:
+        """Whether a later version of marketd has migrated it already."""
+        return self.current is not None and self.current > self.head
 
 
 def config(url: str) -> Config:
     """Alembic's configuration for a database, without an ini file."""
     configuration = Config()
-    configuration.set_main_option("script_location", str(scripts()).replace("%", "%%"))
+    configuration.set_main_option("script_location", str(schema.scripts()).replace("%", "%%"))
     configuration.set_main_option("path_separator", "os")
     configuration.attributes["database_url"] = url
     return configuration
@@ -48,27 +44,14 @@ def upgrade(url: str) -> None:
     command.upgrade(config(url), "head")
 
 
-@cache
-def head() -> str:
-    """The revision that this code needs."""
-    revision = ScriptDirectory.from_config(config("postgresql://")).get_current_head()
-    if revision is None:
-        raise RuntimeError(f"no migrations in {scripts()}")
-    return revision
-
-
-async def current(url: str) -> str | None:
-    """The database's revision; None for a database that was never migrated."""
-    connection = await asyncpg.connect(url, timeout=3, command_timeout=5)
-    try:
-        if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
-            return None
-        value: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
-        return value
-    finally:
-        await connection.close()
-
-
 def state(url: str) -> SchemaState:
     """Where the database and the code stand."""
-    return SchemaState(current=asyncio.run(current(url)), head=head())
+    return SchemaState(current=asyncio.run(_current(url)), head=schema.head())
+
+
+async def _current(url: str) -> str | None:
+    connection = await asyncpg.connect(url, timeout=3, command_timeout=5)
+    try:
+        return await schema.current(connection)
+    finally:
+        await connection.close()

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from marketd import schema
 from marketd.config import Settings
 from marketd.embedded import EmbeddedPostgres
 
@@ -158,7 +159,7 @@ class Supervisor:
         mode = ["--only-background"] if self.only_background else []
 
         def serving(index: int) -> list[str]:
-            return ["marketd.serving", "--index", str(index), "--parent", str(os.getpid()), *mode]
+            return ["marketd.starting", "marketd.serving", "--index", str(index), "--parent", str(os.getpid()), *mode]
 
         count = 1 if self.only_background else self.settings.workers
         self._workers = [_Worker(index, serving) for index in range(count)]
@@ -278,9 +279,7 @@ def migrate_once(data_dir: Path) -> Callable[[str], None]:
     """
 
     def migrate(url: str) -> None:
-        folder = Path(__file__).parent / "_migrations"
-        folder = folder if folder.exists() else Path(__file__).parents[2] / "migrations"
-        newest = max(path.stem for path in (folder / "versions").glob("[0-9]*.py"))
+        newest = schema.head()
         stamp = data_dir / "postgres" / "schema"
         if stamp.exists() and stamp.read_text() == newest:
             return

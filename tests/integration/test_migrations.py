@@ -3,19 +3,82 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 
 import asyncpg
+import pytest
+import structlog
 from alembic import command
 from alembic.script import ScriptDirectory
-from marketd import migrating
+from marketd import app as composition
+from marketd import migrating, schema
+from marketd.config import Environment, Settings
+from marketd.running import StartRefused
+from pydantic import SecretStr
 
 
 def test_the_migrated_schema_is_what_the_models_map(database_url: str) -> None:
     command.check(migrating.config(database_url))
 
 
-def test_there_is_one_head() -> None:
-    assert len(ScriptDirectory.from_config(migrating.config("postgresql://")).get_heads()) == 1
+def test_there_is_one_head_and_it_is_known_without_alembic() -> None:
+    scripts = ScriptDirectory.from_config(migrating.config("postgresql://"))
+    assert scripts.get_heads() == [schema.head()]
+    revisions = [script.revision for script in scripts.walk_revisions()]
+    assert revisions == sorted(revisions, reverse=True), "revisions compare as they follow on each other"
+
+
+async def _stamp(url: str, revision: str) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute("UPDATE alembic_version SET version_num = $1", revision)
+    await connection.close()
+
+
+def _settings(url: str) -> Settings:
+    return Settings(env=Environment.TEST, database_url=SecretStr(url), port=0, bcrypt_cost=4, run_worker=False)
+
+
+async def test_a_server_starts_on_a_newer_schema_and_says_so(database_url: str) -> None:
+    await _stamp(database_url, "9999")
+    with structlog.testing.capture_logs() as said:
+        app = await composition.build(_settings(database_url))
+        await app.start()
+    await app.stop(0)
+    assert [line for line in said if line["event"] == "schema_is_newer"] == [
+        {"event": "schema_is_newer", "log_level": "warning", "schema": "9999", "needed": schema.head()}
+    ]
+
+
+async def test_a_server_refuses_an_older_schema_with_what_to_do(database_url: str) -> None:
+    await _stamp(database_url, "0001")
+    with pytest.raises(StartRefused, match=f"at 0001 and this version needs {schema.head()}; run `marketd migrate`"):
+        await composition.build(_settings(database_url))
+
+
+@pytest.mark.parametrize(
+    ("revision", "options", "code", "words"),
+    [
+        ("9999", [], 0, "a later version"),
+        ("9999", ["--check"], 0, "database: 9999, this version: "),
+        ("0001", ["--check"], 1, "database: 0001, this version: "),
+    ],
+)
+def test_the_command_leaves_a_newer_schema_alone_and_says_where_it_stands(
+    database_url: str, revision: str, options: list[str], code: int, words: str
+) -> None:
+    asyncio.run(_stamp(database_url, revision))
+    ran = subprocess.run(
+        [sys.executable, "-m", "marketd", "migrate", *options],
+        env={**os.environ, "MARKETD_DATABASE_URL": database_url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (code, "")
+    assert words in ran.stdout
+    assert migrating.state(database_url).current == revision
 
 
 def test_upgrading_a_current_database_changes_nothing(database_url: str) -> None:

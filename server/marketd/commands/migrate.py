@@ -27,7 +27,10 @@ def command(
             before = migrating.state(url)
             if check:
                 say(f"database: {before.current or 'empty'}, this version: {before.head}")
-                raise typer.Exit(0 if before.is_current else 1)
+                raise typer.Exit(0 if before.is_current or before.is_ahead else 1)
+            if before.is_ahead:
+                say(f"Schema is at {before.current}; a later version than this one ({before.head}) has migrated it.")
+                return
             migrating.upgrade(url)
         except (OSError, asyncpg.PostgresError, DBAPIError) as error:
             fail_line(f"the database does not answer or refuses: {error}. Check MARKETD_DATABASE_URL.")
