@@ -29,6 +29,9 @@ TOP = {
     ),
 }
 LARGE_BYTES = 1_000_000
+# A file that is longer has a second subject.
+MOST_LINES = 450
+STUBS = tuple(f"clients/python/{package}/" for package in ("buf", "google", "marketplace"))
 
 
 def run(*argv: str, cwd: Path = ROOT, python_path: Sequence[Path] = ()) -> subprocess.CompletedProcess[str]:
@@ -57,15 +60,25 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_nothing_lies_at_the_top_that_does_not_belong_there() -> None:
-    """A stray download that is committed by accident stays in everybody's clone for good."""
+def tracked() -> list[str]:
+    """The files that git knows and that are here, from the top."""
     listed = run("git", "ls-files", "-z")
     if listed.returncode != 0:
         pytest.skip("this is no checkout of git")
-    files = [name for name in listed.stdout.split("\0") if name]
+    return [name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_nothing_lies_at_the_top_that_does_not_belong_there() -> None:
+    """A stray download that is committed by accident stays in everybody's clone for good."""
+    files = tracked()
     assert {name.partition("/")[0] for name in files} <= TOP
-    large = [name for name in files if (ROOT / name).is_file() and (ROOT / name).stat().st_size > LARGE_BYTES]
-    assert large == []
+    assert [name for name in files if (ROOT / name).stat().st_size > LARGE_BYTES] == []
+
+
+def test_no_file_of_ours_is_longer_than_one_subject() -> None:
+    ours = [name for name in tracked() if name.endswith(".py") and not name.startswith(STUBS)]
+    assert len(ours) > 100
+    assert [name for name in ours if len((ROOT / name).read_text().splitlines()) > MOST_LINES] == []
 
 
 def test_ruff_finds_nothing() -> None:

@@ -1,149 +1,36 @@
-"""Imports on real Postgres: real files, files that come twice, files that change, and uploads that are not whole."""
+"""Imports on real Postgres: real files, files that come twice, files that change."""
 
 from __future__ import annotations
 
 import asyncio
-import csv
-import hashlib
-import io
-from collections.abc import AsyncIterator
-from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from marketd.catalog import importing
-from marketd.catalog.errors import ImportFileInvalid, UploadCorrupt, UploadOutOfOrder, UploadTooLarge
-from marketd.catalog.importing import ImportOptions, ImportProgress, ImportReport, ImportSummary
+from marketd.catalog.errors import ImportFileInvalid
+from marketd.catalog.importing import ImportOptions, ImportProgress, ImportSummary
 from marketd.catalog.parsed import RowReason
-from marketd.catalog.servicer import CatalogServicer
 from marketd.inventory import invariants
 from marketd.inventory import service as inventory
 from marketd.inventory.model import Line
-from marketd.kernel import call as calls
-from marketd.kernel.call import Call, OnceKey
-from marketd.kernel.caller import SYSTEM, Caller, Role
+from marketd.kernel.caller import SYSTEM
 from marketd.kernel.ids import new_id
-from marketd.kernel.pages import PageTokens
-from marketd.kernel.refusals import NotFound, RequestIdReused
+from marketd.kernel.refusals import NotFound
 from marketd.kernel.transactor import Transactor
-from marketd.kernel.uow import ReadUnit, UnitOfWork
 from marketd.seller.errors import SellerClosed
 from marketplace.catalog.v1 import catalog_service_pb2 as pb
-from marketplace.catalog.v1 import import_pb2, product_pb2
+from marketplace.catalog.v1 import product_pb2
 
-CONTEXT: Any = None  # no method here looks at it
+from tests.integration.catalog_files import CONTEXT, UPDATE, Shop, cup, file, outcome, size
+
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "catalog"
-COLUMNS = [
-    "Handle", "Title", "Body (HTML)", "Vendor", "Type", "Tags", "Published", "Option1 Name", "Option1 Value",
-    "Variant SKU", "Variant Inventory Qty", "Variant Price", "Variant Compare At Price", "Image Src", "Image Alt Text",
-    "Variant Image",
-]  # fmt: skip
-UPDATE = ImportOptions(update_existing=True)
-
-
-def file(*rows: dict[str, str]) -> bytes:
-    """A file with these cells."""
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, COLUMNS, restval="")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
-
-
-def cup(**cells: str) -> dict[str, str]:
-    """A row of a product; keys are column names without spaces."""
-    names = {name.replace(" ", ""): name for name in COLUMNS}
-    base = {"Handle": "cup", "Title": "Cup", "Variant Price": "4.50", "Variant Inventory Qty": "3"}
-    return base | {names[name]: value for name, value in cells.items()}
-
-
-def size(value: str, **cells: str) -> dict[str, str]:
-    """A row with a size."""
-    return cup(Option1Name="Size", Option1Value=value, **cells)
-
-
-async def _fetch(unit: ReadUnit, statement: str) -> list[Any]:
-    return await unit.connection.fetch(statement)
-
-
-class Shop:
-    """A seller that imports."""
-
-    def __init__(self, tx: Transactor) -> None:
-        self.tx = tx
-        self.seller_id = new_id()
-        self.owner = Caller(new_id(), None, frozenset({Role.SELLER}))
-        self.changes: list[int] = []
-        self.catalog = CatalogServicer(
-            tx=tx,
-            pages=PageTokens(b"s" * 32),
-            currency="EUR",
-            on_change=lambda: self.changes.append(1),
-            max_import_bytes=200_000,
-        )
-
-    async def open(self, state: str = "ACTIVE") -> Shop:
-        """Write the seller down."""
-
-        async def work(uow: UnitOfWork) -> None:
-            await uow.connection.execute(
-                "INSERT INTO sellers (seller_id, account_id, handle, shop_name, description, state, contact,"
-                " prep_minutes, time_zone, opening_hours, approve_time, create_time, update_time)"
-                " VALUES ($1, $2, $3, 'Shop', '', $4, '{}', 10, 'UTC', '[]', $5, $5, $5)",
-                self.seller_id,
-                self.owner.account,
-                self.seller_id.hex,
-                state,
-                uow.now,
-            )
-
-        await self.tx.run_bare("test.seller", work)
-        return self
-
-    async def bring(self, data: bytes, options: ImportOptions = ImportOptions()) -> ImportReport:  # noqa: B008 - frozen
-        """Import a file."""
-        return await importing.import_products(
-            self.tx, self.owner, data, options, currency="EUR", on_change=lambda: self.changes.append(1)
-        )
-
-    def enter(self, once: OnceKey | None = None) -> Call:
-        """Call as the owner."""
-        call = Call(caller=self.owner, once=once)
-        calls.enter(call)
-        return call
-
-    async def product(self, slug: str) -> product_pb2.Product:
-        """A product as the owner sees it."""
-        self.enter()
-        return (await self.catalog.GetProduct(pb.GetProductRequest(slug=slug), CONTEXT)).product
-
-    async def rows(self) -> list[tuple[Any, ...]]:
-        """Everything that an import writes, to be compared."""
-        tables = ("products", "variants", "product_images", "brands", "categories", "stocks", "stock_movements")
-        found: list[tuple[Any, ...]] = []
-        for table in tables:
-            statement = f"SELECT t::text FROM {table} t ORDER BY 1"
-            rows = await self.tx.read(partial(_fetch, statement=statement))
-            found += [(table, row[0]) for row in rows]
-        return found
 
 
 @pytest.fixture
 async def shop(tx: Transactor) -> Shop:
     return await Shop(tx).open()
-
-
-def outcome(report: ImportReport) -> tuple[int, int, int, int]:
-    summary = report.summary
-    return (
-        summary.products_created,
-        summary.products_updated,
-        summary.products_unchanged,
-        summary.products_rejected,
-    )
 
 
 @pytest.mark.parametrize(
@@ -341,116 +228,3 @@ async def test_progress_is_told_while_it_works(shop: Shop) -> None:
     await importing.import_products(shop.tx, shop.owner, data, ImportOptions(), currency="EUR", on_progress=seen.append)
     assert [progress.products_done for progress in seen] == [0, 50, 100, 120]
     assert {(progress.rows_total, progress.products_total) for progress in seen} == {(120, 120)}
-
-
-def _upload(
-    data: bytes, *, size: int | None = None, sha256: str = "", request_id: str = "", **options: Any
-) -> list[pb.ImportProductsRequest]:
-    described = import_pb2.ImportOptions(
-        size=len(data) if size is None else size, sha256=sha256 or hashlib.sha256(data).hexdigest(), **options
-    )
-    chunks = [pb.ImportProductsRequest(chunk=data[start : start + 1000]) for start in range(0, len(data), 1000)]
-    return [pb.ImportProductsRequest(request_id=request_id, options=described), *chunks]
-
-
-async def _stream(shop: Shop, messages: list[pb.ImportProductsRequest]) -> tuple[list[Any], Call]:
-    call = shop.enter()
-
-    async def requests() -> AsyncIterator[pb.ImportProductsRequest]:
-        for message in messages:
-            yield message
-
-    answers: list[Any] = []
-    async for answer in shop.catalog.ImportProducts(requests(), CONTEXT):
-        message: Any = answer
-        answers.append(pb.ImportProductsResponse.FromString(message) if isinstance(message, bytes) else message)
-    return answers, call
-
-
-async def test_a_streamed_file_comes_in_and_ends_with_its_summary(shop: Shop) -> None:
-    data = file(*(cup(Handle=f"p{number}") for number in range(60)), cup(Handle="bad", VariantPrice="x"))
-    answers, _ = await _stream(shop, _upload(data))
-    kinds = [answer.WhichOneof("event") for answer in answers]
-    assert kinds[-1] == "summary"
-    assert kinds.count("row_error") == 1
-    assert answers[-1].summary.products_created == 60
-    assert answers[-2].progress.bytes_received == len(data)
-    error = next(answer.row_error for answer in answers if answer.WhichOneof("event") == "row_error")
-    assert (error.row, error.column, error.reason) == (62, "Variant Price", import_pb2.IMPORT_ROW_REASON_INVALID_VALUE)
-
-
-async def test_an_upload_that_is_not_whole_changes_nothing(shop: Shop) -> None:
-    data = file(*(cup(Handle=f"p{number}") for number in range(60)))
-    whole = _upload(data)
-    before = await shop.rows()
-    for cut in range(1, len(whole)):
-        with pytest.raises(UploadCorrupt):
-            await _stream(shop, whole[:cut])
-    for messages, refusal in (
-        ([*whole, pb.ImportProductsRequest(chunk=b"x")], UploadCorrupt),
-        (_upload(data, sha256="0" * 64), UploadCorrupt),
-        (_upload(data, size=len(data) - 1), UploadCorrupt),
-        (_upload(data, size=200_001), UploadTooLarge),
-        (whole[1:], UploadOutOfOrder),
-        ([whole[0], whole[0]], UploadOutOfOrder),
-        ([], UploadOutOfOrder),
-        (_upload(b""), ImportFileInvalid),
-    ):
-        with pytest.raises(refusal):
-            await _stream(shop, messages)
-    assert await shop.rows() == before
-    assert shop.changes == []
-
-
-async def test_a_repeat_of_a_streamed_import_gets_the_first_summary_at_once(shop: Shop) -> None:
-    request_id = str(uuid4())
-    messages = _upload(file(cup()), request_id=request_id)
-    first, _ = await _stream(shop, messages)
-    again, call = await _stream(shop, messages[:1])
-    assert again == [first[-1]]
-    assert again[0].summary.products_created == 1
-    assert call.replayed
-    with pytest.raises(RequestIdReused):
-        await _stream(shop, _upload(file(cup(), cup(Handle="mug")), request_id=request_id))
-
-
-async def test_a_caller_that_leaves_a_stream_leaves_nothing_half_done(shop: Shop) -> None:
-    data = file(*(cup(Handle=f"p{number}") for number in range(150)))
-    shop.enter()
-
-    async def requests() -> AsyncIterator[pb.ImportProductsRequest]:
-        for message in _upload(data):
-            yield message
-
-    answers = shop.catalog.ImportProducts(requests(), CONTEXT)
-    async for answer in answers:
-        if answer.progress.products_done:
-            break
-    await answers.aclose()  # type: ignore[attr-defined] # it is an async generator
-    await shop.tx.drain()
-    count = await shop.tx.read(lambda unit: unit.connection.fetchval("SELECT count(*) FROM products"))
-    assert count in (50, 100)
-    report = await shop.bring(data)
-    assert outcome(report) == (150 - count, 0, count, 0)
-
-
-async def test_a_small_file_comes_in_one_call_and_only_once(shop: Shop) -> None:
-    request = pb.ImportProductsInlineRequest(
-        request_id=str(uuid4()), csv=file(cup(), cup(Handle="mug", VariantPrice="x"))
-    )
-    once = OnceKey(shop.owner.key, "ImportProductsInline", request.request_id, b"same")
-    shop.enter(once)
-    first: Any = await shop.catalog.ImportProductsInline(request, CONTEXT)
-    call = shop.enter(once)
-    assert await shop.catalog.ImportProductsInline(request, CONTEXT) == first
-    assert call.replayed
-    assert isinstance(first, bytes)
-    answer = pb.ImportProductsInlineResponse.FromString(first)
-    assert (answer.summary.products_created, answer.summary.products_rejected) == (1, 1)
-    assert [error.handle for error in answer.row_errors] == ["mug"]
-    shop.enter()
-    for options in (import_pb2.ImportOptions(size=1), import_pb2.ImportOptions(sha256="0" * 64)):
-        with pytest.raises(UploadCorrupt):
-            await shop.catalog.ImportProductsInline(
-                pb.ImportProductsInlineRequest(csv=request.csv, options=options), CONTEXT
-            )

@@ -7,7 +7,8 @@ import pytest
 from google.protobuf.message import Message
 
 from tests.e2e.matrix.market import RULES, Market, written
-from tests.e2e.matrix.ownership import FIELDS, Owned, id_fields, missing_like
+from tests.e2e.matrix.ownership import FIELDS
+from tests.e2e.matrix.ownership_cases import Owned, id_fields, missing_like
 from tests.e2e.matrix.wire import Outcome, check_refusal
 
 OWNED = [

@@ -1,0 +1,129 @@
+"""Files to import, and a shop that imports them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from functools import partial
+from typing import Any
+
+from marketd.catalog import importing
+from marketd.catalog.importing import ImportOptions, ImportReport
+from marketd.catalog.servicer import CatalogServicer
+from marketd.kernel import call as calls
+from marketd.kernel.call import Call, OnceKey
+from marketd.kernel.caller import Caller, Role
+from marketd.kernel.ids import new_id
+from marketd.kernel.pages import PageTokens
+from marketd.kernel.transactor import Transactor
+from marketd.kernel.uow import ReadUnit, UnitOfWork
+from marketplace.catalog.v1 import catalog_service_pb2 as pb
+from marketplace.catalog.v1 import product_pb2
+
+CONTEXT: Any = None  # no method here looks at it
+
+
+COLUMNS = [
+    "Handle", "Title", "Body (HTML)", "Vendor", "Type", "Tags", "Published", "Option1 Name", "Option1 Value",
+    "Variant SKU", "Variant Inventory Qty", "Variant Price", "Variant Compare At Price", "Image Src", "Image Alt Text",
+    "Variant Image",
+]  # fmt: skip
+UPDATE = ImportOptions(update_existing=True)
+
+
+def file(*rows: dict[str, str]) -> bytes:
+    """A file with these cells."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, COLUMNS, restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def cup(**cells: str) -> dict[str, str]:
+    """A row of a product; keys are column names without spaces."""
+    names = {name.replace(" ", ""): name for name in COLUMNS}
+    base = {"Handle": "cup", "Title": "Cup", "Variant Price": "4.50", "Variant Inventory Qty": "3"}
+    return base | {names[name]: value for name, value in cells.items()}
+
+
+def size(value: str, **cells: str) -> dict[str, str]:
+    """A row with a size."""
+    return cup(Option1Name="Size", Option1Value=value, **cells)
+
+
+async def _fetch(unit: ReadUnit, statement: str) -> list[Any]:
+    return await unit.connection.fetch(statement)
+
+
+class Shop:
+    """A seller that imports."""
+
+    def __init__(self, tx: Transactor) -> None:
+        self.tx = tx
+        self.seller_id = new_id()
+        self.owner = Caller(new_id(), None, frozenset({Role.SELLER}))
+        self.changes: list[int] = []
+        self.catalog = CatalogServicer(
+            tx=tx,
+            pages=PageTokens(b"s" * 32),
+            currency="EUR",
+            on_change=lambda: self.changes.append(1),
+            max_import_bytes=200_000,
+        )
+
+    async def open(self, state: str = "ACTIVE") -> Shop:
+        """Write the seller down."""
+
+        async def work(uow: UnitOfWork) -> None:
+            await uow.connection.execute(
+                "INSERT INTO sellers (seller_id, account_id, handle, shop_name, description, state, contact,"
+                " prep_minutes, time_zone, opening_hours, approve_time, create_time, update_time)"
+                " VALUES ($1, $2, $3, 'Shop', '', $4, '{}', 10, 'UTC', '[]', $5, $5, $5)",
+                self.seller_id,
+                self.owner.account,
+                self.seller_id.hex,
+                state,
+                uow.now,
+            )
+
+        await self.tx.run_bare("test.seller", work)
+        return self
+
+    async def bring(self, data: bytes, options: ImportOptions = ImportOptions()) -> ImportReport:  # noqa: B008 - frozen
+        """Import a file."""
+        return await importing.import_products(
+            self.tx, self.owner, data, options, currency="EUR", on_change=lambda: self.changes.append(1)
+        )
+
+    def enter(self, once: OnceKey | None = None) -> Call:
+        """Call as the owner."""
+        call = Call(caller=self.owner, once=once)
+        calls.enter(call)
+        return call
+
+    async def product(self, slug: str) -> product_pb2.Product:
+        """A product as the owner sees it."""
+        self.enter()
+        return (await self.catalog.GetProduct(pb.GetProductRequest(slug=slug), CONTEXT)).product
+
+    async def rows(self) -> list[tuple[Any, ...]]:
+        """Everything that an import writes, to be compared."""
+        tables = ("products", "variants", "product_images", "brands", "categories", "stocks", "stock_movements")
+        found: list[tuple[Any, ...]] = []
+        for table in tables:
+            statement = f"SELECT t::text FROM {table} t ORDER BY 1"
+            rows = await self.tx.read(partial(_fetch, statement=statement))
+            found += [(table, row[0]) for row in rows]
+        return found
+
+
+def outcome(report: ImportReport) -> tuple[int, int, int, int]:
+    """How many products were created, updated, left unchanged and rejected."""
+    summary = report.summary
+    return (
+        summary.products_created,
+        summary.products_updated,
+        summary.products_unchanged,
+        summary.products_rejected,
+    )
