@@ -20,6 +20,7 @@ from marketd.transport.errors import MAX_VIOLATIONS
 from marketd.transport.refusals import MalformedRequest, RequestTooLarge
 from marketd.transport.rules import Kind, RateClass, Rule
 from marketd.transport.start_errors import RulesBroken
+from marketd.transport.wording import words
 
 MAX_REQUEST_BYTES = 1024 * 1024
 MAX_INLINE_BYTES = 4 * 1024 * 1024
@@ -84,7 +85,9 @@ class Validation:
                 _refuse(enums.violations(message, "", "is not a value of this enum"))
             violations = collect(message)
             if violations:
-                raise ValidationFailed(*(_field_violation(violation) for violation in violations[:MAX_VIOLATIONS]))
+                raise ValidationFailed(
+                    *(_field_violation(violation, descriptor) for violation in violations[:MAX_VIOLATIONS])
+                )
             return message
 
         return parse
@@ -96,7 +99,7 @@ def _refuse(violations: Iterable[FieldViolation]) -> None:
         raise ValidationFailed(*found)
 
 
-def _field_violation(violation: protovalidate.Violation) -> FieldViolation:
+def _field_violation(violation: protovalidate.Violation, message: Descriptor) -> FieldViolation:
     """A protovalidate violation with its path as `items[2].quantity`; map keys are quoted as in `options["size"]`."""
     proto = violation.proto
     path = ""
@@ -105,7 +108,7 @@ def _field_violation(violation: protovalidate.Violation) -> FieldViolation:
         if element.subscript is not None:
             value = element.subscript.value
             path += f'["{value}"]' if isinstance(value, str) else f"[{value}]"
-    return FieldViolation(path, proto.message or f"breaks the rule {proto.rule_id}")
+    return FieldViolation(path, words(violation, message))
 
 
 def _nul_in_text(field: FieldDescriptor) -> _Bad | None:

@@ -1,0 +1,77 @@
+"""Refused fields are explained to people, with what would be right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from buf.validate import validate_pb2
+from google.protobuf.message import Message
+from marketd import app as composition
+from marketd.kernel.refusals import ValidationFailed
+from marketd.transport.access import AccessTable
+from marketd.transport.validation import Validation
+from marketd.transport.wording import FORMS
+from marketplace.auth.v1 import auth_service_pb2, user_service_pb2
+from marketplace.catalog.v1 import catalog_service_pb2
+from marketplace.delivery.v1 import delivery_pb2, delivery_service_pb2
+from marketplace.policy.v1 import policy_pb2
+
+TABLE = {rule.request: rule for rule in AccessTable.from_names(composition.SERVICES)}
+VALIDATION = Validation()
+
+
+def said(request: Message) -> dict[str, str]:
+    """What is said of each field."""
+    with pytest.raises(ValidationFailed) as caught:
+        VALIDATION.parser(TABLE[type(request)])(request.SerializeToString())
+    return {violation.field: violation.description for violation in caught.value.fields}
+
+
+def patterns(descriptor: Any, seen: set[str]) -> Iterator[str]:
+    """The patterns of the message's fields and of all below."""
+    if descriptor.full_name in seen:
+        return
+    seen.add(descriptor.full_name)
+    for field in descriptor.fields:
+        rules = field.GetOptions().Extensions[validate_pb2.field]
+        for text in (rules.string, rules.repeated.items.string, rules.map.keys.string, rules.map.values.string):
+            if text.HasField("pattern"):
+                yield text.pattern
+        if field.message_type is not None:
+            yield from patterns(field.message_type, seen)
+
+
+def test_every_pattern_of_the_contract_is_put_in_words_and_no_other() -> None:
+    seen: set[str] = set()
+    found = {pattern for request in TABLE for pattern in patterns(request.DESCRIPTOR, seen)}
+    assert found == set(FORMS)
+
+
+def test_what_is_missing_malformed_or_doubled_is_said_in_words() -> None:
+    roles = [policy_pb2.ROLE_BUYER, policy_pb2.ROLE_BUYER]
+    of_roles = said(user_service_pb2.SetUserRolesRequest(roles=roles))
+    assert of_roles["user_id"] == "is required"
+    assert of_roles["roles"] == "must not contain the same item twice"
+    of_register = said(auth_service_pb2.RegisterRequest(email="x", username="Bad Name!", password="x"))
+    assert of_register == {
+        "email": "must be a valid email address",
+        "username": "must be 3 to 64 letters, digits, dots, underscores and hyphens, a letter or digit first",
+        "password": "must be at least 8 characters",
+    }
+    assert said(catalog_service_pb2.CreateBrandRequest(slug="Bad Slug")) == {
+        "name": "must not be empty",
+        "slug": "must be lower-case letters and digits in words with single hyphens between them",
+    }
+
+
+def test_enums_are_said_by_the_names_of_their_values() -> None:
+    internal = user_service_pb2.SetUserRolesRequest(roles=[policy_pb2.ROLE_UNSPECIFIED])
+    roles = "must be one of ROLE_BUYER, ROLE_SELLER, ROLE_COURIER, ROLE_ADMIN"
+    assert said(internal)["roles[0]"] == roles
+    states = said(delivery_service_pb2.ListDeliveriesRequest(states=[delivery_pb2.DELIVERY_STATE_UNSPECIFIED]))[
+        "states[0]"
+    ]
+    assert states.startswith("must be one of DELIVERY_STATE_CREATED, ")
+    assert "UNSPECIFIED" not in states
