@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
+# Where PostgreSQL runs as another account it is started by a fork, and in its copy of a process with open gRPC
+# connections the core's own fork handlers crash now and then. Nothing here uses gRPC on both sides of a fork.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+
 import asyncio
 import fcntl
 import gc

@@ -227,7 +227,7 @@ async def _build_server(parts: Parts, *, serve: bool, reuse_port: bool) -> Built
         # Together the workers let at most half of a limit pass unseen.
         share=min(0.125, 0.5 / settings.workers),
     )
-    journal = AuditJournal(parts.readiness, parts.clock)
+    journal = AuditJournal(parts.readiness, parts.clock, refusals_burst=settings.audit_refusals)
     parts.tasks += [rates.run, journal.run]
     server = build_server(
         collector,

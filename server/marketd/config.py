@@ -93,6 +93,11 @@ class Settings(BaseSettings):
     allow_embedded_in_production: bool = False
     event_retention: timedelta = timedelta(days=30)
     audit_retention: timedelta = Field(timedelta(days=365), ge=timedelta(days=1))
+    audit_refusals: int = Field(
+        1_000,
+        ge=1,
+        description="Refused calls of one address that each worker audits at once; after them one a second.",
+    )
 
     # Secrets
     secrets_dir: Path | None = Field(

@@ -25,8 +25,7 @@ from marketd.kernel.transactor import Transactor
 _log = structlog.get_logger(__name__)
 
 CAPACITY = 10_000
-# Refused calls of one address (of IPv6 its /64) that leave entries: so many at once, and then one a second.
-REFUSALS_BURST = 1_000
+# Refused calls of one address (of IPv6 its /64) that leave entries: a burst, and then one in this time.
 REFUSALS_SECONDS = 1.0
 ADDRESSES = 10_000
 BATCH = 500
@@ -37,9 +36,7 @@ RETRY_SECONDS = 0.5
 class AuditJournal:
     """The edge's AuditSink; `run` writes. Give it a pool that full servers leave alone."""
 
-    def __init__(
-        self, tx: Transactor, clock: Clock, *, capacity: int = CAPACITY, refusals_burst: int = REFUSALS_BURST
-    ) -> None:
+    def __init__(self, tx: Transactor, clock: Clock, *, capacity: int = CAPACITY, refusals_burst: int = 1_000) -> None:
         self._tx = tx
         self._clock = clock
         self._capacity = capacity
