@@ -19,6 +19,7 @@ from marketplace.seller.v1 import seller_service_pb2
 from marketplace.type.v1 import audit_pb2
 from marketplace.type.v1.address_pb2 import Address
 from marketplace_client import MarketplaceClient, MarketplaceError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tests.canaries import MARK
 
@@ -155,11 +156,12 @@ async def test_a_caller_that_went_away_is_in_the_log(app: App, boss: Marketplace
         )
         waiting = asyncio.ensure_future(call)
         assert app.server is not None
-        open_calls = app.server.calls
-        assert await _until(lambda: any(each.rule.method.endswith("BlockUser") for each in open_calls.unary))
+        async with database.connect() as looking:
+            # Until then it may have begun nothing that goes on without it.
+            assert await _until(lambda: _somebody_waits(looking))
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
-        assert await open_calls.idle(10)
+        assert await app.server.calls.idle(10)
         await connection.rollback()
     await app.parts.tx.drain()
     found: list[audit_pb2.AuditEntry] = []
@@ -171,9 +173,17 @@ async def test_a_caller_that_went_away_is_in_the_log(app: App, boss: Marketplace
     assert {entry.code for entry in found} == {"CANCELLED", "OK"}
 
 
-async def _until(holds: Callable[[], bool]) -> bool:
+async def _somebody_waits(connection: AsyncConnection) -> bool:
+    """Whether a transaction of this database waits for a row."""
+    found = await connection.exec_driver_sql(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    return bool(found.scalar_one())
+
+
+async def _until(holds: Callable[[], Awaitable[bool]]) -> bool:
     for _ in range(500):
-        if holds():
+        if await holds():
             return True
         await asyncio.sleep(0.01)
     return False
