@@ -133,7 +133,7 @@ async def _guess(worker: Worker, login: str) -> grpc.aio.AioRpcError:
 async def test_brute_force_over_two_workers_is_stopped_after_ten_guesses(workers: Workers) -> None:
     person = await workers[0].register()
     # All 200 at once would be refused for want of room on a busy machine, which guesses nothing.
-    gate = asyncio.Semaphore(40)
+    gate = asyncio.Semaphore(16)
 
     async def guess(turn: int) -> grpc.aio.AioRpcError:
         async with gate:

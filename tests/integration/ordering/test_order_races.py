@@ -91,8 +91,8 @@ async def test_paying_cancelling_expiring_and_refunding_at_once_keep_the_books(m
     dice.shuffle(moves)
 
     with capture_logs() as logs:
-        # So many at once that they meet, and so few that none waits out its own deadline on a busy machine.
-        room = asyncio.Semaphore(48)
+        # So many at once that they meet, and so few that hardly one waits out its own deadline on a busy machine.
+        room = asyncio.Semaphore(24)
 
         async def in_turn(move: Awaitable[str]) -> str:
             async with room:
@@ -106,6 +106,8 @@ async def test_paying_cancelling_expiring_and_refunding_at_once_keep_the_books(m
         "REQUEST_IN_PROGRESS",
         "PAYMENT_DECLINED",
         "PAYMENT_ACTION_REQUIRED",
+        # Where it happens, nobody knows whether the move was made; the books must be right either way.
+        "DEADLINE_EXCEEDED",
     }
     assert set(outcomes) <= allowed
     assert outcomes.count("OK") > GROUPS
