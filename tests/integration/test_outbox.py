@@ -22,6 +22,9 @@ from marketd.kernel.jobs import JobRunner, Payload
 from marketd.kernel.relay import Relay
 from marketd.kernel.transactor import Transactor
 from marketd.kernel.uow import UnitOfWork
+from marketd.running import keep_running
+
+from tests.integration.wires import Wire
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,6 +201,30 @@ async def test_a_broadcast_reaches_other_workers_and_survives_its_connection_bei
     for task in running:
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)
+
+
+# What the driver makes of them: an error that PostgreSQL has no name for, and one that no library means to raise.
+@pytest.mark.parametrize("rubbish", [b"E\0\0\0\5\0Z\0\0\0\5I" * 2, b"2\0\0\0\4Z\0\0\0\5I"], ids=["nameless", "driver"])
+async def test_what_a_dying_connection_took_along_is_announced_by_the_next_one(
+    database_url: str, rubbish: bytes
+) -> None:
+    async with Wire(database_url) as wire:
+        # Heartbeats that do not come: nothing is waited for.
+        left = PostgresBroadcast(wire.url, flush_seconds=0.01, heartbeat_seconds=60)
+        right = PostgresBroadcast(database_url, flush_seconds=0.01, heartbeat_seconds=60)
+        heard: list[bytes] = []
+        right.subscribe("topic", heard.append)
+        running = [asyncio.create_task(keep_running(side.run, pause_seconds=0.01)) for side in (left, right)]
+        await asyncio.gather(left.connected.wait(), right.connected.wait())
+        left.publish("topic", b"before")
+        await _until(lambda: heard == [b"before"])
+        wire.answer_next_with(rubbish)
+        left.publish("topic", b"meanwhile")
+        await _until(lambda: len(heard) > 1)
+        assert heard == [b"before", b"meanwhile"]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
 
 async def test_watchers_wake_on_their_own_aggregates_events(tx: Transactor, database_url: str) -> None:

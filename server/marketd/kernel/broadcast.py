@@ -150,9 +150,11 @@ class PostgresBroadcast(LocalBroadcast):
                 await connection.execute(
                     "SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload", CHANNEL, self._payloads(lines)
                 )
-            except DATABASE_ERRORS:
-                # Sent again by the next connection: only we know that they were lost, the others are told of no gap.
+            except Exception:
+                # Sent again by the next connection, and at once: only we know that they were lost, the others are told
+                # of no gap. Whatever it is: the driver has errors of its own for a server that dies while it speaks.
                 self._pending = lines + self._pending
+                self._wake.set()
                 raise
             if loop.time() - self._heard > self._heartbeat_seconds * 2.5:
                 raise TimeoutError("no heartbeat of our own came back")

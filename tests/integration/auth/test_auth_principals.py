@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 import pytest
@@ -28,6 +26,8 @@ from marketd.kernel.transactor import Transactor
 from marketd.kernel.uow import ReadUnit, UnitOfWork
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tests.integration.wires import Wire
+
 if TYPE_CHECKING:
     from tests.integration.auth.conftest import Builder, House
 
@@ -35,52 +35,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SHORT_SECONDS = 0.2
-
-
-class Wire:
-    """A wire to the database that can be cut: a forwarder on a port of its own."""
-
-    def __init__(self, url: str) -> None:
-        self._url = urlsplit(url)
-        self._server: asyncio.Server | None = None
-        self._ends: list[asyncio.StreamWriter] = []
-        self.url = ""
-
-    async def __aenter__(self) -> Wire:
-        self._server = await asyncio.start_server(self._forward, "127.0.0.1", 0)
-        port = self._server.sockets[0].getsockname()[1]
-        user, _, _ = self._url.netloc.rpartition("@")
-        self.url = f"postgresql://{user}@127.0.0.1:{port}{self._url.path}"
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.cut()
-
-    async def cut(self) -> None:
-        """End what is open and take nothing more."""
-        if self._server is not None:
-            self._server.close()
-        for end in self._ends:
-            end.transport.abort()
-
-    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await self._dial()
-        self._ends += [writer, far_writer]
-        await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
-
-    async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        query = parse_qs(self._url.query)
-        if "host" in query:
-            return await asyncio.open_unix_connection(f"{query['host'][0]}/.s.PGSQL.{query.get('port', ['5432'])[0]}")
-        return await asyncio.open_connection(self._url.hostname, self._url.port)
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
 
 
 async def _signed_in(house: House, *others: House) -> tuple[UUID, str, Caller]:
