@@ -43,9 +43,10 @@ MEMORY = Path("/dev/shm")  # noqa: S108 - Linux's own name; each run makes a fol
 MEMORY_NEEDED = 4 << 30
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """The collector rests while modules are imported, rewritten and collected: nearly all of that stays."""
-    gc.disable()
+    if config.getoption("numprocesses", None) in (None, 0) or hasattr(config, "workerinput"):
+        gc.disable()  # not in the process that only hands out the tests: it collects none
 
 
 def pytest_collection_finish() -> None:

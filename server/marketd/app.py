@@ -194,7 +194,11 @@ async def _check_schema(url: str) -> None:
             f"the database does not answer ({type(error).__name__}); check MARKETD_DATABASE_URL and that it runs."
         ) from error
     head = schema.head()
-    if current is not None and current > head:
+    if schema.is_foreign(current):
+        raise StartRefused(
+            f"the database's schema is at {current}, which is no revision of marketd's; check MARKETD_DATABASE_URL."
+        )
+    if schema.is_later(current):
         # While a new version is rolled out, the one before runs on its schema.
         _log.warning("schema_is_newer", schema=current, needed=head)
     elif current != head:

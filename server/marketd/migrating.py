@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import asyncpg
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 
 from marketd import schema
 
@@ -27,7 +28,12 @@ class SchemaState:
     @property
     def is_ahead(self) -> bool:
         """Whether a later version of marketd has migrated it already."""
-        return self.current is not None and self.current > self.head
+        return schema.is_later(self.current)
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether another application has migrated it."""
+        return schema.is_foreign(self.current)
 
 
 def config(url: str) -> Config:
@@ -39,9 +45,20 @@ def config(url: str) -> Config:
     return configuration
 
 
-def upgrade(url: str) -> None:
-    """Bring the database to the head. Runs its own event loop: call it outside of one, or in a thread."""
-    command.upgrade(config(url), "head")
+def upgrade(url: str) -> SchemaState:
+    """Bring the database to the head, and say where it then stands: a later version may have overtaken this one.
+
+    Runs its own event loop: call it outside of one, or in a thread.
+    """
+    try:
+        command.upgrade(config(url), "head")
+    except CommandError:
+        # Alembic does not know the revision; whether that is a later one, or somebody else's, the state says.
+        overtaken = state(url)
+        if not overtaken.is_ahead:
+            raise
+        return overtaken
+    return state(url)
 
 
 def state(url: str) -> SchemaState:

@@ -17,6 +17,7 @@ def imported(name: str) -> ModuleType:
     gc.disable()
     try:
         module = importlib.import_module(name)
+        gc.collect()
         gc.freeze()
     finally:
         gc.enable()

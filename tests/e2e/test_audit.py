@@ -10,6 +10,7 @@ from uuid import uuid4
 import grpc
 import pytest
 from marketd import app as composition
+from marketd.config import Settings
 from marketd.running import App
 from marketd.transport.access import AccessTable
 from marketd.transport.rules import Open
@@ -144,6 +145,20 @@ async def test_a_failed_sign_in_names_the_account_that_was_tried_and_nothing_tha
     assert PASSWORD not in text
 
 
+async def test_one_address_fills_the_log_with_no_more_refusals_than_the_setting_says(settings: Settings) -> None:
+    app = await composition.build(settings.model_copy(update={"audit_refusals": 3, "run_worker": False}))
+    await app.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{app.port}") as channel:
+        call: Any = channel.unary_unary("/marketplace.auth.v1.UserService/BlockUser")
+        for _ in range(40):
+            assert (await _ended(call(b"", timeout=10)))[1] == "UNAUTHENTICATED"
+    async with app.parts.engine.connect() as connection:
+        found = (await connection.exec_driver_sql("SELECT count(*) FROM audit_entries")).scalar_one()
+    await app.stop(1)
+    # Three at once, and one in each second that the calls took.
+    assert 3 <= found < 20
+
+
 async def test_a_caller_that_went_away_is_in_the_log(app: App, boss: MarketplaceClient) -> None:
     async with MarketplaceClient(f"127.0.0.1:{app.port}") as jo:
         me = await jo.register("jo@example.com", PASSWORD)
@@ -176,7 +191,8 @@ async def test_a_caller_that_went_away_is_in_the_log(app: App, boss: Marketplace
 async def _somebody_waits(connection: AsyncConnection) -> bool:
     """Whether a transaction of this database waits for a row."""
     found = await connection.exec_driver_sql(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND wait_event_type = 'Lock' AND wait_event IN ('tuple', 'transactionid') AND query LIKE '%%accounts%%'"
     )
     return bool(found.scalar_one())
 

@@ -62,15 +62,15 @@ async def test_twenty_logins_at_once_do_not_hold_the_loop_up(app: App, channel: 
         try:
             await auth.Login(auth_service_pb2.LoginRequest(login=email, password=PASSWORD), timeout=30)
         except grpc.aio.AioRpcError as refusal:
-            # On a machine that is busy with other things the queue may outlast a call's deadline, and tells whoever
-            # comes last. The threads hash all the same, and that is what this is about.
+            # On a machine that is busy with other things the queue may outlast a call's deadline, and turns away
+            # whoever comes last. The threads hash for the others, and that is what this is about.
             if refusal.code() not in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE):
                 raise
             return False
         return True
 
     async def everybody() -> None:
-        assert sum(await asyncio.gather(*(sign_in(email) for email in people))) >= AT_ONCE // 4
+        assert sum(await asyncio.gather(*(sign_in(email) for email in people))) >= AT_ONCE // 2
 
     for email in people:
         await register(email)

@@ -70,6 +70,8 @@ def recipe_of(method: str) -> Recipe:
 
 def test_no_recipe_is_left_of_a_method_that_is_gone() -> None:
     assert sorted(RECIPES) == KEYED
+    for name in EVERY_TIME:
+        assert len([method for method in KEYED if method.endswith(f"/{name}")]) == 1, name
 
 
 @pytest.mark.parametrize(

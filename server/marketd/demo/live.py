@@ -51,7 +51,7 @@ async def _seed(target: str, email: str, password: str) -> SeededLogins:
         try:
             return await seed(target, email, password)
         except MarketplaceError as error:
-            if error.code.name not in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
+            if not error.was_dropped and error.code.name != "DEADLINE_EXCEEDED":
                 raise
         await asyncio.sleep(_SEED_PAUSE_SECONDS)
     return await seed(target, email, password)

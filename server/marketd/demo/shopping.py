@@ -43,7 +43,7 @@ async def sign_in(stage: Stage, cast: Cast, options: DemoOptions) -> None:
             try:
                 await cast.admin.login(options.admin_email, options.admin_password, device_name="demo")
             except MarketplaceError as error:
-                if error.code.name == "UNAVAILABLE":
+                if error.was_dropped:
                     raise CheckFailed(
                         f"no server answers so at {options.target}; start one with make run, or name it with --target,"
                         " and with --tls or --ca where it speaks TLS"

@@ -20,7 +20,7 @@ from marketd.transport.errors import MAX_VIOLATIONS
 from marketd.transport.refusals import MalformedRequest, RequestTooLarge
 from marketd.transport.rules import Kind, RateClass, Rule
 from marketd.transport.start_errors import RulesBroken
-from marketd.transport.wording import words
+from marketd.transport.wording import one_of, words
 
 MAX_REQUEST_BYTES = 1024 * 1024
 MAX_INLINE_BYTES = 4 * 1024 * 1024
@@ -80,9 +80,9 @@ class Validation:
                 lists.check(message)
             # Only a message with a zero byte somewhere can hold a NUL character: the walk is rare.
             if texts is not None and b"\0" in raw:
-                _refuse(texts.violations(message, "", "must not contain the NUL character"))
+                _refuse(texts.violations(message, "", lambda _: "must not contain the NUL character"))
             if enums is not None:
-                _refuse(enums.violations(message, "", "is not a value of this enum"))
+                _refuse(enums.violations(message, "", one_of))
             violations = collect(message)
             if violations:
                 raise ValidationFailed(
@@ -218,16 +218,18 @@ class _Walk:
                     walk._children.append((field, cls._over(value.message_type, leaf, made)))
         return walk
 
-    def violations(self, message: Message, path: str, description: str) -> Iterator[FieldViolation]:
+    def violations(
+        self, message: Message, path: str, describe: Callable[[FieldDescriptor], str]
+    ) -> Iterator[FieldViolation]:
         """What is bad in the message, by path."""
         for field, bad_key, bad_value in self._leaves:
             for where, key, value in _items(field, message):
                 if (bad_key is not None and bad_key(key)) or (bad_value is not None and bad_value(value)):
-                    yield FieldViolation(path + where, description)
+                    yield FieldViolation(path + where, describe(_key_and_value(field)[1]))
         for field, walk in self._children:
             if field.is_repeated or message.HasField(field.name):
                 for where, _, value in _items(field, message):
-                    yield from walk.violations(value, f"{path}{where}.", description)
+                    yield from walk.violations(value, f"{path}{where}.", describe)
 
 
 def _items(field: FieldDescriptor, message: Message) -> Iterator[tuple[str, Any, Any]]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Collection, Mapping
+from typing import Final
 
 import protovalidate
-from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, OneofDescriptor
 
 FORMS: Final[Mapping[str, str]] = {
     r"^[a-z0-9]+(-[a-z0-9]+)*$": "must be lower-case letters and digits in words with single hyphens between them",
@@ -25,39 +25,57 @@ FORMS: Final[Mapping[str, str]] = {
 """Every pattern of the contract in words; a test holds it against the protos."""
 
 
+_PLAIN: Final[Mapping[str, str]] = {
+    "repeated.unique": "must not contain the same item twice",
+    "string.uuid_empty": "must be a valid UUID",
+    "string.email_empty": "must be a valid email address",
+    "string.uri_empty": "must be a valid URI",
+}
+
+
 def words(violation: protovalidate.Violation, message: Descriptor) -> str:
     """What is wrong with the field, and what would be right. `message` is the request's descriptor."""
     rule, value = violation.proto.rule_id, violation.rule_value
+    place = _place(violation, message)
     if rule == "required":
+        if isinstance(place, OneofDescriptor):
+            return f"one of {', '.join(field.name for field in place.fields)} is required"
         return "is required"
-    if rule == "string.min_len" and value == 1:
+    if rule in ("string.min_len", "bytes.min_len") and value == 1:
         return "must not be empty"
     if rule == "string.pattern":
         return FORMS.get(str(value)) or f"must match {value}"
-    if rule == "repeated.unique":
-        return "must not contain the same item twice"
-    if rule.startswith("enum."):
-        enum = _enum_at(violation, message)
-        if enum is not None:
-            return f"must be one of {', '.join(_allowed(enum, rule, value))}"
-    return violation.proto.message or f"breaks the rule {rule}"
+    if rule == "string.prefix":
+        return f"must begin with {value}"
+    if rule == "map.max_pairs":
+        return f"must contain no more than {value} entries"
+    if rule in ("enum.in", "enum.not_in", "enum.defined_only") and isinstance(place, FieldDescriptor):
+        allowed, without = (value if rule == kind else None for kind in ("enum.in", "enum.not_in"))
+        return one_of(place, allowed=allowed, without=without or ())
+    return _PLAIN.get(rule) or violation.proto.message or f"breaks the rule {rule}"
 
 
-def _allowed(enum: EnumDescriptor, rule: str, value: Any) -> list[str]:
-    numbers = {each.number for each in enum.values} - {0}
-    if rule == "enum.in":
-        numbers &= set(value)
-    elif rule == "enum.not_in":
-        numbers -= set(value)
-    return [each.name for each in enum.values if each.number in numbers]
+def one_of(field: FieldDescriptor, *, allowed: Collection[int] | None = None, without: Collection[int] = ()) -> str:
+    """The values that the enum field takes, by name; of 0, which stands for none, only where the rule names it."""
+    names = [
+        each.name
+        for each in (field.enum_type.values if field.enum_type is not None else ())
+        if (each.number in allowed if allowed is not None else each.number != 0 and each.number not in without)
+    ]
+    return f"must be one of {', '.join(names)}"
 
 
-def _enum_at(violation: protovalidate.Violation, message: Descriptor) -> EnumDescriptor | None:
-    field: FieldDescriptor | None = None
+def _place(violation: protovalidate.Violation, message: Descriptor) -> FieldDescriptor | OneofDescriptor | None:
+    """What the violation is of: a field or a oneof of the message, or of one inside."""
+    inside: Descriptor | None = message
+    place: FieldDescriptor | OneofDescriptor | None = None
     path = violation.proto.field
     for element in path.elements if path is not None else ():
-        inside = message if field is None else field.message_type
-        field = None if inside is None else inside.fields_by_number.get(element.field_number)
-        if field is None:
+        if inside is None:
             return None
-    return None if field is None else field.enum_type
+        name = element.field_name
+        place = inside.fields_by_name.get(name) or inside.oneofs_by_name.get(name)
+        inside = place.message_type if isinstance(place, FieldDescriptor) else None
+        if inside is not None and inside.GetOptions().map_entry:
+            inside = inside.fields_by_name["value"].message_type
+    return place

@@ -16,6 +16,7 @@ from marketd.transport.wording import FORMS
 from marketplace.auth.v1 import auth_service_pb2, user_service_pb2
 from marketplace.catalog.v1 import catalog_service_pb2
 from marketplace.delivery.v1 import delivery_pb2, delivery_service_pb2
+from marketplace.order.v1 import order_service_pb2
 from marketplace.policy.v1 import policy_pb2
 
 TABLE = {rule.request: rule for rule in AccessTable.from_names(composition.SERVICES)}
@@ -75,3 +76,13 @@ def test_enums_are_said_by_the_names_of_their_values() -> None:
     ]
     assert states.startswith("must be one of DELIVERY_STATE_CREATED, ")
     assert "UNSPECIFIED" not in states
+
+
+def test_of_a_required_choice_it_says_what_can_be_chosen() -> None:
+    assert said(catalog_service_pb2.GetProductRequest()) == {"lookup": "one of product_id, slug is required"}
+
+
+def test_a_number_that_no_enum_has_is_answered_with_what_there_is() -> None:
+    raw = order_service_pb2.ListOrdersRequest.FromString(b"\x1a\x01\x63")
+    assert list(raw.states) == [99]
+    assert said(raw)["states[0]"].startswith("must be one of ORDER_STATE_PENDING_PAYMENT, ORDER_STATE_PAID, ")
