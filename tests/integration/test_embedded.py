@@ -90,7 +90,7 @@ async def test_a_cold_start_gives_a_database_that_asyncpg_and_sqlalchemy_reach_b
 
 def test_the_server_listens_on_no_tcp_port_and_runs_as_no_root(running: EmbeddedPostgres) -> None:
     assert sql(running, "SHOW listen_addresses") == [("",)]
-    assert sql(running, "SHOW max_connections") == [("200",)]
+    assert sql(running, "SHOW max_connections") == [("500",)]
     where = Home(running.log_path.parent)
     account = choose_account(where.data)
     assert account.uid != 0

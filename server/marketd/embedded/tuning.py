@@ -32,7 +32,8 @@ def server_options(*, socket_dir: Path, cluster_name: str, durable: bool) -> dic
         "unix_socket_directories": '"' + str(socket_dir).replace('"', '""') + '"',
         "unix_socket_permissions": "0700",
         "cluster_name": cluster_name,
-        "max_connections": "200",
+        # A worker holds up to 25 with the pool that it ships with; a slot that nobody uses costs some kilobytes.
+        "max_connections": "500",
         "shared_buffers": "128MB",
         "wal_level": "minimal",
         "max_wal_senders": "0",
