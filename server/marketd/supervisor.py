@@ -153,8 +153,6 @@ class Supervisor:
         # Read by grpc when it is imported; docs/decisions/ has the measurement.
         environment.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")
         environment.setdefault("GRPC_VERBOSITY", "ERROR")
-        # Workers never fork, and the core's handlers for it have crashed children.
-        environment.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
         return environment
 
     def _spawn_all(self, environment: Mapping[str, str]) -> None:

@@ -9,16 +9,13 @@ from typing import Any
 
 from marketd.catalog import importing
 from marketd.catalog.importing import ImportOptions, ImportReport
-from marketd.catalog.servicer import CatalogServicer
 from marketd.kernel import call as calls
 from marketd.kernel.call import Call, OnceKey
-from marketd.kernel.caller import Caller, Role
-from marketd.kernel.ids import new_id
-from marketd.kernel.pages import PageTokens
-from marketd.kernel.transactor import Transactor
-from marketd.kernel.uow import ReadUnit, UnitOfWork
+from marketd.kernel.uow import ReadUnit
 from marketplace.catalog.v1 import catalog_service_pb2 as pb
 from marketplace.catalog.v1 import product_pb2
+
+from tests.integration.catalog_seller import Seller
 
 CONTEXT: Any = None  # no method here looks at it
 
@@ -56,39 +53,8 @@ async def _fetch(unit: ReadUnit, statement: str) -> list[Any]:
     return await unit.connection.fetch(statement)
 
 
-class Shop:
+class Shop(Seller):
     """A seller that imports."""
-
-    def __init__(self, tx: Transactor) -> None:
-        self.tx = tx
-        self.seller_id = new_id()
-        self.owner = Caller(new_id(), None, frozenset({Role.SELLER}))
-        self.changes: list[int] = []
-        self.catalog = CatalogServicer(
-            tx=tx,
-            pages=PageTokens(b"s" * 32),
-            currency="EUR",
-            on_change=lambda: self.changes.append(1),
-            max_import_bytes=200_000,
-        )
-
-    async def open(self, state: str = "ACTIVE") -> Shop:
-        """Write the seller down."""
-
-        async def work(uow: UnitOfWork) -> None:
-            await uow.connection.execute(
-                "INSERT INTO sellers (seller_id, account_id, handle, shop_name, description, state, contact,"
-                " prep_minutes, time_zone, opening_hours, approve_time, create_time, update_time)"
-                " VALUES ($1, $2, $3, 'Shop', '', $4, '{}', 10, 'UTC', '[]', $5, $5, $5)",
-                self.seller_id,
-                self.owner.account,
-                self.seller_id.hex,
-                state,
-                uow.now,
-            )
-
-        await self.tx.run_bare("test.seller", work)
-        return self
 
     async def bring(self, data: bytes, options: ImportOptions = ImportOptions()) -> ImportReport:  # noqa: B008 - frozen
         """Import a file."""

@@ -10,7 +10,6 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.type.money_pb2 import Money
 from marketd.catalog import service
-from marketd.catalog.servicer import CatalogServicer
 from marketd.inventory import service as inventory
 from marketd.inventory.model import Line
 from marketd.kernel import call as calls
@@ -18,7 +17,6 @@ from marketd.kernel.call import Call, OnceKey
 from marketd.kernel.caller import ANONYMOUS, SYSTEM, Caller, Role
 from marketd.kernel.ids import new_id
 from marketd.kernel.money import Money as Amount
-from marketd.kernel.pages import PageTokens
 from marketd.kernel.refusals import (
     AlreadyExists,
     EtagMismatch,
@@ -27,44 +25,18 @@ from marketd.kernel.refusals import (
     ValidationFailed,
 )
 from marketd.kernel.transactor import Transactor
-from marketd.kernel.uow import UnitOfWork
 from marketd.seller.errors import SellerClosed
 from marketplace.catalog.v1 import catalog_service_pb2 as pb
 from marketplace.catalog.v1 import product_pb2
+
+from tests.integration.catalog_seller import Seller
 
 CONTEXT: Any = None  # no method here looks at it
 ADMIN = Caller(new_id(), None, frozenset({Role.ADMIN}))
 
 
-class Shop:
-    """A seller, its owner, and the service as its clients see it."""
-
-    def __init__(self, tx: Transactor) -> None:
-        self.tx = tx
-        self.seller_id = new_id()
-        self.owner = Caller(new_id(), None, frozenset({Role.SELLER}))
-        self.changes: list[int] = []
-        self.catalog = CatalogServicer(
-            tx=tx, pages=PageTokens(b"s" * 32), currency="EUR", on_change=lambda: self.changes.append(1)
-        )
-
-    async def open(self, state: str = "ACTIVE") -> Shop:
-        """Write the seller down."""
-
-        async def work(uow: UnitOfWork) -> None:
-            await uow.connection.execute(
-                "INSERT INTO sellers (seller_id, account_id, handle, shop_name, description, state, contact,"
-                " prep_minutes, time_zone, opening_hours, approve_time, create_time, update_time)"
-                " VALUES ($1, $2, $3, 'Shop', '', $4, '{}', 10, 'UTC', '[]', $5, $5, $5)",
-                self.seller_id,
-                self.owner.account,
-                f"shop-{self.seller_id.hex[-12:]}",
-                state,
-                uow.now,
-            )
-
-        await self.tx.run_bare("test.seller", work)
-        return self
+class Shop(Seller):
+    """A seller that changes its products."""
 
     def enter(self, caller: Caller | None = None) -> Call:
         """Call as the owner, or as somebody else."""

@@ -75,7 +75,7 @@ class MarketplaceError(Exception):
 
     @property
     def was_dropped(self) -> bool:
-        """Whether the server or the path to it went away under the call, so that its outcome is not known.
+        """Whether the server takes no calls, cannot be reached, or went away under this one; a reason says which.
 
         A server that leaves may end a call that it has not taken up yet as CANCELLED, and gRPC writes no reason there.
         """

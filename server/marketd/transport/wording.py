@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import protovalidate
@@ -49,20 +49,17 @@ def words(violation: protovalidate.Violation, message: Descriptor) -> str:
         return f"must begin with {value}"
     if rule == "map.max_pairs":
         return f"must contain no more than {value} entries"
-    if rule in ("enum.in", "enum.not_in", "enum.defined_only") and isinstance(place, FieldDescriptor):
-        allowed, without = (value if rule == kind else None for kind in ("enum.in", "enum.not_in"))
-        return one_of(place, allowed=allowed, without=without or ())
+    if rule == "enum.in" and isinstance(place, FieldDescriptor):
+        return one_of(place, lambda number: number in value)
+    if rule == "enum.not_in" and isinstance(place, FieldDescriptor):
+        return one_of(place, lambda number: number != 0 and number not in value)
     return _PLAIN.get(rule) or violation.proto.message or f"breaks the rule {rule}"
 
 
-def one_of(field: FieldDescriptor, *, allowed: Collection[int] | None = None, without: Collection[int] = ()) -> str:
-    """The values that the enum field takes, by name; of 0, which stands for none, only where the rule names it."""
-    names = [
-        each.name
-        for each in (field.enum_type.values if field.enum_type is not None else ())
-        if (each.number in allowed if allowed is not None else each.number != 0 and each.number not in without)
-    ]
-    return f"must be one of {', '.join(names)}"
+def one_of(field: FieldDescriptor, takes: Callable[[int], bool] = bool) -> str:
+    """The values that the enum field takes, by name; all but 0, which stands for none, unless told otherwise."""
+    values = field.enum_type.values if field.enum_type is not None else ()
+    return f"must be one of {', '.join(each.name for each in values if takes(each.number))}"
 
 
 def _place(violation: protovalidate.Violation, message: Descriptor) -> FieldDescriptor | OneofDescriptor | None:

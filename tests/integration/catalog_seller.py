@@ -1,0 +1,47 @@
+"""A seller with the catalog service."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from marketd.catalog.servicer import CatalogServicer
+from marketd.kernel.caller import Caller, Role
+from marketd.kernel.ids import new_id
+from marketd.kernel.pages import PageTokens
+from marketd.kernel.transactor import Transactor
+from marketd.kernel.uow import UnitOfWork
+
+
+class Seller:
+    """A seller in the database, its owner, and the service as its clients see it."""
+
+    def __init__(self, tx: Transactor) -> None:
+        self.tx = tx
+        self.seller_id = new_id()
+        self.owner = Caller(new_id(), None, frozenset({Role.SELLER}))
+        self.changes: list[int] = []
+        self.catalog = CatalogServicer(
+            tx=tx,
+            pages=PageTokens(b"s" * 32),
+            currency="EUR",
+            on_change=lambda: self.changes.append(1),
+            max_import_bytes=200_000,
+        )
+
+    async def open(self, state: str = "ACTIVE") -> Self:
+        """Write the seller down."""
+
+        async def work(uow: UnitOfWork) -> None:
+            await uow.connection.execute(
+                "INSERT INTO sellers (seller_id, account_id, handle, shop_name, description, state, contact,"
+                " prep_minutes, time_zone, opening_hours, approve_time, create_time, update_time)"
+                " VALUES ($1, $2, $3, 'Shop', '', $4, '{}', 10, 'UTC', '[]', $5, $5, $5)",
+                self.seller_id,
+                self.owner.account,
+                self.seller_id.hex,
+                state,
+                uow.now,
+            )
+
+        await self.tx.run_bare("test.seller", work)
+        return self
