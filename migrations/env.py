@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import pkgutil
+from pathlib import Path
 
 import marketd
 from alembic import context
-from marketd.kernel.database import DIALECT, Base, connector
+from marketd.kernel.db.database import DIALECT, Base, connector
 from sqlalchemy import pool, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -16,19 +16,13 @@ from sqlalchemy.ext.asyncio import create_async_engine
 # Any fixed number; it keeps two servers from migrating at once.
 LOCK = 7_201_977_201
 
-KERNEL_MODELS = ("outbox", "jobs", "leases", "idempotency", "buckets")
-
 
 def load_models() -> None:
-    """Import every module that maps tables, so that Base.metadata is whole: the kernel's, each slice's *model."""
-    for package in pkgutil.iter_modules(marketd.__path__, "marketd."):
-        if not package.ispkg:
-            continue
-        inner = importlib.import_module(package.name)
-        for module in pkgutil.iter_modules(inner.__path__, f"{package.name}."):
-            name = module.name.rsplit(".", 1)[-1]
-            if name in KERNEL_MODELS if package.name == "marketd.kernel" else name.endswith("model"):
-                importlib.import_module(module.name)
+    """Import every module that maps tables, so that Base.metadata is whole."""
+    root = Path(marketd.__path__[0])
+    for path in sorted(root.rglob("*.py")):
+        if "(Base):" in path.read_text():
+            importlib.import_module(".".join(("marketd", *path.relative_to(root).with_suffix("").parts)))
 
 
 def run(connection: Connection) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import asyncpg
-from marketd.running import App
+from marketd.process.process import App
 
 from tests.canaries import PLANTED, WATCH
 

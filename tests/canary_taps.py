@@ -15,7 +15,7 @@ from typing import Any
 
 import grpc
 import pytest
-from marketd import logs
+from marketd.process import logs
 from structlog.testing import LogCapture
 
 from tests.canaries import WATCH, status_text

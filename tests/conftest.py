@@ -20,12 +20,12 @@ from pathlib import Path
 import asyncpg
 import hypothesis
 import pytest
-from marketd import migrating
 from marketd.embedded import EmbeddedPostgres
-from marketd.kernel.clock import SystemClock
-from marketd.kernel.database import create_engine
-from marketd.kernel.ids import new_id
-from marketd.kernel.transactor import Transactor
+from marketd.kernel.db.database import create_engine
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.values.clock import SystemClock
+from marketd.kernel.values.ids import new_id
+from marketd.schema import migrate
 
 from tests.canaries import MARK
 from tests.canary_looks import Tail
@@ -105,7 +105,7 @@ def postgres(run_folder: Path) -> Iterator[EmbeddedPostgres]:
         server.start()
         if not (run_folder / "pg.migrated").exists():
             server.ensure_database(TEMPLATE)
-            migrating.upgrade(server.dsn(TEMPLATE))
+            migrate.upgrade(server.dsn(TEMPLATE))
             (run_folder / "pg.migrated").touch()
         fcntl.flock(template, fcntl.LOCK_UN)
     with users:

@@ -19,65 +19,68 @@ from marketplace.payment.v1 import payment_service_pb2_grpc
 from marketplace.seller.v1 import seller_service_pb2_grpc
 from marketplace.tracking.v1 import tracking_service_pb2_grpc
 
-from marketd import logs, readiness, schema
 from marketd.admin.servicer import AdminServicer
-from marketd.auth import housekeeping as auth_housekeeping
-from marketd.auth.audit_journal import AuditJournal
-from marketd.auth.keys import SigningKeysUnreadable
+from marketd.audit.journal import AuditJournal
+from marketd.auth import sweeps as auth_housekeeping
 from marketd.auth.letters import Letters
-from marketd.cart import jobs as cart_jobs
-from marketd.cart.quotes import QuoteTokens
+from marketd.auth.sessions.keys import SigningKeysUnreadable
+from marketd.auth.wiring import add_auth
+from marketd.cart import sweeps as cart_jobs
+from marketd.cart.quote_values import QuoteTokens
 from marketd.cart.servicer import CartServicer
 from marketd.catalog.servicer import CACHE_TAG, CatalogServicer
 from marketd.config import Settings
-from marketd.delivery.estimating import Pace
-from marketd.delivery.following_orders import OrderFollower
-from marketd.delivery.quoting import FlatFeeQuoter
+from marketd.delivery.estimate import Pace
+from marketd.delivery.follow_orders import OrderFollower
+from marketd.delivery.quote import FlatFeeQuoter
 from marketd.delivery.servicer import CourierServicer, DeliveryServicer
-from marketd.delivery.watching import DeliveryWatcher
-from marketd.identity import add_auth
+from marketd.delivery.watch import DeliveryWatcher
 from marketd.inventory.servicer import InventoryServicer
-from marketd.kernel import buckets, housekeeping
-from marketd.kernel.broadcast import PostgresBroadcast
-from marketd.kernel.clock import SystemClock
-from marketd.kernel.database import create_engine
-from marketd.kernel.failpoints import Failpoints
-from marketd.kernel.feed import Feed
-from marketd.kernel.jobs import JobRunner
-from marketd.kernel.money import Money
-from marketd.kernel.pages import PageTokens
-from marketd.kernel.refusals import Refusal
-from marketd.kernel.relay import Relay
-from marketd.kernel.sealing import Seal
-from marketd.kernel.transactor import Committed, Transactor
-from marketd.listening import server_options
+from marketd.kernel.call.pages import PageTokens
+from marketd.kernel.call.refusals import Refusal
+from marketd.kernel.call.sealing import Seal
+from marketd.kernel.db.database import create_engine
+from marketd.kernel.db.failpoints import Failpoints
+from marketd.kernel.db.transactor import Committed, Transactor
+from marketd.kernel.events.broadcast import PostgresBroadcast
+from marketd.kernel.events.feed import Feed
+from marketd.kernel.events.relay import Relay
+from marketd.kernel.values.clock import SystemClock
+from marketd.kernel.values.money import Money
+from marketd.kernel.work import sweeps
+from marketd.kernel.work.job_runner import JobRunner
+from marketd.kernel.work.repeat import repeat
 from marketd.mail.errors import MailMisconfigured
+from marketd.mail.wiring import add_post
 from marketd.order import jobs as order_jobs
-from marketd.order.paying import PaidOrders
+from marketd.order.pay import PaidOrders
 from marketd.order.servicer import OrderServicer
 from marketd.payment import jobs as payment_jobs
-from marketd.payment.confirming import Confirming
+from marketd.payment.confirm import Confirming
 from marketd.payment.ports import Providers
-from marketd.payment.refunding import Refunding
-from marketd.payment.sandbox import SandboxProvider
+from marketd.payment.providers.sandbox import SandboxProvider
+from marketd.payment.refund import Refunding
 from marketd.payment.servicer import PaymentServicer
-from marketd.posting import add_post
-from marketd.running import App, Parts, StartRefused
+from marketd.process import logs, readiness
+from marketd.process.process import App, Parts, StartRefused
+from marketd.schema import revision
 from marketd.seller.servicer import SellerServicer
 from marketd.tracking import partitions
-from marketd.tracking.couriers import HeardCouriers
-from marketd.tracking.cursors import Cursors
-from marketd.tracking.hub import Hub
-from marketd.tracking.intake import Intake
-from marketd.tracking.journal import Journal
 from marketd.tracking.servicer import TrackingServicer
-from marketd.tracking.writer import PositionWriter
+from marketd.tracking.trip.journal import Journal
+from marketd.tracking.uplink.couriers import HeardCouriers
+from marketd.tracking.uplink.intake import Intake
+from marketd.tracking.uplink.position_writer import PositionWriter
+from marketd.tracking.watch.cursors import Cursors
+from marketd.tracking.watch.hub import Hub
 from marketd.transport.access import AccessTable, PolicyDocument
-from marketd.transport.answers import AnswerCache
 from marketd.transport.collector import Collector
+from marketd.transport.edge import buckets
+from marketd.transport.edge.answers import AnswerCache
+from marketd.transport.edge.shared_rates import SharedRates
+from marketd.transport.options import server_options
 from marketd.transport.own_rules import own_rules
 from marketd.transport.server import BuiltServer, build_server
-from marketd.transport.shared_rates import SharedRates
 from marketd.transport.start_errors import StartError
 
 _log = structlog.get_logger(__name__)
@@ -159,10 +162,10 @@ def _parts(settings: Settings) -> Parts:
         parts.background += [
             relay.run,
             jobs.run,
-            lambda: housekeeping.repeat(lambda: housekeeping.sweep(tx, keep_events=settings.event_retention)),
-            lambda: housekeeping.repeat(lambda: auth_housekeeping.sweep(tx, keep_audit=settings.audit_retention)),
-            lambda: housekeeping.repeat(lambda: buckets.sweep(tx)),
-            lambda: housekeeping.repeat(lambda: cart_jobs.sweep_quotes(tx)),
+            lambda: repeat(lambda: sweeps.sweep(tx, keep_events=settings.event_retention)),
+            lambda: repeat(lambda: auth_housekeeping.sweep(tx, keep_audit=settings.audit_retention)),
+            lambda: repeat(lambda: buckets.sweep(tx)),
+            lambda: repeat(lambda: cart_jobs.sweep_quotes(tx)),
         ]
     return parts
 
@@ -186,19 +189,19 @@ async def _check_schema(url: str) -> None:
     try:
         connection = await asyncpg.connect(url, timeout=3, command_timeout=5)
         try:
-            current = await schema.current(connection)
+            current = await revision.current(connection)
         finally:
             await connection.close()
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise StartRefused(
             f"the database does not answer ({type(error).__name__}); check MARKETD_DATABASE_URL and that it runs."
         ) from error
-    head = schema.head()
-    if schema.is_foreign(current):
+    head = revision.head()
+    if revision.is_foreign(current):
         raise StartRefused(
             f"the database's schema is at {current}, which is no revision of marketd's; check MARKETD_DATABASE_URL."
         )
-    if schema.is_later(current):
+    if revision.is_later(current):
         # While a new version is rolled out, the one before runs on its schema.
         _log.warning("schema_is_newer", schema=current, needed=head)
     elif current != head:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from marketd import __version__
-from marketd.starting import imported
+from marketd.process.quick_import import imported
 
 _COMMANDS: Mapping[str, str] = {
     "serve": "Serve the marketplace (and run its background work) until SIGTERM.",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
 from marketd.app import SERVICES
-from marketd.kernel.refusals import ValidationFailed
+from marketd.kernel.call.refusals import ValidationFailed
 from marketd.transport.access import AccessTable
 from marketd.transport.rules import Rule
 from marketd.transport.validation import Validation

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import grpc
-from marketd.kernel.caller import Role
-from marketd.kernel.reasons import Code, Reason
+from marketd.kernel.call.caller import Role
+from marketd.kernel.call.reasons import Code, Reason
 from marketplace.errors.v1.error_reason_pb2 import ErrorReason
 from marketplace.policy.v1 import policy_pb2
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import grpc
 import pytest
 from marketd import app as composition
-from marketd import operating
+from marketd.auth import operator
 from marketd.config import Environment, Settings
-from marketd.running import App
+from marketd.process.process import App
 from pydantic import SecretStr
 
 from tests.canaries import MARK
@@ -57,5 +57,5 @@ async def channel(app: App) -> AsyncIterator[grpc.aio.Channel]:
 async def admin(app: App, settings: Settings) -> tuple[str, str]:
     """An administrator's e-mail and password."""
     assert settings.database_url is not None
-    await operating.create_admin(settings, settings.database_url.get_secret_value(), ADMIN_EMAIL, ADMIN_PASSWORD)
+    await operator.create_admin(settings, settings.database_url.get_secret_value(), ADMIN_EMAIL, ADMIN_PASSWORD)
     return ADMIN_EMAIL, ADMIN_PASSWORD

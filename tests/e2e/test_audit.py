@@ -11,7 +11,7 @@ import grpc
 import pytest
 from marketd import app as composition
 from marketd.config import Settings
-from marketd.running import App
+from marketd.process.process import App
 from marketd.transport.access import AccessTable
 from marketd.transport.rules import Open
 from marketplace.admin.v1 import admin_service_pb2

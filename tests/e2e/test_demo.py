@@ -13,10 +13,10 @@ import pytest
 from marketd.demo.defaults import PRODUCTS, TRACE
 from marketd.demo.presentation import JsonScreen
 from marketd.demo.records import DemoOptions
-from marketd.demo.running import run_demo
-from marketd.demo.seeding import seed, signed_in
+from marketd.demo.seed import seed, signed_in
 from marketd.demo.simulation import simulate
-from marketd.running import App
+from marketd.demo.steps import run_demo
+from marketd.process.process import App
 from marketplace.catalog.v1 import catalog_service_pb2
 from marketplace.delivery.v1 import delivery_pb2, delivery_service_pb2
 

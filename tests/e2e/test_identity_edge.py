@@ -12,10 +12,10 @@ import grpc
 import pytest
 from marketd import app as composition
 from marketd.config import Settings
-from marketd.kernel.uow import UnitOfWork
+from marketd.kernel.db.uow import UnitOfWork
 from marketd.mail.jobs import mail_job
-from marketd.mail.rendering import Wording
-from marketd.running import App, StartRefused
+from marketd.mail.render import Wording
+from marketd.process.process import App, StartRefused
 from marketplace.auth.v1 import auth_service_pb2, auth_service_pb2_grpc
 
 from tests.canaries import MARK

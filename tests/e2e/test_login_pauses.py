@@ -10,7 +10,7 @@ import bcrypt
 import grpc
 import pytest
 from marketd.config import Settings
-from marketd.running import App
+from marketd.process.process import App
 from marketplace.auth.v1 import auth_service_pb2, auth_service_pb2_grpc
 
 from tests.canaries import MARK

@@ -13,7 +13,7 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from marketd import app as composition
 from marketd.config import Settings
-from marketd.running import App
+from marketd.process.process import App
 from marketplace.auth.v1 import address_pb2, user_pb2, user_service_pb2
 from marketplace.cart.v1 import cart_service_pb2
 from marketplace.delivery.v1 import courier_pb2, courier_service_pb2, delivery_service_pb2

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from google.type import money_pb2
-from marketd.kernel.failpoints import Point
+from marketd.kernel.db.failpoints import Point
 from marketplace.auth.v1 import user_service_pb2
 from marketplace.delivery.v1 import courier_service_pb2, delivery_service_pb2
 from marketplace.inventory.v1 import inventory_service_pb2

@@ -17,7 +17,7 @@ from typing import Any
 
 from marketd.embedded.accounts import choose_account
 from marketd.embedded.home import Home, remove_borrowed
-from marketd.kernel.failpoints import Failpoints
+from marketd.kernel.db.failpoints import Failpoints
 
 from tests.canaries import MARK, WATCH
 from tests.canary_looks import Tail
@@ -180,7 +180,7 @@ class Served:
 
     def workers(self) -> list[Process]:
         """The living serving processes."""
-        return [process for process in self.tree() if " marketd.serving " in f"{process.command} "]
+        return [process for process in self.tree() if " marketd.worker " in f"{process.command} "]
 
     def wait_until_whole(self, seconds: float = BACK_SECONDS) -> None:
         """Wait until as many workers serve as were asked for."""

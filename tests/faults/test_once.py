@@ -12,7 +12,7 @@ from uuid import UUID
 import grpc
 import pytest
 from marketd import app as composition
-from marketd.kernel.failpoints import Point
+from marketd.kernel.db.failpoints import Point
 from marketd.transport.access import AccessTable
 from marketd.transport.rules import Idempotency
 from marketplace_client import MarketplaceError

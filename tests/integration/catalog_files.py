@@ -7,11 +7,11 @@ import io
 from functools import partial
 from typing import Any
 
-from marketd.catalog import importing
-from marketd.catalog.importing import ImportOptions, ImportReport
-from marketd.kernel import call as calls
-from marketd.kernel.call import Call, OnceKey
-from marketd.kernel.uow import ReadUnit
+from marketd.catalog.imports import run
+from marketd.catalog.imports.run import ImportOptions, ImportReport
+from marketd.kernel.call import call as calls
+from marketd.kernel.call.call import Call, OnceKey
+from marketd.kernel.db.uow import ReadUnit
 from marketplace.catalog.v1 import catalog_service_pb2 as pb
 from marketplace.catalog.v1 import product_pb2
 
@@ -58,7 +58,7 @@ class Shop(Seller):
 
     async def bring(self, data: bytes, options: ImportOptions = ImportOptions()) -> ImportReport:  # noqa: B008 - frozen
         """Import a file."""
-        return await importing.import_products(
+        return await run.import_products(
             self.tx, self.owner, data, options, currency="EUR", on_change=lambda: self.changes.append(1)
         )
 

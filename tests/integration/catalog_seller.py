@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Self
 
 from marketd.catalog.servicer import CatalogServicer
-from marketd.kernel.caller import Caller, Role
-from marketd.kernel.ids import new_id
-from marketd.kernel.pages import PageTokens
-from marketd.kernel.transactor import Transactor
-from marketd.kernel.uow import UnitOfWork
+from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.call.pages import PageTokens
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.values.ids import new_id
 
 
 class Seller:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from marketd.kernel import buckets
-from marketd.kernel.buckets import Asked, Got
-from marketd.kernel.transactor import Transactor
-from marketd.kernel.uow import UnitOfWork
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import UnitOfWork
+from marketd.transport.edge import buckets
+from marketd.transport.edge.buckets import Asked, Got
 
 # A token every thousand seconds: no test is slow enough to see one come back.
 SLOW = 1000.0

@@ -8,17 +8,17 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from marketd.catalog import importing
 from marketd.catalog.errors import ImportFileInvalid
-from marketd.catalog.importing import ImportOptions, ImportProgress, ImportSummary
-from marketd.catalog.parsed import RowReason
+from marketd.catalog.imports import run
+from marketd.catalog.imports.parsed import RowReason
+from marketd.catalog.imports.run import ImportOptions, ImportProgress, ImportSummary
 from marketd.inventory import invariants
 from marketd.inventory import service as inventory
 from marketd.inventory.model import Line
-from marketd.kernel.caller import SYSTEM
-from marketd.kernel.ids import new_id
-from marketd.kernel.refusals import NotFound
-from marketd.kernel.transactor import Transactor
+from marketd.kernel.call.caller import SYSTEM
+from marketd.kernel.call.refusals import NotFound
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.values.ids import new_id
 from marketd.seller.errors import SellerClosed
 from marketplace.catalog.v1 import catalog_service_pb2 as pb
 from marketplace.catalog.v1 import product_pb2
@@ -55,7 +55,7 @@ async def test_real_files_come_in_whole_and_a_second_time_change_nothing(
 
 
 async def test_the_demo_file_comes_in_whole(shop: Shop) -> None:
-    data = resources.files("marketd.demo_data").joinpath("products.csv").read_bytes()
+    data = resources.files("marketd.demo.data").joinpath("products.csv").read_bytes()
     assert outcome(await shop.bring(data, ImportOptions(publish=True))) == (24, 0, 0, 0)
     loaf = await shop.product("country-loaf")
     assert [dict(variant.options)["Size"] for variant in loaf.variants] == ["500 g", "1 kg"]
@@ -216,7 +216,7 @@ async def test_an_import_is_for_the_own_shop_or_by_an_admin_and_publishes_only_w
         await shop.bring(file(cup()), ImportOptions(seller_id=other.seller_id))
     with pytest.raises(SellerClosed):
         await other.bring(file(cup()), ImportOptions(publish=True))
-    report = await importing.import_products(
+    report = await run.import_products(
         tx, SYSTEM, file(cup()), ImportOptions(seller_id=other.seller_id), currency="EUR"
     )
     assert outcome(report) == (1, 0, 0, 0)
@@ -225,6 +225,6 @@ async def test_an_import_is_for_the_own_shop_or_by_an_admin_and_publishes_only_w
 async def test_progress_is_told_while_it_works(shop: Shop) -> None:
     seen: list[ImportProgress] = []
     data = file(*(cup(Handle=f"p{number}") for number in range(120)))
-    await importing.import_products(shop.tx, shop.owner, data, ImportOptions(), currency="EUR", on_progress=seen.append)
+    await run.import_products(shop.tx, shop.owner, data, ImportOptions(), currency="EUR", on_progress=seen.append)
     assert [progress.products_done for progress in seen] == [0, 50, 100, 120]
     assert {(progress.rows_total, progress.products_total) for progress in seen} == {(120, 120)}

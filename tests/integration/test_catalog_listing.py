@@ -11,18 +11,18 @@ from uuid import UUID, uuid4
 import pytest
 from marketd.catalog import repository
 from marketd.catalog.model import ProductState
-from marketd.catalog.naming import title_key
+from marketd.catalog.names import title_key
 from marketd.catalog.servicer import MAX_PAGE_BYTES, CatalogServicer
-from marketd.catalog.views import ProductOrder, ProductQuery
-from marketd.kernel import call as calls
-from marketd.kernel.call import Call
-from marketd.kernel.caller import ANONYMOUS, Caller, Role
-from marketd.kernel.events import to_json
-from marketd.kernel.ids import new_id
-from marketd.kernel.pages import PageTokens
-from marketd.kernel.refusals import PageTokenInvalid
-from marketd.kernel.transactor import Transactor
-from marketd.kernel.uow import ReadUnit, UnitOfWork
+from marketd.catalog.values import ProductOrder, ProductQuery
+from marketd.kernel.call import call as calls
+from marketd.kernel.call.call import Call
+from marketd.kernel.call.caller import ANONYMOUS, Caller, Role
+from marketd.kernel.call.pages import PageTokens
+from marketd.kernel.call.refusals import PageTokenInvalid
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import ReadUnit, UnitOfWork
+from marketd.kernel.events.events import to_json
+from marketd.kernel.values.ids import new_id
 from marketplace.catalog.v1 import catalog_service_pb2 as pb
 from marketplace.catalog.v1 import product_pb2
 

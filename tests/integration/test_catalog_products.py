@@ -12,19 +12,13 @@ from google.type.money_pb2 import Money
 from marketd.catalog import service
 from marketd.inventory import service as inventory
 from marketd.inventory.model import Line
-from marketd.kernel import call as calls
-from marketd.kernel.call import Call, OnceKey
-from marketd.kernel.caller import ANONYMOUS, SYSTEM, Caller, Role
-from marketd.kernel.ids import new_id
-from marketd.kernel.money import Money as Amount
-from marketd.kernel.refusals import (
-    AlreadyExists,
-    EtagMismatch,
-    IllegalTransition,
-    NotFound,
-    ValidationFailed,
-)
-from marketd.kernel.transactor import Transactor
+from marketd.kernel.call import call as calls
+from marketd.kernel.call.call import Call, OnceKey
+from marketd.kernel.call.caller import ANONYMOUS, SYSTEM, Caller, Role
+from marketd.kernel.call.refusals import AlreadyExists, EtagMismatch, IllegalTransition, NotFound, ValidationFailed
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.values.ids import new_id
+from marketd.kernel.values.money import Money as Amount
 from marketd.seller.errors import SellerClosed
 from marketplace.catalog.v1 import catalog_service_pb2 as pb
 from marketplace.catalog.v1 import product_pb2

@@ -10,12 +10,11 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from marketd.catalog.model import MAX_CATEGORY_DEPTH
 from marketd.catalog.servicer import CatalogServicer
-from marketd.kernel import call as calls
-from marketd.kernel.call import Call
-from marketd.kernel.caller import Caller, Role
-from marketd.kernel.ids import new_id
-from marketd.kernel.pages import PageTokens
-from marketd.kernel.refusals import (
+from marketd.kernel.call import call as calls
+from marketd.kernel.call.call import Call
+from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.call.pages import PageTokens
+from marketd.kernel.call.refusals import (
     AlreadyExists,
     EtagMismatch,
     InUse,
@@ -24,7 +23,8 @@ from marketd.kernel.refusals import (
     Refusal,
     ValidationFailed,
 )
-from marketd.kernel.transactor import Transactor
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.values.ids import new_id
 from marketplace.catalog.v1 import brand_pb2, category_pb2
 from marketplace.catalog.v1 import catalog_service_pb2 as pb
 

@@ -9,9 +9,9 @@ from uuid import uuid4
 
 import pytest
 from marketd.catalog.errors import ImportFileInvalid, UploadCorrupt, UploadOutOfOrder, UploadTooLarge
-from marketd.kernel.call import Call, OnceKey
-from marketd.kernel.refusals import RequestIdReused
-from marketd.kernel.transactor import Transactor
+from marketd.kernel.call.call import Call, OnceKey
+from marketd.kernel.call.refusals import RequestIdReused
+from marketd.kernel.db.transactor import Transactor
 from marketplace.catalog.v1 import catalog_service_pb2 as pb
 from marketplace.catalog.v1 import import_pb2
 

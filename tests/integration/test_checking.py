@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
-from marketd import checking
-from marketd.kernel.database import Connection
-from marketd.kernel.ids import new_id
+from marketd.commands import invariants
+from marketd.kernel.db.database import Connection
+from marketd.kernel.values.ids import new_id
 
 _OUTBOX = (
     "INSERT INTO outbox_events (event_id, aggregate, aggregate_id, seq, event_type, version, payload, occurred_time,"
@@ -31,7 +31,7 @@ async def connection(database_url: str) -> AsyncIterator[Connection]:
 
 async def violated(connection: Connection) -> dict[str, tuple[str, ...]]:
     """What a check finds, by the invariant's number."""
-    return {finding.id: finding.violations for finding in await checking.check(connection) if not finding.is_ok}
+    return {finding.id: finding.violations for finding in await invariants.check(connection) if not finding.is_ok}
 
 
 def run_check(database_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -7,11 +7,12 @@ from typing import cast
 
 import pytest
 import structlog
-from marketd.kernel.database import DATABASE_ERRORS, create_engine, in_short, without_rows
-from marketd.kernel.events import Job
-from marketd.kernel.jobs import JobRunner, Payload
-from marketd.kernel.transactor import Transactor
-from marketd.kernel.uow import UnitOfWork
+from marketd.kernel.db.database import DATABASE_ERRORS, create_engine, in_short, without_rows
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.events.events import Job
+from marketd.kernel.work.job_runner import JobRunner
+from marketd.kernel.work.jobs import Payload
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 

@@ -28,7 +28,7 @@ from marketd.embedded.accounts import Account, choose_account
 from marketd.embedded.binaries import Binaries, binaries_for, find_binaries
 from marketd.embedded.home import Home, socket_in
 from marketd.embedded.leftovers import processes_of
-from marketd.embedded.lifetimes import spawn
+from marketd.embedded.parent import spawn
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 

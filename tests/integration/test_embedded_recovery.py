@@ -31,8 +31,8 @@ from marketd.embedded.accounts import Account, choose_account, reaches
 from marketd.embedded.binaries import find_binaries
 from marketd.embedded.home import Home, make_private, opened_for, remove_borrowed, socket_in
 from marketd.embedded.leftovers import processes_of
-from marketd.embedded.lifetimes import spawn
-from marketd.embedded.tuning import server_options
+from marketd.embedded.parameters import server_options
+from marketd.embedded.parent import spawn
 
 from tests.canaries import WATCH
 
@@ -51,7 +51,7 @@ GUARDED = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored where a shell started us with &, and sleep would inherit that
 from marketd.embedded.accounts import Account
-from marketd.embedded.lifetimes import Guardian, spawn
+from marketd.embedded.parent import Guardian, spawn
 me = Account("me", os.geteuid(), os.getegid())
 child = spawn(["sleep", "60"], me)
 guardian = Guardian(child.pid, me)

@@ -12,18 +12,18 @@ import asyncpg
 import pytest
 from marketd.app import build
 from marketd.config import Environment, Settings
-from marketd.kernel.failpoints import Failpoints, Point
-from marketd.running import StartRefused
+from marketd.kernel.db.failpoints import Failpoints, Point
+from marketd.process.process import StartRefused
 from pydantic import SecretStr
 
 # A process that writes one row in a unit of work of each dress, and says so.
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from marketd.kernel.clock import SystemClock
-from marketd.kernel.database import create_engine
-from marketd.kernel.failpoints import Failpoints
-from marketd.kernel.transactor import Transactor
+from marketd.kernel.values.clock import SystemClock
+from marketd.kernel.db.database import create_engine
+from marketd.kernel.db.failpoints import Failpoints
+from marketd.kernel.db.transactor import Transactor
 
 async def main(url, folder, dress):
     engine = create_engine(url)

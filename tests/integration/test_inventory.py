@@ -15,15 +15,15 @@ from marketd.inventory import invariants, service
 from marketd.inventory.errors import InsufficientStock
 from marketd.inventory.model import Count, Line, NewStock, Stock
 from marketd.inventory.servicer import InventoryServicer
-from marketd.kernel import call as calls
-from marketd.kernel.call import Call
-from marketd.kernel.caller import SYSTEM, Caller, Role
-from marketd.kernel.clock import SystemClock
-from marketd.kernel.database import create_engine
-from marketd.kernel.ids import new_id
-from marketd.kernel.refusals import NotFound
-from marketd.kernel.transactor import Transactor
-from marketd.kernel.uow import UnitOfWork
+from marketd.kernel.call import call as calls
+from marketd.kernel.call.call import Call
+from marketd.kernel.call.caller import SYSTEM, Caller, Role
+from marketd.kernel.call.refusals import NotFound
+from marketd.kernel.db.database import create_engine
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.values.clock import SystemClock
+from marketd.kernel.values.ids import new_id
 from marketplace.inventory.v1 import inventory_service_pb2 as pb
 
 

@@ -9,11 +9,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from marketd.kernel.events import Job
-from marketd.kernel.jobs import JobRunner, Payload
-from marketd.kernel.transactor import Transactor
-from marketd.kernel.uow import UnitOfWork
-from marketd.running import keep_running
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.events.events import Job
+from marketd.kernel.work.job_runner import JobRunner
+from marketd.kernel.work.jobs import Payload
+from marketd.process.process import keep_running
 
 SLOTS = 3
 # Nobody polls within a test: what is done was woken for, by a commit or by a slot that came free.

@@ -16,17 +16,17 @@ from typing import Any
 
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword
-from marketd.kernel.clock import SystemClock
-from marketd.kernel.events import Job
-from marketd.kernel.jobs import JobRunner
-from marketd.kernel.transactor import Transactor
-from marketd.kernel.uow import UnitOfWork
-from marketd.mail.composing import sender_address
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.events.events import Job
+from marketd.kernel.values.clock import SystemClock
+from marketd.kernel.work.job_runner import JobRunner
+from marketd.mail.compose import sender_address
 from marketd.mail.directory import DirectoryMailer
 from marketd.mail.errors import MailUnavailable
 from marketd.mail.jobs import SEALED, Post, mail_job, sms_job
 from marketd.mail.ports import Mailer, ShortMessage
-from marketd.mail.rendering import Renderer, Shop, Wording
+from marketd.mail.render import Renderer, Shop, Wording
 from marketd.mail.smtp import SmtpMailer, SmtpServer, parse_url
 from structlog.testing import capture_logs
 

@@ -14,18 +14,19 @@ from alembic import command
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from marketd import app as composition
-from marketd import migrating, schema
 from marketd.config import Environment, Settings
-from marketd.running import StartRefused
+from marketd.process.process import StartRefused
+from marketd.schema import migrate
+from marketd.schema import revision as schema
 from pydantic import SecretStr
 
 
 def test_the_migrated_schema_is_what_the_models_map(database_url: str) -> None:
-    command.check(migrating.config(database_url))
+    command.check(migrate.config(database_url))
 
 
 def test_there_is_one_head_and_it_is_known_without_alembic() -> None:
-    scripts = ScriptDirectory.from_config(migrating.config("postgresql://"))
+    scripts = ScriptDirectory.from_config(migrate.config("postgresql://"))
     assert scripts.get_heads() == [schema.head()]
     revisions = [script.revision for script in scripts.walk_revisions()]
     assert revisions == sorted(revisions, reverse=True), "revisions compare as they follow on each other"
@@ -67,10 +68,10 @@ async def test_a_server_refuses_the_database_of_another_application(database_url
 
 def test_a_migration_that_a_later_version_overtakes_leaves_it_at_that(database_url: str) -> None:
     asyncio.run(_stamp(database_url, "9999"))
-    assert migrating.upgrade(database_url).is_ahead
+    assert migrate.upgrade(database_url).is_ahead
     asyncio.run(_stamp(database_url, "ae1027a6acf0"))
     with pytest.raises(CommandError):
-        migrating.upgrade(database_url)
+        migrate.upgrade(database_url)
 
 
 @pytest.mark.parametrize(
@@ -99,13 +100,13 @@ def test_the_command_leaves_other_schemas_alone_and_says_where_they_stand(
     spoken, silent = (ran.stdout, ran.stderr) if code < 2 else (ran.stderr, ran.stdout)
     assert silent == ""
     assert words in spoken if words else spoken == ""
-    assert migrating.state(database_url).current == revision
+    assert migrate.state(database_url).current == revision
 
 
 def test_upgrading_a_current_database_changes_nothing(database_url: str) -> None:
-    assert migrating.state(database_url).is_current
-    migrating.upgrade(database_url)
-    assert migrating.state(database_url).is_current
+    assert migrate.state(database_url).is_current
+    migrate.upgrade(database_url)
+    assert migrate.state(database_url).is_current
 
 
 def test_every_migration_can_be_taken_back_and_made_again(database_url: str) -> None:
@@ -118,7 +119,7 @@ def test_every_migration_can_be_taken_back_and_made_again(database_url: str) -> 
         return {row["tablename"] for row in rows}
 
     before = asyncio.run(tables())
-    command.downgrade(migrating.config(database_url), "base")
+    command.downgrade(migrate.config(database_url), "base")
     assert asyncio.run(tables()) <= {"alembic_version"}
-    migrating.upgrade(database_url)
+    migrate.upgrade(database_url)
     assert asyncio.run(tables()) == before

@@ -11,18 +11,20 @@ from typing import ClassVar
 from uuid import UUID
 
 import pytest
-from marketd.kernel import call as calls
-from marketd.kernel import housekeeping, outbox
-from marketd.kernel.broadcast import PostgresBroadcast
-from marketd.kernel.call import Call
-from marketd.kernel.events import Event, Job, StoredEvent, read_event
-from marketd.kernel.feed import Feed
-from marketd.kernel.ids import new_id
-from marketd.kernel.jobs import JobRunner, Payload
-from marketd.kernel.relay import Relay
-from marketd.kernel.transactor import Transactor
-from marketd.kernel.uow import UnitOfWork
-from marketd.running import keep_running
+from marketd.kernel.call import call as calls
+from marketd.kernel.call.call import Call
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.events import outbox
+from marketd.kernel.events.broadcast import PostgresBroadcast
+from marketd.kernel.events.events import Event, Job, StoredEvent, read_event
+from marketd.kernel.events.feed import Feed
+from marketd.kernel.events.relay import Relay
+from marketd.kernel.values.ids import new_id
+from marketd.kernel.work import sweeps
+from marketd.kernel.work.job_runner import JobRunner
+from marketd.kernel.work.jobs import Payload
+from marketd.process.process import keep_running
 
 from tests.integration.wires import Wire
 
@@ -247,6 +249,6 @@ async def test_housekeeping_drops_what_has_served_its_time_and_nothing_else(tx: 
     relay = Relay(tx)
     await relay.run_once()
     await _emit(tx, ThingHappened(thing_id=new_id(), number=3))
-    assert await housekeeping.sweep(tx, keep_events=timedelta(hours=1)) == 0
-    assert await housekeeping.sweep(tx, keep_events=timedelta(seconds=-5)) == 2
+    assert await sweeps.sweep(tx, keep_events=timedelta(hours=1)) == 0
+    assert await sweeps.sweep(tx, keep_events=timedelta(seconds=-5)) == 2
     assert await tx.read(lambda unit: unit.connection.fetchval("SELECT count(*) FROM outbox_events")) == 1

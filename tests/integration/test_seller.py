@@ -10,14 +10,14 @@ import pytest
 from google.type.dayofweek_pb2 import MONDAY
 from google.type.latlng_pb2 import LatLng
 from marketd.auth import service as auth
-from marketd.kernel import call as calls
-from marketd.kernel.call import Call, OnceKey
-from marketd.kernel.caller import ANONYMOUS, Caller, Role
-from marketd.kernel.database import Record
-from marketd.kernel.geo import Point
-from marketd.kernel.ids import new_id
-from marketd.kernel.refusals import AlreadyExists, IllegalTransition, NotFound
-from marketd.kernel.transactor import Transactor
+from marketd.kernel.call import call as calls
+from marketd.kernel.call.call import Call, OnceKey
+from marketd.kernel.call.caller import ANONYMOUS, Caller, Role
+from marketd.kernel.call.refusals import AlreadyExists, IllegalTransition, NotFound
+from marketd.kernel.db.database import Record
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.values.geo import Point
+from marketd.kernel.values.ids import new_id
 from marketd.seller import service
 from marketd.seller.errors import TimeZoneUnknown
 from marketd.seller.model import SellerState

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import pytest
-from marketd.kernel.clock import SystemClock
-from marketd.kernel.database import create_engine
-from marketd.kernel.refusals import DatabaseUnavailable, Overloaded
-from marketd.kernel.transactor import Transactor
-from marketd.transport.rates import Limits
+from marketd.kernel.call.refusals import DatabaseUnavailable, Overloaded
+from marketd.kernel.db.database import create_engine
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.values.clock import SystemClock
+from marketd.transport.edge.rates import Limits
+from marketd.transport.edge.shared_rates import SharedRates
 from marketd.transport.rules import RateClass
-from marketd.transport.shared_rates import SharedRates
 
 SECRET = b"0123456789abcdef"
 # A token every thousand seconds: nothing comes back while a test runs.

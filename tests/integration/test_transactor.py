@@ -7,11 +7,11 @@ from uuid import uuid4
 
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
-from marketd.kernel import call as calls
-from marketd.kernel.call import Call, OnceKey
-from marketd.kernel.refusals import RequestIdReused
-from marketd.kernel.transactor import Transactor
-from marketd.kernel.uow import UnitOfWork
+from marketd.kernel.call import call as calls
+from marketd.kernel.call.call import Call, OnceKey
+from marketd.kernel.call.refusals import RequestIdReused
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import UnitOfWork
 from sqlalchemy import text
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from marketd.kernel.address import Address
-from marketd.kernel.events import to_json
-from marketd.kernel.geo import Point
+from marketd.kernel.events.events import to_json
+from marketd.kernel.values.address import Address
+from marketd.kernel.values.geo import Point
 from marketd.kernel.wire import from_address, to_address
 
 FULL = Address(

@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from marketd.auth.common_passwords import COMMON_PASSWORDS
+from marketd.auth.accounts.common_passwords import COMMON_PASSWORDS
+from marketd.auth.accounts.passwords import THREADS, Passwords, Turn, check_new_password
 from marketd.auth.errors import PasswordLength, PasswordTooCommon
-from marketd.auth.passwords import THREADS, Passwords, Turn, check_new_password
-from marketd.kernel import call as calls
-from marketd.kernel.call import Call
-from marketd.kernel.refusals import Overloaded
+from marketd.kernel.call import call as calls
+from marketd.kernel.call.call import Call
+from marketd.kernel.call.refusals import Overloaded
 
 # NFKC makes plain letters of these.
 FULL_WIDTH = "".join(chr(ord(letter) + 0xFEE0) for letter in "password")

@@ -15,10 +15,10 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from marketd.auth.errors import TokenExpired, TokenInvalid
-from marketd.auth.keys import KeyRing
-from marketd.auth.refresh import RefreshTokens
-from marketd.auth.tokens import AccessTokens, Claims, UnknownKey
-from marketd.kernel.caller import Role
+from marketd.auth.sessions.access_tokens import AccessTokens, Claims, UnknownKey
+from marketd.auth.sessions.keys import KeyRing
+from marketd.auth.sessions.refresh_tokens import RefreshTokens
+from marketd.kernel.call.caller import Role
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 ISSUED = int(NOW.timestamp())

@@ -9,7 +9,7 @@ import psutil
 import pytest
 from marketd.bench import cpu, h2load, plan, work
 from marketd.bench.clients import LoadFailed
-from marketd.bench.measuring import Figures, Measured
+from marketd.bench.measure import Figures, Measured
 from marketd.bench.operations import Plain, Target
 from marketd.bench.plan import FloorMethod, Shape
 from marketd.bench.report import Report

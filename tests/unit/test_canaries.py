@@ -19,9 +19,9 @@ import pytest
 import structlog
 from google.protobuf.wrappers_pb2 import StringValue
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]  # the wheel carries no types
-from marketd.auth import credentials
-from marketd.auth.refresh import RefreshTokens
-from marketd.kernel.ids import new_id
+from marketd.auth.codes import credentials
+from marketd.auth.sessions.refresh_tokens import RefreshTokens
+from marketd.kernel.values.ids import new_id
 from prometheus_client import CollectorRegistry, Counter, make_wsgi_app
 
 from tests.canaries import MARK, PLANTED, WATCH, Watch
@@ -49,7 +49,7 @@ each_secret = pytest.mark.parametrize("secret", SECRETS.values(), ids=SECRETS)
 
 PUBLIC = [
     json.dumps({"event": "rpc", "request_id": uuid4().hex, "account_id": str(uuid4()), "ms": 123.456789}),
-    f"{datetime.now(UTC).isoformat()} [info] marketd.kernel.transactor transaction_retry 123456 of 654321",
+    f"{datetime.now(UTC).isoformat()} [info] marketd.kernel.db.transactor transaction_retry 123456 of 654321",
     hashlib.sha256(b"a picture").hexdigest(),
     "test_an_access_token_that_was_revoked_is_refused_by_every_worker",
     "/marketplace.auth.v1.AuthService/RequestPasswordResetCompletion",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from marketd.catalog.model import StockState, stock_state
-from marketd.catalog.naming import name_key, options_key, options_title, slugify, title_key
+from marketd.catalog.names import name_key, options_key, options_title, slugify, title_key
 
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*", re.ASCII)
 

@@ -10,9 +10,9 @@ from importlib import resources
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from marketd.catalog import shopify
 from marketd.catalog.errors import ImportFileInvalid
-from marketd.catalog.parsed import ParsedFile, Reading, ReadingStopped, RowReason
+from marketd.catalog.imports import shopify
+from marketd.catalog.imports.parsed import ParsedFile, Reading, ReadingStopped, RowReason
 
 HEADER = (
     "Handle,Title,Body (HTML),Vendor,Type,Tags,Published,Option1 Name,Option1 Value,Option2 Name,Option2 Value,"
@@ -239,7 +239,7 @@ def test_reading_stops_when_nobody_waits() -> None:
 
 
 def test_the_demo_file_is_whole_and_has_three_shops() -> None:
-    data = resources.files("marketd.demo_data").joinpath("products.csv").read_bytes()
+    data = resources.files("marketd.demo.data").joinpath("products.csv").read_bytes()
     parsed = parse(data)
     assert (len(parsed.products), parsed.errors) == (24, ())
     shops = shopify.split_by_vendor(data)

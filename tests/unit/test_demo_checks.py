@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 import pytest
 from google.protobuf import timestamp_pb2
 from marketd.demo.catalogs import differences, read_products
-from marketd.demo.playing import Played
+from marketd.demo.play import Played
 from marketd.demo.presentation import PlainScreen, screen_for
 from marketd.demo.records import CheckFailed, StepRecord, Summary
-from marketd.demo.seeding import by_vendor
+from marketd.demo.seed import by_vendor
 from marketd.demo.watches import WatchDelivery, check_positions, delivery_states
 from marketplace.delivery.v1 import delivery_pb2
 from marketplace.tracking.v1 import position_pb2, watch_pb2

@@ -10,7 +10,7 @@ import pytest
 
 SAYS = """
 import logging, structlog, sys
-from marketd import logs
+from marketd.process import logs
 logs.configure("info", "json")
 try:
     raise ValueError("duplicate key\\nDETAIL:  Key (email)=(%s) already exists.\\nHINT:  none" % sys.argv[1])

@@ -6,7 +6,7 @@ import urllib.error
 import urllib.request
 
 import pytest
-from marketd.metrics_port import MetricsPort
+from marketd.process.metrics_port import MetricsPort
 from prometheus_client import CollectorRegistry, Counter
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from marketd.kernel.network import network_of
+from marketd.kernel.call.network import network_of
 
 
 @pytest.mark.parametrize(

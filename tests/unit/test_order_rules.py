@@ -13,15 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from marketd.auth.ports import MergeOutcome
 from marketd.cart.errors import QuoteTokenInvalid
-from marketd.cart.merging import combine
+from marketd.cart.merge import combine
 from marketd.cart.model import MAX_LINES
-from marketd.cart.quotes import Quote, QuoteLine, QuotePackage, QuoteTokens
-from marketd.cart.views import ProblemKind, StoredLine, has_blocking, judge
-from marketd.catalog.views import Offer
-from marketd.kernel.address import Address
-from marketd.kernel.caller import Caller, Role
-from marketd.kernel.money import Money
-from marketd.kernel.refusals import IllegalTransition
+from marketd.cart.quote_values import Quote, QuoteLine, QuotePackage, QuoteTokens
+from marketd.cart.values import ProblemKind, StoredLine, has_blocking, judge
+from marketd.catalog.values import Offer
+from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.call.refusals import IllegalTransition
+from marketd.kernel.values.address import Address
+from marketd.kernel.values.money import Money
 from marketd.order.model import (
     CANCELLABLE,
     HOLDS_STOCK,
@@ -32,7 +32,7 @@ from marketd.order.model import (
     OrderState,
     check_step,
 )
-from marketd.order.views import Item, Order, Viewer, allowed_actions, viewer_of
+from marketd.order.values import Item, Order, Viewer, allowed_actions, viewer_of
 from marketd.payment.model import PaymentState, RefundState
 from marketplace.cart.v1 import cart_pb2
 from marketplace.order.v1 import order_pb2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from marketd.running import keep_running
+from marketd.process.process import keep_running
 
 
 async def test_background_work_that_fails_or_ends_is_begun_again_until_it_is_cancelled() -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 from marketplace.admin.v1 import admin_service_pb2
 from marketplace.type.v1 import audit_pb2
 
-from marketd.auth.audit import EntryFilter, EntryView
+from marketd.audit.log import EntryFilter, EntryView
 from marketd.kernel.wire import from_timestamp, to_timestamp
 
 

@@ -9,10 +9,10 @@ from uuid import UUID
 from marketplace.admin.v1 import admin_service_pb2, admin_service_pb2_grpc
 
 from marketd.admin import convert
-from marketd.auth import audit
-from marketd.kernel import call as calls
-from marketd.kernel.pages import PageTokens, clamp_page_size
-from marketd.kernel.transactor import Transactor
+from marketd.audit import log
+from marketd.kernel.call import call as calls
+from marketd.kernel.call.pages import PageTokens, clamp_page_size
+from marketd.kernel.db.transactor import Transactor
 
 if TYPE_CHECKING:
     import grpc
@@ -36,7 +36,7 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         query = f"ListAuditEntries {wanted}"
         cursor, size = self._pages.read(request.page_token, query, caller.key), clamp_page_size(request.page_size)
         after = None if cursor is None else (datetime.fromisoformat(str(cursor[0])), UUID(str(cursor[1])))
-        rows = await self._tx.read(lambda unit: audit.list_entries(unit, wanted, after, size + 1))
+        rows = await self._tx.read(lambda unit: log.list_entries(unit, wanted, after, size + 1))
         last = rows[size - 1] if len(rows) > size else None
         page = self._pages.page(
             rows,

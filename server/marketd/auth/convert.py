@@ -9,16 +9,16 @@ from marketplace.auth.v1 import auth_service_pb2, service_account_pb2, session_p
 from marketplace.policy.v1 import policy_pb2
 from marketplace.type.v1 import cart_merge_pb2
 
-from marketd.auth.credentials import Channel
-from marketd.auth.keys import PublicKey
-from marketd.auth.model import AccountState
+from marketd.auth.accounts.model import AccountState
+from marketd.auth.accounts.repository import AccountRow
+from marketd.auth.codes.credentials import Channel
 from marketd.auth.ports import MergeReport
-from marketd.auth.repository import AccountRow
-from marketd.auth.service_account_repository import ServiceAccountRow
-from marketd.auth.session_repository import SessionView
-from marketd.auth.signing_in import TokenPair
-from marketd.kernel.caller import Role
-from marketd.kernel.etags import etag_of
+from marketd.auth.services.repository import ServiceAccountRow
+from marketd.auth.sessions.keys import PublicKey
+from marketd.auth.sessions.repository import SessionView
+from marketd.auth.sessions.sign_in import TokenPair
+from marketd.kernel.call.caller import Role
+from marketd.kernel.values.etags import etag_of
 from marketd.kernel.wire import to_timestamp
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from marketd.auth.address_model import MAX_ADDRESSES
-from marketd.kernel.reasons import Code, Reason
-from marketd.kernel.refusals import FieldViolation, PreconditionViolation, Refusal, ValidationFailed
+from marketd.auth.addresses.model import MAX_ADDRESSES
+from marketd.kernel.call.reasons import Code, Reason
+from marketd.kernel.call.refusals import FieldViolation, PreconditionViolation, Refusal, ValidationFailed
 
 
 class InvalidCredentials(Refusal):

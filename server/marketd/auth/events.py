@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 from uuid import UUID
 
-from marketd.auth.model import ChangeKind
-from marketd.kernel.events import Event
+from marketd.auth.sessions.model import ChangeKind
+from marketd.kernel.events.events import Event
 
 
 @dataclass(frozen=True, kw_only=True)

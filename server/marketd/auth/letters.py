@@ -11,12 +11,12 @@ from __future__ import annotations
 import base64
 from datetime import timedelta
 
-from marketd.auth.credentials import Channel
-from marketd.auth.repository import AccountRow
-from marketd.kernel.sealing import Seal, SealBroken
-from marketd.kernel.uow import UnitOfWork
+from marketd.auth.accounts.repository import AccountRow
+from marketd.auth.codes.credentials import Channel
+from marketd.kernel.call.sealing import Seal, SealBroken
+from marketd.kernel.db.uow import UnitOfWork
 from marketd.mail.jobs import SEALED, mail_job, sms_job
-from marketd.mail.rendering import Wording
+from marketd.mail.render import Wording
 
 _CONTEXT = "letter"
 

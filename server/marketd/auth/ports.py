@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
-from marketd.kernel.uow import UnitOfWork
+from marketd.kernel.db.uow import UnitOfWork
 
 
 class MergeStrategy(StrEnum):

@@ -7,19 +7,21 @@ from uuid import UUID
 
 import asyncpg
 
-from marketd.auth import audit, changes, sessions
-from marketd.auth.code_repository import ResetRepository
+from marketd.audit import log
+from marketd.auth.accounts.model import AccountState
+from marketd.auth.accounts.repository import AccountRepository, AccountRow
+from marketd.auth.codes.factor_repository import FactorRepository
+from marketd.auth.codes.repository import ResetRepository
 from marketd.auth.errors import NoAddress
-from marketd.auth.factor_repository import FactorRepository
 from marketd.auth.letters import Letters
-from marketd.auth.model import AccountState, ChangeKind
-from marketd.auth.repository import AccountRepository, AccountRow
-from marketd.kernel.caller import SYSTEM, Caller, Role
-from marketd.kernel.database import constraint_of
-from marketd.kernel.ids import new_id
-from marketd.kernel.refusals import AlreadyExists, IllegalTransition, NotFound
-from marketd.kernel.uow import ReadUnit, UnitOfWork
-from marketd.mail.composing import is_address
+from marketd.auth.sessions import access_changes, session
+from marketd.auth.sessions.model import ChangeKind
+from marketd.kernel.call.caller import SYSTEM, Caller, Role
+from marketd.kernel.call.refusals import AlreadyExists, IllegalTransition, NotFound
+from marketd.kernel.db.database import constraint_of
+from marketd.kernel.db.uow import ReadUnit, UnitOfWork
+from marketd.kernel.values.ids import new_id
+from marketd.mail.compose import is_address
 
 _UNIQUE = {"uq_accounts_email": "email", "uq_accounts_username": "username", "uq_accounts_phone": "phone"}
 # What the audit log calls the acts that come from the command line.
@@ -111,7 +113,7 @@ async def grant_role(uow: UnitOfWork, account_id: UUID, role: Role) -> None:
         raise NotFound("user", account_id)
     if await repository.add_role(account_id, role, uow.now):
         await repository.touch(account_id, uow.now)
-        await changes.record(uow, ChangeKind.ROLE_GRANTED, account_id)
+        await access_changes.record(uow, ChangeKind.ROLE_GRANTED, account_id)
 
 
 async def revoke_role(uow: UnitOfWork, account_id: UUID, role: Role) -> None:
@@ -121,7 +123,7 @@ async def revoke_role(uow: UnitOfWork, account_id: UUID, role: Role) -> None:
         raise NotFound("user", account_id)
     if await repository.remove_role(account_id, role):
         await repository.touch(account_id, uow.now)
-        await changes.record(uow, ChangeKind.ROLE_REVOKED, account_id)
+        await access_changes.record(uow, ChangeKind.ROLE_REVOKED, account_id)
 
 
 async def block_account(uow: UnitOfWork, account_id: UUID) -> bool:
@@ -137,8 +139,8 @@ async def block_account(uow: UnitOfWork, account_id: UUID) -> bool:
         raise IllegalTransition("account", account.state.value, [])
     if not await repository.set_state(account_id, AccountState.ACTIVE, AccountState.BLOCKED, uow.now):
         return False
-    await changes.record(uow, ChangeKind.ACCOUNT_BLOCKED, account_id)
-    await sessions.end_sessions(uow, account_id)
+    await access_changes.record(uow, ChangeKind.ACCOUNT_BLOCKED, account_id)
+    await session.end_sessions(uow, account_id)
     return True
 
 
@@ -148,7 +150,7 @@ async def unblock_account(uow: UnitOfWork, account_id: UUID) -> None:
     if await repository.lock(account_id) is None:
         raise NotFound("user", account_id)
     if await repository.set_state(account_id, AccountState.BLOCKED, AccountState.ACTIVE, uow.now):
-        await changes.record(uow, ChangeKind.ACCOUNT_UNBLOCKED, account_id)
+        await access_changes.record(uow, ChangeKind.ACCOUNT_UNBLOCKED, account_id)
 
 
 async def create_admin(uow: UnitOfWork, email: str, password_hash: str) -> AdminCreated:
@@ -163,17 +165,17 @@ async def create_admin(uow: UnitOfWork, email: str, password_hash: str) -> Admin
     if account is None:
         new = NewAccount(email, "", "", "Administrator", password_hash)
         account_id = (await create_account(uow, new, frozenset({Role.ADMIN, Role.BUYER}))).account_id
-        await audit.record(uow, SYSTEM, "user", account_id, method=_CREATE_ADMIN)
+        await log.record(uow, SYSTEM, "user", account_id, method=_CREATE_ADMIN)
         return AdminCreated(account_id, created=True, promoted=False)
     if Role.ADMIN in account.roles:
         return AdminCreated(account.account_id, created=False, promoted=False)
     await repository.set_password_hash(account.account_id, password_hash, uow.now)
-    await sessions.end_sessions(uow, account.account_id)
+    await session.end_sessions(uow, account.account_id)
     await FactorRepository(uow.connection).delete(account.account_id)
     await ResetRepository(uow.connection).delete(account.account_id)
     await unblock_account(uow, account.account_id)
     await grant_role(uow, account.account_id, Role.ADMIN)
-    await audit.record(uow, SYSTEM, "user", account.account_id, method=_CREATE_ADMIN)
+    await log.record(uow, SYSTEM, "user", account.account_id, method=_CREATE_ADMIN)
     return AdminCreated(account.account_id, created=False, promoted=True)
 
 
@@ -195,10 +197,10 @@ async def disable_totp(uow: UnitOfWork, letters: Letters, login: str) -> bool:
         return False
     await factors.delete(account.account_id)
     await repository.touch(account.account_id, uow.now)
-    await sessions.end_sessions(uow, account.account_id)
+    await session.end_sessions(uow, account.account_id)
     if factor.is_confirmed:
         letters.totp_changed(uow, account, enabled=False)
-    await audit.record(uow, SYSTEM, "user", account.account_id, method=_DISABLE_TOTP)
+    await log.record(uow, SYSTEM, "user", account.account_id, method=_DISABLE_TOTP)
     return True
 
 

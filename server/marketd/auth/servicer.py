@@ -7,19 +7,20 @@ from uuid import UUID
 
 from marketplace.auth.v1 import auth_service_pb2, auth_service_pb2_grpc
 
-from marketd.auth import convert, sessions
-from marketd.auth.keys import KeyRing
-from marketd.auth.recovering import ChangePassword, Recovering
-from marketd.auth.second_factor import Proof, SecondFactor
-from marketd.auth.service_accounts import ServiceAccounts
-from marketd.auth.sessions import SessionRules
-from marketd.auth.signing_in import Login, Register, SigningIn
-from marketd.auth.verifying import Verifying
-from marketd.kernel import call as calls
-from marketd.kernel.caller import Caller
-from marketd.kernel.ids import parse_id
-from marketd.kernel.pages import Cursor, PageTokens, clamp_page_size
-from marketd.kernel.transactor import Transactor
+from marketd.auth import convert
+from marketd.auth.codes.recover import ChangePassword, Recovering
+from marketd.auth.codes.second_factor import Proof, SecondFactor
+from marketd.auth.codes.verify import Verifying
+from marketd.auth.services.service_accounts import ServiceAccounts
+from marketd.auth.sessions import session
+from marketd.auth.sessions.keys import KeyRing
+from marketd.auth.sessions.session import SessionRules
+from marketd.auth.sessions.sign_in import Login, Register, SigningIn
+from marketd.kernel.call import call as calls
+from marketd.kernel.call.caller import Caller
+from marketd.kernel.call.pages import Cursor, PageTokens, clamp_page_size
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.values.ids import parse_id
 from marketd.kernel.wire import to_timestamp
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
     ) -> auth_service_pb2.LogoutAllResponse:
         """Ends every session of the caller."""
         caller = _oneself()
-        await self._tx.run_bare("auth.logout_all", lambda uow: sessions.log_out_everywhere(uow, caller))
+        await self._tx.run_bare("auth.logout_all", lambda uow: session.log_out_everywhere(uow, caller))
         return auth_service_pb2.LogoutAllResponse()
 
     async def ListSessions(
@@ -119,7 +120,7 @@ class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
         """Lists where the caller is signed in."""
         caller, size = calls.current_caller(), clamp_page_size(request.page_size)
         before = _after(self._pages.read(request.page_token, _SESSIONS, caller.key))
-        rows = await self._tx.read(lambda unit: sessions.list_sessions(unit, self._rules, caller, before, size + 1))
+        rows = await self._tx.read(lambda unit: session.list_sessions(unit, self._rules, caller, before, size + 1))
         last = (str(rows[size - 1].session_id),) if len(rows) > size else None
         page = self._pages.page(rows, size, _SESSIONS, caller.key, last)
         return auth_service_pb2.ListSessionsResponse(
@@ -132,7 +133,7 @@ class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
     ) -> auth_service_pb2.RevokeSessionResponse:
         """Ends one of the caller's sessions."""
         caller, session_id = calls.current_caller(), parse_id(request.session_id)
-        await self._tx.run_bare("auth.revoke_session", lambda uow: sessions.end_own_session(uow, caller, session_id))
+        await self._tx.run_bare("auth.revoke_session", lambda uow: session.end_own_session(uow, caller, session_id))
         return auth_service_pb2.RevokeSessionResponse()
 
     async def SendVerification(

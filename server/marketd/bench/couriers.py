@@ -16,7 +16,7 @@ from marketplace.tracking.v1 import tracking_service_pb2
 
 from marketd.bench.load_streams import SAMPLE_MICROS, batch, greet
 from marketd.bench.operations import CONNECTIONS, Plain, Round, Side, Target, expect, path_on, split
-from marketd.bench.ordering import quoted
+from marketd.bench.orders import quoted
 from marketd.bench.plan import FloorMethod, Shape
 from marketd.bench.work import Fanout, Found, Positions, Uplink, Work
 from marketd.bench.world import CALL_SECONDS, Account, World, bearer, gather, once_allowed

@@ -24,7 +24,7 @@ from marketplace.tracking.v1 import position_pb2, tracking_service_pb2
 
 from marketd.bench import plan
 from marketd.bench.plan import FloorMethod, Shape
-from marketd.lifetimes import end_with_parent
+from marketd.process.parent import end_with_parent
 from marketd.transport.server import ServerOptions
 
 if TYPE_CHECKING:

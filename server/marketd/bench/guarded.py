@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 
-from marketd.lifetimes import end_with_parent
+from marketd.process.parent import end_with_parent
 
 
 def main() -> None:

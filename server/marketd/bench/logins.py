@@ -19,7 +19,7 @@ from marketplace.catalog.v1 import catalog_service_pb2
 
 from marketd.bench import cpu
 from marketd.bench.clients import LoadClients, LoadFailed
-from marketd.bench.measuring import Figures, figures_of, medians, percentile
+from marketd.bench.measure import Figures, figures_of, medians, percentile
 from marketd.bench.operations import CONNECTIONS, Round, Side
 from marketd.bench.work import Calls
 from marketd.bench.world import CALL_SECONDS, World

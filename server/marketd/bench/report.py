@@ -16,7 +16,7 @@ from rich.text import Text
 
 from marketd.bench import h2load
 from marketd.bench.logins import LoginsMeasured
-from marketd.bench.measuring import TOO_NOISY_PERCENT, Figures, Measured
+from marketd.bench.measure import TOO_NOISY_PERCENT, Figures, Measured
 from marketd.bench.operations import DEFAULT, SERVER, TUNED
 
 

@@ -16,9 +16,9 @@ from marketd.bench.carts import AddCartItem, GetCart, RefreshTokens
 from marketd.bench.clients import load_clients
 from marketd.bench.couriers import StreamLocations, WatchFanout
 from marketd.bench.logins import LoginsMeasured, measure_logins
-from marketd.bench.measuring import Measured, measure
+from marketd.bench.measure import Measured, measure
 from marketd.bench.operations import DEFAULT, SERVER, TUNED, Operation, Round, Side, Target
-from marketd.bench.ordering import PlaceOrder
+from marketd.bench.orders import PlaceOrder
 from marketd.bench.reads import ColdProduct, HotRead
 from marketd.bench.report import Report
 from marketd.bench.servers import (

@@ -8,11 +8,11 @@ from datetime import datetime
 from google.type.money_pb2 import Money as MoneyMessage
 from marketplace.cart.v1 import cart_pb2, cart_service_pb2, quote_pb2
 
-from marketd.cart.quotes import Quote, QuoteLine, QuotePackage
-from marketd.cart.quoting import Quoted
-from marketd.cart.views import Cart, Line, Problem
-from marketd.kernel.etags import etag_of
-from marketd.kernel.money import Money
+from marketd.cart.quote import Quoted
+from marketd.cart.quote_values import Quote, QuoteLine, QuotePackage
+from marketd.cart.values import Cart, Line, Problem
+from marketd.kernel.values.etags import etag_of
+from marketd.kernel.values.money import Money
 from marketd.kernel.wire import to_address, to_money, to_timestamp
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from marketd.cart.model import MAX_LINE_QUANTITY, MAX_LINES
-from marketd.kernel.reasons import Code, Reason
-from marketd.kernel.refusals import FieldViolation, PreconditionViolation, Refusal, ValidationFailed
+from marketd.kernel.call.reasons import Code, Reason
+from marketd.kernel.call.refusals import FieldViolation, PreconditionViolation, Refusal, ValidationFailed
 
 
 class LineTooLarge(ValidationFailed):

@@ -21,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from marketd.kernel.database import Base
+from marketd.kernel.db.database import Base
 
 MAX_LINE_QUANTITY: Final = 999
 MAX_LINES: Final = 100
@@ -29,7 +29,7 @@ MAX_LINES: Final = 100
 _INSTANT = DateTime(timezone=True)
 
 
-class CartRow(Base):
+class CartTable(Base):
     """One cart an account, or a guest's, found by the SHA-256 of its token. Its row lock guards its lines."""
 
     __tablename__ = "carts"
@@ -43,7 +43,7 @@ class CartRow(Base):
     update_time: Mapped[datetime] = mapped_column(_INSTANT)
 
 
-class CartItemRow(Base):
+class CartItemTable(Base):
     """A variant in a cart; `price_minor` is the price when the line was last changed, so a later one can be told."""
 
     __tablename__ = "cart_items"
@@ -62,7 +62,7 @@ class CartItemRow(Base):
     update_time: Mapped[datetime] = mapped_column(_INSTANT)
 
 
-class QuoteRow(Base):
+class QuoteTable(Base):
     """What a cart would have cost; placing an order marks it used, once."""
 
     __tablename__ = "quotes"

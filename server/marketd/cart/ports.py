@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeAlias
 
-from marketd.kernel.geo import Point
-from marketd.kernel.money import Money
-from marketd.kernel.uow import ReadUnit, UnitOfWork
+from marketd.kernel.db.uow import ReadUnit, UnitOfWork
+from marketd.kernel.values.geo import Point
+from marketd.kernel.values.money import Money
 
 Unit: TypeAlias = UnitOfWork | ReadUnit
 

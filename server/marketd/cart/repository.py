@@ -8,10 +8,10 @@ from datetime import datetime
 from uuid import UUID
 
 from marketd.cart.model import MAX_LINE_QUANTITY
-from marketd.cart.views import StoredCart, StoredLine
-from marketd.kernel.database import Connection, Record
-from marketd.kernel.ids import new_id
-from marketd.kernel.money import Money
+from marketd.cart.values import StoredCart, StoredLine
+from marketd.kernel.db.database import Connection, Record
+from marketd.kernel.values.ids import new_id
+from marketd.kernel.values.money import Money
 
 _CART = """
 SELECT c.cart_id, c.account_id IS NULL AS is_guest, c.version, c.create_time, c.update_time,

@@ -10,17 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from marketd.cart import repository, views
+from marketd.cart import repository, values
 from marketd.cart.errors import CartTooLong, LineTooLarge
 from marketd.cart.model import MAX_LINES
-from marketd.cart.views import Cart, StoredCart
+from marketd.cart.values import Cart, StoredCart
 from marketd.catalog import service as catalog
 from marketd.inventory import service as inventory
 from marketd.inventory.model import Line
-from marketd.kernel.caller import Caller
-from marketd.kernel.etags import check_etag
-from marketd.kernel.refusals import NotFound
-from marketd.kernel.uow import ReadUnit, UnitOfWork
+from marketd.kernel.call.caller import Caller
+from marketd.kernel.call.refusals import NotFound
+from marketd.kernel.db.uow import ReadUnit, UnitOfWork
+from marketd.kernel.values.etags import check_etag
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +134,8 @@ async def _own_cart(uow: UnitOfWork, account_id: UUID, currency: str) -> Cart:
 
 async def _view(unit: UnitOfWork | ReadUnit, stored: StoredCart, currency: str) -> Cart:
     if not stored.lines:
-        return views.view(stored, {}, {}, currency)
+        return values.view(stored, {}, {}, currency)
     variants = [line.variant_id for line in stored.lines]
     offers = await catalog.read_offers(unit.connection, variants)
     available = await inventory.available(unit.connection, variants)
-    return views.view(stored, offers, available, currency)
+    return values.view(stored, offers, available, currency)

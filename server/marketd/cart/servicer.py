@@ -8,11 +8,11 @@ from uuid import UUID
 
 from marketplace.cart.v1 import cart_service_pb2, cart_service_pb2_grpc
 
-from marketd.cart import convert, quoting, service
+from marketd.cart import convert, quote, service
 from marketd.cart.ports import DeliveryQuoter
-from marketd.cart.quotes import QuoteTokens
-from marketd.kernel import call as calls
-from marketd.kernel.transactor import Transactor
+from marketd.cart.quote_values import QuoteTokens
+from marketd.kernel.call import call as calls
+from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.wire import from_address, from_update_mask
 
 if TYPE_CHECKING:
@@ -90,9 +90,7 @@ class CartServicer(cart_service_pb2_grpc.CartServiceServicer):
         destination = UUID(request.address_id) if request.HasField("address_id") else from_address(request.address)
         quoted = await self._tx.run_bare(
             "cart.quote",
-            lambda uow: quoting.quote_order(
-                uow, caller, destination, self._quoter, self._currency, self._quote_lifetime
-            ),
+            lambda uow: quote.quote_order(uow, caller, destination, self._quoter, self._currency, self._quote_lifetime),
         )
         token = self._quotes.issue(quoted.quote.quote_id) if quoted.expire_time is not None else ""
         return convert.to_quote(quoted, token)

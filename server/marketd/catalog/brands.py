@@ -9,18 +9,18 @@ from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
 
-from marketd.auth import audit
-from marketd.catalog import taxonomy
-from marketd.catalog.model import BrandRow
-from marketd.catalog.naming import name_key, slugify
-from marketd.catalog.views import BrandView
-from marketd.kernel.caller import Caller
-from marketd.kernel.database import constraint_of
-from marketd.kernel.etags import check_etag
-from marketd.kernel.ids import new_id
-from marketd.kernel.pages import Cursor
-from marketd.kernel.refusals import AlreadyExists, FieldViolation, InUse, NotFound, ValidationFailed
-from marketd.kernel.uow import ReadUnit, UnitOfWork
+from marketd.audit import log
+from marketd.catalog import taxonomy_repository
+from marketd.catalog.model import BrandTable
+from marketd.catalog.names import name_key, slugify
+from marketd.catalog.values import BrandView
+from marketd.kernel.call.caller import Caller
+from marketd.kernel.call.pages import Cursor
+from marketd.kernel.call.refusals import AlreadyExists, FieldViolation, InUse, NotFound, ValidationFailed
+from marketd.kernel.db.database import constraint_of
+from marketd.kernel.db.uow import ReadUnit, UnitOfWork
+from marketd.kernel.values.etags import check_etag
+from marketd.kernel.values.ids import new_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,11 @@ async def create_brand(uow: UnitOfWork, caller: Caller, new: NewBrand) -> BrandV
     """Make a brand. Raises AlreadyExists for a name or slug in use."""
     if not new.name.strip():
         raise ValidationFailed(FieldViolation("name", "must not be blank"))
-    row = BrandRow(
+    row = BrandTable(
         brand_id=new_id(),
         name=new.name.strip(),
         name_key=name_key(new.name),
-        slug=new.slug or await taxonomy.free_slug(uow.session, BrandRow, slugify(new.name, "brand")),
+        slug=new.slug or await taxonomy_repository.free_slug(uow.session, BrandTable, slugify(new.name, "brand")),
         description=new.description,
         version=1,
         create_time=uow.now,
@@ -61,13 +61,13 @@ async def create_brand(uow: UnitOfWork, caller: Caller, new: NewBrand) -> BrandV
     with _unique():
         uow.session.add(row)
         await uow.session.flush()
-    await audit.record(uow, caller, "brand", row.brand_id)
-    return taxonomy.brand_view(row)
+    await log.record(uow, caller, "brand", row.brand_id)
+    return taxonomy_repository.brand_view(row)
 
 
 async def update_brand(uow: UnitOfWork, caller: Caller, change: BrandChange) -> BrandView:
     """Change the named fields. Raises NotFound, EtagMismatch and AlreadyExists."""
-    row = await taxonomy.load_brand(uow.session, change.brand_id)
+    row = await taxonomy_repository.load_brand(uow.session, change.brand_id)
     if row is None:
         raise NotFound("brand", change.brand_id)
     check_etag(change.etag, row.version)
@@ -77,35 +77,35 @@ async def update_brand(uow: UnitOfWork, caller: Caller, change: BrandChange) -> 
                 raise ValidationFailed(FieldViolation("brand.name", "must not be blank"))
             row.name, row.name_key = change.name.strip(), name_key(change.name)
         if "slug" in change.paths:
-            row.slug = change.slug or await taxonomy.free_slug(
-                uow.session, BrandRow, slugify(row.name, "brand"), row.slug
+            row.slug = change.slug or await taxonomy_repository.free_slug(
+                uow.session, BrandTable, slugify(row.name, "brand"), row.slug
             )
         if "description" in change.paths:
             row.description = change.description
         row.version += 1
         row.update_time = uow.now
         await uow.session.flush()
-    await audit.record(uow, caller, "brand", row.brand_id)
-    return taxonomy.brand_view(row)
+    await log.record(uow, caller, "brand", row.brand_id)
+    return taxonomy_repository.brand_view(row)
 
 
 async def delete_brand(uow: UnitOfWork, caller: Caller, brand_id: UUID) -> None:
     """Delete a brand that no product has. Raises NotFound and InUse."""
-    if await taxonomy.load_brand(uow.session, brand_id) is None:
+    if await taxonomy_repository.load_brand(uow.session, brand_id) is None:
         raise NotFound("brand", brand_id)
-    if await taxonomy.brand_is_used(uow.session, brand_id):
+    if await taxonomy_repository.brand_is_used(uow.session, brand_id):
         raise InUse("brand", "products")
     try:
-        await taxonomy.delete_brand(uow.session, brand_id)
+        await taxonomy_repository.delete_brand(uow.session, brand_id)
     except IntegrityError as error:
         # A product took the brand between the look and the delete; the foreign key saw it.
         raise InUse("brand", "products") from error
-    await audit.record(uow, caller, "brand", brand_id)
+    await log.record(uow, caller, "brand", brand_id)
 
 
 async def get_brand(unit: ReadUnit, brand_id: UUID | None, slug: str) -> BrandView:
     """A brand by its id, or by its slug when that is None. Raises NotFound."""
-    view = await taxonomy.read_brand(unit.connection, brand_id, slug)
+    view = await taxonomy_repository.read_brand(unit.connection, brand_id, slug)
     if view is None:
         raise NotFound("brand", slug if brand_id is None else brand_id)
     return view
@@ -113,7 +113,7 @@ async def get_brand(unit: ReadUnit, brand_id: UUID | None, slug: str) -> BrandVi
 
 async def list_brands(unit: ReadUnit, cursor: Cursor | None, limit: int) -> list[tuple[BrandView, Cursor]]:
     """Up to `limit` brands by name after the cursor, each with its own cursor."""
-    return await taxonomy.list_brands(unit.connection, cursor, limit)
+    return await taxonomy_repository.list_brands(unit.connection, cursor, limit)
 
 
 @contextmanager

@@ -9,18 +9,18 @@ from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
 
-from marketd.auth import audit
-from marketd.catalog import taxonomy
-from marketd.catalog.model import MAX_CATEGORY_DEPTH, CategoryRow
-from marketd.catalog.naming import name_key, slugify
-from marketd.catalog.views import CategoryView
-from marketd.kernel.caller import Caller
-from marketd.kernel.database import constraint_of
-from marketd.kernel.etags import check_etag
-from marketd.kernel.ids import new_id
-from marketd.kernel.pages import Cursor
-from marketd.kernel.refusals import AlreadyExists, FieldViolation, InUse, NotFound, ValidationFailed
-from marketd.kernel.uow import ReadUnit, UnitOfWork
+from marketd.audit import log
+from marketd.catalog import taxonomy_repository
+from marketd.catalog.model import MAX_CATEGORY_DEPTH, CategoryTable
+from marketd.catalog.names import name_key, slugify
+from marketd.catalog.values import CategoryView
+from marketd.kernel.call.caller import Caller
+from marketd.kernel.call.pages import Cursor
+from marketd.kernel.call.refusals import AlreadyExists, FieldViolation, InUse, NotFound, ValidationFailed
+from marketd.kernel.db.database import constraint_of
+from marketd.kernel.db.uow import ReadUnit, UnitOfWork
+from marketd.kernel.values.etags import check_etag
+from marketd.kernel.values.ids import new_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +57,14 @@ async def create_category(uow: UnitOfWork, caller: Caller, new: NewCategory) -> 
     category_id = new_id()
     path = [category_id]
     if new.parent_category_id is not None:
-        await taxonomy.lock_tree(uow.session)
-        parent = await taxonomy.load_category(uow.session, new.parent_category_id)
+        await taxonomy_repository.lock_tree(uow.session)
+        parent = await taxonomy_repository.load_category(uow.session, new.parent_category_id)
         if parent is None:
             raise NotFound("category", new.parent_category_id)
         path = [*parent.path, category_id]
         _check_depth(len(path))
-    slug = new.slug or await taxonomy.free_slug(uow.session, CategoryRow, slugify(new.name, "category"))
-    row = CategoryRow(
+    slug = new.slug or await taxonomy_repository.free_slug(uow.session, CategoryTable, slugify(new.name, "category"))
+    row = CategoryTable(
         category_id=category_id,
         parent_category_id=new.parent_category_id,
         name=new.name.strip(),
@@ -80,15 +80,15 @@ async def create_category(uow: UnitOfWork, caller: Caller, new: NewCategory) -> 
     with _unique():
         uow.session.add(row)
         await uow.session.flush()
-    await audit.record(uow, caller, "category", row.category_id)
-    return taxonomy.category_view(row)
+    await log.record(uow, caller, "category", row.category_id)
+    return taxonomy_repository.category_view(row)
 
 
 async def update_category(uow: UnitOfWork, caller: Caller, change: CategoryChange) -> CategoryView:
     """Change the named fields. Raises NotFound, EtagMismatch, AlreadyExists, and ValidationFailed for a circle."""
     if "parent_category_id" in change.paths:
-        await taxonomy.lock_tree(uow.session)
-    row = await taxonomy.load_category(uow.session, change.category_id)
+        await taxonomy_repository.lock_tree(uow.session)
+    row = await taxonomy_repository.load_category(uow.session, change.category_id)
     if row is None:
         raise NotFound("category", change.category_id)
     check_etag(change.etag, row.version)
@@ -98,8 +98,8 @@ async def update_category(uow: UnitOfWork, caller: Caller, change: CategoryChang
                 raise ValidationFailed(FieldViolation("category.name", "must not be blank"))
             row.name, row.name_key = change.name.strip(), name_key(change.name)
         if "slug" in change.paths:
-            row.slug = change.slug or await taxonomy.free_slug(
-                uow.session, CategoryRow, slugify(row.name, "category"), row.slug
+            row.slug = change.slug or await taxonomy_repository.free_slug(
+                uow.session, CategoryTable, slugify(row.name, "category"), row.slug
             )
         if "description" in change.paths:
             row.description = change.description
@@ -110,45 +110,45 @@ async def update_category(uow: UnitOfWork, caller: Caller, change: CategoryChang
         row.version += 1
         row.update_time = uow.now
         await uow.session.flush()
-    await audit.record(uow, caller, "category", row.category_id)
-    return taxonomy.category_view(row)
+    await log.record(uow, caller, "category", row.category_id)
+    return taxonomy_repository.category_view(row)
 
 
-async def _move(uow: UnitOfWork, row: CategoryRow, parent_category_id: UUID | None) -> None:
+async def _move(uow: UnitOfWork, row: CategoryTable, parent_category_id: UUID | None) -> None:
     above: list[UUID] = []
     if parent_category_id is not None:
-        parent = await taxonomy.load_category(uow.session, parent_category_id)
+        parent = await taxonomy_repository.load_category(uow.session, parent_category_id)
         if parent is None:
             raise NotFound("category", parent_category_id)
         if row.category_id in parent.path:
             raise ValidationFailed(FieldViolation("category.parent_category_id", "a category cannot come below itself"))
         above = parent.path
-    _check_depth(len(above) + await taxonomy.depth_below(uow.session, row.category_id))
+    _check_depth(len(above) + await taxonomy_repository.depth_below(uow.session, row.category_id))
     old_depth = len(row.path)
     row.parent_category_id = parent_category_id
     row.path = [*above, row.category_id]
     await uow.session.flush()
-    await taxonomy.move_below(uow.session, row.category_id, old_depth, row.path)
+    await taxonomy_repository.move_below(uow.session, row.category_id, old_depth, row.path)
 
 
 async def delete_category(uow: UnitOfWork, caller: Caller, category_id: UUID) -> None:
     """Delete a category that nothing uses. Raises NotFound and InUse."""
-    await taxonomy.lock_tree(uow.session)
-    if await taxonomy.load_category(uow.session, category_id) is None:
+    await taxonomy_repository.lock_tree(uow.session)
+    if await taxonomy_repository.load_category(uow.session, category_id) is None:
         raise NotFound("category", category_id)
-    if used_by := await taxonomy.category_is_used(uow.session, category_id):
+    if used_by := await taxonomy_repository.category_is_used(uow.session, category_id):
         raise InUse("category", used_by)
     try:
-        await taxonomy.delete_category(uow.session, category_id)
+        await taxonomy_repository.delete_category(uow.session, category_id)
     except IntegrityError as error:
         # A product took the category between the look and the delete; the foreign key saw it.
         raise InUse("category", "products") from error
-    await audit.record(uow, caller, "category", category_id)
+    await log.record(uow, caller, "category", category_id)
 
 
 async def get_category(unit: ReadUnit, category_id: UUID | None, slug: str) -> CategoryView:
     """A category by its id, or by its slug when that is None. Raises NotFound."""
-    view = await taxonomy.read_category(unit.connection, category_id, slug)
+    view = await taxonomy_repository.read_category(unit.connection, category_id, slug)
     if view is None:
         raise NotFound("category", slug if category_id is None else category_id)
     return view
@@ -158,7 +158,7 @@ async def list_categories(
     unit: ReadUnit, *, all_levels: bool, parent_category_id: UUID | None, cursor: Cursor | None, limit: int
 ) -> list[tuple[CategoryView, Cursor]]:
     """Up to `limit` categories after the cursor, each with its own cursor."""
-    return await taxonomy.list_categories(
+    return await taxonomy_repository.list_categories(
         unit.connection, all_levels=all_levels, parent_category_id=parent_category_id, cursor=cursor, limit=limit
     )
 

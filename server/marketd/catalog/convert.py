@@ -10,10 +10,10 @@ from marketplace.type.v1 import image_pb2, rating_pb2
 
 from marketd.catalog.brands import BrandChange, NewBrand
 from marketd.catalog.categories import CategoryChange, NewCategory
-from marketd.catalog.importing import ImportEvent, ImportOptions, ImportProgress, ImportReport, ImportSummary
+from marketd.catalog.imports.parsed import RowError, RowReason
+from marketd.catalog.imports.run import ImportEvent, ImportOptions, ImportProgress, ImportReport, ImportSummary
 from marketd.catalog.model import ProductState, StockState
-from marketd.catalog.parsed import RowError, RowReason
-from marketd.catalog.views import (
+from marketd.catalog.values import (
     BrandView,
     CategoryView,
     ImageView,
@@ -26,8 +26,8 @@ from marketd.catalog.views import (
     ProductView,
     VariantView,
 )
-from marketd.kernel.etags import etag_of
-from marketd.kernel.refusals import FieldViolation, ValidationFailed
+from marketd.kernel.call.refusals import FieldViolation, ValidationFailed
+from marketd.kernel.values.etags import etag_of
 from marketd.kernel.wire import from_money, from_update_mask, to_money, to_timestamp
 
 _STATES = {

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from marketd.kernel.reasons import Code, Reason
-from marketd.kernel.refusals import FieldViolation, Refusal
+from marketd.kernel.call.reasons import Code, Reason
+from marketd.kernel.call.refusals import FieldViolation, Refusal
 
 
 class ImportFileInvalid(Refusal):

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from marketd.kernel.database import Base
+from marketd.kernel.db.database import Base
 
 
 class ProductState(StrEnum):
@@ -58,7 +58,7 @@ def stock_state(available: int) -> StockState:
     return StockState.LOW_STOCK if available <= LOW_STOCK else StockState.IN_STOCK
 
 
-class CategoryRow(Base):
+class CategoryTable(Base):
     """A category. `path` holds the ids from the top down to itself, so one indexed look finds all below it."""
 
     __tablename__ = "categories"
@@ -84,7 +84,7 @@ class CategoryRow(Base):
     update_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
-class BrandRow(Base):
+class BrandTable(Base):
     """A brand; `name_key` makes the name unique without regard to case."""
 
     __tablename__ = "brands"
@@ -120,7 +120,7 @@ def _listings() -> tuple[Index, ...]:
     )
 
 
-class ProductRow(Base):
+class ProductTable(Base):
     """A product.
 
     `handle` is the seller's own name for it (the Handle of import files), `slug` the marketplace's. `price_minor` and
@@ -162,7 +162,7 @@ class ProductRow(Base):
     update_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
-class VariantRow(Base):
+class VariantTable(Base):
     """One thing that can be put into a cart. `options` is a JSON list of [name, value] in the order to show it;
     `options_key` is a digest of it, because option values are too long for an index.
     """
@@ -192,7 +192,7 @@ class VariantRow(Base):
     update_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
-class ProductImageRow(Base):
+class ProductImageTable(Base):
     """A picture of a product: an uploaded one by `media_id`, or one elsewhere by `source_url`, which is not fetched."""
 
     __tablename__ = "product_images"

@@ -13,11 +13,11 @@ from typing import Any
 from uuid import UUID
 
 from marketd.catalog.model import ProductState, stock_state
-from marketd.catalog.naming import Options, options_title
-from marketd.catalog.views import ImageView, Offer, ProductOrder, ProductQuery, ProductView, VariantView
-from marketd.kernel.database import Connection, Record
-from marketd.kernel.money import Money
-from marketd.kernel.pages import Cursor, CursorValue
+from marketd.catalog.names import Options, options_title
+from marketd.catalog.values import ImageView, Offer, ProductOrder, ProductQuery, ProductView, VariantView
+from marketd.kernel.call.pages import Cursor, CursorValue
+from marketd.kernel.db.database import Connection, Record
+from marketd.kernel.values.money import Money
 
 _COLUMNS = (
     "p.product_id, p.seller_id, p.slug, p.title, p.title_key, p.category_id, p.brand_id, p.tags, p.option_names,"

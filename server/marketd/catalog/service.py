@@ -10,21 +10,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from marketd.catalog import repository, writing
+from marketd.catalog import repository, write_repository
 from marketd.catalog.descriptions import safe_html
-from marketd.catalog.making import Planned, cheapest, make_products
+from marketd.catalog.insert import Planned, cheapest, make_products
 from marketd.catalog.model import ProductState
-from marketd.catalog.naming import Options, options_key, slugify, title_key
-from marketd.catalog.views import NewProduct, NewVariant, Offer, ProductChange, ProductQuery, ProductView
-from marketd.catalog.writing import ImageRecord, ProductRecord, VariantRecord
+from marketd.catalog.names import Options, options_key, slugify, title_key
+from marketd.catalog.values import NewProduct, NewVariant, Offer, ProductChange, ProductQuery, ProductView
+from marketd.catalog.write_repository import ImageRecord, ProductRecord, VariantRecord
 from marketd.inventory.model import NewStock
-from marketd.kernel.caller import Caller, Role
-from marketd.kernel.database import DATABASE_ERRORS, Connection, constraint_of
-from marketd.kernel.etags import check_etag
-from marketd.kernel.ids import new_id
-from marketd.kernel.pages import Cursor
-from marketd.kernel.refusals import AlreadyExists, FieldViolation, IllegalTransition, NotFound, ValidationFailed
-from marketd.kernel.uow import ReadUnit, UnitOfWork
+from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.call.pages import Cursor
+from marketd.kernel.call.refusals import AlreadyExists, FieldViolation, IllegalTransition, NotFound, ValidationFailed
+from marketd.kernel.db.database import DATABASE_ERRORS, Connection, constraint_of
+from marketd.kernel.db.uow import ReadUnit, UnitOfWork
+from marketd.kernel.values.etags import check_etag
+from marketd.kernel.values.ids import new_id
 from marketd.seller import service as sellers
 from marketd.seller.errors import SellerClosed
 from marketd.seller.model import SellerState
@@ -117,7 +117,7 @@ async def update_product(uow: UnitOfWork, caller: Caller, change: ProductChange)
     record = ProductRecord(
         product_id=view.product_id,
         seller_id=view.seller_id,
-        handle=await writing.read_handle(uow.connection, view.product_id),
+        handle=await write_repository.read_handle(uow.connection, view.product_id),
         slug=view.slug,
         title=view.title,
         title_key=view.title_key,
@@ -149,7 +149,7 @@ async def update_product(uow: UnitOfWork, caller: Caller, change: ProductChange)
     if "tags" in change.paths:
         record = replace(record, tags=tuple(change.tags))
     try:
-        await writing.update_products(uow.connection, [record], uow.now)
+        await write_repository.update_products(uow.connection, [record], uow.now)
     except DATABASE_ERRORS as error:
         if constraint_of(error) == "uq_products_slug":
             raise AlreadyExists("product", "slug") from error
@@ -171,7 +171,7 @@ async def publish_product(uow: UnitOfWork, caller: Caller, product_id: UUID) -> 
         return view
     if not any(variant.is_active for variant in view.variants):
         raise IllegalTransition("product", view.state.value, ())
-    await writing.publish(uow.connection, product_id, uow.now)
+    await write_repository.publish(uow.connection, product_id, uow.now)
     return await _read(uow, product_id)
 
 
@@ -230,7 +230,7 @@ async def _owns(unit: ReadUnit | UnitOfWork, caller: Caller, view: ProductView) 
 
 
 async def _own_locked(uow: UnitOfWork, caller: Caller, product_id: UUID) -> ProductView:
-    found = await writing.lock_product(uow.connection, product_id)
+    found = await write_repository.lock_product(uow.connection, product_id)
     view = await repository.read_by_id(uow.connection, product_id) if found else None
     if view is None or not await _owns(uow, caller, view):
         raise NotFound("product", product_id)

@@ -13,18 +13,19 @@ from uuid import UUID
 from marketplace.catalog.v1 import catalog_service_pb2 as pb
 from marketplace.catalog.v1 import catalog_service_pb2_grpc
 
-from marketd.catalog import brands, categories, convert, importing, repository, service
+from marketd.catalog import brands, categories, convert, repository, service
 from marketd.catalog.errors import UploadOutOfOrder
-from marketd.catalog.importing import ImportProgress, ImportSummary
+from marketd.catalog.imports import run
+from marketd.catalog.imports.run import ImportProgress, ImportSummary
+from marketd.catalog.imports.upload import Upload, check_inline
 from marketd.catalog.model import ProductState
-from marketd.catalog.uploading import Upload, check_inline
-from marketd.catalog.views import BrandView, CategoryView, ProductView
-from marketd.kernel import call as calls
-from marketd.kernel import idempotency
-from marketd.kernel.call import OnceKey
-from marketd.kernel.pages import PageTokens, clamp_page_size
-from marketd.kernel.transactor import M, Transactor, Work
-from marketd.kernel.uow import UnitOfWork
+from marketd.catalog.values import BrandView, CategoryView, ProductView
+from marketd.kernel.call import call as calls
+from marketd.kernel.call.call import OnceKey
+from marketd.kernel.call.pages import PageTokens, clamp_page_size
+from marketd.kernel.db import idempotency
+from marketd.kernel.db.transactor import M, Transactor, Work
+from marketd.kernel.db.uow import UnitOfWork
 
 if TYPE_CHECKING:
     import grpc.aio
@@ -257,14 +258,14 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
             yield cast("pb.ImportProductsResponse", answer)
             return
         options = convert.from_options(first.options)
-        seller = await self._tx.read(lambda unit: importing.seller_to_import_for(unit, call.caller, options))
+        seller = await self._tx.read(lambda unit: run.seller_to_import_for(unit, call.caller, options))
         with Upload(first.options.size, first.options.sha256, self._max_import_bytes) as upload:
             told = time.monotonic()
             async for message in request_iterator:
                 if message.WhichOneof("payload") != "chunk":
                     raise UploadOutOfOrder
                 upload.take(message.chunk)
-                if time.monotonic() - told > importing.TICK_SECONDS:
+                if time.monotonic() - told > run.TICK_SECONDS:
                     told = time.monotonic()
                     yield convert.to_event(ImportProgress(0, 0, 0, 0), upload.received)
             file = upload.whole()
@@ -272,7 +273,7 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
             async with (
                 self._importing,
                 aclosing(
-                    importing.run_import(
+                    run.run_import(
                         self._tx,
                         seller.seller_id,
                         file,
@@ -299,7 +300,7 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         if (answer := await self._answered()) is not None:
             return cast("pb.ImportProductsInlineResponse", answer)
         check_inline(request.csv, request.options.size, request.options.sha256)
-        report = await importing.import_products(
+        report = await run.import_products(
             self._tx,
             caller,
             request.csv,

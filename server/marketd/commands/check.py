@@ -11,9 +11,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from marketd import checking
-from marketd.checking import Finding
+from marketd.commands import invariants
 from marketd.commands.database import database_of
+from marketd.commands.invariants import Finding
 from marketd.commands.settings import fail_line, read_settings, say
 
 
@@ -28,7 +28,7 @@ def command(
     settings = read_settings()
     with database_of(settings) as url:
         try:
-            findings = asyncio.run(checking.check_database(url))
+            findings = asyncio.run(invariants.check_database(url))
         except asyncpg.UndefinedTableError:
             fail_line("the database has no or an older schema; run `marketd migrate`.")
             raise typer.Exit(2) from None
@@ -36,7 +36,7 @@ def command(
             fail_line(f"the database does not answer ({type(error).__name__}); check MARKETD_DATABASE_URL.")
             raise typer.Exit(2) from None
     if as_json:
-        say(json.dumps(checking.document(findings), indent=2))
+        say(json.dumps(invariants.document(findings), indent=2))
     else:
         Console(soft_wrap=True).print(_table(findings))
     raise typer.Exit(0 if all(finding.is_ok for finding in findings) else 1)

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
+from marketd.auth.operator import create_admin
 from marketd.commands.database import database_of, failures_said
 from marketd.commands.settings import fail_line, read_settings, require_startable, say
-from marketd.operating import create_admin
 
 # What the contract's e-mail rule takes, near enough: a typing mistake should not become an administrator's login.
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")

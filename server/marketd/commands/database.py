@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from marketd.commands.settings import fail_line
 from marketd.config import Settings
 from marketd.embedded import EmbeddedPostgres, EmbeddedPostgresError
-from marketd.kernel.refusals import DatabaseUnavailable, Refusal
+from marketd.kernel.call.refusals import DatabaseUnavailable, Refusal
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from marketd.commands.settings import fail_line
 from marketd.demo.defaults import ADMIN_EMAIL, PASSWORD, PRODUCTS, TRACE
 from marketd.demo.presentation import screen_for
 from marketd.demo.records import DemoOptions
-from marketd.demo.running import run_demo
+from marketd.demo.steps import run_demo
 
 
 def command(

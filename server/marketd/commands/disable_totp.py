@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from marketd.auth.operator import disable_totp
 from marketd.commands.database import database_of, failures_said
 from marketd.commands.settings import read_settings, require_startable, say
-from marketd.operating import disable_totp
 
 
 def command(

@@ -11,15 +11,15 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from marketd.catalog.importing import ImportOptions, ImportProgress, ImportReport, import_products
+from marketd.catalog.imports.run import ImportOptions, ImportProgress, ImportReport, import_products
 from marketd.commands.database import database_of, failures_said
 from marketd.commands.settings import read_settings
 from marketd.config import Settings
-from marketd.kernel.caller import SYSTEM
-from marketd.kernel.clock import SystemClock
-from marketd.kernel.database import create_engine
-from marketd.kernel.refusals import NotFound
-from marketd.kernel.transactor import Transactor
+from marketd.kernel.call.caller import SYSTEM
+from marketd.kernel.call.refusals import NotFound
+from marketd.kernel.db.database import create_engine
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.values.clock import SystemClock
 from marketd.seller.repository import SellerRepository
 
 MOST_ROWS_SHOWN = 50

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from marketd.auth.keys import SigningKeysUnreadable
+from marketd.auth.operator import rotate_keys
+from marketd.auth.sessions.keys import SigningKeysUnreadable
 from marketd.commands.database import database_of, failures_said
 from marketd.commands.settings import fail_line, read_settings, require_startable, say
-from marketd.operating import rotate_keys
 
 
 class Action(StrEnum):

@@ -8,9 +8,9 @@ import asyncpg
 import typer
 from sqlalchemy.exc import DBAPIError
 
-from marketd import migrating
 from marketd.commands.database import database_of
 from marketd.commands.settings import fail_line, read_settings, say
+from marketd.schema import migrate
 
 
 def command(
@@ -25,14 +25,14 @@ def command(
     settings = read_settings()
     with database_of(settings) as url:
         try:
-            before = migrating.state(url)
+            before = migrate.state(url)
             if before.is_foreign:
                 fail_line(f"the schema's revision {before.current} is none of marketd's. Check MARKETD_DATABASE_URL.")
                 raise typer.Exit(2)
             if check:
                 say(f"database: {before.current or 'empty'}, this version: {before.head}")
                 raise typer.Exit(0 if before.is_current or before.is_ahead else 1)
-            after = before if before.is_ahead else migrating.upgrade(url)
+            after = before if before.is_ahead else migrate.upgrade(url)
         except (OSError, asyncpg.PostgresError, DBAPIError) as error:
             fail_line(f"the database does not answer or refuses: {error}. Check MARKETD_DATABASE_URL.")
             raise typer.Exit(2) from None

@@ -8,7 +8,7 @@ import typer
 
 from marketd.commands.settings import advise, fail_line, read_settings, require_startable, say
 from marketd.embedded import EmbeddedPostgresError
-from marketd.supervisor import StartError, Supervisor, migrate_once
+from marketd.process.supervisor import StartError, Supervisor, migrate_once
 
 
 def command(

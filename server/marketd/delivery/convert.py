@@ -10,13 +10,13 @@ from marketplace.delivery.v1 import courier_pb2, courier_service_pb2, delivery_p
 from marketplace.type.v1.rating_pb2 import RatingSummary
 
 from marketd.delivery.couriers import CreateCourier
-from marketd.delivery.listing import ListFilter
+from marketd.delivery.list_repository import ListFilter
 from marketd.delivery.states import DeliveryState, Vehicle
-from marketd.delivery.views import BringerView, CourierView, DeliveryView, Eta, Rating, ShiftView, StopView
-from marketd.delivery.watching import Assigned, Changed, Heartbeat, Message, Removed, Snapshot
-from marketd.kernel.etags import etag_of
-from marketd.kernel.geo import distance_meters
-from marketd.kernel.ids import parse_id
+from marketd.delivery.values import BringerView, CourierView, DeliveryView, Eta, Rating, ShiftView, StopView
+from marketd.delivery.watch import Assigned, Changed, Heartbeat, Message, Removed, Snapshot
+from marketd.kernel.values.etags import etag_of
+from marketd.kernel.values.geo import distance_meters
+from marketd.kernel.values.ids import parse_id
 from marketd.kernel.wire import from_timestamp, to_address, to_latlng, to_money, to_timestamp
 
 

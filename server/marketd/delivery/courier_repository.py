@@ -9,9 +9,9 @@ from typing import Final
 from uuid import UUID
 
 from marketd.delivery.states import CourierState, Vehicle
-from marketd.delivery.views import CourierView, LatestPosition, Rating, ShiftView
-from marketd.kernel.database import Connection, Record
-from marketd.kernel.geo import Point
+from marketd.delivery.values import CourierView, LatestPosition, Rating, ShiftView
+from marketd.kernel.db.database import Connection, Record
+from marketd.kernel.values.geo import Point
 
 _COURIER: Final = (
     "SELECT c.courier_id, c.account_id, c.first_name, c.last_name, c.phone, c.vehicle, c.plate_number, c.state,"

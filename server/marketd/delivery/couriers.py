@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from marketd.auth import audit
+from marketd.audit import log
 from marketd.auth import service as auth
 from marketd.delivery import courier_repository as couriers
 from marketd.delivery.courier_repository import NewCourier
 from marketd.delivery.errors import CourierOffShift
 from marketd.delivery.events import CourierApproved, CourierCreated, ShiftEnded, ShiftStarted
 from marketd.delivery.states import CourierState, Vehicle
-from marketd.delivery.views import CourierView, ShiftView
-from marketd.kernel.caller import Caller, Role
-from marketd.kernel.ids import new_id
-from marketd.kernel.refusals import AlreadyExists, IllegalTransition, InUse, NotFound
-from marketd.kernel.uow import UnitOfWork
+from marketd.delivery.values import CourierView, ShiftView
+from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.call.refusals import AlreadyExists, IllegalTransition, InUse, NotFound
+from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.values.ids import new_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ async def create_courier(uow: UnitOfWork, caller: Caller, command: CreateCourier
     if not await couriers.insert(uow.connection, new, uow.now):
         raise AlreadyExists("courier", "user_id")
     uow.emit(CourierCreated(courier_id=new.courier_id, account_id=new.account_id, state=CourierState.PENDING))
-    await audit.record(uow, caller, "courier", new.courier_id)
+    await log.record(uow, caller, "courier", new.courier_id)
     return await _present(uow, new.courier_id)
 
 
@@ -62,7 +62,7 @@ async def approve_courier(uow: UnitOfWork, caller: Caller, courier_id: UUID, rea
     await couriers.write_approval(uow.connection, courier_id, uow.now)
     await auth.grant_role(uow, courier.account_id, Role.COURIER)
     uow.emit(CourierApproved(courier_id=courier_id, account_id=courier.account_id, state=CourierState.ACTIVE))
-    await audit.record(uow, caller, "courier", courier_id, reason)
+    await log.record(uow, caller, "courier", courier_id, reason)
     return await _present(uow, courier_id)
 
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 from uuid import UUID
 
 from marketd.delivery.states import CourierState, DeliveryOutcome, DeliveryState, RemovalReason, StopKind
-from marketd.kernel.events import Event
+from marketd.kernel.events.events import Event
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from marketd.kernel.database import Connection
+from marketd.kernel.db.database import Connection
 
 # Each finds (id, what is wrong). Orders are read here and nowhere else: the agreement of the two is the invariant.
 STATEMENTS: Final[Mapping[str, str]] = {

@@ -21,14 +21,14 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from marketd.delivery.states import CourierState, DeliveryOutcome, DeliveryState, Vehicle
-from marketd.kernel.database import Base
+from marketd.kernel.db.database import Base
 
 
 def _one_of(column: str, values: type[CourierState | DeliveryOutcome | DeliveryState | Vehicle]) -> str:
     return f"{column} IN ({', '.join(repr(value.value) for value in values)})"
 
 
-class Courier(Base):
+class CourierTable(Base):
     """Somebody who brings orders; one courier an account. Its row lock keeps assignments and shifts apart.
 
     `rating_counts` are the ratings of 1 to 5 stars, in this order.
@@ -57,7 +57,7 @@ class Courier(Base):
     version: Mapped[int] = mapped_column(BigInteger, server_default=text("1"))
 
 
-class Shift(Base):
+class ShiftTable(Base):
     """The span in which a courier takes deliveries; one that runs has no end, and a courier has at most one of them."""
 
     __tablename__ = "shifts"
@@ -76,7 +76,7 @@ class Shift(Base):
     completed_deliveries: Mapped[int] = mapped_column(Integer, server_default=text("0"))
 
 
-class CourierLatestPosition(Base):
+class CourierLatestPositionTable(Base):
     """Where a courier was last seen; tracking writes it, and `sample_time` never goes back."""
 
     __tablename__ = "courier_latest_positions"
@@ -96,7 +96,7 @@ class CourierLatestPosition(Base):
     seq: Mapped[int] = mapped_column(BigInteger)
 
 
-class Delivery(Base):
+class DeliveryTable(Base):
     """One order on its way. Addresses are the order's, frozen; a shop may have given none.
 
     `vehicle` is the one of the courier's shift.

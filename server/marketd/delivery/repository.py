@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from marketd.delivery.model import Delivery
+from marketd.delivery.model import DeliveryTable
 from marketd.delivery.states import DeliveryOutcome, DeliveryState, StopKind, Vehicle
-from marketd.delivery.views import BringerView, DeliveryView, Eta, Rating, StopView
-from marketd.kernel.address import Address
-from marketd.kernel.database import Connection, Record
-from marketd.kernel.money import Money
+from marketd.delivery.values import BringerView, DeliveryView, Eta, Rating, StopView
+from marketd.kernel.db.database import Connection, Record
+from marketd.kernel.values.address import Address
+from marketd.kernel.values.money import Money
 
 # What `to_view` reads, and where from; listing.py selects the same.
 COLUMNS: Final = (
@@ -26,7 +26,7 @@ COLUMNS: Final = (
     " c.account_id AS courier_account_id, c.first_name, c.rating_counts"
 )
 FROM: Final = "deliveries d LEFT JOIN couriers c ON c.courier_id = d.courier_id"
-_CHANGEABLE: Final = frozenset(Delivery.__table__.columns.keys()) - {
+_CHANGEABLE: Final = frozenset(DeliveryTable.__table__.columns.keys()) - {
     "delivery_id",
     "order_id",
     "create_time",

@@ -11,12 +11,12 @@ from datetime import datetime
 from typing import TypeAlias
 from uuid import UUID
 
-from marketd.delivery import courier_repository, moving, repository
+from marketd.delivery import courier_repository, repository, transition
 from marketd.delivery.events import DeliveryArrived, DeliveryDeparted
 from marketd.delivery.states import TRANSITIONS, Step, StopKind
-from marketd.delivery.views import CourierView, Eta, LatestPosition, WatchedDelivery
-from marketd.kernel.geo import Point
-from marketd.kernel.uow import ReadUnit, UnitOfWork
+from marketd.delivery.values import CourierView, Eta, LatestPosition, WatchedDelivery
+from marketd.kernel.db.uow import ReadUnit, UnitOfWork
+from marketd.kernel.values.geo import Point
 
 Unit: TypeAlias = UnitOfWork | ReadUnit
 
@@ -69,8 +69,8 @@ async def save_eta(uow: UnitOfWork, delivery_id: UUID, eta: Eta) -> bool:
     found = await repository.lock(uow.connection, delivery_id)
     if found is None or not found.state.is_open:
         return False
-    changed = await repository.change(uow.connection, delivery_id, uow.now, moving.eta_columns(eta))
-    moving.emit_eta(uow, changed)
+    changed = await repository.change(uow.connection, delivery_id, uow.now, transition.eta_columns(eta))
+    transition.emit_eta(uow, changed)
     return True
 
 
@@ -89,10 +89,10 @@ async def arrive_at_stop(uow: UnitOfWork, delivery_id: UUID, stop: StopKind, occ
     changes: dict[str, object] = {f"{stop.value.lower()}_arrive_time": occurred_time}
     step = Step.ARRIVE_AT_PICKUP if at_pickup else Step.ARRIVE_AT_DROPOFF
     if found.state in TRANSITIONS[step].sources:
-        changes |= moving.columns_of(TRANSITIONS[step], occurred_time)
+        changes |= transition.columns_of(TRANSITIONS[step], occurred_time)
     changed = await repository.change(uow.connection, delivery_id, uow.now, changes)
-    uow.emit(DeliveryArrived(stop=stop, **moving.carried(changed, found.state, occurred_time)))
-    moving.tell_courier(uow, found, changed)
+    uow.emit(DeliveryArrived(stop=stop, **transition.carried(changed, found.state, occurred_time)))
+    transition.tell_courier(uow, found, changed)
     return True
 
 
@@ -106,6 +106,6 @@ async def depart_from_stop(uow: UnitOfWork, delivery_id: UUID, stop: StopKind, o
         return False
     column = f"{stop.value.lower()}_depart_time"
     changed = await repository.change(uow.connection, delivery_id, uow.now, {column: occurred_time})
-    uow.emit(DeliveryDeparted(stop=stop, **moving.carried(changed, found.state, occurred_time)))
-    moving.tell_courier(uow, found, changed)
+    uow.emit(DeliveryDeparted(stop=stop, **transition.carried(changed, found.state, occurred_time)))
+    transition.tell_courier(uow, found, changed)
     return True

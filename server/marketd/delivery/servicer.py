@@ -13,16 +13,16 @@ from marketplace.delivery.v1 import (
     delivery_service_pb2_grpc,
 )
 
-from marketd.delivery import assigning, convert, couriers, handing_over
-from marketd.delivery.estimating import Pace
-from marketd.delivery.handing_over import CompleteDelivery, Refused, Verdict
-from marketd.delivery.views import CourierView, DeliveryView, ShiftView
-from marketd.delivery.watching import DeliveryWatcher
-from marketd.kernel import call as calls
-from marketd.kernel.ids import parse_id
-from marketd.kernel.pages import PageTokens, clamp_page_size
-from marketd.kernel.refusals import PageTokenInvalid
-from marketd.kernel.transactor import Transactor
+from marketd.delivery import assign, convert, couriers, hand_over
+from marketd.delivery.estimate import Pace
+from marketd.delivery.hand_over import CompleteDelivery, Refused, Verdict
+from marketd.delivery.values import CourierView, DeliveryView, ShiftView
+from marketd.delivery.watch import DeliveryWatcher
+from marketd.kernel.call import call as calls
+from marketd.kernel.call.pages import PageTokens, clamp_page_size
+from marketd.kernel.call.refusals import PageTokenInvalid
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.values.ids import parse_id
 
 if TYPE_CHECKING:
     import grpc
@@ -104,7 +104,7 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
         delivery_id, courier_id = parse_id(request.delivery_id), parse_id(request.courier_id)
         delivery = await self._tx.run_bare(
             "delivery.assign",
-            lambda uow: assigning.assign_courier(uow, caller, delivery_id, courier_id, self._pace),
+            lambda uow: assign.assign_courier(uow, caller, delivery_id, courier_id, self._pace),
         )
         return delivery_service_pb2.AssignCourierResponse(delivery=convert.to_delivery(delivery, caller.account_id))
 
@@ -114,7 +114,7 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
         """Gets a delivery."""
         caller = calls.current_caller()
         delivery_id = parse_id(request.delivery_id)
-        delivery = await self._tx.read(lambda unit: assigning.get_delivery(unit, caller, delivery_id))
+        delivery = await self._tx.read(lambda unit: assign.get_delivery(unit, caller, delivery_id))
         return delivery_service_pb2.GetDeliveryResponse(delivery=convert.to_delivery(delivery, caller.account_id))
 
     async def ListDeliveries(
@@ -129,7 +129,7 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
         if cursor is not None and not isinstance(cursor[0], str):
             raise PageTokenInvalid
         before = parse_id(str(cursor[0])) if cursor is not None else None
-        rows = await self._tx.read(lambda unit: assigning.list_deliveries(unit, caller, wanted, before, size + 1))
+        rows = await self._tx.read(lambda unit: assign.list_deliveries(unit, caller, wanted, before, size + 1))
         last = (str(rows[size - 1].delivery_id),) if len(rows) > size else None
         page = self._pages.page(rows, size, query, caller.key, last)
         return delivery_service_pb2.ListDeliveriesResponse(
@@ -161,7 +161,7 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
 
         return await self._tx.answer_bare(
             "delivery.pick_up",
-            lambda uow: handing_over.pick_up(uow, caller, delivery_id, occurred, self._pace),
+            lambda uow: hand_over.pick_up(uow, caller, delivery_id, occurred, self._pace),
             render,
         )
 
@@ -178,7 +178,7 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
         verdict: Verdict | None = None
         if request.code.strip():
             judged = await self._tx.run_bare(
-                "delivery.judge_code", lambda uow: handing_over.judge_code(uow, caller, delivery_id, request.code)
+                "delivery.judge_code", lambda uow: hand_over.judge_code(uow, caller, delivery_id, request.code)
             )
             if isinstance(judged, Refused):
                 raise judged.refusal()
@@ -196,5 +196,5 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
             )
 
         return await self._tx.answer_bare(
-            "delivery.complete", lambda uow: handing_over.complete(uow, caller, command), render
+            "delivery.complete", lambda uow: hand_over.complete(uow, caller, command), render
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from marketd.kernel.refusals import IllegalTransition
+from marketd.kernel.call.refusals import IllegalTransition
 
 
 class CourierState(StrEnum):

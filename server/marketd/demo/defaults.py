@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-DATA = Path(__file__).resolve().parent.parent / "demo_data"
+DATA = Path(__file__).resolve().parent / "data"
 PRODUCTS = DATA / "products.csv"
 TRACE = DATA / "trace.csv"
 

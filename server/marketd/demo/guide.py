@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from marketd.demo.seeding import SeededLogins
+from marketd.demo.seed import SeededLogins
 
 
 def _reading(path: str) -> str:

@@ -16,12 +16,12 @@ import typer
 from marketplace_client import MarketplaceError
 from rich.console import Console
 
-from marketd import lifetimes
 from marketd.demo.defaults import ADMIN_EMAIL, PASSWORD
 from marketd.demo.guide import show
 from marketd.demo.records import CheckFailed
-from marketd.demo.seeding import SeededLogins, seed
+from marketd.demo.seed import SeededLogins, seed
 from marketd.demo.simulation import simulate
+from marketd.process import parent as lifetimes
 
 _ADMIN_SECONDS = 60.0
 _SEED_ATTEMPTS = 10

@@ -21,7 +21,7 @@ from marketplace.order.v1 import order_pb2, order_service_pb2
 from marketplace.payment.v1 import payment_service_pb2
 from marketplace_client import CourierUplink, MarketplaceClient, MarketplaceError
 
-from marketd.demo.seeding import SeededLogins, SeededShop, signed_in
+from marketd.demo.seed import SeededLogins, SeededShop, signed_in
 from marketd.demo.town import HOMES, Place, ride
 
 _log = structlog.get_logger(__name__)

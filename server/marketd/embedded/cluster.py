@@ -20,8 +20,8 @@ from marketd.embedded.home import Home, make_private, remove_borrowed, socket_in
 from marketd.embedded.initialize import ensure_cluster
 from marketd.embedded.leftovers import clear_leftovers
 from marketd.embedded.ownership import Ownership
+from marketd.embedded.parameters import PORT
 from marketd.embedded.server import Server, answers, run_server
-from marketd.embedded.tuning import PORT
 
 _POLL_SECONDS = 0.02
 _MOST_NAME_BYTES = 63

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from marketd.embedded.accounts import Account, reaches
 from marketd.embedded.errors import DataDirectoryUnusableError
-from marketd.embedded.tuning import PORT
+from marketd.embedded.parameters import PORT
 
 # sun_path holds 104 bytes on macOS and 108 on Linux, the closing NUL included.
 _LONGEST_SOCKET_PATH_BYTES = 103

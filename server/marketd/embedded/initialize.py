@@ -14,8 +14,8 @@ from marketd.embedded.accounts import Account
 from marketd.embedded.binaries import Binaries
 from marketd.embedded.errors import DataDirectoryUnusableError, StartFailedError, StartTimedOutError, with_last_lines
 from marketd.embedded.home import Home, make_private, opened_for
-from marketd.embedded.lifetimes import spawn_tied
-from marketd.embedded.tuning import INITDB_OPTIONS
+from marketd.embedded.parameters import INITDB_OPTIONS
+from marketd.embedded.parent import spawn_tied
 
 _UNFINISHED = "initdb-"
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from marketd.embedded.accounts import Account
 from marketd.embedded.errors import DataDirectoryInUseError, StartFailedError
 from marketd.embedded.home import Home, socket_in
-from marketd.embedded.lifetimes import spawn
+from marketd.embedded.parent import spawn
 
 # A postmaster goes through: finish quickly (writes a checkpoint), leave at once (replays the log later), kill. Backends
 # without a postmaster have nothing to finish.

@@ -11,8 +11,8 @@ from marketd.embedded.accounts import Account
 from marketd.embedded.binaries import Binaries
 from marketd.embedded.errors import StartFailedError, StartTimedOutError, with_last_lines
 from marketd.embedded.home import Home, opened_for, socket_in
-from marketd.embedded.lifetimes import Guardian, kernel_ties, spawn_tied
-from marketd.embedded.tuning import server_options
+from marketd.embedded.parameters import server_options
+from marketd.embedded.parent import Guardian, kernel_ties, spawn_tied
 
 _POLL_SECONDS = 0.01
 _TOO_MANY_CONNECTIONS = "53300"

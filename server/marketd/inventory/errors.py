@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from marketd.inventory.model import Shortage
-from marketd.kernel.reasons import Code, Reason
-from marketd.kernel.refusals import PreconditionViolation, Refusal
+from marketd.kernel.call.reasons import Code, Reason
+from marketd.kernel.call.refusals import PreconditionViolation, Refusal
 
 
 class InsufficientStock(Refusal):

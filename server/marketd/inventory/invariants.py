@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from marketd.kernel.database import Connection
+from marketd.kernel.db.database import Connection
 
 _BROKEN = """
 SELECT s.variant_id, s.on_hand, s.reserved, COALESCE(m.moved, 0) AS moved

@@ -10,12 +10,12 @@ from uuid import UUID
 from sqlalchemy import BigInteger, CheckConstraint, DateTime, Index, Integer, Text, Uuid, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from marketd.kernel.database import Base
+from marketd.kernel.db.database import Base
 
 MAX_QUANTITY = 1_000_000_000
 
 
-class StockRow(Base):
+class StockTable(Base):
     """The stock of one variant. `reserved` pieces are on hand but promised to open orders."""
 
     __tablename__ = "stocks"
@@ -44,7 +44,7 @@ class MovementKind(StrEnum):
     """Pieces left the shop with an order."""
 
 
-class StockMovement(Base):
+class StockMovementTable(Base):
     """One change of `on_hand`; the sum of all of a variant's movements is its `on_hand` (invariant I1).
 
     Reservations are no movements: the lines of open orders are their record.

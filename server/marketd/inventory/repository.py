@@ -11,8 +11,8 @@ from datetime import datetime
 from uuid import UUID
 
 from marketd.inventory.model import Count, Line, MovementKind, NewStock, Shortage, Stock
-from marketd.kernel.database import Connection, Record
-from marketd.kernel.ids import new_id
+from marketd.kernel.db.database import Connection, Record
+from marketd.kernel.values.ids import new_id
 
 _COLUMNS = "variant_id, seller_id, on_hand, reserved, source_version, create_time, update_time"
 

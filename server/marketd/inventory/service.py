@@ -12,10 +12,10 @@ from uuid import UUID
 from marketd.inventory import repository
 from marketd.inventory.errors import InsufficientStock
 from marketd.inventory.model import Count, Line, NewStock, Shortage, Stock
-from marketd.kernel.caller import Caller, Role
-from marketd.kernel.database import Connection
-from marketd.kernel.refusals import NotFound
-from marketd.kernel.uow import ReadUnit, UnitOfWork
+from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.call.refusals import NotFound
+from marketd.kernel.db.database import Connection
+from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.seller import service as sellers
 
 

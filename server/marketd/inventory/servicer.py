@@ -10,9 +10,9 @@ from marketplace.inventory.v1 import inventory_service_pb2 as pb
 from marketplace.inventory.v1 import inventory_service_pb2_grpc
 
 from marketd.inventory import convert, service
-from marketd.kernel import call as calls
-from marketd.kernel.transactor import Transactor
-from marketd.kernel.uow import UnitOfWork
+from marketd.kernel.call import call as calls
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import UnitOfWork
 
 if TYPE_CHECKING:
     import grpc.aio

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from marketd.kernel.database import Connection
+from marketd.kernel.db.database import Connection
 
 HANDED_ON_WITHIN: Final = timedelta(seconds=10)
 """An event that has waited longer is stuck, not on its way."""

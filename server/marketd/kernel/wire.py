@@ -10,10 +10,10 @@ from google.type.latlng_pb2 import LatLng
 from google.type.money_pb2 import Money as MoneyMessage
 from marketplace.type.v1.address_pb2 import Address as AddressMessage
 
-from marketd.kernel.address import Address
-from marketd.kernel.geo import Point
-from marketd.kernel.money import Money, minor_digits
-from marketd.kernel.refusals import FieldViolation, ValidationFailed
+from marketd.kernel.call.refusals import FieldViolation, ValidationFailed
+from marketd.kernel.values.address import Address
+from marketd.kernel.values.geo import Point
+from marketd.kernel.values.money import Money, minor_digits
 
 
 def to_money(money: Money) -> MoneyMessage:

@@ -14,14 +14,15 @@ from typing import Final
 
 import structlog
 
-from marketd.kernel.clock import Clock
-from marketd.kernel.events import Job, Json
-from marketd.kernel.ids import new_id
-from marketd.kernel.jobs import JobRunner, Payload
-from marketd.mail.composing import compose
+from marketd.kernel.events.events import Job, Json
+from marketd.kernel.values.clock import Clock
+from marketd.kernel.values.ids import new_id
+from marketd.kernel.work.job_runner import JobRunner
+from marketd.kernel.work.jobs import Payload
+from marketd.mail.compose import compose
 from marketd.mail.errors import MessageRefused
 from marketd.mail.ports import Mailer, ShortMessage, SmsSender
-from marketd.mail.rendering import DEFAULT_LOCALE, Renderer, Wording
+from marketd.mail.render import DEFAULT_LOCALE, Renderer, Wording
 
 _log = structlog.get_logger(__name__)
 

@@ -10,14 +10,14 @@ from google.type.money_pb2 import Money as MoneyMessage
 from marketplace.order.v1 import order_pb2, order_service_pb2
 
 from marketd.cart.convert import to_eta
-from marketd.kernel.caller import Caller
-from marketd.kernel.etags import etag_of
-from marketd.kernel.money import Money
+from marketd.kernel.call.caller import Caller
+from marketd.kernel.values.etags import etag_of
+from marketd.kernel.values.money import Money
 from marketd.kernel.wire import to_address, to_money, to_timestamp
 from marketd.order.model import OrderState
-from marketd.order.placing import Placed
-from marketd.order.views import Item, Order, allowed_actions, viewer_of
-from marketd.order.watching import Beat, Change, Reset, Snapshot, Told
+from marketd.order.place import Placed
+from marketd.order.values import Item, Order, allowed_actions, viewer_of
+from marketd.order.watch import Beat, Change, Reset, Snapshot, Told
 from marketd.payment.convert import to_payment
 
 _STATES = {state: order_pb2.OrderState.Value(f"ORDER_STATE_{state.value}") for state in OrderState}

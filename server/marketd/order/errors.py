@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from marketd.kernel.money import Money
-from marketd.kernel.reasons import Code, Reason
-from marketd.kernel.refusals import FieldViolation, PreconditionViolation, Refusal, ValidationFailed
+from marketd.kernel.call.reasons import Code, Reason
+from marketd.kernel.call.refusals import FieldViolation, PreconditionViolation, Refusal, ValidationFailed
+from marketd.kernel.values.money import Money
 
 
 @dataclass(frozen=True, slots=True)

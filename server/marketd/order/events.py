@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
-from marketd.kernel.events import Event, Json
+from marketd.kernel.events.events import Event, Json
 
 
 @dataclass(frozen=True, kw_only=True)

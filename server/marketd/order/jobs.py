@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from marketd.kernel.jobs import JobRunner
-from marketd.order.cancelling import expire_group
-from marketd.order.placing import EXPIRE
+from marketd.kernel.work.job_runner import JobRunner
+from marketd.order.cancel import expire_group
+from marketd.order.place import EXPIRE
 
 
 def register(runner: JobRunner) -> None:

@@ -13,8 +13,8 @@ from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from marketd.kernel.database import Base
-from marketd.kernel.refusals import IllegalTransition
+from marketd.kernel.call.refusals import IllegalTransition
+from marketd.kernel.db.database import Base
 
 
 class OrderState(StrEnum):
@@ -104,7 +104,7 @@ _INSTANT = DateTime(timezone=True)
 _STATES = ", ".join(f"'{state.value}'" for state in OrderState)
 
 
-class OrderGroupRow(Base):
+class OrderGroupTable(Base):
     """Everything bought at once. Its row lock comes before all others of its orders and payments."""
 
     __tablename__ = "order_groups"
@@ -119,7 +119,7 @@ class OrderGroupRow(Base):
     create_time: Mapped[datetime] = mapped_column(_INSTANT)
 
 
-class OrderRow(Base):
+class OrderTable(Base):
     """What one buyer bought from one seller.
 
     `total_minor` is frozen. `due_minor` is what this order still is of its group's payment: the total, less what was
@@ -188,7 +188,7 @@ class OrderRow(Base):
     refunded_time: Mapped[datetime | None] = mapped_column(_INSTANT)
 
 
-class OrderItemRow(Base):
+class OrderItemTable(Base):
     """One line of an order; only `cancelled_quantity` changes."""
 
     __tablename__ = "order_items"

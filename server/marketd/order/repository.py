@@ -11,11 +11,11 @@ from uuid import UUID
 
 import asyncpg
 
-from marketd.kernel.address import Address
-from marketd.kernel.database import Connection, Record, is_unique_violation
-from marketd.kernel.refusals import ConcurrentUpdate
+from marketd.kernel.call.refusals import ConcurrentUpdate
+from marketd.kernel.db.database import Connection, Record, is_unique_violation
+from marketd.kernel.values.address import Address
 from marketd.order.model import IN_COURIERS_HANDS, CancellationActor, CancellationReason, OrderState
-from marketd.order.views import CHANGEABLE, Item, Order
+from marketd.order.values import CHANGEABLE, Item, Order
 
 # ruff: noqa: S608 - every interpolated part is one of the constants here
 _FROZEN = (

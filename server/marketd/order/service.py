@@ -10,12 +10,11 @@ from datetime import timedelta
 from uuid import UUID
 
 from marketd.inventory import service as inventory
-from marketd.kernel.caller import Caller, Role
-from marketd.kernel.etags import check_etag
-from marketd.kernel.refusals import IllegalTransition, NotFound
-from marketd.kernel.uow import ReadUnit, UnitOfWork
+from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.call.refusals import IllegalTransition, NotFound
+from marketd.kernel.db.uow import ReadUnit, UnitOfWork
+from marketd.kernel.values.etags import check_etag
 from marketd.order import repository
-from marketd.order.changing import change, lines_of, step
 from marketd.order.events import (
     OrderAccepted,
     OrderCourierAssigned,
@@ -26,7 +25,8 @@ from marketd.order.events import (
 )
 from marketd.order.model import IN_COURIERS_HANDS, OrderState
 from marketd.order.repository import OrderFilter, Reach
-from marketd.order.views import Order, viewer_of
+from marketd.order.transition import change, lines_of, step
+from marketd.order.values import Order, viewer_of
 from marketd.seller import service as sellers
 
 

@@ -9,19 +9,19 @@ from uuid import UUID
 
 from marketplace.order.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
 
-from marketd.cart.quotes import QuoteTokens
-from marketd.kernel import call as calls
-from marketd.kernel.feed import Feed
-from marketd.kernel.pages import PageTokens, clamp_page_size
-from marketd.kernel.refusals import PageTokenInvalid
-from marketd.kernel.transactor import Transactor
+from marketd.cart.quote_values import QuoteTokens
+from marketd.kernel.call import call as calls
+from marketd.kernel.call.pages import PageTokens, clamp_page_size
+from marketd.kernel.call.refusals import PageTokenInvalid
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.events.feed import Feed
 from marketd.kernel.wire import from_money, from_timestamp
 from marketd.order import convert, service
-from marketd.order.cancelling import Cancel, CancelledLine, cancel_order
+from marketd.order.cancel import Cancel, CancelledLine, cancel_order
 from marketd.order.model import CancellationReason
-from marketd.order.placing import Placed, PlaceOrder, place_order
+from marketd.order.place import Placed, PlaceOrder, place_order
 from marketd.order.repository import OrderFilter
-from marketd.order.watching import OrderWatch
+from marketd.order.watch import OrderWatch
 from marketd.payment.ports import Providers
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from google.type.money_pb2 import Money as MoneyMessage
 from marketplace.payment.v1 import payment_pb2
 
-from marketd.kernel.money import Money
+from marketd.kernel.values.money import Money
 from marketd.kernel.wire import to_money, to_timestamp
 from marketd.payment.model import PaymentState
-from marketd.payment.views import Payment, Refund
+from marketd.payment.values import Payment, Refund
 
 
 def to_payment(payment: Payment) -> payment_pb2.Payment:

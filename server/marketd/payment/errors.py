@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from marketd.kernel.reasons import Code, Reason
-from marketd.kernel.refusals import FieldViolation, IllegalTransition, PreconditionViolation, Refusal, ValidationFailed
+from marketd.kernel.call.reasons import Code, Reason
+from marketd.kernel.call.refusals import (
+    FieldViolation,
+    IllegalTransition,
+    PreconditionViolation,
+    Refusal,
+    ValidationFailed,
+)
 from marketd.payment.model import PaymentState
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from marketd.kernel.database import Connection
+from marketd.kernel.db.database import Connection
 
 # Every amount is said twice, in the payment and in its attempts and refunds; the two must agree.
 _BROKEN = """

@@ -6,10 +6,10 @@ import asyncio
 
 import structlog
 
-from marketd.kernel.jobs import JobRunner
-from marketd.kernel.refusals import Refusal
-from marketd.payment.confirming import Confirming
-from marketd.payment.refunding import Refunding
+from marketd.kernel.call.refusals import Refusal
+from marketd.kernel.work.job_runner import JobRunner
+from marketd.payment.confirm import Confirming
+from marketd.payment.refund import Refunding
 from marketd.payment.service import RECONCILE, REFUND
 
 _log = structlog.get_logger(__name__)

@@ -24,7 +24,7 @@ from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from marketd.kernel.database import Base
+from marketd.kernel.db.database import Base
 
 
 class PaymentState(StrEnum):
@@ -74,7 +74,7 @@ _INSTANT = DateTime(timezone=True)
 _OPEN = ", ".join(f"'{state.value}'" for state in sorted(OPEN_STATES))
 
 
-class PaymentRow(Base):
+class PaymentTable(Base):
     """One payment of an order group; at most one a group is open.
 
     `amount_minor` is what is to be paid, and falls when something of the group is cancelled unpaid. Of `captured_minor`
@@ -113,7 +113,7 @@ class PaymentRow(Base):
     expire_time: Mapped[datetime] = mapped_column(_INSTANT)
 
 
-class AttemptRow(Base):
+class AttemptTable(Base):
     """One call of the provider to take the money, written down before it is made; `key` is the provider's idempotency
     key `order:{group}:attempt:{number}`. A request id of an account belongs to one attempt. `is_late`: the money was
     taken when the orders were gone already, and goes back whole.
@@ -149,7 +149,7 @@ class AttemptRow(Base):
     update_time: Mapped[datetime] = mapped_column(_INSTANT)
 
 
-class RefundRow(Base):
+class RefundTable(Base):
     """Money given back, or about to be; the provider's key is `refund:{refund_id}`.
 
     `shares` says which orders it comes out of: a list of [order_id, amount_minor], empty for money that no order
@@ -183,7 +183,7 @@ class RefundRow(Base):
     update_time: Mapped[datetime] = mapped_column(_INSTANT)
 
 
-class SandboxChargeRow(Base):
+class SandboxChargeTable(Base):
     """The sandbox's own book of charges: another side, never in one transaction with ours."""
 
     __tablename__ = "sandbox_charges"
@@ -198,7 +198,7 @@ class SandboxChargeRow(Base):
     create_time: Mapped[datetime] = mapped_column(_INSTANT)
 
 
-class SandboxRefundRow(Base):
+class SandboxRefundTable(Base):
     """The sandbox's own book of refunds."""
 
     __tablename__ = "sandbox_refunds"

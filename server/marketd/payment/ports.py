@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from marketd.kernel.caller import Caller
-from marketd.kernel.money import Money
-from marketd.kernel.refusals import FieldViolation, ValidationFailed
-from marketd.kernel.uow import UnitOfWork
+from marketd.kernel.call.caller import Caller
+from marketd.kernel.call.refusals import FieldViolation, ValidationFailed
+from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.values.money import Money
 from marketd.payment.model import AttemptState
 
 

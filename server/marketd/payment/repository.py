@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from marketd.kernel.database import Connection, Record
-from marketd.kernel.ids import new_id
-from marketd.kernel.money import Money
+from marketd.kernel.db.database import Connection, Record
+from marketd.kernel.values.ids import new_id
+from marketd.kernel.values.money import Money
 from marketd.payment.model import OPEN_STATES, AttemptState, PaymentState, RefundState
 from marketd.payment.ports import Outcome, Share
-from marketd.payment.views import Attempt, Payment, Refund
+from marketd.payment.values import Attempt, Payment, Refund
 
 _PAYMENT = (
     "payment_id, order_group_id, account_id, provider, state, amount_minor, currency, captured_minor,"

@@ -10,17 +10,17 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from marketd.kernel.caller import Caller, Role
-from marketd.kernel.events import Job
-from marketd.kernel.ids import new_id
-from marketd.kernel.money import Money
-from marketd.kernel.refusals import NotFound, RequestInProgress
-from marketd.kernel.uow import ReadUnit, UnitOfWork
+from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.call.refusals import NotFound, RequestInProgress
+from marketd.kernel.db.uow import ReadUnit, UnitOfWork
+from marketd.kernel.events.events import Job
+from marketd.kernel.values.ids import new_id
+from marketd.kernel.values.money import Money
 from marketd.payment import repository
 from marketd.payment.errors import PaymentOver
 from marketd.payment.model import AttemptState, PaymentState, RefundState
 from marketd.payment.ports import OrderPayments, Share
-from marketd.payment.views import Attempt, Payment, Refund
+from marketd.payment.values import Attempt, Payment, Refund
 
 RECONCILE = "payment.reconcile"
 REFUND = "payment.refund"

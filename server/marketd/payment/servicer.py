@@ -9,15 +9,15 @@ from uuid import UUID
 from google.protobuf.message import Message
 from marketplace.payment.v1 import payment_service_pb2, payment_service_pb2_grpc
 
-from marketd.kernel import call as calls
-from marketd.kernel.caller import Role
-from marketd.kernel.transactor import Transactor
+from marketd.kernel.call import call as calls
+from marketd.kernel.call.caller import Role
+from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.wire import from_money
 from marketd.payment import convert, service
-from marketd.payment.confirming import Confirm, Confirming
+from marketd.payment.confirm import Confirm, Confirming
 from marketd.payment.ports import OrderPayments, Providers
-from marketd.payment.refunding import Refunded, Refunding, RefundPayment
-from marketd.payment.views import Payment
+from marketd.payment.refund import Refunded, Refunding, RefundPayment
+from marketd.payment.values import Payment
 
 if TYPE_CHECKING:
     import grpc

@@ -8,7 +8,7 @@ from google.type.dayofweek_pb2 import DayOfWeek
 from marketplace.seller.v1 import seller_pb2, seller_service_pb2
 from marketplace.type.v1 import address_pb2
 
-from marketd.kernel.etags import etag_of
+from marketd.kernel.values.etags import etag_of
 from marketd.kernel.wire import from_address, to_address, to_timestamp
 from marketd.seller.model import Contact, OpeningHours, Seller
 from marketd.seller.service import CreateSeller

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from marketd.kernel.reasons import Code, Reason
-from marketd.kernel.refusals import FieldViolation, PreconditionViolation, Refusal, ValidationFailed
+from marketd.kernel.call.reasons import Code, Reason
+from marketd.kernel.call.refusals import FieldViolation, PreconditionViolation, Refusal, ValidationFailed
 
 
 class SellerClosed(Refusal):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 from uuid import UUID
 
-from marketd.kernel.events import Event
+from marketd.kernel.events.events import Event
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,8 @@ from sqlalchemy import BigInteger, CheckConstraint, DateTime, Index, Integer, Te
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from marketd.kernel.address import Address
-from marketd.kernel.database import Base
+from marketd.kernel.db.database import Base
+from marketd.kernel.values.address import Address
 
 
 class SellerState(StrEnum):

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from datetime import datetime
 from uuid import UUID
 
-from marketd.kernel.address import Address
-from marketd.kernel.database import Connection, Record
+from marketd.kernel.db.database import Connection, Record
+from marketd.kernel.values.address import Address
 from marketd.seller.model import Contact, OpeningHours, Seller, SellerState, SellerView
 
 _SELLER = (

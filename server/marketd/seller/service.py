@@ -11,14 +11,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import asyncpg
 
-from marketd.auth import audit
+from marketd.audit import log
 from marketd.auth import service as auth
-from marketd.kernel.address import Address
-from marketd.kernel.caller import Caller, Role
-from marketd.kernel.database import is_unique_violation
-from marketd.kernel.ids import new_id
-from marketd.kernel.refusals import AlreadyExists, ConcurrentUpdate, IllegalTransition, NotFound
-from marketd.kernel.uow import ReadUnit, UnitOfWork
+from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.call.refusals import AlreadyExists, ConcurrentUpdate, IllegalTransition, NotFound
+from marketd.kernel.db.database import is_unique_violation
+from marketd.kernel.db.uow import ReadUnit, UnitOfWork
+from marketd.kernel.values.address import Address
+from marketd.kernel.values.ids import new_id
 from marketd.seller.errors import TimeZoneUnknown
 from marketd.seller.events import SellerApproved, SellerCreated
 from marketd.seller.model import Contact, OpeningHours, Seller, SellerState
@@ -80,7 +80,7 @@ async def create_seller(uow: UnitOfWork, caller: Caller, command: CreateSeller) 
             raise
         if inserted:
             uow.emit(SellerCreated(seller_id=seller.seller_id, account_id=seller.account_id, handle=seller.handle))
-            await audit.record(uow, caller, "seller", seller.seller_id)
+            await log.record(uow, caller, "seller", seller.seller_id)
             return seller
         if command.handle:
             raise AlreadyExists("seller", "handle")
@@ -100,7 +100,7 @@ async def approve_seller(uow: UnitOfWork, caller: Caller, seller_id: UUID, reaso
         raise IllegalTransition("seller", seller.state.value, _MOVES[seller.state])
     await repository.approve(seller_id, reason, uow.now)
     await auth.grant_role(uow, seller.account_id, Role.SELLER)
-    await audit.record(uow, caller, "seller", seller_id, reason)
+    await log.record(uow, caller, "seller", seller_id, reason)
     uow.emit(SellerApproved(seller_id=seller_id, account_id=seller.account_id))
     return await _found(repository, seller_id)
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from marketplace.seller.v1 import seller_service_pb2, seller_service_pb2_grpc
 
-from marketd.kernel import call as calls
-from marketd.kernel.ids import parse_id
-from marketd.kernel.transactor import Transactor
+from marketd.kernel.call import call as calls
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.values.ids import parse_id
 from marketd.seller import convert, service
 from marketd.seller.model import Seller
 

@@ -18,11 +18,11 @@ from marketplace.tracking.v1 import position_pb2, tracking_service_pb2, watch_pb
 from marketplace.type.v1 import rating_pb2
 
 from marketd.delivery.states import StopKind
-from marketd.delivery.views import Eta
+from marketd.delivery.values import Eta
 from marketd.kernel.wire import to_latlng, to_timestamp
-from marketd.tracking.followed import CourierBrief, Followed
-from marketd.tracking.judging import MICROS, Fix, Sample
-from marketd.tracking.stops import StopEvent
+from marketd.tracking.trip.gate import StopEvent
+from marketd.tracking.uplink.judge import MICROS, Fix, Sample
+from marketd.tracking.watch.audience import CourierBrief, Followed
 
 Message = tracking_service_pb2.WatchDeliveryResponse
 Down = tracking_service_pb2.StreamLocationsResponse

@@ -8,12 +8,12 @@ from uuid import UUID
 
 from marketd.delivery import service as delivery
 from marketd.delivery.states import CourierState, StopKind
-from marketd.delivery.views import Eta, LatestPosition, WatchedDelivery
-from marketd.kernel.uow import ReadUnit, UnitOfWork
-from marketd.tracking.followed import CourierBrief, Followed
+from marketd.delivery.values import Eta, LatestPosition, WatchedDelivery
+from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.tracking.instants import instant, micros
-from marketd.tracking.judging import Fix
-from marketd.tracking.trips import Leg
+from marketd.tracking.trip.trip import Leg
+from marketd.tracking.uplink.judge import Fix
+from marketd.tracking.watch.audience import CourierBrief, Followed
 
 
 async def reporting_courier(unit: ReadUnit | UnitOfWork, account_id: UUID) -> UUID | None:

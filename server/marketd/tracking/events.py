@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
-from marketd.kernel.events import Event
+from marketd.kernel.events.events import Event
 
 
 @dataclass(frozen=True, kw_only=True)

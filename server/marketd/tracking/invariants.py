@@ -7,7 +7,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from marketd.kernel.database import Connection
+from marketd.kernel.db.database import Connection
 
 _LIMIT: Final = 20
 

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from marketd.kernel.database import Base
+from marketd.kernel.db.database import Base
 
 # `flags` is judging.Flag; `sample_time` is the device's clock, `receive_time` the server's.
 position_points = Table(
@@ -50,7 +50,7 @@ position_points = Table(
 )
 
 
-class PositionNumber(Base):
+class PositionNumberTable(Base):
     """One number of an uplink that was dealt with: stored when `reason` is null, else rejected for it.
 
     The key makes a duplicate harmless whatever it holds and whenever it comes, which no unique index on the partitioned
@@ -75,7 +75,7 @@ class PositionNumber(Base):
     reason: Mapped[int | None] = mapped_column(SmallInteger)
 
 
-class PositionUplink(Base):
+class PositionUplinkTable(Base):
     """A row of numbers that a courier's device counts; `last_time` is when it last said hello or reported."""
 
     __tablename__ = "position_uplinks"
@@ -88,7 +88,7 @@ class PositionUplink(Base):
     last_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
-class CourierStream(Base):
+class CourierStreamTable(Base):
     """Which stream of a courier is the newest: each hello raises the epoch, and streams of a lower one end."""
 
     __tablename__ = "courier_streams"
@@ -98,7 +98,7 @@ class CourierStream(Base):
     open_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
-class DeliveryPromise(Base):
+class DeliveryPromiseTable(Base):
     """What was promised for a delivery and whether it was broken: `promised_time` is the latest arrival of the first
     estimate that tracking saw, `late_time` when its watchers were told that it will be later.
     """

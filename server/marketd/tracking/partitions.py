@@ -10,9 +10,9 @@ from typing import Final
 
 import structlog
 
-from marketd.kernel.refusals import Refusal
-from marketd.kernel.transactor import Transactor
-from marketd.kernel.uow import UnitOfWork
+from marketd.kernel.call.refusals import Refusal
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import UnitOfWork
 
 _log = structlog.get_logger(__name__)
 

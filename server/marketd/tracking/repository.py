@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from marketd.kernel.database import Connection
-from marketd.kernel.events import StoredEvent
-from marketd.kernel.outbox import stored_event
+from marketd.kernel.db.database import Connection
+from marketd.kernel.events.events import StoredEvent
+from marketd.kernel.events.outbox import stored_event
 
 
 class PointRow(NamedTuple):

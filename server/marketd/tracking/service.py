@@ -11,17 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from marketd.kernel import outbox
-from marketd.kernel.caller import Caller
-from marketd.kernel.refusals import NotFound
-from marketd.kernel.uow import ReadUnit, UnitOfWork
+from marketd.kernel.call.caller import Caller
+from marketd.kernel.call.refusals import NotFound
+from marketd.kernel.db.uow import ReadUnit, UnitOfWork
+from marketd.kernel.events import outbox
 from marketd.tracking import deliveries, repository
-from marketd.tracking.couriers import HeardCourier
 from marketd.tracking.errors import OffShift
-from marketd.tracking.followed import Audience, Followed, audience_of
-from marketd.tracking.intake import Intake
-from marketd.tracking.judging import Sample
-from marketd.tracking.uplinks import Rejections, Uplink
+from marketd.tracking.uplink.acks import Rejections, Uplink
+from marketd.tracking.uplink.couriers import HeardCourier
+from marketd.tracking.uplink.intake import Intake
+from marketd.tracking.uplink.judge import Sample
+from marketd.tracking.watch.audience import Audience, Followed, audience_of
 
 # What is told again of earlier rejections when an uplink opens; a client that missed more has other troubles.
 MAX_TOLD_AGAIN = 10_000

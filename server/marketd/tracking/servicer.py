@@ -19,19 +19,19 @@ from marketplace.tracking.v1.tracking_service_pb2 import (
     WatchDeliveryResponse,
 )
 
-from marketd.kernel import call as calls
-from marketd.kernel.caller import Caller
-from marketd.kernel.transactor import Transactor
+from marketd.kernel.call import call as calls
+from marketd.kernel.call.caller import Caller
+from marketd.kernel.db.transactor import Transactor
 from marketd.tracking import convert, service
-from marketd.tracking.couriers import HeardCouriers
-from marketd.tracking.cursors import Cursors
 from marketd.tracking.errors import HelloExpected
-from marketd.tracking.following import follow
-from marketd.tracking.hub import Hub
-from marketd.tracking.intake import Intake
-from marketd.tracking.rates import SendingRate
-from marketd.tracking.uplinking import UplinkStream
-from marketd.tracking.uplinks import Acks
+from marketd.tracking.uplink.acks import Acks
+from marketd.tracking.uplink.couriers import HeardCouriers
+from marketd.tracking.uplink.intake import Intake
+from marketd.tracking.uplink.sending_rate import SendingRate
+from marketd.tracking.uplink.stream import UplinkStream
+from marketd.tracking.watch.cursors import Cursors
+from marketd.tracking.watch.follow import follow
+from marketd.tracking.watch.hub import Hub
 
 if TYPE_CHECKING:
     import grpc

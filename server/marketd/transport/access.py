@@ -13,7 +13,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message_factory import GetMessageClass
 from marketplace.policy.v1 import policy_pb2
 
-from marketd.kernel.caller import Role
+from marketd.kernel.call.caller import Role
 from marketd.transport.own_rules import own_rules
 from marketd.transport.rules import Access, Idempotency, Kind, Open, RateClass, Rule
 from marketd.transport.start_errors import HandlersUnfit, MethodsWithoutRule

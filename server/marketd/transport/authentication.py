@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 from uuid import UUID
 
-from marketd.kernel.caller import Caller
+from marketd.kernel.call.caller import Caller
 from marketd.transport.refusals import TokenInvalid
 
 _MAX_TOKEN = 8192

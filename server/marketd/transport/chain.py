@@ -14,6 +14,7 @@ import grpc
 from google.protobuf.empty_pb2 import Empty
 
 from marketd.transport.access import AccessTable
+from marketd.transport.audit_trail import Witness
 from marketd.transport.collector import Collected
 from marketd.transport.errors import finish
 from marketd.transport.links import (
@@ -32,7 +33,6 @@ from marketd.transport.rules import Idempotency, Kind, Open, RateClass, Rule
 from marketd.transport.start_errors import HandlersUnfit
 from marketd.transport.streams import Requests, StreamContext
 from marketd.transport.validation import Parse
-from marketd.transport.witness import Witness
 
 # A label for metrics and the log, which must not take whatever paths strangers invent.
 _UNKNOWN = "unknown"

@@ -18,12 +18,12 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]  # the wheel carries no types
 
-from marketd.kernel.reasons import Code
-from marketd.kernel.refusals import Refusal
+from marketd.kernel.call.reasons import Code
+from marketd.kernel.call.refusals import Refusal
+from marketd.transport.audit_trail import Witness
 from marketd.transport.passage import Passage
 from marketd.transport.refusals import Internal
 from marketd.transport.rules import Kind
-from marketd.transport.witness import Witness
 
 _log = structlog.get_logger(__name__)
 

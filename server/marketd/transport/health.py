@@ -10,7 +10,7 @@ from google.protobuf.descriptor_pool import Default
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from marketd.kernel.refusals import NotFound
+from marketd.kernel.call.refusals import NotFound
 
 _Response = health_pb2.HealthCheckResponse
 # Asked of the descriptor, because the published types are older than the package.

@@ -8,9 +8,9 @@ from __future__ import annotations
 import hmac
 from typing import Any
 
-from marketd.kernel.call import OnceKey
-from marketd.kernel.caller import Caller
-from marketd.kernel.refusals import FieldViolation, ValidationFailed
+from marketd.kernel.call.call import OnceKey
+from marketd.kernel.call.caller import Caller
+from marketd.kernel.call.refusals import FieldViolation, ValidationFailed
 from marketd.transport.rules import Idempotency, Rule
 
 

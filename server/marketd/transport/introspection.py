@@ -15,7 +15,7 @@ from grpc_channelz.v1._servicer import ChannelzServicer as SyncChannelzServicer
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_reflection.v1alpha.reflection import aio as reflection
 
-from marketd.kernel.refusals import NotFound
+from marketd.kernel.call.refusals import NotFound
 from marketd.transport.collector import Collector
 from marketd.transport.own_rules import CHANNELZ, REFLECTION
 

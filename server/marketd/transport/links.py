@@ -15,23 +15,23 @@ from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
 
-from marketd.kernel import call as kernel_call
-from marketd.kernel.caller import Caller, Role
-from marketd.kernel.network import network_of
-from marketd.transport.accounting import Accounting
-from marketd.transport.admission import Admission
-from marketd.transport.answers import AnswerCache
+from marketd.kernel.call import call as kernel_call
+from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.call.network import network_of
+from marketd.transport.audit_trail import AuditSink, Witness
 from marketd.transport.authentication import Authenticator, bearer
-from marketd.transport.calls import Calls
 from marketd.transport.deadlines import limit_seconds
+from marketd.transport.edge.accounting import Accounting
+from marketd.transport.edge.admission import Admission
+from marketd.transport.edge.answers import AnswerCache
+from marketd.transport.edge.calls import Calls
+from marketd.transport.edge.rates import STRICT, Rates
+from marketd.transport.edge.tls import PeerServices
 from marketd.transport.idempotency import once_key
 from marketd.transport.passage import DETAILS, Passage
-from marketd.transport.rates import STRICT, Rates
 from marketd.transport.refusals import RateLimited, RoleRequired, Unauthenticated
 from marketd.transport.rules import Idempotency, Kind, Open, RateClass, Rule
-from marketd.transport.tls import PeerServices
 from marketd.transport.validation import Parse, Validation
-from marketd.transport.witness import AuditSink, Witness
 
 Step = Callable[[Passage], Awaitable[None] | None]
 _T = TypeVar("_T")

@@ -9,7 +9,7 @@ from grpc_channelz.v1 import channelz_pb2
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
-from marketd.kernel.caller import Role
+from marketd.kernel.call.caller import Role
 from marketd.transport.rules import Access, Idempotency, Kind, Open, RateClass, Rule
 
 HEALTH = "grpc.health.v1.Health"

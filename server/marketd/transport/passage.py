@@ -10,8 +10,8 @@ from typing import Any
 import grpc
 from google.protobuf.message import Message
 
-from marketd.kernel.call import Call
-from marketd.kernel.refusals import Refusal
+from marketd.kernel.call.call import Call
+from marketd.kernel.call.refusals import Refusal
 from marketd.transport.rules import Rule
 
 DETAILS: ContextVar[grpc.HandlerCallDetails] = ContextVar("marketd_call_details")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from marketd.kernel.caller import Role
-from marketd.kernel.reasons import Code, Reason
-from marketd.kernel.refusals import Refusal
+from marketd.kernel.call.caller import Role
+from marketd.kernel.call.reasons import Code, Reason
+from marketd.kernel.call.refusals import Refusal
 
 # Streams that were left behind have ended by then: theirs is the keepalive's time.
 _STREAMS_RETRY_SECONDS = 15.0

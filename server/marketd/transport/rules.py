@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from google.protobuf.message import Message
 
-from marketd.kernel.caller import Role
+from marketd.kernel.call.caller import Role
 
 
 class Kind(StrEnum):

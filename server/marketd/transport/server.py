@@ -15,22 +15,22 @@ import grpc
 from grpc_health.v1 import health_pb2_grpc
 
 from marketd.transport.access import AccessTable
-from marketd.transport.accounting import Accounting, WriteLines
-from marketd.transport.admission import Admission
-from marketd.transport.answers import AnswerCache
+from marketd.transport.audit_trail import AuditSink
 from marketd.transport.authentication import Authenticator
-from marketd.transport.calls import DRAIN_CLEANUP_SECONDS, Calls
 from marketd.transport.chain import Chain
 from marketd.transport.collector import Collector
+from marketd.transport.edge.accounting import Accounting, WriteLines
+from marketd.transport.edge.admission import Admission
+from marketd.transport.edge.answers import AnswerCache
+from marketd.transport.edge.calls import DRAIN_CLEANUP_SECONDS, Calls
+from marketd.transport.edge.rates import LocalRates, Rates
+from marketd.transport.edge.tls import PeerServices
 from marketd.transport.health import Health, HealthServicer
 from marketd.transport.introspection import add_channelz, add_reflection
 from marketd.transport.links import Edge
-from marketd.transport.rates import LocalRates, Rates
 from marketd.transport.rules import RateClass
 from marketd.transport.start_errors import PortUnavailable
-from marketd.transport.tls import PeerServices
 from marketd.transport.validation import Validation
-from marketd.transport.witness import AuditSink
 
 _FLUSH_SECONDS = 0.5
 _TURN_SECONDS, _MIN_TURNS, _MAX_TURNS = 0.01, 5, 15

@@ -15,12 +15,12 @@ from buf.validate import validate_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
-from marketd.kernel.refusals import FieldViolation, ValidationFailed
+from marketd.kernel.call.refusals import FieldViolation, ValidationFailed
 from marketd.transport.errors import MAX_VIOLATIONS
 from marketd.transport.refusals import MalformedRequest, RequestTooLarge
 from marketd.transport.rules import Kind, RateClass, Rule
 from marketd.transport.start_errors import RulesBroken
-from marketd.transport.wording import one_of, words
+from marketd.transport.violation_words import one_of, words
 
 MAX_REQUEST_BYTES = 1024 * 1024
 MAX_INLINE_BYTES = 4 * 1024 * 1024

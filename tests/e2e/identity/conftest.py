@@ -13,9 +13,9 @@ from typing import Any
 import grpc
 import pytest
 from marketd import app as composition
-from marketd import operating
+from marketd.auth import operator
 from marketd.config import Settings
-from marketd.running import App
+from marketd.process.process import App
 from marketplace.auth.v1 import auth_service_pb2, auth_service_pb2_grpc, token_pb2, user_service_pb2_grpc
 from marketplace.delivery.v1 import (
     courier_service_pb2,
@@ -121,5 +121,5 @@ async def boss(workers: tuple[Worker, Worker], settings: Settings) -> Person:
     """An administrator who has signed in."""
     assert settings.database_url is not None
     url = settings.database_url.get_secret_value()
-    await operating.create_admin(settings, url, "admin@shop.example", PASSWORD)
+    await operator.create_admin(settings, url, "admin@shop.example", PASSWORD)
     return await workers[0].login("admin@shop.example")

@@ -16,7 +16,7 @@ from uuid import uuid4
 import grpc
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from marketd.auth.keys import KeyRing
+from marketd.auth.sessions.keys import KeyRing
 from marketd.config import Settings
 from marketplace.auth.v1 import auth_service_pb2 as pb
 from marketplace.auth.v1 import user_service_pb2

@@ -14,8 +14,8 @@ from typing import Any
 
 import grpc
 import pytest
-from marketd import operating
-from marketd.auth.principals import KEYS_SECONDS
+from marketd.auth import operator
+from marketd.auth.sessions.principals import KEYS_SECONDS
 from marketd.config import Settings
 from marketplace.auth.v1 import auth_service_pb2 as pb
 from marketplace.auth.v1 import user_service_pb2
@@ -121,7 +121,7 @@ async def test_a_stream_opened_with_a_key_that_got_out_ends_and_a_refresh_opens_
     worker = workers[0]
     person = await worker.courier(boss)
     stream = await worker.stream(person)
-    await operating.rotate_keys(settings, worker.app.parts.url, at_once=True)
+    await operator.rotate_keys(settings, worker.app.parts.url, at_once=True)
     done = time.monotonic()
     async with asyncio.timeout(30):
         refusal, at = await _end_of(stream)

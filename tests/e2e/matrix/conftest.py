@@ -8,10 +8,10 @@ import asyncpg
 import pytest
 import pytest_asyncio
 from marketd import app as composition
-from marketd import operating
+from marketd.auth import operator
 from marketd.config import Environment, Settings
 from marketd.embedded import EmbeddedPostgres
-from marketd.kernel.ids import new_id
+from marketd.kernel.values.ids import new_id
 from pydantic import SecretStr
 
 from tests.canaries import MARK
@@ -45,7 +45,7 @@ async def market(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFa
     )
     app = await composition.build(settings)
     await app.start()
-    await operating.create_admin(settings, postgres.dsn(name), ADMIN_EMAIL, ADMIN_PASSWORD)
+    await operator.create_admin(settings, postgres.dsn(name), ADMIN_EMAIL, ADMIN_PASSWORD)
     # Channelz knows of channels that ask to be known.
     options = [("grpc.enable_channelz", 1), ("grpc.max_send_message_length", 8 * 1024 * 1024)]
     database = await asyncpg.connect(postgres.dsn(name))

@@ -19,10 +19,10 @@ from marketd import app as composition
 from marketd.auth import service as auth
 from marketd.auth.letters import Letters
 from marketd.config import Settings
-from marketd.kernel.caller import Role
-from marketd.kernel.sealing import Seal
-from marketd.kernel.uow import UnitOfWork
-from marketd.running import App
+from marketd.kernel.call.caller import Role
+from marketd.kernel.call.sealing import Seal
+from marketd.kernel.db.uow import UnitOfWork
+from marketd.process.process import App
 from marketd.transport.access import AccessTable
 from marketd.transport.own_rules import own_rules
 from marketd.transport.rules import Kind, Rule

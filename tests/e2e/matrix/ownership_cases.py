@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
-from marketd.kernel.caller import Role
+from marketd.kernel.call.caller import Role
 from marketplace.auth.v1 import address_pb2, auth_service_pb2, user_pb2, user_service_pb2
 from marketplace.cart.v1 import cart_service_pb2
 from marketplace.catalog.v1 import catalog_service_pb2, product_pb2

@@ -12,9 +12,9 @@ from typing import Any, Final
 import grpc
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from marketd.auth.keys import KeyRing
-from marketd.kernel.caller import Role
-from marketd.kernel.ids import new_id
+from marketd.auth.sessions.keys import KeyRing
+from marketd.kernel.call.caller import Role
+from marketd.kernel.values.ids import new_id
 from marketd.transport.rules import Access, Open
 
 from tests.e2e.matrix.market import Market

@@ -9,7 +9,7 @@ from typing import Any
 import pyotp
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
-from marketd.kernel.caller import Role
+from marketd.kernel.call.caller import Role
 from marketplace.admin.v1 import admin_service_pb2
 from marketplace.auth.v1 import address_pb2, user_pb2, user_service_pb2
 from marketplace.auth.v1 import auth_service_pb2 as auth

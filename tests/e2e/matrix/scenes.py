@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from google.protobuf.message import Message
-from marketd.kernel.caller import Role
+from marketd.kernel.call.caller import Role
 from marketd.transport.rules import Access, Open
 
 from tests.e2e.matrix.market import Market

@@ -6,7 +6,7 @@ import asyncio
 
 import grpc
 import pytest
-from marketd.kernel.caller import Role
+from marketd.kernel.call.caller import Role
 
 from tests.e2e.matrix.market import RULES, Market, written
 from tests.e2e.matrix.people import OK, People

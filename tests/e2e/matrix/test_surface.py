@@ -17,7 +17,7 @@ from grpc_channelz.v1 import channelz_pb2
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from marketd import app as composition
-from marketd.kernel.caller import Caller
+from marketd.kernel.call.caller import Caller
 from marketd.transport.collector import Collector
 from marketd.transport.own_rules import CHANNELZ, HEALTH, REFLECTION
 from marketd.transport.rules import Idempotency, Kind, Open, RateClass, Rule

@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
-from marketd.kernel.caller import Role
+from marketd.kernel.call.caller import Role
 from marketplace.auth.v1 import auth_service_pb2
 from marketplace.catalog.v1 import catalog_service_pb2
 from marketplace.delivery.v1 import delivery_service_pb2

@@ -19,9 +19,9 @@ from buf.validate import validate_pb2
 from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]  # the wheel carries no types
-from marketd.kernel.caller import Caller, Role
+from marketd.kernel.call.caller import Caller, Role
 from marketd.transport.collector import Collector
-from marketd.transport.rates import Rates
+from marketd.transport.edge.rates import Rates
 from marketd.transport.refusals import TokenInvalid
 from marketd.transport.server import BuiltServer, ServerOptions, build_server
 from marketplace.policy.v1 import policy_pb2

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
-from marketd.kernel import call as kernel_call
-from marketd.kernel.call import OnceKey
-from marketd.kernel.caller import Role
-from marketd.kernel.refusals import FieldViolation, Refusal, ValidationFailed
+from marketd.kernel.call import call as kernel_call
+from marketd.kernel.call.call import OnceKey
+from marketd.kernel.call.caller import Role
+from marketd.kernel.call.refusals import FieldViolation, Refusal, ValidationFailed
 from marketd.transport.rules import RateClass
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from google.protobuf.message import Message
-from marketd.kernel.caller import Role
-from marketd.kernel.refusals import EtagMismatch
+from marketd.kernel.call.caller import Role
+from marketd.kernel.call.refusals import EtagMismatch
 
 if TYPE_CHECKING:
     from tests.e2e.transport.conftest import Probe

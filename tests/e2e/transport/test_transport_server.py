@@ -18,8 +18,8 @@ from google.protobuf import descriptor_pb2
 from grpc_channelz.v1 import channelz_pb2, channelz_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
-from marketd.kernel.caller import Role
-from marketd.kernel.refusals import Refusal
+from marketd.kernel.call.caller import Role
+from marketd.kernel.call.refusals import Refusal
 from marketd.transport.collector import Collector
 from marketd.transport.links import LINKS
 from marketd.transport.server import ServerOptions, build_server

@@ -8,13 +8,13 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from marketd.kernel.caller import Role
-from marketd.kernel.clock import SystemClock
-from marketd.kernel.database import create_engine
-from marketd.kernel.transactor import Transactor
-from marketd.transport.rates import Limits
+from marketd.kernel.call.caller import Role
+from marketd.kernel.db.database import create_engine
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.values.clock import SystemClock
+from marketd.transport.edge.rates import Limits
+from marketd.transport.edge.shared_rates import SharedRates
 from marketd.transport.rules import RateClass
-from marketd.transport.shared_rates import SharedRates
 
 if TYPE_CHECKING:
     from tests.e2e.transport.conftest import Probe

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
-from marketd.kernel import call as kernel_call
-from marketd.kernel.caller import Role
-from marketd.kernel.reasons import Code, Reason
-from marketd.kernel.refusals import Refusal
+from marketd.kernel.call import call as kernel_call
+from marketd.kernel.call.caller import Role
+from marketd.kernel.call.reasons import Code, Reason
+from marketd.kernel.call.refusals import Refusal
 
 if TYPE_CHECKING:
     from tests.e2e.transport.conftest import Probe

@@ -12,11 +12,11 @@ from uuid import UUID
 
 import grpc
 import pytest
-from marketd.kernel import call as kernel_call
-from marketd.kernel.caller import Caller, Role
+from marketd.kernel.call import call as kernel_call
+from marketd.kernel.call.caller import Caller, Role
+from marketd.transport.edge.tls import ServerCertificate, TlsFiles
 from marketd.transport.rules import RateClass
 from marketd.transport.start_errors import CertificateUnusable
-from marketd.transport.tls import ServerCertificate, TlsFiles
 
 from tests.certificates import AN_HOUR, Authority, Issued
 

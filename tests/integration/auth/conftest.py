@@ -9,31 +9,32 @@ from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import pytest
-from marketd.auth.credentials import CodeHasher
-from marketd.auth.keys import KeyRing
+from marketd.auth.accounts.passwords import Passwords
+from marketd.auth.codes.credentials import CodeHasher
+from marketd.auth.codes.recover import RESET_JOB, Recovering
+from marketd.auth.codes.second_factor import Proof, SecondFactor
+from marketd.auth.codes.throttle import Throttle
+from marketd.auth.codes.verify import Verifying
 from marketd.auth.letters import Letters
-from marketd.auth.passwords import Passwords
 from marketd.auth.ports import CartMerger
-from marketd.auth.principals import Principals
-from marketd.auth.recovering import RESET_JOB, Recovering
-from marketd.auth.refresh import RefreshTokens
-from marketd.auth.second_factor import Proof, SecondFactor
-from marketd.auth.service_accounts import ServiceAccounts
 from marketd.auth.servicer import AuthServicer
-from marketd.auth.sessions import SessionRules
-from marketd.auth.signing_in import Login, Register, SignedIn, SigningIn
-from marketd.auth.throttle import Throttle
-from marketd.auth.tokens import AccessTokens
-from marketd.auth.verifying import Verifying
-from marketd.kernel.broadcast import Broadcast, LocalBroadcast
-from marketd.kernel.caller import Caller
-from marketd.kernel.clock import ManualClock
-from marketd.kernel.database import create_engine
-from marketd.kernel.ids import new_id
-from marketd.kernel.jobs import JobRunner, Payload
-from marketd.kernel.pages import PageTokens
-from marketd.kernel.sealing import Seal
-from marketd.kernel.transactor import Transactor
+from marketd.auth.services.service_accounts import ServiceAccounts
+from marketd.auth.sessions.access_tokens import AccessTokens
+from marketd.auth.sessions.keys import KeyRing
+from marketd.auth.sessions.principals import Principals
+from marketd.auth.sessions.refresh_tokens import RefreshTokens
+from marketd.auth.sessions.session import SessionRules
+from marketd.auth.sessions.sign_in import Login, Register, SignedIn, SigningIn
+from marketd.kernel.call.caller import Caller
+from marketd.kernel.call.pages import PageTokens
+from marketd.kernel.call.sealing import Seal
+from marketd.kernel.db.database import create_engine
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.events.broadcast import Broadcast, LocalBroadcast
+from marketd.kernel.values.clock import ManualClock
+from marketd.kernel.values.ids import new_id
+from marketd.kernel.work.job_runner import JobRunner
+from marketd.kernel.work.jobs import Payload
 from marketd.mail.jobs import MAIL, SEALED, SMS
 
 from tests.canaries import MARK, WATCH

@@ -8,15 +8,15 @@ from uuid import UUID
 
 import pytest
 from google.type.latlng_pb2 import LatLng
-from marketd.auth.address_model import MAX_ADDRESSES
+from marketd.auth.accounts.servicer import UserServicer
+from marketd.auth.addresses.model import MAX_ADDRESSES
 from marketd.auth.errors import AddressBookFull
-from marketd.auth.user_servicer import UserServicer
-from marketd.kernel import call as calls
-from marketd.kernel.call import Call, OnceKey
-from marketd.kernel.caller import Caller, Role
-from marketd.kernel.ids import new_id
-from marketd.kernel.pages import PageTokens
-from marketd.kernel.refusals import EtagMismatch, NotFound, PageTokenInvalid
+from marketd.kernel.call import call as calls
+from marketd.kernel.call.call import Call, OnceKey
+from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.call.pages import PageTokens
+from marketd.kernel.call.refusals import EtagMismatch, NotFound, PageTokenInvalid
+from marketd.kernel.values.ids import new_id
 from marketplace.auth.v1 import address_pb2
 from marketplace.auth.v1 import user_service_pb2 as pb
 from marketplace.type.v1.address_pb2 import Address

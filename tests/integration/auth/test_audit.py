@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from marketd.admin.servicer import AdminServicer
-from marketd.auth import audit, housekeeping
-from marketd.auth.audit_journal import AuditJournal
-from marketd.kernel import call as calls
-from marketd.kernel.audited import AuditedCall
-from marketd.kernel.call import Call
-from marketd.kernel.caller import ANONYMOUS, SYSTEM, Caller, Role
-from marketd.kernel.clock import ManualClock
-from marketd.kernel.database import create_engine
-from marketd.kernel.ids import new_id
-from marketd.kernel.pages import PageTokens
-from marketd.kernel.refusals import ConcurrentUpdate, PageTokenInvalid
-from marketd.kernel.transactor import Transactor
-from marketd.kernel.uow import UnitOfWork
+from marketd.audit import log
+from marketd.audit.call import AuditedCall
+from marketd.audit.journal import AuditJournal
+from marketd.auth import sweeps
+from marketd.kernel.call import call as calls
+from marketd.kernel.call.call import Call
+from marketd.kernel.call.caller import ANONYMOUS, SYSTEM, Caller, Role
+from marketd.kernel.call.pages import PageTokens
+from marketd.kernel.call.refusals import ConcurrentUpdate, PageTokenInvalid
+from marketd.kernel.db.database import create_engine
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.values.clock import ManualClock
+from marketd.kernel.values.ids import new_id
 from marketplace.admin.v1 import admin_service_pb2
 from marketplace.type.v1 import audit_pb2
 
@@ -76,8 +77,8 @@ async def test_entries_are_kept_as_long_as_the_setting_says(
     await journal.note(_call(1))
     clock.advance(timedelta(days=2))
     await journal.note(_call(2))
-    assert await housekeeping.sweep(tx, keep_audit=timedelta(days=3)) == 0
-    assert await housekeeping.sweep(tx, keep_audit=timedelta(days=1)) == 1
+    assert await sweeps.sweep(tx, keep_audit=timedelta(days=3)) == 0
+    assert await sweeps.sweep(tx, keep_audit=timedelta(days=1)) == 1
     (left,) = (await _list(tx)).audit_entries
     assert left.correlation_id == "c2"
 
@@ -94,13 +95,13 @@ async def test_an_entry_stands_with_the_effect_or_not_at_all(tx: Transactor) -> 
     subject = new_id()
 
     async def refused(uow: UnitOfWork) -> None:
-        await audit.record(uow, ADMIN, "user", subject, "because")
+        await log.record(uow, ADMIN, "user", subject, "because")
         raise ConcurrentUpdate
 
     with pytest.raises(ConcurrentUpdate):
         await tx.run_bare("test.refused", refused)
     marks = [call.audited]
-    await tx.run("test.done", lambda uow: audit.record(uow, ADMIN, "user", subject, "because"))
+    await tx.run("test.done", lambda uow: log.record(uow, ADMIN, "user", subject, "because"))
     assert [*marks, call.audited] == [False, True]
     (entry,) = (await _list(tx)).audit_entries
     assert (entry.method, entry.resource_type, entry.resource_id, entry.comment) == (

@@ -8,16 +8,16 @@ from uuid import UUID
 
 import pyotp
 import pytest
-from marketd.auth import housekeeping, service
+from marketd.auth import service, sweeps
+from marketd.auth.accounts.servicer import UserServicer
 from marketd.auth.errors import InvalidCredentials, ResetTokenInvalid, SessionRevoked
-from marketd.auth.user_servicer import UserServicer
-from marketd.kernel import call as calls
-from marketd.kernel.call import Call
-from marketd.kernel.caller import Caller, Role
-from marketd.kernel.ids import new_id
-from marketd.kernel.pages import PageTokens
-from marketd.kernel.refusals import NotFound
-from marketd.kernel.uow import UnitOfWork
+from marketd.kernel.call import call as calls
+from marketd.kernel.call.call import Call
+from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.call.pages import PageTokens
+from marketd.kernel.call.refusals import NotFound
+from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.values.ids import new_id
 from marketplace.auth.v1 import auth_service_pb2, user_pb2, user_service_pb2
 from marketplace.policy.v1 import policy_pb2
 
@@ -184,10 +184,10 @@ async def test_an_operator_removes_a_factor_that_its_owner_lost(house: House) ->
 
 async def test_housekeeping_deletes_what_has_served_its_time_and_nothing_else(house: House) -> None:
     old = await house.register("keeper")
-    assert await housekeeping.sweep(house.tx, keep_audit=timedelta(days=365)) == 0
+    assert await sweeps.sweep(house.tx, keep_audit=timedelta(days=365)) == 0
     house.clock.advance(timedelta(days=61))
     fresh = await house.login("keeper")
-    assert await housekeeping.sweep(house.tx, keep_audit=timedelta(days=365)) == 1
+    assert await sweeps.sweep(house.tx, keep_audit=timedelta(days=365)) == 1
     with pytest.raises(SessionRevoked):
         await house.principals.authenticate(
             house.access.issue(

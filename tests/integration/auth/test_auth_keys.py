@@ -13,15 +13,15 @@ from uuid import UUID
 import jwt
 import pytest
 from google.protobuf.json_format import MessageToDict
-from marketd.auth import housekeeping
+from marketd.auth import sweeps
 from marketd.auth.errors import TokenInvalid
-from marketd.auth.key_repository import SigningKeyRepository
-from marketd.auth.keys import KeyRing, SigningKeysUnreadable, rotate
-from marketd.kernel.caller import Caller, Role
-from marketd.kernel.ids import new_id
-from marketd.kernel.refusals import Refusal
-from marketd.kernel.transactor import Transactor
-from marketd.kernel.uow import UnitOfWork
+from marketd.auth.sessions.key_repository import SigningKeyRepository
+from marketd.auth.sessions.keys import KeyRing, SigningKeysUnreadable, rotate
+from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.call.refusals import Refusal
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.values.ids import new_id
 from marketplace.auth.v1 import auth_service_pb2
 from structlog.testing import capture_logs
 
@@ -149,7 +149,7 @@ async def test_a_rotation_signs_nobody_out_and_the_old_key_verifies_until_its_to
     house.clock.advance(timedelta(minutes=20))
     await _look_again(house)
     assert [key.kid for key in house.keys.public_keys()] == [kid]
-    assert await housekeeping.sweep(house.tx, keep_audit=timedelta(days=365)) == 0
+    assert await sweeps.sweep(house.tx, keep_audit=timedelta(days=365)) == 0
     kept = await house.tx.read(
         lambda unit: unit.connection.fetch("SELECT kid, state, length(sealed_private_key) AS size FROM signing_keys")
     )

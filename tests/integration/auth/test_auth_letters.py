@@ -8,13 +8,13 @@ from uuid import UUID
 
 import pyotp
 import pytest
-from marketd.auth import users
-from marketd.auth.credentials import Channel
+from marketd.auth.accounts import users
+from marketd.auth.accounts.users import UserChange
+from marketd.auth.codes.credentials import Channel
+from marketd.auth.codes.second_factor import Proof
 from marketd.auth.errors import CodeWrong, InvalidCredentials
-from marketd.auth.second_factor import Proof
-from marketd.auth.signing_in import Login
-from marketd.auth.users import UserChange
-from marketd.kernel.caller import Caller, Role
+from marketd.auth.sessions.sign_in import Login
+from marketd.kernel.call.caller import Caller, Role
 
 from tests.canaries import MARK, WATCH
 

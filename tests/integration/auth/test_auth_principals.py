@@ -9,21 +9,23 @@ from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 import pytest
-from marketd.auth import changes, keys, service, sessions
+from marketd.auth import service
+from marketd.auth.accounts.repository import AccountRepository
 from marketd.auth.errors import AccountBlocked, RolesChanged, SessionRevoked, TokenExpired, TokenInvalid
-from marketd.auth.keys import KeyRing
-from marketd.auth.model import ChangeKind
-from marketd.auth.principals import Principals
-from marketd.auth.repository import AccountRepository
-from marketd.auth.signing_in import SignedIn
-from marketd.auth.tokens import AccessTokens
-from marketd.kernel.broadcast import LocalBroadcast, PostgresBroadcast
-from marketd.kernel.caller import Caller, Role
-from marketd.kernel.clock import Clock
-from marketd.kernel.database import create_engine
-from marketd.kernel.refusals import DatabaseUnavailable, Refusal
-from marketd.kernel.transactor import Transactor
-from marketd.kernel.uow import ReadUnit, UnitOfWork
+from marketd.auth.sessions import access_changes, keys
+from marketd.auth.sessions import session as sessions
+from marketd.auth.sessions.access_tokens import AccessTokens
+from marketd.auth.sessions.keys import KeyRing
+from marketd.auth.sessions.model import ChangeKind
+from marketd.auth.sessions.principals import Principals
+from marketd.auth.sessions.sign_in import SignedIn
+from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.call.refusals import DatabaseUnavailable, Refusal
+from marketd.kernel.db.database import create_engine
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import ReadUnit, UnitOfWork
+from marketd.kernel.events.broadcast import LocalBroadcast, PostgresBroadcast
+from marketd.kernel.values.clock import Clock
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.integration.wires import Wire
@@ -129,13 +131,15 @@ async def test_a_change_that_commits_after_a_later_one_is_not_lost(house: House,
     written, go_on = asyncio.Event(), asyncio.Event()
 
     async def slow(uow: UnitOfWork) -> None:
-        await changes.record(uow, ChangeKind.ROLE_GRANTED, slow_account)
+        await access_changes.record(uow, ChangeKind.ROLE_GRANTED, slow_account)
         written.set()
         await go_on.wait()
 
     slow_one = asyncio.create_task(house.tx.run_bare("test.slow", slow))
     await written.wait()
-    await house.tx.run_bare("test.quick", lambda uow: changes.record(uow, ChangeKind.ROLE_GRANTED, quick_account))
+    await house.tx.run_bare(
+        "test.quick", lambda uow: access_changes.record(uow, ChangeKind.ROLE_GRANTED, quick_account)
+    )
     await other.principals.poll()
     assert other.principals.cached(quick_token) is None
     assert other.principals.cached(slow_token) is not None

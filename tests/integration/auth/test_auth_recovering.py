@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 
 import pyotp
 import pytest
-from marketd.auth import recovering, service, throttle, users
+from marketd.auth import service
+from marketd.auth.accounts import users
+from marketd.auth.accounts.users import UserChange
+from marketd.auth.codes import recover, throttle
+from marketd.auth.codes.recover import ChangePassword
 from marketd.auth.errors import (
     AccountBlocked,
     InvalidCredentials,
@@ -19,12 +23,10 @@ from marketd.auth.errors import (
     TooManyFailures,
     TotpRequired,
 )
-from marketd.auth.recovering import ChangePassword
-from marketd.auth.users import UserChange
-from marketd.kernel.caller import Caller, Role
-from marketd.kernel.ids import new_id
-from marketd.kernel.refusals import NotFound
-from marketd.kernel.uow import ReadUnit, UnitOfWork
+from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.call.refusals import NotFound
+from marketd.kernel.db.uow import ReadUnit, UnitOfWork
+from marketd.kernel.values.ids import new_id
 
 from tests.canaries import MARK, WATCH
 
@@ -111,7 +113,7 @@ async def test_a_stranger_who_keeps_asking_does_not_make_the_owners_token_worthl
         await house.recovering.request("jo@shop.example")
         await house.deliver()
     letters = [values["token"] for name, _, values in house.mailbox.sent if name == "password_reset"]
-    assert len(set(letters)) == recovering.MAX_OUT
+    assert len(set(letters)) == recover.MAX_OUT
     await house.recovering.reset(STRANGER, owners, FRESH)
     for token in letters:
         with pytest.raises(ResetTokenInvalid):

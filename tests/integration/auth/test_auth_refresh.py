@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from marketd.auth import service, sessions
+from marketd.auth import service
 from marketd.auth.errors import (
     AccountBlocked,
     RefreshTokenReused,
@@ -16,8 +16,9 @@ from marketd.auth.errors import (
     TokenExpired,
     TokenInvalid,
 )
-from marketd.kernel.caller import Role
-from marketd.kernel.uow import ReadUnit
+from marketd.auth.sessions import session as sessions
+from marketd.kernel.call.caller import Role
+from marketd.kernel.db.uow import ReadUnit
 
 if TYPE_CHECKING:
     from tests.integration.auth.conftest import Builder, House

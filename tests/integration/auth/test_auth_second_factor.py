@@ -9,16 +9,16 @@ from urllib.parse import parse_qs, urlsplit
 
 import pyotp
 import pytest
-from marketd.auth import throttle
+from marketd.auth.codes import throttle
+from marketd.auth.codes.second_factor import Proof
 from marketd.auth.errors import AccountBlocked, CodeWrong, InvalidCredentials, TooManyFailures, TotpRequired
-from marketd.auth.second_factor import Proof
 from marketd.auth.service import block_account
-from marketd.auth.signing_in import SignedIn
-from marketd.kernel.caller import Caller, Role
-from marketd.kernel.ids import new_id
-from marketd.kernel.refusals import IllegalTransition, NotFound
-from marketd.kernel.sealing import Seal, SealBroken
-from marketd.kernel.uow import ReadUnit
+from marketd.auth.sessions.sign_in import SignedIn
+from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.call.refusals import IllegalTransition, NotFound
+from marketd.kernel.call.sealing import Seal, SealBroken
+from marketd.kernel.db.uow import ReadUnit
+from marketd.kernel.values.ids import new_id
 
 from tests.canaries import MARK, WATCH
 

@@ -10,9 +10,9 @@ from uuid import UUID
 import jwt
 import pytest
 from marketd.auth.errors import ClientUnknown, SessionRevoked, TokenExpired, TokenInvalid
-from marketd.kernel.caller import Caller, Role
-from marketd.kernel.ids import new_id
-from marketd.kernel.refusals import AlreadyExists, NotFound, Refusal
+from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.call.refusals import AlreadyExists, NotFound, Refusal
+from marketd.kernel.values.ids import new_id
 
 if TYPE_CHECKING:
     from tests.integration.auth.conftest import Builder, House

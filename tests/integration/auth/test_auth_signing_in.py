@@ -9,21 +9,21 @@ from uuid import UUID
 
 import pytest
 from marketd.auth import service
+from marketd.auth.accounts.passwords import Passwords, Turn
+from marketd.auth.accounts.repository import AccountRepository
 from marketd.auth.errors import AccountBlocked, InvalidCredentials, PasswordTooCommon
-from marketd.auth.passwords import Passwords, Turn
 from marketd.auth.ports import MergeReport, MergeStrategy
-from marketd.auth.refresh import RefreshTokens
-from marketd.auth.repository import AccountRepository
-from marketd.auth.sessions import SessionRules
-from marketd.auth.signing_in import Login, Register, SigningIn
-from marketd.kernel import call as calls
-from marketd.kernel.call import Call
-from marketd.kernel.caller import Caller, Role
-from marketd.kernel.database import Record
-from marketd.kernel.ids import new_id
-from marketd.kernel.refusals import AlreadyExists
-from marketd.kernel.transactor import Transactor
-from marketd.kernel.uow import ReadUnit, UnitOfWork
+from marketd.auth.sessions.refresh_tokens import RefreshTokens
+from marketd.auth.sessions.session import SessionRules
+from marketd.auth.sessions.sign_in import Login, Register, SigningIn
+from marketd.kernel.call import call as calls
+from marketd.kernel.call.call import Call
+from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.call.refusals import AlreadyExists
+from marketd.kernel.db.database import Record
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import ReadUnit, UnitOfWork
+from marketd.kernel.values.ids import new_id
 
 from tests.canaries import MARK
 

@@ -8,12 +8,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from marketd.auth import housekeeping, throttle
-from marketd.auth.credentials import CodeHasher
+from marketd.auth import sweeps
+from marketd.auth.accounts.passwords import Passwords
+from marketd.auth.codes import throttle
+from marketd.auth.codes.credentials import CodeHasher
+from marketd.auth.codes.throttle import Throttle
 from marketd.auth.errors import InvalidCredentials, TooManyFailures
-from marketd.auth.passwords import Passwords
-from marketd.auth.throttle import Throttle
-from marketd.kernel.refusals import Overloaded, Refusal
+from marketd.kernel.call.refusals import Overloaded, Refusal
 
 from tests.canaries import MARK
 
@@ -210,7 +211,7 @@ async def test_a_days_quiet_forgets_the_failures_and_housekeeping_their_rows(hou
     assert isinstance(await _attempt(house, "somebody"), InvalidCredentials)
     assert isinstance(await _attempt(house, "somebody"), InvalidCredentials)
     house.clock.advance(timedelta(hours=25))
-    assert await housekeeping.sweep(house.tx, keep_audit=timedelta(days=365)) == 1
+    assert await sweeps.sweep(house.tx, keep_audit=timedelta(days=365)) == 1
     rows = await house.tx.read(lambda unit: unit.connection.fetchval("SELECT count(*) FROM login_attempts"))
     assert rows == 0
 

@@ -8,18 +8,18 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from marketd.auth import users
-from marketd.auth.credentials import Channel, CodeHasher
+from marketd.auth.accounts import users
+from marketd.auth.accounts.repository import AccountRow
+from marketd.auth.accounts.users import UserChange
+from marketd.auth.codes.credentials import Channel, CodeHasher
+from marketd.auth.codes.verify import Verifying
 from marketd.auth.errors import CodeWrong, NothingCarriesSms, NothingToVerify, TooManyCodes
 from marketd.auth.letters import Letters
-from marketd.auth.repository import AccountRow
-from marketd.auth.users import UserChange
-from marketd.auth.verifying import Verifying
-from marketd.kernel.caller import Caller, Role
-from marketd.kernel.ids import new_id
-from marketd.kernel.refusals import IllegalTransition, NotFound
-from marketd.kernel.sealing import Seal
-from marketd.kernel.uow import ReadUnit, UnitOfWork
+from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.call.refusals import IllegalTransition, NotFound
+from marketd.kernel.call.sealing import Seal
+from marketd.kernel.db.uow import ReadUnit, UnitOfWork
+from marketd.kernel.values.ids import new_id
 
 if TYPE_CHECKING:
     from tests.integration.auth.conftest import House

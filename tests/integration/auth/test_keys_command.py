@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
-from marketd.auth.keys import KeyRing
+from marketd.auth.sessions.keys import KeyRing
 from marketd.config import Settings
-from marketd.kernel.clock import ManualClock, SystemClock
-from marketd.kernel.database import create_engine
-from marketd.kernel.transactor import Transactor
+from marketd.kernel.db.database import create_engine
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.values.clock import ManualClock, SystemClock
 
 from tests.canaries import MARK
 

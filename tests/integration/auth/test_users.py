@@ -7,20 +7,28 @@ from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 import pytest
-from marketd.auth import service, users
+from marketd.auth import service
+from marketd.auth.accounts import users
+from marketd.auth.accounts.repository import AccountRepository
+from marketd.auth.accounts.servicer import UserServicer
+from marketd.auth.accounts.user_repository import UserRepository
 from marketd.auth.errors import AccountBlocked, InvalidCredentials, LastAdmin, SessionRevoked
 from marketd.auth.ports import AccountHolder
-from marketd.auth.repository import AccountRepository
-from marketd.auth.signing_in import SignedIn
-from marketd.auth.user_repository import UserRepository
-from marketd.auth.user_servicer import UserServicer
-from marketd.kernel import call as calls
-from marketd.kernel.call import Call, OnceKey
-from marketd.kernel.caller import Caller, Role
-from marketd.kernel.ids import new_id
-from marketd.kernel.pages import PageTokens
-from marketd.kernel.refusals import AlreadyExists, EtagMismatch, IllegalTransition, InUse, NotFound, PageTokenInvalid
-from marketd.kernel.uow import UnitOfWork
+from marketd.auth.sessions.sign_in import SignedIn
+from marketd.kernel.call import call as calls
+from marketd.kernel.call.call import Call, OnceKey
+from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.call.pages import PageTokens
+from marketd.kernel.call.refusals import (
+    AlreadyExists,
+    EtagMismatch,
+    IllegalTransition,
+    InUse,
+    NotFound,
+    PageTokenInvalid,
+)
+from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.values.ids import new_id
 from marketplace.auth.v1 import user_pb2
 from marketplace.auth.v1 import user_service_pb2 as pb
 from marketplace.policy.v1 import policy_pb2

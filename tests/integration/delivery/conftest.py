@@ -11,27 +11,27 @@ from uuid import UUID
 import pytest
 from marketd.auth import service as auth
 from marketd.delivery import invariants
-from marketd.delivery.estimating import Pace
-from marketd.delivery.following_orders import OrderFollower
+from marketd.delivery.estimate import Pace
+from marketd.delivery.follow_orders import OrderFollower
 from marketd.delivery.servicer import CourierServicer, DeliveryServicer
-from marketd.delivery.watching import DeliveryWatcher
+from marketd.delivery.watch import DeliveryWatcher
 from marketd.inventory import service as inventory
 from marketd.inventory.model import Line, NewStock
-from marketd.kernel import call as calls
-from marketd.kernel.address import Address
-from marketd.kernel.broadcast import LocalBroadcast
-from marketd.kernel.call import Call, OnceKey
-from marketd.kernel.caller import Caller, Role
-from marketd.kernel.feed import Feed
-from marketd.kernel.geo import Point
-from marketd.kernel.ids import new_id, new_order_number
-from marketd.kernel.pages import PageTokens
-from marketd.kernel.relay import Relay
-from marketd.kernel.transactor import Transactor
-from marketd.kernel.uow import UnitOfWork
-from marketd.order import cancelling
+from marketd.kernel.call import call as calls
+from marketd.kernel.call.call import Call, OnceKey
+from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.call.pages import PageTokens
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.events.broadcast import LocalBroadcast
+from marketd.kernel.events.feed import Feed
+from marketd.kernel.events.relay import Relay
+from marketd.kernel.values.address import Address
+from marketd.kernel.values.geo import Point
+from marketd.kernel.values.ids import new_id, new_order_number
+from marketd.order import cancel as cancelling
 from marketd.order import service as orders
-from marketd.order.cancelling import Cancel, CancelledLine
+from marketd.order.cancel import Cancel, CancelledLine
 from marketd.order.events import OrderReady
 from marketd.order.model import CancellationReason
 from marketplace.delivery.v1 import (

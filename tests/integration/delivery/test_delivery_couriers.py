@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from marketd.delivery import couriers, service
 from marketd.delivery.errors import CourierOffShift
-from marketd.kernel.caller import Role
-from marketd.kernel.ids import new_id
-from marketd.kernel.refusals import AlreadyExists, IllegalTransition, InUse, NotFound, Refusal
+from marketd.kernel.call.caller import Role
+from marketd.kernel.call.refusals import AlreadyExists, IllegalTransition, InUse, NotFound, Refusal
+from marketd.kernel.values.ids import new_id
 from marketplace.delivery.v1 import courier_pb2, courier_service_pb2
 
 if TYPE_CHECKING:

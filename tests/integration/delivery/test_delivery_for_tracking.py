@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from marketd.delivery import service
-from marketd.delivery.estimating import band
+from marketd.delivery.estimate import band
 from marketd.delivery.states import DeliveryOutcome, DeliveryState, Vehicle
-from marketd.delivery.views import LatestPosition
-from marketd.kernel import outbox
-from marketd.kernel.geo import Point
-from marketd.kernel.ids import new_id
+from marketd.delivery.values import LatestPosition
+from marketd.kernel.events import outbox
+from marketd.kernel.values.geo import Point
+from marketd.kernel.values.ids import new_id
 
 if TYPE_CHECKING:
     from tests.integration.delivery.conftest import World

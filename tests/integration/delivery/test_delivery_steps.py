@@ -17,14 +17,14 @@ from marketd.delivery.errors import (
     TimeInFuture,
     TooManyWrongCodes,
 )
-from marketd.delivery.handing_over import MAX_WRONG_CODES
+from marketd.delivery.hand_over import MAX_WRONG_CODES
 from marketd.delivery.states import StopKind
-from marketd.kernel import outbox
-from marketd.kernel.call import OnceKey
-from marketd.kernel.caller import Role
-from marketd.kernel.events import StoredEvent
-from marketd.kernel.ids import new_id
-from marketd.kernel.refusals import IllegalTransition, NotFound, PageTokenInvalid
+from marketd.kernel.call.call import OnceKey
+from marketd.kernel.call.caller import Role
+from marketd.kernel.call.refusals import IllegalTransition, NotFound, PageTokenInvalid
+from marketd.kernel.events import outbox
+from marketd.kernel.events.events import StoredEvent
+from marketd.kernel.values.ids import new_id
 from marketplace.delivery.v1 import delivery_pb2, delivery_service_pb2
 
 if TYPE_CHECKING:

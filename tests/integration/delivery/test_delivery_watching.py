@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from marketd.kernel import call as calls
-from marketd.kernel.call import Call
-from marketd.kernel.caller import Caller, Role
-from marketd.kernel.refusals import NotFound
+from marketd.kernel.call import call as calls
+from marketd.kernel.call.call import Call
+from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.call.refusals import NotFound
 from marketplace.delivery.v1 import delivery_pb2, delivery_service_pb2
 
 if TYPE_CHECKING:

@@ -15,36 +15,36 @@ from google.protobuf.message import Message
 from google.type.money_pb2 import Money as MoneyMessage
 from marketd.auth import service as auth
 from marketd.cart.ports import DeliveryQuote, Unit
-from marketd.cart.quotes import QuoteTokens
+from marketd.cart.quote_values import QuoteTokens
 from marketd.cart.servicer import CartServicer
 from marketd.catalog import service as catalog
-from marketd.catalog.views import NewProduct, NewVariant
+from marketd.catalog.values import NewProduct, NewVariant
 from marketd.inventory import invariants as inventory_invariants
-from marketd.kernel import call as calls
-from marketd.kernel.address import Address
-from marketd.kernel.broadcast import LocalBroadcast
-from marketd.kernel.call import Call, OnceKey
-from marketd.kernel.caller import Caller, Role
-from marketd.kernel.clock import SystemClock
-from marketd.kernel.database import create_engine
-from marketd.kernel.feed import Feed
-from marketd.kernel.geo import Point
-from marketd.kernel.ids import new_id
-from marketd.kernel.jobs import JobRunner
-from marketd.kernel.money import Money
-from marketd.kernel.pages import PageTokens
-from marketd.kernel.transactor import Transactor
+from marketd.kernel.call import call as calls
+from marketd.kernel.call.call import Call, OnceKey
+from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.call.pages import PageTokens
+from marketd.kernel.db.database import create_engine
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.events.broadcast import LocalBroadcast
+from marketd.kernel.events.feed import Feed
+from marketd.kernel.values.address import Address
+from marketd.kernel.values.clock import SystemClock
+from marketd.kernel.values.geo import Point
+from marketd.kernel.values.ids import new_id
+from marketd.kernel.values.money import Money
 from marketd.kernel.wire import to_address
+from marketd.kernel.work.job_runner import JobRunner
 from marketd.order import invariants as order_invariants
 from marketd.order import jobs as order_jobs
-from marketd.order.paying import PaidOrders
+from marketd.order.pay import PaidOrders
 from marketd.order.servicer import OrderServicer
 from marketd.payment import invariants as payment_invariants
 from marketd.payment import jobs as payment_jobs
-from marketd.payment.confirming import Confirming
+from marketd.payment.confirm import Confirming
 from marketd.payment.ports import Provider, Providers
-from marketd.payment.refunding import Refunding
-from marketd.payment.sandbox import SandboxProvider
+from marketd.payment.providers.sandbox import SandboxProvider
+from marketd.payment.refund import Refunding
 from marketd.payment.servicer import PaymentServicer
 from marketd.seller import service as sellers
 from marketd.seller.model import Contact

@@ -7,16 +7,16 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from marketd.auth import addresses
+from marketd.auth.addresses import book
 from marketd.auth.ports import MergeOutcome
-from marketd.cart import merging, repository
+from marketd.cart import merge, repository
 from marketd.cart.errors import AddressNotServiceable, CartEmpty
-from marketd.cart.jobs import KEEP_QUOTES, sweep_quotes
-from marketd.kernel.caller import Role
-from marketd.kernel.ids import new_id
-from marketd.kernel.money import Money
-from marketd.kernel.refusals import EtagMismatch, NotFound, ValidationFailed
-from marketd.kernel.uow import UnitOfWork
+from marketd.cart.sweeps import KEEP_QUOTES, sweep_quotes
+from marketd.kernel.call.caller import Role
+from marketd.kernel.call.refusals import EtagMismatch, NotFound, ValidationFailed
+from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.values.ids import new_id
+from marketd.kernel.values.money import Money
 from marketd.kernel.wire import to_address
 from marketplace.cart.v1 import cart_pb2, cart_service_pb2
 
@@ -186,7 +186,7 @@ async def test_quotes_need_a_filled_cart_and_a_served_address(market: Market) ->
 async def test_a_saved_address_is_quoted_to_its_owner_and_to_nobody_else(market: Market) -> None:
     owner, other = await market.account(Role.BUYER), await market.account(Role.BUYER)
     saved = await market.tx.run_bare(
-        "test.address", lambda uow: addresses.create_address(uow, owner, addresses.NewAddress("Home", HOME, False))
+        "test.address", lambda uow: book.create_address(uow, owner, book.NewAddress("Home", HOME, False))
     )
     variant = await market.variant(await market.shop())
     request = cart_service_pb2.QuoteOrderRequest(address_id=str(saved.address_id))
@@ -202,7 +202,7 @@ async def test_a_saved_address_is_quoted_to_its_owner_and_to_nobody_else(market:
         await market.call(other, market.carts.QuoteOrder, cart_service_pb2.QuoteOrderRequest(address_id=missing))
     assert foreign.value.message.replace(request.address_id, missing) == absent.value.message
     # The order keeps the address as it was quoted.
-    await market.tx.run_bare("test.delete", lambda uow: addresses.delete_address(uow, owner, saved.address_id))
+    await market.tx.run_bare("test.delete", lambda uow: book.delete_address(uow, owner, saved.address_id))
     group = await market.place_quote(owner, quote)
     assert group.orders[0].address == to_address(HOME)
 
@@ -247,7 +247,7 @@ async def test_a_guests_cart_is_added_to_the_accounts(market: Market) -> None:
         await repository.put_lines(uow.connection, guest, lines, uow.now)
 
     await market.tx.run_bare("test.guest", fill)
-    report = await market.tx.run("t", lambda uow: merging.merge_guest_cart(uow, buyer.account, "guest-token"))
+    report = await market.tx.run("t", lambda uow: merge.merge_guest_cart(uow, buyer.account, "guest-token"))
     assert report is not None
     outcomes = {line.variant_id: (line.merged_quantity, line.outcome) for line in report.lines}
     assert outcomes == {
@@ -261,7 +261,7 @@ async def test_a_guests_cart_is_added_to_the_accounts(market: Market) -> None:
         str(only_guest): 1,
         str(full): 999,
     }
-    again = await market.tx.run("t", lambda uow: merging.merge_guest_cart(uow, buyer.account, "guest-token"))
+    again = await market.tx.run("t", lambda uow: merge.merge_guest_cart(uow, buyer.account, "guest-token"))
     assert again is None
 
 
@@ -274,6 +274,6 @@ async def test_a_guests_cart_becomes_the_first_cart_of_an_account(market: Market
         await repository.put_lines(uow.connection, guest, [(variant, 4, Money(1_000, "EUR"))], uow.now)
 
     await market.tx.run_bare("test.guest", fill)
-    report = await market.tx.run_bare("t", lambda uow: merging.merge_guest_cart(uow, account, "another"))
+    report = await market.tx.run_bare("t", lambda uow: merge.merge_guest_cart(uow, account, "another"))
     assert report is not None
     assert [line.merged_quantity for line in report.lines] == [4]

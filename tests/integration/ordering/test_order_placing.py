@@ -12,12 +12,12 @@ from uuid import UUID, uuid4
 import pytest
 from marketd.cart.errors import QuoteExpired
 from marketd.inventory.errors import InsufficientStock
-from marketd.kernel import call as calls
-from marketd.kernel import outbox
-from marketd.kernel.call import Call
-from marketd.kernel.refusals import RequestIdReused, ValidationFailed
-from marketd.kernel.transactor import Transactor
-from marketd.kernel.uow import UnitOfWork
+from marketd.kernel.call import call as calls
+from marketd.kernel.call.call import Call
+from marketd.kernel.call.refusals import RequestIdReused, ValidationFailed
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.events import outbox
 from marketd.order.errors import PriceChanged, SellerClosed
 from marketplace.cart.v1.cart_service_pb2 import QuoteOrderResponse
 from marketplace.order.v1 import order_pb2, order_service_pb2

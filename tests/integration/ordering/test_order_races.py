@@ -9,12 +9,12 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from marketd.kernel.caller import Caller
-from marketd.kernel.money import Money
-from marketd.kernel.refusals import Refusal
-from marketd.order.cancelling import expire_group
+from marketd.kernel.call.caller import Caller
+from marketd.kernel.call.refusals import Refusal
+from marketd.kernel.values.money import Money
+from marketd.order.cancel import expire_group
 from marketd.payment.ports import Charge, Outcome
-from marketd.payment.sandbox import SandboxProvider
+from marketd.payment.providers.sandbox import SandboxProvider
 from marketplace.order.v1 import order_pb2
 from marketplace.payment.v1 import payment_pb2
 from structlog.testing import capture_logs

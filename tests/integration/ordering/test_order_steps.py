@@ -10,11 +10,11 @@ from uuid import UUID, uuid4
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from marketd.kernel import outbox
-from marketd.kernel.caller import Caller, Role
-from marketd.kernel.events import read_event
-from marketd.kernel.ids import new_id
-from marketd.kernel.refusals import EtagMismatch, IllegalTransition, NotFound, PageTokenInvalid, ValidationFailed
+from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.call.refusals import EtagMismatch, IllegalTransition, NotFound, PageTokenInvalid, ValidationFailed
+from marketd.kernel.events import outbox
+from marketd.kernel.events.events import read_event
+from marketd.kernel.values.ids import new_id
 from marketd.order import service
 from marketd.order.events import OrderReady
 from marketplace.order.v1 import order_pb2, order_service_pb2

@@ -8,14 +8,14 @@ from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
-from marketd.kernel import call as calls
-from marketd.kernel.broadcast import LocalBroadcast
-from marketd.kernel.call import Call
-from marketd.kernel.caller import Caller
-from marketd.kernel.feed import Feed
-from marketd.kernel.refusals import NotFound
+from marketd.kernel.call import call as calls
+from marketd.kernel.call.call import Call
+from marketd.kernel.call.caller import Caller
+from marketd.kernel.call.refusals import NotFound
+from marketd.kernel.events.broadcast import LocalBroadcast
+from marketd.kernel.events.feed import Feed
 from marketd.order import service
-from marketd.order.watching import Beat, OrderWatch, Snapshot
+from marketd.order.watch import Beat, OrderWatch, Snapshot
 from marketplace.order.v1 import order_pb2, order_service_pb2
 
 from tests.integration.ordering.conftest import Market, Shop

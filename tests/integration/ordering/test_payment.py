@@ -7,12 +7,18 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from marketd.kernel.money import Money
-from marketd.kernel.refusals import IllegalTransition, NotFound, RequestIdReused, RequestInProgress, ValidationFailed
+from marketd.kernel.call.refusals import (
+    IllegalTransition,
+    NotFound,
+    RequestIdReused,
+    RequestInProgress,
+    ValidationFailed,
+)
+from marketd.kernel.values.money import Money
 from marketd.payment.errors import PaymentActionRequired, PaymentDeclined, PaymentOver
 from marketd.payment.model import AttemptState
 from marketd.payment.ports import Charge, Outcome, ProviderUnreachable
-from marketd.payment.sandbox import SandboxProvider
+from marketd.payment.providers.sandbox import SandboxProvider
 from marketplace.order.v1 import order_pb2
 from marketplace.payment.v1 import payment_pb2, payment_service_pb2
 

@@ -11,31 +11,31 @@ from typing import Any, cast
 from uuid import UUID
 
 import pytest
-from marketd.delivery import courier_repository, moving, repository
-from marketd.delivery.estimating import Pace, band
+from marketd.delivery import courier_repository, repository, transition
+from marketd.delivery.estimate import Pace, band
 from marketd.delivery.events import DeliveryAssigned, DeliveryClosed, DeliveryCreated, DeliveryEvent, DeliveryPickedUp
 from marketd.delivery.states import DeliveryState, Step, Vehicle, check_step
-from marketd.kernel import call as calls
-from marketd.kernel.address import Address
-from marketd.kernel.broadcast import Broadcast, LocalBroadcast, PostgresBroadcast
-from marketd.kernel.call import Call
-from marketd.kernel.caller import Caller, Role
-from marketd.kernel.clock import SystemClock
-from marketd.kernel.database import create_engine
-from marketd.kernel.feed import Feed
-from marketd.kernel.geo import Point
-from marketd.kernel.ids import new_id
-from marketd.kernel.money import Money
-from marketd.kernel.transactor import Transactor
-from marketd.kernel.uow import UnitOfWork
+from marketd.kernel.call import call as calls
+from marketd.kernel.call.call import Call
+from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.db.database import create_engine
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.events.broadcast import Broadcast, LocalBroadcast, PostgresBroadcast
+from marketd.kernel.events.feed import Feed
+from marketd.kernel.values.address import Address
+from marketd.kernel.values.clock import SystemClock
+from marketd.kernel.values.geo import Point
+from marketd.kernel.values.ids import new_id
+from marketd.kernel.values.money import Money
 from marketd.tracking import invariants
-from marketd.tracking.couriers import HeardCouriers
-from marketd.tracking.cursors import Cursors
-from marketd.tracking.hub import Hub
-from marketd.tracking.intake import Intake
-from marketd.tracking.journal import Journal
 from marketd.tracking.servicer import TrackingServicer
-from marketd.tracking.writer import PositionWriter
+from marketd.tracking.trip.journal import Journal
+from marketd.tracking.uplink.couriers import HeardCouriers
+from marketd.tracking.uplink.intake import Intake
+from marketd.tracking.uplink.position_writer import PositionWriter
+from marketd.tracking.watch.cursors import Cursors
+from marketd.tracking.watch.hub import Hub
 from marketplace.tracking.v1 import position_pb2
 from marketplace.tracking.v1.tracking_service_pb2 import (
     ReportLocationsRequest,
@@ -319,7 +319,7 @@ class World:
                 DeliveryCreated(
                     seller_id=found.seller_id,
                     buyer_account_id=found.buyer_account_id,
-                    **moving.carried(found, DeliveryState.CREATED, uow.now),
+                    **transition.carried(found, DeliveryState.CREATED, uow.now),
                 )
             )
 
@@ -334,11 +334,11 @@ class World:
         async def work(uow: UnitOfWork) -> None:
             before = await repository.lock(uow.connection, delivery_id)
             assert before is not None
-            changes = moving.columns_of(check_step(step, before.state), uow.now)
+            changes = transition.columns_of(check_step(step, before.state), uow.now)
             if courier_id is not None:
                 changes |= {"courier_id": courier_id, "vehicle": Vehicle.BICYCLE.value}
             after = await repository.change(uow.connection, delivery_id, uow.now, changes)
-            carried = moving.carried(after, before.state, uow.now)
+            carried = transition.carried(after, before.state, uow.now)
             assert after.courier is not None
             event: DeliveryEvent
             match step:
@@ -349,7 +349,7 @@ class World:
                 case _:
                     event = DeliveryClosed(**carried)
             uow.emit(event)
-            moving.tell_courier(uow, before, after)
+            transition.tell_courier(uow, before, after)
 
         await self.tx.run_bare("test.step", work)
 

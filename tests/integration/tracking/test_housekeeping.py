@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from marketd.kernel.ids import new_id
-from marketd.kernel.transactor import Transactor
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.values.ids import new_id
 from marketd.tracking import invariants, partitions
 
 if TYPE_CHECKING:

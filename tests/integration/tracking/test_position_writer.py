@@ -9,14 +9,14 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from marketd.kernel.clock import SystemClock
-from marketd.kernel.geo import Point
-from marketd.kernel.ids import new_id
+from marketd.kernel.values.clock import SystemClock
+from marketd.kernel.values.geo import Point
+from marketd.kernel.values.ids import new_id
 from marketd.tracking.instants import micros
-from marketd.tracking.judging import Fix
 from marketd.tracking.repository import PointRow
-from marketd.tracking.uplinks import Rejections, Uplink
-from marketd.tracking.writer import Parcel, PositionWriter
+from marketd.tracking.uplink.acks import Rejections, Uplink
+from marketd.tracking.uplink.judge import Fix
+from marketd.tracking.uplink.position_writer import Parcel, PositionWriter
 
 if TYPE_CHECKING:
     from tests.integration.tracking.conftest import World

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from marketd.delivery.states import Step
-from marketd.kernel.clock import SystemClock
-from marketd.kernel.ids import new_id
+from marketd.kernel.values.clock import SystemClock
+from marketd.kernel.values.ids import new_id
 from marketd.tracking import partitions
 from marketplace.delivery.v1 import delivery_pb2
 from marketplace.tracking.v1 import position_pb2

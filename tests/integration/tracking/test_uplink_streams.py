@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
-from marketd.kernel.ids import new_id
-from marketd.kernel.refusals import Draining
+from marketd.kernel.call.refusals import Draining
+from marketd.kernel.values.ids import new_id
 from marketd.tracking.errors import HelloExpected, OffShift, StreamSuperseded
-from marketd.tracking.judging import Flag, Rejection
+from marketd.tracking.uplink.judge import Flag, Rejection
 from marketplace.tracking.v1 import position_pb2, tracking_service_pb2
 
 if TYPE_CHECKING:

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 from marketd.delivery.states import Step
-from marketd.kernel.caller import Caller, Role
-from marketd.kernel.clock import SystemClock
-from marketd.kernel.geo import Point
-from marketd.kernel.ids import new_id
-from marketd.kernel.refusals import NotFound
-from marketd.tracking.cursors import NO_POSITION, Cursors
+from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.call.refusals import NotFound
+from marketd.kernel.values.clock import SystemClock
+from marketd.kernel.values.geo import Point
+from marketd.kernel.values.ids import new_id
 from marketd.tracking.errors import StreamSuperseded
-from marketd.tracking.judging import Fix
 from marketd.tracking.service import read_watched
-from marketd.tracking.watchers import Watcher
+from marketd.tracking.uplink.judge import Fix
+from marketd.tracking.watch.cursors import NO_POSITION, Cursors
+from marketd.tracking.watch.watcher import Watcher
 from marketplace.delivery.v1 import delivery_pb2
 from marketplace.tracking.v1 import position_pb2, tracking_service_pb2, watch_pb2
 

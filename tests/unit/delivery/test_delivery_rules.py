@@ -7,16 +7,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from marketd.cart.ports import DeliveryQuoter
 from marketd.delivery.errors import TimeInFuture
-from marketd.delivery.estimating import HANDOVER, PLAIN_APPROACH, PLAIN_RIDE, Pace, band
-from marketd.delivery.following_orders import new_code
-from marketd.delivery.handing_over import CLOCK_LEEWAY, happened_at
-from marketd.delivery.quoting import FlatFeeQuoter
+from marketd.delivery.estimate import HANDOVER, PLAIN_APPROACH, PLAIN_RIDE, Pace, band
+from marketd.delivery.follow_orders import new_code
+from marketd.delivery.hand_over import CLOCK_LEEWAY, happened_at
+from marketd.delivery.quote import FlatFeeQuoter
 from marketd.delivery.states import TRANSITIONS, DeliveryOutcome, DeliveryState, Step, allowed_from, check_step
-from marketd.delivery.views import Rating
-from marketd.kernel.geo import Point, distance_meters
-from marketd.kernel.money import Money
-from marketd.kernel.refusals import IllegalTransition
-from marketd.kernel.uow import ReadUnit
+from marketd.delivery.values import Rating
+from marketd.kernel.call.refusals import IllegalTransition
+from marketd.kernel.db.uow import ReadUnit
+from marketd.kernel.values.geo import Point, distance_meters
+from marketd.kernel.values.money import Money
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 SHOP, HOME = Point(52.53, 13.40), Point(52.54, 13.41)

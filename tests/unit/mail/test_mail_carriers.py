@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from marketd.mail.choosing import choose_mailer, choose_sms
+from marketd.mail.choose import choose_mailer, choose_sms
 from marketd.mail.directory import DirectoryMailer
 from marketd.mail.errors import MailMisconfigured
 from marketd.mail.ports import ShortMessage

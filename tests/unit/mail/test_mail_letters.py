@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from jinja2 import TemplateNotFound, UndefinedError
-from marketd.mail.composing import compose, sender_address
+from marketd.mail.compose import compose, sender_address
 from marketd.mail.errors import MailMisconfigured, MessageRefused
 from marketd.mail.ports import Letter
-from marketd.mail.rendering import Content, Renderer, Shop, Wording
+from marketd.mail.render import Content, Renderer, Shop, Wording
 
 SHOP = Shop("Tante Emma & Co", "help@emma.example", "https://emma.example/reset?t={token}")
 VALUES = {

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from marketd.kernel.geo import Point
+from marketd.kernel.values.geo import Point
 from marketd.tracking.instants import instant, micros
-from marketd.tracking.judging import (
+from marketd.tracking.uplink.judge import (
     AHEAD_MICROS,
     MICROS,
     OLD_MICROS,

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from hypothesis import given
 from hypothesis import strategies as st
-from marketd.tracking.uplinks import Acks, Uplink
+from marketd.tracking.uplink.acks import Acks, Uplink
 
 
 def uplink(settled: int = 0) -> Uplink:

@@ -9,19 +9,19 @@ from uuid import uuid4
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from marketd.delivery.estimating import Pace
+from marketd.delivery.estimate import Pace
 from marketd.delivery.states import StopKind
-from marketd.kernel.geo import Point
+from marketd.kernel.values.geo import Point
 from marketd.tracking import convert
-from marketd.tracking.cursors import MAX_AGE_SECONDS, NO_POSITION, Cursors
 from marketd.tracking.errors import WatcherTooSlow
-from marketd.tracking.followed import Audience
 from marketd.tracking.instants import instant
-from marketd.tracking.judging import MICROS, Fix
-from marketd.tracking.rates import SendingRate
-from marketd.tracking.stops import Gate, StopEvent
-from marketd.tracking.trips import AtStop, Expected, Late, Leg, Told, Trip
-from marketd.tracking.watchers import MAX_QUEUED, Watcher
+from marketd.tracking.trip.gate import Gate, StopEvent
+from marketd.tracking.trip.trip import AtStop, Expected, Late, Leg, Told, Trip
+from marketd.tracking.uplink.judge import MICROS, Fix
+from marketd.tracking.uplink.sending_rate import SendingRate
+from marketd.tracking.watch.audience import Audience
+from marketd.tracking.watch.cursors import MAX_AGE_SECONDS, NO_POSITION, Cursors
+from marketd.tracking.watch.watcher import MAX_QUEUED, Watcher
 from marketplace.tracking.v1 import position_pb2
 from marketplace.tracking.v1.tracking_service_pb2 import WatchDeliveryResponse
 

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from marketd.kernel.clock import ManualClock
-from marketd.transport.tls import ServerCertificate, TlsFiles
+from marketd.kernel.values.clock import ManualClock
+from marketd.transport.edge.tls import ServerCertificate, TlsFiles
 from structlog.testing import capture_logs
 
 from tests.certificates import AN_HOUR, Authority, Issued

@@ -8,8 +8,8 @@ from uuid import uuid4
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.descriptor import ServiceDescriptor
-from marketd.kernel import caller, reasons
-from marketd.kernel.caller import Role
+from marketd.kernel.call import caller, reasons
+from marketd.kernel.call.caller import Role
 from marketd.transport import rules
 from marketd.transport.access import AccessTable
 from marketd.transport.own_rules import CHANNELZ, HEALTH

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from google.protobuf.any_pb2 import Any as PackedAny
 from google.rpc import error_details_pb2  # type: ignore[import-untyped]  # the wheel carries no types
-from marketd.kernel.reasons import Code, Reason
-from marketd.kernel.refusals import FieldViolation, Overloaded, PreconditionViolation, Refusal
-from marketd.transport.answers import AnswerCache
+from marketd.kernel.call.reasons import Code, Reason
+from marketd.kernel.call.refusals import FieldViolation, Overloaded, PreconditionViolation, Refusal
 from marketd.transport.authentication import bearer
+from marketd.transport.edge.answers import AnswerCache
+from marketd.transport.edge.rates import LocalRates
 from marketd.transport.errors import MAX_DETAILS_BYTES, STATUS_CODES, status_of
 from marketd.transport.passage import forwarded_address, peer_address
-from marketd.transport.rates import LocalRates
 from marketd.transport.refusals import TokenInvalid
 from marketd.transport.rules import RateClass
 

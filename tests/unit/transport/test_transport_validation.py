@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from marketd.kernel.refusals import Refusal, ValidationFailed
+from marketd.kernel.call.refusals import Refusal, ValidationFailed
 from marketd.transport.access import AccessTable
 from marketd.transport.refusals import MalformedRequest, RequestTooLarge
 from marketd.transport.validation import MAX_INLINE_BYTES, MAX_REQUEST_BYTES, Validation, request_limit

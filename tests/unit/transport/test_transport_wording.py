@@ -9,10 +9,10 @@ import pytest
 from buf.validate import validate_pb2
 from google.protobuf.message import Message
 from marketd import app as composition
-from marketd.kernel.refusals import ValidationFailed
+from marketd.kernel.call.refusals import ValidationFailed
 from marketd.transport.access import AccessTable
 from marketd.transport.validation import Validation
-from marketd.transport.wording import FORMS
+from marketd.transport.violation_words import FORMS
 from marketplace.auth.v1 import auth_service_pb2, user_service_pb2
 from marketplace.catalog.v1 import catalog_service_pb2
 from marketplace.delivery.v1 import delivery_pb2, delivery_service_pb2

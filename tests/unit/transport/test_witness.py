@@ -10,11 +10,11 @@ from uuid import uuid4
 import pytest
 from google.protobuf.message import Message
 from marketd import app as composition
-from marketd.kernel.audited import AuditedCall
-from marketd.kernel.caller import Caller, Role
+from marketd.audit.call import AuditedCall
+from marketd.kernel.call.caller import Caller, Role
 from marketd.transport.access import AccessTable
+from marketd.transport.audit_trail import Witness, subject_of
 from marketd.transport.passage import Passage
-from marketd.transport.witness import Witness, subject_of
 from marketplace.auth.v1 import auth_service_pb2, user_pb2, user_service_pb2
 from marketplace.catalog.v1 import brand_pb2, catalog_service_pb2
 from marketplace.delivery.v1 import delivery_service_pb2

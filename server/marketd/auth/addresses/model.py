@@ -1,0 +1,35 @@
+"""The table of saved addresses."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, Text, Uuid, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from marketd.kernel.db.database import Base
+
+MAX_ADDRESSES = 50
+"""How many addresses an account may keep."""
+
+
+class SavedAddressTable(Base):
+    """An address in an account's book; `address` is the JSON of kernel.address.Address."""
+
+    __tablename__ = "addresses"
+    __table_args__ = (
+        Index(None, "account_id", "address_id"),
+        # At most one default: a constraint; that there is one is the use cases' doing, under the account's lock.
+        Index("uq_addresses_default", "account_id", unique=True, postgresql_where=text("is_default")),
+    )
+
+    address_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.account_id"))
+    label: Mapped[str] = mapped_column(Text)
+    address: Mapped[dict[str, object]] = mapped_column(JSONB)
+    is_default: Mapped[bool]
+    create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    update_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    version: Mapped[int] = mapped_column(BigInteger, server_default=text("1"))

@@ -1,0 +1,76 @@
+"""The tables of credentials: failed attempts, verification codes, password resets and second factors.
+
+No secret is here in plain text: what is only compared is hashed (codes of six digits with a key, or a table of a
+million hashes would tell them), and what must be read again is sealed.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Index, Integer, LargeBinary, Text, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from marketd.kernel.db.database import Base
+
+
+class AttemptsTable(Base):
+    """How often somebody failed at one name since the last success; `name_hash` is a keyed hash, known name or not."""
+
+    __tablename__ = "login_attempts"
+    __table_args__ = (Index(None, "last_time"),)
+
+    name_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    failures: Mapped[int] = mapped_column(Integer)
+    last_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    next_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class VerificationTable(Base):
+    """The one code that is out for a channel of an account; `send_count` counts since `window_time`."""
+
+    __tablename__ = "verifications"
+    __table_args__ = (CheckConstraint("channel IN ('EMAIL', 'PHONE')", name="channel"),)
+
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.account_id"), primary_key=True)
+    channel: Mapped[str] = mapped_column(Text, primary_key=True)
+    target: Mapped[str] = mapped_column(Text)
+    code_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    tries: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    expire_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    send_count: Mapped[int] = mapped_column(Integer)
+    window_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class PasswordResetTable(Base):
+    """A reset token that is out for an account, as its SHA-256."""
+
+    __tablename__ = "password_resets"
+    __table_args__ = (Index(None, "account_id"), Index(None, "expire_time"))
+
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.account_id"))
+    create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    expire_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class TotpFactorTable(Base):
+    """An account's authenticator; it counts once it is confirmed. `last_step` is the last time step that was used."""
+
+    __tablename__ = "totp_factors"
+
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.account_id"), primary_key=True)
+    sealed_secret: Mapped[bytes] = mapped_column(LargeBinary)
+    last_step: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    confirm_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class RecoveryCodeTable(Base):
+    """A recovery code that was not used yet, as a keyed hash; using it deletes the row."""
+
+    __tablename__ = "recovery_codes"
+
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.account_id"), primary_key=True)
+    code_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)

@@ -1,0 +1,170 @@
+"""Passwords anew: changing one's own, and the way back by e-mail for who has forgotten it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from marketd.audit import log
+from marketd.auth.accounts.model import AccountState
+from marketd.auth.accounts.passwords import Passwords, check_new_password
+from marketd.auth.accounts.repository import AccountRepository, AccountRow
+from marketd.auth.codes import throttle
+from marketd.auth.codes.credentials import CodeHasher, hash_token, new_token
+from marketd.auth.codes.repository import ResetRepository
+from marketd.auth.codes.throttle import Name, Throttle
+from marketd.auth.errors import AccountBlocked, InvalidCredentials, PasswordUnchanged, ResetTokenInvalid
+from marketd.auth.letters import Letters
+from marketd.auth.sessions import session
+from marketd.kernel.call import call as calls
+from marketd.kernel.call.caller import SYSTEM, Caller
+from marketd.kernel.call.refusals import NotFound
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import ReadUnit, UnitOfWork
+from marketd.kernel.events.events import Job
+from marketd.kernel.work.jobs import Payload
+
+RESET_JOB: Final = "auth.password_reset"
+LIFETIME: Final = timedelta(minutes=30)
+# Somebody's mailbox is not to be filled by a stranger.
+PAUSE: Final = timedelta(minutes=1)
+# Each is good until its own end: a stranger who asks again and again must not make those of the owner worthless.
+MAX_OUT: Final = 5
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePassword:
+    """Asks for another password."""
+
+    current: str = field(repr=False)
+    new: str = field(repr=False)
+
+
+class Recovering:
+    """The use cases around passwords that change."""
+
+    def __init__(
+        self, tx: Transactor, passwords: Passwords, hasher: CodeHasher, attempts: Throttle, letters: Letters
+    ) -> None:
+        self._tx = tx
+        self._passwords = passwords
+        self._hasher = hasher
+        self._attempts = attempts
+        self._letters = letters
+
+    async def request(self, email: str) -> None:
+        """Have a reset token sent to the address, if an account has it.
+
+        The same work whether one has: a job is written, and the looking up is the job's. Never refused for the address.
+        """
+
+        async def work(uow: UnitOfWork) -> None:
+            address = email.lower()
+            # While the first waits, a second would do nothing else. The key says nothing about the address.
+            key = f"{RESET_JOB}:{self._hasher.name('reset', address).hex()}"
+            uow.enqueue(Job(kind=RESET_JOB, payload={"email": address}, dedup_key=key, max_attempts=_ATTEMPTS))
+
+        await self._tx.run_bare("auth.request_password_reset", work)
+
+    async def send(self, uow: UnitOfWork, payload: Payload) -> None:
+        """The job: when an active account has the address, make its token and write the letter."""
+        accounts, email = AccountRepository(uow.connection), str(payload["email"])
+        found = await accounts.by_login(email)
+        # Locked and looked at again: the token must not go to an address that the account is just leaving.
+        account = None if found is None else await accounts.lock(found.account_id)
+        if account is None or account.state is not AccountState.ACTIVE or account.email != email:
+            return
+        token = new_token()
+        repository = ResetRepository(uow.connection)
+        if not await repository.may_send(account.account_id, uow.now, PAUSE, MAX_OUT):
+            return
+        await repository.insert(account.account_id, hash_token(token), uow.now, uow.now + LIFETIME)
+        self._letters.password_reset(uow, account.email, token, LIFETIME)
+        await log.record(uow, SYSTEM, "user", account.account_id, method=RESET_JOB)
+
+    async def reset(self, caller: Caller, token: str, password: str) -> None:
+        """Set the password and end every session. Raises ResetTokenInvalid and the new password's refusals."""
+        token_hash = hash_token(token)
+        account = await self._tx.read(lambda unit: _holder(unit, token_hash))
+        if account is None:
+            raise ResetTokenInvalid
+        calls.current().about = f"user/{account.account_id}"
+        check_new_password(
+            password, account.email, account.username, account.phone, account.full_name, field="new_password"
+        )
+        password_hash = await self._passwords.hash(password)
+
+        async def work(uow: UnitOfWork) -> None:
+            # The account first: that is the order in which everybody locks.
+            now_is = await self._set(uow, caller, account.account_id, password_hash)
+            resets = ResetRepository(uow.connection)
+            if now_is is None or await resets.account_of(token_hash, uow.now) != account.account_id:
+                # Used by somebody else while we hashed.
+                raise ResetTokenInvalid
+            # All that are out: the others went to whoever reads the same mailbox.
+            await resets.delete(account.account_id)
+            await session.end_sessions(uow, now_is.account_id)
+            await throttle.forget(uow, *self._names(now_is))
+            owner = Caller(now_is.account_id, None, now_is.roles, caller.address)
+            await log.record(uow, owner, "user", now_is.account_id)
+
+        await self._tx.run_bare("auth.reset_password", work)
+
+    async def change(self, caller: Caller, command: ChangePassword) -> None:
+        """Set the password and end the other sessions.
+
+        Raises InvalidCredentials, TooManyFailures, AccountBlocked, NotFound for services, and what the new password is
+        refused for.
+        """
+        account = await self._tx.read(lambda unit: AccountRepository(unit.connection).by_id(caller.account))
+        if account is None:
+            raise NotFound("user", caller.account)
+        check_new_password(
+            command.new, account.email, account.username, account.phone, account.full_name, field="new_password"
+        )
+        if command.new == command.current:
+            # Before the guess is judged and counted: a right one must not count as failed.
+            raise PasswordUnchanged
+        name = self._attempts.account(account.account_id)
+        async with self._attempts.attempt(name) as turn:
+            right = await self._passwords.verify(command.current, account.password_hash, turn)
+        if not right:
+            raise InvalidCredentials
+        password_hash = await self._passwords.hash(command.new)
+        checked = account.password_hash
+
+        async def work(uow: UnitOfWork) -> None:
+            now_is = await AccountRepository(uow.connection).lock(caller.account)
+            if now_is is None or now_is.password_hash != checked:
+                # Changed while we hashed: what was right is no longer.
+                raise InvalidCredentials
+            if await self._set(uow, caller, caller.account, password_hash) is None:
+                raise AccountBlocked
+            await ResetRepository(uow.connection).delete(caller.account)
+            await session.end_sessions(uow, caller.account, but=caller.session_id)
+            await throttle.forget(uow, name)
+            await log.record(uow, caller, "user", caller.account)
+
+        await self._tx.run_bare("auth.change_password", work)
+
+    async def _set(self, uow: UnitOfWork, caller: Caller, account_id: UUID, password_hash: str) -> AccountRow | None:
+        repository = AccountRepository(uow.connection)
+        account = await repository.lock(account_id)
+        if account is None or account.state is not AccountState.ACTIVE:
+            return None
+        await repository.set_password_hash(account_id, password_hash, uow.now)
+        self._letters.password_changed(uow, account, caller.address)
+        return account
+
+    def _names(self, account: AccountRow) -> list[Name]:
+        """Every name under which failures of this account are counted."""
+        logins = [account.email, account.username, account.phone]
+        return [self._attempts.account(account.account_id), *map(self._attempts.login, filter(None, logins))]
+
+
+async def _holder(unit: ReadUnit, token_hash: bytes) -> AccountRow | None:
+    account_id = await ResetRepository(unit.connection).account_of(token_hash, unit.now)
+    return None if account_id is None else await AccountRepository(unit.connection).by_id(account_id)

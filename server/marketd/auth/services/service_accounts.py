@@ -1,0 +1,113 @@
+"""Service accounts: internal services with credentials of their own, and the short tokens they get for them."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+
+from marketd.audit import log
+from marketd.auth.codes.credentials import hash_token, new_token
+from marketd.auth.errors import ClientUnknown
+from marketd.auth.services.repository import ServiceAccountRepository, ServiceAccountRow
+from marketd.auth.sessions import access_changes
+from marketd.auth.sessions.access_tokens import AccessToken, AccessTokens
+from marketd.auth.sessions.model import ChangeKind
+from marketd.kernel.call import call as calls
+from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.call.refusals import AlreadyExists, NotFound
+from marketd.kernel.db.database import constraint_of
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.values.ids import new_id
+
+# There is nothing to refresh it with: the service asks again.
+TOKEN_LIFETIME: Final = timedelta(minutes=5)
+_NOBODY: Final = bytes(32)
+
+
+@dataclass(frozen=True, slots=True)
+class NewServiceAccount:
+    """A fresh service account, and the only sight of its secret."""
+
+    account: ServiceAccountRow
+    client_secret: str = field(repr=False)
+
+
+class ServiceAccounts:
+    """The use cases around service accounts."""
+
+    def __init__(self, tx: Transactor, access: AccessTokens) -> None:
+        self._tx = tx
+        self._access = access
+
+    async def create(self, caller: Caller, name: str) -> NewServiceAccount:
+        """Make one. Raises AlreadyExists when another that is not revoked has the name."""
+        secret = new_token()
+
+        async def work(uow: UnitOfWork) -> ServiceAccountRow:
+            repository = ServiceAccountRepository(uow.connection)
+            try:
+                account = await repository.insert(new_id(), name, hash_token(secret), uow.now)
+            except asyncpg.UniqueViolationError as error:
+                if constraint_of(error) != "uq_service_accounts_name":
+                    raise
+                raise AlreadyExists("service account", "name") from error
+            await log.record(uow, caller, "service_account", account.service_account_id, name)
+            return account
+
+        return NewServiceAccount(await self._tx.run_bare("auth.create_service_account", work), secret)
+
+    async def revoke(self, caller: Caller, service_account_id: UUID) -> ServiceAccountRow:
+        """Revoke it for good; its tokens and streams end within 2 s. Twice is once. Raises NotFound."""
+
+        async def work(uow: UnitOfWork) -> ServiceAccountRow:
+            repository = ServiceAccountRepository(uow.connection)
+            if await repository.revoke(service_account_id, uow.now):
+                # To everybody who listens a service is an account with one session, both of its own id.
+                await access_changes.record(uow, ChangeKind.SESSION_REVOKED, service_account_id, service_account_id)
+            account = await repository.by_id(service_account_id)
+            if account is None:
+                raise NotFound("service_account", service_account_id)
+            await log.record(uow, caller, "service_account", service_account_id)
+            return account
+
+        return await self._tx.run_bare("auth.revoke_service_account", work)
+
+    async def list(self, before: UUID | None, limit: int) -> list[ServiceAccountRow]:
+        """All of them, the newest first, from the one after `before` on."""
+        return await self._tx.read(lambda unit: ServiceAccountRepository(unit.connection).list(before, limit))
+
+    async def issue(self, caller: Caller, client_id: str, client_secret: str) -> AccessToken:
+        """A short token for whoever knows the secret. Raises ClientUnknown: unknown, wrong and revoked look the same.
+
+        The secret has 256 random bits: it is not to be guessed, so nothing is slow here and nothing is counted.
+        """
+        service_account_id = _id_of(client_id)
+        # Never what was typed: secrets get pasted into the wrong field.
+        calls.current().about = f"service_account/{service_account_id or ''}"
+        presented = hash_token(client_secret)
+
+        async def work(uow: UnitOfWork) -> tuple[UUID, datetime]:
+            repository = ServiceAccountRepository(uow.connection)
+            secret_hash = None if service_account_id is None else await repository.use(service_account_id, uow.now)
+            if not hmac.compare_digest(secret_hash or _NOBODY, presented) or service_account_id is None:
+                # The use is rolled back with it.
+                raise ClientUnknown
+            service = Caller(service_account_id, service_account_id, frozenset({Role.SERVICE}), caller.address)
+            await log.record(uow, service, "service_account", service_account_id)
+            return service_account_id, uow.now
+
+        known, now = await self._tx.run_bare("auth.issue_service_token", work)
+        return self._access.issue_service(known, now, TOKEN_LIFETIME)
+
+
+def _id_of(client_id: str) -> UUID | None:
+    try:
+        return UUID(client_id)
+    except ValueError:
+        return None

@@ -1,0 +1,185 @@
+"""The signing keys: Ed25519, made once under a lock, sealed in Postgres by the settings' secret, the same for all.
+
+A rotation makes a new key SIGNING and the former one VERIFYING. Every ring knows a new key within KEYS_SECONDS
+(principals.py), but tokens signed with it could reach a ring that has not looked yet; so rings sign with the former key
+until the new one has been out for PUBLISHED, and the former one verifies until the last token it may have signed is
+over.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from marketd.audit import log
+from marketd.auth.sessions.key_repository import KeyRow, SigningKeyRepository
+from marketd.auth.sessions.model import KeyState
+from marketd.kernel.call.caller import SYSTEM
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import ReadUnit, UnitOfWork
+
+_NONCE_BYTES = 12
+# What the audit log calls a rotation.
+_ROTATE: Final = "marketd keys rotate"
+PUBLISHED: Final = timedelta(minutes=1)
+# The new key is out for a minute, some rings take a moment more to look, the longest token lives 15 minutes and
+# is taken half a minute longer; the rest is for clocks that differ.
+VERIFYING_ON: Final = timedelta(minutes=20)
+# A token that names an unknown key makes us look again, but no oftener than this: names are free to invent.
+_RELOAD_PAUSE_SECONDS = 1.0
+
+
+class SigningKeysUnreadable(Exception):
+    """The secret in the settings is not the one that sealed the signing keys: an operator's error, not a refusal."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The signing keys in the database were sealed with another MARKETD_SECRET, and nothing was changed; "
+            "set the one that the servers have run with."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """A key as others may know it (RFC 8037); `x` is base64url without padding."""
+
+    kid: str
+    x: str
+
+
+class KeyRing:
+    """The keys as this process knows them. `load` at start-up, then `reload` now and then and for unknown names."""
+
+    def __init__(self, sealing_key: bytes) -> None:
+        self._seal = AESGCM(sealing_key)
+        self._signer: tuple[str, Ed25519PrivateKey] | None = None
+        self._verifiers: dict[str, Ed25519PublicKey] = {}
+        self._loaded = 0.0
+
+    async def load(self, tx: Transactor) -> None:
+        """Read the keys, and make the first one when there is none. Raises SigningKeysUnreadable."""
+        self.take(*await tx.run_bare("auth.keys", self._ensure))
+
+    async def reload(self, tx: Transactor) -> bool:
+        """Read the keys again; False when that was done a moment ago.
+
+        Raises SigningKeysUnreadable, and then goes on with what it knew.
+        """
+        if time.monotonic() - self._loaded < _RELOAD_PAUSE_SECONDS:
+            return False
+        self._loaded = time.monotonic()
+        self.take(*await tx.read(_list))
+        return True
+
+    @property
+    def signer(self) -> tuple[str, Ed25519PrivateKey]:
+        """The name and the private half of the key that signs now."""
+        if self._signer is None:
+            raise RuntimeError("the signing keys have not been loaded")
+        return self._signer
+
+    def verifier(self, kid: str) -> Ed25519PublicKey | None:
+        """The public half of the key with this name, if tokens of it are still good."""
+        return self._verifiers.get(kid)
+
+    def public_keys(self) -> list[PublicKey]:
+        """Every key that tokens in use may be signed with, the one that signs now first."""
+        current = self.signer[0]
+        kids = sorted(self._verifiers, key=lambda kid: (kid != current, kid))
+        return [PublicKey(kid, _encode(self._verifiers[kid].public_bytes_raw())) for kid in kids]
+
+    async def _ensure(self, uow: UnitOfWork) -> tuple[list[KeyRow], datetime]:
+        repository = SigningKeyRepository(uow.connection)
+        # Servers that start together wait here; the second one finds the first one's key.
+        await repository.lock()
+        if not any(row.state == KeyState.SIGNING for row in await repository.list()):
+            await repository.insert(self.make(uow.now))
+        return await repository.list(), uow.now
+
+    def make(self, now: datetime) -> KeyRow:
+        """A fresh key, sealed; it signs once it is taken."""
+        private = Ed25519PrivateKey.generate()
+        public = private.public_key().public_bytes_raw()
+        kid = thumbprint(public)
+        nonce = os.urandom(_NONCE_BYTES)
+        sealed = nonce + self._seal.encrypt(nonce, private.private_bytes_raw(), kid.encode())
+        return KeyRow(kid, KeyState.SIGNING, public, sealed, now)
+
+    def take(self, rows: Sequence[KeyRow], now: datetime) -> None:
+        """Know these keys and no others, as of now. Raises SigningKeysUnreadable, and then knows what it knew."""
+        good = [row for row in rows if _is_good(row, now)]
+        verifiers = {row.kid: Ed25519PublicKey.from_public_bytes(row.public_key) for row in good}
+        signer = self._signer
+        if good:
+            # The youngest that everybody knows; where none is that old (the first key, or all were retired at once),
+            # the oldest.
+            known = [row for row in good if row.create_time <= now - PUBLISHED]
+            signing = max(known, key=_age) if known else min(good, key=_age)
+            if signer is None or signer[0] != signing.kid:
+                # Before anything is replaced: verifiers without their signer would refuse the tokens we go on signing.
+                signer = (signing.kid, self._open(signing))
+        self._verifiers, self._signer = verifiers, signer
+        self._loaded = time.monotonic()
+
+    def _open(self, row: KeyRow) -> Ed25519PrivateKey:
+        nonce, sealed = row.sealed_private_key[:_NONCE_BYTES], row.sealed_private_key[_NONCE_BYTES:]
+        try:
+            raw = self._seal.decrypt(nonce, sealed, row.kid.encode())
+        except InvalidTag as error:
+            raise SigningKeysUnreadable from error
+        return Ed25519PrivateKey.from_private_bytes(raw)
+
+
+async def rotate(uow: UnitOfWork, ring: KeyRing, *, at_once: bool) -> KeyRow:
+    """Make a new key that signs, and let the former ones verify until their tokens are over.
+
+    `at_once` is for a key that got out: every former key is worthless from now on, and so are the tokens it signed;
+    whoever holds a refresh token gets new ones. Raises SigningKeysUnreadable, before anything is written.
+    """
+    repository = SigningKeyRepository(uow.connection)
+    await repository.lock()
+    # Under the lock, and before the first write: a key sealed with another secret would be one that no server can
+    # open, neither those that run nor the next one that starts.
+    ring.take(await repository.list(), uow.now)
+    if at_once:
+        await repository.retire_all(uow.now)
+    else:
+        await repository.stop_signing(uow.now + VERIFYING_ON)
+    made = ring.make(uow.now)
+    await repository.insert(made)
+    how = "the former keys are worthless at once" if at_once else "the former keys verify on"
+    await log.record(uow, SYSTEM, "signing_key", made.kid, how, method=_ROTATE)
+    return made
+
+
+async def _list(unit: ReadUnit) -> tuple[list[KeyRow], datetime]:
+    return await SigningKeyRepository(unit.connection).list(), unit.now
+
+
+def _age(row: KeyRow) -> tuple[datetime, bool, str]:
+    return row.create_time, row.state is KeyState.SIGNING, row.kid
+
+
+def _is_good(row: KeyRow, now: datetime) -> bool:
+    return row.state is not KeyState.RETIRED and (row.retire_time is None or row.retire_time > now)
+
+
+def thumbprint(public: bytes) -> str:
+    """The key's name: the RFC 7638 thumbprint of its JWK, so it says nothing and cannot clash."""
+    jwk = json.dumps({"crv": "Ed25519", "kty": "OKP", "x": _encode(public)}, separators=(",", ":"))
+    return _encode(hashlib.sha256(jwk.encode()).digest())
+
+
+def _encode(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

@@ -1,0 +1,251 @@
+"""Registering, signing in, refreshing, signing out: passwords are hashed before the transaction, tokens signed after.
+
+A connection is never held while bcrypt runs: twenty logins at once would hold the pool for seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from marketd.audit import log
+from marketd.auth import service
+from marketd.auth.accounts.model import AccountState
+from marketd.auth.accounts.passwords import Passwords, check_new_password
+from marketd.auth.accounts.repository import AccountRepository, AccountRow
+from marketd.auth.codes import throttle
+from marketd.auth.codes.second_factor import Proof, SecondFactor
+from marketd.auth.codes.throttle import Name, Throttle
+from marketd.auth.errors import AccountBlocked, InvalidCredentials, RefreshTokenReused, SessionRevoked, TotpRequired
+from marketd.auth.letters import Letters
+from marketd.auth.ports import CartMerger, MergeReport
+from marketd.auth.sessions import session
+from marketd.auth.sessions.access_tokens import AccessToken, AccessTokens
+from marketd.auth.sessions.refresh_tokens import RefreshTokens
+from marketd.auth.sessions.repository import SessionRepository
+from marketd.auth.sessions.session import Grant, SessionRules
+from marketd.kernel.call import call as calls
+from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.call.refusals import Overloaded
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import UnitOfWork
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """Asks for a new account and its first session; empty texts mean none."""
+
+    email: str
+    username: str
+    phone: str
+    full_name: str
+    device_name: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Asks for a session. `login` is an e-mail address, a username or a phone."""
+
+    login: str
+    device_name: str
+    password: str = field(repr=False)
+    guest_cart_token: str = field(repr=False)
+    proof: Proof = field(default_factory=Proof)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPair:
+    """The tokens of one session, ready to be handed out."""
+
+    grant: Grant
+    access: AccessToken
+
+    @property
+    def refresh_expire_time(self) -> datetime:
+        """When the session ends, refreshed or not."""
+        return self.grant.expire_time
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """An account with a fresh session; `merge` is how the guest's cart came along, None when none did."""
+
+    account: AccountRow
+    tokens: TokenPair
+    merge: MergeReport | None = None
+
+
+class SigningIn:
+    """The four use cases around a session, with what they are made of."""
+
+    def __init__(
+        self,
+        tx: Transactor,
+        passwords: Passwords,
+        access: AccessTokens,
+        refresh: RefreshTokens,
+        rules: SessionRules,
+        attempts: Throttle,
+        factor: SecondFactor,
+        letters: Letters,
+        merge_cart: CartMerger | None = None,
+    ) -> None:
+        self._tx = tx
+        self._passwords = passwords
+        self._access = access
+        self._refresh = refresh
+        self._rules = rules
+        self._attempts = attempts
+        self._factor = factor
+        self._letters = letters
+        self._merge_cart = merge_cart
+
+    async def register(self, caller: Caller, command: Register) -> SignedIn:
+        """Make a buyer's account and open its first session.
+
+        Raises PasswordTooCommon, PasswordLength, AlreadyExists and Overloaded.
+        """
+        check_new_password(command.password, command.email, command.username, command.phone, command.full_name)
+        password_hash = await self._passwords.hash(command.password)
+        new = service.NewAccount(command.email, command.username, command.phone, command.full_name, password_hash)
+
+        async def work(uow: UnitOfWork) -> tuple[AccountRow, Grant]:
+            account = await service.create_account(uow, new, frozenset({Role.BUYER}))
+            grant = await self._open(uow, caller, account, command.device_name)
+            await log.record(uow, _as(caller, grant), "user", account.account_id)
+            return account, grant
+
+        account, grant = await self._tx.run_bare("auth.register", work)
+        return SignedIn(account, self._pair(grant))
+
+    async def login(self, caller: Caller, command: Login) -> SignedIn:
+        """Open a session for whoever knows the password, and take the guest's cart along.
+
+        Unknown logins and wrong passwords look the same and cost the same: one counted attempt, one hash. Raises
+        InvalidCredentials, TooManyFailures (before the hash: what is refused there must cost nothing), Overloaded, and
+        only to those who know the password TotpRequired and AccountBlocked.
+        """
+        account = await self._find(command.login)
+        # The audit log names the account that was tried, never what was typed: people type passwords into the wrong
+        # field.
+        calls.current().about = f"user/{account.account_id}" if account is not None else ""
+        name = self._attempts.login(command.login)
+        async with self._attempts.attempt(name) as turn:
+            right = await self._passwords.verify(command.password, _hash_of(account), turn)
+        if account is None or not right:
+            raise InvalidCredentials
+        try:
+            return await self._enter(caller, command, account, name)
+        except _HashChanged:
+            # Another sign-in at the same moment has brought it to today's cost, or the password is another one now.
+            account = await self._find(command.login)
+            if account is None or not await self._passwords.verify(command.password, _hash_of(account)):
+                raise InvalidCredentials from None
+            return await self._enter(caller, command, account, name)
+
+    async def _find(self, login: str) -> AccountRow | None:
+        return await self._tx.read(lambda unit: AccountRepository(unit.connection).by_login(login))
+
+    async def _upgraded(self, password: str, stored: str) -> str | None:
+        """A hash of today's cost in place of another; None when there is no need, or no room: then next time."""
+        if not self._passwords.needs_upgrade(stored):
+            return None
+        try:
+            return await self._passwords.hash(password)
+        except Overloaded:
+            return None
+
+    async def _enter(self, caller: Caller, command: Login, account: AccountRow, name: Name) -> SignedIn:
+        """Open the session of an account whose password was right. Raises _HashChanged when it no longer is the hash
+        that was compared, and as `login`.
+        """
+        account_id, checked = account.account_id, account.password_hash
+        names = [name]
+        if not command.proof.is_empty:
+            names.append(self._attempts.factor(account_id))
+            await self._attempts.take(names[-1])
+        upgraded = await self._upgraded(command.password, checked)
+
+        async def work(uow: UnitOfWork) -> tuple[AccountRow, Grant, MergeReport | None]:
+            repository = AccountRepository(uow.connection)
+            now_is = await repository.lock(account_id)
+            if now_is is None or now_is.password_hash != checked:
+                raise _HashChanged
+            if now_is.state is not AccountState.ACTIVE:
+                raise AccountBlocked
+            second = await self._factor.judge(uow, account_id, command.proof)
+            await throttle.forget(uow, *names)
+            if upgraded is not None:
+                await repository.upgrade_hash(account_id, checked, upgraded)
+            merge = None
+            if command.guest_cart_token and self._merge_cart is not None:
+                merge = await self._merge_cart(uow, account_id, command.guest_cart_token)
+            if not await SessionRepository(uow.connection).knows(account_id, command.device_name, caller.address):
+                self._letters.new_sign_in(uow, now_is, command.device_name, caller.address)
+            grant = await self._open(uow, caller, now_is, command.device_name)
+            proven = f"password, {second}" if second else "password"
+            await log.record(uow, _as(caller, grant), "user", account_id, proven)
+            return now_is, grant, merge
+
+        # The cart's merge may use the session; without a cart the bare dress is several times cheaper.
+        run = self._tx.run if command.guest_cart_token else self._tx.run_bare
+        try:
+            signed_in, grant, merge = await run("auth.login", work)
+        except TotpRequired:
+            if command.proof.is_empty:
+                # That is how clients learn that they must ask for a code. The failures before it stay counted, or a
+                # known password would buy endless guesses at the code.
+                await self._attempts.give_back(name)
+            raise
+        return SignedIn(signed_in, self._pair(grant), merge)
+
+    async def refresh(self, token: str) -> TokenPair:
+        """Spend a refresh token for the next pair of its session.
+
+        Raises TokenInvalid, TokenExpired, RefreshTokenReused, SessionRevoked and AccountBlocked.
+        """
+        presented = self._refresh.read(token)
+        outcome = await self._tx.run_bare(
+            "auth.refresh", lambda uow: session.rotate(uow, self._refresh, self._rules, presented)
+        )
+        if isinstance(outcome, RefreshTokenReused):
+            raise outcome
+        return self._pair(outcome)
+
+    async def logout(self, caller: Caller) -> None:
+        """End the caller's session. Raises SessionRevoked when there is none to end."""
+        session_id = caller.session_id
+        if session_id is None:
+            raise SessionRevoked
+        await self._tx.run_bare("auth.logout", lambda uow: session.end_session(uow, session_id))
+
+    async def _open(self, uow: UnitOfWork, caller: Caller, account: AccountRow, device_name: str) -> Grant:
+        return await session.open_session(
+            uow,
+            self._refresh,
+            self._rules,
+            account_id=account.account_id,
+            roles=account.roles,
+            device_name=device_name,
+            address=caller.address,
+        )
+
+    def _pair(self, grant: Grant) -> TokenPair:
+        access = self._access.issue(
+            grant.account_id, grant.session_id, grant.roles, grant.granted_time, grant.expire_time
+        )
+        return TokenPair(grant, access)
+
+
+class _HashChanged(Exception):
+    """The account's hash is another one than that which was compared."""
+
+
+def _hash_of(account: AccountRow | None) -> str | None:
+    return None if account is None or account.state is AccountState.DELETED else account.password_hash
+
+
+def _as(caller: Caller, grant: Grant) -> Caller:
+    """Whom the audit log should name: the account that has just proved to be the caller."""
+    return Caller(grant.account_id, grant.session_id, grant.roles, caller.address)

@@ -1,0 +1,137 @@
+"""Quoting: what an order of the whole cart to an address would cost, and the quote that PlaceOrder takes, once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from marketd.auth import service as auth
+from marketd.auth.addresses import book
+from marketd.cart import repository
+from marketd.cart import service as carts
+from marketd.cart.errors import AddressNotServiceable, CartEmpty, QuoteExpired
+from marketd.cart.ports import DeliveryQuote, DeliveryQuoter
+from marketd.cart.quote_values import Quote, QuoteLine, QuotePackage
+from marketd.cart.values import Line, Problem, ProblemKind, has_blocking
+from marketd.catalog.values import Offer
+from marketd.kernel.call.caller import Caller
+from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.values.address import Address
+from marketd.kernel.values.ids import new_id
+from marketd.seller import service as sellers
+from marketd.seller.model import SellerState, SellerView
+
+
+@dataclass(frozen=True, slots=True)
+class Quoted:
+    """The quote with its problems; `expire_time` is None, and nothing stored, while a blocking one stands."""
+
+    quote: Quote
+    problems: tuple[Problem, ...]
+    expire_time: datetime | None
+
+
+async def quote_order(
+    uow: UnitOfWork,
+    caller: Caller,
+    destination: Address | UUID,
+    quoter: DeliveryQuoter,
+    currency: str,
+    lifetime: timedelta,
+) -> Quoted:
+    """Quote the caller's cart for an address, written out or by the id of one that the caller has saved.
+
+    Raises NotFound for the saved addresses of others, CartEmpty, and AddressNotServiceable when no seller delivers.
+    """
+    address = (
+        destination if isinstance(destination, Address) else (await book.get_address(uow, caller, destination)).address
+    )
+    cart = await carts.find_cart(uow, caller, currency)
+    if cart is None or not cart.lines:
+        raise CartEmpty
+    by_seller: dict[UUID, list[tuple[Line, Offer]]] = defaultdict(list)
+    for line in cart.lines:
+        if line.offer is not None:
+            by_seller[line.offer.seller_id].append((line, line.offer))
+    problems = list(cart.problems)
+    packages: list[QuotePackage] = []
+    served = 0
+    for seller_id in sorted(by_seller):
+        seller = await sellers.read_seller(uow, seller_id)
+        prep_minutes = seller.prep_minutes if seller is not None else 0
+        pickup = seller.pickup.point if seller is not None and seller.pickup is not None else None
+        delivery = await quoter.quote(uow, pickup, address.point, prep_minutes)
+        served += delivery is not None
+        problems.extend(_problems(seller_id, seller, delivery))
+        packages.append(_package(seller_id, seller, delivery, by_seller[seller_id]))
+    if packages and not served:
+        raise AddressNotServiceable
+    quote = Quote(new_id(), currency, await _complete(uow, caller, address), tuple(packages))
+    if has_blocking(problems):
+        return Quoted(quote, tuple(problems), None)
+    expire_time = uow.now + lifetime
+    await repository.store_quote(
+        uow.connection, quote.quote_id, caller.account, quote.to_json_text(), uow.now, expire_time
+    )
+    return Quoted(quote, tuple(problems), expire_time)
+
+
+async def take_quote(uow: UnitOfWork, quote_id: UUID, account_id: UUID) -> Quote:
+    """Use the account's quote in this transaction, and lock its cart. Raises QuoteExpired.
+
+    A refusal later in the transaction undoes the use; an order that is placed makes it final.
+    """
+    payload = await repository.take_quote(uow.connection, quote_id, account_id, uow.now)
+    if payload is None:
+        raise QuoteExpired
+    return Quote.from_json_text(quote_id, payload)
+
+
+def _problems(seller_id: UUID, seller: SellerView | None, delivery: DeliveryQuote | None) -> list[Problem]:
+    found: list[Problem] = []
+    if seller is None or seller.state is not SellerState.ACTIVE:
+        found.append(Problem(ProblemKind.SELLER_CLOSED, "This seller takes no orders now.", seller_id=seller_id))
+    if delivery is None:
+        message = "This seller does not deliver to the address."
+        found.append(Problem(ProblemKind.ADDRESS_NOT_SERVICEABLE, message, seller_id=seller_id))
+    return found
+
+
+def _package(
+    seller_id: UUID, seller: SellerView | None, delivery: DeliveryQuote | None, lines: list[tuple[Line, Offer]]
+) -> QuotePackage:
+    return QuotePackage(
+        seller_id=seller_id,
+        seller_account_id=None if seller is None else seller.account_id,
+        shop_name="" if seller is None else seller.shop_name,
+        pickup=None if seller is None else seller.pickup,
+        prep_minutes=0 if seller is None else seller.prep_minutes,
+        delivery_fee_minor=0 if delivery is None else delivery.fee.amount_minor,
+        earliest_time=None if delivery is None else delivery.earliest_time,
+        latest_time=None if delivery is None else delivery.latest_time,
+        distance_meters=None if delivery is None else delivery.distance_meters,
+        lines=tuple(
+            QuoteLine(
+                item_id=line.stored.item_id,
+                variant_id=offer.variant_id,
+                product_id=offer.product_id,
+                title=offer.title,
+                sku=offer.sku,
+                options=dict(offer.options),
+                image_url=offer.image_url,
+                quantity=line.stored.quantity,
+                unit_price_minor=offer.price.amount_minor,
+            )
+            for line, offer in lines
+        ),
+    )
+
+
+async def _complete(uow: UnitOfWork, caller: Caller, address: Address) -> Address:
+    """The address with the account's name and phone where it has none, as the contract says."""
+    if address.recipient and address.phone:
+        return address
+    profile = await auth.read_profile(uow, caller.account)
+    return replace(address, recipient=address.recipient or profile.full_name, phone=address.phone or profile.phone)

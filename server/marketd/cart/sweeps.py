@@ -1,0 +1,19 @@
+"""The cart's housekeeping: quotes that nobody can order any more."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.work.sweeps import delete_old
+
+KEEP_QUOTES = timedelta(days=1)
+"""Expired quotes stay for a day, for whoever asks what happened."""
+
+
+async def sweep_quotes(tx: Transactor) -> int:
+    """Delete one batch of old quotes; how many went."""
+    return await tx.run_bare(
+        "cart.sweep_quotes",
+        lambda uow: delete_old(uow.connection, "quotes", "quote_id", "expire_time", uow.now - KEEP_QUOTES),
+    )

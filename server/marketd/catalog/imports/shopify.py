@@ -1,0 +1,302 @@
+"""Shopify's product CSV, as it really is, into products. Pure but for the file it is given.
+
+One product is all rows of one Handle, wherever they stand. Its first row has its title, text, vendor, type and tags,
+and the names of its options; every row may bring a variant, a picture, or both. SKU and inventory tracker are often
+empty: then the option values tell variants apart, and the quantity counts all the same. "Title / Default Title" is no
+option. A product with one bad row is rejected whole, and each of its rows is reported: half a product would sell what
+the seller did not mean, and nothing is dropped in silence.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from typing import BinaryIO, TypeVar
+
+from marketd.catalog.descriptions import safe_html
+from marketd.catalog.imports import cells
+from marketd.catalog.imports.cells import BadCell
+from marketd.catalog.imports.csv_file import Row, read_rows, read_table
+from marketd.catalog.imports.parsed import (
+    ParsedFile,
+    ParsedImage,
+    ParsedProduct,
+    ParsedVariant,
+    Reading,
+    RowError,
+    RowReason,
+    rejected_rows,
+)
+from marketd.catalog.model import MAX_VARIANTS
+from marketd.catalog.names import Options, options_key
+
+MAX_IMAGES = 250
+MAX_DESCRIPTION = 65536
+
+_REQUIRED = ("Handle", "Title", "Variant Price")
+_COLUMNS = (
+    "Handle", "Title", "Body (HTML)", "Vendor", "Type", "Tags", "Published", "Status",
+    "Option1 Name", "Option1 Value", "Option2 Name", "Option2 Value", "Option3 Name", "Option3 Value",
+    "Variant SKU", "Variant Grams", "Variant Inventory Qty", "Variant Price", "Variant Compare At Price",
+    "Variant Barcode", "Image Src", "Image Position", "Image Alt Text", "Variant Image",
+)  # fmt: skip
+_PLACES = {name: place for place, name in enumerate(_COLUMNS)}
+_OPTIONS = ("1", "2", "3")
+_VARIANT_MARKS = ("Option1 Value", "Option2 Value", "Option3 Value", "Variant SKU", "Variant Price")
+
+T = TypeVar("T")
+
+
+class _Record:
+    """The cells of one row that matter here, stripped."""
+
+    __slots__ = ("_cells", "number")
+
+    def __init__(self, number: int, cells: tuple[str, ...]) -> None:
+        self.number = number
+        self._cells = cells
+
+    def __getitem__(self, column: str) -> str:
+        return self._cells[_PLACES[column]]
+
+
+class _Group:
+    """The rows of one Handle, in the order of the file, and what is wrong with some of them.
+
+    The cells of `good` rows wait as plain tuples of texts: the garbage collector, which stops the event loop as well,
+    does not look into those again.
+    """
+
+    __slots__ = ("errors", "good", "rows")
+
+    def __init__(self) -> None:
+        self.good: list[tuple[int, tuple[str, ...]]] = []
+        self.rows: list[int] = []
+        self.errors: list[RowError] = []
+
+
+def parse(file: BinaryIO, currency: str, reading: Reading | None = None) -> ParsedFile:
+    """The products of a file, and its bad rows. Prices are in the marketplace's currency; the file names none.
+
+    Takes a while for large files: run it off the event loop. Raises ImportFileInvalid for what is no such file at all.
+    """
+    reading = reading or Reading()
+    groups, errors = _grouped(file, reading)
+    products: list[ParsedProduct] = []
+    skus: set[str] = set()
+    rejected = 0
+    for handle in list(groups):
+        reading.step()
+        group = groups.pop(handle)
+        product = _Product(handle, group, currency, skus).parse()
+        if product is not None:
+            products.append(product)
+            skus.update(variant.sku for variant in product.variants if variant.sku)
+        else:
+            rejected += 1
+            errors += rejected_rows(handle, tuple(group.rows), group.errors)
+    errors.sort(key=lambda error: error.row)
+    return ParsedFile(tuple(products), tuple(errors), reading.rows_read, rejected)
+
+
+def split_by_vendor(data: bytes) -> dict[str, bytes]:
+    """The file as one file for each Vendor, in order of appearance; rows of a Handle stay together."""
+    rows = read_rows(io.BytesIO(data))
+    header = next(rows).cells
+    handle, vendor = header.index("Handle"), header.index("Vendor")
+    vendors: dict[str, str] = {}
+    files: dict[str, io.StringIO] = {}
+    for row in rows:
+        name = vendors.setdefault(row.cells[handle], row.cells[vendor])
+        if name not in files:
+            files[name] = io.StringIO(newline="")
+            csv.writer(files[name]).writerow(header)
+        csv.writer(files[name]).writerow(row.cells)
+    return {name: text.getvalue().encode() for name, text in files.items()}
+
+
+def _grouped(file: BinaryIO, reading: Reading) -> tuple[dict[str, _Group], list[RowError]]:
+    columns, rows = read_table(file, _REQUIRED)
+    places = [columns.get(name.casefold()) for name in _COLUMNS]
+    groups: dict[str, _Group] = {}
+    loose: list[RowError] = []
+    for row in rows:
+        reading.rows_read += 1
+        reading.step()
+        handle = _handle(row, columns["handle"])
+        if not handle:
+            reason = RowReason.MALFORMED_ROW if row.problem else RowReason.MISSING_VALUE
+            loose.append(RowError(row.number, "" if row.problem else "Handle", reason, row.problem or _NO_HANDLE, ""))
+            continue
+        group = groups.setdefault(handle, _Group())
+        group.rows.append(row.number)
+        if row.problem:
+            group.errors.append(RowError(row.number, "", RowReason.MALFORMED_ROW, row.problem, handle))
+        else:
+            values = tuple("" if place is None else row.cells[place].strip() for place in places)
+            group.good.append((row.number, values))
+    return groups, loose
+
+
+_NO_HANDLE = "the row does not say which product it belongs to"
+
+
+def _handle(row: Row, place: int) -> str:
+    handle = row.cells[place].strip().lower() if place < len(row.cells) else ""
+    # In a broken row the cell may be anything; what cannot be a handle names no product.
+    return "" if "\0" in handle or (row.problem and len(handle) > 255) else handle
+
+
+class _Product:
+    """Makes a product of the rows of one Handle."""
+
+    def __init__(self, handle: str, group: _Group, currency: str, skus: set[str]) -> None:
+        self._handle = handle
+        self._group = group
+        self._currency = currency
+        self._skus = skus
+
+    def parse(self) -> ParsedProduct | None:
+        """The product, or None when the group has errors."""
+        records = [_Record(number, values) for number, values in self._group.good]
+        if not records:
+            return None
+        first = next((record for record in records if record["Title"]), records[0])
+        self._cell(first, "Handle", lambda text: cells.short(text, 255))
+        if not first["Title"]:
+            self._fail(first, "Title", RowReason.MISSING_VALUE, "the product has no title")
+        title = self._cell(first, "Title", lambda text: cells.short(text, 255)) or ""
+        description = self._cell(first, "Body (HTML)", lambda text: cells.short(text, MAX_DESCRIPTION)) or ""
+        vendor = self._cell(first, "Vendor", lambda text: cells.short(text, 120)) or ""
+        category = self._cell(first, "Type", lambda text: cells.short(text, 120)) or ""
+        tags = self._cell(first, "Tags", cells.tags) or ()
+        published = self._cell(first, "Published", cells.flag)
+        active = self._cell(first, "Status", cells.status)
+        names = self._option_names(first)
+        variants = self._variants(records, first, names)
+        images = self._images(records, variants)
+        if self._group.errors:
+            return None
+        return ParsedProduct(
+            handle=self._handle,
+            rows=tuple(self._group.rows),
+            title=title,
+            description=safe_html(description),
+            vendor=vendor,
+            category=category,
+            tags=tags,
+            is_published=bool(published and active),
+            option_names=tuple(name for name in names if name),
+            variants=tuple(variants),
+            images=tuple(images),
+        )
+
+    def _option_names(self, first: _Record) -> tuple[str, str, str]:
+        """The names by their columns; empty where there is none. "Title / Default Title" is none."""
+        found: list[str] = []
+        for place in _OPTIONS:
+            column = f"Option{place} Name"
+            name = self._cell(first, column, lambda text: cells.short(text, 60)) or ""
+            if name and name in found:
+                self._fail(first, column, RowReason.INVALID_VALUE, "two options have the same name")
+            found.append(name)
+        if found == ["Title", "", ""] and first["Option1 Value"].casefold() in ("default title", ""):
+            found[0] = ""
+        return found[0], found[1], found[2]
+
+    def _variants(self, records: Sequence[_Record], first: _Record, names: tuple[str, str, str]) -> list[ParsedVariant]:
+        variants: list[ParsedVariant] = []
+        chosen: dict[str, int] = {}
+        skus: set[str] = set()
+        for record in records:
+            if record is not first and not any(record[column] for column in _VARIANT_MARKS):
+                continue
+            variant = self._variant(record, names)
+            if variant is None:
+                continue
+            key = options_key(variant.options)
+            if key in chosen:
+                message = f"row {chosen[key]} of the product has the same option values"
+                self._fail(record, "Option1 Value", RowReason.DUPLICATE_VARIANT, message)
+            chosen.setdefault(key, record.number)
+            if variant.sku and (variant.sku in skus or variant.sku in self._skus):
+                self._fail(record, "Variant SKU", RowReason.DUPLICATE_SKU, "the SKU stands at another variant as well")
+            skus.add(variant.sku)
+            variants.append(variant)
+        if len(variants) > MAX_VARIANTS:
+            message = f"the product has {len(variants)} variants and may have {MAX_VARIANTS}"
+            self._fail(first, "", RowReason.TOO_LONG, message)
+        return variants
+
+    def _variant(self, record: _Record, names: tuple[str, str, str]) -> ParsedVariant | None:
+        before = len(self._group.errors)
+        options = self._options(record, names)
+        if not record["Variant Price"]:
+            self._fail(record, "Variant Price", RowReason.MISSING_VALUE, "the variant has no price")
+            return None
+        price = self._cell(record, "Variant Price", lambda text: cells.amount(text, self._currency))
+        variant = ParsedVariant(
+            row=record.number,
+            options=options,
+            sku=cells.without_apostrophe(self._cell(record, "Variant SKU", lambda text: cells.short(text, 255)) or ""),
+            price_minor=price or 0,
+            compare_at_price_minor=self._cell(
+                record, "Variant Compare At Price", lambda text: cells.amount(text, self._currency) if text else None
+            ),
+            quantity=self._cell(record, "Variant Inventory Qty", lambda text: cells.count(text) if text else None),
+            barcode=cells.without_apostrophe(
+                self._cell(record, "Variant Barcode", lambda text: cells.short(text, 64)) or ""
+            ),
+            weight_grams=self._cell(record, "Variant Grams", cells.grams) or 0,
+            image_url=self._cell(record, "Variant Image", lambda text: cells.address(text) if text else "") or "",
+        )
+        return variant if len(self._group.errors) == before else None
+
+    def _options(self, record: _Record, names: tuple[str, str, str]) -> Options:
+        options: list[tuple[str, str]] = []
+        for place, name in zip(_OPTIONS, names, strict=True):
+            column = f"Option{place} Value"
+            value = self._cell(record, column, lambda text: cells.short(text, 255)) or ""
+            if name and not value:
+                self._fail(record, column, RowReason.MISSING_VALUE, f"the variant does not say its {name}")
+            elif name:
+                options.append((name, value))
+            elif value and value.casefold() != "default title":
+                self._fail(
+                    record, column, RowReason.INVALID_VALUE, f"the product's first row does not name option {place}"
+                )
+        return tuple(options)
+
+    def _images(self, records: Sequence[_Record], variants: Sequence[ParsedVariant]) -> list[ParsedImage]:
+        """The pictures by position, each address once; pictures that only variants name come last."""
+        found: dict[str, tuple[int, str]] = {}
+        for record in records:
+            if not record["Image Src"]:
+                continue
+            url = self._cell(record, "Image Src", cells.address)
+            position = self._cell(record, "Image Position", lambda text: cells.count(text, 100_000) if text else 0)
+            alt_text = self._cell(record, "Image Alt Text", lambda text: cells.short(text, 512))
+            if url is not None and position is not None and alt_text is not None:
+                known = found.setdefault(url, (position or len(found) + 1, alt_text))
+                found[url] = (known[0], known[1] or alt_text)
+        ordered = sorted(found.items(), key=lambda item: item[1][0])
+        images = [ParsedImage(url, alt_text) for url, (_, alt_text) in ordered]
+        for variant in variants:
+            if variant.image_url and variant.image_url not in found:
+                found[variant.image_url] = (0, "")
+                images.append(ParsedImage(variant.image_url, ""))
+        if len(images) > MAX_IMAGES:
+            message = f"the product has {len(images)} pictures and may have {MAX_IMAGES}"
+            self._fail(records[0], "Image Src", RowReason.TOO_LONG, message)
+        return images
+
+    def _cell(self, record: _Record, column: str, read: Callable[[str], T]) -> T | None:
+        try:
+            return read(record[column])
+        except BadCell as bad:
+            self._fail(record, column, bad.reason, bad.message)
+            return None
+
+    def _fail(self, record: _Record, column: str, reason: RowReason, message: str) -> None:
+        self._group.errors.append(RowError(record.number, column, reason, message, self._handle))

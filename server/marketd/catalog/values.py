@@ -1,0 +1,195 @@
+"""The catalog's values: what its use cases take and give. No tables, SQL or protobuf here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from marketd.catalog.model import ProductState, StockState
+from marketd.catalog.names import Options
+from marketd.kernel.values.money import Money
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryView:
+    """A category; `ancestor_ids` from the top down, without itself."""
+
+    category_id: UUID
+    parent_category_id: UUID | None
+    name: str
+    slug: str
+    description: str
+    position: int
+    ancestor_ids: tuple[UUID, ...]
+    version: int
+    create_time: datetime
+    update_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BrandView:
+    """A brand."""
+
+    brand_id: UUID
+    name: str
+    slug: str
+    description: str
+    version: int
+    create_time: datetime
+    update_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class VariantView:
+    """One thing that can be chosen of a product."""
+
+    variant_id: UUID
+    sku: str
+    options: Options
+    price: Money
+    compare_at_price: Money | None
+    stock_state: StockState
+    is_active: bool
+    barcode: str
+    weight_grams: int
+    position: int
+    version: int
+    create_time: datetime
+    update_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ImageView:
+    """A picture of a product; no `variant_ids` means that it shows all of them."""
+
+    image_id: UUID
+    position: int
+    media_id: UUID | None
+    url: str
+    alt_text: str
+    variant_ids: tuple[UUID, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProductView:
+    """A product with its variants and pictures, as far as they were asked for."""
+
+    product_id: UUID
+    seller_id: UUID
+    slug: str
+    title: str
+    title_key: str
+    description: str
+    category_id: UUID | None
+    brand_id: UUID | None
+    tags: Sequence[str]
+    option_names: Sequence[str]
+    price: Money
+    compare_at_price: Money | None
+    rating_count: int
+    rating_average_milli: int
+    rating_histogram: Sequence[int]
+    state: ProductState
+    publish_time: datetime | None
+    version: int
+    create_time: datetime
+    update_time: datetime
+    variants: Sequence[VariantView]
+    images: Sequence[ImageView]
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A variant as a cart or an order needs it. `is_buyable`: published, active, and the seller sells; stock aside."""
+
+    variant_id: UUID
+    product_id: UUID
+    seller_id: UUID
+    title: str
+    variant_title: str
+    sku: str
+    price: Money
+    is_buyable: bool
+    image_url: str
+    options: Options = ()
+    compare_at_price: Money | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewVariant:
+    """A variant to be made with its product."""
+
+    sku: str
+    options: Mapping[str, str]
+    price: Money
+    compare_at_price: Money | None
+    quantity: int
+    is_active: bool
+    barcode: str
+    weight_grams: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewImage:
+    """A picture to be attached by its address."""
+
+    url: str
+    alt_text: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewProduct:
+    """A product to be made. An empty `slug` is made from the title; empty `option_names` are those of the variants.
+
+    variants: 1..500; images: 0..50.
+    """
+
+    seller_id: UUID | None
+    title: str
+    slug: str
+    description: str
+    category_id: UUID | None
+    brand_id: UUID | None
+    tags: Sequence[str]
+    option_names: Sequence[str]
+    variants: Sequence[NewVariant]
+    images: Sequence[NewImage]
+
+
+@dataclass(frozen=True, slots=True)
+class ProductChange:
+    """New values for the fields that `paths` names (title, slug, description, category_id, brand_id, tags)."""
+
+    product_id: UUID
+    paths: frozenset[str]
+    etag: str
+    title: str
+    slug: str
+    description: str
+    category_id: UUID | None
+    brand_id: UUID | None
+    tags: Sequence[str]
+
+
+class ProductOrder(StrEnum):
+    """The order of a list of products."""
+
+    NEWEST = "NEWEST"
+    PRICE_ASC = "PRICE_ASC"
+    PRICE_DESC = "PRICE_DESC"
+    TITLE = "TITLE"
+    RATING = "RATING"
+
+
+@dataclass(frozen=True, slots=True)
+class ProductQuery:
+    """What a list of products is narrowed to and how it is ordered. `state` None: not stated by the caller."""
+
+    category_id: UUID | None
+    brand_id: UUID | None
+    seller_id: UUID | None
+    state: ProductState | None
+    order: ProductOrder

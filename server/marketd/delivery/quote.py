@@ -1,0 +1,34 @@
+"""What bringing a package costs and when it would arrive: cart's port, implemented here.
+
+Zones are not defined yet, so everywhere is served at the settings' fee.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from marketd.cart.ports import DeliveryQuote, Unit
+from marketd.delivery.estimate import Pace
+from marketd.kernel.values.geo import Point, distance_meters
+from marketd.kernel.values.money import Money
+
+
+class FlatFeeQuoter:
+    """cart.ports.DeliveryQuoter with one fee for every package."""
+
+    def __init__(self, *, fee: Money, pace: Pace) -> None:
+        self._fee = fee
+        self._pace = pace
+
+    async def quote(
+        self, unit: Unit, pickup: Point | None, dropoff: Point | None, prep_minutes: int
+    ) -> DeliveryQuote | None:
+        """The quote for a package that is ready in `prep_minutes`; never None while no zones are defined."""
+        ready_time = unit.now + timedelta(minutes=prep_minutes)
+        eta = self._pace.before_pickup(unit.now, ready_time, None, pickup, dropoff)
+        return DeliveryQuote(
+            fee=self._fee,
+            earliest_time=eta.earliest_time,
+            latest_time=eta.latest_time,
+            distance_meters=None if pickup is None or dropoff is None else distance_meters(pickup, dropoff),
+        )

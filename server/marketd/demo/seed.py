@@ -1,0 +1,180 @@
+"""Demo data for `marketd serve --demo`: shops with products, buyers and couriers, made through the rpcs.
+
+Running it again finds what is there and adds nothing; the logins stay the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import re
+import unicodedata
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from google.type import latlng_pb2
+from marketplace.auth.v1 import user_service_pb2
+from marketplace.delivery.v1 import courier_pb2, courier_service_pb2
+from marketplace.policy.v1 import policy_pb2
+from marketplace.seller.v1 import seller_pb2, seller_service_pb2
+from marketplace.type.v1 import address_pb2
+from marketplace_client import MarketplaceClient, MarketplaceError
+
+from marketd.demo.defaults import PASSWORD, PRODUCTS
+from marketd.demo.imports import upload
+from marketd.demo.town import HOMES, SHOP_DOORS
+
+_COURIERS = ("Cory", "Cleo", "Carl")
+
+
+@dataclass(frozen=True)
+class Login:
+    """Somebody who can sign in with the demo's password."""
+
+    role: str
+    name: str
+    email: str
+
+
+@dataclass(frozen=True)
+class SeededShop:
+    """A shop of the demo data."""
+
+    seller_id: str
+    name: str
+    login: Login
+
+
+@dataclass(frozen=True)
+class SeededLogins:
+    """Everything that was seeded and is needed to play with it."""
+
+    admin: Login
+    password: str
+    admin_password: str
+    shops: tuple[SeededShop, ...]
+    buyers: tuple[Login, ...]
+    couriers: tuple[Login, ...]
+
+    def all(self) -> tuple[Login, ...]:
+        """Everybody, the admin first."""
+        return (self.admin, *(shop.login for shop in self.shops), *self.buyers, *self.couriers)
+
+
+def _client(target: str) -> MarketplaceClient:
+    """A client of the server that this process belongs to, by whichever of the machine's addresses it listens on."""
+    return MarketplaceClient(target, plaintext=True, user_agent="marketd-demo")
+
+
+@asynccontextmanager
+async def signed_in(target: str, email: str, password: str) -> AsyncIterator[MarketplaceClient]:
+    """A client of somebody who exists."""
+    async with _client(target) as client:
+        await client.login(email, password, device_name="demo")
+        yield client
+
+
+async def seed(target: str, admin_email: str, admin_password: str, products: Path = PRODUCTS) -> SeededLogins:
+    """Make what is missing of the demo data. Raises MarketplaceError when the server refuses something."""
+    content = await asyncio.to_thread(products.read_bytes)
+    admin_login = Login("admin", "Ada Admin", admin_email)
+    async with signed_in(target, admin_email, admin_password) as admin:
+        shops = [
+            await _shop(target, admin, vendor, file, number)
+            for number, (vendor, file) in enumerate(by_vendor(content).items())
+        ]
+        buyers = [Login("buyer", place.name, _email("buyer", number)) for number, place in enumerate(HOMES, 1)]
+        for login in buyers:
+            async with _person(target, login):
+                pass
+        couriers = [Login("courier", name, _email("courier", number)) for number, name in enumerate(_COURIERS, 1)]
+        for login in couriers:
+            await _courier(target, admin, login)
+    return SeededLogins(admin_login, PASSWORD, admin_password, tuple(shops), tuple(buyers), tuple(couriers))
+
+
+def by_vendor(content: bytes) -> dict[str, bytes]:
+    """A Shopify CSV cut into one for each vendor; rows without a vendor belong to the product above them."""
+    rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""))
+    header = list(rows.fieldnames or ())
+    found: dict[str, list[dict[str, str]]] = {}
+    vendors: dict[str, str] = {}
+    for row in rows:
+        vendor = vendors.setdefault(row["Handle"], row.get("Vendor") or "")
+        found.setdefault(vendor, []).append(row)
+    files = {}
+    for vendor, lines in found.items():
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, header)
+        writer.writeheader()
+        writer.writerows(lines)
+        files[vendor] = text.getvalue().encode()
+    return files
+
+
+def _email(role: str, number: int) -> str:
+    return f"{role}{number}@demo.example.com"
+
+
+@asynccontextmanager
+async def _person(target: str, login: Login) -> AsyncIterator[MarketplaceClient]:
+    """A client of somebody, who is registered when there is no such account yet."""
+    async with _client(target) as client:
+        try:
+            await client.login(login.email, PASSWORD, device_name="demo")
+        except MarketplaceError as error:
+            if error.reason != "INVALID_CREDENTIALS":
+                raise
+            await client.register(login.email, PASSWORD, full_name=login.name, device_name="demo")
+        yield client
+
+
+async def _shop(target: str, admin: MarketplaceClient, vendor: str, content: bytes, number: int) -> SeededShop:
+    login = Login("seller", vendor, _email("seller", number + 1))
+    line, latitude, longitude = SHOP_DOORS[number % len(SHOP_DOORS)]
+    plain = unicodedata.normalize("NFKD", vendor).encode("ascii", "ignore").decode().lower()
+    handle = "-".join(["demo", *re.findall(r"[a-z0-9]+", plain)])[:60].strip("-")
+    async with _person(target, login) as client:
+        try:
+            seller = (await client.seller.GetSeller(seller_service_pb2.GetSellerRequest(handle=handle))).seller
+        except MarketplaceError as error:
+            if error.reason != "NOT_FOUND":
+                raise
+            request = seller_service_pb2.CreateSellerRequest(
+                handle=handle,
+                shop_name=vendor,
+                description=f"{vendor} is a shop of the demo data.",
+                pickup_address=address_pb2.Address(
+                    recipient=vendor,
+                    phone="+4930901820",
+                    lines=[line],
+                    city="Demo Town",
+                    postal_code="10999",
+                    region_code="DE",
+                    point=latlng_pb2.LatLng(latitude=latitude, longitude=longitude),
+                ),
+                prep_minutes=5,
+                time_zone="Europe/Berlin",
+            )
+            seller = (await client.seller.CreateSeller(request)).seller
+        if seller.state == seller_pb2.SELLER_STATE_PENDING:
+            await admin.seller.ApproveSeller(seller_service_pb2.ApproveSellerRequest(seller_id=seller.seller_id))
+        await upload(client, content, f"{handle}.csv")
+    return SeededShop(seller.seller_id, vendor, login)
+
+
+async def _courier(target: str, admin: MarketplaceClient, login: Login) -> None:
+    async with _person(target, login) as client:
+        user = (await client.user.GetUser(user_service_pb2.GetUserRequest(user_id="me"))).user
+        if policy_pb2.ROLE_COURIER in user.roles:
+            return
+        request = courier_service_pb2.CreateCourierRequest(
+            first_name=login.name, last_name="Courier", vehicle=courier_pb2.VEHICLE_TYPE_BICYCLE
+        )
+        # An id made of the account: when an earlier run was cut off before the approval, the first answer comes again.
+        request.request_id = user.user_id
+        courier = (await client.courier.CreateCourier(request)).courier
+        await admin.courier.ApproveCourier(courier_service_pb2.ApproveCourierRequest(courier_id=courier.courier_id))

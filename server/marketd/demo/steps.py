@@ -1,0 +1,73 @@
+"""Running the demo: the story from the first sign-in to the summary."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+
+from marketd.demo import deliver, shop
+from marketd.demo.people import assemble
+from marketd.demo.records import DemoOptions, Summary
+from marketd.demo.stage import Screen, Stage, StoryStopped
+from marketd.demo.traces import ends, read_trace
+from marketd.demo.watches import Watchers, kinds
+
+
+async def run_demo(options: DemoOptions, screen: Screen) -> bool:
+    """Play the story against the server at `options.target`; whether every step held.
+
+    It makes its own people and shop with names of this run, so it may be played again and again on one server.
+    """
+    begun, story = time.monotonic(), _Story(options, Stage(screen))
+    with suppress(StoryStopped):  # the step that stopped it is in the records
+        await story.play()
+    summary = story.summary(time.monotonic() - begun)
+    screen.close(summary)
+    return summary.ok
+
+
+class _Story:
+    """One run; it remembers the ride, so that a story that stopped early can still say what was sent."""
+
+    def __init__(self, options: DemoOptions, stage: Stage) -> None:
+        self._options = options
+        self._stage = stage
+        self._ride: deliver.Ride | None = None
+        self._finished = False
+
+    async def play(self) -> None:
+        """Play every scene. Raises StoryStopped at the first step that does not hold."""
+        stage, options = self._stage, self._options
+        async with stage.step("trace", f"The trace {options.trace.name} is read") as detail:
+            points = read_trace(options.trace)
+            detail["points"] = len(points)
+            start, end = ends(points)
+        async with assemble(options) as cast, Watchers() as watchers:
+            await shop.sign_in(stage, cast, options)
+            seller_id = await shop.open_shop(stage, cast, start)
+            await shop.fill_shop(stage, cast, options, seller_id)
+            variants = await shop.browse(stage, cast, seller_id)
+            purchase = await shop.buy(stage, cast, watchers, variants, end)
+            await shop.prepare(stage, cast, purchase)
+            self._ride = ride = await deliver.hire(stage, cast, watchers)
+            await deliver.assign(stage, cast, watchers, purchase, ride)
+            await deliver.pick_up(stage, cast, ride)
+            await deliver.track(stage, cast, ride, options, points)
+            await deliver.complete(stage, cast, ride)
+            await deliver.check_watch(stage, ride)
+            await shop.check_order(stage, cast, purchase)
+            await deliver.end_shift(stage, cast, ride)
+        self._finished = True
+
+    def summary(self, seconds: float) -> Summary:
+        """How it went; it went well only when every scene was played and every step held."""
+        ride, records = self._ride, self._stage.records
+        return Summary(
+            ok=self._finished and all(record.ok for record in records),
+            seconds=round(seconds, 3),
+            steps=len(records),
+            positions_sent=ride.played.sent if ride is not None else 0,
+            positions_stored=ride.played.stored if ride is not None else 0,
+            positions_rejected=ride.played.rejected if ride is not None else 0,
+            watch_events=kinds(ride.watch.seen) if ride is not None and ride.watch is not None else {},
+        )

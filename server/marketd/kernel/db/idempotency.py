@@ -1,0 +1,88 @@
+"""The idempotency store: the first answer to a (caller, method, request id), kept in the effect's own transaction.
+
+An advisory lock taken without waiting tells a concurrent duplicate apart from a later one, so duplicates wait outside
+the database and never hold a pooled connection (waiting on the unique index starves the pool).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import DateTime, Index, LargeBinary, Text, Uuid
+from sqlalchemy.orm import Mapped, mapped_column
+
+from marketd.kernel.call.call import OnceKey
+from marketd.kernel.call.refusals import RequestIdReused
+from marketd.kernel.db.database import Base, Connection
+
+
+class IdempotencyKeyTable(Base):
+    """One answered request; `fingerprint` is an HMAC of the request, `answer` the serialized response."""
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (Index(None, "expire_time"),)
+
+    caller_key: Mapped[str] = mapped_column(Text, primary_key=True)
+    method: Mapped[str] = mapped_column(Text, primary_key=True)
+    request_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    fingerprint: Mapped[bytes] = mapped_column(LargeBinary)
+    answer: Mapped[bytes] = mapped_column(LargeBinary)
+    create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    expire_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What the store says of a key: `mine` to go on, or the stored `answer`; neither means another call runs it."""
+
+    mine: bool
+    answer: bytes | None
+
+
+def _lock_number(key: OnceKey) -> int:
+    digest = hashlib.blake2b(f"{key.caller_key}\0{key.method}\0{key.request_id}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+async def claim(connection: Connection, key: OnceKey, now: datetime) -> Claim:
+    """Take the key for this transaction, or give the first answer. Raises RequestIdReused for another request.
+
+    The row is read in a statement of its own, after the lock: a snapshot from before the lock could miss an answer
+    that was committed in between.
+    """
+    locked = await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", _lock_number(key))
+    row = await connection.fetchrow(
+        "SELECT fingerprint, answer FROM idempotency_keys"
+        " WHERE caller_key = $1 AND method = $2 AND request_id = $3 AND expire_time > $4",
+        key.caller_key,
+        key.method,
+        UUID(key.request_id),
+        now,
+    )
+    if row is None:
+        return Claim(mine=bool(locked), answer=None)
+    if row["fingerprint"] != key.fingerprint:
+        raise RequestIdReused
+    return Claim(mine=False, answer=row["answer"])
+
+
+async def store(connection: Connection, key: OnceKey, answer: bytes, now: datetime, keep: timedelta) -> None:
+    """Keep the answer for `keep`; an expired row of the same key is replaced."""
+    await connection.execute(
+        "INSERT INTO idempotency_keys AS k"
+        " (caller_key, method, request_id, fingerprint, answer, create_time, expire_time)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7)"
+        " ON CONFLICT (caller_key, method, request_id) DO UPDATE SET fingerprint = excluded.fingerprint,"
+        " answer = excluded.answer, create_time = excluded.create_time, expire_time = excluded.expire_time"
+        " WHERE k.expire_time <= excluded.create_time",
+        key.caller_key,
+        key.method,
+        UUID(key.request_id),
+        key.fingerprint,
+        answer,
+        now,
+        now + keep,
+    )

@@ -1,0 +1,166 @@
+"""The outbox: events written in the transaction that made them true, numbered without gaps within their aggregate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, DateTime, Identity, Index, Integer, Text, UniqueConstraint, Uuid, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from marketd.kernel.db.database import Base, Connection, Record
+from marketd.kernel.events.events import Event, StoredEvent, to_json
+from marketd.kernel.values.ids import new_id
+
+
+class AggregateSequenceTable(Base):
+    """The last number given to an aggregate's events; its row lock keeps the numbers in commit order."""
+
+    __tablename__ = "aggregate_sequences"
+
+    aggregate_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    last_seq: Mapped[int] = mapped_column(BigInteger)
+
+
+class OutboxEventTable(Base):
+    """One event. `position` orders what the relay reads; unpublished rows are claimed, never passed by a cursor."""
+
+    __tablename__ = "outbox_events"
+    __table_args__ = (
+        UniqueConstraint("aggregate_id", "seq"),
+        Index("ix_outbox_events_unpublished", "position", postgresql_where=text("published_time IS NULL")),
+        Index("ix_outbox_events_published_time", "published_time", postgresql_where=text("published_time IS NOT NULL")),
+    )
+
+    event_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    position: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
+    aggregate: Mapped[str] = mapped_column(Text)
+    aggregate_id: Mapped[UUID] = mapped_column(Uuid)
+    seq: Mapped[int] = mapped_column(BigInteger)
+    event_type: Mapped[str] = mapped_column(Text)
+    version: Mapped[int] = mapped_column(Integer)
+    payload: Mapped[dict[str, object]] = mapped_column(JSONB)
+    occurred_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    next_attempt_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    published_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class HandledEventTable(Base):
+    """That a handler's effect of an event is in the database; the key makes a second delivery harmless."""
+
+    __tablename__ = "handled_events"
+    __table_args__ = (Index(None, "handled_time"),)
+
+    handler: Mapped[str] = mapped_column(Text, primary_key=True)
+    event_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    handled_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class DeadLetterTable(Base):
+    """An event or job that failed until its attempts ran out, kept for a person to look at."""
+
+    __tablename__ = "dead_letters"
+
+    dead_letter_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    kind: Mapped[str] = mapped_column(Text)
+    source_id: Mapped[UUID] = mapped_column(Uuid)
+    payload: Mapped[dict[str, object]] = mapped_column(JSONB)
+    error: Mapped[str] = mapped_column(Text)
+    create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+# One statement for all events of a transaction. The upsert locks aggregates in id order, and the insert reads its
+# result, so `position` and `seq` of one aggregate grow together.
+_APPEND = """
+WITH incoming AS (
+  SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::int[], $6::text[])
+    WITH ORDINALITY AS e(event_id, aggregate, aggregate_id, event_type, version, payload, place)
+), counted AS (
+  INSERT INTO aggregate_sequences AS s (aggregate_id, last_seq)
+  SELECT aggregate_id, count(*) FROM incoming GROUP BY aggregate_id ORDER BY aggregate_id
+  ON CONFLICT (aggregate_id) DO UPDATE SET last_seq = s.last_seq + excluded.last_seq
+  RETURNING aggregate_id, last_seq
+)
+INSERT INTO outbox_events
+  (event_id, aggregate, aggregate_id, seq, event_type, version, payload, occurred_time)
+SELECT i.event_id, i.aggregate, i.aggregate_id,
+       c.last_seq - count(*) OVER (PARTITION BY i.aggregate_id)
+         + row_number() OVER (PARTITION BY i.aggregate_id ORDER BY i.place),
+       i.event_type, i.version, i.payload::jsonb, $7
+FROM incoming i JOIN counted c USING (aggregate_id) ORDER BY i.place
+"""
+
+
+async def append(connection: Connection, events: Sequence[Event], now: datetime) -> None:
+    """Write the events; called by the transactor as the last thing before the commit (the hot rows come last)."""
+    await connection.execute(
+        _APPEND,
+        [new_id() for _ in events],
+        [event.aggregate for event in events],
+        [event.aggregate_id for event in events],
+        [event.event_type for event in events],
+        [event.version for event in events],
+        [to_json(event) for event in events],
+        now,
+    )
+
+
+_COLUMNS = "event_id, event_type, version, aggregate, aggregate_id, seq, payload, occurred_time"
+
+
+def stored_event(row: Record) -> StoredEvent:
+    """A row with the columns of `_COLUMNS` as a StoredEvent."""
+    return StoredEvent(
+        event_id=row["event_id"],
+        event_type=row["event_type"],
+        version=row["version"],
+        aggregate=row["aggregate"],
+        aggregate_id=row["aggregate_id"],
+        seq=row["seq"],
+        payload=row["payload"],
+        occurred_time=row["occurred_time"],
+    )
+
+
+async def read_aggregate(
+    connection: Connection, aggregate_id: UUID, after_seq: int, limit: int = 200
+) -> list[StoredEvent]:
+    """The aggregate's committed events after `after_seq`, in order: what watchers resume from."""
+    rows = await connection.fetch(
+        f"SELECT {_COLUMNS} FROM outbox_events WHERE aggregate_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",  # noqa: S608 - constant columns
+        aggregate_id,
+        after_seq,
+        limit,
+    )
+    return [stored_event(row) for row in rows]
+
+
+async def last_seq(connection: Connection, aggregate_id: UUID) -> int:
+    """The number of the aggregate's newest event, 0 when there is none."""
+    value = await connection.fetchval("SELECT last_seq FROM aggregate_sequences WHERE aggregate_id = $1", aggregate_id)
+    return int(value or 0)
+
+
+async def read_unpublished(connection: Connection, now: datetime, limit: int) -> list[StoredEvent]:
+    """What the relay has to hand on, in order; aggregates whose oldest event waits for a retry are left out whole."""
+    rows = await connection.fetch(
+        f"SELECT {_COLUMNS} FROM outbox_events o WHERE published_time IS NULL"  # noqa: S608 - constant columns
+        " AND NOT EXISTS (SELECT 1 FROM outbox_events b WHERE b.aggregate_id = o.aggregate_id"
+        "   AND b.published_time IS NULL AND b.next_attempt_time > $1)"
+        " ORDER BY position LIMIT $2",
+        now,
+        limit,
+    )
+    return [stored_event(row) for row in rows]
+
+
+async def mark_published(connection: Connection, event_ids: Sequence[UUID], now: datetime) -> None:
+    """These events reached all their handlers."""
+    await connection.execute(
+        "UPDATE outbox_events SET published_time = $2 WHERE event_id = ANY($1::uuid[]) AND published_time IS NULL",
+        list(event_ids),
+        now,
+    )

@@ -1,0 +1,105 @@
+"""Orders as payments know them: payment.ports.OrderPayments, in payment's own unit of work.
+
+The caller's calls come in the order of the locks: `lock_group` first, then its own rows, then the orders here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from uuid import UUID
+
+from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.call.refusals import NotFound
+from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.values.money import Money
+from marketd.order import repository
+from marketd.order.events import OrderPaid, OrderRefunded
+from marketd.order.model import OrderState
+from marketd.order.transition import change, step
+from marketd.order.values import Order
+from marketd.payment.errors import NothingToRefund, RefundTooLarge
+from marketd.payment.ports import GroupStanding, Share
+
+
+class PaidOrders:
+    """Implements payment.ports.OrderPayments."""
+
+    async def lock_group(self, uow: UnitOfWork, order_group_id: UUID) -> GroupStanding | None:
+        """Lock the group's row."""
+        group = await repository.lock_group(uow.connection, order_group_id)
+        if group is None:
+            return None
+        waiting, due_minor = await repository.waiting(uow.connection, order_group_id)
+        return GroupStanding(order_group_id, group.account_id, waiting > 0, Money(due_minor, group.currency))
+
+    async def payment_made(self, uow: UnitOfWork, order_group_id: UUID, payment_id: UUID) -> None:
+        """The locked group has a new latest payment."""
+        await repository.set_payment(uow.connection, order_group_id, payment_id)
+
+    async def payment_captured(self, uow: UnitOfWork, order_group_id: UUID, payment_id: UUID) -> None:
+        """The waiting orders of the locked group become PAID."""
+        for order in await repository.lock_orders(uow.connection, order_group_id):
+            if order.state is OrderState.PENDING_PAYMENT:
+                await step(uow, order, OrderState.PAID, OrderPaid, {"payment_id": payment_id})
+
+    async def reserve_refund(
+        self, uow: UnitOfWork, caller: Caller, order_group_id: UUID, order_id: UUID | None, amount: Money | None
+    ) -> Sequence[Share]:
+        """Set aside what is to be given back; of a whole group, order by order until the amount is reached.
+
+        Raises NotFound, NothingToRefund and RefundTooLarge.
+        """
+        orders = [
+            order
+            for order in await repository.lock_orders(uow.connection, order_group_id)
+            if (order_id is None or order.order_id == order_id) and _may_refund(caller, order)
+        ]
+        if not orders:
+            raise NotFound("order", order_id or order_group_id)
+        left = sum(order.refundable_minor for order in orders)
+        if not left:
+            raise NothingToRefund(orders[0].state.value)
+        wanted = left if amount is None else amount.amount_minor
+        if wanted > left:
+            raise RefundTooLarge(str(orders[0].money(left)))
+        shares: list[Share] = []
+        for order in orders:
+            part = min(wanted, order.refundable_minor)
+            if part:
+                await set_aside(uow, order, part)
+                shares.append(Share(order.order_id, part))
+                wanted -= part
+        return shares
+
+    async def refund_settled(
+        self, uow: UnitOfWork, order_group_id: UUID, shares: Sequence[Share], *, succeeded: bool
+    ) -> None:
+        """The provider gave the shares back, or never will; a delivered order without money is REFUNDED."""
+        orders = {order.order_id: order for order in await repository.lock_orders(uow.connection, order_group_id)}
+        for share in shares:
+            order, amount = orders[share.order_id], share.amount_minor
+            if not succeeded:
+                await _save(uow, order, order.refund_reserved_minor - amount)
+                continue
+            refunded = order.refunded_minor + amount
+            told = {"amount_minor": amount}
+            if order.state is OrderState.DELIVERED and refunded == order.due_minor:
+                await step(uow, order, OrderState.REFUNDED, OrderRefunded, told, refunded_minor=refunded)
+            else:
+                await change(uow, order, OrderRefunded, told, refunded_minor=refunded)
+
+
+async def set_aside(uow: UnitOfWork, order: Order, amount_minor: int) -> None:
+    """Note on a locked order that so much of its money is about to be given back. Nobody is told before it is."""
+    await _save(uow, order, order.refund_reserved_minor + amount_minor)
+
+
+async def _save(uow: UnitOfWork, order: Order, refund_reserved_minor: int) -> None:
+    # The version stays: what is set aside shows nowhere, so nobody's etag should go stale of it.
+    after = replace(order, refund_reserved_minor=refund_reserved_minor)
+    await repository.save(uow.connection, after, order.version)
+
+
+def _may_refund(caller: Caller, order: Order) -> bool:
+    return caller.has(Role.ADMIN) or caller.account_id == order.seller_account_id

@@ -1,0 +1,188 @@
+"""PlaceOrder: everything that makes a quote an order, in one transaction. No network inside; it may run twice.
+
+The order of the statements is chosen for its locks: the buyer's own rows first, the stock, which other buyers wait for,
+last. A refusal anywhere undoes everything, also the use of the quote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from marketd.cart import quote as quoting
+from marketd.cart import service as carts
+from marketd.cart.errors import CartEmpty, QuoteExpired
+from marketd.cart.quote_values import Quote, QuotePackage
+from marketd.catalog import service as catalog
+from marketd.catalog.values import Offer
+from marketd.inventory import service as inventory
+from marketd.inventory.model import Line
+from marketd.kernel.call.caller import Caller
+from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.events.events import Job
+from marketd.kernel.values.ids import new_id, new_order_number
+from marketd.kernel.values.money import Money
+from marketd.order import repository
+from marketd.order.errors import ChangedPrice, PriceChanged, SellerClosed
+from marketd.order.events import OrderPlaced
+from marketd.order.model import OrderState
+from marketd.order.transition import make_event
+from marketd.order.values import Item, Order
+from marketd.payment import service as payments
+from marketd.payment.values import Payment
+from marketd.seller import service as sellers
+from marketd.seller.model import SellerState
+
+EXPIRE: Final = "order.expire"
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceOrder:
+    """Order a quote; `provider` is a name that payment.ports.Providers has resolved."""
+
+    quote_id: UUID
+    expected_total: Money
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """The new orders, one a seller, and their payment."""
+
+    order_group_id: UUID
+    orders: tuple[Order, ...]
+    payment: Payment
+
+
+async def place_order(uow: UnitOfWork, caller: Caller, command: PlaceOrder, unpaid_lifetime: timedelta) -> Placed:
+    """Place the order that was quoted. Bare dress.
+
+    Raises QuoteExpired, CartEmpty, SellerClosed, PriceChanged and InsufficientStock.
+    """
+    quote = await quoting.take_quote(uow, command.quote_id, caller.account)
+    lines = [Line(line.variant_id, line.quantity) for package in quote.packages for line in package.lines]
+    if not lines:
+        raise CartEmpty
+    await _check_prices(uow, quote, command.expected_total, [line.variant_id for line in lines])
+
+    group_id, payment_id = new_id(), new_id()
+    expire_time = uow.now + unpaid_lifetime
+    orders = tuple(
+        _order(uow, caller, quote, package, group_id=group_id, payment_id=payment_id, lifetime=unpaid_lifetime)
+        for package in quote.packages
+    )
+    await repository.insert(uow.connection, quote.quote_id, orders)
+    payment = await payments.create_for_group(
+        uow,
+        group_id,
+        caller.account,
+        Money(quote.total_minor, quote.currency),
+        command.provider,
+        expire_time=expire_time,
+        payment_id=payment_id,
+    )
+    await carts.take_ordered(uow, caller.account, lines)
+    for order in orders:
+        told = {"item_count": sum(item.quantity for item in order.items)}
+        uow.emit(make_event(OrderPlaced, order, order.state, told))
+    uow.enqueue(
+        Job(
+            kind=EXPIRE,
+            payload={"order_group_id": str(group_id)},
+            run_time=expire_time,
+            dedup_key=f"{EXPIRE}:{group_id}",
+        )
+    )
+    # The hot rows last: other buyers of these variants wait from here to the commit.
+    await inventory.reserve(uow, lines, group_id)
+    return Placed(group_id, orders, payment)
+
+
+async def _check_prices(uow: UnitOfWork, quote: Quote, expected: Money, variant_ids: list[UUID]) -> None:
+    """Raises SellerClosed, QuoteExpired for what is not for sale any more, and PriceChanged."""
+    offers = await catalog.read_offers(uow.connection, variant_ids)
+    changed: list[ChangedPrice] = []
+    current_minor = quote.total_minor
+    for package in quote.packages:
+        for line in package.lines:
+            offer = _buyable(offers, line.variant_id)
+            if offer is None:
+                await _refuse_unbuyable(uow, package.seller_id)
+                raise QuoteExpired
+            quoted = Money(line.unit_price_minor, quote.currency)
+            if offer.price != quoted:
+                changed.append(ChangedPrice(line.variant_id, quoted, offer.price))
+                current_minor += (offer.price.amount_minor - line.unit_price_minor) * line.quantity
+    current = Money(current_minor, quote.currency)
+    if changed or current != expected:
+        raise PriceChanged(expected, current, changed)
+
+
+def _buyable(offers: Mapping[UUID, Offer], variant_id: UUID) -> Offer | None:
+    offer = offers.get(variant_id)
+    return offer if offer is not None and offer.is_buyable else None
+
+
+async def _refuse_unbuyable(uow: UnitOfWork, seller_id: UUID) -> None:
+    seller = await sellers.read_seller(uow, seller_id)
+    if seller is None or seller.state is not SellerState.ACTIVE:
+        raise SellerClosed(seller_id)
+
+
+def _order(
+    uow: UnitOfWork,
+    caller: Caller,
+    quote: Quote,
+    package: QuotePackage,
+    *,
+    group_id: UUID,
+    payment_id: UUID,
+    lifetime: timedelta,
+) -> Order:
+    if package.seller_account_id is None or package.earliest_time is None or package.latest_time is None:
+        raise RuntimeError(f"quote {quote.quote_id} was stored with a package that cannot be ordered")
+    return Order(
+        order_id=new_id(),
+        order_number=new_order_number(),
+        order_group_id=group_id,
+        account_id=caller.account,
+        seller_id=package.seller_id,
+        seller_account_id=package.seller_account_id,
+        shop_name=package.shop_name,
+        pickup=package.pickup,
+        address=quote.address,
+        currency=quote.currency,
+        subtotal_minor=package.subtotal_minor,
+        discount_minor=package.discount_minor,
+        delivery_fee_minor=package.delivery_fee_minor,
+        total_minor=package.total_minor,
+        usual_prep_minutes=package.prep_minutes,
+        eta_earliest_time=package.earliest_time,
+        eta_latest_time=package.latest_time,
+        create_time=uow.now,
+        payment_id=payment_id,
+        payment_expire_time=uow.now + lifetime,
+        items=tuple(
+            Item(
+                item_id=new_id(),
+                variant_id=line.variant_id,
+                product_id=line.product_id,
+                title=line.title,
+                sku=line.sku,
+                options=line.options,
+                image_url=line.image_url,
+                quantity=line.quantity,
+                cancelled_quantity=0,
+                unit_price_minor=line.unit_price_minor,
+                discount_minor=line.discount_minor,
+            )
+            for line in package.lines
+        ),
+        state=OrderState.PENDING_PAYMENT,
+        version=1,
+        due_minor=package.total_minor,
+        update_time=uow.now,
+    )

@@ -1,0 +1,86 @@
+"""One way to change an order: the new value is written over the locked old one and its event goes into the outbox.
+
+Each change raises the version once and has one event, so watchers and etags agree on how many there were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from marketd.inventory.model import Line
+from marketd.kernel.db.uow import UnitOfWork
+from marketd.order import repository
+from marketd.order.events import OrderEvent
+from marketd.order.model import OrderState, check_step
+from marketd.order.values import Order
+
+_TIMES: Mapping[OrderState, str] = {
+    OrderState.PAID: "paid_time",
+    OrderState.ACCEPTED: "accepted_time",
+    OrderState.READY: "ready_time",
+    OrderState.OUT_FOR_DELIVERY: "out_for_delivery_time",
+    OrderState.DELIVERED: "delivered_time",
+    OrderState.CANCELLED: "cancelled_time",
+    OrderState.REJECTED: "rejected_time",
+    OrderState.EXPIRED: "expired_time",
+    OrderState.REFUNDED: "refunded_time",
+}
+
+
+async def step(
+    uow: UnitOfWork,
+    order: Order,
+    state: OrderState,
+    event: type[OrderEvent],
+    told: Mapping[str, object] | None = None,
+    **fields: Any,
+) -> Order:
+    """Take a locked order to another state. Raises IllegalTransition when the table has no such step."""
+    check_step(order.state, state)
+    return await change(uow, order, event, told, state=state, **{_TIMES[state]: uow.now}, **fields)
+
+
+async def change(
+    uow: UnitOfWork, order: Order, event: type[OrderEvent], told: Mapping[str, object] | None = None, **fields: Any
+) -> Order:
+    """Change `fields` of a locked order and emit the event.
+
+    What the event has beyond OrderEvent is taken from `told`, or else from the changed order's field of that name.
+    """
+    after = replace(order, **fields, version=order.version + 1, update_time=uow.now)
+    await repository.save(uow.connection, after, order.version)
+    if after.items != order.items:
+        await repository.save_items(uow.connection, after)
+    uow.emit(make_event(event, after, order.state, told))
+    return after
+
+
+def make_event(
+    event: type[OrderEvent], after: Order, previous: OrderState, told: Mapping[str, object] | None = None
+) -> OrderEvent:
+    """The event of a change; `told` as in `change`."""
+    given = told or {}
+    further: dict[str, Any] = {name: given[name] if name in given else getattr(after, name) for name in _further(event)}
+    return event(
+        order_id=after.order_id,
+        order_group_id=after.order_group_id,
+        order_number=after.order_number,
+        account_id=after.account_id,
+        seller_id=after.seller_id,
+        seller_account_id=after.seller_account_id,
+        state=after.state.value,
+        previous_state=previous.value,
+        after=after.face(),
+        **further,
+    )
+
+
+def lines_of(order: Order) -> list[Line]:
+    """What of the order is not cancelled, for the stock."""
+    return [Line(item.variant_id, item.left) for item in order.items if item.left]
+
+
+def _further(event: type[OrderEvent]) -> frozenset[str]:
+    return frozenset(event.__dataclass_fields__) - frozenset(OrderEvent.__dataclass_fields__)

@@ -1,0 +1,145 @@
+"""Refunding: set aside under the payment's row lock, given back by the provider outside of any transaction, settled.
+
+The provider's key `refund:{id}` is written down first, and a job carries the refund out when nobody else does, so a
+crash between the steps neither loses money nor gives it back twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+from uuid import UUID
+
+from marketd.audit import log
+from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.call.refusals import FieldViolation, NotFound, RequestIdReused, ValidationFailed
+from marketd.kernel.db.transactor import Message, Transactor
+from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.events.events import Json
+from marketd.kernel.values.money import Money
+from marketd.payment import repository, service
+from marketd.payment.confirm import PROVIDER_SECONDS, RECONCILE_AFTER
+from marketd.payment.errors import NothingToRefund, RefundTooLarge
+from marketd.payment.model import RefundState
+from marketd.payment.ports import OrderPayments, Providers, ProviderUnreachable
+from marketd.payment.settle import settle_refund
+from marketd.payment.values import Payment, Refund
+
+M = TypeVar("M", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class RefundPayment:
+    """Give `amount` back (None: all that is left) of an order, or of the whole payment when none is named."""
+
+    payment_id: UUID
+    order_id: UUID | None
+    amount: Money | None
+    reason: str
+    request_id: UUID
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Refunded:
+    """The refund and its payment, as they are now."""
+
+    refund: Refund
+    payment: Payment
+
+
+class Refunding:
+    """Gives money back, from the rpc and from the job."""
+
+    def __init__(self, *, tx: Transactor, providers: Providers, orders: OrderPayments) -> None:
+        self._tx = tx
+        self._providers = providers
+        self._orders = orders
+
+    async def refund(self, caller: Caller, command: RefundPayment, render: Callable[[Refunded], M]) -> M:
+        """Give money back; the refund is PENDING in the answer when the provider takes its time.
+
+        Raises NotFound, NothingToRefund, RefundTooLarge, ValidationFailed and RequestIdReused.
+        """
+        refund = await self._tx.run_bare("payment.begin_refund", lambda uow: self._reserve(uow, caller, command))
+        succeeded = await self._ask(refund)
+
+        async def finish(uow: UnitOfWork) -> Refunded:
+            settled = refund
+            if succeeded is not None:
+                settled = await settle_refund(uow, self._orders, refund, succeeded=succeeded)
+            payment = await repository.read_whole(uow.connection, refund.payment_id)
+            if payment is None:
+                raise RuntimeError("a refund's payment was deleted")
+            return Refunded(settled, payment)
+
+        return await self._tx.answer_bare("payment.refund", finish, render)
+
+    async def carry_out(self, payload: Mapping[str, Json]) -> None:
+        """Have the provider give a written-down refund back; a job outside of transactions, safe to repeat."""
+        refund_id = UUID(str(payload["refund_id"]))
+        refund = await self._tx.read(lambda unit: repository.read_refund(unit.connection, refund_id))
+        if refund is None or refund.state is not RefundState.PENDING:
+            return
+        succeeded = await self._providers.get(refund.provider).refund(refund.key, refund.charge_key, refund.amount)
+        await self._tx.run_bare(
+            "payment.settle_refund", lambda uow: settle_refund(uow, self._orders, refund, succeeded=succeeded)
+        )
+
+    async def _reserve(self, uow: UnitOfWork, caller: Caller, command: RefundPayment) -> Refund:
+        is_admin = caller.has(Role.ADMIN)
+        if command.order_id is None and not is_admin:
+            raise ValidationFailed(FieldViolation("order_id", "a seller names the order to refund"))
+        payment = await repository.read_payment(uow.connection, command.payment_id)
+        if payment is None:
+            raise NotFound("payment", command.payment_id)
+        await self._orders.lock_group(uow, payment.order_group_id)
+        payment = await repository.lock_payment(uow.connection, command.payment_id)
+        if payment is None:
+            raise NotFound("payment", command.payment_id)
+        known = await repository.find_refund(uow.connection, caller.account, command.request_id)
+        if known is not None:
+            if known.fingerprint != command.fingerprint:
+                raise RequestIdReused
+            return known
+        try:
+            shares = await self._orders.reserve_refund(
+                uow, caller, payment.order_group_id, command.order_id, command.amount
+            )
+        except NotFound:
+            if is_admin:
+                raise
+            # A seller knows a payment only through an order of its own in it.
+            raise NotFound("payment", command.payment_id) from None
+        if payment.left_minor <= 0:
+            raise NothingToRefund(payment.state.value)
+        amount = Money(sum(share.amount_minor for share in shares), payment.currency)
+        if amount.amount_minor > payment.left_minor:
+            raise RefundTooLarge(str(Money(payment.left_minor, payment.currency)))
+        refund = await service.add_refund(
+            uow,
+            payment,
+            amount,
+            shares=shares,
+            order_id=command.order_id,
+            reason=command.reason,
+            asked_by=caller.account,
+            request_id=command.request_id,
+            fingerprint=command.fingerprint,
+            delay=RECONCILE_AFTER,
+        )
+        if refund is None:
+            raise RequestIdReused
+        await log.record(uow, caller, "payment", command.payment_id, command.reason)
+        return refund
+
+    async def _ask(self, refund: Refund) -> bool | None:
+        if refund.state is not RefundState.PENDING:
+            return refund.state is RefundState.SUCCEEDED
+        try:
+            async with asyncio.timeout(PROVIDER_SECONDS):
+                return await self._providers.get(refund.provider).refund(refund.key, refund.charge_key, refund.amount)
+        except (ProviderUnreachable, TimeoutError):
+            return None

@@ -1,0 +1,99 @@
+"""Payments, attempts and refunds as values, in the shape of their rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from marketd.kernel.values.money import Money
+from marketd.payment.model import AttemptState, PaymentState, RefundState
+from marketd.payment.ports import Charge, Outcome, Share
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """A refund; `order_id` is None when it is about the whole group."""
+
+    refund_id: UUID
+    payment_id: UUID
+    order_group_id: UUID
+    order_id: UUID | None
+    provider: str
+    charge_key: str
+    amount: Money
+    shares: tuple[Share, ...]
+    reason: str
+    state: RefundState
+    fingerprint: bytes | None
+    create_time: datetime
+    update_time: datetime
+
+    @property
+    def key(self) -> str:
+        """The provider's idempotency key."""
+        return f"refund:{self.refund_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """A payment; amounts in minor units of `currency`. `refunds` is filled where a whole view was asked for."""
+
+    payment_id: UUID
+    order_group_id: UUID
+    account_id: UUID
+    provider: str
+    state: PaymentState
+    amount_minor: int
+    currency: str
+    captured_minor: int
+    refund_reserved_minor: int
+    refunded_minor: int
+    redirect_url: str
+    decline_code: str
+    decline_message: str
+    decline_time: datetime | None
+    create_time: datetime
+    update_time: datetime
+    captured_time: datetime | None
+    expire_time: datetime
+    refunds: tuple[Refund, ...] = ()
+
+    @property
+    def left_minor(self) -> int:
+        """What was taken and is not given back, nor about to be."""
+        return self.captured_minor - self.refund_reserved_minor
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt to take the money."""
+
+    attempt_id: UUID
+    payment_id: UUID
+    order_group_id: UUID
+    number: int
+    key: str
+    provider: str
+    fingerprint: bytes
+    method: str
+    return_url: str
+    amount_minor: int
+    currency: str
+    state: AttemptState
+    is_late: bool
+    redirect_url: str
+    decline_code: str
+    decline_message: str
+    create_time: datetime
+    update_time: datetime
+
+    @property
+    def charge(self) -> Charge:
+        """What the provider is asked."""
+        return Charge(self.key, Money(self.amount_minor, self.currency), self.method, self.return_url)
+
+    @property
+    def outcome(self) -> Outcome:
+        """What is known of it here."""
+        return Outcome(self.state, self.redirect_url, self.decline_code, self.decline_message)

@@ -1,0 +1,74 @@
+"""Schema migrations as functions: where the database stands, where the code stands, and the way between them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+
+from marketd.schema import revision
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaState:
+    """The database's revision (None: empty) and the code's head."""
+
+    current: str | None
+    head: str
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the schema is what this code was made for."""
+        return self.current == self.head
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether a later version of marketd has migrated it already."""
+        return revision.is_later(self.current)
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether another application has migrated it."""
+        return revision.is_foreign(self.current)
+
+
+def config(url: str) -> Config:
+    """Alembic's configuration for a database, without an ini file."""
+    configuration = Config()
+    configuration.set_main_option("script_location", str(revision.scripts()).replace("%", "%%"))
+    configuration.set_main_option("path_separator", "os")
+    configuration.attributes["database_url"] = url
+    return configuration
+
+
+def upgrade(url: str) -> SchemaState:
+    """Bring the database to the head, and say where it then stands: a later version may have overtaken this one.
+
+    Runs its own event loop: call it outside of one, or in a thread.
+    """
+    try:
+        command.upgrade(config(url), "head")
+    except CommandError:
+        # Alembic does not know the revision; whether that is a later one, or somebody else's, the state says.
+        overtaken = state(url)
+        if not overtaken.is_ahead:
+            raise
+        return overtaken
+    return state(url)
+
+
+def state(url: str) -> SchemaState:
+    """Where the database and the code stand."""
+    return SchemaState(current=asyncio.run(_current(url)), head=revision.head())
+
+
+async def _current(url: str) -> str | None:
+    connection = await asyncpg.connect(url, timeout=3, command_timeout=5)
+    try:
+        return await revision.current(connection)
+    finally:
+        await connection.close()

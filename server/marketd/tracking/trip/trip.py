@@ -1,0 +1,134 @@
+"""What a courier's fixes mean for the deliveries under way: stops reached and left, arrivals, delays. Pure.
+
+A trip tells each thing once as far as it knows; journal.py makes that hold across workers and restarts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, TypeAlias
+from uuid import UUID
+
+from marketd.delivery.estimate import Pace
+from marketd.delivery.states import StopKind
+from marketd.delivery.values import Eta
+from marketd.kernel.values.geo import Point
+from marketd.tracking.instants import instant
+from marketd.tracking.trip.gate import Gate, StopEvent
+from marketd.tracking.uplink.judge import MICROS, Fix
+
+RECKON_EVERY_MICROS: Final = 5 * MICROS
+TELL_CHANGE: Final = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """An open delivery as its courier's worker needs it. `is_picked_up`: the goods are with the courier."""
+
+    delivery_id: UUID
+    order_id: UUID
+    courier_id: UUID
+    is_picked_up: bool
+    pickup: Point | None
+    dropoff: Point | None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What was told of the delivery before, by whichever worker."""
+
+    promised_time: datetime | None = None
+    is_late: bool = False
+    stops: frozenset[tuple[StopKind, StopEvent]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class AtStop:
+    """The courier came to a stop or left it."""
+
+    leg: Leg
+    stop: StopKind
+    event: StopEvent
+    occurred_micros: int
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The arrival is expected at another time than was told last."""
+
+    leg: Leg
+    eta: Eta
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """The arrival is expected later than was promised first."""
+
+    leg: Leg
+    promised_time: datetime
+    eta: Eta
+
+
+Finding: TypeAlias = AtStop | Expected | Late
+
+
+class Trip:
+    """One open delivery under the eyes of its courier's worker."""
+
+    __slots__ = ("_expected", "_gates", "_is_late", "_promised", "_reckoned", "leg")
+
+    def __init__(self, leg: Leg, told: Told) -> None:
+        self.leg = leg
+        self._gates = {
+            kind: Gate(
+                point,
+                arrived=(kind, StopEvent.ARRIVED) in told.stops,
+                departed=(kind, StopEvent.DEPARTED) in told.stops,
+            )
+            for kind, point in ((StopKind.PICKUP, leg.pickup), (StopKind.DROPOFF, leg.dropoff))
+        }
+        self._promised = told.promised_time
+        self._is_late = told.is_late
+        self._expected: datetime | None = None
+        self._reckoned: int | None = None
+
+    def change(self, leg: Leg) -> None:
+        """The delivery has moved on; after the pickup the estimate is made anew at once."""
+        if leg.is_picked_up != self.leg.is_picked_up:
+            self._reckoned = self._expected = None
+        self.leg = leg
+
+    def follow(self, fix: Fix, now_micros: int, pace: Pace) -> list[Finding]:
+        """What this fix, which moved the live marker, brings to light."""
+        return [*self._stops(fix), *self._arrival(fix, now_micros, pace)]
+
+    def _stops(self, fix: Fix) -> Iterator[Finding]:
+        for kind, gate in self._gates.items():
+            if kind is StopKind.DROPOFF and not self.leg.is_picked_up:
+                continue  # passing the buyer's door on the way to the seller's is no arrival
+            passed = gate.pass_by(fix)
+            if passed is not None:
+                yield AtStop(self.leg, kind, *passed)
+
+    def _arrival(self, fix: Fix, now_micros: int, pace: Pace) -> Iterator[Finding]:
+        leg = self.leg
+        if self._reckoned is not None and now_micros - self._reckoned < RECKON_EVERY_MICROS:
+            return
+        if leg.dropoff is None or (leg.pickup is None and not leg.is_picked_up):
+            return  # a guess that starts anew with each position would only ever move away
+        self._reckoned = now_micros
+        now = instant(now_micros)
+        if leg.is_picked_up:
+            eta = pace.after_pickup(now, fix.point, leg.dropoff)
+        else:
+            eta = pace.before_pickup(now, None, fix.point, leg.pickup, leg.dropoff)
+        if self._expected is None or abs(eta.expected_time - self._expected) > TELL_CHANGE:
+            self._expected = eta.expected_time
+            yield Expected(leg, eta)
+        if self._promised is None:
+            self._promised = eta.latest_time
+        elif not self._is_late and eta.expected_time > self._promised:
+            self._is_late = True
+            yield Late(leg, self._promised, eta)

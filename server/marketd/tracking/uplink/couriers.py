@@ -1,0 +1,237 @@
+"""The couriers whom this worker hears: their track, their uplinks, their open deliveries, and the stream of each.
+
+One object a courier, shared by all its streams and reports here; it is made with the first and goes with the last.
+A newer stream ends an older one at once on this worker, and by broadcast on the others; whoever missed the broadcast
+finds out by a look at the database every few seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Final, Protocol
+from uuid import UUID
+
+import structlog
+
+from marketd.delivery.estimate import Pace
+from marketd.delivery.states import StopKind
+from marketd.kernel.call.refusals import Refusal
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.events.broadcast import Broadcast
+from marketd.kernel.events.feed import Feed
+from marketd.tracking import deliveries, repository
+from marketd.tracking.errors import OffShift, StreamSuperseded
+from marketd.tracking.trip.gate import StopEvent
+from marketd.tracking.trip.trip import Finding, Leg, Told, Trip
+from marketd.tracking.uplink.acks import Uplink
+from marketd.tracking.uplink.judge import Fix, Track
+from marketd.tracking.watch.wakes import Wakes
+
+_log = structlog.get_logger(__name__)
+
+TOPIC: Final = "courier-streams"
+_EPOCH: Final = struct.Struct(">16sq")
+CHECK_SECONDS: Final = 5.0
+REFRESH_SECONDS: Final = 30.0
+_EVENTS: Final = {"delivery.arrived": StopEvent.ARRIVED, "delivery.departed": StopEvent.DEPARTED}
+
+
+class Stream(Protocol):
+    """An open StreamLocations, as those see it who end it or tell it of changes."""
+
+    epoch: int
+
+    def end(self, refusal: Refusal) -> None:
+        """End the stream with this refusal."""
+
+    def deliveries_changed(self, *, is_live: bool) -> None:
+        """Whether somebody waits for a delivery of this courier now."""
+
+
+class HeardCourier:
+    """One courier as this worker knows them."""
+
+    __slots__ = ("account_id", "courier_id", "is_restored", "stream", "track", "trips", "uplinks", "users")
+
+    def __init__(self, courier_id: UUID, account_id: UUID) -> None:
+        self.courier_id = courier_id
+        self.account_id = account_id
+        self.track = Track()
+        self.uplinks: dict[UUID, Uplink] = {}
+        self.trips: dict[UUID, Trip] = {}
+        self.stream: Stream | None = None
+        self.is_restored = False
+        self.users = 0
+
+    def follow(self, fix: Fix, now_micros: int, pace: Pace) -> list[Finding]:
+        """What a fix that moved the live marker means for the open deliveries."""
+        return [finding for trip in self.trips.values() for finding in trip.follow(fix, now_micros, pace)]
+
+
+class HeardCouriers:
+    """One for each process; `run` it beside the server."""
+
+    def __init__(self, tx: Transactor, feed: Feed, broadcast: Broadcast) -> None:
+        self._tx = tx
+        self._broadcast = broadcast
+        self._couriers: dict[UUID, HeardCourier] = {}
+        self._wakes = Wakes(feed)
+        self._check = asyncio.Event()
+        self._subscription = broadcast.subscribe(TOPIC, self._receive, self._check.set)
+
+    @asynccontextmanager
+    async def hear(self, courier_id: UUID, account_id: UUID) -> AsyncIterator[HeardCourier]:
+        """The courier for as long as a stream or a report lasts, with what the database knows of them."""
+        courier = self._couriers.get(courier_id)
+        if courier is None:
+            courier = self._couriers[courier_id] = HeardCourier(courier_id, account_id)
+        courier.users += 1
+        try:
+            if not courier.is_restored:
+                await self._refresh(courier)
+                self._wakes.add(courier_id)
+            yield courier
+        finally:
+            courier.users -= 1
+            if not courier.users:
+                courier.is_restored = False  # nobody keeps it fresh from here on
+            self._forget(courier)
+
+    @asynccontextmanager
+    async def hear_uplink(self, courier: HeardCourier, uplink_id: UUID) -> AsyncIterator[Uplink]:
+        """The uplink for as long as a stream or a report lasts, or something of it waits for its commit."""
+        uplink = courier.uplinks.get(uplink_id)
+        if uplink is None:
+            uplink = courier.uplinks[uplink_id] = Uplink(courier.courier_id, uplink_id)
+        uplink.users += 1
+        try:
+            yield uplink
+        finally:
+            uplink.users -= 1
+            # With numbers that still wait, a new stream must find this very object; the next one to end drops it.
+            for known in [known for known in courier.uplinks.values() if not known.users and not known.pending]:
+                del courier.uplinks[known.uplink_id]
+
+    def take_over(self, courier: HeardCourier, stream: Stream) -> None:
+        """The stream is the courier's newest as far as its epoch says; older ones end, here and elsewhere."""
+        current = courier.stream
+        if current is not None and current.epoch > stream.epoch:
+            raise StreamSuperseded
+        courier.stream = stream
+        if current is not None:
+            current.end(StreamSuperseded())
+        self._broadcast.publish(TOPIC, _EPOCH.pack(courier.courier_id.bytes, stream.epoch))
+        stream.deliveries_changed(is_live=bool(courier.trips))
+
+    def give_up(self, courier: HeardCourier, stream: Stream) -> None:
+        """The stream has ended."""
+        if courier.stream is stream:
+            courier.stream = None
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        # Anew, because a run that failed has given its subscription up; giving one up twice does nothing.
+        self._broadcast.unsubscribe(self._subscription)
+        self._subscription = self._broadcast.subscribe(TOPIC, self._receive, self._check.set)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._keep_fresh())
+                group.create_task(self._keep_newest())
+        finally:
+            self._broadcast.unsubscribe(self._subscription)
+
+    def _forget(self, courier: HeardCourier) -> None:
+        waiting = any(uplink.pending for uplink in courier.uplinks.values())
+        if not courier.users and not waiting and self._couriers.get(courier.courier_id) is courier:
+            del self._couriers[courier.courier_id]
+            self._wakes.remove(courier.courier_id)
+
+    # -- open deliveries and shifts
+
+    async def _keep_fresh(self) -> None:
+        loop = asyncio.get_running_loop()
+        refreshed = loop.time()
+        while True:
+            dirty = await self._wakes.take(REFRESH_SECONDS / 4)
+            if loop.time() - refreshed > REFRESH_SECONDS:
+                # Whatever wake-up was lost is made good here, and couriers whose last positions are committed go.
+                refreshed = loop.time()
+                for courier in list(self._couriers.values()):
+                    self._forget(courier)
+                dirty |= set(self._couriers)
+            for courier_id in dirty:
+                known = self._couriers.get(courier_id)
+                if known is not None and known.users:
+                    try:
+                        await self._refresh(known)
+                    except Refusal as refusal:
+                        _log.warning("courier_not_refreshed", reason=refusal.reason.value)
+                        self._wakes.touch(courier_id)
+                        await asyncio.sleep(0.2)
+
+    async def _refresh(self, courier: HeardCourier) -> None:
+        async def work(uow: UnitOfWork) -> tuple[bool, Fix | None, list[tuple[Leg, Told]]]:
+            reporting = await deliveries.reporting_courier(uow, courier.account_id)
+            latest = None if courier.is_restored else await deliveries.latest_fix(uow, courier.courier_id)
+            legs = []
+            for leg, latest_arrival in await deliveries.read_legs(uow, courier.courier_id):
+                told = Told()
+                if leg.delivery_id not in courier.trips:
+                    promised, is_late = await repository.promise(uow.connection, leg.delivery_id, latest_arrival)
+                    stops = await repository.stops_told(uow.connection, leg.delivery_id)
+                    told = Told(promised, is_late, frozenset((StopKind(stop), _EVENTS[kind]) for kind, stop in stops))
+                legs.append((leg, told))
+            return reporting == courier.courier_id, latest, legs
+
+        on_shift, latest, legs = await self._tx.run_bare("tracking.courier", work)
+        if latest is not None:
+            courier.track.adopt(latest)
+        courier.is_restored = True
+        trips: dict[UUID, Trip] = {}
+        for leg, told in legs:
+            trip = courier.trips.get(leg.delivery_id)
+            if trip is None:
+                trip = Trip(leg, told)
+            else:
+                trip.change(leg)
+            trips[leg.delivery_id] = trip
+        courier.trips = trips
+        if courier.stream is not None:
+            if on_shift:
+                courier.stream.deliveries_changed(is_live=bool(trips))
+            else:
+                courier.stream.end(OffShift(courier.account_id))
+
+    # -- the newest stream
+
+    def _receive(self, payload: bytes) -> None:
+        courier_bytes, epoch = _EPOCH.unpack(payload)
+        self._supersede(UUID(bytes=courier_bytes), epoch)
+
+    def _supersede(self, courier_id: UUID, epoch: int) -> None:
+        courier = self._couriers.get(courier_id)
+        if courier is not None and courier.stream is not None and courier.stream.epoch < epoch:
+            courier.stream.end(StreamSuperseded())
+
+    async def _keep_newest(self) -> None:
+        while True:
+            # Every few seconds in any case: lost broadcasts are made good here.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CHECK_SECONDS):
+                    await self._check.wait()
+            self._check.clear()
+            streaming = [key for key, courier in self._couriers.items() if courier.stream is not None]
+            try:
+                if streaming:
+                    await self._compare(streaming)
+            except Refusal as refusal:
+                _log.warning("streams_not_checked", reason=refusal.reason.value)
+
+    async def _compare(self, courier_ids: list[UUID]) -> None:
+        epochs = await self._tx.read(lambda unit: repository.read_epochs(unit.connection, courier_ids))
+        for courier_id, epoch in epochs.items():
+            self._supersede(courier_id, epoch)

@@ -1,0 +1,219 @@
+"""The batch writer: commits what all couriers of this worker report, together, at most every quarter second.
+
+Whatever it commits is settled with its uplink afterwards, never before. A failed commit is tried again until it holds;
+meanwhile the queue fills, and streams stop reading (`room`), so the couriers keep what is not acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import NamedTuple
+from uuid import UUID
+
+import structlog
+
+from marketd.kernel.call.refusals import Refusal
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import UnitOfWork
+from marketd.tracking import deliveries, repository
+from marketd.tracking.repository import PointRow
+from marketd.tracking.uplink.acks import Uplink
+from marketd.tracking.uplink.judge import Fix
+
+_log = structlog.get_logger(__name__)
+
+# Overflow rule: nothing is dropped. Above this many waiting positions `room` waits, so the streams stop reading.
+MAX_WAITING = 20_000
+MAX_BATCH = 5_000
+# Of one uplink no more may wait, so that one courier's backlog does not fill the queue for all.
+MAX_PENDING_OF_ONE = 2_000
+
+
+@dataclass(slots=True, eq=False)
+class Parcel:
+    """Positions of one uplink that came together. `which` of the rows is set when the batch is made up.
+
+    `marker` is where the live marker stands after them, None when they did not move it.
+    """
+
+    uplink: Uplink
+    rows: list[PointRow]
+    marker: Fix | None
+
+
+class PositionWriter:
+    """One for each process; `run` it beside the server."""
+
+    def __init__(self, tx: Transactor, *, gather_seconds: float = 0.1) -> None:
+        """`gather_seconds`: how long a batch is gathered after its first position; with the commit below 0.25 s."""
+        self._tx = tx
+        self._gather_seconds = gather_seconds
+        self._parcels: list[Parcel] = []
+        self._waiting = 0
+        self._filled = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+
+    async def room(self, uplink: Uplink) -> None:
+        """Wait until more positions may be handed in."""
+        while self._waiting >= MAX_WAITING or len(uplink.pending) >= MAX_PENDING_OF_ONE:
+            self._room.clear()
+            self._hurry.set()
+            await self._room.wait()
+
+    def add(self, parcel: Parcel) -> None:
+        """Hand positions in; their uplink hears of it when they are committed."""
+        self._parcels.append(parcel)
+        self._waiting += len(parcel.rows)
+        self._filled.set()
+
+    def hurry(self) -> None:
+        """Commit without gathering: somebody waits for the answer."""
+        self._hurry.set()
+
+    async def run(self) -> None:
+        """Commit batches until cancelled; what waits then is committed before it ends, if the database lets it."""
+        try:
+            while True:
+                await self._filled.wait()
+                if not self._hurry.is_set():
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(self._gather_seconds):
+                            await self._hurry.wait()
+                self._hurry.clear()
+                await self._commit(self._take())
+        finally:
+            if self._parcels:
+                await self._last()
+
+    def _take(self) -> list[Parcel]:
+        taken: list[Parcel] = []
+        count = 0
+        for parcel in self._parcels:
+            if taken and count + len(parcel.rows) > MAX_BATCH:
+                break
+            taken.append(parcel)
+            count += len(parcel.rows)
+        del self._parcels[: len(taken)]
+        self._waiting -= count
+        if not self._parcels:
+            self._filled.clear()
+        return taken
+
+    async def _commit(self, parcels: list[Parcel]) -> None:
+        """Commit the batch, again and again until it holds; a cancel puts it back."""
+        pause, tries = 0.05, 0
+        try:
+            while True:
+                try:
+                    await self._write(parcels, again=tries > 0)
+                    return
+                except Refusal as refusal:
+                    _log.warning("positions_waiting", reason=refusal.reason.value, parcels=len(parcels))
+                    await asyncio.sleep(pause)
+                    pause, tries = min(pause * 2, 1.0), tries + 1
+                except Exception as error:  # noqa: BLE001 - a bug must cost its own uplink only, not everybody's positions
+                    _log.exception("positions_failed", parcels=len(parcels))
+                    await self._one_by_one(parcels, error)
+                    return
+        except asyncio.CancelledError:
+            # What is settled already, or was put back by a call further in, must not come into one batch twice.
+            back = [parcel for parcel in parcels if not self._is_over(parcel)]
+            self._parcels[:0] = back
+            self._waiting += sum(len(parcel.rows) for parcel in back)
+            raise
+        finally:
+            self._room.set()
+
+    def _is_over(self, parcel: Parcel) -> bool:
+        return parcel in self._parcels or parcel.rows[0].seq not in parcel.uplink.pending
+
+    async def _one_by_one(self, parcels: list[Parcel], error: Exception) -> None:
+        for uplink, own in _by_uplink(parcels):
+            if len(parcels) > len(own):
+                await self._commit(own)
+            else:
+                uplink.fail([row.seq for parcel in own for row in parcel.rows], error)
+
+    async def _last(self) -> None:
+        try:
+            async with asyncio.timeout(2.0):
+                while self._parcels:
+                    await self._write(self._take())
+        except (Refusal, TimeoutError):
+            # Not acknowledged, so the couriers send them again to the next server.
+            _log.warning("positions_left", parcels=len(self._parcels))
+
+    async def _write(self, parcels: Sequence[Parcel], *, again: bool = False) -> None:
+        grouped = _by_uplink(parcels)
+        rows = [
+            row._replace(which=which)
+            for which, (_, own) in enumerate(grouped, start=1)
+            for parcel in own
+            for row in parcel.rows
+        ]
+        couriers = [uplink.courier_id for uplink, _ in grouped]
+        uplinks = [uplink.uplink_id for uplink, _ in grouped]
+        latest = _latest(parcels)
+
+        async def work(uow: UnitOfWork) -> dict[int, _Duplicates]:
+            seqs: dict[int, list[int]] = defaultdict(list)
+            for which, seq in await repository.store(uow.connection, couriers, uplinks, rows):
+                seqs[which].append(seq)
+            # Read by a statement of its own: a concurrent writer's rows are not in the snapshot of the one before.
+            found = {
+                which: _Duplicates(
+                    frozenset(own),
+                    await repository.rejected_among(uow.connection, couriers[which - 1], uplinks[which - 1], own),
+                )
+                for which, own in seqs.items()
+            }
+            await deliveries.save_latest(uow, latest)
+            return found
+
+        found = await self._tx.run_bare("tracking.positions", work, seconds=10.0)
+        for which, (uplink, own) in enumerate(grouped, start=1):
+            settled = [row for parcel in own for row in parcel.rows]
+            # After a commit with an unknown outcome our own rows come back as duplicates; they are first answers.
+            duplicates = found.get(which, _NONE)
+            rejected = [
+                (row.seq, row.reason)
+                for row in settled
+                if row.reason is not None and (again or row.seq not in duplicates.seqs)
+            ]
+            uplink.settle([row.seq for row in settled], rejected, () if again else duplicates.rejected)
+
+
+class _Duplicates(NamedTuple):
+    """Numbers of one uplink that were in the ledger before, and those of them that were rejected then."""
+
+    seqs: frozenset[int]
+    rejected: Sequence[tuple[int, int]]
+
+
+_NONE = _Duplicates(frozenset(), ())
+
+
+def _latest(parcels: Sequence[Parcel]) -> list[tuple[UUID, Fix]]:
+    """The newest marker of each courier, in id order, in which the rows are locked."""
+    newest: dict[UUID, Fix] = {}
+    for parcel in parcels:
+        marker = parcel.marker
+        if marker is not None:
+            before = newest.get(parcel.uplink.courier_id)
+            if before is None or marker.sample_micros > before.sample_micros:
+                newest[parcel.uplink.courier_id] = marker
+    return sorted(newest.items(), key=itemgetter(0))
+
+
+def _by_uplink(parcels: Sequence[Parcel]) -> list[tuple[Uplink, list[Parcel]]]:
+    grouped: dict[Uplink, list[Parcel]] = {}
+    for parcel in parcels:
+        grouped.setdefault(parcel.uplink, []).append(parcel)
+    return list(grouped.items())

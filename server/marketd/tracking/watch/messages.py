@@ -1,0 +1,59 @@
+"""What a stored event of a delivery says to its watchers: bodies of messages, without cursors. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from marketd.delivery.states import StopKind
+from marketd.delivery.values import Eta
+from marketd.kernel.events.events import Json, StoredEvent
+from marketd.tracking import convert
+from marketd.tracking.trip.gate import StopEvent
+from marketd.tracking.watch.audience import CourierBrief
+
+ETA_CHANGED: Final = "delivery.eta_changed"
+LATE: Final = "delivery.late"
+_STOPS: Final = {"delivery.arrived": StopEvent.ARRIVED, "delivery.departed": StopEvent.DEPARTED}
+
+
+def bodies_of(event: StoredEvent, courier: CourierBrief | None) -> list[bytes]:
+    """The messages of one event, in order; none for an event that watchers need not know.
+
+    `courier` is who brings the delivery now; a change of state names the courier only while it is the event's own.
+    """
+    payload = event.payload
+    if event.event_type == ETA_CHANGED:
+        return [convert.eta_body(eta_of(event))]
+    if event.event_type == LATE:
+        return [convert.late_body(_time(payload["promised_time"]), eta_of(event))]
+    bodies: list[bytes] = []
+    what = _STOPS.get(event.event_type)
+    occurred = _time(payload["occurred_time"]) if "occurred_time" in payload else event.occurred_time
+    if what is not None:
+        bodies.append(convert.stop_body(StopKind(str(payload["stop"])), what, occurred))
+    state, previous = payload.get("state"), payload.get("previous_state")
+    if state is not None and state != previous:
+        brief = courier if courier is not None and str(courier.courier_id) == payload.get("courier_id") else None
+        outcome = payload.get("outcome")
+        bodies.append(
+            convert.state_change_body(
+                str(previous or ""), str(state), None if outcome is None else str(outcome), brief, occurred
+            )
+        )
+    return bodies
+
+
+def eta_of(event: StoredEvent) -> Eta:
+    """The estimate in an event about one."""
+    payload = event.payload
+    return Eta(
+        expected_time=_time(payload["expected_time"]),
+        earliest_time=_time(payload["earliest_time"]),
+        latest_time=_time(payload["latest_time"]),
+        estimate_time=_time(payload["estimate_time"] if "estimate_time" in payload else payload["occurred_time"]),
+    )
+
+
+def _time(value: Json) -> datetime:
+    return datetime.fromisoformat(str(value))

@@ -1,0 +1,166 @@
+"""The registry of open calls: by account and session, so that a revoke ends their streams, and for the drain.
+
+Handlers stay in it until their `finally` blocks have run; grpcio's own stop() returns before that. One sweep a tick
+stands in for a timer a call: it ends unary calls that outlived their deadline and streams whose reader stopped reading.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from uuid import UUID
+
+import structlog
+
+from marketd.kernel.call.refusals import DeadlineExceeded, Draining, Refusal
+from marketd.transport.passage import Passage
+from marketd.transport.refusals import SlowConsumer, TokenExpired
+from marketd.transport.rules import Kind
+
+_log = structlog.get_logger(__name__)
+
+DrainHook = Callable[[], Awaitable[None]]
+
+_SWEEP_SECONDS = 0.1
+_HOOK_SECONDS = 1.0
+# After the hooks have told the readers, streams get this long to leave by themselves before they are ended.
+_NOTICE_SECONDS = 0.25
+# A handler whose grace is over is cancelled; its `finally` blocks get this long.
+DRAIN_CLEANUP_SECONDS = 5.0
+
+
+class Calls:
+    """The calls that this process is serving now."""
+
+    def __init__(self, *, slow_write_seconds: float = 5.0) -> None:
+        self.unary: set[Passage] = set()
+        self.streams: set[Passage] = set()
+        self.health_watches: set[Passage] = set()
+        """Those of the streams that anybody may open, also when the server is full."""
+        self._by_account: dict[UUID, set[Passage]] = {}
+        self._by_session: dict[UUID, set[Passage]] = {}
+        self._slow_write_seconds = slow_write_seconds
+        self._stream_sweep_seconds = min(1.0, slow_write_seconds / 4)
+        self._hooks: list[DrainHook] = []
+        self._waiters: list[tuple[Iterable[set[Passage]], asyncio.Future[None]]] = []
+
+    def open(self, passage: Passage) -> None:
+        """Count the call; from here on the drain waits for it."""
+        (self.unary if passage.rule.kind is Kind.UNARY else self.streams).add(passage)
+        if passage.rule.vital and passage.rule.kind is not Kind.UNARY:
+            self.health_watches.add(passage)
+
+    def identify(self, passage: Passage) -> None:
+        """File a stream under its caller, and end it when the caller's token ends."""
+        caller = passage.call.caller
+        if caller.account_id is not None:
+            self._by_account.setdefault(caller.account_id, set()).add(passage)
+        if caller.session_id is not None:
+            self._by_session.setdefault(caller.session_id, set()).add(passage)
+        if caller.expires is not None:
+            left = max(caller.expires - time.time(), 0.0)
+            passage.expiry = asyncio.get_running_loop().call_later(left, passage.end, TokenExpired())
+
+    def close(self, passage: Passage) -> None:
+        """The handler has finished, its `finally` blocks included."""
+        if passage.rule.kind is Kind.UNARY:
+            self.unary.discard(passage)
+        else:
+            self.streams.discard(passage)
+            self.health_watches.discard(passage)
+            if passage.expiry is not None:
+                passage.expiry.cancel()
+            _unfile(self._by_account, passage.call.caller.account_id, passage)
+            _unfile(self._by_session, passage.call.caller.session_id, passage)
+        if self._waiters:
+            self._wake()
+
+    def streams_of(self, account_id: UUID) -> int:
+        """How many streams the account has open here."""
+        return len(self._by_account.get(account_id, ()))
+
+    def end_session(self, session_id: UUID, refusal: Refusal) -> int:
+        """End every stream of the session with this refusal; unary calls finish. Returns how many were ended."""
+        return _end(self._by_session.get(session_id, ()), refusal)
+
+    def end_account(self, account_id: UUID, refusal: Refusal) -> int:
+        """End every stream of the account with this refusal; unary calls finish. Returns how many were ended."""
+        return _end(self._by_account.get(account_id, ()), refusal)
+
+    def on_drain(self, hook: DrainHook) -> None:
+        """Run `hook` when the drain begins, at most a second: to tell readers on their streams where things go on."""
+        self._hooks.append(hook)
+
+    async def run(self) -> None:
+        """Sweep until cancelled; the server runs this beside itself."""
+        streams_due = 0.0
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            now = time.monotonic()
+            for passage in [call for call in self.unary if _late(call, now)]:
+                passage.end(DeadlineExceeded())
+            if now >= streams_due:
+                streams_due = now + self._stream_sweep_seconds
+                for passage in list(self.streams):
+                    if passage.writing_since and now - passage.writing_since > self._slow_write_seconds:
+                        passage.end(SlowConsumer())
+                    elif _late(passage, now):
+                        passage.end(DeadlineExceeded())
+
+    async def drain(self, grace: float) -> None:
+        """Tell and end the streams, let unary calls finish within `grace` seconds, cancel the rest, await them all."""
+        until = time.monotonic() + grace
+        await asyncio.gather(*(self._tell(hook) for hook in self._hooks))
+        await self._empty([self.streams], min(_NOTICE_SECONDS, grace))
+        _end(self.streams, Draining())
+        await self.idle(until - time.monotonic())
+        _end([*self.unary, *self.streams], Draining())
+        if not await self.idle(DRAIN_CLEANUP_SECONDS):
+            left = sorted({call.rule.method for call in [*self.unary, *self.streams]})
+            _log.error("handlers outlived the drain", methods=left)
+
+    async def idle(self, seconds: float) -> bool:
+        """Wait until no call is open, at most `seconds`; says whether that is so."""
+        return await self._empty([self.unary, self.streams], seconds)
+
+    async def _tell(self, hook: DrainHook) -> None:
+        try:
+            async with asyncio.timeout(_HOOK_SECONDS):
+                await hook()
+        except Exception:  # noqa: BLE001 - one hook must not keep the others' streams from ending in good order
+            _log.exception("a drain hook failed")
+
+    async def _empty(self, sets: list[set[Passage]], seconds: float) -> bool:
+        """Wait until the sets are empty, at most `seconds`; says whether they are."""
+        if any(sets):
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append((sets, waiter))
+            await asyncio.wait([waiter], timeout=max(seconds, 0.0))
+            self._waiters = [entry for entry in self._waiters if entry[1] is not waiter]
+        return not any(sets)
+
+    def _wake(self) -> None:
+        for sets, waiter in self._waiters:
+            if not waiter.done() and not any(sets):
+                waiter.set_result(None)
+
+
+def _late(passage: Passage, now: float) -> bool:
+    deadline = passage.call.deadline
+    return deadline is not None and now > deadline
+
+
+def _end(passages: Iterable[Passage], refusal: Refusal) -> int:
+    ended = list(passages)
+    for passage in ended:
+        passage.end(refusal)
+    return len(ended)
+
+
+def _unfile(index: dict[UUID, set[Passage]], key: UUID | None, passage: Passage) -> None:
+    filed = index.get(key) if key is not None else None
+    if filed is not None and key is not None:
+        filed.discard(passage)
+        if not filed:
+            del index[key]
