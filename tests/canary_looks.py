@@ -38,7 +38,7 @@ _BYTES: Final = re.compile(r"\\x((?:[0-9a-f]{2})+)")
 async def look_into(app: App) -> None:
     """What a process has made of its calls: its metrics and its database. Before it stops."""
     look_at_metrics(app.admin_port)
-    await look_at_tables(app.parts.url)
+    await look_at_tables(app.core.url)
 
 
 def look_at_metrics(port: int) -> None:

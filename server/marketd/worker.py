@@ -15,8 +15,9 @@ import uvloop
 from marketd.app import build
 from marketd.config import Settings
 from marketd.process import logs
+from marketd.process.core import StartRefused
 from marketd.process.parent import end_with_parent
-from marketd.process.process import App, StartRefused
+from marketd.process.process import App
 from marketd.process.supervisor import CONFIGURATION_ERROR
 
 _OPEN_FILES = 65_536

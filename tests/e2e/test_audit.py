@@ -152,7 +152,7 @@ async def test_one_address_fills_the_log_with_no_more_refusals_than_the_setting_
         call: Any = channel.unary_unary("/marketplace.auth.v1.UserService/BlockUser")
         for _ in range(40):
             assert (await _ended(call(b"", timeout=10)))[1] == "UNAUTHENTICATED"
-    async with app.parts.engine.connect() as connection:
+    async with app.core.engine.connect() as connection:
         found = (await connection.exec_driver_sql("SELECT count(*) FROM audit_entries")).scalar_one()
     await app.stop(1)
     # Three at once, and one in each second that the calls took.
@@ -162,7 +162,7 @@ async def test_one_address_fills_the_log_with_no_more_refusals_than_the_setting_
 async def test_a_caller_that_went_away_is_in_the_log(app: App, boss: MarketplaceClient) -> None:
     async with MarketplaceClient(f"127.0.0.1:{app.port}") as jo:
         me = await jo.register("jo@example.com", PASSWORD)
-    database = app.parts.engine
+    database = app.core.engine
     async with database.connect() as connection:
         # Whoever blocks the account waits for its row, and loses patience.
         await connection.exec_driver_sql("SELECT 1 FROM accounts FOR UPDATE")

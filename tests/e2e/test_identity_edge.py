@@ -15,12 +15,14 @@ from marketd.config import Settings
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.mail.jobs import mail_job
 from marketd.mail.render import Wording
-from marketd.process.process import App, StartRefused
+from marketd.process.core import StartRefused
+from marketd.process.process import App
 from marketplace.auth.v1 import auth_service_pb2, auth_service_pb2_grpc
 
 from tests.canaries import MARK
 from tests.canary_looks import look_at_metrics
 from tests.certificates import Authority
+from tests.worlds.jobs import run_due
 
 StartApp = Callable[[Settings], Awaitable[App]]
 DEADLINE_SECONDS = 10.0
@@ -58,8 +60,8 @@ async def test_a_letter_written_with_a_commit_becomes_a_file_with_the_shops_name
     async def write(uow: UnitOfWork) -> None:
         uow.enqueue(mail_job(Wording.PASSWORD_CHANGED, "kim@example.com", {"time": "2026-11-22T10:00:00+00:00"}))
 
-    await app.parts.tx.run_bare("test.letter", write)
-    assert await app.parts.jobs.run_due()
+    await app.parts.tx.run("test.letter", write)
+    assert await run_due(app.core.jobs)
     (path,) = (settings.data_dir / "mail").glob("*.eml")
     letter = message_from_bytes(path.read_bytes(), policy=default)
     assert letter["To"] == "kim@example.com"

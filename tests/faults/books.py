@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 import asyncpg
-from marketd.commands import invariants
+from marketd.commands.check import check_database
 
 # Who leads and what is planned move by themselves, and every call counts for the rate limits; everything else moves
 # only when somebody does something.
@@ -46,6 +46,6 @@ def changed(before: Mapping[str, tuple[int, str]], after: Mapping[str, tuple[int
 
 async def assert_sound(url: str) -> None:
     """Every invariant of the data holds."""
-    findings = await invariants.check_database(url)
-    broken = {finding.id: finding.violations for finding in findings if not finding.is_ok}
+    findings = await check_database(url)
+    broken = {finding.number: finding.violations for finding in findings if not finding.is_ok}
     assert not broken, broken

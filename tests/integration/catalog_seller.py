@@ -6,7 +6,7 @@ from typing import Self
 
 from marketd.catalog.servicer import CatalogServicer
 from marketd.kernel.call.caller import Caller, Role
-from marketd.kernel.call.pages import PageTokens
+from marketd.kernel.call.pages import Pager
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.ids import new_id
@@ -22,7 +22,7 @@ class Seller:
         self.changes: list[int] = []
         self.catalog = CatalogServicer(
             tx=tx,
-            pages=PageTokens(b"s" * 32),
+            pager=Pager(tx, b"s" * 32),
             currency="EUR",
             on_change=lambda: self.changes.append(1),
             max_import_bytes=200_000,
@@ -43,5 +43,5 @@ class Seller:
                 uow.now,
             )
 
-        await self.tx.run_bare("test.seller", work)
+        await self.tx.run("test.seller", work)
         return self

@@ -15,7 +15,7 @@ SLOW = 1000.0
 
 
 async def take(tx: Transactor, *asked: Asked) -> dict[bytes, Got]:
-    return await tx.run_bare("test.take", lambda uow: buckets.take(uow.connection, asked))
+    return await tx.run("test.take", lambda uow: buckets.take(uow.connection, asked))
 
 
 async def test_a_new_bucket_is_full_and_gives_its_burst(tx: Transactor) -> None:
@@ -57,9 +57,9 @@ async def test_fifty_takers_at_once_share_one_bucket_and_none_deadlocks(tx: Tran
 
 async def test_the_sweep_deletes_full_buckets_only(tx: Transactor) -> None:
     await take(tx, Asked(b"full", 0.000001, 5, 0, 1), Asked(b"empty", SLOW, 5, 0, 1))
-    assert await buckets.sweep(tx) == 1
+    assert await tx.run("test.sweep", buckets.sweep) == 1
 
     async def left(uow: UnitOfWork) -> list[bytes]:
         return [row["bucket_key"] for row in await uow.connection.fetch("SELECT bucket_key FROM rate_buckets")]
 
-    assert await tx.run_bare("test.left", left) == [b"empty"]
+    assert await tx.run("test.left", left) == [b"empty"]

@@ -17,6 +17,7 @@ from marketd.inventory import service as inventory
 from marketd.inventory.model import Line
 from marketd.kernel.call.caller import SYSTEM
 from marketd.kernel.call.refusals import NotFound
+from marketd.kernel.db.invariants import violations
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.values.ids import new_id
 from marketd.seller.errors import SellerClosed
@@ -51,7 +52,7 @@ async def test_real_files_come_in_whole_and_a_second_time_change_nothing(
         again = await shop.bring(data, options)
         assert again.summary == ImportSummary(0, 0, 20, 0, variants, images, rows, 0, 0, 0, dry_run=False)
     assert await shop.rows() == before
-    assert await shop.tx.read(lambda unit: invariants.violations(unit.connection)) == []
+    assert await shop.tx.read(lambda unit: violations(unit.connection, invariants.INVARIANTS)) == []
 
 
 async def test_the_demo_file_comes_in_whole(shop: Shop) -> None:
@@ -114,7 +115,7 @@ async def test_existing_products_change_only_when_asked_and_only_where_they_diff
 async def test_quantities_are_counts_and_cannot_take_what_is_promised(shop: Shop) -> None:
     await shop.bring(file(cup(VariantInventoryQty="5"), cup(Handle="mug")))
     variant_id = UUID((await shop.product("cup")).variants[0].variant_id)
-    await shop.tx.run_bare("t", lambda uow: inventory.reserve(uow, [Line(variant_id, 4)], new_id()))
+    await shop.tx.run("t", lambda uow: inventory.reserve(uow, [Line(variant_id, 4)], new_id()))
     report = await shop.bring(file(cup(VariantInventoryQty="3"), cup(Handle="mug", VariantInventoryQty="8")), UPDATE)
     assert outcome(report) == (0, 1, 0, 1)
     assert [(error.row, error.column, error.reason) for error in report.errors] == [
@@ -124,7 +125,7 @@ async def test_quantities_are_counts_and_cannot_take_what_is_promised(shop: Shop
     assert outcome(await shop.bring(file(cup(VariantInventoryQty="")), UPDATE)) == (0, 0, 1, 0)
     stock = await shop.tx.read(lambda unit: inventory.get_stock(unit, SYSTEM, variant_id))
     assert (stock.on_hand, stock.reserved) == (4, 4)
-    assert await shop.tx.read(lambda unit: invariants.violations(unit.connection)) == []
+    assert await shop.tx.read(lambda unit: violations(unit.connection, invariants.INVARIANTS)) == []
 
 
 async def test_variants_may_swap_skus_but_not_take_those_of_other_products(shop: Shop) -> None:

@@ -9,15 +9,15 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from marketd.catalog import repository
 from marketd.catalog.model import ProductState
 from marketd.catalog.names import title_key
-from marketd.catalog.servicer import MAX_PAGE_BYTES, CatalogServicer
+from marketd.catalog.repository import products as repository
+from marketd.catalog.servicer import CatalogServicer
 from marketd.catalog.values import ProductOrder, ProductQuery
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call
 from marketd.kernel.call.caller import ANONYMOUS, Caller, Role
-from marketd.kernel.call.pages import PageTokens
+from marketd.kernel.call.pages import MAX_PAGE_BYTES, Pager
 from marketd.kernel.call.refusals import PageTokenInvalid
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
@@ -42,7 +42,7 @@ class World:
 
     def __init__(self, tx: Transactor) -> None:
         self.tx = tx
-        self.catalog = CatalogServicer(tx=tx, pages=PageTokens(b"s" * 32), currency="EUR", on_change=lambda: None)
+        self.catalog = CatalogServicer(tx=tx, pager=Pager(tx, b"s" * 32), currency="EUR", on_change=lambda: None)
         self.top, self.middle, self.leaf = (new_id() for _ in range(3))
         self.brands = [new_id(), new_id()]
         self.others: list[UUID] = []
@@ -75,7 +75,7 @@ class World:
                     "state": "DRAFT" if number % 7 == 3 else "PUBLISHED",
                 }
             )
-        await self.tx.run_bare("test.fill", self._write)
+        await self.tx.run("test.fill", self._write)
         return self
 
     async def _write(self, uow: UnitOfWork) -> None:
@@ -251,7 +251,7 @@ async def test_a_listed_product_has_its_variants_but_not_its_description(world: 
 
 
 async def test_a_page_ends_early_rather_than_grow_too_large_for_a_message(world: World) -> None:
-    await world.tx.run_bare(
+    await world.tx.run(
         "t", lambda uow: uow.connection.execute("UPDATE products SET tags = array_fill(repeat('x', 255), '{500}')")
     )
     page = await world.page(page_size=50)
@@ -276,7 +276,7 @@ class _Explained:
 @pytest.mark.parametrize("order", list(ProductOrder))
 async def test_every_page_comes_from_an_index_in_its_order(tx: Transactor, order: ProductOrder) -> None:
     world = await World(tx).fill(1500, others=40)
-    await tx.run_bare("t", lambda uow: uow.connection.execute("ANALYZE products, categories, brands, variants"))
+    await tx.run("t", lambda uow: uow.connection.execute("ANALYZE products, categories, brands, variants"))
     column = {"NEWEST": "newest", "TITLE": "title", "RATING": "rating"}.get(order.value, "price")
     cursors = {"NEWEST": (), "TITLE": ("b",), "RATING": (2000,)}
     cursor = (*cursors.get(order.value, (200,)), str(world.products[700]["product_id"]))

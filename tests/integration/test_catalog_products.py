@@ -40,7 +40,7 @@ class Shop(Seller):
 
     async def set_state(self, state: str) -> None:
         """Change the seller's state."""
-        await self.tx.run_bare(
+        await self.tx.run(
             "t",
             lambda uow: uow.connection.execute(
                 "UPDATE sellers SET state = $2 WHERE seller_id = $1", self.seller_id, state
@@ -325,6 +325,6 @@ async def test_offers_say_what_a_cart_needs_and_whether_it_can_be_bought(shop: S
 async def test_reserved_pieces_are_no_longer_shown_as_in_stock(shop: Shop) -> None:
     made = await shop.publish(await shop.make(variants=[variant(quantity=6)]))
     line = [Line(UUID(made.variants[0].variant_id), 6)]
-    await shop.tx.run_bare("t", lambda uow: inventory.reserve(uow, line, new_id()))
+    await shop.tx.run("t", lambda uow: inventory.reserve(uow, line, new_id()))
     assert (await shop.get(made)).variants[0].stock_state == product_pb2.STOCK_STATE_OUT_OF_STOCK
     assert (await shop.tx.read(lambda unit: inventory.get_stock(unit, SYSTEM, line[0].variant_id))).available == 0

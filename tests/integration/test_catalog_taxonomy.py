@@ -13,7 +13,7 @@ from marketd.catalog.servicer import CatalogServicer
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call
 from marketd.kernel.call.caller import Caller, Role
-from marketd.kernel.call.pages import PageTokens
+from marketd.kernel.call.pages import Pager
 from marketd.kernel.call.refusals import (
     AlreadyExists,
     EtagMismatch,
@@ -34,7 +34,7 @@ CONTEXT: Any = None  # no method here looks at it
 @pytest.fixture
 def catalog(tx: Transactor) -> CatalogServicer:
     calls.enter(Call(caller=Caller(new_id(), None, frozenset({Role.ADMIN}))))
-    return CatalogServicer(tx=tx, pages=PageTokens(b"s" * 32), currency="EUR", on_change=lambda: None)
+    return CatalogServicer(tx=tx, pager=Pager(tx, b"s" * 32), currency="EUR", on_change=lambda: None)
 
 
 async def _make(catalog: CatalogServicer, name: str, parent: str = "", **fields: Any) -> category_pb2.Category:
@@ -151,7 +151,7 @@ async def test_categories_are_listed_by_position_and_name_page_by_page(catalog: 
 
 
 async def _product(tx: Transactor, category_id: str | None, brand_id: str | None) -> None:
-    await tx.run_bare(
+    await tx.run(
         "test.product",
         lambda uow: uow.connection.execute(
             "INSERT INTO products (product_id, seller_id, handle, slug, title, title_key, description, category_id,"
@@ -176,7 +176,7 @@ async def test_what_is_used_is_not_deleted(catalog: CatalogServicer, tx: Transac
         assert refused.value.metadata["usedBy"] == used_by
     with pytest.raises(InUse):
         await catalog.DeleteBrand(pb.DeleteBrandRequest(brand_id=brand.brand_id), CONTEXT)
-    await tx.run_bare("t", lambda uow: uow.connection.execute("DELETE FROM products"))
+    await tx.run("t", lambda uow: uow.connection.execute("DELETE FROM products"))
     await catalog.DeleteCategory(pb.DeleteCategoryRequest(category_id=below.category_id), CONTEXT)
     await catalog.DeleteCategory(pb.DeleteCategoryRequest(category_id=above.category_id), CONTEXT)
     await catalog.DeleteBrand(pb.DeleteBrandRequest(brand_id=brand.brand_id), CONTEXT)

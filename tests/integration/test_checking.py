@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
-from marketd.commands import invariants
+from marketd import app
+from marketd.kernel.db import invariants
 from marketd.kernel.db.database import Connection
 from marketd.kernel.values.ids import new_id
 
@@ -31,7 +32,11 @@ async def connection(database_url: str) -> AsyncIterator[Connection]:
 
 async def violated(connection: Connection) -> dict[str, tuple[str, ...]]:
     """What a check finds, by the invariant's number."""
-    return {finding.id: finding.violations for finding in await invariants.check(connection) if not finding.is_ok}
+    return {
+        finding.number: finding.violations
+        for finding in await invariants.check(connection, app.INVARIANTS)
+        if not finding.is_ok
+    }
 
 
 def run_check(database_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -86,9 +91,9 @@ async def test_stuck_lost_and_swapped_events_violate_i5(connection: Connection) 
     assert list(found) == ["I5"]
     sentences = "\n".join(found["I5"])
     assert "waits since" in sentences
-    assert f"{gap}: event 3 comes after 1" in sentences
-    assert f"{swapped}: event 1 waits behind" in sentences
-    assert f"{uncounted}: its newest event is 1, counted 7" in sentences
+    assert f"{gap} has event 3 after 1" in sentences
+    assert f"{swapped} has event 1 waiting" in sentences
+    assert f"{uncounted} has event 1 as its newest, counted 7" in sentences
     assert len(found["I5"]) == 4
 
 

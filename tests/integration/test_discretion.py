@@ -16,6 +16,8 @@ from marketd.kernel.work.jobs import Payload
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+from tests.worlds.jobs import run_due
+
 _SSL_REQUEST = bytes.fromhex("00000008 04d2162f")
 ADDRESS = "kim.private@example.com"
 _TAKEN = "INSERT INTO accounts (account_id, email, full_name, password_hash, state, create_time, update_time) SELECT"
@@ -34,9 +36,9 @@ async def test_an_unforeseen_database_error_leaves_nothing_of_the_row_in_log_and
     async def enqueue(uow: UnitOfWork) -> None:
         uow.enqueue(Job(kind="test.twice", payload={}, max_attempts=1))
 
-    await tx.run_bare("test.enqueue", enqueue)
+    await tx.run("test.enqueue", enqueue)
     with structlog.testing.capture_logs() as logged:
-        await jobs.run_due()
+        await run_due(jobs)
     error = next(entry["exc_info"] for entry in logged if entry["event"] == "job_failed")
     assert ADDRESS in str(error)
     kept = await tx.read(lambda unit: unit.connection.fetchval("SELECT error FROM dead_letters"))

@@ -20,6 +20,7 @@ from marketd.kernel.call.call import Call
 from marketd.kernel.call.caller import SYSTEM, Caller, Role
 from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.database import create_engine
+from marketd.kernel.db.invariants import violations
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.clock import SystemClock
@@ -42,14 +43,14 @@ async def _seller(tx: Transactor) -> tuple[UUID, Caller]:
             uow.now,
         )
 
-    await tx.run_bare("test.seller", work)
+    await tx.run("test.seller", work)
     return seller_id, Caller(account_id, None, frozenset({Role.SELLER}))
 
 
 async def _stock(tx: Transactor, seller_id: UUID, *quantities: int) -> list[UUID]:
     variants = sorted(new_id() for _ in quantities)
     rows = [NewStock(variant, seller_id, quantity) for variant, quantity in zip(variants, quantities, strict=True)]
-    await tx.run_bare("test.stock", lambda uow: service.create_stock(uow, rows))
+    await tx.run("test.stock", lambda uow: service.create_stock(uow, rows))
     return variants
 
 
@@ -58,7 +59,7 @@ async def _get(tx: Transactor, variant_id: UUID) -> Stock:
 
 
 async def _broken(tx: Transactor) -> list[str]:
-    return await tx.read(lambda unit: invariants.violations(unit.connection))
+    return await tx.read(lambda unit: violations(unit.connection, invariants.INVARIANTS))
 
 
 async def _movements(tx: Transactor, variant_id: UUID) -> list[tuple[str, int, int]]:
@@ -73,8 +74,8 @@ async def _movements(tx: Transactor, variant_id: UUID) -> list[tuple[str, int, i
 async def test_a_count_is_taken_and_its_difference_recorded(tx: Transactor) -> None:
     seller_id, owner = await _seller(tx)
     [variant] = await _stock(tx, seller_id, 5)
-    counted = await tx.run_bare("t", lambda uow: service.set_stock(uow, owner, Count(variant, 12, "inventory day")))
-    again = await tx.run_bare("t", lambda uow: service.set_stock(uow, owner, Count(variant, 12)))
+    counted = await tx.run("t", lambda uow: service.set_stock(uow, owner, Count(variant, 12, "inventory day")))
+    again = await tx.run("t", lambda uow: service.set_stock(uow, owner, Count(variant, 12)))
     assert counted.applied
     assert again.applied
     assert (await _get(tx, variant)).on_hand == 12
@@ -86,9 +87,7 @@ async def test_a_count_that_is_not_newer_than_the_known_one_changes_nothing(tx: 
     [variant] = await _stock(tx, seller_id, 5)
 
     async def count(quantity: int, version: int | None) -> tuple[bool, int, int]:
-        counted = await tx.run_bare(
-            "t", lambda uow: service.set_stock(uow, owner, Count(variant, quantity, "", version))
-        )
+        counted = await tx.run("t", lambda uow: service.set_stock(uow, owner, Count(variant, quantity, "", version)))
         return counted.applied, counted.stock.on_hand, counted.stock.source_version
 
     assert await count(8, 7) == (True, 8, 7)
@@ -102,11 +101,11 @@ async def test_a_count_that_is_not_newer_than_the_known_one_changes_nothing(tx: 
 async def test_a_count_cannot_take_what_open_orders_were_promised(tx: Transactor) -> None:
     seller_id, owner = await _seller(tx)
     [variant] = await _stock(tx, seller_id, 5)
-    await tx.run_bare("t", lambda uow: service.reserve(uow, [Line(variant, 3)], new_id()))
+    await tx.run("t", lambda uow: service.reserve(uow, [Line(variant, 3)], new_id()))
     with pytest.raises(InsufficientStock) as refused:
-        await tx.run_bare("t", lambda uow: service.set_stock(uow, owner, Count(variant, 2)))
+        await tx.run("t", lambda uow: service.set_stock(uow, owner, Count(variant, 2)))
     assert refused.value.metadata == {"variantId": str(variant), "requested": "3", "available": "2"}
-    await tx.run_bare("t", lambda uow: service.set_stock(uow, owner, Count(variant, 3)))
+    await tx.run("t", lambda uow: service.set_stock(uow, owner, Count(variant, 3)))
     assert (await _get(tx, variant)).available == 0
 
 
@@ -120,7 +119,7 @@ async def test_the_stock_of_others_is_not_there(tx: Transactor) -> None:
             await tx.read(partial(service.get_stock, caller=caller, variant_id=wanted))
         assert refused.value.metadata == {"resource": "stock", "id": str(wanted)}
     with pytest.raises(NotFound):
-        await tx.run_bare("t", lambda uow: service.set_stock(uow, other, Count(variant, 0)))
+        await tx.run("t", lambda uow: service.set_stock(uow, other, Count(variant, 0)))
     admin = Caller(new_id(), None, frozenset({Role.ADMIN}))
     assert (await tx.read(lambda unit: service.get_stock(unit, admin, variant))).on_hand == 5
 
@@ -131,7 +130,7 @@ async def test_a_shortage_names_every_short_line_and_promises_nothing(tx: Transa
     unknown = new_id()
     lines = [Line(enough, 4), Line(few, 2), Line(none, 1), Line(few, 1), Line(unknown, 1)]
     with pytest.raises(InsufficientStock) as refused:
-        await tx.run_bare("t", lambda uow: service.reserve(uow, lines, new_id()))
+        await tx.run("t", lambda uow: service.reserve(uow, lines, new_id()))
     assert [(short.variant_id, short.requested, short.available) for short in refused.value.shortages] == [
         (few, 3, 2),
         (none, 1, 0),
@@ -147,15 +146,15 @@ async def test_promises_are_kept_taken_back_and_shipped(tx: Transactor) -> None:
     one, two = await _stock(tx, seller_id, 5, 5)
     order = new_id()
     lines = [Line(one, 1), Line(two, 2), Line(one, 1)]
-    await tx.run_bare("t", lambda uow: service.reserve(uow, lines, order))
+    await tx.run("t", lambda uow: service.reserve(uow, lines, order))
     assert ((await _get(tx, one)).reserved, (await _get(tx, two)).reserved) == (2, 2)
     assert await tx.read(lambda unit: service.available(unit.connection, [one, two, order])) == {
         one: 3,
         two: 3,
         order: 0,
     }
-    await tx.run_bare("t", lambda uow: service.release(uow, [Line(one, 1)], order))
-    await tx.run_bare("t", lambda uow: service.ship(uow, [Line(one, 1), Line(two, 2)], order))
+    await tx.run("t", lambda uow: service.release(uow, [Line(one, 1)], order))
+    await tx.run("t", lambda uow: service.ship(uow, [Line(one, 1), Line(two, 2)], order))
     assert [(stock.on_hand, stock.reserved) for stock in (await _get(tx, one), await _get(tx, two))] == [(4, 0), (3, 0)]
     assert await _movements(tx, two) == [("OPENED", 5, 5), ("SHIPPED", -2, 3)]
     assert await _broken(tx) == []
@@ -166,9 +165,9 @@ async def test_taking_back_more_than_was_promised_is_refused_by_the_table(tx: Tr
     [variant] = await _stock(tx, seller_id, 5)
     for step in (service.release, service.ship):
         with pytest.raises(asyncpg.CheckViolationError):
-            await tx.run_bare("t", partial(step, lines=[Line(variant, 1)], reference=new_id()))
+            await tx.run("t", partial(step, lines=[Line(variant, 1)], reference=new_id()))
     with pytest.raises(RuntimeError):
-        await tx.run_bare("t", lambda uow: service.release(uow, [Line(new_id(), 1)], new_id()))
+        await tx.run("t", lambda uow: service.release(uow, [Line(new_id(), 1)], new_id()))
 
 
 async def test_fifty_pieces_are_promised_fifty_times_and_the_naive_way_oversells(
@@ -182,7 +181,7 @@ async def test_fifty_pieces_are_promised_fifty_times_and_the_naive_way_oversells
 
     async def buy(number: int) -> bool:
         try:
-            await (tx, other)[number % 2].run_bare(
+            await (tx, other)[number % 2].run(
                 "t", lambda uow: service.reserve(uow, [Line(ours, 1)], new_id()), seconds=30
             )
         except InsufficientStock:
@@ -199,7 +198,7 @@ async def test_fifty_pieces_are_promised_fifty_times_and_the_naive_way_oversells
             await decided.wait()
             await uow.connection.execute("UPDATE stocks SET reserved = $2 WHERE variant_id = $1", naive, 50 - left + 1)
 
-        await tx.run_bare("t", work)
+        await tx.run("t", work)
         lost.append(1)
 
     await asyncio.gather(*(buy_naively() for _ in range(10)))
@@ -237,13 +236,13 @@ async def test_orders_of_many_variants_in_any_order_never_deadlock_and_never_ove
             await service.reserve(uow, lines, order)
 
         try:
-            await tx.run_bare("t", work, seconds=30)
+            await tx.run("t", work, seconds=30)
         except InsufficientStock:
             return 0
         if lines[0].quantity == 2:
-            await tx.run_bare("t", lambda uow: service.release(uow, lines, order), seconds=30)
+            await tx.run("t", lambda uow: service.release(uow, lines, order), seconds=30)
             return 0
-        await tx.run_bare("t", lambda uow: service.ship(uow, lines, order), seconds=30)
+        await tx.run("t", lambda uow: service.ship(uow, lines, order), seconds=30)
         return 5
 
     orders = [
@@ -265,8 +264,11 @@ async def test_orders_of_many_variants_in_any_order_never_deadlock_and_never_ove
 async def test_the_invariant_sees_a_stock_that_no_movement_explains(tx: Transactor) -> None:
     seller_id, _ = await _seller(tx)
     [variant] = await _stock(tx, seller_id, 5)
-    await tx.run_bare("t", lambda uow: uow.connection.execute("UPDATE stocks SET on_hand = 6"))
-    assert await _broken(tx) == [f"stock {variant}: on hand 6, reserved 0, movements 5"]
+    await tx.run("t", lambda uow: uow.connection.execute("UPDATE stocks SET on_hand = 6"))
+    assert await _broken(tx) == [
+        "0 <= reserved <= on hand, which is the sum of the movements: "
+        f"stock {variant} has 6 on hand, 0 reserved, 5 moved"
+    ]
 
 
 def _enter(caller: Caller) -> None:

@@ -16,6 +16,8 @@ from marketd.kernel.work.job_runner import JobRunner
 from marketd.kernel.work.jobs import Payload
 from marketd.process.process import keep_running
 
+from tests.worlds.jobs import run_due
+
 SLOTS = 3
 # Nobody polls within a test: what is done was woken for, by a commit or by a slot that came free.
 NEVER_SECONDS = 600.0
@@ -75,7 +77,7 @@ async def enqueue(tx: Transactor, kind: str, count: int = 1, **options: Any) -> 
         for number in range(count):
             uow.enqueue(Job(kind=kind, payload={"number": number}, **options))
 
-    await tx.run_bare("test.enqueue", work)
+    await tx.run("test.enqueue", work)
 
 
 async def jobs_left(tx: Transactor) -> list[Any]:
@@ -160,7 +162,7 @@ async def test_the_oldest_due_jobs_of_a_kind_go_first(tx: Transactor, runner: Jo
             run_time = uow.now + timedelta(seconds=number - 10)
             uow.enqueue(Job(kind="test.letter", payload={"number": number}, run_time=run_time))
 
-    await tx.run_bare("test.plan", plan)
+    await tx.run("test.plan", plan)
     async with working(runner.run):
         first = {(await letters.begun.get())["number"] for _ in range(SLOTS)}
         assert first == {0, 1, 2}
@@ -172,11 +174,11 @@ async def test_one_batch_is_run_to_its_end_and_says_whether_there_was_one(tx: Tr
         letters.let_go.release()
     runner.register_outside("test.letter", letters)
     await enqueue(tx, "test.letter", SLOTS + 1)
-    assert await runner.run_due()
+    assert await run_due(runner)
     assert letters.ended == SLOTS
-    assert await runner.run_due()
+    assert await run_due(runner)
     assert letters.ended == SLOTS + 1
-    assert not await runner.run_due()
+    assert not await run_due(runner)
 
 
 async def test_an_outside_handler_is_cut_off_before_its_lease_ends_and_tried_again(tx: Transactor) -> None:
@@ -184,7 +186,7 @@ async def test_an_outside_handler_is_cut_off_before_its_lease_ends_and_tried_aga
     runner.register_outside("test.letter", letters)
     await enqueue(tx, "test.letter")
     async with asyncio.timeout(10):
-        assert await runner.run_due()
+        assert await run_due(runner)
     assert letters.ended == 1
     (job,) = await jobs_left(tx)
     assert (job["attempts"], job["last_error"], job["leased"]) == (1, "TimeoutError: ", True)
@@ -205,12 +207,12 @@ async def test_jobs_cut_off_by_the_cancel_all_end_and_are_due_again_after_their_
     assert (letters.ended, texts.ended) == (SLOTS, SLOTS)
     assert all(job["leased"] and job["last_error"] is None for job in await jobs_left(tx))
 
-    await tx.run_bare("test.due", lambda uow: uow.connection.execute("UPDATE jobs SET run_time = $1", uow.now))
+    await tx.run("test.due", lambda uow: uow.connection.execute("UPDATE jobs SET run_time = $1", uow.now))
     for _ in range(SLOTS):
         letters.let_go.release()
         texts.let_go.release()
     # Their slots came free with the cancel.
-    assert await runner.run_due()
+    assert await run_due(runner)
     assert await jobs_left(tx) == []
 
 
@@ -261,7 +263,7 @@ async def test_a_job_that_has_no_try_left_is_kept_as_a_dead_letter(tx: Transacto
 
     runner.register_outside("test.fail", fail)
     await enqueue(tx, "test.fail", max_attempts=1)
-    assert await runner.run_due()
+    assert await run_due(runner)
     assert await jobs_left(tx) == []
     dead = await tx.read(lambda unit: unit.connection.fetch("SELECT kind, error FROM dead_letters"))
     assert [(row["kind"], row["error"]) for row in dead] == [("test.fail", "LookupError: planted")]

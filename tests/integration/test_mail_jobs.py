@@ -32,6 +32,7 @@ from structlog.testing import capture_logs
 
 from tests.canaries import MARK
 from tests.certificates import Authority
+from tests.worlds.jobs import run_due, take_on
 
 SMTP_PASSWORD = f"a secret {MARK}"
 TO = "kim@example.com"
@@ -123,14 +124,14 @@ def enqueue(tx: Transactor) -> Callable[[Job], Awaitable[None]]:
         async def work(uow: UnitOfWork) -> None:
             uow.enqueue(job)
 
-        await tx.run_bare("test.enqueue", work)
+        await tx.run("test.enqueue", work)
 
     return write
 
 
 async def make_due(tx: Transactor) -> None:
     """Let no retry wait."""
-    await tx.run_bare("test.due", lambda uow: uow.connection.execute("UPDATE jobs SET run_time = $1", uow.now))
+    await tx.run("test.due", lambda uow: uow.connection.execute("UPDATE jobs SET run_time = $1", uow.now))
 
 
 async def jobs_left(tx: Transactor) -> list[Any]:
@@ -144,16 +145,16 @@ async def test_a_letter_is_sent_again_until_the_server_takes_it(
 ) -> None:
     mailbox, port = await serve(Mailbox(answers=["451 try later for kim@example.com", "452 full"]))
     runner = JobRunner(tx)
-    post_office(SmtpMailer(parse_url(f"smtp://127.0.0.1:{port}"))).register(runner)
+    take_on(post_office(SmtpMailer(parse_url(f"smtp://127.0.0.1:{port}"))), runner)
     await enqueue(mail_job(Wording.VERIFICATION_CODE, TO, VALUES))
     with capture_logs() as lines:
-        assert await runner.run_due()
+        assert await run_due(runner)
         (waiting,) = await jobs_left(tx)
         assert (waiting["attempts"], waiting["last_error"]) == (1, "MailUnavailable: the SMTP server answered 451")
         assert "sealed:" in waiting["payload"]
         for _ in range(2):
             await make_due(tx)
-            assert await runner.run_due()
+            assert await run_due(runner)
     assert mailbox.tries == 3
     (letter,) = mailbox.letters
     assert letter["To"] == TO
@@ -176,13 +177,13 @@ async def test_a_server_that_is_down_costs_a_retry_and_the_repeat_has_the_same_i
     runner = JobRunner(tx)
     down = post_office(SmtpMailer(parse_url("smtp://127.0.0.1:1")))
     up = post_office(SmtpMailer(parse_url(f"smtp://127.0.0.1:{port}")))
-    down.register(runner)
+    take_on(down, runner)
     await enqueue(mail_job(Wording.PASSWORD_CHANGED, TO, {"time": "2026-11-22T10:00:00+00:00"}))
-    await runner.run_due()
+    await run_due(runner)
     assert len(await jobs_left(tx)) == 1
-    up.register(runner)
+    take_on(up, runner)
     await make_due(tx)
-    await runner.run_due()
+    await run_due(runner)
     (payload,) = [letter["Message-ID"] for letter in mailbox.letters]
     # A crash between sending and forgetting the job: the same letter once more, and mailboxes know it.
     job = mail_job(Wording.PASSWORD_CHANGED, TO, {"time": "2026-11-22T10:00:00+00:00"})
@@ -196,10 +197,10 @@ async def test_a_mailbox_that_does_not_exist_ends_the_job_and_its_address_stays_
 ) -> None:
     mailbox, port = await serve(Mailbox(recipient_answers=["550 no kim@example.com here"]))
     runner = JobRunner(tx)
-    post_office(SmtpMailer(parse_url(f"smtp://127.0.0.1:{port}"))).register(runner)
+    take_on(post_office(SmtpMailer(parse_url(f"smtp://127.0.0.1:{port}"))), runner)
     await enqueue(mail_job(Wording.VERIFICATION_CODE, TO, VALUES))
     with capture_logs() as lines:
-        await runner.run_due()
+        await run_due(runner)
     assert await jobs_left(tx) == []
     assert mailbox.letters == []
     assert [line["event"] for line in lines] == ["letter_refused"]
@@ -211,10 +212,10 @@ async def test_a_code_that_is_over_is_not_sent(
 ) -> None:
     mailbox, port = await serve()
     runner = JobRunner(tx)
-    post_office(SmtpMailer(parse_url(f"smtp://127.0.0.1:{port}"))).register(runner)
+    take_on(post_office(SmtpMailer(parse_url(f"smtp://127.0.0.1:{port}"))), runner)
     over = datetime.now(UTC) - timedelta(seconds=1)
     await enqueue(mail_job(Wording.VERIFICATION_CODE, TO, VALUES, expire_time=over))
-    await runner.run_due()
+    await run_due(runner)
     assert await jobs_left(tx) == []
     assert mailbox.tries == 0
 
@@ -223,11 +224,11 @@ async def test_an_sms_is_sent_again_until_the_provider_takes_it(
     tx: Transactor, enqueue: Callable[[Job], Awaitable[None]], tmp_path: Path
 ) -> None:
     phone, runner = Phone(failures=1), JobRunner(tx)
-    post_office(DirectoryMailer(tmp_path), phone).register(runner)
+    take_on(post_office(DirectoryMailer(tmp_path), phone), runner)
     await enqueue(sms_job(Wording.VERIFICATION_CODE, "+4930123456", VALUES))
-    await runner.run_due()
+    await run_due(runner)
     await make_due(tx)
-    await runner.run_due()
+    await run_due(runner)
     (message,) = phone.messages
     assert message.to == "+4930123456"
     assert message.text.startswith("319284 is your Emma code.")

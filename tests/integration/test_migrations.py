@@ -15,7 +15,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from marketd import app as composition
 from marketd.config import Environment, Settings
-from marketd.process.process import StartRefused
+from marketd.process.core import StartRefused
 from marketd.schema import migrate
 from marketd.schema import revision as schema
 from pydantic import SecretStr

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import ClassVar
 from uuid import UUID
 
@@ -47,7 +48,7 @@ async def _emit(tx: Transactor, *events: Event, fail: bool = False) -> None:
         if fail:
             await uow.connection.execute("SELECT 1 / 0")
 
-    await tx.run_bare("test.emit", work)
+    await tx.run("test.emit", work)
 
 
 async def _until(condition: Callable[[], bool]) -> None:
@@ -164,7 +165,7 @@ async def test_a_job_runs_once_though_two_runners_look_for_it_and_retries_after_
             uow.enqueue(Job(kind="test.job", payload={"number": number}, dedup_key=f"job-{number}"))
         uow.enqueue(Job(kind="test.job", payload={"number": 99}, run_time=uow.now + timedelta(hours=1)))
 
-    await tx.run_bare("test.plan", plan)
+    await tx.run("test.plan", plan)
     runners = [JobRunner(tx, poll_seconds=0.05) for _ in range(2)]
     for runner in runners:
         runner.register("test.job", handler)
@@ -249,6 +250,6 @@ async def test_housekeeping_drops_what_has_served_its_time_and_nothing_else(tx: 
     relay = Relay(tx)
     await relay.run_once()
     await _emit(tx, ThingHappened(thing_id=new_id(), number=3))
-    assert await sweeps.sweep(tx, keep_events=timedelta(hours=1)) == 0
-    assert await sweeps.sweep(tx, keep_events=timedelta(seconds=-5)) == 2
+    assert await tx.run("test.sweep", partial(sweeps.sweep, keep_events=timedelta(hours=1))) == 0
+    assert await tx.run("test.sweep", partial(sweeps.sweep, keep_events=timedelta(seconds=-5))) == 2
     assert await tx.read(lambda unit: unit.connection.fetchval("SELECT count(*) FROM outbox_events")) == 1

@@ -33,7 +33,7 @@ ADMIN = Caller(new_id(), new_id(), frozenset({Role.ADMIN}), "192.0.2.9")
 async def _account(tx: Transactor) -> Caller:
     account_id = new_id()
     new = auth.NewAccount(f"{account_id}@shop.example", "", "", "Jo Doe", "no hash")
-    account = await tx.run_bare("test.account", lambda uow: auth.create_account(uow, new, frozenset({Role.BUYER})))
+    account = await tx.run("test.account", lambda uow: auth.create_account(uow, new, frozenset({Role.BUYER})))
     return Caller(account.account_id, new_id(), account.roles, "192.0.2.7")
 
 
@@ -185,11 +185,11 @@ async def test_a_seller_shows_to_all_once_approved_but_its_door_only_to_its_own(
 async def test_an_account_is_held_by_its_shop_and_by_no_other(tx: Transactor) -> None:
     owner, other = await _account(tx), await _account(tx)
     seller = await _create(tx, owner)
-    held = await tx.run_bare("test.held", lambda uow: service.holds_account(uow, owner.account))
+    held = await tx.run("test.held", lambda uow: service.holds_account(uow, owner.account))
     assert held == f"seller {seller.seller_id}"
-    assert await tx.run_bare("test.free", lambda uow: service.holds_account(uow, other.account)) is None
-    await tx.run_bare("test.close", lambda uow: uow.connection.execute("UPDATE sellers SET state = 'CLOSED'"))
-    assert await tx.run_bare("test.free", lambda uow: service.holds_account(uow, owner.account)) is None
+    assert await tx.run("test.free", lambda uow: service.holds_account(uow, other.account)) is None
+    await tx.run("test.close", lambda uow: uow.connection.execute("UPDATE sellers SET state = 'CLOSED'"))
+    assert await tx.run("test.free", lambda uow: service.holds_account(uow, owner.account)) is None
 
 
 async def test_other_slices_read_a_seller_by_id_and_by_account(tx: Transactor) -> None:

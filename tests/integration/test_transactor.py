@@ -12,7 +12,6 @@ from marketd.kernel.call.call import Call, OnceKey
 from marketd.kernel.call.refusals import RequestIdReused
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
-from sqlalchemy import text
 
 
 async def _table(tx: Transactor) -> None:
@@ -20,28 +19,26 @@ async def _table(tx: Transactor) -> None:
         await uow.connection.execute("CREATE TABLE marks (id int PRIMARY KEY, value int NOT NULL DEFAULT 0)")
         await uow.connection.execute("INSERT INTO marks SELECT generate_series(1, 10)")
 
-    await tx.run_bare("test.table", work)
+    await tx.run("test.table", work)
 
 
 async def _value(tx: Transactor, key: int) -> int:
     return int(await tx.read(lambda unit: unit.connection.fetchval("SELECT value FROM marks WHERE id = $1", key)))
 
 
-async def test_driver_calls_before_any_session_statement_are_in_the_mapped_transaction(tx: Transactor) -> None:
+async def test_what_raises_leaves_nothing_behind(tx: Transactor) -> None:
     await _table(tx)
 
     async def work(uow: UnitOfWork) -> None:
         await uow.connection.execute("UPDATE marks SET value = 1 WHERE id = 1")
-        await uow.session.execute(text("UPDATE marks SET value = 1 WHERE id = 2"))
-        raise LookupError("undo both")
+        raise LookupError("undo it")
 
     with pytest.raises(LookupError):
-        await tx.run("test.mapped", work)
-    assert (await _value(tx, 1), await _value(tx, 2)) == (0, 0)
+        await tx.run("test.undone", work)
+    assert await _value(tx, 1) == 0
 
 
-@pytest.mark.parametrize("dress", ["mapped", "bare"])
-async def test_deadlocks_are_run_again_until_both_sides_are_through(tx: Transactor, dress: str) -> None:
+async def test_deadlocks_are_run_again_until_both_sides_are_through(tx: Transactor) -> None:
     await _table(tx)
     first_tries = asyncio.Barrier(2)
     tries = 0
@@ -54,11 +51,10 @@ async def test_deadlocks_are_run_again_until_both_sides_are_through(tx: Transact
             await first_tries.wait()
         await uow.connection.execute("UPDATE marks SET value = value + 1 WHERE id = $1", other)
 
-    run = tx.run if dress == "mapped" else tx.run_bare
     left, right = [False] * 8 + [True], [False] * 8 + [True]
     await asyncio.gather(
-        run("test.left", lambda uow: cross(uow, 1, 2, meet=left)),
-        run("test.right", lambda uow: cross(uow, 2, 1, meet=right)),
+        tx.run("test.left", lambda uow: cross(uow, 1, 2, meet=left)),
+        tx.run("test.right", lambda uow: cross(uow, 2, 1, meet=right)),
     )
     assert tries == 3
     assert (await _value(tx, 1), await _value(tx, 2)) == (2, 2)
@@ -74,7 +70,7 @@ async def test_a_caller_that_goes_away_does_not_cut_the_work_in_half(tx: Transac
         await uow.connection.execute("SELECT pg_sleep(0.05)")
         await uow.connection.execute("UPDATE marks SET value = 7 WHERE id = 2")
 
-    caller = asyncio.create_task(tx.run_bare("test.cut", work))
+    caller = asyncio.create_task(tx.run("test.cut", work))
     await inside.wait()
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -95,7 +91,7 @@ async def _answer(tx: Transactor, once: OnceKey) -> bytes:
         await uow.connection.execute("SELECT pg_sleep(0.02)")
         return int(await uow.connection.fetchval("SELECT value FROM marks WHERE id = 1"))
 
-    answer: object = await tx.answer_bare("test.once", work, lambda value: StringValue(value=f"{value} {uuid4()}"))
+    answer: object = await tx.answer("test.once", work, lambda value: StringValue(value=f"{value} {uuid4()}"))
     assert isinstance(answer, bytes)
     return answer
 

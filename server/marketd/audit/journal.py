@@ -85,9 +85,7 @@ class AuditJournal:
         batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
         entries = [entry for entry, _ in batch]
         try:
-            await self._tx.run_bare(
-                "audit.write", lambda uow: log.write(uow.connection, entries), seconds=WRITE_SECONDS
-            )
+            await self._tx.run("audit.write", lambda uow: log.write(uow.connection, entries), seconds=WRITE_SECONDS)
         except Refusal as refusal:
             # Also when the outcome is unknown: an entry's id keeps it from standing twice.
             _log.warning("audit_not_written", entries=len(batch), reason=refusal.reason.value)

@@ -10,16 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from marketd.audit.call import AuditedCall
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.caller import SYSTEM, Caller, Role
 from marketd.kernel.call.refusals import Refusal
-from marketd.kernel.db.database import Connection, Record
+from marketd.kernel.db.database import Connection
+from marketd.kernel.db.sql import Arguments, Columns, where
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.kernel.values.ids import new_id
+from marketd.kernel.work.sweeps import delete_old
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ async def record(
     method: str = "",
     refusal: Refusal | None = None,
 ) -> None:
-    """Write the entry of an effect with the transaction that has it (either dress).
+    """Write the entry of an effect with the transaction that has it.
 
     The method is the current call's; outside of calls (the command line) `method` names what was done. `refusal` is
     what the caller gets though something was done.
@@ -122,41 +124,38 @@ async def write(connection: Connection, entries: Sequence[Entry]) -> None:
     )
 
 
+async def delete_before(uow: UnitOfWork, keep: timedelta) -> int:
+    """Delete one batch of entries that are older than `keep`; how many went."""
+    return await delete_old(uow.connection, "audit_entries", "audit_entry_id", "create_time", uow.now - keep)
+
+
+_ENTRY = Columns(EntryView)
+
+
 async def list_entries(
     unit: ReadUnit, wanted: EntryFilter, after: tuple[datetime, UUID] | None, limit: int
 ) -> list[EntryView]:
     """Entries, the newest first, that come after the (create_time, audit_entry_id) of the last one shown."""
     conditions: list[str] = []
-    arguments: list[object] = []
-
-    def add(condition: str, *values: object) -> None:
-        places = [f"${len(arguments) + number}" for number in range(1, len(values) + 1)]
-        conditions.append(condition.format(*places))
-        arguments.extend(values)
-
+    arguments = Arguments()
     for column in ("account_id", "method", "resource_type", "resource_id", "code"):
         value = getattr(wanted, column)
         if value:
-            add(column + " = {}", value)
+            conditions.append(f"{column} = {arguments.add(value)}")
     if wanted.create_time_from is not None:
-        add("create_time >= {}", wanted.create_time_from)
+        conditions.append(f"create_time >= {arguments.add(wanted.create_time_from)}")
     if wanted.create_time_before is not None:
-        add("create_time < {}", wanted.create_time_before)
+        conditions.append(f"create_time < {arguments.add(wanted.create_time_before)}")
     if after is not None:
-        add("(create_time, audit_entry_id) < ({}, {})", *after)
-    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    arguments.append(limit)
+        key = ", ".join(arguments.add(part) for part in after)
+        conditions.append(f"(create_time, audit_entry_id) < ({key})")
+    size = arguments.add(limit)
     rows = await unit.connection.fetch(
-        "SELECT audit_entry_id, create_time, actor_kind, account_id, session_id, method, resource_type, resource_id,"  # noqa: S608 - constants
-        f" code, refusal_reason, comment, correlation_id, remote_address FROM audit_entries{where}"
-        f" ORDER BY create_time DESC, audit_entry_id DESC LIMIT ${len(arguments)}",
+        f"SELECT {_ENTRY.sql} FROM audit_entries{where(conditions)}"  # noqa: S608 - constants
+        f" ORDER BY create_time DESC, audit_entry_id DESC LIMIT {size}",
         *arguments,
     )
-    return [_view(row) for row in rows]
-
-
-def _view(row: Record) -> EntryView:
-    return EntryView(**dict(row.items()))
+    return _ENTRY.values(rows)
 
 
 def _actor_kind(caller: Caller) -> str:

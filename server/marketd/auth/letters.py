@@ -9,16 +9,29 @@ the sending of mail to auth's tables. What was sealed is worthless in half an ho
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from datetime import timedelta
 
 from marketd.auth.accounts.repository import AccountRow
 from marketd.auth.codes.credentials import Channel
+from marketd.config import Settings
 from marketd.kernel.call.sealing import Seal, SealBroken
 from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.slice import Parts
 from marketd.mail.jobs import SEALED, mail_job, sms_job
 from marketd.mail.render import Wording
 
 _CONTEXT = "letter"
+
+
+def letters_of(settings: Settings) -> Letters:
+    """The letters of a marketplace with these settings."""
+    return Letters(Seal(settings.derive("letters")), sends_sms=settings.sends_sms)
+
+
+def revealer(parts: Parts) -> Callable[[str], str]:
+    """What mail opens sealed values with."""
+    return letters_of(parts.settings).reveal
 
 
 class Letters:

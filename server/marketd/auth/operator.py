@@ -20,7 +20,7 @@ async def rotate_keys(settings: Settings, url: str, *, at_once: bool) -> str:
     ring = KeyRing(settings.derive("signing-keys"))
     try:
         tx = Transactor(engine, SystemClock())
-        return (await tx.run_bare("auth.rotate_keys", lambda uow: rotate(uow, ring, at_once=at_once))).kid
+        return (await tx.run("auth.rotate_keys", lambda uow: rotate(uow, ring, at_once=at_once))).kid
     finally:
         await engine.dispose()
 
@@ -45,6 +45,6 @@ async def disable_totp(settings: Settings, url: str, login: str) -> bool:
     letters = Letters(Seal(settings.derive("letters")))
     try:
         tx = Transactor(engine, SystemClock())
-        return await tx.run_bare("auth.operator_disable_totp", lambda uow: auth.disable_totp(uow, letters, login))
+        return await tx.run("auth.operator_disable_totp", lambda uow: auth.disable_totp(uow, letters, login))
     finally:
         await engine.dispose()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from marketplace.auth.v1 import auth_service_pb2, auth_service_pb2_grpc
 
@@ -11,6 +10,7 @@ from marketd.auth import convert
 from marketd.auth.codes.recover import ChangePassword, Recovering
 from marketd.auth.codes.second_factor import Proof, SecondFactor
 from marketd.auth.codes.verify import Verifying
+from marketd.auth.services import service_accounts
 from marketd.auth.services.service_accounts import ServiceAccounts
 from marketd.auth.sessions import session
 from marketd.auth.sessions.keys import KeyRing
@@ -18,7 +18,7 @@ from marketd.auth.sessions.session import SessionRules
 from marketd.auth.sessions.sign_in import Login, Register, SigningIn
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.caller import Caller
-from marketd.kernel.call.pages import Cursor, PageTokens, clamp_page_size
+from marketd.kernel.call.pages import Pager
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.values.ids import parse_id
 from marketd.kernel.wire import to_timestamp
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
 
 MAX_DEVICE_NAME = 100
-_SESSIONS = "auth.sessions"
-_SERVICE_ACCOUNTS = "auth.service_accounts"
 
 
 class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
@@ -40,7 +38,7 @@ class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
         self,
         *,
         tx: Transactor,
-        pages: PageTokens,
+        pager: Pager,
         keys: KeyRing,
         rules: SessionRules,
         signing_in: SigningIn,
@@ -50,7 +48,7 @@ class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
         services: ServiceAccounts,
     ) -> None:
         self._tx = tx
-        self._pages = pages
+        self._pager = pager
         self._keys = keys
         self._rules = rules
         self._signing_in = signing_in
@@ -111,29 +109,29 @@ class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
     ) -> auth_service_pb2.LogoutAllResponse:
         """Ends every session of the caller."""
         caller = _oneself()
-        await self._tx.run_bare("auth.logout_all", lambda uow: session.log_out_everywhere(uow, caller))
+        await self._tx.run("auth.logout_all", lambda uow: session.log_out_everywhere(uow, caller))
         return auth_service_pb2.LogoutAllResponse()
 
     async def ListSessions(
         self, request: auth_service_pb2.ListSessionsRequest, context: Context
     ) -> auth_service_pb2.ListSessionsResponse:
         """Lists where the caller is signed in."""
-        caller, size = calls.current_caller(), clamp_page_size(request.page_size)
-        before = _after(self._pages.read(request.page_token, _SESSIONS, caller.key))
-        rows = await self._tx.read(lambda unit: session.list_sessions(unit, self._rules, caller, before, size + 1))
-        last = (str(rows[size - 1].session_id),) if len(rows) > size else None
-        page = self._pages.page(rows, size, _SESSIONS, caller.key, last)
-        return auth_service_pb2.ListSessionsResponse(
-            sessions=[convert.to_session(row, caller.session_id) for row in page.items],
-            next_page_token=page.next_page_token,
+        caller = calls.current_caller()
+        page = await self._pager.list(
+            request,
+            caller,
+            lambda unit, before, limit: session.list_sessions(unit, self._rules, caller, before, limit),
+            lambda row: row.session_id,
+            lambda row: convert.to_session(row, caller.session_id),
         )
+        return auth_service_pb2.ListSessionsResponse(sessions=page.items, next_page_token=page.next_page_token)
 
     async def RevokeSession(
         self, request: auth_service_pb2.RevokeSessionRequest, context: Context
     ) -> auth_service_pb2.RevokeSessionResponse:
         """Ends one of the caller's sessions."""
         caller, session_id = calls.current_caller(), parse_id(request.session_id)
-        await self._tx.run_bare("auth.revoke_session", lambda uow: session.end_own_session(uow, caller, session_id))
+        await self._tx.run("auth.revoke_session", lambda uow: session.end_own_session(uow, caller, session_id))
         return auth_service_pb2.RevokeSessionResponse()
 
     async def SendVerification(
@@ -215,14 +213,15 @@ class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
         self, request: auth_service_pb2.ListServiceAccountsRequest, context: Context
     ) -> auth_service_pb2.ListServiceAccountsResponse:
         """Lists the service accounts."""
-        caller, size = calls.current_caller(), clamp_page_size(request.page_size)
-        before = _after(self._pages.read(request.page_token, _SERVICE_ACCOUNTS, caller.key))
-        rows = await self._services.list(before, size + 1)
-        last = (str(rows[size - 1].service_account_id),) if len(rows) > size else None
-        page = self._pages.page(rows, size, _SERVICE_ACCOUNTS, caller.key, last)
+        page = await self._pager.list(
+            request,
+            calls.current_caller(),
+            service_accounts.list_service_accounts,
+            lambda row: row.service_account_id,
+            convert.to_service_account,
+        )
         return auth_service_pb2.ListServiceAccountsResponse(
-            service_accounts=[convert.to_service_account(row) for row in page.items],
-            next_page_token=page.next_page_token,
+            service_accounts=page.items, next_page_token=page.next_page_token
         )
 
     async def RevokeServiceAccount(
@@ -245,10 +244,6 @@ def _oneself() -> Caller:
     caller = calls.current_caller()
     calls.current().about = f"user/{caller.account}"
     return caller
-
-
-def _after(cursor: Cursor | None) -> UUID | None:
-    return None if cursor is None else UUID(str(cursor[0]))
 
 
 def _device_name(given: str) -> str:

@@ -1,6 +1,4 @@
-"""Deletes what auth no longer needs, in small batches: ended sessions, old access changes and counts, retired keys, and
-audit entries whose time is over.
-"""
+"""Deletes what auth no longer needs, in small batches: ended sessions, old access changes and counts, retired keys."""
 
 from __future__ import annotations
 
@@ -10,7 +8,6 @@ from datetime import timedelta
 from marketd.auth.codes import throttle
 from marketd.auth.sessions import access_changes
 from marketd.auth.sessions.key_repository import SigningKeyRepository
-from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.work.sweeps import delete_old
 
@@ -20,19 +17,14 @@ KEEP_SESSIONS = timedelta(days=30)
 KEEP_CHANGES = timedelta(hours=1)
 
 
-async def sweep(tx: Transactor, *, keep_audit: timedelta) -> int:
+async def sweep(uow: UnitOfWork) -> int:
     """Delete one batch of each kind; how many rows went."""
-
-    async def work(uow: UnitOfWork) -> int:
-        await SigningKeyRepository(uow.connection).retire_before(uow.now)
-        database_now = await access_changes.database_now(uow.connection)
-        delete = functools.partial(delete_old, uow.connection)
-        return (
-            await delete("login_attempts", "name_hash", "last_time", uow.now - throttle.FORGET)
-            + await delete("sessions", "session_id", "expire_time", uow.now - KEEP_SESSIONS)
-            + await delete("password_resets", "token_hash", "expire_time", uow.now)
-            + await delete("audit_entries", "audit_entry_id", "create_time", uow.now - keep_audit)
-            + await delete("access_changes", "position", "create_time", database_now - KEEP_CHANGES)
-        )
-
-    return await tx.run_bare("auth.sweep", work)
+    await SigningKeyRepository(uow.connection).retire_before(uow.now)
+    database_now = await access_changes.database_now(uow.connection)
+    delete = functools.partial(delete_old, uow.connection)
+    return (
+        await delete("login_attempts", "name_hash", "last_time", uow.now - throttle.FORGET)
+        + await delete("sessions", "session_id", "expire_time", uow.now - KEEP_SESSIONS)
+        + await delete("password_resets", "token_hash", "expire_time", uow.now)
+        + await delete("access_changes", "position", "create_time", database_now - KEEP_CHANGES)
+    )

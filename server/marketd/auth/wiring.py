@@ -1,8 +1,9 @@
-"""How auth is put together: the part of the composition root that makes callers out of passwords and tokens."""
+"""How auth is put together: what makes callers out of passwords and tokens."""
 
 from __future__ import annotations
 
-from marketplace.auth.v1 import auth_service_pb2_grpc, user_service_pb2_grpc
+from collections.abc import Collection
+from typing import Final
 
 from marketd.auth.accounts.passwords import Passwords
 from marketd.auth.accounts.servicer import UserServicer
@@ -11,7 +12,8 @@ from marketd.auth.codes.recover import RESET_JOB, Recovering
 from marketd.auth.codes.second_factor import SecondFactor
 from marketd.auth.codes.throttle import Throttle
 from marketd.auth.codes.verify import Verifying
-from marketd.auth.letters import Letters
+from marketd.auth.letters import letters_of
+from marketd.auth.ports import AccountHolder, CartMerger
 from marketd.auth.servicer import AuthServicer
 from marketd.auth.services.service_accounts import ServiceAccounts
 from marketd.auth.sessions.access_tokens import AccessTokens
@@ -20,19 +22,23 @@ from marketd.auth.sessions.principals import Principals
 from marketd.auth.sessions.refresh_tokens import RefreshTokens
 from marketd.auth.sessions.session import SessionRules
 from marketd.auth.sessions.sign_in import SigningIn
-from marketd.cart.merge import merge_guest_cart
-from marketd.delivery.couriers import holds_account as courier_holds_account
+from marketd.auth.sweeps import sweep
 from marketd.kernel.call.sealing import Seal
-from marketd.process.process import Parts
-from marketd.seller.service import holds_account as seller_holds_account
-from marketd.transport.collector import Collector
+from marketd.kernel.db.invariants import Invariant
+from marketd.kernel.slice import Parts, Slice, Sweep
+
+SERVICERS: Final = (AuthServicer, UserServicer)
+INVARIANTS: Final[tuple[Invariant, ...]] = ()
 
 
-async def add_auth(parts: Parts, collector: Collector, letters: Letters) -> Principals:
-    """Add both services of auth; who calls, for the edge. Raises SigningKeysUnreadable."""
-    settings = parts.settings
+def build(parts: Parts, *, merge_guest_cart: CartMerger, holders: Collection[AccountHolder]) -> Slice:
+    """Auth's part of a process. `holders` say what keeps an account from being deleted.
+
+    Its start raises SigningKeysUnreadable.
+    """
+    settings, tx = parts.settings, parts.tx
+    letters = letters_of(settings)
     keys = KeyRing(settings.derive("signing-keys"))
-    await keys.load(parts.tx)
     access = AccessTokens(
         keys,
         issuer=settings.issuer,
@@ -40,19 +46,16 @@ async def add_auth(parts: Parts, collector: Collector, letters: Letters) -> Prin
         lifetime=settings.access_token_lifetime,
         leeway=settings.clock_leeway,
     )
-    principals = Principals(parts.tx, access, keys, parts.broadcast, parts.clock, watch=parts.readiness)
-    parts.tx.listen(principals.on_commit)
-    parts.tasks.append(principals.run)
+    principals = Principals(tx, access, keys, parts.broadcast, parts.clock, watch=parts.spare)
+    tx.listen(principals.on_commit)
     passwords = Passwords(settings.password_pepper.get_secret_value().encode(), settings.bcrypt_cost)
-    parts.closers.append(passwords.close)
     hasher = CodeHasher(settings.derive("codes"))
-    attempts = Throttle(parts.tx, hasher)
-    factor = SecondFactor(parts.tx, Seal(settings.derive("totp")), hasher, attempts, letters, issuer=settings.shop_name)
-    recovering = Recovering(parts.tx, passwords, hasher, attempts, letters)
-    parts.jobs.register(RESET_JOB, recovering.send)
+    attempts = Throttle(tx, hasher)
+    factor = SecondFactor(tx, Seal(settings.derive("totp")), hasher, attempts, letters, issuer=settings.shop_name)
+    recovering = Recovering(tx, passwords, hasher, attempts, letters)
     rules = SessionRules(settings.refresh_token_lifetime, settings.session_idle_lifetime, settings.refresh_grace)
     signing_in = SigningIn(
-        parts.tx,
+        tx,
         passwords,
         access,
         RefreshTokens(settings.derive("refresh-tokens")),
@@ -62,24 +65,25 @@ async def add_auth(parts: Parts, collector: Collector, letters: Letters) -> Prin
         letters,
         merge_guest_cart,
     )
-    collector.add(
-        auth_service_pb2_grpc.add_AuthServiceServicer_to_server,
-        AuthServicer(
-            tx=parts.tx,
-            pages=parts.pages,
-            keys=keys,
-            rules=rules,
-            signing_in=signing_in,
-            verifying=Verifying(parts.tx, hasher, letters),
-            recovering=recovering,
-            factor=factor,
-            services=ServiceAccounts(parts.tx, access),
-        ),
+    return Slice(
+        servicers=[
+            AuthServicer(
+                tx=tx,
+                pager=parts.pager,
+                keys=keys,
+                rules=rules,
+                signing_in=signing_in,
+                verifying=Verifying(tx, hasher, letters),
+                recovering=recovering,
+                factor=factor,
+                services=ServiceAccounts(tx, access),
+            ),
+            UserServicer(tx=tx, pager=parts.pager, letters=letters, holders=holders),
+        ],
+        jobs={RESET_JOB: recovering.send},
+        sweeps=[Sweep("auth.sweep", sweep)],
+        starts=[lambda: keys.load(tx)],
+        tasks=[principals.run],
+        closers=[passwords.close],
+        authenticator=principals,
     )
-    collector.add(
-        user_service_pb2_grpc.add_UserServiceServicer_to_server,
-        UserServicer(
-            tx=parts.tx, pages=parts.pages, letters=letters, holders=(seller_holds_account, courier_holds_account)
-        ),
-    )
-    return principals

@@ -39,7 +39,7 @@ class CartServicer(cart_service_pb2_grpc.CartServiceServicer):
         caller = calls.current_caller()
         cart = await self._tx.read(lambda unit: service.find_cart(unit, caller, self._currency))
         if cart is None:
-            cart = await self._tx.run_bare("cart.open", lambda uow: service.open_cart(uow, caller, self._currency))
+            cart = await self._tx.run("cart.open", lambda uow: service.open_cart(uow, caller, self._currency))
         return cart_service_pb2.GetCartResponse(cart=convert.to_cart(cart))
 
     async def AddCartItem(
@@ -51,7 +51,7 @@ class CartServicer(cart_service_pb2_grpc.CartServiceServicer):
         def render(added: service.Added) -> cart_service_pb2.AddCartItemResponse:
             return cart_service_pb2.AddCartItemResponse(cart=convert.to_cart(added.cart), item_id=str(added.item_id))
 
-        return await self._tx.answer_bare(
+        return await self._tx.answer(
             "cart.add", lambda uow: service.add_item(uow, caller, command, self._currency), render
         )
 
@@ -61,9 +61,7 @@ class CartServicer(cart_service_pb2_grpc.CartServiceServicer):
         caller = calls.current_caller()
         from_update_mask(request.update_mask)  # there is one field to change, so all it can do is be wrong
         command = service.SetQuantity(UUID(request.item_id), request.quantity, request.etag)
-        cart = await self._tx.run_bare(
-            "cart.update", lambda uow: service.set_quantity(uow, caller, command, self._currency)
-        )
+        cart = await self._tx.run("cart.update", lambda uow: service.set_quantity(uow, caller, command, self._currency))
         return cart_service_pb2.UpdateCartItemResponse(cart=convert.to_cart(cart))
 
     async def RemoveCartItem(
@@ -71,16 +69,14 @@ class CartServicer(cart_service_pb2_grpc.CartServiceServicer):
     ) -> cart_service_pb2.RemoveCartItemResponse:
         caller = calls.current_caller()
         item_id = UUID(request.item_id)
-        cart = await self._tx.run_bare(
-            "cart.remove", lambda uow: service.remove_item(uow, caller, item_id, self._currency)
-        )
+        cart = await self._tx.run("cart.remove", lambda uow: service.remove_item(uow, caller, item_id, self._currency))
         return cart_service_pb2.RemoveCartItemResponse(cart=convert.to_cart(cart))
 
     async def ClearCart(
         self, request: cart_service_pb2.ClearCartRequest, context: Context
     ) -> cart_service_pb2.ClearCartResponse:
         caller = calls.current_caller()
-        cart = await self._tx.run_bare("cart.clear", lambda uow: service.clear(uow, caller, self._currency))
+        cart = await self._tx.run("cart.clear", lambda uow: service.clear(uow, caller, self._currency))
         return cart_service_pb2.ClearCartResponse(cart=convert.to_cart(cart))
 
     async def QuoteOrder(
@@ -88,7 +84,7 @@ class CartServicer(cart_service_pb2_grpc.CartServiceServicer):
     ) -> cart_service_pb2.QuoteOrderResponse:
         caller = calls.current_caller()
         destination = UUID(request.address_id) if request.HasField("address_id") else from_address(request.address)
-        quoted = await self._tx.run_bare(
+        quoted = await self._tx.run(
             "cart.quote",
             lambda uow: quote.quote_order(uow, caller, destination, self._quoter, self._currency, self._quote_lifetime),
         )

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.work.sweeps import delete_old
 
 KEEP_QUOTES = timedelta(days=1)
 """Expired quotes stay for a day, for whoever asks what happened."""
 
 
-async def sweep_quotes(tx: Transactor) -> int:
+async def sweep_quotes(uow: UnitOfWork) -> int:
     """Delete one batch of old quotes; how many went."""
-    return await tx.run_bare(
-        "cart.sweep_quotes",
-        lambda uow: delete_old(uow.connection, "quotes", "quote_id", "expire_time", uow.now - KEEP_QUOTES),
-    )
+    return await delete_old(uow.connection, "quotes", "quote_id", "expire_time", uow.now - KEEP_QUOTES)

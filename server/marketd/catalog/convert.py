@@ -14,8 +14,8 @@ from marketd.catalog.imports.parsed import RowError, RowReason
 from marketd.catalog.imports.run import ImportEvent, ImportOptions, ImportProgress, ImportReport, ImportSummary
 from marketd.catalog.model import ProductState, StockState
 from marketd.catalog.values import (
-    BrandView,
-    CategoryView,
+    Brand,
+    Category,
     ImageView,
     NewImage,
     NewProduct,
@@ -64,7 +64,7 @@ def _text(identifier: UUID | None) -> str:
     return "" if identifier is None else str(identifier)
 
 
-def to_category(view: CategoryView) -> category_pb2.Category:
+def to_category(view: Category) -> category_pb2.Category:
     """The category as a message."""
     return category_pb2.Category(
         category_id=str(view.category_id),
@@ -102,7 +102,7 @@ def from_update_category(request: catalog_service_pb2.UpdateCategoryRequest) -> 
     )
 
 
-def to_brand(view: BrandView) -> brand_pb2.Brand:
+def to_brand(view: Brand) -> brand_pb2.Brand:
     """The brand as a message."""
     return brand_pb2.Brand(
         brand_id=str(view.brand_id),

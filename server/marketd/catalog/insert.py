@@ -6,8 +6,8 @@ import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from marketd.catalog import write_repository
-from marketd.catalog.write_repository import ImageRecord, ProductRecord, VariantRecord
+from marketd.catalog.repository import writes
+from marketd.catalog.repository.writes import ImageRecord, ProductRecord, VariantRecord
 from marketd.inventory import service as inventory
 from marketd.inventory.model import NewStock
 from marketd.kernel.call.refusals import AlreadyExists, ConcurrentUpdate
@@ -39,22 +39,18 @@ async def make_products(uow: UnitOfWork, planned: Sequence[Planned]) -> list[Pla
     waiting = dict(enumerate(planned))
     attempt = 0
     while waiting:
-        inserted = await write_repository.insert_products(
-            uow.connection, [item.product for item in waiting.values()], uow.now
-        )
+        inserted = await writes.insert_products(uow.connection, [item.product for item in waiting.values()], uow.now)
         made |= {place: item for place, item in waiting.items() if item.product.product_id in inserted}
         attempt += 1
         waiting = {place: _renamed(planned[place], attempt) for place in waiting if place not in made}
     ordered = [made[place] for place in range(len(planned))]
     try:
-        await write_repository.insert_variants(
-            uow.connection, [row for item in ordered for row in item.variants], uow.now
-        )
+        await writes.insert_variants(uow.connection, [row for item in ordered for row in item.variants], uow.now)
     except DATABASE_ERRORS as error:
         if constraint_of(error) == "uq_variants_seller_id_sku":
             raise AlreadyExists("variant", "sku") from error
         raise
-    await write_repository.insert_images(uow.connection, [row for item in ordered for row in item.images])
+    await writes.insert_images(uow.connection, [row for item in ordered for row in item.images])
     await inventory.create_stock(uow, [row for item in ordered for row in item.stocks])
     return ordered
 

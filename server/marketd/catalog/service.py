@@ -10,16 +10,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from marketd.catalog import repository, write_repository
 from marketd.catalog.descriptions import safe_html
 from marketd.catalog.insert import Planned, cheapest, make_products
 from marketd.catalog.model import ProductState
 from marketd.catalog.names import Options, options_key, slugify, title_key
+from marketd.catalog.repository import products as repository
+from marketd.catalog.repository import writes
+from marketd.catalog.repository.products import ProductKey
+from marketd.catalog.repository.writes import ImageRecord, ProductRecord, VariantRecord
 from marketd.catalog.values import NewProduct, NewVariant, Offer, ProductChange, ProductQuery, ProductView
-from marketd.catalog.write_repository import ImageRecord, ProductRecord, VariantRecord
 from marketd.inventory.model import NewStock
 from marketd.kernel.call.caller import Caller, Role
-from marketd.kernel.call.pages import Cursor
 from marketd.kernel.call.refusals import AlreadyExists, FieldViolation, IllegalTransition, NotFound, ValidationFailed
 from marketd.kernel.db.database import DATABASE_ERRORS, Connection, constraint_of
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
@@ -117,7 +118,7 @@ async def update_product(uow: UnitOfWork, caller: Caller, change: ProductChange)
     record = ProductRecord(
         product_id=view.product_id,
         seller_id=view.seller_id,
-        handle=await write_repository.read_handle(uow.connection, view.product_id),
+        handle=await writes.read_handle(uow.connection, view.product_id),
         slug=view.slug,
         title=view.title,
         title_key=view.title_key,
@@ -149,7 +150,7 @@ async def update_product(uow: UnitOfWork, caller: Caller, change: ProductChange)
     if "tags" in change.paths:
         record = replace(record, tags=tuple(change.tags))
     try:
-        await write_repository.update_products(uow.connection, [record], uow.now)
+        await writes.update_products(uow.connection, [record], uow.now)
     except DATABASE_ERRORS as error:
         if constraint_of(error) == "uq_products_slug":
             raise AlreadyExists("product", "slug") from error
@@ -171,7 +172,7 @@ async def publish_product(uow: UnitOfWork, caller: Caller, product_id: UUID) -> 
         return view
     if not any(variant.is_active for variant in view.variants):
         raise IllegalTransition("product", view.state.value, ())
-    await write_repository.publish(uow.connection, product_id, uow.now)
+    await writes.publish(uow.connection, product_id, uow.now)
     return await _read(uow, product_id)
 
 
@@ -192,16 +193,16 @@ async def get_product(
 
 
 async def list_products(
-    unit: ReadUnit, caller: Caller, query: ProductQuery, cursor: Cursor | None, limit: int
+    unit: ReadUnit, caller: Caller, query: ProductQuery, after: ProductKey | None, limit: int
 ) -> list[ProductView]:
-    """Up to `limit` products after the cursor: published ones, and of other states only what the caller owns.
+    """Up to `limit` products after that key: published ones, and of other states only what the caller owns.
 
     Without a stated state, the caller's own seller gives all states. Admins see every state that they ask for.
     """
     narrowed = await _allowed(unit, caller, query)
     if narrowed is None:
         return []
-    return await repository.list_products(unit.connection, narrowed, cursor, limit)
+    return await repository.list_products(unit.connection, narrowed, after, limit)
 
 
 async def _allowed(unit: ReadUnit, caller: Caller, query: ProductQuery) -> ProductQuery | None:
@@ -230,7 +231,7 @@ async def _owns(unit: ReadUnit | UnitOfWork, caller: Caller, view: ProductView) 
 
 
 async def _own_locked(uow: UnitOfWork, caller: Caller, product_id: UUID) -> ProductView:
-    found = await write_repository.lock_product(uow.connection, product_id)
+    found = await writes.lock_product(uow.connection, product_id)
     view = await repository.read_by_id(uow.connection, product_id) if found else None
     if view is None or not await _owns(uow, caller, view):
         raise NotFound("product", product_id)

@@ -13,16 +13,17 @@ from uuid import UUID
 from marketplace.catalog.v1 import catalog_service_pb2 as pb
 from marketplace.catalog.v1 import catalog_service_pb2_grpc
 
-from marketd.catalog import brands, categories, convert, repository, service
+from marketd.catalog import brands, categories, convert, service
 from marketd.catalog.errors import UploadOutOfOrder
 from marketd.catalog.imports import run
 from marketd.catalog.imports.run import ImportProgress, ImportSummary
 from marketd.catalog.imports.upload import Upload, check_inline
 from marketd.catalog.model import ProductState
-from marketd.catalog.values import BrandView, CategoryView, ProductView
+from marketd.catalog.repository import products as repository
+from marketd.catalog.values import Brand, Category, ProductView
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import OnceKey
-from marketd.kernel.call.pages import PageTokens, clamp_page_size
+from marketd.kernel.call.pages import Pager
 from marketd.kernel.db import idempotency
 from marketd.kernel.db.transactor import M, Transactor, Work
 from marketd.kernel.db.uow import UnitOfWork
@@ -36,10 +37,6 @@ T = TypeVar("T")
 
 CACHE_TAG = "catalog"
 MAX_IMPORT_BYTES = 256 * 1024 * 1024
-# A page ends early rather than grow beyond what clients take in one message (4 MiB by default).
-MAX_PAGE_BYTES = 2 * 1024 * 1024
-# The pages of public lists are the same for everybody, and so are their tokens.
-_EVERYBODY = "everybody"
 _IMPORT = "/marketplace.catalog.v1.CatalogService/ImportProducts"
 
 
@@ -54,14 +51,14 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         self,
         *,
         tx: Transactor,
-        pages: PageTokens,
+        pager: Pager,
         currency: str,
         on_change: Callable[[], None],
         max_import_bytes: int = MAX_IMPORT_BYTES,
         imports_at_once: int = 2,
     ) -> None:
         self._tx = tx
-        self._pages = pages
+        self._pager = pager
         self._currency = currency
         self._on_change = on_change
         self._max_import_bytes = max_import_bytes
@@ -82,7 +79,7 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         """Make a category."""
         caller, new = calls.current_caller(), convert.from_create_category(request)
 
-        def render(view: CategoryView) -> pb.CreateCategoryResponse:
+        def render(view: Category) -> pb.CreateCategoryResponse:
             return pb.CreateCategoryResponse(category=convert.to_category(view))
 
         return await self._tx.answer(
@@ -116,19 +113,17 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         """List categories."""
         all_levels = not request.HasField("parent_category_id")
         parent = convert.optional_id(request.parent_category_id)
-        query = f"ListCategories {'all' if all_levels else parent}"
-        cursor = self._pages.read(request.page_token, query, _EVERYBODY)
-        size = clamp_page_size(request.page_size)
-        rows = await self._tx.read(
-            lambda unit: categories.list_categories(
-                unit, all_levels=all_levels, parent_category_id=parent, cursor=cursor, limit=size + 1
-            )
+        page = await self._pager.list(
+            request,
+            None,
+            lambda unit, after, limit: categories.list_categories(
+                unit, all_levels=all_levels, parent_category_id=parent, after=after, limit=limit
+            ),
+            lambda category: (category.position, category.name_key, category.category_id),
+            convert.to_category,
         )
-        page = self._pages.page(rows, size, query, _EVERYBODY, rows[size - 1][1] if len(rows) > size else None)
         calls.current().cache_tag = CACHE_TAG
-        return pb.ListCategoriesResponse(
-            categories=[convert.to_category(view) for view, _ in page.items], next_page_token=page.next_page_token
-        )
+        return pb.ListCategoriesResponse(categories=page.items, next_page_token=page.next_page_token)
 
     # -- brands
 
@@ -136,7 +131,7 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         """Make a brand."""
         caller, new = calls.current_caller(), convert.from_create_brand(request)
 
-        def render(view: BrandView) -> pb.CreateBrandResponse:
+        def render(view: Brand) -> pb.CreateBrandResponse:
             return pb.CreateBrandResponse(brand=convert.to_brand(view))
 
         return await self._tx.answer(
@@ -168,14 +163,9 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
 
     async def ListBrands(self, request: pb.ListBrandsRequest, context: Context) -> pb.ListBrandsResponse:
         """List brands."""
-        cursor = self._pages.read(request.page_token, "ListBrands", _EVERYBODY)
-        size = clamp_page_size(request.page_size)
-        rows = await self._tx.read(lambda unit: brands.list_brands(unit, cursor, size + 1))
-        page = self._pages.page(rows, size, "ListBrands", _EVERYBODY, rows[size - 1][1] if len(rows) > size else None)
+        page = await self._pager.list(request, None, brands.list_brands, lambda brand: brand.name_key, convert.to_brand)
         calls.current().cache_tag = CACHE_TAG
-        return pb.ListBrandsResponse(
-            brands=[convert.to_brand(view) for view, _ in page.items], next_page_token=page.next_page_token
-        )
+        return pb.ListBrandsResponse(brands=page.items, next_page_token=page.next_page_token)
 
     # -- products
 
@@ -186,14 +176,14 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         def render(view: ProductView) -> pb.CreateProductResponse:
             return pb.CreateProductResponse(product=convert.to_product(view))
 
-        return await self._tx.answer_bare(
+        return await self._tx.answer(
             "catalog.create_product", lambda uow: service.create_product(uow, caller, new, self._currency), render
         )
 
     async def UpdateProduct(self, request: pb.UpdateProductRequest, context: Context) -> pb.UpdateProductResponse:
         """Change a product."""
         caller, change = calls.current_caller(), convert.from_update_product(request)
-        view = await self._tx.run_bare(
+        view = await self._tx.run(
             "catalog.update_product", self._changing(lambda uow: service.update_product(uow, caller, change))
         )
         return pb.UpdateProductResponse(product=convert.to_product(view))
@@ -201,7 +191,7 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
     async def PublishProduct(self, request: pb.PublishProductRequest, context: Context) -> pb.PublishProductResponse:
         """Publish a product."""
         caller, product_id = calls.current_caller(), UUID(request.product_id)
-        view = await self._tx.run_bare(
+        view = await self._tx.run(
             "catalog.publish_product", self._changing(lambda uow: service.publish_product(uow, caller, product_id))
         )
         return pb.PublishProductResponse(product=convert.to_product(view))
@@ -229,19 +219,16 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         """List products."""
         call, query = calls.current(), convert.from_list_products(request)
         public = service.is_public(query)
-        bound_to = _EVERYBODY if public else call.caller.key
-        name = f"ListProducts {query}"
-        cursor = self._pages.read(request.page_token, name, bound_to)
-        size = clamp_page_size(request.page_size)
-        views = await self._tx.read(lambda unit: service.list_products(unit, call.caller, query, cursor, size + 1))
-        response = pb.ListProductsResponse(products=[convert.to_product(view) for view in views[:size]])
-        shown = _fitting(response)
-        if shown < len(views):
-            last = repository.cursor_of(views[shown - 1], query.order)
-            response.next_page_token = self._pages.issue(name, bound_to, last)
+        page = await self._pager.list(
+            request,
+            None if public else call.caller,
+            lambda unit, after, limit: service.list_products(unit, call.caller, query, after, limit),
+            lambda product: repository.cursor_of(product, query.order),
+            convert.to_product,
+        )
         if public:
             call.cache_tag = CACHE_TAG
-        return response
+        return pb.ListProductsResponse(products=page.items, next_page_token=page.next_page_token)
 
     # -- imports
 
@@ -328,7 +315,7 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         async def work(uow: UnitOfWork) -> T:
             return result
 
-        return await self._tx.answer_bare("catalog.import_answer", work, render)
+        return await self._tx.answer("catalog.import_answer", work, render)
 
 
 def _once(caller_key: str, first: pb.ImportProductsRequest) -> OnceKey | None:
@@ -337,15 +324,3 @@ def _once(caller_key: str, first: pb.ImportProductsRequest) -> OnceKey | None:
         return None
     fingerprint = hashlib.sha256(first.options.SerializeToString(deterministic=True)).digest()
     return OnceKey(caller_key, _IMPORT, first.request_id.lower(), fingerprint)
-
-
-def _fitting(response: pb.ListProductsResponse) -> int:
-    """Cut the page where it would grow too large, never below one product; gives how many are left."""
-    if response.ByteSize() > MAX_PAGE_BYTES:
-        size = 0
-        for index, product in enumerate(response.products):
-            size += product.ByteSize()
-            if index and size > MAX_PAGE_BYTES:
-                del response.products[index:]
-                break
-    return len(response.products)

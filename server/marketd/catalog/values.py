@@ -14,27 +14,34 @@ from marketd.kernel.values.money import Money
 
 
 @dataclass(frozen=True, slots=True)
-class CategoryView:
-    """A category; `ancestor_ids` from the top down, without itself."""
+class Category:
+    """A category; `path` leads from the top down to itself, `name_key` compares names."""
 
     category_id: UUID
     parent_category_id: UUID | None
     name: str
+    name_key: str
     slug: str
     description: str
     position: int
-    ancestor_ids: tuple[UUID, ...]
+    path: tuple[UUID, ...]
     version: int
     create_time: datetime
     update_time: datetime
 
+    @property
+    def ancestor_ids(self) -> tuple[UUID, ...]:
+        """The categories above it, from the top down."""
+        return self.path[:-1]
+
 
 @dataclass(frozen=True, slots=True)
-class BrandView:
-    """A brand."""
+class Brand:
+    """A brand; `name_key` compares names."""
 
     brand_id: UUID
     name: str
+    name_key: str
     slug: str
     description: str
     version: int

@@ -13,7 +13,8 @@ from marketd.delivery.couriers import CreateCourier
 from marketd.delivery.list_repository import ListFilter
 from marketd.delivery.states import DeliveryState, Vehicle
 from marketd.delivery.values import BringerView, CourierView, DeliveryView, Eta, Rating, ShiftView, StopView
-from marketd.delivery.watch import Assigned, Changed, Heartbeat, Message, Removed, Snapshot
+from marketd.delivery.watch import Assigned, Changed, CourierNews, CourierSnapshot, Removed
+from marketd.kernel.events.watch import Beat
 from marketd.kernel.values.etags import etag_of
 from marketd.kernel.values.geo import distance_meters
 from marketd.kernel.values.ids import parse_id
@@ -152,11 +153,12 @@ def to_delivery(delivery: DeliveryView, viewer: UUID | None) -> delivery_pb2.Del
     return message
 
 
-def to_watch_response(message: Message, viewer: UUID | None) -> delivery_service_pb2.WatchDeliveriesResponse:
+def to_watch_response(
+    news: CourierNews | Beat, viewer: UUID | None, cursor: str
+) -> delivery_service_pb2.WatchDeliveriesResponse:
     """One message of a courier's stream."""
-    news = message.news
-    response = delivery_service_pb2.WatchDeliveriesResponse(cursor=message.cursor)
-    if isinstance(news, Snapshot):
+    response = delivery_service_pb2.WatchDeliveriesResponse(cursor=cursor)
+    if isinstance(news, CourierSnapshot):
         response.snapshot.SetInParent()
         response.snapshot.deliveries.extend(to_delivery(delivery, viewer) for delivery in news.deliveries)
     elif isinstance(news, Assigned):
@@ -171,8 +173,8 @@ def to_watch_response(message: Message, viewer: UUID | None) -> delivery_service
         response.removed.reason = delivery_service_pb2.DeliveryRemovalReason.Value(
             f"DELIVERY_REMOVAL_REASON_{news.removal_reason.value}"
         )
-    elif isinstance(news, Heartbeat):
-        response.heartbeat.server_time.CopyFrom(to_timestamp(news.server_time))
+    else:
+        response.heartbeat.server_time.CopyFrom(to_timestamp(news.time))
     return response
 
 

@@ -1,50 +1,52 @@
-"""What must always hold of deliveries, as statements that find what breaks it; `marketd check` and tests run them."""
+"""What must always hold of deliveries and their orders (I12)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
-from marketd.kernel.db.database import Connection
+from marketd.kernel.db.invariants import Invariant
 
-# Each finds (id, what is wrong). Orders are read here and nowhere else: the agreement of the two is the invariant.
-STATEMENTS: Final[Mapping[str, str]] = {
-    "one open delivery an order": (
+# Orders are read here and nowhere else in this slice: the agreement of the two is the invariant.
+INVARIANTS: Final = (
+    Invariant(
+        "I12",
+        "one open delivery an order",
         "SELECT order_id::text AS id, count(*) || ' open deliveries' AS wrong FROM deliveries WHERE state <> 'CLOSED'"
-        " GROUP BY order_id HAVING count(*) > 1"
+        " GROUP BY order_id HAVING count(*) > 1",
     ),
-    "a picked-up delivery's order is out for delivery": (
+    Invariant(
+        "I12",
+        "a picked-up delivery's order is out for delivery",
         "SELECT d.delivery_id::text AS id, d.state || ' but its order is ' || coalesce(o.state, 'missing') AS wrong"
         " FROM deliveries d LEFT JOIN orders o USING (order_id)"
-        " WHERE d.state IN ('PICKED_UP', 'AT_DROPOFF') AND o.state IS DISTINCT FROM 'OUT_FOR_DELIVERY'"
+        " WHERE d.state IN ('PICKED_UP', 'AT_DROPOFF') AND o.state IS DISTINCT FROM 'OUT_FOR_DELIVERY'",
     ),
-    "a delivered delivery's order is delivered": (
+    Invariant(
+        "I12",
+        "a delivered delivery's order is delivered",
         "SELECT d.delivery_id::text AS id, 'delivered but its order is ' || coalesce(o.state, 'missing') AS wrong"
         " FROM deliveries d LEFT JOIN orders o USING (order_id)"
-        " WHERE d.outcome = 'DELIVERED' AND (o.state IS NULL OR o.state NOT IN ('DELIVERED', 'REFUNDED'))"
+        " WHERE d.outcome = 'DELIVERED' AND (o.state IS NULL OR o.state NOT IN ('DELIVERED', 'REFUNDED'))",
     ),
-    "an order on its way has a delivery on its way": (
+    Invariant(
+        "I12",
+        "an order on its way has a delivery on its way",
         "SELECT o.order_id::text AS id, 'out for delivery without a picked-up delivery' AS wrong FROM orders o"
         " WHERE o.state = 'OUT_FOR_DELIVERY' AND NOT EXISTS (SELECT 1 FROM deliveries d"
-        " WHERE d.order_id = o.order_id AND d.state IN ('PICKED_UP', 'AT_DROPOFF'))"
+        " WHERE d.order_id = o.order_id AND d.state IN ('PICKED_UP', 'AT_DROPOFF'))",
     ),
-    "who has a delivery is on shift": (
+    Invariant(
+        "I12",
+        "who has a delivery is on shift",
         "SELECT d.delivery_id::text AS id, 'its courier is off shift' AS wrong FROM deliveries d"
         " WHERE d.state <> 'CLOSED' AND d.courier_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM shifts s"
-        " WHERE s.courier_id = d.courier_id AND s.end_time IS NULL)"
+        " WHERE s.courier_id = d.courier_id AND s.end_time IS NULL)",
     ),
-    "a courier has counted what was completed": (
+    Invariant(
+        "I12",
+        "a courier has counted what was completed",
         "SELECT c.courier_id::text AS id, c.completed_deliveries || ' counted, ' || n.made || ' made' AS wrong"
         " FROM couriers c CROSS JOIN LATERAL (SELECT count(*) AS made FROM deliveries d"
-        " WHERE d.courier_id = c.courier_id AND d.outcome = 'DELIVERED') n WHERE c.completed_deliveries <> n.made"
+        " WHERE d.courier_id = c.courier_id AND d.outcome = 'DELIVERED') n WHERE c.completed_deliveries <> n.made",
     ),
-}
-
-
-async def violations(connection: Connection) -> list[str]:
-    """One sentence for each thing that is wrong; none when all is well. At most 20 for each rule."""
-    found: list[str] = []
-    for rule, statement in STATEMENTS.items():
-        rows = await connection.fetch(f"{statement} LIMIT 20")
-        found.extend(f"{rule}: {row['id']} {row['wrong']}" for row in rows)
-    return found
+)

@@ -10,6 +10,7 @@ from marketd.delivery.repository import COLUMNS, FROM, to_view
 from marketd.delivery.states import DeliveryState
 from marketd.delivery.values import DeliveryView
 from marketd.kernel.db.database import Connection
+from marketd.kernel.db.sql import Arguments, where
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +22,6 @@ class ListFilter:
     buyer_account_id: UUID | None = None
     seller_id: UUID | None = None
     courier_id: UUID | None = None
-
-    def text(self) -> str:
-        """The filter in one text, for the page token."""
-        states = ",".join(sorted(state.value for state in self.states))
-        return f"{states}|{self.order_id}|{self.buyer_account_id}|{self.seller_id}|{self.courier_id}"
 
 
 # Each branch walks one index downwards and stops after a page, so page 1,000 costs what page 1 does.
@@ -40,28 +36,20 @@ async def list_page(
     connection: Connection, owner: UUID | None, wanted: ListFilter, before: UUID | None, limit: int
 ) -> list[DeliveryView]:
     """Deliveries newest first, below `before`: what `owner` receives, hands out or brings, or all of them without."""
-    arguments: list[object] = []
+    arguments = Arguments() if owner is None else Arguments(owner)
     conditions: list[str] = []
-    if owner is not None:
-        arguments.append(owner)
-
-    def condition(template: str, value: object) -> None:
-        arguments.append(value)
-        conditions.append(template.replace("?", f"${len(arguments)}"))
-
     if wanted.states:
-        condition("state = ANY(?::text[])", [state.value for state in wanted.states])
+        states = [state.value for state in wanted.states]
+        conditions.append(f"state = ANY({arguments.add(states)}::text[])")
     for column in ("order_id", "buyer_account_id", "seller_id", "courier_id"):
         value = getattr(wanted, column)
         if value is not None:
-            condition(f"{column} = ?", value)
+            conditions.append(f"{column} = {arguments.add(value)}")
     if before is not None:
-        condition("delivery_id < ?", before)
-    arguments.append(limit)
-    tail = f"ORDER BY delivery_id DESC LIMIT ${len(arguments)}"
+        conditions.append(f"delivery_id < {arguments.add(before)}")
+    tail = f"ORDER BY delivery_id DESC LIMIT {arguments.add(limit)}"
     if owner is None:
-        where = " AND ".join(conditions) or "true"
-        keys = f"SELECT delivery_id FROM deliveries WHERE {where} {tail}"  # noqa: S608 - names of columns
+        keys = f"SELECT delivery_id FROM deliveries{where(conditions)} {tail}"  # noqa: S608 - names of columns
     else:
         branches = [
             f"(SELECT delivery_id FROM deliveries WHERE {' AND '.join([f'{column} = {key}', *conditions])} {tail})"  # noqa: S608 - names of columns

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from marketd.cart.ports import DeliveryQuote, Unit
 from marketd.delivery.estimate import Pace
+from marketd.kernel.slice import Parts
 from marketd.kernel.values.geo import Point, distance_meters
 from marketd.kernel.values.money import Money
 
@@ -32,3 +33,10 @@ class FlatFeeQuoter:
             latest_time=eta.latest_time,
             distance_meters=None if pickup is None or dropoff is None else distance_meters(pickup, dropoff),
         )
+
+
+def flat_fee_quoter(parts: Parts) -> FlatFeeQuoter:
+    """The quoter of a marketplace with these settings."""
+    settings = parts.settings
+    fee = Money(settings.delivery_fee_minor, settings.currency)
+    return FlatFeeQuoter(fee=fee, pace=Pace(settings.courier_speed_mps))

@@ -17,11 +17,12 @@ from marketd.delivery import assign, convert, couriers, hand_over
 from marketd.delivery.estimate import Pace
 from marketd.delivery.hand_over import CompleteDelivery, Refused, Verdict
 from marketd.delivery.values import CourierView, DeliveryView, ShiftView
-from marketd.delivery.watch import DeliveryWatcher
+from marketd.delivery.watch import watch_deliveries
 from marketd.kernel.call import call as calls
-from marketd.kernel.call.pages import PageTokens, clamp_page_size
-from marketd.kernel.call.refusals import PageTokenInvalid
+from marketd.kernel.call.pages import Pager
 from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.events.feed import Feed
+from marketd.kernel.events.watch import BEAT_SECONDS, ResumeTokens
 from marketd.kernel.values.ids import parse_id
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class CourierServicer(courier_service_pb2_grpc.CourierServiceServicer):
         def render(courier: CourierView) -> courier_service_pb2.CreateCourierResponse:
             return courier_service_pb2.CreateCourierResponse(courier=convert.to_courier(courier))
 
-        return await self._tx.answer_bare(
+        return await self._tx.answer(
             "courier.create", lambda uow: couriers.create_courier(uow, caller, command), render
         )
 
@@ -56,7 +57,7 @@ class CourierServicer(courier_service_pb2_grpc.CourierServiceServicer):
         """Approves a pending courier."""
         caller = calls.current_caller()
         courier_id = parse_id(request.courier_id)
-        courier = await self._tx.run_bare(
+        courier = await self._tx.run(
             "courier.approve", lambda uow: couriers.approve_courier(uow, caller, courier_id, request.reason)
         )
         return courier_service_pb2.ApproveCourierResponse(courier=convert.to_courier(courier))
@@ -71,7 +72,7 @@ class CourierServicer(courier_service_pb2_grpc.CourierServiceServicer):
         def render(shift: ShiftView) -> courier_service_pb2.StartShiftResponse:
             return courier_service_pb2.StartShiftResponse(shift=convert.to_shift(shift))
 
-        return await self._tx.answer_bare(
+        return await self._tx.answer(
             "courier.start_shift", lambda uow: couriers.start_shift(uow, caller, vehicle), render
         )
 
@@ -84,16 +85,27 @@ class CourierServicer(courier_service_pb2_grpc.CourierServiceServicer):
         def render(shift: ShiftView) -> courier_service_pb2.EndShiftResponse:
             return courier_service_pb2.EndShiftResponse(shift=convert.to_shift(shift))
 
-        return await self._tx.answer_bare("courier.end_shift", lambda uow: couriers.end_shift(uow, caller), render)
+        return await self._tx.answer("courier.end_shift", lambda uow: couriers.end_shift(uow, caller), render)
 
 
 class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
     """marketplace.delivery.v1.DeliveryService."""
 
-    def __init__(self, *, tx: Transactor, pages: PageTokens, watcher: DeliveryWatcher, pace: Pace) -> None:
+    def __init__(
+        self,
+        *,
+        tx: Transactor,
+        pager: Pager,
+        feed: Feed,
+        resume: ResumeTokens,
+        pace: Pace,
+        beat_seconds: float = BEAT_SECONDS,
+    ) -> None:
         self._tx = tx
-        self._pages = pages
-        self._watcher = watcher
+        self._pager = pager
+        self._feed = feed
+        self._resume = resume
+        self._beat_seconds = beat_seconds
         self._pace = pace
 
     async def AssignCourier(
@@ -102,7 +114,7 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
         """Gives a delivery to a courier."""
         caller = calls.current_caller()
         delivery_id, courier_id = parse_id(request.delivery_id), parse_id(request.courier_id)
-        delivery = await self._tx.run_bare(
+        delivery = await self._tx.run(
             "delivery.assign",
             lambda uow: assign.assign_courier(uow, caller, delivery_id, courier_id, self._pace),
         )
@@ -123,28 +135,26 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
         """Lists deliveries, newest first."""
         caller = calls.current_caller()
         wanted = convert.from_list_deliveries(request)
-        size = clamp_page_size(request.page_size)
-        query = f"delivery.list|{wanted.text()}"
-        cursor = self._pages.read(request.page_token, query, caller.key)
-        if cursor is not None and not isinstance(cursor[0], str):
-            raise PageTokenInvalid
-        before = parse_id(str(cursor[0])) if cursor is not None else None
-        rows = await self._tx.read(lambda unit: assign.list_deliveries(unit, caller, wanted, before, size + 1))
-        last = (str(rows[size - 1].delivery_id),) if len(rows) > size else None
-        page = self._pages.page(rows, size, query, caller.key, last)
-        return delivery_service_pb2.ListDeliveriesResponse(
-            deliveries=[convert.to_delivery(delivery, caller.account_id) for delivery in page.items],
-            next_page_token=page.next_page_token,
+        page = await self._pager.list(
+            request,
+            caller,
+            lambda unit, before, limit: assign.list_deliveries(unit, caller, wanted, before, limit),
+            lambda delivery: delivery.delivery_id,
+            lambda delivery: convert.to_delivery(delivery, caller.account_id),
         )
+        return delivery_service_pb2.ListDeliveriesResponse(deliveries=page.items, next_page_token=page.next_page_token)
 
     async def WatchDeliveries(
         self, request: delivery_service_pb2.WatchDeliveriesRequest, context: Context
     ) -> AsyncIterator[delivery_service_pb2.WatchDeliveriesResponse]:
         """Streams what happens to the caller's deliveries."""
         caller = calls.current_caller()
-        async with aclosing(self._watcher.watch(caller, request.resume_token)) as messages:
-            async for message in messages:
-                yield convert.to_watch_response(message, caller.account_id)
+        bound_to = caller.key.encode()
+        after = self._resume.after(request.resume_token, bound_to)
+        stream = watch_deliveries(self._tx, self._feed, caller, after, beat_seconds=self._beat_seconds)
+        async with aclosing(stream) as each:
+            async for seq, news in each:
+                yield convert.to_watch_response(news, caller.account_id, self._resume.token(bound_to, seq))
 
     async def PickUpDelivery(
         self, request: delivery_service_pb2.PickUpDeliveryRequest, context: Context
@@ -159,7 +169,7 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
                 delivery=convert.to_delivery(delivery, caller.account_id)
             )
 
-        return await self._tx.answer_bare(
+        return await self._tx.answer(
             "delivery.pick_up",
             lambda uow: hand_over.pick_up(uow, caller, delivery_id, occurred, self._pace),
             render,
@@ -177,7 +187,7 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
         occurred = convert.occurred(request.occurred_time if request.HasField("occurred_time") else None)
         verdict: Verdict | None = None
         if request.code.strip():
-            judged = await self._tx.run_bare(
+            judged = await self._tx.run(
                 "delivery.judge_code", lambda uow: hand_over.judge_code(uow, caller, delivery_id, request.code)
             )
             if isinstance(judged, Refused):
@@ -195,6 +205,4 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
                 delivery=convert.to_delivery(delivery, caller.account_id)
             )
 
-        return await self._tx.answer_bare(
-            "delivery.complete", lambda uow: hand_over.complete(uow, caller, command), render
-        )
+        return await self._tx.answer("delivery.complete", lambda uow: hand_over.complete(uow, caller, command), render)

@@ -6,10 +6,9 @@ is held while the stream waits.
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import partial
 from typing import TypeAlias
 from uuid import UUID
@@ -20,22 +19,18 @@ from marketd.delivery.events import CourierDeliveryAssigned, CourierDeliveryChan
 from marketd.delivery.states import DeliveryState, RemovalReason
 from marketd.delivery.values import DeliveryView
 from marketd.kernel.call.caller import Caller
-from marketd.kernel.call.pages import PageTokens
-from marketd.kernel.call.refusals import NotFound, PageTokenInvalid
+from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import ReadUnit
-from marketd.kernel.events import outbox
 from marketd.kernel.events.events import StoredEvent, read_event
 from marketd.kernel.events.feed import Feed
+from marketd.kernel.events.watch import BEAT_SECONDS, POLL_SECONDS, Batch, Beat, missed_events, watch
 
-HEARTBEAT_SECONDS = 10.0
-POLL_SECONDS = 2.0
 BATCH = 100
-_QUERY = "delivery.watch"
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class CourierSnapshot:
     """All that the courier has now."""
 
     deliveries: tuple[DeliveryView, ...]
@@ -64,110 +59,46 @@ class Removed:
     removal_reason: RemovalReason
 
 
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
-    """Nothing happened; `server_time` is the server's clock."""
-
-    server_time: datetime
+CourierNews: TypeAlias = CourierSnapshot | Assigned | Changed | Removed
 
 
-News: TypeAlias = Snapshot | Assigned | Changed | Removed | Heartbeat
+async def watch_deliveries(
+    tx: Transactor,
+    feed: Feed,
+    caller: Caller,
+    after: int | None,
+    *,
+    beat_seconds: float = BEAT_SECONDS,
+    poll_seconds: float = POLL_SECONDS,
+) -> AsyncGenerator[tuple[int, CourierNews | Beat], None]:
+    """What happens to the deliveries of the caller's courier, each with its number, without end; close it to stop.
+
+    `after` resumes behind that number. Raises NotFound without a courier.
+    """
+    courier = await tx.read(lambda unit: couriers.of_account(unit.connection, caller.account))
+    if courier is None:
+        raise NotFound("courier", "me")
+    read = partial(_read, courier.courier_id)
+    news = watch(tx, feed, courier.courier_id, read, after=after, beat_seconds=beat_seconds, poll_seconds=poll_seconds)
+    async with aclosing(news) as each:
+        async for item in each:
+            yield item
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message of the stream, and where the stream stands after it."""
-
-    cursor: str
-    news: News
-
-
-class DeliveryWatcher:
-    """Makes the streams of one process."""
-
-    def __init__(
-        self,
-        *,
-        tx: Transactor,
-        feed: Feed,
-        tokens: PageTokens,
-        heartbeat_seconds: float = HEARTBEAT_SECONDS,
-        poll_seconds: float = POLL_SECONDS,
-    ) -> None:
-        self._tx = tx
-        self._feed = feed
-        self._tokens = tokens
-        self._heartbeat_seconds = heartbeat_seconds
-        self._poll_seconds = poll_seconds
-
-    async def watch(self, caller: Caller, resume_token: str) -> AsyncGenerator[Message, None]:
-        """The stream of the caller's courier, without end; close it to stop. Raises NotFound without a courier."""
-        courier = await self._tx.read(lambda unit: couriers.of_account(unit.connection, caller.account))
-        if courier is None:
-            raise NotFound("courier", "me")
-        courier_id = courier.courier_id
-        # Watched before the first read, so nothing that is committed in between is slept over.
-        watch = self._feed.watch(courier_id)
-        try:
-            seq = self._resumed(caller, resume_token)
-            told = time.monotonic()
-            while True:
-                found = await self._tx.read_patiently(partial(_read, courier_id=courier_id, after=seq))
-                seq = found.seq
-                for number, news in found.news:
-                    told = time.monotonic()
-                    yield Message(self._cursor(caller, number), news)
-                if found.more:
-                    continue
-                silence = time.monotonic() - told
-                if silence >= self._heartbeat_seconds:
-                    told = time.monotonic()
-                    silence = 0.0
-                    yield Message(self._cursor(caller, seq), Heartbeat(found.now))
-                await watch.wait(min(self._poll_seconds, self._heartbeat_seconds - silence))
-        finally:
-            watch.close()
-
-    def _cursor(self, caller: Caller, seq: int) -> str:
-        return self._tokens.issue(_QUERY, caller.key, (seq,))
-
-    def _resumed(self, caller: Caller, token: str) -> int | None:
-        """The number to go on after; None for a token that is empty or not ours, which starts over."""
-        try:
-            cursor = self._tokens.read(token, _QUERY, caller.key)
-        except PageTokenInvalid:
-            return None
-        return int(cursor[0]) if cursor and isinstance(cursor[0], int) else None
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    seq: int
-    news: Sequence[tuple[int, News]]
-    more: bool
-    now: datetime
-
-
-async def _read(unit: ReadUnit, courier_id: UUID, after: int | None) -> _Found:
+async def _read(courier_id: UUID, unit: ReadUnit, after: int | None) -> Batch[CourierNews]:
     """What comes after a number; a snapshot when there is none, or when the events that follow it are not kept."""
-    if after is not None:
-        events = await outbox.read_aggregate(unit.connection, courier_id, after, BATCH)
-        last = events[-1].seq if events else await outbox.last_seq(unit.connection, courier_id)
-        if last == after + len(events):
-            ids = {UUID(str(event.payload["delivery_id"])) for event in events if "delivery_id" in event.payload}
-            now = await repository.read_many(unit.connection, list(ids)) if ids else {}
-            news = [(event.seq, item) for event in events if (item := _news(event, courier_id, now)) is not None]
-            return _Found(last, news, len(events) == BATCH, unit.now)
-        if not events and last > after:
-            # An event was committed between the two reads; it is there on the next one, unless it was swept away.
-            events = await outbox.read_aggregate(unit.connection, courier_id, after, BATCH)
-            if events and events[0].seq == after + 1:
-                return _Found(after, (), True, unit.now)
-    seq, deliveries = await repository.snapshot(unit.connection, courier_id)
-    return _Found(seq, [(seq, Snapshot(tuple(deliveries)))], False, unit.now)
+    missed = None if after is None else await missed_events(unit, courier_id, after, limit=BATCH)
+    if missed is None or after is None:
+        seq, deliveries = await repository.snapshot(unit.connection, courier_id)
+        return Batch(seq, [(seq, CourierSnapshot(tuple(deliveries)))])
+    events, more = missed
+    ids = {UUID(str(event.payload["delivery_id"])) for event in events if "delivery_id" in event.payload}
+    now = await repository.read_many(unit.connection, list(ids)) if ids else {}
+    news = [(event.seq, item) for event in events if (item := _news(event, courier_id, now)) is not None]
+    return Batch(events[-1].seq if events else after, news, more)
 
 
-def _news(event: StoredEvent, courier_id: UUID, now: Mapping[UUID, DeliveryView]) -> News | None:
+def _news(event: StoredEvent, courier_id: UUID, now: Mapping[UUID, DeliveryView]) -> CourierNews | None:
     """The message of one event, None for one that is about something else.
 
     A delivery is shown as it is now but for state and version, which are the event's; one that has gone to another

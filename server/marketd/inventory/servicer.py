@@ -38,7 +38,7 @@ class InventoryServicer(inventory_service_pb2_grpc.InventoryServiceServicer):
             uow.after_commit(self._on_change)
             return await service.set_stock(uow, caller, counted)
 
-        return await self._tx.answer_bare("inventory.set_stock", work, convert.to_set_stock)
+        return await self._tx.answer("inventory.set_stock", work, convert.to_set_stock)
 
     async def GetStock(
         self, request: pb.GetStockRequest, context: grpc.aio.ServicerContext[Any, Any]

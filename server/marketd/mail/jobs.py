@@ -17,7 +17,6 @@ import structlog
 from marketd.kernel.events.events import Job, Json
 from marketd.kernel.values.clock import Clock
 from marketd.kernel.values.ids import new_id
-from marketd.kernel.work.job_runner import JobRunner
 from marketd.kernel.work.jobs import Payload
 from marketd.mail.compose import compose
 from marketd.mail.errors import MessageRefused
@@ -96,11 +95,6 @@ class Post:
         self._sender = sender
         self._reveal = reveal
         self._clock = clock
-
-    def register(self, jobs: JobRunner) -> None:
-        """Take both kinds on, outside of transactions."""
-        jobs.register_outside(MAIL, self.send_letter)
-        jobs.register_outside(SMS, self.send_short)
 
     async def send_letter(self, payload: Payload) -> None:
         """Send a letter. Raises MailUnavailable when it has to be tried again."""

@@ -1,18 +1,24 @@
-"""Mail and SMS as the settings say: who carries them, in whose name, and which jobs they are."""
+"""How mail is put together: who carries letters and short messages, in whose name, and which jobs they are."""
 
 from __future__ import annotations
 
-from marketd.auth.letters import Letters
+from collections.abc import Callable
+from typing import Final
+
 from marketd.config import Environment
+from marketd.kernel.db.invariants import Invariant
+from marketd.kernel.slice import Parts, Slice
 from marketd.mail.choose import choose_mailer, choose_sms
 from marketd.mail.compose import sender_address
-from marketd.mail.jobs import Post
+from marketd.mail.jobs import MAIL, SMS, Post
 from marketd.mail.render import Renderer, Shop
-from marketd.process.process import Parts
+
+SERVICERS: Final[tuple[type, ...]] = ()
+INVARIANTS: Final[tuple[Invariant, ...]] = ()
 
 
-def add_post(parts: Parts, letters: Letters) -> None:
-    """Take on the jobs that send what `letters` writes. Raises MailMisconfigured."""
+def build(parts: Parts, *, revealer: Callable[[Parts], Callable[[str], str]]) -> Slice:
+    """Mail's part of a process. `revealer` gives what opens values that were sealed. Raises MailMisconfigured."""
     settings = parts.settings
     smtp_url = settings.smtp_url.get_secret_value() if settings.smtp_url is not None else None
     shop = Shop(settings.shop_name, settings.support_email, settings.password_reset_url)
@@ -21,7 +27,7 @@ def add_post(parts: Parts, letters: Letters) -> None:
         mailer=choose_mailer(smtp_url, settings.mail_folder),
         sms=choose_sms(settings.sms_sender, development=settings.env is Environment.DEVELOPMENT),
         sender=sender_address(settings.mail_from, settings.shop_name),
-        reveal=letters.reveal,
+        reveal=revealer(parts),
         clock=parts.clock,
     )
-    post.register(parts.jobs)
+    return Slice(outside_jobs={MAIL: post.send_letter, SMS: post.send_short})

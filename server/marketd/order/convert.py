@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.money_pb2 import Money as MoneyMessage
@@ -11,13 +11,14 @@ from marketplace.order.v1 import order_pb2, order_service_pb2
 
 from marketd.cart.convert import to_eta
 from marketd.kernel.call.caller import Caller
+from marketd.kernel.events.watch import Beat
 from marketd.kernel.values.etags import etag_of
 from marketd.kernel.values.money import Money
 from marketd.kernel.wire import to_address, to_money, to_timestamp
 from marketd.order.model import OrderState
 from marketd.order.place import Placed
 from marketd.order.values import Item, Order, allowed_actions, viewer_of
-from marketd.order.watch import Beat, Change, Reset, Snapshot, Told
+from marketd.order.watch import OrderChange, OrderNews, OrderReset, OrderSnapshot
 from marketd.payment.convert import to_payment
 
 _STATES = {state: order_pb2.OrderState.Value(f"ORDER_STATE_{state.value}") for state in OrderState}
@@ -110,19 +111,19 @@ def to_order_group(placed: Placed, caller: Caller) -> order_pb2.OrderGroup:
     )
 
 
-def to_watch(told: Told, caller: Caller, cursor: str) -> order_service_pb2.WatchOrderResponse:
+def to_watch(news: OrderNews | Beat, caller: Caller, cursor: str) -> order_service_pb2.WatchOrderResponse:
     """One message of WatchOrder."""
     response = order_service_pb2.WatchOrderResponse(cursor=cursor)
-    match told:
-        case Snapshot():
-            response.snapshot.order.CopyFrom(to_order(told.order, caller))
-        case Change():
-            response.changed.order.CopyFrom(to_order(told.order, caller))
-            response.changed.previous_state = _STATES[told.previous_state]
-            response.changed.change_time.CopyFrom(to_timestamp(told.change_time))
+    match news:
+        case OrderSnapshot():
+            response.snapshot.order.CopyFrom(to_order(news.order, caller))
+        case OrderChange():
+            response.changed.order.CopyFrom(to_order(news.order, caller))
+            response.changed.previous_state = _STATES[news.previous_state]
+            response.changed.change_time.CopyFrom(to_timestamp(news.change_time))
         case Beat():
-            response.heartbeat.server_time.CopyFrom(to_timestamp(datetime.now(UTC)))
-        case Reset():
+            response.heartbeat.server_time.CopyFrom(to_timestamp(news.time))
+        case OrderReset():
             response.reset.message = "What happened since the resume token cannot be told any more."
     return response
 

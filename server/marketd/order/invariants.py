@@ -1,70 +1,73 @@
-"""What must hold of orders at any time, as statements that find what breaks it: I1's promises, I3 and I4."""
+"""What must hold of orders at any time: what they hold of the stock (I1), once only (I3), their money (I4)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
-from marketd.kernel.db.database import Connection
+from marketd.kernel.db.invariants import Invariant
 
-# Each finds (id, what is wrong).
-STATEMENTS: Final[Mapping[str, str]] = {
-    "I1: what is reserved is what open orders hold": (
+INVARIANTS: Final = (
+    Invariant(
+        "I1",
+        "what is reserved is what open orders hold",
         "SELECT s.variant_id::text AS id, s.reserved || ' reserved, open orders hold ' || COALESCE(h.held, 0) AS wrong"
         " FROM stocks s LEFT JOIN (SELECT i.variant_id, sum(i.quantity - i.cancelled_quantity) AS held"
         "   FROM order_items i JOIN orders o USING (order_id)"
         "   WHERE o.state IN ('PENDING_PAYMENT', 'PAID', 'ACCEPTED', 'READY') GROUP BY i.variant_id) h"
         " USING (variant_id)"
-        " WHERE s.reserved <> COALESCE(h.held, 0)"
+        " WHERE s.reserved <> COALESCE(h.held, 0)",
     ),
-    "I3: a quote is ordered once, and every group has orders": (
+    Invariant(
+        "I3",
+        "a quote is ordered once, and every group has orders",
         "SELECT g.order_group_id::text AS id, count(o.order_id) || ' orders' AS wrong FROM order_groups g"
         " LEFT JOIN orders o USING (order_group_id) GROUP BY g.order_group_id"
-        " HAVING count(o.order_id) = 0 OR count(o.order_id) <> count(DISTINCT o.seller_id)"
+        " HAVING count(o.order_id) = 0 OR count(o.order_id) <> count(DISTINCT o.seller_id)",
     ),
-    "I4: orders' money is the payments'": (
+    Invariant(
+        "I4",
+        "orders' money is the payments'",
         "SELECT o.order_group_id::text AS id, 'orders keep ' || o.kept || ', payments ' || p.kept AS wrong"
         " FROM (SELECT order_group_id, sum(due_minor - refund_reserved_minor) FILTER (WHERE paid_time IS NOT NULL)"
         "         AS kept FROM orders GROUP BY order_group_id) o"
         " JOIN (SELECT order_group_id, sum(captured_minor - refund_reserved_minor) AS kept FROM payments"
         "         GROUP BY order_group_id) p USING (order_group_id)"
-        " WHERE COALESCE(o.kept, 0) <> p.kept"
+        " WHERE COALESCE(o.kept, 0) <> p.kept",
     ),
-    "I4: what is open is what its payment asks for": (
+    Invariant(
+        "I4",
+        "what is open is what its payment asks for",
         "SELECT o.order_group_id::text AS id, 'orders wait for ' || o.due || ', the payment asks for '"
         "   || COALESCE(p.amount_minor::text, 'nothing') AS wrong"
         " FROM (SELECT order_group_id, sum(due_minor) AS due FROM orders WHERE state = 'PENDING_PAYMENT'"
         "         GROUP BY order_group_id) o"
         " LEFT JOIN payments p ON p.order_group_id = o.order_group_id"
         "   AND p.state IN ('PENDING', 'ACTION_REQUIRED', 'DECLINED')"
-        " WHERE p.amount_minor IS DISTINCT FROM o.due"
+        " WHERE p.amount_minor IS DISTINCT FROM o.due",
     ),
-    "I4: given back is what refunds say": (
+    Invariant(
+        "I4",
+        "given back is what refunds say",
         "SELECT o.order_id::text AS id, 'given back ' || o.refunded_minor || ', refunds say ' || COALESCE(r.given, 0)"
         "   AS wrong FROM orders o"
         " LEFT JOIN (SELECT (share ->> 0)::uuid AS order_id, sum((share ->> 1)::bigint) AS given"
         "   FROM refunds, jsonb_array_elements(shares) AS share WHERE state = 'SUCCEEDED' GROUP BY 1) r"
         " USING (order_id)"
-        " WHERE o.refunded_minor <> COALESCE(r.given, 0)"
+        " WHERE o.refunded_minor <> COALESCE(r.given, 0)",
     ),
-    "totals are the lines'": (
+    Invariant(
+        "I4",
+        "totals are the lines'",
         "SELECT o.order_id::text AS id, 'subtotal ' || o.subtotal_minor || ', lines ' || l.lines AS wrong FROM orders o"
         " JOIN (SELECT order_id, sum(unit_price_minor * quantity) AS lines FROM order_items GROUP BY order_id) l"
-        " USING (order_id) WHERE o.subtotal_minor <> l.lines"
+        " USING (order_id) WHERE o.subtotal_minor <> l.lines",
     ),
-    "no live order without a whole line": (
+    Invariant(
+        "I4",
+        "no live order without a whole line",
         "SELECT o.order_id::text AS id, o.state || ' with nothing left' AS wrong FROM orders o"
         " WHERE o.state IN ('PENDING_PAYMENT', 'PAID', 'ACCEPTED', 'READY', 'OUT_FOR_DELIVERY')"
         " AND NOT EXISTS (SELECT 1 FROM order_items i WHERE i.order_id = o.order_id"
-        "   AND i.cancelled_quantity < i.quantity)"
+        "   AND i.cancelled_quantity < i.quantity)",
     ),
-}
-
-
-async def violations(connection: Connection) -> list[str]:
-    """One sentence for each thing that is wrong; none when all is well. At most 20 for each rule."""
-    found: list[str] = []
-    for rule, statement in STATEMENTS.items():
-        rows = await connection.fetch(f"{statement} LIMIT 20")
-        found.extend(f"{rule}: {row['id']} {row['wrong']}" for row in rows)
-    return found
+)

@@ -13,6 +13,7 @@ import asyncpg
 
 from marketd.kernel.call.refusals import ConcurrentUpdate
 from marketd.kernel.db.database import Connection, Record, is_unique_violation
+from marketd.kernel.db.sql import Arguments
 from marketd.kernel.values.address import Address
 from marketd.order.model import IN_COURIERS_HANDS, CancellationActor, CancellationReason, OrderState
 from marketd.order.values import CHANGEABLE, Item, Order
@@ -282,12 +283,7 @@ async def list_orders(
     Each way in which an order can be the caller's is a branch of its own on its own index, each stopped at the page's
     end, so a page costs the same wherever it stands.
     """
-    arguments: list[object] = []
-
-    def place(value: object) -> str:
-        arguments.append(value)
-        return f"${len(arguments)}"
-
+    arguments = Arguments()
     conditions: list[str] = []
     for column, value in (
         ("account_id", wanted.buyer_id),
@@ -296,25 +292,25 @@ async def list_orders(
         ("order_group_id", wanted.order_group_id),
     ):
         if value is not None:
-            conditions.append(f"{column} = {place(value)}")
+            conditions.append(f"{column} = {arguments.add(value)}")
     if wanted.states:
-        conditions.append(f"state = ANY({place([state.value for state in wanted.states])}::text[])")
+        conditions.append(f"state = ANY({arguments.add([state.value for state in wanted.states])}::text[])")
     if wanted.create_time_from is not None:
-        conditions.append(f"create_time >= {place(wanted.create_time_from)}")
+        conditions.append(f"create_time >= {arguments.add(wanted.create_time_from)}")
     if wanted.create_time_before is not None:
-        conditions.append(f"create_time < {place(wanted.create_time_before)}")
+        conditions.append(f"create_time < {arguments.add(wanted.create_time_before)}")
     if before is not None:
-        conditions.append(f"order_id < {place(before)}")
-    size = place(limit)
+        conditions.append(f"order_id < {arguments.add(before)}")
+    size = arguments.add(limit)
     branches: list[list[str]] = [[]]
     if reach is not None:
-        account = place(reach.account_id)
+        account = arguments.add(reach.account_id)
         branches = [
             [f"account_id = {account}"],
-            [f"courier_account_id = {account}", f"state = ANY({place(_IN_HANDS)}::text[])"],
+            [f"courier_account_id = {account}", f"state = ANY({arguments.add(_IN_HANDS)}::text[])"],
         ]
         if reach.seller_id is not None:
-            branches.append([f"seller_id = {place(reach.seller_id)}"])
+            branches.append([f"seller_id = {arguments.add(reach.seller_id)}"])
     union = " UNION ".join(
         f"(SELECT order_id FROM orders WHERE {' AND '.join([*conditions, *branch]) or 'true'}"
         f" ORDER BY order_id DESC LIMIT {size})"

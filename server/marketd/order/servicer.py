@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -11,17 +12,17 @@ from marketplace.order.v1 import order_pb2, order_service_pb2, order_service_pb2
 
 from marketd.cart.quote_values import QuoteTokens
 from marketd.kernel.call import call as calls
-from marketd.kernel.call.pages import PageTokens, clamp_page_size
-from marketd.kernel.call.refusals import PageTokenInvalid
+from marketd.kernel.call.pages import Pager
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.events.feed import Feed
+from marketd.kernel.events.watch import ResumeTokens
 from marketd.kernel.wire import from_money, from_timestamp
 from marketd.order import convert, service
 from marketd.order.cancel import Cancel, CancelledLine, cancel_order
 from marketd.order.model import CancellationReason
 from marketd.order.place import Placed, PlaceOrder, place_order
 from marketd.order.repository import OrderFilter
-from marketd.order.watch import OrderWatch
+from marketd.order.watch import watch_order
 from marketd.payment.ports import Providers
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         self,
         *,
         tx: Transactor,
-        pages: PageTokens,
+        pager: Pager,
+        resume: ResumeTokens,
         feed: Feed,
         quotes: QuoteTokens,
         providers: Providers,
@@ -45,7 +47,8 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         currency: str,
     ) -> None:
         self._tx = tx
-        self._pages = pages
+        self._pager = pager
+        self._resume = resume
         self._feed = feed
         self._quotes = quotes
         self._providers = providers
@@ -65,7 +68,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         def render(placed: Placed) -> order_service_pb2.PlaceOrderResponse:
             return order_service_pb2.PlaceOrderResponse(order_group=convert.to_order_group(placed, caller))
 
-        return await self._tx.answer_bare(
+        return await self._tx.answer(
             "order.place", lambda uow: place_order(uow, caller, command, self._unpaid_lifetime), render
         )
 
@@ -81,20 +84,15 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         self, request: order_service_pb2.ListOrdersRequest, context: Context
     ) -> order_service_pb2.ListOrdersResponse:
         caller = calls.current_caller()
-        size = clamp_page_size(request.page_size)
-        asked = order_service_pb2.ListOrdersRequest()
-        asked.CopyFrom(request)
-        asked.page_size, asked.page_token = 0, ""
-        query = f"ListOrders:{asked.SerializeToString(deterministic=True).hex()}"
-        cursor = self._pages.read(request.page_token, query, caller.key)
-        before = None if cursor is None else UUID(str(cursor[0]))
         wanted = _filter(request)
-        orders = await self._tx.read(lambda unit: service.list_orders(unit, caller, wanted, before, size + 1))
-        last = (str(orders[size - 1].order_id),) if len(orders) > size else None
-        page = self._pages.page(orders, size, query, caller.key, last)
-        return order_service_pb2.ListOrdersResponse(
-            orders=[convert.to_order(order, caller) for order in page.items], next_page_token=page.next_page_token
+        page = await self._pager.list(
+            request,
+            caller,
+            lambda unit, before, limit: service.list_orders(unit, caller, wanted, before, limit),
+            lambda order: order.order_id,
+            lambda order: convert.to_order(order, caller),
         )
+        return order_service_pb2.ListOrdersResponse(orders=page.items, next_page_token=page.next_page_token)
 
     async def AcceptOrder(
         self, request: order_service_pb2.AcceptOrderRequest, context: Context
@@ -103,7 +101,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         command = service.Accept(
             UUID(request.order_id), request.prep_minutes if request.HasField("prep_minutes") else None, request.etag
         )
-        order = await self._tx.run_bare("order.accept", lambda uow: service.accept_order(uow, caller, command))
+        order = await self._tx.run("order.accept", lambda uow: service.accept_order(uow, caller, command))
         return order_service_pb2.AcceptOrderResponse(order=convert.to_order(order, caller))
 
     async def MarkOrderReady(
@@ -111,7 +109,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
     ) -> order_service_pb2.MarkOrderReadyResponse:
         caller = calls.current_caller()
         order_id = UUID(request.order_id)
-        order = await self._tx.run_bare(
+        order = await self._tx.run(
             "order.mark_ready", lambda uow: service.mark_ready(uow, caller, order_id, request.etag)
         )
         return order_service_pb2.MarkOrderReadyResponse(order=convert.to_order(order, caller))
@@ -127,7 +125,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
             CancellationReason(reason),
             request.note,
         )
-        return await self._tx.answer_bare(
+        return await self._tx.answer(
             "order.cancel",
             lambda uow: cancel_order(uow, caller, command),
             lambda order: order_service_pb2.CancelOrderResponse(order=convert.to_order(order, caller)),
@@ -137,24 +135,12 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         self, request: order_service_pb2.WatchOrderRequest, context: Context
     ) -> AsyncIterator[order_service_pb2.WatchOrderResponse]:
         caller = calls.current_caller()
-        query = f"WatchOrder:{request.order_id}"
-        watch = OrderWatch(
-            tx=self._tx,
-            feed=self._feed,
-            caller=caller,
-            order_id=UUID(request.order_id),
-            after_seq=self._resume(request.resume_token, query, caller.key),
-        )
-        async for told in watch.run():
-            yield convert.to_watch(told, caller, self._pages.issue(query, caller.key, (told.seq,)))
-
-    def _resume(self, token: str, query: str, caller_key: str) -> int | None:
-        """The event to go on after; -1 for a token of no use, which begins again with a reset."""
-        try:
-            cursor = self._pages.read(token, query, caller_key)
-        except PageTokenInvalid:
-            return -1
-        return None if cursor is None else int(cursor[0] or 0)
+        order_id = UUID(request.order_id)
+        bound_to = f"{order_id} {caller.key}".encode()
+        news = watch_order(self._tx, self._feed, caller, order_id, self._resume.after(request.resume_token, bound_to))
+        async with aclosing(news) as each:
+            async for seq, item in each:
+                yield convert.to_watch(item, caller, self._resume.token(bound_to, seq))
 
 
 def _filter(request: order_service_pb2.ListOrdersRequest) -> OrderFilter:

@@ -76,9 +76,7 @@ class Confirming:
         outcome = await self._ask(attempt)
         if outcome.state in (AttemptState.CAPTURED, AttemptState.PENDING):
             try:
-                return await self._tx.answer_bare(
-                    "payment.confirm", lambda uow: self._finish(uow, attempt, outcome), render
-                )
+                return await self._tx.answer("payment.confirm", lambda uow: self._finish(uow, attempt, outcome), render)
             except _Late:
                 settled = await self._settle(attempt, outcome)
                 raise PaymentOver(settled.payment.state) from None
@@ -118,7 +116,7 @@ class Confirming:
             async def look_again(uow: UnitOfWork) -> None:
                 service.enqueue_reconcile(uow, attempt_id, ACTION_POLL)
 
-            await self._tx.run_bare("payment.look_again", look_again)
+            await self._tx.run("payment.look_again", look_again)
 
     async def sweep(self) -> int:
         """Settle attempts that were left without a job of their own; how many. For a timer."""
@@ -129,11 +127,11 @@ class Confirming:
                 service.enqueue_reconcile(uow, attempt_id, timedelta(0))
             return len(found)
 
-        return await self._tx.run_bare("payment.sweep", stuck)
+        return await self._tx.run("payment.sweep", stuck)
 
     async def _begin(self, caller: Caller, command: Confirm) -> Attempt:
         for _ in range(_EARLIER_TRIES):
-            begun = await self._tx.run_bare("payment.begin", lambda uow: self._write_attempt(uow, caller, command))
+            begun = await self._tx.run("payment.begin", lambda uow: self._write_attempt(uow, caller, command))
             if begun.is_ours:
                 return begun.attempt
             # Two charges must never be alive at once: an earlier one is settled for good before a new one begins.
@@ -206,4 +204,4 @@ class Confirming:
         return payment
 
     async def _settle(self, attempt: Attempt, outcome: Outcome) -> Settled:
-        return await self._tx.run_bare("payment.settle", lambda uow: settle(uow, self._orders, attempt, outcome))
+        return await self._tx.run("payment.settle", lambda uow: settle(uow, self._orders, attempt, outcome))

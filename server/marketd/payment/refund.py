@@ -63,7 +63,7 @@ class Refunding:
 
         Raises NotFound, NothingToRefund, RefundTooLarge, ValidationFailed and RequestIdReused.
         """
-        refund = await self._tx.run_bare("payment.begin_refund", lambda uow: self._reserve(uow, caller, command))
+        refund = await self._tx.run("payment.begin_refund", lambda uow: self._reserve(uow, caller, command))
         succeeded = await self._ask(refund)
 
         async def finish(uow: UnitOfWork) -> Refunded:
@@ -75,7 +75,7 @@ class Refunding:
                 raise RuntimeError("a refund's payment was deleted")
             return Refunded(settled, payment)
 
-        return await self._tx.answer_bare("payment.refund", finish, render)
+        return await self._tx.answer("payment.refund", finish, render)
 
     async def carry_out(self, payload: Mapping[str, Json]) -> None:
         """Have the provider give a written-down refund back; a job outside of transactions, safe to repeat."""
@@ -84,7 +84,7 @@ class Refunding:
         if refund is None or refund.state is not RefundState.PENDING:
             return
         succeeded = await self._providers.get(refund.provider).refund(refund.key, refund.charge_key, refund.amount)
-        await self._tx.run_bare(
+        await self._tx.run(
             "payment.settle_refund", lambda uow: settle_refund(uow, self._orders, refund, succeeded=succeeded)
         )
 

@@ -51,7 +51,7 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
         caller = calls.current_caller()
         group_id = UUID(request.order_group_id)
         provider = self._providers.resolve(request.payment_provider)
-        return await self._tx.answer_bare(
+        return await self._tx.answer(
             "payment.create",
             lambda uow: service.create_payment(uow, self._orders, caller, group_id, provider),
             lambda payment: payment_service_pb2.CreatePaymentResponse(payment=convert.to_payment(payment)),

@@ -1,69 +1,45 @@
-"""One process of the marketplace as it runs: what it is made of, how it starts, and how it ends in order."""
+"""One process of the marketplace as it runs: how it starts, and how it ends in order."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
 
 import structlog
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from marketd.config import Settings
-from marketd.kernel.call.pages import PageTokens
-from marketd.kernel.db.transactor import Transactor
-from marketd.kernel.events.broadcast import PostgresBroadcast
-from marketd.kernel.events.feed import Feed
-from marketd.kernel.events.relay import Relay
-from marketd.kernel.values.clock import SystemClock
-from marketd.kernel.work.job_runner import JobRunner
+from marketd.kernel.slice import Parts, Work
+from marketd.process.core import Core, StartRefused
 from marketd.process.metrics_port import MetricsPort
+from marketd.process.unit_metrics import UnitMetrics
 from marketd.transport.server import BuiltServer
 
 _log = structlog.get_logger(__name__)
-
-Work: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
-
-
-class StartRefused(Exception):
-    """The process cannot serve as things are; the message says what to do."""
-
-
-@dataclass
-class Parts:
-    """What every slice is built from."""
-
-    settings: Settings
-    url: str
-    engine: AsyncEngine
-    readiness_engine: AsyncEngine
-    tx: Transactor
-    readiness: Transactor
-    broadcast: PostgresBroadcast
-    feed: Feed
-    pages: PageTokens
-    relay: Relay
-    jobs: JobRunner
-    clock: SystemClock = field(default_factory=SystemClock)
-    tasks: list[Work] = field(default_factory=list)
-    """What runs beside the server until it stops."""
-    background: list[Work] = field(default_factory=list)
-    """What runs only where background work is wanted."""
-    closers: list[Callable[[], None]] = field(default_factory=list)
-    """What is let go of at the very end."""
 
 
 class App:
     """One process of the marketplace: its server (if it serves), its background work, its metrics."""
 
-    def __init__(self, parts: Parts, server: BuiltServer | None, admin_port: int) -> None:
-        self.parts = parts
+    def __init__(
+        self,
+        core: Core,
+        server: BuiltServer | None,
+        tasks: Sequence[Work],
+        closers: Sequence[Callable[[], None]],
+        admin_port: int,
+    ) -> None:
+        self.core = core
         self.server = server
+        self._tasks = tasks
+        self._closers = closers
         self.admin_port = admin_port
         self._running: list[asyncio.Task[None]] = []
         self._metrics: MetricsPort | None = None
+
+    @property
+    def parts(self) -> Parts:
+        """What the slices were built from."""
+        return self.core.parts
 
     @property
     def port(self) -> int:
@@ -77,12 +53,12 @@ class App:
 
     async def start(self) -> None:
         """Begin to serve. Returns once calls are answered."""
-        work = [*self.parts.tasks, *self.parts.background]
-        self._running = [asyncio.create_task(keep_running(each)) for each in work]
+        self._running = [asyncio.create_task(keep_running(each)) for each in self._tasks]
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
+        registry.register(UnitMetrics(self.parts.tx.times))
         if self.server is not None:
             registry.register(self.server.accounting)
         try:
@@ -106,10 +82,9 @@ class App:
         await self.parts.tx.drain()
         if self._metrics is not None:
             self._metrics.close()
-        for close in self.parts.closers:
+        for close in self._closers:
             close()
-        await self.parts.engine.dispose()
-        await self.parts.readiness_engine.dispose()
+        await self.core.dispose()
 
 
 async def keep_running(work: Work, *, pause_seconds: float = 1.0) -> None:

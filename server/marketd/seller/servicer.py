@@ -35,9 +35,7 @@ class SellerServicer(seller_service_pb2_grpc.SellerServiceServicer):
         def render(seller: Seller) -> seller_service_pb2.CreateSellerResponse:
             return seller_service_pb2.CreateSellerResponse(seller=convert.to_seller(seller, whole=True))
 
-        return await self._tx.answer_bare(
-            "seller.create", lambda uow: service.create_seller(uow, caller, command), render
-        )
+        return await self._tx.answer("seller.create", lambda uow: service.create_seller(uow, caller, command), render)
 
     async def ApproveSeller(
         self, request: seller_service_pb2.ApproveSellerRequest, context: Context
@@ -45,7 +43,7 @@ class SellerServicer(seller_service_pb2_grpc.SellerServiceServicer):
         """Approves a pending seller."""
         caller = calls.current_caller()
         seller_id = parse_id(request.seller_id)
-        seller = await self._tx.run_bare(
+        seller = await self._tx.run(
             "seller.approve", lambda uow: service.approve_seller(uow, caller, seller_id, request.reason)
         )
         return seller_service_pb2.ApproveSellerResponse(seller=convert.to_seller(seller, whole=True))

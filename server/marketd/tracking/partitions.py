@@ -4,13 +4,11 @@ over. What no day's partition takes falls into the default one, and moves when i
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
 import structlog
 
-from marketd.kernel.call.refusals import Refusal
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
 
@@ -73,30 +71,18 @@ async def forget_uplinks(uow: UnitOfWork, keep: timedelta) -> int:
     return count
 
 
-async def keep_house(tx: Transactor, retention: timedelta) -> bool:
-    """One round: make partitions ahead, drop what is over; False when the database did not let it now.
+async def keep_house(tx: Transactor, retention: timedelta) -> None:
+    """One round: make partitions ahead, drop what is over. Raises what the database refuses.
 
-    No caller needs it to succeed: until a later round does, the default partition takes what has no day.
+    No caller needs it to succeed: until a later round does, the default partition takes what has no day. Two days ahead
+    are made, so a missed round is no harm.
     """
-    try:
-        made = await tx.run_bare("tracking.partitions", ensure, seconds=30.0)
-        gone = await tx.run_bare("tracking.retention", lambda uow: drop_old(uow, retention), seconds=30.0)
-        while True:
-            if not await tx.run_bare("tracking.forget", lambda uow: forget_uplinks(uow, retention), seconds=30.0):
-                break
-    except Refusal as refusal:
-        _log.warning("position_partitions_waiting", reason=refusal.reason.value)
-        return False
+    made = await tx.run("tracking.partitions", ensure, seconds=30.0)
+    gone = await tx.run("tracking.retention", lambda uow: drop_old(uow, retention), seconds=30.0)
+    while await tx.run("tracking.forget", lambda uow: forget_uplinks(uow, retention), seconds=30.0):
+        pass
     if made or gone:
         _log.debug("position_partitions", made=len(made), dropped=len(gone))
-    return True
-
-
-async def run(tx: Transactor, retention: timedelta, *, pause_seconds: float = 3600.0) -> None:
-    """A round at once and then each hour, until cancelled; two days ahead are made, so a missed round is no harm."""
-    while True:
-        done = await keep_house(tx, retention)
-        await asyncio.sleep(pause_seconds if done else min(pause_seconds, 10.0))
 
 
 async def _days(uow: UnitOfWork) -> list[date]:

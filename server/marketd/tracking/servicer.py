@@ -85,7 +85,7 @@ class TrackingServicer(tracking_service_pb2_grpc.TrackingServiceServicer):
             self._couriers.hear(courier_id, caller.account) as courier,
             self._couriers.hear_uplink(courier, uplink_id) as uplink,
         ):
-            settled_seq = await self._tx.run_bare(
+            settled_seq = await self._tx.run(
                 "tracking.report", lambda uow: service.open_report(uow, courier_id, uplink_id, request.device_id)
             )
             uplink.restore(settled_seq)
@@ -116,7 +116,7 @@ class TrackingServicer(tracking_service_pb2_grpc.TrackingServiceServicer):
         courier_id = await self._tx.read(lambda unit: service.reporting_courier(unit, caller))
         courier = await stack.enter_async_context(self._couriers.hear(courier_id, caller.account))
         uplink = await stack.enter_async_context(self._couriers.hear_uplink(courier, uplink_id))
-        opened = await self._tx.run_bare(
+        opened = await self._tx.run(
             "tracking.hello",
             lambda uow: service.open_stream(uow, courier_id, uplink_id, hello.device_id, hello.last_acked_seq),
         )

@@ -7,6 +7,7 @@ is ever registered with it: the chain's generic handler looks methods up in a di
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -28,6 +29,17 @@ class Collected:
     generates: bool
 
 
+def generated_base(servicer: type) -> type:
+    """The class that the stubs have for its service, such as OrderServiceServicer."""
+    return next(base for base in servicer.__mro__ if base.__module__.endswith("_pb2_grpc"))
+
+
+def service_of(servicer: type) -> str:
+    """The full name of its service, such as `marketplace.order.v1.OrderService`."""
+    base = generated_base(servicer)
+    return f"{base.__module__.rpartition('.')[0]}.{base.__name__.removesuffix('Servicer')}"
+
+
 class Collector:
     """Stands where the generated code expects a server, and keeps what it is given."""
 
@@ -38,6 +50,11 @@ class Collector:
     def add(self, adder: Callable[[S, Any], None], servicer: S) -> None:
         """Collect a servicer: `collector.add(add_OrderServiceServicer_to_server, OrderServicer(…))`."""
         adder(servicer, self)
+
+    def add_servicer(self, servicer: object) -> None:
+        """The same, where the servicer says by its generated base whose it is."""
+        base = generated_base(type(servicer))
+        self.add(getattr(sys.modules[base.__module__], f"add_{base.__name__}_to_server"), servicer)
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
         """Ignored: generated code hands over the same methods a second time, by name."""

@@ -18,8 +18,9 @@ from uuid import UUID
 from marketd.kernel.call import call as kernel_call
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.network import network_of
+from marketd.kernel.slice import Authenticator
 from marketd.transport.audit_trail import AuditSink, Witness
-from marketd.transport.authentication import Authenticator, bearer
+from marketd.transport.authentication import bearer
 from marketd.transport.deadlines import limit_seconds
 from marketd.transport.edge.accounting import Accounting
 from marketd.transport.edge.admission import Admission

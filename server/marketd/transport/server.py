@@ -14,9 +14,9 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2_grpc
 
+from marketd.kernel.slice import Authenticator
 from marketd.transport.access import AccessTable
 from marketd.transport.audit_trail import AuditSink
-from marketd.transport.authentication import Authenticator
 from marketd.transport.chain import Chain
 from marketd.transport.collector import Collector
 from marketd.transport.edge.accounting import Accounting, WriteLines

@@ -113,7 +113,7 @@ async def workers(settings: Settings) -> AsyncIterator[tuple[Worker, Worker]]:
         yield made[0], made[1]
         for worker in made:
             look_at_metrics(worker.app.admin_port)
-        await look_at_tables(made[0].app.parts.url)
+        await look_at_tables(made[0].app.core.url)
 
 
 @pytest.fixture

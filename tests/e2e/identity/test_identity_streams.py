@@ -121,7 +121,7 @@ async def test_a_stream_opened_with_a_key_that_got_out_ends_and_a_refresh_opens_
     worker = workers[0]
     person = await worker.courier(boss)
     stream = await worker.stream(person)
-    await operator.rotate_keys(settings, worker.app.parts.url, at_once=True)
+    await operator.rotate_keys(settings, worker.app.core.url, at_once=True)
     done = time.monotonic()
     async with asyncio.timeout(30):
         refusal, at = await _end_of(stream)

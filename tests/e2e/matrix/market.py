@@ -50,6 +50,7 @@ from tests.e2e.matrix.things import (
     payment,
 )
 from tests.e2e.matrix.wire import Outcome, Pairs, Wire
+from tests.worlds.jobs import run_due
 
 RULES: Final[Mapping[str, Rule]] = {
     rule.method: rule for rule in (*AccessTable.from_names(composition.SERVICES), *own_rules().values())
@@ -155,7 +156,7 @@ class Market:
             for role in (Role.BUYER, Role.SELLER, Role.COURIER, Role.ADMIN, Role.SERVICE):
                 await (auth.grant_role if role in wanted else auth.revoke_role)(uow, account, role)
 
-        await self.app.parts.tx.run_bare("test.roles", work)
+        await self.app.parts.tx.run("test.roles", work)
 
     async def person(self, *roles: Role) -> Person:
         """A new account with these roles and no others."""
@@ -172,7 +173,7 @@ class Market:
     async def block(self, person: Person) -> None:
         """Block the account."""
         account = UUID(person.account_id)
-        await self.app.parts.tx.run_bare("test.block", lambda uow: auth.block_account(uow, account))
+        await self.app.parts.tx.run("test.block", lambda uow: auth.block_account(uow, account))
 
     async def signed_out(self) -> Person:
         """A session that has ended."""
@@ -210,7 +211,7 @@ class Market:
             )
             if payload is not None:
                 break
-            assert await self.app.parts.jobs.run_due(), f"no {template} for {person.email}"
+            assert await run_due(self.app.core.jobs), f"no {template} for {person.email}"
         text = Letters(Seal(self.settings.derive("letters"))).reveal(json.loads(payload)["values"][value])
         return WATCH.code(text) if value == "code" else text
 
@@ -280,7 +281,7 @@ class Market:
         """An order that is ready, and its delivery that nobody has been given."""
         trip = await self.accepted(shop)
         await self.call(order_service_pb2.MarkOrderReadyRequest(order_id=trip.order_id), trip.shop.owner)
-        while await self.app.parts.relay.run_once():
+        while await self.app.core.relay.run_once():
             pass
         wanted = delivery_service_pb2.ListDeliveriesRequest(order_id=trip.order_id)
         found = (await self.call(wanted, trip.buyer)).deliveries
@@ -315,8 +316,8 @@ class Market:
 
     async def settle(self) -> None:
         """Do the background's work until nothing of it is left."""
-        parts = self.app.parts
-        while await parts.relay.run_once() or await parts.jobs.run_due():
+        core = self.app.core
+        while await core.relay.run_once() or await run_due(core.jobs):
             pass
 
     async def contents(self, *, without: frozenset[str] = frozenset()) -> dict[str, tuple[int, int]]:

@@ -8,7 +8,7 @@ import random
 import grpc
 import pytest
 from google.protobuf.message import Message
-from marketd.commands import invariants
+from marketd.commands.check import check_database
 from marketd.transport.rules import RateClass
 from marketd.transport.validation import MAX_INLINE_BYTES, MAX_REQUEST_BYTES, request_limit
 from marketplace.delivery.v1 import delivery_service_pb2
@@ -144,6 +144,6 @@ async def test_after_all_that_an_order_goes_the_whole_way_and_the_invariants_hol
     order = (await market.call(order_service_pb2.GetOrderRequest(order_id=trip.order_id), trip.buyer)).order
     assert order.state == order_pb2.ORDER_STATE_DELIVERED
     await market.settle()
-    findings = await invariants.check_database(market.url)
+    findings = await check_database(market.url)
     assert [finding for finding in findings if not finding.is_ok] == []
     assert await market.value("SELECT count(*) FROM dead_letters") == 0

@@ -26,7 +26,7 @@ from marketd.auth.sessions.refresh_tokens import RefreshTokens
 from marketd.auth.sessions.session import SessionRules
 from marketd.auth.sessions.sign_in import Login, Register, SignedIn, SigningIn
 from marketd.kernel.call.caller import Caller
-from marketd.kernel.call.pages import PageTokens
+from marketd.kernel.call.pages import Pager
 from marketd.kernel.call.sealing import Seal
 from marketd.kernel.db.database import create_engine
 from marketd.kernel.db.transactor import Transactor
@@ -39,6 +39,7 @@ from marketd.mail.jobs import MAIL, SEALED, SMS
 
 from tests.canaries import MARK, WATCH
 from tests.canary_looks import look_at_tables
+from tests.worlds.jobs import run_due
 
 PASSWORD = f"correct horse battery {MARK}"
 STRANGER = Caller(None, None, frozenset(), "192.0.2.7")
@@ -92,7 +93,7 @@ class House:
     mailbox: Mailbox
     letters: Letters
     rules: SessionRules
-    pages: PageTokens
+    pager: Pager
 
     async def register(self, name: str = "", phone: str = "") -> SignedIn:
         """A fresh buyer with PASSWORD; a name makes e-mail address and username."""
@@ -108,7 +109,7 @@ class House:
 
     async def deliver(self) -> None:
         """Run jobs until none is due: letters arrive in the mailbox."""
-        while await self.jobs.run_due():
+        while await run_due(self.jobs):
             continue
 
     async def caller(self, signed_in: SignedIn) -> Caller:
@@ -120,7 +121,7 @@ class House:
         """The service on all that."""
         return AuthServicer(
             tx=self.tx,
-            pages=self.pages,
+            pager=self.pager,
             keys=self.keys,
             rules=self.rules,
             signing_in=self.signing_in,
@@ -196,7 +197,7 @@ class Builder:
             mailbox=mailbox,
             letters=letters,
             rules=rules,
-            pages=PageTokens(b"p" * 32),
+            pager=Pager(tx, b"p" * 32),
         )
 
 

@@ -14,7 +14,7 @@ from marketd.auth.errors import AddressBookFull
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call, OnceKey
 from marketd.kernel.call.caller import Caller, Role
-from marketd.kernel.call.pages import PageTokens
+from marketd.kernel.call.pages import Pager
 from marketd.kernel.call.refusals import EtagMismatch, NotFound, PageTokenInvalid
 from marketd.kernel.values.ids import new_id
 from marketplace.auth.v1 import address_pb2
@@ -44,7 +44,7 @@ class Book:
 
     def __init__(self, house: House, account_id: UUID) -> None:
         self.account_id = account_id
-        self._servicer = UserServicer(tx=house.tx, pages=PageTokens(b"p" * 32), letters=house.letters, holders=())
+        self._servicer = UserServicer(tx=house.tx, pager=Pager(house.tx, b"p" * 32), letters=house.letters, holders=())
 
     async def call(self, name: str, request: Any, once: OnceKey | None = None) -> Any:
         """Call the method as the owner, in a task of its own as transport does."""
@@ -174,7 +174,7 @@ async def test_a_book_has_pages_and_their_tokens_are_its_owners(house: House, bo
 
 
 async def test_a_full_book_takes_no_more(house: House, book: Book) -> None:
-    await house.tx.run_bare(
+    await house.tx.run(
         "test.fill",
         lambda uow: uow.connection.execute(
             "INSERT INTO addresses (address_id, account_id, label, address, is_default, create_time, update_time)"

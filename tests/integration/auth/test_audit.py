@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -13,11 +14,10 @@ from marketd.admin.servicer import AdminServicer
 from marketd.audit import log
 from marketd.audit.call import AuditedCall
 from marketd.audit.journal import AuditJournal
-from marketd.auth import sweeps
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call
 from marketd.kernel.call.caller import ANONYMOUS, SYSTEM, Caller, Role
-from marketd.kernel.call.pages import PageTokens
+from marketd.kernel.call.pages import Pager
 from marketd.kernel.call.refusals import ConcurrentUpdate, PageTokenInvalid
 from marketd.kernel.db.database import create_engine
 from marketd.kernel.db.transactor import Transactor
@@ -77,15 +77,19 @@ async def test_entries_are_kept_as_long_as_the_setting_says(
     await journal.note(_call(1))
     clock.advance(timedelta(days=2))
     await journal.note(_call(2))
-    assert await sweeps.sweep(tx, keep_audit=timedelta(days=3)) == 0
-    assert await sweeps.sweep(tx, keep_audit=timedelta(days=1)) == 1
+
+    def expire(keep: timedelta) -> Callable[[UnitOfWork], Awaitable[int]]:
+        return partial(log.delete_before, keep=keep)
+
+    assert await tx.run("test.sweep", expire(timedelta(days=3))) == 0
+    assert await tx.run("test.sweep", expire(timedelta(days=1))) == 1
     (left,) = (await _list(tx)).audit_entries
     assert left.correlation_id == "c2"
 
 
 async def _list(tx: Transactor, **request: Any) -> admin_service_pb2.ListAuditEntriesResponse:
     calls.enter(Call(caller=ADMIN))
-    servicer = AdminServicer(tx=tx, pages=PageTokens(b"p" * 32))
+    servicer = AdminServicer(pager=Pager(tx, b"p" * 32))
     return await servicer.ListAuditEntries(admin_service_pb2.ListAuditEntriesRequest(**request), CONTEXT)
 
 
@@ -99,7 +103,7 @@ async def test_an_entry_stands_with_the_effect_or_not_at_all(tx: Transactor) -> 
         raise ConcurrentUpdate
 
     with pytest.raises(ConcurrentUpdate):
-        await tx.run_bare("test.refused", refused)
+        await tx.run("test.refused", refused)
     marks = [call.audited]
     await tx.run("test.done", lambda uow: log.record(uow, ADMIN, "user", subject, "because"))
     assert [*marks, call.audited] == [False, True]

@@ -14,7 +14,7 @@ from marketd.auth.errors import InvalidCredentials, ResetTokenInvalid, SessionRe
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call
 from marketd.kernel.call.caller import Caller, Role
-from marketd.kernel.call.pages import PageTokens
+from marketd.kernel.call.pages import Pager
 from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.ids import new_id
@@ -38,7 +38,7 @@ def _enter(account_id: UUID | None, *roles: Role, session_id: UUID | None = None
 
 async def _get(house: House, user_id: object) -> user_pb2.User:
     request = user_service_pb2.GetUserRequest(user_id=str(user_id))
-    servicer = UserServicer(tx=house.tx, pages=PageTokens(b"p" * 32), letters=house.letters, holders=())
+    servicer = UserServicer(tx=house.tx, pager=Pager(house.tx, b"p" * 32), letters=house.letters, holders=())
     return (await servicer.GetUser(request, CONTEXT)).user
 
 
@@ -96,12 +96,12 @@ async def test_roles_come_and_go_and_change_the_etag(house: House) -> None:
     after = await _get(house, "me")
     assert list(after.roles) == [policy_pb2.ROLE_BUYER, policy_pb2.ROLE_SELLER]
     assert after.etag != before.etag
-    await house.tx.run_bare("test.revoke", lambda uow: service.revoke_role(uow, account_id, Role.SELLER))
+    await house.tx.run("test.revoke", lambda uow: service.revoke_role(uow, account_id, Role.SELLER))
     assert list((await _get(house, "me")).roles) == [policy_pb2.ROLE_BUYER]
     kinds = await house.tx.read(lambda unit: unit.connection.fetch("SELECT kind FROM access_changes ORDER BY position"))
     assert [row["kind"] for row in kinds] == ["ROLE_GRANTED", "ROLE_REVOKED"]
     with pytest.raises(NotFound):
-        await house.tx.run_bare("test.nobody", lambda uow: service.grant_role(uow, new_id(), Role.SELLER))
+        await house.tx.run("test.nobody", lambda uow: service.grant_role(uow, new_id(), Role.SELLER))
 
 
 async def test_a_profile_tells_other_slices_who_somebody_is(house: House) -> None:
@@ -116,8 +116,8 @@ async def test_the_first_admin_is_made_once(house: House) -> None:
     async def make(uow: UnitOfWork) -> service.AdminCreated:
         return await service.create_admin(uow, "Admin@shop.example", password_hash)
 
-    first = await house.tx.run_bare("test.admin", make)
-    again = await house.tx.run_bare("test.admin", make)
+    first = await house.tx.run("test.admin", make)
+    again = await house.tx.run("test.admin", make)
     assert (first.created, again.created, again.promoted) == (True, False, False)
     assert first.account_id == again.account_id
     assert Role.ADMIN in (await house.login("admin@shop.example")).account.roles
@@ -126,7 +126,7 @@ async def test_the_first_admin_is_made_once(house: House) -> None:
 async def test_whoever_registered_the_admins_address_first_does_not_become_the_admin(house: House) -> None:
     squatter = await house.register("admin")
     password_hash = await house.passwords.hash("the operator's own")
-    promoted = await house.tx.run_bare(
+    promoted = await house.tx.run(
         "test.admin", lambda uow: service.create_admin(uow, "admin@shop.example", password_hash)
     )
     assert (promoted.account_id, promoted.promoted) == (squatter.account.account_id, True)
@@ -146,9 +146,9 @@ async def test_who_registered_the_operators_address_first_cannot_keep_the_operat
     await house.factor.confirm(caller, WATCH.code(pyotp.TOTP(secret).at(house.clock.now())))
     await house.recovering.request("admin@shop.example")
     await house.deliver()
-    await house.tx.run_bare("test.block", lambda uow: service.block_account(uow, caller.account))
+    await house.tx.run("test.block", lambda uow: service.block_account(uow, caller.account))
     password_hash = await house.passwords.hash(OPERATORS)
-    await house.tx.run_bare("test.admin", lambda uow: service.create_admin(uow, "admin@shop.example", password_hash))
+    await house.tx.run("test.admin", lambda uow: service.create_admin(uow, "admin@shop.example", password_hash))
     signed_in = await house.login("admin@shop.example", OPERATORS)
     assert Role.ADMIN in signed_in.account.roles
     assert not signed_in.account.totp_enabled
@@ -163,7 +163,7 @@ async def test_an_operator_removes_a_factor_that_its_owner_lost(house: House) ->
     await house.factor.confirm(caller, WATCH.code(pyotp.TOTP(secret).at(house.clock.now())))
 
     async def remove(login: str) -> bool:
-        return await house.tx.run_bare("test.remove", lambda uow: service.disable_totp(uow, house.letters, login))
+        return await house.tx.run("test.remove", lambda uow: service.disable_totp(uow, house.letters, login))
 
     assert await remove("JO@shop.example")
     with pytest.raises(SessionRevoked):  # whoever set it up may be in one of them
@@ -184,10 +184,10 @@ async def test_an_operator_removes_a_factor_that_its_owner_lost(house: House) ->
 
 async def test_housekeeping_deletes_what_has_served_its_time_and_nothing_else(house: House) -> None:
     old = await house.register("keeper")
-    assert await sweeps.sweep(house.tx, keep_audit=timedelta(days=365)) == 0
+    assert await house.tx.run("test.sweep", sweeps.sweep) == 0
     house.clock.advance(timedelta(days=61))
     fresh = await house.login("keeper")
-    assert await sweeps.sweep(house.tx, keep_audit=timedelta(days=365)) == 1
+    assert await house.tx.run("test.sweep", sweeps.sweep) == 1
     with pytest.raises(SessionRevoked):
         await house.principals.authenticate(
             house.access.issue(

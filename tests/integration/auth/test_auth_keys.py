@@ -84,7 +84,7 @@ async def test_a_ring_that_cannot_open_the_key_that_signs_goes_on_with_what_it_k
         await uow.connection.execute("DELETE FROM signing_keys")
         await SigningKeyRepository(uow.connection).insert(foreign)
 
-    await tx.run_bare("test.replace", replace)
+    await tx.run("test.replace", replace)
     with capture_logs() as lines:
         await _look_again(house)
     assert [line["event"] for line in lines] == ["signing_keys_unreadable"]
@@ -116,7 +116,7 @@ async def test_a_key_that_another_server_has_made_is_found_when_a_token_names_it
 
 
 async def _rotate(house: House, secret: bytes = b"s" * 32, *, at_once: bool = False) -> str:
-    made = await house.tx.run_bare("test.rotate", lambda uow: rotate(uow, KeyRing(secret), at_once=at_once))
+    made = await house.tx.run("test.rotate", lambda uow: rotate(uow, KeyRing(secret), at_once=at_once))
     return made.kid
 
 
@@ -149,7 +149,7 @@ async def test_a_rotation_signs_nobody_out_and_the_old_key_verifies_until_its_to
     house.clock.advance(timedelta(minutes=20))
     await _look_again(house)
     assert [key.kid for key in house.keys.public_keys()] == [kid]
-    assert await sweeps.sweep(house.tx, keep_audit=timedelta(days=365)) == 0
+    assert await house.tx.run("test.sweep", sweeps.sweep) == 0
     kept = await house.tx.read(
         lambda unit: unit.connection.fetch("SELECT kid, state, length(sealed_private_key) AS size FROM signing_keys")
     )

@@ -97,7 +97,7 @@ async def test_a_broadcast_brings_the_change_before_any_poll_and_the_poll_does_n
         told = _told(other.principals)
         ended = asyncio.Event()
         other.principals.on_ended(lambda *_: ended.set())
-        await worker.tx.run_bare("test.block", lambda uow: service.block_account(uow, account_id))
+        await worker.tx.run("test.block", lambda uow: service.block_account(uow, account_id))
         async with asyncio.timeout(2):
             await ended.wait()
         for listener in listeners:
@@ -114,11 +114,11 @@ async def test_roles_are_the_accounts_not_the_tokens(house: House, builder: Buil
     other = await builder.build()
     account_id, token, _ = await _signed_in(house, other)
     told = _told(other.principals)
-    await house.tx.run_bare("test.grant", lambda uow: service.grant_role(uow, account_id, Role.SELLER))
+    await house.tx.run("test.grant", lambda uow: service.grant_role(uow, account_id, Role.SELLER))
     await other.principals.poll()
     assert (await other.principals.authenticate(token)).roles == {Role.BUYER, Role.SELLER}
     assert told == []
-    await house.tx.run_bare("test.revoke", lambda uow: service.revoke_role(uow, account_id, Role.SELLER))
+    await house.tx.run("test.revoke", lambda uow: service.revoke_role(uow, account_id, Role.SELLER))
     await other.principals.poll()
     assert (await other.principals.authenticate(token)).roles == {Role.BUYER}
     assert told == [(account_id, None, RolesChanged)]
@@ -135,11 +135,9 @@ async def test_a_change_that_commits_after_a_later_one_is_not_lost(house: House,
         written.set()
         await go_on.wait()
 
-    slow_one = asyncio.create_task(house.tx.run_bare("test.slow", slow))
+    slow_one = asyncio.create_task(house.tx.run("test.slow", slow))
     await written.wait()
-    await house.tx.run_bare(
-        "test.quick", lambda uow: access_changes.record(uow, ChangeKind.ROLE_GRANTED, quick_account)
-    )
+    await house.tx.run("test.quick", lambda uow: access_changes.record(uow, ChangeKind.ROLE_GRANTED, quick_account))
     await other.principals.poll()
     assert other.principals.cached(quick_token) is None
     assert other.principals.cached(slow_token) is not None
@@ -187,7 +185,7 @@ async def test_a_change_told_while_the_account_is_read_makes_the_worker_read_aga
     house: House, slow_engine: AsyncEngine
 ) -> None:
     slow, done, reading = await being_read(house, slow_engine)
-    await house.tx.run_bare("test.block", lambda uow: service.block_account(uow, done.account.account_id))
+    await house.tx.run("test.block", lambda uow: service.block_account(uow, done.account.account_id))
     slow.go_on.set()
     with pytest.raises(AccountBlocked):
         await reading
@@ -198,7 +196,7 @@ async def test_a_token_whose_key_is_retired_while_its_account_is_read_is_refused
     house: House, slow_engine: AsyncEngine
 ) -> None:
     slow, _, reading = await being_read(house, slow_engine)
-    await house.tx.run_bare("test.rotate", lambda uow: keys.rotate(uow, KeyRing(b"s" * 32), at_once=True))
+    await house.tx.run("test.rotate", lambda uow: keys.rotate(uow, KeyRing(b"s" * 32), at_once=True))
     await house.keys.load(house.tx)
     slow.go_on.set()
     with pytest.raises(TokenInvalid):
@@ -213,7 +211,7 @@ async def test_memory_counts_until_it_is_too_old_and_no_longer(house: House) -> 
     await short.poll()
     assert short.cached(token) is not None
     # Straight into the table: no change is recorded, so only a fresh read can know.
-    await house.tx.run_bare(
+    await house.tx.run(
         "test.role", lambda uow: AccountRepository(uow.connection).add_role(account_id, Role.ADMIN, uow.now)
     )
     await asyncio.sleep(SHORT_SECONDS)
@@ -287,7 +285,7 @@ async def test_who_goes_on_with_an_ended_session_costs_one_read_and_not_one_each
     tx.go_on.set()
     principals = Principals(tx, house.access, house.keys, LocalBroadcast(), house.clock)
     session_id = done.tokens.grant.session_id
-    await house.tx.run_bare("test.logout", lambda uow: sessions.end_session(uow, session_id))
+    await house.tx.run("test.logout", lambda uow: sessions.end_session(uow, session_id))
     for _ in range(5):
         with pytest.raises(SessionRevoked):
             await principals.authenticate(done.tokens.access.text)

@@ -29,6 +29,7 @@ from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.kernel.values.ids import new_id
 
 from tests.canaries import MARK, WATCH
+from tests.worlds.jobs import run_due
 
 if TYPE_CHECKING:
     from tests.integration.auth.conftest import House
@@ -130,7 +131,7 @@ async def test_no_token_goes_to_an_address_that_the_account_is_just_leaving(hous
         changed.set()
         await go_on.wait()
 
-    changing = asyncio.create_task(house.tx.run_bare("test.change", slow))
+    changing = asyncio.create_task(house.tx.run("test.change", slow))
     await changed.wait()
     await house.recovering.request("jo@shop.example")
     delivering = asyncio.create_task(house.deliver())
@@ -143,7 +144,7 @@ async def test_no_token_goes_to_an_address_that_the_account_is_just_leaving(hous
 
 async def test_a_password_is_not_changed_for_somebody_who_was_blocked_meanwhile(house: House) -> None:
     caller = await house.caller(await house.register("jo"))
-    await house.tx.run_bare("test.block", lambda uow: service.block_account(uow, caller.account))
+    await house.tx.run("test.block", lambda uow: service.block_account(uow, caller.account))
     with pytest.raises(AccountBlocked):
         await house.recovering.change(caller, ChangePassword(PASSWORD, FRESH))
 
@@ -189,7 +190,7 @@ async def test_nobodys_mailbox_is_filled_by_asking_again_and_again(house: House)
 async def test_a_blocked_account_gets_no_token_and_cannot_use_one_it_got(house: House) -> None:
     account_id = (await house.register("jo")).account.account_id
     token = await _token(house, "jo@shop.example")
-    await house.tx.run_bare("test.block", lambda uow: service.block_account(uow, account_id))
+    await house.tx.run("test.block", lambda uow: service.block_account(uow, account_id))
     with pytest.raises(ResetTokenInvalid):
         await house.recovering.reset(STRANGER, token, FRESH)
     house.clock.advance(timedelta(minutes=2))
@@ -267,7 +268,7 @@ async def test_a_service_has_no_password_to_change(house: House) -> None:
 async def test_no_reset_token_or_password_lies_readable_in_any_table_while_its_letter_waits(house: House) -> None:
     await house.register("jo")
     await house.recovering.request("jo@shop.example")
-    await house.jobs.run_due()
+    await run_due(house.jobs)
 
     async def dump(unit: ReadUnit) -> str:
         names = await unit.connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")

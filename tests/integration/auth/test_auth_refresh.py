@@ -92,14 +92,14 @@ async def test_refreshing_does_not_prolong_the_absolute_life_of_a_session(house:
 
 async def test_a_blocked_account_cannot_refresh(house: House) -> None:
     done = await house.register()
-    await house.tx.run_bare("test.block", lambda uow: service.block_account(uow, done.account.account_id))
+    await house.tx.run("test.block", lambda uow: service.block_account(uow, done.account.account_id))
     with pytest.raises(AccountBlocked):
         await house.signing_in.refresh(done.tokens.grant.refresh.text)
 
 
 async def test_a_new_role_is_in_the_next_access_token(house: House) -> None:
     done = await house.register()
-    await house.tx.run_bare("test.grant", lambda uow: service.grant_role(uow, done.account.account_id, Role.COURIER))
+    await house.tx.run("test.grant", lambda uow: service.grant_role(uow, done.account.account_id, Role.COURIER))
     pair = await house.signing_in.refresh(done.tokens.grant.refresh.text)
     assert pair.grant.roles == {Role.BUYER, Role.COURIER}
 
@@ -136,7 +136,7 @@ async def test_an_account_keeps_its_latest_sessions_and_is_blocked_with_them_all
         await house.principals.authenticate(first.tokens.access.text)
     for each in later:
         await house.principals.authenticate(each.tokens.access.text)
-    await house.tx.run_bare("test.block", lambda uow: service.block_account(uow, first.account.account_id))
+    await house.tx.run("test.block", lambda uow: service.block_account(uow, first.account.account_id))
     await house.principals.poll()
     for each in later:
         with pytest.raises(AccountBlocked):
@@ -145,7 +145,7 @@ async def test_an_account_keeps_its_latest_sessions_and_is_blocked_with_them_all
 
 async def test_an_account_with_all_the_sessions_that_it_may_have_is_blocked_in_no_time(house: House) -> None:
     done = await house.register("busy")
-    await house.tx.run_bare(
+    await house.tx.run(
         "test.sessions",
         lambda uow: uow.connection.execute(
             "INSERT INTO sessions (session_id, account_id, device_name, address, token_hash, create_time,"
@@ -157,7 +157,7 @@ async def test_an_account_with_all_the_sessions_that_it_may_have_is_blocked_in_n
         ),
     )
     # Far more than there can be; one statement for each of them took longer than a call may.
-    await house.tx.run_bare("test.block", lambda uow: service.block_account(uow, done.account.account_id), seconds=5)
+    await house.tx.run("test.block", lambda uow: service.block_account(uow, done.account.account_id), seconds=5)
 
 
 async def test_a_session_that_nobody_refreshes_ends_and_one_that_is_used_goes_on(house: House) -> None:

@@ -222,6 +222,6 @@ async def test_a_service_or_a_blocked_account_has_no_factor(house: House) -> Non
     with pytest.raises(NotFound):
         await house.factor.enroll(Caller(new_id(), new_id(), frozenset({Role.SERVICE})))
     _, caller, secret, _ = await _enrolled(house, "jo")
-    await house.tx.run_bare("test.block", lambda uow: block_account(uow, caller.account))
+    await house.tx.run("test.block", lambda uow: block_account(uow, caller.account))
     with pytest.raises(AccountBlocked):
         await house.login("jo", code=_code(house, secret))

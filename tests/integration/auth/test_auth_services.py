@@ -10,6 +10,8 @@ from uuid import UUID
 import jwt
 import pytest
 from marketd.auth.errors import ClientUnknown, SessionRevoked, TokenExpired, TokenInvalid
+from marketd.auth.services.repository import ServiceAccountRow
+from marketd.auth.services.service_accounts import list_service_accounts
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import AlreadyExists, NotFound, Refusal
 from marketd.kernel.values.ids import new_id
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 
 ADMIN = Caller(new_id(), new_id(), frozenset({Role.ADMIN}), "192.0.2.8")
 STRANGER = Caller(None, None, frozenset(), "192.0.2.7")
+
+
+async def _listed(house: House, before: UUID | None = None) -> list[ServiceAccountRow]:
+    return await house.tx.read(lambda unit: list_service_accounts(unit, before, 10))
 
 
 async def test_a_service_gets_a_short_token_that_every_worker_takes(house: House, builder: Builder) -> None:
@@ -111,7 +117,7 @@ async def test_unknown_ids_wrong_secrets_and_revoked_accounts_look_the_same(hous
             await house.services.issue(STRANGER, client_id, secret)
         looks.add((refused.value.message, tuple(refused.value.metadata)))
     assert len(looks) == 1
-    listed = {row.name: row for row in await house.services.list(None, 10)}
+    listed = {row.name: row for row in await _listed(house)}
     assert listed["router"].last_used_time is None
 
 
@@ -122,8 +128,8 @@ async def test_a_name_is_unique_until_its_account_is_revoked_and_revoking_twice_
     once = await house.services.revoke(ADMIN, first)
     assert await house.services.revoke(ADMIN, first) == once
     second = (await house.services.create(ADMIN, "router")).account.service_account_id
-    assert [row.service_account_id for row in await house.services.list(None, 10)] == [second, first]
-    assert [row.service_account_id for row in await house.services.list(second, 10)] == [first]
+    assert [row.service_account_id for row in await _listed(house)] == [second, first]
+    assert [row.service_account_id for row in await _listed(house, second)] == [first]
     with pytest.raises(NotFound):
         await house.services.revoke(ADMIN, new_id())
 

@@ -123,12 +123,12 @@ async def test_unknown_logins_and_wrong_passwords_look_and_cost_the_same(house: 
 
 async def test_a_blocked_account_is_told_so_only_with_the_right_password(house: House) -> None:
     account_id = (await house.register("blocked")).account.account_id
-    await house.tx.run_bare("test.block", lambda uow: service.block_account(uow, account_id))
+    await house.tx.run("test.block", lambda uow: service.block_account(uow, account_id))
     with pytest.raises(InvalidCredentials):
         await house.login("blocked", "wrong horse battery")
     with pytest.raises(AccountBlocked):
         await house.login("blocked")
-    await house.tx.run_bare("test.unblock", lambda uow: service.unblock_account(uow, account_id))
+    await house.tx.run("test.unblock", lambda uow: service.unblock_account(uow, account_id))
     assert (await house.login("blocked")).account.account_id == account_id
 
 
@@ -169,7 +169,7 @@ async def test_a_password_changed_while_the_old_one_was_hashed_wins(house: House
         locked.set()
         await go_on.wait()
 
-    changing = asyncio.create_task(house.tx.run_bare("test.change", change))
+    changing = asyncio.create_task(house.tx.run("test.change", change))
     await locked.wait()
     login = asyncio.create_task(signing_in.login(STRANGER, Login("changing", "phone", PASSWORD, "")))
     await hashing.started.wait()

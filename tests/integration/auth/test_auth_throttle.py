@@ -96,7 +96,7 @@ async def test_the_control_that_looks_first_and_counts_afterwards_lets_everybody
         )
         await everybody.wait()
         passed = (failures or 0) < throttle.FREE
-        await house.tx.run_bare(
+        await house.tx.run(
             "test.count",
             lambda uow: uow.connection.execute(
                 "INSERT INTO login_attempts AS a (name_hash, failures, last_time, next_time) VALUES ($1, 1, $2, $2)"
@@ -211,7 +211,7 @@ async def test_a_days_quiet_forgets_the_failures_and_housekeeping_their_rows(hou
     assert isinstance(await _attempt(house, "somebody"), InvalidCredentials)
     assert isinstance(await _attempt(house, "somebody"), InvalidCredentials)
     house.clock.advance(timedelta(hours=25))
-    assert await sweeps.sweep(house.tx, keep_audit=timedelta(days=365)) == 1
+    assert await house.tx.run("test.sweep", sweeps.sweep) == 1
     rows = await house.tx.read(lambda unit: unit.connection.fetchval("SELECT count(*) FROM login_attempts"))
     assert rows == 0
 

@@ -90,7 +90,7 @@ async def test_a_code_that_went_to_a_former_address_proves_nothing_of_the_new_on
     async def change(uow: UnitOfWork) -> None:
         await uow.connection.execute("UPDATE accounts SET email = 'new@shop.example'")
 
-    await house.tx.run_bare("test.change", change)
+    await house.tx.run("test.change", change)
     with pytest.raises(CodeWrong):
         await house.verifying.verify(caller, Channel.EMAIL, code)
 
@@ -112,7 +112,7 @@ async def test_changing_the_address_to_and_fro_sends_no_more_codes(house: House)
 
     async def move(email: str) -> None:
         change = UserChange(caller.account, frozenset({"email"}), "", email, "", "", "")
-        await house.tx.run_bare("test.update", lambda uow: users.update_user(uow, caller, change, house.letters))
+        await house.tx.run("test.update", lambda uow: users.update_user(uow, caller, change, house.letters))
 
     code = await _sent(house, caller)
     sent = 1

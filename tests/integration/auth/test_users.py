@@ -18,7 +18,7 @@ from marketd.auth.sessions.sign_in import SignedIn
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call, OnceKey
 from marketd.kernel.call.caller import Caller, Role
-from marketd.kernel.call.pages import PageTokens
+from marketd.kernel.call.pages import Pager
 from marketd.kernel.call.refusals import (
     AlreadyExists,
     EtagMismatch,
@@ -41,7 +41,7 @@ CONTEXT = cast("Any", None)
 
 
 def _servicer(house: House, *holders: AccountHolder) -> UserServicer:
-    return UserServicer(tx=house.tx, pages=PageTokens(b"p" * 32), letters=house.letters, holders=holders)
+    return UserServicer(tx=house.tx, pager=Pager(house.tx, b"p" * 32), letters=house.letters, holders=holders)
 
 
 def _enter(account_id: UUID | None, *roles: Role) -> Caller:
@@ -52,7 +52,7 @@ def _enter(account_id: UUID | None, *roles: Role) -> Caller:
 
 async def _admin(house: House) -> SignedIn:
     done = await house.register()
-    await house.tx.run_bare("test.admin", lambda uow: service.grant_role(uow, done.account.account_id, Role.ADMIN))
+    await house.tx.run("test.admin", lambda uow: service.grant_role(uow, done.account.account_id, Role.ADMIN))
     return done
 
 
@@ -263,15 +263,15 @@ async def test_the_last_admin_cannot_be_removed_in_any_way(house: House) -> None
     with pytest.raises(LastAdmin):
         await _set_roles(house, admin, admin, Role.BUYER)
     with pytest.raises(LastAdmin):
-        await house.tx.run_bare("test.block", lambda uow: users.block_user(uow, caller, admin, "oops", house.letters))
+        await house.tx.run("test.block", lambda uow: users.block_user(uow, caller, admin, "oops", house.letters))
     with pytest.raises(LastAdmin):
-        await house.tx.run_bare("test.delete", lambda uow: users.delete_user(uow, caller, admin, "", ()))
+        await house.tx.run("test.delete", lambda uow: users.delete_user(uow, caller, admin, "", ()))
     blocked = (await _admin(house)).account.account_id
-    await house.tx.run_bare("test.block", lambda uow: users.block_user(uow, caller, blocked, "on leave", house.letters))
+    await house.tx.run("test.block", lambda uow: users.block_user(uow, caller, blocked, "on leave", house.letters))
     # A blocked admin runs nothing.
     with pytest.raises(LastAdmin):
         await _set_roles(house, admin, admin, Role.BUYER)
-    await house.tx.run_bare("test.unblock", lambda uow: users.unblock_user(uow, caller, blocked, "back"))
+    await house.tx.run("test.unblock", lambda uow: users.unblock_user(uow, caller, blocked, "back"))
     await _set_roles(house, admin, admin, Role.BUYER)
 
 
@@ -293,7 +293,7 @@ async def _remove_each_other(house: House, *, locked: bool) -> list[Any]:
             await looked.wait()
             await AccountRepository(uow.connection).remove_role(other, Role.ADMIN)
 
-        await house.tx.run_bare("test.remove", work)
+        await house.tx.run("test.remove", work)
 
     return list(await asyncio.gather(remove(pair[0], pair[1]), remove(pair[1], pair[0]), return_exceptions=True))
 
@@ -376,7 +376,7 @@ async def test_an_admin_walks_all_accounts_page_by_page_and_finds_some(house: Ho
     assert await found(query="%") == set()
     assert len((await _list(house, admin, role=policy_pb2.ROLE_ADMIN)).users) == 1
     caller = _enter(admin, Role.ADMIN)
-    await house.tx.run_bare("test.block", lambda uow: users.block_user(uow, caller, UUID(made[2]), "x", house.letters))
+    await house.tx.run("test.block", lambda uow: users.block_user(uow, caller, UUID(made[2]), "x", house.letters))
     assert await found(states=[user_pb2.USER_STATE_BLOCKED]) == {"bob"}
     assert "bob" not in await found(states=[user_pb2.USER_STATE_ACTIVE, user_pb2.USER_STATE_DELETED])
 
@@ -414,7 +414,7 @@ async def test_finding_accounts_by_their_beginnings_reads_indexes(house: House) 
 
 
 async def _execute(house: House, statement: str, *arguments: object) -> None:
-    await house.tx.run_bare("test.execute", lambda uow: uow.connection.execute(statement, *arguments))
+    await house.tx.run("test.execute", lambda uow: uow.connection.execute(statement, *arguments))
 
 
 async def _count(house: House, what: str) -> int:

@@ -14,19 +14,21 @@ from marketd.delivery import invariants
 from marketd.delivery.estimate import Pace
 from marketd.delivery.follow_orders import OrderFollower
 from marketd.delivery.servicer import CourierServicer, DeliveryServicer
-from marketd.delivery.watch import DeliveryWatcher
 from marketd.inventory import service as inventory
 from marketd.inventory.model import Line, NewStock
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call, OnceKey
 from marketd.kernel.call.caller import Caller, Role
-from marketd.kernel.call.pages import PageTokens
+from marketd.kernel.call.pages import Pager
+from marketd.kernel.db.invariants import violations
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.events.broadcast import LocalBroadcast
 from marketd.kernel.events.feed import Feed
 from marketd.kernel.events.relay import Relay
+from marketd.kernel.events.watch import ResumeTokens
 from marketd.kernel.values.address import Address
+from marketd.kernel.values.clock import SystemClock
 from marketd.kernel.values.geo import Point
 from marketd.kernel.values.ids import new_id, new_order_number
 from marketd.order import cancel as cancelling
@@ -76,7 +78,7 @@ class World:
         """A new account that calls with these roles."""
         name = new_id().hex
         new = auth.NewAccount(f"{name}@example.org", "", f"+49{name[-12:].translate(_DIGITS)}", "Kim Lee", "x")
-        row = await self.tx.run_bare("test.account", lambda uow: auth.create_account(uow, new, frozenset(roles)))
+        row = await self.tx.run("test.account", lambda uow: auth.create_account(uow, new, frozenset(roles)))
         return caller_of(row.account_id, *roles)
 
     async def applied(self) -> tuple[Caller, courier_pb2.Courier]:
@@ -104,7 +106,7 @@ class World:
         """An order that its seller has just marked ready, with its delivery made by the relay."""
         buyer = buyer or await self.account(Role.BUYER)
         seller = caller_of(new_id(), Role.SELLER)
-        order_id = await self.tx.run_bare("test.order", lambda uow: _order(uow, buyer, seller))
+        order_id = await self.tx.run("test.order", lambda uow: _order(uow, buyer, seller))
         await self.hand_on()
         delivery_id = await self.tx.read(
             lambda unit: unit.connection.fetchval("SELECT delivery_id FROM deliveries WHERE order_id = $1", order_id)
@@ -125,7 +127,7 @@ class World:
             cancel = Cancel(ready.order_id, lines, CancellationReason.CHANGED_MIND, "")
             await cancelling.cancel_order(uow, ready.buyer, cancel)
 
-        await self.tx.run_bare("test.cancel", work)
+        await self.tx.run("test.cancel", work)
 
     async def assigned(self) -> tuple[Ready, Caller, UUID]:
         """A delivery with a courier."""
@@ -173,7 +175,7 @@ class World:
 
     async def violations(self) -> list[str]:
         """What is wrong with deliveries."""
-        return await self.tx.read(lambda unit: invariants.violations(unit.connection))
+        return await self.tx.read(lambda unit: violations(unit.connection, invariants.INVARIANTS))
 
     async def call(
         self,
@@ -270,10 +272,11 @@ def world(tx: Transactor) -> World:
     """The slice on the test's own database, with the feed and the relay that app.py would wire."""
     feed = Feed(LocalBroadcast())
     tx.listen(feed.committed)
-    tokens, pace = PageTokens(b"test"), Pace(5.5)
-    watcher = DeliveryWatcher(tx=tx, feed=feed, tokens=tokens, heartbeat_seconds=0.3, poll_seconds=0.2)
+    pace, resume = Pace(5.5), ResumeTokens(b"test", "test-watch", SystemClock())
     relay, follower = Relay(tx), OrderFollower(pace=pace)
     for event_type, name, handler in follower.handlers():
         relay.register(event_type, name, handler)
-    deliveries = DeliveryServicer(tx=tx, pages=tokens, watcher=watcher, pace=pace)
+    deliveries = DeliveryServicer(
+        tx=tx, pager=Pager(tx, b"test"), feed=feed, resume=resume, pace=pace, beat_seconds=0.3
+    )
     return World(tx, CourierServicer(tx=tx), deliveries, relay, follower, feed)

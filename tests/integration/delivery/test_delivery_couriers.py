@@ -85,12 +85,12 @@ async def test_a_shift_runs_once_and_ends_once(world: World) -> None:
 
 async def test_an_account_is_held_by_a_shift_that_runs(world: World) -> None:
     caller, _ = await world.courier()
-    held = await world.tx.run_bare("test.held", lambda uow: couriers.holds_account(uow, caller.account))
+    held = await world.tx.run("test.held", lambda uow: couriers.holds_account(uow, caller.account))
     assert held is not None
     assert held.startswith("shift ")
     await world.call(caller, world.couriers.EndShift, END)
-    assert await world.tx.run_bare("test.free", lambda uow: couriers.holds_account(uow, caller.account)) is None
-    assert await world.tx.run_bare("test.free", lambda uow: couriers.holds_account(uow, new_id())) is None
+    assert await world.tx.run("test.free", lambda uow: couriers.holds_account(uow, caller.account)) is None
+    assert await world.tx.run("test.free", lambda uow: couriers.holds_account(uow, new_id())) is None
 
 
 async def test_ten_starts_at_once_start_one_shift(world: World) -> None:

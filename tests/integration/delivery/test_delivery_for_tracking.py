@@ -50,7 +50,7 @@ async def test_the_latest_position_never_goes_back(world: World) -> None:
         return LatestPosition(courier, at, at, Point(52.0 + seconds / 1000, 13.0), 5.0, None, 8.0, seconds)  # type: ignore[arg-type]
 
     async def save(*positions: LatestPosition) -> None:
-        await world.tx.run_bare("test.save", lambda uow: service.save_latest_positions(uow, positions))
+        await world.tx.run("test.save", lambda uow: service.save_latest_positions(uow, positions))
 
     await save(position(10), position(30), position(20), position(5, other_id))
     assert await world.tx.read(lambda unit: service.read_latest_position(unit, courier_id)) == position(30)
@@ -58,7 +58,7 @@ async def test_the_latest_position_never_goes_back(world: World) -> None:
     assert await world.tx.read(lambda unit: service.read_latest_position(unit, courier_id)) == position(44)
     assert await world.tx.read(lambda unit: service.read_latest_position(unit, other_id)) == position(44, other_id)
     old = position(1)
-    await world.tx.run_bare(
+    await world.tx.run(
         "test.save",
         lambda uow: service.save_latest_position(
             uow, courier_id, old.sample_time, old.received_time, old.point, None, None, None, 99
@@ -73,7 +73,7 @@ async def test_a_new_estimate_is_kept_and_told_until_the_delivery_closes(world: 
     eta = band(now, now + timedelta(minutes=9))
 
     async def save() -> bool:
-        return await world.tx.run_bare("test.eta", lambda uow: service.save_eta(uow, ready.delivery_id, eta))
+        return await world.tx.run("test.eta", lambda uow: service.save_eta(uow, ready.delivery_id, eta))
 
     assert await save() is True
     assert (await world.get(ready.buyer, ready.delivery_id)).eta.expected_time.ToDatetime(UTC) == eta.expected_time

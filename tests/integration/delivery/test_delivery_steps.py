@@ -166,7 +166,7 @@ async def test_of_many_wrong_codes_at_once_ten_are_looked_at_and_then_not_even_t
     assert refused.value.retry_after_seconds is not None
     assert refused.value.retry_after_seconds > 3_000
 
-    await world.tx.run_bare(
+    await world.tx.run(
         "test.later",
         lambda uow: uow.connection.execute("UPDATE deliveries SET code_locked_until = now() - interval '1 s'"),
     )
@@ -244,9 +244,7 @@ async def test_stops_that_tracking_sees_move_the_state_once(world: World) -> Non
     now = datetime.now(UTC)
 
     async def arrive(stop: StopKind) -> bool:
-        return await world.tx.run_bare(
-            "test.arrive", lambda uow: service.arrive_at_stop(uow, ready.delivery_id, stop, now)
-        )
+        return await world.tx.run("test.arrive", lambda uow: service.arrive_at_stop(uow, ready.delivery_id, stop, now))
 
     assert await arrive(StopKind.DROPOFF) is False
     assert [await arrive(StopKind.PICKUP), await arrive(StopKind.PICKUP)] == [True, False]
@@ -254,7 +252,7 @@ async def test_stops_that_tracking_sees_move_the_state_once(world: World) -> Non
     assert at_pickup.state == delivery_pb2.DELIVERY_STATE_AT_PICKUP
     assert at_pickup.pickup.HasField("arrive_time")
     await world.pick_up(courier, ready.delivery_id)
-    left = await world.tx.run_bare(
+    left = await world.tx.run(
         "test.depart", lambda uow: service.depart_from_stop(uow, ready.delivery_id, StopKind.PICKUP, now)
     )
     assert left is True

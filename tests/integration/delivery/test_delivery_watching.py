@@ -120,7 +120,7 @@ async def test_a_token_that_cannot_be_resumed_starts_over_with_a_snapshot(world:
     async with watching(world, courier) as seen:
         swept = (await seen.next("snapshot")).cursor
     await world.pick_up(courier, ready.delivery_id)
-    await world.tx.run_bare("test.sweep", lambda uow: uow.connection.execute("DELETE FROM outbox_events"))
+    await world.tx.run("test.sweep", lambda uow: uow.connection.execute("DELETE FROM outbox_events"))
     for token in ("garbage", foreign, swept):
         async with watching(world, courier, token) as seen:
             held = (await seen.next("snapshot")).snapshot.deliveries

@@ -23,11 +23,13 @@ from marketd.inventory import invariants as inventory_invariants
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call, OnceKey
 from marketd.kernel.call.caller import Caller, Role
-from marketd.kernel.call.pages import PageTokens
+from marketd.kernel.call.pages import Pager
 from marketd.kernel.db.database import create_engine
+from marketd.kernel.db.invariants import violations
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.events.broadcast import LocalBroadcast
 from marketd.kernel.events.feed import Feed
+from marketd.kernel.events.watch import ResumeTokens
 from marketd.kernel.values.address import Address
 from marketd.kernel.values.clock import SystemClock
 from marketd.kernel.values.geo import Point
@@ -36,21 +38,24 @@ from marketd.kernel.values.money import Money
 from marketd.kernel.wire import to_address
 from marketd.kernel.work.job_runner import JobRunner
 from marketd.order import invariants as order_invariants
-from marketd.order import jobs as order_jobs
+from marketd.order.cancel import expire_group
 from marketd.order.pay import PaidOrders
+from marketd.order.place import EXPIRE
 from marketd.order.servicer import OrderServicer
 from marketd.payment import invariants as payment_invariants
-from marketd.payment import jobs as payment_jobs
 from marketd.payment.confirm import Confirming
 from marketd.payment.ports import Provider, Providers
 from marketd.payment.providers.sandbox import SandboxProvider
 from marketd.payment.refund import Refunding
+from marketd.payment.service import RECONCILE, REFUND
 from marketd.payment.servicer import PaymentServicer
 from marketd.seller import service as sellers
 from marketd.seller.model import Contact
 from marketplace.cart.v1 import cart_pb2, cart_service_pb2
 from marketplace.order.v1 import order_pb2, order_service_pb2
 from marketplace.payment.v1 import payment_pb2, payment_service_pb2
+
+from tests.worlds.jobs import run_due
 
 CURRENCY = "EUR"
 SECRET = b"a secret of the tests, long enough"
@@ -125,7 +130,7 @@ class Market:
         name = new_id().hex
         phone = "+49" + str(int(name[-10:], 16))[:12]
         new = auth.NewAccount(f"{name}@example.org", "", phone, "Kim Lee", "x")
-        row = await self.tx.run_bare("test.account", lambda uow: auth.create_account(uow, new, frozenset(roles)))
+        row = await self.tx.run("test.account", lambda uow: auth.create_account(uow, new, frozenset(roles)))
         return caller_of(row.account_id, *roles)
 
     async def buyer(self) -> Caller:
@@ -171,7 +176,7 @@ class Market:
 
     async def execute(self, statement: str, *arguments: object) -> None:
         """Run a statement."""
-        await self.tx.run_bare("test.execute", lambda uow: uow.connection.execute(statement, *arguments))
+        await self.tx.run("test.execute", lambda uow: uow.connection.execute(statement, *arguments))
 
     async def value(self, statement: str, *arguments: object) -> Any:
         """The one value of a query."""
@@ -300,7 +305,7 @@ class Market:
     async def run_jobs(self, *, ahead: timedelta = timedelta(0)) -> None:
         """Run every job that is due `ahead` of now."""
         self.clock.ahead += ahead
-        while await self.runner.run_due():
+        while await run_due(self.runner):
             pass
         self.clock.ahead -= ahead
 
@@ -309,9 +314,9 @@ class Market:
 
         async def check(unit: Any) -> list[str]:
             return [
-                *await inventory_invariants.violations(unit.connection),
-                *await payment_invariants.violations(unit.connection),
-                *await order_invariants.violations(unit.connection),
+                *await violations(unit.connection, inventory_invariants.INVARIANTS),
+                *await violations(unit.connection, payment_invariants.INVARIANTS),
+                *await violations(unit.connection, order_invariants.INVARIANTS),
             ]
 
         return await self.tx.read(check)
@@ -359,8 +364,9 @@ def build(tx: Transactor, clock: MovableClock, provider: Provider | None = None)
     confirming = Confirming(tx=tx, providers=providers, orders=paid_orders)
     refunding = Refunding(tx=tx, providers=providers, orders=paid_orders)
     runner = JobRunner(tx, concurrency=8)
-    order_jobs.register(runner)
-    payment_jobs.register(runner, confirming, refunding)
+    runner.register(EXPIRE, expire_group)
+    runner.register_outside(RECONCILE, confirming.reconcile)
+    runner.register_outside(REFUND, refunding.carry_out)
     quotes = QuoteTokens(SECRET)
     return Market(
         tx=tx,
@@ -379,7 +385,8 @@ def build(tx: Transactor, clock: MovableClock, provider: Provider | None = None)
         ),
         orders=OrderServicer(
             tx=tx,
-            pages=PageTokens(SECRET),
+            pager=Pager(tx, SECRET),
+            resume=ResumeTokens(SECRET, "test-watch", clock),
             feed=feed,
             quotes=quotes,
             providers=providers,

@@ -185,7 +185,7 @@ async def test_quotes_need_a_filled_cart_and_a_served_address(market: Market) ->
 
 async def test_a_saved_address_is_quoted_to_its_owner_and_to_nobody_else(market: Market) -> None:
     owner, other = await market.account(Role.BUYER), await market.account(Role.BUYER)
-    saved = await market.tx.run_bare(
+    saved = await market.tx.run(
         "test.address", lambda uow: book.create_address(uow, owner, book.NewAddress("Home", HOME, False))
     )
     variant = await market.variant(await market.shop())
@@ -202,7 +202,7 @@ async def test_a_saved_address_is_quoted_to_its_owner_and_to_nobody_else(market:
         await market.call(other, market.carts.QuoteOrder, cart_service_pb2.QuoteOrderRequest(address_id=missing))
     assert foreign.value.message.replace(request.address_id, missing) == absent.value.message
     # The order keeps the address as it was quoted.
-    await market.tx.run_bare("test.delete", lambda uow: book.delete_address(uow, owner, saved.address_id))
+    await market.tx.run("test.delete", lambda uow: book.delete_address(uow, owner, saved.address_id))
     group = await market.place_quote(owner, quote)
     assert group.orders[0].address == to_address(HOME)
 
@@ -223,9 +223,9 @@ async def test_old_quotes_are_swept(market: Market) -> None:
     buyer = await market.buyer()
     await market.add(buyer, await market.variant(await market.shop()))
     await market.quote(buyer)
-    assert await sweep_quotes(market.tx) == 0
+    assert await market.tx.run("test.sweep", sweep_quotes) == 0
     market.clock.ahead = KEEP_QUOTES + timedelta(hours=1)
-    assert await sweep_quotes(market.tx) == 1
+    assert await market.tx.run("test.sweep", sweep_quotes) == 1
 
 
 async def test_a_guests_cart_is_added_to_the_accounts(market: Market) -> None:
@@ -246,7 +246,7 @@ async def test_a_guests_cart_is_added_to_the_accounts(market: Market) -> None:
         lines = [(both, 3, price), (only_guest, 1, price), (full, 5, price), (gone, 1, price)]
         await repository.put_lines(uow.connection, guest, lines, uow.now)
 
-    await market.tx.run_bare("test.guest", fill)
+    await market.tx.run("test.guest", fill)
     report = await market.tx.run("t", lambda uow: merge.merge_guest_cart(uow, buyer.account, "guest-token"))
     assert report is not None
     outcomes = {line.variant_id: (line.merged_quantity, line.outcome) for line in report.lines}
@@ -273,7 +273,7 @@ async def test_a_guests_cart_becomes_the_first_cart_of_an_account(market: Market
         guest = await repository.open_guest_cart(uow.connection, "another", uow.now)
         await repository.put_lines(uow.connection, guest, [(variant, 4, Money(1_000, "EUR"))], uow.now)
 
-    await market.tx.run_bare("test.guest", fill)
-    report = await market.tx.run_bare("t", lambda uow: merge.merge_guest_cart(uow, account, "another"))
+    await market.tx.run("test.guest", fill)
+    report = await market.tx.run("t", lambda uow: merge.merge_guest_cart(uow, account, "another"))
     assert report is not None
     assert [line.merged_quantity for line in report.lines] == [4]

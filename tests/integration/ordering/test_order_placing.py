@@ -111,7 +111,7 @@ async def test_two_hundred_buyers_race_for_fifty_units_and_fifty_win(market: Mar
         await uow.connection.execute("UPDATE stocks SET reserved = $2 WHERE variant_id = $1", naively, reserved + 1)
         return True
 
-    sold = await asyncio.gather(*((market, other)[index % 2].tx.run_bare("test.naive", naive) for index in range(200)))
+    sold = await asyncio.gather(*((market, other)[index % 2].tx.run("test.naive", naive) for index in range(200)))
     assert sum(sold) > 50
 
 
@@ -286,7 +286,7 @@ async def test_hot_statements_of_orders_use_their_indexes(tx: Transactor) -> Non
             found[name] = "\n".join(row[0] for row in rows)
         return found
 
-    for name, plan in (await tx.run_bare("test.plans", plans)).items():
+    for name, plan in (await tx.run("test.plans", plans)).items():
         assert "Seq Scan" not in plan, name
         assert "Index" in plan, name
         assert "Sort" not in plan, name

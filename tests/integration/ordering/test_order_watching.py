@@ -14,8 +14,9 @@ from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.events.broadcast import LocalBroadcast
 from marketd.kernel.events.feed import Feed
+from marketd.kernel.events.watch import Beat
 from marketd.order import service
-from marketd.order.watch import Beat, OrderWatch, Snapshot
+from marketd.order.watch import OrderSnapshot, watch_order
 from marketplace.order.v1 import order_pb2, order_service_pb2
 
 from tests.integration.ordering.conftest import Market, Shop
@@ -165,11 +166,10 @@ async def test_silence_is_filled_with_heartbeats_and_nothing_is_left_behind(mark
     group = await market.place(buyer, (await market.variant(await market.shop()), 1))
     order_id = UUID(group.orders[0].order_id)
     feed = Feed(LocalBroadcast())
-    watch = OrderWatch(tx=market.tx, feed=feed, caller=buyer, order_id=order_id, after_seq=None, heartbeat_seconds=0.02)
-    stream = watch.run()
-    assert isinstance(await anext(stream), Snapshot)
+    stream = watch_order(market.tx, feed, buyer, order_id, None, beat_seconds=0.02)
+    assert isinstance((await anext(stream))[1], OrderSnapshot)
     for _ in range(3):
-        assert isinstance(await anext(stream), Beat)
+        assert isinstance((await anext(stream))[1], Beat)
     await stream.aclose()
     assert not feed.watches
     assert not feed.open

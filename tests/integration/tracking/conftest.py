@@ -19,6 +19,7 @@ from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.db.database import create_engine
+from marketd.kernel.db.invariants import violations
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.events.broadcast import Broadcast, LocalBroadcast, PostgresBroadcast
@@ -277,7 +278,7 @@ class World:
             await courier_repository.write_approval(uow.connection, courier_id, uow.now)
             await courier_repository.start_shift(uow.connection, new_id(), courier_id, Vehicle.BICYCLE, uow.now)
 
-        await self.tx.run_bare("test.courier", work)
+        await self.tx.run("test.courier", work)
         return caller_of(account_id, Role.BUYER, Role.COURIER), courier_id
 
     async def end_shift(self, courier_id: UUID) -> None:
@@ -287,7 +288,7 @@ class World:
             assert courier.shift_id is not None
             await courier_repository.end_shift(uow.connection, courier.shift_id, uow.now)
 
-        await self.tx.run_bare("test.shift", work)
+        await self.tx.run("test.shift", work)
 
     async def delivery(self, courier_id: UUID | None = None) -> Bringing:
         """A delivery from PICKUP to DROPOFF, assigned when a courier is named."""
@@ -323,7 +324,7 @@ class World:
                 )
             )
 
-        await self.tx.run_bare("test.delivery", work)
+        await self.tx.run("test.delivery", work)
         if courier_id is not None:
             await self.step(made.delivery_id, Step.ASSIGN, courier_id)
         return made
@@ -351,7 +352,7 @@ class World:
             uow.emit(event)
             transition.tell_courier(uow, before, after)
 
-        await self.tx.run_bare("test.step", work)
+        await self.tx.run("test.step", work)
 
     async def stored(self, courier_id: UUID) -> list[int]:
         """The numbers of the courier's stored positions, with repeats if there were any."""
@@ -364,7 +365,7 @@ class World:
 
     async def violations(self) -> list[str]:
         """What the invariants find."""
-        return await self.tx.read(lambda unit: invariants.check(unit.connection))
+        return await self.tx.read(lambda unit: violations(unit.connection, invariants.INVARIANTS))
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from marketd.kernel.db.invariants import violations
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.values.ids import new_id
 from marketd.tracking import invariants, partitions
@@ -19,7 +20,7 @@ _POINT = (
 
 
 async def add_point(tx: Transactor, at: datetime, seq: int = 1) -> None:
-    await tx.run_bare("test.point", lambda uow: uow.connection.execute(_POINT, new_id(), new_id(), seq, at))
+    await tx.run("test.point", lambda uow: uow.connection.execute(_POINT, new_id(), new_id(), seq, at))
 
 
 async def places(tx: Transactor) -> list[str]:
@@ -34,21 +35,21 @@ async def test_days_are_made_once_and_points_that_came_before_them_move_in(tx: T
     await add_point(tx, now)
     await add_point(tx, now + timedelta(days=40))
     assert await places(tx) == ["default", "default"]
-    made = await tx.run_bare("test.ensure", partitions.ensure)
+    made = await tx.run("test.ensure", partitions.ensure)
     assert [day - now.date() for day in made] == [timedelta(days=offset) for offset in (-1, 0, 1, 2)]
     assert sorted(await places(tx)) == sorted([f"{now:%Y%m%d}", "default"])
-    assert await tx.run_bare("test.ensure", partitions.ensure) == []
+    assert await tx.run("test.ensure", partitions.ensure) == []
 
 
 async def test_retention_drops_whole_days_and_keeps_the_rest(tx: Transactor) -> None:
     now = datetime.now(UTC)
-    await tx.run_bare("test.ensure", partitions.ensure)
+    await tx.run("test.ensure", partitions.ensure)
     await add_point(tx, now)
     await add_point(tx, now - timedelta(days=1))
     await add_point(tx, now - timedelta(days=5))
-    assert await tx.run_bare("test.drop", lambda uow: partitions.drop_old(uow, timedelta(days=3))) == []
+    assert await tx.run("test.drop", lambda uow: partitions.drop_old(uow, timedelta(days=3))) == []
     assert len(await places(tx)) == 2
-    gone = await tx.run_bare("test.drop", lambda uow: partitions.drop_old(uow, timedelta(0)))
+    gone = await tx.run("test.drop", lambda uow: partitions.drop_old(uow, timedelta(0)))
     assert gone == [(now - timedelta(days=1)).date()]
     assert await places(tx) == [f"{now:%Y%m%d}"]
 
@@ -56,7 +57,7 @@ async def test_retention_drops_whole_days_and_keeps_the_rest(tx: Transactor) -> 
 async def test_numbers_are_forgotten_with_their_uplink_and_not_before(world: World, worker: Worker) -> None:
     courier, _ = await world.courier()
     await worker.report(courier, new_id(), [])
-    await world.tx.run_bare(
+    await world.tx.run(
         "test.numbers",
         lambda uow: uow.connection.execute(
             "INSERT INTO position_ledger"
@@ -64,12 +65,12 @@ async def test_numbers_are_forgotten_with_their_uplink_and_not_before(world: Wor
         ),
     )
     keep = timedelta(days=1)
-    assert await world.tx.run_bare("test.forget", lambda uow: partitions.forget_uplinks(uow, keep)) == 0
-    await world.tx.run_bare(
+    assert await world.tx.run("test.forget", lambda uow: partitions.forget_uplinks(uow, keep)) == 0
+    await world.tx.run(
         "test.age",
         lambda uow: uow.connection.execute("UPDATE position_uplinks SET last_time = now() - interval '2 days'"),
     )
-    assert await world.tx.run_bare("test.forget", lambda uow: partitions.forget_uplinks(uow, keep)) == 9
+    assert await world.tx.run("test.forget", lambda uow: partitions.forget_uplinks(uow, keep)) == 9
     await partitions.keep_house(world.tx, keep)
     count = await world.tx.read(lambda unit: unit.connection.fetchval("SELECT count(*) FROM position_uplinks"))
     assert count == 0
@@ -81,12 +82,12 @@ async def test_the_invariants_notice_what_is_stored_twice_lost_or_never_counted(
     await worker.report(courier, uplink_id, [])
 
     async def break_it(statement: str) -> None:
-        await world.tx.run_bare("test.break", lambda uow: uow.connection.execute(statement, courier_id, uplink_id))
+        await world.tx.run("test.break", lambda uow: uow.connection.execute(statement, courier_id, uplink_id))
 
     for _ in range(2):
-        await world.tx.run_bare("test.twice", lambda uow: uow.connection.execute(_POINT, courier_id, uplink_id, 1, now))
+        await world.tx.run("test.twice", lambda uow: uow.connection.execute(_POINT, courier_id, uplink_id, 1, now))
     await break_it("INSERT INTO position_ledger VALUES ($1, $2, 2, NULL)")
-    await world.tx.run_bare(
+    await world.tx.run(
         "test.marker",
         lambda uow: uow.connection.execute(
             "INSERT INTO courier_latest_positions (courier_id, sample_time, received_time, latitude, longitude, seq)"
@@ -95,15 +96,16 @@ async def test_the_invariants_notice_what_is_stored_twice_lost_or_never_counted(
             now - timedelta(minutes=1),
         ),
     )
-    found = await world.tx.read(lambda unit: invariants.check(unit.connection))
+    found = await world.tx.read(lambda unit: violations(unit.connection, invariants.INVARIANTS))
     assert found == [
-        f"position 1 of uplink {uplink_id} is stored 2 times",
-        f"position 2 of uplink {uplink_id} is acknowledged as stored and is not there",
-        f"position 1 of uplink {uplink_id} is stored and was never counted",
-        f"position 1 of uplink {uplink_id} is stored and was never counted",
-        f"the live marker of courier {courier_id} stands where no position of theirs was stored",
-        f"the live marker of courier {courier_id} has gone back",
+        f"a position is stored once: position 1 of uplink {uplink_id} is stored 2 times",
+        f"what is acknowledged as stored is there: position 2 of uplink {uplink_id} is not there",
+        f"what is stored was counted: position 1 of uplink {uplink_id} was never counted",
+        f"what is stored was counted: position 1 of uplink {uplink_id} was never counted",
+        f"a marker is a stored point of its courier: the marker of courier {courier_id} stands where no position of"
+        " theirs was stored",
+        f"a marker never goes back: the marker of courier {courier_id} has gone back",
     ]
     await break_it("DELETE FROM position_points WHERE courier_id = $1 AND uplink_id = $2")
     await break_it("DELETE FROM position_ledger WHERE courier_id = $1 AND uplink_id = $2")
-    await world.tx.run_bare("test.mend", lambda uow: uow.connection.execute("DELETE FROM courier_latest_positions"))
+    await world.tx.run("test.mend", lambda uow: uow.connection.execute("DELETE FROM courier_latest_positions"))

@@ -64,7 +64,7 @@ def test_the_traces_are_here() -> None:
 async def test_every_position_of_a_trace_is_settled_once_over_reconnects_duplicates_and_two_connections(
     world: World, worker: Worker, path: Path
 ) -> None:
-    await world.tx.run_bare("test.partitions", partitions.ensure)
+    await world.tx.run("test.partitions", partitions.ensure)
     courier, courier_id = await world.courier()
     bringing = await world.delivery(courier_id)
     await world.step(bringing.delivery_id, Step.PICK_UP)

@@ -199,7 +199,7 @@ async def test_a_token_of_no_use_gets_a_reset_and_a_snapshot(world: World, worke
         await watching.got("snapshot")
         assert watching.kinds() == ["reset", "snapshot"]
         assert watching.messages[0].reset.reason == reason
-    await world.tx.run_bare("test.lose", lambda uow: uow.connection.execute("DELETE FROM outbox_events WHERE seq = 2"))
+    await world.tx.run("test.lose", lambda uow: uow.connection.execute("DELETE FROM outbox_events WHERE seq = 2"))
     fresh = cursors.issue(bringing.delivery_id, 1, -1, micros).decode()
     watching = worker.watch(bringing.buyer, bringing.delivery_id, resume_token=fresh)
     await watching.got("snapshot")

@@ -19,7 +19,7 @@ from marketd.auth.letters import Letters
 from marketd.auth.ports import AccountHolder
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.caller import Caller
-from marketd.kernel.call.pages import Cursor, PageTokens, clamp_page_size
+from marketd.kernel.call.pages import Pager
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.values.ids import parse_id
 
@@ -32,11 +32,9 @@ if TYPE_CHECKING:
 class UserServicer(user_service_pb2_grpc.UserServiceServicer):
     """marketplace.auth.v1.UserService. `holders` know of what keeps an account from being deleted."""
 
-    def __init__(
-        self, *, tx: Transactor, pages: PageTokens, letters: Letters, holders: Collection[AccountHolder]
-    ) -> None:
+    def __init__(self, *, tx: Transactor, pager: Pager, letters: Letters, holders: Collection[AccountHolder]) -> None:
         self._tx = tx
-        self._pages = pages
+        self._pager = pager
         self._letters = letters
         self._holders = holders
 
@@ -59,16 +57,14 @@ class UserServicer(user_service_pb2_grpc.UserServiceServicer):
         """Changes the caller's account."""
         caller = calls.current_caller()
         change = user_convert.from_update_user(request, _account_id(request.user.user_id, caller))
-        account = await self._tx.run_bare(
-            "user.update", lambda uow: users.update_user(uow, caller, change, self._letters)
-        )
+        account = await self._tx.run("user.update", lambda uow: users.update_user(uow, caller, change, self._letters))
         return pb.UpdateUserResponse(user=convert.to_user(account))
 
     async def DeleteUser(self, request: pb.DeleteUserRequest, context: Context) -> pb.DeleteUserResponse:
         """Deletes the caller's account."""
         caller = calls.current_caller()
         account_id = _account_id(request.user_id, caller)
-        await self._tx.run_bare(
+        await self._tx.run(
             "user.delete", lambda uow: users.delete_user(uow, caller, account_id, request.etag, self._holders)
         )
         return pb.DeleteUserResponse()
@@ -77,15 +73,14 @@ class UserServicer(user_service_pb2_grpc.UserServiceServicer):
         """Lists accounts."""
         caller = calls.current_caller()
         wanted = user_convert.from_list_users(request)
-        query = f"ListUsers {wanted}"
-        after, size = self._after(request.page_token, query, caller), clamp_page_size(request.page_size)
-        rows = await self._tx.read(lambda unit: users.list_users(unit, wanted, after, size + 1))
-        page = self._pages.page(
-            rows, size, query, caller.key, _cursor(rows[size - 1].account_id) if len(rows) > size else None
+        page = await self._pager.list(
+            request,
+            caller,
+            lambda unit, before, limit: users.list_users(unit, wanted, before, limit),
+            lambda account: account.account_id,
+            convert.to_user,
         )
-        return pb.ListUsersResponse(
-            users=[convert.to_user(account) for account in page.items], next_page_token=page.next_page_token
-        )
+        return pb.ListUsersResponse(users=page.items, next_page_token=page.next_page_token)
 
     async def SetUserRoles(self, request: pb.SetUserRolesRequest, context: Context) -> pb.SetUserRolesResponse:
         """Sets the roles of an account."""
@@ -95,12 +90,12 @@ class UserServicer(user_service_pb2_grpc.UserServiceServicer):
         def render(account: AccountRow) -> pb.SetUserRolesResponse:
             return pb.SetUserRolesResponse(user=convert.to_user(account))
 
-        return await self._tx.answer_bare("user.set_roles", lambda uow: users.set_roles(uow, caller, change), render)
+        return await self._tx.answer("user.set_roles", lambda uow: users.set_roles(uow, caller, change), render)
 
     async def BlockUser(self, request: pb.BlockUserRequest, context: Context) -> pb.BlockUserResponse:
         """Blocks an account."""
         caller, account_id = calls.current_caller(), parse_id(request.user_id)
-        account = await self._tx.run_bare(
+        account = await self._tx.run(
             "user.block", lambda uow: users.block_user(uow, caller, account_id, request.reason, self._letters)
         )
         return pb.BlockUserResponse(user=convert.to_user(account))
@@ -108,7 +103,7 @@ class UserServicer(user_service_pb2_grpc.UserServiceServicer):
     async def UnblockUser(self, request: pb.UnblockUserRequest, context: Context) -> pb.UnblockUserResponse:
         """Lets an account sign in again."""
         caller, account_id = calls.current_caller(), parse_id(request.user_id)
-        account = await self._tx.run_bare(
+        account = await self._tx.run(
             "user.unblock", lambda uow: users.unblock_user(uow, caller, account_id, request.reason)
         )
         return pb.UnblockUserResponse(user=convert.to_user(account))
@@ -123,7 +118,7 @@ class UserServicer(user_service_pb2_grpc.UserServiceServicer):
         def render(saved: SavedAddress) -> pb.CreateAddressResponse:
             return pb.CreateAddressResponse(address=user_convert.to_saved_address(saved))
 
-        return await self._tx.answer_bare("address.create", lambda uow: book.create_address(uow, caller, new), render)
+        return await self._tx.answer("address.create", lambda uow: book.create_address(uow, caller, new), render)
 
     async def GetAddress(self, request: pb.GetAddressRequest, context: Context) -> pb.GetAddressResponse:
         """Gets an address."""
@@ -134,27 +129,25 @@ class UserServicer(user_service_pb2_grpc.UserServiceServicer):
     async def ListAddresses(self, request: pb.ListAddressesRequest, context: Context) -> pb.ListAddressesResponse:
         """Lists addresses."""
         caller = calls.current_caller()
-        query = "ListAddresses"
-        after, size = self._after(request.page_token, query, caller), clamp_page_size(request.page_size)
-        rows = await self._tx.read(lambda unit: book.list_addresses(unit, caller, after, size + 1))
-        page = self._pages.page(
-            rows, size, query, caller.key, _cursor(rows[size - 1].address_id) if len(rows) > size else None
+        page = await self._pager.list(
+            request,
+            caller,
+            lambda unit, before, limit: book.list_addresses(unit, caller, before, limit),
+            lambda saved: saved.address_id,
+            user_convert.to_saved_address,
         )
-        return pb.ListAddressesResponse(
-            addresses=[user_convert.to_saved_address(saved) for saved in page.items],
-            next_page_token=page.next_page_token,
-        )
+        return pb.ListAddressesResponse(addresses=page.items, next_page_token=page.next_page_token)
 
     async def UpdateAddress(self, request: pb.UpdateAddressRequest, context: Context) -> pb.UpdateAddressResponse:
         """Changes an address."""
         caller, change = calls.current_caller(), user_convert.from_update_address(request)
-        saved = await self._tx.run_bare("address.update", lambda uow: book.update_address(uow, caller, change))
+        saved = await self._tx.run("address.update", lambda uow: book.update_address(uow, caller, change))
         return pb.UpdateAddressResponse(address=user_convert.to_saved_address(saved))
 
     async def DeleteAddress(self, request: pb.DeleteAddressRequest, context: Context) -> pb.DeleteAddressResponse:
         """Deletes an address."""
         caller, address_id = calls.current_caller(), parse_id(request.address_id)
-        await self._tx.run_bare("address.delete", lambda uow: book.delete_address(uow, caller, address_id))
+        await self._tx.run("address.delete", lambda uow: book.delete_address(uow, caller, address_id))
         return pb.DeleteAddressResponse()
 
     async def SetDefaultAddress(
@@ -162,19 +155,8 @@ class UserServicer(user_service_pb2_grpc.UserServiceServicer):
     ) -> pb.SetDefaultAddressResponse:
         """Makes an address the default."""
         caller, address_id = calls.current_caller(), parse_id(request.address_id)
-        saved = await self._tx.run_bare(
-            "address.set_default", lambda uow: book.set_default_address(uow, caller, address_id)
-        )
+        saved = await self._tx.run("address.set_default", lambda uow: book.set_default_address(uow, caller, address_id))
         return pb.SetDefaultAddressResponse(address=user_convert.to_saved_address(saved))
-
-    def _after(self, token: str, query: str, caller: Caller) -> UUID | None:
-        """The id of the last thing shown. Raises PageTokenInvalid."""
-        cursor = self._pages.read(token, query, caller.key)
-        return None if cursor is None else UUID(str(cursor[0]))
-
-
-def _cursor(identifier: UUID) -> Cursor:
-    return (str(identifier),)
 
 
 def _account_id(text: str, caller: Caller) -> UUID:

@@ -12,6 +12,7 @@ from marketd.auth.accounts.model import AccountState
 from marketd.auth.accounts.repository import ACCOUNT, AccountRow, account_of
 from marketd.kernel.call.caller import Role
 from marketd.kernel.db.database import Connection
+from marketd.kernel.db.sql import Arguments, where
 
 # Any fixed number; it is held by whoever takes an admin away, until that is committed.
 _ADMINS_LOCK = 7_201_977_203
@@ -47,18 +48,15 @@ class UserRepository:
         """Accounts in the reverse order of their ids, which are made in the order of time, after the last one shown."""
         join = ""
         conditions: list[str] = []
-        arguments: list[object] = []
-
-        def place(value: object) -> str:
-            arguments.append(value)
-            return f"${len(arguments)}"
-
+        arguments = Arguments()
         if wanted.role is not None:
-            join = f" JOIN account_roles h ON h.account_id = a.account_id AND h.role = {place(wanted.role.value)}"
+            join = (
+                f" JOIN account_roles h ON h.account_id = a.account_id AND h.role = {arguments.add(wanted.role.value)}"
+            )
         if wanted.states:
-            conditions.append(f"a.state = ANY({place([state.value for state in wanted.states])}::text[])")
+            conditions.append(f"a.state = ANY({arguments.add([state.value for state in wanted.states])}::text[])")
         if wanted.query:
-            first, last = place(wanted.query.lower()), place(wanted.query.lower() + _LAST_CHARACTER)
+            first, last = arguments.add(wanted.query.lower()), arguments.add(wanted.query.lower() + _LAST_CHARACTER)
             # Each arm has an index; these operators use it whatever the collation, also in a prepared statement.
             begins = " OR ".join(
                 f"({column} ~>=~ {first} AND {column} ~<~ {last})"
@@ -66,14 +64,13 @@ class UserRepository:
             )
             conditions.append(f"({begins})")
         if wanted.create_time_from is not None:
-            conditions.append(f"a.create_time >= {place(wanted.create_time_from)}")
+            conditions.append(f"a.create_time >= {arguments.add(wanted.create_time_from)}")
         if wanted.create_time_before is not None:
-            conditions.append(f"a.create_time < {place(wanted.create_time_before)}")
+            conditions.append(f"a.create_time < {arguments.add(wanted.create_time_before)}")
         if after is not None:
-            conditions.append(f"a.account_id < {place(after)}")
-        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+            conditions.append(f"a.account_id < {arguments.add(after)}")
         rows = await self._connection.fetch(
-            f"{ACCOUNT}{join}{where} ORDER BY a.account_id DESC LIMIT {place(limit)}", *arguments
+            f"{ACCOUNT}{join}{where(conditions)} ORDER BY a.account_id DESC LIMIT {arguments.add(limit)}", *arguments
         )
         return [account_of(row) for row in rows]
 

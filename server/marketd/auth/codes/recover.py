@@ -67,7 +67,7 @@ class Recovering:
             key = f"{RESET_JOB}:{self._hasher.name('reset', address).hex()}"
             uow.enqueue(Job(kind=RESET_JOB, payload={"email": address}, dedup_key=key, max_attempts=_ATTEMPTS))
 
-        await self._tx.run_bare("auth.request_password_reset", work)
+        await self._tx.run("auth.request_password_reset", work)
 
     async def send(self, uow: UnitOfWork, payload: Payload) -> None:
         """The job: when an active account has the address, make its token and write the letter."""
@@ -111,7 +111,7 @@ class Recovering:
             owner = Caller(now_is.account_id, None, now_is.roles, caller.address)
             await log.record(uow, owner, "user", now_is.account_id)
 
-        await self._tx.run_bare("auth.reset_password", work)
+        await self._tx.run("auth.reset_password", work)
 
     async def change(self, caller: Caller, command: ChangePassword) -> None:
         """Set the password and end the other sessions.
@@ -148,7 +148,7 @@ class Recovering:
             await throttle.forget(uow, name)
             await log.record(uow, caller, "user", caller.account)
 
-        await self._tx.run_bare("auth.change_password", work)
+        await self._tx.run("auth.change_password", work)
 
     async def _set(self, uow: UnitOfWork, caller: Caller, account_id: UUID, password_hash: str) -> AccountRow | None:
         repository = AccountRepository(uow.connection)

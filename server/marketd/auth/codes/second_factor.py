@@ -68,18 +68,18 @@ class SecondFactor:
 
     async def enroll(self, caller: Caller) -> Enrollment:
         """Make a secret that waits to be confirmed. Raises IllegalTransition when one is in use, and NotFound."""
-        return await self._tx.run_bare("auth.enroll_totp", lambda uow: self._enroll(uow, caller))
+        return await self._tx.run("auth.enroll_totp", lambda uow: self._enroll(uow, caller))
 
     async def confirm(self, caller: Caller, code: str) -> list[str]:
         """Put the waiting authenticator into use; its recovery codes. Raises CodeWrong, IllegalTransition, NotFound."""
-        return await self._tx.run_bare("auth.confirm_totp", lambda uow: self._confirm(uow, caller, code))
+        return await self._tx.run("auth.confirm_totp", lambda uow: self._confirm(uow, caller, code))
 
     async def disable(self, caller: Caller, proof: Proof) -> None:
         """Remove the authenticator. Raises TotpRequired, IllegalTransition, NotFound and TooManyFailures."""
         name = self._attempts.factor(caller.account)
         # A stolen session must not find the code by trying a million.
         await self._attempts.take(name)
-        await self._tx.run_bare("auth.disable_totp", lambda uow: self._disable(uow, caller, proof, name))
+        await self._tx.run("auth.disable_totp", lambda uow: self._disable(uow, caller, proof, name))
 
     async def judge(self, uow: UnitOfWork, account_id: UUID, proof: Proof) -> str:
         """At sign-in, in its transaction with the account locked: spend the proof. Raises TotpRequired.

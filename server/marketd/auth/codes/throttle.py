@@ -140,7 +140,7 @@ class Throttle:
             # Gone in between: somebody has just succeeded, and a second later is soon enough.
             return 1.0 if next_time is None else max((next_time - uow.now).total_seconds(), 1.0)
 
-        return await self._tx.run_bare("auth.attempt", work)
+        return await self._tx.run("auth.attempt", work)
 
     @asynccontextmanager
     async def attempt(self, name: Name) -> AsyncIterator[Turn]:
@@ -169,7 +169,7 @@ class Throttle:
 
     async def give_back(self, name: Name) -> None:
         """Take one attempt back that did not fail, without forgetting the failures before it."""
-        await self._tx.run_bare(
+        await self._tx.run(
             "auth.attempt_back",
             lambda uow: uow.connection.execute(
                 "UPDATE login_attempts SET failures = greatest(failures - 1, 0),"

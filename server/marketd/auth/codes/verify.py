@@ -39,12 +39,12 @@ class Verifying:
         Raises NothingToVerify, NothingCarriesSms, IllegalTransition when the channel is verified, TooManyCodes, and
         NotFound for services.
         """
-        return await self._tx.run_bare("auth.send_verification", lambda uow: self._send(uow, caller, channel))
+        return await self._tx.run("auth.send_verification", lambda uow: self._send(uow, caller, channel))
 
     async def verify(self, caller: Caller, channel: Channel, code: str) -> AccountRow:
         """Mark the channel as verified; the account as it is then. Raises CodeWrong and NotFound."""
         # A wrong code is returned, not raised: raising it would roll the try back.
-        verified = await self._tx.run_bare("auth.verify", lambda uow: self._verify(uow, caller, channel, code))
+        verified = await self._tx.run("auth.verify", lambda uow: self._verify(uow, caller, channel, code))
         if verified is None:
             raise CodeWrong("code")
         return verified

@@ -22,7 +22,7 @@ from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import AlreadyExists, NotFound
 from marketd.kernel.db.database import constraint_of
 from marketd.kernel.db.transactor import Transactor
-from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.kernel.values.ids import new_id
 
 # There is nothing to refresh it with: the service asks again.
@@ -60,7 +60,7 @@ class ServiceAccounts:
             await log.record(uow, caller, "service_account", account.service_account_id, name)
             return account
 
-        return NewServiceAccount(await self._tx.run_bare("auth.create_service_account", work), secret)
+        return NewServiceAccount(await self._tx.run("auth.create_service_account", work), secret)
 
     async def revoke(self, caller: Caller, service_account_id: UUID) -> ServiceAccountRow:
         """Revoke it for good; its tokens and streams end within 2 s. Twice is once. Raises NotFound."""
@@ -76,11 +76,7 @@ class ServiceAccounts:
             await log.record(uow, caller, "service_account", service_account_id)
             return account
 
-        return await self._tx.run_bare("auth.revoke_service_account", work)
-
-    async def list(self, before: UUID | None, limit: int) -> list[ServiceAccountRow]:
-        """All of them, the newest first, from the one after `before` on."""
-        return await self._tx.read(lambda unit: ServiceAccountRepository(unit.connection).list(before, limit))
+        return await self._tx.run("auth.revoke_service_account", work)
 
     async def issue(self, caller: Caller, client_id: str, client_secret: str) -> AccessToken:
         """A short token for whoever knows the secret. Raises ClientUnknown: unknown, wrong and revoked look the same.
@@ -102,8 +98,13 @@ class ServiceAccounts:
             await log.record(uow, service, "service_account", service_account_id)
             return service_account_id, uow.now
 
-        known, now = await self._tx.run_bare("auth.issue_service_token", work)
+        known, now = await self._tx.run("auth.issue_service_token", work)
         return self._access.issue_service(known, now, TOKEN_LIFETIME)
+
+
+async def list_service_accounts(unit: ReadUnit, before: UUID | None, limit: int) -> list[ServiceAccountRow]:
+    """All of them, the newest first, from the one after `before` on."""
+    return await ServiceAccountRepository(unit.connection).list(before, limit)
 
 
 def _id_of(client_id: str) -> UUID | None:

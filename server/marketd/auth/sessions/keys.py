@@ -28,6 +28,7 @@ from marketd.auth.sessions.model import KeyState
 from marketd.kernel.call.caller import SYSTEM
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
+from marketd.kernel.slice import CannotStart
 
 _NONCE_BYTES = 12
 # What the audit log calls a rotation.
@@ -40,7 +41,7 @@ VERIFYING_ON: Final = timedelta(minutes=20)
 _RELOAD_PAUSE_SECONDS = 1.0
 
 
-class SigningKeysUnreadable(Exception):
+class SigningKeysUnreadable(CannotStart):
     """The secret in the settings is not the one that sealed the signing keys: an operator's error, not a refusal."""
 
     def __init__(self) -> None:
@@ -69,7 +70,7 @@ class KeyRing:
 
     async def load(self, tx: Transactor) -> None:
         """Read the keys, and make the first one when there is none. Raises SigningKeysUnreadable."""
-        self.take(*await tx.run_bare("auth.keys", self._ensure))
+        self.take(*await tx.run("auth.keys", self._ensure))
 
     async def reload(self, tx: Transactor) -> bool:
         """Read the keys again; False when that was done a moment ago.

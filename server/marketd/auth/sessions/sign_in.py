@@ -116,7 +116,7 @@ class SigningIn:
             await log.record(uow, _as(caller, grant), "user", account.account_id)
             return account, grant
 
-        account, grant = await self._tx.run_bare("auth.register", work)
+        account, grant = await self._tx.run("auth.register", work)
         return SignedIn(account, self._pair(grant))
 
     async def login(self, caller: Caller, command: Login) -> SignedIn:
@@ -188,10 +188,8 @@ class SigningIn:
             await log.record(uow, _as(caller, grant), "user", account_id, proven)
             return now_is, grant, merge
 
-        # The cart's merge may use the session; without a cart the bare dress is several times cheaper.
-        run = self._tx.run if command.guest_cart_token else self._tx.run_bare
         try:
-            signed_in, grant, merge = await run("auth.login", work)
+            signed_in, grant, merge = await self._tx.run("auth.login", work)
         except TotpRequired:
             if command.proof.is_empty:
                 # That is how clients learn that they must ask for a code. The failures before it stay counted, or a
@@ -206,7 +204,7 @@ class SigningIn:
         Raises TokenInvalid, TokenExpired, RefreshTokenReused, SessionRevoked and AccountBlocked.
         """
         presented = self._refresh.read(token)
-        outcome = await self._tx.run_bare(
+        outcome = await self._tx.run(
             "auth.refresh", lambda uow: session.rotate(uow, self._refresh, self._rules, presented)
         )
         if isinstance(outcome, RefreshTokenReused):
@@ -218,7 +216,7 @@ class SigningIn:
         session_id = caller.session_id
         if session_id is None:
             raise SessionRevoked
-        await self._tx.run_bare("auth.logout", lambda uow: session.end_session(uow, session_id))
+        await self._tx.run("auth.logout", lambda uow: session.end_session(uow, session_id))
 
     async def _open(self, uow: UnitOfWork, caller: Caller, account: AccountRow, device_name: str) -> Grant:
         return await session.open_session(

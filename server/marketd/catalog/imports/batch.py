@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from marketd.catalog import write_repository
 from marketd.catalog.imports import known as existing
 from marketd.catalog.imports import plan
 from marketd.catalog.imports.parsed import ParsedProduct, RowError, RowReason, rejected_rows
 from marketd.catalog.imports.plan import Changes, Existing, Names
 from marketd.catalog.insert import make_products
+from marketd.catalog.repository import writes
 from marketd.inventory import service as inventory
 from marketd.kernel.call.refusals import AlreadyExists, ConcurrentUpdate
 from marketd.kernel.db.transactor import Transactor
@@ -96,7 +96,7 @@ async def run_batch(
 
     for attempt in range(1, _TRIES + 1):
         try:
-            return await tx.run_bare("catalog.import", work)
+            return await tx.run("catalog.import", work)
         except _Rehearsed as rehearsed:
             return rehearsed.outcome
         except (AlreadyExists, ConcurrentUpdate):
@@ -200,15 +200,13 @@ async def _names(uow: UnitOfWork, products: Iterable[ParsedProduct], outcome: Ou
 
 
 async def _write_changes(uow: UnitOfWork, changed: Sequence[Changes]) -> None:
-    await write_repository.update_products(uow.connection, [item.product for item in changed if item.product], uow.now)
-    await write_repository.update_variants(
+    await writes.update_products(uow.connection, [item.product for item in changed if item.product], uow.now)
+    await writes.update_variants(
         uow.connection, [record for item in changed for record in item.changed_variants], uow.now
     )
-    await write_repository.insert_variants(
-        uow.connection, [record for item in changed for record in item.new_variants], uow.now
-    )
+    await writes.insert_variants(uow.connection, [record for item in changed for record in item.new_variants], uow.now)
     replaced = [item for item in changed if item.images is not None and item.product is not None]
-    await write_repository.replace_images(
+    await writes.replace_images(
         uow.connection,
         [item.product.product_id for item in replaced if item.product is not None],
         [image for item in replaced for image in item.images or ()],

@@ -7,8 +7,8 @@ from datetime import datetime
 from uuid import UUID
 
 from marketd.catalog.names import name_key, slugify
-from marketd.catalog.repository import read_options
-from marketd.catalog.write_repository import (
+from marketd.catalog.repository.products import read_options
+from marketd.catalog.repository.writes import (
     IMAGE_COLUMNS,
     PRODUCT_COLUMNS,
     VARIANT_COLUMNS,

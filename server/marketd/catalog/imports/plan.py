@@ -11,7 +11,7 @@ from marketd.catalog.imports.parsed import ParsedProduct, ParsedVariant, RowErro
 from marketd.catalog.insert import Planned, cheapest
 from marketd.catalog.model import ProductState
 from marketd.catalog.names import name_key, options_key, slugify, title_key
-from marketd.catalog.write_repository import ImageRecord, ProductRecord, VariantRecord
+from marketd.catalog.repository.writes import ImageRecord, ProductRecord, VariantRecord
 from marketd.inventory.model import Count, NewStock, Stock
 from marketd.kernel.values.ids import new_id
 

@@ -1,31 +1,112 @@
-"""Keyset pages: opaque tokens that are bound to their query and caller (AIP-158), and the page size rule."""
+"""Keyset pages: one way to answer every list, with opaque tokens bound to their query and caller (AIP-158)."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import hmac
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar
+from datetime import datetime
+from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar, cast
+from uuid import UUID
 
+from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.refusals import PageTokenInvalid
+from marketd.kernel.call.tokens import SignedToken
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import ReadUnit
 
 DEFAULT_PAGE_SIZE = 25
 MAX_PAGE_SIZE = 100
+# A page ends early rather than grow beyond what clients take in one message (4 MiB by default).
+MAX_PAGE_BYTES = 2 * 1024 * 1024
 
-CursorValue: TypeAlias = str | int | None
-Cursor: TypeAlias = tuple[CursorValue, ...]
+CursorValue: TypeAlias = "str | int | UUID | datetime | None"
+
+
+class ListRequest(Protocol):
+    """The request of a list rpc: a protobuf message with the two page fields."""
+
+    page_size: int
+    page_token: str
+
+    def CopyFrom(self, other: Self, /) -> None: ...  # noqa: N802 - protobuf's names, here and below
+
+    def ClearField(self, field_name: Any, /) -> None: ...  # noqa: N802
+
+    def DiscardUnknownFields(self) -> None: ...  # noqa: N802
+
+    def SerializeToString(self, *, deterministic: bool = ...) -> bytes: ...  # noqa: N802
+
+
+class Shown(Protocol):
+    """A protobuf message of a page."""
+
+    def ByteSize(self) -> int: ...  # noqa: N802 - protobuf's name
+
+
 T = TypeVar("T")
+S = TypeVar("S", bound=Shown)
+K = TypeVar("K", bound="CursorValue | tuple[CursorValue, ...]")
 
 
 @dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
-    """One page of results; `next_page_token` is empty on the last one."""
+class Page(Generic[S]):
+    """One page of messages; `next_page_token` is empty on the last one."""
 
-    items: Sequence[T]
+    items: Sequence[S]
     next_page_token: str
+
+
+class Pager:
+    """Answers lists on one transactor. The token keeps a client from walking somebody else's keyset."""
+
+    def __init__(self, tx: Transactor, secret: bytes) -> None:
+        self._tx = tx
+        self._tokens = SignedToken(secret, "page-tokens")
+
+    async def list(
+        self,
+        request: ListRequest,
+        caller: Caller | None,
+        fetch: Callable[[ReadUnit, K | None, int], Awaitable[Sequence[T]]],
+        cursor_of: Callable[[T], K],
+        show: Callable[[T], S],
+    ) -> Page[S]:
+        """The page that `request` asks for. Raises PageTokenInvalid, and what `fetch` raises.
+
+        `caller` binds the token where the answer depends on who asks; None is everybody. `fetch(unit, after, limit)`
+        reads at most `limit` rows (2..101) that come after the cursor; `cursor_of` gives the sort key of a row, a value
+        or a tuple of them; `show` makes the message of a row.
+        """
+        context = _query(request) + b"\0" + (b"everybody" if caller is None else caller.key.encode())
+        after = cast("K | None", self._read(request.page_token, context))
+        size = clamp_page_size(request.page_size)
+        rows = await self._tx.read(lambda unit: fetch(unit, after, size + 1))
+        items: list[S] = []
+        room = MAX_PAGE_BYTES
+        for row in rows[:size]:
+            item = show(row)
+            room -= item.ByteSize()
+            if items and room < 0:
+                break
+            items.append(item)
+        if len(items) == len(rows):
+            return Page(items, "")
+        return Page(items, self._issue(cursor_of(rows[len(items) - 1]), context))
+
+    def _issue(self, cursor: object, context: bytes) -> str:
+        body = json.dumps(cursor, separators=(",", ":"), default=_plain).encode()
+        return self._tokens.issue(body, context).decode("ascii")
+
+    def _read(self, token: str, context: bytes) -> object:
+        if not token:
+            return None
+        body = self._tokens.read(token, context)
+        if body is None:
+            raise PageTokenInvalid
+        cursor = json.loads(body, object_hook=_typed)
+        return tuple(cursor) if isinstance(cursor, list) else cursor
 
 
 def clamp_page_size(asked: int) -> int:
@@ -33,36 +114,24 @@ def clamp_page_size(asked: int) -> int:
     return min(asked, MAX_PAGE_SIZE) if asked > 0 else DEFAULT_PAGE_SIZE
 
 
-class PageTokens:
-    """Makes and reads page tokens. The HMAC keeps a client from walking somebody else's keyset."""
+def _query(request: ListRequest) -> bytes:
+    """What was asked, without which page of it: the request's type (one a method) and its other fields."""
+    asked = type(request)()
+    asked.CopyFrom(request)
+    asked.ClearField("page_size")
+    asked.ClearField("page_token")
+    asked.DiscardUnknownFields()
+    name = f"{type(request).__module__}.{type(request).__name__}\0"
+    return hashlib.blake2b(name.encode() + asked.SerializeToString(deterministic=True), digest_size=16).digest()
 
-    def __init__(self, secret: bytes) -> None:
-        self._key = hmac.digest(secret, b"page-tokens", "sha256")
 
-    def issue(self, query: str, caller_key: str, cursor: Cursor) -> str:
-        """A token that goes on after `cursor`; `query` is the method and every filter and order in one text."""
-        body = json.dumps(cursor, separators=(",", ":")).encode()
-        return base64.urlsafe_b64encode(self._sign(query, caller_key, body) + body).decode().rstrip("=")
+def _plain(value: object) -> dict[str, str]:
+    if isinstance(value, UUID):
+        return {"id": value.hex}
+    if isinstance(value, datetime):
+        return {"time": value.isoformat()}
+    raise TypeError(f"{type(value).__name__} cannot stand in a page token")
 
-    def read(self, token: str, query: str, caller_key: str) -> Cursor | None:
-        """The cursor of a token, or None for an empty one. Raises PageTokenInvalid."""
-        if not token:
-            return None
-        try:
-            raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-        except ValueError as error:
-            raise PageTokenInvalid from error
-        signature, body = raw[:16], raw[16:]
-        if not hmac.compare_digest(signature, self._sign(query, caller_key, body)):
-            raise PageTokenInvalid
-        return tuple(json.loads(body))
 
-    def page(self, rows: Sequence[T], size: int, query: str, caller_key: str, cursor: Cursor | None) -> Page[T]:
-        """A page from `size + 1` fetched rows; `cursor` is that of the last row shown (`rows[size - 1]`)."""
-        if len(rows) <= size or cursor is None:
-            return Page(rows[:size], "")
-        return Page(rows[:size], self.issue(query, caller_key, cursor))
-
-    def _sign(self, query: str, caller_key: str, body: bytes) -> bytes:
-        material = hashlib.sha256(f"{query}\0{caller_key}\0".encode() + body).digest()
-        return hmac.digest(self._key, material, "sha256")[:16]
+def _typed(found: dict[str, str]) -> object:
+    return UUID(hex=found["id"]) if "id" in found else datetime.fromisoformat(found["time"])

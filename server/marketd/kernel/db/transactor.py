@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NoReturn, Protocol, TypeAlias, TypeVar, cast
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.util import greenlet_spawn
 
@@ -32,6 +32,7 @@ from marketd.kernel.call.refusals import (
 from marketd.kernel.db import idempotency
 from marketd.kernel.db.database import DATABASE_ERRORS, Connection, Failure, classify
 from marketd.kernel.db.failpoints import Failpoints, Point
+from marketd.kernel.db.unit_times import UnitTimes
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.kernel.events import outbox
 from marketd.kernel.events.events import Event, Job
@@ -49,6 +50,7 @@ LOST_ATTEMPTS = 3
 READ_ATTEMPTS = 3
 PATIENCE_SECONDS = 30.0
 DUPLICATE_WAIT_SECONDS = 5.0
+_DONE, _BROKEN = "OK", "BROKEN"
 
 
 class Message(Protocol):
@@ -99,6 +101,8 @@ class Transactor:
         self._failpoints = failpoints
         self._clock = clock
         self._keep_answers = keep_answers
+        self.times = UnitTimes()
+        """How often each unit of work ran, how it ended and how long it took."""
         self._tasks: set[asyncio.Task[Any]] = set()
         self._listeners: list[Callable[[Committed], None]] = []
 
@@ -107,31 +111,53 @@ class Transactor:
         self._listeners.append(listener)
 
     async def run(self, name: str, work: Work[T], *, seconds: float | None = None) -> T:
-        """Run `work` in one transaction in the mapped dress and return its result.
+        """Run `work` in one transaction and return its result.
 
-        `work` may run several times. `seconds` bounds it where no call's deadline does. Raises the work's own refusals,
-        ConcurrentUpdate, DeadlineExceeded, DatabaseUnavailable and Overloaded.
+        `work` may run several times. `seconds` bounds it where no call's deadline does. `name` stands in metrics, logs
+        and failpoints. Raises the work's own refusals, ConcurrentUpdate, DeadlineExceeded, DatabaseUnavailable and
+        Overloaded.
         """
-        return await self._bounded(name, lambda end: self._mapped(name, work, end), seconds)
-
-    async def run_bare(self, name: str, work: Work[T], *, seconds: float | None = None) -> T:
-        """The same in the bare dress: only `uow.connection`, for hot paths."""
-        return await self._bounded(name, lambda end: self._bare(name, work, end), seconds)
+        begun = time.monotonic()
+        try:
+            result = await self._bounded(name, work, seconds)
+        except Refusal as refusal:
+            self.times.note(name, refusal.reason.value, time.monotonic() - begun)
+            raise
+        except BaseException:
+            self.times.note(name, _BROKEN, time.monotonic() - begun)
+            raise
+        self.times.note(name, _DONE, time.monotonic() - begun)
+        return result
 
     async def answer(self, name: str, work: Work[T], render: Callable[[T], M], *, seconds: float | None = None) -> M:
-        """Run `work` mapped and render its result as the rpc's response, exactly once for the call's request id.
+        """Run `work` and render its result as the rpc's response, exactly once for the call's request id.
 
         With a request id, the rendered bytes are stored in the effect's own transaction, and a repeat gets them back:
         what is returned is then the serialized response, which transport sends as it stands (the type says M so that
         servicers keep their signatures). Without one it is the message. `render` runs before the commit.
         """
-        return await self._answer(name, work, render, self._mapped, seconds)
+        call = calls.current()
+        once = call.once
+        if once is None:
 
-    async def answer_bare(
-        self, name: str, work: Work[T], render: Callable[[T], M], *, seconds: float | None = None
-    ) -> M:
-        """`answer` in the bare dress."""
-        return await self._answer(name, work, render, self._bare, seconds)
+            async def rendered(uow: UnitOfWork) -> M:
+                return render(await work(uow))
+
+            return await self.run(name, rendered, seconds=seconds)
+
+        async def exactly_once(uow: UnitOfWork) -> _Answered:
+            claimed = await idempotency.claim(uow.connection, once, uow.now)
+            if claimed.answer is not None:
+                return _Answered(claimed.answer, replayed=True)
+            if not claimed.mine:
+                raise _DuplicateRunning
+            payload = render(await work(uow)).SerializeToString()
+            await idempotency.store(uow.connection, once, payload, uow.now, self._keep_answers)
+            return _Answered(payload, replayed=False)
+
+        answered = await self.run(name, exactly_once, seconds=seconds)
+        call.replayed = answered.replayed
+        return cast("M", answered.payload)
 
     async def read(self, work: Callable[[ReadUnit], Awaitable[T]]) -> T:
         """Run reads on a pooled asyncpg connection without a transaction, bounded by the call's deadline.
@@ -174,13 +200,13 @@ class Transactor:
 
     # -- the task around the attempts
 
-    async def _bounded(self, name: str, attempt: Callable[[float], Coroutine[Any, Any, T]], seconds: float | None) -> T:
+    async def _bounded(self, name: str, work: Work[T], seconds: float | None) -> T:
         remaining = calls.current().remaining_seconds(seconds or DEFAULT_SECONDS)
         if seconds is not None:
             remaining = min(remaining, seconds)
         if remaining <= 0:
             raise DeadlineExceeded
-        task = asyncio.ensure_future(self._attempts(name, attempt, time.monotonic() + remaining))
+        task = asyncio.ensure_future(self._attempts(name, work, time.monotonic() + remaining))
         self._tasks.add(task)
         task.add_done_callback(self._finished)
         # asyncio.wait neither cancels the task when the caller is cancelled nor when the time is up.
@@ -194,7 +220,7 @@ class Transactor:
         if not task.cancelled():
             task.exception()  # retrieved, so a result that nobody waits for any more is not reported as lost
 
-    async def _attempts(self, name: str, attempt: Callable[[float], Coroutine[Any, Any, T]], end: float) -> T:
+    async def _attempts(self, name: str, work: Work[T], end: float) -> T:
         tries = 0
         duplicate_end = min(end, time.monotonic() + DUPLICATE_WAIT_SECONDS)
         pause = 0.005
@@ -203,7 +229,7 @@ class Transactor:
             try:
                 # The half second lets Postgres' own statement_timeout speak first: it leaves a clean connection.
                 async with asyncio.timeout(end - time.monotonic() + 0.5):
-                    return await attempt(end)
+                    return await self._attempt(name, work, end)
             except _DuplicateRunning:
                 if time.monotonic() + pause > duplicate_end:
                     raise RequestInProgress from None
@@ -225,67 +251,9 @@ class Transactor:
                 _log.info("transaction_retry", unit=name, attempt=tries, cause=failure.name)
                 await asyncio.sleep(wait)
 
-    async def _answer(
-        self,
-        name: str,
-        work: Work[T],
-        render: Callable[[T], M],
-        attempt: Callable[[str, Work[Any], float], Coroutine[Any, Any, Any]],
-        seconds: float | None,
-    ) -> M:
-        call = calls.current()
-        once = call.once
-        if once is None:
+    # -- one attempt
 
-            async def rendered(uow: UnitOfWork) -> M:
-                return render(await work(uow))
-
-            message: M = await self._bounded(name, lambda end: attempt(name, rendered, end), seconds)
-            return message
-
-        async def exactly_once(uow: UnitOfWork) -> _Answered:
-            claimed = await idempotency.claim(uow.connection, once, uow.now)
-            if claimed.answer is not None:
-                return _Answered(claimed.answer, replayed=True)
-            if not claimed.mine:
-                raise _DuplicateRunning
-            payload = render(await work(uow)).SerializeToString()
-            await idempotency.store(uow.connection, once, payload, uow.now, self._keep_answers)
-            return _Answered(payload, replayed=False)
-
-        answered: _Answered = await self._bounded(name, lambda end: attempt(name, exactly_once, end), seconds)
-        call.replayed = answered.replayed
-        return cast("M", answered.payload)
-
-    # -- one attempt in either dress
-
-    async def _mapped(self, name: str, work: Work[T], end: float) -> T:
-        async with AsyncSession(self._engine, expire_on_commit=False) as session:
-            connection = await session.connection()
-            # SQLAlchemy's first statement opens the transaction; only then are driver calls part of it.
-            await connection.exec_driver_sql(f"SET LOCAL statement_timeout = {_statement_timeout(end)}")
-            raw = await connection.get_raw_connection()
-            uow = UnitOfWork(cast("Connection", raw.driver_connection), self._clock.now(), session)
-            try:
-                self._reach(Point.BEGUN, name)
-                result = await work(uow)
-                await session.flush()
-                await _write_tail(uow)
-                self._reach(Point.BEFORE_COMMIT, name)
-            except asyncio.CancelledError:
-                # Cut off mid-query: the connection's state is unknown and must not go back to the pool.
-                await connection.invalidate()
-                raise
-            try:
-                await session.commit()
-            except DATABASE_ERRORS as error:
-                if classify(error) is Failure.LOST:
-                    raise _CommitLost from error
-                raise
-        self._committed(name, uow)
-        return result
-
-    async def _bare(self, name: str, work: Work[T], end: float) -> T:
+    async def _attempt(self, name: str, work: Work[T], end: float) -> T:
         proxied = await self._engine.raw_connection()
         driver = cast("Connection", proxied.driver_connection)
         clean = False

@@ -9,35 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from marketd.kernel.db.database import Connection
 from marketd.kernel.events.events import Event, Job
 
 
 class UnitOfWork:
-    """One attempt at one transaction.
+    """One attempt at one transaction. `connection` is the asyncpg connection inside it."""
 
-    It comes in two dresses: mapped (`session` works) and bare (only `connection`, several times cheaper). `connection`
-    is the asyncpg connection inside the same transaction in both; flush the session before reading through it.
-    """
+    __slots__ = ("connection", "events", "hooks", "jobs", "now")
 
-    __slots__ = ("_session", "connection", "events", "hooks", "jobs", "now")
-
-    def __init__(self, connection: Connection, now: datetime, session: AsyncSession | None = None) -> None:
+    def __init__(self, connection: Connection, now: datetime) -> None:
         self.connection = connection
         self.now = now
-        self._session = session
         self.events: list[Event] = []
         self.jobs: list[Job] = []
         self.hooks: list[Callable[[], None]] = []
-
-    @property
-    def session(self) -> AsyncSession:
-        """The SQLAlchemy session of the mapped dress."""
-        if self._session is None:
-            raise RuntimeError("this unit of work runs in the bare dress; use uow.connection")
-        return self._session
 
     def emit(self, event: Event) -> None:
         """Write the event into the outbox with this transaction."""

@@ -72,7 +72,7 @@ class Relay:
                 busy = False
                 try:
                     if time.monotonic() - renewed > self._lease.total_seconds() / 3:
-                        leads = await self._tx.run_bare("relay.lease", self._take)
+                        leads = await self._tx.run("relay.lease", self._take)
                         renewed = time.monotonic() if leads else float("-inf")
                     if renewed > 0:
                         busy = await self.run_once()
@@ -90,12 +90,12 @@ class Relay:
                 # Without a database the lease runs out by itself.
                 with contextlib.suppress(Refusal, *DATABASE_ERRORS):
                     await asyncio.shield(
-                        self._tx.run_bare("relay.release", lambda uow: leases.release(uow, LEASE_NAME, self._holder))
+                        self._tx.run("relay.release", lambda uow: leases.release(uow, LEASE_NAME, self._holder))
                     )
 
     async def run_once(self) -> bool:
         """Hand on one batch; whether it was a full one, so that more may wait."""
-        events = await self._tx.run_bare(
+        events = await self._tx.run(
             "relay.claim", lambda uow: outbox.read_unpublished(uow.connection, uow.now, self._batch)
         )
         by_aggregate: dict[UUID, list[StoredEvent]] = defaultdict(list)
@@ -115,7 +115,7 @@ class Relay:
             for queue in by_aggregate.values():
                 group.create_task(one_aggregate(queue))
         if done:
-            await self._tx.run_bare("relay.mark", lambda uow: outbox.mark_published(uow.connection, done, uow.now))
+            await self._tx.run("relay.mark", lambda uow: outbox.mark_published(uow.connection, done, uow.now))
         return len(events) == self._batch
 
     async def _take(self, uow: UnitOfWork) -> bool:
@@ -155,7 +155,7 @@ class Relay:
             return True
 
         try:
-            given_up = await self._tx.run_bare("relay.failed", work)
+            given_up = await self._tx.run("relay.failed", work)
         except Refusal as refusal:
             # The database is away, which may be why the handler failed. The event stays unpublished and comes again.
             _log.warning("event_failure_not_recorded", handler=handler, reason=refusal.reason.value)

@@ -100,27 +100,19 @@ class JobRunner:
             while True:
                 self._wake.clear()
                 try:
-                    await self._begin_due(group)
+                    await self.begin_due(group)
                 except Refusal as refusal:
                     _log.warning("jobs_waiting", reason=refusal.reason.value)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._poll_seconds):
                         await self._wake.wait()
 
-    async def run_due(self) -> bool:
-        """Run one batch of due jobs, as many as there are slots, to their end; whether there was one.
-
-        For those who do not `run`: two at once would give the same slots away twice.
-        """
-        async with asyncio.TaskGroup() as group:
-            return await self._begin_due(group)
-
-    async def _begin_due(self, group: asyncio.TaskGroup) -> bool:
-        """Claim due jobs for the free slots and begin them; whether there was one."""
+    async def begin_due(self, group: asyncio.TaskGroup) -> bool:
+        """Claim due jobs for the free slots and begin them in the group; whether there was one."""
         # Read before the claim, which sets the lease: what the claim itself takes is lost to the handler.
         end = asyncio.get_running_loop().time() + self._lease.total_seconds() * _OUTSIDE_SHARE
         free = {kind: self._concurrency - self._running[kind] for kind in (*self._handlers, *self._outside)}
-        batch = await self._tx.run_bare("jobs.claim", lambda uow: self._claim(uow, free))
+        batch = await self._tx.run("jobs.claim", lambda uow: self._claim(uow, free))
         for job in batch:
             self._running[job.kind] += 1
             # A callback, not a `finally` inside: a task that is cancelled before its first step never enters one.
@@ -143,7 +135,7 @@ class JobRunner:
             if handler is None:
                 async with asyncio.timeout_at(end):
                     await self._outside[job.kind](job.payload)
-                await self._tx.run_bare("jobs.done", lambda uow: _delete(uow, job))
+                await self._tx.run("jobs.done", lambda uow: _delete(uow, job))
                 return
 
             async def work(uow: UnitOfWork) -> None:
@@ -180,7 +172,7 @@ class JobRunner:
                 )
 
         try:
-            await self._tx.run_bare("jobs.failed", work)
+            await self._tx.run("jobs.failed", work)
         except Exception as unrecorded:  # noqa: BLE001 - raised, it would cut off every other job that runs
             # The database is away, most likely; the lease runs out and the job comes again by itself.
             _log.warning("job_failure_not_recorded", kind=job.kind, exc_info=unrecorded)

@@ -1,4 +1,4 @@
-"""Repeating background work until it is cancelled: what refuses is logged and tried again after the pause."""
+"""Repeating background work until it is cancelled. A refusal is logged and waited out: the work comes again anyway."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from marketd.kernel.call.refusals import Refusal
-from marketd.kernel.work.sweeps import BATCH
 
 _log = structlog.get_logger(__name__)
 
+BUSY_PAUSE_SECONDS = 0.5
 
-async def repeat(sweep: Callable[[], Awaitable[int]], *, pause_seconds: float = 60.0) -> None:
-    """Call a slice's sweep until cancelled: again soon while it finds whole batches, else after the pause."""
+
+async def repeat(name: str, work: Callable[[], Awaitable[bool]], *, pause_seconds: float) -> None:
+    """Do `work` again and again: after the pause, or soon when it says that there is more to do.
+
+    The first time is at once. `name` stands in the log when the database refuses.
+    """
     while True:
         try:
-            gone = await sweep()
+            more = await work()
         except Refusal as refusal:
-            _log.warning("housekeeping_waiting", reason=refusal.reason.value)
-            gone = 0
-        await asyncio.sleep(pause_seconds if gone < BATCH else 0.5)
+            _log.warning("work_waiting", work=name, reason=refusal.reason.value)
+            more = False
+        await asyncio.sleep(BUSY_PAUSE_SECONDS if more else pause_seconds)

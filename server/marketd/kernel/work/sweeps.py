@@ -6,24 +6,19 @@ import functools
 from datetime import datetime, timedelta
 
 from marketd.kernel.db.database import Connection
-from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
 
 BATCH = 2_000
 
 
-async def sweep(tx: Transactor, *, keep_events: timedelta) -> int:
+async def sweep(uow: UnitOfWork, *, keep_events: timedelta) -> int:
     """Delete one batch of each kind; how many rows went. Handled marks outlive their events, so no effect repeats."""
-
-    async def work(uow: UnitOfWork) -> int:
-        delete = functools.partial(delete_old, uow.connection)
-        return (
-            await delete("idempotency_keys", "caller_key, method, request_id", "expire_time", uow.now)
-            + await delete("outbox_events", "event_id", "published_time", uow.now - keep_events)
-            + await delete("handled_events", "handler, event_id", "handled_time", uow.now - 2 * keep_events)
-        )
-
-    return await tx.run_bare("housekeeping.sweep", work)
+    delete = functools.partial(delete_old, uow.connection)
+    return (
+        await delete("idempotency_keys", "caller_key, method, request_id", "expire_time", uow.now)
+        + await delete("outbox_events", "event_id", "published_time", uow.now - keep_events)
+        + await delete("handled_events", "handler, event_id", "handled_time", uow.now - 2 * keep_events)
+    )
 
 
 async def delete_old(connection: Connection, table: str, key: str, column: str, before: datetime) -> int:

@@ -52,7 +52,7 @@ class SandboxProvider:
             return await _read(uow.connection, charge.key, charge.method) or Outcome(AttemptState.CANCELLED)
 
         try:
-            return await self._tx.run_bare("sandbox.cancel", work)
+            return await self._tx.run("sandbox.cancel", work)
         except Refusal as refusal:
             raise ProviderUnreachable from refusal
 
@@ -94,13 +94,13 @@ class SandboxProvider:
             return is_done
 
         try:
-            return await self._tx.run_bare("sandbox.refund", work)
+            return await self._tx.run("sandbox.refund", work)
         except Refusal as refusal:
             raise ProviderUnreachable from refusal
 
     async def complete_action(self, key: str) -> None:
         """What the buyer does on the action page: the money is taken."""
-        await self._tx.run_bare(
+        await self._tx.run(
             "sandbox.action",
             lambda uow: uow.connection.execute(
                 "UPDATE sandbox_charges SET state = $2, captured_minor = amount_minor WHERE key = $1 AND state = $3",
@@ -116,7 +116,7 @@ class SandboxProvider:
             return await _read(uow.connection, charge.key, charge.method) or Outcome(AttemptState.PENDING)
 
         try:
-            return await self._tx.run_bare("sandbox.confirm", work)
+            return await self._tx.run("sandbox.confirm", work)
         except Refusal as refusal:
             raise ProviderUnreachable from refusal
 

@@ -55,7 +55,7 @@ class Journal:
     async def _write(self, batch: Sequence[Finding]) -> None:
         for pause in _PAUSES:
             try:
-                await self._tx.run_bare("tracking.findings", lambda uow: write_findings(uow, batch))
+                await self._tx.run("tracking.findings", lambda uow: write_findings(uow, batch))
                 return
             except Refusal as refusal:
                 _log.warning("findings_waiting", reason=refusal.reason.value, findings=len(batch))

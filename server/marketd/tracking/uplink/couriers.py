@@ -187,7 +187,7 @@ class HeardCouriers:
                 legs.append((leg, told))
             return reporting == courier.courier_id, latest, legs
 
-        on_shift, latest, legs = await self._tx.run_bare("tracking.courier", work)
+        on_shift, latest, legs = await self._tx.run("tracking.courier", work)
         if latest is not None:
             courier.track.adopt(latest)
         courier.is_restored = True

@@ -177,7 +177,7 @@ class PositionWriter:
             await deliveries.save_latest(uow, latest)
             return found
 
-        found = await self._tx.run_bare("tracking.positions", work, seconds=10.0)
+        found = await self._tx.run("tracking.positions", work, seconds=10.0)
         for which, (uplink, own) in enumerate(grouped, start=1):
             settled = [row for parcel in own for row in parcel.rows]
             # After a commit with an unknown outcome our own rows come back as duplicates; they are first answers.

@@ -15,7 +15,6 @@ from sqlalchemy import DateTime, Integer, LargeBinary, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from marketd.kernel.db.database import Base, Connection
-from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
 
 SWEEP_BATCH = 2_000
@@ -96,15 +95,11 @@ def _got(asked: Asked, granted: int, behind_seconds: float) -> Got:
     return Got(granted, wait if wait > 1e-6 else 0.0)
 
 
-async def sweep(tx: Transactor) -> int:
+async def sweep(uow: UnitOfWork) -> int:
     """Delete one batch of full buckets; how many rows went."""
-
-    async def work(uow: UnitOfWork) -> int:
-        tag = await uow.connection.execute(
-            "DELETE FROM rate_buckets WHERE bucket_key IN (SELECT bucket_key FROM rate_buckets"
-            " WHERE full_time <= now() LIMIT $1 FOR UPDATE SKIP LOCKED)",
-            SWEEP_BATCH,
-        )
-        return int(tag.rsplit(" ", 1)[-1])
-
-    return await tx.run_bare("buckets.sweep", work)
+    tag = await uow.connection.execute(
+        "DELETE FROM rate_buckets WHERE bucket_key IN (SELECT bucket_key FROM rate_buckets"
+        " WHERE full_time <= now() LIMIT $1 FOR UPDATE SKIP LOCKED)",
+        SWEEP_BATCH,
+    )
+    return int(tag.rsplit(" ", 1)[-1])

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from marketd.catalog.model import ProductState, stock_state
 from marketd.catalog.names import Options, options_title
 from marketd.catalog.values import ImageView, Offer, ProductOrder, ProductQuery, ProductView, VariantView
-from marketd.kernel.call.pages import Cursor, CursorValue
 from marketd.kernel.db.database import Connection, Record
+from marketd.kernel.db.sql import Arguments
 from marketd.kernel.values.money import Money
 
 _COLUMNS = (
@@ -62,6 +62,9 @@ FROM variants v JOIN products p ON p.product_id = v.product_id LEFT JOIN sellers
 WHERE v.variant_id = ANY($1::uuid[])
 """
 
+ProductKey: TypeAlias = tuple[str | int | UUID, ...]
+"""Where a product stands in a list: what the order sorts by, and its id."""
+
 # The column that an order sorts by before the id, and whether it runs downwards.
 _ORDERS: dict[ProductOrder, tuple[str | None, bool]] = {
     ProductOrder.NEWEST: (None, True),
@@ -89,23 +92,18 @@ async def read_by_slug(
 
 
 async def list_products(
-    connection: Connection, query: ProductQuery, cursor: Cursor | None, limit: int
+    connection: Connection, query: ProductQuery, after: ProductKey | None, limit: int
 ) -> list[ProductView]:
-    """The next `limit` products after `cursor`, as `cursor_of` made it. Whoever calls has decided on `query.state`.
+    """The next `limit` products after the one with that key. Whoever calls has decided on `query.state`.
 
     A category stands for itself and all below it: each of them gives its first `limit` from its own index, and the
     best of those are taken, so the cost does not grow with the number of products.
     """
-    values: list[object] = [limit]
-
-    def place(value: object) -> str:
-        values.append(value)
-        return f"${len(values)}"
-
+    arguments = Arguments(limit)
     column, downwards = _ORDERS[query.order]
     keys = [column, "product_id"] if column else ["product_id"]
     conditions = [
-        f"p.{name} = {place(value)}"
+        f"p.{name} = {arguments.add(value)}"
         for name, value in (
             ("state", None if query.state is None else query.state.value),
             ("brand_id", query.brand_id),
@@ -113,9 +111,9 @@ async def list_products(
         )
         if value is not None
     ]
-    if cursor is not None:
-        after = [place(value) for value in _cursor_values(cursor)]
-        conditions.append(f"({', '.join(f'p.{key}' for key in keys)}) {'<' if downwards else '>'} ({', '.join(after)})")
+    if after is not None:
+        key = ", ".join(arguments.add(part) for part in after)
+        conditions.append(f"({', '.join(f'p.{key}' for key in keys)}) {'<' if downwards else '>'} ({key})")
     if query.category_id is not None:
         conditions.append("p.category_id = c.category_id")
 
@@ -127,27 +125,22 @@ async def list_products(
     if query.category_id is not None:
         page = (
             f"SELECT l.* FROM categories c CROSS JOIN LATERAL ({page}) l"  # noqa: S608 - constant parts
-            f" WHERE c.path @> ARRAY[{place(query.category_id)}::uuid]" + order("l")
+            f" WHERE c.path @> ARRAY[{arguments.add(query.category_id)}::uuid]" + order("l")
         )
     statement = f"WITH page AS ({page}) {_LISTED} FROM page JOIN products p USING (product_id)" + order("p")
-    return [product_view(row) for row in await connection.fetch(statement, *values)]
+    return [product_view(row) for row in await connection.fetch(statement, *arguments)]
 
 
-def cursor_of(product: ProductView, order: ProductOrder) -> Cursor:
-    """Where a list in this order goes on after the product."""
-    own: dict[ProductOrder, tuple[CursorValue, ...]] = {
+def cursor_of(product: ProductView, order: ProductOrder) -> ProductKey:
+    """Where the product stands in a list of this order."""
+    own: dict[ProductOrder, tuple[str | int, ...]] = {
         ProductOrder.NEWEST: (),
         ProductOrder.PRICE_ASC: (product.price.amount_minor,),
         ProductOrder.PRICE_DESC: (product.price.amount_minor,),
         ProductOrder.TITLE: (product.title_key,),
         ProductOrder.RATING: (product.rating_average_milli,),
     }
-    return (*own[order], str(product.product_id))
-
-
-def _cursor_values(cursor: Cursor) -> list[object]:
-    *own, product_id = cursor
-    return [*own, UUID(str(product_id))]
+    return (*own[order], product.product_id)
 
 
 async def read_offers(connection: Connection, variant_ids: Sequence[UUID]) -> dict[UUID, Offer]:

@@ -1,0 +1,33 @@
+"""How the cart is put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from marketd.cart.ports import DeliveryQuoter
+from marketd.cart.quote_values import quote_tokens_of
+from marketd.cart.servicer import CartServicer
+from marketd.cart.sweeps import sweep_quotes
+from marketd.kernel.db.invariants import Invariant
+from marketd.kernel.slice import Parts, Slice, Sweep
+
+SERVICERS: Final = (CartServicer,)
+INVARIANTS: Final[tuple[Invariant, ...]] = ()
+
+
+def build(parts: Parts, *, quoter: Callable[[Parts], DeliveryQuoter]) -> Slice:
+    """The cart's part of a process. `quoter` gives who says what bringing a package costs."""
+    settings = parts.settings
+    return Slice(
+        servicers=[
+            CartServicer(
+                tx=parts.tx,
+                quoter=quoter(parts),
+                quotes=quote_tokens_of(settings),
+                quote_lifetime=settings.quote_lifetime,
+                currency=settings.currency,
+            )
+        ],
+        sweeps=[Sweep("cart.sweep_quotes", sweep_quotes)],
+    )

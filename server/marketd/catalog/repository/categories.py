@@ -1,0 +1,156 @@
+"""Every SQL statement of categories."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, TypeAlias
+from uuid import UUID
+
+import asyncpg
+
+from marketd.catalog.values import Category
+from marketd.kernel.call.refusals import AlreadyExists, InUse
+from marketd.kernel.db.database import Connection
+from marketd.kernel.db.sql import Arguments, Columns, where
+
+# ruff: noqa: S608 - every interpolated part is one of the constants here
+# Any fixed number: whoever changes the shape of the tree holds it, because two moves at once could make a circle.
+_TREE_LOCK: Final = 7_201_977_205
+_CATEGORY = Columns(Category)
+
+CategoryKey: TypeAlias = tuple[int, str, UUID]
+"""Where a category stands in lists: position, name key, id."""
+
+
+@contextmanager
+def _unique() -> Iterator[None]:
+    try:
+        yield
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name == "uq_categories_slug":
+            raise AlreadyExists("category", "slug") from error
+        raise
+
+
+async def lock_tree(connection: Connection) -> None:
+    """Keep others from changing the shape of the tree until the transaction ends."""
+    await connection.execute("SELECT pg_advisory_xact_lock($1)", _TREE_LOCK)
+
+
+async def insert(connection: Connection, category: Category) -> None:
+    """Write a new category. Raises AlreadyExists for a slug in use."""
+    with _unique():
+        await connection.execute(
+            "INSERT INTO categories (category_id, parent_category_id, name, name_key, slug, description, position,"
+            " path, version, create_time, update_time) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+            category.category_id,
+            category.parent_category_id,
+            category.name,
+            category.name_key,
+            category.slug,
+            category.description,
+            category.position,
+            category.path,
+            category.version,
+            category.create_time,
+            category.update_time,
+        )
+
+
+async def save(connection: Connection, category: Category) -> None:
+    """Write what can change of a locked category. Raises AlreadyExists for a slug in use."""
+    with _unique():
+        await connection.execute(
+            "UPDATE categories SET parent_category_id = $2, name = $3, name_key = $4, slug = $5, description = $6,"
+            " position = $7, path = $8, version = $9, update_time = $10 WHERE category_id = $1",
+            category.category_id,
+            category.parent_category_id,
+            category.name,
+            category.name_key,
+            category.slug,
+            category.description,
+            category.position,
+            category.path,
+            category.version,
+            category.update_time,
+        )
+
+
+async def lock(connection: Connection, category_id: UUID) -> Category | None:
+    """Lock a category and read it."""
+    row = await connection.fetchrow(
+        f"SELECT {_CATEGORY.sql} FROM categories WHERE category_id = $1 FOR UPDATE", category_id
+    )
+    return _CATEGORY.optional(row)
+
+
+async def depth_below(connection: Connection, category: Category) -> int:
+    """How many levels the tree has from this category down, itself included."""
+    deepest = await connection.fetchval(
+        "SELECT max(cardinality(path)) FROM categories WHERE path @> ARRAY[$1::uuid]", category.category_id
+    )
+    return int(deepest or 0) - len(category.path) + 1
+
+
+async def move_below(connection: Connection, before: Category, after: Category) -> None:
+    """Give all categories below this one the way to its new place."""
+    await connection.execute(
+        "UPDATE categories SET path = $2::uuid[] || path[$3::int + 1:]"
+        " WHERE path @> ARRAY[$1::uuid] AND category_id <> $1",
+        before.category_id,
+        after.path,
+        len(before.path),
+    )
+
+
+async def used_by(connection: Connection, category_id: UUID) -> str:
+    """What still uses a category: `categories`, `products`, or nothing."""
+    found: str = await connection.fetchval(
+        "SELECT CASE WHEN EXISTS (SELECT FROM categories WHERE parent_category_id = $1) THEN 'categories'"
+        " WHEN EXISTS (SELECT FROM products WHERE category_id = $1) THEN 'products' ELSE '' END",
+        category_id,
+    )
+    return found
+
+
+async def delete(connection: Connection, category_id: UUID) -> None:
+    """Delete a category. Raises InUse: a product may have taken it since the look, and the foreign key sees that."""
+    try:
+        await connection.execute("DELETE FROM categories WHERE category_id = $1", category_id)
+    except asyncpg.ForeignKeyViolationError as error:
+        raise InUse("category", "products") from error
+
+
+async def read(connection: Connection, category_id: UUID | None, slug: str) -> Category | None:
+    """A category by its id, or by its slug when that is None."""
+    column, key = ("slug", slug) if category_id is None else ("category_id", category_id)
+    row = await connection.fetchrow(f"SELECT {_CATEGORY.sql} FROM categories WHERE {column} = $1", key)
+    return _CATEGORY.optional(row)
+
+
+async def list_page(
+    connection: Connection,
+    *,
+    all_levels: bool,
+    parent_category_id: UUID | None,
+    after: CategoryKey | None,
+    limit: int,
+) -> list[Category]:
+    """Categories by position and name: all, or the children of one (None: those at the top)."""
+    arguments = Arguments()
+    conditions: list[str] = []
+    if not all_levels and parent_category_id is None:
+        conditions.append("parent_category_id IS NULL")
+    elif not all_levels:
+        conditions.append(f"parent_category_id = {arguments.add(parent_category_id)}")
+    if after is not None:
+        key = ", ".join(arguments.add(part) for part in after)
+        conditions.append(f"(position, name_key, category_id) > ({key})")
+    size = arguments.add(limit)
+    rows = await connection.fetch(
+        f"SELECT {_CATEGORY.sql} FROM categories{where(conditions)}"
+        f" ORDER BY position, name_key, category_id LIMIT {size}",
+        *arguments,
+    )
+    return _CATEGORY.values(rows)

@@ -1,0 +1,27 @@
+"""How the catalog is put together."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+from marketd.catalog.servicer import CACHE_TAG, CatalogServicer
+from marketd.kernel.db.invariants import Invariant
+from marketd.kernel.slice import Parts, Slice
+
+SERVICERS: Final = (CatalogServicer,)
+INVARIANTS: Final[tuple[Invariant, ...]] = ()
+
+
+def build(parts: Parts) -> Slice:
+    """The catalog's part of a process."""
+    return Slice(
+        servicers=[
+            CatalogServicer(
+                tx=parts.tx,
+                pager=parts.pager,
+                currency=parts.settings.currency,
+                on_change=partial(parts.drop_answers, CACHE_TAG),
+            )
+        ]
+    )

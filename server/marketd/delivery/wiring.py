@@ -1,0 +1,28 @@
+"""How delivery is put together."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from marketd.delivery import invariants
+from marketd.delivery.estimate import Pace
+from marketd.delivery.follow_orders import OrderFollower
+from marketd.delivery.servicer import CourierServicer, DeliveryServicer
+from marketd.kernel.events.watch import ResumeTokens
+from marketd.kernel.slice import Parts, Slice
+
+SERVICERS: Final = (CourierServicer, DeliveryServicer)
+INVARIANTS: Final = invariants.INVARIANTS
+
+
+def build(parts: Parts) -> Slice:
+    """Delivery's part of a process."""
+    pace = Pace(parts.settings.courier_speed_mps)
+    resume = ResumeTokens(parts.settings.derive("delivery-watches"), "delivery-watch", parts.clock)
+    return Slice(
+        servicers=[
+            CourierServicer(tx=parts.tx),
+            DeliveryServicer(tx=parts.tx, pager=parts.pager, feed=parts.feed, resume=resume, pace=pace),
+        ],
+        handlers=OrderFollower(pace=pace).handlers(),
+    )

@@ -1,0 +1,47 @@
+"""How payment is put together."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from marketd.kernel.slice import Parts, Slice
+from marketd.kernel.work.repeat import repeat
+from marketd.payment import invariants
+from marketd.payment.confirm import Confirming
+from marketd.payment.ports import OrderPayments
+from marketd.payment.providers.choose import providers_of
+from marketd.payment.refund import Refunding
+from marketd.payment.service import RECONCILE, REFUND
+from marketd.payment.servicer import PaymentServicer
+
+SERVICERS: Final = (PaymentServicer,)
+INVARIANTS: Final = invariants.INVARIANTS
+LOOK_SECONDS: Final = 60.0
+"""How often attempts are looked for that were left alone: their job may have run out of tries."""
+
+
+def build(parts: Parts, *, orders: OrderPayments) -> Slice:
+    """Payment's part of a process. `orders` is what the payments are for."""
+    providers = providers_of(parts.tx)
+    confirming = Confirming(tx=parts.tx, providers=providers, orders=orders)
+    refunding = Refunding(tx=parts.tx, providers=providers, orders=orders)
+
+    async def look() -> bool:
+        await confirming.sweep()
+        return False
+
+    return Slice(
+        servicers=[
+            PaymentServicer(
+                tx=parts.tx,
+                providers=providers,
+                orders=orders,
+                confirming=confirming,
+                refunding=refunding,
+                currency=parts.settings.currency,
+            )
+        ],
+        # Both call the provider, so they run outside of transactions and may run again.
+        outside_jobs={RECONCILE: confirming.reconcile, REFUND: refunding.carry_out},
+        background=[lambda: repeat("payment.sweep", look, pause_seconds=LOOK_SECONDS)],
+    )

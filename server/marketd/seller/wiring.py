@@ -1,0 +1,17 @@
+"""How seller is put together."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from marketd.kernel.db.invariants import Invariant
+from marketd.kernel.slice import Parts, Slice
+from marketd.seller.servicer import SellerServicer
+
+SERVICERS: Final = (SellerServicer,)
+INVARIANTS: Final[tuple[Invariant, ...]] = ()
+
+
+def build(parts: Parts) -> Slice:
+    """Seller's part of a process."""
+    return Slice(servicers=[SellerServicer(tx=parts.tx, default_prep_minutes=parts.settings.default_prep_minutes)])

@@ -1,0 +1,20 @@
+"""Doing jobs step by step, where a test wants to look in between."""
+
+from __future__ import annotations
+
+import asyncio
+
+from marketd.kernel.work.job_runner import JobRunner
+from marketd.mail.jobs import MAIL, SMS, Post
+
+
+async def run_due(runner: JobRunner) -> bool:
+    """Run one batch of due jobs, as many as there are slots, to their end; whether there was one."""
+    async with asyncio.TaskGroup() as group:
+        return await runner.begin_due(group)
+
+
+def take_on(post: Post, runner: JobRunner) -> None:
+    """Let the runner send what the post sends; whoever was asked before is not asked any more."""
+    runner.register_outside(MAIL, post.send_letter)
+    runner.register_outside(SMS, post.send_short)
