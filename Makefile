@@ -28,9 +28,9 @@ $(BIN)/python:
 	@echo "Making $(VENV) with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv $(VENV)
 
-$(READY): pyproject.toml constraints.txt | $(BIN)/python
-	@echo "Installing marketd and its tools (a minute with a cold cache)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary --constraint constraints.txt --editable '.[dev]'
+$(READY): pyproject.toml clients/python/pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing marketd, its client and its tools (a minute with a cold cache)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary --constraint constraints.txt --editable clients/python --editable '.[dev]'
 	@touch $@
 
 $(THIRD_PARTY): tools/third_party.py $(READY)

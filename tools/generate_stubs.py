@@ -33,6 +33,8 @@ def generate(out: Path) -> None:
         (below / "__init__.py").touch()
     for package in ("buf", "buf/validate"):
         (out / package / "__init__.py").touch()
+    for package in ("marketplace", "buf"):
+        (out / package / "py.typed").touch()  # mypy reads the types of an installed package only where this lies
     # Google's own modules come from the googleapis-common-protos wheel; only the types are ours to add.
     for path in (out / "google").rglob("*"):
         if path.is_file() and path.suffix != ".pyi":

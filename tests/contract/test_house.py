@@ -124,6 +124,13 @@ def test_a_service_that_speaks_grpc_is_found(copy: Path) -> None:
     assert "marketd.order.planted -> grpc" in result.stdout
 
 
+def test_a_client_that_needs_the_server_is_found(copy: Path) -> None:
+    (copy / "clients/python/marketplace_client/planted.py").write_text('"""Planted."""\n\nfrom marketd import config\n')
+    result = run("lint-imports", "--no-cache", cwd=copy, python_path=(copy / "server", copy / "clients/python"))
+    assert result.returncode != 0
+    assert "marketplace_client.planted -> marketd.config" in result.stdout
+
+
 def test_a_field_without_a_comment_is_found(copy: Path) -> None:
     path = copy / "protos/marketplace/order/v1/order.proto"
     path.write_text(path.read_text() + "\n// A planted message.\nmessage Planted {\n  string planted = 1;\n}\n")

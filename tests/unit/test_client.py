@@ -20,7 +20,6 @@ from marketplace.catalog.v1.catalog_service_pb2_grpc import CatalogServiceServic
 from marketplace.order.v1 import order_service_pb2
 from marketplace.order.v1.order_service_pb2_grpc import OrderServiceServicer, add_OrderServiceServicer_to_server
 from marketplace_client import MarketplaceClient, MarketplaceError, watch_order
-from marketplace_client.methods import METHODS, Repetition
 
 Context = Any
 
@@ -321,10 +320,3 @@ async def test_a_reader_that_leaves_a_watch_ends_its_stream_at_the_server() -> N
         async with aclosing(watch_order(client, "stay")) as watch:  # type: ignore[type-var]  # it is a generator
             assert (await anext(watch)).cursor == "1"
         await asyncio.wait_for(script.left.wait(), 5)
-
-
-def test_every_method_of_the_contract_has_facts_and_only_reads_and_repeatables_are_safe() -> None:
-    assert METHODS["/marketplace.order.v1.OrderService/PlaceOrder"].repetition is Repetition.KEYED
-    assert METHODS["/marketplace.order.v1.OrderService/GetOrder"].repetition is Repetition.SAFE
-    assert METHODS["/marketplace.order.v1.OrderService/AcceptOrder"].repetition is Repetition.UNSAFE
-    assert METHODS["/marketplace.order.v1.OrderService/WatchOrder"].timeout_seconds is None

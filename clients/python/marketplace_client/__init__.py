@@ -11,6 +11,8 @@ from marketplace_client.errors import FieldViolation, MarketplaceError, Precondi
 from marketplace_client.uplink import CourierUplink, Outcome
 from marketplace_client.watching import watch_deliveries, watch_delivery, watch_order
 
+__version__ = "0.1.0"
+
 __all__ = [
     "CourierUplink",
     "FieldViolation",

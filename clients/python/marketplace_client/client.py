@@ -1,4 +1,4 @@
-"""The client: one connection, one session, and the typed stubs of every service on top."""
+"""The client: one connection and one session, with the stubs of `Services` on them."""
 
 from __future__ import annotations
 
@@ -7,36 +7,20 @@ from types import TracebackType
 from typing import Self
 
 import grpc
-from marketplace.admin.v1 import admin_service_pb2_grpc
-from marketplace.auth.v1 import auth_service_pb2, auth_service_pb2_grpc, token_pb2, user_pb2, user_service_pb2_grpc
-from marketplace.cart.v1 import cart_service_pb2_grpc
-from marketplace.catalog.v1 import (
-    brand_pb2,
-    catalog_service_pb2,
-    catalog_service_pb2_grpc,
-    category_pb2,
-    product_pb2,
-)
-from marketplace.delivery.v1 import (
-    courier_service_pb2_grpc,
-    delivery_pb2,
-    delivery_service_pb2,
-    delivery_service_pb2_grpc,
-)
-from marketplace.inventory.v1 import inventory_service_pb2_grpc
-from marketplace.order.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
-from marketplace.payment.v1 import payment_service_pb2_grpc
-from marketplace.seller.v1 import seller_service_pb2_grpc
-from marketplace.tracking.v1 import tracking_service_pb2_grpc
+from marketplace.auth.v1 import auth_service_pb2, auth_service_pb2_grpc, token_pb2, user_pb2
+from marketplace.catalog.v1 import brand_pb2, catalog_service_pb2, category_pb2, product_pb2
+from marketplace.delivery.v1 import delivery_pb2, delivery_service_pb2
+from marketplace.order.v1 import order_pb2, order_service_pb2
 
 from marketplace_client.calling import links
 from marketplace_client.channel import PlainTextRefused, is_this_machine, open_channel
 from marketplace_client.errors import from_rpc_error
 from marketplace_client.pages import pages
+from marketplace_client.services import Services
 from marketplace_client.tokens import TokenSource
 
 
-class MarketplaceClient:
+class MarketplaceClient(Services):
     """A client of one marketplace for one person or service; use it with `async with`, on one event loop.
 
     `target` is host:port. Without `credentials` (grpc.ssl_channel_credentials()) the connection is plain text, which
@@ -74,20 +58,8 @@ class MarketplaceClient:
     async def __aenter__(self) -> Self:
         """Open the connection; nothing is sent yet."""
         self._bare = open_channel(self.target, self._credentials, self._user_agent)
-        channel = open_channel(self.target, self._credentials, self._user_agent, links(self._tokens))
-        self._channel = channel
-        self._auth = auth_service_pb2_grpc.AuthServiceStub(channel)
-        self._user = user_service_pb2_grpc.UserServiceStub(channel)
-        self._seller = seller_service_pb2_grpc.SellerServiceStub(channel)
-        self._inventory = inventory_service_pb2_grpc.InventoryServiceStub(channel)
-        self._catalog = catalog_service_pb2_grpc.CatalogServiceStub(channel)
-        self._cart = cart_service_pb2_grpc.CartServiceStub(channel)
-        self._payment = payment_service_pb2_grpc.PaymentServiceStub(channel)
-        self._order = order_service_pb2_grpc.OrderServiceStub(channel)
-        self._courier = courier_service_pb2_grpc.CourierServiceStub(channel)
-        self._delivery = delivery_service_pb2_grpc.DeliveryServiceStub(channel)
-        self._tracking = tracking_service_pb2_grpc.TrackingServiceStub(channel)
-        self._admin = admin_service_pb2_grpc.AdminServiceStub(channel)
+        self._channel = open_channel(self.target, self._credentials, self._user_agent, links(self._tokens))
+        self._make_stubs(self._channel)
         return self
 
     async def __aexit__(
@@ -100,74 +72,12 @@ class MarketplaceClient:
         if self._bare is not None:
             await self._bare.close()
 
-    # -- services
-
     @property
     def channel(self) -> grpc.aio.Channel:
-        """The channel with this client's tokens, deadlines and retries, for stubs that are not listed here."""
+        """The channel with this client's tokens, deadlines and retries, for stubs that are not in `Services`."""
         if self._channel is None:
             raise RuntimeError("the client is not open; use it with `async with`")
         return self._channel
-
-    @property
-    def auth(self) -> auth_service_pb2_grpc.AuthServiceStub:
-        """Registering and signing in; `register` and `login` of the client do it and keep the tokens."""
-        return self._auth
-
-    @property
-    def user(self) -> user_service_pb2_grpc.UserServiceStub:
-        """Accounts."""
-        return self._user
-
-    @property
-    def seller(self) -> seller_service_pb2_grpc.SellerServiceStub:
-        """Sellers."""
-        return self._seller
-
-    @property
-    def inventory(self) -> inventory_service_pb2_grpc.InventoryServiceStub:
-        """Stock."""
-        return self._inventory
-
-    @property
-    def catalog(self) -> catalog_service_pb2_grpc.CatalogServiceStub:
-        """Categories, brands and products."""
-        return self._catalog
-
-    @property
-    def cart(self) -> cart_service_pb2_grpc.CartServiceStub:
-        """The caller's cart."""
-        return self._cart
-
-    @property
-    def payment(self) -> payment_service_pb2_grpc.PaymentServiceStub:
-        """Payments and refunds."""
-        return self._payment
-
-    @property
-    def order(self) -> order_service_pb2_grpc.OrderServiceStub:
-        """Orders."""
-        return self._order
-
-    @property
-    def courier(self) -> courier_service_pb2_grpc.CourierServiceStub:
-        """Couriers and their shifts."""
-        return self._courier
-
-    @property
-    def delivery(self) -> delivery_service_pb2_grpc.DeliveryServiceStub:
-        """Deliveries."""
-        return self._delivery
-
-    @property
-    def tracking(self) -> tracking_service_pb2_grpc.TrackingServiceStub:
-        """Positions of couriers and following deliveries."""
-        return self._tracking
-
-    @property
-    def admin(self) -> admin_service_pb2_grpc.AdminServiceStub:
-        """What those who run the marketplace look at."""
-        return self._admin
 
     # -- the session
 

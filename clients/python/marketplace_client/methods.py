@@ -7,31 +7,11 @@ from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 
-from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
-from marketplace.auth.v1 import auth_service_pb2, user_service_pb2
-from marketplace.cart.v1 import cart_service_pb2
-from marketplace.catalog.v1 import catalog_service_pb2
-from marketplace.delivery.v1 import courier_service_pb2, delivery_service_pb2
-from marketplace.inventory.v1 import inventory_service_pb2
-from marketplace.order.v1 import order_service_pb2
-from marketplace.payment.v1 import payment_service_pb2
+from google.api import annotations_pb2
+from google.protobuf.descriptor import MethodDescriptor
 from marketplace.policy.v1 import policy_pb2
-from marketplace.seller.v1 import seller_service_pb2
-from marketplace.tracking.v1 import tracking_service_pb2
 
-_FILES: tuple[FileDescriptor, ...] = (
-    auth_service_pb2.DESCRIPTOR,
-    user_service_pb2.DESCRIPTOR,
-    seller_service_pb2.DESCRIPTOR,
-    inventory_service_pb2.DESCRIPTOR,
-    catalog_service_pb2.DESCRIPTOR,
-    cart_service_pb2.DESCRIPTOR,
-    payment_service_pb2.DESCRIPTOR,
-    order_service_pb2.DESCRIPTOR,
-    courier_service_pb2.DESCRIPTOR,
-    delivery_service_pb2.DESCRIPTOR,
-    tracking_service_pb2.DESCRIPTOR,
-)
+from marketplace_client.services import SERVICES
 
 # A little more than the server gives itself (5 s, 30 s), so that its own answer arrives instead of a local one.
 _UNARY_SECONDS = 10.0
@@ -73,23 +53,24 @@ class MethodFacts:
 def _facts(method: MethodDescriptor) -> MethodFacts:
     service = method.containing_service.full_name
     path = f"/{service}/{method.name}"
-    rule = method.GetOptions().Extensions[policy_pb2.rule]
+    options = method.GetOptions()
+    rate_class = options.Extensions[policy_pb2.rule].rate_class
+    unary = not (method.client_streaming or method.server_streaming)
+    # A GET changes nothing (RFC 9110). Lists for administrators are known by it alone: their rate class is ADMIN.
+    reads = rate_class == policy_pb2.RATE_CLASS_READ or options.Extensions[annotations_pb2.http].HasField("get")
     if "request_id" in method.input_type.fields_by_name and not method.client_streaming:
         repetition = Repetition.KEYED
-    elif rule.rate_class == policy_pb2.RATE_CLASS_READ or path in _REPEATABLE:
+    elif unary and (reads or path in _REPEATABLE):
         repetition = Repetition.SAFE
     else:
         repetition = Repetition.UNSAFE
-    upload = rule.rate_class == policy_pb2.RATE_CLASS_UPLOAD
-    unary = not (method.client_streaming or method.server_streaming)
+    upload = rate_class == policy_pb2.RATE_CLASS_UPLOAD
     timeout = (_UPLOAD_SECONDS, _LONG_UPLOAD_SECONDS) if upload else (_UNARY_SECONDS, None)
     return MethodFacts(path, service, method.name, repetition, timeout[0] if unary else timeout[1])
 
 
 def _all() -> Mapping[str, MethodFacts]:
-    found = [
-        _facts(method) for file in _FILES for service in file.services_by_name.values() for method in service.methods
-    ]
+    found = [_facts(method) for service in SERVICES for method in service.descriptor.methods]
     return MappingProxyType({facts.path: facts for facts in found})
 
 
