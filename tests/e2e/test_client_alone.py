@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from marketd.demo.seeding import seed
-from marketd.running import App
+from marketd.demo.seed import seed
+from marketd.process.process import App
 from marketplace.catalog.v1 import catalog_service_pb2
 from marketplace_client import MarketplaceClient
 
