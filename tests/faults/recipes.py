@@ -57,7 +57,7 @@ async def _set_user_roles(world: World, lines: Lines) -> Scene:
     account = await register(lines)
     request = user_service_pb2.SetUserRolesRequest(
         request_id=new_key(),
-        user_id=account.account_id,
+        user_id=account.user_id,
         roles=[policy_pb2.ROLE_BUYER, policy_pb2.ROLE_COURIER],
         reason="rides",
     )

@@ -76,7 +76,7 @@ class Shopping:
         while not self.stop.is_set():
             request = await self.world.quoted(self.lines, buyer, [(self.goods, 1)])
             group = (await self.lines.settled(buyer, request)).order_group
-            self.placed[group.order_group_id] = buyer.account_id
+            self.placed[group.order_group_id] = buyer.user_id
             answered = await self.lines.settled(buyer, payment(group))
             # PENDING is an answer too: the provider could not be reached, and the reconciler goes on by itself.
             if answered.payment.state == payment_pb2.PAYMENT_STATE_CAPTURED:
@@ -131,7 +131,7 @@ class Shopping:
                 "SELECT g.order_group_id::text AS group_id, count(*) AS orders,"
                 " count(*) FILTER (WHERE o.state = 'PAID') AS paid, max(p.captured_minor) AS captured,"
                 " max(g.total_minor) AS total FROM order_groups g JOIN orders o USING (order_group_id)"
-                " JOIN payments p ON p.payment_id = g.payment_id WHERE g.account_id = ANY($1::text[]::uuid[])"
+                " JOIN payments p ON p.payment_id = g.payment_id WHERE g.buyer_id = ANY($1::text[]::uuid[])"
                 " GROUP BY 1",
                 sorted(set(self.placed.values())),
             )

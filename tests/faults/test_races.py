@@ -152,8 +152,8 @@ async def test_one_request_id_50_times_at_once_is_one_order_with_identical_answe
 
 
 async def orders_of(world: World, buyer: Account) -> int:
-    statement = "SELECT count(*) FROM order_groups WHERE account_id = $1::text::uuid"
-    return int(await world.sql(statement, buyer.account_id))
+    statement = "SELECT count(*) FROM order_groups WHERE buyer_id = $1::text::uuid"
+    return int(await world.sql(statement, buyer.user_id))
 
 
 async def latencies(lines: Lines, bystander: Account, done: asyncio.Event) -> list[float]:

@@ -51,7 +51,7 @@ _INSIDES: Final = re.compile(r"Traceback|asyncpg|SELECT |postgres://|postgresql:
 class Account:
     """Somebody who may call."""
 
-    account_id: str
+    user_id: str
     email: str
     token: str
 
@@ -314,7 +314,7 @@ class World:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             left = await self.sql(
-                "SELECT (SELECT count(*) FROM outbox_events WHERE published_time IS NULL)"
+                "SELECT (SELECT count(*) FROM outbox_events WHERE publish_time IS NULL)"
                 " + (SELECT count(*) FROM jobs WHERE run_time <= now() OR attempts > 0)"
             )
             if left == 0:

@@ -20,7 +20,7 @@ from tests.worlds.jobs import run_due
 
 _SSL_REQUEST = bytes.fromhex("00000008 04d2162f")
 ADDRESS = "kim.private@example.com"
-_TAKEN = "INSERT INTO accounts (account_id, email, full_name, password_hash, state, create_time, update_time) SELECT"
+_TAKEN = "INSERT INTO accounts (user_id, email, full_name, password_hash, state, create_time, update_time) SELECT"
 _VALUES = " gen_random_uuid(), {}, '', '', 'ACTIVE', now(), now()"
 
 

@@ -30,21 +30,21 @@ from marketplace.inventory.v1 import inventory_service_pb2 as pb
 
 async def _seller(tx: Transactor) -> tuple[UUID, Caller]:
     """An active seller and the caller who owns it."""
-    seller_id, account_id = new_id(), new_id()
+    seller_id, user_id = new_id(), new_id()
 
     async def work(uow: UnitOfWork) -> None:
         await uow.connection.execute(
-            "INSERT INTO sellers (seller_id, account_id, handle, shop_name, description, state, contact, prep_minutes,"
-            " time_zone, opening_hours, approve_time, create_time, update_time)"
+            "INSERT INTO sellers (seller_id, owner_user_id, handle, shop_name, description, state, contact,"
+            " prep_minutes, time_zone, opening_hours, approve_time, create_time, update_time)"
             " VALUES ($1, $2, $3, 'Shop', '', 'ACTIVE', '{}', 10, 'UTC', '[]', $4, $4, $4)",
             seller_id,
-            account_id,
+            user_id,
             f"shop-{seller_id.hex[-12:]}",
             uow.now,
         )
 
     await tx.run("test.seller", work)
-    return seller_id, Caller(account_id, None, frozenset({Role.SELLER}))
+    return seller_id, Caller(user_id, None, frozenset({Role.SELLER}))
 
 
 async def _stock(tx: Transactor, seller_id: UUID, *quantities: int) -> list[UUID]:

@@ -31,10 +31,10 @@ ADMIN = Caller(new_id(), new_id(), frozenset({Role.ADMIN}), "192.0.2.9")
 
 
 async def _account(tx: Transactor) -> Caller:
-    account_id = new_id()
-    new = auth.NewAccount(f"{account_id}@shop.example", "", "", "Jo Doe", "no hash")
+    user_id = new_id()
+    new = auth.NewAccount(f"{user_id}@shop.example", "", "", "Jo Doe", "no hash")
     account = await tx.run("test.account", lambda uow: auth.create_account(uow, new, frozenset({Role.BUYER})))
-    return Caller(account.account_id, new_id(), account.roles, "192.0.2.7")
+    return Caller(account.user_id, new_id(), account.roles, "192.0.2.7")
 
 
 def _request(**changes: Any) -> seller_service_pb2.CreateSellerRequest:
@@ -78,7 +78,7 @@ async def test_a_new_seller_waits_for_approval_with_all_it_said(tx: Transactor) 
     assert seller.state == seller_pb2.SELLER_STATE_PENDING
     assert (seller.handle, seller.prep_minutes, seller.time_zone) == ("kase-mehr", 15, "UTC")
     assert seller.pickup_address.point.latitude == 52.5
-    assert seller.owner_user_id == str(owner.account_id)
+    assert seller.owner_user_id == str(owner.user_id)
     assert [(span.day, span.open_minute) for span in seller.opening_hours] == [(1, 540)]
     assert not seller.HasField("approve_time")
     assert await _get(tx, owner, seller_id=seller.seller_id) == seller
@@ -91,10 +91,10 @@ async def test_approval_lets_it_sell_and_gives_the_account_its_role_in_one_trans
     assert approved.state == seller_pb2.SELLER_STATE_ACTIVE
     assert approved.HasField("approve_time")
     assert approved.etag != seller.etag
-    account = await tx.read(lambda unit: auth.read_account(unit, owner, owner.account))
+    account = await tx.read(lambda unit: auth.read_account(unit, owner, owner.known_user_id))
     assert account.roles == {Role.BUYER, Role.SELLER}
-    changes = await _rows(tx, "SELECT kind, account_id FROM access_changes")
-    assert [tuple(row.values()) for row in changes] == [("ROLE_GRANTED", owner.account_id)]
+    changes = await _rows(tx, "SELECT kind, user_id FROM access_changes")
+    assert [tuple(row.values()) for row in changes] == [("ROLE_GRANTED", owner.user_id)]
     events = await _rows(tx, "SELECT event_type FROM outbox_events ORDER BY position")
     assert [row[0] for row in events] == ["seller.created", "account.access_changed", "seller.approved"]
 
@@ -107,10 +107,10 @@ async def test_of_two_approvals_at_once_one_wins_and_is_in_the_audit_log(tx: Tra
     assert sum(isinstance(outcome, IllegalTransition) for outcome in outcomes) == 1
     entries = await _rows(
         tx,
-        "SELECT account_id, resource_type || '/' || resource_id, code, refusal_reason, comment, remote_address, method"
+        "SELECT user_id, resource_type || '/' || resource_id, code, refusal_reason, comment, remote_address, method"
         " FROM audit_entries WHERE method LIKE '%/ApproveSeller'",
     )
-    mine = (ADMIN.account_id, f"seller/{seller.seller_id}")
+    mine = (ADMIN.user_id, f"seller/{seller.seller_id}")
     rest = ("papers are in order", "192.0.2.9", "/marketplace.seller.v1.SellerService/ApproveSeller")
     # The refusal's entry is the edge's to leave.
     assert [tuple(row.values()) for row in entries] == [(*mine, "OK", "", *rest)]
@@ -185,11 +185,11 @@ async def test_a_seller_shows_to_all_once_approved_but_its_door_only_to_its_own(
 async def test_an_account_is_held_by_its_shop_and_by_no_other(tx: Transactor) -> None:
     owner, other = await _account(tx), await _account(tx)
     seller = await _create(tx, owner)
-    held = await tx.run("test.held", lambda uow: service.holds_account(uow, owner.account))
+    held = await tx.run("test.held", lambda uow: service.holds_account(uow, owner.known_user_id))
     assert held == f"seller {seller.seller_id}"
-    assert await tx.run("test.free", lambda uow: service.holds_account(uow, other.account)) is None
+    assert await tx.run("test.free", lambda uow: service.holds_account(uow, other.known_user_id)) is None
     await tx.run("test.close", lambda uow: uow.connection.execute("UPDATE sellers SET state = 'CLOSED'"))
-    assert await tx.run("test.free", lambda uow: service.holds_account(uow, owner.account)) is None
+    assert await tx.run("test.free", lambda uow: service.holds_account(uow, owner.known_user_id)) is None
 
 
 async def test_other_slices_read_a_seller_by_id_and_by_account(tx: Transactor) -> None:
@@ -197,12 +197,12 @@ async def test_other_slices_read_a_seller_by_id_and_by_account(tx: Transactor) -
     seller_id = UUID((await _create(tx, owner)).seller_id)
     view = await tx.read(lambda unit: service.read_seller(unit, seller_id))
     assert view is not None
-    assert view == await tx.read(lambda unit: service.seller_of(unit, owner.account))
+    assert view == await tx.read(lambda unit: service.seller_of(unit, owner.known_user_id))
     assert (view.state, view.sells) == (SellerState.PENDING, False)
     assert view.pickup is not None
     assert view.pickup.point == Point(52.5, 13.4)
     await _approve(tx, str(seller_id))
-    in_mapped = await tx.run("test.view", lambda uow: service.seller_of(uow, owner.account))
+    in_mapped = await tx.run("test.view", lambda uow: service.seller_of(uow, owner.known_user_id))
     assert in_mapped is not None
     assert in_mapped.sells
     assert await tx.read(lambda unit: service.seller_of(unit, new_id())) is None

@@ -150,14 +150,14 @@ def test_clocks_may_differ_by_thirty_seconds_and_no_more(mint: Mint, skew: int, 
 
 
 def test_an_issued_token_carries_what_the_contract_names(mint: Mint) -> None:
-    account_id, session_id = uuid4(), uuid4()
-    issued = mint.tokens.issue(account_id, session_id, {Role.SELLER, Role.BUYER}, NOW, NOW + timedelta(days=30))
+    user_id, session_id = uuid4(), uuid4()
+    issued = mint.tokens.issue(user_id, session_id, {Role.SELLER, Role.BUYER}, NOW, NOW + timedelta(days=30))
     assert jwt.get_unverified_header(issued.text) == {"alg": "EdDSA", "typ": "at+jwt", "kid": mint.kid}
     body = jwt.decode(issued.text, options={"verify_signature": False})
     assert set(body) == {"iss", "aud", "sub", "sid", "jti", "iat", "exp", "roles"}
     assert body["roles"] == ["BUYER", "SELLER"]
     assert body["exp"] - body["iat"] == 900
-    assert mint.tokens.read(issued.text, NOW) == Claims(account_id, session_id, float(body["exp"]))
+    assert mint.tokens.read(issued.text, NOW) == Claims(user_id, session_id, float(body["exp"]))
 
 
 def test_an_access_token_never_outlives_its_session(mint: Mint) -> None:

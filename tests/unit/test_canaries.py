@@ -48,7 +48,7 @@ SECRETS = {
 each_secret = pytest.mark.parametrize("secret", SECRETS.values(), ids=SECRETS)
 
 PUBLIC = [
-    json.dumps({"event": "rpc", "request_id": uuid4().hex, "account_id": str(uuid4()), "ms": 123.456789}),
+    json.dumps({"event": "rpc", "request_id": uuid4().hex, "user_id": str(uuid4()), "ms": 123.456789}),
     f"{datetime.now(UTC).isoformat()} [info] marketd.kernel.db.transactor transaction_retry 123456 of 654321",
     hashlib.sha256(b"a picture").hexdigest(),
     "test_an_access_token_that_was_revoked_is_refused_by_every_worker",

@@ -52,9 +52,9 @@ def _order(**changes: Any) -> Order:
         order_id=uuid4(),
         order_number="K7QW-2M9T",
         order_group_id=uuid4(),
-        account_id=uuid4(),
+        buyer_id=uuid4(),
         seller_id=uuid4(),
-        seller_account_id=uuid4(),
+        owner_user_id=uuid4(),
         shop_name="Shop",
         pickup=None,
         address=Address("Ada", "", ("Street 1",), "Berlin", "", "", ""),
@@ -130,9 +130,9 @@ def test_actions_follow_state_and_caller() -> None:
     courier = Viewer(is_buyer=False, is_seller=False, is_courier=True, is_admin=False, is_service=False)
     assert allowed_actions(_order(), buyer) == (OrderAction.PAY, OrderAction.CANCEL)
     assert allowed_actions(_order(), seller) == (OrderAction.CANCEL,)
-    accepted = _order(state=S.ACCEPTED, paid_time=NOW)
+    accepted = _order(state=S.ACCEPTED, pay_time=NOW)
     assert allowed_actions(accepted, seller) == (OrderAction.MARK_READY, OrderAction.CANCEL, OrderAction.REFUND)
-    on_its_way = _order(state=S.OUT_FOR_DELIVERY, paid_time=NOW, refund_reserved_minor=3_490)
+    on_its_way = _order(state=S.OUT_FOR_DELIVERY, pay_time=NOW, refund_reserved_minor=3_490)
     assert allowed_actions(on_its_way, seller) == ()
     assert allowed_actions(accepted, courier) == ()
 
@@ -140,7 +140,7 @@ def test_actions_follow_state_and_caller() -> None:
 def test_a_courier_sees_an_order_only_while_it_is_in_its_hands() -> None:
     courier = Caller(uuid4(), None, frozenset({Role.COURIER}))
     for state in S:
-        order = _order(state=state, courier_account_id=courier.account_id)
+        order = _order(state=state, courier_user_id=courier.user_id)
         assert viewer_of(courier, order).may_see == (state in (S.READY, S.OUT_FOR_DELIVERY))
 
 
@@ -167,8 +167,8 @@ def test_a_face_is_the_changeable_part_of_an_order() -> None:
         due_minor=0,
         courier_id=uuid4(),
         prep_minutes=0,
-        paid_time=NOW + timedelta(seconds=1),
-        cancelled_time=NOW + timedelta(seconds=2),
+        pay_time=NOW + timedelta(seconds=1),
+        cancel_time=NOW + timedelta(seconds=2),
         cancel_reason=CancellationReason.OTHER,
         cancel_note="",
         cancel_actor=CancellationActor.ADMIN,

@@ -14,7 +14,7 @@ from marketd.kernel.wire import from_timestamp, to_timestamp
 def from_list_audit_entries(request: admin_service_pb2.ListAuditEntriesRequest) -> EntryFilter:
     """The filter; what was not given leaves nothing out."""
     return EntryFilter(
-        account_id=UUID(request.account_id) if request.account_id else None,
+        user_id=UUID(request.account_id) if request.account_id else None,
         method=request.method,
         resource_type=request.resource_type,
         resource_id=request.resource_id,
@@ -37,7 +37,7 @@ def to_audit_entry(entry: EntryView) -> audit_pb2.AuditEntry:
         create_time=to_timestamp(entry.create_time),
         actor=audit_pb2.Actor(
             kind=audit_pb2.ActorKind.Value(f"ACTOR_KIND_{entry.actor_kind}"),
-            account_id=str(entry.account_id or ""),
+            account_id=str(entry.user_id or ""),
             session_id=str(entry.session_id or ""),
         ),
         method=entry.method,

@@ -40,7 +40,7 @@ class EntryView:
     audit_entry_id: UUID
     create_time: datetime
     actor_kind: str
-    account_id: UUID | None
+    user_id: UUID | None
     session_id: UUID | None
     method: str
     resource_type: str
@@ -56,7 +56,7 @@ class EntryView:
 class EntryFilter:
     """Which entries to list; empty texts and None leave nothing out. `create_time_before` is exclusive."""
 
-    account_id: UUID | None = None
+    user_id: UUID | None = None
     method: str = ""
     resource_type: str = ""
     resource_id: str = ""
@@ -102,7 +102,7 @@ async def record(
 async def write(connection: Connection, entries: Sequence[Entry]) -> None:
     """Write the entries in one statement."""
     await connection.execute(
-        "INSERT INTO audit_entries (audit_entry_id, create_time, actor_kind, account_id, session_id, method,"
+        "INSERT INTO audit_entries (audit_entry_id, create_time, actor_kind, user_id, session_id, method,"
         " resource_type, resource_id, code, refusal_reason, comment, correlation_id, remote_address)"
         " SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::uuid[], $5::uuid[], $6::text[],"
         " $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[])"
@@ -111,7 +111,7 @@ async def write(connection: Connection, entries: Sequence[Entry]) -> None:
         [entry.audit_entry_id for entry in entries],
         [entry.create_time for entry in entries],
         [_actor_kind(entry.call.caller) for entry in entries],
-        [entry.call.caller.account_id for entry in entries],
+        [entry.call.caller.user_id for entry in entries],
         [entry.call.caller.session_id for entry in entries],
         [entry.call.method for entry in entries],
         [entry.call.resource_type for entry in entries],
@@ -138,7 +138,7 @@ async def list_entries(
     """Entries, the newest first, that come after the (create_time, audit_entry_id) of the last one shown."""
     conditions: list[str] = []
     arguments = Arguments()
-    for column in ("account_id", "method", "resource_type", "resource_id", "code"):
+    for column in ("user_id", "method", "resource_type", "resource_id", "code"):
         value = getattr(wanted, column)
         if value:
             conditions.append(f"{column} = {arguments.add(value)}")
@@ -163,4 +163,4 @@ def _actor_kind(caller: Caller) -> str:
         return "SYSTEM"
     if caller.has(Role.SERVICE):
         return "SERVICE"
-    return "USER" if caller.account_id is not None else "ANONYMOUS"
+    return "USER" if caller.user_id is not None else "ANONYMOUS"

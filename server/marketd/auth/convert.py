@@ -30,7 +30,7 @@ def to_roles(roles: Iterable[Role]) -> list[policy_pb2.Role.ValueType]:
 def to_user(account: AccountRow) -> user_pb2.User:
     """An account as its owner sees it."""
     return user_pb2.User(
-        user_id=str(account.account_id),
+        user_id=str(account.user_id),
         # What stands there of a deleted account is nobody's address.
         email="" if account.state is AccountState.DELETED else account.email,
         username=account.username,

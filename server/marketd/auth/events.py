@@ -19,9 +19,9 @@ class AccessChanged(Event):
     """
 
     event_type: ClassVar[str] = "account.access_changed"
-    aggregate: ClassVar[str] = "account"
+    aggregate: ClassVar[str] = "user"
 
-    account_id: UUID
+    user_id: UUID
     session_id: UUID | None = None
     kind: ChangeKind
     position: int
@@ -32,6 +32,6 @@ class AccountDeleted(Event):
     """The owner has deleted the account. What others keep of the person beyond what the law asks for may go."""
 
     event_type: ClassVar[str] = "account.deleted"
-    aggregate: ClassVar[str] = "account"
+    aggregate: ClassVar[str] = "user"
 
-    account_id: UUID
+    user_id: UUID

@@ -53,7 +53,7 @@ class MergeReport:
 class CartMerger(Protocol):
     """Takes a guest's cart along when somebody signs in; cart's `merge_guest_cart` is one."""
 
-    async def __call__(self, uow: UnitOfWork, account_id: UUID, guest_token: str) -> MergeReport | None:
+    async def __call__(self, uow: UnitOfWork, user_id: UUID, guest_token: str) -> MergeReport | None:
         """Move the guest's cart into the account's, in the login's own transaction (mapped dress).
 
         None when the token names no cart: a stale token must not keep anybody from signing in.
@@ -64,6 +64,6 @@ class CartMerger(Protocol):
 class AccountHolder(Protocol):
     """Knows of something that an account must let go of before it can be deleted: a shop, a shift."""
 
-    async def __call__(self, uow: UnitOfWork, account_id: UUID) -> str | None:
+    async def __call__(self, uow: UnitOfWork, user_id: UUID) -> str | None:
         """What holds the account, such as `seller 0190…`; None when nothing does (either dress)."""
         ...

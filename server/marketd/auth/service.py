@@ -44,7 +44,7 @@ class NewAccount:
 class Profile:
     """Who somebody is, for slices that talk to or about them."""
 
-    account_id: UUID
+    user_id: UUID
     full_name: str
     phone: str
     email: str
@@ -59,7 +59,7 @@ class Profile:
 class AdminCreated:
     """What `create_admin` did: `created` a new account, `promoted` an existing one, or neither."""
 
-    account_id: UUID
+    user_id: UUID
     created: bool
     promoted: bool
 
@@ -69,10 +69,10 @@ async def create_account(uow: UnitOfWork, new: NewAccount, roles: frozenset[Role
     if not is_address(new.email):
         raise NoAddress("email")
     repository = AccountRepository(uow.connection)
-    account_id = new_id()
+    user_id = new_id()
     try:
         await repository.insert(
-            account_id,
+            user_id,
             new.email.lower(),
             new.username,
             new.phone,
@@ -83,8 +83,8 @@ async def create_account(uow: UnitOfWork, new: NewAccount, roles: frozenset[Role
     except asyncpg.UniqueViolationError as error:
         raise name_taken(error) from error
     for role in sorted(roles):
-        await repository.add_role(account_id, role, uow.now)
-    return await _found(repository, account_id)
+        await repository.add_role(user_id, role, uow.now)
+    return await _found(repository, user_id)
 
 
 def name_taken(error: asyncpg.UniqueViolationError) -> Exception:
@@ -93,64 +93,64 @@ def name_taken(error: asyncpg.UniqueViolationError) -> Exception:
     return error if field is None else AlreadyExists("account", field)
 
 
-async def read_account(unit: UnitOfWork | ReadUnit, caller: Caller, account_id: UUID) -> AccountRow:
+async def read_account(unit: UnitOfWork | ReadUnit, caller: Caller, user_id: UUID) -> AccountRow:
     """The caller's own account; admins and services may read any. Raises NotFound, also for the accounts of others."""
-    if account_id != caller.account_id and not caller.has(Role.ADMIN, Role.SERVICE):
-        raise NotFound("user", account_id)
-    return await _found(AccountRepository(unit.connection), account_id)
+    if user_id != caller.user_id and not caller.has(Role.ADMIN, Role.SERVICE):
+        raise NotFound("user", user_id)
+    return await _found(AccountRepository(unit.connection), user_id)
 
 
-async def read_profile(unit: UnitOfWork | ReadUnit, account_id: UUID) -> Profile:
+async def read_profile(unit: UnitOfWork | ReadUnit, user_id: UUID) -> Profile:
     """Name, phone and e-mail address of an account. Raises NotFound."""
-    account = await _found(AccountRepository(unit.connection), account_id)
-    return Profile(account.account_id, account.full_name, account.phone, account.email)
+    account = await _found(AccountRepository(unit.connection), user_id)
+    return Profile(account.user_id, account.full_name, account.phone, account.email)
 
 
-async def grant_role(uow: UnitOfWork, account_id: UUID, role: Role) -> None:
+async def grant_role(uow: UnitOfWork, user_id: UUID, role: Role) -> None:
     """Let the account act as `role`; every worker knows within 2 s, and nobody signs in again. Raises NotFound."""
     repository = AccountRepository(uow.connection)
-    if await repository.lock(account_id) is None:
-        raise NotFound("user", account_id)
-    if await repository.add_role(account_id, role, uow.now):
-        await repository.touch(account_id, uow.now)
-        await access_changes.record(uow, ChangeKind.ROLE_GRANTED, account_id)
+    if await repository.lock(user_id) is None:
+        raise NotFound("user", user_id)
+    if await repository.add_role(user_id, role, uow.now):
+        await repository.touch(user_id, uow.now)
+        await access_changes.record(uow, ChangeKind.ROLE_GRANTED, user_id)
 
 
-async def revoke_role(uow: UnitOfWork, account_id: UUID, role: Role) -> None:
+async def revoke_role(uow: UnitOfWork, user_id: UUID, role: Role) -> None:
     """Take the role away; the account's open streams end within 2 s, to be judged anew. Raises NotFound."""
     repository = AccountRepository(uow.connection)
-    if await repository.lock(account_id) is None:
-        raise NotFound("user", account_id)
-    if await repository.remove_role(account_id, role):
-        await repository.touch(account_id, uow.now)
-        await access_changes.record(uow, ChangeKind.ROLE_REVOKED, account_id)
+    if await repository.lock(user_id) is None:
+        raise NotFound("user", user_id)
+    if await repository.remove_role(user_id, role):
+        await repository.touch(user_id, uow.now)
+        await access_changes.record(uow, ChangeKind.ROLE_REVOKED, user_id)
 
 
-async def block_account(uow: UnitOfWork, account_id: UUID) -> bool:
+async def block_account(uow: UnitOfWork, user_id: UUID) -> bool:
     """Block the account: its sessions end, its streams too within 2 s, and it cannot sign in. Twice is once.
 
     False when it was blocked before. Raises NotFound, and IllegalTransition for a deleted account.
     """
     repository = AccountRepository(uow.connection)
-    account = await repository.lock(account_id)
+    account = await repository.lock(user_id)
     if account is None:
-        raise NotFound("user", account_id)
+        raise NotFound("user", user_id)
     if account.state is AccountState.DELETED:
         raise IllegalTransition("account", account.state.value, [])
-    if not await repository.set_state(account_id, AccountState.ACTIVE, AccountState.BLOCKED, uow.now):
+    if not await repository.set_state(user_id, AccountState.ACTIVE, AccountState.BLOCKED, uow.now):
         return False
-    await access_changes.record(uow, ChangeKind.ACCOUNT_BLOCKED, account_id)
-    await session.end_sessions(uow, account_id)
+    await access_changes.record(uow, ChangeKind.ACCOUNT_BLOCKED, user_id)
+    await session.end_sessions(uow, user_id)
     return True
 
 
-async def unblock_account(uow: UnitOfWork, account_id: UUID) -> None:
+async def unblock_account(uow: UnitOfWork, user_id: UUID) -> None:
     """Let a blocked account sign in again; its former sessions stay ended. Twice is once. Raises NotFound."""
     repository = AccountRepository(uow.connection)
-    if await repository.lock(account_id) is None:
-        raise NotFound("user", account_id)
-    if await repository.set_state(account_id, AccountState.BLOCKED, AccountState.ACTIVE, uow.now):
-        await access_changes.record(uow, ChangeKind.ACCOUNT_UNBLOCKED, account_id)
+    if await repository.lock(user_id) is None:
+        raise NotFound("user", user_id)
+    if await repository.set_state(user_id, AccountState.BLOCKED, AccountState.ACTIVE, uow.now):
+        await access_changes.record(uow, ChangeKind.ACCOUNT_UNBLOCKED, user_id)
 
 
 async def create_admin(uow: UnitOfWork, email: str, password_hash: str) -> AdminCreated:
@@ -164,19 +164,19 @@ async def create_admin(uow: UnitOfWork, email: str, password_hash: str) -> Admin
     account = await repository.by_login(email)
     if account is None:
         new = NewAccount(email, "", "", "Administrator", password_hash)
-        account_id = (await create_account(uow, new, frozenset({Role.ADMIN, Role.BUYER}))).account_id
-        await log.record(uow, SYSTEM, "user", account_id, method=_CREATE_ADMIN)
-        return AdminCreated(account_id, created=True, promoted=False)
+        user_id = (await create_account(uow, new, frozenset({Role.ADMIN, Role.BUYER}))).user_id
+        await log.record(uow, SYSTEM, "user", user_id, method=_CREATE_ADMIN)
+        return AdminCreated(user_id, created=True, promoted=False)
     if Role.ADMIN in account.roles:
-        return AdminCreated(account.account_id, created=False, promoted=False)
-    await repository.set_password_hash(account.account_id, password_hash, uow.now)
-    await session.end_sessions(uow, account.account_id)
-    await FactorRepository(uow.connection).delete(account.account_id)
-    await ResetRepository(uow.connection).delete(account.account_id)
-    await unblock_account(uow, account.account_id)
-    await grant_role(uow, account.account_id, Role.ADMIN)
-    await log.record(uow, SYSTEM, "user", account.account_id, method=_CREATE_ADMIN)
-    return AdminCreated(account.account_id, created=False, promoted=True)
+        return AdminCreated(account.user_id, created=False, promoted=False)
+    await repository.set_password_hash(account.user_id, password_hash, uow.now)
+    await session.end_sessions(uow, account.user_id)
+    await FactorRepository(uow.connection).delete(account.user_id)
+    await ResetRepository(uow.connection).delete(account.user_id)
+    await unblock_account(uow, account.user_id)
+    await grant_role(uow, account.user_id, Role.ADMIN)
+    await log.record(uow, SYSTEM, "user", account.user_id, method=_CREATE_ADMIN)
+    return AdminCreated(account.user_id, created=False, promoted=True)
 
 
 async def disable_totp(uow: UnitOfWork, letters: Letters, login: str) -> bool:
@@ -188,24 +188,24 @@ async def disable_totp(uow: UnitOfWork, letters: Letters, login: str) -> bool:
     repository = AccountRepository(uow.connection)
     named = await repository.by_login(login)
     # Locked: a sign-in beside this would open a session that is not ended with the others.
-    account = None if named is None else await repository.lock(named.account_id)
+    account = None if named is None else await repository.lock(named.user_id)
     if account is None:
         raise NotFound("user", login)
     factors = FactorRepository(uow.connection)
-    factor = await factors.by_account(account.account_id)
+    factor = await factors.by_account(account.user_id)
     if factor is None:
         return False
-    await factors.delete(account.account_id)
-    await repository.touch(account.account_id, uow.now)
-    await session.end_sessions(uow, account.account_id)
+    await factors.delete(account.user_id)
+    await repository.touch(account.user_id, uow.now)
+    await session.end_sessions(uow, account.user_id)
     if factor.is_confirmed:
         letters.totp_changed(uow, account, enabled=False)
-    await log.record(uow, SYSTEM, "user", account.account_id, method=_DISABLE_TOTP)
+    await log.record(uow, SYSTEM, "user", account.user_id, method=_DISABLE_TOTP)
     return True
 
 
-async def _found(repository: AccountRepository, account_id: UUID) -> AccountRow:
-    account = await repository.by_id(account_id)
+async def _found(repository: AccountRepository, user_id: UUID) -> AccountRow:
+    account = await repository.by_id(user_id)
     if account is None:
-        raise NotFound("user", account_id)
+        raise NotFound("user", user_id)
     return account

@@ -242,7 +242,7 @@ class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
 def _oneself() -> Caller:
     """The caller, about whom the call is; the audit log says so also when it is refused."""
     caller = calls.current_caller()
-    calls.current().about = f"user/{caller.account}"
+    calls.current().about = f"user/{caller.known_user_id}"
     return caller
 
 

@@ -13,14 +13,14 @@ from marketd.catalog import service as catalog
 from marketd.kernel.db.uow import UnitOfWork
 
 
-async def merge_guest_cart(uow: UnitOfWork, account_id: UUID, guest_token: str) -> MergeReport | None:
+async def merge_guest_cart(uow: UnitOfWork, user_id: UUID, guest_token: str) -> MergeReport | None:
     """Add the guest's lines to the account's cart and delete the guest's; None when the token names no cart."""
-    found = await repository.lock_for_merge(uow.connection, account_id, guest_token)
+    found = await repository.lock_for_merge(uow.connection, user_id, guest_token)
     if True not in found:
         return None
     if False not in found:
-        await repository.open_cart(uow.connection, account_id, uow.now)
-        found = await repository.lock_for_merge(uow.connection, account_id, guest_token)
+        await repository.open_cart(uow.connection, user_id, uow.now)
+        found = await repository.lock_for_merge(uow.connection, user_id, guest_token)
     guest = await repository.read_cart_by_id(uow.connection, found[True])
     own = await repository.read_cart_by_id(uow.connection, found[False])
     if guest is None or own is None:

@@ -33,10 +33,10 @@ class CartTable(Base):
     """One cart an account, or a guest's, found by the SHA-256 of its token. Its row lock guards its lines."""
 
     __tablename__ = "carts"
-    __table_args__ = (CheckConstraint("num_nonnulls(account_id, guest_token_hash) = 1", name="owner"),)
+    __table_args__ = (CheckConstraint("num_nonnulls(user_id, guest_token_hash) = 1", name="owner"),)
 
     cart_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
-    account_id: Mapped[UUID | None] = mapped_column(Uuid, unique=True)
+    user_id: Mapped[UUID | None] = mapped_column(Uuid, unique=True)
     guest_token_hash: Mapped[bytes | None] = mapped_column(LargeBinary, unique=True)
     version: Mapped[int] = mapped_column(BigInteger)
     create_time: Mapped[datetime] = mapped_column(_INSTANT)
@@ -69,8 +69,8 @@ class QuoteTable(Base):
     __table_args__ = (Index(None, "expire_time"),)
 
     quote_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
-    account_id: Mapped[UUID] = mapped_column(Uuid)
+    user_id: Mapped[UUID] = mapped_column(Uuid)
     payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
     create_time: Mapped[datetime] = mapped_column(_INSTANT)
     expire_time: Mapped[datetime] = mapped_column(_INSTANT)
-    used_time: Mapped[datetime | None] = mapped_column(_INSTANT)
+    use_time: Mapped[datetime | None] = mapped_column(_INSTANT)

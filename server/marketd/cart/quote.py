@@ -73,17 +73,17 @@ async def quote_order(
         return Quoted(quote, tuple(problems), None)
     expire_time = uow.now + lifetime
     await repository.store_quote(
-        uow.connection, quote.quote_id, caller.account, quote.to_json_text(), uow.now, expire_time
+        uow.connection, quote.quote_id, caller.known_user_id, quote.to_json_text(), uow.now, expire_time
     )
     return Quoted(quote, tuple(problems), expire_time)
 
 
-async def take_quote(uow: UnitOfWork, quote_id: UUID, account_id: UUID) -> Quote:
+async def take_quote(uow: UnitOfWork, quote_id: UUID, user_id: UUID) -> Quote:
     """Use the account's quote in this transaction, and lock its cart. Raises QuoteExpired.
 
     A refusal later in the transaction undoes the use; an order that is placed makes it final.
     """
-    payload = await repository.take_quote(uow.connection, quote_id, account_id, uow.now)
+    payload = await repository.take_quote(uow.connection, quote_id, user_id, uow.now)
     if payload is None:
         raise QuoteExpired
     return Quote.from_json_text(quote_id, payload)
@@ -104,7 +104,7 @@ def _package(
 ) -> QuotePackage:
     return QuotePackage(
         seller_id=seller_id,
-        seller_account_id=None if seller is None else seller.account_id,
+        owner_user_id=None if seller is None else seller.owner_user_id,
         shop_name="" if seller is None else seller.shop_name,
         pickup=None if seller is None else seller.pickup,
         prep_minutes=0 if seller is None else seller.prep_minutes,
@@ -133,5 +133,5 @@ async def _complete(uow: UnitOfWork, caller: Caller, address: Address) -> Addres
     """The address with the account's name and phone where it has none, as the contract says."""
     if address.recipient and address.phone:
         return address
-    profile = await auth.read_profile(uow, caller.account)
+    profile = await auth.read_profile(uow, caller.known_user_id)
     return replace(address, recipient=address.recipient or profile.full_name, phone=address.phone or profile.phone)

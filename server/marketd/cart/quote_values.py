@@ -42,7 +42,7 @@ class QuotePackage:
     """What one seller would send. The instants are None where nobody can say when it would arrive."""
 
     seller_id: UUID
-    seller_account_id: UUID | None
+    owner_user_id: UUID | None
     shop_name: str
     pickup: Address | None
     prep_minutes: int
@@ -91,7 +91,7 @@ class Quote:
                 "packages": [
                     {
                         "seller_id": package.seller_id,
-                        "seller_account_id": package.seller_account_id,
+                        "owner_user_id": package.owner_user_id,
                         "shop_name": package.shop_name,
                         "pickup": None if package.pickup is None else package.pickup.to_json(),
                         "prep_minutes": package.prep_minutes,
@@ -119,11 +119,11 @@ class Quote:
 
 
 def _package(found: Mapping[str, Any]) -> QuotePackage:
-    account, pickup = found["seller_account_id"], found["pickup"]
+    account, pickup = found["owner_user_id"], found["pickup"]
     earliest, latest = found["earliest_time"], found["latest_time"]
     return QuotePackage(
         seller_id=UUID(found["seller_id"]),
-        seller_account_id=None if account is None else UUID(account),
+        owner_user_id=None if account is None else UUID(account),
         shop_name=found["shop_name"],
         pickup=None if pickup is None else Address.from_json(pickup),
         prep_minutes=found["prep_minutes"],

@@ -14,26 +14,26 @@ from marketd.kernel.values.ids import new_id
 from marketd.kernel.values.money import Money
 
 _CART = """
-SELECT c.cart_id, c.account_id IS NULL AS is_guest, c.version, c.create_time, c.update_time,
+SELECT c.cart_id, c.user_id IS NULL AS is_guest, c.version, c.create_time, c.update_time,
   i.item_id, i.variant_id, i.quantity, i.price_minor, i.currency,
   i.create_time AS line_create_time, i.update_time AS line_update_time
 FROM carts c LEFT JOIN cart_items i ON i.cart_id = c.cart_id
 WHERE {where} ORDER BY i.item_id
 """
-_BY_ACCOUNT = _CART.format(where="c.account_id = $1")
+_BY_ACCOUNT = _CART.format(where="c.user_id = $1")
 _BY_ID = _CART.format(where="c.cart_id = $1")
 
 _OPEN = """
-INSERT INTO carts (cart_id, account_id, version, create_time, update_time) VALUES ($1, $2, 1, $3, $3)
-ON CONFLICT (account_id) DO NOTHING
+INSERT INTO carts (cart_id, user_id, version, create_time, update_time) VALUES ($1, $2, 1, $3, $3)
+ON CONFLICT (user_id) DO NOTHING
 """
 
 # The cart's upsert takes its row lock, and the line is written after it, so adds that run at once are one after the
 # other. No line comes back when the sum would be too large.
 _ADD = f"""
 WITH cart AS (
-  INSERT INTO carts AS c (cart_id, account_id, version, create_time, update_time) VALUES ($1, $2, 1, $3, $3)
-  ON CONFLICT (account_id) DO UPDATE SET version = c.version + 1, update_time = excluded.update_time
+  INSERT INTO carts AS c (cart_id, user_id, version, create_time, update_time) VALUES ($1, $2, 1, $3, $3)
+  ON CONFLICT (user_id) DO UPDATE SET version = c.version + 1, update_time = excluded.update_time
   RETURNING cart_id
 )
 INSERT INTO cart_items AS i (item_id, cart_id, variant_id, quantity, price_minor, currency, create_time, update_time)
@@ -45,14 +45,14 @@ RETURNING i.item_id, i.cart_id
 """  # noqa: S608 - a constant
 
 _TOUCH = """
-UPDATE carts SET version = version + 1, update_time = $2 WHERE account_id = $1 RETURNING cart_id, version - 1 AS before
+UPDATE carts SET version = version + 1, update_time = $2 WHERE user_id = $1 RETURNING cart_id, version - 1 AS before
 """
 
 # The cart's row is locked before (take_quote or touch), so each line is as this statement sees it.
 _TAKE = """
 WITH ordered AS (
   SELECT o.variant_id, o.quantity, c.cart_id FROM carts c,
-    unnest($2::uuid[], $3::int[]) AS o(variant_id, quantity) WHERE c.account_id = $1
+    unnest($2::uuid[], $3::int[]) AS o(variant_id, quantity) WHERE c.user_id = $1
 ), less AS (
   UPDATE cart_items i SET quantity = i.quantity - o.quantity, update_time = $4 FROM ordered o
   WHERE i.cart_id = o.cart_id AND i.variant_id = o.variant_id AND i.quantity > o.quantity
@@ -64,12 +64,12 @@ WHERE i.cart_id = o.cart_id AND i.variant_id = o.variant_id AND i.quantity <= o.
 # Taking a quote also locks its owner's cart, one statement less for PlaceOrder.
 _TAKE_QUOTE = """
 WITH taken AS (
-  UPDATE quotes SET used_time = $3
-  WHERE quote_id = $1 AND account_id = $2 AND used_time IS NULL AND expire_time > $3
+  UPDATE quotes SET use_time = $3
+  WHERE quote_id = $1 AND user_id = $2 AND use_time IS NULL AND expire_time > $3
   RETURNING payload
 ), cart AS (
   UPDATE carts SET version = version + 1, update_time = $3
-  WHERE account_id = $2 AND EXISTS (SELECT 1 FROM taken)
+  WHERE user_id = $2 AND EXISTS (SELECT 1 FROM taken)
 )
 SELECT payload::text FROM taken
 """
@@ -96,9 +96,9 @@ def _stored_cart(rows: Sequence[Record]) -> StoredCart | None:
     )
 
 
-async def read_cart(connection: Connection, account_id: UUID) -> StoredCart | None:
+async def read_cart(connection: Connection, user_id: UUID) -> StoredCart | None:
     """The account's cart with its lines; None before it ever held anything."""
-    return _stored_cart(await connection.fetch(_BY_ACCOUNT, account_id))
+    return _stored_cart(await connection.fetch(_BY_ACCOUNT, user_id))
 
 
 async def read_cart_by_id(connection: Connection, cart_id: UUID) -> StoredCart | None:
@@ -106,24 +106,24 @@ async def read_cart_by_id(connection: Connection, cart_id: UUID) -> StoredCart |
     return _stored_cart(await connection.fetch(_BY_ID, cart_id))
 
 
-async def open_cart(connection: Connection, account_id: UUID, now: datetime) -> None:
+async def open_cart(connection: Connection, user_id: UUID, now: datetime) -> None:
     """Make the account's cart unless it has one."""
-    await connection.execute(_OPEN, new_id(), account_id, now)
+    await connection.execute(_OPEN, new_id(), user_id, now)
 
 
 async def add_line(
-    connection: Connection, account_id: UUID, variant_id: UUID, quantity: int, price: Money, now: datetime
+    connection: Connection, user_id: UUID, variant_id: UUID, quantity: int, price: Money, now: datetime
 ) -> UUID | None:
     """Add pieces to the account's cart and keep it locked; the line's id, or None when the line would be too large."""
     row = await connection.fetchrow(
-        _ADD, new_id(), account_id, now, new_id(), variant_id, quantity, price.amount_minor, price.currency
+        _ADD, new_id(), user_id, now, new_id(), variant_id, quantity, price.amount_minor, price.currency
     )
     return None if row is None else row["item_id"]
 
 
-async def touch(connection: Connection, account_id: UUID, now: datetime) -> tuple[UUID, int] | None:
+async def touch(connection: Connection, user_id: UUID, now: datetime) -> tuple[UUID, int] | None:
     """Lock the account's cart and raise its version; its id and the version before."""
-    row = await connection.fetchrow(_TOUCH, account_id, now)
+    row = await connection.fetchrow(_TOUCH, user_id, now)
     return None if row is None else (row["cart_id"], row["before"])
 
 
@@ -154,33 +154,32 @@ async def delete_lines(connection: Connection, cart_id: UUID) -> None:
 
 
 async def take_ordered(
-    connection: Connection, account_id: UUID, variant_ids: Sequence[UUID], quantities: Sequence[int], now: datetime
+    connection: Connection, user_id: UUID, variant_ids: Sequence[UUID], quantities: Sequence[int], now: datetime
 ) -> None:
     """Take what was ordered out of the account's cart, which is locked; more pieces added meanwhile stay."""
-    await connection.execute(_TAKE, account_id, list(variant_ids), list(quantities), now)
+    await connection.execute(_TAKE, user_id, list(variant_ids), list(quantities), now)
 
 
 # -- quotes
 
 
 async def store_quote(
-    connection: Connection, quote_id: UUID, account_id: UUID, payload: str, now: datetime, expire_time: datetime
+    connection: Connection, quote_id: UUID, user_id: UUID, payload: str, now: datetime, expire_time: datetime
 ) -> None:
     """Keep a quote."""
     await connection.execute(
-        "INSERT INTO quotes (quote_id, account_id, payload, create_time, expire_time)"
-        " VALUES ($1, $2, $3::jsonb, $4, $5)",
+        "INSERT INTO quotes (quote_id, user_id, payload, create_time, expire_time) VALUES ($1, $2, $3::jsonb, $4, $5)",
         quote_id,
-        account_id,
+        user_id,
         payload,
         now,
         expire_time,
     )
 
 
-async def take_quote(connection: Connection, quote_id: UUID, account_id: UUID, now: datetime) -> str | None:
+async def take_quote(connection: Connection, quote_id: UUID, user_id: UUID, now: datetime) -> str | None:
     """Mark the account's unexpired, unused quote as used and lock its cart; the payload, or None."""
-    payload: str | None = await connection.fetchval(_TAKE_QUOTE, quote_id, account_id, now)
+    payload: str | None = await connection.fetchval(_TAKE_QUOTE, quote_id, user_id, now)
     return payload
 
 
@@ -204,12 +203,12 @@ async def open_guest_cart(connection: Connection, guest_token: str, now: datetim
     return cart_id
 
 
-async def lock_for_merge(connection: Connection, account_id: UUID, guest_token: str) -> dict[bool, UUID]:
+async def lock_for_merge(connection: Connection, user_id: UUID, guest_token: str) -> dict[bool, UUID]:
     """Lock the account's and the guest's cart, in id order; cart ids by whether it is the guest's."""
     rows = await connection.fetch(
-        "SELECT cart_id, account_id IS NULL AS is_guest FROM carts WHERE account_id = $1 OR guest_token_hash = $2"
+        "SELECT cart_id, user_id IS NULL AS is_guest FROM carts WHERE user_id = $1 OR guest_token_hash = $2"
         " ORDER BY cart_id FOR UPDATE",
-        account_id,
+        user_id,
         token_hash(guest_token),
     )
     return {row["is_guest"]: row["cart_id"] for row in rows}

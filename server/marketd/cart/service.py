@@ -50,14 +50,14 @@ class SetQuantity:
 
 async def find_cart(unit: UnitOfWork | ReadUnit, caller: Caller, currency: str) -> Cart | None:
     """The caller's cart with prices and problems of the moment; None before it ever held anything."""
-    stored = await repository.read_cart(unit.connection, caller.account)
+    stored = await repository.read_cart(unit.connection, caller.known_user_id)
     return None if stored is None else await _view(unit, stored, currency)
 
 
 async def open_cart(uow: UnitOfWork, caller: Caller, currency: str) -> Cart:
     """The caller's cart, made when there is none."""
-    await repository.open_cart(uow.connection, caller.account, uow.now)
-    return await _own_cart(uow, caller.account, currency)
+    await repository.open_cart(uow.connection, caller.known_user_id, uow.now)
+    return await _own_cart(uow, caller.known_user_id, currency)
 
 
 async def add_item(uow: UnitOfWork, caller: Caller, command: AddItem, currency: str) -> Added:
@@ -69,12 +69,12 @@ async def add_item(uow: UnitOfWork, caller: Caller, command: AddItem, currency: 
     if offer is None or not offer.is_buyable:
         raise NotFound("variant", command.variant_id)
     item_id = await repository.add_line(
-        uow.connection, caller.account, command.variant_id, command.quantity, offer.price, uow.now
+        uow.connection, caller.known_user_id, command.variant_id, command.quantity, offer.price, uow.now
     )
     if item_id is None:
         raise LineTooLarge
     # Read again under the lock: whatever was added at the same time is in.
-    cart = await _own_cart(uow, caller.account, currency)
+    cart = await _own_cart(uow, caller.known_user_id, currency)
     if len(cart.lines) > MAX_LINES:
         raise CartTooLong
     return Added(cart, item_id)
@@ -82,7 +82,7 @@ async def add_item(uow: UnitOfWork, caller: Caller, command: AddItem, currency: 
 
 async def set_quantity(uow: UnitOfWork, caller: Caller, command: SetQuantity, currency: str) -> Cart:
     """Set a line's quantity. Raises NotFound for a line that is not in the caller's cart, and EtagMismatch."""
-    touched = await repository.touch(uow.connection, caller.account, uow.now)
+    touched = await repository.touch(uow.connection, caller.known_user_id, uow.now)
     if touched is None:
         raise NotFound("cart item", command.item_id)
     cart_id, version = touched
@@ -95,38 +95,38 @@ async def set_quantity(uow: UnitOfWork, caller: Caller, command: SetQuantity, cu
     await repository.set_line(
         uow.connection, cart_id, line.item_id, command.quantity, None if offer is None else offer.price, uow.now
     )
-    return await _own_cart(uow, caller.account, currency)
+    return await _own_cart(uow, caller.known_user_id, currency)
 
 
 async def remove_item(uow: UnitOfWork, caller: Caller, item_id: UUID, currency: str) -> Cart:
     """Remove a line. Raises NotFound for one that is not in the caller's cart."""
-    touched = await repository.touch(uow.connection, caller.account, uow.now)
+    touched = await repository.touch(uow.connection, caller.known_user_id, uow.now)
     if touched is None or not await repository.delete_line(uow.connection, touched[0], item_id):
         raise NotFound("cart item", item_id)
-    return await _own_cart(uow, caller.account, currency)
+    return await _own_cart(uow, caller.known_user_id, currency)
 
 
 async def clear(uow: UnitOfWork, caller: Caller, currency: str) -> Cart:
     """Remove all lines; an empty cart is left as it is."""
-    touched = await repository.touch(uow.connection, caller.account, uow.now)
+    touched = await repository.touch(uow.connection, caller.known_user_id, uow.now)
     if touched is None:
         return await open_cart(uow, caller, currency)
     await repository.delete_lines(uow.connection, touched[0])
-    return await _own_cart(uow, caller.account, currency)
+    return await _own_cart(uow, caller.known_user_id, currency)
 
 
-async def take_ordered(uow: UnitOfWork, account_id: UUID, lines: Sequence[Line]) -> None:
+async def take_ordered(uow: UnitOfWork, user_id: UUID, lines: Sequence[Line]) -> None:
     """Take what was ordered out of the account's cart; pieces added since the quote stay.
 
     The cart's row must be locked already: quoting.take_quote does.
     """
     await repository.take_ordered(
-        uow.connection, account_id, [line.variant_id for line in lines], [line.quantity for line in lines], uow.now
+        uow.connection, user_id, [line.variant_id for line in lines], [line.quantity for line in lines], uow.now
     )
 
 
-async def _own_cart(uow: UnitOfWork, account_id: UUID, currency: str) -> Cart:
-    stored = await repository.read_cart(uow.connection, account_id)
+async def _own_cart(uow: UnitOfWork, user_id: UUID, currency: str) -> Cart:
+    stored = await repository.read_cart(uow.connection, user_id)
     if stored is None:
         raise RuntimeError("the cart was deleted while its row was locked")
     return await _view(uow, stored, currency)

@@ -43,8 +43,8 @@ async def seller_for(unit: UnitOfWork | ReadUnit, caller: Caller, seller_id: UUI
     Raises NotFound for a seller that is not the caller's, and ValidationFailed when an admin without a shop names none.
     """
     own = None
-    if caller.has(Role.SELLER) and caller.account_id is not None:
-        own = await sellers.seller_of(unit, caller.account_id)
+    if caller.has(Role.SELLER) and caller.user_id is not None:
+        own = await sellers.seller_of(unit, caller.user_id)
     if own is not None and seller_id in (None, own.seller_id):
         return own
     if not caller.has(Role.ADMIN):
@@ -209,8 +209,8 @@ async def _allowed(unit: ReadUnit, caller: Caller, query: ProductQuery) -> Produ
     if is_public(query) or (query.state not in (None, ProductState.PUBLISHED) and caller.has(Role.ADMIN)):
         return replace(query, state=query.state or ProductState.PUBLISHED)
     own = None
-    if caller.has(Role.SELLER) and caller.account_id is not None:
-        own = await sellers.seller_of(unit, caller.account_id)
+    if caller.has(Role.SELLER) and caller.user_id is not None:
+        own = await sellers.seller_of(unit, caller.user_id)
     if own is not None and query.seller_id in (None, own.seller_id):
         return replace(query, seller_id=own.seller_id)
     return replace(query, state=ProductState.PUBLISHED) if query.state is None else None
@@ -224,9 +224,9 @@ def is_public(query: ProductQuery) -> bool:
 async def _owns(unit: ReadUnit | UnitOfWork, caller: Caller, view: ProductView) -> bool:
     if caller.has(Role.ADMIN):
         return True
-    if not caller.has(Role.SELLER) or caller.account_id is None:
+    if not caller.has(Role.SELLER) or caller.user_id is None:
         return False
-    own = await sellers.seller_of(unit, caller.account_id)
+    own = await sellers.seller_of(unit, caller.user_id)
     return own is not None and own.seller_id == view.seller_id
 
 

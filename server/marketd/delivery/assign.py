@@ -30,10 +30,10 @@ def may_see(caller: Caller, delivery: DeliveryView) -> bool:
     if caller.has(Role.ADMIN, Role.SERVICE):
         return True
     courier = delivery.courier
-    return caller.account_id is not None and caller.account_id in (
-        delivery.buyer_account_id,
-        delivery.seller_account_id,
-        courier.account_id if courier is not None else None,
+    return caller.user_id is not None and caller.user_id in (
+        delivery.buyer_id,
+        delivery.owner_user_id,
+        courier.user_id if courier is not None else None,
     )
 
 
@@ -49,7 +49,7 @@ async def list_deliveries(
     unit: ReadUnit, caller: Caller, wanted: ListFilter, before: UUID | None, limit: int
 ) -> list[DeliveryView]:
     """Newest first: what the caller receives, hands out or brings; all of them for admins and services."""
-    owner = None if caller.has(Role.ADMIN, Role.SERVICE) else caller.account
+    owner = None if caller.has(Role.ADMIN, Role.SERVICE) else caller.known_user_id
     return await list_repository.list_page(unit.connection, owner, wanted, before, limit)
 
 
@@ -84,8 +84,8 @@ async def assign_courier(
             "vehicle": courier.shift_vehicle.value,
         },
     )
-    await order.delivery_assigned(uow, before.order_id, courier.account_id, delivery_id, courier_id=courier_id)
-    uow.emit(DeliveryAssigned(courier_account_id=courier.account_id, **moving.carried(after, before.state, uow.now)))
+    await order.delivery_assigned(uow, before.order_id, courier.user_id, delivery_id, courier_id=courier_id)
+    uow.emit(DeliveryAssigned(courier_user_id=courier.user_id, **moving.carried(after, before.state, uow.now)))
     moving.emit_eta(uow, after)
     moving.tell_courier(uow, before, after)
     await log.record(uow, caller, "delivery", delivery_id, f"courier {courier_id}")

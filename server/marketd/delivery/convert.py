@@ -49,7 +49,7 @@ def from_list_deliveries(request: delivery_service_pb2.ListDeliveriesRequest) ->
             for state in request.states
         ),
         order_id=_optional_id(request.order_id),
-        buyer_account_id=_optional_id(request.buyer_id),
+        buyer_id=_optional_id(request.buyer_id),
         seller_id=_optional_id(request.seller_id),
         courier_id=_optional_id(request.courier_id),
     )
@@ -59,7 +59,7 @@ def to_courier(courier: CourierView) -> courier_pb2.Courier:
     """A courier, whole: for the courier and for admins."""
     return courier_pb2.Courier(
         courier_id=str(courier.courier_id),
-        user_id=str(courier.account_id),
+        user_id=str(courier.user_id),
         first_name=courier.first_name,
         last_name=courier.last_name,
         phone=courier.phone,
@@ -125,10 +125,10 @@ def to_delivery(delivery: DeliveryView, viewer: UUID | None) -> delivery_pb2.Del
         order_id=str(delivery.order_id),
         order_number=delivery.order_number,
         seller_id=str(delivery.seller_id),
-        buyer_id=str(delivery.buyer_account_id),
+        buyer_id=str(delivery.buyer_id),
         state=delivery_pb2.DeliveryState.Value(f"DELIVERY_STATE_{delivery.state.value}"),
         courier=to_bringer(delivery.courier) if delivery.courier is not None else None,
-        dropoff_code=delivery.dropoff_code if viewer == delivery.buyer_account_id else "",
+        dropoff_code=delivery.dropoff_code if viewer == delivery.buyer_id else "",
         pickup=_stop(delivery.pickup),
         dropoff=_stop(delivery.dropoff),
         eta=to_eta(delivery.eta) if delivery.eta is not None else None,
@@ -138,12 +138,12 @@ def to_delivery(delivery: DeliveryView, viewer: UUID | None) -> delivery_pb2.Del
         create_time=to_timestamp(delivery.create_time),
         update_time=to_timestamp(delivery.update_time),
         ready_time=_instant(delivery.ready_time),
-        offered_time=_instant(delivery.offered_time),
-        assigned_time=_instant(delivery.assigned_time),
+        offered_time=_instant(delivery.offer_time),
+        assigned_time=_instant(delivery.assign_time),
         at_pickup_time=_instant(delivery.at_pickup_time),
-        picked_up_time=_instant(delivery.picked_up_time),
+        picked_up_time=_instant(delivery.pick_up_time),
         at_dropoff_time=_instant(delivery.at_dropoff_time),
-        closed_time=_instant(delivery.closed_time),
+        closed_time=_instant(delivery.close_time),
         etag=etag_of(delivery.version),
     )
     if delivery.outcome is not None:

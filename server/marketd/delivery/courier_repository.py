@@ -14,7 +14,7 @@ from marketd.kernel.db.database import Connection, Record
 from marketd.kernel.values.geo import Point
 
 _COURIER: Final = (
-    "SELECT c.courier_id, c.account_id, c.first_name, c.last_name, c.phone, c.vehicle, c.plate_number, c.state,"
+    "SELECT c.courier_id, c.user_id, c.first_name, c.last_name, c.phone, c.vehicle, c.plate_number, c.state,"
     " c.rating_counts, c.completed_deliveries, c.create_time, c.update_time, c.approve_time, c.version,"
     " s.shift_id, s.vehicle AS shift_vehicle"
     " FROM couriers c LEFT JOIN shifts s ON s.courier_id = c.courier_id AND s.end_time IS NULL"
@@ -27,7 +27,7 @@ class NewCourier:
     """A courier to be made, PENDING."""
 
     courier_id: UUID
-    account_id: UUID
+    user_id: UUID
     first_name: str
     last_name: str
     phone: str
@@ -38,11 +38,11 @@ class NewCourier:
 async def insert(connection: Connection, new: NewCourier, now: datetime) -> bool:
     """Make the courier unless the account has one; whether it was made."""
     tag = await connection.execute(
-        "INSERT INTO couriers (courier_id, account_id, first_name, last_name, phone, vehicle, plate_number, state,"
+        "INSERT INTO couriers (courier_id, user_id, first_name, last_name, phone, vehicle, plate_number, state,"
         " create_time, update_time) VALUES ($1, $2, $3, $4, $5, $6, $7, 'PENDING', $8, $8)"
-        " ON CONFLICT (account_id) DO NOTHING",
+        " ON CONFLICT (user_id) DO NOTHING",
         new.courier_id,
-        new.account_id,
+        new.user_id,
         new.first_name,
         new.last_name,
         new.phone,
@@ -53,19 +53,19 @@ async def insert(connection: Connection, new: NewCourier, now: datetime) -> bool
     return tag == "INSERT 0 1"
 
 
-async def of_account(connection: Connection, account_id: UUID) -> CourierView | None:
+async def of_account(connection: Connection, user_id: UUID) -> CourierView | None:
     """The account's courier."""
-    row = await connection.fetchrow(f"{_COURIER} WHERE c.account_id = $1", account_id)
+    row = await connection.fetchrow(f"{_COURIER} WHERE c.user_id = $1", user_id)
     return to_courier(row) if row is not None else None
 
 
-async def lock_of_account(connection: Connection, account_id: UUID) -> CourierView | None:
+async def lock_of_account(connection: Connection, user_id: UUID) -> CourierView | None:
     """The account's courier, with its row locked; it comes before all deliveries.
 
     Two statements: what hangs on the lock (the shift) is read with a snapshot from after it.
     """
-    await connection.execute("SELECT 1 FROM couriers WHERE account_id = $1 FOR NO KEY UPDATE", account_id)
-    return await of_account(connection, account_id)
+    await connection.execute("SELECT 1 FROM couriers WHERE user_id = $1 FOR NO KEY UPDATE", user_id)
+    return await of_account(connection, user_id)
 
 
 async def read(connection: Connection, courier_id: UUID) -> CourierView | None:
@@ -141,19 +141,19 @@ async def save_latest_positions(connection: Connection, positions: Sequence[Late
     Rows are locked in the couriers' order; of several positions of one courier the newest counts.
     """
     await connection.execute(
-        "INSERT INTO courier_latest_positions AS p (courier_id, sample_time, received_time, latitude, longitude,"
+        "INSERT INTO courier_latest_positions AS p (courier_id, sample_time, receive_time, latitude, longitude,"
         " speed_mps, heading_degrees, accuracy_meters, seq)"
         " SELECT DISTINCT ON (courier_id) * FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[],"
         " $4::float8[], $5::float8[], $6::float8[], $7::float8[], $8::float8[], $9::bigint[])"
-        " AS n(courier_id, sample_time, received_time, latitude, longitude, speed_mps, heading_degrees,"
+        " AS n(courier_id, sample_time, receive_time, latitude, longitude, speed_mps, heading_degrees,"
         " accuracy_meters, seq) ORDER BY courier_id, sample_time DESC, seq DESC"
         " ON CONFLICT (courier_id) DO UPDATE SET sample_time = excluded.sample_time,"
-        " received_time = excluded.received_time, latitude = excluded.latitude, longitude = excluded.longitude,"
+        " receive_time = excluded.receive_time, latitude = excluded.latitude, longitude = excluded.longitude,"
         " speed_mps = excluded.speed_mps, heading_degrees = excluded.heading_degrees,"
         " accuracy_meters = excluded.accuracy_meters, seq = excluded.seq WHERE p.sample_time < excluded.sample_time",
         [position.courier_id for position in positions],
         [position.sample_time for position in positions],
-        [position.received_time for position in positions],
+        [position.receive_time for position in positions],
         [position.point.latitude for position in positions],
         [position.point.longitude for position in positions],
         [position.speed_mps for position in positions],
@@ -166,7 +166,7 @@ async def save_latest_positions(connection: Connection, positions: Sequence[Late
 async def read_latest_position(connection: Connection, courier_id: UUID) -> LatestPosition | None:
     """Where the courier was last seen."""
     row = await connection.fetchrow(
-        "SELECT courier_id, sample_time, received_time, latitude, longitude, speed_mps, heading_degrees,"
+        "SELECT courier_id, sample_time, receive_time, latitude, longitude, speed_mps, heading_degrees,"
         " accuracy_meters, seq FROM courier_latest_positions WHERE courier_id = $1",
         courier_id,
     )
@@ -175,7 +175,7 @@ async def read_latest_position(connection: Connection, courier_id: UUID) -> Late
     return LatestPosition(
         courier_id=row["courier_id"],
         sample_time=row["sample_time"],
-        received_time=row["received_time"],
+        receive_time=row["receive_time"],
         point=Point(row["latitude"], row["longitude"]),
         speed_mps=row["speed_mps"],
         heading_degrees=row["heading_degrees"],
@@ -188,7 +188,7 @@ def to_courier(row: Record) -> CourierView:
     """A row with the columns of `_COURIER`."""
     return CourierView(
         courier_id=row["courier_id"],
-        account_id=row["account_id"],
+        user_id=row["user_id"],
         first_name=row["first_name"],
         last_name=row["last_name"],
         phone=row["phone"],

@@ -35,10 +35,10 @@ async def create_courier(uow: UnitOfWork, caller: Caller, command: CreateCourier
     and NotFound for services.
     """
     # Also for NotFound: a service has no account that could become a courier's.
-    profile = await auth.read_profile(uow, caller.account)
+    profile = await auth.read_profile(uow, caller.known_user_id)
     new = NewCourier(
         courier_id=new_id(),
-        account_id=caller.account,
+        user_id=caller.known_user_id,
         first_name=command.first_name,
         last_name=command.last_name,
         phone=command.phone or profile.phone,
@@ -47,7 +47,7 @@ async def create_courier(uow: UnitOfWork, caller: Caller, command: CreateCourier
     )
     if not await couriers.insert(uow.connection, new, uow.now):
         raise AlreadyExists("courier", "user_id")
-    uow.emit(CourierCreated(courier_id=new.courier_id, account_id=new.account_id, state=CourierState.PENDING))
+    uow.emit(CourierCreated(courier_id=new.courier_id, user_id=new.user_id, state=CourierState.PENDING))
     await log.record(uow, caller, "courier", new.courier_id)
     return await _present(uow, new.courier_id)
 
@@ -60,8 +60,8 @@ async def approve_courier(uow: UnitOfWork, caller: Caller, courier_id: UUID, rea
     if courier.state is not CourierState.PENDING:
         raise IllegalTransition("courier", courier.state.value, ())
     await couriers.write_approval(uow.connection, courier_id, uow.now)
-    await auth.grant_role(uow, courier.account_id, Role.COURIER)
-    uow.emit(CourierApproved(courier_id=courier_id, account_id=courier.account_id, state=CourierState.ACTIVE))
+    await auth.grant_role(uow, courier.user_id, Role.COURIER)
+    uow.emit(CourierApproved(courier_id=courier_id, user_id=courier.user_id, state=CourierState.ACTIVE))
     await log.record(uow, caller, "courier", courier_id, reason)
     return await _present(uow, courier_id)
 
@@ -100,17 +100,17 @@ async def end_shift(uow: UnitOfWork, caller: Caller) -> ShiftView:
     return shift
 
 
-async def holds_account(uow: UnitOfWork, account_id: UUID) -> str | None:
+async def holds_account(uow: UnitOfWork, user_id: UUID) -> str | None:
     """The shift of the account's courier that runs, for auth's AccountHolder.
 
     The courier's row is locked, so no shift can start before the account is gone.
     """
-    courier = await couriers.lock_of_account(uow.connection, account_id)
+    courier = await couriers.lock_of_account(uow.connection, user_id)
     return None if courier is None or courier.shift_id is None else f"shift {courier.shift_id}"
 
 
 async def _locked_own(uow: UnitOfWork, caller: Caller) -> CourierView:
-    courier = await couriers.lock_of_account(uow.connection, caller.account)
+    courier = await couriers.lock_of_account(uow.connection, caller.known_user_id)
     if courier is None:
         raise NotFound("courier", "me")
     return courier

@@ -37,7 +37,7 @@ class DeliveryCreated(DeliveryEvent):
     event_type: ClassVar[str] = "delivery.created"
 
     seller_id: UUID
-    buyer_account_id: UUID
+    buyer_id: UUID
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class DeliveryAssigned(DeliveryEvent):
 
     event_type: ClassVar[str] = "delivery.assigned"
 
-    courier_account_id: UUID
+    courier_user_id: UUID
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +107,7 @@ class CourierCreated(CourierEvent):
 
     event_type: ClassVar[str] = "courier.created"
 
-    account_id: UUID
+    user_id: UUID
     state: CourierState
 
 
@@ -117,7 +117,7 @@ class CourierApproved(CourierEvent):
 
     event_type: ClassVar[str] = "courier.approved"
 
-    account_id: UUID
+    user_id: UUID
     state: CourierState
 
 

@@ -59,8 +59,8 @@ class OrderFollower:
             order_id=ready.order_id,
             order_number=ready.order_number,
             seller_id=ready.seller_id,
-            seller_account_id=ready.seller_account_id,
-            buyer_account_id=ready.account_id,
+            owner_user_id=ready.owner_user_id,
+            buyer_id=ready.buyer_id,
             dropoff_code=new_code(),
             pickup=pickup,
             dropoff=dropoff,
@@ -77,7 +77,7 @@ class OrderFollower:
         uow.emit(
             DeliveryCreated(
                 seller_id=made.seller_id,
-                buyer_account_id=made.buyer_account_id,
+                buyer_id=made.buyer_id,
                 **moving.carried(made, DeliveryState.CREATED, uow.now),
             )
         )

@@ -55,7 +55,7 @@ async def pick_up(
     """
     before = _own(await repository.lock(uow.connection, delivery_id), caller, delivery_id)
     transition = check_step(Step.PICK_UP, before.state)
-    happened = happened_at(uow.now, occurred_time, before.assigned_time)
+    happened = happened_at(uow.now, occurred_time, before.assign_time)
     eta = pace.after_pickup(uow.now, before.pickup.point, before.dropoff.point)
     after = await repository.change(
         uow.connection,
@@ -93,7 +93,7 @@ class Refused:
 
 async def judge_code(uow: UnitOfWork, caller: Caller, delivery_id: UUID, code: str) -> Verdict | Refused:
     """Compare the code and count a wrong one. The refusal is returned, not raised, so that the count is committed."""
-    state = await repository.lock_code(uow.connection, delivery_id, caller.account)
+    state = await repository.lock_code(uow.connection, delivery_id, caller.known_user_id)
     if state is None:
         return Verdict.NOT_JUDGED
     if state.locked_until is not None and state.locked_until > uow.now:
@@ -125,7 +125,7 @@ async def complete(uow: UnitOfWork, caller: Caller, command: CompleteDelivery) -
     Raises NotFound unless it is the caller's delivery, IllegalTransition, ProofRequired, TimeInFuture.
     """
     delivery_id = command.delivery_id
-    courier = await couriers.lock_of_account(uow.connection, caller.account)
+    courier = await couriers.lock_of_account(uow.connection, caller.known_user_id)
     if courier is None:
         raise NotFound("delivery", delivery_id)
     before = _own(await repository.lock(uow.connection, delivery_id), caller, delivery_id)
@@ -135,7 +135,7 @@ async def complete(uow: UnitOfWork, caller: Caller, command: CompleteDelivery) -
     if command.verdict is Verdict.NOT_JUDGED:
         # It was picked up after the code was looked at: nobody compared, so nothing is closed.
         raise ConcurrentUpdate
-    happened = happened_at(uow.now, command.occurred_time, before.picked_up_time)
+    happened = happened_at(uow.now, command.occurred_time, before.pick_up_time)
     after = await repository.change(
         uow.connection,
         delivery_id,
@@ -150,7 +150,7 @@ async def complete(uow: UnitOfWork, caller: Caller, command: CompleteDelivery) -
 
 
 def _own(found: DeliveryView | None, caller: Caller, delivery_id: UUID) -> DeliveryView:
-    if found is None or found.courier is None or found.courier.account_id != caller.account_id:
+    if found is None or found.courier is None or found.courier.user_id != caller.user_id:
         raise NotFound("delivery", delivery_id)
     return found
 

@@ -19,16 +19,16 @@ class ListFilter:
 
     states: tuple[DeliveryState, ...] = ()
     order_id: UUID | None = None
-    buyer_account_id: UUID | None = None
+    buyer_id: UUID | None = None
     seller_id: UUID | None = None
     courier_id: UUID | None = None
 
 
 # Each branch walks one index downwards and stops after a page, so page 1,000 costs what page 1 does.
 _OWN: Final = (
-    ("buyer_account_id", "$1"),
-    ("seller_account_id", "$1"),
-    ("courier_id", "(SELECT courier_id FROM couriers WHERE account_id = $1)"),
+    ("buyer_id", "$1"),
+    ("owner_user_id", "$1"),
+    ("courier_id", "(SELECT courier_id FROM couriers WHERE user_id = $1)"),
 )
 
 
@@ -41,7 +41,7 @@ async def list_page(
     if wanted.states:
         states = [state.value for state in wanted.states]
         conditions.append(f"state = ANY({arguments.add(states)}::text[])")
-    for column in ("order_id", "buyer_account_id", "seller_id", "courier_id"):
+    for column in ("order_id", "buyer_id", "seller_id", "courier_id"):
         value = getattr(wanted, column)
         if value is not None:
             conditions.append(f"{column} = {arguments.add(value)}")

@@ -42,7 +42,7 @@ class CourierTable(Base):
     )
 
     courier_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
-    account_id: Mapped[UUID] = mapped_column(Uuid, unique=True)
+    user_id: Mapped[UUID] = mapped_column(Uuid, unique=True)
     first_name: Mapped[str] = mapped_column(Text)
     last_name: Mapped[str] = mapped_column(Text)
     phone: Mapped[str] = mapped_column(Text)
@@ -87,7 +87,7 @@ class CourierLatestPositionTable(Base):
 
     courier_id: Mapped[UUID] = mapped_column(ForeignKey("couriers.courier_id"), primary_key=True)
     sample_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-    received_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    receive_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     latitude: Mapped[float] = mapped_column(Float)
     longitude: Mapped[float] = mapped_column(Float)
     speed_mps: Mapped[float | None] = mapped_column(Float)
@@ -109,15 +109,15 @@ class DeliveryTable(Base):
         CheckConstraint(_one_of("state", DeliveryState), name="state"),
         CheckConstraint(_one_of("outcome", DeliveryOutcome), name="outcome"),
         CheckConstraint("(state = 'CLOSED') = (outcome IS NOT NULL)", name="closed_has_outcome"),
-        CheckConstraint("(state = 'CLOSED') = (closed_time IS NOT NULL)", name="closed_has_time"),
+        CheckConstraint("(state = 'CLOSED') = (close_time IS NOT NULL)", name="closed_has_time"),
         CheckConstraint(
             "courier_id IS NOT NULL OR state IN ('CREATED', 'OFFERING', 'CLOSED')", name="bringing_needs_courier"
         ),
         CheckConstraint(
-            "picked_up_time IS NOT NULL OR state NOT IN ('PICKED_UP', 'AT_DROPOFF')", name="brought_was_picked_up"
+            "pick_up_time IS NOT NULL OR state NOT IN ('PICKED_UP', 'AT_DROPOFF')", name="brought_was_picked_up"
         ),
         CheckConstraint(
-            "picked_up_time IS NOT NULL OR outcome IS DISTINCT FROM 'DELIVERED'", name="delivered_was_picked_up"
+            "pick_up_time IS NOT NULL OR outcome IS DISTINCT FROM 'DELIVERED'", name="delivered_was_picked_up"
         ),
         CheckConstraint("fee_minor >= 0", name="fee_is_not_negative"),
         CheckConstraint("wrong_codes >= 0", name="wrong_codes_are_counted"),
@@ -127,8 +127,8 @@ class DeliveryTable(Base):
         ),
         Index("uq_deliveries_open_order", "order_id", unique=True, postgresql_where=text("state <> 'CLOSED'")),
         Index(None, "order_id"),
-        Index(None, "buyer_account_id", "delivery_id"),
-        Index(None, "seller_account_id", "delivery_id"),
+        Index(None, "buyer_id", "delivery_id"),
+        Index(None, "owner_user_id", "delivery_id"),
         Index(None, "seller_id", "delivery_id"),
         Index(None, "courier_id", "delivery_id"),
         Index("ix_deliveries_open_courier", "courier_id", postgresql_where=text("state <> 'CLOSED'")),
@@ -138,8 +138,8 @@ class DeliveryTable(Base):
     order_id: Mapped[UUID] = mapped_column(Uuid)
     order_number: Mapped[str] = mapped_column(Text)
     seller_id: Mapped[UUID] = mapped_column(Uuid)
-    seller_account_id: Mapped[UUID] = mapped_column(Uuid)
-    buyer_account_id: Mapped[UUID] = mapped_column(Uuid)
+    owner_user_id: Mapped[UUID] = mapped_column(Uuid)
+    buyer_id: Mapped[UUID] = mapped_column(Uuid)
     state: Mapped[str] = mapped_column(Text)
     outcome: Mapped[str | None] = mapped_column(Text)
     courier_id: Mapped[UUID | None] = mapped_column(ForeignKey("couriers.courier_id"))
@@ -165,10 +165,10 @@ class DeliveryTable(Base):
     create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     update_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     ready_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    offered_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    assigned_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    offer_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    assign_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     at_pickup_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    picked_up_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    pick_up_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     at_dropoff_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    closed_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    close_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     version: Mapped[int] = mapped_column(BigInteger, server_default=text("1"))

@@ -17,13 +17,13 @@ from marketd.kernel.values.money import Money
 
 # What `to_view` reads, and where from; listing.py selects the same.
 COLUMNS: Final = (
-    "d.delivery_id, d.order_id, d.order_number, d.seller_id, d.seller_account_id, d.buyer_account_id, d.state,"
+    "d.delivery_id, d.order_id, d.order_number, d.seller_id, d.owner_user_id, d.buyer_id, d.state,"
     " d.outcome, d.courier_id, d.vehicle, d.dropoff_code, d.pickup, d.dropoff, d.pickup_arrive_time,"
     " d.pickup_depart_time, d.dropoff_arrive_time, d.dropoff_depart_time, d.eta_expected_time, d.eta_earliest_time,"
     " d.eta_latest_time, d.eta_estimate_time, d.fee_minor, d.currency, d.item_count, d.proof_media_ids,"
-    " d.create_time, d.update_time, d.ready_time, d.offered_time, d.assigned_time, d.at_pickup_time,"
-    " d.picked_up_time, d.at_dropoff_time, d.closed_time, d.version,"
-    " c.account_id AS courier_account_id, c.first_name, c.rating_counts"
+    " d.create_time, d.update_time, d.ready_time, d.offer_time, d.assign_time, d.at_pickup_time,"
+    " d.pick_up_time, d.at_dropoff_time, d.close_time, d.version,"
+    " c.user_id AS courier_user_id, c.first_name, c.rating_counts"
 )
 FROM: Final = "deliveries d LEFT JOIN couriers c ON c.courier_id = d.courier_id"
 _CHANGEABLE: Final = frozenset(DeliveryTable.__table__.columns.keys()) - {
@@ -42,8 +42,8 @@ class NewDelivery:
     order_id: UUID
     order_number: str
     seller_id: UUID
-    seller_account_id: UUID
-    buyer_account_id: UUID
+    owner_user_id: UUID
+    buyer_id: UUID
     dropoff_code: str
     pickup: Address | None
     dropoff: Address
@@ -56,7 +56,7 @@ class NewDelivery:
 async def insert(connection: Connection, new: NewDelivery, now: datetime) -> bool:
     """Make the delivery unless its order has or had one; whether it was made."""
     tag = await connection.execute(
-        "INSERT INTO deliveries (delivery_id, order_id, order_number, seller_id, seller_account_id, buyer_account_id,"
+        "INSERT INTO deliveries (delivery_id, order_id, order_number, seller_id, owner_user_id, buyer_id,"
         " state, dropoff_code, pickup, dropoff, fee_minor, currency, item_count, ready_time, eta_expected_time,"
         " eta_earliest_time, eta_latest_time, eta_estimate_time, create_time, update_time)"
         " SELECT $1, $2, $3, $4, $5, $6, 'CREATED', $7, $8::jsonb, $9::jsonb, $10, $11, $12, $13, $14, $15, $16, $17,"
@@ -66,8 +66,8 @@ async def insert(connection: Connection, new: NewDelivery, now: datetime) -> boo
         new.order_id,
         new.order_number,
         new.seller_id,
-        new.seller_account_id,
-        new.buyer_account_id,
+        new.owner_user_id,
+        new.buyer_id,
         new.dropoff_code,
         new.pickup.to_json_text() if new.pickup is not None else None,
         new.dropoff.to_json_text(),
@@ -135,14 +135,14 @@ class CodeState:
     locked_until: datetime | None
 
 
-async def lock_code(connection: Connection, delivery_id: UUID, courier_account_id: UUID) -> CodeState | None:
+async def lock_code(connection: Connection, delivery_id: UUID, courier_user_id: UUID) -> CodeState | None:
     """The code of a picked-up delivery of this courier, with the row locked; None when there is no such."""
     row = await connection.fetchrow(
         "SELECT d.dropoff_code, d.wrong_codes, d.code_locked_until FROM deliveries d JOIN couriers c USING (courier_id)"
-        " WHERE d.delivery_id = $1 AND c.account_id = $2 AND d.state IN ('PICKED_UP', 'AT_DROPOFF')"
+        " WHERE d.delivery_id = $1 AND c.user_id = $2 AND d.state IN ('PICKED_UP', 'AT_DROPOFF')"
         " FOR NO KEY UPDATE OF d",
         delivery_id,
-        courier_account_id,
+        courier_user_id,
     )
     return CodeState(row["dropoff_code"], row["wrong_codes"], row["code_locked_until"]) if row is not None else None
 
@@ -163,7 +163,7 @@ async def open_of_courier(connection: Connection, courier_id: UUID) -> list[Deli
     """What the courier has now, in the order in which it was assigned."""
     rows = await connection.fetch(
         f"SELECT {COLUMNS} FROM {FROM} WHERE d.courier_id = $1 AND d.state <> 'CLOSED'"  # noqa: S608 - constants
-        " ORDER BY d.assigned_time, d.delivery_id",
+        " ORDER BY d.assign_time, d.delivery_id",
         courier_id,
     )
     return [to_view(row) for row in rows]
@@ -174,7 +174,7 @@ async def snapshot(connection: Connection, courier_id: UUID) -> tuple[int, list[
     rows = await connection.fetch(
         f"SELECT s.last_seq, {COLUMNS} FROM (SELECT coalesce((SELECT last_seq FROM aggregate_sequences"  # noqa: S608 - constants
         "  WHERE aggregate_id = $1), 0) AS last_seq) s"
-        f" LEFT JOIN ({FROM}) ON d.courier_id = $1 AND d.state <> 'CLOSED' ORDER BY d.assigned_time, d.delivery_id",
+        f" LEFT JOIN ({FROM}) ON d.courier_id = $1 AND d.state <> 'CLOSED' ORDER BY d.assign_time, d.delivery_id",
         courier_id,
     )
     return int(rows[0]["last_seq"]), [to_view(row) for row in rows if row["delivery_id"] is not None]
@@ -196,8 +196,8 @@ def to_view(row: Record) -> DeliveryView:
         order_id=row["order_id"],
         order_number=row["order_number"],
         seller_id=row["seller_id"],
-        seller_account_id=row["seller_account_id"],
-        buyer_account_id=row["buyer_account_id"],
+        owner_user_id=row["owner_user_id"],
+        buyer_id=row["buyer_id"],
         state=DeliveryState(row["state"]),
         outcome=DeliveryOutcome(row["outcome"]) if row["outcome"] is not None else None,
         courier=_bringer(row),
@@ -211,12 +211,12 @@ def to_view(row: Record) -> DeliveryView:
         create_time=row["create_time"],
         update_time=row["update_time"],
         ready_time=row["ready_time"],
-        offered_time=row["offered_time"],
-        assigned_time=row["assigned_time"],
+        offer_time=row["offer_time"],
+        assign_time=row["assign_time"],
         at_pickup_time=row["at_pickup_time"],
-        picked_up_time=row["picked_up_time"],
+        pick_up_time=row["pick_up_time"],
         at_dropoff_time=row["at_dropoff_time"],
-        closed_time=row["closed_time"],
+        close_time=row["close_time"],
         version=row["version"],
     )
 
@@ -226,7 +226,7 @@ def _bringer(row: Record) -> BringerView | None:
         return None
     return BringerView(
         courier_id=row["courier_id"],
-        account_id=row["courier_account_id"],
+        user_id=row["courier_user_id"],
         first_name=row["first_name"],
         vehicle=Vehicle(row["vehicle"]),
         rating=Rating(tuple(row["rating_counts"])),

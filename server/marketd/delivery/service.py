@@ -27,9 +27,9 @@ async def read_delivery_for_watch(unit: Unit, delivery_id: UUID) -> WatchedDeliv
     return found.watched() if found is not None else None
 
 
-async def courier_of(unit: Unit, account_id: UUID) -> CourierView | None:
+async def courier_of(unit: Unit, user_id: UUID) -> CourierView | None:
     """The account's courier."""
-    return await courier_repository.of_account(unit.connection, account_id)
+    return await courier_repository.of_account(unit.connection, user_id)
 
 
 async def open_deliveries_of(unit: Unit, courier_id: UUID) -> list[WatchedDelivery]:
@@ -41,7 +41,7 @@ async def save_latest_position(
     uow: UnitOfWork,
     courier_id: UUID,
     sample_time: datetime,
-    received_time: datetime,
+    receive_time: datetime,
     point: Point,
     speed: float | None,
     heading: float | None,
@@ -50,7 +50,7 @@ async def save_latest_position(
 ) -> None:
     """Write down where the courier was last seen (m/s, degrees, meters); an older position changes nothing."""
     await save_latest_positions(
-        uow, [LatestPosition(courier_id, sample_time, received_time, point, speed, heading, accuracy, seq)]
+        uow, [LatestPosition(courier_id, sample_time, receive_time, point, speed, heading, accuracy, seq)]
     )
 
 

@@ -118,7 +118,7 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
             "delivery.assign",
             lambda uow: assign.assign_courier(uow, caller, delivery_id, courier_id, self._pace),
         )
-        return delivery_service_pb2.AssignCourierResponse(delivery=convert.to_delivery(delivery, caller.account_id))
+        return delivery_service_pb2.AssignCourierResponse(delivery=convert.to_delivery(delivery, caller.user_id))
 
     async def GetDelivery(
         self, request: delivery_service_pb2.GetDeliveryRequest, context: Context
@@ -127,7 +127,7 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
         caller = calls.current_caller()
         delivery_id = parse_id(request.delivery_id)
         delivery = await self._tx.read(lambda unit: assign.get_delivery(unit, caller, delivery_id))
-        return delivery_service_pb2.GetDeliveryResponse(delivery=convert.to_delivery(delivery, caller.account_id))
+        return delivery_service_pb2.GetDeliveryResponse(delivery=convert.to_delivery(delivery, caller.user_id))
 
     async def ListDeliveries(
         self, request: delivery_service_pb2.ListDeliveriesRequest, context: Context
@@ -140,7 +140,7 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
             caller,
             lambda unit, before, limit: assign.list_deliveries(unit, caller, wanted, before, limit),
             lambda delivery: delivery.delivery_id,
-            lambda delivery: convert.to_delivery(delivery, caller.account_id),
+            lambda delivery: convert.to_delivery(delivery, caller.user_id),
         )
         return delivery_service_pb2.ListDeliveriesResponse(deliveries=page.items, next_page_token=page.next_page_token)
 
@@ -154,7 +154,7 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
         stream = watch_deliveries(self._tx, self._feed, caller, after, beat_seconds=self._beat_seconds)
         async with aclosing(stream) as each:
             async for seq, news in each:
-                yield convert.to_watch_response(news, caller.account_id, self._resume.token(bound_to, seq))
+                yield convert.to_watch_response(news, caller.user_id, self._resume.token(bound_to, seq))
 
     async def PickUpDelivery(
         self, request: delivery_service_pb2.PickUpDeliveryRequest, context: Context
@@ -165,9 +165,7 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
         occurred = convert.occurred(request.occurred_time if request.HasField("occurred_time") else None)
 
         def render(delivery: DeliveryView) -> delivery_service_pb2.PickUpDeliveryResponse:
-            return delivery_service_pb2.PickUpDeliveryResponse(
-                delivery=convert.to_delivery(delivery, caller.account_id)
-            )
+            return delivery_service_pb2.PickUpDeliveryResponse(delivery=convert.to_delivery(delivery, caller.user_id))
 
         return await self._tx.answer(
             "delivery.pick_up",
@@ -201,8 +199,6 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
         )
 
         def render(delivery: DeliveryView) -> delivery_service_pb2.CompleteDeliveryResponse:
-            return delivery_service_pb2.CompleteDeliveryResponse(
-                delivery=convert.to_delivery(delivery, caller.account_id)
-            )
+            return delivery_service_pb2.CompleteDeliveryResponse(delivery=convert.to_delivery(delivery, caller.user_id))
 
         return await self._tx.answer("delivery.complete", lambda uow: hand_over.complete(uow, caller, command), render)

@@ -17,12 +17,12 @@ from marketd.delivery.values import DeliveryView, Eta
 from marketd.kernel.db.uow import UnitOfWork
 
 _TIME_COLUMNS = {
-    DeliveryState.OFFERING: "offered_time",
-    DeliveryState.ASSIGNED: "assigned_time",
+    DeliveryState.OFFERING: "offer_time",
+    DeliveryState.ASSIGNED: "assign_time",
     DeliveryState.AT_PICKUP: "at_pickup_time",
-    DeliveryState.PICKED_UP: "picked_up_time",
+    DeliveryState.PICKED_UP: "pick_up_time",
     DeliveryState.AT_DROPOFF: "at_dropoff_time",
-    DeliveryState.CLOSED: "closed_time",
+    DeliveryState.CLOSED: "close_time",
 }
 
 

@@ -42,11 +42,11 @@ class Eta:
 
 @dataclass(frozen=True, slots=True)
 class LatestPosition:
-    """Where a courier was last seen. `sample_time` is the device's clock, `received_time` the server's."""
+    """Where a courier was last seen. `sample_time` is the device's clock, `receive_time` the server's."""
 
     courier_id: UUID
     sample_time: datetime
-    received_time: datetime
+    receive_time: datetime
     point: Point
     speed_mps: float | None
     heading_degrees: float | None
@@ -59,7 +59,7 @@ class CourierView:
     """A courier; `shift_id` and `shift_vehicle` are of the shift that runs, if one does."""
 
     courier_id: UUID
-    account_id: UUID
+    user_id: UUID
     first_name: str
     last_name: str
     phone: str
@@ -113,7 +113,7 @@ class BringerView:
     """What buyers and sellers may know of the courier who brings an order, and whose account that is."""
 
     courier_id: UUID
-    account_id: UUID
+    user_id: UUID
     first_name: str
     vehicle: Vehicle
     rating: Rating
@@ -127,8 +127,8 @@ class DeliveryView:
     order_id: UUID
     order_number: str
     seller_id: UUID
-    seller_account_id: UUID
-    buyer_account_id: UUID
+    owner_user_id: UUID
+    buyer_id: UUID
     state: DeliveryState
     outcome: DeliveryOutcome | None
     courier: BringerView | None
@@ -142,12 +142,12 @@ class DeliveryView:
     create_time: datetime
     update_time: datetime
     ready_time: datetime | None
-    offered_time: datetime | None
-    assigned_time: datetime | None
+    offer_time: datetime | None
+    assign_time: datetime | None
     at_pickup_time: datetime | None
-    picked_up_time: datetime | None
+    pick_up_time: datetime | None
     at_dropoff_time: datetime | None
-    closed_time: datetime | None
+    close_time: datetime | None
     version: int
 
     @property
@@ -161,17 +161,17 @@ class DeliveryView:
         return WatchedDelivery(
             delivery_id=self.delivery_id,
             order_id=self.order_id,
-            buyer_account_id=self.buyer_account_id,
-            seller_account_id=self.seller_account_id,
+            buyer_id=self.buyer_id,
+            owner_user_id=self.owner_user_id,
             courier_id=courier.courier_id if courier else None,
-            courier_account_id=courier.account_id if courier else None,
+            courier_user_id=courier.user_id if courier else None,
             courier_first_name=courier.first_name if courier else None,
             courier_vehicle=courier.vehicle if courier else None,
             courier_rating=courier.rating if courier else None,
             state=self.state,
             outcome=self.outcome,
-            picked_up_time=self.picked_up_time,
-            closed_time=self.closed_time,
+            pick_up_time=self.pick_up_time,
+            close_time=self.close_time,
             pickup_point=self.pickup.point,
             dropoff_point=self.dropoff.point,
             eta=self.eta,
@@ -187,17 +187,17 @@ class WatchedDelivery:
 
     delivery_id: UUID
     order_id: UUID
-    buyer_account_id: UUID
-    seller_account_id: UUID
+    buyer_id: UUID
+    owner_user_id: UUID
     courier_id: UUID | None
-    courier_account_id: UUID | None
+    courier_user_id: UUID | None
     courier_first_name: str | None
     courier_vehicle: Vehicle | None
     courier_rating: Rating | None
     state: DeliveryState
     outcome: DeliveryOutcome | None
-    picked_up_time: datetime | None
-    closed_time: datetime | None
+    pick_up_time: datetime | None
+    close_time: datetime | None
     pickup_point: Point | None
     dropoff_point: Point | None
     eta: Eta | None

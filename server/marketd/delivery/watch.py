@@ -75,7 +75,7 @@ async def watch_deliveries(
 
     `after` resumes behind that number. Raises NotFound without a courier.
     """
-    courier = await tx.read(lambda unit: couriers.of_account(unit.connection, caller.account))
+    courier = await tx.read(lambda unit: couriers.of_account(unit.connection, caller.known_user_id))
     if courier is None:
         raise NotFound("courier", "me")
     read = partial(_read, courier.courier_id)
@@ -123,4 +123,4 @@ def _as_of(now: DeliveryView | None, courier_id: UUID, state: str, version: int)
         return None
     if now.version == version:
         return now
-    return replace(now, state=DeliveryState(state), version=version, outcome=None, closed_time=None)
+    return replace(now, state=DeliveryState(state), version=version, outcome=None, close_time=None)

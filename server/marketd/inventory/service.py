@@ -113,7 +113,7 @@ def merge_lines(lines: Iterable[Line]) -> list[Line]:
 
 async def _owned(unit: UnitOfWork | ReadUnit, caller: Caller, variant_id: UUID, stock: Stock | None) -> Stock:
     if stock is not None and not caller.has(Role.ADMIN, Role.SERVICE):
-        seller = await sellers.seller_of(unit, caller.account)
+        seller = await sellers.seller_of(unit, caller.known_user_id)
         if seller is None or seller.seller_id != stock.seller_id:
             stock = None
     if stock is None:

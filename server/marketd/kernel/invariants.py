@@ -27,7 +27,7 @@ INVARIANTS: Final = (
         "an event is handed on within ten seconds",
         "SELECT 'event ' || event_id || ' (' || event_type || ')' AS id, 'waits since ' || (now() - occurred_time)"
         "   || ', after ' || attempts || ' failures' AS wrong FROM outbox_events"
-        " WHERE published_time IS NULL AND occurred_time < now() - interval '10 seconds' ORDER BY position",
+        " WHERE publish_time IS NULL AND occurred_time < now() - interval '10 seconds' ORDER BY position",
     ),
     Invariant(
         "I5",
@@ -57,8 +57,8 @@ INVARIANTS: Final = (
         "I5",
         "no event waits behind a later one of its aggregate that was handed on",
         "SELECT 'aggregate ' || w.aggregate_id AS id, 'has event ' || w.seq || ' waiting' AS wrong FROM outbox_events w"
-        " WHERE w.published_time IS NULL AND EXISTS (SELECT 1 FROM outbox_events l"
-        "   WHERE l.aggregate_id = w.aggregate_id AND l.seq > w.seq AND l.published_time IS NOT NULL)",
+        " WHERE w.publish_time IS NULL AND EXISTS (SELECT 1 FROM outbox_events l"
+        "   WHERE l.aggregate_id = w.aggregate_id AND l.seq > w.seq AND l.publish_time IS NOT NULL)",
     ),
     Invariant(
         "I6",

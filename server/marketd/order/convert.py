@@ -35,7 +35,7 @@ def to_order(order: Order, caller: Caller) -> order_pb2.Order:
         order_id=str(order.order_id),
         order_number=order.order_number,
         order_group_id=str(order.order_group_id),
-        buyer_id=str(order.account_id),
+        buyer_id=str(order.buyer_id),
         seller_id=str(order.seller_id),
         shop_name=order.shop_name,
         state=_STATES[order.state],
@@ -58,16 +58,16 @@ def to_order(order: Order, caller: Caller) -> order_pb2.Order:
         create_time=to_timestamp(order.create_time),
         update_time=to_timestamp(order.update_time),
         payment_expire_time=to_timestamp(order.payment_expire_time),
-        paid_time=_instant(order.paid_time),
-        accepted_time=_instant(order.accepted_time),
+        paid_time=_instant(order.pay_time),
+        accepted_time=_instant(order.accept_time),
         expected_ready_time=_instant(order.expected_ready_time),
         ready_time=_instant(order.ready_time),
         out_for_delivery_time=_instant(order.out_for_delivery_time),
-        delivered_time=_instant(order.delivered_time),
-        cancelled_time=_instant(order.cancelled_time),
-        rejected_time=_instant(order.rejected_time),
-        expired_time=_instant(order.expired_time),
-        refunded_time=_instant(order.refunded_time),
+        delivered_time=_instant(order.deliver_time),
+        cancelled_time=_instant(order.cancel_time),
+        rejected_time=_instant(order.reject_time),
+        expired_time=_instant(order.expire_time),
+        refunded_time=_instant(order.refund_time),
         etag=etag_of(order.version),
     )
     if order.cancel_reason is not None and order.cancel_actor is not None:
@@ -76,7 +76,7 @@ def to_order(order: Order, caller: Caller) -> order_pb2.Order:
                 reason=order_pb2.CancellationReason.Value(f"CANCELLATION_REASON_{order.cancel_reason.value}"),
                 note=order.cancel_note or "",
                 actor=order_pb2.CancellationActor.Value(f"CANCELLATION_ACTOR_{order.cancel_actor.value}"),
-                cancel_time=_instant(order.cancel_time),
+                cancel_time=_instant(order.cancellation_time),
             )
         )
     return message

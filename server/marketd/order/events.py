@@ -15,16 +15,16 @@ from marketd.kernel.events.events import Event, Json
 
 @dataclass(frozen=True, kw_only=True)
 class OrderEvent(Event):
-    """What all order events carry. `account_id` is the buyer; `after` is views.Order.face() after the change."""
+    """What all order events carry. `buyer_id` is the buyer; `after` is views.Order.face() after the change."""
 
     aggregate: ClassVar[str] = "order"
 
     order_id: UUID
     order_group_id: UUID
     order_number: str
-    account_id: UUID
+    buyer_id: UUID
     seller_id: UUID
-    seller_account_id: UUID
+    owner_user_id: UUID
     state: str
     previous_state: str
     after: Mapping[str, Json]

@@ -28,7 +28,7 @@ INVARIANTS: Final = (
         "I4",
         "orders' money is the payments'",
         "SELECT o.order_group_id::text AS id, 'orders keep ' || o.kept || ', payments ' || p.kept AS wrong"
-        " FROM (SELECT order_group_id, sum(due_minor - refund_reserved_minor) FILTER (WHERE paid_time IS NOT NULL)"
+        " FROM (SELECT order_group_id, sum(due_minor - refund_reserved_minor) FILTER (WHERE pay_time IS NOT NULL)"
         "         AS kept FROM orders GROUP BY order_group_id) o"
         " JOIN (SELECT order_group_id, sum(captured_minor - refund_reserved_minor) AS kept FROM payments"
         "         GROUP BY order_group_id) p USING (order_group_id)"

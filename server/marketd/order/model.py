@@ -110,7 +110,7 @@ class OrderGroupTable(Base):
     __tablename__ = "order_groups"
 
     order_group_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
-    account_id: Mapped[UUID] = mapped_column(Uuid)
+    buyer_id: Mapped[UUID] = mapped_column(Uuid)
     quote_id: Mapped[UUID] = mapped_column(Uuid, unique=True)
     payment_id: Mapped[UUID] = mapped_column(Uuid)
     total_minor: Mapped[int] = mapped_column(BigInteger)
@@ -130,9 +130,9 @@ class OrderTable(Base):
     __tablename__ = "orders"
     __table_args__ = (
         Index(None, "order_group_id"),
-        Index(None, "account_id", "order_id"),
+        Index(None, "buyer_id", "order_id"),
         Index(None, "seller_id", "order_id"),
-        Index(None, "courier_account_id", "order_id", postgresql_where=sql("courier_account_id IS NOT NULL")),
+        Index(None, "courier_user_id", "order_id", postgresql_where=sql("courier_user_id IS NOT NULL")),
         Index(None, "courier_id", "order_id", postgresql_where=sql("courier_id IS NOT NULL")),
         CheckConstraint(f"state IN ({_STATES})", name="state"),
         CheckConstraint(
@@ -146,9 +146,9 @@ class OrderTable(Base):
     order_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     order_number: Mapped[str] = mapped_column(Text, unique=True)
     order_group_id: Mapped[UUID] = mapped_column(ForeignKey("order_groups.order_group_id"))
-    account_id: Mapped[UUID] = mapped_column(Uuid)
+    buyer_id: Mapped[UUID] = mapped_column(Uuid)
     seller_id: Mapped[UUID] = mapped_column(Uuid)
-    seller_account_id: Mapped[UUID] = mapped_column(Uuid)
+    owner_user_id: Mapped[UUID] = mapped_column(Uuid)
     shop_name: Mapped[str] = mapped_column(Text)
     pickup: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     address: Mapped[dict[str, Any]] = mapped_column(JSONB)
@@ -170,22 +170,22 @@ class OrderTable(Base):
     refunded_minor: Mapped[int] = mapped_column(BigInteger, server_default=sql("0"))
     delivery_id: Mapped[UUID | None] = mapped_column(Uuid)
     courier_id: Mapped[UUID | None] = mapped_column(Uuid)
-    courier_account_id: Mapped[UUID | None] = mapped_column(Uuid)
+    courier_user_id: Mapped[UUID | None] = mapped_column(Uuid)
     prep_minutes: Mapped[int | None] = mapped_column(Integer)
     cancel_reason: Mapped[str | None] = mapped_column(Text)
     cancel_note: Mapped[str | None] = mapped_column(Text)
     cancel_actor: Mapped[str | None] = mapped_column(Text)
     update_time: Mapped[datetime] = mapped_column(_INSTANT)
-    paid_time: Mapped[datetime | None] = mapped_column(_INSTANT)
-    accepted_time: Mapped[datetime | None] = mapped_column(_INSTANT)
+    pay_time: Mapped[datetime | None] = mapped_column(_INSTANT)
+    accept_time: Mapped[datetime | None] = mapped_column(_INSTANT)
     expected_ready_time: Mapped[datetime | None] = mapped_column(_INSTANT)
     ready_time: Mapped[datetime | None] = mapped_column(_INSTANT)
     out_for_delivery_time: Mapped[datetime | None] = mapped_column(_INSTANT)
-    delivered_time: Mapped[datetime | None] = mapped_column(_INSTANT)
-    cancelled_time: Mapped[datetime | None] = mapped_column(_INSTANT)
-    rejected_time: Mapped[datetime | None] = mapped_column(_INSTANT)
-    expired_time: Mapped[datetime | None] = mapped_column(_INSTANT)
-    refunded_time: Mapped[datetime | None] = mapped_column(_INSTANT)
+    deliver_time: Mapped[datetime | None] = mapped_column(_INSTANT)
+    cancel_time: Mapped[datetime | None] = mapped_column(_INSTANT)
+    reject_time: Mapped[datetime | None] = mapped_column(_INSTANT)
+    expire_time: Mapped[datetime | None] = mapped_column(_INSTANT)
+    refund_time: Mapped[datetime | None] = mapped_column(_INSTANT)
 
 
 class OrderItemTable(Base):

@@ -31,7 +31,7 @@ class PaidOrders:
         if group is None:
             return None
         waiting, due_minor = await repository.waiting(uow.connection, order_group_id)
-        return GroupStanding(order_group_id, group.account_id, waiting > 0, Money(due_minor, group.currency))
+        return GroupStanding(order_group_id, group.buyer_id, waiting > 0, Money(due_minor, group.currency))
 
     async def payment_made(self, uow: UnitOfWork, order_group_id: UUID, payment_id: UUID) -> None:
         """The locked group has a new latest payment."""
@@ -102,4 +102,4 @@ async def _save(uow: UnitOfWork, order: Order, refund_reserved_minor: int) -> No
 
 
 def _may_refund(caller: Caller, order: Order) -> bool:
-    return caller.has(Role.ADMIN) or caller.account_id == order.seller_account_id
+    return caller.has(Role.ADMIN) or caller.user_id == order.owner_user_id

@@ -62,7 +62,7 @@ async def place_order(uow: UnitOfWork, caller: Caller, command: PlaceOrder, unpa
 
     Raises QuoteExpired, CartEmpty, SellerClosed, PriceChanged and InsufficientStock.
     """
-    quote = await quoting.take_quote(uow, command.quote_id, caller.account)
+    quote = await quoting.take_quote(uow, command.quote_id, caller.known_user_id)
     lines = [Line(line.variant_id, line.quantity) for package in quote.packages for line in package.lines]
     if not lines:
         raise CartEmpty
@@ -78,13 +78,13 @@ async def place_order(uow: UnitOfWork, caller: Caller, command: PlaceOrder, unpa
     payment = await payments.create_for_group(
         uow,
         group_id,
-        caller.account,
+        caller.known_user_id,
         Money(quote.total_minor, quote.currency),
         command.provider,
         expire_time=expire_time,
         payment_id=payment_id,
     )
-    await carts.take_ordered(uow, caller.account, lines)
+    await carts.take_ordered(uow, caller.known_user_id, lines)
     for order in orders:
         told = {"item_count": sum(item.quantity for item in order.items)}
         uow.emit(make_event(OrderPlaced, order, order.state, told))
@@ -142,15 +142,15 @@ def _order(
     payment_id: UUID,
     lifetime: timedelta,
 ) -> Order:
-    if package.seller_account_id is None or package.earliest_time is None or package.latest_time is None:
+    if package.owner_user_id is None or package.earliest_time is None or package.latest_time is None:
         raise RuntimeError(f"quote {quote.quote_id} was stored with a package that cannot be ordered")
     return Order(
         order_id=new_id(),
         order_number=new_order_number(),
         order_group_id=group_id,
-        account_id=caller.account,
+        buyer_id=caller.known_user_id,
         seller_id=package.seller_id,
-        seller_account_id=package.seller_account_id,
+        owner_user_id=package.owner_user_id,
         shop_name=package.shop_name,
         pickup=package.pickup,
         address=quote.address,

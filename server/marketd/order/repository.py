@@ -23,9 +23,9 @@ _FROZEN = (
     "order_id",
     "order_number",
     "order_group_id",
-    "account_id",
+    "buyer_id",
     "seller_id",
-    "seller_account_id",
+    "owner_user_id",
     "shop_name",
     "pickup",
     "address",
@@ -51,19 +51,19 @@ _FROM = f"SELECT {_COLUMNS} FROM orders o JOIN order_groups g USING (order_group
 _INSERT = """
 WITH grp AS (
   INSERT INTO order_groups
-    (order_group_id, account_id, quote_id, payment_id, total_minor, currency, payment_expire_time, create_time)
+    (order_group_id, buyer_id, quote_id, payment_id, total_minor, currency, payment_expire_time, create_time)
   VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ), placed AS (
   INSERT INTO orders
-    (order_id, order_number, order_group_id, account_id, seller_id, seller_account_id, shop_name, pickup, address,
+    (order_id, order_number, order_group_id, buyer_id, seller_id, owner_user_id, shop_name, pickup, address,
      currency, subtotal_minor, discount_minor, delivery_fee_minor, total_minor, due_minor, usual_prep_minutes,
      eta_earliest_time, eta_latest_time, create_time, update_time, state, version)
-  SELECT n.order_id, n.order_number, $1, $2, n.seller_id, n.seller_account_id, n.shop_name, n.pickup::jsonb,
+  SELECT n.order_id, n.order_number, $1, $2, n.seller_id, n.owner_user_id, n.shop_name, n.pickup::jsonb,
     $9::text::jsonb, $6, n.subtotal, n.discount, n.fee, n.total, n.total, n.prep, n.earliest, n.latest, $8, $8,
     'PENDING_PAYMENT', 1
   FROM unnest($10::uuid[], $11::text[], $12::uuid[], $13::uuid[], $14::text[], $15::text[], $16::bigint[],
     $17::bigint[], $18::bigint[], $19::bigint[], $20::int[], $21::timestamptz[], $22::timestamptz[])
-    AS n(order_id, order_number, seller_id, seller_account_id, shop_name, pickup, subtotal, discount, fee, total, prep,
+    AS n(order_id, order_number, seller_id, owner_user_id, shop_name, pickup, subtotal, discount, fee, total, prep,
          earliest, latest)
 )
 INSERT INTO order_items
@@ -123,7 +123,7 @@ async def insert(connection: Connection, quote_id: UUID, orders: Sequence[Order]
         await connection.execute(
             _INSERT,
             first.order_group_id,
-            first.account_id,
+            first.buyer_id,
             quote_id,
             first.payment_id,
             sum(order.total_minor for order in orders),
@@ -134,7 +134,7 @@ async def insert(connection: Connection, quote_id: UUID, orders: Sequence[Order]
             [order.order_id for order in orders],
             [order.order_number for order in orders],
             [order.seller_id for order in orders],
-            [order.seller_account_id for order in orders],
+            [order.owner_user_id for order in orders],
             [order.shop_name for order in orders],
             [None if order.pickup is None else order.pickup.to_json_text() for order in orders],
             [order.subtotal_minor for order in orders],
@@ -185,14 +185,14 @@ class Group:
     """A locked group."""
 
     order_group_id: UUID
-    account_id: UUID
+    buyer_id: UUID
     currency: str
 
 
 async def lock_group(connection: Connection, order_group_id: UUID) -> Group | None:
     """Lock a group, before its payments and orders."""
     row = await connection.fetchrow(
-        "SELECT order_group_id, account_id, currency FROM order_groups WHERE order_group_id = $1 FOR UPDATE",
+        "SELECT order_group_id, buyer_id, currency FROM order_groups WHERE order_group_id = $1 FOR UPDATE",
         order_group_id,
     )
     return None if row is None else Group(*row)
@@ -268,7 +268,7 @@ class OrderFilter:
 class Reach:
     """Whose orders a list may show: bought by or in the hands of the account, or sold by the seller."""
 
-    account_id: UUID
+    buyer_id: UUID
     seller_id: UUID | None
 
 
@@ -286,7 +286,7 @@ async def list_orders(
     arguments = Arguments()
     conditions: list[str] = []
     for column, value in (
-        ("account_id", wanted.buyer_id),
+        ("buyer_id", wanted.buyer_id),
         ("seller_id", wanted.seller_id),
         ("courier_id", wanted.courier_id),
         ("order_group_id", wanted.order_group_id),
@@ -304,10 +304,10 @@ async def list_orders(
     size = arguments.add(limit)
     branches: list[list[str]] = [[]]
     if reach is not None:
-        account = arguments.add(reach.account_id)
+        account = arguments.add(reach.buyer_id)
         branches = [
-            [f"account_id = {account}"],
-            [f"courier_account_id = {account}", f"state = ANY({arguments.add(_IN_HANDS)}::text[])"],
+            [f"buyer_id = {account}"],
+            [f"courier_user_id = {account}", f"state = ANY({arguments.add(_IN_HANDS)}::text[])"],
         ]
         if reach.seller_id is not None:
             branches.append([f"seller_id = {arguments.add(reach.seller_id)}"])

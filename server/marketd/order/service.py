@@ -53,8 +53,8 @@ async def list_orders(
     """The caller's orders after `before`, newest first; everybody's for admins and services."""
     reach: Reach | None = None
     if not caller.has(Role.ADMIN, Role.SERVICE):
-        seller = await sellers.seller_of(unit, caller.account) if caller.has(Role.SELLER) else None
-        reach = Reach(caller.account, None if seller is None else seller.seller_id)
+        seller = await sellers.seller_of(unit, caller.known_user_id) if caller.has(Role.SELLER) else None
+        reach = Reach(caller.known_user_id, None if seller is None else seller.seller_id)
     return await repository.list_orders(unit.connection, wanted, reach, before, limit)
 
 
@@ -92,7 +92,7 @@ async def read_order_for_delivery(unit: UnitOfWork | ReadUnit, order_id: UUID) -
 
 
 async def delivery_assigned(
-    uow: UnitOfWork, order_id: UUID, courier_account_id: UUID, delivery_id: UUID, *, courier_id: UUID | None = None
+    uow: UnitOfWork, order_id: UUID, courier_user_id: UUID, delivery_id: UUID, *, courier_id: UUID | None = None
 ) -> Order:
     """Write down who brings the order. Raises IllegalTransition when it is not on its way to the buyer any more."""
     order = await _locked(uow, order_id)
@@ -104,7 +104,7 @@ async def delivery_assigned(
         OrderCourierAssigned,
         delivery_id=delivery_id,
         courier_id=courier_id,
-        courier_account_id=courier_account_id,
+        courier_user_id=courier_user_id,
     )
 
 

@@ -17,15 +17,15 @@ from marketd.order.model import OrderState, check_step
 from marketd.order.values import Order
 
 _TIMES: Mapping[OrderState, str] = {
-    OrderState.PAID: "paid_time",
-    OrderState.ACCEPTED: "accepted_time",
+    OrderState.PAID: "pay_time",
+    OrderState.ACCEPTED: "accept_time",
     OrderState.READY: "ready_time",
     OrderState.OUT_FOR_DELIVERY: "out_for_delivery_time",
-    OrderState.DELIVERED: "delivered_time",
-    OrderState.CANCELLED: "cancelled_time",
-    OrderState.REJECTED: "rejected_time",
-    OrderState.EXPIRED: "expired_time",
-    OrderState.REFUNDED: "refunded_time",
+    OrderState.DELIVERED: "deliver_time",
+    OrderState.CANCELLED: "cancel_time",
+    OrderState.REJECTED: "reject_time",
+    OrderState.EXPIRED: "expire_time",
+    OrderState.REFUNDED: "refund_time",
 }
 
 
@@ -67,9 +67,9 @@ def make_event(
         order_id=after.order_id,
         order_group_id=after.order_group_id,
         order_number=after.order_number,
-        account_id=after.account_id,
+        buyer_id=after.buyer_id,
         seller_id=after.seller_id,
-        seller_account_id=after.seller_account_id,
+        owner_user_id=after.owner_user_id,
         state=after.state.value,
         previous_state=previous.value,
         after=after.face(),

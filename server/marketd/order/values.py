@@ -23,18 +23,18 @@ from marketd.order.model import (
 
 _INSTANTS = (
     "update_time",
-    "paid_time",
-    "accepted_time",
+    "pay_time",
+    "accept_time",
     "expected_ready_time",
     "ready_time",
     "out_for_delivery_time",
-    "delivered_time",
-    "cancelled_time",
-    "rejected_time",
-    "expired_time",
-    "refunded_time",
+    "deliver_time",
+    "cancel_time",
+    "reject_time",
+    "expire_time",
+    "refund_time",
 )
-_IDS = ("delivery_id", "courier_id", "courier_account_id")
+_IDS = ("delivery_id", "courier_id", "courier_user_id")
 CHANGEABLE = (
     "state",
     "version",
@@ -98,9 +98,9 @@ class Order:
     order_id: UUID
     order_number: str
     order_group_id: UUID
-    account_id: UUID
+    buyer_id: UUID
     seller_id: UUID
-    seller_account_id: UUID
+    owner_user_id: UUID
     shop_name: str
     pickup: Address | None
     address: Address
@@ -125,26 +125,26 @@ class Order:
     refunded_minor: int = 0
     delivery_id: UUID | None = None
     courier_id: UUID | None = None
-    courier_account_id: UUID | None = None
+    courier_user_id: UUID | None = None
     prep_minutes: int | None = None
     cancel_reason: CancellationReason | None = None
     cancel_note: str | None = None
     cancel_actor: CancellationActor | None = None
-    paid_time: datetime | None = None
-    accepted_time: datetime | None = None
+    pay_time: datetime | None = None
+    accept_time: datetime | None = None
     expected_ready_time: datetime | None = None
     ready_time: datetime | None = None
     out_for_delivery_time: datetime | None = None
-    delivered_time: datetime | None = None
-    cancelled_time: datetime | None = None
-    rejected_time: datetime | None = None
-    expired_time: datetime | None = None
-    refunded_time: datetime | None = None
+    deliver_time: datetime | None = None
+    cancel_time: datetime | None = None
+    reject_time: datetime | None = None
+    expire_time: datetime | None = None
+    refund_time: datetime | None = None
 
     @property
     def is_paid(self) -> bool:
         """Whether money was taken for it."""
-        return self.paid_time is not None
+        return self.pay_time is not None
 
     @property
     def refundable_minor(self) -> int:
@@ -152,9 +152,9 @@ class Order:
         return self.due_minor - self.refund_reserved_minor if self.is_paid else 0
 
     @property
-    def cancel_time(self) -> datetime | None:
+    def cancellation_time(self) -> datetime | None:
         """When it was cancelled or rejected."""
-        return self.cancelled_time or self.rejected_time
+        return self.cancel_time or self.reject_time
 
     def money(self, amount_minor: int) -> Money:
         """The amount in the order's currency."""
@@ -215,11 +215,11 @@ class Viewer:
 
 def viewer_of(caller: Caller, order: Order) -> Viewer:
     """The caller's standing; a courier's lasts while the order is in its hands."""
-    account = caller.account_id
+    account = caller.user_id
     return Viewer(
-        is_buyer=account is not None and account == order.account_id,
-        is_seller=account is not None and account == order.seller_account_id,
-        is_courier=account is not None and account == order.courier_account_id and order.state in IN_COURIERS_HANDS,
+        is_buyer=account is not None and account == order.buyer_id,
+        is_seller=account is not None and account == order.owner_user_id,
+        is_courier=account is not None and account == order.courier_user_id and order.state in IN_COURIERS_HANDS,
         is_admin=caller.has(Role.ADMIN),
         is_service=caller.has(Role.SERVICE),
     )

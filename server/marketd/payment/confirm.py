@@ -143,13 +143,13 @@ class Confirming:
 
     async def _write_attempt(self, uow: UnitOfWork, caller: Caller, command: Confirm) -> _Begun:
         payment = await repository.read_payment(uow.connection, command.payment_id)
-        if payment is None or payment.account_id != caller.account:
+        if payment is None or payment.buyer_id != caller.known_user_id:
             raise NotFound("payment", command.payment_id)
         standing = await self._orders.lock_group(uow, payment.order_group_id)
         payment = await repository.lock_payment(uow.connection, command.payment_id)
         if standing is None or payment is None:
             raise NotFound("payment", command.payment_id)
-        known = await repository.find_attempt(uow.connection, caller.account, command.request_id)
+        known = await repository.find_attempt(uow.connection, caller.known_user_id, command.request_id)
         if known is not None:
             if known.fingerprint != command.fingerprint:
                 raise RequestIdReused

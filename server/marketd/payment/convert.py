@@ -20,7 +20,7 @@ def to_payment(payment: Payment) -> payment_pb2.Payment:
     message = payment_pb2.Payment(
         payment_id=str(payment.payment_id),
         order_group_id=str(payment.order_group_id),
-        buyer_id=str(payment.account_id),
+        buyer_id=str(payment.buyer_id),
         state=payment_pb2.PaymentState.Value(f"PAYMENT_STATE_{payment.state.value}"),
         payment_provider=payment.provider,
         amount=money(payment.amount_minor),
@@ -29,7 +29,7 @@ def to_payment(payment: Payment) -> payment_pb2.Payment:
         refunds=[to_refund(refund) for refund in payment.refunds],
         create_time=to_timestamp(payment.create_time),
         update_time=to_timestamp(payment.update_time),
-        captured_time=None if payment.captured_time is None else to_timestamp(payment.captured_time),
+        captured_time=None if payment.capture_time is None else to_timestamp(payment.capture_time),
         expire_time=to_timestamp(payment.expire_time),
     )
     if payment.state is PaymentState.ACTION_REQUIRED:

@@ -95,7 +95,7 @@ class PaymentTable(Base):
 
     payment_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     order_group_id: Mapped[UUID] = mapped_column(Uuid)
-    account_id: Mapped[UUID] = mapped_column(Uuid)
+    buyer_id: Mapped[UUID] = mapped_column(Uuid)
     provider: Mapped[str] = mapped_column(Text)
     state: Mapped[str] = mapped_column(Text)
     amount_minor: Mapped[int] = mapped_column(BigInteger)
@@ -109,7 +109,7 @@ class PaymentTable(Base):
     decline_time: Mapped[datetime | None] = mapped_column(_INSTANT)
     create_time: Mapped[datetime] = mapped_column(_INSTANT)
     update_time: Mapped[datetime] = mapped_column(_INSTANT)
-    captured_time: Mapped[datetime | None] = mapped_column(_INSTANT)
+    capture_time: Mapped[datetime | None] = mapped_column(_INSTANT)
     expire_time: Mapped[datetime] = mapped_column(_INSTANT)
 
 
@@ -121,7 +121,7 @@ class AttemptTable(Base):
 
     __tablename__ = "payment_attempts"
     __table_args__ = (
-        UniqueConstraint("account_id", "request_id"),
+        UniqueConstraint("buyer_id", "request_id"),
         UniqueConstraint("order_group_id", "number"),
         Index(None, "payment_id"),
         Index("ix_payment_attempts_pending", "update_time", postgresql_where=sql("state = 'PENDING'")),
@@ -133,7 +133,7 @@ class AttemptTable(Base):
     number: Mapped[int] = mapped_column(Integer)
     key: Mapped[str] = mapped_column(Text, unique=True)
     provider: Mapped[str] = mapped_column(Text)
-    account_id: Mapped[UUID] = mapped_column(Uuid)
+    buyer_id: Mapped[UUID] = mapped_column(Uuid)
     request_id: Mapped[UUID] = mapped_column(Uuid)
     fingerprint: Mapped[bytes] = mapped_column(LargeBinary)
     method: Mapped[str] = mapped_column(Text)

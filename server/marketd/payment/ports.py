@@ -82,7 +82,7 @@ class GroupStanding:
     """A locked order group: whose it is, whether it waits for money, and how much of it."""
 
     order_group_id: UUID
-    account_id: UUID
+    buyer_id: UUID
     is_payable: bool
     due: Money
 

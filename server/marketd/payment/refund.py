@@ -99,7 +99,7 @@ class Refunding:
         payment = await repository.lock_payment(uow.connection, command.payment_id)
         if payment is None:
             raise NotFound("payment", command.payment_id)
-        known = await repository.find_refund(uow.connection, caller.account, command.request_id)
+        known = await repository.find_refund(uow.connection, caller.known_user_id, command.request_id)
         if known is not None:
             if known.fingerprint != command.fingerprint:
                 raise RequestIdReused
@@ -125,7 +125,7 @@ class Refunding:
             shares=shares,
             order_id=command.order_id,
             reason=command.reason,
-            asked_by=caller.account,
+            asked_by=caller.known_user_id,
             request_id=command.request_id,
             fingerprint=command.fingerprint,
             delay=RECONCILE_AFTER,

@@ -16,9 +16,9 @@ from marketd.payment.ports import Outcome, Share
 from marketd.payment.values import Attempt, Payment, Refund
 
 _PAYMENT = (
-    "payment_id, order_group_id, account_id, provider, state, amount_minor, currency, captured_minor,"
+    "payment_id, order_group_id, buyer_id, provider, state, amount_minor, currency, captured_minor,"
     " refund_reserved_minor, refunded_minor, redirect_url, decline_code, decline_message, decline_time, create_time,"
-    " update_time, captured_time, expire_time"
+    " update_time, capture_time, expire_time"
 )
 _ATTEMPT = (
     "attempt_id, payment_id, order_group_id, number, key, provider, fingerprint, method, return_url, amount_minor,"
@@ -69,11 +69,11 @@ def _refund(row: Record) -> Refund:
 async def insert_payment(connection: Connection, payment: Payment) -> None:
     """Write a new payment."""
     await connection.execute(
-        "INSERT INTO payments (payment_id, order_group_id, account_id, provider, state, amount_minor, currency,"
+        "INSERT INTO payments (payment_id, order_group_id, buyer_id, provider, state, amount_minor, currency,"
         " create_time, update_time, expire_time) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)",
         payment.payment_id,
         payment.order_group_id,
-        payment.account_id,
+        payment.buyer_id,
         payment.provider,
         payment.state.value,
         payment.amount_minor,
@@ -146,7 +146,7 @@ async def save_payment(connection: Connection, payment: Payment) -> None:
     await connection.execute(
         "UPDATE payments SET state = $2, amount_minor = $3, captured_minor = $4, refund_reserved_minor = $5,"
         " refunded_minor = $6, redirect_url = $7, decline_code = $8, decline_message = $9, decline_time = $10,"
-        " update_time = $11, captured_time = $12 WHERE payment_id = $1",
+        " update_time = $11, capture_time = $12 WHERE payment_id = $1",
         payment.payment_id,
         payment.state.value,
         payment.amount_minor,
@@ -158,7 +158,7 @@ async def save_payment(connection: Connection, payment: Payment) -> None:
         payment.decline_message,
         payment.decline_time,
         payment.update_time,
-        payment.captured_time,
+        payment.capture_time,
     )
 
 
@@ -177,17 +177,17 @@ async def insert_attempt(
 ) -> Attempt | None:
     """Write the group's next attempt; None when another payment's attempt has the request id."""
     row = await connection.fetchrow(
-        "INSERT INTO payment_attempts (attempt_id, payment_id, order_group_id, number, key, provider, account_id,"
+        "INSERT INTO payment_attempts (attempt_id, payment_id, order_group_id, number, key, provider, buyer_id,"
         " request_id, fingerprint, method, return_url, amount_minor, currency, state, create_time, update_time)"
         " SELECT $1, $2, $3, n.number, 'order:' || $3::uuid || ':attempt:' || n.number, $4, $5, $6, $7, $8, $9, $10,"
         "   $11, $12, $13, $13"
         " FROM (SELECT COALESCE(max(number), 0) + 1 AS number FROM payment_attempts WHERE order_group_id = $3) n"
-        f" ON CONFLICT (account_id, request_id) DO NOTHING RETURNING {_ATTEMPT}",
+        f" ON CONFLICT (buyer_id, request_id) DO NOTHING RETURNING {_ATTEMPT}",
         new_id(),
         payment.payment_id,
         payment.order_group_id,
         payment.provider,
-        payment.account_id,
+        payment.buyer_id,
         request_id,
         fingerprint,
         method,
@@ -200,10 +200,10 @@ async def insert_attempt(
     return None if row is None else _attempt(row)
 
 
-async def find_attempt(connection: Connection, account_id: UUID, request_id: UUID) -> Attempt | None:
+async def find_attempt(connection: Connection, buyer_id: UUID, request_id: UUID) -> Attempt | None:
     """The attempt of a request."""
     row = await connection.fetchrow(
-        f"SELECT {_ATTEMPT} FROM payment_attempts WHERE account_id = $1 AND request_id = $2", account_id, request_id
+        f"SELECT {_ATTEMPT} FROM payment_attempts WHERE buyer_id = $1 AND request_id = $2", buyer_id, request_id
     )
     return None if row is None else _attempt(row)
 

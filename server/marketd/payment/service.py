@@ -31,7 +31,7 @@ STALE_AFTER = timedelta(seconds=10)
 async def create_for_group(
     uow: UnitOfWork,
     order_group_id: UUID,
-    account_id: UUID,
+    buyer_id: UUID,
     amount: Money,
     provider: str,
     *,
@@ -42,7 +42,7 @@ async def create_for_group(
     payment = Payment(
         payment_id=payment_id or new_id(),
         order_group_id=order_group_id,
-        account_id=account_id,
+        buyer_id=buyer_id,
         provider=provider,
         state=PaymentState.PENDING,
         amount_minor=amount.amount_minor,
@@ -56,7 +56,7 @@ async def create_for_group(
         decline_time=None,
         create_time=uow.now,
         update_time=uow.now,
-        captured_time=None,
+        capture_time=None,
         expire_time=expire_time,
     )
     await repository.insert_payment(uow.connection, payment)
@@ -71,7 +71,7 @@ async def create_payment(
     Raises NotFound, PaymentOver when the group waits for no money, RequestInProgress while the provider is asked.
     """
     standing = await orders.lock_group(uow, order_group_id)
-    if standing is None or standing.account_id != caller.account:
+    if standing is None or standing.buyer_id != caller.known_user_id:
         raise NotFound("order group", order_group_id)
     before = await repository.lock_open(uow.connection, order_group_id)
     if before is None or not standing.is_payable or uow.now >= before.expire_time:
@@ -80,7 +80,7 @@ async def create_payment(
         check_not_running(attempt, uow.now)
     await cancel_open(uow, order_group_id)
     payment = await create_for_group(
-        uow, order_group_id, caller.account, standing.due, provider, expire_time=before.expire_time
+        uow, order_group_id, caller.known_user_id, standing.due, provider, expire_time=before.expire_time
     )
     await orders.payment_made(uow, order_group_id, payment.payment_id)
     return payment
@@ -100,7 +100,7 @@ async def _last_state(uow: UnitOfWork, order_group_id: UUID) -> PaymentState:
 async def get_payment(unit: UnitOfWork | ReadUnit, caller: Caller, payment_id: UUID) -> Payment:
     """The caller's payment with its refunds; any for admins and services. Raises NotFound."""
     payment = await repository.read_whole(unit.connection, payment_id)
-    if payment is None or not (payment.account_id == caller.account_id or caller.has(Role.ADMIN, Role.SERVICE)):
+    if payment is None or not (payment.buyer_id == caller.user_id or caller.has(Role.ADMIN, Role.SERVICE)):
         raise NotFound("payment", payment_id)
     return payment
 

@@ -75,7 +75,7 @@ def _after(uow: UnitOfWork, payment: Payment, attempt: Attempt) -> Payment:
                 bare,
                 state=PaymentState.CAPTURED,
                 captured_minor=payment.captured_minor + attempt.amount_minor,
-                captured_time=payment.captured_time or uow.now,
+                capture_time=payment.capture_time or uow.now,
             )
         case AttemptState.DECLINED:
             return replace(

@@ -41,7 +41,7 @@ class Payment:
 
     payment_id: UUID
     order_group_id: UUID
-    account_id: UUID
+    buyer_id: UUID
     provider: str
     state: PaymentState
     amount_minor: int
@@ -55,7 +55,7 @@ class Payment:
     decline_time: datetime | None
     create_time: datetime
     update_time: datetime
-    captured_time: datetime | None
+    capture_time: datetime | None
     expire_time: datetime
     refunds: tuple[Refund, ...] = ()
 

@@ -119,9 +119,9 @@ def _build_server(core: Core, slices: Sequence[Slice], tasks: list[Work], *, reu
     # Dropped on every worker by broadcast; where a hint was lost, all of them go (and each in a second anyway).
     core.broadcast.subscribe(ANSWERS_TOPIC, lambda tag: server.answers.drop(tag.decode()), server.answers.clear)
 
-    def end_streams(account_id: UUID | None, session_id: UUID | None, refusal: Refusal) -> None:
-        if account_id is not None:
-            server.calls.end_account(account_id, refusal)
+    def end_streams(user_id: UUID | None, session_id: UUID | None, refusal: Refusal) -> None:
+        if user_id is not None:
+            server.calls.end_account(user_id, refusal)
         if session_id is not None:
             server.calls.end_session(session_id, refusal)
 

@@ -53,7 +53,7 @@ def to_seller(seller: Seller, *, whole: bool) -> seller_pb2.Seller:
     )
     if whole:
         message.state_reason = seller.state_reason
-        message.owner_user_id = str(seller.account_id)
+        message.owner_user_id = str(seller.owner_user_id)
         if seller.pickup is not None:
             message.pickup_address.CopyFrom(to_address(seller.pickup))
         contact = seller.contact

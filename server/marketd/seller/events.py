@@ -17,7 +17,7 @@ class SellerCreated(Event):
     aggregate: ClassVar[str] = "seller"
 
     seller_id: UUID
-    account_id: UUID
+    owner_user_id: UUID
     handle: str
 
 
@@ -29,4 +29,4 @@ class SellerApproved(Event):
     aggregate: ClassVar[str] = "seller"
 
     seller_id: UUID
-    account_id: UUID
+    owner_user_id: UUID

@@ -47,7 +47,7 @@ class Seller:
     """A seller, whole; `approve_time` is when it was first approved, None before."""
 
     seller_id: UUID
-    account_id: UUID
+    owner_user_id: UUID
     handle: str
     shop_name: str
     description: str
@@ -69,7 +69,7 @@ class SellerView:
     """What other slices need of a seller."""
 
     seller_id: UUID
-    account_id: UUID
+    owner_user_id: UUID
     handle: str
     shop_name: str
     state: SellerState
@@ -92,11 +92,11 @@ class SellerTable(Base):
         CheckConstraint("state IN ('PENDING', 'CLOSED') OR approve_time IS NOT NULL", name="approved"),
         CheckConstraint("prep_minutes BETWEEN 0 AND 1440", name="prep_minutes"),
         # An account has at most one seller that is not closed.
-        Index("uq_sellers_account_id", "account_id", unique=True, postgresql_where=text("state <> 'CLOSED'")),
+        Index("uq_sellers_owner_user_id", "owner_user_id", unique=True, postgresql_where=text("state <> 'CLOSED'")),
     )
 
     seller_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
-    account_id: Mapped[UUID] = mapped_column(Uuid)
+    owner_user_id: Mapped[UUID] = mapped_column(Uuid)
     handle: Mapped[str] = mapped_column(Text, unique=True)
     shop_name: Mapped[str] = mapped_column(Text)
     description: Mapped[str] = mapped_column(Text)

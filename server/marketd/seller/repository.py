@@ -12,10 +12,12 @@ from marketd.kernel.values.address import Address
 from marketd.seller.model import Contact, OpeningHours, Seller, SellerState, SellerView
 
 _SELLER = (
-    "SELECT seller_id, account_id, handle, shop_name, description, state, state_reason, pickup_address, contact,"
+    "SELECT seller_id, owner_user_id, handle, shop_name, description, state, state_reason, pickup_address, contact,"
     " prep_minutes, time_zone, opening_hours, approve_time, create_time, update_time, version FROM sellers"
 )
-_VIEW = "SELECT seller_id, account_id, handle, shop_name, state, pickup_address, prep_minutes, time_zone FROM sellers"
+_VIEW = (
+    "SELECT seller_id, owner_user_id, handle, shop_name, state, pickup_address, prep_minutes, time_zone FROM sellers"
+)
 
 
 def _seller(row: Record | None) -> Seller | None:
@@ -23,7 +25,7 @@ def _seller(row: Record | None) -> Seller | None:
         return None
     return Seller(
         seller_id=row["seller_id"],
-        account_id=row["account_id"],
+        owner_user_id=row["owner_user_id"],
         handle=row["handle"],
         shop_name=row["shop_name"],
         description=row["description"],
@@ -46,7 +48,7 @@ def _view(row: Record | None) -> SellerView | None:
         return None
     return SellerView(
         seller_id=row["seller_id"],
-        account_id=row["account_id"],
+        owner_user_id=row["owner_user_id"],
         handle=row["handle"],
         shop_name=row["shop_name"],
         state=SellerState(row["state"]),
@@ -67,14 +69,14 @@ class SellerRepository:
         self._connection = connection
 
     async def insert(self, seller: Seller) -> bool:
-        """A new seller; False when the handle is taken. A second open seller breaks uq_sellers_account_id."""
+        """A new seller; False when the handle is taken. A second open seller breaks uq_sellers_owner_user_id."""
         tag = await self._connection.execute(
-            "INSERT INTO sellers (seller_id, account_id, handle, shop_name, description, state, pickup_address,"
+            "INSERT INTO sellers (seller_id, owner_user_id, handle, shop_name, description, state, pickup_address,"
             " contact, prep_minutes, time_zone, opening_hours, create_time, update_time)"
             " VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb, $8::jsonb, $9, $10, $11::jsonb, $12, $12)"
             " ON CONFLICT (handle) DO NOTHING",
             seller.seller_id,
-            seller.account_id,
+            seller.owner_user_id,
             seller.handle,
             seller.shop_name,
             seller.description,
@@ -114,7 +116,7 @@ class SellerRepository:
         """What other slices need of the seller."""
         return _view(await self._connection.fetchrow(f"{_VIEW} WHERE seller_id = $1", seller_id))
 
-    async def view_of(self, account_id: UUID) -> SellerView | None:
+    async def view_of(self, owner_user_id: UUID) -> SellerView | None:
         """The one seller of the account that is not closed."""
-        row = await self._connection.fetchrow(f"{_VIEW} WHERE account_id = $1 AND state <> 'CLOSED'", account_id)
+        row = await self._connection.fetchrow(f"{_VIEW} WHERE owner_user_id = $1 AND state <> 'CLOSED'", owner_user_id)
         return _view(row)

@@ -50,13 +50,13 @@ async def create_seller(uow: UnitOfWork, caller: Caller, command: CreateSeller) 
     """
     time_zone = _time_zone(command.time_zone)
     # A service has no account that could become a seller's.
-    await auth.read_profile(uow, caller.account)
+    await auth.read_profile(uow, caller.known_user_id)
     repository = SellerRepository(uow.connection)
     made = _handle(command.shop_name)
     for attempt in range(_HANDLE_TRIES):
         seller = Seller(
             seller_id=new_id(),
-            account_id=caller.account,
+            owner_user_id=caller.known_user_id,
             handle=command.handle or (made if attempt == 0 else _suffixed(made)),
             shop_name=command.shop_name,
             description=command.description,
@@ -75,11 +75,13 @@ async def create_seller(uow: UnitOfWork, caller: Caller, command: CreateSeller) 
         try:
             inserted = await repository.insert(seller)
         except asyncpg.UniqueViolationError as error:
-            if is_unique_violation(error, "uq_sellers_account_id"):
+            if is_unique_violation(error, "uq_sellers_owner_user_id"):
                 raise AlreadyExists("seller", "owner_user_id") from error
             raise
         if inserted:
-            uow.emit(SellerCreated(seller_id=seller.seller_id, account_id=seller.account_id, handle=seller.handle))
+            uow.emit(
+                SellerCreated(seller_id=seller.seller_id, owner_user_id=seller.owner_user_id, handle=seller.handle)
+            )
             await log.record(uow, caller, "seller", seller.seller_id)
             return seller
         if command.handle:
@@ -99,9 +101,9 @@ async def approve_seller(uow: UnitOfWork, caller: Caller, seller_id: UUID, reaso
     if seller.state is not SellerState.PENDING:
         raise IllegalTransition("seller", seller.state.value, _MOVES[seller.state])
     await repository.approve(seller_id, reason, uow.now)
-    await auth.grant_role(uow, seller.account_id, Role.SELLER)
+    await auth.grant_role(uow, seller.owner_user_id, Role.SELLER)
     await log.record(uow, caller, "seller", seller_id, reason)
-    uow.emit(SellerApproved(seller_id=seller_id, account_id=seller.account_id))
+    uow.emit(SellerApproved(seller_id=seller_id, owner_user_id=seller.owner_user_id))
     return await _found(repository, seller_id)
 
 
@@ -119,7 +121,7 @@ async def get_seller(unit: UnitOfWork | ReadUnit, caller: Caller, lookup: UUID |
 
 def sees_all(caller: Caller, seller: Seller) -> bool:
     """Whether the caller may see where the shop is and whose it is: the owner, admins and services."""
-    return caller.account_id == seller.account_id or caller.has(Role.ADMIN, Role.SERVICE)
+    return caller.user_id == seller.owner_user_id or caller.has(Role.ADMIN, Role.SERVICE)
 
 
 async def read_seller(unit: UnitOfWork | ReadUnit, seller_id: UUID) -> SellerView | None:
@@ -127,14 +129,14 @@ async def read_seller(unit: UnitOfWork | ReadUnit, seller_id: UUID) -> SellerVie
     return await SellerRepository(unit.connection).view(seller_id)
 
 
-async def seller_of(unit: UnitOfWork | ReadUnit, account_id: UUID) -> SellerView | None:
+async def seller_of(unit: UnitOfWork | ReadUnit, owner_user_id: UUID) -> SellerView | None:
     """The account's seller that is not closed; None when it has none."""
-    return await SellerRepository(unit.connection).view_of(account_id)
+    return await SellerRepository(unit.connection).view_of(owner_user_id)
 
 
-async def holds_account(uow: UnitOfWork, account_id: UUID) -> str | None:
+async def holds_account(uow: UnitOfWork, owner_user_id: UUID) -> str | None:
     """The shop of the account that is not closed, for auth's AccountHolder: buyers would wait for it in vain."""
-    seller = await seller_of(uow, account_id)
+    seller = await seller_of(uow, owner_user_id)
     return None if seller is None else f"seller {seller.seller_id}"
 
 

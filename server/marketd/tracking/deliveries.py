@@ -16,9 +16,9 @@ from marketd.tracking.uplink.judge import Fix
 from marketd.tracking.watch.audience import CourierBrief, Followed
 
 
-async def reporting_courier(unit: ReadUnit | UnitOfWork, account_id: UUID) -> UUID | None:
+async def reporting_courier(unit: ReadUnit | UnitOfWork, user_id: UUID) -> UUID | None:
     """The id of the account's courier while positions are taken from them: active and on shift."""
-    courier = await delivery.courier_of(unit, account_id)
+    courier = await delivery.courier_of(unit, user_id)
     if courier is None or courier.state is not CourierState.ACTIVE or not courier.on_shift:
         return None
     return courier.courier_id
@@ -56,7 +56,7 @@ async def latest_fix(unit: ReadUnit | UnitOfWork, courier_id: UUID) -> Fix | Non
     return Fix(
         seq=found.seq,
         sample_micros=micros(found.sample_time),
-        receive_micros=micros(found.received_time),
+        receive_micros=micros(found.receive_time),
         point=found.point,
         accuracy_meters=found.accuracy_meters,
         speed_mps=found.speed_mps,
@@ -74,7 +74,7 @@ async def save_latest(uow: UnitOfWork, fixes: Sequence[tuple[UUID, Fix]]) -> Non
             LatestPosition(
                 courier_id=courier_id,
                 sample_time=instant(fix.sample_micros),
-                received_time=instant(fix.receive_micros),
+                receive_time=instant(fix.receive_micros),
                 point=fix.point,
                 speed_mps=fix.speed_mps,
                 heading_degrees=fix.heading_degrees,
@@ -115,14 +115,14 @@ def _followed(found: WatchedDelivery) -> Followed:
     return Followed(
         delivery_id=found.delivery_id,
         order_id=found.order_id,
-        buyer_account_id=found.buyer_account_id,
-        seller_account_id=found.seller_account_id,
-        courier_account_id=found.courier_account_id,
+        buyer_id=found.buyer_id,
+        owner_user_id=found.owner_user_id,
+        courier_user_id=found.courier_user_id,
         courier=courier,
         state=found.state.value,
         outcome=found.outcome.value if found.outcome is not None else None,
-        picked_up_micros=micros(found.picked_up_time) if found.picked_up_time is not None else None,
-        closed_micros=micros(found.closed_time) if found.closed_time is not None else None,
+        picked_up_micros=micros(found.pick_up_time) if found.pick_up_time is not None else None,
+        closed_micros=micros(found.close_time) if found.close_time is not None else None,
         pickup=found.pickup_point,
         dropoff=found.dropoff_point,
         eta=found.eta,

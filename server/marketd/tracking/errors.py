@@ -32,10 +32,10 @@ class OffShift(Refusal):
     code = Code.FAILED_PRECONDITION
     reason = Reason.COURIER_OFF_SHIFT
 
-    def __init__(self, account_id: object) -> None:
+    def __init__(self, user_id: object) -> None:
         super().__init__(
             "You are not on shift; start one before you report where you are.",
-            preconditions=(PreconditionViolation("SHIFT", str(account_id), "no shift is running"),),
+            preconditions=(PreconditionViolation("SHIFT", str(user_id), "no shift is running"),),
         )
 
 

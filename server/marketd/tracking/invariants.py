@@ -13,7 +13,7 @@ from marketd.kernel.db.invariants import Invariant
 _RECENT: Final = "p.receive_time > now() - interval '1 hour' AND p.sample_time > now() - interval '26 hours'"
 _POSITION: Final = "'position ' || p.seq || ' of uplink ' || p.uplink_id AS id"
 _MARKER: Final = "SELECT 'the marker of courier ' || m.courier_id AS id"
-_HEARD: Final = "FROM courier_latest_positions m WHERE m.received_time > now() - interval '1 hour'"
+_HEARD: Final = "FROM courier_latest_positions m WHERE m.receive_time > now() - interval '1 hour'"
 
 INVARIANTS: Final = (
     Invariant(

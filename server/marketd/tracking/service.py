@@ -38,9 +38,9 @@ class Opened:
 
 async def reporting_courier(unit: ReadUnit | UnitOfWork, caller: Caller) -> UUID:
     """The caller's courier. Raises OffShift unless positions are taken from them now."""
-    courier_id = await deliveries.reporting_courier(unit, caller.account)
+    courier_id = await deliveries.reporting_courier(unit, caller.known_user_id)
     if courier_id is None:
-        raise OffShift(caller.account)
+        raise OffShift(caller.known_user_id)
     return courier_id
 
 

@@ -82,7 +82,7 @@ class TrackingServicer(tracking_service_pb2_grpc.TrackingServiceServicer):
         caller, uplink_id = calls.current_caller(), UUID(request.uplink_id)
         courier_id = await self._tx.read(lambda unit: service.reporting_courier(unit, caller))
         async with (
-            self._couriers.hear(courier_id, caller.account) as courier,
+            self._couriers.hear(courier_id, caller.known_user_id) as courier,
             self._couriers.hear_uplink(courier, uplink_id) as uplink,
         ):
             settled_seq = await self._tx.run(
@@ -114,7 +114,7 @@ class TrackingServicer(tracking_service_pb2_grpc.TrackingServiceServicer):
         """The stream behind a hello, the courier's newest; what it holds is given back with the stack."""
         uplink_id = UUID(hello.uplink_id)
         courier_id = await self._tx.read(lambda unit: service.reporting_courier(unit, caller))
-        courier = await stack.enter_async_context(self._couriers.hear(courier_id, caller.account))
+        courier = await stack.enter_async_context(self._couriers.hear(courier_id, caller.known_user_id))
         uplink = await stack.enter_async_context(self._couriers.hear_uplink(courier, uplink_id))
         opened = await self._tx.run(
             "tracking.hello",

@@ -60,15 +60,15 @@ class Witness:
         passage.witnessed = True
         message, caller = passage.message, call.caller
         kind, identifier = self._subject(message) if message is not None else ("", "")
-        if identifier == _SELF and caller.account_id is not None:
-            identifier = str(caller.account_id)
+        if identifier == _SELF and caller.user_id is not None:
+            identifier = str(caller.user_id)
         if call.about:
             kind, _, identifier = call.about.partition("/")
         if not _ID.fullmatch(identifier):
             identifier = ""  # people paste secrets into the wrong field
         if caller.address != passage.address:
             # Refused before it was known who calls.
-            caller = Caller(caller.account_id, caller.session_id, caller.roles, passage.address)
+            caller = Caller(caller.user_id, caller.session_id, caller.roles, passage.address)
         return self._note(
             AuditedCall(
                 method=passage.rule.method,

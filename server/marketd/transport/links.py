@@ -127,9 +127,7 @@ def authentication(edge: Edge, rule: Rule) -> Step | None:
     identify = edge.calls.identify if rule.kind is not Kind.UNARY else None
 
     def accept(passage: Passage, caller: Caller) -> None:
-        passage.call.caller = Caller(
-            caller.account_id, caller.session_id, caller.roles, passage.address, caller.expires
-        )
+        passage.call.caller = Caller(caller.user_id, caller.session_id, caller.roles, passage.address, caller.expires)
         if identify is not None:
             identify(passage)
 
@@ -175,7 +173,7 @@ def access(edge: Edge, rule: Rule) -> Step | None:
 
         def signed_in(passage: Passage) -> None:
             caller = passage.call.caller
-            if caller.account_id is None and not caller.roles:
+            if caller.user_id is None and not caller.roles:
                 raise Unauthenticated
             if caller.roles and caller.roles <= _NOT_SIGNED_IN:
                 raise RoleRequired(())
@@ -185,7 +183,7 @@ def access(edge: Edge, rule: Rule) -> Step | None:
     def in_role(passage: Passage) -> None:
         caller = passage.call.caller
         if allowed.isdisjoint(caller.roles):
-            if caller.account_id is None and not caller.roles:
+            if caller.user_id is None and not caller.roles:
                 raise Unauthenticated
             raise RoleRequired(allowed)
 
@@ -210,18 +208,18 @@ def rate(edge: Edge, rule: Rule) -> Step | None:
                 raise RateLimited(rate_class.value, wait)
 
     def step(passage: Passage) -> Awaitable[None] | None:
-        account_id = passage.call.caller.account_id
-        if by_both and account_id is not None:
+        user_id = passage.call.caller.user_id
+        if by_both and user_id is not None:
             network = network_of(passage.address)
             wait = take(rate_class, network)
             if wait:
                 raise RateLimited(rate_class.value, wait)
-            other = take(rate_class, account_id)
+            other = take(rate_class, user_id)
             if other:
                 raise RateLimited(rate_class.value, other)
-            unsure = tuple(key for key, known in ((network, wait), (account_id, other)) if known is None)
+            unsure = tuple(key for key, known in ((network, wait), (user_id, other)) if known is None)
             return ask(passage, unsure) if unsure else None
-        key = account_id or network_of(passage.address)
+        key = user_id or network_of(passage.address)
         wait = take(rate_class, key)
         if wait is None:
             return ask(passage, (key,))

@@ -150,7 +150,7 @@ class Market:
 
     async def set_roles(self, person: Person, *roles: Role) -> None:
         """Let the account have these roles and no others. Tokens that were used before learn it within two seconds."""
-        wanted, account = frozenset(roles), UUID(person.account_id)
+        wanted, account = frozenset(roles), UUID(person.user_id)
 
         async def work(uow: UnitOfWork) -> None:
             for role in (Role.BUYER, Role.SELLER, Role.COURIER, Role.ADMIN, Role.SERVICE):
@@ -172,7 +172,7 @@ class Market:
 
     async def block(self, person: Person) -> None:
         """Block the account."""
-        account = UUID(person.account_id)
+        account = UUID(person.user_id)
         await self.app.parts.tx.run("test.block", lambda uow: auth.block_account(uow, account))
 
     async def signed_out(self) -> Person:

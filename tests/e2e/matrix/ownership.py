@@ -68,7 +68,7 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "RefreshTokens.refresh_token": SECRET,
     "GetUser.user_id": Owned(
         (B, S, C),
-        plain(lambda market: market.trip.buyer.account_id, lambda one: user_service_pb2.GetUserRequest(user_id=one)),
+        plain(lambda market: market.trip.buyer.user_id, lambda one: user_service_pb2.GetUserRequest(user_id=one)),
     ),
     "ListSessions.page_token": APART,
     "RevokeSession.session_id": Owned((B, S, C), session),
@@ -77,10 +77,10 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "ListServiceAccounts.page_token": APART,
     "RevokeServiceAccount.service_account_id": EVERYTHING,
     "BatchGetUsers.user_ids": SERVICES,
-    "UpdateUser.user.user_id": Owned((B, S, C), plain(lambda market: market.trip.buyer.account_id, update_user)),
+    "UpdateUser.user.user_id": Owned((B, S, C), plain(lambda market: market.trip.buyer.user_id, update_user)),
     "DeleteUser.user_id": Owned(
         (B, S, C),
-        plain(lambda market: market.trip.buyer.account_id, lambda one: user_service_pb2.DeleteUserRequest(user_id=one)),
+        plain(lambda market: market.trip.buyer.user_id, lambda one: user_service_pb2.DeleteUserRequest(user_id=one)),
     ),
     "GetAddress.address_id": Owned((B, S, C), address(lambda one: user_service_pb2.GetAddressRequest(address_id=one))),
     "ListAddresses.page_token": APART,
@@ -191,7 +191,7 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "PlaceOrder.quote_token": APART,
     "GetOrder.order_id": Owned((B, S, C), order(order_service_pb2.GetOrderRequest)),
     "ListOrders.page_token": APART,
-    "ListOrders.buyer_id": Owned((B, S, C), filtered(_ORDERS, "buyer_id", lambda market: market.trip.buyer.account_id)),
+    "ListOrders.buyer_id": Owned((B, S, C), filtered(_ORDERS, "buyer_id", lambda market: market.trip.buyer.user_id)),
     "ListOrders.seller_id": Owned((B, C), filtered(_ORDERS, "seller_id", lambda market: market.shop.seller_id)),
     "ListOrders.courier_id": Owned((B, S, C), filtered(_ORDERS, "courier_id", _rider_id)),
     "ListOrders.order_group_id": Owned(
@@ -234,7 +234,7 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "ListDeliveries.page_token": APART,
     "ListDeliveries.order_id": Owned((B, S, C), filtered(_DELIVERIES, "order_id", lambda market: market.trip.order_id)),
     "ListDeliveries.buyer_id": Owned(
-        (B, S, C), filtered(_DELIVERIES, "buyer_id", lambda market: market.trip.buyer.account_id)
+        (B, S, C), filtered(_DELIVERIES, "buyer_id", lambda market: market.trip.buyer.user_id)
     ),
     "ListDeliveries.seller_id": Owned((B, C), filtered(_DELIVERIES, "seller_id", lambda market: market.shop.seller_id)),
     "ListDeliveries.courier_id": Owned((B, S, C), filtered(_DELIVERIES, "courier_id", _rider_id)),

@@ -123,7 +123,7 @@ class Mint:
         claims: dict[str, Any] = {
             "iss": self._settings.issuer,
             "aud": self._settings.audience,
-            "sub": person.account_id,
+            "sub": person.user_id,
             "sid": person.session_id,
             "jti": str(new_id()),
             "iat": now,

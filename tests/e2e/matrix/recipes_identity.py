@@ -148,7 +148,7 @@ async def revoke_service_account(market: Market, who: str) -> Scene:
 
 @USER.add("BatchGetUsers", SERVICE)
 async def batch_get_users(market: Market, who: str) -> Scene:
-    wanted = [market.buyer.account_id, market.admin.account_id]
+    wanted = [market.buyer.user_id, market.admin.user_id]
     return Scene(market.service, (user_service_pb2.BatchGetUsersRequest(user_ids=wanted),))
 
 
@@ -156,7 +156,7 @@ async def batch_get_users(market: Market, who: str) -> Scene:
 async def update_user(market: Market, who: str) -> Scene:
     caller = await newcomer(market, who)
     request = user_service_pb2.UpdateUserRequest(
-        user=user_pb2.User(user_id=caller.account_id, full_name="Grace Hopper"),
+        user=user_pb2.User(user_id=caller.user_id, full_name="Grace Hopper"),
         update_mask=FieldMask(paths=["full_name"]),
     )
     return Scene(caller, (request,))
@@ -165,7 +165,7 @@ async def update_user(market: Market, who: str) -> Scene:
 @USER.add("DeleteUser", BUYER, SELLER, COURIER, ADMIN)
 async def delete_user(market: Market, who: str) -> Scene:
     caller = await newcomer(market, who)
-    return Scene(caller, (user_service_pb2.DeleteUserRequest(user_id=caller.account_id),))
+    return Scene(caller, (user_service_pb2.DeleteUserRequest(user_id=caller.user_id),))
 
 
 @USER.add("CreateAddress", BUYER, SELLER, COURIER, ADMIN)
@@ -227,7 +227,7 @@ async def set_user_roles(market: Market, who: str) -> Scene:
     person = await market.person(Role.BUYER)
     request = user_service_pb2.SetUserRolesRequest(
         request_id=new_key(),
-        user_id=person.account_id,
+        user_id=person.user_id,
         roles=[policy_pb2.ROLE_BUYER, policy_pb2.ROLE_COURIER],
         reason="rides",
     )
@@ -237,13 +237,13 @@ async def set_user_roles(market: Market, who: str) -> Scene:
 @USER.add("BlockUser", ADMIN)
 async def block_user(market: Market, who: str) -> Scene:
     person = await market.person(Role.BUYER)
-    return Scene(market.admin, (user_service_pb2.BlockUserRequest(user_id=person.account_id, reason="fraud"),))
+    return Scene(market.admin, (user_service_pb2.BlockUserRequest(user_id=person.user_id, reason="fraud"),))
 
 
 @USER.add("UnblockUser", ADMIN)
 async def unblock_user(market: Market, who: str) -> Scene:
     person = await market.blocked()
-    return Scene(market.admin, (user_service_pb2.UnblockUserRequest(user_id=person.account_id, reason="a mistake"),))
+    return Scene(market.admin, (user_service_pb2.UnblockUserRequest(user_id=person.user_id, reason="a mistake"),))
 
 
 @ADMINS.add("ListAuditEntries", ADMIN)

@@ -72,7 +72,7 @@ async def key_set(market: Market, who: str) -> Scene:
 async def get_user(market: Market, who: str) -> Scene:
     caller = await newcomer(market, who)
     # Admins and services may read anybody's account.
-    wanted = market.buyer.account_id if who in ("ADMIN", "SERVICE") else caller.account_id
+    wanted = market.buyer.user_id if who in ("ADMIN", "SERVICE") else caller.user_id
     return Scene(caller, (user_service_pb2.GetUserRequest(user_id=wanted),))
 
 

@@ -57,8 +57,8 @@ async def test_a_method_is_open_to_exactly_those_whom_the_contract_names(
     ("statement", "gained"),
     [
         ("INSERT INTO account_roles SELECT $1::uuid, 'SERVICE', now()", 1),
-        ("UPDATE account_roles SET role = role WHERE account_id = $1::uuid", 0),
-        ("DELETE FROM account_roles WHERE account_id = $1::uuid", -1),
+        ("UPDATE account_roles SET role = role WHERE user_id = $1::uuid", 0),
+        ("DELETE FROM account_roles WHERE user_id = $1::uuid", -1),
     ],
 )
 async def test_the_comparison_of_the_tables_sees_every_kind_of_write(
@@ -68,5 +68,5 @@ async def test_the_comparison_of_the_tables_sees_every_kind_of_write(
     person = await market.person(Role.BUYER)
     before = await market.contents()
     assert written(before, await market.contents()) == {}
-    await market.value(statement, person.account_id)
+    await market.value(statement, person.user_id)
     assert written(before, await market.contents()) == {"account_roles": gained}

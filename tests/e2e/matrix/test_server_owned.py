@@ -206,7 +206,7 @@ async def test_whoever_registers_is_a_buyer_and_nothing_more_whatever_comes_with
     # The fields that the answer's account has, sent along with numbers that the request does not know.
     claimed = user_pb2.User(roles=[policy_pb2.ROLE_ADMIN], email_verified=True, phone_verified=True, totp_enabled=True)
     raw = request.SerializeToString() + claimed.SerializeToString()
-    spoofed = (("x-roles", "ADMIN"), ("x-user-id", market.admin.account_id), ("roles", "ADMIN"))
+    spoofed = (("x-roles", "ADMIN"), ("x-user-id", market.admin.user_id), ("roles", "ADMIN"))
     outcome = await market.send("/marketplace.auth.v1.AuthService/Register", raw, metadata=spoofed)
     answer = auth_service_pb2.RegisterResponse.FromString(outcome.answers[0])
     token = answer.tokens.access_token
@@ -220,7 +220,7 @@ async def test_whoever_registers_is_a_buyer_and_nothing_more_whatever_comes_with
     assert user == answer.user
     assert list(user.roles) == [policy_pb2.ROLE_BUYER]
     assert (user.state, user.email_verified, user.phone_verified) == (user_pb2.USER_STATE_ACTIVE, False, False)
-    assert user.user_id != market.admin.account_id
+    assert user.user_id != market.admin.user_id
 
 
 @pytest.mark.asyncio(loop_scope="session")

@@ -25,7 +25,7 @@ CURRENCY: Final = "EUR"
 class Person:
     """Somebody with a session."""
 
-    account_id: str
+    user_id: str
     session_id: str
     email: str
     token: str

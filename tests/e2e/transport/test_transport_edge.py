@@ -170,7 +170,7 @@ async def test_one_account_cannot_take_the_room_of_all_streams(start_probe: Star
     calls += [await opened("Watch", other), *[await opened("Watch", service) for _ in range(3)]]
     calls.pop(0).cancel()
     async with asyncio.timeout(5):  # until the server has heard of it
-        while probe.server.calls.streams_of(probe.tokens.callers[greedy].account) > 1:
+        while probe.server.calls.streams_of(probe.tokens.callers[greedy].known_user_id) > 1:
             await probe.result("Ask", probe.question(), token=greedy)
     calls.append(await opened("Watch", greedy))
     for call in calls:
@@ -252,7 +252,7 @@ async def test_the_idempotency_key_is_of_the_caller_the_method_the_id_and_the_co
     assert another is not None
     assert others is not None
     assert added is not None
-    assert (first.request_id, first.caller_key) == (request_id, str(probe.tokens.callers[token].account_id))
+    assert (first.request_id, first.caller_key) == (request_id, str(probe.tokens.callers[token].user_id))
     assert another.request_id == first.request_id
     assert another.fingerprint != first.fingerprint
     assert others.caller_key != first.caller_key
@@ -335,7 +335,7 @@ async def test_metrics_and_log_count_every_call_and_hold_nothing_of_its_content(
     lines = await probe.log()
     assert "canary" not in repr(lines)
     assert token not in repr(lines)
-    assert set(lines[0]) == {"event", "time", "method", "code", "reason", "ms", "request_id", "account_id"}
+    assert set(lines[0]) == {"event", "time", "method", "code", "reason", "ms", "request_id", "user_id"}
     samples = {
         (sample.name, *sample.labels.values()): sample.value
         for metric in probe.server.accounting.collect()

@@ -43,7 +43,7 @@ async def test_an_answer_carries_its_request_id_in_the_trailing_metadata(probe: 
     assert trailing["x-request-id"] == "abc.DEF-1"
     last = (await probe.log())[-1]
     assert (last["request_id"], last["code"], last["reason"]) == ("abc.DEF-1", "OK", "")
-    assert last["account_id"] == str(probe.tokens.callers[token].account_id)
+    assert last["user_id"] == str(probe.tokens.callers[token].user_id)
 
 
 @every_kind

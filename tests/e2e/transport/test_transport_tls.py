@@ -232,9 +232,9 @@ async def test_a_known_certificate_is_a_service_and_an_unknown_one_is_nobody(
         assert await ask(secured.connect(show=issued)) == "OK"
     known, strangers = secured.callers[:3], secured.callers[3:]
     assert all(caller.roles == {Role.SERVICE} for caller in known)
-    assert known[1].account_id == ACCOUNT
-    assert len({caller.account_id for caller in known}) == 3
-    assert all(caller.account_id is None and not caller.roles for caller in strangers)
+    assert known[1].user_id == ACCOUNT
+    assert len({caller.user_id for caller in known}) == 3
+    assert all(caller.user_id is None and not caller.roles for caller in strangers)
     assert all(caller.address == "127.0.0.1" for caller in secured.callers)
     assert await ask(secured.connect(show=by_name), "GetMine") == "OK"
     assert await ask(secured.connect(show=unknown), "GetMine") == "UNAUTHENTICATED"
@@ -259,7 +259,7 @@ async def test_a_service_has_the_same_id_on_every_worker_and_after_every_start(
     for _ in range(2):
         secured = await start_secured(ask_clients=True)
         await ask(secured.connect(show=clients.issue("billing")))
-        assert secured.callers[0].account_id == UUID("87b21a9d-40d8-5805-afd6-e13b4db0773f")
+        assert secured.callers[0].user_id == UUID("87b21a9d-40d8-5805-afd6-e13b4db0773f")
 
 
 async def test_a_token_goes_before_the_certificate_and_a_bad_one_is_refused(

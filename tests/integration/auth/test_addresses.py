@@ -42,15 +42,15 @@ HOME = Address(
 class Book:
     """The address book of one account."""
 
-    def __init__(self, house: House, account_id: UUID) -> None:
-        self.account_id = account_id
+    def __init__(self, house: House, user_id: UUID) -> None:
+        self.user_id = user_id
         self._servicer = UserServicer(tx=house.tx, pager=Pager(house.tx, b"p" * 32), letters=house.letters, holders=())
 
     async def call(self, name: str, request: Any, once: OnceKey | None = None) -> Any:
         """Call the method as the owner, in a task of its own as transport does."""
 
         async def served() -> Any:
-            calls.enter(Call(caller=Caller(self.account_id, None, frozenset({Role.BUYER})), once=once))
+            calls.enter(Call(caller=Caller(self.user_id, None, frozenset({Role.BUYER})), once=once))
             return await getattr(self._servicer, name)(request, CONTEXT)
 
         return await asyncio.create_task(served())
@@ -69,7 +69,7 @@ class Book:
 @pytest.fixture
 async def book(house: House) -> Book:
     """A fresh account's book."""
-    return Book(house, (await house.register()).account.account_id)
+    return Book(house, (await house.register()).account.user_id)
 
 
 async def test_an_address_comes_back_as_it_was_saved(book: Book) -> None:
@@ -133,7 +133,7 @@ async def test_an_update_changes_what_the_mask_names(book: Book) -> None:
 
 async def test_the_addresses_of_others_are_not_there(house: House, book: Book) -> None:
     saved = await book.create()
-    other = Book(house, (await house.register()).account.account_id)
+    other = Book(house, (await house.register()).account.user_id)
     update = pb.UpdateAddressRequest()
     update.address.label = "mine"
     messages: list[list[str]] = []
@@ -168,7 +168,7 @@ async def test_a_book_has_pages_and_their_tokens_are_its_owners(house: House, bo
             break
         token = page.next_page_token
     assert seen == ["4", "3", "2", "1", "0"]
-    other = Book(house, (await house.register()).account.account_id)
+    other = Book(house, (await house.register()).account.user_id)
     with pytest.raises(PageTokenInvalid):
         await other.call("ListAddresses", pb.ListAddressesRequest(page_token=token))
 
@@ -177,10 +177,10 @@ async def test_a_full_book_takes_no_more(house: House, book: Book) -> None:
     await house.tx.run(
         "test.fill",
         lambda uow: uow.connection.execute(
-            "INSERT INTO addresses (address_id, account_id, label, address, is_default, create_time, update_time)"
+            "INSERT INTO addresses (address_id, user_id, label, address, is_default, create_time, update_time)"
             " SELECT gen_random_uuid(), $1, '', '{\"city\": \"Berlin\"}', false, now(), now()"
             " FROM generate_series(2, $2)",
-            book.account_id,
+            book.user_id,
             MAX_ADDRESSES,
         ),
     )
@@ -190,7 +190,7 @@ async def test_a_full_book_takes_no_more(house: House, book: Book) -> None:
 
 
 async def test_a_repeat_with_the_same_request_id_saves_once(book: Book) -> None:
-    once = OnceKey(str(book.account_id), "CreateAddress", str(new_id()), b"same")
+    once = OnceKey(str(book.user_id), "CreateAddress", str(new_id()), b"same")
     answers = [await book.call("CreateAddress", pb.CreateAddressRequest(address=HOME), once=once) for _ in range(2)]
     assert answers[0] == answers[1]
     assert len(await book.labels()) == 1

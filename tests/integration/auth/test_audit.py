@@ -121,7 +121,7 @@ async def test_an_entry_stands_with_the_effect_or_not_at_all(tx: Transactor) -> 
         "192.0.2.9",
     )
     assert entry.actor == audit_pb2.Actor(
-        kind=audit_pb2.ACTOR_KIND_USER, account_id=str(ADMIN.account_id), session_id=str(ADMIN.session_id)
+        kind=audit_pb2.ACTOR_KIND_USER, account_id=str(ADMIN.user_id), session_id=str(ADMIN.session_id)
     )
 
 
@@ -215,7 +215,7 @@ async def test_admins_walk_the_log_from_its_end_and_filter_it(
     async def found(**wanted: Any) -> list[str]:
         return [entry.correlation_id for entry in (await _list(tx, **wanted)).audit_entries]
 
-    assert await found(account_id=str(other.account_id)) == ["c7"]
+    assert await found(account_id=str(other.user_id)) == ["c7"]
     assert await found(method="/x/Y") == await found(code="PERMISSION_DENIED") == ["c7"]
     assert await found(resource_type="user", resource_id=subject) == ["c5", "c3", "c1"]
     within = admin_service_pb2.ListAuditEntriesRequest()

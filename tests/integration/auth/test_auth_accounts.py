@@ -32,8 +32,8 @@ PASSWORD = f"correct horse battery {MARK}"
 CONTEXT = cast("Any", None)
 
 
-def _enter(account_id: UUID | None, *roles: Role, session_id: UUID | None = None) -> None:
-    calls.enter(Call(caller=Caller(account_id, session_id, frozenset(roles), "192.0.2.7"), user_agent="grpc-test/1"))
+def _enter(user_id: UUID | None, *roles: Role, session_id: UUID | None = None) -> None:
+    calls.enter(Call(caller=Caller(user_id, session_id, frozenset(roles), "192.0.2.7"), user_agent="grpc-test/1"))
 
 
 async def _get(house: House, user_id: object) -> user_pb2.User:
@@ -68,8 +68,8 @@ async def test_the_whole_sign_in_as_messages(house: House) -> None:
 
 
 async def test_an_account_shows_to_its_owner_admins_and_services_only(house: House) -> None:
-    mine = (await house.register()).account.account_id
-    other = (await house.register()).account.account_id
+    mine = (await house.register()).account.user_id
+    other = (await house.register()).account.user_id
     _enter(mine, Role.BUYER)
     assert (await _get(house, "me")).user_id == (await _get(house, mine)).user_id == str(mine)
     refusals = []
@@ -84,19 +84,19 @@ async def test_an_account_shows_to_its_owner_admins_and_services_only(house: Hou
 
 
 async def test_roles_come_and_go_and_change_the_etag(house: House) -> None:
-    account_id = (await house.register()).account.account_id
-    _enter(account_id, Role.BUYER)
+    user_id = (await house.register()).account.user_id
+    _enter(user_id, Role.BUYER)
     before = await _get(house, "me")
 
     async def twice(uow: UnitOfWork) -> None:
-        await service.grant_role(uow, account_id, Role.SELLER)
-        await service.grant_role(uow, account_id, Role.SELLER)
+        await service.grant_role(uow, user_id, Role.SELLER)
+        await service.grant_role(uow, user_id, Role.SELLER)
 
     await house.tx.run("test.grant", twice)
     after = await _get(house, "me")
     assert list(after.roles) == [policy_pb2.ROLE_BUYER, policy_pb2.ROLE_SELLER]
     assert after.etag != before.etag
-    await house.tx.run("test.revoke", lambda uow: service.revoke_role(uow, account_id, Role.SELLER))
+    await house.tx.run("test.revoke", lambda uow: service.revoke_role(uow, user_id, Role.SELLER))
     assert list((await _get(house, "me")).roles) == [policy_pb2.ROLE_BUYER]
     kinds = await house.tx.read(lambda unit: unit.connection.fetch("SELECT kind FROM access_changes ORDER BY position"))
     assert [row["kind"] for row in kinds] == ["ROLE_GRANTED", "ROLE_REVOKED"]
@@ -105,8 +105,8 @@ async def test_roles_come_and_go_and_change_the_etag(house: House) -> None:
 
 
 async def test_a_profile_tells_other_slices_who_somebody_is(house: House) -> None:
-    account_id = (await house.register("jo")).account.account_id
-    profile = await house.tx.read(lambda unit: service.read_profile(unit, account_id))
+    user_id = (await house.register("jo")).account.user_id
+    profile = await house.tx.read(lambda unit: service.read_profile(unit, user_id))
     assert (profile.full_name, profile.first_name, profile.email) == ("Jo Doe", "Jo", "jo@shop.example")
 
 
@@ -119,7 +119,7 @@ async def test_the_first_admin_is_made_once(house: House) -> None:
     first = await house.tx.run("test.admin", make)
     again = await house.tx.run("test.admin", make)
     assert (first.created, again.created, again.promoted) == (True, False, False)
-    assert first.account_id == again.account_id
+    assert first.user_id == again.user_id
     assert Role.ADMIN in (await house.login("admin@shop.example")).account.roles
 
 
@@ -129,7 +129,7 @@ async def test_whoever_registered_the_admins_address_first_does_not_become_the_a
     promoted = await house.tx.run(
         "test.admin", lambda uow: service.create_admin(uow, "admin@shop.example", password_hash)
     )
-    assert (promoted.account_id, promoted.promoted) == (squatter.account.account_id, True)
+    assert (promoted.user_id, promoted.promoted) == (squatter.account.user_id, True)
     with pytest.raises(SessionRevoked):
         await house.principals.authenticate(squatter.tokens.access.text)
     with pytest.raises(SessionRevoked):
@@ -146,7 +146,7 @@ async def test_who_registered_the_operators_address_first_cannot_keep_the_operat
     await house.factor.confirm(caller, WATCH.code(pyotp.TOTP(secret).at(house.clock.now())))
     await house.recovering.request("admin@shop.example")
     await house.deliver()
-    await house.tx.run("test.block", lambda uow: service.block_account(uow, caller.account))
+    await house.tx.run("test.block", lambda uow: service.block_account(uow, caller.known_user_id))
     password_hash = await house.passwords.hash(OPERATORS)
     await house.tx.run("test.admin", lambda uow: service.create_admin(uow, "admin@shop.example", password_hash))
     signed_in = await house.login("admin@shop.example", OPERATORS)
@@ -176,7 +176,7 @@ async def test_an_operator_removes_a_factor_that_its_owner_lost(house: House) ->
             "SELECT actor_kind, resource_id FROM audit_entries WHERE method = 'marketd disable-totp'"
         )
     )
-    assert [tuple(row) for row in entries] == [("SYSTEM", str(caller.account_id))]
+    assert [tuple(row) for row in entries] == [("SYSTEM", str(caller.user_id))]
     assert not await remove("jo")
     with pytest.raises(NotFound):
         await remove("nobody")
@@ -191,7 +191,7 @@ async def test_housekeeping_deletes_what_has_served_its_time_and_nothing_else(ho
     with pytest.raises(SessionRevoked):
         await house.principals.authenticate(
             house.access.issue(
-                old.account.account_id,
+                old.account.user_id,
                 old.tokens.grant.session_id,
                 {Role.BUYER},
                 house.clock.now(),

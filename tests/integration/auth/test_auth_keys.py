@@ -102,7 +102,7 @@ async def test_another_process_verifies_a_token_with_nothing_but_the_key_set(hou
         subprocess.run, [sys.executable, "-I", "-c", VERIFIER], input=given, capture_output=True, text=True, check=True
     )
     body = json.loads(ran.stdout)
-    assert (body["sub"], body["roles"]) == (str(done.account.account_id), [Role.BUYER])
+    assert (body["sub"], body["roles"]) == (str(done.account.user_id), [Role.BUYER])
 
 
 async def test_a_key_that_another_server_has_made_is_found_when_a_token_names_it(house: House, tx: Transactor) -> None:

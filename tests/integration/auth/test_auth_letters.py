@@ -94,7 +94,7 @@ async def test_the_former_address_is_told_of_a_new_one_and_learns_it_only_in_par
     caller = await house.caller(await house.register("jo"))
 
     async def change(**values: str) -> None:
-        asked = UserChange(caller.account, frozenset(values), "", **{**_NOTHING, **values})
+        asked = UserChange(caller.known_user_id, frozenset(values), "", **{**_NOTHING, **values})
         await house.tx.run("test.update", lambda uow: users.update_user(uow, caller, asked, house.letters))
 
     await change(full_name="Jo D. Doe")
@@ -112,10 +112,10 @@ _NOTHING = {"email": "", "username": "", "phone": "", "full_name": ""}
 
 async def test_a_block_is_told_once_without_the_admins_reason(house: House) -> None:
     admin = Caller(UUID(int=1), None, frozenset({Role.ADMIN}), "192.0.2.7")
-    account_id = (await house.register("jo")).account.account_id
+    user_id = (await house.register("jo")).account.user_id
     for _ in range(2):
         await house.tx.run(
-            "test.block", lambda uow: users.block_user(uow, admin, account_id, "fraud, case 17", house.letters)
+            "test.block", lambda uow: users.block_user(uow, admin, user_id, "fraud, case 17", house.letters)
         )
     await house.deliver()
     ((template, to, values),) = house.mailbox.sent

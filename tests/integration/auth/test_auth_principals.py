@@ -47,7 +47,7 @@ async def _signed_in(house: House, *others: House) -> tuple[UUID, str, Caller]:
         await one.principals.poll()
         await one.principals.authenticate(token)
         assert one.principals.cached(token) is not None
-    return done.account.account_id, token, await house.principals.authenticate(token)
+    return done.account.user_id, token, await house.principals.authenticate(token)
 
 
 def _told(principals: Principals) -> list[tuple[UUID | None, UUID | None, type[Refusal]]]:
@@ -57,9 +57,9 @@ def _told(principals: Principals) -> list[tuple[UUID | None, UUID | None, type[R
 
 
 async def test_a_verified_token_is_answered_from_memory(house: House) -> None:
-    account_id, token, caller = await _signed_in(house)
+    user_id, token, caller = await _signed_in(house)
     assert house.principals.cached(token) == caller
-    assert (caller.account_id, caller.roles) == (account_id, frozenset({Role.BUYER}))
+    assert (caller.user_id, caller.roles) == (user_id, frozenset({Role.BUYER}))
     assert house.principals.cached("another") is None
 
 
@@ -93,18 +93,18 @@ async def test_a_broadcast_brings_the_change_before_any_poll_and_the_poll_does_n
     async with asyncio.TaskGroup() as group:
         listeners = [group.create_task(one.run()), group.create_task(two.run())]
         await asyncio.gather(one.connected.wait(), two.connected.wait())
-        account_id, token, _ = await _signed_in(worker, other)
+        user_id, token, _ = await _signed_in(worker, other)
         told = _told(other.principals)
         ended = asyncio.Event()
         other.principals.on_ended(lambda *_: ended.set())
-        await worker.tx.run("test.block", lambda uow: service.block_account(uow, account_id))
+        await worker.tx.run("test.block", lambda uow: service.block_account(uow, user_id))
         async with asyncio.timeout(2):
             await ended.wait()
         for listener in listeners:
             listener.cancel()
     await other.principals.poll()
     await other.principals.poll()
-    assert told[0] == (account_id, None, AccountBlocked)
+    assert told[0] == (user_id, None, AccountBlocked)
     assert len(told) == len(set(told)) == 2
     with pytest.raises(AccountBlocked):
         await other.principals.authenticate(token)
@@ -112,16 +112,16 @@ async def test_a_broadcast_brings_the_change_before_any_poll_and_the_poll_does_n
 
 async def test_roles_are_the_accounts_not_the_tokens(house: House, builder: Builder) -> None:
     other = await builder.build()
-    account_id, token, _ = await _signed_in(house, other)
+    user_id, token, _ = await _signed_in(house, other)
     told = _told(other.principals)
-    await house.tx.run("test.grant", lambda uow: service.grant_role(uow, account_id, Role.SELLER))
+    await house.tx.run("test.grant", lambda uow: service.grant_role(uow, user_id, Role.SELLER))
     await other.principals.poll()
     assert (await other.principals.authenticate(token)).roles == {Role.BUYER, Role.SELLER}
     assert told == []
-    await house.tx.run("test.revoke", lambda uow: service.revoke_role(uow, account_id, Role.SELLER))
+    await house.tx.run("test.revoke", lambda uow: service.revoke_role(uow, user_id, Role.SELLER))
     await other.principals.poll()
     assert (await other.principals.authenticate(token)).roles == {Role.BUYER}
-    assert told == [(account_id, None, RolesChanged)]
+    assert told == [(user_id, None, RolesChanged)]
 
 
 async def test_a_change_that_commits_after_a_later_one_is_not_lost(house: House, builder: Builder) -> None:
@@ -185,7 +185,7 @@ async def test_a_change_told_while_the_account_is_read_makes_the_worker_read_aga
     house: House, slow_engine: AsyncEngine
 ) -> None:
     slow, done, reading = await being_read(house, slow_engine)
-    await house.tx.run("test.block", lambda uow: service.block_account(uow, done.account.account_id))
+    await house.tx.run("test.block", lambda uow: service.block_account(uow, done.account.user_id))
     slow.go_on.set()
     with pytest.raises(AccountBlocked):
         await reading
@@ -205,14 +205,14 @@ async def test_a_token_whose_key_is_retired_while_its_account_is_read_is_refused
 
 async def test_memory_counts_until_it_is_too_old_and_no_longer(house: House) -> None:
     short = Principals(house.tx, house.access, house.keys, LocalBroadcast(), house.clock, fresh_seconds=SHORT_SECONDS)
-    account_id, token, _ = await _signed_in(house)
+    user_id, token, _ = await _signed_in(house)
     await short.authenticate(token)
     assert short.cached(token) is None, "a worker that has never polled knows nothing"
     await short.poll()
     assert short.cached(token) is not None
     # Straight into the table: no change is recorded, so only a fresh read can know.
     await house.tx.run(
-        "test.role", lambda uow: AccountRepository(uow.connection).add_role(account_id, Role.ADMIN, uow.now)
+        "test.role", lambda uow: AccountRepository(uow.connection).add_role(user_id, Role.ADMIN, uow.now)
     )
     await asyncio.sleep(SHORT_SECONDS)
     assert short.cached(token) is None
@@ -254,7 +254,7 @@ async def test_a_token_of_another_marketplace_is_refused(house: House, builder: 
         lifetime=timedelta(minutes=15),
         leeway=timedelta(seconds=30),
     )
-    forged = elsewhere.issue(grant.account_id, grant.session_id, {Role.ADMIN}, house.clock.now(), grant.expire_time)
+    forged = elsewhere.issue(grant.user_id, grant.session_id, {Role.ADMIN}, house.clock.now(), grant.expire_time)
     with pytest.raises(TokenInvalid):
         await house.principals.authenticate(forged.text)
 

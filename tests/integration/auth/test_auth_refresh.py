@@ -92,14 +92,14 @@ async def test_refreshing_does_not_prolong_the_absolute_life_of_a_session(house:
 
 async def test_a_blocked_account_cannot_refresh(house: House) -> None:
     done = await house.register()
-    await house.tx.run("test.block", lambda uow: service.block_account(uow, done.account.account_id))
+    await house.tx.run("test.block", lambda uow: service.block_account(uow, done.account.user_id))
     with pytest.raises(AccountBlocked):
         await house.signing_in.refresh(done.tokens.grant.refresh.text)
 
 
 async def test_a_new_role_is_in_the_next_access_token(house: House) -> None:
     done = await house.register()
-    await house.tx.run("test.grant", lambda uow: service.grant_role(uow, done.account.account_id, Role.COURIER))
+    await house.tx.run("test.grant", lambda uow: service.grant_role(uow, done.account.user_id, Role.COURIER))
     pair = await house.signing_in.refresh(done.tokens.grant.refresh.text)
     assert pair.grant.roles == {Role.BUYER, Role.COURIER}
 
@@ -113,14 +113,14 @@ async def test_a_spent_token_that_comes_again_is_in_the_audit_log(house: House) 
         await house.signing_in.refresh(token)
     rows = await house.tx.read(
         lambda unit: unit.connection.fetch(
-            "SELECT actor_kind, account_id, code, refusal_reason, comment FROM audit_entries WHERE resource_id = $1",
+            "SELECT actor_kind, user_id, code, refusal_reason, comment FROM audit_entries WHERE resource_id = $1",
             str(done.tokens.grant.session_id),
         )
     )
     assert [tuple(row) for row in rows] == [
         (
             "USER",
-            done.account.account_id,
+            done.account.user_id,
             "UNAUTHENTICATED",
             "REFRESH_TOKEN_REUSED",
             "a spent refresh token came again",
@@ -136,7 +136,7 @@ async def test_an_account_keeps_its_latest_sessions_and_is_blocked_with_them_all
         await house.principals.authenticate(first.tokens.access.text)
     for each in later:
         await house.principals.authenticate(each.tokens.access.text)
-    await house.tx.run("test.block", lambda uow: service.block_account(uow, first.account.account_id))
+    await house.tx.run("test.block", lambda uow: service.block_account(uow, first.account.user_id))
     await house.principals.poll()
     for each in later:
         with pytest.raises(AccountBlocked):
@@ -148,16 +148,16 @@ async def test_an_account_with_all_the_sessions_that_it_may_have_is_blocked_in_n
     await house.tx.run(
         "test.sessions",
         lambda uow: uow.connection.execute(
-            "INSERT INTO sessions (session_id, account_id, device_name, address, token_hash, create_time,"
+            "INSERT INTO sessions (session_id, user_id, device_name, address, token_hash, create_time,"
             " last_seen_time, expire_time) SELECT gen_random_uuid(), $1, '', '', sha256(n::text::bytea), $2,"
             " $2, $2::timestamptz + interval '1 day' FROM generate_series(1, $3) AS n",
-            done.account.account_id,
+            done.account.user_id,
             uow.now,
             20 * house.rules.max_open,
         ),
     )
     # Far more than there can be; one statement for each of them took longer than a call may.
-    await house.tx.run("test.block", lambda uow: service.block_account(uow, done.account.account_id), seconds=5)
+    await house.tx.run("test.block", lambda uow: service.block_account(uow, done.account.user_id), seconds=5)
 
 
 async def test_a_session_that_nobody_refreshes_ends_and_one_that_is_used_goes_on(house: House) -> None:
@@ -186,7 +186,7 @@ async def test_no_token_or_password_is_in_the_database(house: House) -> None:
         return "\n".join(row[0] for row in rows)
 
     everything = await house.tx.read(dump)
-    assert str(done.account.account_id) in everything
+    assert str(done.account.user_id) in everything
     for secret in secrets:
         assert secret not in everything
         assert secret.encode().hex() not in everything

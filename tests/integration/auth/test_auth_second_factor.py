@@ -113,9 +113,9 @@ async def test_the_audit_log_says_what_was_proven(house: House) -> None:
     await house.login("jo", recovery=codes[0])
     rows = await house.tx.read(
         lambda unit: unit.connection.fetch(
-            "SELECT account_id = $1 AS is_jo, comment FROM audit_entries WHERE comment LIKE 'password%'"
+            "SELECT user_id = $1 AS is_jo, comment FROM audit_entries WHERE comment LIKE 'password%'"
             " ORDER BY audit_entry_id",
-            caller.account,
+            caller.known_user_id,
         )
     )
     assert [tuple(row) for row in rows] == [
@@ -213,7 +213,7 @@ async def test_no_secret_or_recovery_code_is_in_the_database(house: House) -> No
         assert value not in everything
         assert value.encode().hex() not in everything
     sealed = await house.tx.read(lambda unit: unit.connection.fetchval("SELECT sealed_secret FROM totp_factors"))
-    assert Seal(b"t" * 32).open(sealed, f"totp:{caller.account}") == secret.encode()
+    assert Seal(b"t" * 32).open(sealed, f"totp:{caller.known_user_id}") == secret.encode()
     with pytest.raises(SealBroken):
         Seal(b"t" * 32).open(sealed, f"totp:{new_id()}")
 
@@ -222,6 +222,6 @@ async def test_a_service_or_a_blocked_account_has_no_factor(house: House) -> Non
     with pytest.raises(NotFound):
         await house.factor.enroll(Caller(new_id(), new_id(), frozenset({Role.SERVICE})))
     _, caller, secret, _ = await _enrolled(house, "jo")
-    await house.tx.run("test.block", lambda uow: block_account(uow, caller.account))
+    await house.tx.run("test.block", lambda uow: block_account(uow, caller.known_user_id))
     with pytest.raises(AccountBlocked):
         await house.login("jo", code=_code(house, secret))

@@ -37,7 +37,7 @@ async def test_a_service_gets_a_short_token_that_every_worker_takes(house: House
     assert body["sub"] == body["client_id"] == str(made.account.service_account_id)
     for worker in (house, other):
         caller = await worker.principals.authenticate(token.text)
-        assert (caller.account_id, caller.roles) == (made.account.service_account_id, frozenset({Role.SERVICE}))
+        assert (caller.user_id, caller.roles) == (made.account.service_account_id, frozenset({Role.SERVICE}))
     house.clock.advance(timedelta(minutes=5, seconds=31))
     with pytest.raises(TokenExpired):
         await house.principals.authenticate(token.text)
@@ -80,7 +80,7 @@ async def test_a_certificate_stands_for_its_service_account_until_that_is_revoke
     client = (await house.services.create(ADMIN, "router")).account.service_account_id
     await other.principals.poll()
     caller = await other.principals.authenticate_service(client)
-    assert (caller.account_id, caller.roles, caller.expires) == (client, frozenset({Role.SERVICE}), None)
+    assert (caller.user_id, caller.roles, caller.expires) == (client, frozenset({Role.SERVICE}), None)
     assert other.principals.cached_service(client) == caller
     ended: list[tuple[UUID | None, UUID | None]] = []
     other.principals.on_ended(lambda account, session, _: ended.append((account, session)))

@@ -66,7 +66,7 @@ async def test_a_registered_account_buys_at_once_and_is_signed_in(house: House) 
     )
     assert done.account.roles == {Role.BUYER}
     caller = await house.principals.authenticate(done.tokens.access.text)
-    assert (caller.account_id, caller.session_id) == (done.account.account_id, done.tokens.grant.session_id)
+    assert (caller.user_id, caller.session_id) == (done.account.user_id, done.tokens.grant.session_id)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ async def test_a_common_password_is_refused_before_it_is_hashed(house: House) ->
 async def test_login_takes_email_username_or_phone(house: House, login: str) -> None:
     done = await house.signing_in.register(STRANGER, _register("jo@shop.example", "Jo.Doe", "+491701234567"))
     again = await house.login(login)
-    assert again.account.account_id == done.account.account_id
+    assert again.account.user_id == done.account.user_id
     assert again.tokens.grant.session_id != done.tokens.grant.session_id
 
 
@@ -122,23 +122,23 @@ async def test_unknown_logins_and_wrong_passwords_look_and_cost_the_same(house: 
 
 
 async def test_a_blocked_account_is_told_so_only_with_the_right_password(house: House) -> None:
-    account_id = (await house.register("blocked")).account.account_id
-    await house.tx.run("test.block", lambda uow: service.block_account(uow, account_id))
+    user_id = (await house.register("blocked")).account.user_id
+    await house.tx.run("test.block", lambda uow: service.block_account(uow, user_id))
     with pytest.raises(InvalidCredentials):
         await house.login("blocked", "wrong horse battery")
     with pytest.raises(AccountBlocked):
         await house.login("blocked")
-    await house.tx.run("test.unblock", lambda uow: service.unblock_account(uow, account_id))
-    assert (await house.login("blocked")).account.account_id == account_id
+    await house.tx.run("test.unblock", lambda uow: service.unblock_account(uow, user_id))
+    assert (await house.login("blocked")).account.user_id == user_id
 
 
 async def test_a_login_upgrades_a_hash_of_another_cost(house: House, builder: Builder) -> None:
     account = (await house.register("older")).account
     dearer = await builder.build(cost=5)
     await dearer.login("older")
-    stored = await _rows(house.tx, "SELECT password_hash FROM accounts WHERE account_id = $1", account.account_id)
+    stored = await _rows(house.tx, "SELECT password_hash FROM accounts WHERE user_id = $1", account.user_id)
     assert stored[0]["password_hash"].startswith("$2b$05$")
-    assert (await dearer.login("older")).account.account_id == account.account_id
+    assert (await dearer.login("older")).account.user_id == account.user_id
 
 
 async def test_of_many_right_passwords_at_once_none_is_refused_while_the_hash_is_upgraded(builder: Builder) -> None:
@@ -165,7 +165,7 @@ async def test_a_password_changed_while_the_old_one_was_hashed_wins(house: House
     )
 
     async def change(uow: UnitOfWork) -> None:
-        await AccountRepository(uow.connection).set_password_hash(account.account_id, new_hash, uow.now)
+        await AccountRepository(uow.connection).set_password_hash(account.user_id, new_hash, uow.now)
         locked.set()
         await go_on.wait()
 
@@ -183,7 +183,7 @@ async def test_a_password_changed_while_the_old_one_was_hashed_wins(house: House
 async def test_the_audit_log_names_who_was_tried_and_no_secret(house: House) -> None:
     account = (await house.register("audited")).account
     await house.login("audited")
-    mine = str(account.account_id)
+    mine = str(account.user_id)
     # Refusals are the edge's to write down; what it cannot know of the request, the call carries.
     for login, password, about in (
         ("audited", "my secret in the wrong field", f"user/{mine}"),
@@ -196,28 +196,27 @@ async def test_the_audit_log_names_who_was_tried_and_no_secret(house: House) -> 
         assert (call.about, call.audited) == (about, False)
     rows = await _rows(
         house.tx,
-        "SELECT account_id, resource_id, code, refusal_reason, remote_address FROM audit_entries"
-        " ORDER BY audit_entry_id",
+        "SELECT user_id, resource_id, code, refusal_reason, remote_address FROM audit_entries ORDER BY audit_entry_id",
     )
-    assert [tuple(row.values()) for row in rows] == [(account.account_id, mine, "OK", "", "192.0.2.7")] * 2
+    assert [tuple(row.values()) for row in rows] == [(account.user_id, mine, "OK", "", "192.0.2.7")] * 2
     assert not await _rows(house.tx, "SELECT 1 FROM audit_entries a WHERE a::text LIKE '%secret%'")
 
 
 async def test_the_guests_cart_comes_along_in_the_logins_own_transaction(house: House, builder: Builder) -> None:
     report = MergeReport(new_id(), MergeStrategy.SUM, ())
 
-    async def merge(uow: UnitOfWork, account_id: UUID, guest_token: str) -> MergeReport | None:
-        await uow.connection.execute("CREATE TABLE IF NOT EXISTS merged (account_id uuid)")
-        await uow.connection.execute("INSERT INTO merged VALUES ($1)", account_id)
+    async def merge(uow: UnitOfWork, user_id: UUID, guest_token: str) -> MergeReport | None:
+        await uow.connection.execute("CREATE TABLE IF NOT EXISTS merged (user_id uuid)")
+        await uow.connection.execute("INSERT INTO merged VALUES ($1)", user_id)
         if guest_token == "broken":
             raise LookupError("the merge failed")
         return report
 
     merging = await builder.build(merge=merge)
-    account_id = (await house.register("guest")).account.account_id
+    user_id = (await house.register("guest")).account.user_id
     assert (await merging.login("guest")).merge is None
     assert (await merging.login("guest", guest="token")).merge == report
     with pytest.raises(LookupError):
         await merging.login("guest", guest="broken")
-    assert [row["account_id"] for row in await _rows(house.tx, "SELECT account_id FROM merged")] == [account_id]
+    assert [row["user_id"] for row in await _rows(house.tx, "SELECT user_id FROM merged")] == [user_id]
     assert len(await _rows(house.tx, "SELECT 1 FROM sessions")) == 3

@@ -111,7 +111,7 @@ async def test_changing_the_address_to_and_fro_sends_no_more_codes(house: House)
     caller = await house.caller(await house.register("jo"))
 
     async def move(email: str) -> None:
-        change = UserChange(caller.account, frozenset({"email"}), "", email, "", "", "")
+        change = UserChange(caller.known_user_id, frozenset({"email"}), "", email, "", "", "")
         await house.tx.run("test.update", lambda uow: users.update_user(uow, caller, change, house.letters))
 
     code = await _sent(house, caller)

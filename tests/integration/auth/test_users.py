@@ -44,20 +44,20 @@ def _servicer(house: House, *holders: AccountHolder) -> UserServicer:
     return UserServicer(tx=house.tx, pager=Pager(house.tx, b"p" * 32), letters=house.letters, holders=holders)
 
 
-def _enter(account_id: UUID | None, *roles: Role) -> Caller:
-    caller = Caller(account_id, None, frozenset(roles), "192.0.2.7")
+def _enter(user_id: UUID | None, *roles: Role) -> Caller:
+    caller = Caller(user_id, None, frozenset(roles), "192.0.2.7")
     calls.enter(Call(caller=caller))
     return caller
 
 
 async def _admin(house: House) -> SignedIn:
     done = await house.register()
-    await house.tx.run("test.admin", lambda uow: service.grant_role(uow, done.account.account_id, Role.ADMIN))
+    await house.tx.run("test.admin", lambda uow: service.grant_role(uow, done.account.user_id, Role.ADMIN))
     return done
 
 
-async def _update(house: House, account_id: UUID, *paths: str, etag: str = "", **fields: str) -> user_pb2.User:
-    _enter(account_id, Role.BUYER)
+async def _update(house: House, who: UUID, /, *paths: str, etag: str = "", **fields: str) -> user_pb2.User:
+    _enter(who, Role.BUYER)
     request = pb.UpdateUserRequest(user=user_pb2.User(**cast("Any", fields)), etag=etag)
     request.update_mask.paths.extend(paths)
     return (await _servicer(house).UpdateUser(request, CONTEXT)).user
@@ -65,37 +65,35 @@ async def _update(house: House, account_id: UUID, *paths: str, etag: str = "", *
 
 async def test_an_owner_changes_the_named_fields_and_no_others(house: House) -> None:
     me = (await house.register("jo")).account
-    after = await _update(
-        house, me.account_id, "full_name", "phone", full_name="Jo Roe", phone="+4930123456", email="x"
-    )
+    after = await _update(house, me.user_id, "full_name", "phone", full_name="Jo Roe", phone="+4930123456", email="x")
     assert (after.full_name, after.phone, after.email, after.username) == (
         "Jo Roe",
         "+4930123456",
         "jo@shop.example",
         "jo",
     )
-    emptied = await _update(house, me.account_id, "username", "phone", user_id=str(me.account_id))
+    emptied = await _update(house, me.user_id, "username", "phone", user_id=str(me.user_id))
     assert (emptied.username, emptied.phone, emptied.full_name) == ("", "", "Jo Roe")
-    whole = await _update(house, me.account_id, email="JO2@shop.example", full_name="Jo")
+    whole = await _update(house, me.user_id, email="JO2@shop.example", full_name="Jo")
     assert (whole.email, whole.full_name) == ("jo2@shop.example", "Jo")
     with pytest.raises(EtagMismatch) as stale:
-        await _update(house, me.account_id, "full_name", etag=after.etag, full_name="Late")
+        await _update(house, me.user_id, "full_name", etag=after.etag, full_name="Late")
     assert stale.value.metadata["etag"] == whole.etag
-    assert (await _update(house, me.account_id, "full_name", etag=whole.etag, full_name="In time")).etag != whole.etag
+    assert (await _update(house, me.user_id, "full_name", etag=whole.etag, full_name="In time")).etag != whole.etag
 
 
 async def test_a_new_contact_is_not_verified_and_voids_what_was_sent_to_the_former_one(house: House) -> None:
-    me = (await house.register("jo")).account.account_id
+    me = (await house.register("jo")).account.user_id
     await _execute(house, "UPDATE accounts SET email_verified = true, phone_verified = true")
     await _execute(
         house,
-        "INSERT INTO password_resets (account_id, token_hash, create_time, expire_time)"
+        "INSERT INTO password_resets (user_id, token_hash, create_time, expire_time)"
         " VALUES ($1, '\\x01', now(), now() + interval '1 hour')",
         me,
     )
     await _execute(
         house,
-        "INSERT INTO verifications (account_id, channel, target, code_hash, expire_time, send_count, window_time)"
+        "INSERT INTO verifications (user_id, channel, target, code_hash, expire_time, send_count, window_time)"
         " VALUES ($1, 'EMAIL', 'jo@shop.example', '\\x01', now() + interval '1 hour', 1, now())",
         me,
     )
@@ -114,17 +112,17 @@ async def test_a_new_contact_is_not_verified_and_voids_what_was_sent_to_the_form
     ("field", "value"), [("email", "Taken@shop.example"), ("username", "TAKEN"), ("phone", "+4930999999")]
 )
 async def test_a_taken_name_is_refused_by_its_field(house: House, field: str, value: str) -> None:
-    taken = (await house.register("taken")).account.account_id
+    taken = (await house.register("taken")).account.user_id
     await _update(house, taken, "phone", phone="+4930999999")
-    me = (await house.register("jo")).account.account_id
+    me = (await house.register("jo")).account.user_id
     with pytest.raises(AlreadyExists) as refused:
         await _update(house, me, field, **{field: value})
     assert refused.value.metadata["field"] == field
 
 
 async def test_nobody_changes_or_deletes_the_account_of_another(house: House) -> None:
-    other = (await house.register()).account.account_id
-    me = (await house.register()).account.account_id
+    other = (await house.register()).account.user_id
+    me = (await house.register()).account.user_id
     messages = []
     for foreign in (other, new_id()):
         with pytest.raises(NotFound) as changed:
@@ -138,10 +136,10 @@ async def test_nobody_changes_or_deletes_the_account_of_another(house: House) ->
 
 async def test_a_deleted_account_is_nobodys_and_its_names_are_free(house: House) -> None:
     done = await house.register("jo")
-    me = done.account.account_id
+    me = done.account.user_id
     await _execute(
         house,
-        "INSERT INTO addresses (address_id, account_id, label, address, is_default, create_time, update_time)"
+        "INSERT INTO addresses (address_id, user_id, label, address, is_default, create_time, update_time)"
         " VALUES ($1, $1, 'Home', '{}', true, now(), now())",
         me,
     )
@@ -167,7 +165,7 @@ async def test_a_deleted_account_is_nobodys_and_its_names_are_free(house: House)
     _enter(new_id(), Role.SERVICE)
     left = (await _servicer(house).GetUser(pb.GetUserRequest(user_id=str(me)), CONTEXT)).user
     assert (left.state, left.email, left.full_name) == (user_pb2.USER_STATE_DELETED, "", "")
-    assert (await house.register("jo")).account.account_id != me
+    assert (await house.register("jo")).account.user_id != me
     calls.enter(Call(caller=caller))
     with pytest.raises(NotFound):
         await _servicer(house).DeleteUser(pb.DeleteUserRequest(user_id="me"), CONTEXT)
@@ -176,24 +174,24 @@ async def test_a_deleted_account_is_nobodys_and_its_names_are_free(house: House)
 async def test_what_still_needs_its_owner_keeps_an_account_from_being_deleted(house: House) -> None:
     done = await house.register("jo")
 
-    async def shop(uow: UnitOfWork, account_id: UUID) -> str | None:
-        assert account_id == done.account.account_id
+    async def shop(uow: UnitOfWork, user_id: UUID) -> str | None:
+        assert user_id == done.account.user_id
         return "seller 7"
 
-    async def nothing(uow: UnitOfWork, account_id: UUID) -> str | None:
+    async def nothing(uow: UnitOfWork, user_id: UUID) -> str | None:
         return None
 
-    _enter(done.account.account_id, Role.BUYER)
+    _enter(done.account.user_id, Role.BUYER)
     with pytest.raises(InUse) as refused:
         await _servicer(house, nothing, shop).DeleteUser(pb.DeleteUserRequest(user_id="me"), CONTEXT)
     assert refused.value.metadata["usedBy"] == "seller 7"
     with pytest.raises(EtagMismatch):
         await _servicer(house).DeleteUser(pb.DeleteUserRequest(user_id="me", etag="v99"), CONTEXT)
-    assert (await house.login("jo")).account.account_id == done.account.account_id
+    assert (await house.login("jo")).account.user_id == done.account.user_id
 
 
 async def test_a_service_gets_many_accounts_in_the_order_it_asked(house: House) -> None:
-    ids = [str((await house.register()).account.account_id) for _ in range(3)]
+    ids = [str((await house.register()).account.user_id) for _ in range(3)]
     _enter(None, Role.SERVICE)
     asked = [ids[2], str(new_id()), ids[0], ids[2], ids[1]]
     found = (await _servicer(house).BatchGetUsers(pb.BatchGetUsersRequest(user_ids=asked), CONTEXT)).users
@@ -201,12 +199,12 @@ async def test_a_service_gets_many_accounts_in_the_order_it_asked(house: House) 
 
 
 async def _set_roles(
-    house: House, admin: UUID, account_id: UUID, *roles: Role, once: OnceKey | None = None
+    house: House, admin: UUID, user_id: UUID, *roles: Role, once: OnceKey | None = None
 ) -> pb.SetUserRolesResponse:
     calls.enter(Call(caller=Caller(admin, None, frozenset({Role.ADMIN}), "192.0.2.9"), once=once))
     request = pb.SetUserRolesRequest(
         request_id=str(new_id()),
-        user_id=str(account_id),
+        user_id=str(user_id),
         roles=[policy_pb2.Role.Value(f"ROLE_{role.value}") for role in roles],
         reason="asked for it",
     )
@@ -220,18 +218,18 @@ async def test_roles_are_set_as_a_whole_and_hold_for_the_next_call_on_every_work
     ended: list[tuple[UUID | None, str]] = []
     other.principals.on_ended(lambda account, session, refusal: ended.append((account, refusal.reason.value)))
     admin, done = await _admin(house), await house.register("jo")
-    me, token = done.account.account_id, done.tokens.access.text
+    me, token = done.account.user_id, done.tokens.access.text
     for worker in (house, other):
         await worker.principals.poll()
         await worker.principals.authenticate(token)
     ended.clear()
-    answer = await _set_roles(house, admin.account.account_id, me, Role.BUYER, Role.COURIER)
+    answer = await _set_roles(house, admin.account.user_id, me, Role.BUYER, Role.COURIER)
     assert list(answer.user.roles) == [policy_pb2.ROLE_BUYER, policy_pb2.ROLE_COURIER]
     await other.principals.poll()
     assert other.principals.cached(token) is None
     assert (await other.principals.authenticate(token)).roles == {Role.BUYER, Role.COURIER}
     assert ended == []  # who only gained something may stay
-    await _set_roles(house, admin.account.account_id, me, Role.BUYER)
+    await _set_roles(house, admin.account.user_id, me, Role.BUYER)
     await other.principals.poll()
     assert ended == [(me, "ROLE_REQUIRED")]
     assert (await other.principals.authenticate(token)).roles == {Role.BUYER}
@@ -248,17 +246,17 @@ async def test_roles_are_set_as_a_whole_and_hold_for_the_next_call_on_every_work
 
 
 async def test_a_repeat_of_setting_roles_changes_nothing(house: House) -> None:
-    admin, me = await _admin(house), (await house.register()).account.account_id
+    admin, me = await _admin(house), (await house.register()).account.user_id
     once = OnceKey("admin", "SetUserRoles", str(new_id()), b"same")
-    first = await _set_roles(house, admin.account.account_id, me, Role.SELLER, once=once)
-    await _set_roles(house, admin.account.account_id, me, Role.BUYER)
-    again = await _set_roles(house, admin.account.account_id, me, Role.SELLER, once=once)
+    first = await _set_roles(house, admin.account.user_id, me, Role.SELLER, once=once)
+    await _set_roles(house, admin.account.user_id, me, Role.BUYER)
+    again = await _set_roles(house, admin.account.user_id, me, Role.SELLER, once=once)
     assert first == again  # the stored bytes
     assert (await house.tx.read(lambda unit: users.read_users(unit, [me])))[0].roles == {Role.BUYER}
 
 
 async def test_the_last_admin_cannot_be_removed_in_any_way(house: House) -> None:
-    admin = (await _admin(house)).account.account_id
+    admin = (await _admin(house)).account.user_id
     caller = _enter(admin, Role.ADMIN)
     with pytest.raises(LastAdmin):
         await _set_roles(house, admin, admin, Role.BUYER)
@@ -266,7 +264,7 @@ async def test_the_last_admin_cannot_be_removed_in_any_way(house: House) -> None
         await house.tx.run("test.block", lambda uow: users.block_user(uow, caller, admin, "oops", house.letters))
     with pytest.raises(LastAdmin):
         await house.tx.run("test.delete", lambda uow: users.delete_user(uow, caller, admin, "", ()))
-    blocked = (await _admin(house)).account.account_id
+    blocked = (await _admin(house)).account.user_id
     await house.tx.run("test.block", lambda uow: users.block_user(uow, caller, blocked, "on leave", house.letters))
     # A blocked admin runs nothing.
     with pytest.raises(LastAdmin):
@@ -277,7 +275,7 @@ async def test_the_last_admin_cannot_be_removed_in_any_way(house: House) -> None
 
 async def _remove_each_other(house: House, *, locked: bool) -> list[Any]:
     """Two admins take each other's role at once, in step until both have looked; the control runs without the lock."""
-    pair = [(await _admin(house)).account.account_id for _ in range(2)]
+    pair = [(await _admin(house)).account.user_id for _ in range(2)]
     looked = asyncio.Barrier(2)
 
     async def remove(mine: UUID, other: UUID) -> None:
@@ -312,8 +310,8 @@ async def test_without_the_lock_two_admins_would_remove_each_other(house: House)
 
 
 async def test_a_blocked_account_is_out_everywhere_until_it_is_unblocked(house: House) -> None:
-    admin, done = (await _admin(house)).account.account_id, await house.register("jo")
-    me = done.account.account_id
+    admin, done = (await _admin(house)).account.user_id, await house.register("jo")
+    me = done.account.user_id
     ended: list[tuple[UUID | None, str]] = []
     house.principals.on_ended(lambda account, session, refusal: ended.append((account, refusal.reason.value)))
     _enter(admin, Role.ADMIN)
@@ -332,20 +330,20 @@ async def test_a_blocked_account_is_out_everywhere_until_it_is_unblocked(house: 
     assert (await _servicer(house).UnblockUser(unblock, CONTEXT)).user.state == user_pb2.USER_STATE_ACTIVE
     with pytest.raises(SessionRevoked):
         await house.principals.authenticate(done.tokens.access.text)
-    assert (await house.login("jo")).account.account_id == me
+    assert (await house.login("jo")).account.user_id == me
 
 
 async def test_what_is_deleted_or_was_never_there_cannot_be_administered(house: House) -> None:
-    admin, gone = (await _admin(house)).account.account_id, (await house.register()).account.account_id
+    admin, gone = (await _admin(house)).account.user_id, (await house.register()).account.user_id
     _enter(gone, Role.BUYER)
     await _servicer(house).DeleteUser(pb.DeleteUserRequest(user_id=str(gone)), CONTEXT)
-    for account_id, refusal in ((gone, IllegalTransition), (new_id(), NotFound)):
+    for user_id, refusal in ((gone, IllegalTransition), (new_id(), NotFound)):
         with pytest.raises(refusal):
-            await _set_roles(house, admin, account_id, Role.BUYER)
+            await _set_roles(house, admin, user_id, Role.BUYER)
         with pytest.raises(refusal):
-            await _servicer(house).BlockUser(pb.BlockUserRequest(user_id=str(account_id), reason="x"), CONTEXT)
+            await _servicer(house).BlockUser(pb.BlockUserRequest(user_id=str(user_id), reason="x"), CONTEXT)
         with pytest.raises(refusal):
-            await _servicer(house).UnblockUser(pb.UnblockUserRequest(user_id=str(account_id)), CONTEXT)
+            await _servicer(house).UnblockUser(pb.UnblockUserRequest(user_id=str(user_id)), CONTEXT)
 
 
 async def _list(house: House, admin: UUID, **request: Any) -> pb.ListUsersResponse:
@@ -354,8 +352,8 @@ async def _list(house: House, admin: UUID, **request: Any) -> pb.ListUsersRespon
 
 
 async def test_an_admin_walks_all_accounts_page_by_page_and_finds_some(house: House) -> None:
-    admin = (await _admin(house)).account.account_id
-    made = [str((await house.register(name)).account.account_id) for name in ("ann", "Anna", "bob", "a_b")]
+    admin = (await _admin(house)).account.user_id
+    made = [str((await house.register(name)).account.user_id) for name in ("ann", "Anna", "bob", "a_b")]
     seen: list[str] = []
     token = ""
     while True:
@@ -382,7 +380,7 @@ async def test_an_admin_walks_all_accounts_page_by_page_and_finds_some(house: Ho
 
 
 async def test_a_page_token_holds_for_its_filters_and_its_caller_only(house: House) -> None:
-    admin = (await _admin(house)).account.account_id
+    admin = (await _admin(house)).account.user_id
     await house.register()
     token = (await _list(house, admin, page_size=1)).next_page_token
     assert token
@@ -395,17 +393,17 @@ async def test_a_page_token_holds_for_its_filters_and_its_caller_only(house: Hou
 async def test_finding_accounts_by_their_beginnings_reads_indexes(house: House) -> None:
     await _execute(
         house,
-        "INSERT INTO accounts (account_id, email, username, full_name, password_hash, state, create_time, update_time)"
+        "INSERT INTO accounts (user_id, email, username, full_name, password_hash, state, create_time, update_time)"
         " SELECT gen_random_uuid(), 'user' || n || '@shop.example', 'user' || n, 'Name ' || n, 'x', 'ACTIVE', now(),"
         " now() FROM generate_series(1, 20000) n",
     )
     await _execute(house, "ANALYZE accounts")
     plan = await house.tx.read(
         lambda unit: unit.connection.fetch(
-            "EXPLAIN SELECT a.account_id FROM accounts a WHERE ((a.email ~>=~ 'user77' AND a.email ~<~ 'user78')"
+            "EXPLAIN SELECT a.user_id FROM accounts a WHERE ((a.email ~>=~ 'user77' AND a.email ~<~ 'user78')"
             " OR (lower(a.username) ~>=~ 'user77' AND lower(a.username) ~<~ 'user78')"
             " OR (lower(a.full_name) ~>=~ 'user77' AND lower(a.full_name) ~<~ 'user78') OR a.phone = 'user77')"
-            " ORDER BY a.account_id DESC LIMIT 26"
+            " ORDER BY a.user_id DESC LIMIT 26"
         )
     )
     text = "\n".join(row[0] for row in plan)

@@ -79,7 +79,7 @@ class World:
         name = new_id().hex
         new = auth.NewAccount(f"{name}@example.org", "", f"+49{name[-12:].translate(_DIGITS)}", "Kim Lee", "x")
         row = await self.tx.run("test.account", lambda uow: auth.create_account(uow, new, frozenset(roles)))
-        return caller_of(row.account_id, *roles)
+        return caller_of(row.user_id, *roles)
 
     async def applied(self) -> tuple[Caller, courier_pb2.Courier]:
         """An account that applied as a courier."""
@@ -97,7 +97,7 @@ class World:
         caller, courier = await self.applied()
         approve = courier_service_pb2.ApproveCourierRequest(courier_id=courier.courier_id)
         await self.call(self.admin, self.couriers.ApproveCourier, approve)
-        caller = caller_of(caller.account, Role.BUYER, Role.COURIER)
+        caller = caller_of(caller.known_user_id, Role.BUYER, Role.COURIER)
         if on_shift:
             await self.call(caller, self.couriers.StartShift, courier_service_pb2.StartShiftRequest())
         return caller, UUID(courier.courier_id)
@@ -196,9 +196,9 @@ class World:
 _DIGITS = str.maketrans("abcdef", "123456")
 
 
-def caller_of(account_id: UUID, *roles: Role) -> Caller:
+def caller_of(user_id: UUID, *roles: Role) -> Caller:
     """A caller with a session."""
-    return Caller(account_id, new_id(), frozenset(roles))
+    return Caller(user_id, new_id(), frozenset(roles))
 
 
 async def _order(uow: UnitOfWork, buyer: Caller, seller: Caller) -> UUID:
@@ -211,27 +211,27 @@ async def _order(uow: UnitOfWork, buyer: Caller, seller: Caller) -> UUID:
     await inventory.create_stock(uow, [NewStock(variant_id, seller_id, 5, "test")])
     await inventory.reserve(uow, [Line(variant_id, 2)], group_id)
     await uow.connection.execute(
-        "INSERT INTO order_groups (order_group_id, account_id, quote_id, payment_id, total_minor, currency,"
+        "INSERT INTO order_groups (order_group_id, buyer_id, quote_id, payment_id, total_minor, currency,"
         " payment_expire_time, create_time) VALUES ($1, $2, $3, $4, 2490, 'EUR', $5, $5)",
         group_id,
-        buyer.account,
+        buyer.known_user_id,
         new_id(),
         new_id(),
         uow.now,
     )
     await uow.connection.execute(
-        "INSERT INTO orders (order_id, order_number, order_group_id, account_id, seller_id, seller_account_id,"
+        "INSERT INTO orders (order_id, order_number, order_group_id, buyer_id, seller_id, owner_user_id,"
         " shop_name, pickup, address, currency, subtotal_minor, discount_minor, delivery_fee_minor, total_minor,"
         " usual_prep_minutes, eta_earliest_time, eta_latest_time, create_time, state, version, due_minor,"
-        " update_time, paid_time, accepted_time, expected_ready_time, ready_time, prep_minutes)"
+        " update_time, pay_time, accept_time, expected_ready_time, ready_time, prep_minutes)"
         " VALUES ($1, $2, $3, $4, $5, $6, 'Radhaus', $7::jsonb, $8::jsonb, 'EUR', 2000, 0, 490, 2490, 10, $9, $9, $9,"
         " 'READY', 4, 0, $9, $9, $9, $9, $9, 10)",
         order_id,
         number,
         group_id,
-        buyer.account,
+        buyer.known_user_id,
         seller_id,
-        seller.account,
+        seller.known_user_id,
         SHOP.to_json_text(),
         HOME.to_json_text(),
         uow.now,
@@ -249,9 +249,9 @@ async def _order(uow: UnitOfWork, buyer: Caller, seller: Caller) -> UUID:
             order_id=order_id,
             order_group_id=group_id,
             order_number=number,
-            account_id=buyer.account,
+            buyer_id=buyer.known_user_id,
             seller_id=seller_id,
-            seller_account_id=seller.account,
+            owner_user_id=seller.known_user_id,
             state="READY",
             previous_state="ACCEPTED",
             after={},

@@ -41,7 +41,7 @@ async def test_approval_gives_the_role_once_and_is_written_down(world: World) ->
         await world.call(world.admin, world.couriers.ApproveCourier, approve)
     assert refused.value.metadata["current"] == "ACTIVE"
     roles = await world.tx.read(
-        lambda unit: unit.connection.fetch("SELECT role FROM account_roles WHERE account_id = $1", caller.account)
+        lambda unit: unit.connection.fetch("SELECT role FROM account_roles WHERE user_id = $1", caller.known_user_id)
     )
     assert {row["role"] for row in roles} == {Role.BUYER, Role.COURIER}
     audited = await world.tx.read(
@@ -73,7 +73,7 @@ async def test_a_shift_runs_once_and_ends_once(world: World) -> None:
     assert not shift.HasField("end_time")
     with pytest.raises(IllegalTransition):
         await world.call(caller, world.couriers.StartShift, START)
-    view = await world.tx.read(lambda unit: service.courier_of(unit, caller.account))
+    view = await world.tx.read(lambda unit: service.courier_of(unit, caller.known_user_id))
     assert view is not None
     assert (view.courier_id, view.on_shift) == (courier_id, True)
     ended = (await world.call(caller, world.couriers.EndShift, END)).shift
@@ -85,11 +85,11 @@ async def test_a_shift_runs_once_and_ends_once(world: World) -> None:
 
 async def test_an_account_is_held_by_a_shift_that_runs(world: World) -> None:
     caller, _ = await world.courier()
-    held = await world.tx.run("test.held", lambda uow: couriers.holds_account(uow, caller.account))
+    held = await world.tx.run("test.held", lambda uow: couriers.holds_account(uow, caller.known_user_id))
     assert held is not None
     assert held.startswith("shift ")
     await world.call(caller, world.couriers.EndShift, END)
-    assert await world.tx.run("test.free", lambda uow: couriers.holds_account(uow, caller.account)) is None
+    assert await world.tx.run("test.free", lambda uow: couriers.holds_account(uow, caller.known_user_id)) is None
     assert await world.tx.run("test.free", lambda uow: couriers.holds_account(uow, new_id())) is None
 
 

@@ -24,8 +24,8 @@ async def test_a_watched_delivery_names_its_people_and_points(world: World) -> N
     ready, courier, courier_id = await world.picked_up()
     watched = await world.tx.read(lambda unit: service.read_delivery_for_watch(unit, ready.delivery_id))
     assert watched is not None
-    assert (watched.buyer_account_id, watched.seller_account_id) == (ready.buyer.account, ready.seller.account)
-    assert (watched.courier_id, watched.courier_account_id) == (courier_id, courier.account)
+    assert (watched.buyer_id, watched.owner_user_id) == (ready.buyer.known_user_id, ready.seller.known_user_id)
+    assert (watched.courier_id, watched.courier_user_id) == (courier_id, courier.known_user_id)
     assert (watched.courier_first_name, watched.courier_vehicle) == ("Noor", Vehicle.BICYCLE)
     assert (watched.state, watched.outcome) == (DeliveryState.PICKED_UP, None)
     assert watched.pickup_point == Point(52.53, 13.4)
@@ -37,7 +37,7 @@ async def test_a_watched_delivery_names_its_people_and_points(world: World) -> N
     closed = await world.tx.read(lambda unit: service.read_delivery_for_watch(unit, ready.delivery_id))
     assert closed is not None
     assert (closed.outcome, closed.eta) == (DeliveryOutcome.DELIVERED, None)
-    assert closed.closed_time is not None
+    assert closed.close_time is not None
     assert await world.tx.read(lambda unit: service.open_deliveries_of(unit, courier_id)) == []
 
 
@@ -61,7 +61,7 @@ async def test_the_latest_position_never_goes_back(world: World) -> None:
     await world.tx.run(
         "test.save",
         lambda uow: service.save_latest_position(
-            uow, courier_id, old.sample_time, old.received_time, old.point, None, None, None, 99
+            uow, courier_id, old.sample_time, old.receive_time, old.point, None, None, None, 99
         ),
     )
     assert await world.tx.read(lambda unit: service.read_latest_position(unit, courier_id)) == position(44)

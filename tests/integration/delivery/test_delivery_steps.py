@@ -196,7 +196,7 @@ async def test_a_repeated_completion_gets_the_first_answer_and_a_refusal_is_not_
     )
     stored = [answer for answer in cast("list[object]", answers) if isinstance(answer, bytes)]
     assert (len(stored), len(set(stored))) == (8, 1)
-    counted = await world.tx.read(lambda unit: service.courier_of(unit, courier.account))
+    counted = await world.tx.read(lambda unit: service.courier_of(unit, courier.known_user_id))
     assert counted is not None
     assert counted.completed_deliveries == 1
     assert await world.violations() == []

@@ -131,7 +131,7 @@ class Market:
         phone = "+49" + str(int(name[-10:], 16))[:12]
         new = auth.NewAccount(f"{name}@example.org", "", phone, "Kim Lee", "x")
         row = await self.tx.run("test.account", lambda uow: auth.create_account(uow, new, frozenset(roles)))
-        return caller_of(row.account_id, *roles)
+        return caller_of(row.user_id, *roles)
 
     async def buyer(self) -> Caller:
         """A buyer. Most tests need no more of one than its id."""
@@ -143,7 +143,7 @@ class Market:
         command = sellers.CreateSeller("", f"Shop {new_id().hex}", "", SHOP, Contact("Kim"), 10, "Europe/Berlin", ())
         seller = await self.tx.run("test.shop", lambda uow: sellers.create_seller(uow, caller, command))
         await self.tx.run("test.approve", lambda uow: sellers.approve_seller(uow, self.admin, seller.seller_id, ""))
-        return Shop(seller.seller_id, caller_of(caller.account, Role.BUYER, Role.SELLER))
+        return Shop(seller.seller_id, caller_of(caller.known_user_id, Role.BUYER, Role.SELLER))
 
     async def variant(self, shop: Shop, *, stock: int = 100, price_minor: int = 1_000) -> UUID:
         """A published product with one variant."""
@@ -350,9 +350,9 @@ def minor(message: MoneyMessage) -> int:
     return int(message.units * 100 + message.nanos // 10**7)
 
 
-def caller_of(account_id: UUID, *roles: Role) -> Caller:
+def caller_of(user_id: UUID, *roles: Role) -> Caller:
     """A caller with a session."""
-    return Caller(account_id, new_id(), frozenset(roles))
+    return Caller(user_id, new_id(), frozenset(roles))
 
 
 def build(tx: Transactor, clock: MovableClock, provider: Provider | None = None) -> Market:

@@ -247,7 +247,7 @@ async def test_a_guests_cart_is_added_to_the_accounts(market: Market) -> None:
         await repository.put_lines(uow.connection, guest, lines, uow.now)
 
     await market.tx.run("test.guest", fill)
-    report = await market.tx.run("t", lambda uow: merge.merge_guest_cart(uow, buyer.account, "guest-token"))
+    report = await market.tx.run("t", lambda uow: merge.merge_guest_cart(uow, buyer.known_user_id, "guest-token"))
     assert report is not None
     outcomes = {line.variant_id: (line.merged_quantity, line.outcome) for line in report.lines}
     assert outcomes == {
@@ -261,7 +261,7 @@ async def test_a_guests_cart_is_added_to_the_accounts(market: Market) -> None:
         str(only_guest): 1,
         str(full): 999,
     }
-    again = await market.tx.run("t", lambda uow: merge.merge_guest_cart(uow, buyer.account, "guest-token"))
+    again = await market.tx.run("t", lambda uow: merge.merge_guest_cart(uow, buyer.known_user_id, "guest-token"))
     assert again is None
 
 

@@ -266,14 +266,14 @@ async def test_unknown_providers_are_refused(market: Market) -> None:
 
 async def test_hot_statements_of_orders_use_their_indexes(tx: Transactor) -> None:
     statements = {
-        "orders of a buyer": "SELECT order_id FROM orders WHERE account_id = $1 ORDER BY order_id DESC LIMIT 26",
+        "orders of a buyer": "SELECT order_id FROM orders WHERE buyer_id = $1 ORDER BY order_id DESC LIMIT 26",
         "orders of a seller": "SELECT order_id FROM orders WHERE seller_id = $1 ORDER BY order_id DESC LIMIT 26",
         "orders of a courier": (
-            "SELECT order_id FROM orders WHERE courier_account_id = $1 ORDER BY order_id DESC LIMIT 26"
+            "SELECT order_id FROM orders WHERE courier_user_id = $1 ORDER BY order_id DESC LIMIT 26"
         ),
         "orders of a group": "SELECT order_id FROM orders WHERE order_group_id = $1",
         "payments of a group": "SELECT payment_id FROM payments WHERE order_group_id = $1",
-        "cart": "SELECT cart_id FROM carts WHERE account_id = $1",
+        "cart": "SELECT cart_id FROM carts WHERE user_id = $1",
         "attempts of a group": "SELECT attempt_id FROM payment_attempts WHERE order_group_id = $1",
     }
     calls.enter(Call())

@@ -37,7 +37,9 @@ async def _assign(market: Market, order_id: str) -> Caller:
     courier = caller_of(new_id(), Role.COURIER)
     await market.tx.run(
         "test.assign",
-        lambda uow: service.delivery_assigned(uow, UUID(order_id), courier.account, new_id(), courier_id=new_id()),
+        lambda uow: service.delivery_assigned(
+            uow, UUID(order_id), courier.known_user_id, new_id(), courier_id=new_id()
+        ),
     )
     return courier
 
@@ -90,7 +92,7 @@ async def test_the_ready_event_carries_what_a_delivery_needs(market: Market) -> 
     await market.ready(shop, placed.order_id)
     stored = await market.tx.read(lambda unit: outbox.read_aggregate(unit.connection, UUID(placed.order_id), 3))
     event = read_event(OrderReady, stored[0])
-    assert event.account_id == buyer.account
+    assert event.buyer_id == buyer.known_user_id
     assert event.seller_id == shop.seller_id
     assert event.pickup is not None
     assert (event.pickup["recipient"], event.dropoff["recipient"]) == ("Radhaus", "Ada")
@@ -286,7 +288,7 @@ async def test_lists_show_what_is_the_callers_newest_first_page_by_page(market: 
     assert len((await _list(market, one.caller)).orders) == 4
     assert len((await _list(market, market.admin)).orders) == 7
     assert len((await _list(market, market.admin, seller_id=str(two.seller_id))).orders) == 3
-    assert len((await _list(market, other_buyer, buyer_id=str(buyer.account))).orders) == 0
+    assert len((await _list(market, other_buyer, buyer_id=str(buyer.known_user_id))).orders) == 0
     assert len((await _list(market, await market.buyer())).orders) == 0
 
 
@@ -329,9 +331,9 @@ async def test_cancellations_are_audited(market: Market) -> None:
     with pytest.raises(IllegalTransition):
         await market.cancel(buyer, placed.order_id)
     rows = await market.tx.read(
-        lambda unit: unit.connection.fetch("SELECT code, account_id FROM audit_entries WHERE resource_type = 'order'")
+        lambda unit: unit.connection.fetch("SELECT code, user_id FROM audit_entries WHERE resource_type = 'order'")
     )
-    assert [tuple(row) for row in rows] == [("OK", buyer.account_id)]
+    assert [tuple(row) for row in rows] == [("OK", buyer.user_id)]
 
 
 async def test_cancelling_at_once_has_one_winner(market: Market, other: Market) -> None:

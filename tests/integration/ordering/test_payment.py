@@ -251,7 +251,7 @@ async def test_payments_of_others_are_not_found(market: Market) -> None:
             await market.get_payment(stranger, payment_id)
         with pytest.raises(NotFound):
             await market.confirm(stranger, payment_id)
-    assert (await market.get_payment(market.admin, group.payment.payment_id)).buyer_id == str(buyer.account)
+    assert (await market.get_payment(market.admin, group.payment.payment_id)).buyer_id == str(buyer.known_user_id)
 
 
 async def test_another_payment_cancels_the_one_before(market: Market) -> None:

@@ -65,9 +65,9 @@ def position(
     return made
 
 
-def caller_of(account_id: UUID, *roles: Role) -> Caller:
+def caller_of(user_id: UUID, *roles: Role) -> Caller:
     """A signed-in caller."""
-    return Caller(account_id, new_id(), frozenset(roles))
+    return Caller(user_id, new_id(), frozenset(roles))
 
 
 @dataclass(frozen=True)
@@ -270,16 +270,16 @@ class World:
 
     async def courier(self) -> tuple[Caller, UUID]:
         """An active courier on shift."""
-        account_id, courier_id = new_id(), new_id()
+        user_id, courier_id = new_id(), new_id()
 
         async def work(uow: UnitOfWork) -> None:
-            new = courier_repository.NewCourier(courier_id, account_id, "Noor", "Quiet", "", Vehicle.BICYCLE, "")
+            new = courier_repository.NewCourier(courier_id, user_id, "Noor", "Quiet", "", Vehicle.BICYCLE, "")
             await courier_repository.insert(uow.connection, new, uow.now)
             await courier_repository.write_approval(uow.connection, courier_id, uow.now)
             await courier_repository.start_shift(uow.connection, new_id(), courier_id, Vehicle.BICYCLE, uow.now)
 
         await self.tx.run("test.courier", work)
-        return caller_of(account_id, Role.BUYER, Role.COURIER), courier_id
+        return caller_of(user_id, Role.BUYER, Role.COURIER), courier_id
 
     async def end_shift(self, courier_id: UUID) -> None:
         async def work(uow: UnitOfWork) -> None:
@@ -303,8 +303,8 @@ class World:
                 order_id=made.order_id,
                 order_number="K7QW-2M9T",
                 seller_id=new_id(),
-                seller_account_id=made.seller.account,
-                buyer_account_id=made.buyer.account,
+                owner_user_id=made.seller.known_user_id,
+                buyer_id=made.buyer.known_user_id,
                 dropoff_code="123456",
                 pickup=address(PICKUP),
                 dropoff=address(DROPOFF),
@@ -319,7 +319,7 @@ class World:
             uow.emit(
                 DeliveryCreated(
                     seller_id=found.seller_id,
-                    buyer_account_id=found.buyer_account_id,
+                    buyer_id=found.buyer_id,
                     **transition.carried(found, DeliveryState.CREATED, uow.now),
                 )
             )
@@ -344,7 +344,7 @@ class World:
             event: DeliveryEvent
             match step:
                 case Step.ASSIGN:
-                    event = DeliveryAssigned(courier_account_id=after.courier.account_id, **carried)
+                    event = DeliveryAssigned(courier_user_id=after.courier.user_id, **carried)
                 case Step.PICK_UP:
                     event = DeliveryPickedUp(**carried)
                 case _:

@@ -90,7 +90,7 @@ async def test_the_invariants_notice_what_is_stored_twice_lost_or_never_counted(
     await world.tx.run(
         "test.marker",
         lambda uow: uow.connection.execute(
-            "INSERT INTO courier_latest_positions (courier_id, sample_time, received_time, latitude, longitude, seq)"
+            "INSERT INTO courier_latest_positions (courier_id, sample_time, receive_time, latitude, longitude, seq)"
             " VALUES ($1, $2, $2, 52, 13, 1)",
             courier_id,
             now - timedelta(minutes=1),

@@ -84,7 +84,7 @@ async def test_me_is_the_caller_and_what_is_no_id_is_not_kept() -> None:
     sink = Sink()
     own = _passage(user_service_pb2.DeleteUserRequest(user_id="me"), "/marketplace.auth.v1.UserService/DeleteUser")
     _witness(sink, own).note(own)
-    assert sink.calls[-1].resource_id == str(own.call.caller.account_id)
+    assert sink.calls[-1].resource_id == str(own.call.caller.user_id)
     pasted = _passage(
         auth_service_pb2.IssueServiceTokenRequest(client_id="the secret itself"),
         "/marketplace.auth.v1.AuthService/IssueServiceToken",

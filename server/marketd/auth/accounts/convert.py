@@ -23,12 +23,12 @@ from marketd.kernel.wire import from_address, from_timestamp, from_update_mask, 
 _USER_FIELDS = ("email", "username", "phone", "full_name")
 
 
-def from_update_user(request: pb.UpdateUserRequest, account_id: UUID) -> UserChange:
+def from_update_user(request: pb.UpdateUserRequest, user_id: UUID) -> UserChange:
     """The change to make; without a mask, that of all fields that have a value."""
     user = request.user
     given = [name for name in _USER_FIELDS if getattr(user, name)]
     return UserChange(
-        account_id=account_id,
+        user_id=user_id,
         paths=_paths(request.update_mask, given),
         etag=request.etag,
         email=user.email,

@@ -46,10 +46,10 @@ class AccountTable(Base):
         Index("ix_accounts_phone_prefix", "phone", postgresql_ops={"phone": "text_pattern_ops"}),
         Index("ix_accounts_username_prefix", func.lower(text("username")).label("name"), postgresql_ops=_BY_PREFIX),
         Index("ix_accounts_full_name_prefix", func.lower(text("full_name")).label("name"), postgresql_ops=_BY_PREFIX),
-        Index(None, "state", "account_id"),
+        Index(None, "state", "user_id"),
     )
 
-    account_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     email: Mapped[str] = mapped_column(Text, unique=True)
     username: Mapped[str | None] = mapped_column(Text)
     phone: Mapped[str | None] = mapped_column(Text, unique=True)
@@ -69,9 +69,9 @@ class AccountRoleTable(Base):
     __tablename__ = "account_roles"
     __table_args__ = (
         CheckConstraint("role IN ('BUYER', 'SELLER', 'COURIER', 'ADMIN', 'SERVICE')", name="role"),
-        Index(None, "role", "account_id"),
+        Index(None, "role", "user_id"),
     )
 
-    account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.account_id"), primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.user_id"), primary_key=True)
     role: Mapped[str] = mapped_column(Text, primary_key=True)
     create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))

@@ -19,7 +19,7 @@ from marketd.kernel.db.database import Connection, Record
 class AccountRow:
     """An account with its roles."""
 
-    account_id: UUID
+    user_id: UUID
     email: str
     username: str
     phone: str
@@ -35,14 +35,13 @@ class AccountRow:
     totp_enabled: bool
 
 
-ROLES = "ARRAY(SELECT r.role FROM account_roles r WHERE r.account_id = a.account_id) AS roles"
+ROLES = "ARRAY(SELECT r.role FROM account_roles r WHERE r.user_id = a.user_id) AS roles"
 """The select item that gathers the roles of the account `a`."""
 _TOTP = (
-    "EXISTS (SELECT 1 FROM totp_factors f WHERE f.account_id = a.account_id AND f.confirm_time IS NOT NULL)"
-    " AS totp_enabled"
+    "EXISTS (SELECT 1 FROM totp_factors f WHERE f.user_id = a.user_id AND f.confirm_time IS NOT NULL) AS totp_enabled"
 )
 ACCOUNT = (
-    "SELECT a.account_id, a.email, a.username, a.phone, a.full_name, a.password_hash, a.state, a.email_verified,"  # noqa: S608 - constants
+    "SELECT a.user_id, a.email, a.username, a.phone, a.full_name, a.password_hash, a.state, a.email_verified,"  # noqa: S608 - constants
     f" a.phone_verified, a.create_time, a.update_time, a.version, {ROLES}, {_TOTP} FROM accounts a"
 )
 """Selects accounts `a`; conditions come after it."""
@@ -56,7 +55,7 @@ def roles_of(names: list[str]) -> frozenset[Role]:
 def account_of(row: Record) -> AccountRow:
     """The row of a statement that begins with ACCOUNT."""
     return AccountRow(
-        account_id=row["account_id"],
+        user_id=row["user_id"],
         email=row["email"],
         username=row["username"] or "",
         phone=row["phone"] or "",
@@ -85,7 +84,7 @@ class AccountRepository:
 
     async def insert(
         self,
-        account_id: UUID,
+        user_id: UUID,
         email: str,
         username: str,
         phone: str,
@@ -95,9 +94,9 @@ class AccountRepository:
     ) -> None:
         """A new active account; empty username and phone mean none. A taken name breaks a unique constraint."""
         await self._connection.execute(
-            "INSERT INTO accounts (account_id, email, username, phone, full_name, password_hash, state, create_time,"
+            "INSERT INTO accounts (user_id, email, username, phone, full_name, password_hash, state, create_time,"
             " update_time) VALUES ($1, $2, nullif($3, ''), nullif($4, ''), $5, $6, 'ACTIVE', $7, $7)",
-            account_id,
+            user_id,
             email,
             username,
             phone,
@@ -106,9 +105,9 @@ class AccountRepository:
             now,
         )
 
-    async def by_id(self, account_id: UUID) -> AccountRow | None:
+    async def by_id(self, user_id: UUID) -> AccountRow | None:
         """The account with this id."""
-        return _account(await self._connection.fetchrow(f"{ACCOUNT} WHERE a.account_id = $1", account_id))
+        return _account(await self._connection.fetchrow(f"{ACCOUNT} WHERE a.user_id = $1", user_id))
 
     async def by_login(self, login: str) -> AccountRow | None:
         """The account with this e-mail address, phone or username; which of them it is, its first letters tell."""
@@ -120,57 +119,56 @@ class AccountRepository:
             where, value = "lower(a.username) = $1", login.lower()
         return _account(await self._connection.fetchrow(f"{ACCOUNT} WHERE {where}", value))
 
-    async def lock(self, account_id: UUID) -> AccountRow | None:
+    async def lock(self, user_id: UUID) -> AccountRow | None:
         """The account, locked until the transaction ends."""
-        row = await self._connection.fetchrow(f"{ACCOUNT} WHERE a.account_id = $1 FOR UPDATE OF a", account_id)
+        row = await self._connection.fetchrow(f"{ACCOUNT} WHERE a.user_id = $1 FOR UPDATE OF a", user_id)
         return _account(row)
 
-    async def set_password_hash(self, account_id: UUID, password_hash: str, now: datetime) -> None:
+    async def set_password_hash(self, user_id: UUID, password_hash: str, now: datetime) -> None:
         """Another hash."""
         await self._connection.execute(
-            "UPDATE accounts SET password_hash = $2, update_time = $3, version = version + 1 WHERE account_id = $1",
-            account_id,
+            "UPDATE accounts SET password_hash = $2, update_time = $3, version = version + 1 WHERE user_id = $1",
+            user_id,
             password_hash,
             now,
         )
 
-    async def upgrade_hash(self, account_id: UUID, old: str, new: str) -> None:
+    async def upgrade_hash(self, user_id: UUID, old: str, new: str) -> None:
         """The same password at another cost, unless it was changed in between."""
         await self._connection.execute(
-            "UPDATE accounts SET password_hash = $3 WHERE account_id = $1 AND password_hash = $2", account_id, old, new
+            "UPDATE accounts SET password_hash = $3 WHERE user_id = $1 AND password_hash = $2", user_id, old, new
         )
 
-    async def set_state(self, account_id: UUID, before: AccountState, after: AccountState, now: datetime) -> bool:
+    async def set_state(self, user_id: UUID, before: AccountState, after: AccountState, now: datetime) -> bool:
         """Move from one state to another; False when it is not in the first."""
         tag = await self._connection.execute(
-            "UPDATE accounts SET state = $3, update_time = $4, version = version + 1"
-            " WHERE account_id = $1 AND state = $2",
-            account_id,
+            "UPDATE accounts SET state = $3, update_time = $4, version = version + 1 WHERE user_id = $1 AND state = $2",
+            user_id,
             before.value,
             after.value,
             now,
         )
         return tag == "UPDATE 1"
 
-    async def add_role(self, account_id: UUID, role: Role, now: datetime) -> bool:
+    async def add_role(self, user_id: UUID, role: Role, now: datetime) -> bool:
         """Give the role; False when the account has it already."""
         tag = await self._connection.execute(
-            "INSERT INTO account_roles (account_id, role, create_time) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-            account_id,
+            "INSERT INTO account_roles (user_id, role, create_time) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+            user_id,
             role.value,
             now,
         )
         return tag == "INSERT 0 1"
 
-    async def remove_role(self, account_id: UUID, role: Role) -> bool:
+    async def remove_role(self, user_id: UUID, role: Role) -> bool:
         """Take the role; False when the account does not have it."""
         tag = await self._connection.execute(
-            "DELETE FROM account_roles WHERE account_id = $1 AND role = $2", account_id, role.value
+            "DELETE FROM account_roles WHERE user_id = $1 AND role = $2", user_id, role.value
         )
         return tag == "DELETE 1"
 
-    async def touch(self, account_id: UUID, now: datetime) -> None:
+    async def touch(self, user_id: UUID, now: datetime) -> None:
         """Note that the account changed."""
         await self._connection.execute(
-            "UPDATE accounts SET update_time = $2, version = version + 1 WHERE account_id = $1", account_id, now
+            "UPDATE accounts SET update_time = $2, version = version + 1 WHERE user_id = $1", user_id, now
         )

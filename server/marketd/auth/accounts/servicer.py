@@ -43,29 +43,29 @@ class UserServicer(user_service_pb2_grpc.UserServiceServicer):
     async def GetUser(self, request: pb.GetUserRequest, context: Context) -> pb.GetUserResponse:
         """Gets an account."""
         caller = calls.current_caller()
-        account_id = _account_id(request.user_id, caller)
-        account = await self._tx.read(lambda unit: service.read_account(unit, caller, account_id))
+        user_id = _user_id(request.user_id, caller)
+        account = await self._tx.read(lambda unit: service.read_account(unit, caller, user_id))
         return pb.GetUserResponse(user=convert.to_user(account))
 
     async def BatchGetUsers(self, request: pb.BatchGetUsersRequest, context: Context) -> pb.BatchGetUsersResponse:
         """Gets several accounts."""
-        account_ids = [parse_id(user_id) for user_id in request.user_ids]
-        found = await self._tx.read(lambda unit: users.read_users(unit, account_ids))
+        user_ids = [parse_id(user_id) for user_id in request.user_ids]
+        found = await self._tx.read(lambda unit: users.read_users(unit, user_ids))
         return pb.BatchGetUsersResponse(users=[convert.to_user(account) for account in found])
 
     async def UpdateUser(self, request: pb.UpdateUserRequest, context: Context) -> pb.UpdateUserResponse:
         """Changes the caller's account."""
         caller = calls.current_caller()
-        change = user_convert.from_update_user(request, _account_id(request.user.user_id, caller))
+        change = user_convert.from_update_user(request, _user_id(request.user.user_id, caller))
         account = await self._tx.run("user.update", lambda uow: users.update_user(uow, caller, change, self._letters))
         return pb.UpdateUserResponse(user=convert.to_user(account))
 
     async def DeleteUser(self, request: pb.DeleteUserRequest, context: Context) -> pb.DeleteUserResponse:
         """Deletes the caller's account."""
         caller = calls.current_caller()
-        account_id = _account_id(request.user_id, caller)
+        user_id = _user_id(request.user_id, caller)
         await self._tx.run(
-            "user.delete", lambda uow: users.delete_user(uow, caller, account_id, request.etag, self._holders)
+            "user.delete", lambda uow: users.delete_user(uow, caller, user_id, request.etag, self._holders)
         )
         return pb.DeleteUserResponse()
 
@@ -77,7 +77,7 @@ class UserServicer(user_service_pb2_grpc.UserServiceServicer):
             request,
             caller,
             lambda unit, before, limit: users.list_users(unit, wanted, before, limit),
-            lambda account: account.account_id,
+            lambda account: account.user_id,
             convert.to_user,
         )
         return pb.ListUsersResponse(users=page.items, next_page_token=page.next_page_token)
@@ -94,17 +94,17 @@ class UserServicer(user_service_pb2_grpc.UserServiceServicer):
 
     async def BlockUser(self, request: pb.BlockUserRequest, context: Context) -> pb.BlockUserResponse:
         """Blocks an account."""
-        caller, account_id = calls.current_caller(), parse_id(request.user_id)
+        caller, user_id = calls.current_caller(), parse_id(request.user_id)
         account = await self._tx.run(
-            "user.block", lambda uow: users.block_user(uow, caller, account_id, request.reason, self._letters)
+            "user.block", lambda uow: users.block_user(uow, caller, user_id, request.reason, self._letters)
         )
         return pb.BlockUserResponse(user=convert.to_user(account))
 
     async def UnblockUser(self, request: pb.UnblockUserRequest, context: Context) -> pb.UnblockUserResponse:
         """Lets an account sign in again."""
-        caller, account_id = calls.current_caller(), parse_id(request.user_id)
+        caller, user_id = calls.current_caller(), parse_id(request.user_id)
         account = await self._tx.run(
-            "user.unblock", lambda uow: users.unblock_user(uow, caller, account_id, request.reason)
+            "user.unblock", lambda uow: users.unblock_user(uow, caller, user_id, request.reason)
         )
         return pb.UnblockUserResponse(user=convert.to_user(account))
 
@@ -159,5 +159,5 @@ class UserServicer(user_service_pb2_grpc.UserServiceServicer):
         return pb.SetDefaultAddressResponse(address=user_convert.to_saved_address(saved))
 
 
-def _account_id(text: str, caller: Caller) -> UUID:
-    return caller.account if text in ("", "me") else parse_id(text)
+def _user_id(text: str, caller: Caller) -> UUID:
+    return caller.known_user_id if text in ("", "me") else parse_id(text)

@@ -39,10 +39,10 @@ class UserRepository:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def by_ids(self, account_ids: Sequence[UUID]) -> dict[UUID, AccountRow]:
+    async def by_ids(self, user_ids: Sequence[UUID]) -> dict[UUID, AccountRow]:
         """Those of the accounts that there are."""
-        rows = await self._connection.fetch(f"{ACCOUNT} WHERE a.account_id = ANY($1::uuid[])", list(account_ids))
-        return {row["account_id"]: account_of(row) for row in rows}
+        rows = await self._connection.fetch(f"{ACCOUNT} WHERE a.user_id = ANY($1::uuid[])", list(user_ids))
+        return {row["user_id"]: account_of(row) for row in rows}
 
     async def list(self, wanted: UserFilter, after: UUID | None, limit: int) -> list[AccountRow]:
         """Accounts in the reverse order of their ids, which are made in the order of time, after the last one shown."""
@@ -50,9 +50,7 @@ class UserRepository:
         conditions: list[str] = []
         arguments = Arguments()
         if wanted.role is not None:
-            join = (
-                f" JOIN account_roles h ON h.account_id = a.account_id AND h.role = {arguments.add(wanted.role.value)}"
-            )
+            join = f" JOIN account_roles h ON h.user_id = a.user_id AND h.role = {arguments.add(wanted.role.value)}"
         if wanted.states:
             conditions.append(f"a.state = ANY({arguments.add([state.value for state in wanted.states])}::text[])")
         if wanted.query:
@@ -68,15 +66,15 @@ class UserRepository:
         if wanted.create_time_before is not None:
             conditions.append(f"a.create_time < {arguments.add(wanted.create_time_before)}")
         if after is not None:
-            conditions.append(f"a.account_id < {arguments.add(after)}")
+            conditions.append(f"a.user_id < {arguments.add(after)}")
         rows = await self._connection.fetch(
-            f"{ACCOUNT}{join}{where(conditions)} ORDER BY a.account_id DESC LIMIT {arguments.add(limit)}", *arguments
+            f"{ACCOUNT}{join}{where(conditions)} ORDER BY a.user_id DESC LIMIT {arguments.add(limit)}", *arguments
         )
         return [account_of(row) for row in rows]
 
     async def update(
         self,
-        account_id: UUID,
+        user_id: UUID,
         now: datetime,
         *,
         email: str,
@@ -92,8 +90,8 @@ class UserRepository:
         """
         await self._connection.execute(
             "UPDATE accounts SET email = $2, username = nullif($3, ''), phone = nullif($4, ''), full_name = $5,"
-            " email_verified = $6, phone_verified = $7, update_time = $8, version = version + 1 WHERE account_id = $1",
-            account_id,
+            " email_verified = $6, phone_verified = $7, update_time = $8, version = version + 1 WHERE user_id = $1",
+            user_id,
             email,
             username,
             phone,
@@ -103,28 +101,26 @@ class UserRepository:
             now,
         )
         await self._connection.execute(
-            "UPDATE verifications SET expire_time = $4 WHERE account_id = $1 AND expire_time > $4"
+            "UPDATE verifications SET expire_time = $4 WHERE user_id = $1 AND expire_time > $4"
             " AND target IS DISTINCT FROM CASE channel WHEN 'EMAIL' THEN $2 ELSE nullif($3, '') END",
-            account_id,
+            user_id,
             email,
             phone,
             now,
         )
 
-    async def anonymise(self, account_id: UUID, now: datetime) -> None:
+    async def anonymise(self, user_id: UUID, now: datetime) -> None:
         """Leave an account of nobody: the row stays for what refers to it, and its names are free for others."""
         for table in _PERSONAL_TABLES:
-            await self._connection.execute(f"DELETE FROM {table} WHERE account_id = $1", account_id)  # noqa: S608 - constants
-        await self._connection.execute(
-            "UPDATE sessions SET device_name = '', address = '' WHERE account_id = $1", account_id
-        )
+            await self._connection.execute(f"DELETE FROM {table} WHERE user_id = $1", user_id)  # noqa: S608 - constants
+        await self._connection.execute("UPDATE sessions SET device_name = '', address = '' WHERE user_id = $1", user_id)
         await self._connection.execute(
             "UPDATE accounts SET email = $2, username = NULL, phone = NULL, full_name = '', password_hash = '',"
             " state = 'DELETED', email_verified = false, phone_verified = false, update_time = $3,"
-            " version = version + 1 WHERE account_id = $1",
-            account_id,
+            " version = version + 1 WHERE user_id = $1",
+            user_id,
             # RFC 2606: nobody can ever have it. The id alone is known to others, who could register the address first.
-            f"{account_id}.{secrets.token_hex(8)}@deleted.invalid",
+            f"{user_id}.{secrets.token_hex(8)}@deleted.invalid",
             now,
         )
 
@@ -132,11 +128,11 @@ class UserRepository:
         """Be the only one who takes an admin away until the transaction ends."""
         await self._connection.execute("SELECT pg_advisory_xact_lock($1)", _ADMINS_LOCK)
 
-    async def has_other_admin(self, account_id: UUID) -> bool:
+    async def has_other_admin(self, user_id: UUID) -> bool:
         """Whether somebody else may run the marketplace."""
         found: bool = await self._connection.fetchval(
-            "SELECT EXISTS (SELECT 1 FROM account_roles r JOIN accounts a USING (account_id)"
-            " WHERE r.role = 'ADMIN' AND a.state = 'ACTIVE' AND a.account_id <> $1)",
-            account_id,
+            "SELECT EXISTS (SELECT 1 FROM account_roles r JOIN accounts a USING (user_id)"
+            " WHERE r.role = 'ADMIN' AND a.state = 'ACTIVE' AND a.user_id <> $1)",
+            user_id,
         )
         return found

@@ -35,7 +35,7 @@ from marketd.mail.compose import is_address
 class UserChange:
     """New values for the fields named in `paths`: email, username, phone, full_name. Empty texts mean none."""
 
-    account_id: UUID
+    user_id: UUID
     paths: frozenset[str]
     etag: str
     email: str
@@ -48,16 +48,16 @@ class UserChange:
 class RolesChange:
     """All the roles that an account shall have."""
 
-    account_id: UUID
+    user_id: UUID
     roles: frozenset[Role]
     reason: str
     etag: str
 
 
-async def read_users(unit: ReadUnit, account_ids: Sequence[UUID]) -> list[AccountRow]:
+async def read_users(unit: ReadUnit, user_ids: Sequence[UUID]) -> list[AccountRow]:
     """The accounts with these ids, each once and in their order; the access table lets only services come here."""
-    found = await UserRepository(unit.connection).by_ids(account_ids)
-    return [found[account_id] for account_id in dict.fromkeys(account_ids) if account_id in found]
+    found = await UserRepository(unit.connection).by_ids(user_ids)
+    return [found[user_id] for user_id in dict.fromkeys(user_ids) if user_id in found]
 
 
 async def list_users(unit: ReadUnit, wanted: UserFilter, after: UUID | None, limit: int) -> list[AccountRow]:
@@ -71,7 +71,7 @@ async def update_user(uow: UnitOfWork, caller: Caller, change: UserChange, lette
     The former e-mail address is told of a new one: where it was not the owner who changed it, that is who reads there.
     Raises NotFound, EtagMismatch, NoAddress, and AlreadyExists naming the field that somebody else has.
     """
-    account = await _locked_own(uow, caller, change.account_id)
+    account = await _locked_own(uow, caller, change.user_id)
     check_etag(change.etag, account.version)
     new = {name: getattr(change if name in change.paths else account, name) for name in _CHANGEABLE}
     new["email"] = new["email"].lower()
@@ -80,7 +80,7 @@ async def update_user(uow: UnitOfWork, caller: Caller, change: UserChange, lette
     repository = UserRepository(uow.connection)
     try:
         await repository.update(
-            account.account_id,
+            account.user_id,
             uow.now,
             **new,
             email_verified=account.email_verified and new["email"] == account.email,
@@ -90,31 +90,31 @@ async def update_user(uow: UnitOfWork, caller: Caller, change: UserChange, lette
         raise service.name_taken(error) from error
     if new["email"] != account.email:
         # They went to an address that is no longer the account's.
-        await ResetRepository(uow.connection).delete(account.account_id)
+        await ResetRepository(uow.connection).delete(account.user_id)
         letters.email_changed(uow, account, new["email"], caller.address)
     changed = ", ".join(name for name in _CHANGEABLE if new[name] != getattr(account, name))
-    await log.record(uow, caller, "user", account.account_id, changed)
-    return await _present(uow, account.account_id)
+    await log.record(uow, caller, "user", account.user_id, changed)
+    return await _present(uow, account.user_id)
 
 
 async def delete_user(
-    uow: UnitOfWork, caller: Caller, account_id: UUID, etag: str, holders: Collection[AccountHolder]
+    uow: UnitOfWork, caller: Caller, user_id: UUID, etag: str, holders: Collection[AccountHolder]
 ) -> None:
     """Make the caller's own account one of nobody; sessions and streams end, orders stay.
 
     Raises NotFound, EtagMismatch, LastAdmin, and InUse while one of the `holders` knows of something.
     """
-    account = await _locked_own(uow, caller, account_id)
+    account = await _locked_own(uow, caller, user_id)
     check_etag(etag, account.version)
     await _keep_an_admin(uow, account)
     for holder in holders:
-        held_by = await holder(uow, account_id)
+        held_by = await holder(uow, user_id)
         if held_by is not None:
             raise InUse("user", held_by)
-    await session.end_sessions(uow, account_id)
-    await UserRepository(uow.connection).anonymise(account_id, uow.now)
-    uow.emit(AccountDeleted(account_id=account_id))
-    await log.record(uow, caller, "user", account_id)
+    await session.end_sessions(uow, user_id)
+    await UserRepository(uow.connection).anonymise(user_id, uow.now)
+    uow.emit(AccountDeleted(user_id=user_id))
+    await log.record(uow, caller, "user", user_id)
 
 
 async def set_roles(uow: UnitOfWork, caller: Caller, change: RolesChange) -> AccountRow:
@@ -123,44 +123,44 @@ async def set_roles(uow: UnitOfWork, caller: Caller, change: RolesChange) -> Acc
     The streams of an account that lost a role end, to be judged anew. Raises NotFound, EtagMismatch, IllegalTransition
     for a deleted account, and LastAdmin.
     """
-    account = await _locked(uow, change.account_id)
+    account = await _locked(uow, change.user_id)
     check_etag(change.etag, account.version)
     gained, lost = change.roles - account.roles, account.roles - change.roles
     if Role.ADMIN in lost:
         await _keep_an_admin(uow, account)
     repository = AccountRepository(uow.connection)
     for role in sorted(gained):
-        await repository.add_role(account.account_id, role, uow.now)
+        await repository.add_role(account.user_id, role, uow.now)
     for role in sorted(lost):
-        await repository.remove_role(account.account_id, role)
+        await repository.remove_role(account.user_id, role)
     if gained or lost:
-        await repository.touch(account.account_id, uow.now)
+        await repository.touch(account.user_id, uow.now)
         kind = ChangeKind.ROLE_REVOKED if lost else ChangeKind.ROLE_GRANTED
-        await access_changes.record(uow, kind, account.account_id)
+        await access_changes.record(uow, kind, account.user_id)
     moved = f"{_names(account.roles)} -> {_names(change.roles)}"
-    await log.record(uow, caller, "user", account.account_id, f"{moved}: {change.reason}" if change.reason else moved)
-    return await _present(uow, account.account_id)
+    await log.record(uow, caller, "user", account.user_id, f"{moved}: {change.reason}" if change.reason else moved)
+    return await _present(uow, account.user_id)
 
 
-async def block_user(uow: UnitOfWork, caller: Caller, account_id: UUID, reason: str, letters: Letters) -> AccountRow:
+async def block_user(uow: UnitOfWork, caller: Caller, user_id: UUID, reason: str, letters: Letters) -> AccountRow:
     """Block an account and tell its owner; see service.block_account.
 
     Raises NotFound, IllegalTransition and LastAdmin.
     """
-    account = await _locked(uow, account_id)
+    account = await _locked(uow, user_id)
     await _keep_an_admin(uow, account)
-    if await service.block_account(uow, account_id):
+    if await service.block_account(uow, user_id):
         letters.account_blocked(uow, account)
-    await log.record(uow, caller, "user", account_id, reason)
-    return await _present(uow, account_id)
+    await log.record(uow, caller, "user", user_id, reason)
+    return await _present(uow, user_id)
 
 
-async def unblock_user(uow: UnitOfWork, caller: Caller, account_id: UUID, reason: str) -> AccountRow:
+async def unblock_user(uow: UnitOfWork, caller: Caller, user_id: UUID, reason: str) -> AccountRow:
     """Let an account sign in again; see service.unblock_account. Raises NotFound and IllegalTransition."""
-    await _locked(uow, account_id)
-    await service.unblock_account(uow, account_id)
-    await log.record(uow, caller, "user", account_id, reason)
-    return await _present(uow, account_id)
+    await _locked(uow, user_id)
+    await service.unblock_account(uow, user_id)
+    await log.record(uow, caller, "user", user_id, reason)
+    return await _present(uow, user_id)
 
 
 _CHANGEABLE = ("email", "username", "phone", "full_name")
@@ -172,28 +172,28 @@ async def _keep_an_admin(uow: UnitOfWork, account: AccountRow) -> None:
         return
     repository = UserRepository(uow.connection)
     await repository.lock_admins()
-    if not await repository.has_other_admin(account.account_id):
+    if not await repository.has_other_admin(account.user_id):
         raise LastAdmin
 
 
-async def _locked_own(uow: UnitOfWork, caller: Caller, account_id: UUID) -> AccountRow:
-    account = await AccountRepository(uow.connection).lock(account_id) if account_id == caller.account_id else None
+async def _locked_own(uow: UnitOfWork, caller: Caller, user_id: UUID) -> AccountRow:
+    account = await AccountRepository(uow.connection).lock(user_id) if user_id == caller.user_id else None
     if account is None or account.state is AccountState.DELETED:
-        raise NotFound("user", account_id)
+        raise NotFound("user", user_id)
     return account
 
 
-async def _locked(uow: UnitOfWork, account_id: UUID) -> AccountRow:
-    account = await AccountRepository(uow.connection).lock(account_id)
+async def _locked(uow: UnitOfWork, user_id: UUID) -> AccountRow:
+    account = await AccountRepository(uow.connection).lock(user_id)
     if account is None:
-        raise NotFound("user", account_id)
+        raise NotFound("user", user_id)
     if account.state is AccountState.DELETED:
         raise IllegalTransition("user", account.state.value, [])
     return account
 
 
-async def _present(uow: UnitOfWork, account_id: UUID) -> AccountRow:
-    account = await AccountRepository(uow.connection).by_id(account_id)
+async def _present(uow: UnitOfWork, user_id: UUID) -> AccountRow:
+    account = await AccountRepository(uow.connection).by_id(user_id)
     if account is None:
         raise RuntimeError("an account of this transaction is gone")
     return account

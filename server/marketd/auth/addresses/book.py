@@ -57,14 +57,14 @@ async def create_address(uow: UnitOfWork, caller: Caller, new: NewAddress) -> Sa
 
 async def get_address(unit: UnitOfWork | ReadUnit, caller: Caller, address_id: UUID) -> SavedAddress:
     """An address of the caller; guests have none. Raises NotFound."""
-    if caller.account_id is None:
+    if caller.user_id is None:
         raise NotFound("address", address_id)
-    return await _found(AddressRepository(unit.connection, caller.account_id), address_id)
+    return await _found(AddressRepository(unit.connection, caller.user_id), address_id)
 
 
 async def list_addresses(unit: ReadUnit, caller: Caller, after: UUID | None, limit: int) -> list[SavedAddress]:
     """The caller's addresses, the newest first."""
-    return await AddressRepository(unit.connection, caller.account).list(after, limit)
+    return await AddressRepository(unit.connection, caller.known_user_id).list(after, limit)
 
 
 async def update_address(uow: UnitOfWork, caller: Caller, change: AddressChange) -> SavedAddress:
@@ -100,10 +100,10 @@ async def set_default_address(uow: UnitOfWork, caller: Caller, address_id: UUID)
 
 
 async def _locked_book(uow: UnitOfWork, caller: Caller) -> AddressRepository:
-    account = await AccountRepository(uow.connection).lock(caller.account)
+    account = await AccountRepository(uow.connection).lock(caller.known_user_id)
     if account is None or account.state is AccountState.DELETED:
-        raise NotFound("user", caller.account)
-    return AddressRepository(uow.connection, caller.account)
+        raise NotFound("user", caller.known_user_id)
+    return AddressRepository(uow.connection, caller.known_user_id)
 
 
 async def _found(book: AddressRepository, address_id: UUID) -> SavedAddress:

@@ -20,13 +20,13 @@ class SavedAddressTable(Base):
 
     __tablename__ = "addresses"
     __table_args__ = (
-        Index(None, "account_id", "address_id"),
+        Index(None, "user_id", "address_id"),
         # At most one default: a constraint; that there is one is the use cases' doing, under the account's lock.
-        Index("uq_addresses_default", "account_id", unique=True, postgresql_where=text("is_default")),
+        Index("uq_addresses_default", "user_id", unique=True, postgresql_where=text("is_default")),
     )
 
     address_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
-    account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.account_id"))
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.user_id"))
     label: Mapped[str] = mapped_column(Text)
     address: Mapped[dict[str, object]] = mapped_column(JSONB)
     is_default: Mapped[bool]

@@ -32,13 +32,13 @@ class CodeHasher:
     def __init__(self, key: bytes) -> None:
         self._key = key
 
-    def verification(self, account_id: UUID, channel: Channel, code: str) -> bytes:
+    def verification(self, user_id: UUID, channel: Channel, code: str) -> bytes:
         """A verification code, for its account and channel."""
-        return self._hash("verification", str(account_id), channel.value, code)
+        return self._hash("verification", str(user_id), channel.value, code)
 
-    def recovery(self, account_id: UUID, code: str) -> bytes:
+    def recovery(self, user_id: UUID, code: str) -> bytes:
         """A recovery code as people may type it: case and dashes do not matter."""
-        return self._hash("recovery", str(account_id), code.upper().replace("-", "").replace(" ", ""))
+        return self._hash("recovery", str(user_id), code.upper().replace("-", "").replace(" ", ""))
 
     def name(self, kind: str, name: str) -> bytes:
         """A name whose failures are counted."""

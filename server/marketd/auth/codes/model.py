@@ -33,7 +33,7 @@ class VerificationTable(Base):
     __tablename__ = "verifications"
     __table_args__ = (CheckConstraint("channel IN ('EMAIL', 'PHONE')", name="channel"),)
 
-    account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.account_id"), primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.user_id"), primary_key=True)
     channel: Mapped[str] = mapped_column(Text, primary_key=True)
     target: Mapped[str] = mapped_column(Text)
     code_hash: Mapped[bytes] = mapped_column(LargeBinary)
@@ -47,10 +47,10 @@ class PasswordResetTable(Base):
     """A reset token that is out for an account, as its SHA-256."""
 
     __tablename__ = "password_resets"
-    __table_args__ = (Index(None, "account_id"), Index(None, "expire_time"))
+    __table_args__ = (Index(None, "user_id"), Index(None, "expire_time"))
 
     token_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
-    account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.account_id"))
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.user_id"))
     create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     expire_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
@@ -60,7 +60,7 @@ class TotpFactorTable(Base):
 
     __tablename__ = "totp_factors"
 
-    account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.account_id"), primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.user_id"), primary_key=True)
     sealed_secret: Mapped[bytes] = mapped_column(LargeBinary)
     last_step: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
@@ -72,5 +72,5 @@ class RecoveryCodeTable(Base):
 
     __tablename__ = "recovery_codes"
 
-    account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.account_id"), primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.user_id"), primary_key=True)
     code_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)

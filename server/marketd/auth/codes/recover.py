@@ -74,16 +74,16 @@ class Recovering:
         accounts, email = AccountRepository(uow.connection), str(payload["email"])
         found = await accounts.by_login(email)
         # Locked and looked at again: the token must not go to an address that the account is just leaving.
-        account = None if found is None else await accounts.lock(found.account_id)
+        account = None if found is None else await accounts.lock(found.user_id)
         if account is None or account.state is not AccountState.ACTIVE or account.email != email:
             return
         token = new_token()
         repository = ResetRepository(uow.connection)
-        if not await repository.may_send(account.account_id, uow.now, PAUSE, MAX_OUT):
+        if not await repository.may_send(account.user_id, uow.now, PAUSE, MAX_OUT):
             return
-        await repository.insert(account.account_id, hash_token(token), uow.now, uow.now + LIFETIME)
+        await repository.insert(account.user_id, hash_token(token), uow.now, uow.now + LIFETIME)
         self._letters.password_reset(uow, account.email, token, LIFETIME)
-        await log.record(uow, SYSTEM, "user", account.account_id, method=RESET_JOB)
+        await log.record(uow, SYSTEM, "user", account.user_id, method=RESET_JOB)
 
     async def reset(self, caller: Caller, token: str, password: str) -> None:
         """Set the password and end every session. Raises ResetTokenInvalid and the new password's refusals."""
@@ -91,7 +91,7 @@ class Recovering:
         account = await self._tx.read(lambda unit: _holder(unit, token_hash))
         if account is None:
             raise ResetTokenInvalid
-        calls.current().about = f"user/{account.account_id}"
+        calls.current().about = f"user/{account.user_id}"
         check_new_password(
             password, account.email, account.username, account.phone, account.full_name, field="new_password"
         )
@@ -99,17 +99,17 @@ class Recovering:
 
         async def work(uow: UnitOfWork) -> None:
             # The account first: that is the order in which everybody locks.
-            now_is = await self._set(uow, caller, account.account_id, password_hash)
+            now_is = await self._set(uow, caller, account.user_id, password_hash)
             resets = ResetRepository(uow.connection)
-            if now_is is None or await resets.account_of(token_hash, uow.now) != account.account_id:
+            if now_is is None or await resets.account_of(token_hash, uow.now) != account.user_id:
                 # Used by somebody else while we hashed.
                 raise ResetTokenInvalid
             # All that are out: the others went to whoever reads the same mailbox.
-            await resets.delete(account.account_id)
-            await session.end_sessions(uow, now_is.account_id)
+            await resets.delete(account.user_id)
+            await session.end_sessions(uow, now_is.user_id)
             await throttle.forget(uow, *self._names(now_is))
-            owner = Caller(now_is.account_id, None, now_is.roles, caller.address)
-            await log.record(uow, owner, "user", now_is.account_id)
+            owner = Caller(now_is.user_id, None, now_is.roles, caller.address)
+            await log.record(uow, owner, "user", now_is.user_id)
 
         await self._tx.run("auth.reset_password", work)
 
@@ -119,16 +119,16 @@ class Recovering:
         Raises InvalidCredentials, TooManyFailures, AccountBlocked, NotFound for services, and what the new password is
         refused for.
         """
-        account = await self._tx.read(lambda unit: AccountRepository(unit.connection).by_id(caller.account))
+        account = await self._tx.read(lambda unit: AccountRepository(unit.connection).by_id(caller.known_user_id))
         if account is None:
-            raise NotFound("user", caller.account)
+            raise NotFound("user", caller.known_user_id)
         check_new_password(
             command.new, account.email, account.username, account.phone, account.full_name, field="new_password"
         )
         if command.new == command.current:
             # Before the guess is judged and counted: a right one must not count as failed.
             raise PasswordUnchanged
-        name = self._attempts.account(account.account_id)
+        name = self._attempts.account(account.user_id)
         async with self._attempts.attempt(name) as turn:
             right = await self._passwords.verify(command.current, account.password_hash, turn)
         if not right:
@@ -137,34 +137,34 @@ class Recovering:
         checked = account.password_hash
 
         async def work(uow: UnitOfWork) -> None:
-            now_is = await AccountRepository(uow.connection).lock(caller.account)
+            now_is = await AccountRepository(uow.connection).lock(caller.known_user_id)
             if now_is is None or now_is.password_hash != checked:
                 # Changed while we hashed: what was right is no longer.
                 raise InvalidCredentials
-            if await self._set(uow, caller, caller.account, password_hash) is None:
+            if await self._set(uow, caller, caller.known_user_id, password_hash) is None:
                 raise AccountBlocked
-            await ResetRepository(uow.connection).delete(caller.account)
-            await session.end_sessions(uow, caller.account, but=caller.session_id)
+            await ResetRepository(uow.connection).delete(caller.known_user_id)
+            await session.end_sessions(uow, caller.known_user_id, but=caller.session_id)
             await throttle.forget(uow, name)
-            await log.record(uow, caller, "user", caller.account)
+            await log.record(uow, caller, "user", caller.known_user_id)
 
         await self._tx.run("auth.change_password", work)
 
-    async def _set(self, uow: UnitOfWork, caller: Caller, account_id: UUID, password_hash: str) -> AccountRow | None:
+    async def _set(self, uow: UnitOfWork, caller: Caller, user_id: UUID, password_hash: str) -> AccountRow | None:
         repository = AccountRepository(uow.connection)
-        account = await repository.lock(account_id)
+        account = await repository.lock(user_id)
         if account is None or account.state is not AccountState.ACTIVE:
             return None
-        await repository.set_password_hash(account_id, password_hash, uow.now)
+        await repository.set_password_hash(user_id, password_hash, uow.now)
         self._letters.password_changed(uow, account, caller.address)
         return account
 
     def _names(self, account: AccountRow) -> list[Name]:
         """Every name under which failures of this account are counted."""
         logins = [account.email, account.username, account.phone]
-        return [self._attempts.account(account.account_id), *map(self._attempts.login, filter(None, logins))]
+        return [self._attempts.account(account.user_id), *map(self._attempts.login, filter(None, logins))]
 
 
 async def _holder(unit: ReadUnit, token_hash: bytes) -> AccountRow | None:
-    account_id = await ResetRepository(unit.connection).account_of(token_hash, unit.now)
-    return None if account_id is None else await AccountRepository(unit.connection).by_id(account_id)
+    user_id = await ResetRepository(unit.connection).account_of(token_hash, unit.now)
+    return None if user_id is None else await AccountRepository(unit.connection).by_id(user_id)

@@ -26,7 +26,7 @@ class CodeRepository:
 
     async def put(
         self,
-        account_id: UUID,
+        user_id: UUID,
         channel: Channel,
         target: str,
         code_hash: bytes,
@@ -37,13 +37,13 @@ class CodeRepository:
     ) -> bool:
         """A new code in place of the one before; False when `limit` were sent within the window that runs."""
         sent = await self._connection.fetchval(
-            "INSERT INTO verifications AS v (account_id, channel, target, code_hash, expire_time, send_count,"
-            " window_time) VALUES ($1, $2, $3, $4, $6, 1, $5) ON CONFLICT (account_id, channel) DO UPDATE SET"
+            "INSERT INTO verifications AS v (user_id, channel, target, code_hash, expire_time, send_count,"
+            " window_time) VALUES ($1, $2, $3, $4, $6, 1, $5) ON CONFLICT (user_id, channel) DO UPDATE SET"
             " target = $3, code_hash = $4, expire_time = $6, tries = 0,"
             " send_count = CASE WHEN v.window_time <= $5 - $7::interval THEN 1 ELSE v.send_count + 1 END,"
             " window_time = CASE WHEN v.window_time <= $5 - $7::interval THEN $5 ELSE v.window_time END"
             " WHERE v.send_count < $8 OR v.window_time <= $5 - $7::interval RETURNING send_count",
-            account_id,
+            user_id,
             channel.value,
             target,
             code_hash,
@@ -54,40 +54,40 @@ class CodeRepository:
         )
         return sent is not None
 
-    async def window_time(self, account_id: UUID, channel: Channel) -> datetime | None:
+    async def window_time(self, user_id: UUID, channel: Channel) -> datetime | None:
         """When the window began in which codes are counted."""
         value: datetime | None = await self._connection.fetchval(
-            "SELECT window_time FROM verifications WHERE account_id = $1 AND channel = $2", account_id, channel.value
+            "SELECT window_time FROM verifications WHERE user_id = $1 AND channel = $2", user_id, channel.value
         )
         return value
 
-    async def take_try(self, account_id: UUID, channel: Channel, now: datetime, limit: int) -> CodeRow | None:
+    async def take_try(self, user_id: UUID, channel: Channel, now: datetime, limit: int) -> CodeRow | None:
         """Count a try and give what it is held against; None when there is no code that may be tried."""
         row = await self._connection.fetchrow(
             "UPDATE verifications SET tries = tries + 1"
-            " WHERE account_id = $1 AND channel = $2 AND expire_time > $3 AND tries < $4 RETURNING target, code_hash",
-            account_id,
+            " WHERE user_id = $1 AND channel = $2 AND expire_time > $3 AND tries < $4 RETURNING target, code_hash",
+            user_id,
             channel.value,
             now,
             limit,
         )
         return None if row is None else CodeRow(row["target"], row["code_hash"])
 
-    async def spend(self, account_id: UUID, channel: Channel, now: datetime) -> None:
+    async def spend(self, user_id: UUID, channel: Channel, now: datetime) -> None:
         """The code is used; the row stays, since it counts what was sent."""
         await self._connection.execute(
-            "UPDATE verifications SET expire_time = $3 WHERE account_id = $1 AND channel = $2",
-            account_id,
+            "UPDATE verifications SET expire_time = $3 WHERE user_id = $1 AND channel = $2",
+            user_id,
             channel.value,
             now,
         )
 
-    async def mark_verified(self, account_id: UUID, channel: Channel, now: datetime) -> None:
+    async def mark_verified(self, user_id: UUID, channel: Channel, now: datetime) -> None:
         """Note on the account that the channel is its owner's."""
         column = "email_verified" if channel is Channel.EMAIL else "phone_verified"
         await self._connection.execute(
-            f"UPDATE accounts SET {column} = true, update_time = $2, version = version + 1 WHERE account_id = $1",  # noqa: S608 - one of two constants
-            account_id,
+            f"UPDATE accounts SET {column} = true, update_time = $2, version = version + 1 WHERE user_id = $1",  # noqa: S608 - one of two constants
+            user_id,
             now,
         )
 
@@ -98,29 +98,28 @@ class ResetRepository:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def may_send(self, account_id: UUID, now: datetime, pause: timedelta, limit: int) -> bool:
+    async def may_send(self, user_id: UUID, now: datetime, pause: timedelta, limit: int) -> bool:
         """Whether another token may go out: fewer than `limit` are, and the last one is older than the pause.
 
         Forgets those whose time is over. The account is locked by the caller.
         """
         await self._connection.execute(
-            "DELETE FROM password_resets WHERE account_id = $1 AND expire_time <= $2", account_id, now
+            "DELETE FROM password_resets WHERE user_id = $1 AND expire_time <= $2", user_id, now
         )
         may: bool = await self._connection.fetchval(
-            "SELECT count(*) < $2 AND coalesce(max(create_time) <= $3, true)"
-            " FROM password_resets WHERE account_id = $1",
-            account_id,
+            "SELECT count(*) < $2 AND coalesce(max(create_time) <= $3, true) FROM password_resets WHERE user_id = $1",
+            user_id,
             limit,
             now - pause,
         )
         return may
 
-    async def insert(self, account_id: UUID, token_hash: bytes, now: datetime, expire_time: datetime) -> None:
+    async def insert(self, user_id: UUID, token_hash: bytes, now: datetime, expire_time: datetime) -> None:
         """A new token beside those that are out."""
         await self._connection.execute(
-            "INSERT INTO password_resets (token_hash, account_id, create_time, expire_time) VALUES ($1, $2, $3, $4)",
+            "INSERT INTO password_resets (token_hash, user_id, create_time, expire_time) VALUES ($1, $2, $3, $4)",
             token_hash,
-            account_id,
+            user_id,
             now,
             expire_time,
         )
@@ -128,10 +127,10 @@ class ResetRepository:
     async def account_of(self, token_hash: bytes, now: datetime) -> UUID | None:
         """Whose token it is; None when it is unknown, used or too old."""
         value: UUID | None = await self._connection.fetchval(
-            "SELECT account_id FROM password_resets WHERE token_hash = $1 AND expire_time > $2", token_hash, now
+            "SELECT user_id FROM password_resets WHERE token_hash = $1 AND expire_time > $2", token_hash, now
         )
         return value
 
-    async def delete(self, account_id: UUID) -> None:
+    async def delete(self, user_id: UUID) -> None:
         """Every token that is out for the account."""
-        await self._connection.execute("DELETE FROM password_resets WHERE account_id = $1", account_id)
+        await self._connection.execute("DELETE FROM password_resets WHERE user_id = $1", user_id)

@@ -76,89 +76,87 @@ class SecondFactor:
 
     async def disable(self, caller: Caller, proof: Proof) -> None:
         """Remove the authenticator. Raises TotpRequired, IllegalTransition, NotFound and TooManyFailures."""
-        name = self._attempts.factor(caller.account)
+        name = self._attempts.factor(caller.known_user_id)
         # A stolen session must not find the code by trying a million.
         await self._attempts.take(name)
         await self._tx.run("auth.disable_totp", lambda uow: self._disable(uow, caller, proof, name))
 
-    async def judge(self, uow: UnitOfWork, account_id: UUID, proof: Proof) -> str:
+    async def judge(self, uow: UnitOfWork, user_id: UUID, proof: Proof) -> str:
         """At sign-in, in its transaction with the account locked: spend the proof. Raises TotpRequired.
 
         Returns what the audit log says beside the password: "TOTP", "recovery code", or nothing. An account without an
         authenticator needs none, whatever was presented.
         """
         repository = FactorRepository(uow.connection)
-        factor = await repository.by_account(account_id)
+        factor = await repository.by_account(user_id)
         if factor is None or not factor.is_confirmed:
             return ""
-        if not await self._spend(repository, account_id, factor, proof, uow.now):
+        if not await self._spend(repository, user_id, factor, proof, uow.now):
             raise TotpRequired
         return "TOTP" if proof.totp_code else "recovery code"
 
     async def _enroll(self, uow: UnitOfWork, caller: Caller) -> Enrollment:
         account = await _locked(uow, caller)
         repository = FactorRepository(uow.connection)
-        factor = await repository.by_account(account.account_id)
+        factor = await repository.by_account(account.user_id)
         if factor is not None and factor.is_confirmed:
             raise IllegalTransition("second factor", "ENABLED", ["DISABLED"])
         secret = pyotp.random_base32()
-        await repository.put(
-            account.account_id, self._seal.close(secret.encode(), _context(account.account_id)), uow.now
-        )
-        await log.record(uow, caller, "user", account.account_id)
+        await repository.put(account.user_id, self._seal.close(secret.encode(), _context(account.user_id)), uow.now)
+        await log.record(uow, caller, "user", account.user_id)
         uri = pyotp.TOTP(secret).provisioning_uri(name=account.email, issuer_name=self._issuer)
         return Enrollment(secret, uri)
 
     async def _confirm(self, uow: UnitOfWork, caller: Caller, code: str) -> list[str]:
         account = await _locked(uow, caller)
-        account_id = account.account_id
+        user_id = account.user_id
         repository = FactorRepository(uow.connection)
-        factor = await repository.by_account(account_id)
+        factor = await repository.by_account(user_id)
         if factor is None or factor.is_confirmed:
             raise IllegalTransition("second factor", "DISABLED" if factor is None else "ENABLED", ["ENROLLED"])
-        if not await self._spend(repository, account_id, factor, Proof(totp_code=code), uow.now):
+        if not await self._spend(repository, user_id, factor, Proof(totp_code=code), uow.now):
             raise CodeWrong("totp_code")
-        await repository.confirm(account_id, uow.now)
+        await repository.confirm(user_id, uow.now)
         codes = new_recovery_codes()
-        await repository.add_recovery_codes(account_id, [self._hasher.recovery(account_id, each) for each in codes])
-        await AccountRepository(uow.connection).touch(account_id, uow.now)
+        await repository.add_recovery_codes(user_id, [self._hasher.recovery(user_id, each) for each in codes])
+        await AccountRepository(uow.connection).touch(user_id, uow.now)
         self._letters.totp_changed(uow, account, enabled=True)
-        await log.record(uow, caller, "user", account_id)
+        await log.record(uow, caller, "user", user_id)
         return codes
 
     async def _disable(self, uow: UnitOfWork, caller: Caller, proof: Proof, name: Name) -> None:
         account = await _locked(uow, caller)
-        account_id = account.account_id
+        user_id = account.user_id
         repository = FactorRepository(uow.connection)
-        factor = await repository.by_account(account_id)
+        factor = await repository.by_account(user_id)
         if factor is None or not factor.is_confirmed:
             raise IllegalTransition("second factor", "DISABLED", ["ENROLLED"])
-        if not await self._spend(repository, account_id, factor, proof, uow.now):
+        if not await self._spend(repository, user_id, factor, proof, uow.now):
             raise TotpRequired
-        await repository.delete(account_id)
-        await AccountRepository(uow.connection).touch(account_id, uow.now)
+        await repository.delete(user_id)
+        await AccountRepository(uow.connection).touch(user_id, uow.now)
         await throttle.forget(uow, name)
         self._letters.totp_changed(uow, account, enabled=False)
-        await log.record(uow, caller, "user", account_id)
+        await log.record(uow, caller, "user", user_id)
 
     async def _spend(
-        self, repository: FactorRepository, account_id: UUID, factor: FactorRow, proof: Proof, now: datetime
+        self, repository: FactorRepository, user_id: UUID, factor: FactorRow, proof: Proof, now: datetime
     ) -> bool:
         if proof.totp_code:
-            secret = self._seal.open(factor.sealed_secret, _context(account_id)).decode()
+            secret = self._seal.open(factor.sealed_secret, _context(user_id)).decode()
             step = _matching_step(secret, proof.totp_code, now)
-            return step is not None and await repository.spend_step(account_id, step)
+            return step is not None and await repository.spend_step(user_id, step)
         if proof.recovery_code and factor.is_confirmed:
-            code_hash = self._hasher.recovery(account_id, proof.recovery_code)
-            return await repository.spend_recovery_code(account_id, code_hash)
+            code_hash = self._hasher.recovery(user_id, proof.recovery_code)
+            return await repository.spend_recovery_code(user_id, code_hash)
         return False
 
 
 async def _locked(uow: UnitOfWork, caller: Caller) -> AccountRow:
-    account = await AccountRepository(uow.connection).lock(caller.account)
+    account = await AccountRepository(uow.connection).lock(caller.known_user_id)
     if account is None or account.state is not AccountState.ACTIVE:
         # A service has no authenticator.
-        raise NotFound("user", caller.account)
+        raise NotFound("user", caller.known_user_id)
     return account
 
 
@@ -173,5 +171,5 @@ def _matching_step(secret: str, code: str, now: datetime) -> int | None:
     return found
 
 
-def _context(account_id: UUID) -> str:
-    return f"totp:{account_id}"
+def _context(user_id: UUID) -> str:
+    return f"totp:{user_id}"

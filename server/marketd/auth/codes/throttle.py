@@ -93,17 +93,17 @@ class Throttle:
         """What was typed to sign in, without regard to case."""
         return Name(self._hasher.name("login", login.lower()))
 
-    def account(self, account_id: UUID) -> Name:
+    def account(self, user_id: UUID) -> Name:
         """Somebody who has signed in and proves the password once more."""
-        return Name(self._hasher.name("account", str(account_id)))
+        return Name(self._hasher.name("account", str(user_id)))
 
-    def factor(self, account_id: UUID) -> Name:
+    def factor(self, user_id: UUID) -> Name:
         """Whoever presents a second factor, by whatever name and way.
 
         Only a right one forgets this count: who has the password, or the mailbox that resets it, must not get fresh
         guesses at the code with it.
         """
-        return Name(self._hasher.name("factor", str(account_id)))
+        return Name(self._hasher.name("factor", str(user_id)))
 
     async def take(self, name: Name) -> None:
         """Count an attempt as failed, in a transaction of its own. Raises TooManyFailures, and then counts nothing."""

@@ -60,26 +60,26 @@ class Verifying:
             raise IllegalTransition(channel.value.lower(), "VERIFIED", [])
         repository = CodeRepository(uow.connection)
         code, end = new_code(), uow.now + LIFETIME
-        code_hash = self._hasher.verification(account.account_id, channel, code)
-        if not await repository.put(account.account_id, channel, target, code_hash, uow.now, end, WINDOW, SENDS):
-            began = await repository.window_time(account.account_id, channel) or uow.now
+        code_hash = self._hasher.verification(account.user_id, channel, code)
+        if not await repository.put(account.user_id, channel, target, code_hash, uow.now, end, WINDOW, SENDS):
+            began = await repository.window_time(account.user_id, channel) or uow.now
             raise TooManyCodes(max((began + WINDOW - uow.now).total_seconds(), 1.0))
         self._letters.verification_code(uow, channel, target, code, LIFETIME)
-        await log.record(uow, caller, "user", account.account_id)
+        await log.record(uow, caller, "user", account.user_id)
         return end
 
     async def _verify(self, uow: UnitOfWork, caller: Caller, channel: Channel, code: str) -> AccountRow | None:
         account = await _locked(uow, caller)
         repository = CodeRepository(uow.connection)
-        found = await repository.take_try(account.account_id, channel, uow.now, TRIES)
-        presented = self._hasher.verification(account.account_id, channel, code)
+        found = await repository.take_try(account.user_id, channel, uow.now, TRIES)
+        presented = self._hasher.verification(account.user_id, channel, code)
         target, _ = _target(account, channel)
         if found is None or found.target != target or not hmac.compare_digest(found.code_hash, presented):
             return None
-        await repository.spend(account.account_id, channel, uow.now)
-        await repository.mark_verified(account.account_id, channel, uow.now)
-        await log.record(uow, caller, "user", account.account_id)
-        return await AccountRepository(uow.connection).by_id(account.account_id)
+        await repository.spend(account.user_id, channel, uow.now)
+        await repository.mark_verified(account.user_id, channel, uow.now)
+        await log.record(uow, caller, "user", account.user_id)
+        return await AccountRepository(uow.connection).by_id(account.user_id)
 
 
 def _target(account: AccountRow, channel: Channel) -> tuple[str, bool]:
@@ -89,7 +89,7 @@ def _target(account: AccountRow, channel: Channel) -> tuple[str, bool]:
 
 
 async def _locked(uow: UnitOfWork, caller: Caller) -> AccountRow:
-    account = await AccountRepository(uow.connection).lock(caller.account)
+    account = await AccountRepository(uow.connection).lock(caller.known_user_id)
     if account is None or account.state is not AccountState.ACTIVE:
-        raise NotFound("user", caller.account)
+        raise NotFound("user", caller.known_user_id)
     return account

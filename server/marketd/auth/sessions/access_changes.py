@@ -22,35 +22,35 @@ class Change:
     """One change; `position` is only a name for it, not an order."""
 
     position: int
-    account_id: UUID
+    user_id: UUID
     session_id: UUID | None
     kind: ChangeKind
 
 
-async def record(uow: UnitOfWork, kind: ChangeKind, account_id: UUID, session_id: UUID | None = None) -> None:
+async def record(uow: UnitOfWork, kind: ChangeKind, user_id: UUID, session_id: UUID | None = None) -> None:
     """Write the change with this transaction; every worker knows of it within 2 s of the commit."""
     position: int = await uow.connection.fetchval(
-        "INSERT INTO access_changes (account_id, session_id, kind) VALUES ($1, $2, $3) RETURNING position",
-        account_id,
+        "INSERT INTO access_changes (user_id, session_id, kind) VALUES ($1, $2, $3) RETURNING position",
+        user_id,
         session_id,
         kind.value,
     )
-    uow.emit(AccessChanged(account_id=account_id, session_id=session_id, kind=kind, position=position))
+    uow.emit(AccessChanged(user_id=user_id, session_id=session_id, kind=kind, position=position))
 
 
-async def record_ended_sessions(uow: UnitOfWork, account_id: UUID, session_ids: Sequence[UUID]) -> None:
+async def record_ended_sessions(uow: UnitOfWork, user_id: UUID, session_ids: Sequence[UUID]) -> None:
     """Write that these sessions of the account have ended, however many, in one statement."""
     rows = await uow.connection.fetch(
-        "INSERT INTO access_changes (account_id, session_id, kind) SELECT $1, unnest($2::uuid[]), $3"
+        "INSERT INTO access_changes (user_id, session_id, kind) SELECT $1, unnest($2::uuid[]), $3"
         " RETURNING position, session_id",
-        account_id,
+        user_id,
         session_ids,
         ChangeKind.SESSION_REVOKED.value,
     )
     for row in rows:
         uow.emit(
             AccessChanged(
-                account_id=account_id,
+                user_id=user_id,
                 session_id=row["session_id"],
                 kind=ChangeKind.SESSION_REVOKED,
                 position=row["position"],
@@ -67,7 +67,7 @@ async def database_now(connection: Connection) -> datetime:
 async def read_since(connection: Connection, since: datetime) -> list[Change]:
     """Every committed change dated after the instant."""
     rows = await connection.fetch(
-        "SELECT position, account_id, session_id, kind FROM access_changes WHERE create_time > $1 ORDER BY position",
+        "SELECT position, user_id, session_id, kind FROM access_changes WHERE create_time > $1 ORDER BY position",
         since,
     )
-    return [Change(row["position"], row["account_id"], row["session_id"], ChangeKind(row["kind"])) for row in rows]
+    return [Change(row["position"], row["user_id"], row["session_id"], ChangeKind(row["kind"])) for row in rows]

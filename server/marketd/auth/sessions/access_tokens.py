@@ -41,7 +41,7 @@ class Claims:
     A service's token names the service account as account and as session.
     """
 
-    account_id: UUID
+    user_id: UUID
     session_id: UUID
     expires: float
     is_service: bool = False
@@ -71,10 +71,10 @@ class AccessTokens:
         return self._leeway
 
     def issue(
-        self, account_id: UUID, session_id: UUID, roles: Collection[Role], now: datetime, session_end: datetime
+        self, user_id: UUID, session_id: UUID, roles: Collection[Role], now: datetime, session_end: datetime
     ) -> AccessToken:
         """A fresh token; it never outlives its session."""
-        return self._issue(account_id, session_id, roles, now, min(now + self._lifetime, session_end), {})
+        return self._issue(user_id, session_id, roles, now, min(now + self._lifetime, session_end), {})
 
     def issue_service(self, service_account_id: UUID, now: datetime, lifetime: timedelta) -> AccessToken:
         """A fresh token of a service account; `client_id` in it is RFC 9068's."""
@@ -84,7 +84,7 @@ class AccessTokens:
 
     def _issue(
         self,
-        account_id: UUID,
+        user_id: UUID,
         session_id: UUID,
         roles: Collection[Role],
         now: datetime,
@@ -98,7 +98,7 @@ class AccessTokens:
             {
                 "iss": self._issuer,
                 "aud": self._audience,
-                "sub": str(account_id),
+                "sub": str(user_id),
                 "sid": str(session_id),
                 "jti": str(new_id()),
                 "iat": issued,

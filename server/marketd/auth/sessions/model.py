@@ -50,13 +50,13 @@ class SessionTable(Base):
 
     __tablename__ = "sessions"
     __table_args__ = (
-        Index(None, "account_id"),
+        Index(None, "user_id"),
         Index(None, "expire_time"),
         CheckConstraint("octet_length(token_hash) = 32", name="token_hash_is_sha256"),
     )
 
     session_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
-    account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.account_id"))
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.user_id"))
     device_name: Mapped[str] = mapped_column(Text)
     address: Mapped[str] = mapped_column(Text)
     token_hash: Mapped[bytes] = mapped_column(LargeBinary)
@@ -93,7 +93,7 @@ class AccessChangeTable(Base):
     __table_args__ = (Index(None, "create_time"),)
 
     position: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
-    account_id: Mapped[UUID] = mapped_column(Uuid)
+    user_id: Mapped[UUID] = mapped_column(Uuid)
     session_id: Mapped[UUID | None] = mapped_column(Uuid)
     kind: Mapped[str] = mapped_column(Text)
     create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=text("clock_timestamp()"))

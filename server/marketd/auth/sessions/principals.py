@@ -153,7 +153,7 @@ class Principals:
             standing = await self._tx.read(lambda unit: _standing(unit, claims))
             # A change that was told while we read may be younger than what we read: read again, or a stream could
             # open after its account's streams were ended.
-            if self._changed.get(claims.account_id, 0) <= epoch:
+            if self._changed.get(claims.user_id, 0) <= epoch:
                 break
         if self._is_unsigned(claims):
             # Retired while we read, and those who look for its tokens have been here already.
@@ -177,7 +177,7 @@ class Principals:
         """Tell every worker of the access changes in a commit; to be given to `Transactor.listen`."""
         for event in committed.events:
             if isinstance(event, AccessChanged):
-                change = [event.position, str(event.account_id), str(event.session_id or ""), event.kind.value]
+                change = [event.position, str(event.user_id), str(event.session_id or ""), event.kind.value]
                 self._broadcast.publish(TOPIC, json.dumps(change).encode())
 
     async def run(self) -> None:
@@ -235,8 +235,8 @@ class Principals:
 
     def _hear(self, payload: bytes) -> None:
         try:
-            position, account_id, session_id, kind = json.loads(payload)
-            change = Change(position, UUID(account_id), UUID(session_id) if session_id else None, ChangeKind(kind))
+            position, user_id, session_id, kind = json.loads(payload)
+            change = Change(position, UUID(user_id), UUID(session_id) if session_id else None, ChangeKind(kind))
         except (ValueError, TypeError):
             # A worker of another version; the poller reads it from the table.
             _log.warning("access_hint_unreadable")
@@ -248,24 +248,24 @@ class Principals:
             return
         self._seen[change.position] = time.monotonic()
         self._epoch += 1
-        self._changed[change.account_id] = self._epoch
-        self._changed.move_to_end(change.account_id)
+        self._changed[change.user_id] = self._epoch
+        self._changed.move_to_end(change.user_id)
         if len(self._changed) > RECENT:
             self._changed.popitem(last=False)
-        for token in tuple(self._by_account.get(change.account_id, ())):
+        for token in tuple(self._by_account.get(change.user_id, ())):
             self._forget(token)
         if change.kind is ChangeKind.SESSION_REVOKED:
             self._tell(None, change.session_id, SessionRevoked())
         elif change.kind is ChangeKind.ACCOUNT_UNBLOCKED:
             self._refused.clear()
         elif change.kind is ChangeKind.ACCOUNT_BLOCKED:
-            self._tell(change.account_id, None, AccountBlocked())
+            self._tell(change.user_id, None, AccountBlocked())
         elif change.kind is ChangeKind.ROLE_REVOKED:
-            self._tell(change.account_id, None, RolesChanged())
+            self._tell(change.user_id, None, RolesChanged())
 
-    def _tell(self, account_id: UUID | None, session_id: UUID | None, refusal: Refusal) -> None:
+    def _tell(self, user_id: UUID | None, session_id: UUID | None, refusal: Refusal) -> None:
         for callback in self._ended:
-            callback(account_id, session_id, refusal)
+            callback(user_id, session_id, refusal)
 
     # -- the memory
 
@@ -285,7 +285,7 @@ class Principals:
     def _remember(self, token: str, entry: _Entry) -> None:
         self._entries[token] = entry
         self._entries.move_to_end(token)
-        self._by_account.setdefault(entry.claims.account_id, set()).add(token)
+        self._by_account.setdefault(entry.claims.user_id, set()).add(token)
         if len(self._entries) > self._capacity:
             self._forget(next(iter(self._entries)))
 
@@ -299,16 +299,16 @@ class Principals:
         entry = self._entries.pop(token, None)
         if entry is None:
             return
-        tokens = self._by_account[entry.claims.account_id]
+        tokens = self._by_account[entry.claims.user_id]
         tokens.discard(token)
         if not tokens:
-            del self._by_account[entry.claims.account_id]
+            del self._by_account[entry.claims.user_id]
 
 
 async def _standing(unit: ReadUnit, claims: Claims) -> Standing | None:
     if claims.is_service:
-        return await ServiceAccountRepository(unit.connection).standing(claims.account_id)
-    return await SessionRepository(unit.connection).standing(claims.session_id, claims.account_id)
+        return await ServiceAccountRepository(unit.connection).standing(claims.user_id)
+    return await SessionRepository(unit.connection).standing(claims.session_id, claims.user_id)
 
 
 def _judge(claims: Claims, standing: Standing | None) -> Caller:
@@ -320,4 +320,4 @@ def _judge(claims: Claims, standing: Standing | None) -> Caller:
     if standing.revoke_time is not None or standing.account_state is AccountState.DELETED:
         raise SessionRevoked
     expires = claims.expires if math.isfinite(claims.expires) else None
-    return Caller(claims.account_id, claims.session_id, standing.roles, expires=expires)
+    return Caller(claims.user_id, claims.session_id, standing.roles, expires=expires)

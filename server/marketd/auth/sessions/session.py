@@ -43,7 +43,7 @@ class SessionRules:
 class Grant:
     """What tokens are made of once the transaction is committed."""
 
-    account_id: UUID
+    user_id: UUID
     session_id: UUID
     roles: frozenset[Role]
     refresh: RefreshToken
@@ -56,7 +56,7 @@ async def open_session(
     tokens: RefreshTokens,
     rules: SessionRules,
     *,
-    account_id: UUID,
+    user_id: UUID,
     roles: frozenset[Role],
     device_name: str,
     address: str,
@@ -65,11 +65,11 @@ async def open_session(
     token = tokens.first(new_id())
     end = uow.now + rules.lifetime
     repository = SessionRepository(uow.connection)
-    await repository.insert(token.session_id, account_id, device_name, address, token.hash, uow.now, end)
-    surplus = await repository.revoke_oldest(account_id, uow.now, rules.max_open)
+    await repository.insert(token.session_id, user_id, device_name, address, token.hash, uow.now, end)
+    surplus = await repository.revoke_oldest(user_id, uow.now, rules.max_open)
     if surplus:
-        await access_changes.record_ended_sessions(uow, account_id, surplus)
-    return Grant(account_id, token.session_id, roles, token, end, uow.now)
+        await access_changes.record_ended_sessions(uow, user_id, surplus)
+    return Grant(user_id, token.session_id, roles, token, end, uow.now)
 
 
 async def rotate(
@@ -96,7 +96,7 @@ async def rotate(
         return _grant(row, successor, uow.now)
     await _end(uow, presented.session_id)
     # In the account's name, as with any stolen token: it was the owner, or a thief who came second.
-    caller = Caller(row.account_id, presented.session_id, frozenset(), calls.current_caller().address)
+    caller = Caller(row.user_id, presented.session_id, frozenset(), calls.current_caller().address)
     reused = RefreshTokenReused()
     await log.record(uow, caller, "session", presented.session_id, "a spent refresh token came again", refusal=reused)
     return reused
@@ -107,7 +107,7 @@ async def list_sessions(
 ) -> list[SessionView]:
     """The caller's sessions that can go on, the latest first, from the one after `before` on."""
     repository = SessionRepository(unit.connection)
-    return await repository.list_open(caller.account, before, unit.now, unit.now - rules.idle, limit)
+    return await repository.list_open(caller.known_user_id, before, unit.now, unit.now - rules.idle, limit)
 
 
 async def end_session(uow: UnitOfWork, session_id: UUID) -> None:
@@ -118,7 +118,7 @@ async def end_session(uow: UnitOfWork, session_id: UUID) -> None:
 
 async def end_own_session(uow: UnitOfWork, caller: Caller, session_id: UUID) -> None:
     """End a session of the caller; one that has ended stays so. Raises NotFound, also for the sessions of others."""
-    if not await SessionRepository(uow.connection).belongs(session_id, caller.account):
+    if not await SessionRepository(uow.connection).belongs(session_id, caller.known_user_id):
         raise NotFound("session", session_id)
     await _end(uow, session_id)
     await log.record(uow, caller, "session", session_id)
@@ -126,21 +126,21 @@ async def end_own_session(uow: UnitOfWork, caller: Caller, session_id: UUID) -> 
 
 async def log_out_everywhere(uow: UnitOfWork, caller: Caller) -> None:
     """End every session of the caller, this one too."""
-    await end_sessions(uow, caller.account)
-    await log.record(uow, caller, "user", caller.account)
+    await end_sessions(uow, caller.known_user_id)
+    await log.record(uow, caller, "user", caller.known_user_id)
 
 
-async def end_sessions(uow: UnitOfWork, account_id: UUID, *, but: UUID | None = None) -> None:
+async def end_sessions(uow: UnitOfWork, user_id: UUID, *, but: UUID | None = None) -> None:
     """End every session of the account, or every one `but` this."""
-    ended = await SessionRepository(uow.connection).revoke_all(account_id, uow.now, but=but)
-    await access_changes.record_ended_sessions(uow, account_id, ended)
+    ended = await SessionRepository(uow.connection).revoke_all(user_id, uow.now, but=but)
+    await access_changes.record_ended_sessions(uow, user_id, ended)
 
 
 async def _end(uow: UnitOfWork, session_id: UUID) -> bool:
-    account_id = await SessionRepository(uow.connection).revoke(session_id, uow.now)
-    if account_id is None:
+    user_id = await SessionRepository(uow.connection).revoke(session_id, uow.now)
+    if user_id is None:
         return False
-    await access_changes.record(uow, ChangeKind.SESSION_REVOKED, account_id, session_id)
+    await access_changes.record(uow, ChangeKind.SESSION_REVOKED, user_id, session_id)
     return True
 
 
@@ -154,4 +154,4 @@ def _refuse_ended(row: SessionRow, rules: SessionRules, now: datetime) -> None:
 
 
 def _grant(row: SessionRow, refresh: RefreshToken, now: datetime) -> Grant:
-    return Grant(row.account_id, row.session_id, row.roles, refresh, row.expire_time, now)
+    return Grant(row.user_id, row.session_id, row.roles, refresh, row.expire_time, now)

@@ -113,7 +113,7 @@ class SigningIn:
         async def work(uow: UnitOfWork) -> tuple[AccountRow, Grant]:
             account = await service.create_account(uow, new, frozenset({Role.BUYER}))
             grant = await self._open(uow, caller, account, command.device_name)
-            await log.record(uow, _as(caller, grant), "user", account.account_id)
+            await log.record(uow, _as(caller, grant), "user", account.user_id)
             return account, grant
 
         account, grant = await self._tx.run("auth.register", work)
@@ -129,7 +129,7 @@ class SigningIn:
         account = await self._find(command.login)
         # The audit log names the account that was tried, never what was typed: people type passwords into the wrong
         # field.
-        calls.current().about = f"user/{account.account_id}" if account is not None else ""
+        calls.current().about = f"user/{account.user_id}" if account is not None else ""
         name = self._attempts.login(command.login)
         async with self._attempts.attempt(name) as turn:
             right = await self._passwords.verify(command.password, _hash_of(account), turn)
@@ -160,32 +160,32 @@ class SigningIn:
         """Open the session of an account whose password was right. Raises _HashChanged when it no longer is the hash
         that was compared, and as `login`.
         """
-        account_id, checked = account.account_id, account.password_hash
+        user_id, checked = account.user_id, account.password_hash
         names = [name]
         if not command.proof.is_empty:
-            names.append(self._attempts.factor(account_id))
+            names.append(self._attempts.factor(user_id))
             await self._attempts.take(names[-1])
         upgraded = await self._upgraded(command.password, checked)
 
         async def work(uow: UnitOfWork) -> tuple[AccountRow, Grant, MergeReport | None]:
             repository = AccountRepository(uow.connection)
-            now_is = await repository.lock(account_id)
+            now_is = await repository.lock(user_id)
             if now_is is None or now_is.password_hash != checked:
                 raise _HashChanged
             if now_is.state is not AccountState.ACTIVE:
                 raise AccountBlocked
-            second = await self._factor.judge(uow, account_id, command.proof)
+            second = await self._factor.judge(uow, user_id, command.proof)
             await throttle.forget(uow, *names)
             if upgraded is not None:
-                await repository.upgrade_hash(account_id, checked, upgraded)
+                await repository.upgrade_hash(user_id, checked, upgraded)
             merge = None
             if command.guest_cart_token and self._merge_cart is not None:
-                merge = await self._merge_cart(uow, account_id, command.guest_cart_token)
-            if not await SessionRepository(uow.connection).knows(account_id, command.device_name, caller.address):
+                merge = await self._merge_cart(uow, user_id, command.guest_cart_token)
+            if not await SessionRepository(uow.connection).knows(user_id, command.device_name, caller.address):
                 self._letters.new_sign_in(uow, now_is, command.device_name, caller.address)
             grant = await self._open(uow, caller, now_is, command.device_name)
             proven = f"password, {second}" if second else "password"
-            await log.record(uow, _as(caller, grant), "user", account_id, proven)
+            await log.record(uow, _as(caller, grant), "user", user_id, proven)
             return now_is, grant, merge
 
         try:
@@ -223,16 +223,14 @@ class SigningIn:
             uow,
             self._refresh,
             self._rules,
-            account_id=account.account_id,
+            user_id=account.user_id,
             roles=account.roles,
             device_name=device_name,
             address=caller.address,
         )
 
     def _pair(self, grant: Grant) -> TokenPair:
-        access = self._access.issue(
-            grant.account_id, grant.session_id, grant.roles, grant.granted_time, grant.expire_time
-        )
+        access = self._access.issue(grant.user_id, grant.session_id, grant.roles, grant.granted_time, grant.expire_time)
         return TokenPair(grant, access)
 
 
@@ -246,4 +244,4 @@ def _hash_of(account: AccountRow | None) -> str | None:
 
 def _as(caller: Caller, grant: Grant) -> Caller:
     """Whom the audit log should name: the account that has just proved to be the caller."""
-    return Caller(grant.account_id, grant.session_id, grant.roles, caller.address)
+    return Caller(grant.user_id, grant.session_id, grant.roles, caller.address)

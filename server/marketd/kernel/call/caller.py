@@ -23,12 +23,12 @@ class Role(StrEnum):
 class Caller:
     """The one who calls.
 
-    `account_id` and `session_id` are None for anonymous callers. `roles` are the account's as this worker knows them
+    `user_id` and `session_id` are None for anonymous callers. `roles` are the account's as this worker knows them
     (at most 2 s old), not the token's claim. `address` is the peer's, for limits and audit. `expires` is when the token
     ends, in seconds since the epoch; streams end then.
     """
 
-    account_id: UUID | None
+    user_id: UUID | None
     session_id: UUID | None
     roles: frozenset[Role]
     address: str = ""
@@ -37,14 +37,14 @@ class Caller:
     @property
     def key(self) -> str:
         """A stable text for this caller in keys of rates, pages and request ids."""
-        return str(self.account_id) if self.account_id is not None else "anonymous"
+        return str(self.user_id) if self.user_id is not None else "anonymous"
 
     @property
-    def account(self) -> UUID:
-        """The account's id; for use cases that the access table never opens to anonymous callers."""
-        if self.account_id is None:
+    def known_user_id(self) -> UUID:
+        """The id of who calls; for use cases that the access table never opens to anonymous callers."""
+        if self.user_id is None:
             raise RuntimeError("an anonymous caller reached a use case that needs an account")
-        return self.account_id
+        return self.user_id
 
     def has(self, *roles: Role) -> bool:
         """Whether the caller holds at least one of the roles."""

@@ -30,8 +30,8 @@ class OutboxEventTable(Base):
     __tablename__ = "outbox_events"
     __table_args__ = (
         UniqueConstraint("aggregate_id", "seq"),
-        Index("ix_outbox_events_unpublished", "position", postgresql_where=text("published_time IS NULL")),
-        Index("ix_outbox_events_published_time", "published_time", postgresql_where=text("published_time IS NOT NULL")),
+        Index("ix_outbox_events_unpublished", "position", postgresql_where=text("publish_time IS NULL")),
+        Index("ix_outbox_events_publish_time", "publish_time", postgresql_where=text("publish_time IS NOT NULL")),
     )
 
     event_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
@@ -45,18 +45,18 @@ class OutboxEventTable(Base):
     occurred_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     next_attempt_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    published_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    publish_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
 class HandledEventTable(Base):
     """That a handler's effect of an event is in the database; the key makes a second delivery harmless."""
 
     __tablename__ = "handled_events"
-    __table_args__ = (Index(None, "handled_time"),)
+    __table_args__ = (Index(None, "handle_time"),)
 
     handler: Mapped[str] = mapped_column(Text, primary_key=True)
     event_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
-    handled_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    handle_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
 class DeadLetterTable(Base):
@@ -147,9 +147,9 @@ async def last_seq(connection: Connection, aggregate_id: UUID) -> int:
 async def read_unpublished(connection: Connection, now: datetime, limit: int) -> list[StoredEvent]:
     """What the relay has to hand on, in order; aggregates whose oldest event waits for a retry are left out whole."""
     rows = await connection.fetch(
-        f"SELECT {_COLUMNS} FROM outbox_events o WHERE published_time IS NULL"  # noqa: S608 - constant columns
+        f"SELECT {_COLUMNS} FROM outbox_events o WHERE publish_time IS NULL"  # noqa: S608 - constant columns
         " AND NOT EXISTS (SELECT 1 FROM outbox_events b WHERE b.aggregate_id = o.aggregate_id"
-        "   AND b.published_time IS NULL AND b.next_attempt_time > $1)"
+        "   AND b.publish_time IS NULL AND b.next_attempt_time > $1)"
         " ORDER BY position LIMIT $2",
         now,
         limit,
@@ -160,7 +160,7 @@ async def read_unpublished(connection: Connection, now: datetime, limit: int) ->
 async def mark_published(connection: Connection, event_ids: Sequence[UUID], now: datetime) -> None:
     """These events reached all their handlers."""
     await connection.execute(
-        "UPDATE outbox_events SET published_time = $2 WHERE event_id = ANY($1::uuid[]) AND published_time IS NULL",
+        "UPDATE outbox_events SET publish_time = $2 WHERE event_id = ANY($1::uuid[]) AND publish_time IS NULL",
         list(event_ids),
         now,
     )

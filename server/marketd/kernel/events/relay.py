@@ -167,7 +167,7 @@ class Relay:
 def _once(name: str, handler: EventHandler, event: StoredEvent) -> Callable[[UnitOfWork], Awaitable[None]]:
     async def work(uow: UnitOfWork) -> None:
         tag = await uow.connection.execute(
-            "INSERT INTO handled_events (handler, event_id, handled_time) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+            "INSERT INTO handled_events (handler, event_id, handle_time) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
             name,
             event.event_id,
             uow.now,

@@ -16,8 +16,8 @@ async def sweep(uow: UnitOfWork, *, keep_events: timedelta) -> int:
     delete = functools.partial(delete_old, uow.connection)
     return (
         await delete("idempotency_keys", "caller_key, method, request_id", "expire_time", uow.now)
-        + await delete("outbox_events", "event_id", "published_time", uow.now - keep_events)
-        + await delete("handled_events", "handler, event_id", "handled_time", uow.now - 2 * keep_events)
+        + await delete("outbox_events", "event_id", "publish_time", uow.now - keep_events)
+        + await delete("handled_events", "handler, event_id", "handle_time", uow.now - 2 * keep_events)
     )
 
 

@@ -55,11 +55,11 @@ class Stream(Protocol):
 class HeardCourier:
     """One courier as this worker knows them."""
 
-    __slots__ = ("account_id", "courier_id", "is_restored", "stream", "track", "trips", "uplinks", "users")
+    __slots__ = ("courier_id", "is_restored", "stream", "track", "trips", "uplinks", "user_id", "users")
 
-    def __init__(self, courier_id: UUID, account_id: UUID) -> None:
+    def __init__(self, courier_id: UUID, user_id: UUID) -> None:
         self.courier_id = courier_id
-        self.account_id = account_id
+        self.user_id = user_id
         self.track = Track()
         self.uplinks: dict[UUID, Uplink] = {}
         self.trips: dict[UUID, Trip] = {}
@@ -84,11 +84,11 @@ class HeardCouriers:
         self._subscription = broadcast.subscribe(TOPIC, self._receive, self._check.set)
 
     @asynccontextmanager
-    async def hear(self, courier_id: UUID, account_id: UUID) -> AsyncIterator[HeardCourier]:
+    async def hear(self, courier_id: UUID, user_id: UUID) -> AsyncIterator[HeardCourier]:
         """The courier for as long as a stream or a report lasts, with what the database knows of them."""
         courier = self._couriers.get(courier_id)
         if courier is None:
-            courier = self._couriers[courier_id] = HeardCourier(courier_id, account_id)
+            courier = self._couriers[courier_id] = HeardCourier(courier_id, user_id)
         courier.users += 1
         try:
             if not courier.is_restored:
@@ -175,7 +175,7 @@ class HeardCouriers:
 
     async def _refresh(self, courier: HeardCourier) -> None:
         async def work(uow: UnitOfWork) -> tuple[bool, Fix | None, list[tuple[Leg, Told]]]:
-            reporting = await deliveries.reporting_courier(uow, courier.account_id)
+            reporting = await deliveries.reporting_courier(uow, courier.user_id)
             latest = None if courier.is_restored else await deliveries.latest_fix(uow, courier.courier_id)
             legs = []
             for leg, latest_arrival in await deliveries.read_legs(uow, courier.courier_id):
@@ -204,7 +204,7 @@ class HeardCouriers:
             if on_shift:
                 courier.stream.deliveries_changed(is_live=bool(trips))
             else:
-                courier.stream.end(OffShift(courier.account_id))
+                courier.stream.end(OffShift(courier.user_id))
 
     # -- the newest stream
 

@@ -39,9 +39,9 @@ class Followed:
 
     delivery_id: UUID
     order_id: UUID
-    buyer_account_id: UUID | None
-    seller_account_id: UUID | None
-    courier_account_id: UUID | None
+    buyer_id: UUID | None
+    owner_user_id: UUID | None
+    courier_user_id: UUID | None
     courier: CourierBrief | None
     state: str
     outcome: str | None
@@ -67,15 +67,15 @@ class Followed:
 
 def audience_of(followed: Followed, caller: Caller) -> Audience | None:
     """How much of the delivery the caller may see; None when it is not theirs. An account may be several of them."""
-    account = caller.account_id
+    account = caller.user_id
     if caller.has(Role.ADMIN):
         return Audience.WORKING
     if account is None:
         return None
-    if account == followed.seller_account_id and caller.has(Role.SELLER):
+    if account == followed.owner_user_id and caller.has(Role.SELLER):
         return Audience.WORKING
-    if account == followed.courier_account_id and caller.has(Role.COURIER):
+    if account == followed.courier_user_id and caller.has(Role.COURIER):
         return Audience.WORKING
-    if account == followed.buyer_account_id:
+    if account == followed.buyer_id:
         return Audience.RECEIVING
     return None

@@ -54,7 +54,7 @@ class Accounting(Collector):
                 passage.started,
                 time.monotonic(),
                 call.correlation_id,
-                call.caller.account_id,
+                call.caller.user_id,
             )
         )
 
@@ -80,12 +80,12 @@ class Accounting(Collector):
 
     def _line(self, entry: _Entry) -> str:
         # By hand: every part is from the table, an enum, or checked by the request id's link, so nothing needs quoting.
-        method, code, reason, started, ended, correlation_id, account_id = entry
+        method, code, reason, started, ended, correlation_id, user_id = entry
         at = datetime.fromtimestamp(ended + self._epoch, UTC).isoformat(timespec="milliseconds")
-        account = f'"{account_id}"' if account_id is not None else "null"
+        account = f'"{user_id}"' if user_id is not None else "null"
         return (
             f'{{"event":"rpc","time":"{at}","method":"{method}","code":"{code}","reason":"{reason}",'
-            f'"ms":{(ended - started) * 1000:.3f},"request_id":"{correlation_id}","account_id":{account}}}\n'
+            f'"ms":{(ended - started) * 1000:.3f},"request_id":"{correlation_id}","user_id":{account}}}\n'
         )
 
     def collect(self) -> Iterator[Metric]:

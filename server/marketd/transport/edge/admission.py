@@ -47,9 +47,9 @@ class Admission:
     def admit_stream_of_account(self, passage: Passage) -> None:
         """Raises TooManyStreams. The registry already counts this stream among those of its caller."""
         caller = passage.call.caller
-        if caller.account_id is None or Role.SERVICE in caller.roles:
+        if caller.user_id is None or Role.SERVICE in caller.roles:
             return
-        if self._calls.streams_of(caller.account_id) > self._max_streams_of_account:
+        if self._calls.streams_of(caller.user_id) > self._max_streams_of_account:
             raise TooManyStreams(passage.rule.rate_class.value, self._max_streams_of_account)
 
     def admit_health_watch(self, _passage: Passage) -> None:

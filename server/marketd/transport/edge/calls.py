@@ -54,8 +54,8 @@ class Calls:
     def identify(self, passage: Passage) -> None:
         """File a stream under its caller, and end it when the caller's token ends."""
         caller = passage.call.caller
-        if caller.account_id is not None:
-            self._by_account.setdefault(caller.account_id, set()).add(passage)
+        if caller.user_id is not None:
+            self._by_account.setdefault(caller.user_id, set()).add(passage)
         if caller.session_id is not None:
             self._by_session.setdefault(caller.session_id, set()).add(passage)
         if caller.expires is not None:
@@ -71,22 +71,22 @@ class Calls:
             self.health_watches.discard(passage)
             if passage.expiry is not None:
                 passage.expiry.cancel()
-            _unfile(self._by_account, passage.call.caller.account_id, passage)
+            _unfile(self._by_account, passage.call.caller.user_id, passage)
             _unfile(self._by_session, passage.call.caller.session_id, passage)
         if self._waiters:
             self._wake()
 
-    def streams_of(self, account_id: UUID) -> int:
+    def streams_of(self, user_id: UUID) -> int:
         """How many streams the account has open here."""
-        return len(self._by_account.get(account_id, ()))
+        return len(self._by_account.get(user_id, ()))
 
     def end_session(self, session_id: UUID, refusal: Refusal) -> int:
         """End every stream of the session with this refusal; unary calls finish. Returns how many were ended."""
         return _end(self._by_session.get(session_id, ()), refusal)
 
-    def end_account(self, account_id: UUID, refusal: Refusal) -> int:
+    def end_account(self, user_id: UUID, refusal: Refusal) -> int:
         """End every stream of the account with this refusal; unary calls finish. Returns how many were ended."""
-        return _end(self._by_account.get(account_id, ()), refusal)
+        return _end(self._by_account.get(user_id, ()), refusal)
 
     def on_drain(self, hook: DrainHook) -> None:
         """Run `hook` when the drain begins, at most a second: to tell readers on their streams where things go on."""
