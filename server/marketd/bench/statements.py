@@ -88,6 +88,9 @@ CREATE TABLE floor.jobs (job_id uuid PRIMARY KEY, kind text NOT NULL, payload js
   run_time timestamptz NOT NULL);
 CREATE TABLE floor.answers (caller text, method text, request_id uuid, fingerprint bytea NOT NULL,
   answer bytea NOT NULL, expire_time timestamptz NOT NULL, PRIMARY KEY (caller, method, request_id));
+CREATE TABLE floor.outbox_events (LIKE outbox_events INCLUDING ALL);
+CREATE TABLE floor.handled_events (LIKE handled_events INCLUDING ALL);
+CREATE TABLE floor.due_jobs (LIKE jobs INCLUDING ALL);
 """
 """Made anew for each run, when carts, sessions and stock stand as they will be measured."""
 
@@ -126,4 +129,37 @@ FROM unnest($1::uuid[]) AS e(order_id)
     "INSERT INTO floor.jobs VALUES (uuidv7(), 'order.expire', $1::text::jsonb, now() + interval '30 minutes')",
     "INSERT INTO floor.answers"
     " VALUES ($1, 'PlaceOrder', $2, $3::text::bytea, $4::text::bytea, now() + interval '1 day')",
+)
+
+# The relay's work without a relay. $1 of FILL_EVENTS: how many, each of another order; the payload is as wide as real.
+FILL_EVENTS = """
+INSERT INTO floor.outbox_events (event_id, aggregate, aggregate_id, seq, event_type, version, payload, occurred_time)
+SELECT uuidv7(), 'order', uuidv7(), 1, 'order.cancelled', 1, jsonb_build_object('text', repeat('x', 800)), now()
+FROM generate_series(1, $1::int)
+"""
+CLAIM_EVENTS = (
+    "SELECT event_id, aggregate_id, seq, event_type, payload FROM floor.outbox_events WHERE published_time IS NULL"
+    " ORDER BY position LIMIT 200"
+)
+HANDLE_EVENT = (
+    "INSERT INTO floor.handled_events VALUES ('delivery.cancel', $1, now()) ON CONFLICT DO NOTHING RETURNING true",
+    "SELECT delivery_id FROM deliveries WHERE order_id = $1 AND state <> 'CLOSED'",
+)
+MARK_EVENTS = "UPDATE floor.outbox_events SET published_time = now() WHERE event_id = ANY($1::uuid[])"
+
+# The runner's work without a runner: claimed with a lease, four at a time, as it claims for its free slots.
+FILL_JOBS = """
+INSERT INTO floor.due_jobs (job_id, kind, payload, run_time, max_attempts, create_time)
+SELECT uuidv7(), 'order.expire', jsonb_build_object('order_group_id', uuidv7()), now(), 20, now()
+FROM generate_series(1, $1::int)
+"""
+CLAIM_JOBS = """
+UPDATE floor.due_jobs j SET run_time = now() + interval '30 s', attempts = attempts + 1
+FROM (SELECT job_id FROM floor.due_jobs WHERE kind = 'order.expire' AND run_time <= now()
+  ORDER BY run_time LIMIT 4 FOR UPDATE SKIP LOCKED) due
+WHERE j.job_id = due.job_id RETURNING j.job_id, (j.payload->>'order_group_id')::uuid, j.payload
+"""
+RUN_JOB = (
+    "DELETE FROM floor.due_jobs WHERE job_id = $1 RETURNING true",
+    "SELECT order_group_id, account_id, currency FROM order_groups WHERE order_group_id = $1 FOR UPDATE",
 )
