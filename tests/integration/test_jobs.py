@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from marketd.kernel.clock import ManualClock
 from marketd.kernel.events import Job
 from marketd.kernel.jobs import JobRunner, Payload
 from marketd.kernel.transactor import Transactor
 from marketd.kernel.uow import UnitOfWork
 from marketd.running import keep_running
+
+from tests.integration.units import add_one, make_marks, mark, transactor
+from tests.integration.wires import Wire
 
 SLOTS = 3
 # Nobody polls within a test: what is done was woken for, by a commit or by a slot that came free.
@@ -187,6 +191,39 @@ async def test_an_outside_handler_is_cut_off_before_its_lease_ends_and_tried_aga
     assert letters.ended == 1
     (job,) = await jobs_left(tx)
     assert (job["attempts"], job["last_error"], job["leased"]) == (1, "TimeoutError: ", True)
+
+
+async def test_a_runner_that_has_lost_its_lease_leaves_the_job_to_whoever_took_it(
+    tx: Transactor, database_url: str
+) -> None:
+    await make_marks(tx)
+    clock = ManualClock(datetime.now(UTC))
+
+    async def handler(uow: UnitOfWork, payload: Payload) -> None:
+        await add_one(uow)
+
+    async with (
+        Wire(database_url) as wire,
+        transactor(wire.url, clock=clock) as slow,
+        transactor(database_url, clock=clock) as quick,
+    ):
+        first, second = JobRunner(slow), JobRunner(quick)
+        for runner in (first, second):
+            runner.register("test.job", handler)
+        await enqueue(quick, "test.job")
+        # It has claimed the job, and then nothing of it comes through until its lease is over.
+        wire.hold_after(b"COMMIT")
+        running = asyncio.create_task(first.run_due())
+        async with asyncio.timeout(10):
+            await wire.holding.wait()
+        assert not await second.run_due()
+        clock.advance(timedelta(seconds=31))
+        assert await second.run_due()
+        assert await mark(tx) == 1
+        wire.let_go()
+        assert await running
+    assert await mark(tx) == 1
+    assert await jobs_left(tx) == []
 
 
 async def test_jobs_cut_off_by_the_cancel_all_end_and_are_due_again_after_their_lease(

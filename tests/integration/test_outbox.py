@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from marketd.kernel import call as calls
 from marketd.kernel import housekeeping, outbox
 from marketd.kernel.broadcast import PostgresBroadcast
 from marketd.kernel.call import Call
+from marketd.kernel.clock import ManualClock
 from marketd.kernel.events import Event, Job, StoredEvent, read_event
 from marketd.kernel.feed import Feed
 from marketd.kernel.ids import new_id
@@ -24,6 +25,7 @@ from marketd.kernel.transactor import Transactor
 from marketd.kernel.uow import UnitOfWork
 from marketd.running import keep_running
 
+from tests.integration.units import add_one, make_marks, mark, transactor
 from tests.integration.wires import Wire
 
 
@@ -46,6 +48,11 @@ async def _emit(tx: Transactor, *events: Event, fail: bool = False) -> None:
             await uow.connection.execute("SELECT 1 / 0")
 
     await tx.run_bare("test.emit", work)
+
+
+async def _unpublished(tx: Transactor) -> int:
+    statement = "SELECT count(*) FROM outbox_events WHERE published_time IS NULL"
+    return int(await tx.read(lambda unit: unit.connection.fetchval(statement)))
 
 
 async def _until(condition: Callable[[], bool]) -> None:
@@ -122,6 +129,55 @@ async def test_a_failing_handler_holds_back_its_aggregate_alone_and_gives_up_int
     await asyncio.gather(running, return_exceptions=True)
     letters = await tx.read(lambda unit: unit.connection.fetch("SELECT kind, error FROM dead_letters"))
     assert [(row["kind"], row["error"]) for row in letters] == [("test.handler:thing.happened", "LookupError: planted")]
+
+
+async def test_a_relay_that_dies_between_an_effect_and_its_mark_leaves_nothing_to_be_done_twice(
+    tx: Transactor,
+) -> None:
+    await make_marks(tx)
+    running: list[asyncio.Task[bool]] = []
+
+    async def handler(uow: UnitOfWork, event: StoredEvent) -> None:
+        await add_one(uow)
+        # The effect is committed, and whoever would mark the event is gone.
+        uow.after_commit(lambda: running[0].cancel())
+
+    await _emit(tx, ThingHappened(thing_id=new_id(), number=1))
+    for _ in range(2):
+        relay = Relay(tx)
+        relay.register(ThingHappened.event_type, "test.handler", handler)
+        running[:] = [asyncio.create_task(relay.run_once())]
+        await asyncio.wait(running)
+        assert await _unpublished(tx) == (1 if running[0].cancelled() else 0)
+    assert not running[0].cancelled()
+    assert await mark(tx) == 1
+
+
+async def test_a_handler_that_is_done_is_not_called_again_when_another_one_of_the_event_fails(
+    database_url: str,
+) -> None:
+    clock = ManualClock(datetime.now(UTC))
+    failures = ["planted"]
+
+    async def done(uow: UnitOfWork, event: StoredEvent) -> None:
+        await add_one(uow, 1)
+
+    async def fails_once(uow: UnitOfWork, event: StoredEvent) -> None:
+        await add_one(uow, 2)
+        if failures:
+            raise LookupError(failures.pop())
+
+    async with transactor(database_url, pool_size=2, clock=clock) as tx:
+        await make_marks(tx)
+        relay = Relay(tx)
+        relay.register(ThingHappened.event_type, "test.done", done)
+        relay.register(ThingHappened.event_type, "test.fails", fails_once)
+        await _emit(tx, ThingHappened(thing_id=new_id(), number=1))
+        await relay.run_once()
+        assert (await mark(tx, 1), await mark(tx, 2), await _unpublished(tx)) == (1, 0, 1)
+        clock.advance(timedelta(minutes=5))
+        await relay.run_once()
+        assert (await mark(tx, 1), await mark(tx, 2), await _unpublished(tx)) == (1, 1, 0)
 
 
 async def test_a_failure_that_cannot_be_recorded_ends_no_relay_and_the_event_comes_again(tx: Transactor) -> None:

@@ -1,0 +1,75 @@
+"""Units of work for tests: ten marks to change, and the ways in which a transactor runs what changes them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+from google.protobuf.wrappers_pb2 import StringValue
+from marketd.kernel import call as calls
+from marketd.kernel.call import Call, OnceKey
+from marketd.kernel.clock import Clock, SystemClock
+from marketd.kernel.database import create_engine
+from marketd.kernel.transactor import Transactor
+from marketd.kernel.uow import UnitOfWork
+
+Work = Callable[[UnitOfWork], Awaitable[object]]
+
+DRESSES = ("mapped", "bare")
+
+
+async def run(tx: Transactor, work: Work, *, dress: str = "bare", seconds: float | None = None) -> object:
+    """Run the work in this dress."""
+    if dress == "mapped":
+        return await tx.run("test.unit", work, seconds=seconds)
+    return await tx.run_bare("test.unit", work, seconds=seconds)
+
+
+async def answer(
+    tx: Transactor, work: Work, *, request_id: str, fingerprint: bytes = b"same", dress: str = "bare"
+) -> bytes:
+    """Run the work as a call with this request id, whose answer names the result and is never twice the same."""
+    calls.enter(Call(once=OnceKey("caller", "/marketplace.test.v1.Test/Do", request_id, fingerprint)))
+
+    def render(value: object) -> StringValue:
+        return StringValue(value=f"{value} {uuid4()}")
+
+    ways = tx.answer if dress == "mapped" else tx.answer_bare
+    stored: object = await ways("test.once", work, render)
+    assert isinstance(stored, bytes)
+    return stored
+
+
+@asynccontextmanager
+async def transactor(url: str, *, pool_size: int = 1, clock: Clock | None = None) -> AsyncIterator[Transactor]:
+    """A transactor of another process: its own pool, of one connection unless said otherwise."""
+    engine = create_engine(url, pool_size=pool_size, pool_timeout_seconds=5)
+    other = Transactor(engine, clock or SystemClock())
+    try:
+        yield other
+    finally:
+        await other.drain()
+        await engine.dispose()
+
+
+async def make_marks(tx: Transactor) -> None:
+    """Ten marks, all of them 0."""
+
+    async def work(uow: UnitOfWork) -> None:
+        await uow.connection.execute("CREATE TABLE marks (id int PRIMARY KEY, value int NOT NULL DEFAULT 0)")
+        await uow.connection.execute("INSERT INTO marks SELECT generate_series(1, 10)")
+
+    await run(tx, work)
+
+
+async def add_one(uow: UnitOfWork, key: int = 1) -> int:
+    """Raise a mark by one and give its value."""
+    return int(
+        await uow.connection.fetchval("UPDATE marks SET value = value + 1 WHERE id = $1 RETURNING value", key) or 0
+    )
+
+
+async def mark(tx: Transactor, key: int = 1) -> int:
+    """What is committed of a mark."""
+    return int(await tx.read(lambda unit: unit.connection.fetchval("SELECT value FROM marks WHERE id = $1", key)))
