@@ -226,6 +226,44 @@ async def test_a_runner_that_has_lost_its_lease_leaves_the_job_to_whoever_took_i
     assert await jobs_left(tx) == []
 
 
+async def test_a_job_that_runs_past_its_lease_is_neither_begun_beside_itself_nor_waited_for(
+    tx: Transactor, database_url: str
+) -> None:
+    await make_marks(tx)
+    clock, inside, go_on = ManualClock(datetime.now(UTC)), asyncio.Queue[str](), asyncio.Event()
+
+    async def slow(uow: UnitOfWork, payload: Payload) -> None:
+        await add_one(uow, 1)
+        inside.put_nowait("slow")
+        await go_on.wait()
+
+    async def quick(uow: UnitOfWork, payload: Payload) -> None:
+        await add_one(uow, 2)
+
+    async with (
+        transactor(database_url, pool_size=4, clock=clock) as moved,
+        asyncio.timeout(10),
+        asyncio.TaskGroup() as group,
+    ):
+        runners = [JobRunner(moved), JobRunner(moved)]
+        for runner in runners:
+            runner.register("test.slow", slow)
+            runner.register("test.quick", quick)
+        await enqueue(moved, "test.slow")
+        first = group.create_task(runners[0].run_due())
+        await inside.get()
+        await enqueue(moved, "test.quick")
+        clock.advance(timedelta(seconds=31))
+        assert await runners[1].run_due()
+        assert (await mark(tx, 1), await mark(tx, 2)) == (0, 1)
+        go_on.set()
+        assert await first
+        assert not await runners[1].run_due()
+    assert inside.empty()
+    assert (await mark(tx, 1), await mark(tx, 2)) == (1, 1)
+    assert await jobs_left(tx) == []
+
+
 async def test_jobs_cut_off_by_the_cancel_all_end_and_are_due_again_after_their_lease(
     tx: Transactor, runner: JobRunner
 ) -> None:

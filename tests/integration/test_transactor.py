@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from marketd.kernel.clock import ManualClock
-from marketd.kernel.refusals import ConcurrentUpdate, RequestIdReused
+from marketd.kernel.refusals import ConcurrentUpdate, RequestIdReused, RequestInProgress
 from marketd.kernel.transactor import Transactor
 from marketd.kernel.uow import UnitOfWork
 from sqlalchemy import text
@@ -156,6 +156,58 @@ async def test_another_request_under_the_same_id_is_refused(tx: Transactor) -> N
     await answer(tx, add_one, request_id=request_id)
     with pytest.raises(RequestIdReused):
         await answer(tx, add_one, request_id=request_id, fingerprint=b"different")
+    assert await mark(tx) == 1
+
+
+async def test_the_same_id_of_another_caller_or_for_another_method_is_another_request(tx: Transactor) -> None:
+    await make_marks(tx)
+    request_id = str(uuid4())
+    answers = [
+        await answer(tx, add_one, request_id=request_id, caller_key=caller, method=method, fingerprint=method.encode())
+        for _ in range(2)
+        for caller, method in (("kim", "Do"), ("lee", "Do"), ("kim", "Undo"))
+    ]
+    assert answers[:3] == answers[3:]
+    assert len(set(answers)) == 3
+    assert await mark(tx) == 3
+
+
+async def test_a_duplicate_whose_time_is_up_before_the_first_call_is_through_learns_that_it_runs(
+    tx: Transactor,
+) -> None:
+    await make_marks(tx)
+    request_id, inside, go_on = str(uuid4()), asyncio.Event(), asyncio.Event()
+
+    async def work(uow: UnitOfWork) -> int:
+        inside.set()
+        await go_on.wait()
+        return await add_one(uow)
+
+    first = asyncio.create_task(answer(tx, work, request_id=request_id))
+    await inside.wait()
+    with pytest.raises(RequestInProgress):
+        await answer(tx, add_one, request_id=request_id, seconds=0.2)
+    go_on.set()
+    assert await answer(tx, add_one, request_id=request_id) == await first
+    assert await mark(tx) == 1
+
+
+@pytest.mark.parametrize("request_id", ["", str(UUID(int=1))], ids=["without an id", "with an id"])
+async def test_an_answer_that_cannot_be_rendered_leaves_no_effect(tx: Transactor, request_id: str) -> None:
+    await make_marks(tx)
+
+    class Unspeakable:
+        def __str__(self) -> str:
+            raise LookupError("there are no words for it")
+
+    async def work(uow: UnitOfWork) -> Unspeakable:
+        await add_one(uow)
+        return Unspeakable()
+
+    with pytest.raises(LookupError):
+        await answer(tx, work, request_id=request_id)
+    assert await mark(tx) == 0
+    await answer(tx, add_one, request_id=request_id)
     assert await mark(tx) == 1
 
 

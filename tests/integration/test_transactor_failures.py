@@ -149,8 +149,9 @@ async def test_a_statement_ends_in_the_database_too_when_its_time_is_up(tx: Tran
 
 
 @pytest.mark.parametrize("where", ["between statements", "in a statement"])
+@pytest.mark.parametrize("dress", DRESSES)
 async def test_what_was_cut_off_at_its_deadline_leaves_nothing_to_the_next_unit_of_the_pool(
-    database_url: str, where: str
+    database_url: str, dress: str, where: str
 ) -> None:
     async def work(uow: UnitOfWork) -> None:
         await add_one(uow)
@@ -168,7 +169,32 @@ async def test_what_was_cut_off_at_its_deadline_leaves_nothing_to_the_next_unit_
     async with transactor(database_url) as only:
         await make_marks(only)
         with pytest.raises(DeadlineExceeded):
-            await run(only, work, seconds=0.1)
+            await run(only, work, dress=dress, seconds=0.1)
         await only.drain()
         assert await run(only, look) == ""
         assert await mark(only) == 1
+
+
+async def test_a_read_that_is_cut_off_in_a_statement_leaves_a_pool_that_works(
+    tx: Transactor, database_url: str
+) -> None:
+    sleeping = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query = 'SELECT pg_sleep(19)'"
+    async with transactor(database_url) as only:
+        caller = asyncio.create_task(only.read(lambda unit: unit.connection.execute("SELECT pg_sleep(19)")))
+        async with asyncio.timeout(5):
+            while not await tx.read(lambda unit: unit.connection.fetchval(sleeping)):  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.01)
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        assert await only.read(lambda unit: unit.connection.fetchval("SELECT 1")) == 1
+
+
+async def test_a_column_that_is_added_while_statements_are_prepared_stops_nobody(tx: Transactor) -> None:
+    async def everything(uow: UnitOfWork) -> int:
+        return len(await uow.connection.fetchrow("SELECT * FROM marks") or ())
+
+    await make_marks(tx)
+    assert await run(tx, everything) == 2
+    await run(tx, lambda uow: uow.connection.execute("ALTER TABLE marks ADD COLUMN note text"))
+    assert await run(tx, everything) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from uuid import uuid4
@@ -27,18 +28,33 @@ async def run(tx: Transactor, work: Work, *, dress: str = "bare", seconds: float
 
 
 async def answer(
-    tx: Transactor, work: Work, *, request_id: str, fingerprint: bytes = b"same", dress: str = "bare"
+    tx: Transactor,
+    work: Work,
+    *,
+    request_id: str,
+    fingerprint: bytes = b"same",
+    caller_key: str = "caller",
+    method: str = "Do",
+    dress: str = "bare",
+    seconds: float = 5.0,
 ) -> bytes:
-    """Run the work as a call with this request id, whose answer names the result and is never twice the same."""
-    calls.enter(Call(once=OnceKey("caller", "/marketplace.test.v1.Test/Do", request_id, fingerprint)))
+    """Run the work as a call with this request id (or with none, when it is empty); the bytes of its answer.
+
+    The answer names the result and is never twice the same.
+    """
+    once = OnceKey(caller_key, f"/marketplace.test.v1.Test/{method}", request_id, fingerprint) if request_id else None
+    calls.enter(Call(once=once, deadline=time.monotonic() + seconds))
 
     def render(value: object) -> StringValue:
         return StringValue(value=f"{value} {uuid4()}")
 
     ways = tx.answer if dress == "mapped" else tx.answer_bare
-    stored: object = await ways("test.once", work, render)
-    assert isinstance(stored, bytes)
-    return stored
+    answered: object = await ways("test.once", work, render)
+    if isinstance(answered, StringValue):
+        assert once is None
+        return answered.SerializeToString()
+    assert isinstance(answered, bytes)
+    return answered
 
 
 @asynccontextmanager
