@@ -55,7 +55,7 @@ format: $(READY) $(THIRD_PARTY) ## Format Python and protos.
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet . && $(BIN)/buf format --write protos
 
 bench: $(READY) ## Measure against the floors (docs/operations.md); ARGS="reads --quick".
-	@$(BIN)/marketd bench $(or $(ARGS),reads cart orders positions)
+	@$(BIN)/marketd bench $(or $(ARGS),reads cart orders positions work)
 
 faults: $(READY) $(THIRD_PARTY) ## Run the long fault scenarios.
 	@$(BIN)/python -m pytest -n 0 -m faults tests/faults $(ARGS)

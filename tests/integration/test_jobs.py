@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.events.events import Job
+from marketd.kernel.values.clock import ManualClock
 from marketd.kernel.work.job_runner import JobRunner
 from marketd.kernel.work.jobs import Payload
 from marketd.process.process import keep_running
 
+from tests.integration.units import add_one, make_marks, mark, transactor
+from tests.integration.wires import Wire
 from tests.worlds.jobs import run_due
 
 SLOTS = 3
@@ -190,6 +193,77 @@ async def test_an_outside_handler_is_cut_off_before_its_lease_ends_and_tried_aga
     assert letters.ended == 1
     (job,) = await jobs_left(tx)
     assert (job["attempts"], job["last_error"], job["leased"]) == (1, "TimeoutError: ", True)
+
+
+async def test_a_runner_that_has_lost_its_lease_leaves_the_job_to_whoever_took_it(
+    tx: Transactor, database_url: str
+) -> None:
+    await make_marks(tx)
+    clock = ManualClock(datetime.now(UTC))
+
+    async def handler(uow: UnitOfWork, payload: Payload) -> None:
+        await add_one(uow)
+
+    async with (
+        Wire(database_url) as wire,
+        transactor(wire.url, clock=clock) as slow,
+        transactor(database_url, clock=clock) as quick,
+    ):
+        first, second = JobRunner(slow), JobRunner(quick)
+        for runner in (first, second):
+            runner.register("test.job", handler)
+        await enqueue(quick, "test.job")
+        # It has claimed the job, and then nothing of it comes through until its lease is over.
+        wire.hold_after(b"COMMIT")
+        running = asyncio.create_task(run_due(first))
+        async with asyncio.timeout(10):
+            await wire.holding.wait()
+        assert not await run_due(second)
+        clock.advance(timedelta(seconds=31))
+        assert await run_due(second)
+        assert await mark(tx) == 1
+        wire.let_go()
+        assert await running
+    assert await mark(tx) == 1
+    assert await jobs_left(tx) == []
+
+
+async def test_a_job_that_runs_past_its_lease_is_neither_begun_beside_itself_nor_waited_for(
+    tx: Transactor, database_url: str
+) -> None:
+    await make_marks(tx)
+    clock, inside, go_on = ManualClock(datetime.now(UTC)), asyncio.Queue[str](), asyncio.Event()
+
+    async def slow(uow: UnitOfWork, payload: Payload) -> None:
+        await add_one(uow, 1)
+        inside.put_nowait("slow")
+        await go_on.wait()
+
+    async def quick(uow: UnitOfWork, payload: Payload) -> None:
+        await add_one(uow, 2)
+
+    async with (
+        transactor(database_url, pool_size=4, clock=clock) as moved,
+        asyncio.timeout(10),
+        asyncio.TaskGroup() as group,
+    ):
+        runners = [JobRunner(moved), JobRunner(moved)]
+        for runner in runners:
+            runner.register("test.slow", slow)
+            runner.register("test.quick", quick)
+        await enqueue(moved, "test.slow")
+        first = group.create_task(run_due(runners[0]))
+        await inside.get()
+        await enqueue(moved, "test.quick")
+        clock.advance(timedelta(seconds=31))
+        assert await run_due(runners[1])
+        assert (await mark(tx, 1), await mark(tx, 2)) == (0, 1)
+        go_on.set()
+        assert await first
+        assert not await run_due(runners[1])
+    assert inside.empty()
+    assert (await mark(tx, 1), await mark(tx, 2)) == (1, 1)
+    assert await jobs_left(tx) == []
 
 
 async def test_jobs_cut_off_by_the_cancel_all_end_and_are_due_again_after_their_lease(

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import ClassVar
 from uuid import UUID
@@ -21,12 +21,14 @@ from marketd.kernel.events.broadcast import PostgresBroadcast
 from marketd.kernel.events.events import Event, Job, StoredEvent, read_event
 from marketd.kernel.events.feed import Feed
 from marketd.kernel.events.relay import Relay
+from marketd.kernel.values.clock import ManualClock
 from marketd.kernel.values.ids import new_id
 from marketd.kernel.work import sweeps
 from marketd.kernel.work.job_runner import JobRunner
 from marketd.kernel.work.jobs import Payload
 from marketd.process.process import keep_running
 
+from tests.integration.units import add_one, make_marks, mark, transactor
 from tests.integration.wires import Wire
 
 
@@ -49,6 +51,11 @@ async def _emit(tx: Transactor, *events: Event, fail: bool = False) -> None:
             await uow.connection.execute("SELECT 1 / 0")
 
     await tx.run("test.emit", work)
+
+
+async def _unpublished(tx: Transactor) -> int:
+    statement = "SELECT count(*) FROM outbox_events WHERE publish_time IS NULL"
+    return int(await tx.read(lambda unit: unit.connection.fetchval(statement)))
 
 
 async def _until(condition: Callable[[], bool]) -> None:
@@ -125,6 +132,60 @@ async def test_a_failing_handler_holds_back_its_aggregate_alone_and_gives_up_int
     await asyncio.gather(running, return_exceptions=True)
     letters = await tx.read(lambda unit: unit.connection.fetch("SELECT kind, error FROM dead_letters"))
     assert [(row["kind"], row["error"]) for row in letters] == [("test.handler:thing.happened", "LookupError: planted")]
+
+
+async def test_a_relay_that_dies_between_an_effect_and_its_mark_leaves_nothing_to_be_done_twice(
+    tx: Transactor,
+) -> None:
+    await make_marks(tx)
+    running: list[asyncio.Task[bool]] = []
+
+    def die() -> None:
+        """The effect is committed, and whoever would mark the event is gone."""
+        running[0].cancel()
+
+    async def handler(uow: UnitOfWork, event: StoredEvent) -> None:
+        await add_one(uow)
+        uow.after_commit(die)
+
+    await _emit(tx, ThingHappened(thing_id=new_id(), number=1))
+    for _ in range(2):
+        relay = Relay(tx)
+        relay.register(ThingHappened.event_type, "test.handler", handler)
+        running[:] = [asyncio.create_task(relay.run_once())]
+        await asyncio.wait(running)
+        assert await _unpublished(tx) == (1 if running[0].cancelled() else 0)
+    assert not running[0].cancelled()
+    assert await mark(tx) == 1
+
+
+async def test_a_retry_calls_only_the_handler_that_failed_when_it_is_due_and_before_what_follows(
+    database_url: str,
+) -> None:
+    clock = ManualClock(datetime.now(UTC))
+    failures, order = ["planted"], list[int]()
+
+    async def done(uow: UnitOfWork, event: StoredEvent) -> None:
+        await add_one(uow, event.seq)
+
+    async def fails_once(uow: UnitOfWork, event: StoredEvent) -> None:
+        if failures:
+            raise LookupError(failures.pop())
+        uow.after_commit(lambda: order.append(event.seq))
+
+    async with transactor(database_url, pool_size=2, clock=clock) as tx:
+        await make_marks(tx)
+        relay = Relay(tx)
+        relay.register(ThingHappened.event_type, "test.done", done)
+        relay.register(ThingHappened.event_type, "test.fails", fails_once)
+        thing = new_id()
+        await _emit(tx, ThingHappened(thing_id=thing, number=1), ThingHappened(thing_id=thing, number=2))
+        for _ in range(2):  # the second time its retry is not due, so its followers wait too
+            await relay.run_once()
+            assert (await mark(tx, 1), await mark(tx, 2), await _unpublished(tx), order) == (1, 0, 2, [])
+        clock.advance(timedelta(minutes=5))
+        await relay.run_once()
+        assert (await mark(tx, 1), await mark(tx, 2), await _unpublished(tx), order) == (1, 1, 0, [1, 2])
 
 
 async def test_a_failure_that_cannot_be_recorded_ends_no_relay_and_the_event_comes_again(tx: Transactor) -> None:

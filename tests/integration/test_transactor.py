@@ -1,113 +1,220 @@
-"""The unit of work on real Postgres: commit, rollback, retry, deadline, the stored answer, and its neighbours."""
+"""The unit of work on real Postgres: commit, rollback, retry, the stored answer, and its neighbours."""
 
 from __future__ import annotations
 
 import asyncio
-from uuid import uuid4
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
 
 import pytest
-from google.protobuf.wrappers_pb2 import StringValue
-from marketd.kernel.call import call as calls
-from marketd.kernel.call.call import Call, OnceKey
-from marketd.kernel.call.refusals import RequestIdReused
+from marketd.kernel.call.refusals import ConcurrentUpdate, RequestIdReused, RequestInProgress
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.values.clock import ManualClock
 
-
-async def _table(tx: Transactor) -> None:
-    async def work(uow: UnitOfWork) -> None:
-        await uow.connection.execute("CREATE TABLE marks (id int PRIMARY KEY, value int NOT NULL DEFAULT 0)")
-        await uow.connection.execute("INSERT INTO marks SELECT generate_series(1, 10)")
-
-    await tx.run("test.table", work)
-
-
-async def _value(tx: Transactor, key: int) -> int:
-    return int(await tx.read(lambda unit: unit.connection.fetchval("SELECT value FROM marks WHERE id = $1", key)))
+from tests.integration.units import add_one, answer, make_marks, mark, run, transactor
 
 
 async def test_what_raises_leaves_nothing_behind(tx: Transactor) -> None:
-    await _table(tx)
+    await make_marks(tx)
 
     async def work(uow: UnitOfWork) -> None:
-        await uow.connection.execute("UPDATE marks SET value = 1 WHERE id = 1")
+        await add_one(uow)
         raise LookupError("undo it")
 
     with pytest.raises(LookupError):
-        await tx.run("test.undone", work)
-    assert await _value(tx, 1) == 0
+        await run(tx, work)
+    assert await mark(tx) == 0
 
 
 async def test_deadlocks_are_run_again_until_both_sides_are_through(tx: Transactor) -> None:
-    await _table(tx)
+    await make_marks(tx)
     first_tries = asyncio.Barrier(2)
     tries = 0
 
     async def cross(uow: UnitOfWork, one: int, other: int, *, meet: list[bool]) -> None:
         nonlocal tries
         tries += 1
-        await uow.connection.execute("UPDATE marks SET value = value + 1 WHERE id = $1", one)
+        await add_one(uow, one)
         if meet.pop():
             await first_tries.wait()
-        await uow.connection.execute("UPDATE marks SET value = value + 1 WHERE id = $1", other)
+        await add_one(uow, other)
 
     left, right = [False] * 8 + [True], [False] * 8 + [True]
     await asyncio.gather(
-        tx.run("test.left", lambda uow: cross(uow, 1, 2, meet=left)),
-        tx.run("test.right", lambda uow: cross(uow, 2, 1, meet=right)),
+        run(tx, lambda uow: cross(uow, 1, 2, meet=left)),
+        run(tx, lambda uow: cross(uow, 2, 1, meet=right)),
     )
     assert tries == 3
-    assert (await _value(tx, 1), await _value(tx, 2)) == (2, 2)
+    assert (await mark(tx, 1), await mark(tx, 2)) == (2, 2)
+
+
+async def test_an_update_that_others_have_overtaken_is_run_again(tx: Transactor) -> None:
+    await make_marks(tx)
+    hooks: list[int] = []
+    tries = 0
+
+    async def work(uow: UnitOfWork) -> int:
+        nonlocal tries
+        tries += 1
+        number = tries
+        uow.after_commit(lambda: hooks.append(number))
+        await uow.connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        await uow.connection.execute("SELECT value FROM marks")
+        if number == 1:
+            await run(tx, add_one)
+        return await add_one(uow)  # 40001 the first time: its snapshot is from before the other's update
+
+    assert await run(tx, work) == 2
+    assert await mark(tx) == 2
+    assert (tries, hooks) == (2, [2])
+
+
+async def test_a_conflict_that_only_the_commit_finds_is_run_again(tx: Transactor) -> None:
+    await make_marks(tx)
+    have_read, have_written = asyncio.Barrier(2), asyncio.Barrier(2)
+    tries: Counter[int] = Counter()
+    hooks: list[int] = []
+
+    async def move(uow: UnitOfWork, key: int) -> None:
+        """Give the mark what all of them make together and one more: no order of two of these makes them equal."""
+        tries[key] += 1
+        first = tries[key] == 1
+        uow.after_commit(lambda: hooks.append(key))
+        await uow.connection.execute("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")
+        together = await uow.connection.fetchval("SELECT sum(value) FROM marks")
+        if first:
+            await have_read.wait()
+        await uow.connection.execute("UPDATE marks SET value = $2 WHERE id = $1", key, together + 1)
+        if first:
+            await have_written.wait()  # nothing is left to do now but the commit
+
+    await asyncio.gather(*(run(tx, lambda uow, key=key: move(uow, key)) for key in (1, 2)))  # type: ignore[misc]
+    assert sorted([await mark(tx, 1), await mark(tx, 2)]) == [1, 2]
+    assert tries.total() == 3
+    assert sorted(hooks) == [1, 2]
+
+
+async def test_a_conflict_that_never_ends_is_told_as_one_within_the_time_of_the_unit(tx: Transactor) -> None:
+    tries = 0
+
+    async def work(uow: UnitOfWork) -> None:
+        nonlocal tries
+        tries += 1
+        await uow.connection.execute("DO $$ BEGIN RAISE serialization_failure; END $$")
+
+    with pytest.raises(ConcurrentUpdate):
+        await run(tx, work, seconds=0.5)
+    assert tries > 1
 
 
 async def test_a_caller_that_goes_away_does_not_cut_the_work_in_half(tx: Transactor) -> None:
-    await _table(tx)
+    await make_marks(tx)
     inside = asyncio.Event()
 
     async def work(uow: UnitOfWork) -> None:
-        await uow.connection.execute("UPDATE marks SET value = 7 WHERE id = 1")
+        await add_one(uow, 1)
         inside.set()
         await uow.connection.execute("SELECT pg_sleep(0.05)")
-        await uow.connection.execute("UPDATE marks SET value = 7 WHERE id = 2")
+        await add_one(uow, 2)
 
-    caller = asyncio.create_task(tx.run("test.cut", work))
+    caller = asyncio.create_task(run(tx, work))
     await inside.wait()
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
         await caller
     await tx.drain()
-    assert (await _value(tx, 1), await _value(tx, 2)) == (7, 7)
-
-
-def _once(request_id: str, fingerprint: bytes = b"same") -> OnceKey:
-    return OnceKey("caller", "/marketplace.test.v1.Test/Do", request_id, fingerprint)
-
-
-async def _answer(tx: Transactor, once: OnceKey) -> bytes:
-    calls.enter(Call(once=once))
-
-    async def work(uow: UnitOfWork) -> int:
-        await uow.connection.execute("UPDATE marks SET value = value + 1 WHERE id = 1")
-        await uow.connection.execute("SELECT pg_sleep(0.02)")
-        return int(await uow.connection.fetchval("SELECT value FROM marks WHERE id = 1"))
-
-    answer: object = await tx.answer("test.once", work, lambda value: StringValue(value=f"{value} {uuid4()}"))
-    assert isinstance(answer, bytes)
-    return answer
+    assert (await mark(tx, 1), await mark(tx, 2)) == (1, 1)
 
 
 async def test_fifty_calls_with_one_request_id_have_one_effect_and_one_answer(tx: Transactor) -> None:
-    await _table(tx)
-    key = _once(str(uuid4()))
-    answers = await asyncio.gather(*(asyncio.create_task(_answer(tx, key)) for _ in range(50)))
+    await make_marks(tx)
+    request_id = str(uuid4())
+
+    async def work(uow: UnitOfWork) -> int:
+        value = await add_one(uow)
+        await uow.connection.execute("SELECT pg_sleep(0.02)")
+        return value
+
+    answers = await asyncio.gather(*(asyncio.create_task(answer(tx, work, request_id=request_id)) for _ in range(50)))
     assert len(set(answers)) == 1
-    assert await _value(tx, 1) == 1
+    assert await mark(tx) == 1
 
 
 async def test_another_request_under_the_same_id_is_refused(tx: Transactor) -> None:
-    await _table(tx)
+    await make_marks(tx)
     request_id = str(uuid4())
-    await _answer(tx, _once(request_id))
+    await answer(tx, add_one, request_id=request_id)
     with pytest.raises(RequestIdReused):
-        await _answer(tx, _once(request_id, b"different"))
-    assert await _value(tx, 1) == 1
+        await answer(tx, add_one, request_id=request_id, fingerprint=b"different")
+    assert await mark(tx) == 1
+
+
+async def test_the_same_id_of_another_caller_or_for_another_method_is_another_request(tx: Transactor) -> None:
+    await make_marks(tx)
+    request_id = str(uuid4())
+    answers = [
+        await answer(tx, add_one, request_id=request_id, caller_key=caller, method=method, fingerprint=method.encode())
+        for _ in range(2)
+        for caller, method in (("kim", "Do"), ("lee", "Do"), ("kim", "Undo"))
+    ]
+    assert answers[:3] == answers[3:]
+    assert len(set(answers)) == 3
+    assert await mark(tx) == 3
+
+
+async def test_a_duplicate_whose_time_is_up_before_the_first_call_is_through_learns_that_it_runs(
+    tx: Transactor,
+) -> None:
+    await make_marks(tx)
+    request_id, inside, go_on = str(uuid4()), asyncio.Event(), asyncio.Event()
+
+    async def work(uow: UnitOfWork) -> int:
+        inside.set()
+        await go_on.wait()
+        return await add_one(uow)
+
+    first = asyncio.create_task(answer(tx, work, request_id=request_id))
+    await inside.wait()
+    with pytest.raises(RequestInProgress):
+        await answer(tx, add_one, request_id=request_id, seconds=0.2)
+    go_on.set()
+    assert await answer(tx, add_one, request_id=request_id) == await first
+    assert await mark(tx) == 1
+
+
+@pytest.mark.parametrize("request_id", ["", str(UUID(int=1))], ids=["without an id", "with an id"])
+async def test_an_answer_that_cannot_be_rendered_leaves_no_effect(tx: Transactor, request_id: str) -> None:
+    await make_marks(tx)
+
+    class Unspeakable:
+        def __str__(self) -> str:
+            raise LookupError("there are no words for it")
+
+    async def work(uow: UnitOfWork) -> Unspeakable:
+        await add_one(uow)
+        return Unspeakable()
+
+    with pytest.raises(LookupError):
+        await answer(tx, work, request_id=request_id)
+    assert await mark(tx) == 0
+    await answer(tx, add_one, request_id=request_id)
+    assert await mark(tx) == 1
+
+
+async def test_an_answer_is_kept_for_its_time_and_then_the_request_is_done_anew(
+    tx: Transactor, database_url: str
+) -> None:
+    await make_marks(tx)
+    clock, request_id = ManualClock(datetime.now(UTC)), str(uuid4())
+    async with transactor(database_url, clock=clock) as moved:
+        first = await answer(moved, add_one, request_id=request_id)
+        clock.advance(timedelta(hours=48) - timedelta(seconds=1))
+        assert await answer(moved, add_one, request_id=request_id) == first
+        clock.advance(timedelta(seconds=1))
+        # Nobody has swept the old answer away. The id is free again, for another request too.
+        second = await answer(moved, add_one, request_id=request_id, fingerprint=b"different")
+        assert second != first
+        assert await answer(moved, add_one, request_id=request_id, fingerprint=b"different") == second
+    assert await mark(tx) == 2

@@ -8,13 +8,23 @@ from urllib.parse import parse_qs, urlsplit
 
 
 class Wire:
-    """A wire to the database that can be cut or go mad: a forwarder on a port of its own."""
+    """A wire to the database that can be cut, lose messages, hold them back or go mad: a forwarder on its own port.
+
+    A message is known by a text in it, such as `COMMIT`; texts are looked for in what the process sends.
+    """
 
     def __init__(self, url: str) -> None:
         self._url = urlsplit(url)
         self._server: asyncio.Server | None = None
         self._ends: list[asyncio.StreamWriter] = []
         self._rubbish = b""
+        self._lost = b""
+        self._unanswered = b""
+        self._last = b""
+        self._free = asyncio.Event()
+        self._free.set()
+        self.holding = asyncio.Event()
+        """Set while something is held back."""
         self.url = ""
 
     async def __aenter__(self) -> Wire:
@@ -29,31 +39,70 @@ class Wire:
 
     async def cut(self) -> None:
         """End what is open and take nothing more."""
-        if self._server is not None:
-            self._server.close()
+        self.take_no_more()
         for end in self._ends:
             end.transport.abort()
+
+    def take_no_more(self) -> None:
+        """New connections are refused from now on; what is open stays open."""
+        if self._server is not None:
+            self._server.close()
 
     def answer_next_with(self, rubbish: bytes) -> None:
         """Swallow what is sent next, and answer it with this."""
         self._rubbish = rubbish
 
+    def lose(self, text: bytes) -> None:
+        """The next message with this text gets lost: the connection breaks before the database has seen it."""
+        self._lost = text
+
+    def lose_answer_to(self, text: bytes) -> None:
+        """The next message with this text arrives, and the connection breaks when the database has answered it."""
+        self._unanswered = text
+
+    def hold_after(self, text: bytes) -> None:
+        """The next message with this text is the last one for now: what is sent after it waits for `let_go`."""
+        self._last = text
+
+    def let_go(self) -> None:
+        """Send on what was held back."""
+        self._free.set()
+        self.holding.clear()
+
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await self._dial()
         self._ends += [writer, far_writer]
-        await asyncio.gather(self._send(reader, far_writer, writer), _pump(far_reader, writer))
+        deaf = asyncio.Event()
+        await asyncio.gather(self._send(reader, far_writer, writer, deaf), _pump(far_reader, writer, deaf))
 
     async def _send(
-        self, reader: asyncio.StreamReader, far_writer: asyncio.StreamWriter, back: asyncio.StreamWriter
+        self,
+        reader: asyncio.StreamReader,
+        far_writer: asyncio.StreamWriter,
+        back: asyncio.StreamWriter,
+        deaf: asyncio.Event,
     ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
+                if not self._free.is_set():
+                    self.holding.set()
+                    await self._free.wait()
                 if self._rubbish:
                     back.write(self._rubbish)
                     self._rubbish = b""
-                else:
-                    far_writer.write(data)
-                    await far_writer.drain()
+                    continue
+                if self._lost and self._lost in data:
+                    self._lost = b""
+                    back.transport.abort()
+                    break
+                if self._unanswered and self._unanswered in data:
+                    self._unanswered = b""
+                    deaf.set()
+                if self._last and self._last in data:
+                    self._last = b""
+                    self._free.clear()
+                far_writer.write(data)
+                await far_writer.drain()
         far_writer.close()
 
     async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -63,9 +112,12 @@ class Wire:
         return await asyncio.open_connection(self._url.hostname, self._url.port)
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, deaf: asyncio.Event) -> None:
     with contextlib.suppress(OSError):
         while data := await reader.read(65536):
+            if deaf.is_set():
+                writer.transport.abort()
+                return
             writer.write(data)
             await writer.drain()
     writer.close()

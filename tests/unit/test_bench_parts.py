@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 
@@ -11,9 +12,10 @@ from marketd.bench import cpu, h2load, plan, work
 from marketd.bench.clients import LoadFailed
 from marketd.bench.measure import Figures, Measured
 from marketd.bench.operations import Plain, Target
-from marketd.bench.plan import FloorMethod, Shape
+from marketd.bench.plan import BacklogSql, FloorMethod, Shape
 from marketd.bench.report import Report
 from marketd.bench.work import Found
+from rich.console import Console
 
 # What h2load 1.52 prints for four calls whose answers have ten bytes.
 PRINTED = """
@@ -30,16 +32,33 @@ class Bought(Plain):
     """An operation that is never run."""
 
     name = "bought"
-    target = Target(tuned=1.2, default=0.9)
+    target: Target | None = Target(tuned=1.2, default=0.9)
+
+
+class Unpromised(Bought):
+    """Another one, of which nothing is promised and for which nobody waits."""
+
+    target = None
 
 
 def measured(server_us: float, tuned_us: float, default_us: float, noise_percent: float | None) -> Measured:
     """An operation with these processor times."""
+    return _measured(Bought(), server_us, tuned_us, default_us, noise_percent, (1.0, 2.0))
+
+
+def _measured(
+    operation: Bought,
+    server_us: float,
+    tuned_us: float,
+    default_us: float,
+    noise_percent: float | None,
+    latencies_ms: tuple[float, float],
+) -> Measured:
     sides = {
-        name: Figures(1000.0, 1.0, 2.0, cpu_us, 0.0)
+        name: Figures(1000.0, *latencies_ms, cpu_us, 0.0)
         for name, cpu_us in (("server", server_us), ("tuned", tuned_us), ("default", default_us))
     }
-    return Measured(Bought(), 5, 100, sides, noise_percent)  # type: ignore[arg-type]  # its rounds are over
+    return Measured(operation, 5, 100, sides, noise_percent)  # type: ignore[arg-type]  # its rounds are over
 
 
 def test_h2load_reports_what_it_saw() -> None:
@@ -70,12 +89,26 @@ def test_a_floor_plan_survives_its_file() -> None:
     assert plan.load(plan.dump([method])) == [
         FloorMethod("x", Shape.UNARY, b"\x01", ["SELECT $1"], [[[{"new": 0}]]], transaction=True)
     ]
+    waiting = FloorMethod("y", Shape.BACKLOG, backlog=BacklogSql("SELECT 1", ["SELECT $1"], "SELECT 2"))
+    assert plan.load(plan.dump([waiting]))[0].backlog == waiting.backlog
 
 
 def test_both_bounds_must_hold() -> None:
     assert measured(100, 90, 120, 1.0).meets_target
     assert not measured(100, 80, 120, 1.0).meets_target
     assert not measured(100, 90, 100, 1.0).meets_target
+
+
+def test_what_has_no_target_and_no_latency_says_so_in_json_and_in_the_table() -> None:
+    report = Report([_measured(Unpromised(), 180, 90, 120, 1.0, (0.0, 0.0))], quick=False)
+    (operation,) = report.to_json()["operations"]
+    for absent in ("p50_ms", "p99_ms", "target", "target_default", "meets_target"):
+        assert operation[absent] is None
+    assert operation["ratio"] == 2.0
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(report.to_table())
+    (line,) = [line for line in console.export_text().splitlines() if line.startswith("bought")]
+    assert line.split() == ["bought", "1,000", "-", "180", "0", "90/120", "2.00", "-"]
 
 
 def test_noise_over_ten_percent_is_said_aloud_by_name() -> None:

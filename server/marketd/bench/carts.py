@@ -120,7 +120,7 @@ class AddCartItem(Plain):
         """Every piece is in a cart."""
         statement = (
             "SELECT sum(i.quantity)::int FROM cart_items i JOIN carts c USING (cart_id)"
-            " WHERE c.account_id = ANY($1::uuid[])"
+            " WHERE c.user_id = ANY($1::uuid[])"
         )
         stored = await world.read(statement, [buyer.user_id for buyer in self._buyers])
         expect(self.name, stored, self._pieces)

@@ -13,7 +13,7 @@ import json
 import signal
 import sys
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[bytes, bytes]
 
 _POOL_SIZE = 10
+# As many as the relay and the job runner work on at a time.
+_AT_ONCE = 4
 _MESSAGES_AN_ACK = 10
 _PONG = tracking_service_pb2.StreamLocationsResponse(pong=tracking_service_pb2.Pong()).SerializeToString()
 
@@ -89,6 +91,32 @@ def unary(method: FloorMethod, pool: asyncpg.Pool | None) -> Callable[[bytes, Co
         return answer
 
     return answer_after_sql
+
+
+def backlog(method: FloorMethod, pool: asyncpg.Pool | None) -> Callable[[bytes, Context], Awaitable[bytes]]:
+    """The handler of a backlog: a claim, a transaction for each of its rows, a few of them at once, and the mark."""
+    given = method.backlog
+    if given is None or pool is None:
+        raise ValueError(f"{method.operation} has no backlog")
+    claim, statements, mark = given.claim, tuple(given.statements), given.mark
+
+    async def each(rows: Iterator[Any]) -> None:
+        async with pool.acquire() as connection:
+            for row in rows:
+                async with connection.transaction():
+                    for index, statement in enumerate(statements):
+                        await connection.fetch(statement, row[index])
+
+    async def work_off(_request: bytes, _context: Context) -> bytes:
+        async with pool.acquire() as connection:
+            while claimed := await connection.fetch(claim):
+                rows = iter(claimed)  # shared: whoever is free takes the next
+                await asyncio.gather(*(each(rows) for _ in range(_AT_ONCE)))
+                if mark:
+                    await connection.execute(mark, [row[0] for row in claimed])
+        return method.answer
+
+    return work_off
 
 
 def with_new_ids(arguments: plan.Arguments) -> list[list[Any]]:
@@ -155,6 +183,8 @@ class Floor(grpc.GenericRpcHandler):
                     handler = grpc.stream_stream_rpc_method_handler(uplink(method, published))
                 case Shape.WATCH:
                     handler = grpc.unary_stream_rpc_method_handler(watch(method, published))
+                case Shape.BACKLOG:
+                    handler = grpc.unary_unary_rpc_method_handler(backlog(method, pool))
             self._handlers[method.path] = handler
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
@@ -165,7 +195,7 @@ class Floor(grpc.GenericRpcHandler):
 async def serve(methods: Sequence[FloorMethod], dsn: str, *, tuned: bool) -> None:
     """Serve until the process is ended."""
     pool: asyncpg.Pool | None = None
-    if any(method.statements for method in methods):
+    if any(method.statements or method.backlog for method in methods):
         pool = await asyncpg.create_pool(dsn, min_size=_POOL_SIZE, max_size=_POOL_SIZE, reset=keep_as_is)
     server = grpc.aio.server(options=ServerOptions(reuse_port=True).channel_arguments() if tuned else None)
     server.add_generic_rpc_handlers((Floor(methods, pool),))

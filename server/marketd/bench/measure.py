@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from marketd.bench import cpu, h2load
+from marketd.bench import backlog, cpu, h2load
+from marketd.bench.backlog import Backlog
 from marketd.bench.clients import LoadClients, LoadFailed
 from marketd.bench.h2load import SameCall
 from marketd.bench.operations import DEFAULT, SERVER, TUNED, Operation, Round, Side
@@ -26,7 +27,10 @@ _RESTING_SECONDS = 0.005
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What one side did in a round, or the medians of its rounds. Processor times are a call's."""
+    """What one side did in a round, or the medians of its rounds. Processor times are a call's.
+
+    Latencies are 0 where nobody waits for the single call.
+    """
 
     rps: float
     p50_ms: float
@@ -56,9 +60,11 @@ class Measured:
         return self._over(DEFAULT)
 
     @property
-    def meets_target(self) -> bool:
-        """Whether no bound is exceeded."""
+    def meets_target(self) -> bool | None:
+        """Whether no bound is exceeded; None where there is none."""
         target = self.operation.target
+        if target is None:
+            return None
         return 0 < self.ratio <= target.tuned and (target.default is None or self.ratio_default <= target.default)
 
     def _over(self, floor: str) -> float:
@@ -113,6 +119,8 @@ async def _round(
 
     if isinstance(load, SameCall):
         found = await h2load.run(load, begin)
+    elif isinstance(load, Backlog):
+        found = await backlog.run(load, begin)
     else:
         found = await clients.run(load, begin)
     if operation.settles and not side.is_floor:
@@ -148,7 +156,9 @@ async def _settle(pids: Sequence[int]) -> None:
 
 
 def percentile(ordered: Sequence[int], percent: int) -> float:
-    """The value below which that share of the ordered values lies; there must be some."""
+    """The value below which that share of the ordered values lies; 0 when there are none."""
+    if not ordered:
+        return 0.0
     return float(ordered[min(len(ordered) - 1, len(ordered) * percent // 100)])
 
 

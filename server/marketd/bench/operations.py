@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from marketd.bench.backlog import Backlog
 from marketd.bench.h2load import SameCall
 from marketd.bench.plan import FloorMethod
 from marketd.bench.work import Found, Work
@@ -63,8 +64,8 @@ class Operation(Protocol):
         ...
 
     @property
-    def target(self) -> Target:
-        """What it may cost."""
+    def target(self) -> Target | None:
+        """What it may cost; None where nothing is promised."""
         ...
 
     @property
@@ -94,7 +95,7 @@ class Operation(Protocol):
         """Its rounds are about to begin: access tokens get fresh."""
         ...
 
-    async def load(self, world: World, side: Side, size: Round, processes: int) -> Sequence[Work] | SameCall:
+    async def load(self, world: World, side: Side, size: Round, processes: int) -> Sequence[Work] | SameCall | Backlog:
         """The load of one round, in at most `processes` pieces; may take its time to prepare it."""
         ...
 

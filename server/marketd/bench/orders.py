@@ -107,7 +107,7 @@ class PlaceOrder(Plain):
         expect(self.name, await self._orders(world), self._before + self._placed)
 
     async def _orders(self, world: World) -> int:
-        statement = "SELECT count(*)::int FROM order_groups WHERE account_id = ANY($1::uuid[])"
+        statement = "SELECT count(*)::int FROM order_groups WHERE buyer_id = ANY($1::uuid[])"
         found = await world.read(statement, [buyer.user_id for buyer in self._buyers])
         return found if isinstance(found, int) else 0
 

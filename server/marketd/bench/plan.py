@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -24,6 +24,21 @@ class Shape(StrEnum):
     """Messages in, an acknowledgement for one in ten of them."""
     WATCH = "watch"
     """One answer at the start, then one for each message that came over the uplink."""
+    BACKLOG = "backlog"
+    """One call works off all that waits in the floor's tables."""
+
+
+@dataclass(frozen=True, slots=True)
+class BacklogSql:
+    """How a floor works off what waits, until a claim finds nothing.
+
+    `claim` gives rows: their first column is the id, and each of `statements` takes one column as its only argument,
+    in order. They run in a transaction a row. `mark`, where there is one, takes the ids of a claim when all are done.
+    """
+
+    claim: str
+    statements: Sequence[str]
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +46,8 @@ class FloorMethod:
     """One method of a floor.
 
     `call_arguments` are taken in turn, one entry a call, so that a floor never parses a request. With `transaction`
-    the statements run in one. `positions_per_message` counts for UPLINK; its `answer` is what watchers get.
+    the statements run in one. `positions_per_message` counts for UPLINK; its `answer` is what watchers get. `backlog`
+    is that of BACKLOG.
     """
 
     operation: str
@@ -41,6 +57,7 @@ class FloorMethod:
     call_arguments: Sequence[Arguments] = ()
     transaction: bool = False
     positions_per_message: int = 1
+    backlog: BacklogSql | None = None
 
     @property
     def path(self) -> str:
@@ -60,6 +77,7 @@ def dump(methods: Sequence[FloorMethod]) -> str:
                 "call_arguments": method.call_arguments,
                 "transaction": method.transaction,
                 "positions_per_message": method.positions_per_message,
+                "backlog": None if method.backlog is None else asdict(method.backlog),
             }
             for method in methods
         ]
@@ -69,6 +87,13 @@ def dump(methods: Sequence[FloorMethod]) -> str:
 def load(text: str) -> list[FloorMethod]:
     """The methods of `dump`."""
     return [
-        FloorMethod(**{**item, "shape": Shape(item["shape"]), "answer": base64.b64decode(item["answer"])})
+        FloorMethod(
+            **{
+                **item,
+                "shape": Shape(item["shape"]),
+                "answer": base64.b64decode(item["answer"]),
+                "backlog": None if item["backlog"] is None else BacklogSql(**item["backlog"]),
+            }
+        )
         for item in json.loads(text)
     ]

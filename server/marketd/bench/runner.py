@@ -12,6 +12,7 @@ from pathlib import Path
 import grpc
 
 from marketd.bench import logins, plan, statements
+from marketd.bench.background import RelayEvent, RunJob
 from marketd.bench.carts import AddCartItem, GetCart, RefreshTokens
 from marketd.bench.clients import load_clients
 from marketd.bench.couriers import StreamLocations, WatchFanout
@@ -34,7 +35,7 @@ from marketd.bench.world import World
 from marketd.embedded import EmbeddedPostgres
 
 LOGINS = "logins"
-GROUPS = ("reads", "cart", "orders", "positions", LOGINS)
+GROUPS = ("reads", "cart", "orders", "positions", "work", LOGINS)
 
 ROUNDS, QUICK_ROUNDS = 5, 1
 _SECONDS, _QUICK_SECONDS = 2.0, 0.15
@@ -73,6 +74,7 @@ def operations_of(groups: Sequence[str]) -> list[Operation]:
         "cart": (GetCart(), AddCartItem(), RefreshTokens()),
         "orders": (PlaceOrder(),),
         "positions": (StreamLocations(1, Target(tuned=1.5)), StreamLocations(10, Target(tuned=2.0)), WatchFanout()),
+        "work": (RelayEvent(), RunJob()),
     }
     return [operation for group in GROUPS if group in groups for operation in by_group.get(group, ())]
 

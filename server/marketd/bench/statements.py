@@ -30,13 +30,13 @@ SELECT c.cart_id, c.version, c.create_time, c.update_time, i.item_id, i.variant_
 FROM floor.carts c JOIN floor.cart_items i USING (cart_id) JOIN variants v USING (variant_id)
   JOIN products p ON p.product_id = v.product_id JOIN sellers o ON o.seller_id = p.seller_id
   JOIN stocks s ON s.variant_id = i.variant_id
-WHERE c.account_id = $1 ORDER BY i.create_time
+WHERE c.user_id = $1 ORDER BY i.create_time
 """
 
 # $1 account, $2 variant: the line grows by one piece at the variant's price, and the cart's version with it.
 ADD_LINE = """
 WITH cart AS (
-  UPDATE floor.carts SET version = version + 1, update_time = now() WHERE account_id = $1 RETURNING cart_id
+  UPDATE floor.carts SET version = version + 1, update_time = now() WHERE user_id = $1 RETURNING cart_id
 )
 INSERT INTO floor.cart_items AS i
   (item_id, cart_id, variant_id, quantity, price_minor, currency, create_time, update_time)
@@ -50,9 +50,9 @@ RETURNING item_id
 ROTATE = """
 UPDATE floor.sessions s SET token_hash = s.token_hash, previous_hash = s.token_hash, rotate_time = now(),
   last_seen_time = now()
-FROM accounts a WHERE s.session_id = $1 AND s.revoke_time IS NULL AND a.account_id = s.account_id
-RETURNING s.session_id, s.account_id, a.state, s.expire_time,
-  ARRAY(SELECT r.role FROM account_roles r WHERE r.account_id = s.account_id)
+FROM accounts a WHERE s.session_id = $1 AND s.revoke_time IS NULL AND a.user_id = s.user_id
+RETURNING s.session_id, s.user_id, a.state, s.expire_time,
+  ARRAY(SELECT r.role FROM account_roles r WHERE r.user_id = s.user_id)
 """
 
 COPIES = """
@@ -66,21 +66,21 @@ INSERT INTO floor.carts SELECT * FROM carts;
 INSERT INTO floor.cart_items SELECT * FROM cart_items;
 INSERT INTO floor.stocks SELECT * FROM stocks;
 INSERT INTO floor.sessions SELECT * FROM sessions;
-CREATE TABLE floor.quotes (quote_id uuid PRIMARY KEY, account_id uuid NOT NULL, payload jsonb NOT NULL,
-  expire_time timestamptz NOT NULL, used_time timestamptz);
-CREATE TABLE floor.order_groups (order_group_id uuid PRIMARY KEY, account_id uuid NOT NULL,
+CREATE TABLE floor.quotes (quote_id uuid PRIMARY KEY, user_id uuid NOT NULL, payload jsonb NOT NULL,
+  expire_time timestamptz NOT NULL, use_time timestamptz);
+CREATE TABLE floor.order_groups (order_group_id uuid PRIMARY KEY, user_id uuid NOT NULL,
   quote_id uuid NOT NULL, payment_id uuid NOT NULL, total_minor bigint NOT NULL, currency text NOT NULL,
   create_time timestamptz NOT NULL);
 CREATE TABLE floor.orders (order_id uuid PRIMARY KEY, order_number text NOT NULL UNIQUE, order_group_id uuid NOT NULL,
-  account_id uuid NOT NULL, seller_id uuid NOT NULL, address jsonb NOT NULL, total_minor bigint NOT NULL,
+  user_id uuid NOT NULL, seller_id uuid NOT NULL, address jsonb NOT NULL, total_minor bigint NOT NULL,
   currency text NOT NULL, state text NOT NULL, create_time timestamptz NOT NULL);
 CREATE INDEX ON floor.orders (order_group_id);
-CREATE INDEX ON floor.orders (account_id, order_id);
+CREATE INDEX ON floor.orders (user_id, order_id);
 CREATE INDEX ON floor.orders (seller_id, order_id);
 CREATE TABLE floor.order_items (item_id uuid PRIMARY KEY, order_id uuid NOT NULL, variant_id uuid NOT NULL,
   title text NOT NULL, quantity integer NOT NULL, unit_price_minor bigint NOT NULL, UNIQUE (order_id, variant_id));
 CREATE TABLE floor.payments (payment_id uuid PRIMARY KEY, order_group_id uuid NOT NULL UNIQUE,
-  account_id uuid NOT NULL, provider text NOT NULL, state text NOT NULL, amount_minor bigint NOT NULL,
+  user_id uuid NOT NULL, provider text NOT NULL, state text NOT NULL, amount_minor bigint NOT NULL,
   create_time timestamptz NOT NULL);
 CREATE TABLE floor.outbox (event_id uuid PRIMARY KEY, aggregate_id uuid NOT NULL, seq bigint NOT NULL,
   event_type text NOT NULL, payload jsonb NOT NULL, occurred_time timestamptz NOT NULL, UNIQUE (aggregate_id, seq));
@@ -88,17 +88,20 @@ CREATE TABLE floor.jobs (job_id uuid PRIMARY KEY, kind text NOT NULL, payload js
   run_time timestamptz NOT NULL);
 CREATE TABLE floor.answers (caller text, method text, request_id uuid, fingerprint bytea NOT NULL,
   answer bytea NOT NULL, expire_time timestamptz NOT NULL, PRIMARY KEY (caller, method, request_id));
+CREATE TABLE floor.outbox_events (LIKE outbox_events INCLUDING ALL);
+CREATE TABLE floor.handled_events (LIKE handled_events INCLUDING ALL);
+CREATE TABLE floor.due_jobs (LIKE jobs INCLUDING ALL);
 """
 """Made anew for each run, when carts, sessions and stock stand as they will be measured."""
 
 QUOTE = """
-INSERT INTO floor.quotes (quote_id, account_id, payload, expire_time)
+INSERT INTO floor.quotes (quote_id, user_id, payload, expire_time)
 VALUES ($1, $2, $3::text::jsonb, now() + interval '1 day')
 """
 
 # PlaceOrder, one statement for each table that it cannot leave alone, in the order in which a server must go.
 PLACE_ORDER = (
-    "UPDATE floor.quotes SET used_time = now() WHERE quote_id = $1 AND account_id = $2 AND expire_time > now()"
+    "UPDATE floor.quotes SET use_time = now() WHERE quote_id = $1 AND user_id = $2 AND expire_time > now()"
     " RETURNING payload",
     """
 UPDATE floor.stocks s SET reserved = s.reserved + w.quantity, update_time = now()
@@ -118,7 +121,7 @@ FROM unnest($1::uuid[], $2::uuid[]) AS i(order_id, variant_id)
     "INSERT INTO floor.payments VALUES ($1, $2, $3, 'sandbox', 'PENDING', 12345, now())",
     # A line that is deleted could not be ordered again by the next call; writing it costs the same.
     "UPDATE floor.cart_items i SET update_time = now() FROM floor.carts c"
-    " WHERE c.account_id = $1 AND i.cart_id = c.cart_id AND i.variant_id = ANY($2::uuid[])",
+    " WHERE c.user_id = $1 AND i.cart_id = c.cart_id AND i.variant_id = ANY($2::uuid[])",
     """
 INSERT INTO floor.outbox SELECT uuidv7(), e.order_id, 1, 'order.placed', $2::text::jsonb, now()
 FROM unnest($1::uuid[]) AS e(order_id)
@@ -126,4 +129,37 @@ FROM unnest($1::uuid[]) AS e(order_id)
     "INSERT INTO floor.jobs VALUES (uuidv7(), 'order.expire', $1::text::jsonb, now() + interval '30 minutes')",
     "INSERT INTO floor.answers"
     " VALUES ($1, 'PlaceOrder', $2, $3::text::bytea, $4::text::bytea, now() + interval '1 day')",
+)
+
+# The relay's work without a relay. $1 of FILL_EVENTS: how many, each of another order; the payload is as wide as real.
+FILL_EVENTS = """
+INSERT INTO floor.outbox_events (event_id, aggregate, aggregate_id, seq, event_type, version, payload, occurred_time)
+SELECT uuidv7(), 'order', uuidv7(), 1, 'order.cancelled', 1, jsonb_build_object('text', repeat('x', 800)), now()
+FROM generate_series(1, $1::int)
+"""
+CLAIM_EVENTS = (
+    "SELECT event_id, aggregate_id, seq, event_type, payload FROM floor.outbox_events WHERE publish_time IS NULL"
+    " ORDER BY position LIMIT 200"
+)
+HANDLE_EVENT = (
+    "INSERT INTO floor.handled_events VALUES ('delivery.cancel', $1, now()) ON CONFLICT DO NOTHING RETURNING true",
+    "SELECT delivery_id FROM deliveries WHERE order_id = $1 AND state <> 'CLOSED'",
+)
+MARK_EVENTS = "UPDATE floor.outbox_events SET publish_time = now() WHERE event_id = ANY($1::uuid[])"
+
+# The runner's work without a runner: claimed with a lease, four at a time, as it claims for its free slots.
+FILL_JOBS = """
+INSERT INTO floor.due_jobs (job_id, kind, payload, run_time, max_attempts, create_time)
+SELECT uuidv7(), 'order.expire', jsonb_build_object('order_group_id', uuidv7()), now(), 20, now()
+FROM generate_series(1, $1::int)
+"""
+CLAIM_JOBS = """
+UPDATE floor.due_jobs j SET run_time = now() + interval '30 s', attempts = attempts + 1
+FROM (SELECT job_id FROM floor.due_jobs WHERE kind = 'order.expire' AND run_time <= now()
+  ORDER BY run_time LIMIT 4 FOR UPDATE SKIP LOCKED) due
+WHERE j.job_id = due.job_id RETURNING j.job_id, (j.payload->>'order_group_id')::uuid, j.payload
+"""
+RUN_JOB = (
+    "DELETE FROM floor.due_jobs WHERE job_id = $1 RETURNING true",
+    "SELECT order_group_id, buyer_id, currency FROM order_groups WHERE order_group_id = $1 FOR UPDATE",
 )

@@ -147,6 +147,42 @@ async def test_a_decline_leaves_the_orders_payable(market: Market) -> None:
     assert (await market.confirm(buyer, payment_id)).state == CAPTURED
 
 
+async def test_another_payment_method_under_the_id_of_an_attempt_without_an_answer_is_refused(market: Market) -> None:
+    buyer, variant = await market.buyer(), await market.variant(await market.shop())
+    group, other = await market.place(buyer, (variant, 1)), await market.place(buyer, (variant, 1))
+    payment_id, declined, killed = group.payment.payment_id, str(uuid4()), str(uuid4())
+    # Neither a refusal nor a death leaves an answer behind that the id is known by; the attempt is what is left.
+    with pytest.raises(PaymentDeclined):
+        await market.confirm(buyer, payment_id, "decline", declined)
+    with pytest.raises(Died):
+        await market.on(market.tx, DyingProvider(market.sandbox, before=True)).confirm(buyer, payment_id, "ok", killed)
+    for request_id, method in ((declined, "ok"), (killed, "decline")):
+        with pytest.raises(RequestIdReused):
+            await market.confirm(buyer, payment_id, method, request_id)
+        with pytest.raises(RequestIdReused):
+            await market.confirm(buyer, other.payment.payment_id, "ok", request_id)
+    assert [state for state, _, _ in await _charges(market)] == ["DECLINED"]
+    assert (await market.confirm(buyer, payment_id, "ok", killed)).state == CAPTURED
+    assert await market.violations() == []
+
+
+async def test_another_amount_under_the_id_of_a_refund_without_an_answer_is_refused(market: Market) -> None:
+    buyer, variant = await market.buyer(), await market.variant(await market.shop())
+    group = await market.paid(buyer, (variant, 1))
+    payment_id, request_id = group.payment.payment_id, str(uuid4())
+    with pytest.raises(Died):
+        await market.on(market.tx, DyingProvider(market.sandbox, before=True)).refund(
+            market.admin, payment_id, minor=300, request_id=request_id
+        )
+    with pytest.raises(RequestIdReused):
+        await market.refund(market.admin, payment_id, minor=301, request_id=request_id)
+    assert await _charges(market) == [("CAPTURED", minor(group.total), 0)]
+    again = await market.refund(market.admin, payment_id, minor=300, request_id=request_id)
+    assert minor(again.refund.amount) == 300
+    assert await _charges(market) == [("CAPTURED", minor(group.total), 300)]
+    assert await market.violations() == []
+
+
 async def test_an_action_is_asked_for_and_found_done(market: Market) -> None:
     buyer, variant = await market.buyer(), await market.variant(await market.shop())
     group = await market.place(buyer, (variant, 1))

@@ -1,0 +1,39 @@
+"""Leases on real Postgres: one holder of a name at a time, for as long as it renews."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.values.clock import ManualClock
+from marketd.kernel.values.ids import new_id
+from marketd.kernel.work import leases
+
+from tests.integration.units import run, transactor
+
+LENGTH = timedelta(seconds=10)
+
+
+async def test_a_lease_is_one_holders_until_it_is_given_back_or_not_renewed(database_url: str) -> None:
+    clock = ManualClock(datetime.now(UTC))
+    one, other = new_id(), new_id()
+
+    async def takes(tx: Transactor, holder: UUID, name: str = "test") -> bool:
+        return bool(await run(tx, lambda uow: leases.take(uow, name, holder, LENGTH)))
+
+    async with transactor(database_url, clock=clock) as tx:
+        assert await takes(tx, one)
+        assert not await takes(tx, other)
+        assert await takes(tx, other, "test.other")
+        clock.advance(LENGTH / 2)
+        assert await takes(tx, one)
+        clock.advance(LENGTH)
+        assert not await takes(tx, other)
+        clock.advance(timedelta(milliseconds=1))
+        assert await takes(tx, other)
+        assert not await takes(tx, one)
+        await run(tx, lambda uow: leases.release(uow, "test", one))
+        assert not await takes(tx, one)
+        await run(tx, lambda uow: leases.release(uow, "test", other))
+        assert await takes(tx, one)

@@ -1,0 +1,85 @@
+"""Units of work for tests: ten marks to change, and the ways in which a transactor runs what changes them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+from google.protobuf.wrappers_pb2 import StringValue
+from marketd.kernel.call import call as calls
+from marketd.kernel.call.call import Call, OnceKey
+from marketd.kernel.db.database import create_engine
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.values.clock import Clock, SystemClock
+
+Work = Callable[[UnitOfWork], Awaitable[object]]
+
+
+async def run(tx: Transactor, work: Work, *, seconds: float | None = None) -> object:
+    """Run the work."""
+    return await tx.run("test.unit", work, seconds=seconds)
+
+
+async def answer(
+    tx: Transactor,
+    work: Work,
+    *,
+    request_id: str,
+    fingerprint: bytes = b"same",
+    caller_key: str = "caller",
+    method: str = "Do",
+    seconds: float = 5.0,
+) -> bytes:
+    """Run the work as a call with this request id (or with none, when it is empty); the bytes of its answer.
+
+    The answer names the result and is never twice the same.
+    """
+    once = OnceKey(caller_key, f"/marketplace.test.v1.Test/{method}", request_id, fingerprint) if request_id else None
+    calls.enter(Call(once=once, deadline=time.monotonic() + seconds))
+
+    def render(value: object) -> StringValue:
+        return StringValue(value=f"{value} {uuid4()}")
+
+    answered: object = await tx.answer("test.once", work, render)
+    if isinstance(answered, StringValue):
+        assert once is None
+        return answered.SerializeToString()
+    assert isinstance(answered, bytes)
+    return answered
+
+
+@asynccontextmanager
+async def transactor(url: str, *, pool_size: int = 1, clock: Clock | None = None) -> AsyncIterator[Transactor]:
+    """A transactor of another process: its own pool, of one connection unless said otherwise."""
+    engine = create_engine(url, pool_size=pool_size, pool_timeout_seconds=5)
+    other = Transactor(engine, clock or SystemClock())
+    try:
+        yield other
+    finally:
+        await other.drain()
+        await engine.dispose()
+
+
+async def make_marks(tx: Transactor) -> None:
+    """Ten marks, all of them 0."""
+
+    async def work(uow: UnitOfWork) -> None:
+        await uow.connection.execute("CREATE TABLE marks (id int PRIMARY KEY, value int NOT NULL DEFAULT 0)")
+        await uow.connection.execute("INSERT INTO marks SELECT generate_series(1, 10)")
+
+    await run(tx, work)
+
+
+async def add_one(uow: UnitOfWork, key: int = 1) -> int:
+    """Raise a mark by one and give its value."""
+    return int(
+        await uow.connection.fetchval("UPDATE marks SET value = value + 1 WHERE id = $1 RETURNING value", key) or 0
+    )
+
+
+async def mark(tx: Transactor, key: int = 1) -> int:
+    """What is committed of a mark."""
+    return int(await tx.read(lambda unit: unit.connection.fetchval("SELECT value FROM marks WHERE id = $1", key)))
