@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from google.type.dayofweek_pb2 import MONDAY
 from google.type.latlng_pb2 import LatLng
-from marketd.auth import service as auth
+from marketd.auth.accounts import create, find
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call, OnceKey
 from marketd.kernel.call.caller import ANONYMOUS, Caller, Role
@@ -32,8 +32,8 @@ ADMIN = Caller(new_id(), new_id(), frozenset({Role.ADMIN}), "192.0.2.9")
 
 async def _account(tx: Transactor) -> Caller:
     user_id = new_id()
-    new = auth.NewAccount(f"{user_id}@shop.example", "", "", "Jo Doe", "no hash")
-    account = await tx.run("test.account", lambda uow: auth.create_account(uow, new, frozenset({Role.BUYER})))
+    new = create.NewAccount(f"{user_id}@shop.example", "", "", "Jo Doe", "no hash")
+    account = await tx.run("test.account", lambda uow: create.create_account(uow, new, frozenset({Role.BUYER})))
     return Caller(account.user_id, new_id(), account.roles, "192.0.2.7")
 
 
@@ -91,7 +91,7 @@ async def test_approval_lets_it_sell_and_gives_the_account_its_role_in_one_trans
     assert approved.state == seller_pb2.SELLER_STATE_ACTIVE
     assert approved.HasField("approve_time")
     assert approved.etag != seller.etag
-    account = await tx.read(lambda unit: auth.read_account(unit, owner, owner.known_user_id))
+    account = await tx.read(lambda unit: find.get_user(unit, owner, owner.known_user_id))
     assert account.roles == {Role.BUYER, Role.SELLER}
     changes = await _rows(tx, "SELECT kind, user_id FROM access_changes")
     assert [tuple(row.values()) for row in changes] == [("ROLE_GRANTED", owner.user_id)]

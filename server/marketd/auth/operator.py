@@ -15,7 +15,7 @@ from marketd.kernel.values.clock import SystemClock
 
 
 async def rotate_keys(settings: Settings, url: str, *, at_once: bool) -> str:
-    """Make a new signing key and return its name; see auth.keys.rotate. Raises SigningKeysUnreadable."""
+    """Make a new signing key and return its name; see sessions.keys.rotate. Raises SigningKeysUnreadable."""
     engine = create_engine(url, pool_size=1)
     ring = KeyRing(settings.derive("signing-keys"))
     try:

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from marketd.auth import service as auth
-from marketd.auth.addresses import book
 from marketd.cart import repository
 from marketd.cart import service as carts
 from marketd.cart.errors import AddressNotServiceable, CartEmpty, QuoteExpired
@@ -46,7 +45,7 @@ async def quote_order(
     Raises NotFound for the saved addresses of others, CartEmpty, and AddressNotServiceable when no seller delivers.
     """
     address = (
-        destination if isinstance(destination, Address) else (await book.get_address(uow, caller, destination)).address
+        destination if isinstance(destination, Address) else (await auth.get_address(uow, caller, destination)).address
     )
     cart = await carts.find_cart(uow, caller, currency)
     if cart is None or not cart.lines:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import pytest
-from marketd.auth import service as auth
+from marketd.auth.accounts import create as auth
 from marketd.delivery import invariants
 from marketd.delivery.estimate import Pace
 from marketd.delivery.follow_orders import OrderFollower

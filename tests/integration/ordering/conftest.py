@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 from google.protobuf.message import Message
 from google.type.money_pb2 import Money as MoneyMessage
-from marketd.auth import service as auth
+from marketd.auth.accounts import create as auth
 from marketd.cart.ports import DeliveryQuote, Unit
 from marketd.cart.quote_values import QuoteTokens
 from marketd.cart.servicer import CartServicer
