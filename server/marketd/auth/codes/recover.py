@@ -100,17 +100,17 @@ class Recovering:
 
         async def work(uow: UnitOfWork) -> None:
             # The account first: that is the order in which everybody locks.
-            now_is = await self._set(uow, caller, account.user_id, password_hash)
+            locked = await self._set(uow, caller, account.user_id, password_hash)
             owner_id = await password_resets.user_of(uow.connection, token_hash, uow.now)
-            if now_is is None or owner_id != account.user_id:
+            if locked is None or owner_id != account.user_id:
                 # Used by somebody else while we hashed.
                 raise ResetTokenInvalid
             # All that are out: the others went to whoever reads the same mailbox.
             await password_resets.delete_all(uow.connection, account.user_id)
-            await session.end_sessions(uow, now_is.user_id)
-            await throttle.forget(uow, *self._names(now_is))
-            owner = Caller(now_is.user_id, None, now_is.roles, caller.address)
-            await log.record(uow, owner, "user", now_is.user_id)
+            await session.end_sessions(uow, locked.user_id)
+            await throttle.forget(uow, *self._names(locked))
+            owner = Caller(locked.user_id, None, locked.roles, caller.address)
+            await log.record(uow, owner, "user", locked.user_id)
 
         await self._tx.run("auth.reset_password", work)
 
@@ -136,8 +136,8 @@ class Recovering:
         checked = account.password_hash
 
         async def work(uow: UnitOfWork) -> None:
-            now_is = await accounts.lock(uow.connection, caller.known_user_id)
-            if now_is is None or now_is.password_hash != checked:
+            locked = await accounts.lock(uow.connection, caller.known_user_id)
+            if locked is None or locked.password_hash != checked:
                 # Changed while we hashed: what was right is no longer.
                 raise InvalidCredentials
             if await self._set(uow, caller, caller.known_user_id, password_hash) is None:

@@ -12,7 +12,7 @@ from marketd.auth.sessions import access_changes
 from marketd.auth.sessions.model import ChangeKind
 from marketd.auth.sessions.refresh_tokens import RefreshToken, RefreshTokens
 from marketd.auth.sessions.repository import sessions
-from marketd.auth.sessions.values import Grant, Session, SessionRules, TokenFamily
+from marketd.auth.sessions.values import Session, SessionGrant, SessionRules, TokenFamily
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import ConcurrentUpdate, NotFound
@@ -29,7 +29,7 @@ async def open_session(
     roles: frozenset[Role],
     device_name: str,
     address: str,
-) -> Grant:
+) -> SessionGrant:
     """Open a session of an account that has just proved who it is, and is locked; beyond `max_open` the oldest ends."""
     token = tokens.first(new_id())
     end = uow.now + rules.lifetime
@@ -37,12 +37,12 @@ async def open_session(
     surplus = await sessions.revoke_oldest(uow.connection, user_id, uow.now, rules.max_open)
     if surplus:
         await access_changes.record_ended_sessions(uow, user_id, surplus)
-    return Grant(user_id, token.session_id, roles, token, end, uow.now)
+    return SessionGrant(user_id, token.session_id, roles, token, end, uow.now)
 
 
 async def rotate(
     uow: UnitOfWork, tokens: RefreshTokens, rules: SessionRules, presented: RefreshToken
-) -> Grant | RefreshTokenReused:
+) -> SessionGrant | RefreshTokenReused:
     """Spend the presented token for its successor; within the grace a spent one gets the same successor again.
 
     Reuse after the grace ends the session. That refusal is returned, not raised: raising it would roll the end back.
@@ -125,5 +125,5 @@ def _is_within_grace(family: TokenFamily, rules: SessionRules, now: datetime) ->
     return family.rotate_time is not None and now <= family.rotate_time + rules.grace
 
 
-def _grant(family: TokenFamily, refresh: RefreshToken, now: datetime) -> Grant:
-    return Grant(family.user_id, family.session_id, family.roles, refresh, family.expire_time, now)
+def _grant(family: TokenFamily, refresh: RefreshToken, now: datetime) -> SessionGrant:
+    return SessionGrant(family.user_id, family.session_id, family.roles, refresh, family.expire_time, now)

@@ -25,7 +25,7 @@ from marketd.auth.sessions import session
 from marketd.auth.sessions.access_tokens import AccessToken, AccessTokens
 from marketd.auth.sessions.refresh_tokens import RefreshTokens
 from marketd.auth.sessions.repository import sessions
-from marketd.auth.sessions.values import Grant, SessionRules
+from marketd.auth.sessions.values import SessionGrant, SessionRules
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import Overloaded
@@ -60,7 +60,7 @@ class LogIn:
 class TokenPair:
     """The tokens of one session, ready to be handed out."""
 
-    grant: Grant
+    grant: SessionGrant
     access: AccessToken
 
     @property
@@ -112,7 +112,7 @@ class SigningIn:
         password_hash = await self._passwords.hash(command.password)
         new = NewAccount(command.email, command.username, command.phone, command.full_name, password_hash)
 
-        async def work(uow: UnitOfWork) -> tuple[Account, Grant]:
+        async def work(uow: UnitOfWork) -> tuple[Account, SessionGrant]:
             account = await create_account(uow, new, frozenset({Role.BUYER}))
             grant = await self._open(uow, caller, account, command.device_name)
             await log.record(uow, _as(caller, grant), "user", account.user_id)
@@ -159,8 +159,9 @@ class SigningIn:
             return None
 
     async def _enter(self, caller: Caller, command: LogIn, account: Account, name: CountedName) -> SignedIn:
-        """Open the session of an account whose password was right. Raises _HashChanged when it no longer is the hash
-        that was compared, and as `login`.
+        """Open the session of an account whose password was right.
+
+        Raises _HashChanged when the account has another hash than the one that was compared, and what `login` raises.
         """
         user_id, checked = account.user_id, account.password_hash
         names = [name]
@@ -169,11 +170,11 @@ class SigningIn:
             await self._attempts.count(names[-1])
         upgraded = await self._upgraded(command.password, checked)
 
-        async def work(uow: UnitOfWork) -> tuple[Account, Grant, MergeReport | None]:
-            now_is = await accounts.lock(uow.connection, user_id)
-            if now_is is None or now_is.password_hash != checked:
+        async def work(uow: UnitOfWork) -> tuple[Account, SessionGrant, MergeReport | None]:
+            locked = await accounts.lock(uow.connection, user_id)
+            if locked is None or locked.password_hash != checked:
                 raise _HashChanged
-            if now_is.state is not AccountState.ACTIVE:
+            if locked.state is not AccountState.ACTIVE:
                 raise AccountBlocked
             second = await self._factor.judge(uow, user_id, command.proof)
             await throttle.forget(uow, *names)
@@ -184,11 +185,11 @@ class SigningIn:
                 merge = await self._merge_cart(uow, user_id, command.guest_cart_token)
             device_name, address = command.device_name, caller.address
             if not await sessions.is_known_origin(uow.connection, user_id, device_name, address):
-                self._letters.new_sign_in(uow, now_is, device_name, address)
-            grant = await self._open(uow, caller, now_is, command.device_name)
+                self._letters.new_sign_in(uow, locked, device_name, address)
+            grant = await self._open(uow, caller, locked, command.device_name)
             proven = f"password, {second}" if second else "password"
             await log.record(uow, _as(caller, grant), "user", user_id, proven)
-            return now_is, grant, merge
+            return locked, grant, merge
 
         try:
             signed_in, grant, merge = await self._tx.run("auth.login", work)
@@ -220,7 +221,7 @@ class SigningIn:
             raise SessionRevoked
         await self._tx.run("auth.logout", lambda uow: session.end_session(uow, session_id))
 
-    async def _open(self, uow: UnitOfWork, caller: Caller, account: Account, device_name: str) -> Grant:
+    async def _open(self, uow: UnitOfWork, caller: Caller, account: Account, device_name: str) -> SessionGrant:
         return await session.open_session(
             uow,
             self._refresh,
@@ -231,7 +232,7 @@ class SigningIn:
             address=caller.address,
         )
 
-    def _pair(self, grant: Grant) -> TokenPair:
+    def _pair(self, grant: SessionGrant) -> TokenPair:
         access = self._access.issue(grant.user_id, grant.session_id, grant.roles, grant.granted_time, grant.expire_time)
         return TokenPair(grant, access)
 
@@ -244,6 +245,6 @@ def _hash_of(account: Account | None) -> str | None:
     return None if account is None or account.state is AccountState.DELETED else account.password_hash
 
 
-def _as(caller: Caller, grant: Grant) -> Caller:
+def _as(caller: Caller, grant: SessionGrant) -> Caller:
     """Whom the audit log should name: the account that has just proved to be the caller."""
     return Caller(grant.user_id, grant.session_id, grant.roles, caller.address)

@@ -63,8 +63,8 @@ class SessionRules:
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
-    """What tokens are made of once the transaction is committed."""
+class SessionGrant:
+    """That somebody may act in a session: what tokens are made of once the transaction is committed."""
 
     user_id: UUID
     session_id: UUID
