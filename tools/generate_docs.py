@@ -16,11 +16,11 @@ import marketd
 from marketd import app
 from marketd.kernel.db.database import Base
 from marketd.transport.collector import service_of
-from sqlalchemy import ForeignKeyConstraint, Table
+from sqlalchemy import Dialect, ForeignKeyConstraint, Table
 from sqlalchemy.dialects import postgresql
 
 ROOT = Path(__file__).resolve().parents[1]
-POSTGRESQL = postgresql.dialect()
+POSTGRESQL: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 BEGIN, END = "<!-- floors: made by tools/generate_docs.py -->", "<!-- floors end -->"
 
 
