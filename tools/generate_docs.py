@@ -53,7 +53,8 @@ def database_page() -> str:
         for table in tables:
             lines.append(f"  {table.name} {{")
             for column in table.columns:
-                kind = column.type.compile(dialect=POSTGRESQL).lower().replace("timestamp with time zone", "timestamptz")
+                kind = column.type.compile(dialect=POSTGRESQL).lower()
+                kind = kind.replace("timestamp with time zone", "timestamptz")
                 kind = kind.split("(")[0].replace(" ", "_").replace("[]", "_array")
                 marks = [
                     mark
