@@ -116,7 +116,7 @@ def postgres(run_folder: Path) -> Iterator[EmbeddedPostgres]:
             fcntl.flock(users, fcntl.LOCK_UN)
         owned = not server.attached
         if owned:
-            Tail(server.log_path, "the log of PostgreSQL").look()
+            Tail(server.home.log, "the log of PostgreSQL").look()
         server.stop()
         if owned:
             # A cluster is 40 MB, and in memory nobody else tidies up.

@@ -216,8 +216,7 @@ def build_server(
         services=PeerServices(options.services) if options.services else None,
         audit=audit,
     )
-    server = grpc.aio.server(options=options.channel_arguments())
-    server.add_generic_rpc_handlers((Chain(edge, table, collector.methods),))
+    server = grpc.aio.server(interceptors=[Chain(edge, table, collector.methods)], options=options.channel_arguments())
     port = _bind(server, options.host, options.port, options.credentials)
     internal_port = 0
     if options.internal_port is not None:

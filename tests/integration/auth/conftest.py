@@ -28,7 +28,7 @@ from marketd.auth.sessions.sign_in import LogIn, RegisterAccount, SignedIn, Sign
 from marketd.auth.sessions.values import SessionRules
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.pages import Pager
-from marketd.kernel.call.sealing import Seal
+from marketd.kernel.call.seal import Seal
 from marketd.kernel.db.database import create_engine
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.events.broadcast import Broadcast, LocalBroadcast

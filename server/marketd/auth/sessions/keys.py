@@ -23,7 +23,7 @@ from marketd.auth.sessions.model import KeyState
 from marketd.auth.sessions.repository import signing_keys
 from marketd.auth.sessions.values import PublicKey, SigningKey
 from marketd.kernel.call.caller import SYSTEM
-from marketd.kernel.call.sealing import Seal, SealBroken
+from marketd.kernel.call.seal import Seal, SealBroken
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.kernel.slice import CannotStart
