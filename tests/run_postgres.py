@@ -1,0 +1,197 @@
+"""A pytest plugin: one embedded PostgreSQL a run, with a migrated template, and a database of its own for each test.
+
+The cluster belongs to the run, not to a worker. The process that began the run (xdist's controller, or the only one)
+chooses its place, holds a lock on it for as long as it lives, and removes it at the end. The workers start the server,
+attach to it and stop it in whatever order they come and go: what they find in the folder was made by this run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from marketd import migrating
+from marketd.embedded import EmbeddedPostgres
+from marketd.kernel.ids import new_id
+
+from tests.canaries import MARK
+from tests.canary_looks import Tail
+
+TEMPLATE = "marketplace_template"
+# A database a test is a thousand files made and removed again: in memory that takes a third of the time.
+MEMORY = Path("/dev/shm")  # noqa: S108 - Linux's own name; each run makes a folder of its own in it
+MEMORY_NEEDED = 4 << 30
+_PREFIX = "marketd-tests-"
+_PLACE = "postgres_place"
+
+
+class Place:
+    """The run's folder, as a worker sees it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.server = EmbeddedPostgres(path / "pg", durable=False)
+        self._users = (path / "users").open("a")
+        fcntl.flock(self._users, fcntl.LOCK_SH)
+
+    def start(self) -> None:
+        """Start the server or attach to it; whoever comes first migrates the template."""
+        with (self.path / "template").open("a+") as template:
+            fcntl.flock(template, fcntl.LOCK_EX)
+            self.server.start()
+            if not template.seek(0, 2):
+                self.server.ensure_database(TEMPLATE)
+                migrating.upgrade(self.server.dsn(TEMPLATE))
+                template.write("migrated")
+
+    def leave(self) -> None:
+        """Stop the server once nobody else uses it, if it is ours.
+
+        Every worker is a user from its beginning to its end, whether it has needed the server yet or not.
+        """
+        if self.server.postmaster_pid is not None and not self.server.attached:
+            fcntl.flock(self._users, fcntl.LOCK_EX)
+        self.server.stop()
+        self._users.close()
+
+
+class Run:
+    """The run's folder, as the process sees it that began the run."""
+
+    def __init__(self) -> None:
+        in_memory = MEMORY.is_dir() and shutil.disk_usage(MEMORY).total >= MEMORY_NEEDED
+        parent = MEMORY if in_memory else Path(tempfile.gettempdir())
+        _remove_left_behind(parent)
+        self.path = parent / f"{_PREFIX}{secrets.token_hex(8)}"
+        # Locked before the folder is there: who finds a folder without a lock on it may remove it.
+        self._lock = _lock_of(self.path).open("a")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self.path.mkdir(mode=0o755)
+
+    def end(self) -> None:
+        """Remove it. In memory nobody else tidies up."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        _lock_of(self.path).unlink(missing_ok=True)
+        self._lock.close()
+
+
+def _lock_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lock")
+
+
+def _remove_left_behind(parent: Path) -> None:
+    """Remove what killed runs of ours have left: nobody holds the lock any more."""
+    for path in parent.glob(f"{_PREFIX}*.lock"):
+        try:
+            with path.open("a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path.with_suffix(""), ignore_errors=True)
+                path.unlink()
+        except OSError:
+            continue  # in use, or another user's
+
+
+_run = pytest.StashKey[Run]()
+_place = pytest.StashKey[Place]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The run's place is made where the run begins, and handed to the workers."""
+    told: dict[str, Any] | None = getattr(config, "workerinput", None)
+    if told is None:
+        config.stash[_run] = Run()
+    if told is not None or not config.getoption("numprocesses", None):
+        config.stash[_place] = Place(config.stash[_run].path if told is None else Path(told[_PLACE]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell the worker that is about to start."""
+    node.workerinput[_PLACE] = str(node.config.stash[_run].path)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Workers are all through when the process that began the run comes here."""
+    if _place in config.stash:
+        config.stash[_place].leave()
+    if _run in config.stash:
+        config.stash[_run].end()
+
+
+@pytest.fixture(scope="session")
+def postgres(pytestconfig: pytest.Config) -> Iterator[EmbeddedPostgres]:
+    """The run's PostgreSQL."""
+    place = pytestconfig.stash[_place]
+    place.start()
+    yield place.server
+    # Each worker reads all of it at its end, so the last one has read what any test made it say.
+    Tail(place.server.log_path, "the log of PostgreSQL").look()
+
+
+class Databases:
+    """Databases that are made while the test before runs, and removed while the next one does."""
+
+    def __init__(self, postgres: EmbeddedPostgres, background: ThreadPoolExecutor) -> None:
+        self._postgres = postgres
+        self._background = background
+        self._next = self._make()
+        self._removals: list[Future[None]] = []
+
+    def take(self) -> str:
+        """The name of a migrated database that nobody has used."""
+        name, made = self._next
+        made.result()
+        self._next = self._make()
+        return name
+
+    def remove(self, name: str) -> None:
+        """Begin to remove it, and whoever is still connected to it."""
+        self._removals.append(self._do(f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+    def check(self) -> None:
+        """Raise what has gone wrong in the background."""
+        for removal in self._removals:
+            removal.result()
+
+    def _make(self) -> tuple[str, Future[None]]:
+        name = f"test_{new_id().hex}"
+        # Copying files takes a third of writing every page through the log, which nobody replays here.
+        return name, self._do(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}" STRATEGY FILE_COPY')
+
+    def _do(self, statement: str) -> Future[None]:
+        return self._background.submit(lambda: asyncio.run(_execute(self._postgres.dsn("postgres"), statement)))
+
+
+async def _execute(dsn: str, statement: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(scope="session")
+def databases(postgres: EmbeddedPostgres) -> Iterator[Databases]:
+    """Where tests get their databases."""
+    with ThreadPoolExecutor(1, "databases") as background:
+        made = Databases(postgres, background)
+        yield made
+        made.check()
+
+
+@pytest.fixture
+def database_url(postgres: EmbeddedPostgres, databases: Databases) -> Iterator[str]:
+    """A migrated database of the test's own."""
+    name = databases.take()
+    # Nobody asks for the password; it is there to be missed in logs and errors.
+    yield postgres.dsn(name).replace("postgres@", f"postgres:{MARK}-database@", 1)
+    databases.remove(name)
