@@ -17,6 +17,7 @@ TOP = {
     *("protos", "server", "clients", "migrations", "tests", "media", "buf.yaml", "pyproject.toml", "README.md"),
     *(
         ".ci",
+        ".github",
         ".gitignore",
         ".importlinter",
         "CHANGELOG.md",
