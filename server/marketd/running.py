@@ -108,8 +108,7 @@ class App:
             self._metrics.close()
         for close in self.parts.closers:
             close()
-        await self.parts.engine.dispose()
-        await self.parts.readiness_engine.dispose()
+        await asyncio.gather(self.parts.engine.dispose(), self.parts.readiness_engine.dispose())
 
 
 async def keep_running(work: Work, *, pause_seconds: float = 1.0) -> None:

@@ -55,7 +55,7 @@ async def market(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFa
     yield made
     await look_into(app)
     await wire.close()
-    await app.stop(1)
+    await app.stop(0)
     await database.close()
     await keeper.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
     await keeper.close()
