@@ -23,7 +23,7 @@ from marketd.kernel.transactor import Transactor
 hypothesis.settings.register_profile("house", deadline=None)
 hypothesis.settings.load_profile("house")
 
-pytest_plugins = ["tests.canary_taps", "tests.run_postgres"]
+pytest_plugins = ["tests.canary_taps", "tests.run_folder", "tests.run_postgres"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,21 +1,16 @@
 """A pytest plugin: one embedded PostgreSQL a run, with a migrated template, and a database of its own for each test.
 
-The cluster belongs to the run, not to a worker. The process that began the run (xdist's controller, or the only one)
-chooses its place, holds a lock on it for as long as it lives, and removes it at the end. The workers start the server,
-attach to it and stop it in whatever order they come and go: what they find in the folder was made by this run.
+The cluster belongs to the run, not to a worker: it lies in the run's folder (tests/run_folder.py) and goes with it. The
+workers start the server, attach to it and stop it in whatever order they come and go.
 """
 
 from __future__ import annotations
 
 import asyncio
 import fcntl
-import secrets
-import shutil
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import pytest
@@ -23,19 +18,15 @@ from marketd import migrating
 from marketd.embedded import EmbeddedPostgres
 from marketd.kernel.ids import new_id
 
+from tests import run_folder
 from tests.canaries import MARK
 from tests.canary_looks import Tail
 
 TEMPLATE = "marketplace_template"
-# A database a test is a thousand files made and removed again: in memory that takes a third of the time.
-MEMORY = Path("/dev/shm")  # noqa: S108 - Linux's own name; each run makes a folder of its own in it
-MEMORY_NEEDED = 4 << 30
-_PREFIX = "marketd-tests-"
-_PLACE = "postgres_place"
 
 
 class Place:
-    """The run's folder, as a worker sees it."""
+    """Where the cluster lies, and who uses it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -64,67 +55,20 @@ class Place:
         self._users.close()
 
 
-class Run:
-    """The run's folder, as the process sees it that began the run."""
-
-    def __init__(self) -> None:
-        in_memory = MEMORY.is_dir() and shutil.disk_usage(MEMORY).total >= MEMORY_NEEDED
-        parent = MEMORY if in_memory else Path(tempfile.gettempdir())
-        _remove_left_behind(parent)
-        self.path = parent / f"{_PREFIX}{secrets.token_hex(8)}"
-        # Locked before the folder is there: who finds a folder without a lock on it may remove it.
-        self._lock = _lock_of(self.path).open("a")
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-        self.path.mkdir(mode=0o755)
-
-    def end(self) -> None:
-        """Remove it. In memory nobody else tidies up."""
-        shutil.rmtree(self.path, ignore_errors=True)
-        _lock_of(self.path).unlink(missing_ok=True)
-        self._lock.close()
-
-
-def _lock_of(path: Path) -> Path:
-    return path.with_name(f"{path.name}.lock")
-
-
-def _remove_left_behind(parent: Path) -> None:
-    """Remove what killed runs of ours have left: nobody holds the lock any more."""
-    for path in parent.glob(f"{_PREFIX}*.lock"):
-        try:
-            with path.open("a") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(path.with_suffix(""), ignore_errors=True)
-                path.unlink()
-        except OSError:
-            continue  # in use, or another user's
-
-
-_run = pytest.StashKey[Run]()
 _place = pytest.StashKey[Place]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The run's place is made where the run begins, and handed to the workers."""
-    told: dict[str, Any] | None = getattr(config, "workerinput", None)
-    if told is None:
-        config.stash[_run] = Run()
-    if told is not None or not config.getoption("numprocesses", None):
-        config.stash[_place] = Place(config.stash[_run].path if told is None else Path(told[_PLACE]))
+    """Every process that runs tests is a user of the place from here on."""
+    if (folder := run_folder.of(config)) is not None:
+        config.stash[_place] = Place(folder)
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_configure_node(node: Any) -> None:
-    """Tell the worker that is about to start."""
-    node.workerinput[_PLACE] = str(node.config.stash[_run].path)
-
-
+@pytest.hookimpl(tryfirst=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Workers are all through when the process that began the run comes here."""
+    """Before the folder goes."""
     if _place in config.stash:
         config.stash[_place].leave()
-    if _run in config.stash:
-        config.stash[_run].end()
 
 
 @pytest.fixture(scope="session")
