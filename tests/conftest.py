@@ -40,8 +40,13 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest tests first: one that comes last leaves the other workers idle."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    """The longest tests first: one that comes last leaves the other workers idle.
+
+    Those that share a server of their own come with them. They then stay with one worker, and it starts once.
+    """
+    items.sort(
+        key=lambda item: item.get_closest_marker("slow") is None and "served" not in getattr(item, "fixturenames", ())
+    )
 
 
 @pytest.fixture

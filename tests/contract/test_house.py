@@ -91,6 +91,7 @@ def test_every_file_is_formatted() -> None:
     passes("buf", "format", "--diff", "--exit-code", "protos")
 
 
+@pytest.mark.slow
 def test_types_are_strict_and_hold() -> None:
     passes("mypy")
 

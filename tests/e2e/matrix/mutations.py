@@ -75,7 +75,8 @@ def wild(rng: random.Random, message: Message) -> Mutation:
     """The message with several fields changed at once."""
     names, changed = [], message
     for _ in range(rng.randint(2, 4)):
-        where, change = rng.choice(list(_changes(changed)) or [("nothing", partial(_copy, changed))])
+        changes: list[tuple[str, Change]] = list(_changes(changed)) or [("nothing", partial(_copy, changed))]
+        where, change = rng.choice(changes)
         names.append(where)
         changed = change()
     return " and ".join(names), _keyed(rng, message, changed).SerializeToString()
