@@ -19,6 +19,7 @@ TOP = {
     *("protos", "server", "clients", "migrations", "tests", "media", "buf.yaml", "pyproject.toml", "README.md"),
     *(
         ".ci",
+        ".github",
         ".gitignore",
         ".importlinter",
         "CHANGELOG.md",
@@ -92,6 +93,7 @@ def test_every_file_is_formatted() -> None:
     passes("buf", "format", "--diff", "--exit-code", "protos")
 
 
+@pytest.mark.slow
 def test_types_are_strict_and_hold() -> None:
     passes("mypy")
 
