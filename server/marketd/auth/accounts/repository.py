@@ -72,12 +72,12 @@ async def read_many(connection: Connection, user_ids: Sequence[UUID]) -> list[Ac
 async def read_by_login(connection: Connection, login: str) -> Account | None:
     """The account with this e-mail address, phone or username; which of them it is, its first letters tell."""
     if "@" in login:
-        condition, value = "a.email = $1", login.lower()
+        row = await connection.fetchrow(f"{_SELECT} WHERE a.email = $1", login.lower())
     elif login.startswith("+"):
-        condition, value = "a.phone = $1", login
+        row = await connection.fetchrow(f"{_SELECT} WHERE a.phone = $1", login)
     else:
-        condition, value = "lower(a.username) = $1", login.lower()
-    return _ACCOUNT.optional(await connection.fetchrow(f"{_SELECT} WHERE {condition}", value))
+        row = await connection.fetchrow(f"{_SELECT} WHERE lower(a.username) = $1", login.lower())
+    return _ACCOUNT.optional(row)
 
 
 async def lock(connection: Connection, user_id: UUID) -> Account | None:
@@ -150,10 +150,11 @@ async def upgrade_hash(connection: Connection, user_id: UUID, old: str, new: str
 
 async def mark_verified(connection: Connection, user_id: UUID, channel: VerificationChannel, now: datetime) -> None:
     """Note that the e-mail address or the phone is the owner's."""
-    column = "email_verified" if channel is VerificationChannel.EMAIL else "phone_verified"
     await connection.execute(
-        f"UPDATE accounts SET {column} = true, update_time = $2, version = version + 1 WHERE user_id = $1",
+        "UPDATE accounts SET email_verified = email_verified OR $2 = 'EMAIL',"
+        " phone_verified = phone_verified OR $2 = 'PHONE', update_time = $3, version = version + 1 WHERE user_id = $1",
         user_id,
+        channel.value,
         now,
     )
 
