@@ -29,7 +29,7 @@ from marketd.kernel.values.ids import new_id
 from marketd.seller import service as sellers
 from marketd.seller.errors import SellerClosed
 from marketd.seller.model import SellerState
-from marketd.seller.service import SellerView
+from marketd.seller.values import Seller
 
 
 async def read_offers(connection: Connection, variant_ids: Sequence[UUID]) -> dict[UUID, Offer]:
@@ -37,7 +37,7 @@ async def read_offers(connection: Connection, variant_ids: Sequence[UUID]) -> di
     return await repository.read_offers(connection, variant_ids) if variant_ids else {}
 
 
-async def seller_for(unit: UnitOfWork | ReadUnit, caller: Caller, seller_id: UUID | None) -> SellerView:
+async def seller_for(unit: UnitOfWork | ReadUnit, caller: Caller, seller_id: UUID | None) -> Seller:
     """The seller that the caller may act for: its own, or as an admin the named one.
 
     Raises NotFound for a seller that is not the caller's, and ValidationFailed when an admin without a shop names none.

@@ -49,8 +49,8 @@ from marketd.payment.providers.sandbox import SandboxProvider
 from marketd.payment.refund import Refunding
 from marketd.payment.service import RECONCILE, REFUND
 from marketd.payment.servicer import PaymentServicer
-from marketd.seller import service as sellers
-from marketd.seller.model import Contact
+from marketd.seller import sellers
+from marketd.seller.values import Contact, NewSeller
 from marketplace.cart.v1 import cart_pb2, cart_service_pb2
 from marketplace.order.v1 import order_pb2, order_service_pb2
 from marketplace.payment.v1 import payment_pb2, payment_service_pb2
@@ -140,8 +140,8 @@ class Market:
     async def shop(self) -> Shop:
         """A seller that may sell."""
         caller = await self.account(Role.BUYER)
-        command = sellers.CreateSeller("", f"Shop {new_id().hex}", "", SHOP, Contact("Kim"), 10, "Europe/Berlin", ())
-        seller = await self.tx.run("test.shop", lambda uow: sellers.create_seller(uow, caller, command))
+        new = NewSeller("", f"Shop {new_id().hex}", "", SHOP, Contact("Kim"), 10, "Europe/Berlin", ())
+        seller = await self.tx.run("test.shop", lambda uow: sellers.create_seller(uow, caller, new))
         await self.tx.run("test.approve", lambda uow: sellers.approve_seller(uow, self.admin, seller.seller_id, ""))
         return Shop(seller.seller_id, caller_of(caller.known_user_id, Role.BUYER, Role.SELLER))
 

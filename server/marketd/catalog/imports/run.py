@@ -25,7 +25,7 @@ from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import ReadUnit
 from marketd.seller.errors import SellerClosed
 from marketd.seller.model import SellerState
-from marketd.seller.service import SellerView
+from marketd.seller.values import Seller
 
 BATCH = 50
 BATCH_VARIANTS = 500
@@ -72,7 +72,7 @@ class ImportReport:
 ImportEvent: TypeAlias = ImportProgress | RowError | ImportSummary
 
 
-async def seller_to_import_for(unit: ReadUnit, caller: Caller, options: ImportOptions) -> SellerView:
+async def seller_to_import_for(unit: ReadUnit, caller: Caller, options: ImportOptions) -> Seller:
     """The seller to import for. Raises NotFound, ValidationFailed, and SellerClosed when it may not have products."""
     seller = await seller_for(unit, caller, options.seller_id)
     if seller.state is SellerState.CLOSED or (options.publish and seller.state is not SellerState.ACTIVE):
