@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from marketd.catalog.repository import writes
 from marketd.catalog.repository.writes import ImageRecord, ProductRecord, VariantRecord
 from marketd.inventory import service as inventory
-from marketd.inventory.model import NewStock
+from marketd.inventory.values import NewStock
 from marketd.kernel.call.refusals import AlreadyExists, ConcurrentUpdate
 from marketd.kernel.db.database import DATABASE_ERRORS, constraint_of
 from marketd.kernel.db.uow import UnitOfWork

@@ -19,7 +19,7 @@ from marketd.catalog.repository import writes
 from marketd.catalog.repository.products import ProductKey
 from marketd.catalog.repository.writes import ImageRecord, ProductRecord, VariantRecord
 from marketd.catalog.values import NewProduct, NewVariant, Offer, ProductChange, ProductQuery, ProductView
-from marketd.inventory.model import NewStock
+from marketd.inventory.values import NewStock
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import AlreadyExists, FieldViolation, IllegalTransition, NotFound, ValidationFailed
 from marketd.kernel.db.database import DATABASE_ERRORS, Connection, constraint_of

@@ -12,7 +12,7 @@ from marketd.catalog.insert import Planned, cheapest
 from marketd.catalog.model import ProductState
 from marketd.catalog.names import name_key, options_key, slugify, title_key
 from marketd.catalog.repository.writes import ImageRecord, ProductRecord, VariantRecord
-from marketd.inventory.model import Count, NewStock, Stock
+from marketd.inventory.values import NewStock, Stock, StockCount
 from marketd.kernel.values.ids import new_id
 
 REASON = "import"
@@ -36,7 +36,7 @@ class Changes:
     changed_variants: list[VariantRecord] = field(default_factory=list)
     images: list[ImageRecord] | None = None
     new_stocks: list[NewStock] = field(default_factory=list)
-    counts: list[Count] = field(default_factory=list)
+    counts: list[StockCount] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(
@@ -160,7 +160,7 @@ def plan_changes(
         if wanted != record:
             changes.changed_variants.append(wanted)
         if variant.quantity is not None and variant.quantity != stocks[record.variant_id].on_hand:
-            changes.counts.append(Count(record.variant_id, variant.quantity, REASON))
+            changes.counts.append(StockCount(record.variant_id, variant.quantity, REASON))
     changes.changed_variants += _retired(existing.variants, variants)
     images = _images(parsed, before.product_id, variants)
     if [_content(image) for image in images] != [_content(image) for image in existing.images]:
