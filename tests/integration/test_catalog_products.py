@@ -317,7 +317,8 @@ async def test_offers_say_what_a_cart_needs_and_whether_it_can_be_bought(shop: S
     await shop.set_state("SUSPENDED")
     assert await buyable() == [False, False]
     offer = (await shop.tx.read(lambda unit: service.read_offers(unit.connection, ids)))[ids[0]]
-    assert (offer.title, offer.variant_title, offer.sku, offer.price) == ("Cup", "S / Red", "S", Amount(450, "EUR"))
+    assert (offer.title, offer.sku, offer.price) == ("Cup", "S", Amount(450, "EUR"))
+    assert offer.options == (("Size", "S"), ("Color", "Red"))
     assert (offer.product_id, offer.seller_id) == (UUID(made.product_id), shop.seller_id)
     assert offer.image_url == "https://x.y/1.jpg"
     assert await shop.tx.read(lambda unit: service.read_offers(unit.connection, [])) == {}

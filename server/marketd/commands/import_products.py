@@ -12,7 +12,8 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from marketd.catalog.imports.run import ImportOptions, ImportProgress, ImportReport, import_products
+from marketd.catalog.imports.run import import_products
+from marketd.catalog.imports.values import ImportOptions, ImportProgress, ImportReport
 from marketd.commands.database import database_of, failures_said
 from marketd.commands.settings import read_settings
 from marketd.config import Settings

@@ -17,7 +17,7 @@ from marketd.auth import service as auth
 from marketd.cart.ports import DeliveryQuote, Unit
 from marketd.cart.quote_values import QuoteTokens
 from marketd.cart.servicer import CartServicer
-from marketd.catalog import service as catalog
+from marketd.catalog import products
 from marketd.catalog.values import NewProduct, NewVariant
 from marketd.inventory import invariants as inventory_invariants
 from marketd.kernel.call import call as calls
@@ -166,8 +166,8 @@ class Market:
             ],
             images=(),
         )
-        made = await self.tx.run("test.product", lambda uow: catalog.create_product(uow, shop.caller, new, CURRENCY))
-        await self.tx.run("test.publish", lambda uow: catalog.publish_product(uow, shop.caller, made.product_id))
+        made = await self.tx.run("test.product", lambda uow: products.create_product(uow, shop.caller, new, CURRENCY))
+        await self.tx.run("test.publish", lambda uow: products.publish_product(uow, shop.caller, made.product_id))
         return [variant.variant_id for variant in made.variants]
 
     async def set_price(self, variant_id: UUID, price_minor: int) -> None:
