@@ -1,7 +1,7 @@
 """The audit log: who did what to which thing, when, from where, with what outcome.
 
-Every call of a method whose rule says `audit: true` leaves an entry; that is the edge's doing (transport/witness.py),
-which hands what it saw to the journal (audit_journal.py). One thing the edge cannot do: make the entry of an effect
+Every call of a method whose rule says `audit: true` leaves an entry. The edge sees to that (transport/audit_trail.py)
+and hands what it saw to the journal (journal.py). One thing the edge cannot do: make the entry of an effect
 certain. So a use case with an effect writes its entry with `record`, in the effect's own transaction, and the edge adds
 what no transaction wrote: refusals, repeats, and whatever a use case forgot.
 """

@@ -15,7 +15,7 @@ from datetime import timedelta
 from marketd.auth.accounts.repository import AccountRow
 from marketd.auth.codes.credentials import Channel
 from marketd.config import Settings
-from marketd.kernel.call.sealing import Seal, SealBroken
+from marketd.kernel.call.seal import Seal, SealBroken
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.slice import Parts
 from marketd.mail.jobs import SEALED, mail_job, sms_job

@@ -8,7 +8,7 @@ from marketd.auth.letters import Letters
 from marketd.auth.service import AdminCreated
 from marketd.auth.sessions.keys import KeyRing, rotate
 from marketd.config import Settings
-from marketd.kernel.call.sealing import Seal
+from marketd.kernel.call.seal import Seal
 from marketd.kernel.db.database import create_engine
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.values.clock import SystemClock

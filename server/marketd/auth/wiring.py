@@ -23,7 +23,7 @@ from marketd.auth.sessions.refresh_tokens import RefreshTokens
 from marketd.auth.sessions.session import SessionRules
 from marketd.auth.sessions.sign_in import SigningIn
 from marketd.auth.sweeps import sweep
-from marketd.kernel.call.sealing import Seal
+from marketd.kernel.call.seal import Seal
 from marketd.kernel.db.invariants import Invariant
 from marketd.kernel.slice import Parts, Slice, Sweep
 

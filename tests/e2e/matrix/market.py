@@ -20,7 +20,7 @@ from marketd.auth import service as auth
 from marketd.auth.letters import Letters
 from marketd.config import Settings
 from marketd.kernel.call.caller import Role
-from marketd.kernel.call.sealing import Seal
+from marketd.kernel.call.seal import Seal
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.process.process import App
 from marketd.transport.access import AccessTable

@@ -27,7 +27,7 @@ from marketd.auth.sessions.session import SessionRules
 from marketd.auth.sessions.sign_in import Login, Register, SignedIn, SigningIn
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.pages import Pager
-from marketd.kernel.call.sealing import Seal
+from marketd.kernel.call.seal import Seal
 from marketd.kernel.db.database import create_engine
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.events.broadcast import Broadcast, LocalBroadcast

@@ -16,7 +16,7 @@ from marketd.auth.service import block_account
 from marketd.auth.sessions.sign_in import SignedIn
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import IllegalTransition, NotFound
-from marketd.kernel.call.sealing import Seal, SealBroken
+from marketd.kernel.call.seal import Seal, SealBroken
 from marketd.kernel.db.uow import ReadUnit
 from marketd.kernel.values.ids import new_id
 

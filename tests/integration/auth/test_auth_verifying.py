@@ -17,7 +17,7 @@ from marketd.auth.errors import CodeWrong, NothingCarriesSms, NothingToVerify, T
 from marketd.auth.letters import Letters
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import IllegalTransition, NotFound
-from marketd.kernel.call.sealing import Seal
+from marketd.kernel.call.seal import Seal
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.kernel.values.ids import new_id
 

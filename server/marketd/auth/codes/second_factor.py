@@ -23,7 +23,7 @@ from marketd.auth.errors import CodeWrong, TotpRequired
 from marketd.auth.letters import Letters
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.refusals import IllegalTransition, NotFound
-from marketd.kernel.call.sealing import Seal
+from marketd.kernel.call.seal import Seal
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
 

@@ -51,7 +51,7 @@ FRESH_SECONDS = 2.0
 # A change is dated when it is written and seen when it is committed; no unit of work is open for longer than this.
 WINDOW = timedelta(seconds=30)
 # How often the poller looks for new and retired keys.
-KEYS_SECONDS = 10.0
+KEYS_SECONDS = 3.0
 # Tokens in memory, some 2 KiB each; the one not used for longest goes first.
 CAPACITY = 20_000
 # Stands in the memory of tokens before the id of an account that a certificate names. No JWT has a colon in it.
