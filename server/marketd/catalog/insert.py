@@ -30,7 +30,7 @@ class Planned:
 
 
 async def make_products(uow: UnitOfWork, planned: Sequence[Planned]) -> list[Planned]:
-    """Make the products, with slugs that nobody has; gives them as they were made, in the same order.
+    """Make the products, with slugs that nobody has; gives them as they were made, in the same order. planned: 1..50.
 
     Slugs that the seller chose are kept or refused. Raises AlreadyExists for a slug or SKU in use, and ConcurrentUpdate
     when somebody else takes the same names at the same time.

@@ -11,5 +11,5 @@ from marketd.kernel.db.database import Connection
 
 
 async def read_offers(connection: Connection, variant_ids: Sequence[UUID]) -> dict[UUID, Offer]:
-    """The offers of these variants, in one statement; unknown variants are left out."""
+    """The offers of these variants, in one statement; unknown variants are left out. variant_ids: repeats are one."""
     return await offers.read(connection, variant_ids) if variant_ids else {}

@@ -28,7 +28,7 @@ async def create_stock(uow: UnitOfWork, rows: Sequence[NewStock]) -> None:
 
 
 async def lock_stocks(uow: UnitOfWork, variant_ids: Sequence[UUID]) -> dict[UUID, Stock]:
-    """The stocks of these variants, locked in id order; for callers that then `set_stocks`."""
+    """The stocks of these variants, locked in id order for `set_stocks`; unknown ones are left out."""
     return await repository.lock_stocks(uow.connection, variant_ids)
 
 
@@ -44,7 +44,7 @@ async def reserve(uow: UnitOfWork, lines: Sequence[StockLine], reference: UUID) 
     """Promise pieces to an order: all lines or none, in one statement, rows locked in variant id order.
 
     `reference` is the order group; it is not stored, the order's own lines are the record of the promise. Raises
-    InsufficientStock with every short line; a variant without stock counts as 0.
+    InsufficientStock with every short line; a variant without stock counts as 0. lines: those of one variant are added.
     """
     shortages = await repository.reserve(uow.connection, _merged(lines), uow.now) if lines else []
     if shortages:
@@ -69,7 +69,7 @@ async def ship(uow: UnitOfWork, lines: Sequence[StockLine], reference: UUID) -> 
 
 
 async def available(connection: Connection, variant_ids: Sequence[UUID]) -> dict[UUID, int]:
-    """How many pieces of each variant can still be sold; 0 for those without stock."""
+    """How many pieces of each variant can still be sold; 0 for those without stock. variant_ids: repeats are one."""
     known = await repository.read_available(connection, variant_ids) if variant_ids else {}
     return {variant_id: known.get(variant_id, 0) for variant_id in variant_ids}
 
