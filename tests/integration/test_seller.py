@@ -195,14 +195,14 @@ async def test_an_account_is_held_by_its_shop_and_by_no_other(tx: Transactor) ->
 async def test_other_slices_read_a_seller_by_id_and_by_account(tx: Transactor) -> None:
     owner = await _account(tx)
     seller_id = UUID((await _create(tx, owner)).seller_id)
-    view = await tx.read(lambda unit: service.read_seller(unit, seller_id))
-    assert view is not None
-    assert view == await tx.read(lambda unit: service.seller_of(unit, owner.known_user_id))
-    assert (view.state, view.sells) == (SellerState.PENDING, False)
-    assert view.pickup is not None
-    assert view.pickup.point == Point(52.5, 13.4)
+    seller = await tx.read(lambda unit: service.read_seller(unit, seller_id))
+    assert seller is not None
+    assert seller == await tx.read(lambda unit: service.seller_of(unit, owner.known_user_id))
+    assert (seller.state, seller.sells) == (SellerState.PENDING, False)
+    assert seller.pickup_address is not None
+    assert seller.pickup_address.point == Point(52.5, 13.4)
     await _approve(tx, str(seller_id))
-    in_mapped = await tx.run("test.view", lambda uow: service.seller_of(uow, owner.known_user_id))
-    assert in_mapped is not None
-    assert in_mapped.sells
+    approved = await tx.run("test.approved", lambda uow: service.seller_of(uow, owner.known_user_id))
+    assert approved is not None
+    assert approved.sells
     assert await tx.read(lambda unit: service.seller_of(unit, new_id())) is None

@@ -182,8 +182,7 @@ def _stored(quantity: int = 1, price_minor: int = 1_000) -> StoredLine:
 
 
 def _offer(line: StoredLine, price_minor: int = 1_000, *, is_buyable: bool = True) -> Offer:
-    price = Money(price_minor, "EUR")
-    return Offer(line.variant_id, uuid4(), uuid4(), "Lamp", "", "", price, is_buyable, "")
+    return Offer(line.variant_id, uuid4(), uuid4(), "Lamp", "", (), "EUR", price_minor, None, is_buyable, "")
 
 
 def test_lines_are_judged_by_offer_and_stock() -> None:

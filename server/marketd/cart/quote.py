@@ -20,7 +20,8 @@ from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.address import Address
 from marketd.kernel.values.ids import new_id
 from marketd.seller import service as sellers
-from marketd.seller.model import SellerState, SellerView
+from marketd.seller.model import SellerState
+from marketd.seller.values import Seller
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ async def quote_order(
     for seller_id in sorted(by_seller):
         seller = await sellers.read_seller(uow, seller_id)
         prep_minutes = seller.prep_minutes if seller is not None else 0
-        pickup = seller.pickup.point if seller is not None and seller.pickup is not None else None
+        pickup = seller.pickup_address.point if seller is not None and seller.pickup_address is not None else None
         delivery = await quoter.quote(uow, pickup, address.point, prep_minutes)
         served += delivery is not None
         problems.extend(_problems(seller_id, seller, delivery))
@@ -88,7 +89,7 @@ async def take_quote(uow: UnitOfWork, quote_id: UUID, user_id: UUID) -> Quote:
     return Quote.from_json_text(quote_id, payload)
 
 
-def _problems(seller_id: UUID, seller: SellerView | None, delivery: DeliveryQuote | None) -> list[Problem]:
+def _problems(seller_id: UUID, seller: Seller | None, delivery: DeliveryQuote | None) -> list[Problem]:
     found: list[Problem] = []
     if seller is None or seller.state is not SellerState.ACTIVE:
         found.append(Problem(ProblemKind.SELLER_CLOSED, "This seller takes no orders now.", seller_id=seller_id))
@@ -99,13 +100,13 @@ def _problems(seller_id: UUID, seller: SellerView | None, delivery: DeliveryQuot
 
 
 def _package(
-    seller_id: UUID, seller: SellerView | None, delivery: DeliveryQuote | None, lines: list[tuple[Line, Offer]]
+    seller_id: UUID, seller: Seller | None, delivery: DeliveryQuote | None, lines: list[tuple[Line, Offer]]
 ) -> QuotePackage:
     return QuotePackage(
         seller_id=seller_id,
         owner_user_id=None if seller is None else seller.owner_user_id,
         shop_name="" if seller is None else seller.shop_name,
-        pickup=None if seller is None else seller.pickup,
+        pickup=None if seller is None else seller.pickup_address,
         prep_minutes=0 if seller is None else seller.prep_minutes,
         delivery_fee_minor=0 if delivery is None else delivery.fee.amount_minor,
         earliest_time=None if delivery is None else delivery.earliest_time,

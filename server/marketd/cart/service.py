@@ -16,7 +16,7 @@ from marketd.cart.model import MAX_LINES
 from marketd.cart.values import Cart, StoredCart
 from marketd.catalog import service as catalog
 from marketd.inventory import service as inventory
-from marketd.inventory.model import Line
+from marketd.inventory.values import StockLine
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
@@ -115,7 +115,7 @@ async def clear(uow: UnitOfWork, caller: Caller, currency: str) -> Cart:
     return await _own_cart(uow, caller.known_user_id, currency)
 
 
-async def take_ordered(uow: UnitOfWork, user_id: UUID, lines: Sequence[Line]) -> None:
+async def take_ordered(uow: UnitOfWork, user_id: UUID, lines: Sequence[StockLine]) -> None:
     """Take what was ordered out of the account's cart; pieces added since the quote stay.
 
     The cart's row must be locked already: quoting.take_quote does.
