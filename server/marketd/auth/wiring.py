@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from marketd.auth.accounts.passwords import Passwords
@@ -10,18 +11,18 @@ from marketd.auth.accounts.servicer import UserServicer
 from marketd.auth.codes.credentials import CodeHasher
 from marketd.auth.codes.recover import RESET_JOB, Recovering
 from marketd.auth.codes.second_factor import SecondFactor
-from marketd.auth.codes.throttle import Throttle
+from marketd.auth.codes.throttle import PATIENCE_SECONDS, Throttle
 from marketd.auth.codes.verify import Verifying
-from marketd.auth.letters import letters_of
+from marketd.auth.letters import Letters, letters_of
 from marketd.auth.ports import AccountHolder, CartMerger
 from marketd.auth.servicer import AuthServicer
 from marketd.auth.services.service_accounts import ServiceAccounts
 from marketd.auth.sessions.access_tokens import AccessTokens
 from marketd.auth.sessions.keys import KeyRing
-from marketd.auth.sessions.principals import Principals
+from marketd.auth.sessions.principals import CAPACITY, Principals
 from marketd.auth.sessions.refresh_tokens import RefreshTokens
 from marketd.auth.sessions.sign_in import SigningIn
-from marketd.auth.sessions.values import SessionRules
+from marketd.auth.sessions.values import MAX_OPEN, SessionRules
 from marketd.auth.sweeps import sweep
 from marketd.kernel.call.seal import Seal
 from marketd.kernel.db.invariants import Invariant
@@ -31,10 +32,35 @@ SERVICERS: Final = (AuthServicer, UserServicer)
 INVARIANTS: Final[tuple[Invariant, ...]] = ()
 
 
-def build(parts: Parts, *, merge_guest_cart: CartMerger, holders: Collection[AccountHolder]) -> Slice:
-    """Auth's part of a process. `holders` say what keeps an account from being deleted.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machinery:
+    """What auth's servicers and its background work stand on, made once for a process."""
 
-    Its start raises SigningKeysUnreadable.
+    passwords: Passwords
+    keys: KeyRing
+    access: AccessTokens
+    principals: Principals
+    rules: SessionRules
+    letters: Letters
+    attempts: Throttle
+    factor: SecondFactor
+    verifying: Verifying
+    recovering: Recovering
+    signing_in: SigningIn
+    services: ServiceAccounts
+
+
+def make_machinery(
+    parts: Parts,
+    *,
+    merge_guest_cart: CartMerger,
+    max_open_sessions: int = MAX_OPEN,
+    known_callers: int = CAPACITY,
+    patience_seconds: Sequence[float] = PATIENCE_SECONDS,
+) -> Machinery:
+    """The machinery of these settings; its keys are not loaded yet.
+
+    max_open_sessions: of an account. known_callers: how many are kept in memory. patience_seconds: see Throttle.
     """
     settings, tx = parts.settings, parts.tx
     letters = letters_of(settings)
@@ -46,44 +72,62 @@ def build(parts: Parts, *, merge_guest_cart: CartMerger, holders: Collection[Acc
         lifetime=settings.access_token_lifetime,
         leeway=settings.clock_leeway,
     )
-    principals = Principals(tx, access, keys, parts.broadcast, parts.clock, watch=parts.spare)
-    tx.listen(principals.on_commit)
     passwords = Passwords(settings.password_pepper.get_secret_value().encode(), settings.bcrypt_cost)
     hasher = CodeHasher(settings.derive("codes"))
-    attempts = Throttle(tx, hasher)
+    attempts = Throttle(tx, hasher, patience_seconds=patience_seconds)
     factor = SecondFactor(tx, Seal(settings.derive("totp")), hasher, attempts, letters, issuer=settings.shop_name)
-    recovering = Recovering(tx, passwords, hasher, attempts, letters)
-    rules = SessionRules(settings.refresh_token_lifetime, settings.session_idle_lifetime, settings.refresh_grace)
-    signing_in = SigningIn(
-        tx,
-        passwords,
-        access,
-        RefreshTokens(settings.derive("refresh-tokens")),
-        rules,
-        attempts,
-        factor,
-        letters,
-        merge_guest_cart,
+    rules = SessionRules(
+        settings.refresh_token_lifetime, settings.session_idle_lifetime, settings.refresh_grace, max_open_sessions
     )
+    refresh = RefreshTokens(settings.derive("refresh-tokens"))
+    principals = Principals(tx, access, keys, parts.broadcast, parts.clock, watch=parts.spare, capacity=known_callers)
+    tx.listen(principals.on_commit)
+    return Machinery(
+        passwords=passwords,
+        keys=keys,
+        access=access,
+        principals=principals,
+        rules=rules,
+        letters=letters,
+        attempts=attempts,
+        factor=factor,
+        verifying=Verifying(tx, hasher, letters),
+        recovering=Recovering(tx, passwords, hasher, attempts, letters),
+        signing_in=SigningIn(tx, passwords, access, refresh, rules, attempts, factor, letters, merge_guest_cart),
+        services=ServiceAccounts(tx, access),
+    )
+
+
+def build(parts: Parts, *, merge_guest_cart: CartMerger, holders: Collection[AccountHolder]) -> Slice:
+    """Auth's part of a process. `holders` say what keeps an account from being deleted.
+
+    Its start raises SigningKeysUnreadable.
+    """
+    return build_on(make_machinery(parts, merge_guest_cart=merge_guest_cart), parts, holders=holders)
+
+
+def build_on(made: Machinery, parts: Parts, *, holders: Collection[AccountHolder]) -> Slice:
+    """Auth's part of a process, on machinery that was made of the same parts."""
+    tx = parts.tx
     return Slice(
         servicers=[
             AuthServicer(
                 tx=tx,
                 pager=parts.pager,
-                keys=keys,
-                rules=rules,
-                signing_in=signing_in,
-                verifying=Verifying(tx, hasher, letters),
-                recovering=recovering,
-                factor=factor,
-                services=ServiceAccounts(tx, access),
+                keys=made.keys,
+                rules=made.rules,
+                signing_in=made.signing_in,
+                verifying=made.verifying,
+                recovering=made.recovering,
+                factor=made.factor,
+                services=made.services,
             ),
-            UserServicer(tx=tx, pager=parts.pager, letters=letters, holders=holders),
+            UserServicer(tx=tx, pager=parts.pager, letters=made.letters, holders=holders),
         ],
-        jobs={RESET_JOB: recovering.send},
+        jobs={RESET_JOB: made.recovering.send},
         sweeps=[Sweep("auth.sweep", sweep)],
-        starts=[lambda: keys.load(tx)],
-        tasks=[principals.run],
-        closers=[passwords.close],
-        authenticator=principals,
+        starts=[lambda: made.keys.load(tx)],
+        tasks=[made.principals.run],
+        closers=[made.passwords.close],
+        authenticator=made.principals,
     )

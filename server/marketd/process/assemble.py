@@ -10,8 +10,10 @@ from marketd.audit.journal import AuditJournal
 from marketd.config import Settings
 from marketd.kernel.call.refusals import Refusal
 from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.events.relay import Relay
 from marketd.kernel.slice import ANSWERS_TOPIC, CannotStart, LiveAuthenticator, Room, Slice, Sweep, Work
 from marketd.kernel.work import sweeps as kernel_sweeps
+from marketd.kernel.work.job_runner import JobRunner
 from marketd.kernel.work.repeat import repeat
 from marketd.kernel.work.sweeps import BATCH
 from marketd.process import logs, readiness
@@ -41,7 +43,7 @@ async def assemble(settings: Settings, rooms: Sequence[Room], *, serve: bool, re
         for each in slices:
             for start in each.starts:
                 await start()
-        _take_on(core, slices)
+        take_on(slices, core.relay, core.jobs)
         tasks: list[Work] = [core.broadcast.run, *(task for each in slices for task in each.tasks)]
         server = _build_server(core, slices, tasks, reuse_port=reuse_port) if serve else None
     except StartRefused:
@@ -55,15 +57,15 @@ async def assemble(settings: Settings, rooms: Sequence[Room], *, serve: bool, re
     return App(core, server, tasks, [close for each in slices for close in each.closers], admin_port)
 
 
-def _take_on(core: Core, slices: Sequence[Slice]) -> None:
+def take_on(slices: Sequence[Slice], relay: Relay, jobs: JobRunner) -> None:
     """Give the relay and the job runner what the slices have for them."""
     for each in slices:
         for event_type, name, handler in each.handlers:
-            core.relay.register(event_type, name, handler)
+            relay.register(event_type, name, handler)
         for kind, job in each.jobs.items():
-            core.jobs.register(kind, job)
+            jobs.register(kind, job)
         for kind, outside in each.outside_jobs.items():
-            core.jobs.register_outside(kind, outside)
+            jobs.register_outside(kind, outside)
 
 
 def _background(core: Core, slices: Sequence[Slice]) -> list[Work]:

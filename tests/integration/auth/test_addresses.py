@@ -8,13 +8,11 @@ from uuid import UUID
 
 import pytest
 from google.type.latlng_pb2 import LatLng
-from marketd.auth.accounts.servicer import UserServicer
 from marketd.auth.addresses.model import MAX_ADDRESSES
 from marketd.auth.errors import AddressBookFull
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call, OnceKey
 from marketd.kernel.call.caller import Caller, Role
-from marketd.kernel.call.pages import Pager
 from marketd.kernel.call.refusals import EtagMismatch, NotFound, PageTokenInvalid
 from marketd.kernel.values.ids import new_id
 from marketplace.auth.v1 import address_pb2
@@ -22,7 +20,7 @@ from marketplace.auth.v1 import user_service_pb2 as pb
 from marketplace.type.v1.address_pb2 import Address
 
 if TYPE_CHECKING:
-    from tests.integration.auth.conftest import House
+    from tests.worlds.auth import House
 
 CONTEXT = cast("Any", None)
 HOME = Address(
@@ -44,7 +42,7 @@ class Book:
 
     def __init__(self, house: House, user_id: UUID) -> None:
         self.user_id = user_id
-        self._servicer = UserServicer(tx=house.tx, pager=Pager(house.tx, b"p" * 32), letters=house.letters, holders=())
+        self._servicer = house.users()
 
     async def call(self, name: str, request: Any, once: OnceKey | None = None) -> Any:
         """Call the method as the owner, in a task of its own as transport does."""

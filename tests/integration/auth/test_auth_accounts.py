@@ -10,12 +10,10 @@ import pyotp
 import pytest
 from marketd.auth import service, sweeps
 from marketd.auth.accounts import block
-from marketd.auth.accounts.servicer import UserServicer
 from marketd.auth.errors import InvalidCredentials, ResetTokenInvalid, SessionRevoked
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call
 from marketd.kernel.call.caller import Caller, Role
-from marketd.kernel.call.pages import Pager
 from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.ids import new_id
@@ -25,7 +23,7 @@ from marketplace.policy.v1 import policy_pb2
 from tests.canaries import MARK, WATCH
 
 if TYPE_CHECKING:
-    from tests.integration.auth.conftest import House
+    from tests.worlds.auth import House
 
 OPERATORS = f"the operator's own {MARK}"
 PASSWORD = f"correct horse battery {MARK}"
@@ -39,8 +37,7 @@ def _enter(user_id: UUID | None, *roles: Role, session_id: UUID | None = None) -
 
 async def _get(house: House, user_id: object) -> user_pb2.User:
     request = user_service_pb2.GetUserRequest(user_id=str(user_id))
-    servicer = UserServicer(tx=house.tx, pager=Pager(house.tx, b"p" * 32), letters=house.letters, holders=())
-    return (await servicer.GetUser(request, CONTEXT)).user
+    return (await house.users().GetUser(request, CONTEXT)).user
 
 
 async def test_the_whole_sign_in_as_messages(house: House) -> None:

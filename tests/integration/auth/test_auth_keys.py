@@ -26,7 +26,7 @@ from marketplace.auth.v1 import auth_service_pb2
 from structlog.testing import capture_logs
 
 if TYPE_CHECKING:
-    from tests.integration.auth.conftest import Builder, House
+    from tests.worlds.auth import Builder, House
 
 # What another service would write: PyJWT and the key set, nothing of ours.
 VERIFIER = """
@@ -107,7 +107,7 @@ async def test_another_process_verifies_a_token_with_nothing_but_the_key_set(hou
 
 async def test_a_key_that_another_server_has_made_is_found_when_a_token_names_it(house: House, tx: Transactor) -> None:
     done = await house.register()
-    behind = KeyRing(b"s" * 32)
+    behind = KeyRing(house.secret("signing-keys"))
     assert behind.verifier(house.keys.signer[0]) is None
     assert await behind.reload(tx)
     assert behind.verifier(house.keys.signer[0]) is not None
@@ -115,8 +115,10 @@ async def test_a_key_that_another_server_has_made_is_found_when_a_token_names_it
     assert done.tokens.access.text
 
 
-async def _rotate(house: House, secret: bytes = b"s" * 32, *, at_once: bool = False) -> str:
-    made = await house.tx.run("test.rotate", lambda uow: rotate(uow, KeyRing(secret), at_once=at_once))
+async def _rotate(house: House, secret: bytes | None = None, *, at_once: bool = False) -> str:
+    made = await house.tx.run(
+        "test.rotate", lambda uow: rotate(uow, KeyRing(secret or house.secret("signing-keys")), at_once=at_once)
+    )
     return made.kid
 
 

@@ -19,7 +19,7 @@ from marketd.kernel.call.caller import Caller, Role
 from tests.canaries import MARK, WATCH
 
 if TYPE_CHECKING:
-    from tests.integration.auth.conftest import House
+    from tests.worlds.auth import House
 
 PASSWORD = f"correct horse battery {MARK}"
 

@@ -32,7 +32,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.integration.wires import Wire
 
 if TYPE_CHECKING:
-    from tests.integration.auth.conftest import Builder, House
+    from tests.worlds.auth import Builder, House
 
 
 T = TypeVar("T")
@@ -197,7 +197,7 @@ async def test_a_token_whose_key_is_retired_while_its_account_is_read_is_refused
     house: House, slow_engine: AsyncEngine
 ) -> None:
     slow, _, reading = await being_read(house, slow_engine)
-    await house.tx.run("test.rotate", lambda uow: keys.rotate(uow, KeyRing(b"s" * 32), at_once=True))
+    await house.tx.run("test.rotate", lambda uow: keys.rotate(uow, KeyRing(house.secret("signing-keys")), at_once=True))
     await house.keys.load(house.tx)
     slow.go_on.set()
     with pytest.raises(TokenInvalid):

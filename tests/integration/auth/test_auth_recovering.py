@@ -31,7 +31,7 @@ from tests.canaries import MARK, WATCH
 from tests.worlds.jobs import run_due
 
 if TYPE_CHECKING:
-    from tests.integration.auth.conftest import House
+    from tests.worlds.auth import House
 
 
 async def waits_for_a_lock(house: House) -> None:

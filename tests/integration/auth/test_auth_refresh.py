@@ -22,7 +22,7 @@ from marketd.kernel.call.caller import Role
 from marketd.kernel.db.uow import ReadUnit
 
 if TYPE_CHECKING:
-    from tests.integration.auth.conftest import Builder, House
+    from tests.worlds.auth import Builder, House
 
 
 async def test_fifty_refreshes_of_one_token_rotate_once_and_all_get_the_same_successor(

@@ -23,7 +23,7 @@ from marketd.kernel.values.ids import new_id
 from tests.canaries import MARK, WATCH
 
 if TYPE_CHECKING:
-    from tests.integration.auth.conftest import House
+    from tests.worlds.auth import House
 
 
 PASSWORD = f"correct horse battery {MARK}"
@@ -213,9 +213,9 @@ async def test_no_secret_or_recovery_code_is_in_the_database(house: House) -> No
         assert value not in everything
         assert value.encode().hex() not in everything
     sealed = await house.tx.read(lambda unit: unit.connection.fetchval("SELECT sealed_secret FROM totp_factors"))
-    assert Seal(b"t" * 32).open(sealed, f"totp:{caller.known_user_id}") == secret.encode()
+    assert Seal(house.secret("totp")).open(sealed, f"totp:{caller.known_user_id}") == secret.encode()
     with pytest.raises(SealBroken):
-        Seal(b"t" * 32).open(sealed, f"totp:{new_id()}")
+        Seal(house.secret("totp")).open(sealed, f"totp:{new_id()}")
 
 
 async def test_a_service_or_a_blocked_account_has_no_factor(house: House) -> None:

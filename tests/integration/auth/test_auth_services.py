@@ -17,7 +17,7 @@ from marketd.kernel.call.refusals import AlreadyExists, NotFound, Refusal
 from marketd.kernel.values.ids import new_id
 
 if TYPE_CHECKING:
-    from tests.integration.auth.conftest import Builder, House
+    from tests.worlds.auth import Builder, House
 
 ADMIN = Caller(new_id(), new_id(), frozenset({Role.ADMIN}), "192.0.2.8")
 STRANGER = Caller(None, None, frozenset(), "192.0.2.7")

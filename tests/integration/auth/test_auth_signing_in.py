@@ -28,7 +28,7 @@ from marketd.kernel.values.ids import new_id
 from tests.canaries import MARK
 
 if TYPE_CHECKING:
-    from tests.integration.auth.conftest import Builder, House
+    from tests.worlds.auth import Builder, House
 
 PASSWORD = f"correct horse battery {MARK}"
 STRANGER = Caller(None, None, frozenset(), "192.0.2.7")
@@ -157,7 +157,7 @@ async def test_a_password_changed_while_the_old_one_was_hashed_wins(house: House
         house.tx,
         hashing,
         house.access,
-        RefreshTokens(b"r" * 32),
+        RefreshTokens(house.secret("refresh-tokens")),
         SessionRules(timedelta(1), timedelta(1), timedelta(1)),
         house.attempts,
         house.factor,

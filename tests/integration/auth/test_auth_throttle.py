@@ -19,7 +19,7 @@ from marketd.kernel.call.refusals import Overloaded, Refusal
 from tests.canaries import MARK
 
 if TYPE_CHECKING:
-    from tests.integration.auth.conftest import Builder, House
+    from tests.worlds.auth import Builder, House
 
 WRONG = f"wrong horse battery {MARK}"
 
@@ -59,13 +59,13 @@ async def test_of_two_at_once_the_one_with_the_earlier_clock_is_not_refused(hous
 
 async def test_who_signs_in_from_twenty_places_at_once_is_let_in_everywhere(house: House) -> None:
     await house.register("busy")
-    house.signing_in._attempts = house.attempts = Throttle(house.tx, CodeHasher(b"c" * 32))
+    house.signing_in._attempts = house.attempts = Throttle(house.tx, CodeHasher(house.secret("codes")))
     signed_in = await asyncio.gather(*(house.login("busy") for _ in range(2 * throttle.FREE)))
     assert len({each.tokens.grant.session_id for each in signed_in}) == 2 * throttle.FREE
 
 
 async def test_no_more_calls_wait_than_there_is_room_for_and_no_pause_that_is_long(house: House) -> None:
-    attempts = Throttle(house.tx, CodeHasher(b"c" * 32), waiters=1)
+    attempts = Throttle(house.tx, CodeHasher(house.secret("codes")), waiters=1)
     name = attempts.login("target")
     for _ in range(throttle.FREE):
         await attempts.count(name)

@@ -23,7 +23,7 @@ from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.kernel.values.ids import new_id
 
 if TYPE_CHECKING:
-    from tests.integration.auth.conftest import House
+    from tests.worlds.auth import House
 
 
 async def _sent(house: House, caller: Caller, channel: Channel = Channel.EMAIL) -> str:
@@ -130,7 +130,9 @@ async def test_changing_the_address_to_and_fro_sends_no_more_codes(house: House)
 
 async def test_where_nothing_carries_sms_nobody_waits_for_one(house: House) -> None:
     caller = await house.caller(await house.register("jo", phone="+491701234567"))
-    verifying = Verifying(house.tx, CodeHasher(b"c" * 32), Letters(Seal(b"l" * 32), sends_sms=False))
+    verifying = Verifying(
+        house.tx, CodeHasher(house.secret("codes")), Letters(Seal(house.secret("letters")), sends_sms=False)
+    )
     with pytest.raises(NothingCarriesSms, match="channel"):
         await verifying.send(caller, Channel.PHONE)
     await verifying.send(caller, Channel.EMAIL)

@@ -10,14 +10,11 @@ import pytest
 from marketd.auth import service
 from marketd.auth.accounts import block, delete, find, roles
 from marketd.auth.accounts import repository as accounts
-from marketd.auth.accounts.servicer import UserServicer
 from marketd.auth.errors import AccountBlocked, InvalidCredentials, LastAdmin, SessionRevoked
-from marketd.auth.ports import AccountHolder
 from marketd.auth.sessions.sign_in import SignedIn
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call, OnceKey
 from marketd.kernel.call.caller import Caller, Role
-from marketd.kernel.call.pages import Pager
 from marketd.kernel.call.refusals import (
     AlreadyExists,
     EtagMismatch,
@@ -33,14 +30,10 @@ from marketplace.auth.v1 import user_service_pb2 as pb
 from marketplace.policy.v1 import policy_pb2
 
 if TYPE_CHECKING:
-    from tests.integration.auth.conftest import Builder, House
+    from tests.worlds.auth import Builder, House
 
 # The servicer takes nothing from the rpc's context: what it needs of the call is in kernel.call.
 CONTEXT = cast("Any", None)
-
-
-def _servicer(house: House, *holders: AccountHolder) -> UserServicer:
-    return UserServicer(tx=house.tx, pager=Pager(house.tx, b"p" * 32), letters=house.letters, holders=holders)
 
 
 def _enter(user_id: UUID | None, *roles: Role) -> Caller:
@@ -59,7 +52,7 @@ async def _update(house: House, who: UUID, /, *paths: str, etag: str = "", **fie
     _enter(who, Role.BUYER)
     request = pb.UpdateUserRequest(user=user_pb2.User(**cast("Any", fields)), etag=etag)
     request.update_mask.paths.extend(paths)
-    return (await _servicer(house).UpdateUser(request, CONTEXT)).user
+    return (await house.users().UpdateUser(request, CONTEXT)).user
 
 
 async def test_an_owner_changes_the_named_fields_and_no_others(house: House) -> None:
@@ -128,7 +121,7 @@ async def test_nobody_changes_or_deletes_the_account_of_another(house: House) ->
             await _update(house, me, "full_name", user_id=str(foreign), full_name="Mine now")
         _enter(me, Role.BUYER, Role.ADMIN)
         with pytest.raises(NotFound) as deleted:
-            await _servicer(house).DeleteUser(pb.DeleteUserRequest(user_id=str(foreign)), CONTEXT)
+            await house.users().DeleteUser(pb.DeleteUserRequest(user_id=str(foreign)), CONTEXT)
         messages.append([each.value.message.replace(str(foreign), "X") for each in (changed, deleted)])
     assert messages[0] == messages[1]
 
@@ -143,7 +136,7 @@ async def test_a_deleted_account_is_nobodys_and_its_names_are_free(house: House)
         me,
     )
     caller = _enter(me, Role.BUYER)
-    await _servicer(house).DeleteUser(pb.DeleteUserRequest(user_id="me"), CONTEXT)
+    await house.users().DeleteUser(pb.DeleteUserRequest(user_id="me"), CONTEXT)
     with pytest.raises(SessionRevoked):
         await house.principals.authenticate(done.tokens.access.text)
     with pytest.raises(SessionRevoked):
@@ -162,12 +155,12 @@ async def test_a_deleted_account_is_nobodys_and_its_names_are_free(house: House)
     assert "account.deleted" in {row["event_type"] for row in events}
     # Whoever looks it up later learns that it was deleted, and nothing else.
     _enter(new_id(), Role.SERVICE)
-    left = (await _servicer(house).GetUser(pb.GetUserRequest(user_id=str(me)), CONTEXT)).user
+    left = (await house.users().GetUser(pb.GetUserRequest(user_id=str(me)), CONTEXT)).user
     assert (left.state, left.email, left.full_name) == (user_pb2.USER_STATE_DELETED, "", "")
     assert (await house.register("jo")).account.user_id != me
     calls.enter(Call(caller=caller))
     with pytest.raises(NotFound):
-        await _servicer(house).DeleteUser(pb.DeleteUserRequest(user_id="me"), CONTEXT)
+        await house.users().DeleteUser(pb.DeleteUserRequest(user_id="me"), CONTEXT)
 
 
 async def test_what_still_needs_its_owner_keeps_an_account_from_being_deleted(house: House) -> None:
@@ -182,10 +175,10 @@ async def test_what_still_needs_its_owner_keeps_an_account_from_being_deleted(ho
 
     _enter(done.account.user_id, Role.BUYER)
     with pytest.raises(InUse) as refused:
-        await _servicer(house, nothing, shop).DeleteUser(pb.DeleteUserRequest(user_id="me"), CONTEXT)
+        await house.users(nothing, shop).DeleteUser(pb.DeleteUserRequest(user_id="me"), CONTEXT)
     assert refused.value.metadata["usedBy"] == "seller 7"
     with pytest.raises(EtagMismatch):
-        await _servicer(house).DeleteUser(pb.DeleteUserRequest(user_id="me", etag="v99"), CONTEXT)
+        await house.users().DeleteUser(pb.DeleteUserRequest(user_id="me", etag="v99"), CONTEXT)
     assert (await house.login("jo")).account.user_id == done.account.user_id
 
 
@@ -193,7 +186,7 @@ async def test_a_service_gets_many_accounts_in_the_order_it_asked(house: House) 
     ids = [str((await house.register()).account.user_id) for _ in range(3)]
     _enter(None, Role.SERVICE)
     asked = [ids[2], str(new_id()), ids[0], ids[2], ids[1]]
-    found = (await _servicer(house).BatchGetUsers(pb.BatchGetUsersRequest(user_ids=asked), CONTEXT)).users
+    found = (await house.users().BatchGetUsers(pb.BatchGetUsersRequest(user_ids=asked), CONTEXT)).users
     assert [user.user_id for user in found] == [ids[2], ids[0], ids[1]]
 
 
@@ -207,7 +200,7 @@ async def _set_roles(
         roles=[policy_pb2.Role.Value(f"ROLE_{role.value}") for role in roles],
         reason="asked for it",
     )
-    return await _servicer(house).SetUserRoles(request, CONTEXT)
+    return await house.users().SetUserRoles(request, CONTEXT)
 
 
 async def test_roles_are_set_as_a_whole_and_hold_for_the_next_call_on_every_worker(
@@ -314,9 +307,9 @@ async def test_a_blocked_account_is_out_everywhere_until_it_is_unblocked(house: 
     house.principals.on_ended(lambda account, session, refusal: ended.append((account, refusal.reason.value)))
     _enter(admin, Role.ADMIN)
     block = pb.BlockUserRequest(user_id=str(me), reason="stolen card")
-    blocked = (await _servicer(house).BlockUser(block, CONTEXT)).user
+    blocked = (await house.users().BlockUser(block, CONTEXT)).user
     assert blocked.state == user_pb2.USER_STATE_BLOCKED
-    assert (await _servicer(house).BlockUser(block, CONTEXT)).user == blocked
+    assert (await house.users().BlockUser(block, CONTEXT)).user == blocked
     await house.principals.poll()
     assert (me, "ACCOUNT_BLOCKED") in ended
     with pytest.raises(AccountBlocked):
@@ -325,7 +318,7 @@ async def test_a_blocked_account_is_out_everywhere_until_it_is_unblocked(house: 
         await house.login("jo")
     _enter(admin, Role.ADMIN)
     unblock = pb.UnblockUserRequest(user_id=str(me), reason="cleared")
-    assert (await _servicer(house).UnblockUser(unblock, CONTEXT)).user.state == user_pb2.USER_STATE_ACTIVE
+    assert (await house.users().UnblockUser(unblock, CONTEXT)).user.state == user_pb2.USER_STATE_ACTIVE
     with pytest.raises(SessionRevoked):
         await house.principals.authenticate(done.tokens.access.text)
     assert (await house.login("jo")).account.user_id == me
@@ -334,19 +327,19 @@ async def test_a_blocked_account_is_out_everywhere_until_it_is_unblocked(house: 
 async def test_what_is_deleted_or_was_never_there_cannot_be_administered(house: House) -> None:
     admin, gone = (await _admin(house)).account.user_id, (await house.register()).account.user_id
     _enter(gone, Role.BUYER)
-    await _servicer(house).DeleteUser(pb.DeleteUserRequest(user_id=str(gone)), CONTEXT)
+    await house.users().DeleteUser(pb.DeleteUserRequest(user_id=str(gone)), CONTEXT)
     for user_id, refusal in ((gone, IllegalTransition), (new_id(), NotFound)):
         with pytest.raises(refusal):
             await _set_roles(house, admin, user_id, Role.BUYER)
         with pytest.raises(refusal):
-            await _servicer(house).BlockUser(pb.BlockUserRequest(user_id=str(user_id), reason="x"), CONTEXT)
+            await house.users().BlockUser(pb.BlockUserRequest(user_id=str(user_id), reason="x"), CONTEXT)
         with pytest.raises(refusal):
-            await _servicer(house).UnblockUser(pb.UnblockUserRequest(user_id=str(user_id)), CONTEXT)
+            await house.users().UnblockUser(pb.UnblockUserRequest(user_id=str(user_id)), CONTEXT)
 
 
 async def _list(house: House, admin: UUID, **request: Any) -> pb.ListUsersResponse:
     _enter(admin, Role.ADMIN)
-    return await _servicer(house).ListUsers(pb.ListUsersRequest(**request), CONTEXT)
+    return await house.users().ListUsers(pb.ListUsersRequest(**request), CONTEXT)
 
 
 async def test_an_admin_walks_all_accounts_page_by_page_and_finds_some(house: House) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 from marketd.auth.accounts.model import AccountState
 from marketd.auth.sessions.model import ChangeKind, KeyState
 from marketd.auth.sessions.refresh_tokens import RefreshToken
 from marketd.kernel.call.caller import Role
+
+MAX_OPEN: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ class SessionRules:
     lifetime: timedelta
     idle: timedelta
     grace: timedelta
-    max_open: int = 1_000
+    max_open: int = MAX_OPEN
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,155 @@
+"""Auth on real Postgres: workers as app.py would build them, on a clock that tests move by hand."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from functools import partial
+from typing import cast
+from uuid import UUID
+
+from marketd.auth import wiring
+from marketd.auth.accounts.servicer import UserServicer
+from marketd.auth.codes.values import FactorProof
+from marketd.auth.letters import Letters
+from marketd.auth.ports import AccountHolder, CartMerger, MergeReport
+from marketd.auth.servicer import AuthServicer
+from marketd.auth.sessions.sign_in import LogIn, RegisterAccount, SignedIn
+from marketd.auth.sessions.values import MAX_OPEN
+from marketd.auth.wiring import Machinery
+from marketd.kernel.call.caller import Caller
+from marketd.kernel.db.database import create_engine
+from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.events.broadcast import Broadcast
+from marketd.kernel.slice import Parts
+from marketd.kernel.values.clock import ManualClock
+from marketd.kernel.values.ids import new_id
+from marketd.kernel.work.jobs import Payload
+from marketd.mail.jobs import MAIL, SEALED, SMS
+
+from tests.canaries import MARK, WATCH
+from tests.worlds.built import Built
+from tests.worlds.parts import make_parts, make_settings
+
+PASSWORD = f"correct horse battery {MARK}"
+STRANGER = Caller(None, None, frozenset(), "192.0.2.7")
+
+
+class Mailbox:
+    """What was written to people: takes the jobs in the place of mail and SMS, and opens what is sealed in them."""
+
+    def __init__(self, letters: Letters) -> None:
+        self._letters = letters
+        self.sent: list[tuple[str, str, dict[str, str]]] = []
+        """Template, recipient and values of each, the oldest first."""
+
+    async def take(self, payload: Payload) -> None:
+        """The job."""
+        values = cast("dict[str, str]", payload["values"])
+        opened = {
+            name: self._letters.reveal(value) if value.startswith(SEALED) else value for name, value in values.items()
+        }
+        if "code" in opened:
+            WATCH.code(opened["code"])
+        self.sent.append((str(payload["template"]), str(payload["to"]), opened))
+
+    def last(self, template: str) -> dict[str, str]:
+        """The values of the last letter of this kind."""
+        return next(values for name, _, values in reversed(self.sent) if name == template)
+
+    def templates(self) -> list[str]:
+        """What came, in order."""
+        return [template for template, _, _ in self.sent]
+
+
+async def _no_cart(uow: UnitOfWork, user_id: UUID, guest_token: str) -> MergeReport | None:
+    return None
+
+
+class House:
+    """One worker's auth. Its background work does not run: tests call `principals.poll()`, or run it."""
+
+    def __init__(self, parts: Parts, clock: ManualClock, made: Machinery) -> None:
+        self.parts, self.tx, self.clock, self.broadcast = parts, parts.tx, clock, parts.broadcast
+        self.passwords, self.keys, self.access, self.rules = made.passwords, made.keys, made.access, made.rules
+        self.principals, self.signing_in, self.attempts = made.principals, made.signing_in, made.attempts
+        self.factor, self.verifying, self.recovering = made.factor, made.verifying, made.recovering
+        self.services, self.letters = made.services, made.letters
+        self._made = made
+        self.built = self._build()
+        self.jobs, self.mailbox = self.built.jobs, Mailbox(made.letters)
+        self.jobs.register_outside(MAIL, self.mailbox.take)
+        self.jobs.register_outside(SMS, self.mailbox.take)
+        self.servicer = self.built.servicer(AuthServicer)
+
+    def _build(self, *holders: AccountHolder) -> Built:
+        build = partial(wiring.build_on, self._made, holders=holders)
+        return Built(self.parts, "auth", instead={"auth": build})
+
+    def users(self, *holders: AccountHolder) -> UserServicer:
+        """The service for accounts, which these keep from being deleted."""
+        return self._build(*holders).servicer(UserServicer)
+
+    def secret(self, purpose: str) -> bytes:
+        """The key that auth has for it."""
+        return self.parts.settings.derive(purpose)
+
+    async def register(self, name: str = "", phone: str = "") -> SignedIn:
+        """A fresh buyer with PASSWORD; a name makes e-mail address and username."""
+        name = name or f"buyer-{new_id().hex}"
+        command = RegisterAccount(f"{name}@shop.example", name, phone, "Jo Doe", "phone", PASSWORD)
+        return await self.signing_in.register(STRANGER, command)
+
+    async def login(
+        self, login: str, password: str = PASSWORD, guest: str = "", code: str = "", recovery: str = ""
+    ) -> SignedIn:
+        """A further session."""
+        return await self.signing_in.login(
+            STRANGER, LogIn(login, "phone", password, guest, FactorProof(code, recovery))
+        )
+
+    async def deliver(self) -> None:
+        """Run jobs until none is due: letters arrive in the mailbox."""
+        await self.built.run_jobs()
+
+    async def caller(self, signed_in: SignedIn) -> Caller:
+        """Who calls with these tokens."""
+        return await self.principals.authenticate(signed_in.tokens.access.text)
+
+
+class Builder:
+    """Builds houses on one database; each is a worker of its own, with an engine of its own."""
+
+    def __init__(self, url: str, stack: AsyncExitStack) -> None:
+        self._url = url
+        self._stack = stack
+        self.clock = ManualClock(datetime.now(UTC))
+
+    async def build(
+        self,
+        *,
+        broadcast: Broadcast | None = None,
+        cost: int = 4,
+        merge: CartMerger = _no_cart,
+        capacity: int = 100,
+        max_open: int = MAX_OPEN,
+    ) -> House:
+        """A house with its keys loaded."""
+        engine = create_engine(self._url, pool_size=65, pool_timeout_seconds=5)
+        tx = Transactor(engine, self.clock)
+        self._stack.push_async_callback(engine.dispose)
+        self._stack.push_async_callback(tx.drain)
+        settings = make_settings(bcrypt_cost=cost, shop_name="Shop")
+        parts = make_parts(tx, clock=self.clock, broadcast=broadcast, settings=settings)
+        made = wiring.make_machinery(
+            parts,
+            merge_guest_cart=merge,
+            max_open_sessions=max_open,
+            known_callers=capacity,
+            patience_seconds=(),  # the clock is the tests': nobody waits a real second for it
+        )
+        house = House(parts, self.clock, made)
+        self._stack.callback(house.built.close)
+        await house.built.start()
+        return house
