@@ -3,7 +3,7 @@
 Logs are what ends up on standard output and standard error, as rendered as an operator would get them; pytest has
 captured them already, those of child processes too. Errors are read as clients get them, where grpc makes the
 exception. What a child process says into a pipe is read where `subprocess` hands it over. The pipes that are read
-line by line (tests/faults/served.py) bring their lines themselves. With `-s` pytest captures nothing, and logs go
+line by line (tests/worlds/served.py) bring their lines themselves. With `-s` pytest captures nothing, and logs go
 unread.
 """
 

@@ -9,31 +9,18 @@ import grpc
 import pytest
 from marketd import app as composition
 from marketd.auth import operator
-from marketd.config import Environment, Settings
+from marketd.config import Settings
 from marketd.process.process import App
-from pydantic import SecretStr
 
-from tests.canaries import MARK
 from tests.canary_looks import look_into
-
-ADMIN_EMAIL = "admin@marketplace.example"
-ADMIN_PASSWORD = f"an administrator's passphrase {MARK}"
+from tests.worlds.parts import make_settings
+from tests.worlds.things import ADMIN_EMAIL, ADMIN_PASSWORD
 
 
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Settings:
-    """Settings of a test server: cheap hashes, a free port, everything else as it ships."""
-    return Settings(
-        env=Environment.TEST,
-        database_url=SecretStr(database_url),
-        data_dir=tmp_path,
-        secret=SecretStr(f"the secret of the tests {MARK}"),
-        password_pepper=SecretStr(f"the pepper of the tests {MARK}"),
-        access_log=True,
-        port=0,
-        bcrypt_cost=4,
-        pool_timeout_seconds=5,
-    )
+    """Settings of a test server."""
+    return make_settings(database_url, data_dir=tmp_path)
 
 
 @pytest.fixture

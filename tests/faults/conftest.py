@@ -12,8 +12,8 @@ import pytest
 
 from tests.canaries import WATCH
 from tests.canary_looks import look_at_tables
-from tests.faults.served import Served
-from tests.faults.world import World
+from tests.worlds.faults import World
+from tests.worlds.served import Served
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

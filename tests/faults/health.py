@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import grpc
 from grpc_health.v1 import health_pb2
 
-from tests.faults.world import Lines
+from tests.worlds.lines import Lines
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING

@@ -18,19 +18,9 @@ from marketplace.order.v1 import order_pb2, order_service_pb2
 from marketplace.payment.v1 import payment_service_pb2
 from marketplace.policy.v1 import policy_pb2
 
-from tests.faults.world import (
-    CURRENCY,
-    Account,
-    Lines,
-    World,
-    as_role,
-    new_courier,
-    new_key,
-    new_product,
-    new_shop,
-    payment,
-    register,
-)
+from tests.worlds.faults import World
+from tests.worlds.lines import Account, Lines, as_role, register
+from tests.worlds.things import CURRENCY, new_courier, new_key, new_product, new_shop, payment
 
 
 @dataclass(frozen=True)

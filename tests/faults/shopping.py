@@ -16,7 +16,9 @@ from google.protobuf.message import Message
 from marketplace.payment.v1 import payment_pb2
 from marketplace_client import CourierUplink, MarketplaceClient, Outcome
 
-from tests.faults.world import Account, Answer, Lines, Variant, World, payment, register
+from tests.worlds.faults import Variant, World
+from tests.worlds.lines import Account, Answer, Lines, register
+from tests.worlds.things import payment
 
 RATE_AT_LEAST: Final = 50.0
 """Operations a second before a fault, or the run proves nothing (I9)."""

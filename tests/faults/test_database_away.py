@@ -19,8 +19,9 @@ from marketplace.order.v1 import order_service_pb2
 from marketplace_client import MarketplaceError
 
 from tests.faults import books, health
-from tests.faults.served import Served
-from tests.faults.world import Account, Lines, World, register
+from tests.worlds.faults import World
+from tests.worlds.lines import Account, Lines, register
+from tests.worlds.served import Served
 
 pytestmark = pytest.mark.usefixtures("both_workers")
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 import asyncpg
 
 from tests.canaries import MARK, WATCH
-from tests.faults.served import Served
-from tests.faults.world import World, register
+from tests.worlds.faults import World
+from tests.worlds.lines import register
+from tests.worlds.served import Served
 
 
 async def test_secrets_in_the_logs_of_a_server_and_its_database_are_found(

@@ -19,10 +19,11 @@ from marketd.embedded.accounts import choose_account
 from marketd.embedded.home import Home
 from marketd.embedded.leftovers import processes_of
 
-from tests.faults import processes
-from tests.faults.served import Served
 from tests.faults.shopping import RATE_AT_LEAST, Shopping, shoppers
-from tests.faults.world import World, register
+from tests.worlds import processes
+from tests.worlds.faults import World
+from tests.worlds.lines import register
+from tests.worlds.served import Served
 
 pytestmark = pytest.mark.usefixtures("both_workers")
 

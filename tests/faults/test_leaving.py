@@ -18,8 +18,10 @@ from marketplace_client import MarketplaceError
 from marketplace_client.errors import from_rpc_error
 
 from tests.faults import books
-from tests.faults.served import Served
-from tests.faults.world import Account, Lines, Variant, World, new_key, payment, register
+from tests.worlds.faults import Variant, World
+from tests.worlds.lines import Account, Lines, register
+from tests.worlds.served import Served
+from tests.worlds.things import new_key, payment
 
 pytestmark = pytest.mark.usefixtures("both_workers")
 

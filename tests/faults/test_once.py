@@ -19,8 +19,9 @@ from marketplace_client import MarketplaceError
 
 from tests.faults import books
 from tests.faults.recipes import RECIPES, Recipe, Scene
-from tests.faults.served import Served
-from tests.faults.world import RULES, Answer, Lines, World
+from tests.worlds.faults import World
+from tests.worlds.lines import RULES, Answer, Lines
+from tests.worlds.served import Served
 
 KEYED = sorted(
     rule.method for rule in AccessTable.from_names(composition.SERVICES) if rule.idempotency is Idempotency.KEY_REQUIRED

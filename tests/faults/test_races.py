@@ -17,8 +17,9 @@ from marketplace.order.v1 import order_pb2, order_service_pb2
 from marketplace_client import MarketplaceError
 
 from tests.faults import books
-from tests.faults.served import Served
-from tests.faults.world import Account, Answer, Lines, Variant, World, register
+from tests.worlds.faults import Variant, World
+from tests.worlds.lines import Account, Answer, Lines, register
+from tests.worlds.served import Served
 
 pytestmark = pytest.mark.usefixtures("both_workers")
 

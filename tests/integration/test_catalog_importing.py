@@ -23,7 +23,7 @@ from marketd.seller.errors import SellerClosed
 from marketplace.catalog.v1 import catalog_service_pb2 as pb
 from marketplace.catalog.v1 import product_pb2
 
-from tests.integration.catalog_files import CONTEXT, UPDATE, Shop, cup, file, outcome, size
+from tests.worlds.catalog_files import CONTEXT, UPDATE, Shop, cup, file, outcome, size
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "catalog"
 

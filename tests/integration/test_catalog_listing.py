@@ -17,7 +17,7 @@ from marketd.catalog.values import ProductOrder, ProductQuery
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call
 from marketd.kernel.call.caller import ANONYMOUS, Caller, Role
-from marketd.kernel.call.pages import MAX_PAGE_BYTES, Pager
+from marketd.kernel.call.pages import MAX_PAGE_BYTES
 from marketd.kernel.call.refusals import PageTokenInvalid
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
@@ -25,6 +25,9 @@ from marketd.kernel.events.events import to_json
 from marketd.kernel.values.ids import new_id
 from marketplace.catalog.v1 import catalog_service_pb2 as pb
 from marketplace.catalog.v1 import product_pb2
+
+from tests.worlds.built import Built
+from tests.worlds.parts import make_parts
 
 CONTEXT: Any = None  # no method here looks at it
 ADMIN = Caller(new_id(), None, frozenset({Role.ADMIN}))
@@ -42,7 +45,7 @@ class World:
 
     def __init__(self, tx: Transactor) -> None:
         self.tx = tx
-        self.catalog = CatalogServicer(tx=tx, pager=Pager(tx, b"s" * 32), currency="EUR", on_change=lambda: None)
+        self.catalog = Built(make_parts(tx), "catalog").servicer(CatalogServicer)
         self.top, self.middle, self.leaf = (new_id() for _ in range(3))
         self.brands = [new_id(), new_id()]
         self.others: list[UUID] = []

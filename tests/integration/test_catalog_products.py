@@ -24,7 +24,7 @@ from marketd.seller.errors import SellerClosed
 from marketplace.catalog.v1 import catalog_service_pb2 as pb
 from marketplace.catalog.v1 import product_pb2
 
-from tests.integration.catalog_seller import Seller
+from tests.worlds.catalog import Seller
 
 CONTEXT: Any = None  # no method here looks at it
 ADMIN = Caller(new_id(), None, frozenset({Role.ADMIN}))

@@ -13,7 +13,6 @@ from marketd.catalog.servicer import CatalogServicer
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call
 from marketd.kernel.call.caller import Caller, Role
-from marketd.kernel.call.pages import Pager
 from marketd.kernel.call.refusals import (
     AlreadyExists,
     EtagMismatch,
@@ -28,13 +27,16 @@ from marketd.kernel.values.ids import new_id
 from marketplace.catalog.v1 import brand_pb2, category_pb2
 from marketplace.catalog.v1 import catalog_service_pb2 as pb
 
+from tests.worlds.built import Built
+from tests.worlds.parts import make_parts
+
 CONTEXT: Any = None  # no method here looks at it
 
 
 @pytest.fixture
 def catalog(tx: Transactor) -> CatalogServicer:
     calls.enter(Call(caller=Caller(new_id(), None, frozenset({Role.ADMIN}))))
-    return CatalogServicer(tx=tx, pager=Pager(tx, b"s" * 32), currency="EUR", on_change=lambda: None)
+    return Built(make_parts(tx), "catalog").servicer(CatalogServicer)
 
 
 async def _make(catalog: CatalogServicer, name: str, parent: str = "", **fields: Any) -> category_pb2.Category:

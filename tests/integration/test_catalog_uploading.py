@@ -9,13 +9,14 @@ from uuid import uuid4
 
 import pytest
 from marketd.catalog.errors import ImportFileInvalid, UploadCorrupt, UploadOutOfOrder, UploadTooLarge
+from marketd.catalog.servicer import MAX_IMPORT_BYTES
 from marketd.kernel.call.call import Call, OnceKey
 from marketd.kernel.call.refusals import RequestIdReused
 from marketd.kernel.db.transactor import Transactor
 from marketplace.catalog.v1 import catalog_service_pb2 as pb
 from marketplace.catalog.v1 import import_pb2
 
-from tests.integration.catalog_files import CONTEXT, Shop, cup, file, outcome
+from tests.worlds.catalog_files import CONTEXT, Shop, cup, file, outcome
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ async def test_an_upload_that_is_not_whole_changes_nothing(shop: Shop) -> None:
         ([*whole, pb.ImportProductsRequest(chunk=b"x")], UploadCorrupt),
         (_upload(data, sha256="0" * 64), UploadCorrupt),
         (_upload(data, size=len(data) - 1), UploadCorrupt),
-        (_upload(data, size=200_001), UploadTooLarge),
+        (_upload(data, size=MAX_IMPORT_BYTES + 1), UploadTooLarge),
         (whole[1:], UploadOutOfOrder),
         ([whole[0], whole[0]], UploadOutOfOrder),
         ([], UploadOutOfOrder),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from functools import partial
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from marketd.catalog.servicer import CACHE_TAG
 from marketd.inventory import invariants, service, stocks
 from marketd.inventory.errors import InsufficientStock
 from marketd.inventory.servicer import InventoryServicer
@@ -23,9 +23,13 @@ from marketd.kernel.db.database import create_engine
 from marketd.kernel.db.invariants import violations
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.slice import ANSWERS_TOPIC
 from marketd.kernel.values.clock import SystemClock
 from marketd.kernel.values.ids import new_id
 from marketplace.inventory.v1 import inventory_service_pb2 as pb
+
+from tests.worlds.built import Built
+from tests.worlds.parts import make_parts
 
 
 async def _seller(tx: Transactor) -> tuple[UUID, Caller]:
@@ -278,9 +282,10 @@ def _enter(caller: Caller) -> None:
 
 
 async def test_the_service_counts_and_shows_what_is_there(tx: Transactor) -> None:
-    changes: list[datetime] = []
-    note: Callable[[], None] = lambda: changes.append(SystemClock().now())  # noqa: E731 - a listener
-    servicer = InventoryServicer(tx=tx, on_change=note)
+    parts = make_parts(tx)
+    changes: list[bytes] = []
+    parts.broadcast.subscribe(ANSWERS_TOPIC, changes.append)
+    servicer = Built(parts, "inventory").servicer(InventoryServicer)
     seller_id, owner = await _seller(tx)
     [variant] = await _stock(tx, seller_id, 5)
     _enter(owner)
@@ -291,7 +296,7 @@ async def test_the_service_counts_and_shows_what_is_there(tx: Transactor) -> Non
     )
     shown = await servicer.GetStock(pb.GetStockRequest(variant_id=str(variant)), context)  # type: ignore[arg-type]
     assert answer.applied
-    assert len(changes) == 1
+    assert changes == [CACHE_TAG.encode()]
     assert answer.stock == shown.stock
     assert (shown.stock.on_hand, shown.stock.available, shown.stock.source_version) == (9, 9, 3)
     assert shown.stock.seller_id == str(seller_id)

@@ -25,9 +25,16 @@ from marketd.seller.servicer import SellerServicer
 from marketplace.seller.v1 import seller_pb2, seller_service_pb2
 from marketplace.type.v1.address_pb2 import Address, Contact
 
+from tests.worlds.built import Built
+from tests.worlds.parts import make_parts
+
 # The servicer takes nothing from the rpc's context: what it needs of the call is in kernel.call.
 CONTEXT = cast("Any", None)
 ADMIN = Caller(new_id(), new_id(), frozenset({Role.ADMIN}), "192.0.2.9")
+
+
+def _servicer(tx: Transactor) -> SellerServicer:
+    return Built(make_parts(tx), "seller").servicer(SellerServicer)
 
 
 async def _account(tx: Transactor) -> Caller:
@@ -52,20 +59,20 @@ def _request(**changes: Any) -> seller_service_pb2.CreateSellerRequest:
 
 async def _create(tx: Transactor, caller: Caller, **changes: Any) -> seller_pb2.Seller:
     calls.enter(Call(caller=caller))
-    answer = await SellerServicer(tx=tx, default_prep_minutes=15).CreateSeller(_request(**changes), CONTEXT)
+    answer = await _servicer(tx).CreateSeller(_request(**changes), CONTEXT)
     return answer.seller
 
 
 async def _approve(tx: Transactor, seller_id: str, reason: str = "papers are in order") -> seller_pb2.Seller:
     calls.enter(Call(method="/marketplace.seller.v1.SellerService/ApproveSeller", caller=ADMIN))
     request = seller_service_pb2.ApproveSellerRequest(seller_id=seller_id, reason=reason)
-    return (await SellerServicer(tx=tx, default_prep_minutes=15).ApproveSeller(request, CONTEXT)).seller
+    return (await _servicer(tx).ApproveSeller(request, CONTEXT)).seller
 
 
 async def _get(tx: Transactor, caller: Caller, **lookup: str) -> seller_pb2.Seller:
     calls.enter(Call(caller=caller))
     request = seller_service_pb2.GetSellerRequest(**lookup)
-    return (await SellerServicer(tx=tx, default_prep_minutes=15).GetSeller(request, CONTEXT)).seller
+    return (await _servicer(tx).GetSeller(request, CONTEXT)).seller
 
 
 async def _rows(tx: Transactor, sql: str) -> list[Record]:
@@ -127,7 +134,7 @@ async def test_a_repeat_with_the_same_request_id_gets_the_first_answer(tx: Trans
     answers = []
     for _ in range(2):
         calls.enter(Call(caller=owner, once=once))
-        answers.append(await SellerServicer(tx=tx, default_prep_minutes=15).CreateSeller(_request(), CONTEXT))
+        answers.append(await _servicer(tx).CreateSeller(_request(), CONTEXT))
     assert answers[0] == answers[1]
     assert len(await _rows(tx, "SELECT 1 FROM sellers")) == 1
 

@@ -27,7 +27,7 @@ from marketplace.delivery.v1 import (
 
 from tests.canaries import MARK
 from tests.canary_looks import look_at_metrics, look_at_tables
-from tests.e2e.matrix.things import new_courier
+from tests.worlds.things import new_courier
 
 PASSWORD = f"correct horse battery {MARK}"
 FIRST_SECONDS = 5.0

@@ -9,18 +9,16 @@ import pytest
 import pytest_asyncio
 from marketd import app as composition
 from marketd.auth import operator
-from marketd.config import Environment, Settings
 from marketd.embedded import EmbeddedPostgres
 from marketd.kernel.values.ids import new_id
-from pydantic import SecretStr
 
-from tests.canaries import MARK
 from tests.canary_looks import look_into
-from tests.e2e.conftest import ADMIN_EMAIL, ADMIN_PASSWORD
-from tests.e2e.matrix.market import Market
 from tests.e2e.matrix.people import People
-from tests.e2e.matrix.wire import Wire
 from tests.run_postgres import TEMPLATE
+from tests.worlds.matrix import Market
+from tests.worlds.parts import make_settings
+from tests.worlds.things import ADMIN_EMAIL, ADMIN_PASSWORD
+from tests.worlds.wire import Wire
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -29,17 +27,10 @@ async def market(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFa
     name = f"matrix_{new_id().hex}"
     keeper = await asyncpg.connect(postgres.dsn("postgres"))
     await keeper.execute(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}"')
-    settings = Settings(
-        env=Environment.TEST,
-        database_url=SecretStr(postgres.dsn(name)),
-        secret=SecretStr(f"the secret of the tests {MARK}"),
-        password_pepper=SecretStr(f"the pepper of the tests {MARK}"),
-        access_log=True,
+    settings = make_settings(
+        postgres.dsn(name),
         # All refusals come from one address here, and which tests run before one differs from run to run.
         audit_refusals=1_000_000,
-        port=0,
-        bcrypt_cost=4,
-        pool_timeout_seconds=5,
         run_worker=False,
         mail_dir=tmp_path_factory.mktemp("mail"),
     )

@@ -17,7 +17,6 @@ from marketplace.order.v1 import order_service_pb2
 from marketplace.payment.v1 import payment_service_pb2
 from marketplace.tracking.v1 import tracking_service_pb2
 
-from tests.e2e.matrix.market import Market
 from tests.e2e.matrix.ownership_cases import (
     Owned,
     address,
@@ -41,7 +40,8 @@ from tests.e2e.matrix.ownership_cases import (
     update_user,
 )
 from tests.e2e.matrix.recipes_goods import csv_file, inline_import, streamed_import
-from tests.e2e.matrix.things import new_key
+from tests.worlds.matrix import Market
+from tests.worlds.things import new_key
 
 OWN_KEY: Final = "the caller makes it up, and it is only ever looked up together with the caller"
 PUBLIC: Final = "it names something that everybody may see"

@@ -19,9 +19,9 @@ from marketplace.order.v1 import order_service_pb2
 from marketplace.payment.v1 import payment_service_pb2
 from marketplace.seller.v1 import seller_service_pb2
 
-from tests.e2e.matrix.market import Market
 from tests.e2e.matrix.recipes_identity import new_address
-from tests.e2e.matrix.things import Person, money, new_key, new_product, new_shop
+from tests.worlds.matrix import Market
+from tests.worlds.things import Person, money, new_key, new_product, new_shop
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from marketd.kernel.call.caller import Role
 from marketd.kernel.values.ids import new_id
 from marketd.transport.rules import Access, Open
 
-from tests.e2e.matrix.market import Market
-from tests.e2e.matrix.things import Person
+from tests.worlds.matrix import Market
+from tests.worlds.things import Person
 
 Verdict = tuple[grpc.StatusCode, str]
 OK: Final[Verdict] = (grpc.StatusCode.OK, "")

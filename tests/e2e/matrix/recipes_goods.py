@@ -17,9 +17,9 @@ from marketplace.catalog.v1 import (
 )
 from marketplace.inventory.v1 import inventory_service_pb2
 
-from tests.e2e.matrix.market import Market
 from tests.e2e.matrix.scenes import ADMIN, BUYER, GUEST, PUBLIC, SELLER, SERVICE, Book, Scene
-from tests.e2e.matrix.things import Person, address, new_key, new_product
+from tests.worlds.matrix import Market
+from tests.worlds.things import Person, address, new_key, new_product
 
 CATALOG = Book("marketplace.catalog.v1.CatalogService")
 STOCK = Book("marketplace.inventory.v1.InventoryService")

@@ -16,7 +16,6 @@ from marketplace.auth.v1 import auth_service_pb2 as auth
 from marketplace.policy.v1 import policy_pb2
 
 from tests.canaries import MARK
-from tests.e2e.matrix.market import Market
 from tests.e2e.matrix.scenes import (
     ADMIN,
     AUTHENTICATED,
@@ -30,7 +29,8 @@ from tests.e2e.matrix.scenes import (
     Scene,
     newcomer,
 )
-from tests.e2e.matrix.things import PASSWORD, Person, address, new_key
+from tests.worlds.matrix import Market
+from tests.worlds.things import PASSWORD, Person, address, new_key
 
 AUTH = Book("marketplace.auth.v1.AuthService")
 USER = Book("marketplace.auth.v1.UserService")

@@ -9,9 +9,9 @@ from marketplace.order.v1 import order_pb2, order_service_pb2
 from marketplace.payment.v1 import payment_service_pb2
 from marketplace.tracking.v1 import position_pb2, tracking_service_pb2
 
-from tests.e2e.matrix.market import Market
 from tests.e2e.matrix.scenes import ADMIN, BUYER, COURIER, SELLER, SERVICE, VIEWER, Book, Scene
-from tests.e2e.matrix.things import Person, Trip, assignment, money, new_key, payment
+from tests.worlds.matrix import Market
+from tests.worlds.things import Person, Trip, assignment, money, new_key, payment
 
 ORDER = Book("marketplace.order.v1.OrderService")
 PAYMENT = Book("marketplace.payment.v1.PaymentService")
@@ -110,7 +110,7 @@ async def create_payment(market: Market, who: str) -> Scene:
 @PAYMENT.add("ConfirmPayment", BUYER)
 async def confirm_payment(market: Market, who: str) -> Scene:
     trip = await market.placed()
-    return Scene(trip.buyer, (payment(trip),))
+    return Scene(trip.buyer, (payment(trip.group),))
 
 
 @PAYMENT.add("GetPayment", BUYER, ADMIN, SERVICE)

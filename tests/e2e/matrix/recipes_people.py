@@ -12,7 +12,6 @@ from marketplace.auth.v1 import auth_service_pb2, user_service_pb2
 from marketplace.delivery.v1 import courier_service_pb2
 from marketplace.seller.v1 import seller_service_pb2
 
-from tests.e2e.matrix.market import Market
 from tests.e2e.matrix.scenes import (
     ADMIN,
     AUTHENTICATED,
@@ -25,7 +24,8 @@ from tests.e2e.matrix.scenes import (
     Scene,
     newcomer,
 )
-from tests.e2e.matrix.things import PASSWORD, new_courier, new_key, new_shop
+from tests.worlds.matrix import Market
+from tests.worlds.things import PASSWORD, new_courier, new_key, new_shop
 
 AUTH = Book("marketplace.auth.v1.AuthService")
 USER = Book("marketplace.auth.v1.UserService")

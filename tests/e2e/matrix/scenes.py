@@ -10,8 +10,8 @@ from google.protobuf.message import Message
 from marketd.kernel.call.caller import Role
 from marketd.transport.rules import Access, Open
 
-from tests.e2e.matrix.market import Market
-from tests.e2e.matrix.things import Person
+from tests.worlds.matrix import Market
+from tests.worlds.things import Person
 
 PUBLIC: Final = Open.PUBLIC
 AUTHENTICATED: Final = Open.AUTHENTICATED

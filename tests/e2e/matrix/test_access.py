@@ -8,10 +8,10 @@ import grpc
 import pytest
 from marketd.kernel.call.caller import Role
 
-from tests.e2e.matrix.market import RULES, Market, written
 from tests.e2e.matrix.people import OK, People
 from tests.e2e.matrix.recipes import RECIPES
-from tests.e2e.matrix.wire import check_refusal
+from tests.worlds.matrix import RULES, Market, written
+from tests.worlds.wire import check_refusal
 
 METHODS = sorted(RULES)
 

@@ -11,10 +11,10 @@ import grpc
 import pytest
 from marketplace.catalog.v1 import catalog_service_pb2, import_pb2
 
-from tests.e2e.matrix.market import Market, written
 from tests.e2e.matrix.recipes_goods import HEADER, csv_file, inline_import, streamed_import
-from tests.e2e.matrix.things import new_key
-from tests.e2e.matrix.wire import LEAK, Outcome, check_refusal
+from tests.worlds.matrix import Market, written
+from tests.worlds.things import new_key
+from tests.worlds.wire import LEAK, Outcome, check_refusal
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -12,10 +12,10 @@ from google.type import latlng_pb2
 from marketplace.cart.v1 import cart_service_pb2
 from marketplace.tracking.v1 import position_pb2, tracking_service_pb2
 
-from tests.e2e.matrix.market import Market, written
 from tests.e2e.matrix.recipes_orders import positions
-from tests.e2e.matrix.things import Rider, address, new_key, new_shop
-from tests.e2e.matrix.wire import Outcome, check_refusal
+from tests.worlds.matrix import Market, written
+from tests.worlds.things import Rider, address, new_key, new_shop
+from tests.worlds.wire import Outcome, check_refusal
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -6,10 +6,10 @@ import grpc
 import pytest
 from google.protobuf.message import Message
 
-from tests.e2e.matrix.market import RULES, Market, written
 from tests.e2e.matrix.ownership import FIELDS
 from tests.e2e.matrix.ownership_cases import Owned, id_fields, missing_like
-from tests.e2e.matrix.wire import Outcome, check_refusal
+from tests.worlds.matrix import RULES, Market, written
+from tests.worlds.wire import Outcome, check_refusal
 
 OWNED = [
     pytest.param(method, field, who, id=f"{method}.{field} by {who}")

@@ -15,12 +15,12 @@ from marketplace.delivery.v1 import delivery_service_pb2
 from marketplace.order.v1 import order_service_pb2
 from marketplace.tracking.v1 import tracking_service_pb2
 
-from tests.e2e.matrix.market import RULES, Market
 from tests.e2e.matrix.recipes_goods import new_brand, new_category
 from tests.e2e.matrix.recipes_identity import new_address, new_service
 from tests.e2e.matrix.recipes_orders import part_in, positions
-from tests.e2e.matrix.things import Person, new_courier, new_key, new_product, new_shop
-from tests.e2e.matrix.wire import Outcome, check_refusal
+from tests.worlds.matrix import RULES, Market
+from tests.worlds.things import Person, new_courier, new_key, new_product, new_shop
+from tests.worlds.wire import Outcome, check_refusal
 
 ORDER = "/marketplace.order.v1.OrderService"
 DELIVERY = "/marketplace.delivery.v1.DeliveryService"

@@ -11,12 +11,12 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2  # type: ignore[import-untyped]  # the wheel carries no types
 from marketd.transport.rules import Idempotency, Kind
 
-from tests.e2e.matrix.market import RULES, Market, written
 from tests.e2e.matrix.recipes import RECIPES
 from tests.e2e.matrix.recipes_goods import csv_file, streamed_import
 from tests.e2e.matrix.scenes import caller_for
-from tests.e2e.matrix.things import new_key
-from tests.e2e.matrix.wire import Outcome
+from tests.worlds.matrix import RULES, Market, written
+from tests.worlds.things import new_key
+from tests.worlds.wire import Outcome
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

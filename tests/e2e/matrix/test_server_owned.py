@@ -21,10 +21,10 @@ from marketplace.order.v1 import order_service_pb2
 from marketplace.payment.v1 import payment_service_pb2
 from marketplace.policy.v1 import policy_pb2
 
-from tests.e2e.matrix.market import RULES, Market, written
 from tests.e2e.matrix.recipes_goods import new_brand, new_category
 from tests.e2e.matrix.recipes_identity import new_address
-from tests.e2e.matrix.things import PASSWORD, Person, money, new_key, new_product
+from tests.worlds.matrix import RULES, Market, written
+from tests.worlds.things import PASSWORD, Person, money, new_key, new_product
 
 INVALID = (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED")
 # What every change moves, whatever was changed.

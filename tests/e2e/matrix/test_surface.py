@@ -26,9 +26,9 @@ from marketd.transport.start_errors import MethodsWithoutRule
 from marketplace.catalog.v1 import catalog_service_pb2
 from marketplace.policy.v1 import policy_pb2
 
-from tests.e2e.matrix.market import RULES, Market
-from tests.e2e.matrix.things import new_key
-from tests.e2e.matrix.wire import check_refusal
+from tests.worlds.matrix import RULES, Market
+from tests.worlds.things import new_key
+from tests.worlds.wire import check_refusal
 
 PROTOS = Path(__file__).resolve().parents[3] / "protos" / "marketplace"
 SERVING = health_pb2.HealthCheckResponse.SERVING

@@ -16,7 +16,6 @@ from marketplace.delivery.v1 import delivery_service_pb2
 from marketplace.order.v1 import order_service_pb2
 from marketplace.tracking.v1 import tracking_service_pb2
 
-from tests.e2e.matrix.market import Market
 from tests.e2e.matrix.people import (
     ACCOUNT_BLOCKED,
     ROLE_REQUIRED,
@@ -25,8 +24,9 @@ from tests.e2e.matrix.people import (
     TOKEN_INVALID,
     People,
 )
-from tests.e2e.matrix.things import new_key
-from tests.e2e.matrix.wire import Outcome, check_refusal
+from tests.worlds.matrix import Market
+from tests.worlds.things import new_key
+from tests.worlds.wire import Outcome, check_refusal
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

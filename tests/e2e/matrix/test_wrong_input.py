@@ -15,14 +15,14 @@ from marketplace.delivery.v1 import delivery_service_pb2
 from marketplace.order.v1 import order_pb2, order_service_pb2
 from marketplace.tracking.v1 import tracking_service_pb2
 
-from tests.e2e.matrix.market import RULES, Market
 from tests.e2e.matrix.mutations import Mutation, broken, odd, wild
 from tests.e2e.matrix.people import People
 from tests.e2e.matrix.recipes import RECIPES
 from tests.e2e.matrix.recipes_orders import positions
 from tests.e2e.matrix.scenes import caller_for
-from tests.e2e.matrix.things import new_key
-from tests.e2e.matrix.wire import Outcome, check_contract, check_refusal
+from tests.worlds.matrix import RULES, Market
+from tests.worlds.things import new_key
+from tests.worlds.wire import Outcome, check_contract, check_refusal
 
 METHODS = sorted(RULES)
 OURS = [method for method in METHODS if method.startswith("/marketplace.")]

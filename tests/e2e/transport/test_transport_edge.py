@@ -16,7 +16,7 @@ from marketd.kernel.call.refusals import FieldViolation, Refusal, ValidationFail
 from marketd.transport.rules import RateClass
 
 if TYPE_CHECKING:
-    from tests.e2e.transport.conftest import Probe
+    from tests.worlds.probe import Probe
 
 StartProbe = Callable[..., Awaitable["Probe"]]
 

@@ -11,7 +11,7 @@ from marketd.kernel.call.caller import Role
 from marketd.kernel.call.refusals import EtagMismatch
 
 if TYPE_CHECKING:
-    from tests.e2e.transport.conftest import Probe
+    from tests.worlds.probe import Probe
 
 KINDS = ["Ask", "Watch", "WatchByWrites", "Upload", "Chat", "ChatByReads"]
 every_kind = pytest.mark.parametrize("method", KINDS)

@@ -26,7 +26,7 @@ from marketd.transport.server import ServerOptions, build_server
 from marketd.transport.start_errors import HandlersUnfit, PortUnavailable
 
 if TYPE_CHECKING:
-    from tests.e2e.transport.conftest import Probe
+    from tests.worlds.probe import Probe
 
 StartProbe = Callable[..., Awaitable["Probe"]]
 PROBE = "transport.probe.v1.ProbeService"

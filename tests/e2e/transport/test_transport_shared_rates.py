@@ -17,7 +17,7 @@ from marketd.transport.edge.shared_rates import SharedRates
 from marketd.transport.rules import RateClass
 
 if TYPE_CHECKING:
-    from tests.e2e.transport.conftest import Probe
+    from tests.worlds.probe import Probe
 
 StartProbe = Callable[..., Awaitable["Probe"]]
 StartPair = Callable[..., Awaitable[tuple["Probe", "Probe"]]]

@@ -15,7 +15,7 @@ from marketd.kernel.call.reasons import Code, Reason
 from marketd.kernel.call.refusals import Refusal
 
 if TYPE_CHECKING:
-    from tests.e2e.transport.conftest import Probe
+    from tests.worlds.probe import Probe
 
 STREAMS = ["Watch", "WatchByWrites", "Chat", "ChatByReads"]
 every_stream = pytest.mark.parametrize("method", STREAMS)

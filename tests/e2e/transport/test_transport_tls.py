@@ -21,7 +21,7 @@ from marketd.transport.start_errors import CertificateUnusable
 from tests.certificates import AN_HOUR, Authority, Issued
 
 if TYPE_CHECKING:
-    from tests.e2e.transport.conftest import Probe
+    from tests.worlds.probe import Probe
 
 StartProbe = Callable[..., Awaitable["Probe"]]
 SERVICE = "/transport.probe.v1.ProbeService"

@@ -17,7 +17,6 @@ from marketd.audit.journal import AuditJournal
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call
 from marketd.kernel.call.caller import ANONYMOUS, SYSTEM, Caller, Role
-from marketd.kernel.call.pages import Pager
 from marketd.kernel.call.refusals import ConcurrentUpdate, PageTokenInvalid
 from marketd.kernel.db.database import create_engine
 from marketd.kernel.db.transactor import Transactor
@@ -26,6 +25,9 @@ from marketd.kernel.values.clock import ManualClock
 from marketd.kernel.values.ids import new_id
 from marketplace.admin.v1 import admin_service_pb2
 from marketplace.type.v1 import audit_pb2
+
+from tests.worlds.built import Built
+from tests.worlds.parts import make_parts
 
 if TYPE_CHECKING:
     from marketd.embedded import EmbeddedPostgres
@@ -89,7 +91,7 @@ async def test_entries_are_kept_as_long_as_the_setting_says(
 
 async def _list(tx: Transactor, **request: Any) -> admin_service_pb2.ListAuditEntriesResponse:
     calls.enter(Call(caller=ADMIN))
-    servicer = AdminServicer(pager=Pager(tx, b"p" * 32))
+    servicer = Built(make_parts(tx), "admin").servicer(AdminServicer)
     return await servicer.ListAuditEntries(admin_service_pb2.ListAuditEntriesRequest(**request), CONTEXT)
 
 

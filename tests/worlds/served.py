@@ -21,11 +21,10 @@ from marketd.kernel.db.failpoints import Failpoints
 
 from tests.canaries import MARK, WATCH
 from tests.canary_looks import Tail
-from tests.faults import processes
-from tests.faults.processes import Process
+from tests.worlds import processes
+from tests.worlds.processes import Process
+from tests.worlds.things import ADMIN_EMAIL, ADMIN_PASSWORD
 
-ADMIN_EMAIL = "admin@marketplace.example"
-ADMIN_PASSWORD = f"an administrator's passphrase {MARK}"
 START_SECONDS = 60.0
 BACK_SECONDS = 30.0
 

@@ -15,7 +15,7 @@ from marketd.kernel.db.uow import ReadUnit
 from marketplace.catalog.v1 import catalog_service_pb2 as pb
 from marketplace.catalog.v1 import product_pb2
 
-from tests.integration.catalog_seller import Seller
+from tests.worlds.catalog import Seller
 
 CONTEXT: Any = None  # no method here looks at it
 
@@ -58,9 +58,7 @@ class Shop(Seller):
 
     async def bring(self, data: bytes, options: ImportOptions = ImportOptions()) -> ImportReport:  # noqa: B008 - frozen
         """Import a file."""
-        return await run.import_products(
-            self.tx, self.owner, data, options, currency="EUR", on_change=lambda: self.changes.append(1)
-        )
+        return await run.import_products(self.tx, self.owner, data, options, currency="EUR", on_change=self.on_change)
 
     def enter(self, once: OnceKey | None = None) -> Call:
         """Call as the owner."""

@@ -1,4 +1,4 @@
-"""Who and what there is on the marketplace of these tests, as plain values, and the requests that make more of it."""
+"""Who and what there is on a marketplace that is served, as plain values, and the requests that make more of it."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from tests.canaries import MARK
 
 PASSWORD: Final = f"a passphrase of the tests {MARK}"
 CURRENCY: Final = "EUR"
+ADMIN_EMAIL: Final = "admin@marketplace.example"
+ADMIN_PASSWORD: Final = f"an administrator's passphrase {MARK}"
 
 
 @dataclass(frozen=True)
@@ -136,10 +138,10 @@ def new_courier() -> courier_service_pb2.CreateCourierRequest:
     )
 
 
-def payment(trip: Trip) -> payment_service_pb2.ConfirmPaymentRequest:
-    """What pays for the order."""
+def payment(group: order_pb2.OrderGroup) -> payment_service_pb2.ConfirmPaymentRequest:
+    """What pays for the order group."""
     return payment_service_pb2.ConfirmPaymentRequest(
-        request_id=new_key(), payment_id=trip.payment_id, payment_method="ok"
+        request_id=new_key(), payment_id=group.payment.payment_id, payment_method="ok"
     )
 
 

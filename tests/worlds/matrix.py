@@ -35,7 +35,8 @@ from marketplace.order.v1 import order_pb2, order_service_pb2
 from marketplace.seller.v1 import seller_service_pb2
 
 from tests.canaries import WATCH
-from tests.e2e.matrix.things import (
+from tests.worlds.jobs import run_due
+from tests.worlds.things import (
     PASSWORD,
     Goods,
     Person,
@@ -50,8 +51,7 @@ from tests.e2e.matrix.things import (
     new_shop,
     payment,
 )
-from tests.e2e.matrix.wire import Outcome, Pairs, Wire
-from tests.worlds.jobs import run_due
+from tests.worlds.wire import Outcome, Pairs, Wire
 
 RULES: Final[Mapping[str, Rule]] = {
     rule.method: rule for rule in (*AccessTable.from_names(composition.SERVICES), *own_rules().values())
@@ -263,13 +263,13 @@ class Market:
             await self.call(cart_service_pb2.AddCartItemRequest(variant_id=goods.variant_id, quantity=1), buyer)
         request = await self._quote(buyer)
         trip = Trip(buyer, self.shop, (await self.call(request, buyer)).order_group)
-        await self.call(payment(trip), buyer)
+        await self.call(payment(trip.group), buyer)
         return trip.group, shops
 
     async def paid(self, shop: Shop | None = None) -> Trip:
         """An order that the seller may accept."""
         trip = await self.placed(shop)
-        await self.call(payment(trip), trip.buyer)
+        await self.call(payment(trip.group), trip.buyer)
         return trip
 
     async def accepted(self, shop: Shop | None = None) -> Trip:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Self
 
-from marketd.catalog.servicer import CatalogServicer
+from marketd.catalog.servicer import CACHE_TAG, CatalogServicer
 from marketd.kernel.call.caller import Caller, Role
-from marketd.kernel.call.pages import Pager
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.slice import ANSWERS_TOPIC
 from marketd.kernel.values.ids import new_id
+
+from tests.worlds.built import Built
+from tests.worlds.parts import make_parts
 
 
 class Seller:
@@ -19,14 +23,12 @@ class Seller:
         self.tx = tx
         self.seller_id = new_id()
         self.owner = Caller(new_id(), None, frozenset({Role.SELLER}))
-        self.changes: list[int] = []
-        self.catalog = CatalogServicer(
-            tx=tx,
-            pager=Pager(tx, b"s" * 32),
-            currency="EUR",
-            on_change=lambda: self.changes.append(1),
-            max_import_bytes=200_000,
-        )
+        parts = make_parts(tx)
+        self.changes: list[bytes] = []
+        """One for each time that kept answers were dropped."""
+        parts.broadcast.subscribe(ANSWERS_TOPIC, self.changes.append)
+        self.on_change = partial(parts.drop_answers, CACHE_TAG)
+        self.catalog = Built(parts, "catalog").servicer(CatalogServicer)
 
     async def open(self, state: str = "ACTIVE") -> Self:
         """Write the seller down."""
