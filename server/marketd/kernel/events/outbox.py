@@ -111,7 +111,6 @@ async def append(connection: Connection, events: Sequence[Event], now: datetime)
 
 
 _EVENT = Columns(StoredEvent)
-stored_event = _EVENT.value
 LAST_SEQ: Final = "coalesce((SELECT last_seq FROM aggregate_sequences WHERE aggregate_id = $1), 0)"
 """SQL: the number of the newest event of the aggregate `$1`, 0 when there is none.
 
