@@ -12,6 +12,7 @@ from marketd.delivery import service
 from marketd.delivery.estimate import band
 from marketd.delivery.model import DeliveryOutcome, DeliveryState, Vehicle
 from marketd.delivery.values import DeliveryCourier, LatestPosition
+from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.events import outbox
 from marketd.kernel.values.geo import Point
 from marketd.kernel.values.ids import new_id
@@ -40,6 +41,21 @@ async def test_a_delivery_names_its_people_and_points(world: World) -> None:
     assert (closed.outcome, closed.eta) == (DeliveryOutcome.DELIVERED, None)
     assert closed.close_time is not None
     assert await world.tx.read(lambda unit: service.read_open_deliveries(unit, courier_id)) == []
+
+
+async def test_a_delivery_shows_how_its_courier_was_rated(world: World) -> None:
+    ready, _, courier_id = await world.assigned()
+    counts = (0, 0, 0, 1, 3)
+
+    async def rate(uow: UnitOfWork) -> None:
+        await uow.connection.execute(
+            "UPDATE couriers SET rating_counts = $2 WHERE courier_id = $1", courier_id, list(counts)
+        )
+
+    await world.tx.run("test.rate", rate)
+    courier = (await world.get(ready.buyer, ready.delivery_id)).courier
+    assert (courier.rating.count, courier.rating.average) == (4, 4.75)
+    assert tuple(courier.rating.histogram) == counts
 
 
 async def test_the_latest_position_never_goes_back(world: World) -> None:
@@ -73,7 +89,8 @@ async def test_the_latest_position_never_goes_back(world: World) -> None:
 
 
 async def test_a_new_estimate_is_kept_and_told_until_the_delivery_closes(world: World) -> None:
-    ready, courier, _ = await world.picked_up()
+    ready, courier, courier_id = await world.picked_up()
+    told_courier = await world.tx.read(lambda unit: outbox.last_seq(unit.connection, courier_id))
     now = datetime.now(UTC).replace(microsecond=0)
     eta = band(now, now + timedelta(minutes=9))
 
@@ -85,5 +102,7 @@ async def test_a_new_estimate_is_kept_and_told_until_the_delivery_closes(world: 
     events = await world.tx.read(lambda unit: outbox.read_aggregate(unit.connection, ready.delivery_id, 0))
     assert events[-1].event_type == "delivery.eta_changed"
     assert events[-1].payload["expected_time"] == eta.expected_time.isoformat()
+    # The courier's own sequence tells of the delivery, not of estimates.
+    assert await world.tx.read(lambda unit: outbox.last_seq(unit.connection, courier_id)) == told_courier
     await world.complete(courier, ready.delivery_id, await world.code(ready))
     assert await save() is False
