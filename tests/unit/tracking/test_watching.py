@@ -21,6 +21,7 @@ from marketd.tracking.uplink.convert import from_position
 from marketd.tracking.uplink.sending_rate import SendingRate
 from marketd.tracking.values import MICROS, Fix, instant
 from marketd.tracking.watch import convert
+from marketd.tracking.watch.fix_messages import pack_fixes, unpack_fixes
 from marketd.tracking.watch.values import Audience
 from marketd.tracking.watch.watcher import MAX_QUEUED, NO_POSITION, Watcher
 from marketplace.tracking.v1 import position_pb2
@@ -212,6 +213,16 @@ def test_a_courier_above_the_rate_is_told_and_reminded_and_told_when_it_is_good_
 
 
 # -- the wire
+
+
+def test_fixes_reach_other_workers_as_they_were_in_messages_that_a_broadcast_takes() -> None:
+    sender = b"worker01"
+    fixes = [(uuid4(), fix(second, 5 * second)) for second in range(100)]
+    fixes += [(uuid4(), Fix(1, NOW, NOW + 5, HERE, None, 2.5, 0.0))]
+    messages = list(pack_fixes(sender, fixes))
+    assert len(messages) > 1
+    assert all(len(message) <= 5_000 and message.startswith(sender) for message in messages)
+    assert [found for message in messages for found in unpack_fixes(message)] == fixes
 
 
 def test_absent_numbers_are_told_apart_from_zeroes() -> None:

@@ -7,9 +7,7 @@ when the feed says so, and every other second in any case. Nothing here waits fo
 from __future__ import annotations
 
 import asyncio
-import struct
 from collections import defaultdict
-from math import isnan
 from typing import Final
 from uuid import UUID
 
@@ -24,12 +22,12 @@ from marketd.kernel.events.events import StoredEvent
 from marketd.kernel.events.feed import Feed
 from marketd.kernel.events.watch import ResumeTokens
 from marketd.kernel.values.clock import Clock
-from marketd.kernel.values.geo import Point
 from marketd.kernel.values.ids import new_id
 from marketd.tracking import deliveries, repository
 from marketd.tracking.values import MICROS, Fix, micros
 from marketd.tracking.watch import convert
 from marketd.tracking.watch.channel import DeliveryChannel
+from marketd.tracking.watch.fix_messages import SENDER_BYTES, pack_fixes, unpack_fixes
 from marketd.tracking.watch.messages import ETA_CHANGED, LATE
 from marketd.tracking.watch.values import WatchedDelivery
 from marketd.tracking.watch.wakes import Wakes
@@ -38,12 +36,7 @@ from marketd.tracking.watch.watcher import Watcher
 _log = structlog.get_logger(__name__)
 
 TOPIC: Final = "positions"
-_FIX: Final = struct.Struct(">16sqqqddfff")
-_SENDER_BYTES: Final = 8
-# Broadcast takes 5,000 bytes.
-_FIXES_A_MESSAGE: Final = (5_000 - _SENDER_BYTES) // _FIX.size
 _KEEP_MICROS: Final = 3600 * MICROS
-_UNKNOWN: Final = float("nan")
 
 
 class Hub:
@@ -68,7 +61,7 @@ class Hub:
         self._flush_seconds = flush_seconds
         self._poll_seconds = poll_seconds
         self._heartbeat_seconds = heartbeat_seconds
-        self._sender = new_id().bytes[-_SENDER_BYTES:]
+        self._sender = new_id().bytes[-SENDER_BYTES:]
         self._fixes: dict[UUID, Fix] = {}
         # Newest wins here too: a courier who sends faster than this is flushed costs the other workers no more.
         self._outgoing: dict[UUID, Fix] = {}
@@ -177,15 +170,14 @@ class Hub:
             await asyncio.sleep(self._flush_seconds)
             self._outgoing_event.clear()
             outgoing, self._outgoing = list(self._outgoing.items()), {}
-            for start in range(0, len(outgoing), _FIXES_A_MESSAGE):
-                packed = [_pack(courier_id, fix) for courier_id, fix in outgoing[start : start + _FIXES_A_MESSAGE]]
-                self._broadcast.publish(TOPIC, self._sender + b"".join(packed))
+            for message in pack_fixes(self._sender, outgoing):
+                self._broadcast.publish(TOPIC, message)
 
     def _receive(self, payload: bytes) -> None:
-        if payload[:_SENDER_BYTES] == self._sender:
+        if payload.startswith(self._sender):
             return  # our own, shown already
-        for fields in _FIX.iter_unpack(payload[_SENDER_BYTES:]):
-            self._show(*_unpack(fields))
+        for courier_id, fix in unpack_fixes(payload):
+            self._show(courier_id, fix)
 
     # -- events
 
@@ -272,27 +264,3 @@ class Hub:
                 forgotten = loop_time
                 for courier_id in [key for key, fix in self._fixes.items() if now - fix.receive_micros > _KEEP_MICROS]:
                     del self._fixes[courier_id]
-
-
-def _pack(courier_id: UUID, fix: Fix) -> bytes:
-    return _FIX.pack(
-        courier_id.bytes,
-        fix.seq,
-        fix.sample_micros,
-        fix.receive_micros,
-        fix.point.latitude,
-        fix.point.longitude,
-        _UNKNOWN if fix.accuracy_meters is None else fix.accuracy_meters,
-        _UNKNOWN if fix.speed_mps is None else fix.speed_mps,
-        _UNKNOWN if fix.heading_degrees is None else fix.heading_degrees,
-    )
-
-
-def _unpack(fields: tuple[bytes, int, int, int, float, float, float, float, float]) -> tuple[UUID, Fix]:
-    courier, seq, sampled, received, latitude, longitude, accuracy, speed, heading = fields
-    fix = Fix(seq, sampled, received, Point(latitude, longitude), _known(accuracy), _known(speed), _known(heading))
-    return UUID(bytes=courier), fix
-
-
-def _known(value: float) -> float | None:
-    return None if isnan(value) else value
