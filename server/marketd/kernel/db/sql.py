@@ -69,7 +69,10 @@ class Columns(Generic[V]):
         )
         """For SELECT and RETURNING."""
         self.row_sql = f"ROW({', '.join(self._sources)})"
-        """The same as one composite value, for arrays of lines; `from_tuple` reads it."""
+        """The same as one composite value, for arrays of lines; `from_tuple` reads it.
+
+        asyncpg decodes no array inside of it unless it knows the array's type by chance: use `to_jsonb` there.
+        """
         hints = get_type_hints(kind)
         readers_in_order = [made.get(name) or _reader(hints[name]) for name in self.names]
         self._readers = [(place, reader) for place, reader in enumerate(readers_in_order) if reader is not None]
