@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from enum import Enum
 from functools import partial
+from operator import attrgetter
 from types import NoneType, UnionType
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -95,6 +96,48 @@ class Columns(Generic[V]):
         for name, reader in self._readers:
             found[name] = reader(found[name])
         return self._kind(**found)
+
+
+class Arrays(Generic[V]):
+    """Many values written by one statement: one array a column, which `unnest` makes rows of again.
+
+    columns: the fields that are written, each with its PostgreSQL type, in the statement's order. A jsonb column goes
+    over as text. `writers` make what the driver takes of a field.
+    """
+
+    def __init__(
+        self, columns: Mapping[str, str], *, writers: Mapping[str, Callable[[Any], object]] | None = None
+    ) -> None:
+        made = writers or {}
+        if unknown := set(made) - set(columns):
+            raise TypeError(f"{', '.join(sorted(unknown))} is not written")
+        self._columns = dict(columns)
+        self._getters = [_getter(name, made.get(name)) for name in columns]
+        self.sql = ", ".join(columns)
+        """The columns, for INSERT and for the names of unnest."""
+
+    def places(self, first: int) -> str:
+        """The arguments of unnest, from `$first` on."""
+        kinds = ["text" if kind == "jsonb" else kind for kind in self._columns.values()]
+        return ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(kinds, start=first))
+
+    def select(self, alias: str) -> str:
+        """The columns of the unnested rows."""
+        return ", ".join(
+            f"{alias}.{name}::jsonb" if kind == "jsonb" else f"{alias}.{name}" for name, kind in self._columns.items()
+        )
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def of(self, values: Sequence[V]) -> list[list[object]]:
+        """The arguments: an array for each column."""
+        return [list(map(getter, values)) for getter in self._getters]
+
+
+def _getter(name: str, writer: Callable[[Any], object] | None) -> Callable[[Any], object]:
+    get: Callable[[Any], object] = attrgetter(name)
+    return get if writer is None else lambda value: writer(get(value))
 
 
 def _unless_none(reader: Callable[[Any], object], value: object) -> object:
