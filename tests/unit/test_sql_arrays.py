@@ -1,11 +1,12 @@
-"""Many values in one statement: arrays that are numbered, typed and filled in one order."""
+"""SQL in repositories: arrays that are numbered, typed and filled in one order; rows that become values by name."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
-from marketd.kernel.db.sql import Arrays
+from marketd.kernel.db.sql import Arrays, Columns
 
 
 @dataclass(frozen=True)
@@ -30,3 +31,16 @@ def test_every_column_is_an_array_of_its_type_and_jsonb_goes_over_as_text() -> N
 def test_a_writer_of_a_column_that_is_not_written_is_a_mistake() -> None:
     with pytest.raises(TypeError, match="other is not written"):
         Arrays({"note": "text"}, writers={"other": str})
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Named:
+    second: str = ""
+    first: int
+
+
+def test_values_are_made_by_name_whether_or_not_they_take_their_fields_by_place() -> None:
+    row: Any = {"first": 1, "note": "n", "second": "2", "thing_id": 3, "place": ["x"]}
+    assert Columns(_Named).value(row) == _Named(first=1, second="2")
+    assert Columns(_Thing).value(row) == _Thing(3, ("x",), "n")
+    assert Columns(_Thing).from_tuple((3, ["x"], None)) == _Thing(3, ("x",))
