@@ -15,8 +15,9 @@ from marketd.auth.ports import MergeOutcome
 from marketd.cart.errors import QuoteTokenInvalid
 from marketd.cart.merge import combine
 from marketd.cart.model import MAX_LINES
-from marketd.cart.quote_values import Quote, QuoteLine, QuotePackage, QuoteTokens
-from marketd.cart.values import ProblemKind, StoredLine, has_blocking, judge
+from marketd.cart.quotes.tokens import QuoteTokens
+from marketd.cart.quotes.values import Quote, QuoteLine, QuotePackage
+from marketd.cart.values import CartItem, ProblemKind, has_blocking, price_item
 from marketd.catalog.values import Offer
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import IllegalTransition
@@ -177,32 +178,32 @@ def test_a_face_is_the_changeable_part_of_an_order() -> None:
     assert placed.with_face(later.face()) == later
 
 
-def _stored(quantity: int = 1, price_minor: int = 1_000) -> StoredLine:
-    return StoredLine(uuid4(), uuid4(), quantity, Money(price_minor, "EUR"), NOW, NOW)
+def _in_cart(quantity: int = 1, price_minor: int = 1_000) -> CartItem:
+    return CartItem(uuid4(), uuid4(), quantity, price_minor, "EUR", NOW, NOW)
 
 
-def _offer(line: StoredLine, price_minor: int = 1_000, *, is_buyable: bool = True) -> Offer:
+def _offer(line: CartItem, price_minor: int = 1_000, *, is_buyable: bool = True) -> Offer:
     price = Money(price_minor, "EUR")
     return Offer(line.variant_id, uuid4(), uuid4(), "Lamp", "", "", price, is_buyable, "")
 
 
 def test_lines_are_judged_by_offer_and_stock() -> None:
-    line = _stored(5)
-    fine = judge(line, _offer(line), 5)
+    line = _in_cart(5)
+    fine = price_item(line, _offer(line), 5)
     assert fine.problems == ()
-    short = judge(line, _offer(line, 900), 4)
+    short = price_item(line, _offer(line, 900), 4)
     assert [problem.kind for problem in short.problems] == [ProblemKind.INSUFFICIENT_STOCK, ProblemKind.PRICE_CHANGED]
     assert short.line_total == Money(4_500, "EUR")
     for offer in (None, _offer(line, is_buyable=False)):
-        gone = judge(line, offer, 5)
+        gone = price_item(line, offer, 5)
         assert [problem.kind for problem in gone.problems] == [ProblemKind.VARIANT_UNAVAILABLE]
         assert has_blocking(gone.problems)
-    assert not has_blocking(judge(line, _offer(line, 1), 5).problems)
+    assert not has_blocking(price_item(line, _offer(line, 1), 5).problems)
 
 
 def test_a_full_cart_takes_no_more_variants_in_a_merge() -> None:
-    own = [_stored() for _ in range(MAX_LINES - 1)]
-    guest = [_stored(2), _stored(2), replace(_stored(3), variant_id=own[0].variant_id)]
+    own = [_in_cart() for _ in range(MAX_LINES - 1)]
+    guest = [_in_cart(2), _in_cart(2), replace(_in_cart(3), variant_id=own[0].variant_id)]
     merged = combine(guest, own, {line.variant_id for line in (*own, *guest)})
     assert [line.outcome for line in merged] == [MergeOutcome.ADDED, MergeOutcome.LIMITED, MergeOutcome.COMBINED]
     assert [line.merged_quantity for line in merged] == [2, 0, 4]

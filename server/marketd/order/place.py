@@ -12,10 +12,9 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from marketd.cart import quote as quoting
 from marketd.cart import service as carts
 from marketd.cart.errors import CartEmpty, QuoteExpired
-from marketd.cart.quote_values import Quote, QuotePackage
+from marketd.cart.quotes.values import Quote, QuotePackage
 from marketd.catalog import service as catalog
 from marketd.catalog.values import Offer
 from marketd.inventory import service as inventory
@@ -62,7 +61,7 @@ async def place_order(uow: UnitOfWork, caller: Caller, command: PlaceOrder, unpa
 
     Raises QuoteExpired, CartEmpty, SellerClosed, PriceChanged and InsufficientStock.
     """
-    quote = await quoting.take_quote(uow, command.quote_id, caller.known_user_id)
+    quote = await carts.take_quote(uow, command.quote_id, caller.known_user_id)
     lines = [Line(line.variant_id, line.quantity) for package in quote.packages for line in package.lines]
     if not lines:
         raise CartEmpty

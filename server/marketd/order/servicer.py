@@ -10,7 +10,7 @@ from uuid import UUID
 
 from marketplace.order.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
 
-from marketd.cart.quote_values import QuoteTokens
+from marketd.cart.quotes.tokens import QuoteTokens
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.pages import Pager
 from marketd.kernel.db.transactor import Transactor

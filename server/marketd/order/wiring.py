@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from marketd.cart.quote_values import quote_tokens_of
+from marketd.cart.quotes.tokens import quote_tokens_of
 from marketd.kernel.events.watch import ResumeTokens
 from marketd.kernel.slice import Parts, Slice
 from marketd.order import invariants

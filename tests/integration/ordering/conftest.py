@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from google.type.money_pb2 import Money as MoneyMessage
 from marketd.auth import service as auth
 from marketd.cart.ports import DeliveryQuote, Unit
-from marketd.cart.quote_values import QuoteTokens
+from marketd.cart.quotes.tokens import QuoteTokens
 from marketd.cart.servicer import CartServicer
 from marketd.catalog import service as catalog
 from marketd.catalog.values import NewProduct, NewVariant
