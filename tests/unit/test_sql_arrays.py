@@ -44,3 +44,10 @@ def test_values_are_made_by_name_whether_or_not_they_take_their_fields_by_place(
     assert Columns(_Named).value(row) == _Named(first=1, second="2")
     assert Columns(_Thing).value(row) == _Thing(3, ("x",), "n")
     assert Columns(_Thing).from_tuple((3, ["x"], None)) == _Thing(3, ("x",))
+
+
+def test_fields_that_are_left_out_are_neither_read_nor_filled() -> None:
+    columns = Columns(_Thing, table="t", without=("note",))
+    assert columns.sql == "t.thing_id, t.place"
+    row: Any = {"thing_id": 3, "place": ["x"], "note": "n"}
+    assert columns.value(row) == _Thing(3, ("x",))

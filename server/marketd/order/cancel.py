@@ -25,7 +25,7 @@ from marketd.order.model import CancellationActor, CancellationReason, OrderStat
 from marketd.order.transition import change, lines_of, step
 from marketd.order.values import Item, Order, Viewer, viewer_of
 from marketd.payment import service as payments
-from marketd.payment.ports import Share
+from marketd.payment.ports import RefundShare
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,9 @@ async def cancel_order(uow: UnitOfWork, caller: Caller, command: Cancel) -> Orde
     after = await _cancelled(uow, order, command, actor, pieces, worth=worth, is_whole=is_whole)
     if order.is_paid:
         if worth:
-            await payments.refund(uow, group_id, [Share(order.order_id, worth)], command.note or "Order cancelled.")
+            await payments.refund(
+                uow, group_id, [RefundShare(order.order_id, worth)], command.note or "Order cancelled."
+            )
     else:
         waiting, due_minor = await repository.waiting(uow.connection, group_id)
         if waiting:

@@ -19,7 +19,7 @@ from marketd.order.model import OrderState
 from marketd.order.transition import change, step
 from marketd.order.values import Order
 from marketd.payment.errors import NothingToRefund, RefundTooLarge
-from marketd.payment.ports import GroupStanding, Share
+from marketd.payment.ports import GroupStanding, RefundShare
 
 
 class PaidOrders:
@@ -45,7 +45,7 @@ class PaidOrders:
 
     async def reserve_refund(
         self, uow: UnitOfWork, caller: Caller, order_group_id: UUID, order_id: UUID | None, amount: Money | None
-    ) -> Sequence[Share]:
+    ) -> Sequence[RefundShare]:
         """Set aside what is to be given back; of a whole group, order by order until the amount is reached.
 
         Raises NotFound, NothingToRefund and RefundTooLarge.
@@ -63,17 +63,17 @@ class PaidOrders:
         wanted = left if amount is None else amount.amount_minor
         if wanted > left:
             raise RefundTooLarge(str(orders[0].money(left)))
-        shares: list[Share] = []
+        shares: list[RefundShare] = []
         for order in orders:
             part = min(wanted, order.refundable_minor)
             if part:
                 await set_aside(uow, order, part)
-                shares.append(Share(order.order_id, part))
+                shares.append(RefundShare(order.order_id, part))
                 wanted -= part
         return shares
 
     async def refund_settled(
-        self, uow: UnitOfWork, order_group_id: UUID, shares: Sequence[Share], *, succeeded: bool
+        self, uow: UnitOfWork, order_group_id: UUID, shares: Sequence[RefundShare], *, succeeded: bool
     ) -> None:
         """The provider gave the shares back, or never will; a delivered order without money is REFUNDED."""
         orders = {order.order_id: order for order in await repository.lock_orders(uow.connection, order_group_id)}

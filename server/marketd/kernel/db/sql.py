@@ -6,7 +6,7 @@ reader counts positions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from enum import Enum
 from functools import partial
@@ -46,7 +46,8 @@ class Columns(Generic[V]):
     """The columns of the dataclass `kind`, and its values out of rows that have them.
 
     `table` qualifies the columns. `expressions` gives the SQL of fields that are no column of that name. `readers`
-    makes a field from what the row has of that name. Enums and tuples are made without being asked.
+    makes a field from what the row has of that name. Enums and tuples are made without being asked. Fields of `without`
+    are not read and keep their defaults.
     """
 
     def __init__(
@@ -56,10 +57,11 @@ class Columns(Generic[V]):
         table: str = "",
         expressions: Mapping[str, str] | None = None,
         readers: Mapping[str, Callable[[Any], object]] | None = None,
+        without: Collection[str] = (),
     ) -> None:
         given, made = expressions or {}, readers or {}
         self._kind = kind
-        self.names = tuple(field.name for field in fields(kind))  # type: ignore[arg-type]
+        self.names = tuple(field.name for field in fields(kind) if field.name not in without)  # type: ignore[arg-type]
         unknown = {*given, *made} - set(self.names)
         if unknown:
             raise TypeError(f"{kind.__name__} has no field {', '.join(sorted(unknown))}")
@@ -74,7 +76,7 @@ class Columns(Generic[V]):
         hints = get_type_hints(kind)
         all_readers = [made.get(name) or _reader(hints[name]) for name in self.names]
         self._readers = [(place, reader) for place, reader in enumerate(all_readers) if reader is not None]
-        self._is_keyword_only = any(field.kw_only for field in fields(kind))  # type: ignore[arg-type]
+        self._is_by_name = bool(without) or any(field.kw_only for field in fields(kind))  # type: ignore[arg-type]
         # One call for all columns: rows are read where every microsecond is paid a thousand times a second.
         pick = itemgetter(*self.names)
         self._pick: Callable[[Any], Sequence[Any]] = pick if len(self.names) > 1 else lambda row: (pick(row),)
@@ -102,7 +104,7 @@ class Columns(Generic[V]):
             for place, reader in self._readers:
                 given[place] = reader(given[place])
             found = given
-        if self._is_keyword_only:
+        if self._is_by_name:
             return self._kind(**dict(zip(self.names, found, strict=True)))
         return self._kind(*found)
 
