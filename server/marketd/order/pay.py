@@ -16,7 +16,7 @@ from marketd.kernel.values.money import Money
 from marketd.order import repository
 from marketd.order.events import OrderPaid, OrderRefunded
 from marketd.order.model import OrderState
-from marketd.order.transition import change, step
+from marketd.order.transition import transition
 from marketd.order.values import Order
 from marketd.payment.errors import NothingToRefund, RefundTooLarge
 from marketd.payment.ports import GroupStanding, RefundShare
@@ -30,8 +30,10 @@ class PaidOrders:
         group = await repository.lock_group(uow.connection, order_group_id)
         if group is None:
             return None
-        waiting, due_minor = await repository.waiting(uow.connection, order_group_id)
-        return GroupStanding(order_group_id, group.buyer_id, waiting > 0, Money(due_minor, group.currency))
+        waiting = await repository.read_waiting(uow.connection, order_group_id)
+        return GroupStanding(
+            order_group_id, group.buyer_id, waiting.count > 0, Money(waiting.due_minor, group.currency)
+        )
 
     async def payment_made(self, uow: UnitOfWork, order_group_id: UUID, payment_id: UUID) -> None:
         """The locked group has a new latest payment."""
@@ -41,7 +43,7 @@ class PaidOrders:
         """The waiting orders of the locked group become PAID."""
         for order in await repository.lock_orders(uow.connection, order_group_id):
             if order.state is OrderState.PENDING_PAYMENT:
-                await step(uow, order, OrderState.PAID, OrderPaid, {"payment_id": payment_id})
+                await transition(uow, order, OrderPaid, {"payment_id": payment_id}, state=OrderState.PAID)
 
     async def reserve_refund(
         self, uow: UnitOfWork, caller: Caller, order_group_id: UUID, order_id: UUID | None, amount: Money | None
@@ -84,10 +86,9 @@ class PaidOrders:
                 continue
             refunded = order.refunded_minor + amount
             told = {"amount_minor": amount}
-            if order.state is OrderState.DELIVERED and refunded == order.due_minor:
-                await step(uow, order, OrderState.REFUNDED, OrderRefunded, told, refunded_minor=refunded)
-            else:
-                await change(uow, order, OrderRefunded, told, refunded_minor=refunded)
+            is_all = order.state is OrderState.DELIVERED and refunded == order.due_minor
+            state = OrderState.REFUNDED if is_all else None
+            await transition(uow, order, OrderRefunded, told, state=state, refunded_minor=refunded)
 
 
 async def set_aside(uow: UnitOfWork, order: Order, amount_minor: int) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
 from uuid import UUID
 
 from marketd.cart import service as carts
@@ -21,21 +20,19 @@ from marketd.inventory import service as inventory
 from marketd.inventory.model import Line
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.db.uow import UnitOfWork
-from marketd.kernel.events.events import Job
 from marketd.kernel.values.ids import new_id, new_order_number
 from marketd.kernel.values.money import Money
 from marketd.order import repository
 from marketd.order.errors import ChangedPrice, PriceChanged, SellerClosed
 from marketd.order.events import OrderPlaced
+from marketd.order.expire import enqueue_expiry
 from marketd.order.model import OrderState
 from marketd.order.transition import make_event
-from marketd.order.values import Item, Order
+from marketd.order.values import Order, OrderItem
 from marketd.payment import service as payments
 from marketd.payment.values import Payment
 from marketd.seller import service as sellers
 from marketd.seller.model import SellerState
-
-EXPIRE: Final = "order.expire"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +45,7 @@ class PlaceOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PlacedGroup:
     """The new orders, one a seller, and their payment."""
 
     order_group_id: UUID
@@ -56,8 +53,8 @@ class Placed:
     payment: Payment
 
 
-async def place_order(uow: UnitOfWork, caller: Caller, command: PlaceOrder, unpaid_lifetime: timedelta) -> Placed:
-    """Place the order that was quoted. Bare dress.
+async def place_order(uow: UnitOfWork, caller: Caller, command: PlaceOrder, unpaid_lifetime: timedelta) -> PlacedGroup:
+    """Place the order that was quoted.
 
     Raises QuoteExpired, CartEmpty, SellerClosed, PriceChanged and InsufficientStock.
     """
@@ -87,17 +84,10 @@ async def place_order(uow: UnitOfWork, caller: Caller, command: PlaceOrder, unpa
     for order in orders:
         told = {"item_count": sum(item.quantity for item in order.items)}
         uow.emit(make_event(OrderPlaced, order, order.state, told))
-    uow.enqueue(
-        Job(
-            kind=EXPIRE,
-            payload={"order_group_id": str(group_id)},
-            run_time=expire_time,
-            dedup_key=f"{EXPIRE}:{group_id}",
-        )
-    )
+    enqueue_expiry(uow, group_id, expire_time)
     # The hot rows last: other buyers of these variants wait from here to the commit.
     await inventory.reserve(uow, lines, group_id)
-    return Placed(group_id, orders, payment)
+    return PlacedGroup(group_id, orders, payment)
 
 
 async def _check_prices(uow: UnitOfWork, quote: Quote, expected: Money, variant_ids: list[UUID]) -> None:
@@ -165,7 +155,7 @@ def _order(
         payment_id=payment_id,
         payment_expire_time=uow.now + lifetime,
         items=tuple(
-            Item(
+            OrderItem(
                 item_id=new_id(),
                 variant_id=line.variant_id,
                 product_id=line.product_id,

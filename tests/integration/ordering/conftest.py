@@ -38,9 +38,8 @@ from marketd.kernel.values.money import Money
 from marketd.kernel.wire import to_address
 from marketd.kernel.work.job_runner import JobRunner
 from marketd.order import invariants as order_invariants
-from marketd.order.cancel import expire_group
+from marketd.order.expire import EXPIRE, expire_group
 from marketd.order.pay import PaidOrders
-from marketd.order.place import EXPIRE
 from marketd.order.servicer import OrderServicer
 from marketd.payment import invariants as payment_invariants
 from marketd.payment.attempts.confirm import PaymentConfirmer

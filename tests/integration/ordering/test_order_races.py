@@ -12,7 +12,7 @@ import pytest
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.refusals import Refusal
 from marketd.kernel.values.money import Money
-from marketd.order.cancel import expire_group
+from marketd.order.expire import expire_group
 from marketd.payment.ports import Charge, ChargeOutcome
 from marketd.payment.providers.sandbox import SandboxProvider
 from marketplace.order.v1 import order_pb2
