@@ -23,8 +23,8 @@ def test_every_column_is_an_array_of_its_type_and_jsonb_goes_over_as_text() -> N
     assert things.sql == "note, place, thing_id"
     assert things.places(4) == "$4::text[], $5::text[], $6::bigint[]"
     assert things.select("n") == "n.note, n.place::jsonb, n.thing_id"
-    assert things.of([_Thing(1, ("a", "b")), _Thing(2, (), "x")]) == [[None, "x"], ["ab", ""], [1, 2]]
-    assert things.of([]) == [[], [], []]
+    assert things.of([_Thing(1, ("a", "b")), _Thing(2, (), "x")]) == [(None, "x"), ["ab", ""], (1, 2)]
+    assert things.of([]) == [(), (), ()]
     assert len(things) == 3
 
 

@@ -74,8 +74,12 @@ class Columns(Generic[V]):
         self.row_sql = f"ROW({', '.join(self._sources)})"
         """The same as one composite value, for arrays of lines; `from_tuple` reads it."""
         hints = get_type_hints(kind)
-        all_readers = [made.get(name) or _reader(hints[name]) for name in self.names]
-        self._readers = [(place, reader) for place, reader in enumerate(all_readers) if reader is not None]
+        self._readers = [
+            (place, reader, is_optional)
+            for place, name in enumerate(self.names)
+            for reader, is_optional in [(made[name], False) if name in made else _reader(hints[name])]
+            if reader is not None
+        ]
         self._is_by_name = bool(without) or any(field.kw_only for field in fields(kind))  # type: ignore[arg-type]
         # One call for all columns: rows are read where every microsecond is paid a thousand times a second.
         pick = itemgetter(*self.names)
@@ -101,8 +105,10 @@ class Columns(Generic[V]):
         """The value of what its fields hold, in their order."""
         if self._readers:
             given = list(found)
-            for place, reader in self._readers:
-                given[place] = reader(given[place])
+            for place, reader, is_optional in self._readers:
+                value = given[place]
+                if value is not None or not is_optional:
+                    given[place] = reader(value)
             found = given
         if self._is_by_name:
             return self._kind(**dict(zip(self.names, found, strict=True)))
@@ -123,7 +129,9 @@ class Arrays(Generic[V]):
         if unknown := set(made) - set(columns):
             raise TypeError(f"{', '.join(sorted(unknown))} is not written")
         self._columns = dict(columns)
-        self._getters = [_getter(name, made.get(name)) for name in columns]
+        self._writers = [(place, made[name]) for place, name in enumerate(columns) if name in made]
+        pick = attrgetter(*columns)
+        self._pick: Callable[[V], Sequence[object]] = pick if len(columns) > 1 else lambda value: (pick(value),)
         self.sql = ", ".join(columns)
         """The columns, for INSERT and for the names of unnest."""
 
@@ -141,36 +149,29 @@ class Arrays(Generic[V]):
     def __len__(self) -> int:
         return len(self._columns)
 
-    def of(self, values: Sequence[V]) -> list[list[object]]:
+    def of(self, values: Sequence[V]) -> list[Sequence[object]]:
         """The arguments: an array for each column."""
-        return [list(map(getter, values)) for getter in self._getters]
-
-
-def _getter(name: str, writer: Callable[[Any], object] | None) -> Callable[[Any], object]:
-    get: Callable[[Any], object] = attrgetter(name)
-    return get if writer is None else lambda value: writer(get(value))
-
-
-def _unless_none(reader: Callable[[Any], object], value: object) -> object:
-    return None if value is None else reader(value)
+        if not values:
+            return [() for _ in self._columns]
+        arrays: list[Sequence[object]] = list(zip(*map(self._pick, values), strict=True))
+        for place, writer in self._writers:
+            arrays[place] = [writer(each) for each in arrays[place]]
+        return arrays
 
 
 def _each(kind: Callable[[Iterable[object]], object], element: Callable[[Any], object], value: Iterable[Any]) -> object:
     return kind(element(each) for each in value)
 
 
-def _reader(hint: Any) -> Callable[[Any], object] | None:
-    """How a value of the driver becomes one of the type; None when it is one already."""
+def _reader(hint: Any) -> tuple[Callable[[Any], object] | None, bool]:
+    """How a value of the driver becomes one of the type, None when it is one already; and whether NULL stays None."""
     if get_origin(hint) in (Union, UnionType):
         inner = [part for part in get_args(hint) if part is not NoneType]
-        reader = _reader(inner[0]) if len(inner) == 1 else None
-        return None if reader is None else partial(_unless_none, reader)
+        return (_reader(inner[0])[0] if len(inner) == 1 else None), True
     if isinstance(hint, type) and issubclass(hint, Enum):
-        return hint
-    if get_origin(hint) is tuple:
-        element = _reader(get_args(hint)[0])
-        return tuple if element is None else partial(_each, tuple, element)
-    if get_origin(hint) is frozenset:
-        element = _reader(get_args(hint)[0])
-        return frozenset if element is None else partial(_each, frozenset, element)
-    return None
+        return hint, False
+    for kind in (tuple, frozenset):
+        if get_origin(hint) is kind:
+            element, _ = _reader(get_args(hint)[0])
+            return (kind if element is None else partial(_each, kind, element)), False
+    return None, False
