@@ -50,7 +50,7 @@ async def merge_guest_cart(uow: UnitOfWork, user_id: UUID, guest_token: str) -> 
 
 
 def combine(guest: Sequence[CartItem], own: Sequence[CartItem], buyable: Collection[UUID]) -> tuple[MergeLine, ...]:
-    """One line for each of the guest's items, quantities added within the cart's limits. Pure."""
+    """One line for each of the guest's items, quantities added within the cart's limits. own: 0..100 items. Pure."""
     quantities = {item.variant_id: item.quantity for item in own}
     room = MAX_LINES - len(own)
     merged: list[MergeLine] = []

@@ -23,7 +23,7 @@ from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.ids import new_id, new_order_number
 from marketd.kernel.values.money import Money
 from marketd.order import repository
-from marketd.order.errors import ChangedPrice, PriceChanged, SellerClosed
+from marketd.order.errors import PriceChanged, PriceDifference, SellerClosed
 from marketd.order.events import OrderPlaced
 from marketd.order.expire import enqueue_expiry
 from marketd.order.model import OrderState
@@ -46,7 +46,7 @@ class PlaceOrder:
 
 @dataclass(frozen=True, slots=True)
 class PlacedGroup:
-    """The new orders, one a seller, and their payment."""
+    """The new orders and their payment. orders: 1 or more, unique seller_id."""
 
     order_group_id: UUID
     orders: tuple[Order, ...]
@@ -93,7 +93,7 @@ async def place_order(uow: UnitOfWork, caller: Caller, command: PlaceOrder, unpa
 async def _check_prices(uow: UnitOfWork, quote: Quote, expected: Money, variant_ids: list[UUID]) -> None:
     """Raises SellerClosed, QuoteExpired for what is not for sale any more, and PriceChanged."""
     offers = await catalog.read_offers(uow.connection, variant_ids)
-    changed: list[ChangedPrice] = []
+    changed: list[PriceDifference] = []
     current_minor = quote.total_minor
     for package in quote.packages:
         for line in package.lines:
@@ -103,7 +103,7 @@ async def _check_prices(uow: UnitOfWork, quote: Quote, expected: Money, variant_
                 raise QuoteExpired
             quoted = Money(line.unit_price_minor, quote.currency)
             if offer.price != quoted:
-                changed.append(ChangedPrice(line.variant_id, quoted, offer.price))
+                changed.append(PriceDifference(line.variant_id, quoted, offer.price))
                 current_minor += (offer.price.amount_minor - line.unit_price_minor) * line.quantity
     current = Money(current_minor, quote.currency)
     if changed or current != expected:

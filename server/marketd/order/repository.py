@@ -12,7 +12,7 @@ import asyncpg
 
 from marketd.kernel.call.refusals import ConcurrentUpdate
 from marketd.kernel.db.database import Connection, is_unique_violation
-from marketd.kernel.db.sql import Arguments, Arrays, Columns
+from marketd.kernel.db.sql import Arguments, Arrays, Columns, where
 from marketd.kernel.values.address import Address
 from marketd.order.model import IN_COURIERS_HANDS, OrderState
 from marketd.order.values import (
@@ -105,7 +105,7 @@ _SAVE = (
 
 
 async def insert(connection: Connection, quote_id: UUID, orders: Sequence[Order]) -> None:
-    """Write a group with its orders and lines in one statement. orders: at least one, all of one group.
+    """Write a group with its orders and items in one statement. orders: 1 or more of one group, unique seller_id.
 
     Raises ConcurrentUpdate when an order number is taken, which a repeat gets past.
     """
@@ -183,7 +183,7 @@ async def read_waiting(connection: Connection, order_group_id: UUID) -> OrdersWa
 
 
 async def set_payment(connection: Connection, order_group_id: UUID, payment_id: UUID) -> None:
-    """The group's latest payment."""
+    """Write down the group's latest payment."""
     await connection.execute(
         "UPDATE order_groups SET payment_id = $2 WHERE order_group_id = $1", order_group_id, payment_id
     )
@@ -197,7 +197,7 @@ async def save(connection: Connection, order: Order, before_version: int) -> Non
 
 
 async def save_items(connection: Connection, order: Order) -> None:
-    """Write how much of each line of a locked order is cancelled."""
+    """Write how much of each item of a locked order is cancelled."""
     await connection.execute(
         "UPDATE order_items i SET cancelled_quantity = n.cancelled"
         " FROM unnest($2::uuid[], $3::int[]) AS n(item_id, cancelled)"
@@ -244,8 +244,7 @@ async def list_orders(
         if reach.seller_id is not None:
             branches.append([f"seller_id = {arguments.add(reach.seller_id)}"])
     union = " UNION ".join(
-        f"(SELECT order_id FROM orders WHERE {' AND '.join([*conditions, *branch]) or 'true'}"
-        f" ORDER BY order_id DESC LIMIT {size})"
+        f"(SELECT order_id FROM orders{where([*conditions, *branch])} ORDER BY order_id DESC LIMIT {size})"
         for branch in branches
     )
     rows = await connection.fetch(

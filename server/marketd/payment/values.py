@@ -13,7 +13,10 @@ from marketd.payment.ports import Charge, ChargeOutcome, RefundShare
 
 @dataclass(frozen=True, slots=True)
 class Refund:
-    """A refund; `order_id` is None when it is about the whole group."""
+    """A refund; `order_id` is None when it is about the whole group.
+
+    shares: unique order_id, empty for money that no order accounts for. Their sum is the amount otherwise.
+    """
 
     refund_id: UUID
     payment_id: UUID

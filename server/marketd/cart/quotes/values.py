@@ -37,7 +37,10 @@ class QuoteLine:
 
 @dataclass(frozen=True, slots=True)
 class QuotePackage:
-    """What one seller would send. The instants are None where nobody can say when it would arrive."""
+    """What one seller would send. The instants are None where nobody can say when it would arrive.
+
+    lines: 1..100, unique variant_id.
+    """
 
     seller_id: UUID
     owner_user_id: UUID | None
@@ -68,7 +71,7 @@ class QuotePackage:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What an order of the whole cart would cost, by seller."""
+    """What an order of the whole cart would cost. packages: in seller_id order, unique seller_id."""
 
     quote_id: UUID
     currency: str

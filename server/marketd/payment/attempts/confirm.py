@@ -22,7 +22,7 @@ from marketd.kernel.events.events import Json
 from marketd.payment import jobs
 from marketd.payment import repository as payments
 from marketd.payment.attempts import repository
-from marketd.payment.attempts.settle import Settled, settle_attempt
+from marketd.payment.attempts.settle import SettledAttempt, settle_attempt
 from marketd.payment.errors import PaymentActionRequired, PaymentDeclined, PaymentOver
 from marketd.payment.model import AttemptState, PaymentState
 from marketd.payment.ports import ChargeOutcome, OrderPayments, Providers, ProviderUnreachable
@@ -213,5 +213,5 @@ class PaymentConfirmer:
             raise RuntimeError("a payment was deleted while its row was locked")
         return payment
 
-    async def _settle(self, attempt: Attempt, outcome: ChargeOutcome) -> Settled:
+    async def _settle(self, attempt: Attempt, outcome: ChargeOutcome) -> SettledAttempt:
         return await self._tx.run("payment.settle", lambda uow: settle_attempt(uow, self._orders, attempt, outcome))

@@ -18,14 +18,16 @@ SURPLUS_REASON = "A part of the orders was cancelled while the money was taken."
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class SettledAttempt:
     """Where attempt and payment stand now."""
 
     attempt: Attempt
     payment: Payment
 
 
-async def settle_attempt(uow: UnitOfWork, orders: OrderPayments, known: Attempt, outcome: ChargeOutcome) -> Settled:
+async def settle_attempt(
+    uow: UnitOfWork, orders: OrderPayments, known: Attempt, outcome: ChargeOutcome
+) -> SettledAttempt:
     """Write the provider's outcome down. An attempt that has its final outcome stays as it is.
 
     Money that was taken makes the waiting orders PAID; when they are gone (`attempt.is_late` then), or less is due by
@@ -37,7 +39,7 @@ async def settle_attempt(uow: UnitOfWork, orders: OrderPayments, known: Attempt,
     if standing is None or payment is None or attempt is None:
         raise RuntimeError(f"attempt {known.attempt_id} has lost its payment or its orders")
     if attempt.state.is_final or outcome.state is AttemptState.PENDING:
-        return Settled(attempt, payment)
+        return SettledAttempt(attempt, payment)
     is_captured = outcome.state is AttemptState.CAPTURED
     is_late = is_captured and not (payment.state.is_open and standing.is_payable)
     await repository.save_outcome(uow.connection, attempt.attempt_id, outcome, uow.now, is_late=is_late)
@@ -64,7 +66,7 @@ async def settle_attempt(uow: UnitOfWork, orders: OrderPayments, known: Attempt,
             )
         if not is_late:
             await orders.payment_captured(uow, known.order_group_id, known.payment_id)
-    return Settled(attempt, payment)
+    return SettledAttempt(attempt, payment)
 
 
 def _after(uow: UnitOfWork, payment: Payment, attempt: Attempt) -> Payment:
