@@ -16,7 +16,7 @@ READY := $(VENV)/.ready
 THIRD_PARTY := .third_party/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test unit stubs lint format bench faults clean
+.PHONY: help setup run test check unit stubs docs lint format bench faults clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -42,11 +42,16 @@ run: $(READY) ## Serve the marketplace with demo data and live couriers on $(HOS
 test: $(READY) $(THIRD_PARTY) ## Run every check and test.
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
+check: faults ## Run what is too long for `make test` (a quarter of an hour at most).
+
 unit: $(READY) ## Run only what needs no database.
 	@$(BIN)/python -m pytest tests/unit $(ARGS)
 
 stubs: $(READY) $(THIRD_PARTY) ## Generate the Python stubs from protos/.
 	@$(BIN)/python tools/generate_stubs.py
+
+docs: $(READY) ## Make the pages that come from the code: docs/database.md, floors in docs/architecture.md.
+	@$(BIN)/python tools/generate_docs.py
 
 lint: $(READY) $(THIRD_PARTY) ## Check style, types, floors and the contract.
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/buf lint && $(BIN)/buf format --diff --exit-code protos

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +19,7 @@ TOP = {
     *("protos", "server", "clients", "migrations", "tests", "media", "buf.yaml", "pyproject.toml", "README.md"),
     *(
         ".ci",
+        ".github",
         ".gitignore",
         ".importlinter",
         "CHANGELOG.md",
@@ -90,8 +93,43 @@ def test_every_file_is_formatted() -> None:
     passes("buf", "format", "--diff", "--exit-code", "protos")
 
 
+@pytest.mark.slow
 def test_types_are_strict_and_hold() -> None:
     passes("mypy")
+
+
+def test_every_wiring_stands_in_app() -> None:
+    """A slice that nobody lists would be tested by itself and served by no one."""
+    wirings = {path.parent.name for path in (ROOT / "server" / "marketd").rglob("wiring.py")}
+    listed = re.findall(r"^    Room\(\n? *(\w+),", (ROOT / "server" / "marketd" / "app.py").read_text(), re.MULTILINE)
+    assert sorted(wirings) == sorted(listed)
+
+
+def test_the_composition_root_is_a_list() -> None:
+    assert len((ROOT / "server" / "marketd" / "app.py").read_text().splitlines()) <= 150
+
+
+def test_nothing_lies_loose_at_the_top_of_the_server() -> None:
+    loose = {path.name for path in (ROOT / "server" / "marketd").glob("*.py")}
+    assert loose == {"__init__.py", "__main__.py", "app.py", "cli.py", "config.py", "worker.py"}
+
+
+def test_pages_made_from_the_code_are_up_to_date() -> None:
+    passes(sys.executable, "tools/generate_docs.py", "--check")
+
+
+def test_every_list_is_answered_by_the_pager_and_by_nothing_else_of_the_kernel() -> None:
+    """But for the caller, whom every method asks for first."""
+    lists: list[str] = []
+    for path in (ROOT / "server" / "marketd").rglob("servicer.py"):
+        for method in ast.walk(ast.parse(path.read_text())):
+            if isinstance(method, ast.AsyncFunctionDef) and method.name.startswith("List"):
+                body = ast.unparse(method)
+                assert body.count("self._pager.list(") == 1, f"{path}: {method.name}"
+                used = set(re.findall(r"self\.(_\w+)|\b(calls\.current\w*)", body))
+                assert used <= {("_pager", ""), ("_rules", ""), ("", "calls.current_caller"), ("", "calls.current")}
+                lists.append(method.name)
+    assert len(lists) >= 10
 
 
 def test_floors_and_rooms_hold() -> None:

@@ -43,7 +43,7 @@ async def app(settings: Settings) -> AsyncIterator[App]:
     await built.start()
     yield built
     await look_into(built)
-    await built.stop(1)
+    await built.stop(0)
 
 
 @pytest.fixture

@@ -154,7 +154,7 @@ async def test_one_address_fills_the_log_with_no_more_refusals_than_the_setting_
             assert (await _ended(call(b"", timeout=10)))[1] == "UNAUTHENTICATED"
     async with app.core.engine.connect() as connection:
         found = (await connection.exec_driver_sql("SELECT count(*) FROM audit_entries")).scalar_one()
-    await app.stop(1)
+    await app.stop(0)
     # Three at once, and one in each second that the calls took.
     assert 3 <= found < 20
 

@@ -116,11 +116,11 @@ async def test_seeding_again_adds_nothing(app: App, admin: tuple[str, str]) -> N
     assert set(before) == {shop.seller_id for shop in first.shops}
 
 
-@pytest.mark.slow
 async def test_simulated_couriers_set_out_with_orders(app: App, admin: tuple[str, str]) -> None:
     target, stop = f"127.0.0.1:{app.port}", asyncio.Event()
     logins = await seed(target, *admin)
-    running = asyncio.create_task(simulate(target, logins, stop))
+    # People who take a twentieth of the time that they take by default.
+    running = asyncio.create_task(simulate(target, logins, stop, pause_seconds=(0.05, 0.2)))
     try:
         async with asyncio.timeout(90), signed_in(target, *admin) as client:
             request = delivery_service_pb2.ListDeliveriesRequest(states=[delivery_pb2.DELIVERY_STATE_ASSIGNED])

@@ -35,7 +35,7 @@ async def other_app(settings: Settings) -> AsyncIterator[App]:
     await built.start()
     yield built
     look_at_metrics(built.admin_port)
-    await built.stop(1)
+    await built.stop(0)
 
 
 @pytest.fixture

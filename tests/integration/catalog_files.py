@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from marketd.catalog.imports import run
-from marketd.catalog.imports.run import ImportOptions, ImportReport
+from marketd.catalog.imports.values import ImportOptions, ImportReport
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call, OnceKey
 from marketd.kernel.db.uow import ReadUnit

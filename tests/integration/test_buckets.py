@@ -15,7 +15,7 @@ SLOW = 1000.0
 
 
 async def take(tx: Transactor, *asked: Asked) -> dict[bytes, Got]:
-    return await tx.run("test.take", lambda uow: buckets.take(uow.connection, asked))
+    return await tx.run("test.take", lambda uow: buckets.take_tokens(uow.connection, asked))
 
 
 async def test_a_new_bucket_is_full_and_gives_its_burst(tx: Transactor) -> None:

@@ -53,7 +53,7 @@ async def test_what_is_hashed_and_sealed_in_tables_is_no_secret(database_url: st
 
 
 async def test_secrets_in_the_log_of_postgresql_are_found(postgres: EmbeddedPostgres, database_url: str) -> None:
-    tail = Tail(postgres.log_path, "the log", but_for="no line")
+    tail = Tail(postgres.home.log, "the log", but_for="no line")
     connection = await asyncpg.connect(database_url)
     await connection.execute(f"DO $$ BEGIN RAISE LOG '{PLANTED}: a passphrase {MARK}'; END $$")
     await connection.close()

@@ -10,11 +10,10 @@ from uuid import UUID
 import pytest
 from marketd.catalog.errors import ImportFileInvalid
 from marketd.catalog.imports import run
-from marketd.catalog.imports.parsed import RowReason
-from marketd.catalog.imports.run import ImportOptions, ImportProgress, ImportSummary
-from marketd.inventory import invariants
+from marketd.catalog.imports.values import ImportOptions, ImportProgress, ImportSummary, RowReason
+from marketd.inventory import invariants, stocks
 from marketd.inventory import service as inventory
-from marketd.inventory.model import Line
+from marketd.inventory.values import StockLine
 from marketd.kernel.call.caller import SYSTEM
 from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.invariants import violations
@@ -115,7 +114,7 @@ async def test_existing_products_change_only_when_asked_and_only_where_they_diff
 async def test_quantities_are_counts_and_cannot_take_what_is_promised(shop: Shop) -> None:
     await shop.bring(file(cup(VariantInventoryQty="5"), cup(Handle="mug")))
     variant_id = UUID((await shop.product("cup")).variants[0].variant_id)
-    await shop.tx.run("t", lambda uow: inventory.reserve(uow, [Line(variant_id, 4)], new_id()))
+    await shop.tx.run("t", lambda uow: inventory.reserve(uow, [StockLine(variant_id, 4)], new_id()))
     report = await shop.bring(file(cup(VariantInventoryQty="3"), cup(Handle="mug", VariantInventoryQty="8")), UPDATE)
     assert outcome(report) == (0, 1, 0, 1)
     assert [(error.row, error.column, error.reason) for error in report.errors] == [
@@ -123,7 +122,7 @@ async def test_quantities_are_counts_and_cannot_take_what_is_promised(shop: Shop
     ]
     assert outcome(await shop.bring(file(cup(VariantInventoryQty="4")), UPDATE)) == (0, 1, 0, 0)
     assert outcome(await shop.bring(file(cup(VariantInventoryQty="")), UPDATE)) == (0, 0, 1, 0)
-    stock = await shop.tx.read(lambda unit: inventory.get_stock(unit, SYSTEM, variant_id))
+    stock = await shop.tx.read(lambda unit: stocks.get_stock(unit, SYSTEM, variant_id))
     assert (stock.on_hand, stock.reserved) == (4, 4)
     assert await shop.tx.read(lambda unit: violations(unit.connection, invariants.INVARIANTS)) == []
 

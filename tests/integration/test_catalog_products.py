@@ -11,7 +11,8 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.type.money_pb2 import Money
 from marketd.catalog import service
 from marketd.inventory import service as inventory
-from marketd.inventory.model import Line
+from marketd.inventory import stocks
+from marketd.inventory.values import StockLine
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call, OnceKey
 from marketd.kernel.call.caller import ANONYMOUS, SYSTEM, Caller, Role
@@ -119,7 +120,7 @@ async def test_a_product_is_made_with_its_variants_stock_and_pictures(shop: Shop
         1,
     )
     assert (await shop.get(made, shop.owner)) == made
-    stock = await shop.tx.read(lambda unit: inventory.get_stock(unit, shop.owner, UUID(made.variants[1].variant_id)))
+    stock = await shop.tx.read(lambda unit: stocks.get_stock(unit, shop.owner, UUID(made.variants[1].variant_id)))
     assert (stock.on_hand, stock.seller_id) == (3, shop.seller_id)
 
 
@@ -316,7 +317,8 @@ async def test_offers_say_what_a_cart_needs_and_whether_it_can_be_bought(shop: S
     await shop.set_state("SUSPENDED")
     assert await buyable() == [False, False]
     offer = (await shop.tx.read(lambda unit: service.read_offers(unit.connection, ids)))[ids[0]]
-    assert (offer.title, offer.variant_title, offer.sku, offer.price) == ("Cup", "S / Red", "S", Amount(450, "EUR"))
+    assert (offer.title, offer.sku, offer.price) == ("Cup", "S", Amount(450, "EUR"))
+    assert offer.options == (("Size", "S"), ("Color", "Red"))
     assert (offer.product_id, offer.seller_id) == (UUID(made.product_id), shop.seller_id)
     assert offer.image_url == "https://x.y/1.jpg"
     assert await shop.tx.read(lambda unit: service.read_offers(unit.connection, [])) == {}
@@ -324,7 +326,7 @@ async def test_offers_say_what_a_cart_needs_and_whether_it_can_be_bought(shop: S
 
 async def test_reserved_pieces_are_no_longer_shown_as_in_stock(shop: Shop) -> None:
     made = await shop.publish(await shop.make(variants=[variant(quantity=6)]))
-    line = [Line(UUID(made.variants[0].variant_id), 6)]
+    line = [StockLine(UUID(made.variants[0].variant_id), 6)]
     await shop.tx.run("t", lambda uow: inventory.reserve(uow, line, new_id()))
     assert (await shop.get(made)).variants[0].stock_state == product_pb2.STOCK_STATE_OUT_OF_STOCK
-    assert (await shop.tx.read(lambda unit: inventory.get_stock(unit, SYSTEM, line[0].variant_id))).available == 0
+    assert (await shop.tx.read(lambda unit: stocks.get_stock(unit, SYSTEM, line[0].variant_id))).available == 0

@@ -36,7 +36,7 @@ SOURCE = Path(marketd.__file__).resolve().parent.parent
 
 
 def sql(postgres: EmbeddedPostgres | Path, statement: str) -> list[wire.Row]:
-    home = postgres if isinstance(postgres, Path) else postgres.log_path.parent
+    home = postgres if isinstance(postgres, Path) else postgres.home.root
     where = Home(home.resolve())
     return wire.query(socket_in(where.socket_dir(choose_account(where.data))), "postgres", statement)
 
@@ -91,7 +91,7 @@ async def test_a_cold_start_gives_a_database_that_asyncpg_and_sqlalchemy_reach_b
 def test_the_server_listens_on_no_tcp_port_and_runs_as_no_root(running: EmbeddedPostgres) -> None:
     assert sql(running, "SHOW listen_addresses") == [("",)]
     assert sql(running, "SHOW max_connections") == [("500",)]
-    where = Home(running.log_path.parent)
+    where = running.home
     account = choose_account(where.data)
     assert account.uid != 0
     assert running.postmaster_pid in {process.pid for process in processes_of(where.cluster_name(), account)}
@@ -217,5 +217,5 @@ def test_a_large_log_begins_anew_at_the_next_start(home: Path) -> None:
     with (home / "postgres.log").open("wb") as log:
         log.truncate(9 * 1024 * 1024)
     with EmbeddedPostgres(home, durable=False) as postgres:
-        assert 0 < postgres.log_path.stat().st_size < 100_000
+        assert 0 < postgres.home.log.stat().st_size < 100_000
     assert (home / "postgres.log.1").stat().st_size == 9 * 1024 * 1024

@@ -107,7 +107,7 @@ class Peer:
 
 
 def sql(postgres: EmbeddedPostgres | Path, statement: str) -> list[wire.Row]:
-    home = postgres if isinstance(postgres, Path) else postgres.log_path.parent
+    home = postgres if isinstance(postgres, Path) else postgres.home.root
     where = Home(home.resolve())
     return wire.query(socket_in(where.socket_dir(choose_account(where.data))), "postgres", statement)
 

@@ -11,10 +11,10 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from marketd.inventory import invariants, service
+from marketd.inventory import invariants, service, stocks
 from marketd.inventory.errors import InsufficientStock
-from marketd.inventory.model import Count, Line, NewStock, Stock
 from marketd.inventory.servicer import InventoryServicer
+from marketd.inventory.values import NewStock, Stock, StockCount, StockLine
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call
 from marketd.kernel.call.caller import SYSTEM, Caller, Role
@@ -55,7 +55,7 @@ async def _stock(tx: Transactor, seller_id: UUID, *quantities: int) -> list[UUID
 
 
 async def _get(tx: Transactor, variant_id: UUID) -> Stock:
-    return await tx.read(lambda unit: service.get_stock(unit, SYSTEM, variant_id))
+    return await tx.read(lambda unit: stocks.get_stock(unit, SYSTEM, variant_id))
 
 
 async def _broken(tx: Transactor) -> list[str]:
@@ -74,8 +74,8 @@ async def _movements(tx: Transactor, variant_id: UUID) -> list[tuple[str, int, i
 async def test_a_count_is_taken_and_its_difference_recorded(tx: Transactor) -> None:
     seller_id, owner = await _seller(tx)
     [variant] = await _stock(tx, seller_id, 5)
-    counted = await tx.run("t", lambda uow: service.set_stock(uow, owner, Count(variant, 12, "inventory day")))
-    again = await tx.run("t", lambda uow: service.set_stock(uow, owner, Count(variant, 12)))
+    counted = await tx.run("t", lambda uow: stocks.set_stock(uow, owner, StockCount(variant, 12, "inventory day")))
+    again = await tx.run("t", lambda uow: stocks.set_stock(uow, owner, StockCount(variant, 12)))
     assert counted.applied
     assert again.applied
     assert (await _get(tx, variant)).on_hand == 12
@@ -87,7 +87,9 @@ async def test_a_count_that_is_not_newer_than_the_known_one_changes_nothing(tx: 
     [variant] = await _stock(tx, seller_id, 5)
 
     async def count(quantity: int, version: int | None) -> tuple[bool, int, int]:
-        counted = await tx.run("t", lambda uow: service.set_stock(uow, owner, Count(variant, quantity, "", version)))
+        counted = await tx.run(
+            "t", lambda uow: stocks.set_stock(uow, owner, StockCount(variant, quantity, "", version))
+        )
         return counted.applied, counted.stock.on_hand, counted.stock.source_version
 
     assert await count(8, 7) == (True, 8, 7)
@@ -101,11 +103,11 @@ async def test_a_count_that_is_not_newer_than_the_known_one_changes_nothing(tx: 
 async def test_a_count_cannot_take_what_open_orders_were_promised(tx: Transactor) -> None:
     seller_id, owner = await _seller(tx)
     [variant] = await _stock(tx, seller_id, 5)
-    await tx.run("t", lambda uow: service.reserve(uow, [Line(variant, 3)], new_id()))
+    await tx.run("t", lambda uow: service.reserve(uow, [StockLine(variant, 3)], new_id()))
     with pytest.raises(InsufficientStock) as refused:
-        await tx.run("t", lambda uow: service.set_stock(uow, owner, Count(variant, 2)))
+        await tx.run("t", lambda uow: stocks.set_stock(uow, owner, StockCount(variant, 2)))
     assert refused.value.metadata == {"variantId": str(variant), "requested": "3", "available": "2"}
-    await tx.run("t", lambda uow: service.set_stock(uow, owner, Count(variant, 3)))
+    await tx.run("t", lambda uow: stocks.set_stock(uow, owner, StockCount(variant, 3)))
     assert (await _get(tx, variant)).available == 0
 
 
@@ -113,22 +115,22 @@ async def test_the_stock_of_others_is_not_there(tx: Transactor) -> None:
     seller_id, owner = await _seller(tx)
     _, other = await _seller(tx)
     [variant] = await _stock(tx, seller_id, 5)
-    assert (await tx.read(lambda unit: service.get_stock(unit, owner, variant))).on_hand == 5
+    assert (await tx.read(lambda unit: stocks.get_stock(unit, owner, variant))).on_hand == 5
     for caller, wanted in ((other, variant), (owner, uuid4())):
         with pytest.raises(NotFound) as refused:
-            await tx.read(partial(service.get_stock, caller=caller, variant_id=wanted))
+            await tx.read(partial(stocks.get_stock, caller=caller, variant_id=wanted))
         assert refused.value.metadata == {"resource": "stock", "id": str(wanted)}
     with pytest.raises(NotFound):
-        await tx.run("t", lambda uow: service.set_stock(uow, other, Count(variant, 0)))
+        await tx.run("t", lambda uow: stocks.set_stock(uow, other, StockCount(variant, 0)))
     admin = Caller(new_id(), None, frozenset({Role.ADMIN}))
-    assert (await tx.read(lambda unit: service.get_stock(unit, admin, variant))).on_hand == 5
+    assert (await tx.read(lambda unit: stocks.get_stock(unit, admin, variant))).on_hand == 5
 
 
 async def test_a_shortage_names_every_short_line_and_promises_nothing(tx: Transactor) -> None:
     seller_id, _ = await _seller(tx)
     few, none, enough = await _stock(tx, seller_id, 2, 0, 9)
     unknown = new_id()
-    lines = [Line(enough, 4), Line(few, 2), Line(none, 1), Line(few, 1), Line(unknown, 1)]
+    lines = [StockLine(enough, 4), StockLine(few, 2), StockLine(none, 1), StockLine(few, 1), StockLine(unknown, 1)]
     with pytest.raises(InsufficientStock) as refused:
         await tx.run("t", lambda uow: service.reserve(uow, lines, new_id()))
     assert [(short.variant_id, short.requested, short.available) for short in refused.value.shortages] == [
@@ -145,7 +147,7 @@ async def test_promises_are_kept_taken_back_and_shipped(tx: Transactor) -> None:
     seller_id, _ = await _seller(tx)
     one, two = await _stock(tx, seller_id, 5, 5)
     order = new_id()
-    lines = [Line(one, 1), Line(two, 2), Line(one, 1)]
+    lines = [StockLine(one, 1), StockLine(two, 2), StockLine(one, 1)]
     await tx.run("t", lambda uow: service.reserve(uow, lines, order))
     assert ((await _get(tx, one)).reserved, (await _get(tx, two)).reserved) == (2, 2)
     assert await tx.read(lambda unit: service.available(unit.connection, [one, two, order])) == {
@@ -153,8 +155,8 @@ async def test_promises_are_kept_taken_back_and_shipped(tx: Transactor) -> None:
         two: 3,
         order: 0,
     }
-    await tx.run("t", lambda uow: service.release(uow, [Line(one, 1)], order))
-    await tx.run("t", lambda uow: service.ship(uow, [Line(one, 1), Line(two, 2)], order))
+    await tx.run("t", lambda uow: service.release(uow, [StockLine(one, 1)], order))
+    await tx.run("t", lambda uow: service.ship(uow, [StockLine(one, 1), StockLine(two, 2)], order))
     assert [(stock.on_hand, stock.reserved) for stock in (await _get(tx, one), await _get(tx, two))] == [(4, 0), (3, 0)]
     assert await _movements(tx, two) == [("OPENED", 5, 5), ("SHIPPED", -2, 3)]
     assert await _broken(tx) == []
@@ -165,9 +167,9 @@ async def test_taking_back_more_than_was_promised_is_refused_by_the_table(tx: Tr
     [variant] = await _stock(tx, seller_id, 5)
     for step in (service.release, service.ship):
         with pytest.raises(asyncpg.CheckViolationError):
-            await tx.run("t", partial(step, lines=[Line(variant, 1)], reference=new_id()))
+            await tx.run("t", partial(step, lines=[StockLine(variant, 1)], reference=new_id()))
     with pytest.raises(RuntimeError):
-        await tx.run("t", lambda uow: service.release(uow, [Line(new_id(), 1)], new_id()))
+        await tx.run("t", lambda uow: service.release(uow, [StockLine(new_id(), 1)], new_id()))
 
 
 async def test_fifty_pieces_are_promised_fifty_times_and_the_naive_way_oversells(
@@ -182,7 +184,7 @@ async def test_fifty_pieces_are_promised_fifty_times_and_the_naive_way_oversells
     async def buy(number: int) -> bool:
         try:
             await (tx, other)[number % 2].run(
-                "t", lambda uow: service.reserve(uow, [Line(ours, 1)], new_id()), seconds=30
+                "t", lambda uow: service.reserve(uow, [StockLine(ours, 1)], new_id()), seconds=30
             )
         except InsufficientStock:
             return False
@@ -226,7 +228,7 @@ async def test_orders_of_many_variants_in_any_order_never_deadlock_and_never_ove
     pick = random.Random(7)  # noqa: S311 - the same order every time
     tries = 0
 
-    async def once(lines: Sequence[Line]) -> int:
+    async def once(lines: Sequence[StockLine]) -> int:
         nonlocal tries
         order = new_id()
 
@@ -247,7 +249,7 @@ async def test_orders_of_many_variants_in_any_order_never_deadlock_and_never_ove
 
     orders = [
         [
-            Line(variant, pick.choice((1, 2)) if place == 0 else 1)
+            StockLine(variant, pick.choice((1, 2)) if place == 0 else 1)
             for place, variant in enumerate(pick.sample(variants, 5))
         ]
         for _ in range(120)

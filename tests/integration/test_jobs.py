@@ -266,6 +266,38 @@ async def test_a_job_that_runs_past_its_lease_is_neither_begun_beside_itself_nor
     assert await jobs_left(tx) == []
 
 
+async def test_a_failure_of_a_runner_that_has_lost_its_lease_leaves_the_new_holders_lease_alone(
+    tx: Transactor, database_url: str
+) -> None:
+    clock, begun, go_on = ManualClock(datetime.now(UTC)), asyncio.Queue[int](), [asyncio.Event(), asyncio.Event()]
+
+    async def send(payload: Payload) -> None:
+        number = begun_so_far.pop()
+        begun.put_nowait(number)
+        await go_on[number].wait()
+        raise LookupError("the provider said no")
+
+    begun_so_far = [1, 0]
+    async with transactor(database_url, pool_size=4, clock=clock) as moved, asyncio.timeout(10):
+        runners = [JobRunner(moved), JobRunner(moved)]
+        for each in runners:
+            each.register_outside("test.send", send)
+        await enqueue(moved, "test.send")
+        first = asyncio.create_task(run_due(runners[0]))
+        assert await begun.get() == 0
+        clock.advance(timedelta(seconds=31))
+        second = asyncio.create_task(run_due(runners[1]))
+        assert await begun.get() == 1
+        go_on[0].set()
+        assert await first
+        due = await tx.read(lambda unit: unit.connection.fetchval("SELECT run_time FROM jobs"))
+        assert due == clock.now() + timedelta(seconds=30)
+        go_on[1].set()
+        assert await second
+    (left,) = await jobs_left(tx)
+    assert left["attempts"] == 2
+
+
 async def test_jobs_cut_off_by_the_cancel_all_end_and_are_due_again_after_their_lease(
     tx: Transactor, runner: JobRunner
 ) -> None:

@@ -20,7 +20,7 @@ async def test_a_lease_is_one_holders_until_it_is_given_back_or_not_renewed(data
     one, other = new_id(), new_id()
 
     async def takes(tx: Transactor, holder: UUID, name: str = "test") -> bool:
-        return bool(await run(tx, lambda uow: leases.take(uow, name, holder, LENGTH)))
+        return bool(await run(tx, lambda uow: leases.take_lease(uow, name, holder, LENGTH)))
 
     async with transactor(database_url, clock=clock) as tx:
         assert await takes(tx, one)
@@ -33,7 +33,7 @@ async def test_a_lease_is_one_holders_until_it_is_given_back_or_not_renewed(data
         clock.advance(timedelta(milliseconds=1))
         assert await takes(tx, other)
         assert not await takes(tx, one)
-        await run(tx, lambda uow: leases.release(uow, "test", one))
+        await run(tx, lambda uow: leases.release_lease(uow, "test", one))
         assert not await takes(tx, one)
-        await run(tx, lambda uow: leases.release(uow, "test", other))
+        await run(tx, lambda uow: leases.release_lease(uow, "test", other))
         assert await takes(tx, one)

@@ -24,7 +24,7 @@ from marketd.kernel.work.job_runner import JobRunner
 from marketd.mail.compose import sender_address
 from marketd.mail.directory import DirectoryMailer
 from marketd.mail.errors import MailUnavailable
-from marketd.mail.jobs import SEALED, Post, mail_job, sms_job
+from marketd.mail.jobs import SEALED, MessageJobs, mail_job, sms_job
 from marketd.mail.ports import Mailer, ShortMessage
 from marketd.mail.render import Renderer, Shop, Wording
 from marketd.mail.smtp import SmtpMailer, SmtpServer, parse_url
@@ -107,8 +107,8 @@ class Phone:
         self.messages.append(message)
 
 
-def post_office(mailer: Mailer, phone: Phone | None = None) -> Post:
-    return Post(
+def post_office(mailer: Mailer, phone: Phone | None = None) -> MessageJobs:
+    return MessageJobs(
         renderer=Renderer(Shop("Emma")),
         mailer=mailer,
         sms=phone or Phone(),

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from google.type.dayofweek_pb2 import MONDAY
 from google.type.latlng_pb2 import LatLng
-from marketd.auth import service as auth
+from marketd.auth.accounts import create, find
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call, OnceKey
 from marketd.kernel.call.caller import ANONYMOUS, Caller, Role
@@ -32,8 +32,8 @@ ADMIN = Caller(new_id(), new_id(), frozenset({Role.ADMIN}), "192.0.2.9")
 
 async def _account(tx: Transactor) -> Caller:
     user_id = new_id()
-    new = auth.NewAccount(f"{user_id}@shop.example", "", "", "Jo Doe", "no hash")
-    account = await tx.run("test.account", lambda uow: auth.create_account(uow, new, frozenset({Role.BUYER})))
+    new = create.NewAccount(f"{user_id}@shop.example", "", "", "Jo Doe", "no hash")
+    account = await tx.run("test.account", lambda uow: create.create_account(uow, new, frozenset({Role.BUYER})))
     return Caller(account.user_id, new_id(), account.roles, "192.0.2.7")
 
 
@@ -91,7 +91,7 @@ async def test_approval_lets_it_sell_and_gives_the_account_its_role_in_one_trans
     assert approved.state == seller_pb2.SELLER_STATE_ACTIVE
     assert approved.HasField("approve_time")
     assert approved.etag != seller.etag
-    account = await tx.read(lambda unit: auth.read_account(unit, owner, owner.known_user_id))
+    account = await tx.read(lambda unit: find.get_user(unit, owner, owner.known_user_id))
     assert account.roles == {Role.BUYER, Role.SELLER}
     changes = await _rows(tx, "SELECT kind, user_id FROM access_changes")
     assert [tuple(row.values()) for row in changes] == [("ROLE_GRANTED", owner.user_id)]
@@ -195,14 +195,14 @@ async def test_an_account_is_held_by_its_shop_and_by_no_other(tx: Transactor) ->
 async def test_other_slices_read_a_seller_by_id_and_by_account(tx: Transactor) -> None:
     owner = await _account(tx)
     seller_id = UUID((await _create(tx, owner)).seller_id)
-    view = await tx.read(lambda unit: service.read_seller(unit, seller_id))
-    assert view is not None
-    assert view == await tx.read(lambda unit: service.seller_of(unit, owner.known_user_id))
-    assert (view.state, view.sells) == (SellerState.PENDING, False)
-    assert view.pickup is not None
-    assert view.pickup.point == Point(52.5, 13.4)
+    seller = await tx.read(lambda unit: service.read_seller(unit, seller_id))
+    assert seller is not None
+    assert seller == await tx.read(lambda unit: service.seller_of(unit, owner.known_user_id))
+    assert (seller.state, seller.sells) == (SellerState.PENDING, False)
+    assert seller.pickup_address is not None
+    assert seller.pickup_address.point == Point(52.5, 13.4)
     await _approve(tx, str(seller_id))
-    in_mapped = await tx.run("test.view", lambda uow: service.seller_of(uow, owner.known_user_id))
-    assert in_mapped is not None
-    assert in_mapped.sells
+    approved = await tx.run("test.approved", lambda uow: service.seller_of(uow, owner.known_user_id))
+    assert approved is not None
+    assert approved.sells
     assert await tx.read(lambda unit: service.seller_of(unit, new_id())) is None

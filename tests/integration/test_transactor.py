@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from marketd.kernel.call.refusals import ConcurrentUpdate, RequestIdReused, RequestInProgress
+from marketd.kernel.call.refusals import ConcurrentUpdate, NotFound, RequestIdReused, RequestInProgress
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.clock import ManualClock
@@ -218,3 +218,38 @@ async def test_an_answer_is_kept_for_its_time_and_then_the_request_is_done_anew(
         assert second != first
         assert await answer(moved, add_one, request_id=request_id, fingerprint=b"different") == second
     assert await mark(tx) == 2
+
+
+async def test_every_unit_is_counted_by_its_name_and_how_it_ended(tx: Transactor) -> None:
+    await make_marks(tx)
+
+    async def refused(uow: UnitOfWork) -> None:
+        raise NotFound("mark", "eleven")
+
+    async def broken(uow: UnitOfWork) -> None:
+        raise LookupError("a bug")
+
+    await tx.run("test.counted", add_one)
+    await tx.run("test.counted", add_one)
+    with pytest.raises(NotFound):
+        await tx.run("test.counted", refused)
+    with pytest.raises(LookupError):
+        await tx.run("test.counted", broken)
+    found = {outcome: sum(time.buckets) for unit, outcome, time in tx.times if unit == "test.counted"}
+    assert found == {"OK": 2, "NOT_FOUND": 1, "BROKEN": 1}
+
+
+async def test_a_unit_whose_caller_has_gone_is_counted_by_how_it_ended(tx: Transactor) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def patient(uow: UnitOfWork) -> None:
+        begun.set()
+        await go_on.wait()
+
+    caller = asyncio.create_task(tx.run("test.left", patient))
+    await begun.wait()
+    caller.cancel()
+    await asyncio.gather(caller, return_exceptions=True)
+    go_on.set()
+    await tx.drain()
+    assert [outcome for unit, outcome, _ in tx.times if unit == "test.left"] == ["OK"]

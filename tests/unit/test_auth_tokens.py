@@ -29,7 +29,7 @@ class Mint:
 
     def __init__(self) -> None:
         self.keys = KeyRing(b"k" * 32)
-        self.keys.take([self.keys.make(NOW)], NOW)
+        self.keys.adopt([self.keys.make(NOW)], NOW)
         self.kid, self.private = self.keys.signer
         self.public = self.private.public_key().public_bytes_raw()
         self.tokens = AccessTokens(

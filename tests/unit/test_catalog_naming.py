@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from marketd.catalog.model import StockState, stock_state
-from marketd.catalog.names import name_key, options_key, options_title, slugify, title_key
+from marketd.catalog.names import name_key, options_key, slugify, title_key
 
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*", re.ASCII)
 
@@ -59,8 +59,6 @@ def test_sort_keys_fit_into_an_index(title: str) -> None:
 def test_a_choice_is_the_same_in_any_order() -> None:
     assert options_key((("Size", "M"), ("Color", "Blue"))) == options_key((("Color", "Blue"), ("Size", "M")))
     assert options_key((("Size", "M"),)) != options_key((("Size", "m"),))
-    assert options_title((("Size", "M"), ("Color", "Blue"))) == "M / Blue"
-    assert options_title(()) == ""
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from marketd.catalog.errors import ImportFileInvalid
 from marketd.catalog.imports import shopify
-from marketd.catalog.imports.parsed import ParsedFile, Reading, ReadingStopped, RowReason
+from marketd.catalog.imports.csv_file import Reading, ReadingStopped
+from marketd.catalog.imports.values import ParsedFile, RowReason
 
 HEADER = (
     "Handle,Title,Body (HTML),Vendor,Type,Tags,Published,Option1 Name,Option1 Value,Option2 Name,Option2 Value,"
@@ -242,6 +243,4 @@ def test_the_demo_file_is_whole_and_has_three_shops() -> None:
     data = resources.files("marketd.demo.data").joinpath("products.csv").read_bytes()
     parsed = parse(data)
     assert (len(parsed.products), parsed.errors) == (24, ())
-    shops = shopify.split_by_vendor(data)
-    assert len(shops) == 3
-    assert sum(len(parse(shop).products) for shop in shops.values()) == 24
+    assert len({product.vendor for product in parsed.products}) == 3

@@ -196,9 +196,8 @@ def _in_cart(quantity: int = 1, price_minor: int = 1_000) -> CartItem:
     return CartItem(uuid4(), uuid4(), quantity, price_minor, "EUR", NOW, NOW)
 
 
-def _offer(line: CartItem, price_minor: int = 1_000, *, is_buyable: bool = True) -> Offer:
-    price = Money(price_minor, "EUR")
-    return Offer(line.variant_id, uuid4(), uuid4(), "Lamp", "", "", price, is_buyable, "")
+def _offer(item: CartItem, price_minor: int = 1_000, *, is_buyable: bool = True) -> Offer:
+    return Offer(item.variant_id, uuid4(), uuid4(), "Lamp", "", (), "EUR", price_minor, None, is_buyable, "")
 
 
 def test_lines_are_judged_by_offer_and_stock() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from marketd.kernel.work.job_runner import JobRunner
-from marketd.mail.jobs import MAIL, SMS, Post
+from marketd.mail.jobs import MAIL, SMS, MessageJobs
 
 
 async def run_due(runner: JobRunner) -> bool:
@@ -14,7 +14,7 @@ async def run_due(runner: JobRunner) -> bool:
         return await runner.begin_due(group)
 
 
-def take_on(post: Post, runner: JobRunner) -> None:
-    """Let the runner send what the post sends; whoever was asked before is not asked any more."""
-    runner.register_outside(MAIL, post.send_letter)
-    runner.register_outside(SMS, post.send_short)
+def take_on(messages: MessageJobs, runner: JobRunner) -> None:
+    """Let the runner send by these; whoever was asked before is not asked any more."""
+    runner.register_outside(MAIL, messages.send_letter)
+    runner.register_outside(SMS, messages.send_sms)

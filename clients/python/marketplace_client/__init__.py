@@ -9,7 +9,7 @@ from marketplace_client.channel import PlainTextRefused
 from marketplace_client.client import MarketplaceClient
 from marketplace_client.errors import FieldViolation, MarketplaceError, PreconditionViolation
 from marketplace_client.uplink import CourierUplink, Outcome
-from marketplace_client.watching import watch_deliveries, watch_delivery, watch_order
+from marketplace_client.watch import watch_deliveries, watch_delivery, watch_order
 
 __version__ = "0.1.0"
 

@@ -12,7 +12,7 @@ from marketplace.catalog.v1 import brand_pb2, catalog_service_pb2, category_pb2,
 from marketplace.delivery.v1 import delivery_pb2, delivery_service_pb2
 from marketplace.order.v1 import order_pb2, order_service_pb2
 
-from marketplace_client.calling import links
+from marketplace_client.calls import links
 from marketplace_client.channel import PlainTextRefused, is_this_machine, open_channel
 from marketplace_client.errors import from_rpc_error
 from marketplace_client.pages import pages

@@ -24,7 +24,7 @@ from marketplace.tracking.v1 import position_pb2, tracking_service_pb2
 from marketplace_client.client import MarketplaceClient
 from marketplace_client.errors import MarketplaceError
 from marketplace_client.ledger import Ledger, Outcome
-from marketplace_client.watching import can_resume
+from marketplace_client.watch import can_resume
 
 __all__ = ["CourierUplink", "Directive", "Outcome"]
 

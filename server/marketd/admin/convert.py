@@ -7,21 +7,27 @@ from uuid import UUID
 from marketplace.admin.v1 import admin_service_pb2
 from marketplace.type.v1 import audit_pb2
 
-from marketd.audit.log import EntryFilter, EntryView
+from marketd.audit.model import ActorKind
+from marketd.audit.values import AuditEntry, AuditFilter
+from marketd.kernel.enums import EnumMap
 from marketd.kernel.wire import from_timestamp, to_timestamp
 
+ACTOR_KINDS = EnumMap(ActorKind, audit_pb2.ActorKind)
 
-def from_list_audit_entries(request: admin_service_pb2.ListAuditEntriesRequest) -> EntryFilter:
+
+def from_list_audit_entries(request: admin_service_pb2.ListAuditEntriesRequest) -> AuditFilter:
     """The filter; what was not given leaves nothing out."""
-    return EntryFilter(
+    return AuditFilter(
         user_id=UUID(request.account_id) if request.account_id else None,
         method=request.method,
         resource_type=request.resource_type,
         resource_id=request.resource_id,
         code=request.code,
-        create_time_from=from_timestamp(request.create_time_from, "create_time_from")
-        if request.HasField("create_time_from")
-        else None,
+        create_time_from=(
+            from_timestamp(request.create_time_from, "create_time_from")
+            if request.HasField("create_time_from")
+            else None
+        ),
         create_time_before=(
             from_timestamp(request.create_time_before, "create_time_before")
             if request.HasField("create_time_before")
@@ -30,13 +36,13 @@ def from_list_audit_entries(request: admin_service_pb2.ListAuditEntriesRequest) 
     )
 
 
-def to_audit_entry(entry: EntryView) -> audit_pb2.AuditEntry:
+def to_audit_entry(entry: AuditEntry) -> audit_pb2.AuditEntry:
     """marketplace.type.v1.AuditEntry."""
     return audit_pb2.AuditEntry(
         audit_entry_id=str(entry.audit_entry_id),
         create_time=to_timestamp(entry.create_time),
         actor=audit_pb2.Actor(
-            kind=audit_pb2.ActorKind.Value(f"ACTOR_KIND_{entry.actor_kind}"),
+            kind=ACTOR_KINDS.to_wire(entry.actor_kind),
             account_id=str(entry.user_id or ""),
             session_id=str(entry.session_id or ""),
         ),

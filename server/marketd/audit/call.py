@@ -1,5 +1,4 @@
-"""What the audit log keeps of a call: the one value that the edge, which sees every outcome, and auth, which keeps the
-log, both know."""
+"""One audited call. The edge, which sees every outcome, and the log, which keeps it, both know this value."""
 
 from __future__ import annotations
 

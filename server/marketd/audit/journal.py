@@ -1,8 +1,8 @@
 """The journal: writes the audit entries that come from the edge, many in one transaction, one transaction at a time.
 
-A flood of refused calls must not become a flood of transactions: what comes in while one commits goes into the next,
+A flood of refused calls must not become a flood of transactions. What comes in while one commits goes into the next,
 and beyond a bound entries are dropped and counted. Nor may one address fill the log with refusals, which cost it
-nothing: beyond a burst they are counted, and the access log has them. Effects never come this way (audit.record).
+nothing: beyond a burst they are only counted, and the access log has them. Effects never come this way (log.record).
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from collections import OrderedDict, deque
 
 import structlog
 
-from marketd.audit import log
+from marketd.audit import repository
 from marketd.audit.call import AuditedCall
-from marketd.audit.log import Entry
+from marketd.audit.values import AuditEntry
 from marketd.kernel.call.network import network_of
 from marketd.kernel.call.refusals import Refusal
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.values.clock import Clock
-from marketd.kernel.values.ids import new_id
 
 _log = structlog.get_logger(__name__)
 
@@ -41,20 +40,20 @@ class AuditJournal:
         self._clock = clock
         self._capacity = capacity
         self._refusals_burst = refusals_burst
-        self._waiting: deque[tuple[Entry, asyncio.Future[None]]] = deque()
+        self._waiting: deque[tuple[AuditEntry, asyncio.Future[None]]] = deque()
         self._wake = asyncio.Event()
         self._dropped = 0
         # By network: when its bucket will be full again, on the monotonic clock.
         self._refused: OrderedDict[str, float] = OrderedDict()
 
     def note(self, call: AuditedCall) -> asyncio.Future[None]:
-        """Take an entry. What is returned is done once the entry is committed, or was dropped."""
+        """Take what became of a call. The future is done once the entry is committed, or was dropped."""
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if len(self._waiting) >= self._capacity or (call.code != "OK" and self._is_flood(call.caller.address)):
             self._dropped += 1
             written.set_result(None)
         else:
-            self._waiting.append((Entry(new_id(), self._clock.now(), call), written))
+            self._waiting.append((AuditEntry.of_call(call, self._clock.now()), written))
             self._wake.set()
         return written
 
@@ -85,7 +84,9 @@ class AuditJournal:
         batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
         entries = [entry for entry, _ in batch]
         try:
-            await self._tx.run("audit.write", lambda uow: log.write(uow.connection, entries), seconds=WRITE_SECONDS)
+            await self._tx.run(
+                "audit.write", lambda uow: repository.insert(uow.connection, entries), seconds=WRITE_SECONDS
+            )
         except Refusal as refusal:
             # Also when the outcome is unknown: an entry's id keeps it from standing twice.
             _log.warning("audit_not_written", entries=len(batch), reason=refusal.reason.value)

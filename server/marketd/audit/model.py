@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import (
-    DateTime,
-    Index,
-    Text,
-    Uuid,
-)
+from sqlalchemy import DateTime, Index, Text, Uuid
 from sqlalchemy.orm import Mapped, mapped_column
 
 from marketd.kernel.db.database import Base
+
+
+class ActorKind(StrEnum):
+    """Who acted (marketplace.type.v1.ActorKind)."""
+
+    USER = "USER"
+    SERVICE = "SERVICE"
+    SYSTEM = "SYSTEM"
+    ANONYMOUS = "ANONYMOUS"
 
 
 class AuditEntryTable(Base):

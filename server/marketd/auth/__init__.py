@@ -1,1 +1,1 @@
-"""Accounts, their sessions and roles, the tokens that prove them, and the audit log. Other slices build on it."""
+"""Accounts, their sessions and roles, and the tokens that prove them. Other slices build on it."""

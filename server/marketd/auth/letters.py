@@ -1,9 +1,9 @@
 """What auth writes to people, as jobs of the transaction that is the reason: sent after its commit, again until taken.
 
-Codes and reset tokens would otherwise lie readable in the job table, and when a mail server is away for long in
-dead_letters and in backups. So those values are sealed (AES-GCM, a key of their own made of MARKETD_SECRET), and opened
-by `reveal` at the moment of rendering. Deriving them from a row at sending time was the other way; it would have tied
-the sending of mail to auth's tables. What was sealed is worthless in half an hour anyway.
+Codes and reset tokens would otherwise lie readable in the job table, and in dead letters and backups when a mail server
+is away for long. So those values are sealed (AES-GCM, a key of their own made of MARKETD_SECRET), and `reveal` opens
+them at the moment of rendering. To derive them from a row at sending time was the other way; it would have tied the
+sending of mail to auth's tables. What was sealed is worthless in half an hour anyway.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import base64
 from collections.abc import Callable
 from datetime import timedelta
 
-from marketd.auth.accounts.repository import AccountRow
-from marketd.auth.codes.credentials import Channel
+from marketd.auth.accounts.values import Account
+from marketd.auth.codes.model import VerificationChannel
 from marketd.config import Settings
-from marketd.kernel.call.sealing import Seal, SealBroken
+from marketd.kernel.call.seal import Seal, SealBroken
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.slice import Parts
 from marketd.mail.jobs import SEALED, mail_job, sms_job
@@ -44,9 +44,11 @@ class Letters:
         self._seal = seal
         self.sends_sms = sends_sms
 
-    def verification_code(self, uow: UnitOfWork, channel: Channel, to: str, code: str, lifetime: timedelta) -> None:
+    def verification_code(
+        self, uow: UnitOfWork, channel: VerificationChannel, to: str, code: str, lifetime: timedelta
+    ) -> None:
         """The code, by e-mail or SMS."""
-        job = mail_job if channel is Channel.EMAIL else sms_job
+        job = mail_job if channel is VerificationChannel.EMAIL else sms_job
         values = {"code": self._sealed(code), "minutes": _minutes(lifetime)}
         uow.enqueue(job(Wording.VERIFICATION_CODE, to, values, expire_time=uow.now + lifetime))
 
@@ -55,19 +57,19 @@ class Letters:
         values = {"token": self._sealed(token), "minutes": _minutes(lifetime)}
         uow.enqueue(mail_job(Wording.PASSWORD_RESET, email, values, expire_time=uow.now + lifetime))
 
-    def password_changed(self, uow: UnitOfWork, account: AccountRow, address: str) -> None:
+    def password_changed(self, uow: UnitOfWork, account: Account, address: str) -> None:
         """That the password was changed, from where."""
         _tell(uow, account, Wording.PASSWORD_CHANGED, address=address)
 
-    def email_changed(self, uow: UnitOfWork, account: AccountRow, new: str, address: str) -> None:
+    def email_changed(self, uow: UnitOfWork, account: Account, new: str, address: str) -> None:
         """To the address before: that there is another now, from where; whoever reads it need not learn it whole."""
         _tell(uow, account, Wording.EMAIL_CHANGED, email=_masked(new), address=address)
 
-    def totp_changed(self, uow: UnitOfWork, account: AccountRow, *, enabled: bool) -> None:
+    def totp_changed(self, uow: UnitOfWork, account: Account, *, enabled: bool) -> None:
         """That a code is needed to sign in from now on, or no longer."""
         _tell(uow, account, Wording.TOTP_ENABLED if enabled else Wording.TOTP_DISABLED)
 
-    def new_sign_in(self, uow: UnitOfWork, account: AccountRow, device: str, address: str) -> None:
+    def new_sign_in(self, uow: UnitOfWork, account: Account, device: str, address: str) -> None:
         """That somebody signed in from where nobody did before.
 
         Only to verified addresses: whoever registers with a stranger's could fill the stranger's mailbox with these.
@@ -75,7 +77,7 @@ class Letters:
         if account.email_verified:
             _tell(uow, account, Wording.NEW_SIGN_IN, device=device, address=address)
 
-    def account_blocked(self, uow: UnitOfWork, account: AccountRow) -> None:
+    def account_blocked(self, uow: UnitOfWork, account: Account) -> None:
         """That the account is blocked. The admin's reason is for the audit log, and may speak of others."""
         _tell(uow, account, Wording.ACCOUNT_BLOCKED)
 
@@ -91,7 +93,7 @@ class Letters:
         return SEALED + base64.b64encode(self._seal.close(value.encode(), _CONTEXT)).decode()
 
 
-def _tell(uow: UnitOfWork, account: AccountRow, wording: Wording, **values: str) -> None:
+def _tell(uow: UnitOfWork, account: Account, wording: Wording, **values: str) -> None:
     values |= {"name": account.full_name, "time": uow.now.isoformat()}
     uow.enqueue(mail_job(wording, account.email, values))
 

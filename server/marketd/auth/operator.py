@@ -8,14 +8,14 @@ from marketd.auth.letters import Letters
 from marketd.auth.service import AdminCreated
 from marketd.auth.sessions.keys import KeyRing, rotate
 from marketd.config import Settings
-from marketd.kernel.call.sealing import Seal
+from marketd.kernel.call.seal import Seal
 from marketd.kernel.db.database import create_engine
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.values.clock import SystemClock
 
 
 async def rotate_keys(settings: Settings, url: str, *, at_once: bool) -> str:
-    """Make a new signing key and return its name; see auth.keys.rotate. Raises SigningKeysUnreadable."""
+    """Make a new signing key and return its name; see sessions.keys.rotate. Raises SigningKeysUnreadable."""
     engine = create_engine(url, pool_size=1)
     ring = KeyRing(settings.derive("signing-keys"))
     try:

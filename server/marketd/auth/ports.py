@@ -54,7 +54,7 @@ class CartMerger(Protocol):
     """Takes a guest's cart along when somebody signs in; cart's `merge_guest_cart` is one."""
 
     async def __call__(self, uow: UnitOfWork, user_id: UUID, guest_token: str) -> MergeReport | None:
-        """Move the guest's cart into the account's, in the login's own transaction (mapped dress).
+        """Move the guest's cart into the account's, in the login's own transaction.
 
         None when the token names no cart: a stale token must not keep anybody from signing in.
         """
@@ -65,5 +65,5 @@ class AccountHolder(Protocol):
     """Knows of something that an account must let go of before it can be deleted: a shop, a shift."""
 
     async def __call__(self, uow: UnitOfWork, user_id: UUID) -> str | None:
-        """What holds the account, such as `seller 0190…`; None when nothing does (either dress)."""
+        """What holds the account, such as `seller 0190…`; None when nothing does."""
         ...

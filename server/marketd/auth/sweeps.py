@@ -6,8 +6,7 @@ import functools
 from datetime import timedelta
 
 from marketd.auth.codes import throttle
-from marketd.auth.sessions import access_changes
-from marketd.auth.sessions.key_repository import SigningKeyRepository
+from marketd.auth.sessions.repository import access_changes, signing_keys
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.work.sweeps import delete_old
 
@@ -19,7 +18,7 @@ KEEP_CHANGES = timedelta(hours=1)
 
 async def sweep(uow: UnitOfWork) -> int:
     """Delete one batch of each kind; how many rows went."""
-    await SigningKeyRepository(uow.connection).retire_before(uow.now)
+    await signing_keys.retire_before(uow.connection, uow.now)
     database_now = await access_changes.database_now(uow.connection)
     delete = functools.partial(delete_old, uow.connection)
     return (

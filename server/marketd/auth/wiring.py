@@ -20,10 +20,10 @@ from marketd.auth.sessions.access_tokens import AccessTokens
 from marketd.auth.sessions.keys import KeyRing
 from marketd.auth.sessions.principals import Principals
 from marketd.auth.sessions.refresh_tokens import RefreshTokens
-from marketd.auth.sessions.session import SessionRules
 from marketd.auth.sessions.sign_in import SigningIn
+from marketd.auth.sessions.values import SessionRules
 from marketd.auth.sweeps import sweep
-from marketd.kernel.call.sealing import Seal
+from marketd.kernel.call.seal import Seal
 from marketd.kernel.db.invariants import Invariant
 from marketd.kernel.slice import Parts, Slice, Sweep
 

@@ -9,7 +9,7 @@ from marketd.cart import repository
 from marketd.cart.errors import QuoteExpired
 from marketd.cart.quotes import repository as quotes
 from marketd.cart.quotes.values import Quote
-from marketd.inventory.model import Line
+from marketd.inventory.values import StockLine
 from marketd.kernel.db.uow import UnitOfWork
 
 
@@ -24,7 +24,7 @@ async def take_quote(uow: UnitOfWork, quote_id: UUID, user_id: UUID) -> Quote:
     return Quote.from_json_text(quote_id, payload)
 
 
-async def take_ordered(uow: UnitOfWork, user_id: UUID, lines: Sequence[Line]) -> None:
+async def take_ordered(uow: UnitOfWork, user_id: UUID, lines: Sequence[StockLine]) -> None:
     """Take what was ordered out of the account's cart; pieces added since the quote stay.
 
     lines: unique variant_id. The cart's row must be locked already: `take_quote` does it.

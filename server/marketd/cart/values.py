@@ -137,7 +137,7 @@ def price_item(item: CartItem, offer: Offer | None, available: int) -> PricedIte
                 available_quantity=max(0, available),
             )
         )
-    if offer.price.amount_minor != item.price_minor or offer.price.currency != item.currency:
+    if offer.price_minor != item.price_minor or offer.currency != item.currency:
         problems.append(
             Problem(
                 ProblemKind.PRICE_CHANGED,

@@ -1,58 +1,38 @@
-"""Between the catalog's values and its messages: categories, brands, products and imports."""
+"""Between the catalog's values and its messages: categories, brands and products; the imports have their own."""
 
 from __future__ import annotations
 
 from uuid import UUID
 
 from google.protobuf.field_mask_pb2 import FieldMask
-from marketplace.catalog.v1 import brand_pb2, catalog_service_pb2, category_pb2, import_pb2, product_pb2
+from marketplace.catalog.v1 import brand_pb2, catalog_service_pb2, category_pb2, product_pb2
 from marketplace.type.v1 import image_pb2, rating_pb2
 
 from marketd.catalog.brands import BrandChange, NewBrand
 from marketd.catalog.categories import CategoryChange, NewCategory
-from marketd.catalog.imports.parsed import RowError, RowReason
-from marketd.catalog.imports.run import ImportEvent, ImportOptions, ImportProgress, ImportReport, ImportSummary
 from marketd.catalog.model import ProductState, StockState
 from marketd.catalog.values import (
     Brand,
     Category,
-    ImageView,
     NewImage,
     NewProduct,
     NewVariant,
+    Product,
     ProductChange,
+    ProductImage,
     ProductOrder,
     ProductQuery,
-    ProductView,
-    VariantView,
+    Variant,
 )
 from marketd.kernel.call.refusals import FieldViolation, ValidationFailed
+from marketd.kernel.enums import EnumMap
 from marketd.kernel.values.etags import etag_of
+from marketd.kernel.values.money import Money
 from marketd.kernel.wire import from_money, from_update_mask, to_money, to_timestamp
 
-_STATES = {
-    ProductState.DRAFT: product_pb2.PRODUCT_STATE_DRAFT,
-    ProductState.PUBLISHED: product_pb2.PRODUCT_STATE_PUBLISHED,
-    ProductState.ARCHIVED: product_pb2.PRODUCT_STATE_ARCHIVED,
-}
-_STATES_BACK: dict[int, ProductState] = {number: state for state, number in _STATES.items()}
-_STOCK_STATES = {
-    StockState.IN_STOCK: product_pb2.STOCK_STATE_IN_STOCK,
-    StockState.LOW_STOCK: product_pb2.STOCK_STATE_LOW_STOCK,
-    StockState.OUT_OF_STOCK: product_pb2.STOCK_STATE_OUT_OF_STOCK,
-}
-_ORDERS: dict[int, ProductOrder] = {
-    catalog_service_pb2.PRODUCT_ORDER_UNSPECIFIED: ProductOrder.NEWEST,
-    catalog_service_pb2.PRODUCT_ORDER_NEWEST: ProductOrder.NEWEST,
-    catalog_service_pb2.PRODUCT_ORDER_PRICE_ASC: ProductOrder.PRICE_ASC,
-    catalog_service_pb2.PRODUCT_ORDER_PRICE_DESC: ProductOrder.PRICE_DESC,
-    catalog_service_pb2.PRODUCT_ORDER_TITLE: ProductOrder.TITLE,
-    catalog_service_pb2.PRODUCT_ORDER_RATING: ProductOrder.RATING,
-}
-
-_REASONS = {reason: import_pb2.ImportRowReason.Value(f"IMPORT_ROW_REASON_{reason.value}") for reason in RowReason}
-
-MAX_INLINE_ERRORS = 1000
+_STATES = EnumMap(ProductState, product_pb2.ProductState)
+_STOCK_STATES = EnumMap(StockState, product_pb2.StockState)
+_ORDERS = EnumMap(ProductOrder, catalog_service_pb2.ProductOrder)
 
 
 def optional_id(text: str) -> UUID | None:
@@ -64,19 +44,19 @@ def _text(identifier: UUID | None) -> str:
     return "" if identifier is None else str(identifier)
 
 
-def to_category(view: Category) -> category_pb2.Category:
+def to_category(category: Category) -> category_pb2.Category:
     """The category as a message."""
     return category_pb2.Category(
-        category_id=str(view.category_id),
-        parent_category_id=_text(view.parent_category_id),
-        name=view.name,
-        slug=view.slug,
-        description=view.description,
-        position=view.position,
-        ancestor_ids=[str(ancestor) for ancestor in view.ancestor_ids],
-        create_time=to_timestamp(view.create_time),
-        update_time=to_timestamp(view.update_time),
-        etag=etag_of(view.version),
+        category_id=str(category.category_id),
+        parent_category_id=_text(category.parent_category_id),
+        name=category.name,
+        slug=category.slug,
+        description=category.description,
+        position=category.position,
+        ancestor_ids=[str(ancestor) for ancestor in category.ancestor_ids],
+        create_time=to_timestamp(category.create_time),
+        update_time=to_timestamp(category.update_time),
+        etag=etag_of(category.version),
     )
 
 
@@ -102,16 +82,16 @@ def from_update_category(request: catalog_service_pb2.UpdateCategoryRequest) -> 
     )
 
 
-def to_brand(view: Brand) -> brand_pb2.Brand:
+def to_brand(brand: Brand) -> brand_pb2.Brand:
     """The brand as a message."""
     return brand_pb2.Brand(
-        brand_id=str(view.brand_id),
-        name=view.name,
-        slug=view.slug,
-        description=view.description,
-        create_time=to_timestamp(view.create_time),
-        update_time=to_timestamp(view.update_time),
-        etag=etag_of(view.version),
+        brand_id=str(brand.brand_id),
+        name=brand.name,
+        slug=brand.slug,
+        description=brand.description,
+        create_time=to_timestamp(brand.create_time),
+        update_time=to_timestamp(brand.update_time),
+        etag=etag_of(brand.version),
     )
 
 
@@ -133,64 +113,64 @@ def from_update_brand(request: catalog_service_pb2.UpdateBrandRequest) -> BrandC
     )
 
 
-def to_product(view: ProductView) -> product_pb2.Product:
+def to_product(product: Product) -> product_pb2.Product:
     """The product as a message, as far as it was read."""
     message = product_pb2.Product(
-        product_id=str(view.product_id),
-        seller_id=str(view.seller_id),
-        title=view.title,
-        slug=view.slug,
-        description=view.description,
-        category_id=_text(view.category_id),
-        brand_id=_text(view.brand_id),
-        tags=view.tags,
-        price=to_money(view.price),
-        images=[_to_image(image) for image in view.images],
-        option_names=view.option_names,
-        variants=[_to_variant(variant) for variant in view.variants],
+        product_id=str(product.product_id),
+        seller_id=str(product.seller_id),
+        title=product.title,
+        slug=product.slug,
+        description=product.description,
+        category_id=_text(product.category_id),
+        brand_id=_text(product.brand_id),
+        tags=product.tags,
+        price=to_money(Money(product.price_minor, product.currency)),
+        images=[_to_image(image) for image in product.images],
+        option_names=product.option_names,
+        variants=[_to_variant(variant, product.currency) for variant in product.variants],
         rating=rating_pb2.RatingSummary(
-            average=view.rating_average_milli / 1000,
-            count=view.rating_count,
-            histogram=view.rating_histogram if view.rating_count else (),
+            average=product.rating_average_milli / 1000,
+            count=product.rating_count,
+            histogram=product.rating_histogram if product.rating_count else (),
         ),
-        state=_STATES[view.state],
-        create_time=to_timestamp(view.create_time),
-        update_time=to_timestamp(view.update_time),
-        etag=etag_of(view.version),
+        state=_STATES.to_wire(product.state),
+        create_time=to_timestamp(product.create_time),
+        update_time=to_timestamp(product.update_time),
+        etag=etag_of(product.version),
     )
-    if view.compare_at_price is not None:
-        message.compare_at_price.CopyFrom(to_money(view.compare_at_price))
-    if view.publish_time is not None:
-        message.publish_time.CopyFrom(to_timestamp(view.publish_time))
+    if product.compare_at_price_minor is not None:
+        message.compare_at_price.CopyFrom(to_money(Money(product.compare_at_price_minor, product.currency)))
+    if product.publish_time is not None:
+        message.publish_time.CopyFrom(to_timestamp(product.publish_time))
     return message
 
 
-def _to_variant(view: VariantView) -> product_pb2.Variant:
+def _to_variant(variant: Variant, currency: str) -> product_pb2.Variant:
     message = product_pb2.Variant(
-        variant_id=str(view.variant_id),
-        sku=view.sku,
-        options=dict(view.options),
-        price=to_money(view.price),
-        stock_state=_STOCK_STATES[view.stock_state],
-        is_active=view.is_active,
-        barcode=view.barcode,
-        weight_grams=view.weight_grams,
-        position=view.position,
-        create_time=to_timestamp(view.create_time),
-        update_time=to_timestamp(view.update_time),
-        etag=etag_of(view.version),
+        variant_id=str(variant.variant_id),
+        sku=variant.sku,
+        options=dict(variant.options),
+        price=to_money(Money(variant.price_minor, currency)),
+        stock_state=_STOCK_STATES.to_wire(variant.stock_state),
+        is_active=variant.is_active,
+        barcode=variant.barcode,
+        weight_grams=variant.weight_grams,
+        position=variant.position,
+        create_time=to_timestamp(variant.create_time),
+        update_time=to_timestamp(variant.update_time),
+        etag=etag_of(variant.version),
     )
-    if view.compare_at_price is not None:
-        message.compare_at_price.CopyFrom(to_money(view.compare_at_price))
+    if variant.compare_at_price_minor is not None:
+        message.compare_at_price.CopyFrom(to_money(Money(variant.compare_at_price_minor, currency)))
     return message
 
 
-def _to_image(view: ImageView) -> product_pb2.ProductImage:
+def _to_image(image: ProductImage) -> product_pb2.ProductImage:
     return product_pb2.ProductImage(
-        image_id=str(view.image_id),
-        image=image_pb2.Image(media_id=_text(view.media_id), url=view.url, alt_text=view.alt_text),
-        position=view.position,
-        variant_ids=[str(variant_id) for variant_id in view.variant_ids],
+        image_id=str(image.image_id),
+        image=image_pb2.Image(media_id=_text(image.media_id), url=image.source_url, alt_text=image.alt_text),
+        position=image.position,
+        variant_ids=[str(variant_id) for variant_id in image.variant_ids],
     )
 
 
@@ -271,75 +251,6 @@ def from_list_products(request: catalog_service_pb2.ListProductsRequest) -> Prod
         category_id=optional_id(request.category_id),
         brand_id=optional_id(request.brand_id),
         seller_id=optional_id(request.seller_id),
-        state=_STATES_BACK.get(request.state),
-        order=_ORDERS[request.order],
-    )
-
-
-def from_options(message: import_pb2.ImportOptions) -> ImportOptions:
-    """How to import."""
-    return ImportOptions(
-        seller_id=optional_id(message.seller_id),
-        dry_run=message.dry_run,
-        publish=message.publish,
-        update_existing=message.update_existing,
-        stop_on_error=message.stop_on_error,
-    )
-
-
-def to_progress(progress: ImportProgress, bytes_received: int) -> import_pb2.ImportProgress:
-    """How far the import is."""
-    return import_pb2.ImportProgress(
-        bytes_received=bytes_received,
-        rows_read=progress.rows_read,
-        rows_total=progress.rows_total,
-        products_done=progress.products_done,
-        products_total=progress.products_total,
-    )
-
-
-def to_row_error(error: RowError) -> import_pb2.ImportRowError:
-    """A row that is not imported."""
-    return import_pb2.ImportRowError(
-        row=error.row,
-        column=error.column,
-        reason=_REASONS[error.reason],
-        message=error.message,
-        handle=error.handle,
-    )
-
-
-def to_summary(summary: ImportSummary) -> import_pb2.ImportSummary:
-    """What came of the import."""
-    return import_pb2.ImportSummary(
-        products_created=summary.products_created,
-        products_updated=summary.products_updated,
-        products_unchanged=summary.products_unchanged,
-        products_rejected=summary.products_rejected,
-        variants=summary.variants,
-        images=summary.images,
-        rows=summary.rows,
-        rows_rejected=summary.rows_rejected,
-        categories_created=summary.categories_created,
-        brands_created=summary.brands_created,
-        dry_run=summary.dry_run,
-    )
-
-
-def to_event(event: ImportEvent, bytes_received: int) -> catalog_service_pb2.ImportProductsResponse:
-    """One message of an import's stream."""
-    match event:
-        case ImportProgress():
-            return catalog_service_pb2.ImportProductsResponse(progress=to_progress(event, bytes_received))
-        case RowError():
-            return catalog_service_pb2.ImportProductsResponse(row_error=to_row_error(event))
-        case ImportSummary():
-            return catalog_service_pb2.ImportProductsResponse(summary=to_summary(event))
-
-
-def to_inline(report: ImportReport) -> catalog_service_pb2.ImportProductsInlineResponse:
-    """What came of a small import."""
-    return catalog_service_pb2.ImportProductsInlineResponse(
-        summary=to_summary(report.summary),
-        row_errors=[to_row_error(error) for error in report.errors[:MAX_INLINE_ERRORS]],
+        state=_STATES.optional_from_wire(request.state),
+        order=_ORDERS.optional_from_wire(request.order) or ProductOrder.NEWEST,
     )

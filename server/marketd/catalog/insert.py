@@ -6,10 +6,10 @@ import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from marketd.catalog.repository import writes
-from marketd.catalog.repository.writes import ImageRecord, ProductRecord, VariantRecord
+from marketd.catalog.repository import specs
+from marketd.catalog.values import ProductImage, ProductSpec, VariantSpec
 from marketd.inventory import service as inventory
-from marketd.inventory.model import NewStock
+from marketd.inventory.values import NewStock
 from marketd.kernel.call.refusals import AlreadyExists, ConcurrentUpdate
 from marketd.kernel.db.database import DATABASE_ERRORS, constraint_of
 from marketd.kernel.db.uow import UnitOfWork
@@ -21,16 +21,16 @@ _SUFFIX_LETTERS = "23456789bcdfghjkmnpqrstvwxz"
 class Planned:
     """A product to be made. `has_own_slug`: the seller chose the slug, so no other will do."""
 
-    product: ProductRecord
-    variants: Sequence[VariantRecord]
-    images: Sequence[ImageRecord]
+    product: ProductSpec
+    variants: Sequence[VariantSpec]
+    images: Sequence[ProductImage]
     stocks: Sequence[NewStock] = field(default=())
     has_own_slug: bool = False
     keeps_handle: bool = False
 
 
 async def make_products(uow: UnitOfWork, planned: Sequence[Planned]) -> list[Planned]:
-    """Make the products, with slugs that nobody has; gives them as they were made, in the same order.
+    """Make the products, with slugs that nobody has; gives them as they were made, in the same order. planned: 1..50.
 
     Slugs that the seller chose are kept or refused. Raises AlreadyExists for a slug or SKU in use, and ConcurrentUpdate
     when somebody else takes the same names at the same time.
@@ -39,18 +39,18 @@ async def make_products(uow: UnitOfWork, planned: Sequence[Planned]) -> list[Pla
     waiting = dict(enumerate(planned))
     attempt = 0
     while waiting:
-        inserted = await writes.insert_products(uow.connection, [item.product for item in waiting.values()], uow.now)
+        inserted = await specs.insert_products(uow.connection, [item.product for item in waiting.values()], uow.now)
         made |= {place: item for place, item in waiting.items() if item.product.product_id in inserted}
         attempt += 1
         waiting = {place: _renamed(planned[place], attempt) for place in waiting if place not in made}
     ordered = [made[place] for place in range(len(planned))]
     try:
-        await writes.insert_variants(uow.connection, [row for item in ordered for row in item.variants], uow.now)
+        await specs.insert_variants(uow.connection, [row for item in ordered for row in item.variants], uow.now)
     except DATABASE_ERRORS as error:
         if constraint_of(error) == "uq_variants_seller_id_sku":
             raise AlreadyExists("variant", "sku") from error
         raise
-    await writes.insert_images(uow.connection, [row for item in ordered for row in item.images])
+    await specs.insert_images(uow.connection, [row for item in ordered for row in item.images])
     await inventory.create_stock(uow, [row for item in ordered for row in item.stocks])
     return ordered
 
@@ -73,6 +73,6 @@ def _random() -> str:
     return "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(6))
 
 
-def cheapest(variants: Iterable[VariantRecord]) -> VariantRecord:
+def cheapest(variants: Iterable[VariantSpec]) -> VariantSpec:
     """The variant whose price a product shows: the cheapest active one, or of all when none is. variants: not empty."""
     return min(variants, key=lambda row: (not row.is_active, row.price_minor, row.position))

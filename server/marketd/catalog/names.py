@@ -45,8 +45,3 @@ def title_key(title: str) -> str:
 def options_key(options: Options) -> str:
     """A digest that is equal for equal choices, whatever their order."""
     return hashlib.sha256(json.dumps(sorted(options)).encode()).hexdigest()[:32]
-
-
-def options_title(options: Options) -> str:
-    """How a cart or an order names the variant: `M / Blue`; empty when there is nothing to choose."""
-    return " / ".join(value for _, value in options)

@@ -50,14 +50,14 @@ class Brand:
 
 
 @dataclass(frozen=True, slots=True)
-class VariantView:
-    """One thing that can be chosen of a product."""
+class Variant:
+    """One thing that can be chosen of a product; its prices are in the product's currency."""
 
     variant_id: UUID
     sku: str
     options: Options
-    price: Money
-    compare_at_price: Money | None
+    price_minor: int
+    compare_at_price_minor: int | None
     stock_state: StockState
     is_active: bool
     barcode: str
@@ -69,20 +69,21 @@ class VariantView:
 
 
 @dataclass(frozen=True, slots=True)
-class ImageView:
-    """A picture of a product; no `variant_ids` means that it shows all of them."""
+class ProductImage:
+    """A picture of a product, by `media_id` or by `source_url`; no `variant_ids` means that it shows all of them."""
 
     image_id: UUID
+    product_id: UUID
     position: int
     media_id: UUID | None
-    url: str
+    source_url: str
     alt_text: str
     variant_ids: tuple[UUID, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class ProductView:
-    """A product with its variants and pictures, as far as they were asked for."""
+class Product:
+    """A product as it is shown, with its variants and pictures as far as they were asked for."""
 
     product_id: UUID
     seller_id: UUID
@@ -92,20 +93,61 @@ class ProductView:
     description: str
     category_id: UUID | None
     brand_id: UUID | None
-    tags: Sequence[str]
-    option_names: Sequence[str]
-    price: Money
-    compare_at_price: Money | None
+    tags: tuple[str, ...]
+    option_names: tuple[str, ...]
+    currency: str
+    price_minor: int
+    compare_at_price_minor: int | None
     rating_count: int
     rating_average_milli: int
-    rating_histogram: Sequence[int]
+    rating_histogram: tuple[int, ...]
     state: ProductState
     publish_time: datetime | None
     version: int
     create_time: datetime
     update_time: datetime
-    variants: Sequence[VariantView]
-    images: Sequence[ImageView]
+    variants: tuple[Variant, ...]
+    images: tuple[ProductImage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProductSpec:
+    """What a seller decides of a product, and so what is written of it: a Product without what others add to it."""
+
+    product_id: UUID
+    seller_id: UUID
+    handle: str
+    slug: str
+    title: str
+    title_key: str
+    description: str
+    category_id: UUID | None
+    brand_id: UUID | None
+    tags: tuple[str, ...]
+    option_names: tuple[str, ...]
+    currency: str
+    price_minor: int
+    compare_at_price_minor: int | None
+    state: ProductState
+    publish_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class VariantSpec:
+    """What a seller decides of a variant, and so what is written of it; its stock is inventory's."""
+
+    variant_id: UUID
+    product_id: UUID
+    seller_id: UUID
+    sku: str
+    options: Options
+    options_key: str
+    price_minor: int
+    compare_at_price_minor: int | None
+    is_active: bool
+    barcode: str
+    weight_grams: int
+    position: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +158,23 @@ class Offer:
     product_id: UUID
     seller_id: UUID
     title: str
-    variant_title: str
     sku: str
-    price: Money
+    options: Options
+    currency: str
+    price_minor: int
+    compare_at_price_minor: int | None
     is_buyable: bool
     image_url: str
-    options: Options = ()
-    compare_at_price: Money | None = None
+
+    @property
+    def price(self) -> Money:
+        """What one piece costs."""
+        return Money(self.price_minor, self.currency)
+
+    @property
+    def compare_at_price(self) -> Money | None:
+        """The price that the seller crosses out beside it."""
+        return None if self.compare_at_price_minor is None else Money(self.compare_at_price_minor, self.currency)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
@@ -11,16 +12,16 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from marketd.catalog.imports.run import ImportOptions, ImportProgress, ImportReport, import_products
+from marketd.catalog.imports.run import import_products
+from marketd.catalog.imports.values import ImportOptions, ImportProgress, ImportReport
 from marketd.commands.database import database_of, failures_said
 from marketd.commands.settings import read_settings
 from marketd.config import Settings
 from marketd.kernel.call.caller import SYSTEM
-from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.database import create_engine
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.values.clock import SystemClock
-from marketd.seller.repository import SellerRepository
+from marketd.seller.sellers import get_seller
 
 MOST_ROWS_SHOWN = 50
 
@@ -76,13 +77,9 @@ async def _import(
 
 
 async def _seller_id(tx: Transactor, seller: str) -> UUID:
-    try:
+    with suppress(ValueError):
         return UUID(seller)
-    except ValueError:
-        found = await tx.read(lambda unit: SellerRepository(unit.connection).by_handle(seller))
-        if found is None:
-            raise NotFound("seller", seller) from None
-        return found.seller_id
+    return (await tx.read(lambda unit: get_seller(unit, SYSTEM, seller))).seller_id
 
 
 def _show(report: ImportReport) -> None:

@@ -27,7 +27,7 @@ from marketd.demo.town import HOMES, Place, ride
 _log = structlog.get_logger(__name__)
 
 _SPEED_MPS = 6.0
-_PAUSE_SECONDS = (1.0, 4.0)
+PAUSE_SECONDS = (1.0, 4.0)
 _FIRST_WAY_DEGREES = 0.0006
 _TROUBLE_SECONDS = 3.0
 _RESTOCK = 100
@@ -42,11 +42,16 @@ _OPEN = (
 )
 
 
-async def simulate(target: str, logins: SeededLogins, stop: asyncio.Event) -> None:
-    """Keep one delivery alive for each courier until `stop` is set."""
+async def simulate(
+    target: str, logins: SeededLogins, stop: asyncio.Event, *, pause_seconds: tuple[float, float] = PAUSE_SECONDS
+) -> None:
+    """Keep one delivery alive for each courier until `stop` is set.
+
+    pause_seconds: the least and the most that people take before they buy, accept and have things ready.
+    """
     async with asyncio.TaskGroup() as group:
         lanes = [
-            group.create_task(_lane(target, logins, number))
+            group.create_task(_lane(target, logins, number, pause_seconds))
             for number in range(min(len(logins.couriers), len(logins.buyers)))
         ]
         await stop.wait()
@@ -54,12 +59,12 @@ async def simulate(target: str, logins: SeededLogins, stop: asyncio.Event) -> No
             lane.cancel()
 
 
-async def _lane(target: str, logins: SeededLogins, number: int) -> None:
+async def _lane(target: str, logins: SeededLogins, number: int, pause_seconds: tuple[float, float]) -> None:
     """One lane for ever: whatever goes wrong is logged, and the lane signs in anew."""
-    await asyncio.sleep(number * 1.5)  # the lanes should not march in step
+    await asyncio.sleep(number * 1.5 * pause_seconds[0])  # the lanes should not march in step
     while True:
         try:
-            async with _Lane.open(target, logins, number) as lane:
+            async with _Lane.open(target, logins, number, pause_seconds) as lane:
                 while True:
                     async with asyncio.timeout(_TRIP_SECONDS):
                         await lane.advance()
@@ -81,9 +86,11 @@ class _Lane:
         sellers: dict[str, MarketplaceClient],
         shops: tuple[SeededShop, ...],
         home: Place,
+        pause_seconds: tuple[float, float],
     ) -> None:
         self._admin, self._buyer, self._courier = admin, buyer, courier
         self._sellers, self._shops, self._home = sellers, shops, home
+        self._pause_seconds = pause_seconds
         self._courier_id = ""
         self._uplink: CourierUplink | None = None
         self._chance = random.Random()  # noqa: S311 - a simulation, not a secret
@@ -92,7 +99,9 @@ class _Lane:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, target: str, logins: SeededLogins, number: int) -> AsyncIterator[_Lane]:
+    async def open(
+        cls, target: str, logins: SeededLogins, number: int, pause_seconds: tuple[float, float]
+    ) -> AsyncIterator[_Lane]:
         """Sign everybody in and start the shift."""
         async with AsyncExitStack() as stack:
 
@@ -106,6 +115,7 @@ class _Lane:
                 sellers={shop.seller_id: await client(shop.login.email, logins.password) for shop in logins.shops},
                 shops=logins.shops,
                 home=HOMES[number % len(HOMES)],
+                pause_seconds=pause_seconds,
             )
             await lane._start_shift()
             lane._uplink = await stack.enter_async_context(CourierUplink(lane._courier, device_id="simulated"))
@@ -136,7 +146,7 @@ class _Lane:
             order for order in (await self._buyer.order.ListOrders(request)).orders if order.seller_id in self._sellers
         ]
         if not orders:
-            await asyncio.sleep(self._chance.uniform(*_PAUSE_SECONDS))
+            await asyncio.sleep(self._chance.uniform(*self._pause_seconds))
             await self._buy()
             return
         order = orders[0]
@@ -145,11 +155,11 @@ class _Lane:
             pay = payment_service_pb2.ConfirmPaymentRequest(payment_id=order.payment_id, payment_method="ok")
             await self._buyer.payment.ConfirmPayment(pay)
         elif order.state == order_pb2.ORDER_STATE_PAID:
-            await asyncio.sleep(self._chance.uniform(*_PAUSE_SECONDS))
+            await asyncio.sleep(self._chance.uniform(*self._pause_seconds))
             accept = order_service_pb2.AcceptOrderRequest(order_id=order.order_id, etag=order.etag)
             await seller.order.AcceptOrder(accept)
         elif order.state == order_pb2.ORDER_STATE_ACCEPTED:
-            await asyncio.sleep(self._chance.uniform(*_PAUSE_SECONDS))
+            await asyncio.sleep(self._chance.uniform(*self._pause_seconds))
             ready = order_service_pb2.MarkOrderReadyRequest(order_id=order.order_id, etag=order.etag)
             await seller.order.MarkOrderReady(ready)
         else:

@@ -9,7 +9,7 @@ attached the server goes down all the same, since nobody would end it otherwise;
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 from urllib.parse import quote
 
 from marketd.embedded import wire
@@ -42,9 +42,9 @@ class EmbeddedPostgres:
 
     def __init__(self, data_dir: Path, *, durable: bool = True) -> None:
         # Resolved, so that every process finds the same socket whatever link it came by.
-        self._home = Home(data_dir.resolve())
+        self.home: Final = Home(data_dir.resolve())
         self._durable = durable
-        self._ownership = Ownership(self._home.owner_file)
+        self._ownership = Ownership(self.home.owner_file)
         self._server: Server | None = None
         self._socket_dir: Path | None = None
 
@@ -60,11 +60,6 @@ class EmbeddedPostgres:
             return self._server.pid if self._server.is_alive() else None
         return self._ownership.read().postmaster_pid or None if self.attached else None
 
-    @property
-    def log_path(self) -> Path:
-        """The server's log file."""
-        return self._home.log
-
     def start(self, timeout_seconds: float = 60) -> None:
         """Start the server, or attach to the one that runs; returns once it has answered a query.
 
@@ -73,18 +68,18 @@ class EmbeddedPostgres:
         if self._server is not None and self._server.is_alive():
             return
         deadline = time.monotonic() + timeout_seconds
-        with explaining(self._home.root):
+        with explaining(self.home.root):
             binaries = find_binaries()
-            self._home.root.mkdir(parents=True, exist_ok=True)
-            account = choose_account(self._home.data)
-            self._socket_dir = self._home.socket_dir(account)
+            self.home.root.mkdir(parents=True, exist_ok=True)
+            account = choose_account(self.home.data)
+            self._socket_dir = self.home.socket_dir(account)
             while not self._ownership.take():
                 if self._owner_serves():
                     return
                 if time.monotonic() > deadline:
                     raise StartTimedOutError(
-                        f"process {self._ownership.read().pid} owns {self._home.root} but its server does not answer: "
-                        f"end that process or look into {self._home.log}."
+                        f"process {self._ownership.read().pid} owns {self.home.root} but its server does not answer: "
+                        f"end that process or look into {self.home.log}."
                     )
                 time.sleep(_POLL_SECONDS)
             self._run(account, binaries, deadline)
@@ -109,7 +104,7 @@ class EmbeddedPostgres:
                 self._ownership.announce(0)
                 self._server.stop()
             if self._ownership.is_held and self._socket_dir is not None:
-                remove_borrowed(self._socket_dir, self._home)
+                remove_borrowed(self._socket_dir, self.home)
         finally:
             self._server = None
             self._ownership.release()
@@ -148,11 +143,11 @@ class EmbeddedPostgres:
     def _run(self, account: Account, binaries: Binaries, deadline: float) -> None:
         try:
             usable = binaries_for(account, binaries)
-            if self._home.data.exists():
-                clear_leftovers(self._home, account)
-            ensure_cluster(self._home, account, usable, durable=self._durable, deadline=deadline)
-            make_private(self._home.socket_dir(account), account)
-            self._server = run_server(self._home, account, usable, durable=self._durable, deadline=deadline)
+            if self.home.data.exists():
+                clear_leftovers(self.home, account)
+            ensure_cluster(self.home, account, usable, durable=self._durable, deadline=deadline)
+            make_private(self.home.socket_dir(account), account)
+            self._server = run_server(self.home, account, usable, durable=self._durable, deadline=deadline)
             self._ownership.announce(self._server.pid)
         except BaseException:
             self.stop()
@@ -164,7 +159,7 @@ class EmbeddedPostgres:
             # The owner is gone and its server goes down: the caller takes over.
             return False
         announced = self._ownership.read().postmaster_pid
-        running = self._home.postmaster_pid()
+        running = self.home.postmaster_pid()
         return announced != 0 and announced == running and answers(socket_in(self._started()))
 
     def _started(self) -> Path:

@@ -6,8 +6,7 @@ from uuid import UUID
 
 from marketplace.inventory.v1 import inventory_service_pb2, stock_pb2
 
-from marketd.inventory.model import Count, Stock
-from marketd.inventory.service import Counted
+from marketd.inventory.values import Counted, Stock, StockCount
 from marketd.kernel.wire import to_timestamp
 
 
@@ -25,9 +24,9 @@ def to_stock(stock: Stock) -> stock_pb2.Stock:
     )
 
 
-def from_set_stock(request: inventory_service_pb2.SetStockRequest) -> Count:
+def from_set_stock(request: inventory_service_pb2.SetStockRequest) -> StockCount:
     """The count that a seller sends."""
-    return Count(
+    return StockCount(
         variant_id=UUID(request.variant_id),
         quantity=request.quantity,
         reason=request.reason,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from marketd.inventory.model import Shortage
+from marketd.inventory.values import Shortage
 from marketd.kernel.call.reasons import Code, Reason
 from marketd.kernel.call.refusals import PreconditionViolation, Refusal
 

@@ -1,8 +1,7 @@
-"""The tables of inventory and the values that its use cases take and give. No SQL statements and no protobuf here."""
+"""The tables of inventory and the rules that are theirs. No SQL statements and no protobuf here."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -65,61 +64,3 @@ class StockMovementTable(Base):
     reason: Mapped[str] = mapped_column(Text, server_default=text("''"))
     reference: Mapped[UUID | None] = mapped_column(Uuid)
     create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-
-
-@dataclass(frozen=True, slots=True)
-class Stock:
-    """The stock of one variant as it is now."""
-
-    variant_id: UUID
-    seller_id: UUID
-    on_hand: int
-    reserved: int
-    source_version: int
-    create_time: datetime
-    update_time: datetime
-
-    @property
-    def available(self) -> int:
-        """How many pieces can still be sold."""
-        return self.on_hand - self.reserved
-
-
-@dataclass(frozen=True, slots=True)
-class NewStock:
-    """The first stock of a new variant; `quantity` 0..MAX_QUANTITY."""
-
-    variant_id: UUID
-    seller_id: UUID
-    quantity: int
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """So many pieces of a variant; `quantity` is positive."""
-
-    variant_id: UUID
-    quantity: int
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """A seller's count of one variant: how many pieces are on hand, promised ones included.
-
-    `source_version` grows with each count in the seller's own system; None means that the count always holds.
-    """
-
-    variant_id: UUID
-    quantity: int
-    reason: str = ""
-    source_version: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Shortage:
-    """A line that cannot be had: `requested` pieces were asked for and `available` are there."""
-
-    variant_id: UUID
-    requested: int
-    available: int

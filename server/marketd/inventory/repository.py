@@ -1,4 +1,4 @@
-"""Every SQL statement of inventory, on the unit of work's own asyncpg connection.
+"""Every SQL statement of inventory.
 
 Wherever several rows change, a CTE locks them in variant id order before the UPDATE touches any of them; so any two
 transactions meet on their first common row and never deadlock (`UPDATE … WHERE variant_id = ANY(…)` alone does).
@@ -10,11 +10,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from marketd.inventory.model import Count, Line, MovementKind, NewStock, Shortage, Stock
-from marketd.kernel.db.database import Connection, Record
+from marketd.inventory.model import MovementKind
+from marketd.inventory.values import NewStock, Shortage, Stock, StockCount, StockLine
+from marketd.kernel.db.database import Connection
+from marketd.kernel.db.sql import Columns
 from marketd.kernel.values.ids import new_id
 
-_COLUMNS = "variant_id, seller_id, on_hand, reserved, source_version, create_time, update_time"
+# ruff: noqa: S608 - every interpolated part is one of the constants here
+_STOCK = Columns(Stock)
+_SHORTAGE = Columns(Shortage)
 
 _OPEN = """
 WITH opened AS (
@@ -41,7 +45,7 @@ WITH wanted AS (
   FROM locked l WHERE s.variant_id = l.variant_id AND s.on_hand - s.reserved >= l.quantity
   RETURNING s.variant_id
 )
-SELECT w.variant_id, w.quantity, COALESCE(l.available, 0) AS available
+SELECT w.variant_id, w.quantity AS requested, COALESCE(l.available, 0) AS available
 FROM wanted w LEFT JOIN locked l USING (variant_id) LEFT JOIN taken t USING (variant_id)
 WHERE t.variant_id IS NULL ORDER BY w.variant_id
 """
@@ -90,12 +94,8 @@ FROM counted c JOIN before b USING (variant_id) WHERE c.quantity <> b.on_hand
 """
 
 
-def _stock(row: Record) -> Stock:
-    return Stock(*row)
-
-
 async def open_stocks(connection: Connection, rows: Sequence[NewStock], now: datetime) -> None:
-    """Insert the stock rows of new variants and the movements of what is there at first."""
+    """Insert the stock rows of new variants and the movements of what is there at first. rows: unique variants."""
     await connection.execute(
         _OPEN,
         [row.variant_id for row in rows],
@@ -110,21 +110,24 @@ async def open_stocks(connection: Connection, rows: Sequence[NewStock], now: dat
 
 async def read_stock(connection: Connection, variant_id: UUID) -> Stock | None:
     """The stock of a variant."""
-    row = await connection.fetchrow(f"SELECT {_COLUMNS} FROM stocks WHERE variant_id = $1", variant_id)  # noqa: S608 - constant columns
-    return None if row is None else _stock(row)
+    row = await connection.fetchrow(f"SELECT {_STOCK.sql} FROM stocks WHERE variant_id = $1", variant_id)
+    return _STOCK.optional(row)
 
 
 async def lock_stocks(connection: Connection, variant_ids: Sequence[UUID]) -> dict[UUID, Stock]:
     """The stocks of these variants, locked in id order until the transaction ends; unknown ones are left out."""
     rows = await connection.fetch(
-        f"SELECT {_COLUMNS} FROM stocks WHERE variant_id = ANY($1::uuid[]) ORDER BY variant_id FOR UPDATE",  # noqa: S608 - constant columns
+        f"SELECT {_STOCK.sql} FROM stocks WHERE variant_id = ANY($1::uuid[]) ORDER BY variant_id FOR UPDATE",
         list(variant_ids),
     )
-    return {stock.variant_id: stock for stock in map(_stock, rows)}
+    return {stock.variant_id: stock for stock in _STOCK.values(rows)}
 
 
-async def count(connection: Connection, counts: Sequence[Count], now: datetime) -> None:
-    """Write counts of stocks that the caller has locked, with a movement for each that changes `on_hand`."""
+async def count(connection: Connection, counts: Sequence[StockCount], now: datetime) -> None:
+    """Write counts of stocks that the caller has locked, with a movement for each that changes `on_hand`.
+
+    counts: unique variants.
+    """
     await connection.execute(
         _COUNT,
         [item.variant_id for item in counts],
@@ -137,13 +140,13 @@ async def count(connection: Connection, counts: Sequence[Count], now: datetime) 
     )
 
 
-async def reserve(connection: Connection, lines: Sequence[Line], now: datetime) -> list[Shortage]:
+async def reserve(connection: Connection, lines: Sequence[StockLine], now: datetime) -> list[Shortage]:
     """Promise the pieces of all lines that can be had; gives the others. lines: unique variants."""
     rows = await connection.fetch(_RESERVE, [line.variant_id for line in lines], [line.quantity for line in lines], now)
-    return [Shortage(row["variant_id"], row["quantity"], row["available"]) for row in rows]
+    return _SHORTAGE.values(rows)
 
 
-async def release(connection: Connection, lines: Sequence[Line], now: datetime) -> int:
+async def release(connection: Connection, lines: Sequence[StockLine], now: datetime) -> int:
     """Take promises back; how many stocks were changed. lines: unique variants."""
     tag = await connection.execute(
         _RELEASE, [line.variant_id for line in lines], [line.quantity for line in lines], now
@@ -151,7 +154,7 @@ async def release(connection: Connection, lines: Sequence[Line], now: datetime) 
     return _affected(tag)
 
 
-async def ship(connection: Connection, lines: Sequence[Line], reference: UUID, now: datetime) -> int:
+async def ship(connection: Connection, lines: Sequence[StockLine], reference: UUID, now: datetime) -> int:
     """Take promised pieces out of the stock; how many stocks were changed. lines: unique variants."""
     tag = await connection.execute(
         _SHIP,

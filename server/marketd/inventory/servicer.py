@@ -9,7 +9,8 @@ from uuid import UUID
 from marketplace.inventory.v1 import inventory_service_pb2 as pb
 from marketplace.inventory.v1 import inventory_service_pb2_grpc
 
-from marketd.inventory import convert, service
+from marketd.inventory import convert, stocks
+from marketd.inventory.values import Counted
 from marketd.kernel.call import call as calls
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
@@ -31,19 +32,17 @@ class InventoryServicer(inventory_service_pb2_grpc.InventoryServiceServicer):
     async def SetStock(
         self, request: pb.SetStockRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> pb.SetStockResponse:
-        """Take a count."""
-        caller, counted = calls.current_caller(), convert.from_set_stock(request)
+        caller, count = calls.current_caller(), convert.from_set_stock(request)
 
-        async def work(uow: UnitOfWork) -> service.Counted:
+        async def work(uow: UnitOfWork) -> Counted:
             uow.after_commit(self._on_change)
-            return await service.set_stock(uow, caller, counted)
+            return await stocks.set_stock(uow, caller, count)
 
         return await self._tx.answer("inventory.set_stock", work, convert.to_set_stock)
 
     async def GetStock(
         self, request: pb.GetStockRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> pb.GetStockResponse:
-        """Read a stock."""
         caller, variant_id = calls.current_caller(), UUID(request.variant_id)
-        stock = await self._tx.read(lambda unit: service.get_stock(unit, caller, variant_id))
+        stock = await self._tx.read(lambda unit: stocks.get_stock(unit, caller, variant_id))
         return pb.GetStockResponse(stock=convert.to_stock(stock))

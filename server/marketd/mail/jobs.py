@@ -1,8 +1,9 @@
-"""The jobs `mail.send` and `sms.send`: written in a unit of work with what they tell about, done outside of any.
+"""The jobs `mail.send` and `sms.send`: written in the unit of work that they tell about, done outside of any.
 
 A payload holds `message_id`, `template`, `to`, `locale`, `values` and perhaps `expire_time`. Values that are secret
 (codes, tokens) are sealed by whoever writes the job, so that neither the table nor a dump of it gives them away: such a
-text begins with SEALED, and `reveal` makes it readable again just before it is rendered. How it is sealed is theirs.
+text begins with SEALED, and `reveal` makes it readable again just before it is rendered. How it is sealed is up to
+them.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def _job(
     return Job(kind=kind, payload=payload, max_attempts=MAX_ATTEMPTS)
 
 
-class Post:
+class MessageJobs:
     """Does the jobs: reveals, renders, and hands over.
 
     An error that may pass is raised, and the job runner tries again later; what will never be taken is logged, without
@@ -115,12 +116,12 @@ class Post:
         except MessageRefused as refused:
             _log.warning("letter_refused", template=template, why=str(refused))
 
-    async def send_short(self, payload: Payload) -> None:
+    async def send_sms(self, payload: Payload) -> None:
         """Send an SMS. Raises MailUnavailable when it has to be tried again."""
         if self._is_late(payload):
             return
         template = _text(payload, "template")
-        text = self._renderer.short(template, _text(payload, "locale"), self._values(payload))
+        text = self._renderer.sms(template, _text(payload, "locale"), self._values(payload))
         try:
             await self._sms.send(ShortMessage(_text(payload, "message_id"), template, _text(payload, "to"), text))
         except MessageRefused as refused:

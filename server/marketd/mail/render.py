@@ -107,7 +107,7 @@ class Renderer:
         html = html_template.render(given, locale=found, subject=subject)
         return Content(subject, text.strip() + "\n", html, found)
 
-    def short(self, name: str, locale: str, values: Mapping[str, str]) -> str:
+    def sms(self, name: str, locale: str, values: Mapping[str, str]) -> str:
         """Render an SMS; the same errors."""
         template, _ = self._find(name, ".sms", locale)
         return " ".join(template.render(self._given(values)).split())

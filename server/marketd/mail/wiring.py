@@ -10,7 +10,7 @@ from marketd.kernel.db.invariants import Invariant
 from marketd.kernel.slice import Parts, Slice
 from marketd.mail.choose import choose_mailer, choose_sms
 from marketd.mail.compose import sender_address
-from marketd.mail.jobs import MAIL, SMS, Post
+from marketd.mail.jobs import MAIL, SMS, MessageJobs
 from marketd.mail.render import Renderer, Shop
 
 SERVICERS: Final[tuple[type, ...]] = ()
@@ -22,7 +22,7 @@ def build(parts: Parts, *, revealer: Callable[[Parts], Callable[[str], str]]) ->
     settings = parts.settings
     smtp_url = settings.smtp_url.get_secret_value() if settings.smtp_url is not None else None
     shop = Shop(settings.shop_name, settings.support_email, settings.password_reset_url)
-    post = Post(
+    messages = MessageJobs(
         renderer=Renderer(shop, settings.mail_templates),
         mailer=choose_mailer(smtp_url, settings.mail_folder),
         sms=choose_sms(settings.sms_sender, development=settings.env is Environment.DEVELOPMENT),
@@ -30,4 +30,4 @@ def build(parts: Parts, *, revealer: Callable[[Parts], Callable[[str], str]]) ->
         reveal=revealer(parts),
         clock=parts.clock,
     )
-    return Slice(outside_jobs={MAIL: post.send_letter, SMS: post.send_short})
+    return Slice(outside_jobs={MAIL: messages.send_letter, SMS: messages.send_sms})

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from marketd.audit import log
 from marketd.inventory import service as inventory
-from marketd.inventory.model import Line
+from marketd.inventory.values import StockLine
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.uow import UnitOfWork
@@ -115,8 +115,8 @@ def _worth(order: Order, pieces: Mapping[UUID, int]) -> int:
     return sum(item.worth_minor(pieces[item.item_id]) for item in order.items if item.item_id in pieces)
 
 
-def _lines(order: Order, pieces: Mapping[UUID, int]) -> list[Line]:
-    return [Line(item.variant_id, pieces[item.item_id]) for item in order.items if pieces.get(item.item_id)]
+def _lines(order: Order, pieces: Mapping[UUID, int]) -> list[StockLine]:
+    return [StockLine(item.variant_id, pieces[item.item_id]) for item in order.items if pieces.get(item.item_id)]
 
 
 def _with_cancelled(item: OrderItem, pieces: Mapping[UUID, int]) -> OrderItem:

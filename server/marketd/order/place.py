@@ -17,7 +17,7 @@ from marketd.cart.quotes.values import Quote, QuotePackage
 from marketd.catalog import service as catalog
 from marketd.catalog.values import Offer
 from marketd.inventory import service as inventory
-from marketd.inventory.model import Line
+from marketd.inventory.values import StockLine
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.ids import new_id, new_order_number
@@ -59,7 +59,7 @@ async def place_order(uow: UnitOfWork, caller: Caller, command: PlaceOrder, unpa
     Raises QuoteExpired, CartEmpty, SellerClosed, PriceChanged and InsufficientStock.
     """
     quote = await carts.take_quote(uow, command.quote_id, caller.known_user_id)
-    lines = [Line(line.variant_id, line.quantity) for package in quote.packages for line in package.lines]
+    lines = [StockLine(line.variant_id, line.quantity) for package in quote.packages for line in package.lines]
     if not lines:
         raise CartEmpty
     await _check_prices(uow, quote, command.expected_total, [line.variant_id for line in lines])

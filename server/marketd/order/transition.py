@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from marketd.inventory.model import Line
+from marketd.inventory.values import StockLine
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.order import repository
 from marketd.order.events import OrderEvent
@@ -74,9 +74,9 @@ def make_event(
     )
 
 
-def lines_of(order: Order) -> list[Line]:
+def lines_of(order: Order) -> list[StockLine]:
     """What of the order is not cancelled, for the stock."""
-    return [Line(item.variant_id, item.left) for item in order.items if item.left]
+    return [StockLine(item.variant_id, item.left) for item in order.items if item.left]
 
 
 def _further(event: type[OrderEvent]) -> set[str]:

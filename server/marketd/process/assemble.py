@@ -129,7 +129,7 @@ def _build_server(core: Core, slices: Sequence[Slice], tasks: list[Work], *, reu
     for each in slices:
         for drain in each.drains:
             server.calls.on_drain(drain)
-    tasks += [rates.run, journal.run, lambda: readiness.follow(parts.spare, server.health)]
+    tasks += [rates.run, journal.run, lambda: readiness.watch_database(parts.spare, server.health)]
     return server
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -37,8 +38,7 @@ class Core:
 
     async def dispose(self) -> None:
         """Let the connections go."""
-        await self.engine.dispose()
-        await self.spare_engine.dispose()
+        await asyncio.gather(self.engine.dispose(), self.spare_engine.dispose())
 
 
 def make_core(settings: Settings) -> Core:
@@ -61,7 +61,7 @@ def make_core(settings: Settings) -> Core:
     parts = Parts(
         settings=settings,
         tx=tx,
-        spare=Transactor(spare_engine, clock),
+        spare=Transactor(spare_engine, clock, times=tx.times),
         pager=Pager(tx, settings.derive("page-tokens")),
         broadcast=broadcast,
         feed=feed,

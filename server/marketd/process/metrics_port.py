@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+import selectors
+import socket
 import threading
 from socketserver import ThreadingMixIn
-from typing import Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
-
-# How often the thread looks whether it is to end. prometheus_client's own server has the standard library's 0.5 s, for
-# which everything else would wait when a process stops.
-_LOOK_SECONDS: Final = 0.05
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -29,11 +26,24 @@ class MetricsPort:
     def __init__(self, port: int, registry: CollectorRegistry) -> None:
         self._server = make_server("127.0.0.1", port, make_wsgi_app(registry), _Server, _Silent)
         self.port = self._server.server_port
-        threading.Thread(
-            target=self._server.serve_forever, args=(_LOOK_SECONDS,), name="marketd-metrics", daemon=True
-        ).start()
+        self._end, self._ended = socket.socketpair()
+        self._thread = threading.Thread(target=self._serve, name="marketd-metrics", daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
         """Answer nobody any more and give the port back."""
-        self._server.shutdown()
+        self._end.close()
+        self._thread.join()
+        self._ended.close()
         self._server.server_close()
+
+    def _serve(self) -> None:
+        """Answer until the other end of the pair is closed.
+
+        The standard library's `serve_forever` looks only now and then whether it is to end, and whoever stops waits.
+        """
+        with selectors.DefaultSelector() as ready:
+            ready.register(self._server, selectors.EVENT_READ)
+            ready.register(self._ended, selectors.EVENT_READ)
+            while all(key.fileobj is self._server for key, _ in ready.select()):
+                self._server.handle_request()

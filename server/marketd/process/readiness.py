@@ -19,7 +19,7 @@ PAUSE_SECONDS: Final = 0.5
 ANSWER_SECONDS: Final = 2.0
 
 
-async def follow(database: Transactor, health: Health) -> None:
+async def watch_database(database: Transactor, health: Health) -> None:
     """Ask the database twice a second until cancelled.
 
     `database` has a pool of its own: a full pool is overload, which callers are told one by one, and no reason to say

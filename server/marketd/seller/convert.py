@@ -8,19 +8,22 @@ from google.type.dayofweek_pb2 import DayOfWeek
 from marketplace.seller.v1 import seller_pb2, seller_service_pb2
 from marketplace.type.v1 import address_pb2
 
+from marketd.kernel.enums import EnumMap
 from marketd.kernel.values.etags import etag_of
 from marketd.kernel.wire import from_address, to_address, to_timestamp
-from marketd.seller.model import Contact, OpeningHours, Seller
-from marketd.seller.service import CreateSeller
+from marketd.seller.model import SellerState
+from marketd.seller.values import Contact, NewSeller, OpeningHours, Seller
+
+_STATES = EnumMap(SellerState, seller_pb2.SellerState)
 
 
-def from_create_seller(request: seller_service_pb2.CreateSellerRequest, default_prep_minutes: int) -> CreateSeller:
-    """The command in a validated request."""
-    return CreateSeller(
+def from_create_seller(request: seller_service_pb2.CreateSellerRequest, default_prep_minutes: int) -> NewSeller:
+    """The seller to make."""
+    return NewSeller(
         handle=request.handle,
         shop_name=request.shop_name,
         description=request.description,
-        pickup=from_address(request.pickup_address),
+        pickup_address=from_address(request.pickup_address),
         contact=Contact(request.contact.name, request.contact.phone, request.contact.email),
         prep_minutes=request.prep_minutes if request.HasField("prep_minutes") else default_prep_minutes,
         time_zone=request.time_zone,
@@ -37,7 +40,7 @@ def to_seller(seller: Seller, *, whole: bool) -> seller_pb2.Seller:
         handle=seller.handle,
         shop_name=seller.shop_name,
         description=seller.description,
-        state=seller_pb2.SellerState.Value(f"SELLER_STATE_{seller.state.value}"),
+        state=_STATES.to_wire(seller.state),
         prep_minutes=seller.prep_minutes,
         time_zone=seller.time_zone,
         opening_hours=[
@@ -54,8 +57,8 @@ def to_seller(seller: Seller, *, whole: bool) -> seller_pb2.Seller:
     if whole:
         message.state_reason = seller.state_reason
         message.owner_user_id = str(seller.owner_user_id)
-        if seller.pickup is not None:
-            message.pickup_address.CopyFrom(to_address(seller.pickup))
+        if seller.pickup_address is not None:
+            message.pickup_address.CopyFrom(to_address(seller.pickup_address))
         contact = seller.contact
         message.contact.CopyFrom(address_pb2.Contact(name=contact.name, phone=contact.phone, email=contact.email))
     return message

@@ -1,8 +1,7 @@
-"""The table of sellers and the values that a seller is made of."""
+"""The table of sellers, their states, and which state may follow which. No SQL statements and no protobuf here."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -12,7 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from marketd.kernel.db.database import Base
-from marketd.kernel.values.address import Address
+from marketd.kernel.values.transitions import Transitions
 
 
 class SellerState(StrEnum):
@@ -24,63 +23,15 @@ class SellerState(StrEnum):
     CLOSED = "CLOSED"
 
 
-@dataclass(frozen=True, slots=True)
-class Contact:
-    """How to reach the shop; empty texts mean none."""
-
-    name: str = ""
-    phone: str = ""
-    email: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class OpeningHours:
-    """One span a week: `day` 1 (Monday) to 7; minutes after midnight, a close that is not later means the next day."""
-
-    day: int
-    open_minute: int
-    close_minute: int
-
-
-@dataclass(frozen=True, slots=True)
-class Seller:
-    """A seller, whole; `approve_time` is when it was first approved, None before."""
-
-    seller_id: UUID
-    owner_user_id: UUID
-    handle: str
-    shop_name: str
-    description: str
-    state: SellerState
-    state_reason: str
-    pickup: Address | None
-    contact: Contact
-    prep_minutes: int
-    time_zone: str
-    opening_hours: tuple[OpeningHours, ...]
-    approve_time: datetime | None
-    create_time: datetime
-    update_time: datetime
-    version: int
-
-
-@dataclass(frozen=True, slots=True)
-class SellerView:
-    """What other slices need of a seller."""
-
-    seller_id: UUID
-    owner_user_id: UUID
-    handle: str
-    shop_name: str
-    state: SellerState
-    pickup: Address | None
-    prep_minutes: int
-    time_zone: str
-
-    @property
-    def sells(self) -> bool:
-        """Whether anything of the seller may be bought now."""
-        return self.state is SellerState.ACTIVE
+SELLER_STEPS = Transitions(
+    "seller",
+    {
+        SellerState.PENDING: (SellerState.ACTIVE, SellerState.CLOSED),
+        SellerState.ACTIVE: (SellerState.SUSPENDED, SellerState.CLOSED),
+        SellerState.SUSPENDED: (SellerState.ACTIVE, SellerState.CLOSED),
+        SellerState.CLOSED: (),
+    },
+)
 
 
 class SellerTable(Base):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from marketplace.seller.v1 import seller_service_pb2, seller_service_pb2_grpc
 
 from marketd.kernel.call import call as calls
 from marketd.kernel.db.transactor import Transactor
-from marketd.kernel.values.ids import parse_id
-from marketd.seller import convert, service
-from marketd.seller.model import Seller
+from marketd.seller import convert, sellers
+from marketd.seller.values import Seller
 
 if TYPE_CHECKING:
     import grpc
@@ -28,32 +28,29 @@ class SellerServicer(seller_service_pb2_grpc.SellerServiceServicer):
     async def CreateSeller(
         self, request: seller_service_pb2.CreateSellerRequest, context: Context
     ) -> seller_service_pb2.CreateSellerResponse:
-        """Applies to sell."""
         caller = calls.current_caller()
-        command = convert.from_create_seller(request, self._default_prep_minutes)
+        new = convert.from_create_seller(request, self._default_prep_minutes)
 
         def render(seller: Seller) -> seller_service_pb2.CreateSellerResponse:
             return seller_service_pb2.CreateSellerResponse(seller=convert.to_seller(seller, whole=True))
 
-        return await self._tx.answer("seller.create", lambda uow: service.create_seller(uow, caller, command), render)
+        return await self._tx.answer("seller.create", lambda uow: sellers.create_seller(uow, caller, new), render)
 
     async def ApproveSeller(
         self, request: seller_service_pb2.ApproveSellerRequest, context: Context
     ) -> seller_service_pb2.ApproveSellerResponse:
-        """Approves a pending seller."""
         caller = calls.current_caller()
-        seller_id = parse_id(request.seller_id)
+        seller_id = UUID(request.seller_id)
         seller = await self._tx.run(
-            "seller.approve", lambda uow: service.approve_seller(uow, caller, seller_id, request.reason)
+            "seller.approve", lambda uow: sellers.approve_seller(uow, caller, seller_id, request.reason)
         )
         return seller_service_pb2.ApproveSellerResponse(seller=convert.to_seller(seller, whole=True))
 
     async def GetSeller(
         self, request: seller_service_pb2.GetSellerRequest, context: Context
     ) -> seller_service_pb2.GetSellerResponse:
-        """Gets a seller."""
         caller = calls.current_caller()
-        lookup = parse_id(request.seller_id) if request.WhichOneof("lookup") == "seller_id" else request.handle
-        seller = await self._tx.read(lambda unit: service.get_seller(unit, caller, lookup))
-        whole = service.sees_all(caller, seller)
+        lookup = UUID(request.seller_id) if request.WhichOneof("lookup") == "seller_id" else request.handle
+        seller = await self._tx.read(lambda unit: sellers.get_seller(unit, caller, lookup))
+        whole = sellers.sees_all(caller, seller)
         return seller_service_pb2.GetSellerResponse(seller=convert.to_seller(seller, whole=whole))

@@ -1,7 +1,7 @@
-"""The witness: leaves an entry in the audit log for every call of a method whose rule says `audit: true`.
+"""The trail: leaves an entry in the audit log for every call of a method whose rule says `audit: true`.
 
 It sees what no use case can: calls that the links refused, answers that were kept, handlers that broke. The entry of a
-success is written by the use case in the effect's own transaction; the witness leaves that out and adds the rest.
+success is written by the use case in the effect's own transaction; the trail leaves that out and adds the rest.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class AuditSink(Protocol):
         ...
 
 
-class Witness:
-    """The witness of one method."""
+class AuditTrail:
+    """The trail of one method."""
 
     __slots__ = ("_note", "_subject")
 
@@ -55,9 +55,9 @@ class Witness:
     def note(self, passage: Passage) -> asyncio.Future[None] | None:
         """Leave the entry, once a call; None when it stands already."""
         call = passage.call
-        if passage.witnessed or (call.audited and passage.code == _OK):
+        if passage.is_audited or (call.audited and passage.code == _OK):
             return None
-        passage.witnessed = True
+        passage.is_audited = True
         message, caller = passage.message, call.caller
         kind, identifier = self._subject(message) if message is not None else ("", "")
         if identifier == _SELF and caller.user_id is not None:

@@ -1,7 +1,7 @@
 """Takes the handlers out of the generated `add_XServicer_to_server`, so that one dict can serve them all.
 
 Registered methods would cost every call of the server (grpcio waits over one pending task for each of them), so nothing
-is ever registered with it: the chain's generic handler looks methods up in a dict.
+is ever registered with it: the chain looks methods up in a dict.
 """
 
 from __future__ import annotations

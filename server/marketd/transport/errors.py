@@ -20,7 +20,7 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 
 from marketd.kernel.call.reasons import Code
 from marketd.kernel.call.refusals import Refusal
-from marketd.transport.audit_trail import Witness
+from marketd.transport.audit_trail import AuditTrail
 from marketd.transport.passage import Passage
 from marketd.transport.refusals import Internal
 from marketd.transport.rules import Kind
@@ -39,18 +39,18 @@ _STATUS_SECONDS = 1.0
 STATUS_CODES = {code: grpc.StatusCode[code.value] for code in Code}
 
 
-async def finish(passage: Passage, problem: BaseException, witness: Witness | None = None) -> None:
+async def finish(passage: Passage, problem: BaseException, trail: AuditTrail | None = None) -> None:
     """End the rpc with the status that `problem` means; returns only when that status is on its way without AbortError.
 
-    The `witness` of an audited method leaves its entry before the status goes out. Raises what grpcio must see itself:
+    The `trail` of an audited method leaves its entry before the status goes out. Raises what grpcio must see itself:
     AbortError, and the CancelledError of a client that went away.
     """
     context = passage.context
     refusal = _refusal(passage, problem)
     passage.code, passage.reason = refusal.code.value, refusal.reason.value
     passage.ending = refusal  # from here on nobody ends it a second time
-    if witness is not None:
-        await witness.attest(passage)
+    if trail is not None:
+        await trail.attest(passage)
     if context.done():  # the answer was already sent: there is nobody left to tell
         return
     details, metadata = status_of(refusal), passage.trailing()

@@ -19,7 +19,7 @@ from marketd.kernel.call import call as kernel_call
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.network import network_of
 from marketd.kernel.slice import Authenticator
-from marketd.transport.audit_trail import AuditSink, Witness
+from marketd.transport.audit_trail import AuditSink, AuditTrail
 from marketd.transport.authentication import bearer
 from marketd.transport.deadlines import limit_seconds
 from marketd.transport.edge.accounting import Accounting
@@ -98,12 +98,12 @@ def errors(edge: Edge, rule: Rule) -> None:
 
 
 def audit(edge: Edge, rule: Rule) -> None:
-    """What `witness_of` makes is asked at the end, by the funnel or with the answer. It stands here for its place."""
+    """What `audit_trail_of` makes is asked at the end, by the funnel or with the answer; this keeps its place."""
 
 
-def witness_of(edge: Edge, rule: Rule) -> Witness | None:
-    """The witness of an audited method."""
-    return Witness(edge.audit, rule) if rule.audit and edge.audit is not None else None
+def audit_trail_of(edge: Edge, rule: Rule) -> AuditTrail | None:
+    """The trail of an audited method."""
+    return AuditTrail(edge.audit, rule) if rule.audit and edge.audit is not None else None
 
 
 def admission(edge: Edge, rule: Rule) -> Step | None:

@@ -24,7 +24,7 @@ class Passage:
     `raw` is the request's bytes, None when requests stream. `ending` is why the server ended the call from outside, set
     before the task is cancelled. `writing_since` is when the write that waits began (monotonic), 0.0 between writes.
     While `holding`, nothing may cancel the task; whoever set it looks at `ending` afterwards.
-    `code` and `reason` are what the log and the metrics count. `witnessed` says that the audit entry was left.
+    `code` and `reason` are what the log and the metrics count. `is_audited` says that the audit entry was left.
     """
 
     __slots__ = (
@@ -37,6 +37,7 @@ class Passage:
         "expiry",
         "headers",
         "holding",
+        "is_audited",
         "message",
         "proxy_hops",
         "raw",
@@ -45,7 +46,6 @@ class Passage:
         "since",
         "started",
         "task",
-        "witnessed",
         "writing_since",
     )
 
@@ -67,7 +67,7 @@ class Passage:
         self.holding = False
         self.code = "OK"
         self.reason = ""
-        self.witnessed = False
+        self.is_audited = False
         self._address: str | None = None
 
     @property

@@ -128,12 +128,14 @@ class BuiltServer:
     async def stop(self, grace: float) -> None:
         """Drain: say NOT_SERVING, take no new calls, end streams, let unary calls finish within `grace` seconds.
 
+        With a grace of 0 nobody is waited for: open calls end at once, and those on their way are not refused first.
         Returns when every handler, its `finally` blocks included, is done, so the engine may go.
         """
         self.health.drain()
         self._edge.admission.draining = True
         draining = asyncio.create_task(self.calls.drain(grace))
-        await self._turn_away()
+        if grace > 0:
+            await self._turn_away()
         # The core's grace is longer than the drain's: at its end it cancels handlers once more, in the middle of their
         # `finally` blocks.
         stopping = asyncio.create_task(self._server.stop(grace + DRAIN_CLEANUP_SECONDS))
@@ -216,8 +218,7 @@ def build_server(
         services=PeerServices(options.services) if options.services else None,
         audit=audit,
     )
-    server = grpc.aio.server(options=options.channel_arguments())
-    server.add_generic_rpc_handlers((Chain(edge, table, collector.methods),))
+    server = grpc.aio.server(interceptors=[Chain(edge, table, collector.methods)], options=options.channel_arguments())
     port = _bind(server, options.host, options.port, options.credentials)
     internal_port = 0
     if options.internal_port is not None:

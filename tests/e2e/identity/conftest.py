@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -99,15 +100,19 @@ def settings(settings: Settings, tmp_path: Path) -> Settings:
     return settings.model_copy(update={"refresh_grace": timedelta(0), "mail_dir": tmp_path / "mail"})
 
 
+async def _stop(apps: list[App]) -> None:
+    await asyncio.gather(*(app.stop(0) for app in apps))
+
+
 @pytest.fixture
 async def workers(settings: Settings) -> AsyncIterator[tuple[Worker, Worker]]:
     """Two of them, that share nothing but the database."""
     async with AsyncExitStack() as stack:
         made = []
-        for _ in range(2):
-            app = await composition.build(settings)
+        apps = [await composition.build(settings) for _ in range(2)]
+        stack.push_async_callback(_stop, apps)
+        for app in apps:
             await app.start()
-            stack.push_async_callback(app.stop, 1)
             channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{app.port}"))
             made.append(Worker(app, channel))
         yield made[0], made[1]

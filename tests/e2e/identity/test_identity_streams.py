@@ -114,7 +114,6 @@ async def test_ending_one_session_leaves_the_streams_of_the_others_open(workers:
     staying.cancel()
 
 
-@pytest.mark.slow
 async def test_a_stream_opened_with_a_key_that_got_out_ends_and_a_refresh_opens_it_again(
     workers: Workers, boss: Person, settings: Settings
 ) -> None:

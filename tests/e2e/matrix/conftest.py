@@ -16,11 +16,11 @@ from pydantic import SecretStr
 
 from tests.canaries import MARK
 from tests.canary_looks import look_into
-from tests.conftest import TEMPLATE
 from tests.e2e.conftest import ADMIN_EMAIL, ADMIN_PASSWORD
 from tests.e2e.matrix.market import Market
 from tests.e2e.matrix.people import People
 from tests.e2e.matrix.wire import Wire
+from tests.run_postgres import TEMPLATE
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -55,7 +55,7 @@ async def market(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFa
     yield made
     await look_into(app)
     await wire.close()
-    await app.stop(1)
+    await app.stop(0)
     await database.close()
     await keeper.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
     await keeper.close()

@@ -17,10 +17,11 @@ import grpc
 from google.protobuf.message import Message
 from marketd import app as composition
 from marketd.auth import service as auth
+from marketd.auth.accounts.block import block_account
 from marketd.auth.letters import Letters
 from marketd.config import Settings
 from marketd.kernel.call.caller import Role
-from marketd.kernel.call.sealing import Seal
+from marketd.kernel.call.seal import Seal
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.process.process import App
 from marketd.transport.access import AccessTable
@@ -173,7 +174,7 @@ class Market:
     async def block(self, person: Person) -> None:
         """Block the account."""
         account = UUID(person.user_id)
-        await self.app.parts.tx.run("test.block", lambda uow: auth.block_account(uow, account))
+        await self.app.parts.tx.run("test.block", lambda uow: block_account(uow, account))
 
     async def signed_out(self) -> Person:
         """A session that has ended."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -36,6 +37,7 @@ MANY: Final = 2_000
 _MANY_BYTES: Final = 2_000_000  # twice what a request may have; more only costs time
 
 Mutation = tuple[str, bytes]
+Change = Callable[[], Any]
 
 
 def broken(rng: random.Random, raw: bytes) -> Iterator[Mutation]:
@@ -65,16 +67,18 @@ def odd(rng: random.Random, message: Message) -> Iterator[Mutation]:
     Each has a request id of its own, or the second would only meet the first one's answer. How many there are depends
     on the shape of the message alone.
     """
-    for where, changed in _changed(message):
-        yield where, _keyed(rng, message, changed).SerializeToString()
+    for where, change in _changes(message):
+        yield where, _keyed(rng, message, change()).SerializeToString()
 
 
 def wild(rng: random.Random, message: Message) -> Mutation:
     """The message with several fields changed at once."""
     names, changed = [], message
     for _ in range(rng.randint(2, 4)):
-        where, changed = rng.choice(list(_changed(changed)) or [("nothing", changed)])
+        changes: list[tuple[str, Change]] = list(_changes(changed)) or [("nothing", partial(_copy, changed))]
+        where, change = rng.choice(changes)
         names.append(where)
+        changed = change()
     return " and ".join(names), _keyed(rng, message, changed).SerializeToString()
 
 
@@ -84,52 +88,42 @@ def _keyed(rng: random.Random, message: Any, changed: Any) -> Any:
     return changed
 
 
-def _changed(message: Any) -> Iterator[tuple[str, Any]]:
+def _changes(message: Any) -> Iterator[tuple[str, Change]]:
+    """What can be done to the message, and a function that does it: most are listed only to choose one."""
     for field in message.DESCRIPTOR.fields:
         name, entry = field.name, field.message_type
         if entry is not None and entry.GetOptions().map_entry:
-            copy = _copy(message)
-            for number in range(MANY):
-                getattr(copy, name)[f"key {number}"] = "value"
-            yield f"{name}: many", copy
+            yield f"{name}: many", partial(_with_many_keys, message, name)
             continue
         if message.DESCRIPTOR.fields_by_name[name].is_repeated:
-            yield from _changed_list(message, field)
+            yield from _list_changes(message, field)
             continue
         if entry is None:
             for value in _values(field):
-                copy = _copy(message)
-                setattr(copy, name, value)
-                yield f"{name} = {value!r:.40}", copy
+                yield f"{name} = {value!r:.40}", partial(_with_value, message, name, value)
             continue
-        copy = _copy(message)
-        copy.ClearField(name)
-        yield f"without {name}", copy
-        copy = _copy(message)
-        copy.ClearField(name)
-        getattr(copy, name).SetInParent()
-        yield f"{name} empty", copy
-        for where, inner in _changed(getattr(message, name)):
-            copy = _copy(message)
-            getattr(copy, name).CopyFrom(inner)
-            yield f"{name}.{where}", copy
+        yield f"without {name}", partial(_without, message, name)
+        yield f"{name} empty", partial(_with_empty, message, name)
+        for where, change in _changes(getattr(message, name)):
+            yield f"{name}.{where}", partial(_with_inner, message, name, change)
 
 
-def _changed_list(message: Any, field: FieldDescriptor) -> Iterator[tuple[str, Any]]:
+def _list_changes(message: Any, field: FieldDescriptor) -> Iterator[tuple[str, Change]]:
     name = field.name
     present = list(getattr(message, name))
-    copy = _copy(message)
-    copy.ClearField(name)
-    yield f"no {name}", copy
+    yield f"no {name}", partial(_without, message, name)
     if field.message_type is not None:
         element = present[0] if present else GetMessageClass(field.message_type)()
-        yield f"many {name}", _with(message, name, _many(element))
-        for where, inner in _changed(element):
-            yield f"{name}[0].{where}", _with(message, name, [inner, *present[1:]])
+        yield f"many {name}", lambda: _with(message, name, _many(element))
+        for where, change in _changes(element):
+            yield f"{name}[0].{where}", partial(_with_first, message, name, change, present[1:])
         return
     for value in _values(field):
-        yield f"{name}[0] = {value!r:.40}", _with(message, name, [value, *present[1:]])
-    yield f"many {name}", _with(message, name, _many(present[0] if present else next(iter(_values(field)))))
+        yield f"{name}[0] = {value!r:.40}", partial(_with, message, name, [value, *present[1:]])
+    yield (
+        f"many {name}",
+        lambda: _with(message, name, _many(present[0] if present else next(iter(_values(field))))),
+    )
 
 
 def _many(element: Any) -> list[Any]:
@@ -161,8 +155,42 @@ def _copy(message: Any) -> Any:
     return copy
 
 
-def _with(message: Any, name: str, values: list[Any]) -> Any:
+def _without(message: Any, name: str) -> Any:
     copy = _copy(message)
     copy.ClearField(name)
+    return copy
+
+
+def _with_empty(message: Any, name: str) -> Any:
+    copy = _without(message, name)
+    getattr(copy, name).SetInParent()
+    return copy
+
+
+def _with_value(message: Any, name: str, value: Any) -> Any:
+    copy = _copy(message)
+    setattr(copy, name, value)
+    return copy
+
+
+def _with_inner(message: Any, name: str, change: Change) -> Any:
+    copy = _copy(message)
+    getattr(copy, name).CopyFrom(change())
+    return copy
+
+
+def _with_many_keys(message: Any, name: str) -> Any:
+    copy = _copy(message)
+    for number in range(MANY):
+        getattr(copy, name)[f"key {number}"] = "value"
+    return copy
+
+
+def _with_first(message: Any, name: str, change: Change, rest: list[Any]) -> Any:
+    return _with(message, name, [change(), *rest])
+
+
+def _with(message: Any, name: str, values: list[Any]) -> Any:
+    copy = _without(message, name)
     getattr(copy, name).extend(values)
     return copy

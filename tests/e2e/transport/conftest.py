@@ -363,7 +363,7 @@ async def start_probe() -> AsyncIterator[Callable[..., Awaitable[Probe]]]:
     yield start
     for probe in probes:
         await probe.channel.close()
-        await probe.server.stop(0.5)
+        await probe.server.stop(0)
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ import pytest
 from marketd.auth.accounts.passwords import Passwords
 from marketd.auth.codes.credentials import CodeHasher
 from marketd.auth.codes.recover import RESET_JOB, Recovering
-from marketd.auth.codes.second_factor import Proof, SecondFactor
+from marketd.auth.codes.second_factor import SecondFactor
 from marketd.auth.codes.throttle import Throttle
+from marketd.auth.codes.values import FactorProof
 from marketd.auth.codes.verify import Verifying
 from marketd.auth.letters import Letters
 from marketd.auth.ports import CartMerger
@@ -23,11 +24,11 @@ from marketd.auth.sessions.access_tokens import AccessTokens
 from marketd.auth.sessions.keys import KeyRing
 from marketd.auth.sessions.principals import Principals
 from marketd.auth.sessions.refresh_tokens import RefreshTokens
-from marketd.auth.sessions.session import SessionRules
-from marketd.auth.sessions.sign_in import Login, Register, SignedIn, SigningIn
+from marketd.auth.sessions.sign_in import LogIn, RegisterAccount, SignedIn, SigningIn
+from marketd.auth.sessions.values import SessionRules
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.pages import Pager
-from marketd.kernel.call.sealing import Seal
+from marketd.kernel.call.seal import Seal
 from marketd.kernel.db.database import create_engine
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.events.broadcast import Broadcast, LocalBroadcast
@@ -98,14 +99,16 @@ class House:
     async def register(self, name: str = "", phone: str = "") -> SignedIn:
         """A fresh buyer with PASSWORD; a name makes e-mail address and username."""
         name = name or f"buyer-{new_id().hex}"
-        command = Register(f"{name}@shop.example", name, phone, "Jo Doe", "phone", PASSWORD)
+        command = RegisterAccount(f"{name}@shop.example", name, phone, "Jo Doe", "phone", PASSWORD)
         return await self.signing_in.register(STRANGER, command)
 
     async def login(
         self, login: str, password: str = PASSWORD, guest: str = "", code: str = "", recovery: str = ""
     ) -> SignedIn:
         """A further session."""
-        return await self.signing_in.login(STRANGER, Login(login, "phone", password, guest, Proof(code, recovery)))
+        return await self.signing_in.login(
+            STRANGER, LogIn(login, "phone", password, guest, FactorProof(code, recovery))
+        )
 
     async def deliver(self) -> None:
         """Run jobs until none is due: letters arrive in the mailbox."""

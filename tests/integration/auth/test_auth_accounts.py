@@ -9,6 +9,7 @@ from uuid import UUID
 import pyotp
 import pytest
 from marketd.auth import service, sweeps
+from marketd.auth.accounts import block
 from marketd.auth.accounts.servicer import UserServicer
 from marketd.auth.errors import InvalidCredentials, ResetTokenInvalid, SessionRevoked
 from marketd.kernel.call import call as calls
@@ -146,7 +147,7 @@ async def test_who_registered_the_operators_address_first_cannot_keep_the_operat
     await house.factor.confirm(caller, WATCH.code(pyotp.TOTP(secret).at(house.clock.now())))
     await house.recovering.request("admin@shop.example")
     await house.deliver()
-    await house.tx.run("test.block", lambda uow: service.block_account(uow, caller.known_user_id))
+    await house.tx.run("test.block", lambda uow: block.block_account(uow, caller.known_user_id))
     password_hash = await house.passwords.hash(OPERATORS)
     await house.tx.run("test.admin", lambda uow: service.create_admin(uow, "admin@shop.example", password_hash))
     signed_in = await house.login("admin@shop.example", OPERATORS)

@@ -15,8 +15,8 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 from marketd.auth import sweeps
 from marketd.auth.errors import TokenInvalid
-from marketd.auth.sessions.key_repository import SigningKeyRepository
 from marketd.auth.sessions.keys import KeyRing, SigningKeysUnreadable, rotate
+from marketd.auth.sessions.repository import signing_keys
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import Refusal
 from marketd.kernel.db.transactor import Transactor
@@ -76,13 +76,13 @@ async def test_a_ring_that_cannot_open_the_key_that_signs_goes_on_with_what_it_k
     kid = house.keys.signer[0]
     foreign = KeyRing(b"t" * 32).make(house.clock.now())
     with pytest.raises(SigningKeysUnreadable):
-        house.keys.take([foreign], house.clock.now())
+        house.keys.adopt([foreign], house.clock.now())
     assert (house.keys.signer[0], [key.kid for key in house.keys.public_keys()]) == (kid, [kid])
 
     # The same in the table, past the command: neither the poller nor a caller who names the key stumbles over it.
     async def replace(uow: UnitOfWork) -> None:
         await uow.connection.execute("DELETE FROM signing_keys")
-        await SigningKeyRepository(uow.connection).insert(foreign)
+        await signing_keys.insert(uow.connection, foreign)
 
     await tx.run("test.replace", replace)
     with capture_logs() as lines:

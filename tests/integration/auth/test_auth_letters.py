@@ -8,12 +8,12 @@ from uuid import UUID
 
 import pyotp
 import pytest
-from marketd.auth.accounts import users
-from marketd.auth.accounts.users import UserChange
-from marketd.auth.codes.credentials import Channel
-from marketd.auth.codes.second_factor import Proof
+from marketd.auth.accounts import block, update
+from marketd.auth.accounts.update import UserChange
+from marketd.auth.codes.model import VerificationChannel as Channel
+from marketd.auth.codes.values import FactorProof
 from marketd.auth.errors import CodeWrong, InvalidCredentials
-from marketd.auth.sessions.sign_in import Login
+from marketd.auth.sessions.sign_in import LogIn
 from marketd.kernel.call.caller import Caller, Role
 
 from tests.canaries import MARK, WATCH
@@ -35,7 +35,7 @@ async def _verified(house: House, name: str) -> Caller:
 
 async def _login(house: House, name: str, device: str, address: str, password: str = PASSWORD) -> None:
     stranger = Caller(None, None, frozenset(), address)
-    await house.signing_in.login(stranger, Login(name, device, password, ""))
+    await house.signing_in.login(stranger, LogIn(name, device, password, ""))
 
 
 async def test_a_sign_in_from_a_new_device_or_address_is_told_once(house: House) -> None:
@@ -85,7 +85,7 @@ async def test_a_second_factor_is_told_when_it_is_confirmed_and_when_it_goes(hou
 
     await house.factor.confirm(caller, code())
     house.clock.advance(timedelta(seconds=60))
-    await house.factor.disable(caller, Proof(totp_code=code()))
+    await house.factor.disable(caller, FactorProof(totp_code=code()))
     await house.deliver()
     assert house.mailbox.templates() == ["totp_enabled", "totp_disabled"]
 
@@ -95,7 +95,7 @@ async def test_the_former_address_is_told_of_a_new_one_and_learns_it_only_in_par
 
     async def change(**values: str) -> None:
         asked = UserChange(caller.known_user_id, frozenset(values), "", **{**_NOTHING, **values})
-        await house.tx.run("test.update", lambda uow: users.update_user(uow, caller, asked, house.letters))
+        await house.tx.run("test.update", lambda uow: update.update_user(uow, caller, asked, house.letters))
 
     await change(full_name="Jo D. Doe")
     await change(email="JO@shop.example")
@@ -115,7 +115,7 @@ async def test_a_block_is_told_once_without_the_admins_reason(house: House) -> N
     user_id = (await house.register("jo")).account.user_id
     for _ in range(2):
         await house.tx.run(
-            "test.block", lambda uow: users.block_user(uow, admin, user_id, "fraud, case 17", house.letters)
+            "test.block", lambda uow: block.block_user(uow, admin, user_id, "fraud, case 17", house.letters)
         )
     await house.deliver()
     ((template, to, values),) = house.mailbox.sent

@@ -10,7 +10,8 @@ from uuid import UUID
 
 import pytest
 from marketd.auth import service
-from marketd.auth.accounts.repository import AccountRepository
+from marketd.auth.accounts import block
+from marketd.auth.accounts import repository as accounts
 from marketd.auth.errors import AccountBlocked, RolesChanged, SessionRevoked, TokenExpired, TokenInvalid
 from marketd.auth.sessions import access_changes, keys
 from marketd.auth.sessions import session as sessions
@@ -97,7 +98,7 @@ async def test_a_broadcast_brings_the_change_before_any_poll_and_the_poll_does_n
         told = _told(other.principals)
         ended = asyncio.Event()
         other.principals.on_ended(lambda *_: ended.set())
-        await worker.tx.run("test.block", lambda uow: service.block_account(uow, user_id))
+        await worker.tx.run("test.block", lambda uow: block.block_account(uow, user_id))
         async with asyncio.timeout(2):
             await ended.wait()
         for listener in listeners:
@@ -185,7 +186,7 @@ async def test_a_change_told_while_the_account_is_read_makes_the_worker_read_aga
     house: House, slow_engine: AsyncEngine
 ) -> None:
     slow, done, reading = await being_read(house, slow_engine)
-    await house.tx.run("test.block", lambda uow: service.block_account(uow, done.account.user_id))
+    await house.tx.run("test.block", lambda uow: block.block_account(uow, done.account.user_id))
     slow.go_on.set()
     with pytest.raises(AccountBlocked):
         await reading
@@ -211,9 +212,7 @@ async def test_memory_counts_until_it_is_too_old_and_no_longer(house: House) -> 
     await short.poll()
     assert short.cached(token) is not None
     # Straight into the table: no change is recorded, so only a fresh read can know.
-    await house.tx.run(
-        "test.role", lambda uow: AccountRepository(uow.connection).add_role(user_id, Role.ADMIN, uow.now)
-    )
+    await house.tx.run("test.role", lambda uow: accounts.add_role(uow.connection, user_id, Role.ADMIN, uow.now))
     await asyncio.sleep(SHORT_SECONDS)
     assert short.cached(token) is None
     assert Role.ADMIN in (await short.authenticate(token)).roles

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import pyotp
 import pytest
-from marketd.auth import service
-from marketd.auth.accounts import users
-from marketd.auth.accounts.users import UserChange
+from marketd.auth.accounts import block, update
+from marketd.auth.accounts.update import UserChange
 from marketd.auth.codes import recover, throttle
 from marketd.auth.codes.recover import ChangePassword
 from marketd.auth.errors import (
@@ -127,7 +126,7 @@ async def test_no_token_goes_to_an_address_that_the_account_is_just_leaving(hous
     change = UserChange(caller.known_user_id, frozenset({"email"}), "", "new@shop.example", "", "", "")
 
     async def slow(uow: UnitOfWork) -> None:
-        await users.update_user(uow, caller, change, house.letters)
+        await update.update_user(uow, caller, change, house.letters)
         changed.set()
         await go_on.wait()
 
@@ -144,7 +143,7 @@ async def test_no_token_goes_to_an_address_that_the_account_is_just_leaving(hous
 
 async def test_a_password_is_not_changed_for_somebody_who_was_blocked_meanwhile(house: House) -> None:
     caller = await house.caller(await house.register("jo"))
-    await house.tx.run("test.block", lambda uow: service.block_account(uow, caller.known_user_id))
+    await house.tx.run("test.block", lambda uow: block.block_account(uow, caller.known_user_id))
     with pytest.raises(AccountBlocked):
         await house.recovering.change(caller, ChangePassword(PASSWORD, FRESH))
 
@@ -190,7 +189,7 @@ async def test_nobodys_mailbox_is_filled_by_asking_again_and_again(house: House)
 async def test_a_blocked_account_gets_no_token_and_cannot_use_one_it_got(house: House) -> None:
     user_id = (await house.register("jo")).account.user_id
     token = await _token(house, "jo@shop.example")
-    await house.tx.run("test.block", lambda uow: service.block_account(uow, user_id))
+    await house.tx.run("test.block", lambda uow: block.block_account(uow, user_id))
     with pytest.raises(ResetTokenInvalid):
         await house.recovering.reset(STRANGER, token, FRESH)
     house.clock.advance(timedelta(minutes=2))

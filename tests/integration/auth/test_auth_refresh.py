@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from marketd.auth import service
+from marketd.auth.accounts import block
 from marketd.auth.errors import (
     AccountBlocked,
     RefreshTokenReused,
@@ -92,7 +93,7 @@ async def test_refreshing_does_not_prolong_the_absolute_life_of_a_session(house:
 
 async def test_a_blocked_account_cannot_refresh(house: House) -> None:
     done = await house.register()
-    await house.tx.run("test.block", lambda uow: service.block_account(uow, done.account.user_id))
+    await house.tx.run("test.block", lambda uow: block.block_account(uow, done.account.user_id))
     with pytest.raises(AccountBlocked):
         await house.signing_in.refresh(done.tokens.grant.refresh.text)
 
@@ -136,7 +137,7 @@ async def test_an_account_keeps_its_latest_sessions_and_is_blocked_with_them_all
         await house.principals.authenticate(first.tokens.access.text)
     for each in later:
         await house.principals.authenticate(each.tokens.access.text)
-    await house.tx.run("test.block", lambda uow: service.block_account(uow, first.account.user_id))
+    await house.tx.run("test.block", lambda uow: block.block_account(uow, first.account.user_id))
     await house.principals.poll()
     for each in later:
         with pytest.raises(AccountBlocked):
@@ -157,7 +158,7 @@ async def test_an_account_with_all_the_sessions_that_it_may_have_is_blocked_in_n
         ),
     )
     # Far more than there can be; one statement for each of them took longer than a call may.
-    await house.tx.run("test.block", lambda uow: service.block_account(uow, done.account.user_id), seconds=5)
+    await house.tx.run("test.block", lambda uow: block.block_account(uow, done.account.user_id), seconds=5)
 
 
 async def test_a_session_that_nobody_refreshes_ends_and_one_that_is_used_goes_on(house: House) -> None:

@@ -9,14 +9,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import pyotp
 import pytest
+from marketd.auth.accounts.block import block_account
 from marketd.auth.codes import throttle
-from marketd.auth.codes.second_factor import Proof
+from marketd.auth.codes.values import FactorProof
 from marketd.auth.errors import AccountBlocked, CodeWrong, InvalidCredentials, TooManyFailures, TotpRequired
-from marketd.auth.service import block_account
 from marketd.auth.sessions.sign_in import SignedIn
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import IllegalTransition, NotFound
-from marketd.kernel.call.sealing import Seal, SealBroken
+from marketd.kernel.call.seal import Seal, SealBroken
 from marketd.kernel.db.uow import ReadUnit
 from marketd.kernel.values.ids import new_id
 
@@ -98,7 +98,7 @@ async def test_neither_the_mailbox_nor_the_password_buys_fresh_guesses_at_the_co
                     break
     assert throttle.FREE <= judged <= throttle.LIMIT
     with pytest.raises(TooManyFailures):
-        await house.factor.disable(caller, Proof(totp_code=wrong))
+        await house.factor.disable(caller, FactorProof(totp_code=wrong))
     # The right code is the way out, as soon as one may try.
     house.clock.advance(throttle.FORGET)
     await house.login("jo", fresh, code=_code(house, secret))
@@ -179,22 +179,22 @@ async def test_asking_whether_a_code_is_needed_counts_as_no_failure(house: House
 
 async def test_the_factor_goes_only_with_one_of_its_codes(house: House) -> None:
     _, caller, secret, codes = await _enrolled(house, "jo")
-    for proof in (Proof(), Proof("000000"), Proof("", "WRONG-CODES")):
+    for proof in (FactorProof(), FactorProof("000000"), FactorProof("", "WRONG-CODES")):
         with pytest.raises(TotpRequired):
             await house.factor.disable(caller, proof)
-    await house.factor.disable(caller, Proof(_code(house, secret)))
+    await house.factor.disable(caller, FactorProof(_code(house, secret)))
     assert not (await house.login("jo")).account.totp_enabled
     with pytest.raises(IllegalTransition):
-        await house.factor.disable(caller, Proof("", codes[0]))
+        await house.factor.disable(caller, FactorProof("", codes[0]))
 
 
 async def test_a_stolen_session_does_not_guess_the_factor_away(house: House) -> None:
     _, caller, _, _ = await _enrolled(house, "jo")
     for _ in range(throttle.FREE):
         with pytest.raises(TotpRequired):
-            await house.factor.disable(caller, Proof("", "WRONG-CODES"))
+            await house.factor.disable(caller, FactorProof("", "WRONG-CODES"))
     with pytest.raises(TooManyFailures):
-        await house.factor.disable(caller, Proof("", "WRONG-CODES"))
+        await house.factor.disable(caller, FactorProof("", "WRONG-CODES"))
 
 
 async def test_no_secret_or_recovery_code_is_in_the_database(house: House) -> None:

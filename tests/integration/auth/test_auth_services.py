@@ -10,8 +10,8 @@ from uuid import UUID
 import jwt
 import pytest
 from marketd.auth.errors import ClientUnknown, SessionRevoked, TokenExpired, TokenInvalid
-from marketd.auth.services.repository import ServiceAccountRow
 from marketd.auth.services.service_accounts import list_service_accounts
+from marketd.auth.services.values import ServiceAccount
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import AlreadyExists, NotFound, Refusal
 from marketd.kernel.values.ids import new_id
@@ -23,7 +23,7 @@ ADMIN = Caller(new_id(), new_id(), frozenset({Role.ADMIN}), "192.0.2.8")
 STRANGER = Caller(None, None, frozenset(), "192.0.2.7")
 
 
-async def _listed(house: House, before: UUID | None = None) -> list[ServiceAccountRow]:
+async def _listed(house: House, before: UUID | None = None) -> list[ServiceAccount]:
     return await house.tx.read(lambda unit: list_service_accounts(unit, before, 10))
 
 

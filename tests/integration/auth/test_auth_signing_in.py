@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
-from marketd.auth import service
+from marketd.auth.accounts import block
+from marketd.auth.accounts import repository as accounts
 from marketd.auth.accounts.passwords import Passwords, Turn
-from marketd.auth.accounts.repository import AccountRepository
 from marketd.auth.errors import AccountBlocked, InvalidCredentials, PasswordTooCommon
 from marketd.auth.ports import MergeReport, MergeStrategy
 from marketd.auth.sessions.refresh_tokens import RefreshTokens
-from marketd.auth.sessions.session import SessionRules
-from marketd.auth.sessions.sign_in import Login, Register, SigningIn
+from marketd.auth.sessions.sign_in import LogIn, RegisterAccount, SigningIn
+from marketd.auth.sessions.values import SessionRules
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call
 from marketd.kernel.call.caller import Caller, Role
@@ -53,8 +53,8 @@ async def _rows(tx: Transactor, sql: str, *args: object) -> list[Record]:
     return await tx.read(read)
 
 
-def _register(email: str, username: str = "", phone: str = "") -> Register:
-    return Register(email, username, phone, "Jo Doe", "phone", PASSWORD)
+def _register(email: str, username: str = "", phone: str = "") -> RegisterAccount:
+    return RegisterAccount(email, username, phone, "Jo Doe", "phone", PASSWORD)
 
 
 async def test_a_registered_account_buys_at_once_and_is_signed_in(house: House) -> None:
@@ -77,7 +77,7 @@ async def test_a_registered_account_buys_at_once_and_is_signed_in(house: House) 
         (_register("second@shop.example", "", "+491701234567"), "phone"),
     ],
 )
-async def test_a_name_that_somebody_has_is_refused_by_field(house: House, second: Register, field: str) -> None:
+async def test_a_name_that_somebody_has_is_refused_by_field(house: House, second: RegisterAccount, field: str) -> None:
     await house.signing_in.register(STRANGER, _register("first@shop.example", "First.User", "+491701234567"))
     with pytest.raises(AlreadyExists) as refused:
         await house.signing_in.register(STRANGER, second)
@@ -95,7 +95,7 @@ async def test_ten_registrations_of_one_address_make_one_account(house: House) -
 
 
 async def test_a_common_password_is_refused_before_it_is_hashed(house: House) -> None:
-    command = Register("jo@shop.example", "", "", "Jo", "", "password123")
+    command = RegisterAccount("jo@shop.example", "", "", "Jo", "", "password123")
     with pytest.raises(PasswordTooCommon):
         await house.signing_in.register(STRANGER, command)
     assert house.passwords.hashes == 0
@@ -123,12 +123,12 @@ async def test_unknown_logins_and_wrong_passwords_look_and_cost_the_same(house: 
 
 async def test_a_blocked_account_is_told_so_only_with_the_right_password(house: House) -> None:
     user_id = (await house.register("blocked")).account.user_id
-    await house.tx.run("test.block", lambda uow: service.block_account(uow, user_id))
+    await house.tx.run("test.block", lambda uow: block.block_account(uow, user_id))
     with pytest.raises(InvalidCredentials):
         await house.login("blocked", "wrong horse battery")
     with pytest.raises(AccountBlocked):
         await house.login("blocked")
-    await house.tx.run("test.unblock", lambda uow: service.unblock_account(uow, user_id))
+    await house.tx.run("test.unblock", lambda uow: block.unblock_account(uow, user_id))
     assert (await house.login("blocked")).account.user_id == user_id
 
 
@@ -165,13 +165,13 @@ async def test_a_password_changed_while_the_old_one_was_hashed_wins(house: House
     )
 
     async def change(uow: UnitOfWork) -> None:
-        await AccountRepository(uow.connection).set_password_hash(account.user_id, new_hash, uow.now)
+        await accounts.set_password_hash(uow.connection, account.user_id, new_hash, uow.now)
         locked.set()
         await go_on.wait()
 
     changing = asyncio.create_task(house.tx.run("test.change", change))
     await locked.wait()
-    login = asyncio.create_task(signing_in.login(STRANGER, Login("changing", "phone", PASSWORD, "")))
+    login = asyncio.create_task(signing_in.login(STRANGER, LogIn("changing", "phone", PASSWORD, "")))
     await hashing.started.wait()
     go_on.set()
     await changing

@@ -68,20 +68,20 @@ async def test_no_more_calls_wait_than_there_is_room_for_and_no_pause_that_is_lo
     attempts = Throttle(house.tx, CodeHasher(b"c" * 32), waiters=1)
     name = attempts.login("target")
     for _ in range(throttle.FREE):
-        await attempts.take(name)
-    outcomes = await asyncio.gather(*(attempts.take(name) for _ in range(5)), return_exceptions=True)
+        await attempts.count(name)
+    outcomes = await asyncio.gather(*(attempts.count(name) for _ in range(5)), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [TooManyFailures] * 5
     assert attempts.waited == 1
     house.clock.advance(timedelta(seconds=1))
-    await attempts.take(name)
+    await attempts.count(name)
     with pytest.raises(TooManyFailures) as refused:
-        await attempts.take(name)
+        await attempts.count(name)
     assert refused.value.retry_after_seconds == 2
     assert attempts.waited == 2
     house.clock.advance(timedelta(seconds=2))
-    await attempts.take(name)
+    await attempts.count(name)
     with pytest.raises(TooManyFailures) as refused:
-        await attempts.take(name)
+        await attempts.count(name)
     assert refused.value.retry_after_seconds == 4
     assert attempts.waited == 2
 

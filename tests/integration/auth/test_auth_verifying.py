@@ -8,16 +8,17 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from marketd.auth.accounts import users
-from marketd.auth.accounts.repository import AccountRow
-from marketd.auth.accounts.users import UserChange
-from marketd.auth.codes.credentials import Channel, CodeHasher
+from marketd.auth.accounts import update
+from marketd.auth.accounts.update import UserChange
+from marketd.auth.accounts.values import Account
+from marketd.auth.codes.credentials import CodeHasher
+from marketd.auth.codes.model import VerificationChannel as Channel
 from marketd.auth.codes.verify import Verifying
 from marketd.auth.errors import CodeWrong, NothingCarriesSms, NothingToVerify, TooManyCodes
 from marketd.auth.letters import Letters
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import IllegalTransition, NotFound
-from marketd.kernel.call.sealing import Seal
+from marketd.kernel.call.seal import Seal
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.kernel.values.ids import new_id
 
@@ -68,7 +69,7 @@ async def test_the_fifth_try_may_be_the_right_one(house: House) -> None:
     for _ in range(4):
         with pytest.raises(CodeWrong):
             await house.verifying.verify(caller, Channel.EMAIL, _other(code))
-    assert isinstance(await house.verifying.verify(caller, Channel.EMAIL, code), AccountRow)
+    assert isinstance(await house.verifying.verify(caller, Channel.EMAIL, code), Account)
 
 
 async def test_a_code_is_good_for_ten_minutes_and_a_new_one_takes_its_place(house: House) -> None:
@@ -112,7 +113,7 @@ async def test_changing_the_address_to_and_fro_sends_no_more_codes(house: House)
 
     async def move(email: str) -> None:
         change = UserChange(caller.known_user_id, frozenset({"email"}), "", email, "", "", "")
-        await house.tx.run("test.update", lambda uow: users.update_user(uow, caller, change, house.letters))
+        await house.tx.run("test.update", lambda uow: update.update_user(uow, caller, change, house.letters))
 
     code = await _sent(house, caller)
     sent = 1

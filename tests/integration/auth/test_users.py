@@ -8,10 +8,9 @@ from uuid import UUID
 
 import pytest
 from marketd.auth import service
-from marketd.auth.accounts import users
-from marketd.auth.accounts.repository import AccountRepository
+from marketd.auth.accounts import block, delete, find, roles
+from marketd.auth.accounts import repository as accounts
 from marketd.auth.accounts.servicer import UserServicer
-from marketd.auth.accounts.user_repository import UserRepository
 from marketd.auth.errors import AccountBlocked, InvalidCredentials, LastAdmin, SessionRevoked
 from marketd.auth.ports import AccountHolder
 from marketd.auth.sessions.sign_in import SignedIn
@@ -252,7 +251,7 @@ async def test_a_repeat_of_setting_roles_changes_nothing(house: House) -> None:
     await _set_roles(house, admin.account.user_id, me, Role.BUYER)
     again = await _set_roles(house, admin.account.user_id, me, Role.SELLER, once=once)
     assert first == again  # the stored bytes
-    assert (await house.tx.read(lambda unit: users.read_users(unit, [me])))[0].roles == {Role.BUYER}
+    assert (await house.tx.read(lambda unit: find.read_users(unit, [me])))[0].roles == {Role.BUYER}
 
 
 async def test_the_last_admin_cannot_be_removed_in_any_way(house: House) -> None:
@@ -261,15 +260,15 @@ async def test_the_last_admin_cannot_be_removed_in_any_way(house: House) -> None
     with pytest.raises(LastAdmin):
         await _set_roles(house, admin, admin, Role.BUYER)
     with pytest.raises(LastAdmin):
-        await house.tx.run("test.block", lambda uow: users.block_user(uow, caller, admin, "oops", house.letters))
+        await house.tx.run("test.block", lambda uow: block.block_user(uow, caller, admin, "oops", house.letters))
     with pytest.raises(LastAdmin):
-        await house.tx.run("test.delete", lambda uow: users.delete_user(uow, caller, admin, "", ()))
+        await house.tx.run("test.delete", lambda uow: delete.delete_user(uow, caller, admin, "", ()))
     blocked = (await _admin(house)).account.user_id
-    await house.tx.run("test.block", lambda uow: users.block_user(uow, caller, blocked, "on leave", house.letters))
+    await house.tx.run("test.block", lambda uow: block.block_user(uow, caller, blocked, "on leave", house.letters))
     # A blocked admin runs nothing.
     with pytest.raises(LastAdmin):
         await _set_roles(house, admin, admin, Role.BUYER)
-    await house.tx.run("test.unblock", lambda uow: users.unblock_user(uow, caller, blocked, "back"))
+    await house.tx.run("test.unblock", lambda uow: block.unblock_user(uow, caller, blocked, "back"))
     await _set_roles(house, admin, admin, Role.BUYER)
 
 
@@ -280,16 +279,15 @@ async def _remove_each_other(house: House, *, locked: bool) -> list[Any]:
 
     async def remove(mine: UUID, other: UUID) -> None:
         async def work(uow: UnitOfWork) -> None:
-            repository = UserRepository(uow.connection)
             if locked:
                 caller = Caller(mine, None, frozenset({Role.ADMIN}))
-                change = users.RolesChange(other, frozenset({Role.BUYER}), "", "")
-                await users.set_roles(uow, caller, change)
+                change = roles.RolesChange(other, frozenset({Role.BUYER}), "", "")
+                await roles.set_roles(uow, caller, change)
                 return
-            if not await repository.has_other_admin(other):
+            if not await accounts.has_other_admin(uow.connection, other):
                 raise LastAdmin
             await looked.wait()
-            await AccountRepository(uow.connection).remove_role(other, Role.ADMIN)
+            await accounts.remove_role(uow.connection, other, Role.ADMIN)
 
         await house.tx.run("test.remove", work)
 
@@ -374,7 +372,7 @@ async def test_an_admin_walks_all_accounts_page_by_page_and_finds_some(house: Ho
     assert await found(query="%") == set()
     assert len((await _list(house, admin, role=policy_pb2.ROLE_ADMIN)).users) == 1
     caller = _enter(admin, Role.ADMIN)
-    await house.tx.run("test.block", lambda uow: users.block_user(uow, caller, UUID(made[2]), "x", house.letters))
+    await house.tx.run("test.block", lambda uow: block.block_user(uow, caller, UUID(made[2]), "x", house.letters))
     assert await found(states=[user_pb2.USER_STATE_BLOCKED]) == {"bob"}
     assert "bob" not in await found(states=[user_pb2.USER_STATE_ACTIVE, user_pb2.USER_STATE_DELETED])
 

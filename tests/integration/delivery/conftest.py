@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import pytest
-from marketd.auth import service as auth
+from marketd.auth.accounts import create as auth
 from marketd.delivery import invariants
 from marketd.delivery.estimate import Pace
 from marketd.delivery.follow_orders import OrderFollower
 from marketd.delivery.servicer import CourierServicer, DeliveryServicer
 from marketd.inventory import service as inventory
-from marketd.inventory.model import Line, NewStock
+from marketd.inventory.values import NewStock, StockLine
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call, OnceKey
 from marketd.kernel.call.caller import Caller, Role
@@ -209,7 +209,7 @@ async def _order(uow: UnitOfWork, buyer: Caller, seller: Caller) -> UUID:
     group_id, order_id, variant_id, seller_id = new_id(), new_id(), new_id(), new_id()
     number = new_order_number()
     await inventory.create_stock(uow, [NewStock(variant_id, seller_id, 5, "test")])
-    await inventory.reserve(uow, [Line(variant_id, 2)], group_id)
+    await inventory.reserve(uow, [StockLine(variant_id, 2)], group_id)
     await uow.connection.execute(
         "INSERT INTO order_groups (order_group_id, buyer_id, quote_id, payment_id, total_minor, currency,"
         " payment_expire_time, create_time) VALUES ($1, $2, $3, $4, 2490, 'EUR', $5, $5)",

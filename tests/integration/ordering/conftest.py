@@ -13,11 +13,11 @@ from uuid import UUID
 import pytest
 from google.protobuf.message import Message
 from google.type.money_pb2 import Money as MoneyMessage
-from marketd.auth import service as auth
+from marketd.auth.accounts import create as auth
 from marketd.cart.ports import DeliveryQuote, Unit
 from marketd.cart.quotes.tokens import QuoteTokens
 from marketd.cart.servicer import CartServicer
-from marketd.catalog import service as catalog
+from marketd.catalog import products
 from marketd.catalog.values import NewProduct, NewVariant
 from marketd.inventory import invariants as inventory_invariants
 from marketd.kernel.call import call as calls
@@ -48,8 +48,8 @@ from marketd.payment.ports import Provider, Providers
 from marketd.payment.providers.sandbox import SandboxProvider
 from marketd.payment.refunds.refund import PaymentRefunder
 from marketd.payment.servicer import PaymentServicer
-from marketd.seller import service as sellers
-from marketd.seller.model import Contact
+from marketd.seller import sellers
+from marketd.seller.values import Contact, NewSeller
 from marketplace.cart.v1 import cart_pb2, cart_service_pb2
 from marketplace.order.v1 import order_pb2, order_service_pb2
 from marketplace.payment.v1 import payment_pb2, payment_service_pb2
@@ -139,8 +139,8 @@ class Market:
     async def shop(self) -> Shop:
         """A seller that may sell."""
         caller = await self.account(Role.BUYER)
-        command = sellers.CreateSeller("", f"Shop {new_id().hex}", "", SHOP, Contact("Kim"), 10, "Europe/Berlin", ())
-        seller = await self.tx.run("test.shop", lambda uow: sellers.create_seller(uow, caller, command))
+        new = NewSeller("", f"Shop {new_id().hex}", "", SHOP, Contact("Kim"), 10, "Europe/Berlin", ())
+        seller = await self.tx.run("test.shop", lambda uow: sellers.create_seller(uow, caller, new))
         await self.tx.run("test.approve", lambda uow: sellers.approve_seller(uow, self.admin, seller.seller_id, ""))
         return Shop(seller.seller_id, caller_of(caller.known_user_id, Role.BUYER, Role.SELLER))
 
@@ -165,8 +165,8 @@ class Market:
             ],
             images=(),
         )
-        made = await self.tx.run("test.product", lambda uow: catalog.create_product(uow, shop.caller, new, CURRENCY))
-        await self.tx.run("test.publish", lambda uow: catalog.publish_product(uow, shop.caller, made.product_id))
+        made = await self.tx.run("test.product", lambda uow: products.create_product(uow, shop.caller, new, CURRENCY))
+        await self.tx.run("test.publish", lambda uow: products.publish_product(uow, shop.caller, made.product_id))
         return [variant.variant_id for variant in made.variants]
 
     async def set_price(self, variant_id: UUID, price_minor: int) -> None:

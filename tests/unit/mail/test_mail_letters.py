@@ -68,7 +68,7 @@ def test_the_code_stands_in_subject_text_html_and_sms() -> None:
     renderer = Renderer(SHOP)
     content = renderer.letter(Wording.VERIFICATION_CODE, "en", VALUES)
     assert all("482913" in part for part in (content.subject, content.text, content.html))
-    short = renderer.short(Wording.VERIFICATION_CODE, "en", VALUES)
+    short = renderer.sms(Wording.VERIFICATION_CODE, "en", VALUES)
     assert short.startswith("482913 is your Tante Emma & Co code.")
     assert "10 minutes" in short
     assert len(short) <= 160
@@ -107,7 +107,7 @@ def test_a_letter_with_a_hole_is_not_written() -> None:
     with pytest.raises(ValueError, match="no_such"):
         Renderer(SHOP).letter("no_such", "en", VALUES)
     with pytest.raises(TemplateNotFound):
-        Renderer(SHOP).short(Wording.NEW_SIGN_IN, "en", VALUES)
+        Renderer(SHOP).sms(Wording.NEW_SIGN_IN, "en", VALUES)
 
 
 def test_a_shops_own_folder_adds_a_language_and_words_one_letter_anew(tmp_path: Path) -> None:

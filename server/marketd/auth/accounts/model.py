@@ -6,20 +6,11 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
-    DateTime,
-    ForeignKey,
-    Index,
-    Text,
-    Uuid,
-    func,
-    text,
-)
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Index, Text, Uuid, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from marketd.kernel.db.database import Base
+from marketd.kernel.values.transitions import Transitions
 
 
 class AccountState(StrEnum):
@@ -30,6 +21,14 @@ class AccountState(StrEnum):
     DELETED = "DELETED"
 
 
+TRANSITIONS = Transitions(
+    "user",
+    {
+        AccountState.ACTIVE: (AccountState.BLOCKED, AccountState.DELETED),
+        AccountState.BLOCKED: (AccountState.ACTIVE, AccountState.DELETED),
+        AccountState.DELETED: (),
+    },
+)
 _BY_PREFIX = {"name": "text_pattern_ops"}
 
 

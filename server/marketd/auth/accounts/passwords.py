@@ -34,9 +34,9 @@ MIN_DISTINCT = 3
 THREADS = 2
 # Overflow rule: one more is refused as OVERLOADED at once, and so is what would not be done before the call's deadline.
 MAX_WAITING = 32
-# Of how long a hash takes the last ones count for so much; other processes on the machine change it all the time.
+# How much the latest hash counts in what we expect of the next; other processes change it all the time.
 _WEIGHT = 0.2
-# So much of the time that is left may go by in the queue; the sign-in itself wants some, too.
+# A hash may wait for this part of the time that the call has left; the sign-in itself needs some, too.
 _PART = 0.9
 
 _WORDS = re.compile(r"[^\W\d_]+")

@@ -1,174 +1,222 @@
-"""The SQL over accounts and their roles. Sessions and keys have repositories of their own; access changes and the audit
-log keep their few statements beside them.
-
-All of it runs on the asyncpg connection, so that bare and mapped units of work can call it alike.
-"""
+"""Every SQL statement of accounts and their roles."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import secrets
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
 from marketd.auth.accounts.model import AccountState
+from marketd.auth.accounts.values import Account, UserFilter
+from marketd.auth.codes.model import VerificationChannel
+from marketd.auth.codes.repository.factors import HAS_FACTOR
 from marketd.kernel.call.caller import Role
-from marketd.kernel.db.database import Connection, Record
+from marketd.kernel.db.database import Connection
+from marketd.kernel.db.sql import Arguments, Columns, where
 
-
-@dataclass(frozen=True, slots=True)
-class AccountRow:
-    """An account with its roles."""
-
-    user_id: UUID
-    email: str
-    username: str
-    phone: str
-    full_name: str
-    password_hash: str = field(repr=False)
-    state: AccountState
-    email_verified: bool
-    phone_verified: bool
-    create_time: datetime
-    update_time: datetime
-    version: int
-    roles: frozenset[Role]
-    totp_enabled: bool
-
-
-ROLES = "ARRAY(SELECT r.role FROM account_roles r WHERE r.user_id = a.user_id) AS roles"
-"""The select item that gathers the roles of the account `a`."""
-_TOTP = (
-    "EXISTS (SELECT 1 FROM totp_factors f WHERE f.user_id = a.user_id AND f.confirm_time IS NOT NULL) AS totp_enabled"
+# ruff: noqa: S608 - every interpolated part is one of the constants here
+ROLES = "ARRAY(SELECT r.role FROM account_roles r WHERE r.user_id = a.user_id)"
+"""The roles of the account `a`."""
+_ACCOUNT = Columns(
+    Account,
+    table="a",
+    expressions={
+        "username": "coalesce(a.username, '')",
+        "phone": "coalesce(a.phone, '')",
+        "roles": ROLES,
+        "totp_enabled": HAS_FACTOR,
+    },
 )
-ACCOUNT = (
-    "SELECT a.user_id, a.email, a.username, a.phone, a.full_name, a.password_hash, a.state, a.email_verified,"  # noqa: S608 - constants
-    f" a.phone_verified, a.create_time, a.update_time, a.version, {ROLES}, {_TOTP} FROM accounts a"
-)
-"""Selects accounts `a`; conditions come after it."""
+_SELECT = f"SELECT {_ACCOUNT.sql} FROM accounts a"
+# Any fixed number; it is held by whoever takes an admin away, until that is committed.
+_ADMINS_LOCK = 7_201_977_203
+# No text that begins with a prefix is greater than the prefix with this behind it.
+_LAST_CHARACTER = "\U0010ffff"
 
 
-def roles_of(names: list[str]) -> frozenset[Role]:
-    """The roles in the column that ROLES selects."""
-    return frozenset(map(Role, names))
-
-
-def account_of(row: Record) -> AccountRow:
-    """The row of a statement that begins with ACCOUNT."""
-    return AccountRow(
-        user_id=row["user_id"],
-        email=row["email"],
-        username=row["username"] or "",
-        phone=row["phone"] or "",
-        full_name=row["full_name"],
-        password_hash=row["password_hash"],
-        state=AccountState(row["state"]),
-        email_verified=row["email_verified"],
-        phone_verified=row["phone_verified"],
-        create_time=row["create_time"],
-        update_time=row["update_time"],
-        version=row["version"],
-        roles=roles_of(row["roles"]),
-        totp_enabled=row["totp_enabled"],
+async def insert(
+    connection: Connection,
+    user_id: UUID,
+    email: str,
+    username: str,
+    phone: str,
+    full_name: str,
+    password_hash: str,
+    now: datetime,
+) -> None:
+    """A new active account; empty username and phone mean none. A taken name breaks a unique constraint."""
+    await connection.execute(
+        "INSERT INTO accounts (user_id, email, username, phone, full_name, password_hash, state, create_time,"
+        " update_time) VALUES ($1, $2, nullif($3, ''), nullif($4, ''), $5, $6, 'ACTIVE', $7, $7)",
+        user_id,
+        email,
+        username,
+        phone,
+        full_name,
+        password_hash,
+        now,
     )
 
 
-def _account(row: Record | None) -> AccountRow | None:
-    return None if row is None else account_of(row)
+async def read(connection: Connection, user_id: UUID) -> Account | None:
+    """The account with this id."""
+    return _ACCOUNT.optional(await connection.fetchrow(f"{_SELECT} WHERE a.user_id = $1", user_id))
 
 
-class AccountRepository:
-    """Accounts and their roles."""
+async def read_many(connection: Connection, user_ids: Sequence[UUID]) -> list[Account]:
+    """Those of the accounts that there are, in any order. user_ids: 0..100."""
+    return _ACCOUNT.values(await connection.fetch(f"{_SELECT} WHERE a.user_id = ANY($1::uuid[])", list(user_ids)))
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
 
-    async def insert(
-        self,
-        user_id: UUID,
-        email: str,
-        username: str,
-        phone: str,
-        full_name: str,
-        password_hash: str,
-        now: datetime,
-    ) -> None:
-        """A new active account; empty username and phone mean none. A taken name breaks a unique constraint."""
-        await self._connection.execute(
-            "INSERT INTO accounts (user_id, email, username, phone, full_name, password_hash, state, create_time,"
-            " update_time) VALUES ($1, $2, nullif($3, ''), nullif($4, ''), $5, $6, 'ACTIVE', $7, $7)",
-            user_id,
-            email,
-            username,
-            phone,
-            full_name,
-            password_hash,
-            now,
+async def read_by_login(connection: Connection, login: str) -> Account | None:
+    """The account with this e-mail address, phone or username; which of them it is, its first letters tell."""
+    if "@" in login:
+        row = await connection.fetchrow(f"{_SELECT} WHERE a.email = $1", login.lower())
+    elif login.startswith("+"):
+        row = await connection.fetchrow(f"{_SELECT} WHERE a.phone = $1", login)
+    else:
+        row = await connection.fetchrow(f"{_SELECT} WHERE lower(a.username) = $1", login.lower())
+    return _ACCOUNT.optional(row)
+
+
+async def lock(connection: Connection, user_id: UUID) -> Account | None:
+    """The account, locked until the transaction ends."""
+    return _ACCOUNT.optional(await connection.fetchrow(f"{_SELECT} WHERE a.user_id = $1 FOR UPDATE OF a", user_id))
+
+
+async def list_page(connection: Connection, wanted: UserFilter, after: UUID | None, limit: int) -> list[Account]:
+    """Accounts after the last one shown, in the reverse order of their ids, which are made in the order of time."""
+    join = ""
+    conditions: list[str] = []
+    arguments = Arguments()
+    if wanted.role is not None:
+        join = f" JOIN account_roles h ON h.user_id = a.user_id AND h.role = {arguments.add(wanted.role.value)}"
+    if wanted.states:
+        conditions.append(f"a.state = ANY({arguments.add([state.value for state in wanted.states])}::text[])")
+    if wanted.query:
+        first, last = arguments.add(wanted.query.lower()), arguments.add(wanted.query.lower() + _LAST_CHARACTER)
+        # Each arm has an index; these operators use it whatever the collation, also in a prepared statement.
+        begins = " OR ".join(
+            f"({column} ~>=~ {first} AND {column} ~<~ {last})"
+            for column in ("a.email", "a.phone", "lower(a.username)", "lower(a.full_name)")
         )
+        conditions.append(f"({begins})")
+    if wanted.create_time_from is not None:
+        conditions.append(f"a.create_time >= {arguments.add(wanted.create_time_from)}")
+    if wanted.create_time_before is not None:
+        conditions.append(f"a.create_time < {arguments.add(wanted.create_time_before)}")
+    if after is not None:
+        conditions.append(f"a.user_id < {arguments.add(after)}")
+    size = arguments.add(limit)
+    rows = await connection.fetch(
+        f"{_SELECT}{join}{where(conditions)} ORDER BY a.user_id DESC LIMIT {size}", *arguments
+    )
+    return _ACCOUNT.values(rows)
 
-    async def by_id(self, user_id: UUID) -> AccountRow | None:
-        """The account with this id."""
-        return _account(await self._connection.fetchrow(f"{ACCOUNT} WHERE a.user_id = $1", user_id))
 
-    async def by_login(self, login: str) -> AccountRow | None:
-        """The account with this e-mail address, phone or username; which of them it is, its first letters tell."""
-        if "@" in login:
-            where, value = "a.email = $1", login.lower()
-        elif login.startswith("+"):
-            where, value = "a.phone = $1", login
-        else:
-            where, value = "lower(a.username) = $1", login.lower()
-        return _account(await self._connection.fetchrow(f"{ACCOUNT} WHERE {where}", value))
+async def save(connection: Connection, account: Account, now: datetime) -> None:
+    """Write names, contacts and what is verified of a locked account. A taken name breaks a unique constraint."""
+    await connection.execute(
+        "UPDATE accounts SET email = $2, username = nullif($3, ''), phone = nullif($4, ''), full_name = $5,"
+        " email_verified = $6, phone_verified = $7, update_time = $8, version = version + 1 WHERE user_id = $1",
+        account.user_id,
+        account.email,
+        account.username,
+        account.phone,
+        account.full_name,
+        account.email_verified,
+        account.phone_verified,
+        now,
+    )
 
-    async def lock(self, user_id: UUID) -> AccountRow | None:
-        """The account, locked until the transaction ends."""
-        row = await self._connection.fetchrow(f"{ACCOUNT} WHERE a.user_id = $1 FOR UPDATE OF a", user_id)
-        return _account(row)
 
-    async def set_password_hash(self, user_id: UUID, password_hash: str, now: datetime) -> None:
-        """Another hash."""
-        await self._connection.execute(
-            "UPDATE accounts SET password_hash = $2, update_time = $3, version = version + 1 WHERE user_id = $1",
-            user_id,
-            password_hash,
-            now,
-        )
+async def set_password_hash(connection: Connection, user_id: UUID, password_hash: str, now: datetime) -> None:
+    """Another hash."""
+    await connection.execute(
+        "UPDATE accounts SET password_hash = $2, update_time = $3, version = version + 1 WHERE user_id = $1",
+        user_id,
+        password_hash,
+        now,
+    )
 
-    async def upgrade_hash(self, user_id: UUID, old: str, new: str) -> None:
-        """The same password at another cost, unless it was changed in between."""
-        await self._connection.execute(
-            "UPDATE accounts SET password_hash = $3 WHERE user_id = $1 AND password_hash = $2", user_id, old, new
-        )
 
-    async def set_state(self, user_id: UUID, before: AccountState, after: AccountState, now: datetime) -> bool:
-        """Move from one state to another; False when it is not in the first."""
-        tag = await self._connection.execute(
-            "UPDATE accounts SET state = $3, update_time = $4, version = version + 1 WHERE user_id = $1 AND state = $2",
-            user_id,
-            before.value,
-            after.value,
-            now,
-        )
-        return tag == "UPDATE 1"
+async def upgrade_hash(connection: Connection, user_id: UUID, old: str, new: str) -> None:
+    """The same password at another cost, unless it was changed in between."""
+    await connection.execute(
+        "UPDATE accounts SET password_hash = $3 WHERE user_id = $1 AND password_hash = $2", user_id, old, new
+    )
 
-    async def add_role(self, user_id: UUID, role: Role, now: datetime) -> bool:
-        """Give the role; False when the account has it already."""
-        tag = await self._connection.execute(
-            "INSERT INTO account_roles (user_id, role, create_time) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-            user_id,
-            role.value,
-            now,
-        )
-        return tag == "INSERT 0 1"
 
-    async def remove_role(self, user_id: UUID, role: Role) -> bool:
-        """Take the role; False when the account does not have it."""
-        tag = await self._connection.execute(
-            "DELETE FROM account_roles WHERE user_id = $1 AND role = $2", user_id, role.value
-        )
-        return tag == "DELETE 1"
+async def mark_verified(connection: Connection, user_id: UUID, channel: VerificationChannel, now: datetime) -> None:
+    """Note that the e-mail address or the phone is the owner's."""
+    await connection.execute(
+        "UPDATE accounts SET email_verified = email_verified OR $2 = 'EMAIL',"
+        " phone_verified = phone_verified OR $2 = 'PHONE', update_time = $3, version = version + 1 WHERE user_id = $1",
+        user_id,
+        channel.value,
+        now,
+    )
 
-    async def touch(self, user_id: UUID, now: datetime) -> None:
-        """Note that the account changed."""
-        await self._connection.execute(
-            "UPDATE accounts SET update_time = $2, version = version + 1 WHERE user_id = $1", user_id, now
-        )
+
+async def set_state(connection: Connection, user_id: UUID, state: AccountState, now: datetime) -> None:
+    """Another state, of a locked account."""
+    await connection.execute(
+        "UPDATE accounts SET state = $2, update_time = $3, version = version + 1 WHERE user_id = $1",
+        user_id,
+        state.value,
+        now,
+    )
+
+
+async def touch(connection: Connection, user_id: UUID, now: datetime) -> None:
+    """Note that the account changed."""
+    await connection.execute(
+        "UPDATE accounts SET update_time = $2, version = version + 1 WHERE user_id = $1", user_id, now
+    )
+
+
+async def anonymise(connection: Connection, user_id: UUID, now: datetime) -> None:
+    """Leave an account of nobody: the row stays for what refers to it, and its names are free for others."""
+    await connection.execute("DELETE FROM account_roles WHERE user_id = $1", user_id)
+    await connection.execute(
+        "UPDATE accounts SET email = $2, username = NULL, phone = NULL, full_name = '', password_hash = '',"
+        " state = 'DELETED', email_verified = false, phone_verified = false, update_time = $3,"
+        " version = version + 1 WHERE user_id = $1",
+        user_id,
+        # RFC 2606: nobody can ever have it. The id alone is known to others, who could register the address first.
+        f"{user_id}.{secrets.token_hex(8)}@deleted.invalid",
+        now,
+    )
+
+
+async def add_role(connection: Connection, user_id: UUID, role: Role, now: datetime) -> bool:
+    """Give the role; False when the account has it already."""
+    tag = await connection.execute(
+        "INSERT INTO account_roles (user_id, role, create_time) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        user_id,
+        role.value,
+        now,
+    )
+    return tag == "INSERT 0 1"
+
+
+async def remove_role(connection: Connection, user_id: UUID, role: Role) -> bool:
+    """Take the role; False when the account does not have it."""
+    tag = await connection.execute("DELETE FROM account_roles WHERE user_id = $1 AND role = $2", user_id, role.value)
+    return tag == "DELETE 1"
+
+
+async def lock_admins(connection: Connection) -> None:
+    """Be the only one who takes an admin away until the transaction ends."""
+    await connection.execute("SELECT pg_advisory_xact_lock($1)", _ADMINS_LOCK)
+
+
+async def has_other_admin(connection: Connection, user_id: UUID) -> bool:
+    """Whether somebody else may run the marketplace."""
+    found: bool = await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM account_roles r JOIN accounts a USING (user_id)"
+        " WHERE r.role = 'ADMIN' AND a.state = 'ACTIVE' AND a.user_id <> $1)",
+        user_id,
+    )
+    return found

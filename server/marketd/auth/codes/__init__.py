@@ -1,0 +1,1 @@
+"""Codes and secrets that people present: verification, password resets, second factors, and how often one may fail."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from enum import StrEnum
 from uuid import UUID
+
+from marketd.auth.codes.model import VerificationChannel
 
 # No vowels, no 0/O and 1/I/L: nothing to misread on paper. Ten of them are some 47 bits.
 _RECOVERY_ALPHABET = "23456789BCDFGHJKMNPQRSTVWXZ"
@@ -19,20 +20,13 @@ RECOVERY_CODES = 10
 SECRET_BYTES = 32
 
 
-class Channel(StrEnum):
-    """What a verification code proves (marketplace.auth.v1.VerificationChannel)."""
-
-    EMAIL = "EMAIL"
-    PHONE = "PHONE"
-
-
 class CodeHasher:
     """Hashes short codes and names with a key, each kind apart from the others."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
-    def verification(self, user_id: UUID, channel: Channel, code: str) -> bytes:
+    def verification(self, user_id: UUID, channel: VerificationChannel, code: str) -> bytes:
         """A verification code, for its account and channel."""
         return self._hash("verification", str(user_id), channel.value, code)
 

@@ -1,18 +1,26 @@
-"""The tables of credentials: failed attempts, verification codes, password resets and second factors.
+"""The tables of codes: failed attempts, verification codes, password resets and second factors.
 
-No secret is here in plain text: what is only compared is hashed (codes of six digits with a key, or a table of a
-million hashes would tell them), and what must be read again is sealed.
+No secret is here in plain text. What is only compared is hashed: codes of six digits with a key, or a table of a
+million hashes would tell them. What must be read again is sealed.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Index, Integer, LargeBinary, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from marketd.kernel.db.database import Base
+
+
+class VerificationChannel(StrEnum):
+    """What a verification code proves (marketplace.auth.v1.VerificationChannel)."""
+
+    EMAIL = "EMAIL"
+    PHONE = "PHONE"
 
 
 class AttemptsTable(Base):

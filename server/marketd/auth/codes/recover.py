@@ -8,19 +8,21 @@ from typing import Final
 from uuid import UUID
 
 from marketd.audit import log
+from marketd.auth.accounts import repository as accounts
+from marketd.auth.accounts.find import find_account
 from marketd.auth.accounts.model import AccountState
 from marketd.auth.accounts.passwords import Passwords, check_new_password
-from marketd.auth.accounts.repository import AccountRepository, AccountRow
+from marketd.auth.accounts.values import Account
 from marketd.auth.codes import throttle
 from marketd.auth.codes.credentials import CodeHasher, hash_token, new_token
-from marketd.auth.codes.repository import ResetRepository
-from marketd.auth.codes.throttle import Name, Throttle
+from marketd.auth.codes.repository import password_resets
+from marketd.auth.codes.throttle import Throttle
+from marketd.auth.codes.values import CountedName
 from marketd.auth.errors import AccountBlocked, InvalidCredentials, PasswordUnchanged, ResetTokenInvalid
 from marketd.auth.letters import Letters
 from marketd.auth.sessions import session
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.caller import SYSTEM, Caller
-from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.kernel.events.events import Job
@@ -71,17 +73,16 @@ class Recovering:
 
     async def send(self, uow: UnitOfWork, payload: Payload) -> None:
         """The job: when an active account has the address, make its token and write the letter."""
-        accounts, email = AccountRepository(uow.connection), str(payload["email"])
-        found = await accounts.by_login(email)
+        email = str(payload["email"])
+        found = await accounts.read_by_login(uow.connection, email)
         # Locked and looked at again: the token must not go to an address that the account is just leaving.
-        account = None if found is None else await accounts.lock(found.user_id)
+        account = None if found is None else await accounts.lock(uow.connection, found.user_id)
         if account is None or account.state is not AccountState.ACTIVE or account.email != email:
             return
-        token = new_token()
-        repository = ResetRepository(uow.connection)
-        if not await repository.may_send(account.user_id, uow.now, PAUSE, MAX_OUT):
+        if not await password_resets.may_send(uow.connection, account.user_id, uow.now, PAUSE, MAX_OUT):
             return
-        await repository.insert(account.user_id, hash_token(token), uow.now, uow.now + LIFETIME)
+        token, end = new_token(), uow.now + LIFETIME
+        await password_resets.insert(uow.connection, account.user_id, hash_token(token), uow.now, end)
         self._letters.password_reset(uow, account.email, token, LIFETIME)
         await log.record(uow, SYSTEM, "user", account.user_id, method=RESET_JOB)
 
@@ -99,17 +100,17 @@ class Recovering:
 
         async def work(uow: UnitOfWork) -> None:
             # The account first: that is the order in which everybody locks.
-            now_is = await self._set(uow, caller, account.user_id, password_hash)
-            resets = ResetRepository(uow.connection)
-            if now_is is None or await resets.account_of(token_hash, uow.now) != account.user_id:
+            locked = await self._set(uow, caller, account.user_id, password_hash)
+            owner_id = await password_resets.user_of(uow.connection, token_hash, uow.now)
+            if locked is None or owner_id != account.user_id:
                 # Used by somebody else while we hashed.
                 raise ResetTokenInvalid
             # All that are out: the others went to whoever reads the same mailbox.
-            await resets.delete(account.user_id)
-            await session.end_sessions(uow, now_is.user_id)
-            await throttle.forget(uow, *self._names(now_is))
-            owner = Caller(now_is.user_id, None, now_is.roles, caller.address)
-            await log.record(uow, owner, "user", now_is.user_id)
+            await password_resets.delete_all(uow.connection, account.user_id)
+            await session.end_sessions(uow, locked.user_id)
+            await throttle.forget(uow, *self._names(locked))
+            owner = Caller(locked.user_id, None, locked.roles, caller.address)
+            await log.record(uow, owner, "user", locked.user_id)
 
         await self._tx.run("auth.reset_password", work)
 
@@ -119,9 +120,7 @@ class Recovering:
         Raises InvalidCredentials, TooManyFailures, AccountBlocked, NotFound for services, and what the new password is
         refused for.
         """
-        account = await self._tx.read(lambda unit: AccountRepository(unit.connection).by_id(caller.known_user_id))
-        if account is None:
-            raise NotFound("user", caller.known_user_id)
+        account = await self._tx.read(lambda unit: find_account(unit.connection, caller.known_user_id))
         check_new_password(
             command.new, account.email, account.username, account.phone, account.full_name, field="new_password"
         )
@@ -137,34 +136,33 @@ class Recovering:
         checked = account.password_hash
 
         async def work(uow: UnitOfWork) -> None:
-            now_is = await AccountRepository(uow.connection).lock(caller.known_user_id)
-            if now_is is None or now_is.password_hash != checked:
+            locked = await accounts.lock(uow.connection, caller.known_user_id)
+            if locked is None or locked.password_hash != checked:
                 # Changed while we hashed: what was right is no longer.
                 raise InvalidCredentials
             if await self._set(uow, caller, caller.known_user_id, password_hash) is None:
                 raise AccountBlocked
-            await ResetRepository(uow.connection).delete(caller.known_user_id)
+            await password_resets.delete_all(uow.connection, caller.known_user_id)
             await session.end_sessions(uow, caller.known_user_id, but=caller.session_id)
             await throttle.forget(uow, name)
             await log.record(uow, caller, "user", caller.known_user_id)
 
         await self._tx.run("auth.change_password", work)
 
-    async def _set(self, uow: UnitOfWork, caller: Caller, user_id: UUID, password_hash: str) -> AccountRow | None:
-        repository = AccountRepository(uow.connection)
-        account = await repository.lock(user_id)
+    async def _set(self, uow: UnitOfWork, caller: Caller, user_id: UUID, password_hash: str) -> Account | None:
+        account = await accounts.lock(uow.connection, user_id)
         if account is None or account.state is not AccountState.ACTIVE:
             return None
-        await repository.set_password_hash(user_id, password_hash, uow.now)
+        await accounts.set_password_hash(uow.connection, user_id, password_hash, uow.now)
         self._letters.password_changed(uow, account, caller.address)
         return account
 
-    def _names(self, account: AccountRow) -> list[Name]:
+    def _names(self, account: Account) -> list[CountedName]:
         """Every name under which failures of this account are counted."""
         logins = [account.email, account.username, account.phone]
         return [self._attempts.account(account.user_id), *map(self._attempts.login, filter(None, logins))]
 
 
-async def _holder(unit: ReadUnit, token_hash: bytes) -> AccountRow | None:
-    user_id = await ResetRepository(unit.connection).account_of(token_hash, unit.now)
-    return None if user_id is None else await AccountRepository(unit.connection).by_id(user_id)
+async def _holder(unit: ReadUnit, token_hash: bytes) -> Account | None:
+    user_id = await password_resets.user_of(unit.connection, token_hash, unit.now)
+    return None if user_id is None else await accounts.read(unit.connection, user_id)

@@ -15,8 +15,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -24,6 +23,8 @@ import structlog
 
 from marketd.auth.accounts.passwords import Turn
 from marketd.auth.codes.credentials import CodeHasher
+from marketd.auth.codes.repository import attempts
+from marketd.auth.codes.values import AttemptRules, CountedName
 from marketd.auth.errors import TooManyFailures
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call
@@ -44,30 +45,7 @@ PATIENCE_SECONDS: Final = (0.25, 0.5, 1.25)
 WAITERS: Final = 64
 """Overflow rule: while so many of a worker's calls wait, further ones are refused at once."""
 _RETURN_SECONDS: Final = 2.0
-
-# One statement, so that of many attempts at once each gets a number of its own. The pause after the n-th failure
-# doubles from a second. A row whose last attempt is older than FORGET starts anew. The free ones pass without a look at
-# the time: of two at once the second may carry the earlier clock.
-_TAKE = """
-INSERT INTO login_attempts AS a (name_hash, failures, last_time, next_time) VALUES ($1, 1, $2, $2)
-ON CONFLICT (name_hash) DO UPDATE SET
-  failures = CASE WHEN a.last_time <= $2 - $3::interval THEN 1 ELSE a.failures + 1 END,
-  last_time = $2,
-  next_time = CASE
-    WHEN a.last_time <= $2 - $3::interval OR a.failures + 1 < $4 THEN $2
-    WHEN a.failures + 1 >= $5 THEN $2 + $3::interval
-    ELSE $2 + least(power(2, a.failures + 1 - $4) * interval '1 second', $6::interval)
-  END
-WHERE a.failures < $4 OR a.next_time <= $2 OR a.last_time <= $2 - $3::interval
-RETURNING failures
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Name:
-    """A name whose failures are counted, as its keyed hash."""
-
-    hash: bytes
+_RULES: Final = AttemptRules(free=FREE, limit=LIMIT, longest=LONGEST, forget=FORGET)
 
 
 class Throttle:
@@ -89,23 +67,23 @@ class Throttle:
         self.waited = 0
         """How many calls have waited a pause out."""
 
-    def login(self, login: str) -> Name:
+    def login(self, login: str) -> CountedName:
         """What was typed to sign in, without regard to case."""
-        return Name(self._hasher.name("login", login.lower()))
+        return CountedName(self._hasher.name("login", login.lower()))
 
-    def account(self, user_id: UUID) -> Name:
+    def account(self, user_id: UUID) -> CountedName:
         """Somebody who has signed in and proves the password once more."""
-        return Name(self._hasher.name("account", str(user_id)))
+        return CountedName(self._hasher.name("account", str(user_id)))
 
-    def factor(self, user_id: UUID) -> Name:
+    def factor(self, user_id: UUID) -> CountedName:
         """Whoever presents a second factor, by whatever name and way.
 
         Only a right one forgets this count: who has the password, or the mailbox that resets it, must not get fresh
         guesses at the code with it.
         """
-        return Name(self._hasher.name("factor", str(user_id)))
+        return CountedName(self._hasher.name("factor", str(user_id)))
 
-    async def take(self, name: Name) -> None:
+    async def count(self, name: CountedName) -> None:
         """Count an attempt as failed, in a transaction of its own. Raises TooManyFailures, and then counts nothing."""
         pause = await self._try(name)
         if pause is not None and pause <= sum(self._patience_seconds) and self._waiting < self._waiters:
@@ -118,7 +96,7 @@ class Throttle:
         if pause is not None:
             raise TooManyFailures(pause)
 
-    async def _try_again(self, name: Name) -> float | None:
+    async def _try_again(self, name: CountedName) -> float | None:
         pause = None
         for seconds in self._patience_seconds:
             await asyncio.sleep(seconds)
@@ -127,29 +105,26 @@ class Throttle:
                 break
         return pause
 
-    async def _try(self, name: Name) -> float | None:
+    async def _try(self, name: CountedName) -> float | None:
         """Count an attempt; None when it may go on, else the seconds until one may."""
 
         async def work(uow: UnitOfWork) -> float | None:
-            taken = await uow.connection.fetchval(_TAKE, name.hash, uow.now, FORGET, FREE, LIMIT, LONGEST)
-            if taken is not None:
+            if await attempts.count(uow.connection, name.hash, uow.now, _RULES):
                 return None
-            next_time: datetime | None = await uow.connection.fetchval(
-                "SELECT next_time FROM login_attempts WHERE name_hash = $1", name.hash
-            )
+            next_time = await attempts.next_time(uow.connection, name.hash)
             # Gone in between: somebody has just succeeded, and a second later is soon enough.
             return 1.0 if next_time is None else max((next_time - uow.now).total_seconds(), 1.0)
 
         return await self._tx.run("auth.attempt", work)
 
     @asynccontextmanager
-    async def attempt(self, name: Name) -> AsyncIterator[Turn]:
+    async def attempt(self, name: CountedName) -> AsyncIterator[Turn]:
         """Around a hash that answers a guess: counted as failed from here on, and given back when it never began.
 
         A full queue, a deadline or a client that went away before its turn says nothing about the guess; once the hash
         runs it counts, or whoever hangs up in time would guess for nothing. Raises TooManyFailures.
         """
-        await self.take(name)
+        await self.count(name)
         turn = Turn()
         try:
             yield turn
@@ -159,7 +134,7 @@ class Throttle:
                 await asyncio.shield(asyncio.create_task(self._return(name)))
             raise
 
-    async def _return(self, name: Name) -> None:
+    async def _return(self, name: CountedName) -> None:
         calls.enter(Call(deadline=time.monotonic() + _RETURN_SECONDS))
         try:
             await self.give_back(name)
@@ -167,21 +142,14 @@ class Throttle:
             # The database is away; one failure too many is no harm.
             _log.info("attempt_not_given_back", reason=refusal.reason.value)
 
-    async def give_back(self, name: Name) -> None:
+    async def give_back(self, name: CountedName) -> None:
         """Take one attempt back that did not fail, without forgetting the failures before it."""
         await self._tx.run(
             "auth.attempt_back",
-            lambda uow: uow.connection.execute(
-                "UPDATE login_attempts SET failures = greatest(failures - 1, 0),"
-                " next_time = CASE WHEN failures - 1 < $2 THEN last_time ELSE next_time END WHERE name_hash = $1",
-                name.hash,
-                FREE,
-            ),
+            lambda uow: attempts.take_back(uow.connection, name.hash, FREE),
         )
 
 
-async def forget(uow: UnitOfWork, *names: Name) -> None:
+async def forget(uow: UnitOfWork, *names: CountedName) -> None:
     """Forget the failures of these names with this transaction: a success."""
-    await uow.connection.execute(
-        "DELETE FROM login_attempts WHERE name_hash = ANY($1::bytea[])", sorted(name.hash for name in names)
-    )
+    await attempts.delete(uow.connection, sorted(name.hash for name in names))

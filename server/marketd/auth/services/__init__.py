@@ -1,0 +1,1 @@
+"""Service accounts: internal services with credentials of their own."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -13,7 +12,8 @@ import asyncpg
 from marketd.audit import log
 from marketd.auth.codes.credentials import hash_token, new_token
 from marketd.auth.errors import ClientUnknown
-from marketd.auth.services.repository import ServiceAccountRepository, ServiceAccountRow
+from marketd.auth.services import repository
+from marketd.auth.services.values import NewServiceAccount, ServiceAccount
 from marketd.auth.sessions import access_changes
 from marketd.auth.sessions.access_tokens import AccessToken, AccessTokens
 from marketd.auth.sessions.model import ChangeKind
@@ -30,14 +30,6 @@ TOKEN_LIFETIME: Final = timedelta(minutes=5)
 _NOBODY: Final = bytes(32)
 
 
-@dataclass(frozen=True, slots=True)
-class NewServiceAccount:
-    """A fresh service account, and the only sight of its secret."""
-
-    account: ServiceAccountRow
-    client_secret: str = field(repr=False)
-
-
 class ServiceAccounts:
     """The use cases around service accounts."""
 
@@ -49,10 +41,9 @@ class ServiceAccounts:
         """Make one. Raises AlreadyExists when another that is not revoked has the name."""
         secret = new_token()
 
-        async def work(uow: UnitOfWork) -> ServiceAccountRow:
-            repository = ServiceAccountRepository(uow.connection)
+        async def work(uow: UnitOfWork) -> ServiceAccount:
             try:
-                account = await repository.insert(new_id(), name, hash_token(secret), uow.now)
+                account = await repository.insert(uow.connection, new_id(), name, hash_token(secret), uow.now)
             except asyncpg.UniqueViolationError as error:
                 if constraint_of(error) != "uq_service_accounts_name":
                     raise
@@ -62,15 +53,14 @@ class ServiceAccounts:
 
         return NewServiceAccount(await self._tx.run("auth.create_service_account", work), secret)
 
-    async def revoke(self, caller: Caller, service_account_id: UUID) -> ServiceAccountRow:
+    async def revoke(self, caller: Caller, service_account_id: UUID) -> ServiceAccount:
         """Revoke it for good; its tokens and streams end within 2 s. Twice is once. Raises NotFound."""
 
-        async def work(uow: UnitOfWork) -> ServiceAccountRow:
-            repository = ServiceAccountRepository(uow.connection)
-            if await repository.revoke(service_account_id, uow.now):
+        async def work(uow: UnitOfWork) -> ServiceAccount:
+            if await repository.revoke(uow.connection, service_account_id, uow.now):
                 # To everybody who listens a service is an account with one session, both of its own id.
                 await access_changes.record(uow, ChangeKind.SESSION_REVOKED, service_account_id, service_account_id)
-            account = await repository.by_id(service_account_id)
+            account = await repository.read(uow.connection, service_account_id)
             if account is None:
                 raise NotFound("service_account", service_account_id)
             await log.record(uow, caller, "service_account", service_account_id)
@@ -89,8 +79,9 @@ class ServiceAccounts:
         presented = hash_token(client_secret)
 
         async def work(uow: UnitOfWork) -> tuple[UUID, datetime]:
-            repository = ServiceAccountRepository(uow.connection)
-            secret_hash = None if service_account_id is None else await repository.use(service_account_id, uow.now)
+            secret_hash = None
+            if service_account_id is not None:
+                secret_hash = await repository.use(uow.connection, service_account_id, uow.now)
             if not hmac.compare_digest(secret_hash or _NOBODY, presented) or service_account_id is None:
                 # The use is rolled back with it.
                 raise ClientUnknown
@@ -102,9 +93,9 @@ class ServiceAccounts:
         return self._access.issue_service(known, now, TOKEN_LIFETIME)
 
 
-async def list_service_accounts(unit: ReadUnit, before: UUID | None, limit: int) -> list[ServiceAccountRow]:
+async def list_service_accounts(unit: ReadUnit, before: UUID | None, limit: int) -> list[ServiceAccount]:
     """All of them, the newest first, from the one after `before` on."""
-    return await ServiceAccountRepository(unit.connection).list(before, limit)
+    return await repository.list_page(unit.connection, before, limit)
 
 
 def _id_of(client_id: str) -> UUID | None:

@@ -7,67 +7,26 @@ minute again and leave out what they have seen.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from marketd.auth.events import AccessChanged
 from marketd.auth.sessions.model import ChangeKind
-from marketd.kernel.db.database import Connection
+from marketd.auth.sessions.repository import access_changes
 from marketd.kernel.db.uow import UnitOfWork
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One change; `position` is only a name for it, not an order."""
-
-    position: int
-    user_id: UUID
-    session_id: UUID | None
-    kind: ChangeKind
 
 
 async def record(uow: UnitOfWork, kind: ChangeKind, user_id: UUID, session_id: UUID | None = None) -> None:
     """Write the change with this transaction; every worker knows of it within 2 s of the commit."""
-    position: int = await uow.connection.fetchval(
-        "INSERT INTO access_changes (user_id, session_id, kind) VALUES ($1, $2, $3) RETURNING position",
-        user_id,
-        session_id,
-        kind.value,
-    )
-    uow.emit(AccessChanged(user_id=user_id, session_id=session_id, kind=kind, position=position))
+    await _record(uow, kind, user_id, [session_id])
 
 
 async def record_ended_sessions(uow: UnitOfWork, user_id: UUID, session_ids: Sequence[UUID]) -> None:
-    """Write that these sessions of the account have ended, however many, in one statement."""
-    rows = await uow.connection.fetch(
-        "INSERT INTO access_changes (user_id, session_id, kind) SELECT $1, unnest($2::uuid[]), $3"
-        " RETURNING position, session_id",
-        user_id,
-        session_ids,
-        ChangeKind.SESSION_REVOKED.value,
-    )
-    for row in rows:
+    """Write that these sessions of the account have ended, in one statement. session_ids: any number, unique."""
+    await _record(uow, ChangeKind.SESSION_REVOKED, user_id, session_ids)
+
+
+async def _record(uow: UnitOfWork, kind: ChangeKind, user_id: UUID, session_ids: Sequence[UUID | None]) -> None:
+    for change in await access_changes.insert(uow.connection, kind, user_id, session_ids):
         uow.emit(
-            AccessChanged(
-                user_id=user_id,
-                session_id=row["session_id"],
-                kind=ChangeKind.SESSION_REVOKED,
-                position=row["position"],
-            )
+            AccessChanged(user_id=user_id, session_id=change.session_id, kind=change.kind, position=change.position)
         )
-
-
-async def database_now(connection: Connection) -> datetime:
-    """The database's clock, by which changes are dated: workers' clocks may differ."""
-    now: datetime = await connection.fetchval("SELECT clock_timestamp()")
-    return now
-
-
-async def read_since(connection: Connection, since: datetime) -> list[Change]:
-    """Every committed change dated after the instant."""
-    rows = await connection.fetch(
-        "SELECT position, user_id, session_id, kind FROM access_changes WHERE create_time > $1 ORDER BY position",
-        since,
-    )
-    return [Change(row["position"], row["user_id"], row["session_id"], ChangeKind(row["kind"])) for row in rows]

@@ -11,26 +11,23 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from marketd.audit import log
-from marketd.auth.sessions.key_repository import KeyRow, SigningKeyRepository
 from marketd.auth.sessions.model import KeyState
+from marketd.auth.sessions.repository import signing_keys
+from marketd.auth.sessions.values import PublicKey, SigningKey
 from marketd.kernel.call.caller import SYSTEM
+from marketd.kernel.call.seal import Seal, SealBroken
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.kernel.slice import CannotStart
 
-_NONCE_BYTES = 12
 # What the audit log calls a rotation.
 _ROTATE: Final = "marketd keys rotate"
 PUBLISHED: Final = timedelta(minutes=1)
@@ -51,26 +48,18 @@ class SigningKeysUnreadable(CannotStart):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class PublicKey:
-    """A key as others may know it (RFC 8037); `x` is base64url without padding."""
-
-    kid: str
-    x: str
-
-
 class KeyRing:
     """The keys as this process knows them. `load` at start-up, then `reload` now and then and for unknown names."""
 
     def __init__(self, sealing_key: bytes) -> None:
-        self._seal = AESGCM(sealing_key)
+        self._seal = Seal(sealing_key)
         self._signer: tuple[str, Ed25519PrivateKey] | None = None
         self._verifiers: dict[str, Ed25519PublicKey] = {}
         self._loaded = 0.0
 
     async def load(self, tx: Transactor) -> None:
         """Read the keys, and make the first one when there is none. Raises SigningKeysUnreadable."""
-        self.take(*await tx.run("auth.keys", self._ensure))
+        self.adopt(*await tx.run("auth.keys", self._ensure))
 
     async def reload(self, tx: Transactor) -> bool:
         """Read the keys again; False when that was done a moment ago.
@@ -80,7 +69,7 @@ class KeyRing:
         if time.monotonic() - self._loaded < _RELOAD_PAUSE_SECONDS:
             return False
         self._loaded = time.monotonic()
-        self.take(*await tx.read(_list))
+        self.adopt(*await tx.read(_list))
         return True
 
     @property
@@ -100,32 +89,30 @@ class KeyRing:
         kids = sorted(self._verifiers, key=lambda kid: (kid != current, kid))
         return [PublicKey(kid, _encode(self._verifiers[kid].public_bytes_raw())) for kid in kids]
 
-    async def _ensure(self, uow: UnitOfWork) -> tuple[list[KeyRow], datetime]:
-        repository = SigningKeyRepository(uow.connection)
+    async def _ensure(self, uow: UnitOfWork) -> tuple[list[SigningKey], datetime]:
         # Servers that start together wait here; the second one finds the first one's key.
-        await repository.lock()
-        if not any(row.state == KeyState.SIGNING for row in await repository.list()):
-            await repository.insert(self.make(uow.now))
-        return await repository.list(), uow.now
+        await signing_keys.lock_all(uow.connection)
+        if not any(key.state is KeyState.SIGNING for key in await signing_keys.list_all(uow.connection)):
+            await signing_keys.insert(uow.connection, self.make(uow.now))
+        return await signing_keys.list_all(uow.connection), uow.now
 
-    def make(self, now: datetime) -> KeyRow:
-        """A fresh key, sealed; it signs once it is taken."""
+    def make(self, now: datetime) -> SigningKey:
+        """A fresh key, sealed; it signs once a ring adopts it."""
         private = Ed25519PrivateKey.generate()
         public = private.public_key().public_bytes_raw()
         kid = thumbprint(public)
-        nonce = os.urandom(_NONCE_BYTES)
-        sealed = nonce + self._seal.encrypt(nonce, private.private_bytes_raw(), kid.encode())
-        return KeyRow(kid, KeyState.SIGNING, public, sealed, now)
+        sealed = self._seal.close(private.private_bytes_raw(), kid)
+        return SigningKey(kid, KeyState.SIGNING, public, sealed, now)
 
-    def take(self, rows: Sequence[KeyRow], now: datetime) -> None:
+    def adopt(self, keys: Sequence[SigningKey], now: datetime) -> None:
         """Know these keys and no others, as of now. Raises SigningKeysUnreadable, and then knows what it knew."""
-        good = [row for row in rows if _is_good(row, now)]
-        verifiers = {row.kid: Ed25519PublicKey.from_public_bytes(row.public_key) for row in good}
+        good = [key for key in keys if _is_good(key, now)]
+        verifiers = {key.kid: Ed25519PublicKey.from_public_bytes(key.public_key) for key in good}
         signer = self._signer
         if good:
             # The youngest that everybody knows; where none is that old (the first key, or all were retired at once),
             # the oldest.
-            known = [row for row in good if row.create_time <= now - PUBLISHED]
+            known = [key for key in good if key.create_time <= now - PUBLISHED]
             signing = max(known, key=_age) if known else min(good, key=_age)
             if signer is None or signer[0] != signing.kid:
                 # Before anything is replaced: verifiers without their signer would refuse the tokens we go on signing.
@@ -133,47 +120,45 @@ class KeyRing:
         self._verifiers, self._signer = verifiers, signer
         self._loaded = time.monotonic()
 
-    def _open(self, row: KeyRow) -> Ed25519PrivateKey:
-        nonce, sealed = row.sealed_private_key[:_NONCE_BYTES], row.sealed_private_key[_NONCE_BYTES:]
+    def _open(self, key: SigningKey) -> Ed25519PrivateKey:
         try:
-            raw = self._seal.decrypt(nonce, sealed, row.kid.encode())
-        except InvalidTag as error:
+            raw = self._seal.open(key.sealed_private_key, key.kid)
+        except SealBroken as error:
             raise SigningKeysUnreadable from error
         return Ed25519PrivateKey.from_private_bytes(raw)
 
 
-async def rotate(uow: UnitOfWork, ring: KeyRing, *, at_once: bool) -> KeyRow:
+async def rotate(uow: UnitOfWork, ring: KeyRing, *, at_once: bool) -> SigningKey:
     """Make a new key that signs, and let the former ones verify until their tokens are over.
 
     `at_once` is for a key that got out: every former key is worthless from now on, and so are the tokens it signed;
     whoever holds a refresh token gets new ones. Raises SigningKeysUnreadable, before anything is written.
     """
-    repository = SigningKeyRepository(uow.connection)
-    await repository.lock()
+    await signing_keys.lock_all(uow.connection)
     # Under the lock, and before the first write: a key sealed with another secret would be one that no server can
     # open, neither those that run nor the next one that starts.
-    ring.take(await repository.list(), uow.now)
+    ring.adopt(await signing_keys.list_all(uow.connection), uow.now)
     if at_once:
-        await repository.retire_all(uow.now)
+        await signing_keys.retire_all(uow.connection, uow.now)
     else:
-        await repository.stop_signing(uow.now + VERIFYING_ON)
+        await signing_keys.stop_signing(uow.connection, uow.now + VERIFYING_ON)
     made = ring.make(uow.now)
-    await repository.insert(made)
+    await signing_keys.insert(uow.connection, made)
     how = "the former keys are worthless at once" if at_once else "the former keys verify on"
     await log.record(uow, SYSTEM, "signing_key", made.kid, how, method=_ROTATE)
     return made
 
 
-async def _list(unit: ReadUnit) -> tuple[list[KeyRow], datetime]:
-    return await SigningKeyRepository(unit.connection).list(), unit.now
+async def _list(unit: ReadUnit) -> tuple[list[SigningKey], datetime]:
+    return await signing_keys.list_all(unit.connection), unit.now
 
 
-def _age(row: KeyRow) -> tuple[datetime, bool, str]:
-    return row.create_time, row.state is KeyState.SIGNING, row.kid
+def _age(key: SigningKey) -> tuple[datetime, bool, str]:
+    return key.create_time, key.state is KeyState.SIGNING, key.kid
 
 
-def _is_good(row: KeyRow, now: datetime) -> bool:
-    return row.state is not KeyState.RETIRED and (row.retire_time is None or row.retire_time > now)
+def _is_good(key: SigningKey, now: datetime) -> bool:
+    return key.state is not KeyState.RETIRED and (key.retire_time is None or key.retire_time > now)
 
 
 def thumbprint(public: bytes) -> str:

@@ -12,10 +12,7 @@ import json
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeAlias
 from uuid import UUID
 
 import structlog
@@ -23,13 +20,13 @@ import structlog
 from marketd.auth.accounts.model import AccountState
 from marketd.auth.errors import AccountBlocked, RolesChanged, SessionRevoked, TokenExpired, TokenInvalid
 from marketd.auth.events import AccessChanged
-from marketd.auth.services.repository import ServiceAccountRepository
-from marketd.auth.sessions import access_changes
-from marketd.auth.sessions.access_changes import Change
+from marketd.auth.services import repository as service_accounts
 from marketd.auth.sessions.access_tokens import AccessTokens, Claims, UnknownKey
 from marketd.auth.sessions.keys import KeyRing, SigningKeysUnreadable
 from marketd.auth.sessions.model import ChangeKind
-from marketd.auth.sessions.repository import SessionRepository, Standing
+from marketd.auth.sessions.repository import access_changes, sessions
+from marketd.auth.sessions.token_memory import KnownToken, TokenMemory
+from marketd.auth.sessions.values import AccessChange, Standing
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call
 from marketd.kernel.call.caller import Caller
@@ -37,12 +34,10 @@ from marketd.kernel.call.refusals import Refusal
 from marketd.kernel.db.transactor import Committed, Transactor
 from marketd.kernel.db.uow import ReadUnit
 from marketd.kernel.events.broadcast import Broadcast
+from marketd.kernel.slice import Ended
 from marketd.kernel.values.clock import Clock
 
 _log = structlog.get_logger(__name__)
-
-Ended: TypeAlias = Callable[[UUID | None, UUID | None, Refusal], None]
-"""Called with an account or a session whose streams must end, and why."""
 
 TOPIC = "access"
 POLL_SECONDS = 0.5
@@ -51,24 +46,13 @@ FRESH_SECONDS = 2.0
 # A change is dated when it is written and seen when it is committed; no unit of work is open for longer than this.
 WINDOW = timedelta(seconds=30)
 # How often the poller looks for new and retired keys.
-KEYS_SECONDS = 10.0
-# Tokens in memory, some 2 KiB each; the one not used for longest goes first.
+KEYS_SECONDS = 3.0
+# Tokens in memory.
 CAPACITY = 20_000
 # Stands in the memory of tokens before the id of an account that a certificate names. No JWT has a colon in it.
 _CERTIFICATE = "certificate:"
-# Refused tokens in memory, and how long: an account may be unblocked, which is known everywhere in 2 s.
-REFUSED = 10_000
-REFUSED_SECONDS = 1.0
 # Accounts whose last change is remembered; it only has to outlast a read in flight.
 RECENT = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A token that was verified, and its caller."""
-
-    claims: Claims
-    caller: Caller
 
 
 class Principals:
@@ -100,11 +84,8 @@ class Principals:
         self._keys = keys
         self._broadcast = broadcast
         self._clock = clock
-        self._capacity = capacity
         self._fresh_seconds = fresh_seconds
-        self._entries: OrderedDict[str, _Entry] = OrderedDict()
-        self._refused: OrderedDict[str, tuple[type[Refusal], float]] = OrderedDict()
-        self._by_account: dict[UUID, set[str]] = {}
+        self._memory = TokenMemory(capacity)
         self._ended: list[Ended] = []
         self._fresh_until = 0.0
         self._since: datetime | None = None
@@ -117,11 +98,11 @@ class Principals:
 
     def cached(self, token: str) -> Caller | None:
         """The caller of a token that was verified before and still holds, or None; never waits."""
-        entry = self._entries.get(token)
-        if entry is None or time.monotonic() > self._fresh_until or self._is_over(entry.claims):
+        known = self._memory.find(token)
+        if known is None or time.monotonic() > self._fresh_until or self._is_over(known.claims):
             return None
-        self._entries.move_to_end(token)
-        return entry.caller
+        self._memory.note_use(token)
+        return known.caller
 
     async def authenticate(self, token: str) -> Caller:
         """Verify the token and read what it is worth now.
@@ -129,8 +110,8 @@ class Principals:
         Raises TokenInvalid, TokenExpired, SessionRevoked, AccountBlocked, and DatabaseUnavailable and its like when
         that cannot be known.
         """
-        entry = self._entries.get(token)
-        return await self._admit(token, entry.claims if entry is not None else await self._verify(token))
+        known = self._memory.find(token)
+        return await self._admit(token, known.claims if known is not None else await self._verify(token))
 
     def cached_service(self, service_account_id: UUID) -> Caller | None:
         """A service account that is known by its client's certificate, if it was read before and still holds."""
@@ -143,11 +124,11 @@ class Principals:
 
     async def _admit(self, token: str, claims: Claims) -> Caller:
         if self._is_over(claims):
-            self._forget(token)
+            self._memory.forget(token)
             raise TokenExpired
-        refused = self._refused.get(token)
-        if refused is not None and time.monotonic() < refused[1]:
-            raise refused[0]
+        refusal_type = self._memory.refusal_of(token)
+        if refusal_type is not None:
+            raise refusal_type
         while True:
             epoch = self._epoch
             standing = await self._tx.read(lambda unit: _standing(unit, claims))
@@ -161,10 +142,10 @@ class Principals:
         try:
             caller = _judge(claims, standing)
         except (SessionRevoked, AccountBlocked) as refusal:
-            self._forget(token)
-            self._refuse(token, type(refusal))
+            self._memory.forget(token)
+            self._memory.refuse(token, type(refusal))
             raise
-        self._remember(token, _Entry(claims, caller))
+        self._memory.remember(token, KnownToken(claims, caller))
         return caller
 
     def on_ended(self, callback: Ended) -> None:
@@ -199,7 +180,7 @@ class Principals:
         """Read the changes of the last half minute (or since the last time that worked, when that is longer)."""
         started = time.monotonic()
 
-        async def read(unit: ReadUnit) -> tuple[datetime, list[Change]]:
+        async def read(unit: ReadUnit) -> tuple[datetime, list[AccessChange]]:
             now = await access_changes.database_now(unit.connection)
             return now, await access_changes.read_since(unit.connection, self._since or now - WINDOW)
 
@@ -223,10 +204,12 @@ class Principals:
             return False
         # Tokens of a key that was retired before its time were good when they came into memory, and so were the
         # streams that were opened with them. A token that is over has none left; its session may have newer ones.
-        for token, claims in [(t, e.claims) for t, e in self._entries.items() if self._is_unsigned(e.claims)]:
-            self._forget(token)
-            if not self._is_over(claims):
-                self._tell(None, claims.session_id, TokenInvalid())
+        for token, known in self._memory.all():
+            if not self._is_unsigned(known.claims):
+                continue
+            self._memory.forget(token)
+            if not self._is_over(known.claims):
+                self._tell(None, known.claims.session_id, TokenInvalid())
         return True
 
     def _is_unsigned(self, claims: Claims) -> bool:
@@ -236,14 +219,14 @@ class Principals:
     def _hear(self, payload: bytes) -> None:
         try:
             position, user_id, session_id, kind = json.loads(payload)
-            change = Change(position, UUID(user_id), UUID(session_id) if session_id else None, ChangeKind(kind))
+            change = AccessChange(position, UUID(user_id), UUID(session_id) if session_id else None, ChangeKind(kind))
         except (ValueError, TypeError):
             # A worker of another version; the poller reads it from the table.
             _log.warning("access_hint_unreadable")
             return
         self._apply(change)
 
-    def _apply(self, change: Change) -> None:
+    def _apply(self, change: AccessChange) -> None:
         if change.position in self._seen:
             return
         self._seen[change.position] = time.monotonic()
@@ -252,12 +235,11 @@ class Principals:
         self._changed.move_to_end(change.user_id)
         if len(self._changed) > RECENT:
             self._changed.popitem(last=False)
-        for token in tuple(self._by_account.get(change.user_id, ())):
-            self._forget(token)
+        self._memory.forget_account(change.user_id)
         if change.kind is ChangeKind.SESSION_REVOKED:
             self._tell(None, change.session_id, SessionRevoked())
         elif change.kind is ChangeKind.ACCOUNT_UNBLOCKED:
-            self._refused.clear()
+            self._memory.forget_refusals()
         elif change.kind is ChangeKind.ACCOUNT_BLOCKED:
             self._tell(change.user_id, None, AccountBlocked())
         elif change.kind is ChangeKind.ROLE_REVOKED:
@@ -267,7 +249,7 @@ class Principals:
         for callback in self._ended:
             callback(user_id, session_id, refusal)
 
-    # -- the memory
+    # -- tokens
 
     async def _verify(self, token: str) -> Claims:
         read = self._tokens.read(token, self._clock.now())
@@ -282,33 +264,11 @@ class Principals:
     def _is_over(self, claims: Claims) -> bool:
         return claims.expires + self._tokens.leeway_seconds <= self._clock.now().timestamp()
 
-    def _remember(self, token: str, entry: _Entry) -> None:
-        self._entries[token] = entry
-        self._entries.move_to_end(token)
-        self._by_account.setdefault(entry.claims.user_id, set()).add(token)
-        if len(self._entries) > self._capacity:
-            self._forget(next(iter(self._entries)))
-
-    def _refuse(self, token: str, refusal: type[Refusal]) -> None:
-        """Remember it for a moment: whoever goes on calling with an ended session must not cost a read each time."""
-        self._refused[token] = (refusal, time.monotonic() + REFUSED_SECONDS)
-        if len(self._refused) > REFUSED:
-            self._refused.popitem(last=False)
-
-    def _forget(self, token: str) -> None:
-        entry = self._entries.pop(token, None)
-        if entry is None:
-            return
-        tokens = self._by_account[entry.claims.user_id]
-        tokens.discard(token)
-        if not tokens:
-            del self._by_account[entry.claims.user_id]
-
 
 async def _standing(unit: ReadUnit, claims: Claims) -> Standing | None:
     if claims.is_service:
-        return await ServiceAccountRepository(unit.connection).standing(claims.user_id)
-    return await SessionRepository(unit.connection).standing(claims.session_id, claims.user_id)
+        return await service_accounts.read_standing(unit.connection, claims.user_id)
+    return await sessions.read_standing(unit.connection, claims.session_id, claims.user_id)
 
 
 def _judge(claims: Claims, standing: Standing | None) -> Caller:

@@ -1,14 +1,12 @@
 """Refresh tokens as values: how one is made, recognised and succeeded. No database.
 
-A token is `session id || secret || tag`, base64url. The tag (an HMAC) tells tokens of ours from inventions before
-anything is looked up, so nobody can end a session by guessing at its id. The successor's secret is an HMAC of the
-presented token: the same token always has the same successor, though only SHA-256 of tokens is stored.
+A token's body is `session id || secret`. It is signed, so tokens of ours are told from inventions before anything is
+looked up, and nobody can end a session by guessing at its id. The successor's secret is an HMAC of the presented token:
+the same token always has the same successor, though only SHA-256 of tokens is stored.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import hmac
 import secrets
@@ -16,11 +14,10 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from marketd.auth.errors import TokenInvalid
+from marketd.kernel.call.tokens import SignedToken
 
-_ID = 16
-_SECRET = 32
-_TAG = 16
-_LENGTH = _ID + _SECRET + _TAG
+_ID_BYTES = 16
+_SECRET_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -37,38 +34,29 @@ class RefreshToken:
 
 
 class RefreshTokens:
-    """Makes and recognises refresh tokens with one server key."""
+    """Makes and recognises refresh tokens with one secret, the same on every worker."""
 
     def __init__(self, secret: bytes) -> None:
-        self._tag_key = hmac.digest(secret, b"tag", "sha256")
+        self._tokens = SignedToken(secret, "refresh-tokens")
         self._successor_key = hmac.digest(secret, b"successor", "sha256")
 
     def first(self, session_id: UUID) -> RefreshToken:
         """A new family's first token."""
-        return self._make(session_id, secrets.token_bytes(_SECRET))
+        return self._make(session_id, secrets.token_bytes(_SECRET_BYTES))
 
     def successor(self, token: RefreshToken) -> RefreshToken:
         """The one token that follows this one."""
         return self._make(token.session_id, hmac.digest(self._successor_key, token.text.encode("ascii"), "sha256"))
 
     def read(self, text: str) -> RefreshToken:
-        """A presented token. Raises TokenInvalid for what is not ours."""
-        try:
-            raw = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        except (UnicodeEncodeError, binascii.Error) as error:
-            raise TokenInvalid from error
-        body, tag = raw[: _ID + _SECRET], raw[_ID + _SECRET :]
-        if len(raw) != _LENGTH or not hmac.compare_digest(tag, self._tag(body)):
+        """A presented token. Raises TokenInvalid for what is not ours, and for another spelling of one that is.
+
+        One spelling only: what is stored is the hash of the text.
+        """
+        body = self._tokens.read(text)
+        if body is None:
             raise TokenInvalid
-        token = self._make(UUID(bytes=body[:_ID]), body[_ID:])
-        # One spelling only: what is stored is the hash of the text.
-        if token.text != text:
-            raise TokenInvalid
-        return token
+        return RefreshToken(UUID(bytes=body[:_ID_BYTES]), text)
 
     def _make(self, session_id: UUID, secret: bytes) -> RefreshToken:
-        body = session_id.bytes + secret
-        return RefreshToken(session_id, base64.urlsafe_b64encode(body + self._tag(body)).rstrip(b"=").decode("ascii"))
-
-    def _tag(self, body: bytes) -> bytes:
-        return hmac.digest(self._tag_key, body, "sha256")[:_TAG]
+        return RefreshToken(session_id, self._tokens.issue(session_id.bytes + secret).decode("ascii"))

@@ -9,21 +9,23 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from marketd.audit import log
-from marketd.auth import service
+from marketd.auth.accounts import repository as accounts
+from marketd.auth.accounts.create import NewAccount, create_account
 from marketd.auth.accounts.model import AccountState
 from marketd.auth.accounts.passwords import Passwords, check_new_password
-from marketd.auth.accounts.repository import AccountRepository, AccountRow
+from marketd.auth.accounts.values import Account
 from marketd.auth.codes import throttle
-from marketd.auth.codes.second_factor import Proof, SecondFactor
-from marketd.auth.codes.throttle import Name, Throttle
+from marketd.auth.codes.second_factor import SecondFactor
+from marketd.auth.codes.throttle import Throttle
+from marketd.auth.codes.values import CountedName, FactorProof
 from marketd.auth.errors import AccountBlocked, InvalidCredentials, RefreshTokenReused, SessionRevoked, TotpRequired
 from marketd.auth.letters import Letters
 from marketd.auth.ports import CartMerger, MergeReport
 from marketd.auth.sessions import session
 from marketd.auth.sessions.access_tokens import AccessToken, AccessTokens
 from marketd.auth.sessions.refresh_tokens import RefreshTokens
-from marketd.auth.sessions.repository import SessionRepository
-from marketd.auth.sessions.session import Grant, SessionRules
+from marketd.auth.sessions.repository import sessions
+from marketd.auth.sessions.values import SessionGrant, SessionRules
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import Overloaded
@@ -32,7 +34,7 @@ from marketd.kernel.db.uow import UnitOfWork
 
 
 @dataclass(frozen=True, slots=True)
-class Register:
+class RegisterAccount:
     """Asks for a new account and its first session; empty texts mean none."""
 
     email: str
@@ -44,21 +46,21 @@ class Register:
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
+class LogIn:
     """Asks for a session. `login` is an e-mail address, a username or a phone."""
 
     login: str
     device_name: str
     password: str = field(repr=False)
     guest_cart_token: str = field(repr=False)
-    proof: Proof = field(default_factory=Proof)
+    proof: FactorProof = field(default_factory=FactorProof)
 
 
 @dataclass(frozen=True, slots=True)
 class TokenPair:
     """The tokens of one session, ready to be handed out."""
 
-    grant: Grant
+    grant: SessionGrant
     access: AccessToken
 
     @property
@@ -71,7 +73,7 @@ class TokenPair:
 class SignedIn:
     """An account with a fresh session; `merge` is how the guest's cart came along, None when none did."""
 
-    account: AccountRow
+    account: Account
     tokens: TokenPair
     merge: MergeReport | None = None
 
@@ -101,17 +103,17 @@ class SigningIn:
         self._letters = letters
         self._merge_cart = merge_cart
 
-    async def register(self, caller: Caller, command: Register) -> SignedIn:
+    async def register(self, caller: Caller, command: RegisterAccount) -> SignedIn:
         """Make a buyer's account and open its first session.
 
         Raises PasswordTooCommon, PasswordLength, AlreadyExists and Overloaded.
         """
         check_new_password(command.password, command.email, command.username, command.phone, command.full_name)
         password_hash = await self._passwords.hash(command.password)
-        new = service.NewAccount(command.email, command.username, command.phone, command.full_name, password_hash)
+        new = NewAccount(command.email, command.username, command.phone, command.full_name, password_hash)
 
-        async def work(uow: UnitOfWork) -> tuple[AccountRow, Grant]:
-            account = await service.create_account(uow, new, frozenset({Role.BUYER}))
+        async def work(uow: UnitOfWork) -> tuple[Account, SessionGrant]:
+            account = await create_account(uow, new, frozenset({Role.BUYER}))
             grant = await self._open(uow, caller, account, command.device_name)
             await log.record(uow, _as(caller, grant), "user", account.user_id)
             return account, grant
@@ -119,7 +121,7 @@ class SigningIn:
         account, grant = await self._tx.run("auth.register", work)
         return SignedIn(account, self._pair(grant))
 
-    async def login(self, caller: Caller, command: Login) -> SignedIn:
+    async def login(self, caller: Caller, command: LogIn) -> SignedIn:
         """Open a session for whoever knows the password, and take the guest's cart along.
 
         Unknown logins and wrong passwords look the same and cost the same: one counted attempt, one hash. Raises
@@ -144,8 +146,8 @@ class SigningIn:
                 raise InvalidCredentials from None
             return await self._enter(caller, command, account, name)
 
-    async def _find(self, login: str) -> AccountRow | None:
-        return await self._tx.read(lambda unit: AccountRepository(unit.connection).by_login(login))
+    async def _find(self, login: str) -> Account | None:
+        return await self._tx.read(lambda unit: accounts.read_by_login(unit.connection, login))
 
     async def _upgraded(self, password: str, stored: str) -> str | None:
         """A hash of today's cost in place of another; None when there is no need, or no room: then next time."""
@@ -156,37 +158,38 @@ class SigningIn:
         except Overloaded:
             return None
 
-    async def _enter(self, caller: Caller, command: Login, account: AccountRow, name: Name) -> SignedIn:
-        """Open the session of an account whose password was right. Raises _HashChanged when it no longer is the hash
-        that was compared, and as `login`.
+    async def _enter(self, caller: Caller, command: LogIn, account: Account, name: CountedName) -> SignedIn:
+        """Open the session of an account whose password was right.
+
+        Raises _HashChanged when the account has another hash than the one that was compared, and what `login` raises.
         """
         user_id, checked = account.user_id, account.password_hash
         names = [name]
         if not command.proof.is_empty:
             names.append(self._attempts.factor(user_id))
-            await self._attempts.take(names[-1])
+            await self._attempts.count(names[-1])
         upgraded = await self._upgraded(command.password, checked)
 
-        async def work(uow: UnitOfWork) -> tuple[AccountRow, Grant, MergeReport | None]:
-            repository = AccountRepository(uow.connection)
-            now_is = await repository.lock(user_id)
-            if now_is is None or now_is.password_hash != checked:
+        async def work(uow: UnitOfWork) -> tuple[Account, SessionGrant, MergeReport | None]:
+            locked = await accounts.lock(uow.connection, user_id)
+            if locked is None or locked.password_hash != checked:
                 raise _HashChanged
-            if now_is.state is not AccountState.ACTIVE:
+            if locked.state is not AccountState.ACTIVE:
                 raise AccountBlocked
             second = await self._factor.judge(uow, user_id, command.proof)
             await throttle.forget(uow, *names)
             if upgraded is not None:
-                await repository.upgrade_hash(user_id, checked, upgraded)
+                await accounts.upgrade_hash(uow.connection, user_id, checked, upgraded)
             merge = None
             if command.guest_cart_token and self._merge_cart is not None:
                 merge = await self._merge_cart(uow, user_id, command.guest_cart_token)
-            if not await SessionRepository(uow.connection).knows(user_id, command.device_name, caller.address):
-                self._letters.new_sign_in(uow, now_is, command.device_name, caller.address)
-            grant = await self._open(uow, caller, now_is, command.device_name)
+            device_name, address = command.device_name, caller.address
+            if not await sessions.is_known_origin(uow.connection, user_id, device_name, address):
+                self._letters.new_sign_in(uow, locked, device_name, address)
+            grant = await self._open(uow, caller, locked, command.device_name)
             proven = f"password, {second}" if second else "password"
             await log.record(uow, _as(caller, grant), "user", user_id, proven)
-            return now_is, grant, merge
+            return locked, grant, merge
 
         try:
             signed_in, grant, merge = await self._tx.run("auth.login", work)
@@ -218,7 +221,7 @@ class SigningIn:
             raise SessionRevoked
         await self._tx.run("auth.logout", lambda uow: session.end_session(uow, session_id))
 
-    async def _open(self, uow: UnitOfWork, caller: Caller, account: AccountRow, device_name: str) -> Grant:
+    async def _open(self, uow: UnitOfWork, caller: Caller, account: Account, device_name: str) -> SessionGrant:
         return await session.open_session(
             uow,
             self._refresh,
@@ -229,7 +232,7 @@ class SigningIn:
             address=caller.address,
         )
 
-    def _pair(self, grant: Grant) -> TokenPair:
+    def _pair(self, grant: SessionGrant) -> TokenPair:
         access = self._access.issue(grant.user_id, grant.session_id, grant.roles, grant.granted_time, grant.expire_time)
         return TokenPair(grant, access)
 
@@ -238,10 +241,10 @@ class _HashChanged(Exception):
     """The account's hash is another one than that which was compared."""
 
 
-def _hash_of(account: AccountRow | None) -> str | None:
+def _hash_of(account: Account | None) -> str | None:
     return None if account is None or account.state is AccountState.DELETED else account.password_hash
 
 
-def _as(caller: Caller, grant: Grant) -> Caller:
+def _as(caller: Caller, grant: SessionGrant) -> Caller:
     """Whom the audit log should name: the account that has just proved to be the caller."""
     return Caller(grant.user_id, grant.session_id, grant.roles, caller.address)

@@ -8,7 +8,6 @@ from datetime import timedelta
 from uuid import UUID
 
 from marketd.auth import service as auth
-from marketd.auth.addresses import book
 from marketd.cart.errors import AddressNotServiceable, CartEmpty
 from marketd.cart.ports import DeliveryQuote, DeliveryQuoter
 from marketd.cart.quotes import repository
@@ -21,7 +20,8 @@ from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.address import Address
 from marketd.kernel.values.ids import new_id
 from marketd.seller import service as sellers
-from marketd.seller.model import SellerState, SellerView
+from marketd.seller.model import SellerState
+from marketd.seller.values import Seller
 
 
 async def quote_order(
@@ -37,7 +37,7 @@ async def quote_order(
     Raises NotFound for the saved addresses of others, CartEmpty, and AddressNotServiceable when no seller delivers.
     """
     address = (
-        destination if isinstance(destination, Address) else (await book.get_address(uow, caller, destination)).address
+        destination if isinstance(destination, Address) else (await auth.get_address(uow, caller, destination)).address
     )
     cart = await find_cart(uow, caller, currency)
     if cart is None or not cart.items:
@@ -52,7 +52,7 @@ async def quote_order(
     for seller_id in sorted(by_seller):
         seller = await sellers.read_seller(uow, seller_id)
         prep_minutes = seller.prep_minutes if seller is not None else 0
-        pickup = seller.pickup.point if seller is not None and seller.pickup is not None else None
+        pickup = seller.pickup_address.point if seller is not None and seller.pickup_address is not None else None
         delivery = await quoter.quote(uow, pickup, address.point, prep_minutes)
         served += delivery is not None
         problems.extend(_problems(seller_id, seller, delivery))
@@ -69,7 +69,7 @@ async def quote_order(
     return QuoteResult(quote, tuple(problems), expire_time)
 
 
-def _problems(seller_id: UUID, seller: SellerView | None, delivery: DeliveryQuote | None) -> list[Problem]:
+def _problems(seller_id: UUID, seller: Seller | None, delivery: DeliveryQuote | None) -> list[Problem]:
     found: list[Problem] = []
     if seller is None or seller.state is not SellerState.ACTIVE:
         found.append(Problem(ProblemKind.SELLER_CLOSED, "This seller takes no orders now.", seller_id=seller_id))
@@ -80,13 +80,13 @@ def _problems(seller_id: UUID, seller: SellerView | None, delivery: DeliveryQuot
 
 
 def _package(
-    seller_id: UUID, seller: SellerView | None, delivery: DeliveryQuote | None, items: list[tuple[CartItem, Offer]]
+    seller_id: UUID, seller: Seller | None, delivery: DeliveryQuote | None, items: list[tuple[CartItem, Offer]]
 ) -> QuotePackage:
     return QuotePackage(
         seller_id=seller_id,
         owner_user_id=None if seller is None else seller.owner_user_id,
         shop_name="" if seller is None else seller.shop_name,
-        pickup=None if seller is None else seller.pickup,
+        pickup=None if seller is None else seller.pickup_address,
         prep_minutes=0 if seller is None else seller.prep_minutes,
         delivery_fee_minor=0 if delivery is None else delivery.fee.amount_minor,
         earliest_time=None if delivery is None else delivery.earliest_time,

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from marketd.catalog.imports import known as existing
-from marketd.catalog.imports import plan
-from marketd.catalog.imports.parsed import ParsedProduct, RowError, RowReason, rejected_rows
-from marketd.catalog.imports.plan import Changes, Existing, Names
+from marketd.catalog.imports import plan, repository
+from marketd.catalog.imports.plan import Existing, Names, ProductChanges
+from marketd.catalog.imports.values import ImportOptions, ParsedProduct, RowError, RowReason, rejected_rows
 from marketd.catalog.insert import make_products
-from marketd.catalog.repository import writes
+from marketd.catalog.repository import specs
 from marketd.inventory import service as inventory
 from marketd.kernel.call.refusals import AlreadyExists, ConcurrentUpdate
 from marketd.kernel.db.transactor import Transactor
@@ -20,19 +19,8 @@ from marketd.kernel.db.uow import UnitOfWork
 _TRIES = 3
 
 
-@dataclass(frozen=True, slots=True)
-class ImportOptions:
-    """How to import. `seller_id` None: the caller's own; the flags are those of the contract."""
-
-    seller_id: UUID | None = None
-    dry_run: bool = False
-    publish: bool = False
-    update_existing: bool = False
-    stop_on_error: bool = False
-
-
 @dataclass(slots=True)
-class Outcome:
+class BatchOutcome:
     """What came of a batch, or of all so far; brands and categories by the keys of those that were made."""
 
     created: int = 0
@@ -45,7 +33,7 @@ class Outcome:
     categories: set[str] = field(default_factory=set)
     errors: list[RowError] = field(default_factory=list)
 
-    def add(self, other: Outcome) -> None:
+    def add(self, other: BatchOutcome) -> None:
         """Count another batch as well."""
         self.created += other.created
         self.updated += other.updated
@@ -66,7 +54,7 @@ class Outcome:
 class _Rehearsed(Exception):
     """Ends a batch that was only tried, so that its transaction rolls back."""
 
-    def __init__(self, outcome: Outcome) -> None:
+    def __init__(self, outcome: BatchOutcome) -> None:
         super().__init__("rehearsed")
         self.outcome = outcome
 
@@ -80,13 +68,13 @@ async def run_batch(
     on_change: Callable[[], None],
     *,
     rehearse: bool,
-) -> Outcome:
+) -> BatchOutcome:
     """Import these products in one transaction; with `rehearse`, roll it back and only tell what would have come of it.
 
     Raises ConcurrentUpdate when others keep taking the same names.
     """
 
-    async def work(uow: UnitOfWork) -> Outcome:
+    async def work(uow: UnitOfWork) -> BatchOutcome:
         outcome = await _import_batch(uow, seller_id, products, options, currency)
         if rehearse:
             raise _Rehearsed(outcome)
@@ -108,11 +96,11 @@ async def run_batch(
 
 async def _import_batch(
     uow: UnitOfWork, seller_id: UUID, products: Sequence[ParsedProduct], options: ImportOptions, currency: str
-) -> Outcome:
-    outcome = Outcome()
-    await existing.lock_seller(uow.connection, seller_id)
+) -> BatchOutcome:
+    outcome = BatchOutcome()
+    await repository.lock_seller(uow.connection, seller_id)
     known = await _known(uow, seller_id, products)
-    owners = await existing.read_sku_owners(
+    owners = await specs.read_sku_owners(
         uow.connection, seller_id, [variant.sku for parsed in products for variant in parsed.variants if variant.sku]
     )
     touched = [parsed for parsed in products if options.update_existing or parsed.handle not in known]
@@ -120,7 +108,7 @@ async def _import_batch(
         parsed.handle: plan.matched(parsed, known[parsed.handle]) for parsed in touched if parsed.handle in known
     }
     stocks = await inventory.lock_stocks(
-        uow, [record.variant_id for found in matches.values() for record in found if record is not None]
+        uow, [spec.variant_id for found in matches.values() for spec in found if spec is not None]
     )
     good: list[ParsedProduct] = []
     for parsed in touched:
@@ -161,13 +149,12 @@ async def _import_batch(
 
 
 async def _known(uow: UnitOfWork, seller_id: UUID, products: Sequence[ParsedProduct]) -> dict[str, Existing]:
-    found = await existing.read_products(uow.connection, seller_id, [parsed.handle for parsed in products])
-    ids = [record.product_id for record in found.values()]
-    variants = await existing.read_variants(uow.connection, ids) if ids else {}
-    images = await existing.read_images(uow.connection, ids) if ids else {}
+    found = await specs.lock_products(uow.connection, seller_id, [parsed.handle for parsed in products])
+    ids = [spec.product_id for spec in found.values()]
+    variants = await specs.read_variants(uow.connection, ids) if ids else {}
+    images = await specs.read_images(uow.connection, ids) if ids else {}
     return {
-        handle: Existing(record, variants[record.product_id], images[record.product_id])
-        for handle, record in found.items()
+        handle: Existing(spec, variants[spec.product_id], images[spec.product_id]) for handle, spec in found.items()
     }
 
 
@@ -186,12 +173,12 @@ def _sku_errors(parsed: ParsedProduct, known: Existing | None, owners: dict[str,
     ]
 
 
-async def _names(uow: UnitOfWork, products: Iterable[ParsedProduct], outcome: Outcome) -> Names:
+async def _names(uow: UnitOfWork, products: Iterable[ParsedProduct], outcome: BatchOutcome) -> Names:
     products = list(products)
-    brands, new_brands = await existing.ensure_brands(
+    brands, new_brands = await repository.ensure_brands(
         uow.connection, (parsed.vendor for parsed in products if parsed.vendor), uow.now
     )
-    categories, new_categories = await existing.ensure_categories(
+    categories, new_categories = await repository.ensure_categories(
         uow.connection, (parsed.category for parsed in products if parsed.category), uow.now
     )
     outcome.brands |= new_brands
@@ -199,14 +186,12 @@ async def _names(uow: UnitOfWork, products: Iterable[ParsedProduct], outcome: Ou
     return Names(brands, categories)
 
 
-async def _write_changes(uow: UnitOfWork, changed: Sequence[Changes]) -> None:
-    await writes.update_products(uow.connection, [item.product for item in changed if item.product], uow.now)
-    await writes.update_variants(
-        uow.connection, [record for item in changed for record in item.changed_variants], uow.now
-    )
-    await writes.insert_variants(uow.connection, [record for item in changed for record in item.new_variants], uow.now)
+async def _write_changes(uow: UnitOfWork, changed: Sequence[ProductChanges]) -> None:
+    await specs.update_products(uow.connection, [item.product for item in changed if item.product], uow.now)
+    await specs.update_variants(uow.connection, [spec for item in changed for spec in item.changed_variants], uow.now)
+    await specs.insert_variants(uow.connection, [spec for item in changed for spec in item.new_variants], uow.now)
     replaced = [item for item in changed if item.images is not None and item.product is not None]
-    await writes.replace_images(
+    await specs.replace_images(
         uow.connection,
         [item.product.product_id for item in replaced if item.product is not None],
         [image for item in replaced for image in item.images or ()],

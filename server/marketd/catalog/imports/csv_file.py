@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,28 @@ from marketd.catalog.errors import ImportFileInvalid
 
 # csv's own limit would break a record off in the middle; cells are judged by their columns' rules instead.
 _CELL_LIMIT = 2**30
+
+
+class ReadingStopped(Exception):
+    """Nobody waits for the file any more."""
+
+
+@dataclass(slots=True)
+class Reading:
+    """How far the reading is. The thread that reads counts, the event loop looks, and may ask it to stop."""
+
+    rows_read: int = 0
+    is_stopped: bool = False
+    steps: int = 0
+
+    def step(self) -> None:
+        """A row is read, or a product made of some. Raises ReadingStopped when the reader was asked to stop."""
+        self.steps += 1
+        if self.is_stopped:
+            raise ReadingStopped
+        if self.steps % 50 == 0:
+            # Hands the interpreter to the event loop, which would else wait 5 ms for each of its turns.
+            time.sleep(0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What an import makes of one product: new rows, or the differences to what is there. Pure; importing.py writes."""
+"""What an import makes of one product: new rows, or the differences to what is there. Pure; batch.py writes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
-from marketd.catalog.imports.parsed import ParsedProduct, ParsedVariant, RowError, RowReason
+from marketd.catalog.imports.values import ParsedProduct, ParsedVariant, RowError, RowReason
 from marketd.catalog.insert import Planned, cheapest
 from marketd.catalog.model import ProductState
 from marketd.catalog.names import name_key, options_key, slugify, title_key
-from marketd.catalog.repository.writes import ImageRecord, ProductRecord, VariantRecord
-from marketd.inventory.model import Count, NewStock, Stock
+from marketd.catalog.values import ProductImage, ProductSpec, VariantSpec
+from marketd.inventory.values import NewStock, Stock, StockCount
 from marketd.kernel.values.ids import new_id
 
 REASON = "import"
@@ -22,21 +22,21 @@ REASON = "import"
 class Existing:
     """A product that the seller already has, with all that an import compares."""
 
-    product: ProductRecord
-    variants: Sequence[VariantRecord]
-    images: Sequence[ImageRecord]
+    product: ProductSpec
+    variants: Sequence[VariantSpec]
+    images: Sequence[ProductImage]
 
 
 @dataclass(slots=True)
-class Changes:
+class ProductChanges:
     """What has to be written so that an existing product is what the file says; empty when it already is."""
 
-    product: ProductRecord | None = None
-    new_variants: list[VariantRecord] = field(default_factory=list)
-    changed_variants: list[VariantRecord] = field(default_factory=list)
-    images: list[ImageRecord] | None = None
+    product: ProductSpec | None = None
+    new_variants: list[VariantSpec] = field(default_factory=list)
+    changed_variants: list[VariantSpec] = field(default_factory=list)
+    images: list[ProductImage] | None = None
     new_stocks: list[NewStock] = field(default_factory=list)
-    counts: list[Count] = field(default_factory=list)
+    counts: list[StockCount] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(
@@ -75,7 +75,7 @@ def plan_new(
     ]
     shown = cheapest(variants)
     published = publish and parsed.is_published
-    product = ProductRecord(
+    product = ProductSpec(
         product_id=product_id,
         seller_id=seller_id,
         handle=parsed.handle,
@@ -90,29 +90,29 @@ def plan_new(
         currency=currency,
         price_minor=shown.price_minor,
         compare_at_price_minor=shown.compare_at_price_minor,
-        state=(ProductState.PUBLISHED if published else ProductState.DRAFT).value,
+        state=ProductState.PUBLISHED if published else ProductState.DRAFT,
         publish_time=now if published else None,
     )
     stocks = [
-        NewStock(record.variant_id, seller_id, variant.quantity or 0, REASON)
-        for record, variant in zip(variants, parsed.variants, strict=True)
+        NewStock(spec.variant_id, seller_id, variant.quantity or 0, REASON)
+        for spec, variant in zip(variants, parsed.variants, strict=True)
     ]
     return Planned(product, variants, _images(parsed, product_id, variants), stocks, keeps_handle=True)
 
 
-def matched(parsed: ParsedProduct, existing: Existing) -> list[VariantRecord | None]:
+def matched(parsed: ParsedProduct, existing: Existing) -> list[VariantSpec | None]:
     """For each variant of the file the one that it is: the same option values, else the same SKU, else None (new)."""
-    free = {record.options_key: record for record in existing.variants}
+    free = {spec.options_key: spec for spec in existing.variants}
     found = [free.pop(options_key(variant.options), None) for variant in parsed.variants]
-    by_sku = {record.sku: record for record in free.values() if record.sku}
+    by_sku = {spec.sku: spec for spec in free.values() if spec.sku}
     return [
-        by_sku.pop(variant.sku, None) if record is None else record
-        for record, variant in zip(found, parsed.variants, strict=True)
+        by_sku.pop(variant.sku, None) if spec is None else spec
+        for spec, variant in zip(found, parsed.variants, strict=True)
     ]
 
 
 def reserved_errors(
-    parsed: ParsedProduct, matches: Sequence[VariantRecord | None], stocks: Mapping[UUID, Stock]
+    parsed: ParsedProduct, matches: Sequence[VariantSpec | None], stocks: Mapping[UUID, Stock]
 ) -> list[RowError]:
     """The rows whose quantity is below what open orders have reserved."""
     return [
@@ -120,14 +120,14 @@ def reserved_errors(
             variant.row,
             "Variant Inventory Qty",
             RowReason.STOCK_RESERVED,
-            f"open orders have {stocks[record.variant_id].reserved} pieces reserved",
+            f"open orders have {stocks[spec.variant_id].reserved} pieces reserved",
             parsed.handle,
         )
-        for record, variant in zip(matches, parsed.variants, strict=True)
-        if record is not None
+        for spec, variant in zip(matches, parsed.variants, strict=True)
+        if spec is not None
         and variant.quantity is not None
-        and record.variant_id in stocks
-        and variant.quantity < stocks[record.variant_id].reserved
+        and spec.variant_id in stocks
+        and variant.quantity < stocks[spec.variant_id].reserved
     ]
 
 
@@ -139,34 +139,34 @@ def plan_changes(
     *,
     publish: bool,
     now: datetime,
-) -> Changes:
+) -> ProductChanges:
     """What makes the existing product what the file says.
 
     Variants that the file does not have are no longer for sale but stay, because orders refer to them. The slug, the
     rating and uploaded pictures stay; the state changes only from draft to published.
     """
     before = existing.product
-    changes = Changes()
-    variants: list[VariantRecord] = []
-    for place, (record, variant) in enumerate(zip(matched(parsed, existing), parsed.variants, strict=True), 1):
+    changes = ProductChanges()
+    variants: list[VariantSpec] = []
+    for place, (spec, variant) in enumerate(zip(matched(parsed, existing), parsed.variants, strict=True), 1):
         wanted = _variant(
-            new_id() if record is None else record.variant_id, before.product_id, before.seller_id, variant, place
+            new_id() if spec is None else spec.variant_id, before.product_id, before.seller_id, variant, place
         )
         variants.append(wanted)
-        if record is None:
+        if spec is None:
             changes.new_variants.append(wanted)
             changes.new_stocks.append(NewStock(wanted.variant_id, wanted.seller_id, variant.quantity or 0, REASON))
             continue
-        if wanted != record:
+        if wanted != spec:
             changes.changed_variants.append(wanted)
-        if variant.quantity is not None and variant.quantity != stocks[record.variant_id].on_hand:
-            changes.counts.append(Count(record.variant_id, variant.quantity, REASON))
+        if variant.quantity is not None and variant.quantity != stocks[spec.variant_id].on_hand:
+            changes.counts.append(StockCount(spec.variant_id, variant.quantity, REASON))
     changes.changed_variants += _retired(existing.variants, variants)
     images = _images(parsed, before.product_id, variants)
     if [_content(image) for image in images] != [_content(image) for image in existing.images]:
         changes.images = images
     shown = cheapest(variants)
-    published = publish and parsed.is_published and before.state == ProductState.DRAFT.value
+    published = publish and parsed.is_published and before.state is ProductState.DRAFT
     after = replace(
         before,
         title=parsed.title,
@@ -178,7 +178,7 @@ def plan_changes(
         option_names=parsed.option_names,
         price_minor=shown.price_minor,
         compare_at_price_minor=shown.compare_at_price_minor,
-        state=ProductState.PUBLISHED.value if published else before.state,
+        state=ProductState.PUBLISHED if published else before.state,
         publish_time=before.publish_time or now if published else before.publish_time,
     )
     # The product's version stands for all that it shows, its variants and pictures included.
@@ -187,8 +187,8 @@ def plan_changes(
     return changes
 
 
-def _variant(variant_id: UUID, product_id: UUID, seller_id: UUID, variant: ParsedVariant, place: int) -> VariantRecord:
-    return VariantRecord(
+def _variant(variant_id: UUID, product_id: UUID, seller_id: UUID, variant: ParsedVariant, place: int) -> VariantSpec:
+    return VariantSpec(
         variant_id=variant_id,
         product_id=product_id,
         seller_id=seller_id,
@@ -204,29 +204,30 @@ def _variant(variant_id: UUID, product_id: UUID, seller_id: UUID, variant: Parse
     )
 
 
-def _retired(before: Sequence[VariantRecord], after: Sequence[VariantRecord]) -> list[VariantRecord]:
+def _retired(before: Sequence[VariantSpec], after: Sequence[VariantSpec]) -> list[VariantSpec]:
     """The variants that the file does not have, out of sale and behind the others, when they are not so already."""
-    kept = {record.variant_id for record in after}
-    claimed = {record.sku for record in after}
-    gone = [record for record in before if record.variant_id not in kept]
+    kept = {spec.variant_id for spec in after}
+    claimed = {spec.sku for spec in after}
+    gone = [spec for spec in before if spec.variant_id not in kept]
     wanted = [
-        replace(record, is_active=False, position=place, sku="" if record.sku in claimed else record.sku)
-        for place, record in enumerate(gone, len(after) + 1)
+        replace(spec, is_active=False, position=place, sku="" if spec.sku in claimed else spec.sku)
+        for place, spec in enumerate(gone, len(after) + 1)
     ]
-    return [record for record, old in zip(wanted, gone, strict=True) if record != old]
+    return [spec for spec, old in zip(wanted, gone, strict=True) if spec != old]
 
 
-def _images(parsed: ParsedProduct, product_id: UUID, variants: Sequence[VariantRecord]) -> list[ImageRecord]:
+def _images(parsed: ParsedProduct, product_id: UUID, variants: Sequence[VariantSpec]) -> list[ProductImage]:
     return [
-        ImageRecord(
-            new_id(),
-            product_id,
-            place,
-            image.url,
-            image.alt_text,
-            tuple(
-                record.variant_id
-                for record, variant in zip(variants, parsed.variants, strict=True)
+        ProductImage(
+            image_id=new_id(),
+            product_id=product_id,
+            position=place,
+            media_id=None,
+            source_url=image.url,
+            alt_text=image.alt_text,
+            variant_ids=tuple(
+                spec.variant_id
+                for spec, variant in zip(variants, parsed.variants, strict=True)
                 if variant.image_url == image.url
             ),
         )
@@ -234,5 +235,5 @@ def _images(parsed: ParsedProduct, product_id: UUID, variants: Sequence[VariantR
     ]
 
 
-def _content(image: ImageRecord) -> tuple[object, ...]:
+def _content(image: ProductImage) -> tuple[object, ...]:
     return image.position, image.source_url, image.alt_text, sorted(image.variant_ids)

@@ -8,24 +8,34 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Any, BinaryIO, TypeAlias, TypeVar
+from typing import Any, BinaryIO, TypeVar
 from uuid import UUID
 
 from marketd.catalog.errors import ImportFileInvalid
 from marketd.catalog.imports import shopify
-from marketd.catalog.imports.batch import ImportOptions as ImportOptions
-from marketd.catalog.imports.batch import Outcome, run_batch
-from marketd.catalog.imports.parsed import ParsedFile, ParsedProduct, Reading, RowError, RowReason
-from marketd.catalog.service import seller_for
+from marketd.catalog.imports.batch import BatchOutcome, run_batch
+from marketd.catalog.imports.csv_file import Reading
+from marketd.catalog.imports.upload import Upload
+from marketd.catalog.imports.values import (
+    ImportEvent,
+    ImportOptions,
+    ImportProgress,
+    ImportReport,
+    ImportSummary,
+    ParsedFile,
+    ParsedProduct,
+    RowError,
+    RowReason,
+)
+from marketd.catalog.owners import seller_for
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import ReadUnit
 from marketd.seller.errors import SellerClosed
 from marketd.seller.model import SellerState
-from marketd.seller.service import SellerView
+from marketd.seller.values import Seller
 
 BATCH = 50
 BATCH_VARIANTS = 500
@@ -34,48 +44,10 @@ TICK_SECONDS = 0.9
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class ImportProgress:
-    """How far an import is; totals are 0 until they are known."""
-
-    rows_read: int
-    rows_total: int
-    products_done: int
-    products_total: int
-
-
-@dataclass(frozen=True, slots=True)
-class ImportSummary:
-    """What came of an import."""
-
-    products_created: int
-    products_updated: int
-    products_unchanged: int
-    products_rejected: int
-    variants: int
-    images: int
-    rows: int
-    rows_rejected: int
-    categories_created: int
-    brands_created: int
-    dry_run: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ImportReport:
-    """A summary and the rows that were not imported, in the order of the file."""
-
-    summary: ImportSummary
-    errors: tuple[RowError, ...]
-
-
-ImportEvent: TypeAlias = ImportProgress | RowError | ImportSummary
-
-
-async def seller_to_import_for(unit: ReadUnit, caller: Caller, options: ImportOptions) -> SellerView:
+async def seller_to_import_for(unit: ReadUnit, caller: Caller, options: ImportOptions) -> Seller:
     """The seller to import for. Raises NotFound, ValidationFailed, and SellerClosed when it may not have products."""
     seller = await seller_for(unit, caller, options.seller_id)
-    if seller.state is SellerState.CLOSED or (options.publish and seller.state is not SellerState.ACTIVE):
+    if seller.state is SellerState.CLOSED or (options.publish and not seller.sells):
         raise SellerClosed(seller.seller_id)
     return seller
 
@@ -113,6 +85,33 @@ async def import_products(
     return ImportReport(summary, tuple(sorted(errors, key=lambda error: error.row)))
 
 
+async def import_upload(
+    tx: Transactor,
+    seller_id: UUID,
+    upload: Upload,
+    chunks: AsyncIterator[bytes],
+    options: ImportOptions,
+    turn: asyncio.Semaphore,
+    *,
+    currency: str,
+    on_change: Callable[[], None],
+) -> AsyncGenerator[ImportEvent, None]:
+    """Receive a file whole, wait for a turn, then import it. Nothing is changed before the file is whole.
+
+    Raises what receiving the chunks, `upload` and `run_import` raise. Close it (aclosing) when it is left early.
+    """
+    async with aclosing(upload.receive(chunks, TICK_SECONDS)) as ticks:
+        async for _ in ticks:
+            yield ImportProgress(0, 0, 0, 0)
+    file = upload.whole()
+    async with (
+        turn,
+        aclosing(run_import(tx, seller_id, file, options, currency=currency, on_change=on_change)) as events,
+    ):
+        async for event in events:
+            yield event
+
+
 async def run_import(
     tx: Transactor,
     seller_id: UUID,
@@ -140,11 +139,11 @@ async def run_import(
     for error in parsed.errors:
         _stop_at(error, options)
         yield error
-    total = Outcome(rejected=parsed.products_rejected)
+    total = BatchOutcome(rejected=parsed.products_rejected)
     products_total = len(parsed.products) + parsed.products_rejected
     passes = [options.dry_run] if options.dry_run or not options.stop_on_error else [True, False]
     for rehearse in passes:
-        total = Outcome(rejected=parsed.products_rejected)
+        total = BatchOutcome(rejected=parsed.products_rejected)
         for batch in _batches(parsed.products):
             yield ImportProgress(parsed.rows, parsed.rows, total.done, products_total)
             running = _Waiting(run_batch(tx, seller_id, batch, options, currency, on_change, rehearse=rehearse))

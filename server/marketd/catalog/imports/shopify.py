@@ -9,21 +9,18 @@ the seller did not mean, and nothing is dropped in silence.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from typing import BinaryIO, TypeVar
 
 from marketd.catalog.descriptions import safe_html
 from marketd.catalog.imports import cells
 from marketd.catalog.imports.cells import BadCell
-from marketd.catalog.imports.csv_file import Row, read_rows, read_table
-from marketd.catalog.imports.parsed import (
+from marketd.catalog.imports.csv_file import Reading, Row, read_table
+from marketd.catalog.imports.values import (
     ParsedFile,
     ParsedImage,
     ParsedProduct,
     ParsedVariant,
-    Reading,
     RowError,
     RowReason,
     rejected_rows,
@@ -61,7 +58,7 @@ class _Record:
         return self._cells[_PLACES[column]]
 
 
-class _Group:
+class _ProductRows:
     """The rows of one Handle, in the order of the file, and what is wrong with some of them.
 
     The cells of `good` rows wait as plain tuples of texts: the garbage collector, which stops the event loop as well,
@@ -100,26 +97,10 @@ def parse(file: BinaryIO, currency: str, reading: Reading | None = None) -> Pars
     return ParsedFile(tuple(products), tuple(errors), reading.rows_read, rejected)
 
 
-def split_by_vendor(data: bytes) -> dict[str, bytes]:
-    """The file as one file for each Vendor, in order of appearance; rows of a Handle stay together."""
-    rows = read_rows(io.BytesIO(data))
-    header = next(rows).cells
-    handle, vendor = header.index("Handle"), header.index("Vendor")
-    vendors: dict[str, str] = {}
-    files: dict[str, io.StringIO] = {}
-    for row in rows:
-        name = vendors.setdefault(row.cells[handle], row.cells[vendor])
-        if name not in files:
-            files[name] = io.StringIO(newline="")
-            csv.writer(files[name]).writerow(header)
-        csv.writer(files[name]).writerow(row.cells)
-    return {name: text.getvalue().encode() for name, text in files.items()}
-
-
-def _grouped(file: BinaryIO, reading: Reading) -> tuple[dict[str, _Group], list[RowError]]:
+def _grouped(file: BinaryIO, reading: Reading) -> tuple[dict[str, _ProductRows], list[RowError]]:
     columns, rows = read_table(file, _REQUIRED)
     places = [columns.get(name.casefold()) for name in _COLUMNS]
-    groups: dict[str, _Group] = {}
+    groups: dict[str, _ProductRows] = {}
     loose: list[RowError] = []
     for row in rows:
         reading.rows_read += 1
@@ -129,7 +110,7 @@ def _grouped(file: BinaryIO, reading: Reading) -> tuple[dict[str, _Group], list[
             reason = RowReason.MALFORMED_ROW if row.problem else RowReason.MISSING_VALUE
             loose.append(RowError(row.number, "" if row.problem else "Handle", reason, row.problem or _NO_HANDLE, ""))
             continue
-        group = groups.setdefault(handle, _Group())
+        group = groups.setdefault(handle, _ProductRows())
         group.rows.append(row.number)
         if row.problem:
             group.errors.append(RowError(row.number, "", RowReason.MALFORMED_ROW, row.problem, handle))
@@ -151,7 +132,7 @@ def _handle(row: Row, place: int) -> str:
 class _Product:
     """Makes a product of the rows of one Handle."""
 
-    def __init__(self, handle: str, group: _Group, currency: str, skus: set[str]) -> None:
+    def __init__(self, handle: str, group: _ProductRows, currency: str, skus: set[str]) -> None:
         self._handle = handle
         self._group = group
         self._currency = currency

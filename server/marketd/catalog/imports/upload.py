@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
 from types import TracebackType
 from typing import BinaryIO, cast
 
@@ -35,6 +37,15 @@ class Upload:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+
+    async def receive(self, chunks: AsyncIterator[bytes], tick_seconds: float) -> AsyncGenerator[int, None]:
+        """Take all chunks; gives the bytes received, at most once in `tick_seconds`. Raises what `take` raises."""
+        told = time.monotonic()
+        async for chunk in chunks:
+            self.take(chunk)
+            if time.monotonic() - told > tick_seconds:
+                told = time.monotonic()
+                yield self.received
 
     def take(self, chunk: bytes) -> None:
         """The next bytes. Raises UploadCorrupt when there are more than announced."""

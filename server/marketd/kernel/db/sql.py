@@ -102,7 +102,10 @@ class Columns(Generic[V]):
         return self._make(composite)
 
     def _make(self, found: Sequence[Any]) -> V:
-        """The value of what its fields hold, in their order."""
+        """The value of what stands in the order of the fields; that is also the order of the constructor's arguments.
+
+        Lists of products make hundreds of values a call, and keyword arguments would double the cost of each.
+        """
         if self._readers:
             given = list(found)
             for place, reader, is_optional in self._readers:

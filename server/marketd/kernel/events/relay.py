@@ -90,7 +90,7 @@ class Relay:
                 # Without a database the lease runs out by itself.
                 with contextlib.suppress(Refusal, *DATABASE_ERRORS):
                     await asyncio.shield(
-                        self._tx.run("relay.release", lambda uow: leases.release(uow, LEASE_NAME, self._holder))
+                        self._tx.run("relay.release", lambda uow: leases.release_lease(uow, LEASE_NAME, self._holder))
                     )
 
     async def run_once(self) -> bool:
@@ -119,7 +119,7 @@ class Relay:
         return len(events) == self._batch
 
     async def _take(self, uow: UnitOfWork) -> bool:
-        return await leases.take(uow, LEASE_NAME, self._holder, self._lease)
+        return await leases.take_lease(uow, LEASE_NAME, self._holder, self._lease)
 
     async def _hand_on(self, event: StoredEvent) -> bool:
         for name, handler in self._handlers.get(event.event_type, ()):

@@ -155,20 +155,23 @@ class JobRunner:
         async def work(uow: UnitOfWork) -> None:
             if given_up:
                 await uow.connection.execute(
-                    "WITH gone AS (DELETE FROM jobs WHERE job_id = $1 RETURNING job_id, kind, payload)"
+                    "WITH gone AS (DELETE FROM jobs WHERE job_id = $1 AND attempts = $5"
+                    " RETURNING job_id, kind, payload)"
                     " INSERT INTO dead_letters (dead_letter_id, kind, source_id, payload, error, create_time)"
                     " SELECT $2, kind, job_id, payload, $3, $4 FROM gone",
                     job.job_id,
                     new_id(),
                     in_short(error),
                     uow.now,
+                    job.attempts,
                 )
             else:
                 await uow.connection.execute(
-                    "UPDATE jobs SET run_time = $2, last_error = $3 WHERE job_id = $1",
+                    "UPDATE jobs SET run_time = $2, last_error = $3 WHERE job_id = $1 AND attempts = $4",
                     job.job_id,
                     uow.now + pause,
                     in_short(error),
+                    job.attempts,
                 )
 
         try:
@@ -179,5 +182,6 @@ class JobRunner:
 
 
 async def _delete(uow: UnitOfWork, job: _Claimed) -> bool:
-    tag = await uow.connection.execute("DELETE FROM jobs WHERE job_id = $1", job.job_id)
+    """End the job, unless its lease ran out and another runner has claimed it since: each claim counts one more."""
+    tag = await uow.connection.execute("DELETE FROM jobs WHERE job_id = $1 AND attempts = $2", job.job_id, job.attempts)
     return tag == "DELETE 1"

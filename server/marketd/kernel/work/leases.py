@@ -22,7 +22,7 @@ class LeaseTable(Base):
     expire_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
-async def take(uow: UnitOfWork, name: str, holder: UUID, length: timedelta) -> bool:
+async def take_lease(uow: UnitOfWork, name: str, holder: UUID, length: timedelta) -> bool:
     """Take or renew the lease; False while another holds it."""
     row = await uow.connection.fetchrow(
         "INSERT INTO leases AS l (name, holder, expire_time) VALUES ($1, $2, $3)"
@@ -36,6 +36,6 @@ async def take(uow: UnitOfWork, name: str, holder: UUID, length: timedelta) -> b
     return row is not None
 
 
-async def release(uow: UnitOfWork, name: str, holder: UUID) -> None:
+async def release_lease(uow: UnitOfWork, name: str, holder: UUID) -> None:
     """Give the lease back, so the next holder need not wait for its end."""
     await uow.connection.execute("DELETE FROM leases WHERE name = $1 AND holder = $2", name, holder)

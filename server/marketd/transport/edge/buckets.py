@@ -53,7 +53,7 @@ class Got:
     wait_seconds: float
 
 
-async def take(connection: Connection, asked: Sequence[Asked]) -> dict[bytes, Got]:
+async def take_tokens(connection: Connection, asked: Sequence[Asked]) -> dict[bytes, Got]:
     """Take from the buckets in one statement, in the order of their keys so that no two takers wait for each other.
 
     asked: unique keys. The database's clock counts, which is the same for all.

@@ -162,7 +162,7 @@ class SharedRates:
                 self._settle(name, key, one, got[one.bucket_key])
 
     async def _ask_all(self, asked: Sequence[Asked]) -> Mapping[bytes, Got]:
-        return await self._tx.run("rates.take", lambda uow: buckets.take(uow.connection, asked))
+        return await self._tx.run("rates.take", lambda uow: buckets.take_tokens(uow.connection, asked))
 
     def _asked(self, name: RateClass, key: Hashable) -> Asked:
         known = self._classes[name]

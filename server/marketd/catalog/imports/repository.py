@@ -1,84 +1,23 @@
-"""The statements by which an import looks at what a seller has, and makes the brands and categories it lacks."""
+"""The statements of imports alone: one import of a seller at a time, and the brands and categories that a file names.
+
+What a seller has already is read by catalog/repository/specs.py.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
 from marketd.catalog.names import name_key, slugify
-from marketd.catalog.repository.products import read_options
-from marketd.catalog.repository.writes import (
-    IMAGE_COLUMNS,
-    PRODUCT_COLUMNS,
-    VARIANT_COLUMNS,
-    ImageRecord,
-    ProductRecord,
-    VariantRecord,
-    names_of,
-)
 from marketd.kernel.call.refusals import ConcurrentUpdate
-from marketd.kernel.db.database import Connection, Record
+from marketd.kernel.db.database import Connection
 from marketd.kernel.values.ids import new_id
-
-_PRODUCTS = f"SELECT {', '.join(names_of(PRODUCT_COLUMNS))} FROM products"  # noqa: S608 - constant names
-_VARIANTS = (
-    "SELECT "  # noqa: S608 - constant names
-    + ", ".join(names_of(VARIANT_COLUMNS)).replace("options,", "options::text AS options,")
-    + " FROM variants WHERE product_id = ANY($1::uuid[]) ORDER BY position"
-)
-_IMAGES = (
-    f"SELECT {', '.join(names_of(IMAGE_COLUMNS))} FROM product_images"  # noqa: S608 - constant names
-    " WHERE product_id = ANY($1::uuid[]) AND media_id IS NULL ORDER BY position"
-)
 
 
 async def lock_seller(connection: Connection, seller_id: UUID) -> None:
     """Keep other imports of the same seller waiting until the transaction ends."""
     await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"catalog.import/{seller_id}")
-
-
-async def read_products(connection: Connection, seller_id: UUID, handles: Sequence[str]) -> dict[str, ProductRecord]:
-    """The seller's products of these handles by handle, locked in id order until the transaction ends."""
-    rows = await connection.fetch(
-        f"{_PRODUCTS} WHERE seller_id = $1 AND handle = ANY($2::text[]) ORDER BY product_id FOR UPDATE",
-        seller_id,
-        list(handles),
-    )
-    return {row["handle"]: _product(row) for row in rows}
-
-
-def _product(row: Record) -> ProductRecord:
-    values = dict(row)
-    return ProductRecord(**values | {"tags": tuple(row["tags"]), "option_names": tuple(row["option_names"])})
-
-
-async def read_variants(connection: Connection, product_ids: Sequence[UUID]) -> dict[UUID, list[VariantRecord]]:
-    """All variants of these products, by product."""
-    found: dict[UUID, list[VariantRecord]] = {product_id: [] for product_id in product_ids}
-    for row in await connection.fetch(_VARIANTS, list(product_ids)):
-        values = dict(row)
-        found[row["product_id"]].append(VariantRecord(**values | {"options": read_options(row["options"])}))
-    return found
-
-
-async def read_images(connection: Connection, product_ids: Sequence[UUID]) -> dict[UUID, list[ImageRecord]]:
-    """The pictures of these products that are shown from elsewhere, by product, in order."""
-    found: dict[UUID, list[ImageRecord]] = {product_id: [] for product_id in product_ids}
-    for row in await connection.fetch(_IMAGES, list(product_ids)):
-        values = dict(row)
-        found[row["product_id"]].append(ImageRecord(**values | {"variant_ids": tuple(row["variant_ids"])}))
-    return found
-
-
-async def read_sku_owners(connection: Connection, seller_id: UUID, skus: Sequence[str]) -> dict[str, UUID]:
-    """The products whose variants have these SKUs."""
-    rows = await connection.fetch(
-        "SELECT sku, product_id FROM variants WHERE seller_id = $1 AND sku = ANY($2::text[]) AND sku <> ''",
-        seller_id,
-        list(skus),
-    )
-    return {row["sku"]: row["product_id"] for row in rows}
 
 
 async def ensure_brands(

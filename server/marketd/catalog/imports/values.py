@@ -1,12 +1,26 @@
-"""What comes out of an import file, as plain values: products ready to be planned, and rows that are not. Pure."""
+"""The values of imports: how to import, what comes out of a file (products, and rows that are none), how far an import
+is and what came of it. No tables, SQL or protobuf here.
+"""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeAlias
+from uuid import UUID
 
 from marketd.catalog.names import Options
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """How to import. `seller_id` None: the caller's own; the flags are those of the contract."""
+
+    seller_id: UUID | None = None
+    dry_run: bool = False
+    publish: bool = False
+    update_existing: bool = False
+    stop_on_error: bool = False
 
 
 class RowReason(StrEnum):
@@ -84,26 +98,42 @@ class ParsedFile:
     products_rejected: int
 
 
-class ReadingStopped(Exception):
-    """Nobody waits for the file any more."""
+@dataclass(frozen=True, slots=True)
+class ImportProgress:
+    """How far an import is; totals are 0 until they are known."""
+
+    rows_read: int
+    rows_total: int
+    products_done: int
+    products_total: int
 
 
-@dataclass(slots=True)
-class Reading:
-    """How far the reading is. The thread that reads counts, the event loop looks, and may ask it to stop."""
+@dataclass(frozen=True, slots=True)
+class ImportSummary:
+    """What came of an import."""
 
-    rows_read: int = 0
-    is_stopped: bool = False
-    steps: int = 0
+    products_created: int
+    products_updated: int
+    products_unchanged: int
+    products_rejected: int
+    variants: int
+    images: int
+    rows: int
+    rows_rejected: int
+    categories_created: int
+    brands_created: int
+    dry_run: bool
 
-    def step(self) -> None:
-        """A row is read, or a product made of some. Raises ReadingStopped when the reader was asked to stop."""
-        self.steps += 1
-        if self.is_stopped:
-            raise ReadingStopped
-        if self.steps % 50 == 0:
-            # Hands the interpreter to the event loop, which would else wait 5 ms for each of its turns.
-            time.sleep(0)
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """A summary and the rows that were not imported, in the order of the file."""
+
+    summary: ImportSummary
+    errors: tuple[RowError, ...]
+
+
+ImportEvent: TypeAlias = ImportProgress | RowError | ImportSummary
 
 
 def rejected_rows(handle: str, rows: tuple[int, ...], errors: list[RowError]) -> list[RowError]:

@@ -1,4 +1,4 @@
-"""The witness by itself: what a call was about, what it must not keep, and how long an answer waits for its entry."""
+"""The trail by itself: what a call was about, what it must not keep, and how long an answer waits for its entry."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from marketd import app as composition
 from marketd.audit.call import AuditedCall
 from marketd.kernel.call.caller import Caller, Role
 from marketd.transport.access import AccessTable
-from marketd.transport.audit_trail import Witness, subject_of
+from marketd.transport.audit_trail import AuditTrail, subject_of
 from marketd.transport.passage import Passage
 from marketplace.auth.v1 import auth_service_pb2, user_pb2, user_service_pb2
 from marketplace.catalog.v1 import brand_pb2, catalog_service_pb2
@@ -57,8 +57,8 @@ def _passage(message: Message | None, method: str = BLOCK, *, code: str = "OK", 
     return passage
 
 
-def _witness(sink: Sink, passage: Passage) -> Witness:
-    return Witness(sink, passage.rule)
+def _trail(sink: Sink, passage: Passage) -> AuditTrail:
+    return AuditTrail(sink, passage.rule)
 
 
 @pytest.mark.parametrize(
@@ -83,20 +83,20 @@ def test_a_request_says_what_it_is_about(request_: Message, about: tuple[str, st
 async def test_me_is_the_caller_and_what_is_no_id_is_not_kept() -> None:
     sink = Sink()
     own = _passage(user_service_pb2.DeleteUserRequest(user_id="me"), "/marketplace.auth.v1.UserService/DeleteUser")
-    _witness(sink, own).note(own)
+    _trail(sink, own).note(own)
     assert sink.calls[-1].resource_id == str(own.call.caller.user_id)
     pasted = _passage(
         auth_service_pb2.IssueServiceTokenRequest(client_id="the secret itself"),
         "/marketplace.auth.v1.AuthService/IssueServiceToken",
     )
-    _witness(sink, pasted).note(pasted)
+    _trail(sink, pasted).note(pasted)
     assert "secret" not in str(sink.calls[-1])
 
 
 async def test_what_the_use_case_knows_better_goes_before_what_the_request_says() -> None:
     sink, passage = Sink(), _passage(user_service_pb2.BlockUserRequest(user_id=ONE, reason="because"))
     passage.call.about = f"seller/{OTHER}"
-    _witness(sink, passage).note(passage)
+    _trail(sink, passage).note(passage)
     (entry,) = sink.calls
     assert (entry.resource_type, entry.resource_id, entry.comment) == ("seller", OTHER, "because")
     assert (entry.method, entry.caller, entry.code) == (BLOCK, passage.call.caller, "OK")
@@ -104,24 +104,24 @@ async def test_what_the_use_case_knows_better_goes_before_what_the_request_says(
 
 async def test_a_call_has_one_entry_and_none_where_its_effect_wrote_one() -> None:
     sink, passage = Sink(), _passage(user_service_pb2.BlockUserRequest(user_id=ONE))
-    witness = _witness(sink, passage)
-    await witness.attest(passage)
-    assert witness.note(passage) is None
+    trail = _trail(sink, passage)
+    await trail.attest(passage)
+    assert trail.note(passage) is None
     assert len(sink.calls) == 1
     written = _passage(user_service_pb2.BlockUserRequest(user_id=ONE))
     written.call.audited = True
-    assert _witness(sink, written).note(written) is None
+    assert _trail(sink, written).note(written) is None
     # The effect is there, but the caller was told something else.
     failed = _passage(user_service_pb2.BlockUserRequest(user_id=ONE), code="INTERNAL", reason="INTERNAL")
     failed.call.audited = True
-    _witness(sink, failed).note(failed)
+    _trail(sink, failed).note(failed)
     assert [entry.code for entry in sink.calls] == ["OK", "INTERNAL"]
 
 
 async def test_a_refusal_before_it_was_known_who_calls_has_the_address() -> None:
     sink, passage = Sink(), _passage(None, code="UNAUTHENTICATED", reason="TOKEN_INVALID")
     passage.call.caller = Caller(None, None, frozenset())
-    _witness(sink, passage).note(passage)
+    _trail(sink, passage).note(passage)
     assert (sink.calls[0].caller.address, sink.calls[0].reason) == ("192.0.2.7", "TOKEN_INVALID")
 
 
@@ -134,7 +134,7 @@ async def test_an_answer_waits_a_moment_for_its_entry_and_not_at_all_when_it_mus
 ) -> None:
     sink, passage = Sink(writes=False), _passage(None, code=code, reason=code)
     started = time.monotonic()
-    await _witness(sink, passage).attest(passage)
+    await _trail(sink, passage).attest(passage)
     assert at_least <= time.monotonic() - started <= at_most
     assert len(sink.calls) == 1
 
@@ -143,5 +143,5 @@ async def test_an_answer_does_not_wait_beyond_its_deadline() -> None:
     sink, passage = Sink(writes=False), _passage(None, code="NOT_FOUND", reason="NOT_FOUND")
     passage.call.deadline = time.monotonic() - 1
     started = time.monotonic()
-    await _witness(sink, passage).attest(passage)
+    await _trail(sink, passage).attest(passage)
     assert time.monotonic() - started < 0.4

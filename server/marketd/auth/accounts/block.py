@@ -1,0 +1,64 @@
+"""Keeping an account out, and letting it in again."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from marketd.audit import log
+from marketd.auth.accounts import repository
+from marketd.auth.accounts.find import find_account, lock_account, lock_for_admin
+from marketd.auth.accounts.model import TRANSITIONS, AccountState
+from marketd.auth.accounts.roles import keep_an_admin
+from marketd.auth.accounts.values import Account
+from marketd.auth.letters import Letters
+from marketd.auth.sessions import access_changes, session
+from marketd.auth.sessions.model import ChangeKind
+from marketd.kernel.call.caller import Caller
+from marketd.kernel.db.uow import UnitOfWork
+
+
+async def block_user(uow: UnitOfWork, caller: Caller, user_id: UUID, reason: str, letters: Letters) -> Account:
+    """Block an account and tell its owner; see block_account. Raises NotFound, IllegalTransition and LastAdmin."""
+    account = await lock_for_admin(uow, user_id)
+    await keep_an_admin(uow, account)
+    if await block_account(uow, user_id):
+        letters.account_blocked(uow, account)
+    await log.record(uow, caller, "user", user_id, reason)
+    return await find_account(uow.connection, user_id)
+
+
+async def unblock_user(uow: UnitOfWork, caller: Caller, user_id: UUID, reason: str) -> Account:
+    """Let an account sign in again; see unblock_account. Raises NotFound and IllegalTransition."""
+    await unblock_account(uow, user_id)
+    await log.record(uow, caller, "user", user_id, reason)
+    return await find_account(uow.connection, user_id)
+
+
+async def block_account(uow: UnitOfWork, user_id: UUID) -> bool:
+    """Block the account: its sessions end, its streams too within 2 s, and it cannot sign in. Twice is once.
+
+    False when it was blocked before. Raises NotFound, and IllegalTransition for a deleted account.
+    """
+    if not await _move(uow, user_id, AccountState.BLOCKED):
+        return False
+    await access_changes.record(uow, ChangeKind.ACCOUNT_BLOCKED, user_id)
+    await session.end_sessions(uow, user_id)
+    return True
+
+
+async def unblock_account(uow: UnitOfWork, user_id: UUID) -> None:
+    """Let a blocked account sign in again; its former sessions stay ended. Twice is once.
+
+    Raises NotFound, and IllegalTransition for a deleted account.
+    """
+    if await _move(uow, user_id, AccountState.ACTIVE):
+        await access_changes.record(uow, ChangeKind.ACCOUNT_UNBLOCKED, user_id)
+
+
+async def _move(uow: UnitOfWork, user_id: UUID, wanted: AccountState) -> bool:
+    account = await lock_account(uow, user_id)
+    if account.state is wanted:
+        return False
+    TRANSITIONS.check(account.state, wanted)
+    await repository.set_state(uow.connection, user_id, wanted, uow.now)
+    return True

@@ -1,0 +1,46 @@
+"""Deleting one's own account. The row stays for what refers to it; what belongs to the person goes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from uuid import UUID
+
+from marketd.audit import log
+from marketd.auth.accounts import repository
+from marketd.auth.accounts.find import lock_own
+from marketd.auth.accounts.roles import keep_an_admin
+from marketd.auth.addresses import repository as addresses
+from marketd.auth.codes.repository import factors, password_resets, verifications
+from marketd.auth.events import AccountDeleted
+from marketd.auth.ports import AccountHolder
+from marketd.auth.sessions import session
+from marketd.auth.sessions.repository import sessions
+from marketd.kernel.call.caller import Caller
+from marketd.kernel.call.refusals import InUse
+from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.values.etags import check_etag
+
+
+async def delete_user(
+    uow: UnitOfWork, caller: Caller, user_id: UUID, etag: str, holders: Collection[AccountHolder]
+) -> None:
+    """Make the caller's own account one of nobody; sessions and streams end, orders stay.
+
+    Raises NotFound, EtagMismatch, LastAdmin, and InUse while one of the `holders` knows of something.
+    """
+    account = await lock_own(uow, caller, user_id)
+    check_etag(etag, account.version)
+    await keep_an_admin(uow, account)
+    for holder in holders:
+        held_by = await holder(uow, user_id)
+        if held_by is not None:
+            raise InUse("user", held_by)
+    await session.end_sessions(uow, user_id)
+    await addresses.delete_all(uow.connection, user_id)
+    await verifications.delete_all(uow.connection, user_id)
+    await password_resets.delete_all(uow.connection, user_id)
+    await factors.delete_all(uow.connection, user_id)
+    await sessions.forget_origins(uow.connection, user_id)
+    await repository.anonymise(uow.connection, user_id, uow.now)
+    uow.emit(AccountDeleted(user_id=user_id))
+    await log.record(uow, caller, "user", user_id)

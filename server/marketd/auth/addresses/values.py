@@ -1,0 +1,22 @@
+"""What address books hand around."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from marketd.kernel.values.address import Address
+
+
+@dataclass(frozen=True, slots=True)
+class SavedAddress:
+    """An address in somebody's book."""
+
+    address_id: UUID
+    label: str
+    address: Address
+    is_default: bool
+    create_time: datetime
+    update_time: datetime
+    version: int

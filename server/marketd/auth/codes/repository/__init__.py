@@ -1,0 +1,1 @@
+"""Every SQL statement of codes, one file a table."""

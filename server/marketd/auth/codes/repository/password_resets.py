@@ -1,0 +1,49 @@
+"""Every SQL statement of password resets: a few tokens may be out for an account, each as its SHA-256."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from marketd.kernel.db.database import Connection
+
+
+async def may_send(connection: Connection, user_id: UUID, now: datetime, pause: timedelta, limit: int) -> bool:
+    """Whether another token may go out: fewer than `limit` are, and the last one is older than the pause.
+
+    Forgets those whose time is over. The caller has locked the account.
+    """
+    await connection.execute("DELETE FROM password_resets WHERE user_id = $1 AND expire_time <= $2", user_id, now)
+    may: bool = await connection.fetchval(
+        "SELECT count(*) < $2 AND coalesce(max(create_time) <= $3, true) FROM password_resets WHERE user_id = $1",
+        user_id,
+        limit,
+        now - pause,
+    )
+    return may
+
+
+async def insert(
+    connection: Connection, user_id: UUID, token_hash: bytes, now: datetime, expire_time: datetime
+) -> None:
+    """A new token beside those that are out."""
+    await connection.execute(
+        "INSERT INTO password_resets (token_hash, user_id, create_time, expire_time) VALUES ($1, $2, $3, $4)",
+        token_hash,
+        user_id,
+        now,
+        expire_time,
+    )
+
+
+async def user_of(connection: Connection, token_hash: bytes, now: datetime) -> UUID | None:
+    """Whose token it is; None when it is unknown, used or too old."""
+    value: UUID | None = await connection.fetchval(
+        "SELECT user_id FROM password_resets WHERE token_hash = $1 AND expire_time > $2", token_hash, now
+    )
+    return value
+
+
+async def delete_all(connection: Connection, user_id: UUID) -> None:
+    """Every token that is out for the account."""
+    await connection.execute("DELETE FROM password_resets WHERE user_id = $1", user_id)

@@ -1,0 +1,94 @@
+"""Every SQL statement of verification codes: one is out for each channel of an account."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from marketd.auth.codes.model import VerificationChannel
+from marketd.auth.codes.values import SentCode
+from marketd.kernel.db.database import Connection
+from marketd.kernel.db.sql import Columns
+
+# ruff: noqa: S608 - every interpolated part is one of the constants here
+_CODE = Columns(SentCode)
+
+
+async def put(
+    connection: Connection,
+    user_id: UUID,
+    channel: VerificationChannel,
+    code: SentCode,
+    now: datetime,
+    expire_time: datetime,
+    window: timedelta,
+    limit: int,
+) -> bool:
+    """A new code in place of the one before; False when `limit` were sent within the window that runs."""
+    sent = await connection.fetchval(
+        "INSERT INTO verifications AS v (user_id, channel, target, code_hash, expire_time, send_count,"
+        " window_time) VALUES ($1, $2, $3, $4, $6, 1, $5) ON CONFLICT (user_id, channel) DO UPDATE SET"
+        " target = $3, code_hash = $4, expire_time = $6, tries = 0,"
+        " send_count = CASE WHEN v.window_time <= $5 - $7::interval THEN 1 ELSE v.send_count + 1 END,"
+        " window_time = CASE WHEN v.window_time <= $5 - $7::interval THEN $5 ELSE v.window_time END"
+        " WHERE v.send_count < $8 OR v.window_time <= $5 - $7::interval RETURNING send_count",
+        user_id,
+        channel.value,
+        code.target,
+        code.code_hash,
+        now,
+        expire_time,
+        window,
+        limit,
+    )
+    return sent is not None
+
+
+async def window_time(connection: Connection, user_id: UUID, channel: VerificationChannel) -> datetime | None:
+    """When the window began in which codes are counted."""
+    value: datetime | None = await connection.fetchval(
+        "SELECT window_time FROM verifications WHERE user_id = $1 AND channel = $2", user_id, channel.value
+    )
+    return value
+
+
+async def take_try(
+    connection: Connection, user_id: UUID, channel: VerificationChannel, now: datetime, limit: int
+) -> SentCode | None:
+    """Count a try and give what it is held against; None when there is no code that may be tried."""
+    row = await connection.fetchrow(
+        "UPDATE verifications SET tries = tries + 1"
+        f" WHERE user_id = $1 AND channel = $2 AND expire_time > $3 AND tries < $4 RETURNING {_CODE.sql}",
+        user_id,
+        channel.value,
+        now,
+        limit,
+    )
+    return _CODE.optional(row)
+
+
+async def spend(connection: Connection, user_id: UUID, channel: VerificationChannel, now: datetime) -> None:
+    """The code is used; the row stays, since it counts what was sent."""
+    await connection.execute(
+        "UPDATE verifications SET expire_time = $3 WHERE user_id = $1 AND channel = $2", user_id, channel.value, now
+    )
+
+
+async def void_former(connection: Connection, user_id: UUID, email: str, phone: str, now: datetime) -> None:
+    """Void the codes that went to another address or phone than these.
+
+    Their rows stay, since they count what was sent: or changing to and fro would send without end.
+    """
+    await connection.execute(
+        "UPDATE verifications SET expire_time = $4 WHERE user_id = $1 AND expire_time > $4"
+        " AND target IS DISTINCT FROM CASE channel WHEN 'EMAIL' THEN $2 ELSE nullif($3, '') END",
+        user_id,
+        email,
+        phone,
+        now,
+    )
+
+
+async def delete_all(connection: Connection, user_id: UUID) -> None:
+    """Every code of the account, and what was counted."""
+    await connection.execute("DELETE FROM verifications WHERE user_id = $1", user_id)

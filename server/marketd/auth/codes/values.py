@@ -1,0 +1,64 @@
+"""What codes hands around: what somebody presents, what is out for them, and under which names failures count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class SentCode:
+    """The verification code that is out for a channel, and to which address or phone it went."""
+
+    target: str
+    code_hash: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticator:
+    """An account's second factor; it counts once it is confirmed. `last_step` is the last time step that was used."""
+
+    sealed_secret: bytes = field(repr=False)
+    last_step: int
+    is_confirmed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FactorProof:
+    """What somebody presents as second factor; empty texts mean nothing."""
+
+    totp_code: str = field(default="", repr=False)
+    recovery_code: str = field(default="", repr=False)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was presented."""
+        return not self.totp_code and not self.recovery_code
+
+
+@dataclass(frozen=True, slots=True)
+class Enrollment:
+    """What an authenticator needs to know."""
+
+    secret: str = field(repr=False)
+    uri: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CountedName:
+    """A name under which failures are counted, as its keyed hash."""
+
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRules:
+    """What failures at a name cost: the first `free` no pause, the next ones a second that doubles up to `longest`.
+
+    From `limit` failures on the pause is `forget`. A count whose last attempt is older than that starts anew.
+    """
+
+    free: int
+    limit: int
+    longest: timedelta
+    forget: timedelta

@@ -1,0 +1,26 @@
+"""What service accounts hand around."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceAccount:
+    """An internal service, without its secret. Its client id is its id."""
+
+    service_account_id: UUID
+    name: str
+    create_time: datetime
+    last_used_time: datetime | None
+    revoke_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewServiceAccount:
+    """A fresh service account, and the only sight of its secret."""
+
+    account: ServiceAccount
+    client_secret: str = field(repr=False)

@@ -1,0 +1,1 @@
+"""Every SQL statement of sessions, one file a table."""

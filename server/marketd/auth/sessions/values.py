@@ -1,0 +1,104 @@
+"""What sessions hands around: sign-ins, their tokens, the keys that sign them, and changes of somebody's access."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from marketd.auth.accounts.model import AccountState
+from marketd.auth.sessions.model import ChangeKind, KeyState
+from marketd.auth.sessions.refresh_tokens import RefreshToken
+from marketd.kernel.call.caller import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session as its owner sees it."""
+
+    session_id: UUID
+    device_name: str
+    address: str
+    create_time: datetime
+    last_seen_time: datetime
+    expire_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TokenFamily:
+    """The refresh tokens of a session, and whose: for judging a presented one and for answering with its successor."""
+
+    session_id: UUID
+    user_id: UUID
+    account_state: AccountState
+    token_hash: bytes
+    previous_hash: bytes | None
+    rotate_time: datetime | None
+    last_seen_time: datetime
+    expire_time: datetime
+    revoke_time: datetime | None
+    roles: frozenset[Role]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What decides whether an access token still holds, and as what."""
+
+    account_state: AccountState
+    revoke_time: datetime | None
+    roles: frozenset[Role]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRules:
+    """How long sessions last, absolutely and unused, and how long a spent refresh token still gets its successor.
+
+    An account has at most `max_open` sessions: ending them all must fit into one transaction.
+    """
+
+    lifetime: timedelta
+    idle: timedelta
+    grace: timedelta
+    max_open: int = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class SessionGrant:
+    """That somebody may act in a session: what tokens are made of once the transaction is committed."""
+
+    user_id: UUID
+    session_id: UUID
+    roles: frozenset[Role]
+    refresh: RefreshToken
+    expire_time: datetime
+    granted_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AccessChange:
+    """One change of somebody's access; `position` is only a name for it, not an order."""
+
+    position: int
+    user_id: UUID
+    session_id: UUID | None
+    kind: ChangeKind
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A signing key; the private half is sealed by the settings' secret."""
+
+    kid: str
+    state: KeyState
+    public_key: bytes
+    sealed_private_key: bytes = field(repr=False)
+    create_time: datetime
+    retire_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """A key as others may know it (RFC 8037); `x` is base64url without padding."""
+
+    kid: str
+    x: str

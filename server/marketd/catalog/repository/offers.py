@@ -1,0 +1,33 @@
+"""The one statement of offers, on the way of every cart and order. Whether a seller sells is seller's SQL to say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from marketd.catalog.values import Offer
+from marketd.kernel.db.database import Connection
+from marketd.kernel.db.sql import Columns
+from marketd.seller import service as sellers
+
+# The picture that shows this variant comes before those that show all or others.
+_OFFER = Columns(
+    Offer,
+    table="v",
+    expressions={
+        "title": "p.title",
+        "currency": "p.currency",
+        "is_buyable": f"v.is_active AND p.state = 'PUBLISHED' AND {sellers.sells_sql('v.seller_id')}",
+        "image_url": "COALESCE((SELECT i.source_url FROM product_images i WHERE i.product_id = v.product_id"
+        " ORDER BY v.variant_id = ANY(i.variant_ids) DESC, i.position LIMIT 1), '')",
+    },
+)
+_READ = (
+    f"SELECT {_OFFER.sql} FROM variants v JOIN products p ON p.product_id = v.product_id"  # noqa: S608 - constant names
+    " WHERE v.variant_id = ANY($1::uuid[])"
+)
+
+
+async def read(connection: Connection, variant_ids: Sequence[UUID]) -> dict[UUID, Offer]:
+    """The offers of these variants in one statement; unknown ones are left out."""
+    return {offer.variant_id: offer for offer in _OFFER.values(await connection.fetch(_READ, list(variant_ids)))}

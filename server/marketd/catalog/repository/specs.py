@@ -1,0 +1,151 @@
+"""The statements over what sellers decide of products, variants and pictures. Rows travel as one JSON document a
+statement, so a product and a batch of fifty cost the same number of round trips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from marketd.catalog.values import ProductImage, ProductSpec, VariantSpec
+from marketd.kernel.db.database import Connection
+from marketd.kernel.db.sql import Columns
+from marketd.kernel.events.events import to_json
+
+# ruff: noqa: S608 - every interpolated part is one of the constants here
+_PRODUCT = Columns(ProductSpec)
+_VARIANT = Columns(VariantSpec)
+_IMAGE = Columns(ProductImage)
+
+
+def _insert(table: str, names: Sequence[str], stamps: str = "", values: str = "") -> str:
+    """Inserts the rows of a JSON list: its objects have the table's columns by name."""
+    return (
+        f"INSERT INTO {table} ({', '.join(names)}{stamps}) SELECT {', '.join(f'r.{name}' for name in names)}{values}"
+        f" FROM jsonb_populate_recordset(NULL::{table}, $1::jsonb) r"
+    )
+
+
+def _update(table: str, names: Sequence[str]) -> str:
+    """Overwrites the rows of a JSON list; the first of the names is the key."""
+    key, *changed = names
+    return (
+        f"UPDATE {table} t SET {', '.join(f'{name} = r.{name}' for name in changed)}, version = t.version + 1,"
+        f" update_time = $2 FROM jsonb_populate_recordset(NULL::{table}, $1::jsonb) r WHERE t.{key} = r.{key}"
+    )
+
+
+_STAMPS, _FIRST = ", version, create_time, update_time", ", 1, $2, $2"
+_INSERT_PRODUCTS = _insert("products", _PRODUCT.names, _STAMPS, _FIRST) + " ON CONFLICT DO NOTHING RETURNING product_id"
+_INSERT_VARIANTS = _insert("variants", _VARIANT.names, _STAMPS, _FIRST)
+_INSERT_IMAGES = _insert("product_images", _IMAGE.names)
+_UPDATE_PRODUCTS = _update("products", _PRODUCT.names)
+_UPDATE_VARIANTS = _update("variants", _VARIANT.names)
+
+
+async def insert_products(connection: Connection, specs: Sequence[ProductSpec], now: datetime) -> set[UUID]:
+    """Insert products whose slug and (seller, handle) are free; gives the ids of those."""
+    rows = await connection.fetch(_INSERT_PRODUCTS, to_json(specs), now)
+    return {row["product_id"] for row in rows}
+
+
+async def insert_variants(connection: Connection, specs: Sequence[VariantSpec], now: datetime) -> None:
+    """Insert variants. A SKU or choice that is taken breaks a unique constraint (SQLSTATE 23505)."""
+    if specs:
+        await connection.execute(_INSERT_VARIANTS, to_json(specs), now)
+
+
+async def insert_images(connection: Connection, images: Sequence[ProductImage]) -> None:
+    """Insert pictures."""
+    if images:
+        await connection.execute(_INSERT_IMAGES, to_json(images))
+
+
+async def update_products(connection: Connection, specs: Sequence[ProductSpec], now: datetime) -> None:
+    """Overwrite products that the caller has locked, and raise their versions."""
+    if specs:
+        await connection.execute(_UPDATE_PRODUCTS, to_json(specs), now)
+
+
+async def update_variants(connection: Connection, specs: Sequence[VariantSpec], now: datetime) -> None:
+    """Overwrite variants of products that the caller has locked, and raise their versions.
+
+    SKUs are taken away first: two variants that swap theirs would meet the unique index half-way.
+    """
+    if specs:
+        await connection.execute(
+            "UPDATE variants SET sku = '' WHERE variant_id = ANY($1::uuid[]) AND sku <> ''",
+            [spec.variant_id for spec in specs],
+        )
+        await connection.execute(_UPDATE_VARIANTS, to_json(specs), now)
+
+
+async def replace_images(connection: Connection, product_ids: Sequence[UUID], images: Sequence[ProductImage]) -> None:
+    """Give these products the pictures in `images` in place of those that they show from elsewhere; uploads stay."""
+    if product_ids:
+        await connection.execute(
+            "DELETE FROM product_images WHERE product_id = ANY($1::uuid[]) AND media_id IS NULL", list(product_ids)
+        )
+    await insert_images(connection, images)
+
+
+async def publish(connection: Connection, product_id: UUID, now: datetime) -> None:
+    """Publish a product that the caller has locked; the time of its first publication stays."""
+    await connection.execute(
+        "UPDATE products SET state = 'PUBLISHED', publish_time = COALESCE(publish_time, $2), version = version + 1,"
+        " update_time = $2 WHERE product_id = $1",
+        product_id,
+        now,
+    )
+
+
+async def lock_product(connection: Connection, product_id: UUID) -> ProductSpec | None:
+    """Lock a product until the transaction ends, and read it."""
+    row = await connection.fetchrow(f"SELECT {_PRODUCT.sql} FROM products WHERE product_id = $1 FOR UPDATE", product_id)
+    return _PRODUCT.optional(row)
+
+
+async def lock_products(connection: Connection, seller_id: UUID, handles: Sequence[str]) -> dict[str, ProductSpec]:
+    """The seller's products of these handles by handle, locked in id order until the transaction ends."""
+    rows = await connection.fetch(
+        f"SELECT {_PRODUCT.sql} FROM products WHERE seller_id = $1 AND handle = ANY($2::text[])"
+        " ORDER BY product_id FOR UPDATE",
+        seller_id,
+        list(handles),
+    )
+    return {spec.handle: spec for spec in _PRODUCT.values(rows)}
+
+
+async def read_variants(connection: Connection, product_ids: Sequence[UUID]) -> dict[UUID, list[VariantSpec]]:
+    """All variants of these products, by product, in order."""
+    found: dict[UUID, list[VariantSpec]] = {product_id: [] for product_id in product_ids}
+    rows = await connection.fetch(
+        f"SELECT {_VARIANT.sql} FROM variants WHERE product_id = ANY($1::uuid[]) ORDER BY position", list(product_ids)
+    )
+    for spec in _VARIANT.values(rows):
+        found[spec.product_id].append(spec)
+    return found
+
+
+async def read_images(connection: Connection, product_ids: Sequence[UUID]) -> dict[UUID, list[ProductImage]]:
+    """The pictures of these products that are shown from elsewhere, by product, in order."""
+    found: dict[UUID, list[ProductImage]] = {product_id: [] for product_id in product_ids}
+    rows = await connection.fetch(
+        f"SELECT {_IMAGE.sql} FROM product_images WHERE product_id = ANY($1::uuid[]) AND media_id IS NULL"
+        " ORDER BY position",
+        list(product_ids),
+    )
+    for image in _IMAGE.values(rows):
+        found[image.product_id].append(image)
+    return found
+
+
+async def read_sku_owners(connection: Connection, seller_id: UUID, skus: Sequence[str]) -> dict[str, UUID]:
+    """The products whose variants have these SKUs."""
+    rows = await connection.fetch(
+        "SELECT sku, product_id FROM variants WHERE seller_id = $1 AND sku = ANY($2::text[]) AND sku <> ''",
+        seller_id,
+        list(skus),
+    )
+    return {row["sku"]: row["product_id"] for row in rows}

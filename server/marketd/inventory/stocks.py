@@ -1,0 +1,50 @@
+"""The use cases of stock that sellers ask for: looking at it and counting it anew."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from uuid import UUID
+
+from marketd.inventory import repository
+from marketd.inventory.errors import InsufficientStock
+from marketd.inventory.values import Counted, Shortage, Stock, StockCount
+from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.call.refusals import NotFound
+from marketd.kernel.db.uow import ReadUnit, UnitOfWork
+from marketd.seller import service as sellers
+
+
+async def get_stock(unit: UnitOfWork | ReadUnit, caller: Caller, variant_id: UUID) -> Stock:
+    """The stock of an own variant; of any for admins and services. Raises NotFound."""
+    stock = await repository.read_stock(unit.connection, variant_id)
+    return await _owned(unit, caller, variant_id, stock)
+
+
+async def set_stock(uow: UnitOfWork, caller: Caller, count: StockCount) -> Counted:
+    """Take a seller's count of an own variant; admins and services may count any.
+
+    A `source_version` that is not above the stored one changes nothing: the count is older than what is known. Raises
+    NotFound, and InsufficientStock when open orders have more pieces reserved than were counted.
+    """
+    locked = await repository.lock_stocks(uow.connection, [count.variant_id])
+    stock = await _owned(uow, caller, count.variant_id, locked.get(count.variant_id))
+    if count.source_version is not None and count.source_version <= stock.source_version:
+        return Counted(stock, applied=False)
+    if count.quantity < stock.reserved:
+        raise InsufficientStock([Shortage(stock.variant_id, stock.reserved, count.quantity)])
+    version = stock.source_version if count.source_version is None else count.source_version
+    if count.quantity == stock.on_hand and version == stock.source_version:
+        return Counted(stock, applied=True)
+    await repository.count(uow.connection, [count], uow.now)
+    after = replace(stock, on_hand=count.quantity, source_version=version, update_time=uow.now)
+    return Counted(after, applied=True)
+
+
+async def _owned(unit: UnitOfWork | ReadUnit, caller: Caller, variant_id: UUID, stock: Stock | None) -> Stock:
+    if stock is not None and not caller.has(Role.ADMIN, Role.SERVICE):
+        seller = await sellers.seller_of(unit, caller.known_user_id)
+        if seller is None or seller.seller_id != stock.seller_id:
+            stock = None
+    if stock is None:
+        raise NotFound("stock", variant_id)
+    return stock

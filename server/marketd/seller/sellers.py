@@ -1,0 +1,102 @@
+"""The use cases of sellers: applying, approving, looking."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import asyncpg
+
+from marketd.audit import log
+from marketd.auth import service as auth
+from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.call.refusals import AlreadyExists, ConcurrentUpdate, NotFound
+from marketd.kernel.db.database import is_unique_violation
+from marketd.kernel.db.uow import ReadUnit, UnitOfWork
+from marketd.kernel.values.ids import new_id
+from marketd.seller import repository
+from marketd.seller.events import SellerApproved, SellerCreated
+from marketd.seller.model import SELLER_STEPS, SellerState
+from marketd.seller.names import known_time_zone, make_handle, with_suffix
+from marketd.seller.values import NewSeller, Seller
+
+_HANDLE_TRIES = 4
+
+
+async def create_seller(uow: UnitOfWork, caller: Caller, new: NewSeller) -> Seller:
+    """Apply to sell; the seller is PENDING. Raises TimeZoneUnknown, AlreadyExists (handle, or a second seller),
+    and NotFound for services.
+    """
+    time_zone = known_time_zone(new.time_zone)
+    # A service has no account that could become a seller's.
+    await auth.read_profile(uow, caller.known_user_id)
+    made = make_handle(new.shop_name)
+    for attempt in range(_HANDLE_TRIES):
+        seller = Seller(
+            seller_id=new_id(),
+            owner_user_id=caller.known_user_id,
+            handle=new.handle or (made if attempt == 0 else with_suffix(made)),
+            shop_name=new.shop_name,
+            description=new.description,
+            state=SellerState.PENDING,
+            state_reason="",
+            pickup_address=new.pickup_address,
+            contact=new.contact,
+            prep_minutes=new.prep_minutes,
+            time_zone=time_zone,
+            opening_hours=new.opening_hours,
+            approve_time=None,
+            create_time=uow.now,
+            update_time=uow.now,
+            version=1,
+        )
+        try:
+            is_inserted = await repository.insert(uow.connection, seller)
+        except asyncpg.UniqueViolationError as error:
+            if is_unique_violation(error, "uq_sellers_owner_user_id"):
+                raise AlreadyExists("seller", "owner_user_id") from error
+            raise
+        if is_inserted:
+            uow.emit(
+                SellerCreated(seller_id=seller.seller_id, owner_user_id=seller.owner_user_id, handle=seller.handle)
+            )
+            await log.record(uow, caller, "seller", seller.seller_id)
+            return seller
+        if new.handle:
+            raise AlreadyExists("seller", "handle")
+    raise ConcurrentUpdate
+
+
+async def approve_seller(uow: UnitOfWork, caller: Caller, seller_id: UUID, reason: str) -> Seller:
+    """Let a pending seller sell; its account gets the role SELLER in the same transaction.
+
+    The access table lets only admins come here. Raises NotFound, and IllegalTransition when it is not pending.
+    """
+    seller = await repository.lock(uow.connection, seller_id)
+    if seller is None:
+        raise NotFound("seller", seller_id)
+    if seller.state is not SellerState.PENDING:
+        raise SELLER_STEPS.refusal(seller.state)
+    approved = await repository.approve(uow.connection, seller_id, reason, uow.now)
+    await auth.grant_role(uow, seller.owner_user_id, Role.SELLER)
+    await log.record(uow, caller, "seller", seller_id, reason)
+    uow.emit(SellerApproved(seller_id=seller_id, owner_user_id=seller.owner_user_id))
+    return approved
+
+
+async def get_seller(unit: UnitOfWork | ReadUnit, caller: Caller, lookup: UUID | str) -> Seller:
+    """A seller by id or handle. One that was never approved shows only to those who may see all of it.
+
+    Raises NotFound.
+    """
+    if isinstance(lookup, UUID):
+        seller = await repository.read(unit.connection, lookup)
+    else:
+        seller = await repository.read_by_handle(unit.connection, lookup)
+    if seller is None or (seller.approve_time is None and not sees_all(caller, seller)):
+        raise NotFound("seller", lookup)
+    return seller
+
+
+def sees_all(caller: Caller, seller: Seller) -> bool:
+    """Whether the caller may see where the shop is and whose it is: the owner, admins and services."""
+    return caller.user_id == seller.owner_user_id or caller.has(Role.ADMIN, Role.SERVICE)

@@ -1,0 +1,69 @@
+"""Seller's values: what its use cases take and give. No tables, SQL or protobuf here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from marketd.kernel.values.address import Address
+from marketd.seller.model import SellerState
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """How to reach the shop; empty texts mean none."""
+
+    name: str = ""
+    phone: str = ""
+    email: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningHours:
+    """One span a week: `day` 1 (Monday) to 7; minutes after midnight, a close that is not later means the next day."""
+
+    day: int
+    open_minute: int
+    close_minute: int
+
+
+@dataclass(frozen=True, slots=True)
+class Seller:
+    """A seller; `approve_time` is when it was first approved, None before."""
+
+    seller_id: UUID
+    owner_user_id: UUID
+    handle: str
+    shop_name: str
+    description: str
+    state: SellerState
+    state_reason: str
+    pickup_address: Address | None
+    contact: Contact
+    prep_minutes: int
+    time_zone: str
+    opening_hours: tuple[OpeningHours, ...]
+    approve_time: datetime | None
+    create_time: datetime
+    update_time: datetime
+    version: int
+
+    @property
+    def sells(self) -> bool:
+        """Whether anything of the seller may be bought now."""
+        return self.state is SellerState.ACTIVE
+
+
+@dataclass(frozen=True, slots=True)
+class NewSeller:
+    """A seller to be made. An empty handle is made from the shop's name, an empty time zone is UTC."""
+
+    handle: str
+    shop_name: str
+    description: str
+    pickup_address: Address
+    contact: Contact
+    prep_minutes: int
+    time_zone: str
+    opening_hours: tuple[OpeningHours, ...]
