@@ -193,25 +193,25 @@ def test_progress_is_the_changeable_part_of_an_order() -> None:
 
 
 def _in_cart(quantity: int = 1, price_minor: int = 1_000) -> CartItem:
-    return CartItem(uuid4(), uuid4(), quantity, price_minor, "EUR", NOW, NOW)
+    return CartItem(uuid4(), uuid4(), quantity, price_minor, "EUR", NOW, NOW, available=quantity)
 
 
 def _offer(item: CartItem, price_minor: int = 1_000, *, is_buyable: bool = True) -> Offer:
     return Offer(item.variant_id, uuid4(), uuid4(), "Lamp", "", (), "EUR", price_minor, None, is_buyable, "")
 
 
-def test_lines_are_judged_by_offer_and_stock() -> None:
-    line = _in_cart(5)
-    fine = price_item(line, _offer(line), 5)
+def test_items_are_judged_by_offer_and_stock() -> None:
+    item = _in_cart(5)
+    fine = price_item(item, _offer(item))
     assert fine.problems == ()
-    short = price_item(line, _offer(line, 900), 4)
+    short = price_item(replace(item, available=4), _offer(item, 900))
     assert [problem.kind for problem in short.problems] == [ProblemKind.INSUFFICIENT_STOCK, ProblemKind.PRICE_CHANGED]
     assert short.line_total == Money(4_500, "EUR")
-    for offer in (None, _offer(line, is_buyable=False)):
-        gone = price_item(line, offer, 5)
+    for offer in (None, _offer(item, is_buyable=False)):
+        gone = price_item(item, offer)
         assert [problem.kind for problem in gone.problems] == [ProblemKind.VARIANT_UNAVAILABLE]
         assert has_blocking(gone.problems)
-    assert not has_blocking(price_item(line, _offer(line, 1), 5).problems)
+    assert not has_blocking(price_item(item, _offer(item, 1)).problems)
 
 
 def test_a_full_cart_takes_no_more_variants_in_a_merge() -> None:

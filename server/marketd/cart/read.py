@@ -7,7 +7,6 @@ from uuid import UUID
 from marketd.cart import repository
 from marketd.cart.values import Cart, PricedCart, price_cart
 from marketd.catalog import service as catalog
-from marketd.inventory import service as inventory
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 
@@ -33,9 +32,5 @@ async def own_cart(uow: UnitOfWork, user_id: UUID, currency: str) -> PricedCart:
 
 
 async def _priced(unit: UnitOfWork | ReadUnit, cart: Cart, currency: str) -> PricedCart:
-    if not cart.items:
-        return price_cart(cart, {}, {}, currency)
-    variants = [item.variant_id for item in cart.items]
-    offers = await catalog.read_offers(unit.connection, variants)
-    available = await inventory.available(unit.connection, variants)
-    return price_cart(cart, offers, available, currency)
+    offers = await catalog.read_offers(unit.connection, [item.variant_id for item in cart.items])
+    return price_cart(cart, offers, currency)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from marketd.cart.model import MAX_LINE_QUANTITY
 from marketd.cart.values import Cart, CartItem, TouchedCart
+from marketd.inventory import service as inventory
 from marketd.kernel.db.database import Connection
 from marketd.kernel.db.sql import Arrays, Columns
 from marketd.kernel.values.ids import new_id
@@ -49,7 +50,8 @@ DELETE FROM cart_items i USING ordered o
 WHERE i.cart_id = o.cart_id AND i.variant_id = o.variant_id AND i.quantity <= o.quantity
 """
 
-_ITEM = Columns(CartItem, table="i")
+# The stock comes with the items: a statement of its own would be one round trip more for every look at a cart.
+_ITEM = Columns(CartItem, table="i", expressions={"available": inventory.available_sql("i.variant_id")})
 _CART = Columns(
     Cart,
     table="c",

@@ -39,7 +39,10 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class CartItem:
-    """A variant in a cart; the price is the one when the item was last changed."""
+    """A variant in a cart; the price is the one when the item was last changed.
+
+    `available` pieces can be sold now: stock that is read with the item, not kept in it.
+    """
 
     item_id: UUID
     variant_id: UUID
@@ -48,6 +51,7 @@ class CartItem:
     currency: str
     create_time: datetime
     update_time: datetime
+    available: int = 0
 
     @property
     def price(self) -> Money:
@@ -81,7 +85,6 @@ class PricedItem:
 
     item: CartItem
     offer: Offer | None
-    available: int
     problems: tuple[Problem, ...]
 
     @property
@@ -114,7 +117,7 @@ class PricedCart:
         return tuple(problem for item in self.items for problem in item.problems)
 
 
-def price_item(item: CartItem, offer: Offer | None, available: int) -> PricedItem:
+def price_item(item: CartItem, offer: Offer | None) -> PricedItem:
     """The item with its problems. A changed price is told but does not block: the quote shows the new one."""
     if offer is None or not offer.is_buyable:
         gone = Problem(
@@ -124,17 +127,17 @@ def price_item(item: CartItem, offer: Offer | None, available: int) -> PricedIte
             variant_id=item.variant_id,
             seller_id=offer.seller_id if offer is not None else None,
         )
-        return PricedItem(item, offer, available, (gone,))
+        return PricedItem(item, offer, (gone,))
     problems: list[Problem] = []
-    if available < item.quantity:
+    if item.available < item.quantity:
         problems.append(
             Problem(
                 ProblemKind.INSUFFICIENT_STOCK,
-                f"Only {available} left." if available > 0 else "This is sold out.",
+                f"Only {item.available} left." if item.available > 0 else "This is sold out.",
                 item_id=item.item_id,
                 variant_id=item.variant_id,
                 seller_id=offer.seller_id,
-                available_quantity=max(0, available),
+                available_quantity=max(0, item.available),
             )
         )
     if offer.price_minor != item.price_minor or offer.currency != item.currency:
@@ -150,15 +153,12 @@ def price_item(item: CartItem, offer: Offer | None, available: int) -> PricedIte
                 current_price=offer.price,
             )
         )
-    return PricedItem(item, offer, available, tuple(problems))
+    return PricedItem(item, offer, tuple(problems))
 
 
-def price_cart(cart: Cart, offers: Mapping[UUID, Offer], available: Mapping[UUID, int], currency: str) -> PricedCart:
+def price_cart(cart: Cart, offers: Mapping[UUID, Offer], currency: str) -> PricedCart:
     """The cart with the price and the problems of every item."""
-    items = tuple(
-        price_item(item, offers.get(item.variant_id), available.get(item.variant_id, 0)) for item in cart.items
-    )
-    return PricedCart(cart, items, currency)
+    return PricedCart(cart, tuple(price_item(item, offers.get(item.variant_id)) for item in cart.items), currency)
 
 
 def has_blocking(problems: Iterable[Problem]) -> bool:
