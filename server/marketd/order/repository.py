@@ -55,6 +55,7 @@ _ORDERS: Arrays[Order] = Arrays(
         "owner_user_id": "uuid",
         "shop_name": "text",
         "pickup": "jsonb",
+        "gift_note": "text",
         "subtotal_minor": "bigint",
         "discount_minor": "bigint",
         "delivery_fee_minor": "bigint",
