@@ -145,7 +145,6 @@ class OrderTable(Base):
     shop_name: Mapped[str] = mapped_column(Text)
     pickup: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     address: Mapped[dict[str, Any]] = mapped_column(JSONB)
-    gift_note: Mapped[str | None] = mapped_column(Text)
     currency: Mapped[str] = mapped_column(Text)
     subtotal_minor: Mapped[int] = mapped_column(BigInteger)
     discount_minor: Mapped[int] = mapped_column(BigInteger)

@@ -55,7 +55,6 @@ _ORDERS: Arrays[Order] = Arrays(
         "owner_user_id": "uuid",
         "shop_name": "text",
         "pickup": "jsonb",
-        "gift_note": "text",
         "subtotal_minor": "bigint",
         "discount_minor": "bigint",
         "delivery_fee_minor": "bigint",

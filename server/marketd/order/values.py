@@ -108,7 +108,6 @@ class Order(OrderProgress):
     shop_name: str
     pickup: Address | None
     address: Address
-    gift_note: str | None = None
     currency: str
     subtotal_minor: int
     discount_minor: int

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import MutableMapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,8 +18,6 @@ from marketd.kernel.call.refusals import RequestIdReused, ValidationFailed
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.events import outbox
-from marketd.kernel.values.ids import new_id, new_order_number
-from marketd.order import repository
 from marketd.order.errors import PriceChanged, SellerClosed
 from marketplace.cart.v1.cart_service_pb2 import QuoteOrderResponse
 from marketplace.order.v1 import order_pb2, order_service_pb2
@@ -293,20 +290,3 @@ async def test_hot_statements_of_orders_use_their_indexes(tx: Transactor) -> Non
         assert "Seq Scan" not in plan, name
         assert "Index" in plan, name
         assert "Sort" not in plan, name
-
-
-async def test_a_column_of_an_order_is_written_and_read_back(market: Market) -> None:
-    placed = (await market.place(await market.buyer(), (await market.variant(await market.shop()), 1))).orders[0]
-    found = await market.tx.read(lambda unit: repository.read(unit.connection, UUID(placed.order_id)))
-    assert found is not None
-    assert found.gift_note is None
-    again = replace(
-        found,
-        order_id=new_id(),
-        order_number=new_order_number(),
-        order_group_id=new_id(),
-        items=(),
-        gift_note="For Ada",
-    )
-    await market.tx.run("test.insert", lambda uow: repository.insert(uow.connection, new_id(), [again]))
-    assert await market.tx.read(lambda unit: repository.read(unit.connection, again.order_id)) == again
