@@ -33,9 +33,10 @@ class EnumMap(Generic[E, W]):
         only_ours: Collection[str] = (),
     ) -> None:
         names = dict(theirs.items())
-        prefix = next(name for name, number in names.items() if number == 0).removesuffix("UNSPECIFIED")
-        ours_keeps_zero = any(member.value == "UNSPECIFIED" for member in ours)
-        wire = {name.removeprefix(prefix): number for name, number in names.items() if number or ours_keeps_zero}
+        zero, self._unspecified = next((name, number) for name, number in names.items() if number == 0)
+        prefix = zero.removesuffix("UNSPECIFIED")
+        keeps_zero = any(member.value == "UNSPECIFIED" for member in ours)
+        wire = {name.removeprefix(prefix): number for name, number in names.items() if number or keeps_zero}
         missing = set(wire) ^ {member.value for member in ours}
         unsaid = missing - set(only_theirs) - set(only_ours)
         if unsaid:
@@ -46,6 +47,10 @@ class EnumMap(Generic[E, W]):
     def to_wire(self, member: E) -> W:
         """The contract's number."""
         return self._to_wire[member]
+
+    def optional_to_wire(self, member: E | None) -> W:
+        """The contract's number, "unspecified" for None."""
+        return self._unspecified if member is None else self._to_wire[member]
 
     def from_wire(self, number: int) -> E:
         """Our value. Raises KeyError for "unspecified", which a rule of the contract refuses where it means nothing."""

@@ -72,7 +72,10 @@ class Columns(Generic[V]):
         )
         """For SELECT and RETURNING."""
         self.row_sql = f"ROW({', '.join(self._sources)})"
-        """The same as one composite value, for arrays of lines; `from_tuple` reads it."""
+        """The same as one composite value, for arrays of lines; `from_tuple` reads it.
+
+        asyncpg decodes no array inside of it unless it knows the array's type by chance: use `to_jsonb` there.
+        """
         hints = get_type_hints(kind)
         self._readers = [
             (place, reader, is_optional)
