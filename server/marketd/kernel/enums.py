@@ -20,8 +20,8 @@ W = TypeVar("W", bound=int)
 class EnumMap(Generic[E, W]):
     """`ours` beside the contract's `theirs`, whose names are a prefix and our value (AIP-126).
 
-    The value 0 of the contract is "unspecified" and has no counterpart. `only_theirs` and `only_ours` name, without the
-    prefix, what one side has alone.
+    The value 0 of the contract is "unspecified"; only a set of ours that keeps it as UNSPECIFIED has a counterpart.
+    `only_theirs` and `only_ours` name, without the prefix, what one side has alone.
     """
 
     def __init__(
@@ -35,7 +35,8 @@ class EnumMap(Generic[E, W]):
         names = dict(theirs.items())
         zero, self._unspecified = next((name, number) for name, number in names.items() if number == 0)
         prefix = zero.removesuffix("UNSPECIFIED")
-        wire = {name.removeprefix(prefix): number for name, number in names.items() if number}
+        keeps_zero = any(member.value == "UNSPECIFIED" for member in ours)
+        wire = {name.removeprefix(prefix): number for name, number in names.items() if number or keeps_zero}
         missing = set(wire) ^ {member.value for member in ours}
         unsaid = missing - set(only_theirs) - set(only_ours)
         if unsaid:

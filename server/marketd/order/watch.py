@@ -16,12 +16,13 @@ from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import ReadUnit
 from marketd.kernel.events import outbox
-from marketd.kernel.events.events import Json, StoredEvent
+from marketd.kernel.events.events import StoredEvent
 from marketd.kernel.events.feed import Feed
 from marketd.kernel.events.watch import BEAT_SECONDS, OF_NO_USE, Batch, Beat, missed_events, watch
 from marketd.order import repository
+from marketd.order.access import viewer_of
 from marketd.order.model import OrderState
-from marketd.order.values import Order, viewer_of
+from marketd.order.values import Order
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +123,8 @@ class _OrderReader:
 
 
 def _change(order: Order, event: StoredEvent) -> OrderChange:
-    face = event.payload["after"]
-    if not isinstance(face, Mapping):
+    progress = event.payload["after"]
+    if not isinstance(progress, Mapping):
         raise TypeError(f"event {event.event_id} has no order in it")
-    faces: Mapping[str, Json] = face
-    return OrderChange(order.with_face(faces), OrderState(str(event.payload["previous_state"])), event.occurred_time)
+    order = order.with_progress(progress)
+    return OrderChange(order, OrderState(str(event.payload["previous_state"])), event.occurred_time)
