@@ -1,6 +1,7 @@
 """Give every person and every instant one spelling: user_id (buyer_id, owner_user_id, courier_user_id), accept_time.
 
-Names alone change, and no row moves. A server of the version before does not run on it; nothing is released yet.
+Names alone change, in tables and in the JSON that repeats them. A server of the version before does not run on it;
+nothing is released yet.
 """
 
 from __future__ import annotations
@@ -79,8 +80,16 @@ CONSTRAINTS = (
     ("totp_factors", "fk_totp_factors_account_id", "fk_totp_factors_user_id"),
     ("verifications", "fk_verifications_account_id", "fk_verifications_user_id"),
 )
-# What watchers read again stands in events under the names of the columns.
-EVENT_KEYS = sorted({(old, new) for _, old, new in COLUMNS if old != "account_id"})
+# What is read again stands in JSON under the names of the columns.
+_ORDER = [(old, new) for table, old, new in COLUMNS if table == "orders"]
+_DELIVERY = [(old, new) for table, old, new in COLUMNS if table == "deliveries"]
+EVENT_KEYS = {
+    "account": [("account_id", "user_id")],
+    "courier": [("account_id", "user_id")],
+    "delivery": [*_DELIVERY, ("courier_account_id", "courier_user_id")],
+    "order": _ORDER,
+    "seller": [("account_id", "owner_user_id")],
+}
 
 
 def upgrade() -> None:
@@ -92,12 +101,19 @@ def upgrade() -> None:
         op.execute(f"ALTER INDEX {old} RENAME TO {new}")
     for table, old, new in CONSTRAINTS:
         op.execute(f"ALTER TABLE {table} RENAME CONSTRAINT {old} TO {new}")
-    _rename_keys([(old, new) for old, new in EVENT_KEYS])
+    for aggregate, names in EVENT_KEYS.items():
+        _rename_keys("outbox_events", names, f"aggregate = '{aggregate}'")
+    _rename_keys("quotes", [("seller_account_id", "owner_user_id")], "true")
+    op.execute("UPDATE outbox_events SET aggregate = 'user' WHERE aggregate = 'account'")
 
 
 def downgrade() -> None:
     """The old names again."""
     op.execute("SET LOCAL lock_timeout = '500ms'")
+    op.execute("UPDATE outbox_events SET aggregate = 'account' WHERE aggregate = 'user'")
+    _rename_keys("quotes", [("owner_user_id", "seller_account_id")], "true")
+    for aggregate, names in EVENT_KEYS.items():
+        _rename_keys("outbox_events", [(new, old) for old, new in names], f"aggregate = '{aggregate}'")
     for table, old, new in CONSTRAINTS:
         op.execute(f"ALTER TABLE {table} RENAME CONSTRAINT {new} TO {old}")
     for old, new in INDEXES:
@@ -106,11 +122,8 @@ def downgrade() -> None:
         op.execute(f"ALTER TABLE {table} RENAME COLUMN {new} TO {old}")
 
 
-def _rename_keys(names: list[tuple[str, str]]) -> None:
+def _rename_keys(table: str, names: list[tuple[str, str]], which: str) -> None:
     payload = "payload::text"
     for old, new in names:
         payload = f"""replace({payload}, '"{old}":', '"{new}":')"""
-    buyer = f"""replace({payload}, '"account_id":', '"buyer_id":')"""
-    op.execute(
-        f"UPDATE outbox_events SET payload = (CASE WHEN aggregate = 'order' THEN {buyer} ELSE {payload} END)::jsonb"  # noqa: S608 - constants
-    )
+    op.execute(f"UPDATE {table} SET payload = ({payload})::jsonb WHERE {which}")  # noqa: S608 - constants

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import asyncpg
+import marketd
 import pytest
 import structlog
 from alembic import command
@@ -107,6 +111,72 @@ def test_upgrading_a_current_database_changes_nothing(database_url: str) -> None
     assert migrate.state(database_url).is_current
     migrate.upgrade(database_url)
     assert migrate.state(database_url).is_current
+
+
+def test_an_installed_package_migrates_once_and_does_not_take_its_migrations_for_models(
+    database_url: str, tmp_path: Path
+) -> None:
+    """The wheel has the migrations inside the package, where the models are looked for."""
+    shutil.copytree(Path(marketd.__path__[0]), tmp_path / "marketd")
+    shutil.copytree(schema.scripts(), tmp_path / "marketd" / "_migrations")
+    program = (
+        "import sys; from alembic import command; from marketd.schema import migrate;"
+        " command.downgrade(migrate.config(sys.argv[1]), '-1');"
+        " print(migrate.state(sys.argv[1]).current, [name for name in sys.modules if '_migrations' in name])"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    ran = subprocess.run(
+        [sys.executable, "-c", program, database_url], env=environment, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == f"{int(schema.head()) - 1:04} []\n"
+    migrate.upgrade(database_url)
+
+
+async def _written(url: str, statement: str, *arguments: object) -> object:
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval(statement, *arguments)
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("aggregate", "before", "after"),
+    [
+        (
+            "order",
+            {"account_id": "b", "seller_account_id": "s", "after": {"paid_time": "t", "note": '"paid_time":'}},
+            {"buyer_id": "b", "owner_user_id": "s", "after": {"pay_time": "t", "note": '"paid_time":'}},
+        ),
+        (
+            "delivery",
+            {"buyer_account_id": "b", "courier_account_id": "c"},
+            {"buyer_id": "b", "courier_user_id": "c"},
+        ),
+        ("seller", {"account_id": "s"}, {"owner_user_id": "s"}),
+        ("courier", {"account_id": "c"}, {"user_id": "c"}),
+    ],
+)
+def test_events_of_before_have_the_new_names_and_get_the_old_ones_back(
+    database_url: str, aggregate: str, before: dict[str, object], after: dict[str, object]
+) -> None:
+    found = "SELECT payload::text FROM outbox_events WHERE event_type = 'test.renamed'"
+
+    def payload() -> object:
+        return json.loads(str(asyncio.run(_written(database_url, found))))
+
+    command.downgrade(migrate.config(database_url), "0015")
+    insert = (
+        "INSERT INTO outbox_events (event_id, aggregate, aggregate_id, seq, event_type, version, payload,"
+        " occurred_time) VALUES (gen_random_uuid(), $1, gen_random_uuid(), 1, 'test.renamed', 1, $2::jsonb, now())"
+    )
+    asyncio.run(_written(database_url, insert, aggregate, json.dumps(before)))
+    migrate.upgrade(database_url)
+    assert payload() == after
+    command.downgrade(migrate.config(database_url), "0015")
+    assert payload() == before
+    asyncio.run(_written(database_url, "DELETE FROM outbox_events WHERE event_type = 'test.renamed'"))
+    migrate.upgrade(database_url)
 
 
 def test_every_migration_can_be_taken_back_and_made_again(database_url: str) -> None:

@@ -64,6 +64,19 @@ async def _until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+async def test_several_aggregates_are_read_at_once_each_after_its_own_place(tx: Transactor) -> None:
+    first, second, quiet = sorted(new_id() for _ in range(3))
+    await _emit(tx, *(ThingHappened(thing_id=first, number=number) for number in range(4)))
+    await _emit(tx, *(ThingHappened(thing_id=second, number=number) for number in range(2)))
+    places = [(second, 0), (first, 1), (quiet, 0)]
+    found = await tx.read(lambda unit: outbox.read_aggregates(unit.connection, places, limit=2))
+    assert [(event.aggregate_id, event.seq) for event in found] == [(first, 2), (first, 3), (second, 1), (second, 2)]
+    assert found[0].payload["number"] == 1
+    seen = [(first, 4), (second, 1), (quiet, 0)]
+    assert await tx.read(lambda unit: outbox.find_behind(unit.connection, seen)) == [second]
+    assert await tx.read(lambda unit: outbox.last_seq(unit.connection, quiet)) == 0
+
+
 async def test_sequence_numbers_have_no_gaps_under_concurrent_writers_and_rollbacks(tx: Transactor) -> None:
     things = [new_id() for _ in range(3)]
 

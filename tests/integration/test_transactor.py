@@ -237,3 +237,19 @@ async def test_every_unit_is_counted_by_its_name_and_how_it_ended(tx: Transactor
         await tx.run("test.counted", broken)
     found = {outcome: sum(time.buckets) for unit, outcome, time in tx.times if unit == "test.counted"}
     assert found == {"OK": 2, "NOT_FOUND": 1, "BROKEN": 1}
+
+
+async def test_a_unit_whose_caller_has_gone_is_counted_by_how_it_ended(tx: Transactor) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def patient(uow: UnitOfWork) -> None:
+        begun.set()
+        await go_on.wait()
+
+    caller = asyncio.create_task(tx.run("test.left", patient))
+    await begun.wait()
+    caller.cancel()
+    await asyncio.gather(caller, return_exceptions=True)
+    go_on.set()
+    await tx.drain()
+    assert [outcome for unit, outcome, _ in tx.times if unit == "test.left"] == ["OK"]

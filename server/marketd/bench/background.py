@@ -34,7 +34,7 @@ from marketd.kernel.events.broadcast import PostgresBroadcast
 from marketd.kernel.events.events import Job
 from marketd.kernel.work import jobs
 from marketd.order.events import OrderCancelled
-from marketd.order.place import EXPIRE
+from marketd.order.expire import EXPIRE
 
 _A_SECOND = 500
 _FEWEST = 32

@@ -2,47 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from google.type.money_pb2 import Money as MoneyMessage
 from marketplace.cart.v1 import cart_pb2, cart_service_pb2, quote_pb2
 
-from marketd.cart.quote import Quoted
-from marketd.cart.quote_values import Quote, QuoteLine, QuotePackage
-from marketd.cart.values import Cart, Line, Problem
+from marketd.cart.quotes.values import Quote, QuoteLine, QuotePackage, QuoteResult
+from marketd.cart.values import PricedCart, PricedItem, Problem, ProblemKind
+from marketd.kernel.enums import EnumMap
 from marketd.kernel.values.etags import etag_of
 from marketd.kernel.values.money import Money
 from marketd.kernel.wire import to_address, to_money, to_timestamp
 
+_KINDS = EnumMap(
+    ProblemKind,
+    cart_pb2.ProblemKind,
+    # Nothing gives promotions yet.
+    only_theirs=("PROMO_NOT_FOUND", "PROMO_EXPIRED", "PROMO_EXHAUSTED", "PROMO_NOT_APPLICABLE"),
+)
 
-def to_cart(cart: Cart) -> cart_pb2.Cart:
+
+def to_cart(priced: PricedCart) -> cart_pb2.Cart:
     """marketplace.cart.v1.Cart."""
-    stored = cart.stored
+    cart = priced.cart
     return cart_pb2.Cart(
-        cart_id=str(stored.cart_id),
-        is_guest=stored.is_guest,
-        items=[_item(line) for line in cart.lines],
-        total_quantity=sum(line.stored.quantity for line in cart.lines),
-        subtotal=to_money(cart.subtotal),
-        discount=to_money(Money(0, cart.currency)),
-        create_time=to_timestamp(stored.create_time),
-        update_time=to_timestamp(stored.update_time),
-        etag=etag_of(stored.version),
+        cart_id=str(cart.cart_id),
+        is_guest=cart.is_guest,
+        items=[_item(item) for item in priced.items],
+        total_quantity=sum(item.quantity for item in cart.items),
+        subtotal=to_money(priced.subtotal),
+        discount=to_money(Money(0, priced.currency)),
+        create_time=to_timestamp(cart.create_time),
+        update_time=to_timestamp(cart.update_time),
+        etag=etag_of(cart.version),
     )
 
 
-def _item(line: Line) -> cart_pb2.CartItem:
-    stored, offer = line.stored, line.offer
+def _item(priced: PricedItem) -> cart_pb2.CartItem:
+    item, offer = priced.item, priced.offer
     message = cart_pb2.CartItem(
-        item_id=str(stored.item_id),
-        variant_id=str(stored.variant_id),
-        quantity=stored.quantity,
-        unit_price=to_money(line.unit_price),
-        line_total=to_money(line.line_total),
-        problems=[to_problem(problem) for problem in line.problems],
-        create_time=to_timestamp(stored.create_time),
-        update_time=to_timestamp(stored.update_time),
+        item_id=str(item.item_id),
+        variant_id=str(item.variant_id),
+        quantity=item.quantity,
+        unit_price=to_money(priced.unit_price),
+        line_total=to_money(priced.line_total),
+        problems=[to_problem(problem) for problem in priced.problems],
+        create_time=to_timestamp(item.create_time),
+        update_time=to_timestamp(item.update_time),
     )
     if offer is not None:
         message.product_id = str(offer.product_id)
@@ -59,7 +65,7 @@ def _item(line: Line) -> cart_pb2.CartItem:
 def to_problem(problem: Problem) -> cart_pb2.Problem:
     """marketplace.cart.v1.Problem."""
     return cart_pb2.Problem(
-        kind=cart_pb2.ProblemKind.Value(f"PROBLEM_KIND_{problem.kind.value}"),
+        kind=_KINDS.to_wire(problem.kind),
         is_blocking=problem.is_blocking,
         message=problem.message,
         item_id=str(problem.item_id or ""),
@@ -71,9 +77,9 @@ def to_problem(problem: Problem) -> cart_pb2.Problem:
     )
 
 
-def to_quote(quoted: Quoted, token: str) -> cart_service_pb2.QuoteOrderResponse:
+def to_quote(result: QuoteResult, token: str) -> cart_service_pb2.QuoteOrderResponse:
     """The response of QuoteOrder; `token` is empty while a blocking problem stands."""
-    quote = quoted.quote
+    quote = result.quote
 
     def money(amount_minor: int) -> MoneyMessage:
         return to_money(Money(amount_minor, quote.currency))
@@ -87,9 +93,9 @@ def to_quote(quoted: Quoted, token: str) -> cart_service_pb2.QuoteOrderResponse:
         delivery_fee=money(sum(package.delivery_fee_minor for package in quote.packages)),
         total=money(quote.total_minor),
         eta=to_eta(min(earliest, default=None), max(latest, default=None)),
-        problems=_problems(quoted.problems),
+        problems=[to_problem(problem) for problem in result.problems],
         quote_token=token,
-        expire_time=None if quoted.expire_time is None else to_timestamp(quoted.expire_time),
+        expire_time=None if result.expire_time is None else to_timestamp(result.expire_time),
         address=to_address(quote.address),
     )
 
@@ -99,10 +105,6 @@ def to_eta(earliest: datetime | None, latest: datetime | None) -> quote_pb2.EtaB
     if earliest is None or latest is None:
         return None
     return quote_pb2.EtaBand(earliest_time=to_timestamp(earliest), latest_time=to_timestamp(latest))
-
-
-def _problems(problems: Sequence[Problem]) -> list[cart_pb2.Problem]:
-    return [to_problem(problem) for problem in problems]
 
 
 def _package(quote: Quote, package: QuotePackage) -> quote_pb2.QuotePackage:

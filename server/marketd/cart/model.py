@@ -1,9 +1,9 @@
-"""The cart's tables and limits: carts, their lines, and the quotes made from them."""
+"""The tables of carts and their items, and how much they may hold."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import (
@@ -11,14 +11,12 @@ from sqlalchemy import (
     CheckConstraint,
     DateTime,
     ForeignKey,
-    Index,
     Integer,
     LargeBinary,
     Text,
     UniqueConstraint,
     Uuid,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from marketd.kernel.db.database import Base
@@ -30,7 +28,7 @@ _INSTANT = DateTime(timezone=True)
 
 
 class CartTable(Base):
-    """One cart an account, or a guest's, found by the SHA-256 of its token. Its row lock guards its lines."""
+    """One cart an account, or a guest's, found by the SHA-256 of its token. Its row lock guards its items."""
 
     __tablename__ = "carts"
     __table_args__ = (CheckConstraint("num_nonnulls(user_id, guest_token_hash) = 1", name="owner"),)
@@ -44,7 +42,7 @@ class CartTable(Base):
 
 
 class CartItemTable(Base):
-    """A variant in a cart; `price_minor` is the price when the line was last changed, so a later one can be told."""
+    """A variant in a cart; `price_minor` is the price when the item was last changed, so a later one can be told."""
 
     __tablename__ = "cart_items"
     __table_args__ = (
@@ -60,17 +58,3 @@ class CartItemTable(Base):
     currency: Mapped[str] = mapped_column(Text)
     create_time: Mapped[datetime] = mapped_column(_INSTANT)
     update_time: Mapped[datetime] = mapped_column(_INSTANT)
-
-
-class QuoteTable(Base):
-    """What a cart would have cost; placing an order marks it used, once."""
-
-    __tablename__ = "quotes"
-    __table_args__ = (Index(None, "expire_time"),)
-
-    quote_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
-    user_id: Mapped[UUID] = mapped_column(Uuid)
-    payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
-    create_time: Mapped[datetime] = mapped_column(_INSTANT)
-    expire_time: Mapped[datetime] = mapped_column(_INSTANT)
-    use_time: Mapped[datetime | None] = mapped_column(_INSTANT)

@@ -8,9 +8,10 @@ from uuid import UUID
 
 from marketplace.cart.v1 import cart_service_pb2, cart_service_pb2_grpc
 
-from marketd.cart import convert, quote, service
+from marketd.cart import change, convert, read
 from marketd.cart.ports import DeliveryQuoter
-from marketd.cart.quote_values import QuoteTokens
+from marketd.cart.quotes.quote import quote_order
+from marketd.cart.quotes.tokens import QuoteTokens
 from marketd.kernel.call import call as calls
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.wire import from_address, from_update_mask
@@ -37,22 +38,22 @@ class CartServicer(cart_service_pb2_grpc.CartServiceServicer):
         self, request: cart_service_pb2.GetCartRequest, context: Context
     ) -> cart_service_pb2.GetCartResponse:
         caller = calls.current_caller()
-        cart = await self._tx.read(lambda unit: service.find_cart(unit, caller, self._currency))
+        cart = await self._tx.read(lambda unit: read.find_cart(unit, caller, self._currency))
         if cart is None:
-            cart = await self._tx.run("cart.open", lambda uow: service.open_cart(uow, caller, self._currency))
+            cart = await self._tx.run("cart.open", lambda uow: read.open_cart(uow, caller, self._currency))
         return cart_service_pb2.GetCartResponse(cart=convert.to_cart(cart))
 
     async def AddCartItem(
         self, request: cart_service_pb2.AddCartItemRequest, context: Context
     ) -> cart_service_pb2.AddCartItemResponse:
         caller = calls.current_caller()
-        command = service.AddItem(UUID(request.variant_id), request.quantity)
+        command = change.AddItem(UUID(request.variant_id), request.quantity)
 
-        def render(added: service.Added) -> cart_service_pb2.AddCartItemResponse:
+        def render(added: change.AddedItem) -> cart_service_pb2.AddCartItemResponse:
             return cart_service_pb2.AddCartItemResponse(cart=convert.to_cart(added.cart), item_id=str(added.item_id))
 
         return await self._tx.answer(
-            "cart.add", lambda uow: service.add_item(uow, caller, command, self._currency), render
+            "cart.add", lambda uow: change.add_item(uow, caller, command, self._currency), render
         )
 
     async def UpdateCartItem(
@@ -60,8 +61,8 @@ class CartServicer(cart_service_pb2_grpc.CartServiceServicer):
     ) -> cart_service_pb2.UpdateCartItemResponse:
         caller = calls.current_caller()
         from_update_mask(request.update_mask)  # there is one field to change, so all it can do is be wrong
-        command = service.SetQuantity(UUID(request.item_id), request.quantity, request.etag)
-        cart = await self._tx.run("cart.update", lambda uow: service.set_quantity(uow, caller, command, self._currency))
+        command = change.SetQuantity(UUID(request.item_id), request.quantity, request.etag)
+        cart = await self._tx.run("cart.update", lambda uow: change.set_quantity(uow, caller, command, self._currency))
         return cart_service_pb2.UpdateCartItemResponse(cart=convert.to_cart(cart))
 
     async def RemoveCartItem(
@@ -69,14 +70,14 @@ class CartServicer(cart_service_pb2_grpc.CartServiceServicer):
     ) -> cart_service_pb2.RemoveCartItemResponse:
         caller = calls.current_caller()
         item_id = UUID(request.item_id)
-        cart = await self._tx.run("cart.remove", lambda uow: service.remove_item(uow, caller, item_id, self._currency))
+        cart = await self._tx.run("cart.remove", lambda uow: change.remove_item(uow, caller, item_id, self._currency))
         return cart_service_pb2.RemoveCartItemResponse(cart=convert.to_cart(cart))
 
     async def ClearCart(
         self, request: cart_service_pb2.ClearCartRequest, context: Context
     ) -> cart_service_pb2.ClearCartResponse:
         caller = calls.current_caller()
-        cart = await self._tx.run("cart.clear", lambda uow: service.clear(uow, caller, self._currency))
+        cart = await self._tx.run("cart.clear", lambda uow: change.clear(uow, caller, self._currency))
         return cart_service_pb2.ClearCartResponse(cart=convert.to_cart(cart))
 
     async def QuoteOrder(
@@ -84,9 +85,9 @@ class CartServicer(cart_service_pb2_grpc.CartServiceServicer):
     ) -> cart_service_pb2.QuoteOrderResponse:
         caller = calls.current_caller()
         destination = UUID(request.address_id) if request.HasField("address_id") else from_address(request.address)
-        quoted = await self._tx.run(
+        result = await self._tx.run(
             "cart.quote",
-            lambda uow: quote.quote_order(uow, caller, destination, self._quoter, self._currency, self._quote_lifetime),
+            lambda uow: quote_order(uow, caller, destination, self._quoter, self._currency, self._quote_lifetime),
         )
-        token = self._quotes.issue(quoted.quote.quote_id) if quoted.expire_time is not None else ""
-        return convert.to_quote(quoted, token)
+        token = self._quotes.issue(result.quote.quote_id) if result.expire_time is not None else ""
+        return convert.to_quote(result, token)

@@ -1,4 +1,4 @@
-"""Carts as values: lines with what stands in their way, judged from the offers and the stock of the moment. Pure."""
+"""Carts as values, and what a cart comes to with the offers and the stock of the moment. Pure."""
 
 from __future__ import annotations
 
@@ -38,111 +38,127 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredLine:
-    """A line as the database holds it; `price` is the price when it was last changed."""
+class CartItem:
+    """A variant in a cart; the price is the one when the item was last changed.
+
+    `available` pieces can be sold now: stock that is read with the item, not kept in it.
+    """
 
     item_id: UUID
     variant_id: UUID
     quantity: int
-    price: Money
+    price_minor: int
+    currency: str
     create_time: datetime
     update_time: datetime
+    available: int = 0
+
+    @property
+    def price(self) -> Money:
+        """The price when the item was last changed."""
+        return Money(self.price_minor, self.currency)
 
 
 @dataclass(frozen=True, slots=True)
-class StoredCart:
-    """A cart as the database holds it, its lines in the order in which they were first added."""
+class Cart:
+    """What a buyer or guest has put together. items: 0..100, unique variant_id, in the order first added."""
 
     cart_id: UUID
     is_guest: bool
     version: int
     create_time: datetime
     update_time: datetime
-    lines: tuple[StoredLine, ...]
+    items: tuple[CartItem, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A line with its price and title as they are now; `offer` is None when the variant is gone from the catalog."""
+class TouchedCart:
+    """A cart that is locked because it is about to change."""
 
-    stored: StoredLine
+    cart_id: UUID
+    version_before: int
+
+
+@dataclass(frozen=True, slots=True)
+class PricedItem:
+    """A cart's item with its price and title as they are now; `offer` is None when the catalog has no such variant."""
+
+    item: CartItem
     offer: Offer | None
-    available: int
     problems: tuple[Problem, ...]
 
     @property
     def unit_price(self) -> Money:
         """The price now; of a variant that is gone, the last one known."""
-        return self.offer.price if self.offer is not None else self.stored.price
+        return self.offer.price if self.offer is not None else self.item.price
 
     @property
     def line_total(self) -> Money:
         """Unit price times quantity."""
-        return self.unit_price.times(self.stored.quantity)
+        return self.unit_price.times(self.item.quantity)
 
 
 @dataclass(frozen=True, slots=True)
-class Cart:
-    """A cart as its owner sees it."""
+class PricedCart:
+    """A cart as its owner sees it now."""
 
-    stored: StoredCart
-    lines: tuple[Line, ...]
+    cart: Cart
+    items: tuple[PricedItem, ...]
     currency: str
 
     @property
     def subtotal(self) -> Money:
-        """The sum of the lines."""
-        return total((line.line_total for line in self.lines), self.currency)
+        """The sum of the items."""
+        return total((item.line_total for item in self.items), self.currency)
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """The problems of all lines."""
-        return tuple(problem for line in self.lines for problem in line.problems)
+        """The problems of all items."""
+        return tuple(problem for item in self.items for problem in item.problems)
 
 
-def judge(stored: StoredLine, offer: Offer | None, available: int) -> Line:
-    """The line with its problems. A changed price is told but does not block: the quote shows the new one."""
+def price_item(item: CartItem, offer: Offer | None) -> PricedItem:
+    """The item with its problems. A changed price is told but does not block: the quote shows the new one."""
     if offer is None or not offer.is_buyable:
         gone = Problem(
             ProblemKind.VARIANT_UNAVAILABLE,
             "This is not for sale any more.",
-            item_id=stored.item_id,
-            variant_id=stored.variant_id,
+            item_id=item.item_id,
+            variant_id=item.variant_id,
             seller_id=offer.seller_id if offer is not None else None,
         )
-        return Line(stored, offer, available, (gone,))
+        return PricedItem(item, offer, (gone,))
     problems: list[Problem] = []
-    if available < stored.quantity:
+    if item.available < item.quantity:
         problems.append(
             Problem(
                 ProblemKind.INSUFFICIENT_STOCK,
-                f"Only {available} left." if available > 0 else "This is sold out.",
-                item_id=stored.item_id,
-                variant_id=stored.variant_id,
+                f"Only {item.available} left." if item.available > 0 else "This is sold out.",
+                item_id=item.item_id,
+                variant_id=item.variant_id,
                 seller_id=offer.seller_id,
-                available_quantity=max(0, available),
+                available_quantity=max(0, item.available),
             )
         )
-    if offer.price != stored.price:
+    if offer.price_minor != item.price_minor or offer.currency != item.currency:
         problems.append(
             Problem(
                 ProblemKind.PRICE_CHANGED,
-                f"The price changed from {stored.price} to {offer.price}.",
+                f"The price changed from {item.price} to {offer.price}.",
                 is_blocking=False,
-                item_id=stored.item_id,
-                variant_id=stored.variant_id,
+                item_id=item.item_id,
+                variant_id=item.variant_id,
                 seller_id=offer.seller_id,
-                previous_price=stored.price,
+                previous_price=item.price,
                 current_price=offer.price,
             )
         )
-    return Line(stored, offer, available, tuple(problems))
+    return PricedItem(item, offer, tuple(problems))
 
 
-def view(stored: StoredCart, offers: Mapping[UUID, Offer], available: Mapping[UUID, int], currency: str) -> Cart:
-    """The cart with every line judged."""
-    lines = tuple(judge(line, offers.get(line.variant_id), available.get(line.variant_id, 0)) for line in stored.lines)
-    return Cart(stored, lines, currency)
+def price_cart(cart: Cart, offers: Mapping[UUID, Offer], currency: str) -> PricedCart:
+    """The cart with the price and the problems of every item."""
+    return PricedCart(cart, tuple(price_item(item, offers.get(item.variant_id)) for item in cart.items), currency)
 
 
 def has_blocking(problems: Iterable[Problem]) -> bool:

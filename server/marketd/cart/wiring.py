@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Final
 
 from marketd.cart.ports import DeliveryQuoter
-from marketd.cart.quote_values import quote_tokens_of
+from marketd.cart.quotes.sweeps import sweep_quotes
+from marketd.cart.quotes.tokens import quote_tokens_of
 from marketd.cart.servicer import CartServicer
-from marketd.cart.sweeps import sweep_quotes
 from marketd.kernel.db.invariants import Invariant
 from marketd.kernel.slice import Parts, Slice, Sweep
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -10,44 +11,38 @@ from marketplace.delivery.v1 import courier_pb2, courier_service_pb2, delivery_p
 from marketplace.type.v1.rating_pb2 import RatingSummary
 
 from marketd.delivery.couriers import CreateCourier
-from marketd.delivery.list_repository import ListFilter
-from marketd.delivery.states import DeliveryState, Vehicle
-from marketd.delivery.values import BringerView, CourierView, DeliveryView, Eta, Rating, ShiftView, StopView
+from marketd.delivery.model import CourierState, DeliveryOutcome, DeliveryState, RemovalReason, StopKind, Vehicle
+from marketd.delivery.values import Courier, Delivery, DeliveryCourier, DeliveryFilter, Eta, Rating, Shift, Stop
 from marketd.delivery.watch import Assigned, Changed, CourierNews, CourierSnapshot, Removed
+from marketd.kernel.enums import EnumMap
 from marketd.kernel.events.watch import Beat
 from marketd.kernel.values.etags import etag_of
 from marketd.kernel.values.geo import distance_meters
-from marketd.kernel.values.ids import parse_id
 from marketd.kernel.wire import from_timestamp, to_address, to_latlng, to_money, to_timestamp
+
+COURIER_STATES: Final = EnumMap(CourierState, courier_pb2.CourierState)
+VEHICLES: Final = EnumMap(Vehicle, courier_pb2.VehicleType)
+DELIVERY_STATES: Final = EnumMap(DeliveryState, delivery_pb2.DeliveryState)
+OUTCOMES: Final = EnumMap(DeliveryOutcome, delivery_pb2.DeliveryOutcome)
+STOP_KINDS: Final = EnumMap(StopKind, delivery_pb2.StopKind)
+REMOVAL_REASONS: Final = EnumMap(RemovalReason, delivery_service_pb2.DeliveryRemovalReason)
 
 
 def from_create_courier(request: courier_service_pb2.CreateCourierRequest) -> CreateCourier:
     """The command in a validated request."""
-    vehicle = from_vehicle(request.vehicle)
-    if vehicle is None:
-        raise ValueError("the contract's rules let no courier without a vehicle through")
     return CreateCourier(
         first_name=request.first_name.strip(),
         last_name=request.last_name.strip(),
         phone=request.phone,
-        vehicle=vehicle,
+        vehicle=VEHICLES.from_wire(request.vehicle),
         plate_number=request.plate_number.strip(),
     )
 
 
-def from_vehicle(value: courier_pb2.VehicleType.ValueType) -> Vehicle | None:
-    """Our vehicle, None for unspecified."""
-    name = courier_pb2.VehicleType.Name(value).removeprefix("VEHICLE_TYPE_")
-    return None if name == "UNSPECIFIED" else Vehicle(name)
-
-
-def from_list_deliveries(request: delivery_service_pb2.ListDeliveriesRequest) -> ListFilter:
+def from_list_deliveries(request: delivery_service_pb2.ListDeliveriesRequest) -> DeliveryFilter:
     """The filter in a validated request."""
-    return ListFilter(
-        states=tuple(
-            DeliveryState(delivery_pb2.DeliveryState.Name(state).removeprefix("DELIVERY_STATE_"))
-            for state in request.states
-        ),
+    return DeliveryFilter(
+        states=DELIVERY_STATES.all_from_wire(request.states),
         order_id=_optional_id(request.order_id),
         buyer_id=_optional_id(request.buyer_id),
         seller_id=_optional_id(request.seller_id),
@@ -55,19 +50,19 @@ def from_list_deliveries(request: delivery_service_pb2.ListDeliveriesRequest) ->
     )
 
 
-def to_courier(courier: CourierView) -> courier_pb2.Courier:
-    """A courier, whole: for the courier and for admins."""
+def to_courier(courier: Courier) -> courier_pb2.Courier:
+    """All of a courier: for the courier and for admins."""
     return courier_pb2.Courier(
         courier_id=str(courier.courier_id),
         user_id=str(courier.user_id),
         first_name=courier.first_name,
         last_name=courier.last_name,
         phone=courier.phone,
-        vehicle=to_vehicle(courier.vehicle),
+        vehicle=VEHICLES.to_wire(courier.vehicle),
         plate_number=courier.plate_number,
-        state=courier_pb2.CourierState.Value(f"COURIER_STATE_{courier.state.value}"),
+        state=COURIER_STATES.to_wire(courier.state),
         rating=to_rating(courier.rating),
-        is_on_shift=courier.on_shift,
+        is_on_shift=courier.is_on_shift,
         completed_deliveries=courier.completed_deliveries,
         create_time=to_timestamp(courier.create_time),
         update_time=to_timestamp(courier.update_time),
@@ -76,21 +71,15 @@ def to_courier(courier: CourierView) -> courier_pb2.Courier:
     )
 
 
-def to_shift(shift: ShiftView) -> courier_pb2.Shift:
-    """A shift."""
+def to_shift(shift: Shift) -> courier_pb2.Shift:
     return courier_pb2.Shift(
         shift_id=str(shift.shift_id),
         courier_id=str(shift.courier_id),
-        vehicle=to_vehicle(shift.vehicle),
+        vehicle=VEHICLES.to_wire(shift.vehicle),
         start_time=to_timestamp(shift.start_time),
         end_time=_instant(shift.end_time),
         completed_deliveries=shift.completed_deliveries,
     )
-
-
-def to_vehicle(vehicle: Vehicle) -> courier_pb2.VehicleType.ValueType:
-    """The contract's vehicle."""
-    return courier_pb2.VehicleType.Value(f"VEHICLE_TYPE_{vehicle.value}")
 
 
 def to_rating(rating: Rating) -> RatingSummary:
@@ -98,18 +87,17 @@ def to_rating(rating: Rating) -> RatingSummary:
     return RatingSummary(average=rating.average, count=rating.count, histogram=rating.counts if rating.count else ())
 
 
-def to_bringer(courier: BringerView) -> delivery_pb2.DeliveryCourier:
+def to_delivery_courier(courier: DeliveryCourier) -> delivery_pb2.DeliveryCourier:
     """What buyers and sellers may know of a courier: never the last name or the phone."""
     return delivery_pb2.DeliveryCourier(
         courier_id=str(courier.courier_id),
         first_name=courier.first_name,
-        vehicle=to_vehicle(courier.vehicle),
+        vehicle=VEHICLES.to_wire(courier.vehicle),
         rating=to_rating(courier.rating),
     )
 
 
 def to_eta(eta: Eta) -> delivery_pb2.Eta:
-    """The contract's estimate."""
     return delivery_pb2.Eta(
         expected_time=to_timestamp(eta.expected_time),
         earliest_time=to_timestamp(eta.earliest_time),
@@ -118,7 +106,7 @@ def to_eta(eta: Eta) -> delivery_pb2.Eta:
     )
 
 
-def to_delivery(delivery: DeliveryView, viewer: UUID | None) -> delivery_pb2.Delivery:
+def to_delivery(delivery: Delivery, viewer: UUID | None) -> delivery_pb2.Delivery:
     """The delivery as the account `viewer` sees it: the code is the buyer's alone."""
     message = delivery_pb2.Delivery(
         delivery_id=str(delivery.delivery_id),
@@ -126,8 +114,9 @@ def to_delivery(delivery: DeliveryView, viewer: UUID | None) -> delivery_pb2.Del
         order_number=delivery.order_number,
         seller_id=str(delivery.seller_id),
         buyer_id=str(delivery.buyer_id),
-        state=delivery_pb2.DeliveryState.Value(f"DELIVERY_STATE_{delivery.state.value}"),
-        courier=to_bringer(delivery.courier) if delivery.courier is not None else None,
+        state=DELIVERY_STATES.to_wire(delivery.state),
+        outcome=OUTCOMES.optional_to_wire(delivery.outcome),
+        courier=to_delivery_courier(delivery.courier) if delivery.courier is not None else None,
         dropoff_code=delivery.dropoff_code if viewer == delivery.buyer_id else "",
         pickup=_stop(delivery.pickup),
         dropoff=_stop(delivery.dropoff),
@@ -146,8 +135,6 @@ def to_delivery(delivery: DeliveryView, viewer: UUID | None) -> delivery_pb2.Del
         closed_time=_instant(delivery.close_time),
         etag=etag_of(delivery.version),
     )
-    if delivery.outcome is not None:
-        message.outcome = delivery_pb2.DeliveryOutcome.Value(f"DELIVERY_OUTCOME_{delivery.outcome.value}")
     if delivery.pickup.point is not None and delivery.dropoff.point is not None:
         message.distance_meters = distance_meters(delivery.pickup.point, delivery.dropoff.point)
     return message
@@ -165,22 +152,18 @@ def to_watch_response(
         response.assigned.delivery.CopyFrom(to_delivery(news.delivery, viewer))
     elif isinstance(news, Changed):
         response.changed.delivery.CopyFrom(to_delivery(news.delivery, viewer))
-        response.changed.previous_state = delivery_pb2.DeliveryState.Value(
-            f"DELIVERY_STATE_{news.previous_state.value}"
-        )
+        response.changed.previous_state = DELIVERY_STATES.to_wire(news.previous_state)
     elif isinstance(news, Removed):
         response.removed.delivery_id = str(news.delivery_id)
-        response.removed.reason = delivery_service_pb2.DeliveryRemovalReason.Value(
-            f"DELIVERY_REMOVAL_REASON_{news.removal_reason.value}"
-        )
+        response.removed.reason = REMOVAL_REASONS.to_wire(news.removal_reason)
     else:
         response.heartbeat.server_time.CopyFrom(to_timestamp(news.time))
     return response
 
 
-def _stop(stop: StopView) -> delivery_pb2.Stop:
+def _stop(stop: Stop) -> delivery_pb2.Stop:
     return delivery_pb2.Stop(
-        kind=delivery_pb2.StopKind.Value(f"STOP_KIND_{stop.kind.value}"),
+        kind=STOP_KINDS.to_wire(stop.kind),
         address=to_address(stop.address) if stop.address is not None else None,
         point=to_latlng(stop.point) if stop.point is not None else None,
         arrive_time=_instant(stop.arrive_time),
@@ -192,10 +175,10 @@ def _instant(instant: datetime | None) -> Timestamp | None:
     return to_timestamp(instant) if instant is not None else None
 
 
-def occurred(message: Timestamp | None) -> datetime | None:
+def from_occurred_time(message: Timestamp | None) -> datetime | None:
     """The instant in an optional `occurred_time`. Raises ValidationFailed for what is none."""
     return from_timestamp(message, "occurred_time") if message is not None else None
 
 
 def _optional_id(text: str) -> UUID | None:
-    return parse_id(text) if text else None
+    return UUID(text) if text else None

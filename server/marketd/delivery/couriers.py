@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from marketd.audit import log
 from marketd.auth import service as auth
-from marketd.delivery import courier_repository as couriers
-from marketd.delivery.courier_repository import NewCourier
 from marketd.delivery.errors import CourierOffShift
 from marketd.delivery.events import CourierApproved, CourierCreated, ShiftEnded, ShiftStarted
-from marketd.delivery.states import CourierState, Vehicle
-from marketd.delivery.values import CourierView, ShiftView
+from marketd.delivery.model import COURIER_TRANSITIONS, CourierState, Vehicle
+from marketd.delivery.repository import couriers, deliveries
+from marketd.delivery.values import Courier, Shift
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import AlreadyExists, IllegalTransition, InUse, NotFound
 from marketd.kernel.db.uow import UnitOfWork
@@ -30,13 +29,13 @@ class CreateCourier:
     plate_number: str
 
 
-async def create_courier(uow: UnitOfWork, caller: Caller, command: CreateCourier) -> CourierView:
-    """Apply as a courier; the courier is PENDING. Raises AlreadyExists when the account has applied before,
-    and NotFound for services.
+async def create_courier(uow: UnitOfWork, caller: Caller, command: CreateCourier) -> Courier:
+    """Apply as a courier; the courier is PENDING.
+
+    Raises AlreadyExists when the account has applied before, and NotFound for services, which have no account.
     """
-    # Also for NotFound: a service has no account that could become a courier's.
     profile = await auth.read_profile(uow, caller.known_user_id)
-    new = NewCourier(
+    courier = Courier(
         courier_id=new_id(),
         user_id=caller.known_user_id,
         first_name=command.first_name,
@@ -44,38 +43,46 @@ async def create_courier(uow: UnitOfWork, caller: Caller, command: CreateCourier
         phone=command.phone or profile.phone,
         vehicle=command.vehicle,
         plate_number=command.plate_number,
+        state=CourierState.PENDING,
+        create_time=uow.now,
+        update_time=uow.now,
     )
-    if not await couriers.insert(uow.connection, new, uow.now):
+    if not await couriers.insert(uow.connection, courier):
         raise AlreadyExists("courier", "user_id")
-    uow.emit(CourierCreated(courier_id=new.courier_id, user_id=new.user_id, state=CourierState.PENDING))
-    await log.record(uow, caller, "courier", new.courier_id)
-    return await _present(uow, new.courier_id)
+    uow.emit(CourierCreated(courier_id=courier.courier_id, user_id=courier.user_id, state=courier.state))
+    await log.record(uow, caller, "courier", courier.courier_id)
+    return courier
 
 
-async def approve_courier(uow: UnitOfWork, caller: Caller, courier_id: UUID, reason: str) -> CourierView:
+async def approve_courier(uow: UnitOfWork, caller: Caller, courier_id: UUID, reason: str) -> Courier:
     """Make a PENDING courier ACTIVE and give the account the role COURIER. Raises NotFound, IllegalTransition."""
     courier = await couriers.lock(uow.connection, courier_id)
     if courier is None:
         raise NotFound("courier", courier_id)
-    if courier.state is not CourierState.PENDING:
-        raise IllegalTransition("courier", courier.state.value, ())
-    await couriers.write_approval(uow.connection, courier_id, uow.now)
+    COURIER_TRANSITIONS.check(courier.state, CourierState.ACTIVE)
+    approved = replace(
+        courier,
+        state=CourierState.ACTIVE,
+        approve_time=uow.now,
+        update_time=uow.now,
+        version=courier.version + 1,
+    )
+    await couriers.save(uow.connection, approved)
     await auth.grant_role(uow, courier.user_id, Role.COURIER)
-    uow.emit(CourierApproved(courier_id=courier_id, user_id=courier.user_id, state=CourierState.ACTIVE))
+    uow.emit(CourierApproved(courier_id=courier_id, user_id=courier.user_id, state=approved.state))
     await log.record(uow, caller, "courier", courier_id, reason)
-    return await _present(uow, courier_id)
+    return approved
 
 
-async def start_shift(uow: UnitOfWork, caller: Caller, vehicle: Vehicle | None) -> ShiftView:
+async def start_shift(uow: UnitOfWork, caller: Caller, vehicle: Vehicle | None) -> Shift:
     """Start the caller's shift, on the courier's usual vehicle when none is given.
 
     Raises NotFound without a courier, and IllegalTransition when the courier is not ACTIVE or a shift runs already.
     """
     courier = await _locked_own(uow, caller)
     if courier.state is not CourierState.ACTIVE:
-        allowed = [CourierState.ACTIVE.value] if courier.state is CourierState.PENDING else []
-        raise IllegalTransition("courier", courier.state.value, allowed)
-    if courier.on_shift:
+        raise COURIER_TRANSITIONS.refusal(courier.state)
+    if courier.is_on_shift:
         raise IllegalTransition("shift", "RUNNING", ("ENDED",))
     shift = await couriers.start_shift(
         uow.connection, new_id(), courier.courier_id, vehicle or courier.vehicle, uow.now
@@ -84,7 +91,7 @@ async def start_shift(uow: UnitOfWork, caller: Caller, vehicle: Vehicle | None) 
     return shift
 
 
-async def end_shift(uow: UnitOfWork, caller: Caller) -> ShiftView:
+async def end_shift(uow: UnitOfWork, caller: Caller) -> Shift:
     """End the caller's shift. Raises CourierOffShift when none runs, InUse while the courier has a delivery.
 
     The courier's row is locked, as it is for an assignment, so no delivery can slip in between.
@@ -92,7 +99,7 @@ async def end_shift(uow: UnitOfWork, caller: Caller) -> ShiftView:
     courier = await _locked_own(uow, caller)
     if courier.shift_id is None:
         raise CourierOffShift(courier.courier_id)
-    busy = await couriers.open_delivery_of(uow.connection, courier.courier_id)
+    busy = await deliveries.one_open_of_courier(uow.connection, courier.courier_id)
     if busy is not None:
         raise InUse("shift", f"delivery {busy}")
     shift = await couriers.end_shift(uow.connection, courier.shift_id, uow.now)
@@ -105,19 +112,12 @@ async def holds_account(uow: UnitOfWork, user_id: UUID) -> str | None:
 
     The courier's row is locked, so no shift can start before the account is gone.
     """
-    courier = await couriers.lock_of_account(uow.connection, user_id)
+    courier = await couriers.lock_own(uow.connection, user_id)
     return None if courier is None or courier.shift_id is None else f"shift {courier.shift_id}"
 
 
-async def _locked_own(uow: UnitOfWork, caller: Caller) -> CourierView:
-    courier = await couriers.lock_of_account(uow.connection, caller.known_user_id)
+async def _locked_own(uow: UnitOfWork, caller: Caller) -> Courier:
+    courier = await couriers.lock_own(uow.connection, caller.known_user_id)
     if courier is None:
         raise NotFound("courier", "me")
-    return courier
-
-
-async def _present(uow: UnitOfWork, courier_id: UUID) -> CourierView:
-    courier = await couriers.read(uow.connection, courier_id)
-    if courier is None:
-        raise RuntimeError("a courier of this transaction is gone")
     return courier

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
-from marketd.delivery.states import CourierState, DeliveryOutcome, DeliveryState, RemovalReason, StopKind
+from marketd.delivery.model import CourierState, DeliveryOutcome, DeliveryState, RemovalReason, StopKind
 from marketd.kernel.events.events import Event
 
 

@@ -13,14 +13,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from marketd.delivery import courier_repository as couriers
-from marketd.delivery import repository
-from marketd.delivery import transition as moving
 from marketd.delivery.errors import ProofCodeMismatch, ProofRequired, TimeInFuture, TooManyWrongCodes
 from marketd.delivery.estimate import Pace
-from marketd.delivery.events import DeliveryClosed, DeliveryPickedUp
-from marketd.delivery.states import Step, check_step
-from marketd.delivery.values import DeliveryView
+from marketd.delivery.events import DeliveryPickedUp
+from marketd.delivery.model import TRANSITIONS, DeliveryOutcome, DeliveryState, check_end
+from marketd.delivery.repository import couriers, deliveries
+from marketd.delivery.transition import close, transition
+from marketd.delivery.values import Delivery
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.refusals import ConcurrentUpdate, NotFound
 from marketd.kernel.db.uow import UnitOfWork
@@ -48,29 +47,26 @@ def happened_at(now: datetime, occurred_time: datetime | None, not_before: datet
 
 async def pick_up(
     uow: UnitOfWork, caller: Caller, delivery_id: UUID, occurred_time: datetime | None, pace: Pace
-) -> DeliveryView:
+) -> Delivery:
     """The courier has the goods, and the order is OUT_FOR_DELIVERY.
 
     Raises NotFound unless it is the caller's delivery, IllegalTransition, TimeInFuture.
     """
-    before = _own(await repository.lock(uow.connection, delivery_id), caller, delivery_id)
-    transition = check_step(Step.PICK_UP, before.state)
+    before = _own(await deliveries.lock(uow.connection, delivery_id), caller, delivery_id)
+    TRANSITIONS.check(before.state, DeliveryState.PICKED_UP)
     happened = happened_at(uow.now, occurred_time, before.assign_time)
-    eta = pace.after_pickup(uow.now, before.pickup.point, before.dropoff.point)
-    after = await repository.change(
-        uow.connection,
-        delivery_id,
-        uow.now,
-        {**moving.columns_of(transition, happened), **moving.eta_columns(eta)},
-    )
     await order.out_for_delivery(uow, before.order_id)
-    uow.emit(DeliveryPickedUp(**moving.carried(after, before.state, happened)))
-    moving.emit_eta(uow, after)
-    moving.tell_courier(uow, before, after)
-    return after
+    return await transition(
+        uow,
+        before,
+        DeliveryState.PICKED_UP,
+        DeliveryPickedUp,
+        occurred_time=happened,
+        eta=pace.after_pickup(uow.now, before.pickup.point, before.dropoff.point),
+    )
 
 
-class Verdict(StrEnum):
+class CodeVerdict(StrEnum):
     """What judging a code found. NOT_JUDGED: the delivery is not in this courier's hands, which complete() refuses."""
 
     RIGHT = "RIGHT"
@@ -78,7 +74,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class CodeRefused:
     """A code that was wrong (`attempts_left`), or not looked at for now (`retry_after_seconds`)."""
 
     attempts_left: int | None = None
@@ -91,22 +87,22 @@ class Refused:
         return TooManyWrongCodes(self.retry_after_seconds)
 
 
-async def judge_code(uow: UnitOfWork, caller: Caller, delivery_id: UUID, code: str) -> Verdict | Refused:
+async def judge_code(uow: UnitOfWork, caller: Caller, delivery_id: UUID, code: str) -> CodeVerdict | CodeRefused:
     """Compare the code and count a wrong one. The refusal is returned, not raised, so that the count is committed."""
-    state = await repository.lock_code(uow.connection, delivery_id, caller.known_user_id)
-    if state is None:
-        return Verdict.NOT_JUDGED
-    if state.locked_until is not None and state.locked_until > uow.now:
-        return Refused(retry_after_seconds=(state.locked_until - uow.now).total_seconds())
-    if _equal(code, state.code):
-        return Verdict.RIGHT
-    wrong = state.wrong_codes + 1
+    kept = await deliveries.lock_code(uow.connection, delivery_id, caller.known_user_id)
+    if kept is None:
+        return CodeVerdict.NOT_JUDGED
+    if kept.code_locked_until is not None and kept.code_locked_until > uow.now:
+        return CodeRefused(retry_after_seconds=(kept.code_locked_until - uow.now).total_seconds())
+    if _equal(code, kept.dropoff_code):
+        return CodeVerdict.RIGHT
+    wrong = kept.wrong_codes + 1
     left = MAX_WRONG_CODES - wrong
     if left > 0:
-        await repository.write_wrong_codes(uow.connection, delivery_id, wrong, None)
+        await deliveries.save_wrong_codes(uow.connection, delivery_id, wrong, None)
     else:
-        await repository.write_wrong_codes(uow.connection, delivery_id, 0, uow.now + CODE_LOCK)
-    return Refused(attempts_left=left)
+        await deliveries.save_wrong_codes(uow.connection, delivery_id, 0, uow.now + CODE_LOCK)
+    return CodeRefused(attempts_left=left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,42 +110,36 @@ class CompleteDelivery:
     """Closes a delivery. `verdict` is judge_code's for this code; without one there is no code."""
 
     delivery_id: UUID
-    verdict: Verdict | None
+    verdict: CodeVerdict | None
     media_ids: tuple[UUID, ...]
     occurred_time: datetime | None
 
 
-async def complete(uow: UnitOfWork, caller: Caller, command: CompleteDelivery) -> DeliveryView:
+async def complete(uow: UnitOfWork, caller: Caller, command: CompleteDelivery) -> Delivery:
     """The buyer has it: the delivery is CLOSED and DELIVERED, and so is the order.
 
     Raises NotFound unless it is the caller's delivery, IllegalTransition, ProofRequired, TimeInFuture.
     """
     delivery_id = command.delivery_id
-    courier = await couriers.lock_of_account(uow.connection, caller.known_user_id)
+    courier = await couriers.lock_own(uow.connection, caller.known_user_id)
     if courier is None:
         raise NotFound("delivery", delivery_id)
-    before = _own(await repository.lock(uow.connection, delivery_id), caller, delivery_id)
-    transition = check_step(Step.COMPLETE, before.state)
+    before = _own(await deliveries.lock(uow.connection, delivery_id), caller, delivery_id)
+    check_end(before.state, DeliveryOutcome.DELIVERED)
     if command.verdict is None:
         raise ProofRequired
-    if command.verdict is Verdict.NOT_JUDGED:
+    if command.verdict is CodeVerdict.NOT_JUDGED:
         # It was picked up after the code was looked at: nobody compared, so nothing is closed.
         raise ConcurrentUpdate
     happened = happened_at(uow.now, command.occurred_time, before.pick_up_time)
-    after = await repository.change(
-        uow.connection,
-        delivery_id,
-        uow.now,
-        {**moving.columns_of(transition, happened), "proof_media_ids": list(command.media_ids)},
-    )
-    await couriers.count_completed(uow.connection, courier.courier_id, delivery_id)
+    await couriers.count_completed(uow.connection, courier.courier_id, before.shift_id)
     await order.delivered(uow, before.order_id)
-    uow.emit(DeliveryClosed(**moving.carried(after, before.state, happened)))
-    moving.tell_courier(uow, before, after)
-    return after
+    return await close(
+        uow, before, DeliveryOutcome.DELIVERED, occurred_time=happened, proof_media_ids=command.media_ids
+    )
 
 
-def _own(found: DeliveryView | None, caller: Caller, delivery_id: UUID) -> DeliveryView:
+def _own(found: Delivery | None, caller: Caller, delivery_id: UUID) -> Delivery:
     if found is None or found.courier is None or found.courier.user_id != caller.user_id:
         raise NotFound("delivery", delivery_id)
     return found

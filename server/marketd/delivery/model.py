@@ -1,8 +1,11 @@
-"""The tables of delivery: couriers, their shifts and latest positions, and deliveries."""
+"""The tables of delivery, the states of couriers and deliveries, and which state may follow which."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from enum import StrEnum
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import (
@@ -20,11 +23,115 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from marketd.delivery.states import CourierState, DeliveryOutcome, DeliveryState, Vehicle
 from marketd.kernel.db.database import Base
+from marketd.kernel.values.transitions import Transitions
 
 
-def _one_of(column: str, values: type[CourierState | DeliveryOutcome | DeliveryState | Vehicle]) -> str:
+class CourierState(StrEnum):
+    """Where a courier's account as a courier stands (marketplace.delivery.v1.CourierState)."""
+
+    PENDING = "PENDING"
+    ACTIVE = "ACTIVE"
+    SUSPENDED = "SUSPENDED"
+
+
+class Vehicle(StrEnum):
+    """What a courier moves with (marketplace.delivery.v1.VehicleType)."""
+
+    FOOT = "FOOT"
+    BICYCLE = "BICYCLE"
+    SCOOTER = "SCOOTER"
+    MOTORCYCLE = "MOTORCYCLE"
+    CAR = "CAR"
+    VAN = "VAN"
+
+
+class DeliveryState(StrEnum):
+    """Where a delivery stands (marketplace.delivery.v1.DeliveryState)."""
+
+    CREATED = "CREATED"
+    OFFERING = "OFFERING"
+    ASSIGNED = "ASSIGNED"
+    AT_PICKUP = "AT_PICKUP"
+    PICKED_UP = "PICKED_UP"
+    AT_DROPOFF = "AT_DROPOFF"
+    CLOSED = "CLOSED"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the delivery has not ended."""
+        return self is not DeliveryState.CLOSED
+
+    @property
+    def is_picked_up(self) -> bool:
+        """Whether the courier has the goods."""
+        return self in _IN_HANDS
+
+
+class DeliveryOutcome(StrEnum):
+    """How a delivery ended (marketplace.delivery.v1.DeliveryOutcome)."""
+
+    DELIVERED = "DELIVERED"
+    FAILED = "FAILED"
+    RETURNED = "RETURNED"
+    CANCELLED = "CANCELLED"
+
+
+class StopKind(StrEnum):
+    """The two stops of a delivery (marketplace.delivery.v1.StopKind)."""
+
+    PICKUP = "PICKUP"
+    DROPOFF = "DROPOFF"
+
+
+class RemovalReason(StrEnum):
+    """Why a delivery is a courier's no more (marketplace.delivery.v1.DeliveryRemovalReason)."""
+
+    CLOSED = "CLOSED"
+    CANCELLED = "CANCELLED"
+    REASSIGNED = "REASSIGNED"
+
+
+TRANSITIONS: Final = Transitions(
+    "delivery",
+    {
+        DeliveryState.CREATED: (DeliveryState.ASSIGNED, DeliveryState.CLOSED),
+        DeliveryState.OFFERING: (DeliveryState.ASSIGNED, DeliveryState.CLOSED),
+        DeliveryState.ASSIGNED: (DeliveryState.AT_PICKUP, DeliveryState.PICKED_UP, DeliveryState.CLOSED),
+        DeliveryState.AT_PICKUP: (DeliveryState.PICKED_UP, DeliveryState.CLOSED),
+        DeliveryState.PICKED_UP: (DeliveryState.AT_DROPOFF, DeliveryState.CLOSED),
+        DeliveryState.AT_DROPOFF: (DeliveryState.CLOSED,),
+        DeliveryState.CLOSED: (),
+    },
+)
+"""Every legal step. The AT_* states come from the courier's positions; without a position they are skipped."""
+
+_BEFORE_PICKUP: Final = frozenset(
+    {DeliveryState.CREATED, DeliveryState.OFFERING, DeliveryState.ASSIGNED, DeliveryState.AT_PICKUP}
+)
+_IN_HANDS: Final = frozenset({DeliveryState.PICKED_UP, DeliveryState.AT_DROPOFF})
+ENDS: Final[Mapping[DeliveryOutcome, frozenset[DeliveryState]]] = {
+    DeliveryOutcome.DELIVERED: _IN_HANDS,
+    DeliveryOutcome.FAILED: frozenset(),
+    DeliveryOutcome.RETURNED: frozenset(),
+    DeliveryOutcome.CANCELLED: _BEFORE_PICKUP,
+}
+"""From which states a delivery is CLOSED with which outcome."""
+
+COURIER_TRANSITIONS: Final = Transitions(
+    "courier",
+    {CourierState.PENDING: (CourierState.ACTIVE,), CourierState.ACTIVE: (), CourierState.SUSPENDED: ()},
+)
+"""Every legal step of a courier."""
+
+
+def check_end(current: DeliveryState, outcome: DeliveryOutcome) -> None:
+    """Raises IllegalTransition unless a delivery in this state can be closed with this outcome."""
+    if current not in ENDS[outcome]:
+        raise TRANSITIONS.refusal(current)
+
+
+def _one_of(column: str, values: type[StrEnum]) -> str:
     return f"{column} IN ({', '.join(repr(value.value) for value in values)})"
 
 

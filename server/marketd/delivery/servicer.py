@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from marketplace.delivery.v1 import (
     courier_service_pb2,
@@ -13,17 +14,16 @@ from marketplace.delivery.v1 import (
     delivery_service_pb2_grpc,
 )
 
-from marketd.delivery import assign, convert, couriers, hand_over
+from marketd.delivery import assign, convert, couriers, hand_over, read
 from marketd.delivery.estimate import Pace
-from marketd.delivery.hand_over import CompleteDelivery, Refused, Verdict
-from marketd.delivery.values import CourierView, DeliveryView, ShiftView
+from marketd.delivery.hand_over import CodeRefused, CodeVerdict, CompleteDelivery
+from marketd.delivery.values import Courier, Delivery, Shift
 from marketd.delivery.watch import watch_deliveries
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.pages import Pager
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.events.feed import Feed
 from marketd.kernel.events.watch import BEAT_SECONDS, ResumeTokens
-from marketd.kernel.values.ids import parse_id
 
 if TYPE_CHECKING:
     import grpc
@@ -40,11 +40,10 @@ class CourierServicer(courier_service_pb2_grpc.CourierServiceServicer):
     async def CreateCourier(
         self, request: courier_service_pb2.CreateCourierRequest, context: Context
     ) -> courier_service_pb2.CreateCourierResponse:
-        """Applies as a courier."""
         caller = calls.current_caller()
         command = convert.from_create_courier(request)
 
-        def render(courier: CourierView) -> courier_service_pb2.CreateCourierResponse:
+        def render(courier: Courier) -> courier_service_pb2.CreateCourierResponse:
             return courier_service_pb2.CreateCourierResponse(courier=convert.to_courier(courier))
 
         return await self._tx.answer(
@@ -54,9 +53,8 @@ class CourierServicer(courier_service_pb2_grpc.CourierServiceServicer):
     async def ApproveCourier(
         self, request: courier_service_pb2.ApproveCourierRequest, context: Context
     ) -> courier_service_pb2.ApproveCourierResponse:
-        """Approves a pending courier."""
         caller = calls.current_caller()
-        courier_id = parse_id(request.courier_id)
+        courier_id = UUID(request.courier_id)
         courier = await self._tx.run(
             "courier.approve", lambda uow: couriers.approve_courier(uow, caller, courier_id, request.reason)
         )
@@ -65,11 +63,10 @@ class CourierServicer(courier_service_pb2_grpc.CourierServiceServicer):
     async def StartShift(
         self, request: courier_service_pb2.StartShiftRequest, context: Context
     ) -> courier_service_pb2.StartShiftResponse:
-        """Starts the caller's shift."""
         caller = calls.current_caller()
-        vehicle = convert.from_vehicle(request.vehicle)
+        vehicle = convert.VEHICLES.optional_from_wire(request.vehicle)
 
-        def render(shift: ShiftView) -> courier_service_pb2.StartShiftResponse:
+        def render(shift: Shift) -> courier_service_pb2.StartShiftResponse:
             return courier_service_pb2.StartShiftResponse(shift=convert.to_shift(shift))
 
         return await self._tx.answer(
@@ -79,10 +76,9 @@ class CourierServicer(courier_service_pb2_grpc.CourierServiceServicer):
     async def EndShift(
         self, request: courier_service_pb2.EndShiftRequest, context: Context
     ) -> courier_service_pb2.EndShiftResponse:
-        """Ends the caller's shift."""
         caller = calls.current_caller()
 
-        def render(shift: ShiftView) -> courier_service_pb2.EndShiftResponse:
+        def render(shift: Shift) -> courier_service_pb2.EndShiftResponse:
             return courier_service_pb2.EndShiftResponse(shift=convert.to_shift(shift))
 
         return await self._tx.answer("courier.end_shift", lambda uow: couriers.end_shift(uow, caller), render)
@@ -111,9 +107,8 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
     async def AssignCourier(
         self, request: delivery_service_pb2.AssignCourierRequest, context: Context
     ) -> delivery_service_pb2.AssignCourierResponse:
-        """Gives a delivery to a courier."""
         caller = calls.current_caller()
-        delivery_id, courier_id = parse_id(request.delivery_id), parse_id(request.courier_id)
+        delivery_id, courier_id = UUID(request.delivery_id), UUID(request.courier_id)
         delivery = await self._tx.run(
             "delivery.assign",
             lambda uow: assign.assign_courier(uow, caller, delivery_id, courier_id, self._pace),
@@ -123,22 +118,20 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
     async def GetDelivery(
         self, request: delivery_service_pb2.GetDeliveryRequest, context: Context
     ) -> delivery_service_pb2.GetDeliveryResponse:
-        """Gets a delivery."""
         caller = calls.current_caller()
-        delivery_id = parse_id(request.delivery_id)
-        delivery = await self._tx.read(lambda unit: assign.get_delivery(unit, caller, delivery_id))
+        delivery_id = UUID(request.delivery_id)
+        delivery = await self._tx.read(lambda unit: read.get_delivery(unit, caller, delivery_id))
         return delivery_service_pb2.GetDeliveryResponse(delivery=convert.to_delivery(delivery, caller.user_id))
 
     async def ListDeliveries(
         self, request: delivery_service_pb2.ListDeliveriesRequest, context: Context
     ) -> delivery_service_pb2.ListDeliveriesResponse:
-        """Lists deliveries, newest first."""
         caller = calls.current_caller()
         wanted = convert.from_list_deliveries(request)
         page = await self._pager.list(
             request,
             caller,
-            lambda unit, before, limit: assign.list_deliveries(unit, caller, wanted, before, limit),
+            lambda unit, before, limit: read.list_deliveries(unit, caller, wanted, before, limit),
             lambda delivery: delivery.delivery_id,
             lambda delivery: convert.to_delivery(delivery, caller.user_id),
         )
@@ -147,7 +140,6 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
     async def WatchDeliveries(
         self, request: delivery_service_pb2.WatchDeliveriesRequest, context: Context
     ) -> AsyncIterator[delivery_service_pb2.WatchDeliveriesResponse]:
-        """Streams what happens to the caller's deliveries."""
         caller = calls.current_caller()
         bound_to = caller.key.encode()
         after = self._resume.after(request.resume_token, bound_to)
@@ -159,12 +151,11 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
     async def PickUpDelivery(
         self, request: delivery_service_pb2.PickUpDeliveryRequest, context: Context
     ) -> delivery_service_pb2.PickUpDeliveryResponse:
-        """Lets the courier say that the goods were handed over."""
         caller = calls.current_caller()
-        delivery_id = parse_id(request.delivery_id)
-        occurred = convert.occurred(request.occurred_time if request.HasField("occurred_time") else None)
+        delivery_id = UUID(request.delivery_id)
+        occurred = convert.from_occurred_time(request.occurred_time if request.HasField("occurred_time") else None)
 
-        def render(delivery: DeliveryView) -> delivery_service_pb2.PickUpDeliveryResponse:
+        def render(delivery: Delivery) -> delivery_service_pb2.PickUpDeliveryResponse:
             return delivery_service_pb2.PickUpDeliveryResponse(delivery=convert.to_delivery(delivery, caller.user_id))
 
         return await self._tx.answer(
@@ -176,29 +167,26 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
     async def CompleteDelivery(
         self, request: delivery_service_pb2.CompleteDeliveryRequest, context: Context
     ) -> delivery_service_pb2.CompleteDeliveryResponse:
-        """Lets the courier close the delivery with the buyer's code.
-
-        The code is judged in a unit of work of its own, which commits the count of a wrong one (see handing_over).
-        """
         caller = calls.current_caller()
-        delivery_id = parse_id(request.delivery_id)
-        occurred = convert.occurred(request.occurred_time if request.HasField("occurred_time") else None)
-        verdict: Verdict | None = None
+        delivery_id = UUID(request.delivery_id)
+        occurred = convert.from_occurred_time(request.occurred_time if request.HasField("occurred_time") else None)
+        verdict: CodeVerdict | None = None
+        # A unit of work of its own, which commits the count of a wrong code.
         if request.code.strip():
             judged = await self._tx.run(
                 "delivery.judge_code", lambda uow: hand_over.judge_code(uow, caller, delivery_id, request.code)
             )
-            if isinstance(judged, Refused):
+            if isinstance(judged, CodeRefused):
                 raise judged.refusal()
             verdict = judged
         command = CompleteDelivery(
             delivery_id=delivery_id,
             verdict=verdict,
-            media_ids=tuple(parse_id(media_id) for media_id in request.media_ids),
+            media_ids=tuple(UUID(media_id) for media_id in request.media_ids),
             occurred_time=occurred,
         )
 
-        def render(delivery: DeliveryView) -> delivery_service_pb2.CompleteDeliveryResponse:
+        def render(delivery: Delivery) -> delivery_service_pb2.CompleteDeliveryResponse:
             return delivery_service_pb2.CompleteDeliveryResponse(delivery=convert.to_delivery(delivery, caller.user_id))
 
         return await self._tx.answer("delivery.complete", lambda uow: hand_over.complete(uow, caller, command), render)

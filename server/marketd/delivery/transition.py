@@ -1,22 +1,30 @@
-"""What every step of a delivery shares: the columns it writes and the events it emits, so that no step forgets one."""
+"""One way to change a delivery: the new value is written over the locked old one, and its events go into the outbox.
+
+Each change raises the version once. No change forgets an event: what happened, the estimate when it is another, and
+what that means for the courier.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
-from typing import TypedDict
-from uuid import UUID
+from typing import Any, Final
 
 from marketd.delivery.events import (
     CourierDeliveryAssigned,
     CourierDeliveryChanged,
     CourierDeliveryRemoved,
+    DeliveryClosed,
     DeliveryEtaChanged,
+    DeliveryEvent,
 )
-from marketd.delivery.states import DeliveryOutcome, DeliveryState, RemovalReason, Transition
-from marketd.delivery.values import DeliveryView, Eta
+from marketd.delivery.model import TRANSITIONS, DeliveryOutcome, DeliveryState, RemovalReason, check_end
+from marketd.delivery.repository import deliveries
+from marketd.delivery.values import Delivery, Eta
 from marketd.kernel.db.uow import UnitOfWork
 
-_TIME_COLUMNS = {
+_TIMES: Final[Mapping[DeliveryState, str]] = {
     DeliveryState.OFFERING: "offer_time",
     DeliveryState.ASSIGNED: "assign_time",
     DeliveryState.AT_PICKUP: "at_pickup_time",
@@ -26,90 +34,137 @@ _TIME_COLUMNS = {
 }
 
 
-class Carried(TypedDict):
-    """The fields of events.DeliveryEvent."""
+async def transition(
+    uow: UnitOfWork,
+    delivery: Delivery,
+    state: DeliveryState,
+    event: type[DeliveryEvent],
+    told: Mapping[str, object] | None = None,
+    *,
+    occurred_time: datetime | None = None,
+    **fields: Any,
+) -> Delivery:
+    """Take a locked delivery to another state. Raises IllegalTransition when the table has no such step.
 
-    delivery_id: UUID
-    order_id: UUID
-    courier_id: UUID | None
-    previous_state: DeliveryState
-    state: DeliveryState
-    outcome: DeliveryOutcome | None
-    occurred_time: datetime
-
-
-def carried(delivery: DeliveryView, previous: DeliveryState, occurred_time: datetime) -> Carried:
-    """What an event of the delivery carries, after a step from `previous`."""
-    return Carried(
-        delivery_id=delivery.delivery_id,
-        order_id=delivery.order_id,
-        courier_id=delivery.courier_id,
-        previous_state=previous,
-        state=delivery.state,
-        outcome=delivery.outcome,
-        occurred_time=occurred_time,
+    `occurred_time`: when it really happened, None: now. `told` and `fields` as in `change`; use `close` to end one.
+    """
+    TRANSITIONS.check(delivery.state, state)
+    happened = occurred_time or uow.now
+    return await change(
+        uow, delivery, event, told, occurred_time=happened, state=state, **{_TIMES[state]: happened}, **fields
     )
 
 
-def columns_of(transition: Transition, occurred_time: datetime) -> dict[str, object]:
-    """The columns that a transition writes. A closed delivery has no estimate any more."""
-    columns: dict[str, object] = {
-        "state": transition.target.value,
-        _TIME_COLUMNS[transition.target]: occurred_time,
-    }
-    if transition.outcome is not None:
-        columns["outcome"] = transition.outcome.value
-        columns |= eta_columns(None)
-    return columns
+async def close(
+    uow: UnitOfWork,
+    delivery: Delivery,
+    outcome: DeliveryOutcome,
+    *,
+    occurred_time: datetime | None = None,
+    **fields: Any,
+) -> Delivery:
+    """End a locked delivery; it has no estimate any more. Raises IllegalTransition when it cannot end so now."""
+    check_end(delivery.state, outcome)
+    return await transition(
+        uow,
+        delivery,
+        DeliveryState.CLOSED,
+        DeliveryClosed,
+        occurred_time=occurred_time,
+        outcome=outcome,
+        eta=None,
+        **fields,
+    )
 
 
-def eta_columns(eta: Eta | None) -> dict[str, object]:
-    """The columns of an estimate."""
-    return {
-        "eta_expected_time": eta.expected_time if eta else None,
-        "eta_earliest_time": eta.earliest_time if eta else None,
-        "eta_latest_time": eta.latest_time if eta else None,
-        "eta_estimate_time": eta.estimate_time if eta else None,
-    }
+async def change(
+    uow: UnitOfWork,
+    delivery: Delivery,
+    event: type[DeliveryEvent] | None,
+    told: Mapping[str, object] | None = None,
+    *,
+    occurred_time: datetime | None = None,
+    **fields: Any,
+) -> Delivery:
+    """Change `fields` of a locked delivery and tell of it.
+
+    `event` is for those who follow the delivery, None when only the courier needs to know; `told` is what the event
+    has beyond DeliveryEvent.
+    """
+    after = await _write(uow, delivery, fields)
+    if event is not None:
+        uow.emit(make_event(event, after, delivery.state, occurred_time or uow.now, told))
+    if after.eta != delivery.eta:
+        emit_eta(uow, after)
+    _tell_courier(uow, delivery, after)
+    return after
 
 
-def emit_eta(uow: UnitOfWork, delivery: DeliveryView) -> None:
+async def change_eta(uow: UnitOfWork, delivery: Delivery, eta: Eta) -> Delivery:
+    """Write a new estimate of a locked delivery and tell it. The courier's own sequence has no estimates."""
+    after = await _write(uow, delivery, {"eta": eta})
+    emit_eta(uow, after)
+    return after
+
+
+def make_event(
+    event: type[DeliveryEvent],
+    after: Delivery,
+    previous: DeliveryState,
+    occurred_time: datetime,
+    told: Mapping[str, object] | None = None,
+) -> DeliveryEvent:
+    """The event of a step from `previous`; `told` as in `change`."""
+    further: dict[str, Any] = dict(told or {})
+    return event(
+        delivery_id=after.delivery_id,
+        order_id=after.order_id,
+        courier_id=after.courier_id,
+        previous_state=previous,
+        state=after.state,
+        outcome=after.outcome,
+        occurred_time=occurred_time,
+        **further,
+    )
+
+
+def emit_eta(uow: UnitOfWork, delivery: Delivery) -> None:
     """Tell the delivery's watchers its present estimate, if it has one."""
     eta = delivery.eta
     if eta is not None:
-        uow.emit(
-            DeliveryEtaChanged(
-                expected_time=eta.expected_time,
-                earliest_time=eta.earliest_time,
-                latest_time=eta.latest_time,
-                **carried(delivery, delivery.state, eta.estimate_time),
-            )
-        )
+        times = {
+            "expected_time": eta.expected_time,
+            "earliest_time": eta.earliest_time,
+            "latest_time": eta.latest_time,
+        }
+        uow.emit(make_event(DeliveryEtaChanged, delivery, delivery.state, eta.estimate_time, times))
 
 
-def tell_courier(uow: UnitOfWork, before: DeliveryView, after: DeliveryView) -> None:
-    """Emit into the couriers' own sequences what a change means for whoever had the delivery and whoever has it."""
-    if before.courier_id is not None and (before.courier_id != after.courier_id or not after.state.is_open):
+async def _write(uow: UnitOfWork, delivery: Delivery, fields: Mapping[str, Any]) -> Delivery:
+    after = replace(delivery, **fields, version=delivery.version + 1, update_time=uow.now)
+    await deliveries.save(uow.connection, after)
+    return after
+
+
+def _tell_courier(uow: UnitOfWork, before: Delivery, after: Delivery) -> None:
+    """Emit into the couriers' own sequences what a change means for who had the delivery and for who has it."""
+    had, has = before.courier_id, after.courier_id
+    if had is not None and (had != has or not after.state.is_open):
         uow.emit(
-            CourierDeliveryRemoved(
-                courier_id=before.courier_id, delivery_id=after.delivery_id, removal_reason=_removal(after)
-            )
+            CourierDeliveryRemoved(courier_id=had, delivery_id=after.delivery_id, removal_reason=_removal_reason(after))
         )
-    if after.courier_id is None or not after.state.is_open:
+    if has is None or not after.state.is_open:
         return
-    if before.courier_id != after.courier_id:
+    if had != has:
         uow.emit(
             CourierDeliveryAssigned(
-                courier_id=after.courier_id,
-                delivery_id=after.delivery_id,
-                state=after.state,
-                delivery_version=after.version,
+                courier_id=has, delivery_id=after.delivery_id, state=after.state, delivery_version=after.version
             )
         )
     else:
         uow.emit(
             CourierDeliveryChanged(
-                courier_id=after.courier_id,
+                courier_id=has,
                 delivery_id=after.delivery_id,
                 previous_state=before.state,
                 state=after.state,
@@ -118,7 +173,7 @@ def tell_courier(uow: UnitOfWork, before: DeliveryView, after: DeliveryView) -> 
         )
 
 
-def _removal(after: DeliveryView) -> RemovalReason:
+def _removal_reason(after: Delivery) -> RemovalReason:
     if after.state.is_open:
         return RemovalReason.REASSIGNED
     return RemovalReason.CANCELLED if after.outcome is DeliveryOutcome.CANCELLED else RemovalReason.CLOSED

@@ -1,22 +1,25 @@
-"""What is read of couriers and deliveries: frozen values, made by the repository, used by servicers and by tracking."""
+"""What the slice hands around: couriers, shifts, deliveries, estimates. Tracking gets the same values."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
-from marketd.delivery.states import CourierState, DeliveryOutcome, DeliveryState, StopKind, Vehicle
+from marketd.delivery.model import CourierState, DeliveryOutcome, DeliveryState, StopKind, Vehicle
 from marketd.kernel.values.address import Address
 from marketd.kernel.values.geo import Point
 from marketd.kernel.values.money import Money
+
+NO_RATINGS: Final = (0, 0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Rating:
     """How many ratings of 1 to 5 stars there are, in this order."""
 
-    counts: tuple[int, int, int, int, int] = (0, 0, 0, 0, 0)
+    counts: tuple[int, ...] = NO_RATINGS
 
     @property
     def count(self) -> int:
@@ -40,23 +43,29 @@ class Eta:
     estimate_time: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LatestPosition:
     """Where a courier was last seen. `sample_time` is the device's clock, `receive_time` the server's."""
 
     courier_id: UUID
     sample_time: datetime
     receive_time: datetime
-    point: Point
+    latitude: float
+    longitude: float
     speed_mps: float | None
     heading_degrees: float | None
     accuracy_meters: float | None
     seq: int
 
+    @property
+    def point(self) -> Point:
+        """The place on the map."""
+        return Point(self.latitude, self.longitude)
 
-@dataclass(frozen=True, slots=True)
-class CourierView:
-    """A courier; `shift_id` and `shift_vehicle` are of the shift that runs, if one does."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Courier:
+    """A courier; `shift_id` and `shift_vehicle` are those of the running shift, None when none runs."""
 
     courier_id: UUID
     user_id: UUID
@@ -66,23 +75,28 @@ class CourierView:
     vehicle: Vehicle
     plate_number: str
     state: CourierState
-    rating: Rating
-    completed_deliveries: int
+    rating_counts: tuple[int, ...] = NO_RATINGS
+    completed_deliveries: int = 0
     create_time: datetime
     update_time: datetime
-    approve_time: datetime | None
-    version: int
-    shift_id: UUID | None
-    shift_vehicle: Vehicle | None
+    approve_time: datetime | None = None
+    version: int = 1
+    shift_id: UUID | None = None
+    shift_vehicle: Vehicle | None = None
 
     @property
-    def on_shift(self) -> bool:
+    def rating(self) -> Rating:
+        """How buyers rated the courier."""
+        return Rating(self.rating_counts)
+
+    @property
+    def is_on_shift(self) -> bool:
         """Whether a shift is running."""
         return self.shift_id is not None
 
 
 @dataclass(frozen=True, slots=True)
-class ShiftView:
+class Shift:
     """A shift; it runs while there is no `end_time`."""
 
     shift_id: UUID
@@ -94,13 +108,13 @@ class ShiftView:
 
 
 @dataclass(frozen=True, slots=True)
-class StopView:
+class Stop:
     """One of the two stops of a delivery; a shop may have given no address."""
 
     kind: StopKind
     address: Address | None
-    arrive_time: datetime | None
-    depart_time: datetime | None
+    arrive_time: datetime | None = None
+    depart_time: datetime | None = None
 
     @property
     def point(self) -> Point | None:
@@ -109,19 +123,24 @@ class StopView:
 
 
 @dataclass(frozen=True, slots=True)
-class BringerView:
+class DeliveryCourier:
     """What buyers and sellers may know of the courier who brings an order, and whose account that is."""
 
     courier_id: UUID
     user_id: UUID
     first_name: str
     vehicle: Vehicle
-    rating: Rating
+    rating_counts: tuple[int, ...] = NO_RATINGS
+
+    @property
+    def rating(self) -> Rating:
+        """How buyers rated the courier."""
+        return Rating(self.rating_counts)
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryView:
-    """A delivery, whole. Who may see which part of it is convert's to decide."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A delivery, whole; convert decides who may see which part. `shift_id` is the shift in which it was assigned."""
 
     delivery_id: UUID
     order_id: UUID
@@ -129,75 +148,59 @@ class DeliveryView:
     seller_id: UUID
     owner_user_id: UUID
     buyer_id: UUID
-    state: DeliveryState
-    outcome: DeliveryOutcome | None
-    courier: BringerView | None
+    state: DeliveryState = DeliveryState.CREATED
+    outcome: DeliveryOutcome | None = None
+    courier: DeliveryCourier | None = None
+    shift_id: UUID | None = None
     dropoff_code: str
-    pickup: StopView
-    dropoff: StopView
+    pickup: Stop
+    dropoff: Stop
     eta: Eta | None
-    fee: Money
+    fee_minor: int
+    currency: str
     item_count: int
-    proof_media_ids: tuple[UUID, ...]
+    proof_media_ids: tuple[UUID, ...] = ()
     create_time: datetime
     update_time: datetime
     ready_time: datetime | None
-    offer_time: datetime | None
-    assign_time: datetime | None
-    at_pickup_time: datetime | None
-    pick_up_time: datetime | None
-    at_dropoff_time: datetime | None
-    close_time: datetime | None
-    version: int
+    offer_time: datetime | None = None
+    assign_time: datetime | None = None
+    at_pickup_time: datetime | None = None
+    pick_up_time: datetime | None = None
+    at_dropoff_time: datetime | None = None
+    close_time: datetime | None = None
+    version: int = 1
 
     @property
     def courier_id(self) -> UUID | None:
         """Who brings it."""
         return self.courier.courier_id if self.courier is not None else None
 
-    def watched(self) -> WatchedDelivery:
-        """The part that tracking needs."""
-        courier = self.courier
-        return WatchedDelivery(
-            delivery_id=self.delivery_id,
-            order_id=self.order_id,
-            buyer_id=self.buyer_id,
-            owner_user_id=self.owner_user_id,
-            courier_id=courier.courier_id if courier else None,
-            courier_user_id=courier.user_id if courier else None,
-            courier_first_name=courier.first_name if courier else None,
-            courier_vehicle=courier.vehicle if courier else None,
-            courier_rating=courier.rating if courier else None,
-            state=self.state,
-            outcome=self.outcome,
-            pick_up_time=self.pick_up_time,
-            close_time=self.close_time,
-            pickup_point=self.pickup.point,
-            dropoff_point=self.dropoff.point,
-            eta=self.eta,
-        )
+    @property
+    def fee(self) -> Money:
+        """What the buyer paid for the way."""
+        return Money(self.fee_minor, self.currency)
+
+    def stop(self, kind: StopKind) -> Stop:
+        """One of its two stops."""
+        return self.pickup if kind is StopKind.PICKUP else self.dropoff
 
 
 @dataclass(frozen=True, slots=True)
-class WatchedDelivery:
-    """What tracking needs of a delivery: who may watch it, who brings it, between which points, and how far it is.
+class DropoffCode:
+    """The buyer's code, the number of wrong ones since the last lock, and until when no code is looked at."""
 
-    The courier's fields are None together, before one is assigned. Points are None when nobody placed them.
-    """
+    dropoff_code: str
+    wrong_codes: int
+    code_locked_until: datetime | None
 
-    delivery_id: UUID
-    order_id: UUID
-    buyer_id: UUID
-    owner_user_id: UUID
-    courier_id: UUID | None
-    courier_user_id: UUID | None
-    courier_first_name: str | None
-    courier_vehicle: Vehicle | None
-    courier_rating: Rating | None
-    state: DeliveryState
-    outcome: DeliveryOutcome | None
-    pick_up_time: datetime | None
-    close_time: datetime | None
-    pickup_point: Point | None
-    dropoff_point: Point | None
-    eta: Eta | None
+
+@dataclass(frozen=True, slots=True)
+class DeliveryFilter:
+    """Which deliveries to list; None and empty mean all."""
+
+    states: tuple[DeliveryState, ...] = ()
+    order_id: UUID | None = None
+    buyer_id: UUID | None = None
+    seller_id: UUID | None = None
+    courier_id: UUID | None = None

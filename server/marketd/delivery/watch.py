@@ -13,11 +13,10 @@ from functools import partial
 from typing import TypeAlias
 from uuid import UUID
 
-from marketd.delivery import courier_repository as couriers
-from marketd.delivery import repository
 from marketd.delivery.events import CourierDeliveryAssigned, CourierDeliveryChanged, CourierDeliveryRemoved
-from marketd.delivery.states import DeliveryState, RemovalReason
-from marketd.delivery.values import DeliveryView
+from marketd.delivery.model import DeliveryState, RemovalReason
+from marketd.delivery.repository import couriers, deliveries
+from marketd.delivery.values import Delivery
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.transactor import Transactor
@@ -33,21 +32,21 @@ BATCH = 100
 class CourierSnapshot:
     """All that the courier has now."""
 
-    deliveries: tuple[DeliveryView, ...]
+    deliveries: tuple[Delivery, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
     """A delivery was given to the courier."""
 
-    delivery: DeliveryView
+    delivery: Delivery
 
 
 @dataclass(frozen=True, slots=True)
 class Changed:
     """A delivery of the courier has changed."""
 
-    delivery: DeliveryView
+    delivery: Delivery
     previous_state: DeliveryState
 
 
@@ -75,7 +74,7 @@ async def watch_deliveries(
 
     `after` resumes behind that number. Raises NotFound without a courier.
     """
-    courier = await tx.read(lambda unit: couriers.of_account(unit.connection, caller.known_user_id))
+    courier = await tx.read(lambda unit: couriers.read_own(unit.connection, caller.known_user_id))
     if courier is None:
         raise NotFound("courier", "me")
     read = partial(_read, courier.courier_id)
@@ -89,16 +88,16 @@ async def _read(courier_id: UUID, unit: ReadUnit, after: int | None) -> Batch[Co
     """What comes after a number; a snapshot when there is none, or when the events that follow it are not kept."""
     missed = None if after is None else await missed_events(unit, courier_id, after, limit=BATCH)
     if missed is None or after is None:
-        seq, deliveries = await repository.snapshot(unit.connection, courier_id)
-        return Batch(seq, [(seq, CourierSnapshot(tuple(deliveries)))])
+        seq, found = await deliveries.snapshot(unit.connection, courier_id)
+        return Batch(seq, [(seq, CourierSnapshot(tuple(found)))])
     events, more = missed
     ids = {UUID(str(event.payload["delivery_id"])) for event in events if "delivery_id" in event.payload}
-    now = await repository.read_many(unit.connection, list(ids)) if ids else {}
+    now = await deliveries.read_many(unit.connection, list(ids)) if ids else {}
     news = [(event.seq, item) for event in events if (item := _news(event, courier_id, now)) is not None]
     return Batch(events[-1].seq if events else after, news, more)
 
 
-def _news(event: StoredEvent, courier_id: UUID, now: Mapping[UUID, DeliveryView]) -> CourierNews | None:
+def _news(event: StoredEvent, courier_id: UUID, now: Mapping[UUID, Delivery]) -> CourierNews | None:
     """The message of one event, None for one that is about something else.
 
     A delivery is shown as it is now but for state and version, which are the event's; one that has gone to another
@@ -118,7 +117,7 @@ def _news(event: StoredEvent, courier_id: UUID, now: Mapping[UUID, DeliveryView]
     return None
 
 
-def _as_of(now: DeliveryView | None, courier_id: UUID, state: str, version: int) -> DeliveryView | None:
+def _as_of(now: Delivery | None, courier_id: UUID, state: str, version: int) -> Delivery | None:
     if now is None or now.courier_id != courier_id:
         return None
     if now.version == version:

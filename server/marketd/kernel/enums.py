@@ -20,8 +20,8 @@ W = TypeVar("W", bound=int)
 class EnumMap(Generic[E, W]):
     """`ours` beside the contract's `theirs`, whose names are a prefix and our value (AIP-126).
 
-    The value 0 of the contract is "unspecified" and has no counterpart. `only_theirs` and `only_ours` name, without the
-    prefix, what one side has alone.
+    The value 0 of the contract is "unspecified"; only a set of ours that keeps it as UNSPECIFIED has a counterpart.
+    `only_theirs` and `only_ours` name, without the prefix, what one side has alone.
     """
 
     def __init__(
@@ -33,8 +33,10 @@ class EnumMap(Generic[E, W]):
         only_ours: Collection[str] = (),
     ) -> None:
         names = dict(theirs.items())
-        prefix = next(name for name, number in names.items() if number == 0).removesuffix("UNSPECIFIED")
-        wire = {name.removeprefix(prefix): number for name, number in names.items() if number}
+        zero, self._unspecified = next((name, number) for name, number in names.items() if number == 0)
+        prefix = zero.removesuffix("UNSPECIFIED")
+        keeps_zero = any(member.value == "UNSPECIFIED" for member in ours)
+        wire = {name.removeprefix(prefix): number for name, number in names.items() if number or keeps_zero}
         missing = set(wire) ^ {member.value for member in ours}
         unsaid = missing - set(only_theirs) - set(only_ours)
         if unsaid:
@@ -45,6 +47,10 @@ class EnumMap(Generic[E, W]):
     def to_wire(self, member: E) -> W:
         """The contract's number."""
         return self._to_wire[member]
+
+    def optional_to_wire(self, member: E | None) -> W:
+        """The contract's number, "unspecified" for None."""
+        return self._unspecified if member is None else self._to_wire[member]
 
     def from_wire(self, number: int) -> E:
         """Our value. Raises KeyError for "unspecified", which a rule of the contract refuses where it means nothing."""

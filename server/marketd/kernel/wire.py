@@ -41,6 +41,12 @@ def to_timestamp(instant: datetime) -> Timestamp:
     return message
 
 
+def micros_to_timestamp(micros: int) -> Timestamp:
+    """A protobuf Timestamp of microseconds since the epoch."""
+    seconds, rest = divmod(micros, 1_000_000)
+    return Timestamp(seconds=seconds, nanos=rest * 1_000)
+
+
 def from_timestamp(message: Timestamp, field: str) -> datetime:
     """An aware UTC datetime, to the microsecond; what is no instant (the parser takes any numbers) is refused."""
     try:

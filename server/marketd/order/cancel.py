@@ -1,4 +1,4 @@
-"""Cancelling an order or some of its lines, before the courier has it; and letting unpaid groups expire.
+"""Cancelling an order or some of its lines, before the courier has it.
 
 Buyer, seller and admins may cancel until the order is OUT_FOR_DELIVERY. Pieces go back to the stock and money that was
 taken goes back by a refund; of unpaid orders the payment becomes smaller, or is given up.
@@ -16,16 +16,16 @@ from marketd.inventory.values import StockLine
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.uow import UnitOfWork
-from marketd.kernel.events.events import Json
 from marketd.kernel.values.money import Money
 from marketd.order import repository
+from marketd.order.access import Viewer, viewer_of
 from marketd.order.errors import TooManyPieces
-from marketd.order.events import OrderCancelled, OrderExpired, OrderLinesCancelled
-from marketd.order.model import CancellationActor, CancellationReason, OrderState, check_step
-from marketd.order.transition import change, lines_of, step
-from marketd.order.values import Item, Order, Viewer, viewer_of
+from marketd.order.events import OrderCancelled, OrderLinesCancelled
+from marketd.order.model import TRANSITIONS, CancellationActor, CancellationReason, OrderState
+from marketd.order.transition import transition
+from marketd.order.values import Order, OrderItem
 from marketd.payment import service as payments
-from marketd.payment.ports import Share
+from marketd.payment.ports import RefundShare
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class CancelledLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Cancel:
+class CancelOrder:
     """Cancel an order, or only `lines` of it when there are some. lines: unique item ids."""
 
     order_id: UUID
@@ -46,7 +46,7 @@ class Cancel:
     note: str
 
 
-async def cancel_order(uow: UnitOfWork, caller: Caller, command: Cancel) -> Order:
+async def cancel_order(uow: UnitOfWork, caller: Caller, command: CancelOrder) -> Order:
     """Cancel; the order is CANCELLED when nothing of it is left.
 
     Raises NotFound for the order or a line, IllegalTransition, and TooManyPieces.
@@ -63,7 +63,7 @@ async def cancel_order(uow: UnitOfWork, caller: Caller, command: Cancel) -> Orde
     await payments.lock_group_payments(uow, group_id)
     orders = await repository.lock_orders(uow.connection, group_id)
     order = next(one for one in orders if one.order_id == command.order_id)
-    check_step(order.state, OrderState.CANCELLED)
+    TRANSITIONS.check(order.state, OrderState.CANCELLED)
 
     pieces = _pieces(order, command.lines)
     is_whole = all(item.left == pieces.get(item.item_id, 0) for item in order.items)
@@ -73,36 +73,18 @@ async def cancel_order(uow: UnitOfWork, caller: Caller, command: Cancel) -> Orde
     after = await _cancelled(uow, order, command, actor, pieces, worth=worth, is_whole=is_whole)
     if order.is_paid:
         if worth:
-            await payments.refund(uow, group_id, [Share(order.order_id, worth)], command.note or "Order cancelled.")
+            await payments.refund(
+                uow, group_id, [RefundShare(order.order_id, worth)], command.note or "Order cancelled."
+            )
     else:
-        waiting, due_minor = await repository.waiting(uow.connection, group_id)
-        if waiting:
-            await payments.change_amount(uow, group_id, Money(due_minor, order.currency))
+        waiting = await repository.read_waiting(uow.connection, group_id)
+        if waiting.count:
+            await payments.change_amount(uow, group_id, Money(waiting.due_minor, order.currency))
         else:
             await payments.cancel_open(uow, group_id)
     detail = command.reason.value if is_whole else f"{command.reason.value}, {sum(pieces.values())} pieces"
     await log.record(uow, caller, "order", order.order_id, detail)
     return after
-
-
-async def expire_group(uow: UnitOfWork, payload: Mapping[str, Json]) -> None:
-    """Let the orders of a group that nobody paid in time expire; the job of PlaceOrder. Paid ones are left alone."""
-    group_id = UUID(str(payload["order_group_id"]))
-    if await repository.lock_group(uow.connection, group_id) is None:
-        return
-    await payments.lock_group_payments(uow, group_id)
-    waiting = [
-        order
-        for order in await repository.lock_orders(uow.connection, group_id)
-        if order.state is OrderState.PENDING_PAYMENT
-    ]
-    if not waiting:
-        return
-    await payments.cancel_open(uow, group_id)
-    lines = [line for order in waiting for line in lines_of(order)]
-    for order in waiting:
-        await step(uow, order, OrderState.EXPIRED, OrderExpired, due_minor=0)
-    await inventory.release(uow, lines, group_id)
 
 
 def _actor(viewer: Viewer) -> CancellationActor | None:
@@ -137,14 +119,14 @@ def _lines(order: Order, pieces: Mapping[UUID, int]) -> list[StockLine]:
     return [StockLine(item.variant_id, pieces[item.item_id]) for item in order.items if pieces.get(item.item_id)]
 
 
-def _with_cancelled(item: Item, pieces: Mapping[UUID, int]) -> Item:
+def _with_cancelled(item: OrderItem, pieces: Mapping[UUID, int]) -> OrderItem:
     return replace(item, cancelled_quantity=item.cancelled_quantity + pieces.get(item.item_id, 0))
 
 
 async def _cancelled(
     uow: UnitOfWork,
     order: Order,
-    command: Cancel,
+    command: CancelOrder,
     actor: CancellationActor,
     pieces: Mapping[UUID, int],
     *,
@@ -156,13 +138,15 @@ async def _cancelled(
     due, reserved = order.due_minor, order.refund_reserved_minor
     due, reserved = (due, reserved + worth) if order.is_paid else (due - worth, reserved)
     if not is_whole:
-        return await change(uow, order, OrderLinesCancelled, items=items, due_minor=due, refund_reserved_minor=reserved)
-    return await step(
+        return await transition(
+            uow, order, OrderLinesCancelled, items=items, due_minor=due, refund_reserved_minor=reserved
+        )
+    return await transition(
         uow,
         order,
-        OrderState.CANCELLED,
         OrderCancelled,
         {"reason": command.reason.value, "actor": actor.value},
+        state=OrderState.CANCELLED,
         items=items,
         due_minor=due,
         refund_reserved_minor=reserved,

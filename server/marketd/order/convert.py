@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
+from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.money_pb2 import Money as MoneyMessage
@@ -11,18 +11,24 @@ from marketplace.order.v1 import order_pb2, order_service_pb2
 
 from marketd.cart.convert import to_eta
 from marketd.kernel.call.caller import Caller
+from marketd.kernel.enums import EnumMap
 from marketd.kernel.events.watch import Beat
 from marketd.kernel.values.etags import etag_of
 from marketd.kernel.values.money import Money
-from marketd.kernel.wire import to_address, to_money, to_timestamp
-from marketd.order.model import OrderState
-from marketd.order.place import Placed
-from marketd.order.values import Item, Order, allowed_actions, viewer_of
+from marketd.kernel.wire import from_timestamp, to_address, to_money, to_timestamp
+from marketd.order.access import allowed_actions, viewer_of
+from marketd.order.cancel import CancelledLine, CancelOrder
+from marketd.order.model import CancellationActor, CancellationReason, OrderAction, OrderState
+from marketd.order.place import PlacedGroup
+from marketd.order.prepare import AcceptOrder
+from marketd.order.values import Order, OrderFilter, OrderItem
 from marketd.order.watch import OrderChange, OrderNews, OrderReset, OrderSnapshot
 from marketd.payment.convert import to_payment
 
-_STATES = {state: order_pb2.OrderState.Value(f"ORDER_STATE_{state.value}") for state in OrderState}
-_FROM_STATES = {value: state for state, value in _STATES.items()}
+_STATES = EnumMap(OrderState, order_pb2.OrderState)
+_ACTIONS = EnumMap(OrderAction, order_pb2.OrderAction)
+_REASONS = EnumMap(CancellationReason, order_pb2.CancellationReason)
+_ACTORS = EnumMap(CancellationActor, order_pb2.CancellationActor)
 
 
 def to_order(order: Order, caller: Caller) -> order_pb2.Order:
@@ -38,11 +44,8 @@ def to_order(order: Order, caller: Caller) -> order_pb2.Order:
         buyer_id=str(order.buyer_id),
         seller_id=str(order.seller_id),
         shop_name=order.shop_name,
-        state=_STATES[order.state],
-        allowed_actions=[
-            order_pb2.OrderAction.Value(f"ORDER_ACTION_{action.value}")
-            for action in allowed_actions(order, viewer_of(caller, order))
-        ],
+        state=_STATES.to_wire(order.state),
+        allowed_actions=[_ACTIONS.to_wire(action) for action in allowed_actions(order, viewer_of(caller, order))],
         items=[_item(order, item) for item in order.items],
         address=to_address(order.address),
         subtotal=money(order.subtotal_minor),
@@ -73,16 +76,16 @@ def to_order(order: Order, caller: Caller) -> order_pb2.Order:
     if order.cancel_reason is not None and order.cancel_actor is not None:
         message.cancellation.CopyFrom(
             order_pb2.Cancellation(
-                reason=order_pb2.CancellationReason.Value(f"CANCELLATION_REASON_{order.cancel_reason.value}"),
+                reason=_REASONS.to_wire(order.cancel_reason),
                 note=order.cancel_note or "",
-                actor=order_pb2.CancellationActor.Value(f"CANCELLATION_ACTOR_{order.cancel_actor.value}"),
+                actor=_ACTORS.to_wire(order.cancel_actor),
                 cancel_time=_instant(order.cancellation_time),
             )
         )
     return message
 
 
-def _item(order: Order, item: Item) -> order_pb2.OrderItem:
+def _item(order: Order, item: OrderItem) -> order_pb2.OrderItem:
     return order_pb2.OrderItem(
         item_id=str(item.item_id),
         variant_id=str(item.variant_id),
@@ -99,7 +102,7 @@ def _item(order: Order, item: Item) -> order_pb2.OrderItem:
     )
 
 
-def to_order_group(placed: Placed, caller: Caller) -> order_pb2.OrderGroup:
+def to_order_group(placed: PlacedGroup, caller: Caller) -> order_pb2.OrderGroup:
     """marketplace.order.v1.OrderGroup of what was just placed."""
     first = placed.orders[0]
     return order_pb2.OrderGroup(
@@ -119,7 +122,7 @@ def to_watch(news: OrderNews | Beat, caller: Caller, cursor: str) -> order_servi
             response.snapshot.order.CopyFrom(to_order(news.order, caller))
         case OrderChange():
             response.changed.order.CopyFrom(to_order(news.order, caller))
-            response.changed.previous_state = _STATES[news.previous_state]
+            response.changed.previous_state = _STATES.to_wire(news.previous_state)
             response.changed.change_time.CopyFrom(to_timestamp(news.change_time))
         case Beat():
             response.heartbeat.server_time.CopyFrom(to_timestamp(news.time))
@@ -128,9 +131,45 @@ def to_watch(news: OrderNews | Beat, caller: Caller, cursor: str) -> order_servi
     return response
 
 
-def from_states(states: Sequence[order_pb2.OrderState.ValueType]) -> tuple[OrderState, ...]:
-    """Our states of the contract's, which the rules have checked."""
-    return tuple(_FROM_STATES[state] for state in states)
+def from_list(request: order_service_pb2.ListOrdersRequest) -> OrderFilter:
+    """What ListOrders is narrowed to."""
+    return OrderFilter(
+        states=_STATES.all_from_wire(request.states),
+        buyer_id=_id(request.buyer_id),
+        seller_id=_id(request.seller_id),
+        courier_id=_id(request.courier_id),
+        order_group_id=_id(request.order_group_id),
+        create_time_from=(
+            from_timestamp(request.create_time_from, "create_time_from")
+            if request.HasField("create_time_from")
+            else None
+        ),
+        create_time_before=(
+            from_timestamp(request.create_time_before, "create_time_before")
+            if request.HasField("create_time_before")
+            else None
+        ),
+    )
+
+
+def from_accept(request: order_service_pb2.AcceptOrderRequest) -> AcceptOrder:
+    """The command of AcceptOrder."""
+    minutes = request.prep_minutes if request.HasField("prep_minutes") else None
+    return AcceptOrder(UUID(request.order_id), minutes, request.etag)
+
+
+def from_cancel(request: order_service_pb2.CancelOrderRequest) -> CancelOrder:
+    """The command of CancelOrder."""
+    return CancelOrder(
+        UUID(request.order_id),
+        tuple(CancelledLine(UUID(line.item_id), line.quantity) for line in request.lines),
+        _REASONS.from_wire(request.reason),
+        request.note,
+    )
+
+
+def _id(text: str) -> UUID | None:
+    return UUID(text) if text else None
 
 
 def _instant(instant: datetime | None) -> Timestamp | None:

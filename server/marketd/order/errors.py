@@ -12,7 +12,7 @@ from marketd.kernel.values.money import Money
 
 
 @dataclass(frozen=True, slots=True)
-class ChangedPrice:
+class PriceDifference:
     """A variant whose price is not the quoted one any more."""
 
     variant_id: UUID
@@ -26,7 +26,7 @@ class PriceChanged(Refusal):
     code = Code.FAILED_PRECONDITION
     reason = Reason.PRICE_CHANGED
 
-    def __init__(self, expected: Money, current: Money, changed: Sequence[ChangedPrice] = ()) -> None:
+    def __init__(self, expected: Money, current: Money, changed: Sequence[PriceDifference] = ()) -> None:
         super().__init__(
             f"The total is {current}, not {expected}; ask for a new quote.",
             metadata={"expectedTotal": str(expected), "currentTotal": str(current)}

@@ -15,7 +15,7 @@ from marketd.kernel.events.events import Event, Json
 
 @dataclass(frozen=True, kw_only=True)
 class OrderEvent(Event):
-    """What all order events carry. `buyer_id` is the buyer; `after` is views.Order.face() after the change."""
+    """What all order events carry. `after` is Order.progress() after the change."""
 
     aggregate: ClassVar[str] = "order"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -13,8 +12,8 @@ from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from marketd.kernel.call.refusals import IllegalTransition
 from marketd.kernel.db.database import Base
+from marketd.kernel.values.transitions import Transitions
 
 
 class OrderState(StrEnum):
@@ -38,33 +37,27 @@ class OrderState(StrEnum):
 
 
 _S = OrderState
-TRANSITIONS: Final[Mapping[OrderState, tuple[OrderState, ...]]] = {
-    _S.PENDING_PAYMENT: (_S.PAID, _S.CANCELLED, _S.EXPIRED),
-    _S.PAID: (_S.ACCEPTED, _S.REJECTED, _S.CANCELLED),
-    _S.ACCEPTED: (_S.READY, _S.CANCELLED),
-    _S.READY: (_S.OUT_FOR_DELIVERY, _S.CANCELLED),
-    _S.OUT_FOR_DELIVERY: (_S.DELIVERED,),
-    _S.DELIVERED: (_S.REFUNDED,),
-    _S.CANCELLED: (),
-    _S.REJECTED: (),
-    _S.EXPIRED: (),
-    _S.REFUNDED: (),
-}
+TRANSITIONS: Final = Transitions(
+    "order",
+    {
+        _S.PENDING_PAYMENT: (_S.PAID, _S.CANCELLED, _S.EXPIRED),
+        _S.PAID: (_S.ACCEPTED, _S.REJECTED, _S.CANCELLED),
+        _S.ACCEPTED: (_S.READY, _S.CANCELLED),
+        _S.READY: (_S.OUT_FOR_DELIVERY, _S.CANCELLED),
+        _S.OUT_FOR_DELIVERY: (_S.DELIVERED,),
+        _S.DELIVERED: (_S.REFUNDED,),
+        _S.CANCELLED: (),
+        _S.REJECTED: (),
+        _S.EXPIRED: (),
+        _S.REFUNDED: (),
+    },
+)
 """Every legal step. Nothing else changes a state."""
 
 _OVER: Final = frozenset({_S.DELIVERED, _S.CANCELLED, _S.REJECTED, _S.EXPIRED, _S.REFUNDED})
-HOLDS_STOCK: Final = frozenset({_S.PENDING_PAYMENT, _S.PAID, _S.ACCEPTED, _S.READY})
-"""States in which the order's pieces are reserved at the shop."""
-CANCELLABLE: Final = frozenset(state for state, after in TRANSITIONS.items() if _S.CANCELLED in after)
+CANCELLABLE: Final = TRANSITIONS.sources(_S.CANCELLED)
 IN_COURIERS_HANDS: Final = frozenset({_S.READY, _S.OUT_FOR_DELIVERY})
 """States in which the assigned courier may see the order."""
-
-
-def check_step(current: OrderState, wanted: OrderState) -> None:
-    """Raises IllegalTransition, naming what is allowed, unless the table has the step."""
-    allowed = TRANSITIONS[current]
-    if wanted not in allowed:
-        raise IllegalTransition("order", current.value, [state.value for state in allowed])
 
 
 class CancellationReason(StrEnum):
@@ -162,7 +155,7 @@ class OrderTable(Base):
     eta_latest_time: Mapped[datetime] = mapped_column(_INSTANT)
     create_time: Mapped[datetime] = mapped_column(_INSTANT)
 
-    # What changes; views.Order.face() is the same list.
+    # What changes; the fields of values.OrderProgress.
     state: Mapped[str] = mapped_column(Text)
     version: Mapped[int] = mapped_column(BigInteger)
     due_minor: Mapped[int] = mapped_column(BigInteger)

@@ -16,10 +16,10 @@ from marketd.kernel.values.money import Money
 from marketd.order import repository
 from marketd.order.events import OrderPaid, OrderRefunded
 from marketd.order.model import OrderState
-from marketd.order.transition import change, step
+from marketd.order.transition import transition
 from marketd.order.values import Order
 from marketd.payment.errors import NothingToRefund, RefundTooLarge
-from marketd.payment.ports import GroupStanding, Share
+from marketd.payment.ports import GroupStanding, RefundShare
 
 
 class PaidOrders:
@@ -30,8 +30,10 @@ class PaidOrders:
         group = await repository.lock_group(uow.connection, order_group_id)
         if group is None:
             return None
-        waiting, due_minor = await repository.waiting(uow.connection, order_group_id)
-        return GroupStanding(order_group_id, group.buyer_id, waiting > 0, Money(due_minor, group.currency))
+        waiting = await repository.read_waiting(uow.connection, order_group_id)
+        return GroupStanding(
+            order_group_id, group.buyer_id, waiting.count > 0, Money(waiting.due_minor, group.currency)
+        )
 
     async def payment_made(self, uow: UnitOfWork, order_group_id: UUID, payment_id: UUID) -> None:
         """The locked group has a new latest payment."""
@@ -41,11 +43,11 @@ class PaidOrders:
         """The waiting orders of the locked group become PAID."""
         for order in await repository.lock_orders(uow.connection, order_group_id):
             if order.state is OrderState.PENDING_PAYMENT:
-                await step(uow, order, OrderState.PAID, OrderPaid, {"payment_id": payment_id})
+                await transition(uow, order, OrderPaid, {"payment_id": payment_id}, state=OrderState.PAID)
 
     async def reserve_refund(
         self, uow: UnitOfWork, caller: Caller, order_group_id: UUID, order_id: UUID | None, amount: Money | None
-    ) -> Sequence[Share]:
+    ) -> Sequence[RefundShare]:
         """Set aside what is to be given back; of a whole group, order by order until the amount is reached.
 
         Raises NotFound, NothingToRefund and RefundTooLarge.
@@ -63,17 +65,17 @@ class PaidOrders:
         wanted = left if amount is None else amount.amount_minor
         if wanted > left:
             raise RefundTooLarge(str(orders[0].money(left)))
-        shares: list[Share] = []
+        shares: list[RefundShare] = []
         for order in orders:
             part = min(wanted, order.refundable_minor)
             if part:
                 await set_aside(uow, order, part)
-                shares.append(Share(order.order_id, part))
+                shares.append(RefundShare(order.order_id, part))
                 wanted -= part
         return shares
 
     async def refund_settled(
-        self, uow: UnitOfWork, order_group_id: UUID, shares: Sequence[Share], *, succeeded: bool
+        self, uow: UnitOfWork, order_group_id: UUID, shares: Sequence[RefundShare], *, succeeded: bool
     ) -> None:
         """The provider gave the shares back, or never will; a delivered order without money is REFUNDED."""
         orders = {order.order_id: order for order in await repository.lock_orders(uow.connection, order_group_id)}
@@ -84,10 +86,9 @@ class PaidOrders:
                 continue
             refunded = order.refunded_minor + amount
             told = {"amount_minor": amount}
-            if order.state is OrderState.DELIVERED and refunded == order.due_minor:
-                await step(uow, order, OrderState.REFUNDED, OrderRefunded, told, refunded_minor=refunded)
-            else:
-                await change(uow, order, OrderRefunded, told, refunded_minor=refunded)
+            is_all = order.state is OrderState.DELIVERED and refunded == order.due_minor
+            state = OrderState.REFUNDED if is_all else None
+            await transition(uow, order, OrderRefunded, told, state=state, refunded_minor=refunded)
 
 
 async def set_aside(uow: UnitOfWork, order: Order, amount_minor: int) -> None:

@@ -9,34 +9,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
 from uuid import UUID
 
-from marketd.cart import quote as quoting
 from marketd.cart import service as carts
 from marketd.cart.errors import CartEmpty, QuoteExpired
-from marketd.cart.quote_values import Quote, QuotePackage
+from marketd.cart.quotes.values import Quote, QuotePackage
 from marketd.catalog import service as catalog
 from marketd.catalog.values import Offer
 from marketd.inventory import service as inventory
 from marketd.inventory.values import StockLine
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.db.uow import UnitOfWork
-from marketd.kernel.events.events import Job
 from marketd.kernel.values.ids import new_id, new_order_number
 from marketd.kernel.values.money import Money
 from marketd.order import repository
-from marketd.order.errors import ChangedPrice, PriceChanged, SellerClosed
+from marketd.order.errors import PriceChanged, PriceDifference, SellerClosed
 from marketd.order.events import OrderPlaced
+from marketd.order.expire import enqueue_expiry
 from marketd.order.model import OrderState
 from marketd.order.transition import make_event
-from marketd.order.values import Item, Order
+from marketd.order.values import Order, OrderItem
 from marketd.payment import service as payments
 from marketd.payment.values import Payment
 from marketd.seller import service as sellers
 from marketd.seller.model import SellerState
-
-EXPIRE: Final = "order.expire"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +45,20 @@ class PlaceOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
-    """The new orders, one a seller, and their payment."""
+class PlacedGroup:
+    """The new orders and their payment. orders: 1 or more, unique seller_id."""
 
     order_group_id: UUID
     orders: tuple[Order, ...]
     payment: Payment
 
 
-async def place_order(uow: UnitOfWork, caller: Caller, command: PlaceOrder, unpaid_lifetime: timedelta) -> Placed:
-    """Place the order that was quoted. Bare dress.
+async def place_order(uow: UnitOfWork, caller: Caller, command: PlaceOrder, unpaid_lifetime: timedelta) -> PlacedGroup:
+    """Place the order that was quoted.
 
     Raises QuoteExpired, CartEmpty, SellerClosed, PriceChanged and InsufficientStock.
     """
-    quote = await quoting.take_quote(uow, command.quote_id, caller.known_user_id)
+    quote = await carts.take_quote(uow, command.quote_id, caller.known_user_id)
     lines = [StockLine(line.variant_id, line.quantity) for package in quote.packages for line in package.lines]
     if not lines:
         raise CartEmpty
@@ -88,23 +84,16 @@ async def place_order(uow: UnitOfWork, caller: Caller, command: PlaceOrder, unpa
     for order in orders:
         told = {"item_count": sum(item.quantity for item in order.items)}
         uow.emit(make_event(OrderPlaced, order, order.state, told))
-    uow.enqueue(
-        Job(
-            kind=EXPIRE,
-            payload={"order_group_id": str(group_id)},
-            run_time=expire_time,
-            dedup_key=f"{EXPIRE}:{group_id}",
-        )
-    )
+    enqueue_expiry(uow, group_id, expire_time)
     # The hot rows last: other buyers of these variants wait from here to the commit.
     await inventory.reserve(uow, lines, group_id)
-    return Placed(group_id, orders, payment)
+    return PlacedGroup(group_id, orders, payment)
 
 
 async def _check_prices(uow: UnitOfWork, quote: Quote, expected: Money, variant_ids: list[UUID]) -> None:
     """Raises SellerClosed, QuoteExpired for what is not for sale any more, and PriceChanged."""
     offers = await catalog.read_offers(uow.connection, variant_ids)
-    changed: list[ChangedPrice] = []
+    changed: list[PriceDifference] = []
     current_minor = quote.total_minor
     for package in quote.packages:
         for line in package.lines:
@@ -114,7 +103,7 @@ async def _check_prices(uow: UnitOfWork, quote: Quote, expected: Money, variant_
                 raise QuoteExpired
             quoted = Money(line.unit_price_minor, quote.currency)
             if offer.price != quoted:
-                changed.append(ChangedPrice(line.variant_id, quoted, offer.price))
+                changed.append(PriceDifference(line.variant_id, quoted, offer.price))
                 current_minor += (offer.price.amount_minor - line.unit_price_minor) * line.quantity
     current = Money(current_minor, quote.currency)
     if changed or current != expected:
@@ -166,7 +155,7 @@ def _order(
         payment_id=payment_id,
         payment_expire_time=uow.now + lifetime,
         items=tuple(
-            Item(
+            OrderItem(
                 item_id=new_id(),
                 variant_id=line.variant_id,
                 product_id=line.product_id,

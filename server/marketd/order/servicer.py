@@ -8,20 +8,20 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from marketplace.order.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
+from marketplace.order.v1 import order_service_pb2, order_service_pb2_grpc
 
-from marketd.cart.quote_values import QuoteTokens
+from marketd.cart.quotes.tokens import QuoteTokens
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.pages import Pager
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.events.feed import Feed
 from marketd.kernel.events.watch import ResumeTokens
-from marketd.kernel.wire import from_money, from_timestamp
-from marketd.order import convert, service
-from marketd.order.cancel import Cancel, CancelledLine, cancel_order
-from marketd.order.model import CancellationReason
-from marketd.order.place import Placed, PlaceOrder, place_order
-from marketd.order.repository import OrderFilter
+from marketd.kernel.wire import from_money
+from marketd.order import convert
+from marketd.order.cancel import cancel_order
+from marketd.order.place import PlacedGroup, PlaceOrder, place_order
+from marketd.order.prepare import accept_order, mark_order_ready
+from marketd.order.read import get_order, list_orders
 from marketd.order.watch import watch_order
 from marketd.payment.ports import Providers
 
@@ -65,7 +65,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
             self._providers.resolve(request.payment_provider),
         )
 
-        def render(placed: Placed) -> order_service_pb2.PlaceOrderResponse:
+        def render(placed: PlacedGroup) -> order_service_pb2.PlaceOrderResponse:
             return order_service_pb2.PlaceOrderResponse(order_group=convert.to_order_group(placed, caller))
 
         return await self._tx.answer(
@@ -77,18 +77,18 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
     ) -> order_service_pb2.GetOrderResponse:
         caller = calls.current_caller()
         order_id = UUID(request.order_id)
-        order = await self._tx.read(lambda unit: service.get_order(unit, caller, order_id))
+        order = await self._tx.read(lambda unit: get_order(unit, caller, order_id))
         return order_service_pb2.GetOrderResponse(order=convert.to_order(order, caller))
 
     async def ListOrders(
         self, request: order_service_pb2.ListOrdersRequest, context: Context
     ) -> order_service_pb2.ListOrdersResponse:
         caller = calls.current_caller()
-        wanted = _filter(request)
+        wanted = convert.from_list(request)
         page = await self._pager.list(
             request,
             caller,
-            lambda unit, before, limit: service.list_orders(unit, caller, wanted, before, limit),
+            lambda unit, before, limit: list_orders(unit, caller, wanted, before, limit),
             lambda order: order.order_id,
             lambda order: convert.to_order(order, caller),
         )
@@ -98,10 +98,8 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         self, request: order_service_pb2.AcceptOrderRequest, context: Context
     ) -> order_service_pb2.AcceptOrderResponse:
         caller = calls.current_caller()
-        command = service.Accept(
-            UUID(request.order_id), request.prep_minutes if request.HasField("prep_minutes") else None, request.etag
-        )
-        order = await self._tx.run("order.accept", lambda uow: service.accept_order(uow, caller, command))
+        command = convert.from_accept(request)
+        order = await self._tx.run("order.accept", lambda uow: accept_order(uow, caller, command))
         return order_service_pb2.AcceptOrderResponse(order=convert.to_order(order, caller))
 
     async def MarkOrderReady(
@@ -110,7 +108,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         caller = calls.current_caller()
         order_id = UUID(request.order_id)
         order = await self._tx.run(
-            "order.mark_ready", lambda uow: service.mark_ready(uow, caller, order_id, request.etag)
+            "order.mark_ready", lambda uow: mark_order_ready(uow, caller, order_id, request.etag)
         )
         return order_service_pb2.MarkOrderReadyResponse(order=convert.to_order(order, caller))
 
@@ -118,13 +116,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         self, request: order_service_pb2.CancelOrderRequest, context: Context
     ) -> order_service_pb2.CancelOrderResponse:
         caller = calls.current_caller()
-        reason = order_pb2.CancellationReason.Name(request.reason).removeprefix("CANCELLATION_REASON_")
-        command = Cancel(
-            UUID(request.order_id),
-            tuple(CancelledLine(UUID(line.item_id), line.quantity) for line in request.lines),
-            CancellationReason(reason),
-            request.note,
-        )
+        command = convert.from_cancel(request)
         return await self._tx.answer(
             "order.cancel",
             lambda uow: cancel_order(uow, caller, command),
@@ -141,23 +133,3 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         async with aclosing(news) as each:
             async for seq, item in each:
                 yield convert.to_watch(item, caller, self._resume.token(bound_to, seq))
-
-
-def _filter(request: order_service_pb2.ListOrdersRequest) -> OrderFilter:
-    return OrderFilter(
-        states=convert.from_states(request.states),
-        buyer_id=UUID(request.buyer_id) if request.buyer_id else None,
-        seller_id=UUID(request.seller_id) if request.seller_id else None,
-        courier_id=UUID(request.courier_id) if request.courier_id else None,
-        order_group_id=UUID(request.order_group_id) if request.order_group_id else None,
-        create_time_from=(
-            from_timestamp(request.create_time_from, "create_time_from")
-            if request.HasField("create_time_from")
-            else None
-        ),
-        create_time_before=(
-            from_timestamp(request.create_time_before, "create_time_before")
-            if request.HasField("create_time_before")
-            else None
-        ),
-    )

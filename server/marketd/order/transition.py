@@ -1,4 +1,4 @@
-"""One way to change an order: the new value is written over the locked old one and its event goes into the outbox.
+"""The one way to change an order: the new value replaces the locked old one, and its event goes into the outbox.
 
 Each change raises the version once and has one event, so watchers and etags agree on how many there were.
 """
@@ -13,7 +13,7 @@ from marketd.inventory.values import StockLine
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.order import repository
 from marketd.order.events import OrderEvent
-from marketd.order.model import OrderState, check_step
+from marketd.order.model import TRANSITIONS, OrderState
 from marketd.order.values import Order
 
 _TIMES: Mapping[OrderState, str] = {
@@ -29,26 +29,23 @@ _TIMES: Mapping[OrderState, str] = {
 }
 
 
-async def step(
+async def transition(
     uow: UnitOfWork,
     order: Order,
-    state: OrderState,
     event: type[OrderEvent],
     told: Mapping[str, object] | None = None,
+    *,
+    state: OrderState | None = None,
     **fields: Any,
 ) -> Order:
-    """Take a locked order to another state. Raises IllegalTransition when the table has no such step."""
-    check_step(order.state, state)
-    return await change(uow, order, event, told, state=state, **{_TIMES[state]: uow.now}, **fields)
-
-
-async def change(
-    uow: UnitOfWork, order: Order, event: type[OrderEvent], told: Mapping[str, object] | None = None, **fields: Any
-) -> Order:
-    """Change `fields` of a locked order and emit the event.
+    """Change a locked order: to another state (None keeps it), and in `fields`; emits the event.
 
     What the event has beyond OrderEvent is taken from `told`, or else from the changed order's field of that name.
+    Raises IllegalTransition when the table has no such step.
     """
+    if state is not None:
+        TRANSITIONS.check(order.state, state)
+        fields |= {"state": state, _TIMES[state]: uow.now}
     after = replace(order, **fields, version=order.version + 1, update_time=uow.now)
     await repository.save(uow.connection, after, order.version)
     if after.items != order.items:
@@ -60,7 +57,7 @@ async def change(
 def make_event(
     event: type[OrderEvent], after: Order, previous: OrderState, told: Mapping[str, object] | None = None
 ) -> OrderEvent:
-    """The event of a change; `told` as in `change`."""
+    """The event of a change; `told` as in `transition`."""
     given = told or {}
     further: dict[str, Any] = {name: given[name] if name in given else getattr(after, name) for name in _further(event)}
     return event(
@@ -72,7 +69,7 @@ def make_event(
         owner_user_id=after.owner_user_id,
         state=after.state.value,
         previous_state=previous.value,
-        after=after.face(),
+        after=after.progress(),
         **further,
     )
 
@@ -82,5 +79,5 @@ def lines_of(order: Order) -> list[StockLine]:
     return [StockLine(item.variant_id, item.left) for item in order.items if item.left]
 
 
-def _further(event: type[OrderEvent]) -> frozenset[str]:
-    return frozenset(event.__dataclass_fields__) - frozenset(OrderEvent.__dataclass_fields__)
+def _further(event: type[OrderEvent]) -> set[str]:
+    return event.__dataclass_fields__.keys() - OrderEvent.__dataclass_fields__.keys()

@@ -1,58 +1,27 @@
-"""Orders as values: what the use cases read, change and hand out. Frozen; a change is a new value."""
+"""Orders as values: what the use cases read, change and hand out. Frozen; a change is a new value.
+
+The columns of the tables are these fields: what is read, saved and told in events is derived from them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields, replace
 from datetime import datetime
-from typing import Any
+from enum import Enum
+from operator import attrgetter
+from types import NoneType
+from typing import Any, Final, get_args, get_type_hints
 from uuid import UUID
 
-from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.events.events import Json
 from marketd.kernel.values.address import Address
 from marketd.kernel.values.money import Money
-from marketd.order.model import (
-    CANCELLABLE,
-    IN_COURIERS_HANDS,
-    CancellationActor,
-    CancellationReason,
-    OrderAction,
-    OrderState,
-)
-
-_INSTANTS = (
-    "update_time",
-    "pay_time",
-    "accept_time",
-    "expected_ready_time",
-    "ready_time",
-    "out_for_delivery_time",
-    "deliver_time",
-    "cancel_time",
-    "reject_time",
-    "expire_time",
-    "refund_time",
-)
-_IDS = ("delivery_id", "courier_id", "courier_user_id")
-CHANGEABLE = (
-    "state",
-    "version",
-    "due_minor",
-    "refund_reserved_minor",
-    "refunded_minor",
-    *_IDS,
-    "prep_minutes",
-    "cancel_reason",
-    "cancel_note",
-    "cancel_actor",
-    *_INSTANTS,
-)
-"""The columns of an order that change, in the order in which the repository writes them."""
+from marketd.order.model import CancellationActor, CancellationReason, OrderState
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class OrderItem:
     """One line of an order, frozen but for what was cancelled."""
 
     item_id: UUID
@@ -92,30 +61,8 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """An order with its items; the fields are the columns of model.OrderRow."""
-
-    order_id: UUID
-    order_number: str
-    order_group_id: UUID
-    buyer_id: UUID
-    seller_id: UUID
-    owner_user_id: UUID
-    shop_name: str
-    pickup: Address | None
-    address: Address
-    currency: str
-    subtotal_minor: int
-    discount_minor: int
-    delivery_fee_minor: int
-    total_minor: int
-    usual_prep_minutes: int
-    eta_earliest_time: datetime
-    eta_latest_time: datetime
-    create_time: datetime
-    payment_id: UUID
-    payment_expire_time: datetime
-    items: tuple[Item, ...]
+class OrderProgress:
+    """The columns of an order that change. All are written by every save, and every event carries them."""
 
     state: OrderState
     version: int
@@ -141,6 +88,39 @@ class Order:
     expire_time: datetime | None = None
     refund_time: datetime | None = None
 
+
+CHANGEABLE: Final = tuple(field.name for field in fields(OrderProgress))
+changeable_of: Final[Callable[[OrderProgress], tuple[Any, ...]]] = attrgetter(*CHANGEABLE)
+"""The values of CHANGEABLE, in that order."""
+_DEFAULTS: Final = {field.name: None if field.default is MISSING else field.default for field in fields(OrderProgress)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order(OrderProgress):
+    """An order with its items. Payment and items stand in tables of their own, all else in a row of `orders`."""
+
+    order_id: UUID
+    order_number: str
+    order_group_id: UUID
+    buyer_id: UUID
+    seller_id: UUID
+    owner_user_id: UUID
+    shop_name: str
+    pickup: Address | None
+    address: Address
+    currency: str
+    subtotal_minor: int
+    discount_minor: int
+    delivery_fee_minor: int
+    total_minor: int
+    usual_prep_minutes: int
+    eta_earliest_time: datetime
+    eta_latest_time: datetime
+    create_time: datetime
+    payment_id: UUID
+    payment_expire_time: datetime
+    items: tuple[OrderItem, ...]
+
     @property
     def is_paid(self) -> bool:
         """Whether money was taken for it."""
@@ -160,34 +140,26 @@ class Order:
         """The amount in the order's currency."""
         return Money(amount_minor, self.currency)
 
-    def face(self) -> dict[str, Json]:
-        """The changeable part as JSON; events carry it."""
-        face: dict[str, Json] = {}
-        for name in CHANGEABLE:
-            value = getattr(self, name)
+    def progress(self) -> dict[str, Json]:
+        """The changeable part as JSON, with what of the items is cancelled; events carry it."""
+        progress: dict[str, Json] = {}
+        for name, value in zip(CHANGEABLE, changeable_of(self), strict=True):
             if value is not None:
-                face[name] = value if isinstance(value, int) else _text(value)
+                progress[name] = value if isinstance(value, int) else _text(value)
         cancelled: dict[str, Json] = {
             str(item.item_id): item.cancelled_quantity for item in self.items if item.cancelled_quantity
         }
         if cancelled:
-            face["cancelled"] = cancelled
-        return face
+            progress["cancelled"] = cancelled
+        return progress
 
-    def with_face(self, face: Mapping[str, Json]) -> Order:
-        """This order as it was when `face` was taken."""
-        values: dict[str, Any] = {name: face.get(name) for name in CHANGEABLE}
-        for name in _INSTANTS:
+    def with_progress(self, progress: Mapping[str, Json]) -> Order:
+        """This order as it was when `progress` was made of it."""
+        values: dict[str, Any] = {name: progress.get(name, default) for name, default in _DEFAULTS.items()}
+        for name, read in _FROM_JSON.items():
             if values[name] is not None:
-                values[name] = datetime.fromisoformat(values[name])
-        for name in _IDS:
-            if values[name] is not None:
-                values[name] = UUID(values[name])
-        values["state"] = OrderState(values["state"])
-        if values["cancel_reason"] is not None:
-            values["cancel_reason"] = CancellationReason(values["cancel_reason"])
-            values["cancel_actor"] = CancellationActor(values["cancel_actor"])
-        cancelled = face.get("cancelled")
+                values[name] = read(values[name])
+        cancelled = progress.get("cancelled")
         counts: Mapping[str, Any] = cancelled if isinstance(cancelled, dict) else {}
         items = tuple(replace(item, cancelled_quantity=int(counts.get(str(item.item_id), 0))) for item in self.items)
         return replace(self, items=items, **values)
@@ -197,45 +169,54 @@ def _text(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
+def _readers() -> dict[str, Callable[[Any], object]]:
+    """How those fields come back from JSON that JSON has no type for."""
+    readers: dict[str, Callable[[Any], object]] = {}
+    for name, hint in get_type_hints(OrderProgress).items():
+        kind = next((part for part in get_args(hint) if part is not NoneType), hint)
+        if kind is datetime:
+            readers[name] = datetime.fromisoformat
+        elif kind is UUID or issubclass(kind, Enum):
+            readers[name] = kind
+    return readers
+
+
+_FROM_JSON: Final = _readers()
+
+
 @dataclass(frozen=True, slots=True)
-class Viewer:
-    """How the caller stands to an order."""
+class OrderGroup:
+    """A locked group: everything bought at once."""
 
-    is_buyer: bool
-    is_seller: bool
-    is_courier: bool
-    is_admin: bool
-    is_service: bool
-
-    @property
-    def may_see(self) -> bool:
-        """Whether it exists for this caller at all."""
-        return self.is_buyer or self.is_seller or self.is_courier or self.is_admin or self.is_service
+    order_group_id: UUID
+    buyer_id: UUID
+    currency: str
 
 
-def viewer_of(caller: Caller, order: Order) -> Viewer:
-    """The caller's standing; a courier's lasts while the order is in its hands."""
-    account = caller.user_id
-    return Viewer(
-        is_buyer=account is not None and account == order.buyer_id,
-        is_seller=account is not None and account == order.owner_user_id,
-        is_courier=account is not None and account == order.courier_user_id and order.state in IN_COURIERS_HANDS,
-        is_admin=caller.has(Role.ADMIN),
-        is_service=caller.has(Role.SERVICE),
-    )
+@dataclass(frozen=True, slots=True)
+class OrdersWaiting:
+    """Of a group: how many orders wait for money, and how much of it."""
+
+    count: int
+    due_minor: int
 
 
-def allowed_actions(order: Order, viewer: Viewer) -> tuple[OrderAction, ...]:
-    """What the caller may do with the order now, by its state alone."""
-    actions: list[OrderAction] = []
-    if order.state is OrderState.PENDING_PAYMENT and viewer.is_buyer:
-        actions.append(OrderAction.PAY)
-    if order.state is OrderState.PAID and viewer.is_seller:
-        actions.append(OrderAction.ACCEPT)
-    if order.state is OrderState.ACCEPTED and viewer.is_seller:
-        actions.append(OrderAction.MARK_READY)
-    if order.state in CANCELLABLE and (viewer.is_buyer or viewer.is_seller or viewer.is_admin):
-        actions.append(OrderAction.CANCEL)
-    if order.refundable_minor > 0 and (viewer.is_seller or viewer.is_admin):
-        actions.append(OrderAction.REFUND)
-    return tuple(actions)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderFilter:
+    """What a list is narrowed to; None and empty mean everything. `create_time_before` is exclusive."""
+
+    states: tuple[OrderState, ...] = ()
+    buyer_id: UUID | None = None
+    seller_id: UUID | None = None
+    courier_id: UUID | None = None
+    order_group_id: UUID | None = None
+    create_time_from: datetime | None = None
+    create_time_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderReach:
+    """Whose orders a list may show: bought by or in the hands of the account, or sold by the seller."""
+
+    buyer_id: UUID
+    seller_id: UUID | None

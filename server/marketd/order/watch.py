@@ -16,12 +16,13 @@ from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import ReadUnit
 from marketd.kernel.events import outbox
-from marketd.kernel.events.events import Json, StoredEvent
+from marketd.kernel.events.events import StoredEvent
 from marketd.kernel.events.feed import Feed
-from marketd.kernel.events.watch import BEAT_SECONDS, Batch, Beat, missed_events, watch
+from marketd.kernel.events.watch import BEAT_SECONDS, OF_NO_USE, Batch, Beat, missed_events, watch
 from marketd.order import repository
+from marketd.order.access import viewer_of
 from marketd.order.model import OrderState
-from marketd.order.values import Order, viewer_of
+from marketd.order.values import Order
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class _OrderReader:
         self._order_id = order_id
         self._order: Order | None = None
         self._shown_version = 0
+        self._is_over = False
 
     async def read(self, unit: ReadUnit, after: int | None) -> Batch[OrderNews]:
         """The changes after the number; a snapshot without one, and where they are not kept."""
@@ -83,7 +85,7 @@ class _OrderReader:
             if missed is None or after is None:
                 return self._snapshot(last, self._order, is_reset=after is not None)
             events, more = missed
-            return self._changes(self._order, after, events, more=more, is_over=self._order.state.is_over)
+            return self._changes(self._order, after, events, more=more)
         if after is None or (missed := await missed_events(unit, self._order_id, after)) is None:
             last = await outbox.last_seq(unit.connection, self._order_id)
             return self._snapshot(last, await self._look(unit), is_reset=True)
@@ -97,32 +99,32 @@ class _OrderReader:
         viewer = viewer_of(self._caller, order)
         if not (viewer.is_buyer or viewer.is_seller or viewer.is_admin):
             raise NotFound("order", self._order_id)
+        self._is_over = order.state.is_over
         return order
 
     def _snapshot(self, seq: int, order: Order, *, is_reset: bool) -> Batch[OrderNews]:
         self._shown_version = order.version
-        shown: list[tuple[int, OrderNews]] = [(seq, OrderReset())] if is_reset else []
+        # Whoever comes back after the reset alone has not seen the snapshot: it is told again.
+        shown: list[tuple[int, OrderNews]] = [(OF_NO_USE, OrderReset())] if is_reset else []
         return Batch(seq, [*shown, (seq, OrderSnapshot(order))], is_over=order.state.is_over)
 
-    def _changes(
-        self, order: Order, after: int, events: Sequence[StoredEvent], *, more: bool, is_over: bool = False
-    ) -> Batch[OrderNews]:
-        """`is_over` counts where there is no event: whoever comes back after the last one has nothing to wait for."""
+    def _changes(self, order: Order, after: int, events: Sequence[StoredEvent], *, more: bool) -> Batch[OrderNews]:
+        """Where there is no event, what was read before says whether it is over: nothing may follow the last page."""
         news: list[tuple[int, OrderNews]] = []
         seq = after
         for event in events:
             seq = event.seq
             change = _change(order, event)
-            is_over = change.order.state.is_over
+            self._is_over = change.order.state.is_over
             if change.order.version > self._shown_version:
                 self._shown_version = change.order.version
                 news.append((seq, change))
-        return Batch(seq, news, more, is_over and not more)
+        return Batch(seq, news, more, self._is_over and not more)
 
 
 def _change(order: Order, event: StoredEvent) -> OrderChange:
-    face = event.payload["after"]
-    if not isinstance(face, Mapping):
+    progress = event.payload["after"]
+    if not isinstance(progress, Mapping):
         raise TypeError(f"event {event.event_id} has no order in it")
-    faces: Mapping[str, Json] = face
-    return OrderChange(order.with_face(faces), OrderState(str(event.payload["previous_state"])), event.occurred_time)
+    order = order.with_progress(progress)
+    return OrderChange(order, OrderState(str(event.payload["previous_state"])), event.occurred_time)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from marketd.cart.quote_values import quote_tokens_of
+from marketd.cart.quotes.tokens import quote_tokens_of
 from marketd.kernel.events.watch import ResumeTokens
 from marketd.kernel.slice import Parts, Slice
 from marketd.order import invariants
-from marketd.order.cancel import expire_group
-from marketd.order.place import EXPIRE
+from marketd.order.expire import EXPIRE, expire_group
 from marketd.order.servicer import OrderServicer
 from marketd.payment.providers.choose import providers_of
 

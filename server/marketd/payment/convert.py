@@ -5,10 +5,14 @@ from __future__ import annotations
 from google.type.money_pb2 import Money as MoneyMessage
 from marketplace.payment.v1 import payment_pb2
 
+from marketd.kernel.enums import EnumMap
 from marketd.kernel.values.money import Money
 from marketd.kernel.wire import to_money, to_timestamp
-from marketd.payment.model import PaymentState
+from marketd.payment.model import PaymentState, RefundState
 from marketd.payment.values import Payment, Refund
+
+_STATES = EnumMap(PaymentState, payment_pb2.PaymentState)
+_REFUND_STATES = EnumMap(RefundState, payment_pb2.RefundState)
 
 
 def to_payment(payment: Payment) -> payment_pb2.Payment:
@@ -21,7 +25,7 @@ def to_payment(payment: Payment) -> payment_pb2.Payment:
         payment_id=str(payment.payment_id),
         order_group_id=str(payment.order_group_id),
         buyer_id=str(payment.buyer_id),
-        state=payment_pb2.PaymentState.Value(f"PAYMENT_STATE_{payment.state.value}"),
+        state=_STATES.to_wire(payment.state),
         payment_provider=payment.provider,
         amount=money(payment.amount_minor),
         captured=money(payment.captured_minor),
@@ -49,7 +53,7 @@ def to_refund(refund: Refund) -> payment_pb2.Refund:
         order_id=str(refund.order_id or ""),
         amount=to_money(refund.amount),
         reason=refund.reason,
-        state=payment_pb2.RefundState.Value(f"REFUND_STATE_{refund.state.value}"),
+        state=_REFUND_STATES.to_wire(refund.state),
         create_time=to_timestamp(refund.create_time),
         update_time=to_timestamp(refund.update_time),
     )

@@ -1,4 +1,4 @@
-"""The tables of payments and refunds, and of the sandbox provider's own books."""
+"""The tables of payments, of attempts to take the money, and of refunds; and their states."""
 
 from __future__ import annotations
 
@@ -181,30 +181,3 @@ class RefundTable(Base):
     fingerprint: Mapped[bytes | None] = mapped_column(LargeBinary)
     create_time: Mapped[datetime] = mapped_column(_INSTANT)
     update_time: Mapped[datetime] = mapped_column(_INSTANT)
-
-
-class SandboxChargeTable(Base):
-    """The sandbox's own book of charges: another side, never in one transaction with ours."""
-
-    __tablename__ = "sandbox_charges"
-    __table_args__ = (CheckConstraint("0 <= refunded_minor AND refunded_minor <= captured_minor", name="money"),)
-
-    key: Mapped[str] = mapped_column(Text, primary_key=True)
-    amount_minor: Mapped[int] = mapped_column(BigInteger)
-    currency: Mapped[str] = mapped_column(Text)
-    state: Mapped[str] = mapped_column(Text)
-    captured_minor: Mapped[int] = mapped_column(BigInteger)
-    refunded_minor: Mapped[int] = mapped_column(BigInteger, server_default=sql("0"))
-    create_time: Mapped[datetime] = mapped_column(_INSTANT)
-
-
-class SandboxRefundTable(Base):
-    """The sandbox's own book of refunds."""
-
-    __tablename__ = "sandbox_refunds"
-
-    key: Mapped[str] = mapped_column(Text, primary_key=True)
-    charge_key: Mapped[str] = mapped_column(ForeignKey("sandbox_charges.key"))
-    amount_minor: Mapped[int] = mapped_column(BigInteger)
-    is_done: Mapped[bool] = mapped_column()
-    create_time: Mapped[datetime] = mapped_column(_INSTANT)

@@ -25,7 +25,7 @@ class Charge:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ChargeOutcome:
     """What a provider says of a charge; PENDING when it cannot say yet."""
 
     state: AttemptState
@@ -44,13 +44,13 @@ class Provider(Protocol):
     Each raises ProviderUnreachable when there is no answer.
     """
 
-    async def confirm(self, charge: Charge) -> Outcome:
+    async def confirm(self, charge: Charge) -> ChargeOutcome:
         """Create the charge under its key and take the money; a known key gives what is known of it."""
 
-    async def find(self, key: str) -> Outcome | None:
+    async def find(self, key: str) -> ChargeOutcome | None:
         """What is known of a key; None when it never came."""
 
-    async def cancel(self, charge: Charge) -> Outcome:
+    async def cancel(self, charge: Charge) -> ChargeOutcome:
         """Settle the key for good: CANCELLED, and later confirms of it too; or CAPTURED or DECLINED when it was."""
 
     async def refund(self, key: str, charge_key: str, amount: Money) -> bool:
@@ -88,7 +88,7 @@ class GroupStanding:
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class RefundShare:
     """What of a refund comes out of one order."""
 
     order_id: UUID
@@ -96,7 +96,7 @@ class Share:
 
 
 class OrderPayments(Protocol):
-    """The orders behind payments; order implements it. Everything runs in the caller's unit of work, either dress."""
+    """The orders behind payments; order implements it. Everything runs in the caller's unit of work."""
 
     async def lock_group(self, uow: UnitOfWork, order_group_id: UUID) -> GroupStanding | None:
         """Lock the group's row, before any payment's; None when there is no such group."""
@@ -109,7 +109,7 @@ class OrderPayments(Protocol):
 
     async def reserve_refund(
         self, uow: UnitOfWork, caller: Caller, order_group_id: UUID, order_id: UUID | None, amount: Money | None
-    ) -> Sequence[Share]:
+    ) -> Sequence[RefundShare]:
         """Set aside what is to be given back of one order, or of all when none is named; `None` means all that is left.
 
         Admins may refund anything, sellers an order of their own that they name. Raises NotFound, ValidationFailed when
@@ -117,6 +117,6 @@ class OrderPayments(Protocol):
         """
 
     async def refund_settled(
-        self, uow: UnitOfWork, order_group_id: UUID, shares: Sequence[Share], *, succeeded: bool
+        self, uow: UnitOfWork, order_group_id: UUID, shares: Sequence[RefundShare], *, succeeded: bool
     ) -> None:
         """The provider has given the shares back, or never will."""

@@ -13,10 +13,12 @@ from marketd.kernel.call import call as calls
 from marketd.kernel.call.caller import Role
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.wire import from_money
-from marketd.payment import convert, service
-from marketd.payment.confirm import Confirm, Confirming
+from marketd.payment import convert
+from marketd.payment.attempts.confirm import Confirm, PaymentConfirmer
+from marketd.payment.create import create_payment
 from marketd.payment.ports import OrderPayments, Providers
-from marketd.payment.refund import Refunded, Refunding, RefundPayment
+from marketd.payment.read import get_payment
+from marketd.payment.refunds.refund import PaymentRefunder, Refunded, RefundPayment
 from marketd.payment.values import Payment
 
 if TYPE_CHECKING:
@@ -34,15 +36,15 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
         tx: Transactor,
         providers: Providers,
         orders: OrderPayments,
-        confirming: Confirming,
-        refunding: Refunding,
+        confirmer: PaymentConfirmer,
+        refunder: PaymentRefunder,
         currency: str,
     ) -> None:
         self._tx = tx
         self._providers = providers
         self._orders = orders
-        self._confirming = confirming
-        self._refunding = refunding
+        self._confirmer = confirmer
+        self._refunder = refunder
         self._currency = currency
 
     async def CreatePayment(
@@ -53,7 +55,7 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
         provider = self._providers.resolve(request.payment_provider)
         return await self._tx.answer(
             "payment.create",
-            lambda uow: service.create_payment(uow, self._orders, caller, group_id, provider),
+            lambda uow: create_payment(uow, self._orders, caller, group_id, provider),
             lambda payment: payment_service_pb2.CreatePaymentResponse(payment=convert.to_payment(payment)),
         )
 
@@ -71,14 +73,14 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
         def render(payment: Payment) -> payment_service_pb2.ConfirmPaymentResponse:
             return payment_service_pb2.ConfirmPaymentResponse(payment=convert.to_payment(payment))
 
-        return await self._confirming.confirm(calls.current_caller(), command, render)
+        return await self._confirmer.confirm(calls.current_caller(), command, render)
 
     async def GetPayment(
         self, request: payment_service_pb2.GetPaymentRequest, context: Context
     ) -> payment_service_pb2.GetPaymentResponse:
         caller = calls.current_caller()
         payment_id = UUID(request.payment_id)
-        payment = await self._tx.read(lambda unit: service.get_payment(unit, caller, payment_id))
+        payment = await self._tx.read(lambda unit: get_payment(unit, caller, payment_id))
         return payment_service_pb2.GetPaymentResponse(payment=convert.to_payment(payment))
 
     async def RefundPayment(
@@ -101,7 +103,7 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
                 response.payment.CopyFrom(convert.to_payment(refunded.payment))
             return response
 
-        return await self._refunding.refund(caller, command, render)
+        return await self._refunder.refund(caller, command, render)
 
 
 def _fingerprint(request: Message) -> bytes:

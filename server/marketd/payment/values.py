@@ -1,4 +1,4 @@
-"""Payments, attempts and refunds as values, in the shape of their rows."""
+"""Payments, attempts to take their money, and refunds as values."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from uuid import UUID
 
 from marketd.kernel.values.money import Money
 from marketd.payment.model import AttemptState, PaymentState, RefundState
-from marketd.payment.ports import Charge, Outcome, Share
+from marketd.payment.ports import Charge, ChargeOutcome, RefundShare
 
 
 @dataclass(frozen=True, slots=True)
 class Refund:
-    """A refund; `order_id` is None when it is about the whole group."""
+    """A refund; `order_id` is None when it is about the whole group.
+
+    shares: unique order_id, empty for money that no order accounts for. Their sum is the amount otherwise.
+    """
 
     refund_id: UUID
     payment_id: UUID
@@ -21,8 +24,9 @@ class Refund:
     order_id: UUID | None
     provider: str
     charge_key: str
-    amount: Money
-    shares: tuple[Share, ...]
+    amount_minor: int
+    currency: str
+    shares: tuple[RefundShare, ...]
     reason: str
     state: RefundState
     fingerprint: bytes | None
@@ -30,14 +34,19 @@ class Refund:
     update_time: datetime
 
     @property
+    def amount(self) -> Money:
+        """What is given back."""
+        return Money(self.amount_minor, self.currency)
+
+    @property
     def key(self) -> str:
         """The provider's idempotency key."""
         return f"refund:{self.refund_id}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
-    """A payment; amounts in minor units of `currency`. `refunds` is filled where a whole view was asked for."""
+    """A payment; amounts in minor units of `currency`. `refunds` are there where the whole was read."""
 
     payment_id: UUID
     order_group_id: UUID
@@ -46,16 +55,16 @@ class Payment:
     state: PaymentState
     amount_minor: int
     currency: str
-    captured_minor: int
-    refund_reserved_minor: int
-    refunded_minor: int
-    redirect_url: str
-    decline_code: str
-    decline_message: str
-    decline_time: datetime | None
+    captured_minor: int = 0
+    refund_reserved_minor: int = 0
+    refunded_minor: int = 0
+    redirect_url: str = ""
+    decline_code: str = ""
+    decline_message: str = ""
+    decline_time: datetime | None = None
     create_time: datetime
     update_time: datetime
-    capture_time: datetime | None
+    capture_time: datetime | None = None
     expire_time: datetime
     refunds: tuple[Refund, ...] = ()
 
@@ -94,6 +103,6 @@ class Attempt:
         return Charge(self.key, Money(self.amount_minor, self.currency), self.method, self.return_url)
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> ChargeOutcome:
         """What is known of it here."""
-        return Outcome(self.state, self.redirect_url, self.decline_code, self.decline_message)
+        return ChargeOutcome(self.state, self.redirect_url, self.decline_code, self.decline_message)

@@ -7,11 +7,11 @@ from typing import Final
 from marketd.kernel.slice import Parts, Slice
 from marketd.kernel.work.repeat import repeat
 from marketd.payment import invariants
-from marketd.payment.confirm import Confirming
+from marketd.payment.attempts.confirm import PaymentConfirmer
+from marketd.payment.jobs import RECONCILE, REFUND
 from marketd.payment.ports import OrderPayments
 from marketd.payment.providers.choose import providers_of
-from marketd.payment.refund import Refunding
-from marketd.payment.service import RECONCILE, REFUND
+from marketd.payment.refunds.refund import PaymentRefunder
 from marketd.payment.servicer import PaymentServicer
 
 SERVICERS: Final = (PaymentServicer,)
@@ -23,11 +23,11 @@ LOOK_SECONDS: Final = 60.0
 def build(parts: Parts, *, orders: OrderPayments) -> Slice:
     """Payment's part of a process. `orders` is what the payments are for."""
     providers = providers_of(parts.tx)
-    confirming = Confirming(tx=parts.tx, providers=providers, orders=orders)
-    refunding = Refunding(tx=parts.tx, providers=providers, orders=orders)
+    confirmer = PaymentConfirmer(tx=parts.tx, providers=providers, orders=orders)
+    refunder = PaymentRefunder(tx=parts.tx, providers=providers, orders=orders)
 
     async def look() -> bool:
-        await confirming.sweep()
+        await confirmer.sweep()
         return False
 
     return Slice(
@@ -36,12 +36,12 @@ def build(parts: Parts, *, orders: OrderPayments) -> Slice:
                 tx=parts.tx,
                 providers=providers,
                 orders=orders,
-                confirming=confirming,
-                refunding=refunding,
+                confirmer=confirmer,
+                refunder=refunder,
                 currency=parts.settings.currency,
             )
         ],
         # Both call the provider, so they run outside of transactions and may run again.
-        outside_jobs={RECONCILE: confirming.reconcile, REFUND: refunding.carry_out},
+        outside_jobs={RECONCILE: confirmer.reconcile, REFUND: refunder.carry_out},
         background=[lambda: repeat("payment.sweep", look, pause_seconds=LOOK_SECONDS)],
     )

@@ -61,7 +61,7 @@ def make_core(settings: Settings) -> Core:
     parts = Parts(
         settings=settings,
         tx=tx,
-        spare=Transactor(spare_engine, clock),
+        spare=Transactor(spare_engine, clock, times=tx.times),
         pager=Pager(tx, settings.derive("page-tokens")),
         broadcast=broadcast,
         feed=feed,

@@ -1,4 +1,4 @@
-"""Every SQL statement of tracking on its own tables. All of it is hand-written for the bare dress: it is a hot path."""
+"""Every SQL statement of tracking but those of its partitions."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from marketd.kernel.db.database import Connection
-from marketd.kernel.events.events import StoredEvent
-from marketd.kernel.events.outbox import stored_event
+from marketd.kernel.db.sql import Columns
+from marketd.tracking.trip.trip import Promise
 
 
-class PointRow(NamedTuple):
+class NewPosition(NamedTuple):
     """One position on its way into the database, in the order of `_STORE`'s arrays.
 
     `which` numbers the uplink of the batch from 1 (a Postgres array). With a `reason` nothing but `seq` counts.
@@ -32,6 +32,8 @@ class PointRow(NamedTuple):
     flags: int
     reason: int | None
 
+
+_PROMISE: Final = Columns(Promise, table="p", expressions={"is_late": "p.late_time IS NOT NULL"})
 
 # One statement for a whole batch: the ledger's key decides what is new, in key order so that two workers cannot
 # deadlock, and only what is new is stored. The answer is the duplicates, which are rare.
@@ -61,7 +63,7 @@ SELECT i.which, i.seq FROM incoming i LEFT JOIN fresh f USING (courier_id, uplin
 
 
 async def store(
-    connection: Connection, couriers: Sequence[UUID], uplinks: Sequence[UUID], rows: Sequence[PointRow]
+    connection: Connection, couriers: Sequence[UUID], uplinks: Sequence[UUID], rows: Sequence[NewPosition]
 ) -> list[tuple[int, int]]:
     """Write the batch; (which, seq) of the duplicates, of which nothing was written.
 
@@ -138,46 +140,16 @@ async def read_epochs(connection: Connection, courier_ids: Sequence[UUID]) -> di
     return {row["courier_id"]: row["epoch"] for row in rows}
 
 
-async def read_events_after(
-    connection: Connection, places: Sequence[tuple[UUID, int]], limit: int = 200
-) -> list[StoredEvent]:
-    """The events of several aggregates after the number seen of each, in order, at most `limit` of each: what
-    outbox.read_aggregate reads, for all watched deliveries in one statement."""
-    rows = await connection.fetch(
-        "SELECT e.* FROM unnest($1::uuid[], $2::bigint[]) AS w(aggregate_id, seen) CROSS JOIN LATERAL ("
-        "  SELECT event_id, event_type, version, aggregate, aggregate_id, seq, payload, occurred_time"
-        "  FROM outbox_events o WHERE o.aggregate_id = w.aggregate_id AND o.seq > w.seen ORDER BY o.seq LIMIT $3) e"
-        " ORDER BY e.aggregate_id, e.seq",
-        [place for place, _ in places],
-        [seen for _, seen in places],
-        limit,
-    )
-    return [stored_event(row) for row in rows]
-
-
-async def find_behind(connection: Connection, places: Sequence[tuple[UUID, int]]) -> list[UUID]:
-    """Which of the aggregates have events after the number seen."""
-    rows = await connection.fetch(
-        "SELECT s.aggregate_id FROM unnest($1::uuid[], $2::bigint[]) AS w(aggregate_id, seen)"
-        " JOIN aggregate_sequences s USING (aggregate_id) WHERE s.last_seq > w.seen",
-        [place for place, _ in places],
-        [seen for _, seen in places],
-    )
-    return [row["aggregate_id"] for row in rows]
-
-
-async def promise(
-    connection: Connection, delivery_id: UUID, promised_time: datetime | None
-) -> tuple[datetime | None, bool]:
-    """What was promised first, now or before, and whether its watchers were told that it will be later."""
+async def promise(connection: Connection, delivery_id: UUID, promised_time: datetime | None) -> Promise:
+    """Promise the time unless another was promised before; what was promised first."""
     row = await connection.fetchrow(
-        "INSERT INTO delivery_promises AS p (delivery_id, promised_time) VALUES ($1, $2)"
+        "INSERT INTO delivery_promises AS p (delivery_id, promised_time) VALUES ($1, $2)"  # noqa: S608 - constant columns
         " ON CONFLICT (delivery_id) DO UPDATE SET promised_time = coalesce(p.promised_time, excluded.promised_time)"
-        " RETURNING promised_time, late_time IS NOT NULL AS is_late",
+        f" RETURNING {_PROMISE.sql}",
         delivery_id,
         promised_time,
     )
-    return (row["promised_time"], row["is_late"]) if row is not None else (promised_time, False)
+    return _PROMISE.optional(row) or Promise(promised_time)
 
 
 async def is_late(connection: Connection, delivery_id: UUID) -> bool:
@@ -198,13 +170,3 @@ async def note_late(connection: Connection, delivery_id: UUID, now: datetime) ->
         now,
     )
     return tag == "INSERT 0 1"
-
-
-async def stops_told(connection: Connection, delivery_id: UUID) -> list[tuple[str, str]]:
-    """Which arrivals and departures of the delivery were told: (event type, stop)."""
-    rows = await connection.fetch(
-        "SELECT event_type, payload ->> 'stop' AS stop FROM outbox_events WHERE aggregate_id = $1"
-        " AND event_type IN ('delivery.arrived', 'delivery.departed')",
-        delivery_id,
-    )
-    return [(row["event_type"], row["stop"]) for row in rows]

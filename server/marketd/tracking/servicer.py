@@ -22,14 +22,16 @@ from marketplace.tracking.v1.tracking_service_pb2 import (
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.db.transactor import Transactor
-from marketd.tracking import convert, service
+from marketd.kernel.events.watch import ResumeTokens
 from marketd.tracking.errors import HelloExpected
+from marketd.tracking.uplink import convert
 from marketd.tracking.uplink.acks import Acks
 from marketd.tracking.uplink.couriers import HeardCouriers
 from marketd.tracking.uplink.intake import Intake
+from marketd.tracking.uplink.open import open_stream, require_reporting_courier
+from marketd.tracking.uplink.report import open_report, report
 from marketd.tracking.uplink.sending_rate import SendingRate
 from marketd.tracking.uplink.stream import UplinkStream
-from marketd.tracking.watch.cursors import Cursors
 from marketd.tracking.watch.follow import follow
 from marketd.tracking.watch.hub import Hub
 
@@ -41,13 +43,13 @@ class TrackingServicer(tracking_service_pb2_grpc.TrackingServiceServicer):
     """Serves couriers' uplinks and watchers. Positions a second above `rate_hz` earn a courier a directive."""
 
     def __init__(
-        self, tx: Transactor, hub: Hub, intake: Intake, couriers: HeardCouriers, cursors: Cursors, *, rate_hz: float
+        self, tx: Transactor, hub: Hub, intake: Intake, couriers: HeardCouriers, resume: ResumeTokens, *, rate_hz: float
     ) -> None:
         self._tx = tx
         self._hub = hub
         self._intake = intake
         self._couriers = couriers
-        self._cursors = cursors
+        self._resume = resume
         self._rate_hz = rate_hz
         self._streams: set[UplinkStream] = set()
 
@@ -80,17 +82,17 @@ class TrackingServicer(tracking_service_pb2_grpc.TrackingServiceServicer):
         self, request: ReportLocationsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> ReportLocationsResponse:
         caller, uplink_id = calls.current_caller(), UUID(request.uplink_id)
-        courier_id = await self._tx.read(lambda unit: service.reporting_courier(unit, caller))
+        courier_id = await self._tx.read(lambda unit: require_reporting_courier(unit, caller))
         async with (
             self._couriers.hear(courier_id, caller.known_user_id) as courier,
             self._couriers.hear_uplink(courier, uplink_id) as uplink,
         ):
             settled_seq = await self._tx.run(
-                "tracking.report", lambda uow: service.open_report(uow, courier_id, uplink_id, request.device_id)
+                "tracking.report", lambda uow: open_report(uow, courier_id, uplink_id, request.device_id)
             )
             uplink.restore(settled_seq)
-            samples = [convert.read_sample(position) for position in request.batch.positions]
-            acked_seq, rejected = await service.report(self._intake, courier, uplink, samples)
+            samples = [convert.from_position(position) for position in request.batch.positions]
+            acked_seq, rejected = await report(self._intake, courier, uplink, samples)
         return ReportLocationsResponse(ack=convert.ack(acked_seq, rejected, self._hub.now_micros))
 
     async def WatchDelivery(
@@ -99,7 +101,7 @@ class TrackingServicer(tracking_service_pb2_grpc.TrackingServiceServicer):
         serialized = follow(
             self._tx,
             self._hub,
-            self._cursors,
+            self._resume,
             calls.current_caller(),
             UUID(request.delivery_id),
             resume_token=request.resume_token,
@@ -113,12 +115,12 @@ class TrackingServicer(tracking_service_pb2_grpc.TrackingServiceServicer):
     async def _open(self, stack: AsyncExitStack, caller: Caller, hello: Hello) -> UplinkStream:
         """The stream behind a hello, the courier's newest; what it holds is given back with the stack."""
         uplink_id = UUID(hello.uplink_id)
-        courier_id = await self._tx.read(lambda unit: service.reporting_courier(unit, caller))
+        courier_id = await self._tx.read(lambda unit: require_reporting_courier(unit, caller))
         courier = await stack.enter_async_context(self._couriers.hear(courier_id, caller.known_user_id))
         uplink = await stack.enter_async_context(self._couriers.hear_uplink(courier, uplink_id))
         opened = await self._tx.run(
             "tracking.hello",
-            lambda uow: service.open_stream(uow, courier_id, uplink_id, hello.device_id, hello.last_acked_seq),
+            lambda uow: open_stream(uow, courier_id, uplink_id, hello.device_id, hello.last_acked_seq),
         )
         uplink.restore(opened.settled_seq)
         newest = self._hub.newest(courier_id)
@@ -152,7 +154,7 @@ async def _read(requests: AsyncIterator[StreamLocationsRequest], stream: UplinkS
         async for request in requests:
             match request.WhichOneof("message"):
                 case "batch":
-                    await stream.receive([convert.read_sample(position) for position in request.batch.positions])
+                    await stream.receive([convert.from_position(position) for position in request.batch.positions])
                 case "ping":
                     stream.ping(request.ping)
                 case _:

@@ -7,6 +7,7 @@ from typing import Final
 
 from marketd.delivery.estimate import Pace
 from marketd.kernel.call.refusals import Refusal
+from marketd.kernel.events.watch import ResumeTokens
 from marketd.kernel.slice import Parts, Slice
 from marketd.kernel.work.repeat import repeat
 from marketd.tracking import invariants, partitions
@@ -15,7 +16,6 @@ from marketd.tracking.trip.journal import Journal
 from marketd.tracking.uplink.couriers import HeardCouriers
 from marketd.tracking.uplink.intake import Intake
 from marketd.tracking.uplink.position_writer import PositionWriter
-from marketd.tracking.watch.cursors import Cursors
 from marketd.tracking.watch.hub import Hub
 
 SERVICERS: Final = (TrackingServicer,)
@@ -26,11 +26,11 @@ HOUSE_SECONDS: Final = 3600.0
 def build(parts: Parts) -> Slice:
     """Tracking's part of a process."""
     settings, tx = parts.settings, parts.tx
-    cursors = Cursors(settings.derive("tracking-cursors"))
-    hub = Hub(tx, parts.feed, parts.broadcast, cursors, parts.clock)
+    resume = ResumeTokens(settings.derive("tracking-watches"), "tracking-watch", parts.clock)
+    hub = Hub(tx, parts.feed, parts.broadcast, resume, parts.clock)
     writer, journal, couriers = PositionWriter(tx), Journal(tx), HeardCouriers(tx, parts.feed, parts.broadcast)
     intake = Intake(hub, writer, journal, Pace(settings.courier_speed_mps))
-    servicer = TrackingServicer(tx, hub, intake, couriers, cursors, rate_hz=settings.position_rate_hz)
+    servicer = TrackingServicer(tx, hub, intake, couriers, resume, rate_hz=settings.position_rate_hz)
 
     async def make_partitions() -> None:
         with suppress(Refusal):  # the hourly round tries again

@@ -33,7 +33,7 @@ from marketd.kernel.values.geo import Point
 from marketd.kernel.values.ids import new_id, new_order_number
 from marketd.order import cancel as cancelling
 from marketd.order import service as orders
-from marketd.order.cancel import Cancel, CancelledLine
+from marketd.order.cancel import CancelledLine, CancelOrder
 from marketd.order.events import OrderReady
 from marketd.order.model import CancellationReason
 from marketplace.delivery.v1 import (
@@ -124,7 +124,7 @@ class World:
             order = await orders.read_order_for_delivery(uow, ready.order_id)
             assert order is not None
             lines = (CancelledLine(order.items[0].item_id, pieces),) if pieces else ()
-            cancel = Cancel(ready.order_id, lines, CancellationReason.CHANGED_MIND, "")
+            cancel = CancelOrder(ready.order_id, lines, CancellationReason.CHANGED_MIND, "")
             await cancelling.cancel_order(uow, ready.buyer, cancel)
 
         await self.tx.run("test.cancel", work)

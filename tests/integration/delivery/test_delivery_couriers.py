@@ -73,9 +73,9 @@ async def test_a_shift_runs_once_and_ends_once(world: World) -> None:
     assert not shift.HasField("end_time")
     with pytest.raises(IllegalTransition):
         await world.call(caller, world.couriers.StartShift, START)
-    view = await world.tx.read(lambda unit: service.courier_of(unit, caller.known_user_id))
-    assert view is not None
-    assert (view.courier_id, view.on_shift) == (courier_id, True)
+    found = await world.tx.read(lambda unit: service.read_courier_of(unit, caller.known_user_id))
+    assert found is not None
+    assert (found.courier_id, found.is_on_shift) == (courier_id, True)
     ended = (await world.call(caller, world.couriers.EndShift, END)).shift
     assert ended.shift_id == shift.shift_id
     assert ended.HasField("end_time")

@@ -18,7 +18,7 @@ from marketd.delivery.errors import (
     TooManyWrongCodes,
 )
 from marketd.delivery.hand_over import MAX_WRONG_CODES
-from marketd.delivery.states import StopKind
+from marketd.delivery.model import StopKind
 from marketd.kernel.call.call import OnceKey
 from marketd.kernel.call.caller import Role
 from marketd.kernel.call.refusals import IllegalTransition, NotFound, PageTokenInvalid
@@ -196,7 +196,7 @@ async def test_a_repeated_completion_gets_the_first_answer_and_a_refusal_is_not_
     )
     stored = [answer for answer in cast("list[object]", answers) if isinstance(answer, bytes)]
     assert (len(stored), len(set(stored))) == (8, 1)
-    counted = await world.tx.read(lambda unit: service.courier_of(unit, courier.known_user_id))
+    counted = await world.tx.read(lambda unit: service.read_courier_of(unit, courier.known_user_id))
     assert counted is not None
     assert counted.completed_deliveries == 1
     assert await world.violations() == []

@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from google.type.money_pb2 import Money as MoneyMessage
 from marketd.auth.accounts import create as auth
 from marketd.cart.ports import DeliveryQuote, Unit
-from marketd.cart.quote_values import QuoteTokens
+from marketd.cart.quotes.tokens import QuoteTokens
 from marketd.cart.servicer import CartServicer
 from marketd.catalog import products
 from marketd.catalog.values import NewProduct, NewVariant
@@ -38,16 +38,15 @@ from marketd.kernel.values.money import Money
 from marketd.kernel.wire import to_address
 from marketd.kernel.work.job_runner import JobRunner
 from marketd.order import invariants as order_invariants
-from marketd.order.cancel import expire_group
+from marketd.order.expire import EXPIRE, expire_group
 from marketd.order.pay import PaidOrders
-from marketd.order.place import EXPIRE
 from marketd.order.servicer import OrderServicer
 from marketd.payment import invariants as payment_invariants
-from marketd.payment.confirm import Confirming
+from marketd.payment.attempts.confirm import PaymentConfirmer
+from marketd.payment.jobs import RECONCILE, REFUND
 from marketd.payment.ports import Provider, Providers
 from marketd.payment.providers.sandbox import SandboxProvider
-from marketd.payment.refund import Refunding
-from marketd.payment.service import RECONCILE, REFUND
+from marketd.payment.refunds.refund import PaymentRefunder
 from marketd.payment.servicer import PaymentServicer
 from marketd.seller import sellers
 from marketd.seller.values import Contact, NewSeller
@@ -120,7 +119,7 @@ class Market:
     payments: PaymentServicer
     orders: OrderServicer
     sandbox: SandboxProvider
-    confirming: Confirming
+    confirming: PaymentConfirmer
     runner: JobRunner
     paid_orders: PaidOrders
     admin: Caller = field(default_factory=lambda: caller_of(new_id(), Role.ADMIN))
@@ -361,8 +360,8 @@ def build(tx: Transactor, clock: MovableClock, provider: Provider | None = None)
     feed = Feed(LocalBroadcast())
     tx.listen(feed.committed)
     providers = Providers({"sandbox": provider or sandbox}, "sandbox")
-    confirming = Confirming(tx=tx, providers=providers, orders=paid_orders)
-    refunding = Refunding(tx=tx, providers=providers, orders=paid_orders)
+    confirming = PaymentConfirmer(tx=tx, providers=providers, orders=paid_orders)
+    refunding = PaymentRefunder(tx=tx, providers=providers, orders=paid_orders)
     runner = JobRunner(tx, concurrency=8)
     runner.register(EXPIRE, expire_group)
     runner.register_outside(RECONCILE, confirming.reconcile)
@@ -379,8 +378,8 @@ def build(tx: Transactor, clock: MovableClock, provider: Provider | None = None)
             tx=tx,
             providers=providers,
             orders=paid_orders,
-            confirming=confirming,
-            refunding=refunding,
+            confirmer=confirming,
+            refunder=refunding,
             currency=CURRENCY,
         ),
         orders=OrderServicer(

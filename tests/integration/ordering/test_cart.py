@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from marketd.auth.addresses import book
 from marketd.auth.ports import MergeOutcome
 from marketd.cart import merge, repository
 from marketd.cart.errors import AddressNotServiceable, CartEmpty
-from marketd.cart.sweeps import KEEP_QUOTES, sweep_quotes
+from marketd.cart.quotes.sweeps import KEEP_QUOTES, sweep_quotes
+from marketd.cart.values import CartItem
 from marketd.kernel.call.caller import Role
 from marketd.kernel.call.refusals import EtagMismatch, NotFound, ValidationFailed
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.ids import new_id
-from marketd.kernel.values.money import Money
 from marketd.kernel.wire import to_address
 from marketplace.cart.v1 import cart_pb2, cart_service_pb2
 
 from tests.integration.ordering.conftest import HOME, Market, minor, stored
+
+
+def _item(uow: UnitOfWork, variant_id: UUID, quantity: int) -> CartItem:
+    return CartItem(new_id(), variant_id, quantity, 1_000, "EUR", uow.now, uow.now)
 
 
 async def test_a_cart_that_never_held_anything_is_empty_and_stays_the_same(market: Market) -> None:
@@ -239,12 +243,11 @@ async def test_a_guests_cart_is_added_to_the_accounts(market: Market) -> None:
         " (SELECT product_id FROM variants WHERE variant_id = $1)",
         gone,
     )
-    price = Money(1_000, "EUR")
 
     async def fill(uow: UnitOfWork) -> None:
         guest = await repository.open_guest_cart(uow.connection, "guest-token", uow.now)
-        lines = [(both, 3, price), (only_guest, 1, price), (full, 5, price), (gone, 1, price)]
-        await repository.put_lines(uow.connection, guest, lines, uow.now)
+        items = [_item(uow, both, 3), _item(uow, only_guest, 1), _item(uow, full, 5), _item(uow, gone, 1)]
+        await repository.put_items(uow.connection, guest, items)
 
     await market.tx.run("test.guest", fill)
     report = await market.tx.run("t", lambda uow: merge.merge_guest_cart(uow, buyer.known_user_id, "guest-token"))
@@ -271,7 +274,7 @@ async def test_a_guests_cart_becomes_the_first_cart_of_an_account(market: Market
 
     async def fill(uow: UnitOfWork) -> None:
         guest = await repository.open_guest_cart(uow.connection, "another", uow.now)
-        await repository.put_lines(uow.connection, guest, [(variant, 4, Money(1_000, "EUR"))], uow.now)
+        await repository.put_items(uow.connection, guest, [_item(uow, variant, 4)])
 
     await market.tx.run("test.guest", fill)
     report = await market.tx.run("t", lambda uow: merge.merge_guest_cart(uow, account, "another"))

@@ -12,8 +12,8 @@ import pytest
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.refusals import Refusal
 from marketd.kernel.values.money import Money
-from marketd.order.cancel import expire_group
-from marketd.payment.ports import Charge, Outcome
+from marketd.order.expire import expire_group
+from marketd.payment.ports import Charge, ChargeOutcome
 from marketd.payment.providers.sandbox import SandboxProvider
 from marketplace.order.v1 import order_pb2
 from marketplace.payment.v1 import payment_pb2
@@ -32,18 +32,18 @@ class WaitingProvider:
         self.captured = asyncio.Event()
         self.go = asyncio.Event()
 
-    async def confirm(self, charge: Charge) -> Outcome:
+    async def confirm(self, charge: Charge) -> ChargeOutcome:
         """Take the money, then wait."""
         outcome = await self.sandbox.confirm(charge)
         self.captured.set()
         await self.go.wait()
         return outcome
 
-    async def find(self, key: str) -> Outcome | None:
+    async def find(self, key: str) -> ChargeOutcome | None:
         """As the sandbox."""
         return await self.sandbox.find(key)
 
-    async def cancel(self, charge: Charge) -> Outcome:
+    async def cancel(self, charge: Charge) -> ChargeOutcome:
         """As the sandbox."""
         return await self.sandbox.cancel(charge)
 

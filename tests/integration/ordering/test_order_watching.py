@@ -12,6 +12,7 @@ from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.refusals import NotFound
+from marketd.kernel.events import outbox
 from marketd.kernel.events.broadcast import LocalBroadcast
 from marketd.kernel.events.feed import Feed
 from marketd.kernel.events.watch import Beat
@@ -139,6 +140,10 @@ async def test_a_token_of_no_use_resets_and_starts_over(market: Market) -> None:
         reset, snapshot = await anext(again), await anext(again)
         assert reset.reset.message
         assert snapshot.snapshot.order.state == order_pb2.ORDER_STATE_READY
+        # A connection that breaks between the two: the snapshot must not be lost.
+        once_more = _watch(market, buyer, order_id, reset.cursor)
+        assert (await anext(once_more)).HasField("reset")
+        assert (await anext(once_more)).snapshot == snapshot.snapshot
     with pytest.raises(NotFound):
         await anext(_watch(market, stranger, order_id, cursor))
 
@@ -151,6 +156,29 @@ async def test_a_watch_of_an_order_that_is_over_is_a_snapshot_and_the_end(market
     [only] = [message async for message in _watch(market, buyer, order_id)]
     assert only.snapshot.order.state == order_pb2.ORDER_STATE_CANCELLED
     assert [message async for message in _watch(market, buyer, order_id, only.cursor)] == []
+
+
+async def test_a_last_change_that_comes_between_two_reads_ends_the_watch(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buyer = await market.buyer()
+    group = await market.place(buyer, (await market.variant(await market.shop()), 1))
+    order_id = group.orders[0].order_id
+    stream = _watch(market, buyer, order_id)
+    await anext(stream)
+    read, cancelled = outbox.read_aggregate, asyncio.Event()
+
+    async def read_just_too_early(*arguments: Any, **more: Any) -> Any:
+        events = await read(*arguments, **more)
+        if not cancelled.is_set():
+            cancelled.set()
+            await market.cancel(buyer, order_id)
+        return events
+
+    monkeypatch.setattr(outbox, "read_aggregate", read_just_too_early)
+    async with asyncio.timeout(5):
+        messages = [message async for message in stream]
+    assert _steps(messages) == [("PENDING_PAYMENT", "CANCELLED")]
 
 
 async def test_orders_of_others_cannot_be_watched(market: Market) -> None:

@@ -17,7 +17,7 @@ from marketd.kernel.call.refusals import (
 from marketd.kernel.values.money import Money
 from marketd.payment.errors import PaymentActionRequired, PaymentDeclined, PaymentOver
 from marketd.payment.model import AttemptState
-from marketd.payment.ports import Charge, Outcome, ProviderUnreachable
+from marketd.payment.ports import Charge, ChargeOutcome, ProviderUnreachable
 from marketd.payment.providers.sandbox import SandboxProvider
 from marketplace.order.v1 import order_pb2
 from marketplace.payment.v1 import payment_pb2, payment_service_pb2
@@ -39,7 +39,7 @@ class DyingProvider:
         self.before = before
         self.deaths = 1
 
-    async def confirm(self, charge: Charge) -> Outcome:
+    async def confirm(self, charge: Charge) -> ChargeOutcome:
         """Die around the capture."""
         if self.deaths and self.before:
             self.deaths -= 1
@@ -50,11 +50,11 @@ class DyingProvider:
             raise Died
         return outcome
 
-    async def find(self, key: str) -> Outcome | None:
+    async def find(self, key: str) -> ChargeOutcome | None:
         """As the sandbox."""
         return await self.sandbox.find(key)
 
-    async def cancel(self, charge: Charge) -> Outcome:
+    async def cancel(self, charge: Charge) -> ChargeOutcome:
         """As the sandbox."""
         return await self.sandbox.cancel(charge)
 
@@ -73,7 +73,7 @@ class DyingProvider:
 class SilentProvider(DyingProvider):
     """The sandbox behind a line that is down for a while, after its effect."""
 
-    async def confirm(self, charge: Charge) -> Outcome:
+    async def confirm(self, charge: Charge) -> ChargeOutcome:
         """Take effect and say nothing."""
         outcome = await self.sandbox.confirm(charge)
         if self.deaths:

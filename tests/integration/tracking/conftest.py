@@ -11,10 +11,12 @@ from typing import Any, cast
 from uuid import UUID
 
 import pytest
-from marketd.delivery import courier_repository, repository, transition
 from marketd.delivery.estimate import Pace, band
-from marketd.delivery.events import DeliveryAssigned, DeliveryClosed, DeliveryCreated, DeliveryEvent, DeliveryPickedUp
-from marketd.delivery.states import DeliveryState, Step, Vehicle, check_step
+from marketd.delivery.events import DeliveryAssigned, DeliveryCreated, DeliveryPickedUp
+from marketd.delivery.model import CourierState, DeliveryOutcome, DeliveryState, StopKind, Vehicle
+from marketd.delivery.repository import couriers, deliveries
+from marketd.delivery.transition import close, make_event, transition
+from marketd.delivery.values import Courier, Delivery, DeliveryCourier, Stop
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call
 from marketd.kernel.call.caller import Caller, Role
@@ -24,18 +26,17 @@ from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.events.broadcast import Broadcast, LocalBroadcast, PostgresBroadcast
 from marketd.kernel.events.feed import Feed
+from marketd.kernel.events.watch import ResumeTokens
 from marketd.kernel.values.address import Address
 from marketd.kernel.values.clock import SystemClock
 from marketd.kernel.values.geo import Point
 from marketd.kernel.values.ids import new_id
-from marketd.kernel.values.money import Money
 from marketd.tracking import invariants
 from marketd.tracking.servicer import TrackingServicer
 from marketd.tracking.trip.journal import Journal
 from marketd.tracking.uplink.couriers import HeardCouriers
 from marketd.tracking.uplink.intake import Intake
 from marketd.tracking.uplink.position_writer import PositionWriter
-from marketd.tracking.watch.cursors import Cursors
 from marketd.tracking.watch.hub import Hub
 from marketplace.tracking.v1 import position_pb2
 from marketplace.tracking.v1.tracking_service_pb2 import (
@@ -215,6 +216,7 @@ class Worker:
     hub: Hub
     writer: PositionWriter
     servicer: TrackingServicer
+    resume: ResumeTokens
     open: list[Uplink | Watching] = field(default_factory=list)
 
     def uplink(self, courier: Caller) -> Uplink:
@@ -244,13 +246,13 @@ class Worker:
 @asynccontextmanager
 async def run_worker(tx: Transactor, broadcast: Broadcast, *, heartbeat_seconds: float = 10.0) -> AsyncIterator[Worker]:
     """A worker with its background tasks."""
-    feed, cursors, clock = Feed(broadcast), Cursors(b"test"), SystemClock()
+    feed, resume, clock = Feed(broadcast), ResumeTokens(b"test", "test-watch", SystemClock()), SystemClock()
     tx.listen(feed.committed)
-    hub = Hub(tx, feed, broadcast, cursors, clock, heartbeat_seconds=heartbeat_seconds)
-    writer, journal, couriers = PositionWriter(tx, gather_seconds=0.02), Journal(tx), HeardCouriers(tx, feed, broadcast)
+    hub = Hub(tx, feed, broadcast, resume, clock, heartbeat_seconds=heartbeat_seconds)
+    writer, journal, heard = PositionWriter(tx, gather_seconds=0.02), Journal(tx), HeardCouriers(tx, feed, broadcast)
     intake = Intake(hub, writer, journal, Pace(5.5))
-    worker = Worker(tx, feed, hub, writer, TrackingServicer(tx, hub, intake, couriers, cursors, rate_hz=RATE_HZ))
-    tasks = [asyncio.create_task(part.run()) for part in (hub, writer, journal, couriers)]
+    worker = Worker(tx, feed, hub, writer, TrackingServicer(tx, hub, intake, heard, resume, rate_hz=RATE_HZ), resume)
+    tasks = [asyncio.create_task(part.run()) for part in (hub, writer, journal, heard)]
     try:
         yield worker
     finally:
@@ -273,20 +275,30 @@ class World:
         user_id, courier_id = new_id(), new_id()
 
         async def work(uow: UnitOfWork) -> None:
-            new = courier_repository.NewCourier(courier_id, user_id, "Noor", "Quiet", "", Vehicle.BICYCLE, "")
-            await courier_repository.insert(uow.connection, new, uow.now)
-            await courier_repository.write_approval(uow.connection, courier_id, uow.now)
-            await courier_repository.start_shift(uow.connection, new_id(), courier_id, Vehicle.BICYCLE, uow.now)
+            new = Courier(
+                courier_id=courier_id,
+                user_id=user_id,
+                first_name="Noor",
+                last_name="Quiet",
+                phone="",
+                vehicle=Vehicle.BICYCLE,
+                plate_number="",
+                state=CourierState.ACTIVE,
+                create_time=uow.now,
+                update_time=uow.now,
+            )
+            await couriers.insert(uow.connection, new)
+            await couriers.start_shift(uow.connection, new_id(), courier_id, Vehicle.BICYCLE, uow.now)
 
         await self.tx.run("test.courier", work)
         return caller_of(user_id, Role.BUYER, Role.COURIER), courier_id
 
     async def end_shift(self, courier_id: UUID) -> None:
         async def work(uow: UnitOfWork) -> None:
-            courier = await courier_repository.lock(uow.connection, courier_id)
+            courier = await couriers.lock(uow.connection, courier_id)
             assert courier is not None
             assert courier.shift_id is not None
-            await courier_repository.end_shift(uow.connection, courier.shift_id, uow.now)
+            await couriers.end_shift(uow.connection, courier.shift_id, uow.now)
 
         await self.tx.run("test.shift", work)
 
@@ -298,7 +310,7 @@ class World:
             return Address("Kim", "+4930111", ("Torstr. 1",), "Berlin", "", "10119", "DE", point)
 
         async def work(uow: UnitOfWork) -> None:
-            new = repository.NewDelivery(
+            new = Delivery(
                 delivery_id=made.delivery_id,
                 order_id=made.order_id,
                 order_number="K7QW-2M9T",
@@ -306,51 +318,41 @@ class World:
                 owner_user_id=made.seller.known_user_id,
                 buyer_id=made.buyer.known_user_id,
                 dropoff_code="123456",
-                pickup=address(PICKUP),
-                dropoff=address(DROPOFF),
-                fee=Money(490, "EUR"),
+                pickup=Stop(StopKind.PICKUP, address(PICKUP)),
+                dropoff=Stop(StopKind.DROPOFF, address(DROPOFF)),
+                fee_minor=490,
+                currency="EUR",
                 item_count=1,
                 ready_time=uow.now,
                 eta=band(uow.now, uow.now + timedelta(minutes=30)),
+                create_time=uow.now,
+                update_time=uow.now,
             )
-            assert await repository.insert(uow.connection, new, uow.now)
-            found = await repository.read(uow.connection, made.delivery_id)
-            assert found is not None
-            uow.emit(
-                DeliveryCreated(
-                    seller_id=found.seller_id,
-                    buyer_id=found.buyer_id,
-                    **transition.carried(found, DeliveryState.CREATED, uow.now),
-                )
-            )
+            assert await deliveries.insert(uow.connection, new)
+            people = {"seller_id": new.seller_id, "buyer_id": new.buyer_id}
+            uow.emit(make_event(DeliveryCreated, new, new.state, uow.now, people))
 
         await self.tx.run("test.delivery", work)
         if courier_id is not None:
-            await self.step(made.delivery_id, Step.ASSIGN, courier_id)
+            await self.step(made.delivery_id, DeliveryState.ASSIGNED, courier_id)
         return made
 
-    async def step(self, delivery_id: UUID, step: Step, courier_id: UUID | None = None) -> None:
-        """Move the delivery on as delivery's use cases do, without its order."""
+    async def step(self, delivery_id: UUID, state: DeliveryState, courier_id: UUID | None = None) -> None:
+        """Move the delivery on as delivery's use cases do, without its order. CLOSED: it was delivered."""
 
         async def work(uow: UnitOfWork) -> None:
-            before = await repository.lock(uow.connection, delivery_id)
+            before = await deliveries.lock(uow.connection, delivery_id)
             assert before is not None
-            changes = transition.columns_of(check_step(step, before.state), uow.now)
-            if courier_id is not None:
-                changes |= {"courier_id": courier_id, "vehicle": Vehicle.BICYCLE.value}
-            after = await repository.change(uow.connection, delivery_id, uow.now, changes)
-            carried = transition.carried(after, before.state, uow.now)
-            assert after.courier is not None
-            event: DeliveryEvent
-            match step:
-                case Step.ASSIGN:
-                    event = DeliveryAssigned(courier_user_id=after.courier.user_id, **carried)
-                case Step.PICK_UP:
-                    event = DeliveryPickedUp(**carried)
-                case _:
-                    event = DeliveryClosed(**carried)
-            uow.emit(event)
-            transition.tell_courier(uow, before, after)
+            if state is DeliveryState.CLOSED:
+                await close(uow, before, DeliveryOutcome.DELIVERED)
+            elif courier_id is None:
+                await transition(uow, before, state, DeliveryPickedUp)
+            else:
+                courier = await couriers.lock(uow.connection, courier_id)
+                assert courier is not None
+                told = {"courier_user_id": courier.user_id}
+                brings = DeliveryCourier(courier_id, courier.user_id, courier.first_name, Vehicle.BICYCLE)
+                await transition(uow, before, state, DeliveryAssigned, told, courier=brings)
 
         await self.tx.run("test.step", work)
 

@@ -12,11 +12,10 @@ import pytest
 from marketd.kernel.values.clock import SystemClock
 from marketd.kernel.values.geo import Point
 from marketd.kernel.values.ids import new_id
-from marketd.tracking.instants import micros
-from marketd.tracking.repository import PointRow
+from marketd.tracking.repository import NewPosition
 from marketd.tracking.uplink.acks import Rejections, Uplink
-from marketd.tracking.uplink.judge import Fix
 from marketd.tracking.uplink.position_writer import Parcel, PositionWriter
+from marketd.tracking.values import Fix, micros
 
 if TYPE_CHECKING:
     from tests.integration.tracking.conftest import World
@@ -45,7 +44,7 @@ def parcel(courier_id: UUID, *seqs: int) -> tuple[Parcel, Heard]:
     rows = []
     for seq in seqs:
         uplink.admit(seq)
-        rows.append(PointRow(0, seq, now + seq, now, 52.0, 13.0, None, None, None, False, None, 0, None))
+        rows.append(NewPosition(0, seq, now + seq, now, 52.0, 13.0, None, None, None, False, None, 0, None))
     return Parcel(uplink, rows, Fix(seqs[-1], now + seqs[-1], now, Point(52.0, 13.0), None, None, None)), heard
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from marketd.delivery.states import Step
+from marketd.delivery.model import DeliveryState
 from marketd.kernel.values.clock import SystemClock
 from marketd.kernel.values.ids import new_id
 from marketd.tracking import partitions
@@ -67,7 +67,7 @@ async def test_every_position_of_a_trace_is_settled_once_over_reconnects_duplica
     await world.tx.run("test.partitions", partitions.ensure)
     courier, courier_id = await world.courier()
     bringing = await world.delivery(courier_id)
-    await world.step(bringing.delivery_id, Step.PICK_UP)
+    await world.step(bringing.delivery_id, DeliveryState.PICKED_UP)
     watching = worker.watch(bringing.buyer, bringing.delivery_id)
     await watching.got("snapshot")
     positions, uplink_id = positions_of(path), new_id()
@@ -98,7 +98,7 @@ async def test_every_position_of_a_trace_is_settled_once_over_reconnects_duplica
     assert sorted([*stored, *(seq for seq, _ in rejected)]) == list(range(1, len(positions) + 1))
     assert {11, 21} <= {seq for seq, _ in rejected}
 
-    await world.step(bringing.delivery_id, Step.COMPLETE)
+    await world.step(bringing.delivery_id, DeliveryState.CLOSED)
     await watching.ended()
     shown = [message.position for message in watching.of("position")]
     times = [position.sample_time.ToMicroseconds() for position in shown]

@@ -6,17 +6,16 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from marketd.delivery.states import Step
+from marketd.delivery.model import DeliveryState
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.values.clock import SystemClock
 from marketd.kernel.values.geo import Point
 from marketd.kernel.values.ids import new_id
 from marketd.tracking.errors import StreamSuperseded
-from marketd.tracking.service import read_watched
-from marketd.tracking.uplink.judge import Fix
-from marketd.tracking.watch.cursors import NO_POSITION, Cursors
-from marketd.tracking.watch.watcher import Watcher
+from marketd.tracking.values import Fix
+from marketd.tracking.watch.follow import read_watched
+from marketd.tracking.watch.watcher import NO_POSITION, Watcher
 from marketplace.delivery.v1 import delivery_pb2
 from marketplace.tracking.v1 import position_pb2, tracking_service_pb2, watch_pb2
 
@@ -59,7 +58,7 @@ async def test_a_buyer_sees_the_way_from_pickup_to_close_and_the_stream_ends_wel
     uplink.batch([position(1, start)])
     await seller.got("position")
     await uplink.acked(1)
-    await world.step(bringing.delivery_id, Step.PICK_UP)
+    await world.step(bringing.delivery_id, DeliveryState.PICKED_UP)
     change = (await buyer.got("state_change")).state_change
     assert change.previous_state == delivery_pb2.DELIVERY_STATE_ASSIGNED
     assert change.state == delivery_pb2.DELIVERY_STATE_PICKED_UP
@@ -69,7 +68,7 @@ async def test_a_buyer_sees_the_way_from_pickup_to_close_and_the_stream_ends_wel
         await buyer.got("position", seq - 1)
     assert (await buyer.got("eta")).eta.eta.expected_time.seconds > now()
 
-    await world.step(bringing.delivery_id, Step.COMPLETE)
+    await world.step(bringing.delivery_id, DeliveryState.CLOSED)
     for watching in (buyer, seller):
         await watching.ended()
         assert watching.kinds()[-1] == "state_change"
@@ -90,7 +89,7 @@ async def test_a_buyer_sees_the_way_from_pickup_to_close_and_the_stream_ends_wel
 async def test_a_watcher_who_comes_later_finds_the_position_in_the_snapshot(world: World, worker: Worker) -> None:
     courier, courier_id = await world.courier()
     bringing = await world.delivery(courier_id)
-    await world.step(bringing.delivery_id, Step.PICK_UP)
+    await world.step(bringing.delivery_id, DeliveryState.PICKED_UP)
     await worker.report(courier, new_id(), [position(7, now() - 2)])
     watching = worker.watch(bringing.buyer, bringing.delivery_id)
     assert (await watching.got("snapshot")).snapshot.position.seq == 7
@@ -121,7 +120,7 @@ async def test_arrivals_and_departures_are_told_once_and_the_states_follow(world
     assert arrived.occurred_time.seconds == int(start + 5)
     change = (await watching.got("state_change")).state_change
     assert change.state == delivery_pb2.DELIVERY_STATE_AT_PICKUP
-    await world.step(bringing.delivery_id, Step.PICK_UP)
+    await world.step(bringing.delivery_id, DeliveryState.PICKED_UP)
     await watching.got("state_change", 2)
     # The report before has ended, so this one starts from what the database knows of the trip.
     await worker.report(courier, uplink_id, [position(seq, start + 100 + 5 * seq, away) for seq in range(10, 20)])
@@ -131,7 +130,7 @@ async def test_arrivals_and_departures_are_told_once_and_the_states_follow(world
     arrived = (await watching.got("stop_event", 3)).stop_event
     assert (arrived.stop, arrived.event) == (delivery_pb2.STOP_KIND_DROPOFF, watch_pb2.STOP_EVENT_ARRIVED)
     await watching.got("state_change", 3)
-    await world.step(bringing.delivery_id, Step.COMPLETE)
+    await world.step(bringing.delivery_id, DeliveryState.CLOSED)
     await watching.ended()
     assert len(watching.of("stop_event")) == 3
 
@@ -143,10 +142,10 @@ async def test_a_resumed_watch_misses_no_event_and_tells_none_twice(world: World
     snapshot = await first.got("snapshot")
     assert snapshot.snapshot.state == delivery_pb2.DELIVERY_STATE_CREATED
     assert not snapshot.snapshot.HasField("courier")
-    await world.step(bringing.delivery_id, Step.ASSIGN, courier_id)
+    await world.step(bringing.delivery_id, DeliveryState.ASSIGNED, courier_id)
     await first.got("state_change")
     await first.drop()
-    await world.step(bringing.delivery_id, Step.PICK_UP)
+    await world.step(bringing.delivery_id, DeliveryState.PICKED_UP)
     await worker.report(courier, new_id(), [position(1, now() - 5)])
 
     second = worker.watch(bringing.buyer, bringing.delivery_id, resume_token=first.cursor)
@@ -160,7 +159,7 @@ async def test_a_resumed_watch_misses_no_event_and_tells_none_twice(world: World
     third = worker.watch(bringing.buyer, bringing.delivery_id, resume_token=second.messages[0].cursor)
     await third.got("state_change")
     await third.drop()
-    await world.step(bringing.delivery_id, Step.COMPLETE)
+    await world.step(bringing.delivery_id, DeliveryState.CLOSED)
     fourth = worker.watch(bringing.buyer, bringing.delivery_id, resume_token=third.cursor)
     await fourth.ended()
     assert fourth.messages[-1].state_change.state == delivery_pb2.DELIVERY_STATE_CLOSED
@@ -169,10 +168,10 @@ async def test_a_resumed_watch_misses_no_event_and_tells_none_twice(world: World
 async def test_a_snapshot_has_no_position_older_than_the_resume_token_stands_for(world: World, worker: Worker) -> None:
     courier, courier_id = await world.courier()
     bringing = await world.delivery(courier_id)
-    await world.step(bringing.delivery_id, Step.PICK_UP)
+    await world.step(bringing.delivery_id, DeliveryState.PICKED_UP)
     await worker.report(courier, new_id(), [position(1, now() - 60)])
     seen_micros = round((now() - 30) * 1_000_000)
-    token = Cursors(b"test").issue(bringing.delivery_id, 3, seen_micros, round(now() * 1_000_000)).decode()
+    token = worker.resume.issue(bringing.delivery_id.bytes, 3, seen_micros, round(now())).decode()
     watching = worker.watch(bringing.buyer, bringing.delivery_id, resume_token=token)
     assert not (await watching.got("snapshot")).snapshot.HasField("position")
     await worker.report(courier, new_id(), [position(1, now() - 45)])
@@ -184,11 +183,11 @@ async def test_a_snapshot_has_no_position_older_than_the_resume_token_stands_for
 
 async def test_a_token_of_no_use_gets_a_reset_and_a_snapshot(world: World, worker: Worker) -> None:
     _, courier_id = await world.courier()
-    bringing, cursors = await world.delivery(courier_id), Cursors(b"test")
-    micros = round(now() * 1_000_000)
-    old = cursors.issue(bringing.delivery_id, 1, -1, micros - 25 * 3600 * 1_000_000).decode()
-    foreign = cursors.issue(new_id(), 1, -1, micros).decode()
-    future = cursors.issue(bringing.delivery_id, 99, -1, micros).decode()
+    bringing, seconds = await world.delivery(courier_id), round(now())
+    own = bringing.delivery_id.bytes
+    old = worker.resume.issue(own, 1, NO_POSITION, seconds - 25 * 3600).decode()
+    foreign = worker.resume.issue(new_id().bytes, 1, NO_POSITION, seconds).decode()
+    future = worker.resume.issue(own, 99, NO_POSITION, seconds).decode()
     for token, reason in (
         (old, watch_pb2.RESET_REASON_TOKEN_TOO_OLD),
         (foreign, watch_pb2.RESET_REASON_TOKEN_UNKNOWN),
@@ -200,7 +199,7 @@ async def test_a_token_of_no_use_gets_a_reset_and_a_snapshot(world: World, worke
         assert watching.kinds() == ["reset", "snapshot"]
         assert watching.messages[0].reset.reason == reason
     await world.tx.run("test.lose", lambda uow: uow.connection.execute("DELETE FROM outbox_events WHERE seq = 2"))
-    fresh = cursors.issue(bringing.delivery_id, 1, -1, micros).decode()
+    fresh = worker.resume.issue(own, 1, NO_POSITION, seconds).decode()
     watching = worker.watch(bringing.buyer, bringing.delivery_id, resume_token=fresh)
     await watching.got("snapshot")
     assert watching.messages[0].reset.reason == watch_pb2.RESET_REASON_EVENTS_LOST
@@ -209,7 +208,7 @@ async def test_a_token_of_no_use_gets_a_reset_and_a_snapshot(world: World, worke
 async def test_a_delivery_that_will_be_late_is_told_once(world: World, worker: Worker) -> None:
     courier, courier_id = await world.courier()
     bringing = await world.delivery(courier_id)
-    await world.step(bringing.delivery_id, Step.PICK_UP)
+    await world.step(bringing.delivery_id, DeliveryState.PICKED_UP)
     watching = worker.watch(bringing.buyer, bringing.delivery_id)
     await watching.got("snapshot")
     far, uplink_id = (52.9, 13.4), new_id()
@@ -226,7 +225,7 @@ async def test_a_delivery_that_will_be_late_is_told_once(world: World, worker: W
 async def test_a_watcher_with_a_rate_is_spared_positions_and_gets_the_newest(world: World, worker: Worker) -> None:
     courier, courier_id = await world.courier()
     bringing = await world.delivery(courier_id)
-    await world.step(bringing.delivery_id, Step.PICK_UP)
+    await world.step(bringing.delivery_id, DeliveryState.PICKED_UP)
     slow = worker.watch(bringing.buyer, bringing.delivery_id, max_rate_hz=4)
     fast = worker.watch(bringing.buyer, bringing.delivery_id)
     await slow.got("snapshot")
@@ -257,7 +256,7 @@ async def test_two_workers_on_one_database_deliver_to_each_other(world: World, w
     watching = [worker.watch(bringing.buyer, bringing.delivery_id) for worker in workers]
     for watcher in watching:
         await watcher.got("snapshot")
-    await world.step(bringing.delivery_id, Step.PICK_UP)
+    await world.step(bringing.delivery_id, DeliveryState.PICKED_UP)
     for watcher in watching:
         await watcher.got("state_change")
     uplink, start = one.uplink(courier), now() - 30
@@ -276,7 +275,7 @@ async def test_two_workers_on_one_database_deliver_to_each_other(world: World, w
     for watcher in watching:
         await watcher.position(12)
     await newer.acked(12)
-    await world.step(bringing.delivery_id, Step.COMPLETE)
+    await world.step(bringing.delivery_id, DeliveryState.CLOSED)
     for watcher in watching:
         await watcher.ended()
         assert times_of(watcher) == sorted(set(times_of(watcher)))
@@ -304,15 +303,13 @@ async def test_the_same_positions_through_two_workers_at_once_are_stored_once(
 async def test_a_watcher_who_comes_while_the_last_one_leaves_is_still_told(world: World, worker: Worker) -> None:
     _, courier_id = await world.courier()
     bringing = await world.delivery(courier_id)
-    await world.step(bringing.delivery_id, Step.PICK_UP)
-    seq, followed, audience = await worker.tx.read(
-        lambda unit: read_watched(unit, bringing.buyer, bringing.delivery_id)
-    )
-    channel = await worker.hub.follow(bringing.delivery_id, followed, seq)
+    await world.step(bringing.delivery_id, DeliveryState.PICKED_UP)
+    seq, watched, audience = await worker.tx.read(lambda unit: read_watched(unit, bringing.buyer, bringing.delivery_id))
+    channel = await worker.hub.follow(bringing.delivery_id, watched, seq)
     leaving = Watcher(audience, max_rate_hz=0, after_micros=NO_POSITION)
     worker.hub.join(channel, leaving)
     # As if another worker's event was not heard of here yet: the one who comes has the channel catch up first.
-    coming = asyncio.create_task(worker.hub.follow(bringing.delivery_id, followed, seq + 1))
+    coming = asyncio.create_task(worker.hub.follow(bringing.delivery_id, watched, seq + 1))
     await asyncio.sleep(0)
     worker.hub.leave(channel, leaving)
     found = await coming

@@ -10,8 +10,15 @@ from marketd.delivery.errors import TimeInFuture
 from marketd.delivery.estimate import HANDOVER, PLAIN_APPROACH, PLAIN_RIDE, Pace, band
 from marketd.delivery.follow_orders import new_code
 from marketd.delivery.hand_over import CLOCK_LEEWAY, happened_at
+from marketd.delivery.model import (
+    COURIER_TRANSITIONS,
+    TRANSITIONS,
+    CourierState,
+    DeliveryOutcome,
+    DeliveryState,
+    check_end,
+)
 from marketd.delivery.quote import FlatFeeQuoter
-from marketd.delivery.states import TRANSITIONS, DeliveryOutcome, DeliveryState, Step, allowed_from, check_step
 from marketd.delivery.values import Rating
 from marketd.kernel.call.refusals import IllegalTransition
 from marketd.kernel.db.uow import ReadUnit
@@ -22,34 +29,53 @@ NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 SHOP, HOME = Point(52.53, 13.40), Point(52.54, 13.41)
 
 LEGAL = {
-    Step.ASSIGN: {"CREATED", "OFFERING"},
-    Step.ARRIVE_AT_PICKUP: {"ASSIGNED"},
-    Step.PICK_UP: {"ASSIGNED", "AT_PICKUP"},
-    Step.ARRIVE_AT_DROPOFF: {"PICKED_UP"},
-    Step.COMPLETE: {"PICKED_UP", "AT_DROPOFF"},
-    Step.CANCEL: {"CREATED", "OFFERING", "ASSIGNED", "AT_PICKUP"},
+    "CREATED": ["ASSIGNED", "CLOSED"],
+    "OFFERING": ["ASSIGNED", "CLOSED"],
+    "ASSIGNED": ["AT_PICKUP", "PICKED_UP", "CLOSED"],
+    "AT_PICKUP": ["PICKED_UP", "CLOSED"],
+    "PICKED_UP": ["AT_DROPOFF", "CLOSED"],
+    "AT_DROPOFF": ["CLOSED"],
+    "CLOSED": [],
+}
+ENDINGS = {
+    DeliveryOutcome.DELIVERED: {"PICKED_UP", "AT_DROPOFF"},
+    DeliveryOutcome.FAILED: set(),
+    DeliveryOutcome.RETURNED: set(),
+    DeliveryOutcome.CANCELLED: {"CREATED", "OFFERING", "ASSIGNED", "AT_PICKUP"},
 }
 
 
+@pytest.mark.parametrize("wanted", list(DeliveryState))
 @pytest.mark.parametrize("state", list(DeliveryState))
-@pytest.mark.parametrize("step", list(Step))
-def test_the_table_allows_these_steps_and_no_other(step: Step, state: DeliveryState) -> None:
-    if state.value in LEGAL[step]:
-        assert check_step(step, state) is TRANSITIONS[step]
-        assert TRANSITIONS[step].target.value in allowed_from(state)
+def test_the_table_allows_these_steps_and_no_other(state: DeliveryState, wanted: DeliveryState) -> None:
+    if wanted.value in LEGAL[state]:
+        TRANSITIONS.check(state, wanted)
     else:
         with pytest.raises(IllegalTransition) as refused:
-            check_step(step, state)
-        assert refused.value.metadata == {"current": state.value, "allowed": ",".join(allowed_from(state))}
+            TRANSITIONS.check(state, wanted)
+        assert refused.value.metadata == {"current": state.value, "allowed": ",".join(LEGAL[state])}
 
 
-def test_steps_only_lead_onwards_and_only_the_last_has_an_outcome() -> None:
+@pytest.mark.parametrize("outcome", list(DeliveryOutcome))
+@pytest.mark.parametrize("state", list(DeliveryState))
+def test_a_delivery_ends_so_from_these_states_and_no_other(state: DeliveryState, outcome: DeliveryOutcome) -> None:
+    if state.value in ENDINGS[outcome]:
+        check_end(state, outcome)
+    else:
+        with pytest.raises(IllegalTransition) as refused:
+            check_end(state, outcome)
+        assert refused.value.metadata == {"current": state.value, "allowed": ",".join(LEGAL[state])}
+
+
+def test_steps_only_lead_onwards() -> None:
     order = list(DeliveryState)
-    for transition in TRANSITIONS.values():
-        assert all(order.index(source) < order.index(transition.target) for source in transition.sources)
-        assert (transition.outcome is not None) == (transition.target is DeliveryState.CLOSED)
-    assert TRANSITIONS[Step.CANCEL].outcome is DeliveryOutcome.CANCELLED
-    assert allowed_from(DeliveryState.CLOSED) == []
+    for state in DeliveryState:
+        assert all(order.index(state) < order.index(DeliveryState(after)) for after in TRANSITIONS.allowed(state))
+
+
+@pytest.mark.parametrize("state", list(CourierState))
+def test_only_a_pending_courier_becomes_active(state: CourierState) -> None:
+    assert COURIER_TRANSITIONS.allowed(state) == (["ACTIVE"] if state is CourierState.PENDING else [])
 
 
 def test_when_something_happened_lies_between_the_step_before_and_now() -> None:

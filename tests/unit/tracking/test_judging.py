@@ -11,18 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from marketd.kernel.values.geo import Point
-from marketd.tracking.instants import instant, micros
 from marketd.tracking.uplink.judge import (
     AHEAD_MICROS,
-    MICROS,
     OLD_MICROS,
-    Fix,
     Flag,
     Rejection,
     Sample,
     Track,
     rejection,
 )
+from marketd.tracking.values import MICROS, Fix, instant, micros
 from marketplace.tracking.v1 import position_pb2
 
 NOW = 1_790_000_000 * MICROS

@@ -1,4 +1,4 @@
-"""Cursors, watchers' slots and queues, stops, rates: the small rules of watching."""
+"""Resume tokens, watchers' slots and queues, stops, rates: the small rules of watching."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from marketd.delivery.estimate import Pace
-from marketd.delivery.states import StopKind
+from marketd.delivery.model import StopKind
+from marketd.kernel.events.watch import ResumePlace, ResumeTokens
+from marketd.kernel.values.clock import SystemClock
 from marketd.kernel.values.geo import Point
-from marketd.tracking import convert
 from marketd.tracking.errors import WatcherTooSlow
-from marketd.tracking.instants import instant
 from marketd.tracking.trip.gate import Gate, StopEvent
-from marketd.tracking.trip.trip import AtStop, Expected, Late, Leg, Told, Trip
-from marketd.tracking.uplink.judge import MICROS, Fix
+from marketd.tracking.trip.trip import AtStop, Expected, Late, Leg, Promise, Trip
+from marketd.tracking.uplink.convert import from_position
 from marketd.tracking.uplink.sending_rate import SendingRate
-from marketd.tracking.watch.audience import Audience
-from marketd.tracking.watch.cursors import MAX_AGE_SECONDS, NO_POSITION, Cursors
-from marketd.tracking.watch.watcher import MAX_QUEUED, Watcher
+from marketd.tracking.values import MICROS, Fix, instant
+from marketd.tracking.watch import convert
+from marketd.tracking.watch.fix_messages import pack_fixes, unpack_fixes
+from marketd.tracking.watch.values import Audience
+from marketd.tracking.watch.watcher import MAX_QUEUED, NO_POSITION, Watcher
 from marketplace.tracking.v1 import position_pb2
 from marketplace.tracking.v1.tracking_service_pb2 import WatchDeliveryResponse
 
@@ -38,37 +40,33 @@ def fix(second: float, meters: float, accuracy: float | None = 5.0) -> Fix:
     return Fix(round(second) + 1, at, at, north(meters), accuracy, None, None)
 
 
-# -- cursors
+# -- resume tokens
 
 
 @given(st.uuids(), st.integers(0, 2**63 - 1), st.integers(-1, 2**60))
-def test_a_cursor_comes_back_as_it_was(delivery_id, seq, sample_micros) -> None:  # type: ignore[no-untyped-def]
-    cursors = Cursors(b"secret")
-    token = cursors.issue(delivery_id, seq, sample_micros, NOW)
-    read = cursors.read(token.decode(), delivery_id)
-    assert read is not None
-    assert (read.seq, read.sample_micros) == (seq, sample_micros)
+def test_a_token_comes_back_as_it_was_and_fits_into_a_message(delivery_id, seq, sample_micros) -> None:  # type: ignore[no-untyped-def]
+    resume = ResumeTokens(b"secret", "test-watch", SystemClock())
+    token = resume.issue(delivery_id.bytes, seq, sample_micros, NOW // MICROS)
+    assert resume.read(token.decode(), delivery_id.bytes) == ResumePlace(seq, sample_micros, NOW // MICROS)
     assert len(token) < 128  # convert.cursor_part writes its length in one byte
     message = WatchDeliveryResponse.FromString(convert.cursor_part(token) + convert.heartbeat_body(NOW))
     assert message.cursor == token.decode()
     assert message.heartbeat.server_time.seconds == NOW // MICROS
 
 
-def test_a_cursor_is_unknown_for_another_delivery_another_secret_and_any_forgery() -> None:
-    cursors, delivery_id = Cursors(b"secret"), uuid4()
-    token = cursors.issue(delivery_id, 3, NO_POSITION, NOW).decode()
-    assert cursors.read(token, uuid4()) is None
-    assert Cursors(b"other").read(token, delivery_id) is None
-    for bad in ("", "x", "äöü", token[:-4], token[:-1] + ("A" if token[-1] != "A" else "B"), "!" * 60):
-        assert cursors.read(bad, delivery_id) is None
+def test_a_token_is_unknown_for_another_delivery_another_secret_and_any_forgery() -> None:
+    resume, delivery = ResumeTokens(b"secret", "test-watch", SystemClock()), uuid4().bytes
+    token = resume.issue(delivery, 3, NO_POSITION, NOW // MICROS).decode()
+    assert resume.read(token, uuid4().bytes) is None
+    assert ResumeTokens(b"other", "test-watch", SystemClock()).read(token, delivery) is None
+    for bad in ("", "x", "äöü", token[:-4], token[:-1] + ("A" if token[-1] != "A" else "B"), "!" * 48):
+        assert resume.read(bad, delivery) is None
 
 
-def test_a_cursor_is_too_old_after_a_day() -> None:
-    cursors, delivery_id = Cursors(b"secret"), uuid4()
-    cursor = cursors.read(cursors.issue(delivery_id, 3, NO_POSITION, NOW).decode(), delivery_id)
-    assert cursor is not None
-    assert not cursor.is_too_old(NOW + MAX_AGE_SECONDS * MICROS)
-    assert cursor.is_too_old(NOW + (MAX_AGE_SECONDS + 1) * MICROS)
+def test_a_token_is_too_old_after_a_day() -> None:
+    place = ResumePlace(3, NO_POSITION, NOW // MICROS)
+    assert not place.is_too_old(instant(NOW) + timedelta(hours=24))
+    assert place.is_too_old(instant(NOW) + timedelta(hours=24, seconds=1))
 
 
 # -- watchers
@@ -162,7 +160,7 @@ def leg(*, is_picked_up: bool) -> Leg:
 
 
 def test_a_trip_tells_the_first_estimate_and_then_only_changes_that_matter() -> None:
-    trip, pace = Trip(leg(is_picked_up=True), Told()), Pace(10.0)
+    trip, pace = Trip(leg(is_picked_up=True), Promise()), Pace(10.0)
     first = trip.follow(fix(0, 0), NOW, pace)
     assert [type(found) for found in first] == [Expected]
     # On time: nothing to tell, however often it is looked at.
@@ -174,7 +172,7 @@ def test_a_trip_tells_the_first_estimate_and_then_only_changes_that_matter() -> 
 
 def test_a_trip_is_late_once_when_it_is_past_what_was_promised() -> None:
     promised = instant(NOW) + timedelta(seconds=100)
-    trip, pace = Trip(leg(is_picked_up=True), Told(promised_time=promised)), Pace(10.0)
+    trip, pace = Trip(leg(is_picked_up=True), Promise(promised_time=promised)), Pace(10.0)
     found = trip.follow(fix(0, 0), NOW, pace)
     assert [type(item) for item in found] == [Expected, Late]
     assert isinstance(found[1], Late)
@@ -184,10 +182,10 @@ def test_a_trip_is_late_once_when_it_is_past_what_was_promised() -> None:
 
 def test_the_buyers_door_is_no_arrival_before_the_pickup() -> None:
     open_leg = leg(is_picked_up=False)
-    trip, pace = Trip(open_leg, Told()), Pace(10.0)
+    trip, pace = Trip(open_leg, Promise()), Pace(10.0)
     for second in (0, 11):
         assert not [item for item in trip.follow(fix(second, 3_000), NOW, pace) if isinstance(item, AtStop)]
-    trip.change(Leg(open_leg.delivery_id, open_leg.order_id, open_leg.courier_id, True, HERE, open_leg.dropoff))
+    trip.change(Leg(open_leg.delivery_id, open_leg.order_id, open_leg.courier_id, True, HERE, open_leg.dropoff_point))
     found = [item for second in (20, 31) for item in trip.follow(fix(second, 3_000), NOW, pace)]
     assert [(item.stop, item.event) for item in found if isinstance(item, AtStop)] == [
         (StopKind.DROPOFF, StopEvent.ARRIVED)
@@ -217,14 +215,24 @@ def test_a_courier_above_the_rate_is_told_and_reminded_and_told_when_it_is_good_
 # -- the wire
 
 
+def test_fixes_reach_other_workers_as_they_were_in_messages_that_a_broadcast_takes() -> None:
+    sender = b"worker01"
+    fixes = [(uuid4(), fix(second, 5 * second)) for second in range(100)]
+    fixes += [(uuid4(), Fix(1, NOW, NOW + 5, HERE, None, 2.5, 0.0))]
+    messages = list(pack_fixes(sender, fixes))
+    assert len(messages) > 1
+    assert all(len(message) <= 5_000 and message.startswith(sender) for message in messages)
+    assert [found for message in messages for found in unpack_fixes(message)] == fixes
+
+
 def test_absent_numbers_are_told_apart_from_zeroes() -> None:
-    empty = convert.read_sample(position_pb2.Position(seq=4))
+    empty = from_position(position_pb2.Position(seq=4))
     assert empty == (4, None, None, None, None, None, None, False, None)
     zeroes = position_pb2.Position(seq=4, accuracy_meters=0, speed_mps=0, heading_degrees=0, battery_percent=0)
     zeroes.point.SetInParent()
     zeroes.sample_time.SetInParent()
-    assert convert.read_sample(zeroes) == (4, 0, 0.0, 0.0, 0.0, 0.0, 0.0, False, 0)
+    assert from_position(zeroes) == (4, 0, 0.0, 0.0, 0.0, 0.0, 0.0, False, 0)
     full = position_pb2.Position(seq=1, speed_mps=3.5, is_mock=True, battery_percent=50)
     full.point.longitude = 0.5
     full.sample_time.FromMicroseconds(NOW + 17)
-    assert convert.read_sample(full) == (1, NOW + 17, 0.0, 0.5, None, 3.5, None, True, 50)
+    assert from_position(full) == (1, NOW + 17, 0.0, 0.5, None, 3.5, None, True, 50)

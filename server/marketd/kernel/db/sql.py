@@ -6,10 +6,11 @@ reader counts positions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from enum import Enum
 from functools import partial
+from operator import attrgetter, itemgetter
 from types import NoneType, UnionType
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -45,7 +46,8 @@ class Columns(Generic[V]):
     """The columns of the dataclass `kind`, and its values out of rows that have them.
 
     `table` qualifies the columns. `expressions` gives the SQL of fields that are no column of that name. `readers`
-    makes a field from what the row has of that name. Enums and tuples are made without being asked.
+    makes a field from what the row has of that name. Enums and tuples are made without being asked. Fields of `without`
+    are not read and keep their defaults.
     """
 
     def __init__(
@@ -55,10 +57,11 @@ class Columns(Generic[V]):
         table: str = "",
         expressions: Mapping[str, str] | None = None,
         readers: Mapping[str, Callable[[Any], object]] | None = None,
+        without: Collection[str] = (),
     ) -> None:
         given, made = expressions or {}, readers or {}
         self._kind = kind
-        self.names = tuple(field.name for field in fields(kind))  # type: ignore[arg-type]
+        self.names = tuple(field.name for field in fields(kind) if field.name not in without)  # type: ignore[arg-type]
         unknown = {*given, *made} - set(self.names)
         if unknown:
             raise TypeError(f"{kind.__name__} has no field {', '.join(sorted(unknown))}")
@@ -69,15 +72,25 @@ class Columns(Generic[V]):
         )
         """For SELECT and RETURNING."""
         self.row_sql = f"ROW({', '.join(self._sources)})"
-        """The same as one composite value, for arrays of lines; `from_tuple` reads it."""
+        """The same as one composite value, for arrays of lines; `from_tuple` reads it.
+
+        asyncpg decodes no array inside of it unless it knows the array's type by chance: use `to_jsonb` there.
+        """
         hints = get_type_hints(kind)
-        readers_in_order = [made.get(name) or _reader(hints[name]) for name in self.names]
-        self._readers = [(place, reader) for place, reader in enumerate(readers_in_order) if reader is not None]
-        self._has_places = not any(field.kw_only for field in fields(kind))  # type: ignore[arg-type]
+        self._readers = [
+            (place, reader, is_optional)
+            for place, name in enumerate(self.names)
+            for reader, is_optional in [(made[name], False) if name in made else _reader(hints[name])]
+            if reader is not None
+        ]
+        self._is_by_name = bool(without) or any(field.kw_only for field in fields(kind))  # type: ignore[arg-type]
+        # One call for all columns: rows are read where every microsecond is paid a thousand times a second.
+        pick = itemgetter(*self.names)
+        self._pick: Callable[[Any], Sequence[Any]] = pick if len(self.names) > 1 else lambda row: (pick(row),)
 
     def value(self, row: Record) -> V:
         """The value of a row; further columns are passed over."""
-        return self._made([row[name] for name in self.names])
+        return self._make(self._pick(row))
 
     def values(self, rows: Sequence[Record]) -> list[V]:
         """The value of each row."""
@@ -89,40 +102,82 @@ class Columns(Generic[V]):
 
     def from_tuple(self, composite: Sequence[Any]) -> V:
         """The value of one `row_sql`; PostgreSQL gives such a row no names, so they come from here."""
-        return self._made(list(composite))
+        return self._make(composite)
 
-    def _made(self, found: list[Any]) -> V:
+    def _make(self, found: Sequence[Any]) -> V:
         """The value of what stands in the order of the fields; that is also the order of the constructor's arguments.
 
         Lists of products make hundreds of values a call, and keyword arguments would double the cost of each.
         """
-        for place, reader in self._readers:
-            found[place] = reader(found[place])
-        if self._has_places:
-            return self._kind(*found)
-        return self._kind(**dict(zip(self.names, found, strict=True)))
+        if self._readers:
+            given = list(found)
+            for place, reader, is_optional in self._readers:
+                value = given[place]
+                if value is not None or not is_optional:
+                    given[place] = reader(value)
+            found = given
+        if self._is_by_name:
+            return self._kind(**dict(zip(self.names, found, strict=True)))
+        return self._kind(*found)
 
 
-def _unless_none(reader: Callable[[Any], object], value: object) -> object:
-    return None if value is None else reader(value)
+class Arrays(Generic[V]):
+    """Many values written by one statement: one array a column, which `unnest` makes rows of again.
+
+    columns: the fields that are written, each with its PostgreSQL type, in the statement's order. A jsonb column goes
+    over as text. `writers` make what the driver takes of a field.
+    """
+
+    def __init__(
+        self, columns: Mapping[str, str], *, writers: Mapping[str, Callable[[Any], object]] | None = None
+    ) -> None:
+        made = writers or {}
+        if unknown := set(made) - set(columns):
+            raise TypeError(f"{', '.join(sorted(unknown))} is not written")
+        self._columns = dict(columns)
+        self._writers = [(place, made[name]) for place, name in enumerate(columns) if name in made]
+        pick = attrgetter(*columns)
+        self._pick: Callable[[V], Sequence[object]] = pick if len(columns) > 1 else lambda value: (pick(value),)
+        self.sql = ", ".join(columns)
+        """The columns, for INSERT and for the names of unnest."""
+
+    def places(self, first: int) -> str:
+        """The arguments of unnest, from `$first` on."""
+        kinds = ["text" if kind == "jsonb" else kind for kind in self._columns.values()]
+        return ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(kinds, start=first))
+
+    def select(self, alias: str) -> str:
+        """The columns of the unnested rows."""
+        return ", ".join(
+            f"{alias}.{name}::jsonb" if kind == "jsonb" else f"{alias}.{name}" for name, kind in self._columns.items()
+        )
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def of(self, values: Sequence[V]) -> list[Sequence[object]]:
+        """The arguments: an array for each column."""
+        if not values:
+            return [() for _ in self._columns]
+        arrays: list[Sequence[object]] = list(zip(*map(self._pick, values), strict=True))
+        for place, writer in self._writers:
+            arrays[place] = [writer(each) for each in arrays[place]]
+        return arrays
 
 
 def _each(kind: Callable[[Iterable[object]], object], element: Callable[[Any], object], value: Iterable[Any]) -> object:
     return kind(element(each) for each in value)
 
 
-def _reader(hint: Any) -> Callable[[Any], object] | None:
-    """How a value of the driver becomes one of the type; None when it is one already."""
+def _reader(hint: Any) -> tuple[Callable[[Any], object] | None, bool]:
+    """How a value of the driver becomes one of the type, None when it is one already; and whether NULL stays None."""
     if get_origin(hint) in (Union, UnionType):
         inner = [part for part in get_args(hint) if part is not NoneType]
-        reader = _reader(inner[0]) if len(inner) == 1 else None
-        return None if reader is None else partial(_unless_none, reader)
+        return (_reader(inner[0])[0] if len(inner) == 1 else None), True
     if isinstance(hint, type) and issubclass(hint, Enum):
-        return hint
-    if get_origin(hint) is tuple:
-        element = _reader(get_args(hint)[0])
-        return tuple if element is None else partial(_each, tuple, element)
-    if get_origin(hint) is frozenset:
-        element = _reader(get_args(hint)[0])
-        return frozenset if element is None else partial(_each, frozenset, element)
-    return None
+        return hint, False
+    for kind in (tuple, frozenset):
+        if get_origin(hint) is kind:
+            element, _ = _reader(get_args(hint)[0])
+            return (kind if element is None else partial(_each, kind, element)), False
+    return None, False

@@ -96,12 +96,13 @@ class Transactor:
         *,
         keep_answers: timedelta = timedelta(hours=48),
         failpoints: Failpoints | None = None,
+        times: UnitTimes | None = None,
     ) -> None:
         self._engine = engine
         self._failpoints = failpoints
         self._clock = clock
         self._keep_answers = keep_answers
-        self.times = UnitTimes()
+        self.times = times or UnitTimes()
         """How often each unit of work ran, how it ended and how long it took."""
         self._tasks: set[asyncio.Task[Any]] = set()
         self._listeners: list[Callable[[Committed], None]] = []
@@ -117,17 +118,7 @@ class Transactor:
         and failpoints. Raises the work's own refusals, ConcurrentUpdate, DeadlineExceeded, DatabaseUnavailable and
         Overloaded.
         """
-        begun = time.monotonic()
-        try:
-            result = await self._bounded(name, work, seconds)
-        except Refusal as refusal:
-            self.times.note(name, refusal.reason.value, time.monotonic() - begun)
-            raise
-        except BaseException:
-            self.times.note(name, _BROKEN, time.monotonic() - begun)
-            raise
-        self.times.note(name, _DONE, time.monotonic() - begun)
-        return result
+        return await self._bounded(name, work, seconds)
 
     async def answer(self, name: str, work: Work[T], render: Callable[[T], M], *, seconds: float | None = None) -> M:
         """Run `work` and render its result as the rpc's response, exactly once for the call's request id.
@@ -206,7 +197,7 @@ class Transactor:
             remaining = min(remaining, seconds)
         if remaining <= 0:
             raise DeadlineExceeded
-        task = asyncio.ensure_future(self._attempts(name, work, time.monotonic() + remaining))
+        task = asyncio.ensure_future(self._timed(name, work, time.monotonic() + remaining))
         self._tasks.add(task)
         task.add_done_callback(self._finished)
         # asyncio.wait neither cancels the task when the caller is cancelled nor when the time is up.
@@ -219,6 +210,19 @@ class Transactor:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # retrieved, so a result that nobody waits for any more is not reported as lost
+
+    async def _timed(self, name: str, work: Work[T], end: float) -> T:
+        # In the task: how the work ended counts, and not whether its caller was still there.
+        begun, outcome = time.monotonic(), _BROKEN
+        try:
+            result = await self._attempts(name, work, end)
+            outcome = _DONE
+            return result
+        except Refusal as refusal:
+            outcome = refusal.reason.value
+            raise
+        finally:
+            self.times.note(name, outcome, time.monotonic() - begun)
 
     async def _attempts(self, name: str, work: Work[T], end: float) -> T:
         tries = 0

@@ -20,7 +20,7 @@ class UnitTime:
 
 
 class UnitTimes:
-    """Counts and times by (unit, outcome); the outcome is OK, a refusal's reason, or BROKEN for a bug or a cancel."""
+    """Counts and times by (unit, outcome); the outcome is OK, a refusal's reason, or BROKEN for a bug."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, str], UnitTime] = {}

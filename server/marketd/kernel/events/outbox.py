@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import BigInteger, DateTime, Identity, Index, Integer, Text, UniqueConstraint, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from marketd.kernel.db.database import Base, Connection, Record
+from marketd.kernel.db.database import Base, Connection
+from marketd.kernel.db.sql import Columns
 from marketd.kernel.events.events import Event, StoredEvent, to_json
 from marketd.kernel.values.ids import new_id
 
@@ -108,21 +110,12 @@ async def append(connection: Connection, events: Sequence[Event], now: datetime)
     )
 
 
-_COLUMNS = "event_id, event_type, version, aggregate, aggregate_id, seq, payload, occurred_time"
+_EVENT = Columns(StoredEvent)
+LAST_SEQ: Final = "coalesce((SELECT last_seq FROM aggregate_sequences WHERE aggregate_id = $1), 0)"
+"""SQL: the number of the newest event of the aggregate `$1`, 0 when there is none.
 
-
-def stored_event(row: Record) -> StoredEvent:
-    """A row with the columns of `_COLUMNS` as a StoredEvent."""
-    return StoredEvent(
-        event_id=row["event_id"],
-        event_type=row["event_type"],
-        version=row["version"],
-        aggregate=row["aggregate"],
-        aggregate_id=row["aggregate_id"],
-        seq=row["seq"],
-        payload=row["payload"],
-        occurred_time=row["occurred_time"],
-    )
+For a statement that reads the aggregate's own rows too, so that neither is ahead of the other.
+"""
 
 
 async def read_aggregate(
@@ -130,31 +123,60 @@ async def read_aggregate(
 ) -> list[StoredEvent]:
     """The aggregate's committed events after `after_seq`, in order: what watchers resume from."""
     rows = await connection.fetch(
-        f"SELECT {_COLUMNS} FROM outbox_events WHERE aggregate_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",  # noqa: S608 - constant columns
+        f"SELECT {_EVENT.sql} FROM outbox_events WHERE aggregate_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",  # noqa: S608 - constant columns
         aggregate_id,
         after_seq,
         limit,
     )
-    return [stored_event(row) for row in rows]
+    return _EVENT.values(rows)
+
+
+async def read_aggregates(
+    connection: Connection, places: Sequence[tuple[UUID, int]], limit: int = 200
+) -> list[StoredEvent]:
+    """The events of several aggregates in one statement. places: (aggregate id, number after which to read).
+
+    In order within each aggregate, and at most `limit` of each.
+    """
+    rows = await connection.fetch(
+        f"SELECT e.* FROM unnest($1::uuid[], $2::bigint[]) AS w(aggregate_id, seen) CROSS JOIN LATERAL ("  # noqa: S608 - constant columns
+        f"  SELECT {_EVENT.sql} FROM outbox_events o"
+        "  WHERE o.aggregate_id = w.aggregate_id AND o.seq > w.seen ORDER BY o.seq LIMIT $3) e"
+        " ORDER BY e.aggregate_id, e.seq",
+        [aggregate_id for aggregate_id, _ in places],
+        [seen for _, seen in places],
+        limit,
+    )
+    return _EVENT.values(rows)
+
+
+async def find_behind(connection: Connection, places: Sequence[tuple[UUID, int]]) -> list[UUID]:
+    """Which aggregates have newer events. places: (aggregate id, number of the last event seen)."""
+    rows = await connection.fetch(
+        "SELECT s.aggregate_id FROM unnest($1::uuid[], $2::bigint[]) AS w(aggregate_id, seen)"
+        " JOIN aggregate_sequences s USING (aggregate_id) WHERE s.last_seq > w.seen",
+        [aggregate_id for aggregate_id, _ in places],
+        [seen for _, seen in places],
+    )
+    return [row["aggregate_id"] for row in rows]
 
 
 async def last_seq(connection: Connection, aggregate_id: UUID) -> int:
     """The number of the aggregate's newest event, 0 when there is none."""
-    value = await connection.fetchval("SELECT last_seq FROM aggregate_sequences WHERE aggregate_id = $1", aggregate_id)
-    return int(value or 0)
+    return int(await connection.fetchval(f"SELECT {LAST_SEQ}", aggregate_id))
 
 
 async def read_unpublished(connection: Connection, now: datetime, limit: int) -> list[StoredEvent]:
     """What the relay has to hand on, in order; aggregates whose oldest event waits for a retry are left out whole."""
     rows = await connection.fetch(
-        f"SELECT {_COLUMNS} FROM outbox_events o WHERE publish_time IS NULL"  # noqa: S608 - constant columns
+        f"SELECT {_EVENT.sql} FROM outbox_events o WHERE publish_time IS NULL"  # noqa: S608 - constant columns
         " AND NOT EXISTS (SELECT 1 FROM outbox_events b WHERE b.aggregate_id = o.aggregate_id"
         "   AND b.publish_time IS NULL AND b.next_attempt_time > $1)"
         " ORDER BY position LIMIT $2",
         now,
         limit,
     )
-    return [stored_event(row) for row in rows]
+    return _EVENT.values(rows)
 
 
 async def mark_published(connection: Connection, event_ids: Sequence[UUID], now: datetime) -> None:

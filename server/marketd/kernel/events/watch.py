@@ -68,12 +68,12 @@ async def watch(
 ) -> AsyncGenerator[tuple[int, N | Beat], None]:
     """News in order, each with its number, until the reader says that it is over. Close it to stop.
 
-    The first read raises what `read` raises, a full pool included; later ones wait such troubles out.
+    A new watch is refused by a full pool or an absent database; one that goes on, or resumes, waits such troubles out.
     """
     # Before the first read, so that nothing that is committed in between is slept over.
     interest = feed.watch(key)
     try:
-        begun, seq, told = False, after, time.monotonic()
+        begun, seq, told = after is not None, after, time.monotonic()
         now: datetime | None = None
 
         async def look(unit: ReadUnit, place: int | None) -> Batch[N]:

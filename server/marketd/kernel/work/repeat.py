@@ -12,17 +12,19 @@ from marketd.kernel.call.refusals import Refusal
 _log = structlog.get_logger(__name__)
 
 BUSY_PAUSE_SECONDS = 0.5
+REFUSED_PAUSE_SECONDS = 10.0
 
 
 async def repeat(name: str, work: Callable[[], Awaitable[bool]], *, pause_seconds: float) -> None:
-    """Do `work` again and again: after the pause, or soon when it says that there is more to do.
+    """Do `work` again and again: after the pause, soon when it says that there is more to do, and in ten seconds at the
+    latest where it was refused.
 
     The first time is at once. `name` stands in the log when the database refuses.
     """
     while True:
         try:
-            more = await work()
+            pause = BUSY_PAUSE_SECONDS if await work() else pause_seconds
         except Refusal as refusal:
             _log.warning("work_waiting", work=name, reason=refusal.reason.value)
-            more = False
-        await asyncio.sleep(BUSY_PAUSE_SECONDS if more else pause_seconds)
+            pause = min(pause_seconds, REFUSED_PAUSE_SECONDS)
+        await asyncio.sleep(pause)

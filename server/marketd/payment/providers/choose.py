@@ -1,4 +1,4 @@
-"""Which providers there are: the sandbox, for now."""
+"""Which providers there are: the sandbox, for now. The next one gets its line here, and nowhere else."""
 
 from __future__ import annotations
 

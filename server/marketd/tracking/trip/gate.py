@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from marketd.kernel.values.geo import Point, distance_meters
-from marketd.tracking.uplink.judge import MICROS, Fix
+from marketd.tracking.values import MICROS, Fix
 
 INSIDE_METERS: Final = 60.0
 OUTSIDE_METERS: Final = 120.0

@@ -12,13 +12,15 @@ from typing import Final
 
 import structlog
 
+from marketd.delivery import service as delivery
 from marketd.kernel.call.refusals import Refusal
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
-from marketd.tracking import deliveries, repository
+from marketd.tracking import repository
 from marketd.tracking.events import DeliveryLate
 from marketd.tracking.trip.gate import StopEvent
-from marketd.tracking.trip.trip import AtStop, Expected, Finding, Late
+from marketd.tracking.trip.trip import AtStop, Expected, Late, TripFinding
+from marketd.tracking.values import instant
 
 _log = structlog.get_logger(__name__)
 
@@ -34,10 +36,10 @@ class Journal:
 
     def __init__(self, tx: Transactor) -> None:
         self._tx = tx
-        self._waiting: deque[Finding] = deque(maxlen=MAX_WAITING)
+        self._waiting: deque[TripFinding] = deque(maxlen=MAX_WAITING)
         self._filled = asyncio.Event()
 
-    def add(self, findings: Sequence[Finding]) -> None:
+    def add(self, findings: Sequence[TripFinding]) -> None:
         """Hand findings in."""
         if findings:
             self._waiting.extend(findings)
@@ -52,7 +54,7 @@ class Journal:
                 batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
                 await self._write(batch)
 
-    async def _write(self, batch: Sequence[Finding]) -> None:
+    async def _write(self, batch: Sequence[TripFinding]) -> None:
         for pause in _PAUSES:
             try:
                 await self._tx.run("tracking.findings", lambda uow: write_findings(uow, batch))
@@ -65,17 +67,17 @@ class Journal:
                 return
 
 
-async def write_findings(uow: UnitOfWork, batch: Sequence[Finding]) -> None:
+async def write_findings(uow: UnitOfWork, batch: Sequence[TripFinding]) -> None:
     """Write the findings; rows are locked in delivery id order, and the order within a delivery is kept."""
     for finding in sorted(batch, key=lambda found: found.leg.delivery_id):
         delivery_id = finding.leg.delivery_id
         match finding:
             case AtStop(stop=stop, event=StopEvent.ARRIVED):
-                await deliveries.save_arrival(uow, delivery_id, stop, finding.occurred_micros)
+                await delivery.arrive_at_stop(uow, delivery_id, stop, instant(finding.occurred_micros))
             case AtStop(stop=stop):
-                await deliveries.save_departure(uow, delivery_id, stop, finding.occurred_micros)
+                await delivery.depart_from_stop(uow, delivery_id, stop, instant(finding.occurred_micros))
             case Expected(eta=eta):
-                await deliveries.save_eta(uow, delivery_id, eta)
+                await delivery.save_eta(uow, delivery_id, eta)
             case Late():
                 await _tell_late(uow, finding)
 

@@ -12,12 +12,11 @@ from typing import Final, TypeAlias
 from uuid import UUID
 
 from marketd.delivery.estimate import Pace
-from marketd.delivery.states import StopKind
+from marketd.delivery.model import StopKind
 from marketd.delivery.values import Eta
 from marketd.kernel.values.geo import Point
-from marketd.tracking.instants import instant
 from marketd.tracking.trip.gate import Gate, StopEvent
-from marketd.tracking.uplink.judge import MICROS, Fix
+from marketd.tracking.values import MICROS, Fix, instant
 
 RECKON_EVERY_MICROS: Final = 5 * MICROS
 TELL_CHANGE: Final = timedelta(seconds=30)
@@ -25,23 +24,28 @@ TELL_CHANGE: Final = timedelta(seconds=30)
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """An open delivery as its courier's worker needs it. `is_picked_up`: the goods are with the courier."""
+    """An open delivery as its courier's worker needs it. Points are None when nobody placed them.
+
+    is_picked_up: the goods are with the courier. latest_time: the latest arrival of the present estimate. stops_told:
+    which arrivals and departures were told before, by whichever worker.
+    """
 
     delivery_id: UUID
     order_id: UUID
     courier_id: UUID
     is_picked_up: bool
-    pickup: Point | None
-    dropoff: Point | None
+    pickup_point: Point | None
+    dropoff_point: Point | None
+    latest_time: datetime | None = None
+    stops_told: frozenset[tuple[StopKind, StopEvent]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What was told of the delivery before, by whichever worker."""
+class Promise:
+    """The latest arrival that was promised first, and whether watchers were told that it will be later."""
 
     promised_time: datetime | None = None
     is_late: bool = False
-    stops: frozenset[tuple[StopKind, StopEvent]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ class Late:
     eta: Eta
 
 
-Finding: TypeAlias = AtStop | Expected | Late
+TripFinding: TypeAlias = AtStop | Expected | Late
 
 
 class Trip:
@@ -79,18 +83,18 @@ class Trip:
 
     __slots__ = ("_expected", "_gates", "_is_late", "_promised", "_reckoned", "leg")
 
-    def __init__(self, leg: Leg, told: Told) -> None:
+    def __init__(self, leg: Leg, promise: Promise) -> None:
         self.leg = leg
         self._gates = {
             kind: Gate(
                 point,
-                arrived=(kind, StopEvent.ARRIVED) in told.stops,
-                departed=(kind, StopEvent.DEPARTED) in told.stops,
+                arrived=(kind, StopEvent.ARRIVED) in leg.stops_told,
+                departed=(kind, StopEvent.DEPARTED) in leg.stops_told,
             )
-            for kind, point in ((StopKind.PICKUP, leg.pickup), (StopKind.DROPOFF, leg.dropoff))
+            for kind, point in ((StopKind.PICKUP, leg.pickup_point), (StopKind.DROPOFF, leg.dropoff_point))
         }
-        self._promised = told.promised_time
-        self._is_late = told.is_late
+        self._promised = promise.promised_time
+        self._is_late = promise.is_late
         self._expected: datetime | None = None
         self._reckoned: int | None = None
 
@@ -100,11 +104,11 @@ class Trip:
             self._reckoned = self._expected = None
         self.leg = leg
 
-    def follow(self, fix: Fix, now_micros: int, pace: Pace) -> list[Finding]:
+    def follow(self, fix: Fix, now_micros: int, pace: Pace) -> list[TripFinding]:
         """What this fix, which moved the live marker, brings to light."""
         return [*self._stops(fix), *self._arrival(fix, now_micros, pace)]
 
-    def _stops(self, fix: Fix) -> Iterator[Finding]:
+    def _stops(self, fix: Fix) -> Iterator[TripFinding]:
         for kind, gate in self._gates.items():
             if kind is StopKind.DROPOFF and not self.leg.is_picked_up:
                 continue  # passing the buyer's door on the way to the seller's is no arrival
@@ -112,18 +116,18 @@ class Trip:
             if passed is not None:
                 yield AtStop(self.leg, kind, *passed)
 
-    def _arrival(self, fix: Fix, now_micros: int, pace: Pace) -> Iterator[Finding]:
+    def _arrival(self, fix: Fix, now_micros: int, pace: Pace) -> Iterator[TripFinding]:
         leg = self.leg
         if self._reckoned is not None and now_micros - self._reckoned < RECKON_EVERY_MICROS:
             return
-        if leg.dropoff is None or (leg.pickup is None and not leg.is_picked_up):
+        if leg.dropoff_point is None or (leg.pickup_point is None and not leg.is_picked_up):
             return  # a guess that starts anew with each position would only ever move away
         self._reckoned = now_micros
         now = instant(now_micros)
         if leg.is_picked_up:
-            eta = pace.after_pickup(now, fix.point, leg.dropoff)
+            eta = pace.after_pickup(now, fix.point, leg.dropoff_point)
         else:
-            eta = pace.before_pickup(now, None, fix.point, leg.pickup, leg.dropoff)
+            eta = pace.before_pickup(now, None, fix.point, leg.pickup_point, leg.dropoff_point)
         if self._expected is None or abs(eta.expected_time - self._expected) > TELL_CHANGE:
             self._expected = eta.expected_time
             yield Expected(leg, eta)

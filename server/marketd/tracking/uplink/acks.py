@@ -11,7 +11,7 @@ from typing import Protocol, TypeAlias
 from uuid import UUID
 
 Rejections: TypeAlias = Sequence[tuple[int, int]]
-"""Numbers and why each was rejected (judging.Rejection)."""
+"""Numbers and why each was rejected (judge.Rejection)."""
 
 
 class Listener(Protocol):

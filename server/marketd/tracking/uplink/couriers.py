@@ -17,18 +17,18 @@ from uuid import UUID
 import structlog
 
 from marketd.delivery.estimate import Pace
-from marketd.delivery.states import StopKind
 from marketd.kernel.call.refusals import Refusal
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.events.broadcast import Broadcast
 from marketd.kernel.events.feed import Feed
+from marketd.kernel.work.repeat import repeat
 from marketd.tracking import deliveries, repository
 from marketd.tracking.errors import OffShift, StreamSuperseded
-from marketd.tracking.trip.gate import StopEvent
-from marketd.tracking.trip.trip import Finding, Leg, Told, Trip
+from marketd.tracking.trip.trip import Leg, Promise, Trip, TripFinding
 from marketd.tracking.uplink.acks import Uplink
-from marketd.tracking.uplink.judge import Fix, Track
+from marketd.tracking.uplink.judge import Track
+from marketd.tracking.values import Fix
 from marketd.tracking.watch.wakes import Wakes
 
 _log = structlog.get_logger(__name__)
@@ -37,7 +37,6 @@ TOPIC: Final = "courier-streams"
 _EPOCH: Final = struct.Struct(">16sq")
 CHECK_SECONDS: Final = 5.0
 REFRESH_SECONDS: Final = 30.0
-_EVENTS: Final = {"delivery.arrived": StopEvent.ARRIVED, "delivery.departed": StopEvent.DEPARTED}
 
 
 class Stream(Protocol):
@@ -67,7 +66,7 @@ class HeardCourier:
         self.is_restored = False
         self.users = 0
 
-    def follow(self, fix: Fix, now_micros: int, pace: Pace) -> list[Finding]:
+    def follow(self, fix: Fix, now_micros: int, pace: Pace) -> list[TripFinding]:
         """What a fix that moved the live marker means for the open deliveries."""
         return [finding for trip in self.trips.values() for finding in trip.follow(fix, now_micros, pace)]
 
@@ -140,7 +139,7 @@ class HeardCouriers:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._keep_fresh())
-                group.create_task(self._keep_newest())
+                group.create_task(repeat("tracking.streams", self._check_streams, pause_seconds=0))
         finally:
             self._broadcast.unsubscribe(self._subscription)
 
@@ -174,17 +173,15 @@ class HeardCouriers:
                         await asyncio.sleep(0.2)
 
     async def _refresh(self, courier: HeardCourier) -> None:
-        async def work(uow: UnitOfWork) -> tuple[bool, Fix | None, list[tuple[Leg, Told]]]:
-            reporting = await deliveries.reporting_courier(uow, courier.user_id)
-            latest = None if courier.is_restored else await deliveries.latest_fix(uow, courier.courier_id)
+        async def work(uow: UnitOfWork) -> tuple[bool, Fix | None, list[tuple[Leg, Promise]]]:
+            reporting = await deliveries.read_reporting_courier(uow, courier.user_id)
+            latest = None if courier.is_restored else await deliveries.read_latest_fix(uow, courier.courier_id)
             legs = []
-            for leg, latest_arrival in await deliveries.read_legs(uow, courier.courier_id):
-                told = Told()
+            for leg in await deliveries.read_legs(uow, courier.courier_id):
+                promise = Promise()
                 if leg.delivery_id not in courier.trips:
-                    promised, is_late = await repository.promise(uow.connection, leg.delivery_id, latest_arrival)
-                    stops = await repository.stops_told(uow.connection, leg.delivery_id)
-                    told = Told(promised, is_late, frozenset((StopKind(stop), _EVENTS[kind]) for kind, stop in stops))
-                legs.append((leg, told))
+                    promise = await repository.promise(uow.connection, leg.delivery_id, leg.latest_time)
+                legs.append((leg, promise))
             return reporting == courier.courier_id, latest, legs
 
         on_shift, latest, legs = await self._tx.run("tracking.courier", work)
@@ -192,10 +189,10 @@ class HeardCouriers:
             courier.track.adopt(latest)
         courier.is_restored = True
         trips: dict[UUID, Trip] = {}
-        for leg, told in legs:
+        for leg, promise in legs:
             trip = courier.trips.get(leg.delivery_id)
             if trip is None:
-                trip = Trip(leg, told)
+                trip = Trip(leg, promise)
             else:
                 trip.change(leg)
             trips[leg.delivery_id] = trip
@@ -217,21 +214,16 @@ class HeardCouriers:
         if courier is not None and courier.stream is not None and courier.stream.epoch < epoch:
             courier.stream.end(StreamSuperseded())
 
-    async def _keep_newest(self) -> None:
-        while True:
-            # Every few seconds in any case: lost broadcasts are made good here.
-            with suppress(TimeoutError):
-                async with asyncio.timeout(CHECK_SECONDS):
-                    await self._check.wait()
-            self._check.clear()
-            streaming = [key for key, courier in self._couriers.items() if courier.stream is not None]
-            try:
-                if streaming:
-                    await self._compare(streaming)
-            except Refusal as refusal:
-                _log.warning("streams_not_checked", reason=refusal.reason.value)
-
-    async def _compare(self, courier_ids: list[UUID]) -> None:
-        epochs = await self._tx.read(lambda unit: repository.read_epochs(unit.connection, courier_ids))
-        for courier_id, epoch in epochs.items():
-            self._supersede(courier_id, epoch)
+    async def _check_streams(self) -> bool:
+        """Wait, and end the streams that others have superseded."""
+        # Every few seconds in any case: lost broadcasts are made good here.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CHECK_SECONDS):
+                await self._check.wait()
+        self._check.clear()
+        streaming = [key for key, courier in self._couriers.items() if courier.stream is not None]
+        if streaming:
+            epochs = await self._tx.read(lambda unit: repository.read_epochs(unit.connection, streaming))
+            for courier_id, epoch in epochs.items():
+                self._supersede(courier_id, epoch)
+        return False

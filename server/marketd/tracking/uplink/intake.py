@@ -10,12 +10,13 @@ from operator import attrgetter
 
 from marketd.delivery.estimate import Pace
 from marketd.kernel.values.geo import Point
-from marketd.tracking.repository import PointRow
+from marketd.tracking.repository import NewPosition
 from marketd.tracking.trip.journal import Journal
 from marketd.tracking.uplink.acks import Uplink
 from marketd.tracking.uplink.couriers import HeardCourier
-from marketd.tracking.uplink.judge import Fix, Rejection, Sample, rejection
+from marketd.tracking.uplink.judge import Rejection, Sample, rejection
 from marketd.tracking.uplink.position_writer import Parcel, PositionWriter
+from marketd.tracking.values import Fix
 from marketd.tracking.watch.hub import Hub
 
 _seq = attrgetter("seq")
@@ -38,7 +39,7 @@ class Intake:
         They are looked at in the order of their numbers. One that comes after higher numbers is stored and never moves
         the marker; one that waits for its commit already is a duplicate and is dropped.
         """
-        rows: list[PointRow] = []
+        rows: list[NewPosition] = []
         numberless: list[tuple[int, int]] = []
         marker: Fix | None = None
         track, trips = courier.track, courier.trips
@@ -73,7 +74,7 @@ class Intake:
                     if trips:
                         self._journal.add(courier.follow(moved, receive_micros, self._pace))
             rows.append(
-                PointRow(
+                NewPosition(
                     0,
                     seq,
                     time,
@@ -96,6 +97,6 @@ class Intake:
         return numberless
 
 
-def _rejected(seq: int, receive_micros: int, reason: Rejection) -> PointRow:
+def _rejected(seq: int, receive_micros: int, reason: Rejection) -> NewPosition:
     """Only the number and the reason are kept: the rest may be anything, also what Postgres has no room for."""
-    return PointRow(0, seq, None, receive_micros, None, None, None, None, None, False, None, 0, int(reason))
+    return NewPosition(0, seq, None, receive_micros, None, None, None, None, None, False, None, 0, int(reason))

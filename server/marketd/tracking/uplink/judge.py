@@ -9,9 +9,9 @@ from enum import IntEnum, IntFlag
 from math import isfinite
 from typing import Final, NamedTuple
 
-from marketd.kernel.values.geo import Point, distance_meters
+from marketd.kernel.values.geo import distance_meters
+from marketd.tracking.values import MICROS, Fix
 
-MICROS: Final = 1_000_000
 AHEAD_MICROS: Final = 60 * MICROS
 OLD_MICROS: Final = 24 * 3600 * MICROS
 MAX_SPEED_MPS: Final = 60.0
@@ -54,18 +54,6 @@ class Sample(NamedTuple):
     heading_degrees: float | None = None
     is_mock: bool = False
     battery_percent: int | None = None
-
-
-class Fix(NamedTuple):
-    """A position that passed: what the live marker, the estimates and the watchers work with."""
-
-    seq: int
-    sample_micros: int
-    receive_micros: int
-    point: Point
-    accuracy_meters: float | None
-    speed_mps: float | None
-    heading_degrees: float | None
 
 
 def rejection(sample: Sample, now_micros: int) -> Rejection | None:

@@ -21,9 +21,9 @@ from marketd.kernel.call.refusals import Refusal
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.tracking import deliveries, repository
-from marketd.tracking.repository import PointRow
+from marketd.tracking.repository import NewPosition
 from marketd.tracking.uplink.acks import Uplink
-from marketd.tracking.uplink.judge import Fix
+from marketd.tracking.values import Fix
 
 _log = structlog.get_logger(__name__)
 
@@ -42,7 +42,7 @@ class Parcel:
     """
 
     uplink: Uplink
-    rows: list[PointRow]
+    rows: list[NewPosition]
     marker: Fix | None
 
 
@@ -174,7 +174,7 @@ class PositionWriter:
                 )
                 for which, own in seqs.items()
             }
-            await deliveries.save_latest(uow, latest)
+            await deliveries.save_latest_fixes(uow, latest)
             return found
 
         found = await self._tx.run("tracking.positions", work, seconds=10.0)

@@ -6,13 +6,22 @@ that is right.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Final
 
-from marketd.tracking.uplink.judge import MICROS
+from marketd.tracking.values import MICROS
 
 # A few seconds too many are no fault; only who goes on above the rate is told.
 BURST_SECONDS: Final = 10.0
 REPEAT_SECONDS: Final = 10.0
+
+
+class UplinkMode(StrEnum):
+    """How a courier shall send (marketplace.tracking.v1.UplinkMode)."""
+
+    LIVE = "LIVE"
+    IDLE = "IDLE"
+    THROTTLED = "THROTTLED"
 
 
 class SendingRate:

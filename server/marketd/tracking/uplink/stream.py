@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from marketd.kernel.call.refusals import Draining, Refusal
-from marketd.tracking import convert
+from marketd.tracking.uplink import convert
 from marketd.tracking.uplink.acks import Acks, Rejections
 from marketd.tracking.uplink.couriers import HeardCourier
 from marketd.tracking.uplink.intake import Intake
 from marketd.tracking.uplink.judge import Sample
-from marketd.tracking.uplink.sending_rate import SendingRate
+from marketd.tracking.uplink.sending_rate import SendingRate, UplinkMode
 
 ACK_SECONDS: Final = 0.25
 IDLE_INTERVAL_SECONDS: Final = 10.0
@@ -79,7 +79,7 @@ class UplinkStream:
     # -- from the other side
 
     def settled(self, rejected: Rejections, repeated: Rejections) -> None:
-        """See uplinks.Listener."""
+        """See acks.Listener."""
         for seq, reason in rejected:
             self._acks.reject(seq, reason)
         for seq, reason in repeated:
@@ -87,7 +87,7 @@ class UplinkStream:
         self._wake.set()
 
     def failed(self, error: Exception) -> None:
-        """See uplinks.Listener."""
+        """See acks.Listener."""
         self._fail(error)
 
     def end(self, refusal: Refusal) -> None:
@@ -164,11 +164,11 @@ class UplinkStream:
 
     def _direct(self) -> None:
         if self._rate.is_throttled:
-            interval, mode = self._rate.min_interval_seconds, "THROTTLED"
+            interval, mode = self._rate.min_interval_seconds, UplinkMode.THROTTLED
         elif self._is_live:
-            interval, mode = self._rate.min_interval_seconds, "LIVE"
+            interval, mode = self._rate.min_interval_seconds, UplinkMode.LIVE
         else:
-            interval, mode = IDLE_INTERVAL_SECONDS, "IDLE"
+            interval, mode = IDLE_INTERVAL_SECONDS, UplinkMode.IDLE
         self._directive = convert.directive_message(interval, mode)
         self._wake.set()
 

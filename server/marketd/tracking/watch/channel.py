@@ -10,36 +10,39 @@ from collections.abc import Iterable
 from dataclasses import replace
 from uuid import UUID
 
+from marketd.delivery.model import DeliveryState
 from marketd.kernel.events.events import StoredEvent
-from marketd.tracking import convert
-from marketd.tracking.uplink.judge import Fix
-from marketd.tracking.watch.audience import Audience, Followed
-from marketd.tracking.watch.cursors import NO_POSITION, Cursors
+from marketd.kernel.events.watch import ResumeTokens
+from marketd.tracking.values import MICROS, Fix
+from marketd.tracking.watch import convert
 from marketd.tracking.watch.messages import ETA_CHANGED, LATE, bodies_of, eta_of
-from marketd.tracking.watch.watcher import Watcher
+from marketd.tracking.watch.values import Audience, ResetReason, WatchedDelivery
+from marketd.tracking.watch.watcher import NO_POSITION, Watcher
 
 
-class Channel:
+class DeliveryChannel:
     """A delivery's events from `seq` on, and positions, for those who follow it."""
 
-    def __init__(self, cursors: Cursors, followed: Followed, seq: int, *, is_late: bool) -> None:
-        self.followed = followed
+    def __init__(self, resume: ResumeTokens, watched: WatchedDelivery, seq: int, *, is_late: bool) -> None:
+        self.watched = watched
         self.seq = seq
         self.is_late = is_late
         self.watchers: tuple[set[Watcher], ...] = tuple(set() for _ in Audience)
-        self._cursors = cursors
+        self._resume = resume
+        # What the tokens are bound to.
+        self._context = watched.delivery_id.bytes
         self._shown: list[Fix | None] = [None for _ in Audience]
         self._number = 0
 
     @property
     def delivery_id(self) -> UUID:
         """Whose channel it is."""
-        return self.followed.delivery_id
+        return self.watched.delivery_id
 
     @property
     def courier_id(self) -> UUID | None:
         """Whose positions it shows."""
-        courier = self.followed.courier
+        courier = self.watched.courier
         return courier.courier_id if courier is not None else None
 
     @property
@@ -60,7 +63,7 @@ class Channel:
         """A new position of the courier; `body` is its message without a cursor."""
         for audience in Audience:
             shown = self._shown[audience]
-            if (shown is not None and fix.sample_micros <= shown.sample_micros) or not self.followed.shows(
+            if (shown is not None and fix.sample_micros <= shown.sample_micros) or not self.watched.shows(
                 fix, audience
             ):
                 continue
@@ -68,24 +71,24 @@ class Channel:
             watchers = self.watchers[audience]
             if watchers:
                 self._number += 1
-                frame = self._cursor(audience, self.seq, now_micros) + body
+                frame = self._cursor(self.seq, fix.sample_micros, now_micros) + body
                 for watcher in watchers:
                     watcher.show(self._number, fix.sample_micros, frame)
 
-    def tell(self, event: StoredEvent, followed: Followed | None, now_micros: int) -> None:
-        """The delivery's next event; `followed` is the delivery read after it, None when only estimates changed."""
+    def tell(self, event: StoredEvent, watched: WatchedDelivery | None, now_micros: int) -> None:
+        """The delivery's next event; `watched` is the delivery read after it, None when only estimates changed."""
         if event.seq <= self.seq:
             return
-        if followed is not None:
-            if followed.courier is None or followed.courier.courier_id != self.courier_id:
+        if watched is not None:
+            if watched.courier is None or watched.courier.courier_id != self.courier_id:
                 self._shown = [None for _ in Audience]
             # The row may be ahead of this event; what is told follows the events, so only the last one closes.
-            self.followed = followed
+            self.watched = watched
         if event.event_type in (ETA_CHANGED, LATE):
-            self.followed = replace(self.followed, eta=eta_of(event))
+            self.watched = replace(self.watched, eta=eta_of(event))
             self.is_late = self.is_late or event.event_type == LATE
         self.seq = event.seq
-        closes = event.payload.get("state") == "CLOSED"
+        closes = event.payload.get("state") == DeliveryState.CLOSED
         for audience in Audience:
             watchers = self.watchers[audience]
             if not watchers:
@@ -98,14 +101,10 @@ class Channel:
 
     def frames_of(self, event: StoredEvent, audience: Audience, sample_micros: int, now_micros: int) -> list[bytes]:
         """The event's messages. Only the last has the event's own cursor, so a cut between them loses nothing."""
-        bodies = bodies_of(event, self.followed.courier)
+        bodies = bodies_of(event, self.watched.courier)
         last = len(bodies) - 1
-        issue = self._cursors.issue
         return [
-            convert.cursor_part(
-                issue(self.delivery_id, event.seq if place == last else event.seq - 1, sample_micros, now_micros)
-            )
-            + body
+            self._cursor(event.seq if place == last else event.seq - 1, sample_micros, now_micros) + body
             for place, body in enumerate(bodies)
         ]
 
@@ -118,20 +117,19 @@ class Channel:
         if fix is not None and fix.sample_micros < after_micros:
             fix = None
         sample = fix.sample_micros if fix is not None else after_micros
-        cursor = self._cursors.issue(self.delivery_id, seq, sample, now_micros)
-        body = convert.snapshot_body(self.followed, fix, is_late=self.is_late, now_micros=now_micros)
-        return sample, convert.cursor_part(cursor) + body
+        body = convert.snapshot_body(self.watched, fix, is_late=self.is_late, now_micros=now_micros)
+        return sample, self._cursor(seq, sample, now_micros) + body
 
-    def reset(self, audience: Audience, reason: str, now_micros: int) -> bytes:
+    def reset(self, audience: Audience, reason: ResetReason, now_micros: int) -> bytes:
         """The word that the token was of no use; its cursor stands where the snapshot after it will."""
-        return self._cursor(audience, self.seq, now_micros) + convert.reset_body(reason)
+        return self._cursor(self.seq, self._shown_micros(audience), now_micros) + convert.reset_body(reason)
 
     def beat(self, body: bytes, loop_time: float, next_time: float, now_micros: int) -> None:
         """Send the heartbeat to those watchers for whom it is time; their next one is due at `next_time`."""
         for audience in Audience:
             frame: bytes | None = None
             for watcher in _due(self.watchers[audience], loop_time):
-                frame = frame or self._cursor(audience, self.seq, now_micros) + body
+                frame = frame or self._cursor(self.seq, self._shown_micros(audience), now_micros) + body
                 watcher.beat_time = next_time
                 watcher.beat(frame)
 
@@ -139,8 +137,8 @@ class Channel:
         fix = self._shown[audience]
         return fix.sample_micros if fix is not None else NO_POSITION
 
-    def _cursor(self, audience: Audience, seq: int, now_micros: int) -> bytes:
-        return convert.cursor_part(self._cursors.issue(self.delivery_id, seq, self._shown_micros(audience), now_micros))
+    def _cursor(self, seq: int, sample_micros: int, now_micros: int) -> bytes:
+        return convert.cursor_part(self._resume.issue(self._context, seq, sample_micros, now_micros // MICROS))
 
 
 def _due(watchers: Iterable[Watcher], loop_time: float) -> Iterable[Watcher]:

@@ -6,14 +6,18 @@ from collections.abc import AsyncIterator
 from uuid import UUID
 
 from marketd.kernel.call.caller import Caller
+from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import ReadUnit
 from marketd.kernel.events import outbox
 from marketd.kernel.events.events import StoredEvent
-from marketd.tracking.service import read_watched
-from marketd.tracking.watch.channel import Channel
-from marketd.tracking.watch.cursors import NO_POSITION, Cursor, Cursors
+from marketd.kernel.events.watch import ResumePlace, ResumeTokens
+from marketd.tracking import deliveries
+from marketd.tracking.values import instant
+from marketd.tracking.watch.channel import DeliveryChannel
 from marketd.tracking.watch.hub import Hub
-from marketd.tracking.watch.watcher import Watcher
+from marketd.tracking.watch.values import Audience, ResetReason, WatchedDelivery, audience_of
+from marketd.tracking.watch.watcher import NO_POSITION, Watcher
 
 # More events than any delivery has in a day; beyond it a snapshot says as much.
 MAX_MISSED = 1_000
@@ -22,7 +26,7 @@ MAX_MISSED = 1_000
 async def follow(
     tx: Transactor,
     hub: Hub,
-    cursors: Cursors,
+    resume: ResumeTokens,
     caller: Caller,
     delivery_id: UUID,
     *,
@@ -30,23 +34,26 @@ async def follow(
     max_rate_hz: float,
 ) -> AsyncIterator[bytes]:
     """The messages of one watcher, serialized, until the delivery closes. Raises NotFound, WatcherTooSlow."""
-    seq, followed, audience = await tx.read(lambda unit: read_watched(unit, caller, delivery_id))
-    channel = await hub.follow(delivery_id, followed, seq)
-    cursor, problem = _read_token(hub, cursors, channel, resume_token)
-    after = cursor.sample_micros if cursor is not None else NO_POSITION
+    seq, watched, audience = await tx.read(lambda unit: read_watched(unit, caller, delivery_id))
+    channel = await hub.follow(delivery_id, watched, seq)
+    place, problem = _read_token(hub, resume, channel, resume_token)
+    after = place.extra if place is not None else NO_POSITION
     watcher = Watcher(audience, max_rate_hz=max_rate_hz, after_micros=after)
     hub.join(channel, watcher)
     try:
         # Nothing waits between the join and these lines: what is told here and what the watcher gets meet exactly.
-        place, closed = channel.seq, channel.followed.is_closed
-        first = [channel.reset(audience, problem, hub.now_micros)] if problem else []
-        first.append(_snapshot(hub, channel, watcher, cursor))
+        last_seq, closed = channel.seq, channel.watched.is_closed
+        first = [channel.reset(audience, problem, hub.now_micros)] if problem is not None else []
+        first.append(_snapshot(hub, channel, watcher, place))
         missed: list[bytes] = []
-        if cursor is not None:
+        if place is not None:
             # The state may be ahead of the channel's events; a watcher who leaves now must not miss the last one.
-            events = await _read_missed(tx, delivery_id, cursor.seq, None if closed else place)
+            events = await _read_missed(tx, delivery_id, place.seq, None if closed else last_seq)
             if events is None:
-                first = [channel.reset(audience, "EVENTS_LOST", hub.now_micros), _snapshot(hub, channel, watcher, None)]
+                first = [
+                    channel.reset(audience, ResetReason.EVENTS_LOST, hub.now_micros),
+                    _snapshot(hub, channel, watcher, None),
+                ]
             else:
                 for event in events:
                     missed += channel.frames_of(event, audience, after, hub.now_micros)
@@ -58,6 +65,19 @@ async def follow(
             yield frame
     finally:
         hub.leave(channel, watcher)
+
+
+async def read_watched(unit: ReadUnit, caller: Caller, delivery_id: UUID) -> tuple[int, WatchedDelivery, Audience]:
+    """The delivery and its last event, for a caller who may follow it. Raises NotFound for anybody else.
+
+    The event's number is read first, so that whatever the state may be ahead of is told again, never left out.
+    """
+    seq = await outbox.last_seq(unit.connection, delivery_id)
+    watched = await deliveries.read_watched_delivery(unit, delivery_id)
+    audience = audience_of(watched, caller) if watched is not None else None
+    if watched is None or audience is None:
+        raise NotFound("delivery", delivery_id)
+    return seq, watched, audience
 
 
 async def _read_missed(
@@ -74,22 +94,24 @@ async def _read_missed(
     return events if whole else None
 
 
-def _read_token(hub: Hub, cursors: Cursors, channel: Channel, token: str) -> tuple[Cursor | None, str]:
-    """The cursor to go on from, or None and why not; both empty without a token."""
+def _read_token(
+    hub: Hub, resume: ResumeTokens, channel: DeliveryChannel, token: str
+) -> tuple[ResumePlace | None, ResetReason | None]:
+    """The place to go on from, or None and why not; both None without a token."""
     if not token:
-        return None, ""
-    cursor = cursors.read(token, channel.delivery_id)
-    if cursor is None or cursor.seq > channel.seq:
-        return None, "TOKEN_UNKNOWN"
-    if cursor.is_too_old(hub.now_micros):
-        return None, "TOKEN_TOO_OLD"
-    return cursor, ""
+        return None, None
+    place = resume.read(token, channel.delivery_id.bytes)
+    if place is None or place.seq > channel.seq:
+        return None, ResetReason.TOKEN_UNKNOWN
+    if place.is_too_old(instant(hub.now_micros)):
+        return None, ResetReason.TOKEN_TOO_OLD
+    return place, None
 
 
-def _snapshot(hub: Hub, channel: Channel, watcher: Watcher, cursor: Cursor | None) -> bytes:
-    """The delivery now. A returning watcher's cursor stays behind what it has missed until that is told."""
-    after = cursor.sample_micros if cursor is not None else NO_POSITION
-    seq = cursor.seq if cursor is not None else channel.seq
+def _snapshot(hub: Hub, channel: DeliveryChannel, watcher: Watcher, place: ResumePlace | None) -> bytes:
+    """The delivery now. A returning watcher's token stays behind what it has missed until that is told."""
+    after = place.extra if place is not None else NO_POSITION
+    seq = place.seq if place is not None else channel.seq
     sample, frame = channel.snapshot(watcher.audience, seq=seq, after_micros=after, now_micros=hub.now_micros)
     watcher.seen(sample)
     return frame

@@ -7,9 +7,7 @@ when the feed says so, and every other second in any case. Nothing here waits fo
 from __future__ import annotations
 
 import asyncio
-import struct
 from collections import defaultdict
-from math import isnan
 from typing import Final
 from uuid import UUID
 
@@ -18,31 +16,27 @@ import structlog
 from marketd.kernel.call.refusals import Refusal
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import ReadUnit
+from marketd.kernel.events import outbox
 from marketd.kernel.events.broadcast import Broadcast
 from marketd.kernel.events.events import StoredEvent
 from marketd.kernel.events.feed import Feed
+from marketd.kernel.events.watch import ResumeTokens
 from marketd.kernel.values.clock import Clock
-from marketd.kernel.values.geo import Point
 from marketd.kernel.values.ids import new_id
-from marketd.tracking import convert, deliveries, repository
-from marketd.tracking.instants import micros
-from marketd.tracking.uplink.judge import MICROS, Fix
-from marketd.tracking.watch.audience import Followed
-from marketd.tracking.watch.channel import Channel
-from marketd.tracking.watch.cursors import Cursors
+from marketd.tracking import deliveries, repository
+from marketd.tracking.values import MICROS, Fix, micros
+from marketd.tracking.watch import convert
+from marketd.tracking.watch.channel import DeliveryChannel
+from marketd.tracking.watch.fix_messages import SENDER_BYTES, pack_fixes, unpack_fixes
 from marketd.tracking.watch.messages import ETA_CHANGED, LATE
+from marketd.tracking.watch.values import WatchedDelivery
 from marketd.tracking.watch.wakes import Wakes
 from marketd.tracking.watch.watcher import Watcher
 
 _log = structlog.get_logger(__name__)
 
 TOPIC: Final = "positions"
-_FIX: Final = struct.Struct(">16sqqqddfff")
-_SENDER_BYTES: Final = 8
-# Broadcast takes 5,000 bytes.
-_FIXES_A_MESSAGE: Final = (5_000 - _SENDER_BYTES) // _FIX.size
 _KEEP_MICROS: Final = 3600 * MICROS
-_UNKNOWN: Final = float("nan")
 
 
 class Hub:
@@ -53,7 +47,7 @@ class Hub:
         tx: Transactor,
         feed: Feed,
         broadcast: Broadcast,
-        cursors: Cursors,
+        resume: ResumeTokens,
         clock: Clock,
         *,
         flush_seconds: float = 0.05,
@@ -63,17 +57,17 @@ class Hub:
         self._tx = tx
         self._clock = clock
         self._broadcast = broadcast
-        self._cursors = cursors
+        self._resume = resume
         self._flush_seconds = flush_seconds
         self._poll_seconds = poll_seconds
         self._heartbeat_seconds = heartbeat_seconds
-        self._sender = new_id().bytes[-_SENDER_BYTES:]
+        self._sender = new_id().bytes[-SENDER_BYTES:]
         self._fixes: dict[UUID, Fix] = {}
         # Newest wins here too: a courier who sends faster than this is flushed costs the other workers no more.
         self._outgoing: dict[UUID, Fix] = {}
         self._outgoing_event = asyncio.Event()
-        self._channels: dict[UUID, Channel] = {}
-        self._by_courier: dict[UUID, set[Channel]] = defaultdict(set)
+        self._channels: dict[UUID, DeliveryChannel] = {}
+        self._by_courier: dict[UUID, set[DeliveryChannel]] = defaultdict(set)
         self._wakes = Wakes(feed)
         self._subscription = broadcast.subscribe(TOPIC, self._receive)
 
@@ -96,8 +90,8 @@ class Hub:
 
     # -- down
 
-    async def follow(self, delivery_id: UUID, followed: Followed, seq: int) -> Channel:
-        """The delivery's channel, told at least up to `seq`, the delivery's last event before `followed` was read."""
+    async def follow(self, delivery_id: UUID, watched: WatchedDelivery, seq: int) -> DeliveryChannel:
+        """The delivery's channel, told at least up to `seq`, the delivery's last event before `watched` was read."""
         channel = self._channels.get(delivery_id)
         if channel is not None and channel.seq < seq:
             await self._catch_up({delivery_id})  # the wake-up is still on its way from another worker
@@ -105,28 +99,28 @@ class Hub:
             channel = self._channels.get(delivery_id)
         if channel is not None:
             return channel
-        courier = followed.courier
+        courier = watched.courier
 
         async def read(unit: ReadUnit) -> tuple[bool, Fix | None]:
-            latest = await deliveries.latest_fix(unit, courier.courier_id) if courier is not None else None
+            latest = await deliveries.read_latest_fix(unit, courier.courier_id) if courier is not None else None
             return await repository.is_late(unit.connection, delivery_id), latest
 
         is_late, latest = await self._tx.read(read)
         channel = self._channels.get(delivery_id)  # another watcher may have been faster while we read
         if channel is not None:
             return channel
-        channel = self._channels[delivery_id] = Channel(self._cursors, followed, seq, is_late=is_late)
+        channel = self._channels[delivery_id] = DeliveryChannel(self._resume, watched, seq, is_late=is_late)
         self._wakes.add(delivery_id)
         if courier is not None:
             self._by_courier[courier.courier_id].add(channel)
             self._show_again(channel, latest)
         return channel
 
-    def join(self, channel: Channel, watcher: Watcher) -> None:
+    def join(self, channel: DeliveryChannel, watcher: Watcher) -> None:
         """The watcher gets everything of the channel from now on, and heartbeats."""
         channel.join(watcher, asyncio.get_running_loop().time() + self._heartbeat_seconds)
 
-    def leave(self, channel: Channel, watcher: Watcher) -> None:
+    def leave(self, channel: DeliveryChannel, watcher: Watcher) -> None:
         """The watcher goes; the last one takes the channel with it."""
         watcher.close()
         channel.leave(watcher)
@@ -161,7 +155,7 @@ class Hub:
             for channel in channels:
                 channel.show(fix, body, now)
 
-    def _show_again(self, channel: Channel, stored: Fix | None = None) -> None:
+    def _show_again(self, channel: DeliveryChannel, stored: Fix | None = None) -> None:
         """Show the courier's newest position to a channel that could not show it before."""
         courier_id = channel.courier_id
         fix = self._fixes.get(courier_id) if courier_id is not None else None
@@ -176,15 +170,14 @@ class Hub:
             await asyncio.sleep(self._flush_seconds)
             self._outgoing_event.clear()
             outgoing, self._outgoing = list(self._outgoing.items()), {}
-            for start in range(0, len(outgoing), _FIXES_A_MESSAGE):
-                packed = [_pack(courier_id, fix) for courier_id, fix in outgoing[start : start + _FIXES_A_MESSAGE]]
-                self._broadcast.publish(TOPIC, self._sender + b"".join(packed))
+            for message in pack_fixes(self._sender, outgoing):
+                self._broadcast.publish(TOPIC, message)
 
     def _receive(self, payload: bytes) -> None:
-        if payload[:_SENDER_BYTES] == self._sender:
+        if payload.startswith(self._sender):
             return  # our own, shown already
-        for fields in _FIX.iter_unpack(payload[_SENDER_BYTES:]):
-            self._show(*_unpack(fields))
+        for courier_id, fix in unpack_fixes(payload):
+            self._show(courier_id, fix)
 
     # -- events
 
@@ -207,23 +200,23 @@ class Hub:
         places = self._places(self._channels)
         if not places:
             return set()
-        return set(await self._tx.read(lambda unit: repository.find_behind(unit.connection, places)))
+        return set(await self._tx.read(lambda unit: outbox.find_behind(unit.connection, places)))
 
     async def _catch_up(self, delivery_ids: set[UUID]) -> None:
         places = self._places(delivery_ids)
         if not places:
             return
 
-        async def read(unit: ReadUnit) -> tuple[dict[UUID, list[StoredEvent]], dict[UUID, Followed]]:
+        async def read(unit: ReadUnit) -> tuple[dict[UUID, list[StoredEvent]], dict[UUID, WatchedDelivery]]:
             events: dict[UUID, list[StoredEvent]] = defaultdict(list)
-            for event in await repository.read_events_after(unit.connection, places):
+            for event in await outbox.read_aggregates(unit.connection, places):
                 events[event.aggregate_id].append(event)
-            rows: dict[UUID, Followed] = {}
+            rows: dict[UUID, WatchedDelivery] = {}
             for delivery_id, own in events.items():
                 if any(event.event_type not in (ETA_CHANGED, LATE) for event in own):
-                    followed = await deliveries.read_followed(unit, delivery_id)
-                    if followed is not None:
-                        rows[delivery_id] = followed
+                    watched = await deliveries.read_watched_delivery(unit, delivery_id)
+                    if watched is not None:
+                        rows[delivery_id] = watched
             return events, rows
 
         events, rows = await self._tx.read(read)
@@ -232,21 +225,21 @@ class Hub:
             if channel is not None:
                 self._tell(channel, own, rows.get(delivery_id))
 
-    def _tell(self, channel: Channel, events: list[StoredEvent], followed: Followed | None) -> None:
+    def _tell(self, channel: DeliveryChannel, events: list[StoredEvent], watched: WatchedDelivery | None) -> None:
         before, now = channel.courier_id, self.now_micros
         for event in events:
-            channel.tell(event, followed, now)
+            channel.tell(event, watched, now)
         if channel.courier_id != before:
             self._unfile(channel, before)
             if channel.courier_id is not None:
                 self._by_courier[channel.courier_id].add(channel)
-        if followed is not None:
+        if watched is not None:
             self._show_again(channel)  # after the pickup the buyer may see what came since
 
-    def _places(self, delivery_ids: dict[UUID, Channel] | set[UUID]) -> list[tuple[UUID, int]]:
+    def _places(self, delivery_ids: dict[UUID, DeliveryChannel] | set[UUID]) -> list[tuple[UUID, int]]:
         return [(key, self._channels[key].seq) for key in delivery_ids if key in self._channels]
 
-    def _unfile(self, channel: Channel, courier_id: UUID | None) -> None:
+    def _unfile(self, channel: DeliveryChannel, courier_id: UUID | None) -> None:
         if courier_id is None:
             return
         channels = self._by_courier.get(courier_id)
@@ -271,27 +264,3 @@ class Hub:
                 forgotten = loop_time
                 for courier_id in [key for key, fix in self._fixes.items() if now - fix.receive_micros > _KEEP_MICROS]:
                     del self._fixes[courier_id]
-
-
-def _pack(courier_id: UUID, fix: Fix) -> bytes:
-    return _FIX.pack(
-        courier_id.bytes,
-        fix.seq,
-        fix.sample_micros,
-        fix.receive_micros,
-        fix.point.latitude,
-        fix.point.longitude,
-        _UNKNOWN if fix.accuracy_meters is None else fix.accuracy_meters,
-        _UNKNOWN if fix.speed_mps is None else fix.speed_mps,
-        _UNKNOWN if fix.heading_degrees is None else fix.heading_degrees,
-    )
-
-
-def _unpack(fields: tuple[bytes, int, int, int, float, float, float, float, float]) -> tuple[UUID, Fix]:
-    courier, seq, sampled, received, latitude, longitude, accuracy, speed, heading = fields
-    fix = Fix(seq, sampled, received, Point(latitude, longitude), _known(accuracy), _known(speed), _known(heading))
-    return UUID(bytes=courier), fix
-
-
-def _known(value: float) -> float | None:
-    return None if isnan(value) else value

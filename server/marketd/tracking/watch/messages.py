@@ -5,19 +5,20 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from marketd.delivery.states import StopKind
-from marketd.delivery.values import Eta
+from marketd.delivery.events import DeliveryArrived, DeliveryDeparted, DeliveryEtaChanged
+from marketd.delivery.model import DeliveryOutcome, DeliveryState, StopKind
+from marketd.delivery.values import DeliveryCourier, Eta
 from marketd.kernel.events.events import Json, StoredEvent
-from marketd.tracking import convert
+from marketd.tracking.events import DeliveryLate
 from marketd.tracking.trip.gate import StopEvent
-from marketd.tracking.watch.audience import CourierBrief
+from marketd.tracking.watch import convert
 
-ETA_CHANGED: Final = "delivery.eta_changed"
-LATE: Final = "delivery.late"
-_STOPS: Final = {"delivery.arrived": StopEvent.ARRIVED, "delivery.departed": StopEvent.DEPARTED}
+ETA_CHANGED: Final = DeliveryEtaChanged.event_type
+LATE: Final = DeliveryLate.event_type
+_STOPS: Final = {DeliveryArrived.event_type: StopEvent.ARRIVED, DeliveryDeparted.event_type: StopEvent.DEPARTED}
 
 
-def bodies_of(event: StoredEvent, courier: CourierBrief | None) -> list[bytes]:
+def bodies_of(event: StoredEvent, courier: DeliveryCourier | None) -> list[bytes]:
     """The messages of one event, in order; none for an event that watchers need not know.
 
     `courier` is who brings the delivery now; a change of state names the courier only while it is the event's own.
@@ -34,11 +35,14 @@ def bodies_of(event: StoredEvent, courier: CourierBrief | None) -> list[bytes]:
         bodies.append(convert.stop_body(StopKind(str(payload["stop"])), what, occurred))
     state, previous = payload.get("state"), payload.get("previous_state")
     if state is not None and state != previous:
-        brief = courier if courier is not None and str(courier.courier_id) == payload.get("courier_id") else None
         outcome = payload.get("outcome")
         bodies.append(
             convert.state_change_body(
-                str(previous or ""), str(state), None if outcome is None else str(outcome), brief, occurred
+                DeliveryState(str(previous)) if previous else None,
+                DeliveryState(str(state)),
+                DeliveryOutcome(str(outcome)) if outcome is not None else None,
+                courier if courier is not None and str(courier.courier_id) == payload.get("courier_id") else None,
+                occurred,
             )
         )
     return bodies

@@ -11,8 +11,10 @@ from collections import deque
 from typing import Final
 
 from marketd.tracking.errors import WatcherTooSlow
-from marketd.tracking.watch.audience import Audience
+from marketd.tracking.watch.values import Audience
 
+NO_POSITION: Final = -1
+"""A sample time before all others: no position was seen yet."""
 # Overflow rule: a watcher with this many events unread is ended (SLOW_CONSUMER) and resumes from the database.
 MAX_QUEUED: Final = 256
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, TypeVar
 from uuid import UUID
 
@@ -19,11 +19,13 @@ from marketd.kernel.call.refusals import NotFound, RequestIdReused, RequestInPro
 from marketd.kernel.db.transactor import Message, Transactor
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.events.events import Json
-from marketd.payment import repository, service
+from marketd.payment import jobs
+from marketd.payment import repository as payments
+from marketd.payment.attempts import repository
+from marketd.payment.attempts.settle import SettledAttempt, settle_attempt
 from marketd.payment.errors import PaymentActionRequired, PaymentDeclined, PaymentOver
 from marketd.payment.model import AttemptState, PaymentState
-from marketd.payment.ports import OrderPayments, Outcome, Providers, ProviderUnreachable
-from marketd.payment.settle import Settled, settle
+from marketd.payment.ports import ChargeOutcome, OrderPayments, Providers, ProviderUnreachable
 from marketd.payment.values import Attempt, Payment
 
 M = TypeVar("M", bound=Message)
@@ -32,6 +34,8 @@ PROVIDER_SECONDS: Final = 2.5
 """How long a call waits for the provider; then the payment is answered as PENDING and the reconciler goes on."""
 RECONCILE_AFTER: Final = timedelta(seconds=15)
 ACTION_POLL: Final = timedelta(seconds=30)
+STALE_AFTER: Final = timedelta(seconds=10)
+"""After this an attempt without an outcome is nobody's call in flight any more; calls end after 5 s."""
 _EARLIER_TRIES: Final = 3
 
 
@@ -46,6 +50,12 @@ class Confirm:
     fingerprint: bytes
 
 
+def check_not_running(attempt: Attempt, now: datetime) -> None:
+    """Raises RequestInProgress while another call may be asking the provider about this attempt."""
+    if attempt.state is AttemptState.PENDING and attempt.update_time > now - STALE_AFTER:
+        raise RequestInProgress
+
+
 class _Late(Exception):
     """The orders were gone when the money was taken; the transaction that found it is undone and done differently."""
 
@@ -58,7 +68,7 @@ class _Begun:
     is_ours: bool
 
 
-class Confirming:
+class PaymentConfirmer:
     """Takes the money, from the rpc and from the reconciler."""
 
     def __init__(self, *, tx: Transactor, providers: Providers, orders: OrderPayments) -> None:
@@ -102,7 +112,7 @@ class Confirming:
         attempt = await self._tx.read(lambda unit: repository.read_attempt(unit.connection, attempt_id))
         if attempt is None or attempt.state.is_final:
             return
-        payment = await self._tx.read(lambda unit: repository.read_payment(unit.connection, attempt.payment_id))
+        payment = await self._tx.read(lambda unit: payments.read_payment(unit.connection, attempt.payment_id))
         provider = self._providers.get(attempt.provider)
         if payment is None or not payment.state.is_open:
             outcome = await provider.cancel(attempt.charge)
@@ -114,7 +124,7 @@ class Confirming:
         if settled.attempt.state is AttemptState.ACTION_REQUIRED:
 
             async def look_again(uow: UnitOfWork) -> None:
-                service.enqueue_reconcile(uow, attempt_id, ACTION_POLL)
+                jobs.enqueue_reconcile(uow, attempt_id, ACTION_POLL)
 
             await self._tx.run("payment.look_again", look_again)
 
@@ -124,7 +134,7 @@ class Confirming:
         async def stuck(uow: UnitOfWork) -> int:
             found = await repository.read_stuck(uow.connection, uow.now, 4 * RECONCILE_AFTER, 100)
             for attempt_id in found:
-                service.enqueue_reconcile(uow, attempt_id, timedelta(0))
+                jobs.enqueue_reconcile(uow, attempt_id, jobs.AT_ONCE)
             return len(found)
 
         return await self._tx.run("payment.sweep", stuck)
@@ -142,11 +152,11 @@ class Confirming:
         raise RequestInProgress
 
     async def _write_attempt(self, uow: UnitOfWork, caller: Caller, command: Confirm) -> _Begun:
-        payment = await repository.read_payment(uow.connection, command.payment_id)
+        payment = await payments.read_payment(uow.connection, command.payment_id)
         if payment is None or payment.buyer_id != caller.known_user_id:
             raise NotFound("payment", command.payment_id)
         standing = await self._orders.lock_group(uow, payment.order_group_id)
-        payment = await repository.lock_payment(uow.connection, command.payment_id)
+        payment = await payments.lock_payment(uow.connection, command.payment_id)
         if standing is None or payment is None:
             raise NotFound("payment", command.payment_id)
         known = await repository.find_attempt(uow.connection, caller.known_user_id, command.request_id)
@@ -159,7 +169,7 @@ class Confirming:
         if not standing.is_payable or uow.now >= payment.expire_time:
             raise PaymentOver(PaymentState.CANCELLED)
         for earlier in await repository.read_unsettled(uow.connection, payment.order_group_id):
-            service.check_not_running(earlier, uow.now)
+            check_not_running(earlier, uow.now)
             return _Begun(earlier, is_ours=False)
         attempt = await repository.insert_attempt(
             uow.connection,
@@ -172,10 +182,10 @@ class Confirming:
         )
         if attempt is None:
             raise RequestIdReused
-        service.enqueue_reconcile(uow, attempt.attempt_id, RECONCILE_AFTER)
+        jobs.enqueue_reconcile(uow, attempt.attempt_id, RECONCILE_AFTER)
         return _Begun(attempt, is_ours=True)
 
-    async def _ask(self, attempt: Attempt) -> Outcome:
+    async def _ask(self, attempt: Attempt) -> ChargeOutcome:
         if attempt.state.is_final:
             return attempt.outcome
         provider = self._providers.get(attempt.provider)
@@ -185,23 +195,23 @@ class Confirming:
                     return await provider.find(attempt.key) or attempt.outcome
                 return await provider.confirm(attempt.charge)
         except (ProviderUnreachable, TimeoutError):
-            return Outcome(AttemptState.PENDING)
+            return ChargeOutcome(AttemptState.PENDING)
 
-    async def _bounded_cancel(self, attempt: Attempt) -> Outcome:
+    async def _bounded_cancel(self, attempt: Attempt) -> ChargeOutcome:
         try:
             async with asyncio.timeout(PROVIDER_SECONDS):
                 return await self._providers.get(attempt.provider).cancel(attempt.charge)
         except (ProviderUnreachable, TimeoutError):
-            return Outcome(AttemptState.PENDING)
+            return ChargeOutcome(AttemptState.PENDING)
 
-    async def _finish(self, uow: UnitOfWork, attempt: Attempt, outcome: Outcome) -> Payment:
-        settled = await settle(uow, self._orders, attempt, outcome)
+    async def _finish(self, uow: UnitOfWork, attempt: Attempt, outcome: ChargeOutcome) -> Payment:
+        settled = await settle_attempt(uow, self._orders, attempt, outcome)
         if settled.attempt.is_late:
             raise _Late
-        payment = await repository.read_whole(uow.connection, attempt.payment_id)
+        payment = await payments.read_whole(uow.connection, attempt.payment_id)
         if payment is None:
             raise RuntimeError("a payment was deleted while its row was locked")
         return payment
 
-    async def _settle(self, attempt: Attempt, outcome: Outcome) -> Settled:
-        return await self._tx.run("payment.settle", lambda uow: settle(uow, self._orders, attempt, outcome))
+    async def _settle(self, attempt: Attempt, outcome: ChargeOutcome) -> SettledAttempt:
+        return await self._tx.run("payment.settle", lambda uow: settle_attempt(uow, self._orders, attempt, outcome))

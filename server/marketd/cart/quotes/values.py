@@ -1,4 +1,4 @@
-"""Quotes as values with a JSON form, and the tokens that name them. PlaceOrder takes a quote as it was made."""
+"""Quotes as values with a JSON form: PlaceOrder takes a quote as it was made."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from marketd.cart.errors import QuoteTokenInvalid
-from marketd.config import Settings
-from marketd.kernel.call.tokens import SignedToken
+from marketd.cart.values import Problem
 from marketd.kernel.events.events import to_json
 from marketd.kernel.values.address import Address
 
 
 @dataclass(frozen=True, slots=True)
 class QuoteLine:
-    """One line at its quoted price."""
+    """One item of the cart at its quoted price."""
 
     item_id: UUID
     variant_id: UUID
@@ -39,7 +37,10 @@ class QuoteLine:
 
 @dataclass(frozen=True, slots=True)
 class QuotePackage:
-    """What one seller would send. The instants are None where nobody can say when it would arrive."""
+    """What one seller would send. The instants are None where nobody can say when it would arrive.
+
+    lines: 1..100, unique variant_id.
+    """
 
     seller_id: UUID
     owner_user_id: UUID | None
@@ -70,7 +71,7 @@ class QuotePackage:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What an order of the whole cart would cost, by seller."""
+    """What an order of the whole cart would cost. packages: in seller_id order, unique seller_id."""
 
     quote_id: UUID
     currency: str
@@ -84,31 +85,11 @@ class Quote:
 
     def to_json_text(self) -> str:
         """The payload that is stored."""
-        return to_json(
-            {
-                "currency": self.currency,
-                "address": self.address.to_json(),
-                "packages": [
-                    {
-                        "seller_id": package.seller_id,
-                        "owner_user_id": package.owner_user_id,
-                        "shop_name": package.shop_name,
-                        "pickup": None if package.pickup is None else package.pickup.to_json(),
-                        "prep_minutes": package.prep_minutes,
-                        "delivery_fee_minor": package.delivery_fee_minor,
-                        "earliest_time": package.earliest_time,
-                        "latest_time": package.latest_time,
-                        "distance_meters": package.distance_meters,
-                        "lines": package.lines,
-                    }
-                    for package in self.packages
-                ],
-            }
-        )
+        return to_json({name: getattr(self, name) for name in ("currency", "address", "packages")})
 
     @classmethod
     def from_json_text(cls, quote_id: UUID, text: str) -> Quote:
-        """The quote of a stored payload."""
+        """The quote of a stored payload; what a newer version has put in besides is passed over."""
         found = json.loads(text)
         return cls(
             quote_id,
@@ -116,6 +97,15 @@ class Quote:
             Address.from_json(found["address"]),
             tuple(_package(package) for package in found["packages"]),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteResult:
+    """The quote with its problems; `expire_time` is None, and nothing stored, while a blocking one stands."""
+
+    quote: Quote
+    problems: tuple[Problem, ...]
+    expire_time: datetime | None
 
 
 def _package(found: Mapping[str, Any]) -> QuotePackage:
@@ -131,42 +121,20 @@ def _package(found: Mapping[str, Any]) -> QuotePackage:
         earliest_time=None if earliest is None else datetime.fromisoformat(earliest),
         latest_time=None if latest is None else datetime.fromisoformat(latest),
         distance_meters=found["distance_meters"],
-        lines=tuple(
-            QuoteLine(
-                UUID(line["item_id"]),
-                UUID(line["variant_id"]),
-                UUID(line["product_id"]),
-                line["title"],
-                line["sku"],
-                line["options"],
-                line["image_url"],
-                line["quantity"],
-                line["unit_price_minor"],
-                line["discount_minor"],
-            )
-            for line in found["lines"]
-        ),
+        lines=tuple(_line(line) for line in found["lines"]),
     )
 
 
-def quote_tokens_of(settings: Settings) -> QuoteTokens:
-    """The quote tokens of a marketplace with these settings."""
-    return QuoteTokens(settings.derive("quotes"))
-
-
-class QuoteTokens:
-    """Makes and reads quote tokens: a quote's id, signed, so nobody tries ids that were never given out."""
-
-    def __init__(self, secret: bytes) -> None:
-        self._tokens = SignedToken(secret, "quote-tokens")
-
-    def issue(self, quote_id: UUID) -> str:
-        """The token of a quote."""
-        return self._tokens.issue(quote_id.bytes).decode("ascii")
-
-    def read(self, token: str) -> UUID:
-        """The quote's id. Raises QuoteTokenInvalid."""
-        body = self._tokens.read(token)
-        if body is None or len(body) != 16:
-            raise QuoteTokenInvalid
-        return UUID(bytes=body)
+def _line(found: Mapping[str, Any]) -> QuoteLine:
+    return QuoteLine(
+        item_id=UUID(found["item_id"]),
+        variant_id=UUID(found["variant_id"]),
+        product_id=UUID(found["product_id"]),
+        title=found["title"],
+        sku=found["sku"],
+        options=found["options"],
+        image_url=found["image_url"],
+        quantity=found["quantity"],
+        unit_price_minor=found["unit_price_minor"],
+        discount_minor=found["discount_minor"],
+    )

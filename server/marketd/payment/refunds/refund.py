@@ -19,12 +19,14 @@ from marketd.kernel.db.transactor import Message, Transactor
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.events.events import Json
 from marketd.kernel.values.money import Money
-from marketd.payment import repository, service
-from marketd.payment.confirm import PROVIDER_SECONDS, RECONCILE_AFTER
+from marketd.payment import repository as payments
+from marketd.payment.attempts.confirm import PROVIDER_SECONDS, RECONCILE_AFTER
 from marketd.payment.errors import NothingToRefund, RefundTooLarge
 from marketd.payment.model import RefundState
 from marketd.payment.ports import OrderPayments, Providers, ProviderUnreachable
-from marketd.payment.settle import settle_refund
+from marketd.payment.refunds import repository
+from marketd.payment.refunds.set_aside import set_refund_aside
+from marketd.payment.refunds.settle import settle_refund
 from marketd.payment.values import Payment, Refund
 
 M = TypeVar("M", bound=Message)
@@ -50,7 +52,7 @@ class Refunded:
     payment: Payment
 
 
-class Refunding:
+class PaymentRefunder:
     """Gives money back, from the rpc and from the job."""
 
     def __init__(self, *, tx: Transactor, providers: Providers, orders: OrderPayments) -> None:
@@ -70,7 +72,7 @@ class Refunding:
             settled = refund
             if succeeded is not None:
                 settled = await settle_refund(uow, self._orders, refund, succeeded=succeeded)
-            payment = await repository.read_whole(uow.connection, refund.payment_id)
+            payment = await payments.read_whole(uow.connection, refund.payment_id)
             if payment is None:
                 raise RuntimeError("a refund's payment was deleted")
             return Refunded(settled, payment)
@@ -92,11 +94,11 @@ class Refunding:
         is_admin = caller.has(Role.ADMIN)
         if command.order_id is None and not is_admin:
             raise ValidationFailed(FieldViolation("order_id", "a seller names the order to refund"))
-        payment = await repository.read_payment(uow.connection, command.payment_id)
+        payment = await payments.read_payment(uow.connection, command.payment_id)
         if payment is None:
             raise NotFound("payment", command.payment_id)
         await self._orders.lock_group(uow, payment.order_group_id)
-        payment = await repository.lock_payment(uow.connection, command.payment_id)
+        payment = await payments.lock_payment(uow.connection, command.payment_id)
         if payment is None:
             raise NotFound("payment", command.payment_id)
         known = await repository.find_refund(uow.connection, caller.known_user_id, command.request_id)
@@ -118,7 +120,7 @@ class Refunding:
         amount = Money(sum(share.amount_minor for share in shares), payment.currency)
         if amount.amount_minor > payment.left_minor:
             raise RefundTooLarge(str(Money(payment.left_minor, payment.currency)))
-        refund = await service.add_refund(
+        refund = await set_refund_aside(
             uow,
             payment,
             amount,

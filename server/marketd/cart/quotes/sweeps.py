@@ -1,4 +1,4 @@
-"""The cart's housekeeping: quotes that nobody can order any more."""
+"""Housekeeping of quotes: those that nobody can order any more."""
 
 from __future__ import annotations
 

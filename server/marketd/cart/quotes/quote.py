@@ -1,19 +1,19 @@
-"""Quoting: what an order of the whole cart to an address would cost, and the quote that PlaceOrder takes, once."""
+"""Quoting what an order of the whole cart to an address would cost."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from uuid import UUID
 
 from marketd.auth import service as auth
-from marketd.cart import repository
-from marketd.cart import service as carts
-from marketd.cart.errors import AddressNotServiceable, CartEmpty, QuoteExpired
+from marketd.cart.errors import AddressNotServiceable, CartEmpty
 from marketd.cart.ports import DeliveryQuote, DeliveryQuoter
-from marketd.cart.quote_values import Quote, QuoteLine, QuotePackage
-from marketd.cart.values import Line, Problem, ProblemKind, has_blocking
+from marketd.cart.quotes import repository
+from marketd.cart.quotes.values import Quote, QuoteLine, QuotePackage, QuoteResult
+from marketd.cart.read import find_cart
+from marketd.cart.values import CartItem, Problem, ProblemKind, has_blocking
 from marketd.catalog.values import Offer
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.db.uow import UnitOfWork
@@ -24,15 +24,6 @@ from marketd.seller.model import SellerState
 from marketd.seller.values import Seller
 
 
-@dataclass(frozen=True, slots=True)
-class Quoted:
-    """The quote with its problems; `expire_time` is None, and nothing stored, while a blocking one stands."""
-
-    quote: Quote
-    problems: tuple[Problem, ...]
-    expire_time: datetime | None
-
-
 async def quote_order(
     uow: UnitOfWork,
     caller: Caller,
@@ -40,7 +31,7 @@ async def quote_order(
     quoter: DeliveryQuoter,
     currency: str,
     lifetime: timedelta,
-) -> Quoted:
+) -> QuoteResult:
     """Quote the caller's cart for an address, written out or by the id of one that the caller has saved.
 
     Raises NotFound for the saved addresses of others, CartEmpty, and AddressNotServiceable when no seller delivers.
@@ -48,13 +39,13 @@ async def quote_order(
     address = (
         destination if isinstance(destination, Address) else (await auth.get_address(uow, caller, destination)).address
     )
-    cart = await carts.find_cart(uow, caller, currency)
-    if cart is None or not cart.lines:
+    cart = await find_cart(uow, caller, currency)
+    if cart is None or not cart.items:
         raise CartEmpty
-    by_seller: dict[UUID, list[tuple[Line, Offer]]] = defaultdict(list)
-    for line in cart.lines:
-        if line.offer is not None:
-            by_seller[line.offer.seller_id].append((line, line.offer))
+    by_seller: dict[UUID, list[tuple[CartItem, Offer]]] = defaultdict(list)
+    for priced in cart.items:
+        if priced.offer is not None:
+            by_seller[priced.offer.seller_id].append((priced.item, priced.offer))
     problems = list(cart.problems)
     packages: list[QuotePackage] = []
     served = 0
@@ -70,23 +61,12 @@ async def quote_order(
         raise AddressNotServiceable
     quote = Quote(new_id(), currency, await _complete(uow, caller, address), tuple(packages))
     if has_blocking(problems):
-        return Quoted(quote, tuple(problems), None)
+        return QuoteResult(quote, tuple(problems), None)
     expire_time = uow.now + lifetime
-    await repository.store_quote(
+    await repository.store(
         uow.connection, quote.quote_id, caller.known_user_id, quote.to_json_text(), uow.now, expire_time
     )
-    return Quoted(quote, tuple(problems), expire_time)
-
-
-async def take_quote(uow: UnitOfWork, quote_id: UUID, user_id: UUID) -> Quote:
-    """Use the account's quote in this transaction, and lock its cart. Raises QuoteExpired.
-
-    A refusal later in the transaction undoes the use; an order that is placed makes it final.
-    """
-    payload = await repository.take_quote(uow.connection, quote_id, user_id, uow.now)
-    if payload is None:
-        raise QuoteExpired
-    return Quote.from_json_text(quote_id, payload)
+    return QuoteResult(quote, tuple(problems), expire_time)
 
 
 def _problems(seller_id: UUID, seller: Seller | None, delivery: DeliveryQuote | None) -> list[Problem]:
@@ -100,7 +80,7 @@ def _problems(seller_id: UUID, seller: Seller | None, delivery: DeliveryQuote | 
 
 
 def _package(
-    seller_id: UUID, seller: Seller | None, delivery: DeliveryQuote | None, lines: list[tuple[Line, Offer]]
+    seller_id: UUID, seller: Seller | None, delivery: DeliveryQuote | None, items: list[tuple[CartItem, Offer]]
 ) -> QuotePackage:
     return QuotePackage(
         seller_id=seller_id,
@@ -114,17 +94,17 @@ def _package(
         distance_meters=None if delivery is None else delivery.distance_meters,
         lines=tuple(
             QuoteLine(
-                item_id=line.stored.item_id,
+                item_id=item.item_id,
                 variant_id=offer.variant_id,
                 product_id=offer.product_id,
                 title=offer.title,
                 sku=offer.sku,
                 options=dict(offer.options),
                 image_url=offer.image_url,
-                quantity=line.stored.quantity,
+                quantity=item.quantity,
                 unit_price_minor=offer.price.amount_minor,
             )
-            for line, offer in lines
+            for item, offer in items
         ),
     )
 

@@ -1,29 +1,16 @@
-"""Lists of deliveries, newest first, by keyset: the statement behind ListDeliveries."""
+"""The statement behind ListDeliveries: deliveries newest first, by keyset."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from marketd.delivery.repository import COLUMNS, FROM, to_view
-from marketd.delivery.states import DeliveryState
-from marketd.delivery.values import DeliveryView
+from marketd.delivery.repository.deliveries import DELIVERY, FROM
+from marketd.delivery.values import Delivery, DeliveryFilter
 from marketd.kernel.db.database import Connection
 from marketd.kernel.db.sql import Arguments, where
 
-
-@dataclass(frozen=True, slots=True)
-class ListFilter:
-    """Which deliveries to list; None and empty mean all."""
-
-    states: tuple[DeliveryState, ...] = ()
-    order_id: UUID | None = None
-    buyer_id: UUID | None = None
-    seller_id: UUID | None = None
-    courier_id: UUID | None = None
-
-
+# ruff: noqa: S608 - names of columns
 # Each branch walks one index downwards and stops after a page, so page 1,000 costs what page 1 does.
 _OWN: Final = (
     ("buyer_id", "$1"),
@@ -33,8 +20,8 @@ _OWN: Final = (
 
 
 async def list_page(
-    connection: Connection, owner: UUID | None, wanted: ListFilter, before: UUID | None, limit: int
-) -> list[DeliveryView]:
+    connection: Connection, owner: UUID | None, wanted: DeliveryFilter, before: UUID | None, limit: int
+) -> list[Delivery]:
     """Deliveries newest first, below `before`: what `owner` receives, hands out or brings, or all of them without."""
     arguments = Arguments() if owner is None else Arguments(owner)
     conditions: list[str] = []
@@ -49,15 +36,15 @@ async def list_page(
         conditions.append(f"delivery_id < {arguments.add(before)}")
     tail = f"ORDER BY delivery_id DESC LIMIT {arguments.add(limit)}"
     if owner is None:
-        keys = f"SELECT delivery_id FROM deliveries{where(conditions)} {tail}"  # noqa: S608 - names of columns
+        keys = f"SELECT delivery_id FROM deliveries{where(conditions)} {tail}"
     else:
         branches = [
-            f"(SELECT delivery_id FROM deliveries WHERE {' AND '.join([f'{column} = {key}', *conditions])} {tail})"  # noqa: S608 - names of columns
+            f"(SELECT delivery_id FROM deliveries WHERE {' AND '.join([f'{column} = {key}', *conditions])} {tail})"
             for column, key in _OWN
         ]
-        keys = f"SELECT delivery_id FROM ({' UNION '.join(branches)}) own {tail}"  # noqa: S608 - names of columns
+        keys = f"SELECT delivery_id FROM ({' UNION '.join(branches)}) own {tail}"
     rows = await connection.fetch(
-        f"SELECT {COLUMNS} FROM {FROM} WHERE d.delivery_id IN ({keys}) ORDER BY d.delivery_id DESC",  # noqa: S608 - names of columns
+        f"SELECT {DELIVERY.sql} FROM {FROM} WHERE d.delivery_id IN ({keys}) ORDER BY d.delivery_id DESC",
         *arguments,
     )
-    return [to_view(row) for row in rows]
+    return DELIVERY.values(rows)

@@ -1,0 +1,99 @@
+"""Changing the caller's cart: adding, setting a quantity, removing, clearing.
+
+A change locks the cart's row first, so changes of one cart are one after the other and its etag tells them apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from marketd.cart import repository
+from marketd.cart.errors import CartTooLong, LineTooLarge
+from marketd.cart.model import MAX_LINES
+from marketd.cart.read import open_cart, own_cart
+from marketd.cart.values import PricedCart
+from marketd.catalog import service as catalog
+from marketd.kernel.call.caller import Caller
+from marketd.kernel.call.refusals import NotFound
+from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.values.etags import check_etag
+
+
+@dataclass(frozen=True, slots=True)
+class AddItem:
+    """Add `quantity` (1..999) pieces of a variant."""
+
+    variant_id: UUID
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddedItem:
+    """The cart after the addition, and the item that holds the variant."""
+
+    cart: PricedCart
+    item_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class SetQuantity:
+    """Set an item to `quantity` (1..999) pieces; `etag` is the cart's, empty for whatever happened to it."""
+
+    item_id: UUID
+    quantity: int
+    etag: str
+
+
+async def add_item(uow: UnitOfWork, caller: Caller, command: AddItem, currency: str) -> AddedItem:
+    """Add pieces of a variant that is for sale; concurrent adds sum up.
+
+    Raises NotFound, LineTooLarge and CartTooLong. Stock is not looked at; the item's problems tell of it.
+    """
+    offer = (await catalog.read_offers(uow.connection, [command.variant_id])).get(command.variant_id)
+    if offer is None or not offer.is_buyable:
+        raise NotFound("variant", command.variant_id)
+    item_id = await repository.add_item(
+        uow.connection, caller.known_user_id, command.variant_id, command.quantity, offer.price, uow.now
+    )
+    if item_id is None:
+        raise LineTooLarge
+    # Read again under the lock: whatever was added at the same time is in.
+    cart = await own_cart(uow, caller.known_user_id, currency)
+    if len(cart.items) > MAX_LINES:
+        raise CartTooLong
+    return AddedItem(cart, item_id)
+
+
+async def set_quantity(uow: UnitOfWork, caller: Caller, command: SetQuantity, currency: str) -> PricedCart:
+    """Set an item's quantity. Raises NotFound for one that is not in the caller's cart, and EtagMismatch."""
+    touched = await repository.touch(uow.connection, caller.known_user_id, uow.now)
+    if touched is None:
+        raise NotFound("cart item", command.item_id)
+    cart = await repository.read_cart_by_id(uow.connection, touched.cart_id)
+    item = next((one for one in cart.items if one.item_id == command.item_id), None) if cart is not None else None
+    if item is None:
+        raise NotFound("cart item", command.item_id)
+    check_etag(command.etag, touched.version_before)
+    offer = (await catalog.read_offers(uow.connection, [item.variant_id])).get(item.variant_id)
+    await repository.set_quantity(
+        uow.connection, touched.cart_id, item.item_id, command.quantity, None if offer is None else offer.price, uow.now
+    )
+    return await own_cart(uow, caller.known_user_id, currency)
+
+
+async def remove_item(uow: UnitOfWork, caller: Caller, item_id: UUID, currency: str) -> PricedCart:
+    """Remove an item. Raises NotFound for one that is not in the caller's cart."""
+    touched = await repository.touch(uow.connection, caller.known_user_id, uow.now)
+    if touched is None or not await repository.delete_item(uow.connection, touched.cart_id, item_id):
+        raise NotFound("cart item", item_id)
+    return await own_cart(uow, caller.known_user_id, currency)
+
+
+async def clear(uow: UnitOfWork, caller: Caller, currency: str) -> PricedCart:
+    """Remove all items; an empty cart is left as it is."""
+    touched = await repository.touch(uow.connection, caller.known_user_id, uow.now)
+    if touched is None:
+        return await open_cart(uow, caller, currency)
+    await repository.delete_items(uow.connection, touched.cart_id)
+    return await own_cart(uow, caller.known_user_id, currency)

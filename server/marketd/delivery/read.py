@@ -1,0 +1,39 @@
+"""The use cases of seeing deliveries: who may see one, and which ones a list shows."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from marketd.delivery.repository import deliveries, pages
+from marketd.delivery.values import Delivery, DeliveryFilter
+from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.call.refusals import NotFound
+from marketd.kernel.db.uow import ReadUnit
+
+
+def may_see(caller: Caller, delivery: Delivery) -> bool:
+    """Whether the delivery exists for this caller."""
+    if caller.has(Role.ADMIN, Role.SERVICE):
+        return True
+    courier = delivery.courier
+    return caller.user_id is not None and caller.user_id in (
+        delivery.buyer_id,
+        delivery.owner_user_id,
+        courier.user_id if courier is not None else None,
+    )
+
+
+async def get_delivery(unit: ReadUnit, caller: Caller, delivery_id: UUID) -> Delivery:
+    """The delivery. Raises NotFound, also for somebody else's."""
+    found = await deliveries.read(unit.connection, delivery_id)
+    if found is None or not may_see(caller, found):
+        raise NotFound("delivery", delivery_id)
+    return found
+
+
+async def list_deliveries(
+    unit: ReadUnit, caller: Caller, wanted: DeliveryFilter, before: UUID | None, limit: int
+) -> list[Delivery]:
+    """Newest first: what the caller receives, hands out or brings; all of them for admins and services."""
+    owner = None if caller.has(Role.ADMIN, Role.SERVICE) else caller.known_user_id
+    return await pages.list_page(unit.connection, owner, wanted, before, limit)

@@ -1,0 +1,113 @@
+"""Every SQL statement of couriers and their shifts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from marketd.delivery.model import Vehicle
+from marketd.delivery.values import Courier, Shift
+from marketd.kernel.db.database import Connection
+from marketd.kernel.db.sql import Columns
+
+# ruff: noqa: S608 - every interpolated part is one of the constants here
+_COURIER = Columns(Courier, table="c", expressions={"shift_id": "s.shift_id", "shift_vehicle": "s.vehicle"})
+_READ: Final = (
+    f"SELECT {_COURIER.sql} FROM couriers c LEFT JOIN shifts s ON s.courier_id = c.courier_id AND s.end_time IS NULL"
+)
+_SHIFT = Columns(Shift)
+
+
+async def insert(connection: Connection, courier: Courier) -> bool:
+    """Write a new courier unless the account has one; whether it was written."""
+    tag = await connection.execute(
+        "INSERT INTO couriers (courier_id, user_id, first_name, last_name, phone, vehicle, plate_number, state,"
+        " create_time, update_time, version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+        " ON CONFLICT (user_id) DO NOTHING",
+        courier.courier_id,
+        courier.user_id,
+        courier.first_name,
+        courier.last_name,
+        courier.phone,
+        courier.vehicle.value,
+        courier.plate_number,
+        courier.state.value,
+        courier.create_time,
+        courier.update_time,
+        courier.version,
+    )
+    return tag == "INSERT 0 1"
+
+
+async def save(connection: Connection, courier: Courier) -> None:
+    """Write the state of a locked courier."""
+    await connection.execute(
+        "UPDATE couriers SET state = $2, approve_time = $3, update_time = $4, version = $5 WHERE courier_id = $1",
+        courier.courier_id,
+        courier.state.value,
+        courier.approve_time,
+        courier.update_time,
+        courier.version,
+    )
+
+
+async def read_own(connection: Connection, user_id: UUID) -> Courier | None:
+    """The account's courier."""
+    return _COURIER.optional(await connection.fetchrow(f"{_READ} WHERE c.user_id = $1", user_id))
+
+
+async def lock_own(connection: Connection, user_id: UUID) -> Courier | None:
+    """The account's courier, with its row locked. Couriers are locked before deliveries.
+
+    A second statement reads, so that it sees the shift as it is after a wait for the lock.
+    """
+    await connection.execute("SELECT 1 FROM couriers WHERE user_id = $1 FOR NO KEY UPDATE", user_id)
+    return await read_own(connection, user_id)
+
+
+async def lock(connection: Connection, courier_id: UUID) -> Courier | None:
+    """The courier with its row locked; see lock_own."""
+    await connection.execute("SELECT 1 FROM couriers WHERE courier_id = $1 FOR NO KEY UPDATE", courier_id)
+    return _COURIER.optional(await connection.fetchrow(f"{_READ} WHERE c.courier_id = $1", courier_id))
+
+
+async def count_completed(connection: Connection, courier_id: UUID, shift_id: UUID | None) -> None:
+    """One more delivery was completed, by the courier and in the shift in which it was assigned."""
+    await connection.execute(
+        "UPDATE couriers SET completed_deliveries = completed_deliveries + 1 WHERE courier_id = $1", courier_id
+    )
+    await connection.execute(
+        "UPDATE shifts SET completed_deliveries = completed_deliveries + 1 WHERE shift_id = $1", shift_id
+    )
+
+
+async def start_shift(
+    connection: Connection, shift_id: UUID, courier_id: UUID, vehicle: Vehicle, now: datetime
+) -> Shift:
+    """A new running shift of a locked courier who has none."""
+    row = await connection.fetchrow(
+        "INSERT INTO shifts (shift_id, courier_id, vehicle, start_time) VALUES ($1, $2, $3, $4)"
+        f" RETURNING {_SHIFT.sql}",
+        shift_id,
+        courier_id,
+        vehicle.value,
+        now,
+    )
+    return _present(_SHIFT.optional(row))
+
+
+async def end_shift(connection: Connection, shift_id: UUID, now: datetime) -> Shift:
+    """End the shift of a locked courier."""
+    row = await connection.fetchrow(
+        f"UPDATE shifts SET end_time = greatest($2, start_time) WHERE shift_id = $1 RETURNING {_SHIFT.sql}",
+        shift_id,
+        now,
+    )
+    return _present(_SHIFT.optional(row))
+
+
+def _present(shift: Shift | None) -> Shift:
+    if shift is None:
+        raise RuntimeError("a shift of a locked courier is gone")
+    return shift

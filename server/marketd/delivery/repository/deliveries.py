@@ -1,0 +1,215 @@
+"""Every SQL statement of deliveries but the list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+from marketd.delivery.model import StopKind
+from marketd.delivery.values import Delivery, DeliveryCourier, DropoffCode, Eta, Stop
+from marketd.kernel.db.database import Connection
+from marketd.kernel.db.sql import Columns
+from marketd.kernel.events import outbox
+from marketd.kernel.values.address import Address
+
+# ruff: noqa: S608 - every interpolated part is one of the constants here
+T = TypeVar("T")
+
+
+def _if_any(read: Callable[[Any], T]) -> Callable[[Any], T | None]:
+    return lambda value: None if value is None else read(value)
+
+
+def _stop(kind: StopKind) -> Columns[Stop]:
+    name = kind.value.lower()
+    return Columns(
+        Stop,
+        expressions={
+            "kind": f"'{kind.value}'::text",
+            "address": f"d.{name}",
+            "arrive_time": f"d.{name}_arrive_time",
+            "depart_time": f"d.{name}_depart_time",
+        },
+        readers={"address": _if_any(Address.from_json)},
+    )
+
+
+# The driver cannot decode an array inside a row, so the counts come as JSON.
+_COURIER = Columns(
+    DeliveryCourier, table="c", expressions={"vehicle": "d.vehicle", "rating_counts": "to_jsonb(c.rating_counts)"}
+)
+_PICKUP, _DROPOFF = _stop(StopKind.PICKUP), _stop(StopKind.DROPOFF)
+_ETA_TIMES: Final = ("expected_time", "earliest_time", "latest_time", "estimate_time")
+_ETA = Columns(Eta, expressions={name: f"d.eta_{name}" for name in _ETA_TIMES})
+DELIVERY: Final = Columns(
+    Delivery,
+    table="d",
+    expressions={
+        "courier": f"CASE WHEN c.courier_id IS NOT NULL THEN {_COURIER.row_sql} END",
+        "pickup": _PICKUP.row_sql,
+        "dropoff": _DROPOFF.row_sql,
+        "eta": f"CASE WHEN d.eta_expected_time IS NOT NULL THEN {_ETA.row_sql} END",
+    },
+    readers={
+        "courier": _if_any(_COURIER.from_tuple),
+        "pickup": _PICKUP.from_tuple,
+        "dropoff": _DROPOFF.from_tuple,
+        "eta": _if_any(_ETA.from_tuple),
+    },
+)
+FROM: Final = "deliveries d LEFT JOIN couriers c ON c.courier_id = d.courier_id"
+_READ: Final = f"SELECT {DELIVERY.sql} FROM {FROM}"
+
+
+async def insert(connection: Connection, new: Delivery) -> bool:
+    """Write a new delivery unless its order has or had one; whether it was written."""
+    eta = new.eta
+    tag = await connection.execute(
+        "INSERT INTO deliveries (delivery_id, order_id, order_number, seller_id, owner_user_id, buyer_id,"
+        " state, dropoff_code, pickup, dropoff, fee_minor, currency, item_count, ready_time, eta_expected_time,"
+        " eta_earliest_time, eta_latest_time, eta_estimate_time, create_time, update_time, version)"
+        " SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb, $10::jsonb, $11, $12, $13, $14, $15, $16, $17, $18,"
+        " $19, $20, $21 WHERE NOT EXISTS (SELECT 1 FROM deliveries WHERE order_id = $2)"
+        " ON CONFLICT (order_id) WHERE state <> 'CLOSED' DO NOTHING",
+        new.delivery_id,
+        new.order_id,
+        new.order_number,
+        new.seller_id,
+        new.owner_user_id,
+        new.buyer_id,
+        new.state.value,
+        new.dropoff_code,
+        _json(new.pickup.address),
+        _json(new.dropoff.address),
+        new.fee_minor,
+        new.currency,
+        new.item_count,
+        new.ready_time,
+        *(getattr(eta, name, None) for name in _ETA_TIMES),
+        new.create_time,
+        new.update_time,
+        new.version,
+    )
+    return tag == "INSERT 0 1"
+
+
+async def save(connection: Connection, delivery: Delivery) -> None:
+    """Write what can change of a locked delivery."""
+    courier, eta = delivery.courier, delivery.eta
+    await connection.execute(
+        "UPDATE deliveries SET state = $2, outcome = $3, courier_id = $4, vehicle = $5, shift_id = $6,"
+        " pickup_arrive_time = $7, pickup_depart_time = $8, dropoff_arrive_time = $9, dropoff_depart_time = $10,"
+        " eta_expected_time = $11, eta_earliest_time = $12, eta_latest_time = $13, eta_estimate_time = $14,"
+        " item_count = $15, proof_media_ids = $16, offer_time = $17, assign_time = $18, at_pickup_time = $19,"
+        " pick_up_time = $20, at_dropoff_time = $21, close_time = $22, update_time = $23, version = $24"
+        " WHERE delivery_id = $1",
+        delivery.delivery_id,
+        delivery.state.value,
+        None if delivery.outcome is None else delivery.outcome.value,
+        None if courier is None else courier.courier_id,
+        None if courier is None else courier.vehicle.value,
+        delivery.shift_id,
+        delivery.pickup.arrive_time,
+        delivery.pickup.depart_time,
+        delivery.dropoff.arrive_time,
+        delivery.dropoff.depart_time,
+        *(getattr(eta, name, None) for name in _ETA_TIMES),
+        delivery.item_count,
+        delivery.proof_media_ids,
+        delivery.offer_time,
+        delivery.assign_time,
+        delivery.at_pickup_time,
+        delivery.pick_up_time,
+        delivery.at_dropoff_time,
+        delivery.close_time,
+        delivery.update_time,
+        delivery.version,
+    )
+
+
+async def read(connection: Connection, delivery_id: UUID) -> Delivery | None:
+    """The delivery, whosever it is."""
+    return DELIVERY.optional(await connection.fetchrow(f"{_READ} WHERE d.delivery_id = $1", delivery_id))
+
+
+async def read_many(connection: Connection, delivery_ids: Sequence[UUID]) -> dict[UUID, Delivery]:
+    """Those of the deliveries that exist."""
+    rows = await connection.fetch(f"{_READ} WHERE d.delivery_id = ANY($1::uuid[])", delivery_ids)
+    return {delivery.delivery_id: delivery for delivery in DELIVERY.values(rows)}
+
+
+async def lock(connection: Connection, delivery_id: UUID) -> Delivery | None:
+    """The delivery with its row locked; lock the courier's before.
+
+    A second statement reads: after a wait for the lock, a join in the same one would still show the courier of before.
+    """
+    await connection.execute("SELECT 1 FROM deliveries WHERE delivery_id = $1 FOR NO KEY UPDATE", delivery_id)
+    return await read(connection, delivery_id)
+
+
+async def open_of_order(connection: Connection, order_id: UUID) -> UUID | None:
+    """The open delivery of the order."""
+    found: UUID | None = await connection.fetchval(
+        "SELECT delivery_id FROM deliveries WHERE order_id = $1 AND state <> 'CLOSED'", order_id
+    )
+    return found
+
+
+async def one_open_of_courier(connection: Connection, courier_id: UUID) -> UUID | None:
+    """One of the courier's open deliveries, if there is any."""
+    found: UUID | None = await connection.fetchval(
+        "SELECT delivery_id FROM deliveries WHERE courier_id = $1 AND state <> 'CLOSED' ORDER BY delivery_id LIMIT 1",
+        courier_id,
+    )
+    return found
+
+
+async def open_of_courier(connection: Connection, courier_id: UUID) -> list[Delivery]:
+    """What the courier has now, in the order in which it was assigned."""
+    rows = await connection.fetch(
+        f"{_READ} WHERE d.courier_id = $1 AND d.state <> 'CLOSED' ORDER BY d.assign_time, d.delivery_id", courier_id
+    )
+    return DELIVERY.values(rows)
+
+
+async def snapshot(connection: Connection, courier_id: UUID) -> tuple[int, list[Delivery]]:
+    """The courier's last event number and open deliveries. One statement reads both, so neither is ahead."""
+    rows = await connection.fetch(
+        f"SELECT s.last_seq, {DELIVERY.sql} FROM (SELECT {outbox.LAST_SEQ} AS last_seq) s"
+        f" LEFT JOIN ({FROM}) ON d.courier_id = $1 AND d.state <> 'CLOSED' ORDER BY d.assign_time, d.delivery_id",
+        courier_id,
+    )
+    return rows[0]["last_seq"], DELIVERY.values([row for row in rows if row["delivery_id"] is not None])
+
+
+_CODE = Columns(DropoffCode, table="d")
+
+
+async def lock_code(connection: Connection, delivery_id: UUID, courier_user_id: UUID) -> DropoffCode | None:
+    """The code of a picked-up delivery of this courier, with the row locked; None when there is no such."""
+    row = await connection.fetchrow(
+        f"SELECT {_CODE.sql} FROM deliveries d JOIN couriers c USING (courier_id)"
+        " WHERE d.delivery_id = $1 AND c.user_id = $2 AND d.state IN ('PICKED_UP', 'AT_DROPOFF')"
+        " FOR NO KEY UPDATE OF d",
+        delivery_id,
+        courier_user_id,
+    )
+    return _CODE.optional(row)
+
+
+async def save_wrong_codes(
+    connection: Connection, delivery_id: UUID, wrong_codes: int, locked_until: datetime | None
+) -> None:
+    """How many wrong codes there were, and until when no further one is looked at. Nobody is shown it: no version."""
+    await connection.execute(
+        "UPDATE deliveries SET wrong_codes = $2, code_locked_until = $3 WHERE delivery_id = $1",
+        delivery_id,
+        wrong_codes,
+        locked_until,
+    )
+
+
+def _json(address: Address | None) -> str | None:
+    return None if address is None else address.to_json_text()

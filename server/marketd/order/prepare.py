@@ -1,0 +1,60 @@
+"""What the seller does with a paid order: accepts it, and says when it is ready."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from marketd.kernel.call.caller import Caller
+from marketd.kernel.call.refusals import NotFound
+from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.values.etags import check_etag
+from marketd.order import repository
+from marketd.order.access import viewer_of
+from marketd.order.events import OrderAccepted, OrderReady
+from marketd.order.model import OrderState
+from marketd.order.transition import transition
+from marketd.order.values import Order
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptOrder:
+    """Take an order on; `prep_minutes` None means the seller's usual, an empty etag whatever happened to it."""
+
+    order_id: UUID
+    prep_minutes: int | None
+    etag: str
+
+
+async def accept_order(uow: UnitOfWork, caller: Caller, command: AcceptOrder) -> Order:
+    """Take a PAID order on. Raises NotFound, EtagMismatch and IllegalTransition."""
+    order = await _lock_own(uow, caller, command.order_id, command.etag)
+    minutes = order.usual_prep_minutes if command.prep_minutes is None else command.prep_minutes
+    return await transition(
+        uow,
+        order,
+        OrderAccepted,
+        state=OrderState.ACCEPTED,
+        prep_minutes=minutes,
+        expected_ready_time=uow.now + timedelta(minutes=minutes),
+    )
+
+
+async def mark_order_ready(uow: UnitOfWork, caller: Caller, order_id: UUID, etag: str) -> Order:
+    """Say that an ACCEPTED order is prepared. Raises NotFound, EtagMismatch and IllegalTransition."""
+    order = await _lock_own(uow, caller, order_id, etag)
+    told = {
+        "pickup": None if order.pickup is None else order.pickup.to_json(),
+        "dropoff": order.address.to_json(),
+        "item_count": sum(item.left for item in order.items),
+    }
+    return await transition(uow, order, OrderReady, told, state=OrderState.READY)
+
+
+async def _lock_own(uow: UnitOfWork, caller: Caller, order_id: UUID, etag: str) -> Order:
+    order = await repository.lock(uow.connection, order_id)
+    if order is None or not viewer_of(caller, order).is_seller:
+        raise NotFound("order", order_id)
+    check_etag(etag, order.version)
+    return order

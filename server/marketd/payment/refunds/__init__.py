@@ -1,0 +1,1 @@
+"""Refunds: money set aside first, then given back by the provider, then settled."""

@@ -1,0 +1,74 @@
+"""What watchers get: a delivery as they see it, how much of it each may see, and why a stream begins anew. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from uuid import UUID
+
+from marketd.delivery.model import DeliveryOutcome, DeliveryState
+from marketd.delivery.values import DeliveryCourier, Eta
+from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.values.geo import Point
+from marketd.tracking.values import Fix
+
+
+class Audience(IntEnum):
+    """The two kinds of watchers: buyers see positions from pickup to close, the others all of the trip."""
+
+    RECEIVING = 0
+    WORKING = 1
+
+
+class ResetReason(StrEnum):
+    """Why a resume token was of no use (marketplace.tracking.v1.ResetReason)."""
+
+    TOKEN_TOO_OLD = "TOKEN_TOO_OLD"  # noqa: S105 - no password
+    TOKEN_UNKNOWN = "TOKEN_UNKNOWN"  # noqa: S105 - no password
+    EVENTS_LOST = "EVENTS_LOST"
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedDelivery:
+    """The part of a delivery that its watchers see. Points are None when nobody placed them."""
+
+    delivery_id: UUID
+    order_id: UUID
+    buyer_id: UUID
+    owner_user_id: UUID
+    courier: DeliveryCourier | None
+    state: DeliveryState
+    outcome: DeliveryOutcome | None
+    picked_up_micros: int | None
+    pickup_point: Point | None
+    dropoff_point: Point | None
+    eta: Eta | None
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it has ended."""
+        return self.state is DeliveryState.CLOSED
+
+    def shows(self, fix: Fix, audience: Audience) -> bool:
+        """Whether the audience may see this position of the delivery's courier."""
+        if self.is_closed:
+            return False
+        if audience is Audience.WORKING:
+            return True
+        return self.picked_up_micros is not None and fix.receive_micros >= self.picked_up_micros
+
+
+def audience_of(watched: WatchedDelivery, caller: Caller) -> Audience | None:
+    """How much of the delivery the caller may see; None when it is not theirs. An account may be several of them."""
+    account, courier = caller.user_id, watched.courier
+    if caller.has(Role.ADMIN):
+        return Audience.WORKING
+    if account is None:
+        return None
+    if account == watched.owner_user_id and caller.has(Role.SELLER):
+        return Audience.WORKING
+    if courier is not None and account == courier.user_id and caller.has(Role.COURIER):
+        return Audience.WORKING
+    if account == watched.buyer_id:
+        return Audience.RECEIVING
+    return None

@@ -1,0 +1,204 @@
+"""Every SQL statement of the server is prepared against the migrated schema, so a renamed column fails here by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import product
+from typing import Any, Final, TypeVar, cast
+
+import asyncpg
+import pytest
+from marketd import app
+from marketd.audit import log
+from marketd.audit import repository as audit
+from marketd.audit.values import AuditFilter
+from marketd.auth import sweeps as auth_sweeps
+from marketd.auth.accounts import repository as accounts
+from marketd.auth.accounts.model import AccountState
+from marketd.auth.accounts.values import UserFilter
+from marketd.cart.quotes import sweeps as cart_sweeps
+from marketd.catalog.imports import repository as imports
+from marketd.catalog.model import ProductState
+from marketd.catalog.repository import brands, categories, products, slugs
+from marketd.catalog.values import ProductOrder, ProductQuery
+from marketd.delivery.model import DeliveryState
+from marketd.delivery.repository import pages as deliveries
+from marketd.delivery.values import DeliveryFilter
+from marketd.kernel.call.caller import Role
+from marketd.kernel.call.refusals import ConcurrentUpdate
+from marketd.kernel.db.database import Connection
+from marketd.kernel.db.invariants import violations
+from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.values.ids import new_id
+from marketd.kernel.work import sweeps as kernel_sweeps
+from marketd.order.model import OrderState
+from marketd.order.repository import list_orders
+from marketd.order.values import OrderFilter, OrderReach
+
+from tests.integration.statements import Site, sites
+
+NOW: Final = datetime(2026, 11, 29, tzinfo=UTC)
+ID: Final = new_id()
+KEEP: Final = timedelta(days=1)
+F = TypeVar("F")
+
+# Commands that are no queries: PostgreSQL prepares none of them, or several in one text.
+COMMAND: Final = re.compile(r"\s*(BEGIN|COMMIT|ROLLBACK|SET|LOCK|CREATE|DROP|LISTEN)\b")
+# Made of a day's name, and a command.
+COMMANDS_MADE_LATER: Final = {"marketd.tracking.partitions.drop_old", "marketd.tracking.partitions._make"}
+
+
+@dataclass
+class Recorder:
+    """Stands for a connection: keeps what it is sent, and finds nothing."""
+
+    sent: list[str] = field(default_factory=list)
+
+    async def fetch(self, statement: str, *_arguments: object) -> list[Any]:
+        self.sent.append(statement)
+        return []
+
+    async def fetchrow(self, statement: str, *_arguments: object) -> None:
+        self.sent.append(statement)
+
+    async def fetchval(self, statement: str, *_arguments: object) -> Any:
+        self.sent.append(statement)
+        return NOW
+
+    async def execute(self, statement: str, *_arguments: object) -> str:
+        self.sent.append(statement)
+        return "DELETE 0"
+
+
+def each(kind: type[F], **values: object) -> Iterator[F]:
+    """The value with none of these fields, with each of them alone, and with all: a statement adds them one by one."""
+    yield kind()
+    for name, value in values.items():
+        yield kind(**{name: value})
+    yield kind(**values)
+
+
+Make = Callable[[Connection], Awaitable[object]]
+
+
+def made_later() -> Iterator[tuple[str, Make]]:
+    """Each function whose statements have optional parts, with every choice of them."""
+    ids = {"buyer_id": ID, "seller_id": ID, "courier_id": ID}
+    since = {"create_time_from": NOW, "create_time_before": NOW}
+    for after in (None, (NOW, ID)):
+        for entries in each(
+            AuditFilter, user_id=ID, method="m", resource_type="t", resource_id="i", code="OK", **since
+        ):
+            yield "marketd.audit.repository.list_page", partial(_positional, audit.list_page, entries, after, 9)
+    for before in (None, ID):
+        for reach, orders in product(
+            (None, OrderReach(ID, None), OrderReach(ID, ID)),
+            list(each(OrderFilter, states=(OrderState.PAID,), order_group_id=ID, **ids, **since)),
+        ):
+            yield "marketd.order.repository.list_orders", partial(_positional, list_orders, orders, reach, before, 9)
+        for users in each(UserFilter, states=(AccountState.ACTIVE,), role=Role.BUYER, query="jo", **since):
+            yield (
+                "marketd.auth.accounts.repository.list_page",
+                partial(_positional, accounts.list_page, users, before, 9),
+            )
+        for owner in (None, ID):
+            for wanted in each(DeliveryFilter, states=(DeliveryState.ASSIGNED,), order_id=ID, **ids):
+                yield (
+                    "marketd.delivery.repository.pages.list_page",
+                    partial(_positional, deliveries.list_page, owner, wanted, before, 9),
+                )
+    for category, brand, seller, state, order, after_product in product(
+        (None, ID), (None, ID), (None, ID), (None, ProductState.PUBLISHED), ProductOrder, (False, True)
+    ):
+        query = ProductQuery(category, brand, seller, state, order)
+        key = None if not after_product else (ID,) if order is ProductOrder.NEWEST else (1, ID)
+        yield (
+            "marketd.catalog.repository.products.list_products",
+            partial(_positional, products.list_products, query, key, 9),
+        )
+    for one in (None, ID):
+        yield "marketd.catalog.repository.products.read", partial(_positional, products.read, one, "slug")
+        yield "marketd.catalog.repository.brands.read", partial(_positional, brands.read, one, "slug")
+        yield "marketd.catalog.repository.categories.read", partial(_positional, categories.read, one, "slug")
+    for name in (None, "name"):
+        yield "marketd.catalog.repository.brands.list_page", partial(_positional, brands.list_page, name, 9)
+    for all_levels, parent, after_category in product((True, False), (None, ID), (None, (1, "name", ID))):
+        chosen: dict[str, Any] = {"all_levels": all_levels, "parent_category_id": parent, "after": after_category}
+        yield "marketd.catalog.repository.categories.list_page", partial(categories.list_page, limit=9, **chosen)
+    for table in ("brands", "categories", "products"):
+        yield "marketd.catalog.repository.slugs.free_slug", partial(_positional, slugs.free_slug, table, "stem", "own")
+    for ensure in (imports.ensure_brands, imports.ensure_categories):
+        yield "marketd.catalog.imports.repository._ensure", partial(_positional, ensure, ["name"], NOW)
+    yield "marketd.kernel.db.invariants.violations", partial(_positional, violations, app.INVARIANTS)
+    for sweep in (
+        partial(kernel_sweeps.sweep, keep_events=KEEP),
+        partial(log.delete_before, keep=KEEP),
+        auth_sweeps.sweep,
+        cart_sweeps.sweep_quotes,
+    ):
+        yield "marketd.kernel.work.sweeps.delete_old", partial(_in_unit, sweep)
+
+
+async def _positional(function: Callable[..., Awaitable[object]], *arguments: Any) -> object:
+    *rest, connection = arguments
+    return await function(connection, *rest)
+
+
+async def _in_unit(sweep: Callable[[UnitOfWork], Awaitable[int]], connection: Connection) -> object:
+    return await sweep(UnitOfWork(connection, NOW))
+
+
+@pytest.fixture
+async def connection(database_url: str) -> AsyncIterator[Connection]:
+    connection: Connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
+
+
+async def refused(connection: Connection, statements: Mapping[str, str]) -> list[str]:
+    """Where a statement stands that PostgreSQL does not take, and why."""
+    found: list[str] = []
+    for text, where in statements.items():
+        try:
+            await connection.prepare(text)
+        except asyncpg.PostgresError as error:
+            found.append(f"{where}: {error}")
+    return found
+
+
+def _where(site: Site) -> str:
+    return f"{site.module}.{site.function}"
+
+
+async def test_every_fixed_statement_fits_the_schema(connection: Connection) -> None:
+    fixed = {site.text: f"{_where(site)}:{site.line}" for site in sites() if site.text is not None}
+    queries = {text: where for text, where in fixed.items() if not COMMAND.match(text)}
+    assert len(queries) > 150
+    assert await refused(connection, queries) == []
+
+
+async def test_every_choice_of_the_optional_parts_fits_the_schema(connection: Connection) -> None:
+    statements: dict[str, str] = {}
+    known: set[str] = set()
+    for where, make in made_later():
+        recorder = Recorder()
+        # Nothing is found, and some miss it; what was sent until then is what counts.
+        with suppress(ConcurrentUpdate):
+            await make(cast("Connection", recorder))
+        assert recorder.sent, where
+        known.add(where)
+        statements.update(dict.fromkeys(recorder.sent, where))
+    assert await refused(connection, statements) == []
+    assert {_where(site) for site in sites() if site.text is None} == known | COMMANDS_MADE_LATER
+
+
+async def test_a_renamed_column_is_found(connection: Connection) -> None:
+    await connection.execute("ALTER TABLE brands RENAME COLUMN name_key TO key")
+    fixed = {site.text: _where(site) for site in sites() if site.text is not None}
+    found = await refused(connection, {text: where for text, where in fixed.items() if not COMMAND.match(text)})
+    assert any(line.startswith("marketd.catalog.repository.brands.insert: ") for line in found)
