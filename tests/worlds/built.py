@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from marketd.app import INVARIANTS, SLICES
 from marketd.kernel.db import invariants
 from marketd.kernel.db.invariants import Invariant
-from marketd.kernel.events.relay import Relay
+from marketd.kernel.events.relay import EventHandler, Relay
 from marketd.kernel.slice import Parts, Room, Slice
 from marketd.kernel.work.job_runner import JobRunner
 from marketd.process.assemble import take_on
@@ -45,13 +45,18 @@ class Built:
         assert set(names) | builds.keys() <= _ROOMS.keys(), "no such slice"
         self.parts = parts
         self.slices = {name: builds[name](parts) for name in wanted}
-        self.relay = Relay(parts.tx)
-        self.jobs = JobRunner(parts.tx)
+        self.relay = Relay(parts.tx, lease=parts.settings.lease)
+        self.jobs = JobRunner(parts.tx, lease=parts.settings.job_lease)
         take_on(list(self.slices.values()), self.relay, self.jobs)
 
     def servicer(self, kind: type[T]) -> T:
         """The servicer of this class."""
         (found,) = (each for built in self.slices.values() for each in built.servicers if isinstance(each, kind))
+        return found
+
+    def handler(self, name: str) -> EventHandler:
+        """The events' handler of this name."""
+        (found,) = (each for built in self.slices.values() for _, named, each in built.handlers if named == name)
         return found
 
     async def hand_on_events(self) -> None:

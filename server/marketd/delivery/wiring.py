@@ -8,21 +8,23 @@ from marketd.delivery import invariants
 from marketd.delivery.estimate import Pace
 from marketd.delivery.follow_orders import OrderFollower
 from marketd.delivery.servicer import CourierServicer, DeliveryServicer
-from marketd.kernel.events.watch import ResumeTokens
+from marketd.kernel.events.watch import BEAT_SECONDS, ResumeTokens
 from marketd.kernel.slice import Parts, Slice
 
 SERVICERS: Final = (CourierServicer, DeliveryServicer)
 INVARIANTS: Final = invariants.INVARIANTS
 
 
-def build(parts: Parts) -> Slice:
-    """Delivery's part of a process."""
+def build(parts: Parts, *, beat_seconds: float = BEAT_SECONDS) -> Slice:
+    """Delivery's part of a process. `beat_seconds`: after so much silence a courier's stream brings a heartbeat."""
     pace = Pace(parts.settings.courier_speed_mps)
     resume = ResumeTokens(parts.settings.derive("delivery-watches"), "delivery-watch", parts.clock)
     return Slice(
         servicers=[
             CourierServicer(tx=parts.tx),
-            DeliveryServicer(tx=parts.tx, pager=parts.pager, feed=parts.feed, resume=resume, pace=pace),
+            DeliveryServicer(
+                tx=parts.tx, pager=parts.pager, feed=parts.feed, resume=resume, pace=pace, beat_seconds=beat_seconds
+            ),
         ],
         handlers=OrderFollower(pace=pace).handlers(),
     )

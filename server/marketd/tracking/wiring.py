@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 from marketd.delivery.estimate import Pace
 from marketd.kernel.call.refusals import Refusal
-from marketd.kernel.events.watch import ResumeTokens
+from marketd.kernel.events.watch import BEAT_SECONDS, ResumeTokens
 from marketd.kernel.slice import Parts, Slice
 from marketd.kernel.work.repeat import repeat
 from marketd.tracking import invariants, partitions
@@ -15,7 +16,7 @@ from marketd.tracking.servicer import TrackingServicer
 from marketd.tracking.trip.journal import Journal
 from marketd.tracking.uplink.couriers import HeardCouriers
 from marketd.tracking.uplink.intake import Intake
-from marketd.tracking.uplink.position_writer import PositionWriter
+from marketd.tracking.uplink.position_writer import GATHER_SECONDS, PositionWriter
 from marketd.tracking.watch.hub import Hub
 
 SERVICERS: Final = (TrackingServicer,)
@@ -23,14 +24,45 @@ INVARIANTS: Final = invariants.INVARIANTS
 HOUSE_SECONDS: Final = 3600.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machinery:
+    """What tracking's servicer and its background work stand on, made once for a process."""
+
+    hub: Hub
+    writer: PositionWriter
+    journal: Journal
+    couriers: HeardCouriers
+    resume: ResumeTokens
+
+
+def make_machinery(
+    parts: Parts, *, heartbeat_seconds: float = BEAT_SECONDS, gather_seconds: float = GATHER_SECONDS
+) -> Machinery:
+    """The machinery of these settings; nothing of it runs yet.
+
+    heartbeat_seconds: of silence, until watchers get a heartbeat. gather_seconds: see PositionWriter.
+    """
+    tx, feed, broadcast, clock = parts.tx, parts.feed, parts.broadcast, parts.clock
+    resume = ResumeTokens(parts.settings.derive("tracking-watches"), "tracking-watch", clock)
+    return Machinery(
+        hub=Hub(tx, feed, broadcast, resume, clock, heartbeat_seconds=heartbeat_seconds),
+        writer=PositionWriter(tx, gather_seconds=gather_seconds),
+        journal=Journal(tx),
+        couriers=HeardCouriers(tx, feed, broadcast),
+        resume=resume,
+    )
+
+
 def build(parts: Parts) -> Slice:
     """Tracking's part of a process."""
+    return build_on(make_machinery(parts), parts)
+
+
+def build_on(made: Machinery, parts: Parts) -> Slice:
+    """Tracking's part of a process, on machinery that was made of the same parts."""
     settings, tx = parts.settings, parts.tx
-    resume = ResumeTokens(settings.derive("tracking-watches"), "tracking-watch", parts.clock)
-    hub = Hub(tx, parts.feed, parts.broadcast, resume, parts.clock)
-    writer, journal, couriers = PositionWriter(tx), Journal(tx), HeardCouriers(tx, parts.feed, parts.broadcast)
-    intake = Intake(hub, writer, journal, Pace(settings.courier_speed_mps))
-    servicer = TrackingServicer(tx, hub, intake, couriers, resume, rate_hz=settings.position_rate_hz)
+    intake = Intake(made.hub, made.writer, made.journal, Pace(settings.courier_speed_mps))
+    servicer = TrackingServicer(tx, made.hub, intake, made.couriers, made.resume, rate_hz=settings.position_rate_hz)
 
     async def make_partitions() -> None:
         with suppress(Refusal):  # the hourly round tries again
@@ -43,7 +75,7 @@ def build(parts: Parts) -> Slice:
     return Slice(
         servicers=[servicer],
         starts=[make_partitions],
-        tasks=[hub.run, writer.run, journal.run, couriers.run],
+        tasks=[made.hub.run, made.writer.run, made.journal.run, made.couriers.run],
         background=[lambda: repeat("tracking.partitions", keep_house, pause_seconds=HOUSE_SECONDS)],
         drains=[servicer.on_drain],
     )

@@ -14,7 +14,7 @@ from marketd.kernel.values.ids import new_id
 from marketplace.delivery.v1 import courier_pb2, courier_service_pb2
 
 if TYPE_CHECKING:
-    from tests.integration.delivery.conftest import World
+    from tests.worlds.delivery import World
 
 START = courier_service_pb2.StartShiftRequest()
 END = courier_service_pb2.EndShiftRequest()

@@ -18,7 +18,7 @@ from marketd.kernel.values.geo import Point
 from marketd.kernel.values.ids import new_id
 
 if TYPE_CHECKING:
-    from tests.integration.delivery.conftest import World
+    from tests.worlds.delivery import World
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 

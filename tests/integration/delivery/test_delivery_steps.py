@@ -28,7 +28,7 @@ from marketd.kernel.values.ids import new_id
 from marketplace.delivery.v1 import delivery_pb2, delivery_service_pb2
 
 if TYPE_CHECKING:
-    from tests.integration.delivery.conftest import Ready, World
+    from tests.worlds.delivery import Ready, World
 
 
 async def _events(world: World, aggregate_id: UUID) -> list[StoredEvent]:
@@ -47,7 +47,8 @@ async def test_a_ready_order_gets_one_delivery_however_often_its_event_comes(wor
     assert delivery.eta.earliest_time.seconds < delivery.eta.expected_time.seconds < delivery.eta.latest_time.seconds
 
     event = (await _events(world, ready.order_id))[0]
-    await asyncio.gather(*(world.tx.run("test.again", lambda uow: world.follower.create(uow, event)) for _ in range(5)))
+    create = world.built.handler("delivery.create")
+    await asyncio.gather(*(world.tx.run("test.again", lambda uow: create(uow, event)) for _ in range(5)))
     count = await world.tx.read(lambda unit: unit.connection.fetchval("SELECT count(*) FROM deliveries"))
     assert count == 1
 

@@ -17,7 +17,7 @@ from marketplace.delivery.v1 import delivery_pb2, delivery_service_pb2
 if TYPE_CHECKING:
     from marketplace.delivery.v1.delivery_service_pb2 import WatchDeliveriesResponse
 
-    from tests.integration.delivery.conftest import World
+    from tests.worlds.delivery import World
 
 
 class Seen:

@@ -11,7 +11,7 @@ from marketd.kernel.values.ids import new_id
 from marketd.tracking import invariants, partitions
 
 if TYPE_CHECKING:
-    from tests.integration.tracking.conftest import Worker, World
+    from tests.worlds.tracking import Worker, World
 
 _POINT = (
     "INSERT INTO position_points (courier_id, uplink_id, seq, sample_time, receive_time, latitude, longitude, is_mock,"

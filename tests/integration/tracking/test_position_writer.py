@@ -18,7 +18,7 @@ from marketd.tracking.uplink.position_writer import Parcel, PositionWriter
 from marketd.tracking.values import Fix, micros
 
 if TYPE_CHECKING:
-    from tests.integration.tracking.conftest import World
+    from tests.worlds.tracking import World
 
 
 class Heard:

@@ -20,7 +20,7 @@ from marketplace.delivery.v1 import delivery_pb2
 from marketplace.tracking.v1 import position_pb2
 
 if TYPE_CHECKING:
-    from tests.integration.tracking.conftest import Worker, World
+    from tests.worlds.tracking import Worker, World
 
 ROOT = Path(__file__).resolve().parents[3]
 FOLDER = Path(os.environ.get("MARKETD_TRACES", ROOT.parent / "shared" / "data" / "traces"))

@@ -15,7 +15,7 @@ from marketd.tracking.uplink.judge import Flag, Rejection
 from marketplace.tracking.v1 import position_pb2, tracking_service_pb2
 
 if TYPE_CHECKING:
-    from tests.integration.tracking.conftest import Worker, World
+    from tests.worlds.tracking import Worker, World
 
 
 def position(seq: int, at: float, north: float = 0.0, accuracy: float | None = 5.0) -> position_pb2.Position:

@@ -20,7 +20,8 @@ from marketplace.delivery.v1 import delivery_pb2
 from marketplace.tracking.v1 import position_pb2, tracking_service_pb2, watch_pb2
 
 if TYPE_CHECKING:
-    from tests.integration.tracking.conftest import Watching, Worker, World
+    from tests.worlds.tracking import Worker, World
+    from tests.worlds.tracking_clients import Watching
 
 PICKUP, DROPOFF = (52.53, 13.4), (52.54, 13.41)
 

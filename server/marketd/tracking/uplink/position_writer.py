@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import structlog
@@ -32,6 +32,7 @@ MAX_WAITING = 20_000
 MAX_BATCH = 5_000
 # Of one uplink no more may wait, so that one courier's backlog does not fill the queue for all.
 MAX_PENDING_OF_ONE = 2_000
+GATHER_SECONDS: Final = 0.1
 
 
 @dataclass(slots=True, eq=False)
@@ -49,7 +50,7 @@ class Parcel:
 class PositionWriter:
     """One for each process; `run` it beside the server."""
 
-    def __init__(self, tx: Transactor, *, gather_seconds: float = 0.1) -> None:
+    def __init__(self, tx: Transactor, *, gather_seconds: float = GATHER_SECONDS) -> None:
         """`gather_seconds`: how long a batch is gathered after its first position; with the commit below 0.25 s."""
         self._tx = tx
         self._gather_seconds = gather_seconds

@@ -20,7 +20,7 @@ from marketd.kernel.events import outbox
 from marketd.kernel.events.broadcast import Broadcast
 from marketd.kernel.events.events import StoredEvent
 from marketd.kernel.events.feed import Feed
-from marketd.kernel.events.watch import ResumeTokens
+from marketd.kernel.events.watch import BEAT_SECONDS, ResumeTokens
 from marketd.kernel.values.clock import Clock
 from marketd.kernel.values.ids import new_id
 from marketd.tracking import deliveries, repository
@@ -52,7 +52,7 @@ class Hub:
         *,
         flush_seconds: float = 0.05,
         poll_seconds: float = 2.0,
-        heartbeat_seconds: float = 10.0,
+        heartbeat_seconds: float = BEAT_SECONDS,
     ) -> None:
         self._tx = tx
         self._clock = clock
