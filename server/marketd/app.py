@@ -29,6 +29,7 @@ from marketd.mail import wiring as mail
 from marketd.order import wiring as order
 from marketd.order.pay import PaidOrders
 from marketd.payment import wiring as payment
+from marketd.payment.providers.choose import providers_of
 from marketd.process.assemble import assemble
 from marketd.process.process import App
 from marketd.seller import wiring as seller
@@ -50,8 +51,8 @@ SLICES: Final = (
     Room(inventory, partial(inventory.build, shown_under=CACHE_TAG)),
     Room(catalog, catalog.build),
     Room(cart, partial(cart.build, quoter=flat_fee_quoter)),
-    Room(payment, partial(payment.build, orders=PaidOrders())),
-    Room(order, order.build),
+    Room(payment, partial(payment.build, orders=PaidOrders(), providers=providers_of)),
+    Room(order, partial(order.build, providers=providers_of)),
     Room(delivery, delivery.build),
     Room(tracking, tracking.build),
     Room(admin, admin.build),

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from marketd.cart.quotes.tokens import quote_tokens_of
+from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.events.watch import ResumeTokens
 from marketd.kernel.slice import Parts, Slice
 from marketd.order import invariants
 from marketd.order.expire import EXPIRE, expire_group
 from marketd.order.servicer import OrderServicer
-from marketd.payment.providers.choose import providers_of
+from marketd.payment.ports import Providers
 
 SERVICERS: Final = (OrderServicer,)
 INVARIANTS: Final = invariants.INVARIANTS
 
 
-def build(parts: Parts) -> Slice:
-    """Order's part of a process."""
+def build(parts: Parts, *, providers: Callable[[Transactor], Providers]) -> Slice:
+    """Order's part of a process. `providers` gives those by which an order may be paid."""
     settings = parts.settings
     return Slice(
         servicers=[
@@ -27,7 +29,7 @@ def build(parts: Parts) -> Slice:
                 resume=ResumeTokens(settings.derive("order-watches"), "order-watch", parts.clock),
                 feed=parts.feed,
                 quotes=quote_tokens_of(settings),
-                providers=providers_of(parts.tx),
+                providers=providers(parts.tx),
                 unpaid_lifetime=settings.unpaid_order_lifetime,
                 currency=settings.currency,
             )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
+from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.slice import Parts, Slice
 from marketd.kernel.work.repeat import repeat
 from marketd.payment import invariants
 from marketd.payment.attempts.confirm import PaymentConfirmer
 from marketd.payment.jobs import RECONCILE, REFUND
-from marketd.payment.ports import OrderPayments
-from marketd.payment.providers.choose import providers_of
+from marketd.payment.ports import OrderPayments, Providers
 from marketd.payment.refunds.refund import PaymentRefunder
 from marketd.payment.servicer import PaymentServicer
 
@@ -20,11 +21,11 @@ LOOK_SECONDS: Final = 60.0
 """How often attempts are looked for that were left alone: their job may have run out of tries."""
 
 
-def build(parts: Parts, *, orders: OrderPayments) -> Slice:
-    """Payment's part of a process. `orders` is what the payments are for."""
-    providers = providers_of(parts.tx)
-    confirmer = PaymentConfirmer(tx=parts.tx, providers=providers, orders=orders)
-    refunder = PaymentRefunder(tx=parts.tx, providers=providers, orders=orders)
+def build(parts: Parts, *, orders: OrderPayments, providers: Callable[[Transactor], Providers]) -> Slice:
+    """Payment's part of a process. `orders` is what the payments are for, `providers` gives who takes the money."""
+    taking = providers(parts.tx)
+    confirmer = PaymentConfirmer(tx=parts.tx, providers=taking, orders=orders)
+    refunder = PaymentRefunder(tx=parts.tx, providers=taking, orders=orders)
 
     async def look() -> bool:
         await confirmer.sweep()
@@ -34,7 +35,7 @@ def build(parts: Parts, *, orders: OrderPayments) -> Slice:
         servicers=[
             PaymentServicer(
                 tx=parts.tx,
-                providers=providers,
+                providers=taking,
                 orders=orders,
                 confirmer=confirmer,
                 refunder=refunder,

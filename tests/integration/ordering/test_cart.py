@@ -20,7 +20,8 @@ from marketd.kernel.values.ids import new_id
 from marketd.kernel.wire import to_address
 from marketplace.cart.v1 import cart_pb2, cart_service_pb2
 
-from tests.integration.ordering.conftest import HOME, Market, minor, stored
+from tests.worlds.goods import HOME
+from tests.worlds.ordering import Market, minor, stored
 
 
 def _item(uow: UnitOfWork, variant_id: UUID, quantity: int) -> CartItem:

@@ -24,7 +24,7 @@ from marketplace.order.v1 import order_pb2, order_service_pb2
 from marketplace.payment.v1 import payment_pb2
 from structlog.testing import capture_logs
 
-from tests.integration.ordering.conftest import Market, minor, money, stored
+from tests.worlds.ordering import Market, minor, money, stored
 
 
 def _deadlocks(logs: Sequence[MutableMapping[str, Any]]) -> list[object]:

@@ -19,7 +19,7 @@ from marketplace.order.v1 import order_pb2
 from marketplace.payment.v1 import payment_pb2
 from structlog.testing import capture_logs
 
-from tests.integration.ordering.conftest import Market, minor
+from tests.worlds.ordering import Market, minor
 
 GROUPS = 120
 

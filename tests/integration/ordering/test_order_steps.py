@@ -20,7 +20,9 @@ from marketd.order.events import OrderReady
 from marketplace.order.v1 import order_pb2, order_service_pb2
 from marketplace.payment.v1 import payment_pb2
 
-from tests.integration.ordering.conftest import Market, Shop, caller_of, minor
+from tests.worlds.calls import caller_of
+from tests.worlds.goods import Shop
+from tests.worlds.ordering import Market, minor
 
 PAID = order_pb2.ORDER_STATE_PAID
 CANCELLED = order_pb2.ORDER_STATE_CANCELLED

@@ -20,7 +20,8 @@ from marketd.order import service
 from marketd.order.watch import OrderSnapshot, watch_order
 from marketplace.order.v1 import order_pb2, order_service_pb2
 
-from tests.integration.ordering.conftest import Market, Shop
+from tests.worlds.goods import Shop
+from tests.worlds.ordering import Market
 
 Response = order_service_pb2.WatchOrderResponse
 

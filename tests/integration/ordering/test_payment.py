@@ -22,7 +22,7 @@ from marketd.payment.providers.sandbox import SandboxProvider
 from marketplace.order.v1 import order_pb2
 from marketplace.payment.v1 import payment_pb2, payment_service_pb2
 
-from tests.integration.ordering.conftest import Market, minor, stored
+from tests.worlds.ordering import Market, minor, stored
 
 CAPTURED = payment_pb2.PAYMENT_STATE_CAPTURED
 
@@ -395,6 +395,6 @@ async def test_attempts_without_a_job_are_swept(market: Market) -> None:
         await worker.confirm(buyer, group.payment.payment_id)
     await market.execute("DELETE FROM jobs")
     market.clock.ahead = timedelta(minutes=5)
-    assert await market.confirming.sweep() == 1
+    assert await market.confirmer.sweep() == 1
     await market.run_jobs()
     assert (await market.get_payment(buyer, group.payment.payment_id)).state == CAPTURED
