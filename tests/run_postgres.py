@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -136,6 +136,24 @@ def databases(postgres: EmbeddedPostgres) -> Iterator[Databases]:
 def database_url(postgres: EmbeddedPostgres, databases: Databases) -> Iterator[str]:
     """A migrated database of the test's own."""
     name = databases.take()
-    # Nobody asks for the password; it is there to be missed in logs and errors.
-    yield postgres.dsn(name).replace("postgres@", f"postgres:{MARK}-database@", 1)
+    yield _url(postgres, name)
     databases.remove(name)
+
+
+@pytest.fixture(scope="session")
+def lasting_database(postgres: EmbeddedPostgres, databases: Databases) -> Iterator[Callable[[], str]]:
+    """Gives migrated databases that stay until the run ends: for what several tests share."""
+    names: list[str] = []
+
+    def give() -> str:
+        names.append(databases.take())
+        return _url(postgres, names[-1])
+
+    yield give
+    for name in names:
+        databases.remove(name)
+
+
+def _url(postgres: EmbeddedPostgres, name: str) -> str:
+    # Nobody asks for the password; it is there to be missed in logs and errors.
+    return postgres.dsn(name).replace("postgres@", f"postgres:{MARK}-database@", 1)

@@ -10,10 +10,8 @@ from uuid import uuid4
 
 import grpc
 import pytest
+import pytest_asyncio
 from google.protobuf.field_mask_pb2 import FieldMask
-from marketd import app as composition
-from marketd.config import Settings
-from marketd.process.process import App
 from marketplace.auth.v1 import address_pb2, user_pb2, user_service_pb2
 from marketplace.cart.v1 import cart_service_pb2
 from marketplace.delivery.v1 import courier_pb2, courier_service_pb2, delivery_service_pb2
@@ -22,35 +20,27 @@ from marketplace.type.v1.address_pb2 import Address
 from marketplace_client import MarketplaceClient, MarketplaceError
 
 from tests.canaries import MARK
-from tests.canary_looks import look_at_metrics
+from tests.worlds.things import ADMIN_EMAIL, ADMIN_PASSWORD
+from tests.worlds.workers import Worker
 
 PASSWORD = f"a passphrase for everybody {MARK}"
 SOON_SECONDS = 2.0
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@pytest.fixture
-async def other_app(settings: Settings) -> AsyncIterator[App]:
-    """A second worker on the same database."""
-    built = await composition.build(settings)
-    await built.start()
-    yield built
-    look_at_metrics(built.admin_port)
-    await built.stop(0)
-
-
-@pytest.fixture
-async def boss(app: App, admin: tuple[str, str]) -> AsyncIterator[MarketplaceClient]:
+@pytest_asyncio.fixture(loop_scope="session")
+async def boss(workers: tuple[Worker, Worker]) -> AsyncIterator[MarketplaceClient]:
     """The administrator, signed in at the first worker."""
-    async with MarketplaceClient(f"127.0.0.1:{app.port}") as client:
-        await client.login(*admin)
+    async with MarketplaceClient(f"127.0.0.1:{workers[0].app.port}") as client:
+        await client.login(ADMIN_EMAIL, ADMIN_PASSWORD)
         yield client
 
 
-@pytest.fixture
-async def rider(other_app: App) -> AsyncIterator[tuple[MarketplaceClient, str]]:
-    """An account with its id, signed in at the second worker."""
-    async with MarketplaceClient(f"127.0.0.1:{other_app.port}") as client:
-        yield client, (await client.register("kim@example.com", PASSWORD)).user_id
+@pytest_asyncio.fixture(loop_scope="session")
+async def rider(workers: tuple[Worker, Worker]) -> AsyncIterator[tuple[MarketplaceClient, str]]:
+    """A new account with its id, signed in at the second worker."""
+    async with MarketplaceClient(f"127.0.0.1:{workers[1].app.port}") as client:
+        yield client, (await client.register(f"{uuid4()}@example.com", PASSWORD)).user_id
 
 
 async def _roles(boss: MarketplaceClient, user_id: str, *roles: policy_pb2.Role.ValueType) -> user_pb2.User:
@@ -130,12 +120,12 @@ async def test_a_role_that_is_taken_ends_the_streams_at_another_worker_and_close
 
 
 async def test_a_deleted_account_is_out_at_every_worker(
-    app: App, boss: MarketplaceClient, rider: tuple[MarketplaceClient, str]
+    workers: tuple[Worker, Worker], boss: MarketplaceClient, rider: tuple[MarketplaceClient, str]
 ) -> None:
     client, user_id = rider
     tokens = client.tokens
     assert tokens is not None
-    async with MarketplaceClient(f"127.0.0.1:{app.port}", access_token=tokens.access_token) as elsewhere:
+    async with MarketplaceClient(f"127.0.0.1:{workers[0].app.port}", access_token=tokens.access_token) as elsewhere:
         me = user_service_pb2.GetUserRequest(user_id="me")
         assert (await elsewhere.user.GetUser(me)).user.user_id == user_id
         await client.user.DeleteUser(user_service_pb2.DeleteUserRequest(user_id="me"))

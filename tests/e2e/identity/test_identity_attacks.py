@@ -22,10 +22,11 @@ from marketplace.auth.v1 import auth_service_pb2 as pb
 from marketplace.auth.v1 import user_service_pb2
 
 from tests.canaries import MARK
-from tests.e2e.identity.conftest import Person, Worker, bearer
 from tests.e2e.identity.statuses import reason_of, retry_seconds, status_of
+from tests.worlds.workers import Person, Worker, bearer
 
 Workers = tuple[Worker, Worker]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 class Forger:
@@ -99,13 +100,13 @@ FORGERIES: dict[str, tuple[Callable[[Forger], str], str]] = {
 
 
 async def test_the_twelve_forged_tokens_are_refused_and_the_good_one_is_not(
-    workers: Workers, settings: Settings
+    workers: Workers, shared_settings: Settings
 ) -> None:
     worker = workers[0]
     person = await worker.register()
-    keys = KeyRing(settings.derive("signing-keys"))
+    keys = KeyRing(shared_settings.derive("signing-keys"))
     await keys.load(worker.app.parts.tx)
-    forger = Forger(person, settings, *keys.signer)
+    forger = Forger(person, shared_settings, *keys.signer)
     request = user_service_pb2.GetUserRequest(user_id="me")
     assert len(FORGERIES) == 12
     for name, (forge, reason) in FORGERIES.items():

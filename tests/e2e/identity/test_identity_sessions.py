@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import grpc
 import pyotp
 import pytest
@@ -9,10 +11,11 @@ from marketplace.auth.v1 import auth_service_pb2 as pb
 from marketplace.auth.v1 import user_service_pb2
 
 from tests.canaries import MARK
-from tests.e2e.identity.conftest import Person, Worker
 from tests.e2e.identity.statuses import reason_of
+from tests.worlds.workers import Person, Worker
 
 Workers = tuple[Worker, Worker]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_sessions_are_listed_with_device_address_and_times_page_by_page(workers: Workers) -> None:
@@ -78,8 +81,8 @@ async def test_a_second_factor_from_enrolling_to_removing_it(workers: Workers) -
     assert (await worker.login(person.email)).user_id == person.user_id
 
 
-async def test_only_admins_make_list_and_revoke_service_accounts(workers: Workers, boss: Person) -> None:
-    worker = workers[0]
+async def test_only_admins_make_list_and_revoke_service_accounts(own_workers: Workers, own_boss: Person) -> None:
+    worker, boss = own_workers[0], own_boss
     person = await worker.register()
     made = await worker.auth.CreateServiceAccount(pb.CreateServiceAccountRequest(name="router"), metadata=boss.metadata)
     account = made.service_account
@@ -101,7 +104,9 @@ async def test_only_admins_make_list_and_revoke_service_accounts(workers: Worker
 
 async def test_a_service_is_no_user(workers: Workers, boss: Person) -> None:
     worker = workers[0]
-    made = await worker.auth.CreateServiceAccount(pb.CreateServiceAccountRequest(name="router"), metadata=boss.metadata)
+    made = await worker.auth.CreateServiceAccount(
+        pb.CreateServiceAccountRequest(name=f"router-{uuid4().hex}"), metadata=boss.metadata
+    )
     issued = await worker.auth.IssueServiceToken(
         pb.IssueServiceTokenRequest(client_id=made.service_account.client_id, client_secret=made.client_secret)
     )

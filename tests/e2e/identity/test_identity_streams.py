@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import grpc
 import pytest
@@ -21,11 +22,12 @@ from marketplace.auth.v1 import auth_service_pb2 as pb
 from marketplace.auth.v1 import user_service_pb2
 
 from tests.canaries import MARK
-from tests.e2e.identity.conftest import PASSWORD, Person, Worker
 from tests.e2e.identity.statuses import reason_of
+from tests.worlds.workers import PASSWORD, Person, Worker
 
 FRESH = f"another horse battery {MARK}"
 Workers = tuple[Worker, Worker]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def _logout(worker: Worker, person: Person, other: Person, mail: Path) -> None:
@@ -60,7 +62,7 @@ async def _reuse(worker: Worker, person: Person, other: Person, mail: Path) -> N
 
 async def _reset(worker: Worker, person: Person, other: Person, mail: Path) -> None:
     await worker.auth.RequestPasswordReset(pb.RequestPasswordResetRequest(email=person.email))
-    letter = await _letter(mail, "password_reset")
+    letter = await _letter(mail, "password_reset", person.email)
     (token,) = re.findall(r"^([A-Za-z0-9_-]{43})\s*$", letter, re.MULTILINE)
     request = pb.ResetPasswordRequest(token=token, new_password=FRESH)
     await worker.auth.ResetPassword(request)
@@ -70,12 +72,13 @@ async def _reset(worker: Worker, person: Person, other: Person, mail: Path) -> N
     assert reason_of(refused.value) == "TOKEN_INVALID"
 
 
-async def _letter(mail: Path, template: str) -> str:
-    """The letter of this kind, once the worker's job has put it into the folder; a folder tells nobody."""
+async def _letter(mail: Path, template: str, to: str) -> str:
+    """Somebody's letter of this kind, once the worker's job has put it into the folder; a folder tells nobody."""
     async with asyncio.timeout(20):
         while True:
             for path in mail.glob(f"*{template}.eml"):
-                return path.read_text()
+                if f"To: {to}" in (letter := path.read_text()):
+                    return letter
             await asyncio.sleep(0.05)
 
 
@@ -84,14 +87,14 @@ Ender = Callable[[Worker, Person, Person, Path], Awaitable[None]]
 
 @pytest.mark.parametrize("end", [_logout, _logout_all, _revoke, _change, _reuse, _reset])
 async def test_what_ends_a_session_ends_its_streams_on_another_worker(
-    workers: Workers, boss: Person, settings: Settings, end: Ender
+    workers: Workers, boss: Person, shared_settings: Settings, end: Ender
 ) -> None:
     asked, other = workers
     person = await asked.courier(boss)
     second = await asked.login(person.email)
     stream = await other.stream(person)
     ended: asyncio.Task[Any] = asyncio.create_task(_end_of(stream))
-    await end(asked, person, second, settings.mail_folder)
+    await end(asked, person, second, shared_settings.mail_folder)
     done = time.monotonic()
     async with asyncio.timeout(10):
         refusal, at = await ended
@@ -115,10 +118,10 @@ async def test_ending_one_session_leaves_the_streams_of_the_others_open(workers:
 
 
 async def test_a_stream_opened_with_a_key_that_got_out_ends_and_a_refresh_opens_it_again(
-    workers: Workers, boss: Person, settings: Settings
+    own_workers: Workers, own_boss: Person, settings: Settings
 ) -> None:
-    worker = workers[0]
-    person = await worker.courier(boss)
+    worker = own_workers[0]
+    person = await worker.courier(own_boss)
     stream = await worker.stream(person)
     await operator.rotate_keys(settings, worker.app.core.url, at_once=True)
     done = time.monotonic()
@@ -133,7 +136,9 @@ async def test_a_stream_opened_with_a_key_that_got_out_ends_and_a_refresh_opens_
 
 async def test_a_revoked_service_is_refused_by_every_worker_within_two_seconds(workers: Workers, boss: Person) -> None:
     asked, other = workers
-    made = await asked.auth.CreateServiceAccount(pb.CreateServiceAccountRequest(name="router"), metadata=boss.metadata)
+    made = await asked.auth.CreateServiceAccount(
+        pb.CreateServiceAccountRequest(name=f"router-{uuid4().hex}"), metadata=boss.metadata
+    )
     account = made.service_account
     issued = await other.auth.IssueServiceToken(
         pb.IssueServiceTokenRequest(client_id=account.client_id, client_secret=made.client_secret)

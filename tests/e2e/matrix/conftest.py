@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import asyncpg
 import pytest
 import pytest_asyncio
 from marketd import app as composition
 from marketd.auth import operator
-from marketd.embedded import EmbeddedPostgres
-from marketd.kernel.values.ids import new_id
 
 from tests.canary_looks import look_into
 from tests.e2e.matrix.people import People
-from tests.run_postgres import TEMPLATE
 from tests.worlds.matrix import Market
 from tests.worlds.parts import make_settings
 from tests.worlds.things import ADMIN_EMAIL, ADMIN_PASSWORD
@@ -22,13 +19,13 @@ from tests.worlds.wire import Wire
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def market(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Market]:
+async def market(
+    lasting_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Market]:
     """The marketplace, furnished. Its relay and jobs rest: whatever is written, a call has written."""
-    name = f"matrix_{new_id().hex}"
-    keeper = await asyncpg.connect(postgres.dsn("postgres"))
-    await keeper.execute(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}"')
+    url = lasting_database()
     settings = make_settings(
-        postgres.dsn(name),
+        url,
         # All refusals come from one address here, and which tests run before one differs from run to run.
         audit_refusals=1_000_000,
         run_worker=False,
@@ -36,10 +33,10 @@ async def market(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFa
     )
     app = await composition.build(settings)
     await app.start()
-    await operator.create_admin(settings, postgres.dsn(name), ADMIN_EMAIL, ADMIN_PASSWORD)
+    await operator.create_admin(settings, url, ADMIN_EMAIL, ADMIN_PASSWORD)
     # Channelz knows of channels that ask to be known.
     options = [("grpc.enable_channelz", 1), ("grpc.max_send_message_length", 8 * 1024 * 1024)]
-    database = await asyncpg.connect(postgres.dsn(name))
+    database = await asyncpg.connect(url)
     wire = Wire(f"127.0.0.1:{app.port}", options)
     made = Market(app, settings, wire, database)
     await made.furnish(ADMIN_EMAIL, ADMIN_PASSWORD)
@@ -48,8 +45,6 @@ async def market(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFa
     await wire.close()
     await app.stop(0)
     await database.close()
-    await keeper.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-    await keeper.close()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
