@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 import asyncpg
-import grpc
-from google.protobuf.message import Message
-from marketd import app as composition
 from marketd.auth import service as auth
 from marketd.auth.accounts.block import block_account
 from marketd.auth.letters import Letters
@@ -24,9 +20,6 @@ from marketd.kernel.call.caller import Role
 from marketd.kernel.call.seal import Seal
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.process.process import App
-from marketd.transport.access import AccessTable
-from marketd.transport.own_rules import own_rules
-from marketd.transport.rules import Kind, Rule
 from marketplace.auth.v1 import auth_service_pb2
 from marketplace.cart.v1 import cart_service_pb2
 from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
@@ -36,6 +29,7 @@ from marketplace.seller.v1 import seller_service_pb2
 
 from tests.canaries import WATCH
 from tests.worlds.jobs import run_due
+from tests.worlds.observed import ObservedApp
 from tests.worlds.things import (
     PASSWORD,
     Goods,
@@ -51,26 +45,14 @@ from tests.worlds.things import (
     new_shop,
     payment,
 )
-from tests.worlds.wire import Outcome, Pairs, Wire
-
-RULES: Final[Mapping[str, Rule]] = {
-    rule.method: rule for rule in (*AccessTable.from_names(composition.SERVICES), *own_rules().values())
-}
-"""The access table of everything that is served, by path."""
-
-_COUNTS: Final = frozenset({"rate_buckets"})
-_BY_REQUEST: Final = {rule.request: rule for rule in AccessTable.from_names(composition.SERVICES)}
+from tests.worlds.wire import Wire
 
 
-class Market:
-    """The app on its socket, and what was made on it."""
+class Market(ObservedApp):
+    """The app, and what was made on it."""
 
     def __init__(self, app: App, settings: Settings, wire: Wire, database: asyncpg.Connection) -> None:
-        self.app = app
-        self.settings = settings
-        self.wire = wire
-        self._database = database
-        self._tables: list[str] = []
+        super().__init__(app, settings, wire, database)
         self.admin: Person
         self.service: Person
         self.buyer: Person
@@ -84,11 +66,7 @@ class Market:
 
     async def furnish(self, admin_email: str, admin_password: str) -> None:
         """Make what all tests share and none changes."""
-        tables = await self._database.fetch(
-            "SELECT oid::regclass::text AS name FROM pg_class"
-            " WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY 1"
-        )
-        self._tables = [row["name"] for row in tables]
+        await self.list_tables()
         admin = await self.sign_in(admin_email, admin_password)
         await self.set_roles(admin, Role.ADMIN)
         self.admin = await self.sign_in(admin_email, admin_password)
@@ -98,42 +76,6 @@ class Market:
         self.rider, self.other_rider = await self.ride(), await self.ride()
         self.goods = await self.product()
         self.trip = await self.assigned(rider=self.rider)
-
-    # -- calls
-
-    async def send(
-        self,
-        method: str,
-        *bodies: Message | bytes,
-        by: Person | None = None,
-        take: int | None = None,
-        metadata: Pairs = (),
-    ) -> Outcome:
-        """Call a method by its path."""
-        return await self.send_as(None if by is None else by.token, method, *bodies, take=take, metadata=metadata)
-
-    async def send_as(
-        self,
-        token: str | None,
-        method: str,
-        *bodies: Message | bytes,
-        take: int | None = None,
-        metadata: Pairs = (),
-    ) -> Outcome:
-        """The same with a token of whatever worth, or none."""
-        return await self.wire.send(RULES[method], bodies, token=token, take=take, metadata=metadata)
-
-    async def ask(self, request: Message, by: Person | None = None) -> Outcome:
-        """Call the unary method of the request."""
-        return await self.send(_BY_REQUEST[type(request)].method, request, by=by)
-
-    async def call(self, request: Message, by: Person | None = None) -> Any:
-        """The same, which must succeed; the response."""
-        rule = _BY_REQUEST[type(request)]
-        assert rule.kind is Kind.UNARY
-        outcome = await self.ask(request, by)
-        assert outcome.code is grpc.StatusCode.OK, f"{rule.method}: {outcome}"
-        return rule.response.FromString(outcome.answers[0])
 
     # -- people
 
@@ -307,45 +249,7 @@ class Market:
         request = delivery_service_pb2.GetDeliveryRequest(delivery_id=trip.delivery_id)
         return WATCH.code((await self.call(request, trip.buyer)).delivery.dropoff_code)
 
-    # -- the database
-
-    @property
-    def url(self) -> str:
-        """The database's address."""
-        assert self.settings.database_url is not None
-        return self.settings.database_url.get_secret_value()
-
-    async def settle(self) -> None:
-        """Do the background's work until nothing of it is left."""
-        core = self.app.core
-        while await core.relay.run_once() or await run_due(core.jobs):
-            pass
-
-    async def contents(self, *, without: frozenset[str] = frozenset()) -> dict[str, tuple[int, int]]:
-        """Every table's rows as (how many, a sum over where each stands and who wrote it).
-
-        Any insert, update or delete changes it, also one that writes what was there before. What the rate limits count
-        is left out: every call counts there, whatever becomes of it.
-        """
-        tables = [name for name in self._tables if name not in without | _COUNTS]
-        parts = (
-            f"SELECT '{name}' AS name, count(*) AS rows,"
-            f" coalesce(sum(hashtextextended(ctid::text || ' ' || xmin::text, 0)::numeric), 0) AS mark FROM {name}"
-            for name in tables
-        )
-        rows = await self._database.fetch(" UNION ALL ".join(parts))
-        return {row["name"]: (row["rows"], int(row["mark"])) for row in rows}
-
-    async def value(self, statement: str, *arguments: object) -> Any:
-        """One value out of the database."""
-        return await self._database.fetchval(statement, *arguments)
-
 
 def _person(answer: Any) -> Person:
     tokens = answer.tokens
     return Person(answer.user.user_id, tokens.session_id, answer.user.email, tokens.access_token, tokens.refresh_token)
-
-
-def written(before: Mapping[str, tuple[int, int]], after: Mapping[str, tuple[int, int]]) -> dict[str, int]:
-    """The tables that were written, each with how many rows it gained."""
-    return {name: after[name][0] - before[name][0] for name in after if after[name] != before.get(name)}

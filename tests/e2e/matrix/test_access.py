@@ -10,7 +10,8 @@ from marketd.kernel.call.caller import Role
 
 from tests.e2e.matrix.people import OK, People
 from tests.e2e.matrix.recipes import RECIPES
-from tests.worlds.matrix import RULES, Market, written
+from tests.worlds.matrix import Market
+from tests.worlds.observed import RULES, written
 from tests.worlds.wire import check_refusal
 
 METHODS = sorted(RULES)

@@ -12,7 +12,8 @@ import pytest
 from marketplace.catalog.v1 import catalog_service_pb2, import_pb2
 
 from tests.e2e.matrix.recipes_goods import HEADER, csv_file, inline_import, streamed_import
-from tests.worlds.matrix import Market, written
+from tests.worlds.matrix import Market
+from tests.worlds.observed import written
 from tests.worlds.things import new_key
 from tests.worlds.wire import LEAK, Outcome, check_refusal
 

@@ -13,7 +13,8 @@ from marketplace.cart.v1 import cart_service_pb2
 from marketplace.tracking.v1 import position_pb2, tracking_service_pb2
 
 from tests.e2e.matrix.recipes_orders import positions
-from tests.worlds.matrix import Market, written
+from tests.worlds.matrix import Market
+from tests.worlds.observed import written
 from tests.worlds.things import Rider, address, new_key, new_shop
 from tests.worlds.wire import Outcome, check_refusal
 

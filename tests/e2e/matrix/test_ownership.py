@@ -8,7 +8,8 @@ from google.protobuf.message import Message
 
 from tests.e2e.matrix.ownership import FIELDS
 from tests.e2e.matrix.ownership_cases import Owned, id_fields, missing_like
-from tests.worlds.matrix import RULES, Market, written
+from tests.worlds.matrix import Market
+from tests.worlds.observed import RULES, written
 from tests.worlds.wire import Outcome, check_refusal
 
 OWNED = [

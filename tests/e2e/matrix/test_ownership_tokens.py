@@ -18,7 +18,8 @@ from marketplace.tracking.v1 import tracking_service_pb2
 from tests.e2e.matrix.recipes_goods import new_brand, new_category
 from tests.e2e.matrix.recipes_identity import new_address, new_service
 from tests.e2e.matrix.recipes_orders import part_in, positions
-from tests.worlds.matrix import RULES, Market
+from tests.worlds.matrix import Market
+from tests.worlds.observed import RULES
 from tests.worlds.things import Person, new_courier, new_key, new_product, new_shop
 from tests.worlds.wire import Outcome, check_refusal
 

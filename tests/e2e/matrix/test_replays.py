@@ -14,7 +14,8 @@ from marketd.transport.rules import Idempotency, Kind
 from tests.e2e.matrix.recipes import RECIPES
 from tests.e2e.matrix.recipes_goods import csv_file, streamed_import
 from tests.e2e.matrix.scenes import caller_for
-from tests.worlds.matrix import RULES, Market, written
+from tests.worlds.matrix import Market
+from tests.worlds.observed import RULES, written
 from tests.worlds.things import new_key
 from tests.worlds.wire import Outcome
 

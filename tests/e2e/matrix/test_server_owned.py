@@ -23,7 +23,8 @@ from marketplace.policy.v1 import policy_pb2
 
 from tests.e2e.matrix.recipes_goods import new_brand, new_category
 from tests.e2e.matrix.recipes_identity import new_address
-from tests.worlds.matrix import RULES, Market, written
+from tests.worlds.matrix import Market
+from tests.worlds.observed import RULES, written
 from tests.worlds.things import PASSWORD, Person, money, new_key, new_product
 
 INVALID = (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED")

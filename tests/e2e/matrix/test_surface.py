@@ -26,7 +26,8 @@ from marketd.transport.start_errors import MethodsWithoutRule
 from marketplace.catalog.v1 import catalog_service_pb2
 from marketplace.policy.v1 import policy_pb2
 
-from tests.worlds.matrix import RULES, Market
+from tests.worlds.matrix import Market
+from tests.worlds.observed import RULES
 from tests.worlds.things import new_key
 from tests.worlds.wire import check_refusal
 

@@ -20,7 +20,8 @@ from tests.e2e.matrix.people import People
 from tests.e2e.matrix.recipes import RECIPES
 from tests.e2e.matrix.recipes_orders import positions
 from tests.e2e.matrix.scenes import caller_for
-from tests.worlds.matrix import RULES, Market
+from tests.worlds.matrix import Market
+from tests.worlds.observed import RULES
 from tests.worlds.things import new_key
 from tests.worlds.wire import Outcome, check_contract, check_refusal
 
