@@ -154,11 +154,11 @@ async def test_promises_are_kept_taken_back_and_shipped(tx: Transactor) -> None:
     lines = [StockLine(one, 1), StockLine(two, 2), StockLine(one, 1)]
     await tx.run("t", lambda uow: service.reserve(uow, lines, order))
     assert ((await _get(tx, one)).reserved, (await _get(tx, two)).reserved) == (2, 2)
-    assert await tx.read(lambda unit: service.available(unit.connection, [one, two, order])) == {
-        one: 3,
-        two: 3,
-        order: 0,
-    }
+    statement = (
+        f"SELECT {service.available_sql('v.id')} AS sellable FROM unnest($1::uuid[]) WITH ORDINALITY AS v(id, place)"
+    )
+    rows = await tx.read(lambda unit: unit.connection.fetch(f"{statement} ORDER BY v.place", [one, two, order]))
+    assert [row["sellable"] for row in rows] == [3, 3, 0]
     await tx.run("t", lambda uow: service.release(uow, [StockLine(one, 1)], order))
     await tx.run("t", lambda uow: service.ship(uow, [StockLine(one, 1), StockLine(two, 2)], order))
     assert [(stock.on_hand, stock.reserved) for stock in (await _get(tx, one), await _get(tx, two))] == [(4, 0), (3, 0)]

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -45,7 +46,7 @@ _UNPUBLISHED = "SELECT EXISTS (SELECT 1 FROM outbox_events WHERE publish_time IS
 _DUE = f"SELECT EXISTS (SELECT 1 FROM jobs WHERE kind = '{EXPIRE}' AND run_time < now() + interval '5 minutes')"  # noqa: S608 - a constant
 
 
-class _Background(Plain):
+class _Background(Plain, ABC):
     """What both have in common: backlogs, on the server and on its floors."""
 
     name: str
@@ -80,9 +81,9 @@ class _Background(Plain):
         if given_up:
             raise Mismatch(f"{self.name}: {given_up} of {self.sent} were given up")
 
+    @abstractmethod
     def filling(self, count: int) -> Step:
         """Writes the server's backlog."""
-        raise NotImplementedError
 
     def _filling_floor(self, count: int) -> Step:
         async def fill(connection: Connection) -> None:

@@ -168,14 +168,5 @@ async def ship(connection: Connection, lines: Sequence[StockLine], reference: UU
     return _affected(tag)
 
 
-async def read_available(connection: Connection, variant_ids: Sequence[UUID]) -> dict[UUID, int]:
-    """How many pieces of each variant can still be sold; unknown ones are left out."""
-    rows = await connection.fetch(
-        "SELECT variant_id, on_hand - reserved AS available FROM stocks WHERE variant_id = ANY($1::uuid[])",
-        list(variant_ids),
-    )
-    return {row["variant_id"]: row["available"] for row in rows}
-
-
 def _affected(tag: str) -> int:
     return int(tag.rsplit(" ", 1)[-1])

@@ -10,7 +10,6 @@ from uuid import UUID
 from marketd.inventory import repository
 from marketd.inventory.errors import InsufficientStock
 from marketd.inventory.values import NewStock, Stock, StockCount, StockLine
-from marketd.kernel.db.database import Connection
 from marketd.kernel.db.uow import UnitOfWork
 
 
@@ -66,12 +65,6 @@ async def ship(uow: UnitOfWork, lines: Sequence[StockLine], reference: UUID) -> 
     merged = _merged(lines)
     if merged and await repository.ship(uow.connection, merged, reference, uow.now) != len(merged):
         raise RuntimeError(f"a variant of {reference} has no stock to ship")
-
-
-async def available(connection: Connection, variant_ids: Sequence[UUID]) -> dict[UUID, int]:
-    """How many pieces of each variant can still be sold; 0 for those without stock. variant_ids: repeats are one."""
-    known = await repository.read_available(connection, variant_ids) if variant_ids else {}
-    return {variant_id: known.get(variant_id, 0) for variant_id in variant_ids}
 
 
 def _merged(lines: Iterable[StockLine]) -> list[StockLine]:

@@ -20,8 +20,3 @@ def new_order_number() -> str:
     """A short human order number such as `K7QW-2M9T`; unique by constraint, a clash is retried by the transactor."""
     text = "".join(secrets.choice(_ALPHABET) for _ in range(8))
     return f"{text[:4]}-{text[4:]}"
-
-
-def parse_id(text: str) -> UUID:
-    """The UUID in a validated request field. Raises ValueError for anything else."""
-    return UUID(text)
