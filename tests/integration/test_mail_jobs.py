@@ -32,7 +32,7 @@ from structlog.testing import capture_logs
 
 from tests.canaries import MARK
 from tests.certificates import Authority
-from tests.worlds.jobs import run_due, take_on
+from tests.worlds.jobs import run_due, send_by
 
 SMTP_PASSWORD = f"a secret {MARK}"
 TO = "kim@example.com"
@@ -145,7 +145,7 @@ async def test_a_letter_is_sent_again_until_the_server_takes_it(
 ) -> None:
     mailbox, port = await serve(Mailbox(answers=["451 try later for kim@example.com", "452 full"]))
     runner = JobRunner(tx)
-    take_on(post_office(SmtpMailer(parse_url(f"smtp://127.0.0.1:{port}"))), runner)
+    send_by(post_office(SmtpMailer(parse_url(f"smtp://127.0.0.1:{port}"))), runner)
     await enqueue(mail_job(Wording.VERIFICATION_CODE, TO, VALUES))
     with capture_logs() as lines:
         assert await run_due(runner)
@@ -177,11 +177,11 @@ async def test_a_server_that_is_down_costs_a_retry_and_the_repeat_has_the_same_i
     runner = JobRunner(tx)
     down = post_office(SmtpMailer(parse_url("smtp://127.0.0.1:1")))
     up = post_office(SmtpMailer(parse_url(f"smtp://127.0.0.1:{port}")))
-    take_on(down, runner)
+    send_by(down, runner)
     await enqueue(mail_job(Wording.PASSWORD_CHANGED, TO, {"time": "2026-11-22T10:00:00+00:00"}))
     await run_due(runner)
     assert len(await jobs_left(tx)) == 1
-    take_on(up, runner)
+    send_by(up, runner)
     await make_due(tx)
     await run_due(runner)
     (payload,) = [letter["Message-ID"] for letter in mailbox.letters]
@@ -197,7 +197,7 @@ async def test_a_mailbox_that_does_not_exist_ends_the_job_and_its_address_stays_
 ) -> None:
     mailbox, port = await serve(Mailbox(recipient_answers=["550 no kim@example.com here"]))
     runner = JobRunner(tx)
-    take_on(post_office(SmtpMailer(parse_url(f"smtp://127.0.0.1:{port}"))), runner)
+    send_by(post_office(SmtpMailer(parse_url(f"smtp://127.0.0.1:{port}"))), runner)
     await enqueue(mail_job(Wording.VERIFICATION_CODE, TO, VALUES))
     with capture_logs() as lines:
         await run_due(runner)
@@ -212,7 +212,7 @@ async def test_a_code_that_is_over_is_not_sent(
 ) -> None:
     mailbox, port = await serve()
     runner = JobRunner(tx)
-    take_on(post_office(SmtpMailer(parse_url(f"smtp://127.0.0.1:{port}"))), runner)
+    send_by(post_office(SmtpMailer(parse_url(f"smtp://127.0.0.1:{port}"))), runner)
     over = datetime.now(UTC) - timedelta(seconds=1)
     await enqueue(mail_job(Wording.VERIFICATION_CODE, TO, VALUES, expire_time=over))
     await run_due(runner)
@@ -224,7 +224,7 @@ async def test_an_sms_is_sent_again_until_the_provider_takes_it(
     tx: Transactor, enqueue: Callable[[Job], Awaitable[None]], tmp_path: Path
 ) -> None:
     phone, runner = Phone(failures=1), JobRunner(tx)
-    take_on(post_office(DirectoryMailer(tmp_path), phone), runner)
+    send_by(post_office(DirectoryMailer(tmp_path), phone), runner)
     await enqueue(sms_job(Wording.VERIFICATION_CODE, "+4930123456", VALUES))
     await run_due(runner)
     await make_due(tx)

@@ -14,7 +14,7 @@ async def run_due(runner: JobRunner) -> bool:
         return await runner.begin_due(group)
 
 
-def take_on(messages: MessageJobs, runner: JobRunner) -> None:
+def send_by(messages: MessageJobs, runner: JobRunner) -> None:
     """Let the runner send by these; whoever was asked before is not asked any more."""
     runner.register_outside(MAIL, messages.send_letter)
     runner.register_outside(SMS, messages.send_sms)
