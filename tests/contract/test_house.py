@@ -9,8 +9,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from graphlib import TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -134,6 +136,14 @@ def test_every_list_is_answered_by_the_pager_and_by_nothing_else_of_the_kernel()
 
 def test_floors_and_rooms_hold() -> None:
     passes("lint-imports", "--no-cache")
+
+
+def test_no_module_leads_back_to_itself() -> None:
+    """Floors are between rooms; this is about the modules inside of them, too."""
+    graph = grimp.build_graph("marketd", cache_dir=None)
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    assert len(imports) > 300
+    TopologicalSorter(imports).prepare()  # raises CycleError, which names the circle
 
 
 def test_the_contract_passes_buf_lint() -> None:
