@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from google.type import money_pb2
-from marketd.kernel.db.failpoints import Point
+from marketd.kernel.db.failpoints import Failpoint
 from marketplace.auth.v1 import user_service_pb2
 from marketplace.delivery.v1 import courier_service_pb2, delivery_service_pb2
 from marketplace.inventory.v1 import inventory_service_pb2
@@ -40,7 +40,7 @@ class Recipe:
 
     unit: str
     prepare: Callable[[World, Lines], Awaitable[Scene]]
-    steps: tuple[tuple[Point, str], ...] = ()
+    steps: tuple[tuple[Failpoint, str], ...] = ()
 
 
 async def _set_user_roles(world: World, lines: Lines) -> Scene:
@@ -166,21 +166,21 @@ RECIPES: Final[Mapping[str, Recipe]] = {
         "payment.confirm",
         _confirm_payment,
         (
-            (Point.AFTER_COMMIT, "payment.begin"),
-            (Point.BEFORE_COMMIT, "sandbox.confirm"),
-            (Point.AFTER_COMMIT, "sandbox.confirm"),
+            (Failpoint.AFTER_COMMIT, "payment.begin"),
+            (Failpoint.BEFORE_COMMIT, "sandbox.confirm"),
+            (Failpoint.AFTER_COMMIT, "sandbox.confirm"),
         ),
     ),
     "/marketplace.payment.v1.PaymentService/RefundPayment": Recipe(
         "payment.refund",
         _refund_payment,
-        ((Point.AFTER_COMMIT, "payment.begin_refund"), (Point.AFTER_COMMIT, "sandbox.refund")),
+        ((Failpoint.AFTER_COMMIT, "payment.begin_refund"), (Failpoint.AFTER_COMMIT, "sandbox.refund")),
     ),
     "/marketplace.delivery.v1.CourierService/CreateCourier": Recipe("courier.create", _create_courier),
     "/marketplace.delivery.v1.CourierService/StartShift": Recipe("courier.start_shift", _start_shift),
     "/marketplace.delivery.v1.CourierService/EndShift": Recipe("courier.end_shift", _end_shift),
     "/marketplace.delivery.v1.DeliveryService/PickUpDelivery": Recipe("delivery.pick_up", _pick_up),
     "/marketplace.delivery.v1.DeliveryService/CompleteDelivery": Recipe(
-        "delivery.complete", _complete, ((Point.AFTER_COMMIT, "delivery.judge_code"),)
+        "delivery.complete", _complete, ((Failpoint.AFTER_COMMIT, "delivery.judge_code"),)
     ),
 }

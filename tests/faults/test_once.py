@@ -12,7 +12,7 @@ from uuid import UUID
 import grpc
 import pytest
 from marketd import app as composition
-from marketd.kernel.db.failpoints import Point
+from marketd.kernel.db.failpoints import Failpoint
 from marketd.transport.access import AccessTable
 from marketd.transport.rules import Idempotency
 from marketplace_client import MarketplaceError
@@ -42,7 +42,7 @@ async def stored_answer(world: World, request_id: str) -> bytes | None:
     return None if found is None else bytes(found)
 
 
-async def die_at(served: Served, lines: Lines, scene: Scene, point: Point, unit: str) -> None:
+async def die_at(served: Served, lines: Lines, scene: Scene, point: Failpoint, unit: str) -> None:
     """Send the request to a worker that dies at the failpoint; the caller learns only that it is gone."""
     armed = served.failpoints.arm(point, unit)
     with pytest.raises(MarketplaceError) as raised:
@@ -86,17 +86,17 @@ async def test_killed_after_the_commit_a_repeat_gets_the_first_answer_and_has_no
     recipe = recipe_of(method)
     async with world.lines(1) as lines:
         scene = await recipe.prepare(world, lines)
-        await die_at(served, lines, scene, Point.AFTER_COMMIT, recipe.unit)
+        await die_at(served, lines, scene, Failpoint.AFTER_COMMIT, recipe.unit)
         first = await stored_answer(world, scene.request.request_id)
         assert first is not None
         await repeat_changes_nothing(world, lines, scene, first)
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("point", [Point.BEGUN, Point.BEFORE_COMMIT])
+@pytest.mark.parametrize("point", [Failpoint.BEGUN, Failpoint.BEFORE_COMMIT])
 @pytest.mark.parametrize("method", KEYED, ids=_short)
 async def test_killed_before_the_commit_nothing_has_happened_and_a_repeat_does_it_once(
-    served: Served, world: World, method: str, point: Point
+    served: Served, world: World, method: str, point: Failpoint
 ) -> None:
     recipe = recipe_of(method)
     async with world.lines(1) as lines:
@@ -115,7 +115,7 @@ async def test_killed_before_the_commit_nothing_has_happened_and_a_repeat_does_i
 @pytest.mark.faults
 @pytest.mark.parametrize(("method", "point", "unit"), STEPS, ids=_short)
 async def test_killed_half_way_a_repeat_goes_on_and_moves_money_once(
-    served: Served, world: World, method: str, point: Point, unit: str
+    served: Served, world: World, method: str, point: Failpoint, unit: str
 ) -> None:
     recipe = recipe_of(method)
     async with world.lines(1) as lines:

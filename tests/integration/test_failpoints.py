@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 from marketd.app import build
 from marketd.config import Environment, Settings
-from marketd.kernel.db.failpoints import Failpoints, Point
+from marketd.kernel.db.failpoints import Failpoint, Failpoints
 from marketd.process.core import StartRefused
 from pydantic import SecretStr
 
@@ -63,7 +63,7 @@ async def test_a_process_dies_at_an_armed_point_once_and_its_transaction_is_whol
     await connection.execute("CREATE TABLE written (id serial)")
     await connection.close()
     points = Failpoints(scratch)
-    for point, expected in ((Point.BEGUN, 0), (Point.BEFORE_COMMIT, 0), (Point.AFTER_COMMIT, 1)):
+    for point, expected in ((Failpoint.BEGUN, 0), (Failpoint.BEFORE_COMMIT, 0), (Failpoint.AFTER_COMMIT, 1)):
         armed = points.arm(point, "test.write")
         points.arm(point, "another.unit")
         died = write(database_url, scratch)

@@ -16,7 +16,7 @@ from marketd.auth.ports import AccountHolder, CartMerger, MergeReport
 from marketd.auth.servicer import AuthServicer
 from marketd.auth.sessions.sign_in import LogIn, RegisterAccount, SignedIn
 from marketd.auth.sessions.values import MAX_OPEN
-from marketd.auth.wiring import Machinery
+from marketd.auth.wiring import AuthMachinery
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.db.database import create_engine
 from marketd.kernel.db.transactor import Transactor
@@ -70,7 +70,7 @@ async def _no_cart(uow: UnitOfWork, user_id: UUID, guest_token: str) -> MergeRep
 class House:
     """One worker's auth. Its background work does not run: tests call `principals.poll()`, or run it."""
 
-    def __init__(self, parts: Parts, clock: ManualClock, made: Machinery) -> None:
+    def __init__(self, parts: Parts, clock: ManualClock, made: AuthMachinery) -> None:
         self.parts, self.tx, self.clock, self.broadcast = parts, parts.tx, clock, parts.broadcast
         self.passwords, self.keys, self.access, self.rules = made.passwords, made.keys, made.access, made.rules
         self.principals, self.signing_in, self.attempts = made.principals, made.signing_in, made.attempts

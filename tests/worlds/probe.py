@@ -18,7 +18,7 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 from marketd.kernel.call.caller import Caller, Role
 from marketd.transport.collector import Collector
 from marketd.transport.edge.rates import Rates
-from marketd.transport.refusals import TokenInvalid
+from marketd.transport.refusals import BearerTokenInvalid
 from marketd.transport.server import BuiltServer, ServerOptions, build_server
 
 from tests.worlds.probe_service import METHODS, SERVICE, Answer, Question, Servicer, add_probe
@@ -45,7 +45,7 @@ class Tokens:
         await asyncio.sleep(0)
         caller = self.callers.get(token)
         if caller is None:
-            raise TokenInvalid
+            raise BearerTokenInvalid
         self.verified.add(token)
         return caller
 
@@ -55,7 +55,7 @@ class Tokens:
     async def authenticate_service(self, service_account_id: UUID) -> Caller:
         await asyncio.sleep(0)
         if service_account_id in self.revoked:
-            raise TokenInvalid
+            raise BearerTokenInvalid
         return Caller(service_account_id, service_account_id, frozenset({Role.SERVICE}))
 
 

@@ -33,7 +33,7 @@ INVARIANTS: Final[tuple[Invariant, ...]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Machinery:
+class AuthMachinery:
     """What auth's servicers and its background work stand on, made once for a process."""
 
     passwords: Passwords
@@ -57,7 +57,7 @@ def make_machinery(
     max_open_sessions: int = MAX_OPEN,
     known_callers: int = CAPACITY,
     patience_seconds: Sequence[float] = PATIENCE_SECONDS,
-) -> Machinery:
+) -> AuthMachinery:
     """The machinery of these settings; its keys are not loaded yet.
 
     max_open_sessions: of an account. known_callers: how many are kept in memory. patience_seconds: see Throttle.
@@ -82,7 +82,7 @@ def make_machinery(
     refresh = RefreshTokens(settings.derive("refresh-tokens"))
     principals = Principals(tx, access, keys, parts.broadcast, parts.clock, watch=parts.spare, capacity=known_callers)
     tx.listen(principals.on_commit)
-    return Machinery(
+    return AuthMachinery(
         passwords=passwords,
         keys=keys,
         access=access,
@@ -106,7 +106,7 @@ def build(parts: Parts, *, merge_guest_cart: CartMerger, holders: Collection[Acc
     return build_on(make_machinery(parts, merge_guest_cart=merge_guest_cart), parts, holders=holders)
 
 
-def build_on(made: Machinery, parts: Parts, *, holders: Collection[AccountHolder]) -> Slice:
+def build_on(made: AuthMachinery, parts: Parts, *, holders: Collection[AccountHolder]) -> Slice:
     """Auth's part of a process, on machinery that was made of the same parts."""
     tx = parts.tx
     return Slice(

@@ -6,7 +6,7 @@ import typer
 
 from marketd.commands.settings import fail_line, read_settings, require_startable, say
 from marketd.embedded import EmbeddedPostgresError
-from marketd.process.supervisor import StartError, Supervisor, migrate_once
+from marketd.process.supervisor import CannotServe, Supervisor, migrate_once
 
 
 def command() -> None:
@@ -19,7 +19,7 @@ def command() -> None:
     supervisor = Supervisor(settings, say, only_background=True, migrate=migrate_once(settings.data_dir))
     try:
         code = supervisor.run()
-    except (StartError, EmbeddedPostgresError) as error:
+    except (CannotServe, EmbeddedPostgresError) as error:
         fail_line(str(error))
         code = 2
     raise typer.Exit(code)

@@ -38,7 +38,7 @@ class PriceChanged(Refusal):
         )
 
 
-class SellerClosed(Refusal):
+class ShopClosed(Refusal):
     """A seller in the quote takes no orders any more."""
 
     code = Code.FAILED_PRECONDITION

@@ -23,7 +23,7 @@ from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.ids import new_id, new_order_number
 from marketd.kernel.values.money import Money
 from marketd.order import repository
-from marketd.order.errors import PriceChanged, PriceDifference, SellerClosed
+from marketd.order.errors import PriceChanged, PriceDifference, ShopClosed
 from marketd.order.events import OrderPlaced
 from marketd.order.expire import enqueue_expiry
 from marketd.order.model import OrderState
@@ -56,7 +56,7 @@ class PlacedGroup:
 async def place_order(uow: UnitOfWork, caller: Caller, command: PlaceOrder, unpaid_lifetime: timedelta) -> PlacedGroup:
     """Place the order that was quoted.
 
-    Raises QuoteExpired, CartEmpty, SellerClosed, PriceChanged and InsufficientStock.
+    Raises QuoteExpired, CartEmpty, ShopClosed, PriceChanged and InsufficientStock.
     """
     quote = await carts.take_quote(uow, command.quote_id, caller.known_user_id)
     lines = [StockLine(line.variant_id, line.quantity) for package in quote.packages for line in package.lines]
@@ -91,7 +91,7 @@ async def place_order(uow: UnitOfWork, caller: Caller, command: PlaceOrder, unpa
 
 
 async def _check_prices(uow: UnitOfWork, quote: Quote, expected: Money, variant_ids: list[UUID]) -> None:
-    """Raises SellerClosed, QuoteExpired for what is not for sale any more, and PriceChanged."""
+    """Raises ShopClosed, QuoteExpired for what is not for sale any more, and PriceChanged."""
     offers = await catalog.read_offers(uow.connection, variant_ids)
     changed: list[PriceDifference] = []
     current_minor = quote.total_minor
@@ -118,7 +118,7 @@ def _buyable(offers: Mapping[UUID, Offer], variant_id: UUID) -> Offer | None:
 async def _refuse_unbuyable(uow: UnitOfWork, seller_id: UUID) -> None:
     seller = await sellers.read_seller(uow, seller_id)
     if seller is None or seller.state is not SellerState.ACTIVE:
-        raise SellerClosed(seller_id)
+        raise ShopClosed(seller_id)
 
 
 def _order(

@@ -31,7 +31,7 @@ _SHORT_LIFE_SECONDS = 5.0
 _LONGEST_PAUSE_SECONDS = 5.0
 
 
-class StartError(Exception):
+class CannotServe(Exception):
     """What keeps the server from starting, in a sentence that says what to do."""
 
 
@@ -39,7 +39,7 @@ def reserve_port(host: str, port: int) -> socket.socket:
     """Hold the port for the workers without listening on it; port 0 takes a free one.
 
     SO_REUSEPORT would let a stray second server take half of the connections in silence, so the first bind goes
-    without it. A predecessor that is just going down gets a few seconds. Raises StartError.
+    without it. A predecessor that is just going down gets a few seconds. Raises CannotServe.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     end = time.monotonic() + _PORT_WAIT_SECONDS
@@ -53,9 +53,9 @@ def reserve_port(host: str, port: int) -> socket.socket:
                 break
             except OSError as error:
                 if error.errno != errno.EADDRINUSE:
-                    raise StartError(f"cannot listen on {host}:{port}: {error.strerror}.") from error
+                    raise CannotServe(f"cannot listen on {host}:{port}: {error.strerror}.") from error
                 if time.monotonic() > end:
-                    raise StartError(
+                    raise CannotServe(
                         f"port {port} on {host} is taken by another process; stop that one or choose another port "
                         f"(make run PORT=…, marketd serve --port …)."
                     ) from error
@@ -66,7 +66,7 @@ def reserve_port(host: str, port: int) -> socket.socket:
         holder.bind((host, port))
     except OSError as error:
         holder.close()
-        raise StartError(f"cannot listen on {host}:{port}: {error.strerror}; check MARKETD_HOST.") from error
+        raise CannotServe(f"cannot listen on {host}:{port}: {error.strerror}; check MARKETD_HOST.") from error
     return holder
 
 
@@ -290,7 +290,7 @@ def migrate_once(data_dir: Path) -> Callable[[str], None]:
             check=False,
         )
         if result.returncode:
-            raise StartError("the embedded database could not be migrated; the messages above say why.")
+            raise CannotServe("the embedded database could not be migrated; the messages above say why.")
         stamp.write_text(newest)
 
     return migrate

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
+
+import structlog
 
 from marketd.delivery.estimate import Pace
 from marketd.kernel.call.refusals import Refusal
@@ -19,13 +20,15 @@ from marketd.tracking.uplink.intake import Intake
 from marketd.tracking.uplink.position_writer import GATHER_SECONDS, PositionWriter
 from marketd.tracking.watch.hub import Hub
 
+_log = structlog.get_logger(__name__)
+
 SERVICERS: Final = (TrackingServicer,)
 INVARIANTS: Final = invariants.INVARIANTS
 HOUSE_SECONDS: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Machinery:
+class TrackingMachinery:
     """What tracking's servicer and its background work stand on, made once for a process."""
 
     hub: Hub
@@ -37,14 +40,14 @@ class Machinery:
 
 def make_machinery(
     parts: Parts, *, heartbeat_seconds: float = BEAT_SECONDS, gather_seconds: float = GATHER_SECONDS
-) -> Machinery:
+) -> TrackingMachinery:
     """The machinery of these settings; nothing of it runs yet.
 
     heartbeat_seconds: of silence, until watchers get a heartbeat. gather_seconds: see PositionWriter.
     """
     tx, feed, broadcast, clock = parts.tx, parts.feed, parts.broadcast, parts.clock
     resume = ResumeTokens(parts.settings.derive("tracking-watches"), "tracking-watch", clock)
-    return Machinery(
+    return TrackingMachinery(
         hub=Hub(tx, feed, broadcast, resume, clock, heartbeat_seconds=heartbeat_seconds),
         writer=PositionWriter(tx, gather_seconds=gather_seconds),
         journal=Journal(tx),
@@ -58,15 +61,18 @@ def build(parts: Parts) -> Slice:
     return build_on(make_machinery(parts), parts)
 
 
-def build_on(made: Machinery, parts: Parts) -> Slice:
+def build_on(made: TrackingMachinery, parts: Parts) -> Slice:
     """Tracking's part of a process, on machinery that was made of the same parts."""
     settings, tx = parts.settings, parts.tx
     intake = Intake(made.hub, made.writer, made.journal, Pace(settings.courier_speed_mps))
     servicer = TrackingServicer(tx, made.hub, intake, made.couriers, made.resume, rate_hz=settings.position_rate_hz)
 
     async def make_partitions() -> None:
-        with suppress(Refusal):  # the hourly round tries again
+        try:
             await partitions.keep_house(tx, settings.position_retention)
+        except Refusal as refusal:
+            # The rounds in the background try again; until then the default partition takes what has no day.
+            _log.warning("position_partitions_waiting", reason=refusal.reason.value)
 
     async def keep_house() -> bool:
         await partitions.keep_house(tx, settings.position_retention)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from marketd.transport.refusals import TokenInvalid
+from marketd.transport.refusals import BearerTokenInvalid
 
 _MAX_TOKEN = 8192
 
 
 def bearer(header: str) -> str:
-    """The token in an `authorization` value (RFC 6750, any case of the scheme). Raises TokenInvalid for others."""
+    """The token in an `authorization` value (RFC 6750). Raises BearerTokenInvalid for what is none."""
     scheme, _, token = header.partition(" ")
     if not token or len(token) > _MAX_TOKEN or (scheme != "Bearer" and scheme.lower() != "bearer"):
-        raise TokenInvalid
+        raise BearerTokenInvalid
     return token

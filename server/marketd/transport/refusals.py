@@ -22,7 +22,7 @@ class Unauthenticated(Refusal):
         super().__init__("This method needs a token: send the metadata 'authorization: Bearer <access token>'.")
 
 
-class TokenInvalid(Refusal):
+class BearerTokenInvalid(Refusal):
     """The `authorization` metadata holds no bearer token, or one that this marketplace did not make."""
 
     code = Code.UNAUTHENTICATED
@@ -32,7 +32,7 @@ class TokenInvalid(Refusal):
         super().__init__("The token is not valid; refresh it, or sign in again.")
 
 
-class TokenExpired(Refusal):
+class BearerTokenExpired(Refusal):
     """The token's time is over; an open stream ends with it."""
 
     code = Code.UNAUTHENTICATED

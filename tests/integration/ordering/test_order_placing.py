@@ -18,7 +18,7 @@ from marketd.kernel.call.refusals import RequestIdReused, ValidationFailed
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.events import outbox
-from marketd.order.errors import PriceChanged, SellerClosed
+from marketd.order.errors import PriceChanged, ShopClosed
 from marketplace.cart.v1.cart_service_pb2 import QuoteOrderResponse
 from marketplace.order.v1 import order_pb2, order_service_pb2
 from marketplace.payment.v1 import payment_pb2
@@ -200,7 +200,7 @@ async def test_a_closed_seller_and_an_archived_product_are_refused(market: Marke
     await market.add(buyer, variant)
     quote = await market.quote(buyer)
     await market.execute("UPDATE sellers SET state = 'SUSPENDED'")
-    with pytest.raises(SellerClosed):
+    with pytest.raises(ShopClosed):
         await market.place_quote(buyer, quote)
     await market.execute("UPDATE sellers SET state = 'ACTIVE'")
     await market.execute("UPDATE products SET state = 'ARCHIVED'")

@@ -14,7 +14,7 @@ from marketd.transport.edge.answers import AnswerCache
 from marketd.transport.edge.rates import LocalRates
 from marketd.transport.errors import MAX_DETAILS_BYTES, STATUS_CODES, status_of
 from marketd.transport.passage import forwarded_address, peer_address
-from marketd.transport.refusals import TokenInvalid
+from marketd.transport.refusals import BearerTokenInvalid
 from marketd.transport.rules import RateClass
 
 
@@ -197,5 +197,5 @@ def test_what_a_client_put_in_front_of_the_forwarded_address_is_not_read(header:
 def test_a_bearer_token_is_taken_in_any_case_of_the_scheme() -> None:
     assert bearer("Bearer abc") == bearer("bearer abc") == bearer("BEARER abc") == "abc"
     for header in ("", "abc", "Bearer", "Bearer ", "Basic abc", "Bearer " + "x" * 9000):
-        with pytest.raises(TokenInvalid):
+        with pytest.raises(BearerTokenInvalid):
             bearer(header)

@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 
 
-class Point(StrEnum):
+class Failpoint(StrEnum):
     """Where in a unit of work."""
 
     BEGUN = "begun"
@@ -32,17 +32,17 @@ class Failpoints:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def path(self, point: Point, unit: str) -> Path:
+    def path(self, point: Failpoint, unit: str) -> Path:
         """The file that arms the point in the unit of work of that name."""
         return self._folder / f"{point}@{unit}"
 
-    def arm(self, point: Point, unit: str) -> Path:
+    def arm(self, point: Failpoint, unit: str) -> Path:
         """End whichever process comes there next; the file is gone once one has."""
         path = self.path(point, unit)
         path.touch()
         return path
 
-    def reach(self, point: Point, unit: str) -> None:
+    def reach(self, point: Failpoint, unit: str) -> None:
         """Die here if the point is armed: no handler, no `finally`, no flush."""
         try:
             self.path(point, unit).unlink()

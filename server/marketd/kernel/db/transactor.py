@@ -31,7 +31,7 @@ from marketd.kernel.call.refusals import (
 )
 from marketd.kernel.db import idempotency
 from marketd.kernel.db.database import DATABASE_ERRORS, Connection, Failure, classify
-from marketd.kernel.db.failpoints import Failpoints, Point
+from marketd.kernel.db.failpoints import Failpoint, Failpoints
 from marketd.kernel.db.unit_times import UnitTimes
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.kernel.events import outbox
@@ -266,10 +266,10 @@ class Transactor:
             await driver.execute(f"BEGIN; SET LOCAL statement_timeout = {_statement_timeout(end)}")
             uow = UnitOfWork(driver, self._clock.now())
             try:
-                self._reach(Point.BEGUN, name)
+                self._reach(Failpoint.BEGUN, name)
                 result = await work(uow)
                 await _write_tail(uow)
-                self._reach(Point.BEFORE_COMMIT, name)
+                self._reach(Failpoint.BEFORE_COMMIT, name)
             except Exception:
                 # On a dead connection this raises too, and `finally` throws the connection away.
                 await driver.execute("ROLLBACK")
@@ -305,12 +305,12 @@ class Transactor:
         finally:
             await _give_back(proxied, clean=clean)
 
-    def _reach(self, point: Point, name: str) -> None:
+    def _reach(self, point: Failpoint, name: str) -> None:
         if self._failpoints is not None:
             self._failpoints.reach(point, name)
 
     def _committed(self, name: str, uow: UnitOfWork) -> None:
-        self._reach(Point.AFTER_COMMIT, name)
+        self._reach(Failpoint.AFTER_COMMIT, name)
         for hook in uow.hooks:
             hook()
         if uow.events or uow.jobs:

@@ -15,7 +15,7 @@ import structlog
 
 from marketd.kernel.call.refusals import DeadlineExceeded, Draining, Refusal
 from marketd.transport.passage import Passage
-from marketd.transport.refusals import SlowConsumer, TokenExpired
+from marketd.transport.refusals import BearerTokenExpired, SlowConsumer
 from marketd.transport.rules import Kind
 
 _log = structlog.get_logger(__name__)
@@ -60,7 +60,7 @@ class Calls:
             self._by_session.setdefault(caller.session_id, set()).add(passage)
         if caller.expires is not None:
             left = max(caller.expires - time.time(), 0.0)
-            passage.expiry = asyncio.get_running_loop().call_later(left, passage.end, TokenExpired())
+            passage.expiry = asyncio.get_running_loop().call_later(left, passage.end, BearerTokenExpired())
 
     def close(self, passage: Passage) -> None:
         """The handler has finished, its `finally` blocks included."""
