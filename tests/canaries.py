@@ -1,4 +1,4 @@
-"""Canaries (trust.md, T30): how a secret is known wherever it turns up, and the list of where one did.
+"""Canaries (T30): how a secret is known wherever it turns up, and the list of where one did.
 
 Everything random that proves who somebody is has a shape of its own: access tokens, refresh tokens, reset tokens and
 service secrets, TOTP secrets, recovery codes. They are found by it, also in what other processes wrote. What people

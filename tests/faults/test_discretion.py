@@ -1,4 +1,4 @@
-"""What real server processes leave behind is looked through for secrets (trust.md, T30): their logs, calls included,
+"""What real server processes leave behind is looked through for secrets (T30): their logs, calls included,
 and the log of their PostgreSQL. After every test of this folder `discreet` looks at what is new in them.
 """
 

@@ -74,7 +74,7 @@ def _lost_by_the_client(error: grpc.aio.AioRpcError) -> bool:
 
 @dataclass(frozen=True)
 class Refused:
-    """A non-OK status, taken apart; building one checks what contract.md promises of every status."""
+    """A non-OK status, taken apart; building one checks what the contract promises of every status."""
 
     code: str
     reason: str

@@ -30,7 +30,7 @@ class MethodPolicy(TypedDict):
 
 
 class PolicyDocument(TypedDict):
-    """All of `marketd policy --json` (contract.md)."""
+    """All of `marketd policy --json`."""
 
     methods: list[MethodPolicy]
 

@@ -1,6 +1,6 @@
 """The idempotency key of a request: who, which method, which request id, and a fingerprint of what was asked.
 
-The edge only derives it. The transactor stores it with the effect, in the effect's own transaction (house.md).
+The edge only derives it. The transactor stores it with the effect, in the effect's own transaction.
 """
 
 from __future__ import annotations

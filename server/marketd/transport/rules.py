@@ -77,5 +77,5 @@ class Rule:
 
     @property
     def access_names(self) -> list[str]:
-        """The access as contract.md prints it: `["PUBLIC"]`, `["AUTHENTICATED"]` or the roles."""
+        """The access as it is printed: `["PUBLIC"]`, `["AUTHENTICATED"]` or the roles."""
         return [str(self.access)] if isinstance(self.access, Open) else sorted(str(role) for role in self.access)

@@ -68,7 +68,7 @@ class ServerOptions:
     connection_idle_seconds: float = 300.0
 
     def channel_arguments(self) -> list[tuple[str, Any]]:
-        """The options as the core takes them. trust.md says what each one is against."""
+        """The options as the core takes them."""
         # Workers are started together; without jitter their clients would all come back together.
         age = self.connection_age_seconds * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load, hides nothing
         return [

@@ -1,4 +1,4 @@
-"""Request ids (contract.md, ®): the same request gets the first answer, byte by byte, and does nothing again."""
+"""Request ids: the same request gets the first answer, byte by byte, and does nothing again."""
 
 from __future__ import annotations
 

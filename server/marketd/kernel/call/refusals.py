@@ -54,7 +54,7 @@ class Refusal(Exception):
 
 
 class NotFound(Refusal):
-    """There is no such thing, or it is somebody else's: the two look the same (contract.md)."""
+    """There is no such thing, or it is somebody else's: the two look the same."""
 
     code = Code.NOT_FOUND
     reason = Reason.NOT_FOUND
