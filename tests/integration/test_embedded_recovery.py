@@ -62,6 +62,16 @@ if sys.argv[1] == "dismiss":
 sys.stdin.read()
 """
 
+# A process on its way out: it has no title that would show whose it is, and still has the server's shared memory.
+HOLDER = """
+import ctypes, sys
+libc = ctypes.CDLL(None, use_errno=True)
+libc.shmat.restype = ctypes.c_void_p
+libc.shmat.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int]
+print(libc.shmat(int(sys.argv[1]), None, 0) != ctypes.c_void_p(-1).value, flush=True)
+sys.stdin.read()
+"""
+
 
 class Peer:
     """A process of its own that may own or share a cluster."""
@@ -249,6 +259,31 @@ def test_backends_that_outlive_a_killed_postmaster_do_not_stop_the_next_start(
     worker.join(10)
     assert errors
     assert sql(running, "SELECT n FROM kept") == [("1",)]
+
+
+def test_memory_that_an_ending_process_still_holds_is_waited_for(running: EmbeddedPostgres, home: Path) -> None:
+    sql(running, "CREATE TABLE kept AS SELECT 7 AS n")
+    _key, segment = (home / "data" / "postmaster.pid").read_text().splitlines()[6].split()
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, segment], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "True\n"
+
+        def end_the_holder_once_it_hindered() -> None:
+            while "pre-existing shared memory block" not in running.home.log.read_text():
+                time.sleep(0.01)
+            holder.kill()
+
+        ending = threading.Thread(target=end_the_holder_once_it_hindered, daemon=True)
+        ending.start()
+        assert running.postmaster_pid is not None
+        os.kill(running.postmaster_pid, signal.SIGKILL)
+        while not running.ensure_running():
+            pass
+        ending.join(10)
+        assert not ending.is_alive(), "the memory hindered no start: the test shows nothing"
+    assert sql(running, "SELECT n FROM kept") == [("7",)]
 
 
 def test_a_killed_owner_leaves_no_orphan_and_its_data_starts_again(home: Path) -> None:

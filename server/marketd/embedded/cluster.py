@@ -15,7 +15,7 @@ from urllib.parse import quote
 from marketd.embedded import wire
 from marketd.embedded.accounts import Account, choose_account
 from marketd.embedded.binaries import Binaries, binaries_for, find_binaries
-from marketd.embedded.errors import EmbeddedPostgresError, StartTimedOutError, explaining
+from marketd.embedded.errors import EmbeddedPostgresError, MemoryInUseError, StartTimedOutError, explaining
 from marketd.embedded.home import Home, make_private, remove_borrowed, socket_in
 from marketd.embedded.initialize import ensure_cluster
 from marketd.embedded.leftovers import clear_leftovers
@@ -24,6 +24,8 @@ from marketd.embedded.parameters import PORT
 from marketd.embedded.server import Server, answers, run_server
 
 _POLL_SECONDS = 0.02
+# How long the last processes of a killed server may take to give its memory back.
+_MEMORY_PATIENCE_SECONDS = 10.0
 _MOST_NAME_BYTES = 63
 # Another process made it first: seen before, or met while ours was being made.
 _EXISTS = {"42P04", "23505"}
@@ -147,11 +149,27 @@ class EmbeddedPostgres:
                 clear_leftovers(self.home, account)
             ensure_cluster(self.home, account, usable, durable=self._durable, deadline=deadline)
             make_private(self.home.socket_dir(account), account)
-            self._server = run_server(self.home, account, usable, durable=self._durable, deadline=deadline)
+            self._server = self._run_server(account, usable, deadline)
             self._ownership.announce(self._server.pid)
         except BaseException:
             self.stop()
             raise
+
+    def _run_server(self, account: Account, usable: Binaries, deadline: float) -> Server:
+        """Start the server, also while the last process of a killed one is still on its way out.
+
+        A process that ends loses its command line before it gives its shared memory back, so for a moment nothing is
+        left that could be found and waited for, and yet PostgreSQL refuses to start.
+        """
+        patient_until = min(deadline, time.monotonic() + _MEMORY_PATIENCE_SECONDS)
+        while True:
+            try:
+                return run_server(self.home, account, usable, durable=self._durable, deadline=deadline)
+            except MemoryInUseError:
+                if time.monotonic() > patient_until:
+                    raise
+                time.sleep(_POLL_SECONDS)
+                clear_leftovers(self.home, account)
 
     def _owner_serves(self) -> bool:
         """Whether the server that the living owner announced answers: not an orphan that is about to go down."""

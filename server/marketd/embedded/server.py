@@ -9,7 +9,7 @@ from pathlib import Path
 from marketd.embedded import wire
 from marketd.embedded.accounts import Account
 from marketd.embedded.binaries import Binaries
-from marketd.embedded.errors import StartFailedError, StartTimedOutError, with_last_lines
+from marketd.embedded.errors import StartTimedOutError, start_failed, with_last_lines
 from marketd.embedded.home import Home, opened_for, socket_in
 from marketd.embedded.parameters import server_options
 from marketd.embedded.parent import Guardian, kernel_ties, spawn_tied
@@ -94,9 +94,7 @@ def _wait_until_ready(server: Server, home: Home, socket_path: Path, said_before
     # postmaster.pid first: each attempt to connect before that would be one line of noise in the log.
     while not (home.is_ready(server.pid) and answers(socket_path)):
         if not server.is_alive():
-            raise StartFailedError(
-                with_last_lines("the embedded PostgreSQL did not start:", _log_since(home, said_before))
-            )
+            raise start_failed(_log_since(home, said_before))
         if time.monotonic() > deadline:
             said = _log_since(home, said_before)
             raise StartTimedOutError(with_last_lines("the embedded PostgreSQL was not ready in time:", said))
