@@ -81,6 +81,9 @@ class Settings(BaseSettings):
         le=65535,
         description="A second port for internal services; clients' certificates are then asked for on this one only.",
     )
+    internal_compression: bool = Field(
+        False, description="Whether the internal port takes compressed messages; the public one never does."
+    )
     tls_terminated_by_proxy: bool = Field(False, description="Says that a proxy in front of the server speaks TLS.")
 
     # Where it keeps things
@@ -152,6 +155,13 @@ class Settings(BaseSettings):
     # Limits: calls a second and burst for each class, e.g. MARKETD_RATE_LIMITS='{"LOGIN": [1, 10]}'
     rate_limits: dict[str, tuple[float, int]] = Field(default_factory=dict)
 
+    max_connections: int = Field(8_192, ge=1, description="Connections of each worker; more are closed at once.")
+    max_calls_of_address: int = Field(
+        256, ge=1, le=512, description="Unary calls that an address may have open on a worker, of 512 in all."
+    )
+    max_streams_of_address: int = Field(
+        8_000, ge=1, le=16_000, description="Streams that an address may have open on a worker, of 16,000 in all."
+    )
     max_streams_of_account: int = Field(
         100,
         ge=1,
@@ -280,6 +290,7 @@ class Settings(BaseSettings):
             needy = {
                 "MARKETD_TLS_SERVICES": bool(self.tls_services),
                 "MARKETD_INTERNAL_PORT": self.internal_port is not None,
+                "MARKETD_INTERNAL_COMPRESSION": self.internal_compression,
             }
             found += [
                 f"{name} needs MARKETD_TLS_CLIENT_CA_FILE, which says whose certificates count."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from marketd.kernel.call.network import network_of
+from marketd.kernel.call.network import SITE_BITS, network_of
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,11 @@ from marketd.kernel.call.network import network_of
 )
 def test_ipv6_is_counted_by_its_network_and_the_rest_as_it_is(address: str, network: str) -> None:
     assert network_of(address) == network
+
+
+def test_what_is_guessed_at_counts_by_the_network_of_a_customer() -> None:
+    assert (
+        network_of("2001:db8:1:2fe::9", SITE_BITS) == network_of("2001:db8:1:201::1", SITE_BITS) == "2001:db8:1:200::"
+    )
+    assert network_of("2001:db8:1:300::9", SITE_BITS) != network_of("2001:db8:1:2ff::9", SITE_BITS)
+    assert network_of("::ffff:192.0.2.7", SITE_BITS) == "192.0.2.7"

@@ -3,7 +3,9 @@
 One coroutine a call runs the links in order (links.LINKS) and then the servicer's method. A stack of interceptors, or
 wrappers made at each call, would cost a third to a half of the call; one hook that looks the method up costs nothing
 that can be measured. grpcio hands over and takes bytes: parsing inside
-the chain is what makes malformed bytes a refusal like any other, judged after authentication.
+the chain is what makes malformed bytes a refusal like any other, judged after authentication. All methods are served as
+streams of requests, also those that take one: grpcio would read that one before it calls us, so a call that sends none
+would be open for as long as its connection, seen by nothing here.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from google.protobuf.empty_pb2 import Empty
 from marketd.transport.access import AccessTable
 from marketd.transport.audit_trail import AuditTrail
 from marketd.transport.collector import Collected
-from marketd.transport.errors import finish
+from marketd.transport.errors import finish, send_status
 from marketd.transport.links import (
     LINKS,
     Edge,
@@ -78,11 +80,11 @@ def _handler(edge: Edge, rule: Rule, method: Collected) -> Any:
     parse = edge.validation.parser(rule) if takes_stream(rule) else None
     match rule.kind:
         case Kind.UNARY:
-            return grpc.unary_unary_rpc_method_handler(_unary(edge, rule, method))
+            return grpc.stream_unary_rpc_method_handler(_unary(edge, rule, method))
         case Kind.CLIENT_STREAM if parse is not None:
             return grpc.stream_unary_rpc_method_handler(_client_stream(edge, rule, method, parse))
         case Kind.SERVER_STREAM:
-            return grpc.unary_stream_rpc_method_handler(_answer_stream(edge, rule, method, None))
+            return grpc.stream_stream_rpc_method_handler(_answer_stream(edge, rule, method, None))
         case _:
             return grpc.stream_stream_rpc_method_handler(_answer_stream(edge, rule, method, parse))
 
@@ -105,7 +107,7 @@ def _leave(edge: Edge, trail: AuditTrail | None = None) -> Callable[[Passage], N
     return leave_noted
 
 
-def _unary(edge: Edge, rule: Rule, method: Collected) -> Callable[[bytes, Any], Awaitable[bytes | None]]:
+def _unary(edge: Edge, rule: Rule, method: Collected) -> Callable[[Any, Any], Awaitable[bytes | None]]:
     steps, trail = steps_of(edge, rule), audit_trail_of(edge, rule)
     keeps = keeps_answers(rule)
     # A kept answer ends the way through the links after "answers"; those behind it never wait.
@@ -113,8 +115,8 @@ def _unary(edge: Edge, rule: Rule, method: Collected) -> Callable[[bytes, Any], 
     before, after = [step for _, step in steps[:place]], [step for _, step in steps[place:]]
     keep, leave, behaviour, path = edge.answers.keep, _leave(edge, trail), method.behaviour, rule.method
 
-    async def serve(raw: bytes, context: Any) -> bytes | None:
-        passage = Passage(rule, raw, context)
+    async def serve(_iterator: Any, context: Any) -> bytes | None:
+        passage = Passage(rule, context)
         try:
             for step in before:
                 pending = step(passage)
@@ -124,13 +126,16 @@ def _unary(edge: Edge, rule: Rule, method: Collected) -> Callable[[bytes, Any], 
             if answer is None:
                 for step in after:
                     step(passage)
+                answer = passage.answer
+            if answer is None:
                 made = await behaviour(passage.message, context)
                 answer = made if made.__class__ is bytes else made.SerializeToString()
                 if keeps and passage.call.cache_tag:
-                    keep(path, raw, answer, passage.call.cache_tag, passage.since)
+                    keep(path, passage.raw or b"", answer, passage.call.cache_tag, passage.since)
             if trail is not None:
                 await trail.attest(passage)
             context.set_trailing_metadata(passage.trailing())
+            passage.answer_bytes = len(answer)
             return answer
         except BaseException as problem:  # noqa: BLE001 - the funnel sorts them, and raises those that must go on
             await finish(passage, problem, trail)
@@ -148,7 +153,7 @@ def _client_stream(
     steps, leave, behaviour = [step for _, step in steps_of(edge, rule)], _leave(edge, trail), method.behaviour
 
     async def serve(_iterator: Any, context: Any) -> bytes | None:
-        passage = Passage(rule, None, context)
+        passage = Passage(rule, context)
         try:
             for step in steps:
                 pending = step(passage)
@@ -159,12 +164,14 @@ def _client_stream(
             if trail is not None:
                 await trail.attest(passage)
             context.set_trailing_metadata(passage.trailing())
+            passage.answer_bytes = len(answer)
             return answer
         except BaseException as problem:  # noqa: BLE001 - as above
             await finish(passage, problem, trail)
-            return None
         finally:
             leave(passage)
+        await send_status(passage)
+        return None
 
     return serve
 
@@ -176,8 +183,8 @@ def _answer_stream(
     steps, leave, behaviour = [step for _, step in steps_of(edge, rule)], _leave(edge, trail), method.behaviour
     generates = method.generates
 
-    async def serve(request: Any, context: Any) -> None:
-        passage = Passage(rule, request if parse is None else None, context)
+    async def serve(_iterator: Any, context: Any) -> None:
+        passage = Passage(rule, context)
         try:
             for step in steps:
                 pending = step(passage)
@@ -210,6 +217,7 @@ def _answer_stream(
             await finish(passage, problem, trail)
         finally:
             leave(passage)
+        await send_status(passage)
 
     return serve
 
@@ -220,7 +228,7 @@ def _unknown(edge: Edge) -> Any:
     first, leave = (request_id(edge, rule), log_and_metrics(edge, rule)), _leave(edge)
 
     async def serve(_iterator: Any, context: Any) -> None:
-        passage = Passage(rule, None, context)
+        passage = Passage(rule, context)
         try:
             for step in first:
                 step(passage)
@@ -229,5 +237,6 @@ def _unknown(edge: Edge) -> Any:
             await finish(passage, problem)
         finally:
             leave(passage)
+        await send_status(passage)
 
     return grpc.stream_stream_rpc_method_handler(serve)

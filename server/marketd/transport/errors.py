@@ -33,14 +33,14 @@ MAX_DETAILS_BYTES = 4096
 MAX_VIOLATIONS = 20
 _MAX_TEXT_BYTES = 256
 _MAX_METADATA = 16
-# The status waits behind what a reader has not read; the handler's task is not kept for it.
+# The status waits behind what a reader has not read; the call counts as open no longer than this.
 _STATUS_SECONDS = 1.0
 
 STATUS_CODES = {code: grpc.StatusCode[code.value] for code in Code}
 
 
 async def finish(passage: Passage, problem: BaseException, trail: AuditTrail | None = None) -> None:
-    """End the rpc with the status that `problem` means; returns only when that status is on its way without AbortError.
+    """End the rpc with the status that `problem` means; returns without AbortError when a reader does not take it.
 
     The `trail` of an audited method leaves its entry before the status goes out. Raises what grpcio must see itself:
     AbortError, and the CancelledError of a client that went away.
@@ -58,13 +58,19 @@ async def finish(passage: Passage, problem: BaseException, trail: AuditTrail | N
     abort = context.abort(STATUS_CODES[refusal.code], details.message, tuple(metadata))
     if passage.rule.kind is Kind.UNARY:
         await abort
-    try:
-        async with asyncio.timeout(_STATUS_SECONDS):
-            await abort
-    except TimeoutError:
-        # A reader that does not read: the core holds the status and sends it when there is room. grpcio raises its own
-        # AbortError as soon as the handler returns.
-        return
+    status = asyncio.ensure_future(abort)
+    await asyncio.wait([status], timeout=_STATUS_SECONDS)
+    if status.done():
+        status.result()
+    # A reader that does not read: the status waits behind what lies before it. The call is over for us and counted as
+    # such; `send_status` waits on, so that Unread knows what is still there.
+    passage.status = status
+
+
+async def send_status(passage: Passage) -> None:
+    """Wait for a status that `finish` could not send, if there is one; raises AbortError when it has gone out."""
+    if passage.status is not None:
+        await passage.status
 
 
 def _refusal(passage: Passage, problem: BaseException) -> Refusal:

@@ -10,14 +10,14 @@ import itertools
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from marketd.kernel.call import call as kernel_call
 from marketd.kernel.call.caller import Caller, Role
-from marketd.kernel.call.network import network_of
+from marketd.kernel.call.network import HOUSEHOLD_BITS, SITE_BITS, network_of
 from marketd.kernel.slice import Authenticator
 from marketd.transport.audit_trail import AuditSink, AuditTrail
 from marketd.transport.authentication import bearer
@@ -30,8 +30,9 @@ from marketd.transport.edge.rates import STRICT, Rates
 from marketd.transport.edge.tls import PeerServices
 from marketd.transport.idempotency import once_key
 from marketd.transport.passage import DETAILS, Passage
-from marketd.transport.refusals import RateLimited, RoleRequired, Unauthenticated
+from marketd.transport.refusals import HeaderRepeated, MalformedRequest, RateLimited, RoleRequired, Unauthenticated
 from marketd.transport.rules import Idempotency, Kind, Open, RateClass, Rule
+from marketd.transport.streams import EOF
 from marketd.transport.validation import Parse, Validation
 
 Step = Callable[[Passage], Awaitable[None] | None]
@@ -40,6 +41,8 @@ _T = TypeVar("_T")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/=+-]{1,128}", re.ASCII)
 _PROCESS = secrets.token_hex(8)
 _COUNT = itertools.count(1)
+# What is read of a call's metadata and has one value; x-forwarded-for is a list.
+_SINGLE = frozenset({"authorization", "x-request-id"})
 _NOT_SIGNED_IN = frozenset({Role.GUEST, Role.VIEWER})
 
 
@@ -55,6 +58,8 @@ class Edge:
     accounting: Accounting
     validation: Validation
     fingerprint_secret: bytes
+    message_seconds: float
+    """How long a call may take to send its one message; an inline upload has its method's own limit."""
     trusted_proxy_hops: int
     services: PeerServices | None
     audit: AuditSink | None
@@ -74,7 +79,8 @@ def request_id(edge: Edge, rule: Rule) -> Step:
     hops = edge.trusted_proxy_hops
 
     def step(passage: Passage) -> None:
-        headers = passage.headers = dict(DETAILS.get().invocation_metadata)
+        metadata = DETAILS.get().invocation_metadata
+        headers = passage.headers = dict(metadata)
         passage.proxy_hops = hops
         call = passage.call
         given = headers.get("x-request-id")
@@ -84,8 +90,27 @@ def request_id(edge: Edge, rule: Rule) -> Step:
             call.correlation_id = f"{_PROCESS}-{next(_COUNT):x}"
         call.user_agent = headers.get("user-agent", "")
         kernel_call.enter(call)
+        if len(headers) != len(metadata):
+            _judge_repeated(headers, metadata)
 
     return step
+
+
+def _judge_repeated(headers: dict[str, Any], metadata: Iterable[tuple[str, Any]]) -> None:
+    """Join the lists among the headers that came more than once; raises HeaderRepeated for one that must not.
+
+    Of two tokens one is somebody else's guess at which of them counts: a proxy's, or an attacker's.
+    """
+    seen: set[str] = set()
+    forwarded: list[str] = []
+    for name, value in metadata:
+        if name in seen and name in _SINGLE:
+            raise HeaderRepeated(name)
+        seen.add(name)
+        if name == "x-forwarded-for":
+            forwarded.append(value)
+    if forwarded:
+        headers["x-forwarded-for"] = ",".join(forwarded)
 
 
 def log_and_metrics(edge: Edge, rule: Rule) -> Step:
@@ -106,11 +131,11 @@ def audit_trail_of(edge: Edge, rule: Rule) -> AuditTrail | None:
     return AuditTrail(edge.audit, rule) if rule.audit and edge.audit is not None else None
 
 
-def admission(edge: Edge, rule: Rule) -> Step | None:
+def admission(edge: Edge, rule: Rule) -> Step:
     """Refuse when draining or full."""
     if rule.vital:
-        return None if rule.kind is Kind.UNARY else edge.admission.admit_health_watch
-    return edge.admission.admit
+        return edge.admission.admit_health_check if rule.kind is Kind.UNARY else edge.admission.admit_health_watch
+    return edge.admission.admit_stream if takes_stream(rule) else edge.admission.admit_arriving
 
 
 def authentication(edge: Edge, rule: Rule) -> Step | None:
@@ -193,12 +218,13 @@ def access(edge: Edge, rule: Rule) -> Step | None:
 def rate(edge: Edge, rule: Rule) -> Step | None:
     """Count the call against its class, by account (a service is one too) where there is one, else by address.
 
-    An IPv6 address counts as its /64. An account's open streams are bounded here too: its number is a limit like the
-    others, and an account is known by now.
+    An IPv6 address counts as its /64, and where something is guessed at as its /56. An account's open streams are
+    bounded here too: its number is a limit like the others, and an account is known by now.
     """
     if rule.vital:
         return None
     take, rate_class, by_both = edge.rates.take, rule.rate_class, rule.rate_class in STRICT
+    bits = SITE_BITS if by_both else HOUSEHOLD_BITS
     limit = limit_seconds(rule)
 
     async def ask(passage: Passage, keys: tuple[UUID | str, ...]) -> None:
@@ -210,7 +236,7 @@ def rate(edge: Edge, rule: Rule) -> Step | None:
     def step(passage: Passage) -> Awaitable[None] | None:
         user_id = passage.call.caller.user_id
         if by_both and user_id is not None:
-            network = network_of(passage.address)
+            network = network_of(passage.address, bits)
             wait = take(rate_class, network)
             if wait:
                 raise RateLimited(rate_class.value, wait)
@@ -219,7 +245,7 @@ def rate(edge: Edge, rule: Rule) -> Step | None:
                 raise RateLimited(rate_class.value, other)
             unsure = tuple(key for key, known in ((network, wait), (user_id, other)) if known is None)
             return ask(passage, unsure) if unsure else None
-        key = user_id or network_of(passage.address)
+        key = user_id or network_of(passage.address, bits)
         wait = take(rate_class, key)
         if wait is None:
             return ask(passage, (key,))
@@ -234,6 +260,31 @@ def rate(edge: Edge, rule: Rule) -> Step | None:
     return step if rule.kind is Kind.UNARY else stream
 
 
+def message(edge: Edge, rule: Rule) -> Step | None:
+    """Read the one request. A call is met at its headers, so the wait for its message is ours to count and to end."""
+    if takes_stream(rule):
+        return None
+    arriving, vital = edge.calls.arriving, rule.vital
+    admit = edge.admission.admit_unary if rule.kind is Kind.UNARY else edge.admission.admit_stream
+    own_limit = limit_seconds(rule) if rule.rate_class is RateClass.UPLOAD else None
+    seconds = own_limit or edge.message_seconds
+
+    async def read(passage: Passage) -> None:
+        passage.message_due = time.monotonic() + seconds
+        arriving.add(passage)
+        try:
+            raw = await passage.context.read()
+        finally:
+            arriving.discard(passage)
+        if raw is EOF:
+            raise MalformedRequest
+        passage.raw = raw
+        if not vital:
+            admit(passage)
+
+    return read
+
+
 def answers(edge: Edge, rule: Rule) -> Step | None:
     """Answer a hot read from the bytes kept for the same request bytes."""
     if not keeps_answers(rule):
@@ -243,6 +294,22 @@ def answers(edge: Edge, rule: Rule) -> Step | None:
     def step(passage: Passage) -> None:
         passage.since = now()
         passage.answer = get(method, passage.raw or b"")
+
+    return step
+
+
+def same_answers(edge: Edge, rule: Rule) -> Step | None:
+    """Answer a hot read whose request means the same as another in other bytes: unknown fields, another order."""
+    if not keeps_answers(rule):
+        return None
+    get, method = edge.answers.get, rule.method
+
+    def step(passage: Passage) -> None:
+        said: Any = passage.message
+        canonical: bytes = said.SerializeToString(deterministic=True)
+        if canonical != passage.raw:
+            passage.raw = canonical
+            passage.answer = get(method, canonical)
 
     return step
 
@@ -315,10 +382,12 @@ LINKS = (
     Link("authentication", "before the bytes are looked at: strangers learn nothing from our parser", authentication),
     Link("access", "before the rate: a call that may never pass takes nothing from a limit", access),
     Link("rate", "before the costly part, parsing and the handler", rate),
+    Link("message", "after all that needs only the headers: whoever is refused there sends no megabytes", message),
     Link(
         "answers", "after access and rate, which hold for cached answers too; before parsing, which it saves", answers
     ),
     Link("parse and validation", "the handler sees only requests that keep the contract", parse_and_validate),
+    Link("same answers", "needs the parsed request, from which the bytes are made that mean the same", same_answers),
     Link("idempotency", "needs the parsed request and the caller", idempotency),
     Link("deadline", "last before the handler, whose work it bounds", deadline),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from marketd.config import Settings
+from marketd.transport.edge.admission import Bounds
 from marketd.transport.edge.tls import ServerCertificate, TlsFiles
 from marketd.transport.rules import RateClass
 from marketd.transport.server import ServerOptions
@@ -20,7 +21,12 @@ def server_options(settings: Settings, *, reuse_port: bool) -> ServerOptions:
         channelz=settings.show_channelz,
         trusted_proxy_hops=settings.trusted_proxy_hops,
         rate_limits={RateClass(name): limit for name, limit in settings.limits().items()},
-        max_streams_of_account=settings.max_streams_of_account,
+        bounds=Bounds.of(
+            unary_of_address=settings.max_calls_of_address,
+            streams_of_address=settings.max_streams_of_address,
+            streams_of_account=settings.max_streams_of_account,
+        ),
+        max_connections=settings.max_connections,
         answer_ttl_seconds=settings.answer_cache_seconds,
     )
     if settings.tls_cert_file is None or settings.tls_key_file is None:
@@ -34,6 +40,7 @@ def server_options(settings: Settings, *, reuse_port: bool) -> ServerOptions:
         options,
         credentials=certificate.credentials(ask_clients=asked_here),
         internal_port=settings.internal_port,
+        internal_compression=settings.internal_compression,
         internal_credentials=certificate.credentials(ask_clients=True) if asked_inside else None,
         services=settings.tls_services,
     )

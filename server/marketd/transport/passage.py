@@ -11,7 +11,10 @@ import grpc
 from google.protobuf.message import Message
 
 from marketd.kernel.call.call import Call
+from marketd.kernel.call.network import network_of
 from marketd.kernel.call.refusals import Refusal
+from marketd.transport.addresses import forwarded_address, peer_address
+from marketd.transport.edge.rooms import Room
 from marketd.transport.rules import Rule
 
 DETAILS: ContextVar[grpc.HandlerCallDetails] = ContextVar("marketd_call_details")
@@ -21,15 +24,20 @@ DETAILS: ContextVar[grpc.HandlerCallDetails] = ContextVar("marketd_call_details"
 class Passage:
     """The state of one rpc, written by the links in their order.
 
-    `raw` is the request's bytes, None when requests stream. `ending` is why the server ended the call from outside, set
-    before the task is cancelled. `writing_since` is when the write that waits began (monotonic), 0.0 between writes.
-    While `holding`, nothing may cancel the task; whoever set it looks at `ending` afterwards.
-    `code` and `reason` are what the log and the metrics count. `is_audited` says that the audit entry was left.
+    `raw` is the bytes of the one request: None until they are read, and where requests stream. `message_due` is the
+    time (monotonic) by which they must be here. `room` is where the call counts as open, None when nowhere.
+    `answer_bytes` is how long the answer is. `status` is the sending of a stream's status that its reader does not
+    read. `ending` is why the server ended the call from outside, set before the task is cancelled. `writing_since` is
+    when the write that waits began (monotonic), 0.0 between writes. While `holding`, nothing may cancel the task;
+    whoever set it looks at `ending` afterwards. `code` and `reason` are what the log and the metrics count.
+    `is_audited` says that the audit entry was left.
     """
 
     __slots__ = (
         "_address",
+        "_network",
         "answer",
+        "answer_bytes",
         "call",
         "code",
         "context",
@@ -39,20 +47,25 @@ class Passage:
         "holding",
         "is_audited",
         "message",
+        "message_due",
         "proxy_hops",
         "raw",
         "reason",
+        "room",
         "rule",
         "since",
         "started",
+        "status",
         "task",
         "writing_since",
     )
 
-    def __init__(self, rule: Rule, raw: bytes | None, context: Any) -> None:
+    def __init__(self, rule: Rule, context: Any) -> None:
         self.started = time.monotonic()
         self.rule = rule
-        self.raw = raw
+        self.raw: bytes | None = None
+        self.message_due = 0.0
+        self.room: Room | None = None
         self.context = context
         self.call = Call(rule.method)
         self.task = asyncio.current_task()
@@ -60,6 +73,8 @@ class Passage:
         self.proxy_hops = 0
         self.message: Message | None = None
         self.answer: bytes | None = None
+        self.answer_bytes = 0
+        self.status: asyncio.Future[None] | None = None
         self.since = 0
         self.ending: Refusal | None = None
         self.expiry: asyncio.TimerHandle | None = None
@@ -69,16 +84,23 @@ class Passage:
         self.reason = ""
         self.is_audited = False
         self._address: str | None = None
+        self._network: str | None = None
 
     @property
     def address(self) -> str:
-        """The address of whoever called: the peer's, or what the outermost trusted proxy saw."""
+        """The address of whoever called: what the outermost trusted proxy saw, or else the peer's."""
         if self._address is None:
             forwarded = self.headers.get("x-forwarded-for") if self.proxy_hops else None
-            self._address = (
-                forwarded_address(forwarded, self.proxy_hops) if forwarded else peer_address(self.context.peer())
-            )
+            seen = forwarded_address(forwarded, self.proxy_hops) if forwarded else None
+            self._address = peer_address(self.context.peer()) if seen is None else seen
         return self._address
+
+    @property
+    def network(self) -> str:
+        """Whom the address stands for when calls are counted by address; see network_of."""
+        if self._network is None:
+            self._network = network_of(self.address)
+        return self._network
 
     def end(self, refusal: Refusal) -> None:
         """End the call from outside with this status; the first reason given stays."""
@@ -96,20 +118,3 @@ class Passage:
         if call.trailing:
             pairs.extend(call.trailing)
         return pairs
-
-
-def forwarded_address(header: str, hops: int) -> str:
-    """The address in `x-forwarded-for` that the outermost of `hops` trusted proxies wrote.
-
-    Each proxy appends whom it saw, so what a client forges stands to the left and is never read.
-    """
-    addresses = header.split(",")
-    return addresses[-min(hops, len(addresses))].strip()[:64]
-
-
-def peer_address(peer: str) -> str:
-    """The host of a grpc peer such as `ipv4:10.0.0.1:4711` or `ipv6:%5B::1%5D:4711`; other kinds stay as they are."""
-    kind, _, rest = peer.partition(":")
-    if kind not in ("ipv4", "ipv6"):
-        return peer
-    return rest.rpartition(":")[0].removeprefix("%5B").removesuffix("%5D")

@@ -85,13 +85,23 @@ class TooManyStreams(Refusal):
 
 
 class MalformedRequest(Refusal):
-    """The bytes are no message of this method."""
+    """The bytes are no message of this method, or there are none: an empty message is five bytes long in gRPC."""
 
     code = Code.INVALID_ARGUMENT
     reason = Reason.MALFORMED_REQUEST
 
     def __init__(self) -> None:
         super().__init__("The request is not a message of this method.")
+
+
+class HeaderRepeated(Refusal):
+    """A header that has one value came more than once."""
+
+    code = Code.INVALID_ARGUMENT
+    reason = Reason.MALFORMED_REQUEST
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The metadata '{name}' was sent more than once; send it once.")
 
 
 class RequestTooLarge(Refusal):

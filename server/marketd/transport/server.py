@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,11 +20,12 @@ from marketd.transport.audit_trail import AuditSink
 from marketd.transport.chain import Chain
 from marketd.transport.collector import Collector
 from marketd.transport.edge.accounting import Accounting, WriteLines
-from marketd.transport.edge.admission import Admission
+from marketd.transport.edge.admission import Admission, Bounds
 from marketd.transport.edge.answers import AnswerCache
 from marketd.transport.edge.calls import DRAIN_CLEANUP_SECONDS, Calls
 from marketd.transport.edge.rates import LocalRates, Rates
 from marketd.transport.edge.tls import PeerServices
+from marketd.transport.edge.unread import UnreadBounds
 from marketd.transport.health import Health, HealthServicer
 from marketd.transport.introspection import add_channelz, add_reflection
 from marketd.transport.links import Edge
@@ -33,6 +34,8 @@ from marketd.transport.start_errors import PortUnavailable
 from marketd.transport.validation import Validation
 
 _FLUSH_SECONDS = 0.5
+# A bit for each of grpc's algorithms: identity, deflate, gzip.
+_IDENTITY_ONLY, _ALL_ALGORITHMS = 0b1, 0b111
 _TURN_SECONDS, _MIN_TURNS, _MAX_TURNS = 0.01, 5, 15
 
 
@@ -46,6 +49,8 @@ class ServerOptions:
     credentials: grpc.ServerCredentials | None = None
     internal_port: int | None = None
     """A second port, for services that show a certificate; None for none."""
+    internal_compression: bool = False
+    """Whether that port takes compressed messages; the other never does."""
     internal_credentials: grpc.ServerCredentials | None = None
     services: Mapping[str, str] = field(default_factory=dict)
     """Internal services by a name in their certificate; see tls.PeerServices."""
@@ -53,21 +58,23 @@ class ServerOptions:
     channelz: bool = False
     trusted_proxy_hops: int = 0
     rate_limits: Mapping[RateClass, tuple[float, float]] = field(default_factory=dict)
-    max_unary: int = 512
-    max_streams: int = 16_000
-    max_streams_of_account: int = 100
-    max_health_watches: int = 1_000
+    bounds: Bounds = field(default_factory=Bounds)
+    message_seconds: float = 8.0
     slow_write_seconds: float = 5.0
+    unread: UnreadBounds = field(default_factory=UnreadBounds)
     answer_ttl_seconds: float = 1.0
     answer_entries: int = 10_000
     answer_bytes: int = 32 * 1024 * 1024
     max_receive_bytes: int = 4 * 1024 * 1024
     max_streams_per_connection: int = 256
+    max_connections: int = 8_192
+    max_pending: int = 32_768
+    """Calls that wait in the core for the loop to come to them; it drops what is beyond that, without a reason."""
     connection_age_seconds: float = 600.0
     connection_age_grace_seconds: float = 30.0
     connection_idle_seconds: float = 300.0
 
-    def channel_arguments(self) -> list[tuple[str, Any]]:
+    def channel_arguments(self, *, compression: bool = False) -> list[tuple[str, Any]]:
         """The options as the core takes them."""
         # Workers are started together; without jitter their clients would all come back together.
         age = self.connection_age_seconds * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load, hides nothing
@@ -79,7 +86,8 @@ class ServerOptions:
             ("grpc.keepalive_time_ms", 10_000),
             ("grpc.http2.ping_timeout_ms", 5_000),
             ("grpc.keepalive_permit_without_calls", 1),
-            ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+            # Many clients ping every 10 s, and some of those pings come a little early.
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
             ("grpc.max_connection_idle_ms", int(self.connection_idle_seconds * 1000)),
             ("grpc.max_connection_age_ms", int(age * 1000)),
             ("grpc.max_connection_age_grace_ms", int(self.connection_age_grace_seconds * 1000)),
@@ -89,6 +97,12 @@ class ServerOptions:
             ("grpc.max_metadata_size", 16_384),
             ("grpc.absolute_max_metadata_size", 16_384),
             ("grpc.enable_channelz", int(self.channelz)),
+            ("grpc.max_allowed_incoming_connections", self.max_connections),
+            # By default it drops calls at random from 1,000 on. They cost it little; ours to refuse is what comes out.
+            ("grpc.server.max_pending_requests", self.max_pending),
+            ("grpc.server.max_pending_requests_hard_limit", self.max_pending),
+            # The core inflates before anything of ours knows who calls: 4 KiB become 4 MiB.
+            ("grpc.compression_enabled_algorithms_bitset", _ALL_ALGORITHMS if compression else _IDENTITY_ONLY),
         ]
 
 
@@ -97,7 +111,7 @@ class BuiltServer:
 
     def __init__(
         self,
-        server: grpc.aio.Server,
+        servers: Sequence[grpc.aio.Server],
         port: int,
         edge: Edge,
         health: Health,
@@ -112,7 +126,7 @@ class BuiltServer:
         self.answers = edge.answers
         self.accounting = edge.accounting
         self._edge = edge
-        self._server = server
+        self._servers = servers
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, *, serving: bool = True) -> None:
@@ -121,7 +135,8 @@ class BuiltServer:
             asyncio.create_task(self.calls.run(), name="transport-sweep"),
             asyncio.create_task(self.accounting.run(), name="transport-accounting"),
         ]
-        await self._server.start()
+        for server in self._servers:
+            await server.start()
         if serving:
             self.health.set_serving()
 
@@ -138,9 +153,10 @@ class BuiltServer:
             await self._turn_away()
         # The core's grace is longer than the drain's: at its end it cancels handlers once more, in the middle of their
         # `finally` blocks.
-        stopping = asyncio.create_task(self._server.stop(grace + DRAIN_CLEANUP_SECONDS))
+        stopping = asyncio.gather(*(server.stop(grace + DRAIN_CLEANUP_SECONDS) for server in self._servers))
         await draining
-        await self._server.stop(_FLUSH_SECONDS)  # what is left are answers that nobody reads, and unbegun calls
+        # What is left are answers that nobody reads, and unbegun calls.
+        await asyncio.gather(*(server.stop(_FLUSH_SECONDS) for server in self._servers))
         await stopping
         for task in self._tasks:
             task.cancel()
@@ -164,7 +180,8 @@ class BuiltServer:
 
     async def wait(self) -> None:
         """Wait until the server has been stopped."""
-        await self._server.wait_for_termination()
+        for server in self._servers:
+            await server.wait_for_termination()
 
 
 def build_server(
@@ -194,7 +211,7 @@ def build_server(
     if options.reflection:
         add_reflection(collector, tuple(collector.services))
     table = AccessTable.from_names(collector.services)
-    calls = Calls(slow_write_seconds=options.slow_write_seconds)
+    calls = Calls(slow_write_seconds=options.slow_write_seconds, unread=options.unread)
     edge = Edge(
         authenticator=authenticator,
         rates=rates or LocalRates(options.rate_limits),
@@ -204,26 +221,25 @@ def build_server(
             ttl_seconds=options.answer_ttl_seconds,
         ),
         calls=calls,
-        admission=Admission(
-            calls,
-            max_unary=options.max_unary,
-            max_streams=options.max_streams,
-            max_streams_of_account=options.max_streams_of_account,
-            max_health_watches=options.max_health_watches,
-        ),
+        admission=Admission(calls, options.bounds),
         accounting=Accounting(calls, access_log),
         validation=Validation(),
         fingerprint_secret=fingerprint_secret,
+        message_seconds=options.message_seconds,
         trusted_proxy_hops=options.trusted_proxy_hops,
         services=PeerServices(options.services) if options.services else None,
         audit=audit,
     )
-    server = grpc.aio.server(interceptors=[Chain(edge, table, collector.methods)], options=options.channel_arguments())
-    port = _bind(server, options.host, options.port, options.credentials)
-    internal_port = 0
-    if options.internal_port is not None:
-        internal_port = _bind(server, options.host, options.internal_port, options.internal_credentials)
-    return BuiltServer(server, port, edge, health, table, internal_port)
+    chain = Chain(edge, table, collector.methods)
+    public = grpc.aio.server(interceptors=[chain], options=options.channel_arguments())
+    port = _bind(public, options.host, options.port, options.credentials)
+    if options.internal_port is None:
+        return BuiltServer([public], port, edge, health, table)
+    # A server of its own, since the core's options are a server's, not a port's.
+    arguments = options.channel_arguments(compression=options.internal_compression)
+    internal = grpc.aio.server(interceptors=[chain], options=arguments)
+    internal_port = _bind(internal, options.host, options.internal_port, options.internal_credentials)
+    return BuiltServer([public, internal], port, edge, health, table, internal_port)
 
 
 def _bind(server: grpc.aio.Server, host: str, port: int, credentials: grpc.ServerCredentials | None) -> int:

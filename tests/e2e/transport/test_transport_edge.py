@@ -13,6 +13,7 @@ from marketd.kernel.call import call as kernel_call
 from marketd.kernel.call.call import OnceKey
 from marketd.kernel.call.caller import Role
 from marketd.kernel.call.refusals import FieldViolation, Refusal, ValidationFailed
+from marketd.transport.edge.admission import Bounds
 from marketd.transport.rules import RateClass
 
 if TYPE_CHECKING:
@@ -116,11 +117,11 @@ async def test_calls_over_the_rate_are_told_when_to_come_back(start_probe: Start
     await probe.result("Get", probe.question())
 
 
-@pytest.mark.parametrize(("method", "limit"), [("Ask", "max_unary"), ("Chat", "max_streams")])
+@pytest.mark.parametrize(("method", "bounds"), [("Ask", Bounds(unary=(2, 2))), ("Chat", Bounds(streams=(2, 2)))])
 async def test_a_full_server_refuses_at_once_and_stays_open_for_the_other_kind_and_health(
-    start_probe: StartProbe, method: str, limit: str
+    start_probe: StartProbe, method: str, bounds: Bounds
 ) -> None:
-    probe = await start_probe(**{limit: 2})
+    probe = await start_probe(bounds=bounds)
     token, go_on = probe.tokens.issue(Role.BUYER), asyncio.Event()
     begun = asyncio.Semaphore(0)
 
@@ -146,7 +147,7 @@ async def test_a_full_server_refuses_at_once_and_stays_open_for_the_other_kind_a
 
 
 async def test_one_account_cannot_take_the_room_of_all_streams(start_probe: StartProbe) -> None:
-    probe = await start_probe(max_streams_of_account=2)
+    probe = await start_probe(bounds=Bounds(streams_of_account=2))
     greedy, other = probe.tokens.issue(Role.BUYER), probe.tokens.issue(Role.BUYER)
     service = probe.tokens.issue(Role.BUYER, Role.SERVICE)
 

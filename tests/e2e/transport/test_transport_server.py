@@ -21,6 +21,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from marketd.kernel.call.caller import Role
 from marketd.kernel.call.refusals import Refusal
 from marketd.transport.collector import Collector
+from marketd.transport.edge.admission import Bounds
 from marketd.transport.links import LINKS
 from marketd.transport.server import ServerOptions, build_server
 from marketd.transport.start_errors import HandlersUnfit, PortUnavailable
@@ -55,7 +56,7 @@ async def test_health_needs_no_token_and_does_not_look_at_a_bad_one(probe: Probe
 
 
 async def test_strangers_who_watch_the_health_take_nobody_elses_room(start_probe: StartProbe) -> None:
-    probe = await start_probe(max_streams=1, max_health_watches=3)
+    probe = await start_probe(bounds=Bounds(streams=(1, 1), health_watches=(3, 3)))
     stub: Any = health_pb2_grpc.HealthStub(probe.channel)
     watches = [stub.Watch(health_pb2.HealthCheckRequest()) for _ in range(3)]
     for watch in watches:
@@ -221,8 +222,10 @@ def test_the_links_stand_in_the_order_that_the_design_gives_each_with_its_reason
         "authentication",
         "access",
         "rate",
+        "message",
         "answers",
         "parse and validation",
+        "same answers",
         "idempotency",
         "deadline",
     ]

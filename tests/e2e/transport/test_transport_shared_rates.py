@@ -76,7 +76,8 @@ async def test_only_the_hop_that_a_trusted_proxy_wrote_names_the_address(start_p
 
 async def test_whoever_has_a_whole_ipv6_network_has_one_limit(start_pair: StartPair) -> None:
     one, _ = await start_pair({RateClass.LOGIN: (0.001, 2)}, trusted_proxy_hops=1)
-    neighbours = [[("x-forwarded-for", f"2001:db8:1:2::{number:x}")] for number in range(1, 6)]
+    # A provider gives a customer a /56: whoever guesses at passwords has 256 networks of 2^64 addresses.
+    neighbours = [[("x-forwarded-for", f"2001:db8:1:2{number:02x}::{number:x}")] for number in range(1, 6)]
     found = [await outcome(one, "Login", metadata=pair) for pair in neighbours]
     assert found == ["OK"] * 2 + ["RATE_LIMITED"] * 3
     assert await outcome(one, "Login", metadata=[("x-forwarded-for", "2001:db8:1:3::1")]) == "OK"

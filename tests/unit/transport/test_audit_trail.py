@@ -51,7 +51,7 @@ class Context:
 def _passage(message: Message | None, method: str = BLOCK, *, code: str = "OK", reason: str = "") -> Passage:
     rule = TABLE.get(method)
     assert rule is not None
-    passage = Passage(rule, b"", Context())
+    passage = Passage(rule, Context())
     passage.message, passage.code, passage.reason = message, code, reason
     passage.call.caller = Caller(uuid4(), uuid4(), frozenset({Role.ADMIN}), "192.0.2.7")
     return passage

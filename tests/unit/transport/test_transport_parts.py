@@ -9,11 +9,11 @@ from google.protobuf.any_pb2 import Any as PackedAny
 from google.rpc import error_details_pb2  # type: ignore[import-untyped]  # the wheel carries no types
 from marketd.kernel.call.reasons import Code, Reason
 from marketd.kernel.call.refusals import FieldViolation, Overloaded, PreconditionViolation, Refusal
+from marketd.transport.addresses import forwarded_address, peer_address
 from marketd.transport.authentication import bearer
 from marketd.transport.edge.answers import AnswerCache
 from marketd.transport.edge.rates import LocalRates
 from marketd.transport.errors import MAX_DETAILS_BYTES, STATUS_CODES, status_of
-from marketd.transport.passage import forwarded_address, peer_address
 from marketd.transport.refusals import BearerTokenInvalid
 from marketd.transport.rules import RateClass
 
@@ -173,6 +173,8 @@ def _unpacked(packed: PackedAny, into: Any) -> Any:
         ("ipv4:10.0.0.1:4711", "10.0.0.1"),
         ("ipv6:%5B::1%5D:4711", "::1"),
         ("ipv6:%5B2001:db8::7%5D:1", "2001:db8::7"),
+        ("ipv6:%5B::ffff:192.0.2.7%5D:4711", "192.0.2.7"),
+        ("ipv6:%5Bfe80::1%25eth0%5D:4711", "fe80::1"),
         ("unix:", "unix:"),
     ],
 )
@@ -187,11 +189,44 @@ def test_the_address_is_taken_from_the_peer(peer: str, address: str) -> None:
         ("forged, 1.1.1.1", 1, "1.1.1.1"),
         ("forged,2.2.2.2,1.1.1.1", 2, "2.2.2.2"),
         ("1.1.1.1", 3, "1.1.1.1"),
-        ("x" * 500, 1, "x" * 64),
+        ("1.1.1.1:443", 1, "1.1.1.1"),
+        ("2001:db8::7", 1, "2001:db8::7"),
+        ("2001:0DB8:0:0:0:0:0:7", 1, "2001:db8::7"),
+        ("[2001:db8::7]", 1, "2001:db8::7"),
+        ("[2001:db8::7]:443", 1, "2001:db8::7"),
+        ("::ffff:192.0.2.7", 1, "192.0.2.7"),
+        ("[::ffff:192.0.2.7]:443", 1, "192.0.2.7"),
+        ("forged,, 1.1.1.1 ", 1, "1.1.1.1"),
     ],
 )
-def test_what_a_client_put_in_front_of_the_forwarded_address_is_not_read(header: str, hops: int, address: str) -> None:
+def test_the_address_that_a_trusted_proxy_saw_has_one_spelling_and_what_stands_left_of_it_is_not_read(
+    header: str, hops: int, address: str
+) -> None:
     assert forwarded_address(header, hops) == address
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        "",
+        " ",
+        "unknown",
+        "_hidden",
+        "x" * 500,
+        "1.1.1",
+        "1.1.1.1:",
+        "1.1.1.1:http",
+        "1.1.1.1:99999",
+        "1.1.1.1:8080:1",
+        "[2001:db8::7",
+        "[2001:db8::7]443",
+        "[1.1.1.1",
+        "1.1.1.1, ",
+        "1.1.1.1, junk",
+    ],
+)
+def test_what_is_no_address_is_not_taken_for_one(junk: str) -> None:
+    assert forwarded_address(junk, 1) is None
 
 
 def test_a_bearer_token_is_taken_in_any_case_of_the_scheme() -> None:

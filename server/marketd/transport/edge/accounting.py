@@ -108,3 +108,9 @@ class Accounting(Collector):
         yield latency
         yield GaugeMetricFamily("marketd_rpc_in_flight", "Unary rpcs being served.", value=len(self._calls.unary))
         yield GaugeMetricFamily("marketd_streams_open", "Streams being served.", value=len(self._calls.streams))
+        yield GaugeMetricFamily(
+            "marketd_rpc_arriving", "Rpcs whose message is not here.", value=len(self._calls.arriving)
+        )
+        unread = self._calls.unread
+        yield GaugeMetricFamily("marketd_answers_unread", "Answers that have not gone out.", value=unread.count)
+        yield GaugeMetricFamily("marketd_answers_unread_bytes", "Bytes that they hold.", value=unread.total_bytes)

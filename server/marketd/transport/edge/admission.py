@@ -1,58 +1,111 @@
 """Room for calls: a full or draining server says so at once, before it spends anything on the caller.
 
-`max_concurrent_streams` of HTTP/2 would make clients wait instead, which is what an overloaded server needs least.
+`max_concurrent_streams` of HTTP/2 would make clients wait instead, which is what an overloaded server needs least. A
+call is met as soon as its headers are there: one that then sends no message waits in a room of its own, so that it
+takes no place from calls that are being worked on.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Self
+
 from marketd.kernel.call.caller import Role
-from marketd.kernel.call.refusals import Draining, Overloaded
+from marketd.kernel.call.refusals import Draining
 from marketd.transport.edge.calls import Calls
+from marketd.transport.edge.rooms import Room
 from marketd.transport.passage import Passage
 from marketd.transport.refusals import TooManyStreams
-from marketd.transport.rules import Kind
+
+_UNARY, _STREAMS = 512, 16_000
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How many calls of each sort one process serves at once, and after that how many of them one address may have."""
+
+    arriving: tuple[int, int] = (1_024, 256)
+    """Calls whose one message is not here yet."""
+    unary: tuple[int, int] = (_UNARY, _UNARY // 2)
+    streams: tuple[int, int] = (_STREAMS, _STREAMS // 2)
+    health_checks: tuple[int, int] = (256, 64)
+    health_watches: tuple[int, int] = (1_000, 100)
+    streams_of_account: int = 100
+
+    @classmethod
+    def of(cls, *, unary_of_address: int, streams_of_address: int, streams_of_account: int) -> Self:
+        """The bounds with these that can be set."""
+        return cls(
+            unary=(_UNARY, unary_of_address),
+            streams=(_STREAMS, streams_of_address),
+            streams_of_account=streams_of_account,
+        )
 
 
 class Admission:
-    """Two limits, one for unary calls and one for streams, so that neither can starve the other.
+    """The rooms of a process, so that one sort of calls cannot starve another, nor one address all others.
 
-    A third one is for the streams of one account, or a single one could take the room of all; internal services, which
-    open streams for others, are not held to it.
+    Anybody may ask for the health, so that has rooms of its own, which are open while the server drains. An account's
+    streams are bounded as well, or a single one could take the room of all; internal services, which open streams for
+    others, are not held to that.
 
     `turned_away` counts the calls that were refused because the server drains.
     """
 
-    def __init__(
-        self, calls: Calls, *, max_unary: int, max_streams: int, max_streams_of_account: int, max_health_watches: int
-    ) -> None:
+    def __init__(self, calls: Calls, bounds: Bounds) -> None:
         self._calls = calls
-        self._max_unary = max_unary
-        self._max_streams = max_streams
-        self._max_streams_of_account = max_streams_of_account
-        self._max_health_watches = max_health_watches
+        self._streams_of_account = bounds.streams_of_account
+        self._arriving = Room(*bounds.arriving)
+        self._unary = Room(*bounds.unary)
+        self._streams = Room(*bounds.streams)
+        self._health_checks = Room(*bounds.health_checks)
+        self._health_watches = Room(*bounds.health_watches)
         self.draining = False
         self.turned_away = 0
 
-    def admit(self, passage: Passage) -> None:
-        """Raises Draining or Overloaded. The registry already counts this call, so its size is the semaphore."""
-        if self.draining:
-            self.turned_away += 1
-            raise Draining
-        if passage.rule.kind is Kind.UNARY:
-            if len(self._calls.unary) > self._max_unary:
-                raise Overloaded
-        elif len(self._calls.streams) - len(self._calls.health_watches) > self._max_streams:
-            raise Overloaded
+    def admit_arriving(self, passage: Passage) -> None:
+        """A call with one message that has yet to be read. Raises Draining or Overloaded."""
+        self._refuse_when_draining()
+        self._calls.unread.judge(passage.network)
+        _move(passage, self._arriving)
+
+    def admit_unary(self, passage: Passage) -> None:
+        """A unary call whose message is here. Raises Overloaded."""
+        _move(passage, self._unary)
+
+    def admit_stream(self, passage: Passage) -> None:
+        """A stream that begins to be served. Raises Draining or Overloaded."""
+        self._refuse_when_draining()
+        self._calls.unread.judge(passage.network)
+        _move(passage, self._streams)
 
     def admit_stream_of_account(self, passage: Passage) -> None:
         """Raises TooManyStreams. The registry already counts this stream among those of its caller."""
         caller = passage.call.caller
         if caller.user_id is None or Role.SERVICE in caller.roles:
             return
-        if self._calls.streams_of(caller.user_id) > self._max_streams_of_account:
-            raise TooManyStreams(passage.rule.rate_class.value, self._max_streams_of_account)
+        if self._calls.streams_of(caller.user_id) > self._streams_of_account:
+            raise TooManyStreams(passage.rule.rate_class.value, self._streams_of_account)
 
-    def admit_health_watch(self, _passage: Passage) -> None:
-        """Raises Overloaded. Strangers may watch the health, so they have room of their own and take nobody else's."""
-        if len(self._calls.health_watches) > self._max_health_watches:
-            raise Overloaded
+    def admit_health_check(self, passage: Passage) -> None:
+        """Raises Overloaded."""
+        _move(passage, self._health_checks)
+
+    def admit_health_watch(self, passage: Passage) -> None:
+        """Raises Overloaded."""
+        _move(passage, self._health_watches)
+
+    def _refuse_when_draining(self) -> None:
+        if self.draining:
+            self.turned_away += 1
+            raise Draining
+
+
+def _move(passage: Passage, room: Room) -> None:
+    """Give the call a place in this room instead of where it was."""
+    network = passage.network
+    if passage.room is not None:
+        passage.room.leave(network)
+        passage.room = None
+    room.enter(network)
+    passage.room = room

@@ -1,7 +1,8 @@
 """The registry of open calls: by account and session, so that a revoke ends their streams, and for the drain.
 
 Handlers stay in it until their `finally` blocks have run; grpcio's own stop() returns before that. One sweep a tick
-stands in for a timer a call: it ends unary calls that outlived their deadline and streams whose reader stopped reading.
+stands in for a timer a call: it ends calls that send no message, unary calls that outlived their deadline, and streams
+whose reader stopped reading.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from uuid import UUID
 import structlog
 
 from marketd.kernel.call.refusals import DeadlineExceeded, Draining, Refusal
+from marketd.transport.edge.unread import Unread, UnreadBounds
 from marketd.transport.passage import Passage
 from marketd.transport.refusals import BearerTokenExpired, SlowConsumer
 from marketd.transport.rules import Kind
@@ -33,11 +35,12 @@ DRAIN_CLEANUP_SECONDS = 5.0
 class Calls:
     """The calls that this process is serving now."""
 
-    def __init__(self, *, slow_write_seconds: float = 5.0) -> None:
+    def __init__(self, *, slow_write_seconds: float = 5.0, unread: UnreadBounds | None = None) -> None:
         self.unary: set[Passage] = set()
         self.streams: set[Passage] = set()
-        self.health_watches: set[Passage] = set()
-        """Those of the streams that anybody may open, also when the server is full."""
+        self.arriving: set[Passage] = set()
+        """Those of both that wait for their one message."""
+        self.unread = Unread(unread or UnreadBounds())
         self._by_account: dict[UUID, set[Passage]] = {}
         self._by_session: dict[UUID, set[Passage]] = {}
         self._slow_write_seconds = slow_write_seconds
@@ -48,8 +51,6 @@ class Calls:
     def open(self, passage: Passage) -> None:
         """Count the call; from here on the drain waits for it."""
         (self.unary if passage.rule.kind is Kind.UNARY else self.streams).add(passage)
-        if passage.rule.vital and passage.rule.kind is not Kind.UNARY:
-            self.health_watches.add(passage)
 
     def identify(self, passage: Passage) -> None:
         """File a stream under its caller, and end it when the caller's token ends."""
@@ -63,12 +64,17 @@ class Calls:
             passage.expiry = asyncio.get_running_loop().call_later(left, passage.end, BearerTokenExpired())
 
     def close(self, passage: Passage) -> None:
-        """The handler has finished, its `finally` blocks included."""
+        """The handler has finished, its `finally` blocks included. The answer of a unary call goes out after this."""
+        if passage.room is not None:
+            passage.room.leave(passage.network)
+            passage.room = None
         if passage.rule.kind is Kind.UNARY:
             self.unary.discard(passage)
+            self.unread.add(passage)
         else:
             self.streams.discard(passage)
-            self.health_watches.discard(passage)
+            if passage.status is not None:
+                self.unread.add(passage)
             if passage.expiry is not None:
                 passage.expiry.cancel()
             _unfile(self._by_account, passage.call.caller.user_id, passage)
@@ -100,6 +106,9 @@ class Calls:
             now = time.monotonic()
             for passage in [call for call in self.unary if _late(call, now)]:
                 passage.end(DeadlineExceeded())
+            for passage in [call for call in self.arriving if now > call.message_due]:
+                passage.end(DeadlineExceeded())
+            self.unread.look()
             if now >= streams_due:
                 streams_due = now + self._stream_sweep_seconds
                 for passage in list(self.streams):

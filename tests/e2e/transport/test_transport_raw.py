@@ -1,0 +1,411 @@
+"""What no gRPC library sends: calls without a message, windows that stay shut, bombs, resets, doubled headers (T24).
+
+Each of these is met, counted and ended by the server itself, and others are served meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+from marketd.kernel.call import call as kernel_call
+from marketd.kernel.call.caller import Role
+from marketd.transport.edge.admission import Bounds
+from marketd.transport.edge.unread import OVERHEAD_BYTES, UnreadBounds
+
+from tests.worlds.raw_http2 import Connection, Headers, block, message
+
+if TYPE_CHECKING:
+    from tests.worlds.probe import Probe
+
+StartProbe = Callable[..., Awaitable["Probe"]]
+Connect = Callable[..., Awaitable[Connection]]
+SERVICE = "/transport.probe.v1.ProbeService"
+DEADLINE_EXCEEDED, INVALID_ARGUMENT, UNIMPLEMENTED, UNAVAILABLE, UNAUTHENTICATED = "4", "3", "12", "14", "16"
+SOON = 10.0
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Connect]:
+    """Opens raw connections; they are closed at the end."""
+    opened: list[Connection] = []
+
+    async def open_one(probe: Probe, **options: Any) -> Connection:
+        opened.append(await Connection.open(options.pop("port", probe.server.port), **options))
+        return opened[-1]
+
+    yield open_one
+    for each in opened:
+        await each.close()
+
+
+def to(method: str, token: str = "", extra: Headers = ()) -> bytes:
+    """The headers of a call of the probe service."""
+    return block(f"{SERVICE}/{method}", [*([("authorization", f"Bearer {token}")] if token else []), *extra])
+
+
+async def settled(probe: Probe, found: Callable[[], bool]) -> None:
+    """Wait until it is so; raises TimeoutError."""
+    async with asyncio.timeout(SOON):
+        while not found():  # noqa: ASYNC110 - the server has no event for every number that tests look at
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("method", ["Get", "Ask", "Watch", "WatchByWrites"])
+async def test_a_call_that_sends_no_message_is_counted_at_once_and_ended(
+    start_probe: StartProbe, connect: Connect, method: str
+) -> None:
+    probe = await start_probe(message_seconds=0.3)
+    raw = await connect(probe)
+    silent = raw.begin(to(method, probe.tokens.issue(Role.BUYER)))
+    await settled(probe, lambda: len(probe.server.calls.arriving) == 1)
+    ended = await raw.end_of(silent, SOON)
+    assert (ended.status, ended.reason) == (DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
+    assert [line["code"] for line in await probe.log()] == ["DEADLINE_EXCEEDED"]
+    assert not probe.server.calls.arriving
+
+
+@pytest.mark.parametrize("method", ["Get", "Watch"])
+@pytest.mark.parametrize("sent", [b"", b"\0\0\0", message(b"whole")[:-1], b"\0\0\0\0\x64" + b"x" * 50])
+async def test_a_call_that_ends_without_a_whole_message_is_refused(
+    probe: Probe, connect: Connect, method: str, sent: bytes
+) -> None:
+    raw = await connect(probe)
+    call = raw.begin(to(method, probe.tokens.issue(Role.BUYER)), end=not sent)
+    if sent:
+        raw.say(call, sent)
+    ended = await raw.end_of(call, SOON)
+    assert (ended.status, ended.reason) == (INVALID_ARGUMENT, "MALFORMED_REQUEST")
+    assert [line["reason"] for line in await probe.log()] == ["MALFORMED_REQUEST"]
+
+
+async def test_an_empty_message_is_a_message(probe: Probe, connect: Connect) -> None:
+    raw = await connect(probe)
+    assert (await raw.end_of(raw.call(to("Get")), SOON)).status == "0"
+
+
+async def test_whoever_may_not_call_is_told_before_a_message_is_read(probe: Probe, connect: Connect) -> None:
+    raw = await connect(probe)
+    ended = await raw.end_of(raw.begin(to("Ask")), SOON)
+    assert (ended.status, ended.reason) == (UNAUTHENTICATED, "UNAUTHENTICATED")
+
+
+async def test_calls_without_a_message_take_no_place_of_those_that_are_worked_on(
+    start_probe: StartProbe, connect: Connect
+) -> None:
+    bounds = Bounds(arriving=(4, 2), unary=(1, 1))
+    probe = await start_probe(bounds=bounds, message_seconds=60, trusted_proxy_hops=1)
+    raw = await connect(probe)
+    here, there = [("x-forwarded-for", "192.0.2.1")], [("x-forwarded-for", "192.0.2.2")]
+    silent = [raw.begin(to("Get", extra=here)) for _ in range(2)]
+    await settled(probe, lambda: len(probe.server.calls.arriving) == 2)
+    refused = await raw.end_of(raw.begin(to("Get", extra=here)), SOON)
+    assert (refused.status, refused.reason) == (UNAVAILABLE, "OVERLOADED")
+    assert refused.retry_seconds > 0
+    # Neither another address nor, once one has gone, this one.
+    assert (await raw.end_of(raw.call(to("Get", extra=there)), SOON)).status == "0"
+    raw.reset(silent[0])
+    await settled(probe, lambda: len(probe.server.calls.arriving) == 1)
+    assert (await raw.end_of(raw.call(to("Get", extra=here)), SOON)).status == "0"
+
+
+@pytest.mark.parametrize(
+    ("method", "bounds"),
+    [("Ask", Bounds(unary=(3, 2))), ("Watch", Bounds(streams=(3, 2))), ("Chat", Bounds(streams=(3, 2)))],
+)
+async def test_one_address_has_its_part_of_each_room_and_no_more(
+    start_probe: StartProbe, connect: Connect, method: str, bounds: Bounds
+) -> None:
+    probe = await start_probe(bounds=bounds, trusted_proxy_hops=1)
+    token, go_on = probe.tokens.issue(Role.BUYER), asyncio.Event()
+    busy = 0
+
+    async def wait(request: Any, context: Any) -> Any:
+        nonlocal busy
+        busy += 1
+        await go_on.wait()
+        return probe.answer()
+
+    async def wait_generator(request: Any, context: Any) -> Any:
+        yield await wait(request, context)
+
+    probe.on[method] = wait if method == "Ask" else wait_generator
+    raw = await connect(probe)
+    # An IPv6 network counts as one address, and so do the ways to write one.
+    mine = [("x-forwarded-for", "2001:db8::1"), ("x-forwarded-for", "[2001:db8:0:0:ffff::2]:443")]
+    held = [raw.call(to(method, token, [pair])) for pair in mine]
+    await settled(probe, lambda: busy == 2)
+    refused = await raw.end_of(raw.call(to(method, token, [("x-forwarded-for", "2001:db8::3")])), SOON)
+    assert (refused.status, refused.reason) == (UNAVAILABLE, "OVERLOADED")
+    held.append(raw.call(to(method, token, [("x-forwarded-for", "2001:db8:0:1::1")])))
+    await settled(probe, lambda: busy == 3)
+    full = await raw.end_of(raw.call(to(method, token, [("x-forwarded-for", "192.0.2.1")])), SOON)
+    assert full.reason == "OVERLOADED"
+    go_on.set()
+    assert {(await raw.end_of(call, SOON)).status for call in held} == {"0"}
+
+
+async def test_whoever_watches_the_health_shares_with_the_address(start_probe: StartProbe, connect: Connect) -> None:
+    probe = await start_probe(bounds=Bounds(health_watches=(3, 2)), trusted_proxy_hops=1)
+    raw = await connect(probe)
+    path = "/grpc.health.v1.Health/Watch"
+    mine, other = (block(path, [("x-forwarded-for", address)]) for address in ("192.0.2.1", "192.0.2.2"))
+    watches = [raw.call(mine), raw.call(mine)]
+    await settled(probe, lambda: all(raw.streams[watch].data for watch in watches))
+    assert (await raw.end_of(raw.call(mine), SOON)).reason == "OVERLOADED"
+    watch = raw.call(other)
+    await settled(probe, lambda: bool(raw.streams[watch].data))
+
+
+async def test_health_that_is_asked_for_without_a_message_is_bounded_too(
+    start_probe: StartProbe, connect: Connect
+) -> None:
+    probe = await start_probe(bounds=Bounds(health_checks=(3, 2)), trusted_proxy_hops=1, message_seconds=60)
+    raw = await connect(probe)
+    path = "/grpc.health.v1.Health/Check"
+    mine, other = (block(path, [("x-forwarded-for", address)]) for address in ("192.0.2.1", "192.0.2.2"))
+    for _ in range(2):
+        raw.begin(mine)
+    await settled(probe, lambda: len(probe.server.calls.arriving) == 2)
+    assert (await raw.end_of(raw.begin(mine), SOON)).reason == "OVERLOADED"
+    assert (await raw.end_of(raw.call(other), SOON)).status == "0"
+
+
+async def test_what_an_address_leaves_unread_is_bounded_and_nobody_else_pays_for_it(
+    start_probe: StartProbe, connect: Connect
+) -> None:
+    size = 100_000
+    room = UnreadBounds(of_address=3 * (size + OVERHEAD_BYTES), all_addresses=100 * size)
+    probe = await start_probe(unread=room, trusted_proxy_hops=1)
+
+    async def long_answer(request: Any, context: Any) -> Any:
+        return probe.answer(payload=b"x" * (size - 4))
+
+    probe.on["Get"] = long_answer
+    mute, raw = await connect(probe, window=0), await connect(probe)
+    mine, other = (to("Get", extra=[("x-forwarded-for", address)]) for address in ("192.0.2.1", "192.0.2.2"))
+    calls = []
+    for _ in range(8):
+        calls.append(mute.call(mine))
+        await settled(probe, lambda: not probe.server.calls.unary and not probe.server.calls.arriving)
+        await asyncio.sleep(0.02)
+    refused = [mute.streams[call].reason for call in calls if mute.streams[call].ended.is_set()]
+    assert refused == ["OVERLOADED"] * 4
+    await settled(probe, lambda: probe.server.calls.unread.count == 4)
+    assert 4 * size < probe.server.calls.unread.total_bytes < 5 * size
+    whole = await raw.end_of(raw.call(other), SOON)
+    assert (whole.status, len(whole.data)) == ("0", size + 5)
+    await mute.close()
+    await settled(probe, lambda: not probe.server.calls.unread.count)
+    assert (await raw.end_of(raw.call(mine), SOON)).status == "0"
+
+
+async def test_when_all_leave_too_much_unread_those_who_read_are_served(
+    start_probe: StartProbe, connect: Connect
+) -> None:
+    probe = await start_probe(unread=UnreadBounds(of_address=1 << 30, all_addresses=150_000), trusted_proxy_hops=1)
+
+    async def long_answer(request: Any, context: Any) -> Any:
+        return probe.answer(payload=b"x" * 80_000)
+
+    probe.on["Get"] = long_answer
+    mute, raw = await connect(probe, window=0), await connect(probe)
+    for number in (1, 2):
+        mute.call(to("Get", extra=[("x-forwarded-for", f"192.0.2.{number}")]))
+    await settled(probe, lambda: probe.server.calls.unread.count == 2)
+    again = await mute.end_of(mute.call(to("Get", extra=[("x-forwarded-for", "192.0.2.1")])), SOON)
+    assert again.reason == "OVERLOADED"
+    assert (await raw.end_of(raw.call(to("Get", extra=[("x-forwarded-for", "192.0.2.3")])), SOON)).status == "0"
+
+
+async def test_a_stream_that_is_never_read_is_over_soon_and_stays_known_until_its_connection_ends(
+    start_probe: StartProbe, connect: Connect
+) -> None:
+    probe = await start_probe(slow_write_seconds=0.3)
+
+    async def talk(request: Any, context: Any) -> Any:
+        while True:
+            yield probe.answer(payload=b"x" * 1_000)
+
+    probe.on["Watch"] = talk
+    mute = await connect(probe, window=0)
+    watch = mute.call(to("Watch", probe.tokens.issue(Role.BUYER)))
+    lines = await probe.log()
+    while not lines:
+        await asyncio.sleep(0.05)
+        lines = await probe.log()
+    assert [line["reason"] for line in lines] == ["SLOW_CONSUMER"]
+    assert not probe.server.calls.streams
+    assert probe.server.calls.unread.count == 1
+    assert not mute.streams[watch].ended.is_set()  # the core keeps the status behind what was not read
+    await mute.close()
+    await settled(probe, lambda: not probe.server.calls.unread.count)
+
+
+async def test_nothing_is_inflated_for_strangers(probe: Probe, connect: Connect) -> None:
+    bomb = gzip.compress(probe.question(payload=b"\0" * 4_000_000).SerializeToString())
+    reached = False
+
+    async def reach(request: Any, context: Any) -> Any:
+        nonlocal reached
+        reached = True
+        return probe.answer()
+
+    probe.on["Get"] = probe.on["Ask"] = reach
+    raw = await connect(probe)
+    for headers, status in ((to("Get"), UNIMPLEMENTED), (to("Ask"), UNAUTHENTICATED)):
+        call = raw.begin(headers[:-1] + headers[-1:] + block_of("grpc-encoding", "gzip"))
+        raw.say(call, message(bomb, compressed=True))
+        assert (await raw.end_of(call, SOON)).status in (status, UNIMPLEMENTED)
+    assert not reached
+    assert "gzip" not in dict((await raw.end_of(raw.call(to("Get")), SOON)).headers)["grpc-accept-encoding"]
+
+
+def block_of(name: str, value: str) -> bytes:
+    """One more header, to stand behind a block."""
+    whole, start = block("/", [(name, value)]), block("/")
+    return whole[len(start) :]
+
+
+async def test_the_internal_port_may_take_compressed_messages(start_probe: StartProbe, connect: Connect) -> None:
+    probe = await start_probe(internal_port=0, internal_compression=True)
+
+    async def echo(request: Any, context: Any) -> Any:
+        return probe.answer(text=request.text)
+
+    probe.on["Get"] = echo
+    packed = message(gzip.compress(probe.question(text="small").SerializeToString()), compressed=True)
+    found = []
+    for port in (probe.server.internal_port, probe.server.port):
+        raw = await connect(probe, port=port)
+        call = raw.begin(to("Get", extra=[("grpc-encoding", "gzip")]))
+        raw.say(call, packed)
+        found.append((await raw.end_of(call, SOON)).status)
+    assert found == ["0", UNIMPLEMENTED]
+
+
+@pytest.mark.parametrize("name", ["authorization", "x-request-id"])
+async def test_a_header_with_one_value_is_refused_when_it_comes_twice(
+    probe: Probe, connect: Connect, name: str
+) -> None:
+    token = probe.tokens.issue(Role.BUYER)
+    value = f"Bearer {token}" if name == "authorization" else "same"
+    raw = await connect(probe)
+    for second in (value, "other"):
+        call = raw.call(to("GetMine", "" if name == "authorization" else token, [(name, value), (name, second)]))
+        ended = await raw.end_of(call, SOON)
+        assert (ended.status, ended.reason) == (INVALID_ARGUMENT, "MALFORMED_REQUEST")
+        assert name in dict(ended.headers)["grpc-message"]
+
+
+async def test_other_headers_may_come_twice(probe: Probe, connect: Connect) -> None:
+    raw = await connect(probe)
+    pairs = [("cookie", "a=1"), ("cookie", "b=2"), ("tracestate", "x=1"), ("tracestate", "y=2")]
+    assert (await raw.end_of(raw.call(to("Get", extra=pairs)), SOON)).status == "0"
+
+
+@pytest.mark.parametrize(
+    ("headers", "address"),
+    [
+        (["203.0.113.9", "203.0.113.7"], "203.0.113.7"),
+        (["203.0.113.7, 203.0.113.8:4711"], "203.0.113.8"),
+        (["[2001:db8::7]:443"], "2001:db8::7"),
+        (["::ffff:203.0.113.7"], "203.0.113.7"),
+        (["unknown"], "127.0.0.1"),
+        (["203.0.113.7, "], "127.0.0.1"),
+    ],
+)
+async def test_the_address_is_what_the_trusted_proxy_saw_and_else_the_peer(
+    start_probe: StartProbe, connect: Connect, headers: list[str], address: str
+) -> None:
+    probe = await start_probe(trusted_proxy_hops=1)
+    seen = []
+
+    async def look(request: Any, context: Any) -> Any:
+        seen.append(kernel_call.current_caller().address)
+        return probe.answer()
+
+    probe.on["Get"] = look
+    raw = await connect(probe)
+    await raw.end_of(raw.call(to("Get", extra=[("x-forwarded-for", value) for value in headers])), SOON)
+    assert seen == [address]
+
+
+UNKNOWN_FIELD = b"\xfa\x3e\x03abc"  # number 1007, length-delimited: what a later contract might add
+
+
+async def test_unknown_fields_neither_change_what_a_request_id_stands_for_nor_reach_a_handler(
+    probe: Probe, connect: Connect
+) -> None:
+    seen: list[tuple[Any, bytes]] = []
+
+    async def note(request: Any, context: Any) -> Any:
+        seen.append((kernel_call.current().once, request.SerializeToString()))
+        return probe.answer()
+
+    probe.on["Place"] = note
+    raw, token = await connect(probe), probe.tokens.issue(Role.BUYER)
+    plain = probe.question(request_id=str(uuid4()), text="the same").SerializeToString()
+    for body in (plain, plain + UNKNOWN_FIELD, UNKNOWN_FIELD + plain):
+        await raw.end_of(raw.call(to("Place", token), body), SOON)
+    assert seen == [seen[0]] * 3
+    assert seen[0][1] == plain
+
+
+async def test_requests_that_mean_the_same_share_the_answer_that_is_kept(probe: Probe, connect: Connect) -> None:
+    asked = 0
+
+    async def count(request: Any, context: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        kernel_call.current().cache_tag = "thing"
+        return probe.answer(text=request.text)
+
+    probe.on["Get"] = count
+    raw = await connect(probe)
+    plain = probe.question(text="the same").SerializeToString()
+    bodies = [UNKNOWN_FIELD + plain, plain, *(plain + b"\xfa\x3e\x01" + bytes([number]) for number in range(20))]
+    answers = {(await raw.end_of(raw.call(to("Get"), body), SOON)).data for body in bodies}
+    assert asked == 1
+    assert answers == {message(probe.answer(text="the same").SerializeToString())}
+    await raw.end_of(raw.call(to("Get"), probe.question(text="another").SerializeToString()), SOON)
+    assert asked == 2
+
+
+async def test_calls_that_are_reset_at_once_are_counted_and_leave_nothing(probe: Probe, connect: Connect) -> None:
+    raw, token = await connect(probe), probe.tokens.issue(Role.BUYER)
+    headers = to("Ask", token)
+    for _ in range(200):
+        raw.reset(raw.begin(headers))
+    honest = raw.call(headers)
+    assert (await raw.end_of(honest, SOON)).status == "0"
+    log = await probe.log()
+    assert {line["code"] for line in log} <= {"OK", "CANCELLED"}
+    assert not probe.server.calls.arriving
+    assert not probe.server.calls.unary
+
+
+async def test_connections_are_bounded(start_probe: StartProbe, connect: Connect) -> None:
+    probe = await start_probe(max_connections=3)
+    await probe.result("Get", probe.question())  # the probe's own client is one of them
+    inside = [await connect(probe) for _ in range(2)]
+    for raw in inside:
+        assert (await raw.end_of(raw.call(to("Get")), SOON)).status == "0"
+    outside = await connect(probe)
+    async with asyncio.timeout(SOON):
+        await outside.closed.wait()
+    await inside[0].close()
+    again = await connect(probe)
+    async with asyncio.timeout(SOON):
+        while again.closed.is_set() or (await raw_status(again)) != "0":
+            again = await connect(probe)
+            await asyncio.sleep(0.05)
+
+
+async def raw_status(raw: Connection) -> str:
+    """How a call on this connection ends."""
+    return (await raw.end_of(raw.call(to("Get")), SOON)).status
