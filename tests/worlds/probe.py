@@ -138,6 +138,10 @@ class Probe:
         """The access log, once every call is over (a client may have its status before the handler returns)."""
         assert await self.server.calls.idle(5)
         self.server.accounting.flush()
+        return self.lines()
+
+    def lines(self) -> list[dict[str, Any]]:
+        """What the access log has now."""
         return [json.loads(line) for text in self._lines for line in text.splitlines()]
 
     def call(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import grpc
 import structlog
@@ -19,7 +19,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]  # the wheel carries no types
 
 from marketd.kernel.call.reasons import Code
-from marketd.kernel.call.refusals import Refusal
+from marketd.kernel.call.refusals import DeadlineExceeded, Draining, Overloaded, Refusal
 from marketd.transport.audit_trail import AuditTrail
 from marketd.transport.passage import Passage
 from marketd.transport.refusals import Internal
@@ -53,9 +53,10 @@ async def finish(passage: Passage, problem: BaseException, trail: AuditTrail | N
         await trail.attest(passage)
     if context.done():  # the answer was already sent: there is nobody left to tell
         return
-    details, metadata = status_of(refusal), passage.trailing()
-    metadata.append(("grpc-status-details-bin", details.SerializeToString()))
-    abort = context.abort(STATUS_CODES[refusal.code], details.message, tuple(metadata))
+    message, details = _READY.get(type(refusal)) or _packed(refusal)
+    metadata = passage.trailing()
+    metadata.append(("grpc-status-details-bin", details))
+    abort = context.abort(STATUS_CODES[refusal.code], message, tuple(metadata))
     if passage.rule.kind is Kind.UNARY:
         await abort
     status = asyncio.ensure_future(abort)
@@ -133,6 +134,11 @@ def _bug(passage: Passage, problem: BaseException) -> Refusal:
     return Internal(call.correlation_id)
 
 
+def _packed(refusal: Refusal) -> tuple[str, bytes]:
+    status = status_of(refusal)
+    return status.message, status.SerializeToString()
+
+
 def status_of(refusal: Refusal) -> status_pb2.Status:
     """The rich status of a refusal: at most 1 KiB of message and 4 KiB in all (one ErrorInfo always stays)."""
     message = _cut(refusal.message, MAX_MESSAGE_BYTES)
@@ -184,3 +190,7 @@ def _cut(text: Any, limit: int) -> str:
     if len(whole) * 4 <= limit:
         return whole
     return whole.encode("utf-8", "replace")[:limit].decode("utf-8", "ignore")
+
+
+# Given by the thousand when there is least time, and always the same; making one costs more than all else of a refusal.
+_READY: Final = {type(refusal): _packed(refusal) for refusal in (Overloaded(), Draining(), DeadlineExceeded())}

@@ -132,10 +132,22 @@ def audit_trail_of(edge: Edge, rule: Rule) -> AuditTrail | None:
 
 
 def admission(edge: Edge, rule: Rule) -> Step:
-    """Refuse when draining or full."""
+    """Refuse when draining or full, and say by when the call's one message must be here."""
+    if takes_stream(rule):
+        return edge.admission.admit_stream
+    unary = rule.kind is Kind.UNARY
     if rule.vital:
-        return edge.admission.admit_health_check if rule.kind is Kind.UNARY else edge.admission.admit_health_watch
-    return edge.admission.admit_stream if takes_stream(rule) else edge.admission.admit_arriving
+        admit = edge.admission.admit_health_check if unary else edge.admission.admit_health_watch
+    else:
+        admit = edge.admission.admit_arriving
+    own_limit = limit_seconds(rule) if rule.rate_class is RateClass.UPLOAD else None
+    seconds = own_limit or edge.message_seconds
+
+    def step(passage: Passage) -> None:
+        passage.message_due = passage.started + seconds
+        admit(passage)
+
+    return step
 
 
 def authentication(edge: Edge, rule: Rule) -> Step | None:
@@ -264,22 +276,17 @@ def message(edge: Edge, rule: Rule) -> Step | None:
     """Read the one request. A call is met at its headers, so the wait for its message is ours to count and to end."""
     if takes_stream(rule):
         return None
-    arriving, vital = edge.calls.arriving, rule.vital
+    arrived, vital = edge.calls.arriving.discard, rule.vital
     admit = edge.admission.admit_unary if rule.kind is Kind.UNARY else edge.admission.admit_stream
-    own_limit = limit_seconds(rule) if rule.rate_class is RateClass.UPLOAD else None
-    seconds = own_limit or edge.message_seconds
 
     async def read(passage: Passage) -> None:
-        passage.message_due = time.monotonic() + seconds
-        arriving.add(passage)
-        try:
-            raw = await passage.context.read()
-        finally:
-            arriving.discard(passage)
+        raw = await passage.context.read()
         if raw is EOF:
             raise MalformedRequest
         passage.raw = raw
+        passage.message_due = 0.0
         if not vital:
+            arrived(passage)
             admit(passage)
 
     return read

@@ -66,22 +66,27 @@ class ServerOptions:
     answer_entries: int = 10_000
     answer_bytes: int = 32 * 1024 * 1024
     max_receive_bytes: int = 4 * 1024 * 1024
-    max_streams_per_connection: int = 256
+    max_streams_per_connection: int = 128
+    """A little more than an account may have. What a client has beyond it waits at the client."""
+    max_streams_per_internal_connection: int = 1_024
     max_connections: int = 8_192
-    max_pending: int = 32_768
-    """Calls that wait in the core for the loop to come to them; it drops what is beyond that, without a reason."""
+    max_pending: int = 8_192
+    """Calls that wait in the core for the loop to come to them, at 16 KiB each; it drops what is beyond that, without a
+    reason."""
     connection_age_seconds: float = 600.0
     connection_age_grace_seconds: float = 30.0
     connection_idle_seconds: float = 300.0
 
-    def channel_arguments(self, *, compression: bool = False) -> list[tuple[str, Any]]:
-        """The options as the core takes them."""
+    def channel_arguments(self, *, internal: bool = False) -> list[tuple[str, Any]]:
+        """The options as the core takes them, of the public port or of the internal one."""
+        compression = internal and self.internal_compression
+        streams = self.max_streams_per_internal_connection if internal else self.max_streams_per_connection
         # Workers are started together; without jitter their clients would all come back together.
         age = self.connection_age_seconds * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load, hides nothing
         return [
             ("grpc.so_reuseport", int(self.reuse_port)),
             ("grpc.max_receive_message_length", self.max_receive_bytes),
-            ("grpc.max_concurrent_streams", self.max_streams_per_connection),
+            ("grpc.max_concurrent_streams", streams),
             # A frozen peer is reaped after keepalive_time + ping_timeout; grpc.keepalive_timeout_ms does nothing.
             ("grpc.keepalive_time_ms", 10_000),
             ("grpc.http2.ping_timeout_ms", 5_000),
@@ -211,7 +216,9 @@ def build_server(
     if options.reflection:
         add_reflection(collector, tuple(collector.services))
     table = AccessTable.from_names(collector.services)
-    calls = Calls(slow_write_seconds=options.slow_write_seconds, unread=options.unread)
+    calls = Calls(
+        arriving=options.bounds.arriving, unread=options.unread, slow_write_seconds=options.slow_write_seconds
+    )
     edge = Edge(
         authenticator=authenticator,
         rates=rates or LocalRates(options.rate_limits),
@@ -236,8 +243,7 @@ def build_server(
     if options.internal_port is None:
         return BuiltServer([public], port, edge, health, table)
     # A server of its own, since the core's options are a server's, not a port's.
-    arguments = options.channel_arguments(compression=options.internal_compression)
-    internal = grpc.aio.server(interceptors=[chain], options=arguments)
+    internal = grpc.aio.server(interceptors=[chain], options=options.channel_arguments(internal=True))
     internal_port = _bind(internal, options.host, options.internal_port, options.internal_credentials)
     return BuiltServer([public, internal], port, edge, health, table, internal_port)
 

@@ -15,7 +15,7 @@ import pytest
 from marketd.kernel.call import call as kernel_call
 from marketd.kernel.call.caller import Role
 from marketd.transport.edge.admission import Bounds
-from marketd.transport.edge.unread import OVERHEAD_BYTES, UnreadBounds
+from marketd.transport.edge.unread import UnreadBounds
 
 from tests.worlds.raw_http2 import Connection, Headers, block, message
 
@@ -97,20 +97,50 @@ async def test_whoever_may_not_call_is_told_before_a_message_is_read(probe: Prob
 async def test_calls_without_a_message_take_no_place_of_those_that_are_worked_on(
     start_probe: StartProbe, connect: Connect
 ) -> None:
-    bounds = Bounds(arriving=(4, 2), unary=(1, 1))
-    probe = await start_probe(bounds=bounds, message_seconds=60, trusted_proxy_hops=1)
+    probe = await start_probe(bounds=Bounds(arriving=(50, 20), unary=(1, 1)), message_seconds=60)
     raw = await connect(probe)
-    here, there = [("x-forwarded-for", "192.0.2.1")], [("x-forwarded-for", "192.0.2.2")]
-    silent = [raw.begin(to("Get", extra=here)) for _ in range(2)]
-    await settled(probe, lambda: len(probe.server.calls.arriving) == 2)
-    refused = await raw.end_of(raw.begin(to("Get", extra=here)), SOON)
-    assert (refused.status, refused.reason) == (UNAVAILABLE, "OVERLOADED")
-    assert refused.retry_seconds > 0
-    # Neither another address nor, once one has gone, this one.
-    assert (await raw.end_of(raw.call(to("Get", extra=there)), SOON)).status == "0"
-    raw.reset(silent[0])
-    await settled(probe, lambda: len(probe.server.calls.arriving) == 1)
-    assert (await raw.end_of(raw.call(to("Get", extra=here)), SOON)).status == "0"
+    for _ in range(19):
+        raw.begin(to("Get"))
+    await settled(probe, lambda: len(probe.server.calls.arriving) == 19)
+    assert (await raw.end_of(raw.call(to("Get")), SOON)).status == "0"
+
+
+async def test_where_too_many_wait_with_their_message_the_oldest_makes_room(
+    start_probe: StartProbe, connect: Connect
+) -> None:
+    probe = await start_probe(bounds=Bounds(arriving=(3, 2)), message_seconds=60, trusted_proxy_hops=1)
+    raw = await connect(probe)
+    arriving = probe.server.calls.arriving
+    mine, yours, others = (to("Get", extra=[("x-forwarded-for", f"192.0.2.{number}")]) for number in (1, 2, 3))
+    silent = [raw.begin(mine)]
+    await settled(probe, lambda: len(arriving) == 1)
+    silent.append(raw.begin(mine))
+    await settled(probe, lambda: len(arriving) == 2)
+    # Of the same address: the honest call is served, and the oldest of that address had to go for it.
+    assert (await raw.end_of(raw.call(mine), SOON)).status == "0"
+    first = await raw.end_of(silent[0], SOON)
+    assert (first.status, first.reason) == (UNAVAILABLE, "OVERLOADED")
+    assert first.retry_seconds > 0
+    assert not raw.streams[silent[1]].ended.is_set()
+    # And of all, where the room is full.
+    silent += [raw.begin(yours), raw.begin(yours)]
+    await settled(probe, lambda: len(arriving) == 3)
+    assert (await raw.end_of(raw.call(others), SOON)).status == "0"
+    assert (await raw.end_of(silent[1], SOON)).reason == "OVERLOADED"
+    assert sorted(line["reason"] for line in await until_over(probe, 4)) == ["", "", "OVERLOADED", "OVERLOADED"]
+
+
+async def until_over(probe: Probe, calls: int) -> list[dict[str, Any]]:
+    """The access log once it has so many lines, whatever else is still open."""
+    lines: list[dict[str, Any]] = []
+
+    def grown() -> bool:
+        probe.server.accounting.flush()
+        lines[:] = probe.lines()
+        return len(lines) >= calls
+
+    await settled(probe, grown)
+    return lines
 
 
 @pytest.mark.parametrize(
@@ -170,20 +200,21 @@ async def test_health_that_is_asked_for_without_a_message_is_bounded_too(
     mine, other = (block(path, [("x-forwarded-for", address)]) for address in ("192.0.2.1", "192.0.2.2"))
     for _ in range(2):
         raw.begin(mine)
-    await settled(probe, lambda: len(probe.server.calls.arriving) == 2)
+    await settled(probe, lambda: len(probe.server.calls.unary) == 2)
     assert (await raw.end_of(raw.begin(mine), SOON)).reason == "OVERLOADED"
     assert (await raw.end_of(raw.call(other), SOON)).status == "0"
 
 
-async def test_what_an_address_leaves_unread_is_bounded_and_nobody_else_pays_for_it(
-    start_probe: StartProbe, connect: Connect
+@pytest.mark.parametrize("hops", [0, 1])
+async def test_who_leaves_too_much_unread_gets_no_more_and_nobody_else_pays_for_it(
+    start_probe: StartProbe, connect: Connect, hops: int
 ) -> None:
     size = 100_000
-    room = UnreadBounds(of_address=3 * (size + OVERHEAD_BYTES), all_addresses=100 * size)
-    probe = await start_probe(unread=room, trusted_proxy_hops=1)
+    room = UnreadBounds(of_source=3 * size, of_address=100 * size, in_all=100 * size)
+    probe = await start_probe(unread=room, trusted_proxy_hops=hops)
 
     async def long_answer(request: Any, context: Any) -> Any:
-        return probe.answer(payload=b"x" * (size - 4))
+        return probe.answer(payload=b"x" * size)
 
     probe.on["Get"] = long_answer
     mute, raw = await connect(probe, window=0), await connect(probe)
@@ -191,35 +222,39 @@ async def test_what_an_address_leaves_unread_is_bounded_and_nobody_else_pays_for
     calls = []
     for _ in range(8):
         calls.append(mute.call(mine))
-        await settled(probe, lambda: not probe.server.calls.unary and not probe.server.calls.arriving)
+        await settled(probe, lambda: probe.server.calls.unread.count >= min(len(calls), 3))
         await asyncio.sleep(0.02)
     refused = [mute.streams[call].reason for call in calls if mute.streams[call].ended.is_set()]
-    assert refused == ["OVERLOADED"] * 4
-    await settled(probe, lambda: probe.server.calls.unread.count == 4)
-    assert 4 * size < probe.server.calls.unread.total_bytes < 5 * size
-    whole = await raw.end_of(raw.call(other), SOON)
-    assert (whole.status, len(whole.data)) == ("0", size + 5)
+    assert refused == ["OVERLOADED"] * 5
+    await settled(probe, lambda: probe.server.calls.unread.count == 3)
+    assert 3 * size < probe.server.calls.unread.total_bytes < 4 * size
+    # A direct caller is its connection: another one from the same address is served. Behind a proxy it is the address.
+    whole = await raw.end_of(raw.call(other if hops else mine), SOON)
+    assert (whole.status, len(whole.data)) == ("0", len(message(probe.answer(payload=b"x" * size).SerializeToString())))
     await mute.close()
     await settled(probe, lambda: not probe.server.calls.unread.count)
     assert (await raw.end_of(raw.call(mine), SOON)).status == "0"
 
 
+@pytest.mark.parametrize(("of_address", "neighbour"), [(1 << 30, ""), (0, "OVERLOADED")])
 async def test_when_all_leave_too_much_unread_those_who_read_are_served(
-    start_probe: StartProbe, connect: Connect
+    start_probe: StartProbe, connect: Connect, of_address: int, neighbour: str
 ) -> None:
-    probe = await start_probe(unread=UnreadBounds(of_address=1 << 30, all_addresses=150_000), trusted_proxy_hops=1)
+    room = UnreadBounds(of_source=1 << 30, of_address=of_address, in_all=150_000)
+    probe = await start_probe(unread=room)
 
     async def long_answer(request: Any, context: Any) -> Any:
         return probe.answer(payload=b"x" * 80_000)
 
     probe.on["Get"] = long_answer
-    mute, raw = await connect(probe, window=0), await connect(probe)
-    for number in (1, 2):
-        mute.call(to("Get", extra=[("x-forwarded-for", f"192.0.2.{number}")]))
+    mutes = [await connect(probe, window=0) for _ in range(2)]
+    for mute in mutes:
+        mute.call(to("Get"))
     await settled(probe, lambda: probe.server.calls.unread.count == 2)
-    again = await mute.end_of(mute.call(to("Get", extra=[("x-forwarded-for", "192.0.2.1")])), SOON)
+    again = await mutes[0].end_of(mutes[0].call(to("Get")), SOON)
     assert again.reason == "OVERLOADED"
-    assert (await raw.end_of(raw.call(to("Get", extra=[("x-forwarded-for", "192.0.2.3")])), SOON)).status == "0"
+    raw = await connect(probe)
+    assert (await raw.end_of(raw.call(to("Get")), SOON)).reason == neighbour
 
 
 async def test_a_stream_that_is_never_read_is_over_soon_and_stays_known_until_its_connection_ends(

@@ -1,8 +1,8 @@
 """Room for calls: a full or draining server says so at once, before it spends anything on the caller.
 
 `max_concurrent_streams` of HTTP/2 would make clients wait instead, which is what an overloaded server needs least. A
-call is met as soon as its headers are there: one that then sends no message waits in a room of its own, so that it
-takes no place from calls that are being worked on.
+call is met as soon as its headers are there: one that then sends no message waits among its like (see arriving.py), so
+that it takes no place from calls that are being worked on.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Admission:
     def __init__(self, calls: Calls, bounds: Bounds) -> None:
         self._calls = calls
         self._streams_of_account = bounds.streams_of_account
-        self._arriving = Room(*bounds.arriving)
+        self._arriving = calls.arriving
         self._unary = Room(*bounds.unary)
         self._streams = Room(*bounds.streams)
         self._health_checks = Room(*bounds.health_checks)
@@ -66,18 +66,18 @@ class Admission:
     def admit_arriving(self, passage: Passage) -> None:
         """A call with one message that has yet to be read. Raises Draining or Overloaded."""
         self._refuse_when_draining()
-        self._calls.unread.judge(passage.network)
-        _move(passage, self._arriving)
+        self._calls.unread.judge(passage)
+        self._arriving.add(passage)
 
     def admit_unary(self, passage: Passage) -> None:
         """A unary call whose message is here. Raises Overloaded."""
-        _move(passage, self._unary)
+        _enter(passage, self._unary)
 
     def admit_stream(self, passage: Passage) -> None:
         """A stream that begins to be served. Raises Draining or Overloaded."""
         self._refuse_when_draining()
-        self._calls.unread.judge(passage.network)
-        _move(passage, self._streams)
+        self._calls.unread.judge(passage)
+        _enter(passage, self._streams)
 
     def admit_stream_of_account(self, passage: Passage) -> None:
         """Raises TooManyStreams. The registry already counts this stream among those of its caller."""
@@ -89,11 +89,11 @@ class Admission:
 
     def admit_health_check(self, passage: Passage) -> None:
         """Raises Overloaded."""
-        _move(passage, self._health_checks)
+        _enter(passage, self._health_checks)
 
     def admit_health_watch(self, passage: Passage) -> None:
         """Raises Overloaded."""
-        _move(passage, self._health_watches)
+        _enter(passage, self._health_watches)
 
     def _refuse_when_draining(self) -> None:
         if self.draining:
@@ -101,11 +101,6 @@ class Admission:
             raise Draining
 
 
-def _move(passage: Passage, room: Room) -> None:
-    """Give the call a place in this room instead of where it was."""
-    network = passage.network
-    if passage.room is not None:
-        passage.room.leave(network)
-        passage.room = None
-    room.enter(network)
+def _enter(passage: Passage, room: Room) -> None:
+    room.enter(passage.network)
     passage.room = room

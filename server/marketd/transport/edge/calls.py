@@ -15,6 +15,7 @@ from uuid import UUID
 import structlog
 
 from marketd.kernel.call.refusals import DeadlineExceeded, Draining, Refusal
+from marketd.transport.edge.arriving import Arriving
 from marketd.transport.edge.unread import Unread, UnreadBounds
 from marketd.transport.passage import Passage
 from marketd.transport.refusals import BearerTokenExpired, SlowConsumer
@@ -35,10 +36,16 @@ DRAIN_CLEANUP_SECONDS = 5.0
 class Calls:
     """The calls that this process is serving now."""
 
-    def __init__(self, *, slow_write_seconds: float = 5.0, unread: UnreadBounds | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        arriving: tuple[int, int] = (1_024, 256),
+        unread: UnreadBounds | None = None,
+        slow_write_seconds: float = 5.0,
+    ) -> None:
         self.unary: set[Passage] = set()
         self.streams: set[Passage] = set()
-        self.arriving: set[Passage] = set()
+        self.arriving = Arriving(*arriving)
         """Those of both that wait for their one message."""
         self.unread = Unread(unread or UnreadBounds())
         self._by_account: dict[UUID, set[Passage]] = {}
@@ -68,6 +75,7 @@ class Calls:
         if passage.room is not None:
             passage.room.leave(passage.network)
             passage.room = None
+        self.arriving.discard(passage)
         if passage.rule.kind is Kind.UNARY:
             self.unary.discard(passage)
             self.unread.add(passage)
@@ -105,8 +113,6 @@ class Calls:
             await asyncio.sleep(_SWEEP_SECONDS)
             now = time.monotonic()
             for passage in [call for call in self.unary if _late(call, now)]:
-                passage.end(DeadlineExceeded())
-            for passage in [call for call in self.arriving if now > call.message_due]:
                 passage.end(DeadlineExceeded())
             self.unread.look()
             if now >= streams_due:
@@ -156,6 +162,8 @@ class Calls:
 
 
 def _late(passage: Passage, now: float) -> bool:
+    if passage.message_due and now > passage.message_due:
+        return True
     deadline = passage.call.deadline
     return deadline is not None and now > deadline
 

@@ -23,19 +23,27 @@ _LOOK_SECONDS: Final = 0.01
 
 @dataclass(frozen=True, slots=True)
 class UnreadBounds:
-    """Bytes. `all_addresses` together; beyond it only those who leave nothing unread get answers."""
+    """Bytes. Beyond `in_all`, only a source that leaves nothing unread gets answers, and none whose address left more
+    than `of_address`.
+    """
 
+    of_source: int = 2 * 1024 * 1024
     of_address: int = 16 * 1024 * 1024
-    all_addresses: int = 64 * 1024 * 1024
+    in_all: int = 32 * 1024 * 1024
 
 
 class Unread:
-    """The answers of this process that have not gone out, as far as the last look knows."""
+    """The answers of this process that have not gone out, as far as the last look knows.
+
+    The source of a call is its connection, or behind a trusted proxy, whose connections carry many people's calls, the
+    address: so whoever reads is served beside a neighbour who does not.
+    """
 
     def __init__(self, bounds: UnreadBounds) -> None:
         self._bounds = bounds
         self._left: list[Passage] = []
-        self._bytes: Counter[str] = Counter()
+        self._of_source: Counter[str] = Counter()
+        self._of_address: Counter[str] = Counter()
         self._total = 0
         self._looked = 0.0
 
@@ -51,15 +59,16 @@ class Unread:
 
     def add(self, passage: Passage) -> None:
         """The handler is done and its answer, or its status, goes out from here on."""
-        size = passage.answer_bytes + OVERHEAD_BYTES
         self._left.append(passage)
-        self._bytes[passage.network] += size
-        self._total += size
+        self._count(passage)
 
-    def judge(self, network: str) -> None:
-        """Raises Overloaded for an address that has left too much unread."""
-        if self._is_over(network) and (self._recent() or self._still_over(network)):
-            raise Overloaded
+    def judge(self, passage: Passage) -> None:
+        """Raises Overloaded for a call whose source has left too much unread."""
+        if self._is_over(passage):
+            if time.monotonic() - self._looked > _LOOK_SECONDS:
+                self.look()
+            if self._is_over(passage):
+                raise Overloaded
 
     def look(self) -> None:
         """Forget what has gone out since the last look."""
@@ -67,18 +76,20 @@ class Unread:
         if not self._left:
             return
         self._left = [passage for passage in self._left if passage.task is not None and not passage.task.done()]
-        self._bytes = Counter()
+        self._of_source, self._of_address, self._total = Counter(), Counter(), 0
         for passage in self._left:
-            self._bytes[passage.network] += passage.answer_bytes + OVERHEAD_BYTES
-        self._total = sum(self._bytes.values())
+            self._count(passage)
 
-    def _is_over(self, network: str) -> bool:
-        mine = self._bytes.get(network, 0)
-        return mine > self._bounds.of_address or (mine > 0 and self._total > self._bounds.all_addresses)
+    def _count(self, passage: Passage) -> None:
+        size = passage.answer_bytes + OVERHEAD_BYTES
+        self._of_source[passage.source] += size
+        self._of_address[passage.network] += size
+        self._total += size
 
-    def _recent(self) -> bool:
-        return time.monotonic() - self._looked < _LOOK_SECONDS
-
-    def _still_over(self, network: str) -> bool:
-        self.look()
-        return self._is_over(network)
+    def _is_over(self, passage: Passage) -> bool:
+        if not self._total:
+            return False
+        bounds, mine = self._bounds, self._of_source.get(passage.source, 0)
+        if self._total <= bounds.in_all:
+            return mine > bounds.of_source
+        return mine > 0 or self._of_address.get(passage.network, 0) > bounds.of_address
