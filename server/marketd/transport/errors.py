@@ -193,4 +193,6 @@ def _cut(text: Any, limit: int) -> str:
 
 
 # Given by the thousand when there is least time, and always the same; making one costs more than all else of a refusal.
-_READY: Final = {type(refusal): _packed(refusal) for refusal in (Overloaded(), Draining(), DeadlineExceeded())}
+_READY: Final[dict[type[Refusal], tuple[str, bytes]]] = {
+    type(refusal): _packed(refusal) for refusal in (Overloaded(), Draining(), DeadlineExceeded())
+}

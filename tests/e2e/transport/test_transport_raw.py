@@ -414,7 +414,7 @@ async def test_requests_that_mean_the_same_share_the_answer_that_is_kept(probe: 
 async def test_calls_that_are_reset_at_once_are_counted_and_leave_nothing(probe: Probe, connect: Connect) -> None:
     raw, token = await connect(probe), probe.tokens.issue(Role.BUYER)
     headers = to("Ask", token)
-    for _ in range(200):
+    for _ in range(100):
         raw.reset(raw.begin(headers))
     honest = raw.call(headers)
     assert (await raw.end_of(honest, SOON)).status == "0"
