@@ -127,7 +127,7 @@ async def window_zero(attack: Attack) -> None:
     await asyncio.gather(*(one(connection) for connection in await attack.open(20, window=0)))
 
 
-async def at_once(attack: Attack, connections: int = 40, each: int = 200) -> None:
+async def at_once(attack: Attack, connections: int = 80, each: int = 100) -> None:
     """8,000 whole calls in one go."""
     opened = await attack.open(connections)
     calls = [(connection, [connection.call(LIST_CALL, PAGE) for _ in range(each)]) for connection in opened]

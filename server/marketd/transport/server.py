@@ -67,12 +67,15 @@ class ServerOptions:
     answer_bytes: int = 32 * 1024 * 1024
     max_receive_bytes: int = 4 * 1024 * 1024
     max_streams_per_connection: int = 128
-    """A little more than an account may have. What a client has beyond it waits at the client."""
+    """A little more than an account may have; what a client has beyond it waits at the client. A call that has begun
+    costs the core 16 KiB before anything of ours runs, so this bounds what a few connections can do at once.
+    """
     max_streams_per_internal_connection: int = 1_024
     max_connections: int = 8_192
-    max_pending: int = 8_192
-    """Calls that wait in the core for the loop to come to them, at 16 KiB each; it drops what is beyond that, without a
-    reason."""
+    max_pending: int = 16_384
+    """Calls that wait in the core for the loop to come to them; it drops what is beyond that, without a reason."""
+    ping_interval_seconds: float = 5.0
+    """Who pings more often than this without a call is cut off."""
     connection_age_seconds: float = 600.0
     connection_age_grace_seconds: float = 30.0
     connection_idle_seconds: float = 300.0
@@ -92,7 +95,7 @@ class ServerOptions:
             ("grpc.http2.ping_timeout_ms", 5_000),
             ("grpc.keepalive_permit_without_calls", 1),
             # Many clients ping every 10 s, and some of those pings come a little early.
-            ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", int(self.ping_interval_seconds * 1000)),
             ("grpc.max_connection_idle_ms", int(self.connection_idle_seconds * 1000)),
             ("grpc.max_connection_age_ms", int(age * 1000)),
             ("grpc.max_connection_age_grace_ms", int(self.connection_age_grace_seconds * 1000)),

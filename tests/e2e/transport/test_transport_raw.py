@@ -16,6 +16,7 @@ from marketd.kernel.call import call as kernel_call
 from marketd.kernel.call.caller import Role
 from marketd.transport.edge.admission import Bounds
 from marketd.transport.edge.unread import UnreadBounds
+from marketd.transport.server import ServerOptions
 
 from tests.worlds.raw_http2 import Connection, Headers, block, message
 
@@ -444,3 +445,26 @@ async def test_connections_are_bounded(start_probe: StartProbe, connect: Connect
 async def raw_status(raw: Connection) -> str:
     """How a call on this connection ends."""
     return (await raw.end_of(raw.call(to("Get")), SOON)).status
+
+
+async def test_who_pings_a_little_early_stays_and_who_floods_with_pings_is_cut_off(
+    start_probe: StartProbe, connect: Connect
+) -> None:
+    probe = await start_probe(ping_interval_seconds=0.2)
+    steady, flood = await connect(probe), await connect(probe)
+    # Twice the least interval, as clients that ping every 10 s keep to the server's 5 s: early pings are no strikes.
+    for early in (0.0, 0.05, 0.1, 0.05, 0.0, 0.1):
+        await asyncio.sleep(0.4 - early)
+        steady.ping()
+    for _ in range(10):
+        flood.ping()
+    async with asyncio.timeout(SOON):
+        await flood.closed.wait()
+    assert flood.goaway is not None
+    assert b"too_many_pings" in flood.goaway.additional_data
+    assert steady.goaway is None
+    assert await raw_status(steady) == "0"
+
+
+def test_clients_that_ping_every_ten_seconds_have_room_to_be_early() -> None:
+    assert ServerOptions().ping_interval_seconds <= 5
