@@ -20,16 +20,9 @@ from marketd.transport.access import AccessTable
 from marketd.transport.audit_trail import AuditTrail
 from marketd.transport.collector import Collected
 from marketd.transport.errors import finish, send_status
-from marketd.transport.links import (
-    LINKS,
-    Edge,
-    Step,
-    audit_trail_of,
-    keeps_answers,
-    log_and_metrics,
-    request_id,
-    takes_stream,
-)
+from marketd.transport.links.beginning import audit_trail_of, log_and_metrics, request_id
+from marketd.transport.links.common import Edge, keeps_answers, takes_stream
+from marketd.transport.links.order import steps_of
 from marketd.transport.passage import DETAILS, Passage
 from marketd.transport.refusals import MethodUnknown
 from marketd.transport.rules import Idempotency, Kind, Open, RateClass, Rule
@@ -69,11 +62,6 @@ class Chain(grpc.aio.ServerInterceptor):
         """The handler of the call. It runs in the task that asks here, so it finds the details decoded."""
         DETAILS.set(handler_call_details)
         return self._handlers.get(handler_call_details.method, self._unknown)
-
-
-def steps_of(edge: Edge, rule: Rule) -> list[tuple[str, Step]]:
-    """The named steps that this method's calls take, in order."""
-    return [(link.name, step) for link in LINKS if (step := link.build(edge, rule)) is not None]
 
 
 def _handler(edge: Edge, rule: Rule, method: Collected) -> Any:

@@ -28,7 +28,7 @@ from marketd.transport.edge.tls import PeerServices
 from marketd.transport.edge.unread import UnreadBounds
 from marketd.transport.health import Health, HealthServicer
 from marketd.transport.introspection import add_channelz, add_reflection
-from marketd.transport.links import Edge
+from marketd.transport.links.common import Edge
 from marketd.transport.rules import RateClass
 from marketd.transport.start_errors import PortUnavailable
 from marketd.transport.validation import Validation

@@ -9,6 +9,7 @@ import pytest
 
 from tests.worlds import probe as probes
 from tests.worlds.probe import Probe
+from tests.worlds.raw_http2 import Connection
 
 
 @pytest.fixture
@@ -30,3 +31,17 @@ async def start_probe() -> AsyncIterator[Callable[..., Awaitable[Probe]]]:
 async def probe(start_probe: Callable[..., Awaitable[Probe]]) -> Probe:
     """A probe with the default options."""
     return await start_probe()
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Callable[..., Awaitable[Connection]]]:
+    """Opens raw connections; they are closed at the end."""
+    opened: list[Connection] = []
+
+    async def open_one(probe: Probe, **options: Any) -> Connection:
+        opened.append(await Connection.open(options.pop("port", probe.server.port), **options))
+        return opened[-1]
+
+    yield open_one
+    for each in opened:
+        await each.close()

@@ -7,53 +7,33 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import pytest
-from marketd.kernel.call import call as kernel_call
 from marketd.kernel.call.caller import Role
 from marketd.transport.edge.admission import Bounds
 from marketd.transport.edge.unread import UnreadBounds
 from marketd.transport.server import ServerOptions
 
-from tests.worlds.raw_http2 import Connection, Headers, block, message
+from tests.worlds.raw_http2 import Connection, block, message
+from tests.worlds.raw_probe import (
+    DEADLINE_EXCEEDED,
+    INVALID_ARGUMENT,
+    SOON,
+    UNAUTHENTICATED,
+    UNAVAILABLE,
+    UNIMPLEMENTED,
+    settled,
+    status_of_a_call,
+    to,
+)
 
 if TYPE_CHECKING:
     from tests.worlds.probe import Probe
 
 StartProbe = Callable[..., Awaitable["Probe"]]
 Connect = Callable[..., Awaitable[Connection]]
-SERVICE = "/transport.probe.v1.ProbeService"
-DEADLINE_EXCEEDED, INVALID_ARGUMENT, UNIMPLEMENTED, UNAVAILABLE, UNAUTHENTICATED = "4", "3", "12", "14", "16"
-SOON = 10.0
-
-
-@pytest.fixture
-async def connect() -> AsyncIterator[Connect]:
-    """Opens raw connections; they are closed at the end."""
-    opened: list[Connection] = []
-
-    async def open_one(probe: Probe, **options: Any) -> Connection:
-        opened.append(await Connection.open(options.pop("port", probe.server.port), **options))
-        return opened[-1]
-
-    yield open_one
-    for each in opened:
-        await each.close()
-
-
-def to(method: str, token: str = "", extra: Headers = ()) -> bytes:
-    """The headers of a call of the probe service."""
-    return block(f"{SERVICE}/{method}", [*([("authorization", f"Bearer {token}")] if token else []), *extra])
-
-
-async def settled(probe: Probe, found: Callable[[], bool]) -> None:
-    """Wait until it is so; raises TimeoutError."""
-    async with asyncio.timeout(SOON):
-        while not found():  # noqa: ASYNC110 - the server has no event for every number that tests look at
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("method", ["Get", "Ask", "Watch", "WatchByWrites"])
@@ -63,7 +43,7 @@ async def test_a_call_that_sends_no_message_is_counted_at_once_and_ended(
     probe = await start_probe(message_seconds=0.3)
     raw = await connect(probe)
     silent = raw.begin(to(method, probe.tokens.issue(Role.BUYER)))
-    await settled(probe, lambda: len(probe.server.calls.arriving) == 1)
+    await settled(lambda: len(probe.server.calls.arriving) == 1)
     ended = await raw.end_of(silent, SOON)
     assert (ended.status, ended.reason) == (DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
     assert [line["code"] for line in await probe.log()] == ["DEADLINE_EXCEEDED"]
@@ -102,7 +82,7 @@ async def test_calls_without_a_message_take_no_place_of_those_that_are_worked_on
     raw = await connect(probe)
     for _ in range(19):
         raw.begin(to("Get"))
-    await settled(probe, lambda: len(probe.server.calls.arriving) == 19)
+    await settled(lambda: len(probe.server.calls.arriving) == 19)
     assert (await raw.end_of(raw.call(to("Get")), SOON)).status == "0"
 
 
@@ -114,9 +94,9 @@ async def test_where_too_many_wait_with_their_message_the_oldest_makes_room(
     arriving = probe.server.calls.arriving
     mine, yours, others = (to("Get", extra=[("x-forwarded-for", f"192.0.2.{number}")]) for number in (1, 2, 3))
     silent = [raw.begin(mine)]
-    await settled(probe, lambda: len(arriving) == 1)
+    await settled(lambda: len(arriving) == 1)
     silent.append(raw.begin(mine))
-    await settled(probe, lambda: len(arriving) == 2)
+    await settled(lambda: len(arriving) == 2)
     # Of the same address: the honest call is served, and the oldest of that address had to go for it.
     assert (await raw.end_of(raw.call(mine), SOON)).status == "0"
     first = await raw.end_of(silent[0], SOON)
@@ -125,7 +105,7 @@ async def test_where_too_many_wait_with_their_message_the_oldest_makes_room(
     assert not raw.streams[silent[1]].ended.is_set()
     # And of all, where the room is full.
     silent += [raw.begin(yours), raw.begin(yours)]
-    await settled(probe, lambda: len(arriving) == 3)
+    await settled(lambda: len(arriving) == 3)
     assert (await raw.end_of(raw.call(others), SOON)).status == "0"
     assert (await raw.end_of(silent[1], SOON)).reason == "OVERLOADED"
     assert sorted(line["reason"] for line in await until_over(probe, 4)) == ["", "", "OVERLOADED", "OVERLOADED"]
@@ -140,7 +120,7 @@ async def until_over(probe: Probe, calls: int) -> list[dict[str, Any]]:
         lines[:] = probe.lines()
         return len(lines) >= calls
 
-    await settled(probe, grown)
+    await settled(grown)
     return lines
 
 
@@ -169,11 +149,11 @@ async def test_one_address_has_its_part_of_each_room_and_no_more(
     # An IPv6 network counts as one address, and so do the ways to write one.
     mine = [("x-forwarded-for", "2001:db8::1"), ("x-forwarded-for", "[2001:db8:0:0:ffff::2]:443")]
     held = [raw.call(to(method, token, [pair])) for pair in mine]
-    await settled(probe, lambda: busy == 2)
+    await settled(lambda: busy == 2)
     refused = await raw.end_of(raw.call(to(method, token, [("x-forwarded-for", "2001:db8::3")])), SOON)
     assert (refused.status, refused.reason) == (UNAVAILABLE, "OVERLOADED")
     held.append(raw.call(to(method, token, [("x-forwarded-for", "2001:db8:0:1::1")])))
-    await settled(probe, lambda: busy == 3)
+    await settled(lambda: busy == 3)
     full = await raw.end_of(raw.call(to(method, token, [("x-forwarded-for", "192.0.2.1")])), SOON)
     assert full.reason == "OVERLOADED"
     go_on.set()
@@ -186,10 +166,10 @@ async def test_whoever_watches_the_health_shares_with_the_address(start_probe: S
     path = "/grpc.health.v1.Health/Watch"
     mine, other = (block(path, [("x-forwarded-for", address)]) for address in ("192.0.2.1", "192.0.2.2"))
     watches = [raw.call(mine), raw.call(mine)]
-    await settled(probe, lambda: all(raw.streams[watch].data for watch in watches))
+    await settled(lambda: all(raw.streams[watch].data for watch in watches))
     assert (await raw.end_of(raw.call(mine), SOON)).reason == "OVERLOADED"
     watch = raw.call(other)
-    await settled(probe, lambda: bool(raw.streams[watch].data))
+    await settled(lambda: bool(raw.streams[watch].data))
 
 
 async def test_health_that_is_asked_for_without_a_message_is_bounded_too(
@@ -201,7 +181,7 @@ async def test_health_that_is_asked_for_without_a_message_is_bounded_too(
     mine, other = (block(path, [("x-forwarded-for", address)]) for address in ("192.0.2.1", "192.0.2.2"))
     for _ in range(2):
         raw.begin(mine)
-    await settled(probe, lambda: len(probe.server.calls.unary) == 2)
+    await settled(lambda: len(probe.server.calls.unary) == 2)
     assert (await raw.end_of(raw.begin(mine), SOON)).reason == "OVERLOADED"
     assert (await raw.end_of(raw.call(other), SOON)).status == "0"
 
@@ -223,17 +203,17 @@ async def test_who_leaves_too_much_unread_gets_no_more_and_nobody_else_pays_for_
     calls = []
     for _ in range(8):
         calls.append(mute.call(mine))
-        await settled(probe, lambda: probe.server.calls.unread.count >= min(len(calls), 3))
+        await settled(lambda: probe.server.calls.unread.count >= min(len(calls), 3))
         await asyncio.sleep(0.02)
     refused = [mute.streams[call].reason for call in calls if mute.streams[call].ended.is_set()]
     assert refused == ["OVERLOADED"] * 5
-    await settled(probe, lambda: probe.server.calls.unread.count == 3)
+    await settled(lambda: probe.server.calls.unread.count == 3)
     assert 3 * size < probe.server.calls.unread.total_bytes < 4 * size
     # A direct caller is its connection: another one from the same address is served. Behind a proxy it is the address.
     whole = await raw.end_of(raw.call(other if hops else mine), SOON)
     assert (whole.status, len(whole.data)) == ("0", len(message(probe.answer(payload=b"x" * size).SerializeToString())))
     await mute.close()
-    await settled(probe, lambda: not probe.server.calls.unread.count)
+    await settled(lambda: not probe.server.calls.unread.count)
     assert (await raw.end_of(raw.call(mine), SOON)).status == "0"
 
 
@@ -251,7 +231,7 @@ async def test_when_all_leave_too_much_unread_those_who_read_are_served(
     mutes = [await connect(probe, window=0) for _ in range(2)]
     for mute in mutes:
         mute.call(to("Get"))
-    await settled(probe, lambda: probe.server.calls.unread.count == 2)
+    await settled(lambda: probe.server.calls.unread.count == 2)
     again = await mutes[0].end_of(mutes[0].call(to("Get")), SOON)
     assert again.reason == "OVERLOADED"
     raw = await connect(probe)
@@ -279,7 +259,7 @@ async def test_a_stream_that_is_never_read_is_over_soon_and_stays_known_until_it
     assert probe.server.calls.unread.count == 1
     assert not mute.streams[watch].ended.is_set()  # the core keeps the status behind what was not read
     await mute.close()
-    await settled(probe, lambda: not probe.server.calls.unread.count)
+    await settled(lambda: not probe.server.calls.unread.count)
 
 
 async def test_nothing_is_inflated_for_strangers(probe: Probe, connect: Connect) -> None:
@@ -324,94 +304,6 @@ async def test_the_internal_port_may_take_compressed_messages(start_probe: Start
     assert found == ["0", UNIMPLEMENTED]
 
 
-@pytest.mark.parametrize("name", ["authorization", "x-request-id"])
-async def test_a_header_with_one_value_is_refused_when_it_comes_twice(
-    probe: Probe, connect: Connect, name: str
-) -> None:
-    token = probe.tokens.issue(Role.BUYER)
-    value = f"Bearer {token}" if name == "authorization" else "same"
-    raw = await connect(probe)
-    for second in (value, "other"):
-        call = raw.call(to("GetMine", "" if name == "authorization" else token, [(name, value), (name, second)]))
-        ended = await raw.end_of(call, SOON)
-        assert (ended.status, ended.reason) == (INVALID_ARGUMENT, "MALFORMED_REQUEST")
-        assert name in dict(ended.headers)["grpc-message"]
-
-
-async def test_other_headers_may_come_twice(probe: Probe, connect: Connect) -> None:
-    raw = await connect(probe)
-    pairs = [("cookie", "a=1"), ("cookie", "b=2"), ("tracestate", "x=1"), ("tracestate", "y=2")]
-    assert (await raw.end_of(raw.call(to("Get", extra=pairs)), SOON)).status == "0"
-
-
-@pytest.mark.parametrize(
-    ("headers", "address"),
-    [
-        (["203.0.113.9", "203.0.113.7"], "203.0.113.7"),
-        (["203.0.113.7, 203.0.113.8:4711"], "203.0.113.8"),
-        (["[2001:db8::7]:443"], "2001:db8::7"),
-        (["::ffff:203.0.113.7"], "203.0.113.7"),
-        (["unknown"], "127.0.0.1"),
-        (["203.0.113.7, "], "127.0.0.1"),
-    ],
-)
-async def test_the_address_is_what_the_trusted_proxy_saw_and_else_the_peer(
-    start_probe: StartProbe, connect: Connect, headers: list[str], address: str
-) -> None:
-    probe = await start_probe(trusted_proxy_hops=1)
-    seen = []
-
-    async def look(request: Any, context: Any) -> Any:
-        seen.append(kernel_call.current_caller().address)
-        return probe.answer()
-
-    probe.on["Get"] = look
-    raw = await connect(probe)
-    await raw.end_of(raw.call(to("Get", extra=[("x-forwarded-for", value) for value in headers])), SOON)
-    assert seen == [address]
-
-
-UNKNOWN_FIELD = b"\xfa\x3e\x03abc"  # number 1007, length-delimited: what a later contract might add
-
-
-async def test_unknown_fields_neither_change_what_a_request_id_stands_for_nor_reach_a_handler(
-    probe: Probe, connect: Connect
-) -> None:
-    seen: list[tuple[Any, bytes]] = []
-
-    async def note(request: Any, context: Any) -> Any:
-        seen.append((kernel_call.current().once, request.SerializeToString()))
-        return probe.answer()
-
-    probe.on["Place"] = note
-    raw, token = await connect(probe), probe.tokens.issue(Role.BUYER)
-    plain = probe.question(request_id=str(uuid4()), text="the same").SerializeToString()
-    for body in (plain, plain + UNKNOWN_FIELD, UNKNOWN_FIELD + plain):
-        await raw.end_of(raw.call(to("Place", token), body), SOON)
-    assert seen == [seen[0]] * 3
-    assert seen[0][1] == plain
-
-
-async def test_requests_that_mean_the_same_share_the_answer_that_is_kept(probe: Probe, connect: Connect) -> None:
-    asked = 0
-
-    async def count(request: Any, context: Any) -> Any:
-        nonlocal asked
-        asked += 1
-        kernel_call.current().cache_tag = "thing"
-        return probe.answer(text=request.text)
-
-    probe.on["Get"] = count
-    raw = await connect(probe)
-    plain = probe.question(text="the same").SerializeToString()
-    bodies = [UNKNOWN_FIELD + plain, plain, *(plain + b"\xfa\x3e\x01" + bytes([number]) for number in range(20))]
-    answers = {(await raw.end_of(raw.call(to("Get"), body), SOON)).data for body in bodies}
-    assert asked == 1
-    assert answers == {message(probe.answer(text="the same").SerializeToString())}
-    await raw.end_of(raw.call(to("Get"), probe.question(text="another").SerializeToString()), SOON)
-    assert asked == 2
-
-
 async def test_calls_that_are_reset_at_once_are_counted_and_leave_nothing(probe: Probe, connect: Connect) -> None:
     raw, token = await connect(probe), probe.tokens.issue(Role.BUYER)
     headers = to("Ask", token)
@@ -437,14 +329,9 @@ async def test_connections_are_bounded(start_probe: StartProbe, connect: Connect
     await inside[0].close()
     again = await connect(probe)
     async with asyncio.timeout(SOON):
-        while again.closed.is_set() or (await raw_status(again)) != "0":
+        while again.closed.is_set() or (await status_of_a_call(again)) != "0":
             again = await connect(probe)
             await asyncio.sleep(0.05)
-
-
-async def raw_status(raw: Connection) -> str:
-    """How a call on this connection ends."""
-    return (await raw.end_of(raw.call(to("Get")), SOON)).status
 
 
 async def test_who_pings_a_little_early_stays_and_who_floods_with_pings_is_cut_off(
@@ -460,10 +347,8 @@ async def test_who_pings_a_little_early_stays_and_who_floods_with_pings_is_cut_o
         flood.ping()
     async with asyncio.timeout(SOON):
         await flood.closed.wait()
-    assert flood.goaway is not None
-    assert b"too_many_pings" in flood.goaway.additional_data
     assert steady.goaway is None
-    assert await raw_status(steady) == "0"
+    assert await status_of_a_call(steady) == "0"
 
 
 def test_clients_that_ping_every_ten_seconds_have_room_to_be_early() -> None:

@@ -22,7 +22,7 @@ from marketd.kernel.call.caller import Role
 from marketd.kernel.call.refusals import Refusal
 from marketd.transport.collector import Collector
 from marketd.transport.edge.admission import Bounds
-from marketd.transport.links import LINKS
+from marketd.transport.links.order import LINKS
 from marketd.transport.server import ServerOptions, build_server
 from marketd.transport.start_errors import HandlersUnfit, PortUnavailable
 
