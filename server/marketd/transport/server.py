@@ -95,7 +95,7 @@ class ServerOptions:
             ("grpc.http2.ping_timeout_ms", 5_000),
             ("grpc.keepalive_permit_without_calls", 1),
             # Many clients ping every 10 s, and some of those pings come a little early.
-            ("grpc.http2.min_recv_ping_interval_without_data_ms", int(self.ping_interval_seconds * 1000)),
+            ("grpc.http2.min_ping_interval_without_data_ms", int(self.ping_interval_seconds * 1000)),
             ("grpc.max_connection_idle_ms", int(self.connection_idle_seconds * 1000)),
             ("grpc.max_connection_age_ms", int(age * 1000)),
             ("grpc.max_connection_age_grace_ms", int(self.connection_age_grace_seconds * 1000)),
