@@ -10,7 +10,7 @@ from grpc._cython import cygrpc  # type: ignore[attr-defined]  # the core has no
 from marketd.transport.server import ServerOptions
 
 ROOT = Path(__file__).resolve().parents[2]
-_OPTION = re.compile(r"""["'](grpc\.[a-z0-9_.]+)["'],\s""")
+_OPTION = re.compile(r"""\(["'](grpc\.[a-z0-9_.]+)["'],\s""")
 
 
 def unknown(names: set[str]) -> set[str]:
