@@ -33,30 +33,31 @@ _MOST: Final = 2**32 - 1
 class Density:
     """The books of one courier; call `begin` once for each message, then `admits` for each of its positions."""
 
-    __slots__ = ("_begun", "_counts", "_left", "_limit", "_minute", "_most", "_refill")
+    __slots__ = ("_counts", "_due", "_left", "_limit", "_most", "_refill", "_second")
 
     def __init__(self, rate_hz: float) -> None:
         """rate_hz: the rate above which a courier is told to send less often."""
         self._limit = min(max(ceil(rate_hz * 60 * DENSE), 1), _MOST)
-        self._refill = rate_hz * LAVISH / MICROS
+        self._refill = rate_hz * LAVISH
         self._most = max(rate_hz * LAVISH * _DAY_SECONDS, 1.0)
         self._left = self._most
-        self._begun: int | None = None
-        self._minute = 0
         self._counts = array("H" if self._limit < 2**16 else "I", bytes(2 if self._limit < 2**16 else 4) * _MINUTES)
+        self._second: int | None = None
+        self._due = 0
 
     def begin(self, now_micros: int) -> None:
-        """A message came: minutes that no position can fall into any more are forgotten."""
-        minute = now_micros // MINUTE_MICROS
-        if self._begun is None:
-            self._minute = minute
-        else:
-            self._left = min(self._most, self._left + max(now_micros - self._begun, 0) * self._refill)
-        self._begun = now_micros
-        if minute > self._minute:
-            for gone in range(max(self._minute + 1, minute - _MINUTES + 1), minute + 1):
-                self._counts[gone % _MINUTES] = 0
-            self._minute = minute
+        """A message came: the day has more room, and minutes that no position can fall into any more are forgotten."""
+        if now_micros < self._due:
+            return  # once a second is enough, and no minute begins between
+        second, before = now_micros // MICROS, self._second
+        self._second, self._due = second, (second + 1) * MICROS
+        if before is not None:
+            left = self._left + (second - before) * self._refill
+            self._left = left if left < self._most else self._most
+            minute, last = second // 60, before // 60
+            if minute > last:
+                for gone in range(max(last + 1, minute - _MINUTES + 1), minute + 1):
+                    self._counts[gone % _MINUTES] = 0
 
     def admits(self, micros: int) -> bool:
         """Count one position that counts at this time; False when there is no room for it."""

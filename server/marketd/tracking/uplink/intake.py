@@ -43,12 +43,12 @@ class Intake:
         rows: list[NewPosition] = []
         numberless: list[tuple[int, int]] = []
         beyond: list[tuple[int, int]] = []
-        kept: list[tuple[Sample, Fix]] = []
-        flags: list[int] = []
+        fixes: list[Fix] = []
+        places: list[int] = []
         track, density = courier.track, uplink.density
         density.begin(receive_micros)
         for sample in sorted(samples, key=_seq):
-            seq, time, latitude, longitude, accuracy, speed, heading, _, _ = sample
+            seq, time, latitude, longitude, accuracy, speed, heading, is_mock, battery = sample
             reason = rejection(sample, receive_micros)
             if reason is Rejection.SEQ_INVALID:
                 numberless.append((seq, reason))
@@ -64,18 +64,41 @@ class Intake:
                 else:
                     beyond.append((seq, reason))
                 continue
-            ahead = max(time - receive_micros, 0)
+            ahead = time - receive_micros if time > receive_micros else 0
             if not density.admits(time - ahead):
                 beyond.append((seq, Rejection.RATE_EXCEEDED))
                 continue
             fix = Fix(seq, time - ahead, receive_micros, Point(latitude, longitude), accuracy, speed, heading, ahead)
-            kept.append((sample, fix))
-            if is_late:  # the lowest numbers come first, so all that are late come before all that are not
-                flags.append(track.judge_late(fix))
-        judged, moves = track.judge([fix for _, fix in kept[len(flags) :]])
-        for moved in moves if courier.trips else ():
-            self._journal.add(courier.follow(moved, receive_micros, self._pace))
-        rows += map(_stored, kept, flags + judged)
+            flags = 0
+            if is_late:
+                flags = track.judge_late(fix)
+            else:
+                fixes.append(fix)
+                places.append(len(rows))
+            rows.append(
+                NewPosition(
+                    0,
+                    seq,
+                    time,
+                    receive_micros,
+                    latitude,
+                    longitude,
+                    accuracy,
+                    speed,
+                    heading,
+                    is_mock,
+                    battery,
+                    flags,
+                    None,
+                )
+            )
+        judged, moves = track.judge(fixes)  # the lowest numbers came first, so none that is late stands among them
+        if any(judged):
+            for place, flags in zip(places, judged, strict=True):
+                rows[place] = rows[place]._replace(flags=flags)
+        if courier.trips:
+            for moved in moves:
+                self._journal.add(courier.follow(moved, receive_micros, self._pace))
         if moves:
             self.hub.moved(courier.courier_id, moves[-1])
         if rows:
@@ -83,14 +106,6 @@ class Intake:
         if beyond:
             uplink.pass_over(beyond)
         return numberless
-
-
-def _stored(kept: tuple[Sample, Fix], flags: int) -> NewPosition:
-    (seq, time, latitude, longitude, accuracy, speed, heading, is_mock, battery), fix = kept
-    received = fix.receive_micros
-    return NewPosition(
-        0, seq, time, received, latitude, longitude, accuracy, speed, heading, is_mock, battery, flags, None
-    )
 
 
 def _rejected(seq: int, receive_micros: int, reason: Rejection) -> NewPosition:

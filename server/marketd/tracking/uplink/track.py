@@ -111,7 +111,11 @@ class Track:
         speaks_for_both = self.marker is None
         self._spans_messages = self._detour > 0
         for fix in fixes:
-            odd = self._oddness(fix)
+            time, accuracy = fix.sample_micros, fix.accuracy_meters
+            odd = _BEHIND if self.last_micros is not None and time < self.last_micros else 0
+            if accuracy is not None and accuracy > POOR_ACCURACY_METERS:
+                odd |= _POOR
+            self.last_micros = time
             marker, before = self.marker, self.candidate
             if marker is None or _can_follow(marker, fix):
                 decided_at = None
@@ -172,13 +176,6 @@ class Track:
             self.candidate = fix if flags else None
             self.last_micros = fix.sample_micros
 
-    def _oddness(self, fix: Fix) -> int:
-        """The flags that the fix has wherever it lies."""
-        time, last, accuracy = fix.sample_micros, self.last_micros, fix.accuracy_meters
-        self.last_micros = time
-        odd = _BEHIND if last is not None and time < last else 0
-        return odd | _POOR if accuracy is not None and accuracy > POOR_ACCURACY_METERS else odd
-
     def _is_decided(self, marker: Fix, leap: Fix, *, speaks_for_both: bool) -> bool:
         if self._detour < 2 or leap.sample_micros <= marker.sample_micros:
             return False
@@ -203,7 +200,11 @@ class Track:
 
     def _move(self, fix: Fix) -> bool:
         marker = self.marker
-        if marker is not None and (fix.sample_micros, fix.ahead_micros) <= (marker.sample_micros, marker.ahead_micros):
+        # Of fixes that count at the arrival of their message the later sampled one is the newer.
+        if marker is not None and (
+            fix.sample_micros < marker.sample_micros
+            or (fix.sample_micros == marker.sample_micros and fix.ahead_micros <= marker.ahead_micros)
+        ):
             return False
         self.marker = fix
         return True
