@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import asyncpg
 import pytest
 from marketd.delivery import service as delivery
 from marketd.delivery.model import DeliveryState
@@ -18,7 +19,7 @@ from marketd.tracking.uplink.judge import Rejection
 from marketplace.delivery.v1 import delivery_pb2
 from marketplace.tracking.v1 import position_pb2, watch_pb2
 
-from tests.worlds.tracking_clients import DROPOFF, PICKUP, Uplink, now_seconds, position
+from tests.worlds.tracking_clients import DROPOFF, PICKUP, now_seconds, position
 
 if TYPE_CHECKING:
     from tests.worlds.tracking import Bringing, Worker, World
@@ -217,21 +218,46 @@ async def test_impossible_nanos_cost_their_own_position_only(world: World, worke
     assert await world.stored(courier_id) == [1, 1, 3, 3, 5, 5]
 
 
-async def test_a_stream_that_comes_back_while_its_last_positions_wait_goes_on_with_what_it_knows(
-    world: World, worker: Worker
+async def test_a_position_that_comes_late_says_nothing_of_a_leap_that_waits(
+    world: World, workers: list[Worker]
 ) -> None:
     courier, courier_id, _ = await riding(world)
-    uplink_id, start = new_id(), now_seconds() - 20
+    uplink_id, start, there = new_id(), now_seconds() - 20, Point(52.9, 13.4)
+    ride = [position(seq, start + seq) for seq in range(1, 5)]
+    await workers[0].report(courier, uplink_id, ride)
+    await report_one_by_one(
+        workers,
+        courier,
+        uplink_id,
+        [position(6, start + 6, there), position(5, start + 5), position(7, start + 7, there)],
+    )
+    assert await marker_seq(world, courier_id) == 7
+
+
+async def test_a_stream_that_comes_back_while_its_last_positions_wait_goes_on_with_what_it_knows(
+    world: World, worker: Worker, database_url: str
+) -> None:
+    courier, courier_id, _ = await riding(world)
+    uplink_id, start, there = new_id(), now_seconds() - 20, Point(52.9, 13.4)
     first = worker.uplink(courier)
     first.hello(uplink_id)
     await first.until(lambda: bool(first.answers))
-    first.batch([position(seq, start + seq) for seq in range(1, 4)])
-    first.batch([position(4, start + 4, Point(52.9, 13.4))])
-    while first.unread:  # noqa: ASYNC110 - that a message was read is announced by nothing
-        await asyncio.sleep(0)
-    await first.drop()
-    second: Uplink = worker.uplink(courier)
-    second.hello(uplink_id)
-    second.batch([position(5, start + 5, Point(52.9, 13.4))])
+    blocker = await asyncpg.connect(database_url)
+    try:
+        async with blocker.transaction():
+            await blocker.execute("LOCK TABLE position_points IN SHARE MODE")  # it can be read
+            first.batch([position(seq, start + seq) for seq in range(1, 4)])
+            first.batch([position(4, start + 4, there)])
+            while first.unread:  # noqa: ASYNC110 - that a message was read is announced by nothing
+                await asyncio.sleep(0)
+            await first.drop()
+            second = worker.uplink(courier)
+            second.hello(uplink_id)
+            second.batch([position(5, start + 5, there)])
+            while (newest := worker.hub.newest(courier_id)) is None or newest.seq < 5:
+                assert not second.task.done()
+                await asyncio.sleep(0.01)
+    finally:
+        await blocker.close()
     await second.acked(5)
     assert await marker_seq(world, courier_id) == 5

@@ -4,7 +4,7 @@ Two things are counted, over all streams, reports and uplinks of the courier. Fo
 ahead of the server's counts as the server's) `DENSE` times the courier's rate is taken: a device that kept a day's
 positions sends them as fast as it can, but no minute of that day holds more than it sampled. And a flood that spreads
 its times over the whole day meets what a day can hold, `LAVISH` times over, which fills again at that rate.
-docs/decisions/0013 has the figures.
+docs/decisions/ has the figures (0016), and why each worker keeps books of its own.
 
 What is beyond is rejected and not written down anywhere, so a flood costs no table anything.
 """

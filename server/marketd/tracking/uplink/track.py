@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntFlag
-from typing import Final, NamedTuple
+from typing import Final, TypeAlias
 
 from marketd.kernel.values.geo import Point, distance_meters
 from marketd.tracking.values import MICROS, Fix
@@ -77,11 +77,8 @@ def is_artifact(marker: Fix, leap: Fix) -> bool:
     return any(_can_follow(marker, leap._replace(point=Point(*place))) for place in places[1:] if abs(place[0]) <= 90)
 
 
-class Verdicts(NamedTuple):
-    """How the positions of a message are stored, one entry each, and where the live marker goes because of them."""
-
-    flags: list[int]
-    moves: list[Fix]
+Verdicts: TypeAlias = tuple[list[int], list[Fix]]
+"""The flags of each position of a message, and the fixes to which the live marker goes because of them, in turn."""
 
 
 class Track:
@@ -117,7 +114,9 @@ class Track:
                 odd |= _POOR
             self.last_micros = time
             marker, before = self.marker, self.candidate
-            if marker is None or _can_follow(marker, fix):
+            if marker is None or (
+                is_plausible(marker, fix) if time >= marker.sample_micros else is_plausible(fix, marker)
+            ):
                 decided_at = None
                 trusted = fix if not odd else (before if not self._detour and _agree(before, fix) else None)
                 self._detour = 0
@@ -138,7 +137,7 @@ class Track:
             flags.append(odd)
         if decided_at is not None and decisive is not None:
             moves += self._follow_detour(fixes, flags, decided_at, decisive)
-        return Verdicts(flags, moves)
+        return flags, moves
 
     def judge_late(self, fix: Fix) -> int:
         """The flags of a position that comes after higher numbers of its uplink: it never moves anything."""
@@ -215,5 +214,7 @@ def _agree(earlier: Fix | None, later: Fix) -> bool:
 
 
 def _can_follow(marker: Fix, fix: Fix) -> bool:
-    """Whether one courier can have been at both, whichever counts first."""
+    """Whether one courier can have been at both, whichever counts first. `judge`, which runs for every position, has
+    this in its own line.
+    """
     return is_plausible(marker, fix) if fix.sample_micros >= marker.sample_micros else is_plausible(fix, marker)
