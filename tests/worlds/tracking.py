@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from marketd.delivery.estimate import band
@@ -34,7 +35,7 @@ from marketplace.tracking.v1.tracking_service_pb2 import (
 
 from tests.worlds.built import Built
 from tests.worlds.calls import call, caller_of
-from tests.worlds.parts import make_parts
+from tests.worlds.parts import make_parts, make_settings
 from tests.worlds.tracking_clients import DROPOFF, PICKUP, Uplink, Watching
 
 
@@ -81,10 +82,11 @@ class Worker:
 
 @asynccontextmanager
 async def run_worker(
-    tx: Transactor, broadcast: Broadcast, *, heartbeat_seconds: float = BEAT_SECONDS
+    tx: Transactor, broadcast: Broadcast, *, heartbeat_seconds: float = BEAT_SECONDS, **settings: Any
 ) -> AsyncIterator[Worker]:
-    """A worker with its background tasks."""
-    worker = Worker(make_parts(tx, broadcast=broadcast), heartbeat_seconds=heartbeat_seconds)
+    """A worker with its background tasks, under these settings."""
+    parts = make_parts(tx, broadcast=broadcast, settings=make_settings(**settings))
+    worker = Worker(parts, heartbeat_seconds=heartbeat_seconds)
     async with worker.built.running():
         try:
             yield worker

@@ -47,11 +47,17 @@ class Uplink:
         self.answers: list[StreamLocationsResponse] = []
         self.acked_seq = 0
         self.rejected: list[tuple[int, int]] = []
+        self.is_reading = asyncio.Event()
+        self.is_reading.set()
         self._news = asyncio.Condition()
         self.task = asyncio.create_task(self._run(servicer, caller))
 
     def send(self, **message: Any) -> None:
         self._requests.put_nowait(StreamLocationsRequest(**message))
+
+    def stop_reading(self) -> None:
+        """Leave what comes unread until `is_reading` is set."""
+        self.is_reading.clear()
 
     def hello(self, uplink_id: UUID, last_acked_seq: int = 0) -> None:
         self.send(hello={"uplink_id": str(uplink_id), "device_id": "phone", "last_acked_seq": last_acked_seq})
@@ -97,6 +103,7 @@ class Uplink:
         calls.enter(Call(caller=caller))
         try:
             async for answer in servicer.StreamLocations(self._read(), cast("Any", None)):
+                await self.is_reading.wait()
                 self.answers.append(answer)
                 if answer.HasField("ack"):
                     assert answer.ack.acked_seq >= self.acked_seq

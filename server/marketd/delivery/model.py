@@ -184,7 +184,9 @@ class ShiftTable(Base):
 
 
 class CourierLatestPositionTable(Base):
-    """Where a courier was last seen; tracking writes it, and `sample_time` never goes back."""
+    """Where a courier was last seen; tracking writes it, and `sample_time` never goes back: the device's clock, or
+    `receive_time` where the device's is ahead of it.
+    """
 
     __tablename__ = "courier_latest_positions"
     __table_args__ = (

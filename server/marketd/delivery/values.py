@@ -45,7 +45,7 @@ class Eta:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatestPosition:
-    """Where a courier was last seen. `sample_time` is the device's clock, `receive_time` the server's."""
+    """Where a courier was last seen; `sample_time` is the device's clock, or `receive_time` where that is earlier."""
 
     courier_id: UUID
     sample_time: datetime

@@ -45,6 +45,7 @@ async def read_legs(unit: Unit, courier_id: UUID) -> list[Leg]:
             is_picked_up=found.state.is_picked_up,
             pickup_point=found.pickup.point,
             dropoff_point=found.dropoff.point,
+            expected_time=found.eta.expected_time if found.eta is not None else None,
             latest_time=found.eta.latest_time if found.eta is not None else None,
             stops_told=frozenset(
                 (stop.kind, event) for stop in (found.pickup, found.dropoff) for event in _stop_events(stop)

@@ -1,5 +1,6 @@
 """What must hold of positions whatever happened (I11): every acknowledged one is stored exactly once, and live markers
-stand at the newest. Looked at is what came in within the last hour.
+stand at the newest. Looked at is what came in within the last hour. A position counts at its sample time, or when it
+was received where that is earlier.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from marketd.kernel.db.invariants import Invariant
 # ruff: noqa: S608 - every interpolated part is one of the constants here
 # What is received was sampled at most a day before, which spares old partitions.
 _RECENT: Final = "p.receive_time > now() - interval '1 hour' AND p.sample_time > now() - interval '26 hours'"
+_COUNTS: Final = "least(p.sample_time, p.receive_time)"
 _POSITION: Final = "'position ' || p.seq || ' of uplink ' || p.uplink_id AS id"
 _MARKER: Final = "SELECT 'the marker of courier ' || m.courier_id AS id"
 _HEARD: Final = "FROM courier_latest_positions m WHERE m.receive_time > now() - interval '1 hour'"
@@ -45,13 +47,15 @@ INVARIANTS: Final = (
         "I11",
         "a marker is a stored point of its courier",
         f"{_MARKER}, 'stands where no position of theirs was stored' AS wrong {_HEARD} AND NOT EXISTS ("
-        "   SELECT 1 FROM position_points p WHERE p.courier_id = m.courier_id AND p.sample_time = m.sample_time)",
+        f"   SELECT 1 FROM position_points p WHERE p.courier_id = m.courier_id AND {_COUNTS} = m.sample_time"
+        "   AND p.sample_time >= m.sample_time AND p.sample_time < m.sample_time + interval '2 minutes')",
     ),
     # A point that nothing is odd about moves the marker, in its own transaction, unless it is behind it.
     Invariant(
         "I11",
         "a marker never goes back",
         f"{_MARKER}, 'has gone back' AS wrong {_HEARD} AND EXISTS (SELECT 1 FROM position_points p"
-        "   WHERE p.courier_id = m.courier_id AND p.sample_time > m.sample_time AND p.flags = 0)",
+        f"   WHERE p.courier_id = m.courier_id AND p.sample_time > m.sample_time AND {_COUNTS} > m.sample_time"
+        "   AND p.flags = 0)",
     ),
 )

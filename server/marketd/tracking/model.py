@@ -26,7 +26,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from marketd.kernel.db.database import Base
 
-# `flags` is judge.Flag; `sample_time` is the device's clock, `receive_time` the server's.
+# `flags` is track.Flag; `sample_time` is the device's clock, `receive_time` the server's.
 position_points = Table(
     "position_points",
     Base.metadata,

@@ -9,7 +9,10 @@ from uuid import UUID
 
 from marketd.kernel.db.database import Connection
 from marketd.kernel.db.sql import Columns
+from marketd.kernel.values.geo import Point
 from marketd.tracking.trip.trip import Promise
+from marketd.tracking.uplink.track import Flag
+from marketd.tracking.values import Fix, micros
 
 
 class NewPosition(NamedTuple):
@@ -71,6 +74,37 @@ async def store(
     """
     duplicates = await connection.fetch(_STORE, couriers, uplinks, *map(list, zip(*rows, strict=True)))
     return [(row["which"], row["seq"]) for row in duplicates]
+
+
+_RECENT: Final = f"""
+SELECT seq, sample_time, receive_time, latitude, longitude, accuracy_meters, speed_mps, heading_degrees, flags
+FROM position_points WHERE courier_id = $1 AND sample_time > $2 AND flags & {Flag.OUT_OF_ORDER:d} = 0
+ORDER BY sample_time DESC LIMIT $3
+"""  # noqa: S608 - a number of our own
+
+
+async def read_recent(connection: Connection, courier_id: UUID, after: datetime, limit: int) -> list[tuple[Fix, int]]:
+    """The courier's newest positions sampled after that time, first received first, with their flags.
+
+    Without those that came after higher numbers: they say nothing of where the courier went.
+    """
+    rows = await connection.fetch(_RECENT, courier_id, after, limit)
+    recent = []
+    for row in rows:
+        sampled, received = micros(row["sample_time"]), micros(row["receive_time"])
+        ahead = max(sampled - received, 0)
+        fix = Fix(
+            row["seq"],
+            sampled - ahead,
+            received,
+            Point(row["latitude"], row["longitude"]),
+            row["accuracy_meters"],
+            row["speed_mps"],
+            row["heading_degrees"],
+            ahead,
+        )
+        recent.append((fix, int(row["flags"])))
+    return sorted(recent, key=lambda known: (known[0].receive_micros, known[0].seq))
 
 
 async def rejected_among(

@@ -13,7 +13,12 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class Fix(NamedTuple):
-    """A position that passed: what the live marker, the estimates and the watchers work with."""
+    """A position that passed: what the live marker, the estimates and the watchers work with.
+
+    `sample_micros` is when it counts: the device's own time, or the receive time where the device's clock is ahead of
+    it. So a fast clock never puts a marker into the future, where nothing that comes after could move it.
+    `ahead_micros` is how far ahead it was; only the worker that received the fix knows.
+    """
 
     seq: int
     sample_micros: int
@@ -22,6 +27,7 @@ class Fix(NamedTuple):
     accuracy_meters: float | None
     speed_mps: float | None
     heading_degrees: float | None
+    ahead_micros: int = 0
 
 
 def instant(micros: int) -> datetime:

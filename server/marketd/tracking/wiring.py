@@ -51,7 +51,7 @@ def make_machinery(
         hub=Hub(tx, feed, broadcast, resume, clock, heartbeat_seconds=heartbeat_seconds),
         writer=PositionWriter(tx, gather_seconds=gather_seconds),
         journal=Journal(tx),
-        couriers=HeardCouriers(tx, feed, broadcast),
+        couriers=HeardCouriers(tx, feed, broadcast, rate_hz=parts.settings.position_rate_hz),
         resume=resume,
     )
 

@@ -14,6 +14,7 @@ from marketd.kernel.values.geo import Point
 from marketd.kernel.values.ids import new_id
 from marketd.tracking.repository import NewPosition
 from marketd.tracking.uplink.acks import Rejections, Uplink
+from marketd.tracking.uplink.density import Density
 from marketd.tracking.uplink.position_writer import Parcel, PositionWriter
 from marketd.tracking.values import Fix, micros
 
@@ -39,13 +40,14 @@ class Heard:
 def parcel(courier_id: UUID, *seqs: int) -> tuple[Parcel, Heard]:
     """Good positions of a new uplink, the last of which moved the marker."""
     now = micros(SystemClock().now())
-    uplink, heard = Uplink(courier_id, new_id()), Heard()
+    first = now - 1_000
+    uplink, heard = Uplink(courier_id, new_id(), Density(5.0)), Heard()
     uplink.listeners.append(heard)
     rows = []
     for seq in seqs:
         uplink.admit(seq)
-        rows.append(NewPosition(0, seq, now + seq, now, 52.0, 13.0, None, None, None, False, None, 0, None))
-    return Parcel(uplink, rows, Fix(seqs[-1], now + seqs[-1], now, Point(52.0, 13.0), None, None, None)), heard
+        rows.append(NewPosition(0, seq, first + seq, now, 52.0, 13.0, None, None, None, False, None, 0, None))
+    return Parcel(uplink, rows, Fix(seqs[-1], first + seqs[-1], now, Point(52.0, 13.0), None, None, None)), heard
 
 
 @pytest.fixture

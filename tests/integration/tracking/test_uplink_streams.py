@@ -11,7 +11,8 @@ import pytest
 from marketd.kernel.call.refusals import Draining
 from marketd.kernel.values.ids import new_id
 from marketd.tracking.errors import HelloExpected, OffShift, StreamSuperseded
-from marketd.tracking.uplink.judge import Flag, Rejection
+from marketd.tracking.uplink.judge import Rejection
+from marketd.tracking.uplink.track import Flag
 from marketplace.tracking.v1 import position_pb2, tracking_service_pb2
 
 if TYPE_CHECKING:

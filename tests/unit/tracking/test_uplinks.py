@@ -7,10 +7,11 @@ from uuid import uuid4
 from hypothesis import given
 from hypothesis import strategies as st
 from marketd.tracking.uplink.acks import Acks, Uplink
+from marketd.tracking.uplink.density import Density
 
 
 def uplink(settled: int = 0) -> Uplink:
-    return Uplink(uuid4(), uuid4(), settled)
+    return Uplink(uuid4(), uuid4(), Density(5.0), settled)
 
 
 def test_numbers_that_were_never_received_do_not_hold_the_acknowledgement_back() -> None:

@@ -43,23 +43,30 @@ class Gate:
 
     def pass_by(self, fix: Fix) -> tuple[StopEvent, int] | None:
         """What this fix completes, and the sample time at which it began."""
-        if self.point is None or self.departed:
+        since = self._since
+        if not self._counts(fix) or since is None or fix.sample_micros - since < PERSISTENCE_MICROS:
             return None
+        self._since = None
+        if self.arrived:
+            self.departed = True
+            return StopEvent.DEPARTED, since
+        self.arrived = True
+        return StopEvent.ARRIVED, since
+
+    def recall(self, fix: Fix) -> None:
+        """A fix of before: it may be the first of several, but completes nothing, for that was told then."""
+        self._counts(fix)
+
+    def _counts(self, fix: Fix) -> bool:
+        """Whether the fix speaks for the next event; the first one in a row is kept as its beginning."""
+        if self.point is None or self.departed:
+            return False
         if fix.accuracy_meters is not None and fix.accuracy_meters > ACCURATE_METERS:
-            return None  # says nothing either way
+            return False  # says nothing either way
         distance = distance_meters(self.point, fix.point)
         counts = distance > OUTSIDE_METERS if self.arrived else distance <= INSIDE_METERS
         if not counts:
             self._since = None
-            return None
-        if self._since is None:
+        elif self._since is None:
             self._since = fix.sample_micros
-            return None
-        if fix.sample_micros - self._since < PERSISTENCE_MICROS:
-            return None
-        began, self._since = self._since, None
-        if self.arrived:
-            self.departed = True
-            return StopEvent.DEPARTED, began
-        self.arrived = True
-        return StopEvent.ARRIVED, began
+        return counts

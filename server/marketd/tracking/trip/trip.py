@@ -26,8 +26,8 @@ TELL_CHANGE: Final = timedelta(seconds=30)
 class Leg:
     """An open delivery as its courier's worker needs it. Points are None when nobody placed them.
 
-    is_picked_up: the goods are with the courier. latest_time: the latest arrival of the present estimate. stops_told:
-    which arrivals and departures were told before, by whichever worker.
+    is_picked_up: the goods are with the courier. expected_time, latest_time: the arrival of the present estimate, which
+    was told. stops_told: which arrivals and departures were told before, by whichever worker.
     """
 
     delivery_id: UUID
@@ -36,6 +36,7 @@ class Leg:
     is_picked_up: bool
     pickup_point: Point | None
     dropoff_point: Point | None
+    expected_time: datetime | None = None
     latest_time: datetime | None = None
     stops_told: frozenset[tuple[StopKind, StopEvent]] = frozenset()
 
@@ -95,8 +96,14 @@ class Trip:
         }
         self._promised = promise.promised_time
         self._is_late = promise.is_late
-        self._expected: datetime | None = None
+        self._expected = leg.expected_time
         self._reckoned: int | None = None
+
+    def recall(self, fix: Fix) -> None:
+        """A fix that moved the live marker before this worker heard of the trip, oldest first."""
+        for kind, gate in self._gates.items():
+            if kind is StopKind.PICKUP or self.leg.is_picked_up:
+                gate.recall(fix)
 
     def change(self, leg: Leg) -> None:
         """The delivery has moved on; after the pickup the estimate is made anew at once."""

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol, TypeAlias
 from uuid import UUID
 
+from marketd.tracking.uplink.density import Density
+
 Rejections: TypeAlias = Sequence[tuple[int, int]]
 """Numbers and why each was rejected (judge.Rejection)."""
 
@@ -28,14 +30,15 @@ class Uplink:
     """One row of numbers of one courier.
 
     `highest` is the highest number ever received, `settled_seq` the highest that is committed (stored or rejected).
-    `pending` are the numbers that wait for their commit.
+    `pending` are the numbers that wait for their commit. `density` is the courier's, the same for all their uplinks.
     """
 
-    __slots__ = ("courier_id", "highest", "listeners", "pending", "settled_seq", "uplink_id", "users")
+    __slots__ = ("courier_id", "density", "highest", "listeners", "pending", "settled_seq", "uplink_id", "users")
 
-    def __init__(self, courier_id: UUID, uplink_id: UUID, settled_seq: int = 0) -> None:
+    def __init__(self, courier_id: UUID, uplink_id: UUID, density: Density, settled_seq: int = 0) -> None:
         self.courier_id = courier_id
         self.uplink_id = uplink_id
+        self.density = density
         self.settled_seq = settled_seq
         self.highest = settled_seq
         self.pending: set[int] = set()
@@ -54,6 +57,14 @@ class Uplink:
         self.pending.add(seq)
         self.highest = max(self.highest, seq)
         return True
+
+    def pass_over(self, rejected: Rejections) -> None:
+        """These numbers are rejected and not written down: they need no commit, and come they again, they are new."""
+        for seq, _ in rejected:
+            self.pending.discard(seq)
+        self.settled_seq = max(self.settled_seq, *(seq for seq, _ in rejected))
+        for listener in tuple(self.listeners):
+            listener.settled(rejected, ())
 
     def settle(self, seqs: Iterable[int], rejected: Rejections, repeated: Rejections = ()) -> None:
         """These numbers are committed; `rejected` and `repeated` name those of them that are not stored."""
@@ -100,6 +111,11 @@ class Acks:
         """A duplicate of a position that was rejected before."""
         if seq > self.sent_seq:
             self.reject(seq, reason)
+
+    @property
+    def untold(self) -> int:
+        """How many rejections are still to be told."""
+        return len(self._to_tell)
 
     @property
     def is_due(self) -> bool:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from math import isfinite
+from typing import Final, Literal
 
 from google.protobuf.duration_pb2 import Duration
 from marketplace.tracking.v1 import position_pb2, tracking_service_pb2
 
 from marketd.kernel.enums import EnumMap
 from marketd.kernel.wire import micros_to_timestamp
-from marketd.tracking.uplink.judge import Sample
+from marketd.tracking.uplink.judge import NO_INSTANT, Sample
 from marketd.tracking.uplink.sending_rate import UplinkMode
 from marketd.tracking.values import MICROS
 
@@ -23,19 +24,35 @@ _MODES: Final = EnumMap(UplinkMode, tracking_service_pb2.UplinkMode)
 def from_position(position: position_pb2.Position) -> Sample:
     """The position as it came. Zero is asked about only where it could mean absence: this runs for each position."""
     time, point = position.sample_time, position.point
-    seconds, latitude, longitude = time.seconds, point.latitude, point.longitude
+    seconds, nanos, latitude, longitude = time.seconds, time.nanos, point.latitude, point.longitude
+    accuracy, speed, heading = position.accuracy_meters, position.speed_mps, position.heading_degrees
+    battery = position.battery_percent
     has_point = latitude or longitude or position.HasField("point")
+    micros = seconds * MICROS + nanos // 1_000 if 0 <= nanos < 1_000_000_000 else NO_INSTANT
     return Sample(
         position.seq,
-        seconds * MICROS + time.nanos // 1_000 if seconds or position.HasField("sample_time") else None,
+        micros if seconds or position.HasField("sample_time") else None,
         latitude if has_point else None,
         longitude if has_point else None,
-        position.accuracy_meters or (0.0 if position.HasField("accuracy_meters") else None),
-        position.speed_mps or (0.0 if position.HasField("speed_mps") else None),
-        position.heading_degrees or (0.0 if position.HasField("heading_degrees") else None),
+        accuracy if accuracy > 0.0 else _known(position, "accuracy_meters", accuracy),
+        speed if speed > 0.0 else _known(position, "speed_mps", speed),
+        heading if heading > 0.0 else _known(position, "heading_degrees", heading),
         position.is_mock,
-        position.battery_percent or (0 if position.HasField("battery_percent") else None),
+        battery if battery > 0 or (battery == 0 and position.HasField("battery_percent")) else None,
     )
+
+
+def _known(
+    position: position_pb2.Position,
+    field: Literal["accuracy_meters", "speed_mps", "heading_degrees"],
+    value: float,
+) -> float | None:
+    """What a value that is not above zero says. A negative one is how devices spell "unknown", and not only -1: iOS
+    documents any, and multiplies a battery of -1 to -100 on its way. What is no number at all stays, to be judged.
+    """
+    if value == 0.0:
+        return 0.0 if position.HasField(field) else None
+    return None if isfinite(value) else value
 
 
 def ack(acked_seq: int, rejected: Iterable[tuple[int, int]], now_micros: int) -> position_pb2.Ack:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Final, Protocol
+from datetime import timedelta
+from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
 import structlog
@@ -27,8 +28,9 @@ from marketd.tracking import deliveries, repository
 from marketd.tracking.errors import OffShift, StreamSuperseded
 from marketd.tracking.trip.trip import Leg, Promise, Trip, TripFinding
 from marketd.tracking.uplink.acks import Uplink
-from marketd.tracking.uplink.judge import Track
-from marketd.tracking.values import Fix
+from marketd.tracking.uplink.density import Densities, Density
+from marketd.tracking.uplink.track import Track
+from marketd.tracking.values import Fix, instant
 from marketd.tracking.watch.wakes import Wakes
 
 _log = structlog.get_logger(__name__)
@@ -37,6 +39,11 @@ TOPIC: Final = "courier-streams"
 _EPOCH: Final = struct.Struct(">16sq")
 CHECK_SECONDS: Final = 5.0
 REFRESH_SECONDS: Final = 30.0
+# How far before the marker stored positions are read again when a courier comes back, and how many of them: enough for
+# track.MANY, and on a ride for what a stop needs (gate.PERSISTENCE_MICROS) at five positions a second.
+RECALLED: Final = timedelta(minutes=1)
+RECALLED_ALWAYS: Final = 16
+RECALLED_RIDING: Final = 64
 
 
 class Stream(Protocol):
@@ -54,11 +61,12 @@ class Stream(Protocol):
 class HeardCourier:
     """One courier as this worker knows them."""
 
-    __slots__ = ("courier_id", "is_restored", "stream", "track", "trips", "uplinks", "user_id", "users")
+    __slots__ = ("courier_id", "density", "is_restored", "stream", "track", "trips", "uplinks", "user_id", "users")
 
-    def __init__(self, courier_id: UUID, user_id: UUID) -> None:
+    def __init__(self, courier_id: UUID, user_id: UUID, density: Density) -> None:
         self.courier_id = courier_id
         self.user_id = user_id
+        self.density = density
         self.track = Track()
         self.uplinks: dict[UUID, Uplink] = {}
         self.trips: dict[UUID, Trip] = {}
@@ -66,16 +74,44 @@ class HeardCourier:
         self.is_restored = False
         self.users = 0
 
+    def take_up(self, marker: Fix | None, recent: Sequence[tuple[Fix, int]]) -> list[Fix]:
+        """Go on from what is stored; those of `recent` that the marker followed. While positions of the courier wait
+        here for their commit, this worker knows more than the database does, so only a newer marker is taken.
+        """
+        if any(uplink.pending for uplink in self.uplinks.values()):
+            if marker is not None:
+                self.track.adopt(marker)
+            return []
+        self.track = Track(marker)
+        self.track.restore(recent)
+        return [fix for fix, flags in recent if not flags]
+
     def follow(self, fix: Fix, now_micros: int, pace: Pace) -> list[TripFinding]:
         """What a fix that moved the live marker means for the open deliveries."""
         return [finding for trip in self.trips.values() for finding in trip.follow(fix, now_micros, pace)]
 
 
+class _Before(NamedTuple):
+    """What the database knows of a courier's way: the marker, and the newest positions (repository.read_recent)."""
+
+    marker: Fix | None
+    recent: list[tuple[Fix, int]]
+
+
+async def _read_before(uow: UnitOfWork, courier_id: UUID, *, is_riding: bool) -> _Before:
+    marker = await deliveries.read_latest_fix(uow, courier_id)
+    after = uow.now - timedelta(days=1) if marker is None else instant(marker.sample_micros) - RECALLED
+    limit = RECALLED_RIDING if is_riding else RECALLED_ALWAYS
+    return _Before(marker, await repository.read_recent(uow.connection, courier_id, after, limit))
+
+
 class HeardCouriers:
     """One for each process; `run` it beside the server."""
 
-    def __init__(self, tx: Transactor, feed: Feed, broadcast: Broadcast) -> None:
+    def __init__(self, tx: Transactor, feed: Feed, broadcast: Broadcast, *, rate_hz: float) -> None:
+        """rate_hz: see density.Density."""
         self._tx = tx
+        self._densities = Densities(rate_hz)
         self._broadcast = broadcast
         self._couriers: dict[UUID, HeardCourier] = {}
         self._wakes = Wakes(feed)
@@ -87,7 +123,7 @@ class HeardCouriers:
         """The courier for as long as a stream or a report lasts, with what the database knows of them."""
         courier = self._couriers.get(courier_id)
         if courier is None:
-            courier = self._couriers[courier_id] = HeardCourier(courier_id, user_id)
+            courier = self._couriers[courier_id] = HeardCourier(courier_id, user_id, self._densities.of(courier_id))
         courier.users += 1
         try:
             if not courier.is_restored:
@@ -105,7 +141,7 @@ class HeardCouriers:
         """The uplink for as long as a stream or a report lasts, or something of it waits for its commit."""
         uplink = courier.uplinks.get(uplink_id)
         if uplink is None:
-            uplink = courier.uplinks[uplink_id] = Uplink(courier.courier_id, uplink_id)
+            uplink = courier.uplinks[uplink_id] = Uplink(courier.courier_id, uplink_id, courier.density)
         uplink.users += 1
         try:
             yield uplink
@@ -173,26 +209,29 @@ class HeardCouriers:
                         await asyncio.sleep(0.2)
 
     async def _refresh(self, courier: HeardCourier) -> None:
-        async def work(uow: UnitOfWork) -> tuple[bool, Fix | None, list[tuple[Leg, Promise]]]:
+        async def work(uow: UnitOfWork) -> tuple[bool, list[tuple[Leg, Promise]], _Before | None]:
             reporting = await deliveries.read_reporting_courier(uow, courier.user_id)
-            latest = None if courier.is_restored else await deliveries.read_latest_fix(uow, courier.courier_id)
             legs = []
             for leg in await deliveries.read_legs(uow, courier.courier_id):
                 promise = Promise()
                 if leg.delivery_id not in courier.trips:
                     promise = await repository.promise(uow.connection, leg.delivery_id, leg.latest_time)
                 legs.append((leg, promise))
-            return reporting == courier.courier_id, latest, legs
+            before = None if courier.is_restored else await _read_before(uow, courier.courier_id, is_riding=bool(legs))
+            return reporting == courier.courier_id, legs, before
 
-        on_shift, latest, legs = await self._tx.run("tracking.courier", work)
-        if latest is not None:
-            courier.track.adopt(latest)
+        on_shift, legs, before = await self._tx.run("tracking.courier", work)
+        recent: list[Fix] = []
+        if before is not None and not courier.is_restored:
+            recent = courier.take_up(before.marker, before.recent)
         courier.is_restored = True
         trips: dict[UUID, Trip] = {}
         for leg, promise in legs:
             trip = courier.trips.get(leg.delivery_id)
             if trip is None:
                 trip = Trip(leg, promise)
+                for fix in recent:
+                    trip.recall(fix)
             else:
                 trip.change(leg)
             trips[leg.delivery_id] = trip

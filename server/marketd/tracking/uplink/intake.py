@@ -37,14 +37,18 @@ class Intake:
         """Take positions of one message; those whose number is none, rejected at once.
 
         They are looked at in the order of their numbers. One that comes after higher numbers is stored and never moves
-        the marker; one that waits for its commit already is a duplicate and is dropped.
+        the marker; one that waits for its commit already is a duplicate and is dropped. One that there is no room for
+        is rejected without being written down, and so is a bad one beyond that: their listeners hear of it at once.
         """
         rows: list[NewPosition] = []
         numberless: list[tuple[int, int]] = []
-        marker: Fix | None = None
-        track, trips = courier.track, courier.trips
+        beyond: list[tuple[int, int]] = []
+        fixes: list[Fix] = []
+        places: list[int] = []
+        track, density = courier.track, uplink.density
+        density.begin(receive_micros)
         for sample in sorted(samples, key=_seq):
-            seq = sample.seq
+            seq, time, latitude, longitude, accuracy, speed, heading, is_mock, battery = sample
             reason = rejection(sample, receive_micros)
             if reason is Rejection.SEQ_INVALID:
                 numberless.append((seq, reason))
@@ -52,27 +56,25 @@ class Intake:
             is_late = seq <= uplink.highest
             if not uplink.admit(seq):
                 continue
-            time, latitude, longitude = sample.sample_micros, sample.latitude, sample.longitude
             if reason is not None or time is None or latitude is None or longitude is None:
-                rows.append(_rejected(seq, receive_micros, reason or Rejection.FIELD_MISSING))
+                reason = reason or Rejection.FIELD_MISSING
+                # It has no time to count at, but a flood of bad ones must not fill the ledger either.
+                if density.admits(receive_micros):
+                    rows.append(_rejected(seq, receive_micros, reason))
+                else:
+                    beyond.append((seq, reason))
                 continue
-            fix = Fix(
-                seq,
-                time,
-                receive_micros,
-                Point(latitude, longitude),
-                sample.accuracy_meters,
-                sample.speed_mps,
-                sample.heading_degrees,
-            )
+            ahead = time - receive_micros if time > receive_micros else 0
+            if not density.admits(time - ahead):
+                beyond.append((seq, Rejection.RATE_EXCEEDED))
+                continue
+            fix = Fix(seq, time - ahead, receive_micros, Point(latitude, longitude), accuracy, speed, heading, ahead)
+            flags = 0
             if is_late:
                 flags = track.judge_late(fix)
             else:
-                flags, moved = track.judge(fix)
-                if moved is not None:
-                    marker = moved
-                    if trips:
-                        self._journal.add(courier.follow(moved, receive_micros, self._pace))
+                fixes.append(fix)
+                places.append(len(rows))
             rows.append(
                 NewPosition(
                     0,
@@ -81,19 +83,28 @@ class Intake:
                     receive_micros,
                     latitude,
                     longitude,
-                    sample.accuracy_meters,
-                    sample.speed_mps,
-                    sample.heading_degrees,
-                    sample.is_mock,
-                    sample.battery_percent,
+                    accuracy,
+                    speed,
+                    heading,
+                    is_mock,
+                    battery,
                     flags,
                     None,
                 )
             )
-        if marker is not None:
-            self.hub.moved(courier.courier_id, marker)
+        judged, moves = track.judge(fixes)  # the lowest numbers came first, so none that is late stands among them
+        if any(judged):
+            for place, flags in zip(places, judged, strict=True):
+                rows[place] = rows[place]._replace(flags=flags)
+        if courier.trips:
+            for moved in moves:
+                self._journal.add(courier.follow(moved, receive_micros, self._pace))
+        if moves:
+            self.hub.moved(courier.courier_id, moves[-1])
         if rows:
-            self.writer.add(Parcel(uplink, rows, marker))
+            self.writer.add(Parcel(uplink, rows, moves[-1] if moves else None))
+        if beyond:
+            uplink.pass_over(beyond)
         return numberless
 
 

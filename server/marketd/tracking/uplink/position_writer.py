@@ -183,6 +183,8 @@ class PositionWriter:
             settled = [row for parcel in own for row in parcel.rows]
             # After a commit with an unknown outcome our own rows come back as duplicates; they are first answers.
             duplicates = found.get(which, _NONE)
+            if duplicates.seqs and not again:
+                _give_back(uplink, [row for row in settled if row.seq in duplicates.seqs])
             rejected = [
                 (row.seq, row.reason)
                 for row in settled
@@ -199,6 +201,13 @@ class _Duplicates(NamedTuple):
 
 
 _NONE = _Duplicates(frozenset(), ())
+
+
+def _give_back(uplink: Uplink, repeated: Sequence[NewPosition]) -> None:
+    """What was stored before took no room: who sends a backlog again after a lost connection is no flood."""
+    for row in repeated:
+        if row.sample_micros is not None:
+            uplink.density.give_back(min(row.sample_micros, row.receive_micros))
 
 
 def _latest(parcels: Sequence[Parcel]) -> list[tuple[UUID, Fix]]:

@@ -24,6 +24,9 @@ IDLE_INTERVAL_SECONDS: Final = 10.0
 RETRY_AFTER_SECONDS: Final = 0.5
 # Overflow rule: pings beyond this are dropped, the oldest first; a client that floods them needs no answer to each.
 MAX_PINGS: Final = 16
+# Above this many rejections that the courier has not been told, no more of their messages are read: nothing that is
+# rejected on the spot waits for a commit, so nothing else would stop who sends and does not read.
+MAX_UNTOLD: Final = 10_000
 
 
 class UplinkStream:
@@ -37,6 +40,7 @@ class UplinkStream:
         self._rate = rate
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
+        self._told = asyncio.Event()
         self._hello = True
         self._ack_time = 0.0
         self._ack_timer: asyncio.TimerHandle | None = None
@@ -53,6 +57,9 @@ class UplinkStream:
     async def receive(self, samples: Sequence[Sample]) -> None:
         """Positions of one message. Waits while there is no room for more, so the stream is not read meanwhile."""
         uplink = self._acks.uplink
+        while self._acks.untold >= MAX_UNTOLD:
+            self._told.clear()
+            await self._told.wait()
         await self._intake.writer.room(uplink)
         now = self._intake.hub.now_micros
         for seq, reason in self._intake.take(self._courier, uplink, samples, now):
@@ -143,7 +150,9 @@ class UplinkStream:
             # The first one answers hello, also when there is nothing new in it.
             self._hello = False
             self._ack_time = self._loop.time()
-            return convert.ack_message(*self._acks.take(), self._intake.hub.now_micros)
+            acked_seq, rejected = self._acks.take()
+            self._told.set()
+            return convert.ack_message(acked_seq, rejected, self._intake.hub.now_micros)
         if self._directive is not None:
             directive, self._directive = self._directive, None
             return directive

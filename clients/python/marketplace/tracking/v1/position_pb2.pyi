@@ -32,7 +32,7 @@ class _RejectionReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rejec
     REJECTION_REASON_NOT_FINITE: _RejectionReason.ValueType  # 1
     """A number in it is infinite or not a number."""
     REJECTION_REASON_OUT_OF_RANGE: _RejectionReason.ValueType  # 2
-    """A number in it is out of its range, such as a latitude above 90 degrees."""
+    """A number in it is out of its range, such as a latitude above 90 degrees or the nanos of a time below zero."""
     REJECTION_REASON_TIME_AHEAD: _RejectionReason.ValueType  # 3
     """It was sampled more than 60 s ahead of the server's clock."""
     REJECTION_REASON_TIME_TOO_OLD: _RejectionReason.ValueType  # 4
@@ -41,6 +41,11 @@ class _RejectionReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rejec
     """It has no sample time or no point."""
     REJECTION_REASON_SEQ_INVALID: _RejectionReason.ValueType  # 6
     """Its number is below 1."""
+    REJECTION_REASON_RATE_EXCEEDED: _RejectionReason.ValueType  # 7
+    """The courier has sampled far more often than the server takes: in one minute of sample times more than four times
+    the rate of the directive, or in a day more than twice. What was kept while offline at the directive's rate never
+    meets this, however fast it is sent. The server remembers nothing of it: the same number sent again is judged anew.
+    """
 
 class RejectionReason(_RejectionReason, metaclass=_RejectionReasonEnumTypeWrapper):
     """Why a position is rejected."""
@@ -50,7 +55,7 @@ REJECTION_REASON_UNSPECIFIED: RejectionReason.ValueType  # 0
 REJECTION_REASON_NOT_FINITE: RejectionReason.ValueType  # 1
 """A number in it is infinite or not a number."""
 REJECTION_REASON_OUT_OF_RANGE: RejectionReason.ValueType  # 2
-"""A number in it is out of its range, such as a latitude above 90 degrees."""
+"""A number in it is out of its range, such as a latitude above 90 degrees or the nanos of a time below zero."""
 REJECTION_REASON_TIME_AHEAD: RejectionReason.ValueType  # 3
 """It was sampled more than 60 s ahead of the server's clock."""
 REJECTION_REASON_TIME_TOO_OLD: RejectionReason.ValueType  # 4
@@ -59,6 +64,11 @@ REJECTION_REASON_FIELD_MISSING: RejectionReason.ValueType  # 5
 """It has no sample time or no point."""
 REJECTION_REASON_SEQ_INVALID: RejectionReason.ValueType  # 6
 """Its number is below 1."""
+REJECTION_REASON_RATE_EXCEEDED: RejectionReason.ValueType  # 7
+"""The courier has sampled far more often than the server takes: in one minute of sample times more than four times
+the rate of the directive, or in a day more than twice. What was kept while offline at the directive's rate never
+meets this, however fast it is sent. The server remembers nothing of it: the same number sent again is judged anew.
+"""
 Global___RejectionReason: _TypeAlias = RejectionReason  # noqa: Y015
 
 @_typing.final
@@ -88,7 +98,8 @@ Global___PositionBatch: _TypeAlias = PositionBatch  # noqa: Y015
 @_typing.final
 class Position(_message.Message):
     """Where a courier's device was. It has no validation rules: each position is judged by itself, so that one bad sample
-    never costs the others.
+    never costs the others. What a device does not know is absent; a negative accuracy, speed, heading or battery, with
+    which many devices say so, counts as absent.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -115,7 +126,9 @@ class Position(_message.Message):
     """The charge of the device's battery; absent when it is unknown."""
     @_builtins.property
     def sample_time(self) -> _timestamp_pb2.Timestamp:
-        """When the device took the sample."""
+        """When the device took the sample. The live marker counts it at the lesser of this and the time of its arrival, so
+        a clock that is ahead never holds the marker back.
+        """
 
     @_builtins.property
     def point(self) -> _latlng_pb2.LatLng:
