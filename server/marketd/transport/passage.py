@@ -25,12 +25,12 @@ class Passage:
     """The state of one rpc, written by the links in their order.
 
     `raw` is the bytes of the one request: None until they are read, and where requests stream. `message_due` is the
-    time (monotonic) by which they must be here, 0.0 once they are. `room` is where the call counts as open, None when
-    nowhere. `answer_bytes` is how long the answer is. `status` is the sending of a stream's status that its reader does
-    not read. `ending` is why the server ended the call from outside, set before the task is cancelled. `writing_since`
-    is when the write that waits began (monotonic), 0.0 between writes. While `holding`, nothing may cancel the task;
-    whoever set it looks at `ending` afterwards. `code` and `reason` are what the log and the metrics count.
-    `is_audited` says that the audit entry was left.
+    time (monotonic) by which the first message must be here, 0.0 once it is. `room` is where the call counts as open,
+    None when nowhere. `answer_bytes` is how long the answer is. `status` is the sending of a stream's status that its
+    reader does not read. `ending` is why the server ended the call from outside, set before the task is cancelled.
+    `writing_since` is when the write that waits began (monotonic), 0.0 between writes. While `holding`, nothing may
+    cancel the task; whoever set it looks at `ending` afterwards. `code` and `reason` are what the log and the metrics
+    count. `is_audited` says that the audit entry was left.
     """
 
     __slots__ = (

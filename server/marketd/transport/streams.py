@@ -25,9 +25,10 @@ class Requests:
     whole.
     """
 
-    __slots__ = ("_parse", "_read")
+    __slots__ = ("_parse", "_passage", "_read")
 
     def __init__(self, passage: Passage, parse: Parse) -> None:
+        self._passage = passage
         self._read = passage.context.read
         self._parse = parse
 
@@ -36,6 +37,7 @@ class Requests:
 
     async def __anext__(self) -> Message:
         raw = await self._read()
+        self._passage.message_due = 0.0
         if raw is EOF:
             raise StopAsyncIteration
         return self._parse(raw)
@@ -54,6 +56,7 @@ class StreamContext:
     async def read(self) -> Any:
         """The next request, or grpc.aio.EOF."""
         raw = await self._context.read()
+        self._passage.message_due = 0.0
         return raw if raw is EOF or self._parse is None else self._parse(raw)
 
     async def write(self, message: Message | bytes) -> None:

@@ -36,6 +36,20 @@ StartProbe = Callable[..., Awaitable["Probe"]]
 Connect = Callable[..., Awaitable[Connection]]
 
 
+@pytest.mark.parametrize("method", ["Upload", "Chat", "ChatByReads"])
+async def test_a_stream_whose_client_never_says_anything_is_ended_and_one_that_began_is_not(
+    start_probe: StartProbe, connect: Connect, method: str
+) -> None:
+    probe = await start_probe(message_seconds=0.5)
+    raw, token = await connect(probe), probe.tokens.issue(Role.BUYER)
+    silent, begun = raw.begin(to(method, token)), raw.begin(to(method, token))
+    raw.say(begun, message(b""), end=False)
+    ended = await raw.end_of(silent, SOON)
+    assert (ended.status, ended.reason) == (DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
+    await asyncio.sleep(1.0)
+    assert not raw.streams[begun].ended.is_set()
+
+
 @pytest.mark.parametrize("method", ["Get", "Ask", "Watch", "WatchByWrites"])
 async def test_a_call_that_sends_no_message_is_counted_at_once_and_ended(
     start_probe: StartProbe, connect: Connect, method: str

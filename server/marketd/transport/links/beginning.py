@@ -10,7 +10,7 @@ from typing import Any
 
 from marketd.kernel.call import call as kernel_call
 from marketd.transport.audit_trail import AuditTrail
-from marketd.transport.deadlines import limit_seconds
+from marketd.transport.deadlines import UPLOAD_SECONDS
 from marketd.transport.links.common import Edge, Step, takes_stream
 from marketd.transport.passage import DETAILS, Passage
 from marketd.transport.refusals import HeaderRepeated
@@ -81,16 +81,14 @@ def audit_trail_of(edge: Edge, rule: Rule) -> AuditTrail | None:
 
 
 def admission(edge: Edge, rule: Rule) -> Step:
-    """Refuse when draining or full, and say by when the call's one message must be here."""
-    if takes_stream(rule):
-        return edge.admission.admit_stream
+    """Refuse when draining or full, and say by when the call's first message must be here."""
     unary = rule.kind is Kind.UNARY
     if rule.vital:
         admit = edge.admission.admit_health_check if unary else edge.admission.admit_health_watch
     else:
-        admit = edge.admission.admit_arriving
-    own_limit = limit_seconds(rule) if rule.rate_class is RateClass.UPLOAD else None
-    seconds = own_limit or edge.message_seconds
+        admit = edge.admission.admit_stream if takes_stream(rule) else edge.admission.admit_arriving
+    # An inline upload is one message, which takes its time; a streamed one begins at once.
+    seconds = UPLOAD_SECONDS if unary and rule.rate_class is RateClass.UPLOAD else edge.message_seconds
 
     def step(passage: Passage) -> None:
         passage.message_due = passage.started + seconds
