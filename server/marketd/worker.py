@@ -19,10 +19,10 @@ from marketd.app import build
 from marketd.config import Settings
 from marketd.process import logs
 from marketd.process.core import StartRefused
-from marketd.process.core_log import CoreLog
+from marketd.process.grpc_log import GrpcLog
 from marketd.process.parent import end_with_parent
 from marketd.process.process import App
-from marketd.process.pulse import beat
+from marketd.process.supervision.pulse import beat
 
 CONFIGURATION_ERROR = 78
 """The exit code for what a restart cannot mend (sysexits' EX_CONFIG); the pipe has the reason."""
@@ -60,7 +60,7 @@ def _tell(pipe: int, **what: object) -> None:
     os.write(pipe, json.dumps(what).encode() + b"\n")
 
 
-async def _serve(settings: Settings, arguments: argparse.Namespace, core_log: CoreLog) -> int:
+async def _serve(settings: Settings, arguments: argparse.Namespace, grpc_log: GrpcLog) -> int:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     orphaned = asyncio.Event()
@@ -77,7 +77,7 @@ async def _serve(settings: Settings, arguments: argparse.Namespace, core_log: Co
     app: App | None = None
     try:
         app = await build(settings, serve=not arguments.only_background, reuse_port=True, admin_port=admin_port)
-        await app.start(core_log)
+        await app.start(grpc_log)
     except StartRefused as refused:
         _tell(arguments.ready_fd, refused=str(refused))
         if app is not None:
@@ -102,10 +102,10 @@ def main() -> None:
     _raise_open_files()
     settings = Settings.read()
     logs.configure(settings.log_level, settings.log_format)
-    core_log = CoreLog(socket.socket(fileno=arguments.core_fd), arguments.stderr_fd)
+    grpc_log = GrpcLog(socket.socket(fileno=arguments.core_fd), arguments.stderr_fd)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop if settings.uvloop else None) as runner:
-        code = runner.run(_serve(settings, arguments, core_log))
-    core_log.end()
+        code = runner.run(_serve(settings, arguments, grpc_log))
+    grpc_log.end()
     sys.stderr.flush()
     # grpc's own threads can hold the interpreter's exit up; everything of ours has been drained by now.
     os._exit(code)

@@ -20,7 +20,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from marketd import app as composition
 from marketd.config import Environment, Settings, with_port
-from marketd.process.core_lines import LINES_OF_A_KIND
+from marketd.process.supervision.grpc_lines import LINES_OF_A_KIND
 from pydantic import SecretStr
 
 from tests.certificates import Authority

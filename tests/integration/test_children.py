@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from marketd.process.child import Child
-from marketd.process.core_lines import LINES_OF_A_KIND
+from marketd.process.supervision.child import Child
+from marketd.process.supervision.grpc_lines import LINES_OF_A_KIND
 
 from tests.worlds.worker_like import FLOOD, TIMES
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from marketd.cli import _COMMANDS, application
-from marketd.process.port import CannotServe, reserve_port
+from marketd.process.supervision.port import CannotServe, reserve_port
 from typer.testing import CliRunner
 
 # Whatever else there is reads the settings, and is to name what is wrong with them.

@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 
 import pytest
-from marketd.process.pulse import STARTING_SECONDS, Silence, beat
+from marketd.process.supervision.pulse import STARTING_SECONDS, Silence, beat
 
 
 def _turns(silence: Silence, seconds: float, *, is_busy: bool = False) -> None:
@@ -67,7 +67,7 @@ def test_without_a_bound_none_hangs() -> None:
 
 
 async def test_an_event_loop_beats_and_a_blocked_one_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("marketd.process.pulse.BEAT_SECONDS", 0.01)
+    monkeypatch.setattr("marketd.process.supervision.pulse.BEAT_SECONDS", 0.01)
     read, write = os.pipe()
     os.set_blocking(read, False)
     beating = asyncio.create_task(beat(write))
@@ -88,7 +88,7 @@ async def test_an_event_loop_beats_and_a_blocked_one_does_not(monkeypatch: pytes
 
 
 async def test_a_full_pipe_and_one_that_nobody_reads_any_more_stop_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("marketd.process.pulse.BEAT_SECONDS", 0.001)
+    monkeypatch.setattr("marketd.process.supervision.pulse.BEAT_SECONDS", 0.001)
     read, write = os.pipe()
     os.set_blocking(write, False)
     with suppress(BlockingIOError):

@@ -15,7 +15,7 @@ import time
 from contextlib import suppress
 
 from marketd.process import logs
-from marketd.process.core_log import CoreLog
+from marketd.process.grpc_log import GrpcLog
 
 FATAL = "F0000 00:00:1782912345.123456   4711 sync.cc:9] the last words\n"
 ERROR = "E0000 00:00:1782912345.123456   4711 chttp2_transport.cc:123] said again and again\n"
@@ -52,7 +52,7 @@ def main() -> None:
     if arguments.how == "computes":
         while True:
             pass
-    core_log = CoreLog(socket.socket(fileno=arguments.core_fd), arguments.stderr_fd)
+    grpc_log = GrpcLog(socket.socket(fileno=arguments.core_fd), arguments.stderr_fd)
     if arguments.how.startswith("dies-"):
         os.write(2, FATAL.encode())
         if arguments.how == "dies-while-it-logs":
@@ -70,9 +70,9 @@ def main() -> None:
             os.write(2, ERROR.encode())
         os.write(2, OTHER.encode())
         os.write(2, b"the last line has no end")
-    core_log.end()
+    grpc_log.end()
     counts = {
-        f"{sample.name}{sample.labels}": sample.value for metric in core_log.collect() for sample in metric.samples
+        f"{sample.name}{sample.labels}": sample.value for metric in grpc_log.collect() for sample in metric.samples
     }
     sys.stderr.write(json.dumps({"event": "counts", **counts}) + "\n")
 

@@ -8,8 +8,8 @@ import typer
 
 from marketd.commands.settings import advise, fail_line, read_settings, require_startable, say
 from marketd.embedded import EmbeddedPostgresError
-from marketd.process.port import CannotServe
-from marketd.process.supervisor import Supervisor, migrate_once
+from marketd.process.supervision.port import CannotServe
+from marketd.process.supervision.supervisor import Supervisor, migrate_once
 
 
 def command(

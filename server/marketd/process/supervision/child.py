@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from marketd.process.core_lines import readable
-from marketd.process.pulse import BEAT_SECONDS, Silence
+from marketd.process.supervision.grpc_lines import readable
+from marketd.process.supervision.pulse import BEAT_SECONDS, Silence
 
 _SHORT_LIFE_SECONDS = 5.0
 _LONGEST_PAUSE_SECONDS = 5.0

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from marketd.config import Settings, with_port
 from marketd.embedded import EmbeddedPostgres
-from marketd.process.child import Child, describe
 from marketd.process.env_file import FILE_VARIABLE
-from marketd.process.port import CannotServe, reserve_port
+from marketd.process.supervision.child import Child, describe
+from marketd.process.supervision.port import CannotServe, reserve_port
 from marketd.schema import revision
 
 _TICK_SECONDS = 0.25

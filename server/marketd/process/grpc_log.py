@@ -18,7 +18,7 @@ import structlog
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from marketd.process.core_lines import CoreLine, Throttle, parse
+from marketd.process.supervision.grpc_lines import GrpcLine, Throttle, parse
 
 _log = structlog.get_logger(__name__)
 
@@ -29,7 +29,7 @@ _END_SECONDS = 2.0
 _LEVELS = {"info": "info", "warning": "warning", "error": "error", "fatal": "critical"}
 
 
-class CoreLog(Collector):
+class GrpcLog(Collector):
     """Reads the other end of descriptor 2 until `end`; register it with a prometheus registry."""
 
     def __init__(self, source: socket.socket, stderr_fd: int) -> None:
@@ -43,7 +43,7 @@ class CoreLog(Collector):
         self._partial = b""
         # The core holds locks of its own while it writes: it may lose a line, but never wait for our thread.
         os.set_blocking(2, False)
-        self._thread = threading.Thread(target=self._read, name="marketd-core-log", daemon=True)
+        self._thread = threading.Thread(target=self._read, name="marketd-grpc-log", daemon=True)
         self._thread.start()
 
     def end(self) -> None:
@@ -97,7 +97,7 @@ class CoreLog(Collector):
             if line.strip():
                 self._take(parse(line))
 
-    def _take(self, line: CoreLine) -> None:
+    def _take(self, line: GrpcLine) -> None:
         passes = self._throttle.passes(line)
         with self._lock:
             self._lines[line.severity] += 1

@@ -25,7 +25,7 @@ _SEVERITIES = {"I": "info", "W": "warning", "E": "error", "F": "fatal"}
 
 
 @dataclass(frozen=True, slots=True)
-class CoreLine:
+class GrpcLine:
     """One line; what is not in the core's form has the severity OTHER and no place."""
 
     severity: str
@@ -33,13 +33,13 @@ class CoreLine:
     text: str
 
 
-def parse(line: bytes) -> CoreLine:
+def parse(line: bytes) -> GrpcLine:
     """The line without its end."""
     text = readable(line)
     found = _CORE.fullmatch(text)
     if found is None:
-        return CoreLine(OTHER, "", text)
-    return CoreLine(_SEVERITIES[found[1]], found[2], found[3])
+        return GrpcLine(OTHER, "", text)
+    return GrpcLine(_SEVERITIES[found[1]], found[2], found[3])
 
 
 def readable(line: bytes) -> str:
@@ -62,7 +62,7 @@ class Throttle:
         self._clock = clock
         self._windows: dict[str, _Window] = {}
 
-    def passes(self, line: CoreLine) -> bool:
+    def passes(self, line: GrpcLine) -> bool:
         """Whether this one is passed on; otherwise it is counted as left out."""
         # Text of a peer's that looks like a line of the core could make up places without end.
         place = line.place if line.place in self._windows or len(self._windows) < _MOST_KINDS else ""
