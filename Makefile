@@ -1,10 +1,11 @@
 # Everything a newcomer needs: `make run` and `make test`. Both set up what they need first.
 PYTHON ?= python3
 VENV ?= .venv
-PORT ?= 50051
-HOST ?= 127.0.0.1
-WORKERS ?= 1
-DATA_DIR ?= .marketd
+# Where it serves: only what is said here goes before the environment and a .env file.
+PORT ?=
+HOST ?=
+WORKERS ?=
+DATA_DIR ?=
 # One more than the two cores that the suite is measured on: some tests wait for processes and for time.
 JOBS ?= 3
 ARGS ?=
@@ -37,8 +38,8 @@ $(READY): pyproject.toml clients/python/pyproject.toml constraints.txt | $(BIN)/
 $(THIRD_PARTY): tools/third_party.py $(READY)
 	@$(BIN)/python tools/third_party.py
 
-run: $(READY) ## Serve the marketplace with demo data and live couriers on $(HOST):$(PORT).
-	@MARKETD_HOST=$(HOST) MARKETD_PORT=$(PORT) MARKETD_WORKERS=$(WORKERS) MARKETD_DATA_DIR=$(DATA_DIR) $(BIN)/marketd serve --demo $(ARGS)
+run: $(READY) ## Serve the marketplace with demo data and live couriers (HOST=…, PORT=…, WORKERS=…, DATA_DIR=…).
+	@$(if $(DATA_DIR),MARKETD_DATA_DIR=$(DATA_DIR)) $(BIN)/marketd serve --demo $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT)) $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
 test: $(READY) $(THIRD_PARTY) ## Run every check and test.
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
@@ -66,5 +67,5 @@ bench: $(READY) ## Measure against the floors (docs/operations.md); ARGS="reads 
 faults: $(READY) $(THIRD_PARTY) ## Run the long fault scenarios.
 	@$(BIN)/python -m pytest -n 0 -m faults tests/faults $(ARGS)
 
-clean: ## Remove what make made (the data in $(DATA_DIR) stays).
+clean: ## Remove what make made (the data in .marketd stays).
 	@rm -rf $(VENV) .third_party .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

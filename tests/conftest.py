@@ -7,6 +7,8 @@ import os
 # Where PostgreSQL runs as another account it is started by a fork, and in its copy of a process with open gRPC
 # connections the core's own fork handlers crash now and then. Nothing here uses gRPC on both sides of a fork.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+# What a developer keeps in a .env file of the checkout is nothing to the commands and servers under test.
+os.environ["MARKETD_ENV_FILE"] = ""
 
 import gc
 import tempfile

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from marketd import __version__
+from marketd.process.env_file import EnvFileUnusable, take_env_file
 from marketd.process.quick_import import imported
 
 _COMMANDS: Mapping[str, str] = {
@@ -32,7 +33,7 @@ First steps:
   marketd demo                  the whole story against it, step by step
   marketd policy                what can be called, and by whom
 \b
-Settings come from the environment (MARKETD_…); docs/operations.md lists them.
+Settings come from the environment (MARKETD_…) and a .env file here; docs/operations.md lists them.
 """
 
 
@@ -48,6 +49,15 @@ def _about(
     ] = False,
 ) -> None:
     """A gRPC marketplace backend for shops with their own couriers."""
+    # Here, since the options of the command that is asked for may read the environment too.
+    try:
+        file = take_env_file()
+    except EnvFileUnusable as error:
+        typer.echo(f"marketd: {error}", err=True)
+        raise typer.Exit(2) from None
+    if file is not None and file.names:
+        count = "a setting comes" if len(file.names) == 1 else f"{len(file.names)} settings come"
+        typer.echo(f"marketd: {count} from {file.path}: {', '.join(file.names)}.", err=True)
 
 
 def _listed_only() -> None:
@@ -62,6 +72,7 @@ def application(arguments: Sequence[str]) -> typer.Typer:
         pretty_exceptions_enable=False,
         epilog=_EPILOG,
         rich_markup_mode=None,
+        context_settings={"help_option_names": ["--help", "-h"]},
     )
     app.callback(epilog=_EPILOG)(_about)
     asked = next((word for word in arguments if not word.startswith("-")), None)

@@ -9,13 +9,15 @@ import enum
 import hashlib
 import hmac
 import os
+import re
 from collections.abc import Iterable
 from datetime import timedelta
 from difflib import get_close_matches
+from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, TypeAdapter, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEVELOPMENT_SECRET = "development-secret-not-for-production"  # noqa: S105 - the name says it; production refuses it
@@ -35,8 +37,13 @@ STRICT_LIMITS = {
 """Production's calls a second and burst, by rate class."""
 
 
-# Variables of ours that are no settings: options of `marketd demo`.
-_NO_SETTINGS = {"MARKETD_ADMIN_EMAIL", "MARKETD_ADMIN_PASSWORD"}
+# Variables of ours that are no settings: options of `marketd demo`, and the `.env` file (process/env_file).
+_NO_SETTINGS = {"MARKETD_ADMIN_EMAIL", "MARKETD_ADMIN_PASSWORD", "MARKETD_ENV_FILE"}
+
+_SECONDS: Final = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
+# Sums with today's date must stay dates.
+_LONGEST: Final = timedelta(days=36_525)
+_ISO: Final = TypeAdapter(timedelta)
 
 
 class Environment(enum.StrEnum):
@@ -48,14 +55,14 @@ class Environment(enum.StrEnum):
 
 
 class Settings(BaseSettings):
-    """Everything that can be set. Lifetimes are ISO 8601 durations (PT15M) or seconds."""
+    """Everything that can be set. Durations are seconds (900) or in ISO 8601 (PT15M)."""
 
     model_config = SettingsConfigDict(env_prefix="MARKETD_", frozen=True, extra="ignore")
 
     env: Environment = Environment.DEVELOPMENT
 
     # Where it listens
-    host: str = "127.0.0.1"
+    host: str = Field("127.0.0.1", description="An address or a name; IPv6 with or without brackets, kept without.")
     port: int = Field(50051, ge=0, le=65535)
     admin_port: int = Field(0, ge=0, le=65535, description="Metrics on loopback; 0 takes a free port.")
     workers: int = Field(1, ge=1, le=64)
@@ -63,6 +70,9 @@ class Settings(BaseSettings):
     channelz: bool | None = Field(None, description="On unless in production.")
     trusted_proxy_hops: int = Field(0, ge=0, le=8)
     drain_seconds: float = Field(10.0, ge=0, le=300)
+    hang_seconds: float = Field(
+        5.0, ge=0, le=300, description="A worker whose event loop is silent for so long is replaced; 0 replaces none."
+    )
     uvloop: bool = True
 
     # Encryption: certificates are read again when their files change
@@ -148,8 +158,8 @@ class Settings(BaseSettings):
     position_retention: timedelta = timedelta(days=30)
 
     # Background
-    lease: timedelta = timedelta(seconds=10)
-    job_lease: timedelta = timedelta(seconds=30)
+    lease: timedelta = Field(timedelta(seconds=10), gt=timedelta(0))
+    job_lease: timedelta = Field(timedelta(seconds=30), gt=timedelta(0))
     run_worker: bool = Field(True, description="Whether `serve` also runs relay, timers and jobs.")
 
     # Limits: calls a second and burst for each class, e.g. MARKETD_RATE_LIMITS='{"LOGIN": [1, 10]}'
@@ -188,6 +198,41 @@ class Settings(BaseSettings):
         # A folder that is not there is one of the problems, and needs no warning besides.
         folder = os.environ.get("MARKETD_SECRETS_DIR", "")
         return cls(_secrets_dir=folder if Path(folder).is_dir() else None, **given)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _durations_in_both_forms(cls, value: object, field: ValidationInfo) -> object:
+        """Seconds and ISO 8601 for every duration: pydantic takes a number in a text for a clock's time."""
+        name = field.field_name
+        if name is None or cls.model_fields[name].annotation is not timedelta or not isinstance(value, str):
+            return value
+        text = value.strip()
+        try:
+            read = timedelta(seconds=float(text)) if _SECONDS.fullmatch(text) else _ISO.validate_python(text)
+        except (ValidationError, OverflowError):
+            raise ValueError("is no duration; give seconds (900) or ISO 8601 (PT15M)") from None
+        if not timedelta(0) <= read <= _LONGEST:
+            raise ValueError("must be a duration from 0 to 100 years; give seconds (900) or ISO 8601 (PT15M)")
+        return read
+
+    @field_validator("host")
+    @classmethod
+    def _a_host_alone(cls, value: str) -> str:
+        bare = value[1:-1] if value.startswith("[") and value.endswith("]") else value
+        try:
+            # Brackets are for IPv6 only, and a colon stands in nothing else.
+            if not bare or bare != value or ":" in bare:
+                IPv6Address(bare)
+        except ValueError:
+            raise ValueError("must be an address or a name, without a port: 0.0.0.0, ::1, shop.example") from None
+        return bare
+
+    @field_validator("hang_seconds")
+    @classmethod
+    def _longer_than_a_few_beats(cls, value: float) -> float:
+        if 0 < value < 3:
+            raise ValueError("must be 0 or at least 3: a worker says once a second that it lives")
+        return value
 
     @field_validator("database_url")
     @classmethod
@@ -346,11 +391,17 @@ class Settings(BaseSettings):
         return found
 
 
+def with_port(host: str, port: int) -> str:
+    """HOST:PORT as clients write it: an IPv6 address goes into brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def unknown_names(environment: Iterable[str] = os.environ) -> list[str]:
     """A line for each MARKETD_ variable that is no setting: a mistyped one would be thought to be set."""
     known = {f"MARKETD_{name.upper()}" for name in Settings.model_fields} | _NO_SETTINGS
+    ours = (each for each in environment if each.upper().startswith("MARKETD_"))
     found = []
-    for name in sorted(each for each in environment if each.startswith("MARKETD_") and each.upper() not in known):
-        like = get_close_matches(name, known, n=1, cutoff=0.8)
+    for name in sorted(each for each in ours if each.upper() not in known):
+        like = get_close_matches(name.upper(), known, n=1, cutoff=0.8)
         found.append(f"{name} is no setting and has no effect" + (f"; is {like[0]} meant?" if like else "."))
     return found

@@ -85,8 +85,13 @@ def test_a_migration_that_a_later_version_overtakes_leaves_it_at_that(database_u
         ("9999", ["--quiet"], 0, ""),
         ("9999", ["--check"], 0, "database: 9999, this version: "),
         ("0001", ["--check"], 1, "database: 0001, this version: "),
-        ("ae1027a6acf0", ["--check"], 2, "revision ae1027a6acf0 is none of marketd's. Check MARKETD_DATABASE_URL"),
-        ("ae1027a6acf0", [], 2, "revision ae1027a6acf0 is none of marketd's. Check MARKETD_DATABASE_URL"),
+        (
+            "ae1027a6acf0",
+            ["--check"],
+            2,
+            "at ae1027a6acf0, which is no revision of marketd's; check MARKETD_DATABASE_URL",
+        ),
+        ("ae1027a6acf0", [], 2, "at ae1027a6acf0, which is no revision of marketd's; check MARKETD_DATABASE_URL"),
     ],
 )
 def test_the_command_leaves_other_schemas_alone_and_says_where_they_stand(

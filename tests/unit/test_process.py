@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 
 import pytest
 from marketd.process.process import keep_running
@@ -45,3 +47,12 @@ async def test_background_work_that_fails_while_it_is_cancelled_ends() -> None:
     running.cancel()
     async with asyncio.timeout(5):
         await running
+
+
+def test_the_supervisor_does_without_what_only_workers_need() -> None:
+    """It starts in a moment, and spawns from a process that has no gRPC in it."""
+    program = "import sys, marketd.commands.serve, marketd.commands.worker; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert {"grpc", "asyncpg", "sqlalchemy", "structlog", "prometheus_client", "alembic"} & {
+        *ran.stdout.split()
+    } == set()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from marketd.config import DEVELOPMENT_SECRET, Environment, Settings, unknown_names
+from marketd.config import DEVELOPMENT_SECRET, Environment, Settings, unknown_names, with_port
 from pydantic import SecretStr, ValidationError
 
 SECRET, PEPPER = "Wm3kz8Qp4Tt6Yx1Rb7Nc5Vd2Fg9Hj0Ls", "p0Oi9Uy8Tr7Ew6Qa5Sd4Fg3Hj2Kl1Zx0"
@@ -146,7 +147,89 @@ def test_letters_lie_beside_the_data_unless_told() -> None:
 
 def test_a_mistyped_name_is_said_with_the_one_that_was_meant() -> None:
     names = ["MARKETD_TLS_CERTFILE", "MARKETD_PORT", "MARKETD_ADMIN_PASSWORD", "MARKETD_ZZZ", "PATH", "marketd_port"]
-    assert unknown_names(names) == [
+    assert unknown_names([*names, "marketd_prot", "MARKETD_ENV_FILE"]) == [
         "MARKETD_TLS_CERTFILE is no setting and has no effect; is MARKETD_TLS_CERT_FILE meant?",
         "MARKETD_ZZZ is no setting and has no effect.",
+        "marketd_prot is no setting and has no effect; is MARKETD_PORT meant?",
     ]
+
+
+DURATIONS = sorted(name for name, field in Settings.model_fields.items() if field.annotation is timedelta)
+# Every one of them takes its own default, in whichever form it is written.
+SECONDS = {name: Settings.model_fields[name].get_default().total_seconds() for name in DURATIONS}
+
+
+def test_there_are_durations_to_speak_of() -> None:
+    assert {"lease", "refresh_grace", "access_token_lifetime"} <= set(DURATIONS)
+
+
+@pytest.mark.parametrize("name", DURATIONS)
+def test_a_duration_is_seconds_or_iso_8601(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = SECONDS[name]
+    for text in (f"{seconds:.0f}", f" {seconds:.1f} ", f"PT{seconds:.0f}S", str(timedelta(seconds=seconds))):
+        monkeypatch.setenv(f"MARKETD_{name.upper()}", text)
+        assert getattr(Settings(), name) == timedelta(seconds=seconds), text
+
+
+@pytest.mark.parametrize("text", ["soon", "", "10s", "-1", "-PT5M", "1e3", "nan", "9" * 400, "P999999D"])
+def test_what_is_no_duration_is_refused_with_both_forms(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in DURATIONS:
+        monkeypatch.setenv(f"MARKETD_{name.upper()}", text)
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+    assert {error["loc"][0] for error in refused.value.errors()} == set(DURATIONS)
+    assert all("give seconds (900) or ISO 8601 (PT15M)" in error["msg"] for error in refused.value.errors())
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("access_token_lifetime", "901"),
+        ("access_token_lifetime", "0"),
+        ("refresh_grace", "60.5"),
+        ("request_id_lifetime", "86399"),
+        ("audit_retention", "PT1H"),
+        ("lease", "0"),
+        ("job_lease", "0"),
+    ],
+)
+def test_durations_keep_their_bounds_in_both_forms(name: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"MARKETD_{name.upper()}", text)
+    with pytest.raises(ValidationError, match=r"should be (greater|less) than"):
+        Settings()
+
+
+def test_half_a_second_is_a_duration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MARKETD_LEASE", "0.5")
+    assert Settings().lease == timedelta(seconds=0.5)
+
+
+@pytest.mark.parametrize(
+    ("given", "address"),
+    [
+        ("::1", "[::1]:7"),
+        ("[::1]", "[::1]:7"),
+        ("::", "[::]:7"),
+        ("[::]", "[::]:7"),
+        ("fe80::1%eth0", "[fe80::1%eth0]:7"),
+        ("127.0.0.1", "127.0.0.1:7"),
+        ("shop.example", "shop.example:7"),
+    ],
+)
+def test_a_host_is_taken_in_every_spelling_and_printed_in_one(given: str, address: str) -> None:
+    assert with_port(Settings(host=given).host, 7) == address
+
+
+@pytest.mark.parametrize(
+    "given", ["", "[]", "[127.0.0.1]", "[shop.example]", "127.0.0.1:80", "[::1]:80", "[::1", "::g"]
+)
+def test_what_is_no_host_alone_is_refused(given: str) -> None:
+    with pytest.raises(ValidationError, match="without a port"):
+        Settings(host=given)
+
+
+@pytest.mark.parametrize("seconds", [0.5, 2.9, -1])
+def test_a_worker_has_time_for_a_few_beats(seconds: float) -> None:
+    with pytest.raises(ValidationError):
+        Settings(hang_seconds=seconds)
+    assert Settings(hang_seconds=0).hang_seconds == 0

@@ -28,7 +28,7 @@ from tests.worlds.things import ADMIN_EMAIL, ADMIN_PASSWORD
 START_SECONDS = 60.0
 BACK_SECONDS = 30.0
 
-_SERVING = re.compile(r"SERVING on [^:]+:(\d+) after ([\d.]+) s")
+_SERVING = re.compile(r"SERVING on \S+:(\d+) after ([\d.]+) s")
 _WORKER_BACK = re.compile(r"Worker \d+ serves again \(process (\d+); metrics: (\S+)\)")
 _WORKERS = re.compile(r"\(workers: ([\d, ]+); metrics: ([^)]+)\)")
 
@@ -48,6 +48,7 @@ class Served:
         self._environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith("MARKETD_")},
             "MARKETD_ENV": "test",
+            "MARKETD_ENV_FILE": "",
             "MARKETD_DATA_DIR": str(self.data),
             "MARKETD_BCRYPT_COST": "4",
             "MARKETD_WORKERS": str(workers),

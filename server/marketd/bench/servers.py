@@ -23,6 +23,7 @@ _STOP_SECONDS = 20.0
 
 # What a production server does for each call, with the limits of a development one: the load comes from one address.
 SETTINGS: Mapping[str, str] = {
+    "MARKETD_ENV_FILE": "",
     "MARKETD_HOST": "127.0.0.1",
     "MARKETD_PORT": "0",
     "MARKETD_WORKERS": "1",

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from marketd import app
 from marketd.commands.database import database_of
-from marketd.commands.settings import fail_line, read_settings, say
+from marketd.commands.settings import read_settings, say
 from marketd.kernel.db.database import Connection
 from marketd.kernel.db.invariants import Finding, check
 
@@ -47,14 +47,7 @@ def command(
     """
     settings = read_settings()
     with database_of(settings) as url:
-        try:
-            findings = asyncio.run(check_database(url))
-        except asyncpg.UndefinedTableError:
-            fail_line("the database has no or an older schema; run `marketd migrate`.")
-            raise typer.Exit(2) from None
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            fail_line(f"the database does not answer ({type(error).__name__}); check MARKETD_DATABASE_URL.")
-            raise typer.Exit(2) from None
+        findings = asyncio.run(check_database(url))
     if as_json:
         say(json.dumps(document(findings), indent=2))
     else:

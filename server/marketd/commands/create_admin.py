@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from marketd.auth.operator import create_admin
-from marketd.commands.database import database_of, failures_said
-from marketd.commands.settings import fail_line, read_settings, require_startable, say
+from marketd.commands.database import database_of
+from marketd.commands.settings import fail_line, read_settings, refuse, require_startable, say
 
 # What the contract's e-mail rule takes, near enough: a typing mistake should not become an administrator's login.
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
@@ -34,16 +34,16 @@ def command(
     # The pepper and the bcrypt cost go into the hash: with the server's own settings, or the server refuses the login.
     require_startable(settings)
     if not _EMAIL.fullmatch(email):
-        fail_line(f"'{email}' is no e-mail address.")
-        raise typer.Exit(2)
+        refuse("email", email, "is no e-mail address.")
     if not password_stdin and not sys.stdin.isatty():
         fail_line("there is no terminal to ask for the password at; pass it on standard input with --password-stdin.")
         raise typer.Exit(2)
-    if password_stdin:
-        password = sys.stdin.readline().rstrip("\n")
-    else:
-        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
-    with database_of(settings) as url, failures_said():
+    # Nobody chooses a password for a database that is not there.
+    with database_of(settings) as url:
+        if password_stdin:
+            password = sys.stdin.readline().rstrip("\n")
+        else:
+            password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
         created = asyncio.run(create_admin(settings, url, email, password))
     if created.created or created.promoted:
         say(f"{email} is an administrator now.")

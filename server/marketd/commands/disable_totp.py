@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from marketd.auth.operator import disable_totp
-from marketd.commands.database import database_of, failures_said
-from marketd.commands.settings import read_settings, require_startable, say
+from marketd.commands.database import database_of
+from marketd.commands.settings import read_settings, refuse, require_startable, say
+from marketd.kernel.call.refusals import NotFound
 
 
 def command(
@@ -23,6 +24,9 @@ def command(
     settings = read_settings()
     # The letter is sealed with the servers' secret.
     require_startable(settings)
-    with database_of(settings) as url, failures_said():
-        removed = asyncio.run(disable_totp(settings, url, login))
+    with database_of(settings) as url:
+        try:
+            removed = asyncio.run(disable_totp(settings, url, login))
+        except NotFound as nobody:
+            refuse("login", login, nobody.message)
     say(f"{login} signs in with the password alone now." if removed else f"{login} has no second factor.")

@@ -14,10 +14,11 @@ from rich.progress import Progress
 
 from marketd.catalog.imports.run import import_products
 from marketd.catalog.imports.values import ImportOptions, ImportProgress, ImportReport
-from marketd.commands.database import database_of, failures_said
-from marketd.commands.settings import read_settings
+from marketd.commands.database import database_of
+from marketd.commands.settings import read_settings, refuse
 from marketd.config import Settings
 from marketd.kernel.call.caller import SYSTEM
+from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.database import create_engine
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.values.clock import SystemClock
@@ -41,10 +42,13 @@ def command(
     1 when some did not, 2 when nothing could be imported. Running servers show the products within a second.
     """
     settings = read_settings()
-    with database_of(settings) as url, failures_said():
-        report = asyncio.run(
-            _import(settings, url, file, seller, publish=publish, update=update_existing, dry_run=dry_run)
-        )
+    with database_of(settings) as url:
+        try:
+            report = asyncio.run(
+                _import(settings, url, file, seller, publish=publish, update=update_existing, dry_run=dry_run)
+            )
+        except NotFound as nobody:
+            refuse("seller", seller, nobody.message)
     _show(report)
     raise typer.Exit(1 if report.errors else 0)
 

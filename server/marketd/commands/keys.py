@@ -10,7 +10,7 @@ import typer
 
 from marketd.auth.operator import rotate_keys
 from marketd.auth.sessions.keys import SigningKeysUnreadable
-from marketd.commands.database import database_of, failures_said
+from marketd.commands.database import database_of
 from marketd.commands.settings import fail_line, read_settings, require_startable, say
 
 
@@ -38,7 +38,7 @@ def command(
     settings = read_settings()
     # What is written here is sealed with the secret; a weak one must not get in by this door either.
     require_startable(settings)
-    with database_of(settings) as url, failures_said():
+    with database_of(settings) as url:
         try:
             kid = asyncio.run(rotate_keys(settings, url, at_once=compromised))
         except SigningKeysUnreadable as error:

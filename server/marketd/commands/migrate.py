@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import asyncpg
 import typer
-from sqlalchemy.exc import DBAPIError
 
 from marketd.commands.database import database_of
-from marketd.commands.settings import fail_line, read_settings, say
+from marketd.commands.settings import read_settings, say
 from marketd.schema import migrate
 
 
@@ -20,22 +18,16 @@ def command(
     """Bring the database's schema to what this version needs.
 
     Safe to run twice and from several machines: an advisory lock lets one work at a time. What a later version has
-    migrated stays as it is: this version runs on it.
+    migrated stays as it is: this version runs on it. It makes no database: one on a server is made by `createdb`, the
+    embedded one by `marketd serve`, which also migrates it.
     """
-    settings = read_settings()
-    with database_of(settings) as url:
-        try:
-            before = migrate.state(url)
-            if before.is_foreign:
-                fail_line(f"the schema's revision {before.current} is none of marketd's. Check MARKETD_DATABASE_URL.")
-                raise typer.Exit(2)
-            if check:
-                say(f"database: {before.current or 'empty'}, this version: {before.head}")
-                raise typer.Exit(0 if before.is_current or before.is_ahead else 1)
-            after = before if before.is_ahead else migrate.upgrade(url)
-        except (OSError, asyncpg.PostgresError, DBAPIError) as error:
-            fail_line(f"the database does not answer or refuses: {error}. Check MARKETD_DATABASE_URL.")
-            raise typer.Exit(2) from None
+    settings = read_settings(quiet=quiet)
+    with database_of(settings, migrated=False) as url:
+        before = migrate.state(url)
+        if check:
+            say(f"database: {before.current or 'empty'}, this version: {before.head}")
+            raise typer.Exit(0 if before.is_current or before.is_ahead else 1)
+        after = before if before.is_ahead else migrate.upgrade(url)
     if quiet:
         return
     if after.is_ahead:

@@ -8,11 +8,12 @@ import typer
 
 from marketd.commands.settings import advise, fail_line, read_settings, require_startable, say
 from marketd.embedded import EmbeddedPostgresError
-from marketd.process.supervisor import CannotServe, Supervisor, migrate_once
+from marketd.process.supervision.port import CannotServe
+from marketd.process.supervision.supervisor import Supervisor, migrate_once
 
 
 def command(
-    host: Annotated[str | None, typer.Option(help="Address to listen on [MARKETD_HOST, 127.0.0.1].")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on, IPv6 too [MARKETD_HOST, 127.0.0.1].")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one [MARKETD_PORT, 50051].")] = None,
     workers: Annotated[int | None, typer.Option(help="Serving processes on the port [MARKETD_WORKERS, 1].")] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Add demo data and couriers that deliver.")] = False,
@@ -31,7 +32,7 @@ def command(
     if demo and settings.tls_cert_file is not None:
         fail_line("--demo speaks to the server without TLS; unset MARKETD_TLS_CERT_FILE for it.")
         raise typer.Exit(2)
-    supervisor = Supervisor(settings, say, demo=demo, migrate=migrate_once(settings.data_dir))
+    supervisor = Supervisor(settings, say, fail_line, demo=demo, migrate=migrate_once(settings.data_dir, say))
     try:
         code = supervisor.run()
     except (CannotServe, EmbeddedPostgresError) as error:

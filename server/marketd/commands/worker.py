@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from marketd.commands.settings import fail_line, read_settings, require_startable, say
+from marketd.commands.settings import fail_line, read_settings, require_database_folder, require_startable, say
 from marketd.embedded import EmbeddedPostgresError
-from marketd.process.supervisor import CannotServe, Supervisor, migrate_once
+from marketd.process.supervision.port import CannotServe
+from marketd.process.supervision.supervisor import Supervisor, migrate_once
 
 
 def command() -> None:
@@ -16,7 +17,10 @@ def command() -> None:
     """
     settings = read_settings()
     require_startable(settings)
-    supervisor = Supervisor(settings, say, only_background=True, migrate=migrate_once(settings.data_dir))
+    require_database_folder(settings)
+    supervisor = Supervisor(
+        settings, say, fail_line, only_background=True, migrate=migrate_once(settings.data_dir, say)
+    )
     try:
         code = supervisor.run()
     except (CannotServe, EmbeddedPostgresError) as error:

@@ -62,6 +62,14 @@ class EmbeddedPostgres:
             return self._server.pid if self._server.is_alive() else None
         return self._ownership.read().postmaster_pid or None if self.attached else None
 
+    @property
+    def is_made(self) -> bool:
+        """Whether there is a cluster to start; False also where one could not be seen."""
+        try:
+            return self.home.version_file.is_file()
+        except OSError:
+            return False
+
     def start(self, timeout_seconds: float = 60) -> None:
         """Start the server, or attach to the one that runs; returns once it has answered a query.
 

@@ -39,6 +39,11 @@ class Home:
         return self.root / "data"
 
     @property
+    def version_file(self) -> Path:
+        """PostgreSQL's mark on a data directory that initdb has finished."""
+        return self.data / "PG_VERSION"
+
+    @property
     def owner_file(self) -> Path:
         """The lock file of the owner."""
         return self.root / "owner"

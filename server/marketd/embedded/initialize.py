@@ -25,9 +25,8 @@ def ensure_cluster(home: Home, account: Account, binaries: Binaries, *, durable:
     for unfinished in home.root.glob(_UNFINISHED + "*"):
         # A killed initdb may still write for a moment: what cannot be removed now goes at the next start.
         shutil.rmtree(unfinished, ignore_errors=True)
-    version_file = home.data / "PG_VERSION"
-    if version_file.exists():
-        version = version_file.read_text().strip()
+    if home.version_file.exists():
+        version = home.version_file.read_text().strip()
         if version != binaries.major:
             raise DataDirectoryUnusableError(
                 f"{home.data} was written by PostgreSQL {version}, installed is {binaries.release}. "

@@ -19,7 +19,7 @@ from marketd.kernel.work.sweeps import BATCH
 from marketd.process import logs, readiness
 from marketd.process.core import Core, StartRefused, make_core
 from marketd.process.process import App
-from marketd.schema.check import SchemaUnfit, check_schema
+from marketd.schema.check import DatabaseUnfit, check_schema
 from marketd.transport.collector import Collector
 from marketd.transport.edge import buckets
 from marketd.transport.edge.shared_rates import SharedRates
@@ -49,7 +49,7 @@ async def assemble(settings: Settings, rooms: Sequence[Room], *, serve: bool, re
     except StartRefused:
         await core.dispose()
         raise
-    except (SchemaUnfit, StartError, CannotStart, Refusal) as error:
+    except (DatabaseUnfit, StartError, CannotStart, Refusal) as error:
         await core.dispose()
         raise StartRefused(str(error)) from error
     if settings.run_worker:

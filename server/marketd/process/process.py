@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.registry import Collector
 
 from marketd.kernel.slice import Parts, Work
 from marketd.process.core import Core, StartRefused
@@ -51,14 +52,15 @@ class App:
         """The port for services with certificates; 0 when there is none."""
         return self.server.internal_port if self.server is not None else 0
 
-    async def start(self) -> None:
-        """Begin to serve. Returns once calls are answered."""
+    async def start(self, *collectors: Collector) -> None:
+        """Begin to serve; `collectors` have further metrics. Returns once calls are answered."""
         self._running = [asyncio.create_task(keep_running(each)) for each in self._tasks]
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
-        registry.register(UnitMetrics(self.parts.tx.times))
+        for collector in (UnitMetrics(self.parts.tx.times), *collectors):
+            registry.register(collector)
         if self.server is not None:
             registry.register(self.server.accounting)
         try:

@@ -1,6 +1,12 @@
-"""The look at the schema before anything is served."""
+"""A look at a database before it is used: whether it answers, whose it is, and where its schema stands.
+
+What is wrong is one sentence with what to do. A password never stands in it.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
 
 import asyncpg
 import structlog
@@ -9,32 +15,102 @@ from marketd.schema import revision
 
 _log = structlog.get_logger(__name__)
 
+ANSWER_SECONDS: Final = 5
 
-class SchemaUnfit(Exception):
-    """The database does not answer, or its schema is not for this version; the message says what to do."""
+# Tables of extensions (PostGIS has some) are nobody's data.
+_TABLES_OF_OTHERS: Final = """
+SELECT count(*) FROM pg_class AS found
+WHERE found.relnamespace = current_schema()::regnamespace AND found.relkind IN ('r', 'p', 'v', 'm')
+  AND NOT EXISTS (
+    SELECT FROM pg_depend AS owned
+    WHERE owned.classid = 'pg_class'::regclass AND owned.objid = found.oid AND owned.deptype = 'e'
+  )
+"""
+
+
+class DatabaseUnfit(Exception):
+    """The database cannot be used as it is; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaState:
+    """The database's revision (None: empty) and the code's head."""
+
+    current: str | None
+    head: str
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the schema is what this code was made for."""
+        return self.current == self.head
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether a later version of marketd has migrated it already."""
+        return revision.is_later(self.current)
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether another application has migrated it."""
+        return revision.is_foreign(self.current)
+
+
+async def look_at(url: str) -> SchemaState:
+    """Where the schema of a database stands. Raises DatabaseUnfit: no answer, no entry, or another application's."""
+    try:
+        connection = await asyncpg.connect(url, timeout=ANSWER_SECONDS, command_timeout=ANSWER_SECONDS)
+        try:
+            current = await revision.current(connection)
+            others = 0 if current is not None else await connection.fetchval(_TABLES_OF_OTHERS)
+        finally:
+            await connection.close(timeout=ANSWER_SECONDS)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, ValueError) as error:
+        raise DatabaseUnfit(in_words(error)) from error
+    found = SchemaState(current, revision.head())
+    if found.is_foreign:
+        raise DatabaseUnfit(
+            f"the database's schema is at {current}, which is no revision of marketd's; check MARKETD_DATABASE_URL."
+        )
+    if others:
+        raise DatabaseUnfit(
+            "the database holds tables and no schema of marketd's: it is another application's. Give marketd one of "
+            "its own in MARKETD_DATABASE_URL."
+        )
+    return found
+
+
+async def look_at_migrated(url: str) -> SchemaState:
+    """The same for whoever needs the schema: it must be this version's, or a later one's. Raises DatabaseUnfit."""
+    found = await look_at(url)
+    if not (found.is_current or found.is_ahead):
+        raise DatabaseUnfit(
+            f"the database's schema is at {found.current or 'nothing'} and this version needs {found.head}; "
+            "run `marketd migrate`."
+        )
+    return found
 
 
 async def check_schema(url: str) -> None:
-    """Raises SchemaUnfit unless the database's schema is this version's, or a later one's: a rollout need not stop."""
-    try:
-        connection = await asyncpg.connect(url, timeout=3, command_timeout=5)
-        try:
-            current = await revision.current(connection)
-        finally:
-            await connection.close()
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise SchemaUnfit(
-            f"the database does not answer ({type(error).__name__}); check MARKETD_DATABASE_URL and that it runs."
-        ) from error
-    head = revision.head()
-    if revision.is_foreign(current):
-        raise SchemaUnfit(
-            f"the database's schema is at {current}, which is no revision of marketd's; check MARKETD_DATABASE_URL."
+    """Before anything is served: raises DatabaseUnfit as `look_at_migrated` does, and logs a later version's schema.
+
+    While a new version is rolled out, the one before runs on its schema.
+    """
+    found = await look_at_migrated(url)
+    if found.is_ahead:
+        _log.warning("schema_is_newer", schema=found.current, needed=found.head)
+
+
+def in_words(error: Exception) -> str:
+    """Why a connection was not to be had, and what to do."""
+    if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
+        return "the database refuses the user or the password in MARKETD_DATABASE_URL."
+    if isinstance(error, asyncpg.InvalidCatalogNameError):
+        return (
+            "the server of MARKETD_DATABASE_URL has no database of that name; create it (`createdb`), then run "
+            "`marketd migrate`."
         )
-    if revision.is_later(current):
-        # While a new version is rolled out, the one before runs on its schema.
-        _log.warning("schema_is_newer", schema=current, needed=head)
-    elif current != head:
-        raise SchemaUnfit(
-            f"the database's schema is at {current or 'nothing'} and this version needs {head}; run `marketd migrate`."
-        )
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        return "the user in MARKETD_DATABASE_URL may not read this database; grant it the rights, or name its owner."
+    if isinstance(error, asyncpg.InterfaceError | ValueError):
+        return "MARKETD_DATABASE_URL cannot be used as it stands; write postgresql://USER:PASSWORD@HOST:PORT/DATABASE."
+    return f"the database does not answer ({type(error).__name__}); check MARKETD_DATABASE_URL and that it runs."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
 import asyncpg
 from alembic import command
@@ -11,29 +10,7 @@ from alembic.config import Config
 from alembic.util import CommandError
 
 from marketd.schema import revision
-
-
-@dataclass(frozen=True, slots=True)
-class SchemaState:
-    """The database's revision (None: empty) and the code's head."""
-
-    current: str | None
-    head: str
-
-    @property
-    def is_current(self) -> bool:
-        """Whether the schema is what this code was made for."""
-        return self.current == self.head
-
-    @property
-    def is_ahead(self) -> bool:
-        """Whether a later version of marketd has migrated it already."""
-        return revision.is_later(self.current)
-
-    @property
-    def is_foreign(self) -> bool:
-        """Whether another application has migrated it."""
-        return revision.is_foreign(self.current)
+from marketd.schema.check import SchemaState
 
 
 def config(url: str) -> Config:

@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2_grpc
 
+from marketd.config import with_port
 from marketd.kernel.slice import Authenticator
 from marketd.transport.access import AccessTable
 from marketd.transport.audit_trail import AuditSink
@@ -252,7 +253,7 @@ def build_server(
 
 
 def _bind(server: grpc.aio.Server, host: str, port: int, credentials: grpc.ServerCredentials | None) -> int:
-    address = f"{host}:{port}"
+    address = with_port(host, port)
     try:
         if credentials is None:
             return server.add_insecure_port(address)
