@@ -103,6 +103,7 @@ def main() -> None:
     settings = Settings.read()
     logs.configure(settings.log_level, settings.log_format)
     grpc_log = GrpcLog(socket.socket(fileno=arguments.core_fd), arguments.stderr_fd)
+    logs.accept_only(grpc_log.accept)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop if settings.uvloop else None) as runner:
         code = runner.run(_serve(settings, arguments, grpc_log))
     grpc_log.end()

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from marketd.process.supervision.child import Child
 from marketd.process.supervision.grpc_lines import LINES_OF_A_KIND
 
-from tests.worlds.worker_like import FLOOD, TIMES
+from tests.worlds.worker_like import FLOOD, RECORD, TIMES
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -59,6 +60,18 @@ def test_lines_of_the_core_are_logged_as_ours_the_first_of_each_place_and_all_ar
     assert counts["marketd_core_log_lines_left_out_total{'severity': 'error'}"] == TIMES - LINES_OF_A_KIND
     assert counts["marketd_core_log_lines_total{'severity': 'other'}"] == 2
     assert child.last_words() == [], "what was logged is not said again"
+
+
+def test_what_grpcs_python_layer_logs_is_throttled_and_counted_and_others_records_are_not(tmp_path: Path) -> None:
+    _, code, written = _lived("records", tmp_path)
+    said: list[dict[str, Any]] = [json.loads(line) for line in written]
+    assert code == 0
+    written_by = Counter(line["logger"] for line in said if line["event"] == RECORD)
+    assert written_by == {"grpc._cython.cygrpc": LINES_OF_A_KIND, "asyncpg": TIMES}
+    assert [line["count"] for line in said if line["event"] == "core_lines_left_out"] == [TIMES - LINES_OF_A_KIND]
+    (counts,) = (line for line in said if line["event"] == "counts")
+    assert counts["marketd_core_log_lines_total{'severity': 'error'}"] == TIMES
+    assert counts["marketd_core_log_lines_left_out_total{'severity': 'error'}"] == TIMES - LINES_OF_A_KIND
 
 
 def test_a_flood_that_nobody_can_read_meanwhile_loses_lines_and_stops_no_worker(tmp_path: Path) -> None:

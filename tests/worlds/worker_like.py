@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import json
+import logging
 import os
 import socket
 import sys
@@ -20,6 +21,7 @@ from marketd.process.grpc_log import GrpcLog
 FATAL = "F0000 00:00:1782912345.123456   4711 sync.cc:9] the last words\n"
 ERROR = "E0000 00:00:1782912345.123456   4711 chttp2_transport.cc:123] said again and again\n"
 OTHER = "\x1b[31mnobody knows who said this\n"
+RECORD = "somebody went away"
 TIMES = 200
 FLOOD = 5_000
 
@@ -53,6 +55,7 @@ def main() -> None:
         while True:
             pass
     grpc_log = GrpcLog(socket.socket(fileno=arguments.core_fd), arguments.stderr_fd)
+    logs.accept_only(grpc_log.accept)
     if arguments.how.startswith("dies-"):
         os.write(2, FATAL.encode())
         if arguments.how == "dies-while-it-logs":
@@ -65,6 +68,10 @@ def main() -> None:
         for _ in range(FLOOD):
             write(2, ERROR.encode(), len(ERROR))
         sys.setswitchinterval(0.005)
+    elif arguments.how == "records":
+        for _ in range(TIMES):
+            logging.getLogger("grpc._cython.cygrpc").error(RECORD)
+            logging.getLogger("asyncpg").error(RECORD)
     else:
         for _ in range(TIMES):
             os.write(2, ERROR.encode())

@@ -16,7 +16,7 @@ from marketd.kernel.work import sweeps as kernel_sweeps
 from marketd.kernel.work.job_runner import JobRunner
 from marketd.kernel.work.repeat import repeat
 from marketd.kernel.work.sweeps import BATCH
-from marketd.process import logs, readiness
+from marketd.process import logs, memory, readiness
 from marketd.process.core import Core, StartRefused, make_core
 from marketd.process.process import App
 from marketd.schema.check import DatabaseUnfit, check_schema
@@ -52,6 +52,7 @@ async def assemble(settings: Settings, rooms: Sequence[Room], *, serve: bool, re
     except (DatabaseUnfit, StartError, CannotStart, Refusal) as error:
         await core.dispose()
         raise StartRefused(str(error)) from error
+    tasks.append(memory.keep_small)
     if settings.run_worker:
         tasks += _background(core, slices)
     return App(core, server, tasks, [close for each in slices for close in each.closers], admin_port)

@@ -1,11 +1,13 @@
-"""What the gRPC core writes by itself goes through our log: read on a thread, throttled, counted.
+"""What gRPC writes by itself goes through our log: read on a thread, throttled, counted.
 
+Its Python layer uses the standard library's logging, with a trace for every client that goes away in the wrong moment.
 The core writes to file descriptor 2 and asks nobody. In a worker that descriptor is one end of a socket pair that the
 supervisor made; Python's own standard error is another descriptor, so no line of ours takes the detour.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import socket
@@ -18,7 +20,7 @@ import structlog
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from marketd.process.supervision.grpc_lines import GrpcLine, Throttle, parse
+from marketd.process.supervision.grpc_lines import WINDOW_SECONDS, GrpcLine, Throttle, parse
 
 _log = structlog.get_logger(__name__)
 
@@ -39,7 +41,7 @@ class GrpcLog(Collector):
         self._throttle = Throttle(time.monotonic)
         self._lines: Counter[str] = Counter()
         self._left_out: Counter[str] = Counter()
-        self._lock = threading.Lock()  # a scrape comes from a thread of its own
+        self._lock = threading.Lock()  # records and scrapes come from other threads
         self._partial = b""
         # The core holds locks of its own while it writes: it may lose a line, but never wait for our thread.
         os.set_blocking(2, False)
@@ -52,10 +54,17 @@ class GrpcLog(Collector):
         os.dup2(self._stderr_fd, 2)
         self._thread.join(_END_SECONDS)
 
+    def accept(self, record: logging.LogRecord) -> bool:
+        """Whether a record of the standard library's logging is to be written; a filter for its handler."""
+        if record.name.partition(".")[0] != "grpc":
+            return True
+        place = f"{record.filename}:{record.lineno}"
+        return self._passes(GrpcLine(record.levelname.lower(), place, ""))
+
     def collect(self) -> Iterator[Metric]:
         """The metrics as prometheus reads them."""
         lines = CounterMetricFamily(
-            "marketd_core_log_lines", "Lines that the gRPC core has written, by severity.", labels=("severity",)
+            "marketd_core_log_lines", "Lines that gRPC has written by itself, by severity.", labels=("severity",)
         )
         left_out = CounterMetricFamily(
             "marketd_core_log_lines_left_out", "Those of them that the log left out.", labels=("severity",)
@@ -70,7 +79,12 @@ class GrpcLog(Collector):
     def _read(self) -> None:
         while True:
             self._say_left_out()
-            ready, _, _ = select.select([self._source], [], [], self._throttle.next_end_seconds())
+            with self._lock:
+                left_seconds = self._throttle.next_end_seconds()
+            # Records that are left out do not wake this thread.
+            ready, _, _ = select.select(
+                [self._source], [], [], WINDOW_SECONDS if left_seconds is None else left_seconds
+            )
             if not ready:
                 continue
             # Taken out only after it has been logged: of a worker that the core ends, the supervisor reads the rest.
@@ -84,7 +98,9 @@ class GrpcLog(Collector):
             threading.Event().wait(_PAUSE_SECONDS)
 
     def _say_left_out(self, *, close: bool = False) -> None:
-        for place, count in self._throttle.ended(close=close):
+        with self._lock:
+            left_out = list(self._throttle.ended(close=close))
+        for place, count in left_out:
             _log.warning("core_lines_left_out", place=place, count=count)
 
     def _handle(self, data: bytes) -> None:
@@ -98,10 +114,13 @@ class GrpcLog(Collector):
                 self._take(parse(line))
 
     def _take(self, line: GrpcLine) -> None:
-        passes = self._throttle.passes(line)
-        with self._lock:
-            self._lines[line.severity] += 1
-            self._left_out[line.severity] += not passes
-        if passes:
+        if self._passes(line):
             say = getattr(_log, _LEVELS.get(line.severity, "warning"))
             say("core_log", severity=line.severity, place=line.place, text=line.text)
+
+    def _passes(self, line: GrpcLine) -> bool:
+        with self._lock:
+            passes = self._throttle.passes(line)
+            self._lines[line.severity] += 1
+            self._left_out[line.severity] += not passes
+        return passes

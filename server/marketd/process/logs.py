@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 
 import structlog
 
@@ -45,6 +46,12 @@ def configure(level: str, form: str) -> None:
     )
     # Libraries speak up when something is odd, whatever the level of our own events.
     logging.basicConfig(level=max(number, logging.WARNING), handlers=[handler])
+
+
+def accept_only(accept: Callable[[logging.LogRecord], bool]) -> None:
+    """Write only those of the libraries' records that this takes. Call after `configure`."""
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(accept)
 
 
 def access_line(text: str) -> None:
