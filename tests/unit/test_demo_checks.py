@@ -123,6 +123,29 @@ def test_a_position_without_an_outcome_or_with_two_is_found_out() -> None:
         played.check()
 
 
+class Counted(Outcome):
+    """An outcome that counts how often somebody looks at it."""
+
+    looks = 0
+
+    @property
+    def is_stored(self) -> bool:
+        """As it is, and counted."""
+        Counted.looks += 1
+        return super().is_stored
+
+
+def test_the_books_of_a_long_ride_are_not_read_anew_at_every_position() -> None:
+    played, count = Played(sent=1_000), 1_000
+    for seq in range(1, count + 1):
+        played.note(Counted(seq, None if seq % 10 else position_pb2.REJECTION_REASON_TIME_TOO_OLD))
+        assert (played.stored, played.rejected) == (seq - seq // 10, seq // 10)
+    played.check()
+    assert Counted.looks <= 3 * count
+    played.note(Outcome(7, position_pb2.REJECTION_REASON_TIME_TOO_OLD))
+    assert (played.stored, played.rejected) == (899, 101)
+
+
 RECORD = StepRecord("track", "The courier rides", True, 1.25, {"sent": 3, "reasons": {"TIME_TOO_OLD": 1}})
 SUMMARY = Summary(True, 2.0, 1, 3, 2, 1, {"position": 2})
 
