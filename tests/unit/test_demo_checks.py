@@ -179,8 +179,11 @@ def test_a_pipe_gets_plain_lines_and_a_terminal_a_live_view() -> None:
     screen = screen_for(Console(file=out), as_json=False)
     assert isinstance(screen, PlainScreen)
     screen.finish(RECORD)
+    screen.finish(replace(RECORD, detail={"notes": ["6 left out", "2 made"], "states": ["PAID", "READY"]}))
     screen.close(SUMMARY)
     assert "The courier rides" in out.getvalue()
+    assert "notes 6 left out; 2 made" in out.getvalue()
+    assert "states PAID → READY" in out.getvalue()
     assert "Every step held" in out.getvalue()
 
     terminal = io.StringIO()

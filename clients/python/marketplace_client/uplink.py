@@ -63,9 +63,9 @@ class CourierUplink:
 
     `capacity` bounds the positions that wait for their acknowledgement: `send` waits while they are as many. A
     directive of the server slows the messages down to its interval; positions that were sampled more often than that
-    travel together, and none is dropped. A backlog that was sampled no more often goes up at once. `on_outcome` hears of
-    each position once, in the order of their numbers.
-    Leaving the block waits for what is unacknowledged, at most `close_timeout` seconds.
+    travel together, and none is dropped. A backlog that was sampled no more often goes up at once. `on_outcome` hears
+    of each position once, in the order of their numbers. Leaving the block waits for what is unacknowledged, at most
+    `close_timeout` seconds.
     """
 
     def __init__(
@@ -291,19 +291,19 @@ class CourierUplink:
                 connection.owed_since = connection.owed_since or time.monotonic()
             yield _Up(batch=position_pb2.PositionBatch(positions=positions))
             directive = self._directive
-            if directive is not None and directive.min_interval_seconds > 0:
-                if not self._is_sparse_backlog(positions, directive.min_interval_seconds):
-                    await self._pace(connection, directive)
+            if directive is not None and directive.min_interval_seconds > 0 and not self._keeps(directive, positions):
+                await self._pace(connection, directive)
 
-    def _is_sparse_backlog(self, positions: Sequence[position_pb2.Position], interval_seconds: float) -> bool:
+    def _keeps(self, directive: Directive, positions: Sequence[position_pb2.Position]) -> bool:
         """Whether more waits than a message holds, and was sampled no more often than the directive asks.
 
-        It keeps the directive already: pausing between its messages would only make a day's backlog take minutes.
+        Pausing between its messages would only make a day's backlog take minutes.
         """
-        if len(positions) < self._batch_size:
+        if len(positions) < max(self._batch_size, 2):
             return False
         first, last = positions[0].sample_time, positions[-1].sample_time
-        return last.ToNanoseconds() - first.ToNanoseconds() >= (len(positions) - 1) * interval_seconds * 1e9
+        apart = last.ToNanoseconds() - first.ToNanoseconds()
+        return apart >= (len(positions) - 1) * directive.min_interval_seconds * 1e9
 
     async def _pace(self, connection: _Connection, directive: Directive) -> None:
         """Wait for the directive's interval; a newer directive or the end of the stream cuts it short."""

@@ -12,7 +12,7 @@ from marketplace.type.v1 import address_pb2
 from marketplace_client import MarketplaceClient
 
 from marketd.demo.records import DemoOptions
-from marketd.demo.traces import TracePoint
+from marketd.demo.traces.points import TracePoint
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from marketplace.tracking.v1 import position_pb2
 from marketplace_client import CourierUplink, MarketplaceClient, Outcome
 
 from marketd.demo.records import require
-from marketd.demo.traces import TracePoint, waits
+from marketd.demo.traces.points import TracePoint, waits
 
 _WHOLE_PLAY_SECONDS = 15.0
 _FLUSH_SECONDS = 60.0

@@ -39,7 +39,8 @@ def _brief(record: StepRecord) -> str:
         if isinstance(value, dict):
             text = " ".join(f"{key} {inner}" for key, inner in value.items())
         elif isinstance(value, list | tuple):
-            text = " → ".join(str(inner) for inner in value)
+            # Only states follow each other; other lists are findings.
+            text = (" → " if name == "states" else "; ").join(str(inner) for inner in value)
         else:
             text = str(value)
         parts.append(f"{name.replace('_', ' ')} {text}")

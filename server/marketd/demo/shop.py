@@ -20,7 +20,7 @@ from marketd.demo.money import to_minor, to_text
 from marketd.demo.people import Cast, address_at
 from marketd.demo.records import CheckFailed, DemoOptions, require
 from marketd.demo.stage import Stage
-from marketd.demo.traces import TracePoint
+from marketd.demo.traces.points import TracePoint
 from marketd.demo.watches import Watch, Watchers, WatchOrder, order_states
 
 _LINES = 2

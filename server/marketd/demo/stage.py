@@ -10,7 +10,7 @@ from typing import Protocol
 from marketplace_client import MarketplaceError
 
 from marketd.demo.records import CheckFailed, Detail, Progress, StepRecord, Summary
-from marketd.demo.trace_errors import TraceError
+from marketd.demo.traces.points import TraceError
 
 
 class Screen(Protocol):

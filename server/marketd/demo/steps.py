@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import suppress
 
@@ -9,7 +10,8 @@ from marketd.demo import deliver, shop
 from marketd.demo.people import assemble
 from marketd.demo.records import DemoOptions, Summary
 from marketd.demo.stage import Screen, Stage, StoryStopped
-from marketd.demo.traces import ends, read_trace
+from marketd.demo.traces.points import ends
+from marketd.demo.traces.read import read_trace
 from marketd.demo.watches import Watchers, kinds
 
 
@@ -39,8 +41,13 @@ class _Story:
         """Play every scene. Raises StoryStopped at the first step that does not hold."""
         stage, options = self._stage, self._options
         async with stage.step("trace", f"The trace {options.trace.name} is read") as detail:
-            points = read_trace(options.trace)
-            detail["points"] = len(points)
+            recorded = await asyncio.to_thread(read_trace, options.trace)
+            points = recorded.points
+            detail["points"], detail["notes"] = len(points), list(recorded.notes)
+            if recorded.left_out:
+                detail["left_out"] = recorded.left_out
+            if recorded.times_made:
+                detail["times_made"] = recorded.times_made
             start, end = ends(points)
         async with assemble(options) as cast, Watchers() as watchers:
             await shop.sign_in(stage, cast, options)
