@@ -25,6 +25,12 @@ class Screen(Protocol):
     def update(self, progress: Progress) -> None:
         """Something moved."""
 
+    def say(self, text: str) -> None:
+        """Something that is no step, such as what is waited for."""
+
+    def still(self, text: str) -> None:
+        """Say this too; from here on only finished steps are shown, for the process may be ended at any moment."""
+
     def close(self, summary: Summary) -> None:
         """The story is over."""
 
