@@ -32,6 +32,7 @@ _EPILOG = """\b
 First steps:
   marketd serve --demo          a marketplace with demo data and live couriers
   marketd demo                  the whole story against it, step by step
+  marketd demo --watch          a delivery on its way, live
   marketd policy                what can be called, and by whom
 \b
 Settings come from the environment (MARKETD_…); docs/operations.md lists them.

@@ -1,4 +1,4 @@
-"""A ride of a whole day goes up in one go: every position is stored, none is lost between client, worker and database."""
+"""A ride of half a day goes up in one go, and every position of it is stored."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import pytest
 from google.protobuf import timestamp_pb2
 from marketd.demo.catalogs import differences, read_products
+from marketd.demo.guide import reachable
 from marketd.demo.play import Played
 from marketd.demo.presentation import PlainScreen, screen_for
 from marketd.demo.records import CheckFailed, StepRecord, Summary
@@ -192,3 +193,32 @@ def test_a_pipe_gets_plain_lines_and_a_terminal_a_live_view() -> None:
     live.finish(RECORD)
     live.close(SUMMARY)
     assert "✔" in terminal.getvalue()
+
+
+def test_a_live_view_that_is_told_to_stand_still_gives_the_cursor_back_and_draws_no_more() -> None:
+    terminal = io.StringIO()
+    live = screen_for(Console(file=terminal, force_terminal=True, width=100), as_json=False)
+    live.begin("track", "The courier rides")
+    live.still("Stopping: open rides are brought to their end")
+    shown = terminal.getvalue()
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
+    live.begin("wind_up", "Nobody is left on the road")
+    live.finish(RECORD)
+    live.close(SUMMARY)
+    assert "\x1b[?25l" not in terminal.getvalue()[len(shown) :]
+    assert "Stopping" in shown
+
+
+@pytest.mark.parametrize(
+    ("listens", "found"),
+    [
+        ("127.0.0.1:50051", "127.0.0.1:50051"),
+        ("0.0.0.0:50051", "127.0.0.1:50051"),
+        (":::50051", "[::1]:50051"),
+        ("::1:50051", "[::1]:50051"),
+        ("[fd00::7]:50051", "[fd00::7]:50051"),
+        ("shop.example:443", "shop.example:443"),
+    ],
+)
+def test_the_guide_names_an_address_at_which_the_server_is_found(listens: str, found: str) -> None:
+    assert reachable(listens) == found
