@@ -104,15 +104,17 @@ async def test_at_a_terminal_the_password_is_asked_for_and_not_shown(app: App, b
         start_new_session=True,
     )
     os.close(theirs)
-    shown = b""
-    while b"Password: " not in shown:
-        shown += await asyncio.wait_for(asyncio.to_thread(os.read, ours, 1_000), 60)
-    os.write(ours, f"{PASSWORD}\n".encode())
-    out, _ = await asyncio.wait_for(process.communicate(), 60)
-    os.set_blocking(ours, False)
-    with suppress(OSError):  # nobody has the other end any more, and perhaps nothing was left to read
-        shown += os.read(ours, 10_000)
-    os.close(ours)
+    terminal = asyncio.StreamReader()
+    with os.fdopen(ours, "rb", 0) as file:
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(terminal), file
+        )
+        shown = await asyncio.wait_for(terminal.readuntil(b"Password: "), 30)
+        os.write(ours, f"{PASSWORD}\n".encode())
+        out, _ = await asyncio.wait_for(process.communicate(), 60)
+        with suppress(OSError):  # the other end is closed
+            shown += await asyncio.wait_for(terminal.read(), 30)
+        transport.close()
     assert process.returncode == 0
     assert MARK.encode() not in shown
     await check_token(app, out.decode().strip(), email)
