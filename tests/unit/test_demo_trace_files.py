@@ -211,7 +211,8 @@ def test_rows_without_a_fix_are_left_out_and_counted_and_those_without_a_time_ge
         ("t.csv", "lat,lon,time\n52,13,1e300\n", "no time"),
         ("t.csv", "lat,lon,time\n52,13,0001-01-01T00:00:00Z\n", "no time"),
         ("t.csv", "lat,lon,time\n52,13,9999-12-31T23:59:59-14:00\n", "no time"),
-        ("t.csv", f'lat,lon,time\n52,13,"{"9" * 200_000}"\n', "line 2: field larger"),
+        # How large a cell may be is the process' setting; it is no time in any case.
+        ("t.csv", f'lat,lon,time\n52,13,"{"9" * 200_000}"\n', "line 2: (field larger|'9{40}'… is no time)"),
         ("t.csv", "lat,lon,time\n,,\n,,9\n", "none of its 1 points has a fix"),
         ("t.csv", "lat,lon,time\n", "no points"),
         ("t.csv", "", "empty"),

@@ -278,7 +278,8 @@ class CourierUplink:
         yield _Up(hello=hello)
         # The answer to hello says what the server already has, which then need not be sent again.
         with suppress(TimeoutError):
-            await asyncio.wait_for(connection.greeted.wait(), _HELLO_SECONDS)
+            async with asyncio.timeout(_HELLO_SECONDS):  # see watch.py for why this is not wait_for
+                await connection.greeted.wait()
         while True:
             async with self._changed:
                 await self._changed.wait_for(

@@ -15,6 +15,8 @@ from marketd.demo.traces.read import read_trace
 from marketd.demo.watches import Watchers, kinds
 from marketd.demo.wind_up import wind_up
 
+_ASKED_AGAIN_SECONDS = 5.0
+
 
 async def run_demo(options: DemoOptions, screen: Screen, stop: asyncio.Event | None = None) -> bool:
     """Play the story against the server at `options.target`; whether every step held.
@@ -28,6 +30,15 @@ async def run_demo(options: DemoOptions, screen: Screen, stop: asyncio.Event | N
     summary = story.summary(time.monotonic() - begun)
     screen.close(summary)
     return summary.ok
+
+
+async def _ended(*tasks: asyncio.Task[object]) -> None:
+    """Cancel these and wait for their end; what clings to its work is asked again, for rides wait to be wound up."""
+    running = set(tasks)
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=_ASKED_AGAIN_SECONDS)
 
 
 class _Story:
@@ -46,9 +57,7 @@ class _Story:
             try:
                 await asyncio.wait((playing, stopping), return_when=asyncio.FIRST_COMPLETED)
             finally:
-                for task in (playing, stopping):
-                    task.cancel()
-                await asyncio.wait((playing, stopping))
+                await _ended(playing, stopping)
             if stop.is_set() and not self._finished:
                 self._stage.screen.still("Stopping: open rides are brought to their end; Ctrl-C again ends at once.")
             if not self._finished and (stop.is_set() or cast.buyer.tokens is not None):

@@ -14,6 +14,7 @@ TIMES_TAKEN = "2026-03-01T10:00:00Z (ISO 8601, UTC unless it says otherwise), or
 _NOTHING = frozenset({"", "-", "--", "null", "none", "na", "n/a"})
 # From so many on a number of units since 1970 is of the next smaller unit; the years before are those up to 5138.
 _UNITS_FROM = ((1e20, 0.0), (1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
+_SHOWN = 40
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Whatever else is recorded: beyond these a clock is broken, and moving such a time could leave the calendar.
 _EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
@@ -32,7 +33,7 @@ def number(text: str, line: int) -> float:
         return float(text)
     except ValueError:
         hint = "; numbers have a decimal point" if "," in text else ""
-        raise TraceError(f"line {line}: {text.strip()!r} is no number{hint}") from None
+        raise TraceError(f"line {line}: {_quoted(text)} is no number{hint}") from None
 
 
 def is_number(text: str) -> bool:
@@ -50,8 +51,14 @@ def instant(text: str, line: int, *, per_second: float | None = None) -> datetim
     try:
         found = _since_1970(float(value), per_second) if is_number(value) else written(value)
     except (ValueError, OverflowError):
-        raise TraceError(f"line {line}: {value!r} is no time; taken are {TIMES_TAKEN}") from None
+        raise TraceError(f"line {line}: {_quoted(value)} is no time; taken are {TIMES_TAKEN}") from None
     return found
+
+
+def _quoted(text: str) -> str:
+    """What the cell holds, or its beginning."""
+    plain = text.strip()
+    return repr(plain) if len(plain) <= _SHOWN else f"{plain[:_SHOWN]!r}…"
 
 
 def written(value: str) -> datetime:
