@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 from google.protobuf import timestamp_pb2
+from marketd.cli import application
 from marketd.demo.catalogs import differences, read_products
 from marketd.demo.guide import reachable
 from marketd.demo.play import Played
@@ -20,6 +21,7 @@ from marketplace.delivery.v1 import delivery_pb2
 from marketplace.tracking.v1 import position_pb2, watch_pb2
 from marketplace_client import Outcome
 from rich.console import Console
+from typer.testing import CliRunner
 
 HEADER = (
     "Handle,Title,Body (HTML),Vendor,Type,Tags,Published,Option1 Name,Option1 Value,Variant SKU,"
@@ -222,3 +224,30 @@ def test_a_live_view_that_is_told_to_stand_still_gives_the_cursor_back_and_draws
 )
 def test_the_guide_names_an_address_at_which_the_server_is_found(listens: str, found: str) -> None:
     assert reachable(listens) == found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--trace", "nowhere.gpx"], "nowhere.gpx is no file."),
+        (["--target", "127.0.0.1"], "--target 127.0.0.1 is no HOST:PORT"),
+        (["--target", "shop.example.com:443"], "use --tls or --ca"),
+        (["--watch", "--json"], "give one of them"),
+    ],
+)
+def test_a_command_line_that_cannot_be_meant_is_refused_in_one_line(arguments: list[str], says: str) -> None:
+    ran = CliRunner().invoke(application(["demo"]), ["demo", *arguments])
+    assert (ran.exit_code, ran.stdout) == (2, "")
+    assert says in ran.stderr
+    assert ran.stderr.count("\n") == 1
+
+
+def test_what_is_said_beside_the_steps_does_not_stand_among_the_lines_of_a_machine(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = io.StringIO()
+    screen = screen_for(Console(file=out), as_json=True)
+    screen.say("Nothing is sold here yet")
+    screen.still("Stopping")
+    assert out.getvalue() == ""
+    assert capsys.readouterr().err == "Nothing is sold here yet\nStopping\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import IO
 
 from rich.console import Console, Group, RenderableType
@@ -73,10 +74,12 @@ class JsonScreen:
         self._line({"step": record.step, "ok": record.ok, "seconds": record.seconds, "detail": dict(record.detail)})
 
     def say(self, text: str) -> None:
-        """Nothing: every line is a step."""
+        """For whoever looks on; every line of the output is a step."""
+        sys.stderr.write(f"{text}\n")
 
     def still(self, text: str) -> None:
-        """Nothing."""
+        """The same."""
+        self.say(text)
 
     def close(self, summary: Summary) -> None:
         """The summary's line."""
