@@ -36,7 +36,7 @@ from marketd.seller import wiring as seller
 from marketd.seller.service import holds_account as seller_holds_account
 from marketd.tracking import wiring as tracking
 from marketd.transport import descriptors
-from marketd.transport.access import AccessTable, PolicyDocument
+from marketd.transport.access import AccessTable
 from marketd.transport.collector import service_of
 from marketd.transport.own_rules import own_rules
 
@@ -77,7 +77,7 @@ def descriptor_set() -> FileDescriptorSet:
     return descriptors.descriptor_set(SERVICES)
 
 
-def policy_document() -> PolicyDocument:
-    """The access table of everything that a server of this version serves; needs neither settings nor database."""
+def access_table() -> AccessTable:
+    """The rules of everything that a server of this version serves; needs neither settings nor database."""
     rules = (*AccessTable.from_names(SERVICES), *own_rules().values())
-    return AccessTable({rule.method: rule for rule in rules}).policy_document()
+    return AccessTable({rule.method: rule for rule in rules})

@@ -21,7 +21,9 @@ _COMMANDS: Mapping[str, str] = {
     "keys": "Rotate the keys that sign access tokens.",
     "import-products": "Import a seller's products from a Shopify CSV.",
     "demo": "Play the whole story, from import to delivery, against a running server.",
-    "policy": "List every rpc with who may call it.",
+    "token": "Sign in and print an access token, for a shell.",
+    "healthcheck": "Ask a server whether it serves; the exit code says so.",
+    "policy": "List every rpc with who may call it, or explain one.",
     "descriptors": "Write the contract for tools: grpcurl, buf, protoc.",
     "check": "Check the invariants of the data.",
     "bench": "Measure the server against bare floors on this machine.",
@@ -31,6 +33,7 @@ _EPILOG = """\b
 First steps:
   marketd serve --demo          a marketplace with demo data and live couriers
   marketd demo                  the whole story against it, step by step
+  marketd demo --watch          a delivery on its way, live
   marketd policy                what can be called, and by whom
 \b
 Settings come from the environment (MARKETD_…) and a .env file here; docs/operations.md lists them.

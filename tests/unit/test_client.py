@@ -7,7 +7,7 @@ import base64
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -20,6 +20,7 @@ from marketplace.catalog.v1.catalog_service_pb2_grpc import CatalogServiceServic
 from marketplace.order.v1 import order_service_pb2
 from marketplace.order.v1.order_service_pb2_grpc import OrderServiceServicer, add_OrderServiceServicer_to_server
 from marketplace_client import MarketplaceClient, MarketplaceError, watch_order
+from marketplace_client.watch import resuming
 
 Context = Any
 
@@ -320,3 +321,36 @@ async def test_a_reader_that_leaves_a_watch_ends_its_stream_at_the_server() -> N
         async with aclosing(watch_order(client, "stay")) as watch:  # type: ignore[type-var]  # it is a generator
             assert (await anext(watch)).cursor == "1"
         await asyncio.wait_for(script.left.wait(), 5)
+
+
+async def test_a_watch_ends_when_its_reader_is_cancelled_in_the_moment_in_which_a_message_comes() -> None:
+    """Python 3.11's wait_for gives the message then, and forgets the cancel; the reader would go on for ever."""
+    source: asyncio.Queue[order_service_pb2.WatchOrderResponse] = asyncio.Queue()
+
+    class Call:
+        async def __aiter__(self) -> AsyncIterator[order_service_pb2.WatchOrderResponse]:
+            while True:
+                yield await source.get()
+
+        def cancel(self) -> bool:
+            return True
+
+    async def read(seen: list[str]) -> None:
+        messages = resuming(
+            cast(Any, None), lambda _: cast(Any, Call()), resume_token="", ends=True, give_up_after=None
+        )
+        async for message in messages:
+            seen.append(message.cursor)
+
+    # How many turns of the loop lie between the message's arrival and its reader is the loop's business: all are tried.
+    for turns in range(8):
+        seen: list[str] = []
+        reader = asyncio.create_task(read(seen))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        source.put_nowait(order_service_pb2.WatchOrderResponse(cursor="1"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        reader.cancel()
+        assert await asyncio.wait((reader,), timeout=5) == ({reader}, set()), turns
+        assert reader.cancelled()

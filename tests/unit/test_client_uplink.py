@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import grpc
@@ -57,9 +58,11 @@ class Tracker(TrackingServiceServicer):
                     status.details.add().Pack(info)
                     await context.abort_with_status(rpc_status.to_status(status))
                 if self.interval is not None:
+                    interval = duration_pb2.Duration()
+                    interval.FromTimedelta(timedelta(seconds=self.interval))
                     yield Down(
                         directive=tracking_service_pb2.Directive(
-                            min_interval=duration_pb2.Duration(nanos=int(self.interval * 1e9)),
+                            min_interval=interval,
                             mode=tracking_service_pb2.UPLINK_MODE_THROTTLED,
                         )
                     )
@@ -154,6 +157,34 @@ async def test_a_directive_bundles_positions_and_drops_none() -> None:
         await uplink.flush(20)
     assert sum(tracker.batches) == 50
     assert len(tracker.batches) <= 2
+
+
+def backlog(count: int, apart_seconds: int) -> list[position_pb2.Position]:
+    """Positions that were kept for later, sampled this far apart."""
+    times = [timestamp_pb2.Timestamp(seconds=NOW.seconds + number * apart_seconds) for number in range(count)]
+    return [position_pb2.Position(sample_time=time) for time in times]
+
+
+@pytest.mark.parametrize(("apart_seconds", "goes_at_once"), [(60, True), (59, False)])
+async def test_a_backlog_waits_for_the_directives_interval_only_when_it_was_sampled_more_often(
+    apart_seconds: int, goes_at_once: bool
+) -> None:
+    tracker = new_tracker()
+    tracker.interval = 60
+    directed = asyncio.Event()
+    async with (
+        tracking(tracker) as client,
+        CourierUplink(client, batch_size=10, close_timeout=0, on_directive=lambda _: directed.set()) as uplink,
+    ):
+        await asyncio.wait_for(directed.wait(), 10)
+        for position in backlog(30, apart_seconds):
+            await uplink.send_position(position)
+        if goes_at_once:
+            await uplink.flush(20)
+        else:
+            with pytest.raises(TimeoutError):
+                await uplink.flush(0.5)
+    assert tracker.batches == ([10, 10, 10] if goes_at_once else [10])
 
 
 async def test_a_full_buffer_makes_the_sender_wait_for_acknowledgements() -> None:

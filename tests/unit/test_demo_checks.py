@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 
 import pytest
 from google.protobuf import timestamp_pb2
+from marketd.cli import application
 from marketd.demo.catalogs import differences, read_products
+from marketd.demo.guide import reachable
 from marketd.demo.play import Played
 from marketd.demo.presentation import PlainScreen, screen_for
 from marketd.demo.records import CheckFailed, StepRecord, Summary
@@ -19,6 +21,7 @@ from marketplace.delivery.v1 import delivery_pb2
 from marketplace.tracking.v1 import position_pb2, watch_pb2
 from marketplace_client import Outcome
 from rich.console import Console
+from typer.testing import CliRunner
 
 HEADER = (
     "Handle,Title,Body (HTML),Vendor,Type,Tags,Published,Option1 Name,Option1 Value,Variant SKU,"
@@ -123,6 +126,29 @@ def test_a_position_without_an_outcome_or_with_two_is_found_out() -> None:
         played.check()
 
 
+class Counted(Outcome):
+    """An outcome that counts how often somebody looks at it."""
+
+    looks = 0
+
+    @property
+    def is_stored(self) -> bool:
+        """As it is, and counted."""
+        Counted.looks += 1
+        return super().is_stored
+
+
+def test_the_books_of_a_long_ride_are_not_read_anew_at_every_position() -> None:
+    played, count = Played(sent=1_000), 1_000
+    for seq in range(1, count + 1):
+        played.note(Counted(seq, None if seq % 10 else position_pb2.REJECTION_REASON_TIME_TOO_OLD))
+        assert (played.stored, played.rejected) == (seq - seq // 10, seq // 10)
+    played.check()
+    assert Counted.looks <= 3 * count
+    played.note(Outcome(7, position_pb2.REJECTION_REASON_TIME_TOO_OLD))
+    assert (played.stored, played.rejected) == (899, 101)
+
+
 RECORD = StepRecord("track", "The courier rides", True, 1.25, {"sent": 3, "reasons": {"TIME_TOO_OLD": 1}})
 SUMMARY = Summary(True, 2.0, 1, 3, 2, 1, {"position": 2})
 
@@ -156,8 +182,11 @@ def test_a_pipe_gets_plain_lines_and_a_terminal_a_live_view() -> None:
     screen = screen_for(Console(file=out), as_json=False)
     assert isinstance(screen, PlainScreen)
     screen.finish(RECORD)
+    screen.finish(replace(RECORD, detail={"notes": ["6 left out", "2 made"], "states": ["PAID", "READY"]}))
     screen.close(SUMMARY)
     assert "The courier rides" in out.getvalue()
+    assert "notes 6 left out; 2 made" in out.getvalue()
+    assert "states PAID → READY" in out.getvalue()
     assert "Every step held" in out.getvalue()
 
     terminal = io.StringIO()
@@ -166,3 +195,59 @@ def test_a_pipe_gets_plain_lines_and_a_terminal_a_live_view() -> None:
     live.finish(RECORD)
     live.close(SUMMARY)
     assert "✔" in terminal.getvalue()
+
+
+def test_a_live_view_that_is_told_to_stand_still_gives_the_cursor_back_and_draws_no_more() -> None:
+    terminal = io.StringIO()
+    live = screen_for(Console(file=terminal, force_terminal=True, width=100), as_json=False)
+    live.begin("track", "The courier rides")
+    live.still("Stopping: open rides are brought to their end")
+    shown = terminal.getvalue()
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
+    live.begin("wind_up", "Nobody is left on the road")
+    live.finish(RECORD)
+    live.close(SUMMARY)
+    assert "\x1b[?25l" not in terminal.getvalue()[len(shown) :]
+    assert "Stopping" in shown
+
+
+@pytest.mark.parametrize(
+    ("listens", "found"),
+    [
+        ("127.0.0.1:50051", "127.0.0.1:50051"),
+        ("0.0.0.0:50051", "127.0.0.1:50051"),
+        (":::50051", "[::1]:50051"),
+        ("::1:50051", "[::1]:50051"),
+        ("[fd00::7]:50051", "[fd00::7]:50051"),
+        ("shop.example:443", "shop.example:443"),
+    ],
+)
+def test_the_guide_names_an_address_at_which_the_server_is_found(listens: str, found: str) -> None:
+    assert reachable(listens) == found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--trace", "nowhere.gpx"], "nowhere.gpx is no file."),
+        (["--target", "127.0.0.1"], "--target 127.0.0.1 is no HOST:PORT"),
+        (["--target", "shop.example.com:443"], "use --tls or --ca"),
+        (["--watch", "--json"], "give one of them"),
+    ],
+)
+def test_a_command_line_that_cannot_be_meant_is_refused_in_one_line(arguments: list[str], says: str) -> None:
+    ran = CliRunner().invoke(application(["demo"]), ["demo", *arguments])
+    assert (ran.exit_code, ran.stdout) == (2, "")
+    assert says in ran.stderr
+    assert ran.stderr.count("\n") == 1
+
+
+def test_what_is_said_beside_the_steps_does_not_stand_among_the_lines_of_a_machine(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = io.StringIO()
+    screen = screen_for(Console(file=out), as_json=True)
+    screen.say("Nothing is sold here yet")
+    screen.still("Stopping")
+    assert out.getvalue() == ""
+    assert capsys.readouterr().err == "Nothing is sold here yet\nStopping\n"

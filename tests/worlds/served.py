@@ -36,8 +36,11 @@ _WORKERS = re.compile(r"\(workers: ([\d, ]+); metrics: ([^)]+)\)")
 class Served:
     """One server with its data directory; it may be started again after its end."""
 
-    def __init__(self, folder: Path, *, workers: int = 2, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, workers: int = 2, settings: Mapping[str, str] | None = None, demo: bool = False
+    ) -> None:
         self.folder = folder
+        self._mode = ["--demo"] if demo else []
         self.data = folder / "data"
         armed = folder / "failpoints"
         armed.mkdir(exist_ok=True)
@@ -79,7 +82,7 @@ class Served:
         """Start it and wait until every worker serves; the same port as before when it is started again."""
         with self._errors.open("a") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "marketd", "serve", "--port", str(self.port)],
+                [sys.executable, "-m", "marketd", "serve", "--port", str(self.port), *self._mode],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

@@ -10,7 +10,7 @@ import asyncio
 import random
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -63,8 +63,9 @@ class CourierUplink:
 
     `capacity` bounds the positions that wait for their acknowledgement: `send` waits while they are as many. A
     directive of the server slows the messages down to its interval; positions that were sampled more often than that
-    travel together, and none is dropped. `on_outcome` hears of each position once, in the order of their numbers.
-    Leaving the block waits for what is unacknowledged, at most `close_timeout` seconds.
+    travel together, and none is dropped. A backlog that was sampled no more often goes up at once. `on_outcome` hears
+    of each position once, in the order of their numbers. Leaving the block waits for what is unacknowledged, at most
+    `close_timeout` seconds.
     """
 
     def __init__(
@@ -277,7 +278,8 @@ class CourierUplink:
         yield _Up(hello=hello)
         # The answer to hello says what the server already has, which then need not be sent again.
         with suppress(TimeoutError):
-            await asyncio.wait_for(connection.greeted.wait(), _HELLO_SECONDS)
+            async with asyncio.timeout(_HELLO_SECONDS):  # see watch.py for why this is not wait_for
+                await connection.greeted.wait()
         while True:
             async with self._changed:
                 await self._changed.wait_for(
@@ -289,8 +291,20 @@ class CourierUplink:
                 connection.sent_seq = positions[-1].seq
                 connection.owed_since = connection.owed_since or time.monotonic()
             yield _Up(batch=position_pb2.PositionBatch(positions=positions))
-            if self._directive is not None and self._directive.min_interval_seconds > 0:
-                await self._pace(connection, self._directive)
+            directive = self._directive
+            if directive is not None and directive.min_interval_seconds > 0 and not self._keeps(directive, positions):
+                await self._pace(connection, directive)
+
+    def _keeps(self, directive: Directive, positions: Sequence[position_pb2.Position]) -> bool:
+        """Whether more waits than a message holds, and was sampled no more often than the directive asks.
+
+        Pausing between its messages would only make a day's backlog take minutes.
+        """
+        if len(positions) < max(self._batch_size, 2):
+            return False
+        first, last = positions[0].sample_time, positions[-1].sample_time
+        apart = last.ToNanoseconds() - first.ToNanoseconds()
+        return apart >= (len(positions) - 1) * directive.min_interval_seconds * 1e9
 
     async def _pace(self, connection: _Connection, directive: Directive) -> None:
         """Wait for the directive's interval; a newer directive or the end of the stream cuts it short."""

@@ -65,7 +65,9 @@ async def _messages(call: _Call[_M]) -> AsyncGenerator[_M, None]:
     try:
         while True:
             try:
-                message = await asyncio.wait_for(anext(stream), _SILENCE_SECONDS)
+                # Not wait_for: before Python 3.12 it loses a cancel that meets a message, and the watch goes on.
+                async with asyncio.timeout(_SILENCE_SECONDS):
+                    message = await anext(stream)
             except StopAsyncIteration:
                 return
             except TimeoutError:

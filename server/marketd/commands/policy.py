@@ -10,35 +10,81 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from marketd.app import policy_document
-from marketd.commands.settings import say
+from marketd.app import access_table
+from marketd.commands.explain import NoSuchName, explained, find_role, find_rule, judged
+from marketd.commands.settings import fail_line, read_settings, say
+from marketd.transport.access import AccessTable, MethodPolicy
+
+# Title and width of each column; the tables of all services stand under one row of titles.
+_COLUMNS = (("method", 23), ("access", 28), ("request_id", 10), ("rate", 8), ("audit", 7))
+_REQUEST_IDS = {"NONE": "", "KEY_OPTIONAL": "optional", "KEY_REQUIRED": "required"}
 
 
 def command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")] = False,
+    explain: Annotated[
+        str | None,
+        typer.Option(
+            help="Say in words what holds for a method: OrderService/PlaceOrder, or PlaceOrder.", metavar="METHOD"
+        ),
+    ] = None,
+    role: Annotated[
+        str | None, typer.Option("--as", help="With --explain: may this role call it, or anonymous?", metavar="ROLE")
+    ] = None,
 ) -> None:
     """List every rpc with who may call it, as the contract declares it.
 
     PUBLIC needs no token, AUTHENTICATED any user's or service's; otherwise one of the roles. Needs no database.
     """
-    document = policy_document()
-    if as_json:
-        say(json.dumps(document, indent=2))
-        return
-    console = Console()
-    methods = sorted(document["methods"], key=lambda method: method["method"])
+    if explain is None and role is not None:
+        fail_line("--as needs --explain METHOD.")
+        raise typer.Exit(2)
+    if explain is not None and as_json:
+        fail_line("--explain speaks to people; --json lists all methods for machines.")
+        raise typer.Exit(2)
+    table = access_table()
+    if explain is not None:
+        _explain(table, explain, role)
+    elif as_json:
+        say(json.dumps(table.policy_document(), indent=2))
+    else:
+        _list(Console(), table.policy_document()["methods"])
+
+
+def _explain(table: AccessTable, method: str, role: str | None) -> None:
+    try:
+        rule = find_rule(table, method)
+        judgement = judged(rule, find_role(role)) if role is not None else ""
+    except NoSuchName as error:
+        fail_line(str(error))
+        raise typer.Exit(2) from None
+    say(rule.method.removeprefix("/"))
+    if judgement:
+        say(judgement)
+    for title, words in explained(rule, read_settings().limits()):
+        say(f"  {title:<11} {words}")
+
+
+def _list(console: Console, methods: list[MethodPolicy]) -> None:
+    titles = _table()
+    titles.add_row(*(title for title, _ in _COLUMNS), style="bold underline")
+    console.print(titles)
     for service, group in groupby(methods, key=lambda method: method["method"].rpartition("/")[0]):
-        table = Table(box=None, pad_edge=False, show_header=False)
-        for width in (23, 28, 8, 8, 7):
-            table.add_column(min_width=width, max_width=width)
+        table = _table()
         for method in group:
             table.add_row(
                 f"  {method['method'].rpartition('/')[2]}",
                 ", ".join(method["access"]),
-                {"NONE": "", "KEY_OPTIONAL": "optional", "KEY_REQUIRED": "required"}[method["idempotency"]],
+                _REQUEST_IDS[method["idempotency"]],
                 method["rate_class"],
                 "audited" if method["audit"] else "",
             )
         console.print(f"\n[bold]{service.removeprefix('/')}[/bold]")
         console.print(table)
-    console.print("\nColumns: method, access, request_id, rate class, whether each call is audited.", style="dim")
+
+
+def _table() -> Table:
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 1, 0, 0))
+    for _, width in _COLUMNS:
+        table.add_column(min_width=width, max_width=width)
+    return table

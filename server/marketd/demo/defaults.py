@@ -11,5 +11,6 @@ DATA = Path(__file__).resolve().parent / "data"
 PRODUCTS = DATA / "products.csv"
 TRACE = DATA / "trace.csv"
 
+DEFAULT_TARGET = "127.0.0.1:50051"
 ADMIN_EMAIL = "admin@demo.example.com"
 PASSWORD = "demo-market-2026"  # noqa: S105 - known to everybody on purpose

@@ -20,7 +20,7 @@ from marketd.demo.play import Played, play
 from marketd.demo.records import CheckFailed, DemoOptions, require
 from marketd.demo.shop import Purchase
 from marketd.demo.stage import Stage
-from marketd.demo.traces import TracePoint, shifted_to_end
+from marketd.demo.traces.points import TracePoint, shifted_to_end
 from marketd.demo.watches import (
     Watch,
     WatchDeliveries,
@@ -116,7 +116,7 @@ async def pick_up(stage: Stage, cast: Cast, ride: Ride) -> None:
         await _shown(ride, delivery_pb2.DELIVERY_STATE_PICKED_UP)
 
 
-async def track(stage: Stage, cast: Cast, ride: Ride, options: DemoOptions, points: list[TracePoint]) -> None:
+async def track(stage: Stage, cast: Cast, ride: Ride, options: DemoOptions, points: Sequence[TracePoint]) -> None:
     """The courier's positions go up, and each is acknowledged once."""
     async with stage.step("track", f"The courier rides {options.trace.name}") as detail:
         progress = stage.progress

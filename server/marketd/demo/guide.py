@@ -1,78 +1,93 @@
-"""What `serve --demo` tells a newcomer: who can sign in, and commands to paste."""
+"""What `serve --demo` tells a newcomer: who can sign in, and commands to paste into any shell, in any folder.
+
+It fits a screen. Only tools that are there are named, and what a command needs is there once it is printed.
+"""
 
 from __future__ import annotations
 
-import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
 
+from marketplace_client.channel import is_this_machine
 from rich.console import Console
-from rich.table import Table
 
-from marketd.demo.seed import SeededLogins
+from marketd.demo.defaults import ADMIN_EMAIL, DEFAULT_TARGET
+from marketd.demo.seed import Login, SeededLogins
 
-
-def _reading(path: str) -> str:
-    """A shell filter that takes one value out of an answer in JSON."""
-    return f"python3 -c 'import json,sys; print(json.load(sys.stdin){path})'"
-
-
-_READ_ACCESS = _reading('["tokens"]["accessToken"]')
-_READ_DELIVERY = _reading('["deliveries"][0]["deliveryId"]')
+INDENT = "  "
+_PRODUCTS = "marketplace.catalog.v1.CatalogService/ListProducts"
+_ORDERS = "marketplace.order.v1.OrderService/ListOrders"
+_BEARER = '-H "authorization: Bearer $TOKEN"'
+_PAGE = """-d '{"pageSize": 2}'"""
 
 
-def tool(name: str) -> str:
-    """How to call a tool: by its name when the shell finds it, else beside this Python."""
-    beside = Path(sys.executable).parent / name
-    if shutil.which(name) is not None or not beside.exists():
-        return name
-    return os.path.relpath(beside)
+def tool(name: str) -> str | None:
+    """How a shell calls a tool from any folder: beside this Python, else where it is found; None when it is nowhere."""
+    beside = Path(sys.executable).absolute().parent / name
+    found = str(beside) if beside.exists() else shutil.which(name)
+    return shlex.quote(str(Path(found).absolute())) if found is not None else None
 
 
-def commands(target: str, buyer_email: str, password: str) -> list[tuple[str, str]]:
-    """Commands for a shell, each with what it does; later ones use the variables that earlier ones set."""
-    login = f'{{"login": "{buyer_email}", "password": "{password}"}}'
-    auth, catalog = "marketplace.auth.v1.AuthService", "marketplace.catalog.v1.CatalogService"
-    delivery, tracking = "marketplace.delivery.v1.DeliveryService", "marketplace.tracking.v1.TrackingService"
-    curl = f"{tool('buf')} curl --protocol grpc --http2-prior-knowledge http://{target}"
-    bearer = '-H "authorization: Bearer $TOKEN"'
-    underway = '{"states": ["DELIVERY_STATE_ASSIGNED", "DELIVERY_STATE_PICKED_UP"]}'
-    followed = '"{\\"deliveryId\\": \\"$DELIVERY\\"}"'
-    page = '{"pageSize": 3}'
-    return [
-        ("with grpcurl: what can be called, and some products", f"grpcurl -plaintext {target} list"),
-        ("", f"grpcurl -plaintext -d '{page}' {target} {catalog}/ListProducts"),
-        (
-            "sign in as a buyer, find the delivery that is on its way, and watch it live",
-            f"TOKEN=$(grpcurl -plaintext -d '{login}' {target} {auth}/Login | {_READ_ACCESS})",
-        ),
-        (
-            "",
-            f"DELIVERY=$(grpcurl -plaintext {bearer} -d '{underway}' {target} {delivery}/ListDeliveries"
-            f" | {_READ_DELIVERY})",
-        ),
-        ("", f"grpcurl -plaintext {bearer} -d {followed} {target} {tracking}/WatchDelivery"),
-        ("the same with buf curl", f"{curl}/{catalog}/ListProducts -d '{page}'"),
-        ("", f"TOKEN=$({curl}/{auth}/Login -d '{login}' | {_READ_ACCESS})"),
-        ("", f"DELIVERY=$({curl}/{delivery}/ListDeliveries {bearer} -d '{underway}' | {_READ_DELIVERY})"),
-        ("", f"{curl}/{tracking}/WatchDelivery {bearer} -d {followed}"),
-        ("the whole story, checked step by step", f"{tool('marketd')} demo --target {target}"),
+def reachable(target: str) -> str:
+    """Where clients of this machine find a server that listens here: IPv6 in brackets, loopback for every address."""
+    host, _, port = target.rpartition(":")
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host.strip("[]"), host.strip("[]"))  # noqa: S104 - nobody binds
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def commands(target: str, logins: SeededLogins) -> list[tuple[str, list[str]]]:
+    """Groups of commands under what they are for; within one, later ones may use variables that earlier ones set."""
+    marketd = tool("marketd") or f"{shlex.quote(str(Path(sys.executable).absolute()))} -m marketd"
+    where = "" if target == DEFAULT_TARGET else f" --target {shlex.quote(target)}"
+    if not is_this_machine(target):  # an address of this machine by which others reach it, too
+        where += " --plaintext"
+    admin = "" if logins.admin.email == ADMIN_EMAIL else f" --admin-email {shlex.quote(logins.admin.email)}"
+    groups = [
+        ("The whole story, each step checked", [f"{marketd} demo{where}{admin}"]),
+        ("A delivery, watched live", [f"{marketd} demo --watch{where}{admin}"]),
     ]
+    call = _caller(target)
+    if call is not None:
+        password, buyer = shlex.quote(logins.password), logins.buyers[0].email
+        token = f"TOKEN=$(echo {password} | {marketd} token --login {buyer} --password-stdin{where})"
+        by_hand = [call.format(method=_PRODUCTS, token=""), token, call.format(method=_ORDERS, token=f" {_BEARER}")]
+        groups.append(("gRPC by hand: what is sold, and a buyer's orders", by_hand))
+    return groups
+
+
+def _caller(target: str) -> str | None:
+    """A command that calls {method} with {token}, by grpcurl where somebody has installed it, else by buf."""
+    page = _PAGE.replace("{", "{{").replace("}", "}}")
+    if shutil.which("grpcurl") is not None:
+        return f"grpcurl -plaintext{{token}} {page} {shlex.quote(target)} {{method}}"
+    if (buf := tool("buf")) is not None:
+        address = shlex.quote(f"http://{target}/")
+        return f"{buf} curl --protocol grpc --http2-prior-knowledge{{token}} {page} {address}{{method}}"
+    return None
 
 
 def show(console: Console, target: str, logins: SeededLogins) -> None:
     """Print logins and commands."""
-    table = Table(title=f"Demo logins (password: {logins.password})", title_justify="left", box=None, pad_edge=False)
-    for column in ("role", "name", "login"):
-        table.add_column(column)
-    for login in logins.all():
-        table.add_row(login.role, login.name, login.email)
-    console.print(table)
+
+    def line(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    sellers, buyers = [shop.login for shop in logins.shops], logins.buyers
+    people = ", ".join(_named(group) for group in ((logins.admin,), sellers, buyers, logins.couriers))
+    line(f"Demo logins: {people}; the password is {logins.password}")
     if logins.admin_password != logins.password:
-        console.print("The admin has the password that MARKETD_ADMIN_PASSWORD holds.")
-    console.print("\nCommands to paste:")
-    for what, line in commands(target, logins.buyers[0].email, logins.password):
-        heading = f"  # {what}\n" if what else ""
-        console.print(f"{heading}  {line}", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"\n{len(logins.couriers)} couriers are delivering; Ctrl-C ends everything.")
+        line("The admin's is the one that MARKETD_ADMIN_PASSWORD holds here; `demo` needs it too.")
+    line("Commands to paste, in any folder:")
+    for what, lines in commands(target, logins):
+        line(f"# {what}")
+        for text in lines:
+            line(f"{INDENT}{text}")
+    line(f"{len(logins.couriers)} couriers are delivering; Ctrl-C ends everything.")
+
+
+def _named(group: tuple[Login, ...] | list[Login]) -> str:
+    """Logins of one role; several are numbered from 1 on."""
+    first, last = group[0].email, group[-1].email
+    return first if first == last else f"{first} … {last.partition('@')[0]}"

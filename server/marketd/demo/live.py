@@ -17,7 +17,7 @@ from marketplace_client import MarketplaceError
 from rich.console import Console
 
 from marketd.demo.defaults import ADMIN_EMAIL, PASSWORD
-from marketd.demo.guide import show
+from marketd.demo.guide import reachable, show
 from marketd.demo.records import CheckFailed
 from marketd.demo.seed import SeededLogins, seed
 from marketd.demo.simulation import simulate
@@ -91,7 +91,7 @@ def command(
     console.print("Adding demo data …")
     try:
         ensure_admin(admin_email, admin_password)
-        asyncio.run(run(target, admin_email, admin_password, console))
+        asyncio.run(run(reachable(target), admin_email, admin_password, console))
     except (CheckFailed, MarketplaceError) as error:
         typer.echo(f"marketd demo: {error}", err=True)
         raise typer.Exit(1) from None

@@ -12,7 +12,7 @@ from marketplace.type.v1 import address_pb2
 from marketplace_client import MarketplaceClient
 
 from marketd.demo.records import DemoOptions
-from marketd.demo.traces import TracePoint
+from marketd.demo.traces.points import TracePoint
 
 
 @dataclass(frozen=True)
@@ -31,20 +31,24 @@ class Cast:
         return f"demo-{role}-{self.suffix}@example.com"
 
 
+def open_client(options: DemoOptions, access_token: str | None = None) -> MarketplaceClient:
+    """A client of the server that the options name, to be entered. Raises PlainTextRefused."""
+    return MarketplaceClient(
+        options.target,
+        credentials=options.credentials,
+        plaintext=options.plaintext,
+        access_token=access_token,
+        user_agent="marketd-demo",
+    )
+
+
 @asynccontextmanager
 async def assemble(options: DemoOptions) -> AsyncIterator[Cast]:
     """Open everybody's client; nobody is signed in yet but an admin who brings a token."""
     async with AsyncExitStack() as stack:
 
         async def person(access_token: str | None = None) -> MarketplaceClient:
-            client = MarketplaceClient(
-                options.target,
-                credentials=options.credentials,
-                plaintext=options.plaintext,
-                access_token=access_token,
-                user_agent="marketd-demo",
-            )
-            return await stack.enter_async_context(client)
+            return await stack.enter_async_context(open_client(options, access_token))
 
         yield Cast(
             suffix=secrets.token_hex(4),

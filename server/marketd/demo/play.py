@@ -14,7 +14,7 @@ from marketplace.tracking.v1 import position_pb2
 from marketplace_client import CourierUplink, MarketplaceClient, Outcome
 
 from marketd.demo.records import require
-from marketd.demo.traces import TracePoint, waits
+from marketd.demo.traces.points import TracePoint, waits
 
 _WHOLE_PLAY_SECONDS = 15.0
 _FLUSH_SECONDS = 60.0
@@ -22,23 +22,25 @@ _FLUSH_SECONDS = 60.0
 
 @dataclass
 class Played:
-    """What became of a played trace: the outcome of each number, and numbers that got more than one."""
+    """What became of a played trace: the outcome of each number, and numbers that got more than one.
+
+    `stored` counts with the outcomes: it is asked for at every position, and a long trace has tens of thousands.
+    """
 
     sent: int = 0
+    stored: int = 0
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     repeated: list[int] = field(default_factory=list)
     connections: int = 0
 
     def note(self, outcome: Outcome) -> None:
-        """Write an outcome down."""
-        if outcome.seq in self.outcomes:
+        """Write an outcome down; of a number that has one already, the newer counts."""
+        before = self.outcomes.get(outcome.seq)
+        if before is not None:
             self.repeated.append(outcome.seq)
+            self.stored -= before.is_stored
         self.outcomes[outcome.seq] = outcome
-
-    @property
-    def stored(self) -> int:
-        """How many were stored."""
-        return sum(outcome.is_stored for outcome in self.outcomes.values())
+        self.stored += outcome.is_stored
 
     @property
     def rejected(self) -> int:

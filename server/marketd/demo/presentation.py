@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import IO
 
 from rich.console import Console, Group, RenderableType
@@ -39,7 +40,8 @@ def _brief(record: StepRecord) -> str:
         if isinstance(value, dict):
             text = " ".join(f"{key} {inner}" for key, inner in value.items())
         elif isinstance(value, list | tuple):
-            text = " → ".join(str(inner) for inner in value)
+            # Only states follow each other; other lists are findings.
+            text = (" → " if name == "states" else "; ").join(str(inner) for inner in value)
         else:
             text = str(value)
         parts.append(f"{name.replace('_', ' ')} {text}")
@@ -70,6 +72,14 @@ class JsonScreen:
     def finish(self, record: StepRecord) -> None:
         """The step's line."""
         self._line({"step": record.step, "ok": record.ok, "seconds": record.seconds, "detail": dict(record.detail)})
+
+    def say(self, text: str) -> None:
+        """For whoever looks on; every line of the output is a step."""
+        sys.stderr.write(f"{text}\n")
+
+    def still(self, text: str) -> None:
+        """The same."""
+        self.say(text)
 
     def close(self, summary: Summary) -> None:
         """The summary's line."""
@@ -108,9 +118,17 @@ class PlainScreen:
         line = f"{mark} {record.seconds:7.2f} s  {record.title}  [{_brief(record)}]"
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
+    def say(self, text: str) -> None:
+        """A line of its own."""
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def still(self, text: str) -> None:
+        """The same: nothing moves here."""
+        self.say(text)
+
     def close(self, summary: Summary) -> None:
         """The last line."""
-        self._console.print(_closing(summary), markup=False, highlight=False, soft_wrap=True)
+        self.say(_closing(summary))
 
 
 class LiveScreen:
@@ -121,10 +139,11 @@ class LiveScreen:
         self._live: Live | None = None
         self._progress = Progress()
         self._current: tuple[str, Spinner] | None = None
+        self._is_still = False
 
     def begin(self, step: str, title: str) -> None:
         """The step turns."""
-        if self._live is None:
+        if self._live is None and not self._is_still:
             # Finished steps are printed above and scroll away; only what still moves is drawn again.
             self._live = Live(console=self._console, refresh_per_second=_REFRESH_HZ, get_renderable=self._view)
             self._live.start()
@@ -148,6 +167,18 @@ class LiveScreen:
             text.append(f"  {brief}", style="dim" if record.ok else "red")
         line.add_row(mark, Text(f"{record.seconds:.2f} s", style="dim"), text)
         self._console.print(line)
+
+    def say(self, text: str) -> None:
+        """A line above what moves."""
+        self._console.print(Text(text))
+
+    def still(self, text: str) -> None:
+        """The view stops, or a process that is ended now would leave the terminal without a cursor."""
+        self._current, self._is_still = None, True
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+        self.say(text)
 
     def close(self, summary: Summary) -> None:
         """The view stands still, and the result follows."""

@@ -38,6 +38,8 @@ class DemoOptions:
     """TLS, when the server speaks it; None for plain text."""
     plaintext: bool = False
     """Whether plain text may go to another machine."""
+    patience_seconds: float = 0.0
+    """How long to wait for the data of `serve --demo` while the marketplace is empty and has no such admin."""
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,15 @@ from marketplace.order.v1 import order_pb2, order_service_pb2
 from marketplace.payment.v1 import payment_pb2, payment_service_pb2
 from marketplace.policy.v1 import policy_pb2
 from marketplace.seller.v1 import seller_pb2, seller_service_pb2
-from marketplace_client import MarketplaceError, watch_order
+from marketplace_client import watch_order
 
 from marketd.demo import catalogs, imports
+from marketd.demo.admin import sign_in_admin
 from marketd.demo.money import to_minor, to_text
 from marketd.demo.people import Cast, address_at
 from marketd.demo.records import CheckFailed, DemoOptions, require
 from marketd.demo.stage import Stage
-from marketd.demo.traces import TracePoint
+from marketd.demo.traces.points import TracePoint
 from marketd.demo.watches import Watch, Watchers, WatchOrder, order_states
 
 _LINES = 2
@@ -40,20 +41,7 @@ async def sign_in(stage: Stage, cast: Cast, options: DemoOptions) -> None:
     """The admin signs in and holds the role."""
     async with stage.step("sign_in", "The admin signs in") as detail:
         if options.admin_token is None:
-            try:
-                await cast.admin.login(options.admin_email, options.admin_password, device_name="demo")
-            except MarketplaceError as error:
-                if error.was_dropped:
-                    raise CheckFailed(
-                        f"no server answers so at {options.target}; start one with make run, or name it with --target,"
-                        " and with --tls or --ca where it speaks TLS"
-                    ) from None
-                if error.reason != "INVALID_CREDENTIALS":
-                    raise
-                raise CheckFailed(
-                    f"no admin signs in as {options.admin_email} with this password; make one with marketd "
-                    f"create-admin and set MARKETD_ADMIN_EMAIL and MARKETD_ADMIN_PASSWORD, or run serve --demo"
-                ) from None
+            await sign_in_admin(cast.admin, options, stage.screen.say)
         user = (await cast.admin.user.GetUser(user_service_pb2.GetUserRequest(user_id="me"))).user
         detail["target"] = options.target
         detail["roles"] = [policy_pb2.Role.Name(role).removeprefix("ROLE_") for role in user.roles]

@@ -10,7 +10,7 @@ from typing import Protocol
 from marketplace_client import MarketplaceError
 
 from marketd.demo.records import CheckFailed, Detail, Progress, StepRecord, Summary
-from marketd.demo.trace_errors import TraceError
+from marketd.demo.traces.points import TraceError
 
 
 class Screen(Protocol):
@@ -24,6 +24,12 @@ class Screen(Protocol):
 
     def update(self, progress: Progress) -> None:
         """Something moved."""
+
+    def say(self, text: str) -> None:
+        """Something that is no step, such as what is waited for."""
+
+    def still(self, text: str) -> None:
+        """Say this too; from here on only finished steps are shown, for the process may be ended at any moment."""
 
     def close(self, summary: Summary) -> None:
         """The story is over."""

@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import suppress
 
 from marketd.demo import deliver, shop
-from marketd.demo.people import assemble
+from marketd.demo.people import Cast, assemble
 from marketd.demo.records import DemoOptions, Summary
 from marketd.demo.stage import Screen, Stage, StoryStopped
-from marketd.demo.traces import ends, read_trace
+from marketd.demo.traces.points import ends
+from marketd.demo.traces.read import read_trace
 from marketd.demo.watches import Watchers, kinds
+from marketd.demo.wind_up import wind_up
+
+_ASKED_AGAIN_SECONDS = 5.0
 
 
-async def run_demo(options: DemoOptions, screen: Screen) -> bool:
+async def run_demo(options: DemoOptions, screen: Screen, stop: asyncio.Event | None = None) -> bool:
     """Play the story against the server at `options.target`; whether every step held.
 
-    It makes its own people and shop with names of this run, so it may be played again and again on one server.
+    It makes its own people and shop with names of this run, so it may be played again and again on one server. Once
+    `stop` is set, or a step does not hold, it leaves no ride open and ends.
     """
     begun, story = time.monotonic(), _Story(options, Stage(screen))
     with suppress(StoryStopped):  # the step that stopped it is in the records
-        await story.play()
+        await story.run(stop or asyncio.Event())
     summary = story.summary(time.monotonic() - begun)
     screen.close(summary)
     return summary.ok
+
+
+async def _ended(*tasks: asyncio.Task[object]) -> None:
+    """Cancel these and wait for their end; what clings to its work is asked again, for rides wait to be wound up."""
+    running = set(tasks)
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=_ASKED_AGAIN_SECONDS)
 
 
 class _Story:
@@ -35,14 +50,34 @@ class _Story:
         self._ride: deliver.Ride | None = None
         self._finished = False
 
-    async def play(self) -> None:
+    async def run(self, stop: asyncio.Event) -> None:
+        """Play, and wind up what is left when the story does not come to its end. Raises StoryStopped."""
+        async with assemble(self._options) as cast:
+            playing, stopping = asyncio.create_task(self._play(cast)), asyncio.create_task(stop.wait())
+            try:
+                await asyncio.wait((playing, stopping), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                await _ended(playing, stopping)
+            if stop.is_set() and not self._finished:
+                self._stage.screen.still("Stopping: open rides are brought to their end; Ctrl-C again ends at once.")
+            if not self._finished and (stop.is_set() or cast.buyer.tokens is not None):
+                await wind_up(self._stage, cast)
+            if not playing.cancelled():
+                playing.result()
+
+    async def _play(self, cast: Cast) -> None:
         """Play every scene. Raises StoryStopped at the first step that does not hold."""
         stage, options = self._stage, self._options
         async with stage.step("trace", f"The trace {options.trace.name} is read") as detail:
-            points = read_trace(options.trace)
-            detail["points"] = len(points)
+            recorded = await asyncio.to_thread(read_trace, options.trace)
+            points = recorded.points
+            detail["points"], detail["notes"] = len(points), list(recorded.notes)
+            if recorded.left_out:
+                detail["left_out"] = recorded.left_out
+            if recorded.times_made:
+                detail["times_made"] = recorded.times_made
             start, end = ends(points)
-        async with assemble(options) as cast, Watchers() as watchers:
+        async with Watchers() as watchers:
             await shop.sign_in(stage, cast, options)
             seller_id = await shop.open_shop(stage, cast, start)
             await shop.fill_shop(stage, cast, options, seller_id)

@@ -1,0 +1,226 @@
+"""A story that stops in the middle leaves nobody on the road; a demo that begins too early waits for its data."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from marketd.config import Settings
+from marketd.demo.defaults import PRODUCTS, TRACE
+from marketd.demo.presentation import JsonScreen
+from marketd.demo.records import CheckFailed, DemoOptions
+from marketd.demo.seed import seed, signed_in
+from marketd.demo.steps import run_demo
+from marketd.process.process import App
+from marketplace.delivery.v1 import delivery_pb2, delivery_service_pb2
+
+from tests.canaries import MARK
+from tests.worlds.things import ADMIN_EMAIL, ADMIN_PASSWORD
+from tests.worlds.workers import make_admin
+
+ROW = (
+    "Handle,Title,Vendor,Published,Option1 Name,Option1 Value,Variant Inventory Qty,Variant Price\n"
+    "mug,Mug,Acme,true,Title,Default Title,5,9.50\n"
+)
+
+
+def options(app: App, admin: tuple[str, str] = (ADMIN_EMAIL, ADMIN_PASSWORD), **more: Any) -> DemoOptions:
+    """The story against this server, without waiting on the way."""
+    given = {"speed": 0, "products": PRODUCTS, "trace": TRACE, **more}
+    return DemoOptions(target=f"127.0.0.1:{app.port}", admin_email=admin[0], admin_password=admin[1], **given)
+
+
+class StoppingScreen(JsonScreen):
+    """Asks the story to stop, or breaks it, when a step begins."""
+
+    def __init__(self, out: io.StringIO, at: str, stop: asyncio.Event | None = None) -> None:
+        super().__init__(out)
+        self._at, self._stop = at, stop
+
+    def begin(self, step: str, title: str) -> None:
+        """The moment."""
+        if step == self._at and self._stop is not None:
+            self._stop.set()
+        if step == self._at and self._stop is None:
+            raise CheckFailed("broken by the test")
+
+
+async def open_things(app: App, database_url: str) -> dict[str, int]:
+    """What the server has open: deliveries on the road, orders under way, shifts that run."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        shifts = await connection.fetchval("SELECT count(*) FROM shifts WHERE end_time IS NULL")
+        orders = await connection.fetchval(
+            "SELECT count(*) FROM orders WHERE state IN"
+            " ('PENDING_PAYMENT', 'PAID', 'ACCEPTED', 'READY', 'OUT_FOR_DELIVERY')"
+        )
+    finally:
+        await connection.close()
+    states = [state for state in delivery_pb2.DeliveryState.values() if state]
+    states.remove(delivery_pb2.DELIVERY_STATE_CLOSED)
+    async with signed_in(f"127.0.0.1:{app.port}", ADMIN_EMAIL, ADMIN_PASSWORD) as client:
+        request = delivery_service_pb2.ListDeliveriesRequest(states=states)
+        deliveries = [delivery async for delivery in client.deliveries(request)]
+    return {"deliveries": len(deliveries), "orders": orders, "shifts": shifts}
+
+
+NOTHING = {"deliveries": 0, "orders": 0, "shifts": 0}
+
+
+@pytest.mark.usefixtures("admin")
+async def test_wherever_the_story_is_stopped_nothing_is_left_open_and_what_was_done_is_said(
+    app: App, database_url: str
+) -> None:
+    ends: dict[str, set[str]] = {
+        "seller": set(),
+        "pay": {"cancelled"},
+        "assign": {"cancelled", "shift"},
+        "pick_up": {"cancelled", "shift"},
+        "complete": {"delivered", "shift"},
+    }
+    for at, told in ends.items():
+        out, stop = io.StringIO(), asyncio.Event()
+        held = await run_demo(options(app), StoppingScreen(out, at, stop), stop)
+        lines = [json.loads(line) for line in out.getvalue().splitlines()]
+        assert not held
+        assert [line["step"] for line in lines[-2:]] == ["wind_up", "summary"], at
+        detail = lines[-2]["detail"]
+        assert lines[-2]["ok"], detail
+        assert detail.keys() - {"remains"} == set(told), at
+        assert ("demo-shop-" in detail["remains"]) is (at != "seller")
+        assert await open_things(app, database_url) == NOTHING, at
+
+
+@pytest.mark.usefixtures("admin")
+async def test_a_story_that_breaks_is_wound_up_like_one_that_is_stopped(app: App, database_url: str) -> None:
+    out = io.StringIO()
+    with pytest.raises(CheckFailed, match="broken by the test"):
+        await run_demo(options(app), StoppingScreen(out, "track"))
+    assert [json.loads(line)["step"] for line in out.getvalue().splitlines()][-1] == "wind_up"
+    assert await open_things(app, database_url) == NOTHING
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.usefixtures("admin")
+async def test_ctrl_c_on_the_way_ends_the_ride_the_shift_and_then_the_command(
+    app: App, database_url: str, number: signal.Signals
+) -> None:
+    process = await started(app, "--speed", "1")
+    while b'"pick_up"' not in await process.read_line():
+        pass
+    assert (await open_things(app, database_url))["deliveries"] == 1
+    process.send(number)
+    rest = [json.loads(line) for line in await process.rest()]
+    assert await process.code() == 130
+    assert [line["step"] for line in rest] == ["wind_up", "summary"]
+    assert rest[0]["ok"]
+    assert rest[0]["detail"]["shift"] == "ended"
+    assert rest[0]["detail"]["delivered"]
+    assert await open_things(app, database_url) == NOTHING
+
+
+@pytest.mark.usefixtures("admin")
+async def test_a_second_ctrl_c_ends_at_once(app: App) -> None:
+    process = await started(app, "--speed", "1", as_json=False)
+    for awaited in (b"picks it up", b"Stopping"):
+        while awaited not in await process.read_line():
+            pass
+        process.send(signal.SIGINT)
+    assert await asyncio.wait_for(process.code(), 30) == -signal.SIGINT
+
+
+class Demo:
+    """`marketd demo` as a child process."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None
+        self._process, self._out = process, process.stdout
+
+    async def read_line(self) -> bytes:
+        """Its next line; fails when there is none."""
+        line = await asyncio.wait_for(self._out.readline(), 60)
+        assert line, "the command has ended"
+        return line
+
+    async def rest(self) -> list[bytes]:
+        """All further lines."""
+        return (await asyncio.wait_for(self._out.read(), 60)).splitlines()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
+    async def code(self) -> int:
+        """Its exit code."""
+        return await self._process.wait()
+
+
+async def started(app: App, *arguments: str, as_json: bool = True) -> Demo:
+    """The command, running against this server."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "marketd", "demo", "--target", f"127.0.0.1:{app.port}", *arguments),
+        *("--admin-email", ADMIN_EMAIL, "--admin-password", ADMIN_PASSWORD),
+        *(["--json"] if as_json else []),
+        stdout=subprocess.PIPE,
+    )
+    return Demo(process)
+
+
+# -- the demo's data
+
+
+class WaitingScreen(JsonScreen):
+    """Notices that something is waited for."""
+
+    def __init__(self, out: io.StringIO) -> None:
+        super().__init__(out)
+        self.said: list[str] = []
+        self.waits = asyncio.Event()
+
+    def say(self, text: str) -> None:
+        """The message."""
+        self.said.append(text)
+        self.waits.set()
+
+
+async def test_a_demo_that_begins_too_early_says_that_it_waits_for_the_data_and_then_plays(
+    app: App, settings: Settings, tmp_path: Path
+) -> None:
+    products = tmp_path / "products.csv"
+    products.write_text(ROW)
+    screen = WaitingScreen(io.StringIO())
+    playing = asyncio.create_task(run_demo(options(app, products=products, patience_seconds=60), screen))
+    await asyncio.wait_for(screen.waits.wait(), 30)
+    await make_admin(settings)
+    await seed(f"127.0.0.1:{app.port}", ADMIN_EMAIL, ADMIN_PASSWORD, products)
+    assert await playing
+    assert len(screen.said) == 1
+    assert "waiting up to 60 s for the data of serve --demo" in screen.said[0]
+
+
+async def test_waiting_for_data_has_an_end_and_what_is_no_demos_admin_is_not_waited_for(
+    app: App, admin: tuple[str, str], tmp_path: Path
+) -> None:
+    wrong = (admin[0], f"not the password {MARK}")
+    for patience_seconds, said in ((0.2, "no demo data came within 0.2 s"), (0.0, "with this password; make one")):
+        out = io.StringIO()
+        screen = WaitingScreen(out)
+        assert not await run_demo(options(app, wrong, patience_seconds=patience_seconds), screen)
+        lines = [json.loads(line) for line in out.getvalue().splitlines()]
+        assert [line["step"] for line in lines] == ["trace", "sign_in", "summary"]
+        assert said in lines[1]["detail"]["error"]
+        assert screen.waits.is_set() is (patience_seconds > 0)
+    products = tmp_path / "products.csv"
+    products.write_text(ROW)
+    await seed(f"127.0.0.1:{app.port}", *admin, products)
+    screen = WaitingScreen(io.StringIO())
+    assert not await run_demo(options(app, wrong, patience_seconds=600), screen)
+    assert not screen.waits.is_set()  # the data are there: waiting would change nothing
