@@ -102,12 +102,17 @@ class House:
         return await self.signing_in.register(STRANGER, command)
 
     async def login(
-        self, login: str, password: str = PASSWORD, guest: str = "", code: str = "", recovery: str = ""
+        self,
+        login: str,
+        password: str = PASSWORD,
+        guest: str = "",
+        code: str = "",
+        recovery: str = "",
+        device: str = "phone",
+        caller: Caller = STRANGER,
     ) -> SignedIn:
-        """A further session."""
-        return await self.signing_in.login(
-            STRANGER, LogIn(login, "phone", password, guest, FactorProof(code, recovery))
-        )
+        """A further session; with the device and from where `register` registers, unless told otherwise."""
+        return await self.signing_in.login(caller, LogIn(login, device, password, guest, FactorProof(code, recovery)))
 
     async def deliver(self) -> None:
         """Run jobs until none is due: letters arrive in the mailbox."""

@@ -19,10 +19,11 @@ from marketd.auth.errors import (
     TokenInvalid,
 )
 from marketd.auth.sessions import session as sessions
-from marketd.auth.sessions.refresh_tokens import RefreshTokens
 from marketd.auth.sessions.values import MAX_GENERATIONS
 from marketd.kernel.call.caller import Role
-from marketd.kernel.db.uow import ReadUnit, UnitOfWork
+from marketd.kernel.db.uow import ReadUnit
+
+from tests.worlds.sent import Sent
 
 if TYPE_CHECKING:
     from tests.worlds.auth import Builder, House
@@ -110,17 +111,10 @@ async def test_a_session_remembers_a_bounded_number_of_spent_tokens_and_none_fro
     assert await remembered() == 1
 
 
-async def test_refreshing_is_one_statement_that_finds_the_session_by_its_key(house: House) -> None:
+async def test_refreshing_is_one_statement(house: House) -> None:
     token = (await house.register()).tokens.grant.refresh.text
-    sent: list[str] = []
-
-    async def refresh(uow: UnitOfWork) -> None:
-        uow.connection.add_query_logger(lambda record: sent.append(record.query))
-        await sessions.rotate(uow, RefreshTokens(house.secret("refresh-tokens")), house.rules, presented)
-
-    presented = RefreshTokens(house.secret("refresh-tokens")).read(token)
-    await house.tx.run("test.refresh", refresh)
-    assert [statement.partition(" ")[0] for statement in sent if statement != "COMMIT"] == ["UPDATE"]
+    sent = await Sent(house.tx).during(house.signing_in.refresh(token))
+    assert [statement.partition(" ")[0] for statement in sent] == ["BEGIN;", "UPDATE", "COMMIT"]
 
 
 async def test_reuse_ends_one_session_and_leaves_the_others(house: House) -> None:

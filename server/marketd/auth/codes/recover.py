@@ -10,6 +10,7 @@ from uuid import UUID
 from marketd.audit import log
 from marketd.auth.accounts import repository as accounts
 from marketd.auth.accounts.find import find_account
+from marketd.auth.accounts.hash_queue import Asker, Lane
 from marketd.auth.accounts.model import AccountState
 from marketd.auth.accounts.passwords import Passwords, check_new_password
 from marketd.auth.accounts.values import Account
@@ -96,7 +97,8 @@ class Recovering:
         check_new_password(
             password, account.email, account.username, account.phone, account.full_name, field="new_password"
         )
-        password_hash = await self._passwords.hash(password)
+        # Who holds the token reads the account's mailbox.
+        password_hash = await self._passwords.hash(password, Asker(Lane.KNOWN, account.user_id))
 
         async def work(uow: UnitOfWork) -> None:
             # The account first: that is the order in which everybody locks.
@@ -128,11 +130,12 @@ class Recovering:
             # Before the guess is judged and counted: a right one must not count as failed.
             raise PasswordUnchanged
         name = self._attempts.account(account.user_id)
-        async with self._attempts.attempt(name) as turn:
-            right = await self._passwords.verify(command.current, account.password_hash, turn)
+        asker = Asker(Lane.KNOWN, account.user_id)
+        async with self._attempts.attempt(name) as attempt:
+            right = await self._passwords.verify(command.current, account.password_hash, attempt.turn, asker)
         if not right:
             raise InvalidCredentials
-        password_hash = await self._passwords.hash(command.new)
+        password_hash = await self._passwords.hash(command.new, asker)
         checked = account.password_hash
 
         async def work(uow: UnitOfWork) -> None:

@@ -4,9 +4,10 @@ An attempt counts as failed from its beginning: a hundred at once could otherwis
 Success forgets the count; an attempt whose hash never began is given back. An attempt that is a second too early waits
 a moment instead of being refused, so whoever signs in from many places at once is let in by the first that succeeds.
 The name is what was typed, known or not: counting by account instead would tell strangers, by the first refusal, that
-two names belong to one account. An account has three names to sign in with, and ChangePassword counts under a fourth,
-so LIMIT keeps an account at a hundred hashes between successes (NIST SP 800-63B: no more than 100 consecutive
-failures).
+two names belong to one account. An account has three names to sign in with. A fourth count is for whoever has shown
+more than a name: ChangePassword, and sign-ins with a device and a network that the account signed in with before; so
+strangers cannot shut that door for its owner. LIMIT keeps an account at a hundred hashes between successes (NIST SP
+800-63B: no more than 100 consecutive failures).
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
 import structlog
 
-from marketd.auth.accounts.passwords import Turn
+from marketd.auth.accounts.hash_queue import Turn
 from marketd.auth.codes.credentials import CodeHasher
 from marketd.auth.codes.repository import attempts
 from marketd.auth.codes.values import AttemptRules, CountedName
@@ -48,6 +50,14 @@ _RETURN_SECONDS: Final = 2.0
 _RULES: Final = AttemptRules(free=FREE, limit=LIMIT, longest=LONGEST, forget=FORGET)
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One guess: the name under which it counts, and whether its hash has begun."""
+
+    name: CountedName
+    turn: Turn
+
+
 class Throttle:
     """Counts failures by name. `patience_seconds` and `waiters` say how long a call waits, and how many may."""
 
@@ -72,7 +82,7 @@ class Throttle:
         return CountedName(self._hasher.name("login", login.lower()))
 
     def account(self, user_id: UUID) -> CountedName:
-        """Somebody who has signed in and proves the password once more."""
+        """Somebody who has signed in and proves the password once more, or comes from where the account is at home."""
         return CountedName(self._hasher.name("account", str(user_id)))
 
     def factor(self, user_id: UUID) -> CountedName:
@@ -83,8 +93,15 @@ class Throttle:
         """
         return CountedName(self._hasher.name("factor", str(user_id)))
 
-    async def count(self, name: CountedName) -> None:
-        """Count an attempt as failed, in a transaction of its own. Raises TooManyFailures, and then counts nothing."""
+    async def count(self, *names: CountedName) -> CountedName:
+        """Count an attempt as failed under the first name that has no pause, in a transaction of its own; that name.
+
+        names: at least one. Raises TooManyFailures for the last one's pause, and then counts nothing.
+        """
+        *first, name = names
+        for other in first:
+            if await self._try(other) is None:
+                return other
         pause = await self._try(name)
         if pause is not None and pause <= sum(self._patience_seconds) and self._waiting < self._waiters:
             self._waiting += 1
@@ -95,6 +112,7 @@ class Throttle:
                 self._waiting -= 1
         if pause is not None:
             raise TooManyFailures(pause)
+        return name
 
     async def _try_again(self, name: CountedName) -> float | None:
         pause = None
@@ -118,16 +136,18 @@ class Throttle:
         return await self._tx.run("auth.attempt", work)
 
     @asynccontextmanager
-    async def attempt(self, name: CountedName) -> AsyncIterator[Turn]:
+    async def attempt(self, *names: CountedName) -> AsyncIterator[Attempt]:
         """Around a hash that answers a guess: counted as failed from here on, and given back when it never began.
+
+        names: see `count`.
 
         A full queue, a deadline or a client that went away before its turn says nothing about the guess; once the hash
         runs it counts, or whoever hangs up in time would guess for nothing. Raises TooManyFailures.
         """
-        await self.count(name)
+        name = await self.count(*names)
         turn = Turn()
         try:
-            yield turn
+            yield Attempt(name, turn)
         except BaseException:
             if not turn.begun:
                 # In a task of its own: the call may be cancelled, and its deadline over.

@@ -13,6 +13,8 @@ from marketd.auth.sessions.refresh_tokens import RefreshToken
 from marketd.kernel.call.caller import Role
 
 MAX_OPEN: Final = 1_000
+MAX_ADDRESSES: Final = 100
+"""So many addresses of an account's device are compared with that of a sign-in."""
 MAX_GENERATIONS: Final = 64
 """So many spent tokens of a session are known by their times; the limit of LOGIN lets far fewer be spent in a grace."""
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from marketd.auth.accounts.repository import ROLES
-from marketd.auth.sessions.values import MAX_GENERATIONS, Session, Standing, TokenFamily
+from marketd.auth.sessions.values import MAX_ADDRESSES, MAX_GENERATIONS, Session, Standing, TokenFamily
 from marketd.kernel.db.database import Connection
 from marketd.kernel.db.sql import Columns
 
@@ -86,6 +86,20 @@ async def belongs(connection: Connection, session_id: UUID, user_id: UUID) -> bo
         "SELECT EXISTS (SELECT FROM sessions WHERE session_id = $1 AND user_id = $2)", session_id, user_id
     )
     return value
+
+
+async def addresses_of_device(connection: Connection, user_id: UUID, device_name: str) -> list[str]:
+    """From where the account signed in with a device of this name, the latest first, as far as is remembered.
+
+    At most MAX_ADDRESSES; none for a device without a name.
+    """
+    rows = await connection.fetch(
+        "SELECT address FROM sessions WHERE user_id = $1 AND device_name = $2 AND device_name <> ''"
+        f" GROUP BY address ORDER BY max(create_time) DESC LIMIT {MAX_ADDRESSES}",
+        user_id,
+        device_name,
+    )
+    return [row["address"] for row in rows]
 
 
 async def is_known_origin(connection: Connection, user_id: UUID, device_name: str, address: str) -> bool:
