@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from uuid import UUID
@@ -18,6 +19,8 @@ from marketd.auth.accounts.hash_queue import (
     Lane,
     Turn,
 )
+from marketd.kernel.call import call as calls
+from marketd.kernel.call.call import Call
 from marketd.kernel.call.refusals import Overloaded
 from marketd.kernel.values.ids import new_id
 
@@ -108,6 +111,32 @@ async def test_a_full_lane_of_strangers_leaves_the_others_their_room(counter: Co
     assert [isinstance(task.exception(), Overloaded) for task in friends] == [False] * ROOM + [True] * 3
 
 
+async def test_while_strangers_are_turned_away_they_leave_a_thread_free_and_otherwise_use_all(
+    counter: Counter,
+) -> None:
+    gates = [threading.Event() for _ in range(THREADS)]
+    first = [asyncio.create_task(counter.queue.run(gate.wait, Turn(), STRANGER)) for gate in gates]
+    await asyncio.sleep(0)
+    turns = [Turn() for _ in range(ROOM)]
+    for turn in turns:
+        counter.enter("stranger", STRANGER, turn)
+    await asyncio.sleep(0)
+    gates[0].set()
+    await first[0]
+    assert [turn.begun for turn in turns] == [True] + [False] * (ROOM - 1)
+    counter.enter("stranger", STRANGER)
+    with pytest.raises(Overloaded):
+        await counter.enter("stranger", STRANGER)
+    gates[1].set()
+    await first[1]
+    assert sum(turn.begun for turn in turns[1:]) == 0
+    friend = Turn()
+    counter.enter("known", known(), friend)
+    await asyncio.sleep(0)
+    assert friend.begun
+    assert (await counter.open()).count("stranger") == ROOM + 1
+
+
 async def test_strangers_get_a_turn_of_eight_however_many_known_ones_wait(counter: Counter) -> None:
     await counter.fill()
     counter.enter("stranger", STRANGER)
@@ -150,6 +179,18 @@ async def test_a_call_that_is_over_leaves_its_place_to_the_next(counter: Counter
     counter.enter("known", known())
     assert await counter.open() == ["known"]
     assert not any(turn.begun for turn in turns)
+
+
+async def test_a_stranger_who_is_overtaken_until_it_is_too_late_is_refused_before_the_call_is_over(
+    counter: Counter,
+) -> None:
+    await counter.fill()
+    calls.enter(Call(deadline=time.monotonic() + 0.05))
+    late = counter.enter("late", STRANGER, turn := Turn())
+    with pytest.raises(Overloaded):
+        await late
+    assert await counter.open() == []
+    assert not turn.begun
 
 
 async def test_what_fails_in_a_thread_fails_for_its_caller_and_leaves_the_thread_to_the_next(counter: Counter) -> None:

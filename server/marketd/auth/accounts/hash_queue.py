@@ -26,13 +26,16 @@ T = TypeVar("T")
 THREADS: Final = 2
 MAX_WAITING: Final = 32
 """Overflow rule: beyond so many in a lane one more is refused as OVERLOADED at once, and so is what would not be done
-before the call's deadline.
+before the call's deadline; what others overtook until it is too late is refused so then.
 """
 MAX_OF_ACCOUNT: Final = 2
 """So many hashes of one account are in a better lane at once; what it wants beyond them counts as a stranger's."""
 # Of so many turns one is the next lane's, and one the strangers', whoever else waits: a flood of accounts that were
 # made for it keeps newcomers waiting, and not out.
 _ROUND: Final = 8
+# For so long after one of them was turned away strangers leave a thread free: nobody who is known then waits for a
+# stranger's hash, or shares the cores with more of them than need be.
+_CROWDED_SECONDS: Final = 5.0
 # How much the latest hash counts in what we expect of the next; other processes change it all the time.
 _WEIGHT: Final = 0.2
 # A hash may wait for this part of the time that the call has left; the sign-in itself needs some, too.
@@ -84,7 +87,8 @@ class HashQueue:
         self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="passwords")
         self._lanes: dict[Lane, deque[_Entry]] = {lane: deque() for lane in Lane}
         self._of_account: Counter[UUID] = Counter()
-        self._running = 0
+        self._running: Counter[Lane] = Counter()
+        self._crowded_until = -math.inf
         self._turns = 0
         self._hash_seconds = 0.0
         self.entered = 0
@@ -93,8 +97,10 @@ class HashQueue:
     def check_room(self, asker: Asker) -> None:
         """Raises Overloaded when one more of these would be refused now."""
         lane = self._laned(asker).lane
-        is_full = self._running + len(self._lanes[lane]) >= THREADS + self._max_waiting
+        is_full = self._running.total() + len(self._lanes[lane]) >= THREADS + self._max_waiting
         if is_full or self._would_be_late(lane):
+            if lane is Lane.STRANGER:
+                self._crowded_until = time.monotonic() + _CROWDED_SECONDS
             raise Overloaded
 
     async def run(self, work: Callable[[], T], turn: Turn, asker: Asker) -> T:
@@ -108,14 +114,15 @@ class HashQueue:
         self._count(entry, 1)
         self._lanes[entry.asker.lane].append(entry)
         self._begin_next()
+        expiry = None if turn.begun else self._expire_in_time(entry)
         try:
             return cast("T", await asyncio.shield(entry.done))
         except asyncio.CancelledError:
-            lane = self._lanes[entry.asker.lane]
-            if entry in lane:
-                lane.remove(entry)
-                self._count(entry, -1)
+            self._leave(entry)
             raise
+        finally:
+            if expiry is not None:
+                expiry.cancel()
 
     def close(self) -> None:
         """End the threads; what waits is dropped."""
@@ -124,6 +131,26 @@ class HashQueue:
             for entry in lane:
                 entry.done.cancel()
             lane.clear()
+
+    def _expire_in_time(self, entry: _Entry) -> asyncio.TimerHandle | None:
+        remaining = calls.current().remaining_seconds(math.inf)
+        if remaining == math.inf:
+            return None
+
+        def expire() -> None:
+            if self._leave(entry):
+                entry.done.set_exception(Overloaded())
+
+        return asyncio.get_running_loop().call_later(_PART * remaining - self._hash_seconds, expire)
+
+    def _leave(self, entry: _Entry) -> bool:
+        """Give the place up; False when it had none, for its hash has begun."""
+        lane = self._lanes[entry.asker.lane]
+        if entry not in lane:
+            return False
+        lane.remove(entry)
+        self._count(entry, -1)
+        return True
 
     def _laned(self, asker: Asker) -> Asker:
         """The asker, as a stranger when its account has enough in the better lanes."""
@@ -141,19 +168,25 @@ class HashQueue:
 
         That one is what measures: after a machine that stood still for a minute nobody would be let in ever again.
         """
-        before = self._running + sum(len(self._lanes[better]) for better in Lane if better <= lane)
-        expected_seconds = self._hash_seconds * (1 + before / THREADS)
-        return self._running >= THREADS and expected_seconds > _PART * calls.current().remaining_seconds(math.inf)
+        running = self._running.total()
+        before = running + sum(len(self._lanes[better]) for better in Lane if better <= lane)
+        expected_seconds = self._hash_seconds * (1 + before / self._threads_for(lane))
+        must_wait = running >= THREADS or self._running[lane] >= self._threads_for(lane)
+        return must_wait and expected_seconds > _PART * calls.current().remaining_seconds(math.inf)
+
+    def _threads_for(self, lane: Lane) -> int:
+        is_crowded = lane is Lane.STRANGER and time.monotonic() < self._crowded_until
+        return THREADS - 1 if is_crowded else THREADS
 
     def _begin_next(self) -> None:
-        while self._running < THREADS and (entry := self._next()) is not None:
+        while self._running.total() < THREADS and (entry := self._next()) is not None:
             entry.turn.begun = True
-            self._running += 1
+            self._running[entry.asker.lane] += 1
             future = asyncio.get_running_loop().run_in_executor(self._executor, self._timed, entry.work)
             future.add_done_callback(partial(self._ended, entry))
 
     def _next(self) -> _Entry | None:
-        waiting = [lane for lane in Lane if self._lanes[lane]]
+        waiting = [lane for lane in Lane if self._lanes[lane] and self._running[lane] < self._threads_for(lane)]
         if not waiting:
             return None
         self._turns = (self._turns + 1) % _ROUND
@@ -168,7 +201,7 @@ class HashQueue:
         return done
 
     def _ended(self, entry: _Entry, future: asyncio.Future[Any]) -> None:
-        self._running -= 1
+        self._running[entry.asker.lane] -= 1
         self._count(entry, -1)
         if future.cancelled():
             entry.done.cancel()
