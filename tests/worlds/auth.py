@@ -41,11 +41,16 @@ class Mailbox:
 
     def __init__(self, letters: Letters) -> None:
         self._letters = letters
+        self.discarded = 0
+        """How many letters were written that nobody gets."""
         self.sent: list[tuple[str, str, dict[str, str]]] = []
         """Template, recipient and values of each, the oldest first."""
 
     async def take(self, payload: Payload) -> None:
         """The job."""
+        if payload.get("to_nobody"):
+            self.discarded += 1
+            return
         values = cast("dict[str, str]", payload["values"])
         opened = {
             name: self._letters.reveal(value) if value.startswith(SEALED) else value for name, value in values.items()

@@ -31,7 +31,8 @@ class Sent:
 
     async def during(self, work: Awaitable[object]) -> list[str]:
         """The statements that are sent while the work is done, and nothing else is."""
+        await asyncio.sleep(0)  # asyncpg tells its listeners a moment later
         self._texts.clear()
         await work
-        await asyncio.sleep(0)  # asyncpg tells its listeners a moment later
+        await asyncio.sleep(0)
         return list(self._texts)
