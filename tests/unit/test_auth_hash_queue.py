@@ -163,6 +163,19 @@ async def test_one_account_takes_no_more_than_its_part_of_the_better_lane(counte
     assert counter.queue._of_account == {}
 
 
+async def test_who_guesses_the_name_of_a_device_does_not_take_the_places_of_who_is_at_home(counter: Counter) -> None:
+    await counter.fill()
+    owner = new_id()
+    for _ in range(MAX_OF_ACCOUNT):
+        counter.enter("guess", Asker(Lane.DEVICE, owner))
+    for _ in range(ROOM):
+        counter.enter("stranger", STRANGER)
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        counter.queue.check_room(Asker(Lane.DEVICE, owner))
+    counter.queue.check_room(known(owner))
+
+
 async def test_a_call_that_is_over_leaves_its_place_to_the_next(counter: Counter) -> None:
     await counter.fill()
     turns = [Turn() for _ in range(ROOM)]

@@ -29,8 +29,10 @@ MAX_WAITING: Final = 32
 before the call's deadline; what others overtook until it is too late is refused so then.
 """
 MAX_OF_ACCOUNT: Final = 2
-"""So many hashes of one account are in a better lane at once; what it wants beyond them counts as a stranger's."""
-# Of so many turns one is the next lane's, and one the strangers', whoever else waits: a flood of accounts that were
+"""So many hashes of one account are in a better lane at once; what it wants beyond them counts as a stranger's.
+
+Each lane counts for itself: who guesses at the name of a device must not take the places of who is at home.
+"""  # Of so many turns one is the next lane's, and one the strangers', whoever else waits: a flood of accounts that were
 # made for it keeps newcomers waiting, and not out.
 _ROUND: Final = 8
 # For so long after one of them was turned away strangers leave a thread free: nobody who is known then waits for a
@@ -86,7 +88,7 @@ class HashQueue:
         self._max_waiting = max_waiting
         self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="passwords")
         self._lanes: dict[Lane, deque[_Entry]] = {lane: deque() for lane in Lane}
-        self._of_account: Counter[UUID] = Counter()
+        self._of_account: Counter[Asker] = Counter()
         self._running: Counter[Lane] = Counter()
         self._crowded_until = -math.inf
         self._turns = 0
@@ -154,14 +156,14 @@ class HashQueue:
 
     def _laned(self, asker: Asker) -> Asker:
         """The asker, as a stranger when its account has enough in the better lanes."""
-        crowd = asker.user_id is not None and self._of_account[asker.user_id] >= MAX_OF_ACCOUNT
+        crowd = asker.user_id is not None and self._of_account[asker] >= MAX_OF_ACCOUNT
         return STRANGER if crowd else asker
 
     def _count(self, entry: _Entry, change: int) -> None:
-        if (user_id := entry.asker.user_id) is not None:
-            self._of_account[user_id] += change
-            if not self._of_account[user_id]:
-                del self._of_account[user_id]
+        if entry.asker.user_id is not None:
+            self._of_account[entry.asker] += change
+            if not self._of_account[entry.asker]:
+                del self._of_account[entry.asker]
 
     def _would_be_late(self, lane: Lane) -> bool:
         """Whether the call would be over before its hash is; not asked of one that need not wait.
