@@ -32,7 +32,8 @@ MAX_OF_ACCOUNT: Final = 2
 """So many hashes of one account are in a better lane at once; what it wants beyond them counts as a stranger's.
 
 Each lane counts for itself: who guesses at the name of a device must not take the places of who is at home.
-"""  # Of so many turns one is the next lane's, and one the strangers', whoever else waits: a flood of accounts that were
+"""
+# Of so many turns one is the next lane's, and one the strangers', whoever else waits: a flood of accounts that were
 # made for it keeps newcomers waiting, and not out.
 _ROUND: Final = 8
 # For so long after one of them was turned away strangers leave a thread free: nobody who is known then waits for a
