@@ -138,6 +138,8 @@ async def test_bogus_logins_from_changing_addresses_leave_the_known_ones_in(
         await asyncio.gather(honest.run(known, SECONDS), control.run(newcomer, SECONDS))
         await attack
     figures = f"flood {dict(flood.ends)}, known {dict(honest.ends)}, newcomers {dict(control.ends)}"
+    # A hash that a busy machine does later than the last ones let expect.
+    assert flood.ends.pop("DEADLINE_EXCEEDED", 0) < 0.01 * flood.ends.total(), figures
     assert set(flood.ends) <= REFUSALS, figures
     assert flood.ends["INVALID_CREDENTIALS"], figures
     assert honest.share_ok >= 0.95, figures

@@ -75,6 +75,8 @@ async def flooded(house: House, names: list[str]) -> AsyncIterator[list[asyncio.
     ]
     try:
         await strangers_have_no_room(house)
+        while len(waiting := [each for each in flood if not each.done()]) > MAX_WAITING:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         yield flood
     finally:
         gate.set()

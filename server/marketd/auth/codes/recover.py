@@ -146,8 +146,8 @@ class Recovering:
             raise PasswordUnchanged
         name = self._attempts.account(account.user_id)
         asker = Asker(Lane.KNOWN, account.user_id)
-        async with self._attempts.attempt(name) as attempt:
-            right = await self._passwords.verify(command.current, account.password_hash, attempt.turn, asker)
+        async with self._attempts.attempt(name) as turn:
+            right = await self._passwords.verify(command.current, account.password_hash, turn, asker)
         if not right:
             raise InvalidCredentials
         password_hash = await self._passwords.hash(command.new, asker)
@@ -181,7 +181,8 @@ class Recovering:
     def _names(self, account: Account) -> list[CountedName]:
         """Every name under which failures of this account are counted."""
         logins = [account.email, account.username, account.phone]
-        return [self._attempts.account(account.user_id), *map(self._attempts.login, filter(None, logins))]
+        by_account = [self._attempts.account(account.user_id), self._attempts.home(account.user_id)]
+        return [*by_account, *map(self._attempts.login, filter(None, logins))]
 
 
 async def _holder(unit: ReadUnit, token_hash: bytes) -> Account | None:

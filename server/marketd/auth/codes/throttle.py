@@ -4,9 +4,9 @@ An attempt counts as failed from its beginning: a hundred at once could otherwis
 Success forgets the count; an attempt whose hash never began is given back. An attempt that is a second too early waits
 a moment instead of being refused, so whoever signs in from many places at once is let in by the first that succeeds.
 The name is what was typed, known or not: counting by account instead would tell strangers, by the first refusal, that
-two names belong to one account. An account has three names to sign in with. A fourth count is for whoever has shown
-more than a name: ChangePassword, and sign-ins with a device and a network that the account signed in with before; so
-strangers cannot shut that door for its owner. LIMIT keeps an account at a hundred hashes between successes (NIST SP
+two names belong to one account. An account has three names to sign in with. Two counts are by account, for whoever has
+shown more than a name: ChangePassword, and sign-ins with a device and a network that the account signed in with before;
+so strangers cannot shut that door for its owner. LIMIT keeps an account at a hundred hashes between successes (NIST SP
 800-63B: no more than 100 consecutive failures).
 """
 
@@ -16,7 +16,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
@@ -38,7 +37,7 @@ _log = structlog.get_logger(__name__)
 
 FREE: Final = 10
 """So many attempts may fail, or be under way, without a pause."""
-LIMIT: Final = 25
+LIMIT: Final = 20
 """After so many nothing but a day's pause, or a new password, helps."""
 LONGEST: Final = timedelta(hours=1)
 FORGET: Final = timedelta(hours=24)
@@ -48,14 +47,6 @@ WAITERS: Final = 64
 """Overflow rule: while so many of a worker's calls wait, further ones are refused at once."""
 _RETURN_SECONDS: Final = 2.0
 _RULES: Final = AttemptRules(free=FREE, limit=LIMIT, longest=LONGEST, forget=FORGET)
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One guess: the name under which it counts, and whether its hash has begun."""
-
-    name: CountedName
-    turn: Turn
 
 
 class Throttle:
@@ -82,8 +73,12 @@ class Throttle:
         return CountedName(self._hasher.name("login", login.lower()))
 
     def account(self, user_id: UUID) -> CountedName:
-        """Somebody who has signed in and proves the password once more, or comes from where the account is at home."""
+        """Somebody who has signed in and proves the password once more."""
         return CountedName(self._hasher.name("account", str(user_id)))
+
+    def home(self, user_id: UUID) -> CountedName:
+        """Somebody who signs in with a device and a network that the account signed in with before, by any name."""
+        return CountedName(self._hasher.name("home", str(user_id)))
 
     def factor(self, user_id: UUID) -> CountedName:
         """Whoever presents a second factor, by whatever name and way.
@@ -93,15 +88,8 @@ class Throttle:
         """
         return CountedName(self._hasher.name("factor", str(user_id)))
 
-    async def count(self, *names: CountedName) -> CountedName:
-        """Count an attempt as failed under the first name that has no pause, in a transaction of its own; that name.
-
-        names: at least one. Raises TooManyFailures for the last one's pause, and then counts nothing.
-        """
-        *first, name = names
-        for other in first:
-            if await self._try(other) is None:
-                return other
+    async def count(self, name: CountedName) -> None:
+        """Count an attempt as failed, in a transaction of its own. Raises TooManyFailures, and then counts nothing."""
         pause = await self._try(name)
         if pause is not None and pause <= sum(self._patience_seconds) and self._waiting < self._waiters:
             self._waiting += 1
@@ -112,7 +100,6 @@ class Throttle:
                 self._waiting -= 1
         if pause is not None:
             raise TooManyFailures(pause)
-        return name
 
     async def _try_again(self, name: CountedName) -> float | None:
         pause = None
@@ -136,18 +123,16 @@ class Throttle:
         return await self._tx.run("auth.attempt", work)
 
     @asynccontextmanager
-    async def attempt(self, *names: CountedName) -> AsyncIterator[Attempt]:
+    async def attempt(self, name: CountedName) -> AsyncIterator[Turn]:
         """Around a hash that answers a guess: counted as failed from here on, and given back when it never began.
-
-        names: see `count`.
 
         A full queue, a deadline or a client that went away before its turn says nothing about the guess; once the hash
         runs it counts, or whoever hangs up in time would guess for nothing. Raises TooManyFailures.
         """
-        name = await self.count(*names)
+        await self.count(name)
         turn = Turn()
         try:
-            yield Attempt(name, turn)
+            yield turn
         except BaseException:
             if not turn.begun:
                 # In a task of its own: the call may be cancelled, and its deadline over.

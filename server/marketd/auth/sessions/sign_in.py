@@ -135,12 +135,11 @@ class SigningIn:
         calls.current().about = f"user/{account.user_id}" if account is not None else ""
         # A flood is refused here, before it costs a write.
         self._passwords.check_room(asker)
-        names = self._counted_names(command.login, asker)
-        async with self._attempts.attempt(*names) as attempt:
-            right = await self._passwords.verify(command.password, _hash_of(account), attempt.turn, asker)
+        name = self._counted_name(command.login, asker)
+        async with self._attempts.attempt(name) as turn:
+            right = await self._passwords.verify(command.password, _hash_of(account), turn, asker)
         if account is None or not right:
             raise InvalidCredentials
-        name = attempt.name
         try:
             return await self._enter(caller, command, account, asker, name)
         except _HashChanged:
@@ -161,12 +160,11 @@ class SigningIn:
 
         return await self._tx.read(read)
 
-    def _counted_names(self, login: str, asker: Asker) -> list[CountedName]:
-        """Under which name a failure counts: the first of these that has no pause."""
-        name = self._attempts.login(login)
+    def _counted_name(self, login: str, asker: Asker) -> CountedName:
+        """Under which name a failure counts. Strangers who guess at a name do not shut the door at its owner's home."""
         if asker.lane is Lane.KNOWN and asker.user_id is not None:
-            return [self._attempts.account(asker.user_id), name]
-        return [name]
+            return self._attempts.home(asker.user_id)
+        return self._attempts.login(login)
 
     async def _upgraded(self, password: str, stored: str, asker: Asker) -> str | None:
         """A hash of today's cost in place of another; None when there is no need, or no room: then next time."""
