@@ -39,14 +39,13 @@ FREE: Final = 10
 """So many attempts may fail, or be under way, without a pause."""
 LIMIT: Final = 20
 """After so many nothing but a day's pause, or a new password, helps."""
-LONGEST: Final = timedelta(hours=1)
 FORGET: Final = timedelta(hours=24)
 PATIENCE_SECONDS: Final = (0.25, 0.5, 1.25)
 """While a pause is not longer than these together, a call tries again after each of them."""
 WAITERS: Final = 64
 """Overflow rule: while so many of a worker's calls wait, further ones are refused at once."""
 _RETURN_SECONDS: Final = 2.0
-_RULES: Final = AttemptRules(free=FREE, limit=LIMIT, longest=LONGEST, forget=FORGET)
+_RULES: Final = AttemptRules(free=FREE, limit=LIMIT, forget=FORGET)
 
 
 class Throttle:
