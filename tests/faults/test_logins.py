@@ -1,4 +1,4 @@
-"""T33: forty bogus logins a second from changing addresses, each as dear as in production, on real server processes.
+"""T33: forty bogus logins a second from changing addresses, more than the cores can hash, on real server processes.
 
 The control is in the same minute and on the same accounts: people who come with a device that nobody has seen stand in
 the lane that the flood fills, as everybody did before there was another.
@@ -34,24 +34,27 @@ SECONDS = 25.0
 # Enough for every worker to have its part: the kernel shares them out by chance.
 CONNECTIONS = 16
 WORKERS = 2
-LONGEST_HASH_SECONDS = 0.3
+LONGEST_HASH_SECONDS = 0.15
 PASSWORD = f"correct horse battery {MARK}"
 REFUSALS = {"INVALID_CREDENTIALS", "RATE_LIMITED", "OVERLOADED"}
 
 
 def dear_cost() -> int:
-    """Production's cost, or less where the machine is slow or busy: a login must fit into its deadline with room."""
-    for cost in (PRODUCTION_BCRYPT_COST, 11, 10):
+    """Production's cost, or less where the machine is slow or busy.
+
+    Four threads share two cores with the flood itself, so a hash takes several times as long in the test.
+    """
+    for cost in range(PRODUCTION_BCRYPT_COST, 8, -1):
         before = time.perf_counter()
         bcrypt.hashpw(b"", bcrypt.gensalt(cost))
         if time.perf_counter() - before <= LONGEST_HASH_SECONDS:
             return cost
-    return 9
+    return 8
 
 
 @pytest.fixture
 def dear_server() -> Iterator[Served]:
-    """A server whose hashes take as long as production's do, behind a proxy that names the callers' addresses."""
+    """A server whose hashes are about as dear as production's, behind a proxy that names the callers' addresses."""
     with tempfile.TemporaryDirectory(prefix="ml-") as folder:
         Path(folder).chmod(0o755)
         settings = {"MARKETD_BCRYPT_COST": str(dear_cost()), "MARKETD_TRUSTED_PROXY_HOPS": "1"}
