@@ -220,6 +220,22 @@ async def test_a_code_that_is_over_is_not_sent(
     assert mailbox.tries == 0
 
 
+async def test_a_letter_to_nobody_is_written_like_any_other_and_not_carried(tmp_path: Path) -> None:
+    revealed: list[str] = []
+    office = post_office(DirectoryMailer(tmp_path))
+
+    def reveal(text: str) -> str:
+        revealed.append(text)
+        return text.removeprefix(SEALED)
+
+    office._reveal = reveal
+    values = {**VALUES, "code": f"{SEALED}319284"}
+    for to_nobody in (True, False):
+        await office.send_letter(mail_job(Wording.VERIFICATION_CODE, TO, values, to_nobody=to_nobody).payload)
+        assert len(list(tmp_path.iterdir())) == (not to_nobody)
+    assert len(revealed) == 2
+
+
 async def test_an_sms_is_sent_again_until_the_provider_takes_it(
     tx: Transactor, enqueue: Callable[[Job], Awaitable[None]], tmp_path: Path
 ) -> None:

@@ -13,7 +13,7 @@ from marketd.commands.explain import NoSuchName, explained, find_role, find_rule
 from marketd.config import STRICT_LIMITS, Settings
 from marketd.kernel.call.caller import ANONYMOUS, Caller, Role
 from marketd.kernel.call.refusals import Refusal
-from marketd.transport import links
+from marketd.transport.links import caller as links
 from marketd.transport.rules import Rule
 from typer.testing import CliRunner, Result
 

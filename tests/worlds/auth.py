@@ -41,11 +41,16 @@ class Mailbox:
 
     def __init__(self, letters: Letters) -> None:
         self._letters = letters
+        self.discarded = 0
+        """How many letters were written that nobody gets."""
         self.sent: list[tuple[str, str, dict[str, str]]] = []
         """Template, recipient and values of each, the oldest first."""
 
     async def take(self, payload: Payload) -> None:
         """The job."""
+        if payload.get("to_nobody"):
+            self.discarded += 1
+            return
         values = cast("dict[str, str]", payload["values"])
         opened = {
             name: self._letters.reveal(value) if value.startswith(SEALED) else value for name, value in values.items()
@@ -102,12 +107,17 @@ class House:
         return await self.signing_in.register(STRANGER, command)
 
     async def login(
-        self, login: str, password: str = PASSWORD, guest: str = "", code: str = "", recovery: str = ""
+        self,
+        login: str,
+        password: str = PASSWORD,
+        guest: str = "",
+        code: str = "",
+        recovery: str = "",
+        device: str = "phone",
+        caller: Caller = STRANGER,
     ) -> SignedIn:
-        """A further session."""
-        return await self.signing_in.login(
-            STRANGER, LogIn(login, "phone", password, guest, FactorProof(code, recovery))
-        )
+        """A further session; with the device and from where `register` registers, unless told otherwise."""
+        return await self.signing_in.login(caller, LogIn(login, device, password, guest, FactorProof(code, recovery)))
 
     async def deliver(self) -> None:
         """Run jobs until none is due: letters arrive in the mailbox."""

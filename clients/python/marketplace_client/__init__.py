@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from marketplace_client.channel import PlainTextRefused
 from marketplace_client.client import MarketplaceClient
-from marketplace_client.errors import FieldViolation, MarketplaceError, PreconditionViolation
+from marketplace_client.errors import FieldViolation, MarketplaceError, PreconditionViolation, SignInRequired
 from marketplace_client.uplink import CourierUplink, Outcome
 from marketplace_client.watch import watch_deliveries, watch_delivery, watch_order
 
@@ -21,6 +21,7 @@ __all__ = [
     "Outcome",
     "PlainTextRefused",
     "PreconditionViolation",
+    "SignInRequired",
     "watch_deliveries",
     "watch_delivery",
     "watch_order",

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from marketplace_client.errors import REQUEST_ID_KEY, MarketplaceError, from_rpc_error
-from marketplace_client.methods import METHODS, MethodFacts, Repetition
-from marketplace_client.tokens import TokenSource
+from marketplace_client.errors import REQUEST_ID_KEY, MarketplaceError, SignInRequired, from_rpc_error
+from marketplace_client.methods import METHODS, MethodFacts, Repetition, TokenUse
+from marketplace_client.tokens import OF_TOKENS, STALE, TokenSource, ends_session
 
 _Q = TypeVar("_Q")
 _R = TypeVar("_R")
@@ -25,17 +25,19 @@ _LONGEST_PAUSE_SECONDS = 2.0
 
 # Refused at the door: the server says that nothing was begun, so even an unsafe call may come again.
 _NOT_BEGUN = frozenset({"OVERLOADED", "DRAINING"})
-_STALE_TOKEN = frozenset({"TOKEN_EXPIRED", "TOKEN_INVALID"})
-
-# These make tokens. The server refuses a bad token even where none is needed, so an old one must not come along.
-_WITHOUT_TOKEN = frozenset(
-    f"/marketplace.auth.v1.AuthService/{name}" for name in ("Register", "Login", "RefreshTokens")
-)
+# What gRPC makes of `compression=`, which its stubs take for each call.
+_COMPRESSION_KEY = "grpc-internal-encoding-request"
 
 
 def path_of(method: str | bytes) -> str:
     """The path of a method; grpc hands it to interceptors as bytes."""
     return method.decode() if isinstance(method, bytes) else method
+
+
+def facts_of(details: grpc.aio.ClientCallDetails) -> MethodFacts:
+    """What the contract says of the method; of one that it does not know, what is safest."""
+    path = path_of(details.method)
+    return METHODS.get(path) or MethodFacts(path, "", "", Repetition.UNSAFE, None)
 
 
 def may_repeat(error: MarketplaceError, repetition: Repetition) -> bool:
@@ -66,21 +68,29 @@ def with_request_id(request: Any) -> Any:
 
 
 class _Link:
-    """What all four kinds of interceptors share."""
+    """What all kinds of interceptors share.
+
+    The server refuses a bad token even where none is needed, so what is open to everybody goes without one, or again
+    without one: a session that ended elsewhere keeps nobody from browsing, or from asking for a new password.
+    """
 
     def __init__(self, tokens: TokenSource) -> None:
         self._tokens = tokens
 
     async def _details(
-        self, details: grpc.aio.ClientCallDetails, timeout: float | None
+        self, details: grpc.aio.ClientCallDetails, timeout: float | None, token_use: TokenUse
     ) -> tuple[grpc.aio.ClientCallDetails, str | None]:
-        """The call's details with token and correlation id added, and the token that was added."""
-        metadata = grpc.aio.Metadata(*(details.metadata or ()))
+        """The call's details with token and correlation id added, and the token that was added.
+
+        A token that the caller put into the metadata is the caller's own affair. Raises SignInRequired.
+        """
+        # A server that inflates nothing for strangers would refuse a compressed call, in words of gRPC.
+        metadata = grpc.aio.Metadata(*(pair for pair in details.metadata or () if pair[0] != _COMPRESSION_KEY))
         if metadata.get(REQUEST_ID_KEY) is None:
             metadata.add(REQUEST_ID_KEY, str(uuid.uuid4()))
         token: str | None = None
-        if metadata.get("authorization") is None and path_of(details.method) not in _WITHOUT_TOKEN:
-            token = await self._tokens.access_token()
+        if metadata.get("authorization") is None:
+            token = await self._token(token_use, path_of(details.method))
             if token is not None:
                 metadata.add("authorization", f"Bearer {token}")
         changed = grpc.aio.ClientCallDetails(
@@ -88,25 +98,46 @@ class _Link:
         )
         return changed, token
 
+    async def _token(self, token_use: TokenUse, path: str) -> str | None:
+        if token_use is TokenUse.NEVER:
+            return None
+        if token_use is TokenUse.WHERE_LIVE:
+            return await self._tokens.access_token_if_any()
+        token = await self._tokens.access_token()
+        if token is None and self._tokens.ended is not None:
+            raise SignInRequired.because(self._tokens.ended, path)
+        return token
+
+    def _judged(self, error: MarketplaceError, token: str | None, token_use: TokenUse) -> MarketplaceError:
+        """The error as the caller gets it; drops the token when the error says that its session is over."""
+        if token is None:
+            is_over = error.reason == "UNAUTHENTICATED"
+        else:
+            is_over = ends_session(error, can_refresh=self._tokens.can_refresh)
+            if is_over:
+                self._tokens.drop(token, error)
+            elif error.reason in STALE:
+                self._tokens.distrust(token)
+        return SignInRequired.because(error) if is_over and token_use is TokenUse.NEEDED else error
+
     async def _stream(
         self, details: grpc.aio.ClientCallDetails, begin: Callable[[grpc.aio.ClientCallDetails], Awaitable[Any]]
     ) -> AsyncIterator[Any]:
         """Open a stream and translate how it ends. It is not repeated here: only its reader knows from where."""
-        facts = METHODS.get(path_of(details.method))
-        timeout = details.timeout if details.timeout is not None or facts is None else facts.timeout_seconds
-        changed, _ = await self._details(details, timeout)
+        facts = facts_of(details)
+        timeout = details.timeout if details.timeout is not None else facts.timeout_seconds
+        changed, token = await self._details(details, timeout, facts.token_use)
         call = await begin(changed)
-        return _translated(call, path_of(details.method))
+        return self._translated(call, facts, token)
 
-
-async def _translated(call: Any, path: str) -> AsyncIterator[Any]:
-    try:
-        async for message in call:
-            yield message
-    except grpc.aio.AioRpcError as error:
-        raise from_rpc_error(error, path) from None
-    finally:
-        call.cancel()
+    async def _translated(self, call: Any, facts: MethodFacts, token: str | None) -> AsyncIterator[Any]:
+        try:
+            async for message in call:
+                yield message
+        except grpc.aio.AioRpcError as error:
+            raise self._judged(from_rpc_error(error, facts.path), token, facts.token_use) from None
+        finally:
+            call.cancel()
 
 
 class UnaryLink(_Link, grpc.aio.UnaryUnaryClientInterceptor):
@@ -119,35 +150,48 @@ class UnaryLink(_Link, grpc.aio.UnaryUnaryClientInterceptor):
         request: _Q,
     ) -> _R | grpc.aio.UnaryUnaryCall[_Q, _R]:
         """Send the call until it is answered, refused for good, or out of time. Raises MarketplaceError."""
-        path = path_of(client_call_details.method)
-        facts = METHODS.get(path) or MethodFacts(path, "", "", Repetition.UNSAFE, None)
+        facts = facts_of(client_call_details)
         timeout = client_call_details.timeout if client_call_details.timeout is not None else facts.timeout_seconds
         end = None if timeout is None else time.monotonic() + timeout
         if facts.repetition is Repetition.KEYED:
             request = with_request_id(request)
-        refreshed = False
+        token_use, refreshed = facts.token_use, False
         attempt = 1
         while True:
             left = None if end is None else max(0.001, end - time.monotonic())
-            details, token = await self._details(client_call_details, left)
+            details, token = await self._details(client_call_details, left, token_use)
             try:
                 call = await continuation(details, request)
                 await call
             except grpc.aio.AioRpcError as raised:
-                error = from_rpc_error(raised, path)
+                error = from_rpc_error(raised, facts.path)
             else:
                 return call
-            if error.reason in _STALE_TOKEN and token is not None and self._tokens.can_refresh and not refreshed:
-                # Judged before anything else, so the call has had no effect.
+            # A token is judged before anything else, so a call that is refused for it has had no effect.
+            if error.reason in STALE and token is not None and self._tokens.can_refresh and not refreshed:
                 refreshed = True
-                await self._tokens.refresh(token)
+                if await self._refresh(token, token_use):
+                    continue
+            refused = self._judged(error, token, token_use)
+            if token is not None and error.reason in OF_TOKENS and token_use is TokenUse.WHERE_LIVE:
+                token_use = TokenUse.NEVER
                 continue
             attempt += 1
             pause = pause_before(attempt, error)
             in_time = end is None or time.monotonic() + pause < end
             if attempt > _ATTEMPTS or not in_time or not may_repeat(error, facts.repetition):
-                raise error
+                raise refused
             await asyncio.sleep(pause)
+
+    async def _refresh(self, token: str, token_use: TokenUse) -> bool:
+        """Exchange the token; whether there is one now. A call that needs none goes on without one."""
+        try:
+            await self._tokens.refresh(token)
+        except MarketplaceError:
+            if token_use is TokenUse.NEEDED:
+                raise
+            return False
+        return True
 
 
 class ServerStreamLink(_Link, grpc.aio.UnaryStreamClientInterceptor):

@@ -76,8 +76,9 @@ def service_config() -> str:
 def channel_options(user_agent: str) -> list[tuple[str, str | int]]:
     """The options of a channel.
 
-    A ping after 20 s of silence finds a dead path; the server counts pings closer than 10 s as a flood. A name that
-    resolves anew is tried again after at most 3 s, so a restarted server is found quickly.
+    Nothing is compressed: gRPC does so only where it is told to, and calls.py takes `compression=` off. A ping after
+    20 s of silence finds a dead path; the server counts pings closer than 10 s as a flood. A name that resolves anew is
+    tried again after at most 3 s, so a restarted server is found quickly.
     """
     return [
         ("grpc.primary_user_agent", user_agent),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -14,7 +15,7 @@ from marketplace.order.v1 import order_pb2, order_service_pb2
 
 from marketplace_client.calls import links
 from marketplace_client.channel import PlainTextRefused, is_this_machine, open_channel
-from marketplace_client.errors import from_rpc_error
+from marketplace_client.errors import SignInRequired, from_rpc_error
 from marketplace_client.pages import pages
 from marketplace_client.services import Services
 from marketplace_client.tokens import TokenSource
@@ -28,6 +29,9 @@ class MarketplaceClient(Services):
     `register`, or bring `tokens` of an earlier session, or an `access_token` that somebody else keeps fresh. Tokens are
     refreshed by themselves; `on_tokens` hears of new ones, to store them. Calls raise MarketplaceError; unary ones have
     a deadline and, where it is safe, are repeated when the server was unavailable.
+
+    When the server ends the session, its tokens are dropped: `tokens` is None, what is open to everybody goes on, and
+    everything else raises SignInRequired until somebody signs in again.
     """
 
     def __init__(
@@ -132,13 +136,14 @@ class MarketplaceClient(Services):
         return answer
 
     async def refresh(self) -> None:
-        """Exchange the tokens now; calls do it by themselves before the access token ends."""
+        """Exchange the tokens now; calls do it by themselves before the access token ends. Raises SignInRequired."""
         if self._tokens.tokens is not None:
             await self._tokens.refresh(self._tokens.tokens.access_token)
 
     async def logout(self) -> None:
-        """End the session on the server and forget it here."""
-        await self.auth.Logout(auth_service_pb2.LogoutRequest())
+        """End the session on the server and forget it here; one that is over already is only forgotten."""
+        with suppress(SignInRequired):
+            await self.auth.Logout(auth_service_pb2.LogoutRequest())
         self._tokens.forget()
 
     async def _exchange(self, refresh_token: str) -> token_pb2.Tokens:

@@ -12,6 +12,8 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 _DETAILS_KEY = "grpc-status-details-bin"
 REQUEST_ID_KEY = "x-request-id"
 
+_ADVICE = "sign in again"
+
 
 @dataclass(frozen=True)
 class FieldViolation:
@@ -82,6 +84,29 @@ class MarketplaceError(Exception):
         if self.code is grpc.StatusCode.UNAVAILABLE:
             return True
         return self.code is grpc.StatusCode.CANCELLED and not self.from_server
+
+
+class SignInRequired(MarketplaceError):
+    """Nobody is signed in, or the session is over: sign in again with `login`.
+
+    `reason` says what ended it (SESSION_REVOKED, REFRESH_TOKEN_REUSED, TOKEN_EXPIRED, TOKEN_INVALID, ACCOUNT_BLOCKED),
+    or is UNAUTHENTICATED when there was no session. The client has dropped the tokens of a session that is over: what
+    is open to everybody can still be called, everything else raises this at once until somebody signs in.
+    """
+
+    @classmethod
+    def because(cls, error: MarketplaceError, method: str = "") -> SignInRequired:
+        """The same refusal, of this call."""
+        message = error.message if _ADVICE in error.message else f"{error.message} ({_ADVICE})"
+        return cls(
+            error.code,
+            message,
+            reason=error.reason,
+            metadata=error.metadata,
+            retry_after=error.retry_after,
+            correlation_id=error.correlation_id,
+            method=method or error.method,
+        )
 
 
 def from_rpc_error(error: grpc.aio.AioRpcError, method: str = "") -> MarketplaceError:

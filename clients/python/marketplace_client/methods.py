@@ -1,4 +1,6 @@
-"""What the contract says of each method, read from the descriptors: what may be repeated, and how long it lasts."""
+"""What the contract says of each method, read from the descriptors: what may be repeated, how long it lasts, and
+whether it needs to know who calls.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +41,17 @@ class Repetition(Enum):
     """Only when the server says that it did not begin."""
 
 
+class TokenUse(Enum):
+    """Whether a call carries the session's token; it follows from the method's rule, so no method is named here."""
+
+    NEVER = "never"
+    """Open to everybody, and no read: signing in, refreshing, the way back to a lost password."""
+    WHERE_LIVE = "where live"
+    """A read that is open to everybody: its owner sees more of a product or a shop that is not public yet."""
+    NEEDED = "needed"
+    """Everything else."""
+
+
 @dataclass(frozen=True)
 class MethodFacts:
     """What a client needs to know of a method. `timeout_seconds` is None for a stream that may last."""
@@ -48,13 +61,15 @@ class MethodFacts:
     name: str
     repetition: Repetition
     timeout_seconds: float | None
+    token_use: TokenUse = TokenUse.NEEDED
 
 
 def _facts(method: MethodDescriptor) -> MethodFacts:
     service = method.containing_service.full_name
     path = f"/{service}/{method.name}"
     options = method.GetOptions()
-    rate_class = options.Extensions[policy_pb2.rule].rate_class
+    rule = options.Extensions[policy_pb2.rule]
+    rate_class = rule.rate_class
     unary = not (method.client_streaming or method.server_streaming)
     # A GET changes nothing (RFC 9110). Lists for administrators are known by it alone: their rate class is ADMIN.
     reads = rate_class == policy_pb2.RATE_CLASS_READ or options.Extensions[annotations_pb2.http].HasField("get")
@@ -66,7 +81,11 @@ def _facts(method: MethodDescriptor) -> MethodFacts:
         repetition = Repetition.UNSAFE
     upload = rate_class == policy_pb2.RATE_CLASS_UPLOAD
     timeout = (_UPLOAD_SECONDS, _LONG_UPLOAD_SECONDS) if upload else (_UNARY_SECONDS, None)
-    return MethodFacts(path, service, method.name, repetition, timeout[0] if unary else timeout[1])
+    if rule.WhichOneof("access") != "public":
+        token_use = TokenUse.NEEDED
+    else:
+        token_use = TokenUse.WHERE_LIVE if reads else TokenUse.NEVER
+    return MethodFacts(path, service, method.name, repetition, timeout[0] if unary else timeout[1], token_use)
 
 
 def _all() -> Mapping[str, MethodFacts]:

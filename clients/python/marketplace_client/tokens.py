@@ -1,4 +1,6 @@
-"""The tokens of a session: given out to calls, and exchanged before they end, once for all callers that wait."""
+"""The tokens of a session: given out to calls, exchanged before they end (once for all callers that wait), and dropped
+when the server says that the session is over.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,15 @@ import time
 from collections.abc import Awaitable, Callable
 
 from marketplace.auth.v1 import token_pb2
+
+from marketplace_client.errors import MarketplaceError, SignInRequired
+
+STALE = frozenset({"TOKEN_EXPIRED", "TOKEN_INVALID"})
+"""An access token that is refused so may have a successor."""
+# A session that is refused so is over, whatever is presented.
+_OVER = frozenset({"SESSION_REVOKED", "REFRESH_TOKEN_REUSED", "ACCOUNT_BLOCKED"})
+OF_TOKENS = STALE | _OVER
+"""What a call may be refused for because of the token that it carried."""
 
 _LONGEST_MARGIN_SECONDS = 60.0
 _MARGIN_SHARE = 0.2
@@ -29,6 +40,11 @@ def lifetime_seconds(tokens: token_pb2.Tokens) -> float:
         return float(tokens.access_expire_time.ToDatetime().timestamp()) - time.time()
 
 
+def ends_session(error: MarketplaceError, *, can_refresh: bool) -> bool:
+    """Whether tokens that were refused so are of no more use."""
+    return error.reason in _OVER or (error.reason in STALE and not can_refresh)
+
+
 class TokenSource:
     """Holds the tokens of one session. `exchange` turns a refresh token into new tokens; it raises MarketplaceError."""
 
@@ -43,6 +59,7 @@ class TokenSource:
         self._bare: str | None = None
         self._refresh_at = 0.0
         self._running: asyncio.Task[None] | None = None
+        self._ended: MarketplaceError | None = None
 
     @property
     def tokens(self) -> token_pb2.Tokens | None:
@@ -57,24 +74,53 @@ class TokenSource:
     def use(self, tokens: token_pb2.Tokens) -> None:
         """Take these tokens from now on, as fresh ones of a sign-in or refresh."""
         life = lifetime_seconds(tokens)
-        self._tokens, self._bare = tokens, None
+        self._tokens, self._bare, self._ended = tokens, None, None
         self._refresh_at = time.monotonic() + life - min(_LONGEST_MARGIN_SECONDS, life * _MARGIN_SHARE)
         if self._on_change is not None:
             self._on_change(tokens)
 
     def use_access_token(self, access_token: str) -> None:
         """Take a token that somebody else keeps fresh."""
-        self._tokens, self._bare = None, access_token
+        self._tokens, self._bare, self._ended = None, access_token, None
 
     def forget(self) -> None:
         """Be signed out on this side."""
-        self._tokens = self._bare = None
+        self._tokens = self._bare = self._ended = None
+
+    def drop(self, access_token: str, error: MarketplaceError) -> None:
+        """The server says by this error that the session of the token is over.
+
+        Nothing happens when other tokens have come in the meantime: a late answer must not end a new session.
+        """
+        if self._current() == access_token:
+            self._tokens = self._bare = None
+            self._ended = error
+
+    @property
+    def ended(self) -> MarketplaceError | None:
+        """What ended the session; None while there is one, and when nobody has signed in."""
+        return self._ended
+
+    def distrust(self, access_token: str) -> None:
+        """The server does not take this token: exchange it before the next call."""
+        if self._current() == access_token:
+            self._refresh_at = 0.0
 
     async def access_token(self) -> str | None:
-        """A token that is good for a while; refreshes when the end is near. None when nobody is signed in."""
+        """A token that is good for a while; refreshes when the end is near. None when nobody is signed in.
+
+        Raises SignInRequired when the session turns out to be over, and what else the exchange raises.
+        """
         if self._tokens is not None and self.can_refresh and time.monotonic() >= self._refresh_at:
             await self.refresh(self._tokens.access_token)
         return self._current()
+
+    async def access_token_if_any(self) -> str | None:
+        """The same for calls that need none: what goes wrong in the exchange is nothing to them."""
+        try:
+            return await self.access_token()
+        except MarketplaceError:
+            return self._current()
 
     def _current(self) -> str | None:
         return self._tokens.access_token if self._tokens is not None else self._bare
@@ -83,7 +129,7 @@ class TokenSource:
         """Exchange the refresh token, unless `stale` is no longer the access token.
 
         All who come while an exchange runs wait for that one. A caller that is cancelled does not stop it: a token that
-        was exchanged and lost would end the session.
+        was exchanged and lost would end the session. Raises SignInRequired when the session is over.
         """
         if self._tokens is None or self._tokens.access_token != stale:
             return
@@ -93,7 +139,14 @@ class TokenSource:
         await asyncio.shield(self._running)
 
     async def _exchange_now(self, refresh_token: str) -> None:
-        tokens = await self._exchange(refresh_token)
+        try:
+            tokens = await self._exchange(refresh_token)
+        except MarketplaceError as error:
+            if not ends_session(error, can_refresh=False):
+                raise
+            if self._tokens is not None and self._tokens.refresh_token == refresh_token:
+                self.drop(self._tokens.access_token, error)
+            raise SignInRequired.because(error) from None
         # A sign-out or another sign-in in the meantime wins.
         if self._tokens is not None and self._tokens.refresh_token == refresh_token:
             self.use(tokens)

@@ -52,10 +52,13 @@ class Letters:
         values = {"code": self._sealed(code), "minutes": _minutes(lifetime)}
         uow.enqueue(job(Wording.VERIFICATION_CODE, to, values, expire_time=uow.now + lifetime))
 
-    def password_reset(self, uow: UnitOfWork, email: str, token: str, lifetime: timedelta) -> None:
-        """The way back into the account."""
+    def password_reset(
+        self, uow: UnitOfWork, email: str, token: str, lifetime: timedelta, *, to_nobody: bool = False
+    ) -> None:
+        """The way back into the account. `to_nobody`: the same work, and nobody gets it."""
         values = {"token": self._sealed(token), "minutes": _minutes(lifetime)}
-        uow.enqueue(mail_job(Wording.PASSWORD_RESET, email, values, expire_time=uow.now + lifetime))
+        end = uow.now + lifetime
+        uow.enqueue(mail_job(Wording.PASSWORD_RESET, email, values, expire_time=end, to_nobody=to_nobody))
 
     def password_changed(self, uow: UnitOfWork, account: Account, address: str) -> None:
         """That the password was changed, from where."""

@@ -1,9 +1,9 @@
 """The jobs `mail.send` and `sms.send`: written in the unit of work that they tell about, done outside of any.
 
-A payload holds `message_id`, `template`, `to`, `locale`, `values` and perhaps `expire_time`. Values that are secret
-(codes, tokens) are sealed by whoever writes the job, so that neither the table nor a dump of it gives them away: such a
-text begins with SEALED, and `reveal` makes it readable again just before it is rendered. How it is sealed is up to
-them.
+A payload holds `message_id`, `template`, `to`, `locale`, `values`, `to_nobody` and perhaps `expire_time`. Values that
+are secret (codes, tokens) are sealed by whoever writes the job, so that neither the table nor a dump of it gives them
+away: such a text begins with SEALED, and `reveal` makes it readable again just before it is rendered. How it is sealed
+is up to them.
 """
 
 from __future__ import annotations
@@ -40,9 +40,14 @@ def mail_job(
     *,
     locale: str = DEFAULT_LOCALE,
     expire_time: datetime | None = None,
+    to_nobody: bool = False,
 ) -> Job:
-    """A letter, to be given to `uow.enqueue`. After `expire_time` (a code's end, say) it is not sent any more."""
-    return _job(MAIL, template, to, values, locale, expire_time)
+    """A letter, to be given to `uow.enqueue`. After `expire_time` (a code's end, say) it is not sent any more.
+
+    `to_nobody`: all the work of a letter is done, but nobody carries it; so the load does not tell whether there is
+    somebody to write to.
+    """
+    return _job(MAIL, template, to, values, locale, expire_time, to_nobody=to_nobody)
 
 
 def sms_job(
@@ -58,7 +63,14 @@ def sms_job(
 
 
 def _job(
-    kind: str, template: Wording, to: str, values: Mapping[str, str], locale: str, expire_time: datetime | None
+    kind: str,
+    template: Wording,
+    to: str,
+    values: Mapping[str, str],
+    locale: str,
+    expire_time: datetime | None,
+    *,
+    to_nobody: bool = False,
 ) -> Job:
     payload: dict[str, Json] = {
         # One id for all tries at the job: mailboxes, folders and providers know a repeat by it.
@@ -67,6 +79,7 @@ def _job(
         "to": to,
         "locale": locale,
         "values": dict(values),
+        "to_nobody": to_nobody,
     }
     if expire_time is not None:
         payload["expire_time"] = expire_time.isoformat()
@@ -112,7 +125,8 @@ class MessageJobs:
                 to=_text(payload, "to"),
                 now=self._clock.now(),
             )
-            await self._mailer.send(letter)
+            if not payload.get("to_nobody"):
+                await self._mailer.send(letter)
         except MessageRefused as refused:
             _log.warning("letter_refused", template=template, why=str(refused))
 

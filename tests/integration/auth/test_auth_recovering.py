@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 
 import pyotp
 import pytest
+from marketd.auth import sweeps
 from marketd.auth.accounts import block, update
 from marketd.auth.accounts.update import UserChange
 from marketd.auth.codes import recover, throttle
+from marketd.auth.codes.credentials import hash_token
+from marketd.auth.codes.pace import Pace
 from marketd.auth.codes.recover import ChangePassword
+from marketd.auth.codes.repository import password_resets
 from marketd.auth.errors import (
     AccountBlocked,
     InvalidCredentials,
@@ -23,12 +27,13 @@ from marketd.auth.errors import (
     TotpRequired,
 )
 from marketd.kernel.call.caller import Caller, Role
-from marketd.kernel.call.refusals import NotFound
+from marketd.kernel.call.refusals import NotFound, Overloaded
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.kernel.values.ids import new_id
 
 from tests.canaries import MARK, WATCH
 from tests.worlds.jobs import run_due
+from tests.worlds.sent import Sent
 
 if TYPE_CHECKING:
     from tests.worlds.auth import House
@@ -55,6 +60,16 @@ async def _token(house: House, email: str) -> str:
     await house.recovering.request(email)
     await house.deliver()
     return house.mailbox.last("password_reset")["token"]
+
+
+async def rows(house: House) -> dict[str, int]:
+    """How many rows each table has."""
+
+    async def count(unit: ReadUnit) -> dict[str, int]:
+        names = await unit.connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        return {name[0]: await unit.connection.fetchval(f'SELECT count(*) FROM "{name[0]}"') for name in names}
+
+    return await house.tx.read(count)
 
 
 async def test_the_token_of_the_mail_sets_the_password_and_ends_every_session(house: House) -> None:
@@ -169,6 +184,54 @@ async def test_asking_does_the_same_work_whether_anybody_has_the_address_and_the
         await house.deliver()
     assert written[0] == written[1] == [("auth.password_reset", 0, 5)]
     assert house.mailbox.templates() == ["password_reset"]
+
+
+async def test_what_follows_costs_the_same_whether_anybody_has_the_address_or_not(house: House) -> None:
+    user_ids = [(await house.register(name)).account.user_id for name in ("known", "blocked")]
+    await house.tx.run("test.block", lambda uow: block.block_account(uow, user_ids[1]))
+    sent = Sent(house.tx)
+    addresses = ("nobody@shop.example", "known@shop.example", "blocked@shop.example")
+    asked, followed, left = [], [], []
+    for address in addresses:
+        before = await rows(house)
+        # Twice within a minute: the second finds that a token has just gone out.
+        for _ in range(2):
+            asked.append(await sent.during(house.recovering.request(address)))
+            followed.append(await sent.during(house.deliver()))
+        left.append({table: count - before[table] for table, count in (await rows(house)).items()})
+    assert asked == [asked[0]] * 6
+    assert followed == followed[:2] * 3
+    assert len(followed[0]) > len(followed[1]) > 5
+    assert left == [{**dict.fromkeys(left[0], 0), "password_resets": 1, "audit_entries": 1}] * 3
+    # The letter as well: written for everybody, carried to one.
+    assert (house.mailbox.templates(), house.mailbox.discarded) == (["password_reset"], 2)
+
+
+async def test_the_token_of_an_address_that_nobody_has_opens_nothing(house: House) -> None:
+    async def write(uow: UnitOfWork) -> None:
+        end = uow.now + recover.LIFETIME
+        await password_resets.insert(uow.connection, None, b"address", hash_token("guess"), uow.now, end)
+
+    await house.tx.run("test.insert", write)
+    with pytest.raises(ResetTokenInvalid):
+        await house.recovering.reset(STRANGER, "guess", FRESH)
+
+
+async def test_asking_for_addresses_that_nobody_has_fills_no_table_without_bound(house: House) -> None:
+    for _ in range(recover.MAX_OUT + 3):
+        await house.recovering.request("nobody@shop.example")
+        await house.deliver()
+        house.clock.advance(timedelta(minutes=2))
+    assert (await rows(house))["password_resets"] == recover.MAX_OUT
+    house.clock.advance(recover.LIFETIME)
+    assert await house.tx.run("test.sweep", sweeps.sweep) == recover.MAX_OUT
+    await house.register("jo")
+    house.recovering._pace = Pace(1e-6, 2)
+    for number in range(2):
+        await house.recovering.request(f"nobody-{number}@shop.example")
+    for address in ("nobody-3@shop.example", "jo@shop.example"):
+        with pytest.raises(Overloaded):
+            await house.recovering.request(address)
 
 
 async def test_nobodys_mailbox_is_filled_by_asking_again_and_again(house: House) -> None:

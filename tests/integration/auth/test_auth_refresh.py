@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from datetime import timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,8 +19,11 @@ from marketd.auth.errors import (
     TokenInvalid,
 )
 from marketd.auth.sessions import session as sessions
+from marketd.auth.sessions.values import MAX_GENERATIONS
 from marketd.kernel.call.caller import Role
 from marketd.kernel.db.uow import ReadUnit
+
+from tests.worlds.sent import Sent
 
 if TYPE_CHECKING:
     from tests.worlds.auth import Builder, House
@@ -51,12 +55,66 @@ async def test_a_repeat_within_the_grace_gets_the_same_successor_and_later_the_f
         await house.principals.authenticate(first.access.text)
 
 
-async def test_a_token_older_than_the_last_one_is_reuse_even_at_once(house: House) -> None:
-    oldest = (await house.register()).tokens.grant.refresh.text
-    middle = await house.signing_in.refresh(oldest)
-    await house.signing_in.refresh(middle.grant.refresh.text)
+async def test_every_token_has_its_own_grace_however_many_were_spent_since(house: House) -> None:
+    chain = [(await house.register()).tokens.grant.refresh]
+    for _ in range(4):
+        chain.append((await house.signing_in.refresh(chain[-1].text)).grant.refresh)
+        house.clock.advance(timedelta(seconds=3))
+    # Spent 12, 9, 6 and 3 seconds ago.
+    for spent, successor in list(pairwise(chain))[1:]:
+        again = await house.signing_in.refresh(spent.text)
+        assert again.grant.refresh == successor
+        assert (await house.principals.authenticate(again.access.text)).session_id == successor.session_id
+    newest = await house.signing_in.refresh(chain[-1].text)
     with pytest.raises(RefreshTokenReused):
-        await house.signing_in.refresh(oldest)
+        await house.signing_in.refresh(chain[0].text)
+    with pytest.raises(SessionRevoked):
+        await house.signing_in.refresh(newest.grant.refresh.text)
+
+
+async def test_a_spent_token_that_is_given_out_again_gets_no_longer_grace_by_it(house: House) -> None:
+    first = (await house.register()).tokens.grant.refresh
+    second = (await house.signing_in.refresh(first.text)).grant.refresh
+    await house.signing_in.refresh(second.text)
+    house.clock.advance(timedelta(seconds=10))
+    assert (await house.signing_in.refresh(first.text)).grant.refresh == second
+    house.clock.advance(timedelta(milliseconds=1))
+    with pytest.raises(RefreshTokenReused):
+        await house.signing_in.refresh(second.text)
+
+
+async def test_an_earlier_token_is_reuse_also_when_the_latest_was_spent_within_the_grace(house: House) -> None:
+    first = (await house.register()).tokens.grant.refresh
+    second = (await house.signing_in.refresh(first.text)).grant.refresh
+    house.clock.advance(timedelta(seconds=11))
+    await house.signing_in.refresh(second.text)
+    with pytest.raises(RefreshTokenReused):
+        await house.signing_in.refresh(first.text)
+
+
+async def test_a_session_remembers_a_bounded_number_of_spent_tokens_and_none_from_before_the_grace(
+    house: House,
+) -> None:
+    async def remembered() -> int:
+        counted = await house.tx.read(
+            lambda unit: unit.connection.fetchval("SELECT cardinality(spend_times) FROM sessions")
+        )
+        return int(counted)
+
+    chain = [(await house.register()).tokens.grant.refresh]
+    for _ in range(MAX_GENERATIONS + 3):
+        chain.append((await house.signing_in.refresh(chain[-1].text)).grant.refresh)
+    assert await remembered() == MAX_GENERATIONS
+    assert (await house.signing_in.refresh(chain[-1 - MAX_GENERATIONS].text)).grant.refresh == chain[-MAX_GENERATIONS]
+    house.clock.advance(timedelta(seconds=11))
+    await house.signing_in.refresh(chain[-1].text)
+    assert await remembered() == 1
+
+
+async def test_refreshing_is_one_statement(house: House) -> None:
+    token = (await house.register()).tokens.grant.refresh.text
+    sent = await Sent(house.tx).during(house.signing_in.refresh(token))
+    assert [statement.partition(" ")[0] for statement in sent] == ["BEGIN;", "UPDATE", "COMMIT"]
 
 
 async def test_reuse_ends_one_session_and_leaves_the_others(house: House) -> None:

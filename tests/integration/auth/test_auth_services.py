@@ -16,6 +16,8 @@ from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import AlreadyExists, NotFound, Refusal
 from marketd.kernel.values.ids import new_id
 
+from tests.worlds.sent import Sent
+
 if TYPE_CHECKING:
     from tests.worlds.auth import Builder, House
 
@@ -107,16 +109,20 @@ async def test_unknown_ids_wrong_secrets_and_revoked_accounts_look_the_same(hous
     gone = await house.services.create(ADMIN, "gone")
     await house.services.revoke(ADMIN, gone.account.service_account_id)
     looks = set()
+    sent, costs = Sent(house.tx), []
     for client_id, secret in (
         (str(made.account.service_account_id), gone.client_secret),
         (str(gone.account.service_account_id), gone.client_secret),
         (str(new_id()), made.client_secret),
         ("router", made.client_secret),
     ):
+        issuing = asyncio.ensure_future(house.services.issue(STRANGER, client_id, secret))
+        costs.append(await sent.during(asyncio.wait((issuing,))))
         with pytest.raises(ClientUnknown) as refused:
-            await house.services.issue(STRANGER, client_id, secret)
+            await issuing
         looks.add((refused.value.message, tuple(refused.value.metadata)))
     assert len(looks) == 1
+    assert costs == [costs[0]] * 4
     listed = {row.name: row for row in await _listed(house)}
     assert listed["router"].last_used_time is None
 

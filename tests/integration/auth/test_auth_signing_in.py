@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
-from marketd.auth.accounts import block
+from marketd.auth.accounts import block, hash_queue
 from marketd.auth.accounts import repository as accounts
-from marketd.auth.accounts.passwords import Passwords, Turn
+from marketd.auth.accounts.hash_queue import Asker, Turn
+from marketd.auth.accounts.passwords import Passwords
 from marketd.auth.errors import AccountBlocked, InvalidCredentials, PasswordTooCommon
 from marketd.auth.ports import MergeReport, MergeStrategy
 from marketd.auth.sessions.refresh_tokens import RefreshTokens
@@ -41,9 +42,11 @@ class Announced(Passwords):
         super().__init__(pepper, cost)
         self.started = asyncio.Event()
 
-    async def verify(self, password: str, stored: str | None, turn: Turn | None = None) -> bool:
+    async def verify(
+        self, password: str, stored: str | None, turn: Turn | None = None, asker: Asker = hash_queue.STRANGER
+    ) -> bool:
         self.started.set()
-        return await super().verify(password, stored, turn)
+        return await super().verify(password, stored, turn, asker)
 
 
 async def _rows(tx: Transactor, sql: str, *args: object) -> list[Record]:

@@ -79,8 +79,8 @@ async def test_a_new_contact_is_not_verified_and_voids_what_was_sent_to_the_form
     await _execute(house, "UPDATE accounts SET email_verified = true, phone_verified = true")
     await _execute(
         house,
-        "INSERT INTO password_resets (user_id, token_hash, create_time, expire_time)"
-        " VALUES ($1, '\\x01', now(), now() + interval '1 hour')",
+        "INSERT INTO password_resets (user_id, address_hash, token_hash, create_time, expire_time)"
+        " VALUES ($1, '\\x01', '\\x01', now(), now() + interval '1 hour')",
         me,
     )
     await _execute(

@@ -52,13 +52,17 @@ class VerificationTable(Base):
 
 
 class PasswordResetTable(Base):
-    """A reset token that is out for an account, as its SHA-256."""
+    """A reset token that is out, as its SHA-256; `address_hash` is a keyed hash of the address it was asked for.
+
+    For an address that no account has a token is written as well, which nobody gets: what is asked for costs the same.
+    """
 
     __tablename__ = "password_resets"
-    __table_args__ = (Index(None, "user_id"), Index(None, "expire_time"))
+    __table_args__ = (Index(None, "user_id"), Index(None, "address_hash"), Index(None, "expire_time"))
 
     token_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
-    user_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.user_id"))
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.user_id"))
+    address_hash: Mapped[bytes] = mapped_column(LargeBinary)
     create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     expire_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 

@@ -10,11 +10,13 @@ from uuid import UUID
 from marketd.audit import log
 from marketd.auth.accounts import repository as accounts
 from marketd.auth.accounts.find import find_account
+from marketd.auth.accounts.hash_queue import Asker, Lane
 from marketd.auth.accounts.model import AccountState
 from marketd.auth.accounts.passwords import Passwords, check_new_password
 from marketd.auth.accounts.values import Account
 from marketd.auth.codes import throttle
 from marketd.auth.codes.credentials import CodeHasher, hash_token, new_token
+from marketd.auth.codes.pace import Pace
 from marketd.auth.codes.repository import password_resets
 from marketd.auth.codes.throttle import Throttle
 from marketd.auth.codes.values import CountedName
@@ -34,7 +36,11 @@ LIFETIME: Final = timedelta(minutes=30)
 PAUSE: Final = timedelta(minutes=1)
 # Each is good until its own end: a stranger who asks again and again must not make those of the owner worthless.
 MAX_OUT: Final = 5
+# What one worker writes down for strangers: some thousands of rows a minute, which are gone after LIFETIME.
+ASKED_PER_SECOND: Final = 20.0
+ASKED_AT_ONCE: Final = 500
 _ATTEMPTS = 5
+_NOBODY: Final = UUID(int=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,35 +62,45 @@ class Recovering:
         self._hasher = hasher
         self._attempts = attempts
         self._letters = letters
+        self._pace = Pace(ASKED_PER_SECOND, ASKED_AT_ONCE)
 
     async def request(self, email: str) -> None:
         """Have a reset token sent to the address, if an account has it.
 
-        The same work whether one has: a job is written, and the looking up is the job's. Never refused for the address.
+        The same work whether one has: a job is written, and the looking up is the job's. Never refused for the address;
+        raises Overloaded when this worker is asked too often, whoever asks.
         """
+        self._pace.take()
 
         async def work(uow: UnitOfWork) -> None:
             address = email.lower()
             # While the first waits, a second would do nothing else. The key says nothing about the address.
-            key = f"{RESET_JOB}:{self._hasher.name('reset', address).hex()}"
+            key = f"{RESET_JOB}:{self._address_hash(address).hex()}"
             uow.enqueue(Job(kind=RESET_JOB, payload={"email": address}, dedup_key=key, max_attempts=_ATTEMPTS))
 
         await self._tx.run("auth.request_password_reset", work)
 
     async def send(self, uow: UnitOfWork, payload: Payload) -> None:
-        """The job: when an active account has the address, make its token and write the letter."""
+        """The job: when an active account has the address, make its token and write the letter.
+
+        When none has, a token and a letter that nobody gets: the same statements and rows, or whoever asks often enough
+        would learn from the load of the server, if not from the answer, who has an account. MAX_OUT and the pace of
+        asking bound what that leaves in the tables.
+        """
         email = str(payload["email"])
+        address_hash = self._address_hash(email)
         found = await accounts.read_by_login(uow.connection, email)
         # Locked and looked at again: the token must not go to an address that the account is just leaving.
-        account = None if found is None else await accounts.lock(uow.connection, found.user_id)
-        if account is None or account.state is not AccountState.ACTIVE or account.email != email:
+        account = await accounts.lock(uow.connection, _NOBODY if found is None else found.user_id)
+        if not await password_resets.may_send(uow.connection, address_hash, uow.now, PAUSE, MAX_OUT):
             return
-        if not await password_resets.may_send(uow.connection, account.user_id, uow.now, PAUSE, MAX_OUT):
-            return
+        is_somebody = account is not None and account.state is AccountState.ACTIVE and account.email == email
+        user_id = account.user_id if account is not None and is_somebody else None
         token, end = new_token(), uow.now + LIFETIME
-        await password_resets.insert(uow.connection, account.user_id, hash_token(token), uow.now, end)
-        self._letters.password_reset(uow, account.email, token, LIFETIME)
-        await log.record(uow, SYSTEM, "user", account.user_id, method=RESET_JOB)
+        await password_resets.insert(uow.connection, user_id, address_hash, hash_token(token), uow.now, end)
+        self._letters.password_reset(uow, email, token, LIFETIME, to_nobody=user_id is None)
+        comment = "" if user_id else "no active account has the address"
+        await log.record(uow, SYSTEM, "user", user_id or "", comment, method=RESET_JOB)
 
     async def reset(self, caller: Caller, token: str, password: str) -> None:
         """Set the password and end every session. Raises ResetTokenInvalid and the new password's refusals."""
@@ -96,7 +112,8 @@ class Recovering:
         check_new_password(
             password, account.email, account.username, account.phone, account.full_name, field="new_password"
         )
-        password_hash = await self._passwords.hash(password)
+        # Who holds the token reads the account's mailbox.
+        password_hash = await self._passwords.hash(password, Asker(Lane.KNOWN, account.user_id))
 
         async def work(uow: UnitOfWork) -> None:
             # The account first: that is the order in which everybody locks.
@@ -128,11 +145,12 @@ class Recovering:
             # Before the guess is judged and counted: a right one must not count as failed.
             raise PasswordUnchanged
         name = self._attempts.account(account.user_id)
+        asker = Asker(Lane.KNOWN, account.user_id)
         async with self._attempts.attempt(name) as turn:
-            right = await self._passwords.verify(command.current, account.password_hash, turn)
+            right = await self._passwords.verify(command.current, account.password_hash, turn, asker)
         if not right:
             raise InvalidCredentials
-        password_hash = await self._passwords.hash(command.new)
+        password_hash = await self._passwords.hash(command.new, asker)
         checked = account.password_hash
 
         async def work(uow: UnitOfWork) -> None:
@@ -149,6 +167,9 @@ class Recovering:
 
         await self._tx.run("auth.change_password", work)
 
+    def _address_hash(self, address: str) -> bytes:
+        return self._hasher.name("reset", address)
+
     async def _set(self, uow: UnitOfWork, caller: Caller, user_id: UUID, password_hash: str) -> Account | None:
         account = await accounts.lock(uow.connection, user_id)
         if account is None or account.state is not AccountState.ACTIVE:
@@ -160,7 +181,8 @@ class Recovering:
     def _names(self, account: Account) -> list[CountedName]:
         """Every name under which failures of this account are counted."""
         logins = [account.email, account.username, account.phone]
-        return [self._attempts.account(account.user_id), *map(self._attempts.login, filter(None, logins))]
+        by_account = [self._attempts.account(account.user_id), self._attempts.home(account.user_id)]
+        return [*by_account, *map(self._attempts.login, filter(None, logins))]
 
 
 async def _holder(unit: ReadUnit, token_hash: bytes) -> Account | None:

@@ -4,9 +4,10 @@ An attempt counts as failed from its beginning: a hundred at once could otherwis
 Success forgets the count; an attempt whose hash never began is given back. An attempt that is a second too early waits
 a moment instead of being refused, so whoever signs in from many places at once is let in by the first that succeeds.
 The name is what was typed, known or not: counting by account instead would tell strangers, by the first refusal, that
-two names belong to one account. An account has three names to sign in with, and ChangePassword counts under a fourth,
-so LIMIT keeps an account at a hundred hashes between successes (NIST SP 800-63B: no more than 100 consecutive
-failures).
+two names belong to one account. An account has three names to sign in with. Two counts are by account, for whoever has
+shown more than a name: ChangePassword, and sign-ins with a device and a network that the account signed in with before;
+so strangers cannot shut that door for its owner. LIMIT keeps an account at a hundred hashes between successes (NIST SP
+800-63B: no more than 100 consecutive failures).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from uuid import UUID
 
 import structlog
 
-from marketd.auth.accounts.passwords import Turn
+from marketd.auth.accounts.hash_queue import Turn
 from marketd.auth.codes.credentials import CodeHasher
 from marketd.auth.codes.repository import attempts
 from marketd.auth.codes.values import AttemptRules, CountedName
@@ -36,16 +37,15 @@ _log = structlog.get_logger(__name__)
 
 FREE: Final = 10
 """So many attempts may fail, or be under way, without a pause."""
-LIMIT: Final = 25
+LIMIT: Final = 20
 """After so many nothing but a day's pause, or a new password, helps."""
-LONGEST: Final = timedelta(hours=1)
 FORGET: Final = timedelta(hours=24)
 PATIENCE_SECONDS: Final = (0.25, 0.5, 1.25)
 """While a pause is not longer than these together, a call tries again after each of them."""
 WAITERS: Final = 64
 """Overflow rule: while so many of a worker's calls wait, further ones are refused at once."""
 _RETURN_SECONDS: Final = 2.0
-_RULES: Final = AttemptRules(free=FREE, limit=LIMIT, longest=LONGEST, forget=FORGET)
+_RULES: Final = AttemptRules(free=FREE, limit=LIMIT, forget=FORGET)
 
 
 class Throttle:
@@ -74,6 +74,10 @@ class Throttle:
     def account(self, user_id: UUID) -> CountedName:
         """Somebody who has signed in and proves the password once more."""
         return CountedName(self._hasher.name("account", str(user_id)))
+
+    def home(self, user_id: UUID) -> CountedName:
+        """Somebody who signs in with a device and a network that the account signed in with before, by any name."""
+        return CountedName(self._hasher.name("home", str(user_id)))
 
     def factor(self, user_id: UUID) -> CountedName:
         """Whoever presents a second factor, by whatever name and way.

@@ -53,12 +53,11 @@ class CountedName:
 
 @dataclass(frozen=True, slots=True)
 class AttemptRules:
-    """What failures at a name cost: the first `free` no pause, the next ones a second that doubles up to `longest`.
+    """What failures at a name cost: the first `free` no pause, the next ones a second that doubles each time.
 
     From `limit` failures on the pause is `forget`. A count whose last attempt is older than that starts anew.
     """
 
     free: int
     limit: int
-    longest: timedelta
     forget: timedelta

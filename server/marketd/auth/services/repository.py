@@ -50,15 +50,19 @@ async def list_page(connection: Connection, before: UUID | None, limit: int) -> 
     return _ACCOUNT.values(rows)
 
 
-async def use(connection: Connection, service_account_id: UUID, now: datetime) -> bytes | None:
-    """Note that it was used, and give the hash of its secret; None when it is unknown or revoked."""
-    value: bytes | None = await connection.fetchval(
-        "UPDATE service_accounts SET last_used_time = $2 WHERE service_account_id = $1 AND revoke_time IS NULL"
-        " RETURNING secret_hash",
+async def use(connection: Connection, service_account_id: UUID, secret_hash: bytes, now: datetime) -> bool:
+    """Note that it was used; False, and nothing is written, when it is unknown or revoked or has another secret.
+
+    How long the comparison takes tells at most some of a hash, and a secret of 256 bits is not found by its hash.
+    """
+    tag = await connection.execute(
+        "UPDATE service_accounts SET last_used_time = $3"
+        " WHERE service_account_id = $1 AND secret_hash = $2 AND revoke_time IS NULL",
         service_account_id,
+        secret_hash,
         now,
     )
-    return value
+    return tag == "UPDATE 1"
 
 
 async def revoke(connection: Connection, service_account_id: UUID, now: datetime) -> bool:

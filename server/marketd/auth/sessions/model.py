@@ -7,6 +7,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     CheckConstraint,
     DateTime,
@@ -44,8 +45,10 @@ class ChangeKind(StrEnum):
 class SessionTable(Base):
     """One sign-in and the family of refresh tokens that grew from it.
 
-    Only SHA-256 of tokens is here. `previous_hash` is the token spent at `rotate_time`: repeated within the grace it
-    gets its successor again, later it is taken for stolen. `expire_time` is absolute; refreshing does not move it.
+    Only SHA-256 of tokens is here, and only that of the token that is current: whoever presents an earlier one presents
+    its ancestor, since each token's successor is made of it. `spend_times` says when the latest of them were spent, the
+    last one first: within the grace of its own time a spent token gets its successor again, later it is taken for
+    stolen. `expire_time` is absolute; refreshing does not move it.
     """
 
     __tablename__ = "sessions"
@@ -60,8 +63,7 @@ class SessionTable(Base):
     device_name: Mapped[str] = mapped_column(Text)
     address: Mapped[str] = mapped_column(Text)
     token_hash: Mapped[bytes] = mapped_column(LargeBinary)
-    previous_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
-    rotate_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    spend_times: Mapped[list[datetime]] = mapped_column(ARRAY(DateTime(timezone=True)), server_default=text("'{}'"))
     create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     last_seen_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     expire_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))

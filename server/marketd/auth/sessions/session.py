@@ -45,12 +45,16 @@ async def rotate(
 ) -> SessionGrant | RefreshTokenReused:
     """Spend the presented token for its successor; within the grace a spent one gets the same successor again.
 
-    Reuse after the grace ends the session. That refusal is returned, not raised: raising it would roll the end back.
+    The grace runs for each token from when it was spent, however many were spent since; the successor may be spent as
+    well, and has a grace of its own. Reuse after the grace ends the session. That refusal is returned, not raised:
+    raising it would roll the end back.
     Raises TokenInvalid, TokenExpired, SessionRevoked and AccountBlocked.
     """
-    successor = tokens.successor(presented)
-    session_id, unused_since = presented.session_id, uow.now - rules.idle
-    family = await sessions.rotate(uow.connection, session_id, presented.hash, successor.hash, uow.now, unused_since)
+    successor, session_id = tokens.successor(presented), presented.session_id
+    unused_since, spent_since = uow.now - rules.idle, uow.now - rules.grace
+    family = await sessions.rotate(
+        uow.connection, session_id, presented.hash, successor.hash, uow.now, unused_since, spent_since
+    )
     if family is not None:
         return _grant(family, successor, uow.now)
     family = await sessions.read_family(uow.connection, session_id)
@@ -60,7 +64,8 @@ async def rotate(
     if family.token_hash == presented.hash:
         # It was unusable a moment ago and is usable now: an account that was unblocked in between.
         raise ConcurrentUpdate
-    if family.previous_hash == presented.hash and _is_within_grace(family, rules, uow.now):
+    spend_time = _spend_time(family, tokens, presented)
+    if spend_time is not None and spend_time >= spent_since:
         return _grant(family, successor, uow.now)
     await _end(uow, session_id)
     # In the account's name, as with any stolen token: it was the owner, or a thief who came second.
@@ -121,8 +126,17 @@ def _refuse_ended(family: TokenFamily, rules: SessionRules, now: datetime) -> No
         raise TokenExpired
 
 
-def _is_within_grace(family: TokenFamily, rules: SessionRules, now: datetime) -> bool:
-    return family.rotate_time is not None and now <= family.rotate_time + rules.grace
+def _spend_time(family: TokenFamily, tokens: RefreshTokens, presented: RefreshToken) -> datetime | None:
+    """When the presented token was spent: how many successors lead from it to the current one finds its place.
+
+    None when none of those that are remembered does.
+    """
+    token = presented
+    for spend_time in family.spend_times:
+        token = tokens.successor(token)
+        if token.hash == family.token_hash:
+            return spend_time
+    return None
 
 
 def _grant(family: TokenFamily, refresh: RefreshToken, now: datetime) -> SessionGrant:

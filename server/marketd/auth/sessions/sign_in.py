@@ -11,6 +11,7 @@ from datetime import datetime
 from marketd.audit import log
 from marketd.auth.accounts import repository as accounts
 from marketd.auth.accounts.create import NewAccount, create_account
+from marketd.auth.accounts.hash_queue import Asker, Lane
 from marketd.auth.accounts.model import AccountState
 from marketd.auth.accounts.passwords import Passwords, check_new_password
 from marketd.auth.accounts.values import Account
@@ -21,7 +22,7 @@ from marketd.auth.codes.values import CountedName, FactorProof
 from marketd.auth.errors import AccountBlocked, InvalidCredentials, RefreshTokenReused, SessionRevoked, TotpRequired
 from marketd.auth.letters import Letters
 from marketd.auth.ports import CartMerger, MergeReport
-from marketd.auth.sessions import session
+from marketd.auth.sessions import origins, session
 from marketd.auth.sessions.access_tokens import AccessToken, AccessTokens
 from marketd.auth.sessions.refresh_tokens import RefreshTokens
 from marketd.auth.sessions.repository import sessions
@@ -30,7 +31,7 @@ from marketd.kernel.call import call as calls
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import Overloaded
 from marketd.kernel.db.transactor import Transactor
-from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,37 +129,55 @@ class SigningIn:
         InvalidCredentials, TooManyFailures (before the hash: what is refused there must cost nothing), Overloaded, and
         only to those who know the password TotpRequired and AccountBlocked.
         """
-        account = await self._find(command.login)
+        account, asker = await self._find(caller, command)
         # The audit log names the account that was tried, never what was typed: people type passwords into the wrong
         # field.
         calls.current().about = f"user/{account.user_id}" if account is not None else ""
-        name = self._attempts.login(command.login)
+        # A flood is refused here, before it costs a write.
+        self._passwords.check_room(asker)
+        name = self._counted_name(command.login, asker)
         async with self._attempts.attempt(name) as turn:
-            right = await self._passwords.verify(command.password, _hash_of(account), turn)
+            right = await self._passwords.verify(command.password, _hash_of(account), turn, asker)
         if account is None or not right:
             raise InvalidCredentials
         try:
-            return await self._enter(caller, command, account, name)
+            return await self._enter(caller, command, account, asker, name)
         except _HashChanged:
             # Another sign-in at the same moment has brought it to today's cost, or the password is another one now.
-            account = await self._find(command.login)
-            if account is None or not await self._passwords.verify(command.password, _hash_of(account)):
+            account, asker = await self._find(caller, command)
+            stored = _hash_of(account)
+            if account is None or not await self._passwords.verify(command.password, stored, asker=asker):
                 raise InvalidCredentials from None
-            return await self._enter(caller, command, account, name)
+            return await self._enter(caller, command, account, asker, name)
 
-    async def _find(self, login: str) -> Account | None:
-        return await self._tx.read(lambda unit: accounts.read_by_login(unit.connection, login))
+    async def _find(self, caller: Caller, command: LogIn) -> tuple[Account | None, Asker]:
+        """The account that has this name, and how well it knows from where it is called."""
 
-    async def _upgraded(self, password: str, stored: str) -> str | None:
+        async def read(unit: ReadUnit) -> tuple[Account | None, Asker]:
+            account = await accounts.read_by_login(unit.connection, command.login)
+            asker = await origins.asker_of(unit.connection, account, command.device_name, caller.address)
+            return account, asker
+
+        return await self._tx.read(read)
+
+    def _counted_name(self, login: str, asker: Asker) -> CountedName:
+        """Under which name a failure counts. Strangers who guess at a name do not shut the door at its owner's home."""
+        if asker.lane is Lane.KNOWN and asker.user_id is not None:
+            return self._attempts.home(asker.user_id)
+        return self._attempts.login(login)
+
+    async def _upgraded(self, password: str, stored: str, asker: Asker) -> str | None:
         """A hash of today's cost in place of another; None when there is no need, or no room: then next time."""
         if not self._passwords.needs_upgrade(stored):
             return None
         try:
-            return await self._passwords.hash(password)
+            return await self._passwords.hash(password, asker)
         except Overloaded:
             return None
 
-    async def _enter(self, caller: Caller, command: LogIn, account: Account, name: CountedName) -> SignedIn:
+    async def _enter(
+        self, caller: Caller, command: LogIn, account: Account, asker: Asker, name: CountedName
+    ) -> SignedIn:
         """Open the session of an account whose password was right.
 
         Raises _HashChanged when the account has another hash than the one that was compared, and what `login` raises.
@@ -168,7 +187,7 @@ class SigningIn:
         if not command.proof.is_empty:
             names.append(self._attempts.factor(user_id))
             await self._attempts.count(names[-1])
-        upgraded = await self._upgraded(command.password, checked)
+        upgraded = await self._upgraded(command.password, checked, asker)
 
         async def work(uow: UnitOfWork) -> tuple[Account, SessionGrant, MergeReport | None]:
             locked = await accounts.lock(uow.connection, user_id)

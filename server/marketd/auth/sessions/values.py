@@ -13,6 +13,10 @@ from marketd.auth.sessions.refresh_tokens import RefreshToken
 from marketd.kernel.call.caller import Role
 
 MAX_OPEN: Final = 1_000
+MAX_ADDRESSES: Final = 100
+"""So many addresses of an account's device are compared with that of a sign-in."""
+MAX_GENERATIONS: Final = 64
+"""So many spent tokens of a session are known by their times; the limit of LOGIN lets far fewer be spent in a grace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +33,16 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class TokenFamily:
-    """The refresh tokens of a session, and whose: for judging a presented one and for answering with its successor."""
+    """The refresh tokens of a session, and whose: for judging a presented one and for answering with its successor.
+
+    spend_times: of the tokens before the current one, the latest first; at most MAX_GENERATIONS.
+    """
 
     session_id: UUID
     user_id: UUID
     account_state: AccountState
     token_hash: bytes
-    previous_hash: bytes | None
-    rotate_time: datetime | None
+    spend_times: tuple[datetime, ...]
     last_seen_time: datetime
     expire_time: datetime
     revoke_time: datetime | None

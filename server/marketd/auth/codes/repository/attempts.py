@@ -22,7 +22,7 @@ ON CONFLICT (name_hash) DO UPDATE SET
   next_time = CASE
     WHEN a.last_time <= $2 - $3::interval OR a.failures + 1 < $4 THEN $2
     WHEN a.failures + 1 >= $5 THEN $2 + $3::interval
-    ELSE $2 + least(power(2, a.failures + 1 - $4) * interval '1 second', $6::interval)
+    ELSE $2 + power(2, a.failures + 1 - $4) * interval '1 second'
   END
 WHERE a.failures < $4 OR a.next_time <= $2 OR a.last_time <= $2 - $3::interval
 RETURNING failures
@@ -31,7 +31,7 @@ RETURNING failures
 
 async def count(connection: Connection, name_hash: bytes, now: datetime, rules: AttemptRules) -> bool:
     """Count an attempt as failed; False, and nothing is counted, while a pause runs."""
-    taken = await connection.fetchval(_COUNT, name_hash, now, rules.forget, rules.free, rules.limit, rules.longest)
+    taken = await connection.fetchval(_COUNT, name_hash, now, rules.forget, rules.free, rules.limit)
     return taken is not None
 
 

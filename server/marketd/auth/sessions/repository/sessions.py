@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from marketd.auth.accounts.repository import ROLES
-from marketd.auth.sessions.values import Session, Standing, TokenFamily
+from marketd.auth.sessions.values import MAX_ADDRESSES, MAX_GENERATIONS, Session, Standing, TokenFamily
 from marketd.kernel.db.database import Connection
 from marketd.kernel.db.sql import Columns
 
@@ -16,9 +16,10 @@ _SESSION = Columns(Session)
 _FAMILY = Columns(TokenFamily, table="s", expressions=_OF_ACCOUNT)
 _STANDING = Columns(Standing, table="s", expressions=_OF_ACCOUNT)
 # The rotation is one row update that only one of many callers can win: whoever comes second waits for the row, finds
-# another hash in it, and goes on to the grace.
+# another hash in it, and goes on to the grace. Times older than a grace ($6) go with the first rotation after it.
 _ROTATE = (
-    "UPDATE sessions s SET token_hash = $3, previous_hash = $2, rotate_time = $4, last_seen_time = $4"
+    "UPDATE sessions s SET token_hash = $3, last_seen_time = $4, spend_times = CASE WHEN s.spend_times[1] >= $6"
+    f" THEN array_prepend($4::timestamptz, s.spend_times[1:{MAX_GENERATIONS - 1}]) ELSE ARRAY[$4::timestamptz] END"
     " FROM accounts a WHERE s.session_id = $1 AND s.token_hash = $2 AND s.revoke_time IS NULL AND s.expire_time > $4"
     f" AND s.last_seen_time > $5 AND a.user_id = s.user_id AND a.state = 'ACTIVE' RETURNING {_FAMILY.sql}"
 )
@@ -53,10 +54,20 @@ async def insert(
 
 
 async def rotate(
-    connection: Connection, session_id: UUID, presented: bytes, successor: bytes, now: datetime, seen_after: datetime
+    connection: Connection,
+    session_id: UUID,
+    presented: bytes,
+    successor: bytes,
+    now: datetime,
+    seen_after: datetime,
+    spent_since: datetime,
 ) -> TokenFamily | None:
-    """Replace the presented token by its successor; None when it is not the current one or may not be used."""
-    return _FAMILY.optional(await connection.fetchrow(_ROTATE, session_id, presented, successor, now, seen_after))
+    """Replace the presented token by its successor; None when it is not the current one or may not be used.
+
+    Remembers when it was spent, beside those spent before it when the last of them was after `spent_since`.
+    """
+    row = await connection.fetchrow(_ROTATE, session_id, presented, successor, now, seen_after, spent_since)
+    return _FAMILY.optional(row)
 
 
 async def read_family(connection: Connection, session_id: UUID) -> TokenFamily | None:
@@ -75,6 +86,20 @@ async def belongs(connection: Connection, session_id: UUID, user_id: UUID) -> bo
         "SELECT EXISTS (SELECT FROM sessions WHERE session_id = $1 AND user_id = $2)", session_id, user_id
     )
     return value
+
+
+async def addresses_of_device(connection: Connection, user_id: UUID, device_name: str) -> list[str]:
+    """From where the account signed in with a device of this name, the latest first, as far as is remembered.
+
+    At most MAX_ADDRESSES; none for a device without a name.
+    """
+    rows = await connection.fetch(
+        "SELECT address FROM sessions WHERE user_id = $1 AND device_name = $2 AND device_name <> ''"
+        f" GROUP BY address ORDER BY max(create_time) DESC LIMIT {MAX_ADDRESSES}",
+        user_id,
+        device_name,
+    )
+    return [row["address"] for row in rows]
 
 
 async def is_known_origin(connection: Connection, user_id: UUID, device_name: str, address: str) -> bool:

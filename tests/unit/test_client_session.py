@@ -1,0 +1,312 @@
+"""The typed client's session: which calls carry its token, and what goes on when the server has ended it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]  # the wheel carries no types
+from grpc_status import rpc_status
+from marketd.app import policy_document
+from marketplace.auth.v1 import auth_service_pb2, token_pb2
+from marketplace.catalog.v1 import catalog_service_pb2
+from marketplace.order.v1 import order_service_pb2
+from marketplace.seller.v1 import seller_service_pb2
+from marketplace_client import MarketplaceClient, MarketplaceError, SignInRequired
+from marketplace_client.methods import METHODS, TokenUse
+
+Context = Any
+AUTH = "/marketplace.auth.v1.AuthService/"
+LIST_PRODUCTS = "/marketplace.catalog.v1.CatalogService/ListProducts"
+GET_ORDER = "/marketplace.order.v1.OrderService/GetOrder"
+OVER = ["SESSION_REVOKED", "REFRESH_TOKEN_REUSED", "TOKEN_EXPIRED", "TOKEN_INVALID", "ACCOUNT_BLOCKED"]
+
+
+def access_token(serial: int, lifetime_seconds: float = 900.0) -> str:
+    """Something with the shape of an access token."""
+    claims = json.dumps({"iat": 1000, "exp": 1000 + lifetime_seconds, "jti": serial}).encode()
+    return f"h.{base64.urlsafe_b64encode(claims).decode().rstrip('=')}.s"
+
+
+class Door(grpc.GenericRpcHandler):
+    """A server that judges tokens as the real one does, and answers everything else with an empty message."""
+
+    def __init__(self) -> None:
+        self.refused: dict[str, str] = {}
+        """Why a token is refused, wherever it comes."""
+        self.refresh_reason = ""
+        self.lifetime = 900.0
+        self.seen: list[tuple[str, str]] = []
+        """The method and the token of each call."""
+        self.before_refusing: Callable[[], Awaitable[None]] | None = None
+        self._serial = 0
+
+    def tokens(self) -> token_pb2.Tokens:
+        """A fresh pair."""
+        self._serial += 1
+        return token_pb2.Tokens(
+            access_token=access_token(self._serial, self.lifetime), refresh_token=f"r{self._serial}"
+        )
+
+    def tokens_of(self, method: str) -> list[str]:
+        """The tokens that came with calls of the method."""
+        return [token for seen, token in self.seen if seen == method]
+
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any]:
+        path = details.method
+
+        async def unary(request: bytes, context: Context) -> bytes:
+            await self._judge(path, context)
+            if path == f"{AUTH}Login":
+                return auth_service_pb2.LoginResponse(tokens=self.tokens()).SerializeToString()
+            if path == f"{AUTH}RefreshTokens":
+                if self.refresh_reason:
+                    await refuse(context, self.refresh_reason)
+                return auth_service_pb2.RefreshTokensResponse(tokens=self.tokens()).SerializeToString()
+            return b""
+
+        async def stream(request: Any, context: Context) -> AsyncIterator[bytes]:
+            await self._judge(path, context)
+            yield b""
+
+        if "Watch" in path:
+            return grpc.unary_stream_rpc_method_handler(stream)
+        if "Import" in path:
+            return grpc.stream_stream_rpc_method_handler(stream)
+        return grpc.unary_unary_rpc_method_handler(unary)
+
+    async def _judge(self, path: str, context: Context) -> None:
+        metadata: dict[str, str] = dict(context.invocation_metadata())
+        token = metadata.get("authorization", "").removeprefix("Bearer ")
+        self.seen.append((path, token))
+        if token in self.refused:
+            if self.before_refusing is not None:
+                await self.before_refusing()
+            await refuse(context, self.refused[token])
+        if not token and METHODS[path].token_use is TokenUse.NEEDED:
+            await refuse(context, "UNAUTHENTICATED")
+
+
+async def refuse(context: Context, reason: str) -> None:
+    """End the call as the server's error funnel does."""
+    code = grpc.StatusCode.UNAVAILABLE if reason == "OVERLOADED" else grpc.StatusCode.UNAUTHENTICATED
+    code = grpc.StatusCode.PERMISSION_DENIED if reason == "ACCOUNT_BLOCKED" else code
+    detail = any_pb2.Any()
+    detail.Pack(error_details_pb2.ErrorInfo(reason=reason, domain="marketplace.dev"))
+    status = status_pb2.Status(code=code.value[0], message="no", details=[detail])
+    await context.abort_with_status(rpc_status.to_status(status))
+
+
+@asynccontextmanager
+async def signed_in(door: Door) -> AsyncIterator[MarketplaceClient]:
+    """A client with a session at the door, on a free port."""
+    server = grpc.aio.server(handlers=[door])
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with MarketplaceClient(f"127.0.0.1:{port}") as client:
+            await client.login("jo", "p")
+            yield client
+    finally:
+        await server.stop(None)
+
+
+def current(client: MarketplaceClient) -> str:
+    """The access token that the client holds."""
+    assert client.tokens is not None
+    return client.tokens.access_token
+
+
+async def get_order(client: MarketplaceClient) -> None:
+    """A call that needs a session."""
+    await client.order.GetOrder(order_service_pb2.GetOrderRequest())
+
+
+async def read(stream: Any) -> None:
+    """All of a stream."""
+    async for _ in stream:
+        pass
+
+
+async def browse(client: MarketplaceClient) -> None:
+    """Calls that need none: reads and the way back to a lost password."""
+    await client.catalog.ListProducts(catalog_service_pb2.ListProductsRequest())
+    await client.seller.GetSeller(seller_service_pb2.GetSellerRequest())
+    await client.auth.RequestPasswordReset(auth_service_pb2.RequestPasswordResetRequest(email="jo@shop.example"))
+
+
+def test_which_calls_carry_a_token_follows_from_the_rules_of_the_contract() -> None:
+    public = {rule["method"] for rule in policy_document()["methods"] if rule["access"] == ["PUBLIC"]}
+    assert {facts.path for facts in METHODS.values() if facts.token_use is not TokenUse.NEEDED} == public & set(METHODS)
+    never = {facts.path for facts in METHODS.values() if facts.token_use is TokenUse.NEVER}
+    names = ("Register", "Login", "RefreshTokens", "RequestPasswordReset", "ResetPassword", "IssueServiceToken")
+    assert never == {f"{AUTH}{name}" for name in names}
+
+
+async def test_what_is_open_to_everybody_and_no_read_never_carries_the_token_and_a_read_does() -> None:
+    door = Door()
+    async with signed_in(door) as client:
+        await browse(client)
+        await get_order(client)
+        token = current(client)
+    assert door.tokens_of(f"{AUTH}RequestPasswordReset") == [""]
+    # An owner sees drafts.
+    assert door.tokens_of(LIST_PRODUCTS) == door.tokens_of(GET_ORDER) == [token]
+
+
+@pytest.mark.parametrize("reason", OVER)
+async def test_a_session_that_is_over_is_dropped_and_what_needs_none_goes_on(reason: str) -> None:
+    door = Door()
+    door.refresh_reason = reason
+    async with signed_in(door) as client:
+        door.refused[current(client)] = reason
+        await browse(client)
+        assert client.tokens is None
+        for _ in range(2):
+            with pytest.raises(SignInRequired, match="sign in again") as refused:
+                await get_order(client)
+            assert refused.value.reason == reason
+        await browse(client)
+        # Once with the token, and from then on without; a call that needs one does not even go out.
+        assert [bool(token) for token in door.tokens_of(LIST_PRODUCTS)] == [True, False, False]
+        assert door.tokens_of(GET_ORDER) == []
+        await client.login("jo", "p")
+        await get_order(client)
+        assert door.tokens_of(GET_ORDER) == [current(client)]
+
+
+@pytest.mark.parametrize("reason", OVER)
+async def test_a_call_that_needs_a_session_says_that_it_is_over(reason: str) -> None:
+    door = Door()
+    door.refresh_reason = reason
+    async with signed_in(door) as client:
+        door.refused[current(client)] = reason
+        with pytest.raises(SignInRequired, match="sign in again") as refused:
+            await get_order(client)
+        assert (refused.value.reason, client.tokens) == (reason, None)
+        await browse(client)
+        await client.logout()
+        with pytest.raises(SignInRequired) as refused:
+            await get_order(client)
+        assert refused.value.reason == "UNAUTHENTICATED"
+
+
+async def test_a_session_whose_refresh_is_refused_ends_before_a_call_goes_out() -> None:
+    door = Door()
+    door.lifetime, door.refresh_reason = 0.0, "REFRESH_TOKEN_REUSED"
+    async with signed_in(door) as client:
+        outcomes = await asyncio.gather(*(get_order(client) for _ in range(10)), return_exceptions=True)
+        assert {type(outcome) for outcome in outcomes} == {SignInRequired}
+        assert client.tokens is None
+        await browse(client)
+    assert len(door.tokens_of(f"{AUTH}RefreshTokens")) == 1
+    assert door.tokens_of(GET_ORDER) == []
+
+
+async def test_a_token_that_somebody_else_keeps_fresh_is_dropped_until_there_is_another() -> None:
+    door = Door()
+    async with signed_in(door) as signed, MarketplaceClient(signed.target, access_token="given") as client:
+        door.refused["given"] = "TOKEN_EXPIRED"
+        with pytest.raises(SignInRequired):
+            await get_order(client)
+        await browse(client)
+    assert door.tokens_of(LIST_PRODUCTS) == [""]
+
+
+async def test_while_a_session_ends_under_many_calls_those_that_need_none_all_succeed() -> None:
+    door = Door()
+    async with signed_in(door) as client:
+        door.refused[current(client)] = "SESSION_REVOKED"
+        calls = [go(client) for _ in range(20) for go in (browse, get_order)]
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert outcomes[::2] == [None] * 20
+    assert {type(outcome) for outcome in outcomes[1::2]} == {SignInRequired}
+
+
+async def test_a_late_refusal_of_the_old_session_does_not_end_the_new_one() -> None:
+    door = Door()
+    arrived, go_on = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        arrived.set()
+        await go_on.wait()
+
+    async with signed_in(door) as client:
+        door.refused[current(client)] = "SESSION_REVOKED"
+        door.before_refusing = wait
+        late = asyncio.create_task(get_order(client))
+        await asyncio.wait_for(arrived.wait(), 5)
+        await client.login("jo", "p")
+        go_on.set()
+        with pytest.raises(SignInRequired):
+            await late
+        await get_order(client)
+        assert door.tokens_of(GET_ORDER)[-1] == current(client)
+
+
+async def test_a_refresh_that_fails_for_now_keeps_nobody_from_browsing_and_the_session_as_it_is() -> None:
+    door = Door()
+    async with signed_in(door) as client:
+        kept = client.tokens
+        door.refused[current(client)] = "TOKEN_EXPIRED"
+        door.refresh_reason = "RATE_LIMITED"
+        await browse(client)
+        with pytest.raises(MarketplaceError) as refused:
+            await get_order(client)
+        assert (type(refused.value), refused.value.reason) == (MarketplaceError, "RATE_LIMITED")
+        assert client.tokens == kept
+        door.refresh_reason = ""
+        await get_order(client)
+        assert client.tokens != kept
+
+
+async def test_streams_say_that_the_session_is_over_and_drop_it() -> None:
+    door = Door()
+    watch = order_service_pb2.WatchOrderRequest(order_id="o")
+
+    async def upload() -> AsyncIterator[catalog_service_pb2.ImportProductsRequest]:
+        yield catalog_service_pb2.ImportProductsRequest()
+
+    async with signed_in(door) as client:
+        streams: list[Callable[[], Any]] = [
+            lambda: client.order.WatchOrder(watch),
+            lambda: client.catalog.ImportProducts(upload()),
+        ]
+        for number, begin in enumerate(streams):
+            await client.login("jo", "p")
+            door.refused[current(client)] = "SESSION_REVOKED"
+            for _ in range(2):
+                with pytest.raises(SignInRequired, match="sign in again"):
+                    await read(begin())
+                assert client.tokens is None
+            assert len([token for _, token in door.seen if token in door.refused]) == number + 1
+
+
+async def test_a_stream_whose_token_ended_is_opened_again_with_a_fresh_one() -> None:
+    door = Door()
+    watch = order_service_pb2.WatchOrderRequest(order_id="o")
+    async with signed_in(door) as client:
+        door.refused[current(client)] = "TOKEN_EXPIRED"
+        with pytest.raises(MarketplaceError) as refused:
+            await read(client.order.WatchOrder(watch))
+        assert (type(refused.value), client.can_refresh) == (MarketplaceError, True)
+        await read(client.order.WatchOrder(watch))
+        assert door.tokens_of("/marketplace.order.v1.OrderService/WatchOrder")[-1] == current(client)
+
+
+async def test_an_explicit_token_of_the_caller_is_the_callers_own_affair() -> None:
+    door = Door()
+    door.refused["mine"] = "SESSION_REVOKED"
+    metadata = [("authorization", "Bearer mine")]
+    async with signed_in(door) as client:
+        with pytest.raises(MarketplaceError) as refused:
+            await client.catalog.ListProducts(catalog_service_pb2.ListProductsRequest(), metadata=metadata)
+        assert type(refused.value) is MarketplaceError
+        assert client.tokens is not None
