@@ -14,7 +14,7 @@ import pytest
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]  # the wheel carries no types
 from grpc_status import rpc_status
-from marketd.app import policy_document
+from marketd.app import access_table
 from marketplace.auth.v1 import auth_service_pb2, token_pb2
 from marketplace.catalog.v1 import catalog_service_pb2
 from marketplace.order.v1 import order_service_pb2
@@ -143,7 +143,7 @@ async def browse(client: MarketplaceClient) -> None:
 
 
 def test_which_calls_carry_a_token_follows_from_the_rules_of_the_contract() -> None:
-    public = {rule["method"] for rule in policy_document()["methods"] if rule["access"] == ["PUBLIC"]}
+    public = {rule["method"] for rule in access_table().policy_document()["methods"] if rule["access"] == ["PUBLIC"]}
     assert {facts.path for facts in METHODS.values() if facts.token_use is not TokenUse.NEEDED} == public & set(METHODS)
     never = {facts.path for facts in METHODS.values() if facts.token_use is TokenUse.NEVER}
     names = ("Register", "Login", "RefreshTokens", "RequestPasswordReset", "ResetPassword", "IssueServiceToken")
