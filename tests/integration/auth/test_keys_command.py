@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
 from marketd.auth.sessions.keys import KeyRing
+from marketd.cli import application
 from marketd.config import Settings
 from marketd.kernel.db.database import create_engine
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.values.clock import ManualClock, SystemClock
+from typer.testing import CliRunner
 
 from tests.canaries import MARK
 
 
-def _marketd(url: str, *arguments: str, stdin: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "MARKETD_DATABASE_URL": url, **settings}
-    return subprocess.run(
-        [sys.executable, "-m", "marketd", *arguments],
-        env=environment,
-        input=stdin,
-        text=True,
-        capture_output=True,
-        check=False,
-    )
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def _marketd(url: str, *arguments: str, stdin: str = "", **settings: str) -> Ran:
+    """Run a command in this process, on a thread, since it has a loop of its own."""
+    environment = {"MARKETD_DATABASE_URL": url, "MARKETD_BCRYPT_COST": "4", **settings}
+
+    def run() -> Ran:
+        result = CliRunner().invoke(application(arguments), list(arguments), input=stdin, env=environment)
+        return Ran(result.exit_code, result.stdout, result.stderr)
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(run).result()
 
 
 async def _known(url: str, later: timedelta) -> Sequence[str]:
