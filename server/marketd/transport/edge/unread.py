@@ -41,7 +41,10 @@ class Unread:
 
     def __init__(self, bounds: UnreadBounds) -> None:
         self._bounds = bounds
+        self._enough = min(bounds.of_source, bounds.in_all)
         self._left: list[Passage] = []
+        self._fresh = 0
+        """Bytes that were added since the last look, most of which have gone out."""
         self._of_source: Counter[str] = Counter()
         self._of_address: Counter[str] = Counter()
         self._total = 0
@@ -49,46 +52,42 @@ class Unread:
 
     @property
     def count(self) -> int:
-        """How many answers have not gone out; a look ago, some of them were only on their way."""
+        """How many answers have not gone out; since the last look, some of them were only on their way."""
         return len(self._left)
 
     @property
     def total_bytes(self) -> int:
-        """What they cost together."""
+        """What those cost together that the last look found."""
         return self._total
 
     def add(self, passage: Passage) -> None:
         """The handler is done and its answer, or its status, goes out from here on."""
         self._left.append(passage)
-        self._count(passage)
+        self._fresh += passage.answer_bytes + OVERHEAD_BYTES
 
     def judge(self, passage: Passage) -> None:
         """Raises Overloaded for a call whose source has left too much unread."""
+        if self._fresh <= self._enough and self._total <= self._enough:
+            return
+        if time.monotonic() - self._looked > _LOOK_SECONDS:
+            self.look()
         if self._is_over(passage):
-            if time.monotonic() - self._looked > _LOOK_SECONDS:
-                self.look()
-            if self._is_over(passage):
-                raise Overloaded
+            raise Overloaded
 
     def look(self) -> None:
-        """Forget what has gone out since the last look."""
-        self._looked = time.monotonic()
+        """Forget what has gone out since the last look, and count the rest."""
+        self._looked, self._fresh = time.monotonic(), 0
         if not self._left:
             return
         self._left = [passage for passage in self._left if passage.task is not None and not passage.task.done()]
         self._of_source, self._of_address, self._total = Counter(), Counter(), 0
         for passage in self._left:
-            self._count(passage)
-
-    def _count(self, passage: Passage) -> None:
-        size = passage.answer_bytes + OVERHEAD_BYTES
-        self._of_source[passage.source] += size
-        self._of_address[passage.network] += size
-        self._total += size
+            size = passage.answer_bytes + OVERHEAD_BYTES
+            self._of_source[passage.source] += size
+            self._of_address[passage.network] += size
+            self._total += size
 
     def _is_over(self, passage: Passage) -> bool:
-        if not self._total:
-            return False
         bounds, mine = self._bounds, self._of_source.get(passage.source, 0)
         if self._total <= bounds.in_all:
             return mine > bounds.of_source
