@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final
 from urllib.parse import unquote
+
+_LONGEST_ENTRY: Final = 64
 
 
 @lru_cache(maxsize=10_000)
@@ -19,15 +22,20 @@ def peer_address(peer: str) -> str:
     return peer if address is None else address
 
 
-@lru_cache(maxsize=10_000)
 def forwarded_address(header: str, hops: int) -> str | None:
     """The address in `x-forwarded-for` that the outermost of `hops` trusted proxies wrote; None when it is none.
 
     Each proxy appends whom it saw, so what a client forges stands to the left and is never read. Several such headers
     are one list, joined by commas in their order (RFC 9110).
     """
-    entries = header.split(",")
-    return host_address(entries[-min(hops, len(entries))])
+    entries = header.rsplit(",", hops)
+    entry = entries[-min(hops, len(entries))]
+    return _known_address(entry) if len(entry) <= _LONGEST_ENTRY else None
+
+
+@lru_cache(maxsize=10_000)
+def _known_address(entry: str) -> str | None:
+    return host_address(entry)
 
 
 def host_address(text: str) -> str | None:

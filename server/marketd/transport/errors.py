@@ -60,6 +60,7 @@ async def finish(passage: Passage, problem: BaseException, trail: AuditTrail | N
     if passage.rule.kind is Kind.UNARY:
         await abort
     status = asyncio.ensure_future(abort)
+    status.add_done_callback(_seen)  # a client that goes away while we wait ends it with an error that nobody awaits
     await asyncio.wait([status], timeout=_STATUS_SECONDS)
     if status.done():
         status.result()
@@ -68,9 +69,15 @@ async def finish(passage: Passage, problem: BaseException, trail: AuditTrail | N
     passage.status = status
 
 
+def _seen(status: asyncio.Future[None]) -> None:
+    if not status.cancelled():
+        status.exception()
+
+
 async def send_status(passage: Passage) -> None:
     """Wait for a status that `finish` could not send, if there is one; raises AbortError when it has gone out."""
     if passage.status is not None:
+        passage.raw = passage.message = None  # it may be long, and may wait long
         await passage.status
 
 

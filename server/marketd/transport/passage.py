@@ -26,16 +26,17 @@ class Passage:
 
     `raw` is the bytes of the one request: None until they are read, and where requests stream. `message_due` is the
     time (monotonic) by which the first message must be here, 0.0 once it is. `room` is where the call counts as open,
-    None when nowhere. `answer_bytes` is how long the answer is. `status` is the sending of a stream's status that its
-    reader does not read. `ending` is why the server ended the call from outside, set before the task is cancelled.
-    `writing_since` is when the write that waits began (monotonic), 0.0 between writes. While `holding`, nothing may
-    cancel the task; whoever set it looks at `ending` afterwards. `code` and `reason` are what the log and the metrics
-    count. `is_audited` says that the audit entry was left.
+    None when nowhere. `answer_bytes` is how long the one answer is, None without one. `status` is the sending of a
+    stream's status that its reader does not read. `ending` is why the server ended the call from outside, set before
+    the task is cancelled. `writing_since` is when the write that waits began (monotonic), 0.0 between writes. While
+    `holding`, nothing may cancel the task; whoever set it looks at `ending` afterwards. `code` and `reason` are what
+    the log and the metrics count. `is_audited` says that the audit entry was left.
     """
 
     __slots__ = (
         "_address",
         "_network",
+        "_peer",
         "answer",
         "answer_bytes",
         "call",
@@ -73,7 +74,7 @@ class Passage:
         self.proxy_hops = 0
         self.message: Message | None = None
         self.answer: bytes | None = None
-        self.answer_bytes = 0
+        self.answer_bytes: int | None = None
         self.status: asyncio.Future[None] | None = None
         self.since = 0
         self.ending: Refusal | None = None
@@ -85,6 +86,7 @@ class Passage:
         self.is_audited = False
         self._address: str | None = None
         self._network: str | None = None
+        self._peer: str | None = None
 
     @property
     def address(self) -> str:
@@ -92,7 +94,10 @@ class Passage:
         if self._address is None:
             forwarded = self.headers.get("x-forwarded-for") if self.proxy_hops else None
             seen = forwarded_address(forwarded, self.proxy_hops) if forwarded else None
-            self._address = peer_address(self.context.peer()) if seen is None else seen
+            if seen is None:
+                self._peer = self.context.peer()
+                seen = peer_address(self._peer)
+            self._address = seen
         return self._address
 
     @property
@@ -105,7 +110,11 @@ class Passage:
     @property
     def source(self) -> str:
         """The connection of the call, or behind trusted proxies the network of its address."""
-        return self.network if self.proxy_hops else self.context.peer()
+        if self.proxy_hops:
+            return self.network
+        if self._peer is None:
+            self._peer = self.context.peer()
+        return self._peer
 
     def end(self, refusal: Refusal) -> None:
         """End the call from outside with this status; the first reason given stays."""

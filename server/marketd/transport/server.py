@@ -221,7 +221,10 @@ def build_server(
         add_reflection(collector, tuple(collector.services))
     table = AccessTable.from_names(collector.services)
     calls = Calls(
-        arriving=options.bounds.arriving, unread=options.unread, slow_write_seconds=options.slow_write_seconds
+        arriving=options.bounds.arriving,
+        vital_arriving=options.bounds.vital_arriving,
+        unread=options.unread,
+        slow_write_seconds=options.slow_write_seconds,
     )
     edge = Edge(
         authenticator=authenticator,

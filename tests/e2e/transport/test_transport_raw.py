@@ -6,6 +6,7 @@ Each of these is met, counted and ended by the server itself, and others are ser
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from marketd.kernel.call.caller import Role
 from marketd.transport.edge.admission import Bounds
-from marketd.transport.edge.unread import UnreadBounds
+from marketd.transport.edge.unread import STALE_SECONDS, UnreadBounds
+from marketd.transport.passage import Passage
 from marketd.transport.server import ServerOptions
 
-from tests.worlds.raw_http2 import Connection, block, message
+from tests.worlds.probe_service import SERVICE
+from tests.worlds.raw_http2 import Connection, Stream, block, message
 from tests.worlds.raw_probe import (
     DEADLINE_EXCEEDED,
     INVALID_ARGUMENT,
@@ -117,11 +120,12 @@ async def test_where_too_many_wait_with_their_message_the_oldest_makes_room(
     assert (first.status, first.reason) == (UNAVAILABLE, "OVERLOADED")
     assert first.retry_seconds > 0
     assert not raw.streams[silent[1]].ended.is_set()
-    # And of all, where the room is full.
+    # And where the room is full, of the address that has most: a slow client pays for nobody else's.
     silent += [raw.begin(yours), raw.begin(yours)]
     await settled(lambda: len(arriving) == 3)
     assert (await raw.end_of(raw.call(others), SOON)).status == "0"
-    assert (await raw.end_of(silent[1], SOON)).reason == "OVERLOADED"
+    assert (await raw.end_of(silent[2], SOON)).reason == "OVERLOADED"
+    assert not raw.streams[silent[1]].ended.is_set()
     assert sorted(line["reason"] for line in await until_over(probe, 4)) == ["", "", "OVERLOADED", "OVERLOADED"]
 
 
@@ -186,70 +190,130 @@ async def test_whoever_watches_the_health_shares_with_the_address(start_probe: S
     await settled(lambda: bool(raw.streams[watch].data))
 
 
-async def test_health_that_is_asked_for_without_a_message_is_bounded_too(
-    start_probe: StartProbe, connect: Connect
+@pytest.mark.parametrize("method", ["Check", "Watch"])
+async def test_calls_of_health_without_a_message_keep_nobody_from_asking(
+    start_probe: StartProbe, connect: Connect, method: str
 ) -> None:
-    probe = await start_probe(bounds=Bounds(health_checks=(3, 2)), trusted_proxy_hops=1, message_seconds=60)
+    bounds = Bounds(vital_arriving=(3, 2), health_checks=(1, 1), health_watches=(1, 1))
+    probe = await start_probe(bounds=bounds, trusted_proxy_hops=1, message_seconds=60)
     raw = await connect(probe)
-    path = "/grpc.health.v1.Health/Check"
+    path = f"/grpc.health.v1.Health/{method}"
     mine, other = (block(path, [("x-forwarded-for", address)]) for address in ("192.0.2.1", "192.0.2.2"))
-    for _ in range(2):
-        raw.begin(mine)
-    await settled(lambda: len(probe.server.calls.unary) == 2)
-    assert (await raw.end_of(raw.begin(mine), SOON)).reason == "OVERLOADED"
-    assert (await raw.end_of(raw.call(other), SOON)).status == "0"
+    silent = [raw.begin(mine) for _ in range(3)]
+    assert (await raw.end_of(silent[0], SOON)).reason == "OVERLOADED"
+    assert len(probe.server.calls.vital_arriving) == 2
+    for headers in (mine, other):
+        asked = raw.streams[number := raw.call(headers)]
+        await answered(asked)
+        raw.reset(number)
+        await settled(lambda: len(probe.server.calls.streams) + len(probe.server.calls.unary) <= 2)
+
+
+async def answered(stream: Stream) -> None:
+    """Wait for the first answer of a call."""
+    await settled(lambda: bool(stream.data))
+
+
+LONG = 100_000
+MUCH = 1 << 30
+STALE = STALE_SECONDS + 0.15
+
+
+async def long_answers(start_probe: StartProbe, bounds: UnreadBounds, hops: int = 0) -> Probe:
+    """A probe that answers at length."""
+    probe = await start_probe(unread=bounds, trusted_proxy_hops=hops)
+
+    async def answer(request: Any, context: Any) -> Any:
+        return probe.answer(payload=b"x" * LONG)
+
+    probe.on["Get"] = answer
+    return probe
+
+
+async def left_unread(probe: Probe, mute: Connection, headers: bytes, calls: int) -> None:
+    """Ask so often, and wait until the answers are stale."""
+    before = probe.server.calls.unread.count
+    for _ in range(calls):
+        mute.call(headers)
+    await settled(lambda: probe.server.calls.unread.count == before + calls)
+    await asyncio.sleep(STALE)
 
 
 @pytest.mark.parametrize("hops", [0, 1])
 async def test_who_leaves_too_much_unread_gets_no_more_and_nobody_else_pays_for_it(
     start_probe: StartProbe, connect: Connect, hops: int
 ) -> None:
-    size = 100_000
-    room = UnreadBounds(of_source=3 * size, of_address=100 * size, in_all=100 * size)
-    probe = await start_probe(unread=room, trusted_proxy_hops=hops)
-
-    async def long_answer(request: Any, context: Any) -> Any:
-        return probe.answer(payload=b"x" * size)
-
-    probe.on["Get"] = long_answer
+    bounds = UnreadBounds(of_source=3 * LONG, rushing=MUCH, of_address=MUCH, in_all=MUCH)
+    probe = await long_answers(start_probe, bounds, hops)
     mute, raw = await connect(probe, window=0), await connect(probe)
     mine, other = (to("Get", extra=[("x-forwarded-for", address)]) for address in ("192.0.2.1", "192.0.2.2"))
-    calls = []
-    for _ in range(8):
-        calls.append(mute.call(mine))
-        await settled(lambda: probe.server.calls.unread.count >= min(len(calls), 3))
-        await asyncio.sleep(0.02)
-    refused = [mute.streams[call].reason for call in calls if mute.streams[call].ended.is_set()]
-    assert refused == ["OVERLOADED"] * 5
+    await left_unread(probe, mute, mine, 3)
+    for _ in range(5):
+        assert (await mute.end_of(mute.call(mine), SOON)).reason == "OVERLOADED"
     await settled(lambda: probe.server.calls.unread.count == 3)
-    assert 3 * size < probe.server.calls.unread.total_bytes < 4 * size
+    assert 3 * LONG < probe.server.calls.unread.total_bytes < 4 * LONG
     # A direct caller is its connection: another one from the same address is served. Behind a proxy it is the address.
     whole = await raw.end_of(raw.call(other if hops else mine), SOON)
-    assert (whole.status, len(whole.data)) == ("0", len(message(probe.answer(payload=b"x" * size).SerializeToString())))
+    assert (whole.status, len(whole.data)) == ("0", len(message(probe.answer(payload=b"x" * LONG).SerializeToString())))
+    if hops:
+        assert (await raw.end_of(raw.call(mine), SOON)).reason == "OVERLOADED"
     await mute.close()
     await settled(lambda: not probe.server.calls.unread.count)
     assert (await raw.end_of(raw.call(mine), SOON)).status == "0"
 
 
-@pytest.mark.parametrize(("of_address", "neighbour"), [(1 << 30, ""), (0, "OVERLOADED")])
-async def test_when_all_leave_too_much_unread_those_who_read_are_served(
-    start_probe: StartProbe, connect: Connect, of_address: int, neighbour: str
+@pytest.mark.parametrize(
+    ("bounds", "of_those_who_left", "of_the_address"),
+    [
+        (UnreadBounds(of_source=MUCH, rushing=MUCH, of_address=MUCH, in_all=MUCH), "", ""),
+        (UnreadBounds(of_source=MUCH, rushing=MUCH, of_address=LONG, in_all=MUCH), "OVERLOADED", ""),
+        (UnreadBounds(of_source=MUCH, rushing=MUCH, of_address=MUCH, in_all=LONG * 3 // 2), "OVERLOADED", ""),
+        (UnreadBounds(of_source=MUCH, rushing=MUCH, of_address=LONG, in_all=LONG * 3 // 2), "OVERLOADED", "OVERLOADED"),
+    ],
+)
+async def test_much_that_is_left_unread_costs_first_those_who_left_it(
+    start_probe: StartProbe, connect: Connect, bounds: UnreadBounds, of_those_who_left: str, of_the_address: str
 ) -> None:
-    room = UnreadBounds(of_source=1 << 30, of_address=of_address, in_all=150_000)
-    probe = await start_probe(unread=room)
-
-    async def long_answer(request: Any, context: Any) -> Any:
-        return probe.answer(payload=b"x" * 80_000)
-
-    probe.on["Get"] = long_answer
+    probe = await long_answers(start_probe, bounds)
     mutes = [await connect(probe, window=0) for _ in range(2)]
     for mute in mutes:
-        mute.call(to("Get"))
-    await settled(lambda: probe.server.calls.unread.count == 2)
-    again = await mutes[0].end_of(mutes[0].call(to("Get")), SOON)
-    assert again.reason == "OVERLOADED"
+        await left_unread(probe, mute, to("Get"), 1)
     raw = await connect(probe)
-    assert (await raw.end_of(raw.call(to("Get")), SOON)).reason == neighbour
+    for _ in range(20):
+        assert (await raw.end_of(raw.call(to("Get")), SOON)).reason == of_the_address
+    again = mutes[0].call(to("Get"))
+    if of_those_who_left:
+        assert (await mutes[0].end_of(again, SOON)).reason == of_those_who_left
+    else:
+        await settled(lambda: probe.server.calls.unread.count == 3)
+
+
+async def test_who_asks_faster_than_anybody_can_look_is_stopped_too(start_probe: StartProbe, connect: Connect) -> None:
+    probe = await long_answers(start_probe, UnreadBounds(rushing=5 * LONG))
+    mute, raw = await connect(probe, window=0), await connect(probe)
+    calls = [mute.call(to("Get")) for _ in range(100)]
+    await settled(
+        lambda: not probe.server.calls.unary and sum(mute.streams[call].ended.is_set() for call in calls) > 50
+    )
+    assert {mute.streams[call].reason for call in calls if mute.streams[call].ended.is_set()} == {"OVERLOADED"}
+    assert (await raw.end_of(raw.call(to("Get")), SOON)).status == "0"
+
+
+@pytest.mark.parametrize("path", ["/grpc.health.v1.Health/Check", f"/{SERVICE}/Get"])
+async def test_an_answer_that_is_not_read_keeps_nothing_of_its_request(
+    probe: Probe, connect: Connect, path: str
+) -> None:
+    before = passages()  # what earlier tests have left behind
+    mute = await connect(probe, window=0)
+    mute.call(block(path), b"\xfa\xff\x07\x90\x4e" + b"x" * 10_000)
+    await settled(lambda: probe.server.calls.unread.count == 1 and not probe.server.calls.unary)
+    assert not passages() - before
+
+
+def passages() -> set[Passage]:
+    """All that anything still refers to."""
+    gc.collect()
+    return {thing for thing in gc.get_objects() if isinstance(thing, Passage)}
 
 
 async def test_a_stream_that_is_never_read_is_over_soon_and_stays_known_until_its_connection_ends(
@@ -329,6 +393,15 @@ async def test_calls_that_are_reset_at_once_are_counted_and_leave_nothing(probe:
     assert {line["code"] for line in log} <= {"OK", "CANCELLED"}
     assert not probe.server.calls.arriving
     assert not probe.server.calls.unary
+
+
+async def test_a_call_that_is_given_up_before_its_message_is_counted_as_that(probe: Probe, connect: Connect) -> None:
+    raw = await connect(probe)
+    given_up = raw.begin(to("Get"))
+    await settled(lambda: len(probe.server.calls.arriving) == 1)
+    raw.reset(given_up)
+    await settled(lambda: not probe.server.calls.arriving)
+    assert [(line["code"], line["reason"]) for line in await probe.log()] == [("CANCELLED", "")]
 
 
 async def test_connections_are_bounded(start_probe: StartProbe, connect: Connect) -> None:

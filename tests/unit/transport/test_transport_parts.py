@@ -197,6 +197,8 @@ def test_the_address_is_taken_from_the_peer(peer: str, address: str) -> None:
         ("::ffff:192.0.2.7", 1, "192.0.2.7"),
         ("[::ffff:192.0.2.7]:443", 1, "192.0.2.7"),
         ("forged,, 1.1.1.1 ", 1, "1.1.1.1"),
+        ("x" * 12_000 + ",1.1.1.1", 1, "1.1.1.1"),
+        ("1.1.1.1, 2.2.2.2", 2, "1.1.1.1"),
     ],
 )
 def test_the_address_that_a_trusted_proxy_saw_has_one_spelling_and_what_stands_left_of_it_is_not_read(

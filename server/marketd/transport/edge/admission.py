@@ -24,10 +24,11 @@ _UNARY, _STREAMS = 512, 16_000
 class Bounds:
     """How many calls of each sort one process serves at once, and after that how many of them one address may have."""
 
-    arriving: tuple[int, int] = (1_024, 256)
-    """Calls whose one message is not here yet."""
+    arriving: tuple[int, int] = (512, 64)
+    """Calls whose one message is not here yet. What has come of it may be 4 MiB each."""
     unary: tuple[int, int] = (_UNARY, _UNARY // 2)
     streams: tuple[int, int] = (_STREAMS, _STREAMS // 2)
+    vital_arriving: tuple[int, int] = (256, 64)
     health_checks: tuple[int, int] = (256, 64)
     health_watches: tuple[int, int] = (1_000, 100)
     streams_of_account: int = 100
@@ -56,6 +57,7 @@ class Admission:
         self._calls = calls
         self._streams_of_account = bounds.streams_of_account
         self._arriving = calls.arriving
+        self._vital_arriving = calls.vital_arriving
         self._unary = Room(*bounds.unary)
         self._streams = Room(*bounds.streams)
         self._health_checks = Room(*bounds.health_checks)
@@ -87,12 +89,17 @@ class Admission:
         if self._calls.streams_of(caller.user_id) > self._streams_of_account:
             raise TooManyStreams(passage.rule.rate_class.value, self._streams_of_account)
 
+    def admit_vital(self, passage: Passage) -> None:
+        """A call of health whose message has yet to be read. Raises Overloaded."""
+        self._calls.unread.judge(passage)
+        self._vital_arriving.add(passage)
+
     def admit_health_check(self, passage: Passage) -> None:
-        """Raises Overloaded."""
+        """One whose message is here. Raises Overloaded."""
         _enter(passage, self._health_checks)
 
     def admit_health_watch(self, passage: Passage) -> None:
-        """Raises Overloaded."""
+        """The same. Raises Overloaded."""
         _enter(passage, self._health_watches)
 
     def _refuse_when_draining(self) -> None:

@@ -1,8 +1,9 @@
 """Calls whose headers are here and whose one message is not.
 
-Honest clients send both together, so whoever waits long is broken or holds places on purpose: where there is no room,
-the one that waits longest makes some, and not the newest, which is most likely honest. So no number of such calls, not
-even from the same address, keeps others out.
+Honest clients send both together, so whoever waits long is slow, broken, or holds places on purpose. Where there is no
+room, the one that waits longest makes some, and not the newest, which is most likely honest: of the same address when
+that has all it may have, else of the address that has most. So no number of such calls keeps others out, not even from
+the same address, and a slow client pays for nobody else's.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ class Arriving:
         if mine is not None and len(mine) >= self._most_of_address:
             self._end(next(iter(mine)))
         elif len(self._calls) >= self._most:
-            self._end(next(iter(self._calls)))
+            crowd = max(self._of_address.values(), key=len)
+            self._end(next(iter(crowd if len(crowd) > 1 else self._calls)))
         self._calls[passage] = None
         self._of_address.setdefault(passage.network, {})[passage] = None
 

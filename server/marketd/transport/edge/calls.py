@@ -39,7 +39,8 @@ class Calls:
     def __init__(
         self,
         *,
-        arriving: tuple[int, int] = (1_024, 256),
+        arriving: tuple[int, int] = (512, 64),
+        vital_arriving: tuple[int, int] = (256, 64),
         unread: UnreadBounds | None = None,
         slow_write_seconds: float = 5.0,
     ) -> None:
@@ -47,6 +48,8 @@ class Calls:
         self.streams: set[Passage] = set()
         self.arriving = Arriving(*arriving)
         """Those of both that wait for their one message."""
+        self.vital_arriving = Arriving(*vital_arriving)
+        """The same of health, which takes nobody else's places and loses none to them."""
         self.unread = Unread(unread or UnreadBounds())
         self._by_account: dict[UUID, set[Passage]] = {}
         self._by_session: dict[UUID, set[Passage]] = {}
@@ -75,14 +78,14 @@ class Calls:
         if passage.room is not None:
             passage.room.leave(passage.network)
             passage.room = None
-        self.arriving.discard(passage)
+        (self.vital_arriving if passage.rule.vital else self.arriving).discard(passage)
+        # A refusal is a status alone, which waits for no window: only what has an answer can be left unread.
+        if passage.answer_bytes is not None or passage.status is not None:
+            self.unread.add(passage)
         if passage.rule.kind is Kind.UNARY:
             self.unary.discard(passage)
-            self.unread.add(passage)
         else:
             self.streams.discard(passage)
-            if passage.status is not None:
-                self.unread.add(passage)
             if passage.expiry is not None:
                 passage.expiry.cancel()
             _unfile(self._by_account, passage.call.caller.user_id, passage)

@@ -1,35 +1,51 @@
 """Answers that were given and have not gone out: what readers who do not read may cost.
 
-grpcio sends a unary call's answer, and the status of a stream that did not read, when the handler is done; then it
+grpcio sends the one answer of a call, and the status of a stream that did not read, when the handler is done; then it
 waits for the reader's window for as long as the connection lasts, and nothing in Python can end that. So they are
-counted here by address, in bytes, until the core has sent them, and whoever leaves too much unread gets nothing more
-to leave.
+counted here, in bytes, until the core has sent them, and whoever leaves too much unread gets nothing more to leave.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from marketd.kernel.call.refusals import Overloaded
 from marketd.transport.passage import Passage
 
 OVERHEAD_BYTES: Final = 8 * 1024
 """What a call costs that is still there, besides its answer."""
+STALE_SECONDS: Final = 0.25
+"""Younger answers are taken to be on their way."""
 _LOOK_SECONDS: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class UnreadBounds:
-    """Bytes. Beyond `in_all`, only a source that leaves nothing unread gets answers, and none whose address left more
-    than `of_address`.
+    """Bytes. What is stale counts, and of one source also what is on its way, as more than `rushing`.
+
+    Beyond `of_address` (of one address) and `in_all`, sources that have left something get nothing more; beyond
+    `in_all` nobody at an address that has left more than `of_address`. So others pay only beside somebody who has left
+    very much, at the same address.
     """
 
     of_source: int = 2 * 1024 * 1024
-    of_address: int = 16 * 1024 * 1024
+    rushing: int = 8 * 1024 * 1024
+    of_address: int = 4 * 1024 * 1024
     in_all: int = 32 * 1024 * 1024
+
+
+class _Left(NamedTuple):
+    """An answer that may not have gone out; nothing of its request is kept."""
+
+    task: asyncio.Task[object]
+    source: str
+    network: str
+    size: int
+    since: float
 
 
 class Unread:
@@ -41,12 +57,13 @@ class Unread:
 
     def __init__(self, bounds: UnreadBounds) -> None:
         self._bounds = bounds
-        self._enough = min(bounds.of_source, bounds.in_all)
-        self._left: list[Passage] = []
+        self._left: list[_Left] = []
         self._fresh = 0
         """Bytes that were added since the last look, most of which have gone out."""
+        self._rushing: Counter[str] = Counter()
         self._of_source: Counter[str] = Counter()
         self._of_address: Counter[str] = Counter()
+        self._stale = 0
         self._total = 0
         self._looked = 0.0
 
@@ -61,34 +78,42 @@ class Unread:
         return self._total
 
     def add(self, passage: Passage) -> None:
-        """The handler is done and its answer, or its status, goes out from here on."""
-        self._left.append(passage)
-        self._fresh += passage.answer_bytes + OVERHEAD_BYTES
+        """The handler is done and its answer, or its status, goes out from here on. Call it in the call's own task."""
+        if passage.task is not None:
+            size = (passage.answer_bytes or 0) + OVERHEAD_BYTES
+            self._left.append(_Left(passage.task, passage.source, passage.network, size, time.monotonic()))
+            self._fresh += size
 
     def judge(self, passage: Passage) -> None:
         """Raises Overloaded for a call whose source has left too much unread."""
-        if self._fresh <= self._enough and self._total <= self._enough:
-            return
-        if time.monotonic() - self._looked > _LOOK_SECONDS:
+        if self._fresh > self._bounds.rushing and time.monotonic() - self._looked > _LOOK_SECONDS:
             self.look()
-        if self._is_over(passage):
+        if self._total and self._is_over(passage):
             raise Overloaded
 
     def look(self) -> None:
         """Forget what has gone out since the last look, and count the rest."""
-        self._looked, self._fresh = time.monotonic(), 0
+        now = self._looked = time.monotonic()
+        self._fresh = 0
         if not self._left:
             return
-        self._left = [passage for passage in self._left if passage.task is not None and not passage.task.done()]
-        self._of_source, self._of_address, self._total = Counter(), Counter(), 0
-        for passage in self._left:
-            size = passage.answer_bytes + OVERHEAD_BYTES
-            self._of_source[passage.source] += size
-            self._of_address[passage.network] += size
-            self._total += size
+        self._left = [left for left in self._left if not left.task.done()]
+        self._rushing, self._of_source, self._of_address = Counter(), Counter(), Counter()
+        self._stale = self._total = 0
+        for left in self._left:
+            self._total += left.size
+            self._rushing[left.source] += left.size
+            if now - left.since > STALE_SECONDS:
+                self._stale += left.size
+                self._of_source[left.source] += left.size
+                self._of_address[left.network] += left.size
 
     def _is_over(self, passage: Passage) -> bool:
-        bounds, mine = self._bounds, self._of_source.get(passage.source, 0)
-        if self._total <= bounds.in_all:
-            return mine > bounds.of_source
-        return mine > 0 or self._of_address.get(passage.network, 0) > bounds.of_address
+        bounds, source = self._bounds, passage.source
+        mine = self._of_source.get(source, 0)
+        if mine > bounds.of_source or self._rushing.get(source, 0) > bounds.rushing:
+            return True
+        address_is_over = self._of_address.get(passage.network, 0) > bounds.of_address
+        if self._stale > bounds.in_all:
+            return mine > 0 or address_is_over
+        return mine > 0 and address_is_over

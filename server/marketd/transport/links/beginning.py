@@ -84,7 +84,7 @@ def admission(edge: Edge, rule: Rule) -> Step:
     """Refuse when draining or full, and say by when the call's first message must be here."""
     unary = rule.kind is Kind.UNARY
     if rule.vital:
-        admit = edge.admission.admit_health_check if unary else edge.admission.admit_health_watch
+        admit = edge.admission.admit_vital
     else:
         admit = edge.admission.admit_stream if takes_stream(rule) else edge.admission.admit_arriving
     # An inline upload is one message, which takes its time; a streamed one begins at once.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from marketd.transport.deadlines import limit_seconds
@@ -13,23 +14,30 @@ from marketd.transport.rules import Idempotency, Kind, Rule
 from marketd.transport.streams import EOF
 from marketd.transport.validation import Parse
 
+_MOMENT_SECONDS = 0.005
+
 
 def message(edge: Edge, rule: Rule) -> Step | None:
     """Read the one request. A call is met at its headers, so the wait for its message is ours to count and to end."""
     if takes_stream(rule):
         return None
-    arrived, vital = edge.calls.arriving.discard, rule.vital
-    admit = edge.admission.admit_unary if rule.kind is Kind.UNARY else edge.admission.admit_stream
+    calls, admission, unary = edge.calls, edge.admission, rule.kind is Kind.UNARY
+    if rule.vital:
+        arrived = calls.vital_arriving.discard
+        admit = admission.admit_health_check if unary else admission.admit_health_watch
+    else:
+        arrived, admit = calls.arriving.discard, admission.admit_unary if unary else admission.admit_stream
 
     async def read(passage: Passage) -> None:
         raw = await passage.context.read()
         if raw is EOF:
+            # A call that its client has given up ends in the same way; that it was given up is heard a moment later.
+            await asyncio.sleep(_MOMENT_SECONDS)
             raise MalformedRequest
         passage.raw = raw
         passage.message_due = 0.0
-        if not vital:
-            arrived(passage)
-            admit(passage)
+        arrived(passage)
+        admit(passage)
 
     return read
 
