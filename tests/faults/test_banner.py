@@ -22,7 +22,7 @@ _SECONDS = 90
 
 
 @pytest.fixture
-def served(scratch: Path) -> Iterator[Served]:
+def with_demo(scratch: Path) -> Iterator[Served]:
     """A server with demo data, in a folder whose name has to be quoted; it has just said all that it says."""
     server = Served(scratch, workers=1, demo=True)
     server.start()
@@ -32,11 +32,11 @@ def served(scratch: Path) -> Iterator[Served]:
     server.forget()
 
 
-def banner(served: Served) -> list[str]:
+def banner(server: Served) -> list[str]:
     """What it has printed for a newcomer."""
-    first = next(index for index, line in enumerate(served.lines) if line.startswith("Demo logins"))
-    last = next(index for index, line in enumerate(served.lines) if _LAST.search(line))
-    return served.lines[first : last + 1]
+    first = next(index for index, line in enumerate(server.lines) if line.startswith("Demo logins"))
+    last = next(index for index, line in enumerate(server.lines) if _LAST.search(line))
+    return server.lines[first : last + 1]
 
 
 def scripts(lines: list[str]) -> list[str]:
@@ -78,11 +78,11 @@ def pasted(script: str, folder: Path) -> tuple[str, int, str]:
     return script, code, "".join(shown)
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_every_command_of_the_banner_succeeds_when_it_is_pasted_in_another_folder(
-    served: Served, tmp_path: Path
+    with_demo: Served, tmp_path: Path
 ) -> None:
-    lines = banner(served)
+    lines = banner(with_demo)
     assert len(lines) <= 15, lines
     groups = scripts(lines)
     assert len(groups) == 3
