@@ -29,9 +29,9 @@ GET_ORDER = "/marketplace.order.v1.OrderService/GetOrder"
 OVER = ["SESSION_REVOKED", "REFRESH_TOKEN_REUSED", "TOKEN_EXPIRED", "TOKEN_INVALID", "ACCOUNT_BLOCKED"]
 
 
-def access_token(serial: int, lifetime_seconds: float = 900.0) -> str:
+def access_token(serial: int, lifetime_seconds: float = 900.0, user_id: str = "jo") -> str:
     """Something with the shape of an access token."""
-    claims = json.dumps({"iat": 1000, "exp": 1000 + lifetime_seconds, "jti": serial}).encode()
+    claims = json.dumps({"sub": user_id, "iat": 1000, "exp": 1000 + lifetime_seconds, "jti": serial}).encode()
     return f"h.{base64.urlsafe_b64encode(claims).decode().rstrip('=')}.s"
 
 
@@ -72,11 +72,11 @@ class Door(grpc.GenericRpcHandler):
         """Refresh tokens whose exchange waits, and then ends with a reason ("": with tokens)."""
         self._serial = 0
 
-    def tokens(self) -> token_pb2.Tokens:
+    def tokens(self, user_id: str = "jo") -> token_pb2.Tokens:
         """A fresh pair."""
         self._serial += 1
         return token_pb2.Tokens(
-            access_token=access_token(self._serial, self.lifetime), refresh_token=f"r{self._serial}"
+            access_token=access_token(self._serial, self.lifetime, user_id), refresh_token=f"r{self._serial}"
         )
 
     def tokens_of(self, method: str) -> list[str]:
@@ -89,7 +89,8 @@ class Door(grpc.GenericRpcHandler):
         async def unary(request: bytes, context: Context) -> bytes:
             await self._judge(path, context)
             if path == f"{AUTH}Login":
-                return auth_service_pb2.LoginResponse(tokens=self.tokens()).SerializeToString()
+                user_id = auth_service_pb2.LoginRequest.FromString(request).login
+                return auth_service_pb2.LoginResponse(tokens=self.tokens(user_id)).SerializeToString()
             if path == f"{AUTH}RefreshTokens":
                 held = self.held.get(auth_service_pb2.RefreshTokensRequest.FromString(request).refresh_token)
                 if held is not None:
@@ -274,6 +275,31 @@ async def test_a_call_that_is_refused_for_the_old_session_comes_again_with_the_n
         await asyncio.gather(*late)
         assert door.tokens_of(GET_ORDER) == [old, current(client)]
         assert door.tokens_of(LIST_PRODUCTS) in ([old, current(client)], [current(client)])
+
+
+@pytest.mark.parametrize("reason", ["SESSION_REVOKED", "TOKEN_EXPIRED"])
+async def test_what_one_account_began_is_not_done_by_the_next(reason: str) -> None:
+    door, refusing, exchanging = Door(), Held(), Held("SESSION_REVOKED")
+    async with signed_in(door) as client:
+        kept = client.tokens
+        assert kept is not None
+        door.refused[kept.access_token], door.held[kept.refresh_token] = reason, exchanging
+        # One is refused after the other has signed in, and one is refused at once and waits for an exchange.
+        waiting = asyncio.create_task(get_order(client))
+        if reason == "TOKEN_EXPIRED":
+            await exchanging.until_arrived()
+        door.before_refusing = refusing.wait
+        late = asyncio.create_task(get_order(client))
+        await refusing.until_arrived()
+        await client.login("kim", "p")
+        refusing.let_go()
+        exchanging.let_go()
+        for call in (waiting, late):
+            with pytest.raises(MarketplaceError) as refused:
+                await call
+            assert (type(refused.value), refused.value.reason) == (MarketplaceError, reason)
+        assert set(door.tokens_of(GET_ORDER)) == {kept.access_token}
+        await get_order(client)
 
 
 async def test_a_call_that_had_no_token_comes_again_when_somebody_has_signed_in_meanwhile() -> None:

@@ -130,9 +130,12 @@ class _Link:
     def _is_outdated(
         self, error: MarketplaceError, sent: grpc.aio.ClientCallDetails, token: str | None, token_use: TokenUse
     ) -> bool:
-        """Whether the call was refused for a token, or for having none, in whose place there is another by now."""
+        """Whether the call was refused for a token, or for having none, in whose place there is another by now.
+
+        Not when that is another account's: what one person began is not to be done by the next.
+        """
         if token is not None:
-            is_of_token = error.reason in OF_TOKENS
+            is_of_token = error.reason in OF_TOKENS and not self._tokens.is_somebody_elses(token)
         else:
             had_none = sent.metadata is not None and sent.metadata.get("authorization") is None
             is_of_token = had_none and token_use is TokenUse.NEEDED and error.reason == _NOBODY
@@ -188,7 +191,7 @@ class UnaryLink(_Link, grpc.aio.UnaryUnaryClientInterceptor):
             # A token is judged before anything else, so a call that is refused for it has had no effect.
             if error.reason in STALE and token is not None and self._tokens.can_refresh and not refreshed:
                 refreshed = True
-                if await self._refresh(token, token_use):
+                if await self._refresh(token, token_use) and not self._tokens.is_somebody_elses(token):
                     continue
             if self._is_outdated(error, details, token, token_use) and attempt < _ATTEMPTS:
                 attempt += 1

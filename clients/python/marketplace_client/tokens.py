@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any
 
 from marketplace.auth.v1 import token_pb2
 
@@ -23,6 +24,7 @@ _OVER = frozenset({"SESSION_REVOKED", "REFRESH_TOKEN_REUSED", "ACCOUNT_BLOCKED"}
 OF_TOKENS = STALE | _OVER
 """What a call may be refused for because of the token that it carried."""
 
+_UNREADABLE = (IndexError, KeyError, TypeError, ValueError, binascii.Error)
 _LONGEST_MARGIN_SECONDS = 60.0
 _MARGIN_SHARE = 0.2
 
@@ -34,11 +36,23 @@ def lifetime_seconds(tokens: token_pb2.Tokens) -> float:
     not readable falls back to its expire time and this clock.
     """
     try:
-        body = tokens.access_token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+        claims = _claims(tokens.access_token)
         return float(claims["exp"]) - float(claims["iat"])
-    except (IndexError, KeyError, TypeError, ValueError, binascii.Error):
+    except _UNREADABLE:
         return float(tokens.access_expire_time.ToDatetime().timestamp()) - time.time()
+
+
+def _claims(access_token: str) -> Any:
+    body = access_token.split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+
+
+def _user_of(access_token: str) -> object:
+    """Whose the token is (`sub` of RFC 7519); None when it does not say so to everybody."""
+    try:
+        return _claims(access_token)["sub"]
+    except _UNREADABLE:
+        return None
 
 
 def ends_session(error: MarketplaceError, *, can_refresh: bool) -> bool:
@@ -102,6 +116,11 @@ class TokenSource:
         """Whether there is a token, and not this one (None: a call that had none): others have come since."""
         current = self._current()
         return current is not None and current != access_token
+
+    def is_somebody_elses(self, access_token: str) -> bool:
+        """Whether by now there is a token of another account: nothing of the former may be done in its name."""
+        current = self._current()
+        return current is not None and _user_of(current) != _user_of(access_token)
 
     @property
     def ended(self) -> MarketplaceError | None:
