@@ -29,10 +29,32 @@ GET_ORDER = "/marketplace.order.v1.OrderService/GetOrder"
 OVER = ["SESSION_REVOKED", "REFRESH_TOKEN_REUSED", "TOKEN_EXPIRED", "TOKEN_INVALID", "ACCOUNT_BLOCKED"]
 
 
-def access_token(serial: int, lifetime_seconds: float = 900.0) -> str:
+def access_token(serial: int, lifetime_seconds: float = 900.0, user_id: str = "jo") -> str:
     """Something with the shape of an access token."""
-    claims = json.dumps({"iat": 1000, "exp": 1000 + lifetime_seconds, "jti": serial}).encode()
+    claims = json.dumps({"sub": user_id, "iat": 1000, "exp": 1000 + lifetime_seconds, "jti": serial}).encode()
     return f"h.{base64.urlsafe_b64encode(claims).decode().rstrip('=')}.s"
+
+
+class Held:
+    """Something that has arrived at the door and is held there."""
+
+    def __init__(self, reason: str = "") -> None:
+        self.reason = reason
+        self.arrived = asyncio.Event()
+        self._go_on = asyncio.Event()
+
+    async def wait(self) -> None:
+        """Arrive, and wait until it is let go."""
+        self.arrived.set()
+        await self._go_on.wait()
+
+    async def until_arrived(self) -> None:
+        """Wait for it; not for ever."""
+        await asyncio.wait_for(self.arrived.wait(), 10)
+
+    def let_go(self) -> None:
+        """Let it go on."""
+        self._go_on.set()
 
 
 class Door(grpc.GenericRpcHandler):
@@ -46,13 +68,15 @@ class Door(grpc.GenericRpcHandler):
         self.seen: list[tuple[str, str]] = []
         """The method and the token of each call."""
         self.before_refusing: Callable[[], Awaitable[None]] | None = None
+        self.held: dict[str, Held] = {}
+        """Refresh tokens whose exchange waits, and then ends with a reason ("": with tokens)."""
         self._serial = 0
 
-    def tokens(self) -> token_pb2.Tokens:
+    def tokens(self, user_id: str = "jo") -> token_pb2.Tokens:
         """A fresh pair."""
         self._serial += 1
         return token_pb2.Tokens(
-            access_token=access_token(self._serial, self.lifetime), refresh_token=f"r{self._serial}"
+            access_token=access_token(self._serial, self.lifetime, user_id), refresh_token=f"r{self._serial}"
         )
 
     def tokens_of(self, method: str) -> list[str]:
@@ -65,10 +89,15 @@ class Door(grpc.GenericRpcHandler):
         async def unary(request: bytes, context: Context) -> bytes:
             await self._judge(path, context)
             if path == f"{AUTH}Login":
-                return auth_service_pb2.LoginResponse(tokens=self.tokens()).SerializeToString()
+                user_id = auth_service_pb2.LoginRequest.FromString(request).login
+                return auth_service_pb2.LoginResponse(tokens=self.tokens(user_id)).SerializeToString()
             if path == f"{AUTH}RefreshTokens":
-                if self.refresh_reason:
-                    await refuse(context, self.refresh_reason)
+                held = self.held.get(auth_service_pb2.RefreshTokensRequest.FromString(request).refresh_token)
+                if held is not None:
+                    await held.wait()
+                reason = self.refresh_reason if held is None else held.reason
+                if reason:
+                    await refuse(context, reason)
                 return auth_service_pb2.RefreshTokensResponse(tokens=self.tokens()).SerializeToString()
             return b""
 
@@ -91,6 +120,8 @@ class Door(grpc.GenericRpcHandler):
                 await self.before_refusing()
             await refuse(context, self.refused[token])
         if not token and METHODS[path].token_use is TokenUse.NEEDED:
+            if self.before_refusing is not None:
+                await self.before_refusing()
             await refuse(context, "UNAUTHENTICATED")
 
 
@@ -202,7 +233,8 @@ async def test_a_session_whose_refresh_is_refused_ends_before_a_call_goes_out() 
     door = Door()
     door.lifetime, door.refresh_reason = 0.0, "REFRESH_TOKEN_REUSED"
     async with signed_in(door) as client:
-        outcomes = await asyncio.gather(*(get_order(client) for _ in range(10)), return_exceptions=True)
+        waiting = [call(client) for _ in range(10) for call in (get_order, MarketplaceClient.refresh)]
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
         assert {type(outcome) for outcome in outcomes} == {SignInRequired}
         assert client.tokens is None
         await browse(client)
@@ -230,25 +262,128 @@ async def test_while_a_session_ends_under_many_calls_those_that_need_none_all_su
     assert {type(outcome) for outcome in outcomes[1::2]} == {SignInRequired}
 
 
-async def test_a_late_refusal_of_the_old_session_does_not_end_the_new_one() -> None:
-    door = Door()
-    arrived, go_on = asyncio.Event(), asyncio.Event()
-
-    async def wait() -> None:
-        arrived.set()
-        await go_on.wait()
-
+@pytest.mark.parametrize("reason", OVER)
+async def test_a_call_that_is_refused_for_the_old_session_comes_again_with_the_new_one(reason: str) -> None:
+    door, held = Door(), Held()
     async with signed_in(door) as client:
-        door.refused[current(client)] = "SESSION_REVOKED"
-        door.before_refusing = wait
-        late = asyncio.create_task(get_order(client))
-        await asyncio.wait_for(arrived.wait(), 5)
+        old = current(client)
+        door.refused[old], door.before_refusing = reason, held.wait
+        late = [asyncio.create_task(call(client)) for call in (get_order, browse)]
+        await held.until_arrived()
         await client.login("jo", "p")
-        go_on.set()
-        with pytest.raises(SignInRequired):
-            await late
+        held.let_go()
+        await asyncio.gather(*late)
+        assert door.tokens_of(GET_ORDER) == [old, current(client)]
+        assert door.tokens_of(LIST_PRODUCTS) in ([old, current(client)], [current(client)])
+
+
+@pytest.mark.parametrize("reason", ["SESSION_REVOKED", "TOKEN_EXPIRED"])
+async def test_what_one_account_began_is_not_done_by_the_next(reason: str) -> None:
+    door, refusing, exchanging = Door(), Held(), Held("SESSION_REVOKED")
+    async with signed_in(door) as client:
+        kept = client.tokens
+        assert kept is not None
+        door.refused[kept.access_token], door.held[kept.refresh_token] = reason, exchanging
+        # One is refused after the other has signed in, and one is refused at once and waits for an exchange.
+        waiting = asyncio.create_task(get_order(client))
+        if reason == "TOKEN_EXPIRED":
+            await exchanging.until_arrived()
+        door.before_refusing = refusing.wait
+        late = asyncio.create_task(get_order(client))
+        await refusing.until_arrived()
+        await client.login("kim", "p")
+        refusing.let_go()
+        exchanging.let_go()
+        for call in (waiting, late):
+            with pytest.raises(MarketplaceError) as refused:
+                await call
+            assert (type(refused.value), refused.value.reason) == (MarketplaceError, reason)
+        assert set(door.tokens_of(GET_ORDER)) == {kept.access_token}
         await get_order(client)
-        assert door.tokens_of(GET_ORDER)[-1] == current(client)
+
+
+async def test_a_call_that_had_no_token_comes_again_when_somebody_has_signed_in_meanwhile() -> None:
+    door, held = Door(), Held()
+    async with signed_in(door) as client:
+        await client.logout()
+        door.before_refusing = held.wait
+        late = asyncio.create_task(get_order(client))
+        await held.until_arrived()
+        await client.login("jo", "p")
+        held.let_go()
+        await late
+        assert door.tokens_of(GET_ORDER) == ["", current(client)]
+
+
+async def test_a_call_does_not_come_again_for_ever_however_often_tokens_are_replaced() -> None:
+    door = Door()
+    async with signed_in(door) as client:
+
+        async def replace() -> None:
+            await client.login("jo", "p")
+            door.refused[current(client)] = "SESSION_REVOKED"
+
+        door.refused[current(client)], door.before_refusing = "SESSION_REVOKED", replace
+        with pytest.raises(MarketplaceError) as refused:
+            await get_order(client)
+        assert (type(refused.value), refused.value.reason) == (MarketplaceError, "SESSION_REVOKED")
+        assert client.tokens is not None
+    assert 2 < len(door.tokens_of(GET_ORDER)) < 10
+
+
+async def test_a_stream_that_ends_with_the_old_session_asks_nobody_to_sign_in_who_just_has() -> None:
+    door, held = Door(), Held()
+    async with signed_in(door) as client:
+        door.refused[current(client)], door.before_refusing = "SESSION_REVOKED", held.wait
+        late = asyncio.create_task(read(client.order.WatchOrder(order_service_pb2.WatchOrderRequest(order_id="o"))))
+        await held.until_arrived()
+        await client.login("jo", "p")
+        held.let_go()
+        with pytest.raises(MarketplaceError) as refused:
+            await late
+        assert (type(refused.value), refused.value.reason) == (MarketplaceError, "SESSION_REVOKED")
+        await get_order(client)
+
+
+@pytest.mark.parametrize("end", ["SESSION_REVOKED", "REFRESH_TOKEN_REUSED", "RATE_LIMITED", ""])
+async def test_the_exchange_of_the_old_session_is_nothing_to_the_new_one(end: str) -> None:
+    door, held = Door(), Held(end)
+    async with signed_in(door) as client:
+        assert client.tokens is not None
+        door.held[client.tokens.refresh_token] = held
+        late = [asyncio.create_task(call) for call in (client.refresh(), client.refresh())]
+        door.refused[current(client)] = "TOKEN_EXPIRED"
+        late.append(asyncio.create_task(get_order(client)))
+        await held.until_arrived()
+        await client.login("jo", "p")
+        # The new session exchanges its own tokens, and waits for nobody else's.
+        second = current(client)
+        await asyncio.wait_for(client.refresh(), 10)
+        third = current(client)
+        assert third != second
+        held.let_go()
+        await asyncio.gather(*late)
+        assert current(client) == third
+        assert door.tokens_of(GET_ORDER)[-1] == third
+    assert len(door.tokens_of(f"{AUTH}RefreshTokens")) == 2
+
+
+@pytest.mark.parametrize("end", ["SESSION_REVOKED", ""])
+async def test_who_signs_out_during_an_exchange_is_signed_out(end: str) -> None:
+    door, held = Door(), Held(end)
+    async with signed_in(door) as client:
+        kept = client.tokens
+        assert kept is not None
+        door.held[kept.refresh_token] = held
+        late = asyncio.create_task(client.refresh())
+        await held.until_arrived()
+        await client.logout()
+        held.let_go()
+        await late
+        assert client.tokens is None
+        with pytest.raises(SignInRequired) as refused:
+            await get_order(client)
+        assert refused.value.reason == "UNAUTHENTICATED"
 
 
 async def test_a_refresh_that_fails_for_now_keeps_nobody_from_browsing_and_the_session_as_it_is() -> None:
@@ -309,4 +444,7 @@ async def test_an_explicit_token_of_the_caller_is_the_callers_own_affair() -> No
         with pytest.raises(MarketplaceError) as refused:
             await client.catalog.ListProducts(catalog_service_pb2.ListProductsRequest(), metadata=metadata)
         assert type(refused.value) is MarketplaceError
+        with pytest.raises(MarketplaceError):
+            await client.order.GetOrder(order_service_pb2.GetOrderRequest(), metadata=metadata)
+        assert door.tokens_of(GET_ORDER) == ["mine"]
         assert client.tokens is not None

@@ -50,6 +50,24 @@ def test_an_editor_of_windows_may_have_written_it(folder: Path) -> None:
     assert environment == {"MARKETD_PORT": "7", "MARKETD_CURRENCY": "CHF"}
 
 
+def test_lines_that_are_common_in_such_files_are_read_as_they_are_meant(folder: Path) -> None:
+    (folder / ".env").write_bytes(
+        b"\xef\xbb\xbf# MARKETD_PORT=5000 the old one\r\n#MARKETD_PORT=5001\r\n\r\n   # export MARKETD_PORT\r\n"
+        b"JUST A WORD # see MARKETD_PORT\r\n# MARKETD_SECRET='never closed\r\n\r\n"
+        b'export MARKETD_PORT=7 # MARKETD_PORT=8\r\n\r\n"MARKETD_LEASE"=10\r\n\'MARKETD_WORKERS\' = "3"\r\n'
+        b"MARKETD_CURRENCY=\r\nMARKETD_SHOP_NAME='Mill # Lane'\r\n  \t\r\n#MARKETD_PORT"
+    )
+    environment: dict[str, str] = {}
+    take_env_file(environment)
+    assert environment == {
+        "MARKETD_PORT": "7",
+        "MARKETD_LEASE": "10",
+        "MARKETD_WORKERS": "3",
+        "MARKETD_CURRENCY": "",
+        "MARKETD_SHOP_NAME": "Mill # Lane",
+    }
+
+
 def test_another_file_may_be_named_or_none(folder: Path) -> None:
     (folder / ".env").write_text("MARKETD_PORT=7\n")
     (folder / "shop.env").write_text("MARKETD_PORT=8\n")
@@ -60,12 +78,21 @@ def test_another_file_may_be_named_or_none(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [f"MARKETD_SECRET='{SECRET}", f"MARKETD_SECRET {SECRET}", "MARKETD_SECRET", f"MARKETD_SECRET={SECRET}\0"]
+    "line",
+    [
+        f"MARKETD_SECRET='{SECRET}",
+        f"MARKETD_SECRET {SECRET}",
+        "MARKETD_SECRET",
+        "MARKETD_SECRET # none",
+        "export MARKETD_SECRET",
+        f"set MARKETD_SECRET={SECRET}",
+        f"MARKETD_SECRET={SECRET}\0",
+    ],
 )
 def test_a_broken_line_is_named_by_its_number_and_never_shown(folder: Path, line: str) -> None:
-    (folder / ".env").write_text(f"JUST A WORD\nMARKETD_PORT=7\n{line}\n")
+    (folder / ".env").write_text(f"JUST A WORD\n\nMARKETD_PORT=7\n\n\n  {line}\n")
     environment: dict[str, str] = {}
-    with pytest.raises(EnvFileUnusable, match=r"line 3 of \.env is not NAME=value") as refused:
+    with pytest.raises(EnvFileUnusable, match=r"line 6 of \.env is not NAME=value") as refused:
         take_env_file(environment)
     assert SECRET not in str(refused.value)
     assert environment == {}, "nothing of a broken file is taken"
@@ -78,11 +105,17 @@ def test_broken_lines_of_others_are_their_business(folder: Path) -> None:
     assert environment == {"MARKETD_PORT": "7"}
 
 
-def test_what_is_no_text_and_a_folder_are_refused(folder: Path) -> None:
+def test_what_is_no_text_and_a_folder_that_is_named_are_refused(folder: Path) -> None:
     (folder / ".env").write_bytes("MARKETD_SHOP_NAME=Bäckerei".encode("latin-1"))
     with pytest.raises(EnvFileUnusable, match=r"\.env is no text in UTF-8"):
         take_env_file({})
     (folder / ".env").unlink()
     (folder / ".env").mkdir()
     with pytest.raises(EnvFileUnusable, match=r"\.env cannot be read \(Is a directory\)"):
-        take_env_file({})
+        take_env_file({"MARKETD_ENV_FILE": ".env"})
+
+
+def test_a_virtual_environment_of_the_usual_name_is_no_such_file(folder: Path) -> None:
+    (folder / ".env").mkdir()
+    (folder / ".env" / "pyvenv.cfg").write_text("MARKETD_PORT 7\n")
+    assert take_env_file({}) is None

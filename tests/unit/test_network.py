@@ -9,6 +9,21 @@ from marketd.kernel.call.network import SITE_BITS, network_of
 @pytest.mark.parametrize(
     ("address", "network"),
     [
+        ("192.0.2.7", "192.0.2.0"),
+        ("::ffff:192.0.2.7", "192.0.2.0"),
+        ("2001:db8:1:2::9", "2001:db8:1::"),
+        ("fe80::1%eth0", "fe80::"),
+        ("unix:/run/marketd.sock", "unix:/run/marketd.sock"),
+        ("", ""),
+    ],
+)
+def test_a_wider_network_can_be_asked_for_of_both_kinds(address: str, network: str) -> None:
+    assert network_of(address, 48, 24) == network
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
         ("192.0.2.7", "192.0.2.7"),
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
         ("2001:db8:1:2::9", "2001:db8:1:2::"),

@@ -25,6 +25,8 @@ _LONGEST_PAUSE_SECONDS = 2.0
 
 # Refused at the door: the server says that nothing was begun, so even an unsafe call may come again.
 _NOT_BEGUN = frozenset({"OVERLOADED", "DRAINING"})
+# No token came with the call, and it needs one.
+_NOBODY = "UNAUTHENTICATED"
 # What gRPC makes of `compression=`, which its stubs take for each call.
 _COMPRESSION_KEY = "grpc-internal-encoding-request"
 
@@ -109,9 +111,14 @@ class _Link:
         return token
 
     def _judged(self, error: MarketplaceError, token: str | None, token_use: TokenUse) -> MarketplaceError:
-        """The error as the caller gets it; drops the token when the error says that its session is over."""
+        """The error as the caller gets it; drops the token when the error says that its session is over.
+
+        It is no SignInRequired when other tokens have come since: nobody needs to sign in then.
+        """
+        if self._tokens.has_other(token):
+            return error
         if token is None:
-            is_over = error.reason == "UNAUTHENTICATED"
+            is_over = error.reason == _NOBODY
         else:
             is_over = ends_session(error, can_refresh=self._tokens.can_refresh)
             if is_over:
@@ -119,6 +126,20 @@ class _Link:
             elif error.reason in STALE:
                 self._tokens.distrust(token)
         return SignInRequired.because(error) if is_over and token_use is TokenUse.NEEDED else error
+
+    def _is_outdated(
+        self, error: MarketplaceError, sent: grpc.aio.ClientCallDetails, token: str | None, token_use: TokenUse
+    ) -> bool:
+        """Whether the call was refused for a token, or for having none, in whose place there is another by now.
+
+        Not when that is another account's: what one person began is not to be done by the next.
+        """
+        if token is not None:
+            is_of_token = error.reason in OF_TOKENS and not self._tokens.is_somebody_elses(token)
+        else:
+            had_none = sent.metadata is not None and sent.metadata.get("authorization") is None
+            is_of_token = had_none and token_use is TokenUse.NEEDED and error.reason == _NOBODY
+        return is_of_token and self._tokens.has_other(token)
 
     async def _stream(
         self, details: grpc.aio.ClientCallDetails, begin: Callable[[grpc.aio.ClientCallDetails], Awaitable[Any]]
@@ -170,8 +191,11 @@ class UnaryLink(_Link, grpc.aio.UnaryUnaryClientInterceptor):
             # A token is judged before anything else, so a call that is refused for it has had no effect.
             if error.reason in STALE and token is not None and self._tokens.can_refresh and not refreshed:
                 refreshed = True
-                if await self._refresh(token, token_use):
+                if await self._refresh(token, token_use) and not self._tokens.is_somebody_elses(token):
                     continue
+            if self._is_outdated(error, details, token, token_use) and attempt < _ATTEMPTS:
+                attempt += 1
+                continue
             refused = self._judged(error, token, token_use)
             if token is not None and error.reason in OF_TOKENS and token_use is TokenUse.WHERE_LIVE:
                 token_use = TokenUse.NEVER

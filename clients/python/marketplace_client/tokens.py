@@ -10,6 +10,8 @@ import binascii
 import json
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
 
 from marketplace.auth.v1 import token_pb2
 
@@ -22,6 +24,7 @@ _OVER = frozenset({"SESSION_REVOKED", "REFRESH_TOKEN_REUSED", "ACCOUNT_BLOCKED"}
 OF_TOKENS = STALE | _OVER
 """What a call may be refused for because of the token that it carried."""
 
+_UNREADABLE = (IndexError, KeyError, TypeError, ValueError, binascii.Error)
 _LONGEST_MARGIN_SECONDS = 60.0
 _MARGIN_SHARE = 0.2
 
@@ -33,11 +36,23 @@ def lifetime_seconds(tokens: token_pb2.Tokens) -> float:
     not readable falls back to its expire time and this clock.
     """
     try:
-        body = tokens.access_token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+        claims = _claims(tokens.access_token)
         return float(claims["exp"]) - float(claims["iat"])
-    except (IndexError, KeyError, TypeError, ValueError, binascii.Error):
+    except _UNREADABLE:
         return float(tokens.access_expire_time.ToDatetime().timestamp()) - time.time()
+
+
+def _claims(access_token: str) -> Any:
+    body = access_token.split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+
+
+def _user_of(access_token: str) -> object:
+    """Whose the token is (`sub` of RFC 7519); None when it does not say so to everybody."""
+    try:
+        return _claims(access_token)["sub"]
+    except _UNREADABLE:
+        return None
 
 
 def ends_session(error: MarketplaceError, *, can_refresh: bool) -> bool:
@@ -58,7 +73,8 @@ class TokenSource:
         self._tokens: token_pb2.Tokens | None = None
         self._bare: str | None = None
         self._refresh_at = 0.0
-        self._running: asyncio.Task[None] | None = None
+        # By the refresh token that is exchanged: of the session before, one may still be on its way.
+        self._running: dict[str, asyncio.Task[None]] = {}
         self._ended: MarketplaceError | None = None
 
     @property
@@ -96,6 +112,16 @@ class TokenSource:
             self._tokens = self._bare = None
             self._ended = error
 
+    def has_other(self, access_token: str | None) -> bool:
+        """Whether there is a token, and not this one (None: a call that had none): others have come since."""
+        current = self._current()
+        return current is not None and current != access_token
+
+    def is_somebody_elses(self, access_token: str) -> bool:
+        """Whether by now there is a token of another account: nothing of the former may be done in its name."""
+        current = self._current()
+        return current is not None and _user_of(current) != _user_of(access_token)
+
     @property
     def ended(self) -> MarketplaceError | None:
         """What ended the session; None while there is one, and when nobody has signed in."""
@@ -128,35 +154,40 @@ class TokenSource:
     async def refresh(self, stale: str) -> None:
         """Exchange the refresh token, unless `stale` is no longer the access token.
 
-        All who come while an exchange runs wait for that one. A caller that is cancelled does not stop it: a token that
-        was exchanged and lost would end the session. Raises SignInRequired when the session is over.
+        All who come while the exchange of that token runs wait for it. A caller that is cancelled does not stop it: a
+        token that was exchanged and lost would end the session. Raises SignInRequired when the session is over, and
+        what else the exchange raises; nothing when a sign-out or another sign-in has come in the meantime.
         """
         if self._tokens is None or self._tokens.access_token != stale:
             return
-        if self._running is None:
-            self._running = asyncio.create_task(self._exchange_now(self._tokens.refresh_token))
-            self._running.add_done_callback(self._exchanged)
-        await asyncio.shield(self._running)
+        refresh_token = self._tokens.refresh_token
+        running = self._running.get(refresh_token)
+        if running is None:
+            running = self._running[refresh_token] = asyncio.create_task(self._exchange_now(refresh_token))
+            running.add_done_callback(partial(self._exchanged, refresh_token))
+        await asyncio.shield(running)
+        if self._ended is not None:
+            raise SignInRequired.because(self._ended)
 
     async def _exchange_now(self, refresh_token: str) -> None:
         try:
             tokens = await self._exchange(refresh_token)
         except MarketplaceError as error:
-            if not ends_session(error, can_refresh=False):
-                raise
+            # A sign-out or another sign-in in the meantime wins, here and below.
             if self._tokens is not None and self._tokens.refresh_token == refresh_token:
+                if not ends_session(error, can_refresh=False):
+                    raise
                 self.drop(self._tokens.access_token, error)
-            raise SignInRequired.because(error) from None
-        # A sign-out or another sign-in in the meantime wins.
+            return
         if self._tokens is not None and self._tokens.refresh_token == refresh_token:
             self.use(tokens)
 
-    def _exchanged(self, task: asyncio.Task[None]) -> None:
-        self._running = None
+    def _exchanged(self, refresh_token: str, task: asyncio.Task[None]) -> None:
+        del self._running[refresh_token]
         if not task.cancelled():
             task.exception()  # seen here as well, so that an exchange whose waiters all left does not warn
 
     async def aclose(self) -> None:
-        """Wait for an exchange that runs."""
-        if self._running is not None:
-            await asyncio.wait([self._running])
+        """Wait for the exchanges that run."""
+        if self._running:
+            await asyncio.wait(list(self._running.values()))

@@ -142,7 +142,7 @@ class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
     async def RequestPasswordReset(
         self, request: auth_service_pb2.RequestPasswordResetRequest, context: Context
     ) -> auth_service_pb2.RequestPasswordResetResponse:
-        await self._recovering.request(request.email)
+        await self._recovering.request(request.email, calls.current_caller().address)
         return auth_service_pb2.RequestPasswordResetResponse()
 
     async def ResetPassword(

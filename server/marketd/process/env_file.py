@@ -7,6 +7,7 @@ has changed. What is set in the environment goes before the file.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 from io import StringIO
@@ -18,6 +19,7 @@ from dotenv.parser import Binding, parse_stream
 PREFIX: Final = "MARKETD_"
 FILE_VARIABLE: Final = "MARKETD_ENV_FILE"
 """Names another file than `.env`, which must then be there; empty: none is read."""
+_COMMENT: Final = re.compile(r"(?:^|\s)#.*", re.MULTILINE)
 
 
 class EnvFileUnusable(Exception):
@@ -35,25 +37,38 @@ class EnvFile:
 def take_env_file(environment: MutableMapping[str, str] = os.environ) -> EnvFile | None:
     """Add the MARKETD_ variables of the file to `environment`; None when there is no file.
 
-    Values are taken as they stand: `${NAME}` in a password stays what it is. Other programs' variables are left out.
-    Raises EnvFileUnusable.
+    A folder named `.env` is a virtual environment and no file. Values are taken as they stand: `${NAME}` in a password
+    stays what it is. Other programs' variables are left out. Raises EnvFileUnusable.
     """
     told = environment.get(FILE_VARIABLE)
     path = Path(".env" if told is None else told)
-    if told == "" or (told is None and not path.exists()):
+    if told == "" or (told is None and not path.is_file()):
         return None
     # pydantic-settings reads names in any case; the file must not get past one that the environment has.
     present = {name.upper() for name in environment}
     found: dict[str, str] = {}
     for binding in _bindings(path):
-        name, value = (binding.key or "").upper(), binding.value
-        if binding.error or value is None or "\0" in value:
-            if PREFIX in binding.original.string.upper():
-                raise EnvFileUnusable(f"line {binding.original.line} of {path} is not NAME=value; write it so.")
-        elif name.startswith(PREFIX) and name not in present:
+        # The parser takes quotes off a name only when they are single ones.
+        name, value = (binding.key or "").strip('"').upper(), binding.value
+        if _is_broken(binding, name):
+            raise EnvFileUnusable(f"line {_line_of(binding)} of {path} is not NAME=value; write it so.")
+        if value is not None and name.startswith(PREFIX) and name not in present:
             found[name] = value
     environment.update(found)
     return EnvFile(path, tuple(sorted(found)))
+
+
+def _is_broken(binding: Binding, name: str) -> bool:
+    """Whether a setting of ours stands there that cannot be taken; comments and other programs' lines are none."""
+    if binding.error:
+        return PREFIX in _COMMENT.sub("", binding.original.string).upper()
+    return name.startswith(PREFIX) and (binding.value is None or "\0" in binding.value)
+
+
+def _line_of(binding: Binding) -> int:
+    """Where it begins; the parser counts from the empty lines before it."""
+    text = binding.original.string
+    return binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
 
 
 def _bindings(path: Path) -> list[Binding]:

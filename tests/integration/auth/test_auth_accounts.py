@@ -142,7 +142,7 @@ async def test_who_registered_the_operators_address_first_cannot_keep_the_operat
     caller = await house.caller(squatter)
     secret = (await house.factor.enroll(caller)).secret
     await house.factor.confirm(caller, WATCH.code(pyotp.TOTP(secret).at(house.clock.now())))
-    await house.recovering.request("admin@shop.example")
+    await house.recovering.request("admin@shop.example", caller.address)
     await house.deliver()
     await house.tx.run("test.block", lambda uow: block.block_account(uow, caller.known_user_id))
     password_hash = await house.passwords.hash(OPERATORS)

@@ -108,7 +108,7 @@ async def test_what_a_session_or_the_mailbox_proves_is_hashed_during_a_flood_and
 ) -> None:
     changing, resetting = await house.caller(await house.register("changing")), "resetting@shop.example"
     await house.register("resetting")
-    await house.recovering.request(resetting)
+    await house.recovering.request(resetting, "192.0.2.7")
     await house.deliver()
     token = house.mailbox.last("password_reset")["token"]
     async with flooded(house, [f"nobody-{turn}" for turn in range(BOGUS)]):

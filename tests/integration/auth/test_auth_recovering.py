@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pyotp
 import pytest
@@ -26,10 +27,13 @@ from marketd.auth.errors import (
     TooManyFailures,
     TotpRequired,
 )
+from marketd.kernel.call import call as calls
+from marketd.kernel.call.call import Call
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import NotFound, Overloaded
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.kernel.values.ids import new_id
+from marketplace.auth.v1 import auth_service_pb2
 
 from tests.canaries import MARK, WATCH
 from tests.worlds.jobs import run_due
@@ -57,7 +61,7 @@ FRESH = f"another horse battery {MARK}"
 
 
 async def _token(house: House, email: str) -> str:
-    await house.recovering.request(email)
+    await house.recovering.request(email, STRANGER.address)
     await house.deliver()
     return house.mailbox.last("password_reset")["token"]
 
@@ -125,7 +129,7 @@ async def test_a_stranger_who_keeps_asking_does_not_make_the_owners_token_worthl
     owners = await _token(house, "jo@shop.example")
     for _ in range(10):
         house.clock.advance(timedelta(minutes=1))
-        await house.recovering.request("jo@shop.example")
+        await house.recovering.request("jo@shop.example", STRANGER.address)
         await house.deliver()
     letters = [values["token"] for name, _, values in house.mailbox.sent if name == "password_reset"]
     assert len(set(letters)) == recover.MAX_OUT
@@ -147,7 +151,7 @@ async def test_no_token_goes_to_an_address_that_the_account_is_just_leaving(hous
 
     changing = asyncio.create_task(house.tx.run("test.change", slow))
     await changed.wait()
-    await house.recovering.request("jo@shop.example")
+    await house.recovering.request("jo@shop.example", STRANGER.address)
     delivering = asyncio.create_task(house.deliver())
     await waits_for_a_lock(house)
     go_on.set()
@@ -177,7 +181,7 @@ async def test_asking_does_the_same_work_whether_anybody_has_the_address_and_the
     written = []
     for address in ("jo@shop.example", "nobody@shop.example"):
         hashes = house.passwords.hashes
-        await house.recovering.request(address)
+        await house.recovering.request(address, STRANGER.address)
         rows = await house.tx.read(lambda unit: unit.connection.fetch("SELECT kind, attempts, max_attempts FROM jobs"))
         written.append([tuple(row.values()) for row in rows])
         assert house.passwords.hashes == hashes
@@ -196,7 +200,7 @@ async def test_what_follows_costs_the_same_whether_anybody_has_the_address_or_no
         before = await rows(house)
         # Twice within a minute: the second finds that a token has just gone out.
         for _ in range(2):
-            asked.append(await sent.during(house.recovering.request(address)))
+            asked.append(await sent.during(house.recovering.request(address, STRANGER.address)))
             followed.append(await sent.during(house.deliver()))
         left.append({table: count - before[table] for table, count in (await rows(house)).items()})
     assert asked == [asked[0]] * 6
@@ -219,7 +223,7 @@ async def test_the_token_of_an_address_that_nobody_has_opens_nothing(house: Hous
 
 async def test_asking_for_addresses_that_nobody_has_fills_no_table_without_bound(house: House) -> None:
     for _ in range(recover.MAX_OUT + 3):
-        await house.recovering.request("nobody@shop.example")
+        await house.recovering.request("nobody@shop.example", STRANGER.address)
         await house.deliver()
         house.clock.advance(timedelta(minutes=2))
     assert (await rows(house))["password_resets"] == recover.MAX_OUT
@@ -228,20 +232,43 @@ async def test_asking_for_addresses_that_nobody_has_fills_no_table_without_bound
     await house.register("jo")
     house.recovering._pace = Pace(1e-6, 2)
     for number in range(2):
-        await house.recovering.request(f"nobody-{number}@shop.example")
+        await house.recovering.request(f"nobody-{number}@shop.example", f"192.0.{number}.7")
     for address in ("nobody-3@shop.example", "jo@shop.example"):
         with pytest.raises(Overloaded):
-            await house.recovering.request(address)
+            await house.recovering.request(address, "2001:db8::7")
+
+
+@pytest.mark.parametrize("wide", ["192.0.2.{}", "2001:db8:7:{:x}::1"])
+async def test_who_asks_from_every_address_of_a_network_keeps_only_that_from_asking(house: House, wide: str) -> None:
+    async def ask(email: str, address: str) -> None:
+        calls.enter(Call(caller=Caller(None, None, frozenset(), address)))
+        request = auth_service_pb2.RequestPasswordResetRequest(email=email)
+        await house.servicer.RequestPasswordReset(request, cast("Any", None))
+
+    await house.register("jo")
+    house.recovering._pace = Pace(1e-6, 20)
+    ended = Counter[str]()
+    for host in range(1, 200):
+        try:
+            await ask(f"nobody-{host}@shop.example", wide.format(host))
+        except Overloaded:
+            ended["OVERLOADED"] += 1
+        else:
+            ended["OK"] += 1
+    assert ended == {"OK": 2, "OVERLOADED": 197}
+    await ask("jo@shop.example", "198.51.100.7")
+    await house.deliver()
+    assert house.mailbox.templates() == ["password_reset"]
 
 
 async def test_nobodys_mailbox_is_filled_by_asking_again_and_again(house: House) -> None:
     await house.register("jo")
     for _ in range(20):
-        await house.recovering.request("jo@shop.example")
+        await house.recovering.request("jo@shop.example", STRANGER.address)
     waiting = await house.tx.read(lambda unit: unit.connection.fetchval("SELECT count(*) FROM jobs"))
     assert waiting == 1
     for _ in range(5):
-        await house.recovering.request("jo@shop.example")
+        await house.recovering.request("jo@shop.example", STRANGER.address)
         await house.deliver()
     assert house.mailbox.templates() == ["password_reset"]
     house.clock.advance(timedelta(minutes=1))
@@ -256,7 +283,7 @@ async def test_a_blocked_account_gets_no_token_and_cannot_use_one_it_got(house: 
     with pytest.raises(ResetTokenInvalid):
         await house.recovering.reset(STRANGER, token, FRESH)
     house.clock.advance(timedelta(minutes=2))
-    await house.recovering.request("jo@shop.example")
+    await house.recovering.request("jo@shop.example", STRANGER.address)
     await house.deliver()
     assert house.mailbox.templates() == ["password_reset"]
 
@@ -329,7 +356,7 @@ async def test_a_service_has_no_password_to_change(house: House) -> None:
 
 async def test_no_reset_token_or_password_lies_readable_in_any_table_while_its_letter_waits(house: House) -> None:
     await house.register("jo")
-    await house.recovering.request("jo@shop.example")
+    await house.recovering.request("jo@shop.example", STRANGER.address)
     await run_due(house.jobs)
 
     async def dump(unit: ReadUnit) -> str:

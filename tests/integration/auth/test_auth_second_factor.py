@@ -83,7 +83,7 @@ async def test_neither_the_mailbox_nor_the_password_buys_fresh_guesses_at_the_co
     wrong = f"{(int(_code(house, secret)) + 1) % 1_000_000:06d}"
     judged, fresh = 0, PASSWORD
     for turn in range(6):
-        await house.recovering.request("jo@shop.example")
+        await house.recovering.request("jo@shop.example", STRANGER.address)
         await house.deliver()
         fresh = f"{PASSWORD} {turn}"
         await house.recovering.reset(STRANGER, house.mailbox.last("password_reset")["token"], fresh)

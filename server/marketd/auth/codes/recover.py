@@ -64,19 +64,19 @@ class Recovering:
         self._letters = letters
         self._pace = Pace(ASKED_PER_SECOND, ASKED_AT_ONCE)
 
-    async def request(self, email: str) -> None:
-        """Have a reset token sent to the address, if an account has it.
+    async def request(self, email: str, address: str) -> None:
+        """Have a reset token sent to the e-mail address, if an account has it; `address` is the peer's.
 
-        The same work whether one has: a job is written, and the looking up is the job's. Never refused for the address;
-        raises Overloaded when this worker is asked too often, whoever asks.
+        The same work whether one has: a job is written, and the looking up is the job's. Never refused for the e-mail
+        address; raises Overloaded when this worker is asked too often, by the peer's wide network or by all together.
         """
-        self._pace.take()
+        self._pace.take(address)
 
         async def work(uow: UnitOfWork) -> None:
-            address = email.lower()
+            lowered = email.lower()
             # While the first waits, a second would do nothing else. The key says nothing about the address.
-            key = f"{RESET_JOB}:{self._address_hash(address).hex()}"
-            uow.enqueue(Job(kind=RESET_JOB, payload={"email": address}, dedup_key=key, max_attempts=_ATTEMPTS))
+            key = f"{RESET_JOB}:{self._address_hash(lowered).hex()}"
+            uow.enqueue(Job(kind=RESET_JOB, payload={"email": lowered}, dedup_key=key, max_attempts=_ATTEMPTS))
 
         await self._tx.run("auth.request_password_reset", work)
 

@@ -6,8 +6,6 @@ lists of people's logins are sold; an address in the right network is not. So bo
 
 from __future__ import annotations
 
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 from uuid import UUID
 
@@ -15,10 +13,11 @@ from marketd.auth.accounts.hash_queue import STRANGER, Asker, Lane
 from marketd.auth.accounts.model import AccountState
 from marketd.auth.accounts.values import Account
 from marketd.auth.sessions.repository import sessions
+from marketd.kernel.call.network import SITE_BITS, network_of
 from marketd.kernel.db.database import Connection
 
 _NOBODY: Final = UUID(int=0)
-_PREFIX: Final = {4: 24, 6: 56}
+_IPV4_BITS: Final = 24
 
 
 async def asker_of(connection: Connection, account: Account | None, device_name: str, address: str) -> Asker:
@@ -32,17 +31,9 @@ async def asker_of(connection: Connection, account: Account | None, device_name:
     return Asker(Lane.KNOWN if is_here else Lane.DEVICE, user_id)
 
 
-@lru_cache(maxsize=10_000)
 def network_of_origin(address: str) -> str:
     """Within what people's addresses change from day to day: the /24 of IPv4 and the /56 of IPv6 (RFC 6177).
 
     What is no address stands for itself.
     """
-    try:
-        parsed: IPv4Address | IPv6Address = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, IPv6Address):
-        parsed = parsed.ipv4_mapped or parsed
-    host_bits = parsed.max_prefixlen - _PREFIX[parsed.version]
-    return f"{type(parsed)(int(parsed) >> host_bits << host_bits)}/{_PREFIX[parsed.version]}"
+    return network_of(address, SITE_BITS, _IPV4_BITS)
