@@ -124,7 +124,9 @@ class TrackingServicer(tracking_service_pb2_grpc.TrackingServiceServicer):
             acks,
             self._intake,
             SendingRate(self._rate_hz),
-            lambda after: self._tx.read(lambda unit: read_earlier(unit, courier_id, uplink_id, after)),
+            lambda after: self._tx.read(
+                lambda unit: read_earlier(unit, courier_id, uplink_id, after, opened.settled_seq)
+            ),
         )
         uplink.listeners.append(stream)
         stack.callback(uplink.leave, stream)

@@ -291,3 +291,24 @@ async def test_reports_beside_a_stream_that_is_not_read_wait_for_it(
     told = [one.seq for ack in acks for one in ack.rejected]
     await uplink.until(lambda: len(uplink.rejected) == len(told))
     assert sorted(seq for seq, _ in uplink.rejected) == sorted(told)
+
+
+async def test_what_another_worker_rejects_meanwhile_does_not_fill_what_a_stream_has_to_tell(
+    world: World, workers: list[Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("marketd.tracking.uplink.open.MAX_TOLD_AGAIN", 300)
+    courier, _ = await world.courier()
+    uplink_id, positions = new_id(), flood(A_MINUTE + 2_000, seconds=0)
+    await reported(workers[1], courier, uplink_id, positions[:-1_000])
+    uplink = workers[0].uplink(courier)
+    uplink.stop_reading()
+    uplink.hello(uplink_id)
+    async with asyncio.timeout(20):
+        while not workers[0].servicer._streams:  # noqa: ASYNC110 - the client does not read, so it hears of nothing
+            await asyncio.sleep(0.01)
+    await workers[1].report(courier, uplink_id, positions[-1_000:])
+    uplink.is_reading.set()
+    await uplink.acked(A_MINUTE + 1_000)
+    assert [seq for seq, _ in uplink.rejected] == list(range(A_MINUTE + 1, A_MINUTE + 1_001))
+    (stream,) = workers[0].servicer._streams
+    assert stream.untold == 0

@@ -48,19 +48,24 @@ async def open_stream(
     epoch = await repository.raise_epoch(uow.connection, courier_id, uow.now)
     settled_seq = await repository.touch_uplink(uow.connection, courier_id, uplink_id, device_id, uow.now)
     await repository.forget_passed_over(uow.connection, courier_id, uplink_id, last_acked_seq)
-    return OpenedStream(epoch, settled_seq, await read_earlier(uow, courier_id, uplink_id, last_acked_seq))
+    earlier = await read_earlier(uow, courier_id, uplink_id, last_acked_seq, settled_seq)
+    return OpenedStream(epoch, settled_seq, earlier)
 
 
-async def read_earlier(unit: ReadUnit | UnitOfWork, courier_id: UUID, uplink_id: UUID, after_seq: int) -> Earlier:
-    """The lowest rejections above `after_seq`: those of the ledger, and the numbers that were passed over.
+async def read_earlier(
+    unit: ReadUnit | UnitOfWork, courier_id: UUID, uplink_id: UUID, after_seq: int, to_seq: int
+) -> Earlier:
+    """The lowest rejections above `after_seq`, up to `to_seq`: the ledger's, and the numbers that were passed over.
 
-    Of the latter only the numbers are kept; what led to every one of them is that there were too many.
+    `to_seq` is what the hello knew of; whoever takes higher ones tells them. Of what was passed over only the numbers
+    are kept: whatever each was, there were too many.
     """
     limit = MAX_TOLD_AGAIN
     noted = await repository.rejected_after(unit.connection, courier_id, uplink_id, after_seq, limit)
     passed = await repository.passed_over_after(unit.connection, courier_id, uplink_id, after_seq, limit)
     ends = [found[-1] for found in ([seq for seq, _ in noted], passed) if len(found) == limit]
-    read_to = min(ends, default=None)
+    read_to = min((end for end in ends if end < to_seq), default=None)
+    last = to_seq if read_to is None else read_to
     known = await repository.known_among(unit.connection, courier_id, uplink_id, passed) if passed else frozenset()
     rejected = [*noted, *((seq, int(Rejection.RATE_EXCEEDED)) for seq in passed if seq not in known)]
-    return Earlier([(seq, reason) for seq, reason in rejected if read_to is None or seq <= read_to], read_to)
+    return Earlier([(seq, reason) for seq, reason in rejected if seq <= last], read_to)

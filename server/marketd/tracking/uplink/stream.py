@@ -42,7 +42,7 @@ class UplinkStream:
         rate: SendingRate,
         read_earlier: Callable[[int], Awaitable[Earlier]],
     ) -> None:
-        """read_earlier: reads the rejections of earlier streams and reports above a number."""
+        """read_earlier: reads the rejections of earlier streams and reports above a number, once the stream is open."""
         self.epoch = 0
         self._read_earlier = read_earlier
         self._courier = courier
