@@ -22,6 +22,8 @@ from sqlalchemy import (
     Uuid,
     text,
 )
+from sqlalchemy.dialects.postgresql import INT8MULTIRANGE
+from sqlalchemy.dialects.postgresql.ranges import MultiRange
 from sqlalchemy.orm import Mapped, mapped_column
 
 from marketd.kernel.db.database import Base
@@ -76,7 +78,11 @@ class PositionNumberTable(Base):
 
 
 class PositionUplinkTable(Base):
-    """A row of numbers that a courier's device counts; `last_time` is when it last said hello or reported."""
+    """A row of numbers that a courier's device counts; `last_time` is when it last said hello or reported.
+
+    `passed_over` are numbers that were rejected without a row in the ledger, until a hello says that the client has
+    heard of them; one that the ledger has as well was sent again. The highest stays.
+    """
 
     __tablename__ = "position_uplinks"
     __table_args__ = (Index(None, "last_time"),)
@@ -86,6 +92,7 @@ class PositionUplinkTable(Base):
     device_id: Mapped[str] = mapped_column(Text)
     create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     last_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    passed_over: Mapped[MultiRange[int]] = mapped_column(INT8MULTIRANGE, server_default=text("'{}'::int8multirange"))
 
 
 class CourierStreamTable(Base):

@@ -72,6 +72,8 @@ async def store(
 
     `couriers[n - 1]` and `uplinks[n - 1]` belong to rows with `which` n. No number may stand twice in a batch.
     """
+    if not rows:
+        return []
     duplicates = await connection.fetch(_STORE, couriers, uplinks, *map(list, zip(*rows, strict=True)))
     return [(row["which"], row["seq"]) for row in duplicates]
 
@@ -136,8 +138,79 @@ async def rejected_after(
     return [(row["seq"], row["reason"]) for row in rows]
 
 
+async def known_among(connection: Connection, courier_id: UUID, uplink_id: UUID, seqs: Sequence[int]) -> frozenset[int]:
+    """Those of the numbers that are in the ledger."""
+    rows = await connection.fetch(
+        "SELECT seq FROM position_ledger WHERE courier_id = $1 AND uplink_id = $2 AND seq = ANY($3::bigint[])",
+        courier_id,
+        uplink_id,
+        seqs,
+    )
+    return frozenset(row["seq"] for row in rows)
+
+
+# Above this many ranges of numbers that one uplink's row keeps, the lower half becomes one range.
+MAX_RANGES: Final = 256
+
+_NOTE_RANGES: Final = """
+INSERT INTO position_uplinks AS u (courier_id, uplink_id, device_id, create_time, last_time, passed_over)
+SELECT $1, $2, '', $5, $5, range_agg(int8range(r.first, r.last, '[]'))
+FROM unnest($3::bigint[], $4::bigint[]) r(first, last)
+ON CONFLICT (courier_id, uplink_id) DO UPDATE SET passed_over = u.passed_over + excluded.passed_over
+RETURNING (SELECT count(*) FROM unnest(u.passed_over))
+"""
+
+_CLOSE_GAPS: Final = """
+UPDATE position_uplinks SET passed_over = passed_over + (
+  SELECT int8multirange(range_merge(range_agg(r))) FROM (SELECT r FROM unnest(passed_over) r ORDER BY r LIMIT $3) lower)
+WHERE courier_id = $1 AND uplink_id = $2
+"""
+
+
+async def pass_over(
+    connection: Connection, courier_id: UUID, uplink_id: UUID, ranges: Sequence[tuple[int, int]], now: datetime
+) -> None:
+    """Note numbers that are rejected without a row of their own, as (first, last). No row grows without bound: above
+    `MAX_RANGES`, numbers between two ranges count as passed over too, unless the ledger has them.
+    """
+    firsts, lasts = zip(*ranges, strict=True)
+    count = await connection.fetchval(_NOTE_RANGES, courier_id, uplink_id, list(firsts), list(lasts), now)
+    if count > MAX_RANGES:
+        await connection.execute(_CLOSE_GAPS, courier_id, uplink_id, count - MAX_RANGES // 2)
+
+
+async def passed_over_after(
+    connection: Connection, courier_id: UUID, uplink_id: UUID, after_seq: int, limit: int
+) -> list[int]:
+    """The lowest numbers above `after_seq` that were passed over, those among them that were stored later as well."""
+    rows = await connection.fetch(
+        "SELECT greatest(lower(r), $3::bigint + 1) AS first, upper(r) AS after"
+        " FROM position_uplinks, unnest(passed_over) r"
+        " WHERE courier_id = $1 AND uplink_id = $2 AND upper(r) > $3::bigint + 1 ORDER BY r",
+        courier_id,
+        uplink_id,
+        min(after_seq, 2**63 - 2),
+    )
+    found: list[int] = []
+    for row in rows:
+        found.extend(range(row["first"], min(row["after"], row["first"] + limit - len(found))))
+    return found
+
+
+async def forget_passed_over(connection: Connection, courier_id: UUID, uplink_id: UUID, heard_seq: int) -> None:
+    """The client has heard what became of the numbers up to this one. The highest stays: it was received."""
+    await connection.execute(
+        "UPDATE position_uplinks SET passed_over = passed_over"
+        " - int8multirange(int8range(NULL, least($3::bigint, upper(passed_over) - 2), '[]'))"
+        " WHERE courier_id = $1 AND uplink_id = $2 AND lower(passed_over) <= least($3::bigint, upper(passed_over) - 2)",
+        courier_id,
+        uplink_id,
+        heard_seq,
+    )
+
+
 async def touch_uplink(connection: Connection, courier_id: UUID, uplink_id: UUID, device_id: str, now: datetime) -> int:
-    """Note that the uplink is in use; the highest number that is committed, 0 for a new one."""
+    """Note that the uplink is in use; the highest number that is committed or passed over, 0 for a new one."""
     await connection.execute(
         "INSERT INTO position_uplinks AS u (courier_id, uplink_id, device_id, create_time, last_time)"
         " VALUES ($1, $2, $3, $4, $4) ON CONFLICT (courier_id, uplink_id)"
@@ -148,7 +221,10 @@ async def touch_uplink(connection: Connection, courier_id: UUID, uplink_id: UUID
         now,
     )
     value = await connection.fetchval(
-        "SELECT max(seq) FROM position_ledger WHERE courier_id = $1 AND uplink_id = $2", courier_id, uplink_id
+        "SELECT greatest((SELECT max(seq) FROM position_ledger WHERE courier_id = $1 AND uplink_id = $2),"
+        " (SELECT upper(passed_over) - 1 FROM position_uplinks WHERE courier_id = $1 AND uplink_id = $2))",
+        courier_id,
+        uplink_id,
     )
     return int(value or 0)
 

@@ -28,7 +28,7 @@ from marketd.tracking.uplink import convert
 from marketd.tracking.uplink.acks import Acks
 from marketd.tracking.uplink.couriers import HeardCouriers
 from marketd.tracking.uplink.intake import Intake
-from marketd.tracking.uplink.open import open_stream, require_reporting_courier
+from marketd.tracking.uplink.open import open_stream, read_earlier, require_reporting_courier
 from marketd.tracking.uplink.report import open_report, report
 from marketd.tracking.uplink.sending_rate import SendingRate
 from marketd.tracking.uplink.stream import UplinkStream
@@ -118,6 +118,18 @@ class TrackingServicer(tracking_service_pb2_grpc.TrackingServiceServicer):
         courier_id = await self._tx.read(lambda unit: require_reporting_courier(unit, caller))
         courier = await stack.enter_async_context(self._couriers.hear(courier_id, caller.known_user_id))
         uplink = await stack.enter_async_context(self._couriers.hear_uplink(courier, uplink_id))
+        acks = Acks(uplink, 0)
+        stream = UplinkStream(
+            courier,
+            acks,
+            self._intake,
+            SendingRate(self._rate_hz),
+            lambda after: self._tx.read(
+                lambda unit: read_earlier(unit, courier_id, uplink_id, after, opened.settled_seq)
+            ),
+        )
+        uplink.listeners.append(stream)
+        stack.callback(uplink.leave, stream)
         opened = await self._tx.run(
             "tracking.hello",
             lambda uow: open_stream(uow, courier_id, uplink_id, hello.device_id, hello.last_acked_seq),
@@ -127,10 +139,7 @@ class TrackingServicer(tracking_service_pb2_grpc.TrackingServiceServicer):
         if newest is not None:
             courier.track.adopt(newest)
         # A client that claims more than we know must still be told of everything from here on.
-        acks = Acks(uplink, min(hello.last_acked_seq, opened.settled_seq), opened.rejected)
-        stream = UplinkStream(courier, acks, self._intake, opened.epoch, SendingRate(self._rate_hz))
-        uplink.listeners.append(stream)
-        stack.callback(uplink.listeners.remove, stream)
+        stream.open(opened.epoch, min(hello.last_acked_seq, opened.settled_seq), opened.earlier)
         self._streams.add(stream)
         stack.callback(self._streams.discard, stream)
         stack.callback(stream.close)

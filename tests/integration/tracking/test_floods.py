@@ -12,9 +12,11 @@ import pytest
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.events.broadcast import LocalBroadcast
 from marketd.kernel.values.ids import new_id
+from marketd.tracking.repository import MAX_RANGES
 from marketd.tracking.uplink.density import DENSE
+from marketd.tracking.uplink.intake import MAX_UNTOLD
 from marketd.tracking.uplink.judge import Rejection
-from marketd.tracking.uplink.stream import MAX_UNTOLD
+from marketd.tracking.uplink.position_writer import MAX_PENDING_OF_ONE
 from marketplace.tracking.v1 import position_pb2
 
 from tests.worlds.tracking import run_worker
@@ -183,3 +185,130 @@ async def test_a_courier_who_floods_and_does_not_read_is_not_read_either(world: 
     assert uplink.unread >= messages - most > 0
     uplink.is_reading.set()
     await uplink.until(lambda: uplink.acked_seq > BOUND)
+
+
+@pytest.mark.parametrize("again", [0, 1], ids=["same worker", "other worker"])
+async def test_a_rejection_whose_answer_was_lost_is_told_by_the_next_hello_on_whatever_worker(
+    world: World, workers: list[Worker], again: int
+) -> None:
+    courier, courier_id = await world.courier()
+    uplink_id, positions = new_id(), flood(4_000)
+    positions.append(position(4_001, now_seconds() - 3600))
+    lost = workers[0].uplink(courier)
+    await streamed(lost, uplink_id, positions)
+    await lost.drop()
+    # The client has seen no answer; it says so, and sends nothing again.
+    uplink = workers[again].uplink(courier)
+    uplink.hello(uplink_id)
+    await uplink.acked(4_001)
+    told = [seq for seq, _ in uplink.rejected]
+    assert sorted([*await world.stored(courier_id), *told]) == list(range(1, 4_002))
+    await uplink.drop()
+    # What it has seen acknowledged is not told again, and the acknowledgement does not go back.
+    half = workers[1].uplink(courier)
+    half.hello(uplink_id, last_acked_seq=3_000)
+    await half.acked(4_001)
+    assert half.rejected == [(seq, Rejection.RATE_EXCEEDED) for seq in range(3_001, 4_001)]
+
+
+async def test_a_lost_rejection_that_was_sent_again_and_stored_is_not_told_as_rejected(
+    world: World, worker: Worker
+) -> None:
+    courier, courier_id = await world.courier()
+    uplink_id, positions = new_id(), flood(A_MINUTE + 3, seconds=0)
+    await reported(worker, courier, uplink_id, positions)
+    again = positions[-2]
+    again.sample_time.seconds -= 3600
+    assert not (await worker.report(courier, uplink_id, [again])).rejected
+    uplink = worker.uplink(courier)
+    uplink.hello(uplink_id)
+    await uplink.acked(A_MINUTE + 3)
+    assert uplink.rejected == [(seq, Rejection.RATE_EXCEEDED) for seq in (A_MINUTE + 1, A_MINUTE + 3)]
+    assert again.seq in await world.stored(courier_id)
+
+
+async def test_all_lost_rejections_are_told_however_many_before_what_is_above_them_is_acknowledged(
+    world: World, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("marketd.tracking.uplink.open.MAX_TOLD_AGAIN", 300)
+    courier, courier_id = await world.courier()
+    uplink_id, positions = new_id(), flood(2_000, seconds=0)
+    for one in positions[:400]:
+        one.point.latitude = math.nan
+    await reported(worker, courier, uplink_id, positions)
+    uplink = worker.uplink(courier)
+    uplink.hello(uplink_id)
+    await uplink.acked(2_000)
+    told = [seq for seq, _ in uplink.rejected]
+    assert sorted([*await world.stored(courier_id), *told]) == list(range(1, 2_001))
+    rejected: set[int] = set()
+    for answer in uplink.answers:
+        rejected |= {one.seq for one in answer.ack.rejected}
+        assert {seq for seq in told if seq <= answer.ack.acked_seq} <= rejected
+
+
+async def test_an_uplink_keeps_few_ranges_whatever_numbers_it_uses(world: World, worker: Worker) -> None:
+    courier, courier_id = await world.courier()
+    uplink_id, positions = new_id(), flood(A_MINUTE + 700, seconds=0)
+    for one in positions[A_MINUTE:]:
+        one.seq = 2 * one.seq
+    positions[-1].seq = 2**63 - 1
+    await reported(worker, courier, uplink_id, positions)
+    statement = "SELECT count(*) FROM position_uplinks, unnest(passed_over) WHERE courier_id = $1"
+    count = await world.tx.read(lambda unit: unit.connection.fetchval(statement, courier_id))
+    assert 0 < count <= MAX_RANGES
+    uplink = worker.uplink(courier)
+    uplink.hello(uplink_id)
+    await uplink.acked(2**63 - 1)
+    assert {one.seq for one in positions} - {seq for seq, _ in uplink.rejected} == set(await world.stored(courier_id))
+
+
+async def test_reports_beside_a_stream_that_is_not_read_wait_for_it(
+    world: World, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("marketd.tracking.uplink.intake.MAX_UNTOLD", 1_500)
+    courier, _ = await world.courier()
+    uplink, uplink_id = worker.uplink(courier), new_id()
+    uplink.hello(uplink_id)
+    await uplink.until(lambda: bool(uplink.answers))
+    uplink.stop_reading()
+    positions = flood(A_MINUTE + 9_000, seconds=0)
+    reports = [
+        asyncio.create_task(worker.report(courier, uplink_id, positions[start : start + 1_000]))
+        for start in range(0, len(positions), 1_000)
+    ]
+    stream = next(iter(worker.servicer._streams))
+    async with asyncio.timeout(20):
+        while stream.untold < 1_500:  # noqa: ASYNC110 - what is not told is announced by nothing
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.3)
+    # Those that were let in before wait for one commit together; the others wait for the stream.
+    assert stream.untold <= 1_500 + MAX_PENDING_OF_ONE + 1_000
+    assert sum(one.done() for one in reports) < len(reports)
+    uplink.is_reading.set()
+    async with asyncio.timeout(20):
+        acks = await asyncio.gather(*reports)
+    told = [one.seq for ack in acks for one in ack.rejected]
+    await uplink.until(lambda: len(uplink.rejected) == len(told))
+    assert sorted(seq for seq, _ in uplink.rejected) == sorted(told)
+
+
+async def test_what_another_worker_rejects_meanwhile_does_not_fill_what_a_stream_has_to_tell(
+    world: World, workers: list[Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("marketd.tracking.uplink.open.MAX_TOLD_AGAIN", 300)
+    courier, _ = await world.courier()
+    uplink_id, positions = new_id(), flood(A_MINUTE + 2_000, seconds=0)
+    await reported(workers[1], courier, uplink_id, positions[:-1_000])
+    uplink = workers[0].uplink(courier)
+    uplink.stop_reading()
+    uplink.hello(uplink_id)
+    async with asyncio.timeout(20):
+        while not workers[0].servicer._streams:  # noqa: ASYNC110 - the client does not read, so it hears of nothing
+            await asyncio.sleep(0.01)
+    await workers[1].report(courier, uplink_id, positions[-1_000:])
+    uplink.is_reading.set()
+    await uplink.acked(A_MINUTE + 1_000)
+    assert [seq for seq, _ in uplink.rejected] == list(range(A_MINUTE + 1, A_MINUTE + 1_001))
+    (stream,) = workers[0].servicer._streams
+    assert stream.untold == 0

@@ -29,6 +29,8 @@ class Heard:
         self.error: Exception | None = None
         self.done = asyncio.Event()
 
+    untold = 0
+
     def settled(self, rejected: Rejections, repeated: Rejections) -> None:
         self.done.set()
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
 from marketd.kernel.call.refusals import Draining
+from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.values.ids import new_id
 from marketd.tracking.errors import HelloExpected, OffShift, StreamSuperseded
 from marketd.tracking.uplink.judge import Rejection
@@ -145,6 +146,27 @@ async def test_a_reconnect_goes_on_where_the_database_is_and_tells_lost_rejectio
     third.hello(uplink_id, last_acked_seq=40)
     await third.acked(40)
     assert third.rejected == []
+
+
+async def test_what_is_rejected_while_a_stream_opens_is_told_on_it(
+    world: World, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    courier, _ = await world.courier()
+    uplink_id, positions = new_id(), ride(1)
+    positions[0].point.latitude = 91
+    run = Transactor.run
+
+    async def run_and_report(self: Transactor, unit: str, *args: Any, **named: Any) -> Any:
+        result = await run(self, unit, *args, **named)
+        if unit == "tracking.hello":  # what this has read is old when the stream goes on
+            await worker.report(courier, uplink_id, positions)
+        return result
+
+    monkeypatch.setattr(Transactor, "run", run_and_report)
+    uplink = worker.uplink(courier)
+    uplink.hello(uplink_id)
+    await uplink.acked(1)
+    assert uplink.rejected == [(1, Rejection.OUT_OF_RANGE)]
 
 
 async def test_a_newer_stream_ends_the_older_and_nothing_is_lost(world: World, worker: Worker) -> None:

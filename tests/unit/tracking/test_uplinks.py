@@ -86,6 +86,31 @@ def test_many_rejections_come_in_several_acknowledgements_that_do_not_run_ahead_
     assert not acks.is_due
 
 
+def test_nothing_above_what_is_known_of_earlier_rejections_is_acknowledged() -> None:
+    acks = Acks(uplink(9), 0)
+    acks.read([(2, 1), (4, 1)], 4)
+    states = [acks.reads_on]
+    assert acks.take() == (4, [(2, 1), (4, 1)])
+    states.append(acks.reads_on)
+    acks.read([(5, 1)], None)
+    assert acks.take() == (9, [(5, 1)])
+    assert [*states, acks.reads_on] == [False, True, False]
+
+
+def test_rejections_that_were_told_above_a_number_that_waits_count_as_untold() -> None:
+    up = uplink()
+    acks = Acks(up, 0)
+    for seq in (1, 2):
+        up.admit(seq)
+    up.settle([2], [(2, 1)])
+    acks.reject(2, 1)
+    assert acks.take() == (0, [(2, 1)])
+    assert acks.untold == 1
+    up.settle([1], [])
+    assert acks.take() == (2, [])
+    assert acks.untold == 0
+
+
 @given(st.data())
 def test_whatever_the_order_nothing_unsettled_is_acknowledged_and_in_the_end_all_is(data: st.DataObject) -> None:
     up = uplink()

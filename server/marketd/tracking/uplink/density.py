@@ -6,7 +6,7 @@ positions sends them as fast as it can, but no minute of that day holds more tha
 its times over the whole day meets what a day can hold, `LAVISH` times over, which fills again at that rate.
 docs/decisions/ has the figures (0016), and why each worker keeps books of its own.
 
-What is beyond is rejected and not written down anywhere, so a flood costs no table anything.
+What is beyond is rejected and gets no row of its own: a few ranges of numbers are all that a flood leaves.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """What happens to positions the moment they come in: judged one by one, shown to watchers, handed to the writer.
 
-This runs for every position of every courier. It does not wait.
+This runs for every position of every courier. It does not wait; `room` does, before it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import attrgetter
+from typing import Final
 
 from marketd.delivery.estimate import Pace
 from marketd.kernel.values.geo import Point
@@ -21,6 +22,12 @@ from marketd.tracking.watch.hub import Hub
 
 _seq = attrgetter("seq")
 
+# Above this many rejections that a stream has not told its courier, nothing more of the uplink is taken, by no stream
+# and no report: a stream is told of all of them, and nothing else would stop who sends and does not read.
+MAX_UNTOLD: Final = 10_000
+# A range of numbers ends before the number that Postgres calls its end.
+_HIGHEST: Final = 2**63 - 1
+
 
 class Intake:
     """Where positions go in this process."""
@@ -31,6 +38,15 @@ class Intake:
         self._journal = journal
         self._pace = pace
 
+    async def room(self, uplink: Uplink) -> None:
+        """Wait until more positions of the uplink may be taken."""
+        while True:
+            await self.writer.room(uplink)
+            if uplink.untold < MAX_UNTOLD:
+                return
+            uplink.told.clear()
+            await uplink.told.wait()
+
     def take(
         self, courier: HeardCourier, uplink: Uplink, samples: Sequence[Sample], receive_micros: int
     ) -> list[tuple[int, int]]:
@@ -38,7 +54,7 @@ class Intake:
 
         They are looked at in the order of their numbers. One that comes after higher numbers is stored and never moves
         the marker; one that waits for its commit already is a duplicate and is dropped. One that there is no room for
-        is rejected without being written down, and so is a bad one beyond that: their listeners hear of it at once.
+        is rejected, and so is a bad one beyond that; of those the ledger keeps nothing (position_writer.Parcel).
         """
         rows: list[NewPosition] = []
         numberless: list[tuple[int, int]] = []
@@ -59,14 +75,17 @@ class Intake:
             if reason is not None or time is None or latitude is None or longitude is None:
                 reason = reason or Rejection.FIELD_MISSING
                 # It has no time to count at, but a flood of bad ones must not fill the ledger either.
-                if density.admits(receive_micros):
+                if density.admits(receive_micros) or seq == _HIGHEST:
                     rows.append(_rejected(seq, receive_micros, reason))
                 else:
                     beyond.append((seq, reason))
                 continue
             ahead = time - receive_micros if time > receive_micros else 0
             if not density.admits(time - ahead):
-                beyond.append((seq, Rejection.RATE_EXCEEDED))
+                if seq < _HIGHEST:
+                    beyond.append((seq, Rejection.RATE_EXCEEDED))
+                else:
+                    rows.append(_rejected(seq, receive_micros, Rejection.RATE_EXCEEDED))
                 continue
             fix = Fix(seq, time - ahead, receive_micros, Point(latitude, longitude), accuracy, speed, heading, ahead)
             flags = 0
@@ -101,10 +120,8 @@ class Intake:
                 self._journal.add(courier.follow(moved, receive_micros, self._pace))
         if moves:
             self.hub.moved(courier.courier_id, moves[-1])
-        if rows:
-            self.writer.add(Parcel(uplink, rows, moves[-1] if moves else None))
-        if beyond:
-            uplink.pass_over(beyond)
+        if rows or beyond:
+            self.writer.add(Parcel(uplink, rows, moves[-1] if moves else None, beyond))
         return numberless
 
 

@@ -22,7 +22,7 @@ from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.tracking import deliveries, repository
 from marketd.tracking.repository import NewPosition
-from marketd.tracking.uplink.acks import Uplink
+from marketd.tracking.uplink.acks import Rejections, Uplink
 from marketd.tracking.values import Fix
 
 _log = structlog.get_logger(__name__)
@@ -39,12 +39,23 @@ GATHER_SECONDS: Final = 0.1
 class Parcel:
     """Positions of one uplink that came together. `which` of the rows is set when the batch is made up.
 
-    `marker` is where the live marker stands after them, None when they did not move it.
+    `marker` is where the live marker stands after them, None when they did not move it. `beyond` are numbers, lowest
+    first, that are rejected without a row of their own, and why: the uplink's row keeps their ranges, so that a later
+    hello tells of them when this answer is lost.
     """
 
     uplink: Uplink
     rows: list[NewPosition]
     marker: Fix | None
+    beyond: Rejections = ()
+
+    def __len__(self) -> int:
+        return len(self.rows) + len(self.beyond)
+
+    @property
+    def seqs(self) -> list[int]:
+        """All its numbers."""
+        return [*(row.seq for row in self.rows), *(seq for seq, _ in self.beyond)]
 
 
 class PositionWriter:
@@ -71,7 +82,7 @@ class PositionWriter:
     def add(self, parcel: Parcel) -> None:
         """Hand positions in; their uplink hears of it when they are committed."""
         self._parcels.append(parcel)
-        self._waiting += len(parcel.rows)
+        self._waiting += len(parcel)
         self._filled.set()
 
     def hurry(self) -> None:
@@ -97,10 +108,10 @@ class PositionWriter:
         taken: list[Parcel] = []
         count = 0
         for parcel in self._parcels:
-            if taken and count + len(parcel.rows) > MAX_BATCH:
+            if taken and count + len(parcel) > MAX_BATCH:
                 break
             taken.append(parcel)
-            count += len(parcel.rows)
+            count += len(parcel)
         del self._parcels[: len(taken)]
         self._waiting -= count
         if not self._parcels:
@@ -127,20 +138,20 @@ class PositionWriter:
             # What is settled already, or was put back by a call further in, must not come into one batch twice.
             back = [parcel for parcel in parcels if not self._is_over(parcel)]
             self._parcels[:0] = back
-            self._waiting += sum(len(parcel.rows) for parcel in back)
+            self._waiting += sum(len(parcel) for parcel in back)
             raise
         finally:
             self._room.set()
 
     def _is_over(self, parcel: Parcel) -> bool:
-        return parcel in self._parcels or parcel.rows[0].seq not in parcel.uplink.pending
+        return parcel in self._parcels or parcel.seqs[0] not in parcel.uplink.pending
 
     async def _one_by_one(self, parcels: list[Parcel], error: Exception) -> None:
         for uplink, own in _by_uplink(parcels):
             if len(parcels) > len(own):
                 await self._commit(own)
             else:
-                uplink.fail([row.seq for parcel in own for row in parcel.rows], error)
+                uplink.fail([seq for parcel in own for seq in parcel.seqs], error)
 
     async def _last(self) -> None:
         try:
@@ -162,6 +173,12 @@ class PositionWriter:
         couriers = [uplink.courier_id for uplink, _ in grouped]
         uplinks = [uplink.uplink_id for uplink, _ in grouped]
         latest = _latest(parcels)
+        # In the order of their ids, in which all workers lock the uplinks' rows.
+        passed_over = sorted(
+            (uplink.courier_id, uplink.uplink_id, _ranges(beyond))
+            for uplink, own in grouped
+            if (beyond := sorted(seq for parcel in own for seq, _ in parcel.beyond))
+        )
 
         async def work(uow: UnitOfWork) -> dict[int, _Duplicates]:
             seqs: dict[int, list[int]] = defaultdict(list)
@@ -175,6 +192,8 @@ class PositionWriter:
                 )
                 for which, own in seqs.items()
             }
+            for courier_id, uplink_id, ranges in passed_over:
+                await repository.pass_over(uow.connection, courier_id, uplink_id, ranges, uow.now)
             await deliveries.save_latest_fixes(uow, latest)
             return found
 
@@ -190,7 +209,9 @@ class PositionWriter:
                 for row in settled
                 if row.reason is not None and (again or row.seq not in duplicates.seqs)
             ]
-            uplink.settle([row.seq for row in settled], rejected, () if again else duplicates.rejected)
+            rejected += [rejection for parcel in own for rejection in parcel.beyond]
+            seqs = [seq for parcel in own for seq in parcel.seqs]
+            uplink.settle(seqs, rejected, () if again else duplicates.rejected)
 
 
 class _Duplicates(NamedTuple):
@@ -208,6 +229,17 @@ def _give_back(uplink: Uplink, repeated: Sequence[NewPosition]) -> None:
     for row in repeated:
         if row.sample_micros is not None:
             uplink.density.give_back(min(row.sample_micros, row.receive_micros))
+
+
+def _ranges(seqs: Sequence[int]) -> list[tuple[int, int]]:
+    """The numbers, lowest first, as (first, last) of those that follow each other."""
+    ranges: list[tuple[int, int]] = []
+    for seq in seqs:
+        if ranges and ranges[-1][1] == seq - 1:
+            ranges[-1] = (ranges[-1][0], seq)
+        else:
+            ranges.append((seq, seq))
+    return ranges
 
 
 def _latest(parcels: Sequence[Parcel]) -> list[tuple[UUID, Fix]]:

@@ -23,6 +23,11 @@ class PendingBatch:
         self._rejected: dict[int, int] = {}
         self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
+    @property
+    def untold(self) -> int:
+        """None: they go with the answer."""
+        return 0
+
     def settled(self, rejected: Rejections, repeated: Rejections) -> None:
         """Keep what concerns this batch; whoever sent it may never have had the first answer."""
         self._rejected.update((seq, reason) for seq, reason in (*rejected, *repeated) if seq in self._waiting)
@@ -53,7 +58,7 @@ async def report(
     intake: Intake, courier: HeardCourier, uplink: Uplink, samples: Sequence[Sample]
 ) -> tuple[int, Rejections]:
     """Take the batch and wait until it is committed: the acknowledged number and what was rejected."""
-    await intake.writer.room(uplink)
+    await intake.room(uplink)
     waiting = PendingBatch(uplink, frozenset(sample.seq for sample in samples))
     uplink.listeners.append(waiting)
     try:
@@ -61,5 +66,5 @@ async def report(
         intake.writer.hurry()
         rejected = await waiting.finish(numberless)
     finally:
-        uplink.listeners.remove(waiting)
+        uplink.leave(waiting)
     return uplink.acked_seq, rejected

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from marketd.kernel.call.refusals import Draining, Refusal
@@ -17,6 +17,7 @@ from marketd.tracking.uplink.acks import Acks, Rejections
 from marketd.tracking.uplink.couriers import HeardCourier
 from marketd.tracking.uplink.intake import Intake
 from marketd.tracking.uplink.judge import Sample
+from marketd.tracking.uplink.open import Earlier
 from marketd.tracking.uplink.sending_rate import SendingRate, UplinkMode
 
 ACK_SECONDS: Final = 0.25
@@ -24,23 +25,32 @@ IDLE_INTERVAL_SECONDS: Final = 10.0
 RETRY_AFTER_SECONDS: Final = 0.5
 # Overflow rule: pings beyond this are dropped, the oldest first; a client that floods them needs no answer to each.
 MAX_PINGS: Final = 16
-# Above this many rejections that the courier has not been told, no more of their messages are read: nothing that is
-# rejected on the spot waits for a commit, so nothing else would stop who sends and does not read.
-MAX_UNTOLD: Final = 10_000
 
 
 class UplinkStream:
-    """The server's side of one stream, from hello on."""
+    """The server's side of one stream, from hello on.
 
-    def __init__(self, courier: HeardCourier, acks: Acks, intake: Intake, epoch: int, rate: SendingRate) -> None:
-        self.epoch = epoch
+    It listens to its uplink before the database says what is known of that (`open`): what is committed between the two
+    would else be told by nobody.
+    """
+
+    def __init__(
+        self,
+        courier: HeardCourier,
+        acks: Acks,
+        intake: Intake,
+        rate: SendingRate,
+        read_earlier: Callable[[int], Awaitable[Earlier]],
+    ) -> None:
+        """read_earlier: reads the rejections of earlier streams and reports above a number, once the stream is open."""
+        self.epoch = 0
+        self._read_earlier = read_earlier
         self._courier = courier
         self._acks = acks
         self._intake = intake
         self._rate = rate
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
-        self._told = asyncio.Event()
         self._hello = True
         self._ack_time = 0.0
         self._ack_timer: asyncio.TimerHandle | None = None
@@ -52,15 +62,18 @@ class UplinkStream:
         self._drain: convert.Down | None = None
         self._draining = False
 
+    def open(self, epoch: int, sent_seq: int, earlier: Earlier) -> None:
+        """What the database knows: the stream's epoch, what the client has seen, and what it may not know."""
+        self.epoch = epoch
+        self._acks.sent_seq = sent_seq
+        self._acks.read(*earlier)
+
     # -- from the courier
 
     async def receive(self, samples: Sequence[Sample]) -> None:
         """Positions of one message. Waits while there is no room for more, so the stream is not read meanwhile."""
         uplink = self._acks.uplink
-        while self._acks.untold >= MAX_UNTOLD:
-            self._told.clear()
-            await self._told.wait()
-        await self._intake.writer.room(uplink)
+        await self._intake.room(uplink)
         now = self._intake.hub.now_micros
         for seq, reason in self._intake.take(self._courier, uplink, samples, now):
             self._acks.reject(seq, reason)
@@ -84,6 +97,11 @@ class UplinkStream:
         self._wake.set()
 
     # -- from the other side
+
+    @property
+    def untold(self) -> int:
+        """See acks.Listener."""
+        return self._acks.untold
 
     def settled(self, rejected: Rejections, repeated: Rejections) -> None:
         """See acks.Listener."""
@@ -123,6 +141,9 @@ class UplinkStream:
             message = self._take()
             if message is not None:
                 return message
+            if self._acks.reads_on and self._acks.read_to is not None and self._refusal is None:
+                self._acks.read(*await self._read_earlier(self._acks.read_to))
+                continue
             if self._refusal is not None:
                 raise self._refusal
             if not self._acks.uplink.pending and not self._acks.is_due:
@@ -146,12 +167,12 @@ class UplinkStream:
             return drain
         if self._pings:
             return convert.pong_message(self._pings.popleft(), self._intake.hub.now_micros)
-        if self._hello or (self._acks.is_due and self._may_ack()):
+        if self._hello or (self._acks.is_due and not self._acks.reads_on and self._may_ack()):
             # The first one answers hello, also when there is nothing new in it.
             self._hello = False
             self._ack_time = self._loop.time()
             acked_seq, rejected = self._acks.take()
-            self._told.set()
+            self._acks.uplink.told.set()
             return convert.ack_message(acked_seq, rejected, self._intake.hub.now_micros)
         if self._directive is not None:
             directive, self._directive = self._directive, None
