@@ -108,7 +108,7 @@ def test_the_options_of_a_command_read_it_too(tmp_path: Path) -> None:
 
 
 def test_a_broken_file_ends_a_command_in_a_line(tmp_path: Path) -> None:
-    (tmp_path / ".env").mkdir()
+    (tmp_path / ".env").write_text("MARKETD_PORT\n")
     ran = _marketd(tmp_path, "check")
     assert (ran.returncode, ran.stdout, len(ran.stderr.splitlines())) == (2, "", 1)
-    assert ran.stderr.startswith("marketd: .env cannot be read (Is a directory)")
+    assert ran.stderr.startswith("marketd: line 1 of .env is not NAME=value")
