@@ -189,8 +189,8 @@ async def test_a_watch_shows_a_ride_that_moves_although_a_newer_one_stands_still
         while text not in (line := await asyncio.wait_for(said.get(), 30)):
             assert not line.startswith("Order"), line
 
-    def watching() -> asyncio.Task[None]:
-        return asyncio.create_task(watch_live(options(app), said.put_nowait, silence_seconds=0.5))
+    def watching(**seconds: float) -> asyncio.Task[None]:
+        return asyncio.create_task(watch_live(options(app), said.put_nowait, silence_seconds=0.5, **seconds))
 
     moves = Ride(app, 5)
     await moves.screen.rides()
@@ -203,7 +203,7 @@ async def test_a_watch_shows_a_ride_that_moves_although_a_newer_one_stands_still
     # Now there is only one, which does not move; then another sets out.
     while not said.empty():
         said.get_nowait()
-    watch = watching()
+    watch = watching(look_seconds=0.3)
     await until(f"Order {stands.screen.number}")
     moves = Ride(app, 5)
     await until("another one moves")

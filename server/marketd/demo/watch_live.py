@@ -34,22 +34,31 @@ _LIFE = ("position", "state_change", "stop_event")
 
 
 async def watch_live(
-    options: DemoOptions, say: Callable[[str], None], *, silence_seconds: float = _SILENCE_SECONDS
+    options: DemoOptions,
+    say: Callable[[str], None],
+    *,
+    silence_seconds: float = _SILENCE_SECONDS,
+    look_seconds: float = _LOOK_SECONDS,
 ) -> None:
     """Say what happens on a delivery until it is closed. Raises CheckFailed and MarketplaceError.
 
-    A delivery of which nothing is heard for silence_seconds is left for one that moves, if there is one.
+    A delivery of which nothing is heard for silence_seconds is left for one that moves, if one shows a
+    position within look_seconds.
     """
     async with open_client(options, options.admin_token) as client:
         await sign_in_admin(client, options, say)
-        delivery: delivery_pb2.Delivery | None = await _underway(client, say)
+        delivery: delivery_pb2.Delivery | None = await _underway(client, say, look_seconds)
         while delivery is not None:
             say(f"Order {delivery.order_number}, brought by {delivery.courier.first_name}; Ctrl-C ends the watch.")
-            delivery = await _watched(client, delivery, say, silence_seconds)
+            delivery = await _watched(client, delivery, say, silence_seconds, look_seconds)
 
 
 async def _watched(
-    client: MarketplaceClient, delivery: delivery_pb2.Delivery, say: Callable[[str], None], silence_seconds: float
+    client: MarketplaceClient,
+    delivery: delivery_pb2.Delivery,
+    say: Callable[[str], None],
+    silence_seconds: float,
+    look_seconds: float,
 ) -> delivery_pb2.Delivery | None:
     """Say what happens; None when it is closed, another delivery when this one has fallen silent and that one moves."""
     heard = time.monotonic()
@@ -67,7 +76,7 @@ async def _watched(
         while not (await asyncio.wait([reading], timeout=max(0.0, heard + silence_seconds - time.monotonic())))[0]:
             if time.monotonic() - heard < silence_seconds:
                 continue
-            other = await _moving(client, but=delivery.delivery_id)
+            other = await _moving(client, look_seconds, but=delivery.delivery_id)
             if time.monotonic() - heard < silence_seconds:
                 continue  # it has moved while others were looked at
             if other is not None:
@@ -83,11 +92,13 @@ async def _watched(
     return None
 
 
-async def _underway(client: MarketplaceClient, say: Callable[[str], None]) -> delivery_pb2.Delivery:
+async def _underway(
+    client: MarketplaceClient, say: Callable[[str], None], look_seconds: float
+) -> delivery_pb2.Delivery:
     """The delivery to watch; waits until there is one."""
     waiting = False
     while True:
-        if (moving := await _moving(client)) is not None:
+        if (moving := await _moving(client, look_seconds)) is not None:
             return moving
         for states in _NEXT_BEST:
             if found := await _open(client, states, 1):
@@ -105,14 +116,14 @@ async def _open(
     return (await client.delivery.ListDeliveries(request)).deliveries
 
 
-async def _moving(client: MarketplaceClient, but: str = "") -> delivery_pb2.Delivery | None:
+async def _moving(client: MarketplaceClient, look_seconds: float, but: str = "") -> delivery_pb2.Delivery | None:
     """The first delivery, of those that are open, whose courier shows a new position.
 
     An open one may stand still for ever, such as that of a demo which was killed on the way; its times do not tell.
     """
     found = [each for each in await _open(client, _MOVES, _MOST_LOOKED_AT) if each.delivery_id != but]
     looks = {asyncio.create_task(_first_position(client, each.delivery_id)): each for each in found}
-    running, end = set(looks), time.monotonic() + _LOOK_SECONDS
+    running, end = set(looks), time.monotonic() + look_seconds
     try:
         while running and (left := end - time.monotonic()) > 0:
             done, running = await asyncio.wait(running, timeout=left, return_when=asyncio.FIRST_COMPLETED)

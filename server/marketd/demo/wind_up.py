@@ -39,8 +39,8 @@ async def wind_up(stage: Stage, cast: Cast) -> None:
     async with stage.step(
         "wind_up",
         "Stopped in the middle: what is open is brought to its end",
-        held="Stopped in the middle: nobody is left on the road",
-        failed="Stopped in the middle, and not everything could be brought to its end",
+        if_held="Stopped in the middle: nobody is left on the road",
+        if_failed="Stopped in the middle, and not everything could be brought to its end",
     ) as detail:
         done: dict[str, str] = {}
         number = stage.progress.order_number
