@@ -60,7 +60,7 @@ def require_database_folder(settings: Settings) -> None:
     folder = (settings.data_dir / "postgres").absolute()
     if settings.database_url is None and not EmbeddedPostgres(folder).is_made:
         fail_line(
-            f"there is no database in {folder}; run it in the folder in which the server runs, or set "
+            f"there is no database in {folder}; run it in the folder in which the server was started, or set "
             "MARKETD_DATA_DIR or MARKETD_DATABASE_URL."
         )
         raise typer.Exit(CONFIGURATION_ERROR)

@@ -23,13 +23,13 @@ _SILENCE_SECONDS = 10.0
 # Long enough for a position of each courier whose device reports.
 _LOOK_SECONDS = 3.0
 _MOST_LOOKED_AT = 20
-_MOVES = (delivery_pb2.DELIVERY_STATE_PICKED_UP, delivery_pb2.DELIVERY_STATE_AT_DROPOFF)
-# Who has the goods is shown moving. While nobody does: who is about to get them, before those who stand still.
+# While nobody moves: who is about to set out before who stands still with the goods.
 _NEXT_BEST = (
     (delivery_pb2.DELIVERY_STATE_ASSIGNED, delivery_pb2.DELIVERY_STATE_AT_PICKUP),
     (delivery_pb2.DELIVERY_STATE_PICKED_UP,),
     (delivery_pb2.DELIVERY_STATE_AT_DROPOFF,),
 )
+_UNDERWAY = tuple(state for states in _NEXT_BEST for state in states)
 _LIFE = ("position", "state_change", "stop_event")
 
 
@@ -121,7 +121,7 @@ async def _moving(client: MarketplaceClient, look_seconds: float, but: str = "")
 
     An open one may stand still for ever, such as that of a demo which was killed on the way; its times do not tell.
     """
-    found = [each for each in await _open(client, _MOVES, _MOST_LOOKED_AT) if each.delivery_id != but]
+    found = [each for each in await _open(client, _UNDERWAY, _MOST_LOOKED_AT) if each.delivery_id != but]
     looks = {asyncio.create_task(_first_position(client, each.delivery_id)): each for each in found}
     running, end = set(looks), time.monotonic() + look_seconds
     try:
