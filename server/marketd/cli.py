@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import signal
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Annotated
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
 
 from marketd import __version__
+from marketd.commands.names import mistyped
 from marketd.process.env_file import EnvFileUnusable, take_env_file
 from marketd.process.quick_import import imported
 
@@ -28,6 +31,8 @@ _COMMANDS: Mapping[str, str] = {
     "check": "Check the invariants of the data.",
     "bench": "Measure the server against bare floors on this machine.",
 }
+
+_INTERRUPTED = 128 + signal.SIGINT
 
 _EPILOG = """\b
 First steps:
@@ -58,13 +63,40 @@ def _about(
     except EnvFileUnusable as error:
         typer.echo(f"marketd: {error}", err=True)
         raise typer.Exit(2) from None
-    if file is not None and file.names:
-        count = "a setting comes" if len(file.names) == 1 else f"{len(file.names)} settings come"
-        typer.echo(f"marketd: {count} from {file.path}: {', '.join(file.names)}.", err=True)
+    if file is None:
+        return
+    wrong = mistyped(file.names)
+    names = [name for name in file.names if name not in wrong]
+    if names:
+        count = "a setting comes" if len(names) == 1 else f"{len(names)} settings come"
+        typer.echo(f"marketd: {count} from {file.path}: {', '.join(names)}.", err=True)
 
 
 def _listed_only() -> None:
     """Stands for a command that was not asked for, so that help can list it without importing it."""
+
+
+def _ending_quietly(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, which names mistyped variables first and ends quietly when it is interrupted."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        if not kwargs.get("quiet"):  # whoever called for it has named them
+            for line in mistyped().values():
+                typer.echo(f"marketd: {line}", err=True)
+        if signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, signal.default_int_handler):
+            # From here on there may be something to close (see __main__.py).
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            command(*args, **kwargs)
+        except KeyboardInterrupt:
+            raise typer.Exit(_INTERRUPTED) from None
+        except typer.Abort as aborted:  # what a question makes of it
+            if isinstance(aborted.__context__, KeyboardInterrupt):
+                raise typer.Exit(_INTERRUPTED) from None
+            raise
+
+    return run
 
 
 def application(arguments: Sequence[str]) -> typer.Typer:
@@ -82,7 +114,7 @@ def application(arguments: Sequence[str]) -> typer.Typer:
     for name, summary in _COMMANDS.items():
         if name == asked:
             module = imported(f"marketd.commands.{name.replace('-', '_')}")
-            app.command(name)(module.command)
+            app.command(name)(_ending_quietly(module.command))
         else:
             app.command(name, short_help=summary)(_listed_only)
     return app

@@ -10,9 +10,7 @@ import hashlib
 import hmac
 import os
 import re
-from collections.abc import Iterable
 from datetime import timedelta
-from difflib import get_close_matches
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any, Final, Self
@@ -36,9 +34,6 @@ STRICT_LIMITS = {
 }
 """Production's calls a second and burst, by rate class."""
 
-
-# Variables of ours that are no settings: options of `marketd demo`, and the `.env` file (process/env_file).
-_NO_SETTINGS = {"MARKETD_ADMIN_EMAIL", "MARKETD_ADMIN_PASSWORD", "MARKETD_ENV_FILE"}
 
 _SECONDS: Final = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
 # Sums with today's date must stay dates.
@@ -394,14 +389,3 @@ class Settings(BaseSettings):
 def with_port(host: str, port: int) -> str:
     """HOST:PORT as clients write it: an IPv6 address goes into brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def unknown_names(environment: Iterable[str] = os.environ) -> list[str]:
-    """A line for each MARKETD_ variable that is no setting: a mistyped one would be thought to be set."""
-    known = {f"MARKETD_{name.upper()}" for name in Settings.model_fields} | _NO_SETTINGS
-    ours = (each for each in environment if each.upper().startswith("MARKETD_"))
-    found = []
-    for name in sorted(each for each in ours if each.upper() not in known):
-        like = get_close_matches(name.upper(), known, n=1, cutoff=0.8)
-        found.append(f"{name} is no setting and has no effect" + (f"; is {like[0]} meant?" if like else "."))
-    return found

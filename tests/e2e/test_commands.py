@@ -145,10 +145,11 @@ async def test_a_sign_in_that_fails_prints_one_line_with_the_reason_and_no_token
     here, nowhere = f"127.0.0.1:{app.port}", f"127.0.0.1:{_free_port()}"
     for arguments, stdin, code, says in (
         (("--login", email, "--target", here), "wrong\n", 1, "INVALID_CREDENTIALS"),
-        (("--login", email, "--target", nowhere), "wrong\n", 1, "UNAVAILABLE"),
+        (("--login", email, "--target", nowhere), "wrong\n", 1, f"nothing listens on {nowhere}; start a server"),
         (("--login", email, "--target", here), "", 2, "standard input is empty"),
         (("--login", email, "--target", "127.0.0.1"), "wrong\n", 2, "is no HOST:PORT"),
         (("--login", email, "--target", "shop.example.com:443"), "wrong\n", 2, "use --tls"),
+        (("--login", email, "--target", "127.0.0.1:70000"), "wrong\n", 2, "ports go from 1 to 65535"),
         (("--login", email, "--target", here, "--ca", __file__), "wrong\n", 2, "holds no certificates"),
     ):
         ran = await marketd("token", *arguments, stdin=stdin)
@@ -195,8 +196,9 @@ async def test_what_is_not_healthy_is_1_and_a_wrong_command_line_2() -> None:
         async with health_server(NOT_SERVING) as sick:
             for target, more, code, says in (
                 (f"127.0.0.1:{sick}", (), 1, "NOT_SERVING"),
-                (f"127.0.0.1:{_free_port()}", (), 1, "UNAVAILABLE"),
+                (f"127.0.0.1:{_free_port()}", (), 1, "nothing listens on 127.0.0.1:"),
                 (f"127.0.0.1:{silent.getsockname()[1]}", ("--timeout", "0.3"), 1, "no answer within 0.3 s"),
+                (f"nobody.invalid:{sick}", (), 1, "there is no host of the name in nobody.invalid"),
                 ("::1", (), 2, "no HOST:PORT"),
                 ("http://127.0.0.1:80", (), 2, "no HOST:PORT"),
                 ("127.0.0.1:80", ("--ca", "/nowhere.pem"), 2, "no certificates"),
@@ -216,7 +218,11 @@ async def test_health_is_asked_over_tls_and_ipv6_and_under_another_name(tmp_path
         asked = ("healthcheck", "--target", f"[::1]:{port}", "--ca", str(tmp_path / "ca.pem"))
         assert (await marketd(*asked, "--server-name", "shop.example.com")).code == 0
         assert (await marketd(*asked)).code == 1  # the certificate is not for ::1
-        assert (await marketd(*asked[:3])).code == 1  # plain text
+        plain = await marketd(*asked[:3])
+        assert plain.code == 1
+        assert "use --tls or --ca where it speaks TLS" in plain.err
+        mismatch = await marketd("token", "--login", "a@shop.example", *asked[1:], stdin="secret\n")
+        assert (mismatch.code, is_one_line(mismatch.err)) == (1, True), mismatch.err
 
 
 def test_the_healthcheck_imports_nothing_that_is_slow() -> None:

@@ -136,8 +136,8 @@ async def test_seeding_again_adds_nothing(app: App, admin: tuple[str, str]) -> N
 async def test_simulated_couriers_set_out_with_orders(app: App, admin: tuple[str, str]) -> None:
     target, stop = f"127.0.0.1:{app.port}", asyncio.Event()
     logins = await seed(target, *admin)
-    # People who take a twentieth of the time that they take by default.
-    running = asyncio.create_task(simulate(target, logins, stop, pause_seconds=(0.05, 0.2)))
+    # Nobody takes their time before the first ride: whoever has just started a demo is looking for it.
+    running = asyncio.create_task(simulate(target, logins, stop, pause_seconds=(0.05, 600)))
     try:
         async with asyncio.timeout(90), signed_in(target, *admin) as client:
             request = delivery_service_pb2.ListDeliveriesRequest(states=[delivery_pb2.DELIVERY_STATE_ASSIGNED])

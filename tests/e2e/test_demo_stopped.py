@@ -8,6 +8,8 @@ import json
 import signal
 import subprocess
 import sys
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,10 @@ import pytest
 from marketd.config import Settings
 from marketd.demo.defaults import PRODUCTS, TRACE
 from marketd.demo.presentation import JsonScreen
-from marketd.demo.records import CheckFailed, DemoOptions
+from marketd.demo.records import CheckFailed, DemoOptions, Progress, StepRecord
 from marketd.demo.seed import seed, signed_in
 from marketd.demo.steps import run_demo
+from marketd.demo.watch_live import watch_live
 from marketd.process.process import App
 from marketplace.delivery.v1 import delivery_pb2, delivery_service_pb2
 
@@ -135,6 +138,134 @@ async def test_a_second_ctrl_c_ends_at_once(app: App) -> None:
             pass
         process.send(signal.SIGINT)
     assert await asyncio.wait_for(process.code(), 30) == -signal.SIGINT
+
+
+# -- rides beside each other, and a server that goes away
+
+
+class RidingScreen(JsonScreen):
+    """Tells how far a ride is, and how each step ended."""
+
+    def __init__(self) -> None:
+        super().__init__(io.StringIO())
+        self.number, self.settled = "", 0
+        self.records: list[StepRecord] = []
+        self._moved = asyncio.Event()
+
+    def update(self, progress: Progress) -> None:
+        """How it stands."""
+        self.number, self.settled = progress.order_number, progress.stored + progress.rejected
+        self._moved.set()
+
+    def finish(self, record: StepRecord) -> None:
+        """A step is over."""
+        self.records.append(record)
+
+    async def rides(self) -> None:
+        """Wait until a position has arrived."""
+        while not self.settled:
+            self._moved.clear()
+            await asyncio.wait_for(self._moved.wait(), 30)
+
+
+class Ride:
+    """A story that rides until it is stopped; a speed near 0 stands still after the first position."""
+
+    def __init__(self, app: App, speed: float) -> None:
+        self.screen, self._stop = RidingScreen(), asyncio.Event()
+        self._task = asyncio.create_task(run_demo(options(app, speed=speed), self.screen, self._stop))
+
+    async def stop(self) -> None:
+        """Bring it to its end."""
+        self._stop.set()
+        await asyncio.wait_for(self._task, 30)
+
+
+@pytest.mark.usefixtures("admin")
+async def test_a_watch_shows_a_ride_that_moves_although_a_newer_one_stands_still(app: App) -> None:
+    said: asyncio.Queue[str] = asyncio.Queue()
+
+    async def until(text: str) -> None:
+        while text not in (line := await asyncio.wait_for(said.get(), 30)):
+            assert not line.startswith("Order"), line
+
+    def watching(**seconds: float) -> asyncio.Task[None]:
+        return asyncio.create_task(watch_live(options(app), said.put_nowait, silence_seconds=0.5, **seconds))
+
+    moves = Ride(app, 5)
+    await moves.screen.rides()
+    stands = Ride(app, 1e-6)
+    await stands.screen.rides()
+    watch = watching()
+    await until(f"Order {moves.screen.number}")
+    await moves.stop()
+    await asyncio.wait_for(watch, 30)
+    # Now there is only one, which does not move; then another sets out.
+    while not said.empty():
+        said.get_nowait()
+    watch = watching(look_seconds=0.3)
+    await until(f"Order {stands.screen.number}")
+    moves = Ride(app, 5)
+    await until("another one moves")
+    await until(f"Order {moves.screen.number}")
+    for ride in (moves, stands):
+        await ride.stop()
+    await asyncio.wait_for(watch, 30)
+
+
+@pytest.mark.usefixtures("admin")
+async def test_a_server_that_goes_away_on_the_way_is_noticed_and_the_open_order_named(app: App) -> None:
+    bridge = await Bridge.to(app.port)
+    screen = RidingScreen()
+    there = replace(options(app, speed=5, silence_seconds=0.5), target=f"127.0.0.1:{bridge.port}")
+    playing = asyncio.create_task(run_demo(there, screen))
+    await screen.rides()
+    await bridge.break_off()
+    assert not await asyncio.wait_for(playing, 60)
+    track, wind_up = screen.records[-2:]
+    assert (track.step, wind_up.step) == ("track", "wind_up")
+    assert "the server is gone: no answer for" in track.error
+    assert "positions not acknowledged" in track.error
+    assert wind_up.title == "Stopped in the middle, and not everything could be brought to its end"
+    assert wind_up.error == (
+        f"the server does not answer; order {screen.number}, if it was not closed before, stays open"
+    )
+
+
+class Bridge:
+    """A way to the server that can break off, after which nobody listens at its end."""
+
+    def __init__(self) -> None:
+        self._ends: list[asyncio.StreamWriter] = []
+        self._server: asyncio.Server
+        self.port = 0
+
+    @classmethod
+    async def to(cls, port: int) -> Bridge:
+        """A bridge to that port."""
+        bridge = cls()
+
+        async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with suppress(OSError):
+                while data := await reader.read(65_536):
+                    writer.write(data)
+            writer.close()
+
+        async def cross(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            onward_reader, onward_writer = await asyncio.open_connection("127.0.0.1", port)
+            bridge._ends += [writer, onward_writer]
+            await asyncio.gather(carry(reader, onward_writer), carry(onward_reader, writer))
+
+        bridge._server = await asyncio.start_server(cross, "127.0.0.1", 0)
+        bridge.port = bridge._server.sockets[0].getsockname()[1]
+        return bridge
+
+    async def break_off(self) -> None:
+        """Close it, and all connections over it."""
+        self._server.close()
+        for end in self._ends:
+            end.transport.abort()
+        await asyncio.sleep(0)
 
 
 class Demo:

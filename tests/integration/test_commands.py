@@ -135,7 +135,7 @@ def _run(command: str, url: str | None) -> tuple[int, str]:
 def test_where_no_database_is_none_is_made(command: str, folder: Path) -> None:
     code, line = _run(command, None)
     assert code == 2
-    assert f"there is no database in {folder / '.marketd' / 'postgres'}; run it where the server's .marketd is" in line
+    assert f"there is no database in {folder / '.marketd' / 'postgres'}; run it in the folder in which the " in line
     assert "MARKETD_DATA_DIR or MARKETD_DATABASE_URL" in line
     assert list(folder.iterdir()) == []
 

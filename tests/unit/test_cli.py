@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from marketd.cli import _COMMANDS, application
+import typer
+from marketd.cli import _COMMANDS, _ending_quietly, application
+from marketd.commands.target import own_target
 from marketd.process.supervision.port import CannotServe, reserve_port
 from typer.testing import CliRunner
 
@@ -77,6 +79,75 @@ def test_every_command_names_mistyped_variables(command: str) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "arguments", [["healthcheck", "--timeout", "0.1"], ["token", "--login", "a@shop.example"], ["demo", "--trace", "x"]]
+)
+def test_commands_without_settings_name_them_too(arguments: list[str]) -> None:
+    _, errors, _ = _run(*arguments, MARKETD_DATABSE_URL="postgresql://mistyped", MARKETD_PORT="1")
+    assert errors[0] == "marketd: MARKETD_DATABSE_URL is no setting and has no effect; is MARKETD_DATABASE_URL meant?"
+    assert len(errors) == 2
+
+
+@pytest.mark.parametrize(
+    ("environment", "target"),
+    [
+        ({}, "127.0.0.1:50051"),
+        ({"MARKETD_PORT": "50100"}, "127.0.0.1:50100"),
+        ({"marketd_port": "50100", "MARKETD_HOST": "0.0.0.0"}, "127.0.0.1:50100"),  # noqa: S104 - nobody binds
+        ({"MARKETD_HOST": "::"}, "[::1]:50051"),
+        ({"MARKETD_HOST": "[fd00::7]"}, "[fd00::7]:50051"),
+    ],
+)
+def test_a_server_is_looked_for_where_it_would_listen(environment: dict[str, str], target: str) -> None:
+    assert own_target(environment) == target
+
+
+def test_a_command_calls_the_server_that_the_environment_names() -> None:
+    assert "127.0.0.1:1" in _run("healthcheck", MARKETD_PORT="1")[1][0]
+    assert _run("healthcheck", "--target", "127.0.0.1:2", MARKETD_PORT="70000")[0] == 1
+    for command in (["healthcheck"], ["demo"], ["token", "--login", "a@shop.example"]):
+        code, errors, _ = _run(*command, MARKETD_PORT="70000")
+        assert (code, len(errors)) == (2, 1)
+        assert errors[0].startswith("marketd: MARKETD_PORT 70000 is no port")
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["127.0.0.1:70000", "127.0.0.1:0", "[::1]:65536", "dns:shop.example:70000", "ipv4:127.0.0.1:7,127.0.0.1:70000"],
+)
+def test_a_port_that_is_none_is_no_other_ones(target: str) -> None:
+    for command in (["healthcheck"], ["demo"], ["token", "--login", "a@shop.example"]):
+        code, errors, _ = _run(*command, "--target", target)
+        assert (code, len(errors)) == (2, 1)
+        assert "ports go from 1 to 65535" in errors[0]
+
+
+@pytest.mark.parametrize("imported", ["typer", "marketd.commands.token", "marketplace_client"])
+def test_ctrl_c_while_it_starts_ends_it_quietly(imported: str) -> None:
+    program = (
+        "import os, signal, sys\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {imported!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "sys.argv = ['marketd', 'token', '--login', 'a@shop.example', '--target', '127.0.0.1:1']\n"
+        "from marketd.__main__ import main\n"
+        "main()\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], input="secret", capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "")
+
+
+def test_ctrl_c_ends_whatever_a_command_does_quietly() -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    app = typer.Typer()
+    app.command()(_ending_quietly(interrupted))
+    ran = CliRunner().invoke(app, [])
+    assert (ran.exit_code, ran.output) == (130, "")
+
+
 def _marketd(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith("MARKETD_")}
     return subprocess.run(
@@ -95,7 +166,7 @@ def test_a_file_in_the_working_folder_sets_what_the_environment_does_not_and_is_
     ran = _marketd(tmp_path, "serve", MARKETD_PORT="0")
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr.splitlines() == [
-        "marketd: 3 settings come from .env: MARKETD_LEASE, MARKETD_PROT, MARKETD_SECRET.",
+        "marketd: 2 settings come from .env: MARKETD_LEASE, MARKETD_SECRET.",
         "marketd: MARKETD_PROT is no setting and has no effect; is MARKETD_PORT meant?",
         "marketd: MARKETD_LEASE: is no duration; give seconds (900) or ISO 8601 (PT15M)",
     ]

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 import pytest
 from google.protobuf import timestamp_pb2
 from marketd.cli import application
+from marketd.demo.addresses import reachable
 from marketd.demo.catalogs import differences, read_products
-from marketd.demo.guide import reachable
 from marketd.demo.play import Played
 from marketd.demo.presentation import PlainScreen, screen_for
 from marketd.demo.records import CheckFailed, StepRecord, Summary
@@ -197,6 +197,15 @@ def test_a_pipe_gets_plain_lines_and_a_terminal_a_live_view() -> None:
     assert "✔" in terminal.getvalue()
 
 
+def test_what_is_not_acknowledged_yet_is_told_from_what_is_lost() -> None:
+    out = io.StringIO()
+    screen = screen_for(Console(file=out), as_json=False)
+    screen.close(replace(SUMMARY, ok=False, positions_sent=10, positions_stored=2))
+    screen.finish(replace(RECORD, detail={}))
+    assert "The story stopped (1 step, 2.0 s): 10 positions sent, 2 stored, 1 rejected, 7 not acknow" in out.getvalue()
+    assert out.getvalue().endswith("The courier rides\n")
+
+
 def test_a_live_view_that_is_told_to_stand_still_gives_the_cursor_back_and_draws_no_more() -> None:
     terminal = io.StringIO()
     live = screen_for(Console(file=terminal, force_terminal=True, width=100), as_json=False)
@@ -229,7 +238,10 @@ def test_the_guide_names_an_address_at_which_the_server_is_found(listens: str, f
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--trace", "nowhere.gpx"], "nowhere.gpx is no file."),
+        (["--trace", "nowhere.gpx"], "--trace nowhere.gpx is no file."),
+        (["--products", "nowhere.csv"], "--products nowhere.csv is no file."),
+        (["--tls", "--plaintext"], "--plaintext and --tls contradict each other"),
+        (["--target", "127.0.0.1:70000"], "--target 127.0.0.1:70000: ports go from 1 to 65535"),
         (["--target", "127.0.0.1"], "--target 127.0.0.1 is no HOST:PORT"),
         (["--target", "shop.example.com:443"], "use --tls or --ca"),
         (["--watch", "--json"], "give one of them"),

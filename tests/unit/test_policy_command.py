@@ -81,6 +81,7 @@ def test_a_method_is_found_by_as_much_of_its_name_as_tells_it_apart(name: str) -
     ("name", "says"),
     [
         ("PlaceOrdr", r"is no method; near to it: marketplace\.order\.v1\.OrderService/PlaceOrder"),
+        ("OrderService", r"is a service; name one of its methods: .*PlaceOrder"),
         ("OrderService/Place", r"is no method; near to it: .*OrderService/PlaceOrder"),
         ("ServerReflectionInfo", "is several methods: .*v1alpha.*v1.ServerReflection/"),
         ("zzzzzzzz", "`marketd policy` lists them all"),

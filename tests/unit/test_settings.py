@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from marketd.config import DEVELOPMENT_SECRET, Environment, Settings, unknown_names, with_port
+from marketd.commands.names import mistyped, setting_names
+from marketd.config import DEVELOPMENT_SECRET, Environment, Settings, with_port
 from pydantic import SecretStr, ValidationError
 
 SECRET, PEPPER = "Wm3kz8Qp4Tt6Yx1Rb7Nc5Vd2Fg9Hj0Ls", "p0Oi9Uy8Tr7Ew6Qa5Sd4Fg3Hj2Kl1Zx0"
@@ -145,9 +146,13 @@ def test_letters_lie_beside_the_data_unless_told() -> None:
     assert Settings(data_dir=Path("d"), mail_dir=Path("m")).mail_folder == Path("m")
 
 
+def test_the_names_that_are_read_from_the_text_are_those_of_the_settings() -> None:
+    assert setting_names() == {f"MARKETD_{name.upper()}" for name in Settings.model_fields}
+
+
 def test_a_mistyped_name_is_said_with_the_one_that_was_meant() -> None:
     names = ["MARKETD_TLS_CERTFILE", "MARKETD_PORT", "MARKETD_ADMIN_PASSWORD", "MARKETD_ZZZ", "PATH", "marketd_port"]
-    assert unknown_names([*names, "marketd_prot", "MARKETD_ENV_FILE"]) == [
+    assert list(mistyped([*names, "marketd_prot", "MARKETD_ENV_FILE"]).values()) == [
         "MARKETD_TLS_CERTFILE is no setting and has no effect; is MARKETD_TLS_CERT_FILE meant?",
         "MARKETD_ZZZ is no setting and has no effect.",
         "marketd_prot is no setting and has no effect; is MARKETD_PORT meant?",

@@ -14,7 +14,6 @@ from rich.console import Console
 
 from marketd.commands.settings import fail_line, say
 from marketd.commands.target import (
-    DEFAULT_TARGET,
     Ca,
     Plaintext,
     Target,
@@ -34,7 +33,7 @@ _STOPPED = 128 + signal.SIGINT
 
 
 def command(
-    target: Target = DEFAULT_TARGET,
+    target: Target,
     products: Annotated[
         Path, typer.Option(help="A Shopify product export (CSV).", show_default="own demo data")
     ] = PRODUCTS,
@@ -76,9 +75,9 @@ def command(
     MARKETD_ADMIN_EMAIL and MARKETD_ADMIN_PASSWORD name another (marketd create-admin makes one). Ctrl-C brings an open
     ride to its end first (exit code 130); a second one ends at once.
     """
-    for path in (products, trace):
+    for option, path in (("products", products), ("trace", trace)):
         if not path.is_file():
-            fail_line(f"{path} is no file.")
+            fail_line(f"--{option} {path} is no file.")
             raise typer.Exit(2)
     if watch and as_json:
         fail_line("--watch speaks to people and --json to machines; give one of them.")
@@ -92,7 +91,7 @@ def command(
         admin_email=admin_email,
         admin_password=admin_password,
         admin_token=admin_token,
-        credentials=credentials_of(tls=tls, ca=ca),
+        credentials=credentials_of(tls=tls, ca=ca, plaintext=plaintext),
         plaintext=plaintext,
         # Only `serve --demo` of this machine makes that admin, so nobody else's is worth waiting for.
         patience_seconds=_PATIENCE_SECONDS if is_demos_admin and is_this_machine(target) else 0.0,

@@ -44,6 +44,10 @@ def find_rule(rules: Iterable[Rule], name: str) -> Rule:
         return found[0]
     if found:
         raise NoSuchName(f"{name} is several methods: {_listed(found)}.")
+    of_service = [rule for words, rule in known.items() if asked and words[:-1][-len(asked) :] == asked]
+    if of_service:
+        methods = ", ".join(rule.method.rpartition("/")[2] for rule in of_service)
+        raise NoSuchName(f"{name} is a service; name one of its methods: {methods}.")
     by_end = {"/".join(words[-2:]): rule for words, rule in known.items()}
     by_name = {words[-1]: rule for words, rule in known.items()}
     near = [by_end[each] for each in get_close_matches("/".join(asked[-2:]), by_end, n=3)]

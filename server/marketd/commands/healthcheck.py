@@ -8,11 +8,12 @@ import grpc
 import typer
 from grpc_health.v1 import health_pb2
 
-from marketd.commands.target import DEFAULT_TARGET, Ca, Target, Tls, credentials_of
+from marketd.commands.target import Ca, Target, Tls, credentials_of
+from marketd.demo.addresses import no_answer
 
 
 def command(
-    target: Target = DEFAULT_TARGET,
+    target: Target,
     service: Annotated[str, typer.Option(help="A service by its full name.", show_default="the whole server")] = "",
     timeout: Annotated[float, typer.Option(min=0.1, max=300, help="Seconds to wait for the answer.")] = 3.0,
     tls: Tls = False,
@@ -43,17 +44,19 @@ def command(
         try:
             answer = check(health_pb2.HealthCheckRequest(service=service), timeout=timeout)
         except grpc.RpcError as error:
-            _end(what, _failure(error, timeout), is_well=False)
+            _end(what, _failure(target, error, timeout), is_well=False)
     state = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
     _end(what, state, is_well=answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-def _failure(error: grpc.RpcError, timeout: float) -> str:
+def _failure(target: str, error: grpc.RpcError, timeout: float) -> str:
     match error.code():
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return f"no answer within {timeout:g} s"
         case grpc.StatusCode.NOT_FOUND:
             return "there is no such service"
+        case grpc.StatusCode.UNAVAILABLE:
+            return no_answer(target, str(error.details()))
     return " ".join(f"{error.code().name}: {error.details()}".split())
 
 

@@ -21,7 +21,7 @@ def command(
     migrated stays as it is: this version runs on it. It makes no database: one on a server is made by `createdb`, the
     embedded one by `marketd serve`, which also migrates it.
     """
-    settings = read_settings(quiet=quiet)
+    settings = read_settings()
     with database_of(settings, migrated=False) as url:
         before = migrate.state(url)
         if check:

@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from marketd.app import access_table
-from marketd.commands.explain import NoSuchName, explained, find_role, find_rule, judged
+from marketd.commands.explain import ANONYMOUS, NoSuchName, explained, find_role, find_rule, judged
 from marketd.commands.settings import fail_line, read_settings, say
+from marketd.kernel.call.caller import Role
 from marketd.transport.access import AccessTable, MethodPolicy
 
 # Title and width of each column; the tables of all services stand under one row of titles.
@@ -29,7 +30,12 @@ def command(
         ),
     ] = None,
     role: Annotated[
-        str | None, typer.Option("--as", help="With --explain: may this role call it, or anonymous?", metavar="ROLE")
+        str | None,
+        typer.Option(
+            "--as",
+            help=f"With --explain: may this role call it? {', '.join(str(each) for each in Role)}, or {ANONYMOUS}.",
+            metavar="ROLE",
+        ),
     ] = None,
 ) -> None:
     """List every rpc with who may call it, as the contract declares it.

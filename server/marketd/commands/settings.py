@@ -11,22 +11,19 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsError
 
-from marketd.config import Settings, unknown_names
+from marketd.config import Settings
 from marketd.embedded import EmbeddedPostgres
 
 CONFIGURATION_ERROR = 2
 
 
-def read_settings(*, quiet: bool = False, **overrides: object) -> Settings:
+def read_settings(**overrides: object) -> Settings:
     """The settings of the environment, with those a command's options override. Exits 2 when one is wrong.
 
     overrides: by the setting's name, for the option of the same name (`data_dir` for --data-dir); None for one that was
-    not given. Variables that are no settings are named, unless the command is to be quiet.
+    not given.
     """
     given = {key: value for key, value in overrides.items() if value is not None}
-    if not quiet:
-        for line in unknown_names():
-            fail_line(line)
     try:
         return Settings.read(**given)
     except ValidationError as error:
@@ -63,7 +60,7 @@ def require_database_folder(settings: Settings) -> None:
     folder = (settings.data_dir / "postgres").absolute()
     if settings.database_url is None and not EmbeddedPostgres(folder).is_made:
         fail_line(
-            f"there is no database in {folder}; run it where the server's {settings.data_dir.name} is, or set "
+            f"there is no database in {folder}; run it in the folder in which the server was started, or set "
             "MARKETD_DATA_DIR or MARKETD_DATABASE_URL."
         )
         raise typer.Exit(CONFIGURATION_ERROR)

@@ -13,7 +13,6 @@ from marketplace_client import MarketplaceClient, MarketplaceError, PlainTextRef
 
 from marketd.commands.settings import fail_line, say
 from marketd.commands.target import (
-    DEFAULT_TARGET,
     Ca,
     Plaintext,
     Target,
@@ -21,11 +20,12 @@ from marketd.commands.target import (
     credentials_of,
     refuse_plain_text,
 )
+from marketd.demo.addresses import no_answer
 
 
 def command(
     login: Annotated[str, typer.Option(help="E-mail address, username or phone.")],
-    target: Target = DEFAULT_TARGET,
+    target: Target,
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from standard input (one line).")
     ] = False,
@@ -40,7 +40,7 @@ def command(
     it never stands on the command line, where others could read it. The token ends after a quarter of an hour at most.
     Exits 0 with the token and nothing else on standard output, 1 when the sign-in is refused or nobody answers.
     """
-    credentials = credentials_of(tls=tls, ca=ca)
+    credentials = credentials_of(tls=tls, ca=ca, plaintext=plaintext)
     can_ask = sys.stdin.isatty() and not password_stdin
     password = getpass.getpass("Password: ") if can_ask else sys.stdin.readline().rstrip("\r\n")
     if not password:
@@ -57,6 +57,9 @@ def command(
     except PlainTextRefused:
         refuse_plain_text(target)
     except MarketplaceError as error:
+        if error.was_dropped and not error.from_server:
+            fail_line(no_answer(target, error.message))
+            raise typer.Exit(1) from None
         hint = " Give it with --totp-code." if error.reason == "TOTP_REQUIRED" and not can_ask else ""
         fail_line(f"{error.reason or error.code.name}: {' '.join(error.message.split())}{hint}")
         raise typer.Exit(1) from None

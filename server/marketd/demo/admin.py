@@ -6,20 +6,28 @@ import asyncio
 import time
 from collections.abc import Callable
 
+import grpc
+from marketplace.auth.v1 import user_service_pb2
 from marketplace.catalog.v1 import catalog_service_pb2
 from marketplace_client import MarketplaceClient, MarketplaceError
 
+from marketd.demo.addresses import no_answer
 from marketd.demo.records import CheckFailed, DemoOptions
 
 _PAUSE_SECONDS = 0.5
 
 
 async def sign_in_admin(client: MarketplaceClient, options: DemoOptions, say: Callable[[str], None]) -> None:
-    """Sign the admin of the options in. Raises CheckFailed with what to do, and MarketplaceError.
+    """Sign the admin of the options in, or see that their token is taken.
+
+    Raises CheckFailed with what to do, and MarketplaceError.
 
     `serve --demo` makes its admin and then its shops in the first seconds after it serves. While nothing is sold yet,
     that is waited for; trying to sign in again and again would count as failures.
     """
+    if options.admin_token is not None:
+        await _check_token(client, options)
+        return
     if await _signs_in(client, options):
         return
     waited, end = "", time.monotonic() + options.patience_seconds
@@ -35,19 +43,30 @@ async def sign_in_admin(client: MarketplaceClient, options: DemoOptions, say: Ca
     if not (options.patience_seconds and await _signs_in(client, options)):
         raise CheckFailed(
             f"no admin signs in as {options.admin_email} with this password{waited}; make one with marketd "
-            f"create-admin and set MARKETD_ADMIN_EMAIL and MARKETD_ADMIN_PASSWORD, or run serve --demo"
+            f"create-admin and give it with --admin-email and --admin-password (or MARKETD_ADMIN_EMAIL and "
+            f"MARKETD_ADMIN_PASSWORD), or run serve --demo"
         )
+
+
+async def _check_token(client: MarketplaceClient, options: DemoOptions) -> None:
+    try:
+        await client.user.GetUser(user_service_pb2.GetUserRequest(user_id="me"))
+    except MarketplaceError as error:
+        if error.was_dropped and not error.from_server:
+            raise CheckFailed(no_answer(options.target, error.message)) from None
+        if error.code is grpc.StatusCode.UNAUTHENTICATED:
+            raise CheckFailed(
+                f"--admin-token is no token that the server takes ({error.reason}); marketd token --login … prints one"
+            ) from None
+        raise
 
 
 async def _signs_in(client: MarketplaceClient, options: DemoOptions) -> bool:
     try:
         await client.login(options.admin_email, options.admin_password, device_name="demo")
     except MarketplaceError as error:
-        if error.was_dropped:
-            raise CheckFailed(
-                f"no server answers so at {options.target}; start one with make run, or name it with --target, and "
-                "with --tls or --ca where it speaks TLS"
-            ) from None
+        if error.was_dropped and not error.from_server:
+            raise CheckFailed(no_answer(options.target, error.message)) from None
         if error.reason != "INVALID_CREDENTIALS":
             raise
         return False

@@ -58,10 +58,10 @@ def read_products(content: bytes) -> dict[str, ProductFacts]:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise CheckFailed("the products file is not UTF-8") from None
+        raise CheckFailed("--products: the file is not UTF-8") from None
     rows = csv.DictReader(io.StringIO(text, newline=""))
     if "Handle" not in (rows.fieldnames or ()):
-        raise CheckFailed("the products file has no column Handle; it should be a Shopify product export")
+        raise CheckFailed("--products: the file has no column Handle; it should be a Shopify product export")
     drafts: dict[str, _Draft] = {}
     for row in rows:
         cells = {name: (value or "").strip() for name, value in row.items() if name and isinstance(value, str)}
@@ -81,7 +81,7 @@ def read_file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise CheckFailed(f"cannot read the products {path}: {error.strerror}") from error
+        raise CheckFailed(f"--products {path} cannot be read: {error.strerror}") from error
 
 
 def _add_row(draft: _Draft, cells: Mapping[str, str]) -> None:

@@ -128,7 +128,7 @@ async def track(stage: Stage, cast: Cast, ride: Ride, options: DemoOptions, poin
             stage.moved()
 
         now = datetime.now(UTC)
-        played = await play(cast.courier, shifted_to_end(points, now), options.speed, show)
+        played = await play(cast.courier, shifted_to_end(points, now), options.speed, show, options.silence_seconds)
         detail["sent"], detail["stored"], detail["rejected"] = played.sent, played.stored, played.rejected
         detail["reasons"], detail["connections"] = played.reasons(), played.connections
         require(played.sent == len(points), f"{played.sent} of {len(points)} positions were sent")

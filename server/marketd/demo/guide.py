@@ -30,13 +30,6 @@ def tool(name: str) -> str | None:
     return shlex.quote(str(Path(found).absolute())) if found is not None else None
 
 
-def reachable(target: str) -> str:
-    """Where clients of this machine find a server that listens here: IPv6 in brackets, loopback for every address."""
-    host, _, port = target.rpartition(":")
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host.strip("[]"), host.strip("[]"))  # noqa: S104 - nobody binds
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 def commands(target: str, logins: SeededLogins) -> list[tuple[str, list[str]]]:
     """Groups of commands under what they are for; within one, later ones may use variables that earlier ones set."""
     marketd = tool("marketd") or f"{shlex.quote(str(Path(sys.executable).absolute()))} -m marketd"
@@ -84,7 +77,7 @@ def show(console: Console, target: str, logins: SeededLogins) -> None:
         line(f"# {what}")
         for text in lines:
             line(f"{INDENT}{text}")
-    line(f"{len(logins.couriers)} couriers are delivering; Ctrl-C ends everything.")
+    line(f"{len(logins.couriers)} couriers set out in a moment; Ctrl-C ends everything.")
 
 
 def _named(group: tuple[Login, ...] | list[Login]) -> str:

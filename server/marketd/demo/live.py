@@ -16,8 +16,9 @@ import typer
 from marketplace_client import MarketplaceError
 from rich.console import Console
 
+from marketd.demo.addresses import reachable
 from marketd.demo.defaults import ADMIN_EMAIL, PASSWORD
-from marketd.demo.guide import reachable, show
+from marketd.demo.guide import show
 from marketd.demo.records import CheckFailed
 from marketd.demo.seed import SeededLogins, seed
 from marketd.demo.simulation import simulate

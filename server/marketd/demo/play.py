@@ -10,14 +10,16 @@ from dataclasses import dataclass, field
 
 from google.protobuf import timestamp_pb2
 from google.type import latlng_pb2
+from marketplace.catalog.v1 import catalog_service_pb2
 from marketplace.tracking.v1 import position_pb2
-from marketplace_client import CourierUplink, MarketplaceClient, Outcome
+from marketplace_client import CourierUplink, MarketplaceClient, MarketplaceError, Outcome
 
-from marketd.demo.records import require
+from marketd.demo.records import CheckFailed, require
 from marketd.demo.traces.points import TracePoint, waits
 
 _WHOLE_PLAY_SECONDS = 15.0
 _FLUSH_SECONDS = 60.0
+_ANSWER_SECONDS = 3.0
 
 
 @dataclass
@@ -46,6 +48,11 @@ class Played:
     def rejected(self) -> int:
         """How many were rejected."""
         return len(self.outcomes) - self.stored
+
+    @property
+    def owed(self) -> int:
+        """How many are sent and not acknowledged."""
+        return self.sent - len(self.outcomes)
 
     def reasons(self) -> dict[str, int]:
         """Why positions were rejected, and how many for each reason."""
@@ -81,22 +88,29 @@ async def play(
     points: Sequence[TracePoint],
     speed: float | None,
     on_progress: Callable[[Played], None],
+    silence_seconds: float,
 ) -> Played:
     """Send every point of the trace as the signed-in courier, and wait until each has its outcome.
 
     `points` already have the times they are to be sent with. `speed` is times faster than recorded; None makes the
-    whole last about 15 s, 0 does not wait at all.
+    whole last about 15 s, 0 does not wait at all. silence_seconds: how long nothing need be acknowledged before the
+    server is asked whether it is there. Raises CheckFailed when it is not.
     """
     played = Played()
+    heard = time.monotonic()
 
     def note(outcome: Outcome) -> None:
+        nonlocal heard
+        heard = time.monotonic()
         played.note(outcome)
         on_progress(played)
 
     steps = waits(points)
     if speed is None:
         speed = max(1.0, sum(steps) / _WHOLE_PLAY_SECONDS)
-    async with CourierUplink(client, device_id="demo player", on_outcome=note) as uplink:
+
+    async def send(uplink: CourierUplink) -> None:
+        nonlocal heard
         due = time.monotonic()
         for point, step in zip(points, steps, strict=True):
             if speed > 0:
@@ -104,9 +118,39 @@ async def play(
                 # Short waits add up first: an event loop cannot sleep for a fraction of a millisecond.
                 if (pause := due - time.monotonic()) > 0.002:
                     await asyncio.sleep(pause)
+            if not played.owed:
+                heard = time.monotonic()
             await uplink.send_position(to_position(point))
             played.sent += 1
             on_progress(played)
         await uplink.flush(_FLUSH_SECONDS)
+
+    async with CourierUplink(client, device_id="demo player", on_outcome=note) as uplink:
+        sending = asyncio.create_task(send(uplink))
+        try:
+            while not (await asyncio.wait([sending], timeout=silence_seconds / 8))[0]:
+                if played.owed and time.monotonic() - heard >= silence_seconds:
+                    await _require_answer(client, played, heard)
+                    heard = time.monotonic()
+            sending.result()
+        finally:
+            sending.cancel()
+            await asyncio.wait([sending])
         played.connections = uplink.connections
     return played
+
+
+async def _require_answer(client: MarketplaceClient, played: Played, heard: float) -> None:
+    """Raise CheckFailed when the server does not answer. The uplink itself would go on trying for ever."""
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            await client.catalog.ListProducts(catalog_service_pb2.ListProductsRequest(page_size=1))
+    except MarketplaceError as error:
+        if error.from_server:
+            return
+    except TimeoutError:
+        pass
+    else:
+        return
+    silent = time.monotonic() - heard
+    raise CheckFailed(f"the server is gone: no answer for {silent:.0f} s, {played.owed} positions not acknowledged")

@@ -50,9 +50,14 @@ def _brief(record: StepRecord) -> str:
 
 def _closing(summary: Summary) -> str:
     what = "Every step held" if summary.ok else "The story stopped"
+    steps = f"{summary.steps} step{'s' * (summary.steps != 1)}"
+    # Of a ride that was cut short some are on their way: not lost, but nobody knows yet whether they are stored.
+    owed = summary.positions_sent - summary.positions_stored - summary.positions_rejected
     return (
-        f"{what} ({summary.steps} steps, {summary.seconds:.1f} s): {summary.positions_sent} positions sent, "
-        f"{summary.positions_stored} stored, {summary.positions_rejected} rejected; the buyer saw "
+        f"{what} ({steps}, {summary.seconds:.1f} s): {summary.positions_sent} positions sent, "
+        f"{summary.positions_stored} stored, {summary.positions_rejected} rejected"
+        + (f", {owed} not acknowledged yet" if owed > 0 else "")
+        + "; the buyer saw "
         + (", ".join(f"{count} {kind}" for kind, count in summary.watch_events.items()) or "nothing")
     )
 
@@ -115,7 +120,8 @@ class PlainScreen:
     def finish(self, record: StepRecord) -> None:
         """The step's line."""
         mark = "ok  " if record.ok else "FAIL"
-        line = f"{mark} {record.seconds:7.2f} s  {record.title}  [{_brief(record)}]"
+        brief = _brief(record)
+        line = f"{mark} {record.seconds:7.2f} s  {record.title}" + (f"  [{brief}]" if brief else "")
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def say(self, text: str) -> None:

@@ -38,6 +38,11 @@ class DemoOptions:
     """TLS, when the server speaks it; None for plain text."""
     plaintext: bool = False
     """Whether plain text may go to another machine."""
+    silence_seconds: float = 8.0
+    """How long none of a ride's positions need be acknowledged before the server is asked whether it is there.
+
+    A worker that died is back sooner.
+    """
     patience_seconds: float = 0.0
     """How long to wait for the data of `serve --demo` while the marketplace is empty and has no such admin."""
 

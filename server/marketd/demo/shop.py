@@ -40,8 +40,7 @@ class Purchase:
 async def sign_in(stage: Stage, cast: Cast, options: DemoOptions) -> None:
     """The admin signs in and holds the role."""
     async with stage.step("sign_in", "The admin signs in") as detail:
-        if options.admin_token is None:
-            await sign_in_admin(cast.admin, options, stage.screen.say)
+        await sign_in_admin(cast.admin, options, stage.screen.say)
         user = (await cast.admin.user.GetUser(user_service_pb2.GetUserRequest(user_id="me"))).user
         detail["target"] = options.target
         detail["roles"] = [policy_pb2.Role.Name(role).removeprefix("ROLE_") for role in user.roles]

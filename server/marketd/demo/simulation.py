@@ -47,7 +47,8 @@ async def simulate(
 ) -> None:
     """Keep one delivery alive for each courier until `stop` is set.
 
-    pause_seconds: the least and the most that people take before they buy, accept and have things ready.
+    pause_seconds: the least and the most that people take before they buy, accept and have things ready, after the
+    first time.
     """
     async with asyncio.TaskGroup() as group:
         lanes = [
@@ -96,6 +97,7 @@ class _Lane:
         self._chance = random.Random()  # noqa: S311 - a simulation, not a secret
         # Nobody has seen the courier yet: the first way to a shop may be short, so that there is soon something to see.
         self._at: tuple[float, float] | None = None
+        self._is_first = True
 
     @classmethod
     @asynccontextmanager
@@ -146,7 +148,7 @@ class _Lane:
             order for order in (await self._buyer.order.ListOrders(request)).orders if order.seller_id in self._sellers
         ]
         if not orders:
-            await asyncio.sleep(self._chance.uniform(*self._pause_seconds))
+            await self._think()
             await self._buy()
             return
         order = orders[0]
@@ -155,15 +157,20 @@ class _Lane:
             pay = payment_service_pb2.ConfirmPaymentRequest(payment_id=order.payment_id, payment_method="ok")
             await self._buyer.payment.ConfirmPayment(pay)
         elif order.state == order_pb2.ORDER_STATE_PAID:
-            await asyncio.sleep(self._chance.uniform(*self._pause_seconds))
+            await self._think()
             accept = order_service_pb2.AcceptOrderRequest(order_id=order.order_id, etag=order.etag)
             await seller.order.AcceptOrder(accept)
         elif order.state == order_pb2.ORDER_STATE_ACCEPTED:
-            await asyncio.sleep(self._chance.uniform(*self._pause_seconds))
+            await self._think()
             ready = order_service_pb2.MarkOrderReadyRequest(order_id=order.order_id, etag=order.etag)
             await seller.order.MarkOrderReady(ready)
         else:
             await self._bring(order.order_id)
+
+    async def _think(self) -> None:
+        """People take their time, but for the first order: a newcomer has been told of couriers and looks for them."""
+        if not self._is_first:
+            await asyncio.sleep(self._chance.uniform(*self._pause_seconds))
 
     async def _buy(self) -> None:
         shop = self._chance.choice(self._shops)
@@ -219,6 +226,7 @@ class _Lane:
 
     async def _ride_to(self, stop: delivery_pb2.Stop) -> None:
         """One position a second until the stop is reached."""
+        self._is_first = False
         uplink = self._uplink
         if uplink is None:
             return

@@ -52,8 +52,11 @@ class Stage:
         self.screen.update(self.progress)
 
     @asynccontextmanager
-    async def step(self, name: str, title: str) -> AsyncIterator[Detail]:
-        """A step; what is written into the detail is reported with it. Raises StoryStopped when it does not hold."""
+    async def step(self, name: str, title: str, *, if_held: str = "", if_failed: str = "") -> AsyncIterator[Detail]:
+        """A step; what is written into the detail is reported with it. Raises StoryStopped when it does not hold.
+
+        if_held, if_failed: titles for its end, where how it ends is not what it sets out to do.
+        """
         self.screen.begin(name, title)
         begun, detail, error = time.monotonic(), Detail(), ""
         try:
@@ -67,6 +70,7 @@ class Stage:
             error = "it took too long"
         if error:
             detail["error"] = error
+        title = (if_failed if error else if_held) or title
         record = StepRecord(name, title, not error, round(time.monotonic() - begun, 3), detail, error)
         self.records.append(record)
         self.screen.finish(record)

@@ -10,7 +10,7 @@ from marketd.demo import deliver, shop
 from marketd.demo.people import Cast, assemble
 from marketd.demo.records import DemoOptions, Summary
 from marketd.demo.stage import Screen, Stage, StoryStopped
-from marketd.demo.traces.points import ends
+from marketd.demo.traces.points import TraceError, ends
 from marketd.demo.traces.read import read_trace
 from marketd.demo.watches import Watchers, kinds
 from marketd.demo.wind_up import wind_up
@@ -69,7 +69,10 @@ class _Story:
         """Play every scene. Raises StoryStopped at the first step that does not hold."""
         stage, options = self._stage, self._options
         async with stage.step("trace", f"The trace {options.trace.name} is read") as detail:
-            recorded = await asyncio.to_thread(read_trace, options.trace)
+            try:
+                recorded = await asyncio.to_thread(read_trace, options.trace)
+            except TraceError as error:
+                raise TraceError(f"--trace {error}") from error
             points = recorded.points
             detail["points"], detail["notes"] = len(points), list(recorded.notes)
             if recorded.left_out:

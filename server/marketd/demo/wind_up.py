@@ -36,8 +36,14 @@ _ON_THE_ROAD = tuple(
 
 async def wind_up(stage: Stage, cast: Cast) -> None:
     """Cancel what can be cancelled, deliver what is picked up, end the shift. Raises StoryStopped when it cannot."""
-    async with stage.step("wind_up", "Stopped in the middle: nobody is left on the road") as detail:
+    async with stage.step(
+        "wind_up",
+        "Stopped in the middle: what is open is brought to its end",
+        if_held="Stopped in the middle: nobody is left on the road",
+        if_failed="Stopped in the middle, and not everything could be brought to its end",
+    ) as detail:
         done: dict[str, str] = {}
+        number = stage.progress.order_number
         detail["remains"] = _remains(cast)
         try:
             async with asyncio.timeout(_SECONDS):
@@ -46,10 +52,14 @@ async def wind_up(stage: Stage, cast: Cast) -> None:
                     await _close_orders(cast, done)
                     await _end_shift(cast, done)
         except TimeoutError:
-            raise CheckFailed(f"this took more than {_SECONDS:g} s: {await _still_open(cast)}") from None
+            raise CheckFailed(f"this took more than {_SECONDS:g} s: {await _still_open(cast, number)}") from None
+        except MarketplaceError as error:
+            if not error.was_dropped:
+                raise
+            raise CheckFailed(await _still_open(cast, number)) from None
         finally:
             detail.update(done)
-        still_open = await _still_open(cast)
+        still_open = await _still_open(cast, number)
         require(not still_open, still_open)
 
 
@@ -112,15 +122,16 @@ async def _end_shift(cast: Cast, done: dict[str, str]) -> None:
             raise
 
 
-async def _still_open(cast: Cast) -> str:
-    """What could not be ended, in words; empty when all is."""
+async def _still_open(cast: Cast, number: str) -> str:
+    """What could not be ended, in words; empty when all is. number: of the order that the story has placed, if any."""
     if cast.buyer.tokens is None:
         return ""
     try:
         async with asyncio.timeout(_SECONDS / 3):
             left = [f"{each.delivery_id} of order {each.order_number}" for each in await _open_deliveries(cast)]
     except (TimeoutError, MarketplaceError):
-        return "the server does not say what is still open"
+        what = f"order {number}, if it was not closed before, stays open" if number else "no order was placed yet"
+        return f"the server does not answer; {what}"
     return f"still on the road: {', '.join(left)}" if left else ""
 
 

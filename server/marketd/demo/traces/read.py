@@ -43,7 +43,7 @@ def read_trace(path: Path) -> Trace:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise TraceError(f"cannot read the trace {path}: {error.strerror}") from error
+        raise TraceError(f"{path}: cannot read the trace ({error.strerror})") from error
     try:
         return _read(data, path.suffix.lower())
     except TraceError as error:

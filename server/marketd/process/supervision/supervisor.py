@@ -67,6 +67,7 @@ class Supervisor:
         finally:
             if holder is not None:
                 holder.close()
+        self.say("Stopped.")
         return 0
 
     # -- start
