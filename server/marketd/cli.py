@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -84,7 +85,8 @@ def _ending_quietly(command: Callable[..., None]) -> Callable[..., None]:
         if not kwargs.get("quiet"):  # whoever called for it has named them
             for line in mistyped().values():
                 typer.echo(f"marketd: {line}", err=True)
-        if signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, signal.default_int_handler):
+        on_main_thread = threading.current_thread() is threading.main_thread()  # others may set no handler
+        if on_main_thread and signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, signal.default_int_handler):
             # From here on there may be something to close (see __main__.py).
             signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
