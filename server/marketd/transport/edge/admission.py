@@ -8,7 +8,7 @@ that it takes no place from calls that are being worked on.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import NoReturn, Self
 
 from marketd.kernel.call.caller import Role
 from marketd.kernel.call.refusals import Draining
@@ -56,6 +56,7 @@ class Admission:
     def __init__(self, calls: Calls, bounds: Bounds) -> None:
         self._calls = calls
         self._streams_of_account = bounds.streams_of_account
+        self._judge = calls.unread.judge
         self._arriving = calls.arriving
         self._vital_arriving = calls.vital_arriving
         self._unary = Room(*bounds.unary)
@@ -67,8 +68,9 @@ class Admission:
 
     def admit_arriving(self, passage: Passage) -> None:
         """A call with one message that has yet to be read. Raises Draining or Overloaded."""
-        self._refuse_when_draining()
-        self._calls.unread.judge(passage)
+        if self.draining:
+            self._turn_away()
+        self._judge(passage)
         self._arriving.add(passage)
 
     def admit_unary(self, passage: Passage) -> None:
@@ -77,8 +79,9 @@ class Admission:
 
     def admit_stream(self, passage: Passage) -> None:
         """A stream that begins to be served. Raises Draining or Overloaded."""
-        self._refuse_when_draining()
-        self._calls.unread.judge(passage)
+        if self.draining:
+            self._turn_away()
+        self._judge(passage)
         _enter(passage, self._streams)
 
     def admit_stream_of_account(self, passage: Passage) -> None:
@@ -91,7 +94,7 @@ class Admission:
 
     def admit_vital(self, passage: Passage) -> None:
         """A call of health whose message has yet to be read. Raises Overloaded."""
-        self._calls.unread.judge(passage)
+        self._judge(passage)
         self._vital_arriving.add(passage)
 
     def admit_health_check(self, passage: Passage) -> None:
@@ -102,10 +105,9 @@ class Admission:
         """The same. Raises Overloaded."""
         _enter(passage, self._health_watches)
 
-    def _refuse_when_draining(self) -> None:
-        if self.draining:
-            self.turned_away += 1
-            raise Draining
+    def _turn_away(self) -> NoReturn:
+        self.turned_away += 1
+        raise Draining
 
 
 def _enter(passage: Passage, room: Room) -> None:

@@ -8,42 +8,45 @@ the same address, and a slow client pays for nobody else's.
 
 from __future__ import annotations
 
+from collections import Counter
+
 from marketd.kernel.call.refusals import Overloaded
 from marketd.transport.passage import Passage
 
 
 class Arriving:
-    """At most `most` calls in all and `most_of_address` of one address."""
+    """At most `most` calls in all and `most_of_address` of one address.
+
+    They are counted by address only when there are many: every call passes here, and nearly none waits.
+    """
 
     def __init__(self, most: int, most_of_address: int) -> None:
         self._most = most
         self._most_of_address = most_of_address
-        self._calls: dict[Passage, None] = {}  # in the order in which they came, and so below
-        self._of_address: dict[str, dict[Passage, None]] = {}
+        self._calls: dict[Passage, None] = {}  # in the order in which they came
 
     def __len__(self) -> int:
         return len(self._calls)
 
     def add(self, passage: Passage) -> None:
         """Take the call in; for want of room another one is ended as OVERLOADED."""
-        mine = self._of_address.get(passage.network)
-        if mine is not None and len(mine) >= self._most_of_address:
-            self._end(next(iter(mine)))
-        elif len(self._calls) >= self._most:
-            crowd = max(self._of_address.values(), key=len)
-            self._end(next(iter(crowd if len(crowd) > 1 else self._calls)))
+        if len(self._calls) >= self._most_of_address:
+            self._make_room(passage.network)
         self._calls[passage] = None
-        self._of_address.setdefault(passage.network, {})[passage] = None
 
     def discard(self, passage: Passage) -> None:
         """Its message is here, or it is over; without effect for a call that is not waiting."""
-        if passage in self._calls:
-            del self._calls[passage]
-            mine = self._of_address[passage.network]
-            del mine[passage]
-            if not mine:
-                del self._of_address[passage.network]
+        self._calls.pop(passage, None)
 
-    def _end(self, passage: Passage) -> None:
-        self.discard(passage)
-        passage.end(Overloaded())
+    def _make_room(self, network: str) -> None:
+        of_address = Counter(call.network for call in self._calls)
+        if of_address[network] >= self._most_of_address:
+            crowded: str | None = network
+        elif len(self._calls) >= self._most:
+            ((crowded, most),) = of_address.most_common(1)
+            crowded = crowded if most > 1 else None
+        else:
+            return
+        oldest = next(call for call in self._calls if crowded is None or call.network == crowded)
+        self.discard(oldest)
+        oldest.end(Overloaded())

@@ -78,7 +78,8 @@ class Calls:
         if passage.room is not None:
             passage.room.leave(passage.network)
             passage.room = None
-        (self.vital_arriving if passage.rule.vital else self.arriving).discard(passage)
+        if passage.message_due:  # it never came
+            (self.vital_arriving if passage.rule.vital else self.arriving).discard(passage)
         # A refusal is a status alone, which waits for no window: only what has an answer can be left unread.
         if passage.answer_bytes is not None or passage.status is not None:
             self.unread.add(passage)

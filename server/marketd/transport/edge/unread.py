@@ -39,13 +39,14 @@ class UnreadBounds:
 
 
 class _Left(NamedTuple):
-    """An answer that may not have gone out; nothing of its request is kept."""
+    """An answer that had not gone out when somebody looked; nothing of its request is kept."""
 
     task: asyncio.Task[object]
     source: str
     network: str
     size: int
     since: float
+    """When it was first seen."""
 
 
 class Unread:
@@ -58,6 +59,7 @@ class Unread:
     def __init__(self, bounds: UnreadBounds) -> None:
         self._bounds = bounds
         self._left: list[_Left] = []
+        self._added: list[tuple[asyncio.Task[object], str, str, int]] = []
         self._fresh = 0
         """Bytes that were added since the last look, most of which have gone out."""
         self._rushing: Counter[str] = Counter()
@@ -70,7 +72,7 @@ class Unread:
     @property
     def count(self) -> int:
         """How many answers have not gone out; since the last look, some of them were only on their way."""
-        return len(self._left)
+        return len(self._left) + len(self._added)
 
     @property
     def total_bytes(self) -> int:
@@ -81,7 +83,7 @@ class Unread:
         """The handler is done and its answer, or its status, goes out from here on. Call it in the call's own task."""
         if passage.task is not None:
             size = (passage.answer_bytes or 0) + OVERHEAD_BYTES
-            self._left.append(_Left(passage.task, passage.source, passage.network, size, time.monotonic()))
+            self._added.append((passage.task, passage.source, passage.network, size))
             self._fresh += size
 
     def judge(self, passage: Passage) -> None:
@@ -95,9 +97,11 @@ class Unread:
         """Forget what has gone out since the last look, and count the rest."""
         now = self._looked = time.monotonic()
         self._fresh = 0
-        if not self._left:
+        added, self._added = self._added, []
+        seen = [_Left(*each, now) for each in added if not each[0].done()]
+        if not self._left and not seen and not self._total:
             return
-        self._left = [left for left in self._left if not left.task.done()]
+        self._left = [left for left in self._left if not left.task.done()] + seen
         self._rushing, self._of_source, self._of_address = Counter(), Counter(), Counter()
         self._stale = self._total = 0
         for left in self._left:
