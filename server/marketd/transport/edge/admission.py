@@ -111,5 +111,5 @@ class Admission:
 
 
 def _enter(passage: Passage, room: Room) -> None:
-    room.enter(passage.network)
+    room.enter(passage)
     passage.room = room

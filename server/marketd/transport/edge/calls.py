@@ -76,7 +76,7 @@ class Calls:
     def close(self, passage: Passage) -> None:
         """The handler has finished, its `finally` blocks included. The answer of a unary call goes out after this."""
         if passage.room is not None:
-            passage.room.leave(passage.network)
+            passage.room.leave(passage)
             passage.room = None
         if passage.message_due:  # it never came
             (self.vital_arriving if passage.rule.vital else self.arriving).discard(passage)

@@ -21,6 +21,7 @@ OVERHEAD_BYTES: Final = 8 * 1024
 STALE_SECONDS: Final = 0.25
 """Younger answers are taken to be on their way."""
 _LOOK_SECONDS: Final = 0.01
+_FEW: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class Unread:
         self._bounds = bounds
         self._left: list[_Left] = []
         self._added: list[tuple[asyncio.Task[object], str, str, int]] = []
+        self._prune_at = _FEW
         self._fresh = 0
         """Bytes that were added since the last look, most of which have gone out."""
         self._rushing: Counter[str] = Counter()
@@ -85,6 +87,10 @@ class Unread:
             size = (passage.answer_bytes or 0) + OVERHEAD_BYTES
             self._added.append((passage.task, passage.source, passage.network, size))
             self._fresh += size
+            # What has gone out is let go soon: whatever is kept makes the next call's memory cold.
+            if len(self._added) >= self._prune_at:
+                self._added = [each for each in self._added if not each[0].done()]
+                self._prune_at = 2 * len(self._added) + _FEW
 
     def judge(self, passage: Passage) -> None:
         """Raises Overloaded for a call whose source has left too much unread."""
@@ -97,7 +103,7 @@ class Unread:
         """Forget what has gone out since the last look, and count the rest."""
         now = self._looked = time.monotonic()
         self._fresh = 0
-        added, self._added = self._added, []
+        added, self._added, self._prune_at = self._added, [], _FEW
         seen = [_Left(*each, now) for each in added if not each[0].done()]
         if not self._left and not seen and not self._total:
             return
