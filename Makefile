@@ -6,8 +6,8 @@ PORT ?=
 HOST ?=
 WORKERS ?=
 DATA_DIR ?=
-# One more than the two cores that the suite is measured on: some tests wait for processes and for time.
-JOBS ?= 3
+# Two more than the cores that the suite is measured on: some tests wait for processes and for time.
+JOBS ?= 4
 ARGS ?=
 
 # Container images often set this for their build; every worker and command would then compile the whole of marketd anew.

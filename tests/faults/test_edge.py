@@ -142,6 +142,7 @@ def test_calls_that_never_send_their_message_cost_nobody_else(served: Served) ->
     assert met.ends["OK"]
 
 
+@pytest.mark.faults
 def test_eight_thousand_calls_at_once_are_all_answered(served: Served) -> None:
     _, _, _, report = hold(served, "at_once", 0.5)
     assert report["begun"] == sum(report["ends"].values()) == 8_000
