@@ -64,8 +64,8 @@ format: $(READY) $(THIRD_PARTY) ## Format Python and protos.
 bench: $(READY) ## Measure against the floors (docs/operations.md); ARGS="reads --quick".
 	@$(BIN)/marketd bench $(or $(ARGS),reads cart orders positions work)
 
-faults: $(READY) $(THIRD_PARTY) ## Run the long fault scenarios.
-	@$(BIN)/python -m pytest -n 0 -m faults tests/faults $(ARGS)
+faults: $(READY) $(THIRD_PARTY) ## Run the long fault scenarios, and other tests that take long.
+	@$(BIN)/python -m pytest -n 0 -m faults tests/faults tests/load tests/contract $(ARGS)
 
 clean: ## Remove what make made (the data in .marketd stays).
 	@rm -rf $(VENV) .third_party .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

@@ -113,6 +113,7 @@ def test_what_the_page_writes_is_in_good_style(tree: Path) -> None:
     run(tree, "buf", "format", "--diff", "--exit-code", "protos")
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize(
     ("missing", "named"),
     [
@@ -130,6 +131,7 @@ def test_without_a_line_of_the_lists_a_test_fails_by_name(tree: Path, missing: s
         gone.make(tree)
 
 
+@pytest.mark.faults
 def test_without_its_recipe_a_test_fails_by_name(tree: Path) -> None:
     recipe = tree / "tests/e2e/matrix/recipes_guestbook.py"
     text = recipe.read_text()

@@ -115,6 +115,7 @@ def test_an_unknown_group_is_refused_with_those_that_exist(tmp_path: Path) -> No
     assert all(group in result.stderr for group in GROUPS)
 
 
+@pytest.mark.faults
 def test_a_killed_benchmark_leaves_no_process_behind() -> None:
     command = [sys.executable, "-m", "marketd", "bench", "orders", "--quick"]
     with (
