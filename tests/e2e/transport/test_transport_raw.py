@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from marketd.kernel.call.caller import Role
 from marketd.transport.edge.admission import Bounds
-from marketd.transport.edge.unread import STALE_SECONDS, UnreadBounds
+from marketd.transport.edge.unread import UnreadBounds
 from marketd.transport.passage import Passage
 from marketd.transport.server import ServerOptions
 
@@ -216,7 +216,6 @@ async def answered(stream: Stream) -> None:
 
 LONG = 100_000
 MUCH = 1 << 30
-STALE = STALE_SECONDS + 0.15
 
 
 async def long_answers(start_probe: StartProbe, bounds: UnreadBounds, hops: int = 0) -> Probe:
@@ -232,11 +231,11 @@ async def long_answers(start_probe: StartProbe, bounds: UnreadBounds, hops: int 
 
 async def left_unread(probe: Probe, mute: Connection, headers: bytes, calls: int) -> None:
     """Ask so often, and wait until the answers are stale."""
-    before = probe.server.calls.unread.count
+    unread = probe.server.calls.unread
+    before = unread.stale_bytes
     for _ in range(calls):
         mute.call(headers)
-    await settled(lambda: probe.server.calls.unread.count == before + calls)
-    await asyncio.sleep(STALE)
+    await settled(lambda: unread.stale_bytes >= before + calls * LONG)
 
 
 @pytest.mark.parametrize("hops", [0, 1])

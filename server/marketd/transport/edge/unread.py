@@ -81,6 +81,11 @@ class Unread:
         """What those cost together that the last look found."""
         return self._total
 
+    @property
+    def stale_bytes(self) -> int:
+        """What those cost of them that are taken to be left."""
+        return self._stale
+
     def add(self, passage: Passage) -> None:
         """The handler is done and its answer, or its status, goes out from here on. Call it in the call's own task."""
         if passage.task is not None:
