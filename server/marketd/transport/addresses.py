@@ -38,6 +38,12 @@ def _known_address(entry: str) -> str | None:
     return host_address(entry)
 
 
+def address_of(peer: str, forwarded: str, hops: int) -> str:
+    """Whoever called: whom the outermost of `hops` proxies saw, as `x-forwarded-for` says (or ""), else the peer."""
+    seen = forwarded_address(forwarded, hops) if hops and forwarded else None
+    return peer_address(peer) if seen is None else seen
+
+
 def host_address(text: str) -> str | None:
     """The address in `192.0.2.7`, `192.0.2.7:443`, `2001:db8::7`, `[2001:db8::7]` or `[2001:db8::7]:443`, or None."""
     text = text.strip()

@@ -11,7 +11,7 @@ would be open for as long as its connection, seen by nothing here.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
@@ -19,15 +19,17 @@ from google.protobuf.empty_pb2 import Empty
 from marketd.transport.access import AccessTable
 from marketd.transport.audit_trail import AuditTrail
 from marketd.transport.collector import Collected
+from marketd.transport.edge.arriving import Waiting
 from marketd.transport.errors import finish, send_status
 from marketd.transport.links.beginning import audit_trail_of, log_and_metrics, request_id
 from marketd.transport.links.common import Edge, keeps_answers, takes_stream
 from marketd.transport.links.order import steps_of
+from marketd.transport.links.request import refuse_none
 from marketd.transport.passage import DETAILS, Passage
 from marketd.transport.refusals import MethodUnknown
 from marketd.transport.rules import Idempotency, Kind, Open, RateClass, Rule
 from marketd.transport.start_errors import HandlersUnfit
-from marketd.transport.streams import Requests, StreamContext
+from marketd.transport.streams import EOF, Requests, StreamContext
 from marketd.transport.validation import Parse
 
 # A label for metrics and the log, which must not take whatever paths strangers invent.
@@ -95,17 +97,34 @@ def _leave(edge: Edge, trail: AuditTrail | None = None) -> Callable[[Passage], N
     return leave_noted
 
 
-def _unary(edge: Edge, rule: Rule, method: Collected) -> Callable[[Any, Any], Awaitable[bytes | None]]:
-    steps, trail = steps_of(edge, rule), audit_trail_of(edge, rule)
-    keeps = keeps_answers(rule)
+def _plain_read(edge: Edge, rule: Rule, method: Collected) -> Callable[[Any, Any], Awaitable[bytes | None]]:
+    """How the reads are served whose answers may be kept.
+
+    Here the wait for the message stands before everything, with a place among those that wait and nothing more: what
+    is made before a wait has grown cold after it, and whatever these calls cost is paid for by buyers who look around.
+    """
+    steps = steps_of(edge, rule)
     # A kept answer ends the way through the links after "answers"; those behind it never wait.
-    place = [name for name, _ in steps].index("answers") + 1 if keeps else len(steps)
+    place = [name for name, _ in steps].index("answers") + 1
     before, after = [step for _, step in steps[:place]], [step for _, step in steps[place:]]
-    keep, leave, behaviour, path = edge.answers.keep, _leave(edge, trail), method.behaviour, rule.method
+    keep, leave, behaviour, path = edge.answers.keep, _leave(edge), method.behaviour, rule.method
+    arriving, seconds, hops = edge.calls.arriving, edge.message_seconds, edge.trusted_proxy_hops
 
     async def serve(_iterator: Any, context: Any) -> bytes | None:
-        passage = Passage(rule, context)
+        waiting = Waiting(context, seconds, hops)
+        arriving.add(waiting)
+        untimely: BaseException | None = None
         try:
+            raw = await context.read()
+        except BaseException as problem:  # noqa: BLE001 - the funnel sorts it, as soon as there is a passage
+            raw, untimely = EOF, problem
+        arriving.discard(waiting)
+        passage = Passage(rule, context)
+        passage.started, passage.ending = waiting.started, waiting.ending
+        try:
+            if raw is EOF:
+                await _refuse_early(edge, passage, untimely)
+            passage.raw = raw
             for step in before:
                 pending = step(passage)
                 if pending is not None:
@@ -118,14 +137,50 @@ def _unary(edge: Edge, rule: Rule, method: Collected) -> Callable[[Any, Any], Aw
             if answer is None:
                 made = await behaviour(passage.message, context)
                 answer = made if made.__class__ is bytes else made.SerializeToString()
-                if keeps and passage.call.cache_tag:
+                if passage.call.cache_tag:
                     keep(path, passage.raw or b"", answer, passage.call.cache_tag, passage.since)
+            context.set_trailing_metadata(passage.trailing())
+            passage.answer_bytes = len(answer)
+            return answer
+        except BaseException as problem:  # noqa: BLE001 - the funnel sorts them, and raises those that must go on
+            await finish(passage, problem)
+            return None
+        finally:
+            leave(passage)
+
+    return serve
+
+
+async def _refuse_early(edge: Edge, passage: Passage, problem: BaseException | None) -> NoReturn:
+    """Name and count a call that has ended before its message came, and raise why."""
+    for step in (request_id(edge, passage.rule), log_and_metrics(edge, passage.rule)):
+        step(passage)
+    if problem is not None:
+        raise problem
+    await refuse_none()
+
+
+def _unary(edge: Edge, rule: Rule, method: Collected) -> Callable[[Any, Any], Awaitable[bytes | None]]:
+    if keeps_answers(rule):
+        return _plain_read(edge, rule, method)
+    trail = audit_trail_of(edge, rule)
+    steps, leave, behaviour = [step for _, step in steps_of(edge, rule)], _leave(edge, trail), method.behaviour
+
+    async def serve(_iterator: Any, context: Any) -> bytes | None:
+        passage = Passage(rule, context)
+        try:
+            for step in steps:
+                pending = step(passage)
+                if pending is not None:
+                    await pending
+            made = await behaviour(passage.message, context)
+            answer: bytes = made if made.__class__ is bytes else made.SerializeToString()
             if trail is not None:
                 await trail.attest(passage)
             context.set_trailing_metadata(passage.trailing())
             passage.answer_bytes = len(answer)
             return answer
-        except BaseException as problem:  # noqa: BLE001 - the funnel sorts them, and raises those that must go on
+        except BaseException as problem:  # noqa: BLE001 - as above
             await finish(passage, problem, trail)
             return None
         finally:

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from marketd.kernel.call.call import Call
 from marketd.kernel.call.network import network_of
 from marketd.kernel.call.refusals import Refusal
-from marketd.transport.addresses import forwarded_address, peer_address
+from marketd.transport.addresses import address_of, peer_address
 from marketd.transport.edge.rooms import Room
 from marketd.transport.rules import Rule
 
@@ -86,18 +86,17 @@ class Passage:
         self.is_audited = False
         self._address: str | None = None
         self._network: str | None = None
-        self._peer: str | None = None
+        self._peer = ""
 
     @property
     def address(self) -> str:
         """The address of whoever called: what the outermost trusted proxy saw, or else the peer's."""
         if self._address is None:
-            forwarded = self.headers.get("x-forwarded-for") if self.proxy_hops else None
-            seen = forwarded_address(forwarded, self.proxy_hops) if forwarded else None
-            if seen is None:
-                self._peer = self.context.peer()
-                seen = peer_address(self._peer)
-            self._address = seen
+            self._peer = self.context.peer()
+            forwarded = self.headers.get("x-forwarded-for", "") if self.proxy_hops else ""
+            self._address = (
+                address_of(self._peer, forwarded, self.proxy_hops) if forwarded else peer_address(self._peer)
+            )
         return self._address
 
     @property
@@ -112,7 +111,7 @@ class Passage:
         """The connection of the call, or behind trusted proxies the network of its address."""
         if self.proxy_hops:
             return self.network
-        if self._peer is None:
+        if not self._peer:
             self._peer = self.context.peer()
         return self._peer
 

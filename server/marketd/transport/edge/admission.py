@@ -73,6 +73,13 @@ class Admission:
         self._judge(passage)
         self._arriving.add(passage)
 
+    def admit_read(self, passage: Passage) -> None:
+        """A plain read, whose message is here before it is asked about. Raises Draining or Overloaded."""
+        if self.draining:
+            self._turn_away()
+        self._judge(passage)
+        _enter(passage, self._unary)
+
     def admit_unary(self, passage: Passage) -> None:
         """A unary call whose message is here. Raises Overloaded."""
         _enter(passage, self._unary)

@@ -8,10 +8,57 @@ the same address, and a slow client pays for nobody else's.
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import Counter
+from collections.abc import Iterator
+from typing import Any, Protocol
 
-from marketd.kernel.call.refusals import Overloaded
-from marketd.transport.passage import Passage
+from marketd.kernel.call.network import network_of
+from marketd.kernel.call.refusals import Overloaded, Refusal
+from marketd.transport.addresses import address_of
+
+
+class Waiter(Protocol):
+    """A call, as those who wait see it."""
+
+    @property
+    def network(self) -> str: ...
+
+    @property
+    def message_due(self) -> float: ...
+
+    def end(self, refusal: Refusal) -> None: ...
+
+
+class Waiting:
+    """A call that waits for its message before anything else is done for it, which is what plain reads do.
+
+    `started` and `message_due` are on the monotonic clock; `ending` is why it was ended from outside, which cancels the
+    task.
+    """
+
+    __slots__ = ("_context", "_proxy_hops", "ending", "message_due", "started", "task")
+
+    def __init__(self, context: Any, seconds: float, proxy_hops: int) -> None:
+        self.started = time.monotonic()
+        self.message_due = self.started + seconds
+        self.task = asyncio.current_task()
+        self.ending: Refusal | None = None
+        self._context = context
+        self._proxy_hops = proxy_hops
+
+    @property
+    def network(self) -> str:
+        """Whom the call's address stands for; see network_of."""
+        forwarded = [value for name, value in self._context.invocation_metadata() if name == "x-forwarded-for"]
+        return network_of(address_of(self._context.peer(), ",".join(map(str, forwarded)), self._proxy_hops))
+
+    def end(self, refusal: Refusal) -> None:
+        """End the call with this status; the first reason given stays."""
+        if self.ending is None and self.task is not None:
+            self.ending = refusal
+            self.task.cancel()
 
 
 class Arriving:
@@ -23,20 +70,27 @@ class Arriving:
     def __init__(self, most: int, most_of_address: int) -> None:
         self._most = most
         self._most_of_address = most_of_address
-        self._calls: dict[Passage, None] = {}  # in the order in which they came
+        self._calls: dict[Waiter, None] = {}  # in the order in which they came
 
     def __len__(self) -> int:
         return len(self._calls)
 
-    def add(self, passage: Passage) -> None:
+    def __iter__(self) -> Iterator[Waiter]:
+        return iter(self._calls)
+
+    def add(self, call: Waiter) -> None:
         """Take the call in; for want of room another one is ended as OVERLOADED."""
         if len(self._calls) >= self._most_of_address:
-            self._make_room(passage.network)
-        self._calls[passage] = None
+            self._make_room(call.network)
+        self._calls[call] = None
 
-    def discard(self, passage: Passage) -> None:
+    def discard(self, call: Waiter) -> None:
         """Its message is here, or it is over; without effect for a call that is not waiting."""
-        self._calls.pop(passage, None)
+        self._calls.pop(call, None)
+
+    def late(self, now: float) -> list[Waiter]:
+        """Those whose time is over at `now` (monotonic); they came in order, but not all may wait as long."""
+        return [call for call in self._calls if call.message_due < now]
 
     def _make_room(self, network: str) -> None:
         of_address = Counter(call.network for call in self._calls)

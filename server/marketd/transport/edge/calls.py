@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence, Sized
 from uuid import UUID
 
 import structlog
 
 from marketd.kernel.call.refusals import DeadlineExceeded, Draining, Refusal
-from marketd.transport.edge.arriving import Arriving
+from marketd.transport.edge.arriving import Arriving, Waiter
 from marketd.transport.edge.unread import Unread, UnreadBounds
 from marketd.transport.passage import Passage
 from marketd.transport.refusals import BearerTokenExpired, SlowConsumer
@@ -56,7 +56,7 @@ class Calls:
         self._slow_write_seconds = slow_write_seconds
         self._stream_sweep_seconds = min(1.0, slow_write_seconds / 4)
         self._hooks: list[DrainHook] = []
-        self._waiters: list[tuple[Iterable[set[Passage]], asyncio.Future[None]]] = []
+        self._waiters: list[tuple[Sequence[Sized], asyncio.Future[None]]] = []
 
     def open(self, passage: Passage) -> None:
         """Count the call; from here on the drain waits for it."""
@@ -116,8 +116,8 @@ class Calls:
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
             now = time.monotonic()
-            for passage in [call for call in self.unary if _late(call, now)]:
-                passage.end(DeadlineExceeded())
+            for call in [*self.arriving.late(now), *(call for call in self.unary if _late(call, now))]:
+                call.end(DeadlineExceeded())
             self.unread.look()
             if now >= streams_due:
                 streams_due = now + self._stream_sweep_seconds
@@ -134,14 +134,14 @@ class Calls:
         await self._empty([self.streams], min(_NOTICE_SECONDS, grace))
         _end(self.streams, Draining())
         await self.idle(until - time.monotonic())
-        _end([*self.unary, *self.streams], Draining())
+        _end([*self.unary, *self.streams, *self.arriving], Draining())
         if not await self.idle(DRAIN_CLEANUP_SECONDS):
             left = sorted({call.rule.method for call in [*self.unary, *self.streams]})
             _log.error("handlers outlived the drain", methods=left)
 
     async def idle(self, seconds: float) -> bool:
         """Wait until no call is open, at most `seconds`; says whether that is so."""
-        return await self._empty([self.unary, self.streams], seconds)
+        return await self._empty([self.unary, self.streams, self.arriving], seconds)
 
     async def _tell(self, hook: DrainHook) -> None:
         try:
@@ -150,7 +150,7 @@ class Calls:
         except Exception:  # noqa: BLE001 - one hook must not keep the others' streams from ending in good order
             _log.exception("a drain hook failed")
 
-    async def _empty(self, sets: list[set[Passage]], seconds: float) -> bool:
+    async def _empty(self, sets: Sequence[Sized], seconds: float) -> bool:
         """Wait until the sets are empty, at most `seconds`; says whether they are."""
         if any(sets):
             waiter = asyncio.get_running_loop().create_future()
@@ -172,10 +172,10 @@ def _late(passage: Passage, now: float) -> bool:
     return deadline is not None and now > deadline
 
 
-def _end(passages: Iterable[Passage], refusal: Refusal) -> int:
-    ended = list(passages)
-    for passage in ended:
-        passage.end(refusal)
+def _end(calls: Iterable[Waiter], refusal: Refusal) -> int:
+    ended = list(calls)
+    for call in ended:
+        call.end(refusal)
     return len(ended)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from marketd.kernel.call import call as kernel_call
 from marketd.transport.audit_trail import AuditTrail
 from marketd.transport.deadlines import UPLOAD_SECONDS
-from marketd.transport.links.common import Edge, Step, takes_stream
+from marketd.transport.links.common import Edge, Step, keeps_answers, takes_stream
 from marketd.transport.passage import DETAILS, Passage
 from marketd.transport.refusals import HeaderRepeated
 from marketd.transport.rules import Kind, RateClass, Rule
@@ -83,6 +83,8 @@ def audit_trail_of(edge: Edge, rule: Rule) -> AuditTrail | None:
 def admission(edge: Edge, rule: Rule) -> Step:
     """Refuse when draining or full, and say by when the call's first message must be here."""
     unary = rule.kind is Kind.UNARY
+    if keeps_answers(rule):
+        return edge.admission.admit_read  # its message is here
     if rule.vital:
         admit = edge.admission.admit_vital
     else:

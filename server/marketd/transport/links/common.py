@@ -70,4 +70,6 @@ def takes_stream(rule: Rule) -> bool:
 
 def keeps_answers(rule: Rule) -> bool:
     """Whether answers may be kept as bytes: plain reads only."""
+    if rule.vital or rule.audit:
+        return False
     return rule.kind is Kind.UNARY and rule.rate_class is RateClass.READ and rule.idempotency is Idempotency.NONE

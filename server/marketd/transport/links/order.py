@@ -21,7 +21,11 @@ LINKS = (
     Link("authentication", "before the bytes are looked at: strangers learn nothing from our parser", authentication),
     Link("access", "before the rate: a call that may never pass takes nothing from a limit", access),
     Link("rate", "before the costly part, parsing and the handler", rate),
-    Link("message", "after all that needs only the headers: whoever is refused there sends no megabytes", message),
+    Link(
+        "message",
+        "after all that needs only the headers: whoever is refused there sends no megabytes; of plain reads before all",
+        message,
+    ),
     Link(
         "answers", "after access and rate, which hold for cached answers too; before parsing, which it saves", answers
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, NoReturn
 
 from marketd.transport.deadlines import limit_seconds
 from marketd.transport.idempotency import once_key
@@ -18,8 +18,11 @@ _MOMENT_SECONDS = 0.005
 
 
 def message(edge: Edge, rule: Rule) -> Step | None:
-    """Read the one request. A call is met at its headers, so the wait for its message is ours to count and to end."""
-    if takes_stream(rule):
+    """Read the one request. A call is met at its headers, so the wait for its message is ours to count and to end.
+
+    Plain reads have theirs already; see chain.
+    """
+    if takes_stream(rule) or keeps_answers(rule):
         return None
     calls, admission, unary = edge.calls, edge.admission, rule.kind is Kind.UNARY
     if rule.vital:
@@ -31,15 +34,20 @@ def message(edge: Edge, rule: Rule) -> Step | None:
     async def read(passage: Passage) -> None:
         raw = await passage.context.read()
         if raw is EOF:
-            # A call that its client has given up ends in the same way; that it was given up is heard a moment later.
-            await asyncio.sleep(_MOMENT_SECONDS)
-            raise MalformedRequest
+            await refuse_none()
         passage.raw = raw
         passage.message_due = 0.0
         arrived(passage)
         admit(passage)
 
     return read
+
+
+async def refuse_none() -> NoReturn:
+    """Raises MalformedRequest for a call that ends without a message."""
+    # A call that its client has given up ends in the same way; that it was given up is heard a moment later.
+    await asyncio.sleep(_MOMENT_SECONDS)
+    raise MalformedRequest
 
 
 def answers(edge: Edge, rule: Rule) -> Step | None:
