@@ -40,8 +40,8 @@ def command(
 ) -> None:
     """List every rpc with who may call it, as the contract declares it.
 
-    PUBLIC needs no token, AUTHENTICATED any user's or service's; otherwise one of the roles. Below stand the writes that
-    take no request_id, with the reason. Needs no database.
+    PUBLIC needs no token, AUTHENTICATED any user's or service's; otherwise one of the roles. Below stand the writes
+    that take no request_id, with the reason. Needs no database.
     """
     if explain is None and role is not None:
         fail_line("--as needs --explain METHOD.")

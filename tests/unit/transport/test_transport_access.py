@@ -102,8 +102,13 @@ def test_the_policy_document_is_the_contracts() -> None:
     )
     document = AccessTable.from_services([spoken]).policy_document()
     usual = {
-        **{"access": ["PUBLIC"], "idempotency": "NONE", "rate_class": "READ", "audit": False},
-        **{"stability": "BETA", "unrepeatable": "", "replacement": ""},
+        "access": ["PUBLIC"],
+        "idempotency": "NONE",
+        "rate_class": "READ",
+        "audit": False,
+        "stability": "BETA",
+        "unrepeatable": "",
+        "replacement": "",
     }
     own = f"/{spoken.full_name}"
     assert document == {
