@@ -86,9 +86,8 @@ def floors() -> str:
     parser.read(ROOT / ".importlinter")
     layers = [line.strip() for line in parser["importlinter:contract:floors"]["layers"].splitlines() if line.strip()]
     services: dict[str, list[str]] = defaultdict(list)
-    for room in app.SLICES:
-        for servicer in room.wiring.SERVICERS:
-            services[servicer.__module__.split(".")[1]].append(f"`{service_of(servicer)}`")
+    for servicer in app.SERVICERS:
+        services[servicer.__module__.split(".")[1]].append(f"`{service_of(servicer)}`")
     lines = ["| floor, bottom up | services |", "|---|---|"]
     for layer in reversed(layers):
         served = ", ".join(name for room in layer.split(" | ") for name in services[room])
