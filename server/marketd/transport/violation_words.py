@@ -19,6 +19,7 @@ FORMS: Final[Mapping[str, str]] = {
         "must be 3 to 64 letters, digits, dots, underscores and hyphens, a letter or digit first"
     ),
     r"^[a-z][a-z0-9-]{1,62}$": "must be 2 to 63 lower-case letters, digits and hyphens, a letter first",
+    r"^[A-Z]{2}$": "must be two capital letters, such as DE",
     r"^[0-9a-f]{64}$": "must be a SHA-256 as 64 lower-case hexadecimal digits",
 }
 """Every pattern of the contract in words; a test holds it against the protos."""
