@@ -18,6 +18,8 @@ from typing import Any, Final, Self
 from pydantic import Field, SecretStr, TypeAdapter, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from marketd.currencies import DIGITS
+
 DEVELOPMENT_SECRET = "development-secret-not-for-production"  # noqa: S105 - the name says it; production refuses it
 MINIMUM_SECRET_LENGTH = 32
 MINIMUM_SECRET_CHARACTERS = 8
@@ -140,7 +142,7 @@ class Settings(BaseSettings):
     )
 
     # Trade
-    currency: str = Field("EUR", pattern=r"^[A-Z]{3}$")
+    currency: str = Field("EUR", description="An ISO 4217 code of 0, 2 or 3 decimal digits.")
     delivery_fee_minor: int = Field(490, ge=0, description="A package's delivery fee where no zone says otherwise.")
     quote_lifetime: timedelta = timedelta(minutes=15)
     unpaid_order_lifetime: timedelta = timedelta(minutes=30)
@@ -221,6 +223,13 @@ class Settings(BaseSettings):
         except ValueError:
             raise ValueError("must be an address or a name, without a port: 0.0.0.0, ::1, shop.example") from None
         return bare
+
+    @field_validator("currency")
+    @classmethod
+    def _money_to_pay_with(cls, value: str) -> str:
+        if value not in DIGITS:
+            raise ValueError("must be the ISO 4217 code of a currency with 0, 2 or 3 decimal digits, such as EUR")
+        return value
 
     @field_validator("hang_seconds")
     @classmethod

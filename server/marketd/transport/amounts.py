@@ -6,9 +6,9 @@ import re
 from typing import Any
 
 from marketd.kernel.call.refusals import FieldViolation
+from marketd.kernel.values.money import MAX_UNITS
 
 MESSAGE = "google.type.Money"
-MAX_UNITS = 100_000_000
 _NANOS = 1_000_000_000
 _CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
 

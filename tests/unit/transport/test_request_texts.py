@@ -10,7 +10,7 @@ from buf.validate import validate_pb2
 from google.protobuf.message import Message
 from marketd import app as composition
 from marketd.kernel.call.refusals import ValidationFailed
-from marketd.kernel.values.texts import text_key, text_problem
+from marketd.kernel.values.texts import name_key, text_problem
 from marketd.transport.access import AccessTable
 from marketd.transport.texts import is_trimmed, may_have_lines
 from marketd.transport.validation import Validation
@@ -72,6 +72,11 @@ def refused(rule: Any, message: Message) -> dict[str, str]:
     return {}
 
 
+def walk_over(rule: Any) -> Walk | None:
+    """The walk over a method's requests."""
+    return Walk.over(rule.request.DESCRIPTOR)
+
+
 def named(path: str, said: dict[str, str]) -> bool:
     """Whether the field, or the one that it stands in (an id is judged as a whole, a read mask too), is refused."""
     return any(path == field or path.startswith((f"{field}.", f"{field}[")) for field in said)
@@ -79,7 +84,7 @@ def named(path: str, said: dict[str, str]) -> bool:
 
 @pytest.mark.parametrize("rule", TABLE, ids=lambda rule: rule.method)
 def test_no_text_of_a_request_takes_what_cannot_be_seen_or_misleads(rule: Any) -> None:
-    parse = Walk.over(rule.request.DESCRIPTOR)
+    parse = walk_over(rule)
     for way in places(rule.request.DESCRIPTOR):
         owned = any(is_owned(field) for field in way)
         for text in BAD:
@@ -97,13 +102,14 @@ def test_no_text_of_a_request_takes_what_cannot_be_seen_or_misleads(rule: Any) -
 def test_only_texts_of_several_lines_take_line_breaks() -> None:
     seen = set()
     for rule in TABLE:
-        walk = Walk.over(rule.request.DESCRIPTOR)
+        walk = walk_over(rule)
         for way in places(rule.request.DESCRIPTOR):
             field = way[-1]
             if field.full_name in seen or any(is_owned(one) for one in way):
                 continue
             seen.add(field.full_name)
-            message, found = rule.request(), []
+            message = rule.request()
+            found: list[Any] = []
             path = put(message, way, "one\r\n\ttwo")
             if may_have_lines(field):
                 assert walk is not None
@@ -126,7 +132,7 @@ def test_every_long_text_has_lines_or_is_no_prose() -> None:
 def test_blanks_around_logins_addresses_and_codes_are_taken_away() -> None:
     trimmed = set()
     for rule in TABLE:
-        walk = Walk.over(rule.request.DESCRIPTOR)
+        walk = walk_over(rule)
         for way in places(rule.request.DESCRIPTOR):
             if is_trimmed(way[-1]) and not any(is_owned(field) for field in way):
                 message, bare = rule.request(), rule.request()
@@ -180,7 +186,7 @@ def test_what_is_wrong_with_a_text_is_said(text: str, problem: str) -> None:
 
 
 def test_texts_that_read_the_same_have_one_key() -> None:
-    assert len({text_key(text) for text in ("Café", "Cafe\u0301", "CAFÉ", " café ", "cAFE\u0301")}) == 1
-    assert text_key("Straße") == text_key("STRASSE")
-    assert text_key("Café") != text_key("Cafe")
-    assert text_key(text_key("İ ǰ")) == text_key("İ ǰ")
+    assert len({name_key(text) for text in ("Café", "Cafe\u0301", "CAFÉ", " café ", "cAFE\u0301")}) == 1
+    assert name_key("Straße") == name_key("STRASSE")
+    assert name_key("Café") != name_key("Cafe")
+    assert name_key(name_key("İ ǰ")) == name_key("İ ǰ")
