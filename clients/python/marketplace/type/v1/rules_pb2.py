@@ -25,13 +25,14 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmarketplace/type/v1/rules.proto\x12\x13marketplace.type.v1\x1a\x1b\x62uf/validate/validate.proto:\xca\x01\n\x04slug\x12\x19.buf.validate.StringRules\x18\x91\xdb\x04 \x01(\x08\x42\x98\x01\xc2H\x94\x01\n\x91\x01\n\x0bstring.slug\x12Omust be lower-case letters and digits in words with single hyphens between them\x1a\x31!rule || this.matches(\'^[a-z0-9]+(-[a-z0-9]+)*$\')R\x04slug:\xbd\x01\n\x05phone\x12\x19.buf.validate.StringRules\x18\x92\xdb\x04 \x01(\x08\x42\x89\x01\xc2H\x85\x01\n\x82\x01\n\x0cstring.phone\x12\x42must be a phone number in international form, such as +49301234567\x1a.!rule || this.matches(\'^[+][1-9][0-9]{6,14}$\')R\x05phone:\xa5\x01\n\x0bregion_code\x12\x19.buf.validate.StringRules\x18\x93\xdb\x04 \x01(\x08\x42g\xc2Hd\nb\n\x12string.region_code\x12\'must be two capital letters, such as DE\x1a#!rule || this.matches(\'^[A-Z]{2}$\')R\nregionCode')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmarketplace/type/v1/rules.proto\x12\x13marketplace.type.v1\x1a\x1b\x62uf/validate/validate.proto:\xca\x01\n\x04slug\x12\x19.buf.validate.StringRules\x18\x91\xdb\x04 \x01(\x08\x42\x98\x01\xc2H\x94\x01\n\x91\x01\n\x0bstring.slug\x12Omust be lower-case letters and digits in words with single hyphens between them\x1a\x31!rule || this.matches(\'^[a-z0-9]+(-[a-z0-9]+)*$\')R\x04slug:\xbd\x01\n\x05phone\x12\x19.buf.validate.StringRules\x18\x92\xdb\x04 \x01(\x08\x42\x89\x01\xc2H\x85\x01\n\x82\x01\n\x0cstring.phone\x12\x42must be a phone number in international form, such as +49301234567\x1a.!rule || this.matches(\'^[+][1-9][0-9]{6,14}$\')R\x05phone:\xa5\x01\n\x0bregion_code\x12\x19.buf.validate.StringRules\x18\x93\xdb\x04 \x01(\x08\x42g\xc2Hd\nb\n\x12string.region_code\x12\'must be two capital letters, such as DE\x1a#!rule || this.matches(\'^[A-Z]{2}$\')R\nregionCodeBM\n\x17\x64\x65v.marketplace.type.v1P\x01Z\x1amarketplace/type/v1;typev1\xaa\x02\x13Marketplace.Type.V1')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'marketplace.type.v1.rules_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\027dev.marketplace.type.v1P\001Z\032marketplace/type/v1;typev1\252\002\023Marketplace.Type.V1'
   _globals['slug']._loaded_options = None
   _globals['slug']._serialized_options = b'\302H\224\001\n\221\001\n\013string.slug\022Omust be lower-case letters and digits in words with single hyphens between them\0321!rule || this.matches(\'^[a-z0-9]+(-[a-z0-9]+)*$\')'
   _globals['phone']._loaded_options = None
