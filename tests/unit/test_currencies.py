@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 from google.type.money_pb2 import Money as MoneyMessage
-from marketd.config import Settings
-from marketd.currencies import DIGITS
+from marketd.config import CURRENCY_DIGITS, Settings
 from marketd.kernel.call.refusals import ValidationFailed
 from marketd.kernel.values.money import Money, minor_digits, parse_decimal
 from marketd.kernel.values.time_zones import is_time_zone
@@ -27,8 +26,8 @@ def test_what_nobody_can_pay_with_is_no_setting(code: str) -> None:
 def test_digits_are_those_of_iso_4217() -> None:
     assert {minor_digits("EUR"), minor_digits("USN")} == {2}
     assert (minor_digits("JPY"), minor_digits("KWD")) == (0, 3)
-    assert set(DIGITS.values()) == {0, 2, 3}
-    assert len(DIGITS) > 150
+    assert set(CURRENCY_DIGITS.values()) == {0, 2, 3}
+    assert len(CURRENCY_DIGITS) > 150
 
 
 @pytest.mark.parametrize("code", ["JPY", "EUR", "KWD"])

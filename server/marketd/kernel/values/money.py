@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from marketd.currencies import DIGITS
+from marketd.config import CURRENCY_DIGITS
 
 MAX_UNITS = 100_000_000
 """The largest amount that anybody may name, in whole units of the currency."""
@@ -17,7 +17,7 @@ def minor_digits(currency: str) -> int:
 
     Raises KeyError for what is no currency; the setting and the link of requests let none through.
     """
-    return DIGITS[currency]
+    return CURRENCY_DIGITS[currency]
 
 
 @dataclass(frozen=True, slots=True, order=True)
