@@ -94,7 +94,7 @@ def make_machinery(
         verifying=Verifying(tx, hasher, letters),
         recovering=Recovering(tx, passwords, hasher, attempts, letters),
         signing_in=SigningIn(tx, passwords, access, refresh, rules, attempts, factor, letters, merge_guest_cart),
-        services=ServiceAccounts(tx, access),
+        services=ServiceAccounts(tx, access, settings.derive("service-secrets")),
     )
 
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any, TypeVar
 
-from google.api import field_behavior_pb2  # type: ignore[attr-defined]  # the wheel carries no types
+from google.api import field_behavior_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -84,6 +84,20 @@ def from_update_mask(mask: FieldMask) -> frozenset[str]:
         if "." in path:
             raise ValidationFailed(FieldViolation(f"update_mask.paths[{index}]", "must name a whole field"))
     return frozenset(mask.paths)
+
+
+def from_interval(request: Message, name: str) -> tuple[datetime | None, datetime | None]:
+    """The instants in `<name>_from` and `<name>_before`, each None when it was not given.
+
+    Raises ValidationFailed when the interval ends before it begins.
+    """
+    begin, end = (
+        from_timestamp(getattr(request, field), field) if request.HasField(field) else None
+        for field in (f"{name}_from", f"{name}_before")
+    )
+    if begin is not None and end is not None and end < begin:
+        raise ValidationFailed(FieldViolation(f"{name}_before", f"must not be before {name}_from"))
+    return begin, end
 
 
 def to_latlng(point: Point) -> LatLng:

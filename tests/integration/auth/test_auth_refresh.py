@@ -208,7 +208,7 @@ async def test_an_account_with_all_the_sessions_that_it_may_have_is_blocked_in_n
         "test.sessions",
         lambda uow: uow.connection.execute(
             "INSERT INTO sessions (session_id, user_id, device_name, address, token_hash, create_time,"
-            " last_seen_time, expire_time) SELECT gen_random_uuid(), $1, '', '', sha256(n::text::bytea), $2,"
+            " refresh_time, expire_time) SELECT gen_random_uuid(), $1, '', '', sha256(n::text::bytea), $2,"
             " $2, $2::timestamptz + interval '1 day' FROM generate_series(1, $3) AS n",
             done.account.user_id,
             uow.now,

@@ -124,7 +124,7 @@ async def test_unknown_ids_wrong_secrets_and_revoked_accounts_look_the_same(hous
     assert len(looks) == 1
     assert costs == [costs[0]] * 4
     listed = {row.name: row for row in await _listed(house)}
-    assert listed["router"].last_used_time is None
+    assert listed["router"].use_time is None
 
 
 async def test_a_name_is_unique_until_its_account_is_revoked_and_revoking_twice_is_once(house: House) -> None:

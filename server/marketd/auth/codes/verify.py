@@ -18,7 +18,7 @@ from marketd.auth.errors import CodeWrong, NothingCarriesSms, NothingToVerify, T
 from marketd.auth.letters import Letters
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.refusals import IllegalTransition
-from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.transactor import Transactor, Work
 from marketd.kernel.db.uow import UnitOfWork
 
 LIFETIME: Final = timedelta(minutes=10)
@@ -36,23 +36,12 @@ class Verifying:
         self._hasher = hasher
         self._letters = letters
 
-    async def send(self, caller: Caller, channel: VerificationChannel) -> datetime:
+    async def send(self, uow: UnitOfWork, caller: Caller, channel: VerificationChannel) -> datetime:
         """Send a code in place of the one before; when it stops being good.
 
         Raises NothingToVerify, NothingCarriesSms, IllegalTransition when the channel is verified, TooManyCodes, and
         NotFound for services.
         """
-        return await self._tx.run("auth.send_verification", lambda uow: self._send(uow, caller, channel))
-
-    async def verify(self, caller: Caller, channel: VerificationChannel, code: str) -> Account:
-        """Mark the channel as verified; the account as it is then. Raises CodeWrong and NotFound."""
-        # A wrong code is returned, not raised: raising it would roll the try back.
-        verified = await self._tx.run("auth.verify", lambda uow: self._verify(uow, caller, channel, code))
-        if verified is None:
-            raise CodeWrong("code")
-        return verified
-
-    async def _send(self, uow: UnitOfWork, caller: Caller, channel: VerificationChannel) -> datetime:
         account = await lock_active(uow, caller.known_user_id)
         target, is_verified = _target(account, channel)
         if not target:
@@ -70,14 +59,30 @@ class Verifying:
         await log.record(uow, caller, "user", account.user_id)
         return end
 
-    async def _verify(self, uow: UnitOfWork, caller: Caller, channel: VerificationChannel, code: str) -> Account | None:
+    async def prepare_verify(self, caller: Caller, channel: VerificationChannel, code: str) -> Work[Account]:
+        """Count the try; the work that marks the channel as verified and gives the account as it is then.
+
+        The try counts in a transaction of its own: a refusal would roll it back. Both raise CodeWrong and NotFound.
+        """
+        presented = self._hasher.verification(caller.known_user_id, channel, code)
+        right = await self._tx.run("auth.try_code", lambda uow: self._try(uow, caller, channel, presented))
+        if not right:
+            raise CodeWrong("code")
+        return lambda uow: self._verify(uow, caller, channel, presented)
+
+    async def _try(self, uow: UnitOfWork, caller: Caller, channel: VerificationChannel, presented: bytes) -> bool:
         account = await lock_active(uow, caller.known_user_id)
         sent = await verifications.take_try(uow.connection, account.user_id, channel, uow.now, TRIES)
-        presented = self._hasher.verification(account.user_id, channel, code)
         target, _ = _target(account, channel)
-        if sent is None or sent.target != target or not hmac.compare_digest(sent.code_hash, presented):
-            return None
-        await verifications.spend(uow.connection, account.user_id, channel, uow.now)
+        return sent is not None and sent.target == target and hmac.compare_digest(sent.code_hash, presented)
+
+    async def _verify(self, uow: UnitOfWork, caller: Caller, channel: VerificationChannel, presented: bytes) -> Account:
+        account = await lock_active(uow, caller.known_user_id)
+        target, _ = _target(account, channel)
+        sent = SentCode(target, presented)
+        if not await verifications.spend(uow.connection, account.user_id, channel, sent, uow.now):
+            # Used, or replaced by another one, since it was tried.
+            raise CodeWrong("code")
         await accounts.mark_verified(uow.connection, account.user_id, channel, uow.now)
         await log.record(uow, caller, "user", account.user_id)
         return await find_account(uow.connection, account.user_id)

@@ -150,6 +150,20 @@ class Transactor:
         call.replayed = answered.replayed
         return cast("M", answered.payload)
 
+    async def stored_answer(self) -> bytes | None:
+        """The stored answer to the call's request id, before any work; None when there is none (yet).
+
+        For work that is more than one transaction, or judges what its own effect has changed (a password, a code), so
+        that a repeat would be refused before it came to `answer`. Raises RequestIdReused.
+        """
+        call = calls.current()
+        once = call.once
+        if once is None:
+            return None
+        claimed = await self.read(lambda unit: idempotency.claim(unit.connection, once, unit.now))
+        call.replayed = claimed.answer is not None
+        return claimed.answer
+
     async def read(self, work: Callable[[ReadUnit], Awaitable[T]]) -> T:
         """Run reads on a pooled asyncpg connection without a transaction, bounded by the call's deadline.
 
