@@ -172,7 +172,7 @@ async def test_a_spent_token_that_comes_again_is_in_the_audit_log(house: House) 
         await house.signing_in.refresh(token)
     rows = await house.tx.read(
         lambda unit: unit.connection.fetch(
-            "SELECT actor_kind, user_id, code, refusal_reason, comment FROM audit_entries WHERE resource_id = $1",
+            "SELECT actor_kind, actor_id, code, refusal_reason, comment FROM audit_entries WHERE resource_id = $1",
             str(done.tokens.grant.session_id),
         )
     )
@@ -230,7 +230,9 @@ async def test_a_session_that_nobody_refreshes_ends_and_one_that_is_used_goes_on
     for ended in (idle, tablet):
         with pytest.raises(TokenExpired):
             await house.signing_in.refresh(ended.tokens.grant.refresh.text)
-    listed = await house.tx.read(lambda unit: sessions.list_sessions(unit, house.rules, caller, None, 10))
+    listed = await house.tx.read(
+        lambda unit: sessions.list_sessions(unit, house.rules, caller, None, 10, descending=True)
+    )
     assert [session.session_id for session in listed] == [used.tokens.grant.session_id]
 
 
