@@ -1,4 +1,4 @@
-"""Call the columns of auth and the audit log what the contract calls the fields, and keep the language of an account."""
+"""Call the columns of auth and the audit log as the contract calls the fields; keep the language of an account."""
 
 from __future__ import annotations
 

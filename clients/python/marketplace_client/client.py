@@ -137,16 +137,14 @@ class MarketplaceClient(Services):
         """
         if totp_code and recovery_code:
             raise ValueError("the second factor is a totp_code or a recovery_code, not both")
-        answer = await self.auth.Login(
-            auth_service_pb2.LoginRequest(
-                login=login,
-                password=password,
-                totp_code=totp_code or None,
-                recovery_code=recovery_code or None,
-                device_name=device_name,
-                guest_cart_token=guest_cart_token,
-            )
+        request = auth_service_pb2.LoginRequest(
+            login=login, password=password, device_name=device_name, guest_cart_token=guest_cart_token
         )
+        if totp_code:
+            request.totp_code = totp_code
+        if recovery_code:
+            request.recovery_code = recovery_code
+        answer = await self.auth.Login(request)
         self._tokens.use(answer.tokens)
         return answer
 
