@@ -24,6 +24,7 @@ from marketd.auth.sessions.sign_in import LogIn, RegisterAccount, SignedIn
 from marketd.auth.sessions.values import MAX_OPEN
 from marketd.auth.wiring import AuthMachinery
 from marketd.kernel.call.caller import Caller
+from marketd.kernel.call.refusals import Refusal
 from marketd.kernel.db.database import create_engine
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
@@ -147,7 +148,10 @@ class House:
 
     async def verify(self, caller: Caller, channel: VerificationChannel, code: str) -> Account:
         """Present a verification code."""
-        return await self.tx.run("test.verify", await self.verifying.prepare_verify(caller, channel, code))
+        found = await self.tx.run("test.verify", lambda uow: self.verifying.verify(uow, caller, channel, code))
+        if isinstance(found, Refusal):
+            raise found
+        return found
 
     async def disable_totp(self, caller: Caller, proof: FactorProof) -> None:
         """Do without the second factor."""

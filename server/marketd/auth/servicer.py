@@ -151,9 +151,9 @@ class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
         self, request: auth_service_pb2.VerifyRequest, context: Context
     ) -> auth_service_pb2.VerifyResponse:
         caller, channel = _oneself(), convert.CHANNELS.from_wire(request.channel)
-        return await self._once(
+        return await self._tx.answer(
             "auth.verify",
-            lambda: self._verifying.prepare_verify(caller, channel, request.code),
+            lambda uow: self._verifying.verify(uow, caller, channel, request.code),
             lambda account: auth_service_pb2.VerifyResponse(user=to_user(account)),
         )
 
@@ -266,7 +266,7 @@ class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
         return auth_service_pb2.GetJsonWebKeySetResponse(keys=keys)
 
     async def _once(self, name: str, prepare: Callable[[], Awaitable[Work[T]]], render: Callable[[T], M]) -> M:
-        """Answer once for a request id what judges a password or a code before its transaction.
+        """Answer once for a request id what judges a password or a code before its own transaction.
 
         A repeat would be judged by what its own first run has left: the code is used, the password another one. So the
         stored answer is looked for before, and again when a repeat that came meanwhile was refused.

@@ -130,9 +130,7 @@ async def test_changing_the_address_to_and_fro_sends_no_more_codes(house: House)
 
 async def test_where_nothing_carries_sms_nobody_waits_for_one(house: House) -> None:
     caller = await house.caller(await house.register("jo", phone="+491701234567"))
-    verifying = Verifying(
-        house.tx, CodeHasher(house.secret("codes")), Letters(Seal(house.secret("letters")), sends_sms=False)
-    )
+    verifying = Verifying(CodeHasher(house.secret("codes")), Letters(Seal(house.secret("letters")), sends_sms=False))
     with pytest.raises(NothingCarriesSms, match="channel"):
         await house.tx.run("test.send", lambda uow: verifying.send(uow, caller, Channel.PHONE))
     await house.tx.run("test.send", lambda uow: verifying.send(uow, caller, Channel.EMAIL))

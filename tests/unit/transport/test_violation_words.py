@@ -53,7 +53,7 @@ def test_every_pattern_of_the_contract_is_put_in_words_and_no_other() -> None:
 def test_what_is_missing_malformed_or_doubled_is_said_in_words() -> None:
     roles = [policy_pb2.ROLE_BUYER, policy_pb2.ROLE_BUYER]
     of_roles = said(user_service_pb2.SetUserRolesRequest(roles=roles))
-    assert of_roles["user_id"] == "is required"
+    assert of_roles["user_id"] == "must be given"
     assert of_roles["roles"] == "must not contain the same item twice"
     of_register = said(auth_service_pb2.RegisterRequest(email="x", username="Bad Name!", password="x"))
     assert of_register == {

@@ -18,7 +18,6 @@ from marketd.auth.errors import CodeWrong, NothingCarriesSms, NothingToVerify, T
 from marketd.auth.letters import Letters
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.refusals import IllegalTransition
-from marketd.kernel.db.transactor import Transactor, Work
 from marketd.kernel.db.uow import UnitOfWork
 
 LIFETIME: Final = timedelta(minutes=10)
@@ -31,8 +30,7 @@ WINDOW: Final = timedelta(hours=1)
 class Verifying:
     """The two use cases around verification codes."""
 
-    def __init__(self, tx: Transactor, hasher: CodeHasher, letters: Letters) -> None:
-        self._tx = tx
+    def __init__(self, hasher: CodeHasher, letters: Letters) -> None:
         self._hasher = hasher
         self._letters = letters
 
@@ -59,30 +57,20 @@ class Verifying:
         await log.record(uow, caller, "user", account.user_id)
         return end
 
-    async def prepare_verify(self, caller: Caller, channel: VerificationChannel, code: str) -> Work[Account]:
-        """Count the try; the work that marks the channel as verified and gives the account as it is then.
+    async def verify(
+        self, uow: UnitOfWork, caller: Caller, channel: VerificationChannel, code: str
+    ) -> Account | CodeWrong:
+        """Mark the channel as verified; the account as it is then. Raises NotFound.
 
-        The try counts in a transaction of its own: a refusal would roll it back. Both raise CodeWrong and NotFound.
+        That the code is wrong is returned, not raised: raising it would roll the try back.
         """
-        presented = self._hasher.verification(caller.known_user_id, channel, code)
-        right = await self._tx.run("auth.try_code", lambda uow: self._try(uow, caller, channel, presented))
-        if not right:
-            raise CodeWrong("code")
-        return lambda uow: self._verify(uow, caller, channel, presented)
-
-    async def _try(self, uow: UnitOfWork, caller: Caller, channel: VerificationChannel, presented: bytes) -> bool:
         account = await lock_active(uow, caller.known_user_id)
         sent = await verifications.take_try(uow.connection, account.user_id, channel, uow.now, TRIES)
+        presented = self._hasher.verification(account.user_id, channel, code)
         target, _ = _target(account, channel)
-        return sent is not None and sent.target == target and hmac.compare_digest(sent.code_hash, presented)
-
-    async def _verify(self, uow: UnitOfWork, caller: Caller, channel: VerificationChannel, presented: bytes) -> Account:
-        account = await lock_active(uow, caller.known_user_id)
-        target, _ = _target(account, channel)
-        sent = SentCode(target, presented)
-        if not await verifications.spend(uow.connection, account.user_id, channel, sent, uow.now):
-            # Used, or replaced by another one, since it was tried.
-            raise CodeWrong("code")
+        if sent is None or sent.target != target or not hmac.compare_digest(sent.code_hash, presented):
+            return CodeWrong("code")
+        await verifications.spend(uow.connection, account.user_id, channel, uow.now)
         await accounts.mark_verified(uow.connection, account.user_id, channel, uow.now)
         await log.record(uow, caller, "user", account.user_id)
         return await find_account(uow.connection, account.user_id)
