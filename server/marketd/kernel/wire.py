@@ -86,6 +86,20 @@ def from_update_mask(mask: FieldMask) -> frozenset[str]:
     return frozenset(mask.paths)
 
 
+def from_interval(request: Message, name: str) -> tuple[datetime | None, datetime | None]:
+    """The instants in `<name>_from` and `<name>_before`, each None when it was not given.
+
+    Raises ValidationFailed when the interval ends before it begins.
+    """
+    begin, end = (
+        from_timestamp(getattr(request, field), field) if request.HasField(field) else None
+        for field in (f"{name}_from", f"{name}_before")
+    )
+    if begin is not None and end is not None and end < begin:
+        raise ValidationFailed(FieldViolation(f"{name}_before", f"must not be before {name}_from"))
+    return begin, end
+
+
 def to_latlng(point: Point) -> LatLng:
     """google.type.LatLng."""
     return LatLng(latitude=point.latitude, longitude=point.longitude)

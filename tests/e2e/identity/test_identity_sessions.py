@@ -40,10 +40,10 @@ async def test_sessions_are_listed_with_device_address_and_times_page_by_page(wo
     assert names[:4] == ["phone 3", "phone 2", "phone 1", "phone 0"]
     assert len(names) == 5
     whole = (await worker.auth.ListSessions(pb.ListSessionsRequest(), metadata=others[1].metadata)).sessions
-    assert [session.is_current for session in whole] == [False, False, True, False, False]
+    assert [session.current for session in whole] == [False, False, True, False, False]
     assert {session.address for session in whole} == {"127.0.0.1"}
-    assert all(session.create_time.seconds <= session.last_seen_time.seconds for session in whole)
-    assert all(session.last_seen_time.seconds < session.expire_time.seconds for session in whole)
+    assert all(session.create_time.seconds <= session.refresh_time.seconds for session in whole)
+    assert all(session.refresh_time.seconds < session.expire_time.seconds for session in whole)
 
 
 async def test_a_session_is_revoked_by_its_owner_only_and_twice_is_once(workers: Workers) -> None:

@@ -204,15 +204,15 @@ async def session(market: Market, who: str) -> Question:
 
 def update_user(one: str) -> Message:
     return user_service_pb2.UpdateUserRequest(
-        user=user_pb2.User(user_id=one, full_name="Mine now"), update_mask=FieldMask(paths=["full_name"]), etag="stale"
+        user=user_pb2.User(user_id=one, full_name="Mine now", etag="stale"),
+        update_mask=FieldMask(paths=["full_name"]),
     )
 
 
 def update_address(one: str) -> Message:
     return user_service_pb2.UpdateAddressRequest(
-        address=address_pb2.SavedAddress(address_id=one, label="Mine now"),
+        address=address_pb2.SavedAddress(address_id=one, label="Mine now", etag="stale"),
         update_mask=FieldMask(paths=["label"]),
-        etag="stale",
     )
 
 

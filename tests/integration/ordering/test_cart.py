@@ -218,7 +218,7 @@ async def test_a_saved_address_is_quoted_to_its_owner_and_to_nobody_else(market:
         await market.call(other, market.carts.QuoteOrder, cart_service_pb2.QuoteOrderRequest(address_id=missing))
     assert foreign.value.message.replace(request.address_id, missing) == absent.value.message
     # The order keeps the address as it was quoted.
-    await market.tx.run("test.delete", lambda uow: book.delete_address(uow, owner, saved.address_id))
+    await market.tx.run("test.delete", lambda uow: book.delete_address(uow, owner, saved.address_id, ""))
     group = await market.place_quote(owner, quote)
     assert group.orders[0].address == to_address(HOME)
 

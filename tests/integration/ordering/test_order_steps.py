@@ -333,7 +333,7 @@ async def test_cancellations_are_audited(market: Market) -> None:
     with pytest.raises(IllegalTransition):
         await market.cancel(buyer, placed.order_id)
     rows = await market.tx.read(
-        lambda unit: unit.connection.fetch("SELECT code, user_id FROM audit_entries WHERE resource_type = 'order'")
+        lambda unit: unit.connection.fetch("SELECT code, actor_id FROM audit_entries WHERE resource_type = 'order'")
     )
     assert [tuple(row) for row in rows] == [("OK", buyer.user_id)]
 

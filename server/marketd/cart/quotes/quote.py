@@ -37,9 +37,10 @@ async def quote_order(
 
     Raises NotFound for the saved addresses of others, CartEmpty, and AddressNotServiceable when no seller delivers.
     """
-    address = (
-        destination if isinstance(destination, Address) else (await auth.get_address(uow, caller, destination)).address
-    )
+    if isinstance(destination, Address):
+        address = destination
+    else:
+        address = (await auth.get_address(uow, caller, destination)).postal_address
     cart = await find_cart(uow, caller, currency)
     if cart is None or not cart.items:
         raise CartEmpty
