@@ -61,10 +61,10 @@ def _order(**changes: Any) -> Order:
         address=Address("Ada", "", ("Street 1",), "Berlin", "", "", ""),
         currency="EUR",
         subtotal_minor=3_000,
-        discount_minor=0,
+        discount_amount_minor=0,
         delivery_fee_minor=490,
         total_minor=3_490,
-        usual_prep_minutes=10,
+        usual_prep_duration=10,
         eta_earliest_time=NOW,
         eta_latest_time=NOW,
         create_time=NOW,
@@ -164,7 +164,7 @@ def test_pieces_cancelled_one_after_the_other_are_worth_the_whole_line(
     quantity: int, price: int, data: st.DataObject
 ) -> None:
     discount = data.draw(st.integers(0, price * quantity))
-    item, worth = _item(quantity=quantity, unit_price_minor=price, discount_minor=discount), 0
+    item, worth = _item(quantity=quantity, unit_price_minor=price, discount_amount_minor=discount), 0
     while item.left:
         pieces = data.draw(st.integers(1, item.left))
         worth += item.worth_minor(pieces)

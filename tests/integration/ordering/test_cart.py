@@ -139,13 +139,13 @@ async def test_items_show_the_price_of_the_moment_and_what_is_in_the_way(market:
     )
     items = {item.variant_id: item for item in (await market.cart(buyer)).items}
     [changed] = items[str(dearer)].problems
-    assert (changed.kind, changed.is_blocking) == (cart_pb2.PROBLEM_KIND_PRICE_CHANGED, False)
+    assert (changed.kind, changed.blocking) == (cart_pb2.PROBLEM_KIND_PRICE_CHANGED, False)
     assert (minor(changed.previous_price), minor(changed.current_price)) == (1_000, 1_200)
     assert minor(items[str(dearer)].line_total) == 6_000
     [short] = items[str(scarce)].problems
     assert (short.kind, short.available_quantity) == (cart_pb2.PROBLEM_KIND_INSUFFICIENT_STOCK, 3)
     [missing] = items[str(gone)].problems
-    assert (missing.kind, missing.is_blocking) == (cart_pb2.PROBLEM_KIND_VARIANT_UNAVAILABLE, True)
+    assert (missing.kind, missing.blocking) == (cart_pb2.PROBLEM_KIND_VARIANT_UNAVAILABLE, True)
 
 
 async def test_a_quote_has_one_package_a_seller_and_adds_up(market: Market) -> None:

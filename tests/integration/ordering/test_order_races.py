@@ -123,8 +123,8 @@ async def test_paying_cancelling_expiring_and_refunding_at_once_keep_the_books(m
     assert {"PAID", "CANCELLED", "EXPIRED"} >= states
     assert "PENDING_PAYMENT" not in states
     # The provider's books say the same as ours: nothing is kept that no order accounts for.
-    kept = await market.value("SELECT sum(captured_minor - refunded_minor) FROM sandbox_charges")
-    owed = await market.value("SELECT sum(due_minor - refunded_minor) FROM orders WHERE state = 'PAID'")
+    kept = await market.value("SELECT sum(captured_amount_minor - refunded_amount_minor) FROM sandbox_charges")
+    owed = await market.value("SELECT sum(due_minor - refunded_amount_minor) FROM orders WHERE state = 'PAID'")
     assert (kept or 0) == (owed or 0)
     assert await market.value("SELECT count(*) FROM refunds WHERE state <> 'SUCCEEDED'") == 0
 
@@ -148,7 +148,7 @@ async def test_money_taken_after_the_orders_were_gone_goes_back(market: Market, 
     payment = await market.get_payment(buyer, group.payment.payment_id)
     assert payment.state == payment_pb2.PAYMENT_STATE_REFUNDED
     assert minor(payment.refunded) == minor(group.total)
-    assert await market.value("SELECT captured_minor - refunded_minor FROM sandbox_charges") == 0
+    assert await market.value("SELECT captured_amount_minor - refunded_amount_minor FROM sandbox_charges") == 0
     assert await market.reserved(variant) == 0
     assert await market.violations() == []
 

@@ -84,7 +84,7 @@ class SilentProvider(DyingProvider):
 
 async def _charges(market: Market) -> list[tuple[str, int, int]]:
     rows = await market.tx.read(
-        lambda unit: unit.connection.fetch("SELECT state, captured_minor, refunded_minor FROM sandbox_charges")
+        lambda unit: unit.connection.fetch("SELECT state, captured_amount_minor, refunded_amount_minor FROM sandbox_charges")
     )
     return [tuple(row) for row in rows]
 
