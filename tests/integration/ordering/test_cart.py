@@ -84,7 +84,9 @@ async def test_what_is_not_for_sale_cannot_be_added(market: Market) -> None:
 async def test_update_is_absolute_and_honours_the_carts_etag(market: Market) -> None:
     buyer, variant = await market.buyer(), await market.variant(await market.shop())
     cart = await market.add(buyer, variant, 5)
-    request = cart_service_pb2.UpdateCartItemRequest(item_id=cart.items[0].item_id, quantity=2, etag=cart.etag)
+    request = cart_service_pb2.UpdateCartItemRequest(
+        item=cart_pb2.CartItem(item_id=cart.items[0].item_id, quantity=2), cart_etag=cart.etag
+    )
     updated = (await market.call(buyer, market.carts.UpdateCartItem, request)).cart
     assert updated.items[0].quantity == 2
     assert updated.etag != cart.etag
@@ -102,7 +104,9 @@ async def test_lines_of_others_cannot_be_changed_or_removed(market: Market) -> N
     item_id = cart.items[0].item_id
     with pytest.raises(NotFound):
         await market.call(
-            stranger, market.carts.UpdateCartItem, cart_service_pb2.UpdateCartItemRequest(item_id=item_id, quantity=1)
+            stranger,
+            market.carts.UpdateCartItem,
+            cart_service_pb2.UpdateCartItemRequest(item=cart_pb2.CartItem(item_id=item_id, quantity=1)),
         )
     with pytest.raises(NotFound):
         await market.call(
