@@ -84,8 +84,8 @@ def _id(identifier: UUID | None) -> str | None:
     return None if identifier is None else str(identifier)
 
 
-def to_quote(result: QuoteResult, token: str | None) -> cart_service_pb2.QuoteOrderResponse:
-    """The response of QuoteOrder; there is no `token` while a blocking problem stands."""
+def to_quote(result: QuoteResult, token: str) -> cart_service_pb2.QuoteOrderResponse:
+    """The response of QuoteOrder; `token` is empty while a blocking problem stands."""
     quote = result.quote
 
     def money(amount_minor: int) -> MoneyMessage:
@@ -101,7 +101,7 @@ def to_quote(result: QuoteResult, token: str | None) -> cart_service_pb2.QuoteOr
         total=money(quote.total_minor),
         eta=to_eta(min(earliest, default=None), max(latest, default=None)),
         problems=[to_problem(problem) for problem in result.problems],
-        quote_token=token,
+        quote_token=token or None,
         expire_time=None if result.expire_time is None else to_timestamp(result.expire_time),
         address=to_address(quote.address),
     )

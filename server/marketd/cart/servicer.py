@@ -12,7 +12,6 @@ from marketd.cart import change, convert, read
 from marketd.cart.ports import DeliveryQuoter
 from marketd.cart.quotes.quote import quote_order
 from marketd.cart.quotes.tokens import QuoteTokens
-from marketd.cart.quotes.values import QuoteResult
 from marketd.kernel.call import call as calls
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.wire import from_address
@@ -94,13 +93,9 @@ class CartServicer(cart_service_pb2_grpc.CartServiceServicer):
     ) -> cart_service_pb2.QuoteOrderResponse:
         caller = calls.current_caller()
         destination = UUID(request.address_id) if request.HasField("address_id") else from_address(request.address)
-
-        def render(result: QuoteResult) -> cart_service_pb2.QuoteOrderResponse:
-            token = self._quotes.issue(result.quote.quote_id) if result.expire_time is not None else None
-            return convert.to_quote(result, token)
-
-        return await self._tx.answer(
+        result = await self._tx.run(
             "cart.quote",
             lambda uow: quote_order(uow, caller, destination, self._quoter, self._currency, self._quote_lifetime),
-            render,
         )
+        token = self._quotes.issue(result.quote.quote_id) if result.expire_time is not None else ""
+        return convert.to_quote(result, token)

@@ -14,7 +14,7 @@ from marketd.audit import log
 from marketd.inventory import service as inventory
 from marketd.inventory.values import StockLine
 from marketd.kernel.call.caller import Caller
-from marketd.kernel.call.refusals import NotFound
+from marketd.kernel.call.refusals import FieldViolation, NotFound, ValidationFailed
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.etags import check_etag
 from marketd.kernel.values.money import Money
@@ -55,7 +55,7 @@ async def cancel_order(uow: UnitOfWork, caller: Caller, command: CancelOrder) ->
     """Cancel; the order is CANCELLED when nothing of it is left.
 
     What is cancelled already as the command says is given as it is, also to a stale etag. Raises NotFound for the order
-    or a line, EtagMismatch, IllegalTransition, and TooManyPieces.
+    or a line, EtagMismatch, IllegalTransition, TooManyPieces, and ValidationFailed for a line that is named twice.
     """
     group_id = await repository.group_of(uow.connection, command.order_id)
     if group_id is None:
@@ -123,6 +123,9 @@ def _pieces(order: Order, lines: tuple[CancelledLine, ...]) -> dict[UUID, int]:
         item = items.get(line.item_id)
         if item is None:
             raise NotFound("order item", line.item_id)
+        if item.item_id in pieces:
+            # The contract's rule compares texts, and in ids case does not count.
+            raise ValidationFailed(FieldViolation(f"lines[{index}].item_id", "each line may be named once"))
         wanted = item.left if line.quantity is None else line.quantity
         if wanted > item.left or not item.left:
             raise TooManyPieces(index, item.left)

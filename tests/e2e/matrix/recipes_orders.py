@@ -116,7 +116,9 @@ async def create_payment(market: Market, who: str) -> Scene:
 @PAYMENT.add("ConfirmPayment", BUYER)
 async def confirm_payment(market: Market, who: str) -> Scene:
     trip = await market.placed()
-    return Scene(trip.buyer, (payment(trip.group),))
+    request = payment(trip.group)
+    request.return_url = "https://shop.example/paid"
+    return Scene(trip.buyer, (request,))
 
 
 @PAYMENT.add("GetPayment", BUYER, ADMIN, SERVICE)

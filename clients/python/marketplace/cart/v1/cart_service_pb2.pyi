@@ -286,11 +286,8 @@ class QuoteOrderRequest(_message.Message):
 
     ADDRESS_FIELD_NUMBER: _builtins.int
     ADDRESS_ID_FIELD_NUMBER: _builtins.int
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
     address_id: _builtins.str
     """The id of an address that the caller has saved; guests have none."""
-    request_id: _builtins.str
-    """The id of this request; a repeat gets the first answer, with the token it had."""
     @_builtins.property
     def address(self) -> _address_pb2.Address:
         """An address written out."""
@@ -300,11 +297,10 @@ class QuoteOrderRequest(_message.Message):
         *,
         address: _address_pb2.Address | None = ...,
         address_id: _builtins.str = ...,
-        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "address_id", b"address_id", "destination", b"destination"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "address_id", b"address_id", "destination", b"destination", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "address_id", b"address_id", "destination", b"destination"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_destination: _TypeAlias = _typing.Literal["address", "address_id"]  # noqa: Y015
     _WhichOneofArgType_destination: _TypeAlias = _typing.Literal["destination", b"destination"]  # noqa: Y015
