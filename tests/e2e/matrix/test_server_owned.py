@@ -284,7 +284,9 @@ async def test_no_more_goes_back_than_was_paid(market: Market) -> None:
     total = trip.group.total.units
     for by in (market.admin, trip.shop.owner):
         request = payment_service_pb2.RefundPaymentRequest(
-            request_id=new_key(), payment_id=trip.payment_id, order_id=trip.order_id, amount=money(total + 1)
+            request_id=new_key(),
+            payment_id=trip.payment_id,
+            order=payment_service_pb2.OrderRefund(order_id=trip.order_id, amount=money(total + 1)),
         )
         outcome = await market.ask(request, by)
         assert outcome.code in (grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.INVALID_ARGUMENT), outcome
