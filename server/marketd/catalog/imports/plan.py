@@ -197,7 +197,7 @@ def _variant(variant_id: UUID, product_id: UUID, seller_id: UUID, variant: Parse
         options_key=options_key(variant.options),
         price_minor=variant.price_minor,
         compare_at_price_minor=variant.compare_at_price_minor,
-        is_active=True,
+        active=True,
         barcode=variant.barcode,
         weight_grams=variant.weight_grams,
         position=place,
@@ -210,7 +210,7 @@ def _retired(before: Sequence[VariantSpec], after: Sequence[VariantSpec]) -> lis
     claimed = {spec.sku for spec in after}
     gone = [spec for spec in before if spec.variant_id not in kept]
     wanted = [
-        replace(spec, is_active=False, position=place, sku="" if spec.sku in claimed else spec.sku)
+        replace(spec, active=False, position=place, sku="" if spec.sku in claimed else spec.sku)
         for place, spec in enumerate(gone, len(after) + 1)
     ]
     return [spec for spec, old in zip(wanted, gone, strict=True) if spec != old]
@@ -223,7 +223,7 @@ def _images(parsed: ParsedProduct, product_id: UUID, variants: Sequence[VariantS
             product_id=product_id,
             position=place,
             media_id=None,
-            source_url=image.url,
+            url=image.url,
             alt_text=image.alt_text,
             variant_ids=tuple(
                 spec.variant_id
@@ -236,4 +236,4 @@ def _images(parsed: ParsedProduct, product_id: UUID, variants: Sequence[VariantS
 
 
 def _content(image: ProductImage) -> tuple[object, ...]:
-    return image.position, image.source_url, image.alt_text, sorted(image.variant_ids)
+    return image.position, image.url, image.alt_text, sorted(image.variant_ids)
