@@ -23,6 +23,7 @@ from marketd.kernel.values.money import Money as Amount
 from marketd.seller.errors import SellerClosed
 from marketplace.catalog.v1 import catalog_service_pb2 as pb
 from marketplace.catalog.v1 import product_pb2
+from marketplace.type.v1 import image_pb2
 
 from tests.worlds.catalog import Seller
 
@@ -52,7 +53,7 @@ class Shop(Seller):
         """Make a product as the owner."""
         self.enter()
         fields.setdefault("variants", [variant()])
-        request = pb.CreateProductRequest(request_id=str(uuid4()), title=title, **fields)
+        request = pb.CreateProductRequest(product=product_pb2.Product(title=title, **fields), request_id=str(uuid4()))
         return (await self.catalog.CreateProduct(request, CONTEXT)).product
 
     async def publish(self, product: product_pb2.Product) -> product_pb2.Product:
@@ -70,16 +71,20 @@ class Shop(Seller):
     async def change(self, product: product_pb2.Product, etag: str = "", **fields: Any) -> product_pb2.Product:
         """Change a product as whoever calls."""
         request = pb.UpdateProductRequest(
-            product=product_pb2.Product(product_id=product.product_id, **fields),
+            product=product_pb2.Product(product_id=product.product_id, etag=etag, **fields),
             update_mask=FieldMask(paths=list(fields)),
-            etag=etag,
         )
         return (await self.catalog.UpdateProduct(request, CONTEXT)).product
 
 
-def variant(price: int = 450, quantity: int = 10, **fields: Any) -> product_pb2.NewVariant:
+def variant(price: int = 450, quantity: int = 10, **fields: Any) -> product_pb2.Variant:
     """A variant at a price in cents."""
-    return product_pb2.NewVariant(price=euros(price), quantity=quantity, **fields)
+    return product_pb2.Variant(price=euros(price), initial_quantity=quantity, **fields)
+
+
+def picture(url: str, alt_text: str | None = None) -> product_pb2.ProductImage:
+    """A picture by its address."""
+    return product_pb2.ProductImage(image=image_pb2.Image(url=url, alt_text=alt_text))
 
 
 def euros(cents: int) -> Money:
@@ -100,9 +105,9 @@ async def test_a_product_is_made_with_its_variants_stock_and_pictures(shop: Shop
         variants=[
             variant(900, 0, sku="L", options={"Color": "Red", "Size": "L"}, compare_at_price=euros(1000)),
             variant(450, 3, sku="S", options={"Color": "Red", "Size": "S"}, compare_at_price=euros(500)),
-            variant(100, 9, options={"Color": "Blue", "Size": "S"}, is_active=False),
+            variant(100, 9, options={"Color": "Blue", "Size": "S"}, active=False),
         ],
-        images=[product_pb2.NewProductImage(url="https://x.y/1.jpg", alt_text="one")],
+        images=[picture("https://x.y/1.jpg", "one")],
     )
     assert made.state == product_pb2.PRODUCT_STATE_DRAFT
     assert (made.slug, made.description, list(made.tags)) == ("cup", "<p>x</p>", ["b", "a"])
@@ -142,15 +147,20 @@ async def test_many_products_of_one_name_at_once_all_get_slugs(shop: Shop) -> No
 @pytest.mark.parametrize(
     ("fields", "path"),
     [
-        ({"variants": [variant(options={"A": "1"}), variant(options={"B": "1"})]}, "variants[1].options"),
-        ({"variants": [variant(options={"A": "1"}), variant(options={"A": "1"})]}, "variants[1].options"),
-        ({"variants": [variant(), variant()]}, "variants[1].options"),
-        ({"variants": [variant(options={"A": "1"})], "option_names": ["B"]}, "option_names"),
-        ({"variants": [variant(sku="x", options={"A": "1"}), variant(sku="x", options={"A": "2"})]}, "variants[1].sku"),
-        ({"variants": [product_pb2.NewVariant(price=Money(currency_code="USD"))]}, "variants[0].price.currency_code"),
-        ({"title": "  "}, "title"),
-        ({"category_id": str(uuid4())}, "category_id"),
-        ({"brand_id": str(uuid4())}, "brand_id"),
+        ({"variants": [variant(options={"A": "1"}), variant(options={"B": "1"})]}, "product.variants[1].options"),
+        ({"variants": [variant(options={"A": "1"}), variant(options={"A": "1"})]}, "product.variants[1].options"),
+        ({"variants": [variant(), variant()]}, "product.variants[1].options"),
+        ({"variants": [variant(options={"A": "1"})], "option_names": ["B"]}, "product.option_names"),
+        (
+            {"variants": [variant(sku="x", options={"A": "1"}), variant(sku="x", options={"A": "2"})]},
+            "product.variants[1].sku",
+        ),
+        (
+            {"variants": [product_pb2.Variant(price=Money(currency_code="USD"))]},
+            "product.variants[0].price.currency_code",
+        ),
+        ({"category_id": str(uuid4())}, "product.category_id"),
+        ({"brand_id": str(uuid4())}, "product.brand_id"),
     ],
 )
 async def test_a_product_that_does_not_agree_with_itself_is_refused(
@@ -180,9 +190,8 @@ async def test_a_product_is_made_for_the_own_seller_or_by_an_admin(shop: Shop, t
 
     async def as_admin(seller_id: str) -> product_pb2.Product:
         shop.enter(ADMIN)
-        request = pb.CreateProductRequest(
-            request_id=str(uuid4()), title="Cup", seller_id=seller_id, variants=[variant()]
-        )
+        product = product_pb2.Product(title="Cup", seller_id=seller_id, variants=[variant()])
+        request = pb.CreateProductRequest(product=product, request_id=str(uuid4()))
         return (await shop.catalog.CreateProduct(request, CONTEXT)).product
 
     assert (await as_admin(str(other.seller_id))).seller_id == str(other.seller_id)
@@ -196,7 +205,8 @@ async def test_a_product_is_made_for_the_own_seller_or_by_an_admin(shop: Shop, t
 
 
 async def test_a_repeat_of_create_product_gives_the_first_answer(shop: Shop) -> None:
-    request = pb.CreateProductRequest(request_id=str(uuid4()), title="Cup", variants=[variant()])
+    product = product_pb2.Product(title="Cup", variants=[variant()])
+    request = pb.CreateProductRequest(product=product, request_id=str(uuid4()))
     answers: list[object] = []
     for _ in range(2):
         call = shop.enter()
@@ -239,7 +249,7 @@ async def test_an_answer_that_is_the_same_for_everybody_may_be_kept(shop: Shop) 
 
 
 async def test_a_read_mask_gives_what_it_names(shop: Shop) -> None:
-    made = await shop.publish(await shop.make(images=[product_pb2.NewProductImage(url="https://x.y/1.jpg")]))
+    made = await shop.publish(await shop.make(images=[picture("https://x.y/1.jpg")]))
     narrowed = await shop.get(made, ANONYMOUS, "title", "rating.average", "price")
     assert narrowed == product_pb2.Product(title="Cup", price=euros(450), rating=narrowed.rating)
     assert list((await shop.get(made, ANONYMOUS, "variants")).variants) == list(made.variants)
@@ -273,8 +283,6 @@ async def test_an_update_changes_the_named_fields_and_heeds_the_etag(shop: Shop)
     with pytest.raises(AlreadyExists):
         await shop.change(made, slug="taken")
     for fields, path in (
-        ({"slug": ""}, "product.slug"),
-        ({"title": " "}, "product.title"),
         ({"category_id": str(uuid4())}, "product.category_id"),
         ({"brand_id": str(uuid4())}, "product.brand_id"),
     ):
@@ -292,7 +300,7 @@ async def test_publishing_needs_a_seller_who_sells_and_something_to_sell(shop: S
     first = await shop.publish(made)
     assert await shop.publish(made) == first
     with pytest.raises(IllegalTransition):
-        await shop.publish(await shop.make(variants=[variant(is_active=False)]))
+        await shop.publish(await shop.make(variants=[variant(active=False)]))
 
 
 async def test_offers_say_what_a_cart_needs_and_whether_it_can_be_bought(shop: Shop) -> None:
@@ -300,9 +308,9 @@ async def test_offers_say_what_a_cart_needs_and_whether_it_can_be_bought(shop: S
         option_names=["Size", "Color"],
         variants=[
             variant(sku="S", options={"Color": "Red", "Size": "S"}),
-            variant(900, options={"Color": "Red", "Size": "L"}, is_active=False),
+            variant(900, options={"Color": "Red", "Size": "L"}, active=False),
         ],
-        images=[product_pb2.NewProductImage(url="https://x.y/1.jpg")],
+        images=[picture("https://x.y/1.jpg")],
     )
     ids = [UUID(item.variant_id) for item in made.variants]
 

@@ -40,14 +40,19 @@ def catalog(tx: Transactor) -> CatalogServicer:
 
 
 async def _make(catalog: CatalogServicer, name: str, parent: str = "", **fields: Any) -> category_pb2.Category:
-    request = pb.CreateCategoryRequest(name=name, parent_category_id=parent, **fields)
-    return (await catalog.CreateCategory(request, CONTEXT)).category
+    category = category_pb2.Category(name=name, parent_category_id=parent or None, **fields)
+    return (await catalog.CreateCategory(pb.CreateCategoryRequest(category=category), CONTEXT)).category
+
+
+async def _brand(catalog: CatalogServicer, name: str, **fields: Any) -> brand_pb2.Brand:
+    request = pb.CreateBrandRequest(brand=brand_pb2.Brand(name=name, **fields))
+    return (await catalog.CreateBrand(request, CONTEXT)).brand
 
 
 async def _change(catalog: CatalogServicer, etag: str = "", **fields: Any) -> category_pb2.Category:
     paths = [name for name in fields if name != "category_id"]
     request = pb.UpdateCategoryRequest(
-        category=category_pb2.Category(**fields), update_mask=FieldMask(paths=paths), etag=etag
+        category=category_pb2.Category(etag=etag, **fields), update_mask=FieldMask(paths=paths)
     )
     return (await catalog.UpdateCategory(request, CONTEXT)).category
 
@@ -112,7 +117,6 @@ async def test_slugs_are_unique_made_from_names_and_checked_etags(catalog: Catal
 async def test_what_is_missing_is_not_found(catalog: CatalogServicer) -> None:
     missing = str(uuid4())
     attempts = [
-        _make(catalog, "X", missing),
         _change(catalog, category_id=missing, position=1),
         catalog.DeleteCategory(pb.DeleteCategoryRequest(category_id=missing), CONTEXT),
         catalog.GetCategory(pb.GetCategoryRequest(category_id=missing), CONTEXT),
@@ -142,14 +146,12 @@ async def test_categories_are_listed_by_position_and_name_page_by_page(catalog: 
             if not token:
                 return found
 
-    assert await names(parent_category_id=top.category_id) == ["c", "a", "b"]
-    assert await names(parent_category_id="") == ["Top"]
+    assert await names(parent_category_ids=[top.category_id]) == ["c", "a", "b"]
+    assert await names(top_level=True) == ["Top"]
     assert await names() == ["c", "a", "b", "Top"]
     page = await catalog.ListCategories(pb.ListCategoriesRequest(page_size=2), CONTEXT)
     with pytest.raises(PageTokenInvalid):
-        await catalog.ListCategories(
-            pb.ListCategoriesRequest(page_token=page.next_page_token, parent_category_id=""), CONTEXT
-        )
+        await catalog.ListCategories(pb.ListCategoriesRequest(page_token=page.next_page_token, top_level=True), CONTEXT)
 
 
 async def _product(tx: Transactor, category_id: str | None, brand_id: str | None) -> None:
@@ -170,7 +172,7 @@ async def _product(tx: Transactor, category_id: str | None, brand_id: str | None
 async def test_what_is_used_is_not_deleted(catalog: CatalogServicer, tx: Transactor) -> None:
     above = await _make(catalog, "Above")
     below = await _make(catalog, "Below", above.category_id)
-    brand = (await catalog.CreateBrand(pb.CreateBrandRequest(name="Acme"), CONTEXT)).brand
+    brand = await _brand(catalog, "Acme")
     await _product(tx, below.category_id, brand.brand_id)
     for category, used_by in ((above, "categories"), (below, "products")):
         with pytest.raises(InUse) as refused:
@@ -186,17 +188,16 @@ async def test_what_is_used_is_not_deleted(catalog: CatalogServicer, tx: Transac
 
 
 async def test_brand_names_are_unique_without_regard_to_case(catalog: CatalogServicer) -> None:
-    acme = (await catalog.CreateBrand(pb.CreateBrandRequest(name="Acme"), CONTEXT)).brand
-    other = (await catalog.CreateBrand(pb.CreateBrandRequest(name="Bolt"), CONTEXT)).brand
+    acme = await _brand(catalog, "Acme")
+    other = await _brand(catalog, "Bolt")
     with pytest.raises(AlreadyExists) as refused:
-        await catalog.CreateBrand(pb.CreateBrandRequest(name=" ACME "), CONTEXT)
+        await _brand(catalog, " ACME ")
     assert refused.value.metadata["field"] == "name"
 
     async def rename(name: str, slug: str) -> brand_pb2.Brand:
         request = pb.UpdateBrandRequest(
-            brand=brand_pb2.Brand(brand_id=other.brand_id, name=name, slug=slug),
+            brand=brand_pb2.Brand(brand_id=other.brand_id, name=name, slug=slug, etag=other.etag),
             update_mask=FieldMask(paths=["name", "slug"]),
-            etag=other.etag,
         )
         return (await catalog.UpdateBrand(request, CONTEXT)).brand
 

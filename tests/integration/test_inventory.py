@@ -90,7 +90,7 @@ async def test_a_count_that_is_not_newer_than_the_known_one_changes_nothing(tx: 
     seller_id, owner = await _seller(tx)
     [variant] = await _stock(tx, seller_id, 5)
 
-    async def count(quantity: int, version: int | None) -> tuple[bool, int, int]:
+    async def count(quantity: int, version: int | None) -> tuple[bool, int, int | None]:
         counted = await tx.run(
             "t", lambda uow: stocks.set_stock(uow, owner, StockCount(variant, quantity, "", version))
         )

@@ -145,13 +145,15 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
         (NOBODY, B, S, C), draft("slug", lambda one: catalog_service_pb2.GetProductRequest(slug=one))
     ),
     "ListProducts.page_token": APART,
-    "ListProducts.category_id": PUBLIC,
-    "ListProducts.brand_id": PUBLIC,
-    "ListProducts.seller_id": Owned(
+    "ListProducts.category_ids[]": PUBLIC,
+    "ListProducts.brand_ids[]": PUBLIC,
+    "ListProducts.seller_ids[]": Owned(
         (NOBODY, B, S, C),
         plain(
             lambda market: market.shop.seller_id,
-            lambda one: catalog_service_pb2.ListProductsRequest(seller_id=one, state=product_pb2.PRODUCT_STATE_DRAFT),
+            lambda one: catalog_service_pb2.ListProductsRequest(
+                seller_ids=[one], states=[product_pb2.PRODUCT_STATE_DRAFT]
+            ),
         ),
     ),
     "ImportProducts.options.seller_id": Owned(
