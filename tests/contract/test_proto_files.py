@@ -1,7 +1,7 @@
 """Every file of the contract says in one form what it is called in other languages.
 
 The form is the path of the file: Go's import path has no host, since the stubs are made by whoever needs them, into a
-module of their own (`--go_opt=module=…`, or buf's managed mode). Adding or changing one later breaks all who have stubs.
+module of their own (`--go_opt=module=…`, or buf's managed mode). Adding or changing one later breaks everybody's stubs.
 """
 
 from __future__ import annotations
