@@ -175,7 +175,9 @@ class World:
     async def page(self, caller: Caller = ANONYMOUS, **fields: Any) -> pb.ListProductsResponse:
         """One page as anybody."""
         calls.enter(Call(caller=caller))
-        texts = {name: list(map(str, value)) if name.endswith("_ids") else value for name, value in fields.items()}
+        texts: dict[str, Any] = {
+            name: list(map(str, value)) if name.endswith("_ids") else value for name, value in fields.items()
+        }
         return await self.catalog.ListProducts(pb.ListProductsRequest(**texts), CONTEXT)
 
 
@@ -199,7 +201,7 @@ async def test_every_order_and_filter_gives_each_product_once_page_by_page(world
         {"category_id": [world.middle], "brand_id": [brand], "seller_id": [seller]},
     ]
     for wanted in filters:
-        given = {f"{name}s": values for name, values in wanted.items()}
+        given: dict[str, Any] = {f"{name}s": values for name, values in wanted.items()}
         assert await world.walk(order_by=order, **given) == world.expected(order, state="PUBLISHED", **wanted), wanted
 
 

@@ -147,20 +147,20 @@ async def test_many_products_of_one_name_at_once_all_get_slugs(shop: Shop) -> No
 @pytest.mark.parametrize(
     ("fields", "path"),
     [
-        ({"variants": [variant(options={"A": "1"}), variant(options={"B": "1"})]}, "product.variants[1].options"),
-        ({"variants": [variant(options={"A": "1"}), variant(options={"A": "1"})]}, "product.variants[1].options"),
-        ({"variants": [variant(), variant()]}, "product.variants[1].options"),
-        ({"variants": [variant(options={"A": "1"})], "option_names": ["B"]}, "product.option_names"),
+        ({"variants": [variant(options={"A": "1"}), variant(options={"B": "1"})]}, "variants[1].options"),
+        ({"variants": [variant(options={"A": "1"}), variant(options={"A": "1"})]}, "variants[1].options"),
+        ({"variants": [variant(), variant()]}, "variants[1].options"),
+        ({"variants": [variant(options={"A": "1"})], "option_names": ["B"]}, "option_names"),
         (
             {"variants": [variant(sku="x", options={"A": "1"}), variant(sku="x", options={"A": "2"})]},
-            "product.variants[1].sku",
+            "variants[1].sku",
         ),
         (
             {"variants": [product_pb2.Variant(price=Money(currency_code="USD"))]},
-            "product.variants[0].price.currency_code",
+            "variants[0].price.currency_code",
         ),
-        ({"category_id": str(uuid4())}, "product.category_id"),
-        ({"brand_id": str(uuid4())}, "product.brand_id"),
+        ({"category_id": str(uuid4())}, "category_id"),
+        ({"brand_id": str(uuid4())}, "brand_id"),
     ],
 )
 async def test_a_product_that_does_not_agree_with_itself_is_refused(
@@ -168,7 +168,7 @@ async def test_a_product_that_does_not_agree_with_itself_is_refused(
 ) -> None:
     with pytest.raises(ValidationFailed) as refused:
         await shop.make(**{"title": "Cup", **fields})
-    assert [violation.field for violation in refused.value.fields] == [path]
+    assert [violation.field for violation in refused.value.fields] == [f"product.{path}"]
     count = await shop.tx.read(lambda unit: unit.connection.fetchval("SELECT count(*) FROM products"))
     assert count == 0
 
@@ -283,12 +283,12 @@ async def test_an_update_changes_the_named_fields_and_heeds_the_etag(shop: Shop)
     with pytest.raises(AlreadyExists):
         await shop.change(made, slug="taken")
     for fields, path in (
-        ({"category_id": str(uuid4())}, "product.category_id"),
-        ({"brand_id": str(uuid4())}, "product.brand_id"),
+        ({"category_id": str(uuid4())}, "category_id"),
+        ({"brand_id": str(uuid4())}, "brand_id"),
     ):
         with pytest.raises(ValidationFailed) as invalid:
             await shop.change(made, **fields)
-        assert invalid.value.fields[0].field == path
+        assert invalid.value.fields[0].field == f"product.{path}"
 
 
 async def test_publishing_needs_a_seller_who_sells_and_something_to_sell(shop: Shop) -> None:

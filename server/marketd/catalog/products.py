@@ -132,7 +132,7 @@ async def update_product(uow: UnitOfWork, caller: Caller, change: ProductChange)
     return await _read(uow, change.product_id)
 
 
-async def publish_product(uow: UnitOfWork, caller: Caller, product_id: UUID, etag: str) -> Product:
+async def publish_product(uow: UnitOfWork, caller: Caller, product_id: UUID, etag: str = "") -> Product:
     """Publish an own product; one that is published stays as it is. An empty `etag` is unconditional.
 
     Raises NotFound, EtagMismatch, SellerClosed when the seller does not sell, IllegalTransition when no variant is
