@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,6 +19,7 @@ from marketd.kernel.call.call import Call, OnceKey
 from marketd.kernel.call.caller import ANONYMOUS, SYSTEM, Caller, Role
 from marketd.kernel.call.refusals import AlreadyExists, EtagMismatch, IllegalTransition, NotFound, ValidationFailed
 from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.ids import new_id
 from marketd.kernel.values.money import Money as Amount
 from marketd.seller.errors import SellerClosed
@@ -85,6 +87,10 @@ def variant(price: int = 450, quantity: int = 10, **fields: Any) -> product_pb2.
 def picture(url: str, alt_text: str | None = None) -> product_pb2.ProductImage:
     """A picture by its address."""
     return product_pb2.ProductImage(image=image_pb2.Image(url=url, alt_text=alt_text))
+
+
+async def _execute(uow: UnitOfWork, statement: str, thing_id: UUID) -> None:
+    await uow.connection.execute(statement, thing_id)
 
 
 def euros(cents: int) -> Money:
@@ -291,6 +297,85 @@ async def test_an_update_changes_the_named_fields_and_heeds_the_etag(shop: Shop)
         assert invalid.value.fields[0].field == f"product.{path}"
 
 
+async def test_a_product_given_back_as_it_was_read_keeps_its_etag(shop: Shop) -> None:
+    made = await shop.make(
+        tags=["a"], description="<p>1 < 2</p>", variants=[variant(sku="S")], images=[picture("https://x.y/1.jpg")]
+    )
+    for mask in (None, FieldMask(paths=["*"])):
+        request = pb.UpdateProductRequest(product=made, update_mask=mask)
+        assert (await shop.catalog.UpdateProduct(request, CONTEXT)).product == made
+    changed = await shop.change(made, title="Mug")
+    with pytest.raises(EtagMismatch) as refused:
+        await shop.catalog.UpdateProduct(pb.UpdateProductRequest(product=made), CONTEXT)
+    assert refused.value.metadata == {"etag": changed.etag}
+    stale = pb.PublishProductRequest(product_id=made.product_id, etag=made.etag)
+    with pytest.raises(EtagMismatch):
+        await shop.catalog.PublishProduct(stale, CONTEXT)
+    assert (await shop.get(made, shop.owner)) == changed
+
+
+async def test_what_may_be_absent_is_cleared_by_an_update_without_a_mask(shop: Shop, tx: Transactor) -> None:
+    category_id, brand_id = new_id(), new_id()
+    for statement, thing_id in (
+        (
+            "INSERT INTO categories (category_id, name, name_key, slug, description, position, path, version,"
+            " create_time, update_time) VALUES ($1, 'c', 'c', 'c', '', 0, ARRAY[$1::uuid], 1, now(), now())",
+            category_id,
+        ),
+        (
+            "INSERT INTO brands (brand_id, name, name_key, slug, description, version, create_time, update_time)"
+            " VALUES ($1, 'b', 'b', 'b', '', 1, now(), now())",
+            brand_id,
+        ),
+    ):
+        await tx.run("t", partial(_execute, statement=statement, thing_id=thing_id))
+    made = await shop.make(description="x", category_id=str(category_id), brand_id=str(brand_id), tags=["a"])
+    assert (made.category_id, made.brand_id) == (str(category_id), str(brand_id))
+    emptied = product_pb2.Product(product_id=made.product_id, description="", category_id="", brand_id="")
+    cleared = (await shop.catalog.UpdateProduct(pb.UpdateProductRequest(product=emptied), CONTEXT)).product
+    assert [name for name in ("description", "category_id", "brand_id") if cleared.HasField(name)] == []
+    assert (cleared.title, list(cleared.tags)) == ("Cup", ["a"])
+    assert not (await shop.change(made, tags=[])).tags
+
+
+async def test_an_empty_slug_that_the_mask_names_is_made_from_the_title(shop: Shop) -> None:
+    await shop.make("Mug")
+    made = await shop.make("Cup", slug="chosen")
+    assert (await shop.change(made, title="Mug", slug="")).slug == "mug-2"
+    assert (await shop.change(made, slug="")).slug == "mug-2"
+
+
+async def test_what_nobody_said_of_a_variant_is_absent(shop: Shop) -> None:
+    made = await shop.make(
+        variants=[
+            variant(options={"Size": "S"}),
+            variant(options={"Size": "L"}, sku="L", barcode="4006381333931", weight_grams=0),
+        ]
+    )
+    plain, told = made.variants
+    names = ("sku", "barcode", "weight_grams", "compare_at_price")
+    assert [name for name in names if plain.HasField(name)] == []  # type: ignore[arg-type]
+    assert (told.sku, told.barcode, told.weight_grams) == ("L", "4006381333931", 0)
+    assert told.HasField("weight_grams")
+    assert plain.active
+    assert plain.initial_quantity == 0, "it is given and not shown"
+    assert not made.rating.HasField("average")
+    assert not made.images
+    pictured = await shop.make("Other", images=[picture("https://x.y/1.jpg")])
+    shown = pictured.images[0].image
+    assert [name for name in ("media_id", "alt_text", "width", "height") if shown.HasField(name)] == []
+
+
+async def test_a_description_that_grows_too_long_by_being_made_safe_is_refused(shop: Shop) -> None:
+    bare = "<" * 30_000
+    with pytest.raises(ValidationFailed) as refused:
+        await shop.make(description=bare)
+    assert refused.value.fields[0].field == "product.description"
+    made = await shop.make()
+    with pytest.raises(ValidationFailed):
+        await shop.change(made, description=bare)
+
+
 async def test_publishing_needs_a_seller_who_sells_and_something_to_sell(shop: Shop) -> None:
     made = await shop.make()
     await shop.set_state("SUSPENDED")
@@ -299,6 +384,10 @@ async def test_publishing_needs_a_seller_who_sells_and_something_to_sell(shop: S
     await shop.set_state("ACTIVE")
     first = await shop.publish(made)
     assert await shop.publish(made) == first
+    # What was published stays so, and asking again is no refusal.
+    await shop.set_state("SUSPENDED")
+    assert await shop.publish(made) == first
+    await shop.set_state("ACTIVE")
     with pytest.raises(IllegalTransition):
         await shop.publish(await shop.make(variants=[variant(active=False)]))
 

@@ -20,7 +20,6 @@ FORMS: Final[Mapping[str, str]] = {
     ),
     r"^[a-z][a-z0-9-]{1,62}$": "must be 2 to 63 lower-case letters, digits and hyphens, a letter first",
     r"^[A-Z]{2}$": "must be two capital letters, such as DE",
-    r"^[Hh][Tt][Tt][Pp][Ss]://[^\s/]\S*$": "must be an address that begins with https://",
     r"^[0-9a-f]{64}$": "must be a SHA-256 as 64 lower-case hexadecimal digits",
 }
 """Every pattern of the contract in words; a test holds it against the protos."""

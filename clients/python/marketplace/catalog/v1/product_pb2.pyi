@@ -224,7 +224,7 @@ class ProductImage(_message.Message):
     """The place among the pictures, beginning with 1."""
     @_builtins.property
     def image(self) -> _image_pb2.Image:
-        """The picture itself; its address and what it shows are given."""
+        """The picture itself; its https address of at most 2,048 characters and what it shows are given."""
 
     @_builtins.property
     def variant_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

@@ -33,7 +33,7 @@ class Image(_message.Message):
     media_id: _builtins.str
     """The uploaded media that the picture is; absent when the picture is only referred to by its address."""
     url: _builtins.str
-    """The https address of the picture at its full size; one that is given is shown from there and not fetched."""
+    """The address of the picture at its full size; one that is given is shown from there and not fetched."""
     alt_text: _builtins.str
     """What the picture shows, for those who cannot see it; absent when nobody has said it."""
     width: _builtins.int
