@@ -12,7 +12,6 @@ from marketplace.type.v1 import image_pb2, rating_pb2
 from marketd.catalog.brands import BrandChange, NewBrand
 from marketd.catalog.categories import CategoryChange, NewCategory
 from marketd.catalog.model import ProductState, StockState
-from marketd.catalog.names import name_key
 from marketd.catalog.values import (
     Brand,
     Category,
@@ -32,6 +31,7 @@ from marketd.kernel.call.refusals import FieldViolation, ValidationFailed
 from marketd.kernel.enums import EnumMap
 from marketd.kernel.values.etags import etag_of
 from marketd.kernel.values.money import Money
+from marketd.kernel.values.texts import name_key
 from marketd.kernel.wire import from_money, to_money, to_timestamp, update_paths
 
 _STATES = EnumMap(ProductState, product_pb2.ProductState)
