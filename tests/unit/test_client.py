@@ -110,7 +110,7 @@ class Script(OrderServiceServicer, CatalogServiceServicer, auth_service_pb2_grpc
     async def ListProducts(self, request: Any, context: Context) -> Any:  # noqa: N802 - the rpc's name
         page = int(request.page_token or 0)
         return catalog_service_pb2.ListProductsResponse(
-            products=[product_pb2.Product(title=f"{request.seller_id}{page}")],
+            products=[product_pb2.Product(title=f"{request.seller_ids[0]}{page}")],
             next_page_token="" if page == 2 else str(page + 1),
         )
 
@@ -292,7 +292,7 @@ async def test_signing_in_again_does_not_send_the_old_token() -> None:
 
 
 async def test_a_list_is_walked_to_its_end_without_changing_the_request() -> None:
-    request = catalog_service_pb2.ListProductsRequest(seller_id="s")
+    request = catalog_service_pb2.ListProductsRequest(seller_ids=["s"])
     async with serving(new_script()) as target, MarketplaceClient(target) as client:
         titles = [product.title async for product in client.products(request)]
     assert titles == ["s0", "s1", "s2"]

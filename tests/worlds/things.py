@@ -125,10 +125,9 @@ def new_shop() -> seller_service_pb2.CreateSellerRequest:
 
 def new_product(stock: int = 50) -> catalog_service_pb2.CreateProductRequest:
     """A product of one variant at 12.50."""
-    variant = product_pb2.NewVariant(sku=secrets.token_hex(6), price=money(12, 500_000_000), quantity=stock)
-    return catalog_service_pb2.CreateProductRequest(
-        request_id=new_key(), title=f"Thing {secrets.token_hex(4)}", variants=[variant]
-    )
+    variant = product_pb2.Variant(sku=secrets.token_hex(6), price=money(12, 500_000_000), initial_quantity=stock)
+    product = product_pb2.Product(title=f"Thing {secrets.token_hex(4)}", variants=[variant])
+    return catalog_service_pb2.CreateProductRequest(product=product, request_id=new_key())
 
 
 def new_courier() -> courier_service_pb2.CreateCourierRequest:

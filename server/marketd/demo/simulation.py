@@ -176,7 +176,7 @@ class _Lane:
 
     async def _buy(self) -> None:
         shop = self._chance.choice(self._shops)
-        listing = catalog_service_pb2.ListProductsRequest(seller_id=shop.seller_id, page_size=50)
+        listing = catalog_service_pb2.ListProductsRequest(seller_ids=[shop.seller_id], page_size=50)
         products = (await self._buyer.catalog.ListProducts(listing)).products
         if not products:
             await asyncio.sleep(_TROUBLE_SECONDS)

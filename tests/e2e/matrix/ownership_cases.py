@@ -105,15 +105,14 @@ def draft(name: str, ask: Callable[[str], Any]) -> Case:
 
 def update_product(one: str) -> Message:
     return catalog_service_pb2.UpdateProductRequest(
-        product=product_pb2.Product(product_id=one, title="Mine now"),
+        product=product_pb2.Product(product_id=one, title="Mine now", etag="stale"),
         update_mask=FieldMask(paths=["title"]),
-        etag="stale",
     )
 
 
 def create_product(one: str) -> Message:
     request = new_product()
-    request.seller_id = one
+    request.product.seller_id = one
     return request
 
 
