@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+BUF = Path(sys.executable).parent / "buf"
 TOOLS = ROOT / ".tools"
 """What tools/foreign_clients.py has fetched."""
 
@@ -62,5 +63,5 @@ def write_descriptors(file: Path) -> Path:
 
 def build_protos(file: Path) -> Path:
     """The contract as the .proto files have it, comments included; the server has no part in it."""
-    succeed(Path(sys.executable).parent / "buf", "build", "-o", file, folder=ROOT)
+    succeed(BUF, "build", "-o", file, folder=ROOT)
     return file
