@@ -89,6 +89,7 @@ Make = Callable[[Connection], Awaitable[object]]
 def made_later() -> Iterator[tuple[str, Make]]:
     """Each function whose statements have optional parts, with every choice of them."""
     ids = {"buyer_id": ID, "seller_id": ID, "courier_id": ID}
+    many = {f"{name}s": (one,) for name, one in ids.items()}
     since = {"create_time_from": NOW, "create_time_before": NOW}
     for after in (None, (NOW, ID)):
         for entries in each(
@@ -98,9 +99,20 @@ def made_later() -> Iterator[tuple[str, Make]]:
     for before in (None, ID):
         for reach, orders in product(
             (None, OrderReach(ID, None), OrderReach(ID, ID)),
-            list(each(OrderFilter, states=(OrderState.PAID,), order_group_id=ID, **ids, **since)),
+            list(
+                each(
+                    OrderFilter,
+                    states=(OrderState.PAID,),
+                    order_numbers=("K7QW-2M9T",),
+                    order_group_ids=(ID,),
+                    **many,
+                    **since,
+                )
+            ),
         ):
-            yield "marketd.order.repository.list_orders", partial(_positional, list_orders, orders, reach, before, 9)
+            for newest_first in (True, False):
+                page = partial(list_orders, newest_first=newest_first)
+                yield "marketd.order.repository.list_orders", partial(_positional, page, orders, reach, before, 9)
         for users in each(UserFilter, states=(AccountState.ACTIVE,), role=Role.BUYER, query="jo", **since):
             yield (
                 "marketd.auth.accounts.repository.list_page",

@@ -48,7 +48,7 @@ RETURNING item_id
 
 # The token stays the same, so that one request can be repeated; the row is written all the same.
 ROTATE = """
-UPDATE floor.sessions s SET token_hash = s.token_hash, spend_times = ARRAY[now()], last_seen_time = now()
+UPDATE floor.sessions s SET token_hash = s.token_hash, spend_times = ARRAY[now()], refresh_time = now()
 FROM accounts a WHERE s.session_id = $1 AND s.revoke_time IS NULL AND a.user_id = s.user_id
 RETURNING s.session_id, s.user_id, a.state, s.expire_time,
   ARRAY(SELECT r.role FROM account_roles r WHERE r.user_id = s.user_id)

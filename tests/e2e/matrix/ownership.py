@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from marketplace.auth.v1 import user_service_pb2
-from marketplace.cart.v1 import cart_service_pb2
+from marketplace.cart.v1 import cart_pb2, cart_service_pb2
 from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
 from marketplace.delivery.v1 import delivery_service_pb2
 from marketplace.inventory.v1 import inventory_service_pb2
 from marketplace.order.v1 import order_service_pb2
-from marketplace.payment.v1 import payment_service_pb2
+from marketplace.payment.v1 import payment_pb2, payment_service_pb2
 from marketplace.tracking.v1 import tracking_service_pb2
 
 from tests.e2e.matrix.ownership_cases import (
@@ -82,6 +82,7 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
         (B, S, C),
         plain(lambda market: market.trip.buyer.user_id, lambda one: user_service_pb2.DeleteUserRequest(user_id=one)),
     ),
+    "CreateAddress.address.address_id": NOT_READ,
     "GetAddress.address_id": Owned((B, S, C), address(lambda one: user_service_pb2.GetAddressRequest(address_id=one))),
     "ListAddresses.page_token": APART,
     "UpdateAddress.address.address_id": Owned((B, S, C), address(update_address)),
@@ -96,8 +97,8 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "BlockUser.user_id": EVERYTHING,
     "UnblockUser.user_id": EVERYTHING,
     "ListAuditEntries.page_token": APART,
-    "ListAuditEntries.account_id": EVERYTHING,
-    "ListAuditEntries.resource_id": EVERYTHING,
+    "ListAuditEntries.actor_ids": EVERYTHING,
+    "ListAuditEntries.resource_ids": EVERYTHING,
     "GetSeller.seller_id": Owned((NOBODY, B, S, C), pending_seller),
     "GetSeller.handle": Owned((NOBODY, B, S, C), pending_handle),
     "CreateSeller.handle": NAME,
@@ -178,10 +179,13 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
         (B,),
         draft("variant_id", lambda one: cart_service_pb2.AddCartItemRequest(variant_id=one, quantity=1)),
     ),
-    "UpdateCartItem.item_id": Owned(
+    "UpdateCartItem.item.item_id": Owned(
         (B,),
         cart_item(
-            lambda one: cart_service_pb2.UpdateCartItemRequest(item_id=one, quantity=9, etag="stale"), with_cart=True
+            lambda one: cart_service_pb2.UpdateCartItemRequest(
+                item=cart_pb2.CartItem(item_id=one, quantity=9), cart_etag="stale"
+            ),
+            with_cart=True,
         ),
     ),
     "RemoveCartItem.item_id": Owned(
@@ -191,11 +195,11 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "PlaceOrder.quote_token": APART,
     "GetOrder.order_id": Owned((B, S, C), order(order_service_pb2.GetOrderRequest)),
     "ListOrders.page_token": APART,
-    "ListOrders.buyer_id": Owned((B, S, C), filtered(_ORDERS, "buyer_id", lambda market: market.trip.buyer.user_id)),
-    "ListOrders.seller_id": Owned((B, C), filtered(_ORDERS, "seller_id", lambda market: market.shop.seller_id)),
-    "ListOrders.courier_id": Owned((B, S, C), filtered(_ORDERS, "courier_id", _rider_id)),
-    "ListOrders.order_group_id": Owned(
-        (B, S, C), filtered(_ORDERS, "order_group_id", lambda market: market.trip.group.order_group_id)
+    "ListOrders.buyer_ids": Owned((B, S, C), filtered(_ORDERS, "buyer_ids", lambda market: market.trip.buyer.user_id)),
+    "ListOrders.seller_ids": Owned((B, C), filtered(_ORDERS, "seller_ids", lambda market: market.shop.seller_id)),
+    "ListOrders.courier_ids": Owned((B, S, C), filtered(_ORDERS, "courier_ids", _rider_id)),
+    "ListOrders.order_group_ids": Owned(
+        (B, S, C), filtered(_ORDERS, "order_group_ids", lambda market: market.trip.group.order_group_id)
     ),
     "AcceptOrder.order_id": Owned((S,), order(order_service_pb2.AcceptOrderRequest, etag="stale")),
     "MarkOrderReady.order_id": Owned((S,), order(order_service_pb2.MarkOrderReadyRequest, etag="stale")),
@@ -215,7 +219,7 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
         plain(
             lambda market: market.trip.payment_id,
             lambda one: payment_service_pb2.ConfirmPaymentRequest(
-                request_id=new_key(), payment_id=one, payment_method="ok"
+                request_id=new_key(), payment_id=one, payment_method=payment_pb2.PaymentMethod(sandbox="ok")
             ),
         ),
     ),
@@ -227,7 +231,7 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
         ),
     ),
     "RefundPayment.payment_id": Owned((S,), refunded_payment),
-    "RefundPayment.order_id": Owned((S,), refunded_order),
+    "RefundPayment.order.order_id": Owned((S,), refunded_order),
     "AssignCourier.delivery_id": EVERYTHING,
     "AssignCourier.courier_id": EVERYTHING,
     "GetDelivery.delivery_id": Owned((B, S, C), delivery(delivery_service_pb2.GetDeliveryRequest)),

@@ -7,7 +7,7 @@ import secrets
 from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
-from marketplace.cart.v1 import cart_service_pb2
+from marketplace.cart.v1 import cart_pb2, cart_service_pb2
 from marketplace.catalog.v1 import (
     brand_pb2,
     catalog_service_pb2,
@@ -215,7 +215,9 @@ async def add_item(market: Market, who: str) -> Scene:
 async def update_item(market: Market, who: str) -> Scene:
     buyer, cart = await market.filled()
     request = cart_service_pb2.UpdateCartItemRequest(
-        item_id=cart.items[0].item_id, quantity=3, update_mask=FieldMask(paths=["quantity"]), etag=cart.etag
+        request_id=new_key(),
+        item=cart_pb2.CartItem(item_id=cart.items[0].item_id, quantity=3),
+        cart_etag=cart.etag,
     )
     return Scene(buyer, (request,))
 

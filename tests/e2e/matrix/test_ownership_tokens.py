@@ -195,10 +195,10 @@ async def test_watching_an_order_begins_anew_with_a_resume_token_that_is_not_one
     watched = order_service_pb2.WatchOrderRequest(order_id=mine.order_id)
     match whose:
         case "the seller's":
-            token = (await _events(market, method, watched, mine.shop.owner, 1))[0].cursor
+            token = (await _events(market, method, watched, mine.shop.owner, 1))[0].resume_token
         case "another order's":
             elsewhere = order_service_pb2.WatchOrderRequest(order_id=other.order_id)
-            token = (await _events(market, method, elsewhere, other.buyer, 1))[0].cursor
+            token = (await _events(market, method, elsewhere, other.buyer, 1))[0].resume_token
         case _:
             token = GARBAGE
     watched.resume_token = token
