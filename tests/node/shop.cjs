@@ -44,7 +44,7 @@ async function main() {
 
   const states = [];
   const watch = orders.WatchOrder({ order_id }, metadata, soon());
-  const pay = { request_id: randomUUID(), payment_id: group.payment.payment_id, payment_method: 'ok' };
+  const pay = { request_id: randomUUID(), payment_id: group.payment.payment_id, payment_method: { sandbox: 'ok' } };
   let paid;
   for await (const message of watch) {
     for (const part of Object.values(message)) if (part && part.order) states.push(part.order.state);
