@@ -1,10 +1,22 @@
-"""Between the contract's shared types and ours: money, instants, points, addresses. The one kernel room with stubs."""
+"""Between the contract's shared types and ours: money, instants, points, addresses, and what an update changes.
+
+The one kernel room with stubs. Updates are those of AIP-134: without a mask every settable field that has a value
+changes, `*` is all of them, and a path may lead into a message of ours (`pickup_address.city`). What the server owns is
+never changed; naming it is transport's to refuse.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import fields as fields_of
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
+from typing import Any, TypeVar
 
+from google.api import field_behavior_pb2  # type: ignore[attr-defined]  # the wheel carries no types
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.latlng_pb2 import LatLng
 from google.type.money_pb2 import Money as MoneyMessage
@@ -14,6 +26,14 @@ from marketd.kernel.call.refusals import FieldViolation, ValidationFailed
 from marketd.kernel.values.address import Address
 from marketd.kernel.values.geo import Point
 from marketd.kernel.values.money import Money, minor_digits
+
+M = TypeVar("M", bound=Message)
+
+EVERYTHING = "*"
+_PACKAGE = "marketplace."
+_FIXED = frozenset(
+    {field_behavior_pb2.OUTPUT_ONLY, field_behavior_pb2.IMMUTABLE, field_behavior_pb2.INPUT_ONLY}
+)  # input only: what is given at the start and shown nowhere
 
 
 def to_money(money: Money) -> MoneyMessage:
@@ -108,3 +128,87 @@ def from_address(message: AddressMessage) -> Address:
         floor=message.floor,
         notes=message.notes,
     )
+
+
+def behaviours(field: Any) -> frozenset[int]:
+    """The google.api.FieldBehavior values of a field."""
+    return frozenset(field.GetOptions().Extensions[field_behavior_pb2.field_behavior])
+
+
+def is_ours(field: Any) -> bool:
+    """Whether the field is one message of the contract's own, into which a path may lead."""
+    message = field.message_type
+    return message is not None and not field.is_repeated and message.full_name.startswith(_PACKAGE)
+
+
+@cache
+def settable(resource: Any) -> tuple[str, ...]:
+    """The fields of a resource that an update may change, in their order; its etag is judged, not changed."""
+    return tuple(field.name for field in resource.fields if field.name != "etag" and not behaviours(field) & _FIXED)
+
+
+def has_value(message: Message, field: Any) -> bool:
+    """Whether the field is set: present where presence is known, else more than empty, 0 or false."""
+    if field.is_repeated or not field.has_presence:
+        return bool(getattr(message, field.name))
+    return message.HasField(field.name)
+
+
+def update_paths(resource: Message, mask: FieldMask) -> frozenset[str]:
+    """The paths to change, of fields or (only when the mask names them) of fields inside."""
+    names = settable(resource.DESCRIPTOR)
+    if not mask.paths:
+        by_name = resource.DESCRIPTOR.fields_by_name
+        return frozenset(name for name in names if has_value(resource, by_name[name]))
+    if EVERYTHING in mask.paths:
+        return frozenset(names)
+    return frozenset(mask.paths)
+
+
+def has_path(paths: frozenset[str], name: str) -> bool:
+    """Whether the field, or something inside it, is to be changed."""
+    return name in paths or any(path.startswith(f"{name}.") for path in paths)
+
+
+def patch_message(current: M, given: M, paths: frozenset[str], name: str) -> M:
+    """What the message in field `name` becomes: the given one, or the current one with the named parts replaced."""
+    if name in paths:
+        return given
+    patched = type(current)()
+    patched.CopyFrom(current)
+    for path in paths:
+        if path.startswith(f"{name}."):
+            _copy(given, patched, path.removeprefix(f"{name}.").split("."))
+    return patched
+
+
+def _copy(source: Any, target: Any, steps: list[str]) -> None:
+    name, *rest = steps
+    if rest:
+        _copy(getattr(source, name), getattr(target, name), rest)
+        return
+    target.ClearField(name)
+    if has_value(source, source.DESCRIPTOR.fields_by_name[name]):
+        one = type(source)()
+        content = getattr(source, name)
+        if source.DESCRIPTOR.fields_by_name[name].is_repeated:
+            getattr(one, name).MergeFrom(content)
+        elif source.DESCRIPTOR.fields_by_name[name].message_type is not None:
+            getattr(one, name).CopyFrom(content)
+        else:
+            setattr(one, name, content)
+        target.MergeFrom(one)
+
+
+def address_patch(message: AddressMessage, paths: frozenset[str], name: str) -> Callable[[Address | None], Address]:
+    """What makes the address in field `name` the new one: the whole of it, or what the paths name inside."""
+    new = from_address(message)
+    inside = {path.removeprefix(f"{name}.").split(".")[0] for path in paths if path.startswith(f"{name}.")}
+    known = {field.name for field in fields_of(Address)}
+
+    def patch(current: Address | None) -> Address:
+        if name in paths or current is None:
+            return new
+        return replace(current, **{part: getattr(new, part) for part in inside & known})
+
+    return patch

@@ -16,6 +16,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from marketd.kernel.call.refusals import FieldViolation, ValidationFailed
+from marketd.transport.behaviours import Behaviours
 from marketd.transport.errors import MAX_VIOLATIONS
 from marketd.transport.refusals import MalformedRequest, RequestTooLarge
 from marketd.transport.rules import Kind, RateClass, Rule
@@ -66,6 +67,7 @@ class Validation:
             raise RulesBroken(descriptor.full_name, str(problem)) from problem
         from_string, limit = rule.request.FromString, request_limit(rule)
         lists = _Lists.over(descriptor)
+        behaviours = Behaviours(descriptor)
         texts, enums = _Walk.over(descriptor, _nul_in_text), _Walk.over(descriptor, _unknown_number)
 
         def parse(raw: bytes) -> Message:
@@ -85,11 +87,10 @@ class Validation:
                 _refuse(texts.violations(message, "", lambda _: "must not contain the NUL character"))
             if enums is not None:
                 _refuse(enums.violations(message, "", one_of))
-            violations = collect(message)
-            if violations:
-                raise ValidationFailed(
-                    *(_field_violation(violation, descriptor) for violation in violations[:MAX_VIOLATIONS])
-                )
+            found = [] if behaviours.is_idle else list(behaviours.violations(message))
+            found += (_field_violation(violation, descriptor) for violation in collect(message))
+            if found:
+                raise ValidationFailed(*found[:MAX_VIOLATIONS])
             return message
 
         return parse
