@@ -24,12 +24,14 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from marketplace.delivery.v1 import delivery_pb2 as marketplace_dot_delivery_dot_v1_dot_delivery__pb2
 from marketplace.policy.v1 import policy_pb2 as marketplace_dot_policy_dot_v1_dot_policy__pb2
+from marketplace.type.v1 import watch_pb2 as marketplace_dot_type_dot_v1_dot_watch__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.marketplace/delivery/v1/delivery_service.proto\x12\x17marketplace.delivery.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&marketplace/delivery/v1/delivery.proto\x1a\"marketplace/policy/v1/policy.proto\"p\n\x14\x41ssignCourierRequest\x12,\n\x0b\x64\x65livery_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\ndeliveryId\x12*\n\ncourier_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\tcourierId\"V\n\x15\x41ssignCourierResponse\x12=\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32!.marketplace.delivery.v1.DeliveryR\x08\x64\x65livery\"B\n\x12GetDeliveryRequest\x12,\n\x0b\x64\x65livery_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\ndeliveryId\"T\n\x13GetDeliveryResponse\x12=\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32!.marketplace.delivery.v1.DeliveryR\x08\x64\x65livery\"\xe1\x02\n\x15ListDeliveriesRequest\x12$\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x10R\tpageToken\x12S\n\x06states\x18\x03 \x03(\x0e\x32&.marketplace.delivery.v1.DeliveryStateB\x13\xbaH\x10\x92\x01\r\x10\x07\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00R\x06states\x12&\n\x08order_id\x18\x04 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x07orderId\x12&\n\x08\x62uyer_id\x18\x05 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x07\x62uyerId\x12(\n\tseller_id\x18\x06 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x08sellerId\x12*\n\ncourier_id\x18\x07 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\tcourierId\"\x83\x01\n\x16ListDeliveriesResponse\x12\x41\n\ndeliveries\x18\x01 \x03(\x0b\x32!.marketplace.delivery.v1.DeliveryR\ndeliveries\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"E\n\x16WatchDeliveriesRequest\x12+\n\x0cresume_token\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x10R\x0bresumeToken\"\x9e\x03\n\x17WatchDeliveriesResponse\x12\x16\n\x06\x63ursor\x18\x01 \x01(\tR\x06\x63ursor\x12I\n\x08snapshot\x18\x02 \x01(\x0b\x32+.marketplace.delivery.v1.DeliveriesSnapshotH\x00R\x08snapshot\x12G\n\x08\x61ssigned\x18\x03 \x01(\x0b\x32).marketplace.delivery.v1.DeliveryAssignedH\x00R\x08\x61ssigned\x12\x44\n\x07\x63hanged\x18\x04 \x01(\x0b\x32(.marketplace.delivery.v1.DeliveryChangedH\x00R\x07\x63hanged\x12\x44\n\x07removed\x18\x05 \x01(\x0b\x32(.marketplace.delivery.v1.DeliveryRemovedH\x00R\x07removed\x12\x42\n\theartbeat\x18\x06 \x01(\x0b\x32\".marketplace.delivery.v1.HeartbeatH\x00R\theartbeatB\x07\n\x05\x65vent\"W\n\x12\x44\x65liveriesSnapshot\x12\x41\n\ndeliveries\x18\x01 \x03(\x0b\x32!.marketplace.delivery.v1.DeliveryR\ndeliveries\"Q\n\x10\x44\x65liveryAssigned\x12=\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32!.marketplace.delivery.v1.DeliveryR\x08\x64\x65livery\"\x9f\x01\n\x0f\x44\x65liveryChanged\x12=\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32!.marketplace.delivery.v1.DeliveryR\x08\x64\x65livery\x12M\n\x0eprevious_state\x18\x02 \x01(\x0e\x32&.marketplace.delivery.v1.DeliveryStateR\rpreviousState\"z\n\x0f\x44\x65liveryRemoved\x12\x1f\n\x0b\x64\x65livery_id\x18\x01 \x01(\tR\ndeliveryId\x12\x46\n\x06reason\x18\x02 \x01(\x0e\x32..marketplace.delivery.v1.DeliveryRemovalReasonR\x06reason\"H\n\tHeartbeat\x12;\n\x0bserver_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nserverTime\"\xb2\x01\n\x15PickUpDeliveryRequest\x12*\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\trequestId\x12,\n\x0b\x64\x65livery_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\ndeliveryId\x12?\n\roccurred_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0coccurredTime\"W\n\x16PickUpDeliveryResponse\x12=\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32!.marketplace.delivery.v1.DeliveryR\x08\x64\x65livery\"\x81\x02\n\x17\x43ompleteDeliveryRequest\x12*\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\trequestId\x12,\n\x0b\x64\x65livery_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\ndeliveryId\x12\x1b\n\x04\x63ode\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x10R\x04\x63ode\x12.\n\tmedia_ids\x18\x04 \x03(\tB\x11\xbaH\x0e\x92\x01\x0b\x10\x05\x18\x01\"\x05r\x03\xb0\x01\x01R\x08mediaIds\x12?\n\roccurred_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0coccurredTime\"Y\n\x18\x43ompleteDeliveryResponse\x12=\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32!.marketplace.delivery.v1.DeliveryR\x08\x64\x65livery*\xb3\x01\n\x15\x44\x65liveryRemovalReason\x12\'\n#DELIVERY_REMOVAL_REASON_UNSPECIFIED\x10\x00\x12\"\n\x1e\x44\x45LIVERY_REMOVAL_REASON_CLOSED\x10\x01\x12%\n!DELIVERY_REMOVAL_REASON_CANCELLED\x10\x02\x12&\n\"DELIVERY_REMOVAL_REASON_REASSIGNED\x10\x03\x32\x95\x08\n\x0f\x44\x65liveryService\x12\xb4\x01\n\rAssignCourier\x12-.marketplace.delivery.v1.AssignCourierRequest\x1a..marketplace.delivery.v1.AssignCourierResponse\"D\x8a\xd9%\x0b\x1a\x03\n\x01\x04 \x01(\x08\x30\x01\x82\xd3\xe4\x93\x02/\"*/v1/deliveries/{delivery_id}:assignCourier:\x01*\x12\x9f\x01\n\x0bGetDelivery\x12+.marketplace.delivery.v1.GetDeliveryRequest\x1a,.marketplace.delivery.v1.GetDeliveryResponse\"5\x8a\xd9%\r\x1a\x07\n\x05\x01\x02\x03\x04\x05 \x01(\x01\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/deliveries/{delivery_id}\x12\x9a\x01\n\x0eListDeliveries\x12..marketplace.delivery.v1.ListDeliveriesRequest\x1a/.marketplace.delivery.v1.ListDeliveriesResponse\"\'\x8a\xd9%\r\x1a\x07\n\x05\x01\x02\x03\x04\x05 \x01(\x01\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/deliveries\x12\xa1\x01\n\x0fWatchDeliveries\x12/.marketplace.delivery.v1.WatchDeliveriesRequest\x1a\x30.marketplace.delivery.v1.WatchDeliveriesResponse\")\x8a\xd9%\t\x1a\x03\n\x01\x03 \x01(\x07\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/deliveries:watch0\x01\x12\xae\x01\n\x0ePickUpDelivery\x12..marketplace.delivery.v1.PickUpDeliveryRequest\x1a/.marketplace.delivery.v1.PickUpDeliveryResponse\";\x8a\xd9%\t\x1a\x03\n\x01\x03 \x03(\x02\x82\xd3\xe4\x93\x02(\"#/v1/deliveries/{delivery_id}:pickUp:\x01*\x12\xb6\x01\n\x10\x43ompleteDelivery\x12\x30.marketplace.delivery.v1.CompleteDeliveryRequest\x1a\x31.marketplace.delivery.v1.CompleteDeliveryResponse\"=\x8a\xd9%\t\x1a\x03\n\x01\x03 \x03(\x04\x82\xd3\xe4\x93\x02*\"%/v1/deliveries/{delivery_id}:complete:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.marketplace/delivery/v1/delivery_service.proto\x12\x17marketplace.delivery.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&marketplace/delivery/v1/delivery.proto\x1a\"marketplace/policy/v1/policy.proto\x1a\x1fmarketplace/type/v1/watch.proto\"\xc9\x01\n\x14\x41ssignCourierRequest\x12\x30\n\x0b\x64\x65livery_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\ndeliveryId\x12.\n\ncourier_id\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\tcourierId\x12\x1f\n\x04\x65tag\x18\x03 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18@R\x04\x65tag\x12.\n\nrequest_id\x18\x04 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"V\n\x15\x41ssignCourierResponse\x12=\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32!.marketplace.delivery.v1.DeliveryR\x08\x64\x65livery\"F\n\x12GetDeliveryRequest\x12\x30\n\x0b\x64\x65livery_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\ndeliveryId\"T\n\x13GetDeliveryResponse\x12=\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32!.marketplace.delivery.v1.DeliveryR\x08\x64\x65livery\"\xd8\x06\n\x15ListDeliveriesRequest\x12(\n\tpage_size\x18\x01 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12+\n\npage_token\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x10R\tpageToken\x12&\n\x08order_by\x18\x03 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18\x64R\x07orderBy\x12W\n\x06states\x18\x04 \x03(\x0e\x32&.marketplace.delivery.v1.DeliveryStateB\x17\xe2\x41\x01\x01\xbaH\x10\x92\x01\r\x10\x07\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00R\x06states\x12]\n\x08outcomes\x18\x05 \x03(\x0e\x32(.marketplace.delivery.v1.DeliveryOutcomeB\x17\xe2\x41\x01\x01\xbaH\x10\x92\x01\r\x10\x04\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00R\x08outcomes\x12\x32\n\torder_ids\x18\x06 \x03(\tB\x15\xe2\x41\x01\x01\xbaH\x0e\x92\x01\x0b\x10\x64\x18\x01\"\x05r\x03\xb0\x01\x01R\x08orderIds\x12\x32\n\tbuyer_ids\x18\x07 \x03(\tB\x15\xe2\x41\x01\x01\xbaH\x0e\x92\x01\x0b\x10\x64\x18\x01\"\x05r\x03\xb0\x01\x01R\x08\x62uyerIds\x12\x34\n\nseller_ids\x18\x08 \x03(\tB\x15\xe2\x41\x01\x01\xbaH\x0e\x92\x01\x0b\x10\x64\x18\x01\"\x05r\x03\xb0\x01\x01R\tsellerIds\x12\x36\n\x0b\x63ourier_ids\x18\t \x03(\tB\x15\xe2\x41\x01\x01\xbaH\x0e\x92\x01\x0b\x10\x64\x18\x01\"\x05r\x03\xb0\x01\x01R\ncourierIds\x12J\n\x10\x63reate_time_from\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01R\x0e\x63reateTimeFrom\x12N\n\x12\x63reate_time_before\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01R\x10\x63reateTimeBefore\x12H\n\x0f\x63lose_time_from\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01R\rcloseTimeFrom\x12L\n\x11\x63lose_time_before\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01R\x0f\x63loseTimeBefore\"\x83\x01\n\x16ListDeliveriesResponse\x12\x41\n\ndeliveries\x18\x01 \x03(\x0b\x32!.marketplace.delivery.v1.DeliveryR\ndeliveries\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"I\n\x16WatchDeliveriesRequest\x12/\n\x0cresume_token\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x10R\x0bresumeToken\"\xdf\x03\n\x17WatchDeliveriesResponse\x12!\n\x0cresume_token\x18\x01 \x01(\tR\x0bresumeToken\x12I\n\x08snapshot\x18\x02 \x01(\x0b\x32+.marketplace.delivery.v1.DeliveriesSnapshotH\x00R\x08snapshot\x12G\n\x08\x61ssigned\x18\x03 \x01(\x0b\x32).marketplace.delivery.v1.DeliveryAssignedH\x00R\x08\x61ssigned\x12\x44\n\x07\x63hanged\x18\x04 \x01(\x0b\x32(.marketplace.delivery.v1.DeliveryChangedH\x00R\x07\x63hanged\x12\x44\n\x07removed\x18\x05 \x01(\x0b\x32(.marketplace.delivery.v1.DeliveryRemovedH\x00R\x07removed\x12>\n\theartbeat\x18\x06 \x01(\x0b\x32\x1e.marketplace.type.v1.HeartbeatH\x00R\theartbeat\x12\x38\n\x05reset\x18\x07 \x01(\x0b\x32 .marketplace.type.v1.StreamResetH\x00R\x05resetB\x07\n\x05\x65vent\"W\n\x12\x44\x65liveriesSnapshot\x12\x41\n\ndeliveries\x18\x01 \x03(\x0b\x32!.marketplace.delivery.v1.DeliveryR\ndeliveries\"Q\n\x10\x44\x65liveryAssigned\x12=\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32!.marketplace.delivery.v1.DeliveryR\x08\x64\x65livery\"\x9f\x01\n\x0f\x44\x65liveryChanged\x12=\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32!.marketplace.delivery.v1.DeliveryR\x08\x64\x65livery\x12M\n\x0eprevious_state\x18\x02 \x01(\x0e\x32&.marketplace.delivery.v1.DeliveryStateR\rpreviousState\"z\n\x0f\x44\x65liveryRemoved\x12\x1f\n\x0b\x64\x65livery_id\x18\x01 \x01(\tR\ndeliveryId\x12\x46\n\x06reason\x18\x02 \x01(\x0e\x32..marketplace.delivery.v1.DeliveryRemovalReasonR\x06reason\"\xe1\x01\n\x15PickUpDeliveryRequest\x12\x30\n\x0b\x64\x65livery_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\ndeliveryId\x12\x45\n\roccurred_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01R\x0coccurredTime\x12\x1f\n\x04\x65tag\x18\x03 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18@R\x04\x65tag\x12.\n\nrequest_id\x18\x04 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"W\n\x16PickUpDeliveryResponse\x12=\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32!.marketplace.delivery.v1.DeliveryR\x08\x64\x65livery\"\xb8\x02\n\x17\x43ompleteDeliveryRequest\x12\x30\n\x0b\x64\x65livery_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\ndeliveryId\x12\x1f\n\x04\x63ode\x18\x02 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18\x10R\x04\x63ode\x12\x32\n\tmedia_ids\x18\x03 \x03(\tB\x15\xe2\x41\x01\x01\xbaH\x0e\x92\x01\x0b\x10\x05\x18\x01\"\x05r\x03\xb0\x01\x01R\x08mediaIds\x12\x45\n\roccurred_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01R\x0coccurredTime\x12\x1f\n\x04\x65tag\x18\x05 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18@R\x04\x65tag\x12.\n\nrequest_id\x18\x06 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"Y\n\x18\x43ompleteDeliveryResponse\x12=\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32!.marketplace.delivery.v1.DeliveryR\x08\x64\x65livery*\xb3\x01\n\x15\x44\x65liveryRemovalReason\x12\'\n#DELIVERY_REMOVAL_REASON_UNSPECIFIED\x10\x00\x12\"\n\x1e\x44\x45LIVERY_REMOVAL_REASON_CLOSED\x10\x01\x12%\n!DELIVERY_REMOVAL_REASON_CANCELLED\x10\x02\x12&\n\"DELIVERY_REMOVAL_REASON_REASSIGNED\x10\x03\x32\x95\x08\n\x0f\x44\x65liveryService\x12\xb4\x01\n\rAssignCourier\x12-.marketplace.delivery.v1.AssignCourierRequest\x1a..marketplace.delivery.v1.AssignCourierResponse\"D\x8a\xd9%\x0b\x1a\x03\n\x01\x04 \x02(\x08\x30\x01\x82\xd3\xe4\x93\x02/\"*/v1/deliveries/{delivery_id}:assignCourier:\x01*\x12\x9f\x01\n\x0bGetDelivery\x12+.marketplace.delivery.v1.GetDeliveryRequest\x1a,.marketplace.delivery.v1.GetDeliveryResponse\"5\x8a\xd9%\r\x1a\x07\n\x05\x01\x02\x03\x04\x05 \x01(\x01\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/deliveries/{delivery_id}\x12\x9a\x01\n\x0eListDeliveries\x12..marketplace.delivery.v1.ListDeliveriesRequest\x1a/.marketplace.delivery.v1.ListDeliveriesResponse\"\'\x8a\xd9%\r\x1a\x07\n\x05\x01\x02\x03\x04\x05 \x01(\x01\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/deliveries\x12\xa1\x01\n\x0fWatchDeliveries\x12/.marketplace.delivery.v1.WatchDeliveriesRequest\x1a\x30.marketplace.delivery.v1.WatchDeliveriesResponse\")\x8a\xd9%\t\x1a\x03\n\x01\x03 \x01(\x07\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/deliveries:watch0\x01\x12\xae\x01\n\x0ePickUpDelivery\x12..marketplace.delivery.v1.PickUpDeliveryRequest\x1a/.marketplace.delivery.v1.PickUpDeliveryResponse\";\x8a\xd9%\t\x1a\x03\n\x01\x03 \x03(\x02\x82\xd3\xe4\x93\x02(\"#/v1/deliveries/{delivery_id}:pickUp:\x01*\x12\xb6\x01\n\x10\x43ompleteDelivery\x12\x30.marketplace.delivery.v1.CompleteDeliveryRequest\x1a\x31.marketplace.delivery.v1.CompleteDeliveryResponse\"=\x8a\xd9%\t\x1a\x03\n\x01\x03 \x03(\x04\x82\xd3\xe4\x93\x02*\"%/v1/deliveries/{delivery_id}:complete:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,41 +39,65 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'marketplace.delivery.v1.del
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ASSIGNCOURIERREQUEST'].fields_by_name['delivery_id']._loaded_options = None
-  _globals['_ASSIGNCOURIERREQUEST'].fields_by_name['delivery_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
+  _globals['_ASSIGNCOURIERREQUEST'].fields_by_name['delivery_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
   _globals['_ASSIGNCOURIERREQUEST'].fields_by_name['courier_id']._loaded_options = None
-  _globals['_ASSIGNCOURIERREQUEST'].fields_by_name['courier_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
+  _globals['_ASSIGNCOURIERREQUEST'].fields_by_name['courier_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
+  _globals['_ASSIGNCOURIERREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_ASSIGNCOURIERREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001\272H\004r\002\030@'
+  _globals['_ASSIGNCOURIERREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_ASSIGNCOURIERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\272H\010r\003\260\001\001\330\001\001'
   _globals['_GETDELIVERYREQUEST'].fields_by_name['delivery_id']._loaded_options = None
-  _globals['_GETDELIVERYREQUEST'].fields_by_name['delivery_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
+  _globals['_GETDELIVERYREQUEST'].fields_by_name['delivery_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
   _globals['_LISTDELIVERIESREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001\272H\004\032\002(\000'
   _globals['_LISTDELIVERIESREQUEST'].fields_by_name['page_token']._loaded_options = None
-  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\020'
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001\272H\005r\003\030\200\020'
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['order_by']._loaded_options = None
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['order_by']._serialized_options = b'\342A\001\001\272H\004r\002\030d'
   _globals['_LISTDELIVERIESREQUEST'].fields_by_name['states']._loaded_options = None
-  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['states']._serialized_options = b'\272H\020\222\001\r\020\007\030\001\"\007\202\001\004\020\001 \000'
-  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['order_id']._loaded_options = None
-  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
-  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['buyer_id']._loaded_options = None
-  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['buyer_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
-  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['seller_id']._loaded_options = None
-  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['seller_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
-  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['courier_id']._loaded_options = None
-  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['courier_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['states']._serialized_options = b'\342A\001\001\272H\020\222\001\r\020\007\030\001\"\007\202\001\004\020\001 \000'
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['outcomes']._loaded_options = None
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['outcomes']._serialized_options = b'\342A\001\001\272H\020\222\001\r\020\004\030\001\"\007\202\001\004\020\001 \000'
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['order_ids']._loaded_options = None
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['order_ids']._serialized_options = b'\342A\001\001\272H\016\222\001\013\020d\030\001\"\005r\003\260\001\001'
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['buyer_ids']._loaded_options = None
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['buyer_ids']._serialized_options = b'\342A\001\001\272H\016\222\001\013\020d\030\001\"\005r\003\260\001\001'
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['seller_ids']._loaded_options = None
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['seller_ids']._serialized_options = b'\342A\001\001\272H\016\222\001\013\020d\030\001\"\005r\003\260\001\001'
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['courier_ids']._loaded_options = None
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['courier_ids']._serialized_options = b'\342A\001\001\272H\016\222\001\013\020d\030\001\"\005r\003\260\001\001'
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['create_time_from']._loaded_options = None
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['create_time_from']._serialized_options = b'\342A\001\001'
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['create_time_before']._loaded_options = None
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['create_time_before']._serialized_options = b'\342A\001\001'
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['close_time_from']._loaded_options = None
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['close_time_from']._serialized_options = b'\342A\001\001'
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['close_time_before']._loaded_options = None
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['close_time_before']._serialized_options = b'\342A\001\001'
   _globals['_WATCHDELIVERIESREQUEST'].fields_by_name['resume_token']._loaded_options = None
-  _globals['_WATCHDELIVERIESREQUEST'].fields_by_name['resume_token']._serialized_options = b'\272H\005r\003\030\200\020'
-  _globals['_PICKUPDELIVERYREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_PICKUPDELIVERYREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
+  _globals['_WATCHDELIVERIESREQUEST'].fields_by_name['resume_token']._serialized_options = b'\342A\001\001\272H\005r\003\030\200\020'
   _globals['_PICKUPDELIVERYREQUEST'].fields_by_name['delivery_id']._loaded_options = None
-  _globals['_PICKUPDELIVERYREQUEST'].fields_by_name['delivery_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
-  _globals['_COMPLETEDELIVERYREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_COMPLETEDELIVERYREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
+  _globals['_PICKUPDELIVERYREQUEST'].fields_by_name['delivery_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
+  _globals['_PICKUPDELIVERYREQUEST'].fields_by_name['occurred_time']._loaded_options = None
+  _globals['_PICKUPDELIVERYREQUEST'].fields_by_name['occurred_time']._serialized_options = b'\342A\001\001'
+  _globals['_PICKUPDELIVERYREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_PICKUPDELIVERYREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001\272H\004r\002\030@'
+  _globals['_PICKUPDELIVERYREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_PICKUPDELIVERYREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
   _globals['_COMPLETEDELIVERYREQUEST'].fields_by_name['delivery_id']._loaded_options = None
-  _globals['_COMPLETEDELIVERYREQUEST'].fields_by_name['delivery_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
+  _globals['_COMPLETEDELIVERYREQUEST'].fields_by_name['delivery_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
   _globals['_COMPLETEDELIVERYREQUEST'].fields_by_name['code']._loaded_options = None
-  _globals['_COMPLETEDELIVERYREQUEST'].fields_by_name['code']._serialized_options = b'\272H\004r\002\030\020'
+  _globals['_COMPLETEDELIVERYREQUEST'].fields_by_name['code']._serialized_options = b'\342A\001\001\272H\004r\002\030\020'
   _globals['_COMPLETEDELIVERYREQUEST'].fields_by_name['media_ids']._loaded_options = None
-  _globals['_COMPLETEDELIVERYREQUEST'].fields_by_name['media_ids']._serialized_options = b'\272H\016\222\001\013\020\005\030\001\"\005r\003\260\001\001'
+  _globals['_COMPLETEDELIVERYREQUEST'].fields_by_name['media_ids']._serialized_options = b'\342A\001\001\272H\016\222\001\013\020\005\030\001\"\005r\003\260\001\001'
+  _globals['_COMPLETEDELIVERYREQUEST'].fields_by_name['occurred_time']._loaded_options = None
+  _globals['_COMPLETEDELIVERYREQUEST'].fields_by_name['occurred_time']._serialized_options = b'\342A\001\001'
+  _globals['_COMPLETEDELIVERYREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_COMPLETEDELIVERYREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001\272H\004r\002\030@'
+  _globals['_COMPLETEDELIVERYREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_COMPLETEDELIVERYREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
   _globals['_DELIVERYSERVICE'].methods_by_name['AssignCourier']._loaded_options = None
-  _globals['_DELIVERYSERVICE'].methods_by_name['AssignCourier']._serialized_options = b'\212\331%\013\032\003\n\001\004 \001(\0100\001\202\323\344\223\002/\"*/v1/deliveries/{delivery_id}:assignCourier:\001*'
+  _globals['_DELIVERYSERVICE'].methods_by_name['AssignCourier']._serialized_options = b'\212\331%\013\032\003\n\001\004 \002(\0100\001\202\323\344\223\002/\"*/v1/deliveries/{delivery_id}:assignCourier:\001*'
   _globals['_DELIVERYSERVICE'].methods_by_name['GetDelivery']._loaded_options = None
   _globals['_DELIVERYSERVICE'].methods_by_name['GetDelivery']._serialized_options = b'\212\331%\r\032\007\n\005\001\002\003\004\005 \001(\001\202\323\344\223\002\036\022\034/v1/deliveries/{delivery_id}'
   _globals['_DELIVERYSERVICE'].methods_by_name['ListDeliveries']._loaded_options = None
@@ -82,42 +108,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELIVERYSERVICE'].methods_by_name['PickUpDelivery']._serialized_options = b'\212\331%\t\032\003\n\001\003 \003(\002\202\323\344\223\002(\"#/v1/deliveries/{delivery_id}:pickUp:\001*'
   _globals['_DELIVERYSERVICE'].methods_by_name['CompleteDelivery']._loaded_options = None
   _globals['_DELIVERYSERVICE'].methods_by_name['CompleteDelivery']._serialized_options = b'\212\331%\t\032\003\n\001\003 \003(\004\202\323\344\223\002*\"%/v1/deliveries/{delivery_id}:complete:\001*'
-  _globals['_DELIVERYREMOVALREASON']._serialized_start=2731
-  _globals['_DELIVERYREMOVALREASON']._serialized_end=2910
-  _globals['_ASSIGNCOURIERREQUEST']._serialized_start=243
-  _globals['_ASSIGNCOURIERREQUEST']._serialized_end=355
-  _globals['_ASSIGNCOURIERRESPONSE']._serialized_start=357
-  _globals['_ASSIGNCOURIERRESPONSE']._serialized_end=443
-  _globals['_GETDELIVERYREQUEST']._serialized_start=445
-  _globals['_GETDELIVERYREQUEST']._serialized_end=511
-  _globals['_GETDELIVERYRESPONSE']._serialized_start=513
-  _globals['_GETDELIVERYRESPONSE']._serialized_end=597
-  _globals['_LISTDELIVERIESREQUEST']._serialized_start=600
-  _globals['_LISTDELIVERIESREQUEST']._serialized_end=953
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=956
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=1087
-  _globals['_WATCHDELIVERIESREQUEST']._serialized_start=1089
-  _globals['_WATCHDELIVERIESREQUEST']._serialized_end=1158
-  _globals['_WATCHDELIVERIESRESPONSE']._serialized_start=1161
-  _globals['_WATCHDELIVERIESRESPONSE']._serialized_end=1575
-  _globals['_DELIVERIESSNAPSHOT']._serialized_start=1577
-  _globals['_DELIVERIESSNAPSHOT']._serialized_end=1664
-  _globals['_DELIVERYASSIGNED']._serialized_start=1666
-  _globals['_DELIVERYASSIGNED']._serialized_end=1747
-  _globals['_DELIVERYCHANGED']._serialized_start=1750
-  _globals['_DELIVERYCHANGED']._serialized_end=1909
-  _globals['_DELIVERYREMOVED']._serialized_start=1911
-  _globals['_DELIVERYREMOVED']._serialized_end=2033
-  _globals['_HEARTBEAT']._serialized_start=2035
-  _globals['_HEARTBEAT']._serialized_end=2107
-  _globals['_PICKUPDELIVERYREQUEST']._serialized_start=2110
-  _globals['_PICKUPDELIVERYREQUEST']._serialized_end=2288
-  _globals['_PICKUPDELIVERYRESPONSE']._serialized_start=2290
-  _globals['_PICKUPDELIVERYRESPONSE']._serialized_end=2377
-  _globals['_COMPLETEDELIVERYREQUEST']._serialized_start=2380
-  _globals['_COMPLETEDELIVERYREQUEST']._serialized_end=2637
-  _globals['_COMPLETEDELIVERYRESPONSE']._serialized_start=2639
-  _globals['_COMPLETEDELIVERYRESPONSE']._serialized_end=2728
-  _globals['_DELIVERYSERVICE']._serialized_start=2913
-  _globals['_DELIVERYSERVICE']._serialized_end=3958
+  _globals['_DELIVERYREMOVALREASON']._serialized_start=3491
+  _globals['_DELIVERYREMOVALREASON']._serialized_end=3670
+  _globals['_ASSIGNCOURIERREQUEST']._serialized_start=310
+  _globals['_ASSIGNCOURIERREQUEST']._serialized_end=511
+  _globals['_ASSIGNCOURIERRESPONSE']._serialized_start=513
+  _globals['_ASSIGNCOURIERRESPONSE']._serialized_end=599
+  _globals['_GETDELIVERYREQUEST']._serialized_start=601
+  _globals['_GETDELIVERYREQUEST']._serialized_end=671
+  _globals['_GETDELIVERYRESPONSE']._serialized_start=673
+  _globals['_GETDELIVERYRESPONSE']._serialized_end=757
+  _globals['_LISTDELIVERIESREQUEST']._serialized_start=760
+  _globals['_LISTDELIVERIESREQUEST']._serialized_end=1616
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=1619
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=1750
+  _globals['_WATCHDELIVERIESREQUEST']._serialized_start=1752
+  _globals['_WATCHDELIVERIESREQUEST']._serialized_end=1825
+  _globals['_WATCHDELIVERIESRESPONSE']._serialized_start=1828
+  _globals['_WATCHDELIVERIESRESPONSE']._serialized_end=2307
+  _globals['_DELIVERIESSNAPSHOT']._serialized_start=2309
+  _globals['_DELIVERIESSNAPSHOT']._serialized_end=2396
+  _globals['_DELIVERYASSIGNED']._serialized_start=2398
+  _globals['_DELIVERYASSIGNED']._serialized_end=2479
+  _globals['_DELIVERYCHANGED']._serialized_start=2482
+  _globals['_DELIVERYCHANGED']._serialized_end=2641
+  _globals['_DELIVERYREMOVED']._serialized_start=2643
+  _globals['_DELIVERYREMOVED']._serialized_end=2765
+  _globals['_PICKUPDELIVERYREQUEST']._serialized_start=2768
+  _globals['_PICKUPDELIVERYREQUEST']._serialized_end=2993
+  _globals['_PICKUPDELIVERYRESPONSE']._serialized_start=2995
+  _globals['_PICKUPDELIVERYRESPONSE']._serialized_end=3082
+  _globals['_COMPLETEDELIVERYREQUEST']._serialized_start=3085
+  _globals['_COMPLETEDELIVERYREQUEST']._serialized_end=3397
+  _globals['_COMPLETEDELIVERYRESPONSE']._serialized_start=3399
+  _globals['_COMPLETEDELIVERYRESPONSE']._serialized_end=3488
+  _globals['_DELIVERYSERVICE']._serialized_start=3673
+  _globals['_DELIVERYSERVICE']._serialized_end=4718
 # @@protoc_insertion_point(module_scope)
