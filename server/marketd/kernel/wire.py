@@ -12,22 +12,32 @@ from dataclasses import fields as fields_of
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
-from google.api import field_behavior_pb2  # type: ignore[attr-defined]  # the wheel carries no types
+from google.api import field_behavior_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.latlng_pb2 import LatLng
 from google.type.money_pb2 import Money as MoneyMessage
+from marketplace.type.v1 import watch_pb2
 from marketplace.type.v1.address_pb2 import Address as AddressMessage
 
 from marketd.kernel.call.refusals import FieldViolation, ValidationFailed
+from marketd.kernel.enums import EnumMap
+from marketd.kernel.events.watch import ResetReason
 from marketd.kernel.values.address import Address
 from marketd.kernel.values.geo import Point
 from marketd.kernel.values.money import Money, minor_digits
 
 M = TypeVar("M", bound=Message)
+
+RESET_REASONS: Final = EnumMap(ResetReason, watch_pb2.StreamResetReason)
+_RESET_WORDS: Final = {
+    ResetReason.TOKEN_TOO_OLD: "The resume token is older than 24 hours; a snapshot follows.",
+    ResetReason.TOKEN_UNKNOWN: "The resume token is not one of this stream; a snapshot follows.",
+    ResetReason.EVENTS_LOST: "What happened after the resume token is not kept any more; a snapshot follows.",
+}
 
 EVERYTHING = "*"
 _PACKAGE = "marketplace."
@@ -128,6 +138,11 @@ def from_address(message: AddressMessage) -> Address:
         floor=message.floor,
         notes=message.notes,
     )
+
+
+def to_stream_reset(reason: ResetReason) -> watch_pb2.StreamReset:
+    """marketplace.type.v1.StreamReset: the reason, and the same in words."""
+    return watch_pb2.StreamReset(reason=RESET_REASONS.to_wire(reason), message=_RESET_WORDS[reason])
 
 
 def behaviours(field: Any) -> frozenset[int]:

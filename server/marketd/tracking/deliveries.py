@@ -24,7 +24,7 @@ Unit: TypeAlias = ReadUnit | UnitOfWork
 async def read_reporting_courier(unit: Unit, user_id: UUID) -> UUID | None:
     """The id of the account's courier while positions are taken from them: active and on shift."""
     courier = await delivery.read_courier_of(unit, user_id)
-    if courier is None or courier.state is not CourierState.ACTIVE or not courier.is_on_shift:
+    if courier is None or courier.state is not CourierState.ACTIVE or not courier.on_shift:
         return None
     return courier.courier_id
 

@@ -287,7 +287,7 @@ async def test_the_code_at_the_door_is_shown_to_the_buyer_alone(market: Market, 
     caller, code = part_in(market, market.trip, who), await market.code_of(market.trip)
     assert len(code) == 6
     got = await market.call(delivery_service_pb2.GetDeliveryRequest(delivery_id=market.trip.delivery_id), caller)
-    wanted = delivery_service_pb2.ListDeliveriesRequest(order_id=market.trip.order_id)
+    wanted = delivery_service_pb2.ListDeliveriesRequest(order_ids=[market.trip.order_id])
     listed = (await market.call(wanted, caller)).deliveries
     shown = {got.delivery.dropoff_code, *(one.dropoff_code for one in listed)}
     assert len(listed) == 1
