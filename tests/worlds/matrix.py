@@ -51,8 +51,12 @@ from tests.worlds.wire import Wire
 class Market(ObservedApp):
     """The app, and what was made on it."""
 
-    def __init__(self, app: App, settings: Settings, wire: Wire, database: asyncpg.Connection) -> None:
+    def __init__(
+        self, app: App, settings: Settings, wire: Wire, database: asyncpg.Connection, elsewhere: ObservedApp
+    ) -> None:
         super().__init__(app, settings, wire, database)
+        self.elsewhere = elsewhere
+        """Another worker on the same database."""
         self.admin: Person
         self.service: Person
         self.buyer: Person

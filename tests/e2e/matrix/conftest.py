@@ -13,6 +13,7 @@ from marketd.auth import operator
 from tests.canary_looks import look_into
 from tests.e2e.matrix.people import People
 from tests.worlds.matrix import Market
+from tests.worlds.observed import ObservedApp
 from tests.worlds.parts import make_settings
 from tests.worlds.things import ADMIN_EMAIL, ADMIN_PASSWORD
 from tests.worlds.wire import Wire
@@ -38,12 +39,19 @@ async def market(
     options = [("grpc.enable_channelz", 1), ("grpc.max_send_message_length", 8 * 1024 * 1024)]
     database = await asyncpg.connect(url)
     wire = Wire(f"127.0.0.1:{app.port}", options)
-    made = Market(app, settings, wire, database)
+    # Another worker on the same database: they share nothing but that.
+    second = await composition.build(settings)
+    await second.start()
+    second_wire = Wire(f"127.0.0.1:{second.port}", options)
+    made = Market(app, settings, wire, database, ObservedApp(second, settings, second_wire, database))
     await made.furnish(ADMIN_EMAIL, ADMIN_PASSWORD)
     yield made
-    await look_into(app)
-    await wire.close()
-    await app.stop(0)
+    for each in (app, second):
+        await look_into(each)
+    for each_wire in (wire, second_wire):
+        await each_wire.close()
+    for each in (second, app):
+        await each.stop(0)
     await database.close()
 
 

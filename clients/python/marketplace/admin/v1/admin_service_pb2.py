@@ -29,13 +29,14 @@ from marketplace.policy.v1 import policy_pb2 as marketplace_dot_policy_dot_v1_do
 from marketplace.type.v1 import audit_pb2 as marketplace_dot_type_dot_v1_dot_audit__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(marketplace/admin/v1/admin_service.proto\x12\x14marketplace.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"marketplace/policy/v1/policy.proto\x1a\x1fmarketplace/type/v1/audit.proto\"\xbc\x03\n\x17ListAuditEntriesRequest\x12$\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x10R\tpageToken\x12*\n\naccount_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\taccountId\x12 \n\x06method\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01R\x06method\x12,\n\rresource_type\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18<R\x0cresourceType\x12)\n\x0bresource_id\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\nresourceId\x12\x1b\n\x04\x63ode\x18\x07 \x01(\tB\x07\xbaH\x04r\x02\x18(R\x04\x63ode\x12\x44\n\x10\x63reate_time_from\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0e\x63reateTimeFrom\x12H\n\x12\x63reate_time_before\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x10\x63reateTimeBefore\"\x88\x01\n\x18ListAuditEntriesResponse\x12\x44\n\raudit_entries\x18\x01 \x03(\x0b\x32\x1f.marketplace.type.v1.AuditEntryR\x0c\x61uditEntries\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xa9\x01\n\x0c\x41\x64minService\x12\x98\x01\n\x10ListAuditEntries\x12-.marketplace.admin.v1.ListAuditEntriesRequest\x1a..marketplace.admin.v1.ListAuditEntriesResponse\"%\x8a\xd9%\t\x1a\x03\n\x01\x04 \x01(\x08\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/auditEntriesb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(marketplace/admin/v1/admin_service.proto\x12\x14marketplace.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"marketplace/policy/v1/policy.proto\x1a\x1fmarketplace/type/v1/audit.proto\"\xbc\x03\n\x17ListAuditEntriesRequest\x12$\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x10R\tpageToken\x12*\n\naccount_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\taccountId\x12 \n\x06method\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01R\x06method\x12,\n\rresource_type\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18<R\x0cresourceType\x12)\n\x0bresource_id\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\nresourceId\x12\x1b\n\x04\x63ode\x18\x07 \x01(\tB\x07\xbaH\x04r\x02\x18(R\x04\x63ode\x12\x44\n\x10\x63reate_time_from\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0e\x63reateTimeFrom\x12H\n\x12\x63reate_time_before\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x10\x63reateTimeBefore\"\x88\x01\n\x18ListAuditEntriesResponse\x12\x44\n\raudit_entries\x18\x01 \x03(\x0b\x32\x1f.marketplace.type.v1.AuditEntryR\x0c\x61uditEntries\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xab\x01\n\x0c\x41\x64minService\x12\x9a\x01\n\x10ListAuditEntries\x12-.marketplace.admin.v1.ListAuditEntriesRequest\x1a..marketplace.admin.v1.ListAuditEntriesResponse\"\'\x8a\xd9%\x0b\x1a\x03\n\x01\x04 \x01(\x08@\x02\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/auditEntriesBQ\n\x18\x64\x65v.marketplace.admin.v1P\x01Z\x1cmarketplace/admin/v1;adminv1\xaa\x02\x14Marketplace.Admin.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'marketplace.admin.v1.admin_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\030dev.marketplace.admin.v1P\001Z\034marketplace/admin/v1;adminv1\252\002\024Marketplace.Admin.V1'
   _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['page_token']._loaded_options = None
@@ -51,11 +52,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['code']._loaded_options = None
   _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['code']._serialized_options = b'\272H\004r\002\030('
   _globals['_ADMINSERVICE'].methods_by_name['ListAuditEntries']._loaded_options = None
-  _globals['_ADMINSERVICE'].methods_by_name['ListAuditEntries']._serialized_options = b'\212\331%\t\032\003\n\001\004 \001(\010\202\323\344\223\002\022\022\020/v1/auditEntries'
+  _globals['_ADMINSERVICE'].methods_by_name['ListAuditEntries']._serialized_options = b'\212\331%\013\032\003\n\001\004 \001(\010@\002\202\323\344\223\002\022\022\020/v1/auditEntries'
   _globals['_LISTAUDITENTRIESREQUEST']._serialized_start=228
   _globals['_LISTAUDITENTRIESREQUEST']._serialized_end=672
   _globals['_LISTAUDITENTRIESRESPONSE']._serialized_start=675
   _globals['_LISTAUDITENTRIESRESPONSE']._serialized_end=811
   _globals['_ADMINSERVICE']._serialized_start=814
-  _globals['_ADMINSERVICE']._serialized_end=983
+  _globals['_ADMINSERVICE']._serialized_end=985
 # @@protoc_insertion_point(module_scope)

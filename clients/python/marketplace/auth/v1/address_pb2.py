@@ -27,13 +27,14 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from marketplace.type.v1 import address_pb2 as marketplace_dot_type_dot_v1_dot_address__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!marketplace/auth/v1/address.proto\x12\x13marketplace.auth.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!marketplace/type/v1/address.proto\"\xbe\x02\n\x0cSavedAddress\x12*\n\naddress_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\taddressId\x12\x1d\n\x05label\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18<R\x05label\x12\x36\n\x07\x61\x64\x64ress\x18\x03 \x01(\x0b\x32\x1c.marketplace.type.v1.AddressR\x07\x61\x64\x64ress\x12\x1d\n\nis_default\x18\x04 \x01(\x08R\tisDefault\x12;\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x12\x12\n\x04\x65tag\x18\x07 \x01(\tR\x04\x65tagb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!marketplace/auth/v1/address.proto\x12\x13marketplace.auth.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!marketplace/type/v1/address.proto\"\xbe\x02\n\x0cSavedAddress\x12*\n\naddress_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\taddressId\x12\x1d\n\x05label\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18<R\x05label\x12\x36\n\x07\x61\x64\x64ress\x18\x03 \x01(\x0b\x32\x1c.marketplace.type.v1.AddressR\x07\x61\x64\x64ress\x12\x1d\n\nis_default\x18\x04 \x01(\x08R\tisDefault\x12;\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x12\x12\n\x04\x65tag\x18\x07 \x01(\tR\x04\x65tagBM\n\x17\x64\x65v.marketplace.auth.v1P\x01Z\x1amarketplace/auth/v1;authv1\xaa\x02\x13Marketplace.Auth.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'marketplace.auth.v1.address_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\027dev.marketplace.auth.v1P\001Z\032marketplace/auth/v1;authv1\252\002\023Marketplace.Auth.V1'
   _globals['_SAVEDADDRESS'].fields_by_name['address_id']._loaded_options = None
   _globals['_SAVEDADDRESS'].fields_by_name['address_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
   _globals['_SAVEDADDRESS'].fields_by_name['label']._loaded_options = None

@@ -25,13 +25,14 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)marketplace/auth/v1/service_account.proto\x12\x13marketplace.auth.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xab\x02\n\x0eServiceAccount\x12,\n\x12service_account_id\x18\x01 \x01(\tR\x10serviceAccountId\x12\x1b\n\tclient_id\x18\x02 \x01(\tR\x08\x63lientId\x12\x12\n\x04name\x18\x03 \x01(\tR\x04name\x12;\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12@\n\x0elast_used_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0clastUsedTime\x12;\n\x0brevoke_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nrevokeTimeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)marketplace/auth/v1/service_account.proto\x12\x13marketplace.auth.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xab\x02\n\x0eServiceAccount\x12,\n\x12service_account_id\x18\x01 \x01(\tR\x10serviceAccountId\x12\x1b\n\tclient_id\x18\x02 \x01(\tR\x08\x63lientId\x12\x12\n\x04name\x18\x03 \x01(\tR\x04name\x12;\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12@\n\x0elast_used_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0clastUsedTime\x12;\n\x0brevoke_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nrevokeTimeBM\n\x17\x64\x65v.marketplace.auth.v1P\x01Z\x1amarketplace/auth/v1;authv1\xaa\x02\x13Marketplace.Auth.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'marketplace.auth.v1.service_account_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\027dev.marketplace.auth.v1P\001Z\032marketplace/auth/v1;authv1\252\002\023Marketplace.Auth.V1'
   _globals['_SERVICEACCOUNT']._serialized_start=100
   _globals['_SERVICEACCOUNT']._serialized_end=399
 # @@protoc_insertion_point(module_scope)

@@ -27,13 +27,14 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from marketplace.type.v1 import image_pb2 as marketplace_dot_type_dot_v1_dot_image__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"marketplace/catalog/v1/brand.proto\x12\x16marketplace.catalog.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fmarketplace/type/v1/image.proto\"\xf1\x02\n\x05\x42rand\x12&\n\x08\x62rand_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x07\x62randId\x12\x1b\n\x04name\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18xR\x04name\x12\x39\n\x04slug\x18\x03 \x01(\tB%\xbaH\"r\x1d\x18\xff\x01\x32\x18^[a-z0-9]+(-[a-z0-9]+)*$\xd8\x01\x01R\x04slug\x12*\n\x0b\x64\x65scription\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x88\'R\x0b\x64\x65scription\x12.\n\x04logo\x18\x05 \x01(\x0b\x32\x1a.marketplace.type.v1.ImageR\x04logo\x12;\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x12\x12\n\x04\x65tag\x18\x08 \x01(\tR\x04\x65tagb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"marketplace/catalog/v1/brand.proto\x12\x16marketplace.catalog.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fmarketplace/type/v1/image.proto\"\xf1\x02\n\x05\x42rand\x12&\n\x08\x62rand_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x07\x62randId\x12\x1b\n\x04name\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18xR\x04name\x12\x39\n\x04slug\x18\x03 \x01(\tB%\xbaH\"r\x1d\x18\xff\x01\x32\x18^[a-z0-9]+(-[a-z0-9]+)*$\xd8\x01\x01R\x04slug\x12*\n\x0b\x64\x65scription\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x88\'R\x0b\x64\x65scription\x12.\n\x04logo\x18\x05 \x01(\x0b\x32\x1a.marketplace.type.v1.ImageR\x04logo\x12;\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x12\x12\n\x04\x65tag\x18\x08 \x01(\tR\x04\x65tagBY\n\x1a\x64\x65v.marketplace.catalog.v1P\x01Z marketplace/catalog/v1;catalogv1\xaa\x02\x16Marketplace.Catalog.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'marketplace.catalog.v1.brand_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\032dev.marketplace.catalog.v1P\001Z marketplace/catalog/v1;catalogv1\252\002\026Marketplace.Catalog.V1'
   _globals['_BRAND'].fields_by_name['brand_id']._loaded_options = None
   _globals['_BRAND'].fields_by_name['brand_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
   _globals['_BRAND'].fields_by_name['name']._loaded_options = None

@@ -25,25 +25,28 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"marketplace/policy/v1/policy.proto\x12\x15marketplace.policy.v1\x1a google/protobuf/descriptor.proto\"\xea\x02\n\x04Rule\x12\x37\n\x06public\x18\x01 \x01(\x0b\x32\x1d.marketplace.policy.v1.PublicH\x00R\x06public\x12L\n\rauthenticated\x18\x02 \x01(\x0b\x32$.marketplace.policy.v1.AuthenticatedH\x00R\rauthenticated\x12\x34\n\x05roles\x18\x03 \x01(\x0b\x32\x1c.marketplace.policy.v1.RolesH\x00R\x05roles\x12\x44\n\x0bidempotency\x18\x04 \x01(\x0e\x32\".marketplace.policy.v1.IdempotencyR\x0bidempotency\x12?\n\nrate_class\x18\x05 \x01(\x0e\x32 .marketplace.policy.v1.RateClassR\trateClass\x12\x14\n\x05\x61udit\x18\x06 \x01(\x08R\x05\x61uditB\x08\n\x06\x61\x63\x63\x65ss\"\x08\n\x06Public\"\x0f\n\rAuthenticated\";\n\x05Roles\x12\x32\n\x06\x61ny_of\x18\x01 \x03(\x0e\x32\x1b.marketplace.policy.v1.RoleR\x05\x61nyOf*\x92\x01\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0e\n\nROLE_BUYER\x10\x01\x12\x0f\n\x0bROLE_SELLER\x10\x02\x12\x10\n\x0cROLE_COURIER\x10\x03\x12\x0e\n\nROLE_ADMIN\x10\x04\x12\x10\n\x0cROLE_SERVICE\x10\x05\x12\x0e\n\nROLE_GUEST\x10\x06\x12\x0f\n\x0bROLE_VIEWER\x10\x07*|\n\x0bIdempotency\x12\x1b\n\x17IDEMPOTENCY_UNSPECIFIED\x10\x00\x12\x14\n\x10IDEMPOTENCY_NONE\x10\x01\x12\x1c\n\x18IDEMPOTENCY_KEY_OPTIONAL\x10\x02\x12\x1c\n\x18IDEMPOTENCY_KEY_REQUIRED\x10\x03*\xda\x01\n\tRateClass\x12\x1a\n\x16RATE_CLASS_UNSPECIFIED\x10\x00\x12\x13\n\x0fRATE_CLASS_READ\x10\x01\x12\x14\n\x10RATE_CLASS_WRITE\x10\x02\x12\x14\n\x10RATE_CLASS_LOGIN\x10\x03\x12\x13\n\x0fRATE_CLASS_CODE\x10\x04\x12\x17\n\x13RATE_CLASS_CHECKOUT\x10\x05\x12\x15\n\x11RATE_CLASS_UPLOAD\x10\x06\x12\x15\n\x11RATE_CLASS_STREAM\x10\x07\x12\x14\n\x10RATE_CLASS_ADMIN\x10\x08:Q\n\x04rule\x12\x1e.google.protobuf.MethodOptions\x18\x91\xdb\x04 \x01(\x0b\x32\x1b.marketplace.policy.v1.RuleR\x04ruleb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"marketplace/policy/v1/policy.proto\x12\x15marketplace.policy.v1\x1a google/protobuf/descriptor.proto\"\xf0\x03\n\x04Rule\x12\x37\n\x06public\x18\x01 \x01(\x0b\x32\x1d.marketplace.policy.v1.PublicH\x00R\x06public\x12L\n\rauthenticated\x18\x02 \x01(\x0b\x32$.marketplace.policy.v1.AuthenticatedH\x00R\rauthenticated\x12\x34\n\x05roles\x18\x03 \x01(\x0b\x32\x1c.marketplace.policy.v1.RolesH\x00R\x05roles\x12\x44\n\x0bidempotency\x18\x04 \x01(\x0e\x32\".marketplace.policy.v1.IdempotencyR\x0bidempotency\x12?\n\nrate_class\x18\x05 \x01(\x0e\x32 .marketplace.policy.v1.RateClassR\trateClass\x12\x14\n\x05\x61udit\x18\x06 \x01(\x08R\x05\x61udit\x12\"\n\x0cunrepeatable\x18\x07 \x01(\tR\x0cunrepeatable\x12>\n\tstability\x18\x08 \x01(\x0e\x32 .marketplace.policy.v1.StabilityR\tstability\x12 \n\x0breplacement\x18\t \x01(\tR\x0breplacementB\x08\n\x06\x61\x63\x63\x65ss\"\x08\n\x06Public\"\x0f\n\rAuthenticated\";\n\x05Roles\x12\x32\n\x06\x61ny_of\x18\x01 \x03(\x0e\x32\x1b.marketplace.policy.v1.RoleR\x05\x61nyOf*\x92\x01\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0e\n\nROLE_BUYER\x10\x01\x12\x0f\n\x0bROLE_SELLER\x10\x02\x12\x10\n\x0cROLE_COURIER\x10\x03\x12\x0e\n\nROLE_ADMIN\x10\x04\x12\x10\n\x0cROLE_SERVICE\x10\x05\x12\x0e\n\nROLE_GUEST\x10\x06\x12\x0f\n\x0bROLE_VIEWER\x10\x07*|\n\x0bIdempotency\x12\x1b\n\x17IDEMPOTENCY_UNSPECIFIED\x10\x00\x12\x14\n\x10IDEMPOTENCY_NONE\x10\x01\x12\x1c\n\x18IDEMPOTENCY_KEY_OPTIONAL\x10\x02\x12\x1c\n\x18IDEMPOTENCY_KEY_REQUIRED\x10\x03*\xda\x01\n\tRateClass\x12\x1a\n\x16RATE_CLASS_UNSPECIFIED\x10\x00\x12\x13\n\x0fRATE_CLASS_READ\x10\x01\x12\x14\n\x10RATE_CLASS_WRITE\x10\x02\x12\x14\n\x10RATE_CLASS_LOGIN\x10\x03\x12\x13\n\x0fRATE_CLASS_CODE\x10\x04\x12\x17\n\x13RATE_CLASS_CHECKOUT\x10\x05\x12\x15\n\x11RATE_CLASS_UPLOAD\x10\x06\x12\x15\n\x11RATE_CLASS_STREAM\x10\x07\x12\x14\n\x10RATE_CLASS_ADMIN\x10\x08*e\n\tStability\x12\x19\n\x15STABILITY_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTABILITY_ALPHA\x10\x01\x12\x12\n\x0eSTABILITY_BETA\x10\x02\x12\x14\n\x10STABILITY_STABLE\x10\x03:Q\n\x04rule\x12\x1e.google.protobuf.MethodOptions\x18\x91\xdb\x04 \x01(\x0b\x32\x1b.marketplace.policy.v1.RuleR\x04ruleBU\n\x19\x64\x65v.marketplace.policy.v1P\x01Z\x1emarketplace/policy/v1;policyv1\xaa\x02\x15Marketplace.Policy.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'marketplace.policy.v1.policy_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
-  _globals['_ROLE']._serialized_start=549
-  _globals['_ROLE']._serialized_end=695
-  _globals['_IDEMPOTENCY']._serialized_start=697
-  _globals['_IDEMPOTENCY']._serialized_end=821
-  _globals['_RATECLASS']._serialized_start=824
-  _globals['_RATECLASS']._serialized_end=1042
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\031dev.marketplace.policy.v1P\001Z\036marketplace/policy/v1;policyv1\252\002\025Marketplace.Policy.V1'
+  _globals['_ROLE']._serialized_start=683
+  _globals['_ROLE']._serialized_end=829
+  _globals['_IDEMPOTENCY']._serialized_start=831
+  _globals['_IDEMPOTENCY']._serialized_end=955
+  _globals['_RATECLASS']._serialized_start=958
+  _globals['_RATECLASS']._serialized_end=1176
+  _globals['_STABILITY']._serialized_start=1178
+  _globals['_STABILITY']._serialized_end=1279
   _globals['_RULE']._serialized_start=96
-  _globals['_RULE']._serialized_end=458
-  _globals['_PUBLIC']._serialized_start=460
-  _globals['_PUBLIC']._serialized_end=468
-  _globals['_AUTHENTICATED']._serialized_start=470
-  _globals['_AUTHENTICATED']._serialized_end=485
-  _globals['_ROLES']._serialized_start=487
-  _globals['_ROLES']._serialized_end=546
+  _globals['_RULE']._serialized_end=592
+  _globals['_PUBLIC']._serialized_start=594
+  _globals['_PUBLIC']._serialized_end=602
+  _globals['_AUTHENTICATED']._serialized_start=604
+  _globals['_AUTHENTICATED']._serialized_end=619
+  _globals['_ROLES']._serialized_start=621
+  _globals['_ROLES']._serialized_end=680
 # @@protoc_insertion_point(module_scope)

@@ -141,6 +141,34 @@ RATE_CLASS_ADMIN: RateClass.ValueType  # 8
 """Administration."""
 Global___RateClass: _TypeAlias = RateClass  # noqa: Y015
 
+class _Stability:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StabilityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Stability.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STABILITY_UNSPECIFIED: _Stability.ValueType  # 0
+    """Not stated; a server refuses to start."""
+    STABILITY_ALPHA: _Stability.ValueType  # 1
+    """A trial, which may change or go without notice."""
+    STABILITY_BETA: _Stability.ValueType  # 2
+    """Part of what is not complete yet: it may change, and the changelog says how."""
+    STABILITY_STABLE: _Stability.ValueType  # 3
+    """Complete; what would break callers needs a reason in the changelog."""
+
+class Stability(_Stability, metaclass=_StabilityEnumTypeWrapper):
+    """How far callers may build on a method."""
+
+STABILITY_UNSPECIFIED: Stability.ValueType  # 0
+"""Not stated; a server refuses to start."""
+STABILITY_ALPHA: Stability.ValueType  # 1
+"""A trial, which may change or go without notice."""
+STABILITY_BETA: Stability.ValueType  # 2
+"""Part of what is not complete yet: it may change, and the changelog says how."""
+STABILITY_STABLE: Stability.ValueType  # 3
+"""Complete; what would break callers needs a reason in the changelog."""
+Global___Stability: _TypeAlias = Stability  # noqa: Y015
+
 @_typing.final
 class Rule(_message.Message):
     """The rule of one method."""
@@ -153,12 +181,23 @@ class Rule(_message.Message):
     IDEMPOTENCY_FIELD_NUMBER: _builtins.int
     RATE_CLASS_FIELD_NUMBER: _builtins.int
     AUDIT_FIELD_NUMBER: _builtins.int
+    UNREPEATABLE_FIELD_NUMBER: _builtins.int
+    STABILITY_FIELD_NUMBER: _builtins.int
+    REPLACEMENT_FIELD_NUMBER: _builtins.int
     idempotency: Global___Idempotency.ValueType
     """What the method does with `request_id`."""
     rate_class: Global___RateClass.ValueType
     """Which rate limit counts the call."""
     audit: _builtins.bool
     """Whether each call leaves an audit entry."""
+    unrepeatable: _builtins.str
+    """Why a method that writes takes no `request_id`, in one clause; empty for all others."""
+    stability: Global___Stability.ValueType
+    """How far callers may build on the method."""
+    replacement: _builtins.str
+    """What to call instead, such as `marketplace.order.v1.OrderService/CancelOrder`; set when the method is deprecated,
+    and said in the trailing metadata `deprecated` of each of its calls.
+    """
     @_builtins.property
     def public(self) -> Global___Public:
         """Anybody may call, with or without a token."""
@@ -180,10 +219,13 @@ class Rule(_message.Message):
         idempotency: Global___Idempotency.ValueType = ...,
         rate_class: Global___RateClass.ValueType = ...,
         audit: _builtins.bool = ...,
+        unrepeatable: _builtins.str = ...,
+        stability: Global___Stability.ValueType = ...,
+        replacement: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["access", b"access", "authenticated", b"authenticated", "public", b"public", "roles", b"roles"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access", b"access", "audit", b"audit", "authenticated", b"authenticated", "idempotency", b"idempotency", "public", b"public", "rate_class", b"rate_class", "roles", b"roles"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access", b"access", "audit", b"audit", "authenticated", b"authenticated", "idempotency", b"idempotency", "public", b"public", "rate_class", b"rate_class", "replacement", b"replacement", "roles", b"roles", "stability", b"stability", "unrepeatable", b"unrepeatable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_access: _TypeAlias = _typing.Literal["public", "authenticated", "roles"]  # noqa: Y015
     _WhichOneofArgType_access: _TypeAlias = _typing.Literal["access", b"access"]  # noqa: Y015

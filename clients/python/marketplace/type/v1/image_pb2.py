@@ -24,13 +24,14 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmarketplace/type/v1/image.proto\x12\x13marketplace.type.v1\"\xc2\x01\n\x05Image\x12\x19\n\x08media_id\x18\x01 \x01(\tR\x07mediaId\x12\x10\n\x03url\x18\x02 \x01(\tR\x03url\x12\x19\n\x08\x61lt_text\x18\x03 \x01(\tR\x07\x61ltText\x12\x14\n\x05width\x18\x04 \x01(\x05R\x05width\x12\x16\n\x06height\x18\x05 \x01(\x05R\x06height\x12\x43\n\nrenditions\x18\x06 \x03(\x0b\x32#.marketplace.type.v1.ImageRenditionR\nrenditions\"x\n\x0eImageRendition\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n\x03url\x18\x02 \x01(\tR\x03url\x12\x14\n\x05width\x18\x03 \x01(\x05R\x05width\x12\x16\n\x06height\x18\x04 \x01(\x05R\x06height\x12\x12\n\x04size\x18\x05 \x01(\x03R\x04sizeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmarketplace/type/v1/image.proto\x12\x13marketplace.type.v1\"\xc2\x01\n\x05Image\x12\x19\n\x08media_id\x18\x01 \x01(\tR\x07mediaId\x12\x10\n\x03url\x18\x02 \x01(\tR\x03url\x12\x19\n\x08\x61lt_text\x18\x03 \x01(\tR\x07\x61ltText\x12\x14\n\x05width\x18\x04 \x01(\x05R\x05width\x12\x16\n\x06height\x18\x05 \x01(\x05R\x06height\x12\x43\n\nrenditions\x18\x06 \x03(\x0b\x32#.marketplace.type.v1.ImageRenditionR\nrenditions\"x\n\x0eImageRendition\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n\x03url\x18\x02 \x01(\tR\x03url\x12\x14\n\x05width\x18\x03 \x01(\x05R\x05width\x12\x16\n\x06height\x18\x04 \x01(\x05R\x06height\x12\x12\n\x04size\x18\x05 \x01(\x03R\x04sizeBM\n\x17\x64\x65v.marketplace.type.v1P\x01Z\x1amarketplace/type/v1;typev1\xaa\x02\x13Marketplace.Type.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'marketplace.type.v1.image_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\027dev.marketplace.type.v1P\001Z\032marketplace/type/v1;typev1\252\002\023Marketplace.Type.V1'
   _globals['_IMAGE']._serialized_start=57
   _globals['_IMAGE']._serialized_end=251
   _globals['_IMAGERENDITION']._serialized_start=253

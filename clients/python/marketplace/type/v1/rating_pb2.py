@@ -24,13 +24,14 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n marketplace/type/v1/rating.proto\x12\x13marketplace.type.v1\"]\n\rRatingSummary\x12\x18\n\x07\x61verage\x18\x01 \x01(\x01R\x07\x61verage\x12\x14\n\x05\x63ount\x18\x02 \x01(\x05R\x05\x63ount\x12\x1c\n\thistogram\x18\x03 \x03(\x05R\thistogramb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n marketplace/type/v1/rating.proto\x12\x13marketplace.type.v1\"]\n\rRatingSummary\x12\x18\n\x07\x61verage\x18\x01 \x01(\x01R\x07\x61verage\x12\x14\n\x05\x63ount\x18\x02 \x01(\x05R\x05\x63ount\x12\x1c\n\thistogram\x18\x03 \x03(\x05R\thistogramBM\n\x17\x64\x65v.marketplace.type.v1P\x01Z\x1amarketplace/type/v1;typev1\xaa\x02\x13Marketplace.Type.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'marketplace.type.v1.rating_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\027dev.marketplace.type.v1P\001Z\032marketplace/type/v1;typev1\252\002\023Marketplace.Type.V1'
   _globals['_RATINGSUMMARY']._serialized_start=57
   _globals['_RATINGSUMMARY']._serialized_end=150
 # @@protoc_insertion_point(module_scope)

@@ -25,13 +25,14 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmarketplace/type/v1/watch.proto\x12\x13marketplace.type.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"H\n\tHeartbeat\x12;\n\x0bserver_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nserverTime\"g\n\x0bStreamReset\x12>\n\x06reason\x18\x01 \x01(\x0e\x32&.marketplace.type.v1.StreamResetReasonR\x06reason\x12\x18\n\x07message\x18\x02 \x01(\tR\x07message*\xab\x01\n\x11StreamResetReason\x12#\n\x1fSTREAM_RESET_REASON_UNSPECIFIED\x10\x00\x12%\n!STREAM_RESET_REASON_TOKEN_TOO_OLD\x10\x01\x12%\n!STREAM_RESET_REASON_TOKEN_UNKNOWN\x10\x02\x12#\n\x1fSTREAM_RESET_REASON_EVENTS_LOST\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmarketplace/type/v1/watch.proto\x12\x13marketplace.type.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"H\n\tHeartbeat\x12;\n\x0bserver_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nserverTime\"g\n\x0bStreamReset\x12>\n\x06reason\x18\x01 \x01(\x0e\x32&.marketplace.type.v1.StreamResetReasonR\x06reason\x12\x18\n\x07message\x18\x02 \x01(\tR\x07message*\xab\x01\n\x11StreamResetReason\x12#\n\x1fSTREAM_RESET_REASON_UNSPECIFIED\x10\x00\x12%\n!STREAM_RESET_REASON_TOKEN_TOO_OLD\x10\x01\x12%\n!STREAM_RESET_REASON_TOKEN_UNKNOWN\x10\x02\x12#\n\x1fSTREAM_RESET_REASON_EVENTS_LOST\x10\x03\x42M\n\x17\x64\x65v.marketplace.type.v1P\x01Z\x1amarketplace/type/v1;typev1\xaa\x02\x13Marketplace.Type.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'marketplace.type.v1.watch_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\027dev.marketplace.type.v1P\001Z\032marketplace/type/v1;typev1\252\002\023Marketplace.Type.V1'
   _globals['_STREAMRESETREASON']._serialized_start=269
   _globals['_STREAMRESETREASON']._serialized_end=440
   _globals['_HEARTBEAT']._serialized_start=89
