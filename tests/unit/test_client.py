@@ -61,7 +61,7 @@ class Script(OrderServiceServicer, CatalogServiceServicer, auth_service_pb2_grpc
         self.refreshes = 0
         self.lifetime = 900.0
         self.expired: set[str] = set()
-        self.cursors: list[str] = []
+        self.tokens: list[str] = []
         self.busy = 0
         self.drops = 0
         self.left = asyncio.Event()
@@ -115,19 +115,19 @@ class Script(OrderServiceServicer, CatalogServiceServicer, auth_service_pb2_grpc
         )
 
     async def WatchOrder(self, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: N802 - the rpc's name
-        self.cursors.append(request.resume_token)
+        self.tokens.append(request.resume_token)
         if self.busy:
             self.busy -= 1
             await refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED")
         if request.order_id == "stay":
             try:
-                yield order_service_pb2.WatchOrderResponse(cursor="1")
+                yield order_service_pb2.WatchOrderResponse(resume_token="1")
                 await asyncio.Event().wait()
             finally:
                 self.left.set()
         first = int(request.resume_token or 0)
         for number in range(first + 1, 6):
-            yield order_service_pb2.WatchOrderResponse(cursor=str(number))
+            yield order_service_pb2.WatchOrderResponse(resume_token=str(number))
             if number in (2, 4) and first < number - 1:
                 await refuse(context, grpc.StatusCode.UNAVAILABLE, "DRAINING")
 
@@ -302,16 +302,16 @@ async def test_a_list_is_walked_to_its_end_without_changing_the_request() -> Non
 async def test_a_watch_that_breaks_goes_on_after_the_last_message() -> None:
     script = new_script()
     async with serving(script) as target, MarketplaceClient(target) as client:
-        seen = [message.cursor async for message in watch_order(client, "o")]
+        seen = [message.resume_token async for message in watch_order(client, "o")]
     assert seen == ["1", "2", "3", "4", "5"]
-    assert script.cursors == ["", "2", "4"]
+    assert script.tokens == ["", "2", "4"]
 
 
 async def test_a_watch_that_is_refused_for_a_while_goes_on_afterwards() -> None:
     script = new_script()
     script.busy = 1
     async with serving(script) as target, MarketplaceClient(target) as client:
-        seen = [message.cursor async for message in watch_order(client, "o")]
+        seen = [message.resume_token async for message in watch_order(client, "o")]
     assert seen == ["1", "2", "3", "4", "5"]
 
 
@@ -319,7 +319,7 @@ async def test_a_reader_that_leaves_a_watch_ends_its_stream_at_the_server() -> N
     script = new_script()
     async with serving(script) as target, MarketplaceClient(target) as client:
         async with aclosing(watch_order(client, "stay")) as watch:  # type: ignore[type-var]  # it is a generator
-            assert (await anext(watch)).cursor == "1"
+            assert (await anext(watch)).resume_token == "1"
         await asyncio.wait_for(script.left.wait(), 5)
 
 
@@ -340,7 +340,7 @@ async def test_a_watch_ends_when_its_reader_is_cancelled_in_the_moment_in_which_
             cast(Any, None), lambda _: cast(Any, Call()), resume_token="", ends=True, give_up_after=None
         )
         async for message in messages:
-            seen.append(message.cursor)
+            seen.append(message.resume_token)
 
     # How many turns of the loop lie between the message's arrival and its reader is the loop's business: all are tried.
     for turns in range(8):
@@ -348,7 +348,7 @@ async def test_a_watch_ends_when_its_reader_is_cancelled_in_the_moment_in_which_
         reader = asyncio.create_task(read(seen))
         for _ in range(5):
             await asyncio.sleep(0)
-        source.put_nowait(order_service_pb2.WatchOrderResponse(cursor="1"))
+        source.put_nowait(order_service_pb2.WatchOrderResponse(resume_token="1"))
         for _ in range(turns):
             await asyncio.sleep(0)
         reader.cancel()

@@ -28,7 +28,7 @@ class _Told(Protocol):
     """A message of a watch."""
 
     @property
-    def cursor(self) -> str:
+    def resume_token(self) -> str:
         """Where the stream stands after it."""
 
 
@@ -85,18 +85,18 @@ async def resuming(
     ends: bool,
     give_up_after: float | None,
 ) -> AsyncIterator[_M]:
-    """The messages of a stream over its reconnects. `open_stream` gets the cursor of the last message.
+    """The messages of a stream over its reconnects. `open_stream` gets the resume token of the last message.
 
     With `ends`, a stream that ends with OK is over; otherwise it is opened again. A refusal that opening again cannot
     mend is raised, and any when nothing has come for `give_up_after` seconds (None: never).
     """
-    cursor, pause, last = resume_token, _FIRST_PAUSE_SECONDS, time.monotonic()
+    token, pause, last = resume_token, _FIRST_PAUSE_SECONDS, time.monotonic()
     while True:
         failure: MarketplaceError | None = None
         try:
-            async with aclosing(_messages(open_stream(cursor))) as messages:
+            async with aclosing(_messages(open_stream(token))) as messages:
                 async for message in messages:
-                    cursor, pause, last = message.cursor or cursor, _FIRST_PAUSE_SECONDS, time.monotonic()
+                    token, pause, last = message.resume_token or token, _FIRST_PAUSE_SECONDS, time.monotonic()
                     yield message
             if ends:
                 return
@@ -118,8 +118,8 @@ def watch_order(
 ) -> AsyncIterator[order_service_pb2.WatchOrderResponse]:
     """Every change of an order, in order and without gaps, over reconnects; ends when its state can change no more."""
 
-    def open_stream(cursor: str) -> _Call[order_service_pb2.WatchOrderResponse]:
-        request = order_service_pb2.WatchOrderRequest(order_id=order_id, resume_token=cursor)
+    def open_stream(token: str) -> _Call[order_service_pb2.WatchOrderResponse]:
+        request = order_service_pb2.WatchOrderRequest(order_id=order_id, resume_token=token)
         return client.order.WatchOrder(request)
 
     return resuming(client, open_stream, resume_token=resume_token, ends=True, give_up_after=give_up_after)
@@ -135,9 +135,9 @@ def watch_delivery(
 ) -> AsyncIterator[tracking_service_pb2.WatchDeliveryResponse]:
     """Positions, estimates, stops and states of a delivery over reconnects; ends when the delivery is closed."""
 
-    def open_stream(cursor: str) -> _Call[tracking_service_pb2.WatchDeliveryResponse]:
+    def open_stream(token: str) -> _Call[tracking_service_pb2.WatchDeliveryResponse]:
         request = tracking_service_pb2.WatchDeliveryRequest(
-            delivery_id=delivery_id, resume_token=cursor, max_rate_hz=max_rate_hz
+            delivery_id=delivery_id, resume_token=token, max_rate_hz=max_rate_hz
         )
         return client.tracking.WatchDelivery(request)
 
@@ -149,7 +149,7 @@ def watch_deliveries(
 ) -> AsyncIterator[delivery_service_pb2.WatchDeliveriesResponse]:
     """What the signed-in courier has to bring, over reconnects; it never ends by itself."""
 
-    def open_stream(cursor: str) -> _Call[delivery_service_pb2.WatchDeliveriesResponse]:
-        return client.delivery.WatchDeliveries(delivery_service_pb2.WatchDeliveriesRequest(resume_token=cursor))
+    def open_stream(token: str) -> _Call[delivery_service_pb2.WatchDeliveriesResponse]:
+        return client.delivery.WatchDeliveries(delivery_service_pb2.WatchDeliveriesRequest(resume_token=token))
 
     return resuming(client, open_stream, resume_token=resume_token, ends=False, give_up_after=give_up_after)

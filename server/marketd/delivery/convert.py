@@ -8,7 +8,7 @@ from typing import Final, Literal
 from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from marketplace.delivery.v1 import courier_pb2, courier_service_pb2, delivery_pb2, delivery_service_pb2
+from marketplace.delivery.v1 import courier_pb2, delivery_pb2, delivery_service_pb2
 from marketplace.type.v1.rating_pb2 import RatingSummary
 
 from marketd.delivery.couriers import CreateCourier

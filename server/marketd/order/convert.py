@@ -114,9 +114,9 @@ def to_order_group(placed: PlacedGroup, caller: Caller) -> order_pb2.OrderGroup:
     )
 
 
-def to_watch(news: OrderNews | Beat, caller: Caller, cursor: str) -> order_service_pb2.WatchOrderResponse:
+def to_watch(news: OrderNews | Beat, caller: Caller, resume_token: str) -> order_service_pb2.WatchOrderResponse:
     """One message of WatchOrder."""
-    response = order_service_pb2.WatchOrderResponse(cursor=cursor)
+    response = order_service_pb2.WatchOrderResponse(resume_token=resume_token)
     match news:
         case OrderSnapshot():
             response.snapshot.order.CopyFrom(to_order(news.order, caller))

@@ -195,10 +195,10 @@ async def test_watching_an_order_begins_anew_with_a_resume_token_that_is_not_one
     watched = order_service_pb2.WatchOrderRequest(order_id=mine.order_id)
     match whose:
         case "the seller's":
-            token = (await _events(market, method, watched, mine.shop.owner, 1))[0].cursor
+            token = (await _events(market, method, watched, mine.shop.owner, 1))[0].resume_token
         case "another order's":
             elsewhere = order_service_pb2.WatchOrderRequest(order_id=other.order_id)
-            token = (await _events(market, method, elsewhere, other.buyer, 1))[0].cursor
+            token = (await _events(market, method, elsewhere, other.buyer, 1))[0].resume_token
         case _:
             token = GARBAGE
     watched.resume_token = token
@@ -216,7 +216,7 @@ async def test_watching_a_delivery_begins_anew_with_a_resume_token_that_is_not_o
     token = GARBAGE
     if whose == "another delivery's":
         elsewhere = tracking_service_pb2.WatchDeliveryRequest(delivery_id=other.delivery_id)
-        token = (await _events(market, method, elsewhere, other.buyer, 1))[0].cursor
+        token = (await _events(market, method, elsewhere, other.buyer, 1))[0].resume_token
     watched = tracking_service_pb2.WatchDeliveryRequest(delivery_id=mine.delivery_id, resume_token=token)
     first, second = await _events(market, method, watched, mine.buyer, 2)
     assert [first.WhichOneof("event"), second.WhichOneof("event")] == ["reset", "snapshot"]
@@ -229,7 +229,7 @@ async def test_a_couriers_stream_never_goes_on_with_another_couriers_token(marke
     request = delivery_service_pb2.WatchDeliveriesRequest()
     mine = (await _events(market, method, request, market.rider.person, 1))[0]
     assert [found.delivery_id for found in mine.snapshot.deliveries] == [market.trip.delivery_id]
-    request.resume_token = mine.cursor
+    request.resume_token = mine.resume_token
     theirs = (await _events(market, method, request, market.other_rider.person, 1))[0]
     assert theirs.WhichOneof("event") == "snapshot"
     assert not theirs.snapshot.deliveries

@@ -21,14 +21,14 @@ from marketd.delivery.hand_over import MAX_WRONG_CODES
 from marketd.delivery.model import StopKind
 from marketd.kernel.call.call import OnceKey
 from marketd.kernel.call.caller import Role
-from marketd.kernel.call.refusals import IllegalTransition, NotFound, PageTokenInvalid
+from marketd.kernel.call.refusals import IllegalTransition, NotFound
 from marketd.kernel.events import outbox
 from marketd.kernel.events.events import StoredEvent
 from marketd.kernel.values.ids import new_id
 from marketplace.delivery.v1 import delivery_pb2, delivery_service_pb2
 
 if TYPE_CHECKING:
-    from tests.worlds.delivery import Ready, World
+    from tests.worlds.delivery import World
 
 
 async def _events(world: World, aggregate_id: UUID) -> list[StoredEvent]:

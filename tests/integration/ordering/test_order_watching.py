@@ -84,7 +84,7 @@ async def test_a_watcher_gets_the_snapshot_every_change_in_order_and_the_end(mar
     for messages in watching.values():
         assert messages[0].snapshot.order.state == order_pb2.ORDER_STATE_PENDING_PAYMENT
         assert _steps(messages) == WAY
-        assert len({message.cursor for message in messages}) == len(messages)
+        assert len({message.resume_token for message in messages}) == len(messages)
     paid = watching["seller"][1].changed.order
     assert order_pb2.ORDER_ACTION_ACCEPT in paid.allowed_actions
 
@@ -122,7 +122,7 @@ async def test_a_stream_resumes_after_any_message_without_gaps_or_repeats(market
     await _deliver(market, shop, order_id)
     messages += [message async for message in stream]
     for place, message in enumerate(messages):
-        resumed = [later async for later in _watch(market, buyer, order_id, message.cursor)]
+        resumed = [later async for later in _watch(market, buyer, order_id, message.resume_token)]
         assert _steps(resumed) == WAY[place:]
         assert not any(later.HasField("snapshot") or later.HasField("reset") for later in resumed)
 
@@ -132,7 +132,7 @@ async def test_a_token_of_no_use_resets_and_starts_over(market: Market) -> None:
     group = await market.paid(buyer, (await market.variant(shop), 1))
     order_id = group.orders[0].order_id
     stream = _watch(market, buyer, order_id)
-    cursor = (await anext(stream)).cursor
+    cursor = (await anext(stream)).resume_token
     await market.accept(shop, order_id)
     await market.ready(shop, order_id)
     await market.execute("DELETE FROM outbox_events WHERE aggregate_id = $1 AND seq = 3", UUID(order_id))
@@ -142,7 +142,7 @@ async def test_a_token_of_no_use_resets_and_starts_over(market: Market) -> None:
         assert reset.reset.message
         assert snapshot.snapshot.order.state == order_pb2.ORDER_STATE_READY
         # A connection that breaks between the two: the snapshot must not be lost.
-        once_more = _watch(market, buyer, order_id, reset.cursor)
+        once_more = _watch(market, buyer, order_id, reset.resume_token)
         assert (await anext(once_more)).HasField("reset")
         assert (await anext(once_more)).snapshot == snapshot.snapshot
     with pytest.raises(NotFound):
@@ -156,7 +156,7 @@ async def test_a_watch_of_an_order_that_is_over_is_a_snapshot_and_the_end(market
     await market.cancel(buyer, order_id)
     [only] = [message async for message in _watch(market, buyer, order_id)]
     assert only.snapshot.order.state == order_pb2.ORDER_STATE_CANCELLED
-    assert [message async for message in _watch(market, buyer, order_id, only.cursor)] == []
+    assert [message async for message in _watch(market, buyer, order_id, only.resume_token)] == []
 
 
 async def test_a_last_change_that_comes_between_two_reads_ends_the_watch(

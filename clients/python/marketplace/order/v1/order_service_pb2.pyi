@@ -422,7 +422,7 @@ class WatchOrderRequest(_message.Message):
     order_id: _builtins.str
     """The id of the order."""
     resume_token: _builtins.str
-    """The `cursor` of the last message that was received; empty starts with a snapshot."""
+    """The `resume_token` of the last message that was received; empty starts with a snapshot."""
     def __init__(
         self,
         *,
@@ -443,13 +443,13 @@ class WatchOrderResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    CURSOR_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     SNAPSHOT_FIELD_NUMBER: _builtins.int
     CHANGED_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
     RESET_FIELD_NUMBER: _builtins.int
-    cursor: _builtins.str
-    """Where the stream stands; give it back as `resume_token` to go on after this message."""
+    resume_token: _builtins.str
+    """Where the stream stands; give it back to go on after this message. It is good for 24 h."""
     @_builtins.property
     def snapshot(self) -> Global___OrderSnapshot:
         """How the order is; the first message unless the stream was resumed."""
@@ -469,7 +469,7 @@ class WatchOrderResponse(_message.Message):
     def __init__(
         self,
         *,
-        cursor: _builtins.str = ...,
+        resume_token: _builtins.str = ...,
         snapshot: Global___OrderSnapshot | None = ...,
         changed: Global___OrderChange | None = ...,
         heartbeat: Global___Heartbeat | None = ...,
@@ -477,7 +477,7 @@ class WatchOrderResponse(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "event", b"event", "heartbeat", b"heartbeat", "reset", b"reset", "snapshot", b"snapshot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "cursor", b"cursor", "event", b"event", "heartbeat", b"heartbeat", "reset", b"reset", "snapshot", b"snapshot"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "event", b"event", "heartbeat", b"heartbeat", "reset", b"reset", "resume_token", b"resume_token", "snapshot", b"snapshot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["snapshot", "changed", "heartbeat", "reset"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015

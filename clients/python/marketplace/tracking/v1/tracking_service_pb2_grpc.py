@@ -73,7 +73,7 @@ class TrackingServiceServicer:
 
     def ReportLocations(self, request, context):
         """Takes a batch of the calling courier's positions in one call, for clients that cannot stream and for what was
-        sampled offline. A repeat is harmless. Errors: VALIDATION_FAILED, COURIER_OFF_SHIFT.
+        sampled offline. A repeat is harmless. Errors: COURIER_OFF_SHIFT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -28,7 +28,7 @@ class TrackingServiceStub:
     """
     ReportLocations: _aio.UnaryUnaryMultiCallable[_tracking_service_pb2.ReportLocationsRequest, _tracking_service_pb2.ReportLocationsResponse]
     """Takes a batch of the calling courier's positions in one call, for clients that cannot stream and for what was
-    sampled offline. A repeat is harmless. Errors: VALIDATION_FAILED, COURIER_OFF_SHIFT.
+    sampled offline. A repeat is harmless. Errors: COURIER_OFF_SHIFT.
     """
     WatchDelivery: _aio.UnaryStreamMultiCallable[_tracking_service_pb2.WatchDeliveryRequest, _tracking_service_pb2.WatchDeliveryResponse]
     """Follows a delivery: first a snapshot, then positions (the newest wins for a slow reader), and every estimate, stop
@@ -64,7 +64,7 @@ class TrackingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_tracking_service_pb2.ReportLocationsRequest, _abc.Awaitable[_tracking_service_pb2.ReportLocationsResponse]],
     ) -> _abc.Awaitable[_tracking_service_pb2.ReportLocationsResponse]:
         """Takes a batch of the calling courier's positions in one call, for clients that cannot stream and for what was
-        sampled offline. A repeat is harmless. Errors: VALIDATION_FAILED, COURIER_OFF_SHIFT.
+        sampled offline. A repeat is harmless. Errors: COURIER_OFF_SHIFT.
         """
 
     @_abc_1.abstractmethod
