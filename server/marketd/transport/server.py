@@ -19,6 +19,7 @@ from marketd.kernel.slice import Authenticator
 from marketd.transport.access import AccessTable
 from marketd.transport.audit_trail import AuditSink
 from marketd.transport.chain import Chain
+from marketd.transport.channelz import add_channelz
 from marketd.transport.collector import Collector
 from marketd.transport.edge.accounting import Accounting, WriteLines
 from marketd.transport.edge.admission import Admission, Bounds
@@ -28,8 +29,8 @@ from marketd.transport.edge.rates import LocalRates, Rates
 from marketd.transport.edge.tls import PeerServices
 from marketd.transport.edge.unread import UnreadBounds
 from marketd.transport.health import Health, HealthServicer
-from marketd.transport.introspection import add_channelz, add_reflection
 from marketd.transport.links.common import Edge
+from marketd.transport.reflection import add_reflection
 from marketd.transport.rules import RateClass
 from marketd.transport.start_errors import PortUnavailable
 from marketd.transport.validation import Validation
