@@ -230,8 +230,8 @@ async def test_a_couriers_stream_never_goes_on_with_another_couriers_token(marke
     mine = (await _events(market, method, request, market.rider.person, 1))[0]
     assert [found.delivery_id for found in mine.snapshot.deliveries] == [market.trip.delivery_id]
     request.resume_token = mine.resume_token
-    theirs = (await _events(market, method, request, market.other_rider.person, 1))[0]
-    assert theirs.WhichOneof("event") == "snapshot"
+    reset, theirs = await _events(market, method, request, market.other_rider.person, 2)
+    assert [reset.WhichOneof("event"), theirs.WhichOneof("event")] == ["reset", "snapshot"]
     assert not theirs.snapshot.deliveries
 
 

@@ -291,6 +291,6 @@ async def test_a_courier_says_when_only_between_the_last_step_and_now(market: Ma
     ahead = await market.ask(pick_up(now.seconds + 3600), trip.rider.person)
     assert (ahead.code, ahead.reason) == INVALID
     delivery = (await market.call(pick_up(1), trip.rider.person)).delivery
-    assert delivery.picked_up_time == delivery.assigned_time
+    assert delivery.pick_up_time == delivery.assign_time
     order = (await market.call(order_service_pb2.GetOrderRequest(order_id=trip.order_id), trip.buyer)).order
-    assert order.out_for_delivery_time.seconds >= delivery.assigned_time.seconds
+    assert order.out_for_delivery_time.seconds >= delivery.assign_time.seconds
