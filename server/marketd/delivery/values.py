@@ -27,10 +27,10 @@ class Rating:
         return sum(self.counts)
 
     @property
-    def average(self) -> float:
-        """The mean, 1 to 5; 0 when there are none."""
+    def average(self) -> float | None:
+        """The mean, 1 to 5; None when there are none."""
         total = sum(stars * number for stars, number in enumerate(self.counts, start=1))
-        return total / self.count if self.count else 0.0
+        return total / self.count if self.count else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -228,6 +228,8 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     ),
     "RefundPayment.payment_id": Owned((S,), refunded_payment),
     "RefundPayment.order_id": Owned((S,), refunded_order),
+    "CreateCourier.courier.courier_id": NOT_READ,
+    "CreateCourier.courier.user_id": NOT_READ,
     "AssignCourier.delivery_id": EVERYTHING,
     "AssignCourier.courier_id": EVERYTHING,
     "GetDelivery.delivery_id": Owned((B, S, C), delivery(delivery_service_pb2.GetDeliveryRequest)),
