@@ -1,8 +1,9 @@
 """The statement behind ListDeliveries, by keyset in each of its orders.
 
 Each branch walks one index and stops after a page, so page 1,000 costs what page 1 does: for a caller's own list there
-is one for each part that an account plays, for a list by ids one for each id (an index cannot be walked in order for
-several values at once).
+is one for each part that an account plays, for a list by ids one for each id. An index cannot be walked in order for
+several values at once, and the planner knows how rare a value is only where it sees it: looked up inside the statement,
+the id of a courier with few deliveries, or of none, would have all deliveries walked.
 """
 
 from __future__ import annotations
@@ -18,11 +19,6 @@ from marketd.kernel.db.database import Connection
 from marketd.kernel.db.sql import Arguments, where
 
 # ruff: noqa: S608 - names of columns
-_OWN: Final = (
-    ("buyer_id", "ARRAY[$1::uuid]"),
-    ("owner_user_id", "ARRAY[$1::uuid]"),
-    ("courier_id", "ARRAY(SELECT courier_id FROM couriers WHERE user_id = $1)"),
-)
 # The narrowest first: where no account's own list is walked, the first that is given is walked.
 _IDS: Final = (
     ("order_id", "order_ids"),
@@ -42,13 +38,13 @@ async def list_page(
     limit: int,
 ) -> list[Delivery]:
     """Deliveries in this order, behind `after`: what `owner` receives, hands out or brings, or all of them without."""
-    arguments = Arguments() if owner is None else Arguments(owner)
-    walked = list(_OWN) if owner is not None else []
+    arguments = Arguments()
+    walked = await _own(connection, owner, arguments) if owner is not None else []
     conditions: list[str] = []
     for column, name in _IDS:
         ids: tuple[UUID, ...] = getattr(wanted, name)
         if ids and not walked:
-            walked.append((column, f"{arguments.add(ids)}::uuid[]"))
+            walked = [(column, arguments.add(one)) for one in ids]
         elif ids:
             conditions.append(f"{column} = ANY({arguments.add(ids)}::uuid[])")
     conditions += _narrowing(wanted, arguments)
@@ -63,10 +59,8 @@ async def list_page(
     sorted_by = ", ".join(key + way for key in keys)
     tail = f"ORDER BY {sorted_by} LIMIT {arguments.add(limit)}"
     branches = [
-        f"(SELECT own.delivery_id, own.close_time FROM (SELECT DISTINCT unnest({ids}) AS id) walked"
-        f" CROSS JOIN LATERAL (SELECT delivery_id, close_time FROM deliveries"
-        f" WHERE {' AND '.join([f'{column} = walked.id', *conditions])} {tail}) own)"
-        for column, ids in walked
+        f"(SELECT delivery_id, close_time FROM deliveries{where([f'{column} = {key}', *conditions])} {tail})"
+        for column, key in walked
     ]
     source = f"({' UNION '.join(branches)}) found" if branches else f"deliveries{where(conditions)}"
     rows = await connection.fetch(
@@ -75,6 +69,13 @@ async def list_page(
         *arguments,
     )
     return DELIVERY.values(rows)
+
+
+async def _own(connection: Connection, owner: UUID, arguments: Arguments) -> list[tuple[str, str]]:
+    """The parts that an account plays: (column, place of its value)."""
+    courier_id = await connection.fetchval("SELECT courier_id FROM couriers WHERE user_id = $1", owner)
+    own = [("buyer_id", arguments.add(owner)), ("owner_user_id", arguments.add(owner))]
+    return own if courier_id is None else [*own, ("courier_id", arguments.add(courier_id))]
 
 
 def _narrowing(wanted: DeliveryFilter, arguments: Arguments) -> list[str]:
