@@ -49,7 +49,7 @@ async def create_courier(uow: UnitOfWork, caller: Caller, command: CreateCourier
         update_time=uow.now,
     )
     if not await couriers.insert(uow.connection, courier):
-        raise AlreadyExists("courier", "user_id")
+        raise AlreadyExists("courier", "user_id", "You have applied as a courier already; an account applies once.")
     uow.emit(CourierCreated(courier_id=courier.courier_id, user_id=courier.user_id, state=courier.state))
     await log.record(uow, caller, "courier", courier.courier_id)
     return courier

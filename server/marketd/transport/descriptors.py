@@ -53,7 +53,10 @@ def _fields(scope: FileDescriptorProto | DescriptorProto) -> Iterator[FieldDescr
 
 
 def descriptor_set(services: Iterable[str]) -> FileDescriptorSet:
-    """The files of these services and of what refusals carry, and all that they import; the imported come first."""
+    """The files of these services and of what refusals carry, and all that they import; the imported come first.
+
+    The same services make the same set, in whatever order they are named.
+    """
     known = contract()
     found: dict[str, FileDescriptorProto] = {}
 
@@ -64,7 +67,7 @@ def descriptor_set(services: Iterable[str]) -> FileDescriptorSet:
             add(imported)
         found[file.name] = described(file, known)
 
-    for name in services:
+    for name in sorted(services):
         add(Default().FindServiceByName(name).file)
     for module in _OF_REFUSALS:
         add(module.DESCRIPTOR)

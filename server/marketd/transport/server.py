@@ -35,6 +35,8 @@ from marketd.transport.rules import RateClass
 from marketd.transport.start_errors import PortUnavailable
 from marketd.transport.validation import Validation
 
+# Between the soft and the absolute limit the core refuses at random; equal limits leave no such band.
+MAX_METADATA_BYTES = 16_384
 _FLUSH_SECONDS = 0.5
 # A bit for each of grpc's algorithms: identity, deflate, gzip.
 _IDENTITY_ONLY, _ALL_ALGORITHMS = 0b1, 0b111
@@ -103,9 +105,8 @@ class ServerOptions:
             ("grpc.max_connection_age_grace_ms", int(self.connection_age_grace_seconds * 1000)),
             # Connections that never say anything would use up the file descriptors.
             ("grpc.server_handshake_timeout_ms", 5_000),
-            # Between the soft and the absolute limit the core refuses at random; equal limits leave no such band.
-            ("grpc.max_metadata_size", 16_384),
-            ("grpc.absolute_max_metadata_size", 16_384),
+            ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+            ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
             ("grpc.enable_channelz", int(self.channelz)),
             ("grpc.max_allowed_incoming_connections", self.max_connections),
             # By default it drops calls at random from 1,000 on. They cost it little; ours to refuse is what comes out.
