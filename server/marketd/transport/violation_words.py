@@ -11,6 +11,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, OneofDescrip
 FORMS: Final[Mapping[str, str]] = {
     r"^[a-z0-9]+(-[a-z0-9]+)*$": "must be lower-case letters and digits in words with single hyphens between them",
     r"^\+[1-9][0-9]{6,14}$": "must be a phone number in international form, such as +49301234567",
+    r"^(\+[1-9][0-9]{6,14})?$": "must be a phone number in international form, such as +49301234567, or empty",
     r"^[0-9]{6}$": "must be six digits",
     r"^(me|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$": "must be `me` or a valid UUID",
     r"^([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})?$": "must be a valid UUID",
