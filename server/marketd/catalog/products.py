@@ -134,15 +134,15 @@ async def update_product(uow: UnitOfWork, caller: Caller, change: ProductChange)
 
 
 async def publish_product(uow: UnitOfWork, caller: Caller, product_id: UUID, etag: str = "") -> Product:
-    """Publish an own product; one that is published stays as it is. An empty `etag` is unconditional.
+    """Publish an own product; one that is published stays as it is, whatever the `etag`; an empty one is unconditional.
 
     Raises NotFound, EtagMismatch, SellerClosed when the seller does not sell, IllegalTransition when no variant is
     active.
     """
     _, product = await _own_locked(uow, caller, product_id)
-    check_etag(etag, product.version)
     if product.state is ProductState.PUBLISHED:
         return product
+    check_etag(etag, product.version)
     seller = await sellers.read_seller(uow, product.seller_id)
     if seller is None or not seller.sells:
         raise SellerClosed(product.seller_id)

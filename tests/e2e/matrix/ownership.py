@@ -199,6 +199,12 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
             with_cart=True,
         ),
     ),
+    "UpdateCartItem.item.variant_id": NOT_READ,
+    "UpdateCartItem.item.product_id": NOT_READ,
+    "UpdateCartItem.item.seller_id": NOT_READ,
+    "UpdateCartItem.item.problems[].item_id": NOT_READ,
+    "UpdateCartItem.item.problems[].variant_id": NOT_READ,
+    "UpdateCartItem.item.problems[].seller_id": NOT_READ,
     "RemoveCartItem.item_id": Owned(
         (B,), cart_item(lambda one: cart_service_pb2.RemoveCartItemRequest(item_id=one), with_cart=False)
     ),
