@@ -24,8 +24,9 @@ async def get_stock(unit: UnitOfWork | ReadUnit, caller: Caller, variant_id: UUI
 async def set_stock(uow: UnitOfWork, caller: Caller, count: StockCount) -> Counted:
     """Take a seller's count of an own variant; admins and services may count any.
 
-    A `source_version` that is not above the stored one changes nothing: the count is older than what is known, and so does
-    one that stands already, whatever its etag. Raises NotFound, EtagMismatch, and InsufficientStock when open orders have more pieces reserved than were counted.
+    A `source_version` that is not above the stored one changes nothing: the count is older than what is known. Neither
+    does a count that stands already, whatever its etag. Raises NotFound, EtagMismatch, and InsufficientStock when open
+    orders have more pieces reserved than were counted.
     """
     locked = await repository.lock_stocks(uow.connection, [count.variant_id])
     stock = await _owned(uow, caller, count.variant_id, locked.get(count.variant_id))

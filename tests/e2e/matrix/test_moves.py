@@ -17,7 +17,9 @@ from tests.worlds.things import new_key
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 # What each of them does it does again when asked again: makes one more, adds, counts down, sends, or changes fields.
-NO_MOVES: Final = ("Create", "Add", "Update", "Import", "Adjust", "Send", "Request", "Place", "Refund", "Delete", "Remove", "Report")  # fmt: skip
+NO_MOVES: Final = (
+    "Create", "Add", "Update", "Import", "Adjust", "Send", "Request", "Place", "Refund", "Delete", "Remove", "Report",
+)  # fmt: skip
 
 
 def is_move(method: str) -> bool:
