@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from google.protobuf import json_format
+from google.protobuf.duration_pb2 import Duration
 from marketplace.auth.v1 import user_service_pb2
 from marketplace.cart.v1 import cart_service_pb2
 from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
@@ -55,11 +56,13 @@ async def open_shop(stage: Stage, cast: Cast, pickup: TracePoint) -> str:
         seller = (
             await cast.seller.seller.CreateSeller(
                 seller_service_pb2.CreateSellerRequest(
-                    handle=f"demo-shop-{cast.suffix}",
-                    shop_name=shop,
-                    pickup_address=address_at(pickup, shop, "Market Square 1"),
-                    prep_minutes=5,
-                    time_zone="Europe/Berlin",
+                    seller=seller_pb2.Seller(
+                        handle=f"demo-shop-{cast.suffix}",
+                        shop_name=shop,
+                        pickup_address=address_at(pickup, shop, "Market Square 1"),
+                        prep_duration=Duration(seconds=300),
+                        time_zone="Europe/Berlin",
+                    )
                 )
             )
         ).seller

@@ -100,7 +100,7 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "ListAuditEntries.resource_id": EVERYTHING,
     "GetSeller.seller_id": Owned((NOBODY, B, S, C), pending_seller),
     "GetSeller.handle": Owned((NOBODY, B, S, C), pending_handle),
-    "CreateSeller.handle": NAME,
+    "CreateSeller.seller.handle": NAME,
     "ApproveSeller.seller_id": EVERYTHING,
     "ApproveCourier.courier_id": EVERYTHING,
     "CreateCategory.slug": NAME,

@@ -51,7 +51,7 @@ async def quote_order(
     served = 0
     for seller_id in sorted(by_seller):
         seller = await sellers.read_seller(uow, seller_id)
-        prep_minutes = seller.prep_minutes if seller is not None else 0
+        prep_minutes = _prep_minutes(seller)
         pickup = seller.pickup_address.point if seller is not None and seller.pickup_address is not None else None
         delivery = await quoter.quote(uow, pickup, address.point, prep_minutes)
         served += delivery is not None
@@ -87,7 +87,7 @@ def _package(
         owner_user_id=None if seller is None else seller.owner_user_id,
         shop_name="" if seller is None else seller.shop_name,
         pickup=None if seller is None else seller.pickup_address,
-        prep_minutes=0 if seller is None else seller.prep_minutes,
+        prep_minutes=_prep_minutes(seller),
         delivery_fee_minor=0 if delivery is None else delivery.fee.amount_minor,
         earliest_time=None if delivery is None else delivery.earliest_time,
         latest_time=None if delivery is None else delivery.latest_time,
@@ -107,6 +107,10 @@ def _package(
             for item, offer in items
         ),
     )
+
+
+def _prep_minutes(seller: Seller | None) -> int:
+    return 0 if seller is None else int(seller.prep_duration.total_seconds()) // 60
 
 
 async def _complete(uow: UnitOfWork, caller: Caller, address: Address) -> Address:

@@ -66,8 +66,9 @@ class SellerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ApproveSeller(self, request, context):
-        """Approves a pending seller; its account gets the role SELLER and needs no new sign-in. Errors: NOT_FOUND,
-        ILLEGAL_TRANSITION when the seller is not pending.
+        """Approves a PENDING seller, which becomes ACTIVE; its account gets the role SELLER and needs no new sign-in. One that
+        was approved for this reason already stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION when the
+        seller is not PENDING, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
