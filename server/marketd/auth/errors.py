@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from marketd.auth.addresses.model import MAX_ADDRESSES
+from marketd.kernel.call.caller import Role
 from marketd.kernel.call.reasons import Code, Reason
 from marketd.kernel.call.refusals import FieldViolation, PreconditionViolation, Refusal, ValidationFailed
 
@@ -154,8 +157,11 @@ class RolesChanged(Refusal):
     code = Code.PERMISSION_DENIED
     reason = Reason.ROLE_REQUIRED
 
-    def __init__(self) -> None:
-        super().__init__("The roles of this account have changed; open the stream again.")
+    def __init__(self, required: Iterable[Role] = ()) -> None:
+        super().__init__(
+            "The roles of this account have changed; open the stream again.",
+            metadata={"requiredRoles": ",".join(sorted(required))},
+        )
 
 
 class LastAdmin(Refusal):

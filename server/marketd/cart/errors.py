@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from marketd.cart.model import MAX_LINE_QUANTITY, MAX_LINES
 from marketd.kernel.call.reasons import Code, Reason
 from marketd.kernel.call.refusals import FieldViolation, PreconditionViolation, Refusal, ValidationFailed
@@ -37,8 +39,11 @@ class QuoteExpired(Refusal):
     code = Code.FAILED_PRECONDITION
     reason = Reason.QUOTE_EXPIRED
 
-    def __init__(self) -> None:
-        super().__init__("The quote can no longer be ordered; ask for a new one with QuoteOrder.")
+    def __init__(self, expire_time: datetime) -> None:
+        super().__init__(
+            "The quote can no longer be ordered; ask for a new one with QuoteOrder.",
+            metadata={"expireTime": expire_time.strftime("%Y-%m-%dT%H:%M:%SZ")},
+        )
 
 
 class QuoteTokenInvalid(ValidationFailed):

@@ -22,8 +22,10 @@ class PaymentDeclined(Refusal):
     def __init__(self, payment_id: object, decline_code: str, decline_message: str) -> None:
         super().__init__(
             decline_message or "The payment was declined; try another method.",
-            metadata={"paymentId": str(payment_id), "declineCode": decline_code},
-            preconditions=(PreconditionViolation("PAYMENT", str(payment_id), "was declined by the provider"),),
+            metadata={"paymentId": str(payment_id)},
+            preconditions=(
+                PreconditionViolation("PAYMENT", str(payment_id), f"was declined by the provider: {decline_code}"),
+            ),
         )
 
 
@@ -33,10 +35,10 @@ class PaymentActionRequired(Refusal):
     code = Code.FAILED_PRECONDITION
     reason = Reason.PAYMENT_ACTION_REQUIRED
 
-    def __init__(self, payment_id: object, redirect_url: str) -> None:
+    def __init__(self, payment_id: object, action_url: str) -> None:
         super().__init__(
-            "The provider asks the buyer to confirm the payment; go to the redirect URL and confirm again.",
-            metadata={"paymentId": str(payment_id), "redirectUrl": redirect_url},
+            f"The provider asks you to confirm the payment: go to {action_url}, then confirm it here again.",
+            metadata={"paymentId": str(payment_id), "actionUrl": action_url},
             preconditions=(PreconditionViolation("PAYMENT", str(payment_id), "waits for the buyer's action"),),
         )
 

@@ -43,7 +43,7 @@ class BearerTokenExpired(Refusal):
 
 
 class RoleRequired(Refusal):
-    """The caller holds none of the roles that the method is open to. Without roles: guests and viewers are not."""
+    """The caller holds none of the roles that the method is open to."""
 
     code = Code.PERMISSION_DENIED
     reason = Reason.ROLE_REQUIRED
@@ -51,8 +51,8 @@ class RoleRequired(Refusal):
     def __init__(self, roles: Iterable[Role]) -> None:
         names = ",".join(sorted(roles))
         super().__init__(
-            f"This method is open to: {names}." if names else "This method is open to signed-in accounts.",
-            metadata={"requiredRoles": names} if names else None,
+            f"This method is open to {names.replace(',', ', ')} only; sign in with an account that has such a role.",
+            metadata={"requiredRoles": names},
         )
 
 
@@ -79,7 +79,7 @@ class TooManyStreams(Refusal):
     def __init__(self, rate_class: str, most: int) -> None:
         super().__init__(
             f"This account already has {most} streams open; close one before you open another.",
-            metadata={"rateClass": rate_class, "maxOpenStreams": str(most)},
+            metadata={"rateClass": rate_class},
             retry_after_seconds=_STREAMS_RETRY_SECONDS,
         )
 

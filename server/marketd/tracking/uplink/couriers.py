@@ -240,7 +240,7 @@ class HeardCouriers:
             if on_shift:
                 courier.stream.deliveries_changed(is_live=bool(trips))
             else:
-                courier.stream.end(OffShift(courier.user_id))
+                courier.stream.end(OffShift(courier.courier_id))
 
     # -- the newest stream
 
