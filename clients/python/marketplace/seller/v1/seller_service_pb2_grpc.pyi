@@ -19,7 +19,7 @@ class SellerServiceStub:
     CreateSeller: _aio.UnaryUnaryMultiCallable[_seller_service_pb2.CreateSellerRequest, _seller_service_pb2.CreateSellerResponse]
     """Applies to sell. The seller is PENDING until an admin approves it; an account has at most one seller that is not
     closed. Errors: VALIDATION_FAILED for an unknown time zone, ALREADY_EXISTS for a handle in use or a second
-    seller, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    seller, NOT_FOUND for callers that are no user, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     ApproveSeller: _aio.UnaryUnaryMultiCallable[_seller_service_pb2.ApproveSellerRequest, _seller_service_pb2.ApproveSellerResponse]
     """Approves a PENDING seller, which becomes ACTIVE; its account gets the role SELLER and needs no new sign-in. One that
@@ -42,7 +42,7 @@ class SellerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_seller_service_pb2.CreateSellerResponse]:
         """Applies to sell. The seller is PENDING until an admin approves it; an account has at most one seller that is not
         closed. Errors: VALIDATION_FAILED for an unknown time zone, ALREADY_EXISTS for a handle in use or a second
-        seller, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        seller, NOT_FOUND for callers that are no user, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
