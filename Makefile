@@ -52,11 +52,11 @@ unit: $(READY) ## Run only what needs no database.
 stubs: $(READY) $(THIRD_PARTY) ## Generate the Python stubs from protos/.
 	@$(BIN)/python tools/generate_stubs.py
 
-docs: $(READY) ## Make the pages that come from the code: docs/database.md, floors in docs/architecture.md.
+docs: $(READY) ## Make the pages that come from the code: docs/database.md, docs/rpcs.md, floors in docs/architecture.md.
 	@$(BIN)/python tools/generate_docs.py
 
 lint: $(READY) $(THIRD_PARTY) ## Check style, types, floors and the contract.
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/buf lint && $(BIN)/buf format --diff --exit-code protos
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/buf lint && $(BIN)/buf format --diff --exit-code protos && $(BIN)/python tools/check_stable.py
 
 format: $(READY) $(THIRD_PARTY) ## Format Python and protos.
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet . && $(BIN)/buf format --write protos

@@ -1,21 +1,28 @@
 """Writes the parts of docs/ that are made from the code; `--check` only says what is out of date.
 
-docs/database.md is the entity diagram of the mapped tables. In docs/architecture.md the block between the two marks
-lists the floors, bottom up, as .importlinter has them, and the services of each slice.
+docs/database.md is the entity diagram of the mapped tables; docs/rpcs.md lists every rpc with what its contract says of
+it. In docs/architecture.md the block between the two marks lists the floors, bottom up, as .importlinter has them, and
+the services of each slice.
 """
 
 from __future__ import annotations
 
 import configparser
 import importlib
+import re
 import sys
 from collections import defaultdict
 from pathlib import Path
 
 import marketd
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import Descriptor, MethodDescriptor
 from marketd import app
+from marketd.kernel.call.reasons import Reason
 from marketd.kernel.db.database import Base
 from marketd.transport.collector import service_of
+from marketd.transport.descriptors import contract
+from marketd.transport.rules import Idempotency, Kind, Open, Rule
 from sqlalchemy import Dialect, ForeignKeyConstraint, Table
 from sqlalchemy.dialects import postgresql
 
@@ -86,9 +93,8 @@ def floors() -> str:
     parser.read(ROOT / ".importlinter")
     layers = [line.strip() for line in parser["importlinter:contract:floors"]["layers"].splitlines() if line.strip()]
     services: dict[str, list[str]] = defaultdict(list)
-    for room in app.SLICES:
-        for servicer in room.wiring.SERVICERS:
-            services[servicer.__module__.split(".")[1]].append(f"`{service_of(servicer)}`")
+    for servicer in app.SERVICERS:
+        services[servicer.__module__.split(".")[1]].append(f"`{service_of(servicer)}`")
     lines = ["| floor, bottom up | services |", "|---|---|"]
     for layer in reversed(layers):
         served = ", ".join(name for room in layer.split(" | ") for name in services[room])
@@ -104,9 +110,91 @@ def architecture_page() -> str:
     return f"{before}{BEGIN}\n{floors()}\n{END}{after}"
 
 
+RPCS = """\
+# The rpcs
+
+Every rpc of the marketplace, as its proto declares it; made by `make docs`. `marketd policy` prints the rules of this
+very version, `marketd policy --explain METHOD` one of them in words.
+
+- **rpc**: SS streams answers, CS requests, BD both.
+- **who**: *all* without a token, *signed in* with any user's or service's, else one of the roles. What belongs to
+  somebody else is NOT_FOUND, whatever the role, unless the contract opens it.
+- **request_id**: with one, a repeat gets the first answer. A write that takes none says why.
+- **etag**: where the request carries the etag that is checked; an empty one is unconditional.
+- **reasons**: what the rpc refuses with, besides what every call may meet (UNAUTHENTICATED, ROLE_REQUIRED,
+  VALIDATION_FAILED by a rule of the contract, RATE_LIMITED, OVERLOADED, DEADLINE_EXCEEDED, …); when, says its comment.
+"""
+TITLES = ("| rpc | who | request_id | etag | stability | reasons |", "|---|---|---|---|---|---|")
+WHO = {Open.PUBLIC: "*all*", Open.AUTHENTICATED: "*signed in*"}
+REQUEST_IDS = {Idempotency.KEY_REQUIRED: "required", Idempotency.KEY_OPTIONAL: "optional"}
+STREAMS = {Kind.SERVER_STREAM: " SS", Kind.CLIENT_STREAM: " CS", Kind.BIDI: " BD"}
+
+
+def rpcs_page() -> str:
+    """docs/rpcs.md."""
+    comments = comments_of_methods()
+    rules = {rule.method: rule for rule in app.access_table()}
+    lines = [RPCS]
+    for name in app.SERVICES:
+        lines += [f"## {name}", "", *TITLES]
+        for method in descriptor_pool.Default().FindServiceByName(name).methods:
+            rule = rules[f"/{name}/{method.name}"]
+            cells = (
+                f"{method.name}{STREAMS.get(rule.kind, '')}",
+                WHO[rule.access] if isinstance(rule.access, Open) else ", ".join(rule.access_names),
+                REQUEST_IDS.get(rule.idempotency) or (rule.unrepeatable and f"none: {rule.unrepeatable}"),
+                place_of_etag(method),
+                stability(rule),
+                ", ".join(reasons(comments[f"{name}.{method.name}"])),
+            )
+            lines.append(f"| {' | '.join(cells)} |".replace("|  |", "| |").replace("|  |", "| |"))
+        lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def comments_of_methods() -> dict[str, str]:
+    """The comment of each rpc by its full name."""
+    found = {}
+    for file in contract().values():
+        said = {tuple(place.path): place.leading_comments for place in file.source_code_info.location}
+        for at, service in enumerate(file.service):
+            for each, method in enumerate(service.method):
+                found[f"{file.package}.{service.name}.{method.name}"] = said.get((6, at, 2, each), "")
+    return found
+
+
+def reasons(comment: str) -> list[str]:
+    """The reasons that a comment names behind "Errors:", each once."""
+    words = re.findall(r"\b[A-Z][A-Z_]+\b", comment.partition("Errors:")[2])
+    return list(dict.fromkeys(word for word in words if word in set(Reason)))
+
+
+def place_of_etag(method: MethodDescriptor) -> str:
+    """The path of the etag in the request; a resource's own counts where the resource is given back."""
+    request = method.input_type
+    own = [field.name for field in request.fields if field.name == "etag" or field.name.endswith("_etag")]
+    if own or not method.name.startswith("Update"):
+        return ", ".join(own)
+    return ", ".join(f"{name}.etag" for name, inside in messages_in(request) if "etag" in inside.fields_by_name)
+
+
+def messages_in(request: Descriptor) -> list[tuple[str, Descriptor]]:
+    """The messages that a request carries, by the names of their fields."""
+    return [(field.name, field.message_type) for field in request.fields if field.message_type is not None]
+
+
+def stability(rule: Rule) -> str:
+    """How far callers may build on the method, and what to call instead of a deprecated one."""
+    return str(rule.stability) + f"; deprecated, call {rule.replacement}" * bool(rule.replacement)
+
+
 def main() -> None:
     """Write, or compare with `--check` and exit with 1 when something is out of date."""
-    pages = {"docs/database.md": database_page(), "docs/architecture.md": architecture_page()}
+    pages = {
+        "docs/database.md": database_page(),
+        "docs/rpcs.md": rpcs_page(),
+        "docs/architecture.md": architecture_page(),
+    }
     stale = [name for name, text in pages.items() if not (ROOT / name).exists() or (ROOT / name).read_text() != text]
     if "--check" in sys.argv[1:]:
         if stale:

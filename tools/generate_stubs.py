@@ -2,7 +2,7 @@
 
 Everything is generated into an ignored folder first; then marketplace/, buf/ and google's .pyi files are replaced,
 so the hand-written client beside them is never touched. Generation is deterministic: the same pinned tools give the
-same bytes.
+same bytes. marketplace/contract.binpb holds the contract's descriptors with their comments, which the stubs lack.
 """
 
 from __future__ import annotations
@@ -15,9 +15,13 @@ import sys
 import tempfile
 from pathlib import Path
 
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+
 ROOT = Path(__file__).resolve().parent.parent
 CLIENT = ROOT / "clients" / "python"
 FOLDERS = ("marketplace", "buf", "google")
+# In refusals, and imported by no file of ours.
+OF_REFUSALS = ("google/rpc/status.proto", "google/rpc/error_details.proto", "google/rpc/code.proto")
 
 
 def generate(out: Path) -> None:
@@ -29,6 +33,10 @@ def generate(out: Path) -> None:
         scripts = str(Path(sys.executable).parent)
         environment = {**os.environ, "PATH": scripts + os.pathsep + os.environ.get("PATH", "")}
         subprocess.run(["buf", "generate", "--template", str(config)], check=True, cwd=ROOT, env=environment)
+        built = Path(folder) / "all.binpb"
+        build = ["buf", "build", "--as-file-descriptor-set", "-o", str(built)]
+        subprocess.run(build, check=True, cwd=ROOT, env=environment)
+        (out / "marketplace" / "contract.binpb").write_bytes(contract(built.read_bytes()))
     for below in [out / "marketplace", *(p for p in (out / "marketplace").rglob("*") if p.is_dir())]:
         (below / "__init__.py").touch()
     for package in ("buf", "buf/validate"):
@@ -40,6 +48,31 @@ def generate(out: Path) -> None:
         if path.is_file() and path.suffix != ".pyi":
             path.unlink()
     shutil.rmtree(out / "google" / "protobuf", ignore_errors=True)  # types-protobuf has these
+
+
+def contract(built: bytes) -> bytes:
+    """Of all files that were built ours, those of refusals and what they import, with the comments and no places."""
+    files = {file.name: file for file in FileDescriptorSet.FromString(built).file}
+    found: dict[str, FileDescriptorProto] = {}
+
+    def add(name: str) -> None:
+        if name not in found:
+            for imported in files[name].dependency:
+                add(imported)
+            found[name] = files[name]
+
+    for name in sorted(files):
+        if name.startswith("marketplace/") or name in OF_REFUSALS:
+            add(name)
+    for file in found.values():
+        comments = [
+            place
+            for place in file.source_code_info.location
+            if place.leading_comments or place.trailing_comments or place.leading_detached_comments
+        ]
+        del file.source_code_info.location[:]
+        file.source_code_info.location.extend(comments)
+    return FileDescriptorSet(file=found.values()).SerializeToString(deterministic=True)
 
 
 def tree(root: Path) -> dict[str, bytes]:

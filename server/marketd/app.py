@@ -39,6 +39,7 @@ from marketd.transport import descriptors
 from marketd.transport.access import AccessTable
 from marketd.transport.collector import service_of
 from marketd.transport.own_rules import own_rules
+from marketd.transport.server_info import ServerInfoServicer
 
 SLICES: Final = (
     Room(audit, audit.build),
@@ -58,7 +59,8 @@ SLICES: Final = (
     Room(admin, admin.build),
 )
 
-SERVICES: Final = tuple(service_of(servicer) for room in SLICES for servicer in room.wiring.SERVICERS)
+SERVICERS: Final = (*(servicer for room in SLICES for servicer in room.wiring.SERVICERS), ServerInfoServicer)
+SERVICES: Final = tuple(service_of(servicer) for servicer in SERVICERS)
 """The full names of what is served, health and reflection aside."""
 INVARIANTS: Final = (
     *kernel.INVARIANTS,

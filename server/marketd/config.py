@@ -35,6 +35,24 @@ STRICT_LIMITS = {
 """Production's calls a second and burst, by rate class."""
 
 
+_CODES_BY_DIGITS: Final = {
+    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
+    2: """
+    AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE CHF CHW CNY
+    COP COU CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS
+    INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV MYR
+    MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP
+    STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD USN UYU UZS VED VES WST XCD XCG YER ZAR ZMW ZWG
+    """,
+    3: "BHD IQD JOD KWD LYD OMR TND",
+}
+
+CURRENCY_DIGITS: Final = {code: digits for digits, codes in _CODES_BY_DIGITS.items() for code in codes.split()}
+"""The decimal digits of ISO 4217's currencies by code: 2 of EUR, 0 of JPY, 3 of KWD.
+
+Those with four are left out, and so are codes of what nobody pays with: metals, funds without digits, XTS, XXX.
+"""
+
 _SECONDS: Final = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
 # Sums with today's date must stay dates.
 _LONGEST: Final = timedelta(days=36_525)
@@ -140,7 +158,7 @@ class Settings(BaseSettings):
     )
 
     # Trade
-    currency: str = Field("EUR", pattern=r"^[A-Z]{3}$")
+    currency: str = Field("EUR", description="An ISO 4217 code of 0, 2 or 3 decimal digits.")
     delivery_fee_minor: int = Field(490, ge=0, description="A package's delivery fee where no zone says otherwise.")
     quote_lifetime: timedelta = timedelta(minutes=15)
     unpaid_order_lifetime: timedelta = timedelta(minutes=30)
@@ -221,6 +239,13 @@ class Settings(BaseSettings):
         except ValueError:
             raise ValueError("must be an address or a name, without a port: 0.0.0.0, ::1, shop.example") from None
         return bare
+
+    @field_validator("currency")
+    @classmethod
+    def _money_to_pay_with(cls, value: str) -> str:
+        if value not in CURRENCY_DIGITS:
+            raise ValueError("must be the ISO 4217 code of a currency with 0, 2 or 3 decimal digits, such as EUR")
+        return value
 
     @field_validator("hang_seconds")
     @classmethod

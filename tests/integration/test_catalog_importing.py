@@ -127,6 +127,17 @@ async def test_quantities_are_counts_and_cannot_take_what_is_promised(shop: Shop
     assert await shop.tx.read(lambda unit: violations(unit.connection, invariants.INVARIANTS)) == []
 
 
+async def test_what_reads_the_same_is_the_same_when_a_file_comes_again(shop: Shop) -> None:
+    await shop.bring(file(size("Caf\u00e9", VariantSKU="AB-1"), cup(Handle="mug", VariantSKU="M-1")))
+    before = (await shop.product("cup")).variants[0].variant_id
+    report = await shop.bring(file(size("CAFE\u0301", VariantSKU="ab-1")), UPDATE)
+    assert report.summary.products_updated == 1
+    [variant] = (await shop.product("cup")).variants
+    assert (variant.variant_id, variant.sku, dict(variant.options)) == (before, "ab-1", {"Size": "CAFE\u0301"})
+    taken = await shop.bring(file(size("Caf\u00e9", VariantSKU="m-1")), UPDATE)
+    assert [error.reason for error in taken.errors] == [RowReason.DUPLICATE_SKU]
+
+
 async def test_variants_may_swap_skus_but_not_take_those_of_other_products(shop: Shop) -> None:
     await shop.bring(file(size("S", VariantSKU="A"), size("M", VariantSKU="B"), cup(Handle="mug", VariantSKU="C")))
     swapped = file(size("S", VariantSKU="B"), size("M", VariantSKU="A"))

@@ -123,9 +123,9 @@ class World:
             uow.now,
         )
         await uow.connection.execute(
-            "INSERT INTO variants (variant_id, product_id, seller_id, sku, options, options_key, price_minor,"
+            "INSERT INTO variants (variant_id, product_id, seller_id, sku, sku_key, options, options_key, price_minor,"
             " is_active, barcode, weight_grams, position, version, create_time, update_time)"
-            " SELECT product_id, product_id, seller_id, '', '[]', '', price_minor, true, '', 0, 1, 1, now(), now()"
+            " SELECT product_id, product_id, seller_id, '', '', '[]', '', price_minor, true, '', 0, 1, 1, now(), now()"
             " FROM products"
         )
 

@@ -146,7 +146,12 @@ async def test_many_products_of_one_name_at_once_all_get_slugs(shop: Shop) -> No
         ({"variants": [variant(options={"A": "1"}), variant(options={"A": "1"})]}, "variants[1].options"),
         ({"variants": [variant(), variant()]}, "variants[1].options"),
         ({"variants": [variant(options={"A": "1"})], "option_names": ["B"]}, "option_names"),
-        ({"variants": [variant(sku="x", options={"A": "1"}), variant(sku="x", options={"A": "2"})]}, "variants[1].sku"),
+        ({"variants": [variant(sku="x", options={"A": "1"}), variant(sku="X", options={"A": "2"})]}, "variants[1].sku"),
+        (
+            {"variants": [variant(options={"Sorte": "Caf\u00e9"}), variant(options={"sorte": "CAFE\u0301"})]},
+            "variants[1].options",
+        ),
+        ({"variants": [variant(options={"A": "1", "a": "2"})]}, "variants[0].options"),
         ({"variants": [product_pb2.NewVariant(price=Money(currency_code="USD"))]}, "variants[0].price.currency_code"),
         ({"title": "  "}, "title"),
         ({"category_id": str(uuid4())}, "category_id"),
@@ -168,7 +173,7 @@ async def test_a_sku_is_unique_for_the_seller_only(shop: Shop, tx: Transactor) -
     await shop.make(variants=[variant(sku="A-1")])
     await other.make(variants=[variant(sku="A-1")])
     with pytest.raises(AlreadyExists) as refused:
-        await shop.make(variants=[variant(sku="A-1")])
+        await shop.make(variants=[variant(sku="a-1")])
     assert refused.value.metadata == {"resource": "variant", "field": "sku"}
 
 

@@ -201,13 +201,17 @@ async def test_a_chosen_handle_is_refused_when_taken_and_a_made_one_steps_aside(
 
 
 @pytest.mark.parametrize(
-    ("shop_name", "handle"), [("日本", "shop"), ("A", "a-shop"), ("--Ab c--", "ab-c"), ("x" * 120, "x" * 60)]
+    ("shop_name", "handle"),
+    [("—", "shop"), ("日本", "riben"), ("A", "a-shop"), ("--Ab c--", "ab-c"), ("x" * 120, "x" * 60)],
 )
 async def test_any_shop_name_makes_a_lawful_handle(tx: Transactor, shop_name: str, handle: str) -> None:
     assert (await _create(tx, await _account(tx), shop_name=shop_name)).handle == handle
 
 
-@pytest.mark.parametrize("time_zone", ["Mars/Olympus", "../../etc/passwd", "Europe", "/etc/localtime"])
+@pytest.mark.parametrize(
+    "time_zone",
+    ["Mars/Olympus", "europe/berlin", "../../etc/passwd", "Europe", "localtime", "Factory", "posix/Europe/Berlin"],
+)
 async def test_an_unknown_time_zone_is_refused(tx: Transactor, time_zone: str) -> None:
     with pytest.raises(TimeZoneUnknown):
         await _create(tx, await _account(tx), time_zone=time_zone)

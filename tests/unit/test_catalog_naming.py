@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from marketd.catalog.model import StockState, stock_state
-from marketd.catalog.names import name_key, options_key, slugify, title_key
+from marketd.catalog.names import options_key, slugify, title_key
+from marketd.kernel.values.texts import name_key, slug_of
 
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*", re.ASCII)
 
@@ -19,6 +20,15 @@ _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*", re.ASCII)
         ("Ocean Blue Shirt", "ocean-blue-shirt"),
         ("  Käthe & Söhne's Café — No. 3 ", "kathe-sohnes-cafe-no-3"),
         ("Straße", "strasse"),
+        ("F\u0131st\u0131k", "fistik"),
+        ("İstanbul", "istanbul"),
+        ("Đakovo", "dakovo"),
+        ("Þór & Łódź", "thor-lodz"),
+        ("Smørrebrød", "smorrebrod"),
+        ("Smo\u0308rebro\u0308d", "smorebrod"),
+        ("Ελλάδα", "ellada"),
+        ("Ожерелья", "ozherelya"),
+        ("東京", "dongjing"),
         ("ocean-blue-shirt", "ocean-blue-shirt"),
     ],
 )
@@ -34,9 +44,14 @@ def test_every_name_has_a_slug_that_fits(name: str) -> None:
     assert slugify(name, "product") == slug
 
 
-def test_names_without_latin_letters_have_slugs_of_their_own() -> None:
-    assert slugify("Ожерелья", "category") != slugify("Серьги", "category")
-    assert slugify("Ожерелья", "category").startswith("category-")
+def test_names_without_letters_have_slugs_of_their_own() -> None:
+    assert slugify("—", "category") != slugify("…", "category")
+    assert slugify("—", "category").startswith("category-")
+
+
+def test_slugs_end_with_a_letter_wherever_they_are_cut() -> None:
+    assert slug_of("ab cd", 3) == "ab"
+    assert slug_of("—", 3) == ""
 
 
 def test_names_are_equal_without_regard_to_case_and_spaces() -> None:
@@ -58,7 +73,13 @@ def test_sort_keys_fit_into_an_index(title: str) -> None:
 
 def test_a_choice_is_the_same_in_any_order() -> None:
     assert options_key((("Size", "M"), ("Color", "Blue"))) == options_key((("Color", "Blue"), ("Size", "M")))
-    assert options_key((("Size", "M"),)) != options_key((("Size", "m"),))
+    assert options_key((("Size", "M"),)) != options_key((("Size", "L"),))
+
+
+def test_choices_that_read_the_same_are_one() -> None:
+    composed, apart = options_key((("Sorte", "Café"),)), options_key((("SORTE", "Cafe\u0301"),))
+    assert composed == apart == options_key((("sorte", " CAFÉ "),))
+    assert composed != options_key((("Sorte", "Cafe"),))
 
 
 @pytest.mark.parametrize(

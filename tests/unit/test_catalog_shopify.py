@@ -154,8 +154,35 @@ def test_a_bad_row_takes_its_product_down_and_every_row_is_accounted_for() -> No
     ]
 
 
+def test_option_values_that_read_the_same_are_one() -> None:
+    names = {"Option1 Name": "Sorte"}
+    data = rows(
+        product() | names | {"Option1 Value": "Caf\u00e9"},
+        product() | names | {"Option1 Value": "cafe\u0301"},
+    )
+    assert bad(data)[-1] == (3, "Option1 Value", RowReason.DUPLICATE_VARIANT)
+
+
+@pytest.mark.parametrize(
+    ("cells", "column"),
+    [
+        ({"title": "Cup\u202e"}, "Title"),
+        ({"title": "\u200b"}, "Title"),
+        ({"title": "one\ntwo"}, "Title"),
+        ({"vendor": "V\x1b[2J"}, "Vendor"),
+        ({"bodyhtml": "fine\n\x07"}, "Body (HTML)"),
+        ({"tags": "a,b\tc"}, "Tags"),
+        ({"variantsku": "A\u2066"}, "Variant SKU"),
+    ],
+)
+def test_a_file_holds_no_text_that_a_request_may_not_hold(cells: dict[str, str], column: str) -> None:
+    assert bad(rows(product(**cells))) == [(2, column, RowReason.INVALID_VALUE)]
+    [cup] = parse(rows(product(bodyhtml="<p>two\nlines</p>", title="Käse & Mehr"))).products
+    assert (cup.title, cup.description) == ("Käse & Mehr", "<p>two\nlines</p>")
+
+
 def test_a_sku_belongs_to_one_variant_of_the_file() -> None:
-    data = rows(product(variantsku="A"), product(handle="mug", variantsku="A"), product(handle="pot", variantsku="B"))
+    data = rows(product(variantsku="A"), product(handle="mug", variantsku="a"), product(handle="pot", variantsku="B"))
     assert bad(data) == [(3, "Variant SKU", RowReason.DUPLICATE_SKU)]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+from dataclasses import replace
 from typing import Any, cast
 from uuid import uuid4
 
@@ -10,11 +12,14 @@ import pytest
 from marketd.app import access_table
 from marketd.cli import application
 from marketd.commands.explain import NoSuchName, explained, find_role, find_rule, judged, refusal_of
+from marketd.commands.policy import list_methods
 from marketd.config import STRICT_LIMITS, Settings
 from marketd.kernel.call.caller import ANONYMOUS, Caller, Role
 from marketd.kernel.call.refusals import Refusal
+from marketd.transport.access import AccessTable
 from marketd.transport.links import caller as links
 from marketd.transport.rules import Rule
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 TABLE = access_table()
@@ -121,6 +126,7 @@ def test_nobody_in_particular_is_a_role_too_and_an_unknown_one_is_answered_with_
         ("GetOrder", "audit", "calls are not audited"),
         ("Health/Check", "rate class", "never limited"),
         ("StreamLocations", "call", "streams both ways"),
+        ("BlockUser", "stability", "STABLE: complete"),
     ],
 )
 def test_what_holds_for_a_method_besides_is_said(method: str, title: str, words: str) -> None:
@@ -138,11 +144,12 @@ def test_the_table_has_its_titles_on_top_and_fits_a_terminal() -> None:
     ran = run()
     lines = ran.stdout.splitlines()
     assert ran.exit_code == 0
-    assert lines[0].split() == ["method", "access", "request_id", "rate", "audit"]
+    assert lines[0].split() == ["method", "access", "request_id", "rate", "audit", "stability"]
     row = next(line for line in lines if line.strip().startswith("PlaceOrder"))
     assert row.index("required") == lines[0].index("request_id")
     assert row.index("CHECKOUT") == lines[0].index("rate")
-    assert any(line.endswith(" audited") for line in lines)
+    assert any(" audited " in line for line in lines)
+    assert all(line.split()[-1] in ("beta", "stable") for line in lines if " audited " in line)
     assert max(map(len, lines)) <= 80
 
 
@@ -155,7 +162,24 @@ def test_machines_get_the_table_as_before() -> None:
         "idempotency": "KEY_REQUIRED",
         "rate_class": "CHECKOUT",
         "audit": False,
+        "stability": "BETA",
+        "unrepeatable": "",
+        "replacement": "",
     } in document["methods"]
+
+
+def test_what_is_deprecated_and_what_cannot_be_repeated_is_said_with_the_reason() -> None:
+    old = replace(find_rule(TABLE, PLACE), replacement="marketplace.order.v2.OrderService/PlaceOrder")
+    assert dict(explained(old, STRICT_LIMITS))["deprecated"] == f"call {old.replacement} instead"
+    secret = replace(find_rule(TABLE, "Login"), unrepeatable="the answer holds a secret")
+    assert dict(explained(secret, STRICT_LIMITS))["request_id"] == "none is taken: the answer holds a secret"
+    console = Console(width=80, record=True, file=io.StringIO())
+    list_methods(console, AccessTable({rule.method: rule for rule in (old, secret)}).policy_document()["methods"])
+    text = console.export_text()
+    lines = [line.rstrip() for line in text.splitlines()]
+    assert next(line for line in lines if line.strip().startswith("PlaceOrder")).endswith(" deprecated")
+    writes = lines[lines.index("Writes that take no request_id") + 1 :]
+    assert [line.split(maxsplit=1) for line in writes] == [["AuthService/Login", "the answer holds a secret"]]
 
 
 def test_the_command_explains_and_refuses_what_it_does_not_know_in_one_line() -> None:

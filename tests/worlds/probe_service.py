@@ -40,7 +40,13 @@ METHODS: dict[str, tuple[str, int, int, bool, bool]] = {
     "Upload": ("buyer", _P.IDEMPOTENCY_NONE, _P.RATE_CLASS_UPLOAD, True, False),
     "Chat": ("buyer", _P.IDEMPOTENCY_NONE, _P.RATE_CLASS_STREAM, True, True),
     "ChatByReads": ("buyer", _P.IDEMPOTENCY_NONE, _P.RATE_CLASS_STREAM, True, True),
+    "GetOld": ("public", _P.IDEMPOTENCY_NONE, _P.RATE_CLASS_READ, False, False),
+    "AddOld": ("buyer", _P.IDEMPOTENCY_KEY_OPTIONAL, _P.RATE_CLASS_WRITE, False, False),
+    "WatchOld": ("buyer", _P.IDEMPOTENCY_NONE, _P.RATE_CLASS_STREAM, False, True),
+    "UploadOld": ("buyer", _P.IDEMPOTENCY_NONE, _P.RATE_CLASS_UPLOAD, True, False),
 }
+# Deprecated methods end in Old, and what to call instead has the name before it.
+OLD = "Old"
 
 
 def _field(message: Any, name: str, kind: int, *, repeated: bool = False, of: str = "", rule: Any = None) -> None:
@@ -79,6 +85,10 @@ def _contract() -> descriptor_pb2.FileDescriptorProto:
         method = service.method.add(name=name, input_type=f".{PACKAGE}.Question", output_type=f".{PACKAGE}.Answer")
         method.client_streaming, method.server_streaming = up, down
         arguments: dict[str, Any] = {**_ROLES[access], "idempotency": idempotency, "rate_class": rate_class}
+        arguments["stability"] = _P.STABILITY_STABLE
+        if name.endswith(OLD):
+            method.options.deprecated = True
+            arguments["replacement"] = f"{SERVICE}/{name.removesuffix(OLD)}"
         method.options.Extensions[policy_pb2.rule].CopyFrom(policy_pb2.Rule(**arguments))
     return file
 

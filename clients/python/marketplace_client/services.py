@@ -23,6 +23,7 @@ from marketplace.inventory.v1.inventory_service_pb2_grpc import InventoryService
 from marketplace.order.v1.order_service_pb2_grpc import OrderServiceStub
 from marketplace.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
 from marketplace.seller.v1.seller_service_pb2_grpc import SellerServiceStub
+from marketplace.server.v1.server_service_pb2_grpc import ServerServiceStub
 from marketplace.tracking.v1.tracking_service_pb2_grpc import TrackingServiceStub
 
 _S = TypeVar("_S")
@@ -72,6 +73,7 @@ class Services:
     delivery = Service(DeliveryServiceStub)
     tracking = Service(TrackingServiceStub)
     admin = Service(AdminServiceStub)
+    server = Service(ServerServiceStub)
 
     def _make_stubs(self, channel: grpc.aio.Channel) -> None:
         """Make the stubs of all services on this channel, in place of any that were made before."""

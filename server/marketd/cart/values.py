@@ -20,6 +20,7 @@ class ProblemKind(StrEnum):
     PRICE_CHANGED = "PRICE_CHANGED"
     SELLER_CLOSED = "SELLER_CLOSED"
     ADDRESS_NOT_SERVICEABLE = "ADDRESS_NOT_SERVICEABLE"
+    TOTAL_TOO_HIGH = "TOTAL_TOO_HIGH"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from marketd.audit import log
-from marketd.catalog.names import name_key, slugify
+from marketd.catalog.names import slugify
 from marketd.catalog.repository import brands as repository
 from marketd.catalog.repository.slugs import free_slug
 from marketd.catalog.values import Brand
@@ -15,6 +15,7 @@ from marketd.kernel.call.refusals import FieldViolation, InUse, NotFound, Valida
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.kernel.values.etags import check_etag
 from marketd.kernel.values.ids import new_id
+from marketd.kernel.values.texts import name_key
 
 
 @dataclass(frozen=True, slots=True)

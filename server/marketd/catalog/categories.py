@@ -7,7 +7,7 @@ from uuid import UUID
 
 from marketd.audit import log
 from marketd.catalog.model import MAX_CATEGORY_DEPTH
-from marketd.catalog.names import name_key, slugify
+from marketd.catalog.names import slugify
 from marketd.catalog.repository import categories as repository
 from marketd.catalog.repository.categories import CategoryKey
 from marketd.catalog.repository.slugs import free_slug
@@ -17,6 +17,7 @@ from marketd.kernel.call.refusals import FieldViolation, InUse, NotFound, Valida
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.kernel.values.etags import check_etag
 from marketd.kernel.values.ids import new_id
+from marketd.kernel.values.texts import name_key
 
 
 @dataclass(frozen=True, slots=True)

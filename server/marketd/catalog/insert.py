@@ -47,7 +47,7 @@ async def make_products(uow: UnitOfWork, planned: Sequence[Planned]) -> list[Pla
     try:
         await specs.insert_variants(uow.connection, [row for item in ordered for row in item.variants], uow.now)
     except DATABASE_ERRORS as error:
-        if constraint_of(error) == "uq_variants_seller_id_sku":
+        if constraint_of(error) == "uq_variants_seller_id_sku_key":
             raise AlreadyExists("variant", "sku") from error
         raise
     await specs.insert_images(uow.connection, [row for item in ordered for row in item.images])

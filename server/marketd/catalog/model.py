@@ -164,14 +164,17 @@ class ProductTable(Base):
 
 class VariantTable(Base):
     """One thing that can be put into a cart. `options` is a JSON list of [name, value] in the order to show it;
-    `options_key` is a digest of it, because option values are too long for an index.
+    `options_key` is a digest of it, because option values are too long for an index. Both it and `sku_key` compare as
+    people read (name_key).
     """
 
     __tablename__ = "variants"
     __table_args__ = (
         UniqueConstraint("product_id", "options_key"),
         Index("ix_variants_listing", "product_id", "position"),
-        Index("uq_variants_seller_id_sku", "seller_id", "sku", unique=True, postgresql_where=text("sku <> ''")),
+        Index(
+            "uq_variants_seller_id_sku_key", "seller_id", "sku_key", unique=True, postgresql_where=text("sku_key <> ''")
+        ),
         CheckConstraint("price_minor >= 0 AND compare_at_price_minor >= 0", name="price"),
     )
 
@@ -179,6 +182,7 @@ class VariantTable(Base):
     product_id: Mapped[UUID] = mapped_column(Uuid, ForeignKey("products.product_id", ondelete="CASCADE"))
     seller_id: Mapped[UUID] = mapped_column(Uuid)
     sku: Mapped[str] = mapped_column(Text)
+    sku_key: Mapped[str] = mapped_column(Text(collation="C"))
     options: Mapped[list[object]] = mapped_column(JSONB)
     options_key: Mapped[str] = mapped_column(Text)
     price_minor: Mapped[int] = mapped_column(BigInteger)

@@ -31,6 +31,7 @@ from marketd.kernel.db.database import DATABASE_ERRORS, constraint_of
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.etags import check_etag
 from marketd.kernel.values.ids import new_id
+from marketd.kernel.values.texts import name_key
 from marketd.seller import service as sellers
 from marketd.seller.errors import SellerClosed
 from marketd.seller.model import SellerState
@@ -54,7 +55,7 @@ async def create_product(uow: UnitOfWork, caller: Caller, new: NewProduct, curre
         spec = _variant_spec(product_id, seller.seller_id, names, variant, index)
         if any(other.options_key == spec.options_key for other in variants):
             raise ValidationFailed(FieldViolation(f"variants[{index}].options", "another variant has the same values"))
-        if spec.sku and any(other.sku == spec.sku for other in variants):
+        if spec.sku_key and any(other.sku_key == spec.sku_key for other in variants):
             raise ValidationFailed(FieldViolation(f"variants[{index}].sku", "another variant has the same SKU"))
         variants.append(spec)
         stocks.append(NewStock(spec.variant_id, seller.seller_id, variant.quantity, "first stock"))
@@ -164,28 +165,32 @@ async def _read(uow: UnitOfWork, product_id: UUID) -> Product:
 
 
 def _option_names(new: NewProduct) -> tuple[str, ...]:
-    named = set(new.variants[0].options)
+    """The options in order, spelled as the product or its first variant spells them; compared by their keys."""
+    listed = tuple(new.option_names) or tuple(sorted(new.variants[0].options))
+    named = {name_key(name) for name in new.variants[0].options}
     for index, variant in enumerate(new.variants):
-        if set(variant.options) != named:
+        if len(variant.options) != len(named) or {name_key(name) for name in variant.options} != named:
             raise ValidationFailed(
                 FieldViolation(f"variants[{index}].options", "all variants must name the same options")
             )
-    if new.option_names and set(new.option_names) != named:
+    if len(listed) != len(named) or {name_key(name) for name in listed} != named:
         raise ValidationFailed(FieldViolation("option_names", "must be the options that the variants name"))
     if not named and len(new.variants) > 1:
         raise ValidationFailed(FieldViolation("variants[1].options", "several variants need options"))
-    return tuple(new.option_names) or tuple(sorted(named))
+    return listed
 
 
 def _variant_spec(
     product_id: UUID, seller_id: UUID, names: tuple[str, ...], variant: NewVariant, index: int
 ) -> VariantSpec:
-    options: Options = tuple((name, variant.options[name]) for name in names)
+    given = {name_key(name): value for name, value in variant.options.items()}
+    options: Options = tuple((name, given[name_key(name)]) for name in names)
     return VariantSpec(
         variant_id=new_id(),
         product_id=product_id,
         seller_id=seller_id,
-        sku=variant.sku.strip(),
+        sku=variant.sku,
+        sku_key=name_key(variant.sku),
         options=options,
         options_key=options_key(options),
         price_minor=variant.price.amount_minor,

@@ -140,6 +140,7 @@ class VariantSpec:
     product_id: UUID
     seller_id: UUID
     sku: str
+    sku_key: str
     options: Options
     options_key: str
     price_minor: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from marketd.catalog.servicer import CACHE_TAG, CatalogServicer
+from marketd.catalog.servicer import CACHE_TAG, MAX_IMPORT_BYTES, CatalogServicer
 from marketd.kernel.db.invariants import Invariant
 from marketd.kernel.slice import Parts, Slice
 
@@ -23,5 +23,6 @@ def build(parts: Parts) -> Slice:
                 currency=parts.settings.currency,
                 on_change=partial(parts.drop_answers, CACHE_TAG),
             )
-        ]
+        ],
+        limits={"max_import_bytes": MAX_IMPORT_BYTES},
     )

@@ -9,7 +9,7 @@ from typing import Final
 from marketd.config import STRICT_LIMITS
 from marketd.kernel.call.caller import Role
 from marketd.transport.edge.rates import STRICT
-from marketd.transport.rules import Idempotency, Kind, Open, Rule
+from marketd.transport.rules import Idempotency, Kind, Open, Rule, Stability
 
 ANONYMOUS: Final = "anonymous"
 
@@ -24,6 +24,11 @@ _REQUEST_IDS: Final = {
     Idempotency.NONE: "none is taken",
     Idempotency.KEY_OPTIONAL: "optional: with one, a repeat gets the first answer",
     Idempotency.KEY_REQUIRED: "required (a UUID): a repeat with the same one gets the first answer",
+}
+_STABILITIES: Final = {
+    Stability.ALPHA: "ALPHA: a trial, which may change or go without notice",
+    Stability.BETA: "BETA: its slice is not complete, and it may change",
+    Stability.STABLE: "STABLE: complete; what would break callers needs a reason in the changelog",
 }
 
 
@@ -86,10 +91,13 @@ def explained(rule: Rule, limits: Mapping[str, tuple[float, int]]) -> list[tuple
     facts = [
         ("call", _KINDS[rule.kind]),
         ("open to", _audience(rule)),
-        ("request_id", _REQUEST_IDS[rule.idempotency]),
+        ("request_id", _REQUEST_IDS[rule.idempotency] + f": {rule.unrepeatable}" * bool(rule.unrepeatable)),
         ("rate class", _rate(rule, limits)),
         ("audit", "every call is written into the audit log" if rule.audit else "calls are not audited"),
+        ("stability", _STABILITIES[rule.stability]),
     ]
+    if rule.replacement:
+        facts.append(("deprecated", f"call {rule.replacement} instead"))
     if not isinstance(rule.access, Open):
         facts.append(("besides", "what belongs to somebody else is answered NOT_FOUND, unless the contract opens it"))
     return facts

@@ -17,7 +17,7 @@ from marketd.kernel.call.caller import Role
 from marketd.transport.access import AccessTable, MethodPolicy
 
 # Title and width of each column; the tables of all services stand under one row of titles.
-_COLUMNS = (("method", 23), ("access", 28), ("request_id", 10), ("rate", 8), ("audit", 7))
+_COLUMNS = (("method", 23), ("access", 17), ("request_id", 10), ("rate", 8), ("audit", 7), ("stability", 10))
 _REQUEST_IDS = {"NONE": "", "KEY_OPTIONAL": "optional", "KEY_REQUIRED": "required"}
 
 
@@ -40,7 +40,8 @@ def command(
 ) -> None:
     """List every rpc with who may call it, as the contract declares it.
 
-    PUBLIC needs no token, AUTHENTICATED any user's or service's; otherwise one of the roles. Needs no database.
+    PUBLIC needs no token, AUTHENTICATED any user's or service's; otherwise one of the roles. Below stand the writes
+    that take no request_id, with the reason. Needs no database.
     """
     if explain is None and role is not None:
         fail_line("--as needs --explain METHOD.")
@@ -54,7 +55,7 @@ def command(
     elif as_json:
         say(json.dumps(table.policy_document(), indent=2))
     else:
-        _list(Console(), table.policy_document()["methods"])
+        list_methods(Console(), table.policy_document()["methods"])
 
 
 def _explain(table: AccessTable, method: str, role: str | None) -> None:
@@ -71,7 +72,8 @@ def _explain(table: AccessTable, method: str, role: str | None) -> None:
         say(f"  {title:<11} {words}")
 
 
-def _list(console: Console, methods: list[MethodPolicy]) -> None:
+def list_methods(console: Console, methods: list[MethodPolicy]) -> None:
+    """Print the table, service by service."""
     titles = _table()
     titles.add_row(*(title for title, _ in _COLUMNS), style="bold underline")
     console.print(titles)
@@ -84,9 +86,22 @@ def _list(console: Console, methods: list[MethodPolicy]) -> None:
                 _REQUEST_IDS[method["idempotency"]],
                 method["rate_class"],
                 "audited" if method["audit"] else "",
+                "deprecated" if method["replacement"] else method["stability"].lower(),
             )
         console.print(f"\n[bold]{service.removeprefix('/')}[/bold]")
         console.print(table)
+    _list_unrepeatable(console, [method for method in methods if method["unrepeatable"]])
+
+
+def _list_unrepeatable(console: Console, methods: list[MethodPolicy]) -> None:
+    """The writes without a request_id: a caller who got no answer must look before calling again."""
+    if not methods:
+        return
+    console.print("\n[bold]Writes that take no request_id[/bold]")
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 1, 0, 0))
+    for method in methods:
+        table.add_row(f"  {method['method'].rpartition('.')[2]}", method["unrepeatable"])
+    console.print(table)
 
 
 def _table() -> Table:

@@ -8,8 +8,6 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
-import re
-import unicodedata
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -27,6 +25,7 @@ from marketplace_client import MarketplaceClient, MarketplaceError
 from marketd.demo.defaults import PASSWORD, PRODUCTS
 from marketd.demo.imports import upload
 from marketd.demo.town import HOMES, SHOP_DOORS
+from marketd.kernel.values.texts import slug_of
 
 _COURIERS = ("Cory", "Cleo", "Carl")
 
@@ -136,8 +135,7 @@ async def _person(target: str, login: Login) -> AsyncIterator[MarketplaceClient]
 async def _shop(target: str, admin: MarketplaceClient, vendor: str, content: bytes, number: int) -> SeededShop:
     login = Login("seller", vendor, _email("seller", number + 1))
     line, latitude, longitude = SHOP_DOORS[number % len(SHOP_DOORS)]
-    plain = unicodedata.normalize("NFKD", vendor).encode("ascii", "ignore").decode().lower()
-    handle = "-".join(["demo", *re.findall(r"[a-z0-9]+", plain)])[:60].strip("-")
+    handle = slug_of(f"demo {vendor}", 60)
     async with _person(target, login) as client:
         try:
             seller = (await client.seller.GetSeller(seller_service_pb2.GetSellerRequest(handle=handle))).seller

@@ -94,7 +94,8 @@ class Slice:
 
     handlers: (event type, stable name, handler). jobs run in the transaction that ends them, outside_jobs without one.
     starts: awaited in order before anything runs. tasks run beside the server, background where background work is
-    wanted. drains: called when the server begins to drain. closers: called at the very end.
+    wanted. drains: called when the server begins to drain. closers: called at the very end. limits: what clients should
+    know of the slice's, by their names in server.v1's ServerLimits.
     """
 
     servicers: Sequence[object] = ()
@@ -107,6 +108,7 @@ class Slice:
     background: Sequence[Work] = ()
     drains: Sequence[Callable[[], Awaitable[None]]] = ()
     closers: Sequence[Callable[[], None]] = ()
+    limits: Mapping[str, int] = field(default_factory=dict)
     authenticator: LiveAuthenticator | None = None
 
 

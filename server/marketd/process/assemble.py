@@ -21,11 +21,12 @@ from marketd.process import logs, memory, readiness
 from marketd.process.core import Core, StartRefused, make_core
 from marketd.process.process import App
 from marketd.schema.check import DatabaseUnfit, check_schema
-from marketd.transport.collector import Collector
+from marketd.transport.collector import Collector, service_of
 from marketd.transport.edge import buckets
 from marketd.transport.edge.shared_rates import SharedRates
 from marketd.transport.options import server_options
 from marketd.transport.server import BuiltServer, build_server
+from marketd.transport.server_info import ServerInfoServicer
 from marketd.transport.start_errors import StartError
 
 SWEEP_SECONDS = 60.0
@@ -102,6 +103,9 @@ def _build_server(core: Core, slices: Sequence[Slice], tasks: list[Work], *, reu
         for servicer in each.servicers:
             collector.add_servicer(servicer)
     options = server_options(settings, reuse_port=reuse_port)
+    limits = {name: limit for each in slices for name, limit in each.limits.items()}
+    services = (*collector.services, service_of(ServerInfoServicer))
+    collector.add_servicer(ServerInfoServicer(services, settings, options, limits))
     rates = SharedRates(
         parts.tx,
         options.rate_limits,

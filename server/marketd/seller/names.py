@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import secrets
-import unicodedata
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from marketd.kernel.values.texts import slug_of
+from marketd.kernel.values.time_zones import is_time_zone
 from marketd.seller.errors import TimeZoneUnknown
 
 _MAX_HANDLE = 60
@@ -15,8 +14,7 @@ _MIN_HANDLE = 3
 
 def make_handle(shop_name: str) -> str:
     """A handle from the shop's name: `Käse & Mehr` becomes `kase-mehr`; what has no letters becomes `shop`."""
-    plain = unicodedata.normalize("NFKD", shop_name).encode("ascii", "ignore").decode().lower()
-    handle = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:_MAX_HANDLE].rstrip("-")
+    handle = slug_of(shop_name, _MAX_HANDLE)
     return handle if len(handle) >= _MIN_HANDLE else f"{handle}-shop".lstrip("-")
 
 
@@ -27,11 +25,8 @@ def with_suffix(handle: str) -> str:
 
 def known_time_zone(name: str) -> str:
     """The name of an IANA time zone; empty is UTC. Raises TimeZoneUnknown."""
-    if name in ("", "UTC"):
+    if not name:
         return "UTC"
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        # ValueError: names that are paths; OSError: names of folders of the database, such as Europe.
-        raise TimeZoneUnknown from error
+    if not is_time_zone(name):
+        raise TimeZoneUnknown
     return name

@@ -25,6 +25,8 @@ _log = structlog.get_logger(__name__)
 SERVICERS: Final = (TrackingServicer,)
 INVARIANTS: Final = invariants.INVARIANTS
 HOUSE_SECONDS: Final = 3600.0
+# As the contract's rules have them.
+LIMITS: Final = {"max_stream_positions": 200, "max_report_positions": 1_000}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,4 +86,5 @@ def build_on(made: TrackingMachinery, parts: Parts) -> Slice:
         tasks=[made.hub.run, made.writer.run, made.journal.run, made.couriers.run],
         background=[lambda: repeat("tracking.partitions", keep_house, pause_seconds=HOUSE_SECONDS)],
         drains=[servicer.on_drain],
+        limits=LIMITS,
     )

@@ -5,6 +5,7 @@ What is not in the table does not exist for the chain; a service with an unruled
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypedDict
 
@@ -15,8 +16,11 @@ from marketplace.policy.v1 import policy_pb2
 
 from marketd.kernel.call.caller import Role
 from marketd.transport.own_rules import own_rules
-from marketd.transport.rules import Access, Idempotency, Kind, Open, RateClass, Rule
+from marketd.transport.rules import Access, Idempotency, Kind, Open, RateClass, Rule, Stability
 from marketd.transport.start_errors import HandlersUnfit, MethodsWithoutRule
+
+# It travels in metadata, which is ASCII, and programs read it.
+_REPLACEMENT = re.compile(r"[a-z0-9_.]+\.[A-Za-z0-9]+/[A-Za-z0-9]+", re.ASCII)
 
 
 class MethodPolicy(TypedDict):
@@ -27,6 +31,9 @@ class MethodPolicy(TypedDict):
     idempotency: str
     rate_class: str
     audit: bool
+    stability: str
+    unrepeatable: str
+    replacement: str
 
 
 class PolicyDocument(TypedDict):
@@ -87,6 +94,9 @@ class AccessTable:
                     "idempotency": str(rule.idempotency),
                     "rate_class": str(rule.rate_class),
                     "audit": rule.audit,
+                    "stability": str(rule.stability),
+                    "unrepeatable": rule.unrepeatable,
+                    "replacement": rule.replacement,
                 }
                 for rule in sorted(self, key=lambda rule: rule.method)
             ]
@@ -105,15 +115,25 @@ def _read(path: str, method: MethodDescriptor) -> Rule:
     if not options.HasExtension(policy_pb2.rule):
         raise _Unruled("it has no rule")
     written = options.Extensions[policy_pb2.rule]
+    idempotency = Idempotency(_name(policy_pb2.Idempotency, written.idempotency, "IDEMPOTENCY_"))
+    if written.unrepeatable and idempotency is not Idempotency.NONE:
+        raise _Unruled("it takes a request_id, and its rule says why it takes none")
+    if options.deprecated and not _REPLACEMENT.fullmatch(written.replacement):
+        raise _Unruled("it is deprecated, and its rule does not name the method to call instead")
+    if written.replacement and not options.deprecated:
+        raise _Unruled("its rule names a replacement, and it is not deprecated")
     return Rule(
         method=path,
         access=_access(written),
-        idempotency=Idempotency(_name(policy_pb2.Idempotency, written.idempotency, "IDEMPOTENCY_")),
+        idempotency=idempotency,
         rate_class=RateClass(_name(policy_pb2.RateClass, written.rate_class, "RATE_CLASS_")),
         audit=written.audit,
         kind=Kind.of(client_streams=method.client_streaming, server_streams=method.server_streaming),
         request=GetMessageClass(method.input_type),
         response=GetMessageClass(method.output_type),
+        stability=Stability(_name(policy_pb2.Stability, written.stability, "STABILITY_")),
+        unrepeatable=written.unrepeatable,
+        replacement=written.replacement,
     )
 
 
@@ -131,9 +151,10 @@ def _access(written: policy_pb2.Rule) -> Access:
             raise _Unruled("its rule does not say who may call it")
 
 
-def _name(
-    enum: type[policy_pb2.Role] | type[policy_pb2.Idempotency] | type[policy_pb2.RateClass], number: int, prefix: str
-) -> str:
+_Word = type[policy_pb2.Role] | type[policy_pb2.Idempotency] | type[policy_pb2.RateClass] | type[policy_pb2.Stability]
+
+
+def _name(enum: _Word, number: int, prefix: str) -> str:
     """The word of an enum value without its prefix; unspecified and unknown numbers are holes in the rule."""
     value = enum.DESCRIPTOR.values_by_number.get(number)
     if number == 0 or value is None:

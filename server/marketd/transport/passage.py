@@ -128,6 +128,8 @@ class Passage:
         pairs: list[tuple[str, str | bytes]] = [("x-request-id", call.correlation_id)]
         if call.replayed:
             pairs.append(("replayed", "true"))
+        if self.rule.replacement:
+            pairs.append(("deprecated", self.rule.replacement))
         if call.trailing:
             pairs.extend(call.trailing)
         return pairs

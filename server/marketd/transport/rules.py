@@ -60,12 +60,22 @@ class RateClass(StrEnum):
     ADMIN = "ADMIN"
 
 
+class Stability(StrEnum):
+    """How far callers may build on a method."""
+
+    ALPHA = "ALPHA"
+    BETA = "BETA"
+    STABLE = "STABLE"
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One method's rule. `method` is its path, such as `/marketplace.order.v1.OrderService/PlaceOrder`.
 
     A `vital` method (health) passes without token, limit or room, also while the server drains: whoever asks whether
-    the server lives must get an answer when it is full.
+    the server lives must get an answer when it is full. `unrepeatable` says why a method that writes takes no
+    `request_id`, and is empty for all others; `replacement` is what to call instead of a deprecated method, such as
+    `marketplace.order.v1.OrderService/PlaceOrder`, and empty for all others.
     """
 
     method: str
@@ -77,6 +87,9 @@ class Rule:
     request: type[Message]
     response: type[Message]
     vital: bool = False
+    stability: Stability = Stability.STABLE
+    unrepeatable: str = ""
+    replacement: str = ""
 
     @property
     def required_roles(self) -> frozenset[Role]:

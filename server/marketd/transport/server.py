@@ -19,6 +19,7 @@ from marketd.kernel.slice import Authenticator
 from marketd.transport.access import AccessTable
 from marketd.transport.audit_trail import AuditSink
 from marketd.transport.chain import Chain
+from marketd.transport.channelz import add_channelz
 from marketd.transport.collector import Collector
 from marketd.transport.edge.accounting import Accounting, WriteLines
 from marketd.transport.edge.admission import Admission, Bounds
@@ -28,12 +29,14 @@ from marketd.transport.edge.rates import LocalRates, Rates
 from marketd.transport.edge.tls import PeerServices
 from marketd.transport.edge.unread import UnreadBounds
 from marketd.transport.health import Health, HealthServicer
-from marketd.transport.introspection import add_channelz, add_reflection
 from marketd.transport.links.common import Edge
+from marketd.transport.reflection import add_reflection
 from marketd.transport.rules import RateClass
 from marketd.transport.start_errors import PortUnavailable
 from marketd.transport.validation import Validation
 
+# Between the soft and the absolute limit the core refuses at random; equal limits leave no such band.
+MAX_METADATA_BYTES = 16_384
 _FLUSH_SECONDS = 0.5
 # A bit for each of grpc's algorithms: identity, deflate, gzip.
 _IDENTITY_ONLY, _ALL_ALGORITHMS = 0b1, 0b111
@@ -102,9 +105,8 @@ class ServerOptions:
             ("grpc.max_connection_age_grace_ms", int(self.connection_age_grace_seconds * 1000)),
             # Connections that never say anything would use up the file descriptors.
             ("grpc.server_handshake_timeout_ms", 5_000),
-            # Between the soft and the absolute limit the core refuses at random; equal limits leave no such band.
-            ("grpc.max_metadata_size", 16_384),
-            ("grpc.absolute_max_metadata_size", 16_384),
+            ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+            ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
             ("grpc.enable_channelz", int(self.channelz)),
             ("grpc.max_allowed_incoming_connections", self.max_connections),
             # By default it drops calls at random from 1,000 on. They cost it little; ours to refuse is what comes out.

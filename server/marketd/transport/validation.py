@@ -1,13 +1,12 @@
-"""From bytes to a request that keeps its contract: size, parsing, NUL bytes, unknown enum numbers, protovalidate.
+"""From bytes to a request that keeps its contract: size, parsing, what walk.py and behaviours.py hold, protovalidate.
 
-The protobuf parser lets NUL characters and enum numbers that nobody declared pass; Postgres and the use cases do not.
+The protobuf parser lets control characters and enum numbers that nobody declared pass; Postgres and people do not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
-from itertools import islice
 from typing import Any
 
 import protovalidate
@@ -21,7 +20,8 @@ from marketd.transport.errors import MAX_VIOLATIONS
 from marketd.transport.refusals import MalformedRequest, RequestTooLarge
 from marketd.transport.rules import Kind, RateClass, Rule
 from marketd.transport.start_errors import RulesBroken
-from marketd.transport.violation_words import one_of, words
+from marketd.transport.violation_words import words
+from marketd.transport.walk import Walk, key_and_value
 
 MAX_REQUEST_BYTES = 1024 * 1024
 MAX_INLINE_BYTES = 4 * 1024 * 1024
@@ -32,7 +32,6 @@ MAX_ITEMS = 10_000
 # Below this no list can be long enough to cost anything.
 _FEW_BYTES = 400
 
-_Bad = Callable[[Any], bool]
 Parse = Callable[[bytes], Message]
 
 
@@ -68,7 +67,7 @@ class Validation:
         from_string, limit = rule.request.FromString, request_limit(rule)
         lists = _Lists.over(descriptor)
         behaviours = Behaviours(descriptor)
-        texts, enums = _Walk.over(descriptor, _nul_in_text), _Walk.over(descriptor, _unknown_number)
+        walk = Walk.over(descriptor)
 
         def parse(raw: bytes) -> Message:
             if len(raw) > limit:
@@ -82,24 +81,26 @@ class Validation:
             # First: the rules look at every item, some at every pair, and hold the loop for as long as that takes.
             if lists is not None and len(raw) > _FEW_BYTES:
                 lists.check(message)
-            # Only a message with a zero byte somewhere can hold a NUL character: the walk is rare.
-            if texts is not None and b"\0" in raw:
-                _refuse(texts.violations(message, "", lambda _: "must not contain the NUL character"))
-            if enums is not None:
-                _refuse(enums.violations(message, "", one_of))
-            found = [] if behaviours.is_idle else list(behaviours.violations(message))
-            found += (_field_violation(violation, descriptor) for violation in collect(message))
-            if found:
-                raise ValidationFailed(*found[:MAX_VIOLATIONS])
+            found: list[FieldViolation] = []
+            if walk is not None:
+                walk.judge(message, "", found)
+            if not behaviours.is_idle:
+                found += behaviours.violations(message)
+            broken = collect(message)
+            if found or broken:
+                raise ValidationFailed(*_each_once(found, broken, descriptor))
             return message
 
         return parse
 
 
-def _refuse(violations: Iterable[FieldViolation]) -> None:
-    found = tuple(islice(violations, MAX_VIOLATIONS))
-    if found:
-        raise ValidationFailed(*found)
+def _each_once(
+    found: list[FieldViolation], broken: list[protovalidate.Violation], message: Descriptor
+) -> list[FieldViolation]:
+    """All that is wrong; a field whose content was refused is not told that it has the wrong form as well."""
+    wrong = {violation.field for violation in found}
+    found += (one for one in (_field_violation(each, message) for each in broken) if one.field not in wrong)
+    return found[:MAX_VIOLATIONS]
 
 
 def _field_violation(violation: protovalidate.Violation, message: Descriptor) -> FieldViolation:
@@ -112,17 +113,6 @@ def _field_violation(violation: protovalidate.Violation, message: Descriptor) ->
             value = element.subscript.value
             path += f'["{value}"]' if isinstance(value, str) else f"[{value}]"
     return FieldViolation(path, words(violation, message))
-
-
-def _nul_in_text(field: FieldDescriptor) -> _Bad | None:
-    return (lambda text: "\0" in text) if field.type == FieldDescriptor.TYPE_STRING else None
-
-
-def _unknown_number(field: FieldDescriptor) -> _Bad | None:
-    if field.enum_type is None:
-        return None
-    known = frozenset(field.enum_type.values_by_number)
-    return lambda number: number not in known
 
 
 class _Lists:
@@ -147,7 +137,7 @@ class _Lists:
             for field in descriptor.fields:
                 if field.is_repeated:
                     lists._limits.append((field.name, _most_items(field)))
-                _, value = _key_and_value(field)
+                _, value = key_and_value(field)
                 if value.message_type is not None and _reaches_list(value.message_type, set()):
                     lists._children.append((field, cls._over(value.message_type, made)))
         return lists
@@ -188,53 +178,6 @@ def _reaches_list(descriptor: Descriptor, seen: set[str]) -> bool:
     return False
 
 
-class _Walk:
-    """A walk over the fields of one message type that may be bad, and only over the messages that lead to such fields.
-
-    Built once for each method from the descriptors, so that a request without such fields costs nothing.
-    """
-
-    __slots__ = ("_children", "_leaves")
-
-    def __init__(self) -> None:
-        self._leaves: list[tuple[FieldDescriptor, _Bad | None, _Bad | None]] = []
-        self._children: list[tuple[FieldDescriptor, _Walk]] = []
-
-    @classmethod
-    def over(cls, descriptor: Descriptor, leaf: Callable[[FieldDescriptor], _Bad | None]) -> _Walk | None:
-        """The walk over `descriptor`, or None when nothing in it can be bad."""
-        return cls._over(descriptor, leaf, {}) if _reaches(descriptor, leaf, set()) else None
-
-    @classmethod
-    def _over(
-        cls, descriptor: Descriptor, leaf: Callable[[FieldDescriptor], _Bad | None], made: dict[str, _Walk]
-    ) -> _Walk:
-        walk = made.get(descriptor.full_name)
-        if walk is None:
-            walk = made[descriptor.full_name] = cls()
-            for field in descriptor.fields:
-                key, value = _key_and_value(field)
-                bad_key, bad_value = leaf(key) if key is not None else None, leaf(value)
-                if bad_key is not None or bad_value is not None:
-                    walk._leaves.append((field, bad_key, bad_value))
-                if value.message_type is not None and _reaches(value.message_type, leaf, set()):
-                    walk._children.append((field, cls._over(value.message_type, leaf, made)))
-        return walk
-
-    def violations(
-        self, message: Message, path: str, describe: Callable[[FieldDescriptor], str]
-    ) -> Iterator[FieldViolation]:
-        """What is bad in the message, by path."""
-        for field, bad_key, bad_value in self._leaves:
-            for where, key, value in _items(field, message):
-                if (bad_key is not None and bad_key(key)) or (bad_value is not None and bad_value(value)):
-                    yield FieldViolation(path + where, describe(_key_and_value(field)[1]))
-        for field, walk in self._children:
-            if field.is_repeated or message.HasField(field.name):
-                for where, _, value in _items(field, message):
-                    yield from walk.violations(value, f"{path}{where}.", describe)
-
-
 def _items(field: FieldDescriptor, message: Message) -> Iterator[tuple[str, Any, Any]]:
     """(path, map key, value) of each element of a field; a map's path does not repeat the client's key."""
     content = getattr(message, field.name)
@@ -246,25 +189,3 @@ def _items(field: FieldDescriptor, message: Message) -> Iterator[tuple[str, Any,
     else:
         for index, value in enumerate(content):
             yield f"{field.name}[{index}]", None, value
-
-
-def _key_and_value(field: FieldDescriptor) -> tuple[FieldDescriptor | None, FieldDescriptor]:
-    entry = field.message_type
-    if entry is not None and entry.GetOptions().map_entry:
-        return entry.fields_by_name["key"], entry.fields_by_name["value"]
-    return None, field
-
-
-def _reaches(descriptor: Descriptor, leaf: Callable[[FieldDescriptor], _Bad | None], seen: set[str]) -> bool:
-    if descriptor.full_name in seen:
-        return False
-    seen.add(descriptor.full_name)
-    for field in descriptor.fields:
-        for part in _key_and_value(field):
-            if part is None:
-                continue
-            if leaf(part) is not None:
-                return True
-            if part.message_type is not None and _reaches(part.message_type, leaf, seen):
-                return True
-    return False

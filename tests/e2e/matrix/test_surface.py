@@ -1,4 +1,4 @@
-"""What the server says about itself and about each call: its policy, health, reflection, channelz, correlation ids."""
+"""What the server says about itself and about each call: its policy, health, channelz, correlation ids."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from marketd import app as composition
 from marketd.kernel.call.caller import Caller
 from marketd.transport.collector import Collector
-from marketd.transport.own_rules import CHANNELZ, HEALTH, REFLECTION
+from marketd.transport.own_rules import CHANNELZ, HEALTH
 from marketd.transport.rules import Idempotency, Kind, Open, RateClass, Rule
 from marketd.transport.server import ServerOptions, build_server
 from marketd.transport.start_errors import MethodsWithoutRule
@@ -67,6 +67,9 @@ def test_the_policy_command_lists_every_rpc_with_the_rule_that_the_contract_give
             "idempotency": policy_pb2.Idempotency.Name(rule.idempotency).removeprefix("IDEMPOTENCY_"),
             "rate_class": policy_pb2.RateClass.Name(rule.rate_class).removeprefix("RATE_CLASS_"),
             "audit": rule.audit,
+            "stability": policy_pb2.Stability.Name(rule.stability).removeprefix("STABILITY_"),
+            "unrepeatable": rule.unrepeatable,
+            "replacement": rule.replacement,
         }
 
 
@@ -121,26 +124,6 @@ async def test_health_answers_for_the_server_and_for_each_service(market: Market
     outcome = await market.send(f"/{HEALTH}/Watch", unknown, take=1)
     status = health_pb2.HealthCheckResponse.FromString(outcome.answers[0]).status
     assert status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
-
-
-@pytest.mark.asyncio(loop_scope="session")
-@pytest.mark.parametrize("name", REFLECTION)
-async def test_reflection_shows_every_service_with_all_its_methods(market: Market, name: str) -> None:
-    path = f"/{name}/ServerReflectionInfo"
-    ask = reflection_pb2.ServerReflectionRequest
-    outcome = await market.send(path, ask(list_services=""))
-    answer = reflection_pb2.ServerReflectionResponse.FromString(outcome.answers[0])
-    listed = {service.name for service in answer.list_services_response.service}
-    assert listed == {*composition.SERVICES, HEALTH, CHANNELZ, *REFLECTION}
-    asked = [ask(file_containing_symbol=service) for service in sorted(listed)]
-    outcome = await market.send(path, *asked)
-    shown = set()
-    for raw in outcome.answers:
-        found = reflection_pb2.ServerReflectionResponse.FromString(raw).file_descriptor_response
-        for proto in found.file_descriptor_proto:
-            file = descriptor_pb2.FileDescriptorProto.FromString(proto)
-            shown |= {f"/{file.package}.{one.name}/{rpc.name}" for one in file.service for rpc in one.method}
-    assert shown == set(RULES)
 
 
 @pytest.mark.asyncio(loop_scope="session")

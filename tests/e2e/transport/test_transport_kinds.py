@@ -179,3 +179,18 @@ async def test_bytes_are_sent_as_they_are(probe: Probe, method: str) -> None:
 
     probe.on[method] = by_context if "By" in method else unary if method in ("Ask", "Upload") else generator
     assert await probe.result(method, probe.question(), token=probe.tokens.issue(Role.BUYER)) == ["ready made"]
+
+
+@pytest.mark.parametrize("method", ["GetOld", "AddOld", "WatchOld", "UploadOld"])
+async def test_a_deprecated_call_names_what_to_call_instead_also_when_it_is_refused(probe: Probe, method: str) -> None:
+    token = probe.tokens.issue(Role.BUYER)
+    instead = f"transport.probe.v1.ProbeService/{method.removesuffix('Old')}"
+    trailing = await probe.trailing(method, probe.question(text="hello"), token=token)
+    assert trailing["deprecated"] == instead
+    refused = await probe.refused(method, probe.question(text="x" * 101), token=token)
+    assert refused.reason == "VALIDATION_FAILED"
+    assert refused.trailing["deprecated"] == instead
+
+
+async def test_other_calls_say_nothing_of_that(probe: Probe) -> None:
+    assert "deprecated" not in await probe.trailing("Get", probe.question(text="hello"))

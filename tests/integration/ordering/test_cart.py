@@ -164,6 +164,17 @@ async def test_a_quote_has_one_package_a_seller_and_adds_up(market: Market) -> N
     assert quote.address.recipient == "Ada"
 
 
+async def test_a_total_that_nobody_could_order_gets_no_token(market: Market) -> None:
+    shop, buyer = await market.shop(), await market.buyer()
+    dear = await market.variant(shop, price_minor=100_000_000_00)
+    await market.add(buyer, dear)
+    quote = await market.quote(buyer)
+    assert not quote.quote_token, "the delivery fee goes over the limit"
+    assert [problem.kind for problem in quote.problems] == [cart_pb2.PROBLEM_KIND_TOTAL_TOO_HIGH]
+    await market.set_price(dear, 100_000_000_00 - 490)
+    assert (await market.quote(buyer)).quote_token
+
+
 async def test_blocking_problems_are_answered_without_a_token(market: Market) -> None:
     buyer, shop = await market.buyer(), await market.shop()
     await market.add(buyer, await market.variant(shop, stock=1), 2)

@@ -34,13 +34,14 @@ def service(**written: policy_pb2.Rule | None) -> ServiceDescriptor:
         method = declared.method.add(name=name, input_type=f".{package}.Empty", output_type=f".{package}.Empty")
         if rule is not None:
             method.options.Extensions[policy_pb2.rule].CopyFrom(rule)
+        method.options.deprecated = name.startswith("Old")
     pool = descriptor_pool.Default()
     pool.AddSerializedFile(file.SerializeToString())
     return pool.FindServiceByName(f"{package}.Service")
 
 
 def rule(**parts: Any) -> policy_pb2.Rule:
-    return policy_pb2.Rule(**{"idempotency": NONE, "rate_class": READ, **parts})
+    return policy_pb2.Rule(**{"idempotency": NONE, "rate_class": READ, "stability": policy_pb2.STABILITY_BETA, **parts})
 
 
 def test_every_method_with_a_hole_in_its_rule_is_named() -> None:
@@ -52,12 +53,20 @@ def test_every_method_with_a_hole_in_its_rule_is_named() -> None:
         NoClass=rule(public=PUBLIC, rate_class=policy_pb2.RATE_CLASS_UNSPECIFIED),
         NoIdempotency=rule(public=PUBLIC, idempotency=policy_pb2.IDEMPOTENCY_UNSPECIFIED),
         NewerRole=policy_pb2.Rule.FromString(b"\x1a\x03\x0a\x01\x63\x20\x01\x28\x01"),
+        NoStability=rule(public=PUBLIC, stability=policy_pb2.STABILITY_UNSPECIFIED),
+        Excused=rule(public=PUBLIC, idempotency=policy_pb2.IDEMPOTENCY_KEY_OPTIONAL, unrepeatable="it need not be"),
+        OldAlone=rule(public=PUBLIC),
+        OldVague=rule(public=PUBLIC, replacement="the new one"),
+        Replaced=rule(public=PUBLIC, replacement="probe.v1.Service/New"),
+        OldWhole=rule(public=PUBLIC, replacement="probe.v1.Service/New"),
         Whole=rule(public=PUBLIC),
     )
     with pytest.raises(MethodsWithoutRule) as caught:
         AccessTable.from_services([holes])
     named = {problem.partition(":")[0].rpartition("/")[2] for problem in caught.value.problems}
-    assert named == {"Bare", "Nobody", "NoRole", "RoleZero", "NoClass", "NoIdempotency", "NewerRole"}
+    assert named == {"Bare", "Nobody", "NoRole", "RoleZero", "NoClass", "NoIdempotency", "NewerRole"} | {
+        *("NoStability", "Excused", "OldAlone", "OldVague", "Replaced"),
+    }
     assert f"/{holes.full_name}/Bare" in str(caught.value)
 
 
@@ -85,17 +94,30 @@ def test_the_rules_of_the_contract_are_read_whole() -> None:
 
 def test_the_policy_document_is_the_contracts() -> None:
     spoken = service(
-        Read=rule(public=PUBLIC),
+        Read=rule(public=PUBLIC, stability=policy_pb2.STABILITY_STABLE),
+        Send=rule(public=PUBLIC, unrepeatable="the answer holds a secret"),
+        OldRead=rule(public=PUBLIC, replacement="probe.v1.Service/Read"),
         Own=rule(authenticated=policy_pb2.Authenticated(), audit=True),
         Sell=rule(roles=policy_pb2.Roles(any_of=[policy_pb2.ROLE_SELLER, policy_pb2.ROLE_ADMIN])),
     )
     document = AccessTable.from_services([spoken]).policy_document()
-    rest = {"idempotency": "NONE", "rate_class": "READ"}
+    usual = {
+        "access": ["PUBLIC"],
+        "idempotency": "NONE",
+        "rate_class": "READ",
+        "audit": False,
+        "stability": "BETA",
+        "unrepeatable": "",
+        "replacement": "",
+    }
+    own = f"/{spoken.full_name}"
     assert document == {
         "methods": [
-            {"method": f"/{spoken.full_name}/Own", "access": ["AUTHENTICATED"], **rest, "audit": True},
-            {"method": f"/{spoken.full_name}/Read", "access": ["PUBLIC"], **rest, "audit": False},
-            {"method": f"/{spoken.full_name}/Sell", "access": ["ADMIN", "SELLER"], **rest, "audit": False},
+            {**usual, "method": f"{own}/OldRead", "replacement": "probe.v1.Service/Read"},
+            {**usual, "method": f"{own}/Own", "access": ["AUTHENTICATED"], "audit": True},
+            {**usual, "method": f"{own}/Read", "stability": "STABLE"},
+            {**usual, "method": f"{own}/Sell", "access": ["ADMIN", "SELLER"]},
+            {**usual, "method": f"{own}/Send", "unrepeatable": "the answer holds a secret"},
         ]
     }
 
@@ -113,6 +135,7 @@ def test_health_is_vital_and_public_and_channelz_is_for_administrators() -> None
         (caller.Role, policy_pb2.Role, "ROLE_"),
         (rules.Idempotency, policy_pb2.Idempotency, "IDEMPOTENCY_"),
         (rules.RateClass, policy_pb2.RateClass, "RATE_CLASS_"),
+        (rules.Stability, policy_pb2.Stability, "STABILITY_"),
         (reasons.Reason, error_reason_pb2.ErrorReason, "ERROR_REASON_"),
     ],
 )

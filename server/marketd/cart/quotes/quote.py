@@ -19,6 +19,7 @@ from marketd.kernel.call.caller import Caller
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.address import Address
 from marketd.kernel.values.ids import new_id
+from marketd.kernel.values.money import MAX_UNITS, minor_digits
 from marketd.seller import service as sellers
 from marketd.seller.model import SellerState
 from marketd.seller.values import Seller
@@ -60,6 +61,7 @@ async def quote_order(
     if packages and not served:
         raise AddressNotServiceable
     quote = Quote(new_id(), currency, await _complete(uow, caller, address), tuple(packages))
+    problems.extend(_too_high(quote))
     if has_blocking(problems):
         return QuoteResult(quote, tuple(problems), None)
     expire_time = uow.now + lifetime
@@ -67,6 +69,14 @@ async def quote_order(
         uow.connection, quote.quote_id, caller.known_user_id, quote.to_json_text(), uow.now, expire_time
     )
     return QuoteResult(quote, tuple(problems), expire_time)
+
+
+def _too_high(quote: Quote) -> list[Problem]:
+    """What PlaceOrder could not be asked for gets no token: no request may name a larger amount."""
+    if quote.total_minor <= MAX_UNITS * 10 ** minor_digits(quote.currency):
+        return []
+    message = f"The total is above {MAX_UNITS:,} {quote.currency}, the most that an order may come to; order less."
+    return [Problem(ProblemKind.TOTAL_TOO_HIGH, message)]
 
 
 def _problems(seller_id: UUID, seller: Seller | None, delivery: DeliveryQuote | None) -> list[Problem]:

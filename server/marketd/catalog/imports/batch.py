@@ -15,6 +15,7 @@ from marketd.inventory import service as inventory
 from marketd.kernel.call.refusals import AlreadyExists, ConcurrentUpdate
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.values.texts import name_key
 
 _TRIES = 3
 
@@ -101,7 +102,9 @@ async def _import_batch(
     await repository.lock_seller(uow.connection, seller_id)
     known = await _known(uow, seller_id, products)
     owners = await specs.read_sku_owners(
-        uow.connection, seller_id, [variant.sku for parsed in products for variant in parsed.variants if variant.sku]
+        uow.connection,
+        seller_id,
+        [name_key(variant.sku) for parsed in products for variant in parsed.variants if variant.sku],
     )
     touched = [parsed for parsed in products if options.update_existing or parsed.handle not in known]
     matches = {
@@ -169,7 +172,7 @@ def _sku_errors(parsed: ParsedProduct, known: Existing | None, owners: dict[str,
             parsed.handle,
         )
         for variant in parsed.variants
-        if variant.sku and owners.get(variant.sku, own) != own
+        if variant.sku and owners.get(name_key(variant.sku), own) != own
     ]
 
 

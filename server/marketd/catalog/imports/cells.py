@@ -6,9 +6,9 @@ import re
 
 from marketd.catalog.imports.values import RowReason
 from marketd.inventory.model import MAX_QUANTITY
-from marketd.kernel.values.money import minor_digits, parse_decimal
+from marketd.kernel.values.money import MAX_UNITS, minor_digits, parse_decimal
+from marketd.kernel.values.texts import text_problem
 
-MAX_PRICE = 100_000_000
 MAX_GRAMS = 10_000_000
 
 _DECIMAL = re.compile(r"-?[0-9]{1,15}(\.[0-9]{0,6})?", re.ASCII)
@@ -36,8 +36,8 @@ def amount(text: str, currency: str) -> int:
         minor = parse_decimal(text.rstrip("."), currency).amount_minor
     except ValueError as error:
         raise BadCell(RowReason.INVALID_VALUE, f"{_shown(text)}: {error}") from error
-    if minor > MAX_PRICE * 10 ** minor_digits(currency):
-        raise BadCell(RowReason.OUT_OF_RANGE, f"a price is at most {MAX_PRICE}")
+    if minor > MAX_UNITS * 10 ** minor_digits(currency):
+        raise BadCell(RowReason.OUT_OF_RANGE, f"a price is at most {MAX_UNITS}")
     return minor
 
 
@@ -82,10 +82,13 @@ def address(text: str) -> str:
     return short(text, 2048)
 
 
-def short(text: str, most: int) -> str:
-    """A text of at most `most` characters."""
+def short(text: str, most: int, *, lines: bool = False) -> str:
+    """A text of at most `most` characters that a request could hold too; of one line, unless told otherwise."""
     if len(text) > most:
         raise BadCell(RowReason.TOO_LONG, f"has {len(text)} characters and may have {most}")
+    problem = text_problem(text, lines=lines) if text else ""
+    if problem:
+        raise BadCell(RowReason.INVALID_VALUE, problem)
     return text
 
 

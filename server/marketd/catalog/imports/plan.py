@@ -10,10 +10,11 @@ from uuid import UUID
 from marketd.catalog.imports.values import ParsedProduct, ParsedVariant, RowError, RowReason
 from marketd.catalog.insert import Planned, cheapest
 from marketd.catalog.model import ProductState
-from marketd.catalog.names import name_key, options_key, slugify, title_key
+from marketd.catalog.names import options_key, slugify, title_key
 from marketd.catalog.values import ProductImage, ProductSpec, VariantSpec
 from marketd.inventory.values import NewStock, Stock, StockCount
 from marketd.kernel.values.ids import new_id
+from marketd.kernel.values.texts import name_key
 
 REASON = "import"
 
@@ -104,9 +105,9 @@ def matched(parsed: ParsedProduct, existing: Existing) -> list[VariantSpec | Non
     """For each variant of the file the one that it is: the same option values, else the same SKU, else None (new)."""
     free = {spec.options_key: spec for spec in existing.variants}
     found = [free.pop(options_key(variant.options), None) for variant in parsed.variants]
-    by_sku = {spec.sku: spec for spec in free.values() if spec.sku}
+    by_sku = {spec.sku_key: spec for spec in free.values() if spec.sku_key}
     return [
-        by_sku.pop(variant.sku, None) if spec is None else spec
+        by_sku.pop(name_key(variant.sku), None) if spec is None else spec
         for spec, variant in zip(found, parsed.variants, strict=True)
     ]
 
@@ -193,6 +194,7 @@ def _variant(variant_id: UUID, product_id: UUID, seller_id: UUID, variant: Parse
         product_id=product_id,
         seller_id=seller_id,
         sku=variant.sku,
+        sku_key=name_key(variant.sku),
         options=variant.options,
         options_key=options_key(variant.options),
         price_minor=variant.price_minor,
@@ -207,13 +209,21 @@ def _variant(variant_id: UUID, product_id: UUID, seller_id: UUID, variant: Parse
 def _retired(before: Sequence[VariantSpec], after: Sequence[VariantSpec]) -> list[VariantSpec]:
     """The variants that the file does not have, out of sale and behind the others, when they are not so already."""
     kept = {spec.variant_id for spec in after}
-    claimed = {spec.sku for spec in after}
+    claimed = {spec.sku_key for spec in after}
     gone = [spec for spec in before if spec.variant_id not in kept]
     wanted = [
-        replace(spec, is_active=False, position=place, sku="" if spec.sku in claimed else spec.sku)
+        replace(
+            _without_sku(spec) if spec.sku_key in claimed else spec,
+            is_active=False,
+            position=place,
+        )
         for place, spec in enumerate(gone, len(after) + 1)
     ]
     return [spec for spec, old in zip(wanted, gone, strict=True) if spec != old]
+
+
+def _without_sku(spec: VariantSpec) -> VariantSpec:
+    return replace(spec, sku="", sku_key="")
 
 
 def _images(parsed: ParsedProduct, product_id: UUID, variants: Sequence[VariantSpec]) -> list[ProductImage]:

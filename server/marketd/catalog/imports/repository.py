@@ -9,10 +9,11 @@ from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
-from marketd.catalog.names import name_key, slugify
+from marketd.catalog.names import slugify
 from marketd.kernel.call.refusals import ConcurrentUpdate
 from marketd.kernel.db.database import Connection
 from marketd.kernel.values.ids import new_id
+from marketd.kernel.values.texts import name_key
 
 
 async def lock_seller(connection: Connection, seller_id: UUID) -> None:

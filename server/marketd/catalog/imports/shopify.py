@@ -27,6 +27,7 @@ from marketd.catalog.imports.values import (
 )
 from marketd.catalog.model import MAX_VARIANTS
 from marketd.catalog.names import Options, options_key
+from marketd.kernel.values.texts import name_key, text_problem
 
 MAX_IMAGES = 250
 MAX_DESCRIPTION = 65536
@@ -89,7 +90,7 @@ def parse(file: BinaryIO, currency: str, reading: Reading | None = None) -> Pars
         product = _Product(handle, group, currency, skus).parse()
         if product is not None:
             products.append(product)
-            skus.update(variant.sku for variant in product.variants if variant.sku)
+            skus.update(name_key(variant.sku) for variant in product.variants if variant.sku)
         else:
             rejected += 1
             errors += rejected_rows(handle, tuple(group.rows), group.errors)
@@ -126,7 +127,7 @@ _NO_HANDLE = "the row does not say which product it belongs to"
 def _handle(row: Row, place: int) -> str:
     handle = row.cells[place].strip().lower() if place < len(row.cells) else ""
     # In a broken row the cell may be anything; what cannot be a handle names no product.
-    return "" if "\0" in handle or (row.problem and len(handle) > 255) else handle
+    return "" if text_problem(handle) or (row.problem and len(handle) > 255) else handle
 
 
 class _Product:
@@ -148,7 +149,9 @@ class _Product:
         if not first["Title"]:
             self._fail(first, "Title", RowReason.MISSING_VALUE, "the product has no title")
         title = self._cell(first, "Title", lambda text: cells.short(text, 255)) or ""
-        description = self._cell(first, "Body (HTML)", lambda text: cells.short(text, MAX_DESCRIPTION)) or ""
+        description = (
+            self._cell(first, "Body (HTML)", lambda text: cells.short(text, MAX_DESCRIPTION, lines=True)) or ""
+        )
         vendor = self._cell(first, "Vendor", lambda text: cells.short(text, 120)) or ""
         category = self._cell(first, "Type", lambda text: cells.short(text, 120)) or ""
         tags = self._cell(first, "Tags", cells.tags) or ()
@@ -179,7 +182,7 @@ class _Product:
         for place in _OPTIONS:
             column = f"Option{place} Name"
             name = self._cell(first, column, lambda text: cells.short(text, 60)) or ""
-            if name and name in found:
+            if name and name_key(name) in map(name_key, found):
                 self._fail(first, column, RowReason.INVALID_VALUE, "two options have the same name")
             found.append(name)
         if found == ["Title", "", ""] and first["Option1 Value"].casefold() in ("default title", ""):
@@ -201,9 +204,10 @@ class _Product:
                 message = f"row {chosen[key]} of the product has the same option values"
                 self._fail(record, "Option1 Value", RowReason.DUPLICATE_VARIANT, message)
             chosen.setdefault(key, record.number)
-            if variant.sku and (variant.sku in skus or variant.sku in self._skus):
+            sku_key = name_key(variant.sku)
+            if sku_key and (sku_key in skus or sku_key in self._skus):
                 self._fail(record, "Variant SKU", RowReason.DUPLICATE_SKU, "the SKU stands at another variant as well")
-            skus.add(variant.sku)
+            skus.add(sku_key)
             variants.append(variant)
         if len(variants) > MAX_VARIANTS:
             message = f"the product has {len(variants)} variants and may have {MAX_VARIANTS}"

@@ -75,7 +75,7 @@ async def update_variants(connection: Connection, specs: Sequence[VariantSpec], 
     """
     if specs:
         await connection.execute(
-            "UPDATE variants SET sku = '' WHERE variant_id = ANY($1::uuid[]) AND sku <> ''",
+            "UPDATE variants SET sku_key = '' WHERE variant_id = ANY($1::uuid[]) AND sku_key <> ''",
             [spec.variant_id for spec in specs],
         )
         await connection.execute(_UPDATE_VARIANTS, to_json(specs), now)
@@ -141,11 +141,11 @@ async def read_images(connection: Connection, product_ids: Sequence[UUID]) -> di
     return found
 
 
-async def read_sku_owners(connection: Connection, seller_id: UUID, skus: Sequence[str]) -> dict[str, UUID]:
-    """The products whose variants have these SKUs."""
+async def read_sku_owners(connection: Connection, seller_id: UUID, sku_keys: Sequence[str]) -> dict[str, UUID]:
+    """The products whose variants have SKUs of these keys (name_key), by key."""
     rows = await connection.fetch(
-        "SELECT sku, product_id FROM variants WHERE seller_id = $1 AND sku = ANY($2::text[]) AND sku <> ''",
+        "SELECT sku_key, product_id FROM variants WHERE seller_id = $1 AND sku_key = ANY($2::text[]) AND sku_key <> ''",
         seller_id,
-        list(skus),
+        list(sku_keys),
     )
-    return {row["sku"]: row["product_id"] for row in rows}
+    return {row["sku_key"]: row["product_id"] for row in rows}

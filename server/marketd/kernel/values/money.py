@@ -6,18 +6,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-# ISO 4217 minor units where they are not two.
-_WITHOUT_MINOR_UNIT = (
-    *("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG"),
-    *("RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"),
-)
-_WITH_THREE_DIGITS = ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
-_DIGITS = {**dict.fromkeys(_WITHOUT_MINOR_UNIT, 0), **dict.fromkeys(_WITH_THREE_DIGITS, 3)}
+from marketd.config import CURRENCY_DIGITS
+
+MAX_UNITS = 100_000_000
+"""The largest amount that anybody may name, in whole units of the currency."""
 
 
 def minor_digits(currency: str) -> int:
-    """How many decimal digits the currency has (ISO 4217): 2 for EUR, 0 for JPY, 3 for KWD."""
-    return _DIGITS.get(currency, 2)
+    """How many decimal digits the currency has (ISO 4217): 2 for EUR, 0 for JPY, 3 for KWD.
+
+    Raises KeyError for what is no currency; the setting and the link of requests let none through.
+    """
+    return CURRENCY_DIGITS[currency]
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -47,6 +47,8 @@ class _ProblemKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ProblemKi
     """The promo code was used as often as it may be; does not block."""
     PROBLEM_KIND_PROMO_NOT_APPLICABLE: _ProblemKind.ValueType  # 9
     """The promo code does not apply to what is in the cart; does not block."""
+    PROBLEM_KIND_TOTAL_TOO_HIGH: _ProblemKind.ValueType  # 10
+    """The total is above 100,000,000 of the currency, the most that an order may come to; blocks."""
 
 class ProblemKind(_ProblemKind, metaclass=_ProblemKindEnumTypeWrapper):
     """The kinds of problems of a cart or quote."""
@@ -71,6 +73,8 @@ PROBLEM_KIND_PROMO_EXHAUSTED: ProblemKind.ValueType  # 8
 """The promo code was used as often as it may be; does not block."""
 PROBLEM_KIND_PROMO_NOT_APPLICABLE: ProblemKind.ValueType  # 9
 """The promo code does not apply to what is in the cart; does not block."""
+PROBLEM_KIND_TOTAL_TOO_HIGH: ProblemKind.ValueType  # 10
+"""The total is above 100,000,000 of the currency, the most that an order may come to; blocks."""
 Global___ProblemKind: _TypeAlias = ProblemKind  # noqa: Y015
 
 @_typing.final

@@ -1,0 +1,59 @@
+"""Texts that people write: what none may hold, when two of them are the same, and how an address spells them."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from anyascii import anyascii
+
+LINE_BREAKS = "\n\r\t\u2028\u2029"
+"""What breaks or indents lines; texts of more than one line may hold it."""
+
+# Overrides and isolates make a text read otherwise than it is stored: "exe.gnp" shown as "png.exe".
+_BAD = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_BAD_IN_LINES = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_NOT_SLUG = re.compile(r"[^a-z0-9]+")
+# Whatever leaves a mark; the rest is space, or has no width.
+_VISIBLE = re.compile(r"[^\s\u00ad\u034f\u061c\u180e\u200b-\u200f\u2060-\u2064\u2800\u3164\ufeff\uffa0]")
+
+
+def text_problem(text: str, *, lines: bool = False) -> str:
+    """What is wrong with a text that is not empty; "" when nothing is. lines: it may have more than one.
+
+    Nearly every text is printable and passes by that alone, at the speed of C.
+    """
+    if text.isprintable() and not text.isspace():
+        return ""
+    found = (_BAD_IN_LINES if lines else _BAD).search(text)
+    if found is not None:
+        return _said(found.group())
+    return "" if _VISIBLE.search(text) else "must not be blank"
+
+
+def _said(char: str) -> str:
+    if char in LINE_BREAKS:
+        return "must not contain a tab" if char == "\t" else "must be a single line"
+    if unicodedata.category(char) == "Cc":
+        return f"must not contain control characters such as U+{ord(char):04X}"
+    return f"must not contain U+{ord(char):04X}, which turns the direction of text"
+
+
+def name_key(text: str) -> str:
+    """Equal for texts that differ only in case, in how accents are encoded or in spaces; unique names are so by this.
+
+    NFC and not NFKC, whose longest expansions would be too long for an index. Folding can take a composed letter apart,
+    so it is composed once more.
+    """
+    folded = unicodedata.normalize("NFC", text).casefold()
+    return " ".join(unicodedata.normalize("NFC", folded).split())
+
+
+def slug_of(text: str, most: int) -> str:
+    """The text in lower-case Latin letters and digits, words with single hyphens between them, at most `most` long.
+
+    Every script is transliterated letter by letter (`Fıstık` fistik, `Đakovo` dakovo, `東京` dongjing). Empty when the
+    text has neither letters nor digits.
+    """
+    latin = anyascii(unicodedata.normalize("NFC", text)).lower()
+    return _NOT_SLUG.sub("-", latin.replace("'", ""))[:most].strip("-")
