@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from google.api import field_behavior_pb2  # type: ignore[attr-defined]  # the wheel carries no types
+from google.api import field_behavior_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from marketd.kernel.call.refusals import FieldViolation
