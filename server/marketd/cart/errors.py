@@ -20,7 +20,9 @@ class CartTooLong(ValidationFailed):
     """The cart would have more lines than it may."""
 
     def __init__(self) -> None:
-        super().__init__(FieldViolation("variant_id", f"a cart holds at most {MAX_LINES} different variants"))
+        super().__init__(
+            FieldViolation("variant_id", f"a cart holds at most {MAX_LINES} different variants; remove one first")
+        )
 
 
 class CartEmpty(Refusal):
@@ -61,6 +63,6 @@ class AddressNotServiceable(Refusal):
 
     def __init__(self) -> None:
         super().__init__(
-            "No seller in the cart delivers to this address.",
+            "No seller in the cart delivers to this address; choose another address or other sellers.",
             preconditions=(PreconditionViolation("ADDRESS", "address", "is outside of every service zone"),),
         )

@@ -7,13 +7,13 @@ from uuid import UUID
 
 from marketd.audit import log
 from marketd.auth import service as auth
-from marketd.delivery.errors import CourierOffShift
+from marketd.delivery.errors import CourierOffShift, ShiftBusy
 from marketd.delivery.events import CourierApproved, CourierCreated, ShiftEnded, ShiftStarted
 from marketd.delivery.model import COURIER_TRANSITIONS, CourierState, Vehicle
 from marketd.delivery.repository import couriers, deliveries
 from marketd.delivery.values import Courier, Shift
 from marketd.kernel.call.caller import Caller, Role
-from marketd.kernel.call.refusals import AlreadyExists, IllegalTransition, InUse, NotFound
+from marketd.kernel.call.refusals import AlreadyExists, IllegalTransition, NotFound
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.ids import new_id
 
@@ -48,7 +48,7 @@ async def create_courier(uow: UnitOfWork, caller: Caller, command: CreateCourier
         update_time=uow.now,
     )
     if not await couriers.insert(uow.connection, courier):
-        raise AlreadyExists("courier", "user_id")
+        raise AlreadyExists("courier", "user_id", "You have applied as a courier already; an account applies once.")
     uow.emit(CourierCreated(courier_id=courier.courier_id, user_id=courier.user_id, state=courier.state))
     await log.record(uow, caller, "courier", courier.courier_id)
     return courier
@@ -101,7 +101,7 @@ async def end_shift(uow: UnitOfWork, caller: Caller) -> Shift:
         raise CourierOffShift(courier.courier_id)
     busy = await deliveries.one_open_of_courier(uow.connection, courier.courier_id)
     if busy is not None:
-        raise InUse("shift", f"delivery {busy}")
+        raise ShiftBusy(busy)
     shift = await couriers.end_shift(uow.connection, courier.shift_id, uow.now)
     uow.emit(ShiftEnded(courier_id=courier.courier_id, shift_id=shift.shift_id))
     return shift

@@ -55,4 +55,6 @@ class TooManyPieces(ValidationFailed):
     """More of a line is to be cancelled than is left."""
 
     def __init__(self, index: int, left: int) -> None:
-        super().__init__(FieldViolation(f"lines[{index}].quantity", f"is more than what is left, {left}"))
+        super().__init__(
+            FieldViolation(f"lines[{index}].quantity", f"must be at most {left}: that is what is left of the line")
+        )

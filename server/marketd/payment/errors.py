@@ -47,18 +47,18 @@ class PaymentOver(IllegalTransition):
     """The payment cannot be confirmed or replaced any more."""
 
     def __init__(self, state: PaymentState) -> None:
-        super().__init__("payment", state.value, [])
+        super().__init__("payment", state.value, [], f"The payment is {state.value} and takes no money any more.")
 
 
 class NothingToRefund(IllegalTransition):
     """No money was taken, or all of it was given back."""
 
     def __init__(self, state: str) -> None:
-        super().__init__("payment", state, [])
+        super().__init__("payment", state, [], f"The payment is {state}; there is nothing left to give back.")
 
 
 class RefundTooLarge(ValidationFailed):
     """More is asked for than is left."""
 
     def __init__(self, left: str) -> None:
-        super().__init__(FieldViolation("amount", f"is more than what is left, {left}"))
+        super().__init__(FieldViolation("amount", f"must be at most {left}: that is what is left"))

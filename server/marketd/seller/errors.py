@@ -16,7 +16,7 @@ class SellerClosed(Refusal):
 
     def __init__(self, seller_id: UUID) -> None:
         super().__init__(
-            "The seller does not sell at present.",
+            "This seller does not sell at present; come back later or choose another one.",
             metadata={"sellerId": str(seller_id)},
             preconditions=(PreconditionViolation("SELLER_CLOSED", str(seller_id), "does not sell at present"),),
         )

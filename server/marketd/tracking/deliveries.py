@@ -6,7 +6,6 @@ The delivery slice owns all of it; journal.py tells it of stops and estimates.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 from uuid import UUID
 
@@ -22,26 +21,12 @@ from marketd.tracking.watch.values import WatchedDelivery
 Unit: TypeAlias = ReadUnit | UnitOfWork
 
 
-@dataclass(frozen=True, slots=True)
-class Reporter:
-    """The courier of an account, and whether positions are taken from them: active and on shift."""
-
-    courier_id: UUID
-    is_reporting: bool
-
-
-async def read_courier(unit: Unit, user_id: UUID) -> Reporter | None:
-    """The account's courier."""
+async def read_reporting_courier(unit: Unit, user_id: UUID) -> tuple[UUID, bool] | None:
+    """The id of the account's courier, and whether positions are taken from them now: active and on shift."""
     courier = await delivery.read_courier_of(unit, user_id)
     if courier is None:
         return None
-    return Reporter(courier.courier_id, courier.state is CourierState.ACTIVE and courier.is_on_shift)
-
-
-async def read_reporting_courier(unit: Unit, user_id: UUID) -> UUID | None:
-    """The id of the account's courier while positions are taken from them."""
-    courier = await read_courier(unit, user_id)
-    return courier.courier_id if courier is not None and courier.is_reporting else None
+    return courier.courier_id, courier.state is CourierState.ACTIVE and courier.is_on_shift
 
 
 async def read_watched_delivery(unit: Unit, delivery_id: UUID) -> WatchedDelivery | None:

@@ -38,7 +38,7 @@ class OffShift(Refusal):
         super().__init__(
             "You are not on shift; start one before you report where you are.",
             metadata={"courierId": str(courier_id)},
-            preconditions=(PreconditionViolation("SHIFT", str(courier_id), "is not on shift"),),
+            preconditions=(PreconditionViolation("SHIFT", str(courier_id), "no shift is running"),),
         )
 
 

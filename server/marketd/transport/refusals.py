@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from marketd.kernel.call.caller import Role
@@ -39,7 +40,7 @@ class BearerTokenExpired(Refusal):
     reason = Reason.TOKEN_EXPIRED
 
     def __init__(self) -> None:
-        super().__init__("The token has expired; refresh it and call again.")
+        super().__init__("The token has expired; refresh it, or sign in again.")
 
 
 class RoleRequired(Refusal):
@@ -64,7 +65,7 @@ class RateLimited(Refusal):
 
     def __init__(self, rate_class: str, retry_after_seconds: float) -> None:
         super().__init__(
-            "Too many calls; wait before the next one.",
+            f"Too many calls; wait {math.ceil(retry_after_seconds)} seconds before the next one.",
             metadata={"rateClass": rate_class},
             retry_after_seconds=retry_after_seconds,
         )
@@ -91,7 +92,7 @@ class MalformedRequest(Refusal):
     reason = Reason.MALFORMED_REQUEST
 
     def __init__(self) -> None:
-        super().__init__("The request is not a message of this method.")
+        super().__init__("The request is not a message of this method; send one as its .proto says.")
 
 
 class HeaderRepeated(Refusal):
@@ -111,7 +112,9 @@ class RequestTooLarge(Refusal):
     reason = Reason.VALIDATION_FAILED
 
     def __init__(self, limit_bytes: int) -> None:
-        super().__init__(f"The request is larger than the {limit_bytes} bytes that this method takes.")
+        super().__init__(
+            f"The request is larger than the {limit_bytes} bytes that this method takes; send less at a time."
+        )
 
 
 class MethodUnknown(Refusal):
@@ -121,7 +124,9 @@ class MethodUnknown(Refusal):
     reason = Reason.METHOD_UNKNOWN
 
     def __init__(self, method: str) -> None:
-        super().__init__("This server has no such method.", metadata={"method": method[:200]})
+        super().__init__(
+            "This server has no such method; reflection tells which ones it has.", metadata={"method": method[:200]}
+        )
 
 
 class SlowConsumer(Refusal):

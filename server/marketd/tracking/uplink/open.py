@@ -36,12 +36,13 @@ class OpenedStream:
 
 async def require_reporting_courier(unit: ReadUnit | UnitOfWork, caller: Caller) -> UUID:
     """The caller's courier. Raises NotFound without one, and OffShift unless positions are taken from them now."""
-    courier = await deliveries.read_courier(unit, caller.known_user_id)
-    if courier is None:
+    found = await deliveries.read_reporting_courier(unit, caller.known_user_id)
+    if found is None:
         raise NotFound("courier", "me")
-    if not courier.is_reporting:
-        raise OffShift(courier.courier_id)
-    return courier.courier_id
+    courier_id, reports = found
+    if not reports:
+        raise OffShift(courier_id)
+    return courier_id
 
 
 async def open_stream(
