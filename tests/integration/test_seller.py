@@ -134,7 +134,7 @@ async def test_of_two_approvals_at_once_both_are_told_and_one_counts(tx: Transac
     assert len(events) == 1
     entries = await _rows(
         tx,
-        "SELECT user_id, resource_type || '/' || resource_id, code, refusal_reason, comment, remote_address, method"
+        "SELECT actor_id, resource_type || '/' || resource_id, code, refusal_reason, comment, remote_address, method"
         " FROM audit_entries WHERE method LIKE '%/ApproveSeller'",
     )
     mine = (ADMIN.user_id, f"seller/{seller.seller_id}")
