@@ -16,7 +16,6 @@ PROTOS = Path(__file__).resolve().parents[2] / "protos" / "marketplace"
 _REASON = re.compile(r"((?:  // .*\n)+)  ERROR_REASON_(\w+) = \d+;")
 _ENDING = re.compile(r"Code: (?P<code>\w+)\. Metadata: (?P<keys>[\w, ]+?)(?:; sometimes (?P<sometimes>[\w, ]+))?\.$")
 _RPC = re.compile(r"((?:  // .*\n)+)  rpc (\w+)\(")
-_AS_OF = re.compile(r"as of (\w+)")
 _NAME = re.compile(r"\b[A-Z][A-Z]+(?:_[A-Z]+)*\b")
 
 
@@ -59,8 +58,6 @@ def _of_service(prefix: str, text: str) -> dict[str, frozenset[str]]:
             continue
         errors = words.partition("Errors:")[2]
         reasons = frozenset(word for word in _NAME.findall(errors) if word in known)
-        for other in _AS_OF.findall(errors):
-            reasons |= found[f"{prefix}{other}"]
         found[f"{prefix}{name}"] = reasons
     return found
 
