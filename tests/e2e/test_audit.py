@@ -18,7 +18,7 @@ from marketd.transport.rules import Open
 from marketplace.admin.v1 import admin_service_pb2
 from marketplace.auth.v1 import user_service_pb2
 from marketplace.errors.v1 import error_reason_pb2
-from marketplace.seller.v1 import seller_service_pb2
+from marketplace.seller.v1 import seller_pb2, seller_service_pb2
 from marketplace.type.v1 import audit_pb2
 from marketplace.type.v1.address_pb2 import Address
 from marketplace_client import MarketplaceClient, MarketplaceError
@@ -135,7 +135,8 @@ async def test_a_repeat_that_did_nothing_is_a_call_all_the_same(app: App, boss: 
     async with MarketplaceClient(f"127.0.0.1:{app.port}") as jo:
         await jo.register("jo@example.com", PASSWORD)
         request = seller_service_pb2.CreateSellerRequest(
-            request_id=str(uuid4()), shop_name="Jo's", pickup_address=Address(lines=["Markt 1"], city="Berlin")
+            request_id=str(uuid4()),
+            seller=seller_pb2.Seller(shop_name="Jo's", pickup_address=Address(lines=["Markt 1"], city="Berlin")),
         )
         first = await jo.seller.CreateSeller(request)
         assert await jo.seller.CreateSeller(request) == first

@@ -105,8 +105,8 @@ class World:
         for seller, owner in zip(self.sellers, self.owners, strict=True):
             await uow.connection.execute(
                 "INSERT INTO sellers (seller_id, owner_user_id, handle, shop_name, description, state, contact,"
-                " prep_minutes, time_zone, opening_hours, approve_time, create_time, update_time)"
-                " VALUES ($1, $2, $3, 'Shop', '', 'ACTIVE', '{}', 10, 'UTC', '[]', $4, $4, $4)",
+                " prep_duration, time_zone, opening_hours, approve_time, create_time, update_time)"
+                " VALUES ($1, $2, $3, 'Shop', '', 'ACTIVE', '{}', '10 minutes', 'UTC', '[]', $4, $4, $4)",
                 seller,
                 owner.known_user_id,
                 seller.hex,

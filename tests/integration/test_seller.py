@@ -7,13 +7,15 @@ from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.type.dayofweek_pb2 import MONDAY
 from google.type.latlng_pb2 import LatLng
+from google.type.timeofday_pb2 import TimeOfDay
 from marketd.auth.accounts import create, find
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call, OnceKey
 from marketd.kernel.call.caller import ANONYMOUS, Caller, Role
-from marketd.kernel.call.refusals import AlreadyExists, IllegalTransition, NotFound
+from marketd.kernel.call.refusals import AlreadyExists, EtagMismatch, IllegalTransition, NotFound
 from marketd.kernel.db.database import Record
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.values.geo import Point
@@ -46,15 +48,19 @@ async def _account(tx: Transactor) -> Caller:
 
 def _request(**changes: Any) -> seller_service_pb2.CreateSellerRequest:
     whole: dict[str, Any] = {
-        "request_id": str(uuid4()),
         "shop_name": "Käse & Mehr",
         "description": "Cheese",
         "pickup_address": Address(lines=["Markt 1"], city="Berlin", point=LatLng(latitude=52.5, longitude=13.4)),
         "contact": Contact(name="Jo", phone="+491701234567"),
         "time_zone": "UTC",
-        "opening_hours": [seller_pb2.OpeningHours(day=MONDAY, open_minute=540, close_minute=1080)],
+        "opening_hours": [
+            seller_pb2.OpeningHours(
+                day=MONDAY, open_time=TimeOfDay(hours=9, minutes=30), close_time=TimeOfDay(hours=24)
+            )
+        ],
     }
-    return seller_service_pb2.CreateSellerRequest(**{**whole, **changes})
+    seller = seller_pb2.Seller(**{**whole, **changes})
+    return seller_service_pb2.CreateSellerRequest(request_id=str(uuid4()), seller=seller)
 
 
 async def _create(tx: Transactor, caller: Caller, **changes: Any) -> seller_pb2.Seller:
@@ -63,9 +69,11 @@ async def _create(tx: Transactor, caller: Caller, **changes: Any) -> seller_pb2.
     return answer.seller
 
 
-async def _approve(tx: Transactor, seller_id: str, reason: str = "papers are in order") -> seller_pb2.Seller:
+async def _approve(
+    tx: Transactor, seller_id: str, reason: str = "papers are in order", etag: str = ""
+) -> seller_pb2.Seller:
     calls.enter(Call(method="/marketplace.seller.v1.SellerService/ApproveSeller", caller=ADMIN))
-    request = seller_service_pb2.ApproveSellerRequest(seller_id=seller_id, reason=reason)
+    request = seller_service_pb2.ApproveSellerRequest(seller_id=seller_id, reason=reason, etag=etag)
     return (await _servicer(tx).ApproveSeller(request, CONTEXT)).seller
 
 
@@ -83,10 +91,15 @@ async def test_a_new_seller_waits_for_approval_with_all_it_said(tx: Transactor) 
     owner = await _account(tx)
     seller = await _create(tx, owner)
     assert seller.state == seller_pb2.SELLER_STATE_PENDING
-    assert (seller.handle, seller.prep_minutes, seller.time_zone) == ("kase-mehr", 15, "UTC")
+    assert (seller.handle, seller.prep_duration.seconds, seller.time_zone) == ("kase-mehr", 900, "UTC")
     assert seller.pickup_address.point.latitude == 52.5
     assert seller.owner_user_id == str(owner.user_id)
-    assert [(span.day, span.open_minute) for span in seller.opening_hours] == [(1, 540)]
+    (span,) = seller.opening_hours
+    assert (span.day, span.open_time, span.close_time) == (
+        MONDAY,
+        TimeOfDay(hours=9, minutes=30),
+        TimeOfDay(hours=24),
+    )
     assert not seller.HasField("approve_time")
     assert await _get(tx, owner, seller_id=seller.seller_id) == seller
 
@@ -106,12 +119,19 @@ async def test_approval_lets_it_sell_and_gives_the_account_its_role_in_one_trans
     assert [row[0] for row in events] == ["seller.created", "account.access_changed", "seller.approved"]
 
 
-async def test_of_two_approvals_at_once_one_wins_and_is_in_the_audit_log(tx: Transactor) -> None:
+async def test_what_was_not_given_is_absent_and_what_was_given_as_nothing_stays(tx: Transactor) -> None:
+    bare = await _create(tx, await _account(tx), description="", contact=None, prep_duration=Duration(), time_zone="")
+    present = {field.name for field, _ in bare.ListFields()}
+    assert present & {"description", "logo", "state_reason", "rating", "contact", "approve_time"} == set()
+    assert (bare.prep_duration, bare.time_zone) == (Duration(), "UTC")
+
+
+async def test_of_two_approvals_at_once_both_are_told_and_one_counts(tx: Transactor) -> None:
     seller = await _create(tx, await _account(tx))
-    outcomes = await asyncio.gather(
-        *(asyncio.create_task(_approve(tx, seller.seller_id)) for _ in range(2)), return_exceptions=True
-    )
-    assert sum(isinstance(outcome, IllegalTransition) for outcome in outcomes) == 1
+    first, second = await asyncio.gather(*(asyncio.create_task(_approve(tx, seller.seller_id)) for _ in range(2)))
+    assert first == second
+    events = await _rows(tx, "SELECT event_type FROM outbox_events WHERE event_type = 'seller.approved'")
+    assert len(events) == 1
     entries = await _rows(
         tx,
         "SELECT actor_id, resource_type || '/' || resource_id, code, refusal_reason, comment, remote_address, method"
@@ -119,8 +139,29 @@ async def test_of_two_approvals_at_once_one_wins_and_is_in_the_audit_log(tx: Tra
     )
     mine = (ADMIN.user_id, f"seller/{seller.seller_id}")
     rest = ("papers are in order", "192.0.2.9", "/marketplace.seller.v1.SellerService/ApproveSeller")
-    # The refusal's entry is the edge's to leave.
+    # The entry of the call that changed nothing is the edge's to leave.
     assert [tuple(row.values()) for row in entries] == [(*mine, "OK", "", *rest)]
+
+
+async def test_an_approval_repeated_after_a_lost_answer_changes_nothing(tx: Transactor) -> None:
+    seller = await _create(tx, await _account(tx))
+    approved = await _approve(tx, seller.seller_id, etag=seller.etag)
+    # The caller who repeats knows only the etag from before.
+    assert await _approve(tx, seller.seller_id, etag=seller.etag) == approved
+    with pytest.raises(EtagMismatch):
+        await _approve(tx, seller.seller_id, "another reason", etag=seller.etag)
+    with pytest.raises(IllegalTransition):
+        await _approve(tx, seller.seller_id, "another reason")
+
+
+async def test_a_stale_etag_refuses_the_approval_and_names_the_one_of_now(tx: Transactor) -> None:
+    seller = await _create(tx, await _account(tx))
+    await tx.run("test.touch", lambda uow: uow.connection.execute("UPDATE sellers SET version = version + 1"))
+    with pytest.raises(EtagMismatch) as refused:
+        await _approve(tx, seller.seller_id, etag=seller.etag)
+    assert (await _approve(tx, seller.seller_id, etag=refused.value.metadata["etag"])).state == (
+        seller_pb2.SELLER_STATE_ACTIVE
+    )
 
 
 async def test_approving_nobody_is_not_found(tx: Transactor) -> None:
@@ -144,7 +185,10 @@ async def test_an_account_has_one_seller_even_when_it_asks_ten_times_at_once(tx:
     outcomes = await asyncio.gather(
         *(asyncio.create_task(_create(tx, owner)) for _ in range(10)), return_exceptions=True
     )
-    assert sum(isinstance(outcome, AlreadyExists) for outcome in outcomes) == 9
+    (made,) = (outcome for outcome in outcomes if isinstance(outcome, seller_pb2.Seller))
+    refusals = [outcome for outcome in outcomes if isinstance(outcome, AlreadyExists)]
+    assert {refusal.message for refusal in refusals} == {f"You have a shop already: {made.handle}."}
+    assert (len(refusals), refusals[0].metadata["field"]) == (9, "owner_user_id")
     assert len(await _rows(tx, "SELECT 1 FROM sellers")) == 1
 
 

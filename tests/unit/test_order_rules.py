@@ -16,7 +16,7 @@ from marketd.cart.errors import QuoteTokenInvalid
 from marketd.cart.merge import combine
 from marketd.cart.model import MAX_LINES
 from marketd.cart.quotes.tokens import QuoteTokens
-from marketd.cart.quotes.values import Quote, QuoteLine, QuotePackage
+from marketd.cart.quotes.values import Quote, QuoteKey, QuoteLine, QuotePackage
 from marketd.cart.values import CartItem, ProblemKind, has_blocking, price_item
 from marketd.catalog.values import Offer
 from marketd.kernel.call.caller import Caller, Role
@@ -232,8 +232,8 @@ def test_quotes_survive_their_json() -> None:
 
 def test_only_own_quote_tokens_are_read() -> None:
     tokens, quote_id = QuoteTokens(b"secret"), uuid4()
-    token = tokens.issue(quote_id)
-    assert tokens.read(token) == quote_id
-    for forged in (QuoteTokens(b"another").issue(quote_id), token[:-1], token + "A", "", "ü", "====", "a b"):
+    token = tokens.issue(quote_id, NOW)
+    assert tokens.read(token) == QuoteKey(quote_id, NOW.replace(microsecond=0))
+    for forged in (QuoteTokens(b"another").issue(quote_id, NOW), token[:-1], token + "A", "", "ü", "====", "a b"):
         with pytest.raises(QuoteTokenInvalid):
             tokens.read(forged)

@@ -36,8 +36,8 @@ class Seller:
         async def work(uow: UnitOfWork) -> None:
             await uow.connection.execute(
                 "INSERT INTO sellers (seller_id, owner_user_id, handle, shop_name, description, state, contact,"
-                " prep_minutes, time_zone, opening_hours, approve_time, create_time, update_time)"
-                " VALUES ($1, $2, $3, 'Shop', '', $4, '{}', 10, 'UTC', '[]', $5, $5, $5)",
+                " prep_duration, time_zone, opening_hours, approve_time, create_time, update_time)"
+                " VALUES ($1, $2, $3, 'Shop', '', $4, '{}', '10 minutes', 'UTC', '[]', $5, $5, $5)",
                 self.seller_id,
                 self.owner.known_user_id,
                 self.seller_id.hex,

@@ -19,7 +19,7 @@ from marketd.kernel.values.geo import Point
 from marketd.kernel.values.ids import new_id
 from marketd.kernel.values.money import Money
 from marketd.seller import sellers
-from marketd.seller.values import Contact, NewSeller
+from marketd.seller.values import ApproveSeller, Contact, NewSeller
 
 from tests.worlds.calls import caller_of
 
@@ -86,9 +86,12 @@ class Goods:
     async def shop(self) -> Shop:
         """A seller that may sell."""
         caller = await self.account(Role.BUYER)
-        new = NewSeller("", f"Shop {new_id().hex}", "", SHOP, Contact("Kim"), 10, "Europe/Berlin", ())
+        new = NewSeller(
+            "", f"Shop {new_id().hex}", "", SHOP, Contact("Kim"), timedelta(minutes=10), "Europe/Berlin", ()
+        )
         seller = await self.tx.run("test.shop", lambda uow: sellers.create_seller(uow, caller, new))
-        await self.tx.run("test.approve", lambda uow: sellers.approve_seller(uow, self.admin, seller.seller_id, ""))
+        approval = ApproveSeller(seller.seller_id, "", "")
+        await self.tx.run("test.approve", lambda uow: sellers.approve_seller(uow, self.admin, approval))
         return Shop(seller.seller_id, caller_of(caller.known_user_id, Role.BUYER, Role.SELLER))
 
     async def variant(self, shop: Shop, *, stock: int = 100, price_minor: int = 1_000) -> UUID:

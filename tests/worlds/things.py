@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import uuid4
 
+from google.protobuf.duration_pb2 import Duration
 from google.type import latlng_pb2, money_pb2
 from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
 from marketplace.delivery.v1 import courier_pb2, courier_service_pb2, delivery_service_pb2
 from marketplace.order.v1 import order_pb2
 from marketplace.payment.v1 import payment_pb2, payment_service_pb2
-from marketplace.seller.v1 import seller_service_pb2
+from marketplace.seller.v1 import seller_pb2, seller_service_pb2
 from marketplace.type.v1 import address_pb2
 
 from tests.canaries import MARK
@@ -115,11 +116,13 @@ def new_shop() -> seller_service_pb2.CreateSellerRequest:
     name = secrets.token_hex(6)
     return seller_service_pb2.CreateSellerRequest(
         request_id=new_key(),
-        handle=f"shop-{name}",
-        shop_name=f"Shop {name}",
-        pickup_address=address("Shop"),
-        prep_minutes=1,
-        time_zone="Europe/Berlin",
+        seller=seller_pb2.Seller(
+            handle=f"shop-{name}",
+            shop_name=f"Shop {name}",
+            pickup_address=address("Shop"),
+            prep_duration=Duration(seconds=60),
+            time_zone="Europe/Berlin",
+        ),
     )
 
 

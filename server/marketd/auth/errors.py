@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+
 from marketd.auth.addresses.model import MAX_ADDRESSES
+from marketd.kernel.call.caller import Role
 from marketd.kernel.call.reasons import Code, Reason
-from marketd.kernel.call.refusals import FieldViolation, PreconditionViolation, Refusal, ValidationFailed
+from marketd.kernel.call.refusals import (
+    FieldViolation,
+    IllegalTransition,
+    InUse,
+    PreconditionViolation,
+    Refusal,
+    ValidationFailed,
+)
 
 
 class InvalidCredentials(Refusal):
@@ -14,7 +25,7 @@ class InvalidCredentials(Refusal):
     reason = Reason.INVALID_CREDENTIALS
 
     def __init__(self) -> None:
-        super().__init__("The login or the password is wrong.")
+        super().__init__("The login or the password is wrong; try again, or ask for a new password.")
 
 
 class TooManyFailures(Refusal):
@@ -25,7 +36,7 @@ class TooManyFailures(Refusal):
 
     def __init__(self, retry_after_seconds: float) -> None:
         super().__init__(
-            "Too many failures; wait before the next one, or ask for a new password.",
+            f"Too many failures; wait {math.ceil(retry_after_seconds)} seconds, or ask for a new password.",
             metadata={"rateClass": "LOGIN"},
             retry_after_seconds=retry_after_seconds,
         )
@@ -39,7 +50,7 @@ class TooManyCodes(Refusal):
 
     def __init__(self, retry_after_seconds: float) -> None:
         super().__init__(
-            "Too many codes were sent; wait before you ask for another one.",
+            f"Too many codes were sent; ask for another one in {math.ceil(retry_after_seconds)} seconds.",
             metadata={"rateClass": "CODE"},
             retry_after_seconds=retry_after_seconds,
         )
@@ -79,7 +90,7 @@ class CodeWrong(ValidationFailed):
     """A code that is wrong, used, too old or tried too often: they look the same."""
 
     def __init__(self, field: str) -> None:
-        super().__init__(FieldViolation(field, "is wrong or no longer good"))
+        super().__init__(FieldViolation(field, "is wrong or no longer good; look at it again, or ask for a new one"))
 
 
 class NothingToVerify(ValidationFailed):
@@ -87,6 +98,20 @@ class NothingToVerify(ValidationFailed):
 
     def __init__(self) -> None:
         super().__init__(FieldViolation("channel", "the account has no phone; set one first"))
+
+
+class AlreadyVerified(IllegalTransition):
+    """There is nothing to verify any more. channel: what people call it, such as `phone`."""
+
+    def __init__(self, channel: str) -> None:
+        super().__init__(channel, "VERIFIED", [], f"Your {channel} is verified already; no code is needed.")
+
+
+class AccountHeld(InUse):
+    """The account still runs something that others rely on: `seller <id>` or `shift <id>`."""
+
+    def __init__(self, held_by: str) -> None:
+        super().__init__("user", held_by, f"Your account still has an open {held_by}; close or end that first.")
 
 
 class NothingCarriesSms(ValidationFailed):
@@ -154,8 +179,11 @@ class RolesChanged(Refusal):
     code = Code.PERMISSION_DENIED
     reason = Reason.ROLE_REQUIRED
 
-    def __init__(self) -> None:
-        super().__init__("The roles of this account have changed; open the stream again.")
+    def __init__(self, required: Iterable[Role] = ()) -> None:
+        super().__init__(
+            "The roles of this account have changed; open the stream again.",
+            metadata={"requiredRoles": ",".join(sorted(required))},
+        )
 
 
 class LastAdmin(Refusal):
@@ -176,7 +204,9 @@ class AddressBookFull(ValidationFailed):
     """The account keeps as many addresses as it may."""
 
     def __init__(self) -> None:
-        super().__init__(FieldViolation("address", f"an account keeps at most {MAX_ADDRESSES} addresses"))
+        super().__init__(
+            FieldViolation("address", f"an account keeps at most {MAX_ADDRESSES} addresses; delete one first")
+        )
 
 
 class PrimaryNeeded(ValidationFailed):
@@ -192,7 +222,9 @@ class NoAddress(ValidationFailed):
     """An e-mail address that no letter can be sent to."""
 
     def __init__(self, field: str) -> None:
-        super().__init__(FieldViolation(field, "is not an address that mail can be sent to"))
+        super().__init__(
+            FieldViolation(field, "is not an address that mail can be sent to; write it as in jo@example.com")
+        )
 
 
 class PasswordTooCommon(ValidationFailed):

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 import grpc
+from google.protobuf.duration_pb2 import Duration
 from google.type.latlng_pb2 import LatLng
 from marketplace.auth.v1 import auth_service_pb2, auth_service_pb2_grpc
 from marketplace.cart.v1 import cart_service_pb2_grpc
@@ -21,7 +22,7 @@ from marketplace.catalog.v1 import catalog_service_pb2, catalog_service_pb2_grpc
 from marketplace.delivery.v1 import courier_service_pb2_grpc, delivery_service_pb2_grpc
 from marketplace.order.v1 import order_service_pb2_grpc
 from marketplace.payment.v1 import payment_service_pb2_grpc
-from marketplace.seller.v1 import seller_service_pb2, seller_service_pb2_grpc
+from marketplace.seller.v1 import seller_pb2, seller_service_pb2, seller_service_pb2_grpc
 from marketplace.type.v1 import address_pb2
 
 PRODUCTS_A_SHOP = 40
@@ -118,11 +119,13 @@ class World:
             owner = await self.register("seller")
             asked = seller_service_pb2.CreateSellerRequest(
                 request_id=str(uuid.uuid4()),
-                handle=f"bench-shop-{secrets.token_hex(3)}",
-                shop_name=f"Bench Shop {number}",
-                pickup_address=address(52.52 + number / 100, 13.40),
-                prep_minutes=5,
-                time_zone="Europe/Berlin",
+                seller=seller_pb2.Seller(
+                    handle=f"bench-shop-{secrets.token_hex(3)}",
+                    shop_name=f"Bench Shop {number}",
+                    pickup_address=address(52.52 + number / 100, 13.40),
+                    prep_duration=Duration(seconds=300),
+                    time_zone="Europe/Berlin",
+                ),
             )
             made = await self.sellers.CreateSeller(asked, metadata=bearer(owner), timeout=CALL_SECONDS)
             approval = seller_service_pb2.ApproveSellerRequest(seller_id=made.seller.seller_id)

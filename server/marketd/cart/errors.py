@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from marketd.cart.model import MAX_LINE_QUANTITY, MAX_LINES
 from marketd.kernel.call.reasons import Code, Reason
 from marketd.kernel.call.refusals import FieldViolation, PreconditionViolation, Refusal, ValidationFailed
@@ -18,7 +20,9 @@ class CartTooLong(ValidationFailed):
     """The cart would have more lines than it may."""
 
     def __init__(self) -> None:
-        super().__init__(FieldViolation("variant_id", f"a cart holds at most {MAX_LINES} different variants"))
+        super().__init__(
+            FieldViolation("variant_id", f"a cart holds at most {MAX_LINES} different variants; remove one first")
+        )
 
 
 class CartEmpty(Refusal):
@@ -37,8 +41,11 @@ class QuoteExpired(Refusal):
     code = Code.FAILED_PRECONDITION
     reason = Reason.QUOTE_EXPIRED
 
-    def __init__(self) -> None:
-        super().__init__("The quote can no longer be ordered; ask for a new one with QuoteOrder.")
+    def __init__(self, expire_time: datetime) -> None:
+        super().__init__(
+            "The quote can no longer be ordered; ask for a new one with QuoteOrder.",
+            metadata={"expireTime": expire_time.strftime("%Y-%m-%dT%H:%M:%SZ")},
+        )
 
 
 class QuoteTokenInvalid(ValidationFailed):
@@ -56,6 +63,6 @@ class AddressNotServiceable(Refusal):
 
     def __init__(self) -> None:
         super().__init__(
-            "No seller in the cart delivers to this address.",
+            "No seller in the cart delivers to this address; choose another address or other sellers.",
             preconditions=(PreconditionViolation("ADDRESS", "address", "is outside of every service zone"),),
         )

@@ -8,20 +8,20 @@ from uuid import UUID
 from marketd.cart import repository
 from marketd.cart.errors import QuoteExpired
 from marketd.cart.quotes import repository as quotes
-from marketd.cart.quotes.values import Quote
+from marketd.cart.quotes.values import Quote, QuoteKey
 from marketd.inventory.values import StockLine
 from marketd.kernel.db.uow import UnitOfWork
 
 
-async def take_quote(uow: UnitOfWork, quote_id: UUID, user_id: UUID) -> Quote:
+async def take_quote(uow: UnitOfWork, key: QuoteKey, user_id: UUID) -> Quote:
     """Use the account's quote in this transaction, and lock its cart. Raises QuoteExpired.
 
     A refusal later in the transaction undoes the use; an order that is placed makes it final.
     """
-    payload = await quotes.take(uow.connection, quote_id, user_id, uow.now)
+    payload = await quotes.take(uow.connection, key.quote_id, user_id, uow.now)
     if payload is None:
-        raise QuoteExpired
-    return Quote.from_json_text(quote_id, payload)
+        raise QuoteExpired(key.expire_time)
+    return Quote.from_json_text(key.quote_id, payload)
 
 
 async def take_ordered(uow: UnitOfWork, user_id: UUID, lines: Sequence[StockLine]) -> None:

@@ -97,5 +97,5 @@ class CartServicer(cart_service_pb2_grpc.CartServiceServicer):
             "cart.quote",
             lambda uow: quote_order(uow, caller, destination, self._quoter, self._currency, self._quote_lifetime),
         )
-        token = self._quotes.issue(result.quote.quote_id) if result.expire_time is not None else ""
+        token = self._quotes.issue(result.quote.quote_id, result.expire_time) if result.expire_time is not None else ""
         return convert.to_quote(result, token)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from marketd.kernel.call.reasons import Code, Reason
-from marketd.kernel.call.refusals import FieldViolation, Refusal
+from marketd.kernel.call.refusals import FieldViolation, IllegalTransition, Refusal
 
 
 class ImportFileInvalid(Refusal):
@@ -22,6 +22,13 @@ class ImportFileInvalid(Refusal):
         self.column = column
 
 
+class NothingToSell(IllegalTransition):
+    """The product has no active variant, so nobody could buy it."""
+
+    def __init__(self, state: str) -> None:
+        super().__init__("product", state, (), "The product has no active variant; give it one before you publish it.")
+
+
 class UploadCorrupt(Refusal):
     """The file that arrived is not the one that was announced; nothing was changed."""
 
@@ -29,7 +36,7 @@ class UploadCorrupt(Refusal):
     reason = Reason.MEDIA_CORRUPT
 
     def __init__(self, description: str) -> None:
-        super().__init__(f"The file is not whole: {description}. Nothing was changed.")
+        super().__init__(f"The file is not whole: {description}. Nothing was changed; send it again.")
 
 
 class UploadTooLarge(Refusal):
@@ -39,7 +46,9 @@ class UploadTooLarge(Refusal):
     reason = Reason.MEDIA_TOO_LARGE
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"A file may have at most {limit} bytes.", metadata={"limit": str(limit)})
+        super().__init__(
+            f"A file may have at most {limit} bytes; split it into several.", metadata={"limit": str(limit)}
+        )
 
 
 class UploadOutOfOrder(Refusal):

@@ -9,6 +9,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from marketd.catalog.descriptions import safe_html
+from marketd.catalog.errors import NothingToSell
 from marketd.catalog.insert import Planned, cheapest, make_products, random_suffix
 from marketd.catalog.model import MAX_DESCRIPTION, ProductState
 from marketd.catalog.names import Options, options_key, slugify, title_key
@@ -27,7 +28,7 @@ from marketd.catalog.values import (
 )
 from marketd.inventory.values import NewStock
 from marketd.kernel.call.caller import Caller
-from marketd.kernel.call.refusals import AlreadyExists, FieldViolation, IllegalTransition, NotFound, ValidationFailed
+from marketd.kernel.call.refusals import AlreadyExists, FieldViolation, NotFound, ValidationFailed
 from marketd.kernel.db.database import DATABASE_ERRORS, constraint_of
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.etags import check_etag
@@ -147,7 +148,7 @@ async def publish_product(uow: UnitOfWork, caller: Caller, product_id: UUID, eta
     if seller is None or not seller.sells:
         raise SellerClosed(product.seller_id)
     if not any(variant.active for variant in product.variants):
-        raise IllegalTransition("product", product.state.value, ())
+        raise NothingToSell(product.state.value)
     await specs.publish(uow.connection, product_id, uow.now)
     return await _read(uow, product_id)
 

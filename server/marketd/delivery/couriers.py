@@ -7,13 +7,13 @@ from uuid import UUID
 
 from marketd.audit import log
 from marketd.auth import service as auth
-from marketd.delivery.errors import CourierOffShift
+from marketd.delivery.errors import CourierOffShift, ShiftBusy
 from marketd.delivery.events import CourierApproved, CourierCreated, ShiftEnded, ShiftStarted
 from marketd.delivery.model import COURIER_TRANSITIONS, CourierState, Vehicle
 from marketd.delivery.repository import couriers, deliveries
 from marketd.delivery.values import Courier, Shift
 from marketd.kernel.call.caller import Caller, Role
-from marketd.kernel.call.refusals import AlreadyExists, IllegalTransition, InUse, NotFound
+from marketd.kernel.call.refusals import AlreadyExists, IllegalTransition, NotFound
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.etags import check_etag
 from marketd.kernel.values.ids import new_id
@@ -117,7 +117,7 @@ async def end_shift(uow: UnitOfWork, caller: Caller, etag: str) -> Shift:
     check_etag(etag, last.version)
     busy = await deliveries.one_open_of_courier(uow.connection, courier.courier_id)
     if busy is not None:
-        raise InUse("shift", f"delivery {busy}")
+        raise ShiftBusy(busy)
     shift = await couriers.end_shift(uow.connection, last.shift_id, uow.now)
     uow.emit(ShiftEnded(courier_id=courier.courier_id, shift_id=shift.shift_id))
     return shift

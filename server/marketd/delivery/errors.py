@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from uuid import UUID
 
 from marketd.kernel.call.reasons import Code, Reason
-from marketd.kernel.call.refusals import FieldViolation, PreconditionViolation, Refusal, ValidationFailed
+from marketd.kernel.call.refusals import FieldViolation, InUse, PreconditionViolation, Refusal, ValidationFailed
 
 
 class CourierOffShift(Refusal):
@@ -16,9 +17,20 @@ class CourierOffShift(Refusal):
 
     def __init__(self, courier_id: UUID) -> None:
         super().__init__(
-            "The courier is not on shift.",
+            "The courier is not on shift; a shift must be started first.",
             metadata={"courierId": str(courier_id)},
             preconditions=(PreconditionViolation("SHIFT", str(courier_id), "is not on shift"),),
+        )
+
+
+class ShiftBusy(InUse):
+    """A delivery is still in the courier's hands."""
+
+    def __init__(self, delivery_id: UUID) -> None:
+        super().__init__(
+            "shift",
+            f"delivery {delivery_id}",
+            f"You still have delivery {delivery_id}; close it before you end the shift.",
         )
 
 
@@ -39,7 +51,10 @@ class ProofCodeMismatch(Refusal):
     reason = Reason.PROOF_CODE_MISMATCH
 
     def __init__(self, attempts_left: int) -> None:
-        super().__init__("This is not the buyer's code.", metadata={"attemptsLeft": str(attempts_left)})
+        super().__init__(
+            f"This is not the buyer's code; ask for it again. You have {attempts_left} more tries.",
+            metadata={"attemptsLeft": str(attempts_left)},
+        )
 
 
 class TooManyWrongCodes(Refusal):
@@ -50,7 +65,7 @@ class TooManyWrongCodes(Refusal):
 
     def __init__(self, retry_after_seconds: float) -> None:
         super().__init__(
-            "Too many wrong codes for this delivery; wait before the next one.",
+            f"Too many wrong codes for this delivery; wait {math.ceil(retry_after_seconds)} seconds before the next.",
             metadata={"rateClass": "CODE"},
             retry_after_seconds=retry_after_seconds,
         )

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from google.protobuf.duration_pb2 import Duration
 from google.type import latlng_pb2
 from marketplace.auth.v1 import user_service_pb2
 from marketplace.delivery.v1 import courier_pb2, courier_service_pb2
@@ -141,7 +142,7 @@ async def _shop(target: str, admin: MarketplaceClient, vendor: str, content: byt
         except MarketplaceError as error:
             if error.reason != "NOT_FOUND":
                 raise
-            request = seller_service_pb2.CreateSellerRequest(
+            shop = seller_pb2.Seller(
                 handle=handle,
                 shop_name=vendor,
                 description=f"{vendor} is a shop of the demo data.",
@@ -154,10 +155,10 @@ async def _shop(target: str, admin: MarketplaceClient, vendor: str, content: byt
                     region_code="DE",
                     point=latlng_pb2.LatLng(latitude=latitude, longitude=longitude),
                 ),
-                prep_minutes=5,
+                prep_duration=Duration(seconds=300),
                 time_zone="Europe/Berlin",
             )
-            seller = (await client.seller.CreateSeller(request)).seller
+            seller = (await client.seller.CreateSeller(seller_service_pb2.CreateSellerRequest(seller=shop))).seller
         if seller.state == seller_pb2.SELLER_STATE_PENDING:
             await admin.seller.ApproveSeller(seller_service_pb2.ApproveSellerRequest(seller_id=seller.seller_id))
         await upload(client, content, f"{handle}.csv")

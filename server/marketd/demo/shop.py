@@ -57,11 +57,13 @@ async def open_shop(stage: Stage, cast: Cast, pickup: TracePoint) -> str:
         seller = (
             await cast.seller.seller.CreateSeller(
                 seller_service_pb2.CreateSellerRequest(
-                    handle=f"demo-shop-{cast.suffix}",
-                    shop_name=shop,
-                    pickup_address=address_at(pickup, shop, "Market Square 1"),
-                    prep_minutes=5,
-                    time_zone="Europe/Berlin",
+                    seller=seller_pb2.Seller(
+                        handle=f"demo-shop-{cast.suffix}",
+                        shop_name=shop,
+                        pickup_address=address_at(pickup, shop, "Market Square 1"),
+                        prep_duration=Duration(seconds=300),
+                        time_zone="Europe/Berlin",
+                    )
                 )
             )
         ).seller

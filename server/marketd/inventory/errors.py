@@ -22,7 +22,8 @@ class InsufficientStock(Refusal):
         first = shortages[0]
         super().__init__(
             f"Only {first.available} of the {first.requested} pieces asked for can be had"
-            + (f", and {len(shortages) - 1} more lines are short." if len(shortages) > 1 else "."),
+            + (f", and {len(shortages) - 1} more lines are short" if len(shortages) > 1 else "")
+            + "; ask for fewer.",
             metadata={
                 "variantId": str(first.variant_id),
                 "requested": str(first.requested),

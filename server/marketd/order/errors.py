@@ -28,9 +28,8 @@ class PriceChanged(Refusal):
 
     def __init__(self, expected: Money, current: Money, changed: Sequence[PriceDifference] = ()) -> None:
         super().__init__(
-            f"The total is {current}, not {expected}; ask for a new quote.",
-            metadata={"expectedTotal": str(expected), "currentTotal": str(current)}
-            | ({"variantId": str(changed[0].variant_id)} if changed else {}),
+            f"The total is {current}, not {expected}; look at the new prices with QuoteOrder and order that quote.",
+            metadata={"expected": str(expected), "actual": str(current)},
             preconditions=[
                 PreconditionViolation("PRICE", str(line.variant_id), f"was {line.quoted}, is {line.current}")
                 for line in changed
@@ -46,9 +45,9 @@ class ShopClosed(Refusal):
 
     def __init__(self, seller_id: UUID) -> None:
         super().__init__(
-            "A seller in the cart takes no orders now.",
+            "A seller in the cart takes no orders now; take its items out of the cart and ask for a new quote.",
             metadata={"sellerId": str(seller_id)},
-            preconditions=(PreconditionViolation("SELLER", str(seller_id), "takes no orders"),),
+            preconditions=(PreconditionViolation("SELLER", str(seller_id), "takes no orders now"),),
         )
 
 
@@ -56,4 +55,6 @@ class TooManyPieces(ValidationFailed):
     """More of a line is to be cancelled than is left."""
 
     def __init__(self, index: int, left: int) -> None:
-        super().__init__(FieldViolation(f"lines[{index}].quantity", f"is more than what is left, {left}"))
+        super().__init__(
+            FieldViolation(f"lines[{index}].quantity", f"must be at most {left}: that is what is left of the line")
+        )

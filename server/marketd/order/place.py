@@ -13,7 +13,7 @@ from uuid import UUID
 
 from marketd.cart import service as carts
 from marketd.cart.errors import CartEmpty, QuoteExpired
-from marketd.cart.quotes.values import Quote, QuotePackage
+from marketd.cart.quotes.values import Quote, QuoteKey, QuotePackage
 from marketd.catalog import service as catalog
 from marketd.catalog.values import Offer
 from marketd.inventory import service as inventory
@@ -39,7 +39,7 @@ from marketd.seller.model import SellerState
 class PlaceOrder:
     """Order a quote; `provider` is a name that payment.ports.Providers has resolved."""
 
-    quote_id: UUID
+    quote: QuoteKey
     expected_total: Money
     provider: str
 
@@ -58,11 +58,11 @@ async def place_order(uow: UnitOfWork, caller: Caller, command: PlaceOrder, unpa
 
     Raises QuoteExpired, CartEmpty, ShopClosed, PriceChanged and InsufficientStock.
     """
-    quote = await carts.take_quote(uow, command.quote_id, caller.known_user_id)
+    quote = await carts.take_quote(uow, command.quote, caller.known_user_id)
     lines = [StockLine(line.variant_id, line.quantity) for package in quote.packages for line in package.lines]
     if not lines:
         raise CartEmpty
-    await _check_prices(uow, quote, command.expected_total, [line.variant_id for line in lines])
+    await _check_prices(uow, quote, command, [line.variant_id for line in lines])
 
     group_id, payment_id = new_id(), new_id()
     expire_time = uow.now + unpaid_lifetime
@@ -90,7 +90,7 @@ async def place_order(uow: UnitOfWork, caller: Caller, command: PlaceOrder, unpa
     return PlacedGroup(group_id, orders, payment)
 
 
-async def _check_prices(uow: UnitOfWork, quote: Quote, expected: Money, variant_ids: list[UUID]) -> None:
+async def _check_prices(uow: UnitOfWork, quote: Quote, command: PlaceOrder, variant_ids: list[UUID]) -> None:
     """Raises ShopClosed, QuoteExpired for what is not for sale any more, and PriceChanged."""
     offers = await catalog.read_offers(uow.connection, variant_ids)
     changed: list[PriceDifference] = []
@@ -100,14 +100,14 @@ async def _check_prices(uow: UnitOfWork, quote: Quote, expected: Money, variant_
             offer = _buyable(offers, line.variant_id)
             if offer is None:
                 await _refuse_unbuyable(uow, package.seller_id)
-                raise QuoteExpired
+                raise QuoteExpired(command.quote.expire_time)
             quoted = Money(line.unit_price_minor, quote.currency)
             if offer.price != quoted:
                 changed.append(PriceDifference(line.variant_id, quoted, offer.price))
                 current_minor += (offer.price.amount_minor - line.unit_price_minor) * line.quantity
     current = Money(current_minor, quote.currency)
-    if changed or current != expected:
-        raise PriceChanged(expected, current, changed)
+    if changed or current != command.expected_total:
+        raise PriceChanged(command.expected_total, current, changed)
 
 
 def _buyable(offers: Mapping[UUID, Offer], variant_id: UUID) -> Offer | None:

@@ -22,8 +22,10 @@ class PaymentDeclined(Refusal):
     def __init__(self, payment_id: object, decline_code: str, decline_message: str) -> None:
         super().__init__(
             decline_message or "The payment was declined; try another method.",
-            metadata={"paymentId": str(payment_id), "declineCode": decline_code},
-            preconditions=(PreconditionViolation("PAYMENT", str(payment_id), "was declined by the provider"),),
+            metadata={"paymentId": str(payment_id)},
+            preconditions=(
+                PreconditionViolation("PAYMENT", str(payment_id), f"was declined by the provider: {decline_code}"),
+            ),
         )
 
 
@@ -33,10 +35,10 @@ class PaymentActionRequired(Refusal):
     code = Code.FAILED_PRECONDITION
     reason = Reason.PAYMENT_ACTION_REQUIRED
 
-    def __init__(self, payment_id: object, redirect_url: str) -> None:
+    def __init__(self, payment_id: object, action_url: str) -> None:
         super().__init__(
-            "The provider asks the buyer to confirm the payment; go to the redirect URL and confirm again.",
-            metadata={"paymentId": str(payment_id), "redirectUrl": redirect_url},
+            f"The provider asks you to confirm the payment: go to {action_url}, then confirm it here again.",
+            metadata={"paymentId": str(payment_id), "actionUrl": action_url},
             preconditions=(PreconditionViolation("PAYMENT", str(payment_id), "waits for the buyer's action"),),
         )
 
@@ -52,18 +54,18 @@ class PaymentOver(IllegalTransition):
     """The payment cannot be confirmed or replaced any more."""
 
     def __init__(self, state: PaymentState) -> None:
-        super().__init__("payment", state.value, [])
+        super().__init__("payment", state.value, [], f"The payment is {state.value} and takes no money any more.")
 
 
 class NothingToRefund(IllegalTransition):
     """No money was taken, or all of it was given back."""
 
     def __init__(self, state: str) -> None:
-        super().__init__("payment", state, [])
+        super().__init__("payment", state, [], f"The payment is {state}; there is nothing left to give back.")
 
 
 class RefundTooLarge(ValidationFailed):
     """More is asked for than is left."""
 
     def __init__(self, left: str) -> None:
-        super().__init__(FieldViolation("order.amount", f"is more than what is left, {left}"))
+        super().__init__(FieldViolation("order.amount", f"must be at most {left}: that is what is left"))

@@ -7,6 +7,7 @@ from functools import partial
 from uuid import UUID
 
 from marketd.audit.journal import AuditJournal
+from marketd.auth.errors import RolesChanged
 from marketd.config import Settings
 from marketd.kernel.call.refusals import Refusal
 from marketd.kernel.db.transactor import Transactor
@@ -128,7 +129,10 @@ def _build_server(core: Core, slices: Sequence[Slice], tasks: list[Work], *, reu
 
     def end_streams(user_id: UUID | None, session_id: UUID | None, refusal: Refusal) -> None:
         if user_id is not None:
-            server.calls.end_account(user_id, refusal)
+            roles_changed = isinstance(refusal, RolesChanged)
+            server.calls.end_account(
+                user_id, lambda rule: RolesChanged(rule.required_roles) if roles_changed else refusal
+            )
         if session_id is not None:
             server.calls.end_session(session_id, refusal)
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import cast
+from uuid import UUID
 
+from google.protobuf.duration_pb2 import Duration
 from google.type.dayofweek_pb2 import DayOfWeek
+from google.type.timeofday_pb2 import TimeOfDay as TimeOfDayMessage
 from marketplace.seller.v1 import seller_pb2, seller_service_pb2
 from marketplace.type.v1 import address_pb2
 
@@ -12,25 +16,31 @@ from marketd.kernel.enums import EnumMap
 from marketd.kernel.values.etags import etag_of
 from marketd.kernel.wire import from_address, to_address, to_timestamp
 from marketd.seller.model import SellerState
-from marketd.seller.values import Contact, NewSeller, OpeningHours, Seller
+from marketd.seller.values import ApproveSeller, Contact, NewSeller, OpeningHours, Seller, TimeOfDay
 
 _STATES = EnumMap(SellerState, seller_pb2.SellerState)
 
 
-def from_create_seller(request: seller_service_pb2.CreateSellerRequest, default_prep_minutes: int) -> NewSeller:
+def from_seller(seller: seller_pb2.Seller, default_prep_duration: timedelta) -> NewSeller:
     """The seller to make."""
     return NewSeller(
-        handle=request.handle,
-        shop_name=request.shop_name,
-        description=request.description,
-        pickup_address=from_address(request.pickup_address),
-        contact=Contact(request.contact.name, request.contact.phone, request.contact.email),
-        prep_minutes=request.prep_minutes if request.HasField("prep_minutes") else default_prep_minutes,
-        time_zone=request.time_zone,
+        handle=seller.handle,
+        shop_name=seller.shop_name,
+        description=seller.description,
+        pickup_address=from_address(seller.pickup_address),
+        contact=Contact(seller.contact.name, seller.contact.phone, seller.contact.email),
+        prep_duration=seller.prep_duration.ToTimedelta() if seller.HasField("prep_duration") else default_prep_duration,
+        time_zone=seller.time_zone,
         opening_hours=tuple(
-            OpeningHours(int(span.day), span.open_minute, span.close_minute) for span in request.opening_hours
+            OpeningHours(int(span.day), _from_time_of_day(span.open_time), _from_time_of_day(span.close_time))
+            for span in seller.opening_hours
         ),
     )
+
+
+def from_approve_seller(request: seller_service_pb2.ApproveSellerRequest) -> ApproveSeller:
+    """The approval."""
+    return ApproveSeller(UUID(request.seller_id), request.reason, request.etag)
 
 
 def to_seller(seller: Seller, *, whole: bool) -> seller_pb2.Seller:
@@ -39,13 +49,15 @@ def to_seller(seller: Seller, *, whole: bool) -> seller_pb2.Seller:
         seller_id=str(seller.seller_id),
         handle=seller.handle,
         shop_name=seller.shop_name,
-        description=seller.description,
+        description=seller.description or None,
         state=_STATES.to_wire(seller.state),
-        prep_minutes=seller.prep_minutes,
+        prep_duration=_to_duration(seller.prep_duration),
         time_zone=seller.time_zone,
         opening_hours=[
             seller_pb2.OpeningHours(
-                day=cast("DayOfWeek.ValueType", span.day), open_minute=span.open_minute, close_minute=span.close_minute
+                day=cast("DayOfWeek.ValueType", span.day),
+                open_time=_to_time_of_day(span.open_time),
+                close_time=_to_time_of_day(span.close_time),
             )
             for span in seller.opening_hours
         ],
@@ -55,10 +67,26 @@ def to_seller(seller: Seller, *, whole: bool) -> seller_pb2.Seller:
         etag=etag_of(seller.version),
     )
     if whole:
-        message.state_reason = seller.state_reason
+        if seller.state_reason:
+            message.state_reason = seller.state_reason
         message.owner_user_id = str(seller.owner_user_id)
         if seller.pickup_address is not None:
             message.pickup_address.CopyFrom(to_address(seller.pickup_address))
         contact = seller.contact
-        message.contact.CopyFrom(address_pb2.Contact(name=contact.name, phone=contact.phone, email=contact.email))
+        if contact != Contact():
+            message.contact.CopyFrom(address_pb2.Contact(name=contact.name, phone=contact.phone, email=contact.email))
     return message
+
+
+def _to_duration(span: timedelta) -> Duration:
+    message = Duration()
+    message.FromTimedelta(span)
+    return message
+
+
+def _from_time_of_day(message: TimeOfDayMessage) -> TimeOfDay:
+    return TimeOfDay(message.hours, message.minutes)
+
+
+def _to_time_of_day(time: TimeOfDay) -> TimeOfDayMessage:
+    return TimeOfDayMessage(hours=time.hours, minutes=time.minutes)

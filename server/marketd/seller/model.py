@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, Index, Integer, Text, Uuid, text
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, Index, Interval, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -41,7 +41,7 @@ class SellerTable(Base):
     __table_args__ = (
         CheckConstraint("state IN ('PENDING', 'ACTIVE', 'SUSPENDED', 'CLOSED')", name="state"),
         CheckConstraint("state IN ('PENDING', 'CLOSED') OR approve_time IS NOT NULL", name="approved"),
-        CheckConstraint("prep_minutes BETWEEN 0 AND 1440", name="prep_minutes"),
+        CheckConstraint("prep_duration BETWEEN interval '0' AND interval '24 hours'", name="prep_duration"),
         # An account has at most one seller that is not closed.
         Index("uq_sellers_owner_user_id", "owner_user_id", unique=True, postgresql_where=text("state <> 'CLOSED'")),
     )
@@ -55,7 +55,7 @@ class SellerTable(Base):
     state_reason: Mapped[str] = mapped_column(Text, server_default=text("''"))
     pickup_address: Mapped[dict[str, object] | None] = mapped_column(JSONB(none_as_null=True))
     contact: Mapped[dict[str, object]] = mapped_column(JSONB)
-    prep_minutes: Mapped[int] = mapped_column(Integer)
+    prep_duration: Mapped[timedelta] = mapped_column(Interval)
     time_zone: Mapped[str] = mapped_column(Text)
     opening_hours: Mapped[list[object]] = mapped_column(JSONB)
     approve_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

@@ -6,12 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from marketd.kernel.db.database import Connection
 from marketd.kernel.db.sql import Columns
 from marketd.kernel.values.address import Address
-from marketd.seller.values import Contact, OpeningHours, Seller
+from marketd.seller.values import Contact, OpeningHours, Seller, TimeOfDay
 
 # ruff: noqa: S608 - every interpolated part is one of the constants here
 
@@ -24,20 +25,22 @@ def _contact(value: Mapping[str, str]) -> Contact:
     return Contact(**value)
 
 
-def _opening_hours(value: Sequence[Mapping[str, int]]) -> tuple[OpeningHours, ...]:
-    return tuple(OpeningHours(**span) for span in value)
+def _opening_hours(value: Sequence[Mapping[str, Any]]) -> tuple[OpeningHours, ...]:
+    return tuple(
+        OpeningHours(span["day"], TimeOfDay(**span["open_time"]), TimeOfDay(**span["close_time"])) for span in value
+    )
 
 
 _SELLER = Columns(Seller, readers={"pickup_address": _address, "contact": _contact, "opening_hours": _opening_hours})
 
 
 async def insert(connection: Connection, seller: Seller) -> bool:
-    """Write a new seller; False when the handle is taken. A second open seller breaks uq_sellers_owner_user_id."""
+    """Write a new seller; False when the handle is taken or the account has one that is not closed."""
     tag = await connection.execute(
         "INSERT INTO sellers (seller_id, owner_user_id, handle, shop_name, description, state, pickup_address,"
-        " contact, prep_minutes, time_zone, opening_hours, create_time, update_time)"
+        " contact, prep_duration, time_zone, opening_hours, create_time, update_time)"
         " VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb, $8::jsonb, $9, $10, $11::jsonb, $12, $12)"
-        " ON CONFLICT (handle) DO NOTHING",
+        " ON CONFLICT DO NOTHING",
         seller.seller_id,
         seller.owner_user_id,
         seller.handle,
@@ -46,7 +49,7 @@ async def insert(connection: Connection, seller: Seller) -> bool:
         seller.state.value,
         None if seller.pickup_address is None else seller.pickup_address.to_json_text(),
         json.dumps(asdict(seller.contact)),
-        seller.prep_minutes,
+        seller.prep_duration,
         seller.time_zone,
         json.dumps([asdict(span) for span in seller.opening_hours]),
         seller.create_time,

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from uuid import UUID
 
-import asyncpg
-
 from marketd.audit import log
 from marketd.auth import service as auth
 from marketd.kernel.call.caller import Caller, Role
-from marketd.kernel.call.refusals import AlreadyExists, ConcurrentUpdate, NotFound
-from marketd.kernel.db.database import is_unique_violation
+from marketd.kernel.call.refusals import ConcurrentUpdate, NotFound
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
+from marketd.kernel.values.etags import check_etag
 from marketd.kernel.values.ids import new_id
 from marketd.seller import repository
+from marketd.seller.errors import HandleTaken, ShopExists
 from marketd.seller.events import SellerApproved, SellerCreated
 from marketd.seller.model import SELLER_STEPS, SellerState
 from marketd.seller.names import known_time_zone, make_handle, with_suffix
-from marketd.seller.values import NewSeller, Seller
+from marketd.seller.values import ApproveSeller, NewSeller, Seller
 
 _HANDLE_TRIES = 4
 
 
 async def create_seller(uow: UnitOfWork, caller: Caller, new: NewSeller) -> Seller:
-    """Apply to sell; the seller is PENDING. Raises TimeZoneUnknown, AlreadyExists (handle, or a second seller),
-    and NotFound for services.
+    """Apply to sell; the seller is PENDING.
+
+    Raises TimeZoneUnknown, HandleTaken, ShopExists, and NotFound for services.
     """
     time_zone = known_time_zone(new.time_zone)
     # A service has no account that could become a seller's.
@@ -41,7 +41,7 @@ async def create_seller(uow: UnitOfWork, caller: Caller, new: NewSeller) -> Sell
             state_reason="",
             pickup_address=new.pickup_address,
             contact=new.contact,
-            prep_minutes=new.prep_minutes,
+            prep_duration=new.prep_duration,
             time_zone=time_zone,
             opening_hours=new.opening_hours,
             approve_time=None,
@@ -49,31 +49,34 @@ async def create_seller(uow: UnitOfWork, caller: Caller, new: NewSeller) -> Sell
             update_time=uow.now,
             version=1,
         )
-        try:
-            is_inserted = await repository.insert(uow.connection, seller)
-        except asyncpg.UniqueViolationError as error:
-            if is_unique_violation(error, "uq_sellers_owner_user_id"):
-                raise AlreadyExists("seller", "owner_user_id") from error
-            raise
-        if is_inserted:
+        if await repository.insert(uow.connection, seller):
             uow.emit(
                 SellerCreated(seller_id=seller.seller_id, owner_user_id=seller.owner_user_id, handle=seller.handle)
             )
             await log.record(uow, caller, "seller", seller.seller_id)
             return seller
+        former = await repository.read_by_owner(uow.connection, seller.owner_user_id)
+        if former is not None:
+            raise ShopExists(former.handle)
         if new.handle:
-            raise AlreadyExists("seller", "handle")
+            raise HandleTaken(new.handle)
     raise ConcurrentUpdate
 
 
-async def approve_seller(uow: UnitOfWork, caller: Caller, seller_id: UUID, reason: str) -> Seller:
+async def approve_seller(uow: UnitOfWork, caller: Caller, command: ApproveSeller) -> Seller:
     """Let a pending seller sell; its account gets the role SELLER in the same transaction.
 
-    The access table lets only admins come here. Raises NotFound, and IllegalTransition when it is not pending.
+    One that was approved for this reason stays as it is, whatever etag comes: that of a caller who has lost the answer
+    is stale. The access table lets only admins come here. Raises NotFound, EtagMismatch, and IllegalTransition when it
+    is not pending.
     """
+    seller_id, reason = command.seller_id, command.reason
     seller = await repository.lock(uow.connection, seller_id)
     if seller is None:
         raise NotFound("seller", seller_id)
+    if seller.state is SellerState.ACTIVE and seller.state_reason == reason:
+        return seller
+    check_etag(command.etag, seller.version)
     if seller.state is not SellerState.PENDING:
         raise SELLER_STEPS.refusal(seller.state)
     approved = await repository.approve(uow.connection, seller_id, reason, uow.now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -21,15 +22,15 @@ if TYPE_CHECKING:
 class SellerServicer(seller_service_pb2_grpc.SellerServiceServicer):
     """marketplace.seller.v1.SellerService."""
 
-    def __init__(self, *, tx: Transactor, default_prep_minutes: int) -> None:
+    def __init__(self, *, tx: Transactor, default_prep_duration: timedelta) -> None:
         self._tx = tx
-        self._default_prep_minutes = default_prep_minutes
+        self._default_prep_duration = default_prep_duration
 
     async def CreateSeller(
         self, request: seller_service_pb2.CreateSellerRequest, context: Context
     ) -> seller_service_pb2.CreateSellerResponse:
         caller = calls.current_caller()
-        new = convert.from_create_seller(request, self._default_prep_minutes)
+        new = convert.from_seller(request.seller, self._default_prep_duration)
 
         def render(seller: Seller) -> seller_service_pb2.CreateSellerResponse:
             return seller_service_pb2.CreateSellerResponse(seller=convert.to_seller(seller, whole=True))
@@ -40,11 +41,12 @@ class SellerServicer(seller_service_pb2_grpc.SellerServiceServicer):
         self, request: seller_service_pb2.ApproveSellerRequest, context: Context
     ) -> seller_service_pb2.ApproveSellerResponse:
         caller = calls.current_caller()
-        seller_id = UUID(request.seller_id)
-        seller = await self._tx.run(
-            "seller.approve", lambda uow: sellers.approve_seller(uow, caller, seller_id, request.reason)
-        )
-        return seller_service_pb2.ApproveSellerResponse(seller=convert.to_seller(seller, whole=True))
+        command = convert.from_approve_seller(request)
+
+        def render(seller: Seller) -> seller_service_pb2.ApproveSellerResponse:
+            return seller_service_pb2.ApproveSellerResponse(seller=convert.to_seller(seller, whole=True))
+
+        return await self._tx.answer("seller.approve", lambda uow: sellers.approve_seller(uow, caller, command), render)
 
     async def GetSeller(
         self, request: seller_service_pb2.GetSellerRequest, context: Context

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from marketd.kernel.values.address import Address
@@ -20,12 +20,20 @@ class Contact:
 
 
 @dataclass(frozen=True, slots=True)
+class TimeOfDay:
+    """A time on the shop's own clock, to the minute; 24:00 is the end of a day, which `datetime.time` cannot say."""
+
+    hours: int
+    minutes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class OpeningHours:
-    """One span a week: `day` 1 (Monday) to 7; minutes after midnight, a close that is not later means the next day."""
+    """One span a week: `day` 1 (Monday) to 7; a `close_time` that is not after `open_time` means the next day."""
 
     day: int
-    open_minute: int
-    close_minute: int
+    open_time: TimeOfDay
+    close_time: TimeOfDay
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +49,7 @@ class Seller:
     state_reason: str
     pickup_address: Address | None
     contact: Contact
-    prep_minutes: int
+    prep_duration: timedelta
     time_zone: str
     opening_hours: tuple[OpeningHours, ...]
     approve_time: datetime | None
@@ -57,13 +65,25 @@ class Seller:
 
 @dataclass(frozen=True, slots=True)
 class NewSeller:
-    """A seller to be made. An empty handle is made from the shop's name, an empty time zone is UTC."""
+    """A seller to be made. An empty handle is made from the shop's name, an empty time zone is UTC.
+
+    prep_duration: at most a day.
+    """
 
     handle: str
     shop_name: str
     description: str
     pickup_address: Address
     contact: Contact
-    prep_minutes: int
+    prep_duration: timedelta
     time_zone: str
     opening_hours: tuple[OpeningHours, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ApproveSeller:
+    """Let a seller sell; an empty etag does so whatever happened to it since it was read."""
+
+    seller_id: UUID
+    reason: str
+    etag: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 
 from marketd.kernel.db.invariants import Invariant
@@ -14,4 +15,5 @@ INVARIANTS: Final[tuple[Invariant, ...]] = ()
 
 def build(parts: Parts) -> Slice:
     """Seller's part of a process."""
-    return Slice(servicers=[SellerServicer(tx=parts.tx, default_prep_minutes=parts.settings.default_prep_minutes)])
+    default_prep_duration = timedelta(minutes=parts.settings.default_prep_minutes)
+    return Slice(servicers=[SellerServicer(tx=parts.tx, default_prep_duration=default_prep_duration)])

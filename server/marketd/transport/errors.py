@@ -33,6 +33,7 @@ MAX_DETAILS_BYTES = 4096
 MAX_VIOLATIONS = 20
 _MAX_TEXT_BYTES = 256
 _MAX_METADATA = 16
+_MORE_BYTES = 64
 # The status waits behind what a reader has not read; the call counts as open no longer than this.
 _STATUS_SECONDS = 1.0
 
@@ -147,8 +148,11 @@ def _packed(refusal: Refusal) -> tuple[str, bytes]:
 
 
 def status_of(refusal: Refusal) -> status_pb2.Status:
-    """The rich status of a refusal: at most 1 KiB of message and 4 KiB in all (one ErrorInfo always stays)."""
-    message = _cut(refusal.message, MAX_MESSAGE_BYTES)
+    """The rich status of a refusal: at most 1 KiB of message and 4 KiB in all (one ErrorInfo always stays).
+
+    Of many violations the first are named; the message tells how many more there are.
+    """
+    text = _cut(refusal.message, MAX_MESSAGE_BYTES - _MORE_BYTES)
     info = error_details_pb2.ErrorInfo(reason=refusal.reason.value, domain=DOMAIN)
     for key, value in list(refusal.metadata.items())[:_MAX_METADATA]:
         info.metadata[_cut(key, 64)] = _cut(value, _MAX_TEXT_BYTES)
@@ -166,8 +170,10 @@ def status_of(refusal: Refusal) -> status_pb2.Status:
         )
         for violation in refusal.preconditions[:MAX_VIOLATIONS]
     ]
-    localized: list[Message] = [error_details_pb2.LocalizedMessage(locale="en", message=message)]
+    says_it_twice = True
     while True:
+        left_out = len(refusal.fields) + len(refusal.preconditions) - len(fields) - len(preconditions)
+        message = f"{text} ({left_out} more are not listed)" if left_out else text
         details: list[Message] = [info]
         if fields:
             details.append(error_details_pb2.BadRequest(field_violations=fields))
@@ -178,15 +184,17 @@ def status_of(refusal: Refusal) -> status_pb2.Status:
             delay.FromNanoseconds(int(refusal.retry_after_seconds * 1e9))
             details.append(error_details_pb2.RetryInfo(retry_delay=delay))
         status = status_pb2.Status(code=STATUS_CODES[refusal.code].value[0], message=message)
-        for detail in (*details, *localized):
+        if says_it_twice:
+            details.append(error_details_pb2.LocalizedMessage(locale="en", message=message))
+        for detail in details:
             status.details.add().Pack(detail)
         if status.ByteSize() <= MAX_DETAILS_BYTES:
             return status
         # Too much: the last violations go first, then the second copy of the message, then the metadata's values.
         if fields or preconditions:
             (fields if len(fields) >= len(preconditions) else preconditions).pop()
-        elif localized:
-            localized.clear()
+        elif says_it_twice:
+            says_it_twice = False
         else:
             info.metadata.pop(max(info.metadata))
 

@@ -23,7 +23,11 @@ def once_key(rule: Rule, caller: Caller, message: Any, secret: bytes) -> OnceKey
     request_id: str = message.request_id
     if not request_id:
         if rule.idempotency is Idempotency.KEY_REQUIRED:
-            raise ValidationFailed(FieldViolation("request_id", "a request id (a UUID) is required"))
+            raise ValidationFailed(
+                FieldViolation(
+                    "request_id", "must be given: a UUID that you make, the same again when you repeat the call"
+                )
+            )
         return None
     content = rule.method.encode() + b"\0" + message.SerializeToString(deterministic=True)
     return OnceKey(caller.key, rule.method, request_id.lower(), hmac.digest(secret, content, "sha256"))

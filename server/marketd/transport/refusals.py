@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from marketd.kernel.call.caller import Role
@@ -39,11 +40,11 @@ class BearerTokenExpired(Refusal):
     reason = Reason.TOKEN_EXPIRED
 
     def __init__(self) -> None:
-        super().__init__("The token has expired; refresh it and call again.")
+        super().__init__("The token has expired; refresh it, or sign in again.")
 
 
 class RoleRequired(Refusal):
-    """The caller holds none of the roles that the method is open to. Without roles: guests and viewers are not."""
+    """The caller holds none of the roles that the method is open to."""
 
     code = Code.PERMISSION_DENIED
     reason = Reason.ROLE_REQUIRED
@@ -51,8 +52,8 @@ class RoleRequired(Refusal):
     def __init__(self, roles: Iterable[Role]) -> None:
         names = ",".join(sorted(roles))
         super().__init__(
-            f"This method is open to: {names}." if names else "This method is open to signed-in accounts.",
-            metadata={"requiredRoles": names} if names else None,
+            f"This method is open to {names.replace(',', ', ')} only; sign in with an account that has such a role.",
+            metadata={"requiredRoles": names},
         )
 
 
@@ -64,7 +65,7 @@ class RateLimited(Refusal):
 
     def __init__(self, rate_class: str, retry_after_seconds: float) -> None:
         super().__init__(
-            "Too many calls; wait before the next one.",
+            f"Too many calls; wait {math.ceil(retry_after_seconds)} seconds before the next one.",
             metadata={"rateClass": rate_class},
             retry_after_seconds=retry_after_seconds,
         )
@@ -79,7 +80,7 @@ class TooManyStreams(Refusal):
     def __init__(self, rate_class: str, most: int) -> None:
         super().__init__(
             f"This account already has {most} streams open; close one before you open another.",
-            metadata={"rateClass": rate_class, "maxOpenStreams": str(most)},
+            metadata={"rateClass": rate_class},
             retry_after_seconds=_STREAMS_RETRY_SECONDS,
         )
 
@@ -91,7 +92,7 @@ class MalformedRequest(Refusal):
     reason = Reason.MALFORMED_REQUEST
 
     def __init__(self) -> None:
-        super().__init__("The request is not a message of this method.")
+        super().__init__("The request is not a message of this method; send one as its .proto says.")
 
 
 class HeaderRepeated(Refusal):
@@ -111,7 +112,9 @@ class RequestTooLarge(Refusal):
     reason = Reason.VALIDATION_FAILED
 
     def __init__(self, limit_bytes: int) -> None:
-        super().__init__(f"The request is larger than the {limit_bytes} bytes that this method takes.")
+        super().__init__(
+            f"The request is larger than the {limit_bytes} bytes that this method takes; send less at a time."
+        )
 
 
 class MethodUnknown(Refusal):
@@ -121,7 +124,9 @@ class MethodUnknown(Refusal):
     reason = Reason.METHOD_UNKNOWN
 
     def __init__(self, method: str) -> None:
-        super().__init__("This server has no such method.", metadata={"method": method[:200]})
+        super().__init__(
+            "This server has no such method; reflection tells which ones it has.", metadata={"method": method[:200]}
+        )
 
 
 class SlowConsumer(Refusal):

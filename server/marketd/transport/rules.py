@@ -35,6 +35,9 @@ class Open(StrEnum):
 
 Access = Open | frozenset[Role]
 
+NOT_SIGNED_IN = frozenset({Role.GUEST, Role.VIEWER})
+"""The roles of a token for one thing, a cart or a delivery: nobody's account."""
+
 
 class Idempotency(StrEnum):
     """What a method does with `request_id`."""
@@ -87,6 +90,13 @@ class Rule:
     stability: Stability = Stability.STABLE
     unrepeatable: str = ""
     replacement: str = ""
+
+    @property
+    def required_roles(self) -> frozenset[Role]:
+        """The roles of which a caller must hold one; none where anybody may call."""
+        if isinstance(self.access, Open):
+            return frozenset(Role) - NOT_SIGNED_IN if self.access is Open.AUTHENTICATED else frozenset()
+        return self.access
 
     @property
     def access_names(self) -> list[str]:

@@ -16,7 +16,6 @@ from google.protobuf.message import DecodeError, Message
 
 from marketd.kernel.call.refusals import FieldViolation, ValidationFailed
 from marketd.transport.behaviours import Behaviours
-from marketd.transport.errors import MAX_VIOLATIONS
 from marketd.transport.refusals import MalformedRequest, RequestTooLarge
 from marketd.transport.rules import Kind, RateClass, Rule
 from marketd.transport.start_errors import RulesBroken
@@ -100,7 +99,7 @@ def _each_once(
     """All that is wrong; a field whose content was refused is not told that it has the wrong form as well."""
     wrong = {violation.field for violation in found}
     found += (one for one in (_field_violation(each, message) for each in broken) if one.field not in wrong)
-    return found[:MAX_VIOLATIONS]
+    return found
 
 
 def _field_violation(violation: protovalidate.Violation, message: Descriptor) -> FieldViolation:

@@ -101,7 +101,7 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "ListAuditEntries.resource_ids": EVERYTHING,
     "GetSeller.seller_id": Owned((NOBODY, B, S, C), pending_seller),
     "GetSeller.handle": Owned((NOBODY, B, S, C), pending_handle),
-    "CreateSeller.handle": NAME,
+    "CreateSeller.seller.handle": NAME,
     "ApproveSeller.seller_id": EVERYTHING,
     "ApproveCourier.courier_id": EVERYTHING,
     "CreateCategory.category.category_id": NOT_READ,

@@ -187,12 +187,12 @@ async def test_an_address_that_is_nowhere_is_refused_by_its_field(
 ) -> None:
     point = latlng_pb2.LatLng(latitude=latitude, longitude=longitude)
     shop, home = new_shop(), address("Ada")
-    shop.pickup_address.point.CopyFrom(point)
+    shop.seller.pickup_address.point.CopyFrom(point)
     home.point.CopyFrom(point)
     before = await market.contents(without=frozenset({"audit_entries"}))
     opened = await market.ask(shop, market.buyer)
     quoted = await market.ask(cart_service_pb2.QuoteOrderRequest(address=home), market.buyer)
-    for outcome, field in ((opened, "pickup_address.point"), (quoted, "address.point")):
+    for outcome, field in ((opened, "seller.pickup_address.point"), (quoted, "address.point")):
         assert (outcome.code, outcome.reason) == INVALID, outcome
         assert _fields(outcome) == [field]
         check_refusal(outcome)

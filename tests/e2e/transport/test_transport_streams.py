@@ -83,7 +83,7 @@ async def test_a_revoke_ends_the_streams_of_that_one_only(probe: Probe, method: 
     end = (
         registry.end_session(caller.session_id, SessionRevoked())
         if by == "session"
-        else registry.end_account(caller.known_user_id, SessionRevoked())
+        else registry.end_account(caller.known_user_id, lambda _rule: SessionRevoked())
     )
     assert end == 2
     for call in calls[:2]:
@@ -108,7 +108,7 @@ async def test_a_handler_that_takes_its_end_for_a_normal_one_still_ends_with_the
     call = probe.call("WatchByWrites", probe.question(), token=token)
     waiting = asyncio.ensure_future(ended(probe, call))
     await asyncio.wait_for(begun.wait(), 5)
-    probe.server.calls.end_account(probe.tokens.callers[token].known_user_id, SessionRevoked())
+    probe.server.calls.end_account(probe.tokens.callers[token].known_user_id, lambda _rule: SessionRevoked())
     assert (await waiting).why == ("UNAUTHENTICATED", "SESSION_REVOKED")
 
 

@@ -144,7 +144,8 @@ async def test_a_decline_leaves_the_orders_payable(market: Market) -> None:
     for _ in range(2):
         with pytest.raises(PaymentDeclined) as refusal:
             await market.confirm(buyer, payment_id, "decline", request_id)
-        assert refusal.value.metadata["declineCode"] == "card_declined"
+        assert refusal.value.metadata == {"paymentId": payment_id}
+        assert "card_declined" in refusal.value.preconditions[0].description
     declined = await market.get_payment(buyer, payment_id)
     assert declined.state == payment_pb2.PAYMENT_STATE_DECLINED
     assert declined.decline.code == "card_declined"
@@ -196,7 +197,7 @@ async def test_an_action_is_asked_for_and_found_done(market: Market) -> None:
         await market.confirm(buyer, payment_id, "action", request_id)
     waiting = await market.get_payment(buyer, payment_id)
     assert waiting.state == payment_pb2.PAYMENT_STATE_ACTION_REQUIRED
-    assert waiting.action.redirect_url == refusal.value.metadata["redirectUrl"]
+    assert waiting.action.redirect_url == refusal.value.metadata["actionUrl"]
     with pytest.raises(PaymentActionRequired):
         await market.confirm(buyer, payment_id, "action", request_id)
     await market.sandbox.complete_action(f"order:{group.order_group_id}:attempt:1")

@@ -8,7 +8,7 @@ import pytest
 from google.protobuf.any_pb2 import Any as PackedAny
 from google.rpc import error_details_pb2  # type: ignore[import-untyped]  # the wheel carries no types
 from marketd.kernel.call.reasons import Code, Reason
-from marketd.kernel.call.refusals import FieldViolation, Overloaded, PreconditionViolation, Refusal
+from marketd.kernel.call.refusals import FieldViolation, Overloaded, PreconditionViolation, Refusal, ValidationFailed
 from marketd.transport.addresses import forwarded_address, peer_address
 from marketd.transport.authentication import bearer
 from marketd.transport.edge.answers import AnswerCache
@@ -157,6 +157,21 @@ class TestStatuses:
     def test_what_does_not_apply_is_left_out(self) -> None:
         kinds = [packed.type_url.rpartition(".")[2] for packed in status_of(Overloaded()).details]
         assert kinds == ["ErrorInfo", "RetryInfo", "LocalizedMessage"]
+
+    @pytest.mark.parametrize(("count", "said"), [(1, ""), (20, ""), (21, " (1 more are not listed)")])
+    def test_of_many_violations_the_first_are_named_and_the_rest_counted(self, count: int, said: str) -> None:
+        violations = [FieldViolation(f"lines[{number}]", "must be given") for number in range(count)]
+        status = status_of(ValidationFailed(*violations))
+        named = _unpacked(status.details[1], error_details_pb2.BadRequest()).field_violations
+        assert [one.field for one in named] == [f"lines[{number}]" for number in range(min(count, 20))]
+        assert status.message == f"lines[0]: must be given{said}"
+        assert _unpacked(status.details[2], error_details_pb2.LocalizedMessage()).message == status.message
+
+    def test_what_there_is_no_room_for_is_counted_as_well(self) -> None:
+        status = status_of(ValidationFailed(*[FieldViolation("f" * 250, "d" * 250) for _ in range(30)]))
+        named = _unpacked(status.details[1], error_details_pb2.BadRequest()).field_violations
+        assert 0 < len(named) < 20
+        assert status.message.endswith(f" ({30 - len(named)} more are not listed)")
 
     def test_every_code_has_its_status(self) -> None:
         assert {code.value for code in Code} == {STATUS_CODES[code].name for code in Code}

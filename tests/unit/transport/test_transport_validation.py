@@ -11,11 +11,12 @@ from marketd.transport.refusals import MalformedRequest, RequestTooLarge
 from marketd.transport.validation import MAX_INLINE_BYTES, MAX_REQUEST_BYTES, Validation, request_limit
 from marketplace.cart.v1 import cart_service_pb2
 from marketplace.catalog.v1 import catalog_service_pb2
+from marketplace.order.v1 import order_service_pb2
 from marketplace.tracking.v1 import tracking_service_pb2
 
 TABLE = AccessTable.from_names(
     service.full_name
-    for module in (cart_service_pb2, catalog_service_pb2, tracking_service_pb2)
+    for module in (cart_service_pb2, catalog_service_pb2, order_service_pb2, tracking_service_pb2)
     for service in module.DESCRIPTOR.services_by_name.values()
 )
 VALIDATION = Validation()
@@ -50,6 +51,12 @@ def test_paths_lead_into_nested_and_repeated_fields() -> None:
     request = cart_service_pb2.QuoteOrderRequest()
     request.address.lines.extend(["fine", "x" * 5000])
     assert "address.lines[1]" in paths("QuoteOrder", request)
+
+
+def test_every_bad_field_is_found_however_many_there_are() -> None:
+    request = order_service_pb2.CancelOrderRequest(request_id=VARIANT, order_id=VARIANT)
+    request.lines.extend(order_service_pb2.CancelledLine(item_id=f"no id {number}") for number in range(30))
+    assert {f"lines[{number}].item_id" for number in range(30)} <= paths("CancelOrder", request)
 
 
 def test_bad_text_is_found_in_nested_repeated_and_mapped_fields() -> None:

@@ -65,4 +65,6 @@ def names_are_unique() -> Iterator[None]:
         taken = _UNIQUE.get(constraint_of(error) or "")
         if taken is None:
             raise
-        raise AlreadyExists("account", taken) from error
+        raise AlreadyExists(
+            "user", taken, f"Another account has this {taken}; take another one, or sign in to that one."
+        ) from error

@@ -11,12 +11,13 @@ from marketd.auth.accounts.find import lock_own
 from marketd.auth.accounts.roles import keep_an_admin
 from marketd.auth.addresses import repository as addresses
 from marketd.auth.codes.repository import factors, password_resets, verifications
+from marketd.auth.errors import AccountHeld
 from marketd.auth.events import AccountDeleted
 from marketd.auth.ports import AccountHolder
 from marketd.auth.sessions import session
 from marketd.auth.sessions.repository import sessions
 from marketd.kernel.call.caller import Caller
-from marketd.kernel.call.refusals import InUse, NotFound
+from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.etags import check_etag
 
@@ -46,7 +47,7 @@ async def delete_user(
     for holder in holders:
         held_by = await holder(uow, user_id)
         if held_by is not None:
-            raise InUse("user", held_by)
+            raise AccountHeld(held_by)
     await session.end_sessions(uow, user_id)
     await addresses.delete_all(uow.connection, user_id)
     await verifications.delete_all(uow.connection, user_id)

@@ -14,10 +14,9 @@ from marketd.auth.codes.credentials import CodeHasher, new_code
 from marketd.auth.codes.model import VerificationChannel
 from marketd.auth.codes.repository import verifications
 from marketd.auth.codes.values import SentCode
-from marketd.auth.errors import CodeWrong, NothingCarriesSms, NothingToVerify, TooManyCodes
+from marketd.auth.errors import AlreadyVerified, CodeWrong, NothingCarriesSms, NothingToVerify, TooManyCodes
 from marketd.auth.letters import Letters
 from marketd.kernel.call.caller import Caller
-from marketd.kernel.call.refusals import IllegalTransition
 from marketd.kernel.db.uow import UnitOfWork
 
 LIFETIME: Final = timedelta(minutes=10)
@@ -47,7 +46,7 @@ class Verifying:
         if channel is VerificationChannel.PHONE and not self._letters.sends_sms:
             raise NothingCarriesSms
         if is_verified:
-            raise IllegalTransition(channel.value.lower(), "VERIFIED", [])
+            raise AlreadyVerified(channel.value.lower())
         code, end = new_code(), uow.now + LIFETIME
         sent = SentCode(target, self._hasher.verification(account.user_id, channel, code))
         if not await verifications.put(uow.connection, account.user_id, channel, sent, uow.now, end, WINDOW, SENDS):

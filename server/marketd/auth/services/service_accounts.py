@@ -87,7 +87,7 @@ async def revoke(uow: UnitOfWork, caller: Caller, service_account_id: UUID) -> S
         await access_changes.record(uow, ChangeKind.SESSION_REVOKED, service_account_id, service_account_id)
     account = await repository.read(uow.connection, service_account_id)
     if account is None:
-        raise NotFound("service_account", service_account_id)
+        raise NotFound("service account", service_account_id)
     await log.record(uow, caller, "service_account", service_account_id)
     return account
 

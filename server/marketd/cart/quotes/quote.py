@@ -73,7 +73,7 @@ async def quote_order(
 
 
 def _prep_duration(seller: Seller | None) -> timedelta:
-    return timedelta(0) if seller is None else timedelta(minutes=seller.prep_minutes)
+    return timedelta(0) if seller is None else seller.prep_duration
 
 
 def _too_high(quote: Quote) -> list[Problem]:

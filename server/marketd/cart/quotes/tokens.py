@@ -1,12 +1,18 @@
-"""Quote tokens: a quote's id, signed, so nobody tries ids that were never given out."""
+"""Quote tokens: a quote's id and end, signed, so nobody tries ids that were never given out."""
 
 from __future__ import annotations
 
+import struct
+from datetime import UTC, datetime
+from typing import Final
 from uuid import UUID
 
 from marketd.cart.errors import QuoteTokenInvalid
+from marketd.cart.quotes.values import QuoteKey
 from marketd.config import Settings
 from marketd.kernel.call.tokens import SignedToken
+
+_END: Final = struct.Struct(">q")  # seconds since the epoch
 
 
 class QuoteTokens:
@@ -15,16 +21,17 @@ class QuoteTokens:
     def __init__(self, secret: bytes) -> None:
         self._tokens = SignedToken(secret, "quote-tokens")
 
-    def issue(self, quote_id: UUID) -> str:
+    def issue(self, quote_id: UUID, expire_time: datetime) -> str:
         """The token of a quote."""
-        return self._tokens.issue(quote_id.bytes).decode("ascii")
+        return self._tokens.issue(quote_id.bytes + _END.pack(int(expire_time.timestamp()))).decode("ascii")
 
-    def read(self, token: str) -> UUID:
-        """The quote's id. Raises QuoteTokenInvalid."""
+    def read(self, token: str) -> QuoteKey:
+        """What the token names; its end is there to be told, the quote's own counts. Raises QuoteTokenInvalid."""
         body = self._tokens.read(token)
-        if body is None or len(body) != 16:
+        if body is None or len(body) != 16 + _END.size:
             raise QuoteTokenInvalid
-        return UUID(bytes=body)
+        (seconds,) = _END.unpack(body[16:])
+        return QuoteKey(UUID(bytes=body[:16]), datetime.fromtimestamp(seconds, UTC))
 
 
 def quote_tokens_of(settings: Settings) -> QuoteTokens:

@@ -15,6 +15,14 @@ from marketd.kernel.values.address import Address
 
 
 @dataclass(frozen=True, slots=True)
+class QuoteKey:
+    """What a quote token names: the quote, and when it ends, to the second."""
+
+    quote_id: UUID
+    expire_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class QuoteLine:
     """One item of the cart at its quoted price."""
 

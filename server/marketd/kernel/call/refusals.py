@@ -53,6 +53,11 @@ class Refusal(Exception):
         self.retry_after_seconds = retry_after_seconds
 
 
+def _name(resource: str) -> str:
+    """What people read as `service account` is `service_account` for programs."""
+    return resource.replace(" ", "_")
+
+
 class NotFound(Refusal):
     """There is no such thing, or it is somebody else's: the two look the same."""
 
@@ -61,7 +66,10 @@ class NotFound(Refusal):
 
     def __init__(self, resource: str, identifier: object) -> None:
         super().__init__(
-            f"There is no {resource} '{identifier}'.", metadata={"resource": resource, "id": str(identifier)}
+            f"Your account has no {resource}; apply for one first."
+            if identifier == "me"
+            else f"There is no {resource} '{identifier}', or it is not yours to see.",
+            metadata={"resource": _name(resource), "id": str(identifier)},
         )
 
 
@@ -74,7 +82,7 @@ class AlreadyExists(Refusal):
     def __init__(self, resource: str, field: str, message: str = "") -> None:
         super().__init__(
             message or f"Another {resource} already has this {field}; choose a different one.",
-            metadata={"resource": resource, "field": field},
+            metadata={"resource": _name(resource), "field": field},
         )
 
 
@@ -109,33 +117,37 @@ class EtagMismatch(Refusal):
     reason = Reason.ETAG_MISMATCH
 
     def __init__(self, current: str) -> None:
-        super().__init__("The resource has changed; read it again and repeat the update.", metadata={"etag": current})
+        super().__init__(
+            "This has changed since you read it; read it again and repeat the change with its new etag.",
+            metadata={"etag": current},
+        )
 
 
 class IllegalTransition(Refusal):
-    """The resource's state does not allow this step."""
+    """The resource's state does not allow this step; `message` says what to do where the states do not."""
 
     code = Code.FAILED_PRECONDITION
     reason = Reason.ILLEGAL_TRANSITION
 
-    def __init__(self, resource: str, current: str, allowed: Sequence[str]) -> None:
+    def __init__(self, resource: str, current: str, allowed: Sequence[str], message: str = "") -> None:
+        can = f"it can only become {' or '.join(allowed)} now" if allowed else "this cannot be done any more"
         super().__init__(
-            f"The {resource} is {current}; allowed now: {', '.join(allowed) or 'nothing'}.",
+            message or f"The {resource} is {current}; {can}.",
             metadata={"current": current, "allowed": ",".join(allowed)},
             preconditions=(PreconditionViolation("STATE", resource, f"is {current}"),),
         )
 
 
 class InUse(Refusal):
-    """Something else still refers to the resource."""
+    """Something else still refers to the resource; `message` says what to do where that is not enough."""
 
     code = Code.FAILED_PRECONDITION
     reason = Reason.IN_USE
 
-    def __init__(self, resource: str, by: str) -> None:
+    def __init__(self, resource: str, by: str, message: str = "") -> None:
         super().__init__(
-            f"The {resource} is still used by {by}.",
-            metadata={"resource": resource, "usedBy": by},
+            message or f"The {resource} is still used by {by}; move or remove what uses it first.",
+            metadata={"resource": _name(resource), "usedBy": by},
             preconditions=(PreconditionViolation("IN_USE", resource, f"used by {by}"),),
         )
 

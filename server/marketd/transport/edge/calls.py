@@ -19,7 +19,7 @@ from marketd.transport.edge.arriving import Arriving, Waiter
 from marketd.transport.edge.unread import Unread, UnreadBounds
 from marketd.transport.passage import Passage
 from marketd.transport.refusals import BearerTokenExpired, SlowConsumer
-from marketd.transport.rules import Kind
+from marketd.transport.rules import Kind, Rule
 
 _log = structlog.get_logger(__name__)
 
@@ -102,9 +102,15 @@ class Calls:
         """End every stream of the session with this refusal; unary calls finish. Returns how many were ended."""
         return _end(self._by_session.get(session_id, ()), refusal)
 
-    def end_account(self, user_id: UUID, refusal: Refusal) -> int:
-        """End every stream of the account with this refusal; unary calls finish. Returns how many were ended."""
-        return _end(self._by_account.get(user_id, ()), refusal)
+    def end_account(self, user_id: UUID, refusal_of: Callable[[Rule], Refusal]) -> int:
+        """End every stream of the account with the refusal for its method; unary calls finish.
+
+        Returns how many were ended.
+        """
+        passages = list(self._by_account.get(user_id, ()))
+        for passage in passages:
+            passage.end(refusal_of(passage.rule))
+        return len(passages)
 
     def on_drain(self, hook: DrainHook) -> None:
         """Run `hook` when the drain begins, at most a second: to tell readers on their streams where things go on."""

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 from uuid import UUID
 
-from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.network import HOUSEHOLD_BITS, SITE_BITS, network_of
 from marketd.transport.authentication import bearer
 from marketd.transport.deadlines import limit_seconds
@@ -14,10 +14,9 @@ from marketd.transport.edge.rates import STRICT
 from marketd.transport.links.common import Edge, Step, bound
 from marketd.transport.passage import Passage
 from marketd.transport.refusals import RateLimited, RoleRequired, Unauthenticated
-from marketd.transport.rules import Kind, Open, Rule
+from marketd.transport.rules import NOT_SIGNED_IN, Kind, Open, Rule
 
 _T = TypeVar("_T")
-_NOT_SIGNED_IN = frozenset({Role.GUEST, Role.VIEWER})
 
 
 def authentication(edge: Edge, rule: Rule) -> Step | None:
@@ -82,8 +81,8 @@ def access(edge: Edge, rule: Rule) -> Step | None:
             caller = passage.call.caller
             if caller.user_id is None and not caller.roles:
                 raise Unauthenticated
-            if caller.roles and caller.roles <= _NOT_SIGNED_IN:
-                raise RoleRequired(())
+            if caller.roles and caller.roles <= NOT_SIGNED_IN:
+                raise RoleRequired(rule.required_roles)
 
         return signed_in
 

@@ -171,7 +171,7 @@ class AuthServiceServicer:
 
     def Logout(self, request, context):
         """Ends the session of the presented access token; its tokens and streams stop on every worker within 2 seconds.
-        Errors: UNAUTHENTICATED, TOKEN_EXPIRED, TOKEN_INVALID, SESSION_REVOKED when it had already ended.
+        Errors: SESSION_REVOKED when it had already ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -242,7 +242,8 @@ class AuthServiceServicer:
     def ChangePassword(self, request, context):
         """Changes the caller's password and ends all other sessions of the account. Errors: INVALID_CREDENTIALS for a wrong
         current password, VALIDATION_FAILED for a new one that is too common, NOT_FOUND for callers that are no user,
-        RATE_LIMITED after too many wrong ones, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        ACCOUNT_BLOCKED when it was blocked meanwhile, RATE_LIMITED after too many wrong ones, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -259,7 +260,7 @@ class AuthServiceServicer:
     def ConfirmTotp(self, request, context):
         """Shows that the authenticator works: from now on signing in needs its codes. The recovery codes are told here and
         never again. Errors: VALIDATION_FAILED for a wrong code, ILLEGAL_TRANSITION when there is nothing to confirm,
-        RATE_LIMITED.
+        NOT_FOUND for callers that are no user, RATE_LIMITED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,7 +34,7 @@ class AuthServiceStub:
     """
     Logout: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.LogoutRequest, _auth_service_pb2.LogoutResponse]
     """Ends the session of the presented access token; its tokens and streams stop on every worker within 2 seconds.
-    Errors: UNAUTHENTICATED, TOKEN_EXPIRED, TOKEN_INVALID, SESSION_REVOKED when it had already ended.
+    Errors: SESSION_REVOKED when it had already ended.
     """
     LogoutAll: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.LogoutAllRequest, _auth_service_pb2.LogoutAllResponse]
     """Ends every session of the caller, the one that calls included; their tokens and streams stop on every worker
@@ -73,7 +73,8 @@ class AuthServiceStub:
     ChangePassword: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.ChangePasswordRequest, _auth_service_pb2.ChangePasswordResponse]
     """Changes the caller's password and ends all other sessions of the account. Errors: INVALID_CREDENTIALS for a wrong
     current password, VALIDATION_FAILED for a new one that is too common, NOT_FOUND for callers that are no user,
-    RATE_LIMITED after too many wrong ones, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    ACCOUNT_BLOCKED when it was blocked meanwhile, RATE_LIMITED after too many wrong ones, REQUEST_ID_REUSED,
+    REQUEST_IN_PROGRESS.
     """
     EnrollTotp: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.EnrollTotpRequest, _auth_service_pb2.EnrollTotpResponse]
     """Gives the secret of a second factor (RFC 6238), which takes effect with ConfirmTotp; until then a repeat gives
@@ -82,7 +83,7 @@ class AuthServiceStub:
     ConfirmTotp: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.ConfirmTotpRequest, _auth_service_pb2.ConfirmTotpResponse]
     """Shows that the authenticator works: from now on signing in needs its codes. The recovery codes are told here and
     never again. Errors: VALIDATION_FAILED for a wrong code, ILLEGAL_TRANSITION when there is nothing to confirm,
-    RATE_LIMITED.
+    NOT_FOUND for callers that are no user, RATE_LIMITED.
     """
     DisableTotp: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.DisableTotpRequest, _auth_service_pb2.DisableTotpResponse]
     """Removes the second factor and its recovery codes, given one of its codes. Errors: TOTP_REQUIRED when the code is
@@ -155,7 +156,7 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_auth_service_pb2.LogoutRequest, _abc.Awaitable[_auth_service_pb2.LogoutResponse]],
     ) -> _abc.Awaitable[_auth_service_pb2.LogoutResponse]:
         """Ends the session of the presented access token; its tokens and streams stop on every worker within 2 seconds.
-        Errors: UNAUTHENTICATED, TOKEN_EXPIRED, TOKEN_INVALID, SESSION_REVOKED when it had already ended.
+        Errors: SESSION_REVOKED when it had already ended.
         """
 
     @_abc_1.abstractmethod
@@ -242,7 +243,8 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_auth_service_pb2.ChangePasswordResponse]:
         """Changes the caller's password and ends all other sessions of the account. Errors: INVALID_CREDENTIALS for a wrong
         current password, VALIDATION_FAILED for a new one that is too common, NOT_FOUND for callers that are no user,
-        RATE_LIMITED after too many wrong ones, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        ACCOUNT_BLOCKED when it was blocked meanwhile, RATE_LIMITED after too many wrong ones, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -263,7 +265,7 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_auth_service_pb2.ConfirmTotpResponse]:
         """Shows that the authenticator works: from now on signing in needs its codes. The recovery codes are told here and
         never again. Errors: VALIDATION_FAILED for a wrong code, ILLEGAL_TRANSITION when there is nothing to confirm,
-        RATE_LIMITED.
+        NOT_FOUND for callers that are no user, RATE_LIMITED.
         """
 
     @_abc_1.abstractmethod

@@ -128,8 +128,8 @@ class UserServiceServicer:
 
     def UpdateUser(self, request, context):
         """Changes the caller's own account. A new e-mail address or phone is not verified. Errors: NOT_FOUND for the
-        accounts of others, ALREADY_EXISTS for an e-mail address, username or phone in use, ETAG_MISMATCH,
-        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        accounts of others, VALIDATION_FAILED for an e-mail address that no mail can be sent to, ALREADY_EXISTS for an e-mail
+        address, username or phone in use, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -147,7 +147,7 @@ class UserServiceServicer:
 
     def CreateAddress(self, request, context):
         """Saves an address in the caller's address book; the first one becomes the default. Errors: VALIDATION_FAILED when the
-        book is full, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        book is full, NOT_FOUND for callers that are no user, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -24,8 +24,8 @@ class UserServiceStub:
     """
     UpdateUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.UpdateUserRequest, _user_service_pb2.UpdateUserResponse]
     """Changes the caller's own account. A new e-mail address or phone is not verified. Errors: NOT_FOUND for the
-    accounts of others, ALREADY_EXISTS for an e-mail address, username or phone in use, ETAG_MISMATCH,
-    REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    accounts of others, VALIDATION_FAILED for an e-mail address that no mail can be sent to, ALREADY_EXISTS for an e-mail
+    address, username or phone in use, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     DeleteUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.DeleteUserRequest, _user_service_pb2.DeleteUserResponse]
     """Deletes the caller's own account for good: names, contacts, addresses and credentials are gone, its sessions and
@@ -35,7 +35,7 @@ class UserServiceStub:
     """
     CreateAddress: _aio.UnaryUnaryMultiCallable[_user_service_pb2.CreateAddressRequest, _user_service_pb2.CreateAddressResponse]
     """Saves an address in the caller's address book; the first one becomes the default. Errors: VALIDATION_FAILED when the
-    book is full, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    book is full, NOT_FOUND for callers that are no user, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     GetAddress: _aio.UnaryUnaryMultiCallable[_user_service_pb2.GetAddressRequest, _user_service_pb2.GetAddressResponse]
     """Gets an address of the caller. Errors: NOT_FOUND, also for the addresses of others."""
@@ -104,8 +104,8 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_user_service_pb2.UpdateUserRequest, _abc.Awaitable[_user_service_pb2.UpdateUserResponse]],
     ) -> _abc.Awaitable[_user_service_pb2.UpdateUserResponse]:
         """Changes the caller's own account. A new e-mail address or phone is not verified. Errors: NOT_FOUND for the
-        accounts of others, ALREADY_EXISTS for an e-mail address, username or phone in use, ETAG_MISMATCH,
-        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        accounts of others, VALIDATION_FAILED for an e-mail address that no mail can be sent to, ALREADY_EXISTS for an e-mail
+        address, username or phone in use, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -127,7 +127,7 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_user_service_pb2.CreateAddressRequest, _abc.Awaitable[_user_service_pb2.CreateAddressResponse]],
     ) -> _abc.Awaitable[_user_service_pb2.CreateAddressResponse]:
         """Saves an address in the caller's address book; the first one becomes the default. Errors: VALIDATION_FAILED when the
-        book is full, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        book is full, NOT_FOUND for callers that are no user, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod

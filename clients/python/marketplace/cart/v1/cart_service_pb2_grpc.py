@@ -74,7 +74,7 @@ class CartServiceServicer:
     """
 
     def GetCart(self, request, context):
-        """Gets the caller's cart; one that never held anything is empty. It refuses nothing of its own.
+        """Gets the caller's cart; one that never held anything is empty. Errors: none of its own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

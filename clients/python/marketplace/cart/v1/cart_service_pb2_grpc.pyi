@@ -19,7 +19,7 @@ class CartServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetCart: _aio.UnaryUnaryMultiCallable[_cart_service_pb2.GetCartRequest, _cart_service_pb2.GetCartResponse]
-    """Gets the caller's cart; one that never held anything is empty. It refuses nothing of its own."""
+    """Gets the caller's cart; one that never held anything is empty. Errors: none of its own."""
     AddCartItem: _aio.UnaryUnaryMultiCallable[_cart_service_pb2.AddCartItemRequest, _cart_service_pb2.AddCartItemResponse]
     """Adds pieces of a variant; to a line that is there already the quantity is added, also when calls are concurrent.
     Stock is neither reserved nor required; the line's problems tell of it. Errors: NOT_FOUND for a variant that is not
@@ -56,7 +56,7 @@ class CartServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cart_service_pb2.GetCartRequest,
         context: _aio.ServicerContext[_cart_service_pb2.GetCartRequest, _abc.Awaitable[_cart_service_pb2.GetCartResponse]],
     ) -> _abc.Awaitable[_cart_service_pb2.GetCartResponse]:
-        """Gets the caller's cart; one that never held anything is empty. It refuses nothing of its own."""
+        """Gets the caller's cart; one that never held anything is empty. Errors: none of its own."""
 
     @_abc_1.abstractmethod
     def AddCartItem(

@@ -251,14 +251,16 @@ class CatalogServiceServicer:
         end a summary come down. Nothing is changed before the whole file has arrived. Errors: MALFORMED_REQUEST when the
         options do not come first or come twice, MEDIA_CORRUPT when size or hash do not match, MEDIA_TOO_LARGE,
         IMPORT_ROW_INVALID for a file without the needed columns or, with `stop_on_error`, for its first bad row;
-        NOT_FOUND, SELLER_CLOSED, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        VALIDATION_FAILED when an admin names no seller, NOT_FOUND, SELLER_CLOSED, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ImportProductsInline(self, request, context):
-        """Imports a small Shopify CSV file in one call. Errors: as of ImportProducts.
+        """Imports a small Shopify CSV file in one call. Errors: MEDIA_CORRUPT when size or hash do not match,
+        IMPORT_ROW_INVALID for a file without the needed columns or, with `stop_on_error`, for its first bad row;
+        VALIDATION_FAILED when an admin names no seller, NOT_FOUND, SELLER_CLOSED, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -77,10 +77,13 @@ class CatalogServiceStub:
     end a summary come down. Nothing is changed before the whole file has arrived. Errors: MALFORMED_REQUEST when the
     options do not come first or come twice, MEDIA_CORRUPT when size or hash do not match, MEDIA_TOO_LARGE,
     IMPORT_ROW_INVALID for a file without the needed columns or, with `stop_on_error`, for its first bad row;
-    NOT_FOUND, SELLER_CLOSED, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    VALIDATION_FAILED when an admin names no seller, NOT_FOUND, SELLER_CLOSED, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     ImportProductsInline: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ImportProductsInlineRequest, _catalog_service_pb2.ImportProductsInlineResponse]
-    """Imports a small Shopify CSV file in one call. Errors: as of ImportProducts."""
+    """Imports a small Shopify CSV file in one call. Errors: MEDIA_CORRUPT when size or hash do not match,
+    IMPORT_ROW_INVALID for a file without the needed columns or, with `stop_on_error`, for its first bad row;
+    VALIDATION_FAILED when an admin names no seller, NOT_FOUND, SELLER_CLOSED, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """
 
 class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
     """The catalog of the marketplace."""
@@ -241,7 +244,7 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         end a summary come down. Nothing is changed before the whole file has arrived. Errors: MALFORMED_REQUEST when the
         options do not come first or come twice, MEDIA_CORRUPT when size or hash do not match, MEDIA_TOO_LARGE,
         IMPORT_ROW_INVALID for a file without the needed columns or, with `stop_on_error`, for its first bad row;
-        NOT_FOUND, SELLER_CLOSED, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        VALIDATION_FAILED when an admin names no seller, NOT_FOUND, SELLER_CLOSED, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -250,6 +253,9 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.ImportProductsInlineRequest,
         context: _aio.ServicerContext[_catalog_service_pb2.ImportProductsInlineRequest, _abc.Awaitable[_catalog_service_pb2.ImportProductsInlineResponse]],
     ) -> _abc.Awaitable[_catalog_service_pb2.ImportProductsInlineResponse]:
-        """Imports a small Shopify CSV file in one call. Errors: as of ImportProducts."""
+        """Imports a small Shopify CSV file in one call. Errors: MEDIA_CORRUPT when size or hash do not match,
+        IMPORT_ROW_INVALID for a file without the needed columns or, with `stop_on_error`, for its first bad row;
+        VALIDATION_FAILED when an admin names no seller, NOT_FOUND, SELLER_CLOSED, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
 
 def add_CatalogServiceServicer_to_server(servicer: CatalogServiceServicer, server: _aio.Server) -> None: ...

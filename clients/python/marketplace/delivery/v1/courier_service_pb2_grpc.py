@@ -63,8 +63,8 @@ class CourierServiceServicer:
 
     def CreateCourier(self, request, context):
         """Applies as a courier for the caller's account; the courier is PENDING, and the account gets the role COURIER when
-        an admin approves. Errors: ALREADY_EXISTS when the account has applied before, REQUEST_ID_REUSED,
-        REQUEST_IN_PROGRESS.
+        an admin approves. Errors: ALREADY_EXISTS when the account has applied before, NOT_FOUND for
+        callers that are no user, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -18,8 +18,8 @@ class CourierServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateCourier: _aio.UnaryUnaryMultiCallable[_courier_service_pb2.CreateCourierRequest, _courier_service_pb2.CreateCourierResponse]
     """Applies as a courier for the caller's account; the courier is PENDING, and the account gets the role COURIER when
-    an admin approves. Errors: ALREADY_EXISTS when the account has applied before, REQUEST_ID_REUSED,
-    REQUEST_IN_PROGRESS.
+    an admin approves. Errors: ALREADY_EXISTS when the account has applied before, NOT_FOUND for
+    callers that are no user, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     ApproveCourier: _aio.UnaryUnaryMultiCallable[_courier_service_pb2.ApproveCourierRequest, _courier_service_pb2.ApproveCourierResponse]
     """Approves a PENDING courier, who becomes ACTIVE; the account gets the role COURIER. One who is ACTIVE already stays
@@ -46,8 +46,8 @@ class CourierServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_courier_service_pb2.CreateCourierRequest, _abc.Awaitable[_courier_service_pb2.CreateCourierResponse]],
     ) -> _abc.Awaitable[_courier_service_pb2.CreateCourierResponse]:
         """Applies as a courier for the caller's account; the courier is PENDING, and the account gets the role COURIER when
-        an admin approves. Errors: ALREADY_EXISTS when the account has applied before, REQUEST_ID_REUSED,
-        REQUEST_IN_PROGRESS.
+        an admin approves. Errors: ALREADY_EXISTS when the account has applied before, NOT_FOUND for
+        callers that are no user, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod

@@ -53,7 +53,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Code: UNAUTHENTICATED. Metadata: none.
     """
     ERROR_REASON_ROLE_REQUIRED: _ErrorReason.ValueType  # 8
-    """The caller holds none of the roles that the method names.
+    """The caller holds none of the roles that the method is open to, or lost one while a stream was open.
     Code: PERMISSION_DENIED. Metadata: requiredRoles.
     """
     ERROR_REASON_ACCOUNT_BLOCKED: _ErrorReason.ValueType  # 9
@@ -129,7 +129,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Code: FAILED_PRECONDITION. Metadata: expected, actual.
     """
     ERROR_REASON_QUOTE_EXPIRED: _ErrorReason.ValueType  # 27
-    """The quote is past its time; quote again.
+    """The quote is past its time, was ordered before, or holds what is not for sale any more; quote again.
     Code: FAILED_PRECONDITION. Metadata: expireTime.
     """
     ERROR_REASON_CART_EMPTY: _ErrorReason.ValueType  # 28
@@ -165,7 +165,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Code: FAILED_PRECONDITION. Metadata: paymentId.
     """
     ERROR_REASON_PAYMENT_ACTION_REQUIRED: _ErrorReason.ValueType  # 36
-    """The payer must first confirm with the payment provider.
+    """The payer must first confirm with the payment provider, at `actionUrl`.
     Code: FAILED_PRECONDITION. Metadata: paymentId, actionUrl.
     """
     ERROR_REASON_OFFER_TAKEN: _ErrorReason.ValueType  # 37
@@ -185,7 +185,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Code: FAILED_PRECONDITION. Metadata: attemptsLeft.
     """
     ERROR_REASON_COURIER_OFF_SHIFT: _ErrorReason.ValueType  # 41
-    """The courier is not on shift.
+    """The courier is not on shift: nothing can be assigned and no positions are taken.
     Code: FAILED_PRECONDITION. Metadata: courierId.
     """
     ERROR_REASON_IN_USE: _ErrorReason.ValueType  # 42
@@ -207,7 +207,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_DATABASE_UNAVAILABLE: _ErrorReason.ValueType  # 46
     """The database cannot be reached; `outcome` is there, and says unknown, when the effect may have happened all the
     same, and the same request id will tell.
-    Code: UNAVAILABLE. Metadata: outcome.
+    Code: UNAVAILABLE. Metadata: none; sometimes outcome.
     """
     ERROR_REASON_DRAINING: _ErrorReason.ValueType  # 47
     """The server is going down in good order; connect again to reach another one.
@@ -228,8 +228,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reasons of all refusals. `google.rpc.ErrorInfo.reason` carries the name without the prefix, its domain is
-    `marketplace.dev`. Each comment ends with the status code and the keys of `ErrorInfo.metadata`; a list in a
-    metadata value is joined by commas.
+    `marketplace.dev`. Each comment ends with the status code and the keys of `ErrorInfo.metadata`, all of which are
+    always there but for those behind `sometimes`; a list in a metadata value is joined by commas.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
@@ -263,7 +263,7 @@ ERROR_REASON_TOTP_REQUIRED: ErrorReason.ValueType  # 7
 Code: UNAUTHENTICATED. Metadata: none.
 """
 ERROR_REASON_ROLE_REQUIRED: ErrorReason.ValueType  # 8
-"""The caller holds none of the roles that the method names.
+"""The caller holds none of the roles that the method is open to, or lost one while a stream was open.
 Code: PERMISSION_DENIED. Metadata: requiredRoles.
 """
 ERROR_REASON_ACCOUNT_BLOCKED: ErrorReason.ValueType  # 9
@@ -339,7 +339,7 @@ ERROR_REASON_PRICE_CHANGED: ErrorReason.ValueType  # 26
 Code: FAILED_PRECONDITION. Metadata: expected, actual.
 """
 ERROR_REASON_QUOTE_EXPIRED: ErrorReason.ValueType  # 27
-"""The quote is past its time; quote again.
+"""The quote is past its time, was ordered before, or holds what is not for sale any more; quote again.
 Code: FAILED_PRECONDITION. Metadata: expireTime.
 """
 ERROR_REASON_CART_EMPTY: ErrorReason.ValueType  # 28
@@ -375,7 +375,7 @@ ERROR_REASON_PAYMENT_DECLINED: ErrorReason.ValueType  # 35
 Code: FAILED_PRECONDITION. Metadata: paymentId.
 """
 ERROR_REASON_PAYMENT_ACTION_REQUIRED: ErrorReason.ValueType  # 36
-"""The payer must first confirm with the payment provider.
+"""The payer must first confirm with the payment provider, at `actionUrl`.
 Code: FAILED_PRECONDITION. Metadata: paymentId, actionUrl.
 """
 ERROR_REASON_OFFER_TAKEN: ErrorReason.ValueType  # 37
@@ -395,7 +395,7 @@ ERROR_REASON_PROOF_CODE_MISMATCH: ErrorReason.ValueType  # 40
 Code: FAILED_PRECONDITION. Metadata: attemptsLeft.
 """
 ERROR_REASON_COURIER_OFF_SHIFT: ErrorReason.ValueType  # 41
-"""The courier is not on shift.
+"""The courier is not on shift: nothing can be assigned and no positions are taken.
 Code: FAILED_PRECONDITION. Metadata: courierId.
 """
 ERROR_REASON_IN_USE: ErrorReason.ValueType  # 42
@@ -417,7 +417,7 @@ Code: UNAVAILABLE. Metadata: none.
 ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 46
 """The database cannot be reached; `outcome` is there, and says unknown, when the effect may have happened all the
 same, and the same request id will tell.
-Code: UNAVAILABLE. Metadata: outcome.
+Code: UNAVAILABLE. Metadata: none; sometimes outcome.
 """
 ERROR_REASON_DRAINING: ErrorReason.ValueType  # 47
 """The server is going down in good order; connect again to reach another one.

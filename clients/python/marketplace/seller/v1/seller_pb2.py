@@ -23,14 +23,17 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.type import dayofweek_pb2 as google_dot_type_dot_dayofweek__pb2
+from google.type import timeofday_pb2 as google_dot_type_dot_timeofday__pb2
 from marketplace.type.v1 import address_pb2 as marketplace_dot_type_dot_v1_dot_address__pb2
 from marketplace.type.v1 import image_pb2 as marketplace_dot_type_dot_v1_dot_image__pb2
 from marketplace.type.v1 import rating_pb2 as marketplace_dot_type_dot_v1_dot_rating__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"marketplace/seller/v1/seller.proto\x12\x15marketplace.seller.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bgoogle/type/dayofweek.proto\x1a!marketplace/type/v1/address.proto\x1a\x1fmarketplace/type/v1/image.proto\x1a marketplace/type/v1/rating.proto\"\xbd\x06\n\x06Seller\x12\x1b\n\tseller_id\x18\x01 \x01(\tR\x08sellerId\x12\x16\n\x06handle\x18\x02 \x01(\tR\x06handle\x12\x1b\n\tshop_name\x18\x03 \x01(\tR\x08shopName\x12 \n\x0b\x64\x65scription\x18\x04 \x01(\tR\x0b\x64\x65scription\x12.\n\x04logo\x18\x05 \x01(\x0b\x32\x1a.marketplace.type.v1.ImageR\x04logo\x12\x38\n\x05state\x18\x06 \x01(\x0e\x32\".marketplace.seller.v1.SellerStateR\x05state\x12!\n\x0cstate_reason\x18\x07 \x01(\tR\x0bstateReason\x12:\n\x06rating\x18\x08 \x01(\x0b\x32\".marketplace.type.v1.RatingSummaryR\x06rating\x12\x43\n\x0epickup_address\x18\t \x01(\x0b\x32\x1c.marketplace.type.v1.AddressR\rpickupAddress\x12\x36\n\x07\x63ontact\x18\n \x01(\x0b\x32\x1c.marketplace.type.v1.ContactR\x07\x63ontact\x12!\n\x0cprep_minutes\x18\x0b \x01(\x05R\x0bprepMinutes\x12\x1b\n\ttime_zone\x18\x0c \x01(\tR\x08timeZone\x12H\n\ropening_hours\x18\r \x03(\x0b\x32#.marketplace.seller.v1.OpeningHoursR\x0copeningHours\x12\"\n\rowner_user_id\x18\x0e \x01(\tR\x0bownerUserId\x12=\n\x0c\x61pprove_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0b\x61pproveTime\x12;\n\x0b\x63reate_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x12\x12\n\x04\x65tag\x18\x12 \x01(\tR\x04\x65tag\"\xa0\x01\n\x0cOpeningHours\x12\x34\n\x03\x64\x61y\x18\x01 \x01(\x0e\x32\x16.google.type.DayOfWeekB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x03\x64\x61y\x12+\n\x0bopen_minute\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x9f\x0b(\x00R\nopenMinute\x12-\n\x0c\x63lose_minute\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xa0\x0b(\x00R\x0b\x63loseMinute*\x93\x01\n\x0bSellerState\x12\x1c\n\x18SELLER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14SELLER_STATE_PENDING\x10\x01\x12\x17\n\x13SELLER_STATE_ACTIVE\x10\x02\x12\x1a\n\x16SELLER_STATE_SUSPENDED\x10\x03\x12\x17\n\x13SELLER_STATE_CLOSED\x10\x04\x42U\n\x19\x64\x65v.marketplace.seller.v1P\x01Z\x1emarketplace/seller/v1;sellerv1\xaa\x02\x15Marketplace.Seller.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"marketplace/seller/v1/seller.proto\x12\x15marketplace.seller.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bgoogle/type/dayofweek.proto\x1a\x1bgoogle/type/timeofday.proto\x1a!marketplace/type/v1/address.proto\x1a\x1fmarketplace/type/v1/image.proto\x1a marketplace/type/v1/rating.proto\"\xee\x08\n\x06Seller\x12!\n\tseller_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x08sellerId\x12\x43\n\x06handle\x18\x02 \x01(\tB+\xe2\x41\x02\x01\x05\xbaH#r\x1e\x10\x03\x18<2\x18^[a-z0-9]+(-[a-z0-9]+)*$\xd8\x01\x01R\x06handle\x12+\n\tshop_name\x18\x03 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x02\x18x\xd8\x01\x01R\x08shopName\x12\x33\n\x0b\x64\x65scription\x18\x04 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x88\'H\x00R\x0b\x64\x65scription\x88\x01\x01\x12\x34\n\x04logo\x18\x05 \x01(\x0b\x32\x1a.marketplace.type.v1.ImageB\x04\xe2\x41\x01\x03R\x04logo\x12>\n\x05state\x18\x06 \x01(\x0e\x32\".marketplace.seller.v1.SellerStateB\x04\xe2\x41\x01\x03R\x05state\x12,\n\x0cstate_reason\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03H\x01R\x0bstateReason\x88\x01\x01\x12@\n\x06rating\x18\x08 \x01(\x0b\x32\".marketplace.type.v1.RatingSummaryB\x04\xe2\x41\x01\x03R\x06rating\x12I\n\x0epickup_address\x18\t \x01(\x0b\x32\x1c.marketplace.type.v1.AddressB\x04\xe2\x41\x01\x02R\rpickupAddress\x12<\n\x07\x63ontact\x18\n \x01(\x0b\x32\x1c.marketplace.type.v1.ContactB\x04\xe2\x41\x01\x01R\x07\x63ontact\x12R\n\rprep_duration\x18\x0b \x01(\x0b\x32\x19.google.protobuf.DurationB\x12\xe2\x41\x01\x01\xbaH\x0b\xaa\x01\x08\"\x04\x08\x80\xa3\x05\x32\x00R\x0cprepDuration\x12+\n\ttime_zone\x18\x0c \x01(\tB\x0e\xe2\x41\x01\x01\xbaH\x07r\x02\x18@\xd8\x01\x01R\x08timeZone\x12Y\n\ropening_hours\x18\r \x03(\x0b\x32#.marketplace.seller.v1.OpeningHoursB\x0f\xe2\x41\x01\x01\xbaH\x08\x92\x01\x02\x10\x32\xd8\x01\x01R\x0copeningHours\x12-\n\rowner_user_id\x18\x0e \x01(\tB\x04\xe2\x41\x01\x03H\x02R\x0bownerUserId\x88\x01\x01\x12\x43\n\x0c\x61pprove_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x0b\x61pproveTime\x12\x41\n\x0b\x63reate_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bupdate_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\x12\"\n\x04\x65tag\x18\x12 \x01(\tB\x0e\xe2\x41\x01\x01\xbaH\x07r\x02\x18@\xd8\x01\x01R\x04\x65tagB\x0e\n\x0c_descriptionB\x0f\n\r_state_reasonB\x10\n\x0e_owner_user_id\"\xf9\x04\n\x0cOpeningHours\x12\x39\n\x03\x64\x61y\x18\x01 \x01(\x0e\x32\x16.google.type.DayOfWeekB\x0f\xe2\x41\x01\x02\xbaH\x08\x82\x01\x02\x10\x01\xd8\x01\x01R\x03\x64\x61y\x12\x88\x02\n\topen_time\x18\x02 \x01(\x0b\x32\x16.google.type.TimeOfDayB\xd2\x01\xe2\x41\x01\x02\xbaH\xca\x01\xba\x01\xc6\x01\n\x17opening_hours.open_time\x12\x33must be a time from 00:00 to 23:59, without seconds\x1avthis.hours >= 0 && this.hours <= 23 && this.minutes >= 0 && this.minutes <= 59 && this.seconds == 0 && this.nanos == 0R\x08openTime\x12\xa2\x02\n\nclose_time\x18\x03 \x01(\x0b\x32\x16.google.type.TimeOfDayB\xea\x01\xe2\x41\x01\x02\xbaH\xe2\x01\xba\x01\xde\x01\n\x18opening_hours.close_time\x12\x33must be a time from 00:00 to 24:00, without seconds\x1a\x8c\x01this.hours >= 0 && this.minutes >= 0 && this.minutes <= 59 && this.hours * 60 + this.minutes <= 1440 && this.seconds == 0 && this.nanos == 0R\tcloseTime*\x93\x01\n\x0bSellerState\x12\x1c\n\x18SELLER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14SELLER_STATE_PENDING\x10\x01\x12\x17\n\x13SELLER_STATE_ACTIVE\x10\x02\x12\x1a\n\x16SELLER_STATE_SUSPENDED\x10\x03\x12\x17\n\x13SELLER_STATE_CLOSED\x10\x04\x42U\n\x19\x64\x65v.marketplace.seller.v1P\x01Z\x1emarketplace/seller/v1;sellerv1\xaa\x02\x15Marketplace.Seller.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,16 +41,52 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'marketplace.seller.v1.selle
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\031dev.marketplace.seller.v1P\001Z\036marketplace/seller/v1;sellerv1\252\002\025Marketplace.Seller.V1'
+  _globals['_SELLER'].fields_by_name['seller_id']._loaded_options = None
+  _globals['_SELLER'].fields_by_name['seller_id']._serialized_options = b'\342A\001\003'
+  _globals['_SELLER'].fields_by_name['handle']._loaded_options = None
+  _globals['_SELLER'].fields_by_name['handle']._serialized_options = b'\342A\002\001\005\272H#r\036\020\003\030<2\030^[a-z0-9]+(-[a-z0-9]+)*$\330\001\001'
+  _globals['_SELLER'].fields_by_name['shop_name']._loaded_options = None
+  _globals['_SELLER'].fields_by_name['shop_name']._serialized_options = b'\342A\001\002\272H\007r\002\030x\330\001\001'
+  _globals['_SELLER'].fields_by_name['description']._loaded_options = None
+  _globals['_SELLER'].fields_by_name['description']._serialized_options = b'\342A\001\001\272H\005r\003\030\210\''
+  _globals['_SELLER'].fields_by_name['logo']._loaded_options = None
+  _globals['_SELLER'].fields_by_name['logo']._serialized_options = b'\342A\001\003'
+  _globals['_SELLER'].fields_by_name['state']._loaded_options = None
+  _globals['_SELLER'].fields_by_name['state']._serialized_options = b'\342A\001\003'
+  _globals['_SELLER'].fields_by_name['state_reason']._loaded_options = None
+  _globals['_SELLER'].fields_by_name['state_reason']._serialized_options = b'\342A\001\003'
+  _globals['_SELLER'].fields_by_name['rating']._loaded_options = None
+  _globals['_SELLER'].fields_by_name['rating']._serialized_options = b'\342A\001\003'
+  _globals['_SELLER'].fields_by_name['pickup_address']._loaded_options = None
+  _globals['_SELLER'].fields_by_name['pickup_address']._serialized_options = b'\342A\001\002'
+  _globals['_SELLER'].fields_by_name['contact']._loaded_options = None
+  _globals['_SELLER'].fields_by_name['contact']._serialized_options = b'\342A\001\001'
+  _globals['_SELLER'].fields_by_name['prep_duration']._loaded_options = None
+  _globals['_SELLER'].fields_by_name['prep_duration']._serialized_options = b'\342A\001\001\272H\013\252\001\010\"\004\010\200\243\0052\000'
+  _globals['_SELLER'].fields_by_name['time_zone']._loaded_options = None
+  _globals['_SELLER'].fields_by_name['time_zone']._serialized_options = b'\342A\001\001\272H\007r\002\030@\330\001\001'
+  _globals['_SELLER'].fields_by_name['opening_hours']._loaded_options = None
+  _globals['_SELLER'].fields_by_name['opening_hours']._serialized_options = b'\342A\001\001\272H\010\222\001\002\0202\330\001\001'
+  _globals['_SELLER'].fields_by_name['owner_user_id']._loaded_options = None
+  _globals['_SELLER'].fields_by_name['owner_user_id']._serialized_options = b'\342A\001\003'
+  _globals['_SELLER'].fields_by_name['approve_time']._loaded_options = None
+  _globals['_SELLER'].fields_by_name['approve_time']._serialized_options = b'\342A\001\003'
+  _globals['_SELLER'].fields_by_name['create_time']._loaded_options = None
+  _globals['_SELLER'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
+  _globals['_SELLER'].fields_by_name['update_time']._loaded_options = None
+  _globals['_SELLER'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
+  _globals['_SELLER'].fields_by_name['etag']._loaded_options = None
+  _globals['_SELLER'].fields_by_name['etag']._serialized_options = b'\342A\001\001\272H\007r\002\030@\330\001\001'
   _globals['_OPENINGHOURS'].fields_by_name['day']._loaded_options = None
-  _globals['_OPENINGHOURS'].fields_by_name['day']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
-  _globals['_OPENINGHOURS'].fields_by_name['open_minute']._loaded_options = None
-  _globals['_OPENINGHOURS'].fields_by_name['open_minute']._serialized_options = b'\272H\007\032\005\030\237\013(\000'
-  _globals['_OPENINGHOURS'].fields_by_name['close_minute']._loaded_options = None
-  _globals['_OPENINGHOURS'].fields_by_name['close_minute']._serialized_options = b'\272H\007\032\005\030\240\013(\000'
-  _globals['_SELLERSTATE']._serialized_start=1250
-  _globals['_SELLERSTATE']._serialized_end=1397
-  _globals['_SELLER']._serialized_start=255
-  _globals['_SELLER']._serialized_end=1084
-  _globals['_OPENINGHOURS']._serialized_start=1087
-  _globals['_OPENINGHOURS']._serialized_end=1247
+  _globals['_OPENINGHOURS'].fields_by_name['day']._serialized_options = b'\342A\001\002\272H\010\202\001\002\020\001\330\001\001'
+  _globals['_OPENINGHOURS'].fields_by_name['open_time']._loaded_options = None
+  _globals['_OPENINGHOURS'].fields_by_name['open_time']._serialized_options = b'\342A\001\002\272H\312\001\272\001\306\001\n\027opening_hours.open_time\0223must be a time from 00:00 to 23:59, without seconds\032vthis.hours >= 0 && this.hours <= 23 && this.minutes >= 0 && this.minutes <= 59 && this.seconds == 0 && this.nanos == 0'
+  _globals['_OPENINGHOURS'].fields_by_name['close_time']._loaded_options = None
+  _globals['_OPENINGHOURS'].fields_by_name['close_time']._serialized_options = b'\342A\001\002\272H\342\001\272\001\336\001\n\030opening_hours.close_time\0223must be a time from 00:00 to 24:00, without seconds\032\214\001this.hours >= 0 && this.minutes >= 0 && this.minutes <= 59 && this.hours * 60 + this.minutes <= 1440 && this.seconds == 0 && this.nanos == 0'
+  _globals['_SELLERSTATE']._serialized_start=2122
+  _globals['_SELLERSTATE']._serialized_end=2269
+  _globals['_SELLER']._serialized_start=349
+  _globals['_SELLER']._serialized_end=1483
+  _globals['_OPENINGHOURS']._serialized_start=1486
+  _globals['_OPENINGHOURS']._serialized_end=2119
 # @@protoc_insertion_point(module_scope)

@@ -5,11 +5,13 @@ A shop of the marketplace."""
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.type import dayofweek_pb2 as _dayofweek_pb2
+from google.type import timeofday_pb2 as _timeofday_pb2
 from marketplace.type.v1 import address_pb2 as _address_pb2
 from marketplace.type.v1 import image_pb2 as _image_pb2
 from marketplace.type.v1 import rating_pb2 as _rating_pb2
@@ -72,7 +74,7 @@ class Seller(_message.Message):
     RATING_FIELD_NUMBER: _builtins.int
     PICKUP_ADDRESS_FIELD_NUMBER: _builtins.int
     CONTACT_FIELD_NUMBER: _builtins.int
-    PREP_MINUTES_FIELD_NUMBER: _builtins.int
+    PREP_DURATION_FIELD_NUMBER: _builtins.int
     TIME_ZONE_FIELD_NUMBER: _builtins.int
     OPENING_HOURS_FIELD_NUMBER: _builtins.int
     OWNER_USER_ID_FIELD_NUMBER: _builtins.int
@@ -83,38 +85,50 @@ class Seller(_message.Message):
     seller_id: _builtins.str
     """The id of the seller, a UUID."""
     handle: _builtins.str
-    """The short name in addresses of web pages, unique."""
+    """The short name in addresses of web pages, unique: lower-case letters, digits and dashes; empty means made from the
+    shop name.
+    """
     shop_name: _builtins.str
     """The name of the shop."""
     description: _builtins.str
-    """What the shop says about itself."""
+    """What the shop says about itself; absent when it says nothing."""
     state: Global___SellerState.ValueType
-    """Output only. Whether the seller may sell."""
+    """Whether the seller may sell."""
     state_reason: _builtins.str
-    """Output only. Why the seller has its state, in the words of whoever set it; for the owner, admins and services."""
-    prep_minutes: _builtins.int
-    """How many minutes an order usually takes until a courier can have it."""
+    """Why the seller has its state, in the words of whoever set it; absent when nobody gave any. For the owner, admins
+    and services.
+    """
     time_zone: _builtins.str
-    """The IANA time zone that the opening hours are in, such as Europe/Berlin."""
+    """The IANA time zone that the opening hours are in, such as Europe/Berlin; empty means UTC."""
     owner_user_id: _builtins.str
-    """Output only. The account that owns the seller; for the owner, admins and services."""
+    """The account that owns the seller; for the owner, admins and services."""
     etag: _builtins.str
-    """Output only. The version of the seller, to be given back with an update."""
+    """The version of the seller, to be given back with what changes it; a stale one refuses the change, an empty one
+    makes it unconditional.
+    """
     @_builtins.property
     def logo(self) -> _image_pb2.Image:
-        """Output only. The logo; absent when there is none."""
+        """The logo; absent when there is none."""
 
     @_builtins.property
     def rating(self) -> _rating_pb2.RatingSummary:
-        """Output only. The summary of the seller's ratings."""
+        """The summary of the seller's ratings."""
 
     @_builtins.property
     def pickup_address(self) -> _address_pb2.Address:
-        """Where couriers pick up; for the owner, admins and services."""
+        """Where couriers pick up, for the owner, admins and services; its point is needed to assign couriers and tell arrival
+        times.
+        """
 
     @_builtins.property
     def contact(self) -> _address_pb2.Contact:
-        """How to reach the shop; for the owner, admins and services."""
+        """How to reach the shop; absent when nobody has said it. For the owner, admins and services."""
+
+    @_builtins.property
+    def prep_duration(self) -> _duration_pb2.Duration:
+        """How long an order usually takes until a courier can have it, at most a day; absent at creation means the
+        marketplace's default.
+        """
 
     @_builtins.property
     def opening_hours(self) -> _containers.RepeatedCompositeFieldContainer[Global___OpeningHours]:
@@ -122,15 +136,15 @@ class Seller(_message.Message):
 
     @_builtins.property
     def approve_time(self) -> _timestamp_pb2.Timestamp:
-        """Output only. When the seller was first approved; absent before."""
+        """When the seller was first approved; absent before."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """Output only. When the seller applied."""
+        """When the seller applied."""
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
-        """Output only. When the seller last changed."""
+        """When the seller last changed."""
 
     def __init__(
         self,
@@ -138,57 +152,70 @@ class Seller(_message.Message):
         seller_id: _builtins.str = ...,
         handle: _builtins.str = ...,
         shop_name: _builtins.str = ...,
-        description: _builtins.str = ...,
+        description: _builtins.str | None = ...,
         logo: _image_pb2.Image | None = ...,
         state: Global___SellerState.ValueType = ...,
-        state_reason: _builtins.str = ...,
+        state_reason: _builtins.str | None = ...,
         rating: _rating_pb2.RatingSummary | None = ...,
         pickup_address: _address_pb2.Address | None = ...,
         contact: _address_pb2.Contact | None = ...,
-        prep_minutes: _builtins.int = ...,
+        prep_duration: _duration_pb2.Duration | None = ...,
         time_zone: _builtins.str = ...,
         opening_hours: _abc.Iterable[Global___OpeningHours] | None = ...,
-        owner_user_id: _builtins.str = ...,
+        owner_user_id: _builtins.str | None = ...,
         approve_time: _timestamp_pb2.Timestamp | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["approve_time", b"approve_time", "contact", b"contact", "create_time", b"create_time", "logo", b"logo", "pickup_address", b"pickup_address", "rating", b"rating", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_owner_user_id", b"_owner_user_id", "_state_reason", b"_state_reason", "approve_time", b"approve_time", "contact", b"contact", "create_time", b"create_time", "description", b"description", "logo", b"logo", "owner_user_id", b"owner_user_id", "pickup_address", b"pickup_address", "prep_duration", b"prep_duration", "rating", b"rating", "state_reason", b"state_reason", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approve_time", b"approve_time", "contact", b"contact", "create_time", b"create_time", "description", b"description", "etag", b"etag", "handle", b"handle", "logo", b"logo", "opening_hours", b"opening_hours", "owner_user_id", b"owner_user_id", "pickup_address", b"pickup_address", "prep_minutes", b"prep_minutes", "rating", b"rating", "seller_id", b"seller_id", "shop_name", b"shop_name", "state", b"state", "state_reason", b"state_reason", "time_zone", b"time_zone", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_owner_user_id", b"_owner_user_id", "_state_reason", b"_state_reason", "approve_time", b"approve_time", "contact", b"contact", "create_time", b"create_time", "description", b"description", "etag", b"etag", "handle", b"handle", "logo", b"logo", "opening_hours", b"opening_hours", "owner_user_id", b"owner_user_id", "pickup_address", b"pickup_address", "prep_duration", b"prep_duration", "rating", b"rating", "seller_id", b"seller_id", "shop_name", b"shop_name", "state", b"state", "state_reason", b"state_reason", "time_zone", b"time_zone", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
+    _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
+    _WhichOneofReturnType__owner_user_id: _TypeAlias = _typing.Literal["owner_user_id"]  # noqa: Y015
+    _WhichOneofArgType__owner_user_id: _TypeAlias = _typing.Literal["_owner_user_id", b"_owner_user_id"]  # noqa: Y015
+    _WhichOneofReturnType__state_reason: _TypeAlias = _typing.Literal["state_reason"]  # noqa: Y015
+    _WhichOneofArgType__state_reason: _TypeAlias = _typing.Literal["_state_reason", b"_state_reason"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__owner_user_id) -> _WhichOneofReturnType__owner_user_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__state_reason) -> _WhichOneofReturnType__state_reason | None: ...
 
 Global___Seller: _TypeAlias = Seller  # noqa: Y015
 
 @_typing.final
 class OpeningHours(_message.Message):
-    """One span of time in which a shop is open each week."""
+    """One span of time in which a shop is open each week, in whole minutes."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DAY_FIELD_NUMBER: _builtins.int
-    OPEN_MINUTE_FIELD_NUMBER: _builtins.int
-    CLOSE_MINUTE_FIELD_NUMBER: _builtins.int
+    OPEN_TIME_FIELD_NUMBER: _builtins.int
+    CLOSE_TIME_FIELD_NUMBER: _builtins.int
     day: _dayofweek_pb2.DayOfWeek.ValueType
     """The day on which the span begins."""
-    open_minute: _builtins.int
-    """When the shop opens, in minutes after midnight."""
-    close_minute: _builtins.int
-    """When the shop closes, in minutes after midnight, 1440 being the end of the day; a value that is not after
-    `open_minute` means the next day.
-    """
+    @_builtins.property
+    def open_time(self) -> _timeofday_pb2.TimeOfDay:
+        """When the shop opens."""
+
+    @_builtins.property
+    def close_time(self) -> _timeofday_pb2.TimeOfDay:
+        """When the shop closes, 24:00 being the end of the day; a time that is not after `open_time` means the next day."""
+
     def __init__(
         self,
         *,
         day: _dayofweek_pb2.DayOfWeek.ValueType = ...,
-        open_minute: _builtins.int = ...,
-        close_minute: _builtins.int = ...,
+        open_time: _timeofday_pb2.TimeOfDay | None = ...,
+        close_time: _timeofday_pb2.TimeOfDay | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["close_time", b"close_time", "open_time", b"open_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["close_minute", b"close_minute", "day", b"day", "open_minute", b"open_minute"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["close_time", b"close_time", "day", b"day", "open_time", b"open_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,12 +24,12 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from marketplace.policy.v1 import policy_pb2 as marketplace_dot_policy_dot_v1_dot_policy__pb2
 from marketplace.seller.v1 import seller_pb2 as marketplace_dot_seller_dot_v1_dot_seller__pb2
-from marketplace.type.v1 import address_pb2 as marketplace_dot_type_dot_v1_dot_address__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*marketplace/seller/v1/seller_service.proto\x12\x15marketplace.seller.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\"marketplace/policy/v1/policy.proto\x1a\"marketplace/seller/v1/seller.proto\x1a!marketplace/type/v1/address.proto\"\x99\x04\n\x13\x43reateSellerRequest\x12*\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\trequestId\x12>\n\x06handle\x18\x02 \x01(\tB&\xbaH#r\x1e\x10\x03\x18<2\x18^[a-z0-9]+(-[a-z0-9]+)*$\xd8\x01\x01R\x06handle\x12&\n\tshop_name\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18xR\x08shopName\x12*\n\x0b\x64\x65scription\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x88\'R\x0b\x64\x65scription\x12K\n\x0epickup_address\x18\x05 \x01(\x0b\x32\x1c.marketplace.type.v1.AddressB\x06\xbaH\x03\xc8\x01\x01R\rpickupAddress\x12\x36\n\x07\x63ontact\x18\x06 \x01(\x0b\x32\x1c.marketplace.type.v1.ContactR\x07\x63ontact\x12\x32\n\x0cprep_minutes\x18\x07 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xa0\x0b(\x00H\x00R\x0bprepMinutes\x88\x01\x01\x12$\n\ttime_zone\x18\x08 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x08timeZone\x12R\n\ropening_hours\x18\t \x03(\x0b\x32#.marketplace.seller.v1.OpeningHoursB\x08\xbaH\x05\x92\x01\x02\x10\x32R\x0copeningHoursB\x0f\n\r_prep_minutes\"M\n\x14\x43reateSellerResponse\x12\x35\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerR\x06seller\"b\n\x14\x41pproveSellerRequest\x12(\n\tseller_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\x08sellerId\x12 \n\x06reason\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\x06reason\"N\n\x15\x41pproveSellerResponse\x12\x35\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerR\x06seller\"q\n\x10GetSellerRequest\x12\'\n\tseller_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00R\x08sellerId\x12#\n\x06handle\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18<H\x00R\x06handleB\x0f\n\x06lookup\x12\x05\xbaH\x02\x08\x01\"J\n\x11GetSellerResponse\x12\x35\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerR\x06seller2\xf6\x03\n\rSellerService\x12\x8d\x01\n\x0c\x43reateSeller\x12*.marketplace.seller.v1.CreateSellerRequest\x1a+.marketplace.seller.v1.CreateSellerResponse\"$\x8a\xd9%\n\x12\x00 \x03(\x02\x30\x01@\x02\x82\xd3\xe4\x93\x02\x10\"\x0b/v1/sellers:\x01*\x12\xa7\x01\n\rApproveSeller\x12+.marketplace.seller.v1.ApproveSellerRequest\x1a,.marketplace.seller.v1.ApproveSellerResponse\";\x8a\xd9%\r\x1a\x03\n\x01\x04 \x01(\x08\x30\x01@\x02\x82\xd3\xe4\x93\x02$\"\x1f/v1/sellers/{seller_id}:approve:\x01*\x12\xaa\x01\n\tGetSeller\x12\'.marketplace.seller.v1.GetSellerRequest\x1a(.marketplace.seller.v1.GetSellerResponse\"J\x8a\xd9%\x08\n\x00 \x01(\x01@\x02\x82\xd3\xe4\x93\x02\x38\x12\x17/v1/sellers/{seller_id}Z\x1d\x12\x1b/v1/sellers/handle/{handle}BU\n\x19\x64\x65v.marketplace.seller.v1P\x01Z\x1emarketplace/seller/v1;sellerv1\xaa\x02\x15Marketplace.Seller.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*marketplace/seller/v1/seller_service.proto\x12\x15marketplace.seller.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\"marketplace/policy/v1/policy.proto\x1a\"marketplace/seller/v1/seller.proto\"\x82\x01\n\x13\x43reateSellerRequest\x12;\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerB\x04\xe2\x41\x01\x02R\x06seller\x12.\n\nrequest_id\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"M\n\x14\x43reateSellerResponse\x12\x35\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerR\x06seller\"\xc1\x01\n\x14\x41pproveSellerRequest\x12,\n\tseller_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x08sellerId\x12\'\n\x06reason\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\x18\xf4\x03\xd8\x01\x01R\x06reason\x12\"\n\x04\x65tag\x18\x03 \x01(\tB\x0e\xe2\x41\x01\x01\xbaH\x07r\x02\x18@\xd8\x01\x01R\x04\x65tag\x12.\n\nrequest_id\x18\x04 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"N\n\x15\x41pproveSellerResponse\x12\x35\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerR\x06seller\"y\n\x10GetSellerRequest\x12+\n\tseller_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\xb0\x01\x01H\x00R\x08sellerId\x12\'\n\x06handle\x18\x02 \x01(\tB\r\xe2\x41\x01\x01\xbaH\x06r\x04\x10\x01\x18<H\x00R\x06handleB\x0f\n\x06lookup\x12\x05\xbaH\x02\x08\x01\"J\n\x11GetSellerResponse\x12\x35\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerR\x06seller2\xfb\x03\n\rSellerService\x12\x92\x01\n\x0c\x43reateSeller\x12*.marketplace.seller.v1.CreateSellerRequest\x1a+.marketplace.seller.v1.CreateSellerResponse\")\x8a\xd9%\n\x12\x00 \x03(\x02\x30\x01@\x02\x82\xd3\xe4\x93\x02\x15\"\x0b/v1/sellers:\x06seller\x12\xa7\x01\n\rApproveSeller\x12+.marketplace.seller.v1.ApproveSellerRequest\x1a,.marketplace.seller.v1.ApproveSellerResponse\";\x8a\xd9%\r\x1a\x03\n\x01\x04 \x02(\x08\x30\x01@\x02\x82\xd3\xe4\x93\x02$\"\x1f/v1/sellers/{seller_id}:approve:\x01*\x12\xaa\x01\n\tGetSeller\x12\'.marketplace.seller.v1.GetSellerRequest\x1a(.marketplace.seller.v1.GetSellerResponse\"J\x8a\xd9%\x08\n\x00 \x01(\x01@\x02\x82\xd3\xe4\x93\x02\x38\x12\x17/v1/sellers/{seller_id}Z\x1d\x12\x1b/v1/sellers/handle/{handle}BU\n\x19\x64\x65v.marketplace.seller.v1P\x01Z\x1emarketplace/seller/v1;sellerv1\xaa\x02\x15Marketplace.Seller.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,50 +37,42 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'marketplace.seller.v1.selle
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\031dev.marketplace.seller.v1P\001Z\036marketplace/seller/v1;sellerv1\252\002\025Marketplace.Seller.V1'
+  _globals['_CREATESELLERREQUEST'].fields_by_name['seller']._loaded_options = None
+  _globals['_CREATESELLERREQUEST'].fields_by_name['seller']._serialized_options = b'\342A\001\002'
   _globals['_CREATESELLERREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_CREATESELLERREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
-  _globals['_CREATESELLERREQUEST'].fields_by_name['handle']._loaded_options = None
-  _globals['_CREATESELLERREQUEST'].fields_by_name['handle']._serialized_options = b'\272H#r\036\020\003\030<2\030^[a-z0-9]+(-[a-z0-9]+)*$\330\001\001'
-  _globals['_CREATESELLERREQUEST'].fields_by_name['shop_name']._loaded_options = None
-  _globals['_CREATESELLERREQUEST'].fields_by_name['shop_name']._serialized_options = b'\272H\006r\004\020\001\030x'
-  _globals['_CREATESELLERREQUEST'].fields_by_name['description']._loaded_options = None
-  _globals['_CREATESELLERREQUEST'].fields_by_name['description']._serialized_options = b'\272H\005r\003\030\210\''
-  _globals['_CREATESELLERREQUEST'].fields_by_name['pickup_address']._loaded_options = None
-  _globals['_CREATESELLERREQUEST'].fields_by_name['pickup_address']._serialized_options = b'\272H\003\310\001\001'
-  _globals['_CREATESELLERREQUEST'].fields_by_name['prep_minutes']._loaded_options = None
-  _globals['_CREATESELLERREQUEST'].fields_by_name['prep_minutes']._serialized_options = b'\272H\007\032\005\030\240\013(\000'
-  _globals['_CREATESELLERREQUEST'].fields_by_name['time_zone']._loaded_options = None
-  _globals['_CREATESELLERREQUEST'].fields_by_name['time_zone']._serialized_options = b'\272H\004r\002\030@'
-  _globals['_CREATESELLERREQUEST'].fields_by_name['opening_hours']._loaded_options = None
-  _globals['_CREATESELLERREQUEST'].fields_by_name['opening_hours']._serialized_options = b'\272H\005\222\001\002\0202'
+  _globals['_CREATESELLERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
   _globals['_APPROVESELLERREQUEST'].fields_by_name['seller_id']._loaded_options = None
-  _globals['_APPROVESELLERREQUEST'].fields_by_name['seller_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
+  _globals['_APPROVESELLERREQUEST'].fields_by_name['seller_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
   _globals['_APPROVESELLERREQUEST'].fields_by_name['reason']._loaded_options = None
-  _globals['_APPROVESELLERREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\005r\003\030\364\003'
+  _globals['_APPROVESELLERREQUEST'].fields_by_name['reason']._serialized_options = b'\342A\001\001\272H\010r\003\030\364\003\330\001\001'
+  _globals['_APPROVESELLERREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_APPROVESELLERREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001\272H\007r\002\030@\330\001\001'
+  _globals['_APPROVESELLERREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_APPROVESELLERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\272H\010r\003\260\001\001\330\001\001'
   _globals['_GETSELLERREQUEST'].oneofs_by_name['lookup']._loaded_options = None
   _globals['_GETSELLERREQUEST'].oneofs_by_name['lookup']._serialized_options = b'\272H\002\010\001'
   _globals['_GETSELLERREQUEST'].fields_by_name['seller_id']._loaded_options = None
-  _globals['_GETSELLERREQUEST'].fields_by_name['seller_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_GETSELLERREQUEST'].fields_by_name['seller_id']._serialized_options = b'\342A\001\001\272H\005r\003\260\001\001'
   _globals['_GETSELLERREQUEST'].fields_by_name['handle']._loaded_options = None
-  _globals['_GETSELLERREQUEST'].fields_by_name['handle']._serialized_options = b'\272H\006r\004\020\001\030<'
+  _globals['_GETSELLERREQUEST'].fields_by_name['handle']._serialized_options = b'\342A\001\001\272H\006r\004\020\001\030<'
   _globals['_SELLERSERVICE'].methods_by_name['CreateSeller']._loaded_options = None
-  _globals['_SELLERSERVICE'].methods_by_name['CreateSeller']._serialized_options = b'\212\331%\n\022\000 \003(\0020\001@\002\202\323\344\223\002\020\"\013/v1/sellers:\001*'
+  _globals['_SELLERSERVICE'].methods_by_name['CreateSeller']._serialized_options = b'\212\331%\n\022\000 \003(\0020\001@\002\202\323\344\223\002\025\"\013/v1/sellers:\006seller'
   _globals['_SELLERSERVICE'].methods_by_name['ApproveSeller']._loaded_options = None
-  _globals['_SELLERSERVICE'].methods_by_name['ApproveSeller']._serialized_options = b'\212\331%\r\032\003\n\001\004 \001(\0100\001@\002\202\323\344\223\002$\"\037/v1/sellers/{seller_id}:approve:\001*'
+  _globals['_SELLERSERVICE'].methods_by_name['ApproveSeller']._serialized_options = b'\212\331%\r\032\003\n\001\004 \002(\0100\001@\002\202\323\344\223\002$\"\037/v1/sellers/{seller_id}:approve:\001*'
   _globals['_SELLERSERVICE'].methods_by_name['GetSeller']._loaded_options = None
   _globals['_SELLERSERVICE'].methods_by_name['GetSeller']._serialized_options = b'\212\331%\010\n\000 \001(\001@\002\202\323\344\223\0028\022\027/v1/sellers/{seller_id}Z\035\022\033/v1/sellers/handle/{handle}'
-  _globals['_CREATESELLERREQUEST']._serialized_start=236
-  _globals['_CREATESELLERREQUEST']._serialized_end=773
-  _globals['_CREATESELLERRESPONSE']._serialized_start=775
-  _globals['_CREATESELLERRESPONSE']._serialized_end=852
-  _globals['_APPROVESELLERREQUEST']._serialized_start=854
-  _globals['_APPROVESELLERREQUEST']._serialized_end=952
-  _globals['_APPROVESELLERRESPONSE']._serialized_start=954
-  _globals['_APPROVESELLERRESPONSE']._serialized_end=1032
-  _globals['_GETSELLERREQUEST']._serialized_start=1034
-  _globals['_GETSELLERREQUEST']._serialized_end=1147
-  _globals['_GETSELLERRESPONSE']._serialized_start=1149
-  _globals['_GETSELLERRESPONSE']._serialized_end=1223
-  _globals['_SELLERSERVICE']._serialized_start=1226
-  _globals['_SELLERSERVICE']._serialized_end=1728
+  _globals['_CREATESELLERREQUEST']._serialized_start=234
+  _globals['_CREATESELLERREQUEST']._serialized_end=364
+  _globals['_CREATESELLERRESPONSE']._serialized_start=366
+  _globals['_CREATESELLERRESPONSE']._serialized_end=443
+  _globals['_APPROVESELLERREQUEST']._serialized_start=446
+  _globals['_APPROVESELLERREQUEST']._serialized_end=639
+  _globals['_APPROVESELLERRESPONSE']._serialized_start=641
+  _globals['_APPROVESELLERRESPONSE']._serialized_end=719
+  _globals['_GETSELLERREQUEST']._serialized_start=721
+  _globals['_GETSELLERREQUEST']._serialized_end=842
+  _globals['_GETSELLERRESPONSE']._serialized_start=844
+  _globals['_GETSELLERRESPONSE']._serialized_end=918
+  _globals['_SELLERSERVICE']._serialized_start=921
+  _globals['_SELLERSERVICE']._serialized_end=1428
 # @@protoc_insertion_point(module_scope)

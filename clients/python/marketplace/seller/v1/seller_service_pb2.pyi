@@ -3,12 +3,9 @@
 isort:skip_file
 Opening a shop and looking at shops."""
 
-from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from google.protobuf.internal import containers as _containers
 from marketplace.seller.v1 import seller_pb2 as _seller_pb2
-from marketplace.type.v1 import address_pb2 as _address_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -26,61 +23,25 @@ class CreateSellerRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    SELLER_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
-    HANDLE_FIELD_NUMBER: _builtins.int
-    SHOP_NAME_FIELD_NUMBER: _builtins.int
-    DESCRIPTION_FIELD_NUMBER: _builtins.int
-    PICKUP_ADDRESS_FIELD_NUMBER: _builtins.int
-    CONTACT_FIELD_NUMBER: _builtins.int
-    PREP_MINUTES_FIELD_NUMBER: _builtins.int
-    TIME_ZONE_FIELD_NUMBER: _builtins.int
-    OPENING_HOURS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The id of this request; a repeat gets the first answer."""
-    handle: _builtins.str
-    """The short name in addresses of web pages: lower-case letters, digits and dashes; empty means made from the shop
-    name.
-    """
-    shop_name: _builtins.str
-    """The name of the shop."""
-    description: _builtins.str
-    """What the shop says about itself."""
-    prep_minutes: _builtins.int
-    """How many minutes an order usually takes until a courier can have it; absent means the marketplace's default."""
-    time_zone: _builtins.str
-    """The IANA time zone that the opening hours are in, such as Europe/Berlin; empty means UTC."""
     @_builtins.property
-    def pickup_address(self) -> _address_pb2.Address:
-        """Where couriers pick up; its point is needed to assign couriers and tell arrival times."""
-
-    @_builtins.property
-    def contact(self) -> _address_pb2.Contact:
-        """How to reach the shop."""
-
-    @_builtins.property
-    def opening_hours(self) -> _containers.RepeatedCompositeFieldContainer[_seller_pb2.OpeningHours]:
-        """When the shop is open, in its own time; none means always."""
+    def seller(self) -> _seller_pb2.Seller:
+        """The seller to make."""
 
     def __init__(
         self,
         *,
+        seller: _seller_pb2.Seller | None = ...,
         request_id: _builtins.str = ...,
-        handle: _builtins.str = ...,
-        shop_name: _builtins.str = ...,
-        description: _builtins.str = ...,
-        pickup_address: _address_pb2.Address | None = ...,
-        contact: _address_pb2.Contact | None = ...,
-        prep_minutes: _builtins.int | None = ...,
-        time_zone: _builtins.str = ...,
-        opening_hours: _abc.Iterable[_seller_pb2.OpeningHours] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_prep_minutes", b"_prep_minutes", "contact", b"contact", "pickup_address", b"pickup_address", "prep_minutes", b"prep_minutes"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["seller", b"seller"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_prep_minutes", b"_prep_minutes", "contact", b"contact", "description", b"description", "handle", b"handle", "opening_hours", b"opening_hours", "pickup_address", b"pickup_address", "prep_minutes", b"prep_minutes", "request_id", b"request_id", "shop_name", b"shop_name", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "seller", b"seller"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__prep_minutes: _TypeAlias = _typing.Literal["prep_minutes"]  # noqa: Y015
-    _WhichOneofArgType__prep_minutes: _TypeAlias = _typing.Literal["_prep_minutes", b"_prep_minutes"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__prep_minutes) -> _WhichOneofReturnType__prep_minutes | None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateSellerRequest: _TypeAlias = CreateSellerRequest  # noqa: Y015
 
@@ -116,19 +77,27 @@ class ApproveSellerRequest(_message.Message):
 
     SELLER_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     seller_id: _builtins.str
     """The seller."""
     reason: _builtins.str
-    """Why, for the audit log."""
+    """Why, for the audit log and for the owner."""
+    etag: _builtins.str
+    """The etag of the seller as the caller knows it; empty is unconditional."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
     def __init__(
         self,
         *,
         seller_id: _builtins.str = ...,
         reason: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "seller_id", b"seller_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "reason", b"reason", "request_id", b"request_id", "seller_id", b"seller_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

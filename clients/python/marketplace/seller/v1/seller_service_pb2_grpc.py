@@ -59,15 +59,16 @@ class SellerServiceServicer:
     def CreateSeller(self, request, context):
         """Applies to sell. The seller is PENDING until an admin approves it; an account has at most one seller that is not
         closed. Errors: VALIDATION_FAILED for an unknown time zone, ALREADY_EXISTS for a handle in use or a second
-        seller, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        seller, NOT_FOUND for callers that are no user, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ApproveSeller(self, request, context):
-        """Approves a pending seller; its account gets the role SELLER and needs no new sign-in. Errors: NOT_FOUND,
-        ILLEGAL_TRANSITION when the seller is not pending.
+        """Approves a PENDING seller, which becomes ACTIVE; its account gets the role SELLER and needs no new sign-in. One that
+        was approved for this reason already stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION when the
+        seller is not PENDING, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -19,11 +19,12 @@ class SellerServiceStub:
     CreateSeller: _aio.UnaryUnaryMultiCallable[_seller_service_pb2.CreateSellerRequest, _seller_service_pb2.CreateSellerResponse]
     """Applies to sell. The seller is PENDING until an admin approves it; an account has at most one seller that is not
     closed. Errors: VALIDATION_FAILED for an unknown time zone, ALREADY_EXISTS for a handle in use or a second
-    seller, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    seller, NOT_FOUND for callers that are no user, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     ApproveSeller: _aio.UnaryUnaryMultiCallable[_seller_service_pb2.ApproveSellerRequest, _seller_service_pb2.ApproveSellerResponse]
-    """Approves a pending seller; its account gets the role SELLER and needs no new sign-in. Errors: NOT_FOUND,
-    ILLEGAL_TRANSITION when the seller is not pending.
+    """Approves a PENDING seller, which becomes ACTIVE; its account gets the role SELLER and needs no new sign-in. One that
+    was approved for this reason already stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION when the
+    seller is not PENDING, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     GetSeller: _aio.UnaryUnaryMultiCallable[_seller_service_pb2.GetSellerRequest, _seller_service_pb2.GetSellerResponse]
     """Gets a seller by its id or its handle. A seller that was never approved shows only to its owner, admins and
@@ -41,7 +42,7 @@ class SellerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_seller_service_pb2.CreateSellerResponse]:
         """Applies to sell. The seller is PENDING until an admin approves it; an account has at most one seller that is not
         closed. Errors: VALIDATION_FAILED for an unknown time zone, ALREADY_EXISTS for a handle in use or a second
-        seller, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        seller, NOT_FOUND for callers that are no user, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -50,8 +51,9 @@ class SellerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _seller_service_pb2.ApproveSellerRequest,
         context: _aio.ServicerContext[_seller_service_pb2.ApproveSellerRequest, _abc.Awaitable[_seller_service_pb2.ApproveSellerResponse]],
     ) -> _abc.Awaitable[_seller_service_pb2.ApproveSellerResponse]:
-        """Approves a pending seller; its account gets the role SELLER and needs no new sign-in. Errors: NOT_FOUND,
-        ILLEGAL_TRANSITION when the seller is not pending.
+        """Approves a PENDING seller, which becomes ACTIVE; its account gets the role SELLER and needs no new sign-in. One that
+        was approved for this reason already stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION when the
+        seller is not PENDING, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
