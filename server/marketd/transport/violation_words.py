@@ -9,8 +9,6 @@ import protovalidate
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, OneofDescriptor
 
 FORMS: Final[Mapping[str, str]] = {
-    r"^[a-z0-9]+(-[a-z0-9]+)*$": "must be lower-case letters and digits in words with single hyphens between them",
-    r"^\+[1-9][0-9]{6,14}$": "must be a phone number in international form, such as +49301234567",
     r"^(\+[1-9][0-9]{6,14})?$": "must be a phone number in international form, such as +49301234567, or empty",
     r"^[0-9]{6}$": "must be six digits",
     r"^(me|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$": "must be `me` or a valid UUID",
@@ -25,7 +23,6 @@ FORMS: Final[Mapping[str, str]] = {
     r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$": "must be a language tag (BCP 47), such as de or de-AT",
     r"^([A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*)?$": "must be a language tag (BCP 47), such as de or de-AT, or empty",
     r"^[a-z][a-z0-9-]{1,62}$": "must be 2 to 63 lower-case letters, digits and hyphens, a letter first",
-    r"^[A-Z]{2}$": "must be two capital letters, such as DE",
     r"^[2-9B-DF-HJKMNP-TV-XZ]{4}-[2-9B-DF-HJKMNP-TV-XZ]{4}$": (
         "must be an order number as the order shows it, such as K7QW-2M9T"
     ),
