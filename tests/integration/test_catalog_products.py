@@ -311,6 +311,9 @@ async def test_a_product_given_back_as_it_was_read_keeps_its_etag(shop: Shop) ->
     with pytest.raises(EtagMismatch):
         await shop.catalog.PublishProduct(stale, CONTEXT)
     assert (await shop.get(made, shop.owner)) == changed
+    fresh = pb.PublishProductRequest(product_id=made.product_id, etag=changed.etag)
+    published = [(await shop.catalog.PublishProduct(fresh, CONTEXT)).product for _ in range(2)]
+    assert published[0] == published[1], "the repeat of a move that was made is no refusal"
 
 
 async def test_what_may_be_absent_is_cleared_by_an_update_without_a_mask(shop: Shop, tx: Transactor) -> None:

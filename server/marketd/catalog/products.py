@@ -141,6 +141,7 @@ async def publish_product(uow: UnitOfWork, caller: Caller, product_id: UUID, eta
     active.
     """
     _, product = await _own_locked(uow, caller, product_id)
+    # The etag of one that is published is not judged: a repeat whose answer was lost has the one from before.
     if product.state is ProductState.PUBLISHED:
         return product
     check_etag(etag, product.version)

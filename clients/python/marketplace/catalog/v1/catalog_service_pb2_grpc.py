@@ -205,9 +205,9 @@ class CatalogServiceServicer:
 
     def CreateProduct(self, request, context):
         """Makes a product with its variants, their first stock and pictures, as a draft. Errors: VALIDATION_FAILED for
-        options that do not agree, another currency than the marketplace's, or an unknown category or brand; NOT_FOUND for
-        a seller that is not the caller's, SELLER_CLOSED, ALREADY_EXISTS for a slug or SKU in use, REQUEST_ID_REUSED,
-        REQUEST_IN_PROGRESS.
+        options that do not agree, another currency than the marketplace's, an unknown category or brand, or an admin who
+        names no seller; NOT_FOUND for a seller that is not the caller's, SELLER_CLOSED, ALREADY_EXISTS for a slug or SKU in
+        use, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -251,16 +251,18 @@ class CatalogServiceServicer:
         end a summary come down. Nothing is changed before the whole file has arrived. Errors: MALFORMED_REQUEST when the
         options do not come first or come twice, MEDIA_CORRUPT when size or hash do not match, MEDIA_TOO_LARGE,
         IMPORT_ROW_INVALID for a file without the needed columns or, with `stop_on_error`, for its first bad row;
-        VALIDATION_FAILED when an admin names no seller, NOT_FOUND, SELLER_CLOSED, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        VALIDATION_FAILED for an admin who names no seller, NOT_FOUND for a seller that is not the caller's, SELLER_CLOSED,
+        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ImportProductsInline(self, request, context):
-        """Imports a small Shopify CSV file in one call. Errors: MEDIA_CORRUPT when size or hash do not match,
+        """Imports a small Shopify CSV file in one call. Errors: MEDIA_CORRUPT when size or hash are stated and do not match,
         IMPORT_ROW_INVALID for a file without the needed columns or, with `stop_on_error`, for its first bad row;
-        VALIDATION_FAILED when an admin names no seller, NOT_FOUND, SELLER_CLOSED, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        VALIDATION_FAILED for an admin who names no seller, NOT_FOUND for a seller that is not the caller's, SELLER_CLOSED,
+        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

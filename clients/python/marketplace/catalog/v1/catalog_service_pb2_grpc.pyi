@@ -51,9 +51,9 @@ class CatalogServiceStub:
     """Lists brands. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED for an order that there is not."""
     CreateProduct: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateProductRequest, _catalog_service_pb2.CreateProductResponse]
     """Makes a product with its variants, their first stock and pictures, as a draft. Errors: VALIDATION_FAILED for
-    options that do not agree, another currency than the marketplace's, or an unknown category or brand; NOT_FOUND for
-    a seller that is not the caller's, SELLER_CLOSED, ALREADY_EXISTS for a slug or SKU in use, REQUEST_ID_REUSED,
-    REQUEST_IN_PROGRESS.
+    options that do not agree, another currency than the marketplace's, an unknown category or brand, or an admin who
+    names no seller; NOT_FOUND for a seller that is not the caller's, SELLER_CLOSED, ALREADY_EXISTS for a slug or SKU in
+    use, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     UpdateProduct: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.UpdateProductRequest, _catalog_service_pb2.UpdateProductResponse]
     """Changes an own product; a change that changes nothing keeps its etag. Errors: NOT_FOUND, VALIDATION_FAILED for an
@@ -77,12 +77,14 @@ class CatalogServiceStub:
     end a summary come down. Nothing is changed before the whole file has arrived. Errors: MALFORMED_REQUEST when the
     options do not come first or come twice, MEDIA_CORRUPT when size or hash do not match, MEDIA_TOO_LARGE,
     IMPORT_ROW_INVALID for a file without the needed columns or, with `stop_on_error`, for its first bad row;
-    VALIDATION_FAILED when an admin names no seller, NOT_FOUND, SELLER_CLOSED, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    VALIDATION_FAILED for an admin who names no seller, NOT_FOUND for a seller that is not the caller's, SELLER_CLOSED,
+    REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     ImportProductsInline: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ImportProductsInlineRequest, _catalog_service_pb2.ImportProductsInlineResponse]
-    """Imports a small Shopify CSV file in one call. Errors: MEDIA_CORRUPT when size or hash do not match,
+    """Imports a small Shopify CSV file in one call. Errors: MEDIA_CORRUPT when size or hash are stated and do not match,
     IMPORT_ROW_INVALID for a file without the needed columns or, with `stop_on_error`, for its first bad row;
-    VALIDATION_FAILED when an admin names no seller, NOT_FOUND, SELLER_CLOSED, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    VALIDATION_FAILED for an admin who names no seller, NOT_FOUND for a seller that is not the caller's, SELLER_CLOSED,
+    REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
 
 class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -188,9 +190,9 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_catalog_service_pb2.CreateProductRequest, _abc.Awaitable[_catalog_service_pb2.CreateProductResponse]],
     ) -> _abc.Awaitable[_catalog_service_pb2.CreateProductResponse]:
         """Makes a product with its variants, their first stock and pictures, as a draft. Errors: VALIDATION_FAILED for
-        options that do not agree, another currency than the marketplace's, or an unknown category or brand; NOT_FOUND for
-        a seller that is not the caller's, SELLER_CLOSED, ALREADY_EXISTS for a slug or SKU in use, REQUEST_ID_REUSED,
-        REQUEST_IN_PROGRESS.
+        options that do not agree, another currency than the marketplace's, an unknown category or brand, or an admin who
+        names no seller; NOT_FOUND for a seller that is not the caller's, SELLER_CLOSED, ALREADY_EXISTS for a slug or SKU in
+        use, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -244,7 +246,8 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         end a summary come down. Nothing is changed before the whole file has arrived. Errors: MALFORMED_REQUEST when the
         options do not come first or come twice, MEDIA_CORRUPT when size or hash do not match, MEDIA_TOO_LARGE,
         IMPORT_ROW_INVALID for a file without the needed columns or, with `stop_on_error`, for its first bad row;
-        VALIDATION_FAILED when an admin names no seller, NOT_FOUND, SELLER_CLOSED, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        VALIDATION_FAILED for an admin who names no seller, NOT_FOUND for a seller that is not the caller's, SELLER_CLOSED,
+        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -253,9 +256,10 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.ImportProductsInlineRequest,
         context: _aio.ServicerContext[_catalog_service_pb2.ImportProductsInlineRequest, _abc.Awaitable[_catalog_service_pb2.ImportProductsInlineResponse]],
     ) -> _abc.Awaitable[_catalog_service_pb2.ImportProductsInlineResponse]:
-        """Imports a small Shopify CSV file in one call. Errors: MEDIA_CORRUPT when size or hash do not match,
+        """Imports a small Shopify CSV file in one call. Errors: MEDIA_CORRUPT when size or hash are stated and do not match,
         IMPORT_ROW_INVALID for a file without the needed columns or, with `stop_on_error`, for its first bad row;
-        VALIDATION_FAILED when an admin names no seller, NOT_FOUND, SELLER_CLOSED, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        VALIDATION_FAILED for an admin who names no seller, NOT_FOUND for a seller that is not the caller's, SELLER_CLOSED,
+        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
 def add_CatalogServiceServicer_to_server(servicer: CatalogServiceServicer, server: _aio.Server) -> None: ...
