@@ -24,15 +24,7 @@ _SILENCE_SECONDS = 35.0
 _RESUMABLE_CODES = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN})
 
 
-class _Told(Protocol):
-    """A message of a watch."""
-
-    @property
-    def cursor(self) -> str:
-        """Where the stream stands after it."""
-
-
-_M = TypeVar("_M", bound=_Told)
+_M = TypeVar("_M")
 _C = TypeVar("_C", covariant=True)
 
 
@@ -44,6 +36,12 @@ def can_resume(client: MarketplaceClient, error: MarketplaceError) -> bool:
         return True
     # A connection that is reset in the middle shows these codes, and no reason because the server wrote none.
     return error.code in _RESUMABLE_CODES and not error.from_server
+
+
+def _place_of(message: object) -> str:
+    """Where the stream stands after the message."""
+    # Until every watch calls it resume_token.
+    return str(getattr(message, "resume_token", "") or getattr(message, "cursor", ""))
 
 
 class _Call(Protocol[_C]):
@@ -96,7 +94,7 @@ async def resuming(
         try:
             async with aclosing(_messages(open_stream(cursor))) as messages:
                 async for message in messages:
-                    cursor, pause, last = message.cursor or cursor, _FIRST_PAUSE_SECONDS, time.monotonic()
+                    cursor, pause, last = _place_of(message) or cursor, _FIRST_PAUSE_SECONDS, time.monotonic()
                     yield message
             if ends:
                 return

@@ -10,24 +10,35 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields as fields_of
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from google.api import field_behavior_pb2
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.latlng_pb2 import LatLng
 from google.type.money_pb2 import Money as MoneyMessage
+from marketplace.type.v1 import watch_pb2
 from marketplace.type.v1.address_pb2 import Address as AddressMessage
 
 from marketd.kernel.call.refusals import FieldViolation, ValidationFailed
+from marketd.kernel.enums import EnumMap
+from marketd.kernel.events.watch import ResetReason
 from marketd.kernel.values.address import Address
 from marketd.kernel.values.geo import Point
 from marketd.kernel.values.money import Money, minor_digits
 
 M = TypeVar("M", bound=Message)
+
+RESET_REASONS: Final = EnumMap(ResetReason, watch_pb2.StreamResetReason)
+_RESET_WORDS: Final = {
+    ResetReason.TOKEN_TOO_OLD: "The resume token is older than 24 hours; a snapshot follows.",
+    ResetReason.TOKEN_UNKNOWN: "The resume token is not one of this stream; a snapshot follows.",
+    ResetReason.EVENTS_LOST: "What happened after the resume token is not kept any more; a snapshot follows.",
+}
 
 EVERYTHING = "*"
 _PACKAGE = "marketplace."
@@ -73,6 +84,18 @@ def from_timestamp(message: Timestamp, field: str) -> datetime:
         return message.ToDatetime(tzinfo=UTC)
     except ValueError as error:
         raise ValidationFailed(FieldViolation(field, "must be an instant of the years 1 to 9999")) from error
+
+
+def to_duration(span: timedelta) -> Duration:
+    """A protobuf Duration."""
+    message = Duration()
+    message.FromTimedelta(span)
+    return message
+
+
+def from_duration(message: Duration) -> timedelta:
+    """A span to the microsecond; its range was checked by the contract's rules."""
+    return message.ToTimedelta()
 
 
 def from_update_mask(mask: FieldMask) -> frozenset[str]:
@@ -142,6 +165,11 @@ def from_address(message: AddressMessage) -> Address:
         floor=message.floor,
         notes=message.notes,
     )
+
+
+def to_stream_reset(reason: ResetReason) -> watch_pb2.StreamReset:
+    """marketplace.type.v1.StreamReset: the reason, and the same in words."""
+    return watch_pb2.StreamReset(reason=RESET_REASONS.to_wire(reason), message=_RESET_WORDS[reason])
 
 
 def behaviours(field: Any) -> frozenset[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -19,6 +20,7 @@ from marketd.kernel.events.watch import Beat
 from marketd.order import service
 from marketd.order.watch import OrderSnapshot, watch_order
 from marketplace.order.v1 import order_pb2, order_service_pb2
+from marketplace.type.v1 import watch_pb2
 
 from tests.worlds.goods import Shop
 from tests.worlds.ordering import Market
@@ -84,7 +86,7 @@ async def test_a_watcher_gets_the_snapshot_every_change_in_order_and_the_end(mar
     for messages in watching.values():
         assert messages[0].snapshot.order.state == order_pb2.ORDER_STATE_PENDING_PAYMENT
         assert _steps(messages) == WAY
-        assert len({message.cursor for message in messages}) == len(messages)
+        assert len({message.resume_token for message in messages}) == len(messages)
     paid = watching["seller"][1].changed.order
     assert order_pb2.ORDER_ACTION_ACCEPT in paid.allowed_actions
 
@@ -101,10 +103,10 @@ async def test_changes_are_shown_as_they_were_also_when_they_are_read_late(marke
     messages = [message async for message in stream]
     assert _steps(messages) == [WAY[0], ("PAID", "PAID"), *WAY[1:]]
     paid, cut, accepted = (message.changed.order for message in messages[:3])
-    assert not paid.HasField("accepted_time")
-    assert not paid.HasField("prep_minutes")
+    assert not paid.HasField("accept_time")
+    assert not paid.HasField("prep_duration")
     assert (paid.items[0].cancelled_quantity, cut.items[0].cancelled_quantity) == (0, 1)
-    assert accepted.HasField("accepted_time")
+    assert accepted.HasField("accept_time")
     assert not accepted.HasField("ready_time")
     assert paid.etag != snapshot.snapshot.order.etag
     for message in messages:
@@ -122,7 +124,7 @@ async def test_a_stream_resumes_after_any_message_without_gaps_or_repeats(market
     await _deliver(market, shop, order_id)
     messages += [message async for message in stream]
     for place, message in enumerate(messages):
-        resumed = [later async for later in _watch(market, buyer, order_id, message.cursor)]
+        resumed = [later async for later in _watch(market, buyer, order_id, message.resume_token)]
         assert _steps(resumed) == WAY[place:]
         assert not any(later.HasField("snapshot") or later.HasField("reset") for later in resumed)
 
@@ -132,21 +134,38 @@ async def test_a_token_of_no_use_resets_and_starts_over(market: Market) -> None:
     group = await market.paid(buyer, (await market.variant(shop), 1))
     order_id = group.orders[0].order_id
     stream = _watch(market, buyer, order_id)
-    cursor = (await anext(stream)).cursor
+    cursor = (await anext(stream)).resume_token
     await market.accept(shop, order_id)
     await market.ready(shop, order_id)
     await market.execute("DELETE FROM outbox_events WHERE aggregate_id = $1 AND seq = 3", UUID(order_id))
-    for token in (cursor, "nonsense", cursor[:-2] + "xx"):
+    lost, unknown = watch_pb2.STREAM_RESET_REASON_EVENTS_LOST, watch_pb2.STREAM_RESET_REASON_TOKEN_UNKNOWN
+    for token, reason in ((cursor, lost), ("nonsense", unknown), (cursor[:-2] + "xx", unknown)):
         again = _watch(market, buyer, order_id, token)
         reset, snapshot = await anext(again), await anext(again)
+        assert reset.reset.reason == reason
         assert reset.reset.message
         assert snapshot.snapshot.order.state == order_pb2.ORDER_STATE_READY
         # A connection that breaks between the two: the snapshot must not be lost.
-        once_more = _watch(market, buyer, order_id, reset.cursor)
+        once_more = _watch(market, buyer, order_id, reset.resume_token)
         assert (await anext(once_more)).HasField("reset")
         assert (await anext(once_more)).snapshot == snapshot.snapshot
     with pytest.raises(NotFound):
         await anext(_watch(market, stranger, order_id, cursor))
+
+
+async def test_a_token_is_good_for_a_day(market: Market) -> None:
+    buyer = await market.buyer()
+    group = await market.place(buyer, (await market.variant(await market.shop()), 1))
+    order_id = group.orders[0].order_id
+    token = (await anext(_watch(market, buyer, order_id))).resume_token
+    await market.cancel(buyer, order_id)
+    market.clock.ahead = timedelta(hours=23)
+    assert _steps([await anext(_watch(market, buyer, order_id, token))]) == [("PENDING_PAYMENT", "CANCELLED")]
+    market.clock.ahead = timedelta(hours=25)
+    again = _watch(market, buyer, order_id, token)
+    reset, snapshot = await anext(again), await anext(again)
+    assert reset.reset.reason == watch_pb2.STREAM_RESET_REASON_TOKEN_TOO_OLD
+    assert snapshot.snapshot.order.state == order_pb2.ORDER_STATE_CANCELLED
 
 
 async def test_a_watch_of_an_order_that_is_over_is_a_snapshot_and_the_end(market: Market) -> None:
@@ -156,7 +175,7 @@ async def test_a_watch_of_an_order_that_is_over_is_a_snapshot_and_the_end(market
     await market.cancel(buyer, order_id)
     [only] = [message async for message in _watch(market, buyer, order_id)]
     assert only.snapshot.order.state == order_pb2.ORDER_STATE_CANCELLED
-    assert [message async for message in _watch(market, buyer, order_id, only.cursor)] == []
+    assert [message async for message in _watch(market, buyer, order_id, only.resume_token)] == []
 
 
 async def test_a_last_change_that_comes_between_two_reads_ends_the_watch(

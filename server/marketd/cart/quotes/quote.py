@@ -53,9 +53,9 @@ async def quote_order(
     served = 0
     for seller_id in sorted(by_seller):
         seller = await sellers.read_seller(uow, seller_id)
-        prep_minutes = seller.prep_minutes if seller is not None else 0
+        prep_duration = _prep_duration(seller)
         pickup = seller.pickup_address.point if seller is not None and seller.pickup_address is not None else None
-        delivery = await quoter.quote(uow, pickup, address.point, prep_minutes)
+        delivery = await quoter.quote(uow, pickup, address.point, prep_duration)
         served += delivery is not None
         problems.extend(_problems(seller_id, seller, delivery))
         packages.append(_package(seller_id, seller, delivery, by_seller[seller_id]))
@@ -70,6 +70,10 @@ async def quote_order(
         uow.connection, quote.quote_id, caller.known_user_id, quote.to_json_text(), uow.now, expire_time
     )
     return QuoteResult(quote, tuple(problems), expire_time)
+
+
+def _prep_duration(seller: Seller | None) -> timedelta:
+    return timedelta(0) if seller is None else timedelta(minutes=seller.prep_minutes)
 
 
 def _too_high(quote: Quote) -> list[Problem]:
@@ -98,7 +102,7 @@ def _package(
         owner_user_id=None if seller is None else seller.owner_user_id,
         shop_name="" if seller is None else seller.shop_name,
         pickup=None if seller is None else seller.pickup_address,
-        prep_minutes=0 if seller is None else seller.prep_minutes,
+        prep_duration=_prep_duration(seller),
         delivery_fee_minor=0 if delivery is None else delivery.fee.amount_minor,
         earliest_time=None if delivery is None else delivery.earliest_time,
         latest_time=None if delivery is None else delivery.latest_time,

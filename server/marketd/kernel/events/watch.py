@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from functools import partial
 from typing import Final, Generic, TypeVar
 from uuid import UUID
@@ -28,6 +29,8 @@ POLL_SECONDS: Final = 2.0
 RESUME_LIFETIME: Final = timedelta(hours=24)
 OF_NO_USE: Final = -1
 """A number that no event has and none comes after: the reader begins again with a snapshot."""
+TOO_OLD: Final = -2
+"""As OF_NO_USE, of a token that was ours once."""
 
 N = TypeVar("N")
 
@@ -50,6 +53,19 @@ class Beat:
     """Nothing happened; `time` is the server's clock."""
 
     time: datetime
+
+
+class ResetReason(StrEnum):
+    """Why a watch begins anew instead of going on (marketplace.type.v1.StreamResetReason)."""
+
+    TOKEN_TOO_OLD = "TOKEN_TOO_OLD"  # noqa: S105 - no password
+    TOKEN_UNKNOWN = "TOKEN_UNKNOWN"  # noqa: S105 - no password
+    EVENTS_LOST = "EVENTS_LOST"
+
+    @classmethod
+    def of(cls, after: int) -> ResetReason:
+        """Why nothing could be told after this number of `ResumeTokens.after`."""
+        return {OF_NO_USE: cls.TOKEN_UNKNOWN, TOO_OLD: cls.TOKEN_TOO_OLD}.get(after, cls.EVENTS_LOST)
 
 
 Reader = Callable[[ReadUnit, int | None], Awaitable[Batch[N]]]
@@ -157,8 +173,10 @@ class ResumeTokens:
         return self.issue(context, seq, 0, int(self._clock.now().timestamp())).decode("ascii")
 
     def after(self, token: str, context: bytes) -> int | None:
-        """The number to go on after: None without a token, OF_NO_USE for one that is not ours or too old."""
+        """The number to go on after: None without a token, OF_NO_USE for one that is not ours, TOO_OLD."""
         if not token:
             return None
         place = self.read(token, context)
-        return OF_NO_USE if place is None or place.is_too_old(self._clock.now()) else place.seq
+        if place is None:
+            return OF_NO_USE
+        return TOO_OLD if place.is_too_old(self._clock.now()) else place.seq
