@@ -62,7 +62,7 @@ class Script(OrderServiceServicer, CatalogServiceServicer, auth_service_pb2_grpc
         self.refreshes = 0
         self.lifetime = 900.0
         self.expired: set[str] = set()
-        self.cursors: list[str] = []
+        self.tokens: list[str] = []
         self.busy = 0
         self.drops = 0
         self.left = asyncio.Event()
@@ -117,7 +117,7 @@ class Script(OrderServiceServicer, CatalogServiceServicer, auth_service_pb2_grpc
         )
 
     async def WatchOrder(self, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: N802 - the rpc's name
-        self.cursors.append(request.resume_token)
+        self.tokens.append(request.resume_token)
         if self.busy:
             self.busy -= 1
             await refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED")
@@ -317,7 +317,7 @@ async def test_a_watch_that_breaks_goes_on_after_the_last_message() -> None:
     async with serving(script) as target, MarketplaceClient(target) as client:
         seen = [message.resume_token async for message in watch_order(client, "o")]
     assert seen == ["1", "2", "3", "4", "5"]
-    assert script.cursors == ["", "2", "4"]
+    assert script.tokens == ["", "2", "4"]
 
 
 async def test_a_watch_that_is_refused_for_a_while_goes_on_afterwards() -> None:

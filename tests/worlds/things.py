@@ -132,9 +132,8 @@ def new_product(stock: int = 50) -> catalog_service_pb2.CreateProductRequest:
 
 def new_courier() -> courier_service_pb2.CreateCourierRequest:
     """An application of a courier."""
-    return courier_service_pb2.CreateCourierRequest(
-        request_id=new_key(), first_name="Mika", last_name="Roth", vehicle=courier_pb2.VEHICLE_TYPE_BICYCLE
-    )
+    courier = courier_pb2.Courier(first_name="Mika", last_name="Roth", vehicle=courier_pb2.VEHICLE_TYPE_BICYCLE)
+    return courier_service_pb2.CreateCourierRequest(courier=courier, request_id=new_key())
 
 
 def payment(group: order_pb2.OrderGroup) -> payment_service_pb2.ConfirmPaymentRequest:

@@ -243,16 +243,22 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     ),
     "RefundPayment.payment_id": Owned((S,), refunded_payment),
     "RefundPayment.order.order_id": Owned((S,), refunded_order),
+    "CreateCourier.courier.courier_id": NOT_READ,
+    "CreateCourier.courier.user_id": NOT_READ,
     "AssignCourier.delivery_id": EVERYTHING,
     "AssignCourier.courier_id": EVERYTHING,
     "GetDelivery.delivery_id": Owned((B, S, C), delivery(delivery_service_pb2.GetDeliveryRequest)),
     "ListDeliveries.page_token": APART,
-    "ListDeliveries.order_id": Owned((B, S, C), filtered(_DELIVERIES, "order_id", lambda market: market.trip.order_id)),
-    "ListDeliveries.buyer_id": Owned(
-        (B, S, C), filtered(_DELIVERIES, "buyer_id", lambda market: market.trip.buyer.user_id)
+    "ListDeliveries.order_ids": Owned(
+        (B, S, C), filtered(_DELIVERIES, "order_ids", lambda market: market.trip.order_id)
     ),
-    "ListDeliveries.seller_id": Owned((B, C), filtered(_DELIVERIES, "seller_id", lambda market: market.shop.seller_id)),
-    "ListDeliveries.courier_id": Owned((B, S, C), filtered(_DELIVERIES, "courier_id", _rider_id)),
+    "ListDeliveries.buyer_ids": Owned(
+        (B, S, C), filtered(_DELIVERIES, "buyer_ids", lambda market: market.trip.buyer.user_id)
+    ),
+    "ListDeliveries.seller_ids": Owned(
+        (B, C), filtered(_DELIVERIES, "seller_ids", lambda market: market.shop.seller_id)
+    ),
+    "ListDeliveries.courier_ids": Owned((B, S, C), filtered(_DELIVERIES, "courier_ids", _rider_id)),
     "WatchDeliveries.resume_token": APART,
     "PickUpDelivery.delivery_id": Owned((C,), delivery(delivery_service_pb2.PickUpDeliveryRequest)),
     "CompleteDelivery.delivery_id": Owned((C,), completed),

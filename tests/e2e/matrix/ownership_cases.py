@@ -195,7 +195,8 @@ def delivery(request: type[Any]) -> Case:
 
 
 def filtered(request: type[Any], field: str, foreign: Callable[[Market], str]) -> Case:
-    return plain(foreign, lambda one: request(**{field: [one] if field.endswith("s") else one}))
+    many = request.DESCRIPTOR.fields_by_name[field].is_repeated
+    return plain(foreign, lambda one: request(**{field: [one] if many else one}))
 
 
 async def session(market: Market, who: str) -> Question:

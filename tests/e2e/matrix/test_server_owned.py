@@ -18,7 +18,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from marketd.kernel.wire import behaviours, settable
 from marketplace.auth.v1 import address_pb2, auth_service_pb2, user_pb2, user_service_pb2
 from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
-from marketplace.delivery.v1 import delivery_service_pb2
+from marketplace.delivery.v1 import courier_pb2, delivery_service_pb2
 from marketplace.order.v1 import order_service_pb2
 from marketplace.payment.v1 import payment_service_pb2
 from marketplace.policy.v1 import policy_pb2
@@ -27,7 +27,7 @@ from tests.e2e.matrix.recipes_goods import new_brand, new_category
 from tests.e2e.matrix.recipes_identity import new_address
 from tests.worlds.matrix import Market
 from tests.worlds.observed import RULES, written
-from tests.worlds.things import PASSWORD, Person, money, new_key, new_product
+from tests.worlds.things import PASSWORD, Person, money, new_courier, new_key, new_product
 
 INVALID = (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED")
 # What every change moves, whatever was changed.
@@ -266,6 +266,30 @@ async def test_a_new_product_is_a_draft_without_ratings_at_the_price_of_its_vari
 
 
 @pytest.mark.asyncio(loop_scope="session")
+async def test_who_applies_as_a_courier_is_pending_whatever_the_application_claims(market: Market) -> None:
+    applicant, request = await market.register(), new_courier()
+    claimed = courier_pb2.Courier(
+        courier_id=new_key(),
+        user_id=market.admin.user_id,
+        state=courier_pb2.COURIER_STATE_ACTIVE,
+        on_shift=True,
+        completed_deliveries=900,
+        etag="v99",
+    )
+    claimed.rating.count = 5000
+    claimed.approve_time.GetCurrentTime()
+    request.courier.MergeFrom(claimed)
+    made = (await market.call(request, applicant)).courier
+    assert made.state == courier_pb2.COURIER_STATE_PENDING
+    assert made.courier_id != claimed.courier_id
+    assert made.user_id == applicant.user_id
+    assert made.etag != claimed.etag
+    assert not made.on_shift
+    assert not made.HasField("approve_time")
+    assert (made.completed_deliveries, made.rating.count) == (0, 0)
+
+
+@pytest.mark.asyncio(loop_scope="session")
 async def test_the_buyers_idea_of_the_price_is_only_compared(market: Market) -> None:
     buyer, request = await market.quoted()
     right = request.expected_total.units
@@ -311,6 +335,6 @@ async def test_a_courier_says_when_only_between_the_last_step_and_now(market: Ma
     ahead = await market.ask(pick_up(now.seconds + 3600), trip.rider.person)
     assert (ahead.code, ahead.reason) == INVALID
     delivery = (await market.call(pick_up(1), trip.rider.person)).delivery
-    assert delivery.picked_up_time == delivery.assigned_time
+    assert delivery.pick_up_time == delivery.assign_time
     order = (await market.call(order_service_pb2.GetOrderRequest(order_id=trip.order_id), trip.buyer)).order
-    assert order.out_for_delivery_time.seconds >= delivery.assigned_time.seconds
+    assert order.out_for_delivery_time.seconds >= delivery.assign_time.seconds
