@@ -16,10 +16,6 @@ _WAITING = frozenset(
         *("ApproveCourier", "ApproveSeller", "AssignCourier", "AcceptOrder", "MarkOrderReady", "PublishProduct"),
         *("UpdateCategory", "DeleteCategory", "UpdateBrand", "DeleteBrand", "UpdateProduct"),
         *("UpdateCartItem", "RemoveCartItem", "ClearCart", "StreamLocations", "ReportLocations"),
-        *("UpdateUser", "DeleteUser", "UpdateAddress", "DeleteAddress", "SetDefaultAddress", "BlockUser"),
-        *("UnblockUser", "Register", "Login", "RefreshTokens", "Logout", "LogoutAll", "RevokeSession"),
-        *("SendVerification", "Verify", "RequestPasswordReset", "ResetPassword", "ChangePassword", "EnrollTotp"),
-        *("ConfirmTotp", "DisableTotp", "IssueServiceToken", "CreateServiceAccount", "RevokeServiceAccount"),
     }
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import product
@@ -21,6 +21,9 @@ from marketd.auth import sweeps as auth_sweeps
 from marketd.auth.accounts import repository as accounts
 from marketd.auth.accounts.model import AccountState
 from marketd.auth.accounts.values import UserFilter
+from marketd.auth.addresses import repository as addresses
+from marketd.auth.services import repository as services
+from marketd.auth.sessions.repository import sessions
 from marketd.cart.quotes import sweeps as cart_sweeps
 from marketd.catalog.imports import repository as imports
 from marketd.catalog.model import ProductState
@@ -93,7 +96,15 @@ def made_later() -> Iterator[tuple[str, Make]]:
     since = {"create_time_from": NOW, "create_time_before": NOW}
     for after in (None, (NOW, ID)):
         for entries in each(
-            AuditFilter, user_id=ID, method="m", resource_type="t", resource_id="i", code="OK", **since
+            AuditFilter,
+            actor_ids=(ID,),
+            methods=("m",),
+            resource_types=("t",),
+            resource_ids=("i",),
+            codes=("OK",),
+            refusal_reasons=("IN_USE",),
+            descending=False,
+            **since,
         ):
             yield "marketd.audit.repository.list_page", partial(_positional, audit.list_page, entries, after, 9)
     for before in (None, ID):
@@ -113,10 +124,36 @@ def made_later() -> Iterator[tuple[str, Make]]:
             for newest_first in (True, False):
                 page = partial(list_orders, newest_first=newest_first)
                 yield "marketd.order.repository.list_orders", partial(_positional, page, orders, reach, before, 9)
-        for users in each(UserFilter, states=(AccountState.ACTIVE,), role=Role.BUYER, query="jo", **since):
+        for order_by, users in product(
+            ("create_time", "email"),
+            list(
+                each(
+                    UserFilter,
+                    states=(AccountState.ACTIVE,),
+                    roles=(Role.BUYER,),
+                    query="jo",
+                    descending=False,
+                    **since,
+                )
+            ),
+        ):
+            last = "jo@shop.example" if before is not None and order_by == "email" else before
             yield (
                 "marketd.auth.accounts.repository.list_page",
-                partial(_positional, accounts.list_page, users, before, 9),
+                partial(_positional, accounts.list_page, replace(users, order=order_by), last, 9),
+            )
+        for descending in (True, False):
+            yield (
+                "marketd.auth.addresses.repository.list_page",
+                partial(_positional, partial(addresses.list_page, descending=descending), ID, before, 9),
+            )
+            yield (
+                "marketd.auth.services.repository.list_page",
+                partial(_positional, partial(services.list_page, descending=descending), before, 9),
+            )
+            yield (
+                "marketd.auth.sessions.repository.sessions.list_open",
+                partial(_positional, partial(sessions.list_open, descending=descending), ID, before, NOW, NOW, 9),
             )
         for owner in (None, ID):
             for wanted in each(DeliveryFilter, states=(DeliveryState.ASSIGNED,), order_id=ID, **ids):

@@ -58,6 +58,7 @@ class Script(OrderServiceServicer, CatalogServiceServicer, auth_service_pb2_grpc
         self.issues = 0
         self.tokens_seen: list[str] = []
         self.correlation_ids: list[str] = []
+        self.factors: list[str | None] = []
         self.refreshes = 0
         self.lifetime = 900.0
         self.expired: set[str] = set()
@@ -97,6 +98,7 @@ class Script(OrderServiceServicer, CatalogServiceServicer, auth_service_pb2_grpc
 
     async def Login(self, request: Any, context: Context) -> Any:  # noqa: N802 - the rpc's name
         self._note(context)
+        self.factors.append(request.WhichOneof("second_factor"))
         return auth_service_pb2.LoginResponse(tokens=self._tokens())
 
     async def RefreshTokens(self, request: Any, context: Context) -> Any:  # noqa: N802 - the rpc's name
@@ -289,6 +291,17 @@ async def test_signing_in_again_does_not_send_the_old_token() -> None:
     async with serving(script) as target, MarketplaceClient(target, access_token="old") as client:
         await client.login("a", "b")
     assert script.tokens_seen == [""]
+
+
+async def test_a_second_factor_is_sent_when_there_is_one() -> None:
+    script = new_script()
+    async with serving(script) as target, MarketplaceClient(target) as client:
+        await client.login("a", "b")
+        await client.login("a", "b", totp_code="123456")
+        await client.login("a", "b", recovery_code="7QW2M-9TXKD")
+        with pytest.raises(ValueError, match="not both"):
+            await client.login("a", "b", totp_code="123456", recovery_code="7QW2M-9TXKD")
+    assert script.factors == [None, "totp_code", "recovery_code"]
 
 
 async def test_a_list_is_walked_to_its_end_without_changing_the_request() -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 CONTEXT = cast("Any", None)
 FRESH = f"a fresh horse battery {MARK}"
+OTHER = f"another horse battery {MARK}"
 ADMIN = Caller(new_id(), new_id(), frozenset({Role.ADMIN}), "192.0.2.8")
 
 
@@ -65,9 +66,9 @@ async def test_a_password_is_changed_once_and_the_repeats_are_no_guesses(house: 
     await _thrice(asker, pb.ChangePasswordRequest(current_password=PASSWORD, new_password=FRESH))
     assert house.passwords.hashes - hashes == 2
     with pytest.raises(RequestIdReused):
-        await asker.ask(pb.ChangePasswordRequest(current_password=FRESH, new_password=f"{FRESH} 3"))
+        await asker.ask(pb.ChangePasswordRequest(current_password=FRESH, new_password=OTHER))
     with pytest.raises(InvalidCredentials):
-        await Asker(house, caller).ask(pb.ChangePasswordRequest(current_password=PASSWORD, new_password=f"{FRESH} 2"))
+        await Asker(house, caller).ask(pb.ChangePasswordRequest(current_password=PASSWORD, new_password=OTHER))
     await house.login("jo", FRESH)
 
 
