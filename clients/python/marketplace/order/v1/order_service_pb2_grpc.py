@@ -81,9 +81,8 @@ class OrderServiceServicer:
     def PlaceOrder(self, request, context):
         """Places the order that was quoted, in one transaction: reserves the stock, freezes prices and address, makes the
         payment and takes the lines out of the cart. Errors: QUOTE_EXPIRED, PRICE_CHANGED when the total is not the
-        expected one, CART_EMPTY, INSUFFICIENT_STOCK (all short lines as violations), SELLER_CLOSED,
-        ADDRESS_NOT_SERVICEABLE, PROMO_NOT_FOUND, PROMO_EXPIRED, PROMO_EXHAUSTED, PROMO_NOT_APPLICABLE, VALIDATION_FAILED
-        for a forged token or an unknown provider, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        expected one, CART_EMPTY, INSUFFICIENT_STOCK (all short lines as violations), SELLER_CLOSED, VALIDATION_FAILED for
+        a forged token or an unknown provider, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

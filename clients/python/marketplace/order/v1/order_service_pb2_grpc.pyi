@@ -21,9 +21,8 @@ class OrderServiceStub:
     PlaceOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.PlaceOrderRequest, _order_service_pb2.PlaceOrderResponse]
     """Places the order that was quoted, in one transaction: reserves the stock, freezes prices and address, makes the
     payment and takes the lines out of the cart. Errors: QUOTE_EXPIRED, PRICE_CHANGED when the total is not the
-    expected one, CART_EMPTY, INSUFFICIENT_STOCK (all short lines as violations), SELLER_CLOSED,
-    ADDRESS_NOT_SERVICEABLE, PROMO_NOT_FOUND, PROMO_EXPIRED, PROMO_EXHAUSTED, PROMO_NOT_APPLICABLE, VALIDATION_FAILED
-    for a forged token or an unknown provider, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    expected one, CART_EMPTY, INSUFFICIENT_STOCK (all short lines as violations), SELLER_CLOSED, VALIDATION_FAILED for
+    a forged token or an unknown provider, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     GetOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderRequest, _order_service_pb2.GetOrderResponse]
     """Gets an order: the buyer's and the seller's own, the courier's while it is being delivered, any for admins and
@@ -70,9 +69,8 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_order_service_pb2.PlaceOrderResponse]:
         """Places the order that was quoted, in one transaction: reserves the stock, freezes prices and address, makes the
         payment and takes the lines out of the cart. Errors: QUOTE_EXPIRED, PRICE_CHANGED when the total is not the
-        expected one, CART_EMPTY, INSUFFICIENT_STOCK (all short lines as violations), SELLER_CLOSED,
-        ADDRESS_NOT_SERVICEABLE, PROMO_NOT_FOUND, PROMO_EXPIRED, PROMO_EXHAUSTED, PROMO_NOT_APPLICABLE, VALIDATION_FAILED
-        for a forged token or an unknown provider, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        expected one, CART_EMPTY, INSUFFICIENT_STOCK (all short lines as violations), SELLER_CLOSED, VALIDATION_FAILED for
+        a forged token or an unknown provider, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
