@@ -16,6 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 THIRD_PARTY := .third_party/.complete
+FOREIGN := .tools/.complete
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check unit stubs docs lint format bench faults clean
@@ -38,10 +39,13 @@ $(READY): pyproject.toml clients/python/pyproject.toml constraints.txt | $(BIN)/
 $(THIRD_PARTY): tools/third_party.py $(READY)
 	@$(BIN)/python tools/third_party.py
 
+$(FOREIGN): tools/foreign_clients.py tests/node/package-lock.json $(READY)
+	@$(BIN)/python tools/foreign_clients.py
+
 run: $(READY) ## Serve the marketplace with demo data and live couriers (HOST=…, PORT=…, WORKERS=…, DATA_DIR=…).
 	@$(if $(DATA_DIR),MARKETD_DATA_DIR=$(DATA_DIR)) $(BIN)/marketd serve --demo $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT)) $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
-test: $(READY) $(THIRD_PARTY) ## Run every check and test.
+test: $(READY) $(THIRD_PARTY) $(FOREIGN) ## Run every check and test.
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 check: faults ## Run what is too long for `make test` (a quarter of an hour at most).
@@ -64,8 +68,8 @@ format: $(READY) $(THIRD_PARTY) ## Format Python and protos.
 bench: $(READY) ## Measure against the floors (docs/operations.md); ARGS="reads --quick".
 	@$(BIN)/marketd bench $(or $(ARGS),reads cart orders positions work)
 
-faults: $(READY) $(THIRD_PARTY) ## Run the long fault scenarios, and other tests that take long.
+faults: $(READY) $(THIRD_PARTY) $(FOREIGN) ## Run the long fault scenarios, and other tests that take long.
 	@$(BIN)/python -m pytest -n 0 -m faults tests/faults tests/load tests/contract $(ARGS)
 
 clean: ## Remove what make made (the data in .marketd stays).
-	@rm -rf $(VENV) .third_party .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	@rm -rf $(VENV) .third_party .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

@@ -48,6 +48,8 @@ def generate(out: Path) -> None:
         if path.is_file() and path.suffix != ".pyi":
             path.unlink()
     shutil.rmtree(out / "google" / "protobuf", ignore_errors=True)  # types-protobuf has these
+    # Types of some of its modules would hide the others, which the contract does not import, from mypy.
+    shutil.rmtree(out / "google" / "rpc", ignore_errors=True)
 
 
 def contract(built: bytes) -> bytes:

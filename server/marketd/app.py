@@ -37,6 +37,7 @@ from marketd.seller.service import holds_account as seller_holds_account
 from marketd.tracking import wiring as tracking
 from marketd.transport import descriptors
 from marketd.transport.access import AccessTable
+from marketd.transport.audit_trail import audited_words
 from marketd.transport.collector import service_of
 from marketd.transport.own_rules import own_rules
 from marketd.transport.server_info import ServerInfoServicer
@@ -56,7 +57,7 @@ SLICES: Final = (
     Room(order, partial(order.build, providers=providers_of)),
     Room(delivery, delivery.build),
     Room(tracking, tracking.build),
-    Room(admin, admin.build),
+    Room(admin, partial(admin.build, audited=lambda: audited_words(access_table()))),
 )
 
 SERVICERS: Final = (*(servicer for room in SLICES for servicer in room.wiring.SERVICERS), ServerInfoServicer)

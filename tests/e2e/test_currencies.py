@@ -102,12 +102,13 @@ async def test_the_whole_story_is_told_in_each_currency(market: Abroad) -> None:
         refund = payment_service_pb2.RefundPaymentRequest(
             request_id=new_key(),
             payment_id=group.payment.payment_id,
-            order_id=group.orders[0].order_id,
-            amount=to_money(Money(given_back, market.currency)),
+            order=payment_service_pb2.OrderRefund(
+                order_id=group.orders[0].order_id, amount=to_money(Money(given_back, market.currency))
+            ),
             reason="because",
         )
         await market.call(refund, market.admin)
-    assert await market.value("SELECT refunded_minor FROM payments") == total
+    assert await market.value("SELECT refunded_amount_minor FROM payments") == total
 
 
 async def _imported(market: Abroad) -> str:

@@ -16,6 +16,7 @@ from marketplace.auth.v1 import (
     user_service_pb2,
     user_service_pb2_grpc,
 )
+from marketplace.auth.v1.address_pb2 import SavedAddress
 from marketplace.type.v1.address_pb2 import Address
 from marketplace_client.errors import from_rpc_error
 from pydantic import SecretStr
@@ -54,7 +55,7 @@ async def test_a_repeat_after_a_lost_commit_gets_its_answer_and_there_is_one_eff
     bearer = (("authorization", f"Bearer {registered.tokens.access_token}"),)
     users = user_service_pb2_grpc.UserServiceStub(channel)
     home = Address(recipient="Kim", lines=["Kastanienallee 9"], city="Berlin", postal_code="10435", region_code="DE")
-    request = user_service_pb2.CreateAddressRequest(request_id=str(uuid4()), address=home)
+    request = user_service_pb2.CreateAddressRequest(request_id=str(uuid4()), address=SavedAddress(postal_address=home))
 
     (wire.lose_answer_to if is_committed else wire.lose)(b"COMMIT")
     with pytest.raises(grpc.aio.AioRpcError) as raised:

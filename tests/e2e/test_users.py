@@ -133,28 +133,37 @@ async def test_a_deleted_account_is_out_at_every_worker(
     assert (left.state, left.email) == (user_pb2.USER_STATE_DELETED, "")
 
 
+def _update_user(paths: list[str], **fields: Any) -> user_service_pb2.UpdateUserRequest:
+    user = user_pb2.User(**{"user_id": str(uuid4()), **fields})
+    return user_service_pb2.UpdateUserRequest(user=user, update_mask=FieldMask(paths=paths))
+
+
+def _update_address(paths: list[str], **fields: Any) -> user_service_pb2.UpdateAddressRequest:
+    address = address_pb2.SavedAddress(**{"address_id": str(uuid4()), **fields})
+    return user_service_pb2.UpdateAddressRequest(address=address, update_mask=FieldMask(paths=paths))
+
+
 @pytest.mark.parametrize(
     "request_",
     [
-        user_service_pb2.UpdateUserRequest(
-            update_mask=FieldMask(paths=["roles"]), user=user_pb2.User(roles=[policy_pb2.ROLE_ADMIN])
-        ),
-        user_service_pb2.UpdateUserRequest(update_mask=FieldMask(paths=["email"]), user=user_pb2.User()),
-        user_service_pb2.UpdateUserRequest(
-            update_mask=FieldMask(paths=["email"]), user=user_pb2.User(email="no address")
-        ),
-        user_service_pb2.UpdateAddressRequest(
-            update_mask=FieldMask(paths=["is_default"]), address=address_pb2.SavedAddress(address_id=str(uuid4()))
-        ),
-        user_service_pb2.UpdateAddressRequest(
-            update_mask=FieldMask(paths=["address"]), address=address_pb2.SavedAddress(address_id=str(uuid4()))
-        ),
-        user_service_pb2.UpdateAddressRequest(
-            update_mask=FieldMask(paths=["label"]), address=address_pb2.SavedAddress(label="without an id")
-        ),
-        user_service_pb2.CreateAddressRequest(label="nowhere"),
+        _update_user(["roles"], roles=[policy_pb2.ROLE_ADMIN]),
+        _update_user(["email"]),
+        _update_user(["*"], full_name="without an address"),
+        _update_user(["email"], email="no address"),
+        _update_user([], phone="030"),
+        _update_user([], user_id="me", full_name="Kim"),
+        _update_address(["create_time"]),
+        _update_address(["postal_address"]),
+        _update_address(["postal_address.city"]),
+        _update_address(["label"], address_id=""),
+        user_service_pb2.CreateAddressRequest(),
+        user_service_pb2.CreateAddressRequest(address=address_pb2.SavedAddress(label="nowhere")),
+        user_service_pb2.CreateAddressRequest(address=address_pb2.SavedAddress(postal_address=Address(city="Berlin"))),
     ],
-    ids=["roles", "no email", "bad email", "default", "no address", "no id", "nowhere"],
+    ids=[
+        *("roles", "no email", "everything but an email", "bad email", "bad phone", "me", "created", "no address"),
+        *("no city", "no id", "nothing", "nowhere", "no lines"),
+    ],
 )
 async def test_what_the_server_owns_and_what_is_missing_is_refused_by_rule(
     rider: tuple[MarketplaceClient, str], request_: Any
@@ -168,11 +177,11 @@ async def test_what_the_server_owns_and_what_is_missing_is_refused_by_rule(
 async def test_fields_that_the_server_owns_have_no_effect(rider: tuple[MarketplaceClient, str]) -> None:
     client, user_id = rider
     mine = user_pb2.User(
+        user_id=user_id,
         full_name="Kim",
         roles=[policy_pb2.ROLE_ADMIN],
         state=user_pb2.USER_STATE_BLOCKED,
         email_verified=True,
-        etag="v7",
     )
     after = (await client.user.UpdateUser(user_service_pb2.UpdateUserRequest(user=mine))).user
     assert (after.user_id, after.full_name) == (user_id, "Kim")
@@ -195,7 +204,8 @@ async def test_roles_that_no_person_has_cannot_be_given(
 async def test_somebody_elses_address_is_as_good_as_none_for_a_quote(
     boss: MarketplaceClient, rider: tuple[MarketplaceClient, str]
 ) -> None:
-    home = user_service_pb2.CreateAddressRequest(address=Address(lines=["Markt 1"], city="Berlin"), label="Home")
+    saved = address_pb2.SavedAddress(postal_address=Address(lines=["Markt 1"], city="Berlin"), label="Home")
+    home = user_service_pb2.CreateAddressRequest(address=saved)
     foreign = (await boss.user.CreateAddress(home)).address.address_id
     own = (await rider[0].user.CreateAddress(home)).address.address_id
     reasons = []

@@ -12,8 +12,9 @@ import pytest
 
 from tests.canaries import WATCH
 from tests.canary_looks import look_at_tables
+from tests.faults import pasting
 from tests.worlds.faults import World
-from tests.worlds.served import Served
+from tests.worlds.served import DEMO_SHOWN, Served
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -56,6 +57,21 @@ def served() -> Iterator[Served]:
         finally:
             server.stop()
             server.look()
+            server.forget()
+
+
+@pytest.fixture(scope="session")
+def with_demo() -> Iterator[Served]:
+    """Two workers with demo data, which have shown a newcomer all that they show."""
+    with tempfile.TemporaryDirectory(prefix="mf-") as folder:
+        Path(folder).chmod(0o755)
+        server = Served(Path(folder), demo=True, settings={"PATH": pasting.path()})
+        try:
+            server.start()
+            server.wait_for(DEMO_SHOWN, seconds=90)
+            yield server
+        finally:
+            server.stop()
             server.forget()
 
 

@@ -110,8 +110,9 @@ async def _refund_payment(world: World, lines: Lines) -> Scene:
     request = payment_service_pb2.RefundPaymentRequest(
         request_id=new_key(),
         payment_id=group.payment.payment_id,
-        order_id=group.orders[0].order_id,
-        amount=money_pb2.Money(currency_code=CURRENCY, units=5),
+        order=payment_service_pb2.OrderRefund(
+            order_id=group.orders[0].order_id, amount=money_pb2.Money(currency_code=CURRENCY, units=5)
+        ),
         reason="a scratch",
     )
     return Scene(world.admin, request)

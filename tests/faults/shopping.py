@@ -131,7 +131,7 @@ class Shopping:
         try:
             return await connection.fetch(
                 "SELECT g.order_group_id::text AS group_id, count(*) AS orders,"
-                " count(*) FILTER (WHERE o.state = 'PAID') AS paid, max(p.captured_minor) AS captured,"
+                " count(*) FILTER (WHERE o.state = 'PAID') AS paid, max(p.captured_amount_minor) AS captured,"
                 " max(g.total_minor) AS total FROM order_groups g JOIN orders o USING (order_group_id)"
                 " JOIN payments p ON p.payment_id = g.payment_id WHERE g.buyer_id = ANY($1::text[]::uuid[])"
                 " GROUP BY 1",

@@ -10,6 +10,7 @@ import signal
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from marketplace.cart.v1 import cart_service_pb2
 from marketplace.order.v1 import order_pb2, order_service_pb2
@@ -66,12 +67,12 @@ async def call_on(lines: Lines, buyer: Account, goods: Variant, stop: asyncio.Ev
 async def follow(lines: Lines, buyer: Account, order_id: str, last: int, breaks: list[str]) -> list[int]:
     """Watch the order through every end of the stream until it comes to the state `last`; the states in turn."""
     states: list[int] = []
-    token = ""
+    cursor = ""
     while not states or states[-1] != last:
-        stream = lines.watch(buyer, order_service_pb2.WatchOrderRequest(order_id=order_id, resume_token=token))
+        stream = lines.watch(buyer, order_service_pb2.WatchOrderRequest(order_id=order_id, resume_token=cursor))
         try:
             async for message in stream:
-                token = message.resume_token or token
+                cursor = message.resume_token or cursor
                 kind = message.WhichOneof("event")
                 if kind in {"snapshot", "changed"}:
                     state = getattr(message, kind).order.state
@@ -107,7 +108,10 @@ async def test_a_rolling_restart_under_load_fails_no_call_that_is_repeated_once_
                 assert worker.pid not in {each.pid for each in served.workers()}
             answered = await lines.settled(buyers[0], payment(group))
             assert answered.payment.state == payment_pb2.PAYMENT_STATE_CAPTURED
-            await lines.settled(world.seller, order_service_pb2.AcceptOrderRequest(order_id=order_id, prep_minutes=1))
+            await lines.settled(
+                world.seller,
+                order_service_pb2.AcceptOrderRequest(order_id=order_id, prep_duration=Duration(seconds=60)),
+            )
             states = await watch
             stop.set()
         assert all(load.result() > 0 for load in loads)

@@ -133,5 +133,5 @@ async def test_killed_half_way_a_repeat_goes_on_and_moves_money_once(
 async def money_moved(world: World) -> tuple[int, int]:
     """How often the provider took money, and how often it gave some back, by its own books."""
     charged = await world.sql("SELECT count(*) FROM sandbox_charges WHERE state = 'CAPTURED'")
-    refunded = await world.sql("SELECT count(*) FROM sandbox_refunds WHERE is_done")
+    refunded = await world.sql("SELECT count(*) FROM sandbox_refunds WHERE done")
     return int(charged), int(refunded)

@@ -65,8 +65,8 @@ async def test_stock_that_does_not_add_up_violates_i1(connection: Connection) ->
 
 async def test_money_without_a_charge_violates_i4(connection: Connection) -> None:
     await connection.execute(
-        "INSERT INTO payments (payment_id, order_group_id, buyer_id, provider, state, amount_minor, currency,"
-        " captured_minor, create_time, update_time, capture_time, expire_time)"
+        "INSERT INTO payments (payment_id, order_group_id, buyer_id, payment_provider, state, amount_minor, currency,"
+        " captured_amount_minor, create_time, update_time, capture_time, expire_time)"
         " VALUES ($1, $1, $1, 'sandbox', 'CAPTURED', 500, 'EUR', 500, now(), now(), now(), now())",
         new_id(),
     )

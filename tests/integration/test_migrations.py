@@ -154,6 +154,11 @@ async def _written(url: str, statement: str, *arguments: object) -> object:
             {"buyer_id": "b", "owner_user_id": "s", "after": {"pay_time": "t", "note": '"paid_time":'}},
         ),
         (
+            "order",
+            {"prep_minutes": 20, "after": {"refunded_minor": 5, "prep_minutes": 20, "total_minor": 7}},
+            {"prep_duration": 1200, "after": {"refunded_amount_minor": 5, "prep_duration": 1200, "total_minor": 7}},
+        ),
+        (
             "delivery",
             {"buyer_account_id": "b", "courier_account_id": "c"},
             {"buyer_id": "b", "courier_user_id": "c"},

@@ -114,7 +114,7 @@ async def test_of_two_approvals_at_once_one_wins_and_is_in_the_audit_log(tx: Tra
     assert sum(isinstance(outcome, IllegalTransition) for outcome in outcomes) == 1
     entries = await _rows(
         tx,
-        "SELECT user_id, resource_type || '/' || resource_id, code, refusal_reason, comment, remote_address, method"
+        "SELECT actor_id, resource_type || '/' || resource_id, code, refusal_reason, comment, remote_address, method"
         " FROM audit_entries WHERE method LIKE '%/ApproveSeller'",
     )
     mine = (ADMIN.user_id, f"seller/{seller.seller_id}")

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from marketd.kernel.call.refusals import ConcurrentUpdate, NotFound, RequestIdReused, RequestInProgress
+from marketd.kernel.call.refusals import ConcurrentUpdate, NotFound, Refusal, RequestIdReused, RequestInProgress
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.clock import ManualClock
@@ -201,6 +201,24 @@ async def test_an_answer_that_cannot_be_rendered_leaves_no_effect(tx: Transactor
     assert await mark(tx) == 0
     await answer(tx, add_one, request_id=request_id)
     assert await mark(tx) == 1
+
+
+@pytest.mark.parametrize("request_id", ["", str(UUID(int=2))], ids=["without an id", "with an id"])
+async def test_a_refusal_that_work_returns_keeps_what_was_written_and_is_no_answer(
+    tx: Transactor, request_id: str
+) -> None:
+    await make_marks(tx)
+
+    async def work(uow: UnitOfWork) -> int | Refusal:
+        value = await add_one(uow)
+        return NotFound("code", "123") if value < 3 else value
+
+    for _ in range(2):
+        with pytest.raises(NotFound):
+            await answer(tx, work, request_id=request_id)
+    assert await mark(tx) == 2
+    await answer(tx, work, request_id=request_id)
+    assert await mark(tx) == 3
 
 
 async def test_an_answer_is_kept_for_its_time_and_then_the_request_is_done_anew(

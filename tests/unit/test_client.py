@@ -53,9 +53,9 @@ class Script(OrderServiceServicer, CatalogServiceServicer, auth_service_pb2_grpc
 
     def __init__(self) -> None:
         self.place: Callable[[order_service_pb2.PlaceOrderRequest, Context], Awaitable[None]] | None = None
-        self.accept_reason = ""
+        self.issue_reason = ""
         self.request_ids: list[str] = []
-        self.accepts = 0
+        self.issues = 0
         self.tokens_seen: list[str] = []
         self.correlation_ids: list[str] = []
         self.refreshes = 0
@@ -80,11 +80,11 @@ class Script(OrderServiceServicer, CatalogServiceServicer, auth_service_pb2_grpc
             await self.place(request, context)
         return order_service_pb2.PlaceOrderResponse()
 
-    async def AcceptOrder(self, request: Any, context: Context) -> Any:  # noqa: N802 - the rpc's name
-        self.accepts += 1
-        if self.accepts == 1:
-            await refuse(context, grpc.StatusCode.UNAVAILABLE, self.accept_reason)
-        return order_service_pb2.AcceptOrderResponse()
+    async def IssueServiceToken(self, request: Any, context: Context) -> Any:  # noqa: N802 - the rpc's name
+        self.issues += 1
+        if self.issues == 1:
+            await refuse(context, grpc.StatusCode.UNAVAILABLE, self.issue_reason)
+        return auth_service_pb2.IssueServiceTokenResponse()
 
     async def GetOrder(self, request: Any, context: Context) -> Any:  # noqa: N802 - the rpc's name
         token = self._note(context)
@@ -110,7 +110,7 @@ class Script(OrderServiceServicer, CatalogServiceServicer, auth_service_pb2_grpc
     async def ListProducts(self, request: Any, context: Context) -> Any:  # noqa: N802 - the rpc's name
         page = int(request.page_token or 0)
         return catalog_service_pb2.ListProductsResponse(
-            products=[product_pb2.Product(title=f"{request.seller_id}{page}")],
+            products=[product_pb2.Product(title=f"{request.seller_ids[0]}{page}")],
             next_page_token="" if page == 2 else str(page + 1),
         )
 
@@ -214,15 +214,15 @@ async def test_an_unsafe_call_is_repeated_only_when_the_server_says_that_it_did_
     reason: str, calls: int
 ) -> None:
     script = new_script()
-    script.accept_reason = reason
+    script.issue_reason = reason
     async with serving(script) as target, MarketplaceClient(target) as client:
         if calls == 1:
             with pytest.raises(MarketplaceError) as caught:
-                await client.order.AcceptOrder(order_service_pb2.AcceptOrderRequest())
+                await client.auth.IssueServiceToken(auth_service_pb2.IssueServiceTokenRequest())
             assert caught.value.reason == reason
         else:
-            await client.order.AcceptOrder(order_service_pb2.AcceptOrderRequest())
-    assert script.accepts == calls
+            await client.auth.IssueServiceToken(auth_service_pb2.IssueServiceTokenRequest())
+    assert script.issues == calls
 
 
 async def test_a_refusal_carries_everything_that_the_details_say() -> None:
@@ -256,7 +256,7 @@ async def test_a_refusal_carries_everything_that_the_details_say() -> None:
 async def test_nobody_listening_is_an_error_without_a_reason() -> None:
     async with MarketplaceClient("127.0.0.1:1") as client:
         with pytest.raises(MarketplaceError) as caught:
-            await client.order.AcceptOrder(order_service_pb2.AcceptOrderRequest())
+            await client.auth.IssueServiceToken(auth_service_pb2.IssueServiceTokenRequest())
     assert caught.value.code is grpc.StatusCode.UNAVAILABLE
     assert not caught.value.from_server
 
@@ -292,7 +292,7 @@ async def test_signing_in_again_does_not_send_the_old_token() -> None:
 
 
 async def test_a_list_is_walked_to_its_end_without_changing_the_request() -> None:
-    request = catalog_service_pb2.ListProductsRequest(seller_id="s")
+    request = catalog_service_pb2.ListProductsRequest(seller_ids=["s"])
     async with serving(new_script()) as target, MarketplaceClient(target) as client:
         titles = [product.title async for product in client.products(request)]
     assert titles == ["s0", "s1", "s2"]

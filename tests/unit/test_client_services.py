@@ -57,7 +57,8 @@ def test_reads_and_repeatables_alone_are_safe() -> None:
     order = "/marketplace.order.v1.OrderService/"
     assert METHODS[f"{order}PlaceOrder"].repetition is Repetition.KEYED
     assert METHODS[f"{order}GetOrder"].repetition is Repetition.SAFE
-    assert METHODS[f"{order}AcceptOrder"].repetition is Repetition.UNSAFE
+    assert METHODS[f"{order}AcceptOrder"].repetition is Repetition.KEYED
+    assert METHODS["/marketplace.auth.v1.AuthService/IssueServiceToken"].repetition is Repetition.UNSAFE
     assert METHODS[f"{order}WatchOrder"].repetition is Repetition.UNSAFE
     safe = {facts.name for facts in METHODS.values() if facts.repetition is Repetition.SAFE}
     read = {name for name in safe if name.startswith(("Get", "List", "BatchGet"))}

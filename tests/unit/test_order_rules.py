@@ -61,10 +61,10 @@ def _order(**changes: Any) -> Order:
         address=Address("Ada", "", ("Street 1",), "Berlin", "", "", ""),
         currency="EUR",
         subtotal_minor=3_000,
-        discount_minor=0,
+        discount_amount_minor=0,
         delivery_fee_minor=490,
         total_minor=3_490,
-        usual_prep_minutes=10,
+        usual_prep_duration=timedelta(minutes=10),
         eta_earliest_time=NOW,
         eta_latest_time=NOW,
         create_time=NOW,
@@ -164,7 +164,7 @@ def test_pieces_cancelled_one_after_the_other_are_worth_the_whole_line(
     quantity: int, price: int, data: st.DataObject
 ) -> None:
     discount = data.draw(st.integers(0, price * quantity))
-    item, worth = _item(quantity=quantity, unit_price_minor=price, discount_minor=discount), 0
+    item, worth = _item(quantity=quantity, unit_price_minor=price, discount_amount_minor=discount), 0
     while item.left:
         pieces = data.draw(st.integers(1, item.left))
         worth += item.worth_minor(pieces)
@@ -181,7 +181,7 @@ def test_progress_is_the_changeable_part_of_an_order() -> None:
         items=(replace(placed.items[0], cancelled_quantity=3),),
         due_minor=0,
         courier_id=uuid4(),
-        prep_minutes=0,
+        prep_duration=timedelta(seconds=90.5),
         pay_time=NOW + timedelta(seconds=1),
         cancel_time=NOW + timedelta(seconds=2),
         cancel_reason=CancellationReason.OTHER,
@@ -224,7 +224,7 @@ def test_a_full_cart_takes_no_more_variants_in_a_merge() -> None:
 
 def test_quotes_survive_their_json() -> None:
     line = QuoteLine(uuid4(), uuid4(), uuid4(), "Lämp", "", {"Größe": "M"}, "", 2, 999)
-    package = QuotePackage(uuid4(), uuid4(), "Shop", None, 10, 490, NOW, NOW, 12.5, (line,))
+    package = QuotePackage(uuid4(), uuid4(), "Shop", None, timedelta(minutes=10), 490, NOW, NOW, 12.5, (line,))
     quote = Quote(uuid4(), "EUR", Address("Ada", "", ("Street 1",), "Berlin", "", "", ""), (package,))
     assert Quote.from_json_text(quote.quote_id, quote.to_json_text()) == quote
     assert quote.total_minor == 2 * 999 + 490

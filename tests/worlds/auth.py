@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import cast
@@ -10,14 +11,20 @@ from uuid import UUID
 
 from marketd.auth import wiring
 from marketd.auth.accounts.servicer import UserServicer
+from marketd.auth.accounts.values import Account
+from marketd.auth.codes.model import VerificationChannel
+from marketd.auth.codes.recover import ChangePassword
 from marketd.auth.codes.values import FactorProof
 from marketd.auth.letters import Letters
 from marketd.auth.ports import AccountHolder, CartMerger, MergeReport
 from marketd.auth.servicer import AuthServicer
+from marketd.auth.services.service_accounts import revoke
+from marketd.auth.services.values import ServiceAccount
 from marketd.auth.sessions.sign_in import LogIn, RegisterAccount, SignedIn
 from marketd.auth.sessions.values import MAX_OPEN
 from marketd.auth.wiring import AuthMachinery
 from marketd.kernel.call.caller import Caller
+from marketd.kernel.call.refusals import Refusal
 from marketd.kernel.db.database import create_engine
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
@@ -72,6 +79,14 @@ async def _no_cart(uow: UnitOfWork, user_id: UUID, guest_token: str) -> MergeRep
     return None
 
 
+@dataclass(frozen=True)
+class NewService:
+    """A fresh service account, and its secret."""
+
+    account: ServiceAccount
+    client_secret: str
+
+
 class House:
     """One worker's auth. Its background work does not run: tests call `principals.poll()`, or run it."""
 
@@ -118,6 +133,38 @@ class House:
     ) -> SignedIn:
         """A further session; with the device and from where `register` registers, unless told otherwise."""
         return await self.signing_in.login(caller, LogIn(login, device, password, guest, FactorProof(code, recovery)))
+
+    async def reset(self, caller: Caller, token: str, password: str) -> None:
+        """Set the password with the token of the letter."""
+        await self.tx.run("test.reset", await self.recovering.prepare_reset(caller, token, password))
+
+    async def change_password(self, caller: Caller, command: ChangePassword) -> None:
+        """Set another password."""
+        await self.tx.run("test.change", await self.recovering.prepare_change(caller, command))
+
+    async def send_code(self, caller: Caller, channel: VerificationChannel) -> datetime:
+        """Send a verification code; when it ends."""
+        return await self.tx.run("test.send_code", lambda uow: self.verifying.send(uow, caller, channel))
+
+    async def verify(self, caller: Caller, channel: VerificationChannel, code: str) -> Account:
+        """Present a verification code."""
+        found = await self.tx.run("test.verify", lambda uow: self.verifying.verify(uow, caller, channel, code))
+        if isinstance(found, Refusal):
+            raise found
+        return found
+
+    async def disable_totp(self, caller: Caller, proof: FactorProof) -> None:
+        """Do without the second factor."""
+        await self.tx.run("test.disable_totp", await self.factor.prepare_disable(caller, proof))
+
+    async def create_service(self, caller: Caller, name: str) -> NewService:
+        """A service account and its secret."""
+        account = await self.tx.run("test.service", lambda uow: self.services.create(uow, caller, name))
+        return NewService(account, self.services.secret_of(account.service_account_id))
+
+    async def revoke_service(self, caller: Caller, service_account_id: UUID) -> ServiceAccount:
+        """Revoke a service account."""
+        return await self.tx.run("test.revoke", lambda uow: revoke(uow, caller, service_account_id))
 
     async def deliver(self) -> None:
         """Run jobs until none is due: letters arrive in the mailbox."""

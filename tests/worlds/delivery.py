@@ -114,7 +114,7 @@ class World:
             order = await orders.read_order_for_delivery(uow, ready.order_id)
             assert order is not None
             lines = (CancelledLine(order.items[0].item_id, pieces),) if pieces else ()
-            cancel = CancelOrder(ready.order_id, lines, CancellationReason.CHANGED_MIND, "")
+            cancel = CancelOrder(ready.order_id, lines, CancellationReason.CHANGED_MIND, "", "")
             await cancelling.cancel_order(uow, ready.buyer, cancel)
 
         await self.tx.run("test.cancel", work)
@@ -201,11 +201,11 @@ async def _order(uow: UnitOfWork, buyer: Caller, seller: Caller) -> UUID:
     )
     await uow.connection.execute(
         "INSERT INTO orders (order_id, order_number, order_group_id, buyer_id, seller_id, owner_user_id,"
-        " shop_name, pickup, address, currency, subtotal_minor, discount_minor, delivery_fee_minor, total_minor,"
-        " usual_prep_minutes, eta_earliest_time, eta_latest_time, create_time, state, version, due_minor,"
-        " update_time, pay_time, accept_time, expected_ready_time, ready_time, prep_minutes)"
-        " VALUES ($1, $2, $3, $4, $5, $6, 'Radhaus', $7::jsonb, $8::jsonb, 'EUR', 2000, 0, 490, 2490, 10, $9, $9, $9,"
-        " 'READY', 4, 0, $9, $9, $9, $9, $9, 10)",
+        " shop_name, pickup, address, currency, subtotal_minor, discount_amount_minor, delivery_fee_minor, total_minor,"
+        " usual_prep_duration, eta_earliest_time, eta_latest_time, create_time, state, version, due_minor,"
+        " update_time, pay_time, accept_time, expected_ready_time, ready_time, prep_duration)"
+        " VALUES ($1, $2, $3, $4, $5, $6, 'Radhaus', $7::jsonb, $8::jsonb, 'EUR', 2000, 0, 490, 2490,"
+        " interval '10 min', $9, $9, $9, 'READY', 4, 0, $9, $9, $9, $9, $9, interval '10 min')",
         order_id,
         number,
         group_id,
@@ -218,7 +218,7 @@ async def _order(uow: UnitOfWork, buyer: Caller, seller: Caller) -> UUID:
     )
     await uow.connection.execute(
         "INSERT INTO order_items (item_id, order_id, variant_id, product_id, title, sku, options, image_url, quantity,"
-        " unit_price_minor, discount_minor) VALUES ($1, $2, $3, $4, 'Bell', '', '{}', '', 2, 1000, 0)",
+        " unit_price_minor, discount_amount_minor) VALUES ($1, $2, $3, $4, 'Bell', '', '{}', '', 2, 1000, 0)",
         new_id(),
         order_id,
         variant_id,

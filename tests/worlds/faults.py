@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
+from google.protobuf.duration_pb2 import Duration
 from marketplace.auth.v1 import auth_service_pb2
 from marketplace.cart.v1 import cart_service_pb2
 from marketplace.catalog.v1 import catalog_service_pb2
@@ -132,7 +133,9 @@ class World:
         """A delivery of a new order that the courier has been given."""
         group = await self.paid(lines, buyer, variant)
         order_id = group.orders[0].order_id
-        await lines.settled(self.seller, order_service_pb2.AcceptOrderRequest(order_id=order_id, prep_minutes=1))
+        await lines.settled(
+            self.seller, order_service_pb2.AcceptOrderRequest(order_id=order_id, prep_duration=Duration(seconds=60))
+        )
         await lines.settled(self.seller, order_service_pb2.MarkOrderReadyRequest(order_id=order_id))
         delivery_id = await self._delivery_of(lines, buyer, order_id)
         assign = delivery_service_pb2.AssignCourierRequest(delivery_id=delivery_id, courier_id=courier_id)

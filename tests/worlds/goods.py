@@ -46,7 +46,7 @@ class OneFee:
         self.serves = True
 
     async def quote(
-        self, unit: Unit, pickup: Point | None, dropoff: Point | None, prep_minutes: int
+        self, unit: Unit, pickup: Point | None, dropoff: Point | None, prep_duration: timedelta
     ) -> DeliveryQuote | None:
         """A fee of 4.90 and an hour."""
         if not self.serves:

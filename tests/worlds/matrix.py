@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+from google.protobuf.duration_pb2 import Duration
 from marketd.auth import service as auth
 from marketd.auth.accounts.block import block_account
 from marketd.auth.letters import Letters
@@ -221,7 +222,10 @@ class Market(ObservedApp):
     async def accepted(self, shop: Shop | None = None) -> Trip:
         """An order that the seller prepares."""
         trip = await self.paid(shop)
-        await self.call(order_service_pb2.AcceptOrderRequest(order_id=trip.order_id, prep_minutes=1), trip.shop.owner)
+        await self.call(
+            order_service_pb2.AcceptOrderRequest(order_id=trip.order_id, prep_duration=Duration(seconds=60)),
+            trip.shop.owner,
+        )
         return trip
 
     async def ready(self, shop: Shop | None = None) -> Trip:

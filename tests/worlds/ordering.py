@@ -122,7 +122,9 @@ class Market(Goods):
     ) -> payment_pb2.Payment:
         """ConfirmPayment."""
         request = payment_service_pb2.ConfirmPaymentRequest(
-            request_id=request_id or str(new_id()), payment_id=payment_id, payment_method=method
+            request_id=request_id or str(new_id()),
+            payment_id=payment_id,
+            payment_method=payment_pb2.PaymentMethod(sandbox=method),
         )
         answer: Any = await self.call(buyer, self.payments.ConfirmPayment, request)
         return parsed(answer, payment_service_pb2.ConfirmPaymentResponse).payment
@@ -154,27 +156,38 @@ class Market(Goods):
         return (await self.call(shop.caller, self.orders.MarkOrderReady, request)).order
 
     async def cancel(
-        self, caller: Caller, order_id: str, *lines: tuple[str, int], request_id: str = ""
+        self, caller: Caller, order_id: str, *lines: tuple[str, int | None], etag: str = "", request_id: str = ""
     ) -> order_pb2.Order:
-        """CancelOrder, whole or lines."""
+        """CancelOrder, whole or lines; None is all that is left of a line."""
         request = order_service_pb2.CancelOrderRequest(
             request_id=request_id or str(new_id()),
             order_id=order_id,
             reason=order_pb2.CANCELLATION_REASON_CHANGED_MIND,
             lines=[order_service_pb2.CancelledLine(item_id=item, quantity=quantity) for item, quantity in lines],
+            etag=etag,
         )
         answer: Any = await self.call(caller, self.orders.CancelOrder, request)
         return parsed(answer, order_service_pb2.CancelOrderResponse).order
 
     async def refund(
-        self, caller: Caller, payment_id: str, *, order_id: str = "", minor: int | None = None, request_id: str = ""
+        self,
+        caller: Caller,
+        payment_id: str,
+        *,
+        order_id: str = "",
+        minor: int | None = None,
+        etag: str = "",
+        request_id: str = "",
     ) -> payment_service_pb2.RefundPaymentResponse:
-        """RefundPayment."""
+        """RefundPayment: `minor` or all of an order, or the whole group when none is named."""
         request = payment_service_pb2.RefundPaymentRequest(
-            request_id=request_id or str(new_id()), payment_id=payment_id, order_id=order_id, reason="because"
+            request_id=request_id or str(new_id()), payment_id=payment_id, reason="because", etag=etag
         )
-        if minor is not None:
-            request.amount.CopyFrom(money(minor))
+        if order_id:
+            amount = None if minor is None else money(minor)
+            request.order.CopyFrom(payment_service_pb2.OrderRefund(order_id=order_id, amount=amount))
+        else:
+            request.whole_group.SetInParent()
         answer: Any = await self.call(caller, self.payments.RefundPayment, request)
         return parsed(answer, payment_service_pb2.RefundPaymentResponse)
 

@@ -28,6 +28,9 @@ from tests.worlds.things import ADMIN_EMAIL, ADMIN_PASSWORD
 START_SECONDS = 60.0
 BACK_SECONDS = 30.0
 
+DEMO_SHOWN = re.compile("Ctrl-C ends everything")
+"""The last line of what `serve --demo` shows a newcomer."""
+
 _SERVING = re.compile(r"SERVING on \S+:(\d+) after ([\d.]+) s")
 _WORKER_BACK = re.compile(r"Worker \d+ serves again \(process (\d+); metrics: (\S+)\)")
 _WORKERS = re.compile(r"\(workers: ([\d, ]+); metrics: ([^)]+)\)")

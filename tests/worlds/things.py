@@ -11,7 +11,7 @@ from google.type import latlng_pb2, money_pb2
 from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
 from marketplace.delivery.v1 import courier_pb2, courier_service_pb2, delivery_service_pb2
 from marketplace.order.v1 import order_pb2
-from marketplace.payment.v1 import payment_service_pb2
+from marketplace.payment.v1 import payment_pb2, payment_service_pb2
 from marketplace.seller.v1 import seller_service_pb2
 from marketplace.type.v1 import address_pb2
 
@@ -125,10 +125,9 @@ def new_shop() -> seller_service_pb2.CreateSellerRequest:
 
 def new_product(stock: int = 50) -> catalog_service_pb2.CreateProductRequest:
     """A product of one variant at 12.50."""
-    variant = product_pb2.NewVariant(sku=secrets.token_hex(6), price=money(12, 500_000_000), quantity=stock)
-    return catalog_service_pb2.CreateProductRequest(
-        request_id=new_key(), title=f"Thing {secrets.token_hex(4)}", variants=[variant]
-    )
+    variant = product_pb2.Variant(sku=secrets.token_hex(6), price=money(12, 500_000_000), initial_quantity=stock)
+    product = product_pb2.Product(title=f"Thing {secrets.token_hex(4)}", variants=[variant])
+    return catalog_service_pb2.CreateProductRequest(product=product, request_id=new_key())
 
 
 def new_courier() -> courier_service_pb2.CreateCourierRequest:
@@ -140,7 +139,9 @@ def new_courier() -> courier_service_pb2.CreateCourierRequest:
 def payment(group: order_pb2.OrderGroup) -> payment_service_pb2.ConfirmPaymentRequest:
     """What pays for the order group."""
     return payment_service_pb2.ConfirmPaymentRequest(
-        request_id=new_key(), payment_id=group.payment.payment_id, payment_method="ok"
+        request_id=new_key(),
+        payment_id=group.payment.payment_id,
+        payment_method=payment_pb2.PaymentMethod(sandbox="ok"),
     )
 
 

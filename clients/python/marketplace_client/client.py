@@ -103,6 +103,7 @@ class MarketplaceClient(Services):
         full_name: str = "",
         username: str = "",
         phone: str = "",
+        language_code: str = "",
         device_name: str = "",
     ) -> user_pb2.User:
         """Register an account and be signed in as it."""
@@ -113,6 +114,7 @@ class MarketplaceClient(Services):
                 full_name=full_name,
                 username=username,
                 phone=phone,
+                language_code=language_code,
                 device_name=device_name,
             )
         )
@@ -120,18 +122,29 @@ class MarketplaceClient(Services):
         return answer.user
 
     async def login(
-        self, login: str, password: str, *, totp_code: str = "", device_name: str = "", guest_cart_token: str = ""
+        self,
+        login: str,
+        password: str,
+        *,
+        totp_code: str = "",
+        recovery_code: str = "",
+        device_name: str = "",
+        guest_cart_token: str = "",
     ) -> auth_service_pb2.LoginResponse:
-        """Sign in by e-mail address, username or phone."""
-        answer = await self.auth.Login(
-            auth_service_pb2.LoginRequest(
-                login=login,
-                password=password,
-                totp_code=totp_code,
-                device_name=device_name,
-                guest_cart_token=guest_cart_token,
-            )
+        """Sign in by e-mail address, username or phone.
+
+        Of `totp_code` and `recovery_code` at most one is given, where the account has a second factor.
+        """
+        if totp_code and recovery_code:
+            raise ValueError("the second factor is a totp_code or a recovery_code, not both")
+        request = auth_service_pb2.LoginRequest(
+            login=login, password=password, device_name=device_name, guest_cart_token=guest_cart_token
         )
+        if totp_code:
+            request.totp_code = totp_code
+        if recovery_code:
+            request.recovery_code = recovery_code
+        answer = await self.auth.Login(request)
         self._tokens.use(answer.tokens)
         return answer
 

@@ -8,6 +8,7 @@ from marketplace.admin.v1 import admin_service_pb2, admin_service_pb2_grpc
 
 from marketd.admin import convert
 from marketd.audit import log
+from marketd.audit.call import AuditedWords
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.pages import Pager
 
@@ -20,13 +21,14 @@ if TYPE_CHECKING:
 class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
     """marketplace.admin.v1.AdminService."""
 
-    def __init__(self, *, pager: Pager) -> None:
+    def __init__(self, *, pager: Pager, audited: AuditedWords) -> None:
         self._pager = pager
+        self._audited = audited
 
     async def ListAuditEntries(
         self, request: admin_service_pb2.ListAuditEntriesRequest, context: Context
     ) -> admin_service_pb2.ListAuditEntriesResponse:
-        wanted = convert.from_list_audit_entries(request)
+        wanted = convert.from_list_audit_entries(request, self._audited)
         page = await self._pager.list(
             request,
             calls.current_caller(),

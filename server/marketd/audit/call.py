@@ -3,8 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from marketd.kernel.call.caller import Caller
+
+
+class Act(StrEnum):
+    """What is done outside of calls, by the name that stands in the log for the method."""
+
+    CREATE_ADMIN = "marketd create-admin"
+    DISABLE_TOTP = "marketd disable-totp"
+    ROTATE_KEYS = "marketd keys rotate"
+    SEND_RESET_LETTER = "auth.password_reset"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditedWords:
+    """What an entry can name: the methods that there are, and the kinds of things."""
+
+    methods: frozenset[str]
+    kinds: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from marketd.audit import repository
-from marketd.audit.call import AuditedCall
+from marketd.audit.call import Act, AuditedCall
 from marketd.audit.values import AuditEntry, AuditFilter
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.caller import Caller
@@ -28,17 +28,17 @@ async def record(
     resource_id: UUID | str,
     comment: str = "",
     *,
-    method: str = "",
+    act: Act | None = None,
     refusal: Refusal | None = None,
 ) -> None:
     """Write the entry of an effect with the transaction that has it.
 
-    The method is the current call's; outside of calls (the command line) `method` names what was done. `refusal` is
+    The method is the current call's; outside of calls (the command line) `act` names what was done. `refusal` is
     what the caller gets though something was done.
     """
     call = calls.current()
     done = AuditedCall(
-        method=method or call.method,
+        method=act or call.method,
         caller=caller,
         correlation_id=call.correlation_id,
         resource_type=resource_type,
@@ -58,7 +58,7 @@ async def record(
 async def list_entries(
     unit: ReadUnit, wanted: AuditFilter, after: tuple[datetime, UUID] | None, limit: int
 ) -> list[AuditEntry]:
-    """Entries, the newest first, that come after the (create_time, audit_entry_id) of the last one shown."""
+    """Entries by their times, that come after the (create_time, audit_entry_id) of the last one shown."""
     return await repository.list_page(unit.connection, wanted, after, limit)
 
 

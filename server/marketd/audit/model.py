@@ -26,7 +26,7 @@ class AuditEntryTable(Base):
 
     __tablename__ = "audit_entries"
     __table_args__ = (
-        Index(None, "user_id", "create_time"),
+        Index(None, "actor_id", "create_time"),
         Index(None, "method", "create_time"),
         Index(None, "resource_type", "resource_id", "create_time"),
         Index(None, "create_time"),
@@ -35,7 +35,7 @@ class AuditEntryTable(Base):
     audit_entry_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     actor_kind: Mapped[str] = mapped_column(Text)
-    user_id: Mapped[UUID | None] = mapped_column(Uuid)
+    actor_id: Mapped[UUID | None] = mapped_column(Uuid)
     session_id: Mapped[UUID | None] = mapped_column(Uuid)
     method: Mapped[str] = mapped_column(Text)
     resource_type: Mapped[str] = mapped_column(Text)

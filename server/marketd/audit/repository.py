@@ -29,24 +29,35 @@ async def insert(connection: Connection, entries: Sequence[AuditEntry]) -> None:
 async def list_page(
     connection: Connection, wanted: AuditFilter, after: tuple[datetime, UUID] | None, limit: int
 ) -> list[AuditEntry]:
-    """Entries, the newest first, that come after the (create_time, audit_entry_id) of the last one shown."""
+    """Entries by their times, that come after the (create_time, audit_entry_id) of the last one shown."""
     conditions: list[str] = []
     arguments = Arguments()
-    for column in ("user_id", "method", "resource_type", "resource_id", "code"):
-        value = getattr(wanted, column)
-        if value:
-            conditions.append(f"{column} = {arguments.add(value)}")
+    for column, values in _lists(wanted):
+        if values:
+            conditions.append(f"{column} = ANY({arguments.add(list(values))})")
     if wanted.create_time_from is not None:
         conditions.append(f"create_time >= {arguments.add(wanted.create_time_from)}")
     if wanted.create_time_before is not None:
         conditions.append(f"create_time < {arguments.add(wanted.create_time_before)}")
+    past, way = ("<", "DESC") if wanted.descending else (">", "ASC")
     if after is not None:
         key = ", ".join(arguments.add(part) for part in after)
-        conditions.append(f"(create_time, audit_entry_id) < ({key})")
+        conditions.append(f"(create_time, audit_entry_id) {past} ({key})")
     size = arguments.add(limit)
     rows = await connection.fetch(
         f"SELECT {_ENTRY.sql} FROM audit_entries{where(conditions)}"
-        f" ORDER BY create_time DESC, audit_entry_id DESC LIMIT {size}",
+        f" ORDER BY create_time {way}, audit_entry_id {way} LIMIT {size}",
         *arguments,
     )
     return _ENTRY.values(rows)
+
+
+def _lists(wanted: AuditFilter) -> list[tuple[str, Sequence[object]]]:
+    return [
+        ("actor_id", wanted.actor_ids),
+        ("method", wanted.methods),
+        ("resource_type", wanted.resource_types),
+        ("resource_id", wanted.resource_ids),
+        ("code", wanted.codes),
+        ("refusal_reason", wanted.refusal_reasons),
+    ]

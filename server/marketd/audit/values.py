@@ -19,7 +19,7 @@ class AuditEntry:
     audit_entry_id: UUID
     create_time: datetime
     actor_kind: ActorKind
-    user_id: UUID | None
+    actor_id: UUID | None
     session_id: UUID | None
     method: str
     resource_type: str
@@ -37,7 +37,7 @@ class AuditEntry:
             audit_entry_id=new_id(),
             create_time=now,
             actor_kind=_actor_kind(call.caller),
-            user_id=call.caller.user_id,
+            actor_id=call.caller.user_id,
             session_id=call.caller.session_id,
             method=call.method,
             resource_type=call.resource_type,
@@ -52,15 +52,20 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which entries to list; empty texts and None leave nothing out. `create_time_before` is exclusive."""
+    """Which entries to list, and in what order; what is empty or None leaves nothing out.
 
-    user_id: UUID | None = None
-    method: str = ""
-    resource_type: str = ""
-    resource_id: str = ""
-    code: str = ""
+    `create_time_before` is exclusive.
+    """
+
+    actor_ids: tuple[UUID, ...] = ()
+    methods: tuple[str, ...] = ()
+    resource_types: tuple[str, ...] = ()
+    resource_ids: tuple[str, ...] = ()
+    codes: tuple[str, ...] = ()
+    refusal_reasons: tuple[str, ...] = ()
     create_time_from: datetime | None = None
     create_time_before: datetime | None = None
+    descending: bool = True
 
 
 def _actor_kind(caller: Caller) -> ActorKind:

@@ -38,9 +38,9 @@ def to_session(session: Session, current: UUID | None) -> session_pb2.Session:
         device_name=session.device_name,
         address=session.address,
         create_time=to_timestamp(session.create_time),
-        last_seen_time=to_timestamp(session.last_seen_time),
+        refresh_time=to_timestamp(session.refresh_time),
         expire_time=to_timestamp(session.expire_time),
-        is_current=session.session_id == current,
+        current=session.session_id == current,
     )
 
 
@@ -51,7 +51,7 @@ def to_service_account(account: ServiceAccount) -> service_account_pb2.ServiceAc
         client_id=str(account.service_account_id),
         name=account.name,
         create_time=to_timestamp(account.create_time),
-        last_used_time=None if account.last_used_time is None else to_timestamp(account.last_used_time),
+        use_time=None if account.use_time is None else to_timestamp(account.use_time),
         revoke_time=None if account.revoke_time is None else to_timestamp(account.revoke_time),
     )
 

@@ -179,6 +179,15 @@ class AddressBookFull(ValidationFailed):
         super().__init__(FieldViolation("address", f"an account keeps at most {MAX_ADDRESSES} addresses"))
 
 
+class PrimaryNeeded(ValidationFailed):
+    """The default address shall be none any more, and no other takes its place."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            FieldViolation("address.primary", "cannot be taken from the default address; make another one the default")
+        )
+
+
 class NoAddress(ValidationFailed):
     """An e-mail address that no letter can be sent to."""
 

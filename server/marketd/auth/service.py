@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from marketd.audit import log
+from marketd.audit.call import Act
 from marketd.auth.accounts import repository as accounts
 from marketd.auth.accounts.block import unblock_account
 from marketd.auth.accounts.create import NewAccount, create_account
@@ -19,10 +20,6 @@ from marketd.auth.sessions.model import ChangeKind
 from marketd.kernel.call.caller import SYSTEM, Caller, Role
 from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
-
-# What the audit log calls the acts that come from the command line.
-_CREATE_ADMIN = "marketd create-admin"
-_DISABLE_TOTP = "marketd disable-totp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +87,7 @@ async def create_admin(uow: UnitOfWork, email: str, password_hash: str) -> Admin
     if account is None:
         new = NewAccount(email, "", "", "Administrator", password_hash)
         user_id = (await create_account(uow, new, frozenset({Role.ADMIN, Role.BUYER}))).user_id
-        await log.record(uow, SYSTEM, "user", user_id, method=_CREATE_ADMIN)
+        await log.record(uow, SYSTEM, "user", user_id, act=Act.CREATE_ADMIN)
         return AdminCreated(user_id, created=True, promoted=False)
     if Role.ADMIN in account.roles:
         return AdminCreated(account.user_id, created=False, promoted=False)
@@ -100,7 +97,7 @@ async def create_admin(uow: UnitOfWork, email: str, password_hash: str) -> Admin
     await password_resets.delete_all(uow.connection, account.user_id)
     await unblock_account(uow, account.user_id)
     await grant_role(uow, account.user_id, Role.ADMIN)
-    await log.record(uow, SYSTEM, "user", account.user_id, method=_CREATE_ADMIN)
+    await log.record(uow, SYSTEM, "user", account.user_id, act=Act.CREATE_ADMIN)
     return AdminCreated(account.user_id, created=False, promoted=True)
 
 
@@ -123,5 +120,5 @@ async def disable_totp(uow: UnitOfWork, letters: Letters, login: str) -> bool:
     await session.end_sessions(uow, account.user_id)
     if factor.is_confirmed:
         letters.totp_changed(uow, account, enabled=False)
-    await log.record(uow, SYSTEM, "user", account.user_id, method=_DISABLE_TOTP)
+    await log.record(uow, SYSTEM, "user", account.user_id, act=Act.DISABLE_TOTP)
     return True

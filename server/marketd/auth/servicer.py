@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
 
 from marketplace.auth.v1 import auth_service_pb2, auth_service_pb2_grpc
@@ -21,8 +22,10 @@ from marketd.auth.sessions.sign_in import LogIn, RegisterAccount, SigningIn
 from marketd.auth.sessions.values import SessionRules
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.caller import Caller
+from marketd.kernel.call.ordering import parse_order
 from marketd.kernel.call.pages import Pager
-from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.call.refusals import Refusal
+from marketd.kernel.db.transactor import M, Transactor, Work
 from marketd.kernel.wire import to_timestamp
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
 
 MAX_DEVICE_NAME = 100
+T = TypeVar("T")
 
 
 class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
@@ -69,6 +73,7 @@ class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
             full_name=request.full_name,
             device_name=_device_name(request.device_name),
             password=request.password,
+            language_code=request.language_code,
         )
         done = await self._signing_in.register(calls.current_caller(), command)
         return auth_service_pb2.RegisterResponse(user=to_user(done.account), tokens=convert.to_tokens(done.tokens))
@@ -110,11 +115,13 @@ class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
     async def ListSessions(
         self, request: auth_service_pb2.ListSessionsRequest, context: Context
     ) -> auth_service_pb2.ListSessionsResponse:
-        caller = calls.current_caller()
+        caller, descending = calls.current_caller(), _newest_first(request.order_by)
         page = await self._pager.list(
             request,
             caller,
-            lambda unit, before, limit: session.list_sessions(unit, self._rules, caller, before, limit),
+            lambda unit, after, limit: session.list_sessions(
+                unit, self._rules, caller, after, limit, descending=descending
+            ),
             lambda row: row.session_id,
             lambda row: convert.to_session(row, caller.session_id),
         )
@@ -124,20 +131,31 @@ class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
         self, request: auth_service_pb2.RevokeSessionRequest, context: Context
     ) -> auth_service_pb2.RevokeSessionResponse:
         caller, session_id = calls.current_caller(), UUID(request.session_id)
-        await self._tx.run("auth.revoke_session", lambda uow: session.end_own_session(uow, caller, session_id))
-        return auth_service_pb2.RevokeSessionResponse()
+        return await self._tx.answer(
+            "auth.revoke_session",
+            lambda uow: session.end_own_session(uow, caller, session_id),
+            lambda _: auth_service_pb2.RevokeSessionResponse(),
+        )
 
     async def SendVerification(
         self, request: auth_service_pb2.SendVerificationRequest, context: Context
     ) -> auth_service_pb2.SendVerificationResponse:
-        end = await self._verifying.send(_oneself(), convert.CHANNELS.from_wire(request.channel))
-        return auth_service_pb2.SendVerificationResponse(expire_time=to_timestamp(end))
+        caller, channel = _oneself(), convert.CHANNELS.from_wire(request.channel)
+        return await self._tx.answer(
+            "auth.send_verification",
+            lambda uow: self._verifying.send(uow, caller, channel),
+            lambda end: auth_service_pb2.SendVerificationResponse(expire_time=to_timestamp(end)),
+        )
 
     async def Verify(
         self, request: auth_service_pb2.VerifyRequest, context: Context
     ) -> auth_service_pb2.VerifyResponse:
-        account = await self._verifying.verify(_oneself(), convert.CHANNELS.from_wire(request.channel), request.code)
-        return auth_service_pb2.VerifyResponse(user=to_user(account))
+        caller, channel = _oneself(), convert.CHANNELS.from_wire(request.channel)
+        return await self._tx.answer(
+            "auth.verify",
+            lambda uow: self._verifying.verify(uow, caller, channel, request.code),
+            lambda account: auth_service_pb2.VerifyResponse(user=to_user(account)),
+        )
 
     async def RequestPasswordReset(
         self, request: auth_service_pb2.RequestPasswordResetRequest, context: Context
@@ -148,15 +166,22 @@ class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
     async def ResetPassword(
         self, request: auth_service_pb2.ResetPasswordRequest, context: Context
     ) -> auth_service_pb2.ResetPasswordResponse:
-        await self._recovering.reset(calls.current_caller(), request.token, request.new_password)
-        return auth_service_pb2.ResetPasswordResponse()
+        caller = calls.current_caller()
+        return await self._once(
+            "auth.reset_password",
+            lambda: self._recovering.prepare_reset(caller, request.token, request.new_password),
+            lambda _: auth_service_pb2.ResetPasswordResponse(),
+        )
 
     async def ChangePassword(
         self, request: auth_service_pb2.ChangePasswordRequest, context: Context
     ) -> auth_service_pb2.ChangePasswordResponse:
-        command = ChangePassword(request.current_password, request.new_password)
-        await self._recovering.change(_oneself(), command)
-        return auth_service_pb2.ChangePasswordResponse()
+        caller, command = _oneself(), ChangePassword(request.current_password, request.new_password)
+        return await self._once(
+            "auth.change_password",
+            lambda: self._recovering.prepare_change(caller, command),
+            lambda _: auth_service_pb2.ChangePasswordResponse(),
+        )
 
     async def EnrollTotp(
         self, request: auth_service_pb2.EnrollTotpRequest, context: Context
@@ -173,8 +198,12 @@ class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
     async def DisableTotp(
         self, request: auth_service_pb2.DisableTotpRequest, context: Context
     ) -> auth_service_pb2.DisableTotpResponse:
-        await self._factor.disable(_oneself(), FactorProof(request.totp_code, request.recovery_code))
-        return auth_service_pb2.DisableTotpResponse()
+        caller, proof = _oneself(), FactorProof(request.totp_code, request.recovery_code)
+        return await self._once(
+            "auth.disable_totp",
+            lambda: self._factor.prepare_disable(caller, proof),
+            lambda _: auth_service_pb2.DisableTotpResponse(),
+        )
 
     async def IssueServiceToken(
         self, request: auth_service_pb2.IssueServiceTokenRequest, context: Context
@@ -187,18 +216,30 @@ class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
     async def CreateServiceAccount(
         self, request: auth_service_pb2.CreateServiceAccountRequest, context: Context
     ) -> auth_service_pb2.CreateServiceAccountResponse:
-        made = await self._services.create(calls.current_caller(), request.name)
-        return auth_service_pb2.CreateServiceAccountResponse(
-            service_account=convert.to_service_account(made.account), client_secret=made.client_secret
+        caller = calls.current_caller()
+        answer: auth_service_pb2.CreateServiceAccountResponse | bytes = await self._tx.answer(
+            "auth.create_service_account",
+            lambda uow: self._services.create(uow, caller, request.name),
+            # Without the secret: this is stored.
+            lambda account: auth_service_pb2.CreateServiceAccountResponse(
+                service_account=convert.to_service_account(account)
+            ),
         )
+        if isinstance(answer, bytes):
+            answer = auth_service_pb2.CreateServiceAccountResponse.FromString(answer)
+        answer.client_secret = self._services.secret_of(UUID(answer.service_account.service_account_id))
+        return answer
 
     async def ListServiceAccounts(
         self, request: auth_service_pb2.ListServiceAccountsRequest, context: Context
     ) -> auth_service_pb2.ListServiceAccountsResponse:
+        descending = _newest_first(request.order_by)
         page = await self._pager.list(
             request,
             calls.current_caller(),
-            service_accounts.list_service_accounts,
+            lambda unit, after, limit: service_accounts.list_service_accounts(
+                unit, after, limit, descending=descending
+            ),
             lambda row: row.service_account_id,
             convert.to_service_account,
         )
@@ -209,8 +250,14 @@ class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
     async def RevokeServiceAccount(
         self, request: auth_service_pb2.RevokeServiceAccountRequest, context: Context
     ) -> auth_service_pb2.RevokeServiceAccountResponse:
-        account = await self._services.revoke(calls.current_caller(), UUID(request.service_account_id))
-        return auth_service_pb2.RevokeServiceAccountResponse(service_account=convert.to_service_account(account))
+        caller, service_account_id = calls.current_caller(), UUID(request.service_account_id)
+        return await self._tx.answer(
+            "auth.revoke_service_account",
+            lambda uow: service_accounts.revoke(uow, caller, service_account_id),
+            lambda account: auth_service_pb2.RevokeServiceAccountResponse(
+                service_account=convert.to_service_account(account)
+            ),
+        )
 
     async def GetJsonWebKeySet(
         self, request: auth_service_pb2.GetJsonWebKeySetRequest, context: Context
@@ -218,12 +265,33 @@ class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
         keys = [convert.to_json_web_key(key) for key in self._keys.public_keys()]
         return auth_service_pb2.GetJsonWebKeySetResponse(keys=keys)
 
+    async def _once(self, name: str, prepare: Callable[[], Awaitable[Work[T]]], render: Callable[[T], M]) -> M:
+        """Answer once for a request id what judges a password or a code before its own transaction.
+
+        A repeat would be judged by what its own first run has left: the code is used, the password another one. So the
+        stored answer is looked for before, and again when a repeat that came meanwhile was refused.
+        """
+        stored = await self._tx.stored_answer()
+        if stored is None:
+            try:
+                return await self._tx.answer(name, await prepare(), render)
+            except Refusal:
+                stored = await self._tx.stored_answer()
+                if stored is None:
+                    raise
+        # Serialized, as `answer` gives it.
+        return cast("M", stored)
+
 
 def _oneself() -> Caller:
     """The caller, about whom the call is; the audit log says so also when it is refused."""
     caller = calls.current_caller()
     calls.current().about = f"user/{caller.known_user_id}"
     return caller
+
+
+def _newest_first(order_by: str) -> bool:
+    return parse_order(order_by, ("create_time",), "create_time desc")[1]
 
 
 def _device_name(given: str) -> str:

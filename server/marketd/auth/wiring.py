@@ -91,10 +91,10 @@ def make_machinery(
         letters=letters,
         attempts=attempts,
         factor=factor,
-        verifying=Verifying(tx, hasher, letters),
+        verifying=Verifying(hasher, letters),
         recovering=Recovering(tx, passwords, hasher, attempts, letters),
         signing_in=SigningIn(tx, passwords, access, refresh, rules, attempts, factor, letters, merge_guest_cart),
-        services=ServiceAccounts(tx, access),
+        services=ServiceAccounts(tx, access, settings.derive("service-secrets")),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 from marketplace.delivery.v1 import courier_pb2, courier_service_pb2, delivery_service_pb2
 from marketplace.order.v1 import order_service_pb2
-from marketplace.payment.v1 import payment_service_pb2
+from marketplace.payment.v1 import payment_pb2, payment_service_pb2
 from marketplace.tracking.v1 import tracking_service_pb2
 
 from marketd.bench.load_streams import SAMPLE_MICROS, batch, greet
@@ -57,7 +57,9 @@ async def delivery_under_way(world: World, buyer: Account, carrier: Account, cou
     request = order_service_pb2.PlaceOrderRequest.FromString(raw)
     placed = await world.orders.PlaceOrder(request, metadata=bearer(buyer), timeout=CALL_SECONDS)
     confirmation = payment_service_pb2.ConfirmPaymentRequest(
-        request_id=str(uuid.uuid4()), payment_id=placed.order_group.payment.payment_id, payment_method="ok"
+        request_id=str(uuid.uuid4()),
+        payment_id=placed.order_group.payment.payment_id,
+        payment_method=payment_pb2.PaymentMethod(sandbox="ok"),
     )
     await world.payments.ConfirmPayment(confirmation, metadata=bearer(buyer), timeout=CALL_SECONDS)
     order = next(order for order in placed.order_group.orders if order.seller_id == world.products[0].seller_id)

@@ -27,7 +27,7 @@ async def quoted(world: World, buyers: Sequence[Account]) -> list[bytes]:
     async def quote(buyer: Account) -> bytes:
         request = cart_service_pb2.QuoteOrderRequest(address=address(52.55, 13.45))
         answer = await world.cart.QuoteOrder(request, metadata=bearer(buyer), timeout=CALL_SECONDS)
-        if any(problem.is_blocking for problem in answer.problems):
+        if any(problem.blocking for problem in answer.problems):
             raise RuntimeError(f"a quote has problems: {answer.problems}")
         return order_service_pb2.PlaceOrderRequest(
             request_id=str(uuid.uuid4()),

@@ -1,6 +1,7 @@
 """Changing the caller's cart: adding, setting a quantity, removing, clearing.
 
-A change locks the cart's row first, so changes of one cart are one after the other and its etag tells them apart.
+A change locks the cart's row first, so changes of one cart are one after the other and its etag tells them apart. What
+changes nothing leaves the etag as it was.
 """
 
 from __future__ import annotations
@@ -38,11 +39,19 @@ class AddedItem:
 
 @dataclass(frozen=True, slots=True)
 class SetQuantity:
-    """Set an item to `quantity` (1..999) pieces; `etag` is the cart's, empty for whatever happened to it."""
+    """Set an item to `quantity` (1..999) pieces, whatever happened to the cart when `cart_etag` is empty."""
 
     item_id: UUID
     quantity: int
-    etag: str
+    cart_etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveItem:
+    """Remove an item; with `allow_missing` one that is not there is no reason to refuse."""
+
+    item_id: UUID
+    allow_missing: bool
 
 
 async def add_item(uow: UnitOfWork, caller: Caller, command: AddItem, currency: str) -> AddedItem:
@@ -67,33 +76,39 @@ async def add_item(uow: UnitOfWork, caller: Caller, command: AddItem, currency: 
 
 async def set_quantity(uow: UnitOfWork, caller: Caller, command: SetQuantity, currency: str) -> PricedCart:
     """Set an item's quantity. Raises NotFound for one that is not in the caller's cart, and EtagMismatch."""
-    touched = await repository.touch(uow.connection, caller.known_user_id, uow.now)
-    if touched is None:
+    locked = await repository.lock(uow.connection, caller.known_user_id)
+    if locked is None:
         raise NotFound("cart item", command.item_id)
-    cart = await repository.read_cart_by_id(uow.connection, touched.cart_id)
-    item = next((one for one in cart.items if one.item_id == command.item_id), None) if cart is not None else None
-    if item is None:
+    cart = await own_cart(uow, caller.known_user_id, currency)
+    line = next((one for one in cart.items if one.item.item_id == command.item_id), None)
+    if line is None:
         raise NotFound("cart item", command.item_id)
-    check_etag(command.etag, touched.version_before)
-    offer = (await catalog.read_offers(uow.connection, [item.variant_id])).get(item.variant_id)
-    await repository.set_quantity(
-        uow.connection, touched.cart_id, item.item_id, command.quantity, None if offer is None else offer.price, uow.now
-    )
+    check_etag(command.cart_etag, locked.version)
+    # The price counts as well: whoever sets the same quantity again has seen the new one.
+    if line.item.quantity == command.quantity and line.item.price == line.unit_price:
+        return cart
+    price = None if line.offer is None else line.offer.price
+    await repository.set_quantity(uow.connection, locked.cart_id, command.item_id, command.quantity, price, uow.now)
     return await own_cart(uow, caller.known_user_id, currency)
 
 
-async def remove_item(uow: UnitOfWork, caller: Caller, item_id: UUID, currency: str) -> PricedCart:
-    """Remove an item. Raises NotFound for one that is not in the caller's cart."""
-    touched = await repository.touch(uow.connection, caller.known_user_id, uow.now)
-    if touched is None or not await repository.delete_item(uow.connection, touched.cart_id, item_id):
-        raise NotFound("cart item", item_id)
+async def remove_item(uow: UnitOfWork, caller: Caller, command: RemoveItem, currency: str) -> PricedCart:
+    """Remove an item. Raises NotFound for one that is not in the caller's cart, unless it may be missing."""
+    locked = await repository.lock(uow.connection, caller.known_user_id)
+    gone = locked is not None and await repository.delete_items(
+        uow.connection, locked.cart_id, command.item_id, uow.now
+    )
+    if not gone and not command.allow_missing:
+        raise NotFound("cart item", command.item_id)
+    if locked is None:
+        return await open_cart(uow, caller, currency)
     return await own_cart(uow, caller.known_user_id, currency)
 
 
 async def clear(uow: UnitOfWork, caller: Caller, currency: str) -> PricedCart:
     """Remove all items; an empty cart is left as it is."""
-    touched = await repository.touch(uow.connection, caller.known_user_id, uow.now)
-    if touched is None:
+    locked = await repository.lock(uow.connection, caller.known_user_id)
+    if locked is None:
         return await open_cart(uow, caller, currency)
-    await repository.delete_items(uow.connection, touched.cart_id)
+    await repository.delete_items(uow.connection, locked.cart_id, None, uow.now)
     return await own_cart(uow, caller.known_user_id, currency)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from uuid import UUID
 
 from google.type.money_pb2 import Money as MoneyMessage
 from marketplace.cart.v1 import cart_pb2, cart_service_pb2, quote_pb2
@@ -12,7 +13,7 @@ from marketd.cart.values import PricedCart, PricedItem, Problem, ProblemKind
 from marketd.kernel.enums import EnumMap
 from marketd.kernel.values.etags import etag_of
 from marketd.kernel.values.money import Money
-from marketd.kernel.wire import to_address, to_money, to_timestamp
+from marketd.kernel.wire import to_address, to_duration, to_money, to_timestamp
 
 _KINDS = EnumMap(
     ProblemKind,
@@ -27,11 +28,11 @@ def to_cart(priced: PricedCart) -> cart_pb2.Cart:
     cart = priced.cart
     return cart_pb2.Cart(
         cart_id=str(cart.cart_id),
-        is_guest=cart.is_guest,
+        guest=cart.guest,
         items=[_item(item) for item in priced.items],
         total_quantity=sum(item.quantity for item in cart.items),
         subtotal=to_money(priced.subtotal),
-        discount=to_money(Money(0, priced.currency)),
+        discount_amount=to_money(Money(0, priced.currency)),
         create_time=to_timestamp(cart.create_time),
         update_time=to_timestamp(cart.update_time),
         etag=etag_of(cart.version),
@@ -54,9 +55,11 @@ def _item(priced: PricedItem) -> cart_pb2.CartItem:
         message.product_id = str(offer.product_id)
         message.seller_id = str(offer.seller_id)
         message.title = offer.title
-        message.sku = offer.sku
+        if offer.sku:
+            message.sku = offer.sku
         message.options.update(dict(offer.options))
-        message.image_url = offer.image_url
+        if offer.image_url:
+            message.image_url = offer.image_url
         if offer.compare_at_price is not None:
             message.compare_at_price.CopyFrom(to_money(offer.compare_at_price))
     return message
@@ -66,15 +69,19 @@ def to_problem(problem: Problem) -> cart_pb2.Problem:
     """marketplace.cart.v1.Problem."""
     return cart_pb2.Problem(
         kind=_KINDS.to_wire(problem.kind),
-        is_blocking=problem.is_blocking,
+        blocking=problem.blocking,
         message=problem.message,
-        item_id=str(problem.item_id or ""),
-        variant_id=str(problem.variant_id or ""),
-        seller_id=str(problem.seller_id or ""),
+        item_id=_id(problem.item_id),
+        variant_id=_id(problem.variant_id),
+        seller_id=_id(problem.seller_id),
         available_quantity=problem.available_quantity,
         previous_price=None if problem.previous_price is None else to_money(problem.previous_price),
         current_price=None if problem.current_price is None else to_money(problem.current_price),
     )
+
+
+def _id(identifier: UUID | None) -> str | None:
+    return None if identifier is None else str(identifier)
 
 
 def to_quote(result: QuoteResult, token: str) -> cart_service_pb2.QuoteOrderResponse:
@@ -89,12 +96,12 @@ def to_quote(result: QuoteResult, token: str) -> cart_service_pb2.QuoteOrderResp
     return cart_service_pb2.QuoteOrderResponse(
         packages=[_package(quote, package) for package in quote.packages],
         subtotal=money(sum(package.subtotal_minor for package in quote.packages)),
-        discount=money(sum(package.discount_minor for package in quote.packages)),
+        discount_amount=money(sum(package.discount_amount_minor for package in quote.packages)),
         delivery_fee=money(sum(package.delivery_fee_minor for package in quote.packages)),
         total=money(quote.total_minor),
         eta=to_eta(min(earliest, default=None), max(latest, default=None)),
         problems=[to_problem(problem) for problem in result.problems],
-        quote_token=token,
+        quote_token=token or None,
         expire_time=None if result.expire_time is None else to_timestamp(result.expire_time),
         address=to_address(quote.address),
     )
@@ -116,11 +123,11 @@ def _package(quote: Quote, package: QuotePackage) -> quote_pb2.QuotePackage:
         shop_name=package.shop_name,
         items=[_quote_item(quote, line) for line in package.lines],
         subtotal=money(package.subtotal_minor),
-        discount=money(package.discount_minor),
+        discount_amount=money(package.discount_amount_minor),
         delivery_fee=money(package.delivery_fee_minor),
         total=money(package.total_minor),
         eta=to_eta(package.earliest_time, package.latest_time),
-        prep_minutes=package.prep_minutes,
+        prep_duration=to_duration(package.prep_duration),
         distance_meters=package.distance_meters,
     )
 
@@ -131,10 +138,10 @@ def _quote_item(quote: Quote, line: QuoteLine) -> quote_pb2.QuoteItem:
         variant_id=str(line.variant_id),
         product_id=str(line.product_id),
         title=line.title,
-        sku=line.sku,
+        sku=line.sku or None,
         options=line.options,
         quantity=line.quantity,
         unit_price=to_money(Money(line.unit_price_minor, quote.currency)),
         line_total=to_money(Money(line.line_total_minor, quote.currency)),
-        discount=to_money(Money(line.discount_minor, quote.currency)),
+        discount_amount=to_money(Money(line.discount_amount_minor, quote.currency)),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
@@ -27,6 +27,6 @@ class DeliveryQuoter(Protocol):
     """Knows zones, fees and arrival times; delivery implements it. Uses `unit.connection` and `unit.now` only."""
 
     async def quote(
-        self, unit: Unit, pickup: Point | None, dropoff: Point | None, prep_minutes: int
+        self, unit: Unit, pickup: Point | None, dropoff: Point | None, prep_duration: timedelta
     ) -> DeliveryQuote | None:
-        """The quote for one package that is ready in `prep_minutes`; None when the place is not served."""
+        """The quote for one package that is ready in `prep_duration`; None when the place is not served."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from marketd.cart.model import MAX_LINE_QUANTITY
-from marketd.cart.values import Cart, CartItem, TouchedCart
+from marketd.cart.values import Cart, CartItem, LockedCart
 from marketd.inventory import service as inventory
 from marketd.kernel.db.database import Connection
 from marketd.kernel.db.sql import Arrays, Columns
@@ -37,7 +37,7 @@ ON CONFLICT (cart_id, variant_id) DO UPDATE SET quantity = i.quantity + excluded
 RETURNING i.item_id
 """
 
-# The cart's row is locked before (by taking the quote, or by `touch`), so each item is as this statement sees it.
+# The cart's row is locked before (by taking the quote, or by `lock`), so each item is as this statement sees it.
 _TAKE = """
 WITH ordered AS (
   SELECT o.variant_id, o.quantity, c.cart_id FROM carts c,
@@ -56,7 +56,7 @@ _CART = Columns(
     Cart,
     table="c",
     expressions={
-        "is_guest": "c.user_id IS NULL",
+        "guest": "c.user_id IS NULL",
         "items": f"ARRAY(SELECT {_ITEM.row_sql} FROM cart_items i WHERE i.cart_id = c.cart_id ORDER BY i.item_id)",
     },
     readers={"items": lambda rows: tuple(map(_ITEM.from_tuple, rows))},
@@ -64,8 +64,21 @@ _CART = Columns(
 _BY_USER = f"SELECT {_CART.sql} FROM carts c WHERE c.user_id = $1"
 _BY_ID = f"SELECT {_CART.sql} FROM carts c WHERE c.cart_id = $1"
 
-_TOUCHED = Columns(TouchedCart, expressions={"version_before": "version - 1"})
-_TOUCH = f"UPDATE carts SET version = version + 1, update_time = $2 WHERE user_id = $1 RETURNING {_TOUCHED.sql}"
+_LOCKED = Columns(LockedCart)
+_LOCK = f"SELECT {_LOCKED.sql} FROM carts WHERE user_id = $1 FOR UPDATE"
+
+# The version is raised by the statement that changes an item, and only when it has changed one.
+_SET_QUANTITY = """
+WITH changed AS (
+  UPDATE cart_items SET quantity = $3, price_minor = COALESCE($4, price_minor), update_time = $5
+  WHERE cart_id = $1 AND item_id = $2
+)
+UPDATE carts SET version = version + 1, update_time = $5 WHERE cart_id = $1
+"""
+_DELETE = """
+WITH gone AS (DELETE FROM cart_items WHERE cart_id = $1 AND ($2::uuid IS NULL OR item_id = $2) RETURNING item_id)
+UPDATE carts SET version = version + 1, update_time = $3 WHERE cart_id = $1 AND EXISTS (SELECT 1 FROM gone)
+"""
 
 _ITEMS: Arrays[CartItem] = Arrays(
     {
@@ -110,35 +123,23 @@ async def add_item(
     return item_id
 
 
-async def touch(connection: Connection, user_id: UUID, now: datetime) -> TouchedCart | None:
-    """Lock the account's cart and raise its version."""
-    return _TOUCHED.optional(await connection.fetchrow(_TOUCH, user_id, now))
+async def lock(connection: Connection, user_id: UUID) -> LockedCart | None:
+    """Lock the account's cart; None before it ever held anything."""
+    return _LOCKED.optional(await connection.fetchrow(_LOCK, user_id))
 
 
 async def set_quantity(
     connection: Connection, cart_id: UUID, item_id: UUID, quantity: int, price: Money | None, now: datetime
 ) -> None:
-    """Set an item's quantity, and the price it was seen at where it has one."""
+    """Set the quantity of a locked cart's item, and the price it was seen at where it has one."""
     await connection.execute(
-        "UPDATE cart_items SET quantity = $3, price_minor = COALESCE($4, price_minor), update_time = $5"
-        " WHERE cart_id = $1 AND item_id = $2",
-        cart_id,
-        item_id,
-        quantity,
-        None if price is None else price.amount_minor,
-        now,
+        _SET_QUANTITY, cart_id, item_id, quantity, None if price is None else price.amount_minor, now
     )
 
 
-async def delete_item(connection: Connection, cart_id: UUID, item_id: UUID) -> bool:
-    """Remove an item; whether it was there."""
-    tag = await connection.execute("DELETE FROM cart_items WHERE cart_id = $1 AND item_id = $2", cart_id, item_id)
-    return tag == "DELETE 1"
-
-
-async def delete_items(connection: Connection, cart_id: UUID) -> None:
-    """Remove all items."""
-    await connection.execute("DELETE FROM cart_items WHERE cart_id = $1", cart_id)
+async def delete_items(connection: Connection, cart_id: UUID, item_id: UUID | None, now: datetime) -> bool:
+    """Remove an item of a locked cart, or all when none is named; whether anything was there."""
+    return await connection.execute(_DELETE, cart_id, item_id, now) == "UPDATE 1"
 
 
 async def take_ordered(
@@ -171,12 +172,12 @@ async def open_guest_cart(connection: Connection, guest_token: str, now: datetim
 async def lock_for_merge(connection: Connection, user_id: UUID, guest_token: str) -> dict[bool, UUID]:
     """Lock the account's and the guest's cart, in id order; cart ids by whether it is the guest's."""
     rows = await connection.fetch(
-        "SELECT cart_id, user_id IS NULL AS is_guest FROM carts WHERE user_id = $1 OR guest_token_hash = $2"
+        "SELECT cart_id, user_id IS NULL AS guest FROM carts WHERE user_id = $1 OR guest_token_hash = $2"
         " ORDER BY cart_id FOR UPDATE",
         user_id,
         token_hash(guest_token),
     )
-    return {row["is_guest"]: row["cart_id"] for row in rows}
+    return {row["guest"]: row["cart_id"] for row in rows}
 
 
 async def put_items(connection: Connection, cart_id: UUID, items: Sequence[CartItem]) -> None:

@@ -14,7 +14,7 @@ from marketd.cart.quotes.quote import quote_order
 from marketd.cart.quotes.tokens import QuoteTokens
 from marketd.kernel.call import call as calls
 from marketd.kernel.db.transactor import Transactor
-from marketd.kernel.wire import from_address, from_update_mask
+from marketd.kernel.wire import from_address
 
 if TYPE_CHECKING:
     import grpc
@@ -60,25 +60,33 @@ class CartServicer(cart_service_pb2_grpc.CartServiceServicer):
         self, request: cart_service_pb2.UpdateCartItemRequest, context: Context
     ) -> cart_service_pb2.UpdateCartItemResponse:
         caller = calls.current_caller()
-        from_update_mask(request.update_mask)  # there is one field to change, so all it can do is be wrong
-        command = change.SetQuantity(UUID(request.item_id), request.quantity, request.etag)
-        cart = await self._tx.run("cart.update", lambda uow: change.set_quantity(uow, caller, command, self._currency))
-        return cart_service_pb2.UpdateCartItemResponse(cart=convert.to_cart(cart))
+        command = change.SetQuantity(UUID(request.item.item_id), request.item.quantity, request.cart_etag)
+        return await self._tx.answer(
+            "cart.update",
+            lambda uow: change.set_quantity(uow, caller, command, self._currency),
+            lambda cart: cart_service_pb2.UpdateCartItemResponse(cart=convert.to_cart(cart)),
+        )
 
     async def RemoveCartItem(
         self, request: cart_service_pb2.RemoveCartItemRequest, context: Context
     ) -> cart_service_pb2.RemoveCartItemResponse:
         caller = calls.current_caller()
-        item_id = UUID(request.item_id)
-        cart = await self._tx.run("cart.remove", lambda uow: change.remove_item(uow, caller, item_id, self._currency))
-        return cart_service_pb2.RemoveCartItemResponse(cart=convert.to_cart(cart))
+        command = change.RemoveItem(UUID(request.item_id), request.allow_missing)
+        return await self._tx.answer(
+            "cart.remove",
+            lambda uow: change.remove_item(uow, caller, command, self._currency),
+            lambda cart: cart_service_pb2.RemoveCartItemResponse(cart=convert.to_cart(cart)),
+        )
 
     async def ClearCart(
         self, request: cart_service_pb2.ClearCartRequest, context: Context
     ) -> cart_service_pb2.ClearCartResponse:
         caller = calls.current_caller()
-        cart = await self._tx.run("cart.clear", lambda uow: change.clear(uow, caller, self._currency))
-        return cart_service_pb2.ClearCartResponse(cart=convert.to_cart(cart))
+        return await self._tx.answer(
+            "cart.clear",
+            lambda uow: change.clear(uow, caller, self._currency),
+            lambda cart: cart_service_pb2.ClearCartResponse(cart=convert.to_cart(cart)),
+        )
 
     async def QuoteOrder(
         self, request: cart_service_pb2.QuoteOrderRequest, context: Context

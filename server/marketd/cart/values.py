@@ -25,11 +25,11 @@ class ProblemKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something in the way, or to be known; `is_blocking` when no order can be placed before it is solved."""
+    """Something in the way, or to be known; `blocking` when no order can be placed before it is solved."""
 
     kind: ProblemKind
     message: str
-    is_blocking: bool = True
+    blocking: bool = True
     item_id: UUID | None = None
     variant_id: UUID | None = None
     seller_id: UUID | None = None
@@ -65,7 +65,7 @@ class Cart:
     """What a buyer or guest has put together. items: 0..100, unique variant_id, in the order first added."""
 
     cart_id: UUID
-    is_guest: bool
+    guest: bool
     version: int
     create_time: datetime
     update_time: datetime
@@ -73,11 +73,11 @@ class Cart:
 
 
 @dataclass(frozen=True, slots=True)
-class TouchedCart:
-    """A cart that is locked because it is about to change."""
+class LockedCart:
+    """A cart that is locked because it may be about to change."""
 
     cart_id: UUID
-    version_before: int
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ def price_item(item: CartItem, offer: Offer | None) -> PricedItem:
             Problem(
                 ProblemKind.PRICE_CHANGED,
                 f"The price changed from {item.price} to {offer.price}.",
-                is_blocking=False,
+                blocking=False,
                 item_id=item.item_id,
                 variant_id=item.variant_id,
                 seller_id=offer.seller_id,
@@ -164,4 +164,4 @@ def price_cart(cart: Cart, offers: Mapping[UUID, Offer], currency: str) -> Price
 
 def has_blocking(problems: Iterable[Problem]) -> bool:
     """Whether one of the problems keeps an order from being placed."""
-    return any(problem.is_blocking for problem in problems)
+    return any(problem.blocking for problem in problems)

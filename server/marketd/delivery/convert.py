@@ -111,7 +111,11 @@ def to_shift(shift: Shift) -> courier_pb2.Shift:
 
 def to_rating(rating: Rating) -> RatingSummary:
     """The contract's rating; no histogram when there are no ratings."""
-    return RatingSummary(average=rating.average, count=rating.count, histogram=rating.counts if rating.count else ())
+    return RatingSummary(
+        average=rating.average if rating.count else None,
+        count=rating.count,
+        histogram=rating.counts if rating.count else (),
+    )
 
 
 def to_delivery_courier(courier: DeliveryCourier) -> delivery_pb2.DeliveryCourier:

@@ -22,10 +22,10 @@ class FlatFeeQuoter:
         self._pace = pace
 
     async def quote(
-        self, unit: Unit, pickup: Point | None, dropoff: Point | None, prep_minutes: int
+        self, unit: Unit, pickup: Point | None, dropoff: Point | None, prep_duration: timedelta
     ) -> DeliveryQuote | None:
-        """The quote for a package that is ready in `prep_minutes`; never None while no zones are defined."""
-        ready_time = unit.now + timedelta(minutes=prep_minutes)
+        """The quote for a package that is ready in `prep_duration`; never None while no zones are defined."""
+        ready_time = unit.now + prep_duration
         eta = self._pace.before_pickup(unit.now, ready_time, None, pickup, dropoff)
         return DeliveryQuote(
             fee=self._fee,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from google.protobuf import json_format
+from google.protobuf.duration_pb2 import Duration
 from marketplace.auth.v1 import user_service_pb2
 from marketplace.cart.v1 import cart_service_pb2
 from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
@@ -25,6 +26,7 @@ from marketd.demo.traces.points import TracePoint
 from marketd.demo.watches import Watch, Watchers, WatchOrder, order_states
 
 _LINES = 2
+_PREP_SECONDS = 300
 _BROWSED_PAGE = 25
 
 
@@ -101,7 +103,7 @@ async def browse(stage: Stage, cast: Cast, seller_id: str) -> list[product_pb2.V
     """A buyer registers and looks around; gives variants that can be bought."""
     async with stage.step("browse", "A buyer registers and browses the shop") as detail:
         await cast.buyer.register(cast.email("buyer"), cast.password, full_name="Bo Demo")
-        request = catalog_service_pb2.ListProductsRequest(seller_id=seller_id, page_size=_BROWSED_PAGE)
+        request = catalog_service_pb2.ListProductsRequest(seller_ids=[seller_id], page_size=_BROWSED_PAGE)
         chosen: list[product_pb2.Variant] = []
         seen = 0
         async for listed in cast.buyer.products(request):
@@ -110,7 +112,7 @@ async def browse(stage: Stage, cast: Cast, seller_id: str) -> list[product_pb2.V
             product = (await cast.buyer.catalog.GetProduct(by_slug)).product
             require(product.product_id == listed.product_id, f"the slug {listed.slug} leads to another product")
             for variant in product.variants:
-                if variant.is_active and variant.stock_state != product_pb2.STOCK_STATE_OUT_OF_STOCK:
+                if variant.active and variant.stock_state != product_pb2.STOCK_STATE_OUT_OF_STOCK:
                     chosen.append(variant)
                     break
             if len(chosen) == _LINES:
@@ -138,7 +140,7 @@ async def buy(
         detail["total"], detail["packages"] = to_text(quote.total), len(quote.packages)
         detail["problems"] = [problem.message for problem in quote.problems]
         require(quote.quote_token, f"the quote has blocking problems: {detail['problems']}")
-        parts = to_minor(quote.subtotal) - to_minor(quote.discount) + to_minor(quote.delivery_fee)
+        parts = to_minor(quote.subtotal) - to_minor(quote.discount_amount) + to_minor(quote.delivery_fee)
         require(parts == to_minor(quote.total), "the quote's parts do not add up to its total")
     async with stage.step("place", "The buyer places the order") as detail:
         place = order_service_pb2.PlaceOrderRequest(quote_token=quote.quote_token, expected_total=quote.total)
@@ -155,10 +157,12 @@ async def buy(
     async with stage.step("pay", "The buyer pays in the sandbox") as detail:
         payment = (
             await cast.buyer.payment.ConfirmPayment(
-                payment_service_pb2.ConfirmPaymentRequest(payment_id=group.payment.payment_id, payment_method="ok")
+                payment_service_pb2.ConfirmPaymentRequest(
+                    payment_id=group.payment.payment_id, payment_method=payment_pb2.PaymentMethod(sandbox="ok")
+                )
             )
         ).payment
-        detail["captured"] = to_text(payment.captured)
+        detail["captured"] = to_text(payment.captured_amount)
         require(payment.state == payment_pb2.PAYMENT_STATE_CAPTURED, "the payment is not CAPTURED")
         paid = (await cast.buyer.order.GetOrder(order_service_pb2.GetOrderRequest(order_id=order.order_id))).order
         require(paid.state == order_pb2.ORDER_STATE_PAID, "the payment is captured, but the order is not PAID")
@@ -172,7 +176,9 @@ async def prepare(stage: Stage, cast: Cast, purchase: Purchase) -> None:
         request = order_service_pb2.ListOrdersRequest(states=[order_pb2.ORDER_STATE_PAID])
         mine = [order async for order in cast.seller.orders(request)]
         require([order.order_id for order in mine] == [order_id], "the seller's list does not show the paid order")
-        accept = order_service_pb2.AcceptOrderRequest(order_id=order_id, prep_minutes=5, etag=mine[0].etag)
+        accept = order_service_pb2.AcceptOrderRequest(
+            order_id=order_id, prep_duration=Duration(seconds=_PREP_SECONDS), etag=mine[0].etag
+        )
         accepted = (await cast.seller.order.AcceptOrder(accept)).order
         detail["state"] = order_pb2.OrderState.Name(accepted.state).removeprefix("ORDER_STATE_")
         await _shown(purchase, order_pb2.ORDER_STATE_ACCEPTED)

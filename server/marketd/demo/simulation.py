@@ -18,7 +18,7 @@ from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
 from marketplace.delivery.v1 import courier_service_pb2, delivery_pb2, delivery_service_pb2
 from marketplace.inventory.v1 import inventory_service_pb2
 from marketplace.order.v1 import order_pb2, order_service_pb2
-from marketplace.payment.v1 import payment_service_pb2
+from marketplace.payment.v1 import payment_pb2, payment_service_pb2
 from marketplace_client import CourierUplink, MarketplaceClient, MarketplaceError
 
 from marketd.demo.seed import SeededLogins, SeededShop, signed_in
@@ -154,7 +154,9 @@ class _Lane:
         order = orders[0]
         seller = self._sellers[order.seller_id]
         if order.state == order_pb2.ORDER_STATE_PENDING_PAYMENT:
-            pay = payment_service_pb2.ConfirmPaymentRequest(payment_id=order.payment_id, payment_method="ok")
+            pay = payment_service_pb2.ConfirmPaymentRequest(
+                payment_id=order.payment_id, payment_method=payment_pb2.PaymentMethod(sandbox="ok")
+            )
             await self._buyer.payment.ConfirmPayment(pay)
         elif order.state == order_pb2.ORDER_STATE_PAID:
             await self._think()
@@ -174,7 +176,7 @@ class _Lane:
 
     async def _buy(self) -> None:
         shop = self._chance.choice(self._shops)
-        listing = catalog_service_pb2.ListProductsRequest(seller_id=shop.seller_id, page_size=50)
+        listing = catalog_service_pb2.ListProductsRequest(seller_ids=[shop.seller_id], page_size=50)
         products = (await self._buyer.catalog.ListProducts(listing)).products
         if not products:
             await asyncio.sleep(_TROUBLE_SECONDS)

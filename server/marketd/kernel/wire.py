@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields as fields_of
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, Final, TypeVar
 
 from google.api import field_behavior_pb2
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -85,6 +86,18 @@ def from_timestamp(message: Timestamp, field: str) -> datetime:
         raise ValidationFailed(FieldViolation(field, "must be an instant of the years 1 to 9999")) from error
 
 
+def to_duration(span: timedelta) -> Duration:
+    """A protobuf Duration."""
+    message = Duration()
+    message.FromTimedelta(span)
+    return message
+
+
+def from_duration(message: Duration) -> timedelta:
+    """A span to the microsecond; its range was checked by the contract's rules."""
+    return message.ToTimedelta()
+
+
 def from_update_mask(mask: FieldMask) -> frozenset[str]:
     """The fields that a caller wants changed; which ones may be is the contract's rule.
 
@@ -94,6 +107,20 @@ def from_update_mask(mask: FieldMask) -> frozenset[str]:
         if "." in path:
             raise ValidationFailed(FieldViolation(f"update_mask.paths[{index}]", "must name a whole field"))
     return frozenset(mask.paths)
+
+
+def from_interval(request: Message, name: str) -> tuple[datetime | None, datetime | None]:
+    """The instants in `<name>_from` and `<name>_before`, each None when it was not given.
+
+    Raises ValidationFailed when the interval ends before it begins.
+    """
+    begin, end = (
+        from_timestamp(getattr(request, field), field) if request.HasField(field) else None
+        for field in (f"{name}_from", f"{name}_before")
+    )
+    if begin is not None and end is not None and end < begin:
+        raise ValidationFailed(FieldViolation(f"{name}_before", f"must not be before {name}_from"))
+    return begin, end
 
 
 def to_latlng(point: Point) -> LatLng:

@@ -14,8 +14,9 @@ from marketd.audit import log
 from marketd.inventory import service as inventory
 from marketd.inventory.values import StockLine
 from marketd.kernel.call.caller import Caller
-from marketd.kernel.call.refusals import NotFound
+from marketd.kernel.call.refusals import FieldViolation, NotFound, ValidationFailed
 from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.values.etags import check_etag
 from marketd.kernel.values.money import Money
 from marketd.order import repository
 from marketd.order.access import Viewer, viewer_of
@@ -30,26 +31,31 @@ from marketd.payment.ports import RefundShare
 
 @dataclass(frozen=True, slots=True)
 class CancelledLine:
-    """A line to cancel; a quantity of 0 means all that is left of it."""
+    """A line to cancel; a quantity of None means all that is left of it."""
 
     item_id: UUID
-    quantity: int
+    quantity: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class CancelOrder:
-    """Cancel an order, or only `lines` of it when there are some. lines: unique item ids."""
+    """Cancel an order, or only `lines` of it when there are some; an empty etag means whatever happened to it.
+
+    lines: unique item ids.
+    """
 
     order_id: UUID
     lines: tuple[CancelledLine, ...]
     reason: CancellationReason
     note: str
+    etag: str
 
 
 async def cancel_order(uow: UnitOfWork, caller: Caller, command: CancelOrder) -> Order:
     """Cancel; the order is CANCELLED when nothing of it is left.
 
-    Raises NotFound for the order or a line, IllegalTransition, and TooManyPieces.
+    What is cancelled already as the command says is given as it is, also to a stale etag. Raises NotFound for the order
+    or a line, EtagMismatch, IllegalTransition, TooManyPieces, and ValidationFailed for a line that is named twice.
     """
     group_id = await repository.group_of(uow.connection, command.order_id)
     if group_id is None:
@@ -63,6 +69,9 @@ async def cancel_order(uow: UnitOfWork, caller: Caller, command: CancelOrder) ->
     await payments.lock_group_payments(uow, group_id)
     orders = await repository.lock_orders(uow.connection, group_id)
     order = next(one for one in orders if one.order_id == command.order_id)
+    if _is_done(order, command, actor):
+        return order
+    check_etag(command.etag, order.version)
     TRANSITIONS.check(order.state, OrderState.CANCELLED)
 
     pieces = _pieces(order, command.lines)
@@ -95,6 +104,15 @@ def _actor(viewer: Viewer) -> CancellationActor | None:
     return CancellationActor.ADMIN if viewer.is_admin else None
 
 
+def _is_done(order: Order, command: CancelOrder, actor: CancellationActor) -> bool:
+    """Whether nothing is left to do of the command. How many pieces of a line it has cancelled, nobody can tell."""
+    if command.lines:
+        left = {item.item_id: item.left for item in order.items}
+        return all(line.quantity is None and left.get(line.item_id) == 0 for line in command.lines)
+    before = (order.cancel_reason, order.cancel_note, order.cancel_actor)
+    return order.state is OrderState.CANCELLED and before == (command.reason, command.note, actor)
+
+
 def _pieces(order: Order, lines: tuple[CancelledLine, ...]) -> dict[UUID, int]:
     """How many pieces of each line to cancel; without lines, all that are left."""
     if not lines:
@@ -105,9 +123,13 @@ def _pieces(order: Order, lines: tuple[CancelledLine, ...]) -> dict[UUID, int]:
         item = items.get(line.item_id)
         if item is None:
             raise NotFound("order item", line.item_id)
-        if line.quantity > item.left or not item.left:
+        if item.item_id in pieces:
+            # The contract's rule compares texts, and in ids case does not count.
+            raise ValidationFailed(FieldViolation(f"lines[{index}].item_id", "each line may be named once"))
+        wanted = item.left if line.quantity is None else line.quantity
+        if wanted > item.left or not item.left:
             raise TooManyPieces(index, item.left)
-        pieces[item.item_id] = line.quantity or item.left
+        pieces[item.item_id] = wanted
     return pieces
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
@@ -11,11 +12,20 @@ from marketplace.order.v1 import order_pb2, order_service_pb2
 
 from marketd.cart.convert import to_eta
 from marketd.kernel.call.caller import Caller
+from marketd.kernel.call.refusals import FieldViolation, ValidationFailed
 from marketd.kernel.enums import EnumMap
 from marketd.kernel.events.watch import Beat
 from marketd.kernel.values.etags import etag_of
 from marketd.kernel.values.money import Money
-from marketd.kernel.wire import from_timestamp, to_address, to_money, to_timestamp
+from marketd.kernel.wire import (
+    from_duration,
+    from_timestamp,
+    to_address,
+    to_duration,
+    to_money,
+    to_stream_reset,
+    to_timestamp,
+)
 from marketd.order.access import allowed_actions, viewer_of
 from marketd.order.cancel import CancelledLine, CancelOrder
 from marketd.order.model import CancellationActor, CancellationReason, OrderAction, OrderState
@@ -49,35 +59,35 @@ def to_order(order: Order, caller: Caller) -> order_pb2.Order:
         items=[_item(order, item) for item in order.items],
         address=to_address(order.address),
         subtotal=money(order.subtotal_minor),
-        discount=money(order.discount_minor),
+        discount_amount=money(order.discount_amount_minor),
         delivery_fee=money(order.delivery_fee_minor),
         total=money(order.total_minor),
-        refunded=money(order.refunded_minor),
+        refunded_amount=money(order.refunded_amount_minor),
         payment_id=str(order.payment_id),
-        delivery_id=str(order.delivery_id or ""),
-        courier_id=str(order.courier_id or ""),
-        prep_minutes=order.prep_minutes,
+        delivery_id=None if order.delivery_id is None else str(order.delivery_id),
+        courier_id=None if order.courier_id is None else str(order.courier_id),
+        prep_duration=None if order.prep_duration is None else to_duration(order.prep_duration),
         eta=to_eta(order.eta_earliest_time, order.eta_latest_time),
         create_time=to_timestamp(order.create_time),
         update_time=to_timestamp(order.update_time),
         payment_expire_time=to_timestamp(order.payment_expire_time),
-        paid_time=_instant(order.pay_time),
-        accepted_time=_instant(order.accept_time),
+        pay_time=_instant(order.pay_time),
+        accept_time=_instant(order.accept_time),
         expected_ready_time=_instant(order.expected_ready_time),
         ready_time=_instant(order.ready_time),
         out_for_delivery_time=_instant(order.out_for_delivery_time),
-        delivered_time=_instant(order.deliver_time),
-        cancelled_time=_instant(order.cancel_time),
-        rejected_time=_instant(order.reject_time),
-        expired_time=_instant(order.expire_time),
-        refunded_time=_instant(order.refund_time),
+        deliver_time=_instant(order.deliver_time),
+        cancel_time=_instant(order.cancel_time),
+        reject_time=_instant(order.reject_time),
+        expire_time=_instant(order.expire_time),
+        refund_time=_instant(order.refund_time),
         etag=etag_of(order.version),
     )
     if order.cancel_reason is not None and order.cancel_actor is not None:
         message.cancellation.CopyFrom(
             order_pb2.Cancellation(
                 reason=_REASONS.to_wire(order.cancel_reason),
-                note=order.cancel_note or "",
+                note=order.cancel_note or None,
                 actor=_ACTORS.to_wire(order.cancel_actor),
                 cancel_time=_instant(order.cancellation_time),
             )
@@ -91,14 +101,14 @@ def _item(order: Order, item: OrderItem) -> order_pb2.OrderItem:
         variant_id=str(item.variant_id),
         product_id=str(item.product_id),
         title=item.title,
-        sku=item.sku,
+        sku=item.sku or None,
         options=item.options,
-        image_url=item.image_url,
+        image_url=item.image_url or None,
         quantity=item.quantity,
         cancelled_quantity=item.cancelled_quantity,
         unit_price=to_money(order.money(item.unit_price_minor)),
         line_total=to_money(order.money(item.line_total_minor)),
-        discount=to_money(order.money(item.discount_minor)),
+        discount_amount=to_money(order.money(item.discount_amount_minor)),
     )
 
 
@@ -127,49 +137,57 @@ def to_watch(news: OrderNews | Beat, caller: Caller, resume_token: str) -> order
         case Beat():
             response.heartbeat.server_time.CopyFrom(to_timestamp(news.time))
         case OrderReset():
-            response.reset.message = "What happened since the resume token cannot be told any more."
+            response.reset.CopyFrom(to_stream_reset(news.reason))
     return response
 
 
 def from_list(request: order_service_pb2.ListOrdersRequest) -> OrderFilter:
-    """What ListOrders is narrowed to."""
+    """What ListOrders is narrowed to. Raises ValidationFailed for an interval that ends before it begins."""
+    begin = (
+        from_timestamp(request.create_time_from, "create_time_from") if request.HasField("create_time_from") else None
+    )
+    end = (
+        from_timestamp(request.create_time_before, "create_time_before")
+        if request.HasField("create_time_before")
+        else None
+    )
+    if begin is not None and end is not None and end < begin:
+        raise ValidationFailed(FieldViolation("create_time_before", "must not be before create_time_from"))
     return OrderFilter(
         states=_STATES.all_from_wire(request.states),
-        buyer_id=_id(request.buyer_id),
-        seller_id=_id(request.seller_id),
-        courier_id=_id(request.courier_id),
-        order_group_id=_id(request.order_group_id),
-        create_time_from=(
-            from_timestamp(request.create_time_from, "create_time_from")
-            if request.HasField("create_time_from")
-            else None
-        ),
-        create_time_before=(
-            from_timestamp(request.create_time_before, "create_time_before")
-            if request.HasField("create_time_before")
-            else None
-        ),
+        order_numbers=tuple(request.order_numbers),
+        buyer_ids=_ids(request.buyer_ids),
+        seller_ids=_ids(request.seller_ids),
+        courier_ids=_ids(request.courier_ids),
+        order_group_ids=_ids(request.order_group_ids),
+        create_time_from=begin,
+        create_time_before=end,
     )
 
 
 def from_accept(request: order_service_pb2.AcceptOrderRequest) -> AcceptOrder:
     """The command of AcceptOrder."""
-    minutes = request.prep_minutes if request.HasField("prep_minutes") else None
-    return AcceptOrder(UUID(request.order_id), minutes, request.etag)
+    span = from_duration(request.prep_duration) if request.HasField("prep_duration") else None
+    return AcceptOrder(UUID(request.order_id), span, request.etag)
 
 
 def from_cancel(request: order_service_pb2.CancelOrderRequest) -> CancelOrder:
     """The command of CancelOrder."""
     return CancelOrder(
         UUID(request.order_id),
-        tuple(CancelledLine(UUID(line.item_id), line.quantity) for line in request.lines),
+        tuple(
+            CancelledLine(UUID(line.item_id), line.quantity if line.HasField("quantity") else None)
+            for line in request.lines
+        ),
         _REASONS.from_wire(request.reason),
         request.note,
+        request.etag,
     )
 
 
-def _id(text: str) -> UUID | None:
-    return UUID(text) if text else None
+def _ids(texts: Iterable[str]) -> tuple[UUID, ...]:
+    """Each once, although the contract compares texts and case does not count in ids."""
+    return tuple(dict.fromkeys(map(UUID, texts)))
 
 
 def _instant(instant: datetime | None) -> Timestamp | None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar
 from uuid import UUID
 
@@ -56,7 +56,7 @@ class OrderAccepted(OrderEvent):
 
     event_type: ClassVar[str] = "order.accepted"
 
-    prep_minutes: int
+    prep_duration: timedelta
     expected_ready_time: datetime
 
 

@@ -30,7 +30,7 @@ INVARIANTS: Final = (
         "SELECT o.order_group_id::text AS id, 'orders keep ' || o.kept || ', payments ' || p.kept AS wrong"
         " FROM (SELECT order_group_id, sum(due_minor - refund_reserved_minor) FILTER (WHERE pay_time IS NOT NULL)"
         "         AS kept FROM orders GROUP BY order_group_id) o"
-        " JOIN (SELECT order_group_id, sum(captured_minor - refund_reserved_minor) AS kept FROM payments"
+        " JOIN (SELECT order_group_id, sum(captured_amount_minor - refund_reserved_minor) AS kept FROM payments"
         "         GROUP BY order_group_id) p USING (order_group_id)"
         " WHERE COALESCE(o.kept, 0) <> p.kept",
     ),
@@ -48,12 +48,12 @@ INVARIANTS: Final = (
     Invariant(
         "I4",
         "given back is what refunds say",
-        "SELECT o.order_id::text AS id, 'given back ' || o.refunded_minor || ', refunds say ' || COALESCE(r.given, 0)"
-        "   AS wrong FROM orders o"
+        "SELECT o.order_id::text AS id,"
+        "   'given back ' || o.refunded_amount_minor || ', refunds say ' || COALESCE(r.given, 0) AS wrong FROM orders o"
         " LEFT JOIN (SELECT (share ->> 0)::uuid AS order_id, sum((share ->> 1)::bigint) AS given"
         "   FROM refunds, jsonb_array_elements(shares) AS share WHERE state = 'SUCCEEDED' GROUP BY 1) r"
         " USING (order_id)"
-        " WHERE o.refunded_minor <> COALESCE(r.given, 0)",
+        " WHERE o.refunded_amount_minor <> COALESCE(r.given, 0)",
     ),
     Invariant(
         "I4",

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Index, Integer, Text, UniqueConstraint, Uuid
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    Interval,
+    Text,
+    UniqueConstraint,
+    Uuid,
+)
 from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
@@ -117,7 +128,7 @@ class OrderTable(Base):
 
     `total_minor` is frozen. `due_minor` is what this order still is of its group's payment: the total, less what was
     cancelled before any money was taken. `refund_reserved_minor` is what is given back or about to be,
-    `refunded_minor` the part of it that the provider has given back.
+    `refunded_amount_minor` the part of it that the provider has given back.
     """
 
     __tablename__ = "orders"
@@ -129,11 +140,11 @@ class OrderTable(Base):
         Index(None, "courier_id", "order_id", postgresql_where=sql("courier_id IS NOT NULL")),
         CheckConstraint(f"state IN ({_STATES})", name="state"),
         CheckConstraint(
-            "0 <= refunded_minor AND refunded_minor <= refund_reserved_minor AND refund_reserved_minor <= due_minor"
-            " AND due_minor <= total_minor",
+            "0 <= refunded_amount_minor AND refunded_amount_minor <= refund_reserved_minor"
+            " AND refund_reserved_minor <= due_minor AND due_minor <= total_minor",
             name="money",
         ),
-        CheckConstraint("total_minor = subtotal_minor - discount_minor + delivery_fee_minor", name="total"),
+        CheckConstraint("total_minor = subtotal_minor - discount_amount_minor + delivery_fee_minor", name="total"),
     )
 
     order_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
@@ -147,10 +158,10 @@ class OrderTable(Base):
     address: Mapped[dict[str, Any]] = mapped_column(JSONB)
     currency: Mapped[str] = mapped_column(Text)
     subtotal_minor: Mapped[int] = mapped_column(BigInteger)
-    discount_minor: Mapped[int] = mapped_column(BigInteger)
+    discount_amount_minor: Mapped[int] = mapped_column(BigInteger)
     delivery_fee_minor: Mapped[int] = mapped_column(BigInteger)
     total_minor: Mapped[int] = mapped_column(BigInteger)
-    usual_prep_minutes: Mapped[int] = mapped_column(Integer)
+    usual_prep_duration: Mapped[timedelta] = mapped_column(Interval)
     eta_earliest_time: Mapped[datetime] = mapped_column(_INSTANT)
     eta_latest_time: Mapped[datetime] = mapped_column(_INSTANT)
     create_time: Mapped[datetime] = mapped_column(_INSTANT)
@@ -160,11 +171,11 @@ class OrderTable(Base):
     version: Mapped[int] = mapped_column(BigInteger)
     due_minor: Mapped[int] = mapped_column(BigInteger)
     refund_reserved_minor: Mapped[int] = mapped_column(BigInteger, server_default=sql("0"))
-    refunded_minor: Mapped[int] = mapped_column(BigInteger, server_default=sql("0"))
+    refunded_amount_minor: Mapped[int] = mapped_column(BigInteger, server_default=sql("0"))
     delivery_id: Mapped[UUID | None] = mapped_column(Uuid)
     courier_id: Mapped[UUID | None] = mapped_column(Uuid)
     courier_user_id: Mapped[UUID | None] = mapped_column(Uuid)
-    prep_minutes: Mapped[int | None] = mapped_column(Integer)
+    prep_duration: Mapped[timedelta | None] = mapped_column(Interval)
     cancel_reason: Mapped[str | None] = mapped_column(Text)
     cancel_note: Mapped[str | None] = mapped_column(Text)
     cancel_actor: Mapped[str | None] = mapped_column(Text)
@@ -188,7 +199,7 @@ class OrderItemTable(Base):
     __table_args__ = (
         UniqueConstraint("order_id", "variant_id"),
         CheckConstraint("quantity > 0 AND cancelled_quantity BETWEEN 0 AND quantity", name="quantity"),
-        CheckConstraint("unit_price_minor >= 0 AND discount_minor >= 0", name="money"),
+        CheckConstraint("unit_price_minor >= 0 AND discount_amount_minor >= 0", name="money"),
     )
 
     item_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
@@ -202,4 +213,4 @@ class OrderItemTable(Base):
     quantity: Mapped[int] = mapped_column(Integer)
     cancelled_quantity: Mapped[int] = mapped_column(Integer, server_default=sql("0"))
     unit_price_minor: Mapped[int] = mapped_column(BigInteger)
-    discount_minor: Mapped[int] = mapped_column(BigInteger)
+    discount_amount_minor: Mapped[int] = mapped_column(BigInteger)

@@ -48,7 +48,7 @@ class PaidOrders:
     async def reserve_refund(
         self, uow: UnitOfWork, caller: Caller, order_group_id: UUID, order_id: UUID | None, amount: Money | None
     ) -> Sequence[RefundShare]:
-        """Set aside what is to be given back; of a whole group, order by order until the amount is reached.
+        """Set aside what is to be given back: the amount of one order, or all that is left of those meant.
 
         Raises NotFound, NothingToRefund and RefundTooLarge.
         """
@@ -84,11 +84,11 @@ class PaidOrders:
             if not succeeded:
                 await _save(uow, order, order.refund_reserved_minor - amount)
                 continue
-            refunded = order.refunded_minor + amount
+            refunded = order.refunded_amount_minor + amount
             told = {"amount_minor": amount}
             is_all = order.state is OrderState.DELIVERED and refunded == order.due_minor
             state = OrderState.REFUNDED if is_all else None
-            await transition(uow, order, OrderRefunded, told, state=state, refunded_minor=refunded)
+            await transition(uow, order, OrderRefunded, told, state=state, refunded_amount_minor=refunded)
 
 
 async def set_aside(uow: UnitOfWork, order: Order, amount_minor: int) -> None:

@@ -145,10 +145,10 @@ def _order(
         address=quote.address,
         currency=quote.currency,
         subtotal_minor=package.subtotal_minor,
-        discount_minor=package.discount_minor,
+        discount_amount_minor=package.discount_amount_minor,
         delivery_fee_minor=package.delivery_fee_minor,
         total_minor=package.total_minor,
-        usual_prep_minutes=package.prep_minutes,
+        usual_prep_duration=package.prep_duration,
         eta_earliest_time=package.earliest_time,
         eta_latest_time=package.latest_time,
         create_time=uow.now,
@@ -166,7 +166,7 @@ def _order(
                 quantity=line.quantity,
                 cancelled_quantity=0,
                 unit_price_minor=line.unit_price_minor,
-                discount_minor=line.discount_minor,
+                discount_amount_minor=line.discount_amount_minor,
             )
             for line in package.lines
         ),

@@ -20,30 +20,43 @@ from marketd.order.values import Order
 
 @dataclass(frozen=True, slots=True)
 class AcceptOrder:
-    """Take an order on; `prep_minutes` None means the seller's usual, an empty etag whatever happened to it."""
+    """Take an order on; `prep_duration` None means the seller's usual, an empty etag whatever happened to it."""
 
     order_id: UUID
-    prep_minutes: int | None
+    prep_duration: timedelta | None
     etag: str
 
 
 async def accept_order(uow: UnitOfWork, caller: Caller, command: AcceptOrder) -> Order:
-    """Take a PAID order on. Raises NotFound, EtagMismatch and IllegalTransition."""
-    order = await _lock_own(uow, caller, command.order_id, command.etag)
-    minutes = order.usual_prep_minutes if command.prep_minutes is None else command.prep_minutes
+    """Take a PAID order on. Raises NotFound, EtagMismatch and IllegalTransition.
+
+    One that is accepted with this preparation time already is given as it is, also to a stale etag: whoever repeats a
+    call whose answer was lost has the etag from before.
+    """
+    order = await _lock_own(uow, caller, command.order_id)
+    span = order.usual_prep_duration if command.prep_duration is None else command.prep_duration
+    if order.state is OrderState.ACCEPTED and order.prep_duration == span:
+        return order
+    check_etag(command.etag, order.version)
     return await transition(
         uow,
         order,
         OrderAccepted,
         state=OrderState.ACCEPTED,
-        prep_minutes=minutes,
-        expected_ready_time=uow.now + timedelta(minutes=minutes),
+        prep_duration=span,
+        expected_ready_time=uow.now + span,
     )
 
 
 async def mark_order_ready(uow: UnitOfWork, caller: Caller, order_id: UUID, etag: str) -> Order:
-    """Say that an ACCEPTED order is prepared. Raises NotFound, EtagMismatch and IllegalTransition."""
-    order = await _lock_own(uow, caller, order_id, etag)
+    """Say that an ACCEPTED order is prepared; one that is READY already is given as it is, also to a stale etag.
+
+    Raises NotFound, EtagMismatch and IllegalTransition.
+    """
+    order = await _lock_own(uow, caller, order_id)
+    if order.state is OrderState.READY:
+        return order
+    check_etag(etag, order.version)
     told = {
         "pickup": None if order.pickup is None else order.pickup.to_json(),
         "dropoff": order.address.to_json(),
@@ -52,9 +65,8 @@ async def mark_order_ready(uow: UnitOfWork, caller: Caller, order_id: UUID, etag
     return await transition(uow, order, OrderReady, told, state=OrderState.READY)
 
 
-async def _lock_own(uow: UnitOfWork, caller: Caller, order_id: UUID, etag: str) -> Order:
+async def _lock_own(uow: UnitOfWork, caller: Caller, order_id: UUID) -> Order:
     order = await repository.lock(uow.connection, order_id)
     if order is None or not viewer_of(caller, order).is_seller:
         raise NotFound("order", order_id)
-    check_etag(etag, order.version)
     return order

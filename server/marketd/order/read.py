@@ -22,11 +22,17 @@ async def get_order(unit: UnitOfWork | ReadUnit, caller: Caller, order_id: UUID)
 
 
 async def list_orders(
-    unit: UnitOfWork | ReadUnit, caller: Caller, wanted: OrderFilter, before: UUID | None, limit: int
+    unit: UnitOfWork | ReadUnit,
+    caller: Caller,
+    wanted: OrderFilter,
+    after: UUID | None,
+    limit: int,
+    *,
+    newest_first: bool = True,
 ) -> list[Order]:
-    """The caller's orders that are older than `before`, newest first; everybody's for admins and services."""
+    """The caller's orders that come after `after`, one way or the other; everybody's for admins and services."""
     reach: OrderReach | None = None
     if not caller.has(Role.ADMIN, Role.SERVICE):
         seller = await sellers.seller_of(unit, caller.known_user_id) if caller.has(Role.SELLER) else None
         reach = OrderReach(caller.known_user_id, None if seller is None else seller.seller_id)
-    return await repository.list_orders(unit.connection, wanted, reach, before, limit)
+    return await repository.list_orders(unit.connection, wanted, reach, after, limit, newest_first=newest_first)

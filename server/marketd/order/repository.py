@@ -56,11 +56,11 @@ _ORDERS: Arrays[Order] = Arrays(
         "shop_name": "text",
         "pickup": "jsonb",
         "subtotal_minor": "bigint",
-        "discount_minor": "bigint",
+        "discount_amount_minor": "bigint",
         "delivery_fee_minor": "bigint",
         "total_minor": "bigint",
         "due_minor": "bigint",
-        "usual_prep_minutes": "int",
+        "usual_prep_duration": "interval",
         "eta_earliest_time": "timestamptz",
         "eta_latest_time": "timestamptz",
     },
@@ -77,7 +77,7 @@ _ITEMS: Arrays[OrderItem] = Arrays(
         "image_url": "text",
         "quantity": "int",
         "unit_price_minor": "bigint",
-        "discount_minor": "bigint",
+        "discount_amount_minor": "bigint",
     },
     writers={"options": partial(json.dumps, ensure_ascii=False)},
 )
@@ -208,33 +208,48 @@ async def save_items(connection: Connection, order: Order) -> None:
     )
 
 
+_ID_COLUMNS: Final = ("order_group_id", "seller_id", "buyer_id", "courier_id")
+"""What a list is filtered by, the narrowest first."""
 _IN_HANDS: Final = [state.value for state in IN_COURIERS_HANDS]
 
 
 async def list_orders(
-    connection: Connection, wanted: OrderFilter, reach: OrderReach | None, before: UUID | None, limit: int
+    connection: Connection,
+    wanted: OrderFilter,
+    reach: OrderReach | None,
+    after: UUID | None,
+    limit: int,
+    *,
+    newest_first: bool = True,
 ) -> list[Order]:
-    """One page, newest first; `reach` None shows everybody's. Ids are time-ordered, so they alone are the key.
+    """One page; `reach` None shows everybody's. Ids are time-ordered, so they alone are the key.
 
     Each way in which an order can be the caller's is a branch of its own on its own index, each stopped at the page's
-    end, so a page costs the same wherever it stands.
+    end, so a page costs the same wherever it stands. Where no account narrows the list, each of the ids that it is
+    filtered by has its branch: an index cannot be walked in order for several values, and the planner sees here how
+    rare each is.
     """
     arguments = Arguments()
     conditions: list[str] = []
-    for column in ("buyer_id", "seller_id", "courier_id", "order_group_id"):
-        value = getattr(wanted, column)
-        if value is not None:
-            conditions.append(f"{column} = {arguments.add(value)}")
+    branches: list[list[str]] = []
+    for column in _ID_COLUMNS:
+        ids: tuple[UUID, ...] = getattr(wanted, f"{column}s")
+        if ids and reach is None and not branches:
+            branches = [[f"{column} = {arguments.add(one)}"] for one in ids]
+        elif ids:
+            conditions.append(f"{column} = ANY({arguments.add(list(ids))}::uuid[])")
+    if wanted.order_numbers:
+        conditions.append(f"order_number = ANY({arguments.add(list(wanted.order_numbers))}::text[])")
     if wanted.states:
         conditions.append(f"state = ANY({arguments.add([state.value for state in wanted.states])}::text[])")
     if wanted.create_time_from is not None:
         conditions.append(f"create_time >= {arguments.add(wanted.create_time_from)}")
     if wanted.create_time_before is not None:
         conditions.append(f"create_time < {arguments.add(wanted.create_time_before)}")
-    if before is not None:
-        conditions.append(f"order_id < {arguments.add(before)}")
+    way, following = ("DESC", "<") if newest_first else ("ASC", ">")
+    if after is not None:
+        conditions.append(f"order_id {following} {arguments.add(after)}")
     size = arguments.add(limit)
-    branches: list[list[str]] = [[]]
     if reach is not None:
         account = arguments.add(reach.buyer_id)
         branches = [
@@ -244,12 +259,12 @@ async def list_orders(
         if reach.seller_id is not None:
             branches.append([f"seller_id = {arguments.add(reach.seller_id)}"])
     union = " UNION ".join(
-        f"(SELECT order_id FROM orders{where([*conditions, *branch])} ORDER BY order_id DESC LIMIT {size})"
-        for branch in branches
+        f"(SELECT order_id FROM orders{where([*conditions, *branch])} ORDER BY order_id {way} LIMIT {size})"
+        for branch in branches or [[]]
     )
     rows = await connection.fetch(
-        f"{_FROM} JOIN (SELECT order_id FROM ({union}) b ORDER BY order_id DESC LIMIT {size}) p USING (order_id)"
-        " ORDER BY o.order_id DESC",
+        f"{_FROM} JOIN (SELECT order_id FROM ({union}) b ORDER BY order_id {way} LIMIT {size}) p USING (order_id)"
+        f" ORDER BY o.order_id {way}",
         *arguments,
     )
     return _ORDER.values(rows)

@@ -48,7 +48,7 @@ async def delivered(uow: UnitOfWork, order_id: UUID) -> Order:
     """The buyer has it. An order whose money was all given back on the way is REFUNDED at once."""
     order = await _locked(uow, order_id)
     after = await transition(uow, order, OrderDelivered, state=OrderState.DELIVERED)
-    if after.due_minor and after.refunded_minor == after.due_minor:
+    if after.due_minor and after.refunded_amount_minor == after.due_minor:
         after = await transition(uow, after, OrderRefunded, {"amount_minor": 0}, state=OrderState.REFUNDED)
     return after
 

@@ -12,6 +12,7 @@ from marketplace.order.v1 import order_service_pb2, order_service_pb2_grpc
 
 from marketd.cart.quotes.tokens import QuoteTokens
 from marketd.kernel.call import call as calls
+from marketd.kernel.call.ordering import parse_order
 from marketd.kernel.call.pages import Pager
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.events.feed import Feed
@@ -85,10 +86,11 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
     ) -> order_service_pb2.ListOrdersResponse:
         caller = calls.current_caller()
         wanted = convert.from_list(request)
+        _, newest_first = parse_order(request.order_by, ("create_time",), default="create_time desc")
         page = await self._pager.list(
             request,
             caller,
-            lambda unit, before, limit: list_orders(unit, caller, wanted, before, limit),
+            lambda unit, after, limit: list_orders(unit, caller, wanted, after, limit, newest_first=newest_first),
             lambda order: order.order_id,
             lambda order: convert.to_order(order, caller),
         )
@@ -99,18 +101,22 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
     ) -> order_service_pb2.AcceptOrderResponse:
         caller = calls.current_caller()
         command = convert.from_accept(request)
-        order = await self._tx.run("order.accept", lambda uow: accept_order(uow, caller, command))
-        return order_service_pb2.AcceptOrderResponse(order=convert.to_order(order, caller))
+        return await self._tx.answer(
+            "order.accept",
+            lambda uow: accept_order(uow, caller, command),
+            lambda order: order_service_pb2.AcceptOrderResponse(order=convert.to_order(order, caller)),
+        )
 
     async def MarkOrderReady(
         self, request: order_service_pb2.MarkOrderReadyRequest, context: Context
     ) -> order_service_pb2.MarkOrderReadyResponse:
         caller = calls.current_caller()
         order_id = UUID(request.order_id)
-        order = await self._tx.run(
-            "order.mark_ready", lambda uow: mark_order_ready(uow, caller, order_id, request.etag)
+        return await self._tx.answer(
+            "order.mark_ready",
+            lambda uow: mark_order_ready(uow, caller, order_id, request.etag),
+            lambda order: order_service_pb2.MarkOrderReadyResponse(order=convert.to_order(order, caller)),
         )
-        return order_service_pb2.MarkOrderReadyResponse(order=convert.to_order(order, caller))
 
     async def CancelOrder(
         self, request: order_service_pb2.CancelOrderRequest, context: Context

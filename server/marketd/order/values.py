@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from operator import attrgetter
 from types import NoneType
@@ -34,7 +34,7 @@ class OrderItem:
     quantity: int
     cancelled_quantity: int
     unit_price_minor: int
-    discount_minor: int
+    discount_amount_minor: int
 
     @property
     def left(self) -> int:
@@ -54,7 +54,7 @@ class OrderItem:
         """
 
         def discount_of(count: int) -> int:
-            return self.discount_minor * count // self.quantity
+            return self.discount_amount_minor * count // self.quantity
 
         gone = self.cancelled_quantity
         return self.unit_price_minor * pieces - (discount_of(gone + pieces) - discount_of(gone))
@@ -69,11 +69,11 @@ class OrderProgress:
     due_minor: int
     update_time: datetime
     refund_reserved_minor: int = 0
-    refunded_minor: int = 0
+    refunded_amount_minor: int = 0
     delivery_id: UUID | None = None
     courier_id: UUID | None = None
     courier_user_id: UUID | None = None
-    prep_minutes: int | None = None
+    prep_duration: timedelta | None = None
     cancel_reason: CancellationReason | None = None
     cancel_note: str | None = None
     cancel_actor: CancellationActor | None = None
@@ -110,10 +110,10 @@ class Order(OrderProgress):
     address: Address
     currency: str
     subtotal_minor: int
-    discount_minor: int
+    discount_amount_minor: int
     delivery_fee_minor: int
     total_minor: int
-    usual_prep_minutes: int
+    usual_prep_duration: timedelta
     eta_earliest_time: datetime
     eta_latest_time: datetime
     create_time: datetime
@@ -145,7 +145,7 @@ class Order(OrderProgress):
         progress: dict[str, Json] = {}
         for name, value in zip(CHANGEABLE, changeable_of(self), strict=True):
             if value is not None:
-                progress[name] = value if isinstance(value, int) else _text(value)
+                progress[name] = _json(value)
         cancelled: dict[str, Json] = {
             str(item.item_id): item.cancelled_quantity for item in self.items if item.cancelled_quantity
         }
@@ -165,8 +165,20 @@ class Order(OrderProgress):
         return replace(self, items=items, **values)
 
 
-def _text(value: object) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)
+def _json(value: object) -> Json:
+    match value:
+        case int():
+            return value
+        case datetime():
+            return value.isoformat()
+        case timedelta():
+            return value.total_seconds()
+        case _:
+            return str(value)
+
+
+def _span(seconds: float) -> timedelta:
+    return timedelta(seconds=seconds)
 
 
 def _readers() -> dict[str, Callable[[Any], object]]:
@@ -176,6 +188,8 @@ def _readers() -> dict[str, Callable[[Any], object]]:
         kind = next((part for part in get_args(hint) if part is not NoneType), hint)
         if kind is datetime:
             readers[name] = datetime.fromisoformat
+        elif kind is timedelta:
+            readers[name] = _span
         elif kind is UUID or issubclass(kind, Enum):
             readers[name] = kind
     return readers
@@ -203,13 +217,17 @@ class OrdersWaiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderFilter:
-    """What a list is narrowed to; None and empty mean everything. `create_time_before` is exclusive."""
+    """What a list is narrowed to; None and empty mean everything. `create_time_before` is exclusive.
+
+    Each tuple: unique members, of which one must fit.
+    """
 
     states: tuple[OrderState, ...] = ()
-    buyer_id: UUID | None = None
-    seller_id: UUID | None = None
-    courier_id: UUID | None = None
-    order_group_id: UUID | None = None
+    order_numbers: tuple[str, ...] = ()
+    buyer_ids: tuple[UUID, ...] = ()
+    seller_ids: tuple[UUID, ...] = ()
+    courier_ids: tuple[UUID, ...] = ()
+    order_group_ids: tuple[UUID, ...] = ()
     create_time_from: datetime | None = None
     create_time_before: datetime | None = None
 

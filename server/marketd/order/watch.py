@@ -18,7 +18,7 @@ from marketd.kernel.db.uow import ReadUnit
 from marketd.kernel.events import outbox
 from marketd.kernel.events.events import StoredEvent
 from marketd.kernel.events.feed import Feed
-from marketd.kernel.events.watch import BEAT_SECONDS, OF_NO_USE, Batch, Beat, missed_events, watch
+from marketd.kernel.events.watch import BEAT_SECONDS, OF_NO_USE, Batch, Beat, ResetReason, missed_events, watch
 from marketd.order import repository
 from marketd.order.access import viewer_of
 from marketd.order.model import OrderState
@@ -44,6 +44,8 @@ class OrderChange:
 @dataclass(frozen=True, slots=True)
 class OrderReset:
     """What was missed cannot be told any more; a snapshot follows."""
+
+    reason: ResetReason
 
 
 OrderNews: TypeAlias = OrderSnapshot | OrderChange | OrderReset
@@ -83,12 +85,12 @@ class _OrderReader:
             self._order = await self._look(unit)
             missed = None if after is None else await missed_events(unit, self._order_id, after)
             if missed is None or after is None:
-                return self._snapshot(last, self._order, is_reset=after is not None)
+                return self._snapshot(last, self._order, after)
             events, more = missed
             return self._changes(self._order, after, events, more=more)
         if after is None or (missed := await missed_events(unit, self._order_id, after)) is None:
             last = await outbox.last_seq(unit.connection, self._order_id)
-            return self._snapshot(last, await self._look(unit), is_reset=True)
+            return self._snapshot(last, await self._look(unit), after)
         events, more = missed
         return self._changes(self._order, after, events, more=more)
 
@@ -102,10 +104,12 @@ class _OrderReader:
         self._is_over = order.state.is_over
         return order
 
-    def _snapshot(self, seq: int, order: Order, *, is_reset: bool) -> Batch[OrderNews]:
+    def _snapshot(self, seq: int, order: Order, after: int | None) -> Batch[OrderNews]:
+        """Behind a reset where the watch should have gone on after a number."""
         self._shown_version = order.version
         # Whoever comes back after the reset alone has not seen the snapshot: it is told again.
-        shown: list[tuple[int, OrderNews]] = [(OF_NO_USE, OrderReset())] if is_reset else []
+        reset = [] if after is None else [OrderReset(ResetReason.of(after))]
+        shown: list[tuple[int, OrderNews]] = [(OF_NO_USE, each) for each in reset]
         return Batch(seq, [*shown, (seq, OrderSnapshot(order))], is_over=order.state.is_over)
 
     def _changes(self, order: Order, after: int, events: Sequence[StoredEvent], *, more: bool) -> Batch[OrderNews]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from google.type.money_pb2 import Money as MoneyMessage
-from marketplace.payment.v1 import payment_pb2
+from uuid import UUID
 
+from google.type.money_pb2 import Money as MoneyMessage
+from marketplace.payment.v1 import payment_pb2, payment_service_pb2
+
+from marketd.kernel.call.refusals import FieldViolation, ValidationFailed
 from marketd.kernel.enums import EnumMap
+from marketd.kernel.values.etags import etag_of
 from marketd.kernel.values.money import Money
-from marketd.kernel.wire import to_money, to_timestamp
+from marketd.kernel.wire import from_money, to_money, to_timestamp
 from marketd.payment.model import PaymentState, RefundState
-from marketd.payment.values import Payment, Refund
+from marketd.payment.refunds.refund import OrderRefund
+from marketd.payment.values import Payment, PaymentMethod, Refund
 
 _STATES = EnumMap(PaymentState, payment_pb2.PaymentState)
 _REFUND_STATES = EnumMap(RefundState, payment_pb2.RefundState)
@@ -26,15 +31,16 @@ def to_payment(payment: Payment) -> payment_pb2.Payment:
         order_group_id=str(payment.order_group_id),
         buyer_id=str(payment.buyer_id),
         state=_STATES.to_wire(payment.state),
-        payment_provider=payment.provider,
+        payment_provider=payment.payment_provider,
         amount=money(payment.amount_minor),
-        captured=money(payment.captured_minor),
-        refunded=money(payment.refunded_minor),
+        captured_amount=money(payment.captured_amount_minor),
+        refunded_amount=money(payment.refunded_amount_minor),
         refunds=[to_refund(refund) for refund in payment.refunds],
         create_time=to_timestamp(payment.create_time),
         update_time=to_timestamp(payment.update_time),
-        captured_time=None if payment.capture_time is None else to_timestamp(payment.capture_time),
+        capture_time=None if payment.capture_time is None else to_timestamp(payment.capture_time),
         expire_time=to_timestamp(payment.expire_time),
+        etag=etag_of(payment.version),
     )
     if payment.state is PaymentState.ACTION_REQUIRED:
         message.action.redirect_url = payment.redirect_url
@@ -45,14 +51,32 @@ def to_payment(payment: Payment) -> payment_pb2.Payment:
     return message
 
 
+def from_method(message: payment_pb2.PaymentMethod) -> PaymentMethod:
+    """The one method that is given; its field is called as the provider is."""
+    provider = message.WhichOneof("method")
+    if provider is None:
+        raise ValueError("the contract's rules let no payment method without a word pass")
+    return PaymentMethod(provider, getattr(message, provider))
+
+
+def from_scope(request: payment_service_pb2.RefundPaymentRequest, currency: str) -> OrderRefund | None:
+    """Which order to refund and how much of it; None for the whole group. Raises ValidationFailed for a bad amount."""
+    if not request.HasField("order"):
+        return None
+    amount = from_money(request.order.amount, currency, "order.amount") if request.order.HasField("amount") else None
+    if amount is not None and amount.amount_minor <= 0:
+        raise ValidationFailed(FieldViolation("order.amount", "must be more than 0"))
+    return OrderRefund(UUID(request.order.order_id), amount)
+
+
 def to_refund(refund: Refund) -> payment_pb2.Refund:
     """marketplace.payment.v1.Refund."""
     return payment_pb2.Refund(
         refund_id=str(refund.refund_id),
         payment_id=str(refund.payment_id),
-        order_id=str(refund.order_id or ""),
+        order_id=None if refund.order_id is None else str(refund.order_id),
         amount=to_money(refund.amount),
-        reason=refund.reason,
+        reason=refund.reason or None,
         state=_REFUND_STATES.to_wire(refund.state),
         create_time=to_timestamp(refund.create_time),
         update_time=to_timestamp(refund.update_time),

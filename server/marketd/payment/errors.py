@@ -41,6 +41,13 @@ class PaymentActionRequired(Refusal):
         )
 
 
+class MethodOfAnother(ValidationFailed):
+    """The payment goes through one provider, the method is another's."""
+
+    def __init__(self, payment_provider: str) -> None:
+        super().__init__(FieldViolation("payment_method", f"must be a method of {payment_provider}"))
+
+
 class PaymentOver(IllegalTransition):
     """The payment cannot be confirmed or replaced any more."""
 
@@ -59,4 +66,4 @@ class RefundTooLarge(ValidationFailed):
     """More is asked for than is left."""
 
     def __init__(self, left: str) -> None:
-        super().__init__(FieldViolation("amount", f"is more than what is left, {left}"))
+        super().__init__(FieldViolation("order.amount", f"is more than what is left, {left}"))

@@ -11,22 +11,23 @@ INVARIANTS: Final = (
     Invariant(
         "I4",
         "a payment says what its attempts and refunds say",
-        "SELECT 'payment ' || p.payment_id AS id, 'captured ' || p.captured_minor || ' but attempts '"
+        "SELECT 'payment ' || p.payment_id AS id, 'captured ' || p.captured_amount_minor || ' but attempts '"
         "   || COALESCE(a.captured, 0) || ', refunds set aside ' || p.refund_reserved_minor || ' but rows '"
-        "   || COALESCE(r.reserved, 0) || ', given back ' || p.refunded_minor || ' but rows '"
+        "   || COALESCE(r.reserved, 0) || ', given back ' || p.refunded_amount_minor || ' but rows '"
         "   || COALESCE(r.given, 0) AS wrong FROM payments p"
         " LEFT JOIN (SELECT payment_id, sum(amount_minor) AS captured FROM payment_attempts WHERE state = 'CAPTURED'"
         "   GROUP BY payment_id) a USING (payment_id)"
         " LEFT JOIN (SELECT payment_id, sum(amount_minor) FILTER (WHERE state <> 'FAILED') AS reserved,"
         "     sum(amount_minor) FILTER (WHERE state = 'SUCCEEDED') AS given"
         "   FROM refunds GROUP BY payment_id) r USING (payment_id)"
-        " WHERE p.captured_minor <> COALESCE(a.captured, 0) OR p.refund_reserved_minor <> COALESCE(r.reserved, 0)"
-        "   OR p.refunded_minor <> COALESCE(r.given, 0) OR p.refunded_minor > p.captured_minor",
+        " WHERE p.captured_amount_minor <> COALESCE(a.captured, 0)"
+        "   OR p.refund_reserved_minor <> COALESCE(r.reserved, 0)"
+        "   OR p.refunded_amount_minor <> COALESCE(r.given, 0) OR p.refunded_amount_minor > p.captured_amount_minor",
     ),
     Invariant(
         "I4",
         "an order group is paid once",
         "SELECT 'order group ' || order_group_id AS id, 'was paid ' || count(*) || ' times' AS wrong"
-        " FROM payment_attempts WHERE state = 'CAPTURED' AND NOT is_late GROUP BY order_group_id HAVING count(*) > 1",
+        " FROM payment_attempts WHERE state = 'CAPTURED' AND NOT late GROUP BY order_group_id HAVING count(*) > 1",
     ),
 )

@@ -77,8 +77,9 @@ _OPEN = ", ".join(f"'{state.value}'" for state in sorted(OPEN_STATES))
 class PaymentTable(Base):
     """One payment of an order group; at most one a group is open.
 
-    `amount_minor` is what is to be paid, and falls when something of the group is cancelled unpaid. Of `captured_minor`
-    `refund_reserved_minor` was given back or is about to be, `refunded_minor` was given back.
+    `amount_minor` is what is to be paid, and falls when something of the group is cancelled unpaid. Of
+    `captured_amount_minor` `refund_reserved_minor` was given back or is about to be, `refunded_amount_minor` was given
+    back.
     """
 
     __tablename__ = "payments"
@@ -87,8 +88,8 @@ class PaymentTable(Base):
         Index("uq_payments_open", "order_group_id", unique=True, postgresql_where=sql(f"state IN ({_OPEN})")),
         CheckConstraint("amount_minor >= 0", name="amount"),
         CheckConstraint(
-            "0 <= refunded_minor AND refunded_minor <= refund_reserved_minor"
-            " AND refund_reserved_minor <= captured_minor",
+            "0 <= refunded_amount_minor AND refunded_amount_minor <= refund_reserved_minor"
+            " AND refund_reserved_minor <= captured_amount_minor",
             name="money",
         ),
     )
@@ -96,13 +97,13 @@ class PaymentTable(Base):
     payment_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     order_group_id: Mapped[UUID] = mapped_column(Uuid)
     buyer_id: Mapped[UUID] = mapped_column(Uuid)
-    provider: Mapped[str] = mapped_column(Text)
+    payment_provider: Mapped[str] = mapped_column(Text)
     state: Mapped[str] = mapped_column(Text)
     amount_minor: Mapped[int] = mapped_column(BigInteger)
     currency: Mapped[str] = mapped_column(Text)
-    captured_minor: Mapped[int] = mapped_column(BigInteger, server_default=sql("0"))
+    captured_amount_minor: Mapped[int] = mapped_column(BigInteger, server_default=sql("0"))
     refund_reserved_minor: Mapped[int] = mapped_column(BigInteger, server_default=sql("0"))
-    refunded_minor: Mapped[int] = mapped_column(BigInteger, server_default=sql("0"))
+    refunded_amount_minor: Mapped[int] = mapped_column(BigInteger, server_default=sql("0"))
     redirect_url: Mapped[str] = mapped_column(Text, server_default=sql("''"))
     decline_code: Mapped[str] = mapped_column(Text, server_default=sql("''"))
     decline_message: Mapped[str] = mapped_column(Text, server_default=sql("''"))
@@ -111,11 +112,12 @@ class PaymentTable(Base):
     update_time: Mapped[datetime] = mapped_column(_INSTANT)
     capture_time: Mapped[datetime | None] = mapped_column(_INSTANT)
     expire_time: Mapped[datetime] = mapped_column(_INSTANT)
+    version: Mapped[int] = mapped_column(BigInteger, server_default=sql("1"))
 
 
 class AttemptTable(Base):
     """One call of the provider to take the money, written down before it is made; `key` is the provider's idempotency
-    key `order:{group}:attempt:{number}`. A request id of an account belongs to one attempt. `is_late`: the money was
+    key `order:{group}:attempt:{number}`. A request id of an account belongs to one attempt. `late`: the money was
     taken when the orders were gone already, and goes back whole.
     """
 
@@ -132,7 +134,7 @@ class AttemptTable(Base):
     order_group_id: Mapped[UUID] = mapped_column(Uuid)
     number: Mapped[int] = mapped_column(Integer)
     key: Mapped[str] = mapped_column(Text, unique=True)
-    provider: Mapped[str] = mapped_column(Text)
+    payment_provider: Mapped[str] = mapped_column(Text)
     buyer_id: Mapped[UUID] = mapped_column(Uuid)
     request_id: Mapped[UUID] = mapped_column(Uuid)
     fingerprint: Mapped[bytes] = mapped_column(LargeBinary)
@@ -141,7 +143,7 @@ class AttemptTable(Base):
     amount_minor: Mapped[int] = mapped_column(BigInteger)
     currency: Mapped[str] = mapped_column(Text)
     state: Mapped[str] = mapped_column(Text)
-    is_late: Mapped[bool] = mapped_column(Boolean, server_default=sql("false"))
+    late: Mapped[bool] = mapped_column(Boolean, server_default=sql("false"))
     redirect_url: Mapped[str] = mapped_column(Text, server_default=sql("''"))
     decline_code: Mapped[str] = mapped_column(Text, server_default=sql("''"))
     decline_message: Mapped[str] = mapped_column(Text, server_default=sql("''"))
@@ -169,7 +171,7 @@ class RefundTable(Base):
     payment_id: Mapped[UUID] = mapped_column(ForeignKey("payments.payment_id"))
     order_group_id: Mapped[UUID] = mapped_column(Uuid)
     order_id: Mapped[UUID | None] = mapped_column(Uuid)
-    provider: Mapped[str] = mapped_column(Text)
+    payment_provider: Mapped[str] = mapped_column(Text)
     charge_key: Mapped[str] = mapped_column(Text)
     amount_minor: Mapped[int] = mapped_column(BigInteger)
     currency: Mapped[str] = mapped_column(Text)

@@ -110,7 +110,7 @@ class OrderPayments(Protocol):
     async def reserve_refund(
         self, uow: UnitOfWork, caller: Caller, order_group_id: UUID, order_id: UUID | None, amount: Money | None
     ) -> Sequence[RefundShare]:
-        """Set aside what is to be given back of one order, or of all when none is named; `None` means all that is left.
+        """Set aside what is to be given back of one order, or of all when none is named; no amount: all that is left.
 
         Admins may refund anything, sellers an order of their own that they name. Raises NotFound, ValidationFailed when
         more is asked for than is left, and IllegalTransition when nothing is.

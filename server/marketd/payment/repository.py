@@ -27,12 +27,12 @@ _WHOLE = Columns(
 async def insert_payment(connection: Connection, payment: Payment) -> None:
     """Write a new payment."""
     await connection.execute(
-        "INSERT INTO payments (payment_id, order_group_id, buyer_id, provider, state, amount_minor, currency,"
+        "INSERT INTO payments (payment_id, order_group_id, buyer_id, payment_provider, state, amount_minor, currency,"
         " create_time, update_time, expire_time) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)",
         payment.payment_id,
         payment.order_group_id,
         payment.buyer_id,
-        payment.provider,
+        payment.payment_provider,
         payment.state.value,
         payment.amount_minor,
         payment.currency,
@@ -87,25 +87,25 @@ async def lock_open(connection: Connection, order_group_id: UUID) -> Payment | N
 async def lock_captured(connection: Connection, order_group_id: UUID) -> Payment | None:
     """Lock the payment that paid for the group, while some of its money is left."""
     row = await connection.fetchrow(
-        f"SELECT {_PAYMENT.sql} FROM payments WHERE order_group_id = $1 AND captured_minor > refund_reserved_minor"
-        " ORDER BY payment_id LIMIT 1 FOR UPDATE",
+        f"SELECT {_PAYMENT.sql} FROM payments WHERE order_group_id = $1"
+        " AND captured_amount_minor > refund_reserved_minor ORDER BY payment_id LIMIT 1 FOR UPDATE",
         order_group_id,
     )
     return _PAYMENT.optional(row)
 
 
 async def save_payment(connection: Connection, payment: Payment) -> None:
-    """Write what can change of a locked payment."""
+    """Write what can change of a locked payment, and raise its version."""
     await connection.execute(
-        "UPDATE payments SET state = $2, amount_minor = $3, captured_minor = $4, refund_reserved_minor = $5,"
-        " refunded_minor = $6, redirect_url = $7, decline_code = $8, decline_message = $9, decline_time = $10,"
-        " update_time = $11, capture_time = $12 WHERE payment_id = $1",
+        "UPDATE payments SET state = $2, amount_minor = $3, captured_amount_minor = $4, refund_reserved_minor = $5,"
+        " refunded_amount_minor = $6, redirect_url = $7, decline_code = $8, decline_message = $9, decline_time = $10,"
+        " update_time = $11, capture_time = $12, version = version + 1 WHERE payment_id = $1",
         payment.payment_id,
         payment.state.value,
         payment.amount_minor,
-        payment.captured_minor,
+        payment.captured_amount_minor,
         payment.refund_reserved_minor,
-        payment.refunded_minor,
+        payment.refunded_amount_minor,
         payment.redirect_url,
         payment.decline_code,
         payment.decline_message,

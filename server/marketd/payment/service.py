@@ -36,7 +36,7 @@ async def create_for_group(
         payment_id=payment_id or new_id(),
         order_group_id=order_group_id,
         buyer_id=buyer_id,
-        provider=provider,
+        payment_provider=provider,
         state=PaymentState.PENDING,
         amount_minor=amount.amount_minor,
         currency=amount.currency,

@@ -12,7 +12,6 @@ from marketplace.payment.v1 import payment_service_pb2, payment_service_pb2_grpc
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.caller import Role
 from marketd.kernel.db.transactor import Transactor
-from marketd.kernel.wire import from_money
 from marketd.payment import convert
 from marketd.payment.attempts.confirm import Confirm, PaymentConfirmer
 from marketd.payment.create import create_payment
@@ -64,7 +63,7 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
     ) -> payment_service_pb2.ConfirmPaymentResponse:
         command = Confirm(
             UUID(request.payment_id),
-            request.payment_method,
+            convert.from_method(request.payment_method),
             request.return_url,
             UUID(request.request_id),
             _fingerprint(request),
@@ -89,9 +88,9 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
         caller = calls.current_caller()
         command = RefundPayment(
             UUID(request.payment_id),
-            UUID(request.order_id) if request.order_id else None,
-            from_money(request.amount, self._currency, "amount") if request.HasField("amount") else None,
+            convert.from_scope(request, self._currency),
             request.reason,
+            request.etag,
             UUID(request.request_id),
             _fingerprint(request),
         )

@@ -22,7 +22,7 @@ class Refund:
     payment_id: UUID
     order_group_id: UUID
     order_id: UUID | None
-    provider: str
+    payment_provider: str
     charge_key: str
     amount_minor: int
     currency: str
@@ -44,6 +44,14 @@ class Refund:
         return f"refund:{self.refund_id}"
 
 
+@dataclass(frozen=True, slots=True)
+class PaymentMethod:
+    """What to pay with: the name of the provider whose method it is, and that provider's word for it."""
+
+    payment_provider: str
+    word: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
     """A payment; amounts in minor units of `currency`. `refunds` are there where the whole was read."""
@@ -51,13 +59,13 @@ class Payment:
     payment_id: UUID
     order_group_id: UUID
     buyer_id: UUID
-    provider: str
+    payment_provider: str
     state: PaymentState
     amount_minor: int
     currency: str
-    captured_minor: int = 0
+    captured_amount_minor: int = 0
     refund_reserved_minor: int = 0
-    refunded_minor: int = 0
+    refunded_amount_minor: int = 0
     redirect_url: str = ""
     decline_code: str = ""
     decline_message: str = ""
@@ -66,12 +74,13 @@ class Payment:
     update_time: datetime
     capture_time: datetime | None = None
     expire_time: datetime
+    version: int = 1
     refunds: tuple[Refund, ...] = ()
 
     @property
     def left_minor(self) -> int:
         """What was taken and is not given back, nor about to be."""
-        return self.captured_minor - self.refund_reserved_minor
+        return self.captured_amount_minor - self.refund_reserved_minor
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +92,14 @@ class Attempt:
     order_group_id: UUID
     number: int
     key: str
-    provider: str
+    payment_provider: str
     fingerprint: bytes
     method: str
     return_url: str
     amount_minor: int
     currency: str
     state: AttemptState
-    is_late: bool
+    late: bool
     redirect_url: str
     decline_code: str
     decline_message: str

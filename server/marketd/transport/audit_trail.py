@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from marketd.audit.call import AuditedCall
+from marketd.audit.call import Act, AuditedCall, AuditedWords
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.reasons import Code
 from marketd.transport.passage import Passage
@@ -89,6 +89,23 @@ class AuditTrail:
             seconds = min(_WAIT_SECONDS, passage.call.remaining_seconds(_WAIT_SECONDS))
             # asyncio.wait cancels nothing when the time is up: the entry is written all the same.
             await asyncio.wait((written,), timeout=max(seconds, 0.0))
+
+
+def audited_words(rules: Iterable[Rule]) -> AuditedWords:
+    """What entries can name: these methods and what is done outside of calls, and what requests name by an id."""
+    methods, kinds = {str(act) for act in Act}, {"signing_key"}
+    for rule in rules:
+        methods.add(rule.method)
+        kinds.update(_kinds_in(rule.request.DESCRIPTOR))
+    return AuditedWords(frozenset(methods), frozenset(kinds))
+
+
+def _kinds_in(request: Any) -> Iterator[str]:
+    for field in request.fields:
+        if _is_id(field) and field.name not in _OWN_FIELDS:
+            yield field.name.removesuffix("_id")
+        elif field.message_type is not None and f"{field.name}_id" in field.message_type.fields_by_name:
+            yield field.name
 
 
 def subject_of(descriptor: Descriptor) -> _Subject:

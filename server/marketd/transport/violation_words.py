@@ -19,8 +19,16 @@ FORMS: Final[Mapping[str, str]] = {
     r"^[A-Za-z0-9][A-Za-z0-9_.-]{2,63}$": (
         "must be 3 to 64 letters, digits, dots, underscores and hyphens, a letter or digit first"
     ),
+    r"^([A-Za-z0-9][A-Za-z0-9_.-]{2,63})?$": (
+        "must be 3 to 64 letters, digits, dots, underscores and hyphens, a letter or digit first, or empty"
+    ),
+    r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$": "must be a language tag (BCP 47), such as de or de-AT",
+    r"^([A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*)?$": "must be a language tag (BCP 47), such as de or de-AT, or empty",
     r"^[a-z][a-z0-9-]{1,62}$": "must be 2 to 63 lower-case letters, digits and hyphens, a letter first",
     r"^[A-Z]{2}$": "must be two capital letters, such as DE",
+    r"^[2-9B-DF-HJKMNP-TV-XZ]{4}-[2-9B-DF-HJKMNP-TV-XZ]{4}$": (
+        "must be an order number as the order shows it, such as K7QW-2M9T"
+    ),
     r"^[0-9a-f]{64}$": "must be a SHA-256 as 64 lower-case hexadecimal digits",
 }
 """Every pattern of the contract in words; a test holds it against the protos."""

@@ -12,7 +12,7 @@ from marketplace.auth.v1 import user_service_pb2
 
 from tests.canaries import MARK
 from tests.e2e.identity.statuses import reason_of
-from tests.worlds.workers import Person, Worker
+from tests.worlds.workers import PASSWORD, Person, Worker
 
 Workers = tuple[Worker, Worker]
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -40,10 +40,10 @@ async def test_sessions_are_listed_with_device_address_and_times_page_by_page(wo
     assert names[:4] == ["phone 3", "phone 2", "phone 1", "phone 0"]
     assert len(names) == 5
     whole = (await worker.auth.ListSessions(pb.ListSessionsRequest(), metadata=others[1].metadata)).sessions
-    assert [session.is_current for session in whole] == [False, False, True, False, False]
+    assert [session.current for session in whole] == [False, False, True, False, False]
     assert {session.address for session in whole} == {"127.0.0.1"}
-    assert all(session.create_time.seconds <= session.last_seen_time.seconds for session in whole)
-    assert all(session.last_seen_time.seconds < session.expire_time.seconds for session in whole)
+    assert all(session.create_time.seconds <= session.refresh_time.seconds for session in whole)
+    assert all(session.refresh_time.seconds < session.expire_time.seconds for session in whole)
 
 
 async def test_a_session_is_revoked_by_its_owner_only_and_twice_is_once(workers: Workers) -> None:
@@ -129,3 +129,16 @@ async def test_a_service_is_no_user(workers: Workers, boss: Person) -> None:
         await worker.auth.Logout(pb.LogoutRequest(), metadata=metadata)
     assert reason_of(refused.value) == "SESSION_REVOKED"
     assert not (await worker.auth.ListSessions(pb.ListSessionsRequest(), metadata=metadata)).sessions
+
+
+async def test_blanks_around_a_login_mean_nothing(workers: Workers) -> None:
+    """Keyboards put one behind a completed address."""
+    worker, name = workers[0], f"ida-{uuid4().hex[:12]}"
+    request = pb.RegisterRequest(email=f" {name}@shop.example\t", username=f"{name} ", password=PASSWORD)
+    user = (await worker.auth.Register(request)).user
+    assert (user.email, user.username) == (f"{name}@shop.example", name)
+    for login in (f"{name}@shop.example ", f"\u00a0{name}\n"):
+        assert (await worker.login(login)).user_id == user.user_id
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await worker.login("  ")
+    assert reason_of(refused.value) == "VALIDATION_FAILED"

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from marketplace.auth.v1 import user_service_pb2
-from marketplace.cart.v1 import cart_service_pb2
+from marketplace.cart.v1 import cart_pb2, cart_service_pb2
 from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
 from marketplace.delivery.v1 import delivery_service_pb2
 from marketplace.inventory.v1 import inventory_service_pb2
 from marketplace.order.v1 import order_service_pb2
-from marketplace.payment.v1 import payment_service_pb2
+from marketplace.payment.v1 import payment_pb2, payment_service_pb2
 from marketplace.tracking.v1 import tracking_service_pb2
 
 from tests.e2e.matrix.ownership_cases import (
@@ -82,6 +82,7 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
         (B, S, C),
         plain(lambda market: market.trip.buyer.user_id, lambda one: user_service_pb2.DeleteUserRequest(user_id=one)),
     ),
+    "CreateAddress.address.address_id": NOT_READ,
     "GetAddress.address_id": Owned((B, S, C), address(lambda one: user_service_pb2.GetAddressRequest(address_id=one))),
     "ListAddresses.page_token": APART,
     "UpdateAddress.address.address_id": Owned((B, S, C), address(update_address)),
@@ -96,15 +97,17 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "BlockUser.user_id": EVERYTHING,
     "UnblockUser.user_id": EVERYTHING,
     "ListAuditEntries.page_token": APART,
-    "ListAuditEntries.account_id": EVERYTHING,
-    "ListAuditEntries.resource_id": EVERYTHING,
+    "ListAuditEntries.actor_ids": EVERYTHING,
+    "ListAuditEntries.resource_ids": EVERYTHING,
     "GetSeller.seller_id": Owned((NOBODY, B, S, C), pending_seller),
     "GetSeller.handle": Owned((NOBODY, B, S, C), pending_handle),
     "CreateSeller.handle": NAME,
     "ApproveSeller.seller_id": EVERYTHING,
     "ApproveCourier.courier_id": EVERYTHING,
-    "CreateCategory.slug": NAME,
-    "CreateCategory.parent_category_id": PUBLIC,
+    "CreateCategory.category.category_id": NOT_READ,
+    "CreateCategory.category.slug": NAME,
+    "CreateCategory.category.parent_category_id": PUBLIC,
+    "CreateCategory.category.ancestor_ids": NOT_READ,
     "UpdateCategory.category.category_id": PUBLIC,
     "UpdateCategory.category.parent_category_id": PUBLIC,
     "UpdateCategory.category.slug": NAME,
@@ -113,8 +116,10 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "GetCategory.category_id": PUBLIC,
     "GetCategory.slug": PUBLIC,
     "ListCategories.page_token": APART,
-    "ListCategories.parent_category_id": PUBLIC,
-    "CreateBrand.slug": NAME,
+    "ListCategories.parent_category_ids": PUBLIC,
+    "CreateBrand.brand.brand_id": NOT_READ,
+    "CreateBrand.brand.slug": NAME,
+    "CreateBrand.brand.logo.media_id": NOT_READ,
     "UpdateBrand.brand.brand_id": PUBLIC,
     "UpdateBrand.brand.slug": NAME,
     "UpdateBrand.brand.logo.media_id": NOT_READ,
@@ -122,10 +127,15 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "GetBrand.brand_id": PUBLIC,
     "GetBrand.slug": PUBLIC,
     "ListBrands.page_token": APART,
-    "CreateProduct.seller_id": Owned((S,), plain(lambda market: market.shop.seller_id, create_product)),
-    "CreateProduct.slug": NAME,
-    "CreateProduct.category_id": PUBLIC,
-    "CreateProduct.brand_id": PUBLIC,
+    "CreateProduct.product.product_id": NOT_READ,
+    "CreateProduct.product.seller_id": Owned((S,), plain(lambda market: market.shop.seller_id, create_product)),
+    "CreateProduct.product.slug": NAME,
+    "CreateProduct.product.category_id": PUBLIC,
+    "CreateProduct.product.brand_id": PUBLIC,
+    "CreateProduct.product.images[].image_id": NOT_READ,
+    "CreateProduct.product.images[].image.media_id": NOT_READ,
+    "CreateProduct.product.images[].variant_ids": NOT_READ,
+    "CreateProduct.product.variants[].variant_id": NOT_READ,
     "UpdateProduct.product.product_id": Owned((S,), plain(lambda market: market.goods.product_id, update_product)),
     "UpdateProduct.product.seller_id": NOT_READ,
     "UpdateProduct.product.slug": NAME,
@@ -145,13 +155,15 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
         (NOBODY, B, S, C), draft("slug", lambda one: catalog_service_pb2.GetProductRequest(slug=one))
     ),
     "ListProducts.page_token": APART,
-    "ListProducts.category_id": PUBLIC,
-    "ListProducts.brand_id": PUBLIC,
-    "ListProducts.seller_id": Owned(
+    "ListProducts.category_ids": PUBLIC,
+    "ListProducts.brand_ids": PUBLIC,
+    "ListProducts.seller_ids": Owned(
         (NOBODY, B, S, C),
         plain(
             lambda market: market.shop.seller_id,
-            lambda one: catalog_service_pb2.ListProductsRequest(seller_id=one, state=product_pb2.PRODUCT_STATE_DRAFT),
+            lambda one: catalog_service_pb2.ListProductsRequest(
+                seller_ids=[one], states=[product_pb2.PRODUCT_STATE_DRAFT]
+            ),
         ),
     ),
     "ImportProducts.options.seller_id": Owned(
@@ -178,10 +190,13 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
         (B,),
         draft("variant_id", lambda one: cart_service_pb2.AddCartItemRequest(variant_id=one, quantity=1)),
     ),
-    "UpdateCartItem.item_id": Owned(
+    "UpdateCartItem.item.item_id": Owned(
         (B,),
         cart_item(
-            lambda one: cart_service_pb2.UpdateCartItemRequest(item_id=one, quantity=9, etag="stale"), with_cart=True
+            lambda one: cart_service_pb2.UpdateCartItemRequest(
+                item=cart_pb2.CartItem(item_id=one, quantity=9), cart_etag="stale"
+            ),
+            with_cart=True,
         ),
     ),
     "RemoveCartItem.item_id": Owned(
@@ -191,11 +206,11 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "PlaceOrder.quote_token": APART,
     "GetOrder.order_id": Owned((B, S, C), order(order_service_pb2.GetOrderRequest)),
     "ListOrders.page_token": APART,
-    "ListOrders.buyer_id": Owned((B, S, C), filtered(_ORDERS, "buyer_id", lambda market: market.trip.buyer.user_id)),
-    "ListOrders.seller_id": Owned((B, C), filtered(_ORDERS, "seller_id", lambda market: market.shop.seller_id)),
-    "ListOrders.courier_id": Owned((B, S, C), filtered(_ORDERS, "courier_id", _rider_id)),
-    "ListOrders.order_group_id": Owned(
-        (B, S, C), filtered(_ORDERS, "order_group_id", lambda market: market.trip.group.order_group_id)
+    "ListOrders.buyer_ids": Owned((B, S, C), filtered(_ORDERS, "buyer_ids", lambda market: market.trip.buyer.user_id)),
+    "ListOrders.seller_ids": Owned((B, C), filtered(_ORDERS, "seller_ids", lambda market: market.shop.seller_id)),
+    "ListOrders.courier_ids": Owned((B, S, C), filtered(_ORDERS, "courier_ids", _rider_id)),
+    "ListOrders.order_group_ids": Owned(
+        (B, S, C), filtered(_ORDERS, "order_group_ids", lambda market: market.trip.group.order_group_id)
     ),
     "AcceptOrder.order_id": Owned((S,), order(order_service_pb2.AcceptOrderRequest, etag="stale")),
     "MarkOrderReady.order_id": Owned((S,), order(order_service_pb2.MarkOrderReadyRequest, etag="stale")),
@@ -215,7 +230,7 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
         plain(
             lambda market: market.trip.payment_id,
             lambda one: payment_service_pb2.ConfirmPaymentRequest(
-                request_id=new_key(), payment_id=one, payment_method="ok"
+                request_id=new_key(), payment_id=one, payment_method=payment_pb2.PaymentMethod(sandbox="ok")
             ),
         ),
     ),
@@ -227,7 +242,7 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
         ),
     ),
     "RefundPayment.payment_id": Owned((S,), refunded_payment),
-    "RefundPayment.order_id": Owned((S,), refunded_order),
+    "RefundPayment.order.order_id": Owned((S,), refunded_order),
     "CreateCourier.courier.courier_id": NOT_READ,
     "CreateCourier.courier.user_id": NOT_READ,
     "AssignCourier.delivery_id": EVERYTHING,

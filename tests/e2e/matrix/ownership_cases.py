@@ -105,15 +105,14 @@ def draft(name: str, ask: Callable[[str], Any]) -> Case:
 
 def update_product(one: str) -> Message:
     return catalog_service_pb2.UpdateProductRequest(
-        product=product_pb2.Product(product_id=one, title="Mine now"),
+        product=product_pb2.Product(product_id=one, title="Mine now", etag="stale"),
         update_mask=FieldMask(paths=["title"]),
-        etag="stale",
     )
 
 
 def create_product(one: str) -> Message:
     request = new_product()
-    request.seller_id = one
+    request.product.seller_id = one
     return request
 
 
@@ -144,7 +143,9 @@ async def refunded_payment(market: Market, who: str) -> Question:
         stranger(market, who),
         market.trip.payment_id,
         lambda one: payment_service_pb2.RefundPaymentRequest(
-            request_id=new_key(), payment_id=one, order_id=order_id, amount=money(1)
+            request_id=new_key(),
+            payment_id=one,
+            order=payment_service_pb2.OrderRefund(order_id=order_id, amount=money(1)),
         ),
     )
 
@@ -159,7 +160,9 @@ async def refunded_order(market: Market, who: str) -> Question:
         shops[0].owner,
         other.order_id,
         lambda one: payment_service_pb2.RefundPaymentRequest(
-            request_id=new_key(), payment_id=group.payment.payment_id, order_id=one, amount=money(1)
+            request_id=new_key(),
+            payment_id=group.payment.payment_id,
+            order=payment_service_pb2.OrderRefund(order_id=one, amount=money(1)),
         ),
     )
 
@@ -192,8 +195,7 @@ def delivery(request: type[Any]) -> Case:
 
 
 def filtered(request: type[Any], field: str, foreign: Callable[[Market], str]) -> Case:
-    many = request.DESCRIPTOR.fields_by_name[field].is_repeated
-    return plain(foreign, lambda one: request(**{field: [one] if many else one}))
+    return plain(foreign, lambda one: request(**{field: [one] if field.endswith("s") else one}))
 
 
 async def session(market: Market, who: str) -> Question:
@@ -205,15 +207,15 @@ async def session(market: Market, who: str) -> Question:
 
 def update_user(one: str) -> Message:
     return user_service_pb2.UpdateUserRequest(
-        user=user_pb2.User(user_id=one, full_name="Mine now"), update_mask=FieldMask(paths=["full_name"]), etag="stale"
+        user=user_pb2.User(user_id=one, full_name="Mine now", etag="stale"),
+        update_mask=FieldMask(paths=["full_name"]),
     )
 
 
 def update_address(one: str) -> Message:
     return user_service_pb2.UpdateAddressRequest(
-        address=address_pb2.SavedAddress(address_id=one, label="Mine now"),
+        address=address_pb2.SavedAddress(address_id=one, label="Mine now", etag="stale"),
         update_mask=FieldMask(paths=["label"]),
-        etag="stale",
     )
 
 

@@ -43,9 +43,13 @@ EMAIL = auth.VERIFICATION_CHANNEL_EMAIL
 
 async def new_address(market: Market, owner: Person) -> address_pb2.SavedAddress:
     """An address in the owner's book."""
-    request = user_service_pb2.CreateAddressRequest(request_id=new_key(), address=address("Ada"), label="Home")
+    request = user_service_pb2.CreateAddressRequest(request_id=new_key(), address=_home())
     saved: address_pb2.SavedAddress = (await market.call(request, owner)).address
     return saved
+
+
+def _home() -> address_pb2.SavedAddress:
+    return address_pb2.SavedAddress(postal_address=address("Ada"), label="Home")
 
 
 async def new_service(market: Market) -> auth.CreateServiceAccountResponse:
@@ -170,7 +174,7 @@ async def delete_user(market: Market, who: str) -> Scene:
 
 @USER.add("CreateAddress", BUYER, SELLER, COURIER, ADMIN)
 async def create_address(market: Market, who: str) -> Scene:
-    request = user_service_pb2.CreateAddressRequest(request_id=new_key(), address=address("Ada"), label="Home")
+    request = user_service_pb2.CreateAddressRequest(request_id=new_key(), address=_home())
     return Scene(await newcomer(market, who), (request,))
 
 
@@ -207,9 +211,10 @@ async def update_address(market: Market, who: str) -> Scene:
     caller = await newcomer(market, who)
     saved = await new_address(market, caller)
     request = user_service_pb2.UpdateAddressRequest(
-        address=address_pb2.SavedAddress(address_id=saved.address_id, label="Work", address=address("Ada", 13.42)),
-        update_mask=FieldMask(paths=["label", "address"]),
-        etag=saved.etag,
+        address=address_pb2.SavedAddress(
+            address_id=saved.address_id, label="Work", postal_address=address("Ada", 13.42), etag=saved.etag
+        ),
+        update_mask=FieldMask(paths=["label", "postal_address"]),
     )
     return Scene(caller, (request,))
 
@@ -217,7 +222,7 @@ async def update_address(market: Market, who: str) -> Scene:
 @USER.add("ListUsers", ADMIN)
 async def list_users(market: Market, who: str) -> Scene:
     request = user_service_pb2.ListUsersRequest(
-        page_size=5, states=[user_pb2.USER_STATE_ACTIVE], role=policy_pb2.ROLE_BUYER
+        page_size=5, states=[user_pb2.USER_STATE_ACTIVE], roles=[policy_pb2.ROLE_BUYER]
     )
     return Scene(market.admin, (request,))
 

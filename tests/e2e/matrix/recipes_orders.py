@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type import latlng_pb2
 from marketplace.delivery.v1 import delivery_service_pb2
@@ -62,21 +63,26 @@ async def get_order(market: Market, who: str) -> Scene:
 
 @ORDER.add("ListOrders", BUYER, SELLER, COURIER, ADMIN, SERVICE)
 async def list_orders(market: Market, who: str) -> Scene:
-    request = order_service_pb2.ListOrdersRequest(page_size=5, states=[order_pb2.ORDER_STATE_READY])
+    request = order_service_pb2.ListOrdersRequest(
+        page_size=5, order_by="create_time", states=[order_pb2.ORDER_STATE_READY]
+    )
     return Scene(part_in(market, market.trip, who), (request,))
 
 
 @ORDER.add("AcceptOrder", SELLER)
 async def accept_order(market: Market, who: str) -> Scene:
     trip = await market.paid()
-    request = order_service_pb2.AcceptOrderRequest(order_id=trip.order_id, prep_minutes=10)
+    request = order_service_pb2.AcceptOrderRequest(
+        request_id=new_key(), order_id=trip.order_id, prep_duration=Duration(seconds=600)
+    )
     return Scene(trip.shop.owner, (request,))
 
 
 @ORDER.add("MarkOrderReady", SELLER)
 async def mark_ready(market: Market, who: str) -> Scene:
     trip = await market.accepted()
-    return Scene(trip.shop.owner, (order_service_pb2.MarkOrderReadyRequest(order_id=trip.order_id),))
+    request = order_service_pb2.MarkOrderReadyRequest(request_id=new_key(), order_id=trip.order_id)
+    return Scene(trip.shop.owner, (request,))
 
 
 @ORDER.add("CancelOrder", BUYER, SELLER, ADMIN)
@@ -110,7 +116,9 @@ async def create_payment(market: Market, who: str) -> Scene:
 @PAYMENT.add("ConfirmPayment", BUYER)
 async def confirm_payment(market: Market, who: str) -> Scene:
     trip = await market.placed()
-    return Scene(trip.buyer, (payment(trip.group),))
+    request = payment(trip.group)
+    request.return_url = "https://shop.example/paid"
+    return Scene(trip.buyer, (request,))
 
 
 @PAYMENT.add("GetPayment", BUYER, ADMIN, SERVICE)
@@ -125,8 +133,7 @@ async def refund_payment(market: Market, who: str) -> Scene:
     request = payment_service_pb2.RefundPaymentRequest(
         request_id=new_key(),
         payment_id=trip.payment_id,
-        order_id=trip.order_id,
-        amount=money(3),
+        order=payment_service_pb2.OrderRefund(order_id=trip.order_id, amount=money(3)),
         reason="a scratch",
     )
     return Scene(part_in(market, trip, who), (request,))

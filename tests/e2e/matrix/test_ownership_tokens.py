@@ -48,7 +48,7 @@ async def _own_products(market: Market) -> tuple[Person | None, Any]:
     for _ in range(2):
         await market.draft()
     return market.shop.owner, catalog_service_pb2.ListProductsRequest(
-        page_size=1, state=product_pb2.PRODUCT_STATE_DRAFT
+        page_size=1, states=[product_pb2.PRODUCT_STATE_DRAFT]
     )
 
 
@@ -155,12 +155,10 @@ async def test_a_page_token_goes_on_with_its_own_query_only(market: Market, name
     fields = other.DESCRIPTOR.fields_by_name
     if "states" in fields:
         other.states.append(2)
-    elif "order" in fields:
-        other.order = catalog_service_pb2.PRODUCT_ORDER_TITLE
     elif "resource_type" in fields:
         other.resource_type = "user"
-    elif "parent_category_id" in fields:
-        other.parent_category_id = new_key()
+    elif "name_prefix" in fields:
+        other.name_prefix = "c"
     if other != _with_token(request, token):
         assert await _refused(market, other, caller) == NOT_ONES_OWN
     # Neither cut short, nor changed, nor in another list.

@@ -10,6 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.rpc import code_pb2  # type: ignore[import-untyped]  # the wheel carries no types
 from marketd.admin.servicer import AdminServicer
 from marketd.audit import log
 from marketd.audit.call import AuditedCall
@@ -17,13 +19,14 @@ from marketd.audit.journal import AuditJournal
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call
 from marketd.kernel.call.caller import ANONYMOUS, SYSTEM, Caller, Role
-from marketd.kernel.call.refusals import ConcurrentUpdate, PageTokenInvalid
+from marketd.kernel.call.refusals import ConcurrentUpdate, PageTokenInvalid, ValidationFailed
 from marketd.kernel.db.database import create_engine
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.clock import ManualClock
 from marketd.kernel.values.ids import new_id
 from marketplace.admin.v1 import admin_service_pb2
+from marketplace.errors.v1 import error_reason_pb2
 from marketplace.type.v1 import audit_pb2
 
 from tests.worlds.built import Built
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 CONTEXT = cast("Any", None)
 ADMIN = Caller(new_id(), new_id(), frozenset({Role.ADMIN}), "192.0.2.9")
 METHOD = "/marketplace.auth.v1.UserService/BlockUser"
+OTHER_METHOD = "/marketplace.auth.v1.UserService/UnblockUser"
 
 
 def _call(number: int = 0, **values: Any) -> AuditedCall:
@@ -117,13 +121,13 @@ async def test_an_entry_stands_with_the_effect_or_not_at_all(tx: Transactor) -> 
         "because",
     )
     assert (entry.code, entry.refusal_reason, entry.correlation_id, entry.remote_address) == (
-        "OK",
-        "",
+        code_pb2.OK,
+        error_reason_pb2.ERROR_REASON_UNSPECIFIED,
         "c1",
         "192.0.2.9",
     )
     assert entry.actor == audit_pb2.Actor(
-        kind=audit_pb2.ACTOR_KIND_USER, account_id=str(ADMIN.user_id), session_id=str(ADMIN.session_id)
+        kind=audit_pb2.ACTOR_KIND_USER, actor_id=str(ADMIN.user_id), session_id=str(ADMIN.session_id)
     )
 
 
@@ -201,7 +205,7 @@ async def test_admins_walk_the_log_from_its_end_and_filter_it(
         await journal.note(_call(number, resource_type="user", resource_id=subject if number % 2 else str(new_id())))
         if number % 3 == 2:  # several entries of one instant
             clock.advance(timedelta(minutes=1))
-    await journal.note(_call(7, caller=other, method="/x/Y", code="PERMISSION_DENIED", reason="ROLE_REQUIRED"))
+    await journal.note(_call(7, caller=other, method=OTHER_METHOD, code="PERMISSION_DENIED", reason="ROLE_REQUIRED"))
     seen: list[str] = []
     token = ""
     while True:
@@ -212,14 +216,17 @@ async def test_admins_walk_the_log_from_its_end_and_filter_it(
         token = page.next_page_token
     assert seen == [f"c{number}" for number in reversed(range(8))]
     with pytest.raises(PageTokenInvalid):
-        await _list(tx, page_size=3, page_token=token, method=METHOD)
+        await _list(tx, page_size=3, page_token=token, methods=[METHOD])
 
     async def found(**wanted: Any) -> list[str]:
         return [entry.correlation_id for entry in (await _list(tx, **wanted)).audit_entries]
 
-    assert await found(account_id=str(other.user_id)) == ["c7"]
-    assert await found(method="/x/Y") == await found(code="PERMISSION_DENIED") == ["c7"]
-    assert await found(resource_type="user", resource_id=subject) == ["c5", "c3", "c1"]
+    assert await found(actor_ids=[str(other.user_id), str(new_id())]) == ["c7"]
+    assert await found(methods=[OTHER_METHOD]) == await found(codes=[code_pb2.PERMISSION_DENIED]) == ["c7"]
+    assert await found(refusal_reasons=[error_reason_pb2.ERROR_REASON_ROLE_REQUIRED]) == ["c7"]
+    assert await found(codes=[code_pb2.OK], order_by="create_time") == [f"c{number}" for number in range(7)]
+    assert len(await found(methods=[METHOD, OTHER_METHOD])) == 8
+    assert await found(resource_types=["user"], resource_ids=[subject]) == ["c5", "c3", "c1"]
     within = admin_service_pb2.ListAuditEntriesRequest()
     within.create_time_from.FromDatetime(start + timedelta(minutes=1))
     within.create_time_before.FromDatetime(start + timedelta(minutes=2))
@@ -228,3 +235,21 @@ async def test_admins_walk_the_log_from_its_end_and_filter_it(
         "c4",
         "c3",
     ]
+
+
+async def test_a_filter_that_nothing_can_meet_is_refused_by_its_field(tx: Transactor) -> None:
+    wrong: dict[str, dict[str, Any]] = {
+        "methods[1]": {"methods": [METHOD, "/marketplace.auth.v1.UserService/Nothing"]},
+        "resource_types[0]": {"resource_types": ["users"]},
+        "order_by": {"order_by": "method"},
+        "create_time_before": {
+            "create_time_from": Timestamp(seconds=100),
+            "create_time_before": Timestamp(seconds=99),
+        },
+    }
+    for field, request in wrong.items():
+        with pytest.raises(ValidationFailed) as refused:
+            await _list(tx, **request)
+        assert [each.field for each in refused.value.fields] == [field]
+    # What is done outside of calls is in the log as well.
+    await _list(tx, methods=["marketd keys rotate"], resource_types=["signing_key"])

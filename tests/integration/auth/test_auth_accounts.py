@@ -151,7 +151,7 @@ async def test_who_registered_the_operators_address_first_cannot_keep_the_operat
     assert Role.ADMIN in signed_in.account.roles
     assert not signed_in.account.totp_enabled
     with pytest.raises(ResetTokenInvalid):
-        await house.recovering.reset(caller, house.mailbox.last("password_reset")["token"], f"mine again {OPERATORS}")
+        await house.reset(caller, house.mailbox.last("password_reset")["token"], f"mine again {OPERATORS}")
 
 
 async def test_an_operator_removes_a_factor_that_its_owner_lost(house: House) -> None:

@@ -228,7 +228,7 @@ async def test_a_key_that_retires_in_its_time_ends_no_stream_of_a_session_that_w
 
 
 async def test_services_known_by_certificate_lose_no_stream_by_any_rotation(house: House) -> None:
-    made = await house.services.create(Caller(new_id(), None, frozenset({Role.ADMIN})), "orders")
+    made = await house.create_service(Caller(new_id(), None, frozenset({Role.ADMIN})), "orders")
     told = _told(house)
     await house.principals.poll()
     await house.principals.authenticate_service(made.account.service_account_id)

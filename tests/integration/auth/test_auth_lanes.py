@@ -113,8 +113,8 @@ async def test_what_a_session_or_the_mailbox_proves_is_hashed_during_a_flood_and
     token = house.mailbox.last("password_reset")["token"]
     async with flooded(house, [f"nobody-{turn}" for turn in range(BOGUS)]):
         proven = [
-            asyncio.create_task(house.recovering.change(changing, ChangePassword(PASSWORD, FRESH))),
-            asyncio.create_task(house.recovering.reset(caller_at(FAR), token, FRESH)),
+            asyncio.create_task(house.change_password(changing, ChangePassword(PASSWORD, FRESH))),
+            asyncio.create_task(house.reset(caller_at(FAR), token, FRESH)),
         ]
         with pytest.raises(Overloaded):
             await house.signing_in.register(

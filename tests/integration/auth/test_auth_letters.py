@@ -26,9 +26,9 @@ PASSWORD = f"correct horse battery {MARK}"
 
 async def _verified(house: House, name: str) -> Caller:
     caller = await house.caller(await house.register(name))
-    await house.verifying.send(caller, Channel.EMAIL)
+    await house.send_code(caller, Channel.EMAIL)
     await house.deliver()
-    await house.verifying.verify(caller, Channel.EMAIL, house.mailbox.last("verification_code")["code"])
+    await house.verify(caller, Channel.EMAIL, house.mailbox.last("verification_code")["code"])
     house.mailbox.sent.clear()
     return caller
 
@@ -85,7 +85,7 @@ async def test_a_second_factor_is_told_when_it_is_confirmed_and_when_it_goes(hou
 
     await house.factor.confirm(caller, code())
     house.clock.advance(timedelta(seconds=60))
-    await house.factor.disable(caller, FactorProof(totp_code=code()))
+    await house.disable_totp(caller, FactorProof(totp_code=code()))
     await house.deliver()
     assert house.mailbox.templates() == ["totp_enabled", "totp_disabled"]
 
@@ -115,7 +115,8 @@ async def test_a_block_is_told_once_without_the_admins_reason(house: House) -> N
     user_id = (await house.register("jo")).account.user_id
     for _ in range(2):
         await house.tx.run(
-            "test.block", lambda uow: block.block_user(uow, admin, user_id, "fraud, case 17", house.letters)
+            "test.block",
+            lambda uow: block.block_user(uow, admin, block.Barring(user_id, "fraud, case 17"), house.letters),
         )
     await house.deliver()
     ((template, to, values),) = house.mailbox.sent

@@ -80,7 +80,7 @@ async def test_the_token_of_the_mail_sets_the_password_and_ends_every_session(ho
     done = await house.register("jo")
     other = await house.login("jo")
     token = await _token(house, "JO@shop.example")
-    await house.recovering.reset(STRANGER, token, FRESH)
+    await house.reset(STRANGER, token, FRESH)
     for tokens in (done.tokens, other.tokens):
         with pytest.raises(SessionRevoked):
             await house.principals.authenticate(tokens.access.text)
@@ -98,7 +98,7 @@ async def test_a_new_password_does_not_go_around_the_second_factor(house: House)
     caller = await house.caller(await house.register("jo"))
     secret = (await house.factor.enroll(caller)).secret
     await house.factor.confirm(caller, WATCH.code(pyotp.TOTP(secret).at(house.clock.now())))
-    await house.recovering.reset(STRANGER, await _token(house, "jo@shop.example"), FRESH)
+    await house.reset(STRANGER, await _token(house, "jo@shop.example"), FRESH)
     with pytest.raises(TotpRequired):
         await house.login("jo", FRESH)
     house.clock.advance(timedelta(seconds=60))
@@ -110,7 +110,7 @@ async def test_a_reset_token_is_good_once_also_for_two_at_once(house: House) -> 
     await house.register("jo")
     token = await _token(house, "jo@shop.example")
     outcomes = await asyncio.gather(
-        *(house.recovering.reset(STRANGER, token, f"{FRESH} {turn}") for turn in range(5)), return_exceptions=True
+        *(house.reset(STRANGER, token, f"{FRESH} {turn}") for turn in range(5)), return_exceptions=True
     )
     assert sum(outcome is None for outcome in outcomes) == 1
     assert sum(isinstance(outcome, ResetTokenInvalid) for outcome in outcomes) == 4
@@ -121,7 +121,7 @@ async def test_a_reset_token_lasts_half_an_hour(house: House) -> None:
     token = await _token(house, "jo@shop.example")
     house.clock.advance(timedelta(minutes=30))
     with pytest.raises(ResetTokenInvalid):
-        await house.recovering.reset(STRANGER, token, FRESH)
+        await house.reset(STRANGER, token, FRESH)
 
 
 async def test_a_stranger_who_keeps_asking_does_not_make_the_owners_token_worthless(house: House) -> None:
@@ -133,10 +133,10 @@ async def test_a_stranger_who_keeps_asking_does_not_make_the_owners_token_worthl
         await house.deliver()
     letters = [values["token"] for name, _, values in house.mailbox.sent if name == "password_reset"]
     assert len(set(letters)) == recover.MAX_OUT
-    await house.recovering.reset(STRANGER, owners, FRESH)
+    await house.reset(STRANGER, owners, FRESH)
     for token in letters:
         with pytest.raises(ResetTokenInvalid):
-            await house.recovering.reset(STRANGER, token, FRESH)
+            await house.reset(STRANGER, token, FRESH)
 
 
 async def test_no_token_goes_to_an_address_that_the_account_is_just_leaving(house: House) -> None:
@@ -164,7 +164,7 @@ async def test_a_password_is_not_changed_for_somebody_who_was_blocked_meanwhile(
     caller = await house.caller(await house.register("jo"))
     await house.tx.run("test.block", lambda uow: block.block_account(uow, caller.known_user_id))
     with pytest.raises(AccountBlocked):
-        await house.recovering.change(caller, ChangePassword(PASSWORD, FRESH))
+        await house.change_password(caller, ChangePassword(PASSWORD, FRESH))
 
 
 @pytest.mark.parametrize("token", ["", "guess", "é" * 40, "A" * 43])
@@ -172,7 +172,7 @@ async def test_an_invented_token_is_refused_without_a_hash(house: House, token: 
     await house.register("jo")
     before = house.passwords.hashes
     with pytest.raises(ResetTokenInvalid):
-        await house.recovering.reset(STRANGER, token, FRESH)
+        await house.reset(STRANGER, token, FRESH)
     assert house.passwords.hashes == before
 
 
@@ -218,7 +218,7 @@ async def test_the_token_of_an_address_that_nobody_has_opens_nothing(house: Hous
 
     await house.tx.run("test.insert", write)
     with pytest.raises(ResetTokenInvalid):
-        await house.recovering.reset(STRANGER, "guess", FRESH)
+        await house.reset(STRANGER, "guess", FRESH)
 
 
 async def test_asking_for_addresses_that_nobody_has_fills_no_table_without_bound(house: House) -> None:
@@ -281,7 +281,7 @@ async def test_a_blocked_account_gets_no_token_and_cannot_use_one_it_got(house: 
     token = await _token(house, "jo@shop.example")
     await house.tx.run("test.block", lambda uow: block.block_account(uow, user_id))
     with pytest.raises(ResetTokenInvalid):
-        await house.recovering.reset(STRANGER, token, FRESH)
+        await house.reset(STRANGER, token, FRESH)
     house.clock.advance(timedelta(minutes=2))
     await house.recovering.request("jo@shop.example", STRANGER.address)
     await house.deliver()
@@ -292,9 +292,9 @@ async def test_a_common_password_leaves_the_token_good(house: House) -> None:
     await house.register("jo")
     token = await _token(house, "jo@shop.example")
     with pytest.raises(PasswordTooCommon) as refused:
-        await house.recovering.reset(STRANGER, token, "password123")
+        await house.reset(STRANGER, token, "password123")
     assert refused.value.fields[0].field == "new_password"
-    await house.recovering.reset(STRANGER, token, FRESH)
+    await house.reset(STRANGER, token, FRESH)
 
 
 async def test_a_reset_opens_the_door_that_guesses_had_shut(house: House) -> None:
@@ -302,7 +302,7 @@ async def test_a_reset_opens_the_door_that_guesses_had_shut(house: House) -> Non
     for _ in range(throttle.FREE + 1):
         with pytest.raises((InvalidCredentials, TooManyFailures)):
             await house.login("jo", "wrong horse battery")
-    await house.recovering.reset(STRANGER, await _token(house, "jo@shop.example"), FRESH)
+    await house.reset(STRANGER, await _token(house, "jo@shop.example"), FRESH)
     await house.login("jo", FRESH)
 
 
@@ -311,12 +311,12 @@ async def test_changing_the_password_ends_the_other_sessions_and_keeps_this_one(
     other = await house.login("jo")
     caller = await house.caller(done)
     token = await _token(house, "jo@shop.example")
-    await house.recovering.change(caller, ChangePassword(PASSWORD, FRESH))
+    await house.change_password(caller, ChangePassword(PASSWORD, FRESH))
     assert (await house.caller(done)).session_id == caller.session_id
     with pytest.raises(SessionRevoked):
         await house.principals.authenticate(other.tokens.access.text)
     with pytest.raises(ResetTokenInvalid):
-        await house.recovering.reset(STRANGER, token, f"a third horse battery {MARK}")
+        await house.reset(STRANGER, token, f"a third horse battery {MARK}")
     await house.login("jo", FRESH)
     await house.deliver()
     assert house.mailbox.templates()[-1] == "password_changed"
@@ -327,10 +327,10 @@ async def test_a_stolen_session_does_not_guess_the_password(house: House) -> Non
     before = house.passwords.hashes
     for _ in range(throttle.FREE):
         with pytest.raises(InvalidCredentials):
-            await house.recovering.change(caller, ChangePassword(f"wrong horse battery {MARK}", FRESH))
+            await house.change_password(caller, ChangePassword(f"wrong horse battery {MARK}", FRESH))
     for _ in range(50):
         with pytest.raises(TooManyFailures):
-            await house.recovering.change(caller, ChangePassword(PASSWORD, FRESH))
+            await house.change_password(caller, ChangePassword(PASSWORD, FRESH))
     assert house.passwords.hashes - before == throttle.FREE
     await house.login("jo")
 
@@ -339,16 +339,16 @@ async def test_the_present_password_is_no_new_one(house: House) -> None:
     caller = await house.caller(await house.register("jo"))
     for _ in range(15):  # oftener than somebody may guess
         with pytest.raises(PasswordUnchanged):
-            await house.recovering.change(caller, ChangePassword(PASSWORD, PASSWORD))
+            await house.change_password(caller, ChangePassword(PASSWORD, PASSWORD))
     await house.deliver()
     assert "password_changed" not in house.mailbox.templates()
-    await house.recovering.change(caller, ChangePassword(PASSWORD, FRESH))
+    await house.change_password(caller, ChangePassword(PASSWORD, FRESH))
 
 
 async def test_a_service_has_no_password_to_change(house: House) -> None:
     before = house.passwords.hashes
     with pytest.raises(NotFound):
-        await house.recovering.change(
+        await house.change_password(
             Caller(new_id(), new_id(), frozenset({Role.SERVICE})), ChangePassword(PASSWORD, FRESH)
         )
     assert house.passwords.hashes == before

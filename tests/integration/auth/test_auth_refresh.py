@@ -172,7 +172,7 @@ async def test_a_spent_token_that_comes_again_is_in_the_audit_log(house: House) 
         await house.signing_in.refresh(token)
     rows = await house.tx.read(
         lambda unit: unit.connection.fetch(
-            "SELECT actor_kind, user_id, code, refusal_reason, comment FROM audit_entries WHERE resource_id = $1",
+            "SELECT actor_kind, actor_id, code, refusal_reason, comment FROM audit_entries WHERE resource_id = $1",
             str(done.tokens.grant.session_id),
         )
     )
@@ -208,7 +208,7 @@ async def test_an_account_with_all_the_sessions_that_it_may_have_is_blocked_in_n
         "test.sessions",
         lambda uow: uow.connection.execute(
             "INSERT INTO sessions (session_id, user_id, device_name, address, token_hash, create_time,"
-            " last_seen_time, expire_time) SELECT gen_random_uuid(), $1, '', '', sha256(n::text::bytea), $2,"
+            " refresh_time, expire_time) SELECT gen_random_uuid(), $1, '', '', sha256(n::text::bytea), $2,"
             " $2, $2::timestamptz + interval '1 day' FROM generate_series(1, $3) AS n",
             done.account.user_id,
             uow.now,
@@ -230,7 +230,9 @@ async def test_a_session_that_nobody_refreshes_ends_and_one_that_is_used_goes_on
     for ended in (idle, tablet):
         with pytest.raises(TokenExpired):
             await house.signing_in.refresh(ended.tokens.grant.refresh.text)
-    listed = await house.tx.read(lambda unit: sessions.list_sessions(unit, house.rules, caller, None, 10))
+    listed = await house.tx.read(
+        lambda unit: sessions.list_sessions(unit, house.rules, caller, None, 10, descending=True)
+    )
     assert [session.session_id for session in listed] == [used.tokens.grant.session_id]
 
 

@@ -86,7 +86,7 @@ async def test_neither_the_mailbox_nor_the_password_buys_fresh_guesses_at_the_co
         await house.recovering.request("jo@shop.example", STRANGER.address)
         await house.deliver()
         fresh = f"{PASSWORD} {turn}"
-        await house.recovering.reset(STRANGER, house.mailbox.last("password_reset")["token"], fresh)
+        await house.reset(STRANGER, house.mailbox.last("password_reset")["token"], fresh)
         house.clock.advance(timedelta(minutes=1))
         for name in ("jo", "jo@shop.example"):
             for _ in range(throttle.FREE):
@@ -98,7 +98,7 @@ async def test_neither_the_mailbox_nor_the_password_buys_fresh_guesses_at_the_co
                     break
     assert throttle.FREE <= judged <= throttle.LIMIT
     with pytest.raises(TooManyFailures):
-        await house.factor.disable(caller, FactorProof(totp_code=wrong))
+        await house.disable_totp(caller, FactorProof(totp_code=wrong))
     # The right code is the way out, as soon as one may try.
     house.clock.advance(throttle.FORGET)
     await house.login("jo", fresh, code=_code(house, secret))
@@ -113,7 +113,7 @@ async def test_the_audit_log_says_what_was_proven(house: House) -> None:
     await house.login("jo", recovery=codes[0])
     rows = await house.tx.read(
         lambda unit: unit.connection.fetch(
-            "SELECT user_id = $1 AS is_jo, comment FROM audit_entries WHERE comment LIKE 'password%'"
+            "SELECT actor_id = $1 AS is_jo, comment FROM audit_entries WHERE comment LIKE 'password%'"
             " ORDER BY audit_entry_id",
             caller.known_user_id,
         )
@@ -181,20 +181,20 @@ async def test_the_factor_goes_only_with_one_of_its_codes(house: House) -> None:
     _, caller, secret, codes = await _enrolled(house, "jo")
     for proof in (FactorProof(), FactorProof("000000"), FactorProof("", "WRONG-CODES")):
         with pytest.raises(TotpRequired):
-            await house.factor.disable(caller, proof)
-    await house.factor.disable(caller, FactorProof(_code(house, secret)))
+            await house.disable_totp(caller, proof)
+    await house.disable_totp(caller, FactorProof(_code(house, secret)))
     assert not (await house.login("jo")).account.totp_enabled
     with pytest.raises(IllegalTransition):
-        await house.factor.disable(caller, FactorProof("", codes[0]))
+        await house.disable_totp(caller, FactorProof("", codes[0]))
 
 
 async def test_a_stolen_session_does_not_guess_the_factor_away(house: House) -> None:
     _, caller, _, _ = await _enrolled(house, "jo")
     for _ in range(throttle.FREE):
         with pytest.raises(TotpRequired):
-            await house.factor.disable(caller, FactorProof("", "WRONG-CODES"))
+            await house.disable_totp(caller, FactorProof("", "WRONG-CODES"))
     with pytest.raises(TooManyFailures):
-        await house.factor.disable(caller, FactorProof("", "WRONG-CODES"))
+        await house.disable_totp(caller, FactorProof("", "WRONG-CODES"))
 
 
 async def test_no_secret_or_recovery_code_is_in_the_database(house: House) -> None:

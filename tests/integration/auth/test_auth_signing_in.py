@@ -199,7 +199,7 @@ async def test_the_audit_log_names_who_was_tried_and_no_secret(house: House) -> 
         assert (call.about, call.audited) == (about, False)
     rows = await _rows(
         house.tx,
-        "SELECT user_id, resource_id, code, refusal_reason, remote_address FROM audit_entries ORDER BY audit_entry_id",
+        "SELECT actor_id, resource_id, code, refusal_reason, remote_address FROM audit_entries ORDER BY audit_entry_id",
     )
     assert [tuple(row.values()) for row in rows] == [(account.user_id, mine, "OK", "", "192.0.2.7")] * 2
     assert not await _rows(house.tx, "SELECT 1 FROM audit_entries a WHERE a::text LIKE '%secret%'")

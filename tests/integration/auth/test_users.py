@@ -21,7 +21,6 @@ from marketd.kernel.call.refusals import (
     IllegalTransition,
     InUse,
     NotFound,
-    PageTokenInvalid,
 )
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.ids import new_id
@@ -50,7 +49,8 @@ async def _admin(house: House) -> SignedIn:
 
 async def _update(house: House, who: UUID, /, *paths: str, etag: str = "", **fields: str) -> user_pb2.User:
     _enter(who, Role.BUYER)
-    request = pb.UpdateUserRequest(user=user_pb2.User(**cast("Any", fields)), etag=etag)
+    user = user_pb2.User(**cast("Any", {"user_id": str(who), "etag": etag, **fields}))
+    request = pb.UpdateUserRequest(user=user)
     request.update_mask.paths.extend(paths)
     return (await house.users().UpdateUser(request, CONTEXT)).user
 
@@ -64,7 +64,7 @@ async def test_an_owner_changes_the_named_fields_and_no_others(house: House) -> 
         "jo@shop.example",
         "jo",
     )
-    emptied = await _update(house, me.user_id, "username", "phone", user_id=str(me.user_id))
+    emptied = await _update(house, me.user_id, "username", "phone")
     assert (emptied.username, emptied.phone, emptied.full_name) == ("", "", "Jo Roe")
     whole = await _update(house, me.user_id, email="JO2@shop.example", full_name="Jo")
     assert (whole.email, whole.full_name) == ("jo2@shop.example", "Jo")
@@ -72,6 +72,28 @@ async def test_an_owner_changes_the_named_fields_and_no_others(house: House) -> 
         await _update(house, me.user_id, "full_name", etag=after.etag, full_name="Late")
     assert stale.value.metadata["etag"] == whole.etag
     assert (await _update(house, me.user_id, "full_name", etag=whole.etag, full_name="In time")).etag != whole.etag
+
+
+async def test_what_changes_nothing_keeps_the_etag_and_what_is_there_and_empty_is_cleared(house: House) -> None:
+    me = (await house.register("jo", "+4930123456")).account.user_id
+    _enter(me, Role.BUYER)
+    read = (await house.users().GetUser(pb.GetUserRequest(user_id="me"), CONTEXT)).user
+    assert not read.HasField("language_code")
+    for paths in ([], ["*"], ["full_name", "phone"]):
+        request = pb.UpdateUserRequest(user=read)
+        request.update_mask.paths.extend(paths)
+        assert (await house.users().UpdateUser(request, CONTEXT)).user == read
+    spoken = await _update(house, me, language_code="de-AT")
+    assert (spoken.language_code, spoken.full_name) == ("de-AT", "Jo Doe")
+    cleared = await _update(house, me, username="", phone="", full_name="", language_code="")
+    assert not {"username", "phone", "full_name", "language_code"} & {field.name for field, _ in cleared.ListFields()}
+    assert cleared.email == "jo@shop.example"
+    read.ClearField("etag")
+    read.ClearField("phone")
+    everything = pb.UpdateUserRequest(user=read)
+    everything.update_mask.paths.append("*")
+    whole = (await house.users().UpdateUser(everything, CONTEXT)).user
+    assert (whole.username, whole.full_name, whole.HasField("phone")) == ("jo", "Jo Doe", False)
 
 
 async def test_a_new_contact_is_not_verified_and_voids_what_was_sent_to_the_former_one(house: House) -> None:
@@ -131,7 +153,7 @@ async def test_a_deleted_account_is_nobodys_and_its_names_are_free(house: House)
     me = done.account.user_id
     await _execute(
         house,
-        "INSERT INTO addresses (address_id, user_id, label, address, is_default, create_time, update_time)"
+        'INSERT INTO addresses (address_id, user_id, label, postal_address, "primary", create_time, update_time)'
         " VALUES ($1, $1, 'Home', '{}', true, now(), now())",
         me,
     )
@@ -253,15 +275,15 @@ async def test_the_last_admin_cannot_be_removed_in_any_way(house: House) -> None
     with pytest.raises(LastAdmin):
         await _set_roles(house, admin, admin, Role.BUYER)
     with pytest.raises(LastAdmin):
-        await house.tx.run("test.block", lambda uow: block.block_user(uow, caller, admin, "oops", house.letters))
+        await _block(house, caller, admin, "oops")
     with pytest.raises(LastAdmin):
         await house.tx.run("test.delete", lambda uow: delete.delete_user(uow, caller, admin, "", ()))
     blocked = (await _admin(house)).account.user_id
-    await house.tx.run("test.block", lambda uow: block.block_user(uow, caller, blocked, "on leave", house.letters))
+    await _block(house, caller, blocked, "on leave")
     # A blocked admin runs nothing.
     with pytest.raises(LastAdmin):
         await _set_roles(house, admin, admin, Role.BUYER)
-    await house.tx.run("test.unblock", lambda uow: block.unblock_user(uow, caller, blocked, "back"))
+    await house.tx.run("test.unblock", lambda uow: block.unblock_user(uow, caller, block.Barring(blocked, "back")))
     await _set_roles(house, admin, admin, Role.BUYER)
 
 
@@ -324,6 +346,39 @@ async def test_a_blocked_account_is_out_everywhere_until_it_is_unblocked(house: 
     assert (await house.login("jo")).account.user_id == me
 
 
+async def test_moves_of_an_account_are_judged_by_their_etags_but_not_when_they_stand(house: House) -> None:
+    admin, me = (await _admin(house)).account.user_id, str((await house.register()).account.user_id)
+    _enter(admin, Role.ADMIN)
+    etag = (await house.users().GetUser(pb.GetUserRequest(user_id=me), CONTEXT)).user.etag
+    block = pb.BlockUserRequest(user_id=me, reason="x", etag="v77")
+    with pytest.raises(EtagMismatch):
+        await house.users().BlockUser(block, CONTEXT)
+    block.etag = etag
+    blocked = (await house.users().BlockUser(block, CONTEXT)).user
+    # As it comes again when the answer was lost: with the etag from before.
+    assert (await house.users().BlockUser(block, CONTEXT)).user == blocked
+    unblock = pb.UnblockUserRequest(user_id=me, etag=etag)
+    with pytest.raises(EtagMismatch):
+        await house.users().UnblockUser(unblock, CONTEXT)
+    unblock.etag = blocked.etag
+    active = (await house.users().UnblockUser(unblock, CONTEXT)).user
+    assert (await house.users().UnblockUser(unblock, CONTEXT)).user == active
+    same = pb.SetUserRolesRequest(user_id=me, roles=[policy_pb2.ROLE_BUYER], etag=etag)
+    assert (await house.users().SetUserRoles(same, CONTEXT)).user == active
+    same.roles.append(policy_pb2.ROLE_COURIER)
+    with pytest.raises(EtagMismatch):
+        await house.users().SetUserRoles(same, CONTEXT)
+
+
+async def test_what_is_gone_may_be_missing_when_a_delete_says_so(house: House) -> None:
+    me, other = (await house.register()).account.user_id, (await house.register()).account.user_id
+    _enter(me, Role.BUYER)
+    await house.users().DeleteUser(pb.DeleteUserRequest(user_id=str(other), allow_missing=True), CONTEXT)
+    assert await _count(house, "accounts WHERE state = 'DELETED'") == 0
+    await house.users().DeleteUser(pb.DeleteUserRequest(user_id="me"), CONTEXT)
+    await house.users().DeleteUser(pb.DeleteUserRequest(user_id=str(me), allow_missing=True), CONTEXT)
+
+
 async def test_what_is_deleted_or_was_never_there_cannot_be_administered(house: House) -> None:
     admin, gone = (await _admin(house)).account.user_id, (await house.register()).account.user_id
     _enter(gone, Role.BUYER)
@@ -337,69 +392,9 @@ async def test_what_is_deleted_or_was_never_there_cannot_be_administered(house: 
             await house.users().UnblockUser(pb.UnblockUserRequest(user_id=str(user_id)), CONTEXT)
 
 
-async def _list(house: House, admin: UUID, **request: Any) -> pb.ListUsersResponse:
-    _enter(admin, Role.ADMIN)
-    return await house.users().ListUsers(pb.ListUsersRequest(**request), CONTEXT)
-
-
-async def test_an_admin_walks_all_accounts_page_by_page_and_finds_some(house: House) -> None:
-    admin = (await _admin(house)).account.user_id
-    made = [str((await house.register(name)).account.user_id) for name in ("ann", "Anna", "bob", "a_b")]
-    seen: list[str] = []
-    token = ""
-    while True:
-        page = await _list(house, admin, page_size=2, page_token=token)
-        seen += [user.user_id for user in page.users]
-        token = page.next_page_token
-        if not token:
-            break
-    assert seen == [*reversed(made), str(admin)]
-
-    async def found(**wanted: Any) -> set[str]:
-        return {user.username for user in (await _list(house, admin, **wanted)).users}
-
-    assert await found(query="ANN") == {"ann", "Anna"}
-    assert await found(query="anna@shop") == {"Anna"}
-    assert await found(query="a_") == {"a_b"}  # no pattern
-    assert await found(query="jo d") >= {"ann", "Anna", "bob", "a_b"}  # by name
-    assert await found(query="%") == set()
-    assert len((await _list(house, admin, role=policy_pb2.ROLE_ADMIN)).users) == 1
-    caller = _enter(admin, Role.ADMIN)
-    await house.tx.run("test.block", lambda uow: block.block_user(uow, caller, UUID(made[2]), "x", house.letters))
-    assert await found(states=[user_pb2.USER_STATE_BLOCKED]) == {"bob"}
-    assert "bob" not in await found(states=[user_pb2.USER_STATE_ACTIVE, user_pb2.USER_STATE_DELETED])
-
-
-async def test_a_page_token_holds_for_its_filters_and_its_caller_only(house: House) -> None:
-    admin = (await _admin(house)).account.user_id
-    await house.register()
-    token = (await _list(house, admin, page_size=1)).next_page_token
-    assert token
-    with pytest.raises(PageTokenInvalid):
-        await _list(house, admin, page_size=1, page_token=token, query="x")
-    with pytest.raises(PageTokenInvalid):
-        await _list(house, new_id(), page_size=1, page_token=token)
-
-
-async def test_finding_accounts_by_their_beginnings_reads_indexes(house: House) -> None:
-    await _execute(
-        house,
-        "INSERT INTO accounts (user_id, email, username, full_name, password_hash, state, create_time, update_time)"
-        " SELECT gen_random_uuid(), 'user' || n || '@shop.example', 'user' || n, 'Name ' || n, 'x', 'ACTIVE', now(),"
-        " now() FROM generate_series(1, 20000) n",
-    )
-    await _execute(house, "ANALYZE accounts")
-    plan = await house.tx.read(
-        lambda unit: unit.connection.fetch(
-            "EXPLAIN SELECT a.user_id FROM accounts a WHERE ((a.email ~>=~ 'user77' AND a.email ~<~ 'user78')"
-            " OR (lower(a.username) ~>=~ 'user77' AND lower(a.username) ~<~ 'user78')"
-            " OR (lower(a.full_name) ~>=~ 'user77' AND lower(a.full_name) ~<~ 'user78') OR a.phone = 'user77')"
-            " ORDER BY a.user_id DESC LIMIT 26"
-        )
-    )
-    text = "\n".join(row[0] for row in plan)
-    assert "Seq Scan" not in text
-    assert "ix_accounts_email_prefix" in text
+async def _block(house: House, caller: Caller, user_id: UUID, reason: str) -> None:
+    wanted = block.Barring(user_id, reason)
+    await house.tx.run("test.block", lambda uow: block.block_user(uow, caller, wanted, house.letters))
 
 
 async def _execute(house: House, statement: str, *arguments: object) -> None:

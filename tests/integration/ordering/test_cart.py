@@ -84,7 +84,9 @@ async def test_what_is_not_for_sale_cannot_be_added(market: Market) -> None:
 async def test_update_is_absolute_and_honours_the_carts_etag(market: Market) -> None:
     buyer, variant = await market.buyer(), await market.variant(await market.shop())
     cart = await market.add(buyer, variant, 5)
-    request = cart_service_pb2.UpdateCartItemRequest(item_id=cart.items[0].item_id, quantity=2, etag=cart.etag)
+    request = cart_service_pb2.UpdateCartItemRequest(
+        item=cart_pb2.CartItem(item_id=cart.items[0].item_id, quantity=2), cart_etag=cart.etag
+    )
     updated = (await market.call(buyer, market.carts.UpdateCartItem, request)).cart
     assert updated.items[0].quantity == 2
     assert updated.etag != cart.etag
@@ -102,7 +104,9 @@ async def test_lines_of_others_cannot_be_changed_or_removed(market: Market) -> N
     item_id = cart.items[0].item_id
     with pytest.raises(NotFound):
         await market.call(
-            stranger, market.carts.UpdateCartItem, cart_service_pb2.UpdateCartItemRequest(item_id=item_id, quantity=1)
+            stranger,
+            market.carts.UpdateCartItem,
+            cart_service_pb2.UpdateCartItemRequest(item=cart_pb2.CartItem(item_id=item_id, quantity=1)),
         )
     with pytest.raises(NotFound):
         await market.call(
@@ -139,13 +143,13 @@ async def test_items_show_the_price_of_the_moment_and_what_is_in_the_way(market:
     )
     items = {item.variant_id: item for item in (await market.cart(buyer)).items}
     [changed] = items[str(dearer)].problems
-    assert (changed.kind, changed.is_blocking) == (cart_pb2.PROBLEM_KIND_PRICE_CHANGED, False)
+    assert (changed.kind, changed.blocking) == (cart_pb2.PROBLEM_KIND_PRICE_CHANGED, False)
     assert (minor(changed.previous_price), minor(changed.current_price)) == (1_000, 1_200)
     assert minor(items[str(dearer)].line_total) == 6_000
     [short] = items[str(scarce)].problems
     assert (short.kind, short.available_quantity) == (cart_pb2.PROBLEM_KIND_INSUFFICIENT_STOCK, 3)
     [missing] = items[str(gone)].problems
-    assert (missing.kind, missing.is_blocking) == (cart_pb2.PROBLEM_KIND_VARIANT_UNAVAILABLE, True)
+    assert (missing.kind, missing.blocking) == (cart_pb2.PROBLEM_KIND_VARIANT_UNAVAILABLE, True)
 
 
 async def test_a_quote_has_one_package_a_seller_and_adds_up(market: Market) -> None:
@@ -218,7 +222,7 @@ async def test_a_saved_address_is_quoted_to_its_owner_and_to_nobody_else(market:
         await market.call(other, market.carts.QuoteOrder, cart_service_pb2.QuoteOrderRequest(address_id=missing))
     assert foreign.value.message.replace(request.address_id, missing) == absent.value.message
     # The order keeps the address as it was quoted.
-    await market.tx.run("test.delete", lambda uow: book.delete_address(uow, owner, saved.address_id))
+    await market.tx.run("test.delete", lambda uow: book.delete_address(uow, owner, saved.address_id, ""))
     group = await market.place_quote(owner, quote)
     assert group.orders[0].address == to_address(HOME)
 

@@ -85,7 +85,7 @@ async def test_paying_cancelling_expiring_and_refunding_at_once_keep_the_books(m
         moves.append(_refused(rival.confirm(buyer, payment_id)))
         moves.append(_refused(rival.cancel(buyer, order.order_id)))
         moves.append(_refused(worker.cancel(market.admin, order.order_id, (order.items[0].item_id, 1))))
-        moves.append(_refused(rival.refund(market.admin, payment_id, minor=300)))
+        moves.append(_refused(rival.refund(market.admin, payment_id, order_id=order.order_id, minor=300)))
         if dice.random() < 0.5:
             moves.append(_refused(expire()))
     dice.shuffle(moves)
@@ -123,8 +123,8 @@ async def test_paying_cancelling_expiring_and_refunding_at_once_keep_the_books(m
     assert {"PAID", "CANCELLED", "EXPIRED"} >= states
     assert "PENDING_PAYMENT" not in states
     # The provider's books say the same as ours: nothing is kept that no order accounts for.
-    kept = await market.value("SELECT sum(captured_minor - refunded_minor) FROM sandbox_charges")
-    owed = await market.value("SELECT sum(due_minor - refunded_minor) FROM orders WHERE state = 'PAID'")
+    kept = await market.value("SELECT sum(captured_amount_minor - refunded_amount_minor) FROM sandbox_charges")
+    owed = await market.value("SELECT sum(due_minor - refunded_amount_minor) FROM orders WHERE state = 'PAID'")
     assert (kept or 0) == (owed or 0)
     assert await market.value("SELECT count(*) FROM refunds WHERE state <> 'SUCCEEDED'") == 0
 
@@ -147,8 +147,8 @@ async def test_money_taken_after_the_orders_were_gone_goes_back(market: Market, 
     await market.run_jobs(ahead=timedelta(seconds=20))
     payment = await market.get_payment(buyer, group.payment.payment_id)
     assert payment.state == payment_pb2.PAYMENT_STATE_REFUNDED
-    assert minor(payment.refunded) == minor(group.total)
-    assert await market.value("SELECT captured_minor - refunded_minor FROM sandbox_charges") == 0
+    assert minor(payment.refunded_amount) == minor(group.total)
+    assert await market.value("SELECT captured_amount_minor - refunded_amount_minor FROM sandbox_charges") == 0
     assert await market.reserved(variant) == 0
     assert await market.violations() == []
 
@@ -163,10 +163,10 @@ async def test_what_was_cancelled_while_the_money_was_taken_goes_back(market: Ma
     await provider.captured.wait()
     await market.cancel(buyer, order.order_id, (order.items[0].item_id, 1))
     provider.go.set()
-    assert minor((await paying).captured) == minor(group.total)
+    assert minor((await paying).captured_amount) == minor(group.total)
     await market.run_jobs()
     payment = await market.get_payment(buyer, group.payment.payment_id)
-    assert minor(payment.refunded) == 1_000
+    assert minor(payment.refunded_amount) == 1_000
     assert (await market.get(buyer, order.order_id)).state == order_pb2.ORDER_STATE_PAID
     assert await market.violations() == []
 

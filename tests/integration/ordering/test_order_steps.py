@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import EtagMismatch, IllegalTransition, NotFound, PageTokenInvalid, ValidationFailed
@@ -55,10 +56,10 @@ async def _events(market: Market, order_id: str) -> list[str]:
 async def test_an_order_goes_the_whole_way(market: Market) -> None:
     buyer, shop, variant, placed = await _paid(market, 2)
     order_id = placed.order_id
-    request = order_service_pb2.AcceptOrderRequest(order_id=order_id, prep_minutes=20)
+    request = order_service_pb2.AcceptOrderRequest(order_id=order_id, prep_duration=Duration(seconds=1200))
     accepted = (await market.call(shop.caller, market.orders.AcceptOrder, request)).order
-    assert accepted.prep_minutes == 20
-    assert accepted.expected_ready_time.seconds - accepted.accepted_time.seconds == 1_200
+    assert accepted.prep_duration.seconds == 1_200
+    assert accepted.expected_ready_time.seconds - accepted.accept_time.seconds == 1_200
     assert order_pb2.ORDER_ACTION_MARK_READY in accepted.allowed_actions
     ready = await market.ready(shop, order_id)
     assert ready.state == order_pb2.ORDER_STATE_READY
@@ -108,8 +109,7 @@ async def test_steps_out_of_turn_are_refused_with_what_is_allowed(market: Market
         await market.ready(shop, placed.order_id)
     assert refusal.value.metadata == {"current": "PAID", "allowed": "ACCEPTED,REJECTED,CANCELLED"}
     accepted = await market.accept(shop, placed.order_id)
-    with pytest.raises(IllegalTransition):
-        await market.accept(shop, placed.order_id, accepted.etag)
+    assert await market.accept(shop, placed.order_id) == accepted
     with pytest.raises(IllegalTransition):
         await market.tx.run("t", lambda uow: service.out_for_delivery(uow, UUID(placed.order_id)))
 
@@ -152,7 +152,7 @@ async def test_cancelling_a_paid_order_gives_stock_and_money_back(market: Market
     assert await market.reserved(variant) == 0
     await market.run_jobs()
     order = await market.get(buyer, placed.order_id)
-    assert minor(order.refunded) == minor(order.total)
+    assert minor(order.refunded_amount) == minor(order.total)
     assert order.state == CANCELLED
     payment = await market.get_payment(buyer, placed.payment_id)
     assert payment.state == payment_pb2.PAYMENT_STATE_REFUNDED
@@ -172,18 +172,18 @@ async def test_a_part_of_a_paid_order_is_cancelled_and_then_the_rest(market: Mar
     assert after.state == PAID
     assert {item.variant_id: item.cancelled_quantity for item in after.items} == {str(lamp): 1, str(chair): 0}
     await market.run_jobs()
-    assert minor((await market.get(buyer, order.order_id)).refunded) == 700
+    assert minor((await market.get(buyer, order.order_id)).refunded_amount) == 700
     assert [await market.reserved(variant) for variant in (lamp, chair)] == [2, 2]
     with pytest.raises(ValidationFailed) as refusal:
         await market.cancel(buyer, order.order_id, (items[str(chair)], 2), (items[str(lamp)], 3))
     assert refusal.value.fields[0].field == "lines[1].quantity"
     with pytest.raises(NotFound):
         await market.cancel(buyer, order.order_id, (str(uuid4()), 1))
-    await market.cancel(shop.caller, order.order_id, (items[str(chair)], 0))
+    await market.cancel(shop.caller, order.order_id, (items[str(chair)], None))
     last = await market.cancel(shop.caller, order.order_id, (items[str(lamp)], 2))
     assert last.state == CANCELLED
     await market.run_jobs()
-    assert minor((await market.get(buyer, order.order_id)).refunded) == minor(order.total)
+    assert minor((await market.get(buyer, order.order_id)).refunded_amount) == minor(order.total)
     assert await market.violations() == []
 
 
@@ -197,7 +197,7 @@ async def test_cancelling_one_order_of_an_unpaid_group_makes_the_payment_smaller
     unit = minor(second.items[0].unit_price)
     assert minor(payment.amount) == minor(second.total) - unit
     assert await market.violations() == []
-    assert minor((await market.confirm(buyer, payment.payment_id)).captured) == minor(payment.amount)
+    assert minor((await market.confirm(buyer, payment.payment_id)).captured_amount) == minor(payment.amount)
     assert (await market.get(buyer, first.order_id)).state == CANCELLED
     assert (await market.get(buyer, second.order_id)).state == PAID
     assert await market.violations() == []
@@ -248,7 +248,7 @@ async def test_a_delivered_order_without_money_is_refunded(market: Market) -> No
     await market.refund(shop.caller, placed.payment_id, order_id=placed.order_id)
     order = await market.get(buyer, placed.order_id)
     assert order.state == order_pb2.ORDER_STATE_REFUNDED
-    assert order.HasField("refunded_time")
+    assert order.HasField("refund_time")
     assert await market.violations() == []
 
 
@@ -289,8 +289,8 @@ async def test_lists_show_what_is_the_callers_newest_first_page_by_page(market: 
     assert {order.seller_id for order in (await _list(market, one.caller)).orders} == {str(one.seller_id)}
     assert len((await _list(market, one.caller)).orders) == 4
     assert len((await _list(market, market.admin)).orders) == 7
-    assert len((await _list(market, market.admin, seller_id=str(two.seller_id))).orders) == 3
-    assert len((await _list(market, other_buyer, buyer_id=str(buyer.known_user_id))).orders) == 0
+    assert len((await _list(market, market.admin, seller_ids=[str(two.seller_id)])).orders) == 3
+    assert len((await _list(market, other_buyer, buyer_ids=[str(buyer.known_user_id)])).orders) == 0
     assert len((await _list(market, await market.buyer())).orders) == 0
 
 
@@ -301,7 +301,7 @@ async def test_lists_are_narrowed_by_state_group_time_and_courier(market: Market
     group = await market.paid(buyer, (variant, 1))
     order_id = group.orders[0].order_id
     assert [order.order_id for order in (await _list(market, buyer, states=[PAID])).orders] == [order_id]
-    assert len((await _list(market, buyer, order_group_id=group.order_group_id)).orders) == 1
+    assert len((await _list(market, buyer, order_group_ids=[group.order_group_id])).orders) == 1
     at = Timestamp()
     at.CopyFrom(group.orders[0].create_time)
     assert [order.order_id for order in (await _list(market, buyer, create_time_from=at)).orders] == [order_id]
@@ -311,7 +311,7 @@ async def test_lists_are_narrowed_by_state_group_time_and_courier(market: Market
     courier = await _assign(market, order_id)
     assert [order.order_id for order in (await _list(market, courier)).orders] == [order_id]
     courier_id = (await market.get(buyer, order_id)).courier_id
-    assert len((await _list(market, market.admin, courier_id=courier_id)).orders) == 1
+    assert len((await _list(market, market.admin, courier_ids=[courier_id])).orders) == 1
 
 
 async def test_what_callers_may_do_is_told_to_each(market: Market) -> None:
@@ -329,11 +329,10 @@ async def test_what_callers_may_do_is_told_to_each(market: Market) -> None:
 
 async def test_cancellations_are_audited(market: Market) -> None:
     buyer, _, _, placed = await _paid(market)
-    await market.cancel(buyer, placed.order_id)
-    with pytest.raises(IllegalTransition):
+    for _ in range(2):
         await market.cancel(buyer, placed.order_id)
     rows = await market.tx.read(
-        lambda unit: unit.connection.fetch("SELECT code, user_id FROM audit_entries WHERE resource_type = 'order'")
+        lambda unit: unit.connection.fetch("SELECT code, actor_id FROM audit_entries WHERE resource_type = 'order'")
     )
     assert [tuple(row) for row in rows] == [("OK", buyer.user_id)]
 
@@ -344,6 +343,9 @@ async def test_cancelling_at_once_has_one_winner(market: Market, other: Market) 
     results = await asyncio.gather(
         *((market, other)[n % 2].cancel(callers[n % 3], placed.order_id) for n in range(12)), return_exceptions=True
     )
-    assert sum(isinstance(result, order_pb2.Order) for result in results) == 1
-    assert sum(isinstance(result, IllegalTransition) for result in results) == 11
+    # Who has won is told so again, who comes second is refused.
+    won = [result for result in results if isinstance(result, order_pb2.Order)]
+    assert len(won) == 4
+    assert all(result == won[0] for result in won)
+    assert sum(isinstance(result, IllegalTransition) for result in results) == 8
     assert await market.reserved(variant) == 0

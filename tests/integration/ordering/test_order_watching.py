@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -19,6 +20,7 @@ from marketd.kernel.events.watch import Beat
 from marketd.order import service
 from marketd.order.watch import OrderSnapshot, watch_order
 from marketplace.order.v1 import order_pb2, order_service_pb2
+from marketplace.type.v1 import watch_pb2
 
 from tests.worlds.goods import Shop
 from tests.worlds.ordering import Market
@@ -101,10 +103,10 @@ async def test_changes_are_shown_as_they_were_also_when_they_are_read_late(marke
     messages = [message async for message in stream]
     assert _steps(messages) == [WAY[0], ("PAID", "PAID"), *WAY[1:]]
     paid, cut, accepted = (message.changed.order for message in messages[:3])
-    assert not paid.HasField("accepted_time")
-    assert not paid.HasField("prep_minutes")
+    assert not paid.HasField("accept_time")
+    assert not paid.HasField("prep_duration")
     assert (paid.items[0].cancelled_quantity, cut.items[0].cancelled_quantity) == (0, 1)
-    assert accepted.HasField("accepted_time")
+    assert accepted.HasField("accept_time")
     assert not accepted.HasField("ready_time")
     assert paid.etag != snapshot.snapshot.order.etag
     for message in messages:
@@ -136,9 +138,11 @@ async def test_a_token_of_no_use_resets_and_starts_over(market: Market) -> None:
     await market.accept(shop, order_id)
     await market.ready(shop, order_id)
     await market.execute("DELETE FROM outbox_events WHERE aggregate_id = $1 AND seq = 3", UUID(order_id))
-    for token in (cursor, "nonsense", cursor[:-2] + "xx"):
+    lost, unknown = watch_pb2.STREAM_RESET_REASON_EVENTS_LOST, watch_pb2.STREAM_RESET_REASON_TOKEN_UNKNOWN
+    for token, reason in ((cursor, lost), ("nonsense", unknown), (cursor[:-2] + "xx", unknown)):
         again = _watch(market, buyer, order_id, token)
         reset, snapshot = await anext(again), await anext(again)
+        assert reset.reset.reason == reason
         assert reset.reset.message
         assert snapshot.snapshot.order.state == order_pb2.ORDER_STATE_READY
         # A connection that breaks between the two: the snapshot must not be lost.
@@ -147,6 +151,21 @@ async def test_a_token_of_no_use_resets_and_starts_over(market: Market) -> None:
         assert (await anext(once_more)).snapshot == snapshot.snapshot
     with pytest.raises(NotFound):
         await anext(_watch(market, stranger, order_id, cursor))
+
+
+async def test_a_token_is_good_for_a_day(market: Market) -> None:
+    buyer = await market.buyer()
+    group = await market.place(buyer, (await market.variant(await market.shop()), 1))
+    order_id = group.orders[0].order_id
+    token = (await anext(_watch(market, buyer, order_id))).resume_token
+    await market.cancel(buyer, order_id)
+    market.clock.ahead = timedelta(hours=23)
+    assert _steps([await anext(_watch(market, buyer, order_id, token))]) == [("PENDING_PAYMENT", "CANCELLED")]
+    market.clock.ahead = timedelta(hours=25)
+    again = _watch(market, buyer, order_id, token)
+    reset, snapshot = await anext(again), await anext(again)
+    assert reset.reset.reason == watch_pb2.STREAM_RESET_REASON_TOKEN_TOO_OLD
+    assert snapshot.snapshot.order.state == order_pb2.ORDER_STATE_CANCELLED
 
 
 async def test_a_watch_of_an_order_that_is_over_is_a_snapshot_and_the_end(market: Market) -> None:

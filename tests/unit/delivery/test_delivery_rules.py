@@ -113,8 +113,8 @@ def test_a_band_holds_its_expected_time_and_begins_no_earlier_than_now(minutes: 
 async def test_a_quote_has_the_fee_and_a_band_also_without_points() -> None:
     quoter: DeliveryQuoter = FlatFeeQuoter(fee=Money(490, "EUR"), pace=Pace(5.5))
     unit = ReadUnit(None, NOON)  # type: ignore[arg-type]  # a flat fee asks no database
-    near = await quoter.quote(unit, SHOP, HOME, 20)
-    blind = await quoter.quote(unit, None, HOME, 20)
+    near = await quoter.quote(unit, SHOP, HOME, timedelta(minutes=20))
+    blind = await quoter.quote(unit, None, HOME, timedelta(minutes=20))
     assert near is not None
     assert blind is not None
     assert near.fee == blind.fee == Money(490, "EUR")

@@ -70,7 +70,12 @@ def _trail(sink: Sink, passage: Passage) -> AuditTrail:
         (catalog_service_pb2.UpdateBrandRequest(brand=brand_pb2.Brand(brand_id=ONE)), ("brand", ONE)),
         (catalog_service_pb2.DeleteCategoryRequest(category_id=ONE), ("category", ONE)),
         (delivery_service_pb2.AssignCourierRequest(delivery_id=ONE, courier_id=OTHER), ("delivery", ONE)),
-        (payment_service_pb2.RefundPaymentRequest(request_id=OTHER, payment_id=ONE, order_id=OTHER), ("payment", ONE)),
+        (
+            payment_service_pb2.RefundPaymentRequest(
+                request_id=OTHER, payment_id=ONE, order=payment_service_pb2.OrderRefund(order_id=OTHER)
+            ),
+            ("payment", ONE),
+        ),
         (seller_service_pb2.ApproveSellerRequest(seller_id=ONE), ("seller", ONE)),
         (auth_service_pb2.LoginRequest(login="jo@shop.example"), ("", "")),
     ],

@@ -12,8 +12,10 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message_factory import GetMessageClass
 from grpc_tools import protoc
+from marketd.kernel.call.refusals import FieldViolation
 from marketd.kernel.wire import has_path, patch_message, update_paths
 from marketd.transport.behaviours import Behaviours
+from marketd.transport.walk import Walk
 
 SHELF_ID = "01928f7c-0000-7000-8000-000000000001"
 CONTRACT = """
@@ -85,6 +87,15 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
 
 def found(request: Any) -> dict[str, str]:
     return {one.field: one.description for one in Behaviours(request.DESCRIPTOR).violations(request)}
+
+
+def bad(request: Any) -> list[str]:
+    """The paths of what is bad in itself."""
+    wrong: list[FieldViolation] = []
+    walk = Walk.over(request.DESCRIPTOR)
+    assert walk is not None
+    walk.judge(request, "", wrong)
+    return [one.field for one in wrong]
 
 
 def update(make: Make, *paths: str, **fields: Any) -> Any:
@@ -179,3 +190,16 @@ class TestPaths:
         assert patch_message(now, given, frozenset({"place.city"}), "place") == make("Place", city="Bonn", floor="1")
         assert patch_message(now, given, frozenset({"place.floor"}), "place") == make("Place", city="Ulm")
         assert now.city == "Ulm"
+
+
+def test_what_the_server_owns_may_come_back_however_it_is(make: Make) -> None:
+    shelf = make("Shelf", shelf_id="a\0b", twin=make("Shelf", name=" "), name="Kim\x07", notes="one\ntwo")
+    assert bad(make("CreateShelfRequest", shelf=shelf)) == ["shelf.name"]
+
+
+def test_messages_in_lists_and_maps_are_walked_as_well(make: Make) -> None:
+    boards = [make("Board", name="fine"), make("Board", name="\u202e")]
+    assert bad(make("CreateShelfRequest", shelf=make("Shelf", boards=boards))) == ["shelf.boards[1].name"]
+    request = make("MoveShelfRequest", by_name={"hall": make("Place", city="one\ntwo")})
+    assert bad(request) == ["by_name.city"]
+    assert bad(make("MoveShelfRequest", by_name={"\t": make("Place")})) == ["by_name"]

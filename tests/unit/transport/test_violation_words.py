@@ -8,14 +8,17 @@ from typing import Any
 import pytest
 from buf.validate import validate_pb2
 from google.protobuf.message import Message
+from google.rpc import code_pb2  # type: ignore[import-untyped]  # the wheel carries no types
 from marketd import app as composition
 from marketd.kernel.call.refusals import ValidationFailed
 from marketd.transport.access import AccessTable
 from marketd.transport.validation import Validation
 from marketd.transport.violation_words import FORMS
+from marketplace.admin.v1 import admin_service_pb2
 from marketplace.auth.v1 import auth_service_pb2, user_service_pb2
-from marketplace.catalog.v1 import catalog_service_pb2
+from marketplace.catalog.v1 import brand_pb2, catalog_service_pb2
 from marketplace.delivery.v1 import delivery_pb2, delivery_service_pb2
+from marketplace.errors.v1 import error_reason_pb2
 from marketplace.order.v1 import order_service_pb2
 from marketplace.policy.v1 import policy_pb2
 
@@ -53,7 +56,7 @@ def test_every_pattern_of_the_contract_is_put_in_words_and_no_other() -> None:
 def test_what_is_missing_malformed_or_doubled_is_said_in_words() -> None:
     roles = [policy_pb2.ROLE_BUYER, policy_pb2.ROLE_BUYER]
     of_roles = said(user_service_pb2.SetUserRolesRequest(roles=roles))
-    assert of_roles["user_id"] == "is required"
+    assert of_roles["user_id"] == "must be given"
     assert of_roles["roles"] == "must not contain the same item twice"
     of_register = said(auth_service_pb2.RegisterRequest(email="x", username="Bad Name!", password="x"))
     assert of_register == {
@@ -61,10 +64,29 @@ def test_what_is_missing_malformed_or_doubled_is_said_in_words() -> None:
         "username": "must be 3 to 64 letters, digits, dots, underscores and hyphens, a letter or digit first",
         "password": "must be at least 8 characters",
     }
-    assert said(catalog_service_pb2.CreateBrandRequest(slug="Bad Slug")) == {
-        "name": "must not be empty",
-        "slug": "must be lower-case letters and digits in words with single hyphens between them",
+    assert said(catalog_service_pb2.CreateBrandRequest(brand=brand_pb2.Brand(slug="Bad Slug"))) == {
+        "brand.name": "must be given",
+        "brand.slug": "must be lower-case letters and digits in words with single hyphens between them",
     }
+
+
+def test_a_second_factor_is_one_of_two_codes() -> None:
+    assert list(said(auth_service_pb2.DisableTotpRequest()).values()) == ["one of totp_code, recovery_code is required"]
+    both = auth_service_pb2.DisableTotpRequest(totp_code="123456")
+    both.recovery_code = "7QW2M-9TXKD"
+    assert not both.HasField("totp_code")
+    asked = auth_service_pb2.LoginRequest(login="jo", password="x", totp_code="12345")
+    assert said(asked) == {"totp_code": "must be six digits"}
+
+
+def test_filters_take_only_what_there_is() -> None:
+    asked = admin_service_pb2.ListAuditEntriesRequest(
+        codes=[code_pb2.OK], refusal_reasons=[error_reason_pb2.ERROR_REASON_UNSPECIFIED], actor_ids=["jo"]
+    )
+    assert set(said(asked)) == {"refusal_reasons[0]", "actor_ids[0]"}
+    unknown = admin_service_pb2.ListAuditEntriesRequest(codes=[code_pb2.OK])
+    unknown.codes.append(99)
+    assert set(said(unknown)) == {"codes[1]"}
 
 
 def test_enums_are_said_by_the_names_of_their_values() -> None:
@@ -83,6 +105,6 @@ def test_of_a_required_choice_it_says_what_can_be_chosen() -> None:
 
 
 def test_a_number_that_no_enum_has_is_answered_with_what_there_is() -> None:
-    raw = order_service_pb2.ListOrdersRequest.FromString(b"\x1a\x01\x63")
+    raw = order_service_pb2.ListOrdersRequest.FromString(b"\x22\x01\x63")
     assert list(raw.states) == [99]
     assert said(raw)["states[0]"].startswith("must be one of ORDER_STATE_PENDING_PAYMENT, ORDER_STATE_PAID, ")

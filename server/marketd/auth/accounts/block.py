@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from marketd.audit import log
@@ -15,23 +16,42 @@ from marketd.auth.sessions import access_changes, session
 from marketd.auth.sessions.model import ChangeKind
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.values.etags import check_etag
 
 
-async def block_user(uow: UnitOfWork, caller: Caller, user_id: UUID, reason: str, letters: Letters) -> Account:
-    """Block an account and tell its owner; see block_account. Raises NotFound, IllegalTransition and LastAdmin."""
-    account = await lock_for_admin(uow, user_id)
+@dataclass(frozen=True, slots=True)
+class Barring:
+    """Whose account to block or to let in again, why, and in which version it was read (empty: in any)."""
+
+    user_id: UUID
+    reason: str
+    etag: str = ""
+
+
+async def block_user(uow: UnitOfWork, caller: Caller, wanted: Barring, letters: Letters) -> Account:
+    """Block an account and tell its owner; see block_account.
+
+    Raises NotFound, IllegalTransition, EtagMismatch and LastAdmin.
+    """
+    account = await lock_for_admin(uow, wanted.user_id)
+    # Not of one that is blocked: a repeat whose answer was lost has the etag from before.
+    if account.state is not AccountState.BLOCKED:
+        check_etag(wanted.etag, account.version)
     await keep_an_admin(uow, account)
-    if await block_account(uow, user_id):
+    if await block_account(uow, account.user_id):
         letters.account_blocked(uow, account)
-    await log.record(uow, caller, "user", user_id, reason)
-    return await find_account(uow.connection, user_id)
+    await log.record(uow, caller, "user", account.user_id, wanted.reason)
+    return await find_account(uow.connection, account.user_id)
 
 
-async def unblock_user(uow: UnitOfWork, caller: Caller, user_id: UUID, reason: str) -> Account:
-    """Let an account sign in again; see unblock_account. Raises NotFound and IllegalTransition."""
-    await unblock_account(uow, user_id)
-    await log.record(uow, caller, "user", user_id, reason)
-    return await find_account(uow.connection, user_id)
+async def unblock_user(uow: UnitOfWork, caller: Caller, wanted: Barring) -> Account:
+    """Let an account sign in again; see unblock_account. Raises NotFound, IllegalTransition and EtagMismatch."""
+    account = await lock_for_admin(uow, wanted.user_id)
+    if account.state is not AccountState.ACTIVE:
+        check_etag(wanted.etag, account.version)
+    await unblock_account(uow, account.user_id)
+    await log.record(uow, caller, "user", account.user_id, wanted.reason)
+    return await find_account(uow.connection, account.user_id)
 
 
 async def block_account(uow: UnitOfWork, user_id: UUID) -> bool:

@@ -31,6 +31,7 @@ class NewAccount:
     phone: str
     full_name: str
     password_hash: str = field(repr=False)
+    language_code: str = ""
 
 
 async def create_account(uow: UnitOfWork, new: NewAccount, roles: frozenset[Role]) -> Account:
@@ -40,7 +41,15 @@ async def create_account(uow: UnitOfWork, new: NewAccount, roles: frozenset[Role
     user_id, email = new_id(), new.email.lower()
     with names_are_unique():
         await repository.insert(
-            uow.connection, user_id, email, new.username, new.phone, new.full_name, new.password_hash, uow.now
+            uow.connection,
+            user_id,
+            email,
+            new.username,
+            new.phone,
+            new.full_name,
+            new.language_code,
+            new.password_hash,
+            uow.now,
         )
     for role in sorted(roles):
         await repository.add_role(uow.connection, user_id, role, uow.now)

@@ -16,19 +16,31 @@ from marketd.auth.ports import AccountHolder
 from marketd.auth.sessions import session
 from marketd.auth.sessions.repository import sessions
 from marketd.kernel.call.caller import Caller
-from marketd.kernel.call.refusals import InUse
+from marketd.kernel.call.refusals import InUse, NotFound
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.etags import check_etag
 
 
 async def delete_user(
-    uow: UnitOfWork, caller: Caller, user_id: UUID, etag: str, holders: Collection[AccountHolder]
+    uow: UnitOfWork,
+    caller: Caller,
+    user_id: UUID,
+    etag: str,
+    holders: Collection[AccountHolder],
+    *,
+    allow_missing: bool = False,
 ) -> None:
     """Make the caller's own account one of nobody; sessions and streams end, orders stay.
 
-    Raises NotFound, EtagMismatch, LastAdmin, and InUse while one of the `holders` knows of something.
+    Raises EtagMismatch, LastAdmin, InUse while one of the `holders` knows of something, and NotFound, also for the
+    accounts of others, unless `allow_missing`.
     """
-    account = await lock_own(uow, caller, user_id)
+    try:
+        account = await lock_own(uow, caller, user_id)
+    except NotFound:
+        if allow_missing:
+            return
+        raise
     check_etag(etag, account.version)
     await keep_an_admin(uow, account)
     for holder in holders:

@@ -35,8 +35,8 @@ async def read_users(unit: ReadUnit, user_ids: Sequence[UUID]) -> list[Account]:
     return [found[user_id] for user_id in dict.fromkeys(user_ids) if user_id in found]
 
 
-async def list_users(unit: ReadUnit, wanted: UserFilter, after: UUID | None, limit: int) -> list[Account]:
-    """Accounts, the newest first; the access table lets only admins come here."""
+async def list_users(unit: ReadUnit, wanted: UserFilter, after: UUID | str | None, limit: int) -> list[Account]:
+    """Accounts in the order of the filter; the access table lets only admins come here."""
     return await repository.list_page(unit.connection, wanted, after, limit)
 
 

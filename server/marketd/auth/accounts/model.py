@@ -53,6 +53,7 @@ class AccountTable(Base):
     username: Mapped[str | None] = mapped_column(Text)
     phone: Mapped[str | None] = mapped_column(Text, unique=True)
     full_name: Mapped[str] = mapped_column(Text)
+    language_code: Mapped[str | None] = mapped_column(Text)
     password_hash: Mapped[str] = mapped_column(Text)
     state: Mapped[str] = mapped_column(Text)
     email_verified: Mapped[bool] = mapped_column(server_default=text("false"))

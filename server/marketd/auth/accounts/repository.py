@@ -24,11 +24,13 @@ _ACCOUNT = Columns(
     expressions={
         "username": "coalesce(a.username, '')",
         "phone": "coalesce(a.phone, '')",
+        "language_code": "coalesce(a.language_code, '')",
         "roles": ROLES,
         "totp_enabled": HAS_FACTOR,
     },
 )
 _SELECT = f"SELECT {_ACCOUNT.sql} FROM accounts a"
+_ORDERS = {"create_time": "a.user_id", "email": "a.email"}
 # Any fixed number; it is held by whoever takes an admin away, until that is committed.
 _ADMINS_LOCK = 7_201_977_203
 # No text that begins with a prefix is greater than the prefix with this behind it.
@@ -42,18 +44,21 @@ async def insert(
     username: str,
     phone: str,
     full_name: str,
+    language_code: str,
     password_hash: str,
     now: datetime,
 ) -> None:
-    """A new active account; empty username and phone mean none. A taken name breaks a unique constraint."""
+    """A new active account; empty username, phone and language mean none. A taken name breaks a unique constraint."""
     await connection.execute(
-        "INSERT INTO accounts (user_id, email, username, phone, full_name, password_hash, state, create_time,"
-        " update_time) VALUES ($1, $2, nullif($3, ''), nullif($4, ''), $5, $6, 'ACTIVE', $7, $7)",
+        "INSERT INTO accounts (user_id, email, username, phone, full_name, language_code, password_hash, state,"
+        " create_time, update_time) VALUES ($1, $2, nullif($3, ''), nullif($4, ''), $5, nullif($6, ''), $7, 'ACTIVE',"
+        " $8, $8)",
         user_id,
         email,
         username,
         phone,
         full_name,
+        language_code,
         password_hash,
         now,
     )
@@ -85,13 +90,18 @@ async def lock(connection: Connection, user_id: UUID) -> Account | None:
     return _ACCOUNT.optional(await connection.fetchrow(f"{_SELECT} WHERE a.user_id = $1 FOR UPDATE OF a", user_id))
 
 
-async def list_page(connection: Connection, wanted: UserFilter, after: UUID | None, limit: int) -> list[Account]:
-    """Accounts after the last one shown, in the reverse order of their ids, which are made in the order of time."""
-    join = ""
+async def list_page(connection: Connection, wanted: UserFilter, after: UUID | str | None, limit: int) -> list[Account]:
+    """Accounts after the last one shown, by their e-mail addresses or by their ids, which are made in that of time.
+
+    after: the address or the id of that one.
+    """
     conditions: list[str] = []
     arguments = Arguments()
-    if wanted.role is not None:
-        join = f" JOIN account_roles h ON h.user_id = a.user_id AND h.role = {arguments.add(wanted.role.value)}"
+    if wanted.roles:
+        roles = arguments.add([role.value for role in wanted.roles])
+        conditions.append(
+            f"EXISTS (SELECT FROM account_roles h WHERE h.user_id = a.user_id AND h.role = ANY({roles}::text[]))"
+        )
     if wanted.states:
         conditions.append(f"a.state = ANY({arguments.add([state.value for state in wanted.states])}::text[])")
     if wanted.query:
@@ -106,25 +116,30 @@ async def list_page(connection: Connection, wanted: UserFilter, after: UUID | No
         conditions.append(f"a.create_time >= {arguments.add(wanted.create_time_from)}")
     if wanted.create_time_before is not None:
         conditions.append(f"a.create_time < {arguments.add(wanted.create_time_before)}")
+    key = _ORDERS[wanted.order]
+    past, way = ("<", "DESC") if wanted.descending else (">", "ASC")
     if after is not None:
-        conditions.append(f"a.user_id < {arguments.add(after)}")
+        conditions.append(f"{key} {past} {arguments.add(after)}")
     size = arguments.add(limit)
-    rows = await connection.fetch(
-        f"{_SELECT}{join}{where(conditions)} ORDER BY a.user_id DESC LIMIT {size}", *arguments
-    )
+    rows = await connection.fetch(f"{_SELECT}{where(conditions)} ORDER BY {key} {way} LIMIT {size}", *arguments)
     return _ACCOUNT.values(rows)
 
 
 async def save(connection: Connection, account: Account, now: datetime) -> None:
-    """Write names, contacts and what is verified of a locked account. A taken name breaks a unique constraint."""
+    """Write names, contacts, language and what is verified of a locked account.
+
+    A taken name breaks a unique constraint.
+    """
     await connection.execute(
         "UPDATE accounts SET email = $2, username = nullif($3, ''), phone = nullif($4, ''), full_name = $5,"
-        " email_verified = $6, phone_verified = $7, update_time = $8, version = version + 1 WHERE user_id = $1",
+        " language_code = nullif($6, ''), email_verified = $7, phone_verified = $8, update_time = $9,"
+        " version = version + 1 WHERE user_id = $1",
         account.user_id,
         account.email,
         account.username,
         account.phone,
         account.full_name,
+        account.language_code,
         account.email_verified,
         account.phone_verified,
         now,
@@ -180,8 +195,8 @@ async def anonymise(connection: Connection, user_id: UUID, now: datetime) -> Non
     """Leave an account of nobody: the row stays for what refers to it, and its names are free for others."""
     await connection.execute("DELETE FROM account_roles WHERE user_id = $1", user_id)
     await connection.execute(
-        "UPDATE accounts SET email = $2, username = NULL, phone = NULL, full_name = '', password_hash = '',"
-        " state = 'DELETED', email_verified = false, phone_verified = false, update_time = $3,"
+        "UPDATE accounts SET email = $2, username = NULL, phone = NULL, full_name = '', language_code = NULL,"
+        " password_hash = '', state = 'DELETED', email_verified = false, phone_verified = false, update_time = $3,"
         " version = version + 1 WHERE user_id = $1",
         user_id,
         # RFC 2606: nobody can ever have it. The id alone is known to others, who could register the address first.

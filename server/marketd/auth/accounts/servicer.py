@@ -11,14 +11,13 @@ from marketplace.auth.v1 import user_service_pb2_grpc
 
 from marketd.auth import service
 from marketd.auth.accounts import block, convert, delete, find, roles, update
-from marketd.auth.accounts.values import Account
 from marketd.auth.addresses import book
 from marketd.auth.addresses import convert as address_convert
-from marketd.auth.addresses.values import SavedAddress
 from marketd.auth.letters import Letters
 from marketd.auth.ports import AccountHolder
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.caller import Caller
+from marketd.kernel.call.ordering import parse_order
 from marketd.kernel.call.pages import Pager
 from marketd.kernel.db.transactor import Transactor
 
@@ -51,16 +50,21 @@ class UserServicer(user_service_pb2_grpc.UserServiceServicer):
         return pb.BatchGetUsersResponse(users=[convert.to_user(account) for account in found])
 
     async def UpdateUser(self, request: pb.UpdateUserRequest, context: Context) -> pb.UpdateUserResponse:
-        caller = calls.current_caller()
-        change = convert.from_update_user(request, _user_id(request.user.user_id, caller))
-        account = await self._tx.run("user.update", lambda uow: update.update_user(uow, caller, change, self._letters))
-        return pb.UpdateUserResponse(user=convert.to_user(account))
+        caller, change = calls.current_caller(), convert.from_update_user(request)
+        return await self._tx.answer(
+            "user.update",
+            lambda uow: update.update_user(uow, caller, change, self._letters),
+            lambda account: pb.UpdateUserResponse(user=convert.to_user(account)),
+        )
 
     async def DeleteUser(self, request: pb.DeleteUserRequest, context: Context) -> pb.DeleteUserResponse:
         caller = calls.current_caller()
         user_id = _user_id(request.user_id, caller)
         await self._tx.run(
-            "user.delete", lambda uow: delete.delete_user(uow, caller, user_id, request.etag, self._holders)
+            "user.delete",
+            lambda uow: delete.delete_user(
+                uow, caller, user_id, request.etag, self._holders, allow_missing=request.allow_missing
+            ),
         )
         return pb.DeleteUserResponse()
 
@@ -70,45 +74,45 @@ class UserServicer(user_service_pb2_grpc.UserServiceServicer):
         page = await self._pager.list(
             request,
             caller,
-            lambda unit, before, limit: find.list_users(unit, wanted, before, limit),
-            lambda account: account.user_id,
+            lambda unit, after, limit: find.list_users(unit, wanted, after, limit),
+            lambda account: account.email if wanted.order == "email" else account.user_id,
             convert.to_user,
         )
         return pb.ListUsersResponse(users=page.items, next_page_token=page.next_page_token)
 
     async def SetUserRoles(self, request: pb.SetUserRolesRequest, context: Context) -> pb.SetUserRolesResponse:
-        caller = calls.current_caller()
-        change = convert.from_set_user_roles(request)
-
-        def render(account: Account) -> pb.SetUserRolesResponse:
-            return pb.SetUserRolesResponse(user=convert.to_user(account))
-
-        return await self._tx.answer("user.set_roles", lambda uow: roles.set_roles(uow, caller, change), render)
+        caller, change = calls.current_caller(), convert.from_set_user_roles(request)
+        return await self._tx.answer(
+            "user.set_roles",
+            lambda uow: roles.set_roles(uow, caller, change),
+            lambda account: pb.SetUserRolesResponse(user=convert.to_user(account)),
+        )
 
     async def BlockUser(self, request: pb.BlockUserRequest, context: Context) -> pb.BlockUserResponse:
-        caller, user_id = calls.current_caller(), UUID(request.user_id)
-        account = await self._tx.run(
-            "user.block", lambda uow: block.block_user(uow, caller, user_id, request.reason, self._letters)
+        caller, wanted = calls.current_caller(), convert.from_block_user(request)
+        return await self._tx.answer(
+            "user.block",
+            lambda uow: block.block_user(uow, caller, wanted, self._letters),
+            lambda account: pb.BlockUserResponse(user=convert.to_user(account)),
         )
-        return pb.BlockUserResponse(user=convert.to_user(account))
 
     async def UnblockUser(self, request: pb.UnblockUserRequest, context: Context) -> pb.UnblockUserResponse:
-        caller, user_id = calls.current_caller(), UUID(request.user_id)
-        account = await self._tx.run(
-            "user.unblock", lambda uow: block.unblock_user(uow, caller, user_id, request.reason)
+        caller, wanted = calls.current_caller(), convert.from_block_user(request)
+        return await self._tx.answer(
+            "user.unblock",
+            lambda uow: block.unblock_user(uow, caller, wanted),
+            lambda account: pb.UnblockUserResponse(user=convert.to_user(account)),
         )
-        return pb.UnblockUserResponse(user=convert.to_user(account))
 
     # -- addresses
 
     async def CreateAddress(self, request: pb.CreateAddressRequest, context: Context) -> pb.CreateAddressResponse:
-        caller = calls.current_caller()
-        new = address_convert.from_create_address(request)
-
-        def render(saved: SavedAddress) -> pb.CreateAddressResponse:
-            return pb.CreateAddressResponse(address=address_convert.to_saved_address(saved))
-
-        return await self._tx.answer("address.create", lambda uow: book.create_address(uow, caller, new), render)
+        caller, new = calls.current_caller(), address_convert.from_create_address(request)
+        return await self._tx.answer(
+            "address.create",
+            lambda uow: book.create_address(uow, caller, new),
+            lambda saved: pb.CreateAddressResponse(address=address_convert.to_saved_address(saved)),
+        )
 
     async def GetAddress(self, request: pb.GetAddressRequest, context: Context) -> pb.GetAddressResponse:
         caller, address_id = calls.current_caller(), UUID(request.address_id)
@@ -117,10 +121,11 @@ class UserServicer(user_service_pb2_grpc.UserServiceServicer):
 
     async def ListAddresses(self, request: pb.ListAddressesRequest, context: Context) -> pb.ListAddressesResponse:
         caller = calls.current_caller()
+        _, descending = parse_order(request.order_by, ("create_time",), "create_time desc")
         page = await self._pager.list(
             request,
             caller,
-            lambda unit, before, limit: book.list_addresses(unit, caller, before, limit),
+            lambda unit, after, limit: book.list_addresses(unit, caller, after, limit, descending=descending),
             lambda saved: saved.address_id,
             address_convert.to_saved_address,
         )
@@ -128,21 +133,30 @@ class UserServicer(user_service_pb2_grpc.UserServiceServicer):
 
     async def UpdateAddress(self, request: pb.UpdateAddressRequest, context: Context) -> pb.UpdateAddressResponse:
         caller, change = calls.current_caller(), address_convert.from_update_address(request)
-        saved = await self._tx.run("address.update", lambda uow: book.update_address(uow, caller, change))
-        return pb.UpdateAddressResponse(address=address_convert.to_saved_address(saved))
+        return await self._tx.answer(
+            "address.update",
+            lambda uow: book.update_address(uow, caller, change),
+            lambda saved: pb.UpdateAddressResponse(address=address_convert.to_saved_address(saved)),
+        )
 
     async def DeleteAddress(self, request: pb.DeleteAddressRequest, context: Context) -> pb.DeleteAddressResponse:
         caller, address_id = calls.current_caller(), UUID(request.address_id)
-        await self._tx.run("address.delete", lambda uow: book.delete_address(uow, caller, address_id))
-        return pb.DeleteAddressResponse()
+        return await self._tx.answer(
+            "address.delete",
+            lambda uow: book.delete_address(uow, caller, address_id, request.etag, allow_missing=request.allow_missing),
+            lambda _: pb.DeleteAddressResponse(),
+        )
 
     async def SetDefaultAddress(
         self, request: pb.SetDefaultAddressRequest, context: Context
     ) -> pb.SetDefaultAddressResponse:
         caller, address_id = calls.current_caller(), UUID(request.address_id)
-        saved = await self._tx.run("address.set_default", lambda uow: book.set_default_address(uow, caller, address_id))
-        return pb.SetDefaultAddressResponse(address=address_convert.to_saved_address(saved))
+        return await self._tx.answer(
+            "address.set_default",
+            lambda uow: book.set_default_address(uow, caller, address_id, request.etag),
+            lambda saved: pb.SetDefaultAddressResponse(address=address_convert.to_saved_address(saved)),
+        )
 
 
 def _user_id(text: str, caller: Caller) -> UUID:
-    return caller.known_user_id if text in ("", "me") else UUID(text)
+    return caller.known_user_id if text == "me" else UUID(text)

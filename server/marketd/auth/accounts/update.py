@@ -18,7 +18,7 @@ from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.etags import check_etag
 from marketd.mail.compose import is_address
 
-CHANGEABLE = ("email", "username", "phone", "full_name")
+CHANGEABLE = ("email", "username", "phone", "full_name", "language_code")
 """The fields that an owner may change."""
 
 
@@ -33,10 +33,13 @@ class UserChange:
     username: str
     phone: str
     full_name: str
+    language_code: str = ""
 
 
 async def update_user(uow: UnitOfWork, caller: Caller, change: UserChange, letters: Letters) -> Account:
     """Change the caller's own account; a new e-mail address or phone has yet to be verified.
+
+    What changes nothing leaves the account as it is.
 
     The former e-mail address is told of a new one: if it was not the owner who changed it, the owner reads there.
     Raises NotFound, EtagMismatch, NoAddress, and AlreadyExists naming the field that somebody else has.
@@ -44,6 +47,8 @@ async def update_user(uow: UnitOfWork, caller: Caller, change: UserChange, lette
     before = await lock_own(uow, caller, change.user_id)
     check_etag(change.etag, before.version)
     after = _changed(before, change)
+    if after == before:
+        return before
     if after.email != before.email and not is_address(after.email):
         raise NoAddress("user.email")
     with names_are_unique():
@@ -70,6 +75,7 @@ def _changed(account: Account, change: UserChange) -> Account:
         username=chosen("username"),
         phone=phone,
         full_name=chosen("full_name"),
+        language_code=chosen("language_code"),
         email_verified=account.email_verified and email == account.email,
         phone_verified=account.phone_verified and phone == account.phone,
     )

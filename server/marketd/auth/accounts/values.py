@@ -19,6 +19,7 @@ class Account:
     username: str
     phone: str
     full_name: str
+    language_code: str
     password_hash: str = field(repr=False)
     state: AccountState
     email_verified: bool
@@ -32,10 +33,15 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class UserFilter:
-    """Which accounts to list; what is empty or None leaves nothing out. `create_time_before` is exclusive."""
+    """Which accounts to list, and in what order; what is empty or None leaves nothing out.
+
+    `create_time_before` is exclusive. `order` is "create_time" or "email".
+    """
 
     states: tuple[AccountState, ...] = ()
-    role: Role | None = None
+    roles: tuple[Role, ...] = ()
     query: str = ""
     create_time_from: datetime | None = None
     create_time_before: datetime | None = None
+    order: str = "create_time"
+    descending: bool = True

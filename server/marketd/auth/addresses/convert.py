@@ -10,24 +10,26 @@ from marketplace.auth.v1 import user_service_pb2 as pb
 from marketd.auth.addresses.book import AddressChange, NewAddress
 from marketd.auth.addresses.values import SavedAddress
 from marketd.kernel.values.etags import etag_of
-from marketd.kernel.wire import from_address, from_update_mask, to_address, to_timestamp
+from marketd.kernel.wire import address_patch, from_address, has_path, to_address, to_timestamp, update_paths
 
 
 def from_create_address(request: pb.CreateAddressRequest) -> NewAddress:
     """The address to save."""
-    return NewAddress(request.label, from_address(request.address), request.is_default)
+    new = request.address
+    return NewAddress(new.label, from_address(new.postal_address), new.primary)
 
 
 def from_update_address(request: pb.UpdateAddressRequest) -> AddressChange:
-    """The change to make; without a mask, that of what has a value."""
+    """The change to make."""
     saved = request.address
-    given = {name for name, has in (("label", bool(saved.label)), ("address", saved.HasField("address"))) if has}
-    paths = from_update_mask(request.update_mask) or given
+    paths = update_paths(saved, request.update_mask)
+    moves = has_path(paths, "postal_address")
     return AddressChange(
         address_id=UUID(saved.address_id),
-        etag=request.etag,
+        etag=saved.etag,
         label=saved.label if "label" in paths else None,
-        address=from_address(saved.address) if "address" in paths else None,
+        postal_address=address_patch(saved.postal_address, paths, "postal_address") if moves else None,
+        primary=saved.primary if "primary" in paths else None,
     )
 
 
@@ -35,9 +37,9 @@ def to_saved_address(saved: SavedAddress) -> address_pb2.SavedAddress:
     """An address in its owner's book."""
     return address_pb2.SavedAddress(
         address_id=str(saved.address_id),
-        label=saved.label,
-        address=to_address(saved.address),
-        is_default=saved.is_default,
+        label=saved.label or None,
+        postal_address=to_address(saved.postal_address),
+        primary=saved.primary,
         create_time=to_timestamp(saved.create_time),
         update_time=to_timestamp(saved.update_time),
         etag=etag_of(saved.version),

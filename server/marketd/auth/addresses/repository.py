@@ -11,7 +11,7 @@ from marketd.kernel.db.sql import Columns
 from marketd.kernel.values.address import Address
 
 # ruff: noqa: S608 - every interpolated part is one of the constants here
-_SAVED = Columns(SavedAddress, readers={"address": Address.from_json})
+_SAVED = Columns(SavedAddress, expressions={"primary": '"primary"'}, readers={"postal_address": Address.from_json})
 _SELECT = f"SELECT {_SAVED.sql} FROM addresses"
 
 
@@ -22,10 +22,14 @@ async def read(connection: Connection, user_id: UUID, address_id: UUID) -> Saved
     )
 
 
-async def list_page(connection: Connection, user_id: UUID, after: UUID | None, limit: int) -> list[SavedAddress]:
-    """The owner's addresses, the newest first, after the last one shown."""
+async def list_page(
+    connection: Connection, user_id: UUID, after: UUID | None, limit: int, *, descending: bool = True
+) -> list[SavedAddress]:
+    """The owner's addresses after the last one shown, in the order of their ids, which are made in that of time."""
+    past, way = ("<", "DESC") if descending else (">", "ASC")
     rows = await connection.fetch(
-        f"{_SELECT} WHERE user_id = $1 AND ($2::uuid IS NULL OR address_id < $2) ORDER BY address_id DESC LIMIT $3",
+        f"{_SELECT} WHERE user_id = $1 AND ($2::uuid IS NULL OR address_id {past} $2)"
+        f" ORDER BY address_id {way} LIMIT $3",
         user_id,
         after,
         limit,
@@ -41,13 +45,13 @@ async def count(connection: Connection, user_id: UUID) -> int:
 async def insert(connection: Connection, user_id: UUID, saved: SavedAddress) -> None:
     """A new address."""
     await connection.execute(
-        "INSERT INTO addresses (address_id, user_id, label, address, is_default, create_time, update_time)"
+        'INSERT INTO addresses (address_id, user_id, label, postal_address, "primary", create_time, update_time)'
         " VALUES ($1, $2, $3, $4::jsonb, $5, $6, $6)",
         saved.address_id,
         user_id,
         saved.label,
-        saved.address.to_json_text(),
-        saved.is_default,
+        saved.postal_address.to_json_text(),
+        saved.primary,
         saved.create_time,
     )
 
@@ -55,12 +59,12 @@ async def insert(connection: Connection, user_id: UUID, saved: SavedAddress) -> 
 async def save(connection: Connection, user_id: UUID, saved: SavedAddress, now: datetime) -> None:
     """Write label and address."""
     await connection.execute(
-        "UPDATE addresses SET label = $3, address = $4::jsonb, update_time = $5, version = version + 1"
+        "UPDATE addresses SET label = $3, postal_address = $4::jsonb, update_time = $5, version = version + 1"
         " WHERE address_id = $1 AND user_id = $2",
         saved.address_id,
         user_id,
         saved.label,
-        saved.address.to_json_text(),
+        saved.postal_address.to_json_text(),
         now,
     )
 
@@ -68,15 +72,15 @@ async def save(connection: Connection, user_id: UUID, saved: SavedAddress, now: 
 async def set_default(connection: Connection, user_id: UUID, address_id: UUID | None, now: datetime) -> None:
     """Make this the owner's default (None: leave the owner without one); two statements, for the constraint's sake."""
     await connection.execute(
-        "UPDATE addresses SET is_default = false, update_time = $3, version = version + 1"
-        " WHERE user_id = $1 AND is_default AND address_id IS DISTINCT FROM $2",
+        'UPDATE addresses SET "primary" = false, update_time = $3, version = version + 1'
+        ' WHERE user_id = $1 AND "primary" AND address_id IS DISTINCT FROM $2',
         user_id,
         address_id,
         now,
     )
     await connection.execute(
-        "UPDATE addresses SET is_default = true, update_time = $3, version = version + 1"
-        " WHERE user_id = $1 AND address_id = $2 AND NOT is_default",
+        'UPDATE addresses SET "primary" = true, update_time = $3, version = version + 1'
+        ' WHERE user_id = $1 AND address_id = $2 AND NOT "primary"',
         user_id,
         address_id,
         now,

@@ -11,12 +11,12 @@ from marketd.kernel.values.address import Address
 
 @dataclass(frozen=True, slots=True)
 class SavedAddress:
-    """An address in somebody's book."""
+    """An address in somebody's book. An empty label means none; `primary` is the one to offer first."""
 
     address_id: UUID
     label: str
-    address: Address
-    is_default: bool
+    postal_address: Address
+    primary: bool
     create_time: datetime
     update_time: datetime
     version: int

@@ -1,4 +1,7 @@
-"""Passwords anew: changing one's own, and the way back by e-mail for who has forgotten it."""
+"""Passwords anew: changing one's own, and the way back by e-mail for who has forgotten it.
+
+What hashes is no work of a transaction: `prepare_…` judges and hashes, and gives the work that is left.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Final
 from uuid import UUID
 
 from marketd.audit import log
+from marketd.audit.call import Act
 from marketd.auth.accounts import repository as accounts
 from marketd.auth.accounts.find import find_account
 from marketd.auth.accounts.hash_queue import Asker, Lane
@@ -25,9 +29,9 @@ from marketd.auth.letters import Letters
 from marketd.auth.sessions import session
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.caller import SYSTEM, Caller
-from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.transactor import Transactor, Work
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
-from marketd.kernel.events.events import Job
+from marketd.kernel.events.events import Job, Json
 from marketd.kernel.work.jobs import Payload
 
 RESET_JOB: Final = "auth.password_reset"
@@ -76,7 +80,8 @@ class Recovering:
             lowered = email.lower()
             # While the first waits, a second would do nothing else. The key says nothing about the address.
             key = f"{RESET_JOB}:{self._address_hash(lowered).hex()}"
-            uow.enqueue(Job(kind=RESET_JOB, payload={"email": lowered}, dedup_key=key, max_attempts=_ATTEMPTS))
+            payload: dict[str, Json] = {"email": lowered, "language": calls.current().language}
+            uow.enqueue(Job(kind=RESET_JOB, payload=payload, dedup_key=key, max_attempts=_ATTEMPTS))
 
         await self._tx.run("auth.request_password_reset", work)
 
@@ -98,12 +103,18 @@ class Recovering:
         user_id = account.user_id if account is not None and is_somebody else None
         token, end = new_token(), uow.now + LIFETIME
         await password_resets.insert(uow.connection, user_id, address_hash, hash_token(token), uow.now, end)
-        self._letters.password_reset(uow, email, token, LIFETIME, to_nobody=user_id is None)
+        language = (account.language_code if account is not None and is_somebody else "") or str(
+            payload.get("language", "")
+        )
+        self._letters.password_reset(uow, email, token, LIFETIME, language=language, to_nobody=user_id is None)
         comment = "" if user_id else "no active account has the address"
-        await log.record(uow, SYSTEM, "user", user_id or "", comment, method=RESET_JOB)
+        await log.record(uow, SYSTEM, "user", user_id or "", comment, act=Act.SEND_RESET_LETTER)
 
-    async def reset(self, caller: Caller, token: str, password: str) -> None:
-        """Set the password and end every session. Raises ResetTokenInvalid and the new password's refusals."""
+    async def prepare_reset(self, caller: Caller, token: str, password: str) -> Work[None]:
+        """The work that sets the password and ends every session.
+
+        Both raise ResetTokenInvalid, and this the new password's refusals.
+        """
         token_hash = hash_token(token)
         account = await self._tx.read(lambda unit: _holder(unit, token_hash))
         if account is None:
@@ -129,10 +140,10 @@ class Recovering:
             owner = Caller(locked.user_id, None, locked.roles, caller.address)
             await log.record(uow, owner, "user", locked.user_id)
 
-        await self._tx.run("auth.reset_password", work)
+        return work
 
-    async def change(self, caller: Caller, command: ChangePassword) -> None:
-        """Set the password and end the other sessions.
+    async def prepare_change(self, caller: Caller, command: ChangePassword) -> Work[None]:
+        """The work that sets the password and ends the other sessions.
 
         Raises InvalidCredentials, TooManyFailures, AccountBlocked, NotFound for services, and what the new password is
         refused for.
@@ -165,7 +176,7 @@ class Recovering:
             await throttle.forget(uow, name)
             await log.record(uow, caller, "user", caller.known_user_id)
 
-        await self._tx.run("auth.change_password", work)
+        return work
 
     def _address_hash(self, address: str) -> bytes:
         return self._hasher.name("reset", address)

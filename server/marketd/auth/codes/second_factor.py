@@ -25,7 +25,7 @@ from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.refusals import IllegalTransition
 from marketd.kernel.call.seal import Seal
 from marketd.kernel.db.database import Connection
-from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.transactor import Transactor, Work
 from marketd.kernel.db.uow import UnitOfWork
 
 STEP_SECONDS = 30
@@ -54,12 +54,15 @@ class SecondFactor:
         """Put the waiting authenticator into use; its recovery codes. Raises CodeWrong, IllegalTransition, NotFound."""
         return await self._tx.run("auth.confirm_totp", lambda uow: self._confirm(uow, caller, code))
 
-    async def disable(self, caller: Caller, proof: FactorProof) -> None:
-        """Remove the authenticator. Raises TotpRequired, IllegalTransition, NotFound and TooManyFailures."""
+    async def prepare_disable(self, caller: Caller, proof: FactorProof) -> Work[None]:
+        """Count the attempt; the work that removes the authenticator.
+
+        Raises TooManyFailures, and the work TotpRequired, IllegalTransition and NotFound.
+        """
         name = self._attempts.factor(caller.known_user_id)
         # A stolen session must not find the code by trying a million.
         await self._attempts.count(name)
-        await self._tx.run("auth.disable_totp", lambda uow: self._disable(uow, caller, proof, name))
+        return lambda uow: self._disable(uow, caller, proof, name)
 
     async def judge(self, uow: UnitOfWork, user_id: UUID, proof: FactorProof) -> str:
         """At sign-in, in its transaction with the account locked: spend the proof. Raises TotpRequired.

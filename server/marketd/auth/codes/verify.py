@@ -18,7 +18,6 @@ from marketd.auth.errors import CodeWrong, NothingCarriesSms, NothingToVerify, T
 from marketd.auth.letters import Letters
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.refusals import IllegalTransition
-from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
 
 LIFETIME: Final = timedelta(minutes=10)
@@ -31,28 +30,16 @@ WINDOW: Final = timedelta(hours=1)
 class Verifying:
     """The two use cases around verification codes."""
 
-    def __init__(self, tx: Transactor, hasher: CodeHasher, letters: Letters) -> None:
-        self._tx = tx
+    def __init__(self, hasher: CodeHasher, letters: Letters) -> None:
         self._hasher = hasher
         self._letters = letters
 
-    async def send(self, caller: Caller, channel: VerificationChannel) -> datetime:
+    async def send(self, uow: UnitOfWork, caller: Caller, channel: VerificationChannel) -> datetime:
         """Send a code in place of the one before; when it stops being good.
 
         Raises NothingToVerify, NothingCarriesSms, IllegalTransition when the channel is verified, TooManyCodes, and
         NotFound for services.
         """
-        return await self._tx.run("auth.send_verification", lambda uow: self._send(uow, caller, channel))
-
-    async def verify(self, caller: Caller, channel: VerificationChannel, code: str) -> Account:
-        """Mark the channel as verified; the account as it is then. Raises CodeWrong and NotFound."""
-        # A wrong code is returned, not raised: raising it would roll the try back.
-        verified = await self._tx.run("auth.verify", lambda uow: self._verify(uow, caller, channel, code))
-        if verified is None:
-            raise CodeWrong("code")
-        return verified
-
-    async def _send(self, uow: UnitOfWork, caller: Caller, channel: VerificationChannel) -> datetime:
         account = await lock_active(uow, caller.known_user_id)
         target, is_verified = _target(account, channel)
         if not target:
@@ -66,17 +53,23 @@ class Verifying:
         if not await verifications.put(uow.connection, account.user_id, channel, sent, uow.now, end, WINDOW, SENDS):
             began = await verifications.window_time(uow.connection, account.user_id, channel) or uow.now
             raise TooManyCodes(max((began + WINDOW - uow.now).total_seconds(), 1.0))
-        self._letters.verification_code(uow, channel, target, code, LIFETIME)
+        self._letters.verification_code(uow, account, channel, target, code, LIFETIME)
         await log.record(uow, caller, "user", account.user_id)
         return end
 
-    async def _verify(self, uow: UnitOfWork, caller: Caller, channel: VerificationChannel, code: str) -> Account | None:
+    async def verify(
+        self, uow: UnitOfWork, caller: Caller, channel: VerificationChannel, code: str
+    ) -> Account | CodeWrong:
+        """Mark the channel as verified; the account as it is then. Raises NotFound.
+
+        That the code is wrong is returned, not raised: raising it would roll the try back.
+        """
         account = await lock_active(uow, caller.known_user_id)
         sent = await verifications.take_try(uow.connection, account.user_id, channel, uow.now, TRIES)
         presented = self._hasher.verification(account.user_id, channel, code)
         target, _ = _target(account, channel)
         if sent is None or sent.target != target or not hmac.compare_digest(sent.code_hash, presented):
-            return None
+            return CodeWrong("code")
         await verifications.spend(uow.connection, account.user_id, channel, uow.now)
         await accounts.mark_verified(uow.connection, account.user_id, channel, uow.now)
         await log.record(uow, caller, "user", account.user_id)

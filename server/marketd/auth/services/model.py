@@ -12,7 +12,7 @@ from marketd.kernel.db.database import Base
 
 
 class ServiceAccountTable(Base):
-    """An internal service; its secret is 256 random bits, so a plain SHA-256 of it is enough."""
+    """An internal service; its secret is 256 bits that nobody can guess, so a plain SHA-256 of it is enough."""
 
     __tablename__ = "service_accounts"
     __table_args__ = (
@@ -23,5 +23,5 @@ class ServiceAccountTable(Base):
     name: Mapped[str] = mapped_column(Text)
     secret_hash: Mapped[bytes] = mapped_column(LargeBinary)
     create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-    last_used_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    use_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     revoke_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

@@ -39,12 +39,15 @@ async def read(connection: Connection, service_account_id: UUID) -> ServiceAccou
     )
 
 
-async def list_page(connection: Connection, before: UUID | None, limit: int) -> list[ServiceAccount]:
-    """The newest first, from the one after `before` on."""
+async def list_page(
+    connection: Connection, after: UUID | None, limit: int, *, descending: bool
+) -> list[ServiceAccount]:
+    """Those after the last one shown, in the order of their ids, which are made in that of time."""
+    past, way = ("<", "DESC") if descending else (">", "ASC")
     rows = await connection.fetch(
-        f"SELECT {_ACCOUNT.sql} FROM service_accounts WHERE $1::uuid IS NULL OR service_account_id < $1"
-        " ORDER BY service_account_id DESC LIMIT $2",
-        before,
+        f"SELECT {_ACCOUNT.sql} FROM service_accounts WHERE $1::uuid IS NULL OR service_account_id {past} $1"
+        f" ORDER BY service_account_id {way} LIMIT $2",
+        after,
         limit,
     )
     return _ACCOUNT.values(rows)
@@ -56,7 +59,7 @@ async def use(connection: Connection, service_account_id: UUID, secret_hash: byt
     How long the comparison takes tells at most some of a hash, and a secret of 256 bits is not found by its hash.
     """
     tag = await connection.execute(
-        "UPDATE service_accounts SET last_used_time = $3"
+        "UPDATE service_accounts SET use_time = $3"
         " WHERE service_account_id = $1 AND secret_hash = $2 AND revoke_time IS NULL",
         service_account_id,
         secret_hash,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -9,10 +11,10 @@ from uuid import UUID
 import asyncpg
 
 from marketd.audit import log
-from marketd.auth.codes.credentials import hash_token, new_token
+from marketd.auth.codes.credentials import hash_token
 from marketd.auth.errors import ClientUnknown
 from marketd.auth.services import repository
-from marketd.auth.services.values import NewServiceAccount, ServiceAccount
+from marketd.auth.services.values import ServiceAccount
 from marketd.auth.sessions import access_changes
 from marketd.auth.sessions.access_tokens import AccessToken, AccessTokens
 from marketd.auth.sessions.model import ChangeKind
@@ -32,40 +34,28 @@ _NOBODY: Final = UUID(int=0)
 class ServiceAccounts:
     """The use cases around service accounts."""
 
-    def __init__(self, tx: Transactor, access: AccessTokens) -> None:
+    def __init__(self, tx: Transactor, access: AccessTokens, secret_key: bytes) -> None:
         self._tx = tx
         self._access = access
+        self._secret_key = secret_key
 
-    async def create(self, caller: Caller, name: str) -> NewServiceAccount:
+    def secret_of(self, service_account_id: UUID) -> str:
+        """The account's secret, 256 bits as base64url: made of its id, so that no stored answer needs to hold it."""
+        digest = hmac.digest(self._secret_key, service_account_id.bytes, "sha256")
+        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+    async def create(self, uow: UnitOfWork, caller: Caller, name: str) -> ServiceAccount:
         """Make one. Raises AlreadyExists when another that is not revoked has the name."""
-        secret = new_token()
-
-        async def work(uow: UnitOfWork) -> ServiceAccount:
-            try:
-                account = await repository.insert(uow.connection, new_id(), name, hash_token(secret), uow.now)
-            except asyncpg.UniqueViolationError as error:
-                if constraint_of(error) != "uq_service_accounts_name":
-                    raise
-                raise AlreadyExists("service account", "name") from error
-            await log.record(uow, caller, "service_account", account.service_account_id, name)
-            return account
-
-        return NewServiceAccount(await self._tx.run("auth.create_service_account", work), secret)
-
-    async def revoke(self, caller: Caller, service_account_id: UUID) -> ServiceAccount:
-        """Revoke it for good; its tokens and streams end within 2 s. Twice is once. Raises NotFound."""
-
-        async def work(uow: UnitOfWork) -> ServiceAccount:
-            if await repository.revoke(uow.connection, service_account_id, uow.now):
-                # To everybody who listens a service is an account with one session, both of its own id.
-                await access_changes.record(uow, ChangeKind.SESSION_REVOKED, service_account_id, service_account_id)
-            account = await repository.read(uow.connection, service_account_id)
-            if account is None:
-                raise NotFound("service_account", service_account_id)
-            await log.record(uow, caller, "service_account", service_account_id)
-            return account
-
-        return await self._tx.run("auth.revoke_service_account", work)
+        service_account_id = new_id()
+        secret_hash = hash_token(self.secret_of(service_account_id))
+        try:
+            account = await repository.insert(uow.connection, service_account_id, name, secret_hash, uow.now)
+        except asyncpg.UniqueViolationError as error:
+            if constraint_of(error) != "uq_service_accounts_name":
+                raise
+            raise AlreadyExists("service account", "name") from error
+        await log.record(uow, caller, "service_account", account.service_account_id, name)
+        return account
 
     async def issue(self, caller: Caller, client_id: str, client_secret: str) -> AccessToken:
         """A short token for whoever knows the secret. Raises ClientUnknown: unknown, wrong and revoked look the same,
@@ -90,9 +80,23 @@ class ServiceAccounts:
         return self._access.issue_service(known, now, TOKEN_LIFETIME)
 
 
-async def list_service_accounts(unit: ReadUnit, before: UUID | None, limit: int) -> list[ServiceAccount]:
-    """All of them, the newest first, from the one after `before` on."""
-    return await repository.list_page(unit.connection, before, limit)
+async def revoke(uow: UnitOfWork, caller: Caller, service_account_id: UUID) -> ServiceAccount:
+    """Revoke it for good; its tokens and streams end within 2 s. Twice is once. Raises NotFound."""
+    if await repository.revoke(uow.connection, service_account_id, uow.now):
+        # To everybody who listens a service is an account with one session, both of its own id.
+        await access_changes.record(uow, ChangeKind.SESSION_REVOKED, service_account_id, service_account_id)
+    account = await repository.read(uow.connection, service_account_id)
+    if account is None:
+        raise NotFound("service_account", service_account_id)
+    await log.record(uow, caller, "service_account", service_account_id)
+    return account
+
+
+async def list_service_accounts(
+    unit: ReadUnit, after: UUID | None, limit: int, *, descending: bool
+) -> list[ServiceAccount]:
+    """All of them, by when they were made, from the one after the last one shown on."""
+    return await repository.list_page(unit.connection, after, limit, descending=descending)
 
 
 def _id_of(client_id: str) -> UUID | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -14,13 +14,5 @@ class ServiceAccount:
     service_account_id: UUID
     name: str
     create_time: datetime
-    last_used_time: datetime | None
+    use_time: datetime | None
     revoke_time: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class NewServiceAccount:
-    """A fresh service account, and the only sight of its secret."""
-
-    account: ServiceAccount
-    client_secret: str = field(repr=False)

@@ -19,6 +19,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from marketd.audit import log
+from marketd.audit.call import Act
 from marketd.auth.sessions.model import KeyState
 from marketd.auth.sessions.repository import signing_keys
 from marketd.auth.sessions.values import PublicKey, SigningKey
@@ -28,8 +29,6 @@ from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.kernel.slice import CannotStart
 
-# What the audit log calls a rotation.
-_ROTATE: Final = "marketd keys rotate"
 PUBLISHED: Final = timedelta(minutes=1)
 # The new key is out for a minute, some rings take a moment more to look, the longest token lives 15 minutes and
 # is taken half a minute longer; the rest is for clocks that differ.
@@ -145,7 +144,7 @@ async def rotate(uow: UnitOfWork, ring: KeyRing, *, at_once: bool) -> SigningKey
     made = ring.make(uow.now)
     await signing_keys.insert(uow.connection, made)
     how = "the former keys are worthless at once" if at_once else "the former keys verify on"
-    await log.record(uow, SYSTEM, "signing_key", made.kid, how, method=_ROTATE)
+    await log.record(uow, SYSTEM, "signing_key", made.kid, how, act=Act.ROTATE_KEYS)
     return made
 
 

@@ -65,7 +65,7 @@ class SessionTable(Base):
     token_hash: Mapped[bytes] = mapped_column(LargeBinary)
     spend_times: Mapped[list[datetime]] = mapped_column(ARRAY(DateTime(timezone=True)), server_default=text("'{}'"))
     create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-    last_seen_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    refresh_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     expire_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     revoke_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 

@@ -76,11 +76,12 @@ async def rotate(
 
 
 async def list_sessions(
-    unit: ReadUnit, rules: SessionRules, caller: Caller, before: UUID | None, limit: int
+    unit: ReadUnit, rules: SessionRules, caller: Caller, after: UUID | None, limit: int, *, descending: bool
 ) -> list[Session]:
-    """The caller's sessions that can go on, the latest first, from the one after `before` on."""
-    seen_after = unit.now - rules.idle
-    return await sessions.list_open(unit.connection, caller.known_user_id, before, unit.now, seen_after, limit)
+    """The caller's sessions that can go on, by when they were opened, from the one after the last one shown on."""
+    return await sessions.list_open(
+        unit.connection, caller.known_user_id, after, unit.now, unit.now - rules.idle, limit, descending=descending
+    )
 
 
 async def end_session(uow: UnitOfWork, session_id: UUID) -> None:
@@ -122,7 +123,7 @@ def _refuse_ended(family: TokenFamily, rules: SessionRules, now: datetime) -> No
         raise AccountBlocked
     if family.revoke_time is not None or family.account_state is AccountState.DELETED:
         raise SessionRevoked
-    if family.expire_time <= now or family.last_seen_time <= now - rules.idle:
+    if family.expire_time <= now or family.refresh_time <= now - rules.idle:
         raise TokenExpired
 
 

@@ -44,6 +44,7 @@ class RegisterAccount:
     full_name: str
     device_name: str
     password: str = field(repr=False)
+    language_code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,8 @@ class SigningIn:
         """
         check_new_password(command.password, command.email, command.username, command.phone, command.full_name)
         password_hash = await self._passwords.hash(command.password)
-        new = NewAccount(command.email, command.username, command.phone, command.full_name, password_hash)
+        names = (command.email, command.username, command.phone, command.full_name)
+        new = NewAccount(*names, password_hash, command.language_code)
 
         async def work(uow: UnitOfWork) -> tuple[Account, SessionGrant]:
             account = await create_account(uow, new, frozenset({Role.BUYER}))

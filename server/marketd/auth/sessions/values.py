@@ -27,7 +27,7 @@ class Session:
     device_name: str
     address: str
     create_time: datetime
-    last_seen_time: datetime
+    refresh_time: datetime
     expire_time: datetime
 
 
@@ -43,7 +43,7 @@ class TokenFamily:
     account_state: AccountState
     token_hash: bytes
     spend_times: tuple[datetime, ...]
-    last_seen_time: datetime
+    refresh_time: datetime
     expire_time: datetime
     revoke_time: datetime | None
     roles: frozenset[Role]

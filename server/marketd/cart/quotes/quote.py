@@ -37,9 +37,10 @@ async def quote_order(
 
     Raises NotFound for the saved addresses of others, CartEmpty, and AddressNotServiceable when no seller delivers.
     """
-    address = (
-        destination if isinstance(destination, Address) else (await auth.get_address(uow, caller, destination)).address
-    )
+    if isinstance(destination, Address):
+        address = destination
+    else:
+        address = (await auth.get_address(uow, caller, destination)).postal_address
     cart = await find_cart(uow, caller, currency)
     if cart is None or not cart.items:
         raise CartEmpty
@@ -52,9 +53,9 @@ async def quote_order(
     served = 0
     for seller_id in sorted(by_seller):
         seller = await sellers.read_seller(uow, seller_id)
-        prep_minutes = seller.prep_minutes if seller is not None else 0
+        prep_duration = _prep_duration(seller)
         pickup = seller.pickup_address.point if seller is not None and seller.pickup_address is not None else None
-        delivery = await quoter.quote(uow, pickup, address.point, prep_minutes)
+        delivery = await quoter.quote(uow, pickup, address.point, prep_duration)
         served += delivery is not None
         problems.extend(_problems(seller_id, seller, delivery))
         packages.append(_package(seller_id, seller, delivery, by_seller[seller_id]))
@@ -69,6 +70,10 @@ async def quote_order(
         uow.connection, quote.quote_id, caller.known_user_id, quote.to_json_text(), uow.now, expire_time
     )
     return QuoteResult(quote, tuple(problems), expire_time)
+
+
+def _prep_duration(seller: Seller | None) -> timedelta:
+    return timedelta(0) if seller is None else timedelta(minutes=seller.prep_minutes)
 
 
 def _too_high(quote: Quote) -> list[Problem]:
@@ -97,7 +102,7 @@ def _package(
         owner_user_id=None if seller is None else seller.owner_user_id,
         shop_name="" if seller is None else seller.shop_name,
         pickup=None if seller is None else seller.pickup_address,
-        prep_minutes=0 if seller is None else seller.prep_minutes,
+        prep_duration=_prep_duration(seller),
         delivery_fee_minor=0 if delivery is None else delivery.fee.amount_minor,
         earliest_time=None if delivery is None else delivery.earliest_time,
         latest_time=None if delivery is None else delivery.latest_time,

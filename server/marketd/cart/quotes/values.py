@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -27,7 +27,7 @@ class QuoteLine:
     image_url: str
     quantity: int
     unit_price_minor: int
-    discount_minor: int = 0
+    discount_amount_minor: int = 0
 
     @property
     def line_total_minor(self) -> int:
@@ -46,7 +46,7 @@ class QuotePackage:
     owner_user_id: UUID | None
     shop_name: str
     pickup: Address | None
-    prep_minutes: int
+    prep_duration: timedelta
     delivery_fee_minor: int
     earliest_time: datetime | None
     latest_time: datetime | None
@@ -59,14 +59,14 @@ class QuotePackage:
         return sum(line.line_total_minor for line in self.lines)
 
     @property
-    def discount_minor(self) -> int:
+    def discount_amount_minor(self) -> int:
         """What is taken off the lines."""
-        return sum(line.discount_minor for line in self.lines)
+        return sum(line.discount_amount_minor for line in self.lines)
 
     @property
     def total_minor(self) -> int:
         """Subtotal less discount plus delivery fee."""
-        return self.subtotal_minor - self.discount_minor + self.delivery_fee_minor
+        return self.subtotal_minor - self.discount_amount_minor + self.delivery_fee_minor
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def _package(found: Mapping[str, Any]) -> QuotePackage:
         owner_user_id=None if account is None else UUID(account),
         shop_name=found["shop_name"],
         pickup=None if pickup is None else Address.from_json(pickup),
-        prep_minutes=found["prep_minutes"],
+        prep_duration=timedelta(seconds=found["prep_duration"]),
         delivery_fee_minor=found["delivery_fee_minor"],
         earliest_time=None if earliest is None else datetime.fromisoformat(earliest),
         latest_time=None if latest is None else datetime.fromisoformat(latest),
@@ -136,5 +136,5 @@ def _line(found: Mapping[str, Any]) -> QuoteLine:
         image_url=found["image_url"],
         quantity=found["quantity"],
         unit_price_minor=found["unit_price_minor"],
-        discount_minor=found["discount_minor"],
+        discount_amount_minor=found["discount_amount_minor"],
     )

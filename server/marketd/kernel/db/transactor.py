@@ -120,35 +120,63 @@ class Transactor:
         """
         return await self._bounded(name, work, seconds)
 
-    async def answer(self, name: str, work: Work[T], render: Callable[[T], M], *, seconds: float | None = None) -> M:
+    async def answer(
+        self, name: str, work: Work[T | Refusal], render: Callable[[T], M], *, seconds: float | None = None
+    ) -> M:
         """Run `work` and render its result as the rpc's response, exactly once for the call's request id.
 
         With a request id, the rendered bytes are stored in the effect's own transaction, and a repeat gets them back:
         what is returned is then the serialized response, which transport sends as it stands (the type says M so that
         servicers keep their signatures). Without one it is the message. `render` runs before the commit.
+
+        A refusal that `work` returns instead of raising it is raised after the commit, and no answer is stored: what
+        was written (a try that counts) stays.
         """
         call = calls.current()
         once = call.once
         if once is None:
 
-            async def rendered(uow: UnitOfWork) -> M:
-                return render(await work(uow))
+            async def rendered(uow: UnitOfWork) -> M | Refusal:
+                result = await work(uow)
+                return result if isinstance(result, Refusal) else render(result)
 
-            return await self.run(name, rendered, seconds=seconds)
+            outcome = await self.run(name, rendered, seconds=seconds)
+            if isinstance(outcome, Refusal):
+                raise outcome
+            return outcome
 
-        async def exactly_once(uow: UnitOfWork) -> _Answered:
+        async def exactly_once(uow: UnitOfWork) -> _Answered | Refusal:
             claimed = await idempotency.claim(uow.connection, once, uow.now)
             if claimed.answer is not None:
                 return _Answered(claimed.answer, replayed=True)
             if not claimed.mine:
                 raise _DuplicateRunning
-            payload = render(await work(uow)).SerializeToString()
+            result = await work(uow)
+            if isinstance(result, Refusal):
+                return result
+            payload = render(result).SerializeToString()
             await idempotency.store(uow.connection, once, payload, uow.now, self._keep_answers)
             return _Answered(payload, replayed=False)
 
         answered = await self.run(name, exactly_once, seconds=seconds)
+        if isinstance(answered, Refusal):
+            raise answered
         call.replayed = answered.replayed
         return cast("M", answered.payload)
+
+    async def stored_answer(self) -> bytes | None:
+        """The stored answer to the call's request id, before any work; None when there is none (yet).
+
+        For work that is more than one transaction, or judges what its own effect has changed (a password, a code), so
+        that a repeat would be refused before it came to `answer`. Raises RequestIdReused.
+        """
+        call = calls.current()
+        once = call.once
+        if once is None:
+            return None
+        claimed = await self.read(lambda unit: idempotency.claim(unit.connection, once, unit.now))
+        call.replayed = claimed.answer is not None
+        return claimed.answer
 
     async def read(self, work: Callable[[ReadUnit], Awaitable[T]]) -> T:
         """Run reads on a pooled asyncpg connection without a transaction, bounded by the call's deadline.

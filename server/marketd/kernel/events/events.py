@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from typing import ClassVar, TypeAlias, TypeVar, get_type_hints
@@ -18,8 +18,8 @@ Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | 
 class Event:
     """A fact that was committed. Subclasses are frozen dataclasses in a slice's `events.py`.
 
-    Fields may be UUID, str, int, bool, datetime, StrEnum, None, and tuples of these or of frozen dataclasses. A change
-    that old readers would misread gets a new `version`.
+    Fields may be UUID, str, int, bool, datetime, timedelta (in JSON its seconds), StrEnum, None, and tuples of these or
+    of frozen dataclasses. A change that old readers would misread gets a new `version`.
     """
 
     event_type: ClassVar[str]
@@ -72,6 +72,8 @@ def _plain(value: object) -> Json:
         return str(value)
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
     if isinstance(value, tuple | list | frozenset):
         return [_plain(item) for item in value]
     if isinstance(value, Mapping):
@@ -92,7 +94,8 @@ E_ = TypeVar("E_", bound=Event)
 def read_event(kind: type[E_], stored: StoredEvent) -> E_:
     """The typed event back from its stored form. Unknown keys of newer versions are ignored.
 
-    Covers scalar fields (UUID, datetime, enums, str, int, bool and optionals of them); nested values stay JSON.
+    Covers scalar fields (UUID, datetime, timedelta, enums, str, int, bool and optionals of them); nested values stay
+    JSON.
     """
     hints = get_type_hints(kind)
     values: dict[str, object] = {}
@@ -104,6 +107,8 @@ def read_event(kind: type[E_], stored: StoredEvent) -> E_:
             values[field.name] = UUID(value)
         elif isinstance(value, str) and "datetime" in hint:
             values[field.name] = datetime.fromisoformat(value)
+        elif isinstance(value, int | float) and "timedelta" in hint:
+            values[field.name] = timedelta(seconds=value)
         elif isinstance(value, list):
             values[field.name] = tuple(value)
         else:

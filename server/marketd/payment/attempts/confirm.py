@@ -23,10 +23,10 @@ from marketd.payment import jobs
 from marketd.payment import repository as payments
 from marketd.payment.attempts import repository
 from marketd.payment.attempts.settle import SettledAttempt, settle_attempt
-from marketd.payment.errors import PaymentActionRequired, PaymentDeclined, PaymentOver
+from marketd.payment.errors import MethodOfAnother, PaymentActionRequired, PaymentDeclined, PaymentOver
 from marketd.payment.model import AttemptState, PaymentState
 from marketd.payment.ports import ChargeOutcome, OrderPayments, Providers, ProviderUnreachable
-from marketd.payment.values import Attempt, Payment
+from marketd.payment.values import Attempt, Payment, PaymentMethod
 
 M = TypeVar("M", bound=Message)
 
@@ -41,10 +41,10 @@ _EARLIER_TRIES: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Confirm:
-    """Pay with a method of the provider's. `fingerprint` is a digest of the whole request."""
+    """Pay with a method of the payment's provider. `fingerprint` is a digest of the whole request."""
 
     payment_id: UUID
-    method: str
+    method: PaymentMethod
     return_url: str
     request_id: UUID
     fingerprint: bytes
@@ -79,8 +79,9 @@ class PaymentConfirmer:
     async def confirm(self, caller: Caller, command: Confirm, render: Callable[[Payment], M]) -> M:
         """Take the money and answer with the payment, CAPTURED, or PENDING when the provider takes its time.
 
-        Raises NotFound, PaymentDeclined, PaymentActionRequired, PaymentOver, RequestIdReused, and RequestInProgress
-        while another request's attempt runs.
+        A payment that this method has paid already is answered as it is. Raises NotFound, MethodOfAnother,
+        PaymentDeclined, PaymentActionRequired, PaymentOver, RequestIdReused, and RequestInProgress while another
+        request's attempt runs.
         """
         attempt = await self._begin(caller, command)
         outcome = await self._ask(attempt)
@@ -113,7 +114,7 @@ class PaymentConfirmer:
         if attempt is None or attempt.state.is_final:
             return
         payment = await self._tx.read(lambda unit: payments.read_payment(unit.connection, attempt.payment_id))
-        provider = self._providers.get(attempt.provider)
+        provider = self._providers.get(attempt.payment_provider)
         if payment is None or not payment.state.is_open:
             outcome = await provider.cancel(attempt.charge)
         else:
@@ -164,6 +165,12 @@ class PaymentConfirmer:
             if known.fingerprint != command.fingerprint:
                 raise RequestIdReused
             return _Begun(known, is_ours=True)
+        if command.method.payment_provider != payment.payment_provider:
+            raise MethodOfAnother(payment.payment_provider)
+        if payment.state is PaymentState.CAPTURED:
+            paid = await repository.find_captured(uow.connection, payment.payment_id, command.method.word)
+            if paid is not None:
+                return _Begun(paid, is_ours=True)
         if not payment.state.is_open:
             raise PaymentOver(payment.state)
         if not standing.is_payable or uow.now >= payment.expire_time:
@@ -176,7 +183,7 @@ class PaymentConfirmer:
             payment,
             request_id=command.request_id,
             fingerprint=command.fingerprint,
-            method=command.method,
+            method=command.method.word,
             return_url=command.return_url,
             now=uow.now,
         )
@@ -188,7 +195,7 @@ class PaymentConfirmer:
     async def _ask(self, attempt: Attempt) -> ChargeOutcome:
         if attempt.state.is_final:
             return attempt.outcome
-        provider = self._providers.get(attempt.provider)
+        provider = self._providers.get(attempt.payment_provider)
         try:
             async with asyncio.timeout(PROVIDER_SECONDS):
                 if attempt.state is AttemptState.ACTION_REQUIRED:
@@ -200,13 +207,13 @@ class PaymentConfirmer:
     async def _bounded_cancel(self, attempt: Attempt) -> ChargeOutcome:
         try:
             async with asyncio.timeout(PROVIDER_SECONDS):
-                return await self._providers.get(attempt.provider).cancel(attempt.charge)
+                return await self._providers.get(attempt.payment_provider).cancel(attempt.charge)
         except (ProviderUnreachable, TimeoutError):
             return ChargeOutcome(AttemptState.PENDING)
 
     async def _finish(self, uow: UnitOfWork, attempt: Attempt, outcome: ChargeOutcome) -> Payment:
         settled = await settle_attempt(uow, self._orders, attempt, outcome)
-        if settled.attempt.is_late:
+        if settled.attempt.late:
             raise _Late
         payment = await payments.read_whole(uow.connection, attempt.payment_id)
         if payment is None:

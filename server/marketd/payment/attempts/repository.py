@@ -29,7 +29,7 @@ async def insert_attempt(
 ) -> Attempt | None:
     """Write the group's next attempt; None when another payment's attempt has the request id."""
     row = await connection.fetchrow(
-        "INSERT INTO payment_attempts (attempt_id, payment_id, order_group_id, number, key, provider, buyer_id,"
+        "INSERT INTO payment_attempts (attempt_id, payment_id, order_group_id, number, key, payment_provider, buyer_id,"
         " request_id, fingerprint, method, return_url, amount_minor, currency, state, create_time, update_time)"
         " SELECT $1, $2, $3, n.number, 'order:' || $3::uuid || ':attempt:' || n.number, $4, $5, $6, $7, $8, $9, $10,"
         "   $11, $12, $13, $13"
@@ -38,7 +38,7 @@ async def insert_attempt(
         new_id(),
         payment.payment_id,
         payment.order_group_id,
-        payment.provider,
+        payment.payment_provider,
         payment.buyer_id,
         request_id,
         fingerprint,
@@ -56,6 +56,18 @@ async def find_attempt(connection: Connection, buyer_id: UUID, request_id: UUID)
     """The attempt of a request."""
     row = await connection.fetchrow(
         f"SELECT {_ATTEMPT.sql} FROM payment_attempts WHERE buyer_id = $1 AND request_id = $2", buyer_id, request_id
+    )
+    return _ATTEMPT.optional(row)
+
+
+async def find_captured(connection: Connection, payment_id: UUID, method: str) -> Attempt | None:
+    """The attempt that paid, when it was with this method."""
+    row = await connection.fetchrow(
+        f"SELECT {_ATTEMPT.sql} FROM payment_attempts"
+        " WHERE payment_id = $1 AND method = $2 AND state = $3 AND NOT late LIMIT 1",
+        payment_id,
+        method,
+        AttemptState.CAPTURED.value,
     )
     return _ATTEMPT.optional(row)
 
@@ -97,15 +109,15 @@ async def read_stuck(connection: Connection, now: datetime, age: timedelta, limi
 
 
 async def save_outcome(
-    connection: Connection, attempt_id: UUID, outcome: ChargeOutcome, now: datetime, *, is_late: bool
+    connection: Connection, attempt_id: UUID, outcome: ChargeOutcome, now: datetime, *, late: bool
 ) -> None:
     """Write what the provider said of a locked attempt."""
     await connection.execute(
-        "UPDATE payment_attempts SET state = $2, is_late = $3, redirect_url = $4, decline_code = $5,"
+        "UPDATE payment_attempts SET state = $2, late = $3, redirect_url = $4, decline_code = $5,"
         " decline_message = $6, update_time = $7 WHERE attempt_id = $1",
         attempt_id,
         outcome.state.value,
-        is_late,
+        late,
         outcome.redirect_url,
         outcome.decline_code,
         outcome.decline_message,
@@ -116,7 +128,7 @@ async def save_outcome(
 async def read_charge_key(connection: Connection, payment_id: UUID) -> str | None:
     """The provider's key of the charge that paid."""
     key: str | None = await connection.fetchval(
-        "SELECT key FROM payment_attempts WHERE payment_id = $1 AND state = $2 AND NOT is_late ORDER BY number LIMIT 1",
+        "SELECT key FROM payment_attempts WHERE payment_id = $1 AND state = $2 AND NOT late ORDER BY number LIMIT 1",
         payment_id,
         AttemptState.CAPTURED.value,
     )

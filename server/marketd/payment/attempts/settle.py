@@ -30,7 +30,7 @@ async def settle_attempt(
 ) -> SettledAttempt:
     """Write the provider's outcome down. An attempt that has its final outcome stays as it is.
 
-    Money that was taken makes the waiting orders PAID; when they are gone (`attempt.is_late` then), or less is due by
+    Money that was taken makes the waiting orders PAID; when they are gone (`attempt.late` then), or less is due by
     now, the rest is given back by a job.
     """
     standing = await orders.lock_group(uow, known.order_group_id)
@@ -41,12 +41,12 @@ async def settle_attempt(
     if attempt.state.is_final or outcome.state is AttemptState.PENDING:
         return SettledAttempt(attempt, payment)
     is_captured = outcome.state is AttemptState.CAPTURED
-    is_late = is_captured and not (payment.state.is_open and standing.is_payable)
-    await repository.save_outcome(uow.connection, attempt.attempt_id, outcome, uow.now, is_late=is_late)
+    late = is_captured and not (payment.state.is_open and standing.is_payable)
+    await repository.save_outcome(uow.connection, attempt.attempt_id, outcome, uow.now, late=late)
     attempt = replace(
         attempt,
         state=outcome.state,
-        is_late=is_late,
+        late=late,
         redirect_url=outcome.redirect_url,
         decline_code=outcome.decline_code,
         decline_message=outcome.decline_message,
@@ -55,16 +55,16 @@ async def settle_attempt(
         payment = _after(uow, payment, attempt)
         await payments.save_payment(uow.connection, payment)
     if is_captured:
-        surplus = attempt.amount_minor - (0 if is_late else standing.due.amount_minor)
+        surplus = attempt.amount_minor - (0 if late else standing.due.amount_minor)
         if surplus > 0:
             await set_refund_aside(
                 uow,
                 payment,
                 Money(surplus, payment.currency),
-                reason=LATE_REASON if is_late else SURPLUS_REASON,
+                reason=LATE_REASON if late else SURPLUS_REASON,
                 key=attempt.key,
             )
-        if not is_late:
+        if not late:
             await orders.payment_captured(uow, known.order_group_id, known.payment_id)
     return SettledAttempt(attempt, payment)
 
@@ -78,7 +78,7 @@ def _after(uow: UnitOfWork, payment: Payment, attempt: Attempt) -> Payment:
             return replace(
                 bare,
                 state=PaymentState.CAPTURED,
-                captured_minor=payment.captured_minor + attempt.amount_minor,
+                captured_amount_minor=payment.captured_amount_minor + attempt.amount_minor,
                 capture_time=payment.capture_time or uow.now,
             )
         case AttemptState.DECLINED:

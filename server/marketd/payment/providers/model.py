@@ -17,14 +17,16 @@ class SandboxChargeTable(Base):
     """The sandbox's book of charges."""
 
     __tablename__ = "sandbox_charges"
-    __table_args__ = (CheckConstraint("0 <= refunded_minor AND refunded_minor <= captured_minor", name="money"),)
+    __table_args__ = (
+        CheckConstraint("0 <= refunded_amount_minor AND refunded_amount_minor <= captured_amount_minor", name="money"),
+    )
 
     key: Mapped[str] = mapped_column(Text, primary_key=True)
     amount_minor: Mapped[int] = mapped_column(BigInteger)
     currency: Mapped[str] = mapped_column(Text)
     state: Mapped[str] = mapped_column(Text)
-    captured_minor: Mapped[int] = mapped_column(BigInteger)
-    refunded_minor: Mapped[int] = mapped_column(BigInteger, server_default=sql("0"))
+    captured_amount_minor: Mapped[int] = mapped_column(BigInteger)
+    refunded_amount_minor: Mapped[int] = mapped_column(BigInteger, server_default=sql("0"))
     create_time: Mapped[datetime] = mapped_column(_INSTANT)
 
 
@@ -36,5 +38,5 @@ class SandboxRefundTable(Base):
     key: Mapped[str] = mapped_column(Text, primary_key=True)
     charge_key: Mapped[str] = mapped_column(ForeignKey("sandbox_charges.key"))
     amount_minor: Mapped[int] = mapped_column(BigInteger)
-    is_done: Mapped[bool] = mapped_column()
+    done: Mapped[bool] = mapped_column()
     create_time: Mapped[datetime] = mapped_column(_INSTANT)

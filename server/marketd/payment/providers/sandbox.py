@@ -69,9 +69,9 @@ class SandboxProvider:
                 return known
             if left is None:
                 return False
-            is_done = left >= amount.amount_minor
-            await repository.insert_refund(uow.connection, key, charge_key, amount, uow.now, is_done=is_done)
-            return is_done
+            done = left >= amount.amount_minor
+            await repository.insert_refund(uow.connection, key, charge_key, amount, uow.now, done=done)
+            return done
 
         try:
             return await self._tx.run("sandbox.refund", work)

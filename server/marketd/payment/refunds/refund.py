@@ -18,6 +18,7 @@ from marketd.kernel.call.refusals import FieldViolation, NotFound, RequestIdReus
 from marketd.kernel.db.transactor import Message, Transactor
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.events.events import Json
+from marketd.kernel.values.etags import check_etag
 from marketd.kernel.values.money import Money
 from marketd.payment import repository as payments
 from marketd.payment.attempts.confirm import PROVIDER_SECONDS, RECONCILE_AFTER
@@ -33,13 +34,24 @@ M = TypeVar("M", bound=Message)
 
 
 @dataclass(frozen=True, slots=True)
+class OrderRefund:
+    """Give `amount` of an order back, more than 0; None is all that is left."""
+
+    order_id: UUID
+    amount: Money | None
+
+
+@dataclass(frozen=True, slots=True)
 class RefundPayment:
-    """Give `amount` back (None: all that is left) of an order, or of the whole payment when none is named."""
+    """Give money of one order back, or all that is left of the group when none is named.
+
+    `etag` is the payment's, empty for whatever happened to it.
+    """
 
     payment_id: UUID
-    order_id: UUID | None
-    amount: Money | None
+    order: OrderRefund | None
     reason: str
+    etag: str
     request_id: UUID
     fingerprint: bytes
 
@@ -63,7 +75,7 @@ class PaymentRefunder:
     async def refund(self, caller: Caller, command: RefundPayment, render: Callable[[Refunded], M]) -> M:
         """Give money back; the refund is PENDING in the answer when the provider takes its time.
 
-        Raises NotFound, NothingToRefund, RefundTooLarge, ValidationFailed and RequestIdReused.
+        Raises NotFound, NothingToRefund, RefundTooLarge, ValidationFailed, EtagMismatch and RequestIdReused.
         """
         refund = await self._tx.run("payment.begin_refund", lambda uow: self._reserve(uow, caller, command))
         succeeded = await self._ask(refund)
@@ -85,15 +97,18 @@ class PaymentRefunder:
         refund = await self._tx.read(lambda unit: repository.read_refund(unit.connection, refund_id))
         if refund is None or refund.state is not RefundState.PENDING:
             return
-        succeeded = await self._providers.get(refund.provider).refund(refund.key, refund.charge_key, refund.amount)
+        succeeded = await self._providers.get(refund.payment_provider).refund(
+            refund.key, refund.charge_key, refund.amount
+        )
         await self._tx.run(
             "payment.settle_refund", lambda uow: settle_refund(uow, self._orders, refund, succeeded=succeeded)
         )
 
     async def _reserve(self, uow: UnitOfWork, caller: Caller, command: RefundPayment) -> Refund:
         is_admin = caller.has(Role.ADMIN)
-        if command.order_id is None and not is_admin:
-            raise ValidationFailed(FieldViolation("order_id", "a seller names the order to refund"))
+        order_id = None if command.order is None else command.order.order_id
+        if order_id is None and not is_admin:
+            raise ValidationFailed(FieldViolation("order", "must be given: a seller refunds an order of its own"))
         payment = await payments.read_payment(uow.connection, command.payment_id)
         if payment is None:
             raise NotFound("payment", command.payment_id)
@@ -108,13 +123,18 @@ class PaymentRefunder:
             return known
         try:
             shares = await self._orders.reserve_refund(
-                uow, caller, payment.order_group_id, command.order_id, command.amount
+                uow, caller, payment.order_group_id, order_id, None if command.order is None else command.order.amount
             )
         except NotFound:
             if is_admin:
                 raise
             # A seller knows a payment only through an order of its own in it.
             raise NotFound("payment", command.payment_id) from None
+        except (NothingToRefund, RefundTooLarge):
+            # Why there is less left than the caller saw.
+            check_etag(command.etag, payment.version)
+            raise
+        check_etag(command.etag, payment.version)
         if payment.left_minor <= 0:
             raise NothingToRefund(payment.state.value)
         amount = Money(sum(share.amount_minor for share in shares), payment.currency)
@@ -125,7 +145,7 @@ class PaymentRefunder:
             payment,
             amount,
             shares=shares,
-            order_id=command.order_id,
+            order_id=order_id,
             reason=command.reason,
             asked_by=caller.known_user_id,
             request_id=command.request_id,
@@ -142,6 +162,8 @@ class PaymentRefunder:
             return refund.state is RefundState.SUCCEEDED
         try:
             async with asyncio.timeout(PROVIDER_SECONDS):
-                return await self._providers.get(refund.provider).refund(refund.key, refund.charge_key, refund.amount)
+                return await self._providers.get(refund.payment_provider).refund(
+                    refund.key, refund.charge_key, refund.amount
+                )
         except (ProviderUnreachable, TimeoutError):
             return None

@@ -28,15 +28,15 @@ async def insert_refund(
 ) -> bool:
     """Write a refund; False when another refund has the request id."""
     tag = await connection.execute(
-        "INSERT INTO refunds (refund_id, payment_id, order_group_id, order_id, provider, charge_key, amount_minor,"
-        " currency, shares, reason, state, asked_by, request_id, fingerprint, create_time, update_time)"
+        "INSERT INTO refunds (refund_id, payment_id, order_group_id, order_id, payment_provider, charge_key,"
+        " amount_minor, currency, shares, reason, state, asked_by, request_id, fingerprint, create_time, update_time)"
         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::jsonb, $10, $11, $12, $13, $14, $15, $15)"
         " ON CONFLICT (asked_by, request_id) WHERE request_id IS NOT NULL DO NOTHING",
         refund.refund_id,
         refund.payment_id,
         refund.order_group_id,
         refund.order_id,
-        refund.provider,
+        refund.payment_provider,
         refund.charge_key,
         refund.amount_minor,
         refund.currency,

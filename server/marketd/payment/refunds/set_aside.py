@@ -46,7 +46,7 @@ async def set_refund_aside(
         payment_id=payment.payment_id,
         order_group_id=payment.order_group_id,
         order_id=order_id,
-        provider=payment.provider,
+        payment_provider=payment.payment_provider,
         charge_key=charge_key,
         amount_minor=amount.amount_minor,
         currency=amount.currency,

@@ -25,11 +25,11 @@ async def settle_refund(uow: UnitOfWork, orders: OrderPayments, known: Refund, *
     await repository.save_refund(uow.connection, refund.refund_id, state, uow.now)
     amount = refund.amount_minor
     if succeeded:
-        refunded = payment.refunded_minor + amount
-        whole = refunded == payment.captured_minor
+        refunded = payment.refunded_amount_minor + amount
+        whole = refunded == payment.captured_amount_minor
         payment = replace(
             payment,
-            refunded_minor=refunded,
+            refunded_amount_minor=refunded,
             state=PaymentState.REFUNDED if whole else PaymentState.PARTIALLY_REFUNDED,
         )
     else:

@@ -24,12 +24,15 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from google.rpc import code_pb2 as google_dot_rpc_dot_code__pb2
+from marketplace.errors.v1 import error_reason_pb2 as marketplace_dot_errors_dot_v1_dot_error__reason__pb2
 from marketplace.policy.v1 import policy_pb2 as marketplace_dot_policy_dot_v1_dot_policy__pb2
 from marketplace.type.v1 import audit_pb2 as marketplace_dot_type_dot_v1_dot_audit__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(marketplace/admin/v1/admin_service.proto\x12\x14marketplace.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"marketplace/policy/v1/policy.proto\x1a\x1fmarketplace/type/v1/audit.proto\"\xbc\x03\n\x17ListAuditEntriesRequest\x12$\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x10R\tpageToken\x12*\n\naccount_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\taccountId\x12 \n\x06method\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01R\x06method\x12,\n\rresource_type\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18<R\x0cresourceType\x12)\n\x0bresource_id\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\nresourceId\x12\x1b\n\x04\x63ode\x18\x07 \x01(\tB\x07\xbaH\x04r\x02\x18(R\x04\x63ode\x12\x44\n\x10\x63reate_time_from\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0e\x63reateTimeFrom\x12H\n\x12\x63reate_time_before\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x10\x63reateTimeBefore\"\x88\x01\n\x18ListAuditEntriesResponse\x12\x44\n\raudit_entries\x18\x01 \x03(\x0b\x32\x1f.marketplace.type.v1.AuditEntryR\x0c\x61uditEntries\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xab\x01\n\x0c\x41\x64minService\x12\x9a\x01\n\x10ListAuditEntries\x12-.marketplace.admin.v1.ListAuditEntriesRequest\x1a..marketplace.admin.v1.ListAuditEntriesResponse\"\'\x8a\xd9%\x0b\x1a\x03\n\x01\x04 \x01(\x08@\x02\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/auditEntriesBQ\n\x18\x64\x65v.marketplace.admin.v1P\x01Z\x1cmarketplace/admin/v1;adminv1\xaa\x02\x14Marketplace.Admin.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(marketplace/admin/v1/admin_service.proto\x12\x14marketplace.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15google/rpc/code.proto\x1a(marketplace/errors/v1/error_reason.proto\x1a\"marketplace/policy/v1/policy.proto\x1a\x1fmarketplace/type/v1/audit.proto\"\xd0\x05\n\x17ListAuditEntriesRequest\x12+\n\tpage_size\x18\x01 \x01(\x05\x42\x0e\xe2\x41\x01\x01\xbaH\x07\x1a\x02(\x00\xd8\x01\x01R\x08pageSize\x12.\n\npage_token\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\x18\x80\x10\xd8\x01\x01R\tpageToken\x12\x35\n\tactor_ids\x18\x03 \x03(\tB\x18\xe2\x41\x01\x01\xbaH\x11\x92\x01\x0b\x10\x64\x18\x01\"\x05r\x03\xb0\x01\x01\xd8\x01\x01R\x08\x61\x63torIds\x12\x32\n\x07methods\x18\x04 \x03(\tB\x18\xe2\x41\x01\x01\xbaH\x11\x92\x01\x0b\x10\x64\x18\x01\"\x05r\x03\x18\xff\x01\xd8\x01\x01R\x07methods\x12>\n\x0eresource_types\x18\x05 \x03(\tB\x17\xe2\x41\x01\x01\xbaH\x10\x92\x01\n\x10\x64\x18\x01\"\x04r\x02\x18<\xd8\x01\x01R\rresourceTypes\x12;\n\x0cresource_ids\x18\x06 \x03(\tB\x18\xe2\x41\x01\x01\xbaH\x11\x92\x01\x0b\x10\x64\x18\x01\"\x05r\x03\x18\x80\x01\xd8\x01\x01R\x0bresourceIds\x12@\n\x05\x63odes\x18\x07 \x03(\x0e\x32\x10.google.rpc.CodeB\x18\xe2\x41\x01\x01\xbaH\x11\x92\x01\x0b\x10\x11\x18\x01\"\x05\x82\x01\x02\x10\x01\xd8\x01\x01R\x05\x63odes\x12g\n\x0frefusal_reasons\x18\x08 \x03(\x0e\x32\".marketplace.errors.v1.ErrorReasonB\x1a\xe2\x41\x01\x01\xbaH\x13\x92\x01\r\x10\x64\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\xd8\x01\x01R\x0erefusalReasons\x12J\n\x10\x63reate_time_from\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01R\x0e\x63reateTimeFrom\x12N\n\x12\x63reate_time_before\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01R\x10\x63reateTimeBefore\x12)\n\x08order_by\x18\x0b \x01(\tB\x0e\xe2\x41\x01\x01\xbaH\x07r\x02\x18<\xd8\x01\x01R\x07orderBy\"\x88\x01\n\x18ListAuditEntriesResponse\x12\x44\n\raudit_entries\x18\x01 \x03(\x0b\x32\x1f.marketplace.type.v1.AuditEntryR\x0c\x61uditEntries\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xab\x01\n\x0c\x41\x64minService\x12\x9a\x01\n\x10ListAuditEntries\x12-.marketplace.admin.v1.ListAuditEntriesRequest\x1a..marketplace.admin.v1.ListAuditEntriesResponse\"\'\x8a\xd9%\x0b\x1a\x03\n\x01\x04 \x01(\x08@\x02\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/auditEntriesBQ\n\x18\x64\x65v.marketplace.admin.v1P\x01Z\x1cmarketplace/admin/v1;adminv1\xaa\x02\x14Marketplace.Admin.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,25 +41,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\030dev.marketplace.admin.v1P\001Z\034marketplace/admin/v1;adminv1\252\002\024Marketplace.Admin.V1'
   _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001\272H\007\032\002(\000\330\001\001'
   _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['page_token']._loaded_options = None
-  _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\020'
-  _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['account_id']._loaded_options = None
-  _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['account_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
-  _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['method']._loaded_options = None
-  _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['method']._serialized_options = b'\272H\005r\003\030\377\001'
-  _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['resource_type']._loaded_options = None
-  _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['resource_type']._serialized_options = b'\272H\004r\002\030<'
-  _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['resource_id']._loaded_options = None
-  _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['resource_id']._serialized_options = b'\272H\005r\003\030\200\001'
-  _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['code']._loaded_options = None
-  _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['code']._serialized_options = b'\272H\004r\002\030('
+  _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001\272H\010r\003\030\200\020\330\001\001'
+  _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['actor_ids']._loaded_options = None
+  _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['actor_ids']._serialized_options = b'\342A\001\001\272H\021\222\001\013\020d\030\001\"\005r\003\260\001\001\330\001\001'
+  _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['methods']._loaded_options = None
+  _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['methods']._serialized_options = b'\342A\001\001\272H\021\222\001\013\020d\030\001\"\005r\003\030\377\001\330\001\001'
+  _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['resource_types']._loaded_options = None
+  _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['resource_types']._serialized_options = b'\342A\001\001\272H\020\222\001\n\020d\030\001\"\004r\002\030<\330\001\001'
+  _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['resource_ids']._loaded_options = None
+  _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['resource_ids']._serialized_options = b'\342A\001\001\272H\021\222\001\013\020d\030\001\"\005r\003\030\200\001\330\001\001'
+  _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['codes']._loaded_options = None
+  _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['codes']._serialized_options = b'\342A\001\001\272H\021\222\001\013\020\021\030\001\"\005\202\001\002\020\001\330\001\001'
+  _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['refusal_reasons']._loaded_options = None
+  _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['refusal_reasons']._serialized_options = b'\342A\001\001\272H\023\222\001\r\020d\030\001\"\007\202\001\004\020\001 \000\330\001\001'
+  _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['create_time_from']._loaded_options = None
+  _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['create_time_from']._serialized_options = b'\342A\001\001'
+  _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['create_time_before']._loaded_options = None
+  _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['create_time_before']._serialized_options = b'\342A\001\001'
+  _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['order_by']._loaded_options = None
+  _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['order_by']._serialized_options = b'\342A\001\001\272H\007r\002\030<\330\001\001'
   _globals['_ADMINSERVICE'].methods_by_name['ListAuditEntries']._loaded_options = None
   _globals['_ADMINSERVICE'].methods_by_name['ListAuditEntries']._serialized_options = b'\212\331%\013\032\003\n\001\004 \001(\010@\002\202\323\344\223\002\022\022\020/v1/auditEntries'
-  _globals['_LISTAUDITENTRIESREQUEST']._serialized_start=228
-  _globals['_LISTAUDITENTRIESREQUEST']._serialized_end=672
-  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_start=675
-  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_end=811
-  _globals['_ADMINSERVICE']._serialized_start=814
-  _globals['_ADMINSERVICE']._serialized_end=985
+  _globals['_LISTAUDITENTRIESREQUEST']._serialized_start=326
+  _globals['_LISTAUDITENTRIESREQUEST']._serialized_end=1046
+  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_start=1049
+  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_end=1185
+  _globals['_ADMINSERVICE']._serialized_start=1188
+  _globals['_ADMINSERVICE']._serialized_end=1359
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,8 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.rpc import code_pb2 as _code_pb2
+from marketplace.errors.v1 import error_reason_pb2 as _error_reason_pb2
 from marketplace.type.v1 import audit_pb2 as _audit_pb2
 import builtins as _builtins
 import sys
@@ -28,27 +30,45 @@ class ListAuditEntriesRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
-    METHOD_FIELD_NUMBER: _builtins.int
-    RESOURCE_TYPE_FIELD_NUMBER: _builtins.int
-    RESOURCE_ID_FIELD_NUMBER: _builtins.int
-    CODE_FIELD_NUMBER: _builtins.int
+    ACTOR_IDS_FIELD_NUMBER: _builtins.int
+    METHODS_FIELD_NUMBER: _builtins.int
+    RESOURCE_TYPES_FIELD_NUMBER: _builtins.int
+    RESOURCE_IDS_FIELD_NUMBER: _builtins.int
+    CODES_FIELD_NUMBER: _builtins.int
+    REFUSAL_REASONS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FROM_FIELD_NUMBER: _builtins.int
     CREATE_TIME_BEFORE_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """How many to answer; 0 means 25, more than 100 means 100."""
     page_token: _builtins.str
-    """The `next_page_token` of the page before, with the same filters; empty for the first page."""
-    account_id: _builtins.str
-    """Only calls of this account."""
-    method: _builtins.str
-    """Only calls of this method, such as /marketplace.auth.v1.UserService/BlockUser."""
-    resource_type: _builtins.str
-    """Only calls about this kind of thing, such as user or seller."""
-    resource_id: _builtins.str
-    """Only calls about the thing with this id."""
-    code: _builtins.str
-    """Only calls that ended with this gRPC status code, such as OK or PERMISSION_DENIED."""
+    """The `next_page_token` of the page before, with the same filters and order; empty for the first page."""
+    order_by: _builtins.str
+    """What to sort by: `create_time`, with ` desc` behind it for the other way; empty means `create_time desc`."""
+    @_builtins.property
+    def actor_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only calls of these accounts, of users and of services; empty means all."""
+
+    @_builtins.property
+    def methods(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only calls of these methods, such as /marketplace.auth.v1.UserService/BlockUser; empty means all."""
+
+    @_builtins.property
+    def resource_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only calls about these kinds of things, such as user or seller; empty means all."""
+
+    @_builtins.property
+    def resource_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only calls about the things with these ids; empty means all."""
+
+    @_builtins.property
+    def codes(self) -> _containers.RepeatedScalarFieldContainer[_code_pb2.Code.ValueType]:
+        """Only calls that ended with one of these status codes; empty means all."""
+
+    @_builtins.property
+    def refusal_reasons(self) -> _containers.RepeatedScalarFieldContainer[_error_reason_pb2.ErrorReason.ValueType]:
+        """Only calls that were refused for one of these reasons; empty means all."""
+
     @_builtins.property
     def create_time_from(self) -> _timestamp_pb2.Timestamp:
         """Only calls made at this time or later."""
@@ -62,17 +82,19 @@ class ListAuditEntriesRequest(_message.Message):
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
-        account_id: _builtins.str = ...,
-        method: _builtins.str = ...,
-        resource_type: _builtins.str = ...,
-        resource_id: _builtins.str = ...,
-        code: _builtins.str = ...,
+        actor_ids: _abc.Iterable[_builtins.str] | None = ...,
+        methods: _abc.Iterable[_builtins.str] | None = ...,
+        resource_types: _abc.Iterable[_builtins.str] | None = ...,
+        resource_ids: _abc.Iterable[_builtins.str] | None = ...,
+        codes: _abc.Iterable[_code_pb2.Code.ValueType] | None = ...,
+        refusal_reasons: _abc.Iterable[_error_reason_pb2.ErrorReason.ValueType] | None = ...,
         create_time_from: _timestamp_pb2.Timestamp | None = ...,
         create_time_before: _timestamp_pb2.Timestamp | None = ...,
+        order_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time_before", b"create_time_before", "create_time_from", b"create_time_from"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "code", b"code", "create_time_before", b"create_time_before", "create_time_from", b"create_time_from", "method", b"method", "page_size", b"page_size", "page_token", b"page_token", "resource_id", b"resource_id", "resource_type", b"resource_type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor_ids", b"actor_ids", "codes", b"codes", "create_time_before", b"create_time_before", "create_time_from", b"create_time_from", "methods", b"methods", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "refusal_reasons", b"refusal_reasons", "resource_ids", b"resource_ids", "resource_types", b"resource_types"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -90,7 +112,7 @@ class ListAuditEntriesResponse(_message.Message):
     """The token of the next page; empty on the last."""
     @_builtins.property
     def audit_entries(self) -> _containers.RepeatedCompositeFieldContainer[_audit_pb2.AuditEntry]:
-        """The entries, the newest first."""
+        """The entries, in the order asked for."""
 
     def __init__(
         self,

@@ -47,8 +47,9 @@ class AdminServiceServicer:
     """
 
     def ListAuditEntries(self, request, context):
-        """Lists the audit log, the newest entry first: every call of an audited method, the refused ones as well. Errors:
-        PAGE_TOKEN_INVALID.
+        """Lists the audit log, the newest entry first unless `order_by` says otherwise: every call of an audited method,
+        the refused ones as well. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED for a method or a kind of thing that
+        there is not, an interval that ends before it begins, and an order that there is not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -17,8 +17,9 @@ class AdminServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListAuditEntries: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListAuditEntriesRequest, _admin_service_pb2.ListAuditEntriesResponse]
-    """Lists the audit log, the newest entry first: every call of an audited method, the refused ones as well. Errors:
-    PAGE_TOKEN_INVALID.
+    """Lists the audit log, the newest entry first unless `order_by` says otherwise: every call of an audited method,
+    the refused ones as well. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED for a method or a kind of thing that
+    there is not, an interval that ends before it begins, and an order that there is not.
     """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -30,8 +31,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.ListAuditEntriesRequest,
         context: _aio.ServicerContext[_admin_service_pb2.ListAuditEntriesRequest, _abc.Awaitable[_admin_service_pb2.ListAuditEntriesResponse]],
     ) -> _abc.Awaitable[_admin_service_pb2.ListAuditEntriesResponse]:
-        """Lists the audit log, the newest entry first: every call of an audited method, the refused ones as well. Errors:
-        PAGE_TOKEN_INVALID.
+        """Lists the audit log, the newest entry first unless `order_by` says otherwise: every call of an audited method,
+        the refused ones as well. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED for a method or a kind of thing that
+        there is not, an interval that ends before it begins, and an order that there is not.
         """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _aio.Server) -> None: ...

@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from marketplace.type.v1 import address_pb2 as marketplace_dot_type_dot_v1_dot_address__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!marketplace/auth/v1/address.proto\x12\x13marketplace.auth.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!marketplace/type/v1/address.proto\"\xbe\x02\n\x0cSavedAddress\x12*\n\naddress_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\taddressId\x12\x1d\n\x05label\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18<R\x05label\x12\x36\n\x07\x61\x64\x64ress\x18\x03 \x01(\x0b\x32\x1c.marketplace.type.v1.AddressR\x07\x61\x64\x64ress\x12\x1d\n\nis_default\x18\x04 \x01(\x08R\tisDefault\x12;\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x12\x12\n\x04\x65tag\x18\x07 \x01(\tR\x04\x65tagBM\n\x17\x64\x65v.marketplace.auth.v1P\x01Z\x1amarketplace/auth/v1;authv1\xaa\x02\x13Marketplace.Auth.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!marketplace/auth/v1/address.proto\x12\x13marketplace.auth.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!marketplace/type/v1/address.proto\"\xfb\x02\n\x0cSavedAddress\x12#\n\naddress_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\taddressId\x12&\n\x05label\x18\x02 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18<H\x00R\x05label\x88\x01\x01\x12I\n\x0epostal_address\x18\x03 \x01(\x0b\x32\x1c.marketplace.type.v1.AddressB\x04\xe2\x41\x01\x02R\rpostalAddress\x12\x1e\n\x07primary\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x07primary\x12\x41\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\x12#\n\x04\x65tag\x18\x07 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\x18\x80\x01\xd8\x01\x01R\x04\x65tagB\x08\n\x06_labelBM\n\x17\x64\x65v.marketplace.auth.v1P\x01Z\x1amarketplace/auth/v1;authv1\xaa\x02\x13Marketplace.Auth.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,9 +37,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\027dev.marketplace.auth.v1P\001Z\032marketplace/auth/v1;authv1\252\002\023Marketplace.Auth.V1'
   _globals['_SAVEDADDRESS'].fields_by_name['address_id']._loaded_options = None
-  _globals['_SAVEDADDRESS'].fields_by_name['address_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
+  _globals['_SAVEDADDRESS'].fields_by_name['address_id']._serialized_options = b'\342A\001\003'
   _globals['_SAVEDADDRESS'].fields_by_name['label']._loaded_options = None
-  _globals['_SAVEDADDRESS'].fields_by_name['label']._serialized_options = b'\272H\004r\002\030<'
-  _globals['_SAVEDADDRESS']._serialized_start=156
-  _globals['_SAVEDADDRESS']._serialized_end=474
+  _globals['_SAVEDADDRESS'].fields_by_name['label']._serialized_options = b'\342A\001\001\272H\004r\002\030<'
+  _globals['_SAVEDADDRESS'].fields_by_name['postal_address']._loaded_options = None
+  _globals['_SAVEDADDRESS'].fields_by_name['postal_address']._serialized_options = b'\342A\001\002'
+  _globals['_SAVEDADDRESS'].fields_by_name['primary']._loaded_options = None
+  _globals['_SAVEDADDRESS'].fields_by_name['primary']._serialized_options = b'\342A\001\001'
+  _globals['_SAVEDADDRESS'].fields_by_name['create_time']._loaded_options = None
+  _globals['_SAVEDADDRESS'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
+  _globals['_SAVEDADDRESS'].fields_by_name['update_time']._loaded_options = None
+  _globals['_SAVEDADDRESS'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
+  _globals['_SAVEDADDRESS'].fields_by_name['etag']._loaded_options = None
+  _globals['_SAVEDADDRESS'].fields_by_name['etag']._serialized_options = b'\342A\001\001\272H\010r\003\030\200\001\330\001\001'
+  _globals['_SAVEDADDRESS']._serialized_start=189
+  _globals['_SAVEDADDRESS']._serialized_end=568
 # @@protoc_insertion_point(module_scope)

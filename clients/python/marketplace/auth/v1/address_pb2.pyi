@@ -11,10 +11,10 @@ import builtins as _builtins
 import sys
 import typing as _typing
 
-if sys.version_info >= (3, 11):
-    from typing import TypeAlias as _TypeAlias, Never as _Never
+if sys.version_info >= (3, 10):
+    from typing import TypeAlias as _TypeAlias
 else:
-    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
+    from typing_extensions import TypeAlias as _TypeAlias
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -26,48 +26,50 @@ class SavedAddress(_message.Message):
 
     ADDRESS_ID_FIELD_NUMBER: _builtins.int
     LABEL_FIELD_NUMBER: _builtins.int
-    ADDRESS_FIELD_NUMBER: _builtins.int
-    IS_DEFAULT_FIELD_NUMBER: _builtins.int
+    POSTAL_ADDRESS_FIELD_NUMBER: _builtins.int
+    PRIMARY_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     address_id: _builtins.str
     """The id of the address, a UUID."""
     label: _builtins.str
-    """What its owner calls it, such as Home."""
-    is_default: _builtins.bool
-    """Output only. Whether it is the one to offer first. Of an account's addresses exactly one is; SetDefaultAddress moves
-    it.
+    """What its owner calls it, such as Home; absent when it has no name."""
+    primary: _builtins.bool
+    """Whether it is the one to offer first. Of an account's addresses exactly one is: the first one in any case, then the
+    one that was saved or changed with true here or named by SetDefaultAddress.
     """
     etag: _builtins.str
-    """Output only. The version of the address, to be given back with an update."""
+    """The version of the address; given back with an update, it must be the one of now."""
     @_builtins.property
-    def address(self) -> _address_pb2.Address:
-        """Where it is; it changes as a whole."""
+    def postal_address(self) -> _address_pb2.Address:
+        """Where it is."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """Output only. When the address was saved."""
+        """When the address was saved."""
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
-        """Output only. When the address last changed."""
+        """When the address last changed."""
 
     def __init__(
         self,
         *,
         address_id: _builtins.str = ...,
-        label: _builtins.str = ...,
-        address: _address_pb2.Address | None = ...,
-        is_default: _builtins.bool = ...,
+        label: _builtins.str | None = ...,
+        postal_address: _address_pb2.Address | None = ...,
+        primary: _builtins.bool = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_label", b"_label", "create_time", b"create_time", "label", b"label", "postal_address", b"postal_address", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "address_id", b"address_id", "create_time", b"create_time", "etag", b"etag", "is_default", b"is_default", "label", b"label", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_label", b"_label", "address_id", b"address_id", "create_time", b"create_time", "etag", b"etag", "label", b"label", "postal_address", b"postal_address", "primary", b"primary", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__label: _TypeAlias = _typing.Literal["label"]  # noqa: Y015
+    _WhichOneofArgType__label: _TypeAlias = _typing.Literal["_label", b"_label"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__label) -> _WhichOneofReturnType__label | None: ...
 
 Global___SavedAddress: _TypeAlias = SavedAddress  # noqa: Y015

@@ -60,17 +60,20 @@ class RegisterRequest(_message.Message):
     PHONE_FIELD_NUMBER: _builtins.int
     PASSWORD_FIELD_NUMBER: _builtins.int
     FULL_NAME_FIELD_NUMBER: _builtins.int
+    LANGUAGE_CODE_FIELD_NUMBER: _builtins.int
     DEVICE_NAME_FIELD_NUMBER: _builtins.int
     email: _builtins.str
     """The e-mail address, unique without regard to case."""
     username: _builtins.str
-    """A name to sign in with: letters, digits, dot, dash and underscore; optional."""
+    """A name to sign in with: letters, digits, dot, dash and underscore."""
     phone: _builtins.str
-    """The phone in E.164 form, such as +491701234567; optional."""
+    """The phone in E.164 form, such as +491701234567."""
     password: _builtins.str
     """The password, 8 to 128 code points of any kind; common ones are refused."""
     full_name: _builtins.str
     """The name of the person."""
+    language_code: _builtins.str
+    """The language of letters to this person, a BCP 47 tag such as `de-AT`."""
     device_name: _builtins.str
     """What the session is called in the list of sessions, such as the name of the phone."""
     def __init__(
@@ -81,11 +84,12 @@ class RegisterRequest(_message.Message):
         phone: _builtins.str = ...,
         password: _builtins.str = ...,
         full_name: _builtins.str = ...,
+        language_code: _builtins.str = ...,
         device_name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_name", b"device_name", "email", b"email", "full_name", b"full_name", "password", b"password", "phone", b"phone", "username", b"username"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_name", b"device_name", "email", b"email", "full_name", b"full_name", "language_code", b"language_code", "password", b"password", "phone", b"phone", "username", b"username"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -130,36 +134,38 @@ class LoginRequest(_message.Message):
     LOGIN_FIELD_NUMBER: _builtins.int
     PASSWORD_FIELD_NUMBER: _builtins.int
     TOTP_CODE_FIELD_NUMBER: _builtins.int
+    RECOVERY_CODE_FIELD_NUMBER: _builtins.int
     DEVICE_NAME_FIELD_NUMBER: _builtins.int
     GUEST_CART_TOKEN_FIELD_NUMBER: _builtins.int
-    RECOVERY_CODE_FIELD_NUMBER: _builtins.int
     login: _builtins.str
     """The e-mail address, username or phone of the account."""
     password: _builtins.str
     """The password of the account."""
     totp_code: _builtins.str
-    """The six digits of the second factor; needed only when the account has one."""
+    """The six digits that the authenticator shows."""
+    recovery_code: _builtins.str
+    """A recovery code that was not used before, when the authenticator is lost."""
     device_name: _builtins.str
     """What the session is called in the list of sessions, such as the name of the phone."""
     guest_cart_token: _builtins.str
     """The token of the cart that was filled before signing in; its items move into the account's cart."""
-    recovery_code: _builtins.str
-    """A recovery code that was not used before, instead of the six digits, when the authenticator is lost."""
     def __init__(
         self,
         *,
         login: _builtins.str = ...,
         password: _builtins.str = ...,
         totp_code: _builtins.str = ...,
+        recovery_code: _builtins.str = ...,
         device_name: _builtins.str = ...,
         guest_cart_token: _builtins.str = ...,
-        recovery_code: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["recovery_code", b"recovery_code", "second_factor", b"second_factor", "totp_code", b"totp_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_name", b"device_name", "guest_cart_token", b"guest_cart_token", "login", b"login", "password", b"password", "recovery_code", b"recovery_code", "totp_code", b"totp_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_name", b"device_name", "guest_cart_token", b"guest_cart_token", "login", b"login", "password", b"password", "recovery_code", b"recovery_code", "second_factor", b"second_factor", "totp_code", b"totp_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType_second_factor: _TypeAlias = _typing.Literal["totp_code", "recovery_code"]  # noqa: Y015
+    _WhichOneofArgType_second_factor: _TypeAlias = _typing.Literal["second_factor", b"second_factor"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_second_factor) -> _WhichOneofReturnType_second_factor | None: ...
 
 Global___LoginRequest: _TypeAlias = LoginRequest  # noqa: Y015
 
@@ -280,47 +286,6 @@ class LogoutResponse(_message.Message):
 Global___LogoutResponse: _TypeAlias = LogoutResponse  # noqa: Y015
 
 @_typing.final
-class GetJsonWebKeySetRequest(_message.Message):
-    """Asks for the public keys."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    def __init__(
-        self,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___GetJsonWebKeySetRequest: _TypeAlias = GetJsonWebKeySetRequest  # noqa: Y015
-
-@_typing.final
-class GetJsonWebKeySetResponse(_message.Message):
-    """The public keys in the shape of RFC 7517."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    KEYS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def keys(self) -> _containers.RepeatedCompositeFieldContainer[_token_pb2.JsonWebKey]:
-        """All keys that tokens in use may be signed with, the one that signs now first."""
-
-    def __init__(
-        self,
-        *,
-        keys: _abc.Iterable[_token_pb2.JsonWebKey] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___GetJsonWebKeySetResponse: _TypeAlias = GetJsonWebKeySetResponse  # noqa: Y015
-
-@_typing.final
 class LogoutAllRequest(_message.Message):
     """Asks to end all sessions of the caller."""
 
@@ -362,19 +327,23 @@ class ListSessionsRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """How many to give at most; 25 when not stated, 100 when larger."""
+    """How many to answer; 0 means 25, more than 100 means 100."""
     page_token: _builtins.str
-    """Where to go on, from the answer before."""
+    """The `next_page_token` of the page before, with the same filters and order; empty for the first page."""
+    order_by: _builtins.str
+    """What to sort by: `create_time`, with ` desc` behind it for the other way; empty means `create_time desc`."""
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        order_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -389,10 +358,10 @@ class ListSessionsResponse(_message.Message):
     SESSIONS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Where the next page goes on; empty on the last one."""
+    """The token of the next page; empty on the last."""
     @_builtins.property
     def sessions(self) -> _containers.RepeatedCompositeFieldContainer[_session_pb2.Session]:
-        """The sessions, the latest sign-in first."""
+        """The sessions, in the order asked for."""
 
     def __init__(
         self,
@@ -415,16 +384,20 @@ class RevokeSessionRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The id of the session."""
+    request_id: _builtins.str
+    """With an id, a repeat of the call gets the first answer and does nothing."""
     def __init__(
         self,
         *,
         session_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -454,16 +427,20 @@ class SendVerificationRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CHANNEL_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     channel: Global___VerificationChannel.ValueType
     """Where the code shall go."""
+    request_id: _builtins.str
+    """With an id, a repeat of the call gets the first answer and does nothing."""
     def __init__(
         self,
         *,
         channel: Global___VerificationChannel.ValueType = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -501,19 +478,23 @@ class VerifyRequest(_message.Message):
 
     CHANNEL_FIELD_NUMBER: _builtins.int
     CODE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     channel: Global___VerificationChannel.ValueType
     """Where the code came from."""
     code: _builtins.str
     """The six digits."""
+    request_id: _builtins.str
+    """With an id, a repeat of the call gets the first answer and does nothing."""
     def __init__(
         self,
         *,
         channel: Global___VerificationChannel.ValueType = ...,
         code: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "code", b"code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "code", b"code", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -590,19 +571,23 @@ class ResetPasswordRequest(_message.Message):
 
     TOKEN_FIELD_NUMBER: _builtins.int
     NEW_PASSWORD_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     token: _builtins.str
     """The token of the mail."""
     new_password: _builtins.str
     """The new password, 8 to 128 code points of any kind; common ones are refused."""
+    request_id: _builtins.str
+    """With an id, a repeat of the call gets the first answer and does nothing."""
     def __init__(
         self,
         *,
         token: _builtins.str = ...,
         new_password: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["new_password", b"new_password", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["new_password", b"new_password", "request_id", b"request_id", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -633,19 +618,23 @@ class ChangePasswordRequest(_message.Message):
 
     CURRENT_PASSWORD_FIELD_NUMBER: _builtins.int
     NEW_PASSWORD_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     current_password: _builtins.str
     """The password of now."""
     new_password: _builtins.str
     """The new password, 8 to 128 code points of any kind; common ones are refused."""
+    request_id: _builtins.str
+    """With an id, a repeat of the call gets the first answer and does nothing."""
     def __init__(
         self,
         *,
         current_password: _builtins.str = ...,
         new_password: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["current_password", b"current_password", "new_password", b"new_password"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["current_password", b"current_password", "new_password", b"new_password", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -759,27 +748,33 @@ Global___ConfirmTotpResponse: _TypeAlias = ConfirmTotpResponse  # noqa: Y015
 
 @_typing.final
 class DisableTotpRequest(_message.Message):
-    """Asks to do without the second factor; one of the two codes is needed."""
+    """Asks to do without the second factor."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TOTP_CODE_FIELD_NUMBER: _builtins.int
     RECOVERY_CODE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     totp_code: _builtins.str
     """The six digits that the authenticator shows."""
     recovery_code: _builtins.str
-    """A recovery code that was not used before, instead of the six digits."""
+    """A recovery code that was not used before, when the authenticator is lost."""
+    request_id: _builtins.str
+    """With an id, a repeat of the call gets the first answer and does nothing."""
     def __init__(
         self,
         *,
         totp_code: _builtins.str = ...,
         recovery_code: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["recovery_code", b"recovery_code", "second_factor", b"second_factor", "totp_code", b"totp_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["recovery_code", b"recovery_code", "totp_code", b"totp_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["recovery_code", b"recovery_code", "request_id", b"request_id", "second_factor", b"second_factor", "totp_code", b"totp_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType_second_factor: _TypeAlias = _typing.Literal["totp_code", "recovery_code"]  # noqa: Y015
+    _WhichOneofArgType_second_factor: _TypeAlias = _typing.Literal["second_factor", b"second_factor"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_second_factor) -> _WhichOneofReturnType_second_factor | None: ...
 
 Global___DisableTotpRequest: _TypeAlias = DisableTotpRequest  # noqa: Y015
 
@@ -799,6 +794,47 @@ class DisableTotpResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DisableTotpResponse: _TypeAlias = DisableTotpResponse  # noqa: Y015
+
+@_typing.final
+class GetJsonWebKeySetRequest(_message.Message):
+    """Asks for the public keys."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetJsonWebKeySetRequest: _TypeAlias = GetJsonWebKeySetRequest  # noqa: Y015
+
+@_typing.final
+class GetJsonWebKeySetResponse(_message.Message):
+    """The public keys in the shape of RFC 7517."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEYS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedCompositeFieldContainer[_token_pb2.JsonWebKey]:
+        """All keys that tokens in use may be signed with, the one that signs now first."""
+
+    def __init__(
+        self,
+        *,
+        keys: _abc.Iterable[_token_pb2.JsonWebKey] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetJsonWebKeySetResponse: _TypeAlias = GetJsonWebKeySetResponse  # noqa: Y015
 
 @_typing.final
 class IssueServiceTokenRequest(_message.Message):
@@ -861,16 +897,20 @@ class CreateServiceAccountRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """What people call the service: lower-case letters, digits and dashes."""
+    request_id: _builtins.str
+    """With an id, a repeat of the call gets the first answer and does nothing."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -885,7 +925,7 @@ class CreateServiceAccountResponse(_message.Message):
     SERVICE_ACCOUNT_FIELD_NUMBER: _builtins.int
     CLIENT_SECRET_FIELD_NUMBER: _builtins.int
     client_secret: _builtins.str
-    """What the service presents as its secret; it is told here and never again."""
+    """What the service presents as its secret; it is told here and to nobody else."""
     @_builtins.property
     def service_account(self) -> _service_account_pb2.ServiceAccount:
         """The service account."""
@@ -912,19 +952,23 @@ class ListServiceAccountsRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """How many to give at most; 25 when not stated, 100 when larger."""
+    """How many to answer; 0 means 25, more than 100 means 100."""
     page_token: _builtins.str
-    """Where to go on, from the answer before."""
+    """The `next_page_token` of the page before, with the same filters and order; empty for the first page."""
+    order_by: _builtins.str
+    """What to sort by: `create_time`, with ` desc` behind it for the other way; empty means `create_time desc`."""
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        order_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -939,10 +983,10 @@ class ListServiceAccountsResponse(_message.Message):
     SERVICE_ACCOUNTS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Where the next page goes on; empty on the last one."""
+    """The token of the next page; empty on the last."""
     @_builtins.property
     def service_accounts(self) -> _containers.RepeatedCompositeFieldContainer[_service_account_pb2.ServiceAccount]:
-        """The service accounts, the newest first."""
+        """The service accounts, in the order asked for."""
 
     def __init__(
         self,
@@ -965,16 +1009,20 @@ class RevokeServiceAccountRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SERVICE_ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     service_account_id: _builtins.str
     """The id of the service account."""
+    request_id: _builtins.str
+    """With an id, a repeat of the call gets the first answer and does nothing."""
     def __init__(
         self,
         *,
         service_account_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["service_account_id", b"service_account_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "service_account_id", b"service_account_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

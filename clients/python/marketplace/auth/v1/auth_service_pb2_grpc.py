@@ -142,9 +142,9 @@ class AuthServiceServicer:
     """
 
     def Register(self, request, context):
-        """Registers an account, which may buy at once, and signs it in. The answer carries secrets, so there is no request
-        id: a repeat finds the e-mail address taken. Errors: VALIDATION_FAILED for a password that is too common,
-        ALREADY_EXISTS for an e-mail address, username or phone in use, RATE_LIMITED.
+        """Registers an account, which may buy at once, and signs it in. A repeat after a lost answer finds the e-mail
+        address taken, and signs in. Errors: VALIDATION_FAILED for a password that is too common, ALREADY_EXISTS for an
+        e-mail address, username or phone in use, RATE_LIMITED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -186,8 +186,8 @@ class AuthServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListSessions(self, request, context):
-        """Lists where the caller is signed in, the latest sign-in first; sessions that have ended are left out. Errors:
-        PAGE_TOKEN_INVALID.
+        """Lists where the caller is signed in, the latest sign-in first unless `order_by` says otherwise; sessions that
+        have ended are left out. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED for an order that there is not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -195,7 +195,8 @@ class AuthServiceServicer:
 
     def RevokeSession(self, request, context):
         """Ends one of the caller's sessions; its tokens and streams stop on every worker within 2 seconds. Ending one that
-        has ended changes nothing. Errors: NOT_FOUND, also for the sessions of others.
+        has ended changes nothing. Errors: NOT_FOUND, also for the sessions of others, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -205,7 +206,7 @@ class AuthServiceServicer:
         """Sends a code of six digits to the caller's e-mail address or phone; it is good for 10 minutes and 5 tries, and
         takes the place of the one before. Errors: VALIDATION_FAILED when the account has no phone or this marketplace
         sends no SMS, ILLEGAL_TRANSITION when the channel is verified already, NOT_FOUND for callers that are no user,
-        RATE_LIMITED after 5 codes in an hour.
+        RATE_LIMITED after 5 codes in an hour, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -214,7 +215,7 @@ class AuthServiceServicer:
     def Verify(self, request, context):
         """Takes the code that SendVerification sent and marks the e-mail address or phone as verified. Errors:
         VALIDATION_FAILED for `code`, alike for one that is wrong, used, too old, tried too often or sent to a former
-        address; RATE_LIMITED.
+        address; NOT_FOUND for callers that are no user, RATE_LIMITED, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -231,7 +232,8 @@ class AuthServiceServicer:
     def ResetPassword(self, request, context):
         """Sets a new password with the token of the mail, which is good once and for 30 minutes, and ends every session of
         the account. A second factor stays needed at the next sign-in. Errors: TOKEN_INVALID, alike for tokens that are
-        unknown, used or too old; VALIDATION_FAILED for a password that is too common, RATE_LIMITED.
+        unknown, used or too old; VALIDATION_FAILED for a password that is too common, RATE_LIMITED, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -240,7 +242,7 @@ class AuthServiceServicer:
     def ChangePassword(self, request, context):
         """Changes the caller's password and ends all other sessions of the account. Errors: INVALID_CREDENTIALS for a wrong
         current password, VALIDATION_FAILED for a new one that is too common, NOT_FOUND for callers that are no user,
-        RATE_LIMITED after too many wrong ones.
+        RATE_LIMITED after too many wrong ones, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -265,8 +267,8 @@ class AuthServiceServicer:
 
     def DisableTotp(self, request, context):
         """Removes the second factor and its recovery codes, given one of its codes. Errors: TOTP_REQUIRED when the code is
-        missing, wrong or was used before, ILLEGAL_TRANSITION when there is no second factor, RATE_LIMITED after too many
-        wrong ones.
+        wrong or was used before, ILLEGAL_TRANSITION when there is no second factor, NOT_FOUND for callers that are no
+        user, RATE_LIMITED after too many wrong ones, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -289,15 +291,17 @@ class AuthServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateServiceAccount(self, request, context):
-        """Creates the account of an internal service. The answer carries its secret, which is told here and never again, so
-        there is no request id: a repeat finds the name taken. Errors: ALREADY_EXISTS for a name in use.
+        """Creates the account of an internal service. The answer carries its secret, which is told to nobody else: the
+        server keeps only what it is compared with, and makes it again for a repeat with the same request id. Errors:
+        ALREADY_EXISTS for a name in use, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListServiceAccounts(self, request, context):
-        """Lists the service accounts, revoked ones included, the newest first. Errors: PAGE_TOKEN_INVALID.
+        """Lists the service accounts, revoked ones included, the newest first unless `order_by` says otherwise. Errors:
+        PAGE_TOKEN_INVALID, VALIDATION_FAILED for an order that there is not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -305,7 +309,7 @@ class AuthServiceServicer:
 
     def RevokeServiceAccount(self, request, context):
         """Revokes a service account for good: its tokens and streams stop on every worker within 2 seconds. Revoking it
-        again changes nothing. Errors: NOT_FOUND.
+        again changes nothing. Errors: NOT_FOUND, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -17,9 +17,9 @@ class AuthServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Register: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.RegisterRequest, _auth_service_pb2.RegisterResponse]
-    """Registers an account, which may buy at once, and signs it in. The answer carries secrets, so there is no request
-    id: a repeat finds the e-mail address taken. Errors: VALIDATION_FAILED for a password that is too common,
-    ALREADY_EXISTS for an e-mail address, username or phone in use, RATE_LIMITED.
+    """Registers an account, which may buy at once, and signs it in. A repeat after a lost answer finds the e-mail
+    address taken, and signs in. Errors: VALIDATION_FAILED for a password that is too common, ALREADY_EXISTS for an
+    e-mail address, username or phone in use, RATE_LIMITED.
     """
     Login: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.LoginRequest, _auth_service_pb2.LoginResponse]
     """Signs in by e-mail address, username or phone, and takes a guest's cart along when its token is given; a token
@@ -41,23 +41,24 @@ class AuthServiceStub:
     within 2 seconds. Errors: none of its own.
     """
     ListSessions: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.ListSessionsRequest, _auth_service_pb2.ListSessionsResponse]
-    """Lists where the caller is signed in, the latest sign-in first; sessions that have ended are left out. Errors:
-    PAGE_TOKEN_INVALID.
+    """Lists where the caller is signed in, the latest sign-in first unless `order_by` says otherwise; sessions that
+    have ended are left out. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED for an order that there is not.
     """
     RevokeSession: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.RevokeSessionRequest, _auth_service_pb2.RevokeSessionResponse]
     """Ends one of the caller's sessions; its tokens and streams stop on every worker within 2 seconds. Ending one that
-    has ended changes nothing. Errors: NOT_FOUND, also for the sessions of others.
+    has ended changes nothing. Errors: NOT_FOUND, also for the sessions of others, REQUEST_ID_REUSED,
+    REQUEST_IN_PROGRESS.
     """
     SendVerification: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.SendVerificationRequest, _auth_service_pb2.SendVerificationResponse]
     """Sends a code of six digits to the caller's e-mail address or phone; it is good for 10 minutes and 5 tries, and
     takes the place of the one before. Errors: VALIDATION_FAILED when the account has no phone or this marketplace
     sends no SMS, ILLEGAL_TRANSITION when the channel is verified already, NOT_FOUND for callers that are no user,
-    RATE_LIMITED after 5 codes in an hour.
+    RATE_LIMITED after 5 codes in an hour, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     Verify: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.VerifyRequest, _auth_service_pb2.VerifyResponse]
     """Takes the code that SendVerification sent and marks the e-mail address or phone as verified. Errors:
     VALIDATION_FAILED for `code`, alike for one that is wrong, used, too old, tried too often or sent to a former
-    address; RATE_LIMITED.
+    address; NOT_FOUND for callers that are no user, RATE_LIMITED, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     RequestPasswordReset: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.RequestPasswordResetRequest, _auth_service_pb2.RequestPasswordResetResponse]
     """Sends a token for ResetPassword to the e-mail address when an account has it. The answer is the same, and comes
@@ -66,12 +67,13 @@ class AuthServiceStub:
     ResetPassword: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.ResetPasswordRequest, _auth_service_pb2.ResetPasswordResponse]
     """Sets a new password with the token of the mail, which is good once and for 30 minutes, and ends every session of
     the account. A second factor stays needed at the next sign-in. Errors: TOKEN_INVALID, alike for tokens that are
-    unknown, used or too old; VALIDATION_FAILED for a password that is too common, RATE_LIMITED.
+    unknown, used or too old; VALIDATION_FAILED for a password that is too common, RATE_LIMITED, REQUEST_ID_REUSED,
+    REQUEST_IN_PROGRESS.
     """
     ChangePassword: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.ChangePasswordRequest, _auth_service_pb2.ChangePasswordResponse]
     """Changes the caller's password and ends all other sessions of the account. Errors: INVALID_CREDENTIALS for a wrong
     current password, VALIDATION_FAILED for a new one that is too common, NOT_FOUND for callers that are no user,
-    RATE_LIMITED after too many wrong ones.
+    RATE_LIMITED after too many wrong ones, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     EnrollTotp: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.EnrollTotpRequest, _auth_service_pb2.EnrollTotpResponse]
     """Gives the secret of a second factor (RFC 6238), which takes effect with ConfirmTotp; until then a repeat gives
@@ -84,8 +86,8 @@ class AuthServiceStub:
     """
     DisableTotp: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.DisableTotpRequest, _auth_service_pb2.DisableTotpResponse]
     """Removes the second factor and its recovery codes, given one of its codes. Errors: TOTP_REQUIRED when the code is
-    missing, wrong or was used before, ILLEGAL_TRANSITION when there is no second factor, RATE_LIMITED after too many
-    wrong ones.
+    wrong or was used before, ILLEGAL_TRANSITION when there is no second factor, NOT_FOUND for callers that are no
+    user, RATE_LIMITED after too many wrong ones, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     GetJsonWebKeySet: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.GetJsonWebKeySetRequest, _auth_service_pb2.GetJsonWebKeySetResponse]
     """Gives the public keys that verify access tokens, so that other services can check them by themselves. Errors:
@@ -96,14 +98,17 @@ class AuthServiceStub:
     again. Errors: INVALID_CREDENTIALS, alike for unknown ids, wrong secrets and revoked accounts; RATE_LIMITED.
     """
     CreateServiceAccount: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.CreateServiceAccountRequest, _auth_service_pb2.CreateServiceAccountResponse]
-    """Creates the account of an internal service. The answer carries its secret, which is told here and never again, so
-    there is no request id: a repeat finds the name taken. Errors: ALREADY_EXISTS for a name in use.
+    """Creates the account of an internal service. The answer carries its secret, which is told to nobody else: the
+    server keeps only what it is compared with, and makes it again for a repeat with the same request id. Errors:
+    ALREADY_EXISTS for a name in use, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     ListServiceAccounts: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.ListServiceAccountsRequest, _auth_service_pb2.ListServiceAccountsResponse]
-    """Lists the service accounts, revoked ones included, the newest first. Errors: PAGE_TOKEN_INVALID."""
+    """Lists the service accounts, revoked ones included, the newest first unless `order_by` says otherwise. Errors:
+    PAGE_TOKEN_INVALID, VALIDATION_FAILED for an order that there is not.
+    """
     RevokeServiceAccount: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.RevokeServiceAccountRequest, _auth_service_pb2.RevokeServiceAccountResponse]
     """Revokes a service account for good: its tokens and streams stop on every worker within 2 seconds. Revoking it
-    again changes nothing. Errors: NOT_FOUND.
+    again changes nothing. Errors: NOT_FOUND, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
 
 class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -115,9 +120,9 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _auth_service_pb2.RegisterRequest,
         context: _aio.ServicerContext[_auth_service_pb2.RegisterRequest, _abc.Awaitable[_auth_service_pb2.RegisterResponse]],
     ) -> _abc.Awaitable[_auth_service_pb2.RegisterResponse]:
-        """Registers an account, which may buy at once, and signs it in. The answer carries secrets, so there is no request
-        id: a repeat finds the e-mail address taken. Errors: VALIDATION_FAILED for a password that is too common,
-        ALREADY_EXISTS for an e-mail address, username or phone in use, RATE_LIMITED.
+        """Registers an account, which may buy at once, and signs it in. A repeat after a lost answer finds the e-mail
+        address taken, and signs in. Errors: VALIDATION_FAILED for a password that is too common, ALREADY_EXISTS for an
+        e-mail address, username or phone in use, RATE_LIMITED.
         """
 
     @_abc_1.abstractmethod
@@ -169,8 +174,8 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _auth_service_pb2.ListSessionsRequest,
         context: _aio.ServicerContext[_auth_service_pb2.ListSessionsRequest, _abc.Awaitable[_auth_service_pb2.ListSessionsResponse]],
     ) -> _abc.Awaitable[_auth_service_pb2.ListSessionsResponse]:
-        """Lists where the caller is signed in, the latest sign-in first; sessions that have ended are left out. Errors:
-        PAGE_TOKEN_INVALID.
+        """Lists where the caller is signed in, the latest sign-in first unless `order_by` says otherwise; sessions that
+        have ended are left out. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED for an order that there is not.
         """
 
     @_abc_1.abstractmethod
@@ -180,7 +185,8 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_auth_service_pb2.RevokeSessionRequest, _abc.Awaitable[_auth_service_pb2.RevokeSessionResponse]],
     ) -> _abc.Awaitable[_auth_service_pb2.RevokeSessionResponse]:
         """Ends one of the caller's sessions; its tokens and streams stop on every worker within 2 seconds. Ending one that
-        has ended changes nothing. Errors: NOT_FOUND, also for the sessions of others.
+        has ended changes nothing. Errors: NOT_FOUND, also for the sessions of others, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -192,7 +198,7 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         """Sends a code of six digits to the caller's e-mail address or phone; it is good for 10 minutes and 5 tries, and
         takes the place of the one before. Errors: VALIDATION_FAILED when the account has no phone or this marketplace
         sends no SMS, ILLEGAL_TRANSITION when the channel is verified already, NOT_FOUND for callers that are no user,
-        RATE_LIMITED after 5 codes in an hour.
+        RATE_LIMITED after 5 codes in an hour, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -203,7 +209,7 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_auth_service_pb2.VerifyResponse]:
         """Takes the code that SendVerification sent and marks the e-mail address or phone as verified. Errors:
         VALIDATION_FAILED for `code`, alike for one that is wrong, used, too old, tried too often or sent to a former
-        address; RATE_LIMITED.
+        address; NOT_FOUND for callers that are no user, RATE_LIMITED, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -224,7 +230,8 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_auth_service_pb2.ResetPasswordResponse]:
         """Sets a new password with the token of the mail, which is good once and for 30 minutes, and ends every session of
         the account. A second factor stays needed at the next sign-in. Errors: TOKEN_INVALID, alike for tokens that are
-        unknown, used or too old; VALIDATION_FAILED for a password that is too common, RATE_LIMITED.
+        unknown, used or too old; VALIDATION_FAILED for a password that is too common, RATE_LIMITED, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -235,7 +242,7 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_auth_service_pb2.ChangePasswordResponse]:
         """Changes the caller's password and ends all other sessions of the account. Errors: INVALID_CREDENTIALS for a wrong
         current password, VALIDATION_FAILED for a new one that is too common, NOT_FOUND for callers that are no user,
-        RATE_LIMITED after too many wrong ones.
+        RATE_LIMITED after too many wrong ones, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -266,8 +273,8 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_auth_service_pb2.DisableTotpRequest, _abc.Awaitable[_auth_service_pb2.DisableTotpResponse]],
     ) -> _abc.Awaitable[_auth_service_pb2.DisableTotpResponse]:
         """Removes the second factor and its recovery codes, given one of its codes. Errors: TOTP_REQUIRED when the code is
-        missing, wrong or was used before, ILLEGAL_TRANSITION when there is no second factor, RATE_LIMITED after too many
-        wrong ones.
+        wrong or was used before, ILLEGAL_TRANSITION when there is no second factor, NOT_FOUND for callers that are no
+        user, RATE_LIMITED after too many wrong ones, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -296,8 +303,9 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _auth_service_pb2.CreateServiceAccountRequest,
         context: _aio.ServicerContext[_auth_service_pb2.CreateServiceAccountRequest, _abc.Awaitable[_auth_service_pb2.CreateServiceAccountResponse]],
     ) -> _abc.Awaitable[_auth_service_pb2.CreateServiceAccountResponse]:
-        """Creates the account of an internal service. The answer carries its secret, which is told here and never again, so
-        there is no request id: a repeat finds the name taken. Errors: ALREADY_EXISTS for a name in use.
+        """Creates the account of an internal service. The answer carries its secret, which is told to nobody else: the
+        server keeps only what it is compared with, and makes it again for a repeat with the same request id. Errors:
+        ALREADY_EXISTS for a name in use, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -306,7 +314,9 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _auth_service_pb2.ListServiceAccountsRequest,
         context: _aio.ServicerContext[_auth_service_pb2.ListServiceAccountsRequest, _abc.Awaitable[_auth_service_pb2.ListServiceAccountsResponse]],
     ) -> _abc.Awaitable[_auth_service_pb2.ListServiceAccountsResponse]:
-        """Lists the service accounts, revoked ones included, the newest first. Errors: PAGE_TOKEN_INVALID."""
+        """Lists the service accounts, revoked ones included, the newest first unless `order_by` says otherwise. Errors:
+        PAGE_TOKEN_INVALID, VALIDATION_FAILED for an order that there is not.
+        """
 
     @_abc_1.abstractmethod
     def RevokeServiceAccount(
@@ -315,7 +325,7 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_auth_service_pb2.RevokeServiceAccountRequest, _abc.Awaitable[_auth_service_pb2.RevokeServiceAccountResponse]],
     ) -> _abc.Awaitable[_auth_service_pb2.RevokeServiceAccountResponse]:
         """Revokes a service account for good: its tokens and streams stop on every worker within 2 seconds. Revoking it
-        again changes nothing. Errors: NOT_FOUND.
+        again changes nothing. Errors: NOT_FOUND, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
 def add_AuthServiceServicer_to_server(servicer: AuthServiceServicer, server: _aio.Server) -> None: ...

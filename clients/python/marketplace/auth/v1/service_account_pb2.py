@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)marketplace/auth/v1/service_account.proto\x12\x13marketplace.auth.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xab\x02\n\x0eServiceAccount\x12,\n\x12service_account_id\x18\x01 \x01(\tR\x10serviceAccountId\x12\x1b\n\tclient_id\x18\x02 \x01(\tR\x08\x63lientId\x12\x12\n\x04name\x18\x03 \x01(\tR\x04name\x12;\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12@\n\x0elast_used_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0clastUsedTime\x12;\n\x0brevoke_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nrevokeTimeBM\n\x17\x64\x65v.marketplace.auth.v1P\x01Z\x1amarketplace/auth/v1;authv1\xaa\x02\x13Marketplace.Auth.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)marketplace/auth/v1/service_account.proto\x12\x13marketplace.auth.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc4\x02\n\x0eServiceAccount\x12\x32\n\x12service_account_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x10serviceAccountId\x12!\n\tclient_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x08\x63lientId\x12\x18\n\x04name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03R\x04name\x12\x41\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12;\n\x08use_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x07useTime\x12\x41\n\x0brevoke_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nrevokeTimeBM\n\x17\x64\x65v.marketplace.auth.v1P\x01Z\x1amarketplace/auth/v1;authv1\xaa\x02\x13Marketplace.Auth.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,6 +34,18 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'marketplace.auth.v1.service
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\027dev.marketplace.auth.v1P\001Z\032marketplace/auth/v1;authv1\252\002\023Marketplace.Auth.V1'
-  _globals['_SERVICEACCOUNT']._serialized_start=100
-  _globals['_SERVICEACCOUNT']._serialized_end=399
+  _globals['_SERVICEACCOUNT'].fields_by_name['service_account_id']._loaded_options = None
+  _globals['_SERVICEACCOUNT'].fields_by_name['service_account_id']._serialized_options = b'\342A\001\003'
+  _globals['_SERVICEACCOUNT'].fields_by_name['client_id']._loaded_options = None
+  _globals['_SERVICEACCOUNT'].fields_by_name['client_id']._serialized_options = b'\342A\001\003'
+  _globals['_SERVICEACCOUNT'].fields_by_name['name']._loaded_options = None
+  _globals['_SERVICEACCOUNT'].fields_by_name['name']._serialized_options = b'\342A\001\003'
+  _globals['_SERVICEACCOUNT'].fields_by_name['create_time']._loaded_options = None
+  _globals['_SERVICEACCOUNT'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
+  _globals['_SERVICEACCOUNT'].fields_by_name['use_time']._loaded_options = None
+  _globals['_SERVICEACCOUNT'].fields_by_name['use_time']._serialized_options = b'\342A\001\003'
+  _globals['_SERVICEACCOUNT'].fields_by_name['revoke_time']._loaded_options = None
+  _globals['_SERVICEACCOUNT'].fields_by_name['revoke_time']._serialized_options = b'\342A\001\003'
+  _globals['_SERVICEACCOUNT']._serialized_start=133
+  _globals['_SERVICEACCOUNT']._serialized_end=457
 # @@protoc_insertion_point(module_scope)

@@ -27,7 +27,7 @@ class ServiceAccount(_message.Message):
     CLIENT_ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
-    LAST_USED_TIME_FIELD_NUMBER: _builtins.int
+    USE_TIME_FIELD_NUMBER: _builtins.int
     REVOKE_TIME_FIELD_NUMBER: _builtins.int
     service_account_id: _builtins.str
     """The id of the service account, a UUID; the subject of its tokens."""
@@ -40,7 +40,7 @@ class ServiceAccount(_message.Message):
         """When the service account was created."""
 
     @_builtins.property
-    def last_used_time(self) -> _timestamp_pb2.Timestamp:
+    def use_time(self) -> _timestamp_pb2.Timestamp:
         """When a token was last issued; absent when none ever was."""
 
     @_builtins.property
@@ -54,12 +54,12 @@ class ServiceAccount(_message.Message):
         client_id: _builtins.str = ...,
         name: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
-        last_used_time: _timestamp_pb2.Timestamp | None = ...,
+        use_time: _timestamp_pb2.Timestamp | None = ...,
         revoke_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "last_used_time", b"last_used_time", "revoke_time", b"revoke_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "revoke_time", b"revoke_time", "use_time", b"use_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "create_time", b"create_time", "last_used_time", b"last_used_time", "name", b"name", "revoke_time", b"revoke_time", "service_account_id", b"service_account_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "create_time", b"create_time", "name", b"name", "revoke_time", b"revoke_time", "service_account_id", b"service_account_id", "use_time", b"use_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

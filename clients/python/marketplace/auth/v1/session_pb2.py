@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!marketplace/auth/v1/session.proto\x12\x13marketplace.auth.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbe\x02\n\x07Session\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\x12\x1f\n\x0b\x64\x65vice_name\x18\x02 \x01(\tR\ndeviceName\x12\x18\n\x07\x61\x64\x64ress\x18\x03 \x01(\tR\x07\x61\x64\x64ress\x12;\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12@\n\x0elast_seen_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0clastSeenTime\x12;\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12\x1d\n\nis_current\x18\x07 \x01(\x08R\tisCurrentBM\n\x17\x64\x65v.marketplace.auth.v1P\x01Z\x1amarketplace/auth/v1;authv1\xaa\x02\x13Marketplace.Auth.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!marketplace/auth/v1/session.proto\x12\x13marketplace.auth.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe0\x02\n\x07Session\x12#\n\nsession_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\tsessionId\x12%\n\x0b\x64\x65vice_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\ndeviceName\x12\x1e\n\x07\x61\x64\x64ress\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03R\x07\x61\x64\x64ress\x12\x41\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x43\n\x0crefresh_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x0brefreshTime\x12\x41\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nexpireTime\x12\x1e\n\x07\x63urrent\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x03R\x07\x63urrentBM\n\x17\x64\x65v.marketplace.auth.v1P\x01Z\x1amarketplace/auth/v1;authv1\xaa\x02\x13Marketplace.Auth.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,6 +34,20 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'marketplace.auth.v1.session
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\027dev.marketplace.auth.v1P\001Z\032marketplace/auth/v1;authv1\252\002\023Marketplace.Auth.V1'
-  _globals['_SESSION']._serialized_start=92
-  _globals['_SESSION']._serialized_end=410
+  _globals['_SESSION'].fields_by_name['session_id']._loaded_options = None
+  _globals['_SESSION'].fields_by_name['session_id']._serialized_options = b'\342A\001\003'
+  _globals['_SESSION'].fields_by_name['device_name']._loaded_options = None
+  _globals['_SESSION'].fields_by_name['device_name']._serialized_options = b'\342A\001\003'
+  _globals['_SESSION'].fields_by_name['address']._loaded_options = None
+  _globals['_SESSION'].fields_by_name['address']._serialized_options = b'\342A\001\003'
+  _globals['_SESSION'].fields_by_name['create_time']._loaded_options = None
+  _globals['_SESSION'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
+  _globals['_SESSION'].fields_by_name['refresh_time']._loaded_options = None
+  _globals['_SESSION'].fields_by_name['refresh_time']._serialized_options = b'\342A\001\003'
+  _globals['_SESSION'].fields_by_name['expire_time']._loaded_options = None
+  _globals['_SESSION'].fields_by_name['expire_time']._serialized_options = b'\342A\001\003'
+  _globals['_SESSION'].fields_by_name['current']._loaded_options = None
+  _globals['_SESSION'].fields_by_name['current']._serialized_options = b'\342A\001\003'
+  _globals['_SESSION']._serialized_start=125
+  _globals['_SESSION']._serialized_end=477
 # @@protoc_insertion_point(module_scope)

@@ -27,23 +27,23 @@ class Session(_message.Message):
     DEVICE_NAME_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
-    LAST_SEEN_TIME_FIELD_NUMBER: _builtins.int
+    REFRESH_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
-    IS_CURRENT_FIELD_NUMBER: _builtins.int
+    CURRENT_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The id of the session, a UUID."""
     device_name: _builtins.str
     """What the device was called at the sign-in, or the program that signed in."""
     address: _builtins.str
     """The network address from which the session was opened."""
-    is_current: _builtins.bool
+    current: _builtins.bool
     """Whether this is the session that asks."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the session was opened."""
 
     @_builtins.property
-    def last_seen_time(self) -> _timestamp_pb2.Timestamp:
+    def refresh_time(self) -> _timestamp_pb2.Timestamp:
         """When the session last got tokens; a session in use gets new ones every few minutes."""
 
     @_builtins.property
@@ -57,13 +57,13 @@ class Session(_message.Message):
         device_name: _builtins.str = ...,
         address: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
-        last_seen_time: _timestamp_pb2.Timestamp | None = ...,
+        refresh_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
-        is_current: _builtins.bool = ...,
+        current: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "last_seen_time", b"last_seen_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "refresh_time", b"refresh_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "create_time", b"create_time", "device_name", b"device_name", "expire_time", b"expire_time", "is_current", b"is_current", "last_seen_time", b"last_seen_time", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "create_time", b"create_time", "current", b"current", "device_name", b"device_name", "expire_time", b"expire_time", "refresh_time", b"refresh_time", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmarketplace/auth/v1/token.proto\x12\x13marketplace.auth.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x85\x02\n\x06Tokens\x12!\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tR\x0b\x61\x63\x63\x65ssToken\x12#\n\rrefresh_token\x18\x02 \x01(\tR\x0crefreshToken\x12H\n\x12\x61\x63\x63\x65ss_expire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x10\x61\x63\x63\x65ssExpireTime\x12\x1d\n\nsession_id\x18\x04 \x01(\tR\tsessionId\x12J\n\x13refresh_expire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x11refreshExpireTime\"t\n\nJsonWebKey\x12\x10\n\x03kty\x18\x01 \x01(\tR\x03kty\x12\x10\n\x03\x63rv\x18\x02 \x01(\tR\x03\x63rv\x12\x0c\n\x01x\x18\x03 \x01(\tR\x01x\x12\x10\n\x03kid\x18\x04 \x01(\tR\x03kid\x12\x10\n\x03\x61lg\x18\x05 \x01(\tR\x03\x61lg\x12\x10\n\x03use\x18\x06 \x01(\tR\x03useBM\n\x17\x64\x65v.marketplace.auth.v1P\x01Z\x1amarketplace/auth/v1;authv1\xaa\x02\x13Marketplace.Auth.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmarketplace/auth/v1/token.proto\x12\x13marketplace.auth.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa3\x02\n\x06Tokens\x12\'\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x0b\x61\x63\x63\x65ssToken\x12)\n\rrefresh_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x0crefreshToken\x12N\n\x12\x61\x63\x63\x65ss_expire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x10\x61\x63\x63\x65ssExpireTime\x12#\n\nsession_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03R\tsessionId\x12P\n\x13refresh_expire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x11refreshExpireTime\"\x98\x01\n\nJsonWebKey\x12\x16\n\x03kty\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x03kty\x12\x16\n\x03\x63rv\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x03\x63rv\x12\x12\n\x01x\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03R\x01x\x12\x16\n\x03kid\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03R\x03kid\x12\x16\n\x03\x61lg\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03R\x03\x61lg\x12\x16\n\x03use\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03R\x03useBM\n\x17\x64\x65v.marketplace.auth.v1P\x01Z\x1amarketplace/auth/v1;authv1\xaa\x02\x13Marketplace.Auth.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,8 +34,30 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'marketplace.auth.v1.token_p
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\027dev.marketplace.auth.v1P\001Z\032marketplace/auth/v1;authv1\252\002\023Marketplace.Auth.V1'
-  _globals['_TOKENS']._serialized_start=90
-  _globals['_TOKENS']._serialized_end=351
-  _globals['_JSONWEBKEY']._serialized_start=353
-  _globals['_JSONWEBKEY']._serialized_end=469
+  _globals['_TOKENS'].fields_by_name['access_token']._loaded_options = None
+  _globals['_TOKENS'].fields_by_name['access_token']._serialized_options = b'\342A\001\003'
+  _globals['_TOKENS'].fields_by_name['refresh_token']._loaded_options = None
+  _globals['_TOKENS'].fields_by_name['refresh_token']._serialized_options = b'\342A\001\003'
+  _globals['_TOKENS'].fields_by_name['access_expire_time']._loaded_options = None
+  _globals['_TOKENS'].fields_by_name['access_expire_time']._serialized_options = b'\342A\001\003'
+  _globals['_TOKENS'].fields_by_name['session_id']._loaded_options = None
+  _globals['_TOKENS'].fields_by_name['session_id']._serialized_options = b'\342A\001\003'
+  _globals['_TOKENS'].fields_by_name['refresh_expire_time']._loaded_options = None
+  _globals['_TOKENS'].fields_by_name['refresh_expire_time']._serialized_options = b'\342A\001\003'
+  _globals['_JSONWEBKEY'].fields_by_name['kty']._loaded_options = None
+  _globals['_JSONWEBKEY'].fields_by_name['kty']._serialized_options = b'\342A\001\003'
+  _globals['_JSONWEBKEY'].fields_by_name['crv']._loaded_options = None
+  _globals['_JSONWEBKEY'].fields_by_name['crv']._serialized_options = b'\342A\001\003'
+  _globals['_JSONWEBKEY'].fields_by_name['x']._loaded_options = None
+  _globals['_JSONWEBKEY'].fields_by_name['x']._serialized_options = b'\342A\001\003'
+  _globals['_JSONWEBKEY'].fields_by_name['kid']._loaded_options = None
+  _globals['_JSONWEBKEY'].fields_by_name['kid']._serialized_options = b'\342A\001\003'
+  _globals['_JSONWEBKEY'].fields_by_name['alg']._loaded_options = None
+  _globals['_JSONWEBKEY'].fields_by_name['alg']._serialized_options = b'\342A\001\003'
+  _globals['_JSONWEBKEY'].fields_by_name['use']._loaded_options = None
+  _globals['_JSONWEBKEY'].fields_by_name['use']._serialized_options = b'\342A\001\003'
+  _globals['_TOKENS']._serialized_start=123
+  _globals['_TOKENS']._serialized_end=414
+  _globals['_JSONWEBKEY']._serialized_start=417
+  _globals['_JSONWEBKEY']._serialized_end=569
 # @@protoc_insertion_point(module_scope)

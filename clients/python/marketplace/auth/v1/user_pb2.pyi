@@ -14,10 +14,10 @@ import builtins as _builtins
 import sys
 import typing as _typing
 
-if sys.version_info >= (3, 11):
-    from typing import TypeAlias as _TypeAlias, Never as _Never
+if sys.version_info >= (3, 10):
+    from typing import TypeAlias as _TypeAlias
 else:
-    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
+    from typing_extensions import TypeAlias as _TypeAlias
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -60,6 +60,7 @@ class User(_message.Message):
     USERNAME_FIELD_NUMBER: _builtins.int
     PHONE_FIELD_NUMBER: _builtins.int
     FULL_NAME_FIELD_NUMBER: _builtins.int
+    LANGUAGE_CODE_FIELD_NUMBER: _builtins.int
     ROLES_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     EMAIL_VERIFIED_FIELD_NUMBER: _builtins.int
@@ -69,45 +70,48 @@ class User(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
-    """The id of the account, a UUID. In an update, `me` or nothing is the caller's own."""
+    """The id of the account, a UUID."""
     email: _builtins.str
-    """The e-mail address, unique without regard to case."""
+    """The e-mail address, unique without regard to case; empty in a deleted account."""
     username: _builtins.str
-    """The name to sign in with, unique without regard to case; empty when none was chosen."""
+    """The name to sign in with, unique without regard to case; absent when none was chosen."""
     phone: _builtins.str
-    """The phone in E.164 form, unique; empty when none was given."""
+    """The phone in E.164 form, unique; absent when none was given."""
     full_name: _builtins.str
-    """The name of the person."""
+    """The name of the person; absent when none was given."""
+    language_code: _builtins.str
+    """The language of letters to this person, a BCP 47 tag such as `de-AT`; absent means that of the call."""
     state: Global___UserState.ValueType
-    """Output only. Whether the account may act."""
+    """Whether the account may act."""
     email_verified: _builtins.bool
-    """Output only. Whether the owner has proved to read the e-mail address."""
+    """Whether the owner has proved to read the e-mail address."""
     phone_verified: _builtins.bool
-    """Output only. Whether the owner has proved to hold the phone."""
+    """Whether the owner has proved to hold the phone."""
     totp_enabled: _builtins.bool
-    """Output only. Whether signing in needs a second factor."""
+    """Whether signing in needs a second factor."""
     etag: _builtins.str
-    """Output only. The version of the account, to be given back with an update."""
+    """The version of the account; given back with an update, it must be the one of now."""
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[_policy_pb2.Role.ValueType]:
-        """Output only. What the account may act as."""
+        """What the account may act as."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """Output only. When the account was registered."""
+        """When the account was registered."""
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
-        """Output only. When the account last changed."""
+        """When the account last changed."""
 
     def __init__(
         self,
         *,
         user_id: _builtins.str = ...,
         email: _builtins.str = ...,
-        username: _builtins.str = ...,
-        phone: _builtins.str = ...,
-        full_name: _builtins.str = ...,
+        username: _builtins.str | None = ...,
+        phone: _builtins.str | None = ...,
+        full_name: _builtins.str | None = ...,
+        language_code: _builtins.str | None = ...,
         roles: _abc.Iterable[_policy_pb2.Role.ValueType] | None = ...,
         state: Global___UserState.ValueType = ...,
         email_verified: _builtins.bool = ...,
@@ -117,10 +121,25 @@ class User(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_full_name", b"_full_name", "_language_code", b"_language_code", "_phone", b"_phone", "_username", b"_username", "create_time", b"create_time", "full_name", b"full_name", "language_code", b"language_code", "phone", b"phone", "update_time", b"update_time", "username", b"username"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "email", b"email", "email_verified", b"email_verified", "etag", b"etag", "full_name", b"full_name", "phone", b"phone", "phone_verified", b"phone_verified", "roles", b"roles", "state", b"state", "totp_enabled", b"totp_enabled", "update_time", b"update_time", "user_id", b"user_id", "username", b"username"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_full_name", b"_full_name", "_language_code", b"_language_code", "_phone", b"_phone", "_username", b"_username", "create_time", b"create_time", "email", b"email", "email_verified", b"email_verified", "etag", b"etag", "full_name", b"full_name", "language_code", b"language_code", "phone", b"phone", "phone_verified", b"phone_verified", "roles", b"roles", "state", b"state", "totp_enabled", b"totp_enabled", "update_time", b"update_time", "user_id", b"user_id", "username", b"username"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__full_name: _TypeAlias = _typing.Literal["full_name"]  # noqa: Y015
+    _WhichOneofArgType__full_name: _TypeAlias = _typing.Literal["_full_name", b"_full_name"]  # noqa: Y015
+    _WhichOneofReturnType__language_code: _TypeAlias = _typing.Literal["language_code"]  # noqa: Y015
+    _WhichOneofArgType__language_code: _TypeAlias = _typing.Literal["_language_code", b"_language_code"]  # noqa: Y015
+    _WhichOneofReturnType__phone: _TypeAlias = _typing.Literal["phone"]  # noqa: Y015
+    _WhichOneofArgType__phone: _TypeAlias = _typing.Literal["_phone", b"_phone"]  # noqa: Y015
+    _WhichOneofReturnType__username: _TypeAlias = _typing.Literal["username"]  # noqa: Y015
+    _WhichOneofArgType__username: _TypeAlias = _typing.Literal["_username", b"_username"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__full_name) -> _WhichOneofReturnType__full_name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__language_code) -> _WhichOneofReturnType__language_code | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__phone) -> _WhichOneofReturnType__phone | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__username) -> _WhichOneofReturnType__username | None: ...
 
 Global___User: _TypeAlias = User  # noqa: Y015

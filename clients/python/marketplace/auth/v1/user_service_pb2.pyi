@@ -9,10 +9,9 @@ from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
-from marketplace.auth.v1 import address_pb2 as _address_pb2_1
+from marketplace.auth.v1 import address_pb2 as _address_pb2
 from marketplace.auth.v1 import user_pb2 as _user_pb2
 from marketplace.policy.v1 import policy_pb2 as _policy_pb2
-from marketplace.type.v1 import address_pb2 as _address_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -126,27 +125,27 @@ class UpdateUserRequest(_message.Message):
 
     USER_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
-    ETAG_FIELD_NUMBER: _builtins.int
-    etag: _builtins.str
-    """The etag of the account when it was read; a stale one refuses the call, an empty one makes it unconditional."""
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """With an id, a repeat of the call gets the first answer and does nothing."""
     @_builtins.property
     def user(self) -> _user_pb2.User:
-        """The account, with the new values of the fields that the mask names."""
+        """The account to change by its id, with its new values."""
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """The fields to change; without it all of these that have a value. Fields that the server owns cannot be named."""
+        """What to change: fields and, with dots, what is inside of them, or `*` for all; without it every field that has a value."""
 
     def __init__(
         self,
         *,
         user: _user_pb2.User | None = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
-        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["update_mask", b"update_mask", "user", b"user"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "update_mask", b"update_mask", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "update_mask", b"update_mask", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -184,19 +183,23 @@ class DeleteUserRequest(_message.Message):
 
     USER_ID_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    ALLOW_MISSING_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """The id of the account, or `me`."""
     etag: _builtins.str
     """The etag of the account when it was read; a stale one refuses the call, an empty one makes it unconditional."""
+    allow_missing: _builtins.bool
+    """Whether the call is OK when there is nothing (any more) to delete."""
     def __init__(
         self,
         *,
         user_id: _builtins.str = ...,
         etag: _builtins.str = ...,
+        allow_missing: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_missing", b"allow_missing", "etag", b"etag", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -225,31 +228,23 @@ class CreateAddressRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
-    LABEL_FIELD_NUMBER: _builtins.int
-    IS_DEFAULT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """With an id, a repeat of the call gets the first answer and saves nothing."""
-    label: _builtins.str
-    """What its owner calls it, such as Home."""
-    is_default: _builtins.bool
-    """Whether it is the one to offer first from now on."""
+    """With an id, a repeat of the call gets the first answer and does nothing."""
     @_builtins.property
-    def address(self) -> _address_pb2.Address:
-        """Where it is."""
+    def address(self) -> _address_pb2.SavedAddress:
+        """The address to save."""
 
     def __init__(
         self,
         *,
+        address: _address_pb2.SavedAddress | None = ...,
         request_id: _builtins.str = ...,
-        address: _address_pb2.Address | None = ...,
-        label: _builtins.str = ...,
-        is_default: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "is_default", b"is_default", "label", b"label", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -263,13 +258,13 @@ class CreateAddressResponse(_message.Message):
 
     ADDRESS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def address(self) -> _address_pb2_1.SavedAddress:
+    def address(self) -> _address_pb2.SavedAddress:
         """The address."""
 
     def __init__(
         self,
         *,
-        address: _address_pb2_1.SavedAddress | None = ...,
+        address: _address_pb2.SavedAddress | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -309,13 +304,13 @@ class GetAddressResponse(_message.Message):
 
     ADDRESS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def address(self) -> _address_pb2_1.SavedAddress:
+    def address(self) -> _address_pb2.SavedAddress:
         """The address."""
 
     def __init__(
         self,
         *,
-        address: _address_pb2_1.SavedAddress | None = ...,
+        address: _address_pb2.SavedAddress | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -333,19 +328,23 @@ class ListAddressesRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """How many to answer; 0 means 25, more than 100 means 100."""
     page_token: _builtins.str
-    """The `next_page_token` of the page before, with the same filters; empty for the first page."""
+    """The `next_page_token` of the page before, with the same filters and order; empty for the first page."""
+    order_by: _builtins.str
+    """What to sort by: `create_time`, with ` desc` behind it for the other way; empty means `create_time desc`."""
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        order_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -362,13 +361,13 @@ class ListAddressesResponse(_message.Message):
     next_page_token: _builtins.str
     """The token of the next page; empty on the last."""
     @_builtins.property
-    def addresses(self) -> _containers.RepeatedCompositeFieldContainer[_address_pb2_1.SavedAddress]:
-        """The addresses, the newest first."""
+    def addresses(self) -> _containers.RepeatedCompositeFieldContainer[_address_pb2.SavedAddress]:
+        """The addresses, in the order asked for."""
 
     def __init__(
         self,
         *,
-        addresses: _abc.Iterable[_address_pb2_1.SavedAddress] | None = ...,
+        addresses: _abc.Iterable[_address_pb2.SavedAddress] | None = ...,
         next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
@@ -387,27 +386,27 @@ class UpdateAddressRequest(_message.Message):
 
     ADDRESS_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
-    ETAG_FIELD_NUMBER: _builtins.int
-    etag: _builtins.str
-    """The etag of the address when it was read; a stale one refuses the call, an empty one makes it unconditional."""
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """With an id, a repeat of the call gets the first answer and does nothing."""
     @_builtins.property
-    def address(self) -> _address_pb2_1.SavedAddress:
-        """The address to change by its id, with the new values of the fields that the mask names."""
+    def address(self) -> _address_pb2.SavedAddress:
+        """The address to change by its id, with its new values."""
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """The fields to change, `label` or `address`; without it those that have a value."""
+        """What to change: fields and, with dots, what is inside of them, or `*` for all; without it every field that has a value."""
 
     def __init__(
         self,
         *,
-        address: _address_pb2_1.SavedAddress | None = ...,
+        address: _address_pb2.SavedAddress | None = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
-        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "etag", b"etag", "update_mask", b"update_mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "request_id", b"request_id", "update_mask", b"update_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -421,13 +420,13 @@ class UpdateAddressResponse(_message.Message):
 
     ADDRESS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def address(self) -> _address_pb2_1.SavedAddress:
+    def address(self) -> _address_pb2.SavedAddress:
         """The address as it is now."""
 
     def __init__(
         self,
         *,
-        address: _address_pb2_1.SavedAddress | None = ...,
+        address: _address_pb2.SavedAddress | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -444,16 +443,28 @@ class DeleteAddressRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ADDRESS_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    ALLOW_MISSING_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     address_id: _builtins.str
     """The id of the address."""
+    etag: _builtins.str
+    """The etag of the address when it was read; a stale one refuses the call, an empty one makes it unconditional."""
+    allow_missing: _builtins.bool
+    """Whether the call is OK when there is nothing (any more) to delete."""
+    request_id: _builtins.str
+    """With an id, a repeat of the call gets the first answer and does nothing."""
     def __init__(
         self,
         *,
         address_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        allow_missing: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address_id", b"address_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address_id", b"address_id", "allow_missing", b"allow_missing", "etag", b"etag", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -483,16 +494,24 @@ class SetDefaultAddressRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ADDRESS_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     address_id: _builtins.str
     """The id of the address."""
+    etag: _builtins.str
+    """The etag of the address when it was read; a stale one refuses the call, an empty one makes it unconditional."""
+    request_id: _builtins.str
+    """With an id, a repeat of the call gets the first answer and does nothing."""
     def __init__(
         self,
         *,
         address_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address_id", b"address_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address_id", b"address_id", "etag", b"etag", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -506,13 +525,13 @@ class SetDefaultAddressResponse(_message.Message):
 
     ADDRESS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def address(self) -> _address_pb2_1.SavedAddress:
+    def address(self) -> _address_pb2.SavedAddress:
         """The address as it is now."""
 
     def __init__(
         self,
         *,
-        address: _address_pb2_1.SavedAddress | None = ...,
+        address: _address_pb2.SavedAddress | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -531,21 +550,26 @@ class ListUsersRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     STATES_FIELD_NUMBER: _builtins.int
-    ROLE_FIELD_NUMBER: _builtins.int
+    ROLES_FIELD_NUMBER: _builtins.int
     QUERY_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FROM_FIELD_NUMBER: _builtins.int
     CREATE_TIME_BEFORE_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """How many to answer; 0 means 25, more than 100 means 100."""
     page_token: _builtins.str
-    """The `next_page_token` of the page before, with the same filters; empty for the first page."""
-    role: _policy_pb2.Role.ValueType
-    """Only accounts with this role."""
+    """The `next_page_token` of the page before, with the same filters and order; empty for the first page."""
     query: _builtins.str
     """Only accounts whose e-mail address, username, phone or name begins so, without regard to case."""
+    order_by: _builtins.str
+    """What to sort by: `create_time` or `email`, with ` desc` behind it for the other way; empty means `create_time desc`."""
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[_user_pb2.UserState.ValueType]:
         """Only accounts in one of these states; empty means all."""
+
+    @_builtins.property
+    def roles(self) -> _containers.RepeatedScalarFieldContainer[_policy_pb2.Role.ValueType]:
+        """Only accounts with one of these roles; empty means all."""
 
     @_builtins.property
     def create_time_from(self) -> _timestamp_pb2.Timestamp:
@@ -561,18 +585,17 @@ class ListUsersRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         states: _abc.Iterable[_user_pb2.UserState.ValueType] | None = ...,
-        role: _policy_pb2.Role.ValueType | None = ...,
+        roles: _abc.Iterable[_policy_pb2.Role.ValueType] | None = ...,
         query: _builtins.str = ...,
         create_time_from: _timestamp_pb2.Timestamp | None = ...,
         create_time_before: _timestamp_pb2.Timestamp | None = ...,
+        order_by: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_role", b"_role", "create_time_before", b"create_time_before", "create_time_from", b"create_time_from", "role", b"role"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time_before", b"create_time_before", "create_time_from", b"create_time_from"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_role", b"_role", "create_time_before", b"create_time_before", "create_time_from", b"create_time_from", "page_size", b"page_size", "page_token", b"page_token", "query", b"query", "role", b"role", "states", b"states"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time_before", b"create_time_before", "create_time_from", b"create_time_from", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "query", b"query", "roles", b"roles", "states", b"states"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__role: _TypeAlias = _typing.Literal["role"]  # noqa: Y015
-    _WhichOneofArgType__role: _TypeAlias = _typing.Literal["_role", b"_role"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__role) -> _WhichOneofReturnType__role | None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListUsersRequest: _TypeAlias = ListUsersRequest  # noqa: Y015
 
@@ -588,7 +611,7 @@ class ListUsersResponse(_message.Message):
     """The token of the next page; empty on the last."""
     @_builtins.property
     def users(self) -> _containers.RepeatedCompositeFieldContainer[_user_pb2.User]:
-        """The accounts, the newest first."""
+        """The accounts, in the order asked for."""
 
     def __init__(
         self,
@@ -610,19 +633,19 @@ class SetUserRolesRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
     ROLES_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
-    request_id: _builtins.str
-    """The id of this request; a repeat gets the first answer."""
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """The id of the account."""
     reason: _builtins.str
     """Why, for the audit log."""
     etag: _builtins.str
     """The etag of the account when it was read; a stale one refuses the call, an empty one makes it unconditional."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[_policy_pb2.Role.ValueType]:
         """All roles that the account shall have. Services have accounts of their own, so SERVICE cannot be given."""
@@ -630,11 +653,11 @@ class SetUserRolesRequest(_message.Message):
     def __init__(
         self,
         *,
-        request_id: _builtins.str = ...,
         user_id: _builtins.str = ...,
         roles: _abc.Iterable[_policy_pb2.Role.ValueType] | None = ...,
         reason: _builtins.str = ...,
         etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -676,19 +699,27 @@ class BlockUserRequest(_message.Message):
 
     USER_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """The id of the account."""
     reason: _builtins.str
     """Why, for the audit log."""
+    etag: _builtins.str
+    """The etag of the account when it was read; a stale one refuses the call, an empty one makes it unconditional."""
+    request_id: _builtins.str
+    """With an id, a repeat of the call gets the first answer and does nothing."""
     def __init__(
         self,
         *,
         user_id: _builtins.str = ...,
         reason: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "reason", b"reason", "request_id", b"request_id", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -726,19 +757,27 @@ class UnblockUserRequest(_message.Message):
 
     USER_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """The id of the account."""
     reason: _builtins.str
     """Why, for the audit log."""
+    etag: _builtins.str
+    """The etag of the account when it was read; a stale one refuses the call, an empty one makes it unconditional."""
+    request_id: _builtins.str
+    """With an id, a repeat of the call gets the first answer and does nothing."""
     def __init__(
         self,
         *,
         user_id: _builtins.str = ...,
         reason: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "reason", b"reason", "request_id", b"request_id", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

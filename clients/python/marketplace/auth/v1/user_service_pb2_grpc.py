@@ -127,8 +127,9 @@ class UserServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateUser(self, request, context):
-        """Changes the named fields of the caller's own account. A new e-mail address or phone is not verified. Errors: NOT_FOUND
-        for the accounts of others, ALREADY_EXISTS for an e-mail address, username or phone in use, ETAG_MISMATCH.
+        """Changes the caller's own account. A new e-mail address or phone is not verified. Errors: NOT_FOUND for the
+        accounts of others, ALREADY_EXISTS for an e-mail address, username or phone in use, ETAG_MISMATCH,
+        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -136,8 +137,9 @@ class UserServiceServicer:
 
     def DeleteUser(self, request, context):
         """Deletes the caller's own account for good: names, contacts, addresses and credentials are gone, its sessions and
-        streams end, its orders stay without it. Errors: NOT_FOUND for the accounts of others, IN_USE for the last admin and
-        while the account has a shop that is not closed or a shift as a courier that runs, ETAG_MISMATCH.
+        streams end, its orders stay without it. Errors: NOT_FOUND for the accounts of others unless `allow_missing` is
+        set, IN_USE for the last admin and while the account has a shop that is not closed or a shift as a courier that
+        runs, ETAG_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -159,62 +161,68 @@ class UserServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListAddresses(self, request, context):
-        """Lists the caller's addresses, the newest first. Errors: PAGE_TOKEN_INVALID.
+        """Lists the caller's addresses, the newest first unless `order_by` says otherwise. Errors: PAGE_TOKEN_INVALID,
+        VALIDATION_FAILED for an order that there is not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateAddress(self, request, context):
-        """Changes the named fields of an address of the caller. Errors: NOT_FOUND, ETAG_MISMATCH.
+        """Changes an address of the caller. Errors: NOT_FOUND, ETAG_MISMATCH, VALIDATION_FAILED when the default would be
+        none any more, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteAddress(self, request, context):
-        """Deletes an address of the caller; orders keep theirs. When it was the default, the newest of the others becomes it.
-        Errors: NOT_FOUND.
+        """Deletes an address of the caller; orders keep theirs. When it was the default, the newest of the others becomes
+        it. Errors: NOT_FOUND unless `allow_missing` is set, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetDefaultAddress(self, request, context):
-        """Makes an address of the caller the one to offer first. Errors: NOT_FOUND.
+        """Makes an address of the caller the one to offer first; one that is it stays as it is. Errors: NOT_FOUND,
+        ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListUsers(self, request, context):
-        """Lists accounts, the newest first. Errors: PAGE_TOKEN_INVALID.
+        """Lists accounts, the newest first unless `order_by` says otherwise. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED
+        for an interval that ends before it begins and for an order that there is not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetUserRoles(self, request, context):
-        """Gives an account these roles and takes all others; every worker knows within 2 seconds, nobody signs in again, and the
-        streams of an account that lost a role end. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted account, IN_USE when
-        the marketplace would be left without an admin, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """Gives an account these roles and takes all others; every worker knows within 2 seconds, nobody signs in again,
+        and the streams of an account that lost a role end. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted account,
+        IN_USE when the marketplace would be left without an admin, ETAG_MISMATCH, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BlockUser(self, request, context):
-        """Blocks an account: its sessions are over, its streams end with ACCOUNT_BLOCKED on every worker within 2 seconds, and it
-        cannot sign in. Blocking twice is blocking once. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted account, IN_USE
-        for the last admin.
+        """Blocks an account: its sessions are over, its streams end with ACCOUNT_BLOCKED on every worker within 2 seconds,
+        and it cannot sign in. Blocking twice is blocking once. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted
+        account, IN_USE for the last admin, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UnblockUser(self, request, context):
-        """Lets a blocked account sign in again; the sessions that it had stay over. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a
-        deleted account.
+        """Lets a blocked account sign in again; the sessions that it had stay over. An account that is not blocked stays as
+        it is. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted account, ETAG_MISMATCH, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -23,13 +23,15 @@ class UserServiceStub:
     its own.
     """
     UpdateUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.UpdateUserRequest, _user_service_pb2.UpdateUserResponse]
-    """Changes the named fields of the caller's own account. A new e-mail address or phone is not verified. Errors: NOT_FOUND
-    for the accounts of others, ALREADY_EXISTS for an e-mail address, username or phone in use, ETAG_MISMATCH.
+    """Changes the caller's own account. A new e-mail address or phone is not verified. Errors: NOT_FOUND for the
+    accounts of others, ALREADY_EXISTS for an e-mail address, username or phone in use, ETAG_MISMATCH,
+    REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     DeleteUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.DeleteUserRequest, _user_service_pb2.DeleteUserResponse]
     """Deletes the caller's own account for good: names, contacts, addresses and credentials are gone, its sessions and
-    streams end, its orders stay without it. Errors: NOT_FOUND for the accounts of others, IN_USE for the last admin and
-    while the account has a shop that is not closed or a shift as a courier that runs, ETAG_MISMATCH.
+    streams end, its orders stay without it. Errors: NOT_FOUND for the accounts of others unless `allow_missing` is
+    set, IN_USE for the last admin and while the account has a shop that is not closed or a shift as a courier that
+    runs, ETAG_MISMATCH.
     """
     CreateAddress: _aio.UnaryUnaryMultiCallable[_user_service_pb2.CreateAddressRequest, _user_service_pb2.CreateAddressResponse]
     """Saves an address in the caller's address book; the first one becomes the default. Errors: VALIDATION_FAILED when the
@@ -38,30 +40,40 @@ class UserServiceStub:
     GetAddress: _aio.UnaryUnaryMultiCallable[_user_service_pb2.GetAddressRequest, _user_service_pb2.GetAddressResponse]
     """Gets an address of the caller. Errors: NOT_FOUND, also for the addresses of others."""
     ListAddresses: _aio.UnaryUnaryMultiCallable[_user_service_pb2.ListAddressesRequest, _user_service_pb2.ListAddressesResponse]
-    """Lists the caller's addresses, the newest first. Errors: PAGE_TOKEN_INVALID."""
+    """Lists the caller's addresses, the newest first unless `order_by` says otherwise. Errors: PAGE_TOKEN_INVALID,
+    VALIDATION_FAILED for an order that there is not.
+    """
     UpdateAddress: _aio.UnaryUnaryMultiCallable[_user_service_pb2.UpdateAddressRequest, _user_service_pb2.UpdateAddressResponse]
-    """Changes the named fields of an address of the caller. Errors: NOT_FOUND, ETAG_MISMATCH."""
+    """Changes an address of the caller. Errors: NOT_FOUND, ETAG_MISMATCH, VALIDATION_FAILED when the default would be
+    none any more, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """
     DeleteAddress: _aio.UnaryUnaryMultiCallable[_user_service_pb2.DeleteAddressRequest, _user_service_pb2.DeleteAddressResponse]
-    """Deletes an address of the caller; orders keep theirs. When it was the default, the newest of the others becomes it.
-    Errors: NOT_FOUND.
+    """Deletes an address of the caller; orders keep theirs. When it was the default, the newest of the others becomes
+    it. Errors: NOT_FOUND unless `allow_missing` is set, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     SetDefaultAddress: _aio.UnaryUnaryMultiCallable[_user_service_pb2.SetDefaultAddressRequest, _user_service_pb2.SetDefaultAddressResponse]
-    """Makes an address of the caller the one to offer first. Errors: NOT_FOUND."""
+    """Makes an address of the caller the one to offer first; one that is it stays as it is. Errors: NOT_FOUND,
+    ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """
     ListUsers: _aio.UnaryUnaryMultiCallable[_user_service_pb2.ListUsersRequest, _user_service_pb2.ListUsersResponse]
-    """Lists accounts, the newest first. Errors: PAGE_TOKEN_INVALID."""
+    """Lists accounts, the newest first unless `order_by` says otherwise. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED
+    for an interval that ends before it begins and for an order that there is not.
+    """
     SetUserRoles: _aio.UnaryUnaryMultiCallable[_user_service_pb2.SetUserRolesRequest, _user_service_pb2.SetUserRolesResponse]
-    """Gives an account these roles and takes all others; every worker knows within 2 seconds, nobody signs in again, and the
-    streams of an account that lost a role end. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted account, IN_USE when
-    the marketplace would be left without an admin, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """Gives an account these roles and takes all others; every worker knows within 2 seconds, nobody signs in again,
+    and the streams of an account that lost a role end. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted account,
+    IN_USE when the marketplace would be left without an admin, ETAG_MISMATCH, REQUEST_ID_REUSED,
+    REQUEST_IN_PROGRESS.
     """
     BlockUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.BlockUserRequest, _user_service_pb2.BlockUserResponse]
-    """Blocks an account: its sessions are over, its streams end with ACCOUNT_BLOCKED on every worker within 2 seconds, and it
-    cannot sign in. Blocking twice is blocking once. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted account, IN_USE
-    for the last admin.
+    """Blocks an account: its sessions are over, its streams end with ACCOUNT_BLOCKED on every worker within 2 seconds,
+    and it cannot sign in. Blocking twice is blocking once. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted
+    account, IN_USE for the last admin, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     UnblockUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.UnblockUserRequest, _user_service_pb2.UnblockUserResponse]
-    """Lets a blocked account sign in again; the sessions that it had stay over. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a
-    deleted account.
+    """Lets a blocked account sign in again; the sessions that it had stay over. An account that is not blocked stays as
+    it is. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted account, ETAG_MISMATCH, REQUEST_ID_REUSED,
+    REQUEST_IN_PROGRESS.
     """
 
 class UserServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -91,8 +103,9 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.UpdateUserRequest,
         context: _aio.ServicerContext[_user_service_pb2.UpdateUserRequest, _abc.Awaitable[_user_service_pb2.UpdateUserResponse]],
     ) -> _abc.Awaitable[_user_service_pb2.UpdateUserResponse]:
-        """Changes the named fields of the caller's own account. A new e-mail address or phone is not verified. Errors: NOT_FOUND
-        for the accounts of others, ALREADY_EXISTS for an e-mail address, username or phone in use, ETAG_MISMATCH.
+        """Changes the caller's own account. A new e-mail address or phone is not verified. Errors: NOT_FOUND for the
+        accounts of others, ALREADY_EXISTS for an e-mail address, username or phone in use, ETAG_MISMATCH,
+        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -102,8 +115,9 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_user_service_pb2.DeleteUserRequest, _abc.Awaitable[_user_service_pb2.DeleteUserResponse]],
     ) -> _abc.Awaitable[_user_service_pb2.DeleteUserResponse]:
         """Deletes the caller's own account for good: names, contacts, addresses and credentials are gone, its sessions and
-        streams end, its orders stay without it. Errors: NOT_FOUND for the accounts of others, IN_USE for the last admin and
-        while the account has a shop that is not closed or a shift as a courier that runs, ETAG_MISMATCH.
+        streams end, its orders stay without it. Errors: NOT_FOUND for the accounts of others unless `allow_missing` is
+        set, IN_USE for the last admin and while the account has a shop that is not closed or a shift as a courier that
+        runs, ETAG_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -130,7 +144,9 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.ListAddressesRequest,
         context: _aio.ServicerContext[_user_service_pb2.ListAddressesRequest, _abc.Awaitable[_user_service_pb2.ListAddressesResponse]],
     ) -> _abc.Awaitable[_user_service_pb2.ListAddressesResponse]:
-        """Lists the caller's addresses, the newest first. Errors: PAGE_TOKEN_INVALID."""
+        """Lists the caller's addresses, the newest first unless `order_by` says otherwise. Errors: PAGE_TOKEN_INVALID,
+        VALIDATION_FAILED for an order that there is not.
+        """
 
     @_abc_1.abstractmethod
     def UpdateAddress(
@@ -138,7 +154,9 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.UpdateAddressRequest,
         context: _aio.ServicerContext[_user_service_pb2.UpdateAddressRequest, _abc.Awaitable[_user_service_pb2.UpdateAddressResponse]],
     ) -> _abc.Awaitable[_user_service_pb2.UpdateAddressResponse]:
-        """Changes the named fields of an address of the caller. Errors: NOT_FOUND, ETAG_MISMATCH."""
+        """Changes an address of the caller. Errors: NOT_FOUND, ETAG_MISMATCH, VALIDATION_FAILED when the default would be
+        none any more, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
 
     @_abc_1.abstractmethod
     def DeleteAddress(
@@ -146,8 +164,8 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.DeleteAddressRequest,
         context: _aio.ServicerContext[_user_service_pb2.DeleteAddressRequest, _abc.Awaitable[_user_service_pb2.DeleteAddressResponse]],
     ) -> _abc.Awaitable[_user_service_pb2.DeleteAddressResponse]:
-        """Deletes an address of the caller; orders keep theirs. When it was the default, the newest of the others becomes it.
-        Errors: NOT_FOUND.
+        """Deletes an address of the caller; orders keep theirs. When it was the default, the newest of the others becomes
+        it. Errors: NOT_FOUND unless `allow_missing` is set, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -156,7 +174,9 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.SetDefaultAddressRequest,
         context: _aio.ServicerContext[_user_service_pb2.SetDefaultAddressRequest, _abc.Awaitable[_user_service_pb2.SetDefaultAddressResponse]],
     ) -> _abc.Awaitable[_user_service_pb2.SetDefaultAddressResponse]:
-        """Makes an address of the caller the one to offer first. Errors: NOT_FOUND."""
+        """Makes an address of the caller the one to offer first; one that is it stays as it is. Errors: NOT_FOUND,
+        ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
 
     @_abc_1.abstractmethod
     def ListUsers(
@@ -164,7 +184,9 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.ListUsersRequest,
         context: _aio.ServicerContext[_user_service_pb2.ListUsersRequest, _abc.Awaitable[_user_service_pb2.ListUsersResponse]],
     ) -> _abc.Awaitable[_user_service_pb2.ListUsersResponse]:
-        """Lists accounts, the newest first. Errors: PAGE_TOKEN_INVALID."""
+        """Lists accounts, the newest first unless `order_by` says otherwise. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED
+        for an interval that ends before it begins and for an order that there is not.
+        """
 
     @_abc_1.abstractmethod
     def SetUserRoles(
@@ -172,9 +194,10 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.SetUserRolesRequest,
         context: _aio.ServicerContext[_user_service_pb2.SetUserRolesRequest, _abc.Awaitable[_user_service_pb2.SetUserRolesResponse]],
     ) -> _abc.Awaitable[_user_service_pb2.SetUserRolesResponse]:
-        """Gives an account these roles and takes all others; every worker knows within 2 seconds, nobody signs in again, and the
-        streams of an account that lost a role end. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted account, IN_USE when
-        the marketplace would be left without an admin, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """Gives an account these roles and takes all others; every worker knows within 2 seconds, nobody signs in again,
+        and the streams of an account that lost a role end. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted account,
+        IN_USE when the marketplace would be left without an admin, ETAG_MISMATCH, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -183,9 +206,9 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.BlockUserRequest,
         context: _aio.ServicerContext[_user_service_pb2.BlockUserRequest, _abc.Awaitable[_user_service_pb2.BlockUserResponse]],
     ) -> _abc.Awaitable[_user_service_pb2.BlockUserResponse]:
-        """Blocks an account: its sessions are over, its streams end with ACCOUNT_BLOCKED on every worker within 2 seconds, and it
-        cannot sign in. Blocking twice is blocking once. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted account, IN_USE
-        for the last admin.
+        """Blocks an account: its sessions are over, its streams end with ACCOUNT_BLOCKED on every worker within 2 seconds,
+        and it cannot sign in. Blocking twice is blocking once. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted
+        account, IN_USE for the last admin, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -194,8 +217,9 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.UnblockUserRequest,
         context: _aio.ServicerContext[_user_service_pb2.UnblockUserRequest, _abc.Awaitable[_user_service_pb2.UnblockUserResponse]],
     ) -> _abc.Awaitable[_user_service_pb2.UnblockUserResponse]:
-        """Lets a blocked account sign in again; the sessions that it had stay over. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a
-        deleted account.
+        """Lets a blocked account sign in again; the sessions that it had stay over. An account that is not blocked stays as
+        it is. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted account, ETAG_MISMATCH, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
         """
 
 def add_UserServiceServicer_to_server(servicer: UserServiceServicer, server: _aio.Server) -> None: ...

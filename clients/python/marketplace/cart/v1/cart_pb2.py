@@ -22,11 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.type import money_pb2 as google_dot_type_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1emarketplace/cart/v1/cart.proto\x12\x13marketplace.cart.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\"\xcc\x03\n\x04\x43\x61rt\x12\x17\n\x07\x63\x61rt_id\x18\x01 \x01(\tR\x06\x63\x61rtId\x12\x19\n\x08is_guest\x18\x02 \x01(\x08R\x07isGuest\x12\x33\n\x05items\x18\x03 \x03(\x0b\x32\x1d.marketplace.cart.v1.CartItemR\x05items\x12%\n\x0etotal_quantity\x18\x04 \x01(\x05R\rtotalQuantity\x12.\n\x08subtotal\x18\x05 \x01(\x0b\x32\x12.google.type.MoneyR\x08subtotal\x12\x46\n\x0bpromo_codes\x18\x06 \x03(\x0b\x32%.marketplace.cart.v1.AppliedPromoCodeR\npromoCodes\x12.\n\x08\x64iscount\x18\x07 \x01(\x0b\x32\x12.google.type.MoneyR\x08\x64iscount\x12;\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x12\x12\n\x04\x65tag\x18\n \x01(\tR\x04\x65tag\"\xb9\x05\n\x08\x43\x61rtItem\x12\x17\n\x07item_id\x18\x01 \x01(\tR\x06itemId\x12\x1d\n\nvariant_id\x18\x02 \x01(\tR\tvariantId\x12\x1d\n\nproduct_id\x18\x03 \x01(\tR\tproductId\x12\x1b\n\tseller_id\x18\x04 \x01(\tR\x08sellerId\x12\x14\n\x05title\x18\x05 \x01(\tR\x05title\x12\x10\n\x03sku\x18\x06 \x01(\tR\x03sku\x12\x44\n\x07options\x18\x07 \x03(\x0b\x32*.marketplace.cart.v1.CartItem.OptionsEntryR\x07options\x12\x1b\n\timage_url\x18\x08 \x01(\tR\x08imageUrl\x12\x1a\n\x08quantity\x18\t \x01(\x05R\x08quantity\x12\x31\n\nunit_price\x18\n \x01(\x0b\x32\x12.google.type.MoneyR\tunitPrice\x12<\n\x10\x63ompare_at_price\x18\x0b \x01(\x0b\x32\x12.google.type.MoneyR\x0e\x63ompareAtPrice\x12\x31\n\nline_total\x18\x0c \x01(\x0b\x32\x12.google.type.MoneyR\tlineTotal\x12\x38\n\x08problems\x18\r \x03(\x0b\x32\x1c.marketplace.cart.v1.ProblemR\x08problems\x12;\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x1a:\n\x0cOptionsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"\xb8\x01\n\x10\x41ppliedPromoCode\x12\x12\n\x04\x63ode\x18\x01 \x01(\tR\x04\x63ode\x12.\n\x08\x64iscount\x18\x02 \x01(\x0b\x32\x12.google.type.MoneyR\x08\x64iscount\x12(\n\x10is_free_delivery\x18\x03 \x01(\x08R\x0eisFreeDelivery\x12\x36\n\x07problem\x18\x04 \x01(\x0b\x32\x1c.marketplace.cart.v1.ProblemR\x07problem\"\xad\x03\n\x07Problem\x12\x34\n\x04kind\x18\x01 \x01(\x0e\x32 .marketplace.cart.v1.ProblemKindR\x04kind\x12\x1f\n\x0bis_blocking\x18\x02 \x01(\x08R\nisBlocking\x12\x18\n\x07message\x18\x03 \x01(\tR\x07message\x12\x17\n\x07item_id\x18\x04 \x01(\tR\x06itemId\x12\x1d\n\nvariant_id\x18\x05 \x01(\tR\tvariantId\x12\x1b\n\tseller_id\x18\x06 \x01(\tR\x08sellerId\x12\x1d\n\npromo_code\x18\x07 \x01(\tR\tpromoCode\x12\x32\n\x12\x61vailable_quantity\x18\x08 \x01(\x05H\x00R\x11\x61vailableQuantity\x88\x01\x01\x12\x39\n\x0eprevious_price\x18\t \x01(\x0b\x32\x12.google.type.MoneyR\rpreviousPrice\x12\x37\n\rcurrent_price\x18\n \x01(\x0b\x32\x12.google.type.MoneyR\x0c\x63urrentPriceB\x15\n\x13_available_quantity*\x8c\x03\n\x0bProblemKind\x12\x1c\n\x18PROBLEM_KIND_UNSPECIFIED\x10\x00\x12#\n\x1fPROBLEM_KIND_INSUFFICIENT_STOCK\x10\x01\x12$\n PROBLEM_KIND_VARIANT_UNAVAILABLE\x10\x02\x12\x1e\n\x1aPROBLEM_KIND_PRICE_CHANGED\x10\x03\x12\x1e\n\x1aPROBLEM_KIND_SELLER_CLOSED\x10\x04\x12(\n$PROBLEM_KIND_ADDRESS_NOT_SERVICEABLE\x10\x05\x12 \n\x1cPROBLEM_KIND_PROMO_NOT_FOUND\x10\x06\x12\x1e\n\x1aPROBLEM_KIND_PROMO_EXPIRED\x10\x07\x12 \n\x1cPROBLEM_KIND_PROMO_EXHAUSTED\x10\x08\x12%\n!PROBLEM_KIND_PROMO_NOT_APPLICABLE\x10\t\x12\x1f\n\x1bPROBLEM_KIND_TOTAL_TOO_HIGH\x10\nBM\n\x17\x64\x65v.marketplace.cart.v1P\x01Z\x1amarketplace/cart/v1;cartv1\xaa\x02\x13Marketplace.Cart.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1emarketplace/cart/v1/cart.proto\x12\x13marketplace.cart.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\"\x90\x04\n\x04\x43\x61rt\x12\x1d\n\x07\x63\x61rt_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x06\x63\x61rtId\x12\x1a\n\x05guest\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x03R\x05guest\x12\x39\n\x05items\x18\x03 \x03(\x0b\x32\x1d.marketplace.cart.v1.CartItemB\x04\xe2\x41\x01\x03R\x05items\x12+\n\x0etotal_quantity\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03R\rtotalQuantity\x12\x34\n\x08subtotal\x18\x05 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x08subtotal\x12L\n\x0bpromo_codes\x18\x06 \x03(\x0b\x32%.marketplace.cart.v1.AppliedPromoCodeB\x04\xe2\x41\x01\x03R\npromoCodes\x12\x41\n\x0f\x64iscount_amount\x18\x07 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x0e\x64iscountAmount\x12\x41\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\x12\x18\n\x04\x65tag\x18\n \x01(\tB\x04\xe2\x41\x01\x01R\x04\x65tag\"\x81\x07\n\x08\x43\x61rtItem\x12(\n\x07item_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x06itemId\x12#\n\nvariant_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\tvariantId\x12(\n\nproduct_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03H\x00R\tproductId\x88\x01\x01\x12&\n\tseller_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03H\x01R\x08sellerId\x88\x01\x01\x12\x1f\n\x05title\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03H\x02R\x05title\x88\x01\x01\x12\x1b\n\x03sku\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03H\x03R\x03sku\x88\x01\x01\x12J\n\x07options\x18\x07 \x03(\x0b\x32*.marketplace.cart.v1.CartItem.OptionsEntryB\x04\xe2\x41\x01\x03R\x07options\x12&\n\timage_url\x18\x08 \x01(\tB\x04\xe2\x41\x01\x03H\x04R\x08imageUrl\x88\x01\x01\x12-\n\x08quantity\x18\t \x01(\x05\x42\x11\xe2\x41\x01\x02\xbaH\n\x1a\x05\x18\xe7\x07(\x01\xd8\x01\x01R\x08quantity\x12\x37\n\nunit_price\x18\n \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\tunitPrice\x12\x42\n\x10\x63ompare_at_price\x18\x0b \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x0e\x63ompareAtPrice\x12\x37\n\nline_total\x18\x0c \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\tlineTotal\x12>\n\x08problems\x18\r \x03(\x0b\x32\x1c.marketplace.cart.v1.ProblemB\x04\xe2\x41\x01\x03R\x08problems\x12\x41\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bupdate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\x1a:\n\x0cOptionsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x42\r\n\x0b_product_idB\x0c\n\n_seller_idB\x08\n\x06_titleB\x06\n\x04_skuB\x0c\n\n_image_url\"\xd8\x01\n\x10\x41ppliedPromoCode\x12\x18\n\x04\x63ode\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x04\x63ode\x12\x41\n\x0f\x64iscount_amount\x18\x02 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x0e\x64iscountAmount\x12)\n\rfree_delivery\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03R\x0c\x66reeDelivery\x12<\n\x07problem\x18\x04 \x01(\x0b\x32\x1c.marketplace.cart.v1.ProblemB\x04\xe2\x41\x01\x03R\x07problem\"\xb0\x04\n\x07Problem\x12:\n\x04kind\x18\x01 \x01(\x0e\x32 .marketplace.cart.v1.ProblemKindB\x04\xe2\x41\x01\x03R\x04kind\x12 \n\x08\x62locking\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x03R\x08\x62locking\x12\x1e\n\x07message\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03R\x07message\x12\"\n\x07item_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03H\x00R\x06itemId\x88\x01\x01\x12(\n\nvariant_id\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03H\x01R\tvariantId\x88\x01\x01\x12&\n\tseller_id\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03H\x02R\x08sellerId\x88\x01\x01\x12(\n\npromo_code\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03H\x03R\tpromoCode\x88\x01\x01\x12\x38\n\x12\x61vailable_quantity\x18\x08 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x04R\x11\x61vailableQuantity\x88\x01\x01\x12?\n\x0eprevious_price\x18\t \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\rpreviousPrice\x12=\n\rcurrent_price\x18\n \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x0c\x63urrentPriceB\n\n\x08_item_idB\r\n\x0b_variant_idB\x0c\n\n_seller_idB\r\n\x0b_promo_codeB\x15\n\x13_available_quantity*\x8c\x03\n\x0bProblemKind\x12\x1c\n\x18PROBLEM_KIND_UNSPECIFIED\x10\x00\x12#\n\x1fPROBLEM_KIND_INSUFFICIENT_STOCK\x10\x01\x12$\n PROBLEM_KIND_VARIANT_UNAVAILABLE\x10\x02\x12\x1e\n\x1aPROBLEM_KIND_PRICE_CHANGED\x10\x03\x12\x1e\n\x1aPROBLEM_KIND_SELLER_CLOSED\x10\x04\x12(\n$PROBLEM_KIND_ADDRESS_NOT_SERVICEABLE\x10\x05\x12 \n\x1cPROBLEM_KIND_PROMO_NOT_FOUND\x10\x06\x12\x1e\n\x1aPROBLEM_KIND_PROMO_EXPIRED\x10\x07\x12 \n\x1cPROBLEM_KIND_PROMO_EXHAUSTED\x10\x08\x12%\n!PROBLEM_KIND_PROMO_NOT_APPLICABLE\x10\t\x12\x1f\n\x1bPROBLEM_KIND_TOTAL_TOO_HIGH\x10\nBM\n\x17\x64\x65v.marketplace.cart.v1P\x01Z\x1amarketplace/cart/v1;cartv1\xaa\x02\x13Marketplace.Cart.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,18 +36,96 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'marketplace.cart.v1.cart_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\027dev.marketplace.cart.v1P\001Z\032marketplace/cart/v1;cartv1\252\002\023Marketplace.Cart.V1'
+  _globals['_CART'].fields_by_name['cart_id']._loaded_options = None
+  _globals['_CART'].fields_by_name['cart_id']._serialized_options = b'\342A\001\003'
+  _globals['_CART'].fields_by_name['guest']._loaded_options = None
+  _globals['_CART'].fields_by_name['guest']._serialized_options = b'\342A\001\003'
+  _globals['_CART'].fields_by_name['items']._loaded_options = None
+  _globals['_CART'].fields_by_name['items']._serialized_options = b'\342A\001\003'
+  _globals['_CART'].fields_by_name['total_quantity']._loaded_options = None
+  _globals['_CART'].fields_by_name['total_quantity']._serialized_options = b'\342A\001\003'
+  _globals['_CART'].fields_by_name['subtotal']._loaded_options = None
+  _globals['_CART'].fields_by_name['subtotal']._serialized_options = b'\342A\001\003'
+  _globals['_CART'].fields_by_name['promo_codes']._loaded_options = None
+  _globals['_CART'].fields_by_name['promo_codes']._serialized_options = b'\342A\001\003'
+  _globals['_CART'].fields_by_name['discount_amount']._loaded_options = None
+  _globals['_CART'].fields_by_name['discount_amount']._serialized_options = b'\342A\001\003'
+  _globals['_CART'].fields_by_name['create_time']._loaded_options = None
+  _globals['_CART'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
+  _globals['_CART'].fields_by_name['update_time']._loaded_options = None
+  _globals['_CART'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
+  _globals['_CART'].fields_by_name['etag']._loaded_options = None
+  _globals['_CART'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
   _globals['_CARTITEM_OPTIONSENTRY']._loaded_options = None
   _globals['_CARTITEM_OPTIONSENTRY']._serialized_options = b'8\001'
-  _globals['_PROBLEMKIND']._serialized_start=1896
-  _globals['_PROBLEMKIND']._serialized_end=2292
-  _globals['_CART']._serialized_start=114
-  _globals['_CART']._serialized_end=574
-  _globals['_CARTITEM']._serialized_start=577
-  _globals['_CARTITEM']._serialized_end=1274
-  _globals['_CARTITEM_OPTIONSENTRY']._serialized_start=1216
-  _globals['_CARTITEM_OPTIONSENTRY']._serialized_end=1274
-  _globals['_APPLIEDPROMOCODE']._serialized_start=1277
-  _globals['_APPLIEDPROMOCODE']._serialized_end=1461
-  _globals['_PROBLEM']._serialized_start=1464
-  _globals['_PROBLEM']._serialized_end=1893
+  _globals['_CARTITEM'].fields_by_name['item_id']._loaded_options = None
+  _globals['_CARTITEM'].fields_by_name['item_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
+  _globals['_CARTITEM'].fields_by_name['variant_id']._loaded_options = None
+  _globals['_CARTITEM'].fields_by_name['variant_id']._serialized_options = b'\342A\001\003'
+  _globals['_CARTITEM'].fields_by_name['product_id']._loaded_options = None
+  _globals['_CARTITEM'].fields_by_name['product_id']._serialized_options = b'\342A\001\003'
+  _globals['_CARTITEM'].fields_by_name['seller_id']._loaded_options = None
+  _globals['_CARTITEM'].fields_by_name['seller_id']._serialized_options = b'\342A\001\003'
+  _globals['_CARTITEM'].fields_by_name['title']._loaded_options = None
+  _globals['_CARTITEM'].fields_by_name['title']._serialized_options = b'\342A\001\003'
+  _globals['_CARTITEM'].fields_by_name['sku']._loaded_options = None
+  _globals['_CARTITEM'].fields_by_name['sku']._serialized_options = b'\342A\001\003'
+  _globals['_CARTITEM'].fields_by_name['options']._loaded_options = None
+  _globals['_CARTITEM'].fields_by_name['options']._serialized_options = b'\342A\001\003'
+  _globals['_CARTITEM'].fields_by_name['image_url']._loaded_options = None
+  _globals['_CARTITEM'].fields_by_name['image_url']._serialized_options = b'\342A\001\003'
+  _globals['_CARTITEM'].fields_by_name['quantity']._loaded_options = None
+  _globals['_CARTITEM'].fields_by_name['quantity']._serialized_options = b'\342A\001\002\272H\n\032\005\030\347\007(\001\330\001\001'
+  _globals['_CARTITEM'].fields_by_name['unit_price']._loaded_options = None
+  _globals['_CARTITEM'].fields_by_name['unit_price']._serialized_options = b'\342A\001\003'
+  _globals['_CARTITEM'].fields_by_name['compare_at_price']._loaded_options = None
+  _globals['_CARTITEM'].fields_by_name['compare_at_price']._serialized_options = b'\342A\001\003'
+  _globals['_CARTITEM'].fields_by_name['line_total']._loaded_options = None
+  _globals['_CARTITEM'].fields_by_name['line_total']._serialized_options = b'\342A\001\003'
+  _globals['_CARTITEM'].fields_by_name['problems']._loaded_options = None
+  _globals['_CARTITEM'].fields_by_name['problems']._serialized_options = b'\342A\001\003'
+  _globals['_CARTITEM'].fields_by_name['create_time']._loaded_options = None
+  _globals['_CARTITEM'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
+  _globals['_CARTITEM'].fields_by_name['update_time']._loaded_options = None
+  _globals['_CARTITEM'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
+  _globals['_APPLIEDPROMOCODE'].fields_by_name['code']._loaded_options = None
+  _globals['_APPLIEDPROMOCODE'].fields_by_name['code']._serialized_options = b'\342A\001\003'
+  _globals['_APPLIEDPROMOCODE'].fields_by_name['discount_amount']._loaded_options = None
+  _globals['_APPLIEDPROMOCODE'].fields_by_name['discount_amount']._serialized_options = b'\342A\001\003'
+  _globals['_APPLIEDPROMOCODE'].fields_by_name['free_delivery']._loaded_options = None
+  _globals['_APPLIEDPROMOCODE'].fields_by_name['free_delivery']._serialized_options = b'\342A\001\003'
+  _globals['_APPLIEDPROMOCODE'].fields_by_name['problem']._loaded_options = None
+  _globals['_APPLIEDPROMOCODE'].fields_by_name['problem']._serialized_options = b'\342A\001\003'
+  _globals['_PROBLEM'].fields_by_name['kind']._loaded_options = None
+  _globals['_PROBLEM'].fields_by_name['kind']._serialized_options = b'\342A\001\003'
+  _globals['_PROBLEM'].fields_by_name['blocking']._loaded_options = None
+  _globals['_PROBLEM'].fields_by_name['blocking']._serialized_options = b'\342A\001\003'
+  _globals['_PROBLEM'].fields_by_name['message']._loaded_options = None
+  _globals['_PROBLEM'].fields_by_name['message']._serialized_options = b'\342A\001\003'
+  _globals['_PROBLEM'].fields_by_name['item_id']._loaded_options = None
+  _globals['_PROBLEM'].fields_by_name['item_id']._serialized_options = b'\342A\001\003'
+  _globals['_PROBLEM'].fields_by_name['variant_id']._loaded_options = None
+  _globals['_PROBLEM'].fields_by_name['variant_id']._serialized_options = b'\342A\001\003'
+  _globals['_PROBLEM'].fields_by_name['seller_id']._loaded_options = None
+  _globals['_PROBLEM'].fields_by_name['seller_id']._serialized_options = b'\342A\001\003'
+  _globals['_PROBLEM'].fields_by_name['promo_code']._loaded_options = None
+  _globals['_PROBLEM'].fields_by_name['promo_code']._serialized_options = b'\342A\001\003'
+  _globals['_PROBLEM'].fields_by_name['available_quantity']._loaded_options = None
+  _globals['_PROBLEM'].fields_by_name['available_quantity']._serialized_options = b'\342A\001\003'
+  _globals['_PROBLEM'].fields_by_name['previous_price']._loaded_options = None
+  _globals['_PROBLEM'].fields_by_name['previous_price']._serialized_options = b'\342A\001\003'
+  _globals['_PROBLEM'].fields_by_name['current_price']._loaded_options = None
+  _globals['_PROBLEM'].fields_by_name['current_price']._serialized_options = b'\342A\001\003'
+  _globals['_PROBLEMKIND']._serialized_start=2389
+  _globals['_PROBLEMKIND']._serialized_end=2785
+  _globals['_CART']._serialized_start=176
+  _globals['_CART']._serialized_end=704
+  _globals['_CARTITEM']._serialized_start=707
+  _globals['_CARTITEM']._serialized_end=1604
+  _globals['_CARTITEM_OPTIONSENTRY']._serialized_start=1485
+  _globals['_CARTITEM_OPTIONSENTRY']._serialized_end=1543
+  _globals['_APPLIEDPROMOCODE']._serialized_start=1607
+  _globals['_APPLIEDPROMOCODE']._serialized_end=1823
+  _globals['_PROBLEM']._serialized_start=1826
+  _globals['_PROBLEM']._serialized_end=2386
 # @@protoc_insertion_point(module_scope)

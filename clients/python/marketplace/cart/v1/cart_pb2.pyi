@@ -84,18 +84,18 @@ class Cart(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CART_ID_FIELD_NUMBER: _builtins.int
-    IS_GUEST_FIELD_NUMBER: _builtins.int
+    GUEST_FIELD_NUMBER: _builtins.int
     ITEMS_FIELD_NUMBER: _builtins.int
     TOTAL_QUANTITY_FIELD_NUMBER: _builtins.int
     SUBTOTAL_FIELD_NUMBER: _builtins.int
     PROMO_CODES_FIELD_NUMBER: _builtins.int
-    DISCOUNT_FIELD_NUMBER: _builtins.int
+    DISCOUNT_AMOUNT_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     cart_id: _builtins.str
     """The id of the cart."""
-    is_guest: _builtins.bool
+    guest: _builtins.bool
     """Whether the cart belongs to a guest and not to an account."""
     total_quantity: _builtins.int
     """The sum of the quantities of all lines."""
@@ -114,7 +114,7 @@ class Cart(_message.Message):
         """The promo codes applied to the cart."""
 
     @_builtins.property
-    def discount(self) -> _money_pb2.Money:
+    def discount_amount(self) -> _money_pb2.Money:
         """What the promo codes take off the subtotal now."""
 
     @_builtins.property
@@ -129,19 +129,19 @@ class Cart(_message.Message):
         self,
         *,
         cart_id: _builtins.str = ...,
-        is_guest: _builtins.bool = ...,
+        guest: _builtins.bool = ...,
         items: _abc.Iterable[Global___CartItem] | None = ...,
         total_quantity: _builtins.int = ...,
         subtotal: _money_pb2.Money | None = ...,
         promo_codes: _abc.Iterable[Global___AppliedPromoCode] | None = ...,
-        discount: _money_pb2.Money | None = ...,
+        discount_amount: _money_pb2.Money | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "discount", b"discount", "subtotal", b"subtotal", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "discount_amount", b"discount_amount", "subtotal", b"subtotal", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cart_id", b"cart_id", "create_time", b"create_time", "discount", b"discount", "etag", b"etag", "is_guest", b"is_guest", "items", b"items", "promo_codes", b"promo_codes", "subtotal", b"subtotal", "total_quantity", b"total_quantity", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cart_id", b"cart_id", "create_time", b"create_time", "discount_amount", b"discount_amount", "etag", b"etag", "guest", b"guest", "items", b"items", "promo_codes", b"promo_codes", "subtotal", b"subtotal", "total_quantity", b"total_quantity", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -189,21 +189,21 @@ class CartItem(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
-    """The id of the line."""
+    """The id of the line; an update names the line by it."""
     variant_id: _builtins.str
     """The variant in this line."""
     product_id: _builtins.str
-    """The product that the variant belongs to."""
+    """The product that the variant belongs to; absent when the variant is gone."""
     seller_id: _builtins.str
-    """The seller of the product."""
+    """The seller of the product; absent when the variant is gone."""
     title: _builtins.str
-    """The title of the product."""
+    """The title of the product; absent when the variant is gone."""
     sku: _builtins.str
-    """The stock keeping unit of the variant; it may be empty."""
+    """The stock keeping unit of the variant; absent when it has none."""
     image_url: _builtins.str
-    """The address of a small image; empty when there is none."""
+    """The address of a small image; absent when there is none."""
     quantity: _builtins.int
-    """How many pieces are wanted."""
+    """How many pieces are wanted, 1 to 999; the only thing of a line that UpdateCartItem changes."""
     @_builtins.property
     def options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The options of the variant, such as `Size` and `M`."""
@@ -237,12 +237,12 @@ class CartItem(_message.Message):
         *,
         item_id: _builtins.str = ...,
         variant_id: _builtins.str = ...,
-        product_id: _builtins.str = ...,
-        seller_id: _builtins.str = ...,
-        title: _builtins.str = ...,
-        sku: _builtins.str = ...,
+        product_id: _builtins.str | None = ...,
+        seller_id: _builtins.str | None = ...,
+        title: _builtins.str | None = ...,
+        sku: _builtins.str | None = ...,
         options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
-        image_url: _builtins.str = ...,
+        image_url: _builtins.str | None = ...,
         quantity: _builtins.int = ...,
         unit_price: _money_pb2.Money | None = ...,
         compare_at_price: _money_pb2.Money | None = ...,
@@ -251,11 +251,30 @@ class CartItem(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["compare_at_price", b"compare_at_price", "create_time", b"create_time", "line_total", b"line_total", "unit_price", b"unit_price", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_image_url", b"_image_url", "_product_id", b"_product_id", "_seller_id", b"_seller_id", "_sku", b"_sku", "_title", b"_title", "compare_at_price", b"compare_at_price", "create_time", b"create_time", "image_url", b"image_url", "line_total", b"line_total", "product_id", b"product_id", "seller_id", b"seller_id", "sku", b"sku", "title", b"title", "unit_price", b"unit_price", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["compare_at_price", b"compare_at_price", "create_time", b"create_time", "image_url", b"image_url", "item_id", b"item_id", "line_total", b"line_total", "options", b"options", "problems", b"problems", "product_id", b"product_id", "quantity", b"quantity", "seller_id", b"seller_id", "sku", b"sku", "title", b"title", "unit_price", b"unit_price", "update_time", b"update_time", "variant_id", b"variant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_image_url", b"_image_url", "_product_id", b"_product_id", "_seller_id", b"_seller_id", "_sku", b"_sku", "_title", b"_title", "compare_at_price", b"compare_at_price", "create_time", b"create_time", "image_url", b"image_url", "item_id", b"item_id", "line_total", b"line_total", "options", b"options", "problems", b"problems", "product_id", b"product_id", "quantity", b"quantity", "seller_id", b"seller_id", "sku", b"sku", "title", b"title", "unit_price", b"unit_price", "update_time", b"update_time", "variant_id", b"variant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__image_url: _TypeAlias = _typing.Literal["image_url"]  # noqa: Y015
+    _WhichOneofArgType__image_url: _TypeAlias = _typing.Literal["_image_url", b"_image_url"]  # noqa: Y015
+    _WhichOneofReturnType__product_id: _TypeAlias = _typing.Literal["product_id"]  # noqa: Y015
+    _WhichOneofArgType__product_id: _TypeAlias = _typing.Literal["_product_id", b"_product_id"]  # noqa: Y015
+    _WhichOneofReturnType__seller_id: _TypeAlias = _typing.Literal["seller_id"]  # noqa: Y015
+    _WhichOneofArgType__seller_id: _TypeAlias = _typing.Literal["_seller_id", b"_seller_id"]  # noqa: Y015
+    _WhichOneofReturnType__sku: _TypeAlias = _typing.Literal["sku"]  # noqa: Y015
+    _WhichOneofArgType__sku: _TypeAlias = _typing.Literal["_sku", b"_sku"]  # noqa: Y015
+    _WhichOneofReturnType__title: _TypeAlias = _typing.Literal["title"]  # noqa: Y015
+    _WhichOneofArgType__title: _TypeAlias = _typing.Literal["_title", b"_title"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__image_url) -> _WhichOneofReturnType__image_url | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__product_id) -> _WhichOneofReturnType__product_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seller_id) -> _WhichOneofReturnType__seller_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sku) -> _WhichOneofReturnType__sku | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__title) -> _WhichOneofReturnType__title | None: ...
 
 Global___CartItem: _TypeAlias = CartItem  # noqa: Y015
 
@@ -266,15 +285,15 @@ class AppliedPromoCode(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CODE_FIELD_NUMBER: _builtins.int
-    DISCOUNT_FIELD_NUMBER: _builtins.int
-    IS_FREE_DELIVERY_FIELD_NUMBER: _builtins.int
+    DISCOUNT_AMOUNT_FIELD_NUMBER: _builtins.int
+    FREE_DELIVERY_FIELD_NUMBER: _builtins.int
     PROBLEM_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """The code as it was issued."""
-    is_free_delivery: _builtins.bool
+    free_delivery: _builtins.bool
     """Whether the code makes the delivery free."""
     @_builtins.property
-    def discount(self) -> _money_pb2.Money:
+    def discount_amount(self) -> _money_pb2.Money:
         """What the code takes off now; zero while it has a problem."""
 
     @_builtins.property
@@ -285,13 +304,13 @@ class AppliedPromoCode(_message.Message):
         self,
         *,
         code: _builtins.str = ...,
-        discount: _money_pb2.Money | None = ...,
-        is_free_delivery: _builtins.bool = ...,
+        discount_amount: _money_pb2.Money | None = ...,
+        free_delivery: _builtins.bool = ...,
         problem: Global___Problem | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["discount", b"discount", "problem", b"problem"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["discount_amount", b"discount_amount", "problem", b"problem"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "discount", b"discount", "is_free_delivery", b"is_free_delivery", "problem", b"problem"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "discount_amount", b"discount_amount", "free_delivery", b"free_delivery", "problem", b"problem"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -304,7 +323,7 @@ class Problem(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     KIND_FIELD_NUMBER: _builtins.int
-    IS_BLOCKING_FIELD_NUMBER: _builtins.int
+    BLOCKING_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     ITEM_ID_FIELD_NUMBER: _builtins.int
     VARIANT_ID_FIELD_NUMBER: _builtins.int
@@ -315,18 +334,18 @@ class Problem(_message.Message):
     CURRENT_PRICE_FIELD_NUMBER: _builtins.int
     kind: Global___ProblemKind.ValueType
     """What kind of problem it is."""
-    is_blocking: _builtins.bool
+    blocking: _builtins.bool
     """Whether no order can be placed before the problem is solved."""
     message: _builtins.str
     """A sentence for people."""
     item_id: _builtins.str
-    """The line concerned; empty when it is not about one line."""
+    """The line concerned; absent when it is not about one line."""
     variant_id: _builtins.str
-    """The variant concerned; empty when it is not about one variant."""
+    """The variant concerned; absent when it is not about one variant."""
     seller_id: _builtins.str
-    """The seller concerned; empty when it is not about one seller."""
+    """The seller concerned; absent when it is not about one seller."""
     promo_code: _builtins.str
-    """The promo code concerned; empty when it is not about one."""
+    """The promo code concerned; absent when it is not about one."""
     available_quantity: _builtins.int
     """How many pieces could be ordered now; set only for insufficient stock."""
     @_builtins.property
@@ -341,22 +360,39 @@ class Problem(_message.Message):
         self,
         *,
         kind: Global___ProblemKind.ValueType = ...,
-        is_blocking: _builtins.bool = ...,
+        blocking: _builtins.bool = ...,
         message: _builtins.str = ...,
-        item_id: _builtins.str = ...,
-        variant_id: _builtins.str = ...,
-        seller_id: _builtins.str = ...,
-        promo_code: _builtins.str = ...,
+        item_id: _builtins.str | None = ...,
+        variant_id: _builtins.str | None = ...,
+        seller_id: _builtins.str | None = ...,
+        promo_code: _builtins.str | None = ...,
         available_quantity: _builtins.int | None = ...,
         previous_price: _money_pb2.Money | None = ...,
         current_price: _money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_available_quantity", b"_available_quantity", "available_quantity", b"available_quantity", "current_price", b"current_price", "previous_price", b"previous_price"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_available_quantity", b"_available_quantity", "_item_id", b"_item_id", "_promo_code", b"_promo_code", "_seller_id", b"_seller_id", "_variant_id", b"_variant_id", "available_quantity", b"available_quantity", "current_price", b"current_price", "item_id", b"item_id", "previous_price", b"previous_price", "promo_code", b"promo_code", "seller_id", b"seller_id", "variant_id", b"variant_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_available_quantity", b"_available_quantity", "available_quantity", b"available_quantity", "current_price", b"current_price", "is_blocking", b"is_blocking", "item_id", b"item_id", "kind", b"kind", "message", b"message", "previous_price", b"previous_price", "promo_code", b"promo_code", "seller_id", b"seller_id", "variant_id", b"variant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_available_quantity", b"_available_quantity", "_item_id", b"_item_id", "_promo_code", b"_promo_code", "_seller_id", b"_seller_id", "_variant_id", b"_variant_id", "available_quantity", b"available_quantity", "blocking", b"blocking", "current_price", b"current_price", "item_id", b"item_id", "kind", b"kind", "message", b"message", "previous_price", b"previous_price", "promo_code", b"promo_code", "seller_id", b"seller_id", "variant_id", b"variant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__available_quantity: _TypeAlias = _typing.Literal["available_quantity"]  # noqa: Y015
     _WhichOneofArgType__available_quantity: _TypeAlias = _typing.Literal["_available_quantity", b"_available_quantity"]  # noqa: Y015
+    _WhichOneofReturnType__item_id: _TypeAlias = _typing.Literal["item_id"]  # noqa: Y015
+    _WhichOneofArgType__item_id: _TypeAlias = _typing.Literal["_item_id", b"_item_id"]  # noqa: Y015
+    _WhichOneofReturnType__promo_code: _TypeAlias = _typing.Literal["promo_code"]  # noqa: Y015
+    _WhichOneofArgType__promo_code: _TypeAlias = _typing.Literal["_promo_code", b"_promo_code"]  # noqa: Y015
+    _WhichOneofReturnType__seller_id: _TypeAlias = _typing.Literal["seller_id"]  # noqa: Y015
+    _WhichOneofArgType__seller_id: _TypeAlias = _typing.Literal["_seller_id", b"_seller_id"]  # noqa: Y015
+    _WhichOneofReturnType__variant_id: _TypeAlias = _typing.Literal["variant_id"]  # noqa: Y015
+    _WhichOneofArgType__variant_id: _TypeAlias = _typing.Literal["_variant_id", b"_variant_id"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__available_quantity) -> _WhichOneofReturnType__available_quantity | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__item_id) -> _WhichOneofReturnType__item_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__promo_code) -> _WhichOneofReturnType__promo_code | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seller_id) -> _WhichOneofReturnType__seller_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__variant_id) -> _WhichOneofReturnType__variant_id | None: ...
 
 Global___Problem: _TypeAlias = Problem  # noqa: Y015

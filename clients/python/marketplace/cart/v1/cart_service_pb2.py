@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
-from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.type import money_pb2 as google_dot_type_dot_money__pb2
 from marketplace.cart.v1 import cart_pb2 as marketplace_dot_cart_dot_v1_dot_cart__pb2
@@ -33,7 +33,7 @@ from marketplace.policy.v1 import policy_pb2 as marketplace_dot_policy_dot_v1_do
 from marketplace.type.v1 import address_pb2 as marketplace_dot_type_dot_v1_dot_address__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&marketplace/cart/v1/cart_service.proto\x12\x13marketplace.cart.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\x1a\x1emarketplace/cart/v1/cart.proto\x1a\x1fmarketplace/cart/v1/quote.proto\x1a\"marketplace/policy/v1/policy.proto\x1a!marketplace/type/v1/address.proto\"\x10\n\x0eGetCartRequest\"@\n\x0fGetCartResponse\x12-\n\x04\x63\x61rt\x18\x01 \x01(\x0b\x32\x19.marketplace.cart.v1.CartR\x04\x63\x61rt\"\x94\x01\n\x12\x41\x64\x64\x43\x61rtItemRequest\x12*\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\x12*\n\nvariant_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\tvariantId\x12&\n\x08quantity\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe7\x07(\x01R\x08quantity\"]\n\x13\x41\x64\x64\x43\x61rtItemResponse\x12-\n\x04\x63\x61rt\x18\x01 \x01(\x0b\x32\x19.marketplace.cart.v1.CartR\x04\x63\x61rt\x12\x17\n\x07item_id\x18\x02 \x01(\tR\x06itemId\"\xd2\x01\n\x15UpdateCartItemRequest\x12$\n\x07item_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\x06itemId\x12&\n\x08quantity\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe7\x07(\x01R\x08quantity\x12M\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x10\xbaH\r\xe2\x01\n\x12\x08quantityR\nupdateMask\x12\x1c\n\x04\x65tag\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x04\x65tag\"G\n\x16UpdateCartItemResponse\x12-\n\x04\x63\x61rt\x18\x01 \x01(\x0b\x32\x19.marketplace.cart.v1.CartR\x04\x63\x61rt\"=\n\x15RemoveCartItemRequest\x12$\n\x07item_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\x06itemId\"G\n\x16RemoveCartItemResponse\x12-\n\x04\x63\x61rt\x18\x01 \x01(\x0b\x32\x19.marketplace.cart.v1.CartR\x04\x63\x61rt\"\x12\n\x10\x43learCartRequest\"B\n\x11\x43learCartResponse\x12-\n\x04\x63\x61rt\x18\x01 \x01(\x0b\x32\x19.marketplace.cart.v1.CartR\x04\x63\x61rt\"\x8e\x01\n\x11QuoteOrderRequest\x12\x38\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32\x1c.marketplace.type.v1.AddressH\x00R\x07\x61\x64\x64ress\x12)\n\naddress_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00R\taddressIdB\x14\n\x0b\x64\x65stination\x12\x05\xbaH\x02\x08\x01\"\xd6\x04\n\x12QuoteOrderResponse\x12=\n\x08packages\x18\x01 \x03(\x0b\x32!.marketplace.cart.v1.QuotePackageR\x08packages\x12@\n\tdiscounts\x18\x02 \x03(\x0b\x32\".marketplace.cart.v1.QuoteDiscountR\tdiscounts\x12.\n\x08subtotal\x18\x03 \x01(\x0b\x32\x12.google.type.MoneyR\x08subtotal\x12.\n\x08\x64iscount\x18\x04 \x01(\x0b\x32\x12.google.type.MoneyR\x08\x64iscount\x12\x35\n\x0c\x64\x65livery_fee\x18\x05 \x01(\x0b\x32\x12.google.type.MoneyR\x0b\x64\x65liveryFee\x12(\n\x05total\x18\x06 \x01(\x0b\x32\x12.google.type.MoneyR\x05total\x12.\n\x03\x65ta\x18\x07 \x01(\x0b\x32\x1c.marketplace.cart.v1.EtaBandR\x03\x65ta\x12\x38\n\x08problems\x18\x08 \x03(\x0b\x32\x1c.marketplace.cart.v1.ProblemR\x08problems\x12\x1f\n\x0bquote_token\x18\t \x01(\tR\nquoteToken\x12;\n\x0b\x65xpire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12\x36\n\x07\x61\x64\x64ress\x18\x0b \x01(\x0b\x32\x1c.marketplace.type.v1.AddressR\x07\x61\x64\x64ress2\xe5\x06\n\x0b\x43\x61rtService\x12v\n\x07GetCart\x12#.marketplace.cart.v1.GetCartRequest\x1a$.marketplace.cart.v1.GetCartResponse\" \x8a\xd9%\x0c\x1a\x04\n\x02\x06\x01 \x01(\x01@\x02\x82\xd3\xe4\x93\x02\n\x12\x08/v1/cart\x12\x8b\x01\n\x0b\x41\x64\x64\x43\x61rtItem\x12\'.marketplace.cart.v1.AddCartItemRequest\x1a(.marketplace.cart.v1.AddCartItemResponse\")\x8a\xd9%\x0c\x1a\x04\n\x02\x06\x01 \x02(\x02@\x02\x82\xd3\xe4\x93\x02\x13\"\x0e/v1/cart/items:\x01*\x12\x9e\x01\n\x0eUpdateCartItem\x12*.marketplace.cart.v1.UpdateCartItemRequest\x1a+.marketplace.cart.v1.UpdateCartItemResponse\"3\x8a\xd9%\x0c\x1a\x04\n\x02\x06\x01 \x01(\x02@\x02\x82\xd3\xe4\x93\x02\x1d\x32\x18/v1/cart/items/{item_id}:\x01*\x12\x9b\x01\n\x0eRemoveCartItem\x12*.marketplace.cart.v1.RemoveCartItemRequest\x1a+.marketplace.cart.v1.RemoveCartItemResponse\"0\x8a\xd9%\x0c\x1a\x04\n\x02\x06\x01 \x01(\x02@\x02\x82\xd3\xe4\x93\x02\x1a*\x18/v1/cart/items/{item_id}\x12\x85\x01\n\tClearCart\x12%.marketplace.cart.v1.ClearCartRequest\x1a&.marketplace.cart.v1.ClearCartResponse\")\x8a\xd9%\x0c\x1a\x04\n\x02\x06\x01 \x01(\x02@\x02\x82\xd3\xe4\x93\x02\x13\"\x0e/v1/cart:clear:\x01*\x12\x88\x01\n\nQuoteOrder\x12&.marketplace.cart.v1.QuoteOrderRequest\x1a\'.marketplace.cart.v1.QuoteOrderResponse\")\x8a\xd9%\x0c\x1a\x04\n\x02\x06\x01 \x01(\x05@\x02\x82\xd3\xe4\x93\x02\x13\"\x0e/v1/cart:quote:\x01*BM\n\x17\x64\x65v.marketplace.cart.v1P\x01Z\x1amarketplace/cart/v1;cartv1\xaa\x02\x13Marketplace.Cart.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&marketplace/cart/v1/cart_service.proto\x12\x13marketplace.cart.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\x1a\x1emarketplace/cart/v1/cart.proto\x1a\x1fmarketplace/cart/v1/quote.proto\x1a\"marketplace/policy/v1/policy.proto\x1a!marketplace/type/v1/address.proto\"\x10\n\x0eGetCartRequest\"@\n\x0fGetCartResponse\x12-\n\x04\x63\x61rt\x18\x01 \x01(\x0b\x32\x19.marketplace.cart.v1.CartR\x04\x63\x61rt\"\xa3\x01\n\x12\x41\x64\x64\x43\x61rtItemRequest\x12.\n\nvariant_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\tvariantId\x12-\n\x08quantity\x18\x02 \x01(\x05\x42\x11\xe2\x41\x01\x02\xbaH\n\x1a\x05\x18\xe7\x07(\x01\xd8\x01\x01R\x08quantity\x12.\n\nrequest_id\x18\x03 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"]\n\x13\x41\x64\x64\x43\x61rtItemResponse\x12-\n\x04\x63\x61rt\x18\x01 \x01(\x0b\x32\x19.marketplace.cart.v1.CartR\x04\x63\x61rt\x12\x17\n\x07item_id\x18\x02 \x01(\tR\x06itemId\"\xab\x01\n\x15UpdateCartItemRequest\x12\x37\n\x04item\x18\x01 \x01(\x0b\x32\x1d.marketplace.cart.v1.CartItemB\x04\xe2\x41\x01\x02R\x04item\x12)\n\tcart_etag\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x01R\x08\x63\x61rtEtag\x12.\n\nrequest_id\x18\x03 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"G\n\x16UpdateCartItemResponse\x12-\n\x04\x63\x61rt\x18\x01 \x01(\x0b\x32\x19.marketplace.cart.v1.CartR\x04\x63\x61rt\"\x9c\x01\n\x15RemoveCartItemRequest\x12(\n\x07item_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x06itemId\x12)\n\rallow_missing\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0c\x61llowMissing\x12.\n\nrequest_id\x18\x03 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"G\n\x16RemoveCartItemResponse\x12-\n\x04\x63\x61rt\x18\x01 \x01(\x0b\x32\x19.marketplace.cart.v1.CartR\x04\x63\x61rt\"B\n\x10\x43learCartRequest\x12.\n\nrequest_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"B\n\x11\x43learCartResponse\x12-\n\x04\x63\x61rt\x18\x01 \x01(\x0b\x32\x19.marketplace.cart.v1.CartR\x04\x63\x61rt\"\x98\x01\n\x11QuoteOrderRequest\x12>\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32\x1c.marketplace.type.v1.AddressB\x04\xe2\x41\x01\x01H\x00R\x07\x61\x64\x64ress\x12-\n\naddress_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\xb0\x01\x01H\x00R\taddressIdB\x14\n\x0b\x64\x65stination\x12\x05\xbaH\x02\x08\x01\"\xf8\x04\n\x12QuoteOrderResponse\x12=\n\x08packages\x18\x01 \x03(\x0b\x32!.marketplace.cart.v1.QuotePackageR\x08packages\x12@\n\tdiscounts\x18\x02 \x03(\x0b\x32\".marketplace.cart.v1.QuoteDiscountR\tdiscounts\x12.\n\x08subtotal\x18\x03 \x01(\x0b\x32\x12.google.type.MoneyR\x08subtotal\x12;\n\x0f\x64iscount_amount\x18\x04 \x01(\x0b\x32\x12.google.type.MoneyR\x0e\x64iscountAmount\x12\x35\n\x0c\x64\x65livery_fee\x18\x05 \x01(\x0b\x32\x12.google.type.MoneyR\x0b\x64\x65liveryFee\x12(\n\x05total\x18\x06 \x01(\x0b\x32\x12.google.type.MoneyR\x05total\x12.\n\x03\x65ta\x18\x07 \x01(\x0b\x32\x1c.marketplace.cart.v1.EtaBandR\x03\x65ta\x12\x38\n\x08problems\x18\x08 \x03(\x0b\x32\x1c.marketplace.cart.v1.ProblemR\x08problems\x12$\n\x0bquote_token\x18\t \x01(\tH\x00R\nquoteToken\x88\x01\x01\x12;\n\x0b\x65xpire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12\x36\n\x07\x61\x64\x64ress\x18\x0b \x01(\x0b\x32\x1c.marketplace.type.v1.AddressR\x07\x61\x64\x64ressB\x0e\n\x0c_quote_token2\xa7\x07\n\x0b\x43\x61rtService\x12v\n\x07GetCart\x12#.marketplace.cart.v1.GetCartRequest\x1a$.marketplace.cart.v1.GetCartResponse\" \x8a\xd9%\x0c\x1a\x04\n\x02\x06\x01 \x01(\x01@\x02\x82\xd3\xe4\x93\x02\n\x12\x08/v1/cart\x12\x8b\x01\n\x0b\x41\x64\x64\x43\x61rtItem\x12\'.marketplace.cart.v1.AddCartItemRequest\x1a(.marketplace.cart.v1.AddCartItemResponse\")\x8a\xd9%\x0c\x1a\x04\n\x02\x06\x01 \x02(\x02@\x02\x82\xd3\xe4\x93\x02\x13\"\x0e/v1/cart/items:\x01*\x12\xa6\x01\n\x0eUpdateCartItem\x12*.marketplace.cart.v1.UpdateCartItemRequest\x1a+.marketplace.cart.v1.UpdateCartItemResponse\";\x8a\xd9%\x0c\x1a\x04\n\x02\x06\x01 \x02(\x02@\x02\x82\xd3\xe4\x93\x02%2\x1d/v1/cart/items/{item.item_id}:\x04item\x12\x9b\x01\n\x0eRemoveCartItem\x12*.marketplace.cart.v1.RemoveCartItemRequest\x1a+.marketplace.cart.v1.RemoveCartItemResponse\"0\x8a\xd9%\x0c\x1a\x04\n\x02\x06\x01 \x02(\x02@\x02\x82\xd3\xe4\x93\x02\x1a*\x18/v1/cart/items/{item_id}\x12\x85\x01\n\tClearCart\x12%.marketplace.cart.v1.ClearCartRequest\x1a&.marketplace.cart.v1.ClearCartResponse\")\x8a\xd9%\x0c\x1a\x04\n\x02\x06\x01 \x02(\x02@\x02\x82\xd3\xe4\x93\x02\x13\"\x0e/v1/cart:clear:\x01*\x12\xc2\x01\n\nQuoteOrder\x12&.marketplace.cart.v1.QuoteOrderRequest\x1a\'.marketplace.cart.v1.QuoteOrderResponse\"c\x8a\xd9%F\x1a\x04\n\x02\x06\x01 \x01(\x05:8the answer holds a token, and another quote does no harm@\x02\x82\xd3\xe4\x93\x02\x13\"\x0e/v1/cart:quote:\x01*BM\n\x17\x64\x65v.marketplace.cart.v1P\x01Z\x1amarketplace/cart/v1;cartv1\xaa\x02\x13Marketplace.Cart.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,62 +41,68 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'marketplace.cart.v1.cart_se
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\027dev.marketplace.cart.v1P\001Z\032marketplace/cart/v1;cartv1\252\002\023Marketplace.Cart.V1'
-  _globals['_ADDCARTITEMREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_ADDCARTITEMREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
   _globals['_ADDCARTITEMREQUEST'].fields_by_name['variant_id']._loaded_options = None
-  _globals['_ADDCARTITEMREQUEST'].fields_by_name['variant_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
+  _globals['_ADDCARTITEMREQUEST'].fields_by_name['variant_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
   _globals['_ADDCARTITEMREQUEST'].fields_by_name['quantity']._loaded_options = None
-  _globals['_ADDCARTITEMREQUEST'].fields_by_name['quantity']._serialized_options = b'\272H\007\032\005\030\347\007(\001'
-  _globals['_UPDATECARTITEMREQUEST'].fields_by_name['item_id']._loaded_options = None
-  _globals['_UPDATECARTITEMREQUEST'].fields_by_name['item_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
-  _globals['_UPDATECARTITEMREQUEST'].fields_by_name['quantity']._loaded_options = None
-  _globals['_UPDATECARTITEMREQUEST'].fields_by_name['quantity']._serialized_options = b'\272H\007\032\005\030\347\007(\001'
-  _globals['_UPDATECARTITEMREQUEST'].fields_by_name['update_mask']._loaded_options = None
-  _globals['_UPDATECARTITEMREQUEST'].fields_by_name['update_mask']._serialized_options = b'\272H\r\342\001\n\022\010quantity'
-  _globals['_UPDATECARTITEMREQUEST'].fields_by_name['etag']._loaded_options = None
-  _globals['_UPDATECARTITEMREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_ADDCARTITEMREQUEST'].fields_by_name['quantity']._serialized_options = b'\342A\001\002\272H\n\032\005\030\347\007(\001\330\001\001'
+  _globals['_ADDCARTITEMREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_ADDCARTITEMREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\272H\010r\003\260\001\001\330\001\001'
+  _globals['_UPDATECARTITEMREQUEST'].fields_by_name['item']._loaded_options = None
+  _globals['_UPDATECARTITEMREQUEST'].fields_by_name['item']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATECARTITEMREQUEST'].fields_by_name['cart_etag']._loaded_options = None
+  _globals['_UPDATECARTITEMREQUEST'].fields_by_name['cart_etag']._serialized_options = b'\342A\001\001\272H\005r\003\030\200\001'
+  _globals['_UPDATECARTITEMREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_UPDATECARTITEMREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\272H\010r\003\260\001\001\330\001\001'
   _globals['_REMOVECARTITEMREQUEST'].fields_by_name['item_id']._loaded_options = None
-  _globals['_REMOVECARTITEMREQUEST'].fields_by_name['item_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
+  _globals['_REMOVECARTITEMREQUEST'].fields_by_name['item_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
+  _globals['_REMOVECARTITEMREQUEST'].fields_by_name['allow_missing']._loaded_options = None
+  _globals['_REMOVECARTITEMREQUEST'].fields_by_name['allow_missing']._serialized_options = b'\342A\001\001'
+  _globals['_REMOVECARTITEMREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_REMOVECARTITEMREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\272H\010r\003\260\001\001\330\001\001'
+  _globals['_CLEARCARTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CLEARCARTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\272H\010r\003\260\001\001\330\001\001'
   _globals['_QUOTEORDERREQUEST'].oneofs_by_name['destination']._loaded_options = None
   _globals['_QUOTEORDERREQUEST'].oneofs_by_name['destination']._serialized_options = b'\272H\002\010\001'
+  _globals['_QUOTEORDERREQUEST'].fields_by_name['address']._loaded_options = None
+  _globals['_QUOTEORDERREQUEST'].fields_by_name['address']._serialized_options = b'\342A\001\001'
   _globals['_QUOTEORDERREQUEST'].fields_by_name['address_id']._loaded_options = None
-  _globals['_QUOTEORDERREQUEST'].fields_by_name['address_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_QUOTEORDERREQUEST'].fields_by_name['address_id']._serialized_options = b'\342A\001\001\272H\005r\003\260\001\001'
   _globals['_CARTSERVICE'].methods_by_name['GetCart']._loaded_options = None
   _globals['_CARTSERVICE'].methods_by_name['GetCart']._serialized_options = b'\212\331%\014\032\004\n\002\006\001 \001(\001@\002\202\323\344\223\002\n\022\010/v1/cart'
   _globals['_CARTSERVICE'].methods_by_name['AddCartItem']._loaded_options = None
   _globals['_CARTSERVICE'].methods_by_name['AddCartItem']._serialized_options = b'\212\331%\014\032\004\n\002\006\001 \002(\002@\002\202\323\344\223\002\023\"\016/v1/cart/items:\001*'
   _globals['_CARTSERVICE'].methods_by_name['UpdateCartItem']._loaded_options = None
-  _globals['_CARTSERVICE'].methods_by_name['UpdateCartItem']._serialized_options = b'\212\331%\014\032\004\n\002\006\001 \001(\002@\002\202\323\344\223\002\0352\030/v1/cart/items/{item_id}:\001*'
+  _globals['_CARTSERVICE'].methods_by_name['UpdateCartItem']._serialized_options = b'\212\331%\014\032\004\n\002\006\001 \002(\002@\002\202\323\344\223\002%2\035/v1/cart/items/{item.item_id}:\004item'
   _globals['_CARTSERVICE'].methods_by_name['RemoveCartItem']._loaded_options = None
-  _globals['_CARTSERVICE'].methods_by_name['RemoveCartItem']._serialized_options = b'\212\331%\014\032\004\n\002\006\001 \001(\002@\002\202\323\344\223\002\032*\030/v1/cart/items/{item_id}'
+  _globals['_CARTSERVICE'].methods_by_name['RemoveCartItem']._serialized_options = b'\212\331%\014\032\004\n\002\006\001 \002(\002@\002\202\323\344\223\002\032*\030/v1/cart/items/{item_id}'
   _globals['_CARTSERVICE'].methods_by_name['ClearCart']._loaded_options = None
-  _globals['_CARTSERVICE'].methods_by_name['ClearCart']._serialized_options = b'\212\331%\014\032\004\n\002\006\001 \001(\002@\002\202\323\344\223\002\023\"\016/v1/cart:clear:\001*'
+  _globals['_CARTSERVICE'].methods_by_name['ClearCart']._serialized_options = b'\212\331%\014\032\004\n\002\006\001 \002(\002@\002\202\323\344\223\002\023\"\016/v1/cart:clear:\001*'
   _globals['_CARTSERVICE'].methods_by_name['QuoteOrder']._loaded_options = None
-  _globals['_CARTSERVICE'].methods_by_name['QuoteOrder']._serialized_options = b'\212\331%\014\032\004\n\002\006\001 \001(\005@\002\202\323\344\223\002\023\"\016/v1/cart:quote:\001*'
-  _globals['_GETCARTREQUEST']._serialized_start=350
-  _globals['_GETCARTREQUEST']._serialized_end=366
-  _globals['_GETCARTRESPONSE']._serialized_start=368
-  _globals['_GETCARTRESPONSE']._serialized_end=432
-  _globals['_ADDCARTITEMREQUEST']._serialized_start=435
-  _globals['_ADDCARTITEMREQUEST']._serialized_end=583
-  _globals['_ADDCARTITEMRESPONSE']._serialized_start=585
-  _globals['_ADDCARTITEMRESPONSE']._serialized_end=678
-  _globals['_UPDATECARTITEMREQUEST']._serialized_start=681
-  _globals['_UPDATECARTITEMREQUEST']._serialized_end=891
-  _globals['_UPDATECARTITEMRESPONSE']._serialized_start=893
-  _globals['_UPDATECARTITEMRESPONSE']._serialized_end=964
-  _globals['_REMOVECARTITEMREQUEST']._serialized_start=966
-  _globals['_REMOVECARTITEMREQUEST']._serialized_end=1027
-  _globals['_REMOVECARTITEMRESPONSE']._serialized_start=1029
-  _globals['_REMOVECARTITEMRESPONSE']._serialized_end=1100
-  _globals['_CLEARCARTREQUEST']._serialized_start=1102
-  _globals['_CLEARCARTREQUEST']._serialized_end=1120
-  _globals['_CLEARCARTRESPONSE']._serialized_start=1122
-  _globals['_CLEARCARTRESPONSE']._serialized_end=1188
-  _globals['_QUOTEORDERREQUEST']._serialized_start=1191
-  _globals['_QUOTEORDERREQUEST']._serialized_end=1333
-  _globals['_QUOTEORDERRESPONSE']._serialized_start=1336
-  _globals['_QUOTEORDERRESPONSE']._serialized_end=1934
-  _globals['_CARTSERVICE']._serialized_start=1937
-  _globals['_CARTSERVICE']._serialized_end=2806
+  _globals['_CARTSERVICE'].methods_by_name['QuoteOrder']._serialized_options = b'\212\331%F\032\004\n\002\006\001 \001(\005:8the answer holds a token, and another quote does no harm@\002\202\323\344\223\002\023\"\016/v1/cart:quote:\001*'
+  _globals['_GETCARTREQUEST']._serialized_start=349
+  _globals['_GETCARTREQUEST']._serialized_end=365
+  _globals['_GETCARTRESPONSE']._serialized_start=367
+  _globals['_GETCARTRESPONSE']._serialized_end=431
+  _globals['_ADDCARTITEMREQUEST']._serialized_start=434
+  _globals['_ADDCARTITEMREQUEST']._serialized_end=597
+  _globals['_ADDCARTITEMRESPONSE']._serialized_start=599
+  _globals['_ADDCARTITEMRESPONSE']._serialized_end=692
+  _globals['_UPDATECARTITEMREQUEST']._serialized_start=695
+  _globals['_UPDATECARTITEMREQUEST']._serialized_end=866
+  _globals['_UPDATECARTITEMRESPONSE']._serialized_start=868
+  _globals['_UPDATECARTITEMRESPONSE']._serialized_end=939
+  _globals['_REMOVECARTITEMREQUEST']._serialized_start=942
+  _globals['_REMOVECARTITEMREQUEST']._serialized_end=1098
+  _globals['_REMOVECARTITEMRESPONSE']._serialized_start=1100
+  _globals['_REMOVECARTITEMRESPONSE']._serialized_end=1171
+  _globals['_CLEARCARTREQUEST']._serialized_start=1173
+  _globals['_CLEARCARTREQUEST']._serialized_end=1239
+  _globals['_CLEARCARTRESPONSE']._serialized_start=1241
+  _globals['_CLEARCARTRESPONSE']._serialized_end=1307
+  _globals['_QUOTEORDERREQUEST']._serialized_start=1310
+  _globals['_QUOTEORDERREQUEST']._serialized_end=1462
+  _globals['_QUOTEORDERRESPONSE']._serialized_start=1465
+  _globals['_QUOTEORDERRESPONSE']._serialized_end=2097
+  _globals['_CARTSERVICE']._serialized_start=2100
+  _globals['_CARTSERVICE']._serialized_end=3035
 # @@protoc_insertion_point(module_scope)

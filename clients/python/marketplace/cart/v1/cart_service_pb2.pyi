@@ -5,7 +5,6 @@ The calls on a cart."""
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
-from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -71,21 +70,21 @@ class AddCartItemRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
     VARIANT_ID_FIELD_NUMBER: _builtins.int
     QUANTITY_FIELD_NUMBER: _builtins.int
-    request_id: _builtins.str
-    """With an id, a repeat of the call gets the first answer and adds nothing."""
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     variant_id: _builtins.str
     """The variant to add."""
     quantity: _builtins.int
-    """How many pieces to add to what the cart holds of the variant."""
+    """How many pieces to add to what the cart holds of the variant, 1 to 999."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer and adds nothing."""
     def __init__(
         self,
         *,
-        request_id: _builtins.str = ...,
         variant_id: _builtins.str = ...,
         quantity: _builtins.int = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -129,31 +128,27 @@ class UpdateCartItemRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    ITEM_ID_FIELD_NUMBER: _builtins.int
-    QUANTITY_FIELD_NUMBER: _builtins.int
-    UPDATE_MASK_FIELD_NUMBER: _builtins.int
-    ETAG_FIELD_NUMBER: _builtins.int
-    item_id: _builtins.str
-    """The line to change."""
-    quantity: _builtins.int
-    """How many pieces are wanted in all."""
-    etag: _builtins.str
+    ITEM_FIELD_NUMBER: _builtins.int
+    CART_ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    cart_etag: _builtins.str
     """The cart's etag as the caller knows it; empty changes the line whatever happened to the cart."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
     @_builtins.property
-    def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Which fields to change; only `quantity` can be, and an empty mask means it."""
+    def item(self) -> _cart_pb2.CartItem:
+        """The line with its new quantity; only `item_id` and `quantity` are read."""
 
     def __init__(
         self,
         *,
-        item_id: _builtins.str = ...,
-        quantity: _builtins.int = ...,
-        update_mask: _field_mask_pb2.FieldMask | None = ...,
-        etag: _builtins.str = ...,
+        item: _cart_pb2.CartItem | None = ...,
+        cart_etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["update_mask", b"update_mask"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["item", b"item"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "item_id", b"item_id", "quantity", b"quantity", "update_mask", b"update_mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cart_etag", b"cart_etag", "item", b"item", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -190,16 +185,24 @@ class RemoveCartItemRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ITEM_ID_FIELD_NUMBER: _builtins.int
+    ALLOW_MISSING_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
     """The line to remove."""
+    allow_missing: _builtins.bool
+    """Whether a line that is not in the cart is no reason to refuse; nothing is changed then."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
     def __init__(
         self,
         *,
         item_id: _builtins.str = ...,
+        allow_missing: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_id", b"item_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_missing", b"allow_missing", "item_id", b"item_id", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -235,12 +238,17 @@ class ClearCartRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
     def __init__(
         self,
+        *,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -309,7 +317,7 @@ class QuoteOrderResponse(_message.Message):
     PACKAGES_FIELD_NUMBER: _builtins.int
     DISCOUNTS_FIELD_NUMBER: _builtins.int
     SUBTOTAL_FIELD_NUMBER: _builtins.int
-    DISCOUNT_FIELD_NUMBER: _builtins.int
+    DISCOUNT_AMOUNT_FIELD_NUMBER: _builtins.int
     DELIVERY_FEE_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
     ETA_FIELD_NUMBER: _builtins.int
@@ -318,7 +326,7 @@ class QuoteOrderResponse(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
     quote_token: _builtins.str
-    """The token that places this order with PlaceOrder; empty while a blocking problem stands."""
+    """The token that places this order with PlaceOrder; absent while a blocking problem stands."""
     @_builtins.property
     def packages(self) -> _containers.RepeatedCompositeFieldContainer[_quote_pb2.QuotePackage]:
         """The packages, one for each seller."""
@@ -332,7 +340,7 @@ class QuoteOrderResponse(_message.Message):
         """The sum of all line totals."""
 
     @_builtins.property
-    def discount(self) -> _money_pb2.Money:
+    def discount_amount(self) -> _money_pb2.Money:
         """The sum of all discounts."""
 
     @_builtins.property
@@ -365,19 +373,21 @@ class QuoteOrderResponse(_message.Message):
         packages: _abc.Iterable[_quote_pb2.QuotePackage] | None = ...,
         discounts: _abc.Iterable[_quote_pb2.QuoteDiscount] | None = ...,
         subtotal: _money_pb2.Money | None = ...,
-        discount: _money_pb2.Money | None = ...,
+        discount_amount: _money_pb2.Money | None = ...,
         delivery_fee: _money_pb2.Money | None = ...,
         total: _money_pb2.Money | None = ...,
         eta: _quote_pb2.EtaBand | None = ...,
         problems: _abc.Iterable[_cart_pb2.Problem] | None = ...,
-        quote_token: _builtins.str = ...,
+        quote_token: _builtins.str | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         address: _address_pb2.Address | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "delivery_fee", b"delivery_fee", "discount", b"discount", "eta", b"eta", "expire_time", b"expire_time", "subtotal", b"subtotal", "total", b"total"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_quote_token", b"_quote_token", "address", b"address", "delivery_fee", b"delivery_fee", "discount_amount", b"discount_amount", "eta", b"eta", "expire_time", b"expire_time", "quote_token", b"quote_token", "subtotal", b"subtotal", "total", b"total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "delivery_fee", b"delivery_fee", "discount", b"discount", "discounts", b"discounts", "eta", b"eta", "expire_time", b"expire_time", "packages", b"packages", "problems", b"problems", "quote_token", b"quote_token", "subtotal", b"subtotal", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quote_token", b"_quote_token", "address", b"address", "delivery_fee", b"delivery_fee", "discount_amount", b"discount_amount", "discounts", b"discounts", "eta", b"eta", "expire_time", b"expire_time", "packages", b"packages", "problems", b"problems", "quote_token", b"quote_token", "subtotal", b"subtotal", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__quote_token: _TypeAlias = _typing.Literal["quote_token"]  # noqa: Y015
+    _WhichOneofArgType__quote_token: _TypeAlias = _typing.Literal["_quote_token", b"_quote_token"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__quote_token) -> _WhichOneofReturnType__quote_token | None: ...
 
 Global___QuoteOrderResponse: _TypeAlias = QuoteOrderResponse  # noqa: Y015

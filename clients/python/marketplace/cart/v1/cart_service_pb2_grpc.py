@@ -83,29 +83,32 @@ class CartServiceServicer:
     def AddCartItem(self, request, context):
         """Adds pieces of a variant; to a line that is there already the quantity is added, also when calls are concurrent.
         Stock is neither reserved nor required; the line's problems tell of it. Errors: NOT_FOUND for a variant that is not
-        for sale, VALIDATION_FAILED when the line or the cart would hold too much, REQUEST_ID_REUSED.
+        for sale, VALIDATION_FAILED when the line or the cart would hold too much, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateCartItem(self, request, context):
-        """Sets the quantity of a line. Errors: NOT_FOUND for a line that is not in the caller's cart, ETAG_MISMATCH when the
-        cart has changed.
+        """Sets the quantity of a line; nothing else of a line can be changed, and what the server says of it is ignored. A
+        quantity that the line has already changes nothing, the cart's etag included. Errors: NOT_FOUND for a line that is
+        not in the caller's cart, ETAG_MISMATCH when the cart has changed, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RemoveCartItem(self, request, context):
-        """Removes a line. Errors: NOT_FOUND for a line that is not in the caller's cart.
+        """Removes a line. Errors: NOT_FOUND for a line that is not in the caller's cart, unless it may be missing;
+        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ClearCart(self, request, context):
-        """Removes all lines and promo codes; clearing an empty cart does nothing. It refuses nothing of its own.
+        """Removes all lines and promo codes; clearing an empty cart changes nothing. Errors: REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -23,16 +23,21 @@ class CartServiceStub:
     AddCartItem: _aio.UnaryUnaryMultiCallable[_cart_service_pb2.AddCartItemRequest, _cart_service_pb2.AddCartItemResponse]
     """Adds pieces of a variant; to a line that is there already the quantity is added, also when calls are concurrent.
     Stock is neither reserved nor required; the line's problems tell of it. Errors: NOT_FOUND for a variant that is not
-    for sale, VALIDATION_FAILED when the line or the cart would hold too much, REQUEST_ID_REUSED.
+    for sale, VALIDATION_FAILED when the line or the cart would hold too much, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     UpdateCartItem: _aio.UnaryUnaryMultiCallable[_cart_service_pb2.UpdateCartItemRequest, _cart_service_pb2.UpdateCartItemResponse]
-    """Sets the quantity of a line. Errors: NOT_FOUND for a line that is not in the caller's cart, ETAG_MISMATCH when the
-    cart has changed.
+    """Sets the quantity of a line; nothing else of a line can be changed, and what the server says of it is ignored. A
+    quantity that the line has already changes nothing, the cart's etag included. Errors: NOT_FOUND for a line that is
+    not in the caller's cart, ETAG_MISMATCH when the cart has changed, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     RemoveCartItem: _aio.UnaryUnaryMultiCallable[_cart_service_pb2.RemoveCartItemRequest, _cart_service_pb2.RemoveCartItemResponse]
-    """Removes a line. Errors: NOT_FOUND for a line that is not in the caller's cart."""
+    """Removes a line. Errors: NOT_FOUND for a line that is not in the caller's cart, unless it may be missing;
+    REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """
     ClearCart: _aio.UnaryUnaryMultiCallable[_cart_service_pb2.ClearCartRequest, _cart_service_pb2.ClearCartResponse]
-    """Removes all lines and promo codes; clearing an empty cart does nothing. It refuses nothing of its own."""
+    """Removes all lines and promo codes; clearing an empty cart changes nothing. Errors: REQUEST_ID_REUSED,
+    REQUEST_IN_PROGRESS.
+    """
     QuoteOrder: _aio.UnaryUnaryMultiCallable[_cart_service_pb2.QuoteOrderRequest, _cart_service_pb2.QuoteOrderResponse]
     """Says what an order of the whole cart to an address would cost and when it would arrive, and gives the token that
     places the order at these prices. Problems of single lines, sellers and promo codes are answered, not refused.
@@ -61,7 +66,7 @@ class CartServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_cart_service_pb2.AddCartItemResponse]:
         """Adds pieces of a variant; to a line that is there already the quantity is added, also when calls are concurrent.
         Stock is neither reserved nor required; the line's problems tell of it. Errors: NOT_FOUND for a variant that is not
-        for sale, VALIDATION_FAILED when the line or the cart would hold too much, REQUEST_ID_REUSED.
+        for sale, VALIDATION_FAILED when the line or the cart would hold too much, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -70,8 +75,9 @@ class CartServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cart_service_pb2.UpdateCartItemRequest,
         context: _aio.ServicerContext[_cart_service_pb2.UpdateCartItemRequest, _abc.Awaitable[_cart_service_pb2.UpdateCartItemResponse]],
     ) -> _abc.Awaitable[_cart_service_pb2.UpdateCartItemResponse]:
-        """Sets the quantity of a line. Errors: NOT_FOUND for a line that is not in the caller's cart, ETAG_MISMATCH when the
-        cart has changed.
+        """Sets the quantity of a line; nothing else of a line can be changed, and what the server says of it is ignored. A
+        quantity that the line has already changes nothing, the cart's etag included. Errors: NOT_FOUND for a line that is
+        not in the caller's cart, ETAG_MISMATCH when the cart has changed, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -80,7 +86,9 @@ class CartServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cart_service_pb2.RemoveCartItemRequest,
         context: _aio.ServicerContext[_cart_service_pb2.RemoveCartItemRequest, _abc.Awaitable[_cart_service_pb2.RemoveCartItemResponse]],
     ) -> _abc.Awaitable[_cart_service_pb2.RemoveCartItemResponse]:
-        """Removes a line. Errors: NOT_FOUND for a line that is not in the caller's cart."""
+        """Removes a line. Errors: NOT_FOUND for a line that is not in the caller's cart, unless it may be missing;
+        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
 
     @_abc_1.abstractmethod
     def ClearCart(
@@ -88,7 +96,9 @@ class CartServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cart_service_pb2.ClearCartRequest,
         context: _aio.ServicerContext[_cart_service_pb2.ClearCartRequest, _abc.Awaitable[_cart_service_pb2.ClearCartResponse]],
     ) -> _abc.Awaitable[_cart_service_pb2.ClearCartResponse]:
-        """Removes all lines and promo codes; clearing an empty cart does nothing. It refuses nothing of its own."""
+        """Removes all lines and promo codes; clearing an empty cart changes nothing. Errors: REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
+        """
 
     @_abc_1.abstractmethod
     def QuoteOrder(

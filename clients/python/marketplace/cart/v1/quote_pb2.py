@@ -22,11 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.type import money_pb2 as google_dot_type_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmarketplace/cart/v1/quote.proto\x12\x13marketplace.cart.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\"\xd4\x03\n\x0cQuotePackage\x12\x1b\n\tseller_id\x18\x01 \x01(\tR\x08sellerId\x12\x1b\n\tshop_name\x18\x02 \x01(\tR\x08shopName\x12\x34\n\x05items\x18\x03 \x03(\x0b\x32\x1e.marketplace.cart.v1.QuoteItemR\x05items\x12.\n\x08subtotal\x18\x04 \x01(\x0b\x32\x12.google.type.MoneyR\x08subtotal\x12.\n\x08\x64iscount\x18\x05 \x01(\x0b\x32\x12.google.type.MoneyR\x08\x64iscount\x12\x35\n\x0c\x64\x65livery_fee\x18\x06 \x01(\x0b\x32\x12.google.type.MoneyR\x0b\x64\x65liveryFee\x12(\n\x05total\x18\x07 \x01(\x0b\x32\x12.google.type.MoneyR\x05total\x12.\n\x03\x65ta\x18\x08 \x01(\x0b\x32\x1c.marketplace.cart.v1.EtaBandR\x03\x65ta\x12!\n\x0cprep_minutes\x18\t \x01(\x05R\x0bprepMinutes\x12,\n\x0f\x64istance_meters\x18\n \x01(\x01H\x00R\x0e\x64istanceMeters\x88\x01\x01\x42\x12\n\x10_distance_meters\"\xbf\x03\n\tQuoteItem\x12\x17\n\x07item_id\x18\x01 \x01(\tR\x06itemId\x12\x1d\n\nvariant_id\x18\x02 \x01(\tR\tvariantId\x12\x1d\n\nproduct_id\x18\x03 \x01(\tR\tproductId\x12\x14\n\x05title\x18\x04 \x01(\tR\x05title\x12\x10\n\x03sku\x18\x05 \x01(\tR\x03sku\x12\x45\n\x07options\x18\x06 \x03(\x0b\x32+.marketplace.cart.v1.QuoteItem.OptionsEntryR\x07options\x12\x1a\n\x08quantity\x18\x07 \x01(\x05R\x08quantity\x12\x31\n\nunit_price\x18\x08 \x01(\x0b\x32\x12.google.type.MoneyR\tunitPrice\x12\x31\n\nline_total\x18\t \x01(\x0b\x32\x12.google.type.MoneyR\tlineTotal\x12.\n\x08\x64iscount\x18\n \x01(\x0b\x32\x12.google.type.MoneyR\x08\x64iscount\x1a:\n\x0cOptionsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"\x99\x01\n\rQuoteDiscount\x12\x1d\n\npromo_code\x18\x01 \x01(\tR\tpromoCode\x12 \n\x0b\x64\x65scription\x18\x02 \x01(\tR\x0b\x64\x65scription\x12\x1b\n\tseller_id\x18\x03 \x01(\tR\x08sellerId\x12*\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x12.google.type.MoneyR\x06\x61mount\"\x87\x01\n\x07\x45taBand\x12?\n\rearliest_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0c\x65\x61rliestTime\x12;\n\x0blatest_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nlatestTimeBM\n\x17\x64\x65v.marketplace.cart.v1P\x01Z\x1amarketplace/cart/v1;cartv1\xaa\x02\x13Marketplace.Cart.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmarketplace/cart/v1/quote.proto\x12\x13marketplace.cart.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\"\xba\x04\n\x0cQuotePackage\x12!\n\tseller_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x08sellerId\x12!\n\tshop_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x08shopName\x12:\n\x05items\x18\x03 \x03(\x0b\x32\x1e.marketplace.cart.v1.QuoteItemB\x04\xe2\x41\x01\x03R\x05items\x12\x34\n\x08subtotal\x18\x04 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x08subtotal\x12\x41\n\x0f\x64iscount_amount\x18\x05 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x0e\x64iscountAmount\x12;\n\x0c\x64\x65livery_fee\x18\x06 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x0b\x64\x65liveryFee\x12.\n\x05total\x18\x07 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x05total\x12\x34\n\x03\x65ta\x18\x08 \x01(\x0b\x32\x1c.marketplace.cart.v1.EtaBandB\x04\xe2\x41\x01\x03R\x03\x65ta\x12\x44\n\rprep_duration\x18\t \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03R\x0cprepDuration\x12\x32\n\x0f\x64istance_meters\x18\n \x01(\x01\x42\x04\xe2\x41\x01\x03H\x00R\x0e\x64istanceMeters\x88\x01\x01\x42\x12\n\x10_distance_meters\"\x95\x04\n\tQuoteItem\x12\x1d\n\x07item_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x06itemId\x12#\n\nvariant_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\tvariantId\x12#\n\nproduct_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03R\tproductId\x12\x1a\n\x05title\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03R\x05title\x12\x1b\n\x03sku\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03H\x00R\x03sku\x88\x01\x01\x12K\n\x07options\x18\x06 \x03(\x0b\x32+.marketplace.cart.v1.QuoteItem.OptionsEntryB\x04\xe2\x41\x01\x03R\x07options\x12 \n\x08quantity\x18\x07 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x08quantity\x12\x37\n\nunit_price\x18\x08 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\tunitPrice\x12\x37\n\nline_total\x18\t \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\tlineTotal\x12\x41\n\x0f\x64iscount_amount\x18\n \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x0e\x64iscountAmount\x1a:\n\x0cOptionsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x42\x06\n\x04_sku\"\xc4\x01\n\rQuoteDiscount\x12#\n\npromo_code\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\tpromoCode\x12&\n\x0b\x64\x65scription\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x0b\x64\x65scription\x12&\n\tseller_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03H\x00R\x08sellerId\x88\x01\x01\x12\x30\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x06\x61mountB\x0c\n\n_seller_id\"\x93\x01\n\x07\x45taBand\x12\x45\n\rearliest_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x0c\x65\x61rliestTime\x12\x41\n\x0blatest_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nlatestTimeBM\n\x17\x64\x65v.marketplace.cart.v1P\x01Z\x1amarketplace/cart/v1;cartv1\xaa\x02\x13Marketplace.Cart.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,16 +36,68 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'marketplace.cart.v1.quote_p
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\027dev.marketplace.cart.v1P\001Z\032marketplace/cart/v1;cartv1\252\002\023Marketplace.Cart.V1'
+  _globals['_QUOTEPACKAGE'].fields_by_name['seller_id']._loaded_options = None
+  _globals['_QUOTEPACKAGE'].fields_by_name['seller_id']._serialized_options = b'\342A\001\003'
+  _globals['_QUOTEPACKAGE'].fields_by_name['shop_name']._loaded_options = None
+  _globals['_QUOTEPACKAGE'].fields_by_name['shop_name']._serialized_options = b'\342A\001\003'
+  _globals['_QUOTEPACKAGE'].fields_by_name['items']._loaded_options = None
+  _globals['_QUOTEPACKAGE'].fields_by_name['items']._serialized_options = b'\342A\001\003'
+  _globals['_QUOTEPACKAGE'].fields_by_name['subtotal']._loaded_options = None
+  _globals['_QUOTEPACKAGE'].fields_by_name['subtotal']._serialized_options = b'\342A\001\003'
+  _globals['_QUOTEPACKAGE'].fields_by_name['discount_amount']._loaded_options = None
+  _globals['_QUOTEPACKAGE'].fields_by_name['discount_amount']._serialized_options = b'\342A\001\003'
+  _globals['_QUOTEPACKAGE'].fields_by_name['delivery_fee']._loaded_options = None
+  _globals['_QUOTEPACKAGE'].fields_by_name['delivery_fee']._serialized_options = b'\342A\001\003'
+  _globals['_QUOTEPACKAGE'].fields_by_name['total']._loaded_options = None
+  _globals['_QUOTEPACKAGE'].fields_by_name['total']._serialized_options = b'\342A\001\003'
+  _globals['_QUOTEPACKAGE'].fields_by_name['eta']._loaded_options = None
+  _globals['_QUOTEPACKAGE'].fields_by_name['eta']._serialized_options = b'\342A\001\003'
+  _globals['_QUOTEPACKAGE'].fields_by_name['prep_duration']._loaded_options = None
+  _globals['_QUOTEPACKAGE'].fields_by_name['prep_duration']._serialized_options = b'\342A\001\003'
+  _globals['_QUOTEPACKAGE'].fields_by_name['distance_meters']._loaded_options = None
+  _globals['_QUOTEPACKAGE'].fields_by_name['distance_meters']._serialized_options = b'\342A\001\003'
   _globals['_QUOTEITEM_OPTIONSENTRY']._loaded_options = None
   _globals['_QUOTEITEM_OPTIONSENTRY']._serialized_options = b'8\001'
-  _globals['_QUOTEPACKAGE']._serialized_start=115
-  _globals['_QUOTEPACKAGE']._serialized_end=583
-  _globals['_QUOTEITEM']._serialized_start=586
-  _globals['_QUOTEITEM']._serialized_end=1033
-  _globals['_QUOTEITEM_OPTIONSENTRY']._serialized_start=975
-  _globals['_QUOTEITEM_OPTIONSENTRY']._serialized_end=1033
-  _globals['_QUOTEDISCOUNT']._serialized_start=1036
-  _globals['_QUOTEDISCOUNT']._serialized_end=1189
-  _globals['_ETABAND']._serialized_start=1192
-  _globals['_ETABAND']._serialized_end=1327
+  _globals['_QUOTEITEM'].fields_by_name['item_id']._loaded_options = None
+  _globals['_QUOTEITEM'].fields_by_name['item_id']._serialized_options = b'\342A\001\003'
+  _globals['_QUOTEITEM'].fields_by_name['variant_id']._loaded_options = None
+  _globals['_QUOTEITEM'].fields_by_name['variant_id']._serialized_options = b'\342A\001\003'
+  _globals['_QUOTEITEM'].fields_by_name['product_id']._loaded_options = None
+  _globals['_QUOTEITEM'].fields_by_name['product_id']._serialized_options = b'\342A\001\003'
+  _globals['_QUOTEITEM'].fields_by_name['title']._loaded_options = None
+  _globals['_QUOTEITEM'].fields_by_name['title']._serialized_options = b'\342A\001\003'
+  _globals['_QUOTEITEM'].fields_by_name['sku']._loaded_options = None
+  _globals['_QUOTEITEM'].fields_by_name['sku']._serialized_options = b'\342A\001\003'
+  _globals['_QUOTEITEM'].fields_by_name['options']._loaded_options = None
+  _globals['_QUOTEITEM'].fields_by_name['options']._serialized_options = b'\342A\001\003'
+  _globals['_QUOTEITEM'].fields_by_name['quantity']._loaded_options = None
+  _globals['_QUOTEITEM'].fields_by_name['quantity']._serialized_options = b'\342A\001\003'
+  _globals['_QUOTEITEM'].fields_by_name['unit_price']._loaded_options = None
+  _globals['_QUOTEITEM'].fields_by_name['unit_price']._serialized_options = b'\342A\001\003'
+  _globals['_QUOTEITEM'].fields_by_name['line_total']._loaded_options = None
+  _globals['_QUOTEITEM'].fields_by_name['line_total']._serialized_options = b'\342A\001\003'
+  _globals['_QUOTEITEM'].fields_by_name['discount_amount']._loaded_options = None
+  _globals['_QUOTEITEM'].fields_by_name['discount_amount']._serialized_options = b'\342A\001\003'
+  _globals['_QUOTEDISCOUNT'].fields_by_name['promo_code']._loaded_options = None
+  _globals['_QUOTEDISCOUNT'].fields_by_name['promo_code']._serialized_options = b'\342A\001\003'
+  _globals['_QUOTEDISCOUNT'].fields_by_name['description']._loaded_options = None
+  _globals['_QUOTEDISCOUNT'].fields_by_name['description']._serialized_options = b'\342A\001\003'
+  _globals['_QUOTEDISCOUNT'].fields_by_name['seller_id']._loaded_options = None
+  _globals['_QUOTEDISCOUNT'].fields_by_name['seller_id']._serialized_options = b'\342A\001\003'
+  _globals['_QUOTEDISCOUNT'].fields_by_name['amount']._loaded_options = None
+  _globals['_QUOTEDISCOUNT'].fields_by_name['amount']._serialized_options = b'\342A\001\003'
+  _globals['_ETABAND'].fields_by_name['earliest_time']._loaded_options = None
+  _globals['_ETABAND'].fields_by_name['earliest_time']._serialized_options = b'\342A\001\003'
+  _globals['_ETABAND'].fields_by_name['latest_time']._loaded_options = None
+  _globals['_ETABAND'].fields_by_name['latest_time']._serialized_options = b'\342A\001\003'
+  _globals['_QUOTEPACKAGE']._serialized_start=180
+  _globals['_QUOTEPACKAGE']._serialized_end=750
+  _globals['_QUOTEITEM']._serialized_start=753
+  _globals['_QUOTEITEM']._serialized_end=1286
+  _globals['_QUOTEITEM_OPTIONSENTRY']._serialized_start=1220
+  _globals['_QUOTEITEM_OPTIONSENTRY']._serialized_end=1278
+  _globals['_QUOTEDISCOUNT']._serialized_start=1289
+  _globals['_QUOTEDISCOUNT']._serialized_end=1485
+  _globals['_ETABAND']._serialized_start=1488
+  _globals['_ETABAND']._serialized_end=1635
 # @@protoc_insertion_point(module_scope)

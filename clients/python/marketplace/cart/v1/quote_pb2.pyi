@@ -5,6 +5,7 @@ What an order of the cart would cost and when it would arrive."""
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -30,18 +31,16 @@ class QuotePackage(_message.Message):
     SHOP_NAME_FIELD_NUMBER: _builtins.int
     ITEMS_FIELD_NUMBER: _builtins.int
     SUBTOTAL_FIELD_NUMBER: _builtins.int
-    DISCOUNT_FIELD_NUMBER: _builtins.int
+    DISCOUNT_AMOUNT_FIELD_NUMBER: _builtins.int
     DELIVERY_FEE_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
     ETA_FIELD_NUMBER: _builtins.int
-    PREP_MINUTES_FIELD_NUMBER: _builtins.int
+    PREP_DURATION_FIELD_NUMBER: _builtins.int
     DISTANCE_METERS_FIELD_NUMBER: _builtins.int
     seller_id: _builtins.str
     """The seller who sends the package."""
     shop_name: _builtins.str
     """The name of the seller's shop."""
-    prep_minutes: _builtins.int
-    """How many minutes the seller takes to prepare it."""
     distance_meters: _builtins.float
     """The distance from the seller to the address; absent when one of the two points is unknown."""
     @_builtins.property
@@ -53,7 +52,7 @@ class QuotePackage(_message.Message):
         """The sum of the line totals."""
 
     @_builtins.property
-    def discount(self) -> _money_pb2.Money:
+    def discount_amount(self) -> _money_pb2.Money:
         """What discounts take off this package."""
 
     @_builtins.property
@@ -68,6 +67,10 @@ class QuotePackage(_message.Message):
     def eta(self) -> Global___EtaBand:
         """When the package would arrive."""
 
+    @_builtins.property
+    def prep_duration(self) -> _duration_pb2.Duration:
+        """How long the seller takes to prepare it."""
+
     def __init__(
         self,
         *,
@@ -75,16 +78,16 @@ class QuotePackage(_message.Message):
         shop_name: _builtins.str = ...,
         items: _abc.Iterable[Global___QuoteItem] | None = ...,
         subtotal: _money_pb2.Money | None = ...,
-        discount: _money_pb2.Money | None = ...,
+        discount_amount: _money_pb2.Money | None = ...,
         delivery_fee: _money_pb2.Money | None = ...,
         total: _money_pb2.Money | None = ...,
         eta: Global___EtaBand | None = ...,
-        prep_minutes: _builtins.int = ...,
+        prep_duration: _duration_pb2.Duration | None = ...,
         distance_meters: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_distance_meters", b"_distance_meters", "delivery_fee", b"delivery_fee", "discount", b"discount", "distance_meters", b"distance_meters", "eta", b"eta", "subtotal", b"subtotal", "total", b"total"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_distance_meters", b"_distance_meters", "delivery_fee", b"delivery_fee", "discount_amount", b"discount_amount", "distance_meters", b"distance_meters", "eta", b"eta", "prep_duration", b"prep_duration", "subtotal", b"subtotal", "total", b"total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_distance_meters", b"_distance_meters", "delivery_fee", b"delivery_fee", "discount", b"discount", "distance_meters", b"distance_meters", "eta", b"eta", "items", b"items", "prep_minutes", b"prep_minutes", "seller_id", b"seller_id", "shop_name", b"shop_name", "subtotal", b"subtotal", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_distance_meters", b"_distance_meters", "delivery_fee", b"delivery_fee", "discount_amount", b"discount_amount", "distance_meters", b"distance_meters", "eta", b"eta", "items", b"items", "prep_duration", b"prep_duration", "seller_id", b"seller_id", "shop_name", b"shop_name", "subtotal", b"subtotal", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__distance_meters: _TypeAlias = _typing.Literal["distance_meters"]  # noqa: Y015
     _WhichOneofArgType__distance_meters: _TypeAlias = _typing.Literal["_distance_meters", b"_distance_meters"]  # noqa: Y015
@@ -127,7 +130,7 @@ class QuoteItem(_message.Message):
     QUANTITY_FIELD_NUMBER: _builtins.int
     UNIT_PRICE_FIELD_NUMBER: _builtins.int
     LINE_TOTAL_FIELD_NUMBER: _builtins.int
-    DISCOUNT_FIELD_NUMBER: _builtins.int
+    DISCOUNT_AMOUNT_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
     """The cart line that was quoted."""
     variant_id: _builtins.str
@@ -137,7 +140,7 @@ class QuoteItem(_message.Message):
     title: _builtins.str
     """The title of the product."""
     sku: _builtins.str
-    """The stock keeping unit of the variant; it may be empty."""
+    """The stock keeping unit of the variant; absent when it has none."""
     quantity: _builtins.int
     """How many pieces were quoted."""
     @_builtins.property
@@ -153,7 +156,7 @@ class QuoteItem(_message.Message):
         """The unit price times the quantity."""
 
     @_builtins.property
-    def discount(self) -> _money_pb2.Money:
+    def discount_amount(self) -> _money_pb2.Money:
         """The share of the discounts that falls on this line."""
 
     def __init__(
@@ -163,18 +166,20 @@ class QuoteItem(_message.Message):
         variant_id: _builtins.str = ...,
         product_id: _builtins.str = ...,
         title: _builtins.str = ...,
-        sku: _builtins.str = ...,
+        sku: _builtins.str | None = ...,
         options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         quantity: _builtins.int = ...,
         unit_price: _money_pb2.Money | None = ...,
         line_total: _money_pb2.Money | None = ...,
-        discount: _money_pb2.Money | None = ...,
+        discount_amount: _money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["discount", b"discount", "line_total", b"line_total", "unit_price", b"unit_price"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_sku", b"_sku", "discount_amount", b"discount_amount", "line_total", b"line_total", "sku", b"sku", "unit_price", b"unit_price"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["discount", b"discount", "item_id", b"item_id", "line_total", b"line_total", "options", b"options", "product_id", b"product_id", "quantity", b"quantity", "sku", b"sku", "title", b"title", "unit_price", b"unit_price", "variant_id", b"variant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_sku", b"_sku", "discount_amount", b"discount_amount", "item_id", b"item_id", "line_total", b"line_total", "options", b"options", "product_id", b"product_id", "quantity", b"quantity", "sku", b"sku", "title", b"title", "unit_price", b"unit_price", "variant_id", b"variant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__sku: _TypeAlias = _typing.Literal["sku"]  # noqa: Y015
+    _WhichOneofArgType__sku: _TypeAlias = _typing.Literal["_sku", b"_sku"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sku) -> _WhichOneofReturnType__sku | None: ...
 
 Global___QuoteItem: _TypeAlias = QuoteItem  # noqa: Y015
 
@@ -193,7 +198,7 @@ class QuoteDiscount(_message.Message):
     description: _builtins.str
     """A sentence for people."""
     seller_id: _builtins.str
-    """The seller whose package it applies to; empty when it applies to all."""
+    """The seller whose package it applies to; absent when it applies to all."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """What is taken off."""
@@ -203,14 +208,16 @@ class QuoteDiscount(_message.Message):
         *,
         promo_code: _builtins.str = ...,
         description: _builtins.str = ...,
-        seller_id: _builtins.str = ...,
+        seller_id: _builtins.str | None = ...,
         amount: _money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seller_id", b"_seller_id", "amount", b"amount", "seller_id", b"seller_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "description", b"description", "promo_code", b"promo_code", "seller_id", b"seller_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seller_id", b"_seller_id", "amount", b"amount", "description", b"description", "promo_code", b"promo_code", "seller_id", b"seller_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__seller_id: _TypeAlias = _typing.Literal["seller_id"]  # noqa: Y015
+    _WhichOneofArgType__seller_id: _TypeAlias = _typing.Literal["_seller_id", b"_seller_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seller_id) -> _WhichOneofReturnType__seller_id | None: ...
 
 Global___QuoteDiscount: _TypeAlias = QuoteDiscount  # noqa: Y015
 

@@ -22,6 +22,8 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.type import money_pb2 as google_dot_type_dot_money__pb2
 from marketplace.cart.v1 import quote_pb2 as marketplace_dot_cart_dot_v1_dot_quote__pb2
@@ -29,7 +31,7 @@ from marketplace.payment.v1 import payment_pb2 as marketplace_dot_payment_dot_v1
 from marketplace.type.v1 import address_pb2 as marketplace_dot_type_dot_v1_dot_address__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n marketplace/order/v1/order.proto\x12\x14marketplace.order.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\x1a\x1fmarketplace/cart/v1/quote.proto\x1a$marketplace/payment/v1/payment.proto\x1a!marketplace/type/v1/address.proto\"\x89\x02\n\nOrderGroup\x12$\n\x0eorder_group_id\x18\x01 \x01(\tR\x0corderGroupId\x12\x33\n\x06orders\x18\x02 \x03(\x0b\x32\x1b.marketplace.order.v1.OrderR\x06orders\x12\x39\n\x07payment\x18\x03 \x01(\x0b\x32\x1f.marketplace.payment.v1.PaymentR\x07payment\x12(\n\x05total\x18\x04 \x01(\x0b\x32\x12.google.type.MoneyR\x05total\x12;\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"\xc6\x0e\n\x05Order\x12\x19\n\x08order_id\x18\x01 \x01(\tR\x07orderId\x12!\n\x0corder_number\x18\x02 \x01(\tR\x0borderNumber\x12$\n\x0eorder_group_id\x18\x03 \x01(\tR\x0corderGroupId\x12\x19\n\x08\x62uyer_id\x18\x04 \x01(\tR\x07\x62uyerId\x12\x1b\n\tseller_id\x18\x05 \x01(\tR\x08sellerId\x12\x1b\n\tshop_name\x18\x06 \x01(\tR\x08shopName\x12\x36\n\x05state\x18\x07 \x01(\x0e\x32 .marketplace.order.v1.OrderStateR\x05state\x12J\n\x0f\x61llowed_actions\x18\x08 \x03(\x0e\x32!.marketplace.order.v1.OrderActionR\x0e\x61llowedActions\x12\x35\n\x05items\x18\t \x03(\x0b\x32\x1f.marketplace.order.v1.OrderItemR\x05items\x12\x36\n\x07\x61\x64\x64ress\x18\n \x01(\x0b\x32\x1c.marketplace.type.v1.AddressR\x07\x61\x64\x64ress\x12.\n\x08subtotal\x18\x0b \x01(\x0b\x32\x12.google.type.MoneyR\x08subtotal\x12.\n\x08\x64iscount\x18\x0c \x01(\x0b\x32\x12.google.type.MoneyR\x08\x64iscount\x12\x35\n\x0c\x64\x65livery_fee\x18\r \x01(\x0b\x32\x12.google.type.MoneyR\x0b\x64\x65liveryFee\x12(\n\x05total\x18\x0e \x01(\x0b\x32\x12.google.type.MoneyR\x05total\x12.\n\x08refunded\x18\x0f \x01(\x0b\x32\x12.google.type.MoneyR\x08refunded\x12\x1f\n\x0bpromo_codes\x18\x10 \x03(\tR\npromoCodes\x12\x1d\n\npayment_id\x18\x11 \x01(\tR\tpaymentId\x12\x1f\n\x0b\x64\x65livery_id\x18\x12 \x01(\tR\ndeliveryId\x12\x1d\n\ncourier_id\x18\x13 \x01(\tR\tcourierId\x12&\n\x0cprep_minutes\x18\x14 \x01(\x05H\x00R\x0bprepMinutes\x88\x01\x01\x12.\n\x03\x65ta\x18\x15 \x01(\x0b\x32\x1c.marketplace.cart.v1.EtaBandR\x03\x65ta\x12\x46\n\x0c\x63\x61ncellation\x18\x16 \x01(\x0b\x32\".marketplace.order.v1.CancellationR\x0c\x63\x61ncellation\x12;\n\x0b\x63reate_time\x18\x17 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\x18 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x12J\n\x13payment_expire_time\x18\x19 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x11paymentExpireTime\x12\x37\n\tpaid_time\x18\x1a \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08paidTime\x12?\n\raccepted_time\x18\x1b \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0c\x61\x63\x63\x65ptedTime\x12J\n\x13\x65xpected_ready_time\x18\x1c \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x11\x65xpectedReadyTime\x12\x39\n\nready_time\x18\x1d \x01(\x0b\x32\x1a.google.protobuf.TimestampR\treadyTime\x12M\n\x15out_for_delivery_time\x18\x1e \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x12outForDeliveryTime\x12\x41\n\x0e\x64\x65livered_time\x18\x1f \x01(\x0b\x32\x1a.google.protobuf.TimestampR\rdeliveredTime\x12\x41\n\x0e\x63\x61ncelled_time\x18  \x01(\x0b\x32\x1a.google.protobuf.TimestampR\rcancelledTime\x12?\n\rrejected_time\x18! \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0crejectedTime\x12=\n\x0c\x65xpired_time\x18\" \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0b\x65xpiredTime\x12?\n\rrefunded_time\x18# \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0crefundedTime\x12\x12\n\x04\x65tag\x18$ \x01(\tR\x04\x65tagB\x0f\n\r_prep_minutes\"\x8c\x04\n\tOrderItem\x12\x17\n\x07item_id\x18\x01 \x01(\tR\x06itemId\x12\x1d\n\nvariant_id\x18\x02 \x01(\tR\tvariantId\x12\x1d\n\nproduct_id\x18\x03 \x01(\tR\tproductId\x12\x14\n\x05title\x18\x04 \x01(\tR\x05title\x12\x10\n\x03sku\x18\x05 \x01(\tR\x03sku\x12\x46\n\x07options\x18\x06 \x03(\x0b\x32,.marketplace.order.v1.OrderItem.OptionsEntryR\x07options\x12\x1b\n\timage_url\x18\x07 \x01(\tR\x08imageUrl\x12\x1a\n\x08quantity\x18\x08 \x01(\x05R\x08quantity\x12-\n\x12\x63\x61ncelled_quantity\x18\t \x01(\x05R\x11\x63\x61ncelledQuantity\x12\x31\n\nunit_price\x18\n \x01(\x0b\x32\x12.google.type.MoneyR\tunitPrice\x12\x31\n\nline_total\x18\x0b \x01(\x0b\x32\x12.google.type.MoneyR\tlineTotal\x12.\n\x08\x64iscount\x18\x0c \x01(\x0b\x32\x12.google.type.MoneyR\x08\x64iscount\x1a:\n\x0cOptionsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"\xe0\x01\n\x0c\x43\x61ncellation\x12@\n\x06reason\x18\x01 \x01(\x0e\x32(.marketplace.order.v1.CancellationReasonR\x06reason\x12\x12\n\x04note\x18\x02 \x01(\tR\x04note\x12=\n\x05\x61\x63tor\x18\x03 \x01(\x0e\x32\'.marketplace.order.v1.CancellationActorR\x05\x61\x63tor\x12;\n\x0b\x63\x61ncel_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncancelTime*\xb6\x02\n\nOrderState\x12\x1b\n\x17ORDER_STATE_UNSPECIFIED\x10\x00\x12\x1f\n\x1bORDER_STATE_PENDING_PAYMENT\x10\x01\x12\x14\n\x10ORDER_STATE_PAID\x10\x02\x12\x18\n\x14ORDER_STATE_ACCEPTED\x10\x03\x12\x15\n\x11ORDER_STATE_READY\x10\x04\x12 \n\x1cORDER_STATE_OUT_FOR_DELIVERY\x10\x05\x12\x19\n\x15ORDER_STATE_DELIVERED\x10\x06\x12\x19\n\x15ORDER_STATE_CANCELLED\x10\x07\x12\x18\n\x14ORDER_STATE_REJECTED\x10\x08\x12\x17\n\x13ORDER_STATE_EXPIRED\x10\t\x12\x18\n\x14ORDER_STATE_REFUNDED\x10\n*\xa9\x01\n\x0bOrderAction\x12\x1c\n\x18ORDER_ACTION_UNSPECIFIED\x10\x00\x12\x14\n\x10ORDER_ACTION_PAY\x10\x01\x12\x17\n\x13ORDER_ACTION_ACCEPT\x10\x02\x12\x1b\n\x17ORDER_ACTION_MARK_READY\x10\x03\x12\x17\n\x13ORDER_ACTION_CANCEL\x10\x04\x12\x17\n\x13ORDER_ACTION_REFUND\x10\x05*\xee\x02\n\x12\x43\x61ncellationReason\x12#\n\x1f\x43\x41NCELLATION_REASON_UNSPECIFIED\x10\x00\x12$\n CANCELLATION_REASON_CHANGED_MIND\x10\x01\x12*\n&CANCELLATION_REASON_ORDERED_BY_MISTAKE\x10\x02\x12 \n\x1c\x43\x41NCELLATION_REASON_TOO_SLOW\x10\x03\x12$\n CANCELLATION_REASON_OUT_OF_STOCK\x10\x04\x12*\n&CANCELLATION_REASON_SELLER_UNAVAILABLE\x10\x05\x12%\n!CANCELLATION_REASON_UNDELIVERABLE\x10\x06\x12\'\n#CANCELLATION_REASON_SUSPECTED_FRAUD\x10\x07\x12\x1d\n\x19\x43\x41NCELLATION_REASON_OTHER\x10\x08*\xb1\x01\n\x11\x43\x61ncellationActor\x12\"\n\x1e\x43\x41NCELLATION_ACTOR_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x43\x41NCELLATION_ACTOR_BUYER\x10\x01\x12\x1d\n\x19\x43\x41NCELLATION_ACTOR_SELLER\x10\x02\x12\x1c\n\x18\x43\x41NCELLATION_ACTOR_ADMIN\x10\x03\x12\x1d\n\x19\x43\x41NCELLATION_ACTOR_SYSTEM\x10\x04\x42Q\n\x18\x64\x65v.marketplace.order.v1P\x01Z\x1cmarketplace/order/v1;orderv1\xaa\x02\x14Marketplace.Order.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n marketplace/order/v1/order.proto\x12\x14marketplace.order.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\x1a\x1fmarketplace/cart/v1/quote.proto\x1a$marketplace/payment/v1/payment.proto\x1a!marketplace/type/v1/address.proto\"\xa7\x02\n\nOrderGroup\x12*\n\x0eorder_group_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x0corderGroupId\x12\x39\n\x06orders\x18\x02 \x03(\x0b\x32\x1b.marketplace.order.v1.OrderB\x04\xe2\x41\x01\x03R\x06orders\x12?\n\x07payment\x18\x03 \x01(\x0b\x32\x1f.marketplace.payment.v1.PaymentB\x04\xe2\x41\x01\x03R\x07payment\x12.\n\x05total\x18\x04 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x05total\x12\x41\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\"\xce\x10\n\x05Order\x12\x1f\n\x08order_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x07orderId\x12\'\n\x0corder_number\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x0borderNumber\x12*\n\x0eorder_group_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03R\x0corderGroupId\x12\x1f\n\x08\x62uyer_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03R\x07\x62uyerId\x12!\n\tseller_id\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03R\x08sellerId\x12!\n\tshop_name\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03R\x08shopName\x12<\n\x05state\x18\x07 \x01(\x0e\x32 .marketplace.order.v1.OrderStateB\x04\xe2\x41\x01\x03R\x05state\x12P\n\x0f\x61llowed_actions\x18\x08 \x03(\x0e\x32!.marketplace.order.v1.OrderActionB\x04\xe2\x41\x01\x03R\x0e\x61llowedActions\x12;\n\x05items\x18\t \x03(\x0b\x32\x1f.marketplace.order.v1.OrderItemB\x04\xe2\x41\x01\x03R\x05items\x12<\n\x07\x61\x64\x64ress\x18\n \x01(\x0b\x32\x1c.marketplace.type.v1.AddressB\x04\xe2\x41\x01\x03R\x07\x61\x64\x64ress\x12\x34\n\x08subtotal\x18\x0b \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x08subtotal\x12\x41\n\x0f\x64iscount_amount\x18\x0c \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x0e\x64iscountAmount\x12;\n\x0c\x64\x65livery_fee\x18\r \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x0b\x64\x65liveryFee\x12.\n\x05total\x18\x0e \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x05total\x12\x41\n\x0frefunded_amount\x18\x0f \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x0erefundedAmount\x12%\n\x0bpromo_codes\x18\x10 \x03(\tB\x04\xe2\x41\x01\x03R\npromoCodes\x12#\n\npayment_id\x18\x11 \x01(\tB\x04\xe2\x41\x01\x03R\tpaymentId\x12*\n\x0b\x64\x65livery_id\x18\x12 \x01(\tB\x04\xe2\x41\x01\x03H\x00R\ndeliveryId\x88\x01\x01\x12(\n\ncourier_id\x18\x13 \x01(\tB\x04\xe2\x41\x01\x03H\x01R\tcourierId\x88\x01\x01\x12\x44\n\rprep_duration\x18\x14 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03R\x0cprepDuration\x12\x34\n\x03\x65ta\x18\x15 \x01(\x0b\x32\x1c.marketplace.cart.v1.EtaBandB\x04\xe2\x41\x01\x03R\x03\x65ta\x12L\n\x0c\x63\x61ncellation\x18\x16 \x01(\x0b\x32\".marketplace.order.v1.CancellationB\x04\xe2\x41\x01\x03R\x0c\x63\x61ncellation\x12\x41\n\x0b\x63reate_time\x18\x17 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bupdate_time\x18\x18 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\x12P\n\x13payment_expire_time\x18\x19 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x11paymentExpireTime\x12;\n\x08pay_time\x18\x1a \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x07payTime\x12\x41\n\x0b\x61\x63\x63\x65pt_time\x18\x1b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nacceptTime\x12P\n\x13\x65xpected_ready_time\x18\x1c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x11\x65xpectedReadyTime\x12?\n\nready_time\x18\x1d \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\treadyTime\x12S\n\x15out_for_delivery_time\x18\x1e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x12outForDeliveryTime\x12\x43\n\x0c\x64\x65liver_time\x18\x1f \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x0b\x64\x65liverTime\x12\x41\n\x0b\x63\x61ncel_time\x18  \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncancelTime\x12\x41\n\x0breject_time\x18! \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nrejectTime\x12\x41\n\x0b\x65xpire_time\x18\" \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nexpireTime\x12\x41\n\x0brefund_time\x18# \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nrefundTime\x12\x18\n\x04\x65tag\x18$ \x01(\tB\x04\xe2\x41\x01\x01R\x04\x65tagB\x0e\n\x0c_delivery_idB\r\n\x0b_courier_id\"\x81\x05\n\tOrderItem\x12\x1d\n\x07item_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x06itemId\x12#\n\nvariant_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\tvariantId\x12#\n\nproduct_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03R\tproductId\x12\x1a\n\x05title\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03R\x05title\x12\x1b\n\x03sku\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03H\x00R\x03sku\x88\x01\x01\x12L\n\x07options\x18\x06 \x03(\x0b\x32,.marketplace.order.v1.OrderItem.OptionsEntryB\x04\xe2\x41\x01\x03R\x07options\x12&\n\timage_url\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03H\x01R\x08imageUrl\x88\x01\x01\x12 \n\x08quantity\x18\x08 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x08quantity\x12\x33\n\x12\x63\x61ncelled_quantity\x18\t \x01(\x05\x42\x04\xe2\x41\x01\x03R\x11\x63\x61ncelledQuantity\x12\x37\n\nunit_price\x18\n \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\tunitPrice\x12\x37\n\nline_total\x18\x0b \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\tlineTotal\x12\x41\n\x0f\x64iscount_amount\x18\x0c \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x0e\x64iscountAmount\x1a:\n\x0cOptionsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x42\x06\n\x04_skuB\x0c\n\n_image_url\"\x86\x02\n\x0c\x43\x61ncellation\x12\x46\n\x06reason\x18\x01 \x01(\x0e\x32(.marketplace.order.v1.CancellationReasonB\x04\xe2\x41\x01\x03R\x06reason\x12\x1d\n\x04note\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03H\x00R\x04note\x88\x01\x01\x12\x43\n\x05\x61\x63tor\x18\x03 \x01(\x0e\x32\'.marketplace.order.v1.CancellationActorB\x04\xe2\x41\x01\x03R\x05\x61\x63tor\x12\x41\n\x0b\x63\x61ncel_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncancelTimeB\x07\n\x05_note*\xb6\x02\n\nOrderState\x12\x1b\n\x17ORDER_STATE_UNSPECIFIED\x10\x00\x12\x1f\n\x1bORDER_STATE_PENDING_PAYMENT\x10\x01\x12\x14\n\x10ORDER_STATE_PAID\x10\x02\x12\x18\n\x14ORDER_STATE_ACCEPTED\x10\x03\x12\x15\n\x11ORDER_STATE_READY\x10\x04\x12 \n\x1cORDER_STATE_OUT_FOR_DELIVERY\x10\x05\x12\x19\n\x15ORDER_STATE_DELIVERED\x10\x06\x12\x19\n\x15ORDER_STATE_CANCELLED\x10\x07\x12\x18\n\x14ORDER_STATE_REJECTED\x10\x08\x12\x17\n\x13ORDER_STATE_EXPIRED\x10\t\x12\x18\n\x14ORDER_STATE_REFUNDED\x10\n*\xa9\x01\n\x0bOrderAction\x12\x1c\n\x18ORDER_ACTION_UNSPECIFIED\x10\x00\x12\x14\n\x10ORDER_ACTION_PAY\x10\x01\x12\x17\n\x13ORDER_ACTION_ACCEPT\x10\x02\x12\x1b\n\x17ORDER_ACTION_MARK_READY\x10\x03\x12\x17\n\x13ORDER_ACTION_CANCEL\x10\x04\x12\x17\n\x13ORDER_ACTION_REFUND\x10\x05*\xee\x02\n\x12\x43\x61ncellationReason\x12#\n\x1f\x43\x41NCELLATION_REASON_UNSPECIFIED\x10\x00\x12$\n CANCELLATION_REASON_CHANGED_MIND\x10\x01\x12*\n&CANCELLATION_REASON_ORDERED_BY_MISTAKE\x10\x02\x12 \n\x1c\x43\x41NCELLATION_REASON_TOO_SLOW\x10\x03\x12$\n CANCELLATION_REASON_OUT_OF_STOCK\x10\x04\x12*\n&CANCELLATION_REASON_SELLER_UNAVAILABLE\x10\x05\x12%\n!CANCELLATION_REASON_UNDELIVERABLE\x10\x06\x12\'\n#CANCELLATION_REASON_SUSPECTED_FRAUD\x10\x07\x12\x1d\n\x19\x43\x41NCELLATION_REASON_OTHER\x10\x08*\xb1\x01\n\x11\x43\x61ncellationActor\x12\"\n\x1e\x43\x41NCELLATION_ACTOR_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x43\x41NCELLATION_ACTOR_BUYER\x10\x01\x12\x1d\n\x19\x43\x41NCELLATION_ACTOR_SELLER\x10\x02\x12\x1c\n\x18\x43\x41NCELLATION_ACTOR_ADMIN\x10\x03\x12\x1d\n\x19\x43\x41NCELLATION_ACTOR_SYSTEM\x10\x04\x42Q\n\x18\x64\x65v.marketplace.order.v1P\x01Z\x1cmarketplace/order/v1;orderv1\xaa\x02\x14Marketplace.Order.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,24 +39,138 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'marketplace.order.v1.order_
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\030dev.marketplace.order.v1P\001Z\034marketplace/order/v1;orderv1\252\002\024Marketplace.Order.V1'
+  _globals['_ORDERGROUP'].fields_by_name['order_group_id']._loaded_options = None
+  _globals['_ORDERGROUP'].fields_by_name['order_group_id']._serialized_options = b'\342A\001\003'
+  _globals['_ORDERGROUP'].fields_by_name['orders']._loaded_options = None
+  _globals['_ORDERGROUP'].fields_by_name['orders']._serialized_options = b'\342A\001\003'
+  _globals['_ORDERGROUP'].fields_by_name['payment']._loaded_options = None
+  _globals['_ORDERGROUP'].fields_by_name['payment']._serialized_options = b'\342A\001\003'
+  _globals['_ORDERGROUP'].fields_by_name['total']._loaded_options = None
+  _globals['_ORDERGROUP'].fields_by_name['total']._serialized_options = b'\342A\001\003'
+  _globals['_ORDERGROUP'].fields_by_name['create_time']._loaded_options = None
+  _globals['_ORDERGROUP'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
+  _globals['_ORDER'].fields_by_name['order_id']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['order_id']._serialized_options = b'\342A\001\003'
+  _globals['_ORDER'].fields_by_name['order_number']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['order_number']._serialized_options = b'\342A\001\003'
+  _globals['_ORDER'].fields_by_name['order_group_id']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['order_group_id']._serialized_options = b'\342A\001\003'
+  _globals['_ORDER'].fields_by_name['buyer_id']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['buyer_id']._serialized_options = b'\342A\001\003'
+  _globals['_ORDER'].fields_by_name['seller_id']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['seller_id']._serialized_options = b'\342A\001\003'
+  _globals['_ORDER'].fields_by_name['shop_name']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['shop_name']._serialized_options = b'\342A\001\003'
+  _globals['_ORDER'].fields_by_name['state']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['state']._serialized_options = b'\342A\001\003'
+  _globals['_ORDER'].fields_by_name['allowed_actions']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['allowed_actions']._serialized_options = b'\342A\001\003'
+  _globals['_ORDER'].fields_by_name['items']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['items']._serialized_options = b'\342A\001\003'
+  _globals['_ORDER'].fields_by_name['address']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['address']._serialized_options = b'\342A\001\003'
+  _globals['_ORDER'].fields_by_name['subtotal']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['subtotal']._serialized_options = b'\342A\001\003'
+  _globals['_ORDER'].fields_by_name['discount_amount']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['discount_amount']._serialized_options = b'\342A\001\003'
+  _globals['_ORDER'].fields_by_name['delivery_fee']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['delivery_fee']._serialized_options = b'\342A\001\003'
+  _globals['_ORDER'].fields_by_name['total']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['total']._serialized_options = b'\342A\001\003'
+  _globals['_ORDER'].fields_by_name['refunded_amount']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['refunded_amount']._serialized_options = b'\342A\001\003'
+  _globals['_ORDER'].fields_by_name['promo_codes']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['promo_codes']._serialized_options = b'\342A\001\003'
+  _globals['_ORDER'].fields_by_name['payment_id']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['payment_id']._serialized_options = b'\342A\001\003'
+  _globals['_ORDER'].fields_by_name['delivery_id']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['delivery_id']._serialized_options = b'\342A\001\003'
+  _globals['_ORDER'].fields_by_name['courier_id']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['courier_id']._serialized_options = b'\342A\001\003'
+  _globals['_ORDER'].fields_by_name['prep_duration']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['prep_duration']._serialized_options = b'\342A\001\003'
+  _globals['_ORDER'].fields_by_name['eta']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['eta']._serialized_options = b'\342A\001\003'
+  _globals['_ORDER'].fields_by_name['cancellation']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['cancellation']._serialized_options = b'\342A\001\003'
+  _globals['_ORDER'].fields_by_name['create_time']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
+  _globals['_ORDER'].fields_by_name['update_time']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
+  _globals['_ORDER'].fields_by_name['payment_expire_time']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['payment_expire_time']._serialized_options = b'\342A\001\003'
+  _globals['_ORDER'].fields_by_name['pay_time']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['pay_time']._serialized_options = b'\342A\001\003'
+  _globals['_ORDER'].fields_by_name['accept_time']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['accept_time']._serialized_options = b'\342A\001\003'
+  _globals['_ORDER'].fields_by_name['expected_ready_time']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['expected_ready_time']._serialized_options = b'\342A\001\003'
+  _globals['_ORDER'].fields_by_name['ready_time']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['ready_time']._serialized_options = b'\342A\001\003'
+  _globals['_ORDER'].fields_by_name['out_for_delivery_time']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['out_for_delivery_time']._serialized_options = b'\342A\001\003'
+  _globals['_ORDER'].fields_by_name['deliver_time']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['deliver_time']._serialized_options = b'\342A\001\003'
+  _globals['_ORDER'].fields_by_name['cancel_time']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['cancel_time']._serialized_options = b'\342A\001\003'
+  _globals['_ORDER'].fields_by_name['reject_time']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['reject_time']._serialized_options = b'\342A\001\003'
+  _globals['_ORDER'].fields_by_name['expire_time']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['expire_time']._serialized_options = b'\342A\001\003'
+  _globals['_ORDER'].fields_by_name['refund_time']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['refund_time']._serialized_options = b'\342A\001\003'
+  _globals['_ORDER'].fields_by_name['etag']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
   _globals['_ORDERITEM_OPTIONSENTRY']._loaded_options = None
   _globals['_ORDERITEM_OPTIONSENTRY']._serialized_options = b'8\001'
-  _globals['_ORDERSTATE']._serialized_start=3110
-  _globals['_ORDERSTATE']._serialized_end=3420
-  _globals['_ORDERACTION']._serialized_start=3423
-  _globals['_ORDERACTION']._serialized_end=3592
-  _globals['_CANCELLATIONREASON']._serialized_start=3595
-  _globals['_CANCELLATIONREASON']._serialized_end=3961
-  _globals['_CANCELLATIONACTOR']._serialized_start=3964
-  _globals['_CANCELLATIONACTOR']._serialized_end=4141
-  _globals['_ORDERGROUP']._serialized_start=223
-  _globals['_ORDERGROUP']._serialized_end=488
-  _globals['_ORDER']._serialized_start=491
-  _globals['_ORDER']._serialized_end=2353
-  _globals['_ORDERITEM']._serialized_start=2356
-  _globals['_ORDERITEM']._serialized_end=2880
-  _globals['_ORDERITEM_OPTIONSENTRY']._serialized_start=2822
-  _globals['_ORDERITEM_OPTIONSENTRY']._serialized_end=2880
-  _globals['_CANCELLATION']._serialized_start=2883
-  _globals['_CANCELLATION']._serialized_end=3107
+  _globals['_ORDERITEM'].fields_by_name['item_id']._loaded_options = None
+  _globals['_ORDERITEM'].fields_by_name['item_id']._serialized_options = b'\342A\001\003'
+  _globals['_ORDERITEM'].fields_by_name['variant_id']._loaded_options = None
+  _globals['_ORDERITEM'].fields_by_name['variant_id']._serialized_options = b'\342A\001\003'
+  _globals['_ORDERITEM'].fields_by_name['product_id']._loaded_options = None
+  _globals['_ORDERITEM'].fields_by_name['product_id']._serialized_options = b'\342A\001\003'
+  _globals['_ORDERITEM'].fields_by_name['title']._loaded_options = None
+  _globals['_ORDERITEM'].fields_by_name['title']._serialized_options = b'\342A\001\003'
+  _globals['_ORDERITEM'].fields_by_name['sku']._loaded_options = None
+  _globals['_ORDERITEM'].fields_by_name['sku']._serialized_options = b'\342A\001\003'
+  _globals['_ORDERITEM'].fields_by_name['options']._loaded_options = None
+  _globals['_ORDERITEM'].fields_by_name['options']._serialized_options = b'\342A\001\003'
+  _globals['_ORDERITEM'].fields_by_name['image_url']._loaded_options = None
+  _globals['_ORDERITEM'].fields_by_name['image_url']._serialized_options = b'\342A\001\003'
+  _globals['_ORDERITEM'].fields_by_name['quantity']._loaded_options = None
+  _globals['_ORDERITEM'].fields_by_name['quantity']._serialized_options = b'\342A\001\003'
+  _globals['_ORDERITEM'].fields_by_name['cancelled_quantity']._loaded_options = None
+  _globals['_ORDERITEM'].fields_by_name['cancelled_quantity']._serialized_options = b'\342A\001\003'
+  _globals['_ORDERITEM'].fields_by_name['unit_price']._loaded_options = None
+  _globals['_ORDERITEM'].fields_by_name['unit_price']._serialized_options = b'\342A\001\003'
+  _globals['_ORDERITEM'].fields_by_name['line_total']._loaded_options = None
+  _globals['_ORDERITEM'].fields_by_name['line_total']._serialized_options = b'\342A\001\003'
+  _globals['_ORDERITEM'].fields_by_name['discount_amount']._loaded_options = None
+  _globals['_ORDERITEM'].fields_by_name['discount_amount']._serialized_options = b'\342A\001\003'
+  _globals['_CANCELLATION'].fields_by_name['reason']._loaded_options = None
+  _globals['_CANCELLATION'].fields_by_name['reason']._serialized_options = b'\342A\001\003'
+  _globals['_CANCELLATION'].fields_by_name['note']._loaded_options = None
+  _globals['_CANCELLATION'].fields_by_name['note']._serialized_options = b'\342A\001\003'
+  _globals['_CANCELLATION'].fields_by_name['actor']._loaded_options = None
+  _globals['_CANCELLATION'].fields_by_name['actor']._serialized_options = b'\342A\001\003'
+  _globals['_CANCELLATION'].fields_by_name['cancel_time']._loaded_options = None
+  _globals['_CANCELLATION'].fields_by_name['cancel_time']._serialized_options = b'\342A\001\003'
+  _globals['_ORDERSTATE']._serialized_start=3624
+  _globals['_ORDERSTATE']._serialized_end=3934
+  _globals['_ORDERACTION']._serialized_start=3937
+  _globals['_ORDERACTION']._serialized_end=4106
+  _globals['_CANCELLATIONREASON']._serialized_start=4109
+  _globals['_CANCELLATIONREASON']._serialized_end=4475
+  _globals['_CANCELLATIONACTOR']._serialized_start=4478
+  _globals['_CANCELLATIONACTOR']._serialized_end=4655
+  _globals['_ORDERGROUP']._serialized_start=288
+  _globals['_ORDERGROUP']._serialized_end=583
+  _globals['_ORDER']._serialized_start=586
+  _globals['_ORDER']._serialized_end=2712
+  _globals['_ORDERITEM']._serialized_start=2715
+  _globals['_ORDERITEM']._serialized_end=3356
+  _globals['_ORDERITEM_OPTIONSENTRY']._serialized_start=3276
+  _globals['_ORDERITEM_OPTIONSENTRY']._serialized_end=3334
+  _globals['_CANCELLATION']._serialized_start=3359
+  _globals['_CANCELLATION']._serialized_end=3621
 # @@protoc_insertion_point(module_scope)

@@ -5,6 +5,7 @@ Orders: what one buyer bought from one seller, frozen at the moment of buying.""
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -259,30 +260,30 @@ class Order(_message.Message):
     ITEMS_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
     SUBTOTAL_FIELD_NUMBER: _builtins.int
-    DISCOUNT_FIELD_NUMBER: _builtins.int
+    DISCOUNT_AMOUNT_FIELD_NUMBER: _builtins.int
     DELIVERY_FEE_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
-    REFUNDED_FIELD_NUMBER: _builtins.int
+    REFUNDED_AMOUNT_FIELD_NUMBER: _builtins.int
     PROMO_CODES_FIELD_NUMBER: _builtins.int
     PAYMENT_ID_FIELD_NUMBER: _builtins.int
     DELIVERY_ID_FIELD_NUMBER: _builtins.int
     COURIER_ID_FIELD_NUMBER: _builtins.int
-    PREP_MINUTES_FIELD_NUMBER: _builtins.int
+    PREP_DURATION_FIELD_NUMBER: _builtins.int
     ETA_FIELD_NUMBER: _builtins.int
     CANCELLATION_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     PAYMENT_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
-    PAID_TIME_FIELD_NUMBER: _builtins.int
-    ACCEPTED_TIME_FIELD_NUMBER: _builtins.int
+    PAY_TIME_FIELD_NUMBER: _builtins.int
+    ACCEPT_TIME_FIELD_NUMBER: _builtins.int
     EXPECTED_READY_TIME_FIELD_NUMBER: _builtins.int
     READY_TIME_FIELD_NUMBER: _builtins.int
     OUT_FOR_DELIVERY_TIME_FIELD_NUMBER: _builtins.int
-    DELIVERED_TIME_FIELD_NUMBER: _builtins.int
-    CANCELLED_TIME_FIELD_NUMBER: _builtins.int
-    REJECTED_TIME_FIELD_NUMBER: _builtins.int
-    EXPIRED_TIME_FIELD_NUMBER: _builtins.int
-    REFUNDED_TIME_FIELD_NUMBER: _builtins.int
+    DELIVER_TIME_FIELD_NUMBER: _builtins.int
+    CANCEL_TIME_FIELD_NUMBER: _builtins.int
+    REJECT_TIME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    REFUND_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     """The id of the order."""
@@ -301,11 +302,9 @@ class Order(_message.Message):
     payment_id: _builtins.str
     """The latest payment for the order's group."""
     delivery_id: _builtins.str
-    """The delivery of the order; empty before there is one."""
+    """The delivery of the order; absent before there is one."""
     courier_id: _builtins.str
-    """The courier who brings it; empty before one is assigned."""
-    prep_minutes: _builtins.int
-    """How many minutes the seller takes to prepare it; absent before the order is accepted."""
+    """The courier who brings it; absent before one is assigned."""
     etag: _builtins.str
     """The version of the order; it changes with every change."""
     @_builtins.property
@@ -325,7 +324,7 @@ class Order(_message.Message):
         """The sum of the line totals."""
 
     @_builtins.property
-    def discount(self) -> _money_pb2.Money:
+    def discount_amount(self) -> _money_pb2.Money:
         """What discounts took off."""
 
     @_builtins.property
@@ -337,12 +336,16 @@ class Order(_message.Message):
         """The subtotal less the discount plus the delivery fee."""
 
     @_builtins.property
-    def refunded(self) -> _money_pb2.Money:
+    def refunded_amount(self) -> _money_pb2.Money:
         """What was given back to the buyer of this order so far."""
 
     @_builtins.property
     def promo_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The promo codes that took something off."""
+
+    @_builtins.property
+    def prep_duration(self) -> _duration_pb2.Duration:
+        """How long the seller takes to prepare it; absent before the order is accepted."""
 
     @_builtins.property
     def eta(self) -> _quote_pb2.EtaBand:
@@ -365,11 +368,11 @@ class Order(_message.Message):
         """Until when the order can be paid; an unpaid order expires then."""
 
     @_builtins.property
-    def paid_time(self) -> _timestamp_pb2.Timestamp:
+    def pay_time(self) -> _timestamp_pb2.Timestamp:
         """When the order became PAID; absent when it did not."""
 
     @_builtins.property
-    def accepted_time(self) -> _timestamp_pb2.Timestamp:
+    def accept_time(self) -> _timestamp_pb2.Timestamp:
         """When the order became ACCEPTED; absent when it did not."""
 
     @_builtins.property
@@ -385,23 +388,23 @@ class Order(_message.Message):
         """When the order became OUT_FOR_DELIVERY; absent when it did not."""
 
     @_builtins.property
-    def delivered_time(self) -> _timestamp_pb2.Timestamp:
+    def deliver_time(self) -> _timestamp_pb2.Timestamp:
         """When the order became DELIVERED; absent when it did not."""
 
     @_builtins.property
-    def cancelled_time(self) -> _timestamp_pb2.Timestamp:
+    def cancel_time(self) -> _timestamp_pb2.Timestamp:
         """When the order became CANCELLED; absent when it did not."""
 
     @_builtins.property
-    def rejected_time(self) -> _timestamp_pb2.Timestamp:
+    def reject_time(self) -> _timestamp_pb2.Timestamp:
         """When the order became REJECTED; absent when it did not."""
 
     @_builtins.property
-    def expired_time(self) -> _timestamp_pb2.Timestamp:
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When the order became EXPIRED; absent when it did not."""
 
     @_builtins.property
-    def refunded_time(self) -> _timestamp_pb2.Timestamp:
+    def refund_time(self) -> _timestamp_pb2.Timestamp:
         """When the order became REFUNDED; absent when it did not."""
 
     def __init__(
@@ -418,39 +421,44 @@ class Order(_message.Message):
         items: _abc.Iterable[Global___OrderItem] | None = ...,
         address: _address_pb2.Address | None = ...,
         subtotal: _money_pb2.Money | None = ...,
-        discount: _money_pb2.Money | None = ...,
+        discount_amount: _money_pb2.Money | None = ...,
         delivery_fee: _money_pb2.Money | None = ...,
         total: _money_pb2.Money | None = ...,
-        refunded: _money_pb2.Money | None = ...,
+        refunded_amount: _money_pb2.Money | None = ...,
         promo_codes: _abc.Iterable[_builtins.str] | None = ...,
         payment_id: _builtins.str = ...,
-        delivery_id: _builtins.str = ...,
-        courier_id: _builtins.str = ...,
-        prep_minutes: _builtins.int | None = ...,
+        delivery_id: _builtins.str | None = ...,
+        courier_id: _builtins.str | None = ...,
+        prep_duration: _duration_pb2.Duration | None = ...,
         eta: _quote_pb2.EtaBand | None = ...,
         cancellation: Global___Cancellation | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         payment_expire_time: _timestamp_pb2.Timestamp | None = ...,
-        paid_time: _timestamp_pb2.Timestamp | None = ...,
-        accepted_time: _timestamp_pb2.Timestamp | None = ...,
+        pay_time: _timestamp_pb2.Timestamp | None = ...,
+        accept_time: _timestamp_pb2.Timestamp | None = ...,
         expected_ready_time: _timestamp_pb2.Timestamp | None = ...,
         ready_time: _timestamp_pb2.Timestamp | None = ...,
         out_for_delivery_time: _timestamp_pb2.Timestamp | None = ...,
-        delivered_time: _timestamp_pb2.Timestamp | None = ...,
-        cancelled_time: _timestamp_pb2.Timestamp | None = ...,
-        rejected_time: _timestamp_pb2.Timestamp | None = ...,
-        expired_time: _timestamp_pb2.Timestamp | None = ...,
-        refunded_time: _timestamp_pb2.Timestamp | None = ...,
+        deliver_time: _timestamp_pb2.Timestamp | None = ...,
+        cancel_time: _timestamp_pb2.Timestamp | None = ...,
+        reject_time: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        refund_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_prep_minutes", b"_prep_minutes", "accepted_time", b"accepted_time", "address", b"address", "cancellation", b"cancellation", "cancelled_time", b"cancelled_time", "create_time", b"create_time", "delivered_time", b"delivered_time", "delivery_fee", b"delivery_fee", "discount", b"discount", "eta", b"eta", "expected_ready_time", b"expected_ready_time", "expired_time", b"expired_time", "out_for_delivery_time", b"out_for_delivery_time", "paid_time", b"paid_time", "payment_expire_time", b"payment_expire_time", "prep_minutes", b"prep_minutes", "ready_time", b"ready_time", "refunded", b"refunded", "refunded_time", b"refunded_time", "rejected_time", b"rejected_time", "subtotal", b"subtotal", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_courier_id", b"_courier_id", "_delivery_id", b"_delivery_id", "accept_time", b"accept_time", "address", b"address", "cancel_time", b"cancel_time", "cancellation", b"cancellation", "courier_id", b"courier_id", "create_time", b"create_time", "deliver_time", b"deliver_time", "delivery_fee", b"delivery_fee", "delivery_id", b"delivery_id", "discount_amount", b"discount_amount", "eta", b"eta", "expected_ready_time", b"expected_ready_time", "expire_time", b"expire_time", "out_for_delivery_time", b"out_for_delivery_time", "pay_time", b"pay_time", "payment_expire_time", b"payment_expire_time", "prep_duration", b"prep_duration", "ready_time", b"ready_time", "refund_time", b"refund_time", "refunded_amount", b"refunded_amount", "reject_time", b"reject_time", "subtotal", b"subtotal", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_prep_minutes", b"_prep_minutes", "accepted_time", b"accepted_time", "address", b"address", "allowed_actions", b"allowed_actions", "buyer_id", b"buyer_id", "cancellation", b"cancellation", "cancelled_time", b"cancelled_time", "courier_id", b"courier_id", "create_time", b"create_time", "delivered_time", b"delivered_time", "delivery_fee", b"delivery_fee", "delivery_id", b"delivery_id", "discount", b"discount", "eta", b"eta", "etag", b"etag", "expected_ready_time", b"expected_ready_time", "expired_time", b"expired_time", "items", b"items", "order_group_id", b"order_group_id", "order_id", b"order_id", "order_number", b"order_number", "out_for_delivery_time", b"out_for_delivery_time", "paid_time", b"paid_time", "payment_expire_time", b"payment_expire_time", "payment_id", b"payment_id", "prep_minutes", b"prep_minutes", "promo_codes", b"promo_codes", "ready_time", b"ready_time", "refunded", b"refunded", "refunded_time", b"refunded_time", "rejected_time", b"rejected_time", "seller_id", b"seller_id", "shop_name", b"shop_name", "state", b"state", "subtotal", b"subtotal", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_courier_id", b"_courier_id", "_delivery_id", b"_delivery_id", "accept_time", b"accept_time", "address", b"address", "allowed_actions", b"allowed_actions", "buyer_id", b"buyer_id", "cancel_time", b"cancel_time", "cancellation", b"cancellation", "courier_id", b"courier_id", "create_time", b"create_time", "deliver_time", b"deliver_time", "delivery_fee", b"delivery_fee", "delivery_id", b"delivery_id", "discount_amount", b"discount_amount", "eta", b"eta", "etag", b"etag", "expected_ready_time", b"expected_ready_time", "expire_time", b"expire_time", "items", b"items", "order_group_id", b"order_group_id", "order_id", b"order_id", "order_number", b"order_number", "out_for_delivery_time", b"out_for_delivery_time", "pay_time", b"pay_time", "payment_expire_time", b"payment_expire_time", "payment_id", b"payment_id", "prep_duration", b"prep_duration", "promo_codes", b"promo_codes", "ready_time", b"ready_time", "refund_time", b"refund_time", "refunded_amount", b"refunded_amount", "reject_time", b"reject_time", "seller_id", b"seller_id", "shop_name", b"shop_name", "state", b"state", "subtotal", b"subtotal", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__prep_minutes: _TypeAlias = _typing.Literal["prep_minutes"]  # noqa: Y015
-    _WhichOneofArgType__prep_minutes: _TypeAlias = _typing.Literal["_prep_minutes", b"_prep_minutes"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__prep_minutes) -> _WhichOneofReturnType__prep_minutes | None: ...
+    _WhichOneofReturnType__courier_id: _TypeAlias = _typing.Literal["courier_id"]  # noqa: Y015
+    _WhichOneofArgType__courier_id: _TypeAlias = _typing.Literal["_courier_id", b"_courier_id"]  # noqa: Y015
+    _WhichOneofReturnType__delivery_id: _TypeAlias = _typing.Literal["delivery_id"]  # noqa: Y015
+    _WhichOneofArgType__delivery_id: _TypeAlias = _typing.Literal["_delivery_id", b"_delivery_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__courier_id) -> _WhichOneofReturnType__courier_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__delivery_id) -> _WhichOneofReturnType__delivery_id | None: ...
 
 Global___Order: _TypeAlias = Order  # noqa: Y015
 
@@ -491,7 +499,7 @@ class OrderItem(_message.Message):
     CANCELLED_QUANTITY_FIELD_NUMBER: _builtins.int
     UNIT_PRICE_FIELD_NUMBER: _builtins.int
     LINE_TOTAL_FIELD_NUMBER: _builtins.int
-    DISCOUNT_FIELD_NUMBER: _builtins.int
+    DISCOUNT_AMOUNT_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
     """The id of the line."""
     variant_id: _builtins.str
@@ -501,9 +509,9 @@ class OrderItem(_message.Message):
     title: _builtins.str
     """The title as it was."""
     sku: _builtins.str
-    """The stock keeping unit as it was; it may be empty."""
+    """The stock keeping unit as it was; absent when it had none."""
     image_url: _builtins.str
-    """The address of a small image; empty when there is none."""
+    """The address of a small image; absent when there is none."""
     quantity: _builtins.int
     """How many pieces were bought."""
     cancelled_quantity: _builtins.int
@@ -521,7 +529,7 @@ class OrderItem(_message.Message):
         """The unit price times the quantity."""
 
     @_builtins.property
-    def discount(self) -> _money_pb2.Money:
+    def discount_amount(self) -> _money_pb2.Money:
         """The share of the order's discount that falls on this line."""
 
     def __init__(
@@ -531,20 +539,27 @@ class OrderItem(_message.Message):
         variant_id: _builtins.str = ...,
         product_id: _builtins.str = ...,
         title: _builtins.str = ...,
-        sku: _builtins.str = ...,
+        sku: _builtins.str | None = ...,
         options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
-        image_url: _builtins.str = ...,
+        image_url: _builtins.str | None = ...,
         quantity: _builtins.int = ...,
         cancelled_quantity: _builtins.int = ...,
         unit_price: _money_pb2.Money | None = ...,
         line_total: _money_pb2.Money | None = ...,
-        discount: _money_pb2.Money | None = ...,
+        discount_amount: _money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["discount", b"discount", "line_total", b"line_total", "unit_price", b"unit_price"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_image_url", b"_image_url", "_sku", b"_sku", "discount_amount", b"discount_amount", "image_url", b"image_url", "line_total", b"line_total", "sku", b"sku", "unit_price", b"unit_price"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled_quantity", b"cancelled_quantity", "discount", b"discount", "image_url", b"image_url", "item_id", b"item_id", "line_total", b"line_total", "options", b"options", "product_id", b"product_id", "quantity", b"quantity", "sku", b"sku", "title", b"title", "unit_price", b"unit_price", "variant_id", b"variant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_image_url", b"_image_url", "_sku", b"_sku", "cancelled_quantity", b"cancelled_quantity", "discount_amount", b"discount_amount", "image_url", b"image_url", "item_id", b"item_id", "line_total", b"line_total", "options", b"options", "product_id", b"product_id", "quantity", b"quantity", "sku", b"sku", "title", b"title", "unit_price", b"unit_price", "variant_id", b"variant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__image_url: _TypeAlias = _typing.Literal["image_url"]  # noqa: Y015
+    _WhichOneofArgType__image_url: _TypeAlias = _typing.Literal["_image_url", b"_image_url"]  # noqa: Y015
+    _WhichOneofReturnType__sku: _TypeAlias = _typing.Literal["sku"]  # noqa: Y015
+    _WhichOneofArgType__sku: _TypeAlias = _typing.Literal["_sku", b"_sku"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__image_url) -> _WhichOneofReturnType__image_url | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sku) -> _WhichOneofReturnType__sku | None: ...
 
 Global___OrderItem: _TypeAlias = OrderItem  # noqa: Y015
 
@@ -561,7 +576,7 @@ class Cancellation(_message.Message):
     reason: Global___CancellationReason.ValueType
     """The reason."""
     note: _builtins.str
-    """Further words of whoever did it."""
+    """Further words of whoever did it; absent when there are none."""
     actor: Global___CancellationActor.ValueType
     """Who did it."""
     @_builtins.property
@@ -572,14 +587,16 @@ class Cancellation(_message.Message):
         self,
         *,
         reason: Global___CancellationReason.ValueType = ...,
-        note: _builtins.str = ...,
+        note: _builtins.str | None = ...,
         actor: Global___CancellationActor.ValueType = ...,
         cancel_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel_time", b"cancel_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_note", b"_note", "cancel_time", b"cancel_time", "note", b"note"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "cancel_time", b"cancel_time", "note", b"note", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_note", b"_note", "actor", b"actor", "cancel_time", b"cancel_time", "note", b"note", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__note: _TypeAlias = _typing.Literal["note"]  # noqa: Y015
+    _WhichOneofArgType__note: _TypeAlias = _typing.Literal["_note", b"_note"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__note) -> _WhichOneofReturnType__note | None: ...
 
 Global___Cancellation: _TypeAlias = Cancellation  # noqa: Y015

@@ -24,13 +24,16 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.type import money_pb2 as google_dot_type_dot_money__pb2
 from marketplace.order.v1 import order_pb2 as marketplace_dot_order_dot_v1_dot_order__pb2
 from marketplace.policy.v1 import policy_pb2 as marketplace_dot_policy_dot_v1_dot_policy__pb2
+from marketplace.type.v1 import watch_pb2 as marketplace_dot_type_dot_v1_dot_watch__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(marketplace/order/v1/order_service.proto\x12\x14marketplace.order.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\x1a marketplace/order/v1/order.proto\x1a\"marketplace/policy/v1/policy.proto\"\xfa\x04\n\x11PlaceOrderRequest\x12*\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\trequestId\x12+\n\x0bquote_token\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80@R\nquoteToken\x12\xc1\x03\n\x0e\x65xpected_total\x18\x03 \x01(\x0b\x32\x12.google.type.MoneyB\x85\x03\xbaH\x81\x03\xba\x01g\n\x0emoney.currency\x12+currency_code must be three capital letters\x1a(this.currency_code.matches(\'^[A-Z]{3}$\')\xba\x01\x8f\x01\n\x0bmoney.nanos\x12\x36nanos must be whole hundredths between 0 and 990000000\x1aHthis.nanos >= 0 && this.nanos <= 990000000 && this.nanos % 10000000 == 0\xba\x01~\n\x12money.not_negative\x12<the amount must not be negative and must be below 1000000000\x1a*this.units >= 0 && this.units < 1000000000\xc8\x01\x01R\rexpectedTotal\x12H\n\x10payment_provider\x18\x04 \x01(\tB\x1d\xbaH\x1ar\x15\x18 2\x11^[a-z][a-z0-9_]*$\xd8\x01\x01R\x0fpaymentProvider\"W\n\x12PlaceOrderResponse\x12\x41\n\x0border_group\x18\x01 \x01(\x0b\x32 .marketplace.order.v1.OrderGroupR\norderGroup\"9\n\x0fGetOrderRequest\x12&\n\x08order_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\x07orderId\"E\n\x10GetOrderResponse\x12\x31\n\x05order\x18\x01 \x01(\x0b\x32\x1b.marketplace.order.v1.OrderR\x05order\"\xf2\x03\n\x11ListOrdersRequest\x12$\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x10R\tpageToken\x12M\n\x06states\x18\x03 \x03(\x0e\x32 .marketplace.order.v1.OrderStateB\x13\xbaH\x10\x92\x01\r\x10\n\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00R\x06states\x12&\n\x08\x62uyer_id\x18\x04 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x07\x62uyerId\x12(\n\tseller_id\x18\x05 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x08sellerId\x12*\n\ncourier_id\x18\x06 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\tcourierId\x12\x31\n\x0eorder_group_id\x18\x07 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x0corderGroupId\x12\x44\n\x10\x63reate_time_from\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0e\x63reateTimeFrom\x12H\n\x12\x63reate_time_before\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x10\x63reateTimeBefore\"q\n\x12ListOrdersResponse\x12\x33\n\x06orders\x18\x01 \x03(\x0b\x32\x1b.marketplace.order.v1.OrderR\x06orders\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9f\x01\n\x12\x41\x63\x63\x65ptOrderRequest\x12&\n\x08order_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\x07orderId\x12\x32\n\x0cprep_minutes\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xa0\x0b(\x00H\x00R\x0bprepMinutes\x88\x01\x01\x12\x1c\n\x04\x65tag\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x04\x65tagB\x0f\n\r_prep_minutes\"H\n\x13\x41\x63\x63\x65ptOrderResponse\x12\x31\n\x05order\x18\x01 \x01(\x0b\x32\x1b.marketplace.order.v1.OrderR\x05order\"]\n\x15MarkOrderReadyRequest\x12&\n\x08order_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\x07orderId\x12\x1c\n\x04\x65tag\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x04\x65tag\"K\n\x16MarkOrderReadyResponse\x12\x31\n\x05order\x18\x01 \x01(\x0b\x32\x1b.marketplace.order.v1.OrderR\x05order\"\xfa\x02\n\x12\x43\x61ncelOrderRequest\x12*\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\trequestId\x12&\n\x08order_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\x07orderId\x12\xa5\x01\n\x05lines\x18\x03 \x03(\x0b\x32#.marketplace.order.v1.CancelledLineBj\xbaHg\x92\x01\x02\x10\x64\xba\x01_\n\x19\x63\x61ncel_order.lines.unique\x12\x1b\x65\x61\x63h line may be named once\x1a%this.map(line, line.item_id).unique()R\x05lines\x12J\n\x06reason\x18\x04 \x01(\x0e\x32(.marketplace.order.v1.CancellationReasonB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x06reason\x12\x1c\n\x04note\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\x04note\"]\n\rCancelledLine\x12$\n\x07item_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\x06itemId\x12&\n\x08quantity\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe7\x07(\x00R\x08quantity\"H\n\x13\x43\x61ncelOrderResponse\x12\x31\n\x05order\x18\x01 \x01(\x0b\x32\x1b.marketplace.order.v1.OrderR\x05order\"h\n\x11WatchOrderRequest\x12&\n\x08order_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\x07orderId\x12+\n\x0cresume_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x10R\x0bresumeToken\"\xb8\x02\n\x12WatchOrderResponse\x12!\n\x0cresume_token\x18\x01 \x01(\tR\x0bresumeToken\x12\x41\n\x08snapshot\x18\x02 \x01(\x0b\x32#.marketplace.order.v1.OrderSnapshotH\x00R\x08snapshot\x12=\n\x07\x63hanged\x18\x03 \x01(\x0b\x32!.marketplace.order.v1.OrderChangeH\x00R\x07\x63hanged\x12?\n\theartbeat\x18\x04 \x01(\x0b\x32\x1f.marketplace.order.v1.HeartbeatH\x00R\theartbeat\x12\x33\n\x05reset\x18\x05 \x01(\x0b\x32\x1b.marketplace.order.v1.ResetH\x00R\x05resetB\x07\n\x05\x65vent\"B\n\rOrderSnapshot\x12\x31\n\x05order\x18\x01 \x01(\x0b\x32\x1b.marketplace.order.v1.OrderR\x05order\"\xc6\x01\n\x0bOrderChange\x12\x31\n\x05order\x18\x01 \x01(\x0b\x32\x1b.marketplace.order.v1.OrderR\x05order\x12G\n\x0eprevious_state\x18\x02 \x01(\x0e\x32 .marketplace.order.v1.OrderStateR\rpreviousState\x12;\n\x0b\x63hange_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"H\n\tHeartbeat\x12;\n\x0bserver_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nserverTime\"!\n\x05Reset\x12\x18\n\x07message\x18\x01 \x01(\tR\x07message2\xae\x08\n\x0cOrderService\x12\x85\x01\n\nPlaceOrder\x12\'.marketplace.order.v1.PlaceOrderRequest\x1a(.marketplace.order.v1.PlaceOrderResponse\"$\x8a\xd9%\x0b\x1a\x03\n\x01\x01 \x03(\x05@\x02\x82\xd3\xe4\x93\x02\x0f\"\n/v1/orders:\x01*\x12\x8b\x01\n\x08GetOrder\x12%.marketplace.order.v1.GetOrderRequest\x1a&.marketplace.order.v1.GetOrderResponse\"0\x8a\xd9%\x0f\x1a\x07\n\x05\x01\x02\x03\x04\x05 \x01(\x01@\x02\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/orders/{order_id}\x12\x86\x01\n\nListOrders\x12\'.marketplace.order.v1.ListOrdersRequest\x1a(.marketplace.order.v1.ListOrdersResponse\"%\x8a\xd9%\x0f\x1a\x07\n\x05\x01\x02\x03\x04\x05 \x01(\x01@\x02\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/orders\x12\x9a\x01\n\x0b\x41\x63\x63\x65ptOrder\x12(.marketplace.order.v1.AcceptOrderRequest\x1a).marketplace.order.v1.AcceptOrderResponse\"6\x8a\xd9%\x0b\x1a\x03\n\x01\x02 \x01(\x02@\x02\x82\xd3\xe4\x93\x02!\"\x1c/v1/orders/{order_id}:accept:\x01*\x12\xa6\x01\n\x0eMarkOrderReady\x12+.marketplace.order.v1.MarkOrderReadyRequest\x1a,.marketplace.order.v1.MarkOrderReadyResponse\"9\x8a\xd9%\x0b\x1a\x03\n\x01\x02 \x01(\x02@\x02\x82\xd3\xe4\x93\x02$\"\x1f/v1/orders/{order_id}:markReady:\x01*\x12\x9e\x01\n\x0b\x43\x61ncelOrder\x12(.marketplace.order.v1.CancelOrderRequest\x1a).marketplace.order.v1.CancelOrderResponse\":\x8a\xd9%\x0f\x1a\x05\n\x03\x01\x02\x04 \x03(\x02\x30\x01@\x02\x82\xd3\xe4\x93\x02!\"\x1c/v1/orders/{order_id}:cancel:\x01*\x12\x97\x01\n\nWatchOrder\x12\'.marketplace.order.v1.WatchOrderRequest\x1a(.marketplace.order.v1.WatchOrderResponse\"4\x8a\xd9%\r\x1a\x05\n\x03\x01\x02\x04 \x01(\x07@\x02\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/orders/{order_id}:watch0\x01\x42Q\n\x18\x64\x65v.marketplace.order.v1P\x01Z\x1cmarketplace/order/v1;orderv1\xaa\x02\x14Marketplace.Order.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(marketplace/order/v1/order_service.proto\x12\x14marketplace.order.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\x1a marketplace/order/v1/order.proto\x1a\"marketplace/policy/v1/policy.proto\x1a\x1fmarketplace/type/v1/watch.proto\"\x81\x02\n\x11PlaceOrderRequest\x12-\n\x0bquote_token\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\x18\x80@R\nquoteToken\x12?\n\x0e\x65xpected_total\x18\x02 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x02R\rexpectedTotal\x12L\n\x10payment_provider\x18\x03 \x01(\tB!\xe2\x41\x01\x01\xbaH\x1ar\x15\x18 2\x11^[a-z][a-z0-9_]*$\xd8\x01\x01R\x0fpaymentProvider\x12.\n\nrequest_id\x18\x04 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"W\n\x12PlaceOrderResponse\x12\x41\n\x0border_group\x18\x01 \x01(\x0b\x32 .marketplace.order.v1.OrderGroupR\norderGroup\"=\n\x0fGetOrderRequest\x12*\n\x08order_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x07orderId\"E\n\x10GetOrderResponse\x12\x31\n\x05order\x18\x01 \x01(\x0b\x32\x1b.marketplace.order.v1.OrderR\x05order\"\xd2\x05\n\x11ListOrdersRequest\x12(\n\tpage_size\x18\x01 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12+\n\npage_token\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x10R\tpageToken\x12&\n\x08order_by\x18\x03 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18\x64R\x07orderBy\x12Q\n\x06states\x18\x04 \x03(\x0e\x32 .marketplace.order.v1.OrderStateB\x17\xe2\x41\x01\x01\xbaH\x10\x92\x01\r\x10\n\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00R\x06states\x12n\n\rorder_numbers\x18\x05 \x03(\tBI\xe2\x41\x01\x01\xbaHB\x92\x01?\x10\x64\x18\x01\"9r725^[2-9B-DF-HJKMNP-TV-XZ]{4}-[2-9B-DF-HJKMNP-TV-XZ]{4}$R\x0corderNumbers\x12\x32\n\tbuyer_ids\x18\x06 \x03(\tB\x15\xe2\x41\x01\x01\xbaH\x0e\x92\x01\x0b\x10\x64\x18\x01\"\x05r\x03\xb0\x01\x01R\x08\x62uyerIds\x12\x34\n\nseller_ids\x18\x07 \x03(\tB\x15\xe2\x41\x01\x01\xbaH\x0e\x92\x01\x0b\x10\x64\x18\x01\"\x05r\x03\xb0\x01\x01R\tsellerIds\x12\x36\n\x0b\x63ourier_ids\x18\x08 \x03(\tB\x15\xe2\x41\x01\x01\xbaH\x0e\x92\x01\x0b\x10\x64\x18\x01\"\x05r\x03\xb0\x01\x01R\ncourierIds\x12=\n\x0forder_group_ids\x18\t \x03(\tB\x15\xe2\x41\x01\x01\xbaH\x0e\x92\x01\x0b\x10\x64\x18\x01\"\x05r\x03\xb0\x01\x01R\rorderGroupIds\x12J\n\x10\x63reate_time_from\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01R\x0e\x63reateTimeFrom\x12N\n\x12\x63reate_time_before\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01R\x10\x63reateTimeBefore\"q\n\x12ListOrdersResponse\x12\x33\n\x06orders\x18\x01 \x03(\x0b\x32\x1b.marketplace.order.v1.OrderR\x06orders\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xe6\x01\n\x12\x41\x63\x63\x65ptOrderRequest\x12*\n\x08order_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x07orderId\x12R\n\rprep_duration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x12\xe2\x41\x01\x01\xbaH\x0b\xaa\x01\x08\"\x04\x08\x80\xa3\x05\x32\x00R\x0cprepDuration\x12 \n\x04\x65tag\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x01R\x04\x65tag\x12.\n\nrequest_id\x18\x04 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"H\n\x13\x41\x63\x63\x65ptOrderResponse\x12\x31\n\x05order\x18\x01 \x01(\x0b\x32\x1b.marketplace.order.v1.OrderR\x05order\"\x95\x01\n\x15MarkOrderReadyRequest\x12*\n\x08order_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x07orderId\x12 \n\x04\x65tag\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x01R\x04\x65tag\x12.\n\nrequest_id\x18\x03 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"K\n\x16MarkOrderReadyResponse\x12\x31\n\x05order\x18\x01 \x01(\x0b\x32\x1b.marketplace.order.v1.OrderR\x05order\"\xb0\x03\n\x12\x43\x61ncelOrderRequest\x12*\n\x08order_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x07orderId\x12\xa9\x01\n\x05lines\x18\x02 \x03(\x0b\x32#.marketplace.order.v1.CancelledLineBn\xe2\x41\x01\x01\xbaHg\x92\x01\x02\x10\x64\xba\x01_\n\x19\x63\x61ncel_order.lines.unique\x12\x1b\x65\x61\x63h line may be named once\x1a%this.map(line, line.item_id).unique()R\x05lines\x12N\n\x06reason\x18\x03 \x01(\x0e\x32(.marketplace.order.v1.CancellationReasonB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01R\x06reason\x12 \n\x04note\x18\x04 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xf4\x03R\x04note\x12 \n\x04\x65tag\x18\x05 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x01R\x04\x65tag\x12.\n\nrequest_id\x18\x06 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"w\n\rCancelledLine\x12(\n\x07item_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x06itemId\x12/\n\x08quantity\x18\x02 \x01(\x05\x42\x0e\xe2\x41\x01\x01\xbaH\x07\x1a\x05\x18\xe7\x07(\x01H\x00R\x08quantity\x88\x01\x01\x42\x0b\n\t_quantity\"H\n\x13\x43\x61ncelOrderResponse\x12\x31\n\x05order\x18\x01 \x01(\x0b\x32\x1b.marketplace.order.v1.OrderR\x05order\"p\n\x11WatchOrderRequest\x12*\n\x08order_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x07orderId\x12/\n\x0cresume_token\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x10R\x0bresumeToken\"\xbc\x02\n\x12WatchOrderResponse\x12!\n\x0cresume_token\x18\x01 \x01(\tR\x0bresumeToken\x12\x41\n\x08snapshot\x18\x02 \x01(\x0b\x32#.marketplace.order.v1.OrderSnapshotH\x00R\x08snapshot\x12=\n\x07\x63hanged\x18\x03 \x01(\x0b\x32!.marketplace.order.v1.OrderChangeH\x00R\x07\x63hanged\x12>\n\theartbeat\x18\x04 \x01(\x0b\x32\x1e.marketplace.type.v1.HeartbeatH\x00R\theartbeat\x12\x38\n\x05reset\x18\x05 \x01(\x0b\x32 .marketplace.type.v1.StreamResetH\x00R\x05resetB\x07\n\x05\x65vent\"B\n\rOrderSnapshot\x12\x31\n\x05order\x18\x01 \x01(\x0b\x32\x1b.marketplace.order.v1.OrderR\x05order\"\xc6\x01\n\x0bOrderChange\x12\x31\n\x05order\x18\x01 \x01(\x0b\x32\x1b.marketplace.order.v1.OrderR\x05order\x12G\n\x0eprevious_state\x18\x02 \x01(\x0e\x32 .marketplace.order.v1.OrderStateR\rpreviousState\x12;\n\x0b\x63hange_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime2\xae\x08\n\x0cOrderService\x12\x85\x01\n\nPlaceOrder\x12\'.marketplace.order.v1.PlaceOrderRequest\x1a(.marketplace.order.v1.PlaceOrderResponse\"$\x8a\xd9%\x0b\x1a\x03\n\x01\x01 \x03(\x05@\x02\x82\xd3\xe4\x93\x02\x0f\"\n/v1/orders:\x01*\x12\x8b\x01\n\x08GetOrder\x12%.marketplace.order.v1.GetOrderRequest\x1a&.marketplace.order.v1.GetOrderResponse\"0\x8a\xd9%\x0f\x1a\x07\n\x05\x01\x02\x03\x04\x05 \x01(\x01@\x02\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/orders/{order_id}\x12\x86\x01\n\nListOrders\x12\'.marketplace.order.v1.ListOrdersRequest\x1a(.marketplace.order.v1.ListOrdersResponse\"%\x8a\xd9%\x0f\x1a\x07\n\x05\x01\x02\x03\x04\x05 \x01(\x01@\x02\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/orders\x12\x9a\x01\n\x0b\x41\x63\x63\x65ptOrder\x12(.marketplace.order.v1.AcceptOrderRequest\x1a).marketplace.order.v1.AcceptOrderResponse\"6\x8a\xd9%\x0b\x1a\x03\n\x01\x02 \x02(\x02@\x02\x82\xd3\xe4\x93\x02!\"\x1c/v1/orders/{order_id}:accept:\x01*\x12\xa6\x01\n\x0eMarkOrderReady\x12+.marketplace.order.v1.MarkOrderReadyRequest\x1a,.marketplace.order.v1.MarkOrderReadyResponse\"9\x8a\xd9%\x0b\x1a\x03\n\x01\x02 \x02(\x02@\x02\x82\xd3\xe4\x93\x02$\"\x1f/v1/orders/{order_id}:markReady:\x01*\x12\x9e\x01\n\x0b\x43\x61ncelOrder\x12(.marketplace.order.v1.CancelOrderRequest\x1a).marketplace.order.v1.CancelOrderResponse\":\x8a\xd9%\x0f\x1a\x05\n\x03\x01\x02\x04 \x03(\x02\x30\x01@\x02\x82\xd3\xe4\x93\x02!\"\x1c/v1/orders/{order_id}:cancel:\x01*\x12\x97\x01\n\nWatchOrder\x12\'.marketplace.order.v1.WatchOrderRequest\x1a(.marketplace.order.v1.WatchOrderResponse\"4\x8a\xd9%\r\x1a\x05\n\x03\x01\x02\x04 \x01(\x07@\x02\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/orders/{order_id}:watch0\x01\x42Q\n\x18\x64\x65v.marketplace.order.v1P\x01Z\x1cmarketplace/order/v1;orderv1\xaa\x02\x14Marketplace.Order.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,58 +41,72 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'marketplace.order.v1.order_
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\030dev.marketplace.order.v1P\001Z\034marketplace/order/v1;orderv1\252\002\024Marketplace.Order.V1'
-  _globals['_PLACEORDERREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_PLACEORDERREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
   _globals['_PLACEORDERREQUEST'].fields_by_name['quote_token']._loaded_options = None
-  _globals['_PLACEORDERREQUEST'].fields_by_name['quote_token']._serialized_options = b'\272H\007r\005\020\001\030\200@'
+  _globals['_PLACEORDERREQUEST'].fields_by_name['quote_token']._serialized_options = b'\342A\001\002\272H\005r\003\030\200@'
   _globals['_PLACEORDERREQUEST'].fields_by_name['expected_total']._loaded_options = None
-  _globals['_PLACEORDERREQUEST'].fields_by_name['expected_total']._serialized_options = b'\272H\201\003\272\001g\n\016money.currency\022+currency_code must be three capital letters\032(this.currency_code.matches(\'^[A-Z]{3}$\')\272\001\217\001\n\013money.nanos\0226nanos must be whole hundredths between 0 and 990000000\032Hthis.nanos >= 0 && this.nanos <= 990000000 && this.nanos % 10000000 == 0\272\001~\n\022money.not_negative\022<the amount must not be negative and must be below 1000000000\032*this.units >= 0 && this.units < 1000000000\310\001\001'
+  _globals['_PLACEORDERREQUEST'].fields_by_name['expected_total']._serialized_options = b'\342A\001\002'
   _globals['_PLACEORDERREQUEST'].fields_by_name['payment_provider']._loaded_options = None
-  _globals['_PLACEORDERREQUEST'].fields_by_name['payment_provider']._serialized_options = b'\272H\032r\025\030 2\021^[a-z][a-z0-9_]*$\330\001\001'
+  _globals['_PLACEORDERREQUEST'].fields_by_name['payment_provider']._serialized_options = b'\342A\001\001\272H\032r\025\030 2\021^[a-z][a-z0-9_]*$\330\001\001'
+  _globals['_PLACEORDERREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_PLACEORDERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
   _globals['_GETORDERREQUEST'].fields_by_name['order_id']._loaded_options = None
-  _globals['_GETORDERREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
+  _globals['_GETORDERREQUEST'].fields_by_name['order_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
   _globals['_LISTORDERSREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTORDERSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_LISTORDERSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001\272H\004\032\002(\000'
   _globals['_LISTORDERSREQUEST'].fields_by_name['page_token']._loaded_options = None
-  _globals['_LISTORDERSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\020'
+  _globals['_LISTORDERSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001\272H\005r\003\030\200\020'
+  _globals['_LISTORDERSREQUEST'].fields_by_name['order_by']._loaded_options = None
+  _globals['_LISTORDERSREQUEST'].fields_by_name['order_by']._serialized_options = b'\342A\001\001\272H\004r\002\030d'
   _globals['_LISTORDERSREQUEST'].fields_by_name['states']._loaded_options = None
-  _globals['_LISTORDERSREQUEST'].fields_by_name['states']._serialized_options = b'\272H\020\222\001\r\020\n\030\001\"\007\202\001\004\020\001 \000'
-  _globals['_LISTORDERSREQUEST'].fields_by_name['buyer_id']._loaded_options = None
-  _globals['_LISTORDERSREQUEST'].fields_by_name['buyer_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
-  _globals['_LISTORDERSREQUEST'].fields_by_name['seller_id']._loaded_options = None
-  _globals['_LISTORDERSREQUEST'].fields_by_name['seller_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
-  _globals['_LISTORDERSREQUEST'].fields_by_name['courier_id']._loaded_options = None
-  _globals['_LISTORDERSREQUEST'].fields_by_name['courier_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
-  _globals['_LISTORDERSREQUEST'].fields_by_name['order_group_id']._loaded_options = None
-  _globals['_LISTORDERSREQUEST'].fields_by_name['order_group_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
+  _globals['_LISTORDERSREQUEST'].fields_by_name['states']._serialized_options = b'\342A\001\001\272H\020\222\001\r\020\n\030\001\"\007\202\001\004\020\001 \000'
+  _globals['_LISTORDERSREQUEST'].fields_by_name['order_numbers']._loaded_options = None
+  _globals['_LISTORDERSREQUEST'].fields_by_name['order_numbers']._serialized_options = b'\342A\001\001\272HB\222\001?\020d\030\001\"9r725^[2-9B-DF-HJKMNP-TV-XZ]{4}-[2-9B-DF-HJKMNP-TV-XZ]{4}$'
+  _globals['_LISTORDERSREQUEST'].fields_by_name['buyer_ids']._loaded_options = None
+  _globals['_LISTORDERSREQUEST'].fields_by_name['buyer_ids']._serialized_options = b'\342A\001\001\272H\016\222\001\013\020d\030\001\"\005r\003\260\001\001'
+  _globals['_LISTORDERSREQUEST'].fields_by_name['seller_ids']._loaded_options = None
+  _globals['_LISTORDERSREQUEST'].fields_by_name['seller_ids']._serialized_options = b'\342A\001\001\272H\016\222\001\013\020d\030\001\"\005r\003\260\001\001'
+  _globals['_LISTORDERSREQUEST'].fields_by_name['courier_ids']._loaded_options = None
+  _globals['_LISTORDERSREQUEST'].fields_by_name['courier_ids']._serialized_options = b'\342A\001\001\272H\016\222\001\013\020d\030\001\"\005r\003\260\001\001'
+  _globals['_LISTORDERSREQUEST'].fields_by_name['order_group_ids']._loaded_options = None
+  _globals['_LISTORDERSREQUEST'].fields_by_name['order_group_ids']._serialized_options = b'\342A\001\001\272H\016\222\001\013\020d\030\001\"\005r\003\260\001\001'
+  _globals['_LISTORDERSREQUEST'].fields_by_name['create_time_from']._loaded_options = None
+  _globals['_LISTORDERSREQUEST'].fields_by_name['create_time_from']._serialized_options = b'\342A\001\001'
+  _globals['_LISTORDERSREQUEST'].fields_by_name['create_time_before']._loaded_options = None
+  _globals['_LISTORDERSREQUEST'].fields_by_name['create_time_before']._serialized_options = b'\342A\001\001'
   _globals['_ACCEPTORDERREQUEST'].fields_by_name['order_id']._loaded_options = None
-  _globals['_ACCEPTORDERREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
-  _globals['_ACCEPTORDERREQUEST'].fields_by_name['prep_minutes']._loaded_options = None
-  _globals['_ACCEPTORDERREQUEST'].fields_by_name['prep_minutes']._serialized_options = b'\272H\007\032\005\030\240\013(\000'
+  _globals['_ACCEPTORDERREQUEST'].fields_by_name['order_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
+  _globals['_ACCEPTORDERREQUEST'].fields_by_name['prep_duration']._loaded_options = None
+  _globals['_ACCEPTORDERREQUEST'].fields_by_name['prep_duration']._serialized_options = b'\342A\001\001\272H\013\252\001\010\"\004\010\200\243\0052\000'
   _globals['_ACCEPTORDERREQUEST'].fields_by_name['etag']._loaded_options = None
-  _globals['_ACCEPTORDERREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_ACCEPTORDERREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001\272H\005r\003\030\200\001'
+  _globals['_ACCEPTORDERREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_ACCEPTORDERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\272H\010r\003\260\001\001\330\001\001'
   _globals['_MARKORDERREADYREQUEST'].fields_by_name['order_id']._loaded_options = None
-  _globals['_MARKORDERREADYREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
+  _globals['_MARKORDERREADYREQUEST'].fields_by_name['order_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
   _globals['_MARKORDERREADYREQUEST'].fields_by_name['etag']._loaded_options = None
-  _globals['_MARKORDERREADYREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\005r\003\030\200\001'
-  _globals['_CANCELORDERREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_CANCELORDERREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
+  _globals['_MARKORDERREADYREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001\272H\005r\003\030\200\001'
+  _globals['_MARKORDERREADYREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_MARKORDERREADYREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\272H\010r\003\260\001\001\330\001\001'
   _globals['_CANCELORDERREQUEST'].fields_by_name['order_id']._loaded_options = None
-  _globals['_CANCELORDERREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
+  _globals['_CANCELORDERREQUEST'].fields_by_name['order_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
   _globals['_CANCELORDERREQUEST'].fields_by_name['lines']._loaded_options = None
-  _globals['_CANCELORDERREQUEST'].fields_by_name['lines']._serialized_options = b'\272Hg\222\001\002\020d\272\001_\n\031cancel_order.lines.unique\022\033each line may be named once\032%this.map(line, line.item_id).unique()'
+  _globals['_CANCELORDERREQUEST'].fields_by_name['lines']._serialized_options = b'\342A\001\001\272Hg\222\001\002\020d\272\001_\n\031cancel_order.lines.unique\022\033each line may be named once\032%this.map(line, line.item_id).unique()'
   _globals['_CANCELORDERREQUEST'].fields_by_name['reason']._loaded_options = None
-  _globals['_CANCELORDERREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_CANCELORDERREQUEST'].fields_by_name['reason']._serialized_options = b'\342A\001\001\272H\005\202\001\002\020\001'
   _globals['_CANCELORDERREQUEST'].fields_by_name['note']._loaded_options = None
-  _globals['_CANCELORDERREQUEST'].fields_by_name['note']._serialized_options = b'\272H\005r\003\030\364\003'
+  _globals['_CANCELORDERREQUEST'].fields_by_name['note']._serialized_options = b'\342A\001\001\272H\005r\003\030\364\003'
+  _globals['_CANCELORDERREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_CANCELORDERREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001\272H\005r\003\030\200\001'
+  _globals['_CANCELORDERREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CANCELORDERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
   _globals['_CANCELLEDLINE'].fields_by_name['item_id']._loaded_options = None
-  _globals['_CANCELLEDLINE'].fields_by_name['item_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
+  _globals['_CANCELLEDLINE'].fields_by_name['item_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
   _globals['_CANCELLEDLINE'].fields_by_name['quantity']._loaded_options = None
-  _globals['_CANCELLEDLINE'].fields_by_name['quantity']._serialized_options = b'\272H\007\032\005\030\347\007(\000'
+  _globals['_CANCELLEDLINE'].fields_by_name['quantity']._serialized_options = b'\342A\001\001\272H\007\032\005\030\347\007(\001'
   _globals['_WATCHORDERREQUEST'].fields_by_name['order_id']._loaded_options = None
-  _globals['_WATCHORDERREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
+  _globals['_WATCHORDERREQUEST'].fields_by_name['order_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
   _globals['_WATCHORDERREQUEST'].fields_by_name['resume_token']._loaded_options = None
-  _globals['_WATCHORDERREQUEST'].fields_by_name['resume_token']._serialized_options = b'\272H\005r\003\030\200\020'
+  _globals['_WATCHORDERREQUEST'].fields_by_name['resume_token']._serialized_options = b'\342A\001\001\272H\005r\003\030\200\020'
   _globals['_ORDERSERVICE'].methods_by_name['PlaceOrder']._loaded_options = None
   _globals['_ORDERSERVICE'].methods_by_name['PlaceOrder']._serialized_options = b'\212\331%\013\032\003\n\001\001 \003(\005@\002\202\323\344\223\002\017\"\n/v1/orders:\001*'
   _globals['_ORDERSERVICE'].methods_by_name['GetOrder']._loaded_options = None
@@ -97,51 +114,47 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ORDERSERVICE'].methods_by_name['ListOrders']._loaded_options = None
   _globals['_ORDERSERVICE'].methods_by_name['ListOrders']._serialized_options = b'\212\331%\017\032\007\n\005\001\002\003\004\005 \001(\001@\002\202\323\344\223\002\014\022\n/v1/orders'
   _globals['_ORDERSERVICE'].methods_by_name['AcceptOrder']._loaded_options = None
-  _globals['_ORDERSERVICE'].methods_by_name['AcceptOrder']._serialized_options = b'\212\331%\013\032\003\n\001\002 \001(\002@\002\202\323\344\223\002!\"\034/v1/orders/{order_id}:accept:\001*'
+  _globals['_ORDERSERVICE'].methods_by_name['AcceptOrder']._serialized_options = b'\212\331%\013\032\003\n\001\002 \002(\002@\002\202\323\344\223\002!\"\034/v1/orders/{order_id}:accept:\001*'
   _globals['_ORDERSERVICE'].methods_by_name['MarkOrderReady']._loaded_options = None
-  _globals['_ORDERSERVICE'].methods_by_name['MarkOrderReady']._serialized_options = b'\212\331%\013\032\003\n\001\002 \001(\002@\002\202\323\344\223\002$\"\037/v1/orders/{order_id}:markReady:\001*'
+  _globals['_ORDERSERVICE'].methods_by_name['MarkOrderReady']._serialized_options = b'\212\331%\013\032\003\n\001\002 \002(\002@\002\202\323\344\223\002$\"\037/v1/orders/{order_id}:markReady:\001*'
   _globals['_ORDERSERVICE'].methods_by_name['CancelOrder']._loaded_options = None
   _globals['_ORDERSERVICE'].methods_by_name['CancelOrder']._serialized_options = b'\212\331%\017\032\005\n\003\001\002\004 \003(\0020\001@\002\202\323\344\223\002!\"\034/v1/orders/{order_id}:cancel:\001*'
   _globals['_ORDERSERVICE'].methods_by_name['WatchOrder']._loaded_options = None
   _globals['_ORDERSERVICE'].methods_by_name['WatchOrder']._serialized_options = b'\212\331%\r\032\005\n\003\001\002\004 \001(\007@\002\202\323\344\223\002\035\022\033/v1/orders/{order_id}:watch'
-  _globals['_PLACEORDERREQUEST']._serialized_start=254
-  _globals['_PLACEORDERREQUEST']._serialized_end=888
-  _globals['_PLACEORDERRESPONSE']._serialized_start=890
-  _globals['_PLACEORDERRESPONSE']._serialized_end=977
-  _globals['_GETORDERREQUEST']._serialized_start=979
-  _globals['_GETORDERREQUEST']._serialized_end=1036
-  _globals['_GETORDERRESPONSE']._serialized_start=1038
-  _globals['_GETORDERRESPONSE']._serialized_end=1107
-  _globals['_LISTORDERSREQUEST']._serialized_start=1110
-  _globals['_LISTORDERSREQUEST']._serialized_end=1608
-  _globals['_LISTORDERSRESPONSE']._serialized_start=1610
-  _globals['_LISTORDERSRESPONSE']._serialized_end=1723
-  _globals['_ACCEPTORDERREQUEST']._serialized_start=1726
-  _globals['_ACCEPTORDERREQUEST']._serialized_end=1885
-  _globals['_ACCEPTORDERRESPONSE']._serialized_start=1887
-  _globals['_ACCEPTORDERRESPONSE']._serialized_end=1959
-  _globals['_MARKORDERREADYREQUEST']._serialized_start=1961
-  _globals['_MARKORDERREADYREQUEST']._serialized_end=2054
-  _globals['_MARKORDERREADYRESPONSE']._serialized_start=2056
-  _globals['_MARKORDERREADYRESPONSE']._serialized_end=2131
-  _globals['_CANCELORDERREQUEST']._serialized_start=2134
-  _globals['_CANCELORDERREQUEST']._serialized_end=2512
-  _globals['_CANCELLEDLINE']._serialized_start=2514
-  _globals['_CANCELLEDLINE']._serialized_end=2607
-  _globals['_CANCELORDERRESPONSE']._serialized_start=2609
-  _globals['_CANCELORDERRESPONSE']._serialized_end=2681
-  _globals['_WATCHORDERREQUEST']._serialized_start=2683
-  _globals['_WATCHORDERREQUEST']._serialized_end=2787
-  _globals['_WATCHORDERRESPONSE']._serialized_start=2790
-  _globals['_WATCHORDERRESPONSE']._serialized_end=3102
-  _globals['_ORDERSNAPSHOT']._serialized_start=3104
-  _globals['_ORDERSNAPSHOT']._serialized_end=3170
-  _globals['_ORDERCHANGE']._serialized_start=3173
-  _globals['_ORDERCHANGE']._serialized_end=3371
-  _globals['_HEARTBEAT']._serialized_start=3373
-  _globals['_HEARTBEAT']._serialized_end=3445
-  _globals['_RESET']._serialized_start=3447
-  _globals['_RESET']._serialized_end=3480
-  _globals['_ORDERSERVICE']._serialized_start=3483
-  _globals['_ORDERSERVICE']._serialized_end=4553
+  _globals['_PLACEORDERREQUEST']._serialized_start=352
+  _globals['_PLACEORDERREQUEST']._serialized_end=609
+  _globals['_PLACEORDERRESPONSE']._serialized_start=611
+  _globals['_PLACEORDERRESPONSE']._serialized_end=698
+  _globals['_GETORDERREQUEST']._serialized_start=700
+  _globals['_GETORDERREQUEST']._serialized_end=761
+  _globals['_GETORDERRESPONSE']._serialized_start=763
+  _globals['_GETORDERRESPONSE']._serialized_end=832
+  _globals['_LISTORDERSREQUEST']._serialized_start=835
+  _globals['_LISTORDERSREQUEST']._serialized_end=1557
+  _globals['_LISTORDERSRESPONSE']._serialized_start=1559
+  _globals['_LISTORDERSRESPONSE']._serialized_end=1672
+  _globals['_ACCEPTORDERREQUEST']._serialized_start=1675
+  _globals['_ACCEPTORDERREQUEST']._serialized_end=1905
+  _globals['_ACCEPTORDERRESPONSE']._serialized_start=1907
+  _globals['_ACCEPTORDERRESPONSE']._serialized_end=1979
+  _globals['_MARKORDERREADYREQUEST']._serialized_start=1982
+  _globals['_MARKORDERREADYREQUEST']._serialized_end=2131
+  _globals['_MARKORDERREADYRESPONSE']._serialized_start=2133
+  _globals['_MARKORDERREADYRESPONSE']._serialized_end=2208
+  _globals['_CANCELORDERREQUEST']._serialized_start=2211
+  _globals['_CANCELORDERREQUEST']._serialized_end=2643
+  _globals['_CANCELLEDLINE']._serialized_start=2645
+  _globals['_CANCELLEDLINE']._serialized_end=2764
+  _globals['_CANCELORDERRESPONSE']._serialized_start=2766
+  _globals['_CANCELORDERRESPONSE']._serialized_end=2838
+  _globals['_WATCHORDERREQUEST']._serialized_start=2840
+  _globals['_WATCHORDERREQUEST']._serialized_end=2952
+  _globals['_WATCHORDERRESPONSE']._serialized_start=2955
+  _globals['_WATCHORDERRESPONSE']._serialized_end=3271
+  _globals['_ORDERSNAPSHOT']._serialized_start=3273
+  _globals['_ORDERSNAPSHOT']._serialized_end=3339
+  _globals['_ORDERCHANGE']._serialized_start=3342
+  _globals['_ORDERCHANGE']._serialized_end=3540
+  _globals['_ORDERSERVICE']._serialized_start=3543
+  _globals['_ORDERSERVICE']._serialized_end=4613
 # @@protoc_insertion_point(module_scope)

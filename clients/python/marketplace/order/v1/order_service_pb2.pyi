@@ -5,11 +5,13 @@ The calls on orders."""
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.type import money_pb2 as _money_pb2
 from marketplace.order.v1 import order_pb2 as _order_pb2
+from marketplace.type.v1 import watch_pb2 as _watch_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -27,16 +29,16 @@ class PlaceOrderRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
     QUOTE_TOKEN_FIELD_NUMBER: _builtins.int
     EXPECTED_TOTAL_FIELD_NUMBER: _builtins.int
     PAYMENT_PROVIDER_FIELD_NUMBER: _builtins.int
-    request_id: _builtins.str
-    """The id of this request; a repeat gets the first answer."""
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     quote_token: _builtins.str
     """The token that QuoteOrder gave."""
     payment_provider: _builtins.str
     """The provider to pay through, such as `sandbox` or `stripe`; empty means the marketplace's default."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
     @_builtins.property
     def expected_total(self) -> _money_pb2.Money:
         """The total that the buyer has seen; another total is refused with PRICE_CHANGED."""
@@ -44,10 +46,10 @@ class PlaceOrderRequest(_message.Message):
     def __init__(
         self,
         *,
-        request_id: _builtins.str = ...,
         quote_token: _builtins.str = ...,
         expected_total: _money_pb2.Money | None = ...,
         payment_provider: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expected_total", b"expected_total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -135,28 +137,44 @@ class ListOrdersRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
     STATES_FIELD_NUMBER: _builtins.int
-    BUYER_ID_FIELD_NUMBER: _builtins.int
-    SELLER_ID_FIELD_NUMBER: _builtins.int
-    COURIER_ID_FIELD_NUMBER: _builtins.int
-    ORDER_GROUP_ID_FIELD_NUMBER: _builtins.int
+    ORDER_NUMBERS_FIELD_NUMBER: _builtins.int
+    BUYER_IDS_FIELD_NUMBER: _builtins.int
+    SELLER_IDS_FIELD_NUMBER: _builtins.int
+    COURIER_IDS_FIELD_NUMBER: _builtins.int
+    ORDER_GROUP_IDS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FROM_FIELD_NUMBER: _builtins.int
     CREATE_TIME_BEFORE_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """How many to answer; 0 means 25, more than 100 means 100."""
     page_token: _builtins.str
-    """The `next_page_token` of the page before, with the same filters; empty for the first page."""
-    buyer_id: _builtins.str
-    """Only orders that this account bought."""
-    seller_id: _builtins.str
-    """Only orders of this seller."""
-    courier_id: _builtins.str
-    """Only orders that this courier brings."""
-    order_group_id: _builtins.str
-    """Only orders of this group."""
+    """The `next_page_token` of the page before, with the same filters and order; empty for the first page."""
+    order_by: _builtins.str
+    """`create_time desc` (the default), newest first, or `create_time`, oldest first."""
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[_order_pb2.OrderState.ValueType]:
         """Only orders in one of these states; empty means all."""
+
+    @_builtins.property
+    def order_numbers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only orders with one of these short numbers, written as the order shows them; empty means all."""
+
+    @_builtins.property
+    def buyer_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only orders that these accounts bought; empty means all."""
+
+    @_builtins.property
+    def seller_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only orders of these sellers; empty means all."""
+
+    @_builtins.property
+    def courier_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only orders that these couriers bring; empty means all."""
+
+    @_builtins.property
+    def order_group_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only orders of these groups; empty means all."""
 
     @_builtins.property
     def create_time_from(self) -> _timestamp_pb2.Timestamp:
@@ -171,17 +189,19 @@ class ListOrdersRequest(_message.Message):
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        order_by: _builtins.str = ...,
         states: _abc.Iterable[_order_pb2.OrderState.ValueType] | None = ...,
-        buyer_id: _builtins.str = ...,
-        seller_id: _builtins.str = ...,
-        courier_id: _builtins.str = ...,
-        order_group_id: _builtins.str = ...,
+        order_numbers: _abc.Iterable[_builtins.str] | None = ...,
+        buyer_ids: _abc.Iterable[_builtins.str] | None = ...,
+        seller_ids: _abc.Iterable[_builtins.str] | None = ...,
+        courier_ids: _abc.Iterable[_builtins.str] | None = ...,
+        order_group_ids: _abc.Iterable[_builtins.str] | None = ...,
         create_time_from: _timestamp_pb2.Timestamp | None = ...,
         create_time_before: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time_before", b"create_time_before", "create_time_from", b"create_time_from"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["buyer_id", b"buyer_id", "courier_id", b"courier_id", "create_time_before", b"create_time_before", "create_time_from", b"create_time_from", "order_group_id", b"order_group_id", "page_size", b"page_size", "page_token", b"page_token", "seller_id", b"seller_id", "states", b"states"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["buyer_ids", b"buyer_ids", "courier_ids", b"courier_ids", "create_time_before", b"create_time_before", "create_time_from", b"create_time_from", "order_by", b"order_by", "order_group_ids", b"order_group_ids", "order_numbers", b"order_numbers", "page_size", b"page_size", "page_token", b"page_token", "seller_ids", b"seller_ids", "states", b"states"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -199,7 +219,7 @@ class ListOrdersResponse(_message.Message):
     """The token of the next page; empty on the last."""
     @_builtins.property
     def orders(self) -> _containers.RepeatedCompositeFieldContainer[_order_pb2.Order]:
-        """The orders, newest first."""
+        """The orders, in the order that was asked for."""
 
     def __init__(
         self,
@@ -222,28 +242,32 @@ class AcceptOrderRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ORDER_ID_FIELD_NUMBER: _builtins.int
-    PREP_MINUTES_FIELD_NUMBER: _builtins.int
+    PREP_DURATION_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     """The id of the order."""
-    prep_minutes: _builtins.int
-    """How many minutes it will take to prepare; absent means the seller's usual."""
     etag: _builtins.str
     """The order's etag as the seller knows it; empty accepts it whatever happened to it."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
+    @_builtins.property
+    def prep_duration(self) -> _duration_pb2.Duration:
+        """How long it will take to prepare, at most a day; absent means the seller's usual time."""
+
     def __init__(
         self,
         *,
         order_id: _builtins.str = ...,
-        prep_minutes: _builtins.int | None = ...,
+        prep_duration: _duration_pb2.Duration | None = ...,
         etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_prep_minutes", b"_prep_minutes", "prep_minutes", b"prep_minutes"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["prep_duration", b"prep_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_prep_minutes", b"_prep_minutes", "etag", b"etag", "order_id", b"order_id", "prep_minutes", b"prep_minutes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "order_id", b"order_id", "prep_duration", b"prep_duration", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__prep_minutes: _TypeAlias = _typing.Literal["prep_minutes"]  # noqa: Y015
-    _WhichOneofArgType__prep_minutes: _TypeAlias = _typing.Literal["_prep_minutes", b"_prep_minutes"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__prep_minutes) -> _WhichOneofReturnType__prep_minutes | None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AcceptOrderRequest: _TypeAlias = AcceptOrderRequest  # noqa: Y015
 
@@ -279,19 +303,23 @@ class MarkOrderReadyRequest(_message.Message):
 
     ORDER_ID_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     """The id of the order."""
     etag: _builtins.str
     """The order's etag as the seller knows it; empty marks it whatever happened to it."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
     def __init__(
         self,
         *,
         order_id: _builtins.str = ...,
         etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "order_id", b"order_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "order_id", b"order_id", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -327,19 +355,22 @@ class CancelOrderRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
     ORDER_ID_FIELD_NUMBER: _builtins.int
     LINES_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
-    request_id: _builtins.str
-    """The id of this request; a repeat gets the first answer."""
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     """The id of the order."""
     reason: _order_pb2.CancellationReason.ValueType
     """Why it is cancelled."""
     note: _builtins.str
     """Further words about it."""
+    etag: _builtins.str
+    """The order's etag as the caller knows it; empty cancels it whatever happened to it."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___CancelledLine]:
         """The lines to cancel; empty cancels the whole order."""
@@ -347,15 +378,16 @@ class CancelOrderRequest(_message.Message):
     def __init__(
         self,
         *,
-        request_id: _builtins.str = ...,
         order_id: _builtins.str = ...,
         lines: _abc.Iterable[Global___CancelledLine] | None = ...,
         reason: _order_pb2.CancellationReason.ValueType = ...,
         note: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lines", b"lines", "note", b"note", "order_id", b"order_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "lines", b"lines", "note", b"note", "order_id", b"order_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -372,18 +404,20 @@ class CancelledLine(_message.Message):
     item_id: _builtins.str
     """The id of the order's line."""
     quantity: _builtins.int
-    """How many pieces of it to cancel; 0 means all that are left."""
+    """How many pieces of it to cancel; absent means all that are left."""
     def __init__(
         self,
         *,
         item_id: _builtins.str = ...,
-        quantity: _builtins.int = ...,
+        quantity: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_quantity", b"_quantity", "quantity", b"quantity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_id", b"item_id", "quantity", b"quantity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quantity", b"_quantity", "item_id", b"item_id", "quantity", b"quantity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__quantity: _TypeAlias = _typing.Literal["quantity"]  # noqa: Y015
+    _WhichOneofArgType__quantity: _TypeAlias = _typing.Literal["_quantity", b"_quantity"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__quantity) -> _WhichOneofReturnType__quantity | None: ...
 
 Global___CancelledLine: _TypeAlias = CancelledLine  # noqa: Y015
 
@@ -459,11 +493,11 @@ class WatchOrderResponse(_message.Message):
         """How the order is after a change."""
 
     @_builtins.property
-    def heartbeat(self) -> Global___Heartbeat:
+    def heartbeat(self) -> _watch_pb2.Heartbeat:
         """Nothing happened, the stream lives."""
 
     @_builtins.property
-    def reset(self) -> Global___Reset:
+    def reset(self) -> _watch_pb2.StreamReset:
         """The resume token is of no use any more; a snapshot follows."""
 
     def __init__(
@@ -472,8 +506,8 @@ class WatchOrderResponse(_message.Message):
         resume_token: _builtins.str = ...,
         snapshot: Global___OrderSnapshot | None = ...,
         changed: Global___OrderChange | None = ...,
-        heartbeat: Global___Heartbeat | None = ...,
-        reset: Global___Reset | None = ...,
+        heartbeat: _watch_pb2.Heartbeat | None = ...,
+        reset: _watch_pb2.StreamReset | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "event", b"event", "heartbeat", b"heartbeat", "reset", b"reset", "snapshot", b"snapshot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -542,49 +576,3 @@ class OrderChange(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OrderChange: _TypeAlias = OrderChange  # noqa: Y015
-
-@_typing.final
-class Heartbeat(_message.Message):
-    """A sign of life."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SERVER_TIME_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def server_time(self) -> _timestamp_pb2.Timestamp:
-        """The server's clock."""
-
-    def __init__(
-        self,
-        *,
-        server_time: _timestamp_pb2.Timestamp | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["server_time", b"server_time"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["server_time", b"server_time"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Heartbeat: _TypeAlias = Heartbeat  # noqa: Y015
-
-@_typing.final
-class Reset(_message.Message):
-    """The word that what was missed cannot be told any more."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    MESSAGE_FIELD_NUMBER: _builtins.int
-    message: _builtins.str
-    """A sentence for people."""
-    def __init__(
-        self,
-        *,
-        message: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Reset: _TypeAlias = Reset  # noqa: Y015

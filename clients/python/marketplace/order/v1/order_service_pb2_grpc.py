@@ -98,32 +98,37 @@ class OrderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListOrders(self, request, context):
-        """Lists orders, newest first: those that the caller bought, sells or is delivering, all of them for admins and
-        services. Filters narrow this and never widen it. Errors: PAGE_TOKEN_INVALID.
+        """Lists orders, newest first unless asked otherwise: those that the caller bought, sells or is delivering, all of
+        them for admins and services. Filters narrow this and never widen it. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED
+        for an unknown order_by and for an interval that ends before it begins.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AcceptOrder(self, request, context):
-        """Lets the seller take on a PAID order; it becomes ACCEPTED. Errors: NOT_FOUND, ILLEGAL_TRANSITION, ETAG_MISMATCH.
+        """Lets the seller take on a PAID order; it becomes ACCEPTED. An order that is accepted with this preparation time
+        already is answered as it is. Errors: NOT_FOUND, ILLEGAL_TRANSITION, ETAG_MISMATCH, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def MarkOrderReady(self, request, context):
-        """Lets the seller say that an ACCEPTED order is prepared; it becomes READY and its delivery is made soon after.
-        Errors: NOT_FOUND, ILLEGAL_TRANSITION, ETAG_MISMATCH.
+        """Lets the seller say that an ACCEPTED order is prepared; it becomes READY and its delivery is made soon after. An
+        order that is READY already is answered as it is. Errors: NOT_FOUND, ILLEGAL_TRANSITION, ETAG_MISMATCH,
+        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelOrder(self, request, context):
-        """Cancels an order or some of its lines before the courier has it; stock and money go back. Errors: NOT_FOUND for the
-        order or a line, ILLEGAL_TRANSITION, VALIDATION_FAILED when more of a line is named than is left,
-        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """Cancels an order or some of its lines before the courier has it; stock and money go back. What the caller has
+        cancelled already for the same reason, and lines of which nothing is left, are answered as they are. Errors:
+        NOT_FOUND for the order or a line, ILLEGAL_TRANSITION, VALIDATION_FAILED when more of a line is named than is left,
+        ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -131,7 +136,7 @@ class OrderServiceServicer:
 
     def WatchOrder(self, request, context):
         """Watches an order: first how it is, then every change, and a heartbeat every 10 s. With a resume token it goes on
-        after that event, or says reset and starts over. It ends with OK when the order is over: delivered, cancelled,
+        after that event; with one that is of no use come reset and then a snapshot. It ends with OK when the order is over: delivered, cancelled,
         rejected, expired or refunded.
         Errors: NOT_FOUND, TOKEN_EXPIRED, SESSION_REVOKED, ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
         """

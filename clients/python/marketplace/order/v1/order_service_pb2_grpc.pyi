@@ -30,23 +30,29 @@ class OrderServiceStub:
     services. Errors: NOT_FOUND.
     """
     ListOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.ListOrdersRequest, _order_service_pb2.ListOrdersResponse]
-    """Lists orders, newest first: those that the caller bought, sells or is delivering, all of them for admins and
-    services. Filters narrow this and never widen it. Errors: PAGE_TOKEN_INVALID.
+    """Lists orders, newest first unless asked otherwise: those that the caller bought, sells or is delivering, all of
+    them for admins and services. Filters narrow this and never widen it. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED
+    for an unknown order_by and for an interval that ends before it begins.
     """
     AcceptOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.AcceptOrderRequest, _order_service_pb2.AcceptOrderResponse]
-    """Lets the seller take on a PAID order; it becomes ACCEPTED. Errors: NOT_FOUND, ILLEGAL_TRANSITION, ETAG_MISMATCH."""
+    """Lets the seller take on a PAID order; it becomes ACCEPTED. An order that is accepted with this preparation time
+    already is answered as it is. Errors: NOT_FOUND, ILLEGAL_TRANSITION, ETAG_MISMATCH, REQUEST_ID_REUSED,
+    REQUEST_IN_PROGRESS.
+    """
     MarkOrderReady: _aio.UnaryUnaryMultiCallable[_order_service_pb2.MarkOrderReadyRequest, _order_service_pb2.MarkOrderReadyResponse]
-    """Lets the seller say that an ACCEPTED order is prepared; it becomes READY and its delivery is made soon after.
-    Errors: NOT_FOUND, ILLEGAL_TRANSITION, ETAG_MISMATCH.
+    """Lets the seller say that an ACCEPTED order is prepared; it becomes READY and its delivery is made soon after. An
+    order that is READY already is answered as it is. Errors: NOT_FOUND, ILLEGAL_TRANSITION, ETAG_MISMATCH,
+    REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     CancelOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.CancelOrderRequest, _order_service_pb2.CancelOrderResponse]
-    """Cancels an order or some of its lines before the courier has it; stock and money go back. Errors: NOT_FOUND for the
-    order or a line, ILLEGAL_TRANSITION, VALIDATION_FAILED when more of a line is named than is left,
-    REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """Cancels an order or some of its lines before the courier has it; stock and money go back. What the caller has
+    cancelled already for the same reason, and lines of which nothing is left, are answered as they are. Errors:
+    NOT_FOUND for the order or a line, ILLEGAL_TRANSITION, VALIDATION_FAILED when more of a line is named than is left,
+    ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     WatchOrder: _aio.UnaryStreamMultiCallable[_order_service_pb2.WatchOrderRequest, _order_service_pb2.WatchOrderResponse]
     """Watches an order: first how it is, then every change, and a heartbeat every 10 s. With a resume token it goes on
-    after that event, or says reset and starts over. It ends with OK when the order is over: delivered, cancelled,
+    after that event; with one that is of no use come reset and then a snapshot. It ends with OK when the order is over: delivered, cancelled,
     rejected, expired or refunded.
     Errors: NOT_FOUND, TOKEN_EXPIRED, SESSION_REVOKED, ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
     """
@@ -85,8 +91,9 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.ListOrdersRequest,
         context: _aio.ServicerContext[_order_service_pb2.ListOrdersRequest, _abc.Awaitable[_order_service_pb2.ListOrdersResponse]],
     ) -> _abc.Awaitable[_order_service_pb2.ListOrdersResponse]:
-        """Lists orders, newest first: those that the caller bought, sells or is delivering, all of them for admins and
-        services. Filters narrow this and never widen it. Errors: PAGE_TOKEN_INVALID.
+        """Lists orders, newest first unless asked otherwise: those that the caller bought, sells or is delivering, all of
+        them for admins and services. Filters narrow this and never widen it. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED
+        for an unknown order_by and for an interval that ends before it begins.
         """
 
     @_abc_1.abstractmethod
@@ -95,7 +102,10 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.AcceptOrderRequest,
         context: _aio.ServicerContext[_order_service_pb2.AcceptOrderRequest, _abc.Awaitable[_order_service_pb2.AcceptOrderResponse]],
     ) -> _abc.Awaitable[_order_service_pb2.AcceptOrderResponse]:
-        """Lets the seller take on a PAID order; it becomes ACCEPTED. Errors: NOT_FOUND, ILLEGAL_TRANSITION, ETAG_MISMATCH."""
+        """Lets the seller take on a PAID order; it becomes ACCEPTED. An order that is accepted with this preparation time
+        already is answered as it is. Errors: NOT_FOUND, ILLEGAL_TRANSITION, ETAG_MISMATCH, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
+        """
 
     @_abc_1.abstractmethod
     def MarkOrderReady(
@@ -103,8 +113,9 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.MarkOrderReadyRequest,
         context: _aio.ServicerContext[_order_service_pb2.MarkOrderReadyRequest, _abc.Awaitable[_order_service_pb2.MarkOrderReadyResponse]],
     ) -> _abc.Awaitable[_order_service_pb2.MarkOrderReadyResponse]:
-        """Lets the seller say that an ACCEPTED order is prepared; it becomes READY and its delivery is made soon after.
-        Errors: NOT_FOUND, ILLEGAL_TRANSITION, ETAG_MISMATCH.
+        """Lets the seller say that an ACCEPTED order is prepared; it becomes READY and its delivery is made soon after. An
+        order that is READY already is answered as it is. Errors: NOT_FOUND, ILLEGAL_TRANSITION, ETAG_MISMATCH,
+        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -113,9 +124,10 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.CancelOrderRequest,
         context: _aio.ServicerContext[_order_service_pb2.CancelOrderRequest, _abc.Awaitable[_order_service_pb2.CancelOrderResponse]],
     ) -> _abc.Awaitable[_order_service_pb2.CancelOrderResponse]:
-        """Cancels an order or some of its lines before the courier has it; stock and money go back. Errors: NOT_FOUND for the
-        order or a line, ILLEGAL_TRANSITION, VALIDATION_FAILED when more of a line is named than is left,
-        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """Cancels an order or some of its lines before the courier has it; stock and money go back. What the caller has
+        cancelled already for the same reason, and lines of which nothing is left, are answered as they are. Errors:
+        NOT_FOUND for the order or a line, ILLEGAL_TRANSITION, VALIDATION_FAILED when more of a line is named than is left,
+        ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -125,7 +137,7 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_order_service_pb2.WatchOrderRequest, _abc.AsyncIterator[_order_service_pb2.WatchOrderResponse]],
     ) -> _abc.AsyncIterator[_order_service_pb2.WatchOrderResponse]:
         """Watches an order: first how it is, then every change, and a heartbeat every 10 s. With a resume token it goes on
-        after that event, or says reset and starts over. It ends with OK when the order is over: delivered, cancelled,
+        after that event; with one that is of no use come reset and then a snapshot. It ends with OK when the order is over: delivered, cancelled,
         rejected, expired or refunded.
         Errors: NOT_FOUND, TOKEN_EXPIRED, SESSION_REVOKED, ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
         """

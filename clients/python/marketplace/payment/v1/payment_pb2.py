@@ -22,11 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.type import money_pb2 as google_dot_type_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$marketplace/payment/v1/payment.proto\x12\x16marketplace.payment.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\"\x8f\x06\n\x07Payment\x12\x1d\n\npayment_id\x18\x01 \x01(\tR\tpaymentId\x12$\n\x0eorder_group_id\x18\x02 \x01(\tR\x0corderGroupId\x12\x19\n\x08\x62uyer_id\x18\x03 \x01(\tR\x07\x62uyerId\x12:\n\x05state\x18\x04 \x01(\x0e\x32$.marketplace.payment.v1.PaymentStateR\x05state\x12)\n\x10payment_provider\x18\x05 \x01(\tR\x0fpaymentProvider\x12*\n\x06\x61mount\x18\x06 \x01(\x0b\x32\x12.google.type.MoneyR\x06\x61mount\x12.\n\x08\x63\x61ptured\x18\x07 \x01(\x0b\x32\x12.google.type.MoneyR\x08\x63\x61ptured\x12.\n\x08refunded\x18\x08 \x01(\x0b\x32\x12.google.type.MoneyR\x08refunded\x12=\n\x06\x61\x63tion\x18\t \x01(\x0b\x32%.marketplace.payment.v1.PaymentActionR\x06\x61\x63tion\x12@\n\x07\x64\x65\x63line\x18\n \x01(\x0b\x32&.marketplace.payment.v1.PaymentDeclineR\x07\x64\x65\x63line\x12\x38\n\x07refunds\x18\x0b \x03(\x0b\x32\x1e.marketplace.payment.v1.RefundR\x07refunds\x12;\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x12?\n\rcaptured_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0c\x63\x61pturedTime\x12;\n\x0b\x65xpire_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\"2\n\rPaymentAction\x12!\n\x0credirect_url\x18\x01 \x01(\tR\x0bredirectUrl\"}\n\x0ePaymentDecline\x12\x12\n\x04\x63ode\x18\x01 \x01(\tR\x04\x63ode\x12\x18\n\x07message\x18\x02 \x01(\tR\x07message\x12=\n\x0c\x64\x65\x63line_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0b\x64\x65\x63lineTime\"\xd8\x02\n\x06Refund\x12\x1b\n\trefund_id\x18\x01 \x01(\tR\x08refundId\x12\x1d\n\npayment_id\x18\x02 \x01(\tR\tpaymentId\x12\x19\n\x08order_id\x18\x03 \x01(\tR\x07orderId\x12*\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x12.google.type.MoneyR\x06\x61mount\x12\x16\n\x06reason\x18\x05 \x01(\tR\x06reason\x12\x39\n\x05state\x18\x06 \x01(\x0e\x32#.marketplace.payment.v1.RefundStateR\x05state\x12;\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime*\x82\x02\n\x0cPaymentState\x12\x1d\n\x19PAYMENT_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15PAYMENT_STATE_PENDING\x10\x01\x12!\n\x1dPAYMENT_STATE_ACTION_REQUIRED\x10\x02\x12\x1a\n\x16PAYMENT_STATE_CAPTURED\x10\x03\x12$\n PAYMENT_STATE_PARTIALLY_REFUNDED\x10\x04\x12\x1a\n\x16PAYMENT_STATE_REFUNDED\x10\x05\x12\x1a\n\x16PAYMENT_STATE_DECLINED\x10\x06\x12\x1b\n\x17PAYMENT_STATE_CANCELLED\x10\x07*z\n\x0bRefundState\x12\x1c\n\x18REFUND_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14REFUND_STATE_PENDING\x10\x01\x12\x1a\n\x16REFUND_STATE_SUCCEEDED\x10\x02\x12\x17\n\x13REFUND_STATE_FAILED\x10\x03\x42Y\n\x1a\x64\x65v.marketplace.payment.v1P\x01Z marketplace/payment/v1;paymentv1\xaa\x02\x16Marketplace.Payment.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$marketplace/payment/v1/payment.proto\x12\x16marketplace.payment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\"\x9b\x07\n\x07Payment\x12#\n\npayment_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\tpaymentId\x12*\n\x0eorder_group_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x0corderGroupId\x12\x1f\n\x08\x62uyer_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03R\x07\x62uyerId\x12@\n\x05state\x18\x04 \x01(\x0e\x32$.marketplace.payment.v1.PaymentStateB\x04\xe2\x41\x01\x03R\x05state\x12/\n\x10payment_provider\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03R\x0fpaymentProvider\x12\x30\n\x06\x61mount\x18\x06 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x06\x61mount\x12\x41\n\x0f\x63\x61ptured_amount\x18\x07 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x0e\x63\x61pturedAmount\x12\x41\n\x0frefunded_amount\x18\x08 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x0erefundedAmount\x12\x43\n\x06\x61\x63tion\x18\t \x01(\x0b\x32%.marketplace.payment.v1.PaymentActionB\x04\xe2\x41\x01\x03R\x06\x61\x63tion\x12\x46\n\x07\x64\x65\x63line\x18\n \x01(\x0b\x32&.marketplace.payment.v1.PaymentDeclineB\x04\xe2\x41\x01\x03R\x07\x64\x65\x63line\x12>\n\x07refunds\x18\x0b \x03(\x0b\x32\x1e.marketplace.payment.v1.RefundB\x04\xe2\x41\x01\x03R\x07refunds\x12\x41\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\x12\x43\n\x0c\x63\x61pture_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x0b\x63\x61ptureTime\x12\x41\n\x0b\x65xpire_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nexpireTime\x12\x18\n\x04\x65tag\x18\x10 \x01(\tB\x04\xe2\x41\x01\x01R\x04\x65tag\"8\n\rPaymentAction\x12\'\n\x0credirect_url\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x0bredirectUrl\"\\\n\rPaymentMethod\x12:\n\x07sandbox\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x01\xbaH\x17r\x15R\x02okR\x07\x64\x65\x63lineR\x06\x61\x63tionH\x00R\x07sandboxB\x0f\n\x06method\x12\x05\xbaH\x02\x08\x01\"\x8f\x01\n\x0ePaymentDecline\x12\x18\n\x04\x63ode\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x04\x63ode\x12\x1e\n\x07message\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x07message\x12\x43\n\x0c\x64\x65\x63line_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x0b\x64\x65\x63lineTime\"\xaa\x03\n\x06Refund\x12!\n\trefund_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x08refundId\x12#\n\npayment_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\tpaymentId\x12$\n\x08order_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03H\x00R\x07orderId\x88\x01\x01\x12\x30\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x06\x61mount\x12!\n\x06reason\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03H\x01R\x06reason\x88\x01\x01\x12?\n\x05state\x18\x06 \x01(\x0e\x32#.marketplace.payment.v1.RefundStateB\x04\xe2\x41\x01\x03R\x05state\x12\x41\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTimeB\x0b\n\t_order_idB\t\n\x07_reason*\x82\x02\n\x0cPaymentState\x12\x1d\n\x19PAYMENT_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15PAYMENT_STATE_PENDING\x10\x01\x12!\n\x1dPAYMENT_STATE_ACTION_REQUIRED\x10\x02\x12\x1a\n\x16PAYMENT_STATE_CAPTURED\x10\x03\x12$\n PAYMENT_STATE_PARTIALLY_REFUNDED\x10\x04\x12\x1a\n\x16PAYMENT_STATE_REFUNDED\x10\x05\x12\x1a\n\x16PAYMENT_STATE_DECLINED\x10\x06\x12\x1b\n\x17PAYMENT_STATE_CANCELLED\x10\x07*z\n\x0bRefundState\x12\x1c\n\x18REFUND_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14REFUND_STATE_PENDING\x10\x01\x12\x1a\n\x16REFUND_STATE_SUCCEEDED\x10\x02\x12\x17\n\x13REFUND_STATE_FAILED\x10\x03\x42Y\n\x1a\x64\x65v.marketplace.payment.v1P\x01Z marketplace/payment/v1;paymentv1\xaa\x02\x16Marketplace.Payment.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,16 +36,78 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'marketplace.payment.v1.paym
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\032dev.marketplace.payment.v1P\001Z marketplace/payment/v1;paymentv1\252\002\026Marketplace.Payment.V1'
-  _globals['_PAYMENTSTATE']._serialized_start=1435
-  _globals['_PAYMENTSTATE']._serialized_end=1693
-  _globals['_REFUNDSTATE']._serialized_start=1695
-  _globals['_REFUNDSTATE']._serialized_end=1817
-  _globals['_PAYMENT']._serialized_start=123
-  _globals['_PAYMENT']._serialized_end=906
-  _globals['_PAYMENTACTION']._serialized_start=908
-  _globals['_PAYMENTACTION']._serialized_end=958
-  _globals['_PAYMENTDECLINE']._serialized_start=960
-  _globals['_PAYMENTDECLINE']._serialized_end=1085
-  _globals['_REFUND']._serialized_start=1088
-  _globals['_REFUND']._serialized_end=1432
+  _globals['_PAYMENT'].fields_by_name['payment_id']._loaded_options = None
+  _globals['_PAYMENT'].fields_by_name['payment_id']._serialized_options = b'\342A\001\003'
+  _globals['_PAYMENT'].fields_by_name['order_group_id']._loaded_options = None
+  _globals['_PAYMENT'].fields_by_name['order_group_id']._serialized_options = b'\342A\001\003'
+  _globals['_PAYMENT'].fields_by_name['buyer_id']._loaded_options = None
+  _globals['_PAYMENT'].fields_by_name['buyer_id']._serialized_options = b'\342A\001\003'
+  _globals['_PAYMENT'].fields_by_name['state']._loaded_options = None
+  _globals['_PAYMENT'].fields_by_name['state']._serialized_options = b'\342A\001\003'
+  _globals['_PAYMENT'].fields_by_name['payment_provider']._loaded_options = None
+  _globals['_PAYMENT'].fields_by_name['payment_provider']._serialized_options = b'\342A\001\003'
+  _globals['_PAYMENT'].fields_by_name['amount']._loaded_options = None
+  _globals['_PAYMENT'].fields_by_name['amount']._serialized_options = b'\342A\001\003'
+  _globals['_PAYMENT'].fields_by_name['captured_amount']._loaded_options = None
+  _globals['_PAYMENT'].fields_by_name['captured_amount']._serialized_options = b'\342A\001\003'
+  _globals['_PAYMENT'].fields_by_name['refunded_amount']._loaded_options = None
+  _globals['_PAYMENT'].fields_by_name['refunded_amount']._serialized_options = b'\342A\001\003'
+  _globals['_PAYMENT'].fields_by_name['action']._loaded_options = None
+  _globals['_PAYMENT'].fields_by_name['action']._serialized_options = b'\342A\001\003'
+  _globals['_PAYMENT'].fields_by_name['decline']._loaded_options = None
+  _globals['_PAYMENT'].fields_by_name['decline']._serialized_options = b'\342A\001\003'
+  _globals['_PAYMENT'].fields_by_name['refunds']._loaded_options = None
+  _globals['_PAYMENT'].fields_by_name['refunds']._serialized_options = b'\342A\001\003'
+  _globals['_PAYMENT'].fields_by_name['create_time']._loaded_options = None
+  _globals['_PAYMENT'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
+  _globals['_PAYMENT'].fields_by_name['update_time']._loaded_options = None
+  _globals['_PAYMENT'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
+  _globals['_PAYMENT'].fields_by_name['capture_time']._loaded_options = None
+  _globals['_PAYMENT'].fields_by_name['capture_time']._serialized_options = b'\342A\001\003'
+  _globals['_PAYMENT'].fields_by_name['expire_time']._loaded_options = None
+  _globals['_PAYMENT'].fields_by_name['expire_time']._serialized_options = b'\342A\001\003'
+  _globals['_PAYMENT'].fields_by_name['etag']._loaded_options = None
+  _globals['_PAYMENT'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
+  _globals['_PAYMENTACTION'].fields_by_name['redirect_url']._loaded_options = None
+  _globals['_PAYMENTACTION'].fields_by_name['redirect_url']._serialized_options = b'\342A\001\003'
+  _globals['_PAYMENTMETHOD'].oneofs_by_name['method']._loaded_options = None
+  _globals['_PAYMENTMETHOD'].oneofs_by_name['method']._serialized_options = b'\272H\002\010\001'
+  _globals['_PAYMENTMETHOD'].fields_by_name['sandbox']._loaded_options = None
+  _globals['_PAYMENTMETHOD'].fields_by_name['sandbox']._serialized_options = b'\342A\001\001\272H\027r\025R\002okR\007declineR\006action'
+  _globals['_PAYMENTDECLINE'].fields_by_name['code']._loaded_options = None
+  _globals['_PAYMENTDECLINE'].fields_by_name['code']._serialized_options = b'\342A\001\003'
+  _globals['_PAYMENTDECLINE'].fields_by_name['message']._loaded_options = None
+  _globals['_PAYMENTDECLINE'].fields_by_name['message']._serialized_options = b'\342A\001\003'
+  _globals['_PAYMENTDECLINE'].fields_by_name['decline_time']._loaded_options = None
+  _globals['_PAYMENTDECLINE'].fields_by_name['decline_time']._serialized_options = b'\342A\001\003'
+  _globals['_REFUND'].fields_by_name['refund_id']._loaded_options = None
+  _globals['_REFUND'].fields_by_name['refund_id']._serialized_options = b'\342A\001\003'
+  _globals['_REFUND'].fields_by_name['payment_id']._loaded_options = None
+  _globals['_REFUND'].fields_by_name['payment_id']._serialized_options = b'\342A\001\003'
+  _globals['_REFUND'].fields_by_name['order_id']._loaded_options = None
+  _globals['_REFUND'].fields_by_name['order_id']._serialized_options = b'\342A\001\003'
+  _globals['_REFUND'].fields_by_name['amount']._loaded_options = None
+  _globals['_REFUND'].fields_by_name['amount']._serialized_options = b'\342A\001\003'
+  _globals['_REFUND'].fields_by_name['reason']._loaded_options = None
+  _globals['_REFUND'].fields_by_name['reason']._serialized_options = b'\342A\001\003'
+  _globals['_REFUND'].fields_by_name['state']._loaded_options = None
+  _globals['_REFUND'].fields_by_name['state']._serialized_options = b'\342A\001\003'
+  _globals['_REFUND'].fields_by_name['create_time']._loaded_options = None
+  _globals['_REFUND'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
+  _globals['_REFUND'].fields_by_name['update_time']._loaded_options = None
+  _globals['_REFUND'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
+  _globals['_PAYMENTSTATE']._serialized_start=1838
+  _globals['_PAYMENTSTATE']._serialized_end=2096
+  _globals['_REFUNDSTATE']._serialized_start=2098
+  _globals['_REFUNDSTATE']._serialized_end=2220
+  _globals['_PAYMENT']._serialized_start=185
+  _globals['_PAYMENT']._serialized_end=1108
+  _globals['_PAYMENTACTION']._serialized_start=1110
+  _globals['_PAYMENTACTION']._serialized_end=1166
+  _globals['_PAYMENTMETHOD']._serialized_start=1168
+  _globals['_PAYMENTMETHOD']._serialized_end=1260
+  _globals['_PAYMENTDECLINE']._serialized_start=1263
+  _globals['_PAYMENTDECLINE']._serialized_end=1406
+  _globals['_REFUND']._serialized_start=1409
+  _globals['_REFUND']._serialized_end=1835
 # @@protoc_insertion_point(module_scope)

@@ -105,15 +105,16 @@ class Payment(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     PAYMENT_PROVIDER_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
-    CAPTURED_FIELD_NUMBER: _builtins.int
-    REFUNDED_FIELD_NUMBER: _builtins.int
+    CAPTURED_AMOUNT_FIELD_NUMBER: _builtins.int
+    REFUNDED_AMOUNT_FIELD_NUMBER: _builtins.int
     ACTION_FIELD_NUMBER: _builtins.int
     DECLINE_FIELD_NUMBER: _builtins.int
     REFUNDS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
-    CAPTURED_TIME_FIELD_NUMBER: _builtins.int
+    CAPTURE_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     payment_id: _builtins.str
     """The id of the payment."""
     order_group_id: _builtins.str
@@ -124,16 +125,18 @@ class Payment(_message.Message):
     """Where the payment stands."""
     payment_provider: _builtins.str
     """The provider that takes the money, such as `sandbox` or `stripe`."""
+    etag: _builtins.str
+    """The version of the payment; it changes with every change of it or of one of its refunds."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """What is to be paid."""
 
     @_builtins.property
-    def captured(self) -> _money_pb2.Money:
+    def captured_amount(self) -> _money_pb2.Money:
         """What was taken."""
 
     @_builtins.property
-    def refunded(self) -> _money_pb2.Money:
+    def refunded_amount(self) -> _money_pb2.Money:
         """What was given back; never more than was taken."""
 
     @_builtins.property
@@ -157,7 +160,7 @@ class Payment(_message.Message):
         """When the payment last changed."""
 
     @_builtins.property
-    def captured_time(self) -> _timestamp_pb2.Timestamp:
+    def capture_time(self) -> _timestamp_pb2.Timestamp:
         """When the money was taken; absent before."""
 
     @_builtins.property
@@ -173,19 +176,20 @@ class Payment(_message.Message):
         state: Global___PaymentState.ValueType = ...,
         payment_provider: _builtins.str = ...,
         amount: _money_pb2.Money | None = ...,
-        captured: _money_pb2.Money | None = ...,
-        refunded: _money_pb2.Money | None = ...,
+        captured_amount: _money_pb2.Money | None = ...,
+        refunded_amount: _money_pb2.Money | None = ...,
         action: Global___PaymentAction | None = ...,
         decline: Global___PaymentDecline | None = ...,
         refunds: _abc.Iterable[Global___Refund] | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
-        captured_time: _timestamp_pb2.Timestamp | None = ...,
+        capture_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "amount", b"amount", "captured", b"captured", "captured_time", b"captured_time", "create_time", b"create_time", "decline", b"decline", "expire_time", b"expire_time", "refunded", b"refunded", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "amount", b"amount", "capture_time", b"capture_time", "captured_amount", b"captured_amount", "create_time", b"create_time", "decline", b"decline", "expire_time", b"expire_time", "refunded_amount", b"refunded_amount", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "amount", b"amount", "buyer_id", b"buyer_id", "captured", b"captured", "captured_time", b"captured_time", "create_time", b"create_time", "decline", b"decline", "expire_time", b"expire_time", "order_group_id", b"order_group_id", "payment_id", b"payment_id", "payment_provider", b"payment_provider", "refunded", b"refunded", "refunds", b"refunds", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "amount", b"amount", "buyer_id", b"buyer_id", "capture_time", b"capture_time", "captured_amount", b"captured_amount", "create_time", b"create_time", "decline", b"decline", "etag", b"etag", "expire_time", b"expire_time", "order_group_id", b"order_group_id", "payment_id", b"payment_id", "payment_provider", b"payment_provider", "refunded_amount", b"refunded_amount", "refunds", b"refunds", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -212,6 +216,30 @@ class PaymentAction(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PaymentAction: _TypeAlias = PaymentAction  # noqa: Y015
+
+@_typing.final
+class PaymentMethod(_message.Message):
+    """What to pay with."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SANDBOX_FIELD_NUMBER: _builtins.int
+    sandbox: _builtins.str
+    """A method of the sandbox: `ok` takes the money, `decline` refuses, `action` asks for the buyer's action first."""
+    def __init__(
+        self,
+        *,
+        sandbox: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["method", b"method", "sandbox", b"sandbox"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["method", b"method", "sandbox", b"sandbox"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_method: _TypeAlias = _typing.Literal["sandbox"]  # noqa: Y015
+    _WhichOneofArgType_method: _TypeAlias = _typing.Literal["method", b"method"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_method) -> _WhichOneofReturnType_method | None: ...
+
+Global___PaymentMethod: _TypeAlias = PaymentMethod  # noqa: Y015
 
 @_typing.final
 class PaymentDecline(_message.Message):
@@ -264,9 +292,9 @@ class Refund(_message.Message):
     payment_id: _builtins.str
     """The payment that the money comes out of."""
     order_id: _builtins.str
-    """The order that is refunded; empty when it is the whole group."""
+    """The order that is refunded; absent when it is the whole group."""
     reason: _builtins.str
-    """Why it is given back, in the words of whoever asked for it."""
+    """Why it is given back, in the words of whoever asked for it; absent when they said nothing."""
     state: Global___RefundState.ValueType
     """Where the refund stands."""
     @_builtins.property
@@ -286,17 +314,24 @@ class Refund(_message.Message):
         *,
         refund_id: _builtins.str = ...,
         payment_id: _builtins.str = ...,
-        order_id: _builtins.str = ...,
+        order_id: _builtins.str | None = ...,
         amount: _money_pb2.Money | None = ...,
-        reason: _builtins.str = ...,
+        reason: _builtins.str | None = ...,
         state: Global___RefundState.ValueType = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_order_id", b"_order_id", "_reason", b"_reason", "amount", b"amount", "create_time", b"create_time", "order_id", b"order_id", "reason", b"reason", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "create_time", b"create_time", "order_id", b"order_id", "payment_id", b"payment_id", "reason", b"reason", "refund_id", b"refund_id", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_order_id", b"_order_id", "_reason", b"_reason", "amount", b"amount", "create_time", b"create_time", "order_id", b"order_id", "payment_id", b"payment_id", "reason", b"reason", "refund_id", b"refund_id", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__order_id: _TypeAlias = _typing.Literal["order_id"]  # noqa: Y015
+    _WhichOneofArgType__order_id: _TypeAlias = _typing.Literal["_order_id", b"_order_id"]  # noqa: Y015
+    _WhichOneofReturnType__reason: _TypeAlias = _typing.Literal["reason"]  # noqa: Y015
+    _WhichOneofArgType__reason: _TypeAlias = _typing.Literal["_reason", b"_reason"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__order_id) -> _WhichOneofReturnType__order_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reason) -> _WhichOneofReturnType__reason | None: ...
 
 Global___Refund: _TypeAlias = Refund  # noqa: Y015

@@ -24,12 +24,13 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.type import money_pb2 as google_dot_type_dot_money__pb2
 from marketplace.payment.v1 import payment_pb2 as marketplace_dot_payment_dot_v1_dot_payment__pb2
 from marketplace.policy.v1 import policy_pb2 as marketplace_dot_policy_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,marketplace/payment/v1/payment_service.proto\x12\x16marketplace.payment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/type/money.proto\x1a$marketplace/payment/v1/payment.proto\x1a\"marketplace/policy/v1/policy.proto\"\xbf\x01\n\x14\x43reatePaymentRequest\x12*\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\trequestId\x12\x31\n\x0eorder_group_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\x0corderGroupId\x12H\n\x10payment_provider\x18\x03 \x01(\tB\x1d\xbaH\x1ar\x15\x18 2\x11^[a-z][a-z0-9_]*$\xd8\x01\x01R\x0fpaymentProvider\"R\n\x15\x43reatePaymentResponse\x12\x39\n\x07payment\x18\x01 \x01(\x0b\x32\x1f.marketplace.payment.v1.PaymentR\x07payment\"\xd1\x01\n\x15\x43onfirmPaymentRequest\x12*\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\trequestId\x12*\n\npayment_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\tpaymentId\x12\x31\n\x0epayment_method\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xff\x01R\rpaymentMethod\x12-\n\nreturn_url\x18\x04 \x01(\tB\x0e\xbaH\x0br\x06\x18\x80\x10\x88\x01\x01\xd8\x01\x01R\treturnUrl\"S\n\x16\x43onfirmPaymentResponse\x12\x39\n\x07payment\x18\x01 \x01(\x0b\x32\x1f.marketplace.payment.v1.PaymentR\x07payment\"?\n\x11GetPaymentRequest\x12*\n\npayment_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\tpaymentId\"O\n\x12GetPaymentResponse\x12\x39\n\x07payment\x18\x01 \x01(\x0b\x32\x1f.marketplace.payment.v1.PaymentR\x07payment\"\x80\x05\n\x14RefundPaymentRequest\x12*\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\trequestId\x12*\n\npayment_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\tpaymentId\x12&\n\x08order_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x07orderId\x12\xc5\x03\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x12.google.type.MoneyB\x98\x03\xbaH\x94\x03\xba\x01g\n\x0emoney.currency\x12+currency_code must be three capital letters\x1a(this.currency_code.matches(\'^[A-Z]{3}$\')\xba\x01\x8f\x01\n\x0bmoney.nanos\x12\x36nanos must be whole hundredths between 0 and 990000000\x1aHthis.nanos >= 0 && this.nanos <= 990000000 && this.nanos % 10000000 == 0\xba\x01\x93\x01\n\x0emoney.positive\x12/the amount must be above 0 and below 1000000000\x1aPthis.units >= 0 && this.units < 1000000000 && (this.units > 0 || this.nanos > 0)R\x06\x61mount\x12 \n\x06reason\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\x06reason\"\x8a\x01\n\x15RefundPaymentResponse\x12\x39\n\x07payment\x18\x01 \x01(\x0b\x32\x1f.marketplace.payment.v1.PaymentR\x07payment\x12\x36\n\x06refund\x18\x02 \x01(\x0b\x32\x1e.marketplace.payment.v1.RefundR\x06refund2\x9e\x05\n\x0ePaymentService\x12\x94\x01\n\rCreatePayment\x12,.marketplace.payment.v1.CreatePaymentRequest\x1a-.marketplace.payment.v1.CreatePaymentResponse\"&\x8a\xd9%\x0b\x1a\x03\n\x01\x01 \x03(\x05@\x02\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/payments:\x01*\x12\xac\x01\n\x0e\x43onfirmPayment\x12-.marketplace.payment.v1.ConfirmPaymentRequest\x1a..marketplace.payment.v1.ConfirmPaymentResponse\";\x8a\xd9%\x0b\x1a\x03\n\x01\x01 \x03(\x05@\x02\x82\xd3\xe4\x93\x02&\"!/v1/payments/{payment_id}:confirm:\x01*\x12\x97\x01\n\nGetPayment\x12).marketplace.payment.v1.GetPaymentRequest\x1a*.marketplace.payment.v1.GetPaymentResponse\"2\x8a\xd9%\r\x1a\x05\n\x03\x01\x04\x05 \x01(\x01@\x02\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/payments/{payment_id}\x12\xab\x01\n\rRefundPayment\x12,.marketplace.payment.v1.RefundPaymentRequest\x1a-.marketplace.payment.v1.RefundPaymentResponse\"=\x8a\xd9%\x0e\x1a\x04\n\x02\x02\x04 \x03(\x05\x30\x01@\x02\x82\xd3\xe4\x93\x02%\" /v1/payments/{payment_id}:refund:\x01*BY\n\x1a\x64\x65v.marketplace.payment.v1P\x01Z marketplace/payment/v1;paymentv1\xaa\x02\x16Marketplace.Payment.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,marketplace/payment/v1/payment_service.proto\x12\x16marketplace.payment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x17google/type/money.proto\x1a$marketplace/payment/v1/payment.proto\x1a\"marketplace/policy/v1/policy.proto\"\xcb\x01\n\x14\x43reatePaymentRequest\x12\x35\n\x0eorder_group_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x0corderGroupId\x12L\n\x10payment_provider\x18\x02 \x01(\tB!\xe2\x41\x01\x01\xbaH\x1ar\x15\x18 2\x11^[a-z][a-z0-9_]*$\xd8\x01\x01R\x0fpaymentProvider\x12.\n\nrequest_id\x18\x03 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"R\n\x15\x43reatePaymentResponse\x12\x39\n\x07payment\x18\x01 \x01(\x0b\x32\x1f.marketplace.payment.v1.PaymentR\x07payment\"\xfe\x01\n\x15\x43onfirmPaymentRequest\x12.\n\npayment_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\tpaymentId\x12R\n\x0epayment_method\x18\x02 \x01(\x0b\x32%.marketplace.payment.v1.PaymentMethodB\x04\xe2\x41\x01\x02R\rpaymentMethod\x12\x31\n\nreturn_url\x18\x03 \x01(\tB\x12\xe2\x41\x01\x01\xbaH\x0br\x06\x18\x80\x10\x88\x01\x01\xd8\x01\x01R\treturnUrl\x12.\n\nrequest_id\x18\x04 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"S\n\x16\x43onfirmPaymentResponse\x12\x39\n\x07payment\x18\x01 \x01(\x0b\x32\x1f.marketplace.payment.v1.PaymentR\x07payment\"C\n\x11GetPaymentRequest\x12.\n\npayment_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\tpaymentId\"O\n\x12GetPaymentResponse\x12\x39\n\x07payment\x18\x01 \x01(\x0b\x32\x1f.marketplace.payment.v1.PaymentR\x07payment\"\xdf\x02\n\x14RefundPaymentRequest\x12.\n\npayment_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\tpaymentId\x12\x41\n\x05order\x18\x02 \x01(\x0b\x32#.marketplace.payment.v1.OrderRefundB\x04\xe2\x41\x01\x01H\x00R\x05order\x12L\n\x0bwhole_group\x18\x03 \x01(\x0b\x32#.marketplace.payment.v1.GroupRefundB\x04\xe2\x41\x01\x01H\x00R\nwholeGroup\x12$\n\x06reason\x18\x04 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xf4\x03R\x06reason\x12 \n\x04\x65tag\x18\x05 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x01R\x04\x65tag\x12.\n\nrequest_id\x18\x06 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestIdB\x0e\n\x05scope\x12\x05\xbaH\x02\x08\x01\"k\n\x0bOrderRefund\x12*\n\x08order_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x07orderId\x12\x30\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x01R\x06\x61mount\"\r\n\x0bGroupRefund\"\x8a\x01\n\x15RefundPaymentResponse\x12\x39\n\x07payment\x18\x01 \x01(\x0b\x32\x1f.marketplace.payment.v1.PaymentR\x07payment\x12\x36\n\x06refund\x18\x02 \x01(\x0b\x32\x1e.marketplace.payment.v1.RefundR\x06refund2\x9e\x05\n\x0ePaymentService\x12\x94\x01\n\rCreatePayment\x12,.marketplace.payment.v1.CreatePaymentRequest\x1a-.marketplace.payment.v1.CreatePaymentResponse\"&\x8a\xd9%\x0b\x1a\x03\n\x01\x01 \x03(\x05@\x02\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/payments:\x01*\x12\xac\x01\n\x0e\x43onfirmPayment\x12-.marketplace.payment.v1.ConfirmPaymentRequest\x1a..marketplace.payment.v1.ConfirmPaymentResponse\";\x8a\xd9%\x0b\x1a\x03\n\x01\x01 \x03(\x05@\x02\x82\xd3\xe4\x93\x02&\"!/v1/payments/{payment_id}:confirm:\x01*\x12\x97\x01\n\nGetPayment\x12).marketplace.payment.v1.GetPaymentRequest\x1a*.marketplace.payment.v1.GetPaymentResponse\"2\x8a\xd9%\r\x1a\x05\n\x03\x01\x04\x05 \x01(\x01@\x02\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/payments/{payment_id}\x12\xab\x01\n\rRefundPayment\x12,.marketplace.payment.v1.RefundPaymentRequest\x1a-.marketplace.payment.v1.RefundPaymentResponse\"=\x8a\xd9%\x0e\x1a\x04\n\x02\x02\x04 \x03(\x05\x30\x01@\x02\x82\xd3\xe4\x93\x02%\" /v1/payments/{payment_id}:refund:\x01*BY\n\x1a\x64\x65v.marketplace.payment.v1P\x01Z marketplace/payment/v1;paymentv1\xaa\x02\x16Marketplace.Payment.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,32 +38,40 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'marketplace.payment.v1.paym
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\032dev.marketplace.payment.v1P\001Z marketplace/payment/v1;paymentv1\252\002\026Marketplace.Payment.V1'
-  _globals['_CREATEPAYMENTREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_CREATEPAYMENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
   _globals['_CREATEPAYMENTREQUEST'].fields_by_name['order_group_id']._loaded_options = None
-  _globals['_CREATEPAYMENTREQUEST'].fields_by_name['order_group_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
+  _globals['_CREATEPAYMENTREQUEST'].fields_by_name['order_group_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
   _globals['_CREATEPAYMENTREQUEST'].fields_by_name['payment_provider']._loaded_options = None
-  _globals['_CREATEPAYMENTREQUEST'].fields_by_name['payment_provider']._serialized_options = b'\272H\032r\025\030 2\021^[a-z][a-z0-9_]*$\330\001\001'
-  _globals['_CONFIRMPAYMENTREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_CONFIRMPAYMENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
+  _globals['_CREATEPAYMENTREQUEST'].fields_by_name['payment_provider']._serialized_options = b'\342A\001\001\272H\032r\025\030 2\021^[a-z][a-z0-9_]*$\330\001\001'
+  _globals['_CREATEPAYMENTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CREATEPAYMENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
   _globals['_CONFIRMPAYMENTREQUEST'].fields_by_name['payment_id']._loaded_options = None
-  _globals['_CONFIRMPAYMENTREQUEST'].fields_by_name['payment_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
+  _globals['_CONFIRMPAYMENTREQUEST'].fields_by_name['payment_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
   _globals['_CONFIRMPAYMENTREQUEST'].fields_by_name['payment_method']._loaded_options = None
-  _globals['_CONFIRMPAYMENTREQUEST'].fields_by_name['payment_method']._serialized_options = b'\272H\007r\005\020\001\030\377\001'
+  _globals['_CONFIRMPAYMENTREQUEST'].fields_by_name['payment_method']._serialized_options = b'\342A\001\002'
   _globals['_CONFIRMPAYMENTREQUEST'].fields_by_name['return_url']._loaded_options = None
-  _globals['_CONFIRMPAYMENTREQUEST'].fields_by_name['return_url']._serialized_options = b'\272H\013r\006\030\200\020\210\001\001\330\001\001'
+  _globals['_CONFIRMPAYMENTREQUEST'].fields_by_name['return_url']._serialized_options = b'\342A\001\001\272H\013r\006\030\200\020\210\001\001\330\001\001'
+  _globals['_CONFIRMPAYMENTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CONFIRMPAYMENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
   _globals['_GETPAYMENTREQUEST'].fields_by_name['payment_id']._loaded_options = None
-  _globals['_GETPAYMENTREQUEST'].fields_by_name['payment_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
-  _globals['_REFUNDPAYMENTREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_REFUNDPAYMENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
+  _globals['_GETPAYMENTREQUEST'].fields_by_name['payment_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
+  _globals['_REFUNDPAYMENTREQUEST'].oneofs_by_name['scope']._loaded_options = None
+  _globals['_REFUNDPAYMENTREQUEST'].oneofs_by_name['scope']._serialized_options = b'\272H\002\010\001'
   _globals['_REFUNDPAYMENTREQUEST'].fields_by_name['payment_id']._loaded_options = None
-  _globals['_REFUNDPAYMENTREQUEST'].fields_by_name['payment_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
-  _globals['_REFUNDPAYMENTREQUEST'].fields_by_name['order_id']._loaded_options = None
-  _globals['_REFUNDPAYMENTREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
-  _globals['_REFUNDPAYMENTREQUEST'].fields_by_name['amount']._loaded_options = None
-  _globals['_REFUNDPAYMENTREQUEST'].fields_by_name['amount']._serialized_options = b'\272H\224\003\272\001g\n\016money.currency\022+currency_code must be three capital letters\032(this.currency_code.matches(\'^[A-Z]{3}$\')\272\001\217\001\n\013money.nanos\0226nanos must be whole hundredths between 0 and 990000000\032Hthis.nanos >= 0 && this.nanos <= 990000000 && this.nanos % 10000000 == 0\272\001\223\001\n\016money.positive\022/the amount must be above 0 and below 1000000000\032Pthis.units >= 0 && this.units < 1000000000 && (this.units > 0 || this.nanos > 0)'
+  _globals['_REFUNDPAYMENTREQUEST'].fields_by_name['payment_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
+  _globals['_REFUNDPAYMENTREQUEST'].fields_by_name['order']._loaded_options = None
+  _globals['_REFUNDPAYMENTREQUEST'].fields_by_name['order']._serialized_options = b'\342A\001\001'
+  _globals['_REFUNDPAYMENTREQUEST'].fields_by_name['whole_group']._loaded_options = None
+  _globals['_REFUNDPAYMENTREQUEST'].fields_by_name['whole_group']._serialized_options = b'\342A\001\001'
   _globals['_REFUNDPAYMENTREQUEST'].fields_by_name['reason']._loaded_options = None
-  _globals['_REFUNDPAYMENTREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\005r\003\030\364\003'
+  _globals['_REFUNDPAYMENTREQUEST'].fields_by_name['reason']._serialized_options = b'\342A\001\001\272H\005r\003\030\364\003'
+  _globals['_REFUNDPAYMENTREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_REFUNDPAYMENTREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001\272H\005r\003\030\200\001'
+  _globals['_REFUNDPAYMENTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_REFUNDPAYMENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
+  _globals['_ORDERREFUND'].fields_by_name['order_id']._loaded_options = None
+  _globals['_ORDERREFUND'].fields_by_name['order_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
+  _globals['_ORDERREFUND'].fields_by_name['amount']._loaded_options = None
+  _globals['_ORDERREFUND'].fields_by_name['amount']._serialized_options = b'\342A\001\001'
   _globals['_PAYMENTSERVICE'].methods_by_name['CreatePayment']._loaded_options = None
   _globals['_PAYMENTSERVICE'].methods_by_name['CreatePayment']._serialized_options = b'\212\331%\013\032\003\n\001\001 \003(\005@\002\202\323\344\223\002\021\"\014/v1/payments:\001*'
   _globals['_PAYMENTSERVICE'].methods_by_name['ConfirmPayment']._loaded_options = None
@@ -71,22 +80,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PAYMENTSERVICE'].methods_by_name['GetPayment']._serialized_options = b'\212\331%\r\032\005\n\003\001\004\005 \001(\001@\002\202\323\344\223\002\033\022\031/v1/payments/{payment_id}'
   _globals['_PAYMENTSERVICE'].methods_by_name['RefundPayment']._loaded_options = None
   _globals['_PAYMENTSERVICE'].methods_by_name['RefundPayment']._serialized_options = b'\212\331%\016\032\004\n\002\002\004 \003(\0050\001@\002\202\323\344\223\002%\" /v1/payments/{payment_id}:refund:\001*'
-  _globals['_CREATEPAYMENTREQUEST']._serialized_start=231
-  _globals['_CREATEPAYMENTREQUEST']._serialized_end=422
-  _globals['_CREATEPAYMENTRESPONSE']._serialized_start=424
-  _globals['_CREATEPAYMENTRESPONSE']._serialized_end=506
-  _globals['_CONFIRMPAYMENTREQUEST']._serialized_start=509
-  _globals['_CONFIRMPAYMENTREQUEST']._serialized_end=718
-  _globals['_CONFIRMPAYMENTRESPONSE']._serialized_start=720
-  _globals['_CONFIRMPAYMENTRESPONSE']._serialized_end=803
-  _globals['_GETPAYMENTREQUEST']._serialized_start=805
-  _globals['_GETPAYMENTREQUEST']._serialized_end=868
-  _globals['_GETPAYMENTRESPONSE']._serialized_start=870
-  _globals['_GETPAYMENTRESPONSE']._serialized_end=949
-  _globals['_REFUNDPAYMENTREQUEST']._serialized_start=952
-  _globals['_REFUNDPAYMENTREQUEST']._serialized_end=1592
-  _globals['_REFUNDPAYMENTRESPONSE']._serialized_start=1595
-  _globals['_REFUNDPAYMENTRESPONSE']._serialized_end=1733
-  _globals['_PAYMENTSERVICE']._serialized_start=1736
-  _globals['_PAYMENTSERVICE']._serialized_end=2406
+  _globals['_CREATEPAYMENTREQUEST']._serialized_start=264
+  _globals['_CREATEPAYMENTREQUEST']._serialized_end=467
+  _globals['_CREATEPAYMENTRESPONSE']._serialized_start=469
+  _globals['_CREATEPAYMENTRESPONSE']._serialized_end=551
+  _globals['_CONFIRMPAYMENTREQUEST']._serialized_start=554
+  _globals['_CONFIRMPAYMENTREQUEST']._serialized_end=808
+  _globals['_CONFIRMPAYMENTRESPONSE']._serialized_start=810
+  _globals['_CONFIRMPAYMENTRESPONSE']._serialized_end=893
+  _globals['_GETPAYMENTREQUEST']._serialized_start=895
+  _globals['_GETPAYMENTREQUEST']._serialized_end=962
+  _globals['_GETPAYMENTRESPONSE']._serialized_start=964
+  _globals['_GETPAYMENTRESPONSE']._serialized_end=1043
+  _globals['_REFUNDPAYMENTREQUEST']._serialized_start=1046
+  _globals['_REFUNDPAYMENTREQUEST']._serialized_end=1397
+  _globals['_ORDERREFUND']._serialized_start=1399
+  _globals['_ORDERREFUND']._serialized_end=1506
+  _globals['_GROUPREFUND']._serialized_start=1508
+  _globals['_GROUPREFUND']._serialized_end=1521
+  _globals['_REFUNDPAYMENTRESPONSE']._serialized_start=1524
+  _globals['_REFUNDPAYMENTRESPONSE']._serialized_end=1662
+  _globals['_PAYMENTSERVICE']._serialized_start=1665
+  _globals['_PAYMENTSERVICE']._serialized_end=2335
 # @@protoc_insertion_point(module_scope)

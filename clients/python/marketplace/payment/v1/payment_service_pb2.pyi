@@ -24,21 +24,21 @@ class CreatePaymentRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
     ORDER_GROUP_ID_FIELD_NUMBER: _builtins.int
     PAYMENT_PROVIDER_FIELD_NUMBER: _builtins.int
-    request_id: _builtins.str
-    """The id of this request; a repeat gets the first answer."""
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     order_group_id: _builtins.str
     """The order group to pay for."""
     payment_provider: _builtins.str
     """The provider, such as `sandbox` or `stripe`; empty means the marketplace's default."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
     def __init__(
         self,
         *,
-        request_id: _builtins.str = ...,
         order_group_id: _builtins.str = ...,
         payment_provider: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -78,27 +78,29 @@ class ConfirmPaymentRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
     PAYMENT_ID_FIELD_NUMBER: _builtins.int
     PAYMENT_METHOD_FIELD_NUMBER: _builtins.int
     RETURN_URL_FIELD_NUMBER: _builtins.int
-    request_id: _builtins.str
-    """The id of this request; a repeat gets the first answer."""
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     payment_id: _builtins.str
     """The payment to confirm."""
-    payment_method: _builtins.str
-    """The provider's name for the method; the sandbox knows `ok`, `decline` and `action`."""
     return_url: _builtins.str
     """Where the provider sends the buyer after an action; empty means the marketplace's own page."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
+    @_builtins.property
+    def payment_method(self) -> _payment_pb2.PaymentMethod:
+        """What to pay with."""
+
     def __init__(
         self,
         *,
-        request_id: _builtins.str = ...,
         payment_id: _builtins.str = ...,
-        payment_method: _builtins.str = ...,
+        payment_method: _payment_pb2.PaymentMethod | None = ...,
         return_url: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["payment_method", b"payment_method"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["payment_id", b"payment_id", "payment_method", b"payment_method", "request_id", b"request_id", "return_url", b"return_url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
@@ -182,39 +184,92 @@ class RefundPaymentRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
     PAYMENT_ID_FIELD_NUMBER: _builtins.int
-    ORDER_ID_FIELD_NUMBER: _builtins.int
-    AMOUNT_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    WHOLE_GROUP_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
-    request_id: _builtins.str
-    """The id of this request; a repeat gets the first answer."""
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     payment_id: _builtins.str
     """The payment that the money comes out of."""
-    order_id: _builtins.str
-    """The order to refund. A seller must name it; without it an admin refunds the group as a whole."""
     reason: _builtins.str
     """Why the money is given back."""
+    etag: _builtins.str
+    """The payment's etag as the caller knows it; empty gives the money back whatever happened to the payment."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
     @_builtins.property
-    def amount(self) -> _money_pb2.Money:
-        """What to give back; absent means all that is left of the order, or of the payment when no order is named."""
+    def order(self) -> Global___OrderRefund:
+        """Money of one order."""
+
+    @_builtins.property
+    def whole_group(self) -> Global___GroupRefund:
+        """All that is left of every order in the payment; for admins."""
 
     def __init__(
         self,
         *,
-        request_id: _builtins.str = ...,
         payment_id: _builtins.str = ...,
+        order: Global___OrderRefund | None = ...,
+        whole_group: Global___GroupRefund | None = ...,
+        reason: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order", "scope", b"scope", "whole_group", b"whole_group"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "order", b"order", "payment_id", b"payment_id", "reason", b"reason", "request_id", b"request_id", "scope", b"scope", "whole_group", b"whole_group"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_scope: _TypeAlias = _typing.Literal["order", "whole_group"]  # noqa: Y015
+    _WhichOneofArgType_scope: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_scope) -> _WhichOneofReturnType_scope | None: ...
+
+Global___RefundPaymentRequest: _TypeAlias = RefundPaymentRequest  # noqa: Y015
+
+@_typing.final
+class OrderRefund(_message.Message):
+    """What of one order is given back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDER_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    order_id: _builtins.str
+    """The order to refund; it is one of the payment's."""
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """How much to give back, more than 0; absent means all that is left of the order."""
+
+    def __init__(
+        self,
+        *,
         order_id: _builtins.str = ...,
         amount: _money_pb2.Money | None = ...,
-        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "order_id", b"order_id", "payment_id", b"payment_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "order_id", b"order_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___RefundPaymentRequest: _TypeAlias = RefundPaymentRequest  # noqa: Y015
+Global___OrderRefund: _TypeAlias = OrderRefund  # noqa: Y015
+
+@_typing.final
+class GroupRefund(_message.Message):
+    """That the whole group is refunded; there is no more to say about it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GroupRefund: _TypeAlias = GroupRefund  # noqa: Y015
 
 @_typing.final
 class RefundPaymentResponse(_message.Message):

@@ -71,10 +71,10 @@ class PaymentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ConfirmPayment(self, request, context):
-        """Has the provider take the money with a payment method; once it answers CAPTURED, the orders are PAID. The sandbox
-        knows the methods `ok`, `decline` and `action`. Errors: NOT_FOUND, PAYMENT_DECLINED, PAYMENT_ACTION_REQUIRED
-        (GetPayment tells what to do), ILLEGAL_TRANSITION for a payment that is over, REQUEST_ID_REUSED,
-        REQUEST_IN_PROGRESS.
+        """Has the provider take the money with a payment method; once it answers CAPTURED, the orders are PAID. A payment
+        that was captured with this method already is answered as it is. Errors: NOT_FOUND, PAYMENT_DECLINED,
+        PAYMENT_ACTION_REQUIRED (GetPayment tells what to do), ILLEGAL_TRANSITION for a payment that is over,
+        VALIDATION_FAILED for a method of another provider, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -89,8 +89,9 @@ class PaymentServiceServicer:
 
     def RefundPayment(self, request, context):
         """Gives money back, wholly or in part. A seller names one of its own orders in the payment. Errors: NOT_FOUND,
-        VALIDATION_FAILED when more is asked for than is left of the order or payment, ILLEGAL_TRANSITION when no money was
-        taken or all was given back, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        VALIDATION_FAILED when more is asked for than is left of the order and when a seller names no order,
+        ILLEGAL_TRANSITION when no money was taken or all was given back, ETAG_MISMATCH, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -22,17 +22,18 @@ class PaymentServiceStub:
     or expired, VALIDATION_FAILED for an unknown provider, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     ConfirmPayment: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.ConfirmPaymentRequest, _payment_service_pb2.ConfirmPaymentResponse]
-    """Has the provider take the money with a payment method; once it answers CAPTURED, the orders are PAID. The sandbox
-    knows the methods `ok`, `decline` and `action`. Errors: NOT_FOUND, PAYMENT_DECLINED, PAYMENT_ACTION_REQUIRED
-    (GetPayment tells what to do), ILLEGAL_TRANSITION for a payment that is over, REQUEST_ID_REUSED,
-    REQUEST_IN_PROGRESS.
+    """Has the provider take the money with a payment method; once it answers CAPTURED, the orders are PAID. A payment
+    that was captured with this method already is answered as it is. Errors: NOT_FOUND, PAYMENT_DECLINED,
+    PAYMENT_ACTION_REQUIRED (GetPayment tells what to do), ILLEGAL_TRANSITION for a payment that is over,
+    VALIDATION_FAILED for a method of another provider, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     GetPayment: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.GetPaymentRequest, _payment_service_pb2.GetPaymentResponse]
     """Gets a payment of the caller; admins and services get any. Errors: NOT_FOUND."""
     RefundPayment: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.RefundPaymentRequest, _payment_service_pb2.RefundPaymentResponse]
     """Gives money back, wholly or in part. A seller names one of its own orders in the payment. Errors: NOT_FOUND,
-    VALIDATION_FAILED when more is asked for than is left of the order or payment, ILLEGAL_TRANSITION when no money was
-    taken or all was given back, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    VALIDATION_FAILED when more is asked for than is left of the order and when a seller names no order,
+    ILLEGAL_TRANSITION when no money was taken or all was given back, ETAG_MISMATCH, REQUEST_ID_REUSED,
+    REQUEST_IN_PROGRESS.
     """
 
 class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -55,10 +56,10 @@ class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _payment_service_pb2.ConfirmPaymentRequest,
         context: _aio.ServicerContext[_payment_service_pb2.ConfirmPaymentRequest, _abc.Awaitable[_payment_service_pb2.ConfirmPaymentResponse]],
     ) -> _abc.Awaitable[_payment_service_pb2.ConfirmPaymentResponse]:
-        """Has the provider take the money with a payment method; once it answers CAPTURED, the orders are PAID. The sandbox
-        knows the methods `ok`, `decline` and `action`. Errors: NOT_FOUND, PAYMENT_DECLINED, PAYMENT_ACTION_REQUIRED
-        (GetPayment tells what to do), ILLEGAL_TRANSITION for a payment that is over, REQUEST_ID_REUSED,
-        REQUEST_IN_PROGRESS.
+        """Has the provider take the money with a payment method; once it answers CAPTURED, the orders are PAID. A payment
+        that was captured with this method already is answered as it is. Errors: NOT_FOUND, PAYMENT_DECLINED,
+        PAYMENT_ACTION_REQUIRED (GetPayment tells what to do), ILLEGAL_TRANSITION for a payment that is over,
+        VALIDATION_FAILED for a method of another provider, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -76,8 +77,9 @@ class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_payment_service_pb2.RefundPaymentRequest, _abc.Awaitable[_payment_service_pb2.RefundPaymentResponse]],
     ) -> _abc.Awaitable[_payment_service_pb2.RefundPaymentResponse]:
         """Gives money back, wholly or in part. A seller names one of its own orders in the payment. Errors: NOT_FOUND,
-        VALIDATION_FAILED when more is asked for than is left of the order or payment, ILLEGAL_TRANSITION when no money was
-        taken or all was given back, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        VALIDATION_FAILED when more is asked for than is left of the order and when a seller names no order,
+        ILLEGAL_TRANSITION when no money was taken or all was given back, ETAG_MISMATCH, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
         """
 
 def add_PaymentServiceServicer_to_server(servicer: PaymentServiceServicer, server: _aio.Server) -> None: ...

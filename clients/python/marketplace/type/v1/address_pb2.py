@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.type import latlng_pb2 as google_dot_type_dot_latlng__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!marketplace/type/v1/address.proto\x12\x13marketplace.type.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x18google/type/latlng.proto\"\x90\x05\n\x07\x41\x64\x64ress\x12%\n\trecipient\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18xR\trecipient\x12\x34\n\x05phone\x18\x02 \x01(\tB\x1e\xbaH\x1br\x16\x32\x14^\\+[1-9][0-9]{6,14}$\xd8\x01\x01R\x05phone\x12)\n\x05lines\x18\x03 \x03(\tB\x13\xbaH\x10\x92\x01\r\x08\x01\x10\x05\"\x07r\x05\x10\x01\x18\xc8\x01R\x05lines\x12\x1d\n\x04\x63ity\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18xR\x04\x63ity\x12\x1f\n\x06region\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18xR\x06region\x12(\n\x0bpostal_code\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18\x14R\npostalCode\x12\x35\n\x0bregion_code\x18\x07 \x01(\tB\x14\xbaH\x11r\x0c\x32\n^[A-Z]{2}$\xd8\x01\x01R\nregionCode\x12\xf7\x01\n\x05point\x18\x08 \x01(\x0b\x32\x13.google.type.LatLngB\xcb\x01\xbaH\xc7\x01\xba\x01\xc3\x01\n\raddress.point\x12Jmust be a finite point with latitude in -90..90 and longitude in -180..180\x1a\x66this.latitude >= -90.0 && this.latitude <= 90.0 && this.longitude >= -180.0 && this.longitude <= 180.0R\x05point\x12#\n\x08\x65ntrance\x18\t \x01(\tB\x07\xbaH\x04r\x02\x18(R\x08\x65ntrance\x12\x1d\n\x05\x66loor\x18\n \x01(\tB\x07\xbaH\x04r\x02\x18(R\x05\x66loor\x12\x1e\n\x05notes\x18\x0b \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\x05notes\"\x81\x01\n\x07\x43ontact\x12\x1b\n\x04name\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18xR\x04name\x12\x34\n\x05phone\x18\x02 \x01(\tB\x1e\xbaH\x1br\x16\x32\x14^\\+[1-9][0-9]{6,14}$\xd8\x01\x01R\x05phone\x12#\n\x05\x65mail\x18\x03 \x01(\tB\r\xbaH\nr\x05\x18\xfe\x01`\x01\xd8\x01\x01R\x05\x65mailBM\n\x17\x64\x65v.marketplace.type.v1P\x01Z\x1amarketplace/type/v1;typev1\xaa\x02\x13Marketplace.Type.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!marketplace/type/v1/address.proto\x12\x13marketplace.type.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x18google/type/latlng.proto\"\xd0\x05\n\x07\x41\x64\x64ress\x12,\n\trecipient\x18\x01 \x01(\tB\x0e\xe2\x41\x01\x01\xbaH\x07r\x02\x18x\xd8\x01\x01R\trecipient\x12\x38\n\x05phone\x18\x02 \x01(\tB\"\xe2\x41\x01\x01\xbaH\x1br\x16\x32\x14^\\+[1-9][0-9]{6,14}$\xd8\x01\x01R\x05phone\x12.\n\x05lines\x18\x03 \x03(\tB\x18\xe2\x41\x01\x02\xbaH\x11\x92\x01\x0b\x10\x05\"\x07r\x05\x10\x01\x18\xc8\x01\xd8\x01\x01R\x05lines\x12\"\n\x04\x63ity\x18\x04 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x02\x18x\xd8\x01\x01R\x04\x63ity\x12&\n\x06region\x18\x05 \x01(\tB\x0e\xe2\x41\x01\x01\xbaH\x07r\x02\x18x\xd8\x01\x01R\x06region\x12/\n\x0bpostal_code\x18\x06 \x01(\tB\x0e\xe2\x41\x01\x01\xbaH\x07r\x02\x18\x14\xd8\x01\x01R\npostalCode\x12\x39\n\x0bregion_code\x18\x07 \x01(\tB\x18\xe2\x41\x01\x01\xbaH\x11r\x0c\x32\n^[A-Z]{2}$\xd8\x01\x01R\nregionCode\x12\xfb\x01\n\x05point\x18\x08 \x01(\x0b\x32\x13.google.type.LatLngB\xcf\x01\xe2\x41\x01\x01\xbaH\xc7\x01\xba\x01\xc3\x01\n\raddress.point\x12Jmust be a finite point with latitude in -90..90 and longitude in -180..180\x1a\x66this.latitude >= -90.0 && this.latitude <= 90.0 && this.longitude >= -180.0 && this.longitude <= 180.0R\x05point\x12*\n\x08\x65ntrance\x18\t \x01(\tB\x0e\xe2\x41\x01\x01\xbaH\x07r\x02\x18(\xd8\x01\x01R\x08\x65ntrance\x12$\n\x05\x66loor\x18\n \x01(\tB\x0e\xe2\x41\x01\x01\xbaH\x07r\x02\x18(\xd8\x01\x01R\x05\x66loor\x12%\n\x05notes\x18\x0b \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\x18\xf4\x03\xd8\x01\x01R\x05notes\"\x90\x01\n\x07\x43ontact\x12\"\n\x04name\x18\x01 \x01(\tB\x0e\xe2\x41\x01\x01\xbaH\x07r\x02\x18x\xd8\x01\x01R\x04name\x12\x38\n\x05phone\x18\x02 \x01(\tB\"\xe2\x41\x01\x01\xbaH\x1br\x16\x32\x14^\\+[1-9][0-9]{6,14}$\xd8\x01\x01R\x05phone\x12\'\n\x05\x65mail\x18\x03 \x01(\tB\x11\xe2\x41\x01\x01\xbaH\nr\x05\x18\xfe\x01`\x01\xd8\x01\x01R\x05\x65mailBM\n\x17\x64\x65v.marketplace.type.v1P\x01Z\x1amarketplace/type/v1;typev1\xaa\x02\x13Marketplace.Type.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,35 +36,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\027dev.marketplace.type.v1P\001Z\032marketplace/type/v1;typev1\252\002\023Marketplace.Type.V1'
   _globals['_ADDRESS'].fields_by_name['recipient']._loaded_options = None
-  _globals['_ADDRESS'].fields_by_name['recipient']._serialized_options = b'\272H\004r\002\030x'
+  _globals['_ADDRESS'].fields_by_name['recipient']._serialized_options = b'\342A\001\001\272H\007r\002\030x\330\001\001'
   _globals['_ADDRESS'].fields_by_name['phone']._loaded_options = None
-  _globals['_ADDRESS'].fields_by_name['phone']._serialized_options = b'\272H\033r\0262\024^\\+[1-9][0-9]{6,14}$\330\001\001'
+  _globals['_ADDRESS'].fields_by_name['phone']._serialized_options = b'\342A\001\001\272H\033r\0262\024^\\+[1-9][0-9]{6,14}$\330\001\001'
   _globals['_ADDRESS'].fields_by_name['lines']._loaded_options = None
-  _globals['_ADDRESS'].fields_by_name['lines']._serialized_options = b'\272H\020\222\001\r\010\001\020\005\"\007r\005\020\001\030\310\001'
+  _globals['_ADDRESS'].fields_by_name['lines']._serialized_options = b'\342A\001\002\272H\021\222\001\013\020\005\"\007r\005\020\001\030\310\001\330\001\001'
   _globals['_ADDRESS'].fields_by_name['city']._loaded_options = None
-  _globals['_ADDRESS'].fields_by_name['city']._serialized_options = b'\272H\006r\004\020\001\030x'
+  _globals['_ADDRESS'].fields_by_name['city']._serialized_options = b'\342A\001\002\272H\007r\002\030x\330\001\001'
   _globals['_ADDRESS'].fields_by_name['region']._loaded_options = None
-  _globals['_ADDRESS'].fields_by_name['region']._serialized_options = b'\272H\004r\002\030x'
+  _globals['_ADDRESS'].fields_by_name['region']._serialized_options = b'\342A\001\001\272H\007r\002\030x\330\001\001'
   _globals['_ADDRESS'].fields_by_name['postal_code']._loaded_options = None
-  _globals['_ADDRESS'].fields_by_name['postal_code']._serialized_options = b'\272H\004r\002\030\024'
+  _globals['_ADDRESS'].fields_by_name['postal_code']._serialized_options = b'\342A\001\001\272H\007r\002\030\024\330\001\001'
   _globals['_ADDRESS'].fields_by_name['region_code']._loaded_options = None
-  _globals['_ADDRESS'].fields_by_name['region_code']._serialized_options = b'\272H\021r\0142\n^[A-Z]{2}$\330\001\001'
+  _globals['_ADDRESS'].fields_by_name['region_code']._serialized_options = b'\342A\001\001\272H\021r\0142\n^[A-Z]{2}$\330\001\001'
   _globals['_ADDRESS'].fields_by_name['point']._loaded_options = None
-  _globals['_ADDRESS'].fields_by_name['point']._serialized_options = b'\272H\307\001\272\001\303\001\n\raddress.point\022Jmust be a finite point with latitude in -90..90 and longitude in -180..180\032fthis.latitude >= -90.0 && this.latitude <= 90.0 && this.longitude >= -180.0 && this.longitude <= 180.0'
+  _globals['_ADDRESS'].fields_by_name['point']._serialized_options = b'\342A\001\001\272H\307\001\272\001\303\001\n\raddress.point\022Jmust be a finite point with latitude in -90..90 and longitude in -180..180\032fthis.latitude >= -90.0 && this.latitude <= 90.0 && this.longitude >= -180.0 && this.longitude <= 180.0'
   _globals['_ADDRESS'].fields_by_name['entrance']._loaded_options = None
-  _globals['_ADDRESS'].fields_by_name['entrance']._serialized_options = b'\272H\004r\002\030('
+  _globals['_ADDRESS'].fields_by_name['entrance']._serialized_options = b'\342A\001\001\272H\007r\002\030(\330\001\001'
   _globals['_ADDRESS'].fields_by_name['floor']._loaded_options = None
-  _globals['_ADDRESS'].fields_by_name['floor']._serialized_options = b'\272H\004r\002\030('
+  _globals['_ADDRESS'].fields_by_name['floor']._serialized_options = b'\342A\001\001\272H\007r\002\030(\330\001\001'
   _globals['_ADDRESS'].fields_by_name['notes']._loaded_options = None
-  _globals['_ADDRESS'].fields_by_name['notes']._serialized_options = b'\272H\005r\003\030\364\003'
+  _globals['_ADDRESS'].fields_by_name['notes']._serialized_options = b'\342A\001\001\272H\010r\003\030\364\003\330\001\001'
   _globals['_CONTACT'].fields_by_name['name']._loaded_options = None
-  _globals['_CONTACT'].fields_by_name['name']._serialized_options = b'\272H\004r\002\030x'
+  _globals['_CONTACT'].fields_by_name['name']._serialized_options = b'\342A\001\001\272H\007r\002\030x\330\001\001'
   _globals['_CONTACT'].fields_by_name['phone']._loaded_options = None
-  _globals['_CONTACT'].fields_by_name['phone']._serialized_options = b'\272H\033r\0262\024^\\+[1-9][0-9]{6,14}$\330\001\001'
+  _globals['_CONTACT'].fields_by_name['phone']._serialized_options = b'\342A\001\001\272H\033r\0262\024^\\+[1-9][0-9]{6,14}$\330\001\001'
   _globals['_CONTACT'].fields_by_name['email']._loaded_options = None
-  _globals['_CONTACT'].fields_by_name['email']._serialized_options = b'\272H\nr\005\030\376\001`\001\330\001\001'
-  _globals['_ADDRESS']._serialized_start=114
-  _globals['_ADDRESS']._serialized_end=770
-  _globals['_CONTACT']._serialized_start=773
-  _globals['_CONTACT']._serialized_end=902
+  _globals['_CONTACT'].fields_by_name['email']._serialized_options = b'\342A\001\001\272H\nr\005\030\376\001`\001\330\001\001'
+  _globals['_ADDRESS']._serialized_start=147
+  _globals['_ADDRESS']._serialized_end=867
+  _globals['_CONTACT']._serialized_start=870
+  _globals['_CONTACT']._serialized_end=1014
 # @@protoc_insertion_point(module_scope)

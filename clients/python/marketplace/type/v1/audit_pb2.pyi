@@ -7,6 +7,8 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.rpc import code_pb2 as _code_pb2
+from marketplace.errors.v1 import error_reason_pb2 as _error_reason_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -74,11 +76,11 @@ class AuditEntry(_message.Message):
     resource_type: _builtins.str
     """The kind of thing that the call was about, such as seller; empty when there is none."""
     resource_id: _builtins.str
-    """The id of the thing that the call was about."""
-    code: _builtins.str
-    """The name of the gRPC status code of the answer, such as OK or NOT_FOUND."""
-    refusal_reason: _builtins.str
-    """The reason of a refusal as marketplace.errors.v1.ErrorReason names it; empty when the call succeeded."""
+    """The id of the thing that the call was about; empty when there is none."""
+    code: _code_pb2.Code.ValueType
+    """The status code of the answer."""
+    refusal_reason: _error_reason_pb2.ErrorReason.ValueType
+    """Why the call was refused; unspecified when it succeeded."""
     comment: _builtins.str
     """Why it was done, in the words of the caller."""
     correlation_id: _builtins.str
@@ -102,8 +104,8 @@ class AuditEntry(_message.Message):
         method: _builtins.str = ...,
         resource_type: _builtins.str = ...,
         resource_id: _builtins.str = ...,
-        code: _builtins.str = ...,
-        refusal_reason: _builtins.str = ...,
+        code: _code_pb2.Code.ValueType = ...,
+        refusal_reason: _error_reason_pb2.ErrorReason.ValueType = ...,
         comment: _builtins.str = ...,
         correlation_id: _builtins.str = ...,
         remote_address: _builtins.str = ...,
@@ -123,24 +125,24 @@ class Actor(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     KIND_FIELD_NUMBER: _builtins.int
-    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_ID_FIELD_NUMBER: _builtins.int
     SESSION_ID_FIELD_NUMBER: _builtins.int
     kind: Global___ActorKind.ValueType
     """What kind of caller it is."""
-    account_id: _builtins.str
-    """The account of the caller; empty for anonymous callers and the system."""
+    actor_id: _builtins.str
+    """The id of the account: of a user, or of a service account; empty for anonymous callers and the system."""
     session_id: _builtins.str
     """The session of the caller; empty when there is none."""
     def __init__(
         self,
         *,
         kind: Global___ActorKind.ValueType = ...,
-        account_id: _builtins.str = ...,
+        actor_id: _builtins.str = ...,
         session_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "kind", b"kind", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor_id", b"actor_id", "kind", b"kind", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

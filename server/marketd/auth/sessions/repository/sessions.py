@@ -18,10 +18,10 @@ _STANDING = Columns(Standing, table="s", expressions=_OF_ACCOUNT)
 # The rotation is one row update that only one of many callers can win: whoever comes second waits for the row, finds
 # another hash in it, and goes on to the grace. Times older than a grace ($6) go with the first rotation after it.
 _ROTATE = (
-    "UPDATE sessions s SET token_hash = $3, last_seen_time = $4, spend_times = CASE WHEN s.spend_times[1] >= $6"
+    "UPDATE sessions s SET token_hash = $3, refresh_time = $4, spend_times = CASE WHEN s.spend_times[1] >= $6"
     f" THEN array_prepend($4::timestamptz, s.spend_times[1:{MAX_GENERATIONS - 1}]) ELSE ARRAY[$4::timestamptz] END"
     " FROM accounts a WHERE s.session_id = $1 AND s.token_hash = $2 AND s.revoke_time IS NULL AND s.expire_time > $4"
-    f" AND s.last_seen_time > $5 AND a.user_id = s.user_id AND a.state = 'ACTIVE' RETURNING {_FAMILY.sql}"
+    f" AND s.refresh_time > $5 AND a.user_id = s.user_id AND a.state = 'ACTIVE' RETURNING {_FAMILY.sql}"
 )
 _READ_FAMILY = f"SELECT {_FAMILY.sql} FROM sessions s JOIN accounts a USING (user_id) WHERE s.session_id = $1"
 _READ_STANDING = (
@@ -42,7 +42,7 @@ async def insert(
     """A new session with its first token."""
     await connection.execute(
         "INSERT INTO sessions (session_id, user_id, device_name, address, token_hash, create_time,"
-        " last_seen_time, expire_time) VALUES ($1, $2, $3, $4, $5, $6, $6, $7)",
+        " refresh_time, expire_time) VALUES ($1, $2, $3, $4, $5, $6, $6, $7)",
         session_id,
         user_id,
         device_name,
@@ -119,17 +119,25 @@ async def forget_origins(connection: Connection, user_id: UUID) -> None:
 
 
 async def list_open(
-    connection: Connection, user_id: UUID, before: UUID | None, now: datetime, seen_after: datetime, limit: int
+    connection: Connection,
+    user_id: UUID,
+    after: UUID | None,
+    now: datetime,
+    used_after: datetime,
+    limit: int,
+    *,
+    descending: bool,
 ) -> list[Session]:
-    """The account's sessions that have not ended, the latest first, from the one after `before` on."""
+    """The account's sessions that have not ended, after the last one shown, in the order of their ids."""
+    past, way = ("<", "DESC") if descending else (">", "ASC")
     rows = await connection.fetch(
         f"SELECT {_SESSION.sql} FROM sessions"
-        " WHERE user_id = $1 AND revoke_time IS NULL AND expire_time > $3 AND last_seen_time > $4"
-        " AND ($2::uuid IS NULL OR session_id < $2) ORDER BY session_id DESC LIMIT $5",
+        " WHERE user_id = $1 AND revoke_time IS NULL AND expire_time > $3 AND refresh_time > $4"
+        f" AND ($2::uuid IS NULL OR session_id {past} $2) ORDER BY session_id {way} LIMIT $5",
         user_id,
-        before,
+        after,
         now,
-        seen_after,
+        used_after,
         limit,
     )
     return _SESSION.values(rows)
