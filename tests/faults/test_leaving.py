@@ -67,9 +67,9 @@ async def call_on(lines: Lines, buyer: Account, goods: Variant, stop: asyncio.Ev
 async def follow(lines: Lines, buyer: Account, order_id: str, last: int, breaks: list[str]) -> list[int]:
     """Watch the order through every end of the stream until it comes to the state `last`; the states in turn."""
     states: list[int] = []
-    token = ""
+    cursor = ""
     while not states or states[-1] != last:
-        stream = lines.watch(buyer, order_service_pb2.WatchOrderRequest(order_id=order_id, resume_token=token))
+        stream = lines.watch(buyer, order_service_pb2.WatchOrderRequest(order_id=order_id, resume_token=cursor))
         try:
             async for message in stream:
                 token = message.resume_token or token
