@@ -55,7 +55,7 @@ def validation() -> Validation:
 
 
 def test_there_are_lists_to_flood() -> None:
-    assert {"lines", "states", "variants"} <= {path for _, path, _ in CASES}
+    assert {"lines", "states", "product.variants"} <= {path for _, path, _ in CASES}
 
 
 @pytest.mark.timeout(30)

@@ -50,9 +50,8 @@ async def _roles(boss: MarketplaceClient, user_id: str, *roles: policy_pb2.Role.
 
 async def _watch(boss: MarketplaceClient, client: MarketplaceClient) -> Any:
     """A courier's stream that stands: WatchDeliveries, as soon as the approval is known at that worker."""
-    apply = courier_service_pb2.CreateCourierRequest(
-        request_id=str(uuid4()), first_name="Kim", last_name="Lee", vehicle=courier_pb2.VEHICLE_TYPE_BICYCLE
-    )
+    applicant = courier_pb2.Courier(first_name="Kim", last_name="Lee", vehicle=courier_pb2.VEHICLE_TYPE_BICYCLE)
+    apply = courier_service_pb2.CreateCourierRequest(courier=applicant, request_id=str(uuid4()))
     courier_id = (await client.courier.CreateCourier(apply)).courier.courier_id
     await boss.courier.ApproveCourier(courier_service_pb2.ApproveCourierRequest(courier_id=courier_id))
     give_up = time.monotonic() + SOON_SECONDS

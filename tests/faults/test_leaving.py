@@ -67,12 +67,12 @@ async def call_on(lines: Lines, buyer: Account, goods: Variant, stop: asyncio.Ev
 async def follow(lines: Lines, buyer: Account, order_id: str, last: int, breaks: list[str]) -> list[int]:
     """Watch the order through every end of the stream until it comes to the state `last`; the states in turn."""
     states: list[int] = []
-    cursor = ""
+    token = ""
     while not states or states[-1] != last:
-        stream = lines.watch(buyer, order_service_pb2.WatchOrderRequest(order_id=order_id, resume_token=cursor))
+        stream = lines.watch(buyer, order_service_pb2.WatchOrderRequest(order_id=order_id, resume_token=token))
         try:
             async for message in stream:
-                cursor = message.resume_token or cursor
+                token = message.resume_token or token
                 kind = message.WhichOneof("event")
                 if kind in {"snapshot", "changed"}:
                     state = getattr(message, kind).order.state

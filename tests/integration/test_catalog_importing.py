@@ -96,7 +96,7 @@ async def test_existing_products_change_only_when_asked_and_only_where_they_diff
     assert await shop.product("cup") == before
     assert outcome(await shop.bring(changed, UPDATE)) == (0, 1, 1, 0)
     after = await shop.product("cup")
-    assert [(dict(item.options)["Size"], item.is_active) for item in after.variants] == [
+    assert [(dict(item.options)["Size"], item.active) for item in after.variants] == [
         ("S", True),
         ("L", True),
         ("M", False),
@@ -106,7 +106,7 @@ async def test_existing_products_change_only_when_asked_and_only_where_they_diff
     assert await shop.product("mug") == mug
     assert outcome(await shop.bring(file(size("S"), size("M")), UPDATE)) == (0, 1, 0, 0)
     restored = await shop.product("cup")
-    assert {item.variant_id for item in restored.variants if item.is_active} == {
+    assert {item.variant_id for item in restored.variants if item.active} == {
         item.variant_id for item in before.variants
     }
 

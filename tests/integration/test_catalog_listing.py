@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,12 +15,12 @@ from marketd.catalog.model import ProductState
 from marketd.catalog.names import title_key
 from marketd.catalog.repository import products as repository
 from marketd.catalog.servicer import CatalogServicer
-from marketd.catalog.values import ProductOrder, ProductQuery
+from marketd.catalog.values import Order, ProductQuery
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call
 from marketd.kernel.call.caller import ANONYMOUS, Caller, Role
 from marketd.kernel.call.pages import MAX_PAGE_BYTES
-from marketd.kernel.call.refusals import PageTokenInvalid
+from marketd.kernel.call.refusals import PageTokenInvalid, ValidationFailed
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.kernel.events.events import to_json
@@ -30,14 +32,11 @@ from tests.worlds.built import Built
 from tests.worlds.parts import make_parts
 
 CONTEXT: Any = None  # no method here looks at it
+MADE = datetime(2026, 3, 1, 12, tzinfo=UTC)
+DRAFT, PUBLISHED = product_pb2.PRODUCT_STATE_DRAFT, product_pb2.PRODUCT_STATE_PUBLISHED
 ADMIN = Caller(new_id(), None, frozenset({Role.ADMIN}))
-ORDERS = [
-    pb.PRODUCT_ORDER_NEWEST,
-    pb.PRODUCT_ORDER_PRICE_ASC,
-    pb.PRODUCT_ORDER_PRICE_DESC,
-    pb.PRODUCT_ORDER_TITLE,
-    pb.PRODUCT_ORDER_RATING,
-]
+ORDERS = [f"{name}{way}" for name in ("create_time", "price", "title", "rating") for way in ("", " desc")]
+NEWEST = "create_time desc"
 
 
 class World:
@@ -76,6 +75,8 @@ class World:
                     "price_minor": pick.randrange(5) * 100,
                     "rating": pick.randrange(5) * 1000,
                     "state": "DRAFT" if number % 7 == 3 else "PUBLISHED",
+                    # Made by overlapping transactions: the order of the ids is not that of the instants.
+                    "create_time": MADE - timedelta(minutes=pick.randrange(count)),
                 }
             )
         await self.tx.run("test.fill", self._write)
@@ -116,21 +117,21 @@ class World:
             " brand_id, tags, option_names, currency, price_minor, rating_average_milli, rating_count, state, version,"
             " create_time, update_time)"
             " SELECT product_id, seller_id, slug, slug, title, title_key, 'long text', category_id, brand_id, '{}',"
-            " '{}', 'EUR', price_minor, rating, 1, state, 1, $2, $2 FROM jsonb_to_recordset($1::jsonb) AS r("
+            " '{}', 'EUR', price_minor, rating, 1, state, 1, create_time, $2 FROM jsonb_to_recordset($1::jsonb) AS r("
             " product_id uuid, seller_id uuid, slug text, title text, title_key text, category_id uuid, brand_id uuid,"
-            " price_minor bigint, rating int, state text)",
+            " price_minor bigint, rating int, state text, create_time timestamptz)",
             to_json(self.products),
             uow.now,
         )
         await uow.connection.execute(
             "INSERT INTO variants (variant_id, product_id, seller_id, sku, sku_key, options, options_key, price_minor,"
-            " is_active, barcode, weight_grams, position, version, create_time, update_time)"
+            " active, barcode, weight_grams, position, version, create_time, update_time)"
             " SELECT product_id, product_id, seller_id, '', '', '[]', '', price_minor, true, '', 0, 1, 1, now(), now()"
             " FROM products"
         )
 
-    def expected(self, order: int, **wanted: Any) -> list[str]:
-        """What a list must give, worked out in Python."""
+    def expected(self, order: str, **wanted: Any) -> list[str]:
+        """What a list must give, worked out in Python. wanted: a value or a list of values a column."""
 
         def matches(product: dict[str, Any]) -> bool:
             below: dict[UUID, set[UUID]] = {
@@ -138,22 +139,27 @@ class World:
                 self.middle: {self.middle, self.leaf},
                 self.leaf: {self.leaf},
             }
-            return all(
-                product["category_id"] in below[value] if name == "category_id" else product[name] == value
-                for name, value in wanted.items()
-            )
+            for name, values in wanted.items():
+                found = values if isinstance(values, list) else [values]
+                if name == "category_id":
+                    found = [each for value in found for each in below[value]]
+                if product[name] not in found:
+                    return False
+            return True
 
-        found = [product for product in self.products if matches(product)]
-        keys: dict[int, Callable[[dict[str, Any]], tuple[Any, ...]]] = {
-            pb.PRODUCT_ORDER_NEWEST: lambda product: (product["product_id"],),
-            pb.PRODUCT_ORDER_PRICE_ASC: lambda product: (product["price_minor"], product["product_id"]),
-            pb.PRODUCT_ORDER_PRICE_DESC: lambda product: (product["price_minor"], product["product_id"]),
-            pb.PRODUCT_ORDER_TITLE: lambda product: (product["title_key"].encode(), product["product_id"]),
-            pb.PRODUCT_ORDER_RATING: lambda product: (product["rating"], product["product_id"]),
+        name, _, way = order.partition(" ")
+        keys: dict[str, Callable[[dict[str, Any]], Any]] = {
+            "create_time": lambda product: product["create_time"],
+            "price": lambda product: product["price_minor"],
+            "title": lambda product: product["title_key"].encode(),
+            "rating": lambda product: product["rating"],
         }
-        key = keys[order]
-        downwards = order in (pb.PRODUCT_ORDER_NEWEST, pb.PRODUCT_ORDER_PRICE_DESC, pb.PRODUCT_ORDER_RATING)
-        return [str(product["product_id"]) for product in sorted(found, key=key, reverse=downwards)]
+        found = sorted(
+            (product for product in self.products if matches(product)),
+            key=lambda product: (keys[name](product), product["product_id"]),
+            reverse=way == "desc",
+        )
+        return [str(product["product_id"]) for product in found]
 
     async def walk(self, caller: Caller = ANONYMOUS, page_size: int = 7, **fields: Any) -> list[str]:
         """All ids of a list, page by page."""
@@ -169,8 +175,10 @@ class World:
     async def page(self, caller: Caller = ANONYMOUS, **fields: Any) -> pb.ListProductsResponse:
         """One page as anybody."""
         calls.enter(Call(caller=caller))
-        ids: dict[str, Any] = {name: str(value) if isinstance(value, UUID) else value for name, value in fields.items()}
-        return await self.catalog.ListProducts(pb.ListProductsRequest(**ids), CONTEXT)
+        texts: dict[str, Any] = {
+            name: list(map(str, value)) if name.endswith("_ids") else value for name, value in fields.items()
+        }
+        return await self.catalog.ListProducts(pb.ListProductsRequest(**texts), CONTEXT)
 
 
 @pytest.fixture
@@ -179,39 +187,71 @@ async def world(tx: Transactor) -> World:
 
 
 @pytest.mark.parametrize("order", ORDERS)
-async def test_every_order_and_filter_gives_each_product_once_page_by_page(world: World, order: int) -> None:
+async def test_every_order_and_filter_gives_each_product_once_page_by_page(world: World, order: str) -> None:
     brand, seller = world.brands[0], world.sellers[0]
-    filters: list[dict[str, Any]] = [
+    filters: list[dict[str, list[UUID]]] = [
         {},
-        {"category_id": world.top},
-        {"category_id": world.leaf},
-        {"brand_id": brand},
-        {"seller_id": seller},
-        {"category_id": world.middle, "brand_id": brand, "seller_id": seller},
+        {"category_id": [world.top]},
+        {"category_id": [world.leaf]},
+        {"category_id": [world.leaf, world.middle]},
+        {"brand_id": [brand]},
+        {"brand_id": world.brands},
+        {"seller_id": [seller]},
+        {"category_id": [world.middle], "brand_id": world.brands, "seller_id": world.sellers},
+        {"category_id": [world.middle], "brand_id": [brand], "seller_id": [seller]},
     ]
     for wanted in filters:
-        assert await world.walk(order=order, **wanted) == world.expected(order, state="PUBLISHED", **wanted)
+        given: dict[str, Any] = {f"{name}s": values for name, values in wanted.items()}
+        assert await world.walk(order_by=order, **given) == world.expected(order, state="PUBLISHED", **wanted), wanted
+
+
+async def test_the_newest_come_first_when_no_order_is_asked_for(world: World) -> None:
+    assert await world.walk() == world.expected(NEWEST, state="PUBLISHED")
+    for order in ("newest", "price up", "price desc, title", "price_minor"):
+        with pytest.raises(ValidationFailed) as refused:
+            await world.page(order_by=order)
+        assert refused.value.fields[0].field == "order_by"
+
+
+async def test_a_filter_value_given_twice_counts_once(world: World) -> None:
+    brand = world.brands[0]
+    given = await world.walk(brand_ids=[brand, str(brand).upper()], states=[PUBLISHED, PUBLISHED])
+    assert given == world.expected(NEWEST, state="PUBLISHED", brand_id=brand)
 
 
 async def test_unknown_filters_give_an_empty_list(world: World) -> None:
-    unknown: list[dict[str, Any]] = [{name: uuid4()} for name in ("category_id", "brand_id", "seller_id")]
-    for wanted in unknown:
-        assert await world.walk(**wanted) == []
+    for name in ("category_ids", "brand_ids", "seller_ids"):
+        unknown: dict[str, Any] = {name: [uuid4()]}
+        assert await world.walk(**unknown) == []
 
 
 async def test_drafts_are_listed_only_for_their_seller_and_admins(world: World) -> None:
     own, other = world.sellers
     owner = world.owners[0]
-    newest, draft = pb.PRODUCT_ORDER_NEWEST, product_pb2.PRODUCT_STATE_DRAFT
-    assert await world.walk(owner, seller_id=own) == world.expected(newest, seller_id=own)
-    assert await world.walk(owner, state=draft) == world.expected(newest, seller_id=own, state="DRAFT")
-    assert await world.walk(owner, seller_id=other) == world.expected(newest, seller_id=other, state="PUBLISHED")
-    assert await world.walk(owner, seller_id=other, state=draft) == []
-    assert await world.walk(owner) == world.expected(newest, state="PUBLISHED")
-    assert await world.walk(ANONYMOUS, state=draft) == []
-    assert await world.walk(ANONYMOUS, seller_id=own) == world.expected(newest, seller_id=own, state="PUBLISHED")
-    assert await world.walk(ADMIN, state=draft) == world.expected(newest, state="DRAFT")
-    assert await world.walk(ADMIN, seller_id=own, state=draft) == world.expected(newest, seller_id=own, state="DRAFT")
+
+    async def holds(caller: Caller, given: dict[str, Any], **wanted: Any) -> None:
+        assert await world.walk(caller, **given) == world.expected(NEWEST, **wanted), given
+
+    await holds(owner, {"seller_ids": [own]}, seller_id=own)
+    await holds(owner, {"states": [DRAFT]}, seller_id=own, state="DRAFT")
+    await holds(owner, {"seller_ids": [other]}, seller_id=other, state="PUBLISHED")
+    await holds(owner, {"seller_ids": [own, other]}, state="PUBLISHED")
+    await holds(owner, {}, state="PUBLISHED")
+    await holds(ANONYMOUS, {"seller_ids": [own]}, seller_id=own, state="PUBLISHED")
+    await holds(ANONYMOUS, {"states": [DRAFT, PUBLISHED]}, state="PUBLISHED")
+    await holds(ADMIN, {"states": [DRAFT]}, state="DRAFT")
+    await holds(ADMIN, {"states": [DRAFT, PUBLISHED]})
+    await holds(ADMIN, {"seller_ids": [own], "states": [DRAFT]}, seller_id=own, state="DRAFT")
+    for caller, given in ((owner, {"seller_ids": [other], "states": [DRAFT]}), (ANONYMOUS, {"states": [DRAFT]})):
+        assert await world.walk(caller, **given) == []
+
+
+@pytest.mark.parametrize("order", ORDERS)
+async def test_ones_own_drafts_stand_among_everybodys_published_ones(world: World, order: str) -> None:
+    own = world.sellers[0]
+    every = world.expected(order, state="PUBLISHED") + world.expected(order, seller_id=own, state="DRAFT")
+    wanted = [product_id for product_id in world.expected(order) if product_id in every]
+    assert await world.walk(world.owners[0], states=[DRAFT, PUBLISHED], order_by=order) == wanted
 
 
 async def test_only_lists_that_are_the_same_for_everybody_may_be_kept(world: World) -> None:
@@ -223,22 +263,22 @@ async def test_only_lists_that_are_the_same_for_everybody_may_be_kept(world: Wor
 
     seller = str(world.sellers[0])
     assert await tag(ANONYMOUS) == "catalog"
-    assert await tag(ANONYMOUS, seller_id=seller, state=product_pb2.PRODUCT_STATE_PUBLISHED) == "catalog"
+    assert await tag(ANONYMOUS, seller_ids=[seller], states=[PUBLISHED]) == "catalog"
     # The seller itself sends the same bytes and sees its drafts as well.
-    assert await tag(ANONYMOUS, seller_id=seller) == ""
-    assert await tag(world.owners[0], seller_id=seller) == ""
-    assert await tag(ADMIN, state=product_pb2.PRODUCT_STATE_DRAFT) == ""
+    assert await tag(ANONYMOUS, seller_ids=[seller]) == ""
+    assert await tag(world.owners[0], seller_ids=[seller]) == ""
+    assert await tag(ADMIN, states=[DRAFT]) == ""
 
 
 async def test_a_page_token_belongs_to_its_query_and_private_ones_to_their_caller(world: World) -> None:
     public = (await world.page(page_size=5)).next_page_token
     assert (await world.page(world.owners[0], page_size=9, page_token=public)).products
     seller = world.sellers[0]
-    private = (await world.page(world.owners[0], page_size=5, seller_id=seller)).next_page_token
+    private = (await world.page(world.owners[0], page_size=5, seller_ids=[seller])).next_page_token
     for caller, fields in (
-        (ANONYMOUS, {"page_token": public, "order": pb.PRODUCT_ORDER_TITLE}),
-        (ANONYMOUS, {"page_token": public, "category_id": world.top}),
-        (world.owners[1], {"page_token": private, "seller_id": seller}),
+        (ANONYMOUS, {"page_token": public, "order_by": "title"}),
+        (ANONYMOUS, {"page_token": public, "category_ids": [world.top]}),
+        (world.owners[1], {"page_token": private, "seller_ids": [seller]}),
         (ANONYMOUS, {"page_token": public[:-2]}),
         (ANONYMOUS, {"page_token": "ä"}),
     ):
@@ -260,7 +300,7 @@ async def test_a_page_ends_early_rather_than_grow_too_large_for_a_message(world:
     page = await world.page(page_size=50)
     assert 1 <= len(page.products) < 50
     assert page.ByteSize() <= MAX_PAGE_BYTES + 1000
-    assert await world.walk(page_size=50) == world.expected(pb.PRODUCT_ORDER_NEWEST, state="PUBLISHED")
+    assert await world.walk(page_size=50) == world.expected(NEWEST, state="PUBLISHED")
 
 
 class _Explained:
@@ -276,34 +316,39 @@ class _Explained:
         return []
 
 
-@pytest.mark.parametrize("order", list(ProductOrder))
-async def test_every_page_comes_from_an_index_in_its_order(tx: Transactor, order: ProductOrder) -> None:
+@pytest.mark.parametrize("name", repository.ORDERS)
+async def test_every_page_comes_from_an_index_in_its_order(tx: Transactor, name: str) -> None:
     world = await World(tx).fill(1500, others=40)
     await tx.run("t", lambda uow: uow.connection.execute("ANALYZE products, categories, brands, variants"))
-    column = {"NEWEST": "newest", "TITLE": "title", "RATING": "rating"}.get(order.value, "price")
-    cursors = {"NEWEST": (), "TITLE": ("b",), "RATING": (2000,)}
-    cursor = (*cursors.get(order.value, (200,)), str(world.products[700]["product_id"]))
-    published = ProductState.PUBLISHED
+    cursors: dict[str, object] = {"create_time": MADE, "title": "b"}
+    cursor = (cursors.get(name, 200), world.products[700]["product_id"])
+    published = (ProductState.PUBLISHED,)
+    both = (ProductState.PUBLISHED, ProductState.DRAFT)
     scopes = {
-        "all": ProductQuery(None, None, None, published, order),
-        "category": ProductQuery(world.top, None, None, published, order),
-        "brand": ProductQuery(None, world.brands[0], None, published, order),
-        "seller": ProductQuery(None, None, world.sellers[0], None, order),
+        "all": (ProductQuery(states=published), ProductQuery(states=both)),
+        "category": (ProductQuery(category_ids=(world.top, world.others[0]), states=published),),
+        "brand": (
+            ProductQuery(brand_ids=(world.brands[0],), states=published),
+            ProductQuery(brand_ids=tuple(world.brands[:3]), states=both),
+        ),
+        "seller": (ProductQuery(seller_ids=(world.sellers[0],)), ProductQuery(seller_ids=tuple(world.sellers))),
     }
-    for scope, query in scopes.items():
-        for after in (None, cursor):
+    for scope, queries in scopes.items():
+        for query, after, descending in itertools.product(queries, (None, cursor), (False, True)):
+            order = Order(name, descending)
 
-            async def explain(unit: ReadUnit, query: ProductQuery = query, after: Any = after) -> str:
+            async def explain(
+                unit: ReadUnit, query: ProductQuery = query, after: Any = after, order: Order = order
+            ) -> str:
                 await unit.connection.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")
                 explained = _Explained(unit)
-                await repository.list_products(explained, query, after, 21)  # type: ignore[arg-type] # only fetches
+                await repository.list_products(explained, [query], order, after, 21)  # type: ignore[arg-type] # fetches
                 await unit.connection.execute("RESET enable_seqscan; RESET enable_bitmapscan")
                 return explained.plan
 
             plan = await tx.read(explain)
-            # With most products published, the newest of all may as well come from the primary key's index.
-            index = re.search(rf"using (ix_products_{scope}_{column}|pk_products) on products p_1", plan)
+            index = re.search(rf"using ix_products_{scope}_{name} on products p_1", plan)
             assert index is not None, plan
-            # What is sorted is at most a page of each category, never the products.
+            # What is sorted is at most a page of each category, brand, seller or state, never the products.
             inner = plan[: index.start()].rsplit("Limit", 1)[-1]
             assert "Sort" not in inner, plan

@@ -40,14 +40,19 @@ def catalog(tx: Transactor) -> CatalogServicer:
 
 
 async def _make(catalog: CatalogServicer, name: str, parent: str = "", **fields: Any) -> category_pb2.Category:
-    request = pb.CreateCategoryRequest(name=name, parent_category_id=parent, **fields)
-    return (await catalog.CreateCategory(request, CONTEXT)).category
+    category = category_pb2.Category(name=name, parent_category_id=parent or None, **fields)
+    return (await catalog.CreateCategory(pb.CreateCategoryRequest(category=category), CONTEXT)).category
+
+
+async def _brand(catalog: CatalogServicer, name: str, **fields: Any) -> brand_pb2.Brand:
+    request = pb.CreateBrandRequest(brand=brand_pb2.Brand(name=name, **fields))
+    return (await catalog.CreateBrand(request, CONTEXT)).brand
 
 
 async def _change(catalog: CatalogServicer, etag: str = "", **fields: Any) -> category_pb2.Category:
     paths = [name for name in fields if name != "category_id"]
     request = pb.UpdateCategoryRequest(
-        category=category_pb2.Category(**fields), update_mask=FieldMask(paths=paths), etag=etag
+        category=category_pb2.Category(etag=etag, **fields), update_mask=FieldMask(paths=paths)
     )
     return (await catalog.UpdateCategory(request, CONTEXT)).category
 
@@ -109,10 +114,90 @@ async def test_slugs_are_unique_made_from_names_and_checked_etags(catalog: Catal
     assert refused.value.metadata == {"etag": changed.etag}
 
 
+async def test_without_a_mask_every_field_that_has_a_value_changes_and_present_and_empty_clears(
+    catalog: CatalogServicer,
+) -> None:
+    home = await _make(catalog, "Home", description="Things", position=3)
+    cups = await _make(catalog, "Cups", home.category_id, description="To drink from", position=3)
+
+    async def change(**fields: Any) -> category_pb2.Category:
+        category = category_pb2.Category(category_id=cups.category_id, **fields)
+        return (await catalog.UpdateCategory(pb.UpdateCategoryRequest(category=category), CONTEXT)).category
+
+    renamed = await change(name="Mugs")
+    assert (renamed.name, renamed.description, renamed.position) == ("Mugs", "To drink from", 3)
+    assert renamed.parent_category_id == home.category_id
+    cleared = await change(parent_category_id="", description="", position=0)
+    assert (cleared.name, cleared.position) == ("Mugs", 0)
+    assert not cleared.HasField("parent_category_id")
+    assert not cleared.HasField("description")
+
+
+async def test_a_category_given_back_as_it_was_read_keeps_its_etag_and_a_stale_one_is_refused(
+    catalog: CatalogServicer, tx: Transactor
+) -> None:
+    home = await _make(catalog, "Home")
+    cups = await _make(catalog, "Cups", home.category_id, description="To drink from")
+    for mask in (None, FieldMask(paths=["*"]), FieldMask(paths=["name", "parent_category_id"])):
+        request = pb.UpdateCategoryRequest(category=cups, update_mask=mask)
+        assert (await catalog.UpdateCategory(request, CONTEXT)).category == cups
+    logged = "SELECT count(*) FROM audit_entries WHERE resource_id = $1"
+    assert await tx.read(lambda unit: unit.connection.fetchval(logged, cups.category_id)) == 1
+    changed = await _change(catalog, category_id=cups.category_id, name="Mugs")
+    for attempt in (
+        catalog.UpdateCategory(pb.UpdateCategoryRequest(category=cups), CONTEXT),
+        catalog.DeleteCategory(pb.DeleteCategoryRequest(category_id=cups.category_id, etag=cups.etag), CONTEXT),
+    ):
+        with pytest.raises(EtagMismatch) as refused:
+            await attempt
+        assert refused.value.metadata == {"etag": changed.etag}
+    await catalog.DeleteCategory(pb.DeleteCategoryRequest(category_id=cups.category_id, etag=changed.etag), CONTEXT)
+
+
+async def test_a_brand_given_back_as_it_was_read_keeps_its_etag_and_a_stale_one_is_refused(
+    catalog: CatalogServicer,
+) -> None:
+    acme = await _brand(catalog, "Acme", description="Anvils")
+    assert (await catalog.UpdateBrand(pb.UpdateBrandRequest(brand=acme), CONTEXT)).brand == acme
+    cleared = brand_pb2.Brand(brand_id=acme.brand_id, description="", etag=acme.etag)
+    changed = (await catalog.UpdateBrand(pb.UpdateBrandRequest(brand=cleared), CONTEXT)).brand
+    assert (changed.name, changed.HasField("description")) == ("Acme", False)
+    assert changed.etag != acme.etag
+    for attempt in (
+        catalog.UpdateBrand(pb.UpdateBrandRequest(brand=acme), CONTEXT),
+        catalog.DeleteBrand(pb.DeleteBrandRequest(brand_id=acme.brand_id, etag=acme.etag), CONTEXT),
+    ):
+        with pytest.raises(EtagMismatch):
+            await attempt
+
+
+async def test_what_is_gone_may_be_deleted_again_by_whoever_allows_it(catalog: CatalogServicer) -> None:
+    category, brand = await _make(catalog, "Home"), await _brand(catalog, "Acme")
+    for _ in range(2):
+        await catalog.DeleteCategory(
+            pb.DeleteCategoryRequest(category_id=category.category_id, allow_missing=True), CONTEXT
+        )
+        await catalog.DeleteBrand(pb.DeleteBrandRequest(brand_id=brand.brand_id, allow_missing=True), CONTEXT)
+    with pytest.raises(NotFound):
+        await catalog.GetCategory(pb.GetCategoryRequest(category_id=category.category_id), CONTEXT)
+    with pytest.raises(NotFound):
+        await catalog.GetBrand(pb.GetBrandRequest(brand_id=brand.brand_id), CONTEXT)
+
+
+async def test_a_category_above_that_is_not_there_is_refused_by_its_path(catalog: CatalogServicer) -> None:
+    category, missing = await _make(catalog, "Home"), str(uuid4())
+    for attempt in (
+        _make(catalog, "Cups", missing),
+        _change(catalog, category_id=category.category_id, parent_category_id=missing),
+    ):
+        with pytest.raises(ValidationFailed) as refused:
+            await attempt
+        assert [violation.field for violation in refused.value.fields] == ["category.parent_category_id"]
+
+
 async def test_what_is_missing_is_not_found(catalog: CatalogServicer) -> None:
     missing = str(uuid4())
     attempts = [
-        _make(catalog, "X", missing),
         _change(catalog, category_id=missing, position=1),
         catalog.DeleteCategory(pb.DeleteCategoryRequest(category_id=missing), CONTEXT),
         catalog.GetCategory(pb.GetCategoryRequest(category_id=missing), CONTEXT),
@@ -142,14 +227,57 @@ async def test_categories_are_listed_by_position_and_name_page_by_page(catalog: 
             if not token:
                 return found
 
-    assert await names(parent_category_id=top.category_id) == ["c", "a", "b"]
-    assert await names(parent_category_id="") == ["Top"]
+    assert await names(parent_category_ids=[top.category_id]) == ["c", "a", "b"]
+    assert await names(top_level=True) == ["Top"]
     assert await names() == ["c", "a", "b", "Top"]
     page = await catalog.ListCategories(pb.ListCategoriesRequest(page_size=2), CONTEXT)
     with pytest.raises(PageTokenInvalid):
-        await catalog.ListCategories(
-            pb.ListCategoriesRequest(page_token=page.next_page_token, parent_category_id=""), CONTEXT
-        )
+        await catalog.ListCategories(pb.ListCategoriesRequest(page_token=page.next_page_token, top_level=True), CONTEXT)
+
+
+async def test_categories_and_brands_are_sorted_either_way_and_found_by_the_beginning_of_their_names(
+    catalog: CatalogServicer,
+) -> None:
+    home = await _make(catalog, "Home", position=2)
+    garden = await _make(catalog, "Garden", position=1)
+    for name, parent in (("homeware", home), ("Hoses", garden)):
+        await _make(catalog, name, parent.category_id, position=3)
+    for name in ("Zeta", "acme", "ACtual"):
+        await _brand(catalog, name)
+
+    async def walked(method: Any, request: Any, items: str) -> list[str]:
+        found: list[str] = []
+        while True:
+            page = await method(request, CONTEXT)
+            found += [one.name for one in getattr(page, items)]
+            request.page_token = page.next_page_token
+            if not request.page_token:
+                return found
+
+    async def categories(**fields: Any) -> list[str]:
+        return await walked(catalog.ListCategories, pb.ListCategoriesRequest(page_size=1, **fields), "categories")
+
+    async def brands(**fields: Any) -> list[str]:
+        return await walked(catalog.ListBrands, pb.ListBrandsRequest(page_size=1, **fields), "brands")
+
+    for order, names in (
+        ("position", ["Garden", "Home", "homeware", "Hoses"]),
+        ("name", ["Garden", "Home", "homeware", "Hoses"]),
+        ("create_time", ["Home", "Garden", "homeware", "Hoses"]),
+    ):
+        assert await categories(order_by=order) == names
+        assert await categories(order_by=f"{order} desc") == names[::-1]
+    assert await categories(name_prefix="HOM") == ["Home", "homeware"]
+    assert await categories(parent_category_ids=[home.category_id, garden.category_id]) == ["homeware", "Hoses"]
+    assert await categories(parent_category_ids=[garden.category_id], name_prefix="hom") == []
+    assert await categories(top_level=True, name_prefix="h") == ["Home"]
+    assert await brands() == ["acme", "ACtual", "Zeta"]
+    assert await brands(order_by="name desc", name_prefix="Ac") == ["ACtual", "acme"]
+    assert await brands(order_by="create_time") == ["Zeta", "acme", "ACtual"]
+    for attempt in (categories(order_by="slug"), brands(order_by="position")):
+        with pytest.raises(ValidationFailed) as refused:
+            await attempt
+        assert refused.value.fields[0].field == "order_by"
 
 
 async def _product(tx: Transactor, category_id: str | None, brand_id: str | None) -> None:
@@ -170,7 +298,7 @@ async def _product(tx: Transactor, category_id: str | None, brand_id: str | None
 async def test_what_is_used_is_not_deleted(catalog: CatalogServicer, tx: Transactor) -> None:
     above = await _make(catalog, "Above")
     below = await _make(catalog, "Below", above.category_id)
-    brand = (await catalog.CreateBrand(pb.CreateBrandRequest(name="Acme"), CONTEXT)).brand
+    brand = await _brand(catalog, "Acme")
     await _product(tx, below.category_id, brand.brand_id)
     for category, used_by in ((above, "categories"), (below, "products")):
         with pytest.raises(InUse) as refused:
@@ -186,17 +314,16 @@ async def test_what_is_used_is_not_deleted(catalog: CatalogServicer, tx: Transac
 
 
 async def test_brand_names_are_unique_without_regard_to_case(catalog: CatalogServicer) -> None:
-    acme = (await catalog.CreateBrand(pb.CreateBrandRequest(name="Acme"), CONTEXT)).brand
-    other = (await catalog.CreateBrand(pb.CreateBrandRequest(name="Bolt"), CONTEXT)).brand
+    acme = await _brand(catalog, "Acme")
+    other = await _brand(catalog, "Bolt")
     with pytest.raises(AlreadyExists) as refused:
-        await catalog.CreateBrand(pb.CreateBrandRequest(name=" ACME "), CONTEXT)
+        await _brand(catalog, " ACME ")
     assert refused.value.metadata["field"] == "name"
 
     async def rename(name: str, slug: str) -> brand_pb2.Brand:
         request = pb.UpdateBrandRequest(
-            brand=brand_pb2.Brand(brand_id=other.brand_id, name=name, slug=slug),
+            brand=brand_pb2.Brand(brand_id=other.brand_id, name=name, slug=slug, etag=other.etag),
             update_mask=FieldMask(paths=["name", "slug"]),
-            etag=other.etag,
         )
         return (await catalog.UpdateBrand(request, CONTEXT)).brand
 

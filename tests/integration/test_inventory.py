@@ -18,13 +18,14 @@ from marketd.inventory.values import NewStock, Stock, StockCount, StockLine
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call
 from marketd.kernel.call.caller import SYSTEM, Caller, Role
-from marketd.kernel.call.refusals import NotFound
+from marketd.kernel.call.refusals import EtagMismatch, NotFound
 from marketd.kernel.db.database import create_engine
 from marketd.kernel.db.invariants import violations
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.slice import ANSWERS_TOPIC
 from marketd.kernel.values.clock import SystemClock
+from marketd.kernel.values.etags import etag_of
 from marketd.kernel.values.ids import new_id
 from marketplace.inventory.v1 import inventory_service_pb2 as pb
 
@@ -90,18 +91,44 @@ async def test_a_count_that_is_not_newer_than_the_known_one_changes_nothing(tx: 
     seller_id, owner = await _seller(tx)
     [variant] = await _stock(tx, seller_id, 5)
 
-    async def count(quantity: int, version: int | None) -> tuple[bool, int, int]:
+    async def count(quantity: int, version: int | None) -> tuple[bool, int, int | None]:
         counted = await tx.run(
             "t", lambda uow: stocks.set_stock(uow, owner, StockCount(variant, quantity, "", version))
         )
         return counted.applied, counted.stock.on_hand, counted.stock.source_version
 
+    assert (await _get(tx, variant)).source_version is None
     assert await count(8, 7) == (True, 8, 7)
     assert await count(1, 7) == (False, 8, 7)
     assert await count(1, 6) == (False, 8, 7)
     assert await count(9, None) == (True, 9, 7)
     assert await count(9, 8) == (True, 9, 8)
     assert await _broken(tx) == []
+
+
+async def test_a_count_made_for_an_older_stock_is_refused(tx: Transactor) -> None:
+    seller_id, owner = await _seller(tx)
+    [variant] = await _stock(tx, seller_id, 5)
+    etags = [etag_of((await _get(tx, variant)).version)]
+
+    async def count(quantity: int, etag: str) -> str:
+        wanted = StockCount(variant, quantity, etag=etag)
+        counted = await tx.run("t", lambda uow: stocks.set_stock(uow, owner, wanted))
+        assert counted.stock == await _get(tx, variant)
+        return etag_of(counted.stock.version)
+
+    etags.append(await count(8, etags[-1]))
+    assert await count(8, etags[-1]) == etags[-1], "what changes nothing keeps the etag"
+    line = [StockLine(variant, 2)]
+    for step in (service.reserve, service.release, service.reserve, service.ship):
+        await tx.run("t", partial(step, lines=line, reference=new_id()))
+        etags.append(etag_of((await _get(tx, variant)).version))
+    assert len(set(etags)) == 6, "what orders promise and ship changes it as well"
+    for stale in etags[:-1]:
+        with pytest.raises(EtagMismatch) as refused:
+            await count(1, stale)
+        assert refused.value.metadata == {"etag": etags[-1]}
+    await count(1, "")
 
 
 async def test_a_count_cannot_take_what_open_orders_were_promised(tx: Transactor) -> None:

@@ -25,7 +25,7 @@ from marketd.cart.quotes import sweeps as cart_sweeps
 from marketd.catalog.imports import repository as imports
 from marketd.catalog.model import ProductState
 from marketd.catalog.repository import brands, categories, products, slugs
-from marketd.catalog.values import ProductOrder, ProductQuery
+from marketd.catalog.values import CategoryQuery, Order, ProductQuery
 from marketd.delivery.model import DeliveryState
 from marketd.delivery.repository import pages as deliveries
 from marketd.delivery.values import DeliveryFilter
@@ -124,26 +124,47 @@ def made_later() -> Iterator[tuple[str, Make]]:
                     "marketd.delivery.repository.pages.list_page",
                     partial(_positional, deliveries.list_page, owner, wanted, before, 9),
                 )
-    for category, brand, seller, state, order, after_product in product(
-        (None, ID), (None, ID), (None, ID), (None, ProductState.PUBLISHED), ProductOrder, (False, True)
+    sorts: dict[str, object] = {"create_time": NOW, "price": 1, "title": "a", "rating": 1}
+    drafts = ProductQuery(seller_ids=(ID,), states=(ProductState.DRAFT,))
+    for (category_ids, brand_ids, seller_ids), states, (sort, first), after_product in product(
+        product(((), (ID,), (ID, new_id())), repeat=3),
+        ((), (ProductState.PUBLISHED,), tuple(ProductState)),
+        sorts.items(),
+        (False, True),
     ):
-        query = ProductQuery(category, brand, seller, state, order)
-        key = None if not after_product else (ID,) if order is ProductOrder.NEWEST else (1, ID)
-        yield (
-            "marketd.catalog.repository.products.list_products",
-            partial(_positional, products.list_products, query, key, 9),
-        )
+        query = ProductQuery(category_ids, brand_ids, seller_ids, states)
+        key = (first, ID) if after_product else None
+        for queries, descending in (([query], True), ([query, drafts], False)):
+            yield (
+                "marketd.catalog.repository.products.list_products",
+                partial(_positional, products.list_products, queries, Order(sort, descending), key, 9),
+            )
     for one in (None, ID):
         yield "marketd.catalog.repository.products.read", partial(_positional, products.read, one, "slug")
         yield "marketd.catalog.repository.brands.read", partial(_positional, brands.read, one, "slug")
         yield "marketd.catalog.repository.categories.read", partial(_positional, categories.read, one, "slug")
-    for name in (None, "name"):
-        yield "marketd.catalog.repository.brands.list_page", partial(_positional, brands.list_page, name, 9)
-    for all_levels, parent, after_category in product((True, False), (None, ID), (None, (1, "name", ID))):
-        chosen: dict[str, Any] = {"all_levels": all_levels, "parent_category_id": parent, "after": after_category}
-        yield "marketd.catalog.repository.categories.list_page", partial(categories.list_page, limit=9, **chosen)
+    keys: dict[str, tuple[object, ...]] = {"position": (1, "name", ID), "name": ("name", ID), "create_time": (NOW, ID)}
+    for (sort, category_key), prefix, is_later in product(keys.items(), ("", "na"), (False, True)):
+        order = Order(sort, sort == "name")
+        if sort != "position":
+            brand_key = category_key if sort == "create_time" else category_key[:1]
+            yield (
+                "marketd.catalog.repository.brands.list_page",
+                partial(_positional, brands.list_page, prefix, order, brand_key if is_later else None, 9),
+            )
+        for below in (
+            CategoryQuery(),
+            CategoryQuery(top_level=True),
+            CategoryQuery((ID,), name_prefix=prefix),
+            CategoryQuery((ID, new_id()), name_prefix=prefix),
+        ):
+            yield (
+                "marketd.catalog.repository.categories.list_page",
+                partial(_positional, categories.list_page, below, order, category_key if is_later else None, 9),
+            )
     for table in ("brands", "categories", "products"):
         yield "marketd.catalog.repository.slugs.free_slug", partial(_positional, slugs.free_slug, table, "stem", "own")
+        yield "marketd.catalog.repository.slugs.taken_slugs", partial(_positional, slugs.taken_slugs, table, ["stem"])
     for ensure in (imports.ensure_brands, imports.ensure_categories):
         yield "marketd.catalog.imports.repository._ensure", partial(_positional, ensure, ["name"], NOW)
     yield "marketd.kernel.db.invariants.violations", partial(_positional, violations, app.INVARIANTS)

@@ -61,7 +61,7 @@ class Script(OrderServiceServicer, CatalogServiceServicer, auth_service_pb2_grpc
         self.refreshes = 0
         self.lifetime = 900.0
         self.expired: set[str] = set()
-        self.cursors: list[str] = []
+        self.tokens: list[str] = []
         self.busy = 0
         self.drops = 0
         self.left = asyncio.Event()
@@ -110,12 +110,12 @@ class Script(OrderServiceServicer, CatalogServiceServicer, auth_service_pb2_grpc
     async def ListProducts(self, request: Any, context: Context) -> Any:  # noqa: N802 - the rpc's name
         page = int(request.page_token or 0)
         return catalog_service_pb2.ListProductsResponse(
-            products=[product_pb2.Product(title=f"{request.seller_id}{page}")],
+            products=[product_pb2.Product(title=f"{request.seller_ids[0]}{page}")],
             next_page_token="" if page == 2 else str(page + 1),
         )
 
     async def WatchOrder(self, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: N802 - the rpc's name
-        self.cursors.append(request.resume_token)
+        self.tokens.append(request.resume_token)
         if self.busy:
             self.busy -= 1
             await refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED")
@@ -292,7 +292,7 @@ async def test_signing_in_again_does_not_send_the_old_token() -> None:
 
 
 async def test_a_list_is_walked_to_its_end_without_changing_the_request() -> None:
-    request = catalog_service_pb2.ListProductsRequest(seller_id="s")
+    request = catalog_service_pb2.ListProductsRequest(seller_ids=["s"])
     async with serving(new_script()) as target, MarketplaceClient(target) as client:
         titles = [product.title async for product in client.products(request)]
     assert titles == ["s0", "s1", "s2"]
@@ -304,7 +304,7 @@ async def test_a_watch_that_breaks_goes_on_after_the_last_message() -> None:
     async with serving(script) as target, MarketplaceClient(target) as client:
         seen = [message.resume_token async for message in watch_order(client, "o")]
     assert seen == ["1", "2", "3", "4", "5"]
-    assert script.cursors == ["", "2", "4"]
+    assert script.tokens == ["", "2", "4"]
 
 
 async def test_a_watch_that_is_refused_for_a_while_goes_on_afterwards() -> None:

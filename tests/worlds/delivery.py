@@ -77,10 +77,8 @@ class World:
         """An account that applied as a courier."""
         caller = await self.account(Role.BUYER)
         request = courier_service_pb2.CreateCourierRequest(
+            courier=courier_pb2.Courier(first_name="Noor", last_name="Quiet", vehicle=courier_pb2.VEHICLE_TYPE_BICYCLE),
             request_id=str(new_id()),
-            first_name="Noor",
-            last_name="Quiet",
-            vehicle=courier_pb2.VEHICLE_TYPE_BICYCLE,
         )
         return caller, (await self.call(caller, self.couriers.CreateCourier, request)).courier
 

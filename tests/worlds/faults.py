@@ -148,7 +148,7 @@ class World:
         return WATCH.code(got.delivery.dropoff_code)
 
     async def _delivery_of(self, lines: Lines, buyer: Account, order_id: str) -> str:
-        wanted = delivery_service_pb2.ListDeliveriesRequest(order_id=order_id)
+        wanted = delivery_service_pb2.ListDeliveriesRequest(order_ids=[order_id])
         async with asyncio.timeout(15):
             while True:
                 found = (await lines.settled(buyer, wanted)).deliveries

@@ -234,7 +234,7 @@ class Market(ObservedApp):
         await self.call(order_service_pb2.MarkOrderReadyRequest(order_id=trip.order_id), trip.shop.owner)
         while await self.app.core.relay.run_once():
             pass
-        wanted = delivery_service_pb2.ListDeliveriesRequest(order_id=trip.order_id)
+        wanted = delivery_service_pb2.ListDeliveriesRequest(order_ids=[trip.order_id])
         found = (await self.call(wanted, trip.buyer)).deliveries
         return Trip(trip.buyer, trip.shop, trip.group, delivery_id=found[0].delivery_id)
 

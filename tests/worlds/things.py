@@ -125,17 +125,15 @@ def new_shop() -> seller_service_pb2.CreateSellerRequest:
 
 def new_product(stock: int = 50) -> catalog_service_pb2.CreateProductRequest:
     """A product of one variant at 12.50."""
-    variant = product_pb2.NewVariant(sku=secrets.token_hex(6), price=money(12, 500_000_000), quantity=stock)
-    return catalog_service_pb2.CreateProductRequest(
-        request_id=new_key(), title=f"Thing {secrets.token_hex(4)}", variants=[variant]
-    )
+    variant = product_pb2.Variant(sku=secrets.token_hex(6), price=money(12, 500_000_000), initial_quantity=stock)
+    product = product_pb2.Product(title=f"Thing {secrets.token_hex(4)}", variants=[variant])
+    return catalog_service_pb2.CreateProductRequest(product=product, request_id=new_key())
 
 
 def new_courier() -> courier_service_pb2.CreateCourierRequest:
     """An application of a courier."""
-    return courier_service_pb2.CreateCourierRequest(
-        request_id=new_key(), first_name="Mika", last_name="Roth", vehicle=courier_pb2.VEHICLE_TYPE_BICYCLE
-    )
+    courier = courier_pb2.Courier(first_name="Mika", last_name="Roth", vehicle=courier_pb2.VEHICLE_TYPE_BICYCLE)
+    return courier_service_pb2.CreateCourierRequest(courier=courier, request_id=new_key())
 
 
 def payment(group: order_pb2.OrderGroup) -> payment_service_pb2.ConfirmPaymentRequest:

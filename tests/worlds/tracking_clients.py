@@ -155,8 +155,8 @@ class Watching:
         return [message for message in self.messages if message.WhichOneof("event") == kind]
 
     @property
-    def cursor(self) -> str:
-        return self.messages[-1].cursor
+    def resume_token(self) -> str:
+        return self.messages[-1].resume_token
 
     async def _run(self, servicer: TrackingServicer, caller: Caller, request: WatchDeliveryRequest) -> None:
         calls.enter(Call(caller=caller))

@@ -138,7 +138,7 @@ class CourierUplink:
         accuracy_meters: float | None = None,
         speed_mps: float | None = None,
         heading_degrees: float | None = None,
-        is_mock: bool = False,
+        mocked: bool = False,
         battery_percent: int | None = None,
     ) -> int:
         """Take one position and give its number; waits while the buffer is full. Raises what ended the uplink."""
@@ -149,7 +149,7 @@ class CourierUplink:
                 accuracy_meters=accuracy_meters,
                 speed_mps=speed_mps,
                 heading_degrees=heading_degrees,
-                is_mock=is_mock,
+                mocked=mocked,
                 battery_percent=battery_percent,
             )
         )

@@ -24,7 +24,15 @@ _SILENCE_SECONDS = 35.0
 _RESUMABLE_CODES = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN})
 
 
-_M = TypeVar("_M")
+class _Told(Protocol):
+    """A message of a watch."""
+
+    @property
+    def resume_token(self) -> str:
+        """Where the stream stands after it."""
+
+
+_M = TypeVar("_M", bound=_Told)
 _C = TypeVar("_C", covariant=True)
 
 
@@ -36,12 +44,6 @@ def can_resume(client: MarketplaceClient, error: MarketplaceError) -> bool:
         return True
     # A connection that is reset in the middle shows these codes, and no reason because the server wrote none.
     return error.code in _RESUMABLE_CODES and not error.from_server
-
-
-def _place_of(message: object) -> str:
-    """Where the stream stands after the message."""
-    # Until every watch calls it resume_token.
-    return str(getattr(message, "resume_token", "") or getattr(message, "cursor", ""))
 
 
 class _Call(Protocol[_C]):
@@ -83,18 +85,18 @@ async def resuming(
     ends: bool,
     give_up_after: float | None,
 ) -> AsyncIterator[_M]:
-    """The messages of a stream over its reconnects. `open_stream` gets the cursor of the last message.
+    """The messages of a stream over its reconnects. `open_stream` gets the resume token of the last message.
 
     With `ends`, a stream that ends with OK is over; otherwise it is opened again. A refusal that opening again cannot
     mend is raised, and any when nothing has come for `give_up_after` seconds (None: never).
     """
-    cursor, pause, last = resume_token, _FIRST_PAUSE_SECONDS, time.monotonic()
+    token, pause, last = resume_token, _FIRST_PAUSE_SECONDS, time.monotonic()
     while True:
         failure: MarketplaceError | None = None
         try:
-            async with aclosing(_messages(open_stream(cursor))) as messages:
+            async with aclosing(_messages(open_stream(token))) as messages:
                 async for message in messages:
-                    cursor, pause, last = _place_of(message) or cursor, _FIRST_PAUSE_SECONDS, time.monotonic()
+                    token, pause, last = message.resume_token or token, _FIRST_PAUSE_SECONDS, time.monotonic()
                     yield message
             if ends:
                 return
@@ -116,8 +118,8 @@ def watch_order(
 ) -> AsyncIterator[order_service_pb2.WatchOrderResponse]:
     """Every change of an order, in order and without gaps, over reconnects; ends when its state can change no more."""
 
-    def open_stream(cursor: str) -> _Call[order_service_pb2.WatchOrderResponse]:
-        request = order_service_pb2.WatchOrderRequest(order_id=order_id, resume_token=cursor)
+    def open_stream(token: str) -> _Call[order_service_pb2.WatchOrderResponse]:
+        request = order_service_pb2.WatchOrderRequest(order_id=order_id, resume_token=token)
         return client.order.WatchOrder(request)
 
     return resuming(client, open_stream, resume_token=resume_token, ends=True, give_up_after=give_up_after)
@@ -133,9 +135,9 @@ def watch_delivery(
 ) -> AsyncIterator[tracking_service_pb2.WatchDeliveryResponse]:
     """Positions, estimates, stops and states of a delivery over reconnects; ends when the delivery is closed."""
 
-    def open_stream(cursor: str) -> _Call[tracking_service_pb2.WatchDeliveryResponse]:
+    def open_stream(token: str) -> _Call[tracking_service_pb2.WatchDeliveryResponse]:
         request = tracking_service_pb2.WatchDeliveryRequest(
-            delivery_id=delivery_id, resume_token=cursor, max_rate_hz=max_rate_hz
+            delivery_id=delivery_id, resume_token=token, max_rate_hz=max_rate_hz
         )
         return client.tracking.WatchDelivery(request)
 
@@ -147,7 +149,7 @@ def watch_deliveries(
 ) -> AsyncIterator[delivery_service_pb2.WatchDeliveriesResponse]:
     """What the signed-in courier has to bring, over reconnects; it never ends by itself."""
 
-    def open_stream(cursor: str) -> _Call[delivery_service_pb2.WatchDeliveriesResponse]:
-        return client.delivery.WatchDeliveries(delivery_service_pb2.WatchDeliveriesRequest(resume_token=cursor))
+    def open_stream(token: str) -> _Call[delivery_service_pb2.WatchDeliveriesResponse]:
+        return client.delivery.WatchDeliveries(delivery_service_pb2.WatchDeliveriesRequest(resume_token=token))
 
     return resuming(client, open_stream, resume_token=resume_token, ends=False, give_up_after=give_up_after)

@@ -15,11 +15,12 @@ from datetime import timedelta
 from marketd.auth.accounts.values import Account
 from marketd.auth.codes.model import VerificationChannel
 from marketd.config import Settings
+from marketd.kernel.call import call as calls
 from marketd.kernel.call.seal import Seal, SealBroken
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.slice import Parts
 from marketd.mail.jobs import SEALED, mail_job, sms_job
-from marketd.mail.render import Wording
+from marketd.mail.render import DEFAULT_LOCALE, Wording
 
 _CONTEXT = "letter"
 
@@ -45,20 +46,29 @@ class Letters:
         self.sends_sms = sends_sms
 
     def verification_code(
-        self, uow: UnitOfWork, channel: VerificationChannel, to: str, code: str, lifetime: timedelta
+        self, uow: UnitOfWork, account: Account, channel: VerificationChannel, to: str, code: str, lifetime: timedelta
     ) -> None:
         """The code, by e-mail or SMS."""
         job = mail_job if channel is VerificationChannel.EMAIL else sms_job
         values = {"code": self._sealed(code), "minutes": _minutes(lifetime)}
-        uow.enqueue(job(Wording.VERIFICATION_CODE, to, values, expire_time=uow.now + lifetime))
+        end = uow.now + lifetime
+        uow.enqueue(job(Wording.VERIFICATION_CODE, to, values, locale=language_of(account), expire_time=end))
 
     def password_reset(
-        self, uow: UnitOfWork, email: str, token: str, lifetime: timedelta, *, to_nobody: bool = False
+        self, uow: UnitOfWork, email: str, token: str, lifetime: timedelta, *, language: str, to_nobody: bool = False
     ) -> None:
         """The way back into the account. `to_nobody`: the same work, and nobody gets it."""
         values = {"token": self._sealed(token), "minutes": _minutes(lifetime)}
         end = uow.now + lifetime
-        uow.enqueue(mail_job(Wording.PASSWORD_RESET, email, values, expire_time=end, to_nobody=to_nobody))
+        job = mail_job(
+            Wording.PASSWORD_RESET,
+            email,
+            values,
+            locale=language or DEFAULT_LOCALE,
+            expire_time=end,
+            to_nobody=to_nobody,
+        )
+        uow.enqueue(job)
 
     def password_changed(self, uow: UnitOfWork, account: Account, address: str) -> None:
         """That the password was changed, from where."""
@@ -98,7 +108,12 @@ class Letters:
 
 def _tell(uow: UnitOfWork, account: Account, wording: Wording, **values: str) -> None:
     values |= {"name": account.full_name, "time": uow.now.isoformat()}
-    uow.enqueue(mail_job(wording, account.email, values))
+    uow.enqueue(mail_job(wording, account.email, values, locale=language_of(account)))
+
+
+def language_of(account: Account) -> str:
+    """The language to write to the account in: its own, else that of the call, else the templates' first."""
+    return account.language_code or calls.current().language or DEFAULT_LOCALE
 
 
 def _masked(email: str) -> str:

@@ -39,7 +39,8 @@ async def courier(world: World) -> tuple[Account, str]:
     admin = await world.admin()
     vehicle = courier_pb2.VEHICLE_TYPE_BICYCLE
     asked = courier_service_pb2.CreateCourierRequest(
-        request_id=str(uuid.uuid4()), first_name="Kim", last_name="Bench", phone="+4930654321", vehicle=vehicle
+        courier=courier_pb2.Courier(first_name="Kim", last_name="Bench", phone="+4930654321", vehicle=vehicle),
+        request_id=str(uuid.uuid4()),
     )
     made = await world.couriers.CreateCourier(asked, metadata=bearer(account), timeout=CALL_SECONDS)
     approval = courier_service_pb2.ApproveCourierRequest(courier_id=made.courier.courier_id)
@@ -77,7 +78,7 @@ async def delivery_under_way(world: World, buyer: Account, carrier: Account, cou
 
 async def _delivery_of(world: World, buyer: Account, order_id: str) -> str:
     """The order's delivery, which its event makes a moment later."""
-    request = delivery_service_pb2.ListDeliveriesRequest(order_id=order_id)
+    request = delivery_service_pb2.ListDeliveriesRequest(order_ids=[order_id])
     async with asyncio.timeout(_DELIVERY_SECONDS):
         while True:
             found = await world.deliveries.ListDeliveries(request, metadata=bearer(buyer), timeout=CALL_SECONDS)

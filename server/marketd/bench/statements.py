@@ -12,11 +12,11 @@ SELECT p.product_id, p.seller_id, p.slug, p.title, p.description, p.category_id,
   p.currency, p.price_minor, p.compare_at_price_minor, p.rating_count, p.rating_average_milli, p.rating_histogram,
   p.state, p.publish_time, p.version, p.create_time, p.update_time,
   ARRAY(SELECT ROW(v.variant_id, v.sku, v.options::text, v.price_minor, v.compare_at_price_minor,
-      s.on_hand - s.reserved, v.is_active, v.barcode, v.weight_grams, v.position, v.version, v.create_time,
+      s.on_hand - s.reserved, v.active, v.barcode, v.weight_grams, v.position, v.version, v.create_time,
       v.update_time)
     FROM variants v LEFT JOIN stocks s ON s.variant_id = v.variant_id
     WHERE v.product_id = p.product_id ORDER BY v.position) AS variants,
-  ARRAY(SELECT ROW(i.image_id, i.position, i.media_id, i.source_url, i.alt_text, i.variant_ids::text[])
+  ARRAY(SELECT ROW(i.image_id, i.position, i.media_id, i.url, i.alt_text, i.variant_ids::text[])
     FROM product_images i WHERE i.product_id = p.product_id ORDER BY i.position) AS images
 FROM products p WHERE p.product_id = $1
 """
@@ -25,8 +25,8 @@ FROM products p WHERE p.product_id = $1
 CART = """
 SELECT c.cart_id, c.version, c.create_time, c.update_time, i.item_id, i.variant_id, i.quantity, i.price_minor,
   i.currency, i.create_time, i.update_time, p.product_id, p.seller_id, p.title, v.sku, v.options::text,
-  v.price_minor, v.compare_at_price_minor, v.is_active, p.state, o.state, s.on_hand - s.reserved,
-  (SELECT m.source_url FROM product_images m WHERE m.product_id = p.product_id ORDER BY m.position LIMIT 1)
+  v.price_minor, v.compare_at_price_minor, v.active, p.state, o.state, s.on_hand - s.reserved,
+  (SELECT m.url FROM product_images m WHERE m.product_id = p.product_id ORDER BY m.position LIMIT 1)
 FROM floor.carts c JOIN floor.cart_items i USING (cart_id) JOIN variants v USING (variant_id)
   JOIN products p ON p.product_id = v.product_id JOIN sellers o ON o.seller_id = p.seller_id
   JOIN stocks s ON s.variant_id = i.variant_id
@@ -41,7 +41,7 @@ WITH cart AS (
 INSERT INTO floor.cart_items AS i
   (item_id, cart_id, variant_id, quantity, price_minor, currency, create_time, update_time)
 SELECT uuidv7(), cart.cart_id, v.variant_id, 1, v.price_minor, p.currency, now(), now()
-FROM cart, variants v JOIN products p USING (product_id) WHERE v.variant_id = $2 AND v.is_active
+FROM cart, variants v JOIN products p USING (product_id) WHERE v.variant_id = $2 AND v.active
 ON CONFLICT (cart_id, variant_id) DO UPDATE SET quantity = i.quantity % 900 + 1, update_time = excluded.update_time
 RETURNING item_id
 """

@@ -145,7 +145,7 @@ class World:
     async def _read_products(self, seller_id: str) -> None:
         token = ""
         while True:
-            request = catalog_service_pb2.ListProductsRequest(seller_id=seller_id, page_size=100, page_token=token)
+            request = catalog_service_pb2.ListProductsRequest(seller_ids=[seller_id], page_size=100, page_token=token)
             page = await self.catalog.ListProducts(request, timeout=CALL_SECONDS)
             for product in page.products:
                 variants = tuple(variant.variant_id for variant in product.variants)

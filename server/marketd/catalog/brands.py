@@ -8,10 +8,11 @@ from uuid import UUID
 from marketd.audit import log
 from marketd.catalog.names import slugify
 from marketd.catalog.repository import brands as repository
+from marketd.catalog.repository.brands import BrandKey
 from marketd.catalog.repository.slugs import free_slug
-from marketd.catalog.values import Brand
+from marketd.catalog.values import Brand, Order
 from marketd.kernel.call.caller import Caller
-from marketd.kernel.call.refusals import FieldViolation, InUse, NotFound, ValidationFailed
+from marketd.kernel.call.refusals import InUse, NotFound
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.kernel.values.etags import check_etag
 from marketd.kernel.values.ids import new_id
@@ -29,7 +30,7 @@ class NewBrand:
 
 @dataclass(frozen=True, slots=True)
 class BrandChange:
-    """New values for the fields that `paths` names (name, slug, description)."""
+    """New values for the fields that `paths` names (name, slug, description); an empty `etag` is unconditional."""
 
     brand_id: UUID
     paths: frozenset[str]
@@ -41,11 +42,9 @@ class BrandChange:
 
 async def create_brand(uow: UnitOfWork, caller: Caller, new: NewBrand) -> Brand:
     """Make a brand. Raises AlreadyExists for a name or slug in use."""
-    if not new.name.strip():
-        raise ValidationFailed(FieldViolation("name", "must not be blank"))
     brand = Brand(
         brand_id=new_id(),
-        name=new.name.strip(),
+        name=new.name,
         name_key=name_key(new.name),
         slug=new.slug or await free_slug(uow.connection, "brands", slugify(new.name, "brand")),
         description=new.description,
@@ -59,31 +58,36 @@ async def create_brand(uow: UnitOfWork, caller: Caller, new: NewBrand) -> Brand:
 
 
 async def update_brand(uow: UnitOfWork, caller: Caller, change: BrandChange) -> Brand:
-    """Change the named fields. Raises NotFound, EtagMismatch and AlreadyExists."""
-    brand = await repository.lock(uow.connection, change.brand_id)
-    if brand is None:
+    """Change the named fields; what is so already stays as it is. Raises NotFound, EtagMismatch and AlreadyExists."""
+    before = await repository.lock(uow.connection, change.brand_id)
+    if before is None:
         raise NotFound("brand", change.brand_id)
-    check_etag(change.etag, brand.version)
+    check_etag(change.etag, before.version)
+    after = before
     if "name" in change.paths:
-        if not change.name.strip():
-            raise ValidationFailed(FieldViolation("brand.name", "must not be blank"))
-        brand = replace(brand, name=change.name.strip(), name_key=name_key(change.name))
+        after = replace(after, name=change.name, name_key=name_key(change.name))
     if "slug" in change.paths:
-        stem = slugify(brand.name, "brand")
-        slug = change.slug or await free_slug(uow.connection, "brands", stem, brand.slug)
-        brand = replace(brand, slug=slug)
+        stem = slugify(after.name, "brand")
+        slug = change.slug or await free_slug(uow.connection, "brands", stem, before.slug)
+        after = replace(after, slug=slug)
     if "description" in change.paths:
-        brand = replace(brand, description=change.description)
-    brand = replace(brand, version=brand.version + 1, update_time=uow.now)
-    await repository.save(uow.connection, brand)
-    await log.record(uow, caller, "brand", brand.brand_id)
-    return brand
+        after = replace(after, description=change.description)
+    if after == before:
+        return before
+    after = replace(after, version=before.version + 1, update_time=uow.now)
+    await repository.save(uow.connection, after)
+    await log.record(uow, caller, "brand", after.brand_id)
+    return after
 
 
-async def delete_brand(uow: UnitOfWork, caller: Caller, brand_id: UUID) -> None:
-    """Delete a brand that no product has. Raises NotFound and InUse."""
-    if await repository.lock(uow.connection, brand_id) is None:
+async def delete_brand(uow: UnitOfWork, caller: Caller, brand_id: UUID, etag: str, *, allow_missing: bool) -> None:
+    """Delete a brand that no product has. Raises NotFound (not with `allow_missing`), EtagMismatch and InUse."""
+    brand = await repository.lock(uow.connection, brand_id)
+    if brand is None:
+        if allow_missing:
+            return
         raise NotFound("brand", brand_id)
+    check_etag(etag, brand.version)
     if await repository.is_used(uow.connection, brand_id):
         raise InUse("brand", "products")
     await repository.delete(uow.connection, brand_id)
@@ -98,6 +102,8 @@ async def get_brand(unit: ReadUnit, brand_id: UUID | None, slug: str) -> Brand:
     return brand
 
 
-async def list_brands(unit: ReadUnit, after: str | None, limit: int) -> list[Brand]:
-    """Up to `limit` brands by name after the given name key."""
-    return await repository.list_page(unit.connection, after, limit)
+async def list_brands(
+    unit: ReadUnit, name_prefix: str, order: Order, after: BrandKey | None, limit: int
+) -> list[Brand]:
+    """Up to `limit` brands whose name begins with `name_prefix` (compared as names are), after that key."""
+    return await repository.list_page(unit.connection, name_key(name_prefix), order, after, limit)

@@ -11,13 +11,15 @@ from marketd.catalog.names import slugify
 from marketd.catalog.repository import categories as repository
 from marketd.catalog.repository.categories import CategoryKey
 from marketd.catalog.repository.slugs import free_slug
-from marketd.catalog.values import Category
+from marketd.catalog.values import Category, CategoryQuery, Order
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.refusals import FieldViolation, InUse, NotFound, ValidationFailed
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.kernel.values.etags import check_etag
 from marketd.kernel.values.ids import new_id
 from marketd.kernel.values.texts import name_key
+
+_PARENT = "category.parent_category_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,10 @@ class NewCategory:
 
 @dataclass(frozen=True, slots=True)
 class CategoryChange:
-    """New values for the fields that `paths` names (name, slug, parent_category_id, description, position)."""
+    """New values for the fields that `paths` names (name, slug, parent_category_id, description, position).
+
+    An empty `etag` is unconditional.
+    """
 
     category_id: UUID
     paths: frozenset[str]
@@ -46,21 +51,19 @@ class CategoryChange:
 
 
 async def create_category(uow: UnitOfWork, caller: Caller, new: NewCategory) -> Category:
-    """Make a category. Raises NotFound for the one above, AlreadyExists for a slug in use, ValidationFailed when the
-    tree would become too deep.
+    """Make a category. Raises AlreadyExists for a slug in use, and ValidationFailed for one above that is not there or
+    when the tree would become too deep.
     """
-    if not new.name.strip():
-        raise ValidationFailed(FieldViolation("name", "must not be blank"))
     category_id = new_id()
     above: tuple[UUID, ...] = ()
     if new.parent_category_id is not None:
         await repository.lock_tree(uow.connection)
-        above = (await _locked(uow, new.parent_category_id)).path
+        above = await _path_of_parent(uow, new.parent_category_id)
         _check_depth(len(above) + 1)
     category = Category(
         category_id=category_id,
         parent_category_id=new.parent_category_id,
-        name=new.name.strip(),
+        name=new.name,
         name_key=name_key(new.name),
         slug=new.slug or await free_slug(uow.connection, "categories", slugify(new.name, "category")),
         description=new.description,
@@ -76,16 +79,17 @@ async def create_category(uow: UnitOfWork, caller: Caller, new: NewCategory) -> 
 
 
 async def update_category(uow: UnitOfWork, caller: Caller, change: CategoryChange) -> Category:
-    """Change the named fields. Raises NotFound, EtagMismatch, AlreadyExists, and ValidationFailed for a circle."""
+    """Change the named fields; what is so already stays as it is.
+
+    Raises NotFound, EtagMismatch, AlreadyExists, and ValidationFailed for a category above that cannot be.
+    """
     if "parent_category_id" in change.paths:
         await repository.lock_tree(uow.connection)
     before = await _locked(uow, change.category_id)
     check_etag(change.etag, before.version)
     after = before
     if "name" in change.paths:
-        if not change.name.strip():
-            raise ValidationFailed(FieldViolation("category.name", "must not be blank"))
-        after = replace(after, name=change.name.strip(), name_key=name_key(change.name))
+        after = replace(after, name=change.name, name_key=name_key(change.name))
     if "slug" in change.paths:
         stem = slugify(after.name, "category")
         slug = change.slug or await free_slug(uow.connection, "categories", stem, before.slug)
@@ -97,6 +101,8 @@ async def update_category(uow: UnitOfWork, caller: Caller, change: CategoryChang
     if "parent_category_id" in change.paths and change.parent_category_id != before.parent_category_id:
         path = await _path_below(uow, before, change.parent_category_id)
         after = replace(after, parent_category_id=change.parent_category_id, path=path)
+    if after == before:
+        return before
     after = replace(after, version=before.version + 1, update_time=uow.now)
     await repository.save(uow.connection, after)
     if after.path != before.path:
@@ -109,17 +115,24 @@ async def _path_below(uow: UnitOfWork, category: Category, parent_category_id: U
     """The category's path below another one, or at the top."""
     above: tuple[UUID, ...] = ()
     if parent_category_id is not None:
-        above = (await _locked(uow, parent_category_id)).path
+        above = await _path_of_parent(uow, parent_category_id)
         if category.category_id in above:
-            raise ValidationFailed(FieldViolation("category.parent_category_id", "a category cannot come below itself"))
+            raise ValidationFailed(FieldViolation(_PARENT, "a category cannot come below itself"))
     _check_depth(len(above) + await repository.depth_below(uow.connection, category))
     return (*above, category.category_id)
 
 
-async def delete_category(uow: UnitOfWork, caller: Caller, category_id: UUID) -> None:
-    """Delete a category that nothing uses. Raises NotFound and InUse."""
+async def delete_category(
+    uow: UnitOfWork, caller: Caller, category_id: UUID, etag: str, *, allow_missing: bool
+) -> None:
+    """Delete a category that nothing uses. Raises NotFound (not with `allow_missing`), EtagMismatch and InUse."""
     await repository.lock_tree(uow.connection)
-    await _locked(uow, category_id)
+    category = await repository.lock(uow.connection, category_id)
+    if category is None:
+        if allow_missing:
+            return
+        raise NotFound("category", category_id)
+    check_etag(etag, category.version)
     if used_by := await repository.used_by(uow.connection, category_id):
         raise InUse("category", used_by)
     await repository.delete(uow.connection, category_id)
@@ -135,12 +148,10 @@ async def get_category(unit: ReadUnit, category_id: UUID | None, slug: str) -> C
 
 
 async def list_categories(
-    unit: ReadUnit, *, all_levels: bool, parent_category_id: UUID | None, after: CategoryKey | None, limit: int
+    unit: ReadUnit, query: CategoryQuery, order: Order, after: CategoryKey | None, limit: int
 ) -> list[Category]:
-    """Up to `limit` categories after the one with that key: all, or the children of one (None: those at the top)."""
-    return await repository.list_page(
-        unit.connection, all_levels=all_levels, parent_category_id=parent_category_id, after=after, limit=limit
-    )
+    """Up to `limit` categories after the one with that key."""
+    return await repository.list_page(unit.connection, query, order, after, limit)
 
 
 async def _locked(uow: UnitOfWork, category_id: UUID) -> Category:
@@ -150,8 +161,14 @@ async def _locked(uow: UnitOfWork, category_id: UUID) -> Category:
     return category
 
 
+async def _path_of_parent(uow: UnitOfWork, parent_category_id: UUID) -> tuple[UUID, ...]:
+    """The path of the category that another one is to come below, which is locked."""
+    parent = await repository.lock(uow.connection, parent_category_id)
+    if parent is None:
+        raise ValidationFailed(FieldViolation(_PARENT, "there is no such category"))
+    return parent.path
+
+
 def _check_depth(depth: int) -> None:
     if depth > MAX_CATEGORY_DEPTH:
-        raise ValidationFailed(
-            FieldViolation("parent_category_id", f"the tree may have at most {MAX_CATEGORY_DEPTH} levels")
-        )
+        raise ValidationFailed(FieldViolation(_PARENT, f"the tree may have at most {MAX_CATEGORY_DEPTH} levels"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -14,25 +15,27 @@ from marketd.catalog.model import ProductState, StockState
 from marketd.catalog.values import (
     Brand,
     Category,
+    CategoryQuery,
     NewImage,
     NewProduct,
     NewVariant,
+    Order,
     Product,
     ProductChange,
     ProductImage,
-    ProductOrder,
     ProductQuery,
     Variant,
 )
+from marketd.kernel.call.ordering import parse_order
 from marketd.kernel.call.refusals import FieldViolation, ValidationFailed
 from marketd.kernel.enums import EnumMap
 from marketd.kernel.values.etags import etag_of
 from marketd.kernel.values.money import Money
-from marketd.kernel.wire import from_money, from_update_mask, to_money, to_timestamp
+from marketd.kernel.values.texts import name_key
+from marketd.kernel.wire import from_money, to_money, to_timestamp, update_paths
 
 _STATES = EnumMap(ProductState, product_pb2.ProductState)
 _STOCK_STATES = EnumMap(StockState, product_pb2.StockState)
-_ORDERS = EnumMap(ProductOrder, catalog_service_pb2.ProductOrder)
 
 
 def optional_id(text: str) -> UUID | None:
@@ -40,8 +43,13 @@ def optional_id(text: str) -> UUID | None:
     return UUID(text) if text else None
 
 
-def _text(identifier: UUID | None) -> str:
-    return "" if identifier is None else str(identifier)
+def _ids(texts: Iterable[str]) -> tuple[UUID, ...]:
+    """The ids in a validated field, each once."""
+    return tuple(dict.fromkeys(map(UUID, texts)))
+
+
+def _text(identifier: UUID | None) -> str | None:
+    return None if identifier is None else str(identifier)
 
 
 def to_category(category: Category) -> category_pb2.Category:
@@ -51,7 +59,7 @@ def to_category(category: Category) -> category_pb2.Category:
         parent_category_id=_text(category.parent_category_id),
         name=category.name,
         slug=category.slug,
-        description=category.description,
+        description=category.description or None,
         position=category.position,
         ancestor_ids=[str(ancestor) for ancestor in category.ancestor_ids],
         create_time=to_timestamp(category.create_time),
@@ -62,8 +70,13 @@ def to_category(category: Category) -> category_pb2.Category:
 
 def from_create_category(request: catalog_service_pb2.CreateCategoryRequest) -> NewCategory:
     """The category to make."""
+    category = request.category
     return NewCategory(
-        request.name, request.slug, optional_id(request.parent_category_id), request.description, request.position
+        category.name,
+        category.slug,
+        optional_id(category.parent_category_id),
+        category.description,
+        category.position,
     )
 
 
@@ -72,8 +85,8 @@ def from_update_category(request: catalog_service_pb2.UpdateCategoryRequest) -> 
     category = request.category
     return CategoryChange(
         category_id=UUID(category.category_id),
-        paths=from_update_mask(request.update_mask),
-        etag=request.etag,
+        paths=update_paths(category, request.update_mask),
+        etag=category.etag,
         name=category.name,
         slug=category.slug,
         parent_category_id=optional_id(category.parent_category_id),
@@ -82,13 +95,18 @@ def from_update_category(request: catalog_service_pb2.UpdateCategoryRequest) -> 
     )
 
 
+def from_list_categories(request: catalog_service_pb2.ListCategoriesRequest) -> CategoryQuery:
+    """What the list is narrowed to."""
+    return CategoryQuery(_ids(request.parent_category_ids), request.top_level, name_key(request.name_prefix))
+
+
 def to_brand(brand: Brand) -> brand_pb2.Brand:
     """The brand as a message."""
     return brand_pb2.Brand(
         brand_id=str(brand.brand_id),
         name=brand.name,
         slug=brand.slug,
-        description=brand.description,
+        description=brand.description or None,
         create_time=to_timestamp(brand.create_time),
         update_time=to_timestamp(brand.update_time),
         etag=etag_of(brand.version),
@@ -97,7 +115,7 @@ def to_brand(brand: Brand) -> brand_pb2.Brand:
 
 def from_create_brand(request: catalog_service_pb2.CreateBrandRequest) -> NewBrand:
     """The brand to make."""
-    return NewBrand(request.name, request.slug, request.description)
+    return NewBrand(request.brand.name, request.brand.slug, request.brand.description)
 
 
 def from_update_brand(request: catalog_service_pb2.UpdateBrandRequest) -> BrandChange:
@@ -105,8 +123,8 @@ def from_update_brand(request: catalog_service_pb2.UpdateBrandRequest) -> BrandC
     brand = request.brand
     return BrandChange(
         brand_id=UUID(brand.brand_id),
-        paths=from_update_mask(request.update_mask),
-        etag=request.etag,
+        paths=update_paths(brand, request.update_mask),
+        etag=brand.etag,
         name=brand.name,
         slug=brand.slug,
         description=brand.description,
@@ -120,7 +138,7 @@ def to_product(product: Product) -> product_pb2.Product:
         seller_id=str(product.seller_id),
         title=product.title,
         slug=product.slug,
-        description=product.description,
+        description=product.description or None,
         category_id=_text(product.category_id),
         brand_id=_text(product.brand_id),
         tags=product.tags,
@@ -129,7 +147,7 @@ def to_product(product: Product) -> product_pb2.Product:
         option_names=product.option_names,
         variants=[_to_variant(variant, product.currency) for variant in product.variants],
         rating=rating_pb2.RatingSummary(
-            average=product.rating_average_milli / 1000,
+            average=product.rating_average_milli / 1000 if product.rating_count else None,
             count=product.rating_count,
             histogram=product.rating_histogram if product.rating_count else (),
         ),
@@ -148,12 +166,12 @@ def to_product(product: Product) -> product_pb2.Product:
 def _to_variant(variant: Variant, currency: str) -> product_pb2.Variant:
     message = product_pb2.Variant(
         variant_id=str(variant.variant_id),
-        sku=variant.sku,
+        sku=variant.sku or None,
         options=dict(variant.options),
         price=to_money(Money(variant.price_minor, currency)),
         stock_state=_STOCK_STATES.to_wire(variant.stock_state),
-        is_active=variant.is_active,
-        barcode=variant.barcode,
+        active=variant.active,
+        barcode=variant.barcode or None,
         weight_grams=variant.weight_grams,
         position=variant.position,
         create_time=to_timestamp(variant.create_time),
@@ -168,7 +186,7 @@ def _to_variant(variant: Variant, currency: str) -> product_pb2.Variant:
 def _to_image(image: ProductImage) -> product_pb2.ProductImage:
     return product_pb2.ProductImage(
         image_id=str(image.image_id),
-        image=image_pb2.Image(media_id=_text(image.media_id), url=image.source_url, alt_text=image.alt_text),
+        image=image_pb2.Image(media_id=_text(image.media_id), url=image.url, alt_text=image.alt_text or None),
         position=image.position,
         variant_ids=[str(variant_id) for variant_id in image.variant_ids],
     )
@@ -196,23 +214,25 @@ def wanted_fields(mask: FieldMask) -> frozenset[str]:
 
 def from_create_product(request: catalog_service_pb2.CreateProductRequest, currency: str) -> NewProduct:
     """The product to make. Raises ValidationFailed for amounts in another currency."""
+    product = request.product
     return NewProduct(
-        seller_id=optional_id(request.seller_id),
-        title=request.title,
-        slug=request.slug,
-        description=request.description,
-        category_id=optional_id(request.category_id),
-        brand_id=optional_id(request.brand_id),
-        tags=tuple(request.tags),
-        option_names=tuple(request.option_names),
+        seller_id=optional_id(product.seller_id),
+        title=product.title,
+        slug=product.slug,
+        description=product.description,
+        category_id=optional_id(product.category_id),
+        brand_id=optional_id(product.brand_id),
+        tags=tuple(product.tags),
+        option_names=tuple(product.option_names),
         variants=[
-            _from_variant(variant, currency, f"variants[{index}]") for index, variant in enumerate(request.variants)
+            _from_variant(variant, currency, f"product.variants[{index}]")
+            for index, variant in enumerate(product.variants)
         ],
-        images=[NewImage(image.url, image.alt_text) for image in request.images],
+        images=[NewImage(one.image.url, one.image.alt_text) for one in product.images],
     )
 
 
-def _from_variant(message: product_pb2.NewVariant, currency: str, field: str) -> NewVariant:
+def _from_variant(message: product_pb2.Variant, currency: str, field: str) -> NewVariant:
     return NewVariant(
         sku=message.sku,
         options=dict(message.options),
@@ -222,10 +242,10 @@ def _from_variant(message: product_pb2.NewVariant, currency: str, field: str) ->
             if message.HasField("compare_at_price")
             else None
         ),
-        quantity=message.quantity,
-        is_active=message.is_active if message.HasField("is_active") else True,
+        initial_quantity=message.initial_quantity,
+        active=message.active if message.HasField("active") else True,
         barcode=message.barcode,
-        weight_grams=message.weight_grams,
+        weight_grams=message.weight_grams if message.HasField("weight_grams") else None,
     )
 
 
@@ -234,8 +254,8 @@ def from_update_product(request: catalog_service_pb2.UpdateProductRequest) -> Pr
     product = request.product
     return ProductChange(
         product_id=UUID(product.product_id),
-        paths=from_update_mask(request.update_mask),
-        etag=request.etag,
+        paths=update_paths(product, request.update_mask),
+        etag=product.etag,
         title=product.title,
         slug=product.slug,
         description=product.description,
@@ -246,11 +266,15 @@ def from_update_product(request: catalog_service_pb2.UpdateProductRequest) -> Pr
 
 
 def from_list_products(request: catalog_service_pb2.ListProductsRequest) -> ProductQuery:
-    """What the list is narrowed to and its order."""
+    """What the list is narrowed to."""
     return ProductQuery(
-        category_id=optional_id(request.category_id),
-        brand_id=optional_id(request.brand_id),
-        seller_id=optional_id(request.seller_id),
-        state=_STATES.optional_from_wire(request.state),
-        order=_ORDERS.optional_from_wire(request.order) or ProductOrder.NEWEST,
+        category_ids=_ids(request.category_ids),
+        brand_ids=_ids(request.brand_ids),
+        seller_ids=_ids(request.seller_ids),
+        states=tuple(dict.fromkeys(_STATES.all_from_wire(request.states))),
     )
+
+
+def order_of(order_by: str, names: Sequence[str], default: str) -> Order:
+    """How a list is to be sorted. Raises ValidationFailed for what is none of its names."""
+    return Order(*parse_order(order_by, names, default))

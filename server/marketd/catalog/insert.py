@@ -64,15 +64,16 @@ def _renamed(item: Planned, attempt: int) -> Planned:
         if attempt > 1:
             raise AlreadyExists("product", "slug")
         # The slug may be free and only the handle, which was made from it, in use by the same seller.
-        return replace(item, product=replace(product, handle=f"{product.slug}-{_random()}"))
-    slug = f"{product.slug}-{attempt + 1 if attempt < 4 else _random()}"
+        return replace(item, product=replace(product, handle=f"{product.slug}-{random_suffix()}"))
+    slug = f"{product.slug}-{attempt + 1 if attempt < 4 else random_suffix()}"
     return replace(item, product=replace(product, slug=slug, handle=product.handle if item.keeps_handle else slug))
 
 
-def _random() -> str:
+def random_suffix() -> str:
+    """The end of a slug that no race can share."""
     return "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(6))
 
 
 def cheapest(variants: Iterable[VariantSpec]) -> VariantSpec:
     """The variant whose price a product shows: the cheapest active one, or of all when none is. variants: not empty."""
-    return min(variants, key=lambda row: (not row.is_active, row.price_minor, row.position))
+    return min(variants, key=lambda row: (not row.active, row.price_minor, row.position))

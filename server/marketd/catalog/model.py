@@ -49,6 +49,7 @@ class StockState(StrEnum):
 LOW_STOCK = 5
 MAX_CATEGORY_DEPTH = 20
 MAX_VARIANTS = 500
+MAX_DESCRIPTION = 65536
 
 
 def stock_state(available: int) -> StockState:
@@ -67,7 +68,8 @@ class CategoryTable(Base):
         Index("ix_categories_path", "path", postgresql_using="gin"),
         Index("ix_categories_listing", "position", "name_key", "category_id"),
         Index("ix_categories_children", "parent_category_id", "position", "name_key", "category_id"),
-        Index(None, "name_key"),
+        Index("ix_categories_name", "name_key", "category_id"),
+        Index("ix_categories_create_time", "create_time", "category_id"),
         CheckConstraint("path[cardinality(path)] = category_id", name="path"),
     )
 
@@ -88,7 +90,11 @@ class BrandTable(Base):
     """A brand; `name_key` makes the name unique without regard to case."""
 
     __tablename__ = "brands"
-    __table_args__ = (UniqueConstraint("name_key"), UniqueConstraint("slug"))
+    __table_args__ = (
+        UniqueConstraint("name_key"),
+        UniqueConstraint("slug"),
+        Index("ix_brands_create_time", "create_time", "brand_id"),
+    )
 
     brand_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     name: Mapped[str] = mapped_column(Text)
@@ -108,7 +114,7 @@ def _listings() -> tuple[Index, ...]:
         "seller": ("seller_id",),
     }
     orders: dict[str, tuple[str, ...]] = {
-        "newest": ("product_id",),
+        "create_time": ("create_time", "product_id"),
         "price": ("price_minor", "product_id"),
         "title": ("title_key", "product_id"),
         "rating": ("rating_average_milli", "product_id"),
@@ -187,9 +193,9 @@ class VariantTable(Base):
     options_key: Mapped[str] = mapped_column(Text)
     price_minor: Mapped[int] = mapped_column(BigInteger)
     compare_at_price_minor: Mapped[int | None] = mapped_column(BigInteger)
-    is_active: Mapped[bool] = mapped_column(Boolean)
+    active: Mapped[bool] = mapped_column(Boolean)
     barcode: Mapped[str] = mapped_column(Text)
-    weight_grams: Mapped[int] = mapped_column(Integer)
+    weight_grams: Mapped[int | None] = mapped_column(Integer)
     position: Mapped[int] = mapped_column(Integer)
     version: Mapped[int] = mapped_column(BigInteger)
     create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
@@ -197,7 +203,7 @@ class VariantTable(Base):
 
 
 class ProductImageTable(Base):
-    """A picture of a product: an uploaded one by `media_id`, or one elsewhere by `source_url`, which is not fetched."""
+    """A picture of a product: an uploaded one by `media_id`, or one elsewhere by `url`, which is not fetched."""
 
     __tablename__ = "product_images"
     __table_args__ = (Index("ix_product_images_listing", "product_id", "position"),)
@@ -206,6 +212,6 @@ class ProductImageTable(Base):
     product_id: Mapped[UUID] = mapped_column(Uuid, ForeignKey("products.product_id", ondelete="CASCADE"))
     position: Mapped[int] = mapped_column(Integer)
     media_id: Mapped[UUID | None] = mapped_column(Uuid)
-    source_url: Mapped[str] = mapped_column(Text)
+    url: Mapped[str] = mapped_column(Text)
     alt_text: Mapped[str] = mapped_column(Text)
     variant_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))

@@ -26,10 +26,11 @@ async def owns(unit: UnitOfWork | ReadUnit, caller: Caller, seller_id: UUID) -> 
     return own is not None and own.seller_id == seller_id
 
 
-async def seller_for(unit: UnitOfWork | ReadUnit, caller: Caller, seller_id: UUID | None) -> Seller:
+async def seller_for(unit: UnitOfWork | ReadUnit, caller: Caller, seller_id: UUID | None, field: str) -> Seller:
     """The seller that the caller may act for: its own, or as an admin the named one.
 
-    Raises NotFound for a seller that is not the caller's, and ValidationFailed when an admin without a shop names none.
+    Raises NotFound for a seller that is not the caller's, and ValidationFailed at `field` when an admin without a shop
+    names none.
     """
     own = await own_seller(unit, caller)
     if own is not None and seller_id in (None, own.seller_id):
@@ -37,7 +38,7 @@ async def seller_for(unit: UnitOfWork | ReadUnit, caller: Caller, seller_id: UUI
     if not caller.has(Role.ADMIN):
         raise NotFound("seller", seller_id or "me")
     if seller_id is None:
-        raise ValidationFailed(FieldViolation("seller_id", "admins must name the seller"))
+        raise ValidationFailed(FieldViolation(field, "admins must name the seller"))
     named = await sellers.read_seller(unit, seller_id)
     if named is None:
         raise NotFound("seller", seller_id)

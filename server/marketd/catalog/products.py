@@ -9,12 +9,13 @@ from dataclasses import replace
 from uuid import UUID
 
 from marketd.catalog.descriptions import safe_html
-from marketd.catalog.insert import Planned, cheapest, make_products
-from marketd.catalog.model import ProductState
+from marketd.catalog.insert import Planned, cheapest, make_products, random_suffix
+from marketd.catalog.model import MAX_DESCRIPTION, ProductState
 from marketd.catalog.names import Options, options_key, slugify, title_key
 from marketd.catalog.owners import owns, seller_for
 from marketd.catalog.repository import products as repository
 from marketd.catalog.repository import specs
+from marketd.catalog.repository.slugs import taken_slugs
 from marketd.catalog.values import (
     NewProduct,
     NewVariant,
@@ -42,11 +43,9 @@ async def create_product(uow: UnitOfWork, caller: Caller, new: NewProduct, curre
 
     Raises NotFound, SellerClosed, ValidationFailed and AlreadyExists as the contract says.
     """
-    seller = await seller_for(uow, caller, new.seller_id)
+    seller = await seller_for(uow, caller, new.seller_id, "product.seller_id")
     if seller.state is SellerState.CLOSED:
         raise SellerClosed(seller.seller_id)
-    if not new.title.strip():
-        raise ValidationFailed(FieldViolation("title", "must not be blank"))
     names = _option_names(new)
     product_id = new_id()
     variants: list[VariantSpec] = []
@@ -54,11 +53,13 @@ async def create_product(uow: UnitOfWork, caller: Caller, new: NewProduct, curre
     for index, variant in enumerate(new.variants):
         spec = _variant_spec(product_id, seller.seller_id, names, variant, index)
         if any(other.options_key == spec.options_key for other in variants):
-            raise ValidationFailed(FieldViolation(f"variants[{index}].options", "another variant has the same values"))
+            raise ValidationFailed(
+                FieldViolation(f"product.variants[{index}].options", "another variant has the same values")
+            )
         if spec.sku_key and any(other.sku_key == spec.sku_key for other in variants):
-            raise ValidationFailed(FieldViolation(f"variants[{index}].sku", "another variant has the same SKU"))
+            raise ValidationFailed(FieldViolation(f"product.variants[{index}].sku", "another variant has the same SKU"))
         variants.append(spec)
-        stocks.append(NewStock(spec.variant_id, seller.seller_id, variant.quantity, "first stock"))
+        stocks.append(NewStock(spec.variant_id, seller.seller_id, variant.initial_quantity, "first stock"))
     shown = cheapest(variants)
     slug = new.slug or slugify(new.title, "product")
     product = ProductSpec(
@@ -66,9 +67,9 @@ async def create_product(uow: UnitOfWork, caller: Caller, new: NewProduct, curre
         seller_id=seller.seller_id,
         handle=slug,
         slug=slug,
-        title=new.title.strip(),
+        title=new.title,
         title_key=title_key(new.title),
-        description=safe_html(new.description),
+        description=_safe(new.description),
         category_id=new.category_id,
         brand_id=new.brand_id,
         tags=tuple(new.tags),
@@ -85,7 +86,7 @@ async def create_product(uow: UnitOfWork, caller: Caller, new: NewProduct, curre
             product_id=product_id,
             position=place,
             media_id=None,
-            source_url=image.url,
+            url=image.url,
             alt_text=image.alt_text,
             variant_ids=(),
         )
@@ -94,53 +95,58 @@ async def create_product(uow: UnitOfWork, caller: Caller, new: NewProduct, curre
     try:
         await make_products(uow, [Planned(product, variants, images, stocks, has_own_slug=bool(new.slug))])
     except DATABASE_ERRORS as error:
-        _refuse_unknown(error, "")
+        _refuse_unknown(error)
         raise
     return await _read(uow, product_id)
 
 
 async def update_product(uow: UnitOfWork, caller: Caller, change: ProductChange) -> Product:
-    """Change the named fields of an own product. Raises NotFound, ValidationFailed, AlreadyExists, EtagMismatch."""
-    spec, product = await _own_locked(uow, caller, change.product_id)
+    """Change the named fields of an own product; what is so already stays as it is.
+
+    Raises NotFound, ValidationFailed, AlreadyExists, EtagMismatch.
+    """
+    before, product = await _own_locked(uow, caller, change.product_id)
     check_etag(change.etag, product.version)
+    spec = before
     if "title" in change.paths:
-        if not change.title.strip():
-            raise ValidationFailed(FieldViolation("product.title", "must not be blank"))
-        spec = replace(spec, title=change.title.strip(), title_key=title_key(change.title))
+        spec = replace(spec, title=change.title, title_key=title_key(change.title))
     if "slug" in change.paths:
-        if not change.slug:
-            raise ValidationFailed(FieldViolation("product.slug", "must not be empty"))
-        spec = replace(spec, slug=change.slug)
+        slug = change.slug or await _free_slug(uow, spec.title, before.slug)
+        spec = replace(spec, slug=slug)
     if "description" in change.paths:
-        spec = replace(spec, description=safe_html(change.description))
+        spec = replace(spec, description=_safe(change.description))
     if "category_id" in change.paths:
         spec = replace(spec, category_id=change.category_id)
     if "brand_id" in change.paths:
         spec = replace(spec, brand_id=change.brand_id)
     if "tags" in change.paths:
         spec = replace(spec, tags=tuple(change.tags))
+    if spec == before:
+        return product
     try:
         await specs.update_products(uow.connection, [spec], uow.now)
     except DATABASE_ERRORS as error:
         if constraint_of(error) == "uq_products_slug":
             raise AlreadyExists("product", "slug") from error
-        _refuse_unknown(error, "product.")
+        _refuse_unknown(error)
         raise
     return await _read(uow, change.product_id)
 
 
-async def publish_product(uow: UnitOfWork, caller: Caller, product_id: UUID) -> Product:
-    """Publish an own product; one that is published stays as it is.
+async def publish_product(uow: UnitOfWork, caller: Caller, product_id: UUID, etag: str = "") -> Product:
+    """Publish an own product; one that is published stays as it is, whatever the `etag`; an empty one is unconditional.
 
-    Raises NotFound, SellerClosed when the seller does not sell, IllegalTransition when no variant is active.
+    Raises NotFound, EtagMismatch, SellerClosed when the seller does not sell, IllegalTransition when no variant is
+    active.
     """
     _, product = await _own_locked(uow, caller, product_id)
+    if product.state is ProductState.PUBLISHED:
+        return product
+    check_etag(etag, product.version)
     seller = await sellers.read_seller(uow, product.seller_id)
     if seller is None or not seller.sells:
         raise SellerClosed(product.seller_id)
-    if product.state is ProductState.PUBLISHED:
-        return product
-    if not any(variant.is_active for variant in product.variants):
+    if not any(variant.active for variant in product.variants):
         raise IllegalTransition("product", product.state.value, ())
     await specs.publish(uow.connection, product_id, uow.now)
     return await _read(uow, product_id)
@@ -171,12 +177,12 @@ def _option_names(new: NewProduct) -> tuple[str, ...]:
     for index, variant in enumerate(new.variants):
         if len(variant.options) != len(named) or {name_key(name) for name in variant.options} != named:
             raise ValidationFailed(
-                FieldViolation(f"variants[{index}].options", "all variants must name the same options")
+                FieldViolation(f"product.variants[{index}].options", "all variants must name the same options")
             )
     if len(listed) != len(named) or {name_key(name) for name in listed} != named:
-        raise ValidationFailed(FieldViolation("option_names", "must be the options that the variants name"))
+        raise ValidationFailed(FieldViolation("product.option_names", "must be the options that the variants name"))
     if not named and len(new.variants) > 1:
-        raise ValidationFailed(FieldViolation("variants[1].options", "several variants need options"))
+        raise ValidationFailed(FieldViolation("product.variants[1].options", "several variants need options"))
     return listed
 
 
@@ -195,18 +201,32 @@ def _variant_spec(
         options_key=options_key(options),
         price_minor=variant.price.amount_minor,
         compare_at_price_minor=None if variant.compare_at_price is None else variant.compare_at_price.amount_minor,
-        is_active=variant.is_active,
+        active=variant.active,
         barcode=variant.barcode,
         weight_grams=variant.weight_grams,
         position=index + 1,
     )
 
 
-def _refuse_unknown(error: BaseException, prefix: str) -> None:
+async def _free_slug(uow: UnitOfWork, title: str, own: str) -> str:
+    """A slug made from the title that no other product has; `own` is the product's slug so far."""
+    stem = slugify(title, "product")
+    candidates = [stem, f"{stem}-2", f"{stem}-3", f"{stem}-{random_suffix()}"]
+    taken = await taken_slugs(uow.connection, "products", candidates) - {own}
+    return next((slug for slug in candidates if slug not in taken), candidates[-1])
+
+
+def _safe(description: str) -> str:
+    """The description as it is kept; cleaning can only make it longer by what it writes in place of a bare `<`."""
+    cleaned = safe_html(description)
+    if len(cleaned) > MAX_DESCRIPTION:
+        problem = f"is too long: without unsafe HTML it has {len(cleaned)} characters and may have {MAX_DESCRIPTION}"
+        raise ValidationFailed(FieldViolation("product.description", problem))
+    return cleaned
+
+
+def _refuse_unknown(error: BaseException) -> None:
     """Raise the refusal of a category or brand that is not there (the foreign key saw it)."""
-    field = {
-        "fk_products_category_id": "category_id",
-        "fk_products_brand_id": "brand_id",
-    }.get(constraint_of(error) or "")
-    if field is not None:
-        raise ValidationFailed(FieldViolation(prefix + field, "there is no such thing")) from error
+    thing = {"fk_products_category_id": "category", "fk_products_brand_id": "brand"}.get(constraint_of(error) or "")
+    if thing is not None:
+        raise ValidationFailed(FieldViolation(f"product.{thing}_id", f"there is no such {thing}")) from error

@@ -19,7 +19,9 @@ from marketd.catalog.imports.once import once_key, store_answer, stored_answer
 from marketd.catalog.imports.upload import Upload, check_inline
 from marketd.catalog.imports.values import ImportSummary
 from marketd.catalog.model import ProductState
-from marketd.catalog.repository.products import cursor_of
+from marketd.catalog.repository import brands as brand_rows
+from marketd.catalog.repository import categories as category_rows
+from marketd.catalog.repository import products as product_rows
 from marketd.catalog.values import Brand, Category, Product
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.pages import Pager
@@ -84,17 +86,27 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
 
     async def UpdateCategory(self, request: pb.UpdateCategoryRequest, context: Context) -> pb.UpdateCategoryResponse:
         caller, change = calls.current_caller(), convert.from_update_category(request)
-        category = await self._tx.run(
-            "catalog.update_category", self._changing(lambda uow: categories.update_category(uow, caller, change))
+
+        def render(category: Category) -> pb.UpdateCategoryResponse:
+            return pb.UpdateCategoryResponse(category=convert.to_category(category))
+
+        return await self._tx.answer(
+            "catalog.update_category",
+            self._changing(lambda uow: categories.update_category(uow, caller, change)),
+            render,
         )
-        return pb.UpdateCategoryResponse(category=convert.to_category(category))
 
     async def DeleteCategory(self, request: pb.DeleteCategoryRequest, context: Context) -> pb.DeleteCategoryResponse:
         caller, category_id = calls.current_caller(), UUID(request.category_id)
-        await self._tx.run(
-            "catalog.delete_category", self._changing(lambda uow: categories.delete_category(uow, caller, category_id))
+        return await self._tx.answer(
+            "catalog.delete_category",
+            self._changing(
+                lambda uow: categories.delete_category(
+                    uow, caller, category_id, request.etag, allow_missing=request.allow_missing
+                )
+            ),
+            lambda _: pb.DeleteCategoryResponse(),
         )
-        return pb.DeleteCategoryResponse()
 
     async def GetCategory(self, request: pb.GetCategoryRequest, context: Context) -> pb.GetCategoryResponse:
         category_id = convert.optional_id(request.category_id)
@@ -103,15 +115,13 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         return pb.GetCategoryResponse(category=convert.to_category(category))
 
     async def ListCategories(self, request: pb.ListCategoriesRequest, context: Context) -> pb.ListCategoriesResponse:
-        all_levels = not request.HasField("parent_category_id")
-        parent = convert.optional_id(request.parent_category_id)
+        query = convert.from_list_categories(request)
+        order = convert.order_of(request.order_by, category_rows.ORDERS, "position")
         page = await self._pager.list(
             request,
             None,
-            lambda unit, after, limit: categories.list_categories(
-                unit, all_levels=all_levels, parent_category_id=parent, after=after, limit=limit
-            ),
-            lambda category: (category.position, category.name_key, category.category_id),
+            lambda unit, after, limit: categories.list_categories(unit, query, order, after, limit),
+            lambda category: category_rows.cursor_of(category, order),
             convert.to_category,
         )
         calls.current().cache_tag = CACHE_TAG
@@ -131,17 +141,25 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
 
     async def UpdateBrand(self, request: pb.UpdateBrandRequest, context: Context) -> pb.UpdateBrandResponse:
         caller, change = calls.current_caller(), convert.from_update_brand(request)
-        brand = await self._tx.run(
-            "catalog.update_brand", self._changing(lambda uow: brands.update_brand(uow, caller, change))
+
+        def render(brand: Brand) -> pb.UpdateBrandResponse:
+            return pb.UpdateBrandResponse(brand=convert.to_brand(brand))
+
+        return await self._tx.answer(
+            "catalog.update_brand", self._changing(lambda uow: brands.update_brand(uow, caller, change)), render
         )
-        return pb.UpdateBrandResponse(brand=convert.to_brand(brand))
 
     async def DeleteBrand(self, request: pb.DeleteBrandRequest, context: Context) -> pb.DeleteBrandResponse:
         caller, brand_id = calls.current_caller(), UUID(request.brand_id)
-        await self._tx.run(
-            "catalog.delete_brand", self._changing(lambda uow: brands.delete_brand(uow, caller, brand_id))
+        return await self._tx.answer(
+            "catalog.delete_brand",
+            self._changing(
+                lambda uow: brands.delete_brand(
+                    uow, caller, brand_id, request.etag, allow_missing=request.allow_missing
+                )
+            ),
+            lambda _: pb.DeleteBrandResponse(),
         )
-        return pb.DeleteBrandResponse()
 
     async def GetBrand(self, request: pb.GetBrandRequest, context: Context) -> pb.GetBrandResponse:
         brand_id = convert.optional_id(request.brand_id)
@@ -150,7 +168,14 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         return pb.GetBrandResponse(brand=convert.to_brand(brand))
 
     async def ListBrands(self, request: pb.ListBrandsRequest, context: Context) -> pb.ListBrandsResponse:
-        page = await self._pager.list(request, None, brands.list_brands, lambda brand: brand.name_key, convert.to_brand)
+        order = convert.order_of(request.order_by, brand_rows.ORDERS, "name")
+        page = await self._pager.list(
+            request,
+            None,
+            lambda unit, after, limit: brands.list_brands(unit, request.name_prefix, order, after, limit),
+            lambda brand: brand_rows.cursor_of(brand, order),
+            convert.to_brand,
+        )
         calls.current().cache_tag = CACHE_TAG
         return pb.ListBrandsResponse(brands=page.items, next_page_token=page.next_page_token)
 
@@ -168,17 +193,25 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
 
     async def UpdateProduct(self, request: pb.UpdateProductRequest, context: Context) -> pb.UpdateProductResponse:
         caller, change = calls.current_caller(), convert.from_update_product(request)
-        product = await self._tx.run(
-            "catalog.update_product", self._changing(lambda uow: products.update_product(uow, caller, change))
+
+        def render(product: Product) -> pb.UpdateProductResponse:
+            return pb.UpdateProductResponse(product=convert.to_product(product))
+
+        return await self._tx.answer(
+            "catalog.update_product", self._changing(lambda uow: products.update_product(uow, caller, change)), render
         )
-        return pb.UpdateProductResponse(product=convert.to_product(product))
 
     async def PublishProduct(self, request: pb.PublishProductRequest, context: Context) -> pb.PublishProductResponse:
         caller, product_id = calls.current_caller(), UUID(request.product_id)
-        product = await self._tx.run(
-            "catalog.publish_product", self._changing(lambda uow: products.publish_product(uow, caller, product_id))
+
+        def render(product: Product) -> pb.PublishProductResponse:
+            return pb.PublishProductResponse(product=convert.to_product(product))
+
+        return await self._tx.answer(
+            "catalog.publish_product",
+            self._changing(lambda uow: products.publish_product(uow, caller, product_id, request.etag)),
+            render,
         )
-        return pb.PublishProductResponse(product=convert.to_product(product))
 
     async def GetProduct(self, request: pb.GetProductRequest, context: Context) -> pb.GetProductResponse:
         call = calls.current()
@@ -200,12 +233,13 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
 
     async def ListProducts(self, request: pb.ListProductsRequest, context: Context) -> pb.ListProductsResponse:
         call, query = calls.current(), convert.from_list_products(request)
+        order = convert.order_of(request.order_by, product_rows.ORDERS, "create_time desc")
         public = show.is_public(query)
         page = await self._pager.list(
             request,
             None if public else call.caller,
-            lambda unit, after, limit: show.list_products(unit, call.caller, query, after, limit),
-            lambda product: cursor_of(product, query.order),
+            lambda unit, after, limit: show.list_products(unit, call.caller, query, order, after, limit),
+            lambda product: product_rows.cursor_of(product, order),
             convert.to_product,
         )
         if public:

@@ -11,10 +11,12 @@ from marketd.catalog.model import ProductState
 from marketd.catalog.owners import own_seller, owns
 from marketd.catalog.repository import products as repository
 from marketd.catalog.repository.products import ProductKey
-from marketd.catalog.values import Product, ProductQuery
+from marketd.catalog.values import Order, Product, ProductQuery
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.uow import ReadUnit
+
+_PUBLISHED = (ProductState.PUBLISHED,)
 
 
 async def get_product(
@@ -33,28 +35,37 @@ async def get_product(
 
 
 async def list_products(
-    unit: ReadUnit, caller: Caller, query: ProductQuery, after: ProductKey | None, limit: int
+    unit: ReadUnit, caller: Caller, query: ProductQuery, order: Order, after: ProductKey | None, limit: int
 ) -> list[Product]:
     """Up to `limit` products after that key: published ones, and of other states only what the caller owns.
 
-    Without a stated state, the caller's own seller gives all states. Admins see every state that they ask for.
+    Without a stated state, nothing but the caller's own seller gives all states. Admins see every state that they ask
+    for.
     """
-    narrowed = await _allowed(unit, caller, query)
-    if narrowed is None:
+    queries = await _allowed(unit, caller, query)
+    if not queries:
         return []
-    return await repository.list_products(unit.connection, narrowed, after, limit)
+    return await repository.list_products(unit.connection, queries, order, after, limit)
 
 
 def is_public(query: ProductQuery) -> bool:
     """Whether the list is the same for everybody, whoever asks."""
-    return query.state is ProductState.PUBLISHED or (query.state is None and query.seller_id is None)
+    return query.states == _PUBLISHED or not (query.states or query.seller_ids)
 
 
-async def _allowed(unit: ReadUnit, caller: Caller, query: ProductQuery) -> ProductQuery | None:
-    """The query with what the caller may see of it; None for nothing."""
-    if is_public(query) or (query.state not in (None, ProductState.PUBLISHED) and caller.has(Role.ADMIN)):
-        return replace(query, state=query.state or ProductState.PUBLISHED)
+async def _allowed(unit: ReadUnit, caller: Caller, query: ProductQuery) -> list[ProductQuery]:
+    """What the caller may see of the query, as queries that no product meets two of; none for nothing."""
+    published = replace(query, states=_PUBLISHED)
+    if is_public(query):
+        return [published]
+    if query.states and caller.has(Role.ADMIN):
+        return [query]
     own = await own_seller(unit, caller)
-    if own is not None and query.seller_id in (None, own.seller_id):
-        return replace(query, seller_id=own.seller_id)
-    return replace(query, state=ProductState.PUBLISHED) if query.state is None else None
+    if not query.states:
+        is_own = own is not None and query.seller_ids == (own.seller_id,)
+        return [query if is_own else published]
+    asked = [published] if ProductState.PUBLISHED in query.states else []
+    others = tuple(state for state in query.states if state is not ProductState.PUBLISHED)
+    if own is not None and (not query.seller_ids or own.seller_id in query.seller_ids):
+        asked.append(replace(query, seller_ids=(own.seller_id,), states=others))
+    return asked

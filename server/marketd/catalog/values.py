@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from uuid import UUID
 
 from marketd.catalog.model import ProductState, StockState
@@ -59,9 +58,9 @@ class Variant:
     price_minor: int
     compare_at_price_minor: int | None
     stock_state: StockState
-    is_active: bool
+    active: bool
     barcode: str
-    weight_grams: int
+    weight_grams: int | None
     position: int
     version: int
     create_time: datetime
@@ -70,13 +69,13 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class ProductImage:
-    """A picture of a product, by `media_id` or by `source_url`; no `variant_ids` means that it shows all of them."""
+    """A picture of a product, by `media_id` or by `url`; no `variant_ids` means that it shows all of them."""
 
     image_id: UUID
     product_id: UUID
     position: int
     media_id: UUID | None
-    source_url: str
+    url: str
     alt_text: str
     variant_ids: tuple[UUID, ...]
 
@@ -145,9 +144,9 @@ class VariantSpec:
     options_key: str
     price_minor: int
     compare_at_price_minor: int | None
-    is_active: bool
+    active: bool
     barcode: str
-    weight_grams: int
+    weight_grams: int | None
     position: int
 
 
@@ -186,10 +185,10 @@ class NewVariant:
     options: Mapping[str, str]
     price: Money
     compare_at_price: Money | None
-    quantity: int
-    is_active: bool
+    initial_quantity: int
+    active: bool
     barcode: str
-    weight_grams: int
+    weight_grams: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,22 +233,31 @@ class ProductChange:
     tags: Sequence[str]
 
 
-class ProductOrder(StrEnum):
-    """The order of a list of products."""
+@dataclass(frozen=True, slots=True)
+class ProductQuery:
+    """What a list of products is narrowed to. Empty: to all; `states` empty: not stated by the caller. No repeats."""
 
-    NEWEST = "NEWEST"
-    PRICE_ASC = "PRICE_ASC"
-    PRICE_DESC = "PRICE_DESC"
-    TITLE = "TITLE"
-    RATING = "RATING"
+    category_ids: tuple[UUID, ...] = ()
+    brand_ids: tuple[UUID, ...] = ()
+    seller_ids: tuple[UUID, ...] = ()
+    states: tuple[ProductState, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class ProductQuery:
-    """What a list of products is narrowed to and how it is ordered. `state` None: not stated by the caller."""
+class CategoryQuery:
+    """What a list of categories is narrowed to: those at the top, or below `parent_category_ids` (empty: all).
 
-    category_id: UUID | None
-    brand_id: UUID | None
-    seller_id: UUID | None
-    state: ProductState | None
-    order: ProductOrder
+    `name_prefix` is a name key.
+    """
+
+    parent_category_ids: tuple[UUID, ...] = ()
+    top_level: bool = False
+    name_prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How a list is sorted: by one of its documented names, either way."""
+
+    name: str
+    descending: bool

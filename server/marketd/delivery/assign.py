@@ -16,6 +16,7 @@ from marketd.delivery.values import Delivery, DeliveryCourier
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.values.etags import check_etag
 from marketd.kernel.values.geo import Point
 from marketd.order import service as order
 
@@ -23,11 +24,13 @@ from marketd.order import service as order
 FRESH_POSITION = timedelta(minutes=5)
 
 
-async def assign_courier(uow: UnitOfWork, caller: Caller, delivery_id: UUID, courier_id: UUID, pace: Pace) -> Delivery:
-    """Give a delivery that nobody has to a courier on shift. Of two at once, one wins.
+async def assign_courier(
+    uow: UnitOfWork, caller: Caller, delivery_id: UUID, courier_id: UUID, etag: str, pace: Pace
+) -> Delivery:
+    """Give a delivery that nobody has to a courier on shift. Of two at once, one wins; the winner's stays as it is.
 
-    Raises NotFound for either, CourierOffShift, IllegalTransition (the delivery's, or of an order that was
-    cancelled).
+    `etag` is the delivery's. Raises NotFound for either, CourierOffShift, EtagMismatch, IllegalTransition (the
+    delivery's, or of an order that was cancelled).
     """
     courier = await couriers.lock(uow.connection, courier_id)
     if courier is None:
@@ -35,6 +38,9 @@ async def assign_courier(uow: UnitOfWork, caller: Caller, delivery_id: UUID, cou
     before = await deliveries.lock(uow.connection, delivery_id)
     if before is None:
         raise NotFound("delivery", delivery_id)
+    if before.courier_id == courier_id and before.state.is_open:
+        return before
+    check_etag(etag, before.version)
     TRANSITIONS.check(before.state, DeliveryState.ASSIGNED)
     if courier.state is not CourierState.ACTIVE or courier.shift_id is None or courier.shift_vehicle is None:
         raise CourierOffShift(courier_id)

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from marketplace.delivery.v1 import courier_pb2, courier_service_pb2, delivery_pb2, delivery_service_pb2
+from marketplace.delivery.v1 import courier_pb2, delivery_pb2, delivery_service_pb2
 from marketplace.type.v1.rating_pb2 import RatingSummary
 
 from marketd.delivery.couriers import CreateCourier
 from marketd.delivery.model import CourierState, DeliveryOutcome, DeliveryState, RemovalReason, StopKind, Vehicle
-from marketd.delivery.values import Courier, Delivery, DeliveryCourier, DeliveryFilter, Eta, Rating, Shift, Stop
-from marketd.delivery.watch import Assigned, Changed, CourierNews, CourierSnapshot, Removed
+from marketd.delivery.values import (
+    Courier,
+    Delivery,
+    DeliveryCourier,
+    DeliveryFilter,
+    DeliveryOrder,
+    Eta,
+    Rating,
+    Shift,
+    Stop,
+)
+from marketd.delivery.watch import Assigned, Changed, CourierNews, CourierSnapshot, Removed, Reset
+from marketd.kernel.call.ordering import parse_order
+from marketd.kernel.call.refusals import FieldViolation, ValidationFailed
 from marketd.kernel.enums import EnumMap
 from marketd.kernel.events.watch import Beat
 from marketd.kernel.values.etags import etag_of
 from marketd.kernel.values.geo import distance_meters
-from marketd.kernel.wire import from_timestamp, to_address, to_latlng, to_money, to_timestamp
+from marketd.kernel.wire import from_timestamp, to_address, to_money, to_stream_reset, to_timestamp
 
 COURIER_STATES: Final = EnumMap(CourierState, courier_pb2.CourierState)
 VEHICLES: Final = EnumMap(Vehicle, courier_pb2.VehicleType)
@@ -28,26 +41,39 @@ STOP_KINDS: Final = EnumMap(StopKind, delivery_pb2.StopKind)
 REMOVAL_REASONS: Final = EnumMap(RemovalReason, delivery_service_pb2.DeliveryRemovalReason)
 
 
-def from_create_courier(request: courier_service_pb2.CreateCourierRequest) -> CreateCourier:
+def from_create_courier(courier: courier_pb2.Courier) -> CreateCourier:
     """The command in a validated request."""
     return CreateCourier(
-        first_name=request.first_name.strip(),
-        last_name=request.last_name.strip(),
-        phone=request.phone,
-        vehicle=VEHICLES.from_wire(request.vehicle),
-        plate_number=request.plate_number.strip(),
+        first_name=courier.first_name,
+        last_name=courier.last_name,
+        phone=courier.phone,
+        vehicle=VEHICLES.from_wire(courier.vehicle),
+        plate_number=courier.plate_number,
     )
 
 
 def from_list_deliveries(request: delivery_service_pb2.ListDeliveriesRequest) -> DeliveryFilter:
-    """The filter in a validated request."""
+    """The filter in a validated request. Raises ValidationFailed for an interval that ends before it begins."""
+    create_time_from, create_time_before = _interval(request, "create_time")
+    close_time_from, close_time_before = _interval(request, "close_time")
     return DeliveryFilter(
         states=DELIVERY_STATES.all_from_wire(request.states),
-        order_id=_optional_id(request.order_id),
-        buyer_id=_optional_id(request.buyer_id),
-        seller_id=_optional_id(request.seller_id),
-        courier_id=_optional_id(request.courier_id),
+        outcomes=OUTCOMES.all_from_wire(request.outcomes),
+        order_ids=_ids(request.order_ids),
+        buyer_ids=_ids(request.buyer_ids),
+        seller_ids=_ids(request.seller_ids),
+        courier_ids=_ids(request.courier_ids),
+        create_time_from=create_time_from,
+        create_time_before=create_time_before,
+        close_time_from=close_time_from,
+        close_time_before=close_time_before,
     )
+
+
+def from_order_by(text: str) -> DeliveryOrder:
+    """The order that was asked for. Raises ValidationFailed for one that there is not."""
+    name, is_descending = parse_order(text, ("create_time", "close_time"), default="create_time desc")
+    return DeliveryOrder(by_close_time=name == "close_time", is_descending=is_descending)
 
 
 def to_courier(courier: Courier) -> courier_pb2.Courier:
@@ -56,13 +82,13 @@ def to_courier(courier: Courier) -> courier_pb2.Courier:
         courier_id=str(courier.courier_id),
         user_id=str(courier.user_id),
         first_name=courier.first_name,
-        last_name=courier.last_name,
-        phone=courier.phone,
+        last_name=courier.last_name or None,
+        phone=courier.phone or None,
         vehicle=VEHICLES.to_wire(courier.vehicle),
-        plate_number=courier.plate_number,
+        plate_number=courier.plate_number or None,
         state=COURIER_STATES.to_wire(courier.state),
         rating=to_rating(courier.rating),
-        is_on_shift=courier.is_on_shift,
+        on_shift=courier.on_shift,
         completed_deliveries=courier.completed_deliveries,
         create_time=to_timestamp(courier.create_time),
         update_time=to_timestamp(courier.update_time),
@@ -79,12 +105,17 @@ def to_shift(shift: Shift) -> courier_pb2.Shift:
         start_time=to_timestamp(shift.start_time),
         end_time=_instant(shift.end_time),
         completed_deliveries=shift.completed_deliveries,
+        etag=etag_of(shift.version),
     )
 
 
 def to_rating(rating: Rating) -> RatingSummary:
     """The contract's rating; no histogram when there are no ratings."""
-    return RatingSummary(average=rating.average, count=rating.count, histogram=rating.counts if rating.count else ())
+    return RatingSummary(
+        average=rating.average if rating.count else None,
+        count=rating.count,
+        histogram=rating.counts if rating.count else (),
+    )
 
 
 def to_delivery_courier(courier: DeliveryCourier) -> delivery_pb2.DeliveryCourier:
@@ -117,7 +148,7 @@ def to_delivery(delivery: Delivery, viewer: UUID | None) -> delivery_pb2.Deliver
         state=DELIVERY_STATES.to_wire(delivery.state),
         outcome=OUTCOMES.optional_to_wire(delivery.outcome),
         courier=to_delivery_courier(delivery.courier) if delivery.courier is not None else None,
-        dropoff_code=delivery.dropoff_code if viewer == delivery.buyer_id else "",
+        dropoff_code=delivery.dropoff_code if viewer == delivery.buyer_id else None,
         pickup=_stop(delivery.pickup),
         dropoff=_stop(delivery.dropoff),
         eta=to_eta(delivery.eta) if delivery.eta is not None else None,
@@ -127,12 +158,10 @@ def to_delivery(delivery: Delivery, viewer: UUID | None) -> delivery_pb2.Deliver
         create_time=to_timestamp(delivery.create_time),
         update_time=to_timestamp(delivery.update_time),
         ready_time=_instant(delivery.ready_time),
-        offered_time=_instant(delivery.offer_time),
-        assigned_time=_instant(delivery.assign_time),
-        at_pickup_time=_instant(delivery.at_pickup_time),
-        picked_up_time=_instant(delivery.pick_up_time),
-        at_dropoff_time=_instant(delivery.at_dropoff_time),
-        closed_time=_instant(delivery.close_time),
+        offer_time=_instant(delivery.offer_time),
+        assign_time=_instant(delivery.assign_time),
+        pick_up_time=_instant(delivery.pick_up_time),
+        close_time=_instant(delivery.close_time),
         etag=etag_of(delivery.version),
     )
     if delivery.pickup.point is not None and delivery.dropoff.point is not None:
@@ -141,10 +170,10 @@ def to_delivery(delivery: Delivery, viewer: UUID | None) -> delivery_pb2.Deliver
 
 
 def to_watch_response(
-    news: CourierNews | Beat, viewer: UUID | None, cursor: str
+    news: CourierNews | Beat, viewer: UUID | None, resume_token: str
 ) -> delivery_service_pb2.WatchDeliveriesResponse:
     """One message of a courier's stream."""
-    response = delivery_service_pb2.WatchDeliveriesResponse(cursor=cursor)
+    response = delivery_service_pb2.WatchDeliveriesResponse(resume_token=resume_token)
     if isinstance(news, CourierSnapshot):
         response.snapshot.SetInParent()
         response.snapshot.deliveries.extend(to_delivery(delivery, viewer) for delivery in news.deliveries)
@@ -156,6 +185,8 @@ def to_watch_response(
     elif isinstance(news, Removed):
         response.removed.delivery_id = str(news.delivery_id)
         response.removed.reason = REMOVAL_REASONS.to_wire(news.removal_reason)
+    elif isinstance(news, Reset):
+        response.reset.CopyFrom(to_stream_reset(news.reason))
     else:
         response.heartbeat.server_time.CopyFrom(to_timestamp(news.time))
     return response
@@ -165,7 +196,6 @@ def _stop(stop: Stop) -> delivery_pb2.Stop:
     return delivery_pb2.Stop(
         kind=STOP_KINDS.to_wire(stop.kind),
         address=to_address(stop.address) if stop.address is not None else None,
-        point=to_latlng(stop.point) if stop.point is not None else None,
         arrive_time=_instant(stop.arrive_time),
         depart_time=_instant(stop.depart_time),
     )
@@ -180,5 +210,18 @@ def from_occurred_time(message: Timestamp | None) -> datetime | None:
     return from_timestamp(message, "occurred_time") if message is not None else None
 
 
-def _optional_id(text: str) -> UUID | None:
-    return UUID(text) if text else None
+def _ids(texts: Iterable[str]) -> tuple[UUID, ...]:
+    return tuple(UUID(text) for text in texts)
+
+
+def _interval(
+    request: delivery_service_pb2.ListDeliveriesRequest, name: Literal["create_time", "close_time"]
+) -> tuple[datetime | None, datetime | None]:
+    """From when and before when, of the two fields that begin with `name`."""
+    given = {field.name: message for field, message in request.ListFields()}
+    begin, end = (
+        from_timestamp(given[field], field) if field in given else None for field in (f"{name}_from", f"{name}_before")
+    )
+    if begin is not None and end is not None and end < begin:
+        raise ValidationFailed(FieldViolation(f"{name}_before", f"must not be before {name}_from"))
+    return begin, end

@@ -15,6 +15,7 @@ from marketd.delivery.values import Courier, Shift
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import AlreadyExists, IllegalTransition, InUse, NotFound
 from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.values.etags import check_etag
 from marketd.kernel.values.ids import new_id
 
 
@@ -48,17 +49,23 @@ async def create_courier(uow: UnitOfWork, caller: Caller, command: CreateCourier
         update_time=uow.now,
     )
     if not await couriers.insert(uow.connection, courier):
-        raise AlreadyExists("courier", "user_id")
+        raise AlreadyExists("courier", "user_id", "You have applied as a courier already; an account applies once.")
     uow.emit(CourierCreated(courier_id=courier.courier_id, user_id=courier.user_id, state=courier.state))
     await log.record(uow, caller, "courier", courier.courier_id)
     return courier
 
 
-async def approve_courier(uow: UnitOfWork, caller: Caller, courier_id: UUID, reason: str) -> Courier:
-    """Make a PENDING courier ACTIVE and give the account the role COURIER. Raises NotFound, IllegalTransition."""
+async def approve_courier(uow: UnitOfWork, caller: Caller, courier_id: UUID, reason: str, etag: str) -> Courier:
+    """Make a PENDING courier ACTIVE and give the account the role COURIER; one who is ACTIVE stays as is.
+
+    Raises NotFound, EtagMismatch, IllegalTransition.
+    """
     courier = await couriers.lock(uow.connection, courier_id)
     if courier is None:
         raise NotFound("courier", courier_id)
+    if courier.state is CourierState.ACTIVE:
+        return courier
+    check_etag(etag, courier.version)
     COURIER_TRANSITIONS.check(courier.state, CourierState.ACTIVE)
     approved = replace(
         courier,
@@ -75,34 +82,43 @@ async def approve_courier(uow: UnitOfWork, caller: Caller, courier_id: UUID, rea
 
 
 async def start_shift(uow: UnitOfWork, caller: Caller, vehicle: Vehicle | None) -> Shift:
-    """Start the caller's shift, on the courier's usual vehicle when none is given.
+    """Start the caller's shift, on the courier's usual vehicle when none is given; one that runs on it already stays.
 
-    Raises NotFound without a courier, and IllegalTransition when the courier is not ACTIVE or a shift runs already.
+    Raises NotFound without a courier, and IllegalTransition when the courier is not ACTIVE or a shift runs on another
+    vehicle.
     """
     courier = await _locked_own(uow, caller)
     if courier.state is not CourierState.ACTIVE:
         raise COURIER_TRANSITIONS.refusal(courier.state)
-    if courier.is_on_shift:
-        raise IllegalTransition("shift", "RUNNING", ("ENDED",))
-    shift = await couriers.start_shift(
-        uow.connection, new_id(), courier.courier_id, vehicle or courier.vehicle, uow.now
-    )
+    wanted = vehicle or courier.vehicle
+    running = await couriers.last_shift(uow.connection, courier.courier_id) if courier.on_shift else None
+    if running is not None:
+        if running.vehicle is not wanted:
+            raise IllegalTransition("shift", "RUNNING", ("ENDED",))
+        return running
+    shift = await couriers.start_shift(uow.connection, new_id(), courier.courier_id, wanted, uow.now)
     uow.emit(ShiftStarted(courier_id=courier.courier_id, shift_id=shift.shift_id))
     return shift
 
 
-async def end_shift(uow: UnitOfWork, caller: Caller) -> Shift:
-    """End the caller's shift. Raises CourierOffShift when none runs, InUse while the courier has a delivery.
+async def end_shift(uow: UnitOfWork, caller: Caller, etag: str) -> Shift:
+    """End the caller's shift; when none runs, the one that ended last stays as it is.
+
+    Raises CourierOffShift when there never was one, EtagMismatch, and InUse while the courier has a delivery.
 
     The courier's row is locked, as it is for an assignment, so no delivery can slip in between.
     """
     courier = await _locked_own(uow, caller)
-    if courier.shift_id is None:
+    last = await couriers.last_shift(uow.connection, courier.courier_id)
+    if last is None:
         raise CourierOffShift(courier.courier_id)
+    if last.end_time is not None:
+        return last
+    check_etag(etag, last.version)
     busy = await deliveries.one_open_of_courier(uow.connection, courier.courier_id)
     if busy is not None:
         raise InUse("shift", f"delivery {busy}")
-    shift = await couriers.end_shift(uow.connection, courier.shift_id, uow.now)
+    shift = await couriers.end_shift(uow.connection, last.shift_id, uow.now)
     uow.emit(ShiftEnded(courier_id=courier.courier_id, shift_id=shift.shift_id))
     return shift
 

@@ -23,6 +23,7 @@ from marketd.delivery.values import Delivery
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.refusals import ConcurrentUpdate, NotFound
 from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.values.etags import check_etag
 from marketd.order import service as order
 
 MAX_WRONG_CODES = 10
@@ -46,13 +47,16 @@ def happened_at(now: datetime, occurred_time: datetime | None, not_before: datet
 
 
 async def pick_up(
-    uow: UnitOfWork, caller: Caller, delivery_id: UUID, occurred_time: datetime | None, pace: Pace
+    uow: UnitOfWork, caller: Caller, delivery_id: UUID, occurred_time: datetime | None, etag: str, pace: Pace
 ) -> Delivery:
-    """The courier has the goods, and the order is OUT_FOR_DELIVERY.
+    """The courier has the goods, and the order is OUT_FOR_DELIVERY; what is in the courier's hands stays as it is.
 
-    Raises NotFound unless it is the caller's delivery, IllegalTransition, TimeInFuture.
+    Raises NotFound unless it is the caller's delivery, EtagMismatch, IllegalTransition, TimeInFuture.
     """
     before = _own(await deliveries.lock(uow.connection, delivery_id), caller, delivery_id)
+    if before.state.is_picked_up:
+        return before
+    check_etag(etag, before.version)
     TRANSITIONS.check(before.state, DeliveryState.PICKED_UP)
     happened = happened_at(uow.now, occurred_time, before.assign_time)
     await order.out_for_delivery(uow, before.order_id)
@@ -107,24 +111,29 @@ async def judge_code(uow: UnitOfWork, caller: Caller, delivery_id: UUID, code: s
 
 @dataclass(frozen=True, slots=True)
 class CompleteDelivery:
-    """Closes a delivery. `verdict` is judge_code's for this code; without one there is no code."""
+    """Closes a delivery. `verdict` is judge_code's for `code`; without one there is no code."""
 
     delivery_id: UUID
+    code: str
     verdict: CodeVerdict | None
     media_ids: tuple[UUID, ...]
     occurred_time: datetime | None
+    etag: str
 
 
 async def complete(uow: UnitOfWork, caller: Caller, command: CompleteDelivery) -> Delivery:
-    """The buyer has it: the delivery is CLOSED and DELIVERED, and so is the order.
+    """The buyer has it: the delivery is CLOSED and DELIVERED, and so is the order. What was closed so stays as it is.
 
-    Raises NotFound unless it is the caller's delivery, IllegalTransition, ProofRequired, TimeInFuture.
+    Raises NotFound unless it is the caller's delivery, EtagMismatch, IllegalTransition, ProofRequired, TimeInFuture.
     """
     delivery_id = command.delivery_id
     courier = await couriers.lock_own(uow.connection, caller.known_user_id)
     if courier is None:
         raise NotFound("delivery", delivery_id)
     before = _own(await deliveries.lock(uow.connection, delivery_id), caller, delivery_id)
+    if _was_completed(before, command):
+        return before
+    check_etag(command.etag, before.version)
     check_end(before.state, DeliveryOutcome.DELIVERED)
     if command.verdict is None:
         raise ProofRequired
@@ -136,6 +145,15 @@ async def complete(uow: UnitOfWork, caller: Caller, command: CompleteDelivery) -
     await order.delivered(uow, before.order_id)
     return await close(
         uow, before, DeliveryOutcome.DELIVERED, occurred_time=happened, proof_media_ids=command.media_ids
+    )
+
+
+def _was_completed(delivery: Delivery, command: CompleteDelivery) -> bool:
+    """Whether the same proof closed it already. A wrong code is refused like any for a closed delivery, uncounted."""
+    return (
+        delivery.outcome is DeliveryOutcome.DELIVERED
+        and set(delivery.proof_media_ids) == set(command.media_ids)
+        and _equal(command.code, delivery.dropoff_code)
     )
 
 

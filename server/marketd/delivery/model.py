@@ -110,6 +110,8 @@ _BEFORE_PICKUP: Final = frozenset(
     {DeliveryState.CREATED, DeliveryState.OFFERING, DeliveryState.ASSIGNED, DeliveryState.AT_PICKUP}
 )
 _IN_HANDS: Final = frozenset({DeliveryState.PICKED_UP, DeliveryState.AT_DROPOFF})
+CLOSE_KEY: Final = "COALESCE(close_time, 'infinity'::timestamp with time zone)"
+"""What lists of deliveries by close time sort by: what is still open counts as closed later than everything else."""
 ENDS: Final[Mapping[DeliveryOutcome, frozenset[DeliveryState]]] = {
     DeliveryOutcome.DELIVERED: _IN_HANDS,
     DeliveryOutcome.FAILED: frozenset(),
@@ -181,6 +183,7 @@ class ShiftTable(Base):
     start_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     end_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     completed_deliveries: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    version: Mapped[int] = mapped_column(BigInteger, server_default=text("1"))
 
 
 class CourierLatestPositionTable(Base):
@@ -240,6 +243,11 @@ class DeliveryTable(Base):
         Index(None, "owner_user_id", "delivery_id"),
         Index(None, "seller_id", "delivery_id"),
         Index(None, "courier_id", "delivery_id"),
+        Index("ix_deliveries_close", text(CLOSE_KEY), "delivery_id"),
+        *(
+            Index(f"ix_deliveries_{owner}_close", owner, text(CLOSE_KEY), "delivery_id")
+            for owner in ("buyer_id", "owner_user_id", "seller_id", "courier_id")
+        ),
         Index("ix_deliveries_open_courier", "courier_id", postgresql_where=text("state <> 'CLOSED'")),
     )
 
@@ -276,8 +284,6 @@ class DeliveryTable(Base):
     ready_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     offer_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     assign_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    at_pickup_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     pick_up_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    at_dropoff_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     close_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     version: Mapped[int] = mapped_column(BigInteger, server_default=text("1"))

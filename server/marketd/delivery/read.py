@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from marketd.delivery.repository import deliveries, pages
-from marketd.delivery.values import Delivery, DeliveryFilter
+from marketd.delivery.values import Delivery, DeliveryCursor, DeliveryFilter, DeliveryOrder
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.uow import ReadUnit
@@ -32,8 +32,13 @@ async def get_delivery(unit: ReadUnit, caller: Caller, delivery_id: UUID) -> Del
 
 
 async def list_deliveries(
-    unit: ReadUnit, caller: Caller, wanted: DeliveryFilter, before: UUID | None, limit: int
+    unit: ReadUnit,
+    caller: Caller,
+    wanted: DeliveryFilter,
+    order: DeliveryOrder,
+    after: DeliveryCursor | None,
+    limit: int,
 ) -> list[Delivery]:
-    """Newest first: what the caller receives, hands out or brings; all of them for admins and services."""
+    """What the caller receives, hands out or brings; all of them for admins and services."""
     owner = None if caller.has(Role.ADMIN, Role.SERVICE) else caller.known_user_id
-    return await pages.list_page(unit.connection, owner, wanted, before, limit)
+    return await pages.list_page(unit.connection, owner, wanted, order, after, limit)

@@ -17,11 +17,12 @@ from marketplace.delivery.v1 import (
 from marketd.delivery import assign, convert, couriers, hand_over, read
 from marketd.delivery.estimate import Pace
 from marketd.delivery.hand_over import CodeRefused, CodeVerdict, CompleteDelivery
-from marketd.delivery.values import Courier, Delivery, Shift
+from marketd.delivery.values import Courier, Delivery, DeliveryCursor, Shift
 from marketd.delivery.watch import watch_deliveries
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.pages import Pager
 from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import ReadUnit
 from marketd.kernel.events.feed import Feed
 from marketd.kernel.events.watch import BEAT_SECONDS, ResumeTokens
 
@@ -41,7 +42,7 @@ class CourierServicer(courier_service_pb2_grpc.CourierServiceServicer):
         self, request: courier_service_pb2.CreateCourierRequest, context: Context
     ) -> courier_service_pb2.CreateCourierResponse:
         caller = calls.current_caller()
-        command = convert.from_create_courier(request)
+        command = convert.from_create_courier(request.courier)
 
         def render(courier: Courier) -> courier_service_pb2.CreateCourierResponse:
             return courier_service_pb2.CreateCourierResponse(courier=convert.to_courier(courier))
@@ -55,10 +56,15 @@ class CourierServicer(courier_service_pb2_grpc.CourierServiceServicer):
     ) -> courier_service_pb2.ApproveCourierResponse:
         caller = calls.current_caller()
         courier_id = UUID(request.courier_id)
-        courier = await self._tx.run(
-            "courier.approve", lambda uow: couriers.approve_courier(uow, caller, courier_id, request.reason)
+
+        def render(courier: Courier) -> courier_service_pb2.ApproveCourierResponse:
+            return courier_service_pb2.ApproveCourierResponse(courier=convert.to_courier(courier))
+
+        return await self._tx.answer(
+            "courier.approve",
+            lambda uow: couriers.approve_courier(uow, caller, courier_id, request.reason, request.etag),
+            render,
         )
-        return courier_service_pb2.ApproveCourierResponse(courier=convert.to_courier(courier))
 
     async def StartShift(
         self, request: courier_service_pb2.StartShiftRequest, context: Context
@@ -81,7 +87,9 @@ class CourierServicer(courier_service_pb2_grpc.CourierServiceServicer):
         def render(shift: Shift) -> courier_service_pb2.EndShiftResponse:
             return courier_service_pb2.EndShiftResponse(shift=convert.to_shift(shift))
 
-        return await self._tx.answer("courier.end_shift", lambda uow: couriers.end_shift(uow, caller), render)
+        return await self._tx.answer(
+            "courier.end_shift", lambda uow: couriers.end_shift(uow, caller, request.etag), render
+        )
 
 
 class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
@@ -109,11 +117,15 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
     ) -> delivery_service_pb2.AssignCourierResponse:
         caller = calls.current_caller()
         delivery_id, courier_id = UUID(request.delivery_id), UUID(request.courier_id)
-        delivery = await self._tx.run(
+
+        def render(delivery: Delivery) -> delivery_service_pb2.AssignCourierResponse:
+            return delivery_service_pb2.AssignCourierResponse(delivery=convert.to_delivery(delivery, caller.user_id))
+
+        return await self._tx.answer(
             "delivery.assign",
-            lambda uow: assign.assign_courier(uow, caller, delivery_id, courier_id, self._pace),
+            lambda uow: assign.assign_courier(uow, caller, delivery_id, courier_id, request.etag, self._pace),
+            render,
         )
-        return delivery_service_pb2.AssignCourierResponse(delivery=convert.to_delivery(delivery, caller.user_id))
 
     async def GetDelivery(
         self, request: delivery_service_pb2.GetDeliveryRequest, context: Context
@@ -127,12 +139,16 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
         self, request: delivery_service_pb2.ListDeliveriesRequest, context: Context
     ) -> delivery_service_pb2.ListDeliveriesResponse:
         caller = calls.current_caller()
-        wanted = convert.from_list_deliveries(request)
+        wanted, order = convert.from_list_deliveries(request), convert.from_order_by(request.order_by)
+
+        async def fetch(unit: ReadUnit, after: DeliveryCursor | None, limit: int) -> list[Delivery]:
+            return await read.list_deliveries(unit, caller, wanted, order, after, limit)
+
         page = await self._pager.list(
             request,
             caller,
-            lambda unit, before, limit: read.list_deliveries(unit, caller, wanted, before, limit),
-            lambda delivery: delivery.delivery_id,
+            fetch,
+            lambda delivery: (delivery.close_time, delivery.delivery_id),
             lambda delivery: convert.to_delivery(delivery, caller.user_id),
         )
         return delivery_service_pb2.ListDeliveriesResponse(deliveries=page.items, next_page_token=page.next_page_token)
@@ -160,7 +176,7 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
 
         return await self._tx.answer(
             "delivery.pick_up",
-            lambda uow: hand_over.pick_up(uow, caller, delivery_id, occurred, self._pace),
+            lambda uow: hand_over.pick_up(uow, caller, delivery_id, occurred, request.etag, self._pace),
             render,
         )
 
@@ -181,9 +197,11 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
             verdict = judged
         command = CompleteDelivery(
             delivery_id=delivery_id,
+            code=request.code,
             verdict=verdict,
             media_ids=tuple(UUID(media_id) for media_id in request.media_ids),
             occurred_time=occurred,
+            etag=request.etag,
         )
 
         def render(delivery: Delivery) -> delivery_service_pb2.CompleteDeliveryResponse:

@@ -24,12 +24,11 @@ from marketd.delivery.repository import deliveries
 from marketd.delivery.values import Delivery, Eta
 from marketd.kernel.db.uow import UnitOfWork
 
+# When the courier came to a door stands at the stop.
 _TIMES: Final[Mapping[DeliveryState, str]] = {
     DeliveryState.OFFERING: "offer_time",
     DeliveryState.ASSIGNED: "assign_time",
-    DeliveryState.AT_PICKUP: "at_pickup_time",
     DeliveryState.PICKED_UP: "pick_up_time",
-    DeliveryState.AT_DROPOFF: "at_dropoff_time",
     DeliveryState.CLOSED: "close_time",
 }
 
@@ -50,9 +49,9 @@ async def transition(
     """
     TRANSITIONS.check(delivery.state, state)
     happened = occurred_time or uow.now
-    return await change(
-        uow, delivery, event, told, occurred_time=happened, state=state, **{_TIMES[state]: happened}, **fields
-    )
+    if state in _TIMES:
+        fields[_TIMES[state]] = happened
+    return await change(uow, delivery, event, told, occurred_time=happened, state=state, **fields)
 
 
 async def close(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeAlias
 from uuid import UUID
 
 from marketd.delivery.model import CourierState, DeliveryOutcome, DeliveryState, StopKind, Vehicle
@@ -27,10 +27,10 @@ class Rating:
         return sum(self.counts)
 
     @property
-    def average(self) -> float:
-        """The mean, 1 to 5; 0 when there are none."""
+    def average(self) -> float | None:
+        """The mean, 1 to 5; None when there are none."""
         total = sum(stars * number for stars, number in enumerate(self.counts, start=1))
-        return total / self.count if self.count else 0.0
+        return total / self.count if self.count else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Courier:
         return Rating(self.rating_counts)
 
     @property
-    def is_on_shift(self) -> bool:
+    def on_shift(self) -> bool:
         """Whether a shift is running."""
         return self.shift_id is not None
 
@@ -105,6 +105,7 @@ class Shift:
     start_time: datetime
     end_time: datetime | None
     completed_deliveries: int
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +166,7 @@ class Delivery:
     ready_time: datetime | None
     offer_time: datetime | None = None
     assign_time: datetime | None = None
-    at_pickup_time: datetime | None = None
     pick_up_time: datetime | None = None
-    at_dropoff_time: datetime | None = None
     close_time: datetime | None = None
     version: int = 1
 
@@ -200,7 +199,24 @@ class DeliveryFilter:
     """Which deliveries to list; None and empty mean all."""
 
     states: tuple[DeliveryState, ...] = ()
-    order_id: UUID | None = None
-    buyer_id: UUID | None = None
-    seller_id: UUID | None = None
-    courier_id: UUID | None = None
+    outcomes: tuple[DeliveryOutcome, ...] = ()
+    order_ids: tuple[UUID, ...] = ()
+    buyer_ids: tuple[UUID, ...] = ()
+    seller_ids: tuple[UUID, ...] = ()
+    courier_ids: tuple[UUID, ...] = ()
+    create_time_from: datetime | None = None
+    create_time_before: datetime | None = None
+    close_time_from: datetime | None = None
+    close_time_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryOrder:
+    """How to sort a list: by the time of making or of closing, what is open counting as closed last."""
+
+    by_close_time: bool = False
+    is_descending: bool = True
+
+
+DeliveryCursor: TypeAlias = tuple[datetime | None, UUID]
+"""Where a page ended: the close time and the id of its last delivery."""

@@ -1,7 +1,7 @@
 """What a courier's device follows: the deliveries that are assigned, changed and taken away, in order, none left out.
 
-The courier's own event sequence in the outbox is the stream; a cursor is a number of it. Reads are short, and nothing
-is held while the stream waits.
+The courier's own event sequence in the outbox is the stream; a resume token stands for a number of it. Reads are short,
+and nothing is held while the stream waits.
 """
 
 from __future__ import annotations
@@ -23,7 +23,16 @@ from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import ReadUnit
 from marketd.kernel.events.events import StoredEvent, read_event
 from marketd.kernel.events.feed import Feed
-from marketd.kernel.events.watch import BEAT_SECONDS, POLL_SECONDS, Batch, Beat, missed_events, watch
+from marketd.kernel.events.watch import (
+    BEAT_SECONDS,
+    OF_NO_USE,
+    POLL_SECONDS,
+    Batch,
+    Beat,
+    ResetReason,
+    missed_events,
+    watch,
+)
 
 BATCH = 100
 
@@ -58,7 +67,14 @@ class Removed:
     removal_reason: RemovalReason
 
 
-CourierNews: TypeAlias = CourierSnapshot | Assigned | Changed | Removed
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """What was missed cannot be told any more; a snapshot follows."""
+
+    reason: ResetReason
+
+
+CourierNews: TypeAlias = CourierSnapshot | Assigned | Changed | Removed | Reset
 
 
 async def watch_deliveries(
@@ -85,11 +101,13 @@ async def watch_deliveries(
 
 
 async def _read(courier_id: UUID, unit: ReadUnit, after: int | None) -> Batch[CourierNews]:
-    """What comes after a number; a snapshot when there is none, or when the events that follow it are not kept."""
+    """What comes after a number; a snapshot when there is none, and behind a reset when what follows is not kept."""
     missed = None if after is None else await missed_events(unit, courier_id, after, limit=BATCH)
     if missed is None or after is None:
         seq, found = await deliveries.snapshot(unit.connection, courier_id)
-        return Batch(seq, [(seq, CourierSnapshot(tuple(found)))])
+        # Whoever comes back after the reset alone has not seen the snapshot: it is told again.
+        first: list[tuple[int, CourierNews]] = [] if after is None else [(OF_NO_USE, Reset(ResetReason.of(after)))]
+        return Batch(seq, [*first, (seq, CourierSnapshot(tuple(found)))])
     events, more = missed
     ids = {UUID(str(event.payload["delivery_id"])) for event in events if "delivery_id" in event.payload}
     now = await deliveries.read_many(unit.connection, list(ids)) if ids else {}

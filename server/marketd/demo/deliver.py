@@ -62,10 +62,12 @@ async def hire(stage: Stage, cast: Cast, watchers: Watchers) -> Ride:
         courier = (
             await cast.courier.courier.CreateCourier(
                 courier_service_pb2.CreateCourierRequest(
-                    first_name="Cory",
-                    last_name="Demo",
-                    phone="+4930901821",
-                    vehicle=courier_pb2.VEHICLE_TYPE_BICYCLE,
+                    courier=courier_pb2.Courier(
+                        first_name="Cory",
+                        last_name="Demo",
+                        phone="+4930901821",
+                        vehicle=courier_pb2.VEHICLE_TYPE_BICYCLE,
+                    )
                 )
             )
         ).courier
@@ -187,7 +189,7 @@ async def end_shift(stage: Stage, cast: Cast, ride: Ride) -> None:
 
 async def _delivery_of(cast: Cast, order_id: str) -> delivery_pb2.Delivery:
     """The order's delivery; it is made by an event soon after the order is ready."""
-    request = delivery_service_pb2.ListDeliveriesRequest(order_id=order_id)
+    request = delivery_service_pb2.ListDeliveriesRequest(order_ids=[order_id])
     end = time.monotonic() + _DELIVERY_SECONDS
     found: Sequence[delivery_pb2.Delivery] = ()
     while not found and time.monotonic() < end:

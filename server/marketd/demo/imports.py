@@ -49,7 +49,7 @@ async def upload(
 
 async def read_back(seller: MarketplaceClient, seller_id: str) -> list[tuple[product_pb2.Product, ProductFacts]]:
     """Every product of the seller with its variants and their stock, as the server tells them."""
-    request = catalog_service_pb2.ListProductsRequest(seller_id=seller_id, page_size=50)
+    request = catalog_service_pb2.ListProductsRequest(seller_ids=[seller_id], page_size=50)
     listed = [product async for product in seller.products(request)]
     gate = asyncio.Semaphore(_READS_AT_ONCE)
     names = _Names(seller)

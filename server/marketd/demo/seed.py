@@ -169,9 +169,10 @@ async def _courier(target: str, admin: MarketplaceClient, login: Login) -> None:
         user = (await client.user.GetUser(user_service_pb2.GetUserRequest(user_id="me"))).user
         if policy_pb2.ROLE_COURIER in user.roles:
             return
-        request = courier_service_pb2.CreateCourierRequest(
+        applicant = courier_pb2.Courier(
             first_name=login.name, last_name="Courier", vehicle=courier_pb2.VEHICLE_TYPE_BICYCLE
         )
+        request = courier_service_pb2.CreateCourierRequest(courier=applicant)
         # An id made of the account: when an earlier run was cut off before the approval, the first answer comes again.
         request.request_id = user.user_id
         courier = (await client.courier.CreateCourier(request)).courier

@@ -103,7 +103,7 @@ async def browse(stage: Stage, cast: Cast, seller_id: str) -> list[product_pb2.V
     """A buyer registers and looks around; gives variants that can be bought."""
     async with stage.step("browse", "A buyer registers and browses the shop") as detail:
         await cast.buyer.register(cast.email("buyer"), cast.password, full_name="Bo Demo")
-        request = catalog_service_pb2.ListProductsRequest(seller_id=seller_id, page_size=_BROWSED_PAGE)
+        request = catalog_service_pb2.ListProductsRequest(seller_ids=[seller_id], page_size=_BROWSED_PAGE)
         chosen: list[product_pb2.Variant] = []
         seen = 0
         async for listed in cast.buyer.products(request):
@@ -112,7 +112,7 @@ async def browse(stage: Stage, cast: Cast, seller_id: str) -> list[product_pb2.V
             product = (await cast.buyer.catalog.GetProduct(by_slug)).product
             require(product.product_id == listed.product_id, f"the slug {listed.slug} leads to another product")
             for variant in product.variants:
-                if variant.is_active and variant.stock_state != product_pb2.STOCK_STATE_OUT_OF_STOCK:
+                if variant.active and variant.stock_state != product_pb2.STOCK_STATE_OUT_OF_STOCK:
                     chosen.append(variant)
                     break
             if len(chosen) == _LINES:

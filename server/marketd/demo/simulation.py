@@ -176,7 +176,7 @@ class _Lane:
 
     async def _buy(self) -> None:
         shop = self._chance.choice(self._shops)
-        listing = catalog_service_pb2.ListProductsRequest(seller_id=shop.seller_id, page_size=50)
+        listing = catalog_service_pb2.ListProductsRequest(seller_ids=[shop.seller_id], page_size=50)
         products = (await self._buyer.catalog.ListProducts(listing)).products
         if not products:
             await asyncio.sleep(_TROUBLE_SECONDS)
@@ -201,7 +201,7 @@ class _Lane:
 
     async def _bring(self, order_id: str) -> None:
         """Ride what is to be ridden of the order's delivery."""
-        request = delivery_service_pb2.ListDeliveriesRequest(order_id=order_id, page_size=1)
+        request = delivery_service_pb2.ListDeliveriesRequest(order_ids=[order_id], page_size=1)
         deliveries = (await self._buyer.delivery.ListDeliveries(request)).deliveries
         if not deliveries:
             await asyncio.sleep(0.5)  # the event that makes it is on its way
@@ -217,7 +217,7 @@ class _Lane:
             pick_up = delivery_service_pb2.PickUpDeliveryRequest(delivery_id=delivery.delivery_id)
             await self._courier.delivery.PickUpDelivery(pick_up)
         elif delivery.state in (delivery_pb2.DELIVERY_STATE_PICKED_UP, delivery_pb2.DELIVERY_STATE_AT_DROPOFF):
-            self._at = (delivery.pickup.point.latitude, delivery.pickup.point.longitude)
+            self._at = _place(delivery.pickup)
             await self._ride_to(delivery.dropoff)
             complete = delivery_service_pb2.CompleteDeliveryRequest(
                 delivery_id=delivery.delivery_id, code=delivery.dropoff_code
@@ -232,7 +232,7 @@ class _Lane:
         uplink = self._uplink
         if uplink is None:
             return
-        end = (stop.point.latitude, stop.point.longitude)
+        end = _place(stop)
         start = self._at or (end[0] + _FIRST_WAY_DEGREES, end[1])
         for fix in ride(start, end, self._chance, _SPEED_MPS):
             sample_time = timestamp_pb2.Timestamp()
@@ -244,7 +244,12 @@ class _Lane:
                 accuracy_meters=fix.accuracy_meters,
                 speed_mps=fix.speed_mps,
                 heading_degrees=fix.heading_degrees,
-                is_mock=True,
+                mocked=True,
             )
             self._at = (fix.latitude, fix.longitude)
             await asyncio.sleep(1.0)
+
+
+def _place(stop: delivery_pb2.Stop) -> tuple[float, float]:
+    """Latitude and longitude of a door."""
+    return stop.address.point.latitude, stop.address.point.longitude

@@ -166,7 +166,7 @@ def told(message: WatchDelivery) -> list[str]:
             stop = delivery_pb2.StopKind.Name(message.stop_event.stop).removeprefix("STOP_KIND_").lower()
             return [f"{event} at the {stop}" if event == "arrived" else f"{event} from the {stop}"]
         case "late":
-            return [f"late: it was promised for {_clock(message.late.promised_time)}"]
+            return [f"late: it was promised for {_clock(message.late.due_time)}"]
     return []
 
 

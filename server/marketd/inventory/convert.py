@@ -7,6 +7,7 @@ from uuid import UUID
 from marketplace.inventory.v1 import inventory_service_pb2, stock_pb2
 
 from marketd.inventory.values import Counted, Stock, StockCount
+from marketd.kernel.values.etags import etag_of
 from marketd.kernel.wire import to_timestamp
 
 
@@ -21,6 +22,7 @@ def to_stock(stock: Stock) -> stock_pb2.Stock:
         source_version=stock.source_version,
         create_time=to_timestamp(stock.create_time),
         update_time=to_timestamp(stock.update_time),
+        etag=etag_of(stock.version),
     )
 
 
@@ -31,6 +33,7 @@ def from_set_stock(request: inventory_service_pb2.SetStockRequest) -> StockCount
         quantity=request.quantity,
         reason=request.reason,
         source_version=request.source_version if request.HasField("source_version") else None,
+        etag=request.etag,
     )
 
 

@@ -27,7 +27,8 @@ class StockTable(Base):
     seller_id: Mapped[UUID] = mapped_column(Uuid)
     on_hand: Mapped[int] = mapped_column(Integer)
     reserved: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    source_version: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    source_version: Mapped[int | None] = mapped_column(BigInteger)
+    version: Mapped[int] = mapped_column(BigInteger, server_default=text("1"))
     create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     update_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 

@@ -41,7 +41,7 @@ WITH wanted AS (
   SELECT s.variant_id, w.quantity, s.on_hand - s.reserved AS available
   FROM wanted w JOIN stocks s USING (variant_id) ORDER BY s.variant_id FOR UPDATE OF s
 ), taken AS (
-  UPDATE stocks s SET reserved = s.reserved + l.quantity, update_time = $3
+  UPDATE stocks s SET reserved = s.reserved + l.quantity, version = s.version + 1, update_time = $3
   FROM locked l WHERE s.variant_id = l.variant_id AND s.on_hand - s.reserved >= l.quantity
   RETURNING s.variant_id
 )
@@ -57,7 +57,7 @@ WITH wanted AS (
   SELECT s.variant_id, w.quantity
   FROM wanted w JOIN stocks s USING (variant_id) ORDER BY s.variant_id FOR UPDATE OF s
 )
-UPDATE stocks s SET reserved = s.reserved - l.quantity, update_time = $3
+UPDATE stocks s SET reserved = s.reserved - l.quantity, version = s.version + 1, update_time = $3
 FROM locked l WHERE s.variant_id = l.variant_id
 """
 
@@ -68,7 +68,8 @@ WITH wanted AS (
   SELECT s.variant_id, w.quantity, w.movement_id
   FROM wanted w JOIN stocks s USING (variant_id) ORDER BY s.variant_id FOR UPDATE OF s
 ), gone AS (
-  UPDATE stocks s SET reserved = s.reserved - l.quantity, on_hand = s.on_hand - l.quantity, update_time = $4
+  UPDATE stocks s
+  SET reserved = s.reserved - l.quantity, on_hand = s.on_hand - l.quantity, version = s.version + 1, update_time = $4
   FROM locked l WHERE s.variant_id = l.variant_id
   RETURNING s.variant_id, l.quantity, l.movement_id, s.on_hand
 )
@@ -85,7 +86,8 @@ WITH counted AS (
   SELECT s.variant_id, s.on_hand FROM stocks s JOIN counted c USING (variant_id)
 ), set_to AS (
   UPDATE stocks s
-  SET on_hand = c.quantity, source_version = COALESCE(c.source_version, s.source_version), update_time = $6
+  SET on_hand = c.quantity, source_version = COALESCE(c.source_version, s.source_version), version = s.version + 1,
+    update_time = $6
   FROM counted c WHERE s.variant_id = c.variant_id
 )
 INSERT INTO stock_movements (movement_id, variant_id, kind, delta, on_hand, reason, create_time)

@@ -11,6 +11,7 @@ from marketd.inventory.values import Counted, Shortage, Stock, StockCount
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
+from marketd.kernel.values.etags import check_etag
 from marketd.seller import service as sellers
 
 
@@ -23,20 +24,28 @@ async def get_stock(unit: UnitOfWork | ReadUnit, caller: Caller, variant_id: UUI
 async def set_stock(uow: UnitOfWork, caller: Caller, count: StockCount) -> Counted:
     """Take a seller's count of an own variant; admins and services may count any.
 
-    A `source_version` that is not above the stored one changes nothing: the count is older than what is known. Raises
-    NotFound, and InsufficientStock when open orders have more pieces reserved than were counted.
+    A `source_version` that is not above the stored one changes nothing: the count is older than what is known. Neither
+    does a count that stands already, whatever its etag. Raises NotFound, EtagMismatch, and InsufficientStock when open
+    orders have more pieces reserved than were counted.
     """
     locked = await repository.lock_stocks(uow.connection, [count.variant_id])
     stock = await _owned(uow, caller, count.variant_id, locked.get(count.variant_id))
-    if count.source_version is not None and count.source_version <= stock.source_version:
+    source_version = stock.source_version if count.source_version is None else count.source_version
+    if count.quantity == stock.on_hand and source_version == stock.source_version:
+        return Counted(stock, applied=True)
+    check_etag(count.etag, stock.version)
+    if count.source_version is not None and count.source_version <= (stock.source_version or 0):
         return Counted(stock, applied=False)
     if count.quantity < stock.reserved:
         raise InsufficientStock([Shortage(stock.variant_id, stock.reserved, count.quantity)])
-    version = stock.source_version if count.source_version is None else count.source_version
-    if count.quantity == stock.on_hand and version == stock.source_version:
-        return Counted(stock, applied=True)
     await repository.count(uow.connection, [count], uow.now)
-    after = replace(stock, on_hand=count.quantity, source_version=version, update_time=uow.now)
+    after = replace(
+        stock,
+        on_hand=count.quantity,
+        source_version=source_version,
+        version=stock.version + 1,
+        update_time=uow.now,
+    )
     return Counted(after, applied=True)
 
 

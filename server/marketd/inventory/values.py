@@ -15,7 +15,8 @@ class Stock:
     seller_id: UUID
     on_hand: int
     reserved: int
-    source_version: int
+    source_version: int | None
+    version: int
     create_time: datetime
     update_time: datetime
 
@@ -47,13 +48,15 @@ class StockLine:
 class StockCount:
     """A seller's count of one variant: how many pieces are on hand, promised ones included.
 
-    `source_version` grows with each count in the seller's own system; None means that the count always holds.
+    `source_version` grows with each count in the seller's own system; None means that the count always holds. An empty
+    `etag` is unconditional.
     """
 
     variant_id: UUID
     quantity: int
     reason: str = ""
     source_version: int | None = None
+    etag: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,12 @@ from marketd.tracking.watch.values import WatchedDelivery
 Unit: TypeAlias = ReadUnit | UnitOfWork
 
 
-async def read_reporting_courier(unit: Unit, user_id: UUID) -> UUID | None:
-    """The id of the account's courier while positions are taken from them: active and on shift."""
+async def read_reporting_courier(unit: Unit, user_id: UUID) -> tuple[UUID, bool] | None:
+    """The id of the account's courier, and whether positions are taken from them now: active and on shift."""
     courier = await delivery.read_courier_of(unit, user_id)
-    if courier is None or courier.state is not CourierState.ACTIVE or not courier.is_on_shift:
+    if courier is None:
         return None
-    return courier.courier_id
+    return courier.courier_id, courier.state is CourierState.ACTIVE and courier.on_shift
 
 
 async def read_watched_delivery(unit: Unit, delivery_id: UUID) -> WatchedDelivery | None:

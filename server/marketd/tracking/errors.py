@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from marketd.kernel.call.reasons import Code, Reason
 from marketd.kernel.call.refusals import PreconditionViolation, Refusal
 
@@ -32,10 +34,11 @@ class OffShift(Refusal):
     code = Code.FAILED_PRECONDITION
     reason = Reason.COURIER_OFF_SHIFT
 
-    def __init__(self, user_id: object) -> None:
+    def __init__(self, courier_id: UUID) -> None:
         super().__init__(
             "You are not on shift; start one before you report where you are.",
-            preconditions=(PreconditionViolation("SHIFT", str(user_id), "no shift is running"),),
+            metadata={"courierId": str(courier_id)},
+            preconditions=(PreconditionViolation("SHIFT", str(courier_id), "no shift is running"),),
         )
 
 

@@ -20,7 +20,7 @@ class DeliveryLate(Event):
     delivery_id: UUID
     order_id: UUID
     courier_id: UUID
-    promised_time: datetime
+    due_time: datetime
     expected_time: datetime
     earliest_time: datetime
     latest_time: datetime

@@ -42,7 +42,7 @@ position_points = Table(
     Column("accuracy_meters", Float),
     Column("speed_mps", Float),
     Column("heading_degrees", Float),
-    Column("is_mock", Boolean, nullable=False),
+    Column("mocked", Boolean, nullable=False),
     Column("battery_percent", SmallInteger),
     Column("flags", SmallInteger, nullable=False),
     # NaN is above every number to Postgres, so these ranges keep it out as well.
@@ -106,12 +106,12 @@ class CourierStreamTable(Base):
 
 
 class DeliveryPromiseTable(Base):
-    """What was promised for a delivery and whether it was broken: `promised_time` is the latest arrival of the first
+    """What was promised for a delivery and whether it was broken: `due_time` is the latest arrival of the first
     estimate that tracking saw, `late_time` when its watchers were told that it will be later.
     """
 
     __tablename__ = "delivery_promises"
 
     delivery_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
-    promised_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    due_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     late_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

@@ -30,13 +30,13 @@ class NewPosition(NamedTuple):
     accuracy_meters: float | None
     speed_mps: float | None
     heading_degrees: float | None
-    is_mock: bool
+    mocked: bool
     battery_percent: int | None
     flags: int
     reason: int | None
 
 
-_PROMISE: Final = Columns(Promise, table="p", expressions={"is_late": "p.late_time IS NOT NULL"})
+_PROMISE: Final = Columns(Promise, table="p", expressions={"late": "p.late_time IS NOT NULL"})
 
 # One statement for a whole batch: the ledger's key decides what is new, in key order so that two workers cannot
 # deadlock, and only what is new is stored. The answer is the duplicates, which are rare.
@@ -46,7 +46,7 @@ WITH incoming AS (
   FROM unnest($3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::float8[], $8::float8[], $9::float8[],
               $10::float8[], $11::float8[], $12::bool[], $13::smallint[], $14::smallint[], $15::smallint[])
     AS i(which, seq, sample_micros, receive_micros, latitude, longitude, accuracy_meters,
-         speed_mps, heading_degrees, is_mock, battery_percent, flags, reason)
+         speed_mps, heading_degrees, mocked, battery_percent, flags, reason)
 ), fresh AS (
   INSERT INTO position_ledger (courier_id, uplink_id, seq, reason)
   SELECT courier_id, uplink_id, seq, reason FROM incoming ORDER BY courier_id, uplink_id, seq
@@ -54,11 +54,11 @@ WITH incoming AS (
   RETURNING courier_id, uplink_id, seq
 ), stored AS (
   INSERT INTO position_points (courier_id, uplink_id, seq, sample_time, receive_time, latitude, longitude,
-    accuracy_meters, speed_mps, heading_degrees, is_mock, battery_percent, flags)
+    accuracy_meters, speed_mps, heading_degrees, mocked, battery_percent, flags)
   SELECT courier_id, uplink_id, seq,
     timestamptz 'epoch' + sample_micros * interval '1 microsecond',
     timestamptz 'epoch' + receive_micros * interval '1 microsecond',
-    latitude, longitude, accuracy_meters, speed_mps, heading_degrees, is_mock, battery_percent, flags
+    latitude, longitude, accuracy_meters, speed_mps, heading_degrees, mocked, battery_percent, flags
   FROM incoming JOIN fresh USING (courier_id, uplink_id, seq) WHERE reason IS NULL
 )
 SELECT i.which, i.seq FROM incoming i LEFT JOIN fresh f USING (courier_id, uplink_id, seq) WHERE f.seq IS NULL
@@ -250,16 +250,16 @@ async def read_epochs(connection: Connection, courier_ids: Sequence[UUID]) -> di
     return {row["courier_id"]: row["epoch"] for row in rows}
 
 
-async def promise(connection: Connection, delivery_id: UUID, promised_time: datetime | None) -> Promise:
+async def promise(connection: Connection, delivery_id: UUID, due_time: datetime | None) -> Promise:
     """Promise the time unless another was promised before; what was promised first."""
     row = await connection.fetchrow(
-        "INSERT INTO delivery_promises AS p (delivery_id, promised_time) VALUES ($1, $2)"  # noqa: S608 - constant columns
-        " ON CONFLICT (delivery_id) DO UPDATE SET promised_time = coalesce(p.promised_time, excluded.promised_time)"
+        "INSERT INTO delivery_promises AS p (delivery_id, due_time) VALUES ($1, $2)"  # noqa: S608 - constant columns
+        " ON CONFLICT (delivery_id) DO UPDATE SET due_time = coalesce(p.due_time, excluded.due_time)"
         f" RETURNING {_PROMISE.sql}",
         delivery_id,
-        promised_time,
+        due_time,
     )
-    return _PROMISE.optional(row) or Promise(promised_time)
+    return _PROMISE.optional(row) or Promise(due_time)
 
 
 async def is_late(connection: Connection, delivery_id: UUID) -> bool:

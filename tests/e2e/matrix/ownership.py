@@ -104,8 +104,10 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "CreateSeller.handle": NAME,
     "ApproveSeller.seller_id": EVERYTHING,
     "ApproveCourier.courier_id": EVERYTHING,
-    "CreateCategory.slug": NAME,
-    "CreateCategory.parent_category_id": PUBLIC,
+    "CreateCategory.category.category_id": NOT_READ,
+    "CreateCategory.category.slug": NAME,
+    "CreateCategory.category.parent_category_id": PUBLIC,
+    "CreateCategory.category.ancestor_ids": NOT_READ,
     "UpdateCategory.category.category_id": PUBLIC,
     "UpdateCategory.category.parent_category_id": PUBLIC,
     "UpdateCategory.category.slug": NAME,
@@ -114,8 +116,10 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "GetCategory.category_id": PUBLIC,
     "GetCategory.slug": PUBLIC,
     "ListCategories.page_token": APART,
-    "ListCategories.parent_category_id": PUBLIC,
-    "CreateBrand.slug": NAME,
+    "ListCategories.parent_category_ids": PUBLIC,
+    "CreateBrand.brand.brand_id": NOT_READ,
+    "CreateBrand.brand.slug": NAME,
+    "CreateBrand.brand.logo.media_id": NOT_READ,
     "UpdateBrand.brand.brand_id": PUBLIC,
     "UpdateBrand.brand.slug": NAME,
     "UpdateBrand.brand.logo.media_id": NOT_READ,
@@ -123,10 +127,15 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "GetBrand.brand_id": PUBLIC,
     "GetBrand.slug": PUBLIC,
     "ListBrands.page_token": APART,
-    "CreateProduct.seller_id": Owned((S,), plain(lambda market: market.shop.seller_id, create_product)),
-    "CreateProduct.slug": NAME,
-    "CreateProduct.category_id": PUBLIC,
-    "CreateProduct.brand_id": PUBLIC,
+    "CreateProduct.product.product_id": NOT_READ,
+    "CreateProduct.product.seller_id": Owned((S,), plain(lambda market: market.shop.seller_id, create_product)),
+    "CreateProduct.product.slug": NAME,
+    "CreateProduct.product.category_id": PUBLIC,
+    "CreateProduct.product.brand_id": PUBLIC,
+    "CreateProduct.product.images[].image_id": NOT_READ,
+    "CreateProduct.product.images[].image.media_id": NOT_READ,
+    "CreateProduct.product.images[].variant_ids": NOT_READ,
+    "CreateProduct.product.variants[].variant_id": NOT_READ,
     "UpdateProduct.product.product_id": Owned((S,), plain(lambda market: market.goods.product_id, update_product)),
     "UpdateProduct.product.seller_id": NOT_READ,
     "UpdateProduct.product.slug": NAME,
@@ -146,13 +155,15 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
         (NOBODY, B, S, C), draft("slug", lambda one: catalog_service_pb2.GetProductRequest(slug=one))
     ),
     "ListProducts.page_token": APART,
-    "ListProducts.category_id": PUBLIC,
-    "ListProducts.brand_id": PUBLIC,
-    "ListProducts.seller_id": Owned(
+    "ListProducts.category_ids": PUBLIC,
+    "ListProducts.brand_ids": PUBLIC,
+    "ListProducts.seller_ids": Owned(
         (NOBODY, B, S, C),
         plain(
             lambda market: market.shop.seller_id,
-            lambda one: catalog_service_pb2.ListProductsRequest(seller_id=one, state=product_pb2.PRODUCT_STATE_DRAFT),
+            lambda one: catalog_service_pb2.ListProductsRequest(
+                seller_ids=[one], states=[product_pb2.PRODUCT_STATE_DRAFT]
+            ),
         ),
     ),
     "ImportProducts.options.seller_id": Owned(
@@ -188,6 +199,12 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
             with_cart=True,
         ),
     ),
+    "UpdateCartItem.item.variant_id": NOT_READ,
+    "UpdateCartItem.item.product_id": NOT_READ,
+    "UpdateCartItem.item.seller_id": NOT_READ,
+    "UpdateCartItem.item.problems[].item_id": NOT_READ,
+    "UpdateCartItem.item.problems[].variant_id": NOT_READ,
+    "UpdateCartItem.item.problems[].seller_id": NOT_READ,
     "RemoveCartItem.item_id": Owned(
         (B,), cart_item(lambda one: cart_service_pb2.RemoveCartItemRequest(item_id=one), with_cart=False)
     ),
@@ -232,16 +249,22 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     ),
     "RefundPayment.payment_id": Owned((S,), refunded_payment),
     "RefundPayment.order.order_id": Owned((S,), refunded_order),
+    "CreateCourier.courier.courier_id": NOT_READ,
+    "CreateCourier.courier.user_id": NOT_READ,
     "AssignCourier.delivery_id": EVERYTHING,
     "AssignCourier.courier_id": EVERYTHING,
     "GetDelivery.delivery_id": Owned((B, S, C), delivery(delivery_service_pb2.GetDeliveryRequest)),
     "ListDeliveries.page_token": APART,
-    "ListDeliveries.order_id": Owned((B, S, C), filtered(_DELIVERIES, "order_id", lambda market: market.trip.order_id)),
-    "ListDeliveries.buyer_id": Owned(
-        (B, S, C), filtered(_DELIVERIES, "buyer_id", lambda market: market.trip.buyer.user_id)
+    "ListDeliveries.order_ids": Owned(
+        (B, S, C), filtered(_DELIVERIES, "order_ids", lambda market: market.trip.order_id)
     ),
-    "ListDeliveries.seller_id": Owned((B, C), filtered(_DELIVERIES, "seller_id", lambda market: market.shop.seller_id)),
-    "ListDeliveries.courier_id": Owned((B, S, C), filtered(_DELIVERIES, "courier_id", _rider_id)),
+    "ListDeliveries.buyer_ids": Owned(
+        (B, S, C), filtered(_DELIVERIES, "buyer_ids", lambda market: market.trip.buyer.user_id)
+    ),
+    "ListDeliveries.seller_ids": Owned(
+        (B, C), filtered(_DELIVERIES, "seller_ids", lambda market: market.shop.seller_id)
+    ),
+    "ListDeliveries.courier_ids": Owned((B, S, C), filtered(_DELIVERIES, "courier_ids", _rider_id)),
     "WatchDeliveries.resume_token": APART,
     "PickUpDelivery.delivery_id": Owned((C,), delivery(delivery_service_pb2.PickUpDeliveryRequest)),
     "CompleteDelivery.delivery_id": Owned((C,), completed),

@@ -105,15 +105,14 @@ def draft(name: str, ask: Callable[[str], Any]) -> Case:
 
 def update_product(one: str) -> Message:
     return catalog_service_pb2.UpdateProductRequest(
-        product=product_pb2.Product(product_id=one, title="Mine now"),
+        product=product_pb2.Product(product_id=one, title="Mine now", etag="stale"),
         update_mask=FieldMask(paths=["title"]),
-        etag="stale",
     )
 
 
 def create_product(one: str) -> Message:
     request = new_product()
-    request.seller_id = one
+    request.product.seller_id = one
     return request
 
 
@@ -196,7 +195,8 @@ def delivery(request: type[Any]) -> Case:
 
 
 def filtered(request: type[Any], field: str, foreign: Callable[[Market], str]) -> Case:
-    return plain(foreign, lambda one: request(**{field: [one] if field.endswith("s") else one}))
+    many = request.DESCRIPTOR.fields_by_name[field].is_repeated
+    return plain(foreign, lambda one: request(**{field: [one] if many else one}))
 
 
 async def session(market: Market, who: str) -> Question:

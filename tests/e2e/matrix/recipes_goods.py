@@ -53,34 +53,42 @@ def streamed_import(
     return (first, *(catalog_service_pb2.ImportProductsRequest(chunk=part) for part in parts))
 
 
+def a_category(description: str | None = None) -> category_pb2.Category:
+    """A category as it is asked for."""
+    return category_pb2.Category(name=f"Category {secrets.token_hex(6)}", description=description)
+
+
+def a_brand(description: str | None = None) -> brand_pb2.Brand:
+    """A brand as it is asked for."""
+    return brand_pb2.Brand(name=f"Brand {secrets.token_hex(6)}", description=description)
+
+
 async def new_category(market: Market) -> category_pb2.Category:
     """A category."""
-    request = catalog_service_pb2.CreateCategoryRequest(name=f"Category {secrets.token_hex(6)}")
+    request = catalog_service_pb2.CreateCategoryRequest(category=a_category())
     category: category_pb2.Category = (await market.call(request, market.admin)).category
     return category
 
 
 async def new_brand(market: Market) -> brand_pb2.Brand:
     """A brand."""
-    request = catalog_service_pb2.CreateBrandRequest(name=f"Brand {secrets.token_hex(6)}")
+    request = catalog_service_pb2.CreateBrandRequest(brand=a_brand())
     brand: brand_pb2.Brand = (await market.call(request, market.admin)).brand
     return brand
 
 
 @CATALOG.add("CreateCategory", ADMIN)
 async def create_category(market: Market, who: str) -> Scene:
-    request = catalog_service_pb2.CreateCategoryRequest(
-        request_id=new_key(), name=f"Category {secrets.token_hex(6)}", description="Things"
-    )
+    request = catalog_service_pb2.CreateCategoryRequest(category=a_category("Things"), request_id=new_key())
     return Scene(market.admin, (request,))
 
 
 @CATALOG.add("UpdateCategory", ADMIN)
 async def update_category(market: Market, who: str) -> Scene:
     category = await new_category(market)
-    change = category_pb2.Category(category_id=category.category_id, description="Other things")
+    change = category_pb2.Category(category_id=category.category_id, description="Other things", etag=category.etag)
     request = catalog_service_pb2.UpdateCategoryRequest(
-        category=change, update_mask=FieldMask(paths=["description"]), etag=category.etag
+        category=change, update_mask=FieldMask(paths=["description"]), request_id=new_key()
     )
     return Scene(market.admin, (request,))
 
@@ -88,7 +96,10 @@ async def update_category(market: Market, who: str) -> Scene:
 @CATALOG.add("DeleteCategory", ADMIN)
 async def delete_category(market: Market, who: str) -> Scene:
     category = await new_category(market)
-    return Scene(market.admin, (catalog_service_pb2.DeleteCategoryRequest(category_id=category.category_id),))
+    request = catalog_service_pb2.DeleteCategoryRequest(
+        category_id=category.category_id, etag=category.etag, request_id=new_key()
+    )
+    return Scene(market.admin, (request,))
 
 
 @CATALOG.add("GetCategory", PUBLIC)
@@ -104,18 +115,16 @@ async def list_categories(market: Market, who: str) -> Scene:
 
 @CATALOG.add("CreateBrand", ADMIN)
 async def create_brand(market: Market, who: str) -> Scene:
-    request = catalog_service_pb2.CreateBrandRequest(
-        request_id=new_key(), name=f"Brand {secrets.token_hex(6)}", description="Makers"
-    )
+    request = catalog_service_pb2.CreateBrandRequest(brand=a_brand("Makers"), request_id=new_key())
     return Scene(market.admin, (request,))
 
 
 @CATALOG.add("UpdateBrand", ADMIN)
 async def update_brand(market: Market, who: str) -> Scene:
     brand = await new_brand(market)
-    change = brand_pb2.Brand(brand_id=brand.brand_id, description="Other makers")
+    change = brand_pb2.Brand(brand_id=brand.brand_id, description="Other makers", etag=brand.etag)
     request = catalog_service_pb2.UpdateBrandRequest(
-        brand=change, update_mask=FieldMask(paths=["description"]), etag=brand.etag
+        brand=change, update_mask=FieldMask(paths=["description"]), request_id=new_key()
     )
     return Scene(market.admin, (request,))
 
@@ -123,7 +132,8 @@ async def update_brand(market: Market, who: str) -> Scene:
 @CATALOG.add("DeleteBrand", ADMIN)
 async def delete_brand(market: Market, who: str) -> Scene:
     brand = await new_brand(market)
-    return Scene(market.admin, (catalog_service_pb2.DeleteBrandRequest(brand_id=brand.brand_id),))
+    request = catalog_service_pb2.DeleteBrandRequest(brand_id=brand.brand_id, etag=brand.etag, request_id=new_key())
+    return Scene(market.admin, (request,))
 
 
 @CATALOG.add("GetBrand", PUBLIC)
@@ -141,16 +151,16 @@ async def list_brands(market: Market, who: str) -> Scene:
 async def create_product(market: Market, who: str) -> Scene:
     request = new_product()
     if who == "ADMIN":
-        request.seller_id = market.shop.seller_id
+        request.product.seller_id = market.shop.seller_id
     return Scene(_keeper(market, who), (request,))
 
 
 @CATALOG.add("UpdateProduct", SELLER, ADMIN)
 async def update_product(market: Market, who: str) -> Scene:
     product = await market.draft()
-    change = product_pb2.Product(product_id=product.product_id, title="Another title", tags=["red"])
+    change = product_pb2.Product(product_id=product.product_id, title="Another title", tags=["red"], etag=product.etag)
     request = catalog_service_pb2.UpdateProductRequest(
-        product=change, update_mask=FieldMask(paths=["title", "tags"]), etag=product.etag
+        product=change, update_mask=FieldMask(paths=["title", "tags"]), request_id=new_key()
     )
     return Scene(_keeper(market, who), (request,))
 
@@ -158,7 +168,9 @@ async def update_product(market: Market, who: str) -> Scene:
 @CATALOG.add("PublishProduct", SELLER, ADMIN)
 async def publish_product(market: Market, who: str) -> Scene:
     product = await market.draft()
-    request = catalog_service_pb2.PublishProductRequest(product_id=product.product_id)
+    request = catalog_service_pb2.PublishProductRequest(
+        product_id=product.product_id, etag=product.etag, request_id=new_key()
+    )
     return Scene(_keeper(market, who), (request,))
 
 

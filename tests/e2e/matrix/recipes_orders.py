@@ -153,7 +153,7 @@ async def get_delivery(market: Market, who: str) -> Scene:
 
 @DELIVERY.add("ListDeliveries", BUYER, SELLER, COURIER, ADMIN, SERVICE)
 async def list_deliveries(market: Market, who: str) -> Scene:
-    request = delivery_service_pb2.ListDeliveriesRequest(page_size=5, order_id=market.trip.order_id)
+    request = delivery_service_pb2.ListDeliveriesRequest(page_size=5, order_ids=[market.trip.order_id])
     return Scene(part_in(market, market.trip, who), (request,))
 
 

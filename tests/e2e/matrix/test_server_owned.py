@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import pytest
 from buf.validate import validate_pb2
+from google.api import field_behavior_pb2
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
@@ -17,7 +18,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from marketd.kernel.wire import behaviours, settable
 from marketplace.auth.v1 import address_pb2, auth_service_pb2, user_pb2, user_service_pb2
 from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
-from marketplace.delivery.v1 import delivery_service_pb2
+from marketplace.delivery.v1 import courier_pb2, delivery_service_pb2
 from marketplace.order.v1 import order_service_pb2
 from marketplace.payment.v1 import payment_service_pb2
 from marketplace.policy.v1 import policy_pb2
@@ -26,7 +27,7 @@ from tests.e2e.matrix.recipes_goods import new_brand, new_category
 from tests.e2e.matrix.recipes_identity import new_address
 from tests.worlds.matrix import Market
 from tests.worlds.observed import RULES, written
-from tests.worlds.things import PASSWORD, Person, money, new_key, new_product
+from tests.worlds.things import PASSWORD, Person, money, new_courier, new_key, new_product
 
 INVALID = (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED")
 # What every change moves, whatever was changed.
@@ -62,9 +63,19 @@ class Change:
 
     @property
     def owned(self) -> list[str]:
-        """The server's own fields of the resource."""
-        fields = self.request.DESCRIPTOR.fields_by_name[self.resource].message_type.fields_by_name
-        return [name for name in fields if name not in self.changeable]
+        """What no mask may name."""
+        return [name for name in self._kind.fields_by_name if name not in self.changeable]
+
+    @property
+    def ignored(self) -> list[str]:
+        """The server's own fields of the resource, which may stand in it with any value."""
+        given = {"etag", self.identifier}
+        fields = [self._kind.fields_by_name[name] for name in self.owned if name not in given]
+        return [field.name for field in fields if field_behavior_pb2.IMMUTABLE not in behaviours(field)]
+
+    @property
+    def _kind(self) -> Any:
+        return self.request.DESCRIPTOR.fields_by_name[self.resource].message_type
 
 
 async def _user(market: Market) -> user_pb2.User:
@@ -199,9 +210,7 @@ async def test_lies_beside_a_change_have_no_effect(market: Market, name: str) ->
     keeper = change.keeper(market)
     before = getattr(await market.call(change.read(made), keeper), name)
     resource = type(made)()
-    # The etag is judged where it is the resource's own.
-    kept = {change.identifier, "etag"} if change.says_behaviours else {change.identifier}
-    lie(resource, [path for path in change.owned if path not in kept])
+    lie(resource, change.ignored)
     setattr(resource, change.identifier, getattr(made, change.identifier))
     setattr(resource, change.harmless, "Changed")
     request = change.request(**{name: resource}, update_mask=FieldMask(paths=[change.harmless]))
@@ -222,6 +231,10 @@ async def test_whoever_registers_is_a_buyer_and_nothing_more_whatever_comes_with
     )
     # The fields that the answer's account has, sent along with numbers that the request does not know.
     claimed = user_pb2.User(roles=[policy_pb2.ROLE_ADMIN], email_verified=True, phone_verified=True, totp_enabled=True)
+    # Numbers that the two messages share would be the request's own fields.
+    for field in user_pb2.User.DESCRIPTOR.fields:
+        if field.number in auth_service_pb2.RegisterRequest.DESCRIPTOR.fields_by_number:
+            claimed.ClearField(field.name)  # type: ignore[arg-type]
     raw = request.SerializeToString() + claimed.SerializeToString()
     spoofed = (("x-roles", "ADMIN"), ("x-user-id", market.admin.user_id), ("roles", "ADMIN"))
     outcome = await market.send("/marketplace.auth.v1.AuthService/Register", raw, metadata=spoofed)
@@ -243,24 +256,41 @@ async def test_whoever_registers_is_a_buyer_and_nothing_more_whatever_comes_with
 @pytest.mark.asyncio(loop_scope="session")
 async def test_a_new_product_is_a_draft_without_ratings_at_the_price_of_its_variants(market: Market) -> None:
     request = new_product()
-    claimed = product_pb2.Product(state=product_pb2.PRODUCT_STATE_PUBLISHED, price=money(1))
+    claimed = product_pb2.Product(state=product_pb2.PRODUCT_STATE_PUBLISHED, price=money(1), product_id=new_key())
     claimed.rating.count = 5000
     claimed.rating.average = 5
-    # Fields that the two messages share by number would be the request's own.
-    for field in [name for name in product_pb2.Product.DESCRIPTOR.fields_by_name if _taken(name)]:
-        claimed.ClearField(field)  # type: ignore[arg-type]
-    raw = request.SerializeToString() + claimed.SerializeToString()
-    outcome = await market.send("/marketplace.catalog.v1.CatalogService/CreateProduct", raw, by=market.shop.owner)
-    product = catalog_service_pb2.CreateProductResponse.FromString(outcome.answers[0]).product
+    request.product.MergeFrom(claimed)
+    product = (await market.call(request, market.shop.owner)).product
     assert product.state == product_pb2.PRODUCT_STATE_DRAFT
-    assert (product.rating.count, product.rating.average) == (0, 0)
+    assert product.product_id != claimed.product_id
+    assert product.rating.count == 0
+    assert not product.rating.HasField("average")
     assert (product.price.units, product.price.nanos) == (12, 500_000_000)
     assert product.seller_id == market.shop.seller_id
 
 
-def _taken(name: str) -> bool:
-    number = product_pb2.Product.DESCRIPTOR.fields_by_name[name].number
-    return number in catalog_service_pb2.CreateProductRequest.DESCRIPTOR.fields_by_number
+@pytest.mark.asyncio(loop_scope="session")
+async def test_who_applies_as_a_courier_is_pending_whatever_the_application_claims(market: Market) -> None:
+    applicant, request = await market.register(), new_courier()
+    claimed = courier_pb2.Courier(
+        courier_id=new_key(),
+        user_id=market.admin.user_id,
+        state=courier_pb2.COURIER_STATE_ACTIVE,
+        on_shift=True,
+        completed_deliveries=900,
+        etag="v99",
+    )
+    claimed.rating.count = 5000
+    claimed.approve_time.GetCurrentTime()
+    request.courier.MergeFrom(claimed)
+    made = (await market.call(request, applicant)).courier
+    assert made.state == courier_pb2.COURIER_STATE_PENDING
+    assert made.courier_id != claimed.courier_id
+    assert made.user_id == applicant.user_id
+    assert made.etag != claimed.etag
+    assert not made.on_shift
+    assert not made.HasField("approve_time")
+    assert (made.completed_deliveries, made.rating.count) == (0, 0)
 
 
 @pytest.mark.asyncio(loop_scope="session")
@@ -309,6 +339,6 @@ async def test_a_courier_says_when_only_between_the_last_step_and_now(market: Ma
     ahead = await market.ask(pick_up(now.seconds + 3600), trip.rider.person)
     assert (ahead.code, ahead.reason) == INVALID
     delivery = (await market.call(pick_up(1), trip.rider.person)).delivery
-    assert delivery.picked_up_time == delivery.assigned_time
+    assert delivery.pick_up_time == delivery.assign_time
     order = (await market.call(order_service_pb2.GetOrderRequest(order_id=trip.order_id), trip.buyer)).order
-    assert order.out_for_delivery_time.seconds >= delivery.assigned_time.seconds
+    assert order.out_for_delivery_time.seconds >= delivery.assign_time.seconds

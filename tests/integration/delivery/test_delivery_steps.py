@@ -21,14 +21,14 @@ from marketd.delivery.hand_over import MAX_WRONG_CODES
 from marketd.delivery.model import StopKind
 from marketd.kernel.call.call import OnceKey
 from marketd.kernel.call.caller import Role
-from marketd.kernel.call.refusals import IllegalTransition, NotFound, PageTokenInvalid
+from marketd.kernel.call.refusals import IllegalTransition, NotFound
 from marketd.kernel.events import outbox
 from marketd.kernel.events.events import StoredEvent
 from marketd.kernel.values.ids import new_id
 from marketplace.delivery.v1 import delivery_pb2, delivery_service_pb2
 
 if TYPE_CHECKING:
-    from tests.worlds.delivery import Ready, World
+    from tests.worlds.delivery import World
 
 
 async def _events(world: World, aggregate_id: UUID) -> list[StoredEvent]:
@@ -42,7 +42,7 @@ async def test_a_ready_order_gets_one_delivery_however_often_its_event_comes(wor
     assert (delivery.order_id, delivery.item_count) == (str(ready.order_id), 2)
     assert (delivery.fee.units, delivery.fee.nanos) == (4, 900_000_000)
     assert delivery.pickup.address.recipient == "Radhaus"
-    assert delivery.dropoff.point.latitude == pytest.approx(52.54)
+    assert delivery.dropoff.address.point.latitude == pytest.approx(52.54)
     assert 1_200 < delivery.distance_meters < 1_400
     assert delivery.eta.earliest_time.seconds < delivery.eta.expected_time.seconds < delivery.eta.latest_time.seconds
 
@@ -58,7 +58,7 @@ async def test_the_whole_way_moves_the_order_along_and_tells_it_in_order(world: 
     assigned = await world.assign(ready.delivery_id, courier_id)
     assert assigned.state == delivery_pb2.DELIVERY_STATE_ASSIGNED
     assert (assigned.courier.first_name, assigned.courier.courier_id) == ("Noor", str(courier_id))
-    assert assigned.HasField("assigned_time")
+    assert assigned.HasField("assign_time")
     picked_up = await world.pick_up(courier, ready.delivery_id)
     assert picked_up.state == delivery_pb2.DELIVERY_STATE_PICKED_UP
     assert await world.order_state(ready.order_id) == "OUT_FOR_DELIVERY"
@@ -113,7 +113,7 @@ async def test_only_the_buyer_sees_the_code_and_strangers_see_nothing(world: Wor
     service_account = await world.account(Role.SERVICE)
     for caller in (ready.seller, courier, world.admin, service_account):
         seen = await world.get(caller, ready.delivery_id)
-        assert seen.dropoff_code == ""
+        assert not seen.HasField("dropoff_code")
         assert seen.courier.first_name == "Noor"
     other_courier, _ = await world.courier()
     missing = new_id()
@@ -146,9 +146,10 @@ async def test_steps_out_of_order_name_what_is_allowed(world: World) -> None:
         await world.complete(courier, ready.delivery_id, await world.code(ready))
     assert early.value.metadata["current"] == "ASSIGNED"
     await world.pick_up(courier, ready.delivery_id)
-    with pytest.raises(IllegalTransition) as twice:
-        await world.pick_up(courier, ready.delivery_id)
-    assert twice.value.metadata == {"current": "PICKED_UP", "allowed": "AT_DROPOFF,CLOSED"}
+    _, other_id = await world.courier()
+    with pytest.raises(IllegalTransition) as taken:
+        await world.assign(ready.delivery_id, other_id)
+    assert taken.value.metadata == {"current": "PICKED_UP", "allowed": "AT_DROPOFF,CLOSED"}
 
 
 async def test_of_many_wrong_codes_at_once_ten_are_looked_at_and_then_not_even_the_right_one(world: World) -> None:
@@ -213,7 +214,7 @@ async def test_a_time_in_the_future_is_refused_and_one_before_the_assignment_is_
     assert refused.value.fields[0].field == "occurred_time"
     request.occurred_time.CopyFrom(Timestamp(seconds=1))
     delivery = (await world.call(courier, world.deliveries.PickUpDelivery, request)).delivery
-    assert delivery.picked_up_time == delivery.assigned_time
+    assert delivery.pick_up_time == delivery.assign_time
 
 
 async def test_a_cancelled_order_closes_its_delivery_and_frees_the_courier(world: World) -> None:
@@ -263,41 +264,6 @@ async def test_stops_that_tracking_sees_move_the_state_once(world: World) -> Non
     told = [event.event_type for event in await _events(world, ready.delivery_id)]
     assert told.count("delivery.arrived") == 2
     assert told.count("delivery.departed") == 1
-
-
-async def test_everybody_lists_only_their_own_page_by_page(world: World) -> None:
-    buyer = await world.account(Role.BUYER)
-    own: list[Ready] = [await world.ready(buyer) for _ in range(3)]
-    other, courier, courier_id = await world.assigned()
-
-    async def listed(caller: object, **fields: object) -> list[str]:
-        seen: list[str] = []
-        token = ""
-        while True:
-            request = delivery_service_pb2.ListDeliveriesRequest(page_size=2, page_token=token, **fields)  # type: ignore[arg-type]
-            answer = await world.call(caller, world.deliveries.ListDeliveries, request)  # type: ignore[arg-type]
-            seen += [delivery.delivery_id for delivery in answer.deliveries]
-            token = answer.next_page_token
-            if not token:
-                return seen
-
-    newest_first = [str(ready.delivery_id) for ready in reversed(own)]
-    assert await listed(buyer) == newest_first
-    assert await listed(own[0].seller) == [str(own[0].delivery_id)]
-    assert await listed(courier) == [str(other.delivery_id)]
-    assert await listed(world.admin) == [str(other.delivery_id), *newest_first]
-    assert await listed(world.admin, courier_id=str(courier_id)) == [str(other.delivery_id)]
-    assert await listed(buyer, courier_id=str(courier_id)) == []
-    assert await listed(buyer, states=[delivery_pb2.DELIVERY_STATE_CREATED]) == newest_first
-    assert await listed(buyer, order_id=str(own[1].order_id)) == [str(own[1].delivery_id)]
-    assert await listed(await world.account(Role.BUYER)) == []
-
-    first = await world.call(
-        buyer, world.deliveries.ListDeliveries, delivery_service_pb2.ListDeliveriesRequest(page_size=2)
-    )
-    stolen = delivery_service_pb2.ListDeliveriesRequest(page_size=2, page_token=first.next_page_token)
-    with pytest.raises(PageTokenInvalid):
-        await world.call(world.admin, world.deliveries.ListDeliveries, stolen)
 
 
 async def test_pieces_that_are_cancelled_are_not_expected_at_the_door(world: World) -> None:

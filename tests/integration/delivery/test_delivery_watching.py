@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,12 @@ from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import NotFound
+from marketd.kernel.events.watch import ResumeTokens
 from marketplace.delivery.v1 import delivery_pb2, delivery_service_pb2
+from marketplace.type.v1 import watch_pb2
+
+from tests.worlds.goods import MovableClock
+from tests.worlds.parts import make_settings
 
 if TYPE_CHECKING:
     from marketplace.delivery.v1.delivery_service_pb2 import WatchDeliveriesResponse
@@ -94,7 +100,7 @@ async def test_a_cancelled_order_takes_its_delivery_away(world: World) -> None:
 async def test_a_resumed_stream_tells_exactly_what_was_missed(world: World) -> None:
     first, courier, courier_id = await world.assigned()
     async with watching(world, courier) as seen:
-        cursor = (await seen.next("snapshot")).cursor
+        cursor = (await seen.next("snapshot")).resume_token
     second = await world.ready()
     await world.pick_up(courier, first.delivery_id)
     await world.assign(second.delivery_id, courier_id)
@@ -105,26 +111,41 @@ async def test_a_resumed_stream_tells_exactly_what_was_missed(world: World) -> N
         assert changed.changed.delivery.outcome == delivery_pb2.DELIVERY_OUTCOME_UNSPECIFIED
         assert (await seen.next("assigned")).assigned.delivery.delivery_id == str(second.delivery_id)
         assert (await seen.next("removed")).removed.delivery_id == str(first.delivery_id)
-    async with watching(world, courier, changed.cursor) as seen:
+    async with watching(world, courier, changed.resume_token) as seen:
         assert (await seen.next("assigned")).assigned.delivery.delivery_id == str(second.delivery_id)
-        latest = (await seen.next("removed")).cursor
+        latest = (await seen.next("removed")).resume_token
     async with watching(world, courier, latest) as seen:
         assert (await seen.next("heartbeat")).heartbeat.HasField("server_time")
 
 
-async def test_a_token_that_cannot_be_resumed_starts_over_with_a_snapshot(world: World) -> None:
+async def test_a_token_that_cannot_be_resumed_gets_a_reset_and_a_snapshot(world: World) -> None:
     ready, courier, _ = await world.assigned()
+    clock = MovableClock()
+    clock.ahead = -timedelta(hours=25)
+    tokens = ResumeTokens(make_settings().derive("delivery-watches"), "delivery-watch", clock)
+    old = tokens.token(courier.key.encode(), 1)
     other, _ = await world.courier()
     async with watching(world, other) as seen:
-        foreign = (await seen.next("snapshot")).cursor
+        foreign = (await seen.next("snapshot")).resume_token
     async with watching(world, courier) as seen:
-        swept = (await seen.next("snapshot")).cursor
+        swept = (await seen.next("snapshot")).resume_token
     await world.pick_up(courier, ready.delivery_id)
     await world.tx.run("test.sweep", lambda uow: uow.connection.execute("DELETE FROM outbox_events"))
-    for token in ("garbage", foreign, swept):
+    for token, reason in (
+        ("garbage", watch_pb2.STREAM_RESET_REASON_TOKEN_UNKNOWN),
+        (foreign, watch_pb2.STREAM_RESET_REASON_TOKEN_UNKNOWN),
+        (old, watch_pb2.STREAM_RESET_REASON_TOKEN_TOO_OLD),
+        (swept, watch_pb2.STREAM_RESET_REASON_EVENTS_LOST),
+    ):
         async with watching(world, courier, token) as seen:
+            reset = await seen.next("reset")
+            assert (reset.reset.reason, bool(reset.reset.message)) == (reason, True)
             held = (await seen.next("snapshot")).snapshot.deliveries
             assert [delivery.state for delivery in held] == [delivery_pb2.DELIVERY_STATE_PICKED_UP]
+    # Cut between the two: the snapshot is told again, or what it shows would be missed.
+    async with watching(world, courier, reset.resume_token) as seen:
+        await seen.next("reset")
+        await seen.next("snapshot")
 
 
 async def test_an_account_without_a_courier_has_nothing_to_watch(world: World) -> None:

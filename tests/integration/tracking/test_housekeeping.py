@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.worlds.tracking import Worker, World
 
 _POINT = (
-    "INSERT INTO position_points (courier_id, uplink_id, seq, sample_time, receive_time, latitude, longitude, is_mock,"
+    "INSERT INTO position_points (courier_id, uplink_id, seq, sample_time, receive_time, latitude, longitude, mocked,"
     " flags) VALUES ($1, $2, $3, $4, $4, 52, 13, false, 0)"
 )
 

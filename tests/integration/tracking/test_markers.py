@@ -158,7 +158,7 @@ async def test_one_sample_of_a_fast_clock_does_not_freeze_the_marker(
     )
     # Who comes back with a token of the fast sample's message is shown what is newer, as before.
     fast = next(shown for shown in watching[0].of("position") if shown.position.seq == 2)
-    again = workers[1].watch(bringing.buyer, bringing.delivery_id, resume_token=fast.cursor)
+    again = workers[1].watch(bringing.buyer, bringing.delivery_id, resume_token=fast.resume_token)
     assert (await again.got("snapshot")).snapshot.position.seq == 5
 
 

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
-from marketd.kernel.call.refusals import Draining
+from marketd.kernel.call.caller import Role
+from marketd.kernel.call.refusals import Draining, NotFound
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.values.ids import new_id
 from marketd.tracking.errors import HelloExpected, OffShift, StreamSuperseded
 from marketd.tracking.uplink.judge import Rejection
 from marketd.tracking.uplink.track import Flag
 from marketplace.tracking.v1 import position_pb2, tracking_service_pb2
+
+from tests.worlds.calls import caller_of
 
 if TYPE_CHECKING:
     from tests.worlds.tracking import Worker, World
@@ -238,10 +241,21 @@ async def test_a_courier_who_is_not_on_shift_is_refused_and_one_whose_shift_ends
         await asyncio.wait_for(uplink.task, 5)
     refused = worker.uplink(courier)
     refused.hello(new_id())
-    with pytest.raises(OffShift):
+    with pytest.raises(OffShift) as off:
         await refused.task
+    assert off.value.metadata == {"courierId": str(courier_id)}
     with pytest.raises(OffShift):
         await worker.report(courier, new_id(), ride(1))
+
+
+async def test_an_account_without_a_courier_reports_nothing(world: World, worker: Worker) -> None:
+    nobody = caller_of(new_id(), Role.COURIER)
+    uplink = worker.uplink(nobody)
+    uplink.hello(new_id())
+    with pytest.raises(NotFound):
+        await uplink.task
+    with pytest.raises(NotFound):
+        await worker.report(nobody, new_id(), ride(1))
 
 
 async def test_pings_are_answered_and_a_courier_above_the_rate_is_told_and_not_cut_off(

@@ -18,6 +18,11 @@ from marketd.tracking.watch.follow import read_watched
 from marketd.tracking.watch.watcher import NO_POSITION, Watcher
 from marketplace.delivery.v1 import delivery_pb2
 from marketplace.tracking.v1 import position_pb2, tracking_service_pb2, watch_pb2
+from marketplace.type.v1.watch_pb2 import (
+    STREAM_RESET_REASON_EVENTS_LOST,
+    STREAM_RESET_REASON_TOKEN_TOO_OLD,
+    STREAM_RESET_REASON_TOKEN_UNKNOWN,
+)
 
 if TYPE_CHECKING:
     from tests.worlds.tracking import Worker, World
@@ -76,7 +81,7 @@ async def test_a_buyer_sees_the_way_from_pickup_to_close_and_the_stream_ends_wel
         assert watching.messages[-1].state_change.state == delivery_pb2.DELIVERY_STATE_CLOSED
         assert watching.messages[-1].state_change.outcome == delivery_pb2.DELIVERY_OUTCOME_DELIVERED
         assert times_of(watching) == sorted(set(times_of(watching)))
-        assert all(message.cursor for message in watching.messages)
+        assert all(message.resume_token for message in watching.messages)
     # What was received before the pickup was never the buyer's.
     assert [message.position.seq for message in buyer.of("position")] == list(range(2, 12))
     assert seller.of("position")[0].position.seq == 1
@@ -149,19 +154,19 @@ async def test_a_resumed_watch_misses_no_event_and_tells_none_twice(world: World
     await world.step(bringing.delivery_id, DeliveryState.PICKED_UP)
     await worker.report(courier, new_id(), [position(1, now() - 5)])
 
-    second = worker.watch(bringing.buyer, bringing.delivery_id, resume_token=first.cursor)
+    second = worker.watch(bringing.buyer, bringing.delivery_id, resume_token=first.resume_token)
     await second.got("state_change")
     assert second.kinds()[:2] == ["snapshot", "state_change"]
     assert second.messages[0].snapshot.position.seq == 1
     assert second.messages[1].state_change.state == delivery_pb2.DELIVERY_STATE_PICKED_UP
     await second.drop()
 
-    # The snapshot's own cursor stands before what was missed: a cut right after it loses nothing.
-    third = worker.watch(bringing.buyer, bringing.delivery_id, resume_token=second.messages[0].cursor)
+    # The snapshot's own token stands before what was missed: a cut right after it loses nothing.
+    third = worker.watch(bringing.buyer, bringing.delivery_id, resume_token=second.messages[0].resume_token)
     await third.got("state_change")
     await third.drop()
     await world.step(bringing.delivery_id, DeliveryState.CLOSED)
-    fourth = worker.watch(bringing.buyer, bringing.delivery_id, resume_token=third.cursor)
+    fourth = worker.watch(bringing.buyer, bringing.delivery_id, resume_token=third.resume_token)
     await fourth.ended()
     assert fourth.messages[-1].state_change.state == delivery_pb2.DELIVERY_STATE_CLOSED
 
@@ -190,20 +195,21 @@ async def test_a_token_of_no_use_gets_a_reset_and_a_snapshot(world: World, worke
     foreign = worker.resume.issue(new_id().bytes, 1, NO_POSITION, seconds).decode()
     future = worker.resume.issue(own, 99, NO_POSITION, seconds).decode()
     for token, reason in (
-        (old, watch_pb2.RESET_REASON_TOKEN_TOO_OLD),
-        (foreign, watch_pb2.RESET_REASON_TOKEN_UNKNOWN),
-        (future, watch_pb2.RESET_REASON_TOKEN_UNKNOWN),
-        ("nonsense", watch_pb2.RESET_REASON_TOKEN_UNKNOWN),
+        (old, STREAM_RESET_REASON_TOKEN_TOO_OLD),
+        (foreign, STREAM_RESET_REASON_TOKEN_UNKNOWN),
+        (future, STREAM_RESET_REASON_TOKEN_UNKNOWN),
+        ("nonsense", STREAM_RESET_REASON_TOKEN_UNKNOWN),
     ):
         watching = worker.watch(bringing.buyer, bringing.delivery_id, resume_token=token)
         await watching.got("snapshot")
         assert watching.kinds() == ["reset", "snapshot"]
         assert watching.messages[0].reset.reason == reason
+        assert watching.messages[0].reset.message
     await world.tx.run("test.lose", lambda uow: uow.connection.execute("DELETE FROM outbox_events WHERE seq = 2"))
     fresh = worker.resume.issue(own, 1, NO_POSITION, seconds).decode()
     watching = worker.watch(bringing.buyer, bringing.delivery_id, resume_token=fresh)
     await watching.got("snapshot")
-    assert watching.messages[0].reset.reason == watch_pb2.RESET_REASON_EVENTS_LOST
+    assert watching.messages[0].reset.reason == STREAM_RESET_REASON_EVENTS_LOST
 
 
 async def test_a_delivery_that_will_be_late_is_told_once(world: World, worker: Worker) -> None:
@@ -216,11 +222,11 @@ async def test_a_delivery_that_will_be_late_is_told_once(world: World, worker: W
     await worker.report(courier, uplink_id, [position(1, now() - 9, far)])
     late = (await watching.got("late")).late
     assert late.delay.seconds > 60
-    assert late.promised_time.seconds < late.eta.expected_time.seconds
+    assert late.due_time.seconds < late.eta.expected_time.seconds
     await worker.report(courier, uplink_id, [position(2, now() - 1, far)])
     await watching.drop()
     again = worker.watch(bringing.buyer, bringing.delivery_id)
-    assert (await again.got("snapshot")).snapshot.is_late
+    assert (await again.got("snapshot")).snapshot.late
 
 
 async def test_a_watcher_with_a_rate_is_spared_positions_and_gets_the_newest(world: World, worker: Worker) -> None:
@@ -247,7 +253,7 @@ async def test_a_heartbeat_comes_when_it_is_time(world: World, quick_heart: Work
     beat = await watching.got("heartbeat", 2)
     assert watching.kinds()[:3] == ["snapshot", "heartbeat", "heartbeat"]
     assert beat.heartbeat.server_time.seconds > 0
-    assert beat.cursor
+    assert beat.resume_token
 
 
 async def test_two_workers_on_one_database_deliver_to_each_other(world: World, workers: list[Worker]) -> None:

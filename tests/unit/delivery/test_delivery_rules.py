@@ -124,7 +124,7 @@ async def test_a_quote_has_the_fee_and_a_band_also_without_points() -> None:
 
 
 def test_a_rating_is_the_mean_of_its_stars() -> None:
-    assert (Rating().average, Rating().count) == (0.0, 0)
+    assert (Rating().average, Rating().count) == (None, 0)
     rating = Rating((1, 0, 0, 1, 2))
     assert (rating.average, rating.count) == (3.75, 4)
 

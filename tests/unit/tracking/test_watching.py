@@ -48,9 +48,9 @@ def test_a_token_comes_back_as_it_was_and_fits_into_a_message(delivery_id, seq, 
     resume = ResumeTokens(b"secret", "test-watch", SystemClock())
     token = resume.issue(delivery_id.bytes, seq, sample_micros, NOW // MICROS)
     assert resume.read(token.decode(), delivery_id.bytes) == ResumePlace(seq, sample_micros, NOW // MICROS)
-    assert len(token) < 128  # convert.cursor_part writes its length in one byte
-    message = WatchDeliveryResponse.FromString(convert.cursor_part(token) + convert.heartbeat_body(NOW))
-    assert message.cursor == token.decode()
+    assert len(token) < 128  # convert.token_part writes its length in one byte
+    message = WatchDeliveryResponse.FromString(convert.token_part(token) + convert.heartbeat_body(NOW))
+    assert message.resume_token == token.decode()
     assert message.heartbeat.server_time.seconds == NOW // MICROS
 
 
@@ -172,11 +172,11 @@ def test_a_trip_tells_the_first_estimate_and_then_only_changes_that_matter() -> 
 
 def test_a_trip_is_late_once_when_it_is_past_what_was_promised() -> None:
     promised = instant(NOW) + timedelta(seconds=100)
-    trip, pace = Trip(leg(is_picked_up=True), Promise(promised_time=promised)), Pace(10.0)
+    trip, pace = Trip(leg(is_picked_up=True), Promise(due_time=promised)), Pace(10.0)
     found = trip.follow(fix(0, 0), NOW, pace)
     assert [type(item) for item in found] == [Expected, Late]
     assert isinstance(found[1], Late)
-    assert found[1].promised_time == promised
+    assert found[1].due_time == promised
     assert [type(item) for item in trip.follow(fix(90, 400), NOW + 90 * MICROS, pace)] == [Expected]
 
 
@@ -232,7 +232,7 @@ def test_absent_numbers_are_told_apart_from_zeroes() -> None:
     zeroes.point.SetInParent()
     zeroes.sample_time.SetInParent()
     assert from_position(zeroes) == (4, 0, 0.0, 0.0, 0.0, 0.0, 0.0, False, 0)
-    full = position_pb2.Position(seq=1, speed_mps=3.5, is_mock=True, battery_percent=50)
+    full = position_pb2.Position(seq=1, speed_mps=3.5, mocked=True, battery_percent=50)
     full.point.longitude = 0.5
     full.sample_time.FromMicroseconds(NOW + 17)
     assert from_position(full) == (1, NOW + 17, 0.0, 0.5, None, 3.5, None, True, 50)

@@ -58,9 +58,9 @@ def test_bad_text_is_found_in_nested_repeated_and_mapped_fields() -> None:
     request.address.city = "\0"
     assert paths("QuoteOrder", request) == {"address.lines[1]", "address.city"}
     product = catalog_service_pb2.CreateProductRequest()
-    product.variants.add(sku="fine").options["size"] = "\0"
-    product.variants.add(sku="fine").options["\0"] = "large"
-    assert {"variants[0].options", "variants[1].options"} <= paths("CreateProduct", product)
+    product.product.variants.add(sku="fine").options["size"] = "\0"
+    product.product.variants.add(sku="fine").options["\0"] = "large"
+    assert {"product.variants[0].options", "product.variants[1].options"} <= paths("CreateProduct", product)
 
 
 def test_bytes_may_hold_zero_bytes() -> None:

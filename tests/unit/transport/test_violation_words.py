@@ -16,7 +16,7 @@ from marketd.transport.validation import Validation
 from marketd.transport.violation_words import FORMS
 from marketplace.admin.v1 import admin_service_pb2
 from marketplace.auth.v1 import auth_service_pb2, user_service_pb2
-from marketplace.catalog.v1 import catalog_service_pb2
+from marketplace.catalog.v1 import brand_pb2, catalog_service_pb2
 from marketplace.delivery.v1 import delivery_pb2, delivery_service_pb2
 from marketplace.errors.v1 import error_reason_pb2
 from marketplace.order.v1 import order_service_pb2
@@ -64,9 +64,9 @@ def test_what_is_missing_malformed_or_doubled_is_said_in_words() -> None:
         "username": "must be 3 to 64 letters, digits, dots, underscores and hyphens, a letter or digit first",
         "password": "must be at least 8 characters",
     }
-    assert said(catalog_service_pb2.CreateBrandRequest(slug="Bad Slug")) == {
-        "name": "must not be empty",
-        "slug": "must be lower-case letters and digits in words with single hyphens between them",
+    assert said(catalog_service_pb2.CreateBrandRequest(brand=brand_pb2.Brand(slug="Bad Slug"))) == {
+        "brand.name": "must be given",
+        "brand.slug": "must be lower-case letters and digits in words with single hyphens between them",
     }
 
 

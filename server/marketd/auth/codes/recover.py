@@ -31,7 +31,7 @@ from marketd.kernel.call import call as calls
 from marketd.kernel.call.caller import SYSTEM, Caller
 from marketd.kernel.db.transactor import Transactor, Work
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
-from marketd.kernel.events.events import Job
+from marketd.kernel.events.events import Job, Json
 from marketd.kernel.work.jobs import Payload
 
 RESET_JOB: Final = "auth.password_reset"
@@ -80,7 +80,8 @@ class Recovering:
             lowered = email.lower()
             # While the first waits, a second would do nothing else. The key says nothing about the address.
             key = f"{RESET_JOB}:{self._address_hash(lowered).hex()}"
-            uow.enqueue(Job(kind=RESET_JOB, payload={"email": lowered}, dedup_key=key, max_attempts=_ATTEMPTS))
+            payload: dict[str, Json] = {"email": lowered, "language": calls.current().language}
+            uow.enqueue(Job(kind=RESET_JOB, payload=payload, dedup_key=key, max_attempts=_ATTEMPTS))
 
         await self._tx.run("auth.request_password_reset", work)
 
@@ -102,7 +103,10 @@ class Recovering:
         user_id = account.user_id if account is not None and is_somebody else None
         token, end = new_token(), uow.now + LIFETIME
         await password_resets.insert(uow.connection, user_id, address_hash, hash_token(token), uow.now, end)
-        self._letters.password_reset(uow, email, token, LIFETIME, to_nobody=user_id is None)
+        language = (account.language_code if account is not None and is_somebody else "") or str(
+            payload.get("language", "")
+        )
+        self._letters.password_reset(uow, email, token, LIFETIME, language=language, to_nobody=user_id is None)
         comment = "" if user_id else "no active account has the address"
         await log.record(uow, SYSTEM, "user", user_id or "", comment, act=Act.SEND_RESET_LETTER)
 

@@ -53,7 +53,7 @@ class Verifying:
         if not await verifications.put(uow.connection, account.user_id, channel, sent, uow.now, end, WINDOW, SENDS):
             began = await verifications.window_time(uow.connection, account.user_id, channel) or uow.now
             raise TooManyCodes(max((began + WINDOW - uow.now).total_seconds(), 1.0))
-        self._letters.verification_code(uow, channel, target, code, LIFETIME)
+        self._letters.verification_code(uow, account, channel, target, code, LIFETIME)
         await log.record(uow, caller, "user", account.user_id)
         return end
 

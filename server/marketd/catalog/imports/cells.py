@@ -54,15 +54,15 @@ def count(text: str, most: int = MAX_QUANTITY) -> int:
     return number
 
 
-def grams(text: str) -> int:
-    """A weight in whole grams, rounded; empty means not known."""
+def grams(text: str) -> int | None:
+    """A weight in whole grams, rounded; None, not known, for an empty cell and for 0, which Shopify writes then."""
     if not text:
-        return 0
+        return None
     if _DECIMAL.fullmatch(text) is None:
         raise BadCell(RowReason.INVALID_VALUE, f"{_shown(text)} is not a weight in grams")
     if text.startswith("-") or float(text) > MAX_GRAMS:
         raise BadCell(RowReason.OUT_OF_RANGE, f"a weight is between 0 and {MAX_GRAMS} grams")
-    return round(float(text))
+    return round(float(text)) or None
 
 
 def flag(text: str) -> bool:

@@ -47,19 +47,19 @@ def _to_progress(progress: ImportProgress, bytes_received: int) -> import_pb2.Im
     return import_pb2.ImportProgress(
         bytes_received=bytes_received,
         rows_read=progress.rows_read,
-        rows_total=progress.rows_total,
+        rows_total=progress.rows_total or None,
         products_done=progress.products_done,
-        products_total=progress.products_total,
+        products_total=progress.products_total or None,
     )
 
 
 def _to_row_error(error: RowError) -> import_pb2.ImportRowError:
     return import_pb2.ImportRowError(
         row=error.row,
-        column=error.column,
+        column=error.column or None,
         reason=_REASONS.to_wire(error.reason),
         message=error.message,
-        handle=error.handle,
+        handle=error.handle or None,
     )
 
 

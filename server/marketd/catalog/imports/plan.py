@@ -199,7 +199,7 @@ def _variant(variant_id: UUID, product_id: UUID, seller_id: UUID, variant: Parse
         options_key=options_key(variant.options),
         price_minor=variant.price_minor,
         compare_at_price_minor=variant.compare_at_price_minor,
-        is_active=True,
+        active=True,
         barcode=variant.barcode,
         weight_grams=variant.weight_grams,
         position=place,
@@ -214,7 +214,7 @@ def _retired(before: Sequence[VariantSpec], after: Sequence[VariantSpec]) -> lis
     wanted = [
         replace(
             _without_sku(spec) if spec.sku_key in claimed else spec,
-            is_active=False,
+            active=False,
             position=place,
         )
         for place, spec in enumerate(gone, len(after) + 1)
@@ -233,7 +233,7 @@ def _images(parsed: ParsedProduct, product_id: UUID, variants: Sequence[VariantS
             product_id=product_id,
             position=place,
             media_id=None,
-            source_url=image.url,
+            url=image.url,
             alt_text=image.alt_text,
             variant_ids=tuple(
                 spec.variant_id
@@ -246,4 +246,4 @@ def _images(parsed: ParsedProduct, product_id: UUID, variants: Sequence[VariantS
 
 
 def _content(image: ProductImage) -> tuple[object, ...]:
-    return image.position, image.source_url, image.alt_text, sorted(image.variant_ids)
+    return image.position, image.url, image.alt_text, sorted(image.variant_ids)

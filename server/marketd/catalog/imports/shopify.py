@@ -25,12 +25,11 @@ from marketd.catalog.imports.values import (
     RowReason,
     rejected_rows,
 )
-from marketd.catalog.model import MAX_VARIANTS
+from marketd.catalog.model import MAX_DESCRIPTION, MAX_VARIANTS
 from marketd.catalog.names import Options, options_key
 from marketd.kernel.values.texts import name_key, text_problem
 
 MAX_IMAGES = 250
-MAX_DESCRIPTION = 65536
 
 _REQUIRED = ("Handle", "Title", "Variant Price")
 _COLUMNS = (
@@ -149,9 +148,7 @@ class _Product:
         if not first["Title"]:
             self._fail(first, "Title", RowReason.MISSING_VALUE, "the product has no title")
         title = self._cell(first, "Title", lambda text: cells.short(text, 255)) or ""
-        description = (
-            self._cell(first, "Body (HTML)", lambda text: cells.short(text, MAX_DESCRIPTION, lines=True)) or ""
-        )
+        description = self._cell(first, "Body (HTML)", _description) or ""
         vendor = self._cell(first, "Vendor", lambda text: cells.short(text, 120)) or ""
         category = self._cell(first, "Type", lambda text: cells.short(text, 120)) or ""
         tags = self._cell(first, "Tags", cells.tags) or ()
@@ -166,7 +163,7 @@ class _Product:
             handle=self._handle,
             rows=tuple(self._group.rows),
             title=title,
-            description=safe_html(description),
+            description=description,
             vendor=vendor,
             category=category,
             tags=tags,
@@ -233,7 +230,7 @@ class _Product:
             barcode=cells.without_apostrophe(
                 self._cell(record, "Variant Barcode", lambda text: cells.short(text, 64)) or ""
             ),
-            weight_grams=self._cell(record, "Variant Grams", cells.grams) or 0,
+            weight_grams=self._cell(record, "Variant Grams", cells.grams),
             image_url=self._cell(record, "Variant Image", lambda text: cells.address(text) if text else "") or "",
         )
         return variant if len(self._group.errors) == before else None
@@ -285,3 +282,8 @@ class _Product:
 
     def _fail(self, record: _Record, column: str, reason: RowReason, message: str) -> None:
         self._group.errors.append(RowError(record.number, column, reason, message, self._handle))
+
+
+def _description(text: str) -> str:
+    """What is kept of a description; cleaning can only make it longer by what it writes in place of a bare `<`."""
+    return cells.short(safe_html(cells.short(text, MAX_DESCRIPTION, lines=True)), MAX_DESCRIPTION, lines=True)

@@ -59,7 +59,7 @@ class ParsedVariant:
     compare_at_price_minor: int | None
     quantity: int | None
     barcode: str
-    weight_grams: int
+    weight_grams: int | None
     image_url: str
 
 

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from typing import Final, TypeAlias
 from uuid import UUID
 
 import asyncpg
 
-from marketd.catalog.values import Brand
+from marketd.catalog.repository.paging import begins, follow
+from marketd.catalog.values import Brand, Order
 from marketd.kernel.call.refusals import AlreadyExists, InUse
 from marketd.kernel.db.database import Connection
-from marketd.kernel.db.sql import Arguments, Columns, where
+from marketd.kernel.db.sql import Arguments, Columns
 
 # ruff: noqa: S608 - every interpolated part is one of the constants here
 _BRAND = Columns(Brand)
+BrandKey: TypeAlias = tuple[str | datetime | UUID, ...]
+"""Where a brand stands in a list: what the order sorts by."""
+
+_SORTS = {"name": ("name_key",), "create_time": ("create_time", "brand_id")}
+ORDERS: Final = tuple(_SORTS)
 _TAKEN = {"uq_brands_name_key": "name", "uq_brands_slug": "slug"}
 
 
@@ -87,12 +95,16 @@ async def read(connection: Connection, brand_id: UUID | None, slug: str) -> Bran
     return _BRAND.optional(await connection.fetchrow(f"SELECT {_BRAND.sql} FROM brands WHERE {column} = $1", key))
 
 
-async def list_page(connection: Connection, after: str | None, limit: int) -> list[Brand]:
-    """Brands by name after the given name key."""
+async def list_page(
+    connection: Connection, name_prefix: str, order: Order, after: BrandKey | None, limit: int
+) -> list[Brand]:
+    """The next `limit` brands after that key, of those whose name key begins with `name_prefix`."""
     arguments = Arguments()
-    conditions = [] if after is None else [f"name_key > {arguments.add(after)}"]
-    size = arguments.add(limit)
-    rows = await connection.fetch(
-        f"SELECT {_BRAND.sql} FROM brands{where(conditions)} ORDER BY name_key LIMIT {size}", *arguments
-    )
-    return _BRAND.values(rows)
+    conditions = begins(arguments, name_prefix)
+    tail = follow(arguments, _SORTS[order.name], order, after, limit, conditions)
+    return _BRAND.values(await connection.fetch(f"SELECT {_BRAND.sql} FROM brands{tail}", *arguments))
+
+
+def cursor_of(brand: Brand, order: Order) -> BrandKey:
+    """Where the brand stands in a list of this order."""
+    return tuple(getattr(brand, column) for column in _SORTS[order.name])

@@ -4,23 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Final, TypeAlias
 from uuid import UUID
 
 import asyncpg
 
-from marketd.catalog.values import Category
+from marketd.catalog.repository.paging import begins, follow
+from marketd.catalog.values import Category, CategoryQuery, Order
 from marketd.kernel.call.refusals import AlreadyExists, InUse
 from marketd.kernel.db.database import Connection
-from marketd.kernel.db.sql import Arguments, Columns, where
+from marketd.kernel.db.sql import Arguments, Columns
 
 # ruff: noqa: S608 - every interpolated part is one of the constants here
 # Any fixed number: whoever changes the shape of the tree holds it, because two moves at once could make a circle.
 _TREE_LOCK: Final = 7_201_977_205
 _CATEGORY = Columns(Category)
 
-CategoryKey: TypeAlias = tuple[int, str, UUID]
-"""Where a category stands in lists: position, name key, id."""
+CategoryKey: TypeAlias = tuple[int | str | datetime | UUID, ...]
+"""Where a category stands in a list: what the order sorts by, and its id."""
+
+_SORTS = {
+    "position": ("position", "name_key", "category_id"),
+    "name": ("name_key", "category_id"),
+    "create_time": ("create_time", "category_id"),
+}
+ORDERS: Final = tuple(_SORTS)
 
 
 @contextmanager
@@ -130,27 +139,21 @@ async def read(connection: Connection, category_id: UUID | None, slug: str) -> C
 
 
 async def list_page(
-    connection: Connection,
-    *,
-    all_levels: bool,
-    parent_category_id: UUID | None,
-    after: CategoryKey | None,
-    limit: int,
+    connection: Connection, query: CategoryQuery, order: Order, after: CategoryKey | None, limit: int
 ) -> list[Category]:
-    """Categories by position and name: all, or the children of one (None: those at the top)."""
+    """The next `limit` categories after the one with that key."""
     arguments = Arguments()
-    conditions: list[str] = []
-    if not all_levels and parent_category_id is None:
+    conditions = begins(arguments, query.name_prefix)
+    if query.top_level:
         conditions.append("parent_category_id IS NULL")
-    elif not all_levels:
-        conditions.append(f"parent_category_id = {arguments.add(parent_category_id)}")
-    if after is not None:
-        key = ", ".join(arguments.add(part) for part in after)
-        conditions.append(f"(position, name_key, category_id) > ({key})")
-    size = arguments.add(limit)
-    rows = await connection.fetch(
-        f"SELECT {_CATEGORY.sql} FROM categories{where(conditions)}"
-        f" ORDER BY position, name_key, category_id LIMIT {size}",
-        *arguments,
-    )
-    return _CATEGORY.values(rows)
+    elif len(query.parent_category_ids) == 1:
+        conditions.append(f"parent_category_id = {arguments.add(query.parent_category_ids[0])}")
+    elif query.parent_category_ids:
+        conditions.append(f"parent_category_id = ANY({arguments.add(list(query.parent_category_ids))}::uuid[])")
+    tail = follow(arguments, _SORTS[order.name], order, after, limit, conditions)
+    return _CATEGORY.values(await connection.fetch(f"SELECT {_CATEGORY.sql} FROM categories{tail}", *arguments))
+
+
+def cursor_of(category: Category, order: Order) -> CategoryKey:
+    """Where the category stands in a list of this order."""
+    return tuple(getattr(category, column) for column in _SORTS[order.name])

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from datetime import datetime
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from marketd.catalog.model import stock_state
 from marketd.catalog.names import Options
-from marketd.catalog.values import Product, ProductImage, ProductOrder, ProductQuery, Variant
+from marketd.catalog.values import Order, Product, ProductImage, ProductQuery, Variant
 from marketd.inventory import service as inventory
 from marketd.kernel.db.database import Connection
 from marketd.kernel.db.sql import Arguments, Columns, where
@@ -23,17 +24,17 @@ from marketd.kernel.db.sql import Arguments, Columns, where
 LISTED_VARIANTS = 20
 LISTED_IMAGES = 5
 
-ProductKey: TypeAlias = tuple[str | int | UUID, ...]
+ProductKey: TypeAlias = tuple[str | int | datetime | UUID, ...]
 """Where a product stands in a list: what the order sorts by, and its id."""
 
-# The column that an order sorts by before the id, and whether it runs downwards.
-_ORDERS: dict[ProductOrder, tuple[str | None, bool]] = {
-    ProductOrder.NEWEST: (None, True),
-    ProductOrder.PRICE_ASC: ("price_minor", False),
-    ProductOrder.PRICE_DESC: ("price_minor", True),
-    ProductOrder.TITLE: ("title_key", False),
-    ProductOrder.RATING: ("rating_average_milli", True),
+# The column that an order sorts by; the id makes it whole.
+_SORTS = {
+    "create_time": "create_time",
+    "price": "price_minor",
+    "title": "title_key",
+    "rating": "rating_average_milli",
 }
+ORDERS: Final = tuple(_SORTS)
 
 
 def _options(text: str) -> Options:
@@ -93,45 +94,62 @@ async def read(
 
 
 async def list_products(
-    connection: Connection, query: ProductQuery, after: ProductKey | None, limit: int
+    connection: Connection, queries: Sequence[ProductQuery], order: Order, after: ProductKey | None, limit: int
 ) -> list[Product]:
-    """The next `limit` products after the one with that key. Whoever calls has decided on `query.state`.
+    """The next `limit` products after the one with that key, of all that one of the queries gives.
 
-    A category stands for itself and all below it: each of them gives its first `limit` from its own index, and the
-    best of those are taken, so the cost does not grow with the number of products.
+    queries: at least one; no product meets two of them; whoever calls has decided on their `states`. What a query is
+    narrowed to first (each category with all below it, each brand, each seller, and each state) has an index of its
+    own for each order: it gives its first `limit`, and the best of those are taken, so the cost does not grow with the
+    number of products.
     """
     arguments = Arguments(limit)
-    column, downwards = _ORDERS[query.order]
-    keys = [column, "product_id"] if column else ["product_id"]
-    conditions = [
-        f"p.{name} = {arguments.add(value)}"
-        for name, value in (
-            ("state", None if query.state is None else query.state.value),
-            ("brand_id", query.brand_id),
-            ("seller_id", query.seller_id),
-        )
-        if value is not None
-    ]
+    keys = [_SORTS[order.name], "product_id"]
+    way = " DESC" if order.descending else ""
+
+    def sort(alias: str) -> str:
+        return " ORDER BY " + ", ".join(f"{alias}{key}{way}" for key in keys) + " LIMIT $1"
+
+    beyond = []
     if after is not None:
         key = ", ".join(arguments.add(part) for part in after)
-        conditions.append(f"({', '.join(f'p.{key}' for key in keys)}) {'<' if downwards else '>'} ({key})")
-    if query.category_id is not None:
-        conditions.append("p.category_id = c.category_id")
-
-    def order(alias: str) -> str:
-        return " ORDER BY " + ", ".join(f"{alias}.{key}{' DESC' if downwards else ''}" for key in keys) + " LIMIT $1"
-
-    page = f"SELECT {', '.join(f'p.{key}' for key in keys)} FROM products p{where(conditions)}{order('p')}"
-    if query.category_id is not None:
-        page = (
-            f"SELECT l.* FROM categories c CROSS JOIN LATERAL ({page}) l"
-            f" WHERE c.path @> ARRAY[{arguments.add(query.category_id)}::uuid]" + order("l")
-        )
-    statement = f"WITH page AS ({page}) SELECT {_LISTED.sql} FROM page JOIN products p USING (product_id)" + order("p")
+        beyond.append(f"({', '.join(f'p.{key}' for key in keys)}) {'<' if order.descending else '>'} ({key})")
+    columns = ", ".join(f"p.{key}" for key in keys)
+    parts = []
+    for query in queries:
+        sources, conditions = _narrowed(query, arguments)
+        part = f"SELECT {columns} FROM products p{where([*conditions, *beyond])}{sort('p.')}"
+        if sources:
+            part = f"SELECT l.* FROM {' CROSS JOIN '.join(sources)} CROSS JOIN LATERAL ({part}) l{sort('l.')}"
+        parts.append(part)
+    page = parts[0] if len(parts) == 1 else " UNION ALL ".join(f"({part})" for part in parts) + sort("")
+    statement = f"WITH page AS ({page}) SELECT {_LISTED.sql} FROM page JOIN products p USING (product_id){sort('p.')}"
     return _LISTED.values(await connection.fetch(statement, *arguments))
 
 
-def cursor_of(product: Product, order: ProductOrder) -> ProductKey:
+def _narrowed(query: ProductQuery, arguments: Arguments) -> tuple[list[str], list[str]]:
+    """The rows for each of which a page is taken from an index, and the conditions on a product."""
+    sources: list[str] = []
+    conditions: list[str] = []
+    if query.category_ids:
+        # A product is in one category, so none comes twice, however the given ones lie below each other.
+        sources.append(
+            f"(SELECT category_id FROM categories WHERE path && {arguments.add(list(query.category_ids))}::uuid[]) c"
+        )
+        conditions.append("p.category_id = c.category_id")
+    for column, kind, values in (
+        ("brand_id", "uuid", query.brand_ids),
+        ("seller_id", "uuid", query.seller_ids),
+        ("state", "text", [state.value for state in query.states]),
+    ):
+        if len(values) == 1:
+            conditions.append(f"p.{column} = {arguments.add(values[0])}")
+        elif values:
+            sources.append(f"unnest({arguments.add(list(values))}::{kind}[]) any_{column}({column})")
+            conditions.append(f"p.{column} = any_{column}.{column}")
+    return sources, conditions
+
+
+def cursor_of(product: Product, order: Order) -> ProductKey:
     """Where the product stands in a list of this order."""
-    column, _ = _ORDERS[order]
-    return (getattr(product, column), product.product_id) if column else (product.product_id,)
+    return getattr(product, _SORTS[order.name]), product.product_id

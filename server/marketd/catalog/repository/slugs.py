@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from marketd.kernel.db.database import Connection
 
 
@@ -19,3 +21,9 @@ async def free_slug(connection: Connection, table: str, stem: str, own: str = ""
     if stem not in taken:
         return stem
     return next(slug for number in range(2, len(taken) + 3) if (slug := f"{stem}-{number}") not in taken)
+
+
+async def taken_slugs(connection: Connection, table: str, slugs: Sequence[str]) -> set[str]:
+    """Those of these slugs that are in use. `table` is a constant, never input."""
+    rows = await connection.fetch(f"SELECT slug FROM {table} WHERE slug = ANY($1::text[])", list(slugs))  # noqa: S608
+    return {row["slug"] for row in rows}

@@ -78,8 +78,18 @@ async def count_completed(connection: Connection, courier_id: UUID, shift_id: UU
         "UPDATE couriers SET completed_deliveries = completed_deliveries + 1 WHERE courier_id = $1", courier_id
     )
     await connection.execute(
-        "UPDATE shifts SET completed_deliveries = completed_deliveries + 1 WHERE shift_id = $1", shift_id
+        "UPDATE shifts SET completed_deliveries = completed_deliveries + 1, version = version + 1 WHERE shift_id = $1",
+        shift_id,
     )
+
+
+async def last_shift(connection: Connection, courier_id: UUID) -> Shift | None:
+    """The shift that the courier started last, running or not."""
+    row = await connection.fetchrow(
+        f"SELECT {_SHIFT.sql} FROM shifts WHERE courier_id = $1 ORDER BY start_time DESC, shift_id DESC LIMIT 1",
+        courier_id,
+    )
+    return _SHIFT.optional(row)
 
 
 async def start_shift(
@@ -100,7 +110,8 @@ async def start_shift(
 async def end_shift(connection: Connection, shift_id: UUID, now: datetime) -> Shift:
     """End the shift of a locked courier."""
     row = await connection.fetchrow(
-        f"UPDATE shifts SET end_time = greatest($2, start_time) WHERE shift_id = $1 RETURNING {_SHIFT.sql}",
+        "UPDATE shifts SET end_time = greatest($2, start_time), version = version + 1 WHERE shift_id = $1"
+        f" RETURNING {_SHIFT.sql}",
         shift_id,
         now,
     )

@@ -102,8 +102,8 @@ async def save(connection: Connection, delivery: Delivery) -> None:
         "UPDATE deliveries SET state = $2, outcome = $3, courier_id = $4, vehicle = $5, shift_id = $6,"
         " pickup_arrive_time = $7, pickup_depart_time = $8, dropoff_arrive_time = $9, dropoff_depart_time = $10,"
         " eta_expected_time = $11, eta_earliest_time = $12, eta_latest_time = $13, eta_estimate_time = $14,"
-        " item_count = $15, proof_media_ids = $16, offer_time = $17, assign_time = $18, at_pickup_time = $19,"
-        " pick_up_time = $20, at_dropoff_time = $21, close_time = $22, update_time = $23, version = $24"
+        " item_count = $15, proof_media_ids = $16, offer_time = $17, assign_time = $18, pick_up_time = $19,"
+        " close_time = $20, update_time = $21, version = $22"
         " WHERE delivery_id = $1",
         delivery.delivery_id,
         delivery.state.value,
@@ -120,9 +120,7 @@ async def save(connection: Connection, delivery: Delivery) -> None:
         delivery.proof_media_ids,
         delivery.offer_time,
         delivery.assign_time,
-        delivery.at_pickup_time,
         delivery.pick_up_time,
-        delivery.at_dropoff_time,
         delivery.close_time,
         delivery.update_time,
         delivery.version,

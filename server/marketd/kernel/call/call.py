@@ -24,7 +24,8 @@ class Call:
     """One rpc in flight.
 
     `deadline` is on the monotonic clock, in seconds. `replayed` is set by the transactor when the answer is the stored
-    first one, and read by transport for the trailing metadata. `trailing` takes further trailing metadata. A servicer
+    first one, and read by transport for the trailing metadata. `language` is what the caller would
+    rather read (BCP 47), empty when nothing says so. `trailing` takes further trailing metadata. A servicer
     sets `cache_tag` when its answer is the same for every caller, so transport may keep the bytes until the tag is
     dropped (and never longer than a second). `about` is for the audit log: `<kind>/<id>` of the thing that the call is
     about, where the request does not name it; `audited` says that the effect's own transaction has written the entry.
@@ -37,6 +38,7 @@ class Call:
     once: OnceKey | None = None
     token: str = ""
     user_agent: str = ""
+    language: str = ""
     replayed: bool = False
     cache_tag: str = ""
     about: str = ""

@@ -71,9 +71,9 @@ class AlreadyExists(Refusal):
     code = Code.ALREADY_EXISTS
     reason = Reason.ALREADY_EXISTS
 
-    def __init__(self, resource: str, field: str) -> None:
+    def __init__(self, resource: str, field: str, message: str = "") -> None:
         super().__init__(
-            f"Another {resource} already has this {field}; choose a different one.",
+            message or f"Another {resource} already has this {field}; choose a different one.",
             metadata={"resource": resource, "field": field},
         )
 

@@ -91,7 +91,7 @@ async def _tell_late(uow: UnitOfWork, finding: Late) -> None:
             delivery_id=finding.leg.delivery_id,
             order_id=finding.leg.order_id,
             courier_id=finding.leg.courier_id,
-            promised_time=finding.promised_time,
+            due_time=finding.due_time,
             expected_time=eta.expected_time,
             earliest_time=eta.earliest_time,
             latest_time=eta.latest_time,

@@ -45,8 +45,8 @@ class Leg:
 class Promise:
     """The latest arrival that was promised first, and whether watchers were told that it will be later."""
 
-    promised_time: datetime | None = None
-    is_late: bool = False
+    due_time: datetime | None = None
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Late:
     """The arrival is expected later than was promised first."""
 
     leg: Leg
-    promised_time: datetime
+    due_time: datetime
     eta: Eta
 
 
@@ -94,8 +94,8 @@ class Trip:
             )
             for kind, point in ((StopKind.PICKUP, leg.pickup_point), (StopKind.DROPOFF, leg.dropoff_point))
         }
-        self._promised = promise.promised_time
-        self._is_late = promise.is_late
+        self._promised = promise.due_time
+        self._is_late = promise.late
         self._expected = leg.expected_time
         self._reckoned: int | None = None
 

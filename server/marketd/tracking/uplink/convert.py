@@ -37,7 +37,7 @@ def from_position(position: position_pb2.Position) -> Sample:
         accuracy if accuracy > 0.0 else _known(position, "accuracy_meters", accuracy),
         speed if speed > 0.0 else _known(position, "speed_mps", speed),
         heading if heading > 0.0 else _known(position, "heading_degrees", heading),
-        position.is_mock,
+        position.mocked,
         battery if battery > 0 or (battery == 0 and position.HasField("battery_percent")) else None,
     )
 

@@ -218,7 +218,7 @@ class HeardCouriers:
                     promise = await repository.promise(uow.connection, leg.delivery_id, leg.latest_time)
                 legs.append((leg, promise))
             before = None if courier.is_restored else await _read_before(uow, courier.courier_id, is_riding=bool(legs))
-            return reporting == courier.courier_id, legs, before
+            return reporting == (courier.courier_id, True), legs, before
 
         on_shift, legs, before = await self._tx.run("tracking.courier", work)
         recent: list[Fix] = []
@@ -240,7 +240,7 @@ class HeardCouriers:
             if on_shift:
                 courier.stream.deliveries_changed(is_live=bool(trips))
             else:
-                courier.stream.end(OffShift(courier.user_id))
+                courier.stream.end(OffShift(courier.courier_id))
 
     # -- the newest stream
 

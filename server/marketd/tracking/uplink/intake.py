@@ -64,7 +64,7 @@ class Intake:
         track, density = courier.track, uplink.density
         density.begin(receive_micros)
         for sample in sorted(samples, key=_seq):
-            seq, time, latitude, longitude, accuracy, speed, heading, is_mock, battery = sample
+            seq, time, latitude, longitude, accuracy, speed, heading, mocked, battery = sample
             reason = rejection(sample, receive_micros)
             if reason is Rejection.SEQ_INVALID:
                 numberless.append((seq, reason))
@@ -105,7 +105,7 @@ class Intake:
                     accuracy,
                     speed,
                     heading,
-                    is_mock,
+                    mocked,
                     battery,
                     flags,
                     None,

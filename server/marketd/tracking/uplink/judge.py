@@ -40,7 +40,7 @@ class Sample(NamedTuple):
     accuracy_meters: float | None = None
     speed_mps: float | None = None
     heading_degrees: float | None = None
-    is_mock: bool = False
+    mocked: bool = False
     battery_percent: int | None = None
 
 

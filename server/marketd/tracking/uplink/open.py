@@ -7,6 +7,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from marketd.kernel.call.caller import Caller
+from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.tracking import deliveries, repository
 from marketd.tracking.errors import OffShift
@@ -34,10 +35,13 @@ class OpenedStream:
 
 
 async def require_reporting_courier(unit: ReadUnit | UnitOfWork, caller: Caller) -> UUID:
-    """The caller's courier. Raises OffShift unless positions are taken from them now."""
-    courier_id = await deliveries.read_reporting_courier(unit, caller.known_user_id)
-    if courier_id is None:
-        raise OffShift(caller.known_user_id)
+    """The caller's courier. Raises NotFound without one, and OffShift unless positions are taken from them now."""
+    found = await deliveries.read_reporting_courier(unit, caller.known_user_id)
+    if found is None:
+        raise NotFound("courier", "me")
+    courier_id, reports = found
+    if not reports:
+        raise OffShift(courier_id)
     return courier_id
 
 

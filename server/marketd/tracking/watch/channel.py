@@ -12,21 +12,21 @@ from uuid import UUID
 
 from marketd.delivery.model import DeliveryState
 from marketd.kernel.events.events import StoredEvent
-from marketd.kernel.events.watch import ResumeTokens
+from marketd.kernel.events.watch import ResetReason, ResumeTokens
 from marketd.tracking.values import MICROS, Fix
 from marketd.tracking.watch import convert
 from marketd.tracking.watch.messages import ETA_CHANGED, LATE, bodies_of, eta_of
-from marketd.tracking.watch.values import Audience, ResetReason, WatchedDelivery
+from marketd.tracking.watch.values import Audience, WatchedDelivery
 from marketd.tracking.watch.watcher import NO_POSITION, Watcher
 
 
 class DeliveryChannel:
     """A delivery's events from `seq` on, and positions, for those who follow it."""
 
-    def __init__(self, resume: ResumeTokens, watched: WatchedDelivery, seq: int, *, is_late: bool) -> None:
+    def __init__(self, resume: ResumeTokens, watched: WatchedDelivery, seq: int, *, late: bool) -> None:
         self.watched = watched
         self.seq = seq
-        self.is_late = is_late
+        self.late = late
         self.watchers: tuple[set[Watcher], ...] = tuple(set() for _ in Audience)
         self._resume = resume
         # What the tokens are bound to.
@@ -60,7 +60,7 @@ class DeliveryChannel:
         self.watchers[watcher.audience].discard(watcher)
 
     def show(self, fix: Fix, body: bytes, now_micros: int) -> None:
-        """A new position of the courier; `body` is its message without a cursor."""
+        """A new position of the courier; `body` is its message without a token."""
         for audience in Audience:
             shown = self._shown[audience]
             if (shown is not None and fix.sample_micros <= shown.sample_micros) or not self.watched.shows(
@@ -71,7 +71,7 @@ class DeliveryChannel:
             watchers = self.watchers[audience]
             if watchers:
                 self._number += 1
-                frame = self._cursor(self.seq, fix.sample_micros, now_micros) + body
+                frame = self._token(self.seq, fix.sample_micros, now_micros) + body
                 for watcher in watchers:
                     watcher.show(self._number, fix.sample_micros, frame)
 
@@ -86,7 +86,7 @@ class DeliveryChannel:
             self.watched = watched
         if event.event_type in (ETA_CHANGED, LATE):
             self.watched = replace(self.watched, eta=eta_of(event))
-            self.is_late = self.is_late or event.event_type == LATE
+            self.late = self.late or event.event_type == LATE
         self.seq = event.seq
         closes = event.payload.get("state") == DeliveryState.CLOSED
         for audience in Audience:
@@ -100,16 +100,16 @@ class DeliveryChannel:
                     watcher.tell(self._number, frame, final=closes and place == len(frames))
 
     def frames_of(self, event: StoredEvent, audience: Audience, sample_micros: int, now_micros: int) -> list[bytes]:
-        """The event's messages. Only the last has the event's own cursor, so a cut between them loses nothing."""
+        """The event's messages. Only the last has the event's own token, so a cut between them loses nothing."""
         bodies = bodies_of(event, self.watched.courier)
         last = len(bodies) - 1
         return [
-            self._cursor(event.seq if place == last else event.seq - 1, sample_micros, now_micros) + body
+            self._token(event.seq if place == last else event.seq - 1, sample_micros, now_micros) + body
             for place, body in enumerate(bodies)
         ]
 
     def snapshot(self, audience: Audience, *, seq: int, after_micros: int, now_micros: int) -> tuple[int, bytes]:
-        """The delivery now, under a cursor that stands at `seq`; without a position older than `after_micros`.
+        """The delivery now, under a token that stands at `seq`; without a position older than `after_micros`.
 
         The first of the two is the sample time up to which the watcher is then told.
         """
@@ -117,19 +117,19 @@ class DeliveryChannel:
         if fix is not None and fix.sample_micros < after_micros:
             fix = None
         sample = fix.sample_micros if fix is not None else after_micros
-        body = convert.snapshot_body(self.watched, fix, is_late=self.is_late, now_micros=now_micros)
-        return sample, self._cursor(seq, sample, now_micros) + body
+        body = convert.snapshot_body(self.watched, fix, late=self.late, now_micros=now_micros)
+        return sample, self._token(seq, sample, now_micros) + body
 
     def reset(self, audience: Audience, reason: ResetReason, now_micros: int) -> bytes:
-        """The word that the token was of no use; its cursor stands where the snapshot after it will."""
-        return self._cursor(self.seq, self._shown_micros(audience), now_micros) + convert.reset_body(reason)
+        """The word that the token was of no use; its token stands where the snapshot after it will."""
+        return self._token(self.seq, self._shown_micros(audience), now_micros) + convert.reset_body(reason)
 
     def beat(self, body: bytes, loop_time: float, next_time: float, now_micros: int) -> None:
         """Send the heartbeat to those watchers for whom it is time; their next one is due at `next_time`."""
         for audience in Audience:
             frame: bytes | None = None
             for watcher in _due(self.watchers[audience], loop_time):
-                frame = frame or self._cursor(self.seq, self._shown_micros(audience), now_micros) + body
+                frame = frame or self._token(self.seq, self._shown_micros(audience), now_micros) + body
                 watcher.beat_time = next_time
                 watcher.beat(frame)
 
@@ -137,8 +137,8 @@ class DeliveryChannel:
         fix = self._shown[audience]
         return fix.sample_micros if fix is not None else NO_POSITION
 
-    def _cursor(self, seq: int, sample_micros: int, now_micros: int) -> bytes:
-        return convert.cursor_part(self._resume.issue(self._context, seq, sample_micros, now_micros // MICROS))
+    def _token(self, seq: int, sample_micros: int, now_micros: int) -> bytes:
+        return convert.token_part(self._resume.issue(self._context, seq, sample_micros, now_micros // MICROS))
 
 
 def _due(watchers: Iterable[Watcher], loop_time: float) -> Iterable[Watcher]:

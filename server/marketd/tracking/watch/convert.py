@@ -1,7 +1,7 @@
 """Our values as the contract's messages to watchers, serialized in two parts.
 
-The cursor differs by delivery and audience; the body does not, so it is serialized once for all who get it. Protobuf
-allows fields in any order and place, so a message is the one after the other.
+The resume token differs by delivery and audience; the body does not, so it is serialized once for all who get it.
+Protobuf allows fields in any order and place, so a message is the one after the other.
 """
 
 from __future__ import annotations
@@ -11,45 +11,46 @@ from typing import Final
 
 from google.protobuf.duration_pb2 import Duration
 from marketplace.tracking.v1 import tracking_service_pb2, watch_pb2
+from marketplace.type.v1.watch_pb2 import Heartbeat
 
 from marketd.delivery.convert import DELIVERY_STATES, OUTCOMES, STOP_KINDS, to_delivery_courier, to_eta
 from marketd.delivery.model import DeliveryOutcome, DeliveryState, StopKind
 from marketd.delivery.values import DeliveryCourier, Eta
 from marketd.kernel.enums import EnumMap
-from marketd.kernel.wire import micros_to_timestamp, to_latlng, to_timestamp
+from marketd.kernel.events.watch import ResetReason
+from marketd.kernel.wire import micros_to_timestamp, to_latlng, to_stream_reset, to_timestamp
 from marketd.tracking.trip.gate import StopEvent
 from marketd.tracking.values import Fix
-from marketd.tracking.watch.values import ResetReason, WatchedDelivery
+from marketd.tracking.watch.values import WatchedDelivery
 
 Message = tracking_service_pb2.WatchDeliveryResponse
 
 _STOP_EVENTS: Final = EnumMap(StopEvent, watch_pb2.StopEvent)
-_RESET_REASONS: Final = EnumMap(ResetReason, watch_pb2.ResetReason)
-_CURSOR_TAG: Final = b"\x0a"  # field 1, length-delimited
+_TOKEN_TAG: Final = b"\x0a"  # field 1, length-delimited
 
 
-def cursor_part(cursor: bytes) -> bytes:
-    """The `cursor` field of a WatchDeliveryResponse; tokens are shorter than 128 bytes."""
-    return b"%b%c%b" % (_CURSOR_TAG, len(cursor), cursor)
+def token_part(token: bytes) -> bytes:
+    """The `resume_token` field of a WatchDeliveryResponse; tokens are shorter than 128 bytes."""
+    return b"%b%c%b" % (_TOKEN_TAG, len(token), token)
 
 
 def position_body(fix: Fix) -> bytes:
-    """A `position` message without its cursor."""
+    """A `position` message without its token."""
     return Message(position=_live_position(fix)).SerializeToString()
 
 
 def heartbeat_body(now_micros: int) -> bytes:
-    """A `heartbeat` message without its cursor."""
-    return Message(heartbeat=watch_pb2.Heartbeat(server_time=micros_to_timestamp(now_micros))).SerializeToString()
+    """A `heartbeat` message without its token."""
+    return Message(heartbeat=Heartbeat(server_time=micros_to_timestamp(now_micros))).SerializeToString()
 
 
 def reset_body(reason: ResetReason) -> bytes:
-    """A `reset` message without its cursor."""
-    return Message(reset=watch_pb2.Reset(reason=_RESET_REASONS.to_wire(reason))).SerializeToString()
+    """A `reset` message without its token."""
+    return Message(reset=to_stream_reset(reason)).SerializeToString()
 
 
-def snapshot_body(watched: WatchedDelivery, fix: Fix | None, *, is_late: bool, now_micros: int) -> bytes:
-    """A `snapshot` message without its cursor."""
+def snapshot_body(watched: WatchedDelivery, fix: Fix | None, *, late: bool, now_micros: int) -> bytes:
+    """A `snapshot` message without its token."""
     return Message(
         snapshot=watch_pb2.TrackingSnapshot(
             delivery_id=str(watched.delivery_id),
@@ -61,7 +62,7 @@ def snapshot_body(watched: WatchedDelivery, fix: Fix | None, *, is_late: bool, n
             eta=to_eta(watched.eta) if watched.eta is not None else None,
             pickup_point=to_latlng(watched.pickup_point) if watched.pickup_point is not None else None,
             dropoff_point=to_latlng(watched.dropoff_point) if watched.dropoff_point is not None else None,
-            is_late=is_late,
+            late=late,
             server_time=micros_to_timestamp(now_micros),
         )
     ).SerializeToString()
@@ -74,7 +75,7 @@ def state_change_body(
     courier: DeliveryCourier | None,
     occurred_time: datetime,
 ) -> bytes:
-    """A `state_change` message without its cursor."""
+    """A `state_change` message without its token."""
     return Message(
         state_change=watch_pb2.StateChange(
             previous_state=DELIVERY_STATES.optional_to_wire(previous),
@@ -87,12 +88,12 @@ def state_change_body(
 
 
 def eta_body(eta: Eta) -> bytes:
-    """An `eta` message without its cursor."""
+    """An `eta` message without its token."""
     return Message(eta=watch_pb2.EtaUpdate(eta=to_eta(eta))).SerializeToString()
 
 
 def stop_body(stop: StopKind, event: StopEvent, occurred_time: datetime) -> bytes:
-    """A `stop_event` message without its cursor."""
+    """A `stop_event` message without its token."""
     return Message(
         stop_event=watch_pb2.StopUpdate(
             stop=STOP_KINDS.to_wire(stop),
@@ -102,12 +103,12 @@ def stop_body(stop: StopKind, event: StopEvent, occurred_time: datetime) -> byte
     ).SerializeToString()
 
 
-def late_body(promised_time: datetime, eta: Eta) -> bytes:
-    """A `late` message without its cursor."""
+def late_body(due_time: datetime, eta: Eta) -> bytes:
+    """A `late` message without its token."""
     delay = Duration()
-    delay.FromTimedelta(eta.expected_time - promised_time)
+    delay.FromTimedelta(eta.expected_time - due_time)
     return Message(
-        late=watch_pb2.LateNotice(promised_time=to_timestamp(promised_time), eta=to_eta(eta), delay=delay)
+        late=watch_pb2.LateNotice(due_time=to_timestamp(due_time), eta=to_eta(eta), delay=delay)
     ).SerializeToString()
 
 

@@ -11,12 +11,12 @@ from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import ReadUnit
 from marketd.kernel.events import outbox
 from marketd.kernel.events.events import StoredEvent
-from marketd.kernel.events.watch import ResumePlace, ResumeTokens
+from marketd.kernel.events.watch import ResetReason, ResumePlace, ResumeTokens
 from marketd.tracking import deliveries
 from marketd.tracking.values import instant
 from marketd.tracking.watch.channel import DeliveryChannel
 from marketd.tracking.watch.hub import Hub
-from marketd.tracking.watch.values import Audience, ResetReason, WatchedDelivery, audience_of
+from marketd.tracking.watch.values import Audience, WatchedDelivery, audience_of
 from marketd.tracking.watch.watcher import NO_POSITION, Watcher
 
 # More events than any delivery has in a day; beyond it a snapshot says as much.

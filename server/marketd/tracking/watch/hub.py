@@ -105,11 +105,11 @@ class Hub:
             latest = await deliveries.read_latest_fix(unit, courier.courier_id) if courier is not None else None
             return await repository.is_late(unit.connection, delivery_id), latest
 
-        is_late, latest = await self._tx.read(read)
+        late, latest = await self._tx.read(read)
         channel = self._channels.get(delivery_id)  # another watcher may have been faster while we read
         if channel is not None:
             return channel
-        channel = self._channels[delivery_id] = DeliveryChannel(self._resume, watched, seq, is_late=is_late)
+        channel = self._channels[delivery_id] = DeliveryChannel(self._resume, watched, seq, late=late)
         self._wakes.add(delivery_id)
         if courier is not None:
             self._by_courier[courier.courier_id].add(channel)

@@ -1,4 +1,4 @@
-"""What a stored event of a delivery says to its watchers: bodies of messages, without cursors. Pure."""
+"""What a stored event of a delivery says to its watchers: bodies of messages, without tokens. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def bodies_of(event: StoredEvent, courier: DeliveryCourier | None) -> list[bytes
     if event.event_type == ETA_CHANGED:
         return [convert.eta_body(eta_of(event))]
     if event.event_type == LATE:
-        return [convert.late_body(_time(payload["promised_time"]), eta_of(event))]
+        return [convert.late_body(_time(payload["due_time"]), eta_of(event))]
     bodies: list[bytes] = []
     what = _STOPS.get(event.event_type)
     occurred = _time(payload["occurred_time"]) if "occurred_time" in payload else event.occurred_time

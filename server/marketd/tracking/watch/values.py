@@ -1,9 +1,9 @@
-"""What watchers get: a delivery as they see it, how much of it each may see, and why a stream begins anew. Pure."""
+"""What watchers get: a delivery as they see it, and how much of it each may see. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from enum import IntEnum
 from uuid import UUID
 
 from marketd.delivery.model import DeliveryOutcome, DeliveryState
@@ -18,14 +18,6 @@ class Audience(IntEnum):
 
     RECEIVING = 0
     WORKING = 1
-
-
-class ResetReason(StrEnum):
-    """Why a resume token was of no use (marketplace.tracking.v1.ResetReason)."""
-
-    TOKEN_TOO_OLD = "TOKEN_TOO_OLD"  # noqa: S105 - no password
-    TOKEN_UNKNOWN = "TOKEN_UNKNOWN"  # noqa: S105 - no password
-    EVENTS_LOST = "EVENTS_LOST"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import itertools
 import re
 import secrets
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from marketd.kernel.call import call as kernel_call
@@ -17,6 +18,8 @@ from marketd.transport.refusals import HeaderRepeated
 from marketd.transport.rules import Kind, RateClass, Rule
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/=+-]{1,128}", re.ASCII)
+_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}", re.ASCII)
+_WEIGHT = re.compile(r"[qQ]=([01](?:\.[0-9]{0,3})?)", re.ASCII)
 _PROCESS = secrets.token_hex(8)
 _COUNT = itertools.count(1)
 # What is read of a call's metadata and has one value; x-forwarded-for is a list.
@@ -38,11 +41,26 @@ def request_id(edge: Edge, rule: Rule) -> Step:
         else:
             call.correlation_id = f"{_PROCESS}-{next(_COUNT):x}"
         call.user_agent = headers.get("user-agent", "")
+        if accepted := headers.get("accept-language"):
+            call.language = first_language(accepted)
         kernel_call.enter(call)
         if len(headers) != len(metadata):
             _judge_repeated(headers, metadata)
 
     return step
+
+
+@lru_cache(maxsize=1_000)
+def first_language(accepted: str) -> str:
+    """The language of `accept-language` that is liked best (RFC 9110), as BCP 47 writes it; empty for none."""
+    best, most = "", 0.0
+    for entry in accepted.split(","):
+        tag, _, weight = entry.partition(";")
+        found = _WEIGHT.fullmatch(weight.strip()) if weight else None
+        liked = float(found[1]) if found else (0.0 if weight else 1.0)
+        if liked > most and _LANGUAGE.fullmatch(tag.strip()):
+            best, most = tag.strip(), liked
+    return best
 
 
 def _judge_repeated(headers: dict[str, Any], metadata: Iterable[tuple[str, Any]]) -> None:

@@ -11,10 +11,10 @@ import builtins as _builtins
 import sys
 import typing as _typing
 
-if sys.version_info >= (3, 11):
-    from typing import TypeAlias as _TypeAlias, Never as _Never
+if sys.version_info >= (3, 10):
+    from typing import TypeAlias as _TypeAlias
 else:
-    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
+    from typing_extensions import TypeAlias as _TypeAlias
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -37,22 +37,22 @@ class Brand(_message.Message):
     name: _builtins.str
     """The name that people read, unique without regard to case."""
     slug: _builtins.str
-    """The short name in addresses of web pages, unique."""
+    """The short name in addresses of web pages, unique; empty means made from the name."""
     description: _builtins.str
-    """What the brand says about itself."""
+    """What the brand says about itself; absent when it says nothing."""
     etag: _builtins.str
-    """Output only. The version of the brand, to be given back with an update."""
+    """The version of the brand, given back with an update; a stale one refuses it, an empty one makes it unconditional."""
     @_builtins.property
     def logo(self) -> _image_pb2.Image:
-        """Output only. The logo; absent when there is none."""
+        """The logo; absent when there is none."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """Output only. When the brand was made."""
+        """When the brand was made."""
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
-        """Output only. When the brand last changed."""
+        """When the brand last changed."""
 
     def __init__(
         self,
@@ -60,16 +60,18 @@ class Brand(_message.Message):
         brand_id: _builtins.str = ...,
         name: _builtins.str = ...,
         slug: _builtins.str = ...,
-        description: _builtins.str = ...,
+        description: _builtins.str | None = ...,
         logo: _image_pb2.Image | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "logo", b"logo", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "create_time", b"create_time", "description", b"description", "logo", b"logo", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["brand_id", b"brand_id", "create_time", b"create_time", "description", b"description", "etag", b"etag", "logo", b"logo", "name", b"name", "slug", b"slug", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "brand_id", b"brand_id", "create_time", b"create_time", "description", b"description", "etag", b"etag", "logo", b"logo", "name", b"name", "slug", b"slug", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
+    _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
 
 Global___Brand: _TypeAlias = Brand  # noqa: Y015

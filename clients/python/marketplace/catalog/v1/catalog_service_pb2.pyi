@@ -8,7 +8,6 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
-from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from marketplace.catalog.v1 import brand_pb2 as _brand_pb2
 from marketplace.catalog.v1 import category_pb2 as _category_pb2
 from marketplace.catalog.v1 import import_pb2 as _import_pb2
@@ -24,79 +23,29 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class _ProductOrder:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _ProductOrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ProductOrder.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    PRODUCT_ORDER_UNSPECIFIED: _ProductOrder.ValueType  # 0
-    """Not stated; the newest come first."""
-    PRODUCT_ORDER_NEWEST: _ProductOrder.ValueType  # 1
-    """The newest come first."""
-    PRODUCT_ORDER_PRICE_ASC: _ProductOrder.ValueType  # 2
-    """The cheapest come first."""
-    PRODUCT_ORDER_PRICE_DESC: _ProductOrder.ValueType  # 3
-    """The most expensive come first."""
-    PRODUCT_ORDER_TITLE: _ProductOrder.ValueType  # 4
-    """By title."""
-    PRODUCT_ORDER_RATING: _ProductOrder.ValueType  # 5
-    """The best rated come first."""
-
-class ProductOrder(_ProductOrder, metaclass=_ProductOrderEnumTypeWrapper):
-    """The order of a list of products."""
-
-PRODUCT_ORDER_UNSPECIFIED: ProductOrder.ValueType  # 0
-"""Not stated; the newest come first."""
-PRODUCT_ORDER_NEWEST: ProductOrder.ValueType  # 1
-"""The newest come first."""
-PRODUCT_ORDER_PRICE_ASC: ProductOrder.ValueType  # 2
-"""The cheapest come first."""
-PRODUCT_ORDER_PRICE_DESC: ProductOrder.ValueType  # 3
-"""The most expensive come first."""
-PRODUCT_ORDER_TITLE: ProductOrder.ValueType  # 4
-"""By title."""
-PRODUCT_ORDER_RATING: ProductOrder.ValueType  # 5
-"""The best rated come first."""
-Global___ProductOrder: _TypeAlias = ProductOrder  # noqa: Y015
-
 @_typing.final
 class CreateCategoryRequest(_message.Message):
     """Asks for a new category."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    CATEGORY_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
-    NAME_FIELD_NUMBER: _builtins.int
-    SLUG_FIELD_NUMBER: _builtins.int
-    PARENT_CATEGORY_ID_FIELD_NUMBER: _builtins.int
-    DESCRIPTION_FIELD_NUMBER: _builtins.int
-    POSITION_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The id of this request; with one, a repeat gets the first answer."""
-    name: _builtins.str
-    """The name that people read."""
-    slug: _builtins.str
-    """The short name in addresses of web pages; empty means made from the name."""
-    parent_category_id: _builtins.str
-    """The category above; empty for a category at the top."""
-    description: _builtins.str
-    """What belongs into the category."""
-    position: _builtins.int
-    """Where the category stands among its siblings, lowest first."""
+    @_builtins.property
+    def category(self) -> _category_pb2.Category:
+        """The category to make."""
+
     def __init__(
         self,
         *,
+        category: _category_pb2.Category | None = ...,
         request_id: _builtins.str = ...,
-        name: _builtins.str = ...,
-        slug: _builtins.str = ...,
-        parent_category_id: _builtins.str = ...,
-        description: _builtins.str = ...,
-        position: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["category", b"category"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "name", b"name", "parent_category_id", b"parent_category_id", "position", b"position", "request_id", b"request_id", "slug", b"slug"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -134,29 +83,27 @@ class UpdateCategoryRequest(_message.Message):
 
     CATEGORY_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
-    ETAG_FIELD_NUMBER: _builtins.int
-    etag: _builtins.str
-    """The etag of the category when it was read; a stale one refuses the update, an empty one
-    makes it unconditional.
-    """
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """The id of this request; with one, a repeat gets the first answer."""
     @_builtins.property
     def category(self) -> _category_pb2.Category:
-        """The category to change by its id, with the new values of the fields that the mask names."""
+        """The category to change by its id, with the new values, and its etag as it was read."""
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """The fields to change; fields that the server owns cannot be named."""
+        """The fields to change; absent means every field that has a value, and `*` all."""
 
     def __init__(
         self,
         *,
         category: _category_pb2.Category | None = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
-        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "etag", b"etag", "update_mask", b"update_mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "request_id", b"request_id", "update_mask", b"update_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -193,16 +140,28 @@ class DeleteCategoryRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CATEGORY_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    ALLOW_MISSING_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     category_id: _builtins.str
     """The category."""
+    etag: _builtins.str
+    """The etag of the category when it was read; a stale one refuses the deletion, an empty one makes it unconditional."""
+    allow_missing: _builtins.bool
+    """Whether a category that is gone already is no error."""
+    request_id: _builtins.str
+    """The id of this request; with one, a repeat gets the first answer."""
     def __init__(
         self,
         *,
         category_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        allow_missing: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["category_id", b"category_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_missing", b"allow_missing", "category_id", b"category_id", "etag", b"etag", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -285,27 +244,39 @@ class ListCategoriesRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    PARENT_CATEGORY_ID_FIELD_NUMBER: _builtins.int
+    PARENT_CATEGORY_IDS_FIELD_NUMBER: _builtins.int
+    TOP_LEVEL_FIELD_NUMBER: _builtins.int
+    NAME_PREFIX_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """How many to give at most; 0 means 25, and more than 100 means 100."""
     page_token: _builtins.str
     """Where to go on: the `next_page_token` of the same list with the same filters."""
-    parent_category_id: _builtins.str
-    """The category whose children to list; empty text means those at the top, absent means all categories."""
+    top_level: _builtins.bool
+    """Only categories at the top."""
+    name_prefix: _builtins.str
+    """Only categories whose name begins so, without regard to case."""
+    order_by: _builtins.str
+    """The order: `position` (then by name; the default), `name` or `create_time`, with ` desc` behind it for downwards."""
+    @_builtins.property
+    def parent_category_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only the children of these categories; none means categories of every level."""
+
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
-        parent_category_id: _builtins.str | None = ...,
+        parent_category_ids: _abc.Iterable[_builtins.str] | None = ...,
+        top_level: _builtins.bool = ...,
+        name_prefix: _builtins.str = ...,
+        order_by: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_parent_category_id", b"_parent_category_id", "parent_category_id", b"parent_category_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_parent_category_id", b"_parent_category_id", "page_size", b"page_size", "page_token", b"page_token", "parent_category_id", b"parent_category_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name_prefix", b"name_prefix", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "parent_category_ids", b"parent_category_ids", "top_level", b"top_level"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__parent_category_id: _TypeAlias = _typing.Literal["parent_category_id"]  # noqa: Y015
-    _WhichOneofArgType__parent_category_id: _TypeAlias = _typing.Literal["_parent_category_id", b"_parent_category_id"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__parent_category_id) -> _WhichOneofReturnType__parent_category_id | None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListCategoriesRequest: _TypeAlias = ListCategoriesRequest  # noqa: Y015
 
@@ -343,29 +314,23 @@ class CreateBrandRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    BRAND_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
-    NAME_FIELD_NUMBER: _builtins.int
-    SLUG_FIELD_NUMBER: _builtins.int
-    DESCRIPTION_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The id of this request; with one, a repeat gets the first answer."""
-    name: _builtins.str
-    """The name that people read."""
-    slug: _builtins.str
-    """The short name in addresses of web pages; empty means made from the name."""
-    description: _builtins.str
-    """What the brand says about itself."""
+    @_builtins.property
+    def brand(self) -> _brand_pb2.Brand:
+        """The brand to make."""
+
     def __init__(
         self,
         *,
+        brand: _brand_pb2.Brand | None = ...,
         request_id: _builtins.str = ...,
-        name: _builtins.str = ...,
-        slug: _builtins.str = ...,
-        description: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["brand", b"brand"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "name", b"name", "request_id", b"request_id", "slug", b"slug"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["brand", b"brand", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -403,29 +368,27 @@ class UpdateBrandRequest(_message.Message):
 
     BRAND_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
-    ETAG_FIELD_NUMBER: _builtins.int
-    etag: _builtins.str
-    """The etag of the brand when it was read; a stale one refuses the update, an empty one
-    makes it unconditional.
-    """
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """The id of this request; with one, a repeat gets the first answer."""
     @_builtins.property
     def brand(self) -> _brand_pb2.Brand:
-        """The brand to change by its id, with the new values of the fields that the mask names."""
+        """The brand to change by its id, with the new values, and its etag as it was read."""
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """The fields to change; fields that the server owns cannot be named."""
+        """The fields to change; absent means every field that has a value, and `*` all."""
 
     def __init__(
         self,
         *,
         brand: _brand_pb2.Brand | None = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
-        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["brand", b"brand", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["brand", b"brand", "etag", b"etag", "update_mask", b"update_mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["brand", b"brand", "request_id", b"request_id", "update_mask", b"update_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -462,16 +425,28 @@ class DeleteBrandRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     BRAND_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    ALLOW_MISSING_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     brand_id: _builtins.str
     """The brand."""
+    etag: _builtins.str
+    """The etag of the brand when it was read; a stale one refuses the deletion, an empty one makes it unconditional."""
+    allow_missing: _builtins.bool
+    """Whether a brand that is gone already is no error."""
+    request_id: _builtins.str
+    """The id of this request; with one, a repeat gets the first answer."""
     def __init__(
         self,
         *,
         brand_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        allow_missing: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["brand_id", b"brand_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_missing", b"allow_missing", "brand_id", b"brand_id", "etag", b"etag", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -554,19 +529,27 @@ class ListBrandsRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    NAME_PREFIX_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """How many to give at most; 0 means 25, and more than 100 means 100."""
     page_token: _builtins.str
     """Where to go on: the `next_page_token` of the same list with the same filters."""
+    name_prefix: _builtins.str
+    """Only brands whose name begins so, without regard to case."""
+    order_by: _builtins.str
+    """The order: `name` (the default) or `create_time`, with ` desc` behind it for downwards."""
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        name_prefix: _builtins.str = ...,
+        order_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name_prefix", b"name_prefix", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -606,65 +589,23 @@ class CreateProductRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    PRODUCT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
-    SELLER_ID_FIELD_NUMBER: _builtins.int
-    TITLE_FIELD_NUMBER: _builtins.int
-    SLUG_FIELD_NUMBER: _builtins.int
-    DESCRIPTION_FIELD_NUMBER: _builtins.int
-    CATEGORY_ID_FIELD_NUMBER: _builtins.int
-    BRAND_ID_FIELD_NUMBER: _builtins.int
-    TAGS_FIELD_NUMBER: _builtins.int
-    OPTION_NAMES_FIELD_NUMBER: _builtins.int
-    VARIANTS_FIELD_NUMBER: _builtins.int
-    IMAGES_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The id of this request; a repeat gets the first answer."""
-    seller_id: _builtins.str
-    """The seller; empty means the caller's own, and admins must name one."""
-    title: _builtins.str
-    """The name that people read."""
-    slug: _builtins.str
-    """The short name in addresses of web pages; empty means made from the title."""
-    description: _builtins.str
-    """What the product is, as text or simple HTML."""
-    category_id: _builtins.str
-    """The category."""
-    brand_id: _builtins.str
-    """The brand."""
     @_builtins.property
-    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Free words to find the product by."""
-
-    @_builtins.property
-    def option_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of the options in the order to show them; none means the names that the variants have, by alphabet."""
-
-    @_builtins.property
-    def variants(self) -> _containers.RepeatedCompositeFieldContainer[_product_pb2.NewVariant]:
-        """Everything that can be chosen, in the order to show it."""
-
-    @_builtins.property
-    def images(self) -> _containers.RepeatedCompositeFieldContainer[_product_pb2.NewProductImage]:
-        """The pictures in the order to show them."""
+    def product(self) -> _product_pb2.Product:
+        """The product to make, with its variants and pictures."""
 
     def __init__(
         self,
         *,
+        product: _product_pb2.Product | None = ...,
         request_id: _builtins.str = ...,
-        seller_id: _builtins.str = ...,
-        title: _builtins.str = ...,
-        slug: _builtins.str = ...,
-        description: _builtins.str = ...,
-        category_id: _builtins.str = ...,
-        brand_id: _builtins.str = ...,
-        tags: _abc.Iterable[_builtins.str] | None = ...,
-        option_names: _abc.Iterable[_builtins.str] | None = ...,
-        variants: _abc.Iterable[_product_pb2.NewVariant] | None = ...,
-        images: _abc.Iterable[_product_pb2.NewProductImage] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["product", b"product"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["brand_id", b"brand_id", "category_id", b"category_id", "description", b"description", "images", b"images", "option_names", b"option_names", "request_id", b"request_id", "seller_id", b"seller_id", "slug", b"slug", "tags", b"tags", "title", b"title", "variants", b"variants"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["product", b"product", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -702,29 +643,27 @@ class UpdateProductRequest(_message.Message):
 
     PRODUCT_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
-    ETAG_FIELD_NUMBER: _builtins.int
-    etag: _builtins.str
-    """The etag of the product when it was read; a stale one refuses the update, an empty one
-    makes it unconditional.
-    """
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """The id of this request; with one, a repeat gets the first answer."""
     @_builtins.property
     def product(self) -> _product_pb2.Product:
-        """The product to change by its id, with the new values of the fields that the mask names."""
+        """The product to change by its id, with the new values, and its etag as it was read."""
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """The fields to change; fields that the server owns cannot be named."""
+        """The fields to change; absent means every field that has a value, and `*` all."""
 
     def __init__(
         self,
         *,
         product: _product_pb2.Product | None = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
-        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["product", b"product", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "product", b"product", "update_mask", b"update_mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["product", b"product", "request_id", b"request_id", "update_mask", b"update_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -761,16 +700,24 @@ class PublishProductRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     product_id: _builtins.str
     """The product."""
+    etag: _builtins.str
+    """The etag of the product when it was read; a stale one refuses the publication, an empty one makes it unconditional."""
+    request_id: _builtins.str
+    """The id of this request; with one, a repeat gets the first answer."""
     def __init__(
         self,
         *,
         product_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["product_id", b"product_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "product_id", b"product_id", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -866,41 +813,49 @@ class ListProductsRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    CATEGORY_ID_FIELD_NUMBER: _builtins.int
-    BRAND_ID_FIELD_NUMBER: _builtins.int
-    SELLER_ID_FIELD_NUMBER: _builtins.int
-    STATE_FIELD_NUMBER: _builtins.int
-    ORDER_FIELD_NUMBER: _builtins.int
+    CATEGORY_IDS_FIELD_NUMBER: _builtins.int
+    BRAND_IDS_FIELD_NUMBER: _builtins.int
+    SELLER_IDS_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """How many to give at most; 0 means 25, and more than 100 means 100."""
     page_token: _builtins.str
     """Where to go on: the `next_page_token` of the same list with the same filters."""
-    category_id: _builtins.str
-    """Only products of this category or one below it."""
-    brand_id: _builtins.str
-    """Only products of this brand."""
-    seller_id: _builtins.str
-    """Only products of this seller."""
-    state: _product_pb2.ProductState.ValueType
-    """Only products in this state; not stated means published ones, and with the caller's own `seller_id` all of them.
-    Other states than PUBLISHED give only what the caller owns, to admins everything.
-    """
-    order: Global___ProductOrder.ValueType
-    """The order of the list."""
+    order_by: _builtins.str
+    """The order: `create_time`, `price`, `title` or `rating`, ` desc` for downwards; the default is `create_time desc`."""
+    @_builtins.property
+    def category_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only products of these categories or one below them."""
+
+    @_builtins.property
+    def brand_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only products of these brands."""
+
+    @_builtins.property
+    def seller_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only products of these sellers."""
+
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[_product_pb2.ProductState.ValueType]:
+        """Only products in these states; none means published ones, and with nothing but the caller's own seller in
+        `seller_ids` all of them. Other states than PUBLISHED give only what the caller owns, to admins everything.
+        """
+
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
-        category_id: _builtins.str = ...,
-        brand_id: _builtins.str = ...,
-        seller_id: _builtins.str = ...,
-        state: _product_pb2.ProductState.ValueType = ...,
-        order: Global___ProductOrder.ValueType = ...,
+        category_ids: _abc.Iterable[_builtins.str] | None = ...,
+        brand_ids: _abc.Iterable[_builtins.str] | None = ...,
+        seller_ids: _abc.Iterable[_builtins.str] | None = ...,
+        states: _abc.Iterable[_product_pb2.ProductState.ValueType] | None = ...,
+        order_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["brand_id", b"brand_id", "category_id", b"category_id", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "seller_id", b"seller_id", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["brand_ids", b"brand_ids", "category_ids", b"category_ids", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "seller_ids", b"seller_ids", "states", b"states"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -942,13 +897,13 @@ class ImportProductsRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     CHUNK_FIELD_NUMBER: _builtins.int
-    request_id: _builtins.str
-    """The id of this request, read from the first message only; with one, a repeat gets the first summary at once."""
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     chunk: _builtins.bytes
     """The next bytes of the file, UTF-8 with or without a byte order mark, at most 64 KiB."""
+    request_id: _builtins.str
+    """The id of this request, read from the first message only; with one, a repeat gets the first summary at once."""
     @_builtins.property
     def options(self) -> _import_pb2.ImportOptions:
         """How to import; exactly one, in the first message."""
@@ -956,9 +911,9 @@ class ImportProductsRequest(_message.Message):
     def __init__(
         self,
         *,
-        request_id: _builtins.str = ...,
         options: _import_pb2.ImportOptions | None = ...,
         chunk: _builtins.bytes = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "options", b"options", "payload", b"payload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -1014,13 +969,13 @@ class ImportProductsInlineRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     CSV_FIELD_NUMBER: _builtins.int
-    request_id: _builtins.str
-    """The id of this request; with one, a repeat gets the first answer."""
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     csv: _builtins.bytes
     """The whole file, UTF-8 with or without a byte order mark, at most 3 MiB."""
+    request_id: _builtins.str
+    """The id of this request; with one, a repeat gets the first answer."""
     @_builtins.property
     def options(self) -> _import_pb2.ImportOptions:
         """How to import; size and hash may be left out, and must match when they are there."""
@@ -1028,9 +983,9 @@ class ImportProductsInlineRequest(_message.Message):
     def __init__(
         self,
         *,
-        request_id: _builtins.str = ...,
         options: _import_pb2.ImportOptions | None = ...,
         csv: _builtins.bytes = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

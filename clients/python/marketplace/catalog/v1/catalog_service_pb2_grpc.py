@@ -127,23 +127,25 @@ class CatalogServiceServicer:
     """
 
     def CreateCategory(self, request, context):
-        """Makes a category. Errors: NOT_FOUND for the category above, ALREADY_EXISTS for a slug in use,
-        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """Makes a category. Errors: VALIDATION_FAILED for a category above that is not there or would make the tree too deep,
+        ALREADY_EXISTS for a slug in use, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateCategory(self, request, context):
-        """Changes the named fields of a category. Errors: NOT_FOUND, VALIDATION_FAILED when a category would come
-        below itself, ALREADY_EXISTS for a slug in use, ETAG_MISMATCH.
+        """Changes a category; a change that changes nothing keeps its etag. Errors: NOT_FOUND, VALIDATION_FAILED for a
+        category above that is not there, is below this one or would make the tree too deep, ALREADY_EXISTS for a slug in
+        use, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteCategory(self, request, context):
-        """Deletes a category that nothing uses. Errors: NOT_FOUND, IN_USE while it has categories below it or products.
+        """Deletes a category that nothing uses. Errors: NOT_FOUND, IN_USE while it has categories below it or products,
+        ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -157,7 +159,8 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListCategories(self, request, context):
-        """Lists categories by position and name, either all or the children of one. Errors: PAGE_TOKEN_INVALID.
+        """Lists categories: all, those at the top, or the children of some. Unknown categories have no children. Errors:
+        PAGE_TOKEN_INVALID, VALIDATION_FAILED for an order that there is not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -171,15 +174,16 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateBrand(self, request, context):
-        """Changes the named fields of a brand. Errors: NOT_FOUND, ALREADY_EXISTS for a name or slug in use,
-        ETAG_MISMATCH.
+        """Changes a brand; a change that changes nothing keeps its etag. Errors: NOT_FOUND, ALREADY_EXISTS for a name or slug
+        in use, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteBrand(self, request, context):
-        """Deletes a brand that no product has. Errors: NOT_FOUND, IN_USE.
+        """Deletes a brand that no product has. Errors: NOT_FOUND, IN_USE, ETAG_MISMATCH, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -193,7 +197,7 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListBrands(self, request, context):
-        """Lists all brands by name. Errors: PAGE_TOKEN_INVALID.
+        """Lists brands. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED for an order that there is not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -210,16 +214,17 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateProduct(self, request, context):
-        """Changes the named fields of an own product. Errors: NOT_FOUND, VALIDATION_FAILED for an unknown category or brand,
-        ALREADY_EXISTS for a slug in use, ETAG_MISMATCH.
+        """Changes an own product; a change that changes nothing keeps its etag. Errors: NOT_FOUND, VALIDATION_FAILED for an
+        unknown category or brand, ALREADY_EXISTS for a slug in use, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PublishProduct(self, request, context):
-        """Publishes an own product, from a draft or from the archive; one that is published stays so. Errors: NOT_FOUND,
-        SELLER_CLOSED when the seller is not active, ILLEGAL_TRANSITION when no variant is active.
+        """Publishes an own product, from a draft or from the archive; one that is published stays as it is. Errors:
+        NOT_FOUND, SELLER_CLOSED when the seller is not active, ILLEGAL_TRANSITION when no variant is active,
+        ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -234,8 +239,8 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListProducts(self, request, context):
-        """Lists published products, and to sellers their own drafts and archived products as well. Unknown categories,
-        brands and sellers give an empty list. Errors: PAGE_TOKEN_INVALID.
+        """Lists published products, and to sellers their own drafts and archived products as well. Unknown categories, brands
+        and sellers give an empty list. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED for an order that there is not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

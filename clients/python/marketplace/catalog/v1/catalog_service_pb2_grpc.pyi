@@ -17,31 +17,38 @@ class CatalogServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateCategory: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateCategoryRequest, _catalog_service_pb2.CreateCategoryResponse]
-    """Makes a category. Errors: NOT_FOUND for the category above, ALREADY_EXISTS for a slug in use,
-    REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """Makes a category. Errors: VALIDATION_FAILED for a category above that is not there or would make the tree too deep,
+    ALREADY_EXISTS for a slug in use, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     UpdateCategory: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.UpdateCategoryRequest, _catalog_service_pb2.UpdateCategoryResponse]
-    """Changes the named fields of a category. Errors: NOT_FOUND, VALIDATION_FAILED when a category would come
-    below itself, ALREADY_EXISTS for a slug in use, ETAG_MISMATCH.
+    """Changes a category; a change that changes nothing keeps its etag. Errors: NOT_FOUND, VALIDATION_FAILED for a
+    category above that is not there, is below this one or would make the tree too deep, ALREADY_EXISTS for a slug in
+    use, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     DeleteCategory: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.DeleteCategoryRequest, _catalog_service_pb2.DeleteCategoryResponse]
-    """Deletes a category that nothing uses. Errors: NOT_FOUND, IN_USE while it has categories below it or products."""
+    """Deletes a category that nothing uses. Errors: NOT_FOUND, IN_USE while it has categories below it or products,
+    ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """
     GetCategory: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.GetCategoryRequest, _catalog_service_pb2.GetCategoryResponse]
     """Gets a category by its id or its slug. Errors: NOT_FOUND."""
     ListCategories: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ListCategoriesRequest, _catalog_service_pb2.ListCategoriesResponse]
-    """Lists categories by position and name, either all or the children of one. Errors: PAGE_TOKEN_INVALID."""
+    """Lists categories: all, those at the top, or the children of some. Unknown categories have no children. Errors:
+    PAGE_TOKEN_INVALID, VALIDATION_FAILED for an order that there is not.
+    """
     CreateBrand: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateBrandRequest, _catalog_service_pb2.CreateBrandResponse]
     """Makes a brand. Errors: ALREADY_EXISTS for a name or slug in use, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS."""
     UpdateBrand: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.UpdateBrandRequest, _catalog_service_pb2.UpdateBrandResponse]
-    """Changes the named fields of a brand. Errors: NOT_FOUND, ALREADY_EXISTS for a name or slug in use,
-    ETAG_MISMATCH.
+    """Changes a brand; a change that changes nothing keeps its etag. Errors: NOT_FOUND, ALREADY_EXISTS for a name or slug
+    in use, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     DeleteBrand: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.DeleteBrandRequest, _catalog_service_pb2.DeleteBrandResponse]
-    """Deletes a brand that no product has. Errors: NOT_FOUND, IN_USE."""
+    """Deletes a brand that no product has. Errors: NOT_FOUND, IN_USE, ETAG_MISMATCH, REQUEST_ID_REUSED,
+    REQUEST_IN_PROGRESS.
+    """
     GetBrand: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.GetBrandRequest, _catalog_service_pb2.GetBrandResponse]
     """Gets a brand by its id or its slug. Errors: NOT_FOUND."""
     ListBrands: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ListBrandsRequest, _catalog_service_pb2.ListBrandsResponse]
-    """Lists all brands by name. Errors: PAGE_TOKEN_INVALID."""
+    """Lists brands. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED for an order that there is not."""
     CreateProduct: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateProductRequest, _catalog_service_pb2.CreateProductResponse]
     """Makes a product with its variants, their first stock and pictures, as a draft. Errors: VALIDATION_FAILED for
     options that do not agree, another currency than the marketplace's, or an unknown category or brand; NOT_FOUND for
@@ -49,20 +56,21 @@ class CatalogServiceStub:
     REQUEST_IN_PROGRESS.
     """
     UpdateProduct: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.UpdateProductRequest, _catalog_service_pb2.UpdateProductResponse]
-    """Changes the named fields of an own product. Errors: NOT_FOUND, VALIDATION_FAILED for an unknown category or brand,
-    ALREADY_EXISTS for a slug in use, ETAG_MISMATCH.
+    """Changes an own product; a change that changes nothing keeps its etag. Errors: NOT_FOUND, VALIDATION_FAILED for an
+    unknown category or brand, ALREADY_EXISTS for a slug in use, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     PublishProduct: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.PublishProductRequest, _catalog_service_pb2.PublishProductResponse]
-    """Publishes an own product, from a draft or from the archive; one that is published stays so. Errors: NOT_FOUND,
-    SELLER_CLOSED when the seller is not active, ILLEGAL_TRANSITION when no variant is active.
+    """Publishes an own product, from a draft or from the archive; one that is published stays as it is. Errors:
+    NOT_FOUND, SELLER_CLOSED when the seller is not active, ILLEGAL_TRANSITION when no variant is active,
+    ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     GetProduct: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.GetProductRequest, _catalog_service_pb2.GetProductResponse]
     """Gets a product by its id or its slug. Drafts and archived products show only to their seller and admins. Errors:
     NOT_FOUND, VALIDATION_FAILED for a read mask that names no field.
     """
     ListProducts: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ListProductsRequest, _catalog_service_pb2.ListProductsResponse]
-    """Lists published products, and to sellers their own drafts and archived products as well. Unknown categories,
-    brands and sellers give an empty list. Errors: PAGE_TOKEN_INVALID.
+    """Lists published products, and to sellers their own drafts and archived products as well. Unknown categories, brands
+    and sellers give an empty list. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED for an order that there is not.
     """
     ImportProducts: _aio.StreamStreamMultiCallable[_catalog_service_pb2.ImportProductsRequest, _catalog_service_pb2.ImportProductsResponse]
     """Imports a Shopify CSV file of any size: options go up first, then the file in chunks; progress, bad rows and at the
@@ -83,8 +91,8 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.CreateCategoryRequest,
         context: _aio.ServicerContext[_catalog_service_pb2.CreateCategoryRequest, _abc.Awaitable[_catalog_service_pb2.CreateCategoryResponse]],
     ) -> _abc.Awaitable[_catalog_service_pb2.CreateCategoryResponse]:
-        """Makes a category. Errors: NOT_FOUND for the category above, ALREADY_EXISTS for a slug in use,
-        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """Makes a category. Errors: VALIDATION_FAILED for a category above that is not there or would make the tree too deep,
+        ALREADY_EXISTS for a slug in use, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -93,8 +101,9 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.UpdateCategoryRequest,
         context: _aio.ServicerContext[_catalog_service_pb2.UpdateCategoryRequest, _abc.Awaitable[_catalog_service_pb2.UpdateCategoryResponse]],
     ) -> _abc.Awaitable[_catalog_service_pb2.UpdateCategoryResponse]:
-        """Changes the named fields of a category. Errors: NOT_FOUND, VALIDATION_FAILED when a category would come
-        below itself, ALREADY_EXISTS for a slug in use, ETAG_MISMATCH.
+        """Changes a category; a change that changes nothing keeps its etag. Errors: NOT_FOUND, VALIDATION_FAILED for a
+        category above that is not there, is below this one or would make the tree too deep, ALREADY_EXISTS for a slug in
+        use, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -103,7 +112,9 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.DeleteCategoryRequest,
         context: _aio.ServicerContext[_catalog_service_pb2.DeleteCategoryRequest, _abc.Awaitable[_catalog_service_pb2.DeleteCategoryResponse]],
     ) -> _abc.Awaitable[_catalog_service_pb2.DeleteCategoryResponse]:
-        """Deletes a category that nothing uses. Errors: NOT_FOUND, IN_USE while it has categories below it or products."""
+        """Deletes a category that nothing uses. Errors: NOT_FOUND, IN_USE while it has categories below it or products,
+        ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
 
     @_abc_1.abstractmethod
     def GetCategory(
@@ -119,7 +130,9 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.ListCategoriesRequest,
         context: _aio.ServicerContext[_catalog_service_pb2.ListCategoriesRequest, _abc.Awaitable[_catalog_service_pb2.ListCategoriesResponse]],
     ) -> _abc.Awaitable[_catalog_service_pb2.ListCategoriesResponse]:
-        """Lists categories by position and name, either all or the children of one. Errors: PAGE_TOKEN_INVALID."""
+        """Lists categories: all, those at the top, or the children of some. Unknown categories have no children. Errors:
+        PAGE_TOKEN_INVALID, VALIDATION_FAILED for an order that there is not.
+        """
 
     @_abc_1.abstractmethod
     def CreateBrand(
@@ -135,8 +148,8 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.UpdateBrandRequest,
         context: _aio.ServicerContext[_catalog_service_pb2.UpdateBrandRequest, _abc.Awaitable[_catalog_service_pb2.UpdateBrandResponse]],
     ) -> _abc.Awaitable[_catalog_service_pb2.UpdateBrandResponse]:
-        """Changes the named fields of a brand. Errors: NOT_FOUND, ALREADY_EXISTS for a name or slug in use,
-        ETAG_MISMATCH.
+        """Changes a brand; a change that changes nothing keeps its etag. Errors: NOT_FOUND, ALREADY_EXISTS for a name or slug
+        in use, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -145,7 +158,9 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.DeleteBrandRequest,
         context: _aio.ServicerContext[_catalog_service_pb2.DeleteBrandRequest, _abc.Awaitable[_catalog_service_pb2.DeleteBrandResponse]],
     ) -> _abc.Awaitable[_catalog_service_pb2.DeleteBrandResponse]:
-        """Deletes a brand that no product has. Errors: NOT_FOUND, IN_USE."""
+        """Deletes a brand that no product has. Errors: NOT_FOUND, IN_USE, ETAG_MISMATCH, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
+        """
 
     @_abc_1.abstractmethod
     def GetBrand(
@@ -161,7 +176,7 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.ListBrandsRequest,
         context: _aio.ServicerContext[_catalog_service_pb2.ListBrandsRequest, _abc.Awaitable[_catalog_service_pb2.ListBrandsResponse]],
     ) -> _abc.Awaitable[_catalog_service_pb2.ListBrandsResponse]:
-        """Lists all brands by name. Errors: PAGE_TOKEN_INVALID."""
+        """Lists brands. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED for an order that there is not."""
 
     @_abc_1.abstractmethod
     def CreateProduct(
@@ -181,8 +196,8 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.UpdateProductRequest,
         context: _aio.ServicerContext[_catalog_service_pb2.UpdateProductRequest, _abc.Awaitable[_catalog_service_pb2.UpdateProductResponse]],
     ) -> _abc.Awaitable[_catalog_service_pb2.UpdateProductResponse]:
-        """Changes the named fields of an own product. Errors: NOT_FOUND, VALIDATION_FAILED for an unknown category or brand,
-        ALREADY_EXISTS for a slug in use, ETAG_MISMATCH.
+        """Changes an own product; a change that changes nothing keeps its etag. Errors: NOT_FOUND, VALIDATION_FAILED for an
+        unknown category or brand, ALREADY_EXISTS for a slug in use, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -191,8 +206,9 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.PublishProductRequest,
         context: _aio.ServicerContext[_catalog_service_pb2.PublishProductRequest, _abc.Awaitable[_catalog_service_pb2.PublishProductResponse]],
     ) -> _abc.Awaitable[_catalog_service_pb2.PublishProductResponse]:
-        """Publishes an own product, from a draft or from the archive; one that is published stays so. Errors: NOT_FOUND,
-        SELLER_CLOSED when the seller is not active, ILLEGAL_TRANSITION when no variant is active.
+        """Publishes an own product, from a draft or from the archive; one that is published stays as it is. Errors:
+        NOT_FOUND, SELLER_CLOSED when the seller is not active, ILLEGAL_TRANSITION when no variant is active,
+        ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -211,8 +227,8 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.ListProductsRequest,
         context: _aio.ServicerContext[_catalog_service_pb2.ListProductsRequest, _abc.Awaitable[_catalog_service_pb2.ListProductsResponse]],
     ) -> _abc.Awaitable[_catalog_service_pb2.ListProductsResponse]:
-        """Lists published products, and to sellers their own drafts and archived products as well. Unknown categories,
-        brands and sellers give an empty list. Errors: PAGE_TOKEN_INVALID.
+        """Lists published products, and to sellers their own drafts and archived products as well. Unknown categories, brands
+        and sellers give an empty list. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED for an order that there is not.
         """
 
     @_abc_1.abstractmethod

@@ -12,10 +12,10 @@ import builtins as _builtins
 import sys
 import typing as _typing
 
-if sys.version_info >= (3, 11):
-    from typing import TypeAlias as _TypeAlias, Never as _Never
+if sys.version_info >= (3, 10):
+    from typing import TypeAlias as _TypeAlias
 else:
-    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
+    from typing_extensions import TypeAlias as _TypeAlias
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -38,47 +38,60 @@ class Category(_message.Message):
     category_id: _builtins.str
     """The id of the category, a UUID."""
     parent_category_id: _builtins.str
-    """The category above; empty for a category at the top."""
+    """The category above; absent for a category at the top."""
     name: _builtins.str
     """The name that people read."""
     slug: _builtins.str
-    """The short name in addresses of web pages, unique."""
+    """The short name in addresses of web pages, unique; empty means made from the name."""
     description: _builtins.str
-    """What belongs into the category."""
+    """What belongs into the category; absent when nothing is said about it."""
     position: _builtins.int
-    """Where the category stands among its siblings, lowest first; equal ones stand by name."""
+    """Where the category stands among its siblings, lowest first; equal ones stand by name. Absent means 0 at first."""
     etag: _builtins.str
-    """Output only. The version of the category, to be given back with an update."""
+    """The version of the category, given back with an update; a stale one refuses it, an empty one makes it
+    unconditional.
+    """
     @_builtins.property
     def ancestor_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Output only. The ids of the categories above, from the top down."""
+        """The ids of the categories above, from the top down."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """Output only. When the category was made."""
+        """When the category was made."""
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
-        """Output only. When the category last changed."""
+        """When the category last changed."""
 
     def __init__(
         self,
         *,
         category_id: _builtins.str = ...,
-        parent_category_id: _builtins.str = ...,
+        parent_category_id: _builtins.str | None = ...,
         name: _builtins.str = ...,
         slug: _builtins.str = ...,
-        description: _builtins.str = ...,
-        position: _builtins.int = ...,
+        description: _builtins.str | None = ...,
+        position: _builtins.int | None = ...,
         ancestor_ids: _abc.Iterable[_builtins.str] | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_parent_category_id", b"_parent_category_id", "_position", b"_position", "create_time", b"create_time", "description", b"description", "parent_category_id", b"parent_category_id", "position", b"position", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ancestor_ids", b"ancestor_ids", "category_id", b"category_id", "create_time", b"create_time", "description", b"description", "etag", b"etag", "name", b"name", "parent_category_id", b"parent_category_id", "position", b"position", "slug", b"slug", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_parent_category_id", b"_parent_category_id", "_position", b"_position", "ancestor_ids", b"ancestor_ids", "category_id", b"category_id", "create_time", b"create_time", "description", b"description", "etag", b"etag", "name", b"name", "parent_category_id", b"parent_category_id", "position", b"position", "slug", b"slug", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
+    _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
+    _WhichOneofReturnType__parent_category_id: _TypeAlias = _typing.Literal["parent_category_id"]  # noqa: Y015
+    _WhichOneofArgType__parent_category_id: _TypeAlias = _typing.Literal["_parent_category_id", b"_parent_category_id"]  # noqa: Y015
+    _WhichOneofReturnType__position: _TypeAlias = _typing.Literal["position"]  # noqa: Y015
+    _WhichOneofArgType__position: _TypeAlias = _typing.Literal["_position", b"_position"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__parent_category_id) -> _WhichOneofReturnType__parent_category_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__position) -> _WhichOneofReturnType__position | None: ...
 
 Global___Category: _TypeAlias = Category  # noqa: Y015

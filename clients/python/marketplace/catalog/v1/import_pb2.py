@@ -23,9 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#marketplace/catalog/v1/import.proto\x12\x16marketplace.catalog.v1\x1a\x1b\x62uf/validate/validate.proto\"\xb5\x02\n\rImportOptions\x12(\n\tseller_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x08sellerId\x12%\n\tfile_name\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01R\x08\x66ileName\x12!\n\x04size\x18\x03 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\x80\x80\x80\x01(\x00R\x04size\x12\x30\n\x06sha256\x18\x04 \x01(\tB\x18\xbaH\x15r\x10\x32\x0e^[0-9a-f]{64}$\xd8\x01\x01R\x06sha256\x12\x17\n\x07\x64ry_run\x18\x05 \x01(\x08R\x06\x64ryRun\x12\x18\n\x07publish\x18\x06 \x01(\x08R\x07publish\x12\'\n\x0fupdate_existing\x18\x07 \x01(\x08R\x0eupdateExisting\x12\"\n\rstop_on_error\x18\x08 \x01(\x08R\x0bstopOnError\"\xbf\x01\n\x0eImportProgress\x12%\n\x0e\x62ytes_received\x18\x01 \x01(\x03R\rbytesReceived\x12\x1b\n\trows_read\x18\x02 \x01(\x05R\x08rowsRead\x12\x1d\n\nrows_total\x18\x03 \x01(\x05R\trowsTotal\x12#\n\rproducts_done\x18\x04 \x01(\x05R\x0cproductsDone\x12%\n\x0eproducts_total\x18\x05 \x01(\x05R\rproductsTotal\"\xad\x01\n\x0eImportRowError\x12\x10\n\x03row\x18\x01 \x01(\x05R\x03row\x12\x16\n\x06\x63olumn\x18\x02 \x01(\tR\x06\x63olumn\x12?\n\x06reason\x18\x03 \x01(\x0e\x32\'.marketplace.catalog.v1.ImportRowReasonR\x06reason\x12\x18\n\x07message\x18\x04 \x01(\tR\x07message\x12\x16\n\x06handle\x18\x05 \x01(\tR\x06handle\"\x9d\x03\n\rImportSummary\x12)\n\x10products_created\x18\x01 \x01(\x05R\x0fproductsCreated\x12)\n\x10products_updated\x18\x02 \x01(\x05R\x0fproductsUpdated\x12-\n\x12products_unchanged\x18\x03 \x01(\x05R\x11productsUnchanged\x12+\n\x11products_rejected\x18\x04 \x01(\x05R\x10productsRejected\x12\x1a\n\x08variants\x18\x05 \x01(\x05R\x08variants\x12\x16\n\x06images\x18\x06 \x01(\x05R\x06images\x12\x12\n\x04rows\x18\x07 \x01(\x05R\x04rows\x12#\n\rrows_rejected\x18\x08 \x01(\x05R\x0crowsRejected\x12-\n\x12\x63\x61tegories_created\x18\t \x01(\x05R\x11\x63\x61tegoriesCreated\x12%\n\x0e\x62rands_created\x18\n \x01(\x05R\rbrandsCreated\x12\x17\n\x07\x64ry_run\x18\x0b \x01(\x08R\x06\x64ryRun*\x83\x03\n\x0fImportRowReason\x12!\n\x1dIMPORT_ROW_REASON_UNSPECIFIED\x10\x00\x12#\n\x1fIMPORT_ROW_REASON_MISSING_VALUE\x10\x01\x12#\n\x1fIMPORT_ROW_REASON_INVALID_VALUE\x10\x02\x12\"\n\x1eIMPORT_ROW_REASON_OUT_OF_RANGE\x10\x03\x12\x1e\n\x1aIMPORT_ROW_REASON_TOO_LONG\x10\x04\x12\'\n#IMPORT_ROW_REASON_DUPLICATE_VARIANT\x10\x05\x12#\n\x1fIMPORT_ROW_REASON_DUPLICATE_SKU\x10\x06\x12#\n\x1fIMPORT_ROW_REASON_MALFORMED_ROW\x10\x07\x12&\n\"IMPORT_ROW_REASON_PRODUCT_REJECTED\x10\x08\x12$\n IMPORT_ROW_REASON_STOCK_RESERVED\x10\tBY\n\x1a\x64\x65v.marketplace.catalog.v1P\x01Z marketplace/catalog/v1;catalogv1\xaa\x02\x16Marketplace.Catalog.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#marketplace/catalog/v1/import.proto\x12\x16marketplace.catalog.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\"\xeb\x02\n\rImportOptions\x12,\n\tseller_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x08sellerId\x12)\n\tfile_name\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xff\x01R\x08\x66ileName\x12*\n\x04size\x18\x03 \x01(\x03\x42\x11\xe2\x41\x01\x01\xbaH\n\"\x08\x18\x80\x80\x80\x80\x01(\x00H\x00R\x04size\x88\x01\x01\x12\x34\n\x06sha256\x18\x04 \x01(\tB\x1c\xe2\x41\x01\x01\xbaH\x15r\x10\x32\x0e^[0-9a-f]{64}$\xd8\x01\x01R\x06sha256\x12\x1d\n\x07\x64ry_run\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x06\x64ryRun\x12\x1e\n\x07publish\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x07publish\x12-\n\x0fupdate_existing\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0eupdateExisting\x12(\n\rstop_on_error\x18\x08 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0bstopOnErrorB\x07\n\x05_size\"\x89\x02\n\x0eImportProgress\x12+\n\x0e\x62ytes_received\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03R\rbytesReceived\x12!\n\trows_read\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x08rowsRead\x12(\n\nrows_total\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x00R\trowsTotal\x88\x01\x01\x12)\n\rproducts_done\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0cproductsDone\x12\x30\n\x0eproducts_total\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x01R\rproductsTotal\x88\x01\x01\x42\r\n\x0b_rows_totalB\x11\n\x0f_products_total\"\xeb\x01\n\x0eImportRowError\x12\x16\n\x03row\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x03row\x12!\n\x06\x63olumn\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03H\x00R\x06\x63olumn\x88\x01\x01\x12\x45\n\x06reason\x18\x03 \x01(\x0e\x32\'.marketplace.catalog.v1.ImportRowReasonB\x04\xe2\x41\x01\x03R\x06reason\x12\x1e\n\x07message\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03R\x07message\x12!\n\x06handle\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03H\x01R\x06handle\x88\x01\x01\x42\t\n\x07_columnB\t\n\x07_handle\"\xdf\x03\n\rImportSummary\x12/\n\x10products_created\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0fproductsCreated\x12/\n\x10products_updated\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0fproductsUpdated\x12\x33\n\x12products_unchanged\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x11productsUnchanged\x12\x31\n\x11products_rejected\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x10productsRejected\x12 \n\x08variants\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x08variants\x12\x1c\n\x06images\x18\x06 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x06images\x12\x18\n\x04rows\x18\x07 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x04rows\x12)\n\rrows_rejected\x18\x08 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0crowsRejected\x12\x33\n\x12\x63\x61tegories_created\x18\t \x01(\x05\x42\x04\xe2\x41\x01\x03R\x11\x63\x61tegoriesCreated\x12+\n\x0e\x62rands_created\x18\n \x01(\x05\x42\x04\xe2\x41\x01\x03R\rbrandsCreated\x12\x1d\n\x07\x64ry_run\x18\x0b \x01(\x08\x42\x04\xe2\x41\x01\x03R\x06\x64ryRun*\x83\x03\n\x0fImportRowReason\x12!\n\x1dIMPORT_ROW_REASON_UNSPECIFIED\x10\x00\x12#\n\x1fIMPORT_ROW_REASON_MISSING_VALUE\x10\x01\x12#\n\x1fIMPORT_ROW_REASON_INVALID_VALUE\x10\x02\x12\"\n\x1eIMPORT_ROW_REASON_OUT_OF_RANGE\x10\x03\x12\x1e\n\x1aIMPORT_ROW_REASON_TOO_LONG\x10\x04\x12\'\n#IMPORT_ROW_REASON_DUPLICATE_VARIANT\x10\x05\x12#\n\x1fIMPORT_ROW_REASON_DUPLICATE_SKU\x10\x06\x12#\n\x1fIMPORT_ROW_REASON_MALFORMED_ROW\x10\x07\x12&\n\"IMPORT_ROW_REASON_PRODUCT_REJECTED\x10\x08\x12$\n IMPORT_ROW_REASON_STOCK_RESERVED\x10\tBY\n\x1a\x64\x65v.marketplace.catalog.v1P\x01Z marketplace/catalog/v1;catalogv1\xaa\x02\x16Marketplace.Catalog.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,21 +35,71 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\032dev.marketplace.catalog.v1P\001Z marketplace/catalog/v1;catalogv1\252\002\026Marketplace.Catalog.V1'
   _globals['_IMPORTOPTIONS'].fields_by_name['seller_id']._loaded_options = None
-  _globals['_IMPORTOPTIONS'].fields_by_name['seller_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
+  _globals['_IMPORTOPTIONS'].fields_by_name['seller_id']._serialized_options = b'\342A\001\001\272H\010r\003\260\001\001\330\001\001'
   _globals['_IMPORTOPTIONS'].fields_by_name['file_name']._loaded_options = None
-  _globals['_IMPORTOPTIONS'].fields_by_name['file_name']._serialized_options = b'\272H\005r\003\030\377\001'
+  _globals['_IMPORTOPTIONS'].fields_by_name['file_name']._serialized_options = b'\342A\001\001\272H\005r\003\030\377\001'
   _globals['_IMPORTOPTIONS'].fields_by_name['size']._loaded_options = None
-  _globals['_IMPORTOPTIONS'].fields_by_name['size']._serialized_options = b'\272H\n\"\010\030\200\200\200\200\001(\000'
+  _globals['_IMPORTOPTIONS'].fields_by_name['size']._serialized_options = b'\342A\001\001\272H\n\"\010\030\200\200\200\200\001(\000'
   _globals['_IMPORTOPTIONS'].fields_by_name['sha256']._loaded_options = None
-  _globals['_IMPORTOPTIONS'].fields_by_name['sha256']._serialized_options = b'\272H\025r\0202\016^[0-9a-f]{64}$\330\001\001'
-  _globals['_IMPORTROWREASON']._serialized_start=1191
-  _globals['_IMPORTROWREASON']._serialized_end=1578
-  _globals['_IMPORTOPTIONS']._serialized_start=93
-  _globals['_IMPORTOPTIONS']._serialized_end=402
-  _globals['_IMPORTPROGRESS']._serialized_start=405
-  _globals['_IMPORTPROGRESS']._serialized_end=596
-  _globals['_IMPORTROWERROR']._serialized_start=599
-  _globals['_IMPORTROWERROR']._serialized_end=772
-  _globals['_IMPORTSUMMARY']._serialized_start=775
-  _globals['_IMPORTSUMMARY']._serialized_end=1188
+  _globals['_IMPORTOPTIONS'].fields_by_name['sha256']._serialized_options = b'\342A\001\001\272H\025r\0202\016^[0-9a-f]{64}$\330\001\001'
+  _globals['_IMPORTOPTIONS'].fields_by_name['dry_run']._loaded_options = None
+  _globals['_IMPORTOPTIONS'].fields_by_name['dry_run']._serialized_options = b'\342A\001\001'
+  _globals['_IMPORTOPTIONS'].fields_by_name['publish']._loaded_options = None
+  _globals['_IMPORTOPTIONS'].fields_by_name['publish']._serialized_options = b'\342A\001\001'
+  _globals['_IMPORTOPTIONS'].fields_by_name['update_existing']._loaded_options = None
+  _globals['_IMPORTOPTIONS'].fields_by_name['update_existing']._serialized_options = b'\342A\001\001'
+  _globals['_IMPORTOPTIONS'].fields_by_name['stop_on_error']._loaded_options = None
+  _globals['_IMPORTOPTIONS'].fields_by_name['stop_on_error']._serialized_options = b'\342A\001\001'
+  _globals['_IMPORTPROGRESS'].fields_by_name['bytes_received']._loaded_options = None
+  _globals['_IMPORTPROGRESS'].fields_by_name['bytes_received']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTPROGRESS'].fields_by_name['rows_read']._loaded_options = None
+  _globals['_IMPORTPROGRESS'].fields_by_name['rows_read']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTPROGRESS'].fields_by_name['rows_total']._loaded_options = None
+  _globals['_IMPORTPROGRESS'].fields_by_name['rows_total']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTPROGRESS'].fields_by_name['products_done']._loaded_options = None
+  _globals['_IMPORTPROGRESS'].fields_by_name['products_done']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTPROGRESS'].fields_by_name['products_total']._loaded_options = None
+  _globals['_IMPORTPROGRESS'].fields_by_name['products_total']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTROWERROR'].fields_by_name['row']._loaded_options = None
+  _globals['_IMPORTROWERROR'].fields_by_name['row']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTROWERROR'].fields_by_name['column']._loaded_options = None
+  _globals['_IMPORTROWERROR'].fields_by_name['column']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTROWERROR'].fields_by_name['reason']._loaded_options = None
+  _globals['_IMPORTROWERROR'].fields_by_name['reason']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTROWERROR'].fields_by_name['message']._loaded_options = None
+  _globals['_IMPORTROWERROR'].fields_by_name['message']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTROWERROR'].fields_by_name['handle']._loaded_options = None
+  _globals['_IMPORTROWERROR'].fields_by_name['handle']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTSUMMARY'].fields_by_name['products_created']._loaded_options = None
+  _globals['_IMPORTSUMMARY'].fields_by_name['products_created']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTSUMMARY'].fields_by_name['products_updated']._loaded_options = None
+  _globals['_IMPORTSUMMARY'].fields_by_name['products_updated']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTSUMMARY'].fields_by_name['products_unchanged']._loaded_options = None
+  _globals['_IMPORTSUMMARY'].fields_by_name['products_unchanged']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTSUMMARY'].fields_by_name['products_rejected']._loaded_options = None
+  _globals['_IMPORTSUMMARY'].fields_by_name['products_rejected']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTSUMMARY'].fields_by_name['variants']._loaded_options = None
+  _globals['_IMPORTSUMMARY'].fields_by_name['variants']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTSUMMARY'].fields_by_name['images']._loaded_options = None
+  _globals['_IMPORTSUMMARY'].fields_by_name['images']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTSUMMARY'].fields_by_name['rows']._loaded_options = None
+  _globals['_IMPORTSUMMARY'].fields_by_name['rows']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTSUMMARY'].fields_by_name['rows_rejected']._loaded_options = None
+  _globals['_IMPORTSUMMARY'].fields_by_name['rows_rejected']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTSUMMARY'].fields_by_name['categories_created']._loaded_options = None
+  _globals['_IMPORTSUMMARY'].fields_by_name['categories_created']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTSUMMARY'].fields_by_name['brands_created']._loaded_options = None
+  _globals['_IMPORTSUMMARY'].fields_by_name['brands_created']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTSUMMARY'].fields_by_name['dry_run']._loaded_options = None
+  _globals['_IMPORTSUMMARY'].fields_by_name['dry_run']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTROWREASON']._serialized_start=1480
+  _globals['_IMPORTROWREASON']._serialized_end=1867
+  _globals['_IMPORTOPTIONS']._serialized_start=126
+  _globals['_IMPORTOPTIONS']._serialized_end=489
+  _globals['_IMPORTPROGRESS']._serialized_start=492
+  _globals['_IMPORTPROGRESS']._serialized_end=757
+  _globals['_IMPORTROWERROR']._serialized_start=760
+  _globals['_IMPORTROWERROR']._serialized_end=995
+  _globals['_IMPORTSUMMARY']._serialized_start=998
+  _globals['_IMPORTSUMMARY']._serialized_end=1477
 # @@protoc_insertion_point(module_scope)

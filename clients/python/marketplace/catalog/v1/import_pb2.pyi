@@ -112,18 +112,20 @@ class ImportOptions(_message.Message):
         *,
         seller_id: _builtins.str = ...,
         file_name: _builtins.str = ...,
-        size: _builtins.int = ...,
+        size: _builtins.int | None = ...,
         sha256: _builtins.str = ...,
         dry_run: _builtins.bool = ...,
         publish: _builtins.bool = ...,
         update_existing: _builtins.bool = ...,
         stop_on_error: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_size", b"_size", "size", b"size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "file_name", b"file_name", "publish", b"publish", "seller_id", b"seller_id", "sha256", b"sha256", "size", b"size", "stop_on_error", b"stop_on_error", "update_existing", b"update_existing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_size", b"_size", "dry_run", b"dry_run", "file_name", b"file_name", "publish", b"publish", "seller_id", b"seller_id", "sha256", b"sha256", "size", b"size", "stop_on_error", b"stop_on_error", "update_existing", b"update_existing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__size: _TypeAlias = _typing.Literal["size"]  # noqa: Y015
+    _WhichOneofArgType__size: _TypeAlias = _typing.Literal["_size", b"_size"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__size) -> _WhichOneofReturnType__size | None: ...
 
 Global___ImportOptions: _TypeAlias = ImportOptions  # noqa: Y015
 
@@ -143,25 +145,32 @@ class ImportProgress(_message.Message):
     rows_read: _builtins.int
     """How many rows have been read, the header not counted."""
     rows_total: _builtins.int
-    """How many rows there are; 0 until the whole file has arrived."""
+    """How many rows there are; absent until the whole file has been read."""
     products_done: _builtins.int
     """How many products are done, whatever came of them."""
     products_total: _builtins.int
-    """How many products there are; 0 until the whole file has been read."""
+    """How many products there are; absent until the whole file has been read."""
     def __init__(
         self,
         *,
         bytes_received: _builtins.int = ...,
         rows_read: _builtins.int = ...,
-        rows_total: _builtins.int = ...,
+        rows_total: _builtins.int | None = ...,
         products_done: _builtins.int = ...,
-        products_total: _builtins.int = ...,
+        products_total: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_products_total", b"_products_total", "_rows_total", b"_rows_total", "products_total", b"products_total", "rows_total", b"rows_total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_received", b"bytes_received", "products_done", b"products_done", "products_total", b"products_total", "rows_read", b"rows_read", "rows_total", b"rows_total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_products_total", b"_products_total", "_rows_total", b"_rows_total", "bytes_received", b"bytes_received", "products_done", b"products_done", "products_total", b"products_total", "rows_read", b"rows_read", "rows_total", b"rows_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__products_total: _TypeAlias = _typing.Literal["products_total"]  # noqa: Y015
+    _WhichOneofArgType__products_total: _TypeAlias = _typing.Literal["_products_total", b"_products_total"]  # noqa: Y015
+    _WhichOneofReturnType__rows_total: _TypeAlias = _typing.Literal["rows_total"]  # noqa: Y015
+    _WhichOneofArgType__rows_total: _TypeAlias = _typing.Literal["_rows_total", b"_rows_total"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__products_total) -> _WhichOneofReturnType__products_total | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rows_total) -> _WhichOneofReturnType__rows_total | None: ...
 
 Global___ImportProgress: _TypeAlias = ImportProgress  # noqa: Y015
 
@@ -179,27 +188,34 @@ class ImportRowError(_message.Message):
     row: _builtins.int
     """The number of the row in the file; the header is row 1."""
     column: _builtins.str
-    """The name of the column as the header writes it; empty when the row as a whole is meant."""
+    """The name of the column as the header writes it; absent when the row as a whole is meant."""
     reason: Global___ImportRowReason.ValueType
     """What is wrong, for machines."""
     message: _builtins.str
     """What is wrong, for people."""
     handle: _builtins.str
-    """The Handle of the product that the row belongs to; empty when it has none."""
+    """The Handle of the product that the row belongs to; absent when it has none."""
     def __init__(
         self,
         *,
         row: _builtins.int = ...,
-        column: _builtins.str = ...,
+        column: _builtins.str | None = ...,
         reason: Global___ImportRowReason.ValueType = ...,
         message: _builtins.str = ...,
-        handle: _builtins.str = ...,
+        handle: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_column", b"_column", "_handle", b"_handle", "column", b"column", "handle", b"handle"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["column", b"column", "handle", b"handle", "message", b"message", "reason", b"reason", "row", b"row"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_column", b"_column", "_handle", b"_handle", "column", b"column", "handle", b"handle", "message", b"message", "reason", b"reason", "row", b"row"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__column: _TypeAlias = _typing.Literal["column"]  # noqa: Y015
+    _WhichOneofArgType__column: _TypeAlias = _typing.Literal["_column", b"_column"]  # noqa: Y015
+    _WhichOneofReturnType__handle: _TypeAlias = _typing.Literal["handle"]  # noqa: Y015
+    _WhichOneofArgType__handle: _TypeAlias = _typing.Literal["_handle", b"_handle"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__column) -> _WhichOneofReturnType__column | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__handle) -> _WhichOneofReturnType__handle | None: ...
 
 Global___ImportRowError: _TypeAlias = ImportRowError  # noqa: Y015
 

@@ -107,62 +107,64 @@ class Product(_message.Message):
     product_id: _builtins.str
     """The id of the product, a UUID."""
     seller_id: _builtins.str
-    """Output only. The seller."""
+    """The seller; empty in CreateProduct means the caller's own, and admins must name one."""
     title: _builtins.str
     """The name that people read."""
     slug: _builtins.str
-    """The short name in addresses of web pages, unique in the marketplace."""
+    """The short name in addresses of web pages, unique in the marketplace; empty means made from the title."""
     description: _builtins.str
-    """What the product is, as text or simple HTML; whoever shows it must clean it first."""
+    """What the product is, as text or simple HTML; whoever shows it must clean it first. Absent when nothing is said."""
     category_id: _builtins.str
-    """The category; empty when there is none."""
+    """The category; absent when there is none."""
     brand_id: _builtins.str
-    """The brand; empty when there is none."""
+    """The brand; absent when there is none."""
     state: Global___ProductState.ValueType
-    """Output only. Who may see and buy the product."""
+    """Who may see and buy the product."""
     etag: _builtins.str
-    """Output only. The version of the product, to be given back with an update."""
+    """The version of the product, given back with an update; a stale one refuses it, an empty one makes it
+    unconditional.
+    """
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Free words to find the product by, without order or repetition."""
 
     @_builtins.property
     def price(self) -> _money_pb2.Money:
-        """Output only. The lowest price among the active variants, or among all when none is active."""
+        """The lowest price among the active variants, or among all when none is active."""
 
     @_builtins.property
     def compare_at_price(self) -> _money_pb2.Money:
-        """Output only. The former price of that same variant; absent when it has none."""
+        """The former price of that same variant; absent when it has none."""
 
     @_builtins.property
     def images(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProductImage]:
-        """Output only. The pictures in the order to show them."""
+        """The pictures in the order to show them; they are given when the product is made."""
 
     @_builtins.property
     def option_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Output only. What a buyer chooses by, in the order to show it, such as Size and Color; none when there is only
-        one variant without options.
+        """What a buyer chooses by, in the order to show it, such as Size and Color; none when there is only one variant
+        without options. None in CreateProduct means the names that the variants have, by alphabet.
         """
 
     @_builtins.property
     def variants(self) -> _containers.RepeatedCompositeFieldContainer[Global___Variant]:
-        """Output only. Everything that can be chosen; at least one."""
+        """Everything that can be chosen, in the order to show it; at least one. They are given when the product is made."""
 
     @_builtins.property
     def rating(self) -> _rating_pb2.RatingSummary:
-        """Output only. The summary of the product's ratings."""
+        """The summary of the product's ratings."""
 
     @_builtins.property
     def publish_time(self) -> _timestamp_pb2.Timestamp:
-        """Output only. When the product was first published; absent before."""
+        """When the product was first published; absent before."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """Output only. When the product was made."""
+        """When the product was made."""
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
-        """Output only. When the product last changed."""
+        """When the product last changed."""
 
     def __init__(
         self,
@@ -171,9 +173,9 @@ class Product(_message.Message):
         seller_id: _builtins.str = ...,
         title: _builtins.str = ...,
         slug: _builtins.str = ...,
-        description: _builtins.str = ...,
-        category_id: _builtins.str = ...,
-        brand_id: _builtins.str = ...,
+        description: _builtins.str | None = ...,
+        category_id: _builtins.str | None = ...,
+        brand_id: _builtins.str | None = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
         price: _money_pb2.Money | None = ...,
         compare_at_price: _money_pb2.Money | None = ...,
@@ -187,11 +189,22 @@ class Product(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["compare_at_price", b"compare_at_price", "create_time", b"create_time", "price", b"price", "publish_time", b"publish_time", "rating", b"rating", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_brand_id", b"_brand_id", "_category_id", b"_category_id", "_description", b"_description", "brand_id", b"brand_id", "category_id", b"category_id", "compare_at_price", b"compare_at_price", "create_time", b"create_time", "description", b"description", "price", b"price", "publish_time", b"publish_time", "rating", b"rating", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["brand_id", b"brand_id", "category_id", b"category_id", "compare_at_price", b"compare_at_price", "create_time", b"create_time", "description", b"description", "etag", b"etag", "images", b"images", "option_names", b"option_names", "price", b"price", "product_id", b"product_id", "publish_time", b"publish_time", "rating", b"rating", "seller_id", b"seller_id", "slug", b"slug", "state", b"state", "tags", b"tags", "title", b"title", "update_time", b"update_time", "variants", b"variants"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_brand_id", b"_brand_id", "_category_id", b"_category_id", "_description", b"_description", "brand_id", b"brand_id", "category_id", b"category_id", "compare_at_price", b"compare_at_price", "create_time", b"create_time", "description", b"description", "etag", b"etag", "images", b"images", "option_names", b"option_names", "price", b"price", "product_id", b"product_id", "publish_time", b"publish_time", "rating", b"rating", "seller_id", b"seller_id", "slug", b"slug", "state", b"state", "tags", b"tags", "title", b"title", "update_time", b"update_time", "variants", b"variants"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__brand_id: _TypeAlias = _typing.Literal["brand_id"]  # noqa: Y015
+    _WhichOneofArgType__brand_id: _TypeAlias = _typing.Literal["_brand_id", b"_brand_id"]  # noqa: Y015
+    _WhichOneofReturnType__category_id: _TypeAlias = _typing.Literal["category_id"]  # noqa: Y015
+    _WhichOneofArgType__category_id: _TypeAlias = _typing.Literal["_category_id", b"_category_id"]  # noqa: Y015
+    _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
+    _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__brand_id) -> _WhichOneofReturnType__brand_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__category_id) -> _WhichOneofReturnType__category_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
 
 Global___Product: _TypeAlias = Product  # noqa: Y015
 
@@ -211,7 +224,7 @@ class ProductImage(_message.Message):
     """The place among the pictures, beginning with 1."""
     @_builtins.property
     def image(self) -> _image_pb2.Image:
-        """The picture itself."""
+        """The picture itself; its https address of at most 2,048 characters and what it shows are given."""
 
     @_builtins.property
     def variant_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -265,9 +278,10 @@ class Variant(_message.Message):
     PRICE_FIELD_NUMBER: _builtins.int
     COMPARE_AT_PRICE_FIELD_NUMBER: _builtins.int
     STOCK_STATE_FIELD_NUMBER: _builtins.int
-    IS_ACTIVE_FIELD_NUMBER: _builtins.int
+    ACTIVE_FIELD_NUMBER: _builtins.int
     BARCODE_FIELD_NUMBER: _builtins.int
     WEIGHT_GRAMS_FIELD_NUMBER: _builtins.int
+    INITIAL_QUANTITY_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
@@ -275,112 +289,25 @@ class Variant(_message.Message):
     variant_id: _builtins.str
     """The id of the variant, a UUID."""
     sku: _builtins.str
-    """The seller's own article number, unique for the seller; may be empty."""
+    """The seller's own article number, unique for the seller; absent when the seller has none."""
     stock_state: Global___StockState.ValueType
     """How well the variant can be bought."""
-    is_active: _builtins.bool
-    """Whether the variant is for sale at all."""
+    active: _builtins.bool
+    """Whether the variant is for sale at all; absent in CreateProduct means it is."""
     barcode: _builtins.str
-    """The bar code, such as a GTIN; empty when not known."""
+    """The bar code, such as a GTIN; absent when not known."""
     weight_grams: _builtins.int
-    """The weight of one piece in grams; 0 when not known."""
+    """The weight of one piece in grams; absent when not known."""
+    initial_quantity: _builtins.int
+    """How many pieces are on hand when the variant is made; later counts are inventory's."""
     position: _builtins.int
     """The place among the variants, beginning with 1."""
     etag: _builtins.str
-    """Output only. The version of the variant, to be given back with an update."""
+    """The version of the variant."""
     @_builtins.property
     def options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """What was chosen, by the name of the option, such as Size: M; empty when there is nothing to choose."""
-
-    @_builtins.property
-    def price(self) -> _money_pb2.Money:
-        """The price, tax included."""
-
-    @_builtins.property
-    def compare_at_price(self) -> _money_pb2.Money:
-        """The former price to be shown crossed out; absent when there is none."""
-
-    @_builtins.property
-    def create_time(self) -> _timestamp_pb2.Timestamp:
-        """Output only. When the variant was made."""
-
-    @_builtins.property
-    def update_time(self) -> _timestamp_pb2.Timestamp:
-        """Output only. When the variant last changed."""
-
-    def __init__(
-        self,
-        *,
-        variant_id: _builtins.str = ...,
-        sku: _builtins.str = ...,
-        options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
-        price: _money_pb2.Money | None = ...,
-        compare_at_price: _money_pb2.Money | None = ...,
-        stock_state: Global___StockState.ValueType = ...,
-        is_active: _builtins.bool = ...,
-        barcode: _builtins.str = ...,
-        weight_grams: _builtins.int = ...,
-        position: _builtins.int = ...,
-        create_time: _timestamp_pb2.Timestamp | None = ...,
-        update_time: _timestamp_pb2.Timestamp | None = ...,
-        etag: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["compare_at_price", b"compare_at_price", "create_time", b"create_time", "price", b"price", "update_time", b"update_time"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["barcode", b"barcode", "compare_at_price", b"compare_at_price", "create_time", b"create_time", "etag", b"etag", "is_active", b"is_active", "options", b"options", "position", b"position", "price", b"price", "sku", b"sku", "stock_state", b"stock_state", "update_time", b"update_time", "variant_id", b"variant_id", "weight_grams", b"weight_grams"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Variant: _TypeAlias = Variant  # noqa: Y015
-
-@_typing.final
-class NewVariant(_message.Message):
-    """A variant to be made along with its product."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    @_typing.final
-    class OptionsEntry(_message.Message):
-        DESCRIPTOR: _descriptor.Descriptor
-
-        KEY_FIELD_NUMBER: _builtins.int
-        VALUE_FIELD_NUMBER: _builtins.int
-        key: _builtins.str
-        value: _builtins.str
-        def __init__(
-            self,
-            *,
-            key: _builtins.str = ...,
-            value: _builtins.str = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-    SKU_FIELD_NUMBER: _builtins.int
-    OPTIONS_FIELD_NUMBER: _builtins.int
-    PRICE_FIELD_NUMBER: _builtins.int
-    COMPARE_AT_PRICE_FIELD_NUMBER: _builtins.int
-    QUANTITY_FIELD_NUMBER: _builtins.int
-    IS_ACTIVE_FIELD_NUMBER: _builtins.int
-    BARCODE_FIELD_NUMBER: _builtins.int
-    WEIGHT_GRAMS_FIELD_NUMBER: _builtins.int
-    sku: _builtins.str
-    """The seller's own article number, unique for the seller; may be empty."""
-    quantity: _builtins.int
-    """How many pieces are on hand at first."""
-    is_active: _builtins.bool
-    """Whether the variant is for sale; absent means it is."""
-    barcode: _builtins.str
-    """The bar code, such as a GTIN."""
-    weight_grams: _builtins.int
-    """The weight of one piece in grams; 0 when not known."""
-    @_builtins.property
-    def options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """What is chosen, by the name of the option; all variants of a product name the same options, no two the same
-        values.
+        """What is chosen, by the name of the option, such as Size: M; empty when there is nothing to choose. All variants of
+        a product name the same options, no two the same values.
         """
 
     @_builtins.property
@@ -389,52 +316,53 @@ class NewVariant(_message.Message):
 
     @_builtins.property
     def compare_at_price(self) -> _money_pb2.Money:
-        """The former price to be shown crossed out."""
+        """The former price to be shown crossed out; absent when there is none."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When the variant was made."""
+
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp:
+        """When the variant last changed."""
 
     def __init__(
         self,
         *,
-        sku: _builtins.str = ...,
+        variant_id: _builtins.str = ...,
+        sku: _builtins.str | None = ...,
         options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         price: _money_pb2.Money | None = ...,
         compare_at_price: _money_pb2.Money | None = ...,
-        quantity: _builtins.int = ...,
-        is_active: _builtins.bool | None = ...,
-        barcode: _builtins.str = ...,
-        weight_grams: _builtins.int = ...,
+        stock_state: Global___StockState.ValueType = ...,
+        active: _builtins.bool | None = ...,
+        barcode: _builtins.str | None = ...,
+        weight_grams: _builtins.int | None = ...,
+        initial_quantity: _builtins.int = ...,
+        position: _builtins.int = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_is_active", b"_is_active", "compare_at_price", b"compare_at_price", "is_active", b"is_active", "price", b"price"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_active", b"_active", "_barcode", b"_barcode", "_sku", b"_sku", "_weight_grams", b"_weight_grams", "active", b"active", "barcode", b"barcode", "compare_at_price", b"compare_at_price", "create_time", b"create_time", "price", b"price", "sku", b"sku", "update_time", b"update_time", "weight_grams", b"weight_grams"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_is_active", b"_is_active", "barcode", b"barcode", "compare_at_price", b"compare_at_price", "is_active", b"is_active", "options", b"options", "price", b"price", "quantity", b"quantity", "sku", b"sku", "weight_grams", b"weight_grams"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active", b"_active", "_barcode", b"_barcode", "_sku", b"_sku", "_weight_grams", b"_weight_grams", "active", b"active", "barcode", b"barcode", "compare_at_price", b"compare_at_price", "create_time", b"create_time", "etag", b"etag", "initial_quantity", b"initial_quantity", "options", b"options", "position", b"position", "price", b"price", "sku", b"sku", "stock_state", b"stock_state", "update_time", b"update_time", "variant_id", b"variant_id", "weight_grams", b"weight_grams"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__is_active: _TypeAlias = _typing.Literal["is_active"]  # noqa: Y015
-    _WhichOneofArgType__is_active: _TypeAlias = _typing.Literal["_is_active", b"_is_active"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__is_active) -> _WhichOneofReturnType__is_active | None: ...
+    _WhichOneofReturnType__active: _TypeAlias = _typing.Literal["active"]  # noqa: Y015
+    _WhichOneofArgType__active: _TypeAlias = _typing.Literal["_active", b"_active"]  # noqa: Y015
+    _WhichOneofReturnType__barcode: _TypeAlias = _typing.Literal["barcode"]  # noqa: Y015
+    _WhichOneofArgType__barcode: _TypeAlias = _typing.Literal["_barcode", b"_barcode"]  # noqa: Y015
+    _WhichOneofReturnType__sku: _TypeAlias = _typing.Literal["sku"]  # noqa: Y015
+    _WhichOneofArgType__sku: _TypeAlias = _typing.Literal["_sku", b"_sku"]  # noqa: Y015
+    _WhichOneofReturnType__weight_grams: _TypeAlias = _typing.Literal["weight_grams"]  # noqa: Y015
+    _WhichOneofArgType__weight_grams: _TypeAlias = _typing.Literal["_weight_grams", b"_weight_grams"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__active) -> _WhichOneofReturnType__active | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__barcode) -> _WhichOneofReturnType__barcode | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sku) -> _WhichOneofReturnType__sku | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__weight_grams) -> _WhichOneofReturnType__weight_grams | None: ...
 
-Global___NewVariant: _TypeAlias = NewVariant  # noqa: Y015
-
-@_typing.final
-class NewProductImage(_message.Message):
-    """A picture to be attached to a product by its address."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    URL_FIELD_NUMBER: _builtins.int
-    ALT_TEXT_FIELD_NUMBER: _builtins.int
-    url: _builtins.str
-    """The https address of the picture; it is shown from there and not fetched."""
-    alt_text: _builtins.str
-    """What the picture shows, for those who cannot see it."""
-    def __init__(
-        self,
-        *,
-        url: _builtins.str = ...,
-        alt_text: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alt_text", b"alt_text", "url", b"url"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___NewProductImage: _TypeAlias = NewProductImage  # noqa: Y015
+Global___Variant: _TypeAlias = Variant  # noqa: Y015

@@ -22,11 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from marketplace.type.v1 import rating_pb2 as marketplace_dot_type_dot_v1_dot_rating__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%marketplace/delivery/v1/courier.proto\x12\x17marketplace.delivery.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a marketplace/type/v1/rating.proto\"\x8f\x05\n\x07\x43ourier\x12\x1d\n\ncourier_id\x18\x01 \x01(\tR\tcourierId\x12\x17\n\x07user_id\x18\x02 \x01(\tR\x06userId\x12\x1d\n\nfirst_name\x18\x03 \x01(\tR\tfirstName\x12\x1b\n\tlast_name\x18\x04 \x01(\tR\x08lastName\x12\x14\n\x05phone\x18\x05 \x01(\tR\x05phone\x12>\n\x07vehicle\x18\x06 \x01(\x0e\x32$.marketplace.delivery.v1.VehicleTypeR\x07vehicle\x12!\n\x0cplate_number\x18\x07 \x01(\tR\x0bplateNumber\x12;\n\x05state\x18\x08 \x01(\x0e\x32%.marketplace.delivery.v1.CourierStateR\x05state\x12:\n\x06rating\x18\t \x01(\x0b\x32\".marketplace.type.v1.RatingSummaryR\x06rating\x12\x1e\n\x0bis_on_shift\x18\n \x01(\x08R\tisOnShift\x12\x31\n\x14\x63ompleted_deliveries\x18\x0b \x01(\x05R\x13\x63ompletedDeliveries\x12;\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x12=\n\x0c\x61pprove_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0b\x61pproveTime\x12\x12\n\x04\x65tag\x18\x0f \x01(\tR\x04\x65tag\"\xa6\x02\n\x05Shift\x12\x19\n\x08shift_id\x18\x01 \x01(\tR\x07shiftId\x12\x1d\n\ncourier_id\x18\x02 \x01(\tR\tcourierId\x12>\n\x07vehicle\x18\x03 \x01(\x0e\x32$.marketplace.delivery.v1.VehicleTypeR\x07vehicle\x12\x39\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x35\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12\x31\n\x14\x63ompleted_deliveries\x18\x06 \x01(\x05R\x13\x63ompletedDeliveries*\x7f\n\x0c\x43ourierState\x12\x1d\n\x19\x43OURIER_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43OURIER_STATE_PENDING\x10\x01\x12\x18\n\x14\x43OURIER_STATE_ACTIVE\x10\x02\x12\x1b\n\x17\x43OURIER_STATE_SUSPENDED\x10\x03*\xbf\x01\n\x0bVehicleType\x12\x1c\n\x18VEHICLE_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11VEHICLE_TYPE_FOOT\x10\x01\x12\x18\n\x14VEHICLE_TYPE_BICYCLE\x10\x02\x12\x18\n\x14VEHICLE_TYPE_SCOOTER\x10\x03\x12\x1b\n\x17VEHICLE_TYPE_MOTORCYCLE\x10\x04\x12\x14\n\x10VEHICLE_TYPE_CAR\x10\x05\x12\x14\n\x10VEHICLE_TYPE_VAN\x10\x06\x42]\n\x1b\x64\x65v.marketplace.delivery.v1P\x01Z\"marketplace/delivery/v1;deliveryv1\xaa\x02\x17Marketplace.Delivery.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%marketplace/delivery/v1/courier.proto\x12\x17marketplace.delivery.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a marketplace/type/v1/rating.proto\"\xe4\x06\n\x07\x43ourier\x12#\n\ncourier_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\tcourierId\x12\x1d\n\x07user_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x06userId\x12-\n\nfirst_name\x18\x03 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x02\x18<\xd8\x01\x01R\tfirstName\x12-\n\tlast_name\x18\x04 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18<H\x00R\x08lastName\x88\x01\x01\x12=\n\x05phone\x18\x05 \x01(\tB\"\xe2\x41\x01\x01\xbaH\x1br\x19\x32\x17^(\\+[1-9][0-9]{6,14})?$H\x01R\x05phone\x88\x01\x01\x12O\n\x07vehicle\x18\x06 \x01(\x0e\x32$.marketplace.delivery.v1.VehicleTypeB\x0f\xe2\x41\x01\x02\xbaH\x08\x82\x01\x02\x10\x01\xd8\x01\x01R\x07vehicle\x12\x33\n\x0cplate_number\x18\x07 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18\x14H\x02R\x0bplateNumber\x88\x01\x01\x12\x41\n\x05state\x18\x08 \x01(\x0e\x32%.marketplace.delivery.v1.CourierStateB\x04\xe2\x41\x01\x03R\x05state\x12@\n\x06rating\x18\t \x01(\x0b\x32\".marketplace.type.v1.RatingSummaryB\x04\xe2\x41\x01\x03R\x06rating\x12\x1f\n\x08on_shift\x18\n \x01(\x08\x42\x04\xe2\x41\x01\x03R\x07onShift\x12\x37\n\x14\x63ompleted_deliveries\x18\x0b \x01(\x05\x42\x04\xe2\x41\x01\x03R\x13\x63ompletedDeliveries\x12\x41\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\x12\x43\n\x0c\x61pprove_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x0b\x61pproveTime\x12\x1f\n\x04\x65tag\x18\x0f \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18@R\x04\x65tagB\x0c\n\n_last_nameB\x08\n\x06_phoneB\x0f\n\r_plate_number\"\xeb\x02\n\x05Shift\x12\x1f\n\x08shift_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x07shiftId\x12#\n\ncourier_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\tcourierId\x12\x44\n\x07vehicle\x18\x03 \x01(\x0e\x32$.marketplace.delivery.v1.VehicleTypeB\x04\xe2\x41\x01\x03R\x07vehicle\x12?\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\tstartTime\x12;\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x07\x65ndTime\x12\x37\n\x14\x63ompleted_deliveries\x18\x06 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x13\x63ompletedDeliveries\x12\x1f\n\x04\x65tag\x18\x07 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18@R\x04\x65tag*\x7f\n\x0c\x43ourierState\x12\x1d\n\x19\x43OURIER_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43OURIER_STATE_PENDING\x10\x01\x12\x18\n\x14\x43OURIER_STATE_ACTIVE\x10\x02\x12\x1b\n\x17\x43OURIER_STATE_SUSPENDED\x10\x03*\xbf\x01\n\x0bVehicleType\x12\x1c\n\x18VEHICLE_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11VEHICLE_TYPE_FOOT\x10\x01\x12\x18\n\x14VEHICLE_TYPE_BICYCLE\x10\x02\x12\x18\n\x14VEHICLE_TYPE_SCOOTER\x10\x03\x12\x1b\n\x17VEHICLE_TYPE_MOTORCYCLE\x10\x04\x12\x14\n\x10VEHICLE_TYPE_CAR\x10\x05\x12\x14\n\x10VEHICLE_TYPE_VAN\x10\x06\x42]\n\x1b\x64\x65v.marketplace.delivery.v1P\x01Z\"marketplace/delivery/v1;deliveryv1\xaa\x02\x17Marketplace.Delivery.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,12 +36,56 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'marketplace.delivery.v1.cou
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\033dev.marketplace.delivery.v1P\001Z\"marketplace/delivery/v1;deliveryv1\252\002\027Marketplace.Delivery.V1'
-  _globals['_COURIERSTATE']._serialized_start=1088
-  _globals['_COURIERSTATE']._serialized_end=1215
-  _globals['_VEHICLETYPE']._serialized_start=1218
-  _globals['_VEHICLETYPE']._serialized_end=1409
-  _globals['_COURIER']._serialized_start=134
-  _globals['_COURIER']._serialized_end=789
-  _globals['_SHIFT']._serialized_start=792
-  _globals['_SHIFT']._serialized_end=1086
+  _globals['_COURIER'].fields_by_name['courier_id']._loaded_options = None
+  _globals['_COURIER'].fields_by_name['courier_id']._serialized_options = b'\342A\001\003'
+  _globals['_COURIER'].fields_by_name['user_id']._loaded_options = None
+  _globals['_COURIER'].fields_by_name['user_id']._serialized_options = b'\342A\001\003'
+  _globals['_COURIER'].fields_by_name['first_name']._loaded_options = None
+  _globals['_COURIER'].fields_by_name['first_name']._serialized_options = b'\342A\001\002\272H\007r\002\030<\330\001\001'
+  _globals['_COURIER'].fields_by_name['last_name']._loaded_options = None
+  _globals['_COURIER'].fields_by_name['last_name']._serialized_options = b'\342A\001\001\272H\004r\002\030<'
+  _globals['_COURIER'].fields_by_name['phone']._loaded_options = None
+  _globals['_COURIER'].fields_by_name['phone']._serialized_options = b'\342A\001\001\272H\033r\0312\027^(\\+[1-9][0-9]{6,14})?$'
+  _globals['_COURIER'].fields_by_name['vehicle']._loaded_options = None
+  _globals['_COURIER'].fields_by_name['vehicle']._serialized_options = b'\342A\001\002\272H\010\202\001\002\020\001\330\001\001'
+  _globals['_COURIER'].fields_by_name['plate_number']._loaded_options = None
+  _globals['_COURIER'].fields_by_name['plate_number']._serialized_options = b'\342A\001\001\272H\004r\002\030\024'
+  _globals['_COURIER'].fields_by_name['state']._loaded_options = None
+  _globals['_COURIER'].fields_by_name['state']._serialized_options = b'\342A\001\003'
+  _globals['_COURIER'].fields_by_name['rating']._loaded_options = None
+  _globals['_COURIER'].fields_by_name['rating']._serialized_options = b'\342A\001\003'
+  _globals['_COURIER'].fields_by_name['on_shift']._loaded_options = None
+  _globals['_COURIER'].fields_by_name['on_shift']._serialized_options = b'\342A\001\003'
+  _globals['_COURIER'].fields_by_name['completed_deliveries']._loaded_options = None
+  _globals['_COURIER'].fields_by_name['completed_deliveries']._serialized_options = b'\342A\001\003'
+  _globals['_COURIER'].fields_by_name['create_time']._loaded_options = None
+  _globals['_COURIER'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
+  _globals['_COURIER'].fields_by_name['update_time']._loaded_options = None
+  _globals['_COURIER'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
+  _globals['_COURIER'].fields_by_name['approve_time']._loaded_options = None
+  _globals['_COURIER'].fields_by_name['approve_time']._serialized_options = b'\342A\001\003'
+  _globals['_COURIER'].fields_by_name['etag']._loaded_options = None
+  _globals['_COURIER'].fields_by_name['etag']._serialized_options = b'\342A\001\001\272H\004r\002\030@'
+  _globals['_SHIFT'].fields_by_name['shift_id']._loaded_options = None
+  _globals['_SHIFT'].fields_by_name['shift_id']._serialized_options = b'\342A\001\003'
+  _globals['_SHIFT'].fields_by_name['courier_id']._loaded_options = None
+  _globals['_SHIFT'].fields_by_name['courier_id']._serialized_options = b'\342A\001\003'
+  _globals['_SHIFT'].fields_by_name['vehicle']._loaded_options = None
+  _globals['_SHIFT'].fields_by_name['vehicle']._serialized_options = b'\342A\001\003'
+  _globals['_SHIFT'].fields_by_name['start_time']._loaded_options = None
+  _globals['_SHIFT'].fields_by_name['start_time']._serialized_options = b'\342A\001\003'
+  _globals['_SHIFT'].fields_by_name['end_time']._loaded_options = None
+  _globals['_SHIFT'].fields_by_name['end_time']._serialized_options = b'\342A\001\003'
+  _globals['_SHIFT'].fields_by_name['completed_deliveries']._loaded_options = None
+  _globals['_SHIFT'].fields_by_name['completed_deliveries']._serialized_options = b'\342A\001\003'
+  _globals['_SHIFT'].fields_by_name['etag']._loaded_options = None
+  _globals['_SHIFT'].fields_by_name['etag']._serialized_options = b'\342A\001\001\272H\004r\002\030@'
+  _globals['_COURIERSTATE']._serialized_start=1432
+  _globals['_COURIERSTATE']._serialized_end=1559
+  _globals['_VEHICLETYPE']._serialized_start=1562
+  _globals['_VEHICLETYPE']._serialized_end=1753
+  _globals['_COURIER']._serialized_start=196
+  _globals['_COURIER']._serialized_end=1064
+  _globals['_SHIFT']._serialized_start=1067
+  _globals['_SHIFT']._serialized_end=1430
 # @@protoc_insertion_point(module_scope)

@@ -102,7 +102,7 @@ class Courier(_message.Message):
     PLATE_NUMBER_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     RATING_FIELD_NUMBER: _builtins.int
-    IS_ON_SHIFT_FIELD_NUMBER: _builtins.int
+    ON_SHIFT_FIELD_NUMBER: _builtins.int
     COMPLETED_DELIVERIES_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
@@ -115,21 +115,23 @@ class Courier(_message.Message):
     first_name: _builtins.str
     """The first name; buyers see it."""
     last_name: _builtins.str
-    """The last name; buyers do not see it."""
+    """The last name; buyers do not see it. Absent when none was given."""
     phone: _builtins.str
-    """The phone in E.164 form; buyers do not see it."""
+    """The phone in E.164 form; buyers do not see it. Absent at creation means the account's; absent in an answer means
+    that there is none.
+    """
     vehicle: Global___VehicleType.ValueType
     """What the courier usually moves with."""
     plate_number: _builtins.str
-    """The number plate of the vehicle; empty when it has none."""
+    """The number plate of the vehicle; absent when it has none."""
     state: Global___CourierState.ValueType
     """Where the courier's account as a courier stands."""
-    is_on_shift: _builtins.bool
+    on_shift: _builtins.bool
     """Whether a shift is running."""
     completed_deliveries: _builtins.int
     """How many deliveries the courier has completed."""
     etag: _builtins.str
-    """The version of the courier; it changes with every change."""
+    """The version of the courier; it changes with the courier's data and state, and not with shifts, ratings and counts."""
     @_builtins.property
     def rating(self) -> _rating_pb2.RatingSummary:
         """What buyers think of the courier."""
@@ -152,24 +154,35 @@ class Courier(_message.Message):
         courier_id: _builtins.str = ...,
         user_id: _builtins.str = ...,
         first_name: _builtins.str = ...,
-        last_name: _builtins.str = ...,
-        phone: _builtins.str = ...,
+        last_name: _builtins.str | None = ...,
+        phone: _builtins.str | None = ...,
         vehicle: Global___VehicleType.ValueType = ...,
-        plate_number: _builtins.str = ...,
+        plate_number: _builtins.str | None = ...,
         state: Global___CourierState.ValueType = ...,
         rating: _rating_pb2.RatingSummary | None = ...,
-        is_on_shift: _builtins.bool = ...,
+        on_shift: _builtins.bool = ...,
         completed_deliveries: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         approve_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["approve_time", b"approve_time", "create_time", b"create_time", "rating", b"rating", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_last_name", b"_last_name", "_phone", b"_phone", "_plate_number", b"_plate_number", "approve_time", b"approve_time", "create_time", b"create_time", "last_name", b"last_name", "phone", b"phone", "plate_number", b"plate_number", "rating", b"rating", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approve_time", b"approve_time", "completed_deliveries", b"completed_deliveries", "courier_id", b"courier_id", "create_time", b"create_time", "etag", b"etag", "first_name", b"first_name", "is_on_shift", b"is_on_shift", "last_name", b"last_name", "phone", b"phone", "plate_number", b"plate_number", "rating", b"rating", "state", b"state", "update_time", b"update_time", "user_id", b"user_id", "vehicle", b"vehicle"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_last_name", b"_last_name", "_phone", b"_phone", "_plate_number", b"_plate_number", "approve_time", b"approve_time", "completed_deliveries", b"completed_deliveries", "courier_id", b"courier_id", "create_time", b"create_time", "etag", b"etag", "first_name", b"first_name", "last_name", b"last_name", "on_shift", b"on_shift", "phone", b"phone", "plate_number", b"plate_number", "rating", b"rating", "state", b"state", "update_time", b"update_time", "user_id", b"user_id", "vehicle", b"vehicle"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__last_name: _TypeAlias = _typing.Literal["last_name"]  # noqa: Y015
+    _WhichOneofArgType__last_name: _TypeAlias = _typing.Literal["_last_name", b"_last_name"]  # noqa: Y015
+    _WhichOneofReturnType__phone: _TypeAlias = _typing.Literal["phone"]  # noqa: Y015
+    _WhichOneofArgType__phone: _TypeAlias = _typing.Literal["_phone", b"_phone"]  # noqa: Y015
+    _WhichOneofReturnType__plate_number: _TypeAlias = _typing.Literal["plate_number"]  # noqa: Y015
+    _WhichOneofArgType__plate_number: _TypeAlias = _typing.Literal["_plate_number", b"_plate_number"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__last_name) -> _WhichOneofReturnType__last_name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__phone) -> _WhichOneofReturnType__phone | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__plate_number) -> _WhichOneofReturnType__plate_number | None: ...
 
 Global___Courier: _TypeAlias = Courier  # noqa: Y015
 
@@ -185,6 +198,7 @@ class Shift(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     COMPLETED_DELIVERIES_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     shift_id: _builtins.str
     """The id of the shift."""
     courier_id: _builtins.str
@@ -193,6 +207,8 @@ class Shift(_message.Message):
     """What the courier moves with in this shift."""
     completed_deliveries: _builtins.int
     """How many deliveries were completed in the shift."""
+    etag: _builtins.str
+    """The version of the shift; it changes with every change, a completed delivery included."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When the shift began."""
@@ -210,10 +226,11 @@ class Shift(_message.Message):
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
         completed_deliveries: _builtins.int = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed_deliveries", b"completed_deliveries", "courier_id", b"courier_id", "end_time", b"end_time", "shift_id", b"shift_id", "start_time", b"start_time", "vehicle", b"vehicle"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed_deliveries", b"completed_deliveries", "courier_id", b"courier_id", "end_time", b"end_time", "etag", b"etag", "shift_id", b"shift_id", "start_time", b"start_time", "vehicle", b"vehicle"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

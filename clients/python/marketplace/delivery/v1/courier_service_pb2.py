@@ -24,11 +24,12 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from marketplace.delivery.v1 import courier_pb2 as marketplace_dot_delivery_dot_v1_dot_courier__pb2
 from marketplace.policy.v1 import policy_pb2 as marketplace_dot_policy_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-marketplace/delivery/v1/courier_service.proto\x12\x17marketplace.delivery.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a%marketplace/delivery/v1/courier.proto\x1a\"marketplace/policy/v1/policy.proto\"\xc0\x02\n\x14\x43reateCourierRequest\x12*\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\trequestId\x12(\n\nfirst_name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18<R\tfirstName\x12$\n\tlast_name\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18<R\x08lastName\x12\x34\n\x05phone\x18\x04 \x01(\tB\x1e\xbaH\x1br\x16\x32\x14^\\+[1-9][0-9]{6,14}$\xd8\x01\x01R\x05phone\x12J\n\x07vehicle\x18\x05 \x01(\x0e\x32$.marketplace.delivery.v1.VehicleTypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x07vehicle\x12*\n\x0cplate_number\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18\x14R\x0bplateNumber\"S\n\x15\x43reateCourierResponse\x12:\n\x07\x63ourier\x18\x01 \x01(\x0b\x32 .marketplace.delivery.v1.CourierR\x07\x63ourier\"e\n\x15\x41pproveCourierRequest\x12*\n\ncourier_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\tcourierId\x12 \n\x06reason\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\x06reason\"T\n\x16\x41pproveCourierResponse\x12:\n\x07\x63ourier\x18\x01 \x01(\x0b\x32 .marketplace.delivery.v1.CourierR\x07\x63ourier\"\x89\x01\n\x11StartShiftRequest\x12*\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\trequestId\x12H\n\x07vehicle\x18\x02 \x01(\x0e\x32$.marketplace.delivery.v1.VehicleTypeB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x07vehicle\"J\n\x12StartShiftResponse\x12\x34\n\x05shift\x18\x01 \x01(\x0b\x32\x1e.marketplace.delivery.v1.ShiftR\x05shift\"=\n\x0f\x45ndShiftRequest\x12*\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\trequestId\"H\n\x10\x45ndShiftResponse\x12\x34\n\x05shift\x18\x01 \x01(\x0b\x32\x1e.marketplace.delivery.v1.ShiftR\x05shift2\xfb\x04\n\x0e\x43ourierService\x12\x95\x01\n\rCreateCourier\x12-.marketplace.delivery.v1.CreateCourierRequest\x1a..marketplace.delivery.v1.CreateCourierResponse\"%\x8a\xd9%\n\x12\x00 \x03(\x02\x30\x01@\x02\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/couriers:\x01*\x12\xb0\x01\n\x0e\x41pproveCourier\x12..marketplace.delivery.v1.ApproveCourierRequest\x1a/.marketplace.delivery.v1.ApproveCourierResponse\"=\x8a\xd9%\r\x1a\x03\n\x01\x04 \x01(\x08\x30\x01@\x02\x82\xd3\xe4\x93\x02&\"!/v1/couriers/{courier_id}:approve:\x01*\x12\x91\x01\n\nStartShift\x12*.marketplace.delivery.v1.StartShiftRequest\x1a+.marketplace.delivery.v1.StartShiftResponse\"*\x8a\xd9%\x0b\x1a\x03\n\x01\x03 \x03(\x02@\x02\x82\xd3\xe4\x93\x02\x15\"\x10/v1/shifts:start:\x01*\x12\x89\x01\n\x08\x45ndShift\x12(.marketplace.delivery.v1.EndShiftRequest\x1a).marketplace.delivery.v1.EndShiftResponse\"(\x8a\xd9%\x0b\x1a\x03\n\x01\x03 \x03(\x02@\x02\x82\xd3\xe4\x93\x02\x13\"\x0e/v1/shifts:end:\x01*B]\n\x1b\x64\x65v.marketplace.delivery.v1P\x01Z\"marketplace/delivery/v1;deliveryv1\xaa\x02\x17Marketplace.Delivery.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-marketplace/delivery/v1/courier_service.proto\x12\x17marketplace.delivery.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a%marketplace/delivery/v1/courier.proto\x1a\"marketplace/policy/v1/policy.proto\"\x88\x01\n\x14\x43reateCourierRequest\x12@\n\x07\x63ourier\x18\x01 \x01(\x0b\x32 .marketplace.delivery.v1.CourierB\x04\xe2\x41\x01\x02R\x07\x63ourier\x12.\n\nrequest_id\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"S\n\x15\x43reateCourierResponse\x12:\n\x07\x63ourier\x18\x01 \x01(\x0b\x32 .marketplace.delivery.v1.CourierR\x07\x63ourier\"\xbe\x01\n\x15\x41pproveCourierRequest\x12.\n\ncourier_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\tcourierId\x12$\n\x06reason\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xf4\x03R\x06reason\x12\x1f\n\x04\x65tag\x18\x03 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18@R\x04\x65tag\x12.\n\nrequest_id\x18\x04 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"T\n\x16\x41pproveCourierResponse\x12:\n\x07\x63ourier\x18\x01 \x01(\x0b\x32 .marketplace.delivery.v1.CourierR\x07\x63ourier\"\x91\x01\n\x11StartShiftRequest\x12L\n\x07vehicle\x18\x01 \x01(\x0e\x32$.marketplace.delivery.v1.VehicleTypeB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01R\x07vehicle\x12.\n\nrequest_id\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"J\n\x12StartShiftResponse\x12\x34\n\x05shift\x18\x01 \x01(\x0b\x32\x1e.marketplace.delivery.v1.ShiftR\x05shift\"b\n\x0f\x45ndShiftRequest\x12\x1f\n\x04\x65tag\x18\x01 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18@R\x04\x65tag\x12.\n\nrequest_id\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"H\n\x10\x45ndShiftResponse\x12\x34\n\x05shift\x18\x01 \x01(\x0b\x32\x1e.marketplace.delivery.v1.ShiftR\x05shift2\x81\x05\n\x0e\x43ourierService\x12\x9b\x01\n\rCreateCourier\x12-.marketplace.delivery.v1.CreateCourierRequest\x1a..marketplace.delivery.v1.CreateCourierResponse\"+\x8a\xd9%\n\x12\x00 \x03(\x02\x30\x01@\x02\x82\xd3\xe4\x93\x02\x17\"\x0c/v1/couriers:\x07\x63ourier\x12\xb0\x01\n\x0e\x41pproveCourier\x12..marketplace.delivery.v1.ApproveCourierRequest\x1a/.marketplace.delivery.v1.ApproveCourierResponse\"=\x8a\xd9%\r\x1a\x03\n\x01\x04 \x02(\x08\x30\x01@\x02\x82\xd3\xe4\x93\x02&\"!/v1/couriers/{courier_id}:approve:\x01*\x12\x91\x01\n\nStartShift\x12*.marketplace.delivery.v1.StartShiftRequest\x1a+.marketplace.delivery.v1.StartShiftResponse\"*\x8a\xd9%\x0b\x1a\x03\n\x01\x03 \x03(\x02@\x02\x82\xd3\xe4\x93\x02\x15\"\x10/v1/shifts:start:\x01*\x12\x89\x01\n\x08\x45ndShift\x12(.marketplace.delivery.v1.EndShiftRequest\x1a).marketplace.delivery.v1.EndShiftResponse\"(\x8a\xd9%\x0b\x1a\x03\n\x01\x03 \x03(\x02@\x02\x82\xd3\xe4\x93\x02\x13\"\x0e/v1/shifts:end:\x01*B]\n\x1b\x64\x65v.marketplace.delivery.v1P\x01Z\"marketplace/delivery/v1;deliveryv1\xaa\x02\x17Marketplace.Delivery.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,52 +37,50 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'marketplace.delivery.v1.cou
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\033dev.marketplace.delivery.v1P\001Z\"marketplace/delivery/v1;deliveryv1\252\002\027Marketplace.Delivery.V1'
+  _globals['_CREATECOURIERREQUEST'].fields_by_name['courier']._loaded_options = None
+  _globals['_CREATECOURIERREQUEST'].fields_by_name['courier']._serialized_options = b'\342A\001\002'
   _globals['_CREATECOURIERREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_CREATECOURIERREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
-  _globals['_CREATECOURIERREQUEST'].fields_by_name['first_name']._loaded_options = None
-  _globals['_CREATECOURIERREQUEST'].fields_by_name['first_name']._serialized_options = b'\272H\006r\004\020\001\030<'
-  _globals['_CREATECOURIERREQUEST'].fields_by_name['last_name']._loaded_options = None
-  _globals['_CREATECOURIERREQUEST'].fields_by_name['last_name']._serialized_options = b'\272H\004r\002\030<'
-  _globals['_CREATECOURIERREQUEST'].fields_by_name['phone']._loaded_options = None
-  _globals['_CREATECOURIERREQUEST'].fields_by_name['phone']._serialized_options = b'\272H\033r\0262\024^\\+[1-9][0-9]{6,14}$\330\001\001'
-  _globals['_CREATECOURIERREQUEST'].fields_by_name['vehicle']._loaded_options = None
-  _globals['_CREATECOURIERREQUEST'].fields_by_name['vehicle']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
-  _globals['_CREATECOURIERREQUEST'].fields_by_name['plate_number']._loaded_options = None
-  _globals['_CREATECOURIERREQUEST'].fields_by_name['plate_number']._serialized_options = b'\272H\004r\002\030\024'
+  _globals['_CREATECOURIERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
   _globals['_APPROVECOURIERREQUEST'].fields_by_name['courier_id']._loaded_options = None
-  _globals['_APPROVECOURIERREQUEST'].fields_by_name['courier_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
+  _globals['_APPROVECOURIERREQUEST'].fields_by_name['courier_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
   _globals['_APPROVECOURIERREQUEST'].fields_by_name['reason']._loaded_options = None
-  _globals['_APPROVECOURIERREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\005r\003\030\364\003'
-  _globals['_STARTSHIFTREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_STARTSHIFTREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
+  _globals['_APPROVECOURIERREQUEST'].fields_by_name['reason']._serialized_options = b'\342A\001\001\272H\005r\003\030\364\003'
+  _globals['_APPROVECOURIERREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_APPROVECOURIERREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001\272H\004r\002\030@'
+  _globals['_APPROVECOURIERREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_APPROVECOURIERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\272H\010r\003\260\001\001\330\001\001'
   _globals['_STARTSHIFTREQUEST'].fields_by_name['vehicle']._loaded_options = None
-  _globals['_STARTSHIFTREQUEST'].fields_by_name['vehicle']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_STARTSHIFTREQUEST'].fields_by_name['vehicle']._serialized_options = b'\342A\001\001\272H\005\202\001\002\020\001'
+  _globals['_STARTSHIFTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_STARTSHIFTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
+  _globals['_ENDSHIFTREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_ENDSHIFTREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001\272H\004r\002\030@'
   _globals['_ENDSHIFTREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_ENDSHIFTREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
+  _globals['_ENDSHIFTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
   _globals['_COURIERSERVICE'].methods_by_name['CreateCourier']._loaded_options = None
-  _globals['_COURIERSERVICE'].methods_by_name['CreateCourier']._serialized_options = b'\212\331%\n\022\000 \003(\0020\001@\002\202\323\344\223\002\021\"\014/v1/couriers:\001*'
+  _globals['_COURIERSERVICE'].methods_by_name['CreateCourier']._serialized_options = b'\212\331%\n\022\000 \003(\0020\001@\002\202\323\344\223\002\027\"\014/v1/couriers:\007courier'
   _globals['_COURIERSERVICE'].methods_by_name['ApproveCourier']._loaded_options = None
-  _globals['_COURIERSERVICE'].methods_by_name['ApproveCourier']._serialized_options = b'\212\331%\r\032\003\n\001\004 \001(\0100\001@\002\202\323\344\223\002&\"!/v1/couriers/{courier_id}:approve:\001*'
+  _globals['_COURIERSERVICE'].methods_by_name['ApproveCourier']._serialized_options = b'\212\331%\r\032\003\n\001\004 \002(\0100\001@\002\202\323\344\223\002&\"!/v1/couriers/{courier_id}:approve:\001*'
   _globals['_COURIERSERVICE'].methods_by_name['StartShift']._loaded_options = None
   _globals['_COURIERSERVICE'].methods_by_name['StartShift']._serialized_options = b'\212\331%\013\032\003\n\001\003 \003(\002@\002\202\323\344\223\002\025\"\020/v1/shifts:start:\001*'
   _globals['_COURIERSERVICE'].methods_by_name['EndShift']._loaded_options = None
   _globals['_COURIERSERVICE'].methods_by_name['EndShift']._serialized_options = b'\212\331%\013\032\003\n\001\003 \003(\002@\002\202\323\344\223\002\023\"\016/v1/shifts:end:\001*'
-  _globals['_CREATECOURIERREQUEST']._serialized_start=209
-  _globals['_CREATECOURIERREQUEST']._serialized_end=529
-  _globals['_CREATECOURIERRESPONSE']._serialized_start=531
-  _globals['_CREATECOURIERRESPONSE']._serialized_end=614
-  _globals['_APPROVECOURIERREQUEST']._serialized_start=616
-  _globals['_APPROVECOURIERREQUEST']._serialized_end=717
-  _globals['_APPROVECOURIERRESPONSE']._serialized_start=719
-  _globals['_APPROVECOURIERRESPONSE']._serialized_end=803
-  _globals['_STARTSHIFTREQUEST']._serialized_start=806
-  _globals['_STARTSHIFTREQUEST']._serialized_end=943
-  _globals['_STARTSHIFTRESPONSE']._serialized_start=945
-  _globals['_STARTSHIFTRESPONSE']._serialized_end=1019
-  _globals['_ENDSHIFTREQUEST']._serialized_start=1021
-  _globals['_ENDSHIFTREQUEST']._serialized_end=1082
-  _globals['_ENDSHIFTRESPONSE']._serialized_start=1084
-  _globals['_ENDSHIFTRESPONSE']._serialized_end=1156
-  _globals['_COURIERSERVICE']._serialized_start=1159
-  _globals['_COURIERSERVICE']._serialized_end=1794
+  _globals['_CREATECOURIERREQUEST']._serialized_start=242
+  _globals['_CREATECOURIERREQUEST']._serialized_end=378
+  _globals['_CREATECOURIERRESPONSE']._serialized_start=380
+  _globals['_CREATECOURIERRESPONSE']._serialized_end=463
+  _globals['_APPROVECOURIERREQUEST']._serialized_start=466
+  _globals['_APPROVECOURIERREQUEST']._serialized_end=656
+  _globals['_APPROVECOURIERRESPONSE']._serialized_start=658
+  _globals['_APPROVECOURIERRESPONSE']._serialized_end=742
+  _globals['_STARTSHIFTREQUEST']._serialized_start=745
+  _globals['_STARTSHIFTREQUEST']._serialized_end=890
+  _globals['_STARTSHIFTRESPONSE']._serialized_start=892
+  _globals['_STARTSHIFTRESPONSE']._serialized_end=966
+  _globals['_ENDSHIFTREQUEST']._serialized_start=968
+  _globals['_ENDSHIFTREQUEST']._serialized_end=1066
+  _globals['_ENDSHIFTRESPONSE']._serialized_start=1068
+  _globals['_ENDSHIFTRESPONSE']._serialized_end=1140
+  _globals['_COURIERSERVICE']._serialized_start=1143
+  _globals['_COURIERSERVICE']._serialized_end=1784
 # @@protoc_insertion_point(module_scope)

@@ -19,41 +19,27 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class CreateCourierRequest(_message.Message):
-    """Says who applies."""
+    """Carries who applies."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    COURIER_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
-    FIRST_NAME_FIELD_NUMBER: _builtins.int
-    LAST_NAME_FIELD_NUMBER: _builtins.int
-    PHONE_FIELD_NUMBER: _builtins.int
-    VEHICLE_FIELD_NUMBER: _builtins.int
-    PLATE_NUMBER_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The id of this request; a repeat gets the first answer."""
-    first_name: _builtins.str
-    """The first name; buyers see it."""
-    last_name: _builtins.str
-    """The last name; buyers do not see it."""
-    phone: _builtins.str
-    """The phone in E.164 form; empty means the account's."""
-    vehicle: _courier_pb2.VehicleType.ValueType
-    """What the courier usually moves with."""
-    plate_number: _builtins.str
-    """The number plate of the vehicle; empty when it has none."""
+    @_builtins.property
+    def courier(self) -> _courier_pb2.Courier:
+        """The courier to be."""
+
     def __init__(
         self,
         *,
+        courier: _courier_pb2.Courier | None = ...,
         request_id: _builtins.str = ...,
-        first_name: _builtins.str = ...,
-        last_name: _builtins.str = ...,
-        phone: _builtins.str = ...,
-        vehicle: _courier_pb2.VehicleType.ValueType = ...,
-        plate_number: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["courier", b"courier"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_name", b"first_name", "last_name", b"last_name", "phone", b"phone", "plate_number", b"plate_number", "request_id", b"request_id", "vehicle", b"vehicle"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["courier", b"courier", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -91,19 +77,27 @@ class ApproveCourierRequest(_message.Message):
 
     COURIER_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     courier_id: _builtins.str
     """The id of the courier."""
     reason: _builtins.str
     """Why; it is kept in the audit entry."""
+    etag: _builtins.str
+    """The etag of the courier as the caller knows it; empty is unconditional."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
     def __init__(
         self,
         *,
         courier_id: _builtins.str = ...,
         reason: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["courier_id", b"courier_id", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["courier_id", b"courier_id", "etag", b"etag", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -139,17 +133,17 @@ class StartShiftRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
     VEHICLE_FIELD_NUMBER: _builtins.int
-    request_id: _builtins.str
-    """The id of this request; a repeat gets the first answer."""
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     vehicle: _courier_pb2.VehicleType.ValueType
     """What the courier moves with in this shift; unspecified means the courier's usual."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
     def __init__(
         self,
         *,
-        request_id: _builtins.str = ...,
         vehicle: _courier_pb2.VehicleType.ValueType = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -189,17 +183,21 @@ class EndShiftRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    ETAG_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    etag: _builtins.str
+    """The etag of the shift as the caller knows it; empty is unconditional."""
     request_id: _builtins.str
     """The id of this request; a repeat gets the first answer."""
     def __init__(
         self,
         *,
+        etag: _builtins.str = ...,
         request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

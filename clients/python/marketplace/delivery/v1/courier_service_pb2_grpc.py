@@ -71,24 +71,26 @@ class CourierServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ApproveCourier(self, request, context):
-        """Approves a PENDING courier, who becomes ACTIVE; the account gets the role COURIER. Errors: NOT_FOUND,
-        ILLEGAL_TRANSITION.
+        """Approves a PENDING courier, who becomes ACTIVE; the account gets the role COURIER. One who is ACTIVE already stays
+        as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StartShift(self, request, context):
-        """Starts the caller's shift; deliveries can be assigned from now on. Errors: ILLEGAL_TRANSITION when a shift is
-        running or the courier is not ACTIVE, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """Starts the caller's shift; deliveries can be assigned from now on. One that runs already on this vehicle is
+        answered as it is. Errors: NOT_FOUND when the caller is no courier, ILLEGAL_TRANSITION when a shift is running on
+        another vehicle or the courier is not ACTIVE, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def EndShift(self, request, context):
-        """Ends the caller's shift. Errors: COURIER_OFF_SHIFT when none is running, IN_USE while a delivery is assigned to the
-        courier, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """Ends the caller's shift. When none is running, the one that ended last is answered as it is. Errors: NOT_FOUND when
+        the caller is no courier, COURIER_OFF_SHIFT when there never was a shift, IN_USE while a delivery is assigned to the
+        courier, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

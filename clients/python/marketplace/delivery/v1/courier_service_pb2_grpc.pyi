@@ -22,16 +22,18 @@ class CourierServiceStub:
     REQUEST_IN_PROGRESS.
     """
     ApproveCourier: _aio.UnaryUnaryMultiCallable[_courier_service_pb2.ApproveCourierRequest, _courier_service_pb2.ApproveCourierResponse]
-    """Approves a PENDING courier, who becomes ACTIVE; the account gets the role COURIER. Errors: NOT_FOUND,
-    ILLEGAL_TRANSITION.
+    """Approves a PENDING courier, who becomes ACTIVE; the account gets the role COURIER. One who is ACTIVE already stays
+    as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     StartShift: _aio.UnaryUnaryMultiCallable[_courier_service_pb2.StartShiftRequest, _courier_service_pb2.StartShiftResponse]
-    """Starts the caller's shift; deliveries can be assigned from now on. Errors: ILLEGAL_TRANSITION when a shift is
-    running or the courier is not ACTIVE, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """Starts the caller's shift; deliveries can be assigned from now on. One that runs already on this vehicle is
+    answered as it is. Errors: NOT_FOUND when the caller is no courier, ILLEGAL_TRANSITION when a shift is running on
+    another vehicle or the courier is not ACTIVE, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     EndShift: _aio.UnaryUnaryMultiCallable[_courier_service_pb2.EndShiftRequest, _courier_service_pb2.EndShiftResponse]
-    """Ends the caller's shift. Errors: COURIER_OFF_SHIFT when none is running, IN_USE while a delivery is assigned to the
-    courier, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """Ends the caller's shift. When none is running, the one that ended last is answered as it is. Errors: NOT_FOUND when
+    the caller is no courier, COURIER_OFF_SHIFT when there never was a shift, IN_USE while a delivery is assigned to the
+    courier, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
 
 class CourierServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -54,8 +56,8 @@ class CourierServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _courier_service_pb2.ApproveCourierRequest,
         context: _aio.ServicerContext[_courier_service_pb2.ApproveCourierRequest, _abc.Awaitable[_courier_service_pb2.ApproveCourierResponse]],
     ) -> _abc.Awaitable[_courier_service_pb2.ApproveCourierResponse]:
-        """Approves a PENDING courier, who becomes ACTIVE; the account gets the role COURIER. Errors: NOT_FOUND,
-        ILLEGAL_TRANSITION.
+        """Approves a PENDING courier, who becomes ACTIVE; the account gets the role COURIER. One who is ACTIVE already stays
+        as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -64,8 +66,9 @@ class CourierServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _courier_service_pb2.StartShiftRequest,
         context: _aio.ServicerContext[_courier_service_pb2.StartShiftRequest, _abc.Awaitable[_courier_service_pb2.StartShiftResponse]],
     ) -> _abc.Awaitable[_courier_service_pb2.StartShiftResponse]:
-        """Starts the caller's shift; deliveries can be assigned from now on. Errors: ILLEGAL_TRANSITION when a shift is
-        running or the courier is not ACTIVE, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """Starts the caller's shift; deliveries can be assigned from now on. One that runs already on this vehicle is
+        answered as it is. Errors: NOT_FOUND when the caller is no courier, ILLEGAL_TRANSITION when a shift is running on
+        another vehicle or the courier is not ACTIVE, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -74,8 +77,9 @@ class CourierServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _courier_service_pb2.EndShiftRequest,
         context: _aio.ServicerContext[_courier_service_pb2.EndShiftRequest, _abc.Awaitable[_courier_service_pb2.EndShiftResponse]],
     ) -> _abc.Awaitable[_courier_service_pb2.EndShiftResponse]:
-        """Ends the caller's shift. Errors: COURIER_OFF_SHIFT when none is running, IN_USE while a delivery is assigned to the
-        courier, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """Ends the caller's shift. When none is running, the one that ended last is answered as it is. Errors: NOT_FOUND when
+        the caller is no courier, COURIER_OFF_SHIFT when there never was a shift, IN_USE while a delivery is assigned to the
+        courier, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
 def add_CourierServiceServicer_to_server(servicer: CourierServiceServicer, server: _aio.Server) -> None: ...

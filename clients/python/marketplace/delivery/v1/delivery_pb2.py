@@ -22,15 +22,16 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
-from google.type import latlng_pb2 as google_dot_type_dot_latlng__pb2
 from google.type import money_pb2 as google_dot_type_dot_money__pb2
 from marketplace.delivery.v1 import courier_pb2 as marketplace_dot_delivery_dot_v1_dot_courier__pb2
 from marketplace.type.v1 import address_pb2 as marketplace_dot_type_dot_v1_dot_address__pb2
 from marketplace.type.v1 import rating_pb2 as marketplace_dot_type_dot_v1_dot_rating__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&marketplace/delivery/v1/delivery.proto\x12\x17marketplace.delivery.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18google/type/latlng.proto\x1a\x17google/type/money.proto\x1a%marketplace/delivery/v1/courier.proto\x1a!marketplace/type/v1/address.proto\x1a marketplace/type/v1/rating.proto\"\xa7\n\n\x08\x44\x65livery\x12\x1f\n\x0b\x64\x65livery_id\x18\x01 \x01(\tR\ndeliveryId\x12\x19\n\x08order_id\x18\x02 \x01(\tR\x07orderId\x12!\n\x0corder_number\x18\x03 \x01(\tR\x0borderNumber\x12\x1b\n\tseller_id\x18\x04 \x01(\tR\x08sellerId\x12\x19\n\x08\x62uyer_id\x18\x05 \x01(\tR\x07\x62uyerId\x12<\n\x05state\x18\x06 \x01(\x0e\x32&.marketplace.delivery.v1.DeliveryStateR\x05state\x12\x42\n\x07outcome\x18\x07 \x01(\x0e\x32(.marketplace.delivery.v1.DeliveryOutcomeR\x07outcome\x12\x42\n\x07\x63ourier\x18\x08 \x01(\x0b\x32(.marketplace.delivery.v1.DeliveryCourierR\x07\x63ourier\x12!\n\x0c\x64ropoff_code\x18\t \x01(\tR\x0b\x64ropoffCode\x12\x35\n\x06pickup\x18\n \x01(\x0b\x32\x1d.marketplace.delivery.v1.StopR\x06pickup\x12\x37\n\x07\x64ropoff\x18\x0b \x01(\x0b\x32\x1d.marketplace.delivery.v1.StopR\x07\x64ropoff\x12.\n\x03\x65ta\x18\x0c \x01(\x0b\x32\x1c.marketplace.delivery.v1.EtaR\x03\x65ta\x12$\n\x03\x66\x65\x65\x18\r \x01(\x0b\x32\x12.google.type.MoneyR\x03\x66\x65\x65\x12\x1d\n\nitem_count\x18\x0e \x01(\x05R\titemCount\x12,\n\x0f\x64istance_meters\x18\x0f \x01(\x01H\x00R\x0e\x64istanceMeters\x88\x01\x01\x12&\n\x0fproof_media_ids\x18\x10 \x03(\tR\rproofMediaIds\x12;\n\x0b\x63reate_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x12\x39\n\nready_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\treadyTime\x12=\n\x0coffered_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bofferedTime\x12?\n\rassigned_time\x18\x15 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0c\x61ssignedTime\x12@\n\x0e\x61t_pickup_time\x18\x16 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0c\x61tPickupTime\x12@\n\x0epicked_up_time\x18\x17 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0cpickedUpTime\x12\x42\n\x0f\x61t_dropoff_time\x18\x18 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ratDropoffTime\x12;\n\x0b\x63losed_time\x18\x19 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nclosedTime\x12\x12\n\x04\x65tag\x18\x1a \x01(\tR\x04\x65tagB\x12\n\x10_distance_meters\"\xcb\x01\n\x0f\x44\x65liveryCourier\x12\x1d\n\ncourier_id\x18\x01 \x01(\tR\tcourierId\x12\x1d\n\nfirst_name\x18\x02 \x01(\tR\tfirstName\x12>\n\x07vehicle\x18\x03 \x01(\x0e\x32$.marketplace.delivery.v1.VehicleTypeR\x07vehicle\x12:\n\x06rating\x18\x04 \x01(\x0b\x32\".marketplace.type.v1.RatingSummaryR\x06rating\"\x9a\x02\n\x04Stop\x12\x35\n\x04kind\x18\x01 \x01(\x0e\x32!.marketplace.delivery.v1.StopKindR\x04kind\x12\x36\n\x07\x61\x64\x64ress\x18\x02 \x01(\x0b\x32\x1c.marketplace.type.v1.AddressR\x07\x61\x64\x64ress\x12)\n\x05point\x18\x03 \x01(\x0b\x32\x13.google.type.LatLngR\x05point\x12;\n\x0b\x61rrive_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\narriveTime\x12;\n\x0b\x64\x65part_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ndepartTime\"\x85\x02\n\x03\x45ta\x12?\n\rexpected_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0c\x65xpectedTime\x12?\n\rearliest_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0c\x65\x61rliestTime\x12;\n\x0blatest_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nlatestTime\x12?\n\restimate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0c\x65stimateTime*\xfb\x01\n\rDeliveryState\x12\x1e\n\x1a\x44\x45LIVERY_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45LIVERY_STATE_CREATED\x10\x01\x12\x1b\n\x17\x44\x45LIVERY_STATE_OFFERING\x10\x02\x12\x1b\n\x17\x44\x45LIVERY_STATE_ASSIGNED\x10\x03\x12\x1c\n\x18\x44\x45LIVERY_STATE_AT_PICKUP\x10\x04\x12\x1c\n\x18\x44\x45LIVERY_STATE_PICKED_UP\x10\x05\x12\x1d\n\x19\x44\x45LIVERY_STATE_AT_DROPOFF\x10\x06\x12\x19\n\x15\x44\x45LIVERY_STATE_CLOSED\x10\x07*\xaf\x01\n\x0f\x44\x65liveryOutcome\x12 \n\x1c\x44\x45LIVERY_OUTCOME_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x44\x45LIVERY_OUTCOME_DELIVERED\x10\x01\x12\x1b\n\x17\x44\x45LIVERY_OUTCOME_FAILED\x10\x02\x12\x1d\n\x19\x44\x45LIVERY_OUTCOME_RETURNED\x10\x03\x12\x1e\n\x1a\x44\x45LIVERY_OUTCOME_CANCELLED\x10\x04*R\n\x08StopKind\x12\x19\n\x15STOP_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10STOP_KIND_PICKUP\x10\x01\x12\x15\n\x11STOP_KIND_DROPOFF\x10\x02\x42]\n\x1b\x64\x65v.marketplace.delivery.v1P\x01Z\"marketplace/delivery/v1;deliveryv1\xaa\x02\x17Marketplace.Delivery.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&marketplace/delivery/v1/delivery.proto\x12\x17marketplace.delivery.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\x1a%marketplace/delivery/v1/courier.proto\x1a!marketplace/type/v1/address.proto\x1a marketplace/type/v1/rating.proto\"\xc0\n\n\x08\x44\x65livery\x12%\n\x0b\x64\x65livery_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\ndeliveryId\x12\x1f\n\x08order_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x07orderId\x12\'\n\x0corder_number\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03R\x0borderNumber\x12!\n\tseller_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03R\x08sellerId\x12\x1f\n\x08\x62uyer_id\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03R\x07\x62uyerId\x12\x42\n\x05state\x18\x06 \x01(\x0e\x32&.marketplace.delivery.v1.DeliveryStateB\x04\xe2\x41\x01\x03R\x05state\x12H\n\x07outcome\x18\x07 \x01(\x0e\x32(.marketplace.delivery.v1.DeliveryOutcomeB\x04\xe2\x41\x01\x03R\x07outcome\x12H\n\x07\x63ourier\x18\x08 \x01(\x0b\x32(.marketplace.delivery.v1.DeliveryCourierB\x04\xe2\x41\x01\x03R\x07\x63ourier\x12,\n\x0c\x64ropoff_code\x18\t \x01(\tB\x04\xe2\x41\x01\x03H\x00R\x0b\x64ropoffCode\x88\x01\x01\x12;\n\x06pickup\x18\n \x01(\x0b\x32\x1d.marketplace.delivery.v1.StopB\x04\xe2\x41\x01\x03R\x06pickup\x12=\n\x07\x64ropoff\x18\x0b \x01(\x0b\x32\x1d.marketplace.delivery.v1.StopB\x04\xe2\x41\x01\x03R\x07\x64ropoff\x12\x34\n\x03\x65ta\x18\x0c \x01(\x0b\x32\x1c.marketplace.delivery.v1.EtaB\x04\xe2\x41\x01\x03R\x03\x65ta\x12*\n\x03\x66\x65\x65\x18\r \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x03\x66\x65\x65\x12#\n\nitem_count\x18\x0e \x01(\x05\x42\x04\xe2\x41\x01\x03R\titemCount\x12\x32\n\x0f\x64istance_meters\x18\x0f \x01(\x01\x42\x04\xe2\x41\x01\x03H\x01R\x0e\x64istanceMeters\x88\x01\x01\x12,\n\x0fproof_media_ids\x18\x10 \x03(\tB\x04\xe2\x41\x01\x03R\rproofMediaIds\x12\x41\n\x0b\x63reate_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bupdate_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\x12?\n\nready_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\treadyTime\x12?\n\noffer_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\tofferTime\x12\x41\n\x0b\x61ssign_time\x18\x15 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nassignTime\x12\x42\n\x0cpick_up_time\x18\x16 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\npickUpTime\x12?\n\nclose_time\x18\x17 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\tcloseTime\x12\x1f\n\x04\x65tag\x18\x18 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18@R\x04\x65tagB\x0f\n\r_dropoff_codeB\x12\n\x10_distance_meters\"\xe3\x01\n\x0f\x44\x65liveryCourier\x12#\n\ncourier_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\tcourierId\x12#\n\nfirst_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\tfirstName\x12\x44\n\x07vehicle\x18\x03 \x01(\x0e\x32$.marketplace.delivery.v1.VehicleTypeB\x04\xe2\x41\x01\x03R\x07vehicle\x12@\n\x06rating\x18\x04 \x01(\x0b\x32\".marketplace.type.v1.RatingSummaryB\x04\xe2\x41\x01\x03R\x06rating\"\x87\x02\n\x04Stop\x12;\n\x04kind\x18\x01 \x01(\x0e\x32!.marketplace.delivery.v1.StopKindB\x04\xe2\x41\x01\x03R\x04kind\x12<\n\x07\x61\x64\x64ress\x18\x02 \x01(\x0b\x32\x1c.marketplace.type.v1.AddressB\x04\xe2\x41\x01\x03R\x07\x61\x64\x64ress\x12\x41\n\x0b\x61rrive_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\narriveTime\x12\x41\n\x0b\x64\x65part_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ndepartTime\"\x9d\x02\n\x03\x45ta\x12\x45\n\rexpected_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x0c\x65xpectedTime\x12\x45\n\rearliest_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x0c\x65\x61rliestTime\x12\x41\n\x0blatest_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nlatestTime\x12\x45\n\restimate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x0c\x65stimateTime*\xfb\x01\n\rDeliveryState\x12\x1e\n\x1a\x44\x45LIVERY_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45LIVERY_STATE_CREATED\x10\x01\x12\x1b\n\x17\x44\x45LIVERY_STATE_OFFERING\x10\x02\x12\x1b\n\x17\x44\x45LIVERY_STATE_ASSIGNED\x10\x03\x12\x1c\n\x18\x44\x45LIVERY_STATE_AT_PICKUP\x10\x04\x12\x1c\n\x18\x44\x45LIVERY_STATE_PICKED_UP\x10\x05\x12\x1d\n\x19\x44\x45LIVERY_STATE_AT_DROPOFF\x10\x06\x12\x19\n\x15\x44\x45LIVERY_STATE_CLOSED\x10\x07*\xaf\x01\n\x0f\x44\x65liveryOutcome\x12 \n\x1c\x44\x45LIVERY_OUTCOME_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x44\x45LIVERY_OUTCOME_DELIVERED\x10\x01\x12\x1b\n\x17\x44\x45LIVERY_OUTCOME_FAILED\x10\x02\x12\x1d\n\x19\x44\x45LIVERY_OUTCOME_RETURNED\x10\x03\x12\x1e\n\x1a\x44\x45LIVERY_OUTCOME_CANCELLED\x10\x04*R\n\x08StopKind\x12\x19\n\x15STOP_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10STOP_KIND_PICKUP\x10\x01\x12\x15\n\x11STOP_KIND_DROPOFF\x10\x02\x42]\n\x1b\x64\x65v.marketplace.delivery.v1P\x01Z\"marketplace/delivery/v1;deliveryv1\xaa\x02\x17Marketplace.Delivery.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,18 +39,90 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'marketplace.delivery.v1.del
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\033dev.marketplace.delivery.v1P\001Z\"marketplace/delivery/v1;deliveryv1\252\002\027Marketplace.Delivery.V1'
-  _globals['_DELIVERYSTATE']._serialized_start=2337
-  _globals['_DELIVERYSTATE']._serialized_end=2588
-  _globals['_DELIVERYOUTCOME']._serialized_start=2591
-  _globals['_DELIVERYOUTCOME']._serialized_end=2766
-  _globals['_STOPKIND']._serialized_start=2768
-  _globals['_STOPKIND']._serialized_end=2850
-  _globals['_DELIVERY']._serialized_start=260
-  _globals['_DELIVERY']._serialized_end=1579
-  _globals['_DELIVERYCOURIER']._serialized_start=1582
-  _globals['_DELIVERYCOURIER']._serialized_end=1785
-  _globals['_STOP']._serialized_start=1788
-  _globals['_STOP']._serialized_end=2070
-  _globals['_ETA']._serialized_start=2073
-  _globals['_ETA']._serialized_end=2334
+  _globals['_DELIVERY'].fields_by_name['delivery_id']._loaded_options = None
+  _globals['_DELIVERY'].fields_by_name['delivery_id']._serialized_options = b'\342A\001\003'
+  _globals['_DELIVERY'].fields_by_name['order_id']._loaded_options = None
+  _globals['_DELIVERY'].fields_by_name['order_id']._serialized_options = b'\342A\001\003'
+  _globals['_DELIVERY'].fields_by_name['order_number']._loaded_options = None
+  _globals['_DELIVERY'].fields_by_name['order_number']._serialized_options = b'\342A\001\003'
+  _globals['_DELIVERY'].fields_by_name['seller_id']._loaded_options = None
+  _globals['_DELIVERY'].fields_by_name['seller_id']._serialized_options = b'\342A\001\003'
+  _globals['_DELIVERY'].fields_by_name['buyer_id']._loaded_options = None
+  _globals['_DELIVERY'].fields_by_name['buyer_id']._serialized_options = b'\342A\001\003'
+  _globals['_DELIVERY'].fields_by_name['state']._loaded_options = None
+  _globals['_DELIVERY'].fields_by_name['state']._serialized_options = b'\342A\001\003'
+  _globals['_DELIVERY'].fields_by_name['outcome']._loaded_options = None
+  _globals['_DELIVERY'].fields_by_name['outcome']._serialized_options = b'\342A\001\003'
+  _globals['_DELIVERY'].fields_by_name['courier']._loaded_options = None
+  _globals['_DELIVERY'].fields_by_name['courier']._serialized_options = b'\342A\001\003'
+  _globals['_DELIVERY'].fields_by_name['dropoff_code']._loaded_options = None
+  _globals['_DELIVERY'].fields_by_name['dropoff_code']._serialized_options = b'\342A\001\003'
+  _globals['_DELIVERY'].fields_by_name['pickup']._loaded_options = None
+  _globals['_DELIVERY'].fields_by_name['pickup']._serialized_options = b'\342A\001\003'
+  _globals['_DELIVERY'].fields_by_name['dropoff']._loaded_options = None
+  _globals['_DELIVERY'].fields_by_name['dropoff']._serialized_options = b'\342A\001\003'
+  _globals['_DELIVERY'].fields_by_name['eta']._loaded_options = None
+  _globals['_DELIVERY'].fields_by_name['eta']._serialized_options = b'\342A\001\003'
+  _globals['_DELIVERY'].fields_by_name['fee']._loaded_options = None
+  _globals['_DELIVERY'].fields_by_name['fee']._serialized_options = b'\342A\001\003'
+  _globals['_DELIVERY'].fields_by_name['item_count']._loaded_options = None
+  _globals['_DELIVERY'].fields_by_name['item_count']._serialized_options = b'\342A\001\003'
+  _globals['_DELIVERY'].fields_by_name['distance_meters']._loaded_options = None
+  _globals['_DELIVERY'].fields_by_name['distance_meters']._serialized_options = b'\342A\001\003'
+  _globals['_DELIVERY'].fields_by_name['proof_media_ids']._loaded_options = None
+  _globals['_DELIVERY'].fields_by_name['proof_media_ids']._serialized_options = b'\342A\001\003'
+  _globals['_DELIVERY'].fields_by_name['create_time']._loaded_options = None
+  _globals['_DELIVERY'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
+  _globals['_DELIVERY'].fields_by_name['update_time']._loaded_options = None
+  _globals['_DELIVERY'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
+  _globals['_DELIVERY'].fields_by_name['ready_time']._loaded_options = None
+  _globals['_DELIVERY'].fields_by_name['ready_time']._serialized_options = b'\342A\001\003'
+  _globals['_DELIVERY'].fields_by_name['offer_time']._loaded_options = None
+  _globals['_DELIVERY'].fields_by_name['offer_time']._serialized_options = b'\342A\001\003'
+  _globals['_DELIVERY'].fields_by_name['assign_time']._loaded_options = None
+  _globals['_DELIVERY'].fields_by_name['assign_time']._serialized_options = b'\342A\001\003'
+  _globals['_DELIVERY'].fields_by_name['pick_up_time']._loaded_options = None
+  _globals['_DELIVERY'].fields_by_name['pick_up_time']._serialized_options = b'\342A\001\003'
+  _globals['_DELIVERY'].fields_by_name['close_time']._loaded_options = None
+  _globals['_DELIVERY'].fields_by_name['close_time']._serialized_options = b'\342A\001\003'
+  _globals['_DELIVERY'].fields_by_name['etag']._loaded_options = None
+  _globals['_DELIVERY'].fields_by_name['etag']._serialized_options = b'\342A\001\001\272H\004r\002\030@'
+  _globals['_DELIVERYCOURIER'].fields_by_name['courier_id']._loaded_options = None
+  _globals['_DELIVERYCOURIER'].fields_by_name['courier_id']._serialized_options = b'\342A\001\003'
+  _globals['_DELIVERYCOURIER'].fields_by_name['first_name']._loaded_options = None
+  _globals['_DELIVERYCOURIER'].fields_by_name['first_name']._serialized_options = b'\342A\001\003'
+  _globals['_DELIVERYCOURIER'].fields_by_name['vehicle']._loaded_options = None
+  _globals['_DELIVERYCOURIER'].fields_by_name['vehicle']._serialized_options = b'\342A\001\003'
+  _globals['_DELIVERYCOURIER'].fields_by_name['rating']._loaded_options = None
+  _globals['_DELIVERYCOURIER'].fields_by_name['rating']._serialized_options = b'\342A\001\003'
+  _globals['_STOP'].fields_by_name['kind']._loaded_options = None
+  _globals['_STOP'].fields_by_name['kind']._serialized_options = b'\342A\001\003'
+  _globals['_STOP'].fields_by_name['address']._loaded_options = None
+  _globals['_STOP'].fields_by_name['address']._serialized_options = b'\342A\001\003'
+  _globals['_STOP'].fields_by_name['arrive_time']._loaded_options = None
+  _globals['_STOP'].fields_by_name['arrive_time']._serialized_options = b'\342A\001\003'
+  _globals['_STOP'].fields_by_name['depart_time']._loaded_options = None
+  _globals['_STOP'].fields_by_name['depart_time']._serialized_options = b'\342A\001\003'
+  _globals['_ETA'].fields_by_name['expected_time']._loaded_options = None
+  _globals['_ETA'].fields_by_name['expected_time']._serialized_options = b'\342A\001\003'
+  _globals['_ETA'].fields_by_name['earliest_time']._loaded_options = None
+  _globals['_ETA'].fields_by_name['earliest_time']._serialized_options = b'\342A\001\003'
+  _globals['_ETA'].fields_by_name['latest_time']._loaded_options = None
+  _globals['_ETA'].fields_by_name['latest_time']._serialized_options = b'\342A\001\003'
+  _globals['_ETA'].fields_by_name['estimate_time']._loaded_options = None
+  _globals['_ETA'].fields_by_name['estimate_time']._serialized_options = b'\342A\001\003'
+  _globals['_DELIVERYSTATE']._serialized_start=2427
+  _globals['_DELIVERYSTATE']._serialized_end=2678
+  _globals['_DELIVERYOUTCOME']._serialized_start=2681
+  _globals['_DELIVERYOUTCOME']._serialized_end=2856
+  _globals['_STOPKIND']._serialized_start=2858
+  _globals['_STOPKIND']._serialized_end=2940
+  _globals['_DELIVERY']._serialized_start=296
+  _globals['_DELIVERY']._serialized_end=1640
+  _globals['_DELIVERYCOURIER']._serialized_start=1643
+  _globals['_DELIVERYCOURIER']._serialized_end=1870
+  _globals['_STOP']._serialized_start=1873
+  _globals['_STOP']._serialized_end=2136
+  _globals['_ETA']._serialized_start=2139
+  _globals['_ETA']._serialized_end=2424
 # @@protoc_insertion_point(module_scope)

@@ -9,7 +9,6 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
-from google.type import latlng_pb2 as _latlng_pb2
 from google.type import money_pb2 as _money_pb2
 from marketplace.delivery.v1 import courier_pb2 as _courier_pb2
 from marketplace.type.v1 import address_pb2 as _address_pb2
@@ -150,12 +149,10 @@ class Delivery(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     READY_TIME_FIELD_NUMBER: _builtins.int
-    OFFERED_TIME_FIELD_NUMBER: _builtins.int
-    ASSIGNED_TIME_FIELD_NUMBER: _builtins.int
-    AT_PICKUP_TIME_FIELD_NUMBER: _builtins.int
-    PICKED_UP_TIME_FIELD_NUMBER: _builtins.int
-    AT_DROPOFF_TIME_FIELD_NUMBER: _builtins.int
-    CLOSED_TIME_FIELD_NUMBER: _builtins.int
+    OFFER_TIME_FIELD_NUMBER: _builtins.int
+    ASSIGN_TIME_FIELD_NUMBER: _builtins.int
+    PICK_UP_TIME_FIELD_NUMBER: _builtins.int
+    CLOSE_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     delivery_id: _builtins.str
     """The id of the delivery."""
@@ -172,7 +169,7 @@ class Delivery(_message.Message):
     outcome: Global___DeliveryOutcome.ValueType
     """How it ended; unspecified until it is closed."""
     dropoff_code: _builtins.str
-    """The code that the buyer tells the courier at the door; only the buyer sees it."""
+    """The code that the buyer tells the courier at the door; absent for everybody but the buyer."""
     item_count: _builtins.int
     """How many pieces are brought."""
     distance_meters: _builtins.float
@@ -216,27 +213,19 @@ class Delivery(_message.Message):
         """When the order becomes or became ready for pickup."""
 
     @_builtins.property
-    def offered_time(self) -> _timestamp_pb2.Timestamp:
+    def offer_time(self) -> _timestamp_pb2.Timestamp:
         """When it was first offered to couriers; absent when it was not."""
 
     @_builtins.property
-    def assigned_time(self) -> _timestamp_pb2.Timestamp:
+    def assign_time(self) -> _timestamp_pb2.Timestamp:
         """When the present courier was assigned; absent when none is."""
 
     @_builtins.property
-    def at_pickup_time(self) -> _timestamp_pb2.Timestamp:
-        """When it became AT_PICKUP; absent when it did not."""
-
-    @_builtins.property
-    def picked_up_time(self) -> _timestamp_pb2.Timestamp:
+    def pick_up_time(self) -> _timestamp_pb2.Timestamp:
         """When it became PICKED_UP; absent when it did not."""
 
     @_builtins.property
-    def at_dropoff_time(self) -> _timestamp_pb2.Timestamp:
-        """When it became AT_DROPOFF; absent when it did not."""
-
-    @_builtins.property
-    def closed_time(self) -> _timestamp_pb2.Timestamp:
+    def close_time(self) -> _timestamp_pb2.Timestamp:
         """When it became CLOSED; absent when it did not."""
 
     def __init__(
@@ -250,7 +239,7 @@ class Delivery(_message.Message):
         state: Global___DeliveryState.ValueType = ...,
         outcome: Global___DeliveryOutcome.ValueType = ...,
         courier: Global___DeliveryCourier | None = ...,
-        dropoff_code: _builtins.str = ...,
+        dropoff_code: _builtins.str | None = ...,
         pickup: Global___Stop | None = ...,
         dropoff: Global___Stop | None = ...,
         eta: Global___Eta | None = ...,
@@ -261,21 +250,24 @@ class Delivery(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         ready_time: _timestamp_pb2.Timestamp | None = ...,
-        offered_time: _timestamp_pb2.Timestamp | None = ...,
-        assigned_time: _timestamp_pb2.Timestamp | None = ...,
-        at_pickup_time: _timestamp_pb2.Timestamp | None = ...,
-        picked_up_time: _timestamp_pb2.Timestamp | None = ...,
-        at_dropoff_time: _timestamp_pb2.Timestamp | None = ...,
-        closed_time: _timestamp_pb2.Timestamp | None = ...,
+        offer_time: _timestamp_pb2.Timestamp | None = ...,
+        assign_time: _timestamp_pb2.Timestamp | None = ...,
+        pick_up_time: _timestamp_pb2.Timestamp | None = ...,
+        close_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_distance_meters", b"_distance_meters", "assigned_time", b"assigned_time", "at_dropoff_time", b"at_dropoff_time", "at_pickup_time", b"at_pickup_time", "closed_time", b"closed_time", "courier", b"courier", "create_time", b"create_time", "distance_meters", b"distance_meters", "dropoff", b"dropoff", "eta", b"eta", "fee", b"fee", "offered_time", b"offered_time", "picked_up_time", b"picked_up_time", "pickup", b"pickup", "ready_time", b"ready_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_distance_meters", b"_distance_meters", "_dropoff_code", b"_dropoff_code", "assign_time", b"assign_time", "close_time", b"close_time", "courier", b"courier", "create_time", b"create_time", "distance_meters", b"distance_meters", "dropoff", b"dropoff", "dropoff_code", b"dropoff_code", "eta", b"eta", "fee", b"fee", "offer_time", b"offer_time", "pick_up_time", b"pick_up_time", "pickup", b"pickup", "ready_time", b"ready_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_distance_meters", b"_distance_meters", "assigned_time", b"assigned_time", "at_dropoff_time", b"at_dropoff_time", "at_pickup_time", b"at_pickup_time", "buyer_id", b"buyer_id", "closed_time", b"closed_time", "courier", b"courier", "create_time", b"create_time", "delivery_id", b"delivery_id", "distance_meters", b"distance_meters", "dropoff", b"dropoff", "dropoff_code", b"dropoff_code", "eta", b"eta", "etag", b"etag", "fee", b"fee", "item_count", b"item_count", "offered_time", b"offered_time", "order_id", b"order_id", "order_number", b"order_number", "outcome", b"outcome", "picked_up_time", b"picked_up_time", "pickup", b"pickup", "proof_media_ids", b"proof_media_ids", "ready_time", b"ready_time", "seller_id", b"seller_id", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_distance_meters", b"_distance_meters", "_dropoff_code", b"_dropoff_code", "assign_time", b"assign_time", "buyer_id", b"buyer_id", "close_time", b"close_time", "courier", b"courier", "create_time", b"create_time", "delivery_id", b"delivery_id", "distance_meters", b"distance_meters", "dropoff", b"dropoff", "dropoff_code", b"dropoff_code", "eta", b"eta", "etag", b"etag", "fee", b"fee", "item_count", b"item_count", "offer_time", b"offer_time", "order_id", b"order_id", "order_number", b"order_number", "outcome", b"outcome", "pick_up_time", b"pick_up_time", "pickup", b"pickup", "proof_media_ids", b"proof_media_ids", "ready_time", b"ready_time", "seller_id", b"seller_id", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__distance_meters: _TypeAlias = _typing.Literal["distance_meters"]  # noqa: Y015
     _WhichOneofArgType__distance_meters: _TypeAlias = _typing.Literal["_distance_meters", b"_distance_meters"]  # noqa: Y015
+    _WhichOneofReturnType__dropoff_code: _TypeAlias = _typing.Literal["dropoff_code"]  # noqa: Y015
+    _WhichOneofArgType__dropoff_code: _TypeAlias = _typing.Literal["_dropoff_code", b"_dropoff_code"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__distance_meters) -> _WhichOneofReturnType__distance_meters | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__dropoff_code) -> _WhichOneofReturnType__dropoff_code | None: ...
 
 Global___Delivery: _TypeAlias = Delivery  # noqa: Y015
 
@@ -323,18 +315,15 @@ class Stop(_message.Message):
 
     KIND_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
-    POINT_FIELD_NUMBER: _builtins.int
     ARRIVE_TIME_FIELD_NUMBER: _builtins.int
     DEPART_TIME_FIELD_NUMBER: _builtins.int
     kind: Global___StopKind.ValueType
     """Which of the two stops it is."""
     @_builtins.property
     def address(self) -> _address_pb2.Address:
-        """The address; its recipient and phone are those to ask for there."""
-
-    @_builtins.property
-    def point(self) -> _latlng_pb2.LatLng:
-        """The point on the map; absent when it is unknown."""
+        """The address with its point on the map; its recipient and phone are those to ask for there. Absent when the shop gave
+        none.
+        """
 
     @_builtins.property
     def arrive_time(self) -> _timestamp_pb2.Timestamp:
@@ -349,13 +338,12 @@ class Stop(_message.Message):
         *,
         kind: Global___StopKind.ValueType = ...,
         address: _address_pb2.Address | None = ...,
-        point: _latlng_pb2.LatLng | None = ...,
         arrive_time: _timestamp_pb2.Timestamp | None = ...,
         depart_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "arrive_time", b"arrive_time", "depart_time", b"depart_time", "point", b"point"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "arrive_time", b"arrive_time", "depart_time", b"depart_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "arrive_time", b"arrive_time", "depart_time", b"depart_time", "kind", b"kind", "point", b"point"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "arrive_time", b"arrive_time", "depart_time", b"depart_time", "kind", b"kind"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from marketplace.delivery.v1 import delivery_pb2 as _delivery_pb2
+from marketplace.type.v1 import watch_pb2 as _watch_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -57,19 +58,27 @@ class AssignCourierRequest(_message.Message):
 
     DELIVERY_ID_FIELD_NUMBER: _builtins.int
     COURIER_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     delivery_id: _builtins.str
     """The id of the delivery."""
     courier_id: _builtins.str
     """The courier who is to bring it."""
+    etag: _builtins.str
+    """The etag of the delivery as the caller knows it; empty is unconditional."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
     def __init__(
         self,
         *,
         delivery_id: _builtins.str = ...,
         courier_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["courier_id", b"courier_id", "delivery_id", b"delivery_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["courier_id", b"courier_id", "delivery_id", b"delivery_id", "etag", b"etag", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -153,41 +162,85 @@ class ListDeliveriesRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
     STATES_FIELD_NUMBER: _builtins.int
-    ORDER_ID_FIELD_NUMBER: _builtins.int
-    BUYER_ID_FIELD_NUMBER: _builtins.int
-    SELLER_ID_FIELD_NUMBER: _builtins.int
-    COURIER_ID_FIELD_NUMBER: _builtins.int
+    OUTCOMES_FIELD_NUMBER: _builtins.int
+    ORDER_IDS_FIELD_NUMBER: _builtins.int
+    BUYER_IDS_FIELD_NUMBER: _builtins.int
+    SELLER_IDS_FIELD_NUMBER: _builtins.int
+    COURIER_IDS_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FROM_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_BEFORE_FIELD_NUMBER: _builtins.int
+    CLOSE_TIME_FROM_FIELD_NUMBER: _builtins.int
+    CLOSE_TIME_BEFORE_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """How many to answer; 0 means 25, more than 100 means 100."""
     page_token: _builtins.str
-    """The `next_page_token` of the page before, with the same filters; empty for the first page."""
-    order_id: _builtins.str
-    """Only deliveries of this order."""
-    buyer_id: _builtins.str
-    """Only deliveries that this account receives."""
-    seller_id: _builtins.str
-    """Only deliveries that this seller hands out."""
-    courier_id: _builtins.str
-    """Only deliveries that this courier brings."""
+    """The `next_page_token` of the page before, with the same filters and order; empty for the first page."""
+    order_by: _builtins.str
+    """One of `create_time desc` (the default), `create_time`, `close_time desc` and `close_time`; what is still open counts
+    as closed later than everything else.
+    """
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[_delivery_pb2.DeliveryState.ValueType]:
         """Only deliveries in one of these states; empty means all."""
+
+    @_builtins.property
+    def outcomes(self) -> _containers.RepeatedScalarFieldContainer[_delivery_pb2.DeliveryOutcome.ValueType]:
+        """Only deliveries that ended in one of these ways; empty means all, the open ones too."""
+
+    @_builtins.property
+    def order_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only deliveries of these orders; empty means all."""
+
+    @_builtins.property
+    def buyer_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only deliveries that these accounts receive; empty means all."""
+
+    @_builtins.property
+    def seller_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only deliveries that these sellers hand out; empty means all."""
+
+    @_builtins.property
+    def courier_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only deliveries that these couriers bring; empty means all."""
+
+    @_builtins.property
+    def create_time_from(self) -> _timestamp_pb2.Timestamp:
+        """Only deliveries made at this time or later."""
+
+    @_builtins.property
+    def create_time_before(self) -> _timestamp_pb2.Timestamp:
+        """Only deliveries made before this time."""
+
+    @_builtins.property
+    def close_time_from(self) -> _timestamp_pb2.Timestamp:
+        """Only deliveries closed at this time or later."""
+
+    @_builtins.property
+    def close_time_before(self) -> _timestamp_pb2.Timestamp:
+        """Only deliveries closed before this time."""
 
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        order_by: _builtins.str = ...,
         states: _abc.Iterable[_delivery_pb2.DeliveryState.ValueType] | None = ...,
-        order_id: _builtins.str = ...,
-        buyer_id: _builtins.str = ...,
-        seller_id: _builtins.str = ...,
-        courier_id: _builtins.str = ...,
+        outcomes: _abc.Iterable[_delivery_pb2.DeliveryOutcome.ValueType] | None = ...,
+        order_ids: _abc.Iterable[_builtins.str] | None = ...,
+        buyer_ids: _abc.Iterable[_builtins.str] | None = ...,
+        seller_ids: _abc.Iterable[_builtins.str] | None = ...,
+        courier_ids: _abc.Iterable[_builtins.str] | None = ...,
+        create_time_from: _timestamp_pb2.Timestamp | None = ...,
+        create_time_before: _timestamp_pb2.Timestamp | None = ...,
+        close_time_from: _timestamp_pb2.Timestamp | None = ...,
+        close_time_before: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["close_time_before", b"close_time_before", "close_time_from", b"close_time_from", "create_time_before", b"create_time_before", "create_time_from", b"create_time_from"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["buyer_id", b"buyer_id", "courier_id", b"courier_id", "order_id", b"order_id", "page_size", b"page_size", "page_token", b"page_token", "seller_id", b"seller_id", "states", b"states"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["buyer_ids", b"buyer_ids", "close_time_before", b"close_time_before", "close_time_from", b"close_time_from", "courier_ids", b"courier_ids", "create_time_before", b"create_time_before", "create_time_from", b"create_time_from", "order_by", b"order_by", "order_ids", b"order_ids", "outcomes", b"outcomes", "page_size", b"page_size", "page_token", b"page_token", "seller_ids", b"seller_ids", "states", b"states"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -205,7 +258,7 @@ class ListDeliveriesResponse(_message.Message):
     """The token of the next page; empty on the last."""
     @_builtins.property
     def deliveries(self) -> _containers.RepeatedCompositeFieldContainer[_delivery_pb2.Delivery]:
-        """The deliveries, newest first."""
+        """The deliveries, in the order that was asked for."""
 
     def __init__(
         self,
@@ -229,7 +282,7 @@ class WatchDeliveriesRequest(_message.Message):
 
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     resume_token: _builtins.str
-    """The `cursor` of the last message that was received; empty starts with a snapshot."""
+    """The `resume_token` of the last message that was received; empty starts with a snapshot."""
     def __init__(
         self,
         *,
@@ -249,14 +302,15 @@ class WatchDeliveriesResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    CURSOR_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     SNAPSHOT_FIELD_NUMBER: _builtins.int
     ASSIGNED_FIELD_NUMBER: _builtins.int
     CHANGED_FIELD_NUMBER: _builtins.int
     REMOVED_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
-    cursor: _builtins.str
-    """Where the stream stands; give it back as `resume_token` to go on after this message."""
+    RESET_FIELD_NUMBER: _builtins.int
+    resume_token: _builtins.str
+    """Where the stream stands; give it back to go on after this message. It is good for 24 h."""
     @_builtins.property
     def snapshot(self) -> Global___DeliveriesSnapshot:
         """All deliveries that the courier has now; forget all others."""
@@ -274,24 +328,29 @@ class WatchDeliveriesResponse(_message.Message):
         """A delivery is the courier's no more."""
 
     @_builtins.property
-    def heartbeat(self) -> Global___Heartbeat:
+    def heartbeat(self) -> _watch_pb2.Heartbeat:
         """Nothing happened, the stream lives."""
+
+    @_builtins.property
+    def reset(self) -> _watch_pb2.StreamReset:
+        """The resume token is of no use any more; a snapshot follows."""
 
     def __init__(
         self,
         *,
-        cursor: _builtins.str = ...,
+        resume_token: _builtins.str = ...,
         snapshot: Global___DeliveriesSnapshot | None = ...,
         assigned: Global___DeliveryAssigned | None = ...,
         changed: Global___DeliveryChanged | None = ...,
         removed: Global___DeliveryRemoved | None = ...,
-        heartbeat: Global___Heartbeat | None = ...,
+        heartbeat: _watch_pb2.Heartbeat | None = ...,
+        reset: _watch_pb2.StreamReset | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["assigned", b"assigned", "changed", b"changed", "event", b"event", "heartbeat", b"heartbeat", "removed", b"removed", "snapshot", b"snapshot"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["assigned", b"assigned", "changed", b"changed", "event", b"event", "heartbeat", b"heartbeat", "removed", b"removed", "reset", b"reset", "snapshot", b"snapshot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assigned", b"assigned", "changed", b"changed", "cursor", b"cursor", "event", b"event", "heartbeat", b"heartbeat", "removed", b"removed", "snapshot", b"snapshot"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assigned", b"assigned", "changed", b"changed", "event", b"event", "heartbeat", b"heartbeat", "removed", b"removed", "reset", b"reset", "resume_token", b"resume_token", "snapshot", b"snapshot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["snapshot", "assigned", "changed", "removed", "heartbeat"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["snapshot", "assigned", "changed", "removed", "heartbeat", "reset"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -400,42 +459,21 @@ class DeliveryRemoved(_message.Message):
 Global___DeliveryRemoved: _TypeAlias = DeliveryRemoved  # noqa: Y015
 
 @_typing.final
-class Heartbeat(_message.Message):
-    """A sign of life."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SERVER_TIME_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def server_time(self) -> _timestamp_pb2.Timestamp:
-        """The server's clock."""
-
-    def __init__(
-        self,
-        *,
-        server_time: _timestamp_pb2.Timestamp | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["server_time", b"server_time"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["server_time", b"server_time"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Heartbeat: _TypeAlias = Heartbeat  # noqa: Y015
-
-@_typing.final
 class PickUpDeliveryRequest(_message.Message):
     """Says what was picked up."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
     DELIVERY_ID_FIELD_NUMBER: _builtins.int
     OCCURRED_TIME_FIELD_NUMBER: _builtins.int
-    request_id: _builtins.str
-    """The id of this request; a repeat gets the first answer."""
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     delivery_id: _builtins.str
     """The id of the delivery."""
+    etag: _builtins.str
+    """The etag of the delivery as the caller knows it; empty is unconditional."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
     @_builtins.property
     def occurred_time(self) -> _timestamp_pb2.Timestamp:
         """When it was really picked up, for calls that were sent later; absent means now."""
@@ -443,13 +481,14 @@ class PickUpDeliveryRequest(_message.Message):
     def __init__(
         self,
         *,
-        request_id: _builtins.str = ...,
         delivery_id: _builtins.str = ...,
         occurred_time: _timestamp_pb2.Timestamp | None = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["occurred_time", b"occurred_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery_id", b"delivery_id", "occurred_time", b"occurred_time", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery_id", b"delivery_id", "etag", b"etag", "occurred_time", b"occurred_time", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -485,17 +524,20 @@ class CompleteDeliveryRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
     DELIVERY_ID_FIELD_NUMBER: _builtins.int
     CODE_FIELD_NUMBER: _builtins.int
     MEDIA_IDS_FIELD_NUMBER: _builtins.int
     OCCURRED_TIME_FIELD_NUMBER: _builtins.int
-    request_id: _builtins.str
-    """The id of this request; a repeat gets the first answer."""
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     delivery_id: _builtins.str
     """The id of the delivery."""
     code: _builtins.str
     """The code that the buyer told the courier."""
+    etag: _builtins.str
+    """The etag of the delivery as the caller knows it; empty is unconditional."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
     @_builtins.property
     def media_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Pictures that the courier took of it."""
@@ -507,15 +549,16 @@ class CompleteDeliveryRequest(_message.Message):
     def __init__(
         self,
         *,
-        request_id: _builtins.str = ...,
         delivery_id: _builtins.str = ...,
         code: _builtins.str = ...,
         media_ids: _abc.Iterable[_builtins.str] | None = ...,
         occurred_time: _timestamp_pb2.Timestamp | None = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["occurred_time", b"occurred_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "delivery_id", b"delivery_id", "media_ids", b"media_ids", "occurred_time", b"occurred_time", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "delivery_id", b"delivery_id", "etag", b"etag", "media_ids", b"media_ids", "occurred_time", b"occurred_time", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -74,8 +74,9 @@ class DeliveryServiceServicer:
     """
 
     def AssignCourier(self, request, context):
-        """Gives a delivery that nobody has to a courier who is on shift; it becomes ASSIGNED. Errors: NOT_FOUND for the
-        delivery or the courier, COURIER_OFF_SHIFT, ILLEGAL_TRANSITION.
+        """Gives a delivery that nobody has to a courier who is on shift; it becomes ASSIGNED. An open one that this courier
+        has already stays as it is. Errors: NOT_FOUND for the delivery or the courier, COURIER_OFF_SHIFT, ETAG_MISMATCH,
+        ILLEGAL_TRANSITION, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -89,8 +90,9 @@ class DeliveryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListDeliveries(self, request, context):
-        """Lists deliveries, newest first: those that the caller receives, hands out or brings, all of them for admins and
-        services. Filters narrow this and never widen it. Errors: PAGE_TOKEN_INVALID.
+        """Lists deliveries: those that the caller receives, hands out or brings, all of them for admins and services. Filters
+        narrow this and never widen it. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED for an interval that ends before it
+        begins.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -98,8 +100,8 @@ class DeliveryServiceServicer:
 
     def WatchDeliveries(self, request, context):
         """Watches the deliveries of the calling courier: first those assigned now, then each that is assigned, changed or
-        taken away, and a heartbeat every 10 s. With a resume token it goes on after that event, or starts over with a
-        snapshot when it cannot. Errors: TOKEN_EXPIRED, SESSION_REVOKED, ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
+        taken away, and a heartbeat every 10 s. With a resume token it goes on after that event; with one that is of no use
+        come reset and then a snapshot. Errors: NOT_FOUND when the caller is no courier, TOKEN_EXPIRED, SESSION_REVOKED, ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -107,8 +109,8 @@ class DeliveryServiceServicer:
 
     def PickUpDelivery(self, request, context):
         """Lets the courier say that the goods were handed over by the seller; the delivery becomes PICKED_UP and its order
-        OUT_FOR_DELIVERY. Errors: NOT_FOUND, ILLEGAL_TRANSITION, VALIDATION_FAILED for a time in the future,
-        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        OUT_FOR_DELIVERY. One that the courier has picked up already stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH,
+        ILLEGAL_TRANSITION, VALIDATION_FAILED for a time in the future, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -116,7 +118,8 @@ class DeliveryServiceServicer:
 
     def CompleteDelivery(self, request, context):
         """Lets the courier close the delivery with the buyer's code; it becomes CLOSED with the outcome DELIVERED, and its
-        order DELIVERED. Errors: NOT_FOUND, PROOF_REQUIRED without a code, PROOF_CODE_MISMATCH for a wrong one,
+        order DELIVERED. One that the courier has closed so already, with this code and these pictures, stays as it is.
+        Errors: NOT_FOUND, PROOF_REQUIRED without a code, PROOF_CODE_MISMATCH for a wrong one, ETAG_MISMATCH,
         ILLEGAL_TRANSITION, VALIDATION_FAILED for a time in the future, RATE_LIMITED after too many wrong codes,
         REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """

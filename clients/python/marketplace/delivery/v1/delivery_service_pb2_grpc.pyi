@@ -19,28 +19,31 @@ class DeliveryServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     AssignCourier: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.AssignCourierRequest, _delivery_service_pb2.AssignCourierResponse]
-    """Gives a delivery that nobody has to a courier who is on shift; it becomes ASSIGNED. Errors: NOT_FOUND for the
-    delivery or the courier, COURIER_OFF_SHIFT, ILLEGAL_TRANSITION.
+    """Gives a delivery that nobody has to a courier who is on shift; it becomes ASSIGNED. An open one that this courier
+    has already stays as it is. Errors: NOT_FOUND for the delivery or the courier, COURIER_OFF_SHIFT, ETAG_MISMATCH,
+    ILLEGAL_TRANSITION, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     GetDelivery: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.GetDeliveryRequest, _delivery_service_pb2.GetDeliveryResponse]
     """Gets a delivery: the buyer's, seller's or courier's own, any for admins and services. Errors: NOT_FOUND."""
     ListDeliveries: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.ListDeliveriesRequest, _delivery_service_pb2.ListDeliveriesResponse]
-    """Lists deliveries, newest first: those that the caller receives, hands out or brings, all of them for admins and
-    services. Filters narrow this and never widen it. Errors: PAGE_TOKEN_INVALID.
+    """Lists deliveries: those that the caller receives, hands out or brings, all of them for admins and services. Filters
+    narrow this and never widen it. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED for an interval that ends before it
+    begins.
     """
     WatchDeliveries: _aio.UnaryStreamMultiCallable[_delivery_service_pb2.WatchDeliveriesRequest, _delivery_service_pb2.WatchDeliveriesResponse]
     """Watches the deliveries of the calling courier: first those assigned now, then each that is assigned, changed or
-    taken away, and a heartbeat every 10 s. With a resume token it goes on after that event, or starts over with a
-    snapshot when it cannot. Errors: TOKEN_EXPIRED, SESSION_REVOKED, ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
+    taken away, and a heartbeat every 10 s. With a resume token it goes on after that event; with one that is of no use
+    come reset and then a snapshot. Errors: NOT_FOUND when the caller is no courier, TOKEN_EXPIRED, SESSION_REVOKED, ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
     """
     PickUpDelivery: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.PickUpDeliveryRequest, _delivery_service_pb2.PickUpDeliveryResponse]
     """Lets the courier say that the goods were handed over by the seller; the delivery becomes PICKED_UP and its order
-    OUT_FOR_DELIVERY. Errors: NOT_FOUND, ILLEGAL_TRANSITION, VALIDATION_FAILED for a time in the future,
-    REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    OUT_FOR_DELIVERY. One that the courier has picked up already stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH,
+    ILLEGAL_TRANSITION, VALIDATION_FAILED for a time in the future, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     CompleteDelivery: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.CompleteDeliveryRequest, _delivery_service_pb2.CompleteDeliveryResponse]
     """Lets the courier close the delivery with the buyer's code; it becomes CLOSED with the outcome DELIVERED, and its
-    order DELIVERED. Errors: NOT_FOUND, PROOF_REQUIRED without a code, PROOF_CODE_MISMATCH for a wrong one,
+    order DELIVERED. One that the courier has closed so already, with this code and these pictures, stays as it is.
+    Errors: NOT_FOUND, PROOF_REQUIRED without a code, PROOF_CODE_MISMATCH for a wrong one, ETAG_MISMATCH,
     ILLEGAL_TRANSITION, VALIDATION_FAILED for a time in the future, RATE_LIMITED after too many wrong codes,
     REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
@@ -56,8 +59,9 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _delivery_service_pb2.AssignCourierRequest,
         context: _aio.ServicerContext[_delivery_service_pb2.AssignCourierRequest, _abc.Awaitable[_delivery_service_pb2.AssignCourierResponse]],
     ) -> _abc.Awaitable[_delivery_service_pb2.AssignCourierResponse]:
-        """Gives a delivery that nobody has to a courier who is on shift; it becomes ASSIGNED. Errors: NOT_FOUND for the
-        delivery or the courier, COURIER_OFF_SHIFT, ILLEGAL_TRANSITION.
+        """Gives a delivery that nobody has to a courier who is on shift; it becomes ASSIGNED. An open one that this courier
+        has already stays as it is. Errors: NOT_FOUND for the delivery or the courier, COURIER_OFF_SHIFT, ETAG_MISMATCH,
+        ILLEGAL_TRANSITION, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -74,8 +78,9 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _delivery_service_pb2.ListDeliveriesRequest,
         context: _aio.ServicerContext[_delivery_service_pb2.ListDeliveriesRequest, _abc.Awaitable[_delivery_service_pb2.ListDeliveriesResponse]],
     ) -> _abc.Awaitable[_delivery_service_pb2.ListDeliveriesResponse]:
-        """Lists deliveries, newest first: those that the caller receives, hands out or brings, all of them for admins and
-        services. Filters narrow this and never widen it. Errors: PAGE_TOKEN_INVALID.
+        """Lists deliveries: those that the caller receives, hands out or brings, all of them for admins and services. Filters
+        narrow this and never widen it. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED for an interval that ends before it
+        begins.
         """
 
     @_abc_1.abstractmethod
@@ -85,8 +90,8 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_delivery_service_pb2.WatchDeliveriesRequest, _abc.AsyncIterator[_delivery_service_pb2.WatchDeliveriesResponse]],
     ) -> _abc.AsyncIterator[_delivery_service_pb2.WatchDeliveriesResponse]:
         """Watches the deliveries of the calling courier: first those assigned now, then each that is assigned, changed or
-        taken away, and a heartbeat every 10 s. With a resume token it goes on after that event, or starts over with a
-        snapshot when it cannot. Errors: TOKEN_EXPIRED, SESSION_REVOKED, ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
+        taken away, and a heartbeat every 10 s. With a resume token it goes on after that event; with one that is of no use
+        come reset and then a snapshot. Errors: NOT_FOUND when the caller is no courier, TOKEN_EXPIRED, SESSION_REVOKED, ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
         """
 
     @_abc_1.abstractmethod
@@ -96,8 +101,8 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_delivery_service_pb2.PickUpDeliveryRequest, _abc.Awaitable[_delivery_service_pb2.PickUpDeliveryResponse]],
     ) -> _abc.Awaitable[_delivery_service_pb2.PickUpDeliveryResponse]:
         """Lets the courier say that the goods were handed over by the seller; the delivery becomes PICKED_UP and its order
-        OUT_FOR_DELIVERY. Errors: NOT_FOUND, ILLEGAL_TRANSITION, VALIDATION_FAILED for a time in the future,
-        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        OUT_FOR_DELIVERY. One that the courier has picked up already stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH,
+        ILLEGAL_TRANSITION, VALIDATION_FAILED for a time in the future, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -107,7 +112,8 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_delivery_service_pb2.CompleteDeliveryRequest, _abc.Awaitable[_delivery_service_pb2.CompleteDeliveryResponse]],
     ) -> _abc.Awaitable[_delivery_service_pb2.CompleteDeliveryResponse]:
         """Lets the courier close the delivery with the buyer's code; it becomes CLOSED with the outcome DELIVERED, and its
-        order DELIVERED. Errors: NOT_FOUND, PROOF_REQUIRED without a code, PROOF_CODE_MISMATCH for a wrong one,
+        order DELIVERED. One that the courier has closed so already, with this code and these pictures, stays as it is.
+        Errors: NOT_FOUND, PROOF_REQUIRED without a code, PROOF_CODE_MISMATCH for a wrong one, ETAG_MISMATCH,
         ILLEGAL_TRANSITION, VALIDATION_FAILED for a time in the future, RATE_LIMITED after too many wrong codes,
         REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """

@@ -24,11 +24,12 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from marketplace.inventory.v1 import stock_pb2 as marketplace_dot_inventory_dot_v1_dot_stock__pb2
 from marketplace.policy.v1 import policy_pb2 as marketplace_dot_policy_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0marketplace/inventory/v1/inventory_service.proto\x12\x18marketplace.inventory.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a$marketplace/inventory/v1/stock.proto\x1a\"marketplace/policy/v1/policy.proto\"\x93\x02\n\x0fSetStockRequest\x12*\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\trequestId\x12*\n\nvariant_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\tvariantId\x12\x31\n\x08quantity\x18\x03 \x01(\x05\x42\x10\xbaH\r\x1a\x08\x18\x80\x94\xeb\xdc\x03(\x00\xc8\x01\x01H\x00R\x08quantity\x88\x01\x01\x12 \n\x06reason\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x06reason\x12\x33\n\x0esource_version\x18\x05 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00H\x01R\rsourceVersion\x88\x01\x01\x42\x0b\n\t_quantityB\x11\n\x0f_source_version\"c\n\x10SetStockResponse\x12\x35\n\x05stock\x18\x01 \x01(\x0b\x32\x1f.marketplace.inventory.v1.StockR\x05stock\x12\x18\n\x07\x61pplied\x18\x02 \x01(\x08R\x07\x61pplied\"=\n\x0fGetStockRequest\x12*\n\nvariant_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\tvariantId\"I\n\x10GetStockResponse\x12\x35\n\x05stock\x18\x01 \x01(\x0b\x32\x1f.marketplace.inventory.v1.StockR\x05stock2\xbf\x02\n\x10InventoryService\x12\x95\x01\n\x08SetStock\x12).marketplace.inventory.v1.SetStockRequest\x1a*.marketplace.inventory.v1.SetStockResponse\"2\x8a\xd9%\r\x1a\x05\n\x03\x02\x04\x05 \x03(\x02@\x02\x82\xd3\xe4\x93\x02\x1b\x1a\x16/v1/stock/{variant_id}:\x01*\x12\x92\x01\n\x08GetStock\x12).marketplace.inventory.v1.GetStockRequest\x1a*.marketplace.inventory.v1.GetStockResponse\"/\x8a\xd9%\r\x1a\x05\n\x03\x02\x04\x05 \x01(\x01@\x02\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/stock/{variant_id}Ba\n\x1c\x64\x65v.marketplace.inventory.v1P\x01Z$marketplace/inventory/v1;inventoryv1\xaa\x02\x18Marketplace.Inventory.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0marketplace/inventory/v1/inventory_service.proto\x12\x18marketplace.inventory.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a$marketplace/inventory/v1/stock.proto\x1a\"marketplace/policy/v1/policy.proto\"\xc6\x02\n\x0fSetStockRequest\x12.\n\nvariant_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\tvariantId\x12\x32\n\x08quantity\x18\x02 \x01(\x05\x42\x11\xe2\x41\x01\x02\xbaH\n\x1a\x08\x18\x80\x94\xeb\xdc\x03(\x00H\x00R\x08quantity\x88\x01\x01\x12$\n\x06reason\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xc8\x01R\x06reason\x12\x37\n\x0esource_version\x18\x04 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02 \x00H\x01R\rsourceVersion\x88\x01\x01\x12 \n\x04\x65tag\x18\x05 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x01R\x04\x65tag\x12.\n\nrequest_id\x18\x06 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestIdB\x0b\n\t_quantityB\x11\n\x0f_source_version\"c\n\x10SetStockResponse\x12\x35\n\x05stock\x18\x01 \x01(\x0b\x32\x1f.marketplace.inventory.v1.StockR\x05stock\x12\x18\n\x07\x61pplied\x18\x02 \x01(\x08R\x07\x61pplied\"A\n\x0fGetStockRequest\x12.\n\nvariant_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\tvariantId\"I\n\x10GetStockResponse\x12\x35\n\x05stock\x18\x01 \x01(\x0b\x32\x1f.marketplace.inventory.v1.StockR\x05stock2\xbf\x02\n\x10InventoryService\x12\x95\x01\n\x08SetStock\x12).marketplace.inventory.v1.SetStockRequest\x1a*.marketplace.inventory.v1.SetStockResponse\"2\x8a\xd9%\r\x1a\x05\n\x03\x02\x04\x05 \x03(\x02@\x02\x82\xd3\xe4\x93\x02\x1b\x1a\x16/v1/stock/{variant_id}:\x01*\x12\x92\x01\n\x08GetStock\x12).marketplace.inventory.v1.GetStockRequest\x1a*.marketplace.inventory.v1.GetStockResponse\"/\x8a\xd9%\r\x1a\x05\n\x03\x02\x04\x05 \x01(\x01@\x02\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/stock/{variant_id}Ba\n\x1c\x64\x65v.marketplace.inventory.v1P\x01Z$marketplace/inventory/v1;inventoryv1\xaa\x02\x18Marketplace.Inventory.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,30 +37,32 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'marketplace.inventory.v1.in
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\034dev.marketplace.inventory.v1P\001Z$marketplace/inventory/v1;inventoryv1\252\002\030Marketplace.Inventory.V1'
-  _globals['_SETSTOCKREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_SETSTOCKREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
   _globals['_SETSTOCKREQUEST'].fields_by_name['variant_id']._loaded_options = None
-  _globals['_SETSTOCKREQUEST'].fields_by_name['variant_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
+  _globals['_SETSTOCKREQUEST'].fields_by_name['variant_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
   _globals['_SETSTOCKREQUEST'].fields_by_name['quantity']._loaded_options = None
-  _globals['_SETSTOCKREQUEST'].fields_by_name['quantity']._serialized_options = b'\272H\r\032\010\030\200\224\353\334\003(\000\310\001\001'
+  _globals['_SETSTOCKREQUEST'].fields_by_name['quantity']._serialized_options = b'\342A\001\002\272H\n\032\010\030\200\224\353\334\003(\000'
   _globals['_SETSTOCKREQUEST'].fields_by_name['reason']._loaded_options = None
-  _globals['_SETSTOCKREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_SETSTOCKREQUEST'].fields_by_name['reason']._serialized_options = b'\342A\001\001\272H\005r\003\030\310\001'
   _globals['_SETSTOCKREQUEST'].fields_by_name['source_version']._loaded_options = None
-  _globals['_SETSTOCKREQUEST'].fields_by_name['source_version']._serialized_options = b'\272H\004\"\002 \000'
+  _globals['_SETSTOCKREQUEST'].fields_by_name['source_version']._serialized_options = b'\342A\001\001\272H\004\"\002 \000'
+  _globals['_SETSTOCKREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_SETSTOCKREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001\272H\005r\003\030\200\001'
+  _globals['_SETSTOCKREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_SETSTOCKREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
   _globals['_GETSTOCKREQUEST'].fields_by_name['variant_id']._loaded_options = None
-  _globals['_GETSTOCKREQUEST'].fields_by_name['variant_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
+  _globals['_GETSTOCKREQUEST'].fields_by_name['variant_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
   _globals['_INVENTORYSERVICE'].methods_by_name['SetStock']._loaded_options = None
   _globals['_INVENTORYSERVICE'].methods_by_name['SetStock']._serialized_options = b'\212\331%\r\032\005\n\003\002\004\005 \003(\002@\002\202\323\344\223\002\033\032\026/v1/stock/{variant_id}:\001*'
   _globals['_INVENTORYSERVICE'].methods_by_name['GetStock']._loaded_options = None
   _globals['_INVENTORYSERVICE'].methods_by_name['GetStock']._serialized_options = b'\212\331%\r\032\005\n\003\002\004\005 \001(\001@\002\202\323\344\223\002\030\022\026/v1/stock/{variant_id}'
-  _globals['_SETSTOCKREQUEST']._serialized_start=212
-  _globals['_SETSTOCKREQUEST']._serialized_end=487
-  _globals['_SETSTOCKRESPONSE']._serialized_start=489
-  _globals['_SETSTOCKRESPONSE']._serialized_end=588
-  _globals['_GETSTOCKREQUEST']._serialized_start=590
-  _globals['_GETSTOCKREQUEST']._serialized_end=651
-  _globals['_GETSTOCKRESPONSE']._serialized_start=653
-  _globals['_GETSTOCKRESPONSE']._serialized_end=726
-  _globals['_INVENTORYSERVICE']._serialized_start=729
-  _globals['_INVENTORYSERVICE']._serialized_end=1048
+  _globals['_SETSTOCKREQUEST']._serialized_start=245
+  _globals['_SETSTOCKREQUEST']._serialized_end=571
+  _globals['_SETSTOCKRESPONSE']._serialized_start=573
+  _globals['_SETSTOCKRESPONSE']._serialized_end=672
+  _globals['_GETSTOCKREQUEST']._serialized_start=674
+  _globals['_GETSTOCKREQUEST']._serialized_end=739
+  _globals['_GETSTOCKRESPONSE']._serialized_start=741
+  _globals['_GETSTOCKRESPONSE']._serialized_end=814
+  _globals['_INVENTORYSERVICE']._serialized_start=817
+  _globals['_INVENTORYSERVICE']._serialized_end=1136
 # @@protoc_insertion_point(module_scope)

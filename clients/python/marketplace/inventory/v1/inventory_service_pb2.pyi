@@ -23,13 +23,12 @@ class SetStockRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
     VARIANT_ID_FIELD_NUMBER: _builtins.int
     QUANTITY_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     SOURCE_VERSION_FIELD_NUMBER: _builtins.int
-    request_id: _builtins.str
-    """The id of this request; a repeat gets the first answer."""
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     variant_id: _builtins.str
     """The variant that was counted."""
     quantity: _builtins.int
@@ -42,18 +41,23 @@ class SetStockRequest(_message.Message):
     """The version of this count in the seller's own system, which grows with each count; absent means the count always
     holds.
     """
+    etag: _builtins.str
+    """The etag of the stock when it was read; a stale one refuses the count, an empty one makes it unconditional."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
     def __init__(
         self,
         *,
-        request_id: _builtins.str = ...,
         variant_id: _builtins.str = ...,
         quantity: _builtins.int | None = ...,
         reason: _builtins.str = ...,
         source_version: _builtins.int | None = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_quantity", b"_quantity", "_source_version", b"_source_version", "quantity", b"quantity", "source_version", b"source_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quantity", b"_quantity", "_source_version", b"_source_version", "quantity", b"quantity", "reason", b"reason", "request_id", b"request_id", "source_version", b"source_version", "variant_id", b"variant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quantity", b"_quantity", "_source_version", b"_source_version", "etag", b"etag", "quantity", b"quantity", "reason", b"reason", "request_id", b"request_id", "source_version", b"source_version", "variant_id", b"variant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__quantity: _TypeAlias = _typing.Literal["quantity"]  # noqa: Y015
     _WhichOneofArgType__quantity: _TypeAlias = _typing.Literal["_quantity", b"_quantity"]  # noqa: Y015

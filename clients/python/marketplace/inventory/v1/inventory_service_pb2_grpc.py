@@ -54,8 +54,8 @@ class InventoryServiceServicer:
     def SetStock(self, request, context):
         """Sets how many pieces of an own variant are on hand and records the difference as a movement; a count that changes
         nothing records none. A `source_version` that is not above the stored one leaves the stock as it is. Errors:
-        NOT_FOUND, INSUFFICIENT_STOCK when fewer than the reserved pieces would be left, REQUEST_ID_REUSED,
-        REQUEST_IN_PROGRESS.
+        NOT_FOUND, ETAG_MISMATCH, INSUFFICIENT_STOCK when fewer than the reserved pieces would be left,
+        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

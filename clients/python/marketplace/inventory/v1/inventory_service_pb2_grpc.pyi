@@ -19,8 +19,8 @@ class InventoryServiceStub:
     SetStock: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.SetStockRequest, _inventory_service_pb2.SetStockResponse]
     """Sets how many pieces of an own variant are on hand and records the difference as a movement; a count that changes
     nothing records none. A `source_version` that is not above the stored one leaves the stock as it is. Errors:
-    NOT_FOUND, INSUFFICIENT_STOCK when fewer than the reserved pieces would be left, REQUEST_ID_REUSED,
-    REQUEST_IN_PROGRESS.
+    NOT_FOUND, ETAG_MISMATCH, INSUFFICIENT_STOCK when fewer than the reserved pieces would be left,
+    REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     GetStock: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.GetStockRequest, _inventory_service_pb2.GetStockResponse]
     """Gets the stock of an own variant; admins and services get any. Errors: NOT_FOUND."""
@@ -36,8 +36,8 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_inventory_service_pb2.SetStockResponse]:
         """Sets how many pieces of an own variant are on hand and records the difference as a movement; a count that changes
         nothing records none. A `source_version` that is not above the stored one leaves the stock as it is. Errors:
-        NOT_FOUND, INSUFFICIENT_STOCK when fewer than the reserved pieces would be left, REQUEST_ID_REUSED,
-        REQUEST_IN_PROGRESS.
+        NOT_FOUND, ETAG_MISMATCH, INSUFFICIENT_STOCK when fewer than the reserved pieces would be left,
+        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod

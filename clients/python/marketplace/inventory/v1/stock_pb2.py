@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$marketplace/inventory/v1/stock.proto\x12\x18marketplace.inventory.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb7\x02\n\x05Stock\x12\x1d\n\nvariant_id\x18\x01 \x01(\tR\tvariantId\x12\x1b\n\tseller_id\x18\x02 \x01(\tR\x08sellerId\x12\x17\n\x07on_hand\x18\x03 \x01(\x05R\x06onHand\x12\x1a\n\x08reserved\x18\x04 \x01(\x05R\x08reserved\x12\x1c\n\tavailable\x18\x05 \x01(\x05R\tavailable\x12%\n\x0esource_version\x18\x06 \x01(\x03R\rsourceVersion\x12;\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTimeBa\n\x1c\x64\x65v.marketplace.inventory.v1P\x01Z$marketplace/inventory/v1;inventoryv1\xaa\x02\x18Marketplace.Inventory.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$marketplace/inventory/v1/stock.proto\x12\x18marketplace.inventory.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x99\x03\n\x05Stock\x12#\n\nvariant_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\tvariantId\x12!\n\tseller_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x08sellerId\x12\x1d\n\x07on_hand\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x06onHand\x12 \n\x08reserved\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x08reserved\x12\"\n\tavailable\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03R\tavailable\x12\x30\n\x0esource_version\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x03H\x00R\rsourceVersion\x88\x01\x01\x12\x41\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\x12\x18\n\x04\x65tag\x18\t \x01(\tB\x04\xe2\x41\x01\x03R\x04\x65tagB\x11\n\x0f_source_versionBa\n\x1c\x64\x65v.marketplace.inventory.v1P\x01Z$marketplace/inventory/v1;inventoryv1\xaa\x02\x18Marketplace.Inventory.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,6 +34,24 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'marketplace.inventory.v1.st
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\034dev.marketplace.inventory.v1P\001Z$marketplace/inventory/v1;inventoryv1\252\002\030Marketplace.Inventory.V1'
-  _globals['_STOCK']._serialized_start=100
-  _globals['_STOCK']._serialized_end=411
+  _globals['_STOCK'].fields_by_name['variant_id']._loaded_options = None
+  _globals['_STOCK'].fields_by_name['variant_id']._serialized_options = b'\342A\001\003'
+  _globals['_STOCK'].fields_by_name['seller_id']._loaded_options = None
+  _globals['_STOCK'].fields_by_name['seller_id']._serialized_options = b'\342A\001\003'
+  _globals['_STOCK'].fields_by_name['on_hand']._loaded_options = None
+  _globals['_STOCK'].fields_by_name['on_hand']._serialized_options = b'\342A\001\003'
+  _globals['_STOCK'].fields_by_name['reserved']._loaded_options = None
+  _globals['_STOCK'].fields_by_name['reserved']._serialized_options = b'\342A\001\003'
+  _globals['_STOCK'].fields_by_name['available']._loaded_options = None
+  _globals['_STOCK'].fields_by_name['available']._serialized_options = b'\342A\001\003'
+  _globals['_STOCK'].fields_by_name['source_version']._loaded_options = None
+  _globals['_STOCK'].fields_by_name['source_version']._serialized_options = b'\342A\001\003'
+  _globals['_STOCK'].fields_by_name['create_time']._loaded_options = None
+  _globals['_STOCK'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
+  _globals['_STOCK'].fields_by_name['update_time']._loaded_options = None
+  _globals['_STOCK'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
+  _globals['_STOCK'].fields_by_name['etag']._loaded_options = None
+  _globals['_STOCK'].fields_by_name['etag']._serialized_options = b'\342A\001\003'
+  _globals['_STOCK']._serialized_start=133
+  _globals['_STOCK']._serialized_end=542
 # @@protoc_insertion_point(module_scope)

@@ -10,10 +10,10 @@ import builtins as _builtins
 import sys
 import typing as _typing
 
-if sys.version_info >= (3, 11):
-    from typing import TypeAlias as _TypeAlias, Never as _Never
+if sys.version_info >= (3, 10):
+    from typing import TypeAlias as _TypeAlias
 else:
-    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
+    from typing_extensions import TypeAlias as _TypeAlias
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -31,6 +31,7 @@ class Stock(_message.Message):
     SOURCE_VERSION_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     variant_id: _builtins.str
     """The variant that is counted."""
     seller_id: _builtins.str
@@ -42,7 +43,9 @@ class Stock(_message.Message):
     available: _builtins.int
     """How many can still be sold: `on_hand` less `reserved`."""
     source_version: _builtins.int
-    """The version that the seller's own system gave with the last SetStock; 0 when it never gave one."""
+    """The version that the seller's own system gave with the last SetStock; absent when it never gave one."""
+    etag: _builtins.str
+    """The version of the stock, to be given back with SetStock; what orders promise and ship changes it as well."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the stock was first counted."""
@@ -59,14 +62,17 @@ class Stock(_message.Message):
         on_hand: _builtins.int = ...,
         reserved: _builtins.int = ...,
         available: _builtins.int = ...,
-        source_version: _builtins.int = ...,
+        source_version: _builtins.int | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_source_version", b"_source_version", "create_time", b"create_time", "source_version", b"source_version", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "create_time", b"create_time", "on_hand", b"on_hand", "reserved", b"reserved", "seller_id", b"seller_id", "source_version", b"source_version", "update_time", b"update_time", "variant_id", b"variant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_source_version", b"_source_version", "available", b"available", "create_time", b"create_time", "etag", b"etag", "on_hand", b"on_hand", "reserved", b"reserved", "seller_id", b"seller_id", "source_version", b"source_version", "update_time", b"update_time", "variant_id", b"variant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__source_version: _TypeAlias = _typing.Literal["source_version"]  # noqa: Y015
+    _WhichOneofArgType__source_version: _TypeAlias = _typing.Literal["_source_version", b"_source_version"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__source_version) -> _WhichOneofReturnType__source_version | None: ...
 
 Global___Stock: _TypeAlias = Stock  # noqa: Y015

@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.type import latlng_pb2 as google_dot_type_dot_latlng__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&marketplace/tracking/v1/position.proto\x12\x17marketplace.tracking.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18google/type/latlng.proto\"P\n\rPositionBatch\x12?\n\tpositions\x18\x01 \x03(\x0b\x32!.marketplace.tracking.v1.PositionR\tpositions\"\x93\x03\n\x08Position\x12\x10\n\x03seq\x18\x01 \x01(\x03R\x03seq\x12;\n\x0bsample_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nsampleTime\x12)\n\x05point\x18\x03 \x01(\x0b\x32\x13.google.type.LatLngR\x05point\x12,\n\x0f\x61\x63\x63uracy_meters\x18\x04 \x01(\x01H\x00R\x0e\x61\x63\x63uracyMeters\x88\x01\x01\x12 \n\tspeed_mps\x18\x05 \x01(\x01H\x01R\x08speedMps\x88\x01\x01\x12,\n\x0fheading_degrees\x18\x06 \x01(\x01H\x02R\x0eheadingDegrees\x88\x01\x01\x12\x17\n\x07is_mock\x18\x07 \x01(\x08R\x06isMock\x12,\n\x0f\x62\x61ttery_percent\x18\x08 \x01(\x05H\x03R\x0e\x62\x61tteryPercent\x88\x01\x01\x42\x12\n\x10_accuracy_metersB\x0c\n\n_speed_mpsB\x12\n\x10_heading_degreesB\x12\n\x10_battery_percent\"\xa6\x01\n\x03\x41\x63k\x12\x1b\n\tacked_seq\x18\x01 \x01(\x03R\x08\x61\x63kedSeq\x12\x45\n\x08rejected\x18\x02 \x03(\x0b\x32).marketplace.tracking.v1.RejectedPositionR\x08rejected\x12;\n\x0bserver_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nserverTime\"f\n\x10RejectedPosition\x12\x10\n\x03seq\x18\x01 \x01(\x03R\x03seq\x12@\n\x06reason\x18\x02 \x01(\x0e\x32(.marketplace.tracking.v1.RejectionReasonR\x06reason*\xa5\x02\n\x0fRejectionReason\x12 \n\x1cREJECTION_REASON_UNSPECIFIED\x10\x00\x12\x1f\n\x1bREJECTION_REASON_NOT_FINITE\x10\x01\x12!\n\x1dREJECTION_REASON_OUT_OF_RANGE\x10\x02\x12\x1f\n\x1bREJECTION_REASON_TIME_AHEAD\x10\x03\x12!\n\x1dREJECTION_REASON_TIME_TOO_OLD\x10\x04\x12\"\n\x1eREJECTION_REASON_FIELD_MISSING\x10\x05\x12 \n\x1cREJECTION_REASON_SEQ_INVALID\x10\x06\x12\"\n\x1eREJECTION_REASON_RATE_EXCEEDED\x10\x07\x42]\n\x1b\x64\x65v.marketplace.tracking.v1P\x01Z\"marketplace/tracking/v1;trackingv1\xaa\x02\x17Marketplace.Tracking.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&marketplace/tracking/v1/position.proto\x12\x17marketplace.tracking.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18google/type/latlng.proto\"V\n\rPositionBatch\x12\x45\n\tpositions\x18\x01 \x03(\x0b\x32!.marketplace.tracking.v1.PositionB\x04\xe2\x41\x01\x01R\tpositions\"\xc2\x03\n\x08Position\x12\x16\n\x03seq\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x01R\x03seq\x12\x41\n\x0bsample_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01R\nsampleTime\x12/\n\x05point\x18\x03 \x01(\x0b\x32\x13.google.type.LatLngB\x04\xe2\x41\x01\x01R\x05point\x12\x32\n\x0f\x61\x63\x63uracy_meters\x18\x04 \x01(\x01\x42\x04\xe2\x41\x01\x01H\x00R\x0e\x61\x63\x63uracyMeters\x88\x01\x01\x12&\n\tspeed_mps\x18\x05 \x01(\x01\x42\x04\xe2\x41\x01\x01H\x01R\x08speedMps\x88\x01\x01\x12\x32\n\x0fheading_degrees\x18\x06 \x01(\x01\x42\x04\xe2\x41\x01\x01H\x02R\x0eheadingDegrees\x88\x01\x01\x12\x1c\n\x06mocked\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x06mocked\x12\x32\n\x0f\x62\x61ttery_percent\x18\x08 \x01(\x05\x42\x04\xe2\x41\x01\x01H\x03R\x0e\x62\x61tteryPercent\x88\x01\x01\x42\x12\n\x10_accuracy_metersB\x0c\n\n_speed_mpsB\x12\n\x10_heading_degreesB\x12\n\x10_battery_percent\"\xa6\x01\n\x03\x41\x63k\x12\x1b\n\tacked_seq\x18\x01 \x01(\x03R\x08\x61\x63kedSeq\x12\x45\n\x08rejected\x18\x02 \x03(\x0b\x32).marketplace.tracking.v1.RejectedPositionR\x08rejected\x12;\n\x0bserver_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nserverTime\"f\n\x10RejectedPosition\x12\x10\n\x03seq\x18\x01 \x01(\x03R\x03seq\x12@\n\x06reason\x18\x02 \x01(\x0e\x32(.marketplace.tracking.v1.RejectionReasonR\x06reason*\xa5\x02\n\x0fRejectionReason\x12 \n\x1cREJECTION_REASON_UNSPECIFIED\x10\x00\x12\x1f\n\x1bREJECTION_REASON_NOT_FINITE\x10\x01\x12!\n\x1dREJECTION_REASON_OUT_OF_RANGE\x10\x02\x12\x1f\n\x1bREJECTION_REASON_TIME_AHEAD\x10\x03\x12!\n\x1dREJECTION_REASON_TIME_TOO_OLD\x10\x04\x12\"\n\x1eREJECTION_REASON_FIELD_MISSING\x10\x05\x12 \n\x1cREJECTION_REASON_SEQ_INVALID\x10\x06\x12\"\n\x1eREJECTION_REASON_RATE_EXCEEDED\x10\x07\x42]\n\x1b\x64\x65v.marketplace.tracking.v1P\x01Z\"marketplace/tracking/v1;trackingv1\xaa\x02\x17Marketplace.Tracking.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,14 +35,32 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'marketplace.tracking.v1.pos
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\033dev.marketplace.tracking.v1P\001Z\"marketplace/tracking/v1;trackingv1\252\002\027Marketplace.Tracking.V1'
-  _globals['_REJECTIONREASON']._serialized_start=888
-  _globals['_REJECTIONREASON']._serialized_end=1181
-  _globals['_POSITIONBATCH']._serialized_start=126
-  _globals['_POSITIONBATCH']._serialized_end=206
-  _globals['_POSITION']._serialized_start=209
-  _globals['_POSITION']._serialized_end=612
-  _globals['_ACK']._serialized_start=615
-  _globals['_ACK']._serialized_end=781
-  _globals['_REJECTEDPOSITION']._serialized_start=783
-  _globals['_REJECTEDPOSITION']._serialized_end=885
+  _globals['_POSITIONBATCH'].fields_by_name['positions']._loaded_options = None
+  _globals['_POSITIONBATCH'].fields_by_name['positions']._serialized_options = b'\342A\001\001'
+  _globals['_POSITION'].fields_by_name['seq']._loaded_options = None
+  _globals['_POSITION'].fields_by_name['seq']._serialized_options = b'\342A\001\001'
+  _globals['_POSITION'].fields_by_name['sample_time']._loaded_options = None
+  _globals['_POSITION'].fields_by_name['sample_time']._serialized_options = b'\342A\001\001'
+  _globals['_POSITION'].fields_by_name['point']._loaded_options = None
+  _globals['_POSITION'].fields_by_name['point']._serialized_options = b'\342A\001\001'
+  _globals['_POSITION'].fields_by_name['accuracy_meters']._loaded_options = None
+  _globals['_POSITION'].fields_by_name['accuracy_meters']._serialized_options = b'\342A\001\001'
+  _globals['_POSITION'].fields_by_name['speed_mps']._loaded_options = None
+  _globals['_POSITION'].fields_by_name['speed_mps']._serialized_options = b'\342A\001\001'
+  _globals['_POSITION'].fields_by_name['heading_degrees']._loaded_options = None
+  _globals['_POSITION'].fields_by_name['heading_degrees']._serialized_options = b'\342A\001\001'
+  _globals['_POSITION'].fields_by_name['mocked']._loaded_options = None
+  _globals['_POSITION'].fields_by_name['mocked']._serialized_options = b'\342A\001\001'
+  _globals['_POSITION'].fields_by_name['battery_percent']._loaded_options = None
+  _globals['_POSITION'].fields_by_name['battery_percent']._serialized_options = b'\342A\001\001'
+  _globals['_REJECTIONREASON']._serialized_start=974
+  _globals['_REJECTIONREASON']._serialized_end=1267
+  _globals['_POSITIONBATCH']._serialized_start=159
+  _globals['_POSITIONBATCH']._serialized_end=245
+  _globals['_POSITION']._serialized_start=248
+  _globals['_POSITION']._serialized_end=698
+  _globals['_ACK']._serialized_start=701
+  _globals['_ACK']._serialized_end=867
+  _globals['_REJECTEDPOSITION']._serialized_start=869
+  _globals['_REJECTEDPOSITION']._serialized_end=971
 # @@protoc_insertion_point(module_scope)

@@ -97,9 +97,10 @@ Global___PositionBatch: _TypeAlias = PositionBatch  # noqa: Y015
 
 @_typing.final
 class Position(_message.Message):
-    """Where a courier's device was. It has no validation rules: each position is judged by itself, so that one bad sample
-    never costs the others. What a device does not know is absent; a negative accuracy, speed, heading or battery, with
-    which many devices say so, counts as absent.
+    """Where a courier's device was. It has no validation rules, and nothing in it is REQUIRED: each position is judged by
+    itself, so that one bad sample never costs the others; one without number, time or point is rejected alone. What a
+    device does not know is absent; a negative accuracy, speed, heading or battery, with which many devices say so, counts
+    as absent.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -110,7 +111,7 @@ class Position(_message.Message):
     ACCURACY_METERS_FIELD_NUMBER: _builtins.int
     SPEED_MPS_FIELD_NUMBER: _builtins.int
     HEADING_DEGREES_FIELD_NUMBER: _builtins.int
-    IS_MOCK_FIELD_NUMBER: _builtins.int
+    MOCKED_FIELD_NUMBER: _builtins.int
     BATTERY_PERCENT_FIELD_NUMBER: _builtins.int
     seq: _builtins.int
     """The number of the position in its uplink, from 1 upwards; (courier, uplink, number) is stored once."""
@@ -120,7 +121,7 @@ class Position(_message.Message):
     """The speed over ground; absent when the device does not know."""
     heading_degrees: _builtins.float
     """The direction of movement in degrees clockwise from north; absent when the device does not know."""
-    is_mock: _builtins.bool
+    mocked: _builtins.bool
     """Whether the device says that the position is simulated."""
     battery_percent: _builtins.int
     """The charge of the device's battery; absent when it is unknown."""
@@ -143,12 +144,12 @@ class Position(_message.Message):
         accuracy_meters: _builtins.float | None = ...,
         speed_mps: _builtins.float | None = ...,
         heading_degrees: _builtins.float | None = ...,
-        is_mock: _builtins.bool = ...,
+        mocked: _builtins.bool = ...,
         battery_percent: _builtins.int | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_accuracy_meters", b"_accuracy_meters", "_battery_percent", b"_battery_percent", "_heading_degrees", b"_heading_degrees", "_speed_mps", b"_speed_mps", "accuracy_meters", b"accuracy_meters", "battery_percent", b"battery_percent", "heading_degrees", b"heading_degrees", "point", b"point", "sample_time", b"sample_time", "speed_mps", b"speed_mps"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_accuracy_meters", b"_accuracy_meters", "_battery_percent", b"_battery_percent", "_heading_degrees", b"_heading_degrees", "_speed_mps", b"_speed_mps", "accuracy_meters", b"accuracy_meters", "battery_percent", b"battery_percent", "heading_degrees", b"heading_degrees", "is_mock", b"is_mock", "point", b"point", "sample_time", b"sample_time", "seq", b"seq", "speed_mps", b"speed_mps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_accuracy_meters", b"_accuracy_meters", "_battery_percent", b"_battery_percent", "_heading_degrees", b"_heading_degrees", "_speed_mps", b"_speed_mps", "accuracy_meters", b"accuracy_meters", "battery_percent", b"battery_percent", "heading_degrees", b"heading_degrees", "mocked", b"mocked", "point", b"point", "sample_time", b"sample_time", "seq", b"seq", "speed_mps", b"speed_mps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__accuracy_meters: _TypeAlias = _typing.Literal["accuracy_meters"]  # noqa: Y015
     _WhichOneofArgType__accuracy_meters: _TypeAlias = _typing.Literal["_accuracy_meters", b"_accuracy_meters"]  # noqa: Y015

@@ -24,14 +24,16 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from marketplace.policy.v1 import policy_pb2 as marketplace_dot_policy_dot_v1_dot_policy__pb2
 from marketplace.tracking.v1 import position_pb2 as marketplace_dot_tracking_dot_v1_dot_position__pb2
 from marketplace.tracking.v1 import watch_pb2 as marketplace_dot_tracking_dot_v1_dot_watch__pb2
+from marketplace.type.v1 import watch_pb2 as marketplace_dot_type_dot_v1_dot_watch__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.marketplace/tracking/v1/tracking_service.proto\x12\x17marketplace.tracking.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"marketplace/policy/v1/policy.proto\x1a&marketplace/tracking/v1/position.proto\x1a#marketplace/tracking/v1/watch.proto\"\xc5\x02\n\x16StreamLocationsRequest\x12\x36\n\x05hello\x18\x01 \x01(\x0b\x32\x1e.marketplace.tracking.v1.HelloH\x00R\x05hello\x12\xab\x01\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32&.marketplace.tracking.v1.PositionBatchBk\xbaHh\xba\x01\x65\n stream_locations.batch.max_items\x12#a batch holds at most 200 positions\x1a\x1cthis.positions.size() <= 200H\x00R\x05\x62\x61tch\x12\x33\n\x04ping\x18\x03 \x01(\x0b\x32\x1d.marketplace.tracking.v1.PingH\x00R\x04pingB\x10\n\x07message\x12\x05\xbaH\x02\x08\x01\"\x87\x02\n\x17StreamLocationsResponse\x12\x30\n\x03\x61\x63k\x18\x01 \x01(\x0b\x32\x1c.marketplace.tracking.v1.AckH\x00R\x03\x61\x63k\x12\x42\n\tdirective\x18\x02 \x01(\x0b\x32\".marketplace.tracking.v1.DirectiveH\x00R\tdirective\x12\x33\n\x04pong\x18\x03 \x01(\x0b\x32\x1d.marketplace.tracking.v1.PongH\x00R\x04pong\x12\x36\n\x05\x64rain\x18\x04 \x01(\x0b\x32\x1e.marketplace.tracking.v1.DrainH\x00R\x05\x64rainB\t\n\x07message\"\x87\x01\n\x05Hello\x12(\n\tuplink_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\x08uplinkId\x12%\n\tdevice_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x08\x64\x65viceId\x12-\n\x0elast_acked_seq\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x0clastAckedSeq\"?\n\x04Ping\x12\x37\n\tsend_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08sendTime\"|\n\x04Pong\x12\x37\n\tsend_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08sendTime\x12;\n\x0bserver_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nserverTime\"\x82\x01\n\tDirective\x12<\n\x0cmin_interval\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0bminInterval\x12\x37\n\x04mode\x18\x02 \x01(\x0e\x32#.marketplace.tracking.v1.UplinkModeR\x04mode\"C\n\x05\x44rain\x12:\n\x0bretry_after\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationR\nretryAfter\"\x9a\x02\n\x16ReportLocationsRequest\x12(\n\tuplink_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\x08uplinkId\x12%\n\tdevice_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x08\x64\x65viceId\x12\xae\x01\n\x05\x62\x61tch\x18\x03 \x01(\x0b\x32&.marketplace.tracking.v1.PositionBatchBp\xbaHm\xba\x01g\n report_locations.batch.max_items\x12$a batch holds at most 1000 positions\x1a\x1dthis.positions.size() <= 1000\xc8\x01\x01R\x05\x62\x61tch\"I\n\x17ReportLocationsResponse\x12.\n\x03\x61\x63k\x18\x01 \x01(\x0b\x32\x1c.marketplace.tracking.v1.AckR\x03\x61\x63k\"\xac\x01\n\x14WatchDeliveryRequest\x12,\n\x0b\x64\x65livery_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01R\ndeliveryId\x12+\n\x0cresume_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x10R\x0bresumeToken\x12\x39\n\x0bmax_rate_hz\x18\x03 \x01(\x01\x42\x19\xbaH\x16\x12\x14\x19\x00\x00\x00\x00\x00\x00\x34@)\x00\x00\x00\x00\x00\x00\x00\x00@\x01R\tmaxRateHz\"\xc6\x04\n\x15WatchDeliveryResponse\x12\x16\n\x06\x63ursor\x18\x01 \x01(\tR\x06\x63ursor\x12G\n\x08snapshot\x18\x02 \x01(\x0b\x32).marketplace.tracking.v1.TrackingSnapshotH\x00R\x08snapshot\x12\x43\n\x08position\x18\x03 \x01(\x0b\x32%.marketplace.tracking.v1.LivePositionH\x00R\x08position\x12\x36\n\x03\x65ta\x18\x04 \x01(\x0b\x32\".marketplace.tracking.v1.EtaUpdateH\x00R\x03\x65ta\x12\x44\n\nstop_event\x18\x05 \x01(\x0b\x32#.marketplace.tracking.v1.StopUpdateH\x00R\tstopEvent\x12I\n\x0cstate_change\x18\x06 \x01(\x0b\x32$.marketplace.tracking.v1.StateChangeH\x00R\x0bstateChange\x12\x39\n\x04late\x18\x07 \x01(\x0b\x32#.marketplace.tracking.v1.LateNoticeH\x00R\x04late\x12\x42\n\theartbeat\x18\x08 \x01(\x0b\x32\".marketplace.tracking.v1.HeartbeatH\x00R\theartbeat\x12\x36\n\x05reset\x18\t \x01(\x0b\x32\x1e.marketplace.tracking.v1.ResetH\x00R\x05resetB\x07\n\x05\x65vent*p\n\nUplinkMode\x12\x1b\n\x17UPLINK_MODE_UNSPECIFIED\x10\x00\x12\x14\n\x10UPLINK_MODE_LIVE\x10\x01\x12\x14\n\x10UPLINK_MODE_IDLE\x10\x02\x12\x19\n\x15UPLINK_MODE_THROTTLED\x10\x03\x32\xf6\x03\n\x0fTrackingService\x12\x89\x01\n\x0fStreamLocations\x12/.marketplace.tracking.v1.StreamLocationsRequest\x1a\x30.marketplace.tracking.v1.StreamLocationsResponse\"\x0f\x8a\xd9%\x0b\x1a\x03\n\x01\x03 \x01(\x07@\x02(\x01\x30\x01\x12\xa4\x01\n\x0fReportLocations\x12/.marketplace.tracking.v1.ReportLocationsRequest\x1a\x30.marketplace.tracking.v1.ReportLocationsResponse\".\x8a\xd9%\x0b\x1a\x03\n\x01\x03 \x01(\x02@\x02\x82\xd3\xe4\x93\x02\x19\"\x14/v1/locations:report:\x01*\x12\xaf\x01\n\rWatchDelivery\x12-.marketplace.tracking.v1.WatchDeliveryRequest\x1a..marketplace.tracking.v1.WatchDeliveryResponse\"=\x8a\xd9%\x0f\x1a\x07\n\x05\x01\x02\x03\x04\x07 \x01(\x07@\x02\x82\xd3\xe4\x93\x02$\x12\"/v1/deliveries/{delivery_id}:watch0\x01\x42]\n\x1b\x64\x65v.marketplace.tracking.v1P\x01Z\"marketplace/tracking/v1;trackingv1\xaa\x02\x17Marketplace.Tracking.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.marketplace/tracking/v1/tracking_service.proto\x12\x17marketplace.tracking.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"marketplace/policy/v1/policy.proto\x1a&marketplace/tracking/v1/position.proto\x1a#marketplace/tracking/v1/watch.proto\x1a\x1fmarketplace/type/v1/watch.proto\"\xd5\x02\n\x16StreamLocationsRequest\x12<\n\x05hello\x18\x01 \x01(\x0b\x32\x1e.marketplace.tracking.v1.HelloB\x04\xe2\x41\x01\x01H\x00R\x05hello\x12\xaf\x01\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32&.marketplace.tracking.v1.PositionBatchBo\xe2\x41\x01\x01\xbaHh\xba\x01\x65\n stream_locations.batch.max_items\x12#a batch holds at most 200 positions\x1a\x1cthis.positions.size() <= 200H\x00R\x05\x62\x61tch\x12\x39\n\x04ping\x18\x03 \x01(\x0b\x32\x1d.marketplace.tracking.v1.PingB\x04\xe2\x41\x01\x01H\x00R\x04pingB\x10\n\x07message\x12\x05\xbaH\x02\x08\x01\"\x87\x02\n\x17StreamLocationsResponse\x12\x30\n\x03\x61\x63k\x18\x01 \x01(\x0b\x32\x1c.marketplace.tracking.v1.AckH\x00R\x03\x61\x63k\x12\x42\n\tdirective\x18\x02 \x01(\x0b\x32\".marketplace.tracking.v1.DirectiveH\x00R\tdirective\x12\x33\n\x04pong\x18\x03 \x01(\x0b\x32\x1d.marketplace.tracking.v1.PongH\x00R\x04pong\x12\x36\n\x05\x64rain\x18\x04 \x01(\x0b\x32\x1e.marketplace.tracking.v1.DrainH\x00R\x05\x64rainB\t\n\x07message\"\x93\x01\n\x05Hello\x12,\n\tuplink_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x08uplinkId\x12)\n\tdevice_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x01R\x08\x64\x65viceId\x12\x31\n\x0elast_acked_seq\x18\x03 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x00R\x0clastAckedSeq\"E\n\x04Ping\x12=\n\tsend_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01R\x08sendTime\"|\n\x04Pong\x12\x37\n\tsend_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08sendTime\x12;\n\x0bserver_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nserverTime\"\x82\x01\n\tDirective\x12<\n\x0cmin_interval\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0bminInterval\x12\x37\n\x04mode\x18\x02 \x01(\x0e\x32#.marketplace.tracking.v1.UplinkModeR\x04mode\"C\n\x05\x44rain\x12:\n\x0bretry_after\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationR\nretryAfter\"\xa3\x02\n\x16ReportLocationsRequest\x12,\n\tuplink_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x08uplinkId\x12)\n\tdevice_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x01R\x08\x64\x65viceId\x12\xaf\x01\n\x05\x62\x61tch\x18\x03 \x01(\x0b\x32&.marketplace.tracking.v1.PositionBatchBq\xe2\x41\x01\x02\xbaHj\xba\x01g\n report_locations.batch.max_items\x12$a batch holds at most 1000 positions\x1a\x1dthis.positions.size() <= 1000R\x05\x62\x61tch\"I\n\x17ReportLocationsResponse\x12.\n\x03\x61\x63k\x18\x01 \x01(\x0b\x32\x1c.marketplace.tracking.v1.AckR\x03\x61\x63k\"\xcd\x01\n\x14WatchDeliveryRequest\x12\x30\n\x0b\x64\x65livery_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\ndeliveryId\x12/\n\x0cresume_token\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x10R\x0bresumeToken\x12\x42\n\x0bmax_rate_hz\x18\x03 \x01(\x01\x42\x1d\xe2\x41\x01\x01\xbaH\x16\x12\x14\x19\x00\x00\x00\x00\x00\x00\x34@)\x00\x00\x00\x00\x00\x00\x00\x00@\x01H\x00R\tmaxRateHz\x88\x01\x01\x42\x0e\n\x0c_max_rate_hz\"\xcf\x04\n\x15WatchDeliveryResponse\x12!\n\x0cresume_token\x18\x01 \x01(\tR\x0bresumeToken\x12G\n\x08snapshot\x18\x02 \x01(\x0b\x32).marketplace.tracking.v1.TrackingSnapshotH\x00R\x08snapshot\x12\x43\n\x08position\x18\x03 \x01(\x0b\x32%.marketplace.tracking.v1.LivePositionH\x00R\x08position\x12\x36\n\x03\x65ta\x18\x04 \x01(\x0b\x32\".marketplace.tracking.v1.EtaUpdateH\x00R\x03\x65ta\x12\x44\n\nstop_event\x18\x05 \x01(\x0b\x32#.marketplace.tracking.v1.StopUpdateH\x00R\tstopEvent\x12I\n\x0cstate_change\x18\x06 \x01(\x0b\x32$.marketplace.tracking.v1.StateChangeH\x00R\x0bstateChange\x12\x39\n\x04late\x18\x07 \x01(\x0b\x32#.marketplace.tracking.v1.LateNoticeH\x00R\x04late\x12>\n\theartbeat\x18\x08 \x01(\x0b\x32\x1e.marketplace.type.v1.HeartbeatH\x00R\theartbeat\x12\x38\n\x05reset\x18\t \x01(\x0b\x32 .marketplace.type.v1.StreamResetH\x00R\x05resetB\x07\n\x05\x65vent*p\n\nUplinkMode\x12\x1b\n\x17UPLINK_MODE_UNSPECIFIED\x10\x00\x12\x14\n\x10UPLINK_MODE_LIVE\x10\x01\x12\x14\n\x10UPLINK_MODE_IDLE\x10\x02\x12\x19\n\x15UPLINK_MODE_THROTTLED\x10\x03\x32\xd2\x04\n\x0fTrackingService\x12\xb7\x01\n\x0fStreamLocations\x12/.marketplace.tracking.v1.StreamLocationsRequest\x1a\x30.marketplace.tracking.v1.StreamLocationsResponse\"=\x8a\xd9%9\x1a\x03\n\x01\x03 \x01(\x07:,positions are deduplicated by uplink and seq@\x02(\x01\x30\x01\x12\xd2\x01\n\x0fReportLocations\x12/.marketplace.tracking.v1.ReportLocationsRequest\x1a\x30.marketplace.tracking.v1.ReportLocationsResponse\"\\\x8a\xd9%9\x1a\x03\n\x01\x03 \x01(\x02:,positions are deduplicated by uplink and seq@\x02\x82\xd3\xe4\x93\x02\x19\"\x14/v1/locations:report:\x01*\x12\xaf\x01\n\rWatchDelivery\x12-.marketplace.tracking.v1.WatchDeliveryRequest\x1a..marketplace.tracking.v1.WatchDeliveryResponse\"=\x8a\xd9%\x0f\x1a\x07\n\x05\x01\x02\x03\x04\x07 \x01(\x07@\x02\x82\xd3\xe4\x93\x02$\x12\"/v1/deliveries/{delivery_id}:watch0\x01\x42]\n\x1b\x64\x65v.marketplace.tracking.v1P\x01Z\"marketplace/tracking/v1;trackingv1\xaa\x02\x17Marketplace.Tracking.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,56 +43,62 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\033dev.marketplace.tracking.v1P\001Z\"marketplace/tracking/v1;trackingv1\252\002\027Marketplace.Tracking.V1'
   _globals['_STREAMLOCATIONSREQUEST'].oneofs_by_name['message']._loaded_options = None
   _globals['_STREAMLOCATIONSREQUEST'].oneofs_by_name['message']._serialized_options = b'\272H\002\010\001'
+  _globals['_STREAMLOCATIONSREQUEST'].fields_by_name['hello']._loaded_options = None
+  _globals['_STREAMLOCATIONSREQUEST'].fields_by_name['hello']._serialized_options = b'\342A\001\001'
   _globals['_STREAMLOCATIONSREQUEST'].fields_by_name['batch']._loaded_options = None
-  _globals['_STREAMLOCATIONSREQUEST'].fields_by_name['batch']._serialized_options = b'\272Hh\272\001e\n stream_locations.batch.max_items\022#a batch holds at most 200 positions\032\034this.positions.size() <= 200'
+  _globals['_STREAMLOCATIONSREQUEST'].fields_by_name['batch']._serialized_options = b'\342A\001\001\272Hh\272\001e\n stream_locations.batch.max_items\022#a batch holds at most 200 positions\032\034this.positions.size() <= 200'
+  _globals['_STREAMLOCATIONSREQUEST'].fields_by_name['ping']._loaded_options = None
+  _globals['_STREAMLOCATIONSREQUEST'].fields_by_name['ping']._serialized_options = b'\342A\001\001'
   _globals['_HELLO'].fields_by_name['uplink_id']._loaded_options = None
-  _globals['_HELLO'].fields_by_name['uplink_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
+  _globals['_HELLO'].fields_by_name['uplink_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
   _globals['_HELLO'].fields_by_name['device_id']._loaded_options = None
-  _globals['_HELLO'].fields_by_name['device_id']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_HELLO'].fields_by_name['device_id']._serialized_options = b'\342A\001\001\272H\005r\003\030\200\001'
   _globals['_HELLO'].fields_by_name['last_acked_seq']._loaded_options = None
-  _globals['_HELLO'].fields_by_name['last_acked_seq']._serialized_options = b'\272H\004\"\002(\000'
+  _globals['_HELLO'].fields_by_name['last_acked_seq']._serialized_options = b'\342A\001\001\272H\004\"\002(\000'
+  _globals['_PING'].fields_by_name['send_time']._loaded_options = None
+  _globals['_PING'].fields_by_name['send_time']._serialized_options = b'\342A\001\001'
   _globals['_REPORTLOCATIONSREQUEST'].fields_by_name['uplink_id']._loaded_options = None
-  _globals['_REPORTLOCATIONSREQUEST'].fields_by_name['uplink_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
+  _globals['_REPORTLOCATIONSREQUEST'].fields_by_name['uplink_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
   _globals['_REPORTLOCATIONSREQUEST'].fields_by_name['device_id']._loaded_options = None
-  _globals['_REPORTLOCATIONSREQUEST'].fields_by_name['device_id']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_REPORTLOCATIONSREQUEST'].fields_by_name['device_id']._serialized_options = b'\342A\001\001\272H\005r\003\030\200\001'
   _globals['_REPORTLOCATIONSREQUEST'].fields_by_name['batch']._loaded_options = None
-  _globals['_REPORTLOCATIONSREQUEST'].fields_by_name['batch']._serialized_options = b'\272Hm\272\001g\n report_locations.batch.max_items\022$a batch holds at most 1000 positions\032\035this.positions.size() <= 1000\310\001\001'
+  _globals['_REPORTLOCATIONSREQUEST'].fields_by_name['batch']._serialized_options = b'\342A\001\002\272Hj\272\001g\n report_locations.batch.max_items\022$a batch holds at most 1000 positions\032\035this.positions.size() <= 1000'
   _globals['_WATCHDELIVERYREQUEST'].fields_by_name['delivery_id']._loaded_options = None
-  _globals['_WATCHDELIVERYREQUEST'].fields_by_name['delivery_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
+  _globals['_WATCHDELIVERYREQUEST'].fields_by_name['delivery_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
   _globals['_WATCHDELIVERYREQUEST'].fields_by_name['resume_token']._loaded_options = None
-  _globals['_WATCHDELIVERYREQUEST'].fields_by_name['resume_token']._serialized_options = b'\272H\005r\003\030\200\020'
+  _globals['_WATCHDELIVERYREQUEST'].fields_by_name['resume_token']._serialized_options = b'\342A\001\001\272H\005r\003\030\200\020'
   _globals['_WATCHDELIVERYREQUEST'].fields_by_name['max_rate_hz']._loaded_options = None
-  _globals['_WATCHDELIVERYREQUEST'].fields_by_name['max_rate_hz']._serialized_options = b'\272H\026\022\024\031\000\000\000\000\000\0004@)\000\000\000\000\000\000\000\000@\001'
+  _globals['_WATCHDELIVERYREQUEST'].fields_by_name['max_rate_hz']._serialized_options = b'\342A\001\001\272H\026\022\024\031\000\000\000\000\000\0004@)\000\000\000\000\000\000\000\000@\001'
   _globals['_TRACKINGSERVICE'].methods_by_name['StreamLocations']._loaded_options = None
-  _globals['_TRACKINGSERVICE'].methods_by_name['StreamLocations']._serialized_options = b'\212\331%\013\032\003\n\001\003 \001(\007@\002'
+  _globals['_TRACKINGSERVICE'].methods_by_name['StreamLocations']._serialized_options = b'\212\331%9\032\003\n\001\003 \001(\007:,positions are deduplicated by uplink and seq@\002'
   _globals['_TRACKINGSERVICE'].methods_by_name['ReportLocations']._loaded_options = None
-  _globals['_TRACKINGSERVICE'].methods_by_name['ReportLocations']._serialized_options = b'\212\331%\013\032\003\n\001\003 \001(\002@\002\202\323\344\223\002\031\"\024/v1/locations:report:\001*'
+  _globals['_TRACKINGSERVICE'].methods_by_name['ReportLocations']._serialized_options = b'\212\331%9\032\003\n\001\003 \001(\002:,positions are deduplicated by uplink and seq@\002\202\323\344\223\002\031\"\024/v1/locations:report:\001*'
   _globals['_TRACKINGSERVICE'].methods_by_name['WatchDelivery']._loaded_options = None
   _globals['_TRACKINGSERVICE'].methods_by_name['WatchDelivery']._serialized_options = b'\212\331%\017\032\007\n\005\001\002\003\004\007 \001(\007@\002\202\323\344\223\002$\022\"/v1/deliveries/{delivery_id}:watch'
-  _globals['_UPLINKMODE']._serialized_start=2557
-  _globals['_UPLINKMODE']._serialized_end=2669
-  _globals['_STREAMLOCATIONSREQUEST']._serialized_start=313
-  _globals['_STREAMLOCATIONSREQUEST']._serialized_end=638
-  _globals['_STREAMLOCATIONSRESPONSE']._serialized_start=641
-  _globals['_STREAMLOCATIONSRESPONSE']._serialized_end=904
-  _globals['_HELLO']._serialized_start=907
-  _globals['_HELLO']._serialized_end=1042
-  _globals['_PING']._serialized_start=1044
-  _globals['_PING']._serialized_end=1107
-  _globals['_PONG']._serialized_start=1109
-  _globals['_PONG']._serialized_end=1233
-  _globals['_DIRECTIVE']._serialized_start=1236
-  _globals['_DIRECTIVE']._serialized_end=1366
-  _globals['_DRAIN']._serialized_start=1368
-  _globals['_DRAIN']._serialized_end=1435
-  _globals['_REPORTLOCATIONSREQUEST']._serialized_start=1438
-  _globals['_REPORTLOCATIONSREQUEST']._serialized_end=1720
-  _globals['_REPORTLOCATIONSRESPONSE']._serialized_start=1722
-  _globals['_REPORTLOCATIONSRESPONSE']._serialized_end=1795
-  _globals['_WATCHDELIVERYREQUEST']._serialized_start=1798
-  _globals['_WATCHDELIVERYREQUEST']._serialized_end=1970
-  _globals['_WATCHDELIVERYRESPONSE']._serialized_start=1973
-  _globals['_WATCHDELIVERYRESPONSE']._serialized_end=2555
-  _globals['_TRACKINGSERVICE']._serialized_start=2672
-  _globals['_TRACKINGSERVICE']._serialized_end=3174
+  _globals['_UPLINKMODE']._serialized_start=2708
+  _globals['_UPLINKMODE']._serialized_end=2820
+  _globals['_STREAMLOCATIONSREQUEST']._serialized_start=379
+  _globals['_STREAMLOCATIONSREQUEST']._serialized_end=720
+  _globals['_STREAMLOCATIONSRESPONSE']._serialized_start=723
+  _globals['_STREAMLOCATIONSRESPONSE']._serialized_end=986
+  _globals['_HELLO']._serialized_start=989
+  _globals['_HELLO']._serialized_end=1136
+  _globals['_PING']._serialized_start=1138
+  _globals['_PING']._serialized_end=1207
+  _globals['_PONG']._serialized_start=1209
+  _globals['_PONG']._serialized_end=1333
+  _globals['_DIRECTIVE']._serialized_start=1336
+  _globals['_DIRECTIVE']._serialized_end=1466
+  _globals['_DRAIN']._serialized_start=1468
+  _globals['_DRAIN']._serialized_end=1535
+  _globals['_REPORTLOCATIONSREQUEST']._serialized_start=1538
+  _globals['_REPORTLOCATIONSREQUEST']._serialized_end=1829
+  _globals['_REPORTLOCATIONSRESPONSE']._serialized_start=1831
+  _globals['_REPORTLOCATIONSRESPONSE']._serialized_end=1904
+  _globals['_WATCHDELIVERYREQUEST']._serialized_start=1907
+  _globals['_WATCHDELIVERYREQUEST']._serialized_end=2112
+  _globals['_WATCHDELIVERYRESPONSE']._serialized_start=2115
+  _globals['_WATCHDELIVERYRESPONSE']._serialized_end=2706
+  _globals['_TRACKINGSERVICE']._serialized_start=2823
+  _globals['_TRACKINGSERVICE']._serialized_end=3417
 # @@protoc_insertion_point(module_scope)

@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from marketplace.tracking.v1 import position_pb2 as _position_pb2
 from marketplace.tracking.v1 import watch_pb2 as _watch_pb2
+from marketplace.type.v1 import watch_pb2 as _watch_pb2_1
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -335,21 +336,23 @@ class WatchDeliveryRequest(_message.Message):
     delivery_id: _builtins.str
     """The id of the delivery."""
     resume_token: _builtins.str
-    """The `cursor` of the last message that was received; empty starts with a snapshot."""
+    """The `resume_token` of the last message that was received; empty starts with a snapshot."""
     max_rate_hz: _builtins.float
-    """The most positions a second that the caller wants; 0 leaves it to the server."""
+    """The most positions a second that the caller wants; absent or 0 leaves it to the server."""
     def __init__(
         self,
         *,
         delivery_id: _builtins.str = ...,
         resume_token: _builtins.str = ...,
-        max_rate_hz: _builtins.float = ...,
+        max_rate_hz: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_rate_hz", b"_max_rate_hz", "max_rate_hz", b"max_rate_hz"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery_id", b"delivery_id", "max_rate_hz", b"max_rate_hz", "resume_token", b"resume_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_rate_hz", b"_max_rate_hz", "delivery_id", b"delivery_id", "max_rate_hz", b"max_rate_hz", "resume_token", b"resume_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__max_rate_hz: _TypeAlias = _typing.Literal["max_rate_hz"]  # noqa: Y015
+    _WhichOneofArgType__max_rate_hz: _TypeAlias = _typing.Literal["_max_rate_hz", b"_max_rate_hz"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_rate_hz) -> _WhichOneofReturnType__max_rate_hz | None: ...
 
 Global___WatchDeliveryRequest: _TypeAlias = WatchDeliveryRequest  # noqa: Y015
 
@@ -359,7 +362,7 @@ class WatchDeliveryResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    CURSOR_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     SNAPSHOT_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
     ETA_FIELD_NUMBER: _builtins.int
@@ -368,8 +371,8 @@ class WatchDeliveryResponse(_message.Message):
     LATE_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
     RESET_FIELD_NUMBER: _builtins.int
-    cursor: _builtins.str
-    """Where the stream stands; give it back as `resume_token` to go on after this message."""
+    resume_token: _builtins.str
+    """Where the stream stands; give it back to go on after this message. It is good for 24 h."""
     @_builtins.property
     def snapshot(self) -> _watch_pb2.TrackingSnapshot:
         """How the delivery is now."""
@@ -395,29 +398,29 @@ class WatchDeliveryResponse(_message.Message):
         """The delivery will be later than promised."""
 
     @_builtins.property
-    def heartbeat(self) -> _watch_pb2.Heartbeat:
+    def heartbeat(self) -> _watch_pb2_1.Heartbeat:
         """Nothing happened, the stream lives."""
 
     @_builtins.property
-    def reset(self) -> _watch_pb2.Reset:
+    def reset(self) -> _watch_pb2_1.StreamReset:
         """The resume token is of no use any more; a snapshot follows."""
 
     def __init__(
         self,
         *,
-        cursor: _builtins.str = ...,
+        resume_token: _builtins.str = ...,
         snapshot: _watch_pb2.TrackingSnapshot | None = ...,
         position: _watch_pb2.LivePosition | None = ...,
         eta: _watch_pb2.EtaUpdate | None = ...,
         stop_event: _watch_pb2.StopUpdate | None = ...,
         state_change: _watch_pb2.StateChange | None = ...,
         late: _watch_pb2.LateNotice | None = ...,
-        heartbeat: _watch_pb2.Heartbeat | None = ...,
-        reset: _watch_pb2.Reset | None = ...,
+        heartbeat: _watch_pb2_1.Heartbeat | None = ...,
+        reset: _watch_pb2_1.StreamReset | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["eta", b"eta", "event", b"event", "heartbeat", b"heartbeat", "late", b"late", "position", b"position", "reset", b"reset", "snapshot", b"snapshot", "state_change", b"state_change", "stop_event", b"stop_event"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "eta", b"eta", "event", b"event", "heartbeat", b"heartbeat", "late", b"late", "position", b"position", "reset", b"reset", "snapshot", b"snapshot", "state_change", b"state_change", "stop_event", b"stop_event"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["eta", b"eta", "event", b"event", "heartbeat", b"heartbeat", "late", b"late", "position", b"position", "reset", b"reset", "resume_token", b"resume_token", "snapshot", b"snapshot", "state_change", b"state_change", "stop_event", b"stop_event"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["snapshot", "position", "eta", "stop_event", "state_change", "late", "heartbeat", "reset"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015

@@ -63,8 +63,9 @@ class TrackingServiceServicer:
     def StreamLocations(self, request_iterator, context):
         """Takes the calling courier's positions as they come and acknowledges what is stored or rejected. The first message
         says hello. A courier over its rate is told to slow down, never disconnected; far over it, positions are rejected
-        one by one. A newer stream of the same courier ends the older. Errors: MALFORMED_REQUEST when the first message is no hello or a later one is, STREAM_SUPERSEDED,
-        COURIER_OFF_SHIFT, TOKEN_EXPIRED, SESSION_REVOKED, ACCOUNT_BLOCKED, DRAINING.
+        one by one. A newer stream of the same courier ends the older. Errors: MALFORMED_REQUEST when the first message is
+        no hello or a later one is, NOT_FOUND when the caller is no courier, STREAM_SUPERSEDED, COURIER_OFF_SHIFT,
+        TOKEN_EXPIRED, SESSION_REVOKED, ACCOUNT_BLOCKED, DRAINING.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -72,7 +73,7 @@ class TrackingServiceServicer:
 
     def ReportLocations(self, request, context):
         """Takes a batch of the calling courier's positions in one call, for clients that cannot stream and for what was
-        sampled offline. A repeat is harmless. Errors: VALIDATION_FAILED, COURIER_OFF_SHIFT.
+        sampled offline. A repeat is harmless. Errors: NOT_FOUND when the caller is no courier, COURIER_OFF_SHIFT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -22,12 +22,13 @@ class TrackingServiceStub:
     StreamLocations: _aio.StreamStreamMultiCallable[_tracking_service_pb2.StreamLocationsRequest, _tracking_service_pb2.StreamLocationsResponse]
     """Takes the calling courier's positions as they come and acknowledges what is stored or rejected. The first message
     says hello. A courier over its rate is told to slow down, never disconnected; far over it, positions are rejected
-    one by one. A newer stream of the same courier ends the older. Errors: MALFORMED_REQUEST when the first message is no hello or a later one is, STREAM_SUPERSEDED,
-    COURIER_OFF_SHIFT, TOKEN_EXPIRED, SESSION_REVOKED, ACCOUNT_BLOCKED, DRAINING.
+    one by one. A newer stream of the same courier ends the older. Errors: MALFORMED_REQUEST when the first message is
+    no hello or a later one is, NOT_FOUND when the caller is no courier, STREAM_SUPERSEDED, COURIER_OFF_SHIFT,
+    TOKEN_EXPIRED, SESSION_REVOKED, ACCOUNT_BLOCKED, DRAINING.
     """
     ReportLocations: _aio.UnaryUnaryMultiCallable[_tracking_service_pb2.ReportLocationsRequest, _tracking_service_pb2.ReportLocationsResponse]
     """Takes a batch of the calling courier's positions in one call, for clients that cannot stream and for what was
-    sampled offline. A repeat is harmless. Errors: VALIDATION_FAILED, COURIER_OFF_SHIFT.
+    sampled offline. A repeat is harmless. Errors: NOT_FOUND when the caller is no courier, COURIER_OFF_SHIFT.
     """
     WatchDelivery: _aio.UnaryStreamMultiCallable[_tracking_service_pb2.WatchDeliveryRequest, _tracking_service_pb2.WatchDeliveryResponse]
     """Follows a delivery: first a snapshot, then positions (the newest wins for a slow reader), and every estimate, stop
@@ -51,8 +52,9 @@ class TrackingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.AsyncIterator[_tracking_service_pb2.StreamLocationsResponse]:
         """Takes the calling courier's positions as they come and acknowledges what is stored or rejected. The first message
         says hello. A courier over its rate is told to slow down, never disconnected; far over it, positions are rejected
-        one by one. A newer stream of the same courier ends the older. Errors: MALFORMED_REQUEST when the first message is no hello or a later one is, STREAM_SUPERSEDED,
-        COURIER_OFF_SHIFT, TOKEN_EXPIRED, SESSION_REVOKED, ACCOUNT_BLOCKED, DRAINING.
+        one by one. A newer stream of the same courier ends the older. Errors: MALFORMED_REQUEST when the first message is
+        no hello or a later one is, NOT_FOUND when the caller is no courier, STREAM_SUPERSEDED, COURIER_OFF_SHIFT,
+        TOKEN_EXPIRED, SESSION_REVOKED, ACCOUNT_BLOCKED, DRAINING.
         """
 
     @_abc_1.abstractmethod
@@ -62,7 +64,7 @@ class TrackingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_tracking_service_pb2.ReportLocationsRequest, _abc.Awaitable[_tracking_service_pb2.ReportLocationsResponse]],
     ) -> _abc.Awaitable[_tracking_service_pb2.ReportLocationsResponse]:
         """Takes a batch of the calling courier's positions in one call, for clients that cannot stream and for what was
-        sampled offline. A repeat is harmless. Errors: VALIDATION_FAILED, COURIER_OFF_SHIFT.
+        sampled offline. A repeat is harmless. Errors: NOT_FOUND when the caller is no courier, COURIER_OFF_SHIFT.
         """
 
     @_abc_1.abstractmethod

@@ -28,7 +28,7 @@ from google.type import latlng_pb2 as google_dot_type_dot_latlng__pb2
 from marketplace.delivery.v1 import delivery_pb2 as marketplace_dot_delivery_dot_v1_dot_delivery__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#marketplace/tracking/v1/watch.proto\x12\x17marketplace.tracking.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18google/type/latlng.proto\x1a&marketplace/delivery/v1/delivery.proto\"\xcf\x04\n\x10TrackingSnapshot\x12\x1f\n\x0b\x64\x65livery_id\x18\x01 \x01(\tR\ndeliveryId\x12\x19\n\x08order_id\x18\x02 \x01(\tR\x07orderId\x12<\n\x05state\x18\x03 \x01(\x0e\x32&.marketplace.delivery.v1.DeliveryStateR\x05state\x12\x42\n\x07outcome\x18\x04 \x01(\x0e\x32(.marketplace.delivery.v1.DeliveryOutcomeR\x07outcome\x12\x42\n\x07\x63ourier\x18\x05 \x01(\x0b\x32(.marketplace.delivery.v1.DeliveryCourierR\x07\x63ourier\x12\x41\n\x08position\x18\x06 \x01(\x0b\x32%.marketplace.tracking.v1.LivePositionR\x08position\x12.\n\x03\x65ta\x18\x07 \x01(\x0b\x32\x1c.marketplace.delivery.v1.EtaR\x03\x65ta\x12\x36\n\x0cpickup_point\x18\x08 \x01(\x0b\x32\x13.google.type.LatLngR\x0bpickupPoint\x12\x38\n\rdropoff_point\x18\t \x01(\x0b\x32\x13.google.type.LatLngR\x0c\x64ropoffPoint\x12\x17\n\x07is_late\x18\n \x01(\x08R\x06isLate\x12;\n\x0bserver_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nserverTime\"\xfb\x02\n\x0cLivePosition\x12\x10\n\x03seq\x18\x01 \x01(\x03R\x03seq\x12;\n\x0bsample_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nsampleTime\x12)\n\x05point\x18\x03 \x01(\x0b\x32\x13.google.type.LatLngR\x05point\x12,\n\x0f\x61\x63\x63uracy_meters\x18\x04 \x01(\x01H\x00R\x0e\x61\x63\x63uracyMeters\x88\x01\x01\x12 \n\tspeed_mps\x18\x05 \x01(\x01H\x01R\x08speedMps\x88\x01\x01\x12,\n\x0fheading_degrees\x18\x06 \x01(\x01H\x02R\x0eheadingDegrees\x88\x01\x01\x12=\n\x0creceive_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0breceiveTimeB\x12\n\x10_accuracy_metersB\x0c\n\n_speed_mpsB\x12\n\x10_heading_degrees\";\n\tEtaUpdate\x12.\n\x03\x65ta\x18\x01 \x01(\x0b\x32\x1c.marketplace.delivery.v1.EtaR\x03\x65ta\"\xbe\x01\n\nStopUpdate\x12\x35\n\x04stop\x18\x01 \x01(\x0e\x32!.marketplace.delivery.v1.StopKindR\x04stop\x12\x38\n\x05\x65vent\x18\x02 \x01(\x0e\x32\".marketplace.tracking.v1.StopEventR\x05\x65vent\x12?\n\roccurred_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0coccurredTime\"\xe3\x02\n\x0bStateChange\x12M\n\x0eprevious_state\x18\x01 \x01(\x0e\x32&.marketplace.delivery.v1.DeliveryStateR\rpreviousState\x12<\n\x05state\x18\x02 \x01(\x0e\x32&.marketplace.delivery.v1.DeliveryStateR\x05state\x12\x42\n\x07outcome\x18\x03 \x01(\x0e\x32(.marketplace.delivery.v1.DeliveryOutcomeR\x07outcome\x12\x42\n\x07\x63ourier\x18\x04 \x01(\x0b\x32(.marketplace.delivery.v1.DeliveryCourierR\x07\x63ourier\x12?\n\roccurred_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0coccurredTime\"\xae\x01\n\nLateNotice\x12?\n\rpromised_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0cpromisedTime\x12.\n\x03\x65ta\x18\x02 \x01(\x0b\x32\x1c.marketplace.delivery.v1.EtaR\x03\x65ta\x12/\n\x05\x64\x65lay\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x05\x64\x65lay\"H\n\tHeartbeat\x12;\n\x0bserver_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nserverTime\"E\n\x05Reset\x12<\n\x06reason\x18\x01 \x01(\x0e\x32$.marketplace.tracking.v1.ResetReasonR\x06reason*X\n\tStopEvent\x12\x1a\n\x16STOP_EVENT_UNSPECIFIED\x10\x00\x12\x16\n\x12STOP_EVENT_ARRIVED\x10\x01\x12\x17\n\x13STOP_EVENT_DEPARTED\x10\x02*\x89\x01\n\x0bResetReason\x12\x1c\n\x18RESET_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1aRESET_REASON_TOKEN_TOO_OLD\x10\x01\x12\x1e\n\x1aRESET_REASON_TOKEN_UNKNOWN\x10\x02\x12\x1c\n\x18RESET_REASON_EVENTS_LOST\x10\x03\x42]\n\x1b\x64\x65v.marketplace.tracking.v1P\x01Z\"marketplace/tracking/v1;trackingv1\xaa\x02\x17Marketplace.Tracking.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#marketplace/tracking/v1/watch.proto\x12\x17marketplace.tracking.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18google/type/latlng.proto\x1a&marketplace/delivery/v1/delivery.proto\"\xca\x04\n\x10TrackingSnapshot\x12\x1f\n\x0b\x64\x65livery_id\x18\x01 \x01(\tR\ndeliveryId\x12\x19\n\x08order_id\x18\x02 \x01(\tR\x07orderId\x12<\n\x05state\x18\x03 \x01(\x0e\x32&.marketplace.delivery.v1.DeliveryStateR\x05state\x12\x42\n\x07outcome\x18\x04 \x01(\x0e\x32(.marketplace.delivery.v1.DeliveryOutcomeR\x07outcome\x12\x42\n\x07\x63ourier\x18\x05 \x01(\x0b\x32(.marketplace.delivery.v1.DeliveryCourierR\x07\x63ourier\x12\x41\n\x08position\x18\x06 \x01(\x0b\x32%.marketplace.tracking.v1.LivePositionR\x08position\x12.\n\x03\x65ta\x18\x07 \x01(\x0b\x32\x1c.marketplace.delivery.v1.EtaR\x03\x65ta\x12\x36\n\x0cpickup_point\x18\x08 \x01(\x0b\x32\x13.google.type.LatLngR\x0bpickupPoint\x12\x38\n\rdropoff_point\x18\t \x01(\x0b\x32\x13.google.type.LatLngR\x0c\x64ropoffPoint\x12\x12\n\x04late\x18\n \x01(\x08R\x04late\x12;\n\x0bserver_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nserverTime\"\xfb\x02\n\x0cLivePosition\x12\x10\n\x03seq\x18\x01 \x01(\x03R\x03seq\x12;\n\x0bsample_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nsampleTime\x12)\n\x05point\x18\x03 \x01(\x0b\x32\x13.google.type.LatLngR\x05point\x12,\n\x0f\x61\x63\x63uracy_meters\x18\x04 \x01(\x01H\x00R\x0e\x61\x63\x63uracyMeters\x88\x01\x01\x12 \n\tspeed_mps\x18\x05 \x01(\x01H\x01R\x08speedMps\x88\x01\x01\x12,\n\x0fheading_degrees\x18\x06 \x01(\x01H\x02R\x0eheadingDegrees\x88\x01\x01\x12=\n\x0creceive_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0breceiveTimeB\x12\n\x10_accuracy_metersB\x0c\n\n_speed_mpsB\x12\n\x10_heading_degrees\";\n\tEtaUpdate\x12.\n\x03\x65ta\x18\x01 \x01(\x0b\x32\x1c.marketplace.delivery.v1.EtaR\x03\x65ta\"\xbe\x01\n\nStopUpdate\x12\x35\n\x04stop\x18\x01 \x01(\x0e\x32!.marketplace.delivery.v1.StopKindR\x04stop\x12\x38\n\x05\x65vent\x18\x02 \x01(\x0e\x32\".marketplace.tracking.v1.StopEventR\x05\x65vent\x12?\n\roccurred_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0coccurredTime\"\xe3\x02\n\x0bStateChange\x12M\n\x0eprevious_state\x18\x01 \x01(\x0e\x32&.marketplace.delivery.v1.DeliveryStateR\rpreviousState\x12<\n\x05state\x18\x02 \x01(\x0e\x32&.marketplace.delivery.v1.DeliveryStateR\x05state\x12\x42\n\x07outcome\x18\x03 \x01(\x0e\x32(.marketplace.delivery.v1.DeliveryOutcomeR\x07outcome\x12\x42\n\x07\x63ourier\x18\x04 \x01(\x0b\x32(.marketplace.delivery.v1.DeliveryCourierR\x07\x63ourier\x12?\n\roccurred_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0coccurredTime\"\xa4\x01\n\nLateNotice\x12\x35\n\x08\x64ue_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x64ueTime\x12.\n\x03\x65ta\x18\x02 \x01(\x0b\x32\x1c.marketplace.delivery.v1.EtaR\x03\x65ta\x12/\n\x05\x64\x65lay\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x05\x64\x65lay*X\n\tStopEvent\x12\x1a\n\x16STOP_EVENT_UNSPECIFIED\x10\x00\x12\x16\n\x12STOP_EVENT_ARRIVED\x10\x01\x12\x17\n\x13STOP_EVENT_DEPARTED\x10\x02\x42]\n\x1b\x64\x65v.marketplace.tracking.v1P\x01Z\"marketplace/tracking/v1;trackingv1\xaa\x02\x17Marketplace.Tracking.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,24 +36,18 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'marketplace.tracking.v1.wat
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\033dev.marketplace.tracking.v1P\001Z\"marketplace/tracking/v1;trackingv1\252\002\027Marketplace.Tracking.V1'
-  _globals['_STOPEVENT']._serialized_start=2105
-  _globals['_STOPEVENT']._serialized_end=2193
-  _globals['_RESETREASON']._serialized_start=2196
-  _globals['_RESETREASON']._serialized_end=2333
+  _globals['_STOPEVENT']._serialized_start=1945
+  _globals['_STOPEVENT']._serialized_end=2033
   _globals['_TRACKINGSNAPSHOT']._serialized_start=196
-  _globals['_TRACKINGSNAPSHOT']._serialized_end=787
-  _globals['_LIVEPOSITION']._serialized_start=790
-  _globals['_LIVEPOSITION']._serialized_end=1169
-  _globals['_ETAUPDATE']._serialized_start=1171
-  _globals['_ETAUPDATE']._serialized_end=1230
-  _globals['_STOPUPDATE']._serialized_start=1233
-  _globals['_STOPUPDATE']._serialized_end=1423
-  _globals['_STATECHANGE']._serialized_start=1426
-  _globals['_STATECHANGE']._serialized_end=1781
-  _globals['_LATENOTICE']._serialized_start=1784
-  _globals['_LATENOTICE']._serialized_end=1958
-  _globals['_HEARTBEAT']._serialized_start=1960
-  _globals['_HEARTBEAT']._serialized_end=2032
-  _globals['_RESET']._serialized_start=2034
-  _globals['_RESET']._serialized_end=2103
+  _globals['_TRACKINGSNAPSHOT']._serialized_end=782
+  _globals['_LIVEPOSITION']._serialized_start=785
+  _globals['_LIVEPOSITION']._serialized_end=1164
+  _globals['_ETAUPDATE']._serialized_start=1166
+  _globals['_ETAUPDATE']._serialized_end=1225
+  _globals['_STOPUPDATE']._serialized_start=1228
+  _globals['_STOPUPDATE']._serialized_end=1418
+  _globals['_STATECHANGE']._serialized_start=1421
+  _globals['_STATECHANGE']._serialized_end=1776
+  _globals['_LATENOTICE']._serialized_start=1779
+  _globals['_LATENOTICE']._serialized_end=1943
 # @@protoc_insertion_point(module_scope)

@@ -45,34 +45,6 @@ STOP_EVENT_DEPARTED: StopEvent.ValueType  # 2
 """The courier has left for sure."""
 Global___StopEvent: _TypeAlias = StopEvent  # noqa: Y015
 
-class _ResetReason:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _ResetReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ResetReason.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    RESET_REASON_UNSPECIFIED: _ResetReason.ValueType  # 0
-    """Not stated; never sent."""
-    RESET_REASON_TOKEN_TOO_OLD: _ResetReason.ValueType  # 1
-    """The token is older than 24 h."""
-    RESET_REASON_TOKEN_UNKNOWN: _ResetReason.ValueType  # 2
-    """The token belongs to another delivery or was not made by this marketplace."""
-    RESET_REASON_EVENTS_LOST: _ResetReason.ValueType  # 3
-    """Events after the token are not kept any more."""
-
-class ResetReason(_ResetReason, metaclass=_ResetReasonEnumTypeWrapper):
-    """Why a stream cannot go on after a resume token."""
-
-RESET_REASON_UNSPECIFIED: ResetReason.ValueType  # 0
-"""Not stated; never sent."""
-RESET_REASON_TOKEN_TOO_OLD: ResetReason.ValueType  # 1
-"""The token is older than 24 h."""
-RESET_REASON_TOKEN_UNKNOWN: ResetReason.ValueType  # 2
-"""The token belongs to another delivery or was not made by this marketplace."""
-RESET_REASON_EVENTS_LOST: ResetReason.ValueType  # 3
-"""Events after the token are not kept any more."""
-Global___ResetReason: _TypeAlias = ResetReason  # noqa: Y015
-
 @_typing.final
 class TrackingSnapshot(_message.Message):
     """How a delivery is now."""
@@ -88,7 +60,7 @@ class TrackingSnapshot(_message.Message):
     ETA_FIELD_NUMBER: _builtins.int
     PICKUP_POINT_FIELD_NUMBER: _builtins.int
     DROPOFF_POINT_FIELD_NUMBER: _builtins.int
-    IS_LATE_FIELD_NUMBER: _builtins.int
+    LATE_FIELD_NUMBER: _builtins.int
     SERVER_TIME_FIELD_NUMBER: _builtins.int
     delivery_id: _builtins.str
     """The id of the delivery."""
@@ -98,7 +70,7 @@ class TrackingSnapshot(_message.Message):
     """Where the delivery stands."""
     outcome: _delivery_pb2.DeliveryOutcome.ValueType
     """How it ended; unspecified until it is closed."""
-    is_late: _builtins.bool
+    late: _builtins.bool
     """Whether it is later than promised."""
     @_builtins.property
     def courier(self) -> _delivery_pb2.DeliveryCourier:
@@ -138,12 +110,12 @@ class TrackingSnapshot(_message.Message):
         eta: _delivery_pb2.Eta | None = ...,
         pickup_point: _latlng_pb2.LatLng | None = ...,
         dropoff_point: _latlng_pb2.LatLng | None = ...,
-        is_late: _builtins.bool = ...,
+        late: _builtins.bool = ...,
         server_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["courier", b"courier", "dropoff_point", b"dropoff_point", "eta", b"eta", "pickup_point", b"pickup_point", "position", b"position", "server_time", b"server_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["courier", b"courier", "delivery_id", b"delivery_id", "dropoff_point", b"dropoff_point", "eta", b"eta", "is_late", b"is_late", "order_id", b"order_id", "outcome", b"outcome", "pickup_point", b"pickup_point", "position", b"position", "server_time", b"server_time", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["courier", b"courier", "delivery_id", b"delivery_id", "dropoff_point", b"dropoff_point", "eta", b"eta", "late", b"late", "order_id", b"order_id", "outcome", b"outcome", "pickup_point", b"pickup_point", "position", b"position", "server_time", b"server_time", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -316,11 +288,11 @@ class LateNotice(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    PROMISED_TIME_FIELD_NUMBER: _builtins.int
+    DUE_TIME_FIELD_NUMBER: _builtins.int
     ETA_FIELD_NUMBER: _builtins.int
     DELAY_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def promised_time(self) -> _timestamp_pb2.Timestamp:
+    def due_time(self) -> _timestamp_pb2.Timestamp:
         """The latest arrival that was promised."""
 
     @_builtins.property
@@ -334,60 +306,14 @@ class LateNotice(_message.Message):
     def __init__(
         self,
         *,
-        promised_time: _timestamp_pb2.Timestamp | None = ...,
+        due_time: _timestamp_pb2.Timestamp | None = ...,
         eta: _delivery_pb2.Eta | None = ...,
         delay: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["delay", b"delay", "eta", b"eta", "promised_time", b"promised_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delay", b"delay", "due_time", b"due_time", "eta", b"eta"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delay", b"delay", "eta", b"eta", "promised_time", b"promised_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delay", b"delay", "due_time", b"due_time", "eta", b"eta"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LateNotice: _TypeAlias = LateNotice  # noqa: Y015
-
-@_typing.final
-class Heartbeat(_message.Message):
-    """A sign of life."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SERVER_TIME_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def server_time(self) -> _timestamp_pb2.Timestamp:
-        """The server's clock."""
-
-    def __init__(
-        self,
-        *,
-        server_time: _timestamp_pb2.Timestamp | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["server_time", b"server_time"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["server_time", b"server_time"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Heartbeat: _TypeAlias = Heartbeat  # noqa: Y015
-
-@_typing.final
-class Reset(_message.Message):
-    """The word that what was missed cannot be told any more."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    REASON_FIELD_NUMBER: _builtins.int
-    reason: Global___ResetReason.ValueType
-    """Why it cannot."""
-    def __init__(
-        self,
-        *,
-        reason: Global___ResetReason.ValueType = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Reset: _TypeAlias = Reset  # noqa: Y015

@@ -31,15 +31,15 @@ class Image(_message.Message):
     HEIGHT_FIELD_NUMBER: _builtins.int
     RENDITIONS_FIELD_NUMBER: _builtins.int
     media_id: _builtins.str
-    """The uploaded media that the picture is; empty when the picture is only referred to by its address."""
+    """The uploaded media that the picture is; absent when the picture is only referred to by its address."""
     url: _builtins.str
-    """The address of the picture at its full size."""
+    """The address of the picture at its full size; one that is given is shown from there and not fetched."""
     alt_text: _builtins.str
-    """What the picture shows, for those who cannot see it."""
+    """What the picture shows, for those who cannot see it; absent when nobody has said it."""
     width: _builtins.int
-    """The width in pixels; 0 when it is not known."""
+    """The width in pixels; absent when it is not known."""
     height: _builtins.int
-    """The height in pixels; 0 when it is not known."""
+    """The height in pixels; absent when it is not known."""
     @_builtins.property
     def renditions(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImageRendition]:
         """The same picture in other sizes, smallest first."""
@@ -47,18 +47,33 @@ class Image(_message.Message):
     def __init__(
         self,
         *,
-        media_id: _builtins.str = ...,
+        media_id: _builtins.str | None = ...,
         url: _builtins.str = ...,
-        alt_text: _builtins.str = ...,
-        width: _builtins.int = ...,
-        height: _builtins.int = ...,
+        alt_text: _builtins.str | None = ...,
+        width: _builtins.int | None = ...,
+        height: _builtins.int | None = ...,
         renditions: _abc.Iterable[Global___ImageRendition] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_alt_text", b"_alt_text", "_height", b"_height", "_media_id", b"_media_id", "_width", b"_width", "alt_text", b"alt_text", "height", b"height", "media_id", b"media_id", "width", b"width"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alt_text", b"alt_text", "height", b"height", "media_id", b"media_id", "renditions", b"renditions", "url", b"url", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alt_text", b"_alt_text", "_height", b"_height", "_media_id", b"_media_id", "_width", b"_width", "alt_text", b"alt_text", "height", b"height", "media_id", b"media_id", "renditions", b"renditions", "url", b"url", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__alt_text: _TypeAlias = _typing.Literal["alt_text"]  # noqa: Y015
+    _WhichOneofArgType__alt_text: _TypeAlias = _typing.Literal["_alt_text", b"_alt_text"]  # noqa: Y015
+    _WhichOneofReturnType__height: _TypeAlias = _typing.Literal["height"]  # noqa: Y015
+    _WhichOneofArgType__height: _TypeAlias = _typing.Literal["_height", b"_height"]  # noqa: Y015
+    _WhichOneofReturnType__media_id: _TypeAlias = _typing.Literal["media_id"]  # noqa: Y015
+    _WhichOneofArgType__media_id: _TypeAlias = _typing.Literal["_media_id", b"_media_id"]  # noqa: Y015
+    _WhichOneofReturnType__width: _TypeAlias = _typing.Literal["width"]  # noqa: Y015
+    _WhichOneofArgType__width: _TypeAlias = _typing.Literal["_width", b"_width"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__alt_text) -> _WhichOneofReturnType__alt_text | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__height) -> _WhichOneofReturnType__height | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__media_id) -> _WhichOneofReturnType__media_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__width) -> _WhichOneofReturnType__width | None: ...
 
 Global___Image: _TypeAlias = Image  # noqa: Y015
 

@@ -22,9 +22,10 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n marketplace/type/v1/rating.proto\x12\x13marketplace.type.v1\"]\n\rRatingSummary\x12\x18\n\x07\x61verage\x18\x01 \x01(\x01R\x07\x61verage\x12\x14\n\x05\x63ount\x18\x02 \x01(\x05R\x05\x63ount\x12\x1c\n\thistogram\x18\x03 \x03(\x05R\thistogramBM\n\x17\x64\x65v.marketplace.type.v1P\x01Z\x1amarketplace/type/v1;typev1\xaa\x02\x13Marketplace.Type.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n marketplace/type/v1/rating.proto\x12\x13marketplace.type.v1\x1a\x1fgoogle/api/field_behavior.proto\"\x80\x01\n\rRatingSummary\x12#\n\x07\x61verage\x18\x01 \x01(\x01\x42\x04\xe2\x41\x01\x03H\x00R\x07\x61verage\x88\x01\x01\x12\x1a\n\x05\x63ount\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x05\x63ount\x12\"\n\thistogram\x18\x03 \x03(\x05\x42\x04\xe2\x41\x01\x03R\thistogramB\n\n\x08_averageBM\n\x17\x64\x65v.marketplace.type.v1P\x01Z\x1amarketplace/type/v1;typev1\xaa\x02\x13Marketplace.Type.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,6 +33,12 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'marketplace.type.v1.rating_
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\027dev.marketplace.type.v1P\001Z\032marketplace/type/v1;typev1\252\002\023Marketplace.Type.V1'
-  _globals['_RATINGSUMMARY']._serialized_start=57
-  _globals['_RATINGSUMMARY']._serialized_end=150
+  _globals['_RATINGSUMMARY'].fields_by_name['average']._loaded_options = None
+  _globals['_RATINGSUMMARY'].fields_by_name['average']._serialized_options = b'\342A\001\003'
+  _globals['_RATINGSUMMARY'].fields_by_name['count']._loaded_options = None
+  _globals['_RATINGSUMMARY'].fields_by_name['count']._serialized_options = b'\342A\001\003'
+  _globals['_RATINGSUMMARY'].fields_by_name['histogram']._loaded_options = None
+  _globals['_RATINGSUMMARY'].fields_by_name['histogram']._serialized_options = b'\342A\001\003'
+  _globals['_RATINGSUMMARY']._serialized_start=91
+  _globals['_RATINGSUMMARY']._serialized_end=219
 # @@protoc_insertion_point(module_scope)
