@@ -44,6 +44,7 @@ JARS_OF_JAVA = ("protobuf", "grpc-api", "grpc-stub", "grpc-protobuf", "guava", "
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(600)
 def test_typescripts_compiler_takes_the_stubs(tmp_path: Path) -> None:
     node, packages = fetched("node"), fetched("node_modules")
     contract = write_descriptors(tmp_path / "marketplace.binpb")
@@ -54,10 +55,10 @@ def test_typescripts_compiler_takes_the_stubs(tmp_path: Path) -> None:
         "opt": "target=ts",
     }
     template = json.dumps({"version": "v2", "plugins": [plugin]})
-    succeed(BUF, "generate", contract, "--include-imports", "--template", template, folder=tmp_path)
+    succeed(BUF, "generate", contract, "--include-imports", "--template", template, folder=tmp_path, seconds=250)
     (tmp_path / "stubs" / "use.ts").write_text(USE_OF_TYPESCRIPT)
     (tmp_path / "tsconfig.json").write_text(json.dumps(OPTIONS_OF_TYPESCRIPT))
-    succeed(node, packages / "typescript/bin/tsc", "--project", tmp_path, folder=tmp_path)
+    succeed(node, packages / "typescript/bin/tsc", "--project", tmp_path, folder=tmp_path, seconds=250)
 
 
 @pytest.mark.faults

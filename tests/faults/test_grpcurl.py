@@ -102,6 +102,7 @@ def test_grpcurl_knows_what_stands_in_the_details_of_an_error(described: Describ
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(600)  # eight hundred processes
 def test_grpcurl_describes_every_method_message_and_enum_as_the_protos_do(described: Described) -> None:
     symbols = list[str]()
     for file in described.files():
