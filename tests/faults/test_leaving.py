@@ -72,7 +72,7 @@ async def follow(lines: Lines, buyer: Account, order_id: str, last: int, breaks:
         stream = lines.watch(buyer, order_service_pb2.WatchOrderRequest(order_id=order_id, resume_token=cursor))
         try:
             async for message in stream:
-                token = message.resume_token or token
+                cursor = message.resume_token or cursor
                 kind = message.WhichOneof("event")
                 if kind in {"snapshot", "changed"}:
                     state = getattr(message, kind).order.state
