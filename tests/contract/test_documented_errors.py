@@ -36,6 +36,7 @@ NEVER: Mapping[str, tuple[tuple[str, str], ...]] = {
 }
 # Where a refusal is raised that came as a value, and what is known of it.
 OPAQUE: Mapping[str, str] = {
+    "marketd.kernel.db.transactor.answer": "what its work returns instead of raising it: Verify's wrong code",
     "marketd.kernel.db.transactor._translate": "the driver's own errors, which are bugs",
     "marketd.tracking.uplink.stream.next": "what its courier and its writer are seen to raise",
 }
