@@ -16,7 +16,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message_factory import GetMessageClass
 from marketd import app as composition
 from marketd.transport.access import AccessTable
-from marketd.transport.rules import Idempotency, Kind, Rule
+from marketd.transport.rules import Kind, Rule
 
 RULES = {rule.method: rule for rule in AccessTable.from_names(composition.SERVICES)}
 NAMES = sorted(RULES)
@@ -25,7 +25,6 @@ NAMES = sorted(RULES)
 FLAT = {
     "CreateGuestCart", "CreateServiceAccount", "CreatePayment", "CreatePayout", "CreateTrackingShare", "CreateDelivery",
 }  # fmt: skip
-READS = ("Get", "List", "BatchGet", "Watch", "Search", "Suggest", "Export", "Download", "Quote", "Validate", "Check")
 # Instants are imperative: these end like participles and are none, or are no facts but plans and places in time.
 NOT_PARTICIPLES = {"occurred_time", "expected_ready_time", "expected_time", "promised_time"}
 RESERVED_BOOLEANS: set[str] = set()
@@ -149,22 +148,6 @@ def test_an_update_has_the_resource_with_its_etag_and_a_mask_without_rules(metho
     assert "etag" in resource.message_type.fields_by_name
     assert behaviours(request.fields_by_name["update_mask"]) == {field_behavior_pb2.OPTIONAL}
     assert not rules_of(request.fields_by_name["update_mask"]).ByteSize()
-
-
-def test_every_write_takes_a_request_id_or_says_why_not() -> None:
-    wrong = []
-    for method, rule in RULES.items():
-        keyed = "request_id" in rule.request.DESCRIPTOR.fields_by_name
-        if keyed != (rule.idempotency is not Idempotency.NONE):
-            wrong.append(f"{method}: its rule and its fields disagree about request_id")
-        if short(method).startswith(READS):
-            if keyed:
-                wrong.append(f"{method}: a read with a request_id")
-        elif not keyed and not rule.unrepeatable:
-            wrong.append(f"{method}: a write without request_id that does not say why")
-        if keyed and rule.unrepeatable:
-            wrong.append(f"{method}: takes a request_id and says why it takes none")
-    assert wrong == []
 
 
 @pytest.mark.parametrize(

@@ -29,9 +29,9 @@ from marketd.catalog.imports import repository as imports
 from marketd.catalog.model import ProductState
 from marketd.catalog.repository import brands, categories, products, slugs
 from marketd.catalog.values import CategoryQuery, Order, ProductQuery
-from marketd.delivery.model import DeliveryState
+from marketd.delivery.model import DeliveryOutcome, DeliveryState
 from marketd.delivery.repository import pages as deliveries
-from marketd.delivery.values import DeliveryFilter
+from marketd.delivery.values import DeliveryFilter, DeliveryOrder
 from marketd.kernel.call.caller import Role
 from marketd.kernel.call.refusals import ConcurrentUpdate
 from marketd.kernel.db.database import Connection
@@ -155,11 +155,22 @@ def made_later() -> Iterator[tuple[str, Make]]:
                 "marketd.auth.sessions.repository.sessions.list_open",
                 partial(_positional, partial(sessions.list_open, descending=descending), ID, before, NOW, NOW, 9),
             )
-        for owner in (None, ID):
-            for wanted in each(DeliveryFilter, states=(DeliveryState.ASSIGNED,), order_id=ID, **ids):
+        for owner, by_close_time, descending in product((None, ID), (False, True), (False, True)):
+            place = None if before is None else (NOW if descending else None, ID)
+            for wanted in each(
+                DeliveryFilter,
+                states=(DeliveryState.ASSIGNED,),
+                outcomes=(DeliveryOutcome.FAILED,),
+                order_ids=(ID, new_id()),
+                close_time_from=NOW,
+                close_time_before=NOW,
+                **many,
+                **since,
+            ):
+                order_of_deliveries = DeliveryOrder(by_close_time, descending)
                 yield (
                     "marketd.delivery.repository.pages.list_page",
-                    partial(_positional, deliveries.list_page, owner, wanted, before, 9),
+                    partial(_positional, deliveries.list_page, owner, wanted, order_of_deliveries, place, 9),
                 )
     sorts: dict[str, object] = {"create_time": NOW, "price": 1, "title": "a", "rating": 1}
     drafts = ProductQuery(seller_ids=(ID,), states=(ProductState.DRAFT,))
