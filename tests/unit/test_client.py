@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, cast
@@ -15,11 +16,11 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]  # the wheel carries no types
 from grpc_status import rpc_status
 from marketplace.auth.v1 import auth_service_pb2, auth_service_pb2_grpc, token_pb2
-from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
+from marketplace.catalog.v1 import brand_pb2, catalog_service_pb2, product_pb2
 from marketplace.catalog.v1.catalog_service_pb2_grpc import CatalogServiceServicer, add_CatalogServiceServicer_to_server
 from marketplace.order.v1 import order_service_pb2
 from marketplace.order.v1.order_service_pb2_grpc import OrderServiceServicer, add_OrderServiceServicer_to_server
-from marketplace_client import MarketplaceClient, MarketplaceError, watch_order
+from marketplace_client import MarketplaceClient, MarketplaceError, UnconditionalUpdate, watch_order
 from marketplace_client.watch import resuming
 
 Context = Any
@@ -367,3 +368,18 @@ async def test_a_watch_ends_when_its_reader_is_cancelled_in_the_moment_in_which_
         reader.cancel()
         assert await asyncio.wait((reader,), timeout=5) == ({reader}, set()), turns
         assert reader.cancelled()
+
+
+async def test_an_update_that_does_not_say_what_it_was_made_for_is_warned_of() -> None:
+    async with serving(new_script()) as target, MarketplaceClient(target) as client:
+        brand = brand_pb2.Brand(brand_id="b", etag="v1")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with pytest.raises(MarketplaceError):  # nobody serves it; that it was sent is enough
+                await client.catalog.UpdateBrand(catalog_service_pb2.UpdateBrandRequest(brand=brand))
+        brand.etag = ""
+        with (
+            pytest.warns(UnconditionalUpdate, match=r"UpdateBrand without brand\.etag"),
+            pytest.raises(MarketplaceError),
+        ):
+            await client.catalog.UpdateBrand(catalog_service_pb2.UpdateBrandRequest(brand=brand))

@@ -7,7 +7,13 @@ from __future__ import annotations
 
 from marketplace_client.channel import PlainTextRefused
 from marketplace_client.client import MarketplaceClient
-from marketplace_client.errors import FieldViolation, MarketplaceError, PreconditionViolation, SignInRequired
+from marketplace_client.errors import (
+    FieldViolation,
+    MarketplaceError,
+    PreconditionViolation,
+    SignInRequired,
+    UnconditionalUpdate,
+)
 from marketplace_client.uplink import CourierUplink, Outcome
 from marketplace_client.watch import watch_deliveries, watch_delivery, watch_order
 
@@ -22,6 +28,7 @@ __all__ = [
     "PlainTextRefused",
     "PreconditionViolation",
     "SignInRequired",
+    "UnconditionalUpdate",
     "watch_deliveries",
     "watch_delivery",
     "watch_order",

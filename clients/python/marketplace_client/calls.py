@@ -6,13 +6,20 @@ import asyncio
 import random
 import time
 import uuid
+import warnings
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 
-from marketplace_client.errors import REQUEST_ID_KEY, MarketplaceError, SignInRequired, from_rpc_error
+from marketplace_client.errors import (
+    REQUEST_ID_KEY,
+    MarketplaceError,
+    SignInRequired,
+    UnconditionalUpdate,
+    from_rpc_error,
+)
 from marketplace_client.methods import METHODS, MethodFacts, Repetition, TokenUse
 from marketplace_client.tokens import OF_TOKENS, STALE, TokenSource, ends_session
 
@@ -57,6 +64,15 @@ def pause_before(attempt: int, error: MarketplaceError) -> float:
     wanted = error.retry_after or 0.0
     own = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** (attempt - 2))
     return max(wanted, own * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+
+
+def warn_of_lost_update(facts: MethodFacts, request: Any) -> None:
+    """Warn, once a method, when an update does not say which state of the resource it was made for."""
+    if facts.updates and not getattr(request, facts.updates).etag:
+        text = (
+            f"{facts.name} without {facts.updates}.etag: it overwrites whatever changed since {facts.updates} was read"
+        )
+        warnings.warn(text, UnconditionalUpdate, stacklevel=2)
 
 
 def with_request_id(request: Any) -> Any:
@@ -174,6 +190,7 @@ class UnaryLink(_Link, grpc.aio.UnaryUnaryClientInterceptor):
         facts = facts_of(client_call_details)
         timeout = client_call_details.timeout if client_call_details.timeout is not None else facts.timeout_seconds
         end = None if timeout is None else time.monotonic() + timeout
+        warn_of_lost_update(facts, request)
         if facts.repetition is Repetition.KEYED:
             request = with_request_id(request)
         token_use, refreshed = facts.token_use, False

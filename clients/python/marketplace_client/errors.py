@@ -141,3 +141,7 @@ def from_rpc_error(error: grpc.aio.AioRpcError, method: str = "") -> Marketplace
         correlation_id=correlation_id,
         method=method,
     )
+
+
+class UnconditionalUpdate(UserWarning):
+    """An update without the resource's etag overwrites what somebody else changed since it was read."""

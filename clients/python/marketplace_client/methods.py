@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
+from typing import Any
 
 from google.api import annotations_pb2
 from google.protobuf.descriptor import MethodDescriptor
@@ -62,6 +63,8 @@ class MethodFacts:
     repetition: Repetition
     timeout_seconds: float | None
     token_use: TokenUse = TokenUse.NEEDED
+    updates: str = ""
+    """The request's field with the resource that an update changes, whose etag says what it was made for."""
 
 
 def _facts(method: MethodDescriptor) -> MethodFacts:
@@ -85,7 +88,15 @@ def _facts(method: MethodDescriptor) -> MethodFacts:
         token_use = TokenUse.NEEDED
     else:
         token_use = TokenUse.WHERE_LIVE if reads else TokenUse.NEVER
-    return MethodFacts(path, service, method.name, repetition, timeout[0] if unary else timeout[1], token_use)
+    seconds = timeout[0] if unary else timeout[1]
+    return MethodFacts(path, service, method.name, repetition, seconds, token_use, _updated(method.input_type))
+
+
+def _updated(request: Any) -> str:
+    if "update_mask" not in request.fields_by_name:
+        return ""
+    messages = (field for field in request.fields if field.message_type is not None)
+    return next((field.name for field in messages if "etag" in field.message_type.fields_by_name), "")
 
 
 def _all() -> Mapping[str, MethodFacts]:
