@@ -123,3 +123,19 @@ async def test_a_field_is_cleared_by_saying_that_it_is_empty(market: Market, nam
         assert not getattr(cleared, field_name), paths
         assert getattr(await read(market, change, name, made), field_name) == ""
         assert not has_value(cleared, field)
+
+
+async def test_a_number_is_cleared_by_zero_and_a_list_by_naming_it(market: Market) -> None:
+    category, keeper = CHANGES["category"], CHANGES["category"].keeper(market)
+    made = await category.make(market)
+    for position in (3, 0):
+        request = category.request(category=whole(category, made, position=position))
+        assert (await market.call(request, keeper)).category.position == position
+    product, keeper = CHANGES["product"], CHANGES["product"].keeper(market)
+    made = await product.make(market)
+    tagged = product.request(product=whole(product, made, tags=["new", "red"]))
+    assert list((await market.call(tagged, keeper)).product.tags) == ["new", "red"]
+    silent = product.request(product=whole(product, made, description="Tags are not spoken of."))
+    assert list((await market.call(silent, keeper)).product.tags) == ["new", "red"]
+    emptied = product.request(product=whole(product, made), update_mask=FieldMask(paths=["tags"]))
+    assert not (await market.call(emptied, keeper)).product.tags
