@@ -126,7 +126,7 @@ def test_nobody_in_particular_is_a_role_too_and_an_unknown_one_is_answered_with_
         ("GetOrder", "audit", "calls are not audited"),
         ("Health/Check", "rate class", "never limited"),
         ("StreamLocations", "call", "streams both ways"),
-        ("BlockUser", "stability", "STABLE: complete"),
+        ("GetServerInfo", "stability", "STABLE: complete"),
     ],
 )
 def test_what_holds_for_a_method_besides_is_said(method: str, title: str, words: str) -> None:
