@@ -15,7 +15,7 @@ from marketd.catalog import brands, categories, convert, products, show
 from marketd.catalog.errors import UploadOutOfOrder
 from marketd.catalog.imports import convert as imports
 from marketd.catalog.imports import run
-from marketd.catalog.imports.once import once_key, store_answer, stored_answer
+from marketd.catalog.imports.once import once_key, store_answer
 from marketd.catalog.imports.upload import Upload, check_inline
 from marketd.catalog.imports.values import ImportSummary
 from marketd.catalog.model import ProductState
@@ -256,7 +256,7 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         if first is None or first.WhichOneof("payload") != "options":
             raise UploadOutOfOrder
         call.once = once_key(call.caller.key, first.request_id, first.options.SerializeToString(deterministic=True))
-        if (answer := await stored_answer(self._tx)) is not None:
+        if (answer := await self._tx.stored_answer()) is not None:
             yield cast("pb.ImportProductsResponse", answer)
             return
         options = imports.from_options(first.options)
@@ -288,7 +288,7 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         self, request: pb.ImportProductsInlineRequest, context: Context
     ) -> pb.ImportProductsInlineResponse:
         caller = calls.current_caller()
-        if (answer := await stored_answer(self._tx)) is not None:
+        if (answer := await self._tx.stored_answer()) is not None:
             return cast("pb.ImportProductsInlineResponse", answer)
         check_inline(request.csv, request.options.size, request.options.sha256)
         report = await run.import_products(

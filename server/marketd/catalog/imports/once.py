@@ -8,9 +8,7 @@ import hashlib
 from collections.abc import Callable
 from typing import TypeVar
 
-from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import OnceKey
-from marketd.kernel.db import idempotency
 from marketd.kernel.db.transactor import M, Transactor
 from marketd.kernel.db.uow import UnitOfWork
 
@@ -27,17 +25,6 @@ def once_key(caller_key: str, request_id: str, options: bytes) -> OnceKey | None
     if not request_id:
         return None
     return OnceKey(caller_key, _METHOD, request_id.lower(), hashlib.sha256(options).digest())
-
-
-async def stored_answer(tx: Transactor) -> bytes | None:
-    """The stored answer to the current call's request id, if there is one. Raises RequestIdReused."""
-    call = calls.current()
-    once = call.once
-    if once is None:
-        return None
-    claimed = await tx.read(lambda unit: idempotency.claim(unit.connection, once, unit.now))
-    call.replayed = claimed.answer is not None
-    return claimed.answer
 
 
 async def store_answer(tx: Transactor, result: T, render: Callable[[T], M]) -> M:
