@@ -45,7 +45,8 @@ def words(violation: protovalidate.Violation, message: Descriptor) -> str:
     place = _place(violation, message)
     if rule == "required":
         if isinstance(place, OneofDescriptor):
-            return f"one of {', '.join(field.name for field in place.fields)} is required"
+            names = [field.name for field in place.fields]
+            return f"{names[0]} must be given" if len(names) == 1 else f"one of {', '.join(names)} must be given"
         return "is required"
     if rule in ("string.min_len", "bytes.min_len") and value == 1:
         return "must not be empty"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from buf.validate import validate_pb2
@@ -20,6 +21,7 @@ from marketplace.catalog.v1 import brand_pb2, catalog_service_pb2
 from marketplace.delivery.v1 import delivery_pb2, delivery_service_pb2
 from marketplace.errors.v1 import error_reason_pb2
 from marketplace.order.v1 import order_service_pb2
+from marketplace.payment.v1 import payment_pb2, payment_service_pb2
 from marketplace.policy.v1 import policy_pb2
 
 TABLE = {rule.request: rule for rule in AccessTable.from_names(composition.SERVICES)}
@@ -71,7 +73,8 @@ def test_what_is_missing_malformed_or_doubled_is_said_in_words() -> None:
 
 
 def test_a_second_factor_is_one_of_two_codes() -> None:
-    assert list(said(auth_service_pb2.DisableTotpRequest()).values()) == ["one of totp_code, recovery_code is required"]
+    codes = said(auth_service_pb2.DisableTotpRequest()).values()
+    assert list(codes) == ["one of totp_code, recovery_code must be given"]
     both = auth_service_pb2.DisableTotpRequest(totp_code="123456")
     both.recovery_code = "7QW2M-9TXKD"
     assert not both.HasField("totp_code")
@@ -101,7 +104,16 @@ def test_enums_are_said_by_the_names_of_their_values() -> None:
 
 
 def test_of_a_required_choice_it_says_what_can_be_chosen() -> None:
-    assert said(catalog_service_pb2.GetProductRequest()) == {"lookup": "one of product_id, slug is required"}
+    assert said(catalog_service_pb2.GetProductRequest()) == {"lookup": "one of product_id, slug must be given"}
+    sandbox = payment_service_pb2.ConfirmPaymentRequest(payment_method=payment_pb2.PaymentMethod())
+    assert said(sandbox)["payment_method.method"] == "sandbox must be given"
+
+
+def test_of_a_rule_of_the_whole_message_no_field_is_said() -> None:
+    asked = catalog_service_pb2.ListCategoriesRequest(top_level=True, parent_category_ids=[str(uuid4())])
+    with pytest.raises(ValidationFailed) as caught:
+        VALIDATION.parser(TABLE[type(asked)])(asked.SerializeToString())
+    assert caught.value.message == "top_level and parent_category_ids exclude each other"
 
 
 def test_a_number_that_no_enum_has_is_answered_with_what_there_is() -> None:

@@ -94,7 +94,8 @@ class ValidationFailed(Refusal):
 
     def __init__(self, *violations: FieldViolation) -> None:
         first = violations[0]
-        super().__init__(f"{first.field}: {first.description}", fields=violations)
+        where = f"{first.field}: " if first.field else ""  # a rule of the whole message has no field
+        super().__init__(where + first.description, fields=violations)
 
 
 class PageTokenInvalid(Refusal):

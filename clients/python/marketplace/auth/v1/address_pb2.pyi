@@ -40,7 +40,7 @@ class SavedAddress(_message.Message):
     one that was saved or changed with true here or named by SetDefaultAddress.
     """
     etag: _builtins.str
-    """The version of the address; given back with an update, it must be the one of now."""
+    """The version of the address, given back with an update; a stale one refuses it, an empty one makes it unconditional."""
     @_builtins.property
     def postal_address(self) -> _address_pb2.Address:
         """Where it is."""

@@ -90,7 +90,7 @@ class User(_message.Message):
     totp_enabled: _builtins.bool
     """Whether signing in needs a second factor."""
     etag: _builtins.str
-    """The version of the account; given back with an update, it must be the one of now."""
+    """The version of the account, given back with an update; a stale one refuses it, an empty one makes it unconditional."""
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[_policy_pb2.Role.ValueType]:
         """What the account may act as."""

@@ -134,7 +134,9 @@ class UpdateUserRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """What to change: fields and, with dots, what is inside of them, or `*` for all; without it every field that has a value."""
+        """What to change: fields and, with dots, what is inside of them, or `*` for all; without it every field that has a
+        value. A field that is named here and has none is cleared.
+        """
 
     def __init__(
         self,
@@ -395,7 +397,9 @@ class UpdateAddressRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """What to change: fields and, with dots, what is inside of them, or `*` for all; without it every field that has a value."""
+        """What to change: fields and, with dots, what is inside of them, or `*` for all; without it every field that has a
+        value. A field that is named here and has none is cleared.
+        """
 
     def __init__(
         self,

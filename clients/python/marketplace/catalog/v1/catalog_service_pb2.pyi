@@ -92,7 +92,9 @@ class UpdateCategoryRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """The fields to change; absent means every field that has a value, and `*` all."""
+        """The fields to change; absent means every field that has a value. A field that is named here and has none is
+        cleared; `*` names all.
+        """
 
     def __init__(
         self,
@@ -377,7 +379,9 @@ class UpdateBrandRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """The fields to change; absent means every field that has a value, and `*` all."""
+        """The fields to change; absent means every field that has a value. A field that is named here and has none is
+        cleared; `*` names all.
+        """
 
     def __init__(
         self,
@@ -652,7 +656,9 @@ class UpdateProductRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """The fields to change; absent means every field that has a value, and `*` all."""
+        """The fields to change; absent means every field that has a value. A field that is named here and has none is
+        cleared; `*` names all.
+        """
 
     def __init__(
         self,
