@@ -21,6 +21,7 @@ from marketd.kernel.call.call import Call
 from marketd.kernel.call.caller import ANONYMOUS, Caller, Role
 from marketd.kernel.call.pages import MAX_PAGE_BYTES
 from marketd.kernel.call.refusals import PageTokenInvalid, ValidationFailed
+from marketd.kernel.db.sql import Arguments
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.kernel.events.events import to_json
@@ -223,6 +224,22 @@ async def test_unknown_filters_give_an_empty_list(world: World) -> None:
     for name in ("category_ids", "brand_ids", "seller_ids"):
         unknown: dict[str, Any] = {name: [uuid4()]}
         assert await world.walk(**unknown) == []
+
+
+async def test_long_lists_of_every_filter_are_not_looked_up_in_every_combination(world: World) -> None:
+    brand, seller = world.brands[0], world.sellers[0]
+    many: dict[str, Any] = {
+        "category_ids": [world.top, *(uuid4() for _ in range(99))],
+        "brand_ids": [brand, *(uuid4() for _ in range(99))],
+        "seller_ids": [seller, *(uuid4() for _ in range(99))],
+    }
+    few: dict[str, Any] = {"category_ids": [world.top], "brand_ids": [brand], "seller_ids": [seller]}
+    assert await world.walk(**many) == await world.walk(**few) != []
+    # Whether it is a condition or a place of a lookup cannot be seen from outside, but for the time it takes.
+    query = ProductQuery(states=(ProductState.PUBLISHED,), **{name: tuple(ids) for name, ids in many.items()})
+    sources, conditions = repository._narrowed(query, Arguments())
+    assert len(sources) == 1
+    assert sum("ANY" in condition for condition in conditions) == 2
 
 
 async def test_drafts_are_listed_only_for_their_seller_and_admins(world: World) -> None:

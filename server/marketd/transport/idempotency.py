@@ -29,5 +29,7 @@ def once_key(rule: Rule, caller: Caller, message: Any, secret: bytes) -> OnceKey
                 )
             )
         return None
+    # Ids are compared as UUIDs: the same one in capitals is the same request.
+    message.request_id = request_id = request_id.lower()
     content = rule.method.encode() + b"\0" + message.SerializeToString(deterministic=True)
-    return OnceKey(caller.key, rule.method, request_id.lower(), hmac.digest(secret, content, "sha256"))
+    return OnceKey(caller.key, rule.method, request_id, hmac.digest(secret, content, "sha256"))

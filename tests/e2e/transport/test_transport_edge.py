@@ -247,8 +247,10 @@ async def test_the_idempotency_key_is_of_the_caller_the_method_the_id_and_the_co
     await probe.result("Place", probe.question(request_id=request_id, text="another"), token=token)
     await probe.result("Place", question, token=other)
     await probe.result("Add", question, token=token)
-    first, again, another, others, added = keys
-    assert first == again
+    # ids are compared as UUIDs
+    await probe.result("Place", probe.question(request_id=request_id.upper(), text="order"), token=token)
+    first, again, another, others, added, shouted = keys
+    assert first == again == shouted
     assert first is not None
     assert another is not None
     assert others is not None

@@ -157,8 +157,20 @@ async def test_a_deleted_account_is_nobodys_and_its_names_are_free(house: House)
         " VALUES ($1, $1, 'Home', '{}', true, now(), now())",
         me,
     )
+    other = new_id()
+    for caller_key in (me, other):
+        await _execute(
+            house,
+            "INSERT INTO idempotency_keys"
+            " (caller_key, method, request_id, fingerprint, answer, create_time, expire_time)"
+            " VALUES ($1::text, 'UpdateUser', $2, '', 'Jo', now(), now() + interval '1 day')",
+            str(caller_key),
+            new_id(),
+        )
     caller = _enter(me, Role.BUYER)
     await house.users().DeleteUser(pb.DeleteUserRequest(user_id="me"), CONTEXT)
+    # What is kept to answer repeats holds the person's data too; that of others stays.
+    assert await _count(house, "idempotency_keys") == 1
     with pytest.raises(SessionRevoked):
         await house.principals.authenticate(done.tokens.access.text)
     with pytest.raises(SessionRevoked):

@@ -22,7 +22,7 @@ from tests.canaries import MARK
 SPACED = f" lamp {MARK} "
 TABLE = tuple(AccessTable.from_names(composition.SERVICES))
 VALIDATION = Validation()
-BAD = ("\0", "a\x07b", "a\x7f", "a\x85b", "png\u202eexe", "\u2067a", "a\u2069", "\u202a", " ", "\u00a0\u200b ")
+BAD = ("\0", "a\x07b", "a\x7f", "a\x85b", "png\u202eexe", "\u2067a", "\u202a", " ", "\u00a0\u200b ", "\u3164")
 """Texts that no field takes: control characters, overrides and isolates, nothing to see."""
 
 Step = Any  # a field's descriptor
@@ -193,4 +193,16 @@ def test_texts_that_read_the_same_have_one_key() -> None:
     assert len({name_key(text) for text in ("Café", "Cafe\u0301", "CAFÉ", " café ", "cAFE\u0301")}) == 1
     assert name_key("Straße") == name_key("STRASSE")
     assert name_key("Café") != name_key("Cafe")
+    unseen = ("\u200b", "\u00ad", "\ufeff", "\u2060", "\u200e", "\u3164", "\ufe0f", "\U000e0041")
+    assert {name_key(f"Ca{one}fe{one}") for one in unseen} == {name_key("Cafe")}
+    # Taken away before composing, or what it kept apart would compose the next time.
+    assert name_key("Cafe\u200b\u0301") == name_key("Café")
+
+
+@pytest.mark.parametrize(
+    "text", ["\u3164", "\uffa0", "\u115f", "\u2800 \u2800", "\u034f", "\ufe0f", "\U000e0041", " \u200d\ufe0f "]
+)
+def test_fillers_that_count_as_printable_are_blank_all_the_same(text: str) -> None:
+    assert text_problem(text) == "must not be blank"
+    assert text_problem(f"a{text}") == ""
     assert name_key(name_key("İ ǰ")) == name_key("İ ǰ")

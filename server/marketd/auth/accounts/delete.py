@@ -18,6 +18,7 @@ from marketd.auth.sessions import session
 from marketd.auth.sessions.repository import sessions
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.refusals import NotFound
+from marketd.kernel.db import idempotency
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.etags import check_etag
 
@@ -54,6 +55,8 @@ async def delete_user(
     await password_resets.delete_all(uow.connection, user_id)
     await factors.delete_all(uow.connection, user_id)
     await sessions.forget_origins(uow.connection, user_id)
+    # Nobody can ask for them any more, and they hold names and addresses.
+    await idempotency.forget(uow.connection, caller.key)
     await repository.anonymise(uow.connection, user_id, uow.now)
     uow.emit(AccountDeleted(user_id=user_id))
     await log.record(uow, caller, "user", user_id)

@@ -127,10 +127,18 @@ async def list_products(
     return _LISTED.values(await connection.fetch(statement, *arguments))
 
 
+_MOST_COMBINATIONS = 100
+
+
 def _narrowed(query: ProductQuery, arguments: Arguments) -> tuple[list[str], list[str]]:
-    """The rows for each of which a page is taken from an index, and the conditions on a product."""
+    """The rows for each of which a page is taken from an index, and the conditions on a product.
+
+    Every combination of the values costs a look into an index. What would make too many is left to a condition: lists
+    of a hundred values each are a million combinations, and anybody may ask.
+    """
     sources: list[str] = []
     conditions: list[str] = []
+    combinations = len(query.category_ids) or 1
     if query.category_ids:
         # A product is in one category, so none comes twice, however the given ones lie below each other.
         sources.append(
@@ -144,7 +152,10 @@ def _narrowed(query: ProductQuery, arguments: Arguments) -> tuple[list[str], lis
     ):
         if len(values) == 1:
             conditions.append(f"p.{column} = {arguments.add(values[0])}")
+        elif column != "state" and sources and combinations * len(values) > _MOST_COMBINATIONS:
+            conditions.append(f"p.{column} = ANY({arguments.add(list(values))}::{kind}[])")
         elif values:
+            combinations *= len(values)
             sources.append(f"unnest({arguments.add(list(values))}::{kind}[]) any_{column}({column})")
             conditions.append(f"p.{column} = any_{column}.{column}")
     return sources, conditions

@@ -86,3 +86,8 @@ async def store(connection: Connection, key: OnceKey, answer: bytes, now: dateti
         now,
         now + keep,
     )
+
+
+async def forget(connection: Connection, caller_key: str) -> None:
+    """Drop all answers of one caller, for one who will never call again: they may hold what is personal."""
+    await connection.execute("DELETE FROM idempotency_keys WHERE caller_key = $1", caller_key)

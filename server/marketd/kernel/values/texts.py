@@ -14,16 +14,23 @@ LINE_BREAKS = "\n\r\t\u2028\u2029"
 _BAD = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _BAD_IN_LINES = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _NOT_SLUG = re.compile(r"[^a-z0-9]+")
-# Whatever leaves a mark; the rest is space, or has no width.
-_VISIBLE = re.compile(r"[^\s\u00ad\u034f\u061c\u180e\u200b-\u200f\u2060-\u2064\u2800\u3164\ufeff\uffa0]")
+# What Unicode has displays pass over (Default_Ignorable_Code_Point): joiners, fillers, selectors, tags.
+_UNSEEN = (
+    r"\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
+    r"\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+_NOT_SEEN = re.compile(f"[{_UNSEEN}]+")
+# Whatever leaves a mark; the rest is space (an empty Braille cell is drawn as one), or not seen.
+_VISIBLE = re.compile(rf"[^\s\u2800{_UNSEEN}]")
 
 
 def text_problem(text: str, *, lines: bool = False) -> str:
     """What is wrong with a text that is not empty; "" when nothing is. lines: it may have more than one.
 
-    Nearly every text is printable and passes by that alone, at the speed of C.
+    Nearly every text is printable and begins with what is seen, so it passes at the speed of C. Printable alone says
+    little: fillers and selectors count as that.
     """
-    if text.isprintable() and not text.isspace():
+    if text.isprintable() and _VISIBLE.search(text):
         return ""
     found = (_BAD_IN_LINES if lines else _BAD).search(text)
     if found is not None:
@@ -40,12 +47,13 @@ def _said(char: str) -> str:
 
 
 def name_key(text: str) -> str:
-    """Equal for texts that differ only in case, in how accents are encoded or in spaces; unique names are so by this.
+    """Equal for texts that differ only in case, in how accents are encoded, in spaces or in what nobody sees.
 
+    Unique names are so by this: a joiner inside must not make a second brand that reads like the first.
     NFC and not NFKC, whose longest expansions would be too long for an index. Folding can take a composed letter apart,
     so it is composed once more.
     """
-    folded = unicodedata.normalize("NFC", text).casefold()
+    folded = unicodedata.normalize("NFC", _NOT_SEEN.sub("", text)).casefold()
     return " ".join(unicodedata.normalize("NFC", folded).split())
 
 

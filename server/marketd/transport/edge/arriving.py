@@ -38,7 +38,7 @@ class Waiting:
     task.
     """
 
-    __slots__ = ("_context", "_proxy_hops", "ending", "message_due", "started", "task")
+    __slots__ = ("_context", "_network", "_proxy_hops", "ending", "message_due", "started", "task")
 
     def __init__(self, context: Any, seconds: float, proxy_hops: int) -> None:
         self.started = time.monotonic()
@@ -47,12 +47,20 @@ class Waiting:
         self.ending: Refusal | None = None
         self._context = context
         self._proxy_hops = proxy_hops
+        self._network: str | None = None
 
     @property
     def network(self) -> str:
-        """Whom the call's address stands for; see network_of."""
-        forwarded = [value for name, value in self._context.invocation_metadata() if name == "x-forwarded-for"]
-        return network_of(address_of(self._context.peer(), ",".join(map(str, forwarded)), self._proxy_hops))
+        """Whom the call's address stands for; see network_of.
+
+        Found once: while places are scarce, every call that comes asks all that wait, and each may have brought
+        hundreds of headers.
+        """
+        if self._network is None:
+            forwarded = [value for name, value in self._context.invocation_metadata() if name == "x-forwarded-for"]
+            peer = self._context.peer()
+            self._network = network_of(address_of(peer, ",".join(map(str, forwarded)), self._proxy_hops))
+        return self._network
 
     def end(self, refusal: Refusal) -> None:
         """End the call with this status; the first reason given stays."""

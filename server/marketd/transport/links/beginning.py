@@ -19,6 +19,7 @@ from marketd.transport.rules import Kind, RateClass, Rule
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/=+-]{1,128}", re.ASCII)
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}", re.ASCII)
+_MOST_LANGUAGES = 20
 _WEIGHT = re.compile(r"[qQ]=([01](?:\.[0-9]{0,3})?)", re.ASCII)
 _PROCESS = secrets.token_hex(8)
 _COUNT = itertools.count(1)
@@ -54,7 +55,8 @@ def request_id(edge: Edge, rule: Rule) -> Step:
 def first_language(accepted: str) -> str:
     """The language of `accept-language` that is liked best (RFC 9110), as BCP 47 writes it; empty for none."""
     best, most = "", 0.0
-    for entry in accepted.split(","):
+    # Nobody reads more languages; a header of thousands is there to be taken apart.
+    for entry in accepted.split(",", _MOST_LANGUAGES)[:_MOST_LANGUAGES]:
         tag, _, weight = entry.partition(";")
         found = _WEIGHT.fullmatch(weight.strip()) if weight else None
         liked = float(found[1]) if found else (0.0 if weight else 1.0)
