@@ -97,6 +97,7 @@ def attempt(root: Path, *argv: str, **variables: str) -> subprocess.CompletedPro
     )
 
 
+@pytest.mark.faults
 async def test_the_page_leads_to_an_rpc_that_is_served(tree: Path, database_url: str) -> None:
     run(tree, sys.executable, "-m", "marketd", "migrate", "--quiet", MARKETD_DATABASE_URL=database_url)
     visit = run(tree, sys.executable, "-c", VISIT, database_url)

@@ -192,11 +192,13 @@ async def test_health_is_answered_by_the_exit_code_and_one_line(app: App) -> Non
 
 
 async def test_what_is_not_healthy_is_1_and_a_wrong_command_line_2() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
+    with socket.create_server(("127.0.0.1", 0)) as silent, socket.socket() as taken:
+        # Bound, so that nobody else takes the port, and not listening.
+        taken.bind(("127.0.0.1", 0))
         async with health_server(NOT_SERVING) as sick:
             for target, more, code, says in (
                 (f"127.0.0.1:{sick}", (), 1, "NOT_SERVING"),
-                (f"127.0.0.1:{_free_port()}", (), 1, "nothing listens on 127.0.0.1:"),
+                (f"127.0.0.1:{taken.getsockname()[1]}", (), 1, "nothing listens on 127.0.0.1:"),
                 (f"127.0.0.1:{silent.getsockname()[1]}", ("--timeout", "0.3"), 1, "no answer within 0.3 s"),
                 (f"nobody.invalid:{sick}", (), 1, "there is no host of the name in nobody.invalid"),
                 ("::1", (), 2, "no HOST:PORT"),

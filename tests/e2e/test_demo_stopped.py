@@ -97,7 +97,9 @@ async def test_wherever_the_story_is_stopped_nothing_is_left_open_and_what_was_d
         assert [line["step"] for line in lines[-2:]] == ["wind_up", "summary"], at
         detail = lines[-2]["detail"]
         assert lines[-2]["ok"], detail
-        assert detail.keys() - {"remains"} == set(told), at
+        found = set(detail.keys()) - {"remains"}
+        # The stop may come while the pick-up is on its way to the server; then the ride is brought to its end.
+        assert found == told or (at == "pick_up" and found == ends["complete"]), at
         assert ("demo-shop-" in detail["remains"]) is (at != "seller")
         assert await open_things(app, database_url) == NOTHING, at
 
