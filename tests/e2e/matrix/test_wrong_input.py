@@ -30,7 +30,7 @@ OURS = [method for method in METHODS if method.startswith("/marketplace.")]
 AT_ONCE = 8
 COMBINED = 12
 # A method that may be called again and again needs no more than a few new scenes.
-RENEWALS = 20
+RENEWALS = 10
 SEED = 20_240_229
 
 # What wrong input may meet. DEADLINE_EXCEEDED would be a hang, UNAVAILABLE a server that fell over.
