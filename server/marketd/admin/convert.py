@@ -13,7 +13,7 @@ from marketplace.type.v1 import audit_pb2
 from marketd.audit.call import AuditedWords
 from marketd.audit.model import ActorKind
 from marketd.audit.values import AuditEntry, AuditFilter
-from marketd.kernel.call.ordering import parse_order
+from marketd.kernel.call.pages import parse_order
 from marketd.kernel.call.refusals import FieldViolation, ValidationFailed
 from marketd.kernel.enums import EnumMap
 from marketd.kernel.wire import from_interval, to_timestamp

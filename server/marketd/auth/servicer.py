@@ -22,8 +22,7 @@ from marketd.auth.sessions.sign_in import LogIn, RegisterAccount, SigningIn
 from marketd.auth.sessions.values import SessionRules
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.caller import Caller
-from marketd.kernel.call.ordering import parse_order
-from marketd.kernel.call.pages import Pager
+from marketd.kernel.call.pages import Pager, parse_order
 from marketd.kernel.call.refusals import Refusal
 from marketd.kernel.db.transactor import M, Transactor, Work
 from marketd.kernel.wire import to_timestamp

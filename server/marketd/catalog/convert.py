@@ -26,13 +26,14 @@ from marketd.catalog.values import (
     ProductQuery,
     Variant,
 )
-from marketd.kernel.call.ordering import parse_order
+from marketd.kernel.call.pages import parse_order
 from marketd.kernel.call.refusals import FieldViolation, ValidationFailed
 from marketd.kernel.enums import EnumMap
+from marketd.kernel.masks import update_paths
 from marketd.kernel.values.etags import etag_of
 from marketd.kernel.values.money import Money
 from marketd.kernel.values.texts import name_key
-from marketd.kernel.wire import from_money, to_money, to_timestamp, update_paths
+from marketd.kernel.wire import from_money, to_money, to_timestamp
 
 _STATES = EnumMap(ProductState, product_pb2.ProductState)
 _STOCK_STATES = EnumMap(StockState, product_pb2.StockState)

@@ -25,7 +25,7 @@ from marketd.delivery.values import (
     Stop,
 )
 from marketd.delivery.watch import Assigned, Changed, CourierNews, CourierSnapshot, Removed, Reset
-from marketd.kernel.call.ordering import parse_order
+from marketd.kernel.call.pages import parse_order
 from marketd.kernel.call.refusals import FieldViolation, ValidationFailed
 from marketd.kernel.enums import EnumMap
 from marketd.kernel.events.watch import Beat

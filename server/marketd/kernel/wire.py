@@ -1,22 +1,11 @@
-"""Between the contract's shared types and ours: money, instants, points, addresses, and what an update changes.
-
-The one kernel room with stubs. Updates are those of AIP-134: without a mask every settable field that has a value
-changes, `*` is all of them, and a path may lead into a message of ours (`pickup_address.city`). What the server owns is
-never changed; naming it is transport's to refuse.
-"""
+"""Between the contract's shared types and ours: money, instants, spans, points, addresses."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import fields as fields_of
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from typing import Any, Final, TypeVar
+from typing import Final
 
-from google.api import field_behavior_pb2
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.latlng_pb2 import LatLng
@@ -31,20 +20,12 @@ from marketd.kernel.values.address import Address
 from marketd.kernel.values.geo import Point
 from marketd.kernel.values.money import Money, minor_digits
 
-M = TypeVar("M", bound=Message)
-
 RESET_REASONS: Final = EnumMap(ResetReason, watch_pb2.StreamResetReason)
 _RESET_WORDS: Final = {
     ResetReason.TOKEN_TOO_OLD: "The resume token is older than 24 hours; a snapshot follows.",
     ResetReason.TOKEN_UNKNOWN: "The resume token is not one of this stream; a snapshot follows.",
     ResetReason.EVENTS_LOST: "What happened after the resume token is not kept any more; a snapshot follows.",
 }
-
-EVERYTHING = "*"
-_PACKAGE = "marketplace."
-_FIXED = frozenset(
-    {field_behavior_pb2.OUTPUT_ONLY, field_behavior_pb2.IMMUTABLE, field_behavior_pb2.INPUT_ONLY}
-)  # input only: what is given at the start and shown nowhere
 
 
 def to_money(money: Money) -> MoneyMessage:
@@ -96,17 +77,6 @@ def to_duration(span: timedelta) -> Duration:
 def from_duration(message: Duration) -> timedelta:
     """A span to the microsecond; its range was checked by the contract's rules."""
     return message.ToTimedelta()
-
-
-def from_update_mask(mask: FieldMask) -> frozenset[str]:
-    """The fields that a caller wants changed; which ones may be is the contract's rule.
-
-    That rule lets paths into an allowed field pass (`title.more`), which would change nothing without a word.
-    """
-    for index, path in enumerate(mask.paths):
-        if "." in path:
-            raise ValidationFailed(FieldViolation(f"update_mask.paths[{index}]", "must name a whole field"))
-    return frozenset(mask.paths)
 
 
 def from_interval(request: Message, name: str) -> tuple[datetime | None, datetime | None]:
@@ -170,87 +140,3 @@ def from_address(message: AddressMessage) -> Address:
 def to_stream_reset(reason: ResetReason) -> watch_pb2.StreamReset:
     """marketplace.type.v1.StreamReset: the reason, and the same in words."""
     return watch_pb2.StreamReset(reason=RESET_REASONS.to_wire(reason), message=_RESET_WORDS[reason])
-
-
-def behaviours(field: Any) -> frozenset[int]:
-    """The google.api.FieldBehavior values of a field."""
-    return frozenset(field.GetOptions().Extensions[field_behavior_pb2.field_behavior])
-
-
-def is_ours(field: Any) -> bool:
-    """Whether the field is one message of the contract's own, into which a path may lead."""
-    message = field.message_type
-    return message is not None and not field.is_repeated and message.full_name.startswith(_PACKAGE)
-
-
-@cache
-def settable(resource: Any) -> tuple[str, ...]:
-    """The fields of a resource that an update may change, in their order; its etag is judged, not changed."""
-    return tuple(field.name for field in resource.fields if field.name != "etag" and not behaviours(field) & _FIXED)
-
-
-def has_value(message: Message, field: Any) -> bool:
-    """Whether the field is set: present where presence is known, else more than empty, 0 or false."""
-    if field.is_repeated or not field.has_presence:
-        return bool(getattr(message, field.name))
-    return message.HasField(field.name)
-
-
-def update_paths(resource: Message, mask: FieldMask) -> frozenset[str]:
-    """The paths to change, of fields or (only when the mask names them) of fields inside."""
-    names = settable(resource.DESCRIPTOR)
-    if not mask.paths:
-        by_name = resource.DESCRIPTOR.fields_by_name
-        return frozenset(name for name in names if has_value(resource, by_name[name]))
-    if EVERYTHING in mask.paths:
-        return frozenset(names)
-    return frozenset(mask.paths)
-
-
-def has_path(paths: frozenset[str], name: str) -> bool:
-    """Whether the field, or something inside it, is to be changed."""
-    return name in paths or any(path.startswith(f"{name}.") for path in paths)
-
-
-def patch_message(current: M, given: M, paths: frozenset[str], name: str) -> M:
-    """What the message in field `name` becomes: the given one, or the current one with the named parts replaced."""
-    if name in paths:
-        return given
-    patched = type(current)()
-    patched.CopyFrom(current)
-    for path in paths:
-        if path.startswith(f"{name}."):
-            _copy(given, patched, path.removeprefix(f"{name}.").split("."))
-    return patched
-
-
-def _copy(source: Any, target: Any, steps: list[str]) -> None:
-    name, *rest = steps
-    if rest:
-        _copy(getattr(source, name), getattr(target, name), rest)
-        return
-    target.ClearField(name)
-    if has_value(source, source.DESCRIPTOR.fields_by_name[name]):
-        one = type(source)()
-        content = getattr(source, name)
-        if source.DESCRIPTOR.fields_by_name[name].is_repeated:
-            getattr(one, name).MergeFrom(content)
-        elif source.DESCRIPTOR.fields_by_name[name].message_type is not None:
-            getattr(one, name).CopyFrom(content)
-        else:
-            setattr(one, name, content)
-        target.MergeFrom(one)
-
-
-def address_patch(message: AddressMessage, paths: frozenset[str], name: str) -> Callable[[Address | None], Address]:
-    """What makes the address in field `name` the new one: the whole of it, or what the paths name inside."""
-    new = from_address(message)
-    inside = {path.removeprefix(f"{name}.").split(".")[0] for path in paths if path.startswith(f"{name}.")}
-    known = {field.name for field in fields_of(Address)}
-
-    def patch(current: Address | None) -> Address:
-        if name in paths or current is None:
-            return new
-        return replace(current, **{part: getattr(new, part) for part in inside & known})
-
-    return patch

@@ -12,8 +12,7 @@ from marketplace.order.v1 import order_service_pb2, order_service_pb2_grpc
 
 from marketd.cart.quotes.tokens import QuoteTokens
 from marketd.kernel.call import call as calls
-from marketd.kernel.call.ordering import parse_order
-from marketd.kernel.call.pages import Pager
+from marketd.kernel.call.pages import Pager, parse_order
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.events.feed import Feed
 from marketd.kernel.events.watch import ResumeTokens

@@ -16,7 +16,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from marketd.kernel.call.refusals import FieldViolation
-from marketd.kernel.wire import EVERYTHING, behaviours, has_value, is_ours, settable, update_paths
+from marketd.kernel.masks import EVERYTHING, behaviours, has_value, is_ours, settable, update_paths
 
 _MISSING = "must be given"
 _MASK = "update_mask"

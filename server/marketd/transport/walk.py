@@ -14,7 +14,7 @@ from google.api import field_behavior_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from marketd.kernel.call.refusals import FieldViolation
-from marketd.kernel.wire import behaviours
+from marketd.kernel.masks import behaviours
 from marketd.transport import amounts, texts
 from marketd.transport.violation_words import one_of
 

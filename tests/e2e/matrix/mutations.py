@@ -12,7 +12,7 @@ from google.api import field_behavior_pb2
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
-from marketd.kernel.wire import behaviours
+from marketd.kernel.masks import behaviours
 
 _F: Final = FieldDescriptor
 _INTEGERS: Final = {

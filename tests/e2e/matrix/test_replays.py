@@ -26,6 +26,8 @@ KEYED = sorted(
     method for method, rule in RULES.items() if rule.idempotency is not Idempotency.NONE and rule.kind is Kind.UNARY
 )
 REQUIRED = [method for method in KEYED if RULES[method].idempotency is Idempotency.KEY_REQUIRED]
+# Unknown fields are dropped where all requests are parsed, so one method of each service shows it.
+ONE_OF_EACH = list({method.rpartition("/")[0]: method for method in KEYED}.values())
 IMPORT = "/marketplace.catalog.v1.CatalogService/ImportProducts"
 
 
@@ -71,7 +73,7 @@ async def test_another_request_under_the_same_id_is_refused(market: Market, meth
     assert written(before, await market.contents(without=frozenset({"audit_entries"}))) == {}
 
 
-@pytest.mark.parametrize("method", KEYED)
+@pytest.mark.parametrize("method", ONE_OF_EACH)
 async def test_a_field_that_nobody_knows_makes_no_other_request(market: Market, method: str) -> None:
     token, request = await _scene(market, method)
     first = await market.send_as(token, method, request)

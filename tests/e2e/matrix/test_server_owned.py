@@ -15,7 +15,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
-from marketd.kernel.wire import behaviours, settable
+from marketd.kernel.masks import behaviours, settable
 from marketplace.auth.v1 import address_pb2, auth_service_pb2, user_pb2, user_service_pb2
 from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
 from marketplace.delivery.v1 import courier_pb2, delivery_service_pb2

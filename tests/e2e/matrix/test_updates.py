@@ -10,7 +10,7 @@ import pytest
 from google.api import field_behavior_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.rpc import error_details_pb2  # type: ignore[import-untyped]  # the wheel carries no types
-from marketd.kernel.wire import behaviours, has_value, settable
+from marketd.kernel.masks import behaviours, has_value, settable
 
 from tests.e2e.matrix.recipes_goods import new_brand, new_category
 from tests.e2e.matrix.test_server_owned import CHANGES, Change

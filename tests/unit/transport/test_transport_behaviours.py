@@ -13,7 +13,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message_factory import GetMessageClass
 from grpc_tools import protoc
 from marketd.kernel.call.refusals import FieldViolation
-from marketd.kernel.wire import has_path, patch_message, update_paths
+from marketd.kernel.masks import has_path, update_paths
 from marketd.transport.behaviours import Behaviours
 from marketd.transport.walk import Walk
 
@@ -183,23 +183,3 @@ class TestPaths:
         paths = update_paths(shelf, FieldMask(paths=["place.city"]))
         assert has_path(paths, "place")
         assert not has_path(paths, "pla")
-
-    def test_a_message_is_replaced_whole_or_in_part(self, make: Make) -> None:
-        now, given = make("Place", city="Ulm", floor="1"), make("Place", city="Bonn")
-        assert patch_message(now, given, frozenset({"place"}), "place") == given
-        assert patch_message(now, given, frozenset({"place.city"}), "place") == make("Place", city="Bonn", floor="1")
-        assert patch_message(now, given, frozenset({"place.floor"}), "place") == make("Place", city="Ulm")
-        assert now.city == "Ulm"
-
-
-def test_what_the_server_owns_may_come_back_however_it_is(make: Make) -> None:
-    shelf = make("Shelf", shelf_id="a\0b", twin=make("Shelf", name=" "), name="Kim\x07", notes="one\ntwo")
-    assert bad(make("CreateShelfRequest", shelf=shelf)) == ["shelf.name"]
-
-
-def test_messages_in_lists_and_maps_are_walked_as_well(make: Make) -> None:
-    boards = [make("Board", name="fine"), make("Board", name="\u202e")]
-    assert bad(make("CreateShelfRequest", shelf=make("Shelf", boards=boards))) == ["shelf.boards[1].name"]
-    request = make("MoveShelfRequest", by_name={"hall": make("Place", city="one\ntwo")})
-    assert bad(request) == ["by_name.city"]
-    assert bad(make("MoveShelfRequest", by_name={"\t": make("Place")})) == ["by_name"]

@@ -14,10 +14,11 @@ from marketd.auth.accounts.roles import RolesChange
 from marketd.auth.accounts.update import UserChange
 from marketd.auth.accounts.values import Account, UserFilter
 from marketd.kernel.call.caller import Role
-from marketd.kernel.call.ordering import parse_order
+from marketd.kernel.call.pages import parse_order
 from marketd.kernel.enums import EnumMap
+from marketd.kernel.masks import update_paths
 from marketd.kernel.values.etags import etag_of
-from marketd.kernel.wire import from_interval, to_timestamp, update_paths
+from marketd.kernel.wire import from_interval, to_timestamp
 
 ROLES = EnumMap(Role, policy_pb2.Role)
 STATES = EnumMap(AccountState, user_pb2.UserState)

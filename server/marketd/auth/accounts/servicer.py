@@ -17,8 +17,7 @@ from marketd.auth.letters import Letters
 from marketd.auth.ports import AccountHolder
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.caller import Caller
-from marketd.kernel.call.ordering import parse_order
-from marketd.kernel.call.pages import Pager
+from marketd.kernel.call.pages import Pager, parse_order
 from marketd.kernel.db.transactor import Transactor
 
 if TYPE_CHECKING:

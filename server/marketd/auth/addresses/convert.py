@@ -9,8 +9,9 @@ from marketplace.auth.v1 import user_service_pb2 as pb
 
 from marketd.auth.addresses.book import AddressChange, NewAddress
 from marketd.auth.addresses.values import SavedAddress
+from marketd.kernel.masks import address_patch, has_path, update_paths
 from marketd.kernel.values.etags import etag_of
-from marketd.kernel.wire import address_patch, from_address, has_path, to_address, to_timestamp, update_paths
+from marketd.kernel.wire import from_address, to_address, to_timestamp
 
 
 def from_create_address(request: pb.CreateAddressRequest) -> NewAddress:

@@ -1,4 +1,4 @@
-"""Keyset pages: one way to answer every list, with opaque tokens bound to their query and caller (AIP-158)."""
+"""Lists: keyset pages, with opaque tokens bound to their query and caller (AIP-158), and `order_by` (AIP-132)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar, cast
 from uuid import UUID
 
 from marketd.kernel.call.caller import Caller
-from marketd.kernel.call.refusals import PageTokenInvalid
+from marketd.kernel.call.refusals import FieldViolation, PageTokenInvalid, ValidationFailed
 from marketd.kernel.call.tokens import SignedToken
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import ReadUnit
@@ -135,3 +135,16 @@ def _plain(value: object) -> dict[str, str]:
 
 def _typed(found: dict[str, str]) -> object:
     return UUID(hex=found["id"]) if "id" in found else datetime.fromisoformat(found["time"])
+
+
+def parse_order(text: str, names: Sequence[str], default: str) -> tuple[str, bool]:
+    """The name to sort by and whether it is descending; an empty text means `default`, which is written the same way.
+
+    names: what this list can be sorted by. Raises ValidationFailed at `order_by`, which says what there is. Every list
+    here is sorted by one name; what makes its order whole, an id, is the list's own.
+    """
+    name, *way = (text if text.strip() else default).split()
+    if name not in names or way not in ([], ["asc"], ["desc"]):
+        known = ", ".join(names)
+        raise ValidationFailed(FieldViolation("order_by", f"must be one of {known}, alone or with ` desc` behind it"))
+    return name, way == ["desc"]
