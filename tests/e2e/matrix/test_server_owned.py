@@ -16,6 +16,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from marketd.kernel.masks import behaviours, settable
+from marketd.transport.rules import Kind, Rule
 from marketplace.auth.v1 import address_pb2, auth_service_pb2, user_pb2, user_service_pb2
 from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
 from marketplace.delivery.v1 import courier_pb2, delivery_service_pb2
@@ -23,8 +24,10 @@ from marketplace.order.v1 import order_service_pb2
 from marketplace.payment.v1 import payment_service_pb2
 from marketplace.policy.v1 import policy_pb2
 
+from tests.e2e.matrix.recipes import RECIPES
 from tests.e2e.matrix.recipes_goods import new_brand, new_category
 from tests.e2e.matrix.recipes_identity import new_address
+from tests.e2e.matrix.scenes import caller_for
 from tests.worlds.matrix import Market
 from tests.worlds.observed import RULES, written
 from tests.worlds.things import PASSWORD, Person, money, new_courier, new_key, new_product
@@ -342,3 +345,47 @@ async def test_a_courier_says_when_only_between_the_last_step_and_now(market: Ma
     assert delivery.pick_up_time == delivery.assign_time
     order = (await market.call(order_service_pb2.GetOrderRequest(order_id=trip.order_id), trip.buyer)).order
     assert order.out_for_delivery_time.seconds >= delivery.assign_time.seconds
+
+
+def _owned_of(message: Any) -> list[str]:
+    """The fields of a message that only the server says."""
+    return [field.name for field in message.fields if field_behavior_pb2.OUTPUT_ONLY in behaviours(field)]
+
+
+def _carrier(rule: Rule) -> str:
+    """The request's field with a resource in which something is the server's; empty when there is none."""
+    for field in rule.request.DESCRIPTOR.fields:
+        message = field.message_type
+        if message is not None and not field.is_repeated and _owned_of(message):
+            return str(field.name)
+    return ""
+
+
+CARRIERS = {rule.method: _carrier(rule) for rule in RULES.values() if rule.kind is Kind.UNARY and _carrier(rule)}
+
+
+@pytest.mark.asyncio(loop_scope="session")
+@pytest.mark.parametrize("method", sorted(CARRIERS))
+async def test_what_only_the_server_says_is_not_read_in_whatever_carries_a_resource(
+    market: Market, method: str
+) -> None:
+    scene = await RECIPES[method].prepare(market, caller_for(RECIPES[method]))
+    request: Any = scene.bodies[0]
+    resource = getattr(request, CARRIERS[method])
+    named = {f"{CARRIERS[method]}_id"} if method.rpartition("/")[2].startswith("Update") else set()
+    owned = [name for name in _owned_of(resource.DESCRIPTOR) if name not in named]
+    lie(resource, owned)
+    outcome = await market.send(method, request, by=scene.caller)
+    assert outcome.code is grpc.StatusCode.OK, outcome
+    answered: Any = RULES[method].response.FromString(outcome.answers[0])
+    told = getattr(answered, CARRIERS[method], None)
+    if told is None:  # the cart that the line is in
+        (told,) = answered.cart.items
+    believed = [
+        name
+        for name in owned
+        if resource.DESCRIPTOR.fields_by_name[name].type == FieldDescriptor.TYPE_STRING
+        and not resource.DESCRIPTOR.fields_by_name[name].is_repeated
+        and getattr(told, name) == getattr(resource, name)
+    ]
+    assert believed == []
