@@ -137,7 +137,7 @@ class World:
             self.seller, order_service_pb2.AcceptOrderRequest(order_id=order_id, prep_duration=Duration(seconds=60))
         )
         await lines.settled(self.seller, order_service_pb2.MarkOrderReadyRequest(order_id=order_id))
-        delivery_id = await self._delivery_of(lines, buyer, order_id)
+        delivery_id = await self.delivery_of(lines, buyer, order_id)
         assign = delivery_service_pb2.AssignCourierRequest(delivery_id=delivery_id, courier_id=courier_id)
         given: delivery_pb2.Delivery = (await lines.settled(self.admin, assign)).delivery
         return given
@@ -147,7 +147,8 @@ class World:
         got = await lines.settled(buyer, delivery_service_pb2.GetDeliveryRequest(delivery_id=delivery_id))
         return WATCH.code(got.delivery.dropoff_code)
 
-    async def _delivery_of(self, lines: Lines, buyer: Account, order_id: str) -> str:
+    async def delivery_of(self, lines: Lines, buyer: Account, order_id: str) -> str:
+        """The delivery of an order that is ready; waits until it is made."""
         wanted = delivery_service_pb2.ListDeliveriesRequest(order_ids=[order_id])
         async with asyncio.timeout(15):
             while True:
