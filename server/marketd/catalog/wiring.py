@@ -8,20 +8,25 @@ from typing import Final
 from marketd.catalog.servicer import CACHE_TAG, MAX_IMPORT_BYTES, CatalogServicer
 from marketd.kernel.db.invariants import Invariant
 from marketd.kernel.slice import Parts, Slice
+from marketd.seller.events import SellerMoved
 
 SERVICERS: Final = (CatalogServicer,)
 INVARIANTS: Final[tuple[Invariant, ...]] = ()
 
 
 def build(parts: Parts) -> Slice:
-    """The catalog's part of a process."""
+    """The catalog's part of a process. Kept answers go with each commit that changes whether a seller sells."""
+    drop = partial(parts.drop_answers, CACHE_TAG)
+    parts.tx.listen(
+        lambda committed: drop() if any(isinstance(each, SellerMoved) for each in committed.events) else None
+    )
     return Slice(
         servicers=[
             CatalogServicer(
                 tx=parts.tx,
                 pager=parts.pager,
                 currency=parts.settings.currency,
-                on_change=partial(parts.drop_answers, CACHE_TAG),
+                on_change=drop,
             )
         ],
         limits={"max_import_bytes": MAX_IMPORT_BYTES},
