@@ -7,6 +7,7 @@ from typing import Final
 
 from marketd.catalog.servicer import CACHE_TAG, MAX_IMPORT_BYTES, CatalogServicer
 from marketd.kernel.db.invariants import Invariant
+from marketd.kernel.db.transactor import Committed
 from marketd.kernel.slice import Parts, Slice
 from marketd.seller.events import SellerMoved
 
@@ -17,9 +18,12 @@ INVARIANTS: Final[tuple[Invariant, ...]] = ()
 def build(parts: Parts) -> Slice:
     """The catalog's part of a process. Kept answers go with each commit that changes whether a seller sells."""
     drop = partial(parts.drop_answers, CACHE_TAG)
-    parts.tx.listen(
-        lambda committed: drop() if any(isinstance(each, SellerMoved) for each in committed.events) else None
-    )
+
+    def seller_moved(committed: Committed) -> None:
+        if any(isinstance(event, SellerMoved) for event in committed.events):
+            drop()
+
+    parts.tx.listen(seller_moved)
     return Slice(
         servicers=[
             CatalogServicer(

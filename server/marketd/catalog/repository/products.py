@@ -1,7 +1,8 @@
 """The statements that read products as they are shown; specs.py has those that write what sellers decide.
 
 A product comes with its variants and pictures in one statement: Postgres gathers them as arrays of rows, which asyncpg
-reads natively. How many pieces there are is inventory's to say, so its SQL stands among the columns of a variant; whether a seller sells is seller's.
+reads natively. How many pieces there are is inventory's to say, and whether a seller sells seller's, so their SQL
+stands among the columns.
 """
 
 from __future__ import annotations

@@ -241,9 +241,9 @@ class CatalogServiceServicer:
 
     def ListProducts(self, request, context):
         """Lists published products of sellers that sell, and to sellers all of their own as well. Admins also see what a
-        seller whom they name has published, and every state that they ask for, whether or not the seller sells. Unknown
-        categories, brands and sellers give an empty list. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED for an order that
-        there is not.
+        seller whom they name has published, and every state that they ask for, whether or not the seller sells. The state
+        PUBLISHED alone gives everybody the same. Unknown categories, brands and sellers give an empty list. Errors:
+        PAGE_TOKEN_INVALID, VALIDATION_FAILED for an order that there is not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

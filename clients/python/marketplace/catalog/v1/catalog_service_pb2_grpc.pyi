@@ -71,9 +71,9 @@ class CatalogServiceStub:
     """
     ListProducts: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ListProductsRequest, _catalog_service_pb2.ListProductsResponse]
     """Lists published products of sellers that sell, and to sellers all of their own as well. Admins also see what a
-    seller whom they name has published, and every state that they ask for, whether or not the seller sells. Unknown
-    categories, brands and sellers give an empty list. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED for an order that
-    there is not.
+    seller whom they name has published, and every state that they ask for, whether or not the seller sells. The state
+    PUBLISHED alone gives everybody the same. Unknown categories, brands and sellers give an empty list. Errors:
+    PAGE_TOKEN_INVALID, VALIDATION_FAILED for an order that there is not.
     """
     ImportProducts: _aio.StreamStreamMultiCallable[_catalog_service_pb2.ImportProductsRequest, _catalog_service_pb2.ImportProductsResponse]
     """Imports a Shopify CSV file of any size: options go up first, then the file in chunks; progress, bad rows and at the
@@ -237,9 +237,9 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_catalog_service_pb2.ListProductsRequest, _abc.Awaitable[_catalog_service_pb2.ListProductsResponse]],
     ) -> _abc.Awaitable[_catalog_service_pb2.ListProductsResponse]:
         """Lists published products of sellers that sell, and to sellers all of their own as well. Admins also see what a
-        seller whom they name has published, and every state that they ask for, whether or not the seller sells. Unknown
-        categories, brands and sellers give an empty list. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED for an order that
-        there is not.
+        seller whom they name has published, and every state that they ask for, whether or not the seller sells. The state
+        PUBLISHED alone gives everybody the same. Unknown categories, brands and sellers give an empty list. Errors:
+        PAGE_TOKEN_INVALID, VALIDATION_FAILED for an order that there is not.
         """
 
     @_abc_1.abstractmethod
