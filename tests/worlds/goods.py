@@ -46,13 +46,18 @@ class OneFee:
         self.serves = True
 
     async def quote(
-        self, unit: Unit, pickup: Point | None, dropoff: Point | None, prep_duration: timedelta
+        self,
+        unit: Unit,
+        pickup: Point | None,
+        dropoff: Point | None,
+        prep_duration: timedelta,
+        start_time: datetime,
     ) -> DeliveryQuote | None:
         """A fee of 4.90 and an hour."""
         if not self.serves:
             return None
         return DeliveryQuote(
-            Money(490, CURRENCY), unit.now + timedelta(minutes=30), unit.now + timedelta(minutes=60), 1200.0
+            Money(490, CURRENCY), start_time + timedelta(minutes=30), start_time + timedelta(minutes=60), 1200.0
         )
 
 

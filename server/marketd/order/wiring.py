@@ -11,6 +11,7 @@ from marketd.kernel.events.watch import ResumeTokens
 from marketd.kernel.slice import Parts, Slice
 from marketd.order import invariants
 from marketd.order.expire import EXPIRE, expire_group
+from marketd.order.receipts.render import ReceiptRenderer
 from marketd.order.servicer import OrderServicer
 from marketd.payment.ports import Providers
 
@@ -30,6 +31,7 @@ def build(parts: Parts, *, providers: Callable[[Transactor], Providers]) -> Slic
                 feed=parts.feed,
                 quotes=quote_tokens_of(settings),
                 providers=providers(parts.tx),
+                receipts=ReceiptRenderer(settings.shop_name, settings.mail_templates),
                 unpaid_lifetime=settings.unpaid_order_lifetime,
                 currency=settings.currency,
             )

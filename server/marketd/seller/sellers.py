@@ -16,6 +16,7 @@ from marketd.seller.errors import HandleTaken, ShopExists
 from marketd.seller.events import SellerApproved, SellerCreated
 from marketd.seller.model import SELLER_STEPS, SellerState
 from marketd.seller.names import known_time_zone, make_handle, with_suffix
+from marketd.seller.opening import check_opening
 from marketd.seller.values import ApproveSeller, NewSeller, Seller
 
 _HANDLE_TRIES = 4
@@ -24,9 +25,11 @@ _HANDLE_TRIES = 4
 async def create_seller(uow: UnitOfWork, caller: Caller, new: NewSeller) -> Seller:
     """Apply to sell; the seller is PENDING.
 
-    Raises TimeZoneUnknown, HandleTaken, ShopExists, and NotFound for services.
+    Raises TimeZoneUnknown, ValidationFailed for opening hours that cannot be meant, HandleTaken, ShopExists, and
+    NotFound for services.
     """
     time_zone = known_time_zone(new.time_zone)
+    check_opening(new.opening_hours, new.opening_exceptions, "seller")
     # A service has no account that could become a seller's.
     await auth.read_profile(uow, caller.known_user_id)
     made = make_handle(new.shop_name)
@@ -44,6 +47,7 @@ async def create_seller(uow: UnitOfWork, caller: Caller, new: NewSeller) -> Sell
             prep_duration=new.prep_duration,
             time_zone=time_zone,
             opening_hours=new.opening_hours,
+            opening_exceptions=new.opening_exceptions,
             approve_time=None,
             create_time=uow.now,
             update_time=uow.now,
