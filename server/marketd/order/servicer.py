@@ -25,6 +25,7 @@ from marketd.order.read import get_order, list_orders
 from marketd.order.receipts.convert import to_receipt
 from marketd.order.receipts.get import get_receipt
 from marketd.order.receipts.render import ReceiptRenderer
+from marketd.order.reject import reject_order
 from marketd.order.watch import watch_order
 from marketd.payment.ports import Providers
 
@@ -118,6 +119,17 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
             "order.accept",
             lambda uow: accept_order(uow, caller, command),
             lambda order: order_service_pb2.AcceptOrderResponse(order=convert.to_order(order, caller)),
+        )
+
+    async def RejectOrder(
+        self, request: order_service_pb2.RejectOrderRequest, context: Context
+    ) -> order_service_pb2.RejectOrderResponse:
+        caller = calls.current_caller()
+        command = convert.from_reject(request)
+        return await self._tx.answer(
+            "order.reject",
+            lambda uow: reject_order(uow, caller, command),
+            lambda order: order_service_pb2.RejectOrderResponse(order=convert.to_order(order, caller)),
         )
 
     async def MarkOrderReady(
