@@ -57,6 +57,16 @@ INVARIANTS: Final = (
     ),
     Invariant(
         "I4",
+        "taxes are what the prices include",
+        "SELECT p.id, 'tax of ' || p.tax || ' in ' || p.gross || ' at a rate of ' || p.rate AS wrong"
+        " FROM (SELECT item_id::text AS id, tax_rate::numeric AS rate, tax_amount_minor AS tax,"
+        "         unit_price_minor * quantity - discount_amount_minor AS gross FROM order_items"
+        "       UNION ALL SELECT order_id::text, delivery_tax_rate, delivery_tax_amount_minor, delivery_fee_minor"
+        "         FROM orders) p"
+        " WHERE p.tax <> div(2 * p.gross * p.rate + 1000000 + p.rate, 2 * (1000000 + p.rate))",
+    ),
+    Invariant(
+        "I4",
         "totals are the lines'",
         "SELECT o.order_id::text AS id, 'subtotal ' || o.subtotal_minor || ', lines ' || l.lines AS wrong FROM orders o"
         " JOIN (SELECT order_id, sum(unit_price_minor * quantity) AS lines FROM order_items GROUP BY order_id) l"

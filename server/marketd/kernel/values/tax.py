@@ -5,7 +5,7 @@ A rate is in ten-thousandths of a percent: 190,000 is 19 %, 55,000 is 5.5 %. Pri
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Final
 
 RATE_DIGITS: Final = 4
@@ -18,7 +18,7 @@ def rate_of(percent: str | Decimal) -> int:
     try:
         scaled = Decimal(percent).scaleb(RATE_DIGITS)
         rate = int(scaled)
-    except (InvalidOperation, ValueError, OverflowError) as error:
+    except (ArithmeticError, ValueError) as error:
         raise ValueError("is no percentage") from error
     if rate != scaled or not 0 <= rate <= _WHOLE:
         raise ValueError("is no percentage from 0 to 100 with at most 4 decimals")
