@@ -77,7 +77,7 @@ async def create_category(uow: UnitOfWork, caller: Caller, new: NewCategory) -> 
         update_time=uow.now,
     )
     await repository.insert(uow.connection, category)
-    await log.record(uow, caller, "category", category.category_id)
+    await log.record(uow, caller, "category", category.category_id, after=category)
     return category
 
 
@@ -112,7 +112,7 @@ async def update_category(uow: UnitOfWork, caller: Caller, change: CategoryChang
     await repository.save(uow.connection, after)
     if after.path != before.path:
         await repository.move_below(uow.connection, before, after)
-    await log.record(uow, caller, "category", after.category_id)
+    await log.record(uow, caller, "category", after.category_id, before=before, after=after)
     return after
 
 
@@ -141,7 +141,7 @@ async def delete_category(
     if used_by := await repository.used_by(uow.connection, category_id):
         raise InUse("category", used_by)
     await repository.delete(uow.connection, category_id)
-    await log.record(uow, caller, "category", category_id)
+    await log.record(uow, caller, "category", category_id, before=category)
 
 
 async def get_category(unit: ReadUnit, category_id: UUID | None, slug: str) -> Category:

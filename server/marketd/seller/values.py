@@ -26,6 +26,9 @@ class TimeOfDay:
     hours: int
     minutes: int = 0
 
+    def __str__(self) -> str:
+        return f"{self.hours:02}:{self.minutes:02}"
+
 
 @dataclass(frozen=True, slots=True)
 class OpeningHours:
