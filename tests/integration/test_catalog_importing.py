@@ -239,25 +239,3 @@ async def test_progress_is_told_while_it_works(shop: Shop) -> None:
     await run.import_products(shop.tx, shop.owner, data, ImportOptions(), currency="EUR", on_progress=seen.append)
     assert [progress.products_done for progress in seen] == [0, 50, 100, 120]
     assert {(progress.rows_total, progress.products_total) for progress in seen} == {(120, 120)}
-
-
-async def test_a_former_price_that_is_not_above_the_price_is_left_out_with_a_warning(shop: Shop) -> None:
-    data = file(
-        size("S", VariantPrice="4.50", VariantCompareAtPrice="4.50"),
-        size("M", VariantPrice="4.50", VariantCompareAtPrice="9.00"),
-        size("L", VariantPrice="4.50", VariantCompareAtPrice="0"),
-        size("XL", VariantPrice="4.50", VariantCompareAtPrice="cheap"),
-    )
-    rejected = await shop.bring(data)
-    assert [error.row for error in rejected.errors if error.column] == [5]
-    assert rejected.warnings == (), "a product that is left out has no warnings besides"
-    report = await shop.bring(data.replace(b"cheap", b""))
-    assert report.errors == ()
-    assert (report.summary.products_created, report.summary.rows_rejected) == (1, 0)
-    assert [(each.row, each.column, each.handle) for each in report.warnings] == [
-        (2, "Variant Compare At Price", "cup"),
-        (4, "Variant Compare At Price", "cup"),
-    ]
-    assert "'4.50' is not above the price" in report.warnings[0].message
-    shown = [each.compare_at_price.units for each in (await shop.product("cup")).variants]
-    assert shown == [0, 9, 0, 0]

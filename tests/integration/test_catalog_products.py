@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
-import asyncpg
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.type.money_pb2 import Money
@@ -102,29 +101,6 @@ def euros(cents: int) -> Money:
 @pytest.fixture
 async def shop(tx: Transactor) -> Shop:
     return await Shop(tx).open()
-
-
-@pytest.mark.parametrize("former", [0, 499, 500])
-async def test_a_former_price_is_above_the_price(shop: Shop, former: int) -> None:
-    with pytest.raises(ValidationFailed) as refused:
-        await shop.make(
-            option_names=["Size"],
-            variants=[
-                variant(500, 1, options={"Size": "S"}, compare_at_price=euros(501)),
-                variant(500, 1, options={"Size": "L"}, compare_at_price=euros(former)),
-            ],
-        )
-    (violation,) = refused.value.fields
-    assert violation.field == "product.variants[1].compare_at_price"
-    assert "5.00 EUR" in violation.description
-
-
-@pytest.mark.parametrize("table", ["variants", "products"])
-async def test_the_database_takes_no_former_price_that_is_not_above_the_price(shop: Shop, table: str) -> None:
-    made = await shop.make(variants=[variant(500, 1, compare_at_price=euros(600))])
-    statement = f"UPDATE {table} SET price_minor = 600 WHERE product_id = $1"
-    with pytest.raises(asyncpg.CheckViolationError):
-        await shop.tx.run("test.price", lambda uow: _execute(uow, statement, UUID(made.product_id)))
 
 
 async def test_a_product_is_made_with_its_variants_stock_and_pictures(shop: Shop) -> None:
