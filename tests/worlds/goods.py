@@ -43,7 +43,7 @@ class OneFee:
     """Brings everything for one fee, but nowhere when it is told so."""
 
     def __init__(self) -> None:
-        self.serves = True
+        self.serves, self.fee_minor = True, 490
 
     async def quote(
         self,
@@ -53,11 +53,14 @@ class OneFee:
         prep_duration: timedelta,
         start_time: datetime,
     ) -> DeliveryQuote | None:
-        """A fee of 4.90 and an hour."""
+        """The fee, 4.90 unless told otherwise, and an hour."""
         if not self.serves:
             return None
         return DeliveryQuote(
-            Money(490, CURRENCY), start_time + timedelta(minutes=30), start_time + timedelta(minutes=60), 1200.0
+            Money(self.fee_minor, CURRENCY),
+            start_time + timedelta(minutes=30),
+            start_time + timedelta(minutes=60),
+            1200.0,
         )
 
 
