@@ -125,6 +125,8 @@ class _Calendar:
 
     def changes(self, day: date) -> Iterator[datetime]:
         """The instants of the day at which the shop may open: where a span begins, and where the clock is set."""
+        if not self._spans(day) and not self._spans(day - timedelta(days=1)):
+            return  # a year of holidays is looked through in a moment
         for begin, _ in self._spans(day):
             wall = datetime.combine(day, time(begin // 60, begin % 60), self.zone)
             yield wall.astimezone(UTC)

@@ -110,7 +110,9 @@ def _closed(seller: Seller, opens: datetime | None) -> Problem:
     else:
         clock = opens.astimezone(ZoneInfo(seller.time_zone))
         when = f"{_DAYS[clock.weekday()]}, {clock:%Y-%m-%d at %H:%M} ({seller.time_zone})"
-        message = f"{seller.shop_name} is closed and opens on {when}; order nearer to that, or take its items out."
+        message = (
+            f"{seller.shop_name} is closed and opens on {when}; come back later, or take its items out of the cart."
+        )
     return Problem(ProblemKind.SELLER_CLOSED, message, seller_id=seller.seller_id)
 
 
