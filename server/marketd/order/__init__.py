@@ -6,5 +6,6 @@ quotes and carts → order_groups → payments → payment_attempts or refunds �
 outbox's sequences. A step that needs only some of them takes these in the same order; who an order belongs to never
 changes and is read before any lock. What ends an order locks its whole group (`end.lock_whole`), because the group's
 payment asks for less then; several orders that end at once give their pieces back together, since the stock's rows have
-one order too. PlaceOrder's own rows are new, so nobody waits for them.
+one order too. PlaceOrder holds its buyer's account and the shops against their end; its own rows are new, so nobody
+waits for them.
 """
