@@ -145,8 +145,9 @@ async def test_a_shop_that_sells_no_more_has_one_problem_and_not_two(market: Mar
     await market.add(buyer, await market.variant(shop))
     await opens_only(market, shop, timedelta(hours=50))
     await market.execute("UPDATE sellers SET state = 'SUSPENDED' WHERE seller_id = $1", shop.seller_id)
-    kinds = [problem.kind for problem in (await market.quote(buyer)).problems]
-    assert kinds.count(cart_pb2.PROBLEM_KIND_SELLER_CLOSED) == 1
+    of_the_shop = [problem for problem in (await market.quote(buyer)).problems if not problem.HasField("item_id")]
+    assert [problem.kind for problem in of_the_shop] == [cart_pb2.PROBLEM_KIND_SELLER_CLOSED]
+    assert "takes no orders now" in of_the_shop[0].message
 
 
 async def test_a_quote_whose_shop_sells_no_more_is_still_refused(market: Market) -> None:
