@@ -13,7 +13,7 @@ from marketd.auth.accounts.create import NewAccount, create_account
 from marketd.auth.accounts.find import find_account, lock_account
 from marketd.auth.addresses import repository as addresses
 from marketd.auth.addresses.values import SavedAddress
-from marketd.auth.codes.repository import factors, password_resets
+from marketd.auth.codes.repository import email_changes, factors, password_resets, verifications
 from marketd.auth.letters import Letters
 from marketd.auth.sessions import access_changes, session
 from marketd.auth.sessions.model import ChangeKind
@@ -79,9 +79,10 @@ async def revoke_role(uow: UnitOfWork, user_id: UUID, role: Role) -> None:
 async def create_admin(uow: UnitOfWork, email: str, password_hash: str) -> AdminCreated:
     """Make sure that the account with this e-mail address exists and is an admin; a second time changes nothing.
 
-    An existing account that becomes an admin gets the given password and loses its sessions, its second factor and
-    reset tokens: whoever registered the address first must not become an admin by waiting for the operator, nor keep
-    the operator out. A blocked one is unblocked: who runs the command runs the marketplace.
+    An existing account that becomes an admin gets the given password and loses its sessions, its second factor, reset
+    tokens, and changes of the e-mail address that wait or could be taken back: whoever registered the address first
+    must not become an admin by waiting for the operator, nor keep the operator out. A blocked one is unblocked: who
+    runs the command runs the marketplace.
     """
     account = await accounts.read_by_login(uow.connection, email)
     if account is None:
@@ -95,6 +96,8 @@ async def create_admin(uow: UnitOfWork, email: str, password_hash: str) -> Admin
     await session.end_sessions(uow, account.user_id)
     await factors.delete_all(uow.connection, account.user_id)
     await password_resets.delete_all(uow.connection, account.user_id)
+    await email_changes.delete_all(uow.connection, account.user_id)
+    await verifications.void_changes(uow.connection, account.user_id, uow.now)
     await unblock_account(uow, account.user_id)
     await grant_role(uow, account.user_id, Role.ADMIN)
     await log.record(uow, SYSTEM, "user", account.user_id, act=Act.CREATE_ADMIN)

@@ -74,7 +74,7 @@ async def test_a_sign_in_that_failed_is_not_told(house: House) -> None:
 
 async def test_a_second_factor_is_told_when_it_is_confirmed_and_when_it_goes(house: House) -> None:
     caller = await house.caller(await house.register("jo"))
-    secret = (await house.factor.enroll(caller)).secret
+    secret = (await house.enroll(caller)).secret
     with pytest.raises(CodeWrong):
         await house.factor.confirm(caller, "000000x")
     await house.deliver()

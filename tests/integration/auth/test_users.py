@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 from marketd.auth import service
-from marketd.auth.accounts import block, delete, find, roles
+from marketd.auth.accounts import block, find, roles
 from marketd.auth.accounts import repository as accounts
 from marketd.auth.errors import AccountBlocked, InvalidCredentials, LastAdmin, SessionRevoked
 from marketd.auth.sessions.sign_in import SignedIn
@@ -27,6 +27,8 @@ from marketd.kernel.values.ids import new_id
 from marketplace.auth.v1 import user_pb2
 from marketplace.auth.v1 import user_service_pb2 as pb
 from marketplace.policy.v1 import policy_pb2
+
+from tests.worlds.auth import PASSWORD
 
 if TYPE_CHECKING:
     from tests.worlds.auth import Builder, House
@@ -143,7 +145,7 @@ async def test_nobody_changes_or_deletes_the_account_of_another(house: House) ->
             await _update(house, me, "full_name", user_id=str(foreign), full_name="Mine now")
         _enter(me, Role.BUYER, Role.ADMIN)
         with pytest.raises(NotFound) as deleted:
-            await house.users().DeleteUser(pb.DeleteUserRequest(user_id=str(foreign)), CONTEXT)
+            await house.users().DeleteUser(pb.DeleteUserRequest(password=PASSWORD, user_id=str(foreign)), CONTEXT)
         messages.append([each.value.message.replace(str(foreign), "X") for each in (changed, deleted)])
     assert messages[0] == messages[1]
 
@@ -168,7 +170,7 @@ async def test_a_deleted_account_is_nobodys_and_its_names_are_free(house: House)
             new_id(),
         )
     caller = _enter(me, Role.BUYER)
-    await house.users().DeleteUser(pb.DeleteUserRequest(user_id="me"), CONTEXT)
+    await house.users().DeleteUser(pb.DeleteUserRequest(password=PASSWORD, user_id="me"), CONTEXT)
     # What is kept to answer repeats holds the person's data too; that of others stays.
     assert await _count(house, "idempotency_keys") == 1
     with pytest.raises(SessionRevoked):
@@ -194,7 +196,7 @@ async def test_a_deleted_account_is_nobodys_and_its_names_are_free(house: House)
     assert (await house.register("jo")).account.user_id != me
     calls.enter(Call(caller=caller))
     with pytest.raises(NotFound):
-        await house.users().DeleteUser(pb.DeleteUserRequest(user_id="me"), CONTEXT)
+        await house.users().DeleteUser(pb.DeleteUserRequest(password=PASSWORD, user_id="me"), CONTEXT)
 
 
 async def test_what_still_needs_its_owner_keeps_an_account_from_being_deleted(house: House) -> None:
@@ -209,10 +211,10 @@ async def test_what_still_needs_its_owner_keeps_an_account_from_being_deleted(ho
 
     _enter(done.account.user_id, Role.BUYER)
     with pytest.raises(InUse) as refused:
-        await house.users(nothing, shop).DeleteUser(pb.DeleteUserRequest(user_id="me"), CONTEXT)
+        await house.users(nothing, shop).DeleteUser(pb.DeleteUserRequest(password=PASSWORD, user_id="me"), CONTEXT)
     assert refused.value.metadata["usedBy"] == "seller 7"
     with pytest.raises(EtagMismatch):
-        await house.users().DeleteUser(pb.DeleteUserRequest(user_id="me", etag="v99"), CONTEXT)
+        await house.users().DeleteUser(pb.DeleteUserRequest(password=PASSWORD, user_id="me", etag="v99"), CONTEXT)
     assert (await house.login("jo")).account.user_id == done.account.user_id
 
 
@@ -289,7 +291,7 @@ async def test_the_last_admin_cannot_be_removed_in_any_way(house: House) -> None
     with pytest.raises(LastAdmin):
         await _block(house, caller, admin, "oops")
     with pytest.raises(LastAdmin):
-        await house.tx.run("test.delete", lambda uow: delete.delete_user(uow, caller, admin, "", ()))
+        await house.users().DeleteUser(pb.DeleteUserRequest(password=PASSWORD, user_id="me"), CONTEXT)
     blocked = (await _admin(house)).account.user_id
     await _block(house, caller, blocked, "on leave")
     # A blocked admin runs nothing.
@@ -385,16 +387,20 @@ async def test_moves_of_an_account_are_judged_by_their_etags_but_not_when_they_s
 async def test_what_is_gone_may_be_missing_when_a_delete_says_so(house: House) -> None:
     me, other = (await house.register()).account.user_id, (await house.register()).account.user_id
     _enter(me, Role.BUYER)
-    await house.users().DeleteUser(pb.DeleteUserRequest(user_id=str(other), allow_missing=True), CONTEXT)
+    await house.users().DeleteUser(
+        pb.DeleteUserRequest(password=PASSWORD, user_id=str(other), allow_missing=True), CONTEXT
+    )
     assert await _count(house, "accounts WHERE state = 'DELETED'") == 0
-    await house.users().DeleteUser(pb.DeleteUserRequest(user_id="me"), CONTEXT)
-    await house.users().DeleteUser(pb.DeleteUserRequest(user_id=str(me), allow_missing=True), CONTEXT)
+    await house.users().DeleteUser(pb.DeleteUserRequest(password=PASSWORD, user_id="me"), CONTEXT)
+    await house.users().DeleteUser(
+        pb.DeleteUserRequest(password=PASSWORD, user_id=str(me), allow_missing=True), CONTEXT
+    )
 
 
 async def test_what_is_deleted_or_was_never_there_cannot_be_administered(house: House) -> None:
     admin, gone = (await _admin(house)).account.user_id, (await house.register()).account.user_id
     _enter(gone, Role.BUYER)
-    await house.users().DeleteUser(pb.DeleteUserRequest(user_id=str(gone)), CONTEXT)
+    await house.users().DeleteUser(pb.DeleteUserRequest(password=PASSWORD, user_id=str(gone)), CONTEXT)
     for user_id, refusal in ((gone, IllegalTransition), (new_id(), NotFound)):
         with pytest.raises(refusal):
             await _set_roles(house, admin, user_id, Role.BUYER)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -10,11 +9,12 @@ from marketplace.auth.v1 import user_service_pb2 as pb
 from marketplace.auth.v1 import user_service_pb2_grpc
 
 from marketd.auth import service
-from marketd.auth.accounts import block, convert, delete, find, roles, update
+from marketd.auth.accounts import block, convert, find, roles, update
+from marketd.auth.accounts.delete import Deleting
 from marketd.auth.addresses import book
 from marketd.auth.addresses import convert as address_convert
+from marketd.auth.convert import from_proof
 from marketd.auth.letters import Letters
-from marketd.auth.ports import AccountHolder
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.pages import Pager, parse_order
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 
 class UserServicer(user_service_pb2_grpc.UserServiceServicer):
-    """marketplace.auth.v1.UserService. `holders` know of what keeps an account from being deleted."""
+    """marketplace.auth.v1.UserService."""
 
-    def __init__(self, *, tx: Transactor, pager: Pager, letters: Letters, holders: Collection[AccountHolder]) -> None:
+    def __init__(self, *, tx: Transactor, pager: Pager, letters: Letters, deleting: Deleting) -> None:
         self._tx = tx
         self._pager = pager
         self._letters = letters
-        self._holders = holders
+        self._deleting = deleting
 
     # -- accounts
 
@@ -49,21 +49,19 @@ class UserServicer(user_service_pb2_grpc.UserServiceServicer):
         return pb.BatchGetUsersResponse(users=[convert.to_user(account) for account in found])
 
     async def UpdateUser(self, request: pb.UpdateUserRequest, context: Context) -> pb.UpdateUserResponse:
-        caller, change = calls.current_caller(), convert.from_update_user(request)
+        caller = calls.current_caller()
+        change = convert.from_update_user(request, _user_id(request.user.user_id, caller))
         return await self._tx.answer(
             "user.update",
-            lambda uow: update.update_user(uow, caller, change, self._letters),
+            lambda uow: update.update_user(uow, caller, change),
             lambda account: pb.UpdateUserResponse(user=convert.to_user(account)),
         )
 
     async def DeleteUser(self, request: pb.DeleteUserRequest, context: Context) -> pb.DeleteUserResponse:
         caller = calls.current_caller()
         user_id = _user_id(request.user_id, caller)
-        await self._tx.run(
-            "user.delete",
-            lambda uow: delete.delete_user(
-                uow, caller, user_id, request.etag, self._holders, allow_missing=request.allow_missing
-            ),
+        await self._deleting.delete(
+            caller, user_id, request.etag, from_proof(request), allow_missing=request.allow_missing
         )
         return pb.DeleteUserResponse()
 
