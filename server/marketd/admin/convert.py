@@ -65,6 +65,10 @@ def to_audit_entry(entry: AuditEntry) -> audit_pb2.AuditEntry:
         comment=entry.comment,
         correlation_id=entry.correlation_id,
         remote_address=entry.remote_address,
+        changes=[
+            audit_pb2.AuditChange(field=change.field, before=change.before, after=change.after)
+            for change in entry.changes
+        ],
     )
 
 

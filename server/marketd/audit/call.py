@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from marketd.audit.changes import AuditChange
 from marketd.kernel.call.caller import Caller
 
 
@@ -30,7 +31,8 @@ class AuditedCall:
     """One call of an audited method: who (and from where), what, about which thing, how it ended, and why.
 
     `code` and `reason` are the status code's and the refusal's names; a success is OK without a reason. The texts hold
-    no secrets, bodies or positions; `comment` is the caller's own words.
+    no secrets, bodies or positions; `comment` is the caller's own words. `changes` is empty where nothing is known of
+    values.
     """
 
     method: str
@@ -41,3 +43,4 @@ class AuditedCall:
     code: str = "OK"
     reason: str = ""
     comment: str = ""
+    changes: tuple[AuditChange, ...] = ()

@@ -8,11 +8,13 @@ transaction wrote: refusals, repeats, and whatever a use case forgot.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from marketd.audit import repository
 from marketd.audit.call import Act, AuditedCall
+from marketd.audit.changes import changes_between
 from marketd.audit.values import AuditEntry, AuditFilter
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.caller import Caller
@@ -28,13 +30,19 @@ async def record(
     resource_id: UUID | str,
     comment: str = "",
     *,
+    before: object | None = None,
+    after: object | None = None,
     act: Act | None = None,
     refusal: Refusal | None = None,
 ) -> None:
     """Write the entry of an effect with the transaction that has it.
 
-    The method is the current call's; outside of calls (the command line) `act` names what was done. `refusal` is
-    what the caller gets though something was done.
+    `before` and `after` are the thing as it was and as it is, frozen dataclass values of one type: the entry keeps the
+    fields that differ (changes.py says which never stand there). One of them is None when the thing was made or is
+    gone; both when nothing is to be said of values.
+
+    The method is the current call's; outside of calls (the command line) `act` names what was done. `refusal` is what
+    the caller gets though something was done.
     """
     call = calls.current()
     done = AuditedCall(
@@ -46,6 +54,7 @@ async def record(
         code="OK" if refusal is None else refusal.code.name,
         reason="" if refusal is None else refusal.reason.name,
         comment=comment,
+        changes=changes_between(before, after),
     )
     await repository.insert(uow.connection, [AuditEntry.of_call(done, uow.now)])
 
@@ -53,6 +62,14 @@ async def record(
         call.audited = True
 
     uow.after_commit(written)
+
+
+async def forget_values(uow: UnitOfWork, resource_type: str, resource_ids: Collection[UUID | str]) -> None:
+    """Take the values out of all entries about these things; who did what and when stays. resource_ids: unique.
+
+    For things whose person wants to be forgotten: values are names, phones and addresses.
+    """
+    await repository.forget_values(uow.connection, resource_type, [str(each) for each in resource_ids])
 
 
 async def list_entries(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import DateTime, Index, Text, Uuid
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from marketd.kernel.db.database import Base
@@ -22,7 +24,11 @@ class ActorKind(StrEnum):
 
 
 class AuditEntryTable(Base):
-    """Who did what to which thing, when, from where, with what outcome. Rows are written and never changed."""
+    """Who did what to which thing, when, from where, with what outcome.
+
+    Rows are written and never changed, but that values go with the person whom they are about.
+    changes: [{"field", "before", "after"}].
+    """
 
     __tablename__ = "audit_entries"
     __table_args__ = (
@@ -45,3 +51,4 @@ class AuditEntryTable(Base):
     comment: Mapped[str] = mapped_column(Text)
     correlation_id: Mapped[str] = mapped_column(Text)
     remote_address: Mapped[str] = mapped_column(Text)
+    changes: Mapped[list[Any]] = mapped_column(JSONB, server_default="[]")

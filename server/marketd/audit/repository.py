@@ -2,20 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
+from marketd.audit.changes import AuditChange
 from marketd.audit.values import AuditEntry, AuditFilter
 from marketd.kernel.db.database import Connection
-from marketd.kernel.db.sql import Arguments, Columns, where
+from marketd.kernel.db.sql import Arguments, Arrays, Columns, where
 
 # ruff: noqa: S608 - every interpolated part is one of the constants here
-_ENTRY = Columns(AuditEntry)
+
+
+def _changes(found: Sequence[Mapping[str, Any]]) -> tuple[AuditChange, ...]:
+    return tuple(AuditChange(**each) for each in found)
+
+
+def _changes_text(changes: Sequence[AuditChange]) -> str:
+    return json.dumps([asdict(change) for change in changes], ensure_ascii=False) if changes else "[]"
+
+
+_ENTRY = Columns(AuditEntry, readers={"changes": _changes})
+_ENTRIES: Arrays[AuditEntry] = Arrays(
+    {
+        "audit_entry_id": "uuid",
+        "create_time": "timestamptz",
+        "actor_kind": "text",
+        "actor_id": "uuid",
+        "session_id": "uuid",
+        "method": "text",
+        "resource_type": "text",
+        "resource_id": "text",
+        "code": "text",
+        "refusal_reason": "text",
+        "comment": "text",
+        "correlation_id": "text",
+        "remote_address": "text",
+        "changes": "jsonb",
+    },
+    writers={"changes": _changes_text},
+)
 _INSERT = (
-    f"INSERT INTO audit_entries ({_ENTRY.sql})"
-    " SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::uuid[], $5::uuid[], $6::text[],"
-    " $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[])"
+    f"INSERT INTO audit_entries ({_ENTRIES.sql})"
+    f" SELECT {_ENTRIES.select('e')} FROM unnest({_ENTRIES.places(1)}) AS e ({_ENTRIES.sql})"
     # The journal writes a batch again when its COMMIT got no answer.
     " ON CONFLICT (audit_entry_id) DO NOTHING"
 )
@@ -23,7 +55,17 @@ _INSERT = (
 
 async def insert(connection: Connection, entries: Sequence[AuditEntry]) -> None:
     """Write the entries in one statement; one that is there already stays as it is. entries: 1..500."""
-    await connection.execute(_INSERT, *([getattr(entry, name) for entry in entries] for name in _ENTRY.names))
+    await connection.execute(_INSERT, *_ENTRIES.of(entries))
+
+
+async def forget_values(connection: Connection, resource_type: str, resource_ids: Sequence[str]) -> None:
+    """Empty the changes of all entries about these things."""
+    await connection.execute(
+        "UPDATE audit_entries SET changes = '[]'"
+        " WHERE resource_type = $1 AND resource_id = ANY($2) AND changes <> '[]'",
+        resource_type,
+        resource_ids,
+    )
 
 
 async def list_page(

@@ -7,6 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from marketd.audit.call import AuditedCall
+from marketd.audit.changes import AuditChange
 from marketd.audit.model import ActorKind
 from marketd.kernel.call.caller import SYSTEM, Caller, Role
 from marketd.kernel.values.ids import new_id
@@ -29,6 +30,7 @@ class AuditEntry:
     comment: str
     correlation_id: str
     remote_address: str
+    changes: tuple[AuditChange, ...]
 
     @classmethod
     def of_call(cls, call: AuditedCall, now: datetime) -> AuditEntry:
@@ -47,6 +49,7 @@ class AuditEntry:
             comment=call.comment,
             correlation_id=call.correlation_id,
             remote_address=call.caller.address,
+            changes=call.changes,
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, TypeAlias
 from uuid import UUID
@@ -153,7 +153,7 @@ class Delivery:
     outcome: DeliveryOutcome | None = None
     courier: DeliveryCourier | None = None
     shift_id: UUID | None = None
-    dropoff_code: str
+    dropoff_code: str = field(repr=False)
     pickup: Stop
     dropoff: Stop
     eta: Eta | None
@@ -189,9 +189,9 @@ class Delivery:
 class DropoffCode:
     """The buyer's code, the number of wrong ones since the last lock, and until when no code is looked at."""
 
-    dropoff_code: str
-    wrong_codes: int
-    code_locked_until: datetime | None
+    dropoff_code: str = field(repr=False)
+    wrong_codes: int = field(repr=False)
+    code_locked_until: datetime | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

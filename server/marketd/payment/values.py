@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -29,7 +29,7 @@ class Refund:
     shares: tuple[RefundShare, ...]
     reason: str
     state: RefundState
-    fingerprint: bytes | None
+    fingerprint: bytes | None = field(repr=False)
     create_time: datetime
     update_time: datetime
 
@@ -93,7 +93,7 @@ class Attempt:
     number: int
     key: str
     payment_provider: str
-    fingerprint: bytes
+    fingerprint: bytes = field(repr=False)
     method: str
     return_url: str
     amount_minor: int

@@ -25,6 +25,7 @@ from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.clock import ManualClock
 from marketd.kernel.values.ids import new_id
+from marketd.seller.values import Contact
 from marketplace.admin.v1 import admin_service_pb2
 from marketplace.errors.v1 import error_reason_pb2
 from marketplace.type.v1 import audit_pb2
@@ -129,6 +130,34 @@ async def test_an_entry_stands_with_the_effect_or_not_at_all(tx: Transactor) -> 
     assert entry.actor == audit_pb2.Actor(
         kind=audit_pb2.ACTOR_KIND_USER, actor_id=str(ADMIN.user_id), session_id=str(ADMIN.session_id)
     )
+
+
+async def test_an_entry_has_what_changed_until_the_person_is_forgotten(tx: Transactor) -> None:
+    calls.enter(Call(method=METHOD, correlation_id="c1", caller=ADMIN))
+    subject, other = new_id(), new_id()
+    before = Contact(name="Ann", phone="+391")
+    after = replace(before, name='Bo \u2013 "Bo"', phone="")
+
+    async def work(uow: UnitOfWork) -> None:
+        for each in (subject, other):
+            await log.record(uow, ADMIN, "user", each, before=before, after=after)
+        await log.record(uow, ADMIN, "seller", subject, before=None, after=before)
+
+    await tx.run("test.done", work)
+
+    async def changes(**wanted: Any) -> list[list[audit_pb2.AuditChange]]:
+        return [list(entry.changes) for entry in (await _list(tx, **wanted)).audit_entries]
+
+    renamed = [
+        audit_pb2.AuditChange(field="name", before="Ann", after='Bo \u2013 "Bo"'),
+        audit_pb2.AuditChange(field="phone", before="+391"),
+    ]
+    assert await changes(resource_types=["user"]) == [renamed, renamed]
+    await tx.run("test.forget", lambda uow: log.forget_values(uow, "user", [subject]))
+    # The entries stay, and those about other things keep theirs.
+    assert await changes(resource_types=["user"], resource_ids=[str(subject)]) == [[]]
+    assert await changes(resource_types=["user"], resource_ids=[str(other)]) == [renamed]
+    assert len(await changes(resource_types=["seller"])) == 1
 
 
 async def test_the_journal_writes_what_it_is_given_once_and_in_order(tx: Transactor, journal: AuditJournal) -> None:

@@ -79,6 +79,7 @@ async def _anonymise(uow: UnitOfWork, caller: Caller, user_id: UUID) -> None:
     await sessions.forget_origins(uow.connection, user_id)
     # Nobody can ask for them any more, and they hold names and addresses.
     await idempotency.forget(uow.connection, caller.key)
+    await log.forget_values(uow, "user", [user_id])
     await repository.anonymise(uow.connection, user_id, uow.now)
     uow.emit(AccountDeleted(user_id=user_id))
     await log.record(uow, caller, "user", user_id)

@@ -70,7 +70,7 @@ class Enrollment:
 class CountedName:
     """A name under which failures are counted, as its keyed hash."""
 
-    hash: bytes
+    hash: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ class TokenFamily:
     session_id: UUID
     user_id: UUID
     account_state: AccountState
-    token_hash: bytes
+    token_hash: bytes = field(repr=False)
     spend_times: tuple[datetime, ...]
     refresh_time: datetime
     expire_time: datetime

@@ -28,7 +28,7 @@ from google.rpc import code_pb2 as google_dot_rpc_dot_code__pb2
 from marketplace.errors.v1 import error_reason_pb2 as marketplace_dot_errors_dot_v1_dot_error__reason__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmarketplace/type/v1/audit.proto\x12\x13marketplace.type.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15google/rpc/code.proto\x1a(marketplace/errors/v1/error_reason.proto\"\x9a\x04\n\nAuditEntry\x12*\n\x0e\x61udit_entry_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x0c\x61uditEntryId\x12\x41\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x36\n\x05\x61\x63tor\x18\x03 \x01(\x0b\x32\x1a.marketplace.type.v1.ActorB\x04\xe2\x41\x01\x03R\x05\x61\x63tor\x12\x1c\n\x06method\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03R\x06method\x12)\n\rresource_type\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03R\x0cresourceType\x12%\n\x0bresource_id\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03R\nresourceId\x12*\n\x04\x63ode\x18\x07 \x01(\x0e\x32\x10.google.rpc.CodeB\x04\xe2\x41\x01\x03R\x04\x63ode\x12O\n\x0erefusal_reason\x18\x08 \x01(\x0e\x32\".marketplace.errors.v1.ErrorReasonB\x04\xe2\x41\x01\x03R\rrefusalReason\x12\x1e\n\x07\x63omment\x18\t \x01(\tB\x04\xe2\x41\x01\x03R\x07\x63omment\x12+\n\x0e\x63orrelation_id\x18\n \x01(\tB\x04\xe2\x41\x01\x03R\rcorrelationId\x12+\n\x0eremote_address\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03R\rremoteAddress\"\x87\x01\n\x05\x41\x63tor\x12\x38\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.marketplace.type.v1.ActorKindB\x04\xe2\x41\x01\x03R\x04kind\x12\x1f\n\x08\x61\x63tor_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x07\x61\x63torId\x12#\n\nsession_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03R\tsessionId*\x85\x01\n\tActorKind\x12\x1a\n\x16\x41\x43TOR_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41\x43TOR_KIND_ANONYMOUS\x10\x01\x12\x13\n\x0f\x41\x43TOR_KIND_USER\x10\x02\x12\x16\n\x12\x41\x43TOR_KIND_SERVICE\x10\x03\x12\x15\n\x11\x41\x43TOR_KIND_SYSTEM\x10\x04\x42M\n\x17\x64\x65v.marketplace.type.v1P\x01Z\x1amarketplace/type/v1;typev1\xaa\x02\x13Marketplace.Type.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmarketplace/type/v1/audit.proto\x12\x13marketplace.type.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15google/rpc/code.proto\x1a(marketplace/errors/v1/error_reason.proto\"\xdc\x04\n\nAuditEntry\x12*\n\x0e\x61udit_entry_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x0c\x61uditEntryId\x12\x41\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x36\n\x05\x61\x63tor\x18\x03 \x01(\x0b\x32\x1a.marketplace.type.v1.ActorB\x04\xe2\x41\x01\x03R\x05\x61\x63tor\x12\x1c\n\x06method\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03R\x06method\x12)\n\rresource_type\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03R\x0cresourceType\x12%\n\x0bresource_id\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03R\nresourceId\x12*\n\x04\x63ode\x18\x07 \x01(\x0e\x32\x10.google.rpc.CodeB\x04\xe2\x41\x01\x03R\x04\x63ode\x12O\n\x0erefusal_reason\x18\x08 \x01(\x0e\x32\".marketplace.errors.v1.ErrorReasonB\x04\xe2\x41\x01\x03R\rrefusalReason\x12\x1e\n\x07\x63omment\x18\t \x01(\tB\x04\xe2\x41\x01\x03R\x07\x63omment\x12+\n\x0e\x63orrelation_id\x18\n \x01(\tB\x04\xe2\x41\x01\x03R\rcorrelationId\x12+\n\x0eremote_address\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03R\rremoteAddress\x12@\n\x07\x63hanges\x18\x0c \x03(\x0b\x32 .marketplace.type.v1.AuditChangeB\x04\xe2\x41\x01\x03R\x07\x63hanges\"\x82\x01\n\x0b\x41uditChange\x12\x1a\n\x05\x66ield\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x05\x66ield\x12!\n\x06\x62\x65\x66ore\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03H\x00R\x06\x62\x65\x66ore\x88\x01\x01\x12\x1f\n\x05\x61\x66ter\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03H\x01R\x05\x61\x66ter\x88\x01\x01\x42\t\n\x07_beforeB\x08\n\x06_after\"\x87\x01\n\x05\x41\x63tor\x12\x38\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.marketplace.type.v1.ActorKindB\x04\xe2\x41\x01\x03R\x04kind\x12\x1f\n\x08\x61\x63tor_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x07\x61\x63torId\x12#\n\nsession_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03R\tsessionId*\x85\x01\n\tActorKind\x12\x1a\n\x16\x41\x43TOR_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41\x43TOR_KIND_ANONYMOUS\x10\x01\x12\x13\n\x0f\x41\x43TOR_KIND_USER\x10\x02\x12\x16\n\x12\x41\x43TOR_KIND_SERVICE\x10\x03\x12\x15\n\x11\x41\x43TOR_KIND_SYSTEM\x10\x04\x42M\n\x17\x64\x65v.marketplace.type.v1P\x01Z\x1amarketplace/type/v1;typev1\xaa\x02\x13Marketplace.Type.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -58,16 +58,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUDITENTRY'].fields_by_name['correlation_id']._serialized_options = b'\342A\001\003'
   _globals['_AUDITENTRY'].fields_by_name['remote_address']._loaded_options = None
   _globals['_AUDITENTRY'].fields_by_name['remote_address']._serialized_options = b'\342A\001\003'
+  _globals['_AUDITENTRY'].fields_by_name['changes']._loaded_options = None
+  _globals['_AUDITENTRY'].fields_by_name['changes']._serialized_options = b'\342A\001\003'
+  _globals['_AUDITCHANGE'].fields_by_name['field']._loaded_options = None
+  _globals['_AUDITCHANGE'].fields_by_name['field']._serialized_options = b'\342A\001\003'
+  _globals['_AUDITCHANGE'].fields_by_name['before']._loaded_options = None
+  _globals['_AUDITCHANGE'].fields_by_name['before']._serialized_options = b'\342A\001\003'
+  _globals['_AUDITCHANGE'].fields_by_name['after']._loaded_options = None
+  _globals['_AUDITCHANGE'].fields_by_name['after']._serialized_options = b'\342A\001\003'
   _globals['_ACTOR'].fields_by_name['kind']._loaded_options = None
   _globals['_ACTOR'].fields_by_name['kind']._serialized_options = b'\342A\001\003'
   _globals['_ACTOR'].fields_by_name['actor_id']._loaded_options = None
   _globals['_ACTOR'].fields_by_name['actor_id']._serialized_options = b'\342A\001\003'
   _globals['_ACTOR'].fields_by_name['session_id']._loaded_options = None
   _globals['_ACTOR'].fields_by_name['session_id']._serialized_options = b'\342A\001\003'
-  _globals['_ACTORKIND']._serialized_start=867
-  _globals['_ACTORKIND']._serialized_end=1000
+  _globals['_ACTORKIND']._serialized_start=1066
+  _globals['_ACTORKIND']._serialized_end=1199
   _globals['_AUDITENTRY']._serialized_start=188
-  _globals['_AUDITENTRY']._serialized_end=726
-  _globals['_ACTOR']._serialized_start=729
-  _globals['_ACTOR']._serialized_end=864
+  _globals['_AUDITENTRY']._serialized_end=792
+  _globals['_AUDITCHANGE']._serialized_start=795
+  _globals['_AUDITCHANGE']._serialized_end=925
+  _globals['_ACTOR']._serialized_start=928
+  _globals['_ACTOR']._serialized_end=1063
 # @@protoc_insertion_point(module_scope)

@@ -3,9 +3,11 @@
 isort:skip_file
 Who did what, as the audit log keeps it."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import code_pb2 as _code_pb2
 from marketplace.errors.v1 import error_reason_pb2 as _error_reason_pb2
@@ -69,6 +71,7 @@ class AuditEntry(_message.Message):
     COMMENT_FIELD_NUMBER: _builtins.int
     CORRELATION_ID_FIELD_NUMBER: _builtins.int
     REMOTE_ADDRESS_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
     audit_entry_id: _builtins.str
     """The id of the entry."""
     method: _builtins.str
@@ -95,6 +98,12 @@ class AuditEntry(_message.Message):
     def actor(self) -> Global___Actor:
         """Who made the call."""
 
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditChange]:
+        """What the call changed, at most 50 fields; empty when nothing is kept of values, and once the person whom they are
+        about deleted the account. Passwords, codes, tokens and positions never stand here.
+        """
+
     def __init__(
         self,
         *,
@@ -109,14 +118,54 @@ class AuditEntry(_message.Message):
         comment: _builtins.str = ...,
         correlation_id: _builtins.str = ...,
         remote_address: _builtins.str = ...,
+        changes: _abc.Iterable[Global___AuditChange] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "audit_entry_id", b"audit_entry_id", "code", b"code", "comment", b"comment", "correlation_id", b"correlation_id", "create_time", b"create_time", "method", b"method", "refusal_reason", b"refusal_reason", "remote_address", b"remote_address", "resource_id", b"resource_id", "resource_type", b"resource_type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "audit_entry_id", b"audit_entry_id", "changes", b"changes", "code", b"code", "comment", b"comment", "correlation_id", b"correlation_id", "create_time", b"create_time", "method", b"method", "refusal_reason", b"refusal_reason", "remote_address", b"remote_address", "resource_id", b"resource_id", "resource_type", b"resource_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AuditEntry: _TypeAlias = AuditEntry  # noqa: Y015
+
+@_typing.final
+class AuditChange(_message.Message):
+    """One field of a thing that a call changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELD_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    field: _builtins.str
+    """Which field, by its path: `state`, `address.city`, `items[<item_id>].cancelled_quantity`; `…` on the last line when
+    more than 50 changed, and `after` then says how many more.
+    """
+    before: _builtins.str
+    """The value before, at most 500 characters (a longer one ends with `…`); absent when there was none."""
+    after: _builtins.str
+    """The value after, at most 500 characters (a longer one ends with `…`); absent when there is none."""
+    def __init__(
+        self,
+        *,
+        field: _builtins.str = ...,
+        before: _builtins.str | None = ...,
+        after: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_after", b"_after", "_before", b"_before", "after", b"after", "before", b"before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after", b"_after", "_before", b"_before", "after", b"after", "before", b"before", "field", b"field"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__after: _TypeAlias = _typing.Literal["after"]  # noqa: Y015
+    _WhichOneofArgType__after: _TypeAlias = _typing.Literal["_after", b"_after"]  # noqa: Y015
+    _WhichOneofReturnType__before: _TypeAlias = _typing.Literal["before"]  # noqa: Y015
+    _WhichOneofArgType__before: _TypeAlias = _typing.Literal["_before", b"_before"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__after) -> _WhichOneofReturnType__after | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__before) -> _WhichOneofReturnType__before | None: ...
+
+Global___AuditChange: _TypeAlias = AuditChange  # noqa: Y015
 
 @_typing.final
 class Actor(_message.Message):
