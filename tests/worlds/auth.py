@@ -108,6 +108,7 @@ class House:
         self.principals, self.signing_in, self.attempts = made.principals, made.signing_in, made.attempts
         self.factor, self.verifying, self.recovering = made.factor, made.verifying, made.recovering
         self.enrolling, self.changing, self.undoing = made.enrolling, made.changing, made.undoing
+        self.proving = made.proving
         self.services, self.letters = made.services, made.letters
         self._made = made
         self.built = self._build()
@@ -183,6 +184,11 @@ class House:
         """The code of the last letter or short message that had one."""
         await self.deliver()
         return self.mailbox.last("verification_code")["code"]
+
+    async def verified_phone(self, caller: Caller, phone: str) -> Account:
+        """Change the phone, the code included."""
+        await self.change_phone(caller, phone)
+        return await self.verify(caller, VerificationChannel.PHONE, await self.code_sent())
 
     async def move(self, caller: Caller, email: str, proof: Proof = PROOF) -> Account:
         """Change the e-mail address, the code included."""

@@ -87,9 +87,9 @@ async def create_admin(uow: UnitOfWork, email: str, password_hash: str) -> Admin
     account = await accounts.read_by_login(uow.connection, email)
     if account is None:
         new = NewAccount(email, "", "", "Administrator", password_hash)
-        user_id = (await create_account(uow, new, frozenset({Role.ADMIN, Role.BUYER}))).user_id
-        await log.record(uow, SYSTEM, "user", user_id, act=Act.CREATE_ADMIN)
-        return AdminCreated(user_id, created=True, promoted=False)
+        made = await create_account(uow, new, frozenset({Role.ADMIN, Role.BUYER}))
+        await log.record(uow, SYSTEM, "user", made.user_id, after=made, act=Act.CREATE_ADMIN)
+        return AdminCreated(made.user_id, created=True, promoted=False)
     if Role.ADMIN in account.roles:
         return AdminCreated(account.user_id, created=False, promoted=False)
     await accounts.set_password_hash(uow.connection, account.user_id, password_hash, uow.now)
@@ -100,7 +100,8 @@ async def create_admin(uow: UnitOfWork, email: str, password_hash: str) -> Admin
     await verifications.void_changes(uow.connection, account.user_id, uow.now)
     await unblock_account(uow, account.user_id)
     await grant_role(uow, account.user_id, Role.ADMIN)
-    await log.record(uow, SYSTEM, "user", account.user_id, act=Act.CREATE_ADMIN)
+    after = await find_account(uow.connection, account.user_id)
+    await log.record(uow, SYSTEM, "user", account.user_id, before=account, after=after, act=Act.CREATE_ADMIN)
     return AdminCreated(account.user_id, created=False, promoted=True)
 
 
@@ -123,5 +124,6 @@ async def disable_totp(uow: UnitOfWork, letters: Letters, login: str) -> bool:
     await session.end_sessions(uow, account.user_id)
     if factor.is_confirmed:
         letters.totp_changed(uow, account, enabled=False)
-    await log.record(uow, SYSTEM, "user", account.user_id, act=Act.DISABLE_TOTP)
+    after = await find_account(uow.connection, account.user_id)
+    await log.record(uow, SYSTEM, "user", account.user_id, before=account, after=after, act=Act.DISABLE_TOTP)
     return True

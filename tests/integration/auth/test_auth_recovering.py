@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 import pyotp
 import pytest
 from marketd.auth import sweeps
-from marketd.auth.accounts import block, update
-from marketd.auth.accounts.update import UserChange
+from marketd.auth.accounts import block, find
 from marketd.auth.codes import recover, throttle
 from marketd.auth.codes.credentials import hash_token
+from marketd.auth.codes.model import VerificationChannel
 from marketd.auth.codes.pace import Pace
 from marketd.auth.codes.recover import ChangePassword
 from marketd.auth.codes.repository import password_resets
@@ -142,10 +142,10 @@ async def test_a_stranger_who_keeps_asking_does_not_make_the_owners_token_worthl
 async def test_no_token_goes_to_an_address_that_the_account_is_just_leaving(house: House) -> None:
     caller = await house.caller(await house.register("jo"))
     changed, go_on = asyncio.Event(), asyncio.Event()
-    change = UserChange(caller.known_user_id, frozenset({"email"}), "", "new@shop.example", "", "", "")
 
     async def slow(uow: UnitOfWork) -> None:
-        await update.update_user(uow, caller, change, house.letters)
+        account = await find.lock_account(uow, caller.known_user_id)
+        await house.changing.make(uow, caller, account, VerificationChannel.EMAIL, "new@shop.example")
         changed.set()
         await go_on.wait()
 

@@ -16,9 +16,6 @@ from marketd.kernel.call.caller import Caller
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.etags import check_etag
 
-CHANGEABLE = ("username", "phone", "full_name", "language_code")
-"""The fields that an owner may change without a further proof."""
-
 
 @dataclass(frozen=True, slots=True)
 class UserChange:
@@ -51,9 +48,9 @@ async def update_user(uow: UnitOfWork, caller: Caller, change: UserChange) -> Ac
     with names_are_unique():
         await repository.save(uow.connection, after, uow.now)
     await verifications.void_former(uow.connection, after.user_id, after.email, after.phone, uow.now)
-    changed = ", ".join(name for name in CHANGEABLE if getattr(after, name) != getattr(before, name))
-    await log.record(uow, caller, "user", after.user_id, changed)
-    return await find_account(uow.connection, after.user_id)
+    changed = await find_account(uow.connection, after.user_id)
+    await log.record(uow, caller, "user", after.user_id, before=before, after=changed)
+    return changed
 
 
 def _changed(account: Account, change: UserChange) -> Account:

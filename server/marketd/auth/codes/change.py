@@ -128,14 +128,18 @@ class Changing:
             change = EmailChange(before.user_id, before.email, before.email_verified, uow.now)
             await email_changes.insert(uow.connection, hash_token(token), change, uow.now, end)
         self._letters.email_changed(uow, before, email, caller.address, token, UNDO_LIFETIME)
-        await log.record(uow, caller, "user", before.user_id, "email")
-        return await find_account(uow.connection, before.user_id)
+        return await _recorded(uow, caller, before)
 
     async def _move_phone(self, uow: UnitOfWork, caller: Caller, before: Account, phone: str) -> Account:
         await _save(uow, replace(before, phone=phone, phone_verified=phone != ""))
         self._letters.phone_changed(uow, before, phone, caller.address)
-        await log.record(uow, caller, "user", before.user_id, "phone")
-        return await find_account(uow.connection, before.user_id)
+        return await _recorded(uow, caller, before)
+
+
+async def _recorded(uow: UnitOfWork, caller: Caller, before: Account) -> Account:
+    after = await find_account(uow.connection, before.user_id)
+    await log.record(uow, caller, "user", before.user_id, before=before, after=after)
+    return after
 
 
 async def _save(uow: UnitOfWork, account: Account) -> None:

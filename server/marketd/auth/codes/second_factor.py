@@ -6,6 +6,7 @@ The secret is sealed for its account; a time step is good once; recovery codes a
 from __future__ import annotations
 
 import hmac
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -97,7 +98,8 @@ class SecondFactor:
         await factors.add_recovery_codes(uow.connection, user_id, hashes)
         await accounts.touch(uow.connection, user_id, uow.now)
         self._letters.totp_changed(uow, account, enabled=True)
-        await log.record(uow, caller, "user", user_id)
+        after = replace(account, totp_enabled=True)
+        await log.record(uow, caller, "user", user_id, before=account, after=after)
         return codes
 
     async def _disable(self, uow: UnitOfWork, caller: Caller, proof: FactorProof, name: CountedName) -> None:
@@ -112,7 +114,8 @@ class SecondFactor:
         await accounts.touch(uow.connection, user_id, uow.now)
         await throttle.forget(uow, name)
         self._letters.totp_changed(uow, account, enabled=False)
-        await log.record(uow, caller, "user", user_id)
+        after = replace(account, totp_enabled=False)
+        await log.record(uow, caller, "user", user_id, before=account, after=after)
 
     async def _spend(
         self, connection: Connection, user_id: UUID, factor: Authenticator, proof: FactorProof, now: datetime

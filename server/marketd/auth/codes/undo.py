@@ -63,7 +63,8 @@ class Undoing:
         if after.state is AccountState.ACTIVE:
             await self._recovering.send_token(uow, after)
         owner = Caller(before.user_id, None, before.roles, caller.address)
-        await log.record(uow, owner, "user", before.user_id)
+        now = await accounts.read(uow.connection, before.user_id)
+        await log.record(uow, owner, "user", before.user_id, before=before, after=now)
 
     async def _restore(self, uow: UnitOfWork, before: Account, change: EmailChange) -> Account:
         after = replace(before, email=change.former_email, email_verified=change.former_verified)

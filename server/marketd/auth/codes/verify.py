@@ -87,8 +87,9 @@ async def _mark(uow: UnitOfWork, caller: Caller, account: Account, channel: Veri
         return NameTaken("phone")
     with names_are_unique():
         await accounts.save(uow.connection, verified, uow.now)
-    await log.record(uow, caller, "user", account.user_id)
-    return await find_account(uow.connection, account.user_id)
+    after = await find_account(uow.connection, account.user_id)
+    await log.record(uow, caller, "user", account.user_id, before=account, after=after)
+    return after
 
 
 def _target(account: Account, channel: VerificationChannel) -> tuple[str, bool]:

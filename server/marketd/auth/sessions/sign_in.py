@@ -118,7 +118,7 @@ class SigningIn:
         async def work(uow: UnitOfWork) -> tuple[Account, SessionGrant]:
             account = await create_account(uow, new, frozenset({Role.BUYER}))
             grant = await self._open(uow, caller, account, command.device_name, second_factor=False)
-            await log.record(uow, _as(caller, grant), "user", account.user_id)
+            await log.record(uow, _as(caller, grant), "user", account.user_id, after=account)
             return account, grant
 
         account, grant = await self._tx.run("auth.register", work)
