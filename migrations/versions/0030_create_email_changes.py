@@ -20,7 +20,7 @@ UPDATE accounts a SET phone = NULL WHERE NOT a.phone_verified AND EXISTS (
 
 
 def upgrade() -> None:
-    """Codes that are out are for what the account has; sessions that are open needed no second factor, as far as known."""
+    """Codes that are out are for what the account has; of open sessions nobody knows of a second factor."""
     op.execute("SET LOCAL lock_timeout = '500ms'")
     op.create_table(
         "email_changes",
@@ -36,9 +36,7 @@ def upgrade() -> None:
     for column in ("user_id", "former_email", "expire_time"):
         op.create_index(f"ix_email_changes_{column}", "email_changes", [column])
     op.drop_constraint("uq_accounts_phone", "accounts", type_="unique")
-    op.create_index(
-        "uq_accounts_phone", "accounts", ["phone"], unique=True, postgresql_where=sa.text("phone_verified")
-    )
+    op.create_index("uq_accounts_phone", "accounts", ["phone"], unique=True, postgresql_where=sa.text("phone_verified"))
     op.add_column("sessions", sa.Column("second_factor", sa.Boolean(), server_default=sa.text("false"), nullable=False))
     op.add_column("verifications", sa.Column("purpose", sa.Text(), server_default="CURRENT", nullable=False))
     op.alter_column("verifications", "purpose", server_default=None)

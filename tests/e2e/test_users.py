@@ -127,7 +127,7 @@ async def test_a_deleted_account_is_out_at_every_worker(
     async with MarketplaceClient(f"127.0.0.1:{workers[0].app.port}", access_token=tokens.access_token) as elsewhere:
         me = user_service_pb2.GetUserRequest(user_id="me")
         assert (await elsewhere.user.GetUser(me)).user.user_id == user_id
-        await client.user.DeleteUser(user_service_pb2.DeleteUserRequest(user_id="me"))
+        await client.user.DeleteUser(user_service_pb2.DeleteUserRequest(user_id="me", password=PASSWORD))
         assert await _refusal_soon(lambda: elsewhere.user.GetUser(me)) == "SESSION_REVOKED"
     left = (await boss.user.GetUser(user_service_pb2.GetUserRequest(user_id=user_id))).user
     assert (left.state, left.email) == (user_pb2.USER_STATE_DELETED, "")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pyotp
 import pytest
 from marketd.auth.accounts.create import NewAccount, create_account
+from marketd.auth.accounts.find import find_account
 from marketd.auth.codes import throttle
 from marketd.auth.codes.change import UNDO_LIFETIME
 from marketd.auth.codes.model import VerificationChannel as Channel
@@ -40,12 +41,8 @@ NEW = "new@shop.example"
 
 
 async def _email(house: House, caller: Caller) -> tuple[str, bool]:
-    row = await house.tx.read(
-        lambda unit: unit.connection.fetchrow(
-            "SELECT email, email_verified FROM accounts WHERE user_id = $1", caller.known_user_id
-        )
-    )
-    return row["email"], row["email_verified"]
+    account = await house.tx.read(lambda unit: find_account(unit.connection, caller.known_user_id))
+    return account.email, account.email_verified
 
 
 async def test_the_address_changes_with_the_code_and_not_before(house: House) -> None:

@@ -152,12 +152,12 @@ async def test_a_second_factor_goes_when_it_is_younger_than_the_change(house: Ho
         house.clock.advance(timedelta(seconds=1))
         await set_up()
     await house.undo(token)
-    rows = await house.tx.read(
-        lambda unit: unit.connection.fetchrow(
-            "SELECT (SELECT count(*) FROM totp_factors), (SELECT count(*) FROM recovery_codes)"
+    left = await house.tx.read(
+        lambda unit: unit.connection.fetchval(
+            "SELECT ARRAY[(SELECT count(*) FROM totp_factors), (SELECT count(*) FROM recovery_codes)]"
         )
     )
-    assert tuple(rows) == ((1, 10) if before else (0, 0))
+    assert left == ([1, 10] if before else [0, 0])
 
 
 async def test_a_blocked_account_gets_its_address_and_stays_blocked(house: House) -> None:

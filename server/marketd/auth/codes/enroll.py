@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from marketd.auth.accounts.find import find_account, lock_active
-from marketd.auth.codes.proof import Proving
+from marketd.auth.codes.proof import Proving, settle_password
 from marketd.auth.codes.second_factor import SecondFactor, refuse_another
-from marketd.auth.codes.values import Enrollment, Proof
+from marketd.auth.codes.values import Enrollment
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
@@ -26,12 +26,12 @@ class Enrolling:
         """
         known = await self._tx.read(lambda unit: find_account(unit.connection, caller.known_user_id))
         refuse_another(known)
-        judged = await self._proving.judge(known, Proof(password))
+        judged = await self._proving.judge_password(known, password)
 
         async def work(uow: UnitOfWork) -> Enrollment:
             account = await lock_active(uow, caller.known_user_id)
             refuse_another(account)
-            await self._proving.settle(uow, account, judged)
+            await settle_password(uow, account, judged)
             return await self._factor.enroll(uow, caller, account)
 
         return await self._tx.run("auth.enroll_totp", work)

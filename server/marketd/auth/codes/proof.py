@@ -48,14 +48,17 @@ class Proving:
             name = self._attempts.factor(user_id)
             await self._attempts.count(name)
             return Judged(name, proof.factor)
-        name = self._attempts.account(user_id)
+        return await self.judge_password(account, proof.password)
+
+    async def judge_password(self, account: Account, password: str) -> Judged:
+        """The same for a password alone. Raises InvalidCredentials, TooManyFailures and Overloaded."""
+        name = self._attempts.account(account.user_id)
+        asker = Asker(Lane.KNOWN, account.user_id)
         async with self._attempts.attempt(name) as turn:
-            right = await self._passwords.verify(
-                proof.password, account.password_hash, turn, Asker(Lane.KNOWN, user_id)
-            )
+            right = await self._passwords.verify(password, account.password_hash, turn, asker)
         if not right:
             raise InvalidCredentials
-        return Judged(name, proof.factor, account.password_hash)
+        return Judged(name, FactorProof(), account.password_hash)
 
     async def settle(self, uow: UnitOfWork, account: Account, judged: Judged) -> None:
         """In the transaction of what is asked for, with the account locked: the code is spent, the count forgotten.
@@ -63,9 +66,16 @@ class Proving:
         Raises TotpRequired, and InvalidCredentials for a password that was changed since it was judged.
         """
         if judged.factor.is_empty:
-            if account.password_hash != judged.checked_hash:
-                raise InvalidCredentials
-        elif not await self._factor.judge(uow, account.user_id, judged.factor):
+            await settle_password(uow, account, judged)
+            return
+        if not await self._factor.judge(uow, account.user_id, judged.factor):
             # The factor went since the proof was counted: then no code is one.
             raise TotpRequired
         await throttle.forget(uow, judged.name)
+
+
+async def settle_password(uow: UnitOfWork, account: Account, judged: Judged) -> None:
+    """The same for what judge_password gave. Raises InvalidCredentials."""
+    if account.password_hash != judged.checked_hash:
+        raise InvalidCredentials
+    await throttle.forget(uow, judged.name)
