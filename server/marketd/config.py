@@ -287,8 +287,8 @@ class Settings(BaseSettings):
     @field_validator("public_url")
     @classmethod
     def _a_web_address(cls, value: str) -> str:
-        if value and not value.startswith(("https://", "http://")):
-            raise ValueError("must be a web address, such as https://shop.example")
+        if value and (not value.startswith(("https://", "http://")) or set(value) & set("?#{} ")):
+            raise ValueError("must be a web address without ? and #, such as https://shop.example")
         return value.rstrip("/")
 
     @property
