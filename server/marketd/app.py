@@ -16,6 +16,7 @@ from marketd.auth import wiring as auth
 from marketd.auth.letters import revealer
 from marketd.cart import wiring as cart
 from marketd.cart.merge import merge_guest_cart
+from marketd.cart.service import owner_deleted as cart_owner_deleted
 from marketd.catalog import wiring as catalog
 from marketd.catalog.servicer import CACHE_TAG
 from marketd.config import Settings
@@ -28,11 +29,14 @@ from marketd.kernel.slice import Room
 from marketd.mail import wiring as mail
 from marketd.order import wiring as order
 from marketd.order.pay import PaidOrders
+from marketd.order.service import holds_account as order_holds_account
+from marketd.order.service import holds_seller as order_holds_seller
 from marketd.payment import wiring as payment
 from marketd.payment.providers.choose import providers_of
 from marketd.process.assemble import assemble
 from marketd.process.process import App
 from marketd.seller import wiring as seller
+from marketd.seller.follow_owner import owner_deleted, owner_lost_access
 from marketd.seller.service import holds_account as seller_holds_account
 from marketd.tracking import wiring as tracking
 from marketd.transport import descriptors
@@ -47,13 +51,19 @@ SLICES: Final = (
     Room(mail, partial(mail.build, revealer=revealer)),
     Room(
         auth,
-        partial(auth.build, merge_guest_cart=merge_guest_cart, holders=(seller_holds_account, courier_holds_account)),
+        partial(
+            auth.build,
+            merge_guest_cart=merge_guest_cart,
+            holders=(order_holds_account, seller_holds_account, courier_holds_account),
+            access_ended=(owner_lost_access,),
+            account_ended=(owner_deleted, cart_owner_deleted),
+        ),
     ),
-    Room(seller, seller.build),
+    Room(seller, partial(seller.build, holders=(order_holds_seller,))),
     Room(inventory, partial(inventory.build, shown_under=CACHE_TAG)),
     Room(catalog, catalog.build),
     Room(cart, partial(cart.build, quoter=flat_fee_quoter)),
-    Room(payment, partial(payment.build, orders=PaidOrders(), providers=providers_of)),
+    Room(payment, partial(payment.build, orders=PaidOrders.of, providers=providers_of)),
     Room(order, partial(order.build, providers=providers_of)),
     Room(delivery, delivery.build),
     Room(tracking, tracking.build),

@@ -16,7 +16,7 @@ from marketd.auth.codes.repository import email_changes, factors, password_reset
 from marketd.auth.codes.values import Proof
 from marketd.auth.errors import AccountHeld
 from marketd.auth.events import AccountDeleted
-from marketd.auth.ports import AccountHolder
+from marketd.auth.ports import AccountEnded, AccountHolder
 from marketd.auth.sessions import session
 from marketd.auth.sessions.repository import sessions
 from marketd.kernel.call.caller import Caller
@@ -28,48 +28,79 @@ from marketd.kernel.values.etags import check_etag
 
 
 class Deleting:
-    """The use case. `holders` know of what keeps an account from being deleted."""
+    """The use case. `holders` know of what keeps an account from being deleted; `account_ended` forget the person."""
 
-    def __init__(self, tx: Transactor, proving: Proving, holders: Collection[AccountHolder]) -> None:
+    def __init__(
+        self,
+        tx: Transactor,
+        proving: Proving,
+        holders: Collection[AccountHolder],
+        account_ended: Collection[AccountEnded] = (),
+    ) -> None:
         self._tx = tx
         self._proving = proving
         self._holders = holders
+        self._account_ended = account_ended
 
     async def delete(
         self, caller: Caller, user_id: UUID, etag: str, proof: Proof, *, allow_missing: bool = False
     ) -> None:
-        """Make the caller's own account one of nobody; sessions and streams end, orders stay.
+        """Delete the caller's own account, see delete_user. What is in the way is said before the proof is judged.
 
-        What is in the way is said before the proof is judged, and looked for again with it. Raises EtagMismatch,
-        LastAdmin, InUse while one of the holders knows of something, NotFound, also for the accounts of others, unless
-        `allow_missing`, and what Proving.judge raises.
+        Raises what may_delete raises, but NotFound only without `allow_missing`, and what Proving.judge raises.
         """
         try:
-            known = await self._tx.run("user.may_delete", lambda uow: self._deletable(uow, caller, user_id, etag))
+            known = await self._tx.run(
+                "user.may_delete", lambda uow: may_delete(uow, caller, user_id, etag, self._holders)
+            )
             judged = await self._proving.judge(known, proof)
 
             async def work(uow: UnitOfWork) -> None:
-                account = await self._deletable(uow, caller, user_id, etag)
+                # The account first: that is the order in which everybody locks.
+                account = await lock_own(uow, caller, user_id)
                 await self._proving.settle(uow, account, judged)
-                await _anonymise(uow, caller, user_id)
+                await delete_user(uow, caller, user_id, etag, self._holders, self._account_ended)
 
             await self._tx.run("user.delete", work)
         except NotFound:
             if not allow_missing:
                 raise
 
-    async def _deletable(self, uow: UnitOfWork, caller: Caller, user_id: UUID, etag: str) -> Account:
-        account = await lock_own(uow, caller, user_id)
-        check_etag(etag, account.version)
-        await keep_an_admin(uow, account)
-        for holder in self._holders:
-            held_by = await holder(uow, user_id)
-            if held_by is not None:
-                raise AccountHeld(held_by)
-        return account
+
+async def may_delete(
+    uow: UnitOfWork, caller: Caller, user_id: UUID, etag: str, holders: Collection[AccountHolder]
+) -> Account:
+    """The caller's own account, locked, when nothing is in the way of its end.
+
+    Raises EtagMismatch, LastAdmin, InUse while one of the `holders` knows of something, and NotFound, also for the
+    accounts of others.
+    """
+    account = await lock_own(uow, caller, user_id)
+    check_etag(etag, account.version)
+    await keep_an_admin(uow, account)
+    for holder in holders:
+        held_by = await holder(uow, user_id)
+        if held_by is not None:
+            raise AccountHeld(held_by)
+    return account
 
 
-async def _anonymise(uow: UnitOfWork, caller: Caller, user_id: UUID) -> None:
+async def delete_user(
+    uow: UnitOfWork,
+    caller: Caller,
+    user_id: UUID,
+    etag: str,
+    holders: Collection[AccountHolder],
+    account_ended: Collection[AccountEnded] = (),
+) -> None:
+    """Make the caller's own account one of nobody, once its owner is proved to ask.
+
+    Sessions and streams end, `account_ended` forget the person, and orders stay without it. Raises what may_delete
+    does.
+    """
+    await may_delete(uow, caller, user_id, etag, holders)
+    for ended in account_ended:
+        await ended(uow, user_id)
     await session.end_sessions(uow, user_id)
     await addresses.delete_all(uow.connection, user_id)
     await verifications.delete_all(uow.connection, user_id)

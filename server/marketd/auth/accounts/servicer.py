@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from marketd.auth.addresses import book
 from marketd.auth.addresses import convert as address_convert
 from marketd.auth.convert import from_proof
 from marketd.auth.letters import Letters
+from marketd.auth.ports import AccessEnded
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.pages import Pager, parse_order
@@ -27,13 +29,22 @@ if TYPE_CHECKING:
 
 
 class UserServicer(user_service_pb2_grpc.UserServiceServicer):
-    """marketplace.auth.v1.UserService."""
+    """marketplace.auth.v1.UserService. `access_ended` see to what an account ran and can run no more."""
 
-    def __init__(self, *, tx: Transactor, pager: Pager, letters: Letters, deleting: Deleting) -> None:
+    def __init__(
+        self,
+        *,
+        tx: Transactor,
+        pager: Pager,
+        letters: Letters,
+        deleting: Deleting,
+        access_ended: Collection[AccessEnded],
+    ) -> None:
         self._tx = tx
         self._pager = pager
         self._letters = letters
         self._deleting = deleting
+        self._access_ended = access_ended
 
     # -- accounts
 
@@ -81,7 +92,7 @@ class UserServicer(user_service_pb2_grpc.UserServiceServicer):
         caller, change = calls.current_caller(), convert.from_set_user_roles(request)
         return await self._tx.answer(
             "user.set_roles",
-            lambda uow: roles.set_roles(uow, caller, change),
+            lambda uow: roles.set_roles(uow, caller, change, self._access_ended),
             lambda account: pb.SetUserRolesResponse(user=convert.to_user(account)),
         )
 
@@ -89,7 +100,7 @@ class UserServicer(user_service_pb2_grpc.UserServiceServicer):
         caller, wanted = calls.current_caller(), convert.from_block_user(request)
         return await self._tx.answer(
             "user.block",
-            lambda uow: block.block_user(uow, caller, wanted, self._letters),
+            lambda uow: block.block_user(uow, caller, wanted, self._letters, self._access_ended),
             lambda account: pb.BlockUserResponse(user=convert.to_user(account)),
         )
 
