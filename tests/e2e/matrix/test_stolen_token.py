@@ -24,6 +24,7 @@ from tests.worlds.things import PASSWORD, Person, address, new_key
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 GUESS: Final = f"a thief's passphrase {MARK}"
+WANTED: Final = f"the passphrase that the thief wants {MARK}"
 OK: Final = grpc.StatusCode.OK
 EMAIL, PHONE = auth.VERIFICATION_CHANNEL_EMAIL, auth.VERIFICATION_CHANNEL_PHONE
 
@@ -71,7 +72,7 @@ ATTACKS: Final[dict[str, Callable[[Loot], list[Message]]]] = {
         auth.ResetPasswordRequest(token=secrets.token_urlsafe(32), new_password=GUESS),
         auth.ResetPasswordRequest(token=loot.owner.token[:128], new_password=GUESS),
     ],
-    "ChangePassword": lambda loot: [auth.ChangePasswordRequest(current_password=GUESS, new_password=f"{GUESS} 2")],
+    "ChangePassword": lambda loot: [auth.ChangePasswordRequest(current_password=GUESS, new_password=WANTED)],
     "EnrollTotp": lambda loot: [auth.EnrollTotpRequest(password=GUESS), auth.EnrollTotpRequest()],
     "ConfirmTotp": lambda loot: [auth.ConfirmTotpRequest(totp_code="123456")],
     "DisableTotp": lambda loot: [
