@@ -36,8 +36,9 @@ def test_every_rpc_that_writes_to_accounts_was_judged() -> None:
 def _modules() -> Iterator[tuple[Path, ast.Module]]:
     for path in sorted(_ROOT.rglob("*.py")):
         room = path.relative_to(_ROOT).parts[0].removesuffix(".py")
-        if room != "auth" and room not in _ASSEMBLY:
-            yield path, ast.parse(path.read_text())
+        text = path.read_text()
+        if room != "auth" and room not in _ASSEMBLY and "marketd.auth" in text:
+            yield path, ast.parse(text)
 
 
 def test_other_slices_reach_accounts_through_the_judged_functions_alone() -> None:
