@@ -47,8 +47,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """An account's couriers of before go where it has a later one; what is over and the last one is SUSPENDED. Those who
-    brought something keep it from happening: one courier an account cannot hold what several have brought.
+    """Of an account's couriers the last one stays, SUSPENDED where it is over. One of before who has brought something
+    keeps this from happening: what several have brought cannot be one courier's.
     """
     op.execute("SET LOCAL lock_timeout = '500ms'")
     for name in _CHECKS:

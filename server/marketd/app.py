@@ -20,7 +20,7 @@ from marketd.catalog import wiring as catalog
 from marketd.catalog.servicer import CACHE_TAG
 from marketd.config import Settings
 from marketd.delivery import wiring as delivery
-from marketd.delivery.couriers import holds_account as courier_holds_account
+from marketd.delivery.follow_accounts import holds_account as courier_holds_account
 from marketd.delivery.quote import flat_fee_quoter
 from marketd.inventory import wiring as inventory
 from marketd.kernel import invariants as kernel

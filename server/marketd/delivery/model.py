@@ -197,7 +197,10 @@ class CourierTable(Base):
         CheckConstraint(_one_of("vehicle", Vehicle), name="vehicle"),
         CheckConstraint("cardinality(rating_counts) = 5", name="rating_counts_are_five"),
         Index(
-            "uq_couriers_live_user_id", "user_id", unique=True, postgresql_where=text("state NOT IN ('REJECTED', 'CLOSED')")
+            "uq_couriers_live_user_id",
+            "user_id",
+            unique=True,
+            postgresql_where=text("state NOT IN ('REJECTED', 'CLOSED')"),
         ),
         Index(None, "user_id", "courier_id"),
         Index(None, "state", "courier_id"),
