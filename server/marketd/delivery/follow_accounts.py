@@ -28,7 +28,7 @@ _WHY: Final = {
 }
 
 
-async def access_ended(uow: UnitOfWork, user_id: UUID, lost: Collection[Role], end: AccessEnd) -> None:
+async def courier_lost_access(uow: UnitOfWork, user_id: UUID, lost: Collection[Role], end: AccessEnd) -> None:
     """auth.ports.AccessEnded: who cannot act as a courier any more is suspended. Letting them work again is an admin's
     own step.
     """
@@ -48,7 +48,7 @@ async def holds_account(uow: UnitOfWork, user_id: UUID) -> str | None:
     return None if courier is None else await life.held(uow, courier)
 
 
-async def account_ended(uow: UnitOfWork, user_id: UUID) -> None:
+async def courier_deleted(uow: UnitOfWork, user_id: UUID) -> None:
     """auth.ports.AccountEnded: the account's courier is closed; nothing personal is left of this and former ones."""
     own = await couriers.lock_all_own(uow.connection, user_id)
     for courier in own:
