@@ -111,8 +111,8 @@ async def reinstate_courier(uow: UnitOfWork, caller: Caller, command: CourierMov
 async def close_courier(uow: UnitOfWork, caller: Caller, command: CourierMove) -> Courier:
     """Stop working as a courier, or withdraw an application: the account loses the role COURIER and may apply again.
 
-    The courier may, and admins with a reason, which the courier gets in a letter. Raises NotFound, also for the couriers
-    of others, ReasonNeeded, EtagMismatch, CourierBusy while a shift runs or a delivery is open, and IllegalTransition.
+    The courier may, and admins with a reason, which stands in a letter. Raises NotFound, also for the couriers of
+    others, ReasonNeeded, EtagMismatch, CourierBusy while a shift runs or a delivery is open, and IllegalTransition.
     """
     profile, courier = await _lock(uow, caller, command)
     is_own = caller.user_id == courier.user_id
