@@ -39,7 +39,7 @@ from tests.worlds.calls import call, caller_of
 from tests.worlds.parts import make_parts
 
 Courier: TypeAlias = courier_pb2.Courier
-Reason: TypeAlias = delivery_pb2.DeliveryFailureReason
+Reason: TypeAlias = delivery_pb2.DeliveryFailureReason.ValueType
 BUYER_ABSENT: Final = delivery_pb2.DELIVERY_FAILURE_REASON_BUYER_ABSENT
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -192,6 +192,7 @@ class World:
                 ready.order_id,
             )
         )
+        assert row is not None
         return row["on_hand"], row["reserved"]
 
     async def code(self, ready: Ready) -> str:

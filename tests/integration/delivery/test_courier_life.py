@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -187,7 +188,7 @@ async def test_who_cannot_sign_in_is_neither_approved_nor_let_in_again(world: Wo
     caller, courier_id = await world.courier()
     await world.move(world.admin, "Suspend", courier_id, "complaints")
     for account in (applicant, caller):
-        await world.tx.run("test.block", lambda uow, one=account: block_account(uow, one.known_user_id))
+        await world.tx.run("test.block", partial(block_account, user_id=account.known_user_id))
     for verb, one in (("Approve", applied.courier_id), ("Reinstate", courier_id)):
         with pytest.raises(AccountCannotAct) as refused:
             await world.move(world.admin, verb, one)

@@ -28,6 +28,7 @@ async def cancellation(world: World, ready: Ready) -> tuple[str, str, str, str]:
             "SELECT state, cancellations->-1 AS last FROM orders WHERE order_id = $1", ready.order_id
         )
     )
+    assert row is not None
     last = row["last"]
     return row["state"], last["reason"], last["note"], last["actor"]
 
@@ -37,28 +38,15 @@ async def test_an_admin_gives_a_delivery_up_before_the_pickup_and_the_order_ends
     etag = (await world.get(world.admin, ready.delivery_id)).etag
     with pytest.raises(EtagMismatch):
         await world.end(world.admin, "CancelDelivery", ready.delivery_id, etag="v99")
-    ended = await world.end(
-        world.admin,
-        "CancelDelivery",
-        ready.delivery_id,
-        Why.DELIVERY_FAILURE_REASON_SHOP_CLOSED,
-        note="dark",
-        etag=etag,
-    )
+    closed = Why.DELIVERY_FAILURE_REASON_SHOP_CLOSED
+    ended = await world.end(world.admin, "CancelDelivery", ready.delivery_id, closed, note="dark", etag=etag)
     assert (ended.state, ended.outcome) == (delivery_pb2.DELIVERY_STATE_CLOSED, End.DELIVERY_OUTCOME_CANCELLED)
     failure = ended.failure
     assert (failure.reason, failure.note) == (closed, "dark")
     assert failure.actor == Who.DELIVERY_ACTOR_ADMIN
     assert await cancellation(world, ready) == ("CANCELLED", "UNDELIVERABLE", "dark", "ADMIN")
     assert await world.stock(ready) == (5, 0)
-    again = await world.end(
-        world.admin,
-        "CancelDelivery",
-        ready.delivery_id,
-        Why.DELIVERY_FAILURE_REASON_SHOP_CLOSED,
-        note="dark",
-        etag=etag,
-    )
+    again = await world.end(world.admin, "CancelDelivery", ready.delivery_id, closed, note="dark", etag=etag)
     assert again == ended
     with pytest.raises(IllegalTransition):
         await world.end(world.admin, "CancelDelivery", ready.delivery_id, Why.DELIVERY_FAILURE_REASON_UNSAFE)

@@ -1,4 +1,4 @@
-"""Live tracking over a change of couriers: the buyer's stream goes on, the former courier's ends, and a suspended courier
+"""Live tracking over a change of couriers: the buyer's stream goes on, the former courier's ends, and a suspended one
 is followed as long as goods are in hands.
 """
 
