@@ -78,9 +78,9 @@ class World:
         row = await self.tx.run("test.account", lambda uow: auth.create_account(uow, new, frozenset(roles)))
         return caller_of(row.user_id, *roles)
 
-    async def applied(self) -> tuple[Caller, courier_pb2.Courier]:
-        """An account that applied as a courier."""
-        caller = await self.account(Role.BUYER)
+    async def applied(self, caller: Caller | None = None) -> tuple[Caller, courier_pb2.Courier]:
+        """An account, a new one by default, that applied as a courier."""
+        caller = caller or await self.account(Role.BUYER)
         request = courier_service_pb2.CreateCourierRequest(
             courier=courier_pb2.Courier(first_name="Noor", last_name="Quiet", vehicle=courier_pb2.VEHICLE_TYPE_BICYCLE),
             request_id=str(new_id()),
