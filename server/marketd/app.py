@@ -21,7 +21,8 @@ from marketd.catalog import wiring as catalog
 from marketd.catalog.servicer import CACHE_TAG
 from marketd.config import Settings
 from marketd.delivery import wiring as delivery
-from marketd.delivery.couriers import holds_account as courier_holds_account
+from marketd.delivery.follow_accounts import courier_deleted, courier_lost_access
+from marketd.delivery.follow_accounts import holds_account as courier_holds_account
 from marketd.delivery.quote import flat_fee_quoter
 from marketd.inventory import wiring as inventory
 from marketd.kernel import invariants as kernel
@@ -55,8 +56,8 @@ SLICES: Final = (
             auth.build,
             merge_guest_cart=merge_guest_cart,
             holders=(order_holds_account, seller_holds_account, courier_holds_account),
-            access_ended=(owner_lost_access,),
-            account_ended=(owner_deleted, cart_owner_deleted),
+            access_ended=(owner_lost_access, courier_lost_access),
+            account_ended=(owner_deleted, courier_deleted, cart_owner_deleted),
         ),
     ),
     Room(seller, partial(seller.build, holders=(order_holds_seller,))),

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar, cast
 from uuid import UUID
 
 from marketd.auth.accounts import create as auth
+from marketd.auth.accounts.servicer import UserServicer
 from marketd.delivery import wiring
 from marketd.delivery.servicer import CourierServicer, DeliveryServicer
 from marketd.inventory import service as inventory
@@ -37,6 +38,9 @@ from tests.worlds.built import Built
 from tests.worlds.calls import call, caller_of
 from tests.worlds.parts import make_parts
 
+Courier: TypeAlias = courier_pb2.Courier
+Reason: TypeAlias = delivery_pb2.DeliveryFailureReason.ValueType
+BUYER_ABSENT: Final = delivery_pb2.DELIVERY_FAILURE_REASON_BUYER_ABSENT
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
@@ -61,7 +65,8 @@ class World:
         parts = make_parts(tx)
         build = partial(wiring.build, beat_seconds=0.3)
         self.tx, self.feed = tx, parts.feed
-        self.built = Built(parts, "delivery", instead={"delivery": build})
+        self.built = Built(parts, "auth", "delivery", instead={"delivery": build})
+        self.users = self.built.servicer(UserServicer)
         self.couriers = self.built.servicer(CourierServicer)
         self.deliveries = self.built.servicer(DeliveryServicer)
         self.admin = caller_of(new_id(), Role.ADMIN)
@@ -73,9 +78,9 @@ class World:
         row = await self.tx.run("test.account", lambda uow: auth.create_account(uow, new, frozenset(roles)))
         return caller_of(row.user_id, *roles)
 
-    async def applied(self) -> tuple[Caller, courier_pb2.Courier]:
-        """An account that applied as a courier."""
-        caller = await self.account(Role.BUYER)
+    async def applied(self, caller: Caller | None = None) -> tuple[Caller, courier_pb2.Courier]:
+        """An account, a new one by default, that applied as a courier."""
+        caller = caller or await self.account(Role.BUYER)
         request = courier_service_pb2.CreateCourierRequest(
             courier=courier_pb2.Courier(first_name="Noor", last_name="Quiet", vehicle=courier_pb2.VEHICLE_TYPE_BICYCLE),
             request_id=str(new_id()),
@@ -92,12 +97,15 @@ class World:
             await self.call(caller, self.couriers.StartShift, courier_service_pb2.StartShiftRequest())
         return caller, UUID(courier.courier_id)
 
-    async def ready(self, buyer: Caller | None = None) -> Ready:
-        """An order that its seller has just marked ready, with its delivery made by the relay."""
+    async def ready(self, buyer: Caller | None = None, *, hand_on: bool = True) -> Ready:
+        """An order that its seller has just marked ready, with its delivery made by the relay; without `hand_on` its
+        event waits, and its delivery's id is None.
+        """
         buyer = buyer or await self.account(Role.BUYER)
         seller = caller_of(new_id(), Role.SELLER)
         order_id = await self.tx.run("test.order", lambda uow: _order(uow, buyer, seller))
-        await self.hand_on()
+        if hand_on:
+            await self.hand_on()
         delivery_id = await self.tx.read(
             lambda unit: unit.connection.fetchval("SELECT delivery_id FROM deliveries WHERE order_id = $1", order_id)
         )
@@ -150,6 +158,45 @@ class World:
         """GetDelivery."""
         request = delivery_service_pb2.GetDeliveryRequest(delivery_id=str(delivery_id))
         return (await self.call(caller, self.deliveries.GetDelivery, request)).delivery
+
+    async def move(self, caller: Caller, verb: str, courier_id: UUID | str, reason: str = "", **more: str) -> Courier:
+        """ApproveCourier, RejectCourier, SuspendCourier, ReinstateCourier or CloseCourier: `verb` is the first word."""
+        kind: Any = getattr(courier_service_pb2, f"{verb}CourierRequest")
+        request = kind(courier_id=str(courier_id), reason=reason, **more)
+        answer: Any = await self.call(caller, getattr(self.couriers, f"{verb}Courier"), request)
+        return cast("Courier", answer.courier)
+
+    async def reassign(self, delivery_id: UUID, courier_id: UUID | None, **more: str) -> delivery_pb2.Delivery:
+        """ReassignDelivery by an admin."""
+        request = delivery_service_pb2.ReassignDeliveryRequest(
+            delivery_id=str(delivery_id), courier_id=None if courier_id is None else str(courier_id), **more
+        )
+        return (await self.call(self.admin, self.deliveries.ReassignDelivery, request)).delivery
+
+    async def end(
+        self, caller: Caller, method: str, delivery_id: UUID, reason: Reason = BUYER_ABSENT, **more: Any
+    ) -> delivery_pb2.Delivery:
+        """CancelDelivery, FailDelivery or ReturnToSeller."""
+        kind: Any = getattr(delivery_service_pb2, f"{method}Request")
+        request = kind(delivery_id=str(delivery_id), reason=reason, **more)
+        answer: Any = await self.call(caller, getattr(self.deliveries, method), request)
+        return cast("delivery_pb2.Delivery", answer.delivery)
+
+    async def value(self, query: str, *arguments: object) -> Any:
+        """One value out of the database."""
+        return await self.tx.read(lambda unit: unit.connection.fetchval(query, *arguments))
+
+    async def stock(self, ready: Ready) -> tuple[int, int]:
+        """What is on hand of the order's goods, of 5 at first, and what of it is reserved, 2 at first."""
+        row = await self.tx.read(
+            lambda unit: unit.connection.fetchrow(
+                "SELECT s.on_hand, s.reserved FROM stocks s JOIN order_items i USING (variant_id)"
+                " WHERE i.order_id = $1",
+                ready.order_id,
+            )
+        )
+        assert row is not None
+        return row["on_hand"], row["reserved"]
 
     async def code(self, ready: Ready) -> str:
         """The code as the buyer reads it."""
@@ -237,8 +284,6 @@ async def _order(uow: UnitOfWork, buyer: Caller, seller: Caller) -> UUID:
             state="READY",
             previous_state="ACCEPTED",
             after={},
-            pickup=SHOP.to_json(),
-            dropoff=HOME.to_json(),
             expected_ready_time=uow.now,
             ready_time=uow.now,
             item_count=2,

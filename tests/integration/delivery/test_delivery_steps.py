@@ -14,6 +14,7 @@ from marketd.delivery.errors import (
     CourierOffShift,
     ProofCodeMismatch,
     ProofRequired,
+    TimeBeforeStep,
     TimeInFuture,
     TooManyWrongCodes,
 )
@@ -53,6 +54,29 @@ async def test_a_ready_order_gets_one_delivery_however_often_its_event_comes(wor
     assert count == 1
 
 
+async def test_an_order_names_its_delivery_as_soon_as_there_is_one_and_gets_none_when_it_is_over(world: World) -> None:
+    ready = await world.ready()
+    named = await world.value("SELECT delivery_id FROM orders WHERE order_id = $1", ready.order_id)
+    assert named == ready.delivery_id
+    late = await world.ready(hand_on=False)
+    await world.cancel(late)
+    await world.hand_on()
+    assert await world.value("SELECT count(*) FROM deliveries WHERE order_id = $1", late.order_id) == 0
+    assert await world.violations() == []
+
+
+async def test_what_is_paid_back_whole_is_neither_assigned_nor_picked_up(world: World) -> None:
+    waiting, (assigned, courier, courier_id) = await world.ready(), await world.assigned()
+    await world.tx.run(
+        "test.refunded",
+        lambda uow: uow.connection.execute("UPDATE orders SET due_minor = 2490, refund_reserved_minor = 2490"),
+    )
+    with pytest.raises(IllegalTransition):
+        await world.assign(waiting.delivery_id, courier_id)
+    with pytest.raises(IllegalTransition):
+        await world.pick_up(courier, assigned.delivery_id)
+
+
 async def test_the_whole_way_moves_the_order_along_and_tells_it_in_order(world: World) -> None:
     ready, (courier, courier_id) = await world.ready(), await world.courier()
     assigned = await world.assign(ready.delivery_id, courier_id)
@@ -90,7 +114,7 @@ async def test_two_admins_who_assign_at_once_do_not_both_win(world: World) -> No
     won = [result for result in results if not isinstance(result, BaseException)]
     lost = [result for result in results if isinstance(result, IllegalTransition)]
     assert (len(won), len(lost)) == (1, 3)
-    assert lost[0].metadata == {"current": "ASSIGNED", "allowed": "AT_PICKUP,PICKED_UP,CLOSED"}
+    assert lost[0].metadata == {"current": "ASSIGNED", "allowed": "AT_PICKUP,PICKED_UP,CREATED,CLOSED"}
     now = await world.get(world.admin, ready.delivery_id)
     assert now.courier.courier_id == won[0].courier.courier_id
 
@@ -204,7 +228,9 @@ async def test_a_repeated_completion_gets_the_first_answer_and_a_refusal_is_not_
     assert await world.violations() == []
 
 
-async def test_a_time_in_the_future_is_refused_and_one_before_the_assignment_is_lifted_to_it(world: World) -> None:
+async def test_a_time_ahead_of_now_or_before_the_assignment_is_refused_but_for_a_minute(
+    world: World,
+) -> None:
     ready, courier, _ = await world.assigned()
     request = delivery_service_pb2.PickUpDeliveryRequest(delivery_id=str(ready.delivery_id))
     request.occurred_time.GetCurrentTime()
@@ -212,9 +238,14 @@ async def test_a_time_in_the_future_is_refused_and_one_before_the_assignment_is_
     with pytest.raises(TimeInFuture) as refused:
         await world.call(courier, world.deliveries.PickUpDelivery, request)
     assert refused.value.fields[0].field == "occurred_time"
-    request.occurred_time.CopyFrom(Timestamp(seconds=1))
+    assign_time = (await world.get(courier, ready.delivery_id)).assign_time
+    request.occurred_time.CopyFrom(Timestamp(seconds=assign_time.seconds - 61))
+    with pytest.raises(TimeBeforeStep) as early:
+        await world.call(courier, world.deliveries.PickUpDelivery, request)
+    assert early.value.fields[0].field == "occurred_time"
+    request.occurred_time.CopyFrom(Timestamp(seconds=assign_time.seconds - 50))
     delivery = (await world.call(courier, world.deliveries.PickUpDelivery, request)).delivery
-    assert delivery.pick_up_time == delivery.assign_time
+    assert delivery.pick_up_time == assign_time
 
 
 async def test_a_cancelled_order_closes_its_delivery_and_frees_the_courier(world: World) -> None:
@@ -242,11 +273,13 @@ async def test_what_is_cancelled_before_its_event_arrives_can_be_neither_assigne
 
 
 async def test_stops_that_tracking_sees_move_the_state_once(world: World) -> None:
-    ready, courier, _ = await world.assigned()
+    ready, courier, courier_id = await world.assigned()
     now = datetime.now(UTC)
 
     async def arrive(stop: StopKind) -> bool:
-        return await world.tx.run("test.arrive", lambda uow: service.arrive_at_stop(uow, ready.delivery_id, stop, now))
+        return await world.tx.run(
+            "test.arrive", lambda uow: service.arrive_at_stop(uow, ready.delivery_id, courier_id, stop, now)
+        )
 
     assert await arrive(StopKind.DROPOFF) is False
     assert [await arrive(StopKind.PICKUP), await arrive(StopKind.PICKUP)] == [True, False]
@@ -255,7 +288,7 @@ async def test_stops_that_tracking_sees_move_the_state_once(world: World) -> Non
     assert at_pickup.pickup.HasField("arrive_time")
     await world.pick_up(courier, ready.delivery_id)
     left = await world.tx.run(
-        "test.depart", lambda uow: service.depart_from_stop(uow, ready.delivery_id, StopKind.PICKUP, now)
+        "test.depart", lambda uow: service.depart_from_stop(uow, ready.delivery_id, courier_id, StopKind.PICKUP, now)
     )
     assert left is True
     assert await arrive(StopKind.DROPOFF) is True

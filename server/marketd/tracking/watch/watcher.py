@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from typing import Final
+from uuid import UUID
 
+from marketd.kernel.call.caller import Caller
+from marketd.kernel.call.refusals import NotFound
 from marketd.tracking.errors import WatcherTooSlow
 from marketd.tracking.watch.values import Audience
 
@@ -31,6 +34,7 @@ class Watcher:
         "_interval",
         "_last_micros",
         "_loop",
+        "_not_theirs",
         "_overflowed",
         "_queue",
         "_slot",
@@ -38,10 +42,12 @@ class Watcher:
         "_waiter",
         "audience",
         "beat_time",
+        "caller",
     )
 
-    def __init__(self, audience: Audience, *, max_rate_hz: float, after_micros: int) -> None:
+    def __init__(self, caller: Caller, audience: Audience, *, max_rate_hz: float, after_micros: int) -> None:
         """`after_micros`: the newest position that it has seen; older ones are not shown."""
+        self.caller = caller
         self.audience = audience
         self._loop = asyncio.get_running_loop()
         self._queue: deque[tuple[int, bytes, bool]] = deque()
@@ -53,6 +59,7 @@ class Watcher:
         self._timer: asyncio.TimerHandle | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._overflowed = False
+        self._not_theirs: UUID | None = None
         self.beat_time = 0.0
 
     def seen(self, sample_micros: int) -> None:
@@ -73,13 +80,18 @@ class Watcher:
             self._queue.append((number, frame, final))
         self._wake()
 
+    def dismiss(self, delivery_id: UUID) -> None:
+        """The delivery is not the watcher's to see any more: nothing of what waits is shown."""
+        self._not_theirs = delivery_id
+        self._wake()
+
     def beat(self, frame: bytes) -> None:
         """A heartbeat; it waits behind everything else."""
         self._beat = frame
         self._wake()
 
     async def next(self) -> tuple[bytes, bool]:
-        """The next message, and whether it is the last. Raises WatcherTooSlow."""
+        """The next message, and whether it is the last. Raises WatcherTooSlow, and NotFound once dismissed."""
         while True:
             taken = self._take()
             if taken is not None:
@@ -99,6 +111,8 @@ class Watcher:
     def _take(self) -> tuple[bytes, bool] | None:
         if self._overflowed:
             raise WatcherTooSlow
+        if self._not_theirs is not None:
+            raise NotFound("delivery", self._not_theirs)
         queue, slot = self._queue, self._slot
         if slot is not None and (not queue or slot[0] < queue[0][0]) and self._may_show(queue):
             self._slot = self._beat = None  # a message is a sign of life as well
