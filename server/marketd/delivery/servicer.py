@@ -119,7 +119,7 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
         delivery_id, courier_id = UUID(request.delivery_id), UUID(request.courier_id)
 
         def render(delivery: Delivery) -> delivery_service_pb2.AssignCourierResponse:
-            return delivery_service_pb2.AssignCourierResponse(delivery=convert.to_delivery(delivery, caller.user_id))
+            return delivery_service_pb2.AssignCourierResponse(delivery=convert.to_delivery(delivery, caller))
 
         return await self._tx.answer(
             "delivery.assign",
@@ -133,7 +133,7 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
         caller = calls.current_caller()
         delivery_id = UUID(request.delivery_id)
         delivery = await self._tx.read(lambda unit: read.get_delivery(unit, caller, delivery_id))
-        return delivery_service_pb2.GetDeliveryResponse(delivery=convert.to_delivery(delivery, caller.user_id))
+        return delivery_service_pb2.GetDeliveryResponse(delivery=convert.to_delivery(delivery, caller))
 
     async def ListDeliveries(
         self, request: delivery_service_pb2.ListDeliveriesRequest, context: Context
@@ -149,7 +149,7 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
             caller,
             fetch,
             lambda delivery: (delivery.close_time, delivery.delivery_id),
-            lambda delivery: convert.to_delivery(delivery, caller.user_id),
+            lambda delivery: convert.to_delivery(delivery, caller),
         )
         return delivery_service_pb2.ListDeliveriesResponse(deliveries=page.items, next_page_token=page.next_page_token)
 
@@ -162,7 +162,7 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
         stream = watch_deliveries(self._tx, self._feed, caller, after, beat_seconds=self._beat_seconds)
         async with aclosing(stream) as each:
             async for seq, news in each:
-                yield convert.to_watch_response(news, caller.user_id, self._resume.token(bound_to, seq))
+                yield convert.to_watch_response(news, caller, self._resume.token(bound_to, seq))
 
     async def PickUpDelivery(
         self, request: delivery_service_pb2.PickUpDeliveryRequest, context: Context
@@ -172,7 +172,7 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
         occurred = convert.from_occurred_time(request.occurred_time if request.HasField("occurred_time") else None)
 
         def render(delivery: Delivery) -> delivery_service_pb2.PickUpDeliveryResponse:
-            return delivery_service_pb2.PickUpDeliveryResponse(delivery=convert.to_delivery(delivery, caller.user_id))
+            return delivery_service_pb2.PickUpDeliveryResponse(delivery=convert.to_delivery(delivery, caller))
 
         return await self._tx.answer(
             "delivery.pick_up",
@@ -205,6 +205,6 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
         )
 
         def render(delivery: Delivery) -> delivery_service_pb2.CompleteDeliveryResponse:
-            return delivery_service_pb2.CompleteDeliveryResponse(delivery=convert.to_delivery(delivery, caller.user_id))
+            return delivery_service_pb2.CompleteDeliveryResponse(delivery=convert.to_delivery(delivery, caller))
 
         return await self._tx.answer("delivery.complete", lambda uow: hand_over.complete(uow, caller, command), render)
