@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.money_pb2 import Money as MoneyMessage
 from marketplace.order.v1 import order_pb2, order_service_pb2
@@ -39,10 +41,25 @@ _STATES = EnumMap(OrderState, order_pb2.OrderState)
 _ACTIONS = EnumMap(OrderAction, order_pb2.OrderAction)
 _REASONS = EnumMap(CancellationReason, order_pb2.CancellationReason)
 _ACTORS = EnumMap(CancellationActor, order_pb2.CancellationActor)
+# What the courier needs to find, take and hand over an order.
+_PARCEL: Final = frozenset(
+    {
+        *("order_id", "order_number", "seller_id", "shop_name", "state", "allowed_actions", "items", "address"),
+        *("delivery_id", "courier_id", "prep_duration", "eta", "create_time", "update_time", "accept_time"),
+        *("expected_ready_time", "ready_time", "out_for_delivery_time", "etag"),
+    }
+)
+_PARCEL_ITEM: Final = frozenset(
+    {
+        *("item_id", "variant_id", "product_id", "title", "sku", "options", "image_url"),
+        *("quantity", "cancelled_quantity"),
+    }
+)
 
 
 def to_order(order: Order, caller: Caller) -> order_pb2.Order:
-    """marketplace.order.v1.Order, with what this caller may do."""
+    """marketplace.order.v1.Order, as far as this caller may see it, with what the caller may do."""
+    viewer = viewer_of(caller, order)
 
     def money(amount_minor: int) -> MoneyMessage:
         return to_money(Money(amount_minor, order.currency))
@@ -55,9 +72,9 @@ def to_order(order: Order, caller: Caller) -> order_pb2.Order:
         seller_id=str(order.seller_id),
         shop_name=order.shop_name,
         state=_STATES.to_wire(order.state),
-        allowed_actions=[_ACTIONS.to_wire(action) for action in allowed_actions(order, viewer_of(caller, order))],
+        allowed_actions=[_ACTIONS.to_wire(action) for action in allowed_actions(order, viewer)],
         items=[_item(order, item) for item in order.items],
-        address=to_address(order.address),
+        address=to_address(viewer.address(order)),
         subtotal=money(order.subtotal_minor),
         discount_amount=money(order.discount_amount_minor),
         delivery_fee=money(order.delivery_fee_minor),
@@ -84,15 +101,27 @@ def to_order(order: Order, caller: Caller) -> order_pb2.Order:
         etag=etag_of(order.version),
     )
     if order.cancel_reason is not None and order.cancel_actor is not None:
+        is_told = viewer.sees_why(order.cancel_reason)
         message.cancellation.CopyFrom(
             order_pb2.Cancellation(
-                reason=_REASONS.to_wire(order.cancel_reason),
-                note=order.cancel_note or None,
+                reason=_REASONS.to_wire(order.cancel_reason if is_told else CancellationReason.OTHER),
+                note=(order.cancel_note or None) if is_told else None,
                 actor=_ACTORS.to_wire(order.cancel_actor),
                 cancel_time=_instant(order.cancellation_time),
             )
         )
+    if not viewer.sees_whole:
+        _keep(message, _PARCEL)
+        for item in message.items:
+            _keep(item, _PARCEL_ITEM)
     return message
+
+
+def _keep(message: Message, names: frozenset[str]) -> None:
+    """Clear all other fields: what is new is hidden until somebody names it."""
+    for field, _ in message.ListFields():
+        if field.name not in names:
+            message.ClearField(field.name)
 
 
 def _item(order: Order, item: OrderItem) -> order_pb2.OrderItem:
