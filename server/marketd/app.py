@@ -28,6 +28,7 @@ from marketd.kernel.slice import Room
 from marketd.mail import wiring as mail
 from marketd.order import wiring as order
 from marketd.order.pay import PaidOrders
+from marketd.order.service import holds_account as order_holds_account
 from marketd.payment import wiring as payment
 from marketd.payment.providers.choose import providers_of
 from marketd.process.assemble import assemble
@@ -47,13 +48,17 @@ SLICES: Final = (
     Room(mail, partial(mail.build, revealer=revealer)),
     Room(
         auth,
-        partial(auth.build, merge_guest_cart=merge_guest_cart, holders=(seller_holds_account, courier_holds_account)),
+        partial(
+            auth.build,
+            merge_guest_cart=merge_guest_cart,
+            holders=(order_holds_account, seller_holds_account, courier_holds_account),
+        ),
     ),
     Room(seller, seller.build),
     Room(inventory, partial(inventory.build, shown_under=CACHE_TAG)),
     Room(catalog, catalog.build),
     Room(cart, partial(cart.build, quoter=flat_fee_quoter)),
-    Room(payment, partial(payment.build, orders=PaidOrders(), providers=providers_of)),
+    Room(payment, partial(payment.build, orders=PaidOrders.of, providers=providers_of)),
     Room(order, partial(order.build, providers=providers_of)),
     Room(delivery, delivery.build),
     Room(tracking, tracking.build),

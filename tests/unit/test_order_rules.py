@@ -24,6 +24,7 @@ from marketd.kernel.call.refusals import IllegalTransition
 from marketd.kernel.values.address import Address
 from marketd.kernel.values.money import Money
 from marketd.order.access import Viewer, allowed_actions, viewer_of
+from marketd.order.cancellations import Cancellation
 from marketd.order.convert import from_cancel, to_order
 from marketd.order.model import (
     CANCELLABLE,
@@ -82,7 +83,7 @@ def _order(**changes: Any) -> Order:
 def test_the_table_of_steps_is_the_contracts() -> None:
     way = [S.PENDING_PAYMENT, S.PAID, S.ACCEPTED, S.READY, S.OUT_FOR_DELIVERY, S.DELIVERED]
     legal = set(pairwise(way))
-    legal |= {(state, S.CANCELLED) for state in way[:4]}
+    legal |= {(state, S.CANCELLED) for state in way[:5]}
     legal |= {(S.PENDING_PAYMENT, S.EXPIRED), (S.PAID, S.REJECTED), (S.DELIVERED, S.REFUNDED)}
     assert {(current, S(after)) for current in S for after in TRANSITIONS.allowed(current)} == legal
 
@@ -98,8 +99,9 @@ def test_every_other_step_is_refused_with_what_is_allowed(current: OrderState, w
     assert refusal.value.metadata == {"current": current.value, "allowed": ",".join(TRANSITIONS.allowed(current))}
 
 
-def test_stock_is_held_exactly_while_an_order_can_be_cancelled() -> None:
+def test_persons_cancel_while_the_goods_are_in_the_shop_and_whoever_brings_it_may_give_it_up() -> None:
     assert {S.PENDING_PAYMENT, S.PAID, S.ACCEPTED, S.READY} == CANCELLABLE
+    assert TRANSITIONS.sources(S.CANCELLED) == CANCELLABLE | {S.OUT_FOR_DELIVERY}
     assert all(not TRANSITIONS.allowed(state) for state in S if state.is_over and state is not S.DELIVERED)
 
 
@@ -120,10 +122,11 @@ def test_enums_are_the_contracts(ours: type[OrderState], contract: Any, prefix: 
 
 
 def test_that_no_reason_was_given_is_kept_and_shown() -> None:
-    cancelled = _order(cancel_reason=CancellationReason.UNSPECIFIED, cancel_actor=CancellationActor.BUYER)
+    cancellation = Cancellation((), CancellationReason.UNSPECIFIED, "", CancellationActor.BUYER, 5, NOW)
+    cancelled = _order(cancellations=(cancellation,))
     message = to_order(cancelled, Caller(cancelled.buyer_id, None, frozenset({Role.BUYER})))
-    assert message.HasField("cancellation")
-    assert message.cancellation.reason == order_pb2.CANCELLATION_REASON_UNSPECIFIED
+    assert message.cancellations[0].reason == order_pb2.CANCELLATION_REASON_UNSPECIFIED
+    assert not message.cancellations[0].HasField("note")
     request = order_service_pb2.CancelOrderRequest(order_id=str(cancelled.order_id))
     assert from_cancel(request).reason is CancellationReason.UNSPECIFIED
 
@@ -184,12 +187,16 @@ def test_progress_is_the_changeable_part_of_an_order() -> None:
         prep_duration=timedelta(seconds=90.5),
         pay_time=NOW + timedelta(seconds=1),
         cancel_time=NOW + timedelta(seconds=2),
-        cancel_reason=CancellationReason.OTHER,
-        cancel_note="",
-        cancel_actor=CancellationActor.ADMIN,
+        cancellations=(
+            Cancellation((), CancellationReason.OTHER, "a note", CancellationActor.ADMIN, 5, NOW),
+            Cancellation((), CancellationReason.OTHER, "", CancellationActor.SELLER, 7, NOW),
+        ),
     )
     assert later.with_progress(placed.progress()) == placed
-    assert placed.with_progress(later.progress()) == later
+    known = replace(placed, cancellations=later.cancellations)
+    assert known.with_progress(later.progress()) == later
+    assert known.with_progress({**later.progress(), "cancellations": 1}).cancelled_amount_minor == 5
+    assert "a note" not in str(later.progress())
 
 
 def _in_cart(quantity: int = 1, price_minor: int = 1_000) -> CartItem:

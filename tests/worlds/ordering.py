@@ -53,20 +53,20 @@ class Market(Goods):
         super().__init__(tx)
         parts = make_parts(tx, clock=clock)
         self.clock, self.quoter, self.sandbox = clock, OneFee(), SandboxProvider(tx)
-        providers, paid_orders = Providers({"sandbox": provider or self.sandbox}, "sandbox"), PaidOrders()
+        providers = Providers({"sandbox": provider or self.sandbox}, "sandbox")
         self.built = Built(
             parts,
             *("inventory", "cart", "payment", "order"),
             instead={
                 "cart": partial(cart.build, quoter=lambda _parts: self.quoter),
-                "payment": partial(payment.build, orders=paid_orders, providers=lambda _tx: providers),
+                "payment": partial(payment.build, orders=PaidOrders.of, providers=lambda _tx: providers),
                 "order": partial(order.build, providers=lambda _tx: providers),
             },
         )
         self.carts = self.built.servicer(CartServicer)
         self.payments = self.built.servicer(PaymentServicer)
         self.orders = self.built.servicer(OrderServicer)
-        self.confirmer = PaymentConfirmer(tx=tx, providers=providers, orders=paid_orders)
+        self.confirmer = PaymentConfirmer(tx=tx, providers=providers, orders=PaidOrders.of(parts.settings))
         """Looks for attempts that were left alone, as payment's background work does."""
 
     async def call(
@@ -155,14 +155,35 @@ class Market(Goods):
         request = order_service_pb2.MarkOrderReadyRequest(order_id=order_id)
         return (await self.call(shop.caller, self.orders.MarkOrderReady, request)).order
 
+    async def reject(
+        self,
+        shop: Shop,
+        order_id: str,
+        *,
+        reason: order_pb2.CancellationReason.ValueType = order_pb2.CANCELLATION_REASON_OUT_OF_STOCK,
+        note: str = "",
+        etag: str = "",
+    ) -> order_pb2.Order:
+        """RejectOrder."""
+        request = order_service_pb2.RejectOrderRequest(order_id=order_id, reason=reason, note=note, etag=etag)
+        return (await self.call(shop.caller, self.orders.RejectOrder, request)).order
+
     async def cancel(
-        self, caller: Caller, order_id: str, *lines: tuple[str, int | None], etag: str = "", request_id: str = ""
+        self,
+        caller: Caller,
+        order_id: str,
+        *lines: tuple[str, int | None],
+        reason: order_pb2.CancellationReason.ValueType = order_pb2.CANCELLATION_REASON_OTHER,
+        note: str = "",
+        etag: str = "",
+        request_id: str = "",
     ) -> order_pb2.Order:
         """CancelOrder, whole or lines; None is all that is left of a line."""
         request = order_service_pb2.CancelOrderRequest(
             request_id=request_id or str(new_id()),
             order_id=order_id,
-            reason=order_pb2.CANCELLATION_REASON_CHANGED_MIND,
+            reason=reason,
+            note=note,
             lines=[order_service_pb2.CancelledLine(item_id=item, quantity=quantity) for item, quantity in lines],
             etag=etag,
         )

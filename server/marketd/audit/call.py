@@ -13,6 +13,7 @@ class Act(StrEnum):
     """What is done outside of calls, by the name that stands in the log for the method."""
 
     CREATE_ADMIN = "marketd create-admin"
+    END_ORDER = "order.end"
     DISABLE_TOTP = "marketd disable-totp"
     ROTATE_KEYS = "marketd keys rotate"
     SEND_RESET_LETTER = "auth.password_reset"

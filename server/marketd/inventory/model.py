@@ -42,6 +42,11 @@ class MovementKind(StrEnum):
     """The seller counted anew."""
     SHIPPED = "SHIPPED"
     """Pieces left the shop with an order."""
+    RETURNED = "RETURNED"
+    """Pieces came back because nobody could deliver their order."""
+
+
+_KINDS = ", ".join(f"'{kind.value}'" for kind in MovementKind)
 
 
 class StockMovementTable(Base):
@@ -54,7 +59,7 @@ class StockMovementTable(Base):
     __table_args__ = (
         Index(None, "variant_id", "movement_id"),
         CheckConstraint("delta <> 0", name="delta"),
-        CheckConstraint("kind IN ('OPENED', 'COUNTED', 'SHIPPED')", name="kind"),
+        CheckConstraint(f"kind IN ({_KINDS})", name="kind"),
     )
 
     movement_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)

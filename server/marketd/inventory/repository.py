@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from marketd.inventory.model import MovementKind
+from marketd.inventory.model import MAX_QUANTITY, MovementKind
 from marketd.inventory.values import NewStock, Shortage, Stock, StockCount, StockLine
 from marketd.kernel.db.database import Connection
 from marketd.kernel.db.sql import Columns
@@ -75,6 +75,24 @@ WITH wanted AS (
 )
 INSERT INTO stock_movements (movement_id, variant_id, kind, delta, on_hand, reference, create_time)
 SELECT movement_id, variant_id, $5, -quantity, on_hand, $6, $4 FROM gone
+"""
+
+# What a seller has counted meanwhile may leave no room for all of it: goods must be able to come back all the same.
+_PUT_BACK = """
+WITH wanted AS (
+  SELECT * FROM unnest($1::uuid[], $2::int[], $3::uuid[]) AS w(variant_id, quantity, movement_id)
+), locked AS (
+  SELECT s.variant_id, LEAST(w.quantity, $7 - s.on_hand) AS quantity, w.movement_id
+  FROM wanted w JOIN stocks s USING (variant_id) ORDER BY s.variant_id FOR UPDATE OF s
+), back AS (
+  UPDATE stocks s SET on_hand = s.on_hand + l.quantity, version = s.version + 1, update_time = $4
+  FROM locked l WHERE s.variant_id = l.variant_id
+  RETURNING s.variant_id, l.quantity, l.movement_id, s.on_hand
+), moved AS (
+  INSERT INTO stock_movements (movement_id, variant_id, kind, delta, on_hand, reference, create_time)
+  SELECT movement_id, variant_id, $5, quantity, on_hand, $6, $4 FROM back WHERE quantity > 0
+)
+SELECT count(*) FROM back
 """
 
 # The rows are locked by the caller, so `before` is what the UPDATE replaces.
@@ -168,6 +186,21 @@ async def ship(connection: Connection, lines: Sequence[StockLine], reference: UU
         reference,
     )
     return _affected(tag)
+
+
+async def put_back(connection: Connection, lines: Sequence[StockLine], reference: UUID, now: datetime) -> int:
+    """Put shipped pieces back into the stock; how many stocks there are for them. lines: unique variants."""
+    count: int = await connection.fetchval(
+        _PUT_BACK,
+        [line.variant_id for line in lines],
+        [line.quantity for line in lines],
+        [new_id() for _ in lines],
+        now,
+        MovementKind.RETURNED.value,
+        reference,
+        MAX_QUANTITY,
+    )
+    return count
 
 
 def _affected(tag: str) -> int:

@@ -67,6 +67,16 @@ async def ship(uow: UnitOfWork, lines: Sequence[StockLine], reference: UUID) -> 
         raise RuntimeError(f"a variant of {reference} has no stock to ship")
 
 
+async def put_back(uow: UnitOfWork, lines: Sequence[StockLine], reference: UUID) -> None:
+    """Put pieces that were shipped with `reference` back into the shop: on hand rises, and a movement says so.
+
+    The caller sees to it that this happens once for a line. What would not fit into a stock any more is left out.
+    """
+    merged = _merged(lines)
+    if merged and await repository.put_back(uow.connection, merged, reference, uow.now) != len(merged):
+        raise RuntimeError(f"a variant of {reference} has no stock to come back to")
+
+
 def _merged(lines: Iterable[StockLine]) -> list[StockLine]:
     """One line a variant, quantities added, in variant id order."""
     quantities: dict[UUID, int] = {}

@@ -63,7 +63,7 @@ def allowed_actions(order: Order, viewer: Viewer) -> tuple[OrderAction, ...]:
     if order.state is OrderState.PENDING_PAYMENT and viewer.is_buyer:
         actions.append(OrderAction.PAY)
     if order.state is OrderState.PAID and viewer.is_seller:
-        actions.append(OrderAction.ACCEPT)
+        actions += [OrderAction.ACCEPT, OrderAction.REJECT]
     if order.state is OrderState.ACCEPTED and viewer.is_seller:
         actions.append(OrderAction.MARK_READY)
     if order.state in CANCELLABLE and (viewer.is_buyer or viewer.is_seller or viewer.is_admin):

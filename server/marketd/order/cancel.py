@@ -6,27 +6,26 @@ taken goes back by a refund; of unpaid orders the payment becomes smaller, or is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
-from marketd.audit import log
 from marketd.inventory import service as inventory
-from marketd.inventory.values import StockLine
 from marketd.kernel.call.caller import Caller
-from marketd.kernel.call.refusals import FieldViolation, NotFound, ValidationFailed
+from marketd.kernel.call.refusals import FieldViolation, IllegalTransition, NotFound, ValidationFailed
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.etags import check_etag
-from marketd.kernel.values.money import Money
 from marketd.order import repository
 from marketd.order.access import Viewer, viewer_of
-from marketd.order.errors import TooManyPieces
-from marketd.order.events import OrderCancelled, OrderLinesCancelled
-from marketd.order.model import TRANSITIONS, CancellationActor, CancellationReason, OrderState
+from marketd.order.cancellations import MAX_CANCELLATIONS
+from marketd.order.end import all_left, cancelled_fields, end_order, lock_whole, record, settle_money, stock_lines
+from marketd.order.errors import TooManyCancellations, TooManyPieces
+from marketd.order.events import OrderLinesCancelled
+from marketd.order.model import CANCELLABLE, REASONS, TRANSITIONS, CancellationActor, CancellationReason, OrderState
 from marketd.order.transition import transition
-from marketd.order.values import Order, OrderItem
-from marketd.payment import service as payments
-from marketd.payment.ports import RefundShare
+from marketd.order.values import Order
+
+_NONE: Final = CancellationReason.UNSPECIFIED
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,44 +54,37 @@ async def cancel_order(uow: UnitOfWork, caller: Caller, command: CancelOrder) ->
     """Cancel; the order is CANCELLED when nothing of it is left.
 
     What is cancelled already as the command says is given as it is, also to a stale etag. Raises NotFound for the order
-    or a line, EtagMismatch, IllegalTransition, TooManyPieces, and ValidationFailed for a line that is named twice.
+    or a line, EtagMismatch, IllegalTransition, TooManyPieces, TooManyCancellations, and ValidationFailed for a reason
+    that is not the caller's to give and for a line that is named twice.
     """
-    group_id = await repository.group_of(uow.connection, command.order_id)
-    if group_id is None:
-        raise NotFound("order", command.order_id)
     seen = await repository.read(uow.connection, command.order_id)
     # Judged before any lock, so that strangers cannot make others wait; who an order belongs to never changes.
     actor = None if seen is None else _actor(viewer_of(caller, seen))
     if actor is None:
         raise NotFound("order", command.order_id)
-    await repository.lock_group(uow.connection, group_id)
-    await payments.lock_group_payments(uow, group_id)
-    orders = await repository.lock_orders(uow.connection, group_id)
-    order = next(one for one in orders if one.order_id == command.order_id)
+    check_reason(command.reason, actor)
+    orders, order = await lock_whole(uow, command.order_id)
     if _is_done(order, command, actor):
         return order
     check_etag(command.etag, order.version)
-    TRANSITIONS.check(order.state, OrderState.CANCELLED)
+    if order.state not in CANCELLABLE:
+        # Only who brings it can say that nobody can.
+        further = [state for state in TRANSITIONS.allowed(order.state) if state != OrderState.CANCELLED.value]
+        raise IllegalTransition("order", order.state.value, further)
 
     pieces = _pieces(order, command.lines)
-    is_whole = all(item.left == pieces.get(item.item_id, 0) for item in order.items)
-    worth = order.due_minor - order.refund_reserved_minor if is_whole else _worth(order, pieces)
-    worth = min(worth, order.due_minor - order.refund_reserved_minor)
-    await inventory.release(uow, _lines(order, pieces), order.order_id)
-    after = await _cancelled(uow, order, command, actor, pieces, worth=worth, is_whole=is_whole)
-    if order.is_paid:
-        if worth:
-            await payments.refund(
-                uow, group_id, [RefundShare(order.order_id, worth)], command.note or "Order cancelled."
-            )
-    else:
-        waiting = await repository.read_waiting(uow.connection, group_id)
-        if waiting.count:
-            await payments.change_amount(uow, group_id, Money(waiting.due_minor, order.currency))
-        else:
-            await payments.cancel_open(uow, group_id)
-    detail = command.reason.value if is_whole else f"{command.reason.value}, {sum(pieces.values())} pieces"
-    await log.record(uow, caller, "order", order.order_id, detail)
+    left = order.due_minor - order.refund_reserved_minor
+    worth = min(sum(item.worth_minor(pieces.get(item.item_id, 0)) for item in order.items), left)
+    # What costs nothing any more is not prepared either.
+    if pieces == all_left(order) or (order.is_paid and 0 < left == worth):
+        return await end_order(uow, orders, order, reason=command.reason, note=command.note, actor=actor, caller=caller)
+    if len(order.cancellations) >= MAX_CANCELLATIONS - 1:
+        raise TooManyCancellations
+    fields = cancelled_fields(uow, order, pieces, worth, reason=command.reason, note=command.note, actor=actor)
+    after = await transition(uow, order, OrderLinesCancelled, **fields)
+    await record(uow, caller, after, f"{command.reason.value}, {sum(pieces.values())} pieces")
+    await settle_money(uow, orders, after, worth)
+    await inventory.release(uow, stock_lines(order, pieces), order.order_id)
     return after
 
 
@@ -109,14 +101,27 @@ def _is_done(order: Order, command: CancelOrder, actor: CancellationActor) -> bo
     if command.lines:
         left = {item.item_id: item.left for item in order.items}
         return all(line.quantity is None and left.get(line.item_id) == 0 for line in command.lines)
-    before = (order.cancel_reason, order.cancel_note, order.cancel_actor)
-    return order.state is OrderState.CANCELLED and before == (command.reason, command.note, actor)
+    return order.state is OrderState.CANCELLED and ended_so(order, command.reason, command.note, actor)
+
+
+def ended_so(order: Order, reason: CancellationReason, note: str, actor: CancellationActor) -> bool:
+    """Whether the last cancellation of an order that is cancelled or rejected is this one."""
+    last = order.cancellations[-1]
+    return (last.reason, last.note, last.actor) == (reason, note, actor)
+
+
+def check_reason(reason: CancellationReason, actor: CancellationActor) -> None:
+    """Raises ValidationFailed for a reason that is not this actor's to give."""
+    allowed = REASONS[actor]
+    if reason not in allowed:
+        names = ", ".join(one.value for one in CancellationReason if one in allowed and one is not _NONE)
+        raise ValidationFailed(FieldViolation("reason", f"must be one of: {names}"))
 
 
 def _pieces(order: Order, lines: tuple[CancelledLine, ...]) -> dict[UUID, int]:
     """How many pieces of each line to cancel; without lines, all that are left."""
     if not lines:
-        return {item.item_id: item.left for item in order.items}
+        return all_left(order)
     items = {item.item_id: item for item in order.items}
     pieces: dict[UUID, int] = {}
     for index, line in enumerate(lines):
@@ -131,48 +136,3 @@ def _pieces(order: Order, lines: tuple[CancelledLine, ...]) -> dict[UUID, int]:
             raise TooManyPieces(index, item.left)
         pieces[item.item_id] = wanted
     return pieces
-
-
-def _worth(order: Order, pieces: Mapping[UUID, int]) -> int:
-    return sum(item.worth_minor(pieces[item.item_id]) for item in order.items if item.item_id in pieces)
-
-
-def _lines(order: Order, pieces: Mapping[UUID, int]) -> list[StockLine]:
-    return [StockLine(item.variant_id, pieces[item.item_id]) for item in order.items if pieces.get(item.item_id)]
-
-
-def _with_cancelled(item: OrderItem, pieces: Mapping[UUID, int]) -> OrderItem:
-    return replace(item, cancelled_quantity=item.cancelled_quantity + pieces.get(item.item_id, 0))
-
-
-async def _cancelled(
-    uow: UnitOfWork,
-    order: Order,
-    command: CancelOrder,
-    actor: CancellationActor,
-    pieces: Mapping[UUID, int],
-    *,
-    worth: int,
-    is_whole: bool,
-) -> Order:
-    """The order after it: paid money is set aside for its refund, unpaid money is not due any more."""
-    items = tuple(_with_cancelled(item, pieces) for item in order.items)
-    due, reserved = order.due_minor, order.refund_reserved_minor
-    due, reserved = (due, reserved + worth) if order.is_paid else (due - worth, reserved)
-    if not is_whole:
-        return await transition(
-            uow, order, OrderLinesCancelled, items=items, due_minor=due, refund_reserved_minor=reserved
-        )
-    return await transition(
-        uow,
-        order,
-        OrderCancelled,
-        {"reason": command.reason.value, "actor": actor.value},
-        state=OrderState.CANCELLED,
-        items=items,
-        due_minor=due,
-        refund_reserved_minor=reserved,
-        cancel_reason=command.reason,
-        cancel_note=command.note,
-        cancel_actor=actor,
-    )

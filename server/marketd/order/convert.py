@@ -28,11 +28,13 @@ from marketd.kernel.wire import (
     to_stream_reset,
     to_timestamp,
 )
-from marketd.order.access import allowed_actions, viewer_of
+from marketd.order.access import Viewer, allowed_actions, viewer_of
 from marketd.order.cancel import CancelledLine, CancelOrder
+from marketd.order.cancellations import Cancellation
 from marketd.order.model import CancellationActor, CancellationReason, OrderAction, OrderState
 from marketd.order.place import PlacedGroup
 from marketd.order.prepare import AcceptOrder
+from marketd.order.reject import RejectOrder
 from marketd.order.values import Order, OrderFilter, OrderItem
 from marketd.order.watch import OrderChange, OrderNews, OrderReset, OrderSnapshot
 from marketd.payment.convert import to_payment
@@ -79,16 +81,20 @@ def to_order(order: Order, caller: Caller) -> order_pb2.Order:
         discount_amount=money(order.discount_amount_minor),
         delivery_fee=money(order.delivery_fee_minor),
         total=money(order.total_minor),
+        cancelled_amount=money(order.cancelled_amount_minor),
+        payable_amount=money(order.payable_minor),
         refunded_amount=money(order.refunded_amount_minor),
         payment_id=str(order.payment_id),
         delivery_id=None if order.delivery_id is None else str(order.delivery_id),
         courier_id=None if order.courier_id is None else str(order.courier_id),
         prep_duration=None if order.prep_duration is None else to_duration(order.prep_duration),
         eta=to_eta(order.eta_earliest_time, order.eta_latest_time),
+        cancellations=[_cancellation(order, cancellation, viewer) for cancellation in order.cancellations],
         create_time=to_timestamp(order.create_time),
         update_time=to_timestamp(order.update_time),
         payment_expire_time=to_timestamp(order.payment_expire_time),
         pay_time=_instant(order.pay_time),
+        accept_expire_time=_instant(order.accept_expire_time),
         accept_time=_instant(order.accept_time),
         expected_ready_time=_instant(order.expected_ready_time),
         ready_time=_instant(order.ready_time),
@@ -100,16 +106,6 @@ def to_order(order: Order, caller: Caller) -> order_pb2.Order:
         refund_time=_instant(order.refund_time),
         etag=etag_of(order.version),
     )
-    if order.cancel_reason is not None and order.cancel_actor is not None:
-        is_told = viewer.sees_why(order.cancel_reason)
-        message.cancellation.CopyFrom(
-            order_pb2.Cancellation(
-                reason=_REASONS.to_wire(order.cancel_reason if is_told else CancellationReason.OTHER),
-                note=(order.cancel_note or None) if is_told else None,
-                actor=_ACTORS.to_wire(order.cancel_actor),
-                cancel_time=_instant(order.cancellation_time),
-            )
-        )
     if not viewer.sees_whole:
         _keep(message, _PARCEL)
         for item in message.items:
@@ -138,6 +134,23 @@ def _item(order: Order, item: OrderItem) -> order_pb2.OrderItem:
         unit_price=to_money(order.money(item.unit_price_minor)),
         line_total=to_money(order.money(item.line_total_minor)),
         discount_amount=to_money(order.money(item.discount_amount_minor)),
+    )
+
+
+def _cancellation(order: Order, cancellation: Cancellation, viewer: Viewer) -> order_pb2.Cancellation:
+    is_told = viewer.sees_why(cancellation.reason)
+    return order_pb2.Cancellation(
+        lines=[
+            order_pb2.CancelledItem(
+                item_id=str(line.item_id), quantity=line.quantity, amount=to_money(order.money(line.amount_minor))
+            )
+            for line in cancellation.lines
+        ],
+        reason=_REASONS.to_wire(cancellation.reason if is_told else CancellationReason.OTHER),
+        note=(cancellation.note or None) if is_told else None,
+        actor=_ACTORS.to_wire(cancellation.actor),
+        amount=to_money(order.money(cancellation.amount_minor)),
+        cancel_time=to_timestamp(cancellation.cancel_time),
     )
 
 
@@ -198,6 +211,11 @@ def from_accept(request: order_service_pb2.AcceptOrderRequest) -> AcceptOrder:
     """The command of AcceptOrder."""
     span = from_duration(request.prep_duration) if request.HasField("prep_duration") else None
     return AcceptOrder(UUID(request.order_id), span, request.etag)
+
+
+def from_reject(request: order_service_pb2.RejectOrderRequest) -> RejectOrder:
+    """The command of RejectOrder."""
+    return RejectOrder(UUID(request.order_id), _REASONS.from_wire(request.reason), request.note, request.etag)
 
 
 def from_cancel(request: order_service_pb2.CancelOrderRequest) -> CancelOrder:

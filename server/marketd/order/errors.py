@@ -51,6 +51,15 @@ class ShopClosed(Refusal):
         )
 
 
+class TooManyCancellations(ValidationFailed):
+    """Parts of the order were cancelled as often as one order takes."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            FieldViolation("lines", "must be left out: so many parts are cancelled that only the whole rest can be")
+        )
+
+
 class TooManyPieces(ValidationFailed):
     """More of a line is to be cancelled than is left."""
 

@@ -89,6 +89,22 @@ class OrderCourierAssigned(OrderEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class OrderCourierWithdrawn(OrderEvent):
+    """Nobody brings it for now; the state stays."""
+
+    event_type: ClassVar[str] = "order.courier_withdrawn"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderDeliveryMade(OrderEvent):
+    """Its delivery exists; the state stays."""
+
+    event_type: ClassVar[str] = "order.delivery_made"
+
+    delivery_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
 class OrderOutForDelivery(OrderEvent):
     """The courier has it; its goods left the stock."""
 
@@ -111,7 +127,7 @@ class OrderLinesCancelled(OrderEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class OrderCancelled(OrderEvent):
-    """Nothing of it is left; stock and money go back."""
+    """Nothing of it is left; the money goes back, and so does the stock unless a courier has lost it."""
 
     event_type: ClassVar[str] = "order.cancelled"
 
@@ -126,6 +142,7 @@ class OrderRejected(OrderEvent):
     event_type: ClassVar[str] = "order.rejected"
 
     reason: str
+    actor: str
 
 
 @dataclass(frozen=True, kw_only=True)

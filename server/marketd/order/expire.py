@@ -1,9 +1,11 @@
-"""Letting the orders of a group expire that nobody paid in time."""
+"""What happens to orders by time: those of a group expire when nobody pays in time, and a paid one is cancelled when
+its seller does not accept it in time.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -11,12 +13,15 @@ from marketd.inventory import service as inventory
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.events.events import Job, Json
 from marketd.order import repository
+from marketd.order.end import end_order, lock_whole
 from marketd.order.events import OrderExpired
-from marketd.order.model import OrderState
+from marketd.order.model import CancellationReason, OrderState
 from marketd.order.transition import lines_of, transition
+from marketd.order.values import Order
 from marketd.payment import service as payments
 
 EXPIRE: Final = "order.expire"
+GIVE_UP: Final = "order.give_up"
 
 
 def enqueue_expiry(uow: UnitOfWork, order_group_id: UUID, expire_time: datetime) -> None:
@@ -49,3 +54,33 @@ async def expire_group(uow: UnitOfWork, payload: Mapping[str, Json]) -> None:
     for order in waiting:
         await transition(uow, order, OrderExpired, state=OrderState.EXPIRED, due_minor=0)
     await inventory.release(uow, lines, group_id)
+
+
+def accept_expire_time(order: Order, pay_time: datetime, lifetime: timedelta) -> datetime:
+    """Until when the seller may accept an order that is paid at `pay_time`; counted from when it can look at it."""
+    begin = pay_time
+    return begin + lifetime
+
+
+def enqueue_give_up(uow: UnitOfWork, order: Order, accept_expire_time: datetime) -> None:
+    """Have the paid order cancelled at that time unless its seller accepts it by then."""
+    uow.enqueue(
+        Job(
+            kind=GIVE_UP,
+            payload={"order_id": str(order.order_id)},
+            run_time=accept_expire_time,
+            dedup_key=f"{GIVE_UP}:{order.order_id}",
+        )
+    )
+
+
+async def give_up_order(uow: UnitOfWork, payload: Mapping[str, Json]) -> None:
+    """Cancel an order that its seller has not accepted; the job. One that is further, or over, is left alone."""
+    order_id = UUID(str(payload["order_id"]))
+    # Most are accepted by now: these need no lock.
+    seen = await repository.read(uow.connection, order_id)
+    if seen is None or seen.state is not OrderState.PAID:
+        return
+    orders, order = await lock_whole(uow, order_id)
+    if order.state is OrderState.PAID:
+        await end_order(uow, orders, order, reason=CancellationReason.NOT_ACCEPTED_IN_TIME)

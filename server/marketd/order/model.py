@@ -55,7 +55,7 @@ TRANSITIONS: Final = Transitions(
         _S.PAID: (_S.ACCEPTED, _S.REJECTED, _S.CANCELLED),
         _S.ACCEPTED: (_S.READY, _S.CANCELLED),
         _S.READY: (_S.OUT_FOR_DELIVERY, _S.CANCELLED),
-        _S.OUT_FOR_DELIVERY: (_S.DELIVERED,),
+        _S.OUT_FOR_DELIVERY: (_S.DELIVERED, _S.CANCELLED),
         _S.DELIVERED: (_S.REFUNDED,),
         _S.CANCELLED: (),
         _S.REJECTED: (),
@@ -66,7 +66,10 @@ TRANSITIONS: Final = Transitions(
 """Every legal step. Nothing else changes a state."""
 
 _OVER: Final = frozenset({_S.DELIVERED, _S.CANCELLED, _S.REJECTED, _S.EXPIRED, _S.REFUNDED})
-CANCELLABLE: Final = TRANSITIONS.sources(_S.CANCELLED)
+CANCELLABLE: Final = frozenset({_S.PENDING_PAYMENT, _S.PAID, _S.ACCEPTED, _S.READY})
+"""States in which a person may cancel. What is on its way is cancelled only when nobody can deliver it."""
+BEFORE_PICKUP: Final = frozenset({_S.PAID, _S.ACCEPTED, _S.READY})
+"""States in which an order is paid and still with the seller: it ends when all of its money is given back."""
 IN_COURIERS_HANDS: Final = frozenset({_S.READY, _S.OUT_FOR_DELIVERY})
 """States in which the assigned courier may see the order."""
 
@@ -83,6 +86,8 @@ class CancellationReason(StrEnum):
     UNDELIVERABLE = "UNDELIVERABLE"
     SUSPECTED_FRAUD = "SUSPECTED_FRAUD"
     OTHER = "OTHER"
+    NOT_ACCEPTED_IN_TIME = "NOT_ACCEPTED_IN_TIME"
+    REFUNDED = "REFUNDED"
 
 
 class CancellationActor(StrEnum):
@@ -94,11 +99,37 @@ class CancellationActor(StrEnum):
     SYSTEM = "SYSTEM"
 
 
+_R = CancellationReason
+_BUYERS: Final = frozenset({_R.UNSPECIFIED, _R.CHANGED_MIND, _R.ORDERED_BY_MISTAKE, _R.TOO_SLOW, _R.OTHER})
+_SELLERS: Final = frozenset(
+    {_R.UNSPECIFIED, _R.OUT_OF_STOCK, _R.SELLER_UNAVAILABLE, _R.UNDELIVERABLE, _R.SUSPECTED_FRAUD, _R.OTHER}
+)
+REASONS: Final = {
+    CancellationActor.BUYER: _BUYERS,
+    CancellationActor.SELLER: _SELLERS,
+    CancellationActor.ADMIN: _BUYERS | _SELLERS,
+    CancellationActor.SYSTEM: frozenset(_R),
+}
+"""The reasons that each may give."""
+
+
+class Goods(StrEnum):
+    """What became of the goods of an order that nobody delivers."""
+
+    KEPT_BACK = "KEPT_BACK"
+    """They never left the shop."""
+    RETURNED = "RETURNED"
+    """They left it and came back."""
+    LOST = "LOST"
+    """They left it and did not come back so far."""
+
+
 class OrderAction(StrEnum):
     """What a caller may do with an order, as in the contract."""
 
     PAY = "PAY"
     ACCEPT = "ACCEPT"
+    REJECT = "REJECT"
     MARK_READY = "MARK_READY"
     CANCEL = "CANCEL"
     REFUND = "REFUND"
@@ -106,6 +137,7 @@ class OrderAction(StrEnum):
 
 _INSTANT = DateTime(timezone=True)
 _STATES = ", ".join(f"'{state.value}'" for state in OrderState)
+_GOODS = ", ".join(f"'{goods.value}'" for goods in Goods)
 
 
 class OrderGroupTable(Base):
@@ -128,7 +160,9 @@ class OrderTable(Base):
 
     `total_minor` is frozen. `due_minor` is what this order still is of its group's payment: the total, less what was
     cancelled before any money was taken. `refund_reserved_minor` is what is given back or about to be,
-    `refunded_amount_minor` the part of it that the provider has given back.
+    `refunded_amount_minor` the part of it that the provider has given back. `cancellations` is a list of
+    values.Cancellation, oldest first. `goods` says what became of the pieces of one that was READY or further when
+    nobody could deliver it.
     """
 
     __tablename__ = "orders"
@@ -139,6 +173,7 @@ class OrderTable(Base):
         Index(None, "courier_user_id", "order_id", postgresql_where=sql("courier_user_id IS NOT NULL")),
         Index(None, "courier_id", "order_id", postgresql_where=sql("courier_id IS NOT NULL")),
         CheckConstraint(f"state IN ({_STATES})", name="state"),
+        CheckConstraint(f"goods IN ({_GOODS})", name="goods"),
         CheckConstraint(
             "0 <= refunded_amount_minor AND refunded_amount_minor <= refund_reserved_minor"
             " AND refund_reserved_minor <= due_minor AND due_minor <= total_minor",
@@ -176,11 +211,10 @@ class OrderTable(Base):
     courier_id: Mapped[UUID | None] = mapped_column(Uuid)
     courier_user_id: Mapped[UUID | None] = mapped_column(Uuid)
     prep_duration: Mapped[timedelta | None] = mapped_column(Interval)
-    cancel_reason: Mapped[str | None] = mapped_column(Text)
-    cancel_note: Mapped[str | None] = mapped_column(Text)
-    cancel_actor: Mapped[str | None] = mapped_column(Text)
+    goods: Mapped[str | None] = mapped_column(Text)
     update_time: Mapped[datetime] = mapped_column(_INSTANT)
     pay_time: Mapped[datetime | None] = mapped_column(_INSTANT)
+    accept_expire_time: Mapped[datetime | None] = mapped_column(_INSTANT)
     accept_time: Mapped[datetime | None] = mapped_column(_INSTANT)
     expected_ready_time: Mapped[datetime | None] = mapped_column(_INSTANT)
     ready_time: Mapped[datetime | None] = mapped_column(_INSTANT)
@@ -190,6 +224,9 @@ class OrderTable(Base):
     reject_time: Mapped[datetime | None] = mapped_column(_INSTANT)
     expire_time: Mapped[datetime | None] = mapped_column(_INSTANT)
     refund_time: Mapped[datetime | None] = mapped_column(_INSTANT)
+
+    # Written by whatever cancels, and by nothing else.
+    cancellations: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default=sql("'[]'"))
 
 
 class OrderItemTable(Base):

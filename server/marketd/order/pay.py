@@ -6,24 +6,38 @@ The caller's calls come in the order of the locks: `lock_group` first, then its 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from datetime import timedelta
+from typing import Self
 from uuid import UUID
 
+from marketd.config import Settings
+from marketd.inventory import service as inventory
+from marketd.inventory.values import StockLine
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.money import Money
 from marketd.order import repository
+from marketd.order.end import write_end
 from marketd.order.events import OrderPaid, OrderRefunded
-from marketd.order.model import OrderState
-from marketd.order.transition import transition
+from marketd.order.expire import accept_expire_time, enqueue_give_up
+from marketd.order.model import BEFORE_PICKUP, CancellationReason, OrderState
+from marketd.order.transition import lines_of, save_quietly, transition
 from marketd.order.values import Order
 from marketd.payment.errors import NothingToRefund, RefundTooLarge
 from marketd.payment.ports import GroupStanding, RefundShare
 
 
 class PaidOrders:
-    """Implements payment.ports.OrderPayments."""
+    """Implements payment.ports.OrderPayments. `accept_lifetime` is how long sellers may take to accept."""
+
+    def __init__(self, *, accept_lifetime: timedelta) -> None:
+        self._accept_lifetime = accept_lifetime
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """As the settings say."""
+        return cls(accept_lifetime=settings.order_accept_lifetime)
 
     async def lock_group(self, uow: UnitOfWork, order_group_id: UUID) -> GroupStanding | None:
         """Lock the group's row."""
@@ -43,14 +57,18 @@ class PaidOrders:
         """The waiting orders of the locked group become PAID."""
         for order in await repository.lock_orders(uow.connection, order_group_id):
             if order.state is OrderState.PENDING_PAYMENT:
-                await transition(uow, order, OrderPaid, {"payment_id": payment_id}, state=OrderState.PAID)
+                until = accept_expire_time(order, uow.now, self._accept_lifetime)
+                told = {"payment_id": payment_id}
+                await transition(uow, order, OrderPaid, told, state=OrderState.PAID, accept_expire_time=until)
+                enqueue_give_up(uow, order, until)
 
     async def reserve_refund(
         self, uow: UnitOfWork, caller: Caller, order_group_id: UUID, order_id: UUID | None, amount: Money | None
     ) -> Sequence[RefundShare]:
         """Set aside what is to be given back: the amount of one order, or all that is left of those meant.
 
-        Raises NotFound, NothingToRefund and RefundTooLarge.
+        An order of which nothing is left by that is CANCELLED at once, while it is with its seller. Raises NotFound,
+        NothingToRefund and RefundTooLarge.
         """
         orders = [
             order
@@ -66,12 +84,20 @@ class PaidOrders:
         if wanted > left:
             raise RefundTooLarge(str(orders[0].money(left)))
         shares: list[RefundShare] = []
+        released: list[StockLine] = []
         for order in orders:
             part = min(wanted, order.refundable_minor)
-            if part:
-                await set_aside(uow, order, part)
-                shares.append(RefundShare(order.order_id, part))
-                wanted -= part
+            if not part:
+                continue
+            if part == order.refundable_minor and order.state in BEFORE_PICKUP:
+                released += lines_of(order)
+                await write_end(uow, order, reason=CancellationReason.REFUNDED)
+            else:
+                await save_quietly(uow, order, refund_reserved_minor=order.refund_reserved_minor + part)
+            shares.append(RefundShare(order.order_id, part))
+            wanted -= part
+        # Those of all orders at once: the stock's rows are locked in one order.
+        await inventory.release(uow, released, order_group_id)
         return shares
 
     async def refund_settled(
@@ -82,24 +108,13 @@ class PaidOrders:
         for share in shares:
             order, amount = orders[share.order_id], share.amount_minor
             if not succeeded:
-                await _save(uow, order, order.refund_reserved_minor - amount)
+                await save_quietly(uow, order, refund_reserved_minor=order.refund_reserved_minor - amount)
                 continue
             refunded = order.refunded_amount_minor + amount
             told = {"amount_minor": amount}
             is_all = order.state is OrderState.DELIVERED and refunded == order.due_minor
             state = OrderState.REFUNDED if is_all else None
             await transition(uow, order, OrderRefunded, told, state=state, refunded_amount_minor=refunded)
-
-
-async def set_aside(uow: UnitOfWork, order: Order, amount_minor: int) -> None:
-    """Note on a locked order that so much of its money is about to be given back. Nobody is told before it is."""
-    await _save(uow, order, order.refund_reserved_minor + amount_minor)
-
-
-async def _save(uow: UnitOfWork, order: Order, refund_reserved_minor: int) -> None:
-    # The version stays: what is set aside shows nowhere, so nobody's etag should go stale of it.
-    after = replace(order, refund_reserved_minor=refund_reserved_minor)
-    await repository.save(uow.connection, after, order.version)
 
 
 def _may_refund(caller: Caller, order: Order) -> bool:

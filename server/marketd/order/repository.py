@@ -14,6 +14,7 @@ from marketd.kernel.call.refusals import ConcurrentUpdate
 from marketd.kernel.db.database import Connection, is_unique_violation
 from marketd.kernel.db.sql import Arguments, Arrays, Columns, where
 from marketd.kernel.values.address import Address
+from marketd.order.cancellations import Cancellation
 from marketd.order.model import IN_COURIERS_HANDS, OrderState
 from marketd.order.values import (
     CHANGEABLE,
@@ -40,6 +41,7 @@ _ORDER = Columns(
         "pickup": lambda found: None if found is None else Address.from_json(found),
         "address": Address.from_json,
         "items": lambda rows: tuple(map(_ITEM.from_tuple, rows)),
+        "cancellations": lambda found: tuple(map(Cancellation.from_json, found)),
     },
 )
 _FROM = f"SELECT {_ORDER.sql} FROM orders o JOIN order_groups g USING (order_group_id)"
@@ -208,6 +210,29 @@ async def save_items(connection: Connection, order: Order) -> None:
     )
 
 
+async def save_cancellations(connection: Connection, order: Order) -> None:
+    """Write the cancellations of a locked order."""
+    await connection.execute(
+        "UPDATE orders SET cancellations = $2::text::jsonb WHERE order_id = $1",
+        order.order_id,
+        json.dumps([cancellation.to_json() for cancellation in order.cancellations], ensure_ascii=False),
+    )
+
+
+async def first_open(connection: Connection, column: str, owner_id: UUID) -> tuple[str, int] | None:
+    """The number of the oldest order that is not over of a buyer (`buyer_id`) or shop (`seller_id`), and how many there
+    are.
+    """
+    row = await connection.fetchrow(
+        "SELECT order_number, count(*) OVER () AS count FROM orders"
+        f" WHERE {column} = $1 AND state = ANY($2::text[]) ORDER BY order_id LIMIT 1",
+        owner_id,
+        _OPEN,
+    )
+    return None if row is None else (row["order_number"], row["count"])
+
+
+_OPEN: Final = [state.value for state in OrderState if not state.is_over]
 _ID_COLUMNS: Final = ("order_group_id", "seller_id", "buyer_id", "courier_id")
 """What a list is filtered by, the narrowest first."""
 _IN_HANDS: Final = [state.value for state in IN_COURIERS_HANDS]

@@ -1,4 +1,4 @@
-"""What delivery asks of orders, in its own unit of work. Locks are taken as order/__init__ says."""
+"""What other slices ask of orders, in their own unit of work. Locks are taken as order/__init__ says."""
 
 from __future__ import annotations
 
@@ -8,9 +8,17 @@ from marketd.inventory import service as inventory
 from marketd.kernel.call.refusals import IllegalTransition, NotFound
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.order import repository
-from marketd.order.events import OrderCourierAssigned, OrderDelivered, OrderOutForDelivery, OrderRefunded
-from marketd.order.model import IN_COURIERS_HANDS, OrderState
-from marketd.order.transition import lines_of, transition
+from marketd.order.end import end_order, lock_whole, stock_lines
+from marketd.order.events import (
+    OrderCourierAssigned,
+    OrderCourierWithdrawn,
+    OrderDelivered,
+    OrderDeliveryMade,
+    OrderOutForDelivery,
+    OrderRefunded,
+)
+from marketd.order.model import IN_COURIERS_HANDS, CancellationActor, CancellationReason, Goods, OrderState
+from marketd.order.transition import given_back, lines_of, save_quietly, transition
 from marketd.order.values import Order
 
 
@@ -19,13 +27,27 @@ async def read_order_for_delivery(unit: UnitOfWork | ReadUnit, order_id: UUID) -
     return await repository.read(unit.connection, order_id)
 
 
+async def delivery_made(uow: UnitOfWork, order_id: UUID, delivery_id: UUID) -> Order | None:
+    """Write down which delivery the order has; None when it is not READY any more, and none is to be made."""
+    order = await _locked(uow, order_id)
+    if order.state is not OrderState.READY or order.is_given_back:
+        return None
+    if order.delivery_id == delivery_id:
+        return order
+    return await transition(uow, order, OrderDeliveryMade, delivery_id=delivery_id)
+
+
 async def delivery_assigned(
     uow: UnitOfWork, order_id: UUID, courier_user_id: UUID, delivery_id: UUID, *, courier_id: UUID | None = None
 ) -> Order:
-    """Write down who brings the order. Raises IllegalTransition when it is not on its way to the buyer any more."""
+    """Write down who brings the order. Raises IllegalTransition when it is not on its way to the buyer any more, and
+    when it waits in the shop although all of its money is given back.
+    """
     order = await _locked(uow, order_id)
     if order.state not in IN_COURIERS_HANDS:
         raise IllegalTransition("order", order.state.value, [])
+    if order.state is OrderState.READY and order.is_given_back:
+        raise given_back(order)
     return await transition(
         uow,
         order,
@@ -36,8 +58,23 @@ async def delivery_assigned(
     )
 
 
+async def courier_withdrawn(uow: UnitOfWork, order_id: UUID) -> Order:
+    """Nobody brings the order for now. One that nobody was to bring, or that is over, stays as it is.
+
+    Raises IllegalTransition while a courier has its goods.
+    """
+    order = await _locked(uow, order_id)
+    if order.state is OrderState.OUT_FOR_DELIVERY:
+        raise IllegalTransition("order", order.state.value, [])
+    if order.state is not OrderState.READY or order.courier_user_id is None:
+        return order
+    return await transition(uow, order, OrderCourierWithdrawn, courier_id=None, courier_user_id=None)
+
+
 async def out_for_delivery(uow: UnitOfWork, order_id: UUID) -> Order:
-    """The courier has it; the pieces leave the stock. Raises IllegalTransition unless it is READY."""
+    """The courier has it; the pieces leave the stock. Raises IllegalTransition unless it is READY, and when all of its
+    money is given back.
+    """
     order = await _locked(uow, order_id)
     after = await transition(uow, order, OrderOutForDelivery, state=OrderState.OUT_FOR_DELIVERY)
     await inventory.ship(uow, lines_of(after), order_id)
@@ -51,6 +88,50 @@ async def delivered(uow: UnitOfWork, order_id: UUID) -> Order:
     if after.due_minor and after.refunded_amount_minor == after.due_minor:
         after = await transition(uow, after, OrderRefunded, {"amount_minor": 0}, state=OrderState.REFUNDED)
     return after
+
+
+async def undeliverable(uow: UnitOfWork, order_id: UUID, *, actor: CancellationActor, note: str, goods: Goods) -> Order:
+    """Nobody can deliver the order: it is CANCELLED and all of its money goes back.
+
+    `goods` is KEPT_BACK for one that is READY, whose pieces are still in the shop, and RETURNED or LOST for one that is
+    OUT_FOR_DELIVERY. One that is cancelled already is given as it is. Raises IllegalTransition.
+    """
+    orders, order = await lock_whole(uow, order_id)
+    if order.state is OrderState.CANCELLED:
+        return order
+    if order.state not in IN_COURIERS_HANDS:
+        raise IllegalTransition("order", order.state.value, [])
+    return await end_order(
+        uow, orders, order, reason=CancellationReason.UNDELIVERABLE, note=note, actor=actor, goods=goods
+    )
+
+
+async def goods_returned(uow: UnitOfWork, order_id: UUID) -> None:
+    """The goods of an undeliverable order that were LOST came back after all: the stock rises, once."""
+    order = await _locked(uow, order_id)
+    if order.goods is not Goods.LOST:
+        return
+    # The cancellation that ended it has taken exactly the pieces that were on their way.
+    pieces = {line.item_id: line.quantity for line in order.cancellations[-1].lines}
+    await save_quietly(uow, order, goods=Goods.RETURNED)
+    await inventory.put_back(uow, stock_lines(order, pieces), order_id)
+
+
+async def holds_account(uow: UnitOfWork, user_id: UUID) -> str | None:
+    """What the account has bought and is not over, for auth's AccountHolder: `order K7QD-2XMP and 2 more`."""
+    return _named(await repository.first_open(uow.connection, "buyer_id", user_id))
+
+
+async def holds_seller(uow: UnitOfWork, seller_id: UUID) -> str | None:
+    """What the shop has sold and is not over: `order K7QD-2XMP and 2 more`; None when nothing waits for it."""
+    return _named(await repository.first_open(uow.connection, "seller_id", seller_id))
+
+
+def _named(found: tuple[str, int] | None) -> str | None:
+    if found is None:
+        return None
+    order_number, count = found
+    return f"order {order_number}" if count == 1 else f"order {order_number} and {count - 1} more"
 
 
 async def _locked(uow: UnitOfWork, order_id: UUID) -> Order:

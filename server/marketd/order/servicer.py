@@ -22,6 +22,7 @@ from marketd.order.cancel import cancel_order
 from marketd.order.place import PlacedGroup, PlaceOrder, place_order
 from marketd.order.prepare import accept_order, mark_order_ready
 from marketd.order.read import get_order, list_orders
+from marketd.order.reject import reject_order
 from marketd.order.watch import watch_order
 from marketd.payment.ports import Providers
 
@@ -104,6 +105,17 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
             "order.accept",
             lambda uow: accept_order(uow, caller, command),
             lambda order: order_service_pb2.AcceptOrderResponse(order=convert.to_order(order, caller)),
+        )
+
+    async def RejectOrder(
+        self, request: order_service_pb2.RejectOrderRequest, context: Context
+    ) -> order_service_pb2.RejectOrderResponse:
+        caller = calls.current_caller()
+        command = convert.from_reject(request)
+        return await self._tx.answer(
+            "order.reject",
+            lambda uow: reject_order(uow, caller, command),
+            lambda order: order_service_pb2.RejectOrderResponse(order=convert.to_order(order, caller)),
         )
 
     async def MarkOrderReady(

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from marketd.inventory.values import StockLine
+from marketd.kernel.call.refusals import IllegalTransition
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.order import repository
 from marketd.order.events import OrderEvent
@@ -29,6 +30,20 @@ _TIMES: Mapping[OrderState, str] = {
 }
 
 
+_FOR_MONEY: Final = frozenset({OrderState.ACCEPTED, OrderState.READY, OrderState.OUT_FOR_DELIVERY})
+"""States that cost the seller or the courier something: none is reached for nothing."""
+
+
+def given_back(order: Order) -> IllegalTransition:
+    """The refusal of a step with an order whose money is all given back."""
+    return IllegalTransition(
+        "order",
+        order.state.value,
+        [],
+        f"The order is {order.state.value} and all of its money is given back; nothing more is to be done for it.",
+    )
+
+
 async def transition(
     uow: UnitOfWork,
     order: Order,
@@ -45,12 +60,23 @@ async def transition(
     """
     if state is not None:
         TRANSITIONS.check(order.state, state)
+        if state in _FOR_MONEY and order.is_given_back:
+            raise given_back(order)
         fields |= {"state": state, _TIMES[state]: uow.now}
     after = replace(order, **fields, version=order.version + 1, update_time=uow.now)
     await repository.save(uow.connection, after, order.version)
     if after.items != order.items:
         await repository.save_items(uow.connection, after)
+    if after.cancellations != order.cancellations:
+        await repository.save_cancellations(uow.connection, after)
     uow.emit(make_event(event, after, order.state, told))
+    return after
+
+
+async def save_quietly(uow: UnitOfWork, order: Order, **fields: Any) -> Order:
+    """Change what of a locked order shows nowhere: no event, and nobody's etag goes stale of it."""
+    after = replace(order, **fields)
+    await repository.save(uow.connection, after, order.version)
     return after
 
 

@@ -17,7 +17,8 @@ from uuid import UUID
 from marketd.kernel.events.events import Json
 from marketd.kernel.values.address import Address
 from marketd.kernel.values.money import Money
-from marketd.order.model import CancellationActor, CancellationReason, OrderState
+from marketd.order.cancellations import Cancellation
+from marketd.order.model import Goods, OrderState
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +75,9 @@ class OrderProgress:
     courier_id: UUID | None = None
     courier_user_id: UUID | None = None
     prep_duration: timedelta | None = None
-    cancel_reason: CancellationReason | None = None
-    cancel_note: str | None = None
-    cancel_actor: CancellationActor | None = None
+    goods: Goods | None = None
     pay_time: datetime | None = None
+    accept_expire_time: datetime | None = None
     accept_time: datetime | None = None
     expected_ready_time: datetime | None = None
     ready_time: datetime | None = None
@@ -97,7 +97,10 @@ _DEFAULTS: Final = {field.name: None if field.default is MISSING else field.defa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order(OrderProgress):
-    """An order with its items. Payment and items stand in tables of their own, all else in a row of `orders`."""
+    """An order with its items. Payment and items stand in tables of their own, all else in a row of `orders`.
+
+    cancellations: oldest first, at most MAX_CANCELLATIONS.
+    """
 
     order_id: UUID
     order_number: str
@@ -120,6 +123,7 @@ class Order(OrderProgress):
     payment_id: UUID
     payment_expire_time: datetime
     items: tuple[OrderItem, ...]
+    cancellations: tuple[Cancellation, ...] = ()
 
     @property
     def is_paid(self) -> bool:
@@ -132,16 +136,28 @@ class Order(OrderProgress):
         return self.due_minor - self.refund_reserved_minor if self.is_paid else 0
 
     @property
-    def cancellation_time(self) -> datetime | None:
-        """When it was cancelled or rejected."""
-        return self.cancel_time or self.reject_time
+    def is_given_back(self) -> bool:
+        """Whether it was paid for and nothing of the money is left: nobody should prepare or bring it."""
+        return self.is_paid and self.due_minor > 0 and not self.refundable_minor
+
+    @property
+    def payable_minor(self) -> int:
+        """What is still to be paid; 0 once it waits for no money."""
+        return self.due_minor if self.state is OrderState.PENDING_PAYMENT else 0
+
+    @property
+    def cancelled_amount_minor(self) -> int:
+        """What all cancellations took off."""
+        return sum(cancellation.amount_minor for cancellation in self.cancellations)
 
     def money(self, amount_minor: int) -> Money:
         """The amount in the order's currency."""
         return Money(amount_minor, self.currency)
 
     def progress(self) -> dict[str, Json]:
-        """The changeable part as JSON, with what of the items is cancelled; events carry it."""
+        """The changeable part as JSON, with how much of the items is cancelled and by how many cancellations; events
+        carry it. What people wrote about these stays out of events.
+        """
         progress: dict[str, Json] = {}
         for name, value in zip(CHANGEABLE, changeable_of(self), strict=True):
             if value is not None:
@@ -151,6 +167,8 @@ class Order(OrderProgress):
         }
         if cancelled:
             progress["cancelled"] = cancelled
+        if self.cancellations:
+            progress["cancellations"] = len(self.cancellations)
         return progress
 
     def with_progress(self, progress: Mapping[str, Json]) -> Order:
@@ -162,7 +180,9 @@ class Order(OrderProgress):
         cancelled = progress.get("cancelled")
         counts: Mapping[str, Any] = cancelled if isinstance(cancelled, dict) else {}
         items = tuple(replace(item, cancelled_quantity=int(counts.get(str(item.item_id), 0))) for item in self.items)
-        return replace(self, items=items, **values)
+        count = progress.get("cancellations", 0)
+        cancellations = self.cancellations[: count if isinstance(count, int) else 0]
+        return replace(self, items=items, cancellations=cancellations, **values)
 
 
 def _json(value: object) -> Json:

@@ -16,7 +16,7 @@ from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import ReadUnit
 from marketd.kernel.events import outbox
-from marketd.kernel.events.events import StoredEvent
+from marketd.kernel.events.events import Json, StoredEvent
 from marketd.kernel.events.feed import Feed
 from marketd.kernel.events.watch import BEAT_SECONDS, OF_NO_USE, Batch, Beat, ResetReason, missed_events, watch
 from marketd.order import repository
@@ -92,6 +92,9 @@ class _OrderReader:
             last = await outbox.last_seq(unit.connection, self._order_id)
             return self._snapshot(last, await self._look(unit), after)
         events, more = missed
+        if any(_told(event).get("cancellations", 0) != len(self._order.cancellations) for event in events):
+            # Events carry no words of people, so what a cancellation says is read where it stands.
+            self._order = await self._look(unit)
         return self._changes(self._order, after, events, more=more)
 
     async def _look(self, unit: ReadUnit) -> Order:
@@ -127,8 +130,12 @@ class _OrderReader:
 
 
 def _change(order: Order, event: StoredEvent) -> OrderChange:
+    order = order.with_progress(_told(event))
+    return OrderChange(order, OrderState(str(event.payload["previous_state"])), event.occurred_time)
+
+
+def _told(event: StoredEvent) -> Mapping[str, Json]:
     progress = event.payload["after"]
     if not isinstance(progress, Mapping):
         raise TypeError(f"event {event.event_id} has no order in it")
-    order = order.with_progress(progress)
-    return OrderChange(order, OrderState(str(event.payload["previous_state"])), event.occurred_time)
+    return progress

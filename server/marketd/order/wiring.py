@@ -10,7 +10,7 @@ from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.events.watch import ResumeTokens
 from marketd.kernel.slice import Parts, Slice
 from marketd.order import invariants
-from marketd.order.expire import EXPIRE, expire_group
+from marketd.order.expire import EXPIRE, GIVE_UP, expire_group, give_up_order
 from marketd.order.servicer import OrderServicer
 from marketd.payment.ports import Providers
 
@@ -34,5 +34,5 @@ def build(parts: Parts, *, providers: Callable[[Transactor], Providers]) -> Slic
                 currency=settings.currency,
             )
         ],
-        jobs={EXPIRE: expire_group},
+        jobs={EXPIRE: expire_group, GIVE_UP: give_up_order},
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from marketd.config import Settings
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.slice import Parts, Slice
 from marketd.kernel.work.repeat import repeat
@@ -21,11 +22,13 @@ LOOK_SECONDS: Final = 60.0
 """How often attempts are looked for that were left alone: their job may have run out of tries."""
 
 
-def build(parts: Parts, *, orders: OrderPayments, providers: Callable[[Transactor], Providers]) -> Slice:
-    """Payment's part of a process. `orders` is what the payments are for, `providers` gives who takes the money."""
-    taking = providers(parts.tx)
-    confirmer = PaymentConfirmer(tx=parts.tx, providers=taking, orders=orders)
-    refunder = PaymentRefunder(tx=parts.tx, providers=taking, orders=orders)
+def build(
+    parts: Parts, *, orders: Callable[[Settings], OrderPayments], providers: Callable[[Transactor], Providers]
+) -> Slice:
+    """Payment's part of a process. `orders` gives what the payments are for, `providers` who takes the money."""
+    taking, paid = providers(parts.tx), orders(parts.settings)
+    confirmer = PaymentConfirmer(tx=parts.tx, providers=taking, orders=paid)
+    refunder = PaymentRefunder(tx=parts.tx, providers=taking, orders=paid)
 
     async def look() -> bool:
         await confirmer.sweep()
@@ -36,7 +39,7 @@ def build(parts: Parts, *, orders: OrderPayments, providers: Callable[[Transacto
             PaymentServicer(
                 tx=parts.tx,
                 providers=taking,
-                orders=orders,
+                orders=paid,
                 confirmer=confirmer,
                 refunder=refunder,
                 currency=parts.settings.currency,

@@ -145,8 +145,6 @@ async def test_cancelling_a_paid_order_gives_stock_and_money_back(market: Market
     request_id = str(uuid4())
     cancelled = await market.cancel(buyer, placed.order_id, request_id=request_id)
     assert cancelled.state == CANCELLED
-    assert cancelled.cancellation.actor == order_pb2.CANCELLATION_ACTOR_BUYER
-    assert cancelled.cancellation.reason == order_pb2.CANCELLATION_REASON_CHANGED_MIND
     assert not cancelled.allowed_actions
     assert await market.cancel(buyer, placed.order_id, request_id=request_id) == cancelled
     assert await market.reserved(variant) == 0
@@ -322,7 +320,12 @@ async def test_what_callers_may_do_is_told_to_each(market: Market) -> None:
     }
     assert actions == {
         "buyer": {order_pb2.ORDER_ACTION_CANCEL},
-        "seller": {order_pb2.ORDER_ACTION_ACCEPT, order_pb2.ORDER_ACTION_CANCEL, order_pb2.ORDER_ACTION_REFUND},
+        "seller": {
+            order_pb2.ORDER_ACTION_ACCEPT,
+            order_pb2.ORDER_ACTION_REJECT,
+            order_pb2.ORDER_ACTION_CANCEL,
+            order_pb2.ORDER_ACTION_REFUND,
+        },
         "admin": {order_pb2.ORDER_ACTION_CANCEL, order_pb2.ORDER_ACTION_REFUND},
     }
 

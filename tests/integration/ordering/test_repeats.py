@@ -186,7 +186,7 @@ async def test_an_order_cancelled_again_by_the_same_for_the_same_reason_is_answe
     with pytest.raises(IllegalTransition):
         await market.cancel(shop.caller, order.order_id)
     other_reason = order_service_pb2.CancelOrderRequest(
-        request_id=str(uuid4()), order_id=order.order_id, reason=order_pb2.CANCELLATION_REASON_OTHER
+        request_id=str(uuid4()), order_id=order.order_id, reason=order_pb2.CANCELLATION_REASON_TOO_SLOW
     )
     with pytest.raises(IllegalTransition):
         await market.call(buyer, market.orders.CancelOrder, other_reason)

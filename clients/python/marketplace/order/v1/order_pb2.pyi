@@ -46,9 +46,9 @@ class _OrderStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrderState
     ORDER_STATE_DELIVERED: _OrderState.ValueType  # 6
     """The buyer has it."""
     ORDER_STATE_CANCELLED: _OrderState.ValueType  # 7
-    """Cancelled as a whole; the stock is back, and so is money that was taken."""
+    """Cancelled as a whole; money that was taken goes back, and so does the stock unless the goods were lost on their way."""
     ORDER_STATE_REJECTED: _OrderState.ValueType  # 8
-    """Refused by the seller; the stock and the money are back."""
+    """Refused by the seller; the stock and the money go back."""
     ORDER_STATE_EXPIRED: _OrderState.ValueType  # 9
     """Not paid in time; the stock is back."""
     ORDER_STATE_REFUNDED: _OrderState.ValueType  # 10
@@ -72,9 +72,9 @@ ORDER_STATE_OUT_FOR_DELIVERY: OrderState.ValueType  # 5
 ORDER_STATE_DELIVERED: OrderState.ValueType  # 6
 """The buyer has it."""
 ORDER_STATE_CANCELLED: OrderState.ValueType  # 7
-"""Cancelled as a whole; the stock is back, and so is money that was taken."""
+"""Cancelled as a whole; money that was taken goes back, and so does the stock unless the goods were lost on their way."""
 ORDER_STATE_REJECTED: OrderState.ValueType  # 8
-"""Refused by the seller; the stock and the money are back."""
+"""Refused by the seller; the stock and the money go back."""
 ORDER_STATE_EXPIRED: OrderState.ValueType  # 9
 """Not paid in time; the stock is back."""
 ORDER_STATE_REFUNDED: OrderState.ValueType  # 10
@@ -93,11 +93,13 @@ class _OrderActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrderActi
     """The buyer may pay with ConfirmPayment."""
     ORDER_ACTION_ACCEPT: _OrderAction.ValueType  # 2
     """The seller may call AcceptOrder."""
-    ORDER_ACTION_MARK_READY: _OrderAction.ValueType  # 3
+    ORDER_ACTION_REJECT: _OrderAction.ValueType  # 3
+    """The seller may call RejectOrder."""
+    ORDER_ACTION_MARK_READY: _OrderAction.ValueType  # 4
     """The seller may call MarkOrderReady."""
-    ORDER_ACTION_CANCEL: _OrderAction.ValueType  # 4
+    ORDER_ACTION_CANCEL: _OrderAction.ValueType  # 5
     """CancelOrder may be called."""
-    ORDER_ACTION_REFUND: _OrderAction.ValueType  # 5
+    ORDER_ACTION_REFUND: _OrderAction.ValueType  # 6
     """RefundPayment may be called for this order."""
 
 class OrderAction(_OrderAction, metaclass=_OrderActionEnumTypeWrapper):
@@ -109,11 +111,13 @@ ORDER_ACTION_PAY: OrderAction.ValueType  # 1
 """The buyer may pay with ConfirmPayment."""
 ORDER_ACTION_ACCEPT: OrderAction.ValueType  # 2
 """The seller may call AcceptOrder."""
-ORDER_ACTION_MARK_READY: OrderAction.ValueType  # 3
+ORDER_ACTION_REJECT: OrderAction.ValueType  # 3
+"""The seller may call RejectOrder."""
+ORDER_ACTION_MARK_READY: OrderAction.ValueType  # 4
 """The seller may call MarkOrderReady."""
-ORDER_ACTION_CANCEL: OrderAction.ValueType  # 4
+ORDER_ACTION_CANCEL: OrderAction.ValueType  # 5
 """CancelOrder may be called."""
-ORDER_ACTION_REFUND: OrderAction.ValueType  # 5
+ORDER_ACTION_REFUND: OrderAction.ValueType  # 6
 """RefundPayment may be called for this order."""
 Global___OrderAction: _TypeAlias = OrderAction  # noqa: Y015
 
@@ -141,9 +145,15 @@ class _CancellationReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Ca
     """It looks like fraud."""
     CANCELLATION_REASON_OTHER: _CancellationReason.ValueType  # 8
     """None of the others; the note says more."""
+    CANCELLATION_REASON_NOT_ACCEPTED_IN_TIME: _CancellationReason.ValueType  # 9
+    """The seller did not accept it in time; only the marketplace itself says so."""
+    CANCELLATION_REASON_REFUNDED: _CancellationReason.ValueType  # 10
+    """All of its money was given back before it was on its way; only the marketplace itself says so."""
 
 class CancellationReason(_CancellationReason, metaclass=_CancellationReasonEnumTypeWrapper):
-    """Why an order is cancelled or rejected."""
+    """Why an order is cancelled or rejected. Buyers may give CHANGED_MIND, ORDERED_BY_MISTAKE, TOO_SLOW and OTHER, sellers
+    OUT_OF_STOCK, SELLER_UNAVAILABLE, UNDELIVERABLE, SUSPECTED_FRAUD and OTHER, admins all of these; everybody may give none.
+    """
 
 CANCELLATION_REASON_UNSPECIFIED: CancellationReason.ValueType  # 0
 """Not stated."""
@@ -163,6 +173,10 @@ CANCELLATION_REASON_SUSPECTED_FRAUD: CancellationReason.ValueType  # 7
 """It looks like fraud."""
 CANCELLATION_REASON_OTHER: CancellationReason.ValueType  # 8
 """None of the others; the note says more."""
+CANCELLATION_REASON_NOT_ACCEPTED_IN_TIME: CancellationReason.ValueType  # 9
+"""The seller did not accept it in time; only the marketplace itself says so."""
+CANCELLATION_REASON_REFUNDED: CancellationReason.ValueType  # 10
+"""All of its money was given back before it was on its way; only the marketplace itself says so."""
 Global___CancellationReason: _TypeAlias = CancellationReason  # noqa: Y015
 
 class _CancellationActor:
@@ -263,6 +277,8 @@ class Order(_message.Message):
     DISCOUNT_AMOUNT_FIELD_NUMBER: _builtins.int
     DELIVERY_FEE_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
+    CANCELLED_AMOUNT_FIELD_NUMBER: _builtins.int
+    PAYABLE_AMOUNT_FIELD_NUMBER: _builtins.int
     REFUNDED_AMOUNT_FIELD_NUMBER: _builtins.int
     PROMO_CODES_FIELD_NUMBER: _builtins.int
     PAYMENT_ID_FIELD_NUMBER: _builtins.int
@@ -270,11 +286,12 @@ class Order(_message.Message):
     COURIER_ID_FIELD_NUMBER: _builtins.int
     PREP_DURATION_FIELD_NUMBER: _builtins.int
     ETA_FIELD_NUMBER: _builtins.int
-    CANCELLATION_FIELD_NUMBER: _builtins.int
+    CANCELLATIONS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     PAYMENT_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     PAY_TIME_FIELD_NUMBER: _builtins.int
+    ACCEPT_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     ACCEPT_TIME_FIELD_NUMBER: _builtins.int
     EXPECTED_READY_TIME_FIELD_NUMBER: _builtins.int
     READY_TIME_FIELD_NUMBER: _builtins.int
@@ -336,8 +353,16 @@ class Order(_message.Message):
         """The subtotal less the discount plus the delivery fee."""
 
     @_builtins.property
+    def cancelled_amount(self) -> _money_pb2.Money:
+        """What cancellations took off the total so far, whether it was paid by then or not."""
+
+    @_builtins.property
+    def payable_amount(self) -> _money_pb2.Money:
+        """What is still to be paid: the total less what was cancelled while the order waits for its money, 0 afterwards."""
+
+    @_builtins.property
     def refunded_amount(self) -> _money_pb2.Money:
-        """What was given back to the buyer of this order so far."""
+        """What was given back to the buyer of this order so far, by cancellations and by refunds."""
 
     @_builtins.property
     def promo_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -352,8 +377,10 @@ class Order(_message.Message):
         """When it was expected to arrive when it was placed."""
 
     @_builtins.property
-    def cancellation(self) -> Global___Cancellation:
-        """Why and by whom the order was cancelled or rejected; absent when it was not."""
+    def cancellations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Cancellation]:
+        """What was cancelled, why and by whom, oldest first; the last one ended the order when it is CANCELLED or REJECTED. At
+        most 100.
+        """
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -370,6 +397,10 @@ class Order(_message.Message):
     @_builtins.property
     def pay_time(self) -> _timestamp_pb2.Timestamp:
         """When the order became PAID; absent when it did not."""
+
+    @_builtins.property
+    def accept_expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when the seller may accept the order; one that waits longer is cancelled. Absent before it is paid."""
 
     @_builtins.property
     def accept_time(self) -> _timestamp_pb2.Timestamp:
@@ -424,6 +455,8 @@ class Order(_message.Message):
         discount_amount: _money_pb2.Money | None = ...,
         delivery_fee: _money_pb2.Money | None = ...,
         total: _money_pb2.Money | None = ...,
+        cancelled_amount: _money_pb2.Money | None = ...,
+        payable_amount: _money_pb2.Money | None = ...,
         refunded_amount: _money_pb2.Money | None = ...,
         promo_codes: _abc.Iterable[_builtins.str] | None = ...,
         payment_id: _builtins.str | None = ...,
@@ -431,11 +464,12 @@ class Order(_message.Message):
         courier_id: _builtins.str | None = ...,
         prep_duration: _duration_pb2.Duration | None = ...,
         eta: _quote_pb2.EtaBand | None = ...,
-        cancellation: Global___Cancellation | None = ...,
+        cancellations: _abc.Iterable[Global___Cancellation] | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         payment_expire_time: _timestamp_pb2.Timestamp | None = ...,
         pay_time: _timestamp_pb2.Timestamp | None = ...,
+        accept_expire_time: _timestamp_pb2.Timestamp | None = ...,
         accept_time: _timestamp_pb2.Timestamp | None = ...,
         expected_ready_time: _timestamp_pb2.Timestamp | None = ...,
         ready_time: _timestamp_pb2.Timestamp | None = ...,
@@ -447,9 +481,9 @@ class Order(_message.Message):
         refund_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_buyer_id", b"_buyer_id", "_courier_id", b"_courier_id", "_delivery_id", b"_delivery_id", "_order_group_id", b"_order_group_id", "_payment_id", b"_payment_id", "accept_time", b"accept_time", "address", b"address", "buyer_id", b"buyer_id", "cancel_time", b"cancel_time", "cancellation", b"cancellation", "courier_id", b"courier_id", "create_time", b"create_time", "deliver_time", b"deliver_time", "delivery_fee", b"delivery_fee", "delivery_id", b"delivery_id", "discount_amount", b"discount_amount", "eta", b"eta", "expected_ready_time", b"expected_ready_time", "expire_time", b"expire_time", "order_group_id", b"order_group_id", "out_for_delivery_time", b"out_for_delivery_time", "pay_time", b"pay_time", "payment_expire_time", b"payment_expire_time", "payment_id", b"payment_id", "prep_duration", b"prep_duration", "ready_time", b"ready_time", "refund_time", b"refund_time", "refunded_amount", b"refunded_amount", "reject_time", b"reject_time", "subtotal", b"subtotal", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_buyer_id", b"_buyer_id", "_courier_id", b"_courier_id", "_delivery_id", b"_delivery_id", "_order_group_id", b"_order_group_id", "_payment_id", b"_payment_id", "accept_expire_time", b"accept_expire_time", "accept_time", b"accept_time", "address", b"address", "buyer_id", b"buyer_id", "cancel_time", b"cancel_time", "cancelled_amount", b"cancelled_amount", "courier_id", b"courier_id", "create_time", b"create_time", "deliver_time", b"deliver_time", "delivery_fee", b"delivery_fee", "delivery_id", b"delivery_id", "discount_amount", b"discount_amount", "eta", b"eta", "expected_ready_time", b"expected_ready_time", "expire_time", b"expire_time", "order_group_id", b"order_group_id", "out_for_delivery_time", b"out_for_delivery_time", "pay_time", b"pay_time", "payable_amount", b"payable_amount", "payment_expire_time", b"payment_expire_time", "payment_id", b"payment_id", "prep_duration", b"prep_duration", "ready_time", b"ready_time", "refund_time", b"refund_time", "refunded_amount", b"refunded_amount", "reject_time", b"reject_time", "subtotal", b"subtotal", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_buyer_id", b"_buyer_id", "_courier_id", b"_courier_id", "_delivery_id", b"_delivery_id", "_order_group_id", b"_order_group_id", "_payment_id", b"_payment_id", "accept_time", b"accept_time", "address", b"address", "allowed_actions", b"allowed_actions", "buyer_id", b"buyer_id", "cancel_time", b"cancel_time", "cancellation", b"cancellation", "courier_id", b"courier_id", "create_time", b"create_time", "deliver_time", b"deliver_time", "delivery_fee", b"delivery_fee", "delivery_id", b"delivery_id", "discount_amount", b"discount_amount", "eta", b"eta", "etag", b"etag", "expected_ready_time", b"expected_ready_time", "expire_time", b"expire_time", "items", b"items", "order_group_id", b"order_group_id", "order_id", b"order_id", "order_number", b"order_number", "out_for_delivery_time", b"out_for_delivery_time", "pay_time", b"pay_time", "payment_expire_time", b"payment_expire_time", "payment_id", b"payment_id", "prep_duration", b"prep_duration", "promo_codes", b"promo_codes", "ready_time", b"ready_time", "refund_time", b"refund_time", "refunded_amount", b"refunded_amount", "reject_time", b"reject_time", "seller_id", b"seller_id", "shop_name", b"shop_name", "state", b"state", "subtotal", b"subtotal", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_buyer_id", b"_buyer_id", "_courier_id", b"_courier_id", "_delivery_id", b"_delivery_id", "_order_group_id", b"_order_group_id", "_payment_id", b"_payment_id", "accept_expire_time", b"accept_expire_time", "accept_time", b"accept_time", "address", b"address", "allowed_actions", b"allowed_actions", "buyer_id", b"buyer_id", "cancel_time", b"cancel_time", "cancellations", b"cancellations", "cancelled_amount", b"cancelled_amount", "courier_id", b"courier_id", "create_time", b"create_time", "deliver_time", b"deliver_time", "delivery_fee", b"delivery_fee", "delivery_id", b"delivery_id", "discount_amount", b"discount_amount", "eta", b"eta", "etag", b"etag", "expected_ready_time", b"expected_ready_time", "expire_time", b"expire_time", "items", b"items", "order_group_id", b"order_group_id", "order_id", b"order_id", "order_number", b"order_number", "out_for_delivery_time", b"out_for_delivery_time", "pay_time", b"pay_time", "payable_amount", b"payable_amount", "payment_expire_time", b"payment_expire_time", "payment_id", b"payment_id", "prep_duration", b"prep_duration", "promo_codes", b"promo_codes", "ready_time", b"ready_time", "refund_time", b"refund_time", "refunded_amount", b"refunded_amount", "reject_time", b"reject_time", "seller_id", b"seller_id", "shop_name", b"shop_name", "state", b"state", "subtotal", b"subtotal", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__buyer_id: _TypeAlias = _typing.Literal["buyer_id"]  # noqa: Y015
     _WhichOneofArgType__buyer_id: _TypeAlias = _typing.Literal["_buyer_id", b"_buyer_id"]  # noqa: Y015
@@ -577,13 +611,15 @@ Global___OrderItem: _TypeAlias = OrderItem  # noqa: Y015
 
 @_typing.final
 class Cancellation(_message.Message):
-    """Why and by whom an order was cancelled or rejected."""
+    """What was taken off an order at once, why and by whom: a part of it, or all that was left when the order ended."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    LINES_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
     CANCEL_TIME_FIELD_NUMBER: _builtins.int
     reason: Global___CancellationReason.ValueType
     """The reason."""
@@ -592,23 +628,67 @@ class Cancellation(_message.Message):
     actor: Global___CancellationActor.ValueType
     """Who did it."""
     @_builtins.property
+    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___CancelledItem]:
+        """How many pieces of which lines."""
+
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """What the order costs less by it. It is less than that of the lines together where a refund had given some of their
+        money back before, and more when the order ended, which takes the delivery fee off as well.
+        """
+
+    @_builtins.property
     def cancel_time(self) -> _timestamp_pb2.Timestamp:
         """When it was done."""
 
     def __init__(
         self,
         *,
+        lines: _abc.Iterable[Global___CancelledItem] | None = ...,
         reason: Global___CancellationReason.ValueType = ...,
         note: _builtins.str | None = ...,
         actor: Global___CancellationActor.ValueType = ...,
+        amount: _money_pb2.Money | None = ...,
         cancel_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_note", b"_note", "cancel_time", b"cancel_time", "note", b"note"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_note", b"_note", "amount", b"amount", "cancel_time", b"cancel_time", "note", b"note"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_note", b"_note", "actor", b"actor", "cancel_time", b"cancel_time", "note", b"note", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_note", b"_note", "actor", b"actor", "amount", b"amount", "cancel_time", b"cancel_time", "lines", b"lines", "note", b"note", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__note: _TypeAlias = _typing.Literal["note"]  # noqa: Y015
     _WhichOneofArgType__note: _TypeAlias = _typing.Literal["_note", b"_note"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__note) -> _WhichOneofReturnType__note | None: ...
 
 Global___Cancellation: _TypeAlias = Cancellation  # noqa: Y015
+
+@_typing.final
+class CancelledItem(_message.Message):
+    """Pieces of one line that a cancellation took off."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    item_id: _builtins.str
+    """The id of the order's line."""
+    quantity: _builtins.int
+    """How many pieces."""
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """What they cost, less their share of the line's discount."""
+
+    def __init__(
+        self,
+        *,
+        item_id: _builtins.str = ...,
+        quantity: _builtins.int = ...,
+        amount: _money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "item_id", b"item_id", "quantity", b"quantity"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelledItem: _TypeAlias = CancelledItem  # noqa: Y015

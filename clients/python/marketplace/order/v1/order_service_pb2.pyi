@@ -296,6 +296,68 @@ class AcceptOrderResponse(_message.Message):
 Global___AcceptOrderResponse: _TypeAlias = AcceptOrderResponse  # noqa: Y015
 
 @_typing.final
+class RejectOrderRequest(_message.Message):
+    """Says which order the seller refuses, and why."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDER_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    order_id: _builtins.str
+    """The id of the order."""
+    reason: _order_pb2.CancellationReason.ValueType
+    """Why it is refused, one of a seller's reasons."""
+    note: _builtins.str
+    """Further words about it."""
+    etag: _builtins.str
+    """The order's etag as the seller knows it; empty rejects it whatever happened to it."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
+    def __init__(
+        self,
+        *,
+        order_id: _builtins.str = ...,
+        reason: _order_pb2.CancellationReason.ValueType = ...,
+        note: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "note", b"note", "order_id", b"order_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RejectOrderRequest: _TypeAlias = RejectOrderRequest  # noqa: Y015
+
+@_typing.final
+class RejectOrderResponse(_message.Message):
+    """Carries the rejected order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def order(self) -> _order_pb2.Order:
+        """The order, REJECTED."""
+
+    def __init__(
+        self,
+        *,
+        order: _order_pb2.Order | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RejectOrderResponse: _TypeAlias = RejectOrderResponse  # noqa: Y015
+
+@_typing.final
 class MarkOrderReadyRequest(_message.Message):
     """Says which order is prepared."""
 
@@ -364,7 +426,7 @@ class CancelOrderRequest(_message.Message):
     order_id: _builtins.str
     """The id of the order."""
     reason: _order_pb2.CancellationReason.ValueType
-    """Why it is cancelled."""
+    """Why it is cancelled, one of the caller's reasons."""
     note: _builtins.str
     """Further words about it."""
     etag: _builtins.str

@@ -56,6 +56,11 @@ class OrderServiceStub:
                 request_serializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.AcceptOrderRequest.SerializeToString,
                 response_deserializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.AcceptOrderResponse.FromString,
                 _registered_method=True)
+        self.RejectOrder = channel.unary_unary(
+                '/marketplace.order.v1.OrderService/RejectOrder',
+                request_serializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.RejectOrderRequest.SerializeToString,
+                response_deserializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.RejectOrderResponse.FromString,
+                _registered_method=True)
         self.MarkOrderReady = channel.unary_unary(
                 '/marketplace.order.v1.OrderService/MarkOrderReady',
                 request_serializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.MarkOrderReadyRequest.SerializeToString,
@@ -107,8 +112,17 @@ class OrderServiceServicer:
 
     def AcceptOrder(self, request, context):
         """Lets the seller take on a PAID order; it becomes ACCEPTED. An order that is accepted with this preparation time
-        already is answered as it is. Errors: NOT_FOUND, ILLEGAL_TRANSITION, ETAG_MISMATCH, REQUEST_ID_REUSED,
+        already is answered as it is. One that waits past its accept_expire_time is cancelled. Errors: NOT_FOUND, ILLEGAL_TRANSITION, ETAG_MISMATCH, REQUEST_ID_REUSED,
         REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RejectOrder(self, request, context):
+        """Lets the seller refuse a PAID order; it becomes REJECTED, and stock and money go back. An order that is rejected for
+        this reason with this note already is answered as it is. Errors: NOT_FOUND, ILLEGAL_TRANSITION, VALIDATION_FAILED for
+        a reason that is not a seller's, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -124,10 +138,11 @@ class OrderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelOrder(self, request, context):
-        """Cancels an order or some of its lines before the courier has it; stock and money go back. What the caller has
-        cancelled already for the same reason, and lines of which nothing is left, are answered as they are. Errors:
-        NOT_FOUND for the order or a line, ILLEGAL_TRANSITION, VALIDATION_FAILED when more of a line is named than is left,
-        ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """Cancels an order or some of its lines before the courier has it; stock and money go back. A paid order that would
+        cost nothing any more is cancelled as a whole. What the caller has cancelled already for the same reason, and lines
+        of which nothing is left, are answered as they are. Errors: NOT_FOUND for the order or a line, ILLEGAL_TRANSITION,
+        VALIDATION_FAILED for a reason that is not the caller's to give, when more of a line is named than is left, and for
+        lines of an order of which 99 parts were cancelled, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -165,6 +180,11 @@ def add_OrderServiceServicer_to_server(servicer, server):
                     servicer.AcceptOrder,
                     request_deserializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.AcceptOrderRequest.FromString,
                     response_serializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.AcceptOrderResponse.SerializeToString,
+            ),
+            'RejectOrder': grpc.unary_unary_rpc_method_handler(
+                    servicer.RejectOrder,
+                    request_deserializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.RejectOrderRequest.FromString,
+                    response_serializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.RejectOrderResponse.SerializeToString,
             ),
             'MarkOrderReady': grpc.unary_unary_rpc_method_handler(
                     servicer.MarkOrderReady,
@@ -292,6 +312,33 @@ class OrderService:
             '/marketplace.order.v1.OrderService/AcceptOrder',
             marketplace_dot_order_dot_v1_dot_order__service__pb2.AcceptOrderRequest.SerializeToString,
             marketplace_dot_order_dot_v1_dot_order__service__pb2.AcceptOrderResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RejectOrder(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.order.v1.OrderService/RejectOrder',
+            marketplace_dot_order_dot_v1_dot_order__service__pb2.RejectOrderRequest.SerializeToString,
+            marketplace_dot_order_dot_v1_dot_order__service__pb2.RejectOrderResponse.FromString,
             options,
             channel_credentials,
             insecure,

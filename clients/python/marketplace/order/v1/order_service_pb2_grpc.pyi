@@ -35,8 +35,13 @@ class OrderServiceStub:
     """
     AcceptOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.AcceptOrderRequest, _order_service_pb2.AcceptOrderResponse]
     """Lets the seller take on a PAID order; it becomes ACCEPTED. An order that is accepted with this preparation time
-    already is answered as it is. Errors: NOT_FOUND, ILLEGAL_TRANSITION, ETAG_MISMATCH, REQUEST_ID_REUSED,
+    already is answered as it is. One that waits past its accept_expire_time is cancelled. Errors: NOT_FOUND, ILLEGAL_TRANSITION, ETAG_MISMATCH, REQUEST_ID_REUSED,
     REQUEST_IN_PROGRESS.
+    """
+    RejectOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.RejectOrderRequest, _order_service_pb2.RejectOrderResponse]
+    """Lets the seller refuse a PAID order; it becomes REJECTED, and stock and money go back. An order that is rejected for
+    this reason with this note already is answered as it is. Errors: NOT_FOUND, ILLEGAL_TRANSITION, VALIDATION_FAILED for
+    a reason that is not a seller's, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     MarkOrderReady: _aio.UnaryUnaryMultiCallable[_order_service_pb2.MarkOrderReadyRequest, _order_service_pb2.MarkOrderReadyResponse]
     """Lets the seller say that an ACCEPTED order is prepared; it becomes READY and its delivery is made soon after. An
@@ -44,10 +49,11 @@ class OrderServiceStub:
     REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     CancelOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.CancelOrderRequest, _order_service_pb2.CancelOrderResponse]
-    """Cancels an order or some of its lines before the courier has it; stock and money go back. What the caller has
-    cancelled already for the same reason, and lines of which nothing is left, are answered as they are. Errors:
-    NOT_FOUND for the order or a line, ILLEGAL_TRANSITION, VALIDATION_FAILED when more of a line is named than is left,
-    ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """Cancels an order or some of its lines before the courier has it; stock and money go back. A paid order that would
+    cost nothing any more is cancelled as a whole. What the caller has cancelled already for the same reason, and lines
+    of which nothing is left, are answered as they are. Errors: NOT_FOUND for the order or a line, ILLEGAL_TRANSITION,
+    VALIDATION_FAILED for a reason that is not the caller's to give, when more of a line is named than is left, and for
+    lines of an order of which 99 parts were cancelled, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     WatchOrder: _aio.UnaryStreamMultiCallable[_order_service_pb2.WatchOrderRequest, _order_service_pb2.WatchOrderResponse]
     """Watches an order: first how it is, then every change, and a heartbeat every 10 s. With a resume token it goes on
@@ -101,8 +107,19 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_order_service_pb2.AcceptOrderRequest, _abc.Awaitable[_order_service_pb2.AcceptOrderResponse]],
     ) -> _abc.Awaitable[_order_service_pb2.AcceptOrderResponse]:
         """Lets the seller take on a PAID order; it becomes ACCEPTED. An order that is accepted with this preparation time
-        already is answered as it is. Errors: NOT_FOUND, ILLEGAL_TRANSITION, ETAG_MISMATCH, REQUEST_ID_REUSED,
+        already is answered as it is. One that waits past its accept_expire_time is cancelled. Errors: NOT_FOUND, ILLEGAL_TRANSITION, ETAG_MISMATCH, REQUEST_ID_REUSED,
         REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def RejectOrder(
+        self,
+        request: _order_service_pb2.RejectOrderRequest,
+        context: _aio.ServicerContext[_order_service_pb2.RejectOrderRequest, _abc.Awaitable[_order_service_pb2.RejectOrderResponse]],
+    ) -> _abc.Awaitable[_order_service_pb2.RejectOrderResponse]:
+        """Lets the seller refuse a PAID order; it becomes REJECTED, and stock and money go back. An order that is rejected for
+        this reason with this note already is answered as it is. Errors: NOT_FOUND, ILLEGAL_TRANSITION, VALIDATION_FAILED for
+        a reason that is not a seller's, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -122,10 +139,11 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.CancelOrderRequest,
         context: _aio.ServicerContext[_order_service_pb2.CancelOrderRequest, _abc.Awaitable[_order_service_pb2.CancelOrderResponse]],
     ) -> _abc.Awaitable[_order_service_pb2.CancelOrderResponse]:
-        """Cancels an order or some of its lines before the courier has it; stock and money go back. What the caller has
-        cancelled already for the same reason, and lines of which nothing is left, are answered as they are. Errors:
-        NOT_FOUND for the order or a line, ILLEGAL_TRANSITION, VALIDATION_FAILED when more of a line is named than is left,
-        ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """Cancels an order or some of its lines before the courier has it; stock and money go back. A paid order that would
+        cost nothing any more is cancelled as a whole. What the caller has cancelled already for the same reason, and lines
+        of which nothing is left, are answered as they are. Errors: NOT_FOUND for the order or a line, ILLEGAL_TRANSITION,
+        VALIDATION_FAILED for a reason that is not the caller's to give, when more of a line is named than is left, and for
+        lines of an order of which 99 parts were cancelled, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
