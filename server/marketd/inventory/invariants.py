@@ -16,4 +16,11 @@ INVARIANTS: Final = (
         "   USING (variant_id)"
         " WHERE s.reserved < 0 OR s.reserved > s.on_hand OR s.on_hand <> COALESCE(m.moved, 0)",
     ),
+    Invariant(
+        "I1",
+        "no more comes back than was shipped",
+        "SELECT 'stock ' || variant_id AS id, 'has ' || sum(delta) || ' more back of ' || reference || ' than went'"
+        "   AS wrong FROM stock_movements WHERE kind IN ('SHIPPED', 'RETURNED')"
+        " GROUP BY variant_id, reference HAVING sum(delta) > 0",
+    ),
 )

@@ -82,7 +82,7 @@ async def cancel_order(uow: UnitOfWork, caller: Caller, command: CancelOrder) ->
         raise TooManyCancellations
     fields = cancelled_fields(uow, order, pieces, worth, reason=command.reason, note=command.note, actor=actor)
     after = await transition(uow, order, OrderLinesCancelled, **fields)
-    await record(uow, caller, after, f"{command.reason.value}, {sum(pieces.values())} pieces")
+    await record(uow, caller, order, after, f"{command.reason.value}, {sum(pieces.values())} pieces")
     await settle_money(uow, orders, after, worth)
     await inventory.release(uow, stock_lines(order, pieces), order.order_id)
     return after

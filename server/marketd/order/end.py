@@ -93,14 +93,14 @@ async def write_end(
     event = OrderRejected if state is OrderState.REJECTED else OrderCancelled
     told = {"reason": reason.value, "actor": actor.value}
     after = await transition(uow, order, event, told, state=state, goods=goods, **fields)
-    await record(uow, caller, after, reason.value)
+    await record(uow, caller, order, after, reason.value)
     return after
 
 
-async def record(uow: UnitOfWork, caller: Caller, order: Order, comment: str) -> None:
+async def record(uow: UnitOfWork, caller: Caller, before: Order, after: Order, comment: str) -> None:
     """The audit entry of what was cancelled. What the marketplace does by itself is no call of anybody's."""
     act = Act.END_ORDER if caller is SYSTEM else None
-    await log.record(uow, caller, "order", order.order_id, comment, act=act)
+    await log.record(uow, caller, "order", after.order_id, comment, before=before, after=after, act=act)
 
 
 async def settle_money(uow: UnitOfWork, orders: Sequence[Order], after: Order, worth: int) -> None:

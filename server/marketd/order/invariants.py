@@ -57,6 +57,46 @@ INVARIANTS: Final = (
     ),
     Invariant(
         "I4",
+        "what is cancelled of a line is what cancellations say",
+        "SELECT i.item_id::text AS id, i.cancelled_quantity || ' pieces are cancelled, cancellations say '"
+        "   || COALESCE(c.gone, 0) AS wrong FROM order_items i"
+        " LEFT JOIN (SELECT (line ->> 0)::uuid AS item_id, sum((line ->> 1)::bigint) AS gone"
+        "   FROM orders, jsonb_array_elements(cancellations) AS each, jsonb_array_elements(each -> 'lines') AS line"
+        "   GROUP BY 1) c USING (item_id)"
+        " WHERE i.cancelled_quantity <> COALESCE(c.gone, 0)",
+    ),
+    # A cancellation takes off what is due while the order is unpaid; later it has a refund, which may have failed.
+    Invariant(
+        "I4",
+        "what cancellations took off is not due any more, or has its refund",
+        "SELECT o.order_id::text AS id, o.state || ': ' || o.due_minor || ' of ' || o.total_minor || ' are due,"
+        " cancellations took ' || c.taken || ', refunds were ' || COALESCE(r.given, 0) AS wrong FROM orders o"
+        " JOIN (SELECT order_id, sum(COALESCE((each ->> 'amount_minor')::bigint, 0)) AS taken"
+        "   FROM orders LEFT JOIN jsonb_array_elements(cancellations) AS each ON true GROUP BY order_id) c"
+        " USING (order_id)"
+        " LEFT JOIN (SELECT (share ->> 0)::uuid AS order_id, sum((share ->> 1)::bigint) AS given"
+        "   FROM refunds, jsonb_array_elements(shares) AS share GROUP BY 1) r USING (order_id)"
+        " WHERE CASE WHEN o.state = 'EXPIRED' THEN o.due_minor > 0"
+        "   WHEN o.pay_time IS NULL THEN c.taken <> o.total_minor - o.due_minor"
+        "   ELSE c.taken - (o.total_minor - o.due_minor) NOT BETWEEN 0 AND COALESCE(r.given, 0) END"
+        "   OR (o.state IN ('CANCELLED', 'REJECTED')) AND o.cancellations = '[]'",
+    ),
+    Invariant(
+        "I4",
+        "refunded and still going",
+        "SELECT o.order_id::text AS id, o.state || ' although all of its money is given back' AS wrong FROM orders o"
+        " WHERE o.state IN ('PAID', 'ACCEPTED', 'READY') AND o.due_minor > 0"
+        "   AND o.refund_reserved_minor >= o.due_minor",
+    ),
+    Invariant(
+        "I4",
+        "an order that ended has nothing left",
+        "SELECT o.order_id::text AS id, o.state || ' with pieces left' AS wrong FROM orders o"
+        " WHERE o.state IN ('CANCELLED', 'REJECTED') AND EXISTS (SELECT 1 FROM order_items i"
+        "   WHERE i.order_id = o.order_id AND i.cancelled_quantity < i.quantity)",
+    ),
+    Invariant(
+        "I4",
         "totals are the lines'",
         "SELECT o.order_id::text AS id, 'subtotal ' || o.subtotal_minor || ', lines ' || l.lines AS wrong FROM orders o"
         " JOIN (SELECT order_id, sum(unit_price_minor * quantity) AS lines FROM order_items GROUP BY order_id) l"

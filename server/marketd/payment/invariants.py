@@ -26,6 +26,17 @@ INVARIANTS: Final = (
     ),
     Invariant(
         "I4",
+        "a payment's amount and state are those of its money",
+        "SELECT 'payment ' || payment_id AS id, state || ' for ' || amount_minor || ', took ' || captured_amount_minor"
+        "   || ', gave back ' || refunded_amount_minor AS wrong FROM payments"
+        " WHERE (captured_amount_minor > 0 AND amount_minor <> captured_amount_minor)"
+        "   OR CASE state WHEN 'CAPTURED' THEN refunded_amount_minor > 0 OR captured_amount_minor <> amount_minor"
+        "     WHEN 'PARTIALLY_REFUNDED' THEN refunded_amount_minor NOT BETWEEN 1 AND captured_amount_minor - 1"
+        "     WHEN 'REFUNDED' THEN refunded_amount_minor <> captured_amount_minor"
+        "     ELSE captured_amount_minor > 0 END",
+    ),
+    Invariant(
+        "I4",
         "an order group is paid once",
         "SELECT 'order group ' || order_group_id AS id, 'was paid ' || count(*) || ' times' AS wrong"
         " FROM payment_attempts WHERE state = 'CAPTURED' AND NOT late GROUP BY order_group_id HAVING count(*) > 1",

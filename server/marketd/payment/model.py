@@ -77,9 +77,9 @@ _OPEN = ", ".join(f"'{state.value}'" for state in sorted(OPEN_STATES))
 class PaymentTable(Base):
     """One payment of an order group; at most one a group is open.
 
-    `amount_minor` is what is to be paid, and falls when something of the group is cancelled unpaid. Of
-    `captured_amount_minor` `refund_reserved_minor` was given back or is about to be, `refunded_amount_minor` was given
-    back.
+    `amount_minor` is what is to be paid, and falls when something of the group is cancelled unpaid; once money was
+    taken it is `captured_amount_minor`. Of that `refund_reserved_minor` was given back or is about to be,
+    `refunded_amount_minor` was given back.
     """
 
     __tablename__ = "payments"

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from marketd.kernel.db.database import Connection
 from marketd.kernel.db.sql import Columns
-from marketd.payment.model import OPEN_STATES
+from marketd.payment.model import OPEN_STATES, AttemptState
 from marketd.payment.refunds.repository import REFUND
 from marketd.payment.values import Payment
 
@@ -85,11 +85,14 @@ async def lock_open(connection: Connection, order_group_id: UUID) -> Payment | N
 
 
 async def lock_captured(connection: Connection, order_group_id: UUID) -> Payment | None:
-    """Lock the payment that paid for the group, while some of its money is left."""
+    """Lock the payment that paid for the group, while some of its money is left. Money that came late paid nothing."""
     row = await connection.fetchrow(
-        f"SELECT {_PAYMENT.sql} FROM payments WHERE order_group_id = $1"
-        " AND captured_amount_minor > refund_reserved_minor ORDER BY payment_id LIMIT 1 FOR UPDATE",
+        f"SELECT {_PAYMENT.sql} FROM payments p WHERE order_group_id = $1"
+        " AND captured_amount_minor > refund_reserved_minor AND EXISTS (SELECT 1 FROM payment_attempts a"
+        "   WHERE a.payment_id = p.payment_id AND a.state = $2 AND NOT a.late)"
+        " ORDER BY payment_id LIMIT 1 FOR UPDATE",
         order_group_id,
+        AttemptState.CAPTURED.value,
     )
     return _PAYMENT.optional(row)
 

@@ -133,3 +133,13 @@ async def read_charge_key(connection: Connection, payment_id: UUID) -> str | Non
         AttemptState.CAPTURED.value,
     )
     return key
+
+
+async def read_late_key(connection: Connection, payment_id: UUID) -> str | None:
+    """The provider's key of the charge that came too late, where none of the payment's came in time."""
+    row = await connection.fetchrow(
+        "SELECT key, late FROM payment_attempts WHERE payment_id = $1 AND state = $2 ORDER BY late, number LIMIT 1",
+        payment_id,
+        AttemptState.CAPTURED.value,
+    )
+    return row["key"] if row is not None and row["late"] else None

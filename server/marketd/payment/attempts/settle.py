@@ -78,6 +78,8 @@ def _after(uow: UnitOfWork, payment: Payment, attempt: Attempt) -> Payment:
             return replace(
                 bare,
                 state=PaymentState.CAPTURED,
+                # What was taken counts from here on, also where less is due by now: the rest shows as a refund.
+                amount_minor=payment.captured_amount_minor + attempt.amount_minor,
                 captured_amount_minor=payment.captured_amount_minor + attempt.amount_minor,
                 capture_time=payment.capture_time or uow.now,
             )

@@ -7,8 +7,8 @@ crash between the steps neither loses money nor gives it back twice.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 from uuid import UUID
 
@@ -21,10 +21,11 @@ from marketd.kernel.events.events import Json
 from marketd.kernel.values.etags import check_etag
 from marketd.kernel.values.money import Money
 from marketd.payment import repository as payments
+from marketd.payment.attempts import repository as attempts
 from marketd.payment.attempts.confirm import PROVIDER_SECONDS, RECONCILE_AFTER
 from marketd.payment.errors import NothingToRefund, RefundTooLarge
 from marketd.payment.model import RefundState
-from marketd.payment.ports import OrderPayments, Providers, ProviderUnreachable
+from marketd.payment.ports import OrderPayments, Providers, ProviderUnreachable, RefundShare
 from marketd.payment.refunds import repository
 from marketd.payment.refunds.set_aside import set_refund_aside
 from marketd.payment.refunds.settle import settle_refund
@@ -122,9 +123,7 @@ class PaymentRefunder:
                 raise RequestIdReused
             return known
         try:
-            shares = await self._orders.reserve_refund(
-                uow, caller, payment.order_group_id, order_id, None if command.order is None else command.order.amount
-            )
+            shares, amount, key = await self._set_aside_of_orders(uow, caller, command, payment)
         except NotFound:
             if is_admin:
                 raise
@@ -137,7 +136,6 @@ class PaymentRefunder:
         check_etag(command.etag, payment.version)
         if payment.left_minor <= 0:
             raise NothingToRefund(payment.state.value)
-        amount = Money(sum(share.amount_minor for share in shares), payment.currency)
         if amount.amount_minor > payment.left_minor:
             raise RefundTooLarge(str(Money(payment.left_minor, payment.currency)))
         refund = await set_refund_aside(
@@ -147,6 +145,7 @@ class PaymentRefunder:
             shares=shares,
             order_id=order_id,
             reason=command.reason,
+            key=key,
             asked_by=caller.known_user_id,
             request_id=command.request_id,
             fingerprint=command.fingerprint,
@@ -154,8 +153,31 @@ class PaymentRefunder:
         )
         if refund is None:
             raise RequestIdReused
-        await log.record(uow, caller, "payment", command.payment_id, command.reason)
+        after = replace(payment, refund_reserved_minor=payment.refund_reserved_minor + amount.amount_minor)
+        await log.record(uow, caller, "payment", command.payment_id, command.reason, before=payment, after=after)
         return refund
+
+    async def _set_aside_of_orders(
+        self, uow: UnitOfWork, caller: Caller, command: RefundPayment, payment: Payment
+    ) -> tuple[Sequence[RefundShare], Money, str | None]:
+        """What comes out of which orders, how much that is, and of which charge; None is the one that paid.
+
+        Money that came too late has paid for no order: when it could not be given back at once, an admin gives it back.
+        """
+        order = command.order
+        late_key = await attempts.read_late_key(uow.connection, payment.payment_id)
+        if late_key is not None and order is None:
+            return (), Money(payment.left_minor, payment.currency), late_key
+        shares = await self._orders.reserve_refund(
+            uow,
+            caller,
+            payment.order_group_id,
+            None if order is None else order.order_id,
+            None if order is None else order.amount,
+        )
+        if late_key is not None:
+            raise NothingToRefund(payment.state.value)
+        return shares, Money(sum(share.amount_minor for share in shares), payment.currency), None
 
     async def _ask(self, refund: Refund) -> bool | None:
         if refund.state is not RefundState.PENDING:

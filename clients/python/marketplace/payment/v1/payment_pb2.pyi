@@ -129,7 +129,10 @@ class Payment(_message.Message):
     """The version of the payment; it changes with every change of it or of one of its refunds."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
-        """What is to be paid."""
+        """What is to be paid; it falls when something of the group is cancelled unpaid. Once the money was taken it is what was
+        taken, `captured_amount`: what is cancelled while the provider takes it comes back as a refund, and so does all of it
+        when the orders are gone by then.
+        """
 
     @_builtins.property
     def captured_amount(self) -> _money_pb2.Money:
