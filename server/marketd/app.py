@@ -16,11 +16,13 @@ from marketd.auth import wiring as auth
 from marketd.auth.letters import revealer
 from marketd.cart import wiring as cart
 from marketd.cart.merge import merge_guest_cart
+from marketd.cart.service import owner_deleted as cart_owner_deleted
 from marketd.catalog import wiring as catalog
 from marketd.catalog.servicer import CACHE_TAG
 from marketd.config import Settings
 from marketd.delivery import wiring as delivery
-from marketd.delivery.couriers import holds_account as courier_holds_account
+from marketd.delivery.follow_accounts import courier_deleted, courier_lost_access
+from marketd.delivery.follow_accounts import holds_account as courier_holds_account
 from marketd.delivery.quote import flat_fee_quoter
 from marketd.inventory import wiring as inventory
 from marketd.kernel import invariants as kernel
@@ -29,11 +31,13 @@ from marketd.mail import wiring as mail
 from marketd.order import wiring as order
 from marketd.order.pay import PaidOrders
 from marketd.order.service import holds_account as order_holds_account
+from marketd.order.service import holds_seller as order_holds_seller
 from marketd.payment import wiring as payment
 from marketd.payment.providers.choose import providers_of
 from marketd.process.assemble import assemble
 from marketd.process.process import App
 from marketd.seller import wiring as seller
+from marketd.seller.follow_owner import owner_deleted, owner_lost_access
 from marketd.seller.service import holds_account as seller_holds_account
 from marketd.tracking import wiring as tracking
 from marketd.transport import descriptors
@@ -52,9 +56,11 @@ SLICES: Final = (
             auth.build,
             merge_guest_cart=merge_guest_cart,
             holders=(order_holds_account, seller_holds_account, courier_holds_account),
+            access_ended=(owner_lost_access, courier_lost_access),
+            account_ended=(owner_deleted, courier_deleted, cart_owner_deleted),
         ),
     ),
-    Room(seller, seller.build),
+    Room(seller, partial(seller.build, holders=(order_holds_seller,))),
     Room(inventory, partial(inventory.build, shown_under=CACHE_TAG)),
     Room(catalog, catalog.build),
     Room(cart, partial(cart.build, quoter=flat_fee_quoter)),

@@ -236,7 +236,8 @@ async def test_long_lists_of_every_filter_are_not_looked_up_in_every_combination
     few: dict[str, Any] = {"category_ids": [world.top], "brand_ids": [brand], "seller_ids": [seller]}
     assert await world.walk(**many) == await world.walk(**few) != []
     # Whether it is a condition or a place of a lookup cannot be seen from outside, but for the time it takes.
-    query = ProductQuery(states=(ProductState.PUBLISHED,), **{name: tuple(ids) for name, ids in many.items()})
+    named: dict[str, Any] = {name: tuple(ids) for name, ids in many.items()}
+    query = ProductQuery(states=(ProductState.PUBLISHED,), **named)
     sources, conditions = repository._narrowed(query, Arguments())
     assert len(sources) == 1
     assert sum("ANY" in condition for condition in conditions) == 2

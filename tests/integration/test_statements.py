@@ -180,7 +180,8 @@ def made_later() -> Iterator[tuple[str, Make]]:
         sorts.items(),
         (False, True),
     ):
-        query = ProductQuery(category_ids, brand_ids, seller_ids, states)
+        sells = None if after_product else not brand_ids
+        query = ProductQuery(category_ids, brand_ids, seller_ids, states, sells)
         key = (first, ID) if after_product else None
         for queries, descending in (([query], True), ([query, drafts], False)):
             yield (

@@ -235,8 +235,6 @@ async def _order(uow: UnitOfWork, buyer: Caller, seller: Caller) -> UUID:
             state="READY",
             previous_state="ACCEPTED",
             after={},
-            pickup=SHOP.to_json(),
-            dropoff=HOME.to_json(),
             expected_ready_time=uow.now,
             ready_time=uow.now,
             item_count=2,

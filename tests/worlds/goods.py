@@ -18,8 +18,8 @@ from marketd.kernel.values.clock import SystemClock
 from marketd.kernel.values.geo import Point
 from marketd.kernel.values.ids import new_id
 from marketd.kernel.values.money import Money
-from marketd.seller import sellers
-from marketd.seller.values import ApproveSeller, Contact, NewSeller
+from marketd.seller import life, sellers
+from marketd.seller.values import Contact, NewSeller, SellerMove
 
 from tests.worlds.calls import caller_of
 
@@ -80,8 +80,8 @@ class Goods:
         return caller_of(row.user_id, *roles)
 
     async def buyer(self) -> Caller:
-        """A buyer. Most tests need no more of one than its id."""
-        return caller_of(new_id(), Role.BUYER)
+        """A buyer."""
+        return await self.account(Role.BUYER)
 
     async def shop(self) -> Shop:
         """A seller that may sell."""
@@ -90,8 +90,8 @@ class Goods:
             "", f"Shop {new_id().hex}", "", SHOP, Contact("Kim"), timedelta(minutes=10), "Europe/Berlin", ()
         )
         seller = await self.tx.run("test.shop", lambda uow: sellers.create_seller(uow, caller, new))
-        approval = ApproveSeller(seller.seller_id, "", "")
-        await self.tx.run("test.approve", lambda uow: sellers.approve_seller(uow, self.admin, approval))
+        approval = SellerMove(seller.seller_id, "", "")
+        await self.tx.run("test.approve", lambda uow: life.approve_seller(uow, self.admin, approval))
         return Shop(seller.seller_id, caller_of(caller.known_user_id, Role.BUYER, Role.SELLER))
 
     async def variant(self, shop: Shop, *, stock: int = 100, price_minor: int = 1_000) -> UUID:

@@ -14,6 +14,8 @@ class Act(StrEnum):
 
     CREATE_ADMIN = "marketd create-admin"
     END_ORDER = "order.end"
+    END_DELIVERY = "delivery.end"
+    GIVE_BACK_DELIVERY = "delivery.give_back"
     DISABLE_TOTP = "marketd disable-totp"
     ROTATE_KEYS = "marketd keys rotate"
     SEND_RESET_LETTER = "auth.password_reset"

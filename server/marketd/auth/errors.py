@@ -108,10 +108,10 @@ class AlreadyVerified(IllegalTransition):
 
 
 class AccountHeld(InUse):
-    """The account still runs something that others rely on: `seller <id>` or `shift <id>`."""
+    """The account still runs something that others rely on, or waits for it: `seller <id>`, `shift <id>`, an order."""
 
     def __init__(self, held_by: str) -> None:
-        super().__init__("user", held_by, f"Your account still has an open {held_by}; close or end that first.")
+        super().__init__("user", held_by, f"Your account still has {held_by}. Close or end it, or wait for its end.")
 
 
 class NothingCarriesSms(ValidationFailed):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
+from marketd.kernel.call.caller import Role
 from marketd.kernel.db.uow import UnitOfWork
 
 
@@ -61,8 +63,36 @@ class CartMerger(Protocol):
         ...
 
 
+class AccessEnd(StrEnum):
+    """How an account lost what it could do."""
+
+    BLOCKED = "BLOCKED"
+    ROLES_TAKEN = "ROLES_TAKEN"
+
+
+class AccessEnded(Protocol):
+    """Sees to what an account ran and can run no more: a shop, a courier's work."""
+
+    async def __call__(self, uow: UnitOfWork, user_id: UUID, lost: Collection[Role], end: AccessEnd) -> None:
+        """End or suspend it in the transaction that blocks the account or takes its roles; its row is locked.
+
+        lost: the roles that it cannot act as any more; all of them when it is blocked.
+        """
+        ...
+
+
+class AccountEnded(Protocol):
+    """Forgets what it keeps of a person, in the transaction that deletes the account; orders and the like follow later,
+    by the event `account.deleted`.
+    """
+
+    async def __call__(self, uow: UnitOfWork, user_id: UUID) -> None:
+        """Forget; the account's row is locked, and no AccountHolder knows of anything."""
+        ...
+
+
 class AccountHolder(Protocol):
-    """Knows of something that an account must let go of before it can be deleted: a shop, a shift."""
+    """Knows of something that an account must let go of before it can be deleted: an order, a shop, a shift."""
 
     async def __call__(self, uow: UnitOfWork, user_id: UUID) -> str | None:
         """What holds the account, such as `seller 0190…`; None when nothing does."""

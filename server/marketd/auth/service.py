@@ -11,10 +11,12 @@ from marketd.auth.accounts import repository as accounts
 from marketd.auth.accounts.block import unblock_account
 from marketd.auth.accounts.create import NewAccount, create_account
 from marketd.auth.accounts.find import find_account, lock_account
+from marketd.auth.accounts.model import TRANSITIONS, AccountState
+from marketd.auth.accounts.values import Account
 from marketd.auth.addresses import repository as addresses
 from marketd.auth.addresses.values import SavedAddress
 from marketd.auth.codes.repository import factors, password_resets
-from marketd.auth.letters import Letters
+from marketd.auth.letters import Letters, language_of
 from marketd.auth.sessions import access_changes, session
 from marketd.auth.sessions.model import ChangeKind
 from marketd.kernel.call.caller import SYSTEM, Caller, Role
@@ -30,6 +32,21 @@ class Profile:
     full_name: str
     phone: str
     email: str
+    language: str
+    """To write to the person in."""
+    state: str
+    next_states: tuple[str, ...]
+    """What the account can become."""
+    roles: frozenset[Role]
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the person can sign in."""
+        return self.state == AccountState.ACTIVE
+
+    def acts_as(self, role: Role) -> bool:
+        """Whether the person can sign in and act as that."""
+        return self.is_active and role in self.roles
 
     @property
     def first_name(self) -> str:
@@ -47,9 +64,30 @@ class AdminCreated:
 
 
 async def read_profile(unit: UnitOfWork | ReadUnit, user_id: UUID) -> Profile:
-    """Name, phone and e-mail address of an account. Raises NotFound."""
-    account = await find_account(unit.connection, user_id)
-    return Profile(account.user_id, account.full_name, account.phone, account.email)
+    """Who an account is. Raises NotFound."""
+    return _profile(await find_account(unit.connection, user_id))
+
+
+async def lock_profile(uow: UnitOfWork, user_id: UUID) -> Profile:
+    """The same, its row locked until the transaction ends: before any of what the account owns. Raises NotFound."""
+    return _profile(await lock_account(uow, user_id))
+
+
+async def hold_active(uow: UnitOfWork, user_id: UUID) -> None:
+    """Keep the account from being blocked or deleted until the transaction ends; others may hold it too.
+
+    Raises NotFound for one that is not active, and for services, which have none.
+    """
+    if not await accounts.hold_active(uow.connection, user_id):
+        raise NotFound("user", user_id)
+
+
+def hold_active_sql(user_id: str) -> str:
+    """SQL that does the same for the account whose id `user_id` names (an argument): no row for one that is not active.
+
+    For statements of slices above that would need a second round trip else.
+    """
+    return accounts.hold_active_sql(user_id)
 
 
 async def get_address(unit: UnitOfWork | ReadUnit, caller: Caller, address_id: UUID) -> SavedAddress:
@@ -122,3 +160,16 @@ async def disable_totp(uow: UnitOfWork, letters: Letters, login: str) -> bool:
         letters.totp_changed(uow, account, enabled=False)
     await log.record(uow, SYSTEM, "user", account.user_id, act=Act.DISABLE_TOTP)
     return True
+
+
+def _profile(account: Account) -> Profile:
+    return Profile(
+        user_id=account.user_id,
+        full_name=account.full_name,
+        phone=account.phone,
+        email=account.email,
+        language=language_of(account),
+        state=account.state.value,
+        next_states=tuple(TRANSITIONS.allowed(account.state)),
+        roles=account.roles,
+    )

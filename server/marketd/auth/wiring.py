@@ -14,7 +14,7 @@ from marketd.auth.codes.second_factor import SecondFactor
 from marketd.auth.codes.throttle import PATIENCE_SECONDS, Throttle
 from marketd.auth.codes.verify import Verifying
 from marketd.auth.letters import Letters, letters_of
-from marketd.auth.ports import AccountHolder, CartMerger
+from marketd.auth.ports import AccessEnded, AccountEnded, AccountHolder, CartMerger
 from marketd.auth.servicer import AuthServicer
 from marketd.auth.services.service_accounts import ServiceAccounts
 from marketd.auth.sessions.access_tokens import AccessTokens
@@ -98,15 +98,31 @@ def make_machinery(
     )
 
 
-def build(parts: Parts, *, merge_guest_cart: CartMerger, holders: Collection[AccountHolder]) -> Slice:
-    """Auth's part of a process. `holders` say what keeps an account from being deleted.
+def build(
+    parts: Parts,
+    *,
+    merge_guest_cart: CartMerger,
+    holders: Collection[AccountHolder],
+    access_ended: Collection[AccessEnded],
+    account_ended: Collection[AccountEnded],
+) -> Slice:
+    """Auth's part of a process. `holders` say what keeps an account from being deleted; `access_ended` and
+    `account_ended`, in the order of the locks, see to what it leaves behind.
 
     Its start raises SigningKeysUnreadable.
     """
-    return build_on(make_machinery(parts, merge_guest_cart=merge_guest_cart), parts, holders=holders)
+    made = make_machinery(parts, merge_guest_cart=merge_guest_cart)
+    return build_on(made, parts, holders=holders, access_ended=access_ended, account_ended=account_ended)
 
 
-def build_on(made: AuthMachinery, parts: Parts, *, holders: Collection[AccountHolder]) -> Slice:
+def build_on(
+    made: AuthMachinery,
+    parts: Parts,
+    *,
+    holders: Collection[AccountHolder],
+    access_ended: Collection[AccessEnded] = (),
+    account_ended: Collection[AccountEnded] = (),
+) -> Slice:
     """Auth's part of a process, on machinery that was made of the same parts."""
     tx = parts.tx
     return Slice(
@@ -122,7 +138,14 @@ def build_on(made: AuthMachinery, parts: Parts, *, holders: Collection[AccountHo
                 factor=made.factor,
                 services=made.services,
             ),
-            UserServicer(tx=tx, pager=parts.pager, letters=made.letters, holders=holders),
+            UserServicer(
+                tx=tx,
+                pager=parts.pager,
+                letters=made.letters,
+                holders=holders,
+                access_ended=access_ended,
+                account_ended=account_ended,
+            ),
         ],
         jobs={RESET_JOB: made.recovering.send},
         sweeps=[Sweep("auth.sweep", sweep)],

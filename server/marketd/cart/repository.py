@@ -190,6 +190,11 @@ async def delete_cart(connection: Connection, cart_id: UUID) -> None:
     await connection.execute("DELETE FROM carts WHERE cart_id = $1", cart_id)
 
 
+async def delete_cart_of(connection: Connection, user_id: UUID) -> None:
+    """Remove the account's cart with its items."""
+    await connection.execute("DELETE FROM carts WHERE user_id = $1", user_id)
+
+
 async def raise_version(connection: Connection, cart_id: UUID, now: datetime) -> None:
     """Say that a locked cart changed."""
     await connection.execute(

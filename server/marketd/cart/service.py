@@ -1,4 +1,6 @@
-"""What ordering asks of the cart: a quote may be used once, and what was ordered leaves the cart."""
+"""What ordering and auth ask of the cart: a quote may be used once, what was ordered leaves the cart, and a cart ends
+with its account.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +18,10 @@ from marketd.kernel.db.uow import UnitOfWork
 async def take_quote(uow: UnitOfWork, key: QuoteKey, user_id: UUID) -> Quote:
     """Use the account's quote in this transaction, and lock its cart. Raises QuoteExpired.
 
+    The account and the shops that the quote names are held: none of them can be blocked, deleted, suspended or closed
+    before this transaction ends, and whoever does it then finds the order. The quote of an account that is not active
+    is of no use; whether the shops sell, the offers say, which are read after this.
+
     A refusal later in the transaction undoes the use; an order that is placed makes it final.
     """
     payload = await quotes.take(uow.connection, key.quote_id, user_id, uow.now)
@@ -32,3 +38,9 @@ async def take_ordered(uow: UnitOfWork, user_id: UUID, lines: Sequence[StockLine
     await repository.take_ordered(
         uow.connection, user_id, [line.variant_id for line in lines], [line.quantity for line in lines], uow.now
     )
+
+
+async def owner_deleted(uow: UnitOfWork, user_id: UUID) -> None:
+    """Delete the account's quotes and cart: auth's AccountEnded."""
+    await quotes.delete_all(uow.connection, user_id)
+    await repository.delete_cart_of(uow.connection, user_id)

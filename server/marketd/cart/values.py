@@ -120,6 +120,15 @@ class PricedCart:
 
 def price_item(item: CartItem, offer: Offer | None) -> PricedItem:
     """The item with its problems. A changed price is told but does not block: the quote shows the new one."""
+    if offer is not None and not offer.seller_sells:
+        closed = Problem(
+            ProblemKind.SELLER_CLOSED,
+            "This seller does not sell at present.",
+            item_id=item.item_id,
+            variant_id=item.variant_id,
+            seller_id=offer.seller_id,
+        )
+        return PricedItem(item, offer, (closed,))
     if offer is None or not offer.is_buyable:
         gone = Problem(
             ProblemKind.VARIANT_UNAVAILABLE,

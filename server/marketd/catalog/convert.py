@@ -153,6 +153,7 @@ def to_product(product: Product) -> product_pb2.Product:
             histogram=product.rating_histogram if product.rating_count else (),
         ),
         state=_STATES.to_wire(product.state),
+        for_sale=product.state is ProductState.PUBLISHED and product.seller_sells,
         create_time=to_timestamp(product.create_time),
         update_time=to_timestamp(product.update_time),
         etag=etag_of(product.version),

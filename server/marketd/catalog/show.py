@@ -22,7 +22,8 @@ _PUBLISHED = (ProductState.PUBLISHED,)
 async def get_product(
     unit: ReadUnit, caller: Caller, product_id: UUID | None, slug: str, *, variants: bool = True, images: bool = True
 ) -> Product:
-    """A product by its id, or by its slug when that is None; variants and pictures only when wanted.
+    """A product by its id, or by its slug when that is None; variants and pictures only when wanted. What a seller that
+    does not sell has published still shows, because orders and bookmarks lead there; it says that it is not for sale.
 
     Raises NotFound.
     """
@@ -37,10 +38,12 @@ async def get_product(
 async def list_products(
     unit: ReadUnit, caller: Caller, query: ProductQuery, order: Order, after: ProductKey | None, limit: int
 ) -> list[Product]:
-    """Up to `limit` products after that key: published ones, and of other states only what the caller owns.
+    """Up to `limit` products after that key: published ones of sellers that sell, and of others only what the caller
+    owns.
 
     Without a stated state, nothing but the caller's own seller gives all states. Admins see every state that they ask
-    for.
+    for, and what a seller that they name has published though it does not sell. PUBLISHED alone gives what everybody
+    sees, also to them.
     """
     queries = await _allowed(unit, caller, query)
     if not queries:
@@ -55,17 +58,21 @@ def is_public(query: ProductQuery) -> bool:
 
 async def _allowed(unit: ReadUnit, caller: Caller, query: ProductQuery) -> list[ProductQuery]:
     """What the caller may see of the query, as queries that no product meets two of; none for nothing."""
-    published = replace(query, states=_PUBLISHED)
+    public = replace(query, states=_PUBLISHED, sells=True)
     if is_public(query):
-        return [published]
-    if query.states and caller.has(Role.ADMIN):
-        return [query]
+        return [public]
+    if caller.has(Role.ADMIN):
+        return [replace(query, states=query.states or _PUBLISHED)]
     own = await own_seller(unit, caller)
     if not query.states:
         is_own = own is not None and query.seller_ids == (own.seller_id,)
-        return [query if is_own else published]
-    asked = [published] if ProductState.PUBLISHED in query.states else []
+        return [query if is_own else public]
+    asked = [public] if ProductState.PUBLISHED in query.states else []
     others = tuple(state for state in query.states if state is not ProductState.PUBLISHED)
     if own is not None and (not query.seller_ids or own.seller_id in query.seller_ids):
-        asked.append(replace(query, seller_ids=(own.seller_id,), states=others))
+        mine = replace(query, seller_ids=(own.seller_id,))
+        if asked and not own.sells:
+            asked.append(replace(mine, states=_PUBLISHED, sells=False))
+        if others:
+            asked.append(replace(mine, states=others))
     return asked

@@ -101,6 +101,7 @@ class Product:
     rating_average_milli: int
     rating_histogram: tuple[int, ...]
     state: ProductState
+    seller_sells: bool
     publish_time: datetime | None
     version: int
     create_time: datetime
@@ -164,6 +165,7 @@ class Offer:
     price_minor: int
     compare_at_price_minor: int | None
     is_buyable: bool
+    seller_sells: bool
     image_url: str
 
     @property
@@ -235,12 +237,16 @@ class ProductChange:
 
 @dataclass(frozen=True, slots=True)
 class ProductQuery:
-    """What a list of products is narrowed to. Empty: to all; `states` empty: not stated by the caller. No repeats."""
+    """What a list of products is narrowed to. Empty: to all; `states` empty: not stated by the caller. No repeats.
+
+    `sells`: True for the products of sellers that sell, False for those of others, None for both.
+    """
 
     category_ids: tuple[UUID, ...] = ()
     brand_ids: tuple[UUID, ...] = ()
     seller_ids: tuple[UUID, ...] = ()
     states: tuple[ProductState, ...] = ()
+    sells: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,22 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from marketplace.delivery.v1 import courier_pb2, delivery_pb2, delivery_service_pb2
+from marketplace.delivery.v1 import courier_pb2, courier_service_pb2, delivery_pb2, delivery_service_pb2
 from marketplace.type.v1.rating_pb2 import RatingSummary
 
+from marketd.delivery.assign import ReassignDelivery
 from marketd.delivery.couriers import CreateCourier
-from marketd.delivery.model import CourierState, DeliveryOutcome, DeliveryState, RemovalReason, StopKind, Vehicle
+from marketd.delivery.end import EndDelivery
+from marketd.delivery.life import CourierMove
+from marketd.delivery.model import (
+    CourierState,
+    DeliveryActor,
+    DeliveryOutcome,
+    DeliveryState,
+    FailureReason,
+    RemovalReason,
+    StopKind,
+    Vehicle,
+)
 from marketd.delivery.values import (
     Courier,
+    CourierFilter,
     Delivery,
     DeliveryCourier,
     DeliveryFilter,
     DeliveryOrder,
     Eta,
+    Failure,
     Rating,
     Shift,
     Stop,
@@ -40,8 +54,24 @@ COURIER_STATES: Final = EnumMap(CourierState, courier_pb2.CourierState)
 VEHICLES: Final = EnumMap(Vehicle, courier_pb2.VehicleType)
 DELIVERY_STATES: Final = EnumMap(DeliveryState, delivery_pb2.DeliveryState)
 OUTCOMES: Final = EnumMap(DeliveryOutcome, delivery_pb2.DeliveryOutcome)
+FAILURE_REASONS: Final = EnumMap(FailureReason, delivery_pb2.DeliveryFailureReason)
+ACTORS: Final = EnumMap(DeliveryActor, delivery_pb2.DeliveryActor)
 STOP_KINDS: Final = EnumMap(StopKind, delivery_pb2.StopKind)
 REMOVAL_REASONS: Final = EnumMap(RemovalReason, delivery_service_pb2.DeliveryRemovalReason)
+
+
+Move: TypeAlias = (
+    courier_service_pb2.ApproveCourierRequest
+    | courier_service_pb2.RejectCourierRequest
+    | courier_service_pb2.SuspendCourierRequest
+    | courier_service_pb2.ReinstateCourierRequest
+    | courier_service_pb2.CloseCourierRequest
+)
+End: TypeAlias = (
+    delivery_service_pb2.CancelDeliveryRequest
+    | delivery_service_pb2.FailDeliveryRequest
+    | delivery_service_pb2.ReturnToSellerRequest
+)
 
 
 def from_create_courier(courier: courier_pb2.Courier) -> CreateCourier:
@@ -52,6 +82,49 @@ def from_create_courier(courier: courier_pb2.Courier) -> CreateCourier:
         phone=courier.phone,
         vehicle=VEHICLES.from_wire(courier.vehicle),
         plate_number=courier.plate_number,
+    )
+
+
+def from_courier_id(text: str) -> UUID | None:
+    """The id in a validated request; None for `me`."""
+    return None if text == "me" else UUID(text)
+
+
+def from_move(request: Move) -> CourierMove:
+    """The command in a validated request."""
+    return CourierMove(courier_id=from_courier_id(request.courier_id), reason=request.reason, etag=request.etag)
+
+
+def from_list_couriers(request: courier_service_pb2.ListCouriersRequest) -> CourierFilter:
+    """The filter in a validated request. Raises ValidationFailed for an order that there is not."""
+    _, is_descending = parse_order(request.order_by, ("create_time",), default="create_time desc")
+    return CourierFilter(
+        states=COURIER_STATES.all_from_wire(request.states),
+        user_ids=_ids(request.user_ids),
+        is_descending=is_descending,
+    )
+
+
+def from_reassign(request: delivery_service_pb2.ReassignDeliveryRequest) -> ReassignDelivery:
+    """The command in a validated request."""
+    return ReassignDelivery(
+        delivery_id=UUID(request.delivery_id),
+        courier_id=UUID(request.courier_id) if request.HasField("courier_id") else None,
+        reason=request.reason,
+        etag=request.etag,
+    )
+
+
+def from_end(request: End) -> EndDelivery:
+    """The command in a validated request. Raises ValidationFailed for a time that is none."""
+    return EndDelivery(
+        delivery_id=UUID(request.delivery_id),
+        reason=FAILURE_REASONS.from_wire(request.reason),
+        note=request.note,
+        occurred_time=None
+        if isinstance(request, delivery_service_pb2.CancelDeliveryRequest)
+        else from_occurred_time(request.occurred_time if request.HasField("occurred_time") else None),
+        etag=request.etag,
     )
 
 
@@ -90,6 +163,7 @@ def to_courier(courier: Courier) -> courier_pb2.Courier:
         vehicle=VEHICLES.to_wire(courier.vehicle),
         plate_number=courier.plate_number or None,
         state=COURIER_STATES.to_wire(courier.state),
+        state_reason=courier.state_reason or None,
         rating=to_rating(courier.rating),
         on_shift=courier.on_shift,
         completed_deliveries=courier.completed_deliveries,
@@ -140,6 +214,14 @@ def to_eta(eta: Eta) -> delivery_pb2.Eta:
     )
 
 
+def to_failure(failure: Failure, *, in_words: bool) -> delivery_pb2.DeliveryFailure:
+    return delivery_pb2.DeliveryFailure(
+        reason=FAILURE_REASONS.to_wire(failure.reason),
+        note=(failure.note or None) if in_words else None,
+        actor=ACTORS.to_wire(failure.actor),
+    )
+
+
 def to_delivery(delivery: Delivery, caller: Caller) -> delivery_pb2.Delivery:
     """The delivery as this caller may see it."""
     viewer = viewer_of(caller, delivery)
@@ -148,9 +230,10 @@ def to_delivery(delivery: Delivery, caller: Caller) -> delivery_pb2.Delivery:
         order_id=str(delivery.order_id),
         order_number=delivery.order_number,
         seller_id=str(delivery.seller_id),
-        buyer_id=str(delivery.buyer_id) if viewer.sees_buyer else None,
+        buyer_id=str(delivery.buyer_id) if viewer.sees_people else None,
         state=DELIVERY_STATES.to_wire(delivery.state),
         outcome=OUTCOMES.optional_to_wire(delivery.outcome),
+        failure=to_failure(delivery.failure, in_words=viewer.sees_people) if delivery.failure is not None else None,
         courier=to_delivery_courier(delivery.courier) if delivery.courier is not None else None,
         dropoff_code=delivery.dropoff_code if viewer.sees_code else None,
         pickup=_stop(delivery.pickup, viewer.pickup_address(delivery)),

@@ -1,20 +1,20 @@
-"""The use cases of couriers and their shifts: applying, approving, starting and ending."""
+"""The use cases of couriers about themselves: applying, looking, starting and ending shifts; life.py has the rest."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from uuid import UUID
 
 from marketd.audit import log
 from marketd.auth import service as auth
 from marketd.delivery.errors import CourierOffShift, ShiftBusy
-from marketd.delivery.events import CourierApproved, CourierCreated, ShiftEnded, ShiftStarted
+from marketd.delivery.events import CourierCreated, ShiftEnded, ShiftStarted
 from marketd.delivery.model import COURIER_TRANSITIONS, CourierState, Vehicle
 from marketd.delivery.repository import couriers, deliveries
-from marketd.delivery.values import Courier, Shift
+from marketd.delivery.values import Courier, CourierFilter, Shift
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import AlreadyExists, IllegalTransition, NotFound
-from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.kernel.values.etags import check_etag
 from marketd.kernel.values.ids import new_id
 
@@ -33,8 +33,10 @@ class CreateCourier:
 async def create_courier(uow: UnitOfWork, caller: Caller, command: CreateCourier) -> Courier:
     """Apply as a courier; the courier is PENDING.
 
-    Raises AlreadyExists when the account has applied before, and NotFound for services, which have no account.
+    Raises AlreadyExists when the account has one who is not REJECTED or CLOSED, and NotFound for services, which have
+    no account, and for one that is not active any more.
     """
+    await auth.hold_active(uow, caller.known_user_id)
     profile = await auth.read_profile(uow, caller.known_user_id)
     courier = Courier(
         courier_id=new_id(),
@@ -49,36 +51,26 @@ async def create_courier(uow: UnitOfWork, caller: Caller, command: CreateCourier
         update_time=uow.now,
     )
     if not await couriers.insert(uow.connection, courier):
-        raise AlreadyExists("courier", "user_id", "You have applied as a courier already; an account applies once.")
+        raise AlreadyExists("courier", "user_id", "You have applied as a courier already; see how that stands.")
     uow.emit(CourierCreated(courier_id=courier.courier_id, user_id=courier.user_id, state=courier.state))
-    await log.record(uow, caller, "courier", courier.courier_id)
+    await log.record(uow, caller, "courier", courier.courier_id, after=courier)
     return courier
 
 
-async def approve_courier(uow: UnitOfWork, caller: Caller, courier_id: UUID, reason: str, etag: str) -> Courier:
-    """Make a PENDING courier ACTIVE and give the account the role COURIER; one who is ACTIVE stays as is.
+async def get_courier(unit: ReadUnit, caller: Caller, courier_id: UUID | None) -> Courier:
+    """The courier; without an id the caller's own. Raises NotFound, also for the couriers of others."""
+    if courier_id is None:
+        found = await couriers.read_own(unit.connection, caller.known_user_id)
+    else:
+        found = await couriers.read(unit.connection, courier_id)
+    if found is None or (found.user_id != caller.user_id and not caller.has(Role.ADMIN)):
+        raise NotFound("courier", courier_id or "me")
+    return found
 
-    Raises NotFound, EtagMismatch, IllegalTransition.
-    """
-    courier = await couriers.lock(uow.connection, courier_id)
-    if courier is None:
-        raise NotFound("courier", courier_id)
-    if courier.state is CourierState.ACTIVE:
-        return courier
-    check_etag(etag, courier.version)
-    COURIER_TRANSITIONS.check(courier.state, CourierState.ACTIVE)
-    approved = replace(
-        courier,
-        state=CourierState.ACTIVE,
-        approve_time=uow.now,
-        update_time=uow.now,
-        version=courier.version + 1,
-    )
-    await couriers.save(uow.connection, approved)
-    await auth.grant_role(uow, courier.user_id, Role.COURIER)
-    uow.emit(CourierApproved(courier_id=courier_id, user_id=courier.user_id, state=approved.state))
-    await log.record(uow, caller, "courier", courier_id, reason)
-    return approved
+
+async def list_couriers(unit: ReadUnit, wanted: CourierFilter, after: UUID | None, limit: int) -> list[Courier]:
+    """Couriers in the order of the filter; the access table lets only admins come here."""
+    return await couriers.list_page(unit.connection, wanted, after, limit)
 
 
 async def start_shift(uow: UnitOfWork, caller: Caller, vehicle: Vehicle | None) -> Shift:
@@ -121,15 +113,6 @@ async def end_shift(uow: UnitOfWork, caller: Caller, etag: str) -> Shift:
     shift = await couriers.end_shift(uow.connection, last.shift_id, uow.now)
     uow.emit(ShiftEnded(courier_id=courier.courier_id, shift_id=shift.shift_id))
     return shift
-
-
-async def holds_account(uow: UnitOfWork, user_id: UUID) -> str | None:
-    """The shift of the account's courier that runs, for auth's AccountHolder.
-
-    The courier's row is locked, so no shift can start before the account is gone.
-    """
-    courier = await couriers.lock_own(uow.connection, user_id)
-    return None if courier is None or courier.shift_id is None else f"shift {courier.shift_id}"
 
 
 async def _locked_own(uow: UnitOfWork, caller: Caller) -> Courier:

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from uuid import UUID
 
 from marketd.kernel.call.reasons import Code, Reason
-from marketd.kernel.call.refusals import FieldViolation, InUse, PreconditionViolation, Refusal, ValidationFailed
+from marketd.kernel.call.refusals import (
+    AlreadyExists,
+    FieldViolation,
+    IllegalTransition,
+    InUse,
+    PreconditionViolation,
+    Refusal,
+    ValidationFailed,
+)
 
 
 class CourierOffShift(Refusal):
@@ -75,4 +85,50 @@ class TimeInFuture(ValidationFailed):
     """Something is said to have happened later than now."""
 
     def __init__(self) -> None:
-        super().__init__(FieldViolation("occurred_time", "must not be in the future"))
+        super().__init__(FieldViolation("occurred_time", "must not be in the future; set the clock or leave it out"))
+
+
+class TimeBeforeStep(ValidationFailed):
+    """Something is said to have happened before the step that it follows."""
+
+    def __init__(self, state_time: datetime) -> None:
+        step = state_time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        super().__init__(
+            FieldViolation(
+                "occurred_time",
+                f"must not be before the step before, which was at {step}; set the clock or leave it out",
+            )
+        )
+
+
+class CourierBusy(InUse):
+    """The courier still works: `shift 0190…` or `delivery 0190…`."""
+
+    def __init__(self, held_by: str) -> None:
+        super().__init__(
+            "courier", held_by, f"The courier still has {held_by}. End the shift and what is open, then close."
+        )
+
+
+class OtherCourier(AlreadyExists):
+    """The account has applied anew since this courier was closed."""
+
+    def __init__(self, courier_id: UUID) -> None:
+        super().__init__(
+            "courier", "user_id", f"The account has courier {courier_id} by now. Close or reject that one first."
+        )
+
+
+class AccountCannotAct(IllegalTransition):
+    """The courier's account is blocked or deleted. allowed: what the account can become."""
+
+    def __init__(self, state: str, allowed: Sequence[str]) -> None:
+        advice = "unblock it first" if allowed else "nobody can work with it any more"
+        super().__init__("user", state, allowed, f"The courier's account is {state}; {advice}.")
+
+
+class ReasonNeeded(ValidationFailed):
+    """An admin closes somebody else's courier and does not say why."""
+
+    def __init__(self) -> None:
+        super().__init__(FieldViolation("reason", "say why; the courier reads it"))

@@ -42,11 +42,18 @@ class DeliveryCreated(DeliveryEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class DeliveryAssigned(DeliveryEvent):
-    """A courier will bring it."""
+    """A courier will bring it, the first one or another; the state stays when another one was to bring it before."""
 
     event_type: ClassVar[str] = "delivery.assigned"
 
     courier_user_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeliveryWithdrawn(DeliveryEvent):
+    """It was taken from its courier before the pickup; nobody brings it for now."""
+
+    event_type: ClassVar[str] = "delivery.withdrawn"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +89,13 @@ class DeliveryClosed(DeliveryEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DeliveryReturned(DeliveryEvent):
+    """The goods of one that had failed came back to the seller after all."""
+
+    event_type: ClassVar[str] = "delivery.returned"
+
+
+@dataclass(frozen=True, kw_only=True)
 class DeliveryEtaChanged(DeliveryEvent):
     """It is expected at another time than before; `occurred_time` is when that was estimated."""
 
@@ -112,13 +126,46 @@ class CourierCreated(CourierEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CourierApproved(CourierEvent):
+class CourierMoved(CourierEvent):
+    """What every change of a courier's state carries: whose courier it is, and the state after it."""
+
+    user_id: UUID
+    state: CourierState
+
+
+@dataclass(frozen=True, kw_only=True)
+class CourierApproved(CourierMoved):
     """An admin approved a courier."""
 
     event_type: ClassVar[str] = "courier.approved"
 
-    user_id: UUID
-    state: CourierState
+
+@dataclass(frozen=True, kw_only=True)
+class CourierRejected(CourierMoved):
+    """An admin turned an application down."""
+
+    event_type: ClassVar[str] = "courier.rejected"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CourierSuspended(CourierMoved):
+    """A courier may take nothing new: an admin says so, or the account cannot act."""
+
+    event_type: ClassVar[str] = "courier.suspended"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CourierReinstated(CourierMoved):
+    """A suspended or closed courier works again."""
+
+    event_type: ClassVar[str] = "courier.reinstated"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CourierClosed(CourierMoved):
+    """Somebody is a courier no more."""
+
+    event_type: ClassVar[str] = "courier.closed"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,16 +7,19 @@ from uuid import UUID
 
 import structlog
 
+from marketd.audit import log
+from marketd.audit.call import Act
 from marketd.delivery.estimate import Pace
 from marketd.delivery.events import DeliveryCreated
 from marketd.delivery.model import ENDS, DeliveryOutcome, StopKind
 from marketd.delivery.repository import deliveries
 from marketd.delivery.transition import change, close, emit_eta, make_event
 from marketd.delivery.values import Delivery, Stop
+from marketd.kernel.call.caller import SYSTEM
+from marketd.kernel.call.refusals import ConcurrentUpdate
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.events.events import StoredEvent, read_event
 from marketd.kernel.events.relay import EventHandler
-from marketd.kernel.values.address import Address
 from marketd.kernel.values.ids import new_id
 from marketd.order import service as order
 from marketd.order.events import OrderCancelled, OrderLinesCancelled, OrderReady
@@ -46,30 +49,36 @@ class OrderFollower:
         ]
 
     async def create(self, uow: UnitOfWork, stored: StoredEvent) -> None:
-        """An order is ready: make its delivery, once."""
+        """An order is ready: make its delivery, once, unless it ended meanwhile. The event has no addresses."""
         ready = read_event(OrderReady, stored)
-        pickup = Stop(StopKind.PICKUP, Address.from_json(ready.pickup) if ready.pickup is not None else None)
-        dropoff = Stop(StopKind.DROPOFF, Address.from_json(ready.dropoff))
+        if await deliveries.exists_of_order(uow.connection, ready.order_id):
+            return
+        delivery_id = new_id()
+        found = await order.delivery_made(uow, ready.order_id, delivery_id)
+        if found is None:
+            return
+        pickup, dropoff = Stop(StopKind.PICKUP, found.pickup), Stop(StopKind.DROPOFF, found.address)
         new = Delivery(
-            delivery_id=new_id(),
-            order_id=ready.order_id,
-            order_number=ready.order_number,
-            seller_id=ready.seller_id,
-            owner_user_id=ready.owner_user_id,
-            buyer_id=ready.buyer_id,
+            delivery_id=delivery_id,
+            order_id=found.order_id,
+            order_number=found.order_number,
+            seller_id=found.seller_id,
+            owner_user_id=found.owner_user_id,
+            buyer_id=found.buyer_id,
             dropoff_code=new_code(),
             pickup=pickup,
             dropoff=dropoff,
-            eta=self._pace.before_pickup(uow.now, ready.ready_time, None, pickup.point, dropoff.point),
-            fee_minor=ready.delivery_fee_minor,
-            currency=ready.currency,
-            item_count=ready.item_count,
-            ready_time=ready.ready_time,
+            eta=self._pace.before_pickup(uow.now, found.ready_time, None, pickup.point, dropoff.point),
+            fee_minor=found.delivery_fee_minor,
+            currency=found.currency,
+            item_count=sum(item.left for item in found.items),
+            ready_time=found.ready_time,
             create_time=uow.now,
             update_time=uow.now,
         )
         if not await deliveries.insert(uow.connection, new):
-            return
+            # Somebody else made it between the look and the order's lock; the order must not name ours.
+            raise ConcurrentUpdate
         people = {"seller_id": new.seller_id, "buyer_id": new.buyer_id}
         uow.emit(make_event(DeliveryCreated, new, new.state, uow.now, people))
         emit_eta(uow, new)
@@ -89,14 +98,15 @@ class OrderFollower:
         """An order was cancelled: nobody needs to fetch it any more."""
         delivery_id = await deliveries.open_of_order(uow.connection, stored.aggregate_id)
         if delivery_id is not None:
-            await cancel_delivery(uow, delivery_id)
+            await close_cancelled(uow, delivery_id)
 
 
-async def cancel_delivery(uow: UnitOfWork, delivery_id: UUID) -> None:
+async def close_cancelled(uow: UnitOfWork, delivery_id: UUID) -> None:
     """Close the delivery as CANCELLED, if its courier does not have the goods yet.
 
-    An order cannot be cancelled once it is OUT_FOR_DELIVERY, and a delivery cannot be picked up once its order is
-    cancelled; a picked-up one here would mean that the two disagree, and is left for people to see (invariants.py).
+    An order that is OUT_FOR_DELIVERY is cancelled with its delivery only, and a delivery cannot be picked up once its
+    order is cancelled; a picked-up one here would mean that the two disagree, and is left for people to see
+    (invariants.py).
     """
     before = await deliveries.lock(uow.connection, delivery_id)
     if before is None or not before.state.is_open:
@@ -104,4 +114,6 @@ async def cancel_delivery(uow: UnitOfWork, delivery_id: UUID) -> None:
     if before.state not in ENDS[DeliveryOutcome.CANCELLED]:
         _log.error("cancelled_order_was_picked_up", delivery_id=str(delivery_id), state=before.state.value)
         return
-    await close(uow, before, DeliveryOutcome.CANCELLED)
+    after = await close(uow, before, DeliveryOutcome.CANCELLED)
+    comment = "The order was cancelled."
+    await log.record(uow, SYSTEM, "delivery", delivery_id, comment, before=before, after=after, act=Act.END_DELIVERY)

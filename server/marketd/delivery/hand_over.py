@@ -13,10 +13,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from marketd.delivery.errors import ProofCodeMismatch, ProofRequired, TimeInFuture, TooManyWrongCodes
+from marketd.delivery.errors import ProofCodeMismatch, ProofRequired, TooManyWrongCodes
 from marketd.delivery.estimate import Pace
 from marketd.delivery.events import DeliveryPickedUp
 from marketd.delivery.model import TRANSITIONS, DeliveryOutcome, DeliveryState, check_end
+from marketd.delivery.occurred import happened_at
 from marketd.delivery.repository import couriers, deliveries
 from marketd.delivery.transition import close, transition
 from marketd.delivery.values import Delivery
@@ -29,21 +30,6 @@ from marketd.order import service as order
 MAX_WRONG_CODES = 10
 # With six digits, ten guesses an hour find a code in five years.
 CODE_LOCK = timedelta(hours=1)
-# A phone's clock may be a little ahead of ours.
-CLOCK_LEEWAY = timedelta(seconds=60)
-
-
-def happened_at(now: datetime, occurred_time: datetime | None, not_before: datetime | None) -> datetime:
-    """When a step really happened: what the courier says, kept between the step before and now.
-
-    A time that is behind the step before is no refusal, because a phone whose clock is behind must not keep its courier
-    from working. Raises TimeInFuture beyond the leeway.
-    """
-    if occurred_time is None:
-        return now
-    if occurred_time > now + CLOCK_LEEWAY:
-        raise TimeInFuture
-    return min(max(occurred_time, not_before or occurred_time), now)
 
 
 async def pick_up(
@@ -51,14 +37,14 @@ async def pick_up(
 ) -> Delivery:
     """The courier has the goods, and the order is OUT_FOR_DELIVERY; what is in the courier's hands stays as it is.
 
-    Raises NotFound unless it is the caller's delivery, EtagMismatch, IllegalTransition, TimeInFuture.
+    Raises NotFound unless it is the caller's delivery, EtagMismatch, IllegalTransition, TimeInFuture, TimeBeforeStep.
     """
     before = _own(await deliveries.lock(uow.connection, delivery_id), caller, delivery_id)
     if before.state.is_picked_up:
         return before
     check_etag(etag, before.version)
     TRANSITIONS.check(before.state, DeliveryState.PICKED_UP)
-    happened = happened_at(uow.now, occurred_time, before.assign_time)
+    happened = happened_at(uow.now, occurred_time, before.state_time)
     await order.out_for_delivery(uow, before.order_id)
     return await transition(
         uow,
@@ -124,7 +110,8 @@ class CompleteDelivery:
 async def complete(uow: UnitOfWork, caller: Caller, command: CompleteDelivery) -> Delivery:
     """The buyer has it: the delivery is CLOSED and DELIVERED, and so is the order. What was closed so stays as it is.
 
-    Raises NotFound unless it is the caller's delivery, EtagMismatch, IllegalTransition, ProofRequired, TimeInFuture.
+    Raises NotFound unless it is the caller's delivery, EtagMismatch, IllegalTransition, ProofRequired, TimeInFuture,
+    TimeBeforeStep.
     """
     delivery_id = command.delivery_id
     courier = await couriers.lock_own(uow.connection, caller.known_user_id)
@@ -140,7 +127,7 @@ async def complete(uow: UnitOfWork, caller: Caller, command: CompleteDelivery) -
     if command.verdict is CodeVerdict.NOT_JUDGED:
         # It was picked up after the code was looked at: nobody compared, so nothing is closed.
         raise ConcurrentUpdate
-    happened = happened_at(uow.now, command.occurred_time, before.pick_up_time)
+    happened = happened_at(uow.now, command.occurred_time, before.state_time)
     await couriers.count_completed(uow.connection, courier.courier_id, before.shift_id)
     await order.delivered(uow, before.order_id)
     return await close(

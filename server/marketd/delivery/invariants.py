@@ -6,6 +6,8 @@ from typing import Final
 
 from marketd.kernel.db.invariants import Invariant
 
+# ruff: noqa: S608 - the one interpolated part is the constant here
+_OVER: Final = "'DELIVERED', 'CANCELLED', 'REJECTED', 'EXPIRED', 'REFUNDED'"
 # Orders are read here and nowhere else in this slice: the agreement of the two is the invariant.
 INVARIANTS: Final = (
     Invariant(
@@ -37,10 +39,48 @@ INVARIANTS: Final = (
     ),
     Invariant(
         "I12",
-        "who has a delivery is on shift",
+        "an order that is over has no open delivery",
+        "SELECT d.delivery_id::text AS id, d.state || ' but its order is ' || o.state AS wrong"
+        f" FROM deliveries d JOIN orders o USING (order_id) WHERE d.state <> 'CLOSED' AND o.state IN ({_OVER})"
+        # What waits in the courier's hands or at the seller's is closed by the order's event.
+        " AND NOT EXISTS (SELECT 1 FROM outbox_events e WHERE e.aggregate_id = o.order_id AND e.publish_time IS NULL)",
+    ),
+    Invariant(
+        "I12",
+        "the order of a delivery that ended elsewhere is over",
+        "SELECT d.delivery_id::text AS id, d.outcome || ' but its order is ' || coalesce(o.state, 'missing') AS wrong"
+        " FROM deliveries d LEFT JOIN orders o USING (order_id) WHERE d.outcome <> 'DELIVERED'"
+        f" AND (o.state IS NULL OR o.state NOT IN ({_OVER}))",
+    ),
+    Invariant(
+        "I12",
+        "an order names its open delivery and who brings it",
+        "SELECT o.order_id::text AS id, 'names delivery ' || coalesce(o.delivery_id::text, 'none') || ' and courier '"
+        " || coalesce(o.courier_id::text, 'none') || ' and not those of ' || d.delivery_id AS wrong"
+        " FROM deliveries d JOIN orders o USING (order_id)"
+        f" WHERE d.state <> 'CLOSED' AND o.state NOT IN ({_OVER})"
+        " AND (o.delivery_id IS DISTINCT FROM d.delivery_id OR o.courier_id IS DISTINCT FROM d.courier_id)",
+    ),
+    Invariant(
+        "I12",
+        "what is not picked up is brought by somebody on shift",
         "SELECT d.delivery_id::text AS id, 'its courier is off shift' AS wrong FROM deliveries d"
-        " WHERE d.state <> 'CLOSED' AND d.courier_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM shifts s"
+        " WHERE d.state IN ('ASSIGNED', 'AT_PICKUP') AND NOT EXISTS (SELECT 1 FROM shifts s"
         " WHERE s.courier_id = d.courier_id AND s.end_time IS NULL)",
+    ),
+    Invariant(
+        "I12",
+        "who has a delivery is on shift, or suspended",
+        "SELECT d.delivery_id::text AS id, 'its courier is ' || c.state || ' and off shift' AS wrong"
+        " FROM deliveries d JOIN couriers c USING (courier_id) WHERE d.state <> 'CLOSED' AND c.state <> 'SUSPENDED'"
+        " AND (c.state <> 'ACTIVE' OR NOT EXISTS (SELECT 1 FROM shifts s WHERE s.courier_id = d.courier_id"
+        " AND s.end_time IS NULL))",
+    ),
+    Invariant(
+        "I12",
+        "who is on shift is active",
+        "SELECT s.shift_id::text AS id, 'runs though its courier is ' || c.state AS wrong FROM shifts s"
+        " JOIN couriers c USING (courier_id) WHERE s.end_time IS NULL AND c.state <> 'ACTIVE'",
     ),
     Invariant(
         "I12",

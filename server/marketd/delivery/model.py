@@ -33,6 +33,13 @@ class CourierState(StrEnum):
     PENDING = "PENDING"
     ACTIVE = "ACTIVE"
     SUSPENDED = "SUSPENDED"
+    REJECTED = "REJECTED"
+    CLOSED = "CLOSED"
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the account can have no other courier beside this one."""
+        return self not in _OVER
 
 
 class Vehicle(StrEnum):
@@ -77,6 +84,27 @@ class DeliveryOutcome(StrEnum):
     CANCELLED = "CANCELLED"
 
 
+class FailureReason(StrEnum):
+    """Why a delivery cannot be brought to the buyer (marketplace.delivery.v1.DeliveryFailureReason)."""
+
+    BUYER_ABSENT = "BUYER_ABSENT"
+    ADDRESS_WRONG = "ADDRESS_WRONG"
+    REFUSED = "REFUSED"
+    DAMAGED = "DAMAGED"
+    LOST = "LOST"
+    UNSAFE = "UNSAFE"
+    SHOP_CLOSED = "SHOP_CLOSED"
+    NO_COURIER = "NO_COURIER"
+    OTHER = "OTHER"
+
+
+class DeliveryActor(StrEnum):
+    """Who ended a delivery (marketplace.delivery.v1.DeliveryActor)."""
+
+    COURIER = "COURIER"
+    ADMIN = "ADMIN"
+
+
 class StopKind(StrEnum):
     """The two stops of a delivery (marketplace.delivery.v1.StopKind)."""
 
@@ -97,14 +125,26 @@ TRANSITIONS: Final = Transitions(
     {
         DeliveryState.CREATED: (DeliveryState.ASSIGNED, DeliveryState.CLOSED),
         DeliveryState.OFFERING: (DeliveryState.ASSIGNED, DeliveryState.CLOSED),
-        DeliveryState.ASSIGNED: (DeliveryState.AT_PICKUP, DeliveryState.PICKED_UP, DeliveryState.CLOSED),
-        DeliveryState.AT_PICKUP: (DeliveryState.PICKED_UP, DeliveryState.CLOSED),
+        DeliveryState.ASSIGNED: (
+            DeliveryState.AT_PICKUP,
+            DeliveryState.PICKED_UP,
+            DeliveryState.CREATED,
+            DeliveryState.CLOSED,
+        ),
+        DeliveryState.AT_PICKUP: (
+            DeliveryState.PICKED_UP,
+            DeliveryState.ASSIGNED,
+            DeliveryState.CREATED,
+            DeliveryState.CLOSED,
+        ),
         DeliveryState.PICKED_UP: (DeliveryState.AT_DROPOFF, DeliveryState.CLOSED),
-        DeliveryState.AT_DROPOFF: (DeliveryState.CLOSED,),
+        DeliveryState.AT_DROPOFF: (DeliveryState.PICKED_UP, DeliveryState.CLOSED),
         DeliveryState.CLOSED: (),
     },
 )
-"""Every legal step. The AT_* states come from the courier's positions; without a position they are skipped."""
+"""Every legal step. The AT_* states come from the courier's positions; without a position they are skipped. Steps back
+are those of a delivery that is taken from its courier.
+"""
 
 _BEFORE_PICKUP: Final = frozenset(
     {DeliveryState.CREATED, DeliveryState.OFFERING, DeliveryState.ASSIGNED, DeliveryState.AT_PICKUP}
@@ -114,17 +154,24 @@ CLOSE_KEY: Final = "COALESCE(close_time, 'infinity'::timestamp with time zone)"
 """What lists of deliveries by close time sort by: what is still open counts as closed later than everything else."""
 ENDS: Final[Mapping[DeliveryOutcome, frozenset[DeliveryState]]] = {
     DeliveryOutcome.DELIVERED: _IN_HANDS,
-    DeliveryOutcome.FAILED: frozenset(),
-    DeliveryOutcome.RETURNED: frozenset(),
+    DeliveryOutcome.FAILED: _BEFORE_PICKUP | _IN_HANDS,
+    DeliveryOutcome.RETURNED: _IN_HANDS,
     DeliveryOutcome.CANCELLED: _BEFORE_PICKUP,
 }
 """From which states a delivery is CLOSED with which outcome."""
 
+_OVER: Final = frozenset({CourierState.REJECTED, CourierState.CLOSED})
 COURIER_TRANSITIONS: Final = Transitions(
     "courier",
-    {CourierState.PENDING: (CourierState.ACTIVE,), CourierState.ACTIVE: (), CourierState.SUSPENDED: ()},
+    {
+        CourierState.PENDING: (CourierState.ACTIVE, CourierState.REJECTED, CourierState.CLOSED),
+        CourierState.ACTIVE: (CourierState.SUSPENDED, CourierState.CLOSED),
+        CourierState.SUSPENDED: (CourierState.ACTIVE, CourierState.CLOSED),
+        CourierState.REJECTED: (),
+        CourierState.CLOSED: (CourierState.ACTIVE,),
+    },
 )
-"""Every legal step of a courier."""
+"""Every legal step of a courier. Who was rejected applies anew, which makes another courier."""
 
 
 def check_end(current: DeliveryState, outcome: DeliveryOutcome) -> None:
@@ -138,7 +185,8 @@ def _one_of(column: str, values: type[StrEnum]) -> str:
 
 
 class CourierTable(Base):
-    """Somebody who brings orders; one courier an account. Its row lock keeps assignments and shifts apart.
+    """Somebody who brings orders; an account has one who is not REJECTED or CLOSED. Its row lock keeps assignments and
+    shifts apart.
 
     `rating_counts` are the ratings of 1 to 5 stars, in this order.
     """
@@ -148,16 +196,25 @@ class CourierTable(Base):
         CheckConstraint(_one_of("state", CourierState), name="state"),
         CheckConstraint(_one_of("vehicle", Vehicle), name="vehicle"),
         CheckConstraint("cardinality(rating_counts) = 5", name="rating_counts_are_five"),
+        Index(
+            "uq_couriers_live_user_id",
+            "user_id",
+            unique=True,
+            postgresql_where=text("state NOT IN ('REJECTED', 'CLOSED')"),
+        ),
+        Index(None, "user_id", "courier_id"),
+        Index(None, "state", "courier_id"),
     )
 
     courier_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
-    user_id: Mapped[UUID] = mapped_column(Uuid, unique=True)
+    user_id: Mapped[UUID] = mapped_column(Uuid)
     first_name: Mapped[str] = mapped_column(Text)
     last_name: Mapped[str] = mapped_column(Text)
     phone: Mapped[str] = mapped_column(Text)
     vehicle: Mapped[str] = mapped_column(Text)
     plate_number: Mapped[str] = mapped_column(Text)
     state: Mapped[str] = mapped_column(Text)
+    state_reason: Mapped[str] = mapped_column(Text, server_default=text("''"))
     rating_counts: Mapped[list[int]] = mapped_column(ARRAY(Integer), server_default=text("'{0,0,0,0,0}'"))
     completed_deliveries: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
@@ -209,7 +266,8 @@ class CourierLatestPositionTable(Base):
 
 
 class DeliveryTable(Base):
-    """One order on its way. Addresses are the order's, frozen; a shop may have given none.
+    """One order on its way. Addresses are the order's, frozen; a shop may have given none. Of a person who has deleted
+    the account nothing but the city is left in them.
 
     `vehicle` is the one of the courier's shift.
 
@@ -230,6 +288,17 @@ class DeliveryTable(Base):
         ),
         CheckConstraint(
             "pick_up_time IS NOT NULL OR outcome IS DISTINCT FROM 'DELIVERED'", name="delivered_was_picked_up"
+        ),
+        CheckConstraint(
+            "pick_up_time IS NOT NULL OR outcome IS DISTINCT FROM 'RETURNED'", name="returned_was_picked_up"
+        ),
+        CheckConstraint(_one_of("failure_reason", FailureReason), name="failure_reason"),
+        CheckConstraint(_one_of("failure_actor", DeliveryActor), name="failure_actor"),
+        CheckConstraint("num_nonnulls(failure_reason, failure_note, failure_actor) IN (0, 3)", name="failure_is_whole"),
+        CheckConstraint(
+            "CASE WHEN outcome IN ('FAILED', 'RETURNED') THEN failure_reason IS NOT NULL"
+            " WHEN outcome = 'CANCELLED' THEN true ELSE failure_reason IS NULL END",
+            name="failed_has_reason",
         ),
         CheckConstraint("fee_minor >= 0", name="fee_is_not_negative"),
         CheckConstraint("wrong_codes >= 0", name="wrong_codes_are_counted"),
@@ -259,6 +328,9 @@ class DeliveryTable(Base):
     buyer_id: Mapped[UUID] = mapped_column(Uuid)
     state: Mapped[str] = mapped_column(Text)
     outcome: Mapped[str | None] = mapped_column(Text)
+    failure_reason: Mapped[str | None] = mapped_column(Text)
+    failure_note: Mapped[str | None] = mapped_column(Text)
+    failure_actor: Mapped[str | None] = mapped_column(Text)
     courier_id: Mapped[UUID | None] = mapped_column(ForeignKey("couriers.courier_id"))
     shift_id: Mapped[UUID | None] = mapped_column(ForeignKey("shifts.shift_id"))
     vehicle: Mapped[str | None] = mapped_column(Text)

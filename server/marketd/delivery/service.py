@@ -13,7 +13,7 @@ from uuid import UUID
 
 from marketd.delivery import transition
 from marketd.delivery.events import DeliveryArrived, DeliveryDeparted
-from marketd.delivery.model import TRANSITIONS, DeliveryState, StopKind
+from marketd.delivery.model import TRANSITIONS, CourierState, DeliveryState, StopKind
 from marketd.delivery.repository import couriers, deliveries, positions
 from marketd.delivery.values import Courier, Delivery, Eta, LatestPosition
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
@@ -29,6 +29,14 @@ async def read_delivery(unit: Unit, delivery_id: UUID) -> Delivery | None:
 async def read_courier_of(unit: Unit, user_id: UUID) -> Courier | None:
     """The account's courier."""
     return await couriers.read_own(unit.connection, user_id)
+
+
+async def reports_positions(unit: Unit, courier: Courier) -> bool:
+    """Whether somebody waits to see where the courier is: who is on shift, and who is suspended with goods in hands."""
+    if courier.state is CourierState.ACTIVE:
+        return courier.on_shift
+    # Nothing but what is picked up stays with somebody who is not ACTIVE.
+    return await deliveries.one_open_of_courier(unit.connection, courier.courier_id) is not None
 
 
 async def read_open_deliveries(unit: Unit, courier_id: UUID) -> list[Delivery]:
@@ -49,22 +57,27 @@ async def read_latest_position(unit: Unit, courier_id: UUID) -> LatestPosition |
     return await positions.read_latest(unit.connection, courier_id)
 
 
-async def save_eta(uow: UnitOfWork, delivery_id: UUID, eta: Eta) -> bool:
-    """Write down a new estimate of an open delivery and tell its watchers; False when it is closed or not there."""
-    found = await deliveries.lock(uow.connection, delivery_id)
-    if found is None or not found.state.is_open:
+async def save_eta(uow: UnitOfWork, delivery_id: UUID, courier_id: UUID, eta: Eta) -> bool:
+    """Write down a new estimate from the courier's positions and tell the delivery's watchers; False when the courier
+    does not bring it now.
+    """
+    found = await _lock_brought(uow, delivery_id, courier_id)
+    if found is None:
         return False
     await transition.change_eta(uow, found, eta)
     return True
 
 
-async def arrive_at_stop(uow: UnitOfWork, delivery_id: UUID, kind: StopKind, occurred_time: datetime) -> bool:
-    """The courier's positions say that the courier is at the stop; False when that is known or means nothing now.
+async def arrive_at_stop(
+    uow: UnitOfWork, delivery_id: UUID, courier_id: UUID, kind: StopKind, occurred_time: datetime
+) -> bool:
+    """The courier's positions say that the courier is at the stop; False when that is known or means nothing now, as
+    when somebody else brings it since.
 
     The state follows when its table has the step (ASSIGNED → AT_PICKUP, PICKED_UP → AT_DROPOFF).
     """
-    found = await deliveries.lock(uow.connection, delivery_id)
-    if found is None or found.courier is None or not found.state.is_open:
+    found = await _lock_brought(uow, delivery_id, courier_id)
+    if found is None:
         return False
     at_pickup, stop = kind is StopKind.PICKUP, found.stop(kind)
     if stop.arrive_time is not None or at_pickup == found.state.is_picked_up:
@@ -79,10 +92,12 @@ async def arrive_at_stop(uow: UnitOfWork, delivery_id: UUID, kind: StopKind, occ
     return True
 
 
-async def depart_from_stop(uow: UnitOfWork, delivery_id: UUID, kind: StopKind, occurred_time: datetime) -> bool:
+async def depart_from_stop(
+    uow: UnitOfWork, delivery_id: UUID, courier_id: UUID, kind: StopKind, occurred_time: datetime
+) -> bool:
     """The courier's positions say that the courier has left the stop; False when that is known or means nothing now."""
-    found = await deliveries.lock(uow.connection, delivery_id)
-    if found is None or found.courier is None or not found.state.is_open:
+    found = await _lock_brought(uow, delivery_id, courier_id)
+    if found is None:
         return False
     stop = found.stop(kind)
     if stop.arrive_time is None or stop.depart_time is not None:
@@ -90,3 +105,9 @@ async def depart_from_stop(uow: UnitOfWork, delivery_id: UUID, kind: StopKind, o
     departed = {kind.value.lower(): replace(stop, depart_time=occurred_time)}
     await transition.change(uow, found, DeliveryDeparted, {"stop": kind}, occurred_time=occurred_time, **departed)
     return True
+
+
+async def _lock_brought(uow: UnitOfWork, delivery_id: UUID, courier_id: UUID) -> Delivery | None:
+    """The delivery, locked, if it is open and this courier brings it."""
+    found = await deliveries.lock(uow.connection, delivery_id)
+    return found if found is not None and found.courier_id == courier_id and found.state.is_open else None

@@ -14,7 +14,7 @@ from marketplace.delivery.v1 import (
     delivery_service_pb2_grpc,
 )
 
-from marketd.delivery import assign, convert, couriers, hand_over, read
+from marketd.delivery import assign, convert, couriers, end, hand_over, life, read
 from marketd.delivery.estimate import Pace
 from marketd.delivery.hand_over import CodeRefused, CodeVerdict, CompleteDelivery
 from marketd.delivery.values import Courier, Delivery, DeliveryCursor, Shift
@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 class CourierServicer(courier_service_pb2_grpc.CourierServiceServicer):
     """marketplace.delivery.v1.CourierService."""
 
-    def __init__(self, *, tx: Transactor) -> None:
+    def __init__(self, *, tx: Transactor, pager: Pager) -> None:
         self._tx = tx
+        self._pager = pager
 
     async def CreateCourier(
         self, request: courier_service_pb2.CreateCourierRequest, context: Context
@@ -51,20 +52,76 @@ class CourierServicer(courier_service_pb2_grpc.CourierServiceServicer):
             "courier.create", lambda uow: couriers.create_courier(uow, caller, command), render
         )
 
+    async def GetCourier(
+        self, request: courier_service_pb2.GetCourierRequest, context: Context
+    ) -> courier_service_pb2.GetCourierResponse:
+        caller = calls.current_caller()
+        courier_id = convert.from_courier_id(request.courier_id)
+        courier = await self._tx.read(lambda unit: couriers.get_courier(unit, caller, courier_id))
+        return courier_service_pb2.GetCourierResponse(courier=convert.to_courier(courier))
+
+    async def ListCouriers(
+        self, request: courier_service_pb2.ListCouriersRequest, context: Context
+    ) -> courier_service_pb2.ListCouriersResponse:
+        wanted = convert.from_list_couriers(request)
+        page = await self._pager.list(
+            request,
+            None,
+            lambda unit, after, limit: couriers.list_couriers(unit, wanted, after, limit),
+            lambda courier: courier.courier_id,
+            convert.to_courier,
+        )
+        return courier_service_pb2.ListCouriersResponse(couriers=page.items, next_page_token=page.next_page_token)
+
     async def ApproveCourier(
         self, request: courier_service_pb2.ApproveCourierRequest, context: Context
     ) -> courier_service_pb2.ApproveCourierResponse:
-        caller = calls.current_caller()
-        courier_id = UUID(request.courier_id)
+        caller, move = calls.current_caller(), convert.from_move(request)
 
         def render(courier: Courier) -> courier_service_pb2.ApproveCourierResponse:
             return courier_service_pb2.ApproveCourierResponse(courier=convert.to_courier(courier))
 
-        return await self._tx.answer(
-            "courier.approve",
-            lambda uow: couriers.approve_courier(uow, caller, courier_id, request.reason, request.etag),
-            render,
-        )
+        return await self._tx.answer("courier.approve", lambda uow: life.approve_courier(uow, caller, move), render)
+
+    async def RejectCourier(
+        self, request: courier_service_pb2.RejectCourierRequest, context: Context
+    ) -> courier_service_pb2.RejectCourierResponse:
+        caller, move = calls.current_caller(), convert.from_move(request)
+
+        def render(courier: Courier) -> courier_service_pb2.RejectCourierResponse:
+            return courier_service_pb2.RejectCourierResponse(courier=convert.to_courier(courier))
+
+        return await self._tx.answer("courier.reject", lambda uow: life.reject_courier(uow, caller, move), render)
+
+    async def SuspendCourier(
+        self, request: courier_service_pb2.SuspendCourierRequest, context: Context
+    ) -> courier_service_pb2.SuspendCourierResponse:
+        caller, move = calls.current_caller(), convert.from_move(request)
+
+        def render(courier: Courier) -> courier_service_pb2.SuspendCourierResponse:
+            return courier_service_pb2.SuspendCourierResponse(courier=convert.to_courier(courier))
+
+        return await self._tx.answer("courier.suspend", lambda uow: life.suspend_courier(uow, caller, move), render)
+
+    async def ReinstateCourier(
+        self, request: courier_service_pb2.ReinstateCourierRequest, context: Context
+    ) -> courier_service_pb2.ReinstateCourierResponse:
+        caller, move = calls.current_caller(), convert.from_move(request)
+
+        def render(courier: Courier) -> courier_service_pb2.ReinstateCourierResponse:
+            return courier_service_pb2.ReinstateCourierResponse(courier=convert.to_courier(courier))
+
+        return await self._tx.answer("courier.reinstate", lambda uow: life.reinstate_courier(uow, caller, move), render)
+
+    async def CloseCourier(
+        self, request: courier_service_pb2.CloseCourierRequest, context: Context
+    ) -> courier_service_pb2.CloseCourierResponse:
+        caller, move = calls.current_caller(), convert.from_move(request)
+
+        def render(courier: Courier) -> courier_service_pb2.CloseCourierResponse:
+            return courier_service_pb2.CloseCourierResponse(courier=convert.to_courier(courier))
+
+        return await self._tx.answer("courier.close", lambda uow: life.close_courier(uow, caller, move), render)
 
     async def StartShift(
         self, request: courier_service_pb2.StartShiftRequest, context: Context
@@ -125,6 +182,18 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
             "delivery.assign",
             lambda uow: assign.assign_courier(uow, caller, delivery_id, courier_id, request.etag, self._pace),
             render,
+        )
+
+    async def ReassignDelivery(
+        self, request: delivery_service_pb2.ReassignDeliveryRequest, context: Context
+    ) -> delivery_service_pb2.ReassignDeliveryResponse:
+        caller, command = calls.current_caller(), convert.from_reassign(request)
+
+        def render(delivery: Delivery) -> delivery_service_pb2.ReassignDeliveryResponse:
+            return delivery_service_pb2.ReassignDeliveryResponse(delivery=convert.to_delivery(delivery, caller))
+
+        return await self._tx.answer(
+            "delivery.reassign", lambda uow: assign.reassign_delivery(uow, caller, command, self._pace), render
         )
 
     async def GetDelivery(
@@ -208,3 +277,33 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
             return delivery_service_pb2.CompleteDeliveryResponse(delivery=convert.to_delivery(delivery, caller))
 
         return await self._tx.answer("delivery.complete", lambda uow: hand_over.complete(uow, caller, command), render)
+
+    async def CancelDelivery(
+        self, request: delivery_service_pb2.CancelDeliveryRequest, context: Context
+    ) -> delivery_service_pb2.CancelDeliveryResponse:
+        caller, command = calls.current_caller(), convert.from_end(request)
+
+        def render(delivery: Delivery) -> delivery_service_pb2.CancelDeliveryResponse:
+            return delivery_service_pb2.CancelDeliveryResponse(delivery=convert.to_delivery(delivery, caller))
+
+        return await self._tx.answer("delivery.cancel", lambda uow: end.cancel_delivery(uow, caller, command), render)
+
+    async def FailDelivery(
+        self, request: delivery_service_pb2.FailDeliveryRequest, context: Context
+    ) -> delivery_service_pb2.FailDeliveryResponse:
+        caller, command = calls.current_caller(), convert.from_end(request)
+
+        def render(delivery: Delivery) -> delivery_service_pb2.FailDeliveryResponse:
+            return delivery_service_pb2.FailDeliveryResponse(delivery=convert.to_delivery(delivery, caller))
+
+        return await self._tx.answer("delivery.fail", lambda uow: end.fail_delivery(uow, caller, command), render)
+
+    async def ReturnToSeller(
+        self, request: delivery_service_pb2.ReturnToSellerRequest, context: Context
+    ) -> delivery_service_pb2.ReturnToSellerResponse:
+        caller, command = calls.current_caller(), convert.from_end(request)
+
+        def render(delivery: Delivery) -> delivery_service_pb2.ReturnToSellerResponse:
+            return delivery_service_pb2.ReturnToSellerResponse(delivery=convert.to_delivery(delivery, caller))
+
+        return await self._tx.answer("delivery.return", lambda uow: end.return_to_seller(uow, caller, command), render)

@@ -146,7 +146,12 @@ async def _write(uow: UnitOfWork, delivery: Delivery, fields: Mapping[str, Any])
 
 
 def _tell_courier(uow: UnitOfWork, before: Delivery, after: Delivery) -> None:
-    """Emit into the couriers' own sequences what a change means for who had the delivery and for who has it."""
+    """Emit into the couriers' own sequences what a change means for who had the delivery and for who has it.
+
+    One that was closed before is nobody's already.
+    """
+    if not before.state.is_open:
+        return
     had, has = before.courier_id, after.courier_id
     if had is not None and (had != has or not after.state.is_open):
         uow.emit(

@@ -7,7 +7,15 @@ from datetime import datetime
 from typing import Final, TypeAlias
 from uuid import UUID
 
-from marketd.delivery.model import CourierState, DeliveryOutcome, DeliveryState, StopKind, Vehicle
+from marketd.delivery.model import (
+    CourierState,
+    DeliveryActor,
+    DeliveryOutcome,
+    DeliveryState,
+    FailureReason,
+    StopKind,
+    Vehicle,
+)
 from marketd.kernel.values.address import Address
 from marketd.kernel.values.geo import Point
 from marketd.kernel.values.money import Money
@@ -75,6 +83,7 @@ class Courier:
     vehicle: Vehicle
     plate_number: str
     state: CourierState
+    state_reason: str = ""
     rating_counts: tuple[int, ...] = NO_RATINGS
     completed_deliveries: int = 0
     create_time: datetime
@@ -139,6 +148,15 @@ class DeliveryCourier:
         return Rating(self.rating_counts)
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a delivery ended otherwise than at the buyer's door, and who said so; an empty note means none."""
+
+    reason: FailureReason
+    note: str
+    actor: DeliveryActor
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """A delivery, whole; convert decides who may see which part. `shift_id` is the shift in which it was assigned."""
@@ -151,6 +169,7 @@ class Delivery:
     buyer_id: UUID
     state: DeliveryState = DeliveryState.CREATED
     outcome: DeliveryOutcome | None = None
+    failure: Failure | None = None
     courier: DeliveryCourier | None = None
     shift_id: UUID | None = None
     dropoff_code: str = field(repr=False)
@@ -174,6 +193,16 @@ class Delivery:
     def courier_id(self) -> UUID | None:
         """Who brings it."""
         return self.courier.courier_id if self.courier is not None else None
+
+    @property
+    def state_time(self) -> datetime:
+        """When it came into its present state, or to its present courier; a later step did not happen before."""
+        times = [self.create_time, self.assign_time, self.pick_up_time, self.close_time]
+        if self.state is DeliveryState.AT_PICKUP:
+            times.append(self.pickup.arrive_time)
+        if self.state is DeliveryState.AT_DROPOFF:
+            times.append(self.dropoff.arrive_time)
+        return max(time for time in times if time is not None)
 
     @property
     def fee(self) -> Money:
@@ -215,6 +244,15 @@ class DeliveryOrder:
     """How to sort a list: by the time of making or of closing, what is open counting as closed last."""
 
     by_close_time: bool = False
+    is_descending: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class CourierFilter:
+    """Which couriers to list, and whether those who applied last come first; empty means all."""
+
+    states: tuple[CourierState, ...] = ()
+    user_ids: tuple[UUID, ...] = ()
     is_descending: bool = True
 
 

@@ -34,8 +34,8 @@ class Viewer:
         return self.is_courier and self.is_open
 
     @property
-    def sees_buyer(self) -> bool:
-        """Whether the caller may know which account receives it."""
+    def sees_people(self) -> bool:
+        """Whether the caller may know which account receives it, and read what was said about it."""
         return self.is_buyer or self.is_seller or self.is_office
 
     @property

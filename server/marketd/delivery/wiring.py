@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from marketd.delivery import invariants
+from marketd.auth.events import AccountDeleted
+from marketd.delivery import follow_accounts, invariants
 from marketd.delivery.estimate import Pace
 from marketd.delivery.follow_orders import OrderFollower
 from marketd.delivery.servicer import CourierServicer, DeliveryServicer
@@ -21,10 +22,14 @@ def build(parts: Parts, *, beat_seconds: float = BEAT_SECONDS) -> Slice:
     resume = ResumeTokens(parts.settings.derive("delivery-watches"), "delivery-watch", parts.clock)
     return Slice(
         servicers=[
-            CourierServicer(tx=parts.tx),
+            CourierServicer(tx=parts.tx, pager=parts.pager),
             DeliveryServicer(
                 tx=parts.tx, pager=parts.pager, feed=parts.feed, resume=resume, pace=pace, beat_seconds=beat_seconds
             ),
         ],
-        handlers=OrderFollower(pace=pace).handlers(),
+        handlers=[
+            *OrderFollower(pace=pace).handlers(),
+            (AccountDeleted.event_type, "delivery.forget", follow_accounts.forget),
+        ],
+        jobs={follow_accounts.FORGET: follow_accounts.forget_more},
     )

@@ -57,6 +57,8 @@ class Wording(StrEnum):
     """time*, device, address."""
     ACCOUNT_BLOCKED = "account_blocked"
     """time*."""
+    SHOP_CHANGED = "shop_changed"
+    """time*, shop_name*, change* (rejected, suspended, reinstated, closed), reason."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,15 +62,13 @@ class OrderAccepted(OrderEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class OrderReady(OrderEvent):
-    """It waits for the courier. `pickup` and `dropoff` are kernel Address JSON; no pickup when the shop gave none.
+    """It waits for the courier. `expected_ready_time` is what the seller promised, `ready_time` when it was.
 
-    `expected_ready_time` is what the seller promised, `ready_time` when it was.
+    Where it is picked up and dropped off stands with the order: events carry nothing that belongs to a person.
     """
 
     event_type: ClassVar[str] = "order.ready"
 
-    pickup: Mapping[str, Json] | None
-    dropoff: Mapping[str, Json]
     expected_ready_time: datetime
     ready_time: datetime
     item_count: int

@@ -57,11 +57,7 @@ async def mark_order_ready(uow: UnitOfWork, caller: Caller, order_id: UUID, etag
     if order.state is OrderState.READY:
         return order
     check_etag(etag, order.version)
-    told = {
-        "pickup": None if order.pickup is None else order.pickup.to_json(),
-        "dropoff": order.address.to_json(),
-        "item_count": sum(item.left for item in order.items),
-    }
+    told = {"item_count": sum(item.left for item in order.items)}
     return await transition(uow, order, OrderReady, told, state=OrderState.READY)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Final
 from uuid import UUID
@@ -232,6 +232,39 @@ async def first_open(connection: Connection, column: str, owner_id: UUID) -> tup
     return None if row is None else (row["order_number"], row["count"])
 
 
+async def list_waiting_for_shop(
+    connection: Connection, seller_id: UUID, states: Collection[OrderState], after: UUID | None, limit: int
+) -> list[UUID]:
+    """The shop's orders in these states that come after that id, oldest first."""
+    rows = await connection.fetch(
+        "SELECT order_id FROM orders WHERE seller_id = $1 AND state = ANY($2::text[])"
+        " AND ($3::uuid IS NULL OR order_id > $3) ORDER BY order_id LIMIT $4",
+        seller_id,
+        [state.value for state in states],
+        after,
+        limit,
+    )
+    return [row["order_id"] for row in rows]
+
+
+async def forget_buyer(connection: Connection, buyer_id: UUID, after: UUID | None, limit: int) -> list[UUID]:
+    """Leave only city, postal code and region of the addresses of one batch of the buyer's orders; their ids, sorted.
+
+    The version stays: what is taken out is the buyer's alone, who is gone.
+    """
+    rows = await connection.fetch(_FORGET, buyer_id, after, limit)
+    return sorted(row["order_id"] for row in rows)
+
+
+_FORGET = """
+WITH batch AS (
+  SELECT order_id FROM orders WHERE buyer_id = $1 AND ($2::uuid IS NULL OR order_id > $2)
+  ORDER BY order_id LIMIT $3 FOR UPDATE
+)
+UPDATE orders o SET address = jsonb_build_object('city', o.address -> 'city', 'postal_code', o.address -> 'postal_code',
+  'region', o.address -> 'region', 'region_code', o.address -> 'region_code')
+FROM batch b WHERE o.order_id = b.order_id RETURNING o.order_id
+"""
 _OPEN: Final = [state.value for state in OrderState if not state.is_over]
 _ID_COLUMNS: Final = ("order_group_id", "seller_id", "buyer_id", "courier_id")
 """What a list is filtered by, the narrowest first."""

@@ -11,6 +11,15 @@ from marketd.kernel.events.watch import ResumeTokens
 from marketd.kernel.slice import Parts, Slice
 from marketd.order import invariants
 from marketd.order.expire import EXPIRE, GIVE_UP, expire_group, give_up_order
+from marketd.order.follow_accounts import ACCOUNT_DELETED, FORGET_BUYER, buyer_deleted, forget_buyer
+from marketd.order.follow_sellers import (
+    END_ABANDONED,
+    FIND_ABANDONED,
+    SELLER_SUSPENDED,
+    end_abandoned,
+    find_abandoned,
+    seller_suspended,
+)
 from marketd.order.servicer import OrderServicer
 from marketd.payment.ports import Providers
 
@@ -34,5 +43,15 @@ def build(parts: Parts, *, providers: Callable[[Transactor], Providers]) -> Slic
                 currency=settings.currency,
             )
         ],
-        jobs={EXPIRE: expire_group, GIVE_UP: give_up_order},
+        handlers=[
+            (ACCOUNT_DELETED, "order.buyer_deleted", buyer_deleted),
+            (SELLER_SUSPENDED, "order.seller_suspended", seller_suspended),
+        ],
+        jobs={
+            EXPIRE: expire_group,
+            GIVE_UP: give_up_order,
+            FORGET_BUYER: forget_buyer,
+            FIND_ABANDONED: find_abandoned,
+            END_ABANDONED: end_abandoned,
+        },
     )

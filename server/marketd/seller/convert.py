@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import cast
+from typing import TypeAlias, cast
 from uuid import UUID
 
 from google.protobuf.duration_pb2 import Duration
@@ -16,8 +16,15 @@ from marketd.kernel.enums import EnumMap
 from marketd.kernel.values.etags import etag_of
 from marketd.kernel.wire import from_address, to_address, to_timestamp
 from marketd.seller.model import SellerState
-from marketd.seller.values import ApproveSeller, Contact, NewSeller, OpeningHours, Seller, TimeOfDay
+from marketd.seller.values import Contact, NewSeller, OpeningHours, Seller, SellerMove, TimeOfDay
 
+_Move: TypeAlias = (
+    seller_service_pb2.ApproveSellerRequest
+    | seller_service_pb2.RejectSellerRequest
+    | seller_service_pb2.SuspendSellerRequest
+    | seller_service_pb2.ReinstateSellerRequest
+    | seller_service_pb2.CloseSellerRequest
+)
 _STATES = EnumMap(SellerState, seller_pb2.SellerState)
 
 
@@ -38,9 +45,9 @@ def from_seller(seller: seller_pb2.Seller, default_prep_duration: timedelta) -> 
     )
 
 
-def from_approve_seller(request: seller_service_pb2.ApproveSellerRequest) -> ApproveSeller:
-    """The approval."""
-    return ApproveSeller(UUID(request.seller_id), request.reason, request.etag)
+def from_move(request: _Move) -> SellerMove:
+    """What is to become of a seller."""
+    return SellerMove(UUID(request.seller_id), request.reason, request.etag)
 
 
 def to_seller(seller: Seller, *, whole: bool) -> seller_pb2.Seller:

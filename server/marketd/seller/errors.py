@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from marketd.kernel.call.reasons import Code, Reason
-from marketd.kernel.call.refusals import AlreadyExists, FieldViolation, PreconditionViolation, Refusal, ValidationFailed
+from marketd.kernel.call.refusals import (
+    AlreadyExists,
+    FieldViolation,
+    IllegalTransition,
+    InUse,
+    PreconditionViolation,
+    Refusal,
+    ValidationFailed,
+)
 
 
 class SellerClosed(Refusal):
@@ -30,10 +39,44 @@ class HandleTaken(AlreadyExists):
 
 
 class ShopExists(AlreadyExists):
-    """The account has a shop that is not closed."""
+    """The account has a shop that is neither closed nor rejected."""
 
     def __init__(self, handle: str) -> None:
         super().__init__("seller", "owner_user_id", f"You have a shop already: {handle}.")
+
+
+class OtherShop(AlreadyExists):
+    """The owner has opened another shop since this one was closed."""
+
+    def __init__(self, handle: str) -> None:
+        super().__init__(
+            "seller", "owner_user_id", f"The owner has another shop by now: {handle}. Close or reject that one first."
+        )
+
+
+class OwnerCannotAct(IllegalTransition):
+    """The owner's account is blocked or deleted. allowed: what the account can become."""
+
+    def __init__(self, state: str, allowed: Sequence[str]) -> None:
+        message = f"The owner's account is {state}, so nobody could see to the shop's orders"
+        advice = "unblock it first" if allowed else "the shop cannot sell any more"
+        super().__init__("user", state, allowed, f"{message}; {advice}.")
+
+
+class SellerHeld(InUse):
+    """The shop has something that is not over: `order K7QD-2XMP`."""
+
+    def __init__(self, held_by: str) -> None:
+        super().__init__(
+            "seller", held_by, f"The shop still has {held_by}. Finish, cancel or reject what is open, then close it."
+        )
+
+
+class ReasonNeeded(ValidationFailed):
+    """An admin closes somebody else's shop and does not say why."""
+
+    def __init__(self) -> None:
+        super().__init__(FieldViolation("reason", "say why; the owner gets a letter with it"))
 
 
 class TimeZoneUnknown(ValidationFailed):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import BigInteger, CheckConstraint, DateTime, Index, Interval, Text, Uuid, text
@@ -15,9 +16,13 @@ from marketd.kernel.values.transitions import Transitions
 
 
 class SellerState(StrEnum):
-    """Whether a seller may sell (marketplace.seller.v1.SellerState); only ACTIVE sells."""
+    """Whether a seller may sell (marketplace.seller.v1.SellerState); only ACTIVE sells.
+
+    REJECTED and CLOSED are over for the account: it may apply with another shop.
+    """
 
     PENDING = "PENDING"
+    REJECTED = "REJECTED"
     ACTIVE = "ACTIVE"
     SUSPENDED = "SUSPENDED"
     CLOSED = "CLOSED"
@@ -26,12 +31,17 @@ class SellerState(StrEnum):
 SELLER_STEPS = Transitions(
     "seller",
     {
-        SellerState.PENDING: (SellerState.ACTIVE, SellerState.CLOSED),
+        SellerState.PENDING: (SellerState.ACTIVE, SellerState.REJECTED, SellerState.CLOSED),
+        SellerState.REJECTED: (),
         SellerState.ACTIVE: (SellerState.SUSPENDED, SellerState.CLOSED),
         SellerState.SUSPENDED: (SellerState.ACTIVE, SellerState.CLOSED),
-        SellerState.CLOSED: (),
+        SellerState.CLOSED: (SellerState.ACTIVE,),
     },
 )
+
+
+LIVE: Final = "state NOT IN ('REJECTED', 'CLOSED')"
+"""SQL that holds for the one seller of an account that is not over."""
 
 
 class SellerTable(Base):
@@ -39,11 +49,12 @@ class SellerTable(Base):
 
     __tablename__ = "sellers"
     __table_args__ = (
-        CheckConstraint("state IN ('PENDING', 'ACTIVE', 'SUSPENDED', 'CLOSED')", name="state"),
-        CheckConstraint("state IN ('PENDING', 'CLOSED') OR approve_time IS NOT NULL", name="approved"),
+        CheckConstraint("state IN ('PENDING', 'REJECTED', 'ACTIVE', 'SUSPENDED', 'CLOSED')", name="state"),
+        CheckConstraint("state IN ('PENDING', 'REJECTED', 'CLOSED') OR approve_time IS NOT NULL", name="approved"),
         CheckConstraint("prep_duration BETWEEN interval '0' AND interval '24 hours'", name="prep_duration"),
-        # An account has at most one seller that is not closed.
-        Index("uq_sellers_owner_user_id", "owner_user_id", unique=True, postgresql_where=text("state <> 'CLOSED'")),
+        # An account has at most one seller that is not over.
+        Index("uq_sellers_owner_user_id", "owner_user_id", unique=True, postgresql_where=text(LIVE)),
+        Index("ix_sellers_owner_user_id", "owner_user_id"),
     )
 
     seller_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)

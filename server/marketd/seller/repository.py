@@ -12,6 +12,7 @@ from uuid import UUID
 from marketd.kernel.db.database import Connection
 from marketd.kernel.db.sql import Columns
 from marketd.kernel.values.address import Address
+from marketd.seller.model import LIVE, SellerState
 from marketd.seller.values import Contact, OpeningHours, Seller, TimeOfDay
 
 # ruff: noqa: S608 - every interpolated part is one of the constants here
@@ -31,11 +32,15 @@ def _opening_hours(value: Sequence[Mapping[str, Any]]) -> tuple[OpeningHours, ..
     )
 
 
+HOLD = "FOR KEY SHARE"
+"""Keeps a row from being locked by whoever ends it, and hinders nobody who changes it otherwise."""
 _SELLER = Columns(Seller, readers={"pickup_address": _address, "contact": _contact, "opening_hours": _opening_hours})
+
+_BY_OWNER = f"SELECT {_SELLER.sql} FROM sellers WHERE owner_user_id = $1 AND {LIVE}"
 
 
 async def insert(connection: Connection, seller: Seller) -> bool:
-    """Write a new seller; False when the handle is taken or the account has one that is not closed."""
+    """Write a new seller; False when the handle is taken or the account has one that is not over."""
     tag = await connection.execute(
         "INSERT INTO sellers (seller_id, owner_user_id, handle, shop_name, description, state, pickup_address,"
         " contact, prep_duration, time_zone, opening_hours, create_time, update_time)"
@@ -70,12 +75,8 @@ async def read_by_handle(connection: Connection, handle: str) -> Seller | None:
 
 
 async def read_by_owner(connection: Connection, owner_user_id: UUID) -> Seller | None:
-    """The one seller of the account that is not closed."""
-    return _SELLER.optional(
-        await connection.fetchrow(
-            f"SELECT {_SELLER.sql} FROM sellers WHERE owner_user_id = $1 AND state <> 'CLOSED'", owner_user_id
-        )
-    )
+    """The one seller of the account that is neither closed nor rejected."""
+    return _SELLER.optional(await connection.fetchrow(_BY_OWNER, owner_user_id))
 
 
 async def lock(connection: Connection, seller_id: UUID) -> Seller | None:
@@ -85,15 +86,33 @@ async def lock(connection: Connection, seller_id: UUID) -> Seller | None:
     )
 
 
-async def approve(connection: Connection, seller_id: UUID, reason: str, now: datetime) -> Seller:
-    """Move a locked seller to ACTIVE and read it; the time of its first approval stays."""
+async def lock_by_owner(connection: Connection, owner_user_id: UUID) -> Seller | None:
+    """The one seller of the account that is neither closed nor rejected, locked until the transaction ends."""
+    return _SELLER.optional(await connection.fetchrow(f"{_BY_OWNER} FOR UPDATE", owner_user_id))
+
+
+async def set_state(connection: Connection, seller_id: UUID, state: SellerState, reason: str, now: datetime) -> Seller:
+    """Move a locked seller to the state and read it; the time of its first approval stays."""
     row = await connection.fetchrow(
-        "UPDATE sellers SET state = 'ACTIVE', state_reason = $2, approve_time = coalesce(approve_time, $3),"
-        f" update_time = $3, version = version + 1 WHERE seller_id = $1 RETURNING {_SELLER.sql}",
+        "UPDATE sellers SET state = $2, state_reason = $3,"
+        " approve_time = CASE WHEN $2 = 'ACTIVE' THEN coalesce(approve_time, $4) ELSE approve_time END,"
+        f" update_time = $4, version = version + 1 WHERE seller_id = $1 RETURNING {_SELLER.sql}",
         seller_id,
+        state.value,
         reason,
         now,
     )
     if row is None:
         raise RuntimeError("a locked seller is gone")
     return _SELLER.value(row)
+
+
+async def forget_owner(connection: Connection, owner_user_id: UUID, now: datetime) -> list[UUID]:
+    """Take where they are and how to reach them out of all sellers of the account; their ids."""
+    rows = await connection.fetch(
+        "UPDATE sellers SET pickup_address = NULL, contact = '{}', update_time = $2, version = version + 1"
+        " WHERE owner_user_id = $1 RETURNING seller_id",
+        owner_user_id,
+        now,
+    )
+    return [row["seller_id"] for row in rows]

@@ -1,4 +1,4 @@
-"""The use cases of sellers: applying, approving, looking."""
+"""Applying to sell, and looking at sellers; life.py has what becomes of them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from marketd.auth import service as auth
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import ConcurrentUpdate, NotFound
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
-from marketd.kernel.values.etags import check_etag
 from marketd.kernel.values.ids import new_id
 from marketd.seller import repository
 from marketd.seller.errors import HandleTaken, ShopExists
-from marketd.seller.events import SellerApproved, SellerCreated
-from marketd.seller.model import SELLER_STEPS, SellerState
+from marketd.seller.events import SellerCreated
+from marketd.seller.model import SellerState
 from marketd.seller.names import known_time_zone, make_handle, with_suffix
-from marketd.seller.values import ApproveSeller, NewSeller, Seller
+from marketd.seller.values import NewSeller, Seller
 
 _HANDLE_TRIES = 4
 
@@ -24,11 +23,12 @@ _HANDLE_TRIES = 4
 async def create_seller(uow: UnitOfWork, caller: Caller, new: NewSeller) -> Seller:
     """Apply to sell; the seller is PENDING.
 
-    Raises TimeZoneUnknown, HandleTaken, ShopExists, and NotFound for services.
+    Raises TimeZoneUnknown, HandleTaken, ShopExists, and NotFound for services and accounts that are not active.
     """
     time_zone = known_time_zone(new.time_zone)
-    # A service has no account that could become a seller's.
-    await auth.read_profile(uow, caller.known_user_id)
+    # A service has no account that could become a seller's. Held: an account that is deleted or blocked beside this
+    # would leave a shop of nobody, and one whose former shop is reinstated would have two.
+    await auth.hold_active(uow, caller.known_user_id)
     made = make_handle(new.shop_name)
     for attempt in range(_HANDLE_TRIES):
         seller = Seller(
@@ -53,7 +53,7 @@ async def create_seller(uow: UnitOfWork, caller: Caller, new: NewSeller) -> Sell
             uow.emit(
                 SellerCreated(seller_id=seller.seller_id, owner_user_id=seller.owner_user_id, handle=seller.handle)
             )
-            await log.record(uow, caller, "seller", seller.seller_id)
+            await log.record(uow, caller, "seller", seller.seller_id, after=seller)
             return seller
         former = await repository.read_by_owner(uow.connection, seller.owner_user_id)
         if former is not None:
@@ -63,31 +63,9 @@ async def create_seller(uow: UnitOfWork, caller: Caller, new: NewSeller) -> Sell
     raise ConcurrentUpdate
 
 
-async def approve_seller(uow: UnitOfWork, caller: Caller, command: ApproveSeller) -> Seller:
-    """Let a pending seller sell; its account gets the role SELLER in the same transaction.
-
-    One that was approved for this reason stays as it is, whatever etag comes: that of a caller who has lost the answer
-    is stale. The access table lets only admins come here. Raises NotFound, EtagMismatch, and IllegalTransition when it
-    is not pending.
-    """
-    seller_id, reason = command.seller_id, command.reason
-    seller = await repository.lock(uow.connection, seller_id)
-    if seller is None:
-        raise NotFound("seller", seller_id)
-    if seller.state is SellerState.ACTIVE and seller.state_reason == reason:
-        return seller
-    check_etag(command.etag, seller.version)
-    if seller.state is not SellerState.PENDING:
-        raise SELLER_STEPS.refusal(seller.state)
-    approved = await repository.approve(uow.connection, seller_id, reason, uow.now)
-    await auth.grant_role(uow, seller.owner_user_id, Role.SELLER)
-    await log.record(uow, caller, "seller", seller_id, reason)
-    uow.emit(SellerApproved(seller_id=seller_id, owner_user_id=seller.owner_user_id))
-    return approved
-
-
 async def get_seller(unit: UnitOfWork | ReadUnit, caller: Caller, lookup: UUID | str) -> Seller:
-    """A seller by id or handle. One that was never approved shows only to those who may see all of it.
+    """A seller by id or handle. One that was never approved shows only to those who may see all of it; what has sold
+    once shows for good, because orders and products name it.
 
     Raises NotFound.
     """

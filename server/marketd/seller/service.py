@@ -6,6 +6,7 @@ from uuid import UUID
 
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.seller import repository
+from marketd.seller.repository import HOLD
 from marketd.seller.values import Seller
 
 
@@ -17,17 +18,24 @@ def sells_sql(seller_id: str) -> str:
     return f"COALESCE((SELECT o.state = 'ACTIVE' FROM sellers o WHERE o.seller_id = {seller_id}), false)"  # noqa: S608 - a column
 
 
+def hold_sql(seller_ids: str) -> str:
+    """SQL that holds the sellers whose ids `seller_ids` (a query or an array in parentheses) gives, in id order, until
+    the transaction ends: none of them is suspended or closed meanwhile. A statement after it says whether they sell.
+    """
+    return f"SELECT o.seller_id FROM sellers o WHERE o.seller_id = ANY({seller_ids}) ORDER BY o.seller_id {HOLD}"  # noqa: S608 - a query of the caller's
+
+
 async def read_seller(unit: UnitOfWork | ReadUnit, seller_id: UUID) -> Seller | None:
     """A seller in any state; None when there is none."""
     return await repository.read(unit.connection, seller_id)
 
 
 async def seller_of(unit: UnitOfWork | ReadUnit, owner_user_id: UUID) -> Seller | None:
-    """The account's seller that is not closed; None when it has none."""
+    """The account's seller that is neither closed nor rejected; None when it has none."""
     return await repository.read_by_owner(unit.connection, owner_user_id)
 
 
 async def holds_account(uow: UnitOfWork, owner_user_id: UUID) -> str | None:
-    """The shop of the account that is not closed, for auth's AccountHolder: buyers would wait for it in vain."""
+    """The shop of the account that is not over, for auth's AccountHolder: buyers would wait for it in vain."""
     seller = await seller_of(uow, owner_user_id)
     return None if seller is None else f"seller {seller.seller_id}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -10,7 +11,8 @@ from marketplace.seller.v1 import seller_service_pb2, seller_service_pb2_grpc
 
 from marketd.kernel.call import call as calls
 from marketd.kernel.db.transactor import Transactor
-from marketd.seller import convert, sellers
+from marketd.seller import convert, life, sellers
+from marketd.seller.ports import SellerHolder
 from marketd.seller.values import Seller
 
 if TYPE_CHECKING:
@@ -20,10 +22,11 @@ if TYPE_CHECKING:
 
 
 class SellerServicer(seller_service_pb2_grpc.SellerServiceServicer):
-    """marketplace.seller.v1.SellerService."""
+    """marketplace.seller.v1.SellerService. `holders` know of what keeps a seller from being closed."""
 
-    def __init__(self, *, tx: Transactor, default_prep_duration: timedelta) -> None:
+    def __init__(self, *, tx: Transactor, default_prep_duration: timedelta, holders: Collection[SellerHolder]) -> None:
         self._tx = tx
+        self._holders = holders
         self._default_prep_duration = default_prep_duration
 
     async def CreateSeller(
@@ -41,12 +44,58 @@ class SellerServicer(seller_service_pb2_grpc.SellerServiceServicer):
         self, request: seller_service_pb2.ApproveSellerRequest, context: Context
     ) -> seller_service_pb2.ApproveSellerResponse:
         caller = calls.current_caller()
-        command = convert.from_approve_seller(request)
+        move = convert.from_move(request)
 
         def render(seller: Seller) -> seller_service_pb2.ApproveSellerResponse:
             return seller_service_pb2.ApproveSellerResponse(seller=convert.to_seller(seller, whole=True))
 
-        return await self._tx.answer("seller.approve", lambda uow: sellers.approve_seller(uow, caller, command), render)
+        return await self._tx.answer("seller.approve", lambda uow: life.approve_seller(uow, caller, move), render)
+
+    async def RejectSeller(
+        self, request: seller_service_pb2.RejectSellerRequest, context: Context
+    ) -> seller_service_pb2.RejectSellerResponse:
+        caller = calls.current_caller()
+        move = convert.from_move(request)
+
+        def render(seller: Seller) -> seller_service_pb2.RejectSellerResponse:
+            return seller_service_pb2.RejectSellerResponse(seller=convert.to_seller(seller, whole=True))
+
+        return await self._tx.answer("seller.reject", lambda uow: life.reject_seller(uow, caller, move), render)
+
+    async def SuspendSeller(
+        self, request: seller_service_pb2.SuspendSellerRequest, context: Context
+    ) -> seller_service_pb2.SuspendSellerResponse:
+        caller = calls.current_caller()
+        move = convert.from_move(request)
+
+        def render(seller: Seller) -> seller_service_pb2.SuspendSellerResponse:
+            return seller_service_pb2.SuspendSellerResponse(seller=convert.to_seller(seller, whole=True))
+
+        return await self._tx.answer("seller.suspend", lambda uow: life.suspend_seller(uow, caller, move), render)
+
+    async def ReinstateSeller(
+        self, request: seller_service_pb2.ReinstateSellerRequest, context: Context
+    ) -> seller_service_pb2.ReinstateSellerResponse:
+        caller = calls.current_caller()
+        move = convert.from_move(request)
+
+        def render(seller: Seller) -> seller_service_pb2.ReinstateSellerResponse:
+            return seller_service_pb2.ReinstateSellerResponse(seller=convert.to_seller(seller, whole=True))
+
+        return await self._tx.answer("seller.reinstate", lambda uow: life.reinstate_seller(uow, caller, move), render)
+
+    async def CloseSeller(
+        self, request: seller_service_pb2.CloseSellerRequest, context: Context
+    ) -> seller_service_pb2.CloseSellerResponse:
+        caller = calls.current_caller()
+        move = convert.from_move(request)
+
+        def render(seller: Seller) -> seller_service_pb2.CloseSellerResponse:
+            return seller_service_pb2.CloseSellerResponse(seller=convert.to_seller(seller, whole=True))
+
+        return await self._tx.answer(
+            "seller.close", lambda uow: life.close_seller(uow, caller, move, self._holders), render
+        )
 
     async def GetSeller(
         self, request: seller_service_pb2.GetSellerRequest, context: Context

@@ -81,8 +81,10 @@ class NewSeller:
 
 
 @dataclass(frozen=True, slots=True)
-class ApproveSeller:
-    """Let a seller sell; an empty etag does so whatever happened to it since it was read."""
+class SellerMove:
+    """Which seller to approve, reject, suspend, reinstate or close, and why; an empty etag does so whatever happened to
+    it since it was read.
+    """
 
     seller_id: UUID
     reason: str

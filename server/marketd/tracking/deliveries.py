@@ -10,7 +10,6 @@ from typing import TypeAlias
 from uuid import UUID
 
 from marketd.delivery import service as delivery
-from marketd.delivery.model import CourierState
 from marketd.delivery.values import Delivery, LatestPosition, Stop
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.tracking.trip.gate import StopEvent
@@ -22,11 +21,11 @@ Unit: TypeAlias = ReadUnit | UnitOfWork
 
 
 async def read_reporting_courier(unit: Unit, user_id: UUID) -> tuple[UUID, bool] | None:
-    """The id of the account's courier, and whether positions are taken from them now: active and on shift."""
+    """The id of the account's courier, and whether positions are taken from them: on shift, or with goods in hands."""
     courier = await delivery.read_courier_of(unit, user_id)
     if courier is None:
         return None
-    return courier.courier_id, courier.state is CourierState.ACTIVE and courier.on_shift
+    return courier.courier_id, await delivery.reports_positions(unit, courier)
 
 
 async def read_watched_delivery(unit: Unit, delivery_id: UUID) -> WatchedDelivery | None:
@@ -103,11 +102,18 @@ def _watched(found: Delivery) -> WatchedDelivery:
         courier=found.courier,
         state=found.state,
         outcome=found.outcome,
-        picked_up_micros=micros(found.pick_up_time) if found.pick_up_time is not None else None,
+        picked_up_micros=_picked_up_micros(found),
         pickup_point=found.pickup.point,
         dropoff_point=found.dropoff.point,
         eta=found.eta,
     )
+
+
+def _picked_up_micros(found: Delivery) -> int | None:
+    """When the courier got the goods: from the seller, or from the courier who had them before."""
+    if found.pick_up_time is None:
+        return None
+    return micros(max(found.pick_up_time, found.assign_time or found.pick_up_time))
 
 
 def _stop_events(stop: Stop) -> list[StopEvent]:

@@ -15,6 +15,7 @@ from marketplace.delivery.v1 import delivery_service_pb2
 from marketplace.inventory.v1 import inventory_service_pb2
 from marketplace.order.v1 import order_service_pb2
 from marketplace.payment.v1 import payment_pb2, payment_service_pb2
+from marketplace.seller.v1 import seller_service_pb2
 from marketplace.tracking.v1 import tracking_service_pb2
 
 from tests.e2e.matrix.ownership_cases import (
@@ -106,6 +107,16 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "GetSeller.handle": Owned((NOBODY, B, S, C), pending_handle),
     "CreateSeller.seller.handle": NAME,
     "ApproveSeller.seller_id": EVERYTHING,
+    "RejectSeller.seller_id": EVERYTHING,
+    "SuspendSeller.seller_id": EVERYTHING,
+    "ReinstateSeller.seller_id": EVERYTHING,
+    "CloseSeller.seller_id": Owned(
+        (B, S, C),
+        plain(
+            lambda market: market.shop.seller_id,
+            lambda one: seller_service_pb2.CloseSellerRequest(seller_id=one, reason="it is mine"),
+        ),
+    ),
     "ApproveCourier.courier_id": EVERYTHING,
     "CreateCategory.category.category_id": NOT_READ,
     "CreateCategory.category.slug": NAME,

@@ -88,6 +88,35 @@ async def approve_seller(market: Market, who: str) -> Scene:
     return Scene(market.admin, (request,))
 
 
+@SELLERS.add("RejectSeller", ADMIN)
+async def reject_seller(market: Market, who: str) -> Scene:
+    applied = (await market.call(new_shop(), await market.register())).seller
+    request = seller_service_pb2.RejectSellerRequest(seller_id=applied.seller_id, reason="no papers")
+    return Scene(market.admin, (request,))
+
+
+@SELLERS.add("SuspendSeller", ADMIN)
+async def suspend_seller(market: Market, who: str) -> Scene:
+    shop = await market.open_shop()
+    return Scene(market.admin, (seller_service_pb2.SuspendSellerRequest(seller_id=shop.seller_id, reason="late"),))
+
+
+@SELLERS.add("ReinstateSeller", ADMIN)
+async def reinstate_seller(market: Market, who: str) -> Scene:
+    shop = await market.open_shop()
+    suspend = seller_service_pb2.SuspendSellerRequest(seller_id=shop.seller_id, reason="late")
+    await market.call(suspend, market.admin)
+    return Scene(market.admin, (seller_service_pb2.ReinstateSellerRequest(seller_id=shop.seller_id, reason="sorry"),))
+
+
+@SELLERS.add("CloseSeller", BUYER, SELLER, COURIER, ADMIN)
+async def close_seller(market: Market, who: str) -> Scene:
+    owner = await market.register() if who == "ADMIN" else await newcomer(market, who)
+    applied = (await market.call(new_shop(), owner)).seller
+    request = seller_service_pb2.CloseSellerRequest(seller_id=applied.seller_id, reason="moving away")
+    return Scene(market.admin if who == "ADMIN" else owner, (request,))
+
+
 @SELLERS.add("GetSeller", PUBLIC)
 async def get_seller(market: Market, who: str) -> Scene:
     return Scene(None, (seller_service_pb2.GetSellerRequest(handle=market.shop.handle),))

@@ -341,10 +341,15 @@ async def test_a_courier_says_when_only_between_the_last_step_and_now(market: Ma
     now.GetCurrentTime()
     ahead = await market.ask(pick_up(now.seconds + 3600), trip.rider.person)
     assert (ahead.code, ahead.reason) == INVALID
-    delivery = (await market.call(pick_up(1), trip.rider.person)).delivery
-    assert delivery.pick_up_time == delivery.assign_time
+    get = delivery_service_pb2.GetDeliveryRequest(delivery_id=trip.delivery_id)
+    assign_time = (await market.call(get, trip.rider.person)).delivery.assign_time
+    for early in (1, assign_time.seconds - 61):
+        before = await market.ask(pick_up(early), trip.rider.person)
+        assert (before.code, before.reason) == INVALID
+    delivery = (await market.call(pick_up(assign_time.seconds - 50), trip.rider.person)).delivery
+    assert delivery.pick_up_time == assign_time
     order = (await market.call(order_service_pb2.GetOrderRequest(order_id=trip.order_id), trip.buyer)).order
-    assert order.out_for_delivery_time.seconds >= delivery.assign_time.seconds
+    assert order.out_for_delivery_time.seconds >= assign_time.seconds
 
 
 def _owned_of(message: Any) -> list[str]:

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from marketd.delivery import couriers, service
+from marketd.delivery import follow_accounts, service
 from marketd.delivery.errors import CourierOffShift
 from marketd.kernel.call.caller import Role
 from marketd.kernel.call.refusals import AlreadyExists, EtagMismatch, IllegalTransition, InUse, NotFound, Refusal
@@ -63,7 +63,7 @@ async def test_a_pending_courier_starts_no_shift(world: World) -> None:
     caller, _ = await world.applied()
     with pytest.raises(IllegalTransition) as refused:
         await world.call(caller, world.couriers.StartShift, START)
-    assert refused.value.metadata == {"current": "PENDING", "allowed": "ACTIVE"}
+    assert refused.value.metadata == {"current": "PENDING", "allowed": "ACTIVE,REJECTED,CLOSED"}
 
 
 async def test_a_shift_runs_once_and_ends_once(world: World) -> None:
@@ -116,12 +116,12 @@ async def test_a_courier_who_has_changed_since_the_admin_looked_is_not_approved(
 
 async def test_an_account_is_held_by_a_shift_that_runs(world: World) -> None:
     caller, _ = await world.courier()
-    held = await world.tx.run("test.held", lambda uow: couriers.holds_account(uow, caller.known_user_id))
+    held = await world.tx.run("test.held", lambda uow: follow_accounts.holds_account(uow, caller.known_user_id))
     assert held is not None
     assert held.startswith("shift ")
     await world.call(caller, world.couriers.EndShift, END)
-    assert await world.tx.run("test.free", lambda uow: couriers.holds_account(uow, caller.known_user_id)) is None
-    assert await world.tx.run("test.free", lambda uow: couriers.holds_account(uow, new_id())) is None
+    assert await world.tx.run("test.free", lambda uow: follow_accounts.holds_account(uow, caller.known_user_id)) is None
+    assert await world.tx.run("test.free", lambda uow: follow_accounts.holds_account(uow, new_id())) is None
 
 
 async def test_ten_starts_at_once_start_one_shift(world: World) -> None:

@@ -95,7 +95,7 @@ async def test_a_new_estimate_is_kept_and_told_until_the_delivery_closes(world: 
     eta = band(now, now + timedelta(minutes=9))
 
     async def save() -> bool:
-        return await world.tx.run("test.eta", lambda uow: service.save_eta(uow, ready.delivery_id, eta))
+        return await world.tx.run("test.eta", lambda uow: service.save_eta(uow, ready.delivery_id, courier_id, eta))
 
     assert await save() is True
     assert (await world.get(ready.buyer, ready.delivery_id)).eta.expected_time.ToDatetime(UTC) == eta.expected_time

@@ -313,14 +313,14 @@ async def test_a_watcher_who_comes_while_the_last_one_leaves_is_still_told(world
     await world.step(bringing.delivery_id, DeliveryState.PICKED_UP)
     seq, watched, audience = await worker.tx.read(lambda unit: read_watched(unit, bringing.buyer, bringing.delivery_id))
     channel = await worker.hub.follow(bringing.delivery_id, watched, seq)
-    leaving = Watcher(audience, max_rate_hz=0, after_micros=NO_POSITION)
+    leaving = Watcher(bringing.buyer, audience, max_rate_hz=0, after_micros=NO_POSITION)
     worker.hub.join(channel, leaving)
     # As if another worker's event was not heard of here yet: the one who comes has the channel catch up first.
     coming = asyncio.create_task(worker.hub.follow(bringing.delivery_id, watched, seq + 1))
     await asyncio.sleep(0)
     worker.hub.leave(channel, leaving)
     found = await coming
-    watcher = Watcher(audience, max_rate_hz=0, after_micros=NO_POSITION)
+    watcher = Watcher(bringing.buyer, audience, max_rate_hz=0, after_micros=NO_POSITION)
     worker.hub.join(found, watcher)
     at = worker.hub.now_micros
     worker.hub.moved(courier_id, Fix(1, at, at, Point(*PICKUP), 5.0, None, None))

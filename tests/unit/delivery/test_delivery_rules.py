@@ -6,10 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from marketd.cart.ports import DeliveryQuoter
-from marketd.delivery.errors import TimeInFuture
+from marketd.delivery.errors import TimeBeforeStep, TimeInFuture
 from marketd.delivery.estimate import HANDOVER, PLAIN_APPROACH, PLAIN_RIDE, Pace, band
 from marketd.delivery.follow_orders import new_code
-from marketd.delivery.hand_over import CLOCK_LEEWAY, happened_at
 from marketd.delivery.model import (
     COURIER_TRANSITIONS,
     TRANSITIONS,
@@ -18,6 +17,7 @@ from marketd.delivery.model import (
     DeliveryState,
     check_end,
 )
+from marketd.delivery.occurred import CLOCK_LEEWAY, happened_at
 from marketd.delivery.quote import FlatFeeQuoter
 from marketd.delivery.values import Rating
 from marketd.kernel.call.refusals import IllegalTransition
@@ -31,16 +31,16 @@ SHOP, HOME = Point(52.53, 13.40), Point(52.54, 13.41)
 LEGAL = {
     "CREATED": ["ASSIGNED", "CLOSED"],
     "OFFERING": ["ASSIGNED", "CLOSED"],
-    "ASSIGNED": ["AT_PICKUP", "PICKED_UP", "CLOSED"],
-    "AT_PICKUP": ["PICKED_UP", "CLOSED"],
+    "ASSIGNED": ["AT_PICKUP", "PICKED_UP", "CREATED", "CLOSED"],
+    "AT_PICKUP": ["PICKED_UP", "ASSIGNED", "CREATED", "CLOSED"],
     "PICKED_UP": ["AT_DROPOFF", "CLOSED"],
-    "AT_DROPOFF": ["CLOSED"],
+    "AT_DROPOFF": ["PICKED_UP", "CLOSED"],
     "CLOSED": [],
 }
 ENDINGS = {
     DeliveryOutcome.DELIVERED: {"PICKED_UP", "AT_DROPOFF"},
-    DeliveryOutcome.FAILED: set(),
-    DeliveryOutcome.RETURNED: set(),
+    DeliveryOutcome.FAILED: {state.value for state in DeliveryState} - {"CLOSED"},
+    DeliveryOutcome.RETURNED: {"PICKED_UP", "AT_DROPOFF"},
     DeliveryOutcome.CANCELLED: {"CREATED", "OFFERING", "ASSIGNED", "AT_PICKUP"},
 }
 
@@ -67,25 +67,46 @@ def test_a_delivery_ends_so_from_these_states_and_no_other(state: DeliveryState,
         assert refused.value.metadata == {"current": state.value, "allowed": ",".join(LEGAL[state])}
 
 
-def test_steps_only_lead_onwards() -> None:
+def test_steps_lead_back_only_where_a_delivery_is_taken_from_its_courier() -> None:
     order = list(DeliveryState)
-    for state in DeliveryState:
-        assert all(order.index(state) < order.index(DeliveryState(after)) for after in TRANSITIONS.allowed(state))
+    back = {
+        (state.value, after)
+        for state in DeliveryState
+        for after in TRANSITIONS.allowed(state)
+        if order.index(state) > order.index(DeliveryState(after))
+    }
+    assert back == {
+        ("ASSIGNED", "CREATED"),
+        ("AT_PICKUP", "CREATED"),
+        ("AT_PICKUP", "ASSIGNED"),
+        ("AT_DROPOFF", "PICKED_UP"),
+    }
 
 
-@pytest.mark.parametrize("state", list(CourierState))
-def test_only_a_pending_courier_becomes_active(state: CourierState) -> None:
-    assert COURIER_TRANSITIONS.allowed(state) == (["ACTIVE"] if state is CourierState.PENDING else [])
+def test_a_courier_is_never_without_a_way_on() -> None:
+    allowed = {state.value: COURIER_TRANSITIONS.allowed(state) for state in CourierState}
+    assert allowed == {
+        "PENDING": ["ACTIVE", "REJECTED", "CLOSED"],
+        "ACTIVE": ["SUSPENDED", "CLOSED"],
+        "SUSPENDED": ["ACTIVE", "CLOSED"],
+        "REJECTED": [],
+        "CLOSED": ["ACTIVE"],
+    }
+    assert [state.value for state in CourierState if not state.is_live] == ["REJECTED", "CLOSED"]
 
 
 def test_when_something_happened_lies_between_the_step_before_and_now() -> None:
-    before, minute = NOON - timedelta(minutes=30), timedelta(minutes=1)
+    before, minute, second = NOON - timedelta(minutes=30), timedelta(minutes=1), timedelta(seconds=1)
     assert happened_at(NOON, None, before) == NOON
     assert happened_at(NOON, NOON - minute, before) == NOON - minute
-    assert happened_at(NOON, before - minute, before) == before
+    assert happened_at(NOON, before - CLOCK_LEEWAY, before) == before
     assert happened_at(NOON, NOON + CLOCK_LEEWAY, before) == NOON
     with pytest.raises(TimeInFuture):
-        happened_at(NOON, NOON + CLOCK_LEEWAY + timedelta(seconds=1), before)
+        happened_at(NOON, NOON + CLOCK_LEEWAY + second, before)
+    with pytest.raises(TimeBeforeStep) as refused:
+        happened_at(NOON, before - CLOCK_LEEWAY - second, before)
+    assert refused.value.fields[0].field == "occurred_time"
+    assert "2026-05-01T11:30:00Z" in refused.value.fields[0].description
 
 
 def test_a_ride_takes_its_detour_at_the_couriers_speed() -> None:

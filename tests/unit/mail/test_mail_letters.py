@@ -22,6 +22,8 @@ VALUES = {
     "minutes": "10",
     "token": "abc/def+1",
     "time": "2026-11-22T22:40:05+00:00",
+    "shop_name": "Käse & Mehr",
+    "change": "suspended",
     "device": "Firefox on Linux",
     "address": "203.0.113.9",
     "reason": "Fraud report 17",
@@ -58,7 +60,7 @@ def test_every_letter_names_the_shop_and_greets_in_text_and_html(wording: Wordin
 
 @pytest.mark.parametrize("wording", Wording)
 def test_no_letter_needs_more_than_its_marked_values(wording: Wording) -> None:
-    needed = {"code": "1", "token": "t", "time": VALUES["time"]}
+    needed = {name: VALUES[name] for name in ("code", "token", "time", "shop_name", "change")}
     content = Renderer(Shop("Shop")).letter(wording, "en", needed)
     assert "Hello" not in content.text
     assert "None" not in content.text + content.html

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from marketd.delivery.estimate import Pace
 from marketd.delivery.model import StopKind
+from marketd.kernel.call.caller import ANONYMOUS
 from marketd.kernel.events.watch import ResumePlace, ResumeTokens
 from marketd.kernel.values.clock import SystemClock
 from marketd.kernel.values.geo import Point
@@ -78,7 +79,7 @@ async def taken(watcher: Watcher, count: int) -> list[bytes]:
 
 
 async def test_the_newest_position_wins_and_never_overtakes_an_event() -> None:
-    watcher = Watcher(Audience.RECEIVING, max_rate_hz=0, after_micros=NO_POSITION)
+    watcher = Watcher(ANONYMOUS, Audience.RECEIVING, max_rate_hz=0, after_micros=NO_POSITION)
     watcher.show(1, 10, b"old position")
     watcher.show(2, 11, b"position before")
     watcher.tell(3, b"event")
@@ -91,7 +92,7 @@ async def test_the_newest_position_wins_and_never_overtakes_an_event() -> None:
 
 
 async def test_positions_that_are_not_newer_than_the_last_are_not_shown() -> None:
-    watcher = Watcher(Audience.RECEIVING, max_rate_hz=0, after_micros=100)
+    watcher = Watcher(ANONYMOUS, Audience.RECEIVING, max_rate_hz=0, after_micros=100)
     watcher.show(1, 100, b"same")
     watcher.show(2, 99, b"older")
     watcher.beat(b"beat")
@@ -99,7 +100,7 @@ async def test_positions_that_are_not_newer_than_the_last_are_not_shown() -> Non
 
 
 async def test_a_watcher_with_a_rate_gets_the_newest_position_when_it_is_time() -> None:
-    watcher = Watcher(Audience.RECEIVING, max_rate_hz=20, after_micros=NO_POSITION)
+    watcher = Watcher(ANONYMOUS, Audience.RECEIVING, max_rate_hz=20, after_micros=NO_POSITION)
     loop = asyncio.get_running_loop()
     watcher.show(1, 1, b"first")
     assert await taken(watcher, 1) == [b"first"]
@@ -111,7 +112,7 @@ async def test_a_watcher_with_a_rate_gets_the_newest_position_when_it_is_time() 
 
 
 async def test_a_watcher_that_leaves_too_many_events_unread_is_ended() -> None:
-    watcher = Watcher(Audience.RECEIVING, max_rate_hz=0, after_micros=NO_POSITION)
+    watcher = Watcher(ANONYMOUS, Audience.RECEIVING, max_rate_hz=0, after_micros=NO_POSITION)
     for number in range(MAX_QUEUED + 1):
         watcher.tell(number, b"event")
     with pytest.raises(WatcherTooSlow):

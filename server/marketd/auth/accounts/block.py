@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -12,9 +13,10 @@ from marketd.auth.accounts.model import TRANSITIONS, AccountState
 from marketd.auth.accounts.roles import keep_an_admin
 from marketd.auth.accounts.values import Account
 from marketd.auth.letters import Letters
+from marketd.auth.ports import AccessEnd, AccessEnded
 from marketd.auth.sessions import access_changes, session
 from marketd.auth.sessions.model import ChangeKind
-from marketd.kernel.call.caller import Caller
+from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.etags import check_etag
 
@@ -28,8 +30,14 @@ class Barring:
     etag: str = ""
 
 
-async def block_user(uow: UnitOfWork, caller: Caller, wanted: Barring, letters: Letters) -> Account:
-    """Block an account and tell its owner; see block_account.
+async def block_user(
+    uow: UnitOfWork,
+    caller: Caller,
+    wanted: Barring,
+    letters: Letters,
+    access_ended: Collection[AccessEnded] = (),
+) -> Account:
+    """Block an account and tell its owner; see block_account. What it ran is seen to by `access_ended`.
 
     Raises NotFound, IllegalTransition, EtagMismatch and LastAdmin.
     """
@@ -40,18 +48,24 @@ async def block_user(uow: UnitOfWork, caller: Caller, wanted: Barring, letters: 
     await keep_an_admin(uow, account)
     if await block_account(uow, account.user_id):
         letters.account_blocked(uow, account)
-    await log.record(uow, caller, "user", account.user_id, wanted.reason)
-    return await find_account(uow.connection, account.user_id)
+        for ended in access_ended:
+            await ended(uow, account.user_id, frozenset(Role), AccessEnd.BLOCKED)
+    blocked = await find_account(uow.connection, account.user_id)
+    await log.record(uow, caller, "user", account.user_id, wanted.reason, before=account, after=blocked)
+    return blocked
 
 
 async def unblock_user(uow: UnitOfWork, caller: Caller, wanted: Barring) -> Account:
-    """Let an account sign in again; see unblock_account. Raises NotFound, IllegalTransition and EtagMismatch."""
+    """Let an account sign in again; see unblock_account. What was suspended with the block stays so.
+
+    Raises NotFound, IllegalTransition and EtagMismatch."""
     account = await lock_for_admin(uow, wanted.user_id)
     if account.state is not AccountState.ACTIVE:
         check_etag(wanted.etag, account.version)
     await unblock_account(uow, account.user_id)
-    await log.record(uow, caller, "user", account.user_id, wanted.reason)
-    return await find_account(uow.connection, account.user_id)
+    unblocked = await find_account(uow.connection, account.user_id)
+    await log.record(uow, caller, "user", account.user_id, wanted.reason, before=account, after=unblocked)
+    return unblocked
 
 
 async def block_account(uow: UnitOfWork, user_id: UUID) -> bool:

@@ -13,7 +13,7 @@ from marketd.auth.addresses import repository as addresses
 from marketd.auth.codes.repository import factors, password_resets, verifications
 from marketd.auth.errors import AccountHeld
 from marketd.auth.events import AccountDeleted
-from marketd.auth.ports import AccountHolder
+from marketd.auth.ports import AccountEnded, AccountHolder
 from marketd.auth.sessions import session
 from marketd.auth.sessions.repository import sessions
 from marketd.kernel.call.caller import Caller
@@ -29,10 +29,12 @@ async def delete_user(
     user_id: UUID,
     etag: str,
     holders: Collection[AccountHolder],
+    account_ended: Collection[AccountEnded] = (),
     *,
     allow_missing: bool = False,
 ) -> None:
-    """Make the caller's own account one of nobody; sessions and streams end, orders stay.
+    """Make the caller's own account one of nobody; sessions and streams end, `account_ended` forget the person, and
+    orders stay without it.
 
     Raises EtagMismatch, LastAdmin, InUse while one of the `holders` knows of something, and NotFound, also for the
     accounts of others, unless `allow_missing`.
@@ -49,6 +51,8 @@ async def delete_user(
         held_by = await holder(uow, user_id)
         if held_by is not None:
             raise AccountHeld(held_by)
+    for ended in account_ended:
+        await ended(uow, user_id)
     await session.end_sessions(uow, user_id)
     await addresses.delete_all(uow.connection, user_id)
     await verifications.delete_all(uow.connection, user_id)

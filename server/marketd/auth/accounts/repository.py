@@ -90,6 +90,19 @@ async def lock(connection: Connection, user_id: UUID) -> Account | None:
     return _ACCOUNT.optional(await connection.fetchrow(f"{_SELECT} WHERE a.user_id = $1 FOR UPDATE OF a", user_id))
 
 
+def hold_active_sql(user_id: str) -> str:
+    """SQL that keeps the active account with this id (an argument) from being locked by whoever ends it.
+
+    It hinders nobody who only changes it. No row for an account that is not active.
+    """
+    return f"SELECT h.user_id FROM accounts h WHERE h.user_id = {user_id} AND h.state = 'ACTIVE' FOR KEY SHARE"
+
+
+async def hold_active(connection: Connection, user_id: UUID) -> bool:
+    """Do that until the transaction ends; False for an account that is not active."""
+    return await connection.fetchval(hold_active_sql("$1"), user_id) is not None
+
+
 async def list_page(connection: Connection, wanted: UserFilter, after: UUID | str | None, limit: int) -> list[Account]:
     """Accounts after the last one shown, by their e-mail addresses or by their ids, which are made in that of time.
 

@@ -6,6 +6,7 @@ remove each other.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from marketd.auth.accounts.find import find_account, lock_for_admin
 from marketd.auth.accounts.model import AccountState
 from marketd.auth.accounts.values import Account
 from marketd.auth.errors import LastAdmin
+from marketd.auth.ports import AccessEnd, AccessEnded
 from marketd.auth.sessions import access_changes
 from marketd.auth.sessions.model import ChangeKind
 from marketd.kernel.call.caller import Caller, Role
@@ -32,11 +34,13 @@ class RolesChange:
     etag: str
 
 
-async def set_roles(uow: UnitOfWork, caller: Caller, change: RolesChange) -> Account:
+async def set_roles(
+    uow: UnitOfWork, caller: Caller, change: RolesChange, access_ended: Collection[AccessEnded] = ()
+) -> Account:
     """Give an account these roles and no others; every worker knows within 2 s.
 
-    The streams of an account that lost a role end, to be judged anew. Raises NotFound, EtagMismatch, IllegalTransition
-    for a deleted account, and LastAdmin.
+    The streams of an account that lost a role end, to be judged anew; what it ran is seen to by `access_ended`. Raises
+    NotFound, EtagMismatch, IllegalTransition for a deleted account, and LastAdmin.
     """
     account = await lock_for_admin(uow, change.user_id)
     if change.roles != account.roles:
@@ -53,9 +57,13 @@ async def set_roles(uow: UnitOfWork, caller: Caller, change: RolesChange) -> Acc
         await repository.touch(uow.connection, account.user_id, uow.now)
         kind = ChangeKind.ROLE_REVOKED if lost else ChangeKind.ROLE_GRANTED
         await access_changes.record(uow, kind, account.user_id)
+    for ended in access_ended if lost else ():
+        await ended(uow, account.user_id, lost, AccessEnd.ROLES_TAKEN)
     moved = f"{_names(account.roles)} -> {_names(change.roles)}"
-    await log.record(uow, caller, "user", account.user_id, f"{moved}: {change.reason}" if change.reason else moved)
-    return await find_account(uow.connection, account.user_id)
+    after = await find_account(uow.connection, account.user_id)
+    comment = f"{moved}: {change.reason}" if change.reason else moved
+    await log.record(uow, caller, "user", account.user_id, comment, before=account, after=after)
+    return after
 
 
 async def keep_an_admin(uow: UnitOfWork, account: Account) -> None:

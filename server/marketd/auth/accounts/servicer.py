@@ -14,7 +14,7 @@ from marketd.auth.accounts import block, convert, delete, find, roles, update
 from marketd.auth.addresses import book
 from marketd.auth.addresses import convert as address_convert
 from marketd.auth.letters import Letters
-from marketd.auth.ports import AccountHolder
+from marketd.auth.ports import AccessEnded, AccountEnded, AccountHolder
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.pages import Pager, parse_order
@@ -27,13 +27,28 @@ if TYPE_CHECKING:
 
 
 class UserServicer(user_service_pb2_grpc.UserServiceServicer):
-    """marketplace.auth.v1.UserService. `holders` know of what keeps an account from being deleted."""
+    """marketplace.auth.v1.UserService.
 
-    def __init__(self, *, tx: Transactor, pager: Pager, letters: Letters, holders: Collection[AccountHolder]) -> None:
+    `holders` know of what keeps an account from being deleted; `access_ended` and `account_ended` see to what an
+    account leaves behind.
+    """
+
+    def __init__(
+        self,
+        *,
+        tx: Transactor,
+        pager: Pager,
+        letters: Letters,
+        holders: Collection[AccountHolder],
+        access_ended: Collection[AccessEnded],
+        account_ended: Collection[AccountEnded],
+    ) -> None:
         self._tx = tx
         self._pager = pager
         self._letters = letters
         self._holders = holders
+        self._access_ended = access_ended
+        self._account_ended = account_ended
 
     # -- accounts
 
@@ -62,7 +77,13 @@ class UserServicer(user_service_pb2_grpc.UserServiceServicer):
         await self._tx.run(
             "user.delete",
             lambda uow: delete.delete_user(
-                uow, caller, user_id, request.etag, self._holders, allow_missing=request.allow_missing
+                uow,
+                caller,
+                user_id,
+                request.etag,
+                self._holders,
+                self._account_ended,
+                allow_missing=request.allow_missing,
             ),
         )
         return pb.DeleteUserResponse()
@@ -83,7 +104,7 @@ class UserServicer(user_service_pb2_grpc.UserServiceServicer):
         caller, change = calls.current_caller(), convert.from_set_user_roles(request)
         return await self._tx.answer(
             "user.set_roles",
-            lambda uow: roles.set_roles(uow, caller, change),
+            lambda uow: roles.set_roles(uow, caller, change, self._access_ended),
             lambda account: pb.SetUserRolesResponse(user=convert.to_user(account)),
         )
 
@@ -91,7 +112,7 @@ class UserServicer(user_service_pb2_grpc.UserServiceServicer):
         caller, wanted = calls.current_caller(), convert.from_block_user(request)
         return await self._tx.answer(
             "user.block",
-            lambda uow: block.block_user(uow, caller, wanted, self._letters),
+            lambda uow: block.block_user(uow, caller, wanted, self._letters, self._access_ended),
             lambda account: pb.BlockUserResponse(user=convert.to_user(account)),
         )
 

@@ -19,7 +19,7 @@ class QuoteTable(Base):
     """What a cart would have cost; placing an order marks it used, once."""
 
     __tablename__ = "quotes"
-    __table_args__ = (Index(None, "expire_time"),)
+    __table_args__ = (Index(None, "expire_time"), Index(None, "user_id"))
 
     quote_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     user_id: Mapped[UUID] = mapped_column(Uuid)

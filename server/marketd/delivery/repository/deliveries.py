@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from marketd.delivery.model import StopKind
-from marketd.delivery.values import Delivery, DeliveryCourier, DropoffCode, Eta, Stop
+from marketd.delivery.values import Delivery, DeliveryCourier, DropoffCode, Eta, Failure, Stop
 from marketd.kernel.db.database import Connection
 from marketd.kernel.db.sql import Columns
 from marketd.kernel.events import outbox
@@ -43,22 +43,26 @@ _COURIER = Columns(
 _PICKUP, _DROPOFF = _stop(StopKind.PICKUP), _stop(StopKind.DROPOFF)
 _ETA_TIMES: Final = ("expected_time", "earliest_time", "latest_time", "estimate_time")
 _ETA = Columns(Eta, expressions={name: f"d.eta_{name}" for name in _ETA_TIMES})
+_FAILURE = Columns(Failure, expressions={name: f"d.failure_{name}" for name in ("reason", "note", "actor")})
 DELIVERY: Final = Columns(
     Delivery,
     table="d",
     expressions={
+        "failure": f"CASE WHEN d.failure_reason IS NOT NULL THEN {_FAILURE.row_sql} END",
         "courier": f"CASE WHEN c.courier_id IS NOT NULL THEN {_COURIER.row_sql} END",
         "pickup": _PICKUP.row_sql,
         "dropoff": _DROPOFF.row_sql,
         "eta": f"CASE WHEN d.eta_expected_time IS NOT NULL THEN {_ETA.row_sql} END",
     },
     readers={
+        "failure": _if_any(_FAILURE.from_tuple),
         "courier": _if_any(_COURIER.from_tuple),
         "pickup": _PICKUP.from_tuple,
         "dropoff": _DROPOFF.from_tuple,
         "eta": _if_any(_ETA.from_tuple),
     },
 )
+_PERSONAL: Final = ("recipient", "phone", "lines", "point", "entrance", "floor", "notes")
 FROM: Final = "deliveries d LEFT JOIN couriers c ON c.courier_id = d.courier_id"
 _READ: Final = f"SELECT {DELIVERY.sql} FROM {FROM}"
 
@@ -97,13 +101,14 @@ async def insert(connection: Connection, new: Delivery) -> bool:
 
 async def save(connection: Connection, delivery: Delivery) -> None:
     """Write what can change of a locked delivery."""
-    courier, eta = delivery.courier, delivery.eta
+    courier, eta, failure = delivery.courier, delivery.eta, delivery.failure
     await connection.execute(
         "UPDATE deliveries SET state = $2, outcome = $3, courier_id = $4, vehicle = $5, shift_id = $6,"
         " pickup_arrive_time = $7, pickup_depart_time = $8, dropoff_arrive_time = $9, dropoff_depart_time = $10,"
         " eta_expected_time = $11, eta_earliest_time = $12, eta_latest_time = $13, eta_estimate_time = $14,"
         " item_count = $15, proof_media_ids = $16, offer_time = $17, assign_time = $18, pick_up_time = $19,"
-        " close_time = $20, update_time = $21, version = $22"
+        " close_time = $20, update_time = $21, version = $22, failure_reason = $23, failure_note = $24,"
+        " failure_actor = $25"
         " WHERE delivery_id = $1",
         delivery.delivery_id,
         delivery.state.value,
@@ -124,6 +129,9 @@ async def save(connection: Connection, delivery: Delivery) -> None:
         delivery.close_time,
         delivery.update_time,
         delivery.version,
+        None if failure is None else failure.reason.value,
+        None if failure is None else failure.note,
+        None if failure is None else failure.actor.value,
     )
 
 
@@ -153,6 +161,42 @@ async def open_of_order(connection: Connection, order_id: UUID) -> UUID | None:
         "SELECT delivery_id FROM deliveries WHERE order_id = $1 AND state <> 'CLOSED'", order_id
     )
     return found
+
+
+async def exists_of_order(connection: Connection, order_id: UUID) -> bool:
+    """Whether the order has or had a delivery."""
+    found: bool = await connection.fetchval("SELECT EXISTS (SELECT 1 FROM deliveries WHERE order_id = $1)", order_id)
+    return found
+
+
+async def waiting_of_courier(connection: Connection, courier_id: UUID) -> list[UUID]:
+    """What the courier has and has not picked up, in the order in which to lock it."""
+    rows = await connection.fetch(
+        "SELECT delivery_id FROM deliveries WHERE courier_id = $1 AND state IN ('ASSIGNED', 'AT_PICKUP')"
+        " ORDER BY delivery_id",
+        courier_id,
+    )
+    return [row["delivery_id"] for row in rows]
+
+
+async def forget_person(connection: Connection, user_id: UUID, now: datetime, limit: int) -> int:
+    """Take what belongs to a person out of the stops of closed deliveries: of the drop-off where the person received
+    it, of the pickup where the shop was the person's. City, postal code and region stay. At most `limit` rows; how many
+    went.
+    """
+    tag = await connection.execute(
+        "UPDATE deliveries SET dropoff = CASE WHEN buyer_id = $1 THEN dropoff - $2::text[] ELSE dropoff END,"
+        " pickup = CASE WHEN owner_user_id = $1 THEN pickup - $2::text[] ELSE pickup END,"
+        " update_time = $3, version = version + 1"
+        " WHERE delivery_id IN (SELECT delivery_id FROM deliveries WHERE (buyer_id = $1 AND dropoff ?| $2::text[]"
+        "   OR owner_user_id = $1 AND pickup ?| $2::text[]) AND state = 'CLOSED' ORDER BY delivery_id LIMIT $4"
+        "   FOR NO KEY UPDATE)",
+        user_id,
+        _PERSONAL,
+        now,
+        limit,
+    )
+    return int(tag.rpartition(" ")[2])
 
 
 async def one_open_of_courier(connection: Connection, courier_id: UUID) -> UUID | None:

@@ -73,9 +73,9 @@ async def list_page(
 
 async def _own(connection: Connection, owner: UUID, arguments: Arguments) -> list[tuple[str, str]]:
     """The parts that an account plays: (column, place of its value)."""
-    courier_id = await connection.fetchval("SELECT courier_id FROM couriers WHERE user_id = $1", owner)
+    rows = await connection.fetch("SELECT courier_id FROM couriers WHERE user_id = $1", owner)
     own = [("buyer_id", arguments.add(owner)), ("owner_user_id", arguments.add(owner))]
-    return own if courier_id is None else [*own, ("courier_id", arguments.add(courier_id))]
+    return [*own, *(("courier_id", arguments.add(row["courier_id"])) for row in rows)]
 
 
 def _narrowing(wanted: DeliveryFilter, arguments: Arguments) -> list[str]:

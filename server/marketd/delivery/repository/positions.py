@@ -47,3 +47,8 @@ async def read_latest(connection: Connection, courier_id: UUID) -> LatestPositio
         courier_id,
     )
     return _POSITION.optional(row)
+
+
+async def forget(connection: Connection, courier_ids: Sequence[UUID]) -> None:
+    """Delete where these couriers were last seen."""
+    await connection.execute("DELETE FROM courier_latest_positions WHERE courier_id = ANY($1::uuid[])", courier_ids)

@@ -70,14 +70,14 @@ class Journal:
 async def write_findings(uow: UnitOfWork, batch: Sequence[TripFinding]) -> None:
     """Write the findings; rows are locked in delivery id order, and the order within a delivery is kept."""
     for finding in sorted(batch, key=lambda found: found.leg.delivery_id):
-        delivery_id = finding.leg.delivery_id
+        delivery_id, courier_id = finding.leg.delivery_id, finding.leg.courier_id
         match finding:
             case AtStop(stop=stop, event=StopEvent.ARRIVED):
-                await delivery.arrive_at_stop(uow, delivery_id, stop, instant(finding.occurred_micros))
+                await delivery.arrive_at_stop(uow, delivery_id, courier_id, stop, instant(finding.occurred_micros))
             case AtStop(stop=stop):
-                await delivery.depart_from_stop(uow, delivery_id, stop, instant(finding.occurred_micros))
+                await delivery.depart_from_stop(uow, delivery_id, courier_id, stop, instant(finding.occurred_micros))
             case Expected(eta=eta):
-                await delivery.save_eta(uow, delivery_id, eta)
+                await delivery.save_eta(uow, delivery_id, courier_id, eta)
             case Late():
                 await _tell_late(uow, finding)
 

@@ -11,12 +11,13 @@ from dataclasses import replace
 from uuid import UUID
 
 from marketd.delivery.model import DeliveryState
+from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.events.events import StoredEvent
 from marketd.kernel.events.watch import ResetReason, ResumeTokens
 from marketd.tracking.values import MICROS, Fix
 from marketd.tracking.watch import convert
 from marketd.tracking.watch.messages import ETA_CHANGED, LATE, bodies_of, eta_of
-from marketd.tracking.watch.values import Audience, WatchedDelivery
+from marketd.tracking.watch.values import Audience, WatchedDelivery, audience_of
 from marketd.tracking.watch.watcher import NO_POSITION, Watcher
 
 
@@ -80,10 +81,12 @@ class DeliveryChannel:
         if event.seq <= self.seq:
             return
         if watched is not None:
-            if watched.courier is None or watched.courier.courier_id != self.courier_id:
-                self._shown = [None for _ in Audience]
+            changed = watched.courier is None or watched.courier.courier_id != self.courier_id
             # The row may be ahead of this event; what is told follows the events, so only the last one closes.
             self.watched = watched
+            if changed:
+                self._shown = [None for _ in Audience]
+                self._end_strangers()
         if event.event_type in (ETA_CHANGED, LATE):
             self.watched = replace(self.watched, eta=eta_of(event))
             self.late = self.late or event.event_type == LATE
@@ -132,6 +135,13 @@ class DeliveryChannel:
                 frame = frame or self._token(self.seq, self._shown_micros(audience), now_micros) + body
                 watcher.beat_time = next_time
                 watcher.beat(frame)
+
+    def _end_strangers(self) -> None:
+        """End those who followed it as its courier: it is somebody else's now."""
+        for audience in Audience:
+            for watcher in self.watchers[audience]:
+                if audience_of(self.watched, watcher.caller) is not audience:
+                    watcher.end(NotFound("delivery", self.delivery_id))
 
     def _shown_micros(self, audience: Audience) -> int:
         fix = self._shown[audience]

@@ -38,9 +38,11 @@ async def follow(
     channel = await hub.follow(delivery_id, watched, seq)
     place, problem = _read_token(hub, resume, channel, resume_token)
     after = place.extra if place is not None else NO_POSITION
-    watcher = Watcher(audience, max_rate_hz=max_rate_hz, after_micros=after)
+    watcher = Watcher(caller, audience, max_rate_hz=max_rate_hz, after_micros=after)
     hub.join(channel, watcher)
     try:
+        if audience_of(channel.watched, caller) is not audience:
+            raise NotFound("delivery", delivery_id)  # the channel knows of another courier already
         # Nothing waits between the join and these lines: what is told here and what the watcher gets meet exactly.
         last_seq, closed = channel.seq, channel.watched.is_closed
         first = [channel.reset(audience, problem, hub.now_micros)] if problem is not None else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from marketd.delivery.events import DeliveryArrived, DeliveryDeparted, DeliveryEtaChanged
+from marketd.delivery.events import DeliveryArrived, DeliveryAssigned, DeliveryDeparted, DeliveryEtaChanged
 from marketd.delivery.model import DeliveryOutcome, DeliveryState, StopKind
 from marketd.delivery.values import DeliveryCourier, Eta
 from marketd.kernel.events.events import Json, StoredEvent
@@ -34,7 +34,8 @@ def bodies_of(event: StoredEvent, courier: DeliveryCourier | None) -> list[bytes
     if what is not None:
         bodies.append(convert.stop_body(StopKind(str(payload["stop"])), what, occurred))
     state, previous = payload.get("state"), payload.get("previous_state")
-    if state is not None and state != previous:
+    # Another courier may bring it while the state stays.
+    if state is not None and (state != previous or event.event_type == DeliveryAssigned.event_type):
         outcome = payload.get("outcome")
         bodies.append(
             convert.state_change_body(

@@ -10,6 +10,8 @@ import asyncio
 from collections import deque
 from typing import Final
 
+from marketd.kernel.call.caller import Caller
+from marketd.kernel.call.refusals import Refusal
 from marketd.tracking.errors import WatcherTooSlow
 from marketd.tracking.watch.values import Audience
 
@@ -31,17 +33,19 @@ class Watcher:
         "_interval",
         "_last_micros",
         "_loop",
-        "_overflowed",
         "_queue",
+        "_refusal",
         "_slot",
         "_timer",
         "_waiter",
         "audience",
         "beat_time",
+        "caller",
     )
 
-    def __init__(self, audience: Audience, *, max_rate_hz: float, after_micros: int) -> None:
+    def __init__(self, caller: Caller, audience: Audience, *, max_rate_hz: float, after_micros: int) -> None:
         """`after_micros`: the newest position that it has seen; older ones are not shown."""
+        self.caller = caller
         self.audience = audience
         self._loop = asyncio.get_running_loop()
         self._queue: deque[tuple[int, bytes, bool]] = deque()
@@ -52,7 +56,7 @@ class Watcher:
         self._due_time = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._overflowed = False
+        self._refusal: Refusal | None = None
         self.beat_time = 0.0
 
     def seen(self, sample_micros: int) -> None:
@@ -68,9 +72,14 @@ class Watcher:
     def tell(self, number: int, frame: bytes, *, final: bool = False) -> None:
         """Something that may not be lost; after a final one the stream ends."""
         if len(self._queue) >= MAX_QUEUED:
-            self._overflowed = True
+            self._refusal = WatcherTooSlow()
         else:
             self._queue.append((number, frame, final))
+        self._wake()
+
+    def end(self, refusal: Refusal) -> None:
+        """The watcher gets nothing more than this."""
+        self._refusal = refusal
         self._wake()
 
     def beat(self, frame: bytes) -> None:
@@ -79,7 +88,7 @@ class Watcher:
         self._wake()
 
     async def next(self) -> tuple[bytes, bool]:
-        """The next message, and whether it is the last. Raises WatcherTooSlow."""
+        """The next message, and whether it is the last. Raises WatcherTooSlow, and what it was ended with."""
         while True:
             taken = self._take()
             if taken is not None:
@@ -97,8 +106,8 @@ class Watcher:
             self._timer = None
 
     def _take(self) -> tuple[bytes, bool] | None:
-        if self._overflowed:
-            raise WatcherTooSlow
+        if self._refusal is not None:
+            raise self._refusal
         queue, slot = self._queue, self._slot
         if slot is not None and (not queue or slot[0] < queue[0][0]) and self._may_show(queue):
             self._slot = self._beat = None  # a message is a sign of life as well

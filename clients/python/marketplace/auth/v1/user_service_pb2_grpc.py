@@ -136,10 +136,10 @@ class UserServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteUser(self, request, context):
-        """Deletes the caller's own account for good: names, contacts, addresses and credentials are gone, its sessions and
-        streams end, its orders stay without it. Errors: NOT_FOUND for the accounts of others unless `allow_missing` is
-        set, IN_USE for the last admin and while the account has a shop that is not closed or a shift as a courier that
-        runs, ETAG_MISMATCH.
+        """Deletes the caller's own account for good: names, contacts, addresses, cart and credentials are gone, its sessions
+        and streams end, its orders stay without it. Errors: NOT_FOUND for the accounts of others unless `allow_missing` is
+        set, IN_USE for the last admin and while the account has an order that is not over, a shop that is neither closed
+        nor rejected, or a shift as a courier that runs (it names the one), ETAG_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -202,7 +202,8 @@ class UserServiceServicer:
 
     def SetUserRoles(self, request, context):
         """Gives an account these roles and takes all others; every worker knows within 2 seconds, nobody signs in again,
-        and the streams of an account that lost a role end. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted account,
+        and the streams of an account that lost a role end. With SELLER its shop is suspended, and what is not ready there is
+        cancelled and paid back; giving the role back does not reinstate it. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted account,
         IN_USE when the marketplace would be left without an admin, ETAG_MISMATCH, REQUEST_ID_REUSED,
         REQUEST_IN_PROGRESS.
         """
@@ -212,7 +213,8 @@ class UserServiceServicer:
 
     def BlockUser(self, request, context):
         """Blocks an account: its sessions are over, its streams end with ACCOUNT_BLOCKED on every worker within 2 seconds,
-        and it cannot sign in. Blocking twice is blocking once. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted
+        and it cannot sign in. Its shop is suspended, and what is not ready there is cancelled and paid back. Blocking twice
+        is blocking once. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted
         account, IN_USE for the last admin, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -220,7 +222,8 @@ class UserServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UnblockUser(self, request, context):
-        """Lets a blocked account sign in again; the sessions that it had stay over. An account that is not blocked stays as
+        """Lets a blocked account sign in again; the sessions that it had stay over, and what was suspended with the block is
+        reinstated by calls of its own (ReinstateSeller). An account that is not blocked stays as
         it is. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted account, ETAG_MISMATCH, REQUEST_ID_REUSED,
         REQUEST_IN_PROGRESS.
         """

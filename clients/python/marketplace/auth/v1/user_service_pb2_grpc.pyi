@@ -28,10 +28,10 @@ class UserServiceStub:
     address, username or phone in use, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     DeleteUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.DeleteUserRequest, _user_service_pb2.DeleteUserResponse]
-    """Deletes the caller's own account for good: names, contacts, addresses and credentials are gone, its sessions and
-    streams end, its orders stay without it. Errors: NOT_FOUND for the accounts of others unless `allow_missing` is
-    set, IN_USE for the last admin and while the account has a shop that is not closed or a shift as a courier that
-    runs, ETAG_MISMATCH.
+    """Deletes the caller's own account for good: names, contacts, addresses, cart and credentials are gone, its sessions
+    and streams end, its orders stay without it. Errors: NOT_FOUND for the accounts of others unless `allow_missing` is
+    set, IN_USE for the last admin and while the account has an order that is not over, a shop that is neither closed
+    nor rejected, or a shift as a courier that runs (it names the one), ETAG_MISMATCH.
     """
     CreateAddress: _aio.UnaryUnaryMultiCallable[_user_service_pb2.CreateAddressRequest, _user_service_pb2.CreateAddressResponse]
     """Saves an address in the caller's address book; the first one becomes the default. Errors: VALIDATION_FAILED when the
@@ -61,17 +61,20 @@ class UserServiceStub:
     """
     SetUserRoles: _aio.UnaryUnaryMultiCallable[_user_service_pb2.SetUserRolesRequest, _user_service_pb2.SetUserRolesResponse]
     """Gives an account these roles and takes all others; every worker knows within 2 seconds, nobody signs in again,
-    and the streams of an account that lost a role end. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted account,
+    and the streams of an account that lost a role end. With SELLER its shop is suspended, and what is not ready there is
+    cancelled and paid back; giving the role back does not reinstate it. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted account,
     IN_USE when the marketplace would be left without an admin, ETAG_MISMATCH, REQUEST_ID_REUSED,
     REQUEST_IN_PROGRESS.
     """
     BlockUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.BlockUserRequest, _user_service_pb2.BlockUserResponse]
     """Blocks an account: its sessions are over, its streams end with ACCOUNT_BLOCKED on every worker within 2 seconds,
-    and it cannot sign in. Blocking twice is blocking once. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted
+    and it cannot sign in. Its shop is suspended, and what is not ready there is cancelled and paid back. Blocking twice
+    is blocking once. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted
     account, IN_USE for the last admin, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     UnblockUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.UnblockUserRequest, _user_service_pb2.UnblockUserResponse]
-    """Lets a blocked account sign in again; the sessions that it had stay over. An account that is not blocked stays as
+    """Lets a blocked account sign in again; the sessions that it had stay over, and what was suspended with the block is
+    reinstated by calls of its own (ReinstateSeller). An account that is not blocked stays as
     it is. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted account, ETAG_MISMATCH, REQUEST_ID_REUSED,
     REQUEST_IN_PROGRESS.
     """
@@ -114,10 +117,10 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.DeleteUserRequest,
         context: _aio.ServicerContext[_user_service_pb2.DeleteUserRequest, _abc.Awaitable[_user_service_pb2.DeleteUserResponse]],
     ) -> _abc.Awaitable[_user_service_pb2.DeleteUserResponse]:
-        """Deletes the caller's own account for good: names, contacts, addresses and credentials are gone, its sessions and
-        streams end, its orders stay without it. Errors: NOT_FOUND for the accounts of others unless `allow_missing` is
-        set, IN_USE for the last admin and while the account has a shop that is not closed or a shift as a courier that
-        runs, ETAG_MISMATCH.
+        """Deletes the caller's own account for good: names, contacts, addresses, cart and credentials are gone, its sessions
+        and streams end, its orders stay without it. Errors: NOT_FOUND for the accounts of others unless `allow_missing` is
+        set, IN_USE for the last admin and while the account has an order that is not over, a shop that is neither closed
+        nor rejected, or a shift as a courier that runs (it names the one), ETAG_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -195,7 +198,8 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_user_service_pb2.SetUserRolesRequest, _abc.Awaitable[_user_service_pb2.SetUserRolesResponse]],
     ) -> _abc.Awaitable[_user_service_pb2.SetUserRolesResponse]:
         """Gives an account these roles and takes all others; every worker knows within 2 seconds, nobody signs in again,
-        and the streams of an account that lost a role end. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted account,
+        and the streams of an account that lost a role end. With SELLER its shop is suspended, and what is not ready there is
+        cancelled and paid back; giving the role back does not reinstate it. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted account,
         IN_USE when the marketplace would be left without an admin, ETAG_MISMATCH, REQUEST_ID_REUSED,
         REQUEST_IN_PROGRESS.
         """
@@ -207,7 +211,8 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_user_service_pb2.BlockUserRequest, _abc.Awaitable[_user_service_pb2.BlockUserResponse]],
     ) -> _abc.Awaitable[_user_service_pb2.BlockUserResponse]:
         """Blocks an account: its sessions are over, its streams end with ACCOUNT_BLOCKED on every worker within 2 seconds,
-        and it cannot sign in. Blocking twice is blocking once. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted
+        and it cannot sign in. Its shop is suspended, and what is not ready there is cancelled and paid back. Blocking twice
+        is blocking once. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted
         account, IN_USE for the last admin, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
@@ -217,7 +222,8 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.UnblockUserRequest,
         context: _aio.ServicerContext[_user_service_pb2.UnblockUserRequest, _abc.Awaitable[_user_service_pb2.UnblockUserResponse]],
     ) -> _abc.Awaitable[_user_service_pb2.UnblockUserResponse]:
-        """Lets a blocked account sign in again; the sessions that it had stay over. An account that is not blocked stays as
+        """Lets a blocked account sign in again; the sessions that it had stay over, and what was suspended with the block is
+        reinstated by calls of its own (ReinstateSeller). An account that is not blocked stays as
         it is. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted account, ETAG_MISMATCH, REQUEST_ID_REUSED,
         REQUEST_IN_PROGRESS.
         """

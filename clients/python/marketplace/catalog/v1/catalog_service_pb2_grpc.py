@@ -231,16 +231,19 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetProduct(self, request, context):
-        """Gets a product by its id or its slug. Drafts and archived products show only to their seller and admins. Errors:
-        NOT_FOUND, VALIDATION_FAILED for a read mask that names no field.
+        """Gets a product by its id or its slug. Drafts and archived products show only to their seller and admins. What a
+        seller that is suspended or closed has published still shows, and is not `for_sale`. Errors: NOT_FOUND,
+        VALIDATION_FAILED for a read mask that names no field.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListProducts(self, request, context):
-        """Lists published products, and to sellers their own drafts and archived products as well. Unknown categories, brands
-        and sellers give an empty list. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED for an order that there is not.
+        """Lists published products of sellers that sell, and to sellers all of their own as well. Admins also see what a
+        seller whom they name has published, and every state that they ask for, whether or not the seller sells. The state
+        PUBLISHED alone gives everybody the same. Unknown categories, brands and sellers give an empty list. Errors:
+        PAGE_TOKEN_INVALID, VALIDATION_FAILED for an order that there is not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

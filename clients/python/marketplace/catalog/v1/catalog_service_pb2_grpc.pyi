@@ -65,12 +65,15 @@ class CatalogServiceStub:
     ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     GetProduct: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.GetProductRequest, _catalog_service_pb2.GetProductResponse]
-    """Gets a product by its id or its slug. Drafts and archived products show only to their seller and admins. Errors:
-    NOT_FOUND, VALIDATION_FAILED for a read mask that names no field.
+    """Gets a product by its id or its slug. Drafts and archived products show only to their seller and admins. What a
+    seller that is suspended or closed has published still shows, and is not `for_sale`. Errors: NOT_FOUND,
+    VALIDATION_FAILED for a read mask that names no field.
     """
     ListProducts: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ListProductsRequest, _catalog_service_pb2.ListProductsResponse]
-    """Lists published products, and to sellers their own drafts and archived products as well. Unknown categories, brands
-    and sellers give an empty list. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED for an order that there is not.
+    """Lists published products of sellers that sell, and to sellers all of their own as well. Admins also see what a
+    seller whom they name has published, and every state that they ask for, whether or not the seller sells. The state
+    PUBLISHED alone gives everybody the same. Unknown categories, brands and sellers give an empty list. Errors:
+    PAGE_TOKEN_INVALID, VALIDATION_FAILED for an order that there is not.
     """
     ImportProducts: _aio.StreamStreamMultiCallable[_catalog_service_pb2.ImportProductsRequest, _catalog_service_pb2.ImportProductsResponse]
     """Imports a Shopify CSV file of any size: options go up first, then the file in chunks; progress, bad rows and at the
@@ -222,8 +225,9 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.GetProductRequest,
         context: _aio.ServicerContext[_catalog_service_pb2.GetProductRequest, _abc.Awaitable[_catalog_service_pb2.GetProductResponse]],
     ) -> _abc.Awaitable[_catalog_service_pb2.GetProductResponse]:
-        """Gets a product by its id or its slug. Drafts and archived products show only to their seller and admins. Errors:
-        NOT_FOUND, VALIDATION_FAILED for a read mask that names no field.
+        """Gets a product by its id or its slug. Drafts and archived products show only to their seller and admins. What a
+        seller that is suspended or closed has published still shows, and is not `for_sale`. Errors: NOT_FOUND,
+        VALIDATION_FAILED for a read mask that names no field.
         """
 
     @_abc_1.abstractmethod
@@ -232,8 +236,10 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.ListProductsRequest,
         context: _aio.ServicerContext[_catalog_service_pb2.ListProductsRequest, _abc.Awaitable[_catalog_service_pb2.ListProductsResponse]],
     ) -> _abc.Awaitable[_catalog_service_pb2.ListProductsResponse]:
-        """Lists published products, and to sellers their own drafts and archived products as well. Unknown categories, brands
-        and sellers give an empty list. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED for an order that there is not.
+        """Lists published products of sellers that sell, and to sellers all of their own as well. Admins also see what a
+        seller whom they name has published, and every state that they ask for, whether or not the seller sells. The state
+        PUBLISHED alone gives everybody the same. Unknown categories, brands and sellers give an empty list. Errors:
+        PAGE_TOKEN_INVALID, VALIDATION_FAILED for an order that there is not.
         """
 
     @_abc_1.abstractmethod

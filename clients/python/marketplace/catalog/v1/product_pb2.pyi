@@ -100,6 +100,7 @@ class Product(_message.Message):
     VARIANTS_FIELD_NUMBER: _builtins.int
     RATING_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
+    FOR_SALE_FIELD_NUMBER: _builtins.int
     PUBLISH_TIME_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
@@ -120,6 +121,8 @@ class Product(_message.Message):
     """The brand; absent when there is none."""
     state: Global___ProductState.ValueType
     """Who may see and buy the product."""
+    for_sale: _builtins.bool
+    """Whether anything of it can be bought now, stock aside: it is published and its seller sells."""
     etag: _builtins.str
     """The version of the product, given back with an update; a stale one refuses it, an empty one makes it
     unconditional.
@@ -184,6 +187,7 @@ class Product(_message.Message):
         variants: _abc.Iterable[Global___Variant] | None = ...,
         rating: _rating_pb2.RatingSummary | None = ...,
         state: Global___ProductState.ValueType = ...,
+        for_sale: _builtins.bool = ...,
         publish_time: _timestamp_pb2.Timestamp | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
@@ -191,7 +195,7 @@ class Product(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_brand_id", b"_brand_id", "_category_id", b"_category_id", "_description", b"_description", "brand_id", b"brand_id", "category_id", b"category_id", "compare_at_price", b"compare_at_price", "create_time", b"create_time", "description", b"description", "price", b"price", "publish_time", b"publish_time", "rating", b"rating", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_brand_id", b"_brand_id", "_category_id", b"_category_id", "_description", b"_description", "brand_id", b"brand_id", "category_id", b"category_id", "compare_at_price", b"compare_at_price", "create_time", b"create_time", "description", b"description", "etag", b"etag", "images", b"images", "option_names", b"option_names", "price", b"price", "product_id", b"product_id", "publish_time", b"publish_time", "rating", b"rating", "seller_id", b"seller_id", "slug", b"slug", "state", b"state", "tags", b"tags", "title", b"title", "update_time", b"update_time", "variants", b"variants"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_brand_id", b"_brand_id", "_category_id", b"_category_id", "_description", b"_description", "brand_id", b"brand_id", "category_id", b"category_id", "compare_at_price", b"compare_at_price", "create_time", b"create_time", "description", b"description", "etag", b"etag", "for_sale", b"for_sale", "images", b"images", "option_names", b"option_names", "price", b"price", "product_id", b"product_id", "publish_time", b"publish_time", "rating", b"rating", "seller_id", b"seller_id", "slug", b"slug", "state", b"state", "tags", b"tags", "title", b"title", "update_time", b"update_time", "variants", b"variants"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__brand_id: _TypeAlias = _typing.Literal["brand_id"]  # noqa: Y015
     _WhichOneofArgType__brand_id: _TypeAlias = _typing.Literal["_brand_id", b"_brand_id"]  # noqa: Y015

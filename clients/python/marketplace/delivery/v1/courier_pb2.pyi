@@ -32,10 +32,16 @@ class _CourierStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CourierS
     COURIER_STATE_ACTIVE: _CourierState.ValueType  # 2
     """Approved: may start shifts."""
     COURIER_STATE_SUSPENDED: _CourierState.ValueType  # 3
-    """Suspended by an admin: may not start shifts."""
+    """Suspended: starts no shift and picks nothing up, but brings to its end what was picked up before."""
+    COURIER_STATE_REJECTED: _CourierState.ValueType  # 4
+    """An admin has turned the application down; the account may apply again, which makes a new courier."""
+    COURIER_STATE_CLOSED: _CourierState.ValueType  # 5
+    """The courier has stopped, or an admin has closed it; the account may apply again, which makes a new courier."""
 
 class CourierState(_CourierState, metaclass=_CourierStateEnumTypeWrapper):
-    """Where a courier's account as a courier stands."""
+    """Where a courier's account as a courier stands. PENDING becomes ACTIVE, REJECTED or CLOSED; ACTIVE becomes SUSPENDED or
+    CLOSED; SUSPENDED becomes ACTIVE or CLOSED; an admin can make CLOSED ACTIVE again.
+    """
 
 COURIER_STATE_UNSPECIFIED: CourierState.ValueType  # 0
 """Not stated; never sent."""
@@ -44,7 +50,11 @@ COURIER_STATE_PENDING: CourierState.ValueType  # 1
 COURIER_STATE_ACTIVE: CourierState.ValueType  # 2
 """Approved: may start shifts."""
 COURIER_STATE_SUSPENDED: CourierState.ValueType  # 3
-"""Suspended by an admin: may not start shifts."""
+"""Suspended: starts no shift and picks nothing up, but brings to its end what was picked up before."""
+COURIER_STATE_REJECTED: CourierState.ValueType  # 4
+"""An admin has turned the application down; the account may apply again, which makes a new courier."""
+COURIER_STATE_CLOSED: CourierState.ValueType  # 5
+"""The courier has stopped, or an admin has closed it; the account may apply again, which makes a new courier."""
 Global___CourierState: _TypeAlias = CourierState  # noqa: Y015
 
 class _VehicleType:
@@ -101,6 +111,7 @@ class Courier(_message.Message):
     VEHICLE_FIELD_NUMBER: _builtins.int
     PLATE_NUMBER_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
+    STATE_REASON_FIELD_NUMBER: _builtins.int
     RATING_FIELD_NUMBER: _builtins.int
     ON_SHIFT_FIELD_NUMBER: _builtins.int
     COMPLETED_DELIVERIES_FIELD_NUMBER: _builtins.int
@@ -126,6 +137,8 @@ class Courier(_message.Message):
     """The number plate of the vehicle; absent when it has none."""
     state: Global___CourierState.ValueType
     """Where the courier's account as a courier stands."""
+    state_reason: _builtins.str
+    """Why it stands there, in the words of who brought it there; absent when nothing was said."""
     on_shift: _builtins.bool
     """Whether a shift is running."""
     completed_deliveries: _builtins.int
@@ -146,7 +159,7 @@ class Courier(_message.Message):
 
     @_builtins.property
     def approve_time(self) -> _timestamp_pb2.Timestamp:
-        """When an admin approved the courier; absent before."""
+        """When an admin first approved the courier; absent before."""
 
     def __init__(
         self,
@@ -159,6 +172,7 @@ class Courier(_message.Message):
         vehicle: Global___VehicleType.ValueType = ...,
         plate_number: _builtins.str | None = ...,
         state: Global___CourierState.ValueType = ...,
+        state_reason: _builtins.str | None = ...,
         rating: _rating_pb2.RatingSummary | None = ...,
         on_shift: _builtins.bool = ...,
         completed_deliveries: _builtins.int = ...,
@@ -167,9 +181,9 @@ class Courier(_message.Message):
         approve_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_last_name", b"_last_name", "_phone", b"_phone", "_plate_number", b"_plate_number", "approve_time", b"approve_time", "create_time", b"create_time", "last_name", b"last_name", "phone", b"phone", "plate_number", b"plate_number", "rating", b"rating", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_last_name", b"_last_name", "_phone", b"_phone", "_plate_number", b"_plate_number", "_state_reason", b"_state_reason", "approve_time", b"approve_time", "create_time", b"create_time", "last_name", b"last_name", "phone", b"phone", "plate_number", b"plate_number", "rating", b"rating", "state_reason", b"state_reason", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_last_name", b"_last_name", "_phone", b"_phone", "_plate_number", b"_plate_number", "approve_time", b"approve_time", "completed_deliveries", b"completed_deliveries", "courier_id", b"courier_id", "create_time", b"create_time", "etag", b"etag", "first_name", b"first_name", "last_name", b"last_name", "on_shift", b"on_shift", "phone", b"phone", "plate_number", b"plate_number", "rating", b"rating", "state", b"state", "update_time", b"update_time", "user_id", b"user_id", "vehicle", b"vehicle"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_last_name", b"_last_name", "_phone", b"_phone", "_plate_number", b"_plate_number", "_state_reason", b"_state_reason", "approve_time", b"approve_time", "completed_deliveries", b"completed_deliveries", "courier_id", b"courier_id", "create_time", b"create_time", "etag", b"etag", "first_name", b"first_name", "last_name", b"last_name", "on_shift", b"on_shift", "phone", b"phone", "plate_number", b"plate_number", "rating", b"rating", "state", b"state", "state_reason", b"state_reason", "update_time", b"update_time", "user_id", b"user_id", "vehicle", b"vehicle"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__last_name: _TypeAlias = _typing.Literal["last_name"]  # noqa: Y015
     _WhichOneofArgType__last_name: _TypeAlias = _typing.Literal["_last_name", b"_last_name"]  # noqa: Y015
@@ -177,12 +191,16 @@ class Courier(_message.Message):
     _WhichOneofArgType__phone: _TypeAlias = _typing.Literal["_phone", b"_phone"]  # noqa: Y015
     _WhichOneofReturnType__plate_number: _TypeAlias = _typing.Literal["plate_number"]  # noqa: Y015
     _WhichOneofArgType__plate_number: _TypeAlias = _typing.Literal["_plate_number", b"_plate_number"]  # noqa: Y015
+    _WhichOneofReturnType__state_reason: _TypeAlias = _typing.Literal["state_reason"]  # noqa: Y015
+    _WhichOneofArgType__state_reason: _TypeAlias = _typing.Literal["_state_reason", b"_state_reason"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__last_name) -> _WhichOneofReturnType__last_name | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__phone) -> _WhichOneofReturnType__phone | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__plate_number) -> _WhichOneofReturnType__plate_number | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__state_reason) -> _WhichOneofReturnType__state_reason | None: ...
 
 Global___Courier: _TypeAlias = Courier  # noqa: Y015
 

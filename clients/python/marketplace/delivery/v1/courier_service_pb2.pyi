@@ -3,8 +3,10 @@
 isort:skip_file
 The calls of couriers about themselves, and of admins about couriers."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from marketplace.delivery.v1 import courier_pb2 as _courier_pb2
 import builtins as _builtins
 import sys
@@ -70,6 +72,122 @@ class CreateCourierResponse(_message.Message):
 Global___CreateCourierResponse: _TypeAlias = CreateCourierResponse  # noqa: Y015
 
 @_typing.final
+class GetCourierRequest(_message.Message):
+    """Says whom to get."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COURIER_ID_FIELD_NUMBER: _builtins.int
+    courier_id: _builtins.str
+    """The id of the courier, or `me` for the caller's own."""
+    def __init__(
+        self,
+        *,
+        courier_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["courier_id", b"courier_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCourierRequest: _TypeAlias = GetCourierRequest  # noqa: Y015
+
+@_typing.final
+class GetCourierResponse(_message.Message):
+    """Carries the courier."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COURIER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def courier(self) -> _courier_pb2.Courier:
+        """The courier."""
+
+    def __init__(
+        self,
+        *,
+        courier: _courier_pb2.Courier | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["courier", b"courier"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["courier", b"courier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCourierResponse: _TypeAlias = GetCourierResponse  # noqa: Y015
+
+@_typing.final
+class ListCouriersRequest(_message.Message):
+    """Says which couriers to list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    USER_IDS_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """How many to answer; 0 means 25, more than 100 means 100."""
+    page_token: _builtins.str
+    """The `next_page_token` of the page before, with the same filters and order; empty for the first page."""
+    order_by: _builtins.str
+    """One of `create_time desc` (the default) and `create_time`."""
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[_courier_pb2.CourierState.ValueType]:
+        """Only couriers in one of these states; empty means all."""
+
+    @_builtins.property
+    def user_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only couriers of these accounts, the former ones too; empty means all."""
+
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        order_by: _builtins.str = ...,
+        states: _abc.Iterable[_courier_pb2.CourierState.ValueType] | None = ...,
+        user_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "states", b"states", "user_ids", b"user_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCouriersRequest: _TypeAlias = ListCouriersRequest  # noqa: Y015
+
+@_typing.final
+class ListCouriersResponse(_message.Message):
+    """Carries one page of couriers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COURIERS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """The token of the next page; empty on the last."""
+    @_builtins.property
+    def couriers(self) -> _containers.RepeatedCompositeFieldContainer[_courier_pb2.Courier]:
+        """The couriers, in the order that was asked for."""
+
+    def __init__(
+        self,
+        *,
+        couriers: _abc.Iterable[_courier_pb2.Courier] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["couriers", b"couriers", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCouriersResponse: _TypeAlias = ListCouriersResponse  # noqa: Y015
+
+@_typing.final
 class ApproveCourierRequest(_message.Message):
     """Says whom to approve."""
 
@@ -82,7 +200,7 @@ class ApproveCourierRequest(_message.Message):
     courier_id: _builtins.str
     """The id of the courier."""
     reason: _builtins.str
-    """Why; it is kept in the audit entry."""
+    """Why; the courier reads it, and it is kept in the audit entry."""
     etag: _builtins.str
     """The etag of the courier as the caller knows it; empty is unconditional."""
     request_id: _builtins.str
@@ -126,6 +244,238 @@ class ApproveCourierResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ApproveCourierResponse: _TypeAlias = ApproveCourierResponse  # noqa: Y015
+
+@_typing.final
+class RejectCourierRequest(_message.Message):
+    """Says whom to turn down."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COURIER_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    courier_id: _builtins.str
+    """The id of the courier."""
+    reason: _builtins.str
+    """Why; the courier reads it, and it is kept in the audit entry."""
+    etag: _builtins.str
+    """The etag of the courier as the caller knows it; empty is unconditional."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
+    def __init__(
+        self,
+        *,
+        courier_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["courier_id", b"courier_id", "etag", b"etag", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RejectCourierRequest: _TypeAlias = RejectCourierRequest  # noqa: Y015
+
+@_typing.final
+class RejectCourierResponse(_message.Message):
+    """Carries the rejected courier."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COURIER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def courier(self) -> _courier_pb2.Courier:
+        """The courier, REJECTED."""
+
+    def __init__(
+        self,
+        *,
+        courier: _courier_pb2.Courier | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["courier", b"courier"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["courier", b"courier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RejectCourierResponse: _TypeAlias = RejectCourierResponse  # noqa: Y015
+
+@_typing.final
+class SuspendCourierRequest(_message.Message):
+    """Says whom to suspend."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COURIER_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    courier_id: _builtins.str
+    """The id of the courier."""
+    reason: _builtins.str
+    """Why; the courier reads it, and it is kept in the audit entry."""
+    etag: _builtins.str
+    """The etag of the courier as the caller knows it; empty is unconditional."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
+    def __init__(
+        self,
+        *,
+        courier_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["courier_id", b"courier_id", "etag", b"etag", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuspendCourierRequest: _TypeAlias = SuspendCourierRequest  # noqa: Y015
+
+@_typing.final
+class SuspendCourierResponse(_message.Message):
+    """Carries the suspended courier."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COURIER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def courier(self) -> _courier_pb2.Courier:
+        """The courier, SUSPENDED."""
+
+    def __init__(
+        self,
+        *,
+        courier: _courier_pb2.Courier | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["courier", b"courier"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["courier", b"courier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuspendCourierResponse: _TypeAlias = SuspendCourierResponse  # noqa: Y015
+
+@_typing.final
+class ReinstateCourierRequest(_message.Message):
+    """Says whom to let work again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COURIER_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    courier_id: _builtins.str
+    """The id of the courier."""
+    reason: _builtins.str
+    """Why; the courier reads it, and it is kept in the audit entry."""
+    etag: _builtins.str
+    """The etag of the courier as the caller knows it; empty is unconditional."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
+    def __init__(
+        self,
+        *,
+        courier_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["courier_id", b"courier_id", "etag", b"etag", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReinstateCourierRequest: _TypeAlias = ReinstateCourierRequest  # noqa: Y015
+
+@_typing.final
+class ReinstateCourierResponse(_message.Message):
+    """Carries the reinstated courier."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COURIER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def courier(self) -> _courier_pb2.Courier:
+        """The courier, ACTIVE."""
+
+    def __init__(
+        self,
+        *,
+        courier: _courier_pb2.Courier | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["courier", b"courier"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["courier", b"courier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReinstateCourierResponse: _TypeAlias = ReinstateCourierResponse  # noqa: Y015
+
+@_typing.final
+class CloseCourierRequest(_message.Message):
+    """Says whom to close."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COURIER_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    courier_id: _builtins.str
+    """The id of the courier, or `me` for the caller's own."""
+    reason: _builtins.str
+    """Why; the courier reads it, and it is kept in the audit entry. Admins must say it."""
+    etag: _builtins.str
+    """The etag of the courier as the caller knows it; empty is unconditional."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
+    def __init__(
+        self,
+        *,
+        courier_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["courier_id", b"courier_id", "etag", b"etag", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CloseCourierRequest: _TypeAlias = CloseCourierRequest  # noqa: Y015
+
+@_typing.final
+class CloseCourierResponse(_message.Message):
+    """Carries the closed courier."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COURIER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def courier(self) -> _courier_pb2.Courier:
+        """The courier, CLOSED."""
+
+    def __init__(
+        self,
+        *,
+        courier: _courier_pb2.Courier | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["courier", b"courier"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["courier", b"courier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CloseCourierResponse: _TypeAlias = CloseCourierResponse  # noqa: Y015
 
 @_typing.final
 class StartShiftRequest(_message.Message):

@@ -40,10 +40,40 @@ class CourierServiceStub:
                 request_serializer=marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.CreateCourierRequest.SerializeToString,
                 response_deserializer=marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.CreateCourierResponse.FromString,
                 _registered_method=True)
+        self.GetCourier = channel.unary_unary(
+                '/marketplace.delivery.v1.CourierService/GetCourier',
+                request_serializer=marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.GetCourierRequest.SerializeToString,
+                response_deserializer=marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.GetCourierResponse.FromString,
+                _registered_method=True)
+        self.ListCouriers = channel.unary_unary(
+                '/marketplace.delivery.v1.CourierService/ListCouriers',
+                request_serializer=marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.ListCouriersRequest.SerializeToString,
+                response_deserializer=marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.ListCouriersResponse.FromString,
+                _registered_method=True)
         self.ApproveCourier = channel.unary_unary(
                 '/marketplace.delivery.v1.CourierService/ApproveCourier',
                 request_serializer=marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.ApproveCourierRequest.SerializeToString,
                 response_deserializer=marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.ApproveCourierResponse.FromString,
+                _registered_method=True)
+        self.RejectCourier = channel.unary_unary(
+                '/marketplace.delivery.v1.CourierService/RejectCourier',
+                request_serializer=marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.RejectCourierRequest.SerializeToString,
+                response_deserializer=marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.RejectCourierResponse.FromString,
+                _registered_method=True)
+        self.SuspendCourier = channel.unary_unary(
+                '/marketplace.delivery.v1.CourierService/SuspendCourier',
+                request_serializer=marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.SuspendCourierRequest.SerializeToString,
+                response_deserializer=marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.SuspendCourierResponse.FromString,
+                _registered_method=True)
+        self.ReinstateCourier = channel.unary_unary(
+                '/marketplace.delivery.v1.CourierService/ReinstateCourier',
+                request_serializer=marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.ReinstateCourierRequest.SerializeToString,
+                response_deserializer=marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.ReinstateCourierResponse.FromString,
+                _registered_method=True)
+        self.CloseCourier = channel.unary_unary(
+                '/marketplace.delivery.v1.CourierService/CloseCourier',
+                request_serializer=marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.CloseCourierRequest.SerializeToString,
+                response_deserializer=marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.CloseCourierResponse.FromString,
                 _registered_method=True)
         self.StartShift = channel.unary_unary(
                 '/marketplace.delivery.v1.CourierService/StartShift',
@@ -63,8 +93,24 @@ class CourierServiceServicer:
 
     def CreateCourier(self, request, context):
         """Applies as a courier for the caller's account; the courier is PENDING, and the account gets the role COURIER when
-        an admin approves. Errors: ALREADY_EXISTS when the account has applied before, NOT_FOUND for
-        callers that are no user, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        an admin approves. Errors: ALREADY_EXISTS when the account has a courier who is not REJECTED or CLOSED,
+        NOT_FOUND for callers that are no user, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCourier(self, request, context):
+        """Gets a courier: the caller's own, and any for admins. `me` is the one who is not REJECTED or CLOSED, else the one
+        that applied last. Errors: NOT_FOUND, also for the couriers of others.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCouriers(self, request, context):
+        """Lists couriers, who applied last first unless `order_by` says otherwise. Errors: PAGE_TOKEN_INVALID,
+        VALIDATION_FAILED for an order that there is not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -73,6 +119,44 @@ class CourierServiceServicer:
     def ApproveCourier(self, request, context):
         """Approves a PENDING courier, who becomes ACTIVE; the account gets the role COURIER. One who is ACTIVE already stays
         as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RejectCourier(self, request, context):
+        """Turns a PENDING application down: the courier is REJECTED, and the account may apply again. One that was rejected
+        for this reason stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SuspendCourier(self, request, context):
+        """Suspends an ACTIVE courier. The shift ends, and what is not picked up yet goes back: it is CREATED, for an admin to
+        assign. What is picked up stays with the courier, who may bring it to its end; an admin may reassign, fail or return
+        it. One who was suspended for this reason stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION,
+        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReinstateCourier(self, request, context):
+        """Makes a SUSPENDED or CLOSED courier ACTIVE again; the account has the role COURIER. One who is ACTIVE already stays as
+        it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION, also when the account is blocked or deleted,
+        ALREADY_EXISTS when the account has applied anew since, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CloseCourier(self, request, context):
+        """Closes a courier: the caller's own, and any for admins, who give a reason. The account loses the role COURIER and may
+        apply again. One that is CLOSED already stays as it is. Errors: NOT_FOUND, also for the couriers of others, IN_USE
+        while a shift runs or a delivery is open, VALIDATION_FAILED for an admin without a reason, ETAG_MISMATCH,
+        ILLEGAL_TRANSITION, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -104,10 +188,40 @@ def add_CourierServiceServicer_to_server(servicer, server):
                     request_deserializer=marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.CreateCourierRequest.FromString,
                     response_serializer=marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.CreateCourierResponse.SerializeToString,
             ),
+            'GetCourier': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCourier,
+                    request_deserializer=marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.GetCourierRequest.FromString,
+                    response_serializer=marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.GetCourierResponse.SerializeToString,
+            ),
+            'ListCouriers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCouriers,
+                    request_deserializer=marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.ListCouriersRequest.FromString,
+                    response_serializer=marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.ListCouriersResponse.SerializeToString,
+            ),
             'ApproveCourier': grpc.unary_unary_rpc_method_handler(
                     servicer.ApproveCourier,
                     request_deserializer=marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.ApproveCourierRequest.FromString,
                     response_serializer=marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.ApproveCourierResponse.SerializeToString,
+            ),
+            'RejectCourier': grpc.unary_unary_rpc_method_handler(
+                    servicer.RejectCourier,
+                    request_deserializer=marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.RejectCourierRequest.FromString,
+                    response_serializer=marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.RejectCourierResponse.SerializeToString,
+            ),
+            'SuspendCourier': grpc.unary_unary_rpc_method_handler(
+                    servicer.SuspendCourier,
+                    request_deserializer=marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.SuspendCourierRequest.FromString,
+                    response_serializer=marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.SuspendCourierResponse.SerializeToString,
+            ),
+            'ReinstateCourier': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReinstateCourier,
+                    request_deserializer=marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.ReinstateCourierRequest.FromString,
+                    response_serializer=marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.ReinstateCourierResponse.SerializeToString,
+            ),
+            'CloseCourier': grpc.unary_unary_rpc_method_handler(
+                    servicer.CloseCourier,
+                    request_deserializer=marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.CloseCourierRequest.FromString,
+                    response_serializer=marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.CloseCourierResponse.SerializeToString,
             ),
             'StartShift': grpc.unary_unary_rpc_method_handler(
                     servicer.StartShift,
@@ -159,6 +273,60 @@ class CourierService:
             _registered_method=True)
 
     @staticmethod
+    def GetCourier(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.delivery.v1.CourierService/GetCourier',
+            marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.GetCourierRequest.SerializeToString,
+            marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.GetCourierResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCouriers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.delivery.v1.CourierService/ListCouriers',
+            marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.ListCouriersRequest.SerializeToString,
+            marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.ListCouriersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ApproveCourier(request,
             target,
             options=(),
@@ -175,6 +343,114 @@ class CourierService:
             '/marketplace.delivery.v1.CourierService/ApproveCourier',
             marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.ApproveCourierRequest.SerializeToString,
             marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.ApproveCourierResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RejectCourier(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.delivery.v1.CourierService/RejectCourier',
+            marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.RejectCourierRequest.SerializeToString,
+            marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.RejectCourierResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SuspendCourier(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.delivery.v1.CourierService/SuspendCourier',
+            marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.SuspendCourierRequest.SerializeToString,
+            marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.SuspendCourierResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReinstateCourier(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.delivery.v1.CourierService/ReinstateCourier',
+            marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.ReinstateCourierRequest.SerializeToString,
+            marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.ReinstateCourierResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CloseCourier(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.delivery.v1.CourierService/CloseCourier',
+            marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.CloseCourierRequest.SerializeToString,
+            marketplace_dot_delivery_dot_v1_dot_courier__service__pb2.CloseCourierResponse.FromString,
             options,
             channel_credentials,
             insecure,

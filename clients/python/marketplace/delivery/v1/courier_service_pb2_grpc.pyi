@@ -18,12 +18,42 @@ class CourierServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateCourier: _aio.UnaryUnaryMultiCallable[_courier_service_pb2.CreateCourierRequest, _courier_service_pb2.CreateCourierResponse]
     """Applies as a courier for the caller's account; the courier is PENDING, and the account gets the role COURIER when
-    an admin approves. Errors: ALREADY_EXISTS when the account has applied before, NOT_FOUND for
-    callers that are no user, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    an admin approves. Errors: ALREADY_EXISTS when the account has a courier who is not REJECTED or CLOSED,
+    NOT_FOUND for callers that are no user, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """
+    GetCourier: _aio.UnaryUnaryMultiCallable[_courier_service_pb2.GetCourierRequest, _courier_service_pb2.GetCourierResponse]
+    """Gets a courier: the caller's own, and any for admins. `me` is the one who is not REJECTED or CLOSED, else the one
+    that applied last. Errors: NOT_FOUND, also for the couriers of others.
+    """
+    ListCouriers: _aio.UnaryUnaryMultiCallable[_courier_service_pb2.ListCouriersRequest, _courier_service_pb2.ListCouriersResponse]
+    """Lists couriers, who applied last first unless `order_by` says otherwise. Errors: PAGE_TOKEN_INVALID,
+    VALIDATION_FAILED for an order that there is not.
     """
     ApproveCourier: _aio.UnaryUnaryMultiCallable[_courier_service_pb2.ApproveCourierRequest, _courier_service_pb2.ApproveCourierResponse]
     """Approves a PENDING courier, who becomes ACTIVE; the account gets the role COURIER. One who is ACTIVE already stays
     as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """
+    RejectCourier: _aio.UnaryUnaryMultiCallable[_courier_service_pb2.RejectCourierRequest, _courier_service_pb2.RejectCourierResponse]
+    """Turns a PENDING application down: the courier is REJECTED, and the account may apply again. One that was rejected
+    for this reason stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION, REQUEST_ID_REUSED,
+    REQUEST_IN_PROGRESS.
+    """
+    SuspendCourier: _aio.UnaryUnaryMultiCallable[_courier_service_pb2.SuspendCourierRequest, _courier_service_pb2.SuspendCourierResponse]
+    """Suspends an ACTIVE courier. The shift ends, and what is not picked up yet goes back: it is CREATED, for an admin to
+    assign. What is picked up stays with the courier, who may bring it to its end; an admin may reassign, fail or return
+    it. One who was suspended for this reason stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION,
+    REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """
+    ReinstateCourier: _aio.UnaryUnaryMultiCallable[_courier_service_pb2.ReinstateCourierRequest, _courier_service_pb2.ReinstateCourierResponse]
+    """Makes a SUSPENDED or CLOSED courier ACTIVE again; the account has the role COURIER. One who is ACTIVE already stays as
+    it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION, also when the account is blocked or deleted,
+    ALREADY_EXISTS when the account has applied anew since, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """
+    CloseCourier: _aio.UnaryUnaryMultiCallable[_courier_service_pb2.CloseCourierRequest, _courier_service_pb2.CloseCourierResponse]
+    """Closes a courier: the caller's own, and any for admins, who give a reason. The account loses the role COURIER and may
+    apply again. One that is CLOSED already stays as it is. Errors: NOT_FOUND, also for the couriers of others, IN_USE
+    while a shift runs or a delivery is open, VALIDATION_FAILED for an admin without a reason, ETAG_MISMATCH,
+    ILLEGAL_TRANSITION, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     StartShift: _aio.UnaryUnaryMultiCallable[_courier_service_pb2.StartShiftRequest, _courier_service_pb2.StartShiftResponse]
     """Starts the caller's shift; deliveries can be assigned from now on. One that runs already on this vehicle is
@@ -46,8 +76,28 @@ class CourierServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_courier_service_pb2.CreateCourierRequest, _abc.Awaitable[_courier_service_pb2.CreateCourierResponse]],
     ) -> _abc.Awaitable[_courier_service_pb2.CreateCourierResponse]:
         """Applies as a courier for the caller's account; the courier is PENDING, and the account gets the role COURIER when
-        an admin approves. Errors: ALREADY_EXISTS when the account has applied before, NOT_FOUND for
-        callers that are no user, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        an admin approves. Errors: ALREADY_EXISTS when the account has a courier who is not REJECTED or CLOSED,
+        NOT_FOUND for callers that are no user, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def GetCourier(
+        self,
+        request: _courier_service_pb2.GetCourierRequest,
+        context: _aio.ServicerContext[_courier_service_pb2.GetCourierRequest, _abc.Awaitable[_courier_service_pb2.GetCourierResponse]],
+    ) -> _abc.Awaitable[_courier_service_pb2.GetCourierResponse]:
+        """Gets a courier: the caller's own, and any for admins. `me` is the one who is not REJECTED or CLOSED, else the one
+        that applied last. Errors: NOT_FOUND, also for the couriers of others.
+        """
+
+    @_abc_1.abstractmethod
+    def ListCouriers(
+        self,
+        request: _courier_service_pb2.ListCouriersRequest,
+        context: _aio.ServicerContext[_courier_service_pb2.ListCouriersRequest, _abc.Awaitable[_courier_service_pb2.ListCouriersResponse]],
+    ) -> _abc.Awaitable[_courier_service_pb2.ListCouriersResponse]:
+        """Lists couriers, who applied last first unless `order_by` says otherwise. Errors: PAGE_TOKEN_INVALID,
+        VALIDATION_FAILED for an order that there is not.
         """
 
     @_abc_1.abstractmethod
@@ -58,6 +108,52 @@ class CourierServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_courier_service_pb2.ApproveCourierResponse]:
         """Approves a PENDING courier, who becomes ACTIVE; the account gets the role COURIER. One who is ACTIVE already stays
         as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def RejectCourier(
+        self,
+        request: _courier_service_pb2.RejectCourierRequest,
+        context: _aio.ServicerContext[_courier_service_pb2.RejectCourierRequest, _abc.Awaitable[_courier_service_pb2.RejectCourierResponse]],
+    ) -> _abc.Awaitable[_courier_service_pb2.RejectCourierResponse]:
+        """Turns a PENDING application down: the courier is REJECTED, and the account may apply again. One that was rejected
+        for this reason stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def SuspendCourier(
+        self,
+        request: _courier_service_pb2.SuspendCourierRequest,
+        context: _aio.ServicerContext[_courier_service_pb2.SuspendCourierRequest, _abc.Awaitable[_courier_service_pb2.SuspendCourierResponse]],
+    ) -> _abc.Awaitable[_courier_service_pb2.SuspendCourierResponse]:
+        """Suspends an ACTIVE courier. The shift ends, and what is not picked up yet goes back: it is CREATED, for an admin to
+        assign. What is picked up stays with the courier, who may bring it to its end; an admin may reassign, fail or return
+        it. One who was suspended for this reason stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION,
+        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def ReinstateCourier(
+        self,
+        request: _courier_service_pb2.ReinstateCourierRequest,
+        context: _aio.ServicerContext[_courier_service_pb2.ReinstateCourierRequest, _abc.Awaitable[_courier_service_pb2.ReinstateCourierResponse]],
+    ) -> _abc.Awaitable[_courier_service_pb2.ReinstateCourierResponse]:
+        """Makes a SUSPENDED or CLOSED courier ACTIVE again; the account has the role COURIER. One who is ACTIVE already stays as
+        it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION, also when the account is blocked or deleted,
+        ALREADY_EXISTS when the account has applied anew since, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def CloseCourier(
+        self,
+        request: _courier_service_pb2.CloseCourierRequest,
+        context: _aio.ServicerContext[_courier_service_pb2.CloseCourierRequest, _abc.Awaitable[_courier_service_pb2.CloseCourierResponse]],
+    ) -> _abc.Awaitable[_courier_service_pb2.CloseCourierResponse]:
+        """Closes a courier: the caller's own, and any for admins, who give a reason. The account loses the role COURIER and may
+        apply again. One that is CLOSED already stays as it is. Errors: NOT_FOUND, also for the couriers of others, IN_USE
+        while a shift runs or a delivery is open, VALIDATION_FAILED for an admin without a reason, ETAG_MISMATCH,
+        ILLEGAL_TRANSITION, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod

@@ -100,6 +100,82 @@ DELIVERY_OUTCOME_CANCELLED: DeliveryOutcome.ValueType  # 4
 """It was cancelled before the courier had it."""
 Global___DeliveryOutcome: _TypeAlias = DeliveryOutcome  # noqa: Y015
 
+class _DeliveryFailureReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DeliveryFailureReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DeliveryFailureReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DELIVERY_FAILURE_REASON_UNSPECIFIED: _DeliveryFailureReason.ValueType  # 0
+    """Not stated; never sent."""
+    DELIVERY_FAILURE_REASON_BUYER_ABSENT: _DeliveryFailureReason.ValueType  # 1
+    """Nobody was there to take it."""
+    DELIVERY_FAILURE_REASON_ADDRESS_WRONG: _DeliveryFailureReason.ValueType  # 2
+    """The address is wrong, or the door cannot be found or reached."""
+    DELIVERY_FAILURE_REASON_REFUSED: _DeliveryFailureReason.ValueType  # 3
+    """The buyer did not want it."""
+    DELIVERY_FAILURE_REASON_DAMAGED: _DeliveryFailureReason.ValueType  # 4
+    """The goods were damaged on the way."""
+    DELIVERY_FAILURE_REASON_LOST: _DeliveryFailureReason.ValueType  # 5
+    """The goods are gone."""
+    DELIVERY_FAILURE_REASON_UNSAFE: _DeliveryFailureReason.ValueType  # 6
+    """Going on would have been dangerous."""
+    DELIVERY_FAILURE_REASON_SHOP_CLOSED: _DeliveryFailureReason.ValueType  # 7
+    """The shop was closed, or did not hand the goods out."""
+    DELIVERY_FAILURE_REASON_NO_COURIER: _DeliveryFailureReason.ValueType  # 8
+    """Nobody could be found to bring it."""
+    DELIVERY_FAILURE_REASON_OTHER: _DeliveryFailureReason.ValueType  # 9
+    """Something else; the note says what."""
+
+class DeliveryFailureReason(_DeliveryFailureReason, metaclass=_DeliveryFailureReasonEnumTypeWrapper):
+    """Why a delivery cannot be brought to the buyer."""
+
+DELIVERY_FAILURE_REASON_UNSPECIFIED: DeliveryFailureReason.ValueType  # 0
+"""Not stated; never sent."""
+DELIVERY_FAILURE_REASON_BUYER_ABSENT: DeliveryFailureReason.ValueType  # 1
+"""Nobody was there to take it."""
+DELIVERY_FAILURE_REASON_ADDRESS_WRONG: DeliveryFailureReason.ValueType  # 2
+"""The address is wrong, or the door cannot be found or reached."""
+DELIVERY_FAILURE_REASON_REFUSED: DeliveryFailureReason.ValueType  # 3
+"""The buyer did not want it."""
+DELIVERY_FAILURE_REASON_DAMAGED: DeliveryFailureReason.ValueType  # 4
+"""The goods were damaged on the way."""
+DELIVERY_FAILURE_REASON_LOST: DeliveryFailureReason.ValueType  # 5
+"""The goods are gone."""
+DELIVERY_FAILURE_REASON_UNSAFE: DeliveryFailureReason.ValueType  # 6
+"""Going on would have been dangerous."""
+DELIVERY_FAILURE_REASON_SHOP_CLOSED: DeliveryFailureReason.ValueType  # 7
+"""The shop was closed, or did not hand the goods out."""
+DELIVERY_FAILURE_REASON_NO_COURIER: DeliveryFailureReason.ValueType  # 8
+"""Nobody could be found to bring it."""
+DELIVERY_FAILURE_REASON_OTHER: DeliveryFailureReason.ValueType  # 9
+"""Something else; the note says what."""
+Global___DeliveryFailureReason: _TypeAlias = DeliveryFailureReason  # noqa: Y015
+
+class _DeliveryActor:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DeliveryActorEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DeliveryActor.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DELIVERY_ACTOR_UNSPECIFIED: _DeliveryActor.ValueType  # 0
+    """Not stated; never sent."""
+    DELIVERY_ACTOR_COURIER: _DeliveryActor.ValueType  # 1
+    """The courier who brought it."""
+    DELIVERY_ACTOR_ADMIN: _DeliveryActor.ValueType  # 2
+    """An admin of the marketplace."""
+
+class DeliveryActor(_DeliveryActor, metaclass=_DeliveryActorEnumTypeWrapper):
+    """Who ended a delivery."""
+
+DELIVERY_ACTOR_UNSPECIFIED: DeliveryActor.ValueType  # 0
+"""Not stated; never sent."""
+DELIVERY_ACTOR_COURIER: DeliveryActor.ValueType  # 1
+"""The courier who brought it."""
+DELIVERY_ACTOR_ADMIN: DeliveryActor.ValueType  # 2
+"""An admin of the marketplace."""
+Global___DeliveryActor: _TypeAlias = DeliveryActor  # noqa: Y015
+
 class _StopKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -137,6 +213,7 @@ class Delivery(_message.Message):
     BUYER_ID_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
     COURIER_FIELD_NUMBER: _builtins.int
     DROPOFF_CODE_FIELD_NUMBER: _builtins.int
     PICKUP_FIELD_NUMBER: _builtins.int
@@ -179,8 +256,14 @@ class Delivery(_message.Message):
     etag: _builtins.str
     """The version of the delivery; it changes with every change."""
     @_builtins.property
+    def failure(self) -> Global___DeliveryFailure:
+        """Why it ended otherwise than at the buyer's door; absent while it is open, when the buyer has it, and when it ended
+        because its order did.
+        """
+
+    @_builtins.property
     def courier(self) -> Global___DeliveryCourier:
-        """Who brings it; absent before a courier is assigned."""
+        """Who brings it, or brought it; absent while nobody does."""
 
     @_builtins.property
     def pickup(self) -> Global___Stop:
@@ -220,7 +303,7 @@ class Delivery(_message.Message):
 
     @_builtins.property
     def assign_time(self) -> _timestamp_pb2.Timestamp:
-        """When the present courier was assigned; absent when none is."""
+        """When the present courier got it; absent while nobody brings it."""
 
     @_builtins.property
     def pick_up_time(self) -> _timestamp_pb2.Timestamp:
@@ -240,6 +323,7 @@ class Delivery(_message.Message):
         buyer_id: _builtins.str | None = ...,
         state: Global___DeliveryState.ValueType = ...,
         outcome: Global___DeliveryOutcome.ValueType = ...,
+        failure: Global___DeliveryFailure | None = ...,
         courier: Global___DeliveryCourier | None = ...,
         dropoff_code: _builtins.str | None = ...,
         pickup: Global___Stop | None = ...,
@@ -258,9 +342,9 @@ class Delivery(_message.Message):
         close_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_buyer_id", b"_buyer_id", "_distance_meters", b"_distance_meters", "_dropoff_code", b"_dropoff_code", "assign_time", b"assign_time", "buyer_id", b"buyer_id", "close_time", b"close_time", "courier", b"courier", "create_time", b"create_time", "distance_meters", b"distance_meters", "dropoff", b"dropoff", "dropoff_code", b"dropoff_code", "eta", b"eta", "fee", b"fee", "offer_time", b"offer_time", "pick_up_time", b"pick_up_time", "pickup", b"pickup", "ready_time", b"ready_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_buyer_id", b"_buyer_id", "_distance_meters", b"_distance_meters", "_dropoff_code", b"_dropoff_code", "assign_time", b"assign_time", "buyer_id", b"buyer_id", "close_time", b"close_time", "courier", b"courier", "create_time", b"create_time", "distance_meters", b"distance_meters", "dropoff", b"dropoff", "dropoff_code", b"dropoff_code", "eta", b"eta", "failure", b"failure", "fee", b"fee", "offer_time", b"offer_time", "pick_up_time", b"pick_up_time", "pickup", b"pickup", "ready_time", b"ready_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_buyer_id", b"_buyer_id", "_distance_meters", b"_distance_meters", "_dropoff_code", b"_dropoff_code", "assign_time", b"assign_time", "buyer_id", b"buyer_id", "close_time", b"close_time", "courier", b"courier", "create_time", b"create_time", "delivery_id", b"delivery_id", "distance_meters", b"distance_meters", "dropoff", b"dropoff", "dropoff_code", b"dropoff_code", "eta", b"eta", "etag", b"etag", "fee", b"fee", "item_count", b"item_count", "offer_time", b"offer_time", "order_id", b"order_id", "order_number", b"order_number", "outcome", b"outcome", "pick_up_time", b"pick_up_time", "pickup", b"pickup", "proof_media_ids", b"proof_media_ids", "ready_time", b"ready_time", "seller_id", b"seller_id", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_buyer_id", b"_buyer_id", "_distance_meters", b"_distance_meters", "_dropoff_code", b"_dropoff_code", "assign_time", b"assign_time", "buyer_id", b"buyer_id", "close_time", b"close_time", "courier", b"courier", "create_time", b"create_time", "delivery_id", b"delivery_id", "distance_meters", b"distance_meters", "dropoff", b"dropoff", "dropoff_code", b"dropoff_code", "eta", b"eta", "etag", b"etag", "failure", b"failure", "fee", b"fee", "item_count", b"item_count", "offer_time", b"offer_time", "order_id", b"order_id", "order_number", b"order_number", "outcome", b"outcome", "pick_up_time", b"pick_up_time", "pickup", b"pickup", "proof_media_ids", b"proof_media_ids", "ready_time", b"ready_time", "seller_id", b"seller_id", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__buyer_id: _TypeAlias = _typing.Literal["buyer_id"]  # noqa: Y015
     _WhichOneofArgType__buyer_id: _TypeAlias = _typing.Literal["_buyer_id", b"_buyer_id"]  # noqa: Y015
@@ -312,6 +396,38 @@ class DeliveryCourier(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeliveryCourier: _TypeAlias = DeliveryCourier  # noqa: Y015
+
+@_typing.final
+class DeliveryFailure(_message.Message):
+    """Why a delivery ended otherwise than at the buyer's door."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    reason: Global___DeliveryFailureReason.ValueType
+    """Why."""
+    note: _builtins.str
+    """The words of who said so; absent when there are none, and for couriers."""
+    actor: Global___DeliveryActor.ValueType
+    """Who said so."""
+    def __init__(
+        self,
+        *,
+        reason: Global___DeliveryFailureReason.ValueType = ...,
+        note: _builtins.str | None = ...,
+        actor: Global___DeliveryActor.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_note", b"_note", "note", b"note"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_note", b"_note", "actor", b"actor", "note", b"note", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__note: _TypeAlias = _typing.Literal["note"]  # noqa: Y015
+    _WhichOneofArgType__note: _TypeAlias = _typing.Literal["_note", b"_note"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__note) -> _WhichOneofReturnType__note | None: ...
+
+Global___DeliveryFailure: _TypeAlias = DeliveryFailure  # noqa: Y015
 
 @_typing.final
 class Stop(_message.Message):

@@ -35,7 +35,7 @@ class _DeliveryRemovalReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[
     DELIVERY_REMOVAL_REASON_CANCELLED: _DeliveryRemovalReason.ValueType  # 2
     """It was cancelled."""
     DELIVERY_REMOVAL_REASON_REASSIGNED: _DeliveryRemovalReason.ValueType  # 3
-    """Another courier brings it."""
+    """It was taken from the courier: another one brings it, or nobody for now."""
 
 class DeliveryRemovalReason(_DeliveryRemovalReason, metaclass=_DeliveryRemovalReasonEnumTypeWrapper):
     """Why a delivery is a courier's no more."""
@@ -47,7 +47,7 @@ DELIVERY_REMOVAL_REASON_CLOSED: DeliveryRemovalReason.ValueType  # 1
 DELIVERY_REMOVAL_REASON_CANCELLED: DeliveryRemovalReason.ValueType  # 2
 """It was cancelled."""
 DELIVERY_REMOVAL_REASON_REASSIGNED: DeliveryRemovalReason.ValueType  # 3
-"""Another courier brings it."""
+"""It was taken from the courier: another one brings it, or nobody for now."""
 Global___DeliveryRemovalReason: _TypeAlias = DeliveryRemovalReason  # noqa: Y015
 
 @_typing.final
@@ -107,6 +107,70 @@ class AssignCourierResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AssignCourierResponse: _TypeAlias = AssignCourierResponse  # noqa: Y015
+
+@_typing.final
+class ReassignDeliveryRequest(_message.Message):
+    """Says who is to bring it instead."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELIVERY_ID_FIELD_NUMBER: _builtins.int
+    COURIER_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    delivery_id: _builtins.str
+    """The id of the delivery."""
+    courier_id: _builtins.str
+    """The courier who is to bring it; absent means nobody for now."""
+    reason: _builtins.str
+    """Why; it is kept in the audit entry."""
+    etag: _builtins.str
+    """The etag of the delivery as the caller knows it; empty is unconditional."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
+    def __init__(
+        self,
+        *,
+        delivery_id: _builtins.str = ...,
+        courier_id: _builtins.str | None = ...,
+        reason: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_courier_id", b"_courier_id", "courier_id", b"courier_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_courier_id", b"_courier_id", "courier_id", b"courier_id", "delivery_id", b"delivery_id", "etag", b"etag", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__courier_id: _TypeAlias = _typing.Literal["courier_id"]  # noqa: Y015
+    _WhichOneofArgType__courier_id: _TypeAlias = _typing.Literal["_courier_id", b"_courier_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__courier_id) -> _WhichOneofReturnType__courier_id | None: ...
+
+Global___ReassignDeliveryRequest: _TypeAlias = ReassignDeliveryRequest  # noqa: Y015
+
+@_typing.final
+class ReassignDeliveryResponse(_message.Message):
+    """Carries the delivery with its new courier."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELIVERY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def delivery(self) -> _delivery_pb2.Delivery:
+        """The delivery, ASSIGNED, PICKED_UP or CREATED."""
+
+    def __init__(
+        self,
+        *,
+        delivery: _delivery_pb2.Delivery | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReassignDeliveryResponse: _TypeAlias = ReassignDeliveryResponse  # noqa: Y015
 
 @_typing.final
 class GetDeliveryRequest(_message.Message):
@@ -476,7 +540,10 @@ class PickUpDeliveryRequest(_message.Message):
     """The id of this request; a repeat gets the first answer."""
     @_builtins.property
     def occurred_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was really picked up, for calls that were sent later; absent means now."""
+        """When it was really picked up, for calls that were sent later; absent means now. A time
+        that is more than a minute ahead of now, or more than a minute before the delivery came into its present state, is
+        refused; a smaller difference between the two clocks is passed over.
+        """
 
     def __init__(
         self,
@@ -544,7 +611,10 @@ class CompleteDeliveryRequest(_message.Message):
 
     @_builtins.property
     def occurred_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was really handed over, for calls that were sent later; absent means now."""
+        """When it was really handed over, for calls that were sent later; absent means now. A time
+        that is more than a minute ahead of now, or more than a minute before the delivery came into its present state, is
+        refused; a smaller difference between the two clocks is passed over.
+        """
 
     def __init__(
         self,
@@ -587,3 +657,207 @@ class CompleteDeliveryResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CompleteDeliveryResponse: _TypeAlias = CompleteDeliveryResponse  # noqa: Y015
+
+@_typing.final
+class CancelDeliveryRequest(_message.Message):
+    """Says what to give up."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELIVERY_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    delivery_id: _builtins.str
+    """The id of the delivery."""
+    reason: _delivery_pb2.DeliveryFailureReason.ValueType
+    """Why."""
+    note: _builtins.str
+    """A word to go with it; the buyer and the seller read it with the order."""
+    etag: _builtins.str
+    """The etag of the delivery as the caller knows it; empty is unconditional."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
+    def __init__(
+        self,
+        *,
+        delivery_id: _builtins.str = ...,
+        reason: _delivery_pb2.DeliveryFailureReason.ValueType = ...,
+        note: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery_id", b"delivery_id", "etag", b"etag", "note", b"note", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelDeliveryRequest: _TypeAlias = CancelDeliveryRequest  # noqa: Y015
+
+@_typing.final
+class CancelDeliveryResponse(_message.Message):
+    """Carries the cancelled delivery."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELIVERY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def delivery(self) -> _delivery_pb2.Delivery:
+        """The delivery, CLOSED with the outcome CANCELLED."""
+
+    def __init__(
+        self,
+        *,
+        delivery: _delivery_pb2.Delivery | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelDeliveryResponse: _TypeAlias = CancelDeliveryResponse  # noqa: Y015
+
+@_typing.final
+class FailDeliveryRequest(_message.Message):
+    """Says what does not reach its buyer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELIVERY_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    OCCURRED_TIME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    delivery_id: _builtins.str
+    """The id of the delivery."""
+    reason: _delivery_pb2.DeliveryFailureReason.ValueType
+    """Why."""
+    note: _builtins.str
+    """A word to go with it; the buyer and the seller read it with the order."""
+    etag: _builtins.str
+    """The etag of the delivery as the caller knows it; empty is unconditional."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
+    @_builtins.property
+    def occurred_time(self) -> _timestamp_pb2.Timestamp:
+        """When that really was, for calls that were sent later; absent means now. A time
+        that is more than a minute ahead of now, or more than a minute before the delivery came into its present state, is
+        refused; a smaller difference between the two clocks is passed over.
+        """
+
+    def __init__(
+        self,
+        *,
+        delivery_id: _builtins.str = ...,
+        reason: _delivery_pb2.DeliveryFailureReason.ValueType = ...,
+        note: _builtins.str = ...,
+        occurred_time: _timestamp_pb2.Timestamp | None = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["occurred_time", b"occurred_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery_id", b"delivery_id", "etag", b"etag", "note", b"note", "occurred_time", b"occurred_time", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FailDeliveryRequest: _TypeAlias = FailDeliveryRequest  # noqa: Y015
+
+@_typing.final
+class FailDeliveryResponse(_message.Message):
+    """Carries the failed delivery."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELIVERY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def delivery(self) -> _delivery_pb2.Delivery:
+        """The delivery, CLOSED with the outcome FAILED."""
+
+    def __init__(
+        self,
+        *,
+        delivery: _delivery_pb2.Delivery | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FailDeliveryResponse: _TypeAlias = FailDeliveryResponse  # noqa: Y015
+
+@_typing.final
+class ReturnToSellerRequest(_message.Message):
+    """Says what the seller has back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELIVERY_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    OCCURRED_TIME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    delivery_id: _builtins.str
+    """The id of the delivery."""
+    reason: _delivery_pb2.DeliveryFailureReason.ValueType
+    """Why."""
+    note: _builtins.str
+    """A word to go with it; the buyer and the seller read it with the order."""
+    etag: _builtins.str
+    """The etag of the delivery as the caller knows it; empty is unconditional."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
+    @_builtins.property
+    def occurred_time(self) -> _timestamp_pb2.Timestamp:
+        """When that really was, for calls that were sent later; absent means now. A time
+        that is more than a minute ahead of now, or more than a minute before the delivery came into its present state, is
+        refused; a smaller difference between the two clocks is passed over.
+        """
+
+    def __init__(
+        self,
+        *,
+        delivery_id: _builtins.str = ...,
+        reason: _delivery_pb2.DeliveryFailureReason.ValueType = ...,
+        note: _builtins.str = ...,
+        occurred_time: _timestamp_pb2.Timestamp | None = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["occurred_time", b"occurred_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery_id", b"delivery_id", "etag", b"etag", "note", b"note", "occurred_time", b"occurred_time", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReturnToSellerRequest: _TypeAlias = ReturnToSellerRequest  # noqa: Y015
+
+@_typing.final
+class ReturnToSellerResponse(_message.Message):
+    """Carries the returned delivery."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELIVERY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def delivery(self) -> _delivery_pb2.Delivery:
+        """The delivery, CLOSED with the outcome RETURNED."""
+
+    def __init__(
+        self,
+        *,
+        delivery: _delivery_pb2.Delivery | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReturnToSellerResponse: _TypeAlias = ReturnToSellerResponse  # noqa: Y015

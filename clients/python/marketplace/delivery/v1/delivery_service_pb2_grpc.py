@@ -41,6 +41,11 @@ class DeliveryServiceStub:
                 request_serializer=marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.AssignCourierRequest.SerializeToString,
                 response_deserializer=marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.AssignCourierResponse.FromString,
                 _registered_method=True)
+        self.ReassignDelivery = channel.unary_unary(
+                '/marketplace.delivery.v1.DeliveryService/ReassignDelivery',
+                request_serializer=marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.ReassignDeliveryRequest.SerializeToString,
+                response_deserializer=marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.ReassignDeliveryResponse.FromString,
+                _registered_method=True)
         self.GetDelivery = channel.unary_unary(
                 '/marketplace.delivery.v1.DeliveryService/GetDelivery',
                 request_serializer=marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.GetDeliveryRequest.SerializeToString,
@@ -66,6 +71,21 @@ class DeliveryServiceStub:
                 request_serializer=marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.CompleteDeliveryRequest.SerializeToString,
                 response_deserializer=marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.CompleteDeliveryResponse.FromString,
                 _registered_method=True)
+        self.CancelDelivery = channel.unary_unary(
+                '/marketplace.delivery.v1.DeliveryService/CancelDelivery',
+                request_serializer=marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.CancelDeliveryRequest.SerializeToString,
+                response_deserializer=marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.CancelDeliveryResponse.FromString,
+                _registered_method=True)
+        self.FailDelivery = channel.unary_unary(
+                '/marketplace.delivery.v1.DeliveryService/FailDelivery',
+                request_serializer=marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.FailDeliveryRequest.SerializeToString,
+                response_deserializer=marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.FailDeliveryResponse.FromString,
+                _registered_method=True)
+        self.ReturnToSeller = channel.unary_unary(
+                '/marketplace.delivery.v1.DeliveryService/ReturnToSeller',
+                request_serializer=marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.ReturnToSellerRequest.SerializeToString,
+                response_deserializer=marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.ReturnToSellerResponse.FromString,
+                _registered_method=True)
 
 
 class DeliveryServiceServicer:
@@ -76,6 +96,18 @@ class DeliveryServiceServicer:
     def AssignCourier(self, request, context):
         """Gives a delivery that nobody has to a courier who is on shift; it becomes ASSIGNED. An open one that this courier
         has already stays as it is. Errors: NOT_FOUND for the delivery or the courier, COURIER_OFF_SHIFT, ETAG_MISMATCH,
+        ILLEGAL_TRANSITION, also when the order is cancelled or its money given back, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReassignDelivery(self, request, context):
+        """Takes an open delivery from its courier: another one who is on shift gets it, or nobody for now, which is possible
+        before the pickup only. Before the pickup it becomes ASSIGNED or CREATED; goods that are picked up change hands, and
+        it becomes PICKED_UP. The buyer's code stays, and wrong codes are counted anew. One that this courier, or nobody, has
+        already stays as it is. Errors: NOT_FOUND for the delivery or the courier, COURIER_OFF_SHIFT, ETAG_MISMATCH,
         ILLEGAL_TRANSITION, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -110,7 +142,8 @@ class DeliveryServiceServicer:
     def PickUpDelivery(self, request, context):
         """Lets the courier say that the goods were handed over by the seller; the delivery becomes PICKED_UP and its order
         OUT_FOR_DELIVERY. One that the courier has picked up already stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH,
-        ILLEGAL_TRANSITION, VALIDATION_FAILED for a time in the future, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        ILLEGAL_TRANSITION, VALIDATION_FAILED for a time ahead of now or before the step before, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -120,8 +153,39 @@ class DeliveryServiceServicer:
         """Lets the courier close the delivery with the buyer's code; it becomes CLOSED with the outcome DELIVERED, and its
         order DELIVERED. One that the courier has closed so already, with this code and these pictures, stays as it is.
         Errors: NOT_FOUND, PROOF_REQUIRED without a code, PROOF_CODE_MISMATCH for a wrong one, ETAG_MISMATCH,
-        ILLEGAL_TRANSITION, VALIDATION_FAILED for a time in the future, RATE_LIMITED after too many wrong codes,
-        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        ILLEGAL_TRANSITION, VALIDATION_FAILED for a time ahead of now or before the step before, RATE_LIMITED after too many
+        wrong codes, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelDelivery(self, request, context):
+        """Gives a delivery up before the pickup: it becomes CLOSED with the outcome CANCELLED, and its order CANCELLED as
+        UNDELIVERABLE with the money back. One that was cancelled so, for this reason and with this note, stays as it is.
+        Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FailDelivery(self, request, context):
+        """Says that the goods do not reach the buyer and are not on their way back: the delivery becomes CLOSED with the
+        outcome FAILED, and its order CANCELLED as UNDELIVERABLE with the money back; picked-up goods count as lost. Couriers
+        end their own so, from PICKED_UP and AT_DROPOFF; admins end any that is open. One that failed so, for this reason and
+        with this note, stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION, VALIDATION_FAILED for a time
+        ahead of now or before the step before, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReturnToSeller(self, request, context):
+        """Says that the seller has picked-up goods back: the delivery becomes CLOSED with the outcome RETURNED, its order
+        CANCELLED as UNDELIVERABLE with the money back, and the stock rises again. One that FAILED after the pickup becomes
+        RETURNED when the goods come back later. Couriers return their own, admins any. One that was returned so, for this
+        reason and with this note, stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION, VALIDATION_FAILED
+        for a time ahead of now or before the step before, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -134,6 +198,11 @@ def add_DeliveryServiceServicer_to_server(servicer, server):
                     servicer.AssignCourier,
                     request_deserializer=marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.AssignCourierRequest.FromString,
                     response_serializer=marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.AssignCourierResponse.SerializeToString,
+            ),
+            'ReassignDelivery': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReassignDelivery,
+                    request_deserializer=marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.ReassignDeliveryRequest.FromString,
+                    response_serializer=marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.ReassignDeliveryResponse.SerializeToString,
             ),
             'GetDelivery': grpc.unary_unary_rpc_method_handler(
                     servicer.GetDelivery,
@@ -159,6 +228,21 @@ def add_DeliveryServiceServicer_to_server(servicer, server):
                     servicer.CompleteDelivery,
                     request_deserializer=marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.CompleteDeliveryRequest.FromString,
                     response_serializer=marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.CompleteDeliveryResponse.SerializeToString,
+            ),
+            'CancelDelivery': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelDelivery,
+                    request_deserializer=marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.CancelDeliveryRequest.FromString,
+                    response_serializer=marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.CancelDeliveryResponse.SerializeToString,
+            ),
+            'FailDelivery': grpc.unary_unary_rpc_method_handler(
+                    servicer.FailDelivery,
+                    request_deserializer=marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.FailDeliveryRequest.FromString,
+                    response_serializer=marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.FailDeliveryResponse.SerializeToString,
+            ),
+            'ReturnToSeller': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReturnToSeller,
+                    request_deserializer=marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.ReturnToSellerRequest.FromString,
+                    response_serializer=marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.ReturnToSellerResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -190,6 +274,33 @@ class DeliveryService:
             '/marketplace.delivery.v1.DeliveryService/AssignCourier',
             marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.AssignCourierRequest.SerializeToString,
             marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.AssignCourierResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReassignDelivery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.delivery.v1.DeliveryService/ReassignDelivery',
+            marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.ReassignDeliveryRequest.SerializeToString,
+            marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.ReassignDeliveryResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -325,6 +436,87 @@ class DeliveryService:
             '/marketplace.delivery.v1.DeliveryService/CompleteDelivery',
             marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.CompleteDeliveryRequest.SerializeToString,
             marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.CompleteDeliveryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelDelivery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.delivery.v1.DeliveryService/CancelDelivery',
+            marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.CancelDeliveryRequest.SerializeToString,
+            marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.CancelDeliveryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FailDelivery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.delivery.v1.DeliveryService/FailDelivery',
+            marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.FailDeliveryRequest.SerializeToString,
+            marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.FailDeliveryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReturnToSeller(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.delivery.v1.DeliveryService/ReturnToSeller',
+            marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.ReturnToSellerRequest.SerializeToString,
+            marketplace_dot_delivery_dot_v1_dot_delivery__service__pb2.ReturnToSellerResponse.FromString,
             options,
             channel_credentials,
             insecure,

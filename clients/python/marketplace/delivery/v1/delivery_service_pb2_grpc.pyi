@@ -21,6 +21,14 @@ class DeliveryServiceStub:
     AssignCourier: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.AssignCourierRequest, _delivery_service_pb2.AssignCourierResponse]
     """Gives a delivery that nobody has to a courier who is on shift; it becomes ASSIGNED. An open one that this courier
     has already stays as it is. Errors: NOT_FOUND for the delivery or the courier, COURIER_OFF_SHIFT, ETAG_MISMATCH,
+    ILLEGAL_TRANSITION, also when the order is cancelled or its money given back, REQUEST_ID_REUSED,
+    REQUEST_IN_PROGRESS.
+    """
+    ReassignDelivery: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.ReassignDeliveryRequest, _delivery_service_pb2.ReassignDeliveryResponse]
+    """Takes an open delivery from its courier: another one who is on shift gets it, or nobody for now, which is possible
+    before the pickup only. Before the pickup it becomes ASSIGNED or CREATED; goods that are picked up change hands, and
+    it becomes PICKED_UP. The buyer's code stays, and wrong codes are counted anew. One that this courier, or nobody, has
+    already stays as it is. Errors: NOT_FOUND for the delivery or the courier, COURIER_OFF_SHIFT, ETAG_MISMATCH,
     ILLEGAL_TRANSITION, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     GetDelivery: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.GetDeliveryRequest, _delivery_service_pb2.GetDeliveryResponse]
@@ -38,14 +46,34 @@ class DeliveryServiceStub:
     PickUpDelivery: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.PickUpDeliveryRequest, _delivery_service_pb2.PickUpDeliveryResponse]
     """Lets the courier say that the goods were handed over by the seller; the delivery becomes PICKED_UP and its order
     OUT_FOR_DELIVERY. One that the courier has picked up already stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH,
-    ILLEGAL_TRANSITION, VALIDATION_FAILED for a time in the future, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    ILLEGAL_TRANSITION, VALIDATION_FAILED for a time ahead of now or before the step before, REQUEST_ID_REUSED,
+    REQUEST_IN_PROGRESS.
     """
     CompleteDelivery: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.CompleteDeliveryRequest, _delivery_service_pb2.CompleteDeliveryResponse]
     """Lets the courier close the delivery with the buyer's code; it becomes CLOSED with the outcome DELIVERED, and its
     order DELIVERED. One that the courier has closed so already, with this code and these pictures, stays as it is.
     Errors: NOT_FOUND, PROOF_REQUIRED without a code, PROOF_CODE_MISMATCH for a wrong one, ETAG_MISMATCH,
-    ILLEGAL_TRANSITION, VALIDATION_FAILED for a time in the future, RATE_LIMITED after too many wrong codes,
-    REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    ILLEGAL_TRANSITION, VALIDATION_FAILED for a time ahead of now or before the step before, RATE_LIMITED after too many
+    wrong codes, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """
+    CancelDelivery: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.CancelDeliveryRequest, _delivery_service_pb2.CancelDeliveryResponse]
+    """Gives a delivery up before the pickup: it becomes CLOSED with the outcome CANCELLED, and its order CANCELLED as
+    UNDELIVERABLE with the money back. One that was cancelled so, for this reason and with this note, stays as it is.
+    Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """
+    FailDelivery: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.FailDeliveryRequest, _delivery_service_pb2.FailDeliveryResponse]
+    """Says that the goods do not reach the buyer and are not on their way back: the delivery becomes CLOSED with the
+    outcome FAILED, and its order CANCELLED as UNDELIVERABLE with the money back; picked-up goods count as lost. Couriers
+    end their own so, from PICKED_UP and AT_DROPOFF; admins end any that is open. One that failed so, for this reason and
+    with this note, stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION, VALIDATION_FAILED for a time
+    ahead of now or before the step before, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """
+    ReturnToSeller: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.ReturnToSellerRequest, _delivery_service_pb2.ReturnToSellerResponse]
+    """Says that the seller has picked-up goods back: the delivery becomes CLOSED with the outcome RETURNED, its order
+    CANCELLED as UNDELIVERABLE with the money back, and the stock rises again. One that FAILED after the pickup becomes
+    RETURNED when the goods come back later. Couriers return their own, admins any. One that was returned so, for this
+    reason and with this note, stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION, VALIDATION_FAILED
+    for a time ahead of now or before the step before, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
 
 class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -61,6 +89,20 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_delivery_service_pb2.AssignCourierResponse]:
         """Gives a delivery that nobody has to a courier who is on shift; it becomes ASSIGNED. An open one that this courier
         has already stays as it is. Errors: NOT_FOUND for the delivery or the courier, COURIER_OFF_SHIFT, ETAG_MISMATCH,
+        ILLEGAL_TRANSITION, also when the order is cancelled or its money given back, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def ReassignDelivery(
+        self,
+        request: _delivery_service_pb2.ReassignDeliveryRequest,
+        context: _aio.ServicerContext[_delivery_service_pb2.ReassignDeliveryRequest, _abc.Awaitable[_delivery_service_pb2.ReassignDeliveryResponse]],
+    ) -> _abc.Awaitable[_delivery_service_pb2.ReassignDeliveryResponse]:
+        """Takes an open delivery from its courier: another one who is on shift gets it, or nobody for now, which is possible
+        before the pickup only. Before the pickup it becomes ASSIGNED or CREATED; goods that are picked up change hands, and
+        it becomes PICKED_UP. The buyer's code stays, and wrong codes are counted anew. One that this courier, or nobody, has
+        already stays as it is. Errors: NOT_FOUND for the delivery or the courier, COURIER_OFF_SHIFT, ETAG_MISMATCH,
         ILLEGAL_TRANSITION, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
@@ -102,7 +144,8 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_delivery_service_pb2.PickUpDeliveryResponse]:
         """Lets the courier say that the goods were handed over by the seller; the delivery becomes PICKED_UP and its order
         OUT_FOR_DELIVERY. One that the courier has picked up already stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH,
-        ILLEGAL_TRANSITION, VALIDATION_FAILED for a time in the future, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        ILLEGAL_TRANSITION, VALIDATION_FAILED for a time ahead of now or before the step before, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -114,8 +157,45 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lets the courier close the delivery with the buyer's code; it becomes CLOSED with the outcome DELIVERED, and its
         order DELIVERED. One that the courier has closed so already, with this code and these pictures, stays as it is.
         Errors: NOT_FOUND, PROOF_REQUIRED without a code, PROOF_CODE_MISMATCH for a wrong one, ETAG_MISMATCH,
-        ILLEGAL_TRANSITION, VALIDATION_FAILED for a time in the future, RATE_LIMITED after too many wrong codes,
-        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        ILLEGAL_TRANSITION, VALIDATION_FAILED for a time ahead of now or before the step before, RATE_LIMITED after too many
+        wrong codes, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def CancelDelivery(
+        self,
+        request: _delivery_service_pb2.CancelDeliveryRequest,
+        context: _aio.ServicerContext[_delivery_service_pb2.CancelDeliveryRequest, _abc.Awaitable[_delivery_service_pb2.CancelDeliveryResponse]],
+    ) -> _abc.Awaitable[_delivery_service_pb2.CancelDeliveryResponse]:
+        """Gives a delivery up before the pickup: it becomes CLOSED with the outcome CANCELLED, and its order CANCELLED as
+        UNDELIVERABLE with the money back. One that was cancelled so, for this reason and with this note, stays as it is.
+        Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def FailDelivery(
+        self,
+        request: _delivery_service_pb2.FailDeliveryRequest,
+        context: _aio.ServicerContext[_delivery_service_pb2.FailDeliveryRequest, _abc.Awaitable[_delivery_service_pb2.FailDeliveryResponse]],
+    ) -> _abc.Awaitable[_delivery_service_pb2.FailDeliveryResponse]:
+        """Says that the goods do not reach the buyer and are not on their way back: the delivery becomes CLOSED with the
+        outcome FAILED, and its order CANCELLED as UNDELIVERABLE with the money back; picked-up goods count as lost. Couriers
+        end their own so, from PICKED_UP and AT_DROPOFF; admins end any that is open. One that failed so, for this reason and
+        with this note, stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION, VALIDATION_FAILED for a time
+        ahead of now or before the step before, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def ReturnToSeller(
+        self,
+        request: _delivery_service_pb2.ReturnToSellerRequest,
+        context: _aio.ServicerContext[_delivery_service_pb2.ReturnToSellerRequest, _abc.Awaitable[_delivery_service_pb2.ReturnToSellerResponse]],
+    ) -> _abc.Awaitable[_delivery_service_pb2.ReturnToSellerResponse]:
+        """Says that the seller has picked-up goods back: the delivery becomes CLOSED with the outcome RETURNED, its order
+        CANCELLED as UNDELIVERABLE with the money back, and the stock rises again. One that FAILED after the pickup becomes
+        RETURNED when the goods come back later. Couriers return their own, admins any. One that was returned so, for this
+        reason and with this note, stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION, VALIDATION_FAILED
+        for a time ahead of now or before the step before, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
 def add_DeliveryServiceServicer_to_server(servicer: DeliveryServiceServicer, server: _aio.Server) -> None: ...

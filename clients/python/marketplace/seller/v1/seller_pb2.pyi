@@ -36,12 +36,16 @@ class _SellerStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SellerSta
     """Not stated."""
     SELLER_STATE_PENDING: _SellerState.ValueType  # 1
     """The seller has applied and waits for approval; nothing of it is for sale."""
-    SELLER_STATE_ACTIVE: _SellerState.ValueType  # 2
+    SELLER_STATE_REJECTED: _SellerState.ValueType  # 2
+    """The marketplace has turned the application down. Its account may apply again, which makes another seller."""
+    SELLER_STATE_ACTIVE: _SellerState.ValueType  # 3
     """The seller is approved and sells."""
-    SELLER_STATE_SUSPENDED: _SellerState.ValueType  # 3
-    """The marketplace has suspended the seller; open orders go on, new ones are refused."""
-    SELLER_STATE_CLOSED: _SellerState.ValueType  # 4
-    """The seller has closed for good."""
+    SELLER_STATE_SUSPENDED: _SellerState.ValueType  # 4
+    """The marketplace has suspended the seller: nothing new is sold. Open orders go on while the owner can see to them;
+    where the owner's account is blocked or has lost the role, those that are not ready yet are cancelled and paid back.
+    """
+    SELLER_STATE_CLOSED: _SellerState.ValueType  # 5
+    """The shop is closed: nothing is sold, and its account may apply with another one. Only an admin opens it again."""
 
 class SellerState(_SellerState, metaclass=_SellerStateEnumTypeWrapper):
     """Whether a seller may sell."""
@@ -50,12 +54,16 @@ SELLER_STATE_UNSPECIFIED: SellerState.ValueType  # 0
 """Not stated."""
 SELLER_STATE_PENDING: SellerState.ValueType  # 1
 """The seller has applied and waits for approval; nothing of it is for sale."""
-SELLER_STATE_ACTIVE: SellerState.ValueType  # 2
+SELLER_STATE_REJECTED: SellerState.ValueType  # 2
+"""The marketplace has turned the application down. Its account may apply again, which makes another seller."""
+SELLER_STATE_ACTIVE: SellerState.ValueType  # 3
 """The seller is approved and sells."""
-SELLER_STATE_SUSPENDED: SellerState.ValueType  # 3
-"""The marketplace has suspended the seller; open orders go on, new ones are refused."""
-SELLER_STATE_CLOSED: SellerState.ValueType  # 4
-"""The seller has closed for good."""
+SELLER_STATE_SUSPENDED: SellerState.ValueType  # 4
+"""The marketplace has suspended the seller: nothing new is sold. Open orders go on while the owner can see to them;
+where the owner's account is blocked or has lost the role, those that are not ready yet are cancelled and paid back.
+"""
+SELLER_STATE_CLOSED: SellerState.ValueType  # 5
+"""The shop is closed: nothing is sold, and its account may apply with another one. Only an admin opens it again."""
 Global___SellerState: _TypeAlias = SellerState  # noqa: Y015
 
 @_typing.final

@@ -29,7 +29,7 @@ from marketplace.policy.v1 import policy_pb2 as marketplace_dot_policy_dot_v1_do
 from marketplace.seller.v1 import seller_pb2 as marketplace_dot_seller_dot_v1_dot_seller__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*marketplace/seller/v1/seller_service.proto\x12\x15marketplace.seller.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\"marketplace/policy/v1/policy.proto\x1a\"marketplace/seller/v1/seller.proto\"\x82\x01\n\x13\x43reateSellerRequest\x12;\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerB\x04\xe2\x41\x01\x02R\x06seller\x12.\n\nrequest_id\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"M\n\x14\x43reateSellerResponse\x12\x35\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerR\x06seller\"\xc1\x01\n\x14\x41pproveSellerRequest\x12,\n\tseller_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x08sellerId\x12\'\n\x06reason\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\x18\xf4\x03\xd8\x01\x01R\x06reason\x12\"\n\x04\x65tag\x18\x03 \x01(\tB\x0e\xe2\x41\x01\x01\xbaH\x07r\x02\x18@\xd8\x01\x01R\x04\x65tag\x12.\n\nrequest_id\x18\x04 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"N\n\x15\x41pproveSellerResponse\x12\x35\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerR\x06seller\"y\n\x10GetSellerRequest\x12+\n\tseller_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\xb0\x01\x01H\x00R\x08sellerId\x12\'\n\x06handle\x18\x02 \x01(\tB\r\xe2\x41\x01\x01\xbaH\x06r\x04\x10\x01\x18<H\x00R\x06handleB\x0f\n\x06lookup\x12\x05\xbaH\x02\x08\x01\"J\n\x11GetSellerResponse\x12\x35\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerR\x06seller2\xfb\x03\n\rSellerService\x12\x92\x01\n\x0c\x43reateSeller\x12*.marketplace.seller.v1.CreateSellerRequest\x1a+.marketplace.seller.v1.CreateSellerResponse\")\x8a\xd9%\n\x12\x00 \x03(\x02\x30\x01@\x02\x82\xd3\xe4\x93\x02\x15\"\x0b/v1/sellers:\x06seller\x12\xa7\x01\n\rApproveSeller\x12+.marketplace.seller.v1.ApproveSellerRequest\x1a,.marketplace.seller.v1.ApproveSellerResponse\";\x8a\xd9%\r\x1a\x03\n\x01\x04 \x02(\x08\x30\x01@\x02\x82\xd3\xe4\x93\x02$\"\x1f/v1/sellers/{seller_id}:approve:\x01*\x12\xaa\x01\n\tGetSeller\x12\'.marketplace.seller.v1.GetSellerRequest\x1a(.marketplace.seller.v1.GetSellerResponse\"J\x8a\xd9%\x08\n\x00 \x01(\x01@\x02\x82\xd3\xe4\x93\x02\x38\x12\x17/v1/sellers/{seller_id}Z\x1d\x12\x1b/v1/sellers/handle/{handle}BU\n\x19\x64\x65v.marketplace.seller.v1P\x01Z\x1emarketplace/seller/v1;sellerv1\xaa\x02\x15Marketplace.Seller.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*marketplace/seller/v1/seller_service.proto\x12\x15marketplace.seller.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\"marketplace/policy/v1/policy.proto\x1a\"marketplace/seller/v1/seller.proto\"\x82\x01\n\x13\x43reateSellerRequest\x12;\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerB\x04\xe2\x41\x01\x02R\x06seller\x12.\n\nrequest_id\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"M\n\x14\x43reateSellerResponse\x12\x35\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerR\x06seller\"\xc1\x01\n\x14\x41pproveSellerRequest\x12,\n\tseller_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x08sellerId\x12\'\n\x06reason\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\x18\xf4\x03\xd8\x01\x01R\x06reason\x12\"\n\x04\x65tag\x18\x03 \x01(\tB\x0e\xe2\x41\x01\x01\xbaH\x07r\x02\x18@\xd8\x01\x01R\x04\x65tag\x12.\n\nrequest_id\x18\x04 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"N\n\x15\x41pproveSellerResponse\x12\x35\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerR\x06seller\"\xc0\x01\n\x13RejectSellerRequest\x12,\n\tseller_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x08sellerId\x12\'\n\x06reason\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\x18\xf4\x03\xd8\x01\x01R\x06reason\x12\"\n\x04\x65tag\x18\x03 \x01(\tB\x0e\xe2\x41\x01\x01\xbaH\x07r\x02\x18@\xd8\x01\x01R\x04\x65tag\x12.\n\nrequest_id\x18\x04 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"M\n\x14RejectSellerResponse\x12\x35\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerR\x06seller\"\xc1\x01\n\x14SuspendSellerRequest\x12,\n\tseller_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x08sellerId\x12\'\n\x06reason\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\x18\xf4\x03\xd8\x01\x01R\x06reason\x12\"\n\x04\x65tag\x18\x03 \x01(\tB\x0e\xe2\x41\x01\x01\xbaH\x07r\x02\x18@\xd8\x01\x01R\x04\x65tag\x12.\n\nrequest_id\x18\x04 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"N\n\x15SuspendSellerResponse\x12\x35\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerR\x06seller\"\xc3\x01\n\x16ReinstateSellerRequest\x12,\n\tseller_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x08sellerId\x12\'\n\x06reason\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\x18\xf4\x03\xd8\x01\x01R\x06reason\x12\"\n\x04\x65tag\x18\x03 \x01(\tB\x0e\xe2\x41\x01\x01\xbaH\x07r\x02\x18@\xd8\x01\x01R\x04\x65tag\x12.\n\nrequest_id\x18\x04 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"P\n\x17ReinstateSellerResponse\x12\x35\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerR\x06seller\"\xbf\x01\n\x12\x43loseSellerRequest\x12,\n\tseller_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x08sellerId\x12\'\n\x06reason\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\x18\xf4\x03\xd8\x01\x01R\x06reason\x12\"\n\x04\x65tag\x18\x03 \x01(\tB\x0e\xe2\x41\x01\x01\xbaH\x07r\x02\x18@\xd8\x01\x01R\x04\x65tag\x12.\n\nrequest_id\x18\x04 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"L\n\x13\x43loseSellerResponse\x12\x35\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerR\x06seller\"y\n\x10GetSellerRequest\x12+\n\tseller_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\xb0\x01\x01H\x00R\x08sellerId\x12\'\n\x06handle\x18\x02 \x01(\tB\r\xe2\x41\x01\x01\xbaH\x06r\x04\x10\x01\x18<H\x00R\x06handleB\x0f\n\x06lookup\x12\x05\xbaH\x02\x08\x01\"J\n\x11GetSellerResponse\x12\x35\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerR\x06seller2\xa2\t\n\rSellerService\x12\x92\x01\n\x0c\x43reateSeller\x12*.marketplace.seller.v1.CreateSellerRequest\x1a+.marketplace.seller.v1.CreateSellerResponse\")\x8a\xd9%\n\x12\x00 \x03(\x02\x30\x01@\x02\x82\xd3\xe4\x93\x02\x15\"\x0b/v1/sellers:\x06seller\x12\xa7\x01\n\rApproveSeller\x12+.marketplace.seller.v1.ApproveSellerRequest\x1a,.marketplace.seller.v1.ApproveSellerResponse\";\x8a\xd9%\r\x1a\x03\n\x01\x04 \x02(\x08\x30\x01@\x02\x82\xd3\xe4\x93\x02$\"\x1f/v1/sellers/{seller_id}:approve:\x01*\x12\xa3\x01\n\x0cRejectSeller\x12*.marketplace.seller.v1.RejectSellerRequest\x1a+.marketplace.seller.v1.RejectSellerResponse\":\x8a\xd9%\r\x1a\x03\n\x01\x04 \x02(\x08\x30\x01@\x02\x82\xd3\xe4\x93\x02#\"\x1e/v1/sellers/{seller_id}:reject:\x01*\x12\xa7\x01\n\rSuspendSeller\x12+.marketplace.seller.v1.SuspendSellerRequest\x1a,.marketplace.seller.v1.SuspendSellerResponse\";\x8a\xd9%\r\x1a\x03\n\x01\x04 \x02(\x08\x30\x01@\x02\x82\xd3\xe4\x93\x02$\"\x1f/v1/sellers/{seller_id}:suspend:\x01*\x12\xaf\x01\n\x0fReinstateSeller\x12-.marketplace.seller.v1.ReinstateSellerRequest\x1a..marketplace.seller.v1.ReinstateSellerResponse\"=\x8a\xd9%\r\x1a\x03\n\x01\x04 \x02(\x08\x30\x01@\x02\x82\xd3\xe4\x93\x02&\"!/v1/sellers/{seller_id}:reinstate:\x01*\x12\xa2\x01\n\x0b\x43loseSeller\x12).marketplace.seller.v1.CloseSellerRequest\x1a*.marketplace.seller.v1.CloseSellerResponse\"<\x8a\xd9%\x10\x1a\x06\n\x04\x01\x02\x03\x04 \x02(\x02\x30\x01@\x02\x82\xd3\xe4\x93\x02\"\"\x1d/v1/sellers/{seller_id}:close:\x01*\x12\xaa\x01\n\tGetSeller\x12\'.marketplace.seller.v1.GetSellerRequest\x1a(.marketplace.seller.v1.GetSellerResponse\"J\x8a\xd9%\x08\n\x00 \x01(\x01@\x02\x82\xd3\xe4\x93\x02\x38\x12\x17/v1/sellers/{seller_id}Z\x1d\x12\x1b/v1/sellers/handle/{handle}BU\n\x19\x64\x65v.marketplace.seller.v1P\x01Z\x1emarketplace/seller/v1;sellerv1\xaa\x02\x15Marketplace.Seller.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,6 +49,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_APPROVESELLERREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001\272H\007r\002\030@\330\001\001'
   _globals['_APPROVESELLERREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_APPROVESELLERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\272H\010r\003\260\001\001\330\001\001'
+  _globals['_REJECTSELLERREQUEST'].fields_by_name['seller_id']._loaded_options = None
+  _globals['_REJECTSELLERREQUEST'].fields_by_name['seller_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
+  _globals['_REJECTSELLERREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_REJECTSELLERREQUEST'].fields_by_name['reason']._serialized_options = b'\342A\001\002\272H\010r\003\030\364\003\330\001\001'
+  _globals['_REJECTSELLERREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_REJECTSELLERREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001\272H\007r\002\030@\330\001\001'
+  _globals['_REJECTSELLERREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_REJECTSELLERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\272H\010r\003\260\001\001\330\001\001'
+  _globals['_SUSPENDSELLERREQUEST'].fields_by_name['seller_id']._loaded_options = None
+  _globals['_SUSPENDSELLERREQUEST'].fields_by_name['seller_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
+  _globals['_SUSPENDSELLERREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_SUSPENDSELLERREQUEST'].fields_by_name['reason']._serialized_options = b'\342A\001\002\272H\010r\003\030\364\003\330\001\001'
+  _globals['_SUSPENDSELLERREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_SUSPENDSELLERREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001\272H\007r\002\030@\330\001\001'
+  _globals['_SUSPENDSELLERREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_SUSPENDSELLERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\272H\010r\003\260\001\001\330\001\001'
+  _globals['_REINSTATESELLERREQUEST'].fields_by_name['seller_id']._loaded_options = None
+  _globals['_REINSTATESELLERREQUEST'].fields_by_name['seller_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
+  _globals['_REINSTATESELLERREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_REINSTATESELLERREQUEST'].fields_by_name['reason']._serialized_options = b'\342A\001\001\272H\010r\003\030\364\003\330\001\001'
+  _globals['_REINSTATESELLERREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_REINSTATESELLERREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001\272H\007r\002\030@\330\001\001'
+  _globals['_REINSTATESELLERREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_REINSTATESELLERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\272H\010r\003\260\001\001\330\001\001'
+  _globals['_CLOSESELLERREQUEST'].fields_by_name['seller_id']._loaded_options = None
+  _globals['_CLOSESELLERREQUEST'].fields_by_name['seller_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
+  _globals['_CLOSESELLERREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_CLOSESELLERREQUEST'].fields_by_name['reason']._serialized_options = b'\342A\001\001\272H\010r\003\030\364\003\330\001\001'
+  _globals['_CLOSESELLERREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_CLOSESELLERREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001\272H\007r\002\030@\330\001\001'
+  _globals['_CLOSESELLERREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CLOSESELLERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\272H\010r\003\260\001\001\330\001\001'
   _globals['_GETSELLERREQUEST'].oneofs_by_name['lookup']._loaded_options = None
   _globals['_GETSELLERREQUEST'].oneofs_by_name['lookup']._serialized_options = b'\272H\002\010\001'
   _globals['_GETSELLERREQUEST'].fields_by_name['seller_id']._loaded_options = None
@@ -59,6 +91,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SELLERSERVICE'].methods_by_name['CreateSeller']._serialized_options = b'\212\331%\n\022\000 \003(\0020\001@\002\202\323\344\223\002\025\"\013/v1/sellers:\006seller'
   _globals['_SELLERSERVICE'].methods_by_name['ApproveSeller']._loaded_options = None
   _globals['_SELLERSERVICE'].methods_by_name['ApproveSeller']._serialized_options = b'\212\331%\r\032\003\n\001\004 \002(\0100\001@\002\202\323\344\223\002$\"\037/v1/sellers/{seller_id}:approve:\001*'
+  _globals['_SELLERSERVICE'].methods_by_name['RejectSeller']._loaded_options = None
+  _globals['_SELLERSERVICE'].methods_by_name['RejectSeller']._serialized_options = b'\212\331%\r\032\003\n\001\004 \002(\0100\001@\002\202\323\344\223\002#\"\036/v1/sellers/{seller_id}:reject:\001*'
+  _globals['_SELLERSERVICE'].methods_by_name['SuspendSeller']._loaded_options = None
+  _globals['_SELLERSERVICE'].methods_by_name['SuspendSeller']._serialized_options = b'\212\331%\r\032\003\n\001\004 \002(\0100\001@\002\202\323\344\223\002$\"\037/v1/sellers/{seller_id}:suspend:\001*'
+  _globals['_SELLERSERVICE'].methods_by_name['ReinstateSeller']._loaded_options = None
+  _globals['_SELLERSERVICE'].methods_by_name['ReinstateSeller']._serialized_options = b'\212\331%\r\032\003\n\001\004 \002(\0100\001@\002\202\323\344\223\002&\"!/v1/sellers/{seller_id}:reinstate:\001*'
+  _globals['_SELLERSERVICE'].methods_by_name['CloseSeller']._loaded_options = None
+  _globals['_SELLERSERVICE'].methods_by_name['CloseSeller']._serialized_options = b'\212\331%\020\032\006\n\004\001\002\003\004 \002(\0020\001@\002\202\323\344\223\002\"\"\035/v1/sellers/{seller_id}:close:\001*'
   _globals['_SELLERSERVICE'].methods_by_name['GetSeller']._loaded_options = None
   _globals['_SELLERSERVICE'].methods_by_name['GetSeller']._serialized_options = b'\212\331%\010\n\000 \001(\001@\002\202\323\344\223\0028\022\027/v1/sellers/{seller_id}Z\035\022\033/v1/sellers/handle/{handle}'
   _globals['_CREATESELLERREQUEST']._serialized_start=234
@@ -69,10 +109,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_APPROVESELLERREQUEST']._serialized_end=639
   _globals['_APPROVESELLERRESPONSE']._serialized_start=641
   _globals['_APPROVESELLERRESPONSE']._serialized_end=719
-  _globals['_GETSELLERREQUEST']._serialized_start=721
-  _globals['_GETSELLERREQUEST']._serialized_end=842
-  _globals['_GETSELLERRESPONSE']._serialized_start=844
-  _globals['_GETSELLERRESPONSE']._serialized_end=918
-  _globals['_SELLERSERVICE']._serialized_start=921
-  _globals['_SELLERSERVICE']._serialized_end=1428
+  _globals['_REJECTSELLERREQUEST']._serialized_start=722
+  _globals['_REJECTSELLERREQUEST']._serialized_end=914
+  _globals['_REJECTSELLERRESPONSE']._serialized_start=916
+  _globals['_REJECTSELLERRESPONSE']._serialized_end=993
+  _globals['_SUSPENDSELLERREQUEST']._serialized_start=996
+  _globals['_SUSPENDSELLERREQUEST']._serialized_end=1189
+  _globals['_SUSPENDSELLERRESPONSE']._serialized_start=1191
+  _globals['_SUSPENDSELLERRESPONSE']._serialized_end=1269
+  _globals['_REINSTATESELLERREQUEST']._serialized_start=1272
+  _globals['_REINSTATESELLERREQUEST']._serialized_end=1467
+  _globals['_REINSTATESELLERRESPONSE']._serialized_start=1469
+  _globals['_REINSTATESELLERRESPONSE']._serialized_end=1549
+  _globals['_CLOSESELLERREQUEST']._serialized_start=1552
+  _globals['_CLOSESELLERREQUEST']._serialized_end=1743
+  _globals['_CLOSESELLERRESPONSE']._serialized_start=1745
+  _globals['_CLOSESELLERRESPONSE']._serialized_end=1821
+  _globals['_GETSELLERREQUEST']._serialized_start=1823
+  _globals['_GETSELLERREQUEST']._serialized_end=1944
+  _globals['_GETSELLERRESPONSE']._serialized_start=1946
+  _globals['_GETSELLERRESPONSE']._serialized_end=2020
+  _globals['_SELLERSERVICE']._serialized_start=2023
+  _globals['_SELLERSERVICE']._serialized_end=3209
 # @@protoc_insertion_point(module_scope)

@@ -128,6 +128,238 @@ class ApproveSellerResponse(_message.Message):
 Global___ApproveSellerResponse: _TypeAlias = ApproveSellerResponse  # noqa: Y015
 
 @_typing.final
+class RejectSellerRequest(_message.Message):
+    """Asks to turn an application down."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELLER_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    seller_id: _builtins.str
+    """The seller."""
+    reason: _builtins.str
+    """Why, for the audit log and for the owner."""
+    etag: _builtins.str
+    """The etag of the seller as the caller knows it; empty is unconditional."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
+    def __init__(
+        self,
+        *,
+        seller_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "reason", b"reason", "request_id", b"request_id", "seller_id", b"seller_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RejectSellerRequest: _TypeAlias = RejectSellerRequest  # noqa: Y015
+
+@_typing.final
+class RejectSellerResponse(_message.Message):
+    """The rejected seller."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELLER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def seller(self) -> _seller_pb2.Seller:
+        """The seller as it is now."""
+
+    def __init__(
+        self,
+        *,
+        seller: _seller_pb2.Seller | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["seller", b"seller"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["seller", b"seller"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RejectSellerResponse: _TypeAlias = RejectSellerResponse  # noqa: Y015
+
+@_typing.final
+class SuspendSellerRequest(_message.Message):
+    """Asks to suspend a seller."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELLER_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    seller_id: _builtins.str
+    """The seller."""
+    reason: _builtins.str
+    """Why, for the audit log and for the owner."""
+    etag: _builtins.str
+    """The etag of the seller as the caller knows it; empty is unconditional."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
+    def __init__(
+        self,
+        *,
+        seller_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "reason", b"reason", "request_id", b"request_id", "seller_id", b"seller_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuspendSellerRequest: _TypeAlias = SuspendSellerRequest  # noqa: Y015
+
+@_typing.final
+class SuspendSellerResponse(_message.Message):
+    """The suspended seller."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELLER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def seller(self) -> _seller_pb2.Seller:
+        """The seller as it is now."""
+
+    def __init__(
+        self,
+        *,
+        seller: _seller_pb2.Seller | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["seller", b"seller"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["seller", b"seller"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuspendSellerResponse: _TypeAlias = SuspendSellerResponse  # noqa: Y015
+
+@_typing.final
+class ReinstateSellerRequest(_message.Message):
+    """Asks to let a seller sell again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELLER_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    seller_id: _builtins.str
+    """The seller."""
+    reason: _builtins.str
+    """Why, for the audit log and for the owner."""
+    etag: _builtins.str
+    """The etag of the seller as the caller knows it; empty is unconditional."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
+    def __init__(
+        self,
+        *,
+        seller_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "reason", b"reason", "request_id", b"request_id", "seller_id", b"seller_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReinstateSellerRequest: _TypeAlias = ReinstateSellerRequest  # noqa: Y015
+
+@_typing.final
+class ReinstateSellerResponse(_message.Message):
+    """The reinstated seller."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELLER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def seller(self) -> _seller_pb2.Seller:
+        """The seller, active again."""
+
+    def __init__(
+        self,
+        *,
+        seller: _seller_pb2.Seller | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["seller", b"seller"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["seller", b"seller"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReinstateSellerResponse: _TypeAlias = ReinstateSellerResponse  # noqa: Y015
+
+@_typing.final
+class CloseSellerRequest(_message.Message):
+    """Asks to close a seller."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELLER_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    seller_id: _builtins.str
+    """The seller."""
+    reason: _builtins.str
+    """Why, for the audit log, and where an admin closes it, for the owner; admins must say it."""
+    etag: _builtins.str
+    """The etag of the seller as the caller knows it; empty is unconditional."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
+    def __init__(
+        self,
+        *,
+        seller_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "reason", b"reason", "request_id", b"request_id", "seller_id", b"seller_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CloseSellerRequest: _TypeAlias = CloseSellerRequest  # noqa: Y015
+
+@_typing.final
+class CloseSellerResponse(_message.Message):
+    """The closed seller."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELLER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def seller(self) -> _seller_pb2.Seller:
+        """The seller as it is now."""
+
+    def __init__(
+        self,
+        *,
+        seller: _seller_pb2.Seller | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["seller", b"seller"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["seller", b"seller"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CloseSellerResponse: _TypeAlias = CloseSellerResponse  # noqa: Y015
+
+@_typing.final
 class GetSellerRequest(_message.Message):
     """Asks for a seller."""
 

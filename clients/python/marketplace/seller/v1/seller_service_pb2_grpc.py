@@ -45,6 +45,26 @@ class SellerServiceStub:
                 request_serializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.ApproveSellerRequest.SerializeToString,
                 response_deserializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.ApproveSellerResponse.FromString,
                 _registered_method=True)
+        self.RejectSeller = channel.unary_unary(
+                '/marketplace.seller.v1.SellerService/RejectSeller',
+                request_serializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.RejectSellerRequest.SerializeToString,
+                response_deserializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.RejectSellerResponse.FromString,
+                _registered_method=True)
+        self.SuspendSeller = channel.unary_unary(
+                '/marketplace.seller.v1.SellerService/SuspendSeller',
+                request_serializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.SuspendSellerRequest.SerializeToString,
+                response_deserializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.SuspendSellerResponse.FromString,
+                _registered_method=True)
+        self.ReinstateSeller = channel.unary_unary(
+                '/marketplace.seller.v1.SellerService/ReinstateSeller',
+                request_serializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.ReinstateSellerRequest.SerializeToString,
+                response_deserializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.ReinstateSellerResponse.FromString,
+                _registered_method=True)
+        self.CloseSeller = channel.unary_unary(
+                '/marketplace.seller.v1.SellerService/CloseSeller',
+                request_serializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.CloseSellerRequest.SerializeToString,
+                response_deserializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.CloseSellerResponse.FromString,
+                _registered_method=True)
         self.GetSeller = channel.unary_unary(
                 '/marketplace.seller.v1.SellerService/GetSeller',
                 request_serializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.GetSellerRequest.SerializeToString,
@@ -57,8 +77,8 @@ class SellerServiceServicer:
     """
 
     def CreateSeller(self, request, context):
-        """Applies to sell. The seller is PENDING until an admin approves it; an account has at most one seller that is not
-        closed. Errors: VALIDATION_FAILED for an unknown time zone, ALREADY_EXISTS for a handle in use or a second
+        """Applies to sell. The seller is PENDING until an admin approves it; an account has at most one seller that is
+        neither closed nor rejected. Errors: VALIDATION_FAILED for an unknown time zone, ALREADY_EXISTS for a handle in use or a second
         seller, NOT_FOUND for callers that are no user, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -68,15 +88,57 @@ class SellerServiceServicer:
     def ApproveSeller(self, request, context):
         """Approves a PENDING seller, which becomes ACTIVE; its account gets the role SELLER and needs no new sign-in. One that
         was approved for this reason already stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION when the
-        seller is not PENDING, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        seller is not PENDING or its owner's account is not active, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RejectSeller(self, request, context):
+        """Turns a PENDING seller down for good and writes to its owner, who may apply again with another one. One that was
+        rejected for this reason already stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION when the seller
+        is not PENDING, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SuspendSeller(self, request, context):
+        """Suspends an ACTIVE seller and writes to its owner: nothing of it can be bought, and lists leave its products out. The
+        owner keeps the role and finishes the open orders. Blocking the owner's account, or taking the role SELLER from it,
+        suspends the seller too; its orders that are not ready yet are then cancelled and paid back, because nobody could
+        see to them. One that was suspended for this reason already stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH,
+        ILLEGAL_TRANSITION when the seller is not ACTIVE, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReinstateSeller(self, request, context):
+        """Lets a SUSPENDED or CLOSED seller sell again and writes to its owner; the account gets the role SELLER where it has
+        lost it. One that was reinstated for this reason already stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH,
+        ILLEGAL_TRANSITION when the seller is neither suspended nor closed, or its owner's account is not active,
+        ALREADY_EXISTS when that account has another seller by now, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CloseSeller(self, request, context):
+        """Closes a seller that is not closed or rejected, or withdraws an application; its account loses the role SELLER, and
+        its products are not for sale. The owner may do it, and admins, who say why; then the owner gets a letter. One that
+        was closed for this reason already stays as it is. Errors: NOT_FOUND, also for the sellers of others,
+        VALIDATION_FAILED for an admin without a reason, IN_USE while the seller has orders that are not over, naming one,
+        ETAG_MISMATCH, ILLEGAL_TRANSITION, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetSeller(self, request, context):
-        """Gets a seller by its id or its handle. A seller that was never approved shows only to its owner, admins and
-        services. Errors: NOT_FOUND.
+        """Gets a seller by its id or its handle. A seller that was never approved, so one that is pending or rejected, shows
+        only to its owner, admins and services; one that is suspended or closed shows to everybody, because orders and
+        products name it, and its state says that it does not sell. Errors: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -94,6 +156,26 @@ def add_SellerServiceServicer_to_server(servicer, server):
                     servicer.ApproveSeller,
                     request_deserializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.ApproveSellerRequest.FromString,
                     response_serializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.ApproveSellerResponse.SerializeToString,
+            ),
+            'RejectSeller': grpc.unary_unary_rpc_method_handler(
+                    servicer.RejectSeller,
+                    request_deserializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.RejectSellerRequest.FromString,
+                    response_serializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.RejectSellerResponse.SerializeToString,
+            ),
+            'SuspendSeller': grpc.unary_unary_rpc_method_handler(
+                    servicer.SuspendSeller,
+                    request_deserializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.SuspendSellerRequest.FromString,
+                    response_serializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.SuspendSellerResponse.SerializeToString,
+            ),
+            'ReinstateSeller': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReinstateSeller,
+                    request_deserializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.ReinstateSellerRequest.FromString,
+                    response_serializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.ReinstateSellerResponse.SerializeToString,
+            ),
+            'CloseSeller': grpc.unary_unary_rpc_method_handler(
+                    servicer.CloseSeller,
+                    request_deserializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.CloseSellerRequest.FromString,
+                    response_serializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.CloseSellerResponse.SerializeToString,
             ),
             'GetSeller': grpc.unary_unary_rpc_method_handler(
                     servicer.GetSeller,
@@ -156,6 +238,114 @@ class SellerService:
             '/marketplace.seller.v1.SellerService/ApproveSeller',
             marketplace_dot_seller_dot_v1_dot_seller__service__pb2.ApproveSellerRequest.SerializeToString,
             marketplace_dot_seller_dot_v1_dot_seller__service__pb2.ApproveSellerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RejectSeller(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.seller.v1.SellerService/RejectSeller',
+            marketplace_dot_seller_dot_v1_dot_seller__service__pb2.RejectSellerRequest.SerializeToString,
+            marketplace_dot_seller_dot_v1_dot_seller__service__pb2.RejectSellerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SuspendSeller(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.seller.v1.SellerService/SuspendSeller',
+            marketplace_dot_seller_dot_v1_dot_seller__service__pb2.SuspendSellerRequest.SerializeToString,
+            marketplace_dot_seller_dot_v1_dot_seller__service__pb2.SuspendSellerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReinstateSeller(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.seller.v1.SellerService/ReinstateSeller',
+            marketplace_dot_seller_dot_v1_dot_seller__service__pb2.ReinstateSellerRequest.SerializeToString,
+            marketplace_dot_seller_dot_v1_dot_seller__service__pb2.ReinstateSellerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CloseSeller(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.seller.v1.SellerService/CloseSeller',
+            marketplace_dot_seller_dot_v1_dot_seller__service__pb2.CloseSellerRequest.SerializeToString,
+            marketplace_dot_seller_dot_v1_dot_seller__service__pb2.CloseSellerResponse.FromString,
             options,
             channel_credentials,
             insecure,

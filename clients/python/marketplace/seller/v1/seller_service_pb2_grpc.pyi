@@ -17,18 +17,44 @@ class SellerServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateSeller: _aio.UnaryUnaryMultiCallable[_seller_service_pb2.CreateSellerRequest, _seller_service_pb2.CreateSellerResponse]
-    """Applies to sell. The seller is PENDING until an admin approves it; an account has at most one seller that is not
-    closed. Errors: VALIDATION_FAILED for an unknown time zone, ALREADY_EXISTS for a handle in use or a second
+    """Applies to sell. The seller is PENDING until an admin approves it; an account has at most one seller that is
+    neither closed nor rejected. Errors: VALIDATION_FAILED for an unknown time zone, ALREADY_EXISTS for a handle in use or a second
     seller, NOT_FOUND for callers that are no user, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     ApproveSeller: _aio.UnaryUnaryMultiCallable[_seller_service_pb2.ApproveSellerRequest, _seller_service_pb2.ApproveSellerResponse]
     """Approves a PENDING seller, which becomes ACTIVE; its account gets the role SELLER and needs no new sign-in. One that
     was approved for this reason already stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION when the
-    seller is not PENDING, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    seller is not PENDING or its owner's account is not active, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """
+    RejectSeller: _aio.UnaryUnaryMultiCallable[_seller_service_pb2.RejectSellerRequest, _seller_service_pb2.RejectSellerResponse]
+    """Turns a PENDING seller down for good and writes to its owner, who may apply again with another one. One that was
+    rejected for this reason already stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION when the seller
+    is not PENDING, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """
+    SuspendSeller: _aio.UnaryUnaryMultiCallable[_seller_service_pb2.SuspendSellerRequest, _seller_service_pb2.SuspendSellerResponse]
+    """Suspends an ACTIVE seller and writes to its owner: nothing of it can be bought, and lists leave its products out. The
+    owner keeps the role and finishes the open orders. Blocking the owner's account, or taking the role SELLER from it,
+    suspends the seller too; its orders that are not ready yet are then cancelled and paid back, because nobody could
+    see to them. One that was suspended for this reason already stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH,
+    ILLEGAL_TRANSITION when the seller is not ACTIVE, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """
+    ReinstateSeller: _aio.UnaryUnaryMultiCallable[_seller_service_pb2.ReinstateSellerRequest, _seller_service_pb2.ReinstateSellerResponse]
+    """Lets a SUSPENDED or CLOSED seller sell again and writes to its owner; the account gets the role SELLER where it has
+    lost it. One that was reinstated for this reason already stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH,
+    ILLEGAL_TRANSITION when the seller is neither suspended nor closed, or its owner's account is not active,
+    ALREADY_EXISTS when that account has another seller by now, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """
+    CloseSeller: _aio.UnaryUnaryMultiCallable[_seller_service_pb2.CloseSellerRequest, _seller_service_pb2.CloseSellerResponse]
+    """Closes a seller that is not closed or rejected, or withdraws an application; its account loses the role SELLER, and
+    its products are not for sale. The owner may do it, and admins, who say why; then the owner gets a letter. One that
+    was closed for this reason already stays as it is. Errors: NOT_FOUND, also for the sellers of others,
+    VALIDATION_FAILED for an admin without a reason, IN_USE while the seller has orders that are not over, naming one,
+    ETAG_MISMATCH, ILLEGAL_TRANSITION, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     GetSeller: _aio.UnaryUnaryMultiCallable[_seller_service_pb2.GetSellerRequest, _seller_service_pb2.GetSellerResponse]
-    """Gets a seller by its id or its handle. A seller that was never approved shows only to its owner, admins and
-    services. Errors: NOT_FOUND.
+    """Gets a seller by its id or its handle. A seller that was never approved, so one that is pending or rejected, shows
+    only to its owner, admins and services; one that is suspended or closed shows to everybody, because orders and
+    products name it, and its state says that it does not sell. Errors: NOT_FOUND.
     """
 
 class SellerServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -40,8 +66,8 @@ class SellerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _seller_service_pb2.CreateSellerRequest,
         context: _aio.ServicerContext[_seller_service_pb2.CreateSellerRequest, _abc.Awaitable[_seller_service_pb2.CreateSellerResponse]],
     ) -> _abc.Awaitable[_seller_service_pb2.CreateSellerResponse]:
-        """Applies to sell. The seller is PENDING until an admin approves it; an account has at most one seller that is not
-        closed. Errors: VALIDATION_FAILED for an unknown time zone, ALREADY_EXISTS for a handle in use or a second
+        """Applies to sell. The seller is PENDING until an admin approves it; an account has at most one seller that is
+        neither closed nor rejected. Errors: VALIDATION_FAILED for an unknown time zone, ALREADY_EXISTS for a handle in use or a second
         seller, NOT_FOUND for callers that are no user, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
@@ -53,7 +79,56 @@ class SellerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_seller_service_pb2.ApproveSellerResponse]:
         """Approves a PENDING seller, which becomes ACTIVE; its account gets the role SELLER and needs no new sign-in. One that
         was approved for this reason already stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION when the
-        seller is not PENDING, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        seller is not PENDING or its owner's account is not active, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def RejectSeller(
+        self,
+        request: _seller_service_pb2.RejectSellerRequest,
+        context: _aio.ServicerContext[_seller_service_pb2.RejectSellerRequest, _abc.Awaitable[_seller_service_pb2.RejectSellerResponse]],
+    ) -> _abc.Awaitable[_seller_service_pb2.RejectSellerResponse]:
+        """Turns a PENDING seller down for good and writes to its owner, who may apply again with another one. One that was
+        rejected for this reason already stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION when the seller
+        is not PENDING, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def SuspendSeller(
+        self,
+        request: _seller_service_pb2.SuspendSellerRequest,
+        context: _aio.ServicerContext[_seller_service_pb2.SuspendSellerRequest, _abc.Awaitable[_seller_service_pb2.SuspendSellerResponse]],
+    ) -> _abc.Awaitable[_seller_service_pb2.SuspendSellerResponse]:
+        """Suspends an ACTIVE seller and writes to its owner: nothing of it can be bought, and lists leave its products out. The
+        owner keeps the role and finishes the open orders. Blocking the owner's account, or taking the role SELLER from it,
+        suspends the seller too; its orders that are not ready yet are then cancelled and paid back, because nobody could
+        see to them. One that was suspended for this reason already stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH,
+        ILLEGAL_TRANSITION when the seller is not ACTIVE, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def ReinstateSeller(
+        self,
+        request: _seller_service_pb2.ReinstateSellerRequest,
+        context: _aio.ServicerContext[_seller_service_pb2.ReinstateSellerRequest, _abc.Awaitable[_seller_service_pb2.ReinstateSellerResponse]],
+    ) -> _abc.Awaitable[_seller_service_pb2.ReinstateSellerResponse]:
+        """Lets a SUSPENDED or CLOSED seller sell again and writes to its owner; the account gets the role SELLER where it has
+        lost it. One that was reinstated for this reason already stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH,
+        ILLEGAL_TRANSITION when the seller is neither suspended nor closed, or its owner's account is not active,
+        ALREADY_EXISTS when that account has another seller by now, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def CloseSeller(
+        self,
+        request: _seller_service_pb2.CloseSellerRequest,
+        context: _aio.ServicerContext[_seller_service_pb2.CloseSellerRequest, _abc.Awaitable[_seller_service_pb2.CloseSellerResponse]],
+    ) -> _abc.Awaitable[_seller_service_pb2.CloseSellerResponse]:
+        """Closes a seller that is not closed or rejected, or withdraws an application; its account loses the role SELLER, and
+        its products are not for sale. The owner may do it, and admins, who say why; then the owner gets a letter. One that
+        was closed for this reason already stays as it is. Errors: NOT_FOUND, also for the sellers of others,
+        VALIDATION_FAILED for an admin without a reason, IN_USE while the seller has orders that are not over, naming one,
+        ETAG_MISMATCH, ILLEGAL_TRANSITION, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -62,8 +137,9 @@ class SellerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _seller_service_pb2.GetSellerRequest,
         context: _aio.ServicerContext[_seller_service_pb2.GetSellerRequest, _abc.Awaitable[_seller_service_pb2.GetSellerResponse]],
     ) -> _abc.Awaitable[_seller_service_pb2.GetSellerResponse]:
-        """Gets a seller by its id or its handle. A seller that was never approved shows only to its owner, admins and
-        services. Errors: NOT_FOUND.
+        """Gets a seller by its id or its handle. A seller that was never approved, so one that is pending or rejected, shows
+        only to its owner, admins and services; one that is suspended or closed shows to everybody, because orders and
+        products name it, and its state says that it does not sell. Errors: NOT_FOUND.
         """
 
 def add_SellerServiceServicer_to_server(servicer: SellerServiceServicer, server: _aio.Server) -> None: ...

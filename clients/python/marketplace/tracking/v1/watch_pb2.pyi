@@ -242,7 +242,7 @@ Global___StopUpdate: _TypeAlias = StopUpdate  # noqa: Y015
 
 @_typing.final
 class StateChange(_message.Message):
-    """The delivery has changed its state."""
+    """The delivery has changed its state, its courier or both. Positions after it are those of the courier whom it names."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -252,7 +252,7 @@ class StateChange(_message.Message):
     COURIER_FIELD_NUMBER: _builtins.int
     OCCURRED_TIME_FIELD_NUMBER: _builtins.int
     previous_state: _delivery_pb2.DeliveryState.ValueType
-    """The state before."""
+    """The state before; the same as now when only the courier has changed."""
     state: _delivery_pb2.DeliveryState.ValueType
     """The state now."""
     outcome: _delivery_pb2.DeliveryOutcome.ValueType
