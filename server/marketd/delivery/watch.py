@@ -140,7 +140,7 @@ def _as_of(now: Delivery | None, courier_id: UUID, state: str, version: int) -> 
         return None
     if now.version == version:
         return now
-    then = replace(now, state=DeliveryState(state), version=version, outcome=None, close_time=None)
+    then = replace(now, state=DeliveryState(state), version=version, outcome=None, failure=None, close_time=None)
     if now.state is not DeliveryState.CLOSED:
         return then
     # Who comes back with an old token must not find the doors of what is over by now.
