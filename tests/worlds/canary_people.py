@@ -26,6 +26,9 @@ class Canary:
     name: str
     homes: tuple[str, ...]
 
+    def __str__(self) -> str:
+        return f"the {self.owner}'s {self.name}"
+
     def may_stand(self, path: str) -> bool:
         """Whether this is one of its places; who sees that place at all is for the page to say."""
         return any(re.search(rf"(^|\.){home}$", path) for home in self.homes)
