@@ -24,14 +24,15 @@ from marketd.auth.accounts.values import Account
 from marketd.auth.addresses.convert import to_saved_address
 from marketd.auth.addresses.values import SavedAddress
 from marketd.delivery.convert import to_courier, to_delivery, to_shift
-from marketd.delivery.model import CourierState, DeliveryState
-from marketd.delivery.values import Courier, Delivery, Shift
+from marketd.delivery.model import CourierState, DeliveryOutcome, DeliveryState, StopKind
+from marketd.delivery.values import Courier, Delivery, DeliveryCourier, Eta, Shift
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.values.geo import Point
 from marketd.kernel.values.ids import new_id
 from marketd.order.access import viewer_of
-from marketd.order.convert import to_order
+from marketd.order.convert import to_order, to_order_group
 from marketd.order.model import CancellationReason, OrderState
+from marketd.order.place import PlacedGroup
 from marketd.order.values import Order
 from marketd.payment.convert import to_payment, to_refund
 from marketd.payment.model import PaymentState
@@ -39,8 +40,16 @@ from marketd.payment.values import Payment, Refund
 from marketd.seller.convert import to_seller
 from marketd.seller.model import SellerState
 from marketd.seller.values import Seller
+from marketd.tracking.trip.gate import StopEvent
 from marketd.tracking.values import Fix
-from marketd.tracking.watch.convert import snapshot_body
+from marketd.tracking.watch.convert import (
+    eta_body,
+    late_body,
+    position_body,
+    snapshot_body,
+    state_change_body,
+    stop_body,
+)
 from marketd.tracking.watch.values import WatchedDelivery, audience_of
 from marketplace.order.v1 import order_pb2
 from marketplace.tracking.v1.tracking_service_pb2 import WatchDeliveryResponse
@@ -53,6 +62,7 @@ NEVER = {
     # The answer of a server with no courier to show has none.
     "TrackingSnapshot.position",
 }
+_STATE_CHANGE = (DeliveryState, DeliveryState, DeliveryOutcome, DeliveryCourier)
 Render = Callable[[Any, str], Message | None]
 
 
@@ -146,6 +156,30 @@ def _tracked() -> Iterator[tuple[Any, str, Message | None]]:
             yield watched, kind, WatchDeliveryResponse.FromString(body).snapshot
 
 
+def _told() -> Iterator[tuple[Any, str, Message]]:
+    """What watchers get after the snapshot, which is the same for all of them."""
+    now = datetime(2030, 1, 1, tzinfo=UTC)
+    fix = Fix(1, 10**15, 10**15, Point(1.0, 2.0), 1.0, 1.0, 1.0)
+    bodies = [
+        position_body(fix),
+        state_change_body(*(filled(kind) for kind in _STATE_CHANGE), now),
+        eta_body(filled(Eta)),
+        stop_body(StopKind.DROPOFF, StopEvent.ARRIVED, now),
+        late_body(now, filled(Eta)),
+    ]
+    for body in bodies:
+        message = WatchDeliveryResponse.FromString(body)
+        for kind in ("buyer", "seller", "courier", "admin"):
+            yield None, kind, getattr(message, str(message.WhichOneof("event")))
+    order, payment = filled(Order), filled(Payment)
+    buyer = Caller(order.buyer_id, new_id(), frozenset({Role.BUYER}))
+    yield (
+        order,
+        "buyer",
+        to_order_group(PlacedGroup(new_id(), (order,), replace(payment, buyer_id=order.buyer_id)), buyer),
+    )
+
+
 def _payments() -> Iterator[tuple[Any, str, Message]]:
     for state in PaymentState:
         payment: Payment = replace(filled(Payment), state=state)
@@ -186,7 +220,7 @@ def _viewer(value: Any, kind: str) -> Viewer:
     return Viewer(kind, known, str(user_id))
 
 
-@pytest.mark.parametrize("rendered", [_orders, _deliveries, _tracked, _payments, _others])
+@pytest.mark.parametrize("rendered", [_orders, _deliveries, _tracked, _told, _payments, _others])
 def test_everybody_sees_what_the_page_says(rendered: Callable[[], Iterable[tuple[Any, str, Message | None]]]) -> None:
     page, seen = read_page(), Seen()
     for value, kind, message in rendered():
@@ -201,6 +235,16 @@ def test_everybody_sees_what_the_page_says(rendered: Callable[[], Iterable[tuple
     }
     # What the page promises is rendered for somebody in some state; else a row could say anything.
     assert promised - seen.fields == set()
+
+
+def test_every_table_of_the_page_is_tried() -> None:
+    tried = {
+        message.DESCRIPTOR.name
+        for rendered in (_orders, _deliveries, _tracked, _told, _payments, _others)
+        for _, _, message in rendered()
+        if message is not None
+    }
+    assert tried == read_page().tables.keys()
 
 
 def test_couriers_find_orders_only_while_these_are_in_their_hands() -> None:
