@@ -43,16 +43,16 @@ class OneFee:
     """Brings everything for one fee, but nowhere when it is told so."""
 
     def __init__(self) -> None:
-        self.serves = True
+        self.serves, self.fee_minor = True, 490
 
     async def quote(
         self, unit: Unit, pickup: Point | None, dropoff: Point | None, prep_duration: timedelta
     ) -> DeliveryQuote | None:
-        """A fee of 4.90 and an hour."""
+        """The fee, 4.90 unless told otherwise, and an hour."""
         if not self.serves:
             return None
         return DeliveryQuote(
-            Money(490, CURRENCY), unit.now + timedelta(minutes=30), unit.now + timedelta(minutes=60), 1200.0
+            Money(self.fee_minor, CURRENCY), unit.now + timedelta(minutes=30), unit.now + timedelta(minutes=60), 1200.0
         )
 
 

@@ -36,7 +36,6 @@ from marketd.kernel.values.ids import new_id
 from marketd.kernel.values.texts import name_key
 from marketd.seller import service as sellers
 from marketd.seller.errors import SellerClosed
-from marketd.seller.model import SellerState
 
 
 async def create_product(uow: UnitOfWork, caller: Caller, new: NewProduct, currency: str) -> Product:
@@ -45,7 +44,7 @@ async def create_product(uow: UnitOfWork, caller: Caller, new: NewProduct, curre
     Raises NotFound, SellerClosed, ValidationFailed and AlreadyExists as the contract says.
     """
     seller = await seller_for(uow, caller, new.seller_id, "product.seller_id")
-    if seller.state is SellerState.CLOSED:
+    if seller.state.is_over:
         raise SellerClosed(seller.seller_id)
     names = _option_names(new)
     product_id = new_id()

@@ -27,7 +27,13 @@ class SellerState(StrEnum):
     SUSPENDED = "SUSPENDED"
     CLOSED = "CLOSED"
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the account may apply with another shop."""
+        return self in _OVER
 
+
+_OVER: Final = frozenset({SellerState.REJECTED, SellerState.CLOSED})
 SELLER_STEPS = Transitions(
     "seller",
     {
@@ -40,7 +46,7 @@ SELLER_STEPS = Transitions(
 )
 
 
-LIVE: Final = "state NOT IN ('REJECTED', 'CLOSED')"
+LIVE: Final = f"state NOT IN ({', '.join(repr(state.value) for state in SellerState if state.is_over)})"
 """SQL that holds for the one seller of an account that is not over."""
 
 

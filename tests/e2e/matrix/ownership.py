@@ -233,6 +233,7 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
         (B, S, C), filtered(_ORDERS, "order_group_ids", lambda market: market.trip.group.order_group_id)
     ),
     "AcceptOrder.order_id": Owned((S,), order(order_service_pb2.AcceptOrderRequest, etag="stale")),
+    "RejectOrder.order_id": Owned((S,), order(order_service_pb2.RejectOrderRequest, etag="stale")),
     "MarkOrderReady.order_id": Owned((S,), order(order_service_pb2.MarkOrderReadyRequest, etag="stale")),
     "CancelOrder.order_id": Owned((B, S), order(order_service_pb2.CancelOrderRequest)),
     "CancelOrder.lines[].item_id": Owned((B, S), cancelled_item),

@@ -78,6 +78,15 @@ async def accept_order(market: Market, who: str) -> Scene:
     return Scene(trip.shop.owner, (request,))
 
 
+@ORDER.add("RejectOrder", SELLER)
+async def reject_order(market: Market, who: str) -> Scene:
+    trip = await market.paid()
+    request = order_service_pb2.RejectOrderRequest(
+        request_id=new_key(), order_id=trip.order_id, reason=order_pb2.CANCELLATION_REASON_OUT_OF_STOCK, note="gone"
+    )
+    return Scene(trip.shop.owner, (request,))
+
+
 @ORDER.add("MarkOrderReady", SELLER)
 async def mark_ready(market: Market, who: str) -> Scene:
     trip = await market.accepted()

@@ -34,7 +34,6 @@ from marketd.kernel.call.caller import Caller
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import ReadUnit
 from marketd.seller.errors import SellerClosed
-from marketd.seller.model import SellerState
 from marketd.seller.values import Seller
 
 BATCH = 50
@@ -47,7 +46,7 @@ T = TypeVar("T")
 async def seller_to_import_for(unit: ReadUnit, caller: Caller, options: ImportOptions) -> Seller:
     """The seller to import for. Raises NotFound, ValidationFailed, and SellerClosed when it may not have products."""
     seller = await seller_for(unit, caller, options.seller_id, "options.seller_id")
-    if seller.state is SellerState.CLOSED or (options.publish and not seller.sells):
+    if seller.state.is_over or (options.publish and not seller.sells):
         raise SellerClosed(seller.seller_id)
     return seller
 

@@ -1,0 +1,224 @@
+"""Amounts that agree whatever happens while the provider takes the money, and the one bound of quotes and orders."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from datetime import timedelta
+
+import pytest
+from marketd.kernel.call.caller import Caller
+from marketd.kernel.call.refusals import IllegalTransition, Refusal
+from marketd.kernel.values.money import MAX_UNITS, Money
+from marketd.payment.errors import PaymentActionRequired, PaymentDeclined, PaymentOver
+from marketd.payment.ports import Charge, ChargeOutcome
+from marketd.payment.providers.sandbox import SandboxProvider
+from marketplace.cart.v1 import cart_pb2
+from marketplace.order.v1 import order_pb2
+from marketplace.payment.v1 import payment_pb2
+
+from tests.worlds.goods import Shop
+from tests.worlds.ordering import Market, minor
+
+FEE = 490
+
+
+class HeldProvider:
+    """The sandbox, which takes the money and waits until the test says go; it refuses refunds for good when told so."""
+
+    def __init__(self, sandbox: SandboxProvider) -> None:
+        self.sandbox = sandbox
+        self.captured = asyncio.Event()
+        self.go = asyncio.Event()
+        self.refuses = False
+
+    async def confirm(self, charge: Charge) -> ChargeOutcome:
+        """Take the money, then wait."""
+        outcome = await self.sandbox.confirm(charge)
+        self.captured.set()
+        await self.go.wait()
+        return outcome
+
+    async def find(self, key: str) -> ChargeOutcome | None:
+        """As the sandbox."""
+        return await self.sandbox.find(key)
+
+    async def cancel(self, charge: Charge) -> ChargeOutcome:
+        """As the sandbox."""
+        return await self.sandbox.cancel(charge)
+
+    async def refund(self, key: str, charge_key: str, amount: Money) -> bool:
+        """As the sandbox, or never."""
+        return not self.refuses and await self.sandbox.refund(key, charge_key, amount)
+
+
+async def _placed(market: Market) -> tuple[Caller, Shop, order_pb2.OrderGroup]:
+    buyer, shop = await market.buyer(), await market.shop()
+    return buyer, shop, await market.place(buyer, (await market.variant(shop), 3))
+
+
+async def _held(
+    market: Market, method: str = "ok"
+) -> tuple[Caller, order_pb2.OrderGroup, HeldProvider, Market, asyncio.Task[payment_pb2.Payment]]:
+    """A group of one order of 3 pieces whose money the provider has taken without saying so yet."""
+    buyer, _, group = await _placed(market)
+    provider = HeldProvider(market.sandbox)
+    slow = market.on(market.tx, provider)
+    task = asyncio.create_task(slow.confirm(buyer, group.payment.payment_id, method))
+    await provider.captured.wait()
+    return buyer, group, provider, slow, task
+
+
+async def test_a_part_cancelled_while_the_money_is_taken_comes_back_and_the_amount_is_what_was_taken(
+    market: Market,
+) -> None:
+    buyer, group, provider, _, task = await _held(market)
+    order = group.orders[0]
+    fewer = await market.cancel(buyer, order.order_id, (order.items[0].item_id, 1))
+    asked = await market.get_payment(buyer, group.payment.payment_id)
+    assert minor(asked.amount) == minor(fewer.payable_amount) == 2_000 + FEE
+    provider.go.set()
+    paid = await task
+    assert minor(paid.amount) == minor(paid.captured_amount) == 3_000 + FEE
+    await market.run_jobs()
+    payment = await market.get_payment(buyer, group.payment.payment_id)
+    assert minor(payment.refunded_amount) == 1_000
+    assert minor(payment.amount) == minor(payment.captured_amount) == 3_000 + FEE
+    now = await market.get(buyer, order.order_id)
+    assert (now.state, minor(now.payable_amount), minor(now.refunded_amount)) == (order_pb2.ORDER_STATE_PAID, 0, 0)
+    assert minor(now.total) - minor(now.cancelled_amount) == 2_000 + FEE
+    assert await market.violations() == []
+    await market.refund(market.admin, payment.payment_id)
+    whole = await market.get_payment(buyer, payment.payment_id)
+    assert whole.state == payment_pb2.PAYMENT_STATE_REFUNDED
+    assert await market.violations() == []
+
+
+async def test_all_cancelled_while_the_money_is_taken_gives_all_of_it_back(market: Market) -> None:
+    buyer, group, provider, _, task = await _held(market)
+    order = group.orders[0]
+    await market.cancel(buyer, order.order_id, (order.items[0].item_id, 1))
+    over = await market.cancel(buyer, order.order_id)
+    assert minor(over.cancelled_amount) == minor(over.total)
+    provider.go.set()
+    with pytest.raises(PaymentOver):
+        await task
+    await market.run_jobs()
+    payment = await market.get_payment(buyer, group.payment.payment_id)
+    assert minor(payment.amount) == minor(payment.captured_amount) == minor(payment.refunded_amount) == 3_000 + FEE
+    assert payment.state == payment_pb2.PAYMENT_STATE_REFUNDED
+    assert await market.violations() == []
+
+
+async def test_money_that_came_too_late_and_could_not_go_back_is_given_back_by_an_admin_and_no_order_pays_for_it(
+    market: Market,
+) -> None:
+    buyer, group, provider, slow, task = await _held(market)
+    await market.cancel(buyer, group.orders[0].order_id)
+    provider.refuses = True
+    provider.go.set()
+    with pytest.raises(PaymentOver):
+        await task
+    await slow.run_jobs()
+    late = await market.get_payment(buyer, group.payment.payment_id)
+    assert (minor(late.refunded_amount), late.refunds[0].state) == (0, payment_pb2.REFUND_STATE_FAILED)
+    assert any("payments" in wrong for wrong in await market.violations())
+    with pytest.raises(IllegalTransition):
+        await market.refund(market.admin, late.payment_id, order_id=group.orders[0].order_id)
+    provider.refuses = False
+    back = await market.refund(market.admin, late.payment_id)
+    assert minor(back.refund.amount) == 3_000 + FEE
+    assert back.payment.state == payment_pb2.PAYMENT_STATE_REFUNDED
+    assert await market.violations() == []
+    assert minor((await market.get(buyer, group.orders[0].order_id)).refunded_amount) == 0
+
+
+async def test_a_part_cancelled_before_an_action_is_done_and_after_a_decline(market: Market) -> None:
+    buyer, _, group = await _placed(market)
+    payment_id, order = group.payment.payment_id, group.orders[0]
+    item = order.items[0].item_id
+    with pytest.raises(PaymentDeclined):
+        await market.confirm(buyer, payment_id, "decline")
+    await market.cancel(buyer, order.order_id, (item, 1))
+    declined = await market.get_payment(buyer, payment_id)
+    assert (declined.state, minor(declined.amount)) == (payment_pb2.PAYMENT_STATE_DECLINED, 2_000 + FEE)
+    with pytest.raises(PaymentActionRequired):
+        await market.confirm(buyer, payment_id, "action")
+    await market.cancel(buyer, order.order_id, (item, 1))
+    assert minor((await market.get_payment(buyer, payment_id)).amount) == 1_000 + FEE
+    key = await market.value("SELECT key FROM payment_attempts WHERE state = 'ACTION_REQUIRED'")
+    await market.sandbox.complete_action(key)
+    await market.run_jobs(ahead=timedelta(minutes=2))
+    await market.run_jobs(ahead=timedelta(minutes=2))
+    payment = await market.get_payment(buyer, payment_id)
+    assert minor(payment.amount) == minor(payment.captured_amount) == 2_000 + FEE
+    assert minor(payment.refunded_amount) == 1_000
+    assert not payment.HasField("decline")
+    assert await market.violations() == []
+
+
+async def test_cancelling_parts_and_paying_at_once_keep_amounts_that_agree(market: Market, other: Market) -> None:
+    dice = random.Random(11)  # noqa: S311 - a test's
+    for _ in range(20):
+        buyer, _, group = await _placed(market)
+        order, payment_id = group.orders[0], group.payment.payment_id
+        item = order.items[0].item_id
+        moves = [
+            market.cancel(buyer, order.order_id, (item, dice.choice([1, None]))),
+            other.confirm(buyer, payment_id, dice.choice(["ok", "ok", "decline"])),
+            other.confirm(buyer, payment_id),
+        ]
+        results = await asyncio.gather(*moves, return_exceptions=True)
+        assert not [each for each in results if isinstance(each, Exception) and not isinstance(each, Refusal)]
+        await market.run_jobs()
+        payment = await market.get_payment(buyer, payment_id)
+        now = await market.get(buyer, order.order_id)
+        captured = minor(payment.captured_amount)
+        if captured:
+            assert minor(payment.amount) == captured
+            assert captured - minor(payment.refunded_amount) == minor(now.total) - minor(now.cancelled_amount)
+        else:
+            assert minor(payment.amount) == minor(now.payable_amount) or now.state == order_pb2.ORDER_STATE_CANCELLED
+    await market.run_jobs(ahead=timedelta(minutes=5))
+    assert await market.violations() == []
+
+
+async def test_the_most_that_is_quoted_can_be_ordered_and_a_cent_more_is_no_quote(market: Market) -> None:
+    most = MAX_UNITS * 100
+    buyer, shop = await market.buyer(), await market.shop()
+    dear = await market.variant(shop, price_minor=most // 10)
+    rest = await market.variant(shop, price_minor=most // 10 - FEE)
+    cent = await market.variant(shop, price_minor=1)
+    await market.add(buyer, dear, 9)
+    await market.add(buyer, rest, 1)
+    quote = await market.quote(buyer)
+    assert minor(quote.total) == most
+    assert quote.quote_token
+    await market.add(buyer, cent, 1)
+    above = await market.quote(buyer)
+    assert not above.quote_token
+    assert cart_pb2.PROBLEM_KIND_TOTAL_TOO_HIGH in [problem.kind for problem in above.problems]
+    group = await market.place_quote(buyer, quote)
+    paid = await market.confirm(buyer, group.payment.payment_id)
+    assert minor(paid.captured_amount) == most
+    assert await market.violations() == []
+
+
+async def test_what_costs_nothing_is_quoted_ordered_paid_and_cancelled(market: Market) -> None:
+    market.quoter.fee_minor = 0
+    buyer, shop = await market.buyer(), await market.shop()
+    gift = await market.variant(shop, price_minor=0)
+    for way in ("kept", "in part", "whole"):
+        group = await market.place(buyer, (gift, 2))
+        order = group.orders[0]
+        assert minor(group.total) == 0
+        assert minor((await market.confirm(buyer, group.payment.payment_id)).captured_amount) == 0
+        assert (await market.get(buyer, order.order_id)).state == order_pb2.ORDER_STATE_PAID
+        if way == "in part":
+            part = await market.cancel(buyer, order.order_id, (order.items[0].item_id, 1))
+            assert part.state == order_pb2.ORDER_STATE_PAID
+        if way == "whole":
+            assert (await market.cancel(buyer, order.order_id)).state == order_pb2.ORDER_STATE_CANCELLED
+        else:
+            await market.accept(shop, order.order_id)
+    assert await market.violations() == []
