@@ -29,6 +29,18 @@ class Canary:
     def __str__(self) -> str:
         return f"the {self.owner}'s {self.name}"
 
+    def is_in(self, text: str) -> bool:
+        """Whether the text has it; six digits only by themselves, which ids have by chance."""
+        if len(self.text) > 6:
+            return self.text.removeprefix("+") in text
+        return re.search(rf"(?<![\w.]){self.text}(?!\w)", text) is not None
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it goes with the buyer's account."""
+        what, _, of = self.name.partition(" of ")
+        return self.owner == "buyer" and what != "code" and not (of == "home" and what in KEPT)
+
     def may_stand(self, path: str) -> bool:
         """Whether this is one of its places; who sees that place at all is for the page to say."""
         return any(re.search(rf"(^|\.){home}$", path) for home in self.homes)
@@ -68,7 +80,7 @@ class Aviary:
 
     def within(self, text: str) -> list[Canary]:
         """Those that the text holds; phones also without their plus."""
-        return [each for each in self.canaries if each.text.removeprefix("+") in text]
+        return [each for each in self.canaries if each.is_in(text)]
 
     def of(self, owner: str) -> list[Canary]:
         """Somebody's."""

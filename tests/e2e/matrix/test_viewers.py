@@ -33,7 +33,7 @@ from marketplace.seller.v1 import seller_service_pb2
 from tests.viewers import Seen, Viewer, judge, read_page, texts
 from tests.worlds.canary_people import Aviary, Canary
 from tests.worlds.matrix import Market
-from tests.worlds.things import Person, Rider, Shop, new_courier, new_key, new_shop, payment
+from tests.worlds.things import PASSWORD, Person, Rider, Shop, new_courier, new_key, new_shop, payment
 
 READS: Final = [
     rule
@@ -208,7 +208,7 @@ class Stage:
         """What the buyer tells at the door."""
         request = delivery_service_pb2.GetDeliveryRequest(delivery_id=self.ids["delivery_id"])
         code: str = (await self.call(request, self.buyer)).delivery.dropoff_code
-        self.aviary.canaries.append(Canary(code, "buyer", "code at the door", ("dropoff_code",)))
+        self.aviary.canaries.append(Canary(code, "buyer", "code of a delivery", ("dropoff_code",)))
         return code
 
     # -- what is shown
@@ -304,6 +304,14 @@ class Stage:
         self.wrong += self._letters(market.settings.mail_dir)
         assert self.wrong == [], "\n".join(sorted(set(self.wrong)))
 
+    async def forget_buyer(self) -> None:
+        """The buyer deletes the account: nothing of the buyer is left, but for the region that the goods went to."""
+        await self.call(user_service_pb2.DeleteUserRequest(user_id=self.buyer.user_id, password=PASSWORD), self.buyer)
+        self.viewers = {viewer: token for viewer, token in self.viewers.items() if viewer.name != "buyer"}
+        await self.market.settle()
+        for table, text in (await self.market.texts()).items():
+            self.wrong += [f"table {table} keeps {each}" for each in self.aviary.within(text) if each.is_gone]
+
     def _letters(self, folder: Path) -> Iterator[str]:
         """Each letter to one of these people has words of nobody else's."""
         receivers = {each.text: each.owner for each in self.aviary.canaries if each.name == "e-mail"}
@@ -345,6 +353,9 @@ async def test_an_order_that_is_brought_shows_everybody_their_part(stage: Stage)
     assert stage.state == "REFUNDED"
     await stage.show(whole=True)
     await stage.end()
+    await stage.forget_buyer()
+    await stage.show(whole=True)
+    assert stage.wrong == [], "\n".join(sorted(set(stage.wrong)))
 
 
 @pytest.mark.asyncio(loop_scope="session")
