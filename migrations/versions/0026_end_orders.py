@@ -42,6 +42,12 @@ UPDATE orders SET cancel_reason = cancellations -> -1 ->> 'reason', cancel_note 
   cancel_actor = cancellations -> -1 ->> 'actor'
 WHERE state IN ('CANCELLED', 'REJECTED')
 """
+# What people wrote stands in no event any more.
+_FORGET = """
+UPDATE outbox_events
+SET payload = payload #- '{after,cancel_note}' #- '{after,cancel_reason}' #- '{after,cancel_actor}'
+WHERE aggregate = 'order' AND payload -> 'after' ? 'cancel_reason'
+"""
 
 
 def upgrade() -> None:
@@ -53,6 +59,7 @@ def upgrade() -> None:
     op.add_column("orders", sa.Column("goods", sa.Text()))
     op.create_check_constraint(op.f("ck_orders_goods"), "orders", _GOODS)
     op.execute(_KEEP)
+    op.execute(_FORGET)
     for column in ("cancel_reason", "cancel_note", "cancel_actor"):
         op.drop_column("orders", column)
     op.drop_constraint(op.f("ck_stock_movements_kind"), "stock_movements", type_="check")

@@ -219,14 +219,26 @@ async def save_cancellations(connection: Connection, order: Order) -> None:
     )
 
 
-async def first_open(connection: Connection, column: str, owner_id: UUID) -> tuple[str, int] | None:
-    """The number of the oldest order that is not over of a buyer (`buyer_id`) or shop (`seller_id`), and how many there
-    are.
-    """
+_OPEN: Final = [state.value for state in OrderState if not state.is_over]
+
+
+async def first_open_bought(connection: Connection, buyer_id: UUID) -> tuple[str, int] | None:
+    """The number of the buyer's oldest order that is not over, and how many there are."""
     row = await connection.fetchrow(
         "SELECT order_number, count(*) OVER () AS count FROM orders"
-        f" WHERE {column} = $1 AND state = ANY($2::text[]) ORDER BY order_id LIMIT 1",
-        owner_id,
+        " WHERE buyer_id = $1 AND state = ANY($2::text[]) ORDER BY order_id LIMIT 1",
+        buyer_id,
+        _OPEN,
+    )
+    return None if row is None else (row["order_number"], row["count"])
+
+
+async def first_open_sold(connection: Connection, seller_id: UUID) -> tuple[str, int] | None:
+    """The same of a shop."""
+    row = await connection.fetchrow(
+        "SELECT order_number, count(*) OVER () AS count FROM orders"
+        " WHERE seller_id = $1 AND state = ANY($2::text[]) ORDER BY order_id LIMIT 1",
+        seller_id,
         _OPEN,
     )
     return None if row is None else (row["order_number"], row["count"])
@@ -265,7 +277,6 @@ UPDATE orders o SET address = jsonb_build_object('city', o.address -> 'city', 'p
   'region', o.address -> 'region', 'region_code', o.address -> 'region_code')
 FROM batch b WHERE o.order_id = b.order_id RETURNING o.order_id
 """
-_OPEN: Final = [state.value for state in OrderState if not state.is_over]
 _ID_COLUMNS: Final = ("order_group_id", "seller_id", "buyer_id", "courier_id")
 """What a list is filtered by, the narrowest first."""
 _IN_HANDS: Final = [state.value for state in IN_COURIERS_HANDS]

@@ -119,12 +119,12 @@ async def goods_returned(uow: UnitOfWork, order_id: UUID) -> None:
 
 async def holds_account(uow: UnitOfWork, user_id: UUID) -> str | None:
     """What the account has bought and is not over, for auth's AccountHolder: `order K7QD-2XMP and 2 more`."""
-    return _named(await repository.first_open(uow.connection, "buyer_id", user_id))
+    return _named(await repository.first_open_bought(uow.connection, user_id))
 
 
 async def holds_seller(uow: UnitOfWork, seller_id: UUID) -> str | None:
     """What the shop has sold and is not over: `order K7QD-2XMP and 2 more`; None when nothing waits for it."""
-    return _named(await repository.first_open(uow.connection, "seller_id", seller_id))
+    return _named(await repository.first_open_sold(uow.connection, seller_id))
 
 
 def _named(found: tuple[str, int] | None) -> str | None:

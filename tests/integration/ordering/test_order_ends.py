@@ -9,6 +9,7 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from alembic import command
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.refusals import EtagMismatch, IllegalTransition, NotFound, Refusal, ValidationFailed
 from marketd.kernel.events import outbox
@@ -16,6 +17,7 @@ from marketd.kernel.values.ids import new_id
 from marketd.order import service
 from marketd.order.cancellations import MAX_CANCELLATIONS
 from marketd.order.model import CancellationActor, Goods
+from marketd.schema import migrate
 from marketplace.order.v1 import order_pb2
 from marketplace.payment.v1 import payment_pb2
 
@@ -494,3 +496,25 @@ async def test_ends_are_audited_with_what_changed(market: Market) -> None:
     assert "PAID" in str(rows[0]["changes"])
     assert "REJECTED" in str(rows[0]["changes"])
     assert "private words" not in str(rows[0]["changes"])
+
+
+async def test_what_ended_under_the_version_before_agrees_after_the_migration(
+    market: Market, other: Market, database_url: str
+) -> None:
+    buyer, _, _, order = await _paid(market, 3)
+    await market.cancel(buyer, order.order_id, (order.items[0].item_id, 1))
+    await market.cancel(buyer, order.order_id, note="none at all")
+    shop = await market.shop()
+    unpaid = (await market.place(buyer, (await market.variant(shop), 2))).orders[0]
+    await market.cancel(buyer, unpaid.order_id, (unpaid.items[0].item_id, 1))
+    _, shop, _, rejected = await _paid(market)
+    await market.reject(shop, rejected.order_id)
+    await market.run_jobs()
+    await asyncio.to_thread(command.downgrade, migrate.config(database_url), "0025")
+    await asyncio.to_thread(migrate.upgrade, database_url)
+    assert await other.violations() == []
+    over = await other.get(buyer, order.order_id)
+    assert [(one.note, len(one.lines), minor(one.amount)) for one in over.cancellations] == [
+        ("none at all", 1, minor(over.total))
+    ]
+    assert minor((await other.get(buyer, unpaid.order_id)).cancelled_amount) == 1_000

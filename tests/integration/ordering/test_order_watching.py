@@ -233,3 +233,20 @@ async def test_a_lost_wake_up_costs_at_most_a_poll(market: Market, other: Market
     async with asyncio.timeout(3):
         changed = await anext(stream)
     assert _steps([changed]) == [("PENDING_PAYMENT", "CANCELLED")]
+
+
+async def test_each_change_shows_the_cancellations_until_then_with_their_words(market: Market) -> None:
+    buyer, shop = await market.buyer(), await market.shop()
+    order = (await market.paid(buyer, (await market.variant(shop), 3))).orders[0]
+    item = order.items[0].item_id
+    live = _watch(market, buyer, order.order_id)
+    first = await anext(live)
+    assert not first.snapshot.order.cancellations
+    for note in ("one less", "two less"):
+        await market.cancel(buyer, order.order_id, (item, 1), note=note)
+    await market.cancel(buyer, order.order_id, note="none at all")
+    seen = [first, *[message async for message in live]]
+    again = [message async for message in _watch(market, buyer, order.order_id, first.resume_token)]
+    for messages in (seen[1:], again):
+        told = [[one.note for one in message.changed.order.cancellations] for message in messages]
+        assert told == [["one less"], ["one less", "two less"], ["one less", "two less", "none at all"]]

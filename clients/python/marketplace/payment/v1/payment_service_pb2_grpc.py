@@ -88,7 +88,10 @@ class PaymentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RefundPayment(self, request, context):
-        """Gives money back, wholly or in part. A seller names one of its own orders in the payment. Errors: NOT_FOUND,
+        """Gives money back, wholly or in part. A seller names one of its own orders in the payment. An order of which nothing
+        is left to give back is CANCELLED at once while it is PAID, ACCEPTED or READY; one that is on its way goes on and
+        becomes REFUNDED when it is delivered. Of a payment that came too late an admin gives back what is left of it; no
+        order accounts for that. Errors: NOT_FOUND,
         VALIDATION_FAILED when more is asked for than is left of the order and when a seller names no order,
         ILLEGAL_TRANSITION when no money was taken or all was given back, ETAG_MISMATCH, REQUEST_ID_REUSED,
         REQUEST_IN_PROGRESS.
