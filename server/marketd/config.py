@@ -142,6 +142,9 @@ class Settings(BaseSettings):
     session_idle_lifetime: timedelta = Field(timedelta(days=14), ge=timedelta(minutes=15))
     refresh_grace: timedelta = Field(timedelta(seconds=10), ge=timedelta(0), le=timedelta(minutes=1))
     clock_leeway: timedelta = Field(timedelta(seconds=30), ge=timedelta(0), le=timedelta(minutes=1))
+    admin_totp: bool = Field(
+        False, description="Whether ADMIN counts only in sessions that were opened with a second factor."
+    )
 
     # Mail and SMS
     shop_name: str = Field("Marketplace", min_length=1, max_length=60, description="Who writes the letters.")
@@ -153,6 +156,9 @@ class Settings(BaseSettings):
     mail_templates: Path | None = Field(None, description="A folder whose templates go before the built-in ones.")
     support_email: str = Field("", description="Named in letters, for people who need help.")
     password_reset_url: str = Field("", description="The page that resets passwords, with {token} in it.")
+    public_url: str = Field(
+        "", description="Where the shop's pages are: letters then link to /undo-email-change, with #token= behind it."
+    )
     sms_sender: str | None = Field(
         None, pattern=r"^[\w.]+:\w+$", description="package.module:factory of a provider; without one, a log line."
     )
@@ -280,6 +286,13 @@ class Settings(BaseSettings):
         if value and (not value.startswith(("https://", "http://")) or "{token}" not in value):
             raise ValueError("must be a web address with {token} in it")
         return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _a_web_address(cls, value: str) -> str:
+        if value and (not value.startswith(("https://", "http://")) or set(value) & set("?#{} ")):
+            raise ValueError("must be a web address without ? and #, such as https://shop.example")
+        return value.rstrip("/")
 
     @property
     def mail_folder(self) -> Path:
@@ -409,6 +422,8 @@ class Settings(BaseSettings):
             )
         if self.password_reset_url.startswith("http://"):
             found.append("MARKETD_PASSWORD_RESET_URL begins with http://, and it carries tokens; use https://.")
+        if self.public_url.startswith("http://"):
+            found.append("MARKETD_PUBLIC_URL begins with http://, and links with tokens lead there; use https://.")
         if self.smtp_url is not None and self.mail_from.rstrip("> ").endswith("@localhost"):
             found.append("MARKETD_MAIL_FROM is not set; set it to the address that the shop writes from.")
         return found

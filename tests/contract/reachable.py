@@ -4,9 +4,9 @@ Nothing is run. Bodies are read as syntax trees; what a name, an attribute or a 
 imported modules and in the annotations, which mypy keeps true. A function that is only mentioned counts as called:
 it is handed to somebody who calls it. A port is every class of the server that has its methods.
 
-What cannot be seen: refusals that arrive as values of the type Refusal itself (`opaque` lists where those are raised),
-and calls of functions that arrive as arguments (they count where they are handed over). Every branch counts as
-possible.
+A refusal that is made to be returned counts as raised. What cannot be seen: refusals that arrive as values of the type
+Refusal itself (`opaque` lists where those are raised), and calls of functions that arrive as arguments (they count
+where they are handed over). Every branch counts as possible.
 """
 
 from __future__ import annotations
@@ -149,6 +149,8 @@ class _Body:
                 return self._of_try(node)
             case ast.Raise():
                 return self._of_raise(node)
+            case ast.Return(value=ast.Call() as call):
+                return self._children(node) | self._made(call)
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 self._scope.add(node.name, [Local(node, self._scope)])
                 return _NOTHING
@@ -249,6 +251,15 @@ class _Body:
             elif isinstance(kind, type) and issubclass(Refusal, kind):
                 self._reach.opaque.add(self._name)
         return effects
+
+    def _made(self, call: ast.Call) -> Effects:
+        """The refusal that is made here to be returned: whoever gets it raises it after the commit."""
+        kinds = (value.thing for value in self.values(call.func) if is_class(value) and isinstance(value, Known))
+        return frozenset(
+            Raised(kind, self._scope.module)
+            for kind in kinds
+            if isinstance(kind, type) and issubclass(kind, Refusal) and kind is not Refusal
+        )
 
     def values(self, node: ast.expr) -> list[Value]:
         """What an expression may stand for, as far as names and annotations tell."""

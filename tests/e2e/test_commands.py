@@ -122,7 +122,7 @@ async def test_at_a_terminal_the_password_is_asked_for_and_not_shown(app: App, b
 
 async def test_a_second_factor_is_asked_for_in_words_and_taken_as_an_option(app: App, buyer: MarketplaceClient) -> None:
     email = await email_of(buyer)
-    enrolled = await buyer.auth.EnrollTotp(auth_service_pb2.EnrollTotpRequest())
+    enrolled = await buyer.auth.EnrollTotp(auth_service_pb2.EnrollTotpRequest(password=PASSWORD))
     codes = pyotp.TOTP(enrolled.secret)
     await buyer.auth.ConfirmTotp(auth_service_pb2.ConfirmTotpRequest(totp_code=codes.now()))
     sign_in = ("token", "--login", email, "--target", f"127.0.0.1:{app.port}")

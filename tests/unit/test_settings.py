@@ -53,6 +53,7 @@ def test_nothing_has_to_be_said_in_development() -> None:
         ({"smtp_url": None}, "MARKETD_SMTP_URL is not set"),
         ({"mail_from": Settings().mail_from}, "MARKETD_MAIL_FROM is not set"),
         ({"password_reset_url": "http://shop.example/{token}"}, "MARKETD_PASSWORD_RESET_URL begins with http://"),
+        ({"public_url": "http://shop.example"}, "MARKETD_PUBLIC_URL begins with http://"),
         ({"failpoints": Path("/tmp/failpoints")}, "MARKETD_FAILPOINTS is set"),  # noqa: S108 - never written to
     ],
 )
@@ -139,6 +140,13 @@ def test_everything_wrong_is_said_at_once() -> None:
 def test_a_reset_page_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(ValidationError):
         Settings(password_reset_url=url)
+
+
+@pytest.mark.parametrize("url", ["emma.example", "javascript:alert(1)", "https://emma.example/?x=1", "https://a/#b"])
+def test_an_address_of_the_shops_pages_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(ValidationError):
+        Settings(public_url=url)
+    assert Settings(public_url="https://emma.example/shop/").public_url == "https://emma.example/shop"
 
 
 def test_letters_lie_beside_the_data_unless_told() -> None:

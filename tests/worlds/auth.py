@@ -6,15 +6,16 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import cast
+from typing import TypeVar, cast
 from uuid import UUID
 
 from marketd.auth import wiring
+from marketd.auth.accounts.delete import Deleting
 from marketd.auth.accounts.servicer import UserServicer
 from marketd.auth.accounts.values import Account
 from marketd.auth.codes.model import VerificationChannel
 from marketd.auth.codes.recover import ChangePassword
-from marketd.auth.codes.values import FactorProof
+from marketd.auth.codes.values import Enrollment, FactorProof, Proof
 from marketd.auth.letters import Letters
 from marketd.auth.ports import AccountHolder, CartMerger, MergeReport
 from marketd.auth.servicer import AuthServicer
@@ -40,6 +41,7 @@ from tests.worlds.built import Built
 from tests.worlds.parts import make_parts, make_settings
 
 PASSWORD = f"correct horse battery {MARK}"
+PROOF = Proof(PASSWORD)
 STRANGER = Caller(None, None, frozenset(), "192.0.2.7")
 
 
@@ -75,6 +77,16 @@ class Mailbox:
         return [template for template, _, _ in self.sent]
 
 
+T = TypeVar("T")
+
+
+def _raised(found: T | Refusal) -> T:
+    """What a use case gave, or the refusal that it returned so that what was written stays."""
+    if isinstance(found, Refusal):
+        raise found
+    return found
+
+
 async def _no_cart(uow: UnitOfWork, user_id: UUID, guest_token: str) -> MergeReport | None:
     return None
 
@@ -95,6 +107,8 @@ class House:
         self.passwords, self.keys, self.access, self.rules = made.passwords, made.keys, made.access, made.rules
         self.principals, self.signing_in, self.attempts = made.principals, made.signing_in, made.attempts
         self.factor, self.verifying, self.recovering = made.factor, made.verifying, made.recovering
+        self.enrolling, self.changing, self.undoing = made.enrolling, made.changing, made.undoing
+        self.proving = made.proving
         self.services, self.letters = made.services, made.letters
         self._made = made
         self.built = self._build()
@@ -110,6 +124,10 @@ class House:
     def users(self, *holders: AccountHolder) -> UserServicer:
         """The service for accounts, which these keep from being deleted."""
         return self._build(*holders).servicer(UserServicer)
+
+    async def delete_user(self, caller: Caller, proof: Proof = PROOF) -> None:
+        """Delete the caller's account, which nothing holds."""
+        await Deleting(self.tx, self._made.proving, ()).delete(caller, caller.known_user_id, "", proof)
 
     def secret(self, purpose: str) -> bytes:
         """The key that auth has for it."""
@@ -148,10 +166,38 @@ class House:
 
     async def verify(self, caller: Caller, channel: VerificationChannel, code: str) -> Account:
         """Present a verification code."""
-        found = await self.tx.run("test.verify", lambda uow: self.verifying.verify(uow, caller, channel, code))
-        if isinstance(found, Refusal):
-            raise found
-        return found
+        return _raised(await self.tx.run("test.verify", lambda uow: self.verifying.verify(uow, caller, channel, code)))
+
+    async def change_email(self, caller: Caller, email: str, proof: Proof = PROOF) -> datetime:
+        """Ask for another e-mail address; when the code ends."""
+        return _raised(await self.tx.run("test.email", await self.changing.prepare_email(caller, email, proof)))
+
+    async def change_phone(self, caller: Caller, phone: str, proof: Proof = PROOF) -> datetime | None:
+        """Ask for another phone, or for none; when the code ends."""
+        return _raised(await self.tx.run("test.phone", await self.changing.prepare_phone(caller, phone, proof)))
+
+    async def undo(self, token: str, caller: Caller = STRANGER) -> None:
+        """Take a change of the e-mail address back."""
+        await self.tx.run("test.undo", lambda uow: self.undoing.undo(uow, caller, token))
+
+    async def code_sent(self) -> str:
+        """The code of the last letter or short message that had one."""
+        await self.deliver()
+        return self.mailbox.last("verification_code")["code"]
+
+    async def verified_phone(self, caller: Caller, phone: str) -> Account:
+        """Change the phone, the code included."""
+        await self.change_phone(caller, phone)
+        return await self.verify(caller, VerificationChannel.PHONE, await self.code_sent())
+
+    async def move(self, caller: Caller, email: str, proof: Proof = PROOF) -> Account:
+        """Change the e-mail address, the code included."""
+        await self.change_email(caller, email, proof)
+        return await self.verify(caller, VerificationChannel.EMAIL, await self.code_sent())
+
+    async def enroll(self, caller: Caller, password: str = PASSWORD) -> Enrollment:
+        """The secret of a second factor that waits to be confirmed."""
+        return await self.enrolling.enroll(caller, password)
 
     async def disable_totp(self, caller: Caller, proof: FactorProof) -> None:
         """Do without the second factor."""
@@ -191,13 +237,14 @@ class Builder:
         merge: CartMerger = _no_cart,
         capacity: int = 100,
         max_open: int = MAX_OPEN,
+        admin_totp: bool = False,
     ) -> House:
         """A house with its keys loaded."""
         engine = create_engine(self._url, pool_size=65, pool_timeout_seconds=5)
         tx = Transactor(engine, self.clock)
         self._stack.push_async_callback(engine.dispose)
         self._stack.push_async_callback(tx.drain)
-        settings = make_settings(bcrypt_cost=cost, shop_name="Shop")
+        settings = make_settings(bcrypt_cost=cost, shop_name="Shop", admin_totp=admin_totp)
         parts = make_parts(tx, clock=self.clock, broadcast=broadcast, settings=settings)
         made = wiring.make_machinery(
             parts,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from marketplace.auth.v1 import auth_service_pb2, service_account_pb2, session_pb2, token_pb2
+from marketplace.auth.v1 import auth_service_pb2, service_account_pb2, session_pb2, token_pb2, user_service_pb2
 from marketplace.type.v1 import cart_merge_pb2
 
 from marketd.auth.codes.model import VerificationChannel
+from marketd.auth.codes.values import FactorProof, Proof
 from marketd.auth.ports import MergeOutcome, MergeReport, MergeStrategy
 from marketd.auth.services.values import ServiceAccount
 from marketd.auth.sessions.sign_in import TokenPair
@@ -18,6 +19,15 @@ from marketd.kernel.wire import to_timestamp
 CHANNELS = EnumMap(VerificationChannel, auth_service_pb2.VerificationChannel)
 MERGE_STRATEGIES = EnumMap(MergeStrategy, cart_merge_pb2.CartMergeStrategy)
 MERGE_OUTCOMES = EnumMap(MergeOutcome, cart_merge_pb2.CartMergeOutcome)
+
+
+def from_proof(
+    request: auth_service_pb2.ChangeEmailRequest
+    | auth_service_pb2.ChangePhoneRequest
+    | user_service_pb2.DeleteUserRequest,
+) -> Proof:
+    """What the caller presents to show that it is the owner."""
+    return Proof(request.password, FactorProof(request.totp_code, request.recovery_code))
 
 
 def to_tokens(pair: TokenPair) -> token_pb2.Tokens:
@@ -40,6 +50,7 @@ def to_session(session: Session, current: UUID | None) -> session_pb2.Session:
         create_time=to_timestamp(session.create_time),
         refresh_time=to_timestamp(session.refresh_time),
         expire_time=to_timestamp(session.expire_time),
+        second_factor=session.second_factor,
         current=session.session_id == current,
     )
 

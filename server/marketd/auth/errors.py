@@ -66,8 +66,8 @@ class TotpRequired(Refusal):
         super().__init__("This account needs a fresh code of its authenticator, or a recovery code.")
 
 
-class ResetTokenInvalid(Refusal):
-    """A reset token that is unknown, used, or too old: the three look the same."""
+class LetterTokenInvalid(Refusal):
+    """A token out of a letter that is unknown, used, or too old: the three look the same."""
 
     code = Code.UNAUTHENTICATED
     reason = Reason.TOKEN_INVALID
@@ -114,12 +114,35 @@ class AccountHeld(InUse):
         super().__init__("user", held_by, f"Your account still has {held_by}. Close or end it, or wait for its end.")
 
 
+class ContactUnchanged(ValidationFailed):
+    """The account has this e-mail address or phone already. name: what people call it, and its field."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            FieldViolation(name, f"is the {name} of the account already; SendVerification verifies it where it is not")
+        )
+
+
+class VerifiedPhone(ValidationFailed):
+    """A phone that is verified is changed and removed by a call of its own, which asks for a proof."""
+
+    def __init__(self) -> None:
+        super().__init__(FieldViolation("user.phone", "is verified; change or remove it with ChangePhone"))
+
+
+class NoSecondFactor(ValidationFailed):
+    """The account has no authenticator whose code could prove anything."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(FieldViolation(field, "the account has no second factor; give the password instead"))
+
+
 class NothingCarriesSms(ValidationFailed):
     """This marketplace has nobody who sends text messages."""
 
-    def __init__(self) -> None:
+    def __init__(self, field: str) -> None:
         super().__init__(
-            FieldViolation("channel", "this marketplace sends no text messages; verify the e-mail address instead")
+            FieldViolation(field, "this marketplace sends no text messages; verify the e-mail address instead")
         )
 
 

@@ -74,9 +74,25 @@ class Letters:
         """That the password was changed, from where."""
         _tell(uow, account, Wording.PASSWORD_CHANGED, address=address)
 
-    def email_changed(self, uow: UnitOfWork, account: Account, new: str, address: str) -> None:
-        """To the address before: that there is another now, from where; whoever reads it need not learn it whole."""
-        _tell(uow, account, Wording.EMAIL_CHANGED, email=_masked(new), address=address)
+    def email_changed(
+        self,
+        uow: UnitOfWork,
+        account: Account,
+        new: str,
+        address: str,
+        undo_token: str = "",
+        lifetime: timedelta = timedelta(0),
+    ) -> None:
+        """To the address before: that there is another now, from where; whoever reads it need not learn it whole.
+
+        With a token: how to take it back, and for how long.
+        """
+        undo = {"token": self._sealed(undo_token), "hours": _hours(lifetime)} if undo_token else {}
+        _tell(uow, account, Wording.EMAIL_CHANGED, email=_masked(new), address=address, **undo)
+
+    def phone_changed(self, uow: UnitOfWork, account: Account, new: str, address: str) -> None:
+        """That the account has another phone, from where; none when `new` is empty."""
+        _tell(uow, account, Wording.PHONE_CHANGED, phone=_masked_phone(new), address=address)
 
     def totp_changed(self, uow: UnitOfWork, account: Account, *, enabled: bool) -> None:
         """That a code is needed to sign in from now on, or no longer."""
@@ -120,6 +136,15 @@ def _masked(email: str) -> str:
     """`j…@shop.example`"""
     local, _, domain = email.partition("@")
     return f"{local[:1]}…@{domain}"
+
+
+def _masked_phone(phone: str) -> str:
+    """`…4567`"""
+    return f"…{phone[-4:]}" if phone else ""
+
+
+def _hours(lifetime: timedelta) -> str:
+    return str(int(lifetime.total_seconds()) // 3600)
 
 
 def _minutes(lifetime: timedelta) -> str:

@@ -15,7 +15,7 @@ from marketd.auth.accounts.model import TRANSITIONS, AccountState
 from marketd.auth.accounts.values import Account
 from marketd.auth.addresses import repository as addresses
 from marketd.auth.addresses.values import SavedAddress
-from marketd.auth.codes.repository import factors, password_resets
+from marketd.auth.codes.repository import email_changes, factors, password_resets, verifications
 from marketd.auth.letters import Letters, language_of
 from marketd.auth.sessions import access_changes, session
 from marketd.auth.sessions.model import ChangeKind
@@ -117,25 +117,29 @@ async def revoke_role(uow: UnitOfWork, user_id: UUID, role: Role) -> None:
 async def create_admin(uow: UnitOfWork, email: str, password_hash: str) -> AdminCreated:
     """Make sure that the account with this e-mail address exists and is an admin; a second time changes nothing.
 
-    An existing account that becomes an admin gets the given password and loses its sessions, its second factor and
-    reset tokens: whoever registered the address first must not become an admin by waiting for the operator, nor keep
-    the operator out. A blocked one is unblocked: who runs the command runs the marketplace.
+    An existing account that becomes an admin gets the given password and loses its sessions, its second factor, reset
+    tokens, and changes of the e-mail address that wait or could be taken back: whoever registered the address first
+    must not become an admin by waiting for the operator, nor keep the operator out. A blocked one is unblocked: who
+    runs the command runs the marketplace.
     """
     account = await accounts.read_by_login(uow.connection, email)
     if account is None:
         new = NewAccount(email, "", "", "Administrator", password_hash)
-        user_id = (await create_account(uow, new, frozenset({Role.ADMIN, Role.BUYER}))).user_id
-        await log.record(uow, SYSTEM, "user", user_id, act=Act.CREATE_ADMIN)
-        return AdminCreated(user_id, created=True, promoted=False)
+        made = await create_account(uow, new, frozenset({Role.ADMIN, Role.BUYER}))
+        await log.record(uow, SYSTEM, "user", made.user_id, after=made, act=Act.CREATE_ADMIN)
+        return AdminCreated(made.user_id, created=True, promoted=False)
     if Role.ADMIN in account.roles:
         return AdminCreated(account.user_id, created=False, promoted=False)
     await accounts.set_password_hash(uow.connection, account.user_id, password_hash, uow.now)
     await session.end_sessions(uow, account.user_id)
     await factors.delete_all(uow.connection, account.user_id)
     await password_resets.delete_all(uow.connection, account.user_id)
+    await email_changes.delete_all(uow.connection, account.user_id)
+    await verifications.void_changes(uow.connection, account.user_id, uow.now)
     await unblock_account(uow, account.user_id)
     await grant_role(uow, account.user_id, Role.ADMIN)
-    await log.record(uow, SYSTEM, "user", account.user_id, act=Act.CREATE_ADMIN)
+    after = await find_account(uow.connection, account.user_id)
+    await log.record(uow, SYSTEM, "user", account.user_id, before=account, after=after, act=Act.CREATE_ADMIN)
     return AdminCreated(account.user_id, created=False, promoted=True)
 
 
@@ -158,7 +162,8 @@ async def disable_totp(uow: UnitOfWork, letters: Letters, login: str) -> bool:
     await session.end_sessions(uow, account.user_id)
     if factor.is_confirmed:
         letters.totp_changed(uow, account, enabled=False)
-    await log.record(uow, SYSTEM, "user", account.user_id, act=Act.DISABLE_TOTP)
+    after = await find_account(uow.connection, account.user_id)
+    await log.record(uow, SYSTEM, "user", account.user_id, before=account, after=after, act=Act.DISABLE_TOTP)
     return True
 
 

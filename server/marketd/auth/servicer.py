@@ -10,8 +10,11 @@ from marketplace.auth.v1 import auth_service_pb2, auth_service_pb2_grpc
 
 from marketd.auth import convert
 from marketd.auth.accounts.convert import to_user
+from marketd.auth.codes.change import Changing
+from marketd.auth.codes.enroll import Enrolling
 from marketd.auth.codes.recover import ChangePassword, Recovering
 from marketd.auth.codes.second_factor import SecondFactor
+from marketd.auth.codes.undo import Undoing
 from marketd.auth.codes.values import FactorProof
 from marketd.auth.codes.verify import Verifying
 from marketd.auth.services import service_accounts
@@ -50,6 +53,9 @@ class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
         verifying: Verifying,
         recovering: Recovering,
         factor: SecondFactor,
+        enrolling: Enrolling,
+        changing: Changing,
+        undoing: Undoing,
         services: ServiceAccounts,
     ) -> None:
         self._tx = tx
@@ -60,6 +66,9 @@ class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
         self._verifying = verifying
         self._recovering = recovering
         self._factor = factor
+        self._enrolling = enrolling
+        self._changing = changing
+        self._undoing = undoing
         self._services = services
 
     async def Register(
@@ -156,6 +165,36 @@ class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
             lambda account: auth_service_pb2.VerifyResponse(user=to_user(account)),
         )
 
+    async def ChangeEmail(
+        self, request: auth_service_pb2.ChangeEmailRequest, context: Context
+    ) -> auth_service_pb2.ChangeEmailResponse:
+        caller, proof = _oneself(), convert.from_proof(request)
+        return await self._once(
+            "auth.change_email",
+            lambda: self._changing.prepare_email(caller, request.email, proof),
+            lambda end: auth_service_pb2.ChangeEmailResponse(expire_time=to_timestamp(end)),
+        )
+
+    async def UndoEmailChange(
+        self, request: auth_service_pb2.UndoEmailChangeRequest, context: Context
+    ) -> auth_service_pb2.UndoEmailChangeResponse:
+        caller = calls.current_caller()
+        return await self._tx.answer(
+            "auth.undo_email_change",
+            lambda uow: self._undoing.undo(uow, caller, request.token),
+            lambda _: auth_service_pb2.UndoEmailChangeResponse(),
+        )
+
+    async def ChangePhone(
+        self, request: auth_service_pb2.ChangePhoneRequest, context: Context
+    ) -> auth_service_pb2.ChangePhoneResponse:
+        caller, proof = _oneself(), convert.from_proof(request)
+        return await self._once(
+            "auth.change_phone",
+            lambda: self._changing.prepare_phone(caller, request.phone, proof),
+            lambda end: auth_service_pb2.ChangePhoneResponse(expire_time=None if end is None else to_timestamp(end)),
+        )
+
     async def RequestPasswordReset(
         self, request: auth_service_pb2.RequestPasswordResetRequest, context: Context
     ) -> auth_service_pb2.RequestPasswordResetResponse:
@@ -185,7 +224,7 @@ class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
     async def EnrollTotp(
         self, request: auth_service_pb2.EnrollTotpRequest, context: Context
     ) -> auth_service_pb2.EnrollTotpResponse:
-        made = await self._factor.enroll(_oneself())
+        made = await self._enrolling.enroll(_oneself(), request.password)
         return auth_service_pb2.EnrollTotpResponse(secret=made.secret, otpauth_uri=made.uri)
 
     async def ConfirmTotp(
@@ -264,7 +303,9 @@ class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
         keys = [convert.to_json_web_key(key) for key in self._keys.public_keys()]
         return auth_service_pb2.GetJsonWebKeySetResponse(keys=keys)
 
-    async def _once(self, name: str, prepare: Callable[[], Awaitable[Work[T]]], render: Callable[[T], M]) -> M:
+    async def _once(
+        self, name: str, prepare: Callable[[], Awaitable[Work[T | Refusal]]], render: Callable[[T], M]
+    ) -> M:
         """Answer once for a request id what judges a password or a code before its own transaction.
 
         A repeat would be judged by what its own first run has left: the code is used, the password another one. So the

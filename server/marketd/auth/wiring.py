@@ -6,12 +6,18 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from marketd.auth.accounts.delete import Deleting
 from marketd.auth.accounts.passwords import Passwords
 from marketd.auth.accounts.servicer import UserServicer
+from marketd.auth.codes.change import Changing
 from marketd.auth.codes.credentials import CodeHasher
+from marketd.auth.codes.enroll import Enrolling
+from marketd.auth.codes.proof import Proving
 from marketd.auth.codes.recover import RESET_JOB, Recovering
 from marketd.auth.codes.second_factor import SecondFactor
+from marketd.auth.codes.send import CodeSender
 from marketd.auth.codes.throttle import PATIENCE_SECONDS, Throttle
+from marketd.auth.codes.undo import Undoing
 from marketd.auth.codes.verify import Verifying
 from marketd.auth.letters import Letters, letters_of
 from marketd.auth.ports import AccessEnded, AccountEnded, AccountHolder, CartMerger
@@ -44,8 +50,12 @@ class AuthMachinery:
     letters: Letters
     attempts: Throttle
     factor: SecondFactor
+    proving: Proving
+    enrolling: Enrolling
+    changing: Changing
     verifying: Verifying
     recovering: Recovering
+    undoing: Undoing
     signing_in: SigningIn
     services: ServiceAccounts
 
@@ -76,11 +86,28 @@ def make_machinery(
     hasher = CodeHasher(settings.derive("codes"))
     attempts = Throttle(tx, hasher, patience_seconds=patience_seconds)
     factor = SecondFactor(tx, Seal(settings.derive("totp")), hasher, attempts, letters, issuer=settings.shop_name)
+    proving = Proving(passwords, attempts, factor)
+    sender = CodeSender(hasher, letters)
+    changing = Changing(tx, proving, sender, letters)
+    recovering = Recovering(tx, passwords, hasher, attempts, letters)
     rules = SessionRules(
-        settings.refresh_token_lifetime, settings.session_idle_lifetime, settings.refresh_grace, max_open_sessions
+        settings.refresh_token_lifetime,
+        settings.session_idle_lifetime,
+        settings.refresh_grace,
+        max_open_sessions,
+        admin_totp=settings.admin_totp,
     )
     refresh = RefreshTokens(settings.derive("refresh-tokens"))
-    principals = Principals(tx, access, keys, parts.broadcast, parts.clock, watch=parts.spare, capacity=known_callers)
+    principals = Principals(
+        tx,
+        access,
+        keys,
+        parts.broadcast,
+        parts.clock,
+        watch=parts.spare,
+        capacity=known_callers,
+        admin_totp=settings.admin_totp,
+    )
     tx.listen(principals.on_commit)
     return AuthMachinery(
         passwords=passwords,
@@ -91,8 +118,12 @@ def make_machinery(
         letters=letters,
         attempts=attempts,
         factor=factor,
-        verifying=Verifying(hasher, letters),
-        recovering=Recovering(tx, passwords, hasher, attempts, letters),
+        proving=proving,
+        enrolling=Enrolling(tx, proving, factor),
+        changing=changing,
+        verifying=Verifying(hasher, sender, changing, letters),
+        recovering=recovering,
+        undoing=Undoing(recovering, letters),
         signing_in=SigningIn(tx, passwords, access, refresh, rules, attempts, factor, letters, merge_guest_cart),
         services=ServiceAccounts(tx, access, settings.derive("service-secrets")),
     )
@@ -136,15 +167,17 @@ def build_on(
                 verifying=made.verifying,
                 recovering=made.recovering,
                 factor=made.factor,
+                enrolling=made.enrolling,
+                changing=made.changing,
+                undoing=made.undoing,
                 services=made.services,
             ),
             UserServicer(
                 tx=tx,
                 pager=parts.pager,
                 letters=made.letters,
-                holders=holders,
+                deleting=Deleting(tx, made.proving, holders, account_ended),
                 access_ended=access_ended,
-                account_ended=account_ended,
             ),
         ],
         jobs={RESET_JOB: made.recovering.send},

@@ -49,3 +49,8 @@ def command(
         say(f"{email} is an administrator now.")
     else:
         say(f"{email} was an administrator already; nothing changed.")
+    if settings.admin_totp:
+        say(
+            "MARKETD_ADMIN_TOTP is on, so the role counts only in sessions with a second factor: sign in, set one up "
+            "with EnrollTotp and ConfirmTotp, and sign in again with its code."
+        )

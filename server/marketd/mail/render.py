@@ -48,7 +48,12 @@ class Wording(StrEnum):
     PASSWORD_CHANGED = "password_changed"  # noqa: S105 - a template's name
     """time*, address."""
     EMAIL_CHANGED = "email_changed"
-    """time*, email (the new one, masked), address. To the former e-mail address."""
+    """time*, email (the new one, masked), address, token, hours. To the former e-mail address.
+
+    With a token it says how the change is taken back: with MARKETD_PUBLIC_URL by a link, else by the token itself.
+    """
+    PHONE_CHANGED = "phone_changed"
+    """time*, phone (the new one, masked; empty when there is none), address."""
     TOTP_ENABLED = "totp_enabled"
     """time*."""
     TOTP_DISABLED = "totp_disabled"
@@ -63,11 +68,20 @@ class Wording(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """Who writes: shown in every message. `reset_url` has `{token}` where the token goes; empty: no link."""
+    """Who writes: shown in every message. The pages have `{token}` where the token goes; empty: no link.
+
+    `reset_url` is for a new password, `undo_url` for taking back a change of the e-mail address.
+    """
 
     name: str
     support: str = ""
     reset_url: str = ""
+    undo_url: str = ""
+
+    def link(self, name: str, token: str) -> str:
+        """The page that takes the token of this letter; empty when there is none."""
+        url = {Wording.PASSWORD_RESET: self.reset_url, Wording.EMAIL_CHANGED: self.undo_url}.get(Wording(name), "")
+        return url.replace("{token}", quote(token, safe="")) if token else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +115,7 @@ class Renderer:
 
     def letter(self, name: str, locale: str, values: Mapping[str, str]) -> Content:
         """Render a letter. Raises jinja2's UndefinedError for a missing value, TemplateNotFound for a wrong name."""
-        given = self._given(values)
+        given = self._given(name, values)
         text_template, found = self._find(name, ".txt", locale)
         html_template, _ = self._find(name, ".html", locale)
         first, _, text = text_template.render(given).partition("\n")
@@ -112,15 +126,14 @@ class Renderer:
     def sms(self, name: str, locale: str, values: Mapping[str, str]) -> str:
         """Render an SMS; the same errors."""
         template, _ = self._find(name, ".sms", locale)
-        return " ".join(template.render(self._given(values)).split())
+        return " ".join(template.render(self._given(name, values)).split())
 
-    def _given(self, values: Mapping[str, str]) -> dict[str, object]:
+    def _given(self, template: str, values: Mapping[str, str]) -> dict[str, object]:
         # Control characters could not be seen, and some mail readers obey them.
         given: dict[str, object] = {key: _CONTROL.sub("", value) for key, value in values.items()}
         name = values.get("name", "")
         given["greeted"] = name if _NAME.fullmatch(name) else ""
-        token = values.get("token")
-        given["link"] = self._shop.reset_url.replace("{token}", quote(token, safe="")) if token else ""
+        given["link"] = self._shop.link(template, values.get("token", ""))
         given["shop"] = self._shop
         return given
 

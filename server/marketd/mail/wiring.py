@@ -21,7 +21,8 @@ def build(parts: Parts, *, revealer: Callable[[Parts], Callable[[str], str]]) ->
     """Mail's part of a process. `revealer` gives what opens values that were sealed. Raises MailMisconfigured."""
     settings = parts.settings
     smtp_url = settings.smtp_url.get_secret_value() if settings.smtp_url is not None else None
-    shop = Shop(settings.shop_name, settings.support_email, settings.password_reset_url)
+    undo_url = f"{settings.public_url}/undo-email-change#token={{token}}" if settings.public_url else ""
+    shop = Shop(settings.shop_name, settings.support_email, settings.password_reset_url, undo_url)
     messages = MessageJobs(
         renderer=Renderer(shop, settings.mail_templates),
         mailer=choose_mailer(smtp_url, settings.mail_folder),

@@ -20,6 +20,11 @@ from marketd.kernel.masks import EVERYTHING, behaviours, has_value, is_ours, set
 
 _MISSING = "must be given"
 _MASK = "update_mask"
+# What a caller may also name as its own, without knowing the id: it has one.
+_OWN = frozenset({"marketplace.auth.v1.User"})
+_ME = "me"
+# What has a call of its own.
+_INSTEAD = {"marketplace.auth.v1.User.email": "changed by ChangeEmail"}
 
 
 class Behaviours:
@@ -72,6 +77,8 @@ def _identified(resource: Message, field: Any) -> Iterator[FieldViolation]:
     if not given:
         yield FieldViolation(f"{field.name}.{name}", f"must name the {field.name.replace('_', ' ')} to change")
         return
+    if given == _ME and resource.DESCRIPTOR.full_name in _OWN:
+        return
     try:
         UUID(given)
     except ValueError:
@@ -97,7 +104,7 @@ def _problem_of_path(path: str, resource: Any, *, alone: bool) -> str:
         if field is None:
             return f"must be one of {', '.join(settable(message))}"
         if step not in settable(message):
-            return f"must not name {step}, which is not changed by an update"
+            return f"must not name {step}, which is {_INSTEAD.get(field.full_name, 'not changed by an update')}"
         if depth < len(steps) - 1:
             if not is_ours(field):
                 return f"must name {step} as a whole"

@@ -49,11 +49,17 @@ class RoleRequired(Refusal):
     code = Code.PERMISSION_DENIED
     reason = Reason.ROLE_REQUIRED
 
-    def __init__(self, roles: Iterable[Role]) -> None:
+    def __init__(self, roles: Iterable[Role], *, withheld: bool = False) -> None:
+        """withheld: whether the account has such a role, which counts only in sessions with a second factor."""
         names = ",".join(sorted(roles))
+        what_to_do = (
+            "your account's role counts only in sessions that were opened with a second factor: set one up with "
+            "EnrollTotp and ConfirmTotp where there is none, then sign in with its code."
+            if withheld
+            else "sign in with an account that has such a role."
+        )
         super().__init__(
-            f"This method is open to {names.replace(',', ', ')} only; sign in with an account that has such a role.",
-            metadata={"requiredRoles": names},
+            f"This method is open to {names.replace(',', ', ')} only; {what_to_do}", metadata={"requiredRoles": names}
         )
 
 

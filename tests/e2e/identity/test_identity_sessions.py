@@ -63,7 +63,7 @@ async def test_a_session_is_revoked_by_its_owner_only_and_twice_is_once(workers:
 async def test_a_second_factor_from_enrolling_to_removing_it(workers: Workers) -> None:
     worker = workers[0]
     person = await worker.register()
-    enrolled = await worker.auth.EnrollTotp(pb.EnrollTotpRequest(), metadata=person.metadata)
+    enrolled = await worker.auth.EnrollTotp(pb.EnrollTotpRequest(password=PASSWORD), metadata=person.metadata)
     otp = pyotp.TOTP(enrolled.secret)
     code = otp.now()
     confirmed = await worker.auth.ConfirmTotp(pb.ConfirmTotpRequest(totp_code=code), metadata=person.metadata)
@@ -118,7 +118,9 @@ async def test_a_service_is_no_user(workers: Workers, boss: Person) -> None:
             worker.auth.ChangePassword,
             pb.ChangePasswordRequest(current_password="x", new_password=f"a new horse 1 {MARK}"),
         ),
-        (worker.auth.EnrollTotp, pb.EnrollTotpRequest()),
+        (worker.auth.ChangeEmail, pb.ChangeEmailRequest(email="router@shop.example", password=PASSWORD)),
+        (worker.auth.ChangePhone, pb.ChangePhoneRequest(phone="+491701234567", password=PASSWORD)),
+        (worker.auth.EnrollTotp, pb.EnrollTotpRequest(password=PASSWORD)),
         (worker.auth.ConfirmTotp, pb.ConfirmTotpRequest(totp_code="123456")),
         (worker.auth.DisableTotp, pb.DisableTotpRequest(totp_code="123456")),
     ):

@@ -42,7 +42,7 @@ from tests.e2e.matrix.ownership_cases import (
 )
 from tests.e2e.matrix.recipes_goods import csv_file, inline_import, streamed_import
 from tests.worlds.matrix import Market
-from tests.worlds.things import new_key
+from tests.worlds.things import PASSWORD, new_key
 
 OWN_KEY: Final = "the caller makes it up, and it is only ever looked up together with the caller"
 PUBLIC: Final = "it names something that everybody may see"
@@ -73,6 +73,7 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     ),
     "ListSessions.page_token": APART,
     "RevokeSession.session_id": Owned((B, S, C), session),
+    "UndoEmailChange.token": SECRET,
     "ResetPassword.token": SECRET,
     "IssueServiceToken.client_id": WORTHLESS,
     "ListServiceAccounts.page_token": APART,
@@ -81,7 +82,10 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "UpdateUser.user.user_id": Owned((B, S, C), plain(lambda market: market.trip.buyer.user_id, update_user)),
     "DeleteUser.user_id": Owned(
         (B, S, C),
-        plain(lambda market: market.trip.buyer.user_id, lambda one: user_service_pb2.DeleteUserRequest(user_id=one)),
+        plain(
+            lambda market: market.trip.buyer.user_id,
+            lambda one: user_service_pb2.DeleteUserRequest(user_id=one, password=PASSWORD),
+        ),
     ),
     "CreateAddress.address.address_id": NOT_READ,
     "GetAddress.address_id": Owned((B, S, C), address(lambda one: user_service_pb2.GetAddressRequest(address_id=one))),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pyotp
@@ -62,6 +63,10 @@ def _service_account() -> auth.CreateServiceAccountRequest:
     return auth.CreateServiceAccountRequest(name=f"service-{secrets.token_hex(6)}")
 
 
+def _fresh_email() -> str:
+    return f"{secrets.token_hex(8)}@example.com"
+
+
 def _simple(make: Callable[[], Message]) -> Prepare:
     """A call by a new account, which needs nothing but itself."""
 
@@ -74,7 +79,13 @@ def _simple(make: Callable[[], Message]) -> Prepare:
 AUTH.add("LogoutAll", AUTHENTICATED)(_simple(auth.LogoutAllRequest))
 AUTH.add("ListSessions", AUTHENTICATED)(_simple(lambda: auth.ListSessionsRequest(page_size=5)))
 AUTH.add("SendVerification", AUTHENTICATED)(_simple(lambda: auth.SendVerificationRequest(channel=EMAIL)))
-AUTH.add("EnrollTotp", AUTHENTICATED)(_simple(auth.EnrollTotpRequest))
+AUTH.add("EnrollTotp", AUTHENTICATED)(_simple(lambda: auth.EnrollTotpRequest(password=PASSWORD)))
+AUTH.add("ChangeEmail", AUTHENTICATED)(
+    _simple(lambda: auth.ChangeEmailRequest(email=_fresh_email(), password=PASSWORD))
+)
+AUTH.add("ChangePhone", AUTHENTICATED)(
+    _simple(lambda: auth.ChangePhoneRequest(phone=f"+49{secrets.randbelow(10**10):010d}", password=PASSWORD))
+)
 AUTH.add("ChangePassword", AUTHENTICATED)(
     _simple(lambda: auth.ChangePasswordRequest(current_password=PASSWORD, new_password=NEW_PASSWORD))
 )
@@ -95,6 +106,16 @@ async def verify(market: Market, who: str) -> Scene:
     return Scene(caller, (auth.VerifyRequest(channel=EMAIL, code=code),))
 
 
+@AUTH.add("UndoEmailChange", PUBLIC)
+async def undo_email_change(market: Market, who: str) -> Scene:
+    person = await market.register()
+    moved = replace(person, email=_fresh_email())
+    await market.call(auth.ChangeEmailRequest(email=moved.email, password=PASSWORD), person)
+    code = await market.written_to(moved, "verification_code", "code")
+    await market.call(auth.VerifyRequest(channel=EMAIL, code=code), person)
+    return Scene(None, (auth.UndoEmailChangeRequest(token=await market.written_to(person, "email_changed", "token")),))
+
+
 @AUTH.add("RequestPasswordReset", PUBLIC)
 async def request_password_reset(market: Market, who: str) -> Scene:
     return Scene(None, (auth.RequestPasswordResetRequest(email=(await market.register()).email),))
@@ -109,7 +130,7 @@ async def reset_password(market: Market, who: str) -> Scene:
 
 
 async def _enrolled(market: Market, caller: Person) -> auth.ConfirmTotpRequest:
-    secret = (await market.call(auth.EnrollTotpRequest(), caller)).secret
+    secret = (await market.call(auth.EnrollTotpRequest(password=PASSWORD), caller)).secret
     return auth.ConfirmTotpRequest(totp_code=pyotp.TOTP(secret).now())
 
 
@@ -169,7 +190,7 @@ async def update_user(market: Market, who: str) -> Scene:
 @USER.add("DeleteUser", BUYER, SELLER, COURIER, ADMIN)
 async def delete_user(market: Market, who: str) -> Scene:
     caller = await newcomer(market, who)
-    return Scene(caller, (user_service_pb2.DeleteUserRequest(user_id=caller.user_id),))
+    return Scene(caller, (user_service_pb2.DeleteUserRequest(user_id=caller.user_id, password=PASSWORD),))
 
 
 @USER.add("CreateAddress", BUYER, SELLER, COURIER, ADMIN)

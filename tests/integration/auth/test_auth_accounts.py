@@ -10,7 +10,7 @@ import pyotp
 import pytest
 from marketd.auth import service, sweeps
 from marketd.auth.accounts import block
-from marketd.auth.errors import InvalidCredentials, ResetTokenInvalid, SessionRevoked
+from marketd.auth.errors import InvalidCredentials, LetterTokenInvalid, SessionRevoked
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call
 from marketd.kernel.call.caller import Caller, Role
@@ -140,7 +140,7 @@ async def test_whoever_registered_the_admins_address_first_does_not_become_the_a
 async def test_who_registered_the_operators_address_first_cannot_keep_the_operator_out(house: House) -> None:
     squatter = await house.register("admin")
     caller = await house.caller(squatter)
-    secret = (await house.factor.enroll(caller)).secret
+    secret = (await house.enroll(caller)).secret
     await house.factor.confirm(caller, WATCH.code(pyotp.TOTP(secret).at(house.clock.now())))
     await house.recovering.request("admin@shop.example", caller.address)
     await house.deliver()
@@ -150,14 +150,14 @@ async def test_who_registered_the_operators_address_first_cannot_keep_the_operat
     signed_in = await house.login("admin@shop.example", OPERATORS)
     assert Role.ADMIN in signed_in.account.roles
     assert not signed_in.account.totp_enabled
-    with pytest.raises(ResetTokenInvalid):
+    with pytest.raises(LetterTokenInvalid):
         await house.reset(caller, house.mailbox.last("password_reset")["token"], f"mine again {OPERATORS}")
 
 
 async def test_an_operator_removes_a_factor_that_its_owner_lost(house: House) -> None:
     signed_in = await house.register("jo")
     caller = await house.caller(signed_in)
-    secret = (await house.factor.enroll(caller)).secret
+    secret = (await house.enroll(caller)).secret
     await house.factor.confirm(caller, WATCH.code(pyotp.TOTP(secret).at(house.clock.now())))
 
     async def remove(login: str) -> bool:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from marketd.auth.accounts import block, delete
+from marketd.auth.accounts import block
 from marketd.auth.accounts.hash_queue import MAX_WAITING, STRANGER, THREADS, Lane, Turn
 from marketd.auth.codes.recover import ChangePassword
 from marketd.auth.sessions import origins
@@ -166,7 +166,7 @@ async def test_a_wrong_password_sends_the_same_statements_whether_anybody_has_th
     user_ids = [(await house.register(name)).account.user_id for name in ("known", "blocked", "deleted")]
     await house.tx.run("test.block", lambda uow: block.block_account(uow, user_ids[1]))
     deleted = Caller(user_ids[2], None, frozenset({Role.BUYER}))
-    await house.tx.run("test.delete", lambda uow: delete.delete_user(uow, deleted, user_ids[2], "", ()))
+    await house.delete_user(deleted)
     sent = Sent(house.tx)
     hashes = house.passwords.hashes
     names = ("unknown", "known", "blocked", "deleted")

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any, cast
 import pyotp
 import pytest
 from marketd.auth import sweeps
-from marketd.auth.accounts import block, update
-from marketd.auth.accounts.update import UserChange
+from marketd.auth.accounts import block, find
 from marketd.auth.codes import recover, throttle
 from marketd.auth.codes.credentials import hash_token
+from marketd.auth.codes.model import VerificationChannel
 from marketd.auth.codes.pace import Pace
 from marketd.auth.codes.recover import ChangePassword
 from marketd.auth.codes.repository import password_resets
 from marketd.auth.errors import (
     AccountBlocked,
     InvalidCredentials,
+    LetterTokenInvalid,
     PasswordTooCommon,
     PasswordUnchanged,
-    ResetTokenInvalid,
     SessionRevoked,
     TooManyFailures,
     TotpRequired,
@@ -96,7 +96,7 @@ async def test_the_token_of_the_mail_sets_the_password_and_ends_every_session(ho
 
 async def test_a_new_password_does_not_go_around_the_second_factor(house: House) -> None:
     caller = await house.caller(await house.register("jo"))
-    secret = (await house.factor.enroll(caller)).secret
+    secret = (await house.enroll(caller)).secret
     await house.factor.confirm(caller, WATCH.code(pyotp.TOTP(secret).at(house.clock.now())))
     await house.reset(STRANGER, await _token(house, "jo@shop.example"), FRESH)
     with pytest.raises(TotpRequired):
@@ -113,14 +113,14 @@ async def test_a_reset_token_is_good_once_also_for_two_at_once(house: House) -> 
         *(house.reset(STRANGER, token, f"{FRESH} {turn}") for turn in range(5)), return_exceptions=True
     )
     assert sum(outcome is None for outcome in outcomes) == 1
-    assert sum(isinstance(outcome, ResetTokenInvalid) for outcome in outcomes) == 4
+    assert sum(isinstance(outcome, LetterTokenInvalid) for outcome in outcomes) == 4
 
 
 async def test_a_reset_token_lasts_half_an_hour(house: House) -> None:
     await house.register("jo")
     token = await _token(house, "jo@shop.example")
     house.clock.advance(timedelta(minutes=30))
-    with pytest.raises(ResetTokenInvalid):
+    with pytest.raises(LetterTokenInvalid):
         await house.reset(STRANGER, token, FRESH)
 
 
@@ -135,17 +135,17 @@ async def test_a_stranger_who_keeps_asking_does_not_make_the_owners_token_worthl
     assert len(set(letters)) == recover.MAX_OUT
     await house.reset(STRANGER, owners, FRESH)
     for token in letters:
-        with pytest.raises(ResetTokenInvalid):
+        with pytest.raises(LetterTokenInvalid):
             await house.reset(STRANGER, token, FRESH)
 
 
 async def test_no_token_goes_to_an_address_that_the_account_is_just_leaving(house: House) -> None:
     caller = await house.caller(await house.register("jo"))
     changed, go_on = asyncio.Event(), asyncio.Event()
-    change = UserChange(caller.known_user_id, frozenset({"email"}), "", "new@shop.example", "", "", "")
 
     async def slow(uow: UnitOfWork) -> None:
-        await update.update_user(uow, caller, change, house.letters)
+        account = await find.lock_account(uow, caller.known_user_id)
+        await house.changing.make(uow, caller, account, VerificationChannel.EMAIL, "new@shop.example")
         changed.set()
         await go_on.wait()
 
@@ -171,7 +171,7 @@ async def test_a_password_is_not_changed_for_somebody_who_was_blocked_meanwhile(
 async def test_an_invented_token_is_refused_without_a_hash(house: House, token: str) -> None:
     await house.register("jo")
     before = house.passwords.hashes
-    with pytest.raises(ResetTokenInvalid):
+    with pytest.raises(LetterTokenInvalid):
         await house.reset(STRANGER, token, FRESH)
     assert house.passwords.hashes == before
 
@@ -217,7 +217,7 @@ async def test_the_token_of_an_address_that_nobody_has_opens_nothing(house: Hous
         await password_resets.insert(uow.connection, None, b"address", hash_token("guess"), uow.now, end)
 
     await house.tx.run("test.insert", write)
-    with pytest.raises(ResetTokenInvalid):
+    with pytest.raises(LetterTokenInvalid):
         await house.reset(STRANGER, "guess", FRESH)
 
 
@@ -280,7 +280,7 @@ async def test_a_blocked_account_gets_no_token_and_cannot_use_one_it_got(house: 
     user_id = (await house.register("jo")).account.user_id
     token = await _token(house, "jo@shop.example")
     await house.tx.run("test.block", lambda uow: block.block_account(uow, user_id))
-    with pytest.raises(ResetTokenInvalid):
+    with pytest.raises(LetterTokenInvalid):
         await house.reset(STRANGER, token, FRESH)
     house.clock.advance(timedelta(minutes=2))
     await house.recovering.request("jo@shop.example", STRANGER.address)
@@ -315,7 +315,7 @@ async def test_changing_the_password_ends_the_other_sessions_and_keeps_this_one(
     assert (await house.caller(done)).session_id == caller.session_id
     with pytest.raises(SessionRevoked):
         await house.principals.authenticate(other.tokens.access.text)
-    with pytest.raises(ResetTokenInvalid):
+    with pytest.raises(LetterTokenInvalid):
         await house.reset(STRANGER, token, f"a third horse battery {MARK}")
     await house.login("jo", FRESH)
     await house.deliver()

@@ -99,7 +99,7 @@ async def test_a_channel_is_verified_once_and_a_wrong_code_counts_and_is_no_answ
 
 async def test_a_second_factor_goes_once(house: House) -> None:
     caller = await house.caller(await house.register("jo"))
-    secret = (await house.factor.enroll(caller)).secret
+    secret = (await house.enroll(caller)).secret
     codes = await house.factor.confirm(caller, WATCH.code(pyotp.TOTP(secret).at(house.clock.now())))
     with pytest.raises(TotpRequired):
         await Asker(house, caller).ask(pb.DisableTotpRequest(recovery_code="WRONG-CODES"))

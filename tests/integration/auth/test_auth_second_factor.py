@@ -38,7 +38,7 @@ async def _enrolled(house: House, name: str) -> tuple[SignedIn, Caller, str, lis
     """An account with a second factor: its sign-in, its caller, the secret, the recovery codes."""
     done = await house.register(name)
     caller = await house.caller(done)
-    secret = (await house.factor.enroll(caller)).secret
+    secret = (await house.enroll(caller)).secret
     codes = await house.factor.confirm(caller, _code(house, secret))
     # The code that confirmed is used up.
     house.clock.advance(timedelta(seconds=60))
@@ -47,21 +47,21 @@ async def _enrolled(house: House, name: str) -> tuple[SignedIn, Caller, str, lis
 
 async def test_an_enrolled_factor_is_not_needed_before_it_is_confirmed(house: House) -> None:
     caller = await house.caller(await house.register("jo"))
-    first = await house.factor.enroll(caller)
-    second = await house.factor.enroll(caller)
+    first = await house.enroll(caller)
+    second = await house.enroll(caller)
     assert first.secret != second.secret
     assert not (await house.login("jo")).account.totp_enabled
     with pytest.raises(CodeWrong):
         await house.factor.confirm(caller, _code(house, first.secret))
     assert len(await house.factor.confirm(caller, _code(house, second.secret))) == 10
     with pytest.raises(IllegalTransition):
-        await house.factor.enroll(caller)
+        await house.enroll(caller)
     with pytest.raises(IllegalTransition):
         await house.factor.confirm(caller, _code(house, second.secret, 1))
 
 
 async def test_the_uri_is_what_authenticators_read(house: House) -> None:
-    made = await house.factor.enroll(await house.caller(await house.register("jo")))
+    made = await house.enroll(await house.caller(await house.register("jo")))
     uri = urlsplit(made.uri)
     assert (uri.scheme, uri.netloc) == ("otpauth", "totp")
     assert parse_qs(uri.query) == {"secret": [made.secret], "issuer": ["Shop"]}
@@ -220,7 +220,7 @@ async def test_no_secret_or_recovery_code_is_in_the_database(house: House) -> No
 
 async def test_a_service_or_a_blocked_account_has_no_factor(house: House) -> None:
     with pytest.raises(NotFound):
-        await house.factor.enroll(Caller(new_id(), new_id(), frozenset({Role.SERVICE})))
+        await house.enroll(Caller(new_id(), new_id(), frozenset({Role.SERVICE})))
     _, caller, secret, _ = await _enrolled(house, "jo")
     await house.tx.run("test.block", lambda uow: block_account(uow, caller.known_user_id))
     with pytest.raises(AccountBlocked):

@@ -81,7 +81,8 @@ async def test_a_registered_account_buys_at_once_and_is_signed_in(house: House) 
     ],
 )
 async def test_a_name_that_somebody_has_is_refused_by_field(house: House, second: RegisterAccount, field: str) -> None:
-    await house.signing_in.register(STRANGER, _register("first@shop.example", "First.User", "+491701234567"))
+    first = await house.signing_in.register(STRANGER, _register("first@shop.example", "First.User"))
+    await house.verified_phone(await house.caller(first), "+491701234567")
     with pytest.raises(AlreadyExists) as refused:
         await house.signing_in.register(STRANGER, second)
     assert refused.value.metadata["field"] == field
@@ -105,17 +106,18 @@ async def test_a_common_password_is_refused_before_it_is_hashed(house: House) ->
 
 
 @pytest.mark.parametrize("login", ["JO@shop.example", "jo.DOE", "+491701234567"])
-async def test_login_takes_email_username_or_phone(house: House, login: str) -> None:
-    done = await house.signing_in.register(STRANGER, _register("jo@shop.example", "Jo.Doe", "+491701234567"))
+async def test_login_takes_email_username_or_verified_phone(house: House, login: str) -> None:
+    done = await house.signing_in.register(STRANGER, _register("jo@shop.example", "Jo.Doe"))
+    await house.verified_phone(await house.caller(done), "+491701234567")
     again = await house.login(login)
     assert again.account.user_id == done.account.user_id
     assert again.tokens.grant.session_id != done.tokens.grant.session_id
 
 
 async def test_unknown_logins_and_wrong_passwords_look_and_cost_the_same(house: House) -> None:
-    await house.register("known")
+    await house.register("known", "+4930123456")  # which nobody verified
     told: list[tuple[str, dict[str, str], int]] = []
-    for login in ("known", "unknown", "known@shop.example", "unknown@shop.example", "+4912345678"):
+    for login in ("known", "unknown", "known@shop.example", "unknown@shop.example", "+4912345678", "+4930123456"):
         before = house.passwords.hashes
         with pytest.raises(InvalidCredentials) as refused:
             await house.login(login, "wrong horse battery")

@@ -11,8 +11,10 @@ import pytest
 from marketd.auth.accounts import update
 from marketd.auth.accounts.update import UserChange
 from marketd.auth.accounts.values import Account
+from marketd.auth.codes.change import Changing
 from marketd.auth.codes.credentials import CodeHasher
 from marketd.auth.codes.model import VerificationChannel as Channel
+from marketd.auth.codes.send import CodeSender
 from marketd.auth.codes.verify import Verifying
 from marketd.auth.errors import CodeWrong, NothingCarriesSms, NothingToVerify, TooManyCodes
 from marketd.auth.letters import Letters
@@ -21,6 +23,8 @@ from marketd.kernel.call.refusals import IllegalTransition, NotFound
 from marketd.kernel.call.seal import Seal
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.kernel.values.ids import new_id
+
+from tests.worlds.auth import PROOF
 
 if TYPE_CHECKING:
     from tests.worlds.auth import House
@@ -108,29 +112,34 @@ async def test_five_codes_an_hour_and_no_more(house: House) -> None:
     await house.send_code(caller, Channel.EMAIL)
 
 
-async def test_changing_the_address_to_and_fro_sends_no_more_codes(house: House) -> None:
-    caller = await house.caller(await house.register("jo"))
+async def test_changing_a_phone_to_and_fro_sends_no_more_codes(house: House) -> None:
+    caller = await house.caller(await house.register("jo", "+4930123456"))
 
-    async def move(email: str) -> None:
-        change = UserChange(caller.known_user_id, frozenset({"email"}), "", email, "", "", "")
-        await house.tx.run("test.update", lambda uow: update.update_user(uow, caller, change, house.letters))
+    async def move(phone: str) -> None:
+        change = UserChange(caller.known_user_id, frozenset({"phone"}), "", "", phone, "")
+        await house.tx.run("test.update", lambda uow: update.update_user(uow, caller, change))
 
-    code = await _sent(house, caller)
+    code = await _sent(house, caller, Channel.PHONE)
     sent = 1
     for turn in range(6):
-        await move(f"victim{turn}@shop.example")
+        await move(f"+493099999{turn}")
         with contextlib.suppress(TooManyCodes):
-            await house.send_code(caller, Channel.EMAIL)
+            await house.send_code(caller, Channel.PHONE)
             sent += 1
     assert sent == 5
-    await move("jo@shop.example")
+    await move("+4930123456")
     with pytest.raises(CodeWrong):
-        await house.verify(caller, Channel.EMAIL, code)
+        await house.verify(caller, Channel.PHONE, code)
 
 
 async def test_where_nothing_carries_sms_nobody_waits_for_one(house: House) -> None:
     caller = await house.caller(await house.register("jo", phone="+491701234567"))
-    verifying = Verifying(CodeHasher(house.secret("codes")), Letters(Seal(house.secret("letters")), sends_sms=False))
+    hasher, letters = CodeHasher(house.secret("codes")), Letters(Seal(house.secret("letters")), sends_sms=False)
+    sender = CodeSender(hasher, letters)
+    changing = Changing(house.tx, house.proving, sender, letters)
+    verifying = Verifying(hasher, sender, changing, letters)
+    with pytest.raises(NothingCarriesSms, match="phone"):
+        await changing.prepare_phone(caller, "+491709999999", PROOF)
     with pytest.raises(NothingCarriesSms, match="channel"):
         await house.tx.run("test.send", lambda uow: verifying.send(uow, caller, Channel.PHONE))
     await house.tx.run("test.send", lambda uow: verifying.send(uow, caller, Channel.EMAIL))

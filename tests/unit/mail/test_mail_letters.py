@@ -66,6 +66,23 @@ def test_no_letter_needs_more_than_its_marked_values(wording: Wording) -> None:
     assert "None" not in content.text + content.html
 
 
+def test_a_change_of_the_address_is_taken_back_by_a_link_where_there_is_a_page_and_else_by_the_token() -> None:
+    values = {**VALUES, "hours": "72", "email": "z…@mail.example"}
+    shop = Shop(
+        "Shop", reset_url="https://emma.example/reset?t={token}", undo_url="https://emma.example/undo#t={token}"
+    )
+    link = "https://emma.example/undo#t=abc%2Fdef%2B1"
+    with_page = Renderer(shop).letter(Wording.EMAIL_CHANGED, "en", values)
+    assert all(link in part and "72 hours" in part for part in (with_page.text, with_page.html))
+    assert "abc/def+1" not in with_page.text + with_page.html
+    without = Renderer(Shop("Shop")).letter(Wording.EMAIL_CHANGED, "en", values)
+    assert all("abc/def+1" in part and "https://" not in part for part in (without.text, without.html))
+    del values["token"]  # a change that cannot be taken back by this letter
+    told = Renderer(shop).letter(Wording.EMAIL_CHANGED, "en", values)
+    assert "72 hours" not in told.text + told.html
+    assert "https://" not in told.text
+
+
 def test_the_code_stands_in_subject_text_html_and_sms() -> None:
     renderer = Renderer(SHOP)
     content = renderer.letter(Wording.VERIFICATION_CODE, "en", VALUES)

@@ -46,14 +46,13 @@ def to_user(account: Account) -> user_pb2.User:
     )
 
 
-def from_update_user(request: pb.UpdateUserRequest) -> UserChange:
-    """The change to make."""
+def from_update_user(request: pb.UpdateUserRequest, user_id: UUID) -> UserChange:
+    """The change to make of the account that the request names."""
     user = request.user
     return UserChange(
-        user_id=UUID(user.user_id),
+        user_id=user_id,
         paths=update_paths(user, request.update_mask),
         etag=user.etag,
-        email=user.email,
         username=user.username,
         phone=user.phone,
         full_name=user.full_name,

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-
-import asyncpg
 
 from marketd.auth.accounts import repository
 from marketd.auth.accounts.find import find_account
+from marketd.auth.accounts.names import NameTaken, is_email_kept, is_phone_free, names_are_unique
 from marketd.auth.accounts.values import Account
 from marketd.auth.errors import NoAddress
 from marketd.kernel.call.caller import Role
-from marketd.kernel.call.refusals import AlreadyExists
-from marketd.kernel.db.database import constraint_of
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.ids import new_id
 from marketd.mail.compose import is_address
-
-_UNIQUE = {"uq_accounts_email": "email", "uq_accounts_username": "username", "uq_accounts_phone": "phone"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +28,10 @@ class NewAccount:
 
 
 async def create_account(uow: UnitOfWork, new: NewAccount, roles: frozenset[Role]) -> Account:
-    """Make an account with these roles. Raises NoAddress, and AlreadyExists naming the field that somebody else has."""
+    """Make an account with these roles. Raises NoAddress, and NameTaken for what another account has.
+
+    A phone that others have given and not verified is not theirs.
+    """
     if not is_address(new.email):
         raise NoAddress("email")
     user_id, email = new_id(), new.email.lower()
@@ -51,20 +47,10 @@ async def create_account(uow: UnitOfWork, new: NewAccount, roles: frozenset[Role
             new.password_hash,
             uow.now,
         )
+    if await is_email_kept(uow, user_id, email):
+        raise NameTaken("email")
+    if not await is_phone_free(uow, user_id, new.phone):
+        raise NameTaken("phone")
     for role in sorted(roles):
         await repository.add_role(uow.connection, user_id, role, uow.now)
     return await find_account(uow.connection, user_id)
-
-
-@contextmanager
-def names_are_unique() -> Iterator[None]:
-    """Around a statement that writes names. Raises AlreadyExists naming the field that somebody else has."""
-    try:
-        yield
-    except asyncpg.UniqueViolationError as error:
-        taken = _UNIQUE.get(constraint_of(error) or "")
-        if taken is None:
-            raise
-        raise AlreadyExists(
-            "user", taken, f"Another account has this {taken}; take another one, or sign in to that one."
-        ) from error

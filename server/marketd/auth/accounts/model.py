@@ -40,6 +40,8 @@ class AccountTable(Base):
         CheckConstraint("email = lower(email)", name="email_is_lower_case"),
         CheckConstraint("state IN ('ACTIVE', 'BLOCKED', 'DELETED')", name="state"),
         Index("uq_accounts_username", func.lower(text("username")), unique=True),
+        # A phone belongs to who verified it; others may have given it, by mistake or to keep its owner out.
+        Index("uq_accounts_phone", "phone", unique=True, postgresql_where=text("phone_verified")),
         # For ListUsers: what begins so, whatever the database's collation, and one state in the order of ids.
         Index("ix_accounts_email_prefix", "email", postgresql_ops={"email": "text_pattern_ops"}),
         Index("ix_accounts_phone_prefix", "phone", postgresql_ops={"phone": "text_pattern_ops"}),
@@ -51,7 +53,7 @@ class AccountTable(Base):
     user_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     email: Mapped[str] = mapped_column(Text, unique=True)
     username: Mapped[str | None] = mapped_column(Text)
-    phone: Mapped[str | None] = mapped_column(Text, unique=True)
+    phone: Mapped[str | None] = mapped_column(Text)
     full_name: Mapped[str] = mapped_column(Text)
     language_code: Mapped[str | None] = mapped_column(Text)
     password_hash: Mapped[str] = mapped_column(Text)

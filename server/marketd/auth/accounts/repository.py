@@ -9,7 +9,6 @@ from uuid import UUID
 
 from marketd.auth.accounts.model import AccountState
 from marketd.auth.accounts.values import Account, UserFilter
-from marketd.auth.codes.model import VerificationChannel
 from marketd.auth.codes.repository.factors import HAS_FACTOR
 from marketd.kernel.call.caller import Role
 from marketd.kernel.db.database import Connection
@@ -75,11 +74,11 @@ async def read_many(connection: Connection, user_ids: Sequence[UUID]) -> list[Ac
 
 
 async def read_by_login(connection: Connection, login: str) -> Account | None:
-    """The account with this e-mail address, phone or username; which of them it is, its first letters tell."""
+    """The account with this e-mail address, verified phone or username; which it is, the first letters tell."""
     if "@" in login:
         row = await connection.fetchrow(f"{_SELECT} WHERE a.email = $1", login.lower())
     elif login.startswith("+"):
-        row = await connection.fetchrow(f"{_SELECT} WHERE a.phone = $1", login)
+        row = await connection.fetchrow(f"{_SELECT} WHERE a.phone = $1 AND a.phone_verified", login)
     else:
         row = await connection.fetchrow(f"{_SELECT} WHERE lower(a.username) = $1", login.lower())
     return _ACCOUNT.optional(row)
@@ -138,6 +137,20 @@ async def list_page(connection: Connection, wanted: UserFilter, after: UUID | st
     return _ACCOUNT.values(rows)
 
 
+async def has_email(connection: Connection, email: str) -> bool:
+    """Whether an account has the address. email: in lower case."""
+    found: bool = await connection.fetchval("SELECT EXISTS (SELECT FROM accounts WHERE email = $1)", email)
+    return found
+
+
+async def owner_of_phone(connection: Connection, phone: str) -> UUID | None:
+    """The account that has verified the phone."""
+    value: UUID | None = await connection.fetchval(
+        "SELECT user_id FROM accounts WHERE phone = $1 AND phone_verified", phone
+    )
+    return value
+
+
 async def save(connection: Connection, account: Account, now: datetime) -> None:
     """Write names, contacts, language and what is verified of a locked account.
 
@@ -173,17 +186,6 @@ async def upgrade_hash(connection: Connection, user_id: UUID, old: str, new: str
     """The same password at another cost, unless it was changed in between."""
     await connection.execute(
         "UPDATE accounts SET password_hash = $3 WHERE user_id = $1 AND password_hash = $2", user_id, old, new
-    )
-
-
-async def mark_verified(connection: Connection, user_id: UUID, channel: VerificationChannel, now: datetime) -> None:
-    """Note that the e-mail address or the phone is the owner's."""
-    await connection.execute(
-        "UPDATE accounts SET email_verified = email_verified OR $2 = 'EMAIL',"
-        " phone_verified = phone_verified OR $2 = 'PHONE', update_time = $3, version = version + 1 WHERE user_id = $1",
-        user_id,
-        channel.value,
-        now,
     )
 
 

@@ -10,11 +10,13 @@ from marketplace.auth.v1 import user_service_pb2 as pb
 from marketplace.auth.v1 import user_service_pb2_grpc
 
 from marketd.auth import service
-from marketd.auth.accounts import block, convert, delete, find, roles, update
+from marketd.auth.accounts import block, convert, find, roles, update
+from marketd.auth.accounts.delete import Deleting
 from marketd.auth.addresses import book
 from marketd.auth.addresses import convert as address_convert
+from marketd.auth.convert import from_proof
 from marketd.auth.letters import Letters
-from marketd.auth.ports import AccessEnded, AccountEnded, AccountHolder
+from marketd.auth.ports import AccessEnded
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.pages import Pager, parse_order
@@ -27,11 +29,7 @@ if TYPE_CHECKING:
 
 
 class UserServicer(user_service_pb2_grpc.UserServiceServicer):
-    """marketplace.auth.v1.UserService.
-
-    `holders` know of what keeps an account from being deleted; `access_ended` and `account_ended` see to what an
-    account leaves behind.
-    """
+    """marketplace.auth.v1.UserService. `access_ended` see to what an account ran and can run no more."""
 
     def __init__(
         self,
@@ -39,16 +37,14 @@ class UserServicer(user_service_pb2_grpc.UserServiceServicer):
         tx: Transactor,
         pager: Pager,
         letters: Letters,
-        holders: Collection[AccountHolder],
+        deleting: Deleting,
         access_ended: Collection[AccessEnded],
-        account_ended: Collection[AccountEnded],
     ) -> None:
         self._tx = tx
         self._pager = pager
         self._letters = letters
-        self._holders = holders
+        self._deleting = deleting
         self._access_ended = access_ended
-        self._account_ended = account_ended
 
     # -- accounts
 
@@ -64,27 +60,19 @@ class UserServicer(user_service_pb2_grpc.UserServiceServicer):
         return pb.BatchGetUsersResponse(users=[convert.to_user(account) for account in found])
 
     async def UpdateUser(self, request: pb.UpdateUserRequest, context: Context) -> pb.UpdateUserResponse:
-        caller, change = calls.current_caller(), convert.from_update_user(request)
+        caller = calls.current_caller()
+        change = convert.from_update_user(request, _user_id(request.user.user_id, caller))
         return await self._tx.answer(
             "user.update",
-            lambda uow: update.update_user(uow, caller, change, self._letters),
+            lambda uow: update.update_user(uow, caller, change),
             lambda account: pb.UpdateUserResponse(user=convert.to_user(account)),
         )
 
     async def DeleteUser(self, request: pb.DeleteUserRequest, context: Context) -> pb.DeleteUserResponse:
         caller = calls.current_caller()
         user_id = _user_id(request.user_id, caller)
-        await self._tx.run(
-            "user.delete",
-            lambda uow: delete.delete_user(
-                uow,
-                caller,
-                user_id,
-                request.etag,
-                self._holders,
-                self._account_ended,
-                allow_missing=request.allow_missing,
-            ),
+        await self._deleting.delete(
+            caller, user_id, request.etag, from_proof(request), allow_missing=request.allow_missing
         )
         return pb.DeleteUserResponse()
 

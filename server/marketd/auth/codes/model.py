@@ -23,6 +23,13 @@ class VerificationChannel(StrEnum):
     PHONE = "PHONE"
 
 
+class CodePurpose(StrEnum):
+    """What a code does when it comes back: verify what the account has, or put what it went to in that one's place."""
+
+    CURRENT = "CURRENT"
+    CHANGE = "CHANGE"
+
+
 class AttemptsTable(Base):
     """How often somebody failed at one name since the last success; `name_hash` is a keyed hash, known name or not."""
 
@@ -36,13 +43,20 @@ class AttemptsTable(Base):
 
 
 class VerificationTable(Base):
-    """The one code that is out for a channel of an account; `send_count` counts since `window_time`."""
+    """The one code that is out for a channel of an account and a purpose; `send_count` counts since `window_time`.
+
+    A row for CHANGE is all that a change of the e-mail address or phone is until its code comes back.
+    """
 
     __tablename__ = "verifications"
-    __table_args__ = (CheckConstraint("channel IN ('EMAIL', 'PHONE')", name="channel"),)
+    __table_args__ = (
+        CheckConstraint("channel IN ('EMAIL', 'PHONE')", name="channel"),
+        CheckConstraint("purpose IN ('CURRENT', 'CHANGE')", name="purpose"),
+    )
 
     user_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.user_id"), primary_key=True)
     channel: Mapped[str] = mapped_column(Text, primary_key=True)
+    purpose: Mapped[str] = mapped_column(Text, primary_key=True)
     target: Mapped[str] = mapped_column(Text)
     code_hash: Mapped[bytes] = mapped_column(LargeBinary)
     tries: Mapped[int] = mapped_column(Integer, server_default=text("0"))
@@ -63,6 +77,23 @@ class PasswordResetTable(Base):
     token_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     user_id: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.user_id"))
     address_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    expire_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class EmailChangeTable(Base):
+    """How a change of the e-mail address is taken back until `expire_time`: by the token whose SHA-256 is here.
+
+    While the row is good, `former_email` is kept for the account: nobody else may take it.
+    """
+
+    __tablename__ = "email_changes"
+    __table_args__ = (Index(None, "user_id"), Index(None, "former_email"), Index(None, "expire_time"))
+
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.user_id"))
+    former_email: Mapped[str] = mapped_column(Text)
+    former_verified: Mapped[bool] = mapped_column()
     create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     expire_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 

@@ -24,8 +24,8 @@ from marketd.auth.codes.pace import Pace
 from marketd.auth.codes.repository import password_resets
 from marketd.auth.codes.throttle import Throttle
 from marketd.auth.codes.values import CountedName
-from marketd.auth.errors import AccountBlocked, InvalidCredentials, PasswordUnchanged, ResetTokenInvalid
-from marketd.auth.letters import Letters
+from marketd.auth.errors import AccountBlocked, InvalidCredentials, LetterTokenInvalid, PasswordUnchanged
+from marketd.auth.letters import Letters, language_of
 from marketd.auth.sessions import session
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.caller import SYSTEM, Caller
@@ -110,15 +110,22 @@ class Recovering:
         comment = "" if user_id else "no active account has the address"
         await log.record(uow, SYSTEM, "user", user_id or "", comment, act=Act.SEND_RESET_LETTER)
 
+    async def send_token(self, uow: UnitOfWork, account: Account) -> None:
+        """A reset token and its letter for a locked, active account, whoever asked before and how often."""
+        token, end = new_token(), uow.now + LIFETIME
+        address_hash = self._address_hash(account.email)
+        await password_resets.insert(uow.connection, account.user_id, address_hash, hash_token(token), uow.now, end)
+        self._letters.password_reset(uow, account.email, token, LIFETIME, language=language_of(account))
+
     async def prepare_reset(self, caller: Caller, token: str, password: str) -> Work[None]:
         """The work that sets the password and ends every session.
 
-        Both raise ResetTokenInvalid, and this the new password's refusals.
+        Both raise LetterTokenInvalid, and this the new password's refusals.
         """
         token_hash = hash_token(token)
         account = await self._tx.read(lambda unit: _holder(unit, token_hash))
         if account is None:
-            raise ResetTokenInvalid
+            raise LetterTokenInvalid
         calls.current().about = f"user/{account.user_id}"
         check_new_password(
             password, account.email, account.username, account.phone, account.full_name, field="new_password"
@@ -132,7 +139,7 @@ class Recovering:
             owner_id = await password_resets.user_of(uow.connection, token_hash, uow.now)
             if locked is None or owner_id != account.user_id:
                 # Used by somebody else while we hashed.
-                raise ResetTokenInvalid
+                raise LetterTokenInvalid
             # All that are out: the others went to whoever reads the same mailbox.
             await password_resets.delete_all(uow.connection, account.user_id)
             await session.end_sessions(uow, locked.user_id)

@@ -6,6 +6,7 @@ The secret is sealed for its account; a time step is good once; recovery codes a
 from __future__ import annotations
 
 import hmac
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -14,6 +15,7 @@ import pyotp
 from marketd.audit import log
 from marketd.auth.accounts import repository as accounts
 from marketd.auth.accounts.find import lock_active
+from marketd.auth.accounts.values import Account
 from marketd.auth.codes import throttle
 from marketd.auth.codes.credentials import CodeHasher, new_recovery_codes
 from marketd.auth.codes.repository import factors
@@ -46,9 +48,14 @@ class SecondFactor:
         self._letters = letters
         self._issuer = issuer
 
-    async def enroll(self, caller: Caller) -> Enrollment:
-        """Make a secret that waits to be confirmed. Raises IllegalTransition when one is in use, and NotFound."""
-        return await self._tx.run("auth.enroll_totp", lambda uow: self._enroll(uow, caller))
+    async def enroll(self, uow: UnitOfWork, caller: Caller, account: Account) -> Enrollment:
+        """Make a secret that waits to be confirmed, for a locked account that has none in use."""
+        secret = pyotp.random_base32()
+        sealed = self._seal.close(secret.encode(), _context(account.user_id))
+        await factors.put(uow.connection, account.user_id, sealed, uow.now)
+        await log.record(uow, caller, "user", account.user_id)
+        uri = pyotp.TOTP(secret).provisioning_uri(name=account.email, issuer_name=self._issuer)
+        return Enrollment(secret, uri)
 
     async def confirm(self, caller: Caller, code: str) -> list[str]:
         """Put the waiting authenticator into use; its recovery codes. Raises CodeWrong, IllegalTransition, NotFound."""
@@ -65,7 +72,7 @@ class SecondFactor:
         return lambda uow: self._disable(uow, caller, proof, name)
 
     async def judge(self, uow: UnitOfWork, user_id: UUID, proof: FactorProof) -> str:
-        """At sign-in, in its transaction with the account locked: spend the proof. Raises TotpRequired.
+        """At sign-in or as a proof, in its transaction with the account locked: spend it. Raises TotpRequired.
 
         Returns what the audit log says beside the password: "TOTP", "recovery code", or nothing. An account without an
         authenticator needs none, whatever was presented.
@@ -76,18 +83,6 @@ class SecondFactor:
         if not await self._spend(uow.connection, user_id, factor, proof, uow.now):
             raise TotpRequired
         return "TOTP" if proof.totp_code else "recovery code"
-
-    async def _enroll(self, uow: UnitOfWork, caller: Caller) -> Enrollment:
-        account = await lock_active(uow, caller.known_user_id)
-        factor = await factors.read(uow.connection, account.user_id)
-        if factor is not None and factor.is_confirmed:
-            raise IllegalTransition("second factor", "ENABLED", ["DISABLED"])
-        secret = pyotp.random_base32()
-        sealed = self._seal.close(secret.encode(), _context(account.user_id))
-        await factors.put(uow.connection, account.user_id, sealed, uow.now)
-        await log.record(uow, caller, "user", account.user_id)
-        uri = pyotp.TOTP(secret).provisioning_uri(name=account.email, issuer_name=self._issuer)
-        return Enrollment(secret, uri)
 
     async def _confirm(self, uow: UnitOfWork, caller: Caller, code: str) -> list[str]:
         account = await lock_active(uow, caller.known_user_id)
@@ -103,7 +98,8 @@ class SecondFactor:
         await factors.add_recovery_codes(uow.connection, user_id, hashes)
         await accounts.touch(uow.connection, user_id, uow.now)
         self._letters.totp_changed(uow, account, enabled=True)
-        await log.record(uow, caller, "user", user_id)
+        after = replace(account, totp_enabled=True)
+        await log.record(uow, caller, "user", user_id, before=account, after=after)
         return codes
 
     async def _disable(self, uow: UnitOfWork, caller: Caller, proof: FactorProof, name: CountedName) -> None:
@@ -118,7 +114,8 @@ class SecondFactor:
         await accounts.touch(uow.connection, user_id, uow.now)
         await throttle.forget(uow, name)
         self._letters.totp_changed(uow, account, enabled=False)
-        await log.record(uow, caller, "user", user_id)
+        after = replace(account, totp_enabled=False)
+        await log.record(uow, caller, "user", user_id, before=account, after=after)
 
     async def _spend(
         self, connection: Connection, user_id: UUID, factor: Authenticator, proof: FactorProof, now: datetime
@@ -131,6 +128,12 @@ class SecondFactor:
             code_hash = self._hasher.recovery(user_id, proof.recovery_code)
             return await factors.spend_recovery_code(connection, user_id, code_hash)
         return False
+
+
+def refuse_another(account: Account) -> None:
+    """Refuse to set up a second factor beside one that is in use. Raises IllegalTransition."""
+    if account.totp_enabled:
+        raise IllegalTransition("second factor", "ENABLED", ["DISABLED"])
 
 
 def _matching_step(secret: str, code: str, now: datetime) -> int | None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from marketd.auth.codes.model import CodePurpose
 
 
 @dataclass(frozen=True, slots=True)
 class SentCode:
-    """The verification code that is out for a channel, and to which address or phone it went."""
+    """A verification code that is out for a channel, what it is for, and to which address or phone it went."""
 
+    purpose: CodePurpose
     target: str
     code_hash: bytes = field(repr=False)
 
@@ -34,6 +38,24 @@ class FactorProof:
     def is_empty(self) -> bool:
         """Whether nothing was presented."""
         return not self.totp_code and not self.recovery_code
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What somebody who has signed in presents to show that it is the owner: the password, or a second factor."""
+
+    password: str = field(default="", repr=False)
+    factor: FactorProof = field(default_factory=FactorProof)
+
+
+@dataclass(frozen=True, slots=True)
+class EmailChange:
+    """A change of an account's e-mail address that can be taken back, and what it had before."""
+
+    user_id: UUID
+    former_email: str
+    former_verified: bool
+    create_time: datetime
 
 
 @dataclass(frozen=True, slots=True)

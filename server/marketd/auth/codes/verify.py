@@ -1,40 +1,43 @@
-"""Proving that an e-mail address or a phone is one's own, by a code of six digits."""
+"""Proving that an e-mail address or a phone is one's own, by a code of six digits.
+
+Two codes may be out for a channel: one for what the account has, one for a change that waits. Verify is not told which
+it gets, so a try is held against both and counts for both.
+"""
 
 from __future__ import annotations
 
 import hmac
-from datetime import datetime, timedelta
-from typing import Final
+from dataclasses import replace
+from datetime import datetime
 
 from marketd.audit import log
 from marketd.auth.accounts import repository as accounts
 from marketd.auth.accounts.find import find_account, lock_active
+from marketd.auth.accounts.names import NameTaken, is_phone_free, names_are_unique
 from marketd.auth.accounts.values import Account
-from marketd.auth.codes.credentials import CodeHasher, new_code
-from marketd.auth.codes.model import VerificationChannel
+from marketd.auth.codes.change import Changing
+from marketd.auth.codes.credentials import CodeHasher
+from marketd.auth.codes.model import CodePurpose, VerificationChannel
 from marketd.auth.codes.repository import verifications
+from marketd.auth.codes.send import TRIES, CodeSender
 from marketd.auth.codes.values import SentCode
-from marketd.auth.errors import AlreadyVerified, CodeWrong, NothingCarriesSms, NothingToVerify, TooManyCodes
+from marketd.auth.errors import AlreadyVerified, CodeWrong, NothingCarriesSms, NothingToVerify
 from marketd.auth.letters import Letters
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.db.uow import UnitOfWork
-
-LIFETIME: Final = timedelta(minutes=10)
-TRIES: Final = 5
-# Five tries at five codes an hour: a guess in a million has one chance in 40,000 an hour.
-SENDS: Final = 5
-WINDOW: Final = timedelta(hours=1)
 
 
 class Verifying:
     """The two use cases around verification codes."""
 
-    def __init__(self, hasher: CodeHasher, letters: Letters) -> None:
+    def __init__(self, hasher: CodeHasher, sender: CodeSender, changing: Changing, letters: Letters) -> None:
         self._hasher = hasher
+        self._sender = sender
+        self._changing = changing
         self._letters = letters
 
     async def send(self, uow: UnitOfWork, caller: Caller, channel: VerificationChannel) -> datetime:
-        """Send a code in place of the one before; when it stops being good.
+        """Send a code to what the account has, in place of the one before; when it stops being good.
 
         Raises NothingToVerify, NothingCarriesSms, IllegalTransition when the channel is verified, TooManyCodes, and
         NotFound for services.
@@ -44,35 +47,49 @@ class Verifying:
         if not target:
             raise NothingToVerify
         if channel is VerificationChannel.PHONE and not self._letters.sends_sms:
-            raise NothingCarriesSms
+            raise NothingCarriesSms("channel")
         if is_verified:
             raise AlreadyVerified(channel.value.lower())
-        code, end = new_code(), uow.now + LIFETIME
-        sent = SentCode(target, self._hasher.verification(account.user_id, channel, code))
-        if not await verifications.put(uow.connection, account.user_id, channel, sent, uow.now, end, WINDOW, SENDS):
-            began = await verifications.window_time(uow.connection, account.user_id, channel) or uow.now
-            raise TooManyCodes(max((began + WINDOW - uow.now).total_seconds(), 1.0))
-        self._letters.verification_code(uow, account, channel, target, code, LIFETIME)
+        end = await self._sender.send(uow, account, channel, CodePurpose.CURRENT, target)
         await log.record(uow, caller, "user", account.user_id)
         return end
 
     async def verify(
         self, uow: UnitOfWork, caller: Caller, channel: VerificationChannel, code: str
-    ) -> Account | CodeWrong:
-        """Mark the channel as verified; the account as it is then. Raises NotFound.
+    ) -> Account | CodeWrong | NameTaken:
+        """Mark the channel as verified, or make the change that waits; the account as it is then. Raises NotFound.
 
-        That the code is wrong is returned, not raised: raising it would roll the try back.
+        That the code is wrong is returned, not raised: raising it would roll the try back. So is that somebody else
+        was faster, which is raised where both come at once.
         """
         account = await lock_active(uow, caller.known_user_id)
-        sent = await verifications.take_try(uow.connection, account.user_id, channel, uow.now, TRIES)
         presented = self._hasher.verification(account.user_id, channel, code)
         target, _ = _target(account, channel)
-        if sent is None or sent.target != target or not hmac.compare_digest(sent.code_hash, presented):
+        right: SentCode | None = None
+        for sent in await verifications.take_try(uow.connection, account.user_id, channel, uow.now, TRIES):
+            is_open = sent.purpose is CodePurpose.CHANGE or sent.target == target
+            if hmac.compare_digest(sent.code_hash, presented) and is_open:
+                right = sent
+        if right is None:
             return CodeWrong("code")
-        await verifications.spend(uow.connection, account.user_id, channel, uow.now)
-        await accounts.mark_verified(uow.connection, account.user_id, channel, uow.now)
-        await log.record(uow, caller, "user", account.user_id)
-        return await find_account(uow.connection, account.user_id)
+        await verifications.spend(uow.connection, account.user_id, channel, right.purpose, uow.now)
+        if right.purpose is CodePurpose.CHANGE:
+            return await self._changing.make(uow, caller, account, channel, right.target)
+        return await _mark(uow, caller, account, channel)
+
+
+async def _mark(uow: UnitOfWork, caller: Caller, account: Account, channel: VerificationChannel) -> Account | NameTaken:
+    if channel is VerificationChannel.EMAIL:
+        verified = replace(account, email_verified=True)
+    elif await is_phone_free(uow, account.user_id, account.phone):
+        verified = replace(account, phone_verified=True)
+    else:
+        return NameTaken("phone")
+    with names_are_unique():
+        await accounts.save(uow.connection, verified, uow.now)
+    after = await find_account(uow.connection, account.user_id)
+    await log.record(uow, caller, "user", account.user_id, before=account, after=after)
+    return after
 
 
 def _target(account: Account, channel: VerificationChannel) -> tuple[str, bool]:

@@ -54,7 +54,7 @@ class ServiceAccounts:
             if constraint_of(error) != "uq_service_accounts_name":
                 raise
             raise AlreadyExists("service account", "name") from error
-        await log.record(uow, caller, "service_account", account.service_account_id, name)
+        await log.record(uow, caller, "service_account", account.service_account_id, name, after=account)
         return account
 
     async def issue(self, caller: Caller, client_id: str, client_secret: str) -> AccessToken:
@@ -82,13 +82,14 @@ class ServiceAccounts:
 
 async def revoke(uow: UnitOfWork, caller: Caller, service_account_id: UUID) -> ServiceAccount:
     """Revoke it for good; its tokens and streams end within 2 s. Twice is once. Raises NotFound."""
+    before = await repository.read(uow.connection, service_account_id)
     if await repository.revoke(uow.connection, service_account_id, uow.now):
         # To everybody who listens a service is an account with one session, both of its own id.
         await access_changes.record(uow, ChangeKind.SESSION_REVOKED, service_account_id, service_account_id)
     account = await repository.read(uow.connection, service_account_id)
     if account is None:
         raise NotFound("service account", service_account_id)
-    await log.record(uow, caller, "service_account", service_account_id)
+    await log.record(uow, caller, "service_account", service_account_id, before=before, after=account)
     return account
 
 

@@ -62,6 +62,7 @@ class SessionTable(Base):
     user_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.user_id"))
     device_name: Mapped[str] = mapped_column(Text)
     address: Mapped[str] = mapped_column(Text)
+    second_factor: Mapped[bool] = mapped_column(server_default=text("false"))
     token_hash: Mapped[bytes] = mapped_column(LargeBinary)
     spend_times: Mapped[list[datetime]] = mapped_column(ARRAY(DateTime(timezone=True)), server_default=text("'{}'"))
     create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))

@@ -26,7 +26,7 @@ from marketd.auth.sessions.keys import KeyRing, SigningKeysUnreadable
 from marketd.auth.sessions.model import ChangeKind
 from marketd.auth.sessions.repository import access_changes, sessions
 from marketd.auth.sessions.token_memory import KnownToken, TokenMemory
-from marketd.auth.sessions.values import AccessChange, Standing
+from marketd.auth.sessions.values import AccessChange, Standing, withheld_roles
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call
 from marketd.kernel.call.caller import Caller
@@ -77,7 +77,10 @@ class Principals:
         watch: Transactor | None = None,
         capacity: int = CAPACITY,
         fresh_seconds: float = FRESH_SECONDS,
+        admin_totp: bool = False,
     ) -> None:
+        """admin_totp: whether ADMIN counts only in sessions that were opened with a second factor."""
+        self._admin_totp = admin_totp
         self._tx = tx
         self._watch = watch or tx
         self._tokens = tokens
@@ -140,7 +143,7 @@ class Principals:
             # Retired while we read, and those who look for its tokens have been here already.
             raise TokenInvalid
         try:
-            caller = _judge(claims, standing)
+            caller = self._judge(claims, standing)
         except (SessionRevoked, AccountBlocked) as refusal:
             self._memory.forget(token)
             self._memory.refuse(token, type(refusal))
@@ -264,20 +267,21 @@ class Principals:
     def _is_over(self, claims: Claims) -> bool:
         return claims.expires + self._tokens.leeway_seconds <= self._clock.now().timestamp()
 
+    def _judge(self, claims: Claims, standing: Standing | None) -> Caller:
+        if standing is None:
+            # The signature was ours, so there was such a session; it has been swept away, or the account has.
+            raise SessionRevoked
+        if standing.account_state is AccountState.BLOCKED:
+            raise AccountBlocked
+        if standing.revoke_time is not None or standing.account_state is AccountState.DELETED:
+            raise SessionRevoked
+        expires = claims.expires if math.isfinite(claims.expires) else None
+        withheld = withheld_roles(standing.roles, second_factor=standing.second_factor, admin_totp=self._admin_totp)
+        roles = standing.roles - withheld
+        return Caller(claims.user_id, claims.session_id, roles, expires=expires, withheld=withheld)
+
 
 async def _standing(unit: ReadUnit, claims: Claims) -> Standing | None:
     if claims.is_service:
         return await service_accounts.read_standing(unit.connection, claims.user_id)
     return await sessions.read_standing(unit.connection, claims.session_id, claims.user_id)
-
-
-def _judge(claims: Claims, standing: Standing | None) -> Caller:
-    if standing is None:
-        # The signature was ours, so there was such a session; it has been swept away, or the account has.
-        raise SessionRevoked
-    if standing.account_state is AccountState.BLOCKED:
-        raise AccountBlocked
-    if standing.revoke_time is not None or standing.account_state is AccountState.DELETED:
-        raise SessionRevoked
-    expires = claims.expires if math.isfinite(claims.expires) else None
-    return Caller(claims.user_id, claims.session_id, standing.roles, expires=expires)

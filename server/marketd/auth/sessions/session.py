@@ -12,7 +12,7 @@ from marketd.auth.sessions import access_changes
 from marketd.auth.sessions.model import ChangeKind
 from marketd.auth.sessions.refresh_tokens import RefreshToken, RefreshTokens
 from marketd.auth.sessions.repository import sessions
-from marketd.auth.sessions.values import Session, SessionGrant, SessionRules, TokenFamily
+from marketd.auth.sessions.values import Session, SessionGrant, SessionRules, TokenFamily, withheld_roles
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import ConcurrentUpdate, NotFound
@@ -29,15 +29,27 @@ async def open_session(
     roles: frozenset[Role],
     device_name: str,
     address: str,
+    second_factor: bool,
 ) -> SessionGrant:
     """Open a session of an account that has just proved who it is, and is locked; beyond `max_open` the oldest ends."""
     token = tokens.first(new_id())
     end = uow.now + rules.lifetime
-    await sessions.insert(uow.connection, token.session_id, user_id, device_name, address, token.hash, uow.now, end)
+    await sessions.insert(
+        uow.connection,
+        token.session_id,
+        user_id,
+        device_name,
+        address,
+        token.hash,
+        uow.now,
+        end,
+        second_factor=second_factor,
+    )
     surplus = await sessions.revoke_oldest(uow.connection, user_id, uow.now, rules.max_open)
     if surplus:
         await access_changes.record_ended_sessions(uow, user_id, surplus)
-    return SessionGrant(user_id, token.session_id, roles, token, end, uow.now)
+    counting = _counting(roles, rules, second_factor=second_factor)
+    return SessionGrant(user_id, token.session_id, counting, token, end, uow.now)
 
 
 async def rotate(
@@ -56,7 +68,7 @@ async def rotate(
         uow.connection, session_id, presented.hash, successor.hash, uow.now, unused_since, spent_since
     )
     if family is not None:
-        return _grant(family, successor, uow.now)
+        return _grant(family, rules, successor, uow.now)
     family = await sessions.read_family(uow.connection, session_id)
     if family is None:
         raise TokenInvalid
@@ -66,7 +78,7 @@ async def rotate(
         raise ConcurrentUpdate
     spend_time = _spend_time(family, tokens, presented)
     if spend_time is not None and spend_time >= spent_since:
-        return _grant(family, successor, uow.now)
+        return _grant(family, rules, successor, uow.now)
     await _end(uow, session_id)
     # In the account's name, as with any stolen token: it was the owner, or a thief who came second.
     caller = Caller(family.user_id, session_id, frozenset(), calls.current_caller().address)
@@ -140,5 +152,10 @@ def _spend_time(family: TokenFamily, tokens: RefreshTokens, presented: RefreshTo
     return None
 
 
-def _grant(family: TokenFamily, refresh: RefreshToken, now: datetime) -> SessionGrant:
-    return SessionGrant(family.user_id, family.session_id, family.roles, refresh, family.expire_time, now)
+def _grant(family: TokenFamily, rules: SessionRules, refresh: RefreshToken, now: datetime) -> SessionGrant:
+    counting = _counting(family.roles, rules, second_factor=family.second_factor)
+    return SessionGrant(family.user_id, family.session_id, counting, refresh, family.expire_time, now)
+
+
+def _counting(roles: frozenset[Role], rules: SessionRules, *, second_factor: bool) -> frozenset[Role]:
+    return roles - withheld_roles(roles, second_factor=second_factor, admin_totp=rules.admin_totp)

@@ -117,8 +117,8 @@ class SigningIn:
 
         async def work(uow: UnitOfWork) -> tuple[Account, SessionGrant]:
             account = await create_account(uow, new, frozenset({Role.BUYER}))
-            grant = await self._open(uow, caller, account, command.device_name)
-            await log.record(uow, _as(caller, grant), "user", account.user_id)
+            grant = await self._open(uow, caller, account, command.device_name, second_factor=False)
+            await log.record(uow, _as(caller, grant), "user", account.user_id, after=account)
             return account, grant
 
         account, grant = await self._tx.run("auth.register", work)
@@ -207,7 +207,7 @@ class SigningIn:
             device_name, address = command.device_name, caller.address
             if not await sessions.is_known_origin(uow.connection, user_id, device_name, address):
                 self._letters.new_sign_in(uow, locked, device_name, address)
-            grant = await self._open(uow, caller, locked, command.device_name)
+            grant = await self._open(uow, caller, locked, command.device_name, second_factor=second != "")
             proven = f"password, {second}" if second else "password"
             await log.record(uow, _as(caller, grant), "user", user_id, proven)
             return locked, grant, merge
@@ -242,7 +242,9 @@ class SigningIn:
             raise SessionRevoked
         await self._tx.run("auth.logout", lambda uow: session.end_session(uow, session_id))
 
-    async def _open(self, uow: UnitOfWork, caller: Caller, account: Account, device_name: str) -> SessionGrant:
+    async def _open(
+        self, uow: UnitOfWork, caller: Caller, account: Account, device_name: str, *, second_factor: bool
+    ) -> SessionGrant:
         return await session.open_session(
             uow,
             self._refresh,
@@ -251,6 +253,7 @@ class SigningIn:
             roles=account.roles,
             device_name=device_name,
             address=caller.address,
+            second_factor=second_factor,
         )
 
     def _pair(self, grant: SessionGrant) -> TokenPair:

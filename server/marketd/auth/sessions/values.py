@@ -13,6 +13,7 @@ from marketd.auth.sessions.refresh_tokens import RefreshToken
 from marketd.kernel.call.caller import Role
 
 MAX_OPEN: Final = 1_000
+_OF_FACTORS: Final = frozenset({Role.ADMIN})
 MAX_ADDRESSES: Final = 100
 """So many addresses of an account's device are compared with that of a sign-in."""
 MAX_GENERATIONS: Final = 64
@@ -26,6 +27,7 @@ class Session:
     session_id: UUID
     device_name: str
     address: str
+    second_factor: bool
     create_time: datetime
     refresh_time: datetime
     expire_time: datetime
@@ -47,28 +49,37 @@ class TokenFamily:
     expire_time: datetime
     revoke_time: datetime | None
     roles: frozenset[Role]
+    second_factor: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What decides whether an access token still holds, and as what."""
+    """What decides whether an access token still holds, and as what. A service's session has no second factor."""
 
     account_state: AccountState
     revoke_time: datetime | None
     roles: frozenset[Role]
+    second_factor: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SessionRules:
     """How long sessions last, absolutely and unused, and how long a spent refresh token still gets its successor.
 
-    An account has at most `max_open` sessions: ending them all must fit into one transaction.
+    An account has at most `max_open` sessions: ending them all must fit into one transaction. With `admin_totp` the
+    role ADMIN counts only in sessions that were opened with a second factor.
     """
 
     lifetime: timedelta
     idle: timedelta
     grace: timedelta
     max_open: int = MAX_OPEN
+    admin_totp: bool = False
+
+
+def withheld_roles(roles: frozenset[Role], *, second_factor: bool, admin_totp: bool) -> frozenset[Role]:
+    """The roles of the account that do not count in a session that was opened so."""
+    return roles & _OF_FACTORS if admin_totp and not second_factor else frozenset()
 
 
 @dataclass(frozen=True, slots=True)

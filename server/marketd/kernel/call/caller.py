@@ -25,7 +25,8 @@ class Caller:
 
     `user_id` and `session_id` are None for anonymous callers. `roles` are the account's as this worker knows them
     (at most 2 s old), not the token's claim. `address` is the peer's, for limits and audit. `expires` is when the token
-    ends, in seconds since the epoch; streams end then.
+    ends, in seconds since the epoch; streams end then. `withheld` are roles that the account has and that do not count
+    in this session, because it was opened without a second factor.
     """
 
     user_id: UUID | None
@@ -33,6 +34,7 @@ class Caller:
     roles: frozenset[Role]
     address: str = ""
     expires: float | None = None
+    withheld: frozenset[Role] = frozenset()
 
     @property
     def key(self) -> str:

@@ -91,7 +91,7 @@ def access(edge: Edge, rule: Rule) -> Step | None:
         if allowed.isdisjoint(caller.roles):
             if caller.user_id is None and not caller.roles:
                 raise Unauthenticated
-            raise RoleRequired(allowed)
+            raise RoleRequired(allowed, withheld=not allowed.isdisjoint(caller.withheld))
 
     return in_role
 

@@ -80,6 +80,21 @@ class AuthServiceStub:
                 request_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.VerifyRequest.SerializeToString,
                 response_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.VerifyResponse.FromString,
                 _registered_method=True)
+        self.ChangeEmail = channel.unary_unary(
+                '/marketplace.auth.v1.AuthService/ChangeEmail',
+                request_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ChangeEmailRequest.SerializeToString,
+                response_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ChangeEmailResponse.FromString,
+                _registered_method=True)
+        self.UndoEmailChange = channel.unary_unary(
+                '/marketplace.auth.v1.AuthService/UndoEmailChange',
+                request_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.UndoEmailChangeRequest.SerializeToString,
+                response_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.UndoEmailChangeResponse.FromString,
+                _registered_method=True)
+        self.ChangePhone = channel.unary_unary(
+                '/marketplace.auth.v1.AuthService/ChangePhone',
+                request_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ChangePhoneRequest.SerializeToString,
+                response_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ChangePhoneResponse.FromString,
+                _registered_method=True)
         self.RequestPasswordReset = channel.unary_unary(
                 '/marketplace.auth.v1.AuthService/RequestPasswordReset',
                 request_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.RequestPasswordResetRequest.SerializeToString,
@@ -143,18 +158,20 @@ class AuthServiceServicer:
 
     def Register(self, request, context):
         """Registers an account, which may buy at once, and signs it in. A repeat after a lost answer finds the e-mail
-        address taken, and signs in. Errors: VALIDATION_FAILED for a password that is too common, ALREADY_EXISTS for an
-        e-mail address, username or phone in use, RATE_LIMITED.
+        address taken, and signs in. A phone that somebody else has given and not verified keeps nobody out. Errors:
+        VALIDATION_FAILED for a password that is too common, ALREADY_EXISTS for an e-mail address or username in use and
+        for a phone that another account has verified, RATE_LIMITED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Login(self, request, context):
-        """Signs in by e-mail address, username or phone, and takes a guest's cart along when its token is given; a token
-        of no cart is ignored. Errors: INVALID_CREDENTIALS alike for unknown logins and wrong passwords, TOTP_REQUIRED
-        when the second factor is missing, wrong or was used before, ACCOUNT_BLOCKED (to those who know the password),
-        RATE_LIMITED, also after too many failures at this login, whether an account has it or not.
+        """Signs in by e-mail address, username or verified phone, and takes a guest's cart along when its token is given; a
+        token of no cart is ignored. Errors: INVALID_CREDENTIALS alike for unknown logins, phones that nobody has verified
+        and wrong passwords, TOTP_REQUIRED when the second factor is missing, wrong or was used before, ACCOUNT_BLOCKED (to
+        those who know the password), RATE_LIMITED, also after too many failures at this login, whether an account has it
+        or not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -203,19 +220,60 @@ class AuthServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SendVerification(self, request, context):
-        """Sends a code of six digits to the caller's e-mail address or phone; it is good for 10 minutes and 5 tries, and
-        takes the place of the one before. Errors: VALIDATION_FAILED when the account has no phone or this marketplace
-        sends no SMS, ILLEGAL_TRANSITION when the channel is verified already, NOT_FOUND for callers that are no user,
-        RATE_LIMITED after 5 codes in an hour, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """Sends a code of six digits to the e-mail address or phone that the caller's account has; it is good for 10 minutes
+        and 5 tries, and takes the place of the one before. The code of a ChangeEmail or ChangePhone that waits is another
+        one, and stays good. Errors: VALIDATION_FAILED when the account has no phone or this marketplace sends no SMS,
+        ILLEGAL_TRANSITION when the channel is verified already, NOT_FOUND for callers that are no user, RATE_LIMITED after
+        5 codes in an hour, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Verify(self, request, context):
-        """Takes the code that SendVerification sent and marks the e-mail address or phone as verified. Errors:
+        """Takes the code that SendVerification sent, and marks the e-mail address or phone as verified; or the code of
+        ChangeEmail or ChangePhone, and makes the change. Each try counts for both codes that may be out. Errors:
         VALIDATION_FAILED for `code`, alike for one that is wrong, used, too old, tried too often or sent to a former
-        address; NOT_FOUND for callers that are no user, RATE_LIMITED, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        address; ALREADY_EXISTS when another account has taken the e-mail address or verified the phone meanwhile, NOT_FOUND
+        for callers that are no user, RATE_LIMITED, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangeEmail(self, request, context):
+        """Asks for another e-mail address: sends a code of six digits to it, which Verify takes within 10 minutes and 5 tries.
+        Until then the account keeps the address that it has; a later call takes the place of the one that waits. With the
+        change password reset tokens are void, and the former address gets a letter with a token for UndoEmailChange, unless
+        it is the former address of a change that can still be undone. While such a token can be used nobody else takes
+        that address. Errors: INVALID_CREDENTIALS for a wrong password, TOTP_REQUIRED for a code that is wrong or was used
+        before, VALIDATION_FAILED for an address that no mail can be sent to or that the account has already and for a code
+        where there is no second factor, ALREADY_EXISTS for an address in use, NOT_FOUND for callers that are no user,
+        RATE_LIMITED after 5 codes in an hour or too many wrong proofs, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UndoEmailChange(self, request, context):
+        """Takes a change of the e-mail address back, with the token of the letter to the former address, which is good once
+        and for 72 hours. The account has that address again, its sessions end, a second factor that was set up since is
+        gone, later changes and those that wait are void, and the password is of no use any more: whoever changed the address
+        knew it. A letter with a token for ResetPassword goes to the restored address. Errors: TOKEN_INVALID, alike for
+        tokens that are unknown, used or too old; RATE_LIMITED, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangePhone(self, request, context):
+        """Asks for another phone: sends a code of six digits to it by SMS, which Verify takes within 10 minutes and 5 tries;
+        then the account has the phone, verified. Without a phone the account's own is removed at once. A later call takes
+        the place of the one that waits. Errors: INVALID_CREDENTIALS for a wrong password, TOTP_REQUIRED for a code that is
+        wrong or was used before, VALIDATION_FAILED where no SMS are sent, for the phone that the account has already and for
+        a code where there is no second factor, ALREADY_EXISTS for a phone that another account has verified, NOT_FOUND for
+        callers that are no user, RATE_LIMITED after 5 codes in an hour or too many wrong proofs, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -251,7 +309,8 @@ class AuthServiceServicer:
 
     def EnrollTotp(self, request, context):
         """Gives the secret of a second factor (RFC 6238), which takes effect with ConfirmTotp; until then a repeat gives
-        another one. Errors: ILLEGAL_TRANSITION when a second factor is in use, NOT_FOUND for callers that are no user.
+        another one. Errors: INVALID_CREDENTIALS for a wrong password, ILLEGAL_TRANSITION when a second factor is in use,
+        NOT_FOUND for callers that are no user, RATE_LIMITED after too many wrong passwords.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -259,7 +318,7 @@ class AuthServiceServicer:
 
     def ConfirmTotp(self, request, context):
         """Shows that the authenticator works: from now on signing in needs its codes. The recovery codes are told here and
-        never again. Errors: VALIDATION_FAILED for a wrong code, ILLEGAL_TRANSITION when there is nothing to confirm,
+        never again. This session stays one without a second factor: where admins need one, sign in again. Errors: VALIDATION_FAILED for a wrong code, ILLEGAL_TRANSITION when there is nothing to confirm,
         NOT_FOUND for callers that are no user, RATE_LIMITED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -363,6 +422,21 @@ def add_AuthServiceServicer_to_server(servicer, server):
                     servicer.Verify,
                     request_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.VerifyRequest.FromString,
                     response_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.VerifyResponse.SerializeToString,
+            ),
+            'ChangeEmail': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangeEmail,
+                    request_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ChangeEmailRequest.FromString,
+                    response_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ChangeEmailResponse.SerializeToString,
+            ),
+            'UndoEmailChange': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndoEmailChange,
+                    request_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.UndoEmailChangeRequest.FromString,
+                    response_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.UndoEmailChangeResponse.SerializeToString,
+            ),
+            'ChangePhone': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangePhone,
+                    request_deserializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ChangePhoneRequest.FromString,
+                    response_serializer=marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ChangePhoneResponse.SerializeToString,
             ),
             'RequestPasswordReset': grpc.unary_unary_rpc_method_handler(
                     servicer.RequestPasswordReset,
@@ -664,6 +738,87 @@ class AuthService:
             '/marketplace.auth.v1.AuthService/Verify',
             marketplace_dot_auth_dot_v1_dot_auth__service__pb2.VerifyRequest.SerializeToString,
             marketplace_dot_auth_dot_v1_dot_auth__service__pb2.VerifyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangeEmail(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.auth.v1.AuthService/ChangeEmail',
+            marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ChangeEmailRequest.SerializeToString,
+            marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ChangeEmailResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndoEmailChange(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.auth.v1.AuthService/UndoEmailChange',
+            marketplace_dot_auth_dot_v1_dot_auth__service__pb2.UndoEmailChangeRequest.SerializeToString,
+            marketplace_dot_auth_dot_v1_dot_auth__service__pb2.UndoEmailChangeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangePhone(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.auth.v1.AuthService/ChangePhone',
+            marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ChangePhoneRequest.SerializeToString,
+            marketplace_dot_auth_dot_v1_dot_auth__service__pb2.ChangePhoneResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -18,14 +18,16 @@ class AuthServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     Register: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.RegisterRequest, _auth_service_pb2.RegisterResponse]
     """Registers an account, which may buy at once, and signs it in. A repeat after a lost answer finds the e-mail
-    address taken, and signs in. Errors: VALIDATION_FAILED for a password that is too common, ALREADY_EXISTS for an
-    e-mail address, username or phone in use, RATE_LIMITED.
+    address taken, and signs in. A phone that somebody else has given and not verified keeps nobody out. Errors:
+    VALIDATION_FAILED for a password that is too common, ALREADY_EXISTS for an e-mail address or username in use and
+    for a phone that another account has verified, RATE_LIMITED.
     """
     Login: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.LoginRequest, _auth_service_pb2.LoginResponse]
-    """Signs in by e-mail address, username or phone, and takes a guest's cart along when its token is given; a token
-    of no cart is ignored. Errors: INVALID_CREDENTIALS alike for unknown logins and wrong passwords, TOTP_REQUIRED
-    when the second factor is missing, wrong or was used before, ACCOUNT_BLOCKED (to those who know the password),
-    RATE_LIMITED, also after too many failures at this login, whether an account has it or not.
+    """Signs in by e-mail address, username or verified phone, and takes a guest's cart along when its token is given; a
+    token of no cart is ignored. Errors: INVALID_CREDENTIALS alike for unknown logins, phones that nobody has verified
+    and wrong passwords, TOTP_REQUIRED when the second factor is missing, wrong or was used before, ACCOUNT_BLOCKED (to
+    those who know the password), RATE_LIMITED, also after too many failures at this login, whether an account has it
+    or not.
     """
     RefreshTokens: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.RefreshTokensRequest, _auth_service_pb2.RefreshTokensResponse]
     """Exchanges a refresh token for new tokens of the same session. The same token again within 10 seconds gets the
@@ -50,15 +52,44 @@ class AuthServiceStub:
     REQUEST_IN_PROGRESS.
     """
     SendVerification: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.SendVerificationRequest, _auth_service_pb2.SendVerificationResponse]
-    """Sends a code of six digits to the caller's e-mail address or phone; it is good for 10 minutes and 5 tries, and
-    takes the place of the one before. Errors: VALIDATION_FAILED when the account has no phone or this marketplace
-    sends no SMS, ILLEGAL_TRANSITION when the channel is verified already, NOT_FOUND for callers that are no user,
-    RATE_LIMITED after 5 codes in an hour, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """Sends a code of six digits to the e-mail address or phone that the caller's account has; it is good for 10 minutes
+    and 5 tries, and takes the place of the one before. The code of a ChangeEmail or ChangePhone that waits is another
+    one, and stays good. Errors: VALIDATION_FAILED when the account has no phone or this marketplace sends no SMS,
+    ILLEGAL_TRANSITION when the channel is verified already, NOT_FOUND for callers that are no user, RATE_LIMITED after
+    5 codes in an hour, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     Verify: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.VerifyRequest, _auth_service_pb2.VerifyResponse]
-    """Takes the code that SendVerification sent and marks the e-mail address or phone as verified. Errors:
+    """Takes the code that SendVerification sent, and marks the e-mail address or phone as verified; or the code of
+    ChangeEmail or ChangePhone, and makes the change. Each try counts for both codes that may be out. Errors:
     VALIDATION_FAILED for `code`, alike for one that is wrong, used, too old, tried too often or sent to a former
-    address; NOT_FOUND for callers that are no user, RATE_LIMITED, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    address; ALREADY_EXISTS when another account has taken the e-mail address or verified the phone meanwhile, NOT_FOUND
+    for callers that are no user, RATE_LIMITED, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """
+    ChangeEmail: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.ChangeEmailRequest, _auth_service_pb2.ChangeEmailResponse]
+    """Asks for another e-mail address: sends a code of six digits to it, which Verify takes within 10 minutes and 5 tries.
+    Until then the account keeps the address that it has; a later call takes the place of the one that waits. With the
+    change password reset tokens are void, and the former address gets a letter with a token for UndoEmailChange, unless
+    it is the former address of a change that can still be undone. While such a token can be used nobody else takes
+    that address. Errors: INVALID_CREDENTIALS for a wrong password, TOTP_REQUIRED for a code that is wrong or was used
+    before, VALIDATION_FAILED for an address that no mail can be sent to or that the account has already and for a code
+    where there is no second factor, ALREADY_EXISTS for an address in use, NOT_FOUND for callers that are no user,
+    RATE_LIMITED after 5 codes in an hour or too many wrong proofs, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """
+    UndoEmailChange: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.UndoEmailChangeRequest, _auth_service_pb2.UndoEmailChangeResponse]
+    """Takes a change of the e-mail address back, with the token of the letter to the former address, which is good once
+    and for 72 hours. The account has that address again, its sessions end, a second factor that was set up since is
+    gone, later changes and those that wait are void, and the password is of no use any more: whoever changed the address
+    knew it. A letter with a token for ResetPassword goes to the restored address. Errors: TOKEN_INVALID, alike for
+    tokens that are unknown, used or too old; RATE_LIMITED, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """
+    ChangePhone: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.ChangePhoneRequest, _auth_service_pb2.ChangePhoneResponse]
+    """Asks for another phone: sends a code of six digits to it by SMS, which Verify takes within 10 minutes and 5 tries;
+    then the account has the phone, verified. Without a phone the account's own is removed at once. A later call takes
+    the place of the one that waits. Errors: INVALID_CREDENTIALS for a wrong password, TOTP_REQUIRED for a code that is
+    wrong or was used before, VALIDATION_FAILED where no SMS are sent, for the phone that the account has already and for
+    a code where there is no second factor, ALREADY_EXISTS for a phone that another account has verified, NOT_FOUND for
+    callers that are no user, RATE_LIMITED after 5 codes in an hour or too many wrong proofs, REQUEST_ID_REUSED,
+    REQUEST_IN_PROGRESS.
     """
     RequestPasswordReset: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.RequestPasswordResetRequest, _auth_service_pb2.RequestPasswordResetResponse]
     """Sends a token for ResetPassword to the e-mail address when an account has it. The answer is the same, and comes
@@ -78,11 +109,12 @@ class AuthServiceStub:
     """
     EnrollTotp: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.EnrollTotpRequest, _auth_service_pb2.EnrollTotpResponse]
     """Gives the secret of a second factor (RFC 6238), which takes effect with ConfirmTotp; until then a repeat gives
-    another one. Errors: ILLEGAL_TRANSITION when a second factor is in use, NOT_FOUND for callers that are no user.
+    another one. Errors: INVALID_CREDENTIALS for a wrong password, ILLEGAL_TRANSITION when a second factor is in use,
+    NOT_FOUND for callers that are no user, RATE_LIMITED after too many wrong passwords.
     """
     ConfirmTotp: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.ConfirmTotpRequest, _auth_service_pb2.ConfirmTotpResponse]
     """Shows that the authenticator works: from now on signing in needs its codes. The recovery codes are told here and
-    never again. Errors: VALIDATION_FAILED for a wrong code, ILLEGAL_TRANSITION when there is nothing to confirm,
+    never again. This session stays one without a second factor: where admins need one, sign in again. Errors: VALIDATION_FAILED for a wrong code, ILLEGAL_TRANSITION when there is nothing to confirm,
     NOT_FOUND for callers that are no user, RATE_LIMITED.
     """
     DisableTotp: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.DisableTotpRequest, _auth_service_pb2.DisableTotpResponse]
@@ -122,8 +154,9 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_auth_service_pb2.RegisterRequest, _abc.Awaitable[_auth_service_pb2.RegisterResponse]],
     ) -> _abc.Awaitable[_auth_service_pb2.RegisterResponse]:
         """Registers an account, which may buy at once, and signs it in. A repeat after a lost answer finds the e-mail
-        address taken, and signs in. Errors: VALIDATION_FAILED for a password that is too common, ALREADY_EXISTS for an
-        e-mail address, username or phone in use, RATE_LIMITED.
+        address taken, and signs in. A phone that somebody else has given and not verified keeps nobody out. Errors:
+        VALIDATION_FAILED for a password that is too common, ALREADY_EXISTS for an e-mail address or username in use and
+        for a phone that another account has verified, RATE_LIMITED.
         """
 
     @_abc_1.abstractmethod
@@ -132,10 +165,11 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _auth_service_pb2.LoginRequest,
         context: _aio.ServicerContext[_auth_service_pb2.LoginRequest, _abc.Awaitable[_auth_service_pb2.LoginResponse]],
     ) -> _abc.Awaitable[_auth_service_pb2.LoginResponse]:
-        """Signs in by e-mail address, username or phone, and takes a guest's cart along when its token is given; a token
-        of no cart is ignored. Errors: INVALID_CREDENTIALS alike for unknown logins and wrong passwords, TOTP_REQUIRED
-        when the second factor is missing, wrong or was used before, ACCOUNT_BLOCKED (to those who know the password),
-        RATE_LIMITED, also after too many failures at this login, whether an account has it or not.
+        """Signs in by e-mail address, username or verified phone, and takes a guest's cart along when its token is given; a
+        token of no cart is ignored. Errors: INVALID_CREDENTIALS alike for unknown logins, phones that nobody has verified
+        and wrong passwords, TOTP_REQUIRED when the second factor is missing, wrong or was used before, ACCOUNT_BLOCKED (to
+        those who know the password), RATE_LIMITED, also after too many failures at this login, whether an account has it
+        or not.
         """
 
     @_abc_1.abstractmethod
@@ -196,10 +230,11 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _auth_service_pb2.SendVerificationRequest,
         context: _aio.ServicerContext[_auth_service_pb2.SendVerificationRequest, _abc.Awaitable[_auth_service_pb2.SendVerificationResponse]],
     ) -> _abc.Awaitable[_auth_service_pb2.SendVerificationResponse]:
-        """Sends a code of six digits to the caller's e-mail address or phone; it is good for 10 minutes and 5 tries, and
-        takes the place of the one before. Errors: VALIDATION_FAILED when the account has no phone or this marketplace
-        sends no SMS, ILLEGAL_TRANSITION when the channel is verified already, NOT_FOUND for callers that are no user,
-        RATE_LIMITED after 5 codes in an hour, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """Sends a code of six digits to the e-mail address or phone that the caller's account has; it is good for 10 minutes
+        and 5 tries, and takes the place of the one before. The code of a ChangeEmail or ChangePhone that waits is another
+        one, and stays good. Errors: VALIDATION_FAILED when the account has no phone or this marketplace sends no SMS,
+        ILLEGAL_TRANSITION when the channel is verified already, NOT_FOUND for callers that are no user, RATE_LIMITED after
+        5 codes in an hour, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -208,9 +243,55 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _auth_service_pb2.VerifyRequest,
         context: _aio.ServicerContext[_auth_service_pb2.VerifyRequest, _abc.Awaitable[_auth_service_pb2.VerifyResponse]],
     ) -> _abc.Awaitable[_auth_service_pb2.VerifyResponse]:
-        """Takes the code that SendVerification sent and marks the e-mail address or phone as verified. Errors:
+        """Takes the code that SendVerification sent, and marks the e-mail address or phone as verified; or the code of
+        ChangeEmail or ChangePhone, and makes the change. Each try counts for both codes that may be out. Errors:
         VALIDATION_FAILED for `code`, alike for one that is wrong, used, too old, tried too often or sent to a former
-        address; NOT_FOUND for callers that are no user, RATE_LIMITED, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        address; ALREADY_EXISTS when another account has taken the e-mail address or verified the phone meanwhile, NOT_FOUND
+        for callers that are no user, RATE_LIMITED, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def ChangeEmail(
+        self,
+        request: _auth_service_pb2.ChangeEmailRequest,
+        context: _aio.ServicerContext[_auth_service_pb2.ChangeEmailRequest, _abc.Awaitable[_auth_service_pb2.ChangeEmailResponse]],
+    ) -> _abc.Awaitable[_auth_service_pb2.ChangeEmailResponse]:
+        """Asks for another e-mail address: sends a code of six digits to it, which Verify takes within 10 minutes and 5 tries.
+        Until then the account keeps the address that it has; a later call takes the place of the one that waits. With the
+        change password reset tokens are void, and the former address gets a letter with a token for UndoEmailChange, unless
+        it is the former address of a change that can still be undone. While such a token can be used nobody else takes
+        that address. Errors: INVALID_CREDENTIALS for a wrong password, TOTP_REQUIRED for a code that is wrong or was used
+        before, VALIDATION_FAILED for an address that no mail can be sent to or that the account has already and for a code
+        where there is no second factor, ALREADY_EXISTS for an address in use, NOT_FOUND for callers that are no user,
+        RATE_LIMITED after 5 codes in an hour or too many wrong proofs, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def UndoEmailChange(
+        self,
+        request: _auth_service_pb2.UndoEmailChangeRequest,
+        context: _aio.ServicerContext[_auth_service_pb2.UndoEmailChangeRequest, _abc.Awaitable[_auth_service_pb2.UndoEmailChangeResponse]],
+    ) -> _abc.Awaitable[_auth_service_pb2.UndoEmailChangeResponse]:
+        """Takes a change of the e-mail address back, with the token of the letter to the former address, which is good once
+        and for 72 hours. The account has that address again, its sessions end, a second factor that was set up since is
+        gone, later changes and those that wait are void, and the password is of no use any more: whoever changed the address
+        knew it. A letter with a token for ResetPassword goes to the restored address. Errors: TOKEN_INVALID, alike for
+        tokens that are unknown, used or too old; RATE_LIMITED, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def ChangePhone(
+        self,
+        request: _auth_service_pb2.ChangePhoneRequest,
+        context: _aio.ServicerContext[_auth_service_pb2.ChangePhoneRequest, _abc.Awaitable[_auth_service_pb2.ChangePhoneResponse]],
+    ) -> _abc.Awaitable[_auth_service_pb2.ChangePhoneResponse]:
+        """Asks for another phone: sends a code of six digits to it by SMS, which Verify takes within 10 minutes and 5 tries;
+        then the account has the phone, verified. Without a phone the account's own is removed at once. A later call takes
+        the place of the one that waits. Errors: INVALID_CREDENTIALS for a wrong password, TOTP_REQUIRED for a code that is
+        wrong or was used before, VALIDATION_FAILED where no SMS are sent, for the phone that the account has already and for
+        a code where there is no second factor, ALREADY_EXISTS for a phone that another account has verified, NOT_FOUND for
+        callers that are no user, RATE_LIMITED after 5 codes in an hour or too many wrong proofs, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -254,7 +335,8 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_auth_service_pb2.EnrollTotpRequest, _abc.Awaitable[_auth_service_pb2.EnrollTotpResponse]],
     ) -> _abc.Awaitable[_auth_service_pb2.EnrollTotpResponse]:
         """Gives the secret of a second factor (RFC 6238), which takes effect with ConfirmTotp; until then a repeat gives
-        another one. Errors: ILLEGAL_TRANSITION when a second factor is in use, NOT_FOUND for callers that are no user.
+        another one. Errors: INVALID_CREDENTIALS for a wrong password, ILLEGAL_TRANSITION when a second factor is in use,
+        NOT_FOUND for callers that are no user, RATE_LIMITED after too many wrong passwords.
         """
 
     @_abc_1.abstractmethod
@@ -264,7 +346,7 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_auth_service_pb2.ConfirmTotpRequest, _abc.Awaitable[_auth_service_pb2.ConfirmTotpResponse]],
     ) -> _abc.Awaitable[_auth_service_pb2.ConfirmTotpResponse]:
         """Shows that the authenticator works: from now on signing in needs its codes. The recovery codes are told here and
-        never again. Errors: VALIDATION_FAILED for a wrong code, ILLEGAL_TRANSITION when there is nothing to confirm,
+        never again. This session stays one without a second factor: where admins need one, sign in again. Errors: VALIDATION_FAILED for a wrong code, ILLEGAL_TRANSITION when there is nothing to confirm,
         NOT_FOUND for callers that are no user, RATE_LIMITED.
         """
 

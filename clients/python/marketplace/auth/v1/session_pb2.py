@@ -26,7 +26,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!marketplace/auth/v1/session.proto\x12\x13marketplace.auth.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe0\x02\n\x07Session\x12#\n\nsession_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\tsessionId\x12%\n\x0b\x64\x65vice_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\ndeviceName\x12\x1e\n\x07\x61\x64\x64ress\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03R\x07\x61\x64\x64ress\x12\x41\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x43\n\x0crefresh_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x0brefreshTime\x12\x41\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nexpireTime\x12\x1e\n\x07\x63urrent\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x03R\x07\x63urrentBM\n\x17\x64\x65v.marketplace.auth.v1P\x01Z\x1amarketplace/auth/v1;authv1\xaa\x02\x13Marketplace.Auth.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!marketplace/auth/v1/session.proto\x12\x13marketplace.auth.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8b\x03\n\x07Session\x12#\n\nsession_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\tsessionId\x12%\n\x0b\x64\x65vice_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\ndeviceName\x12\x1e\n\x07\x61\x64\x64ress\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03R\x07\x61\x64\x64ress\x12\x41\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x43\n\x0crefresh_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x0brefreshTime\x12\x41\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nexpireTime\x12)\n\rsecond_factor\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x03R\x0csecondFactor\x12\x1e\n\x07\x63urrent\x18\x08 \x01(\x08\x42\x04\xe2\x41\x01\x03R\x07\x63urrentBM\n\x17\x64\x65v.marketplace.auth.v1P\x01Z\x1amarketplace/auth/v1;authv1\xaa\x02\x13Marketplace.Auth.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,8 +46,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SESSION'].fields_by_name['refresh_time']._serialized_options = b'\342A\001\003'
   _globals['_SESSION'].fields_by_name['expire_time']._loaded_options = None
   _globals['_SESSION'].fields_by_name['expire_time']._serialized_options = b'\342A\001\003'
+  _globals['_SESSION'].fields_by_name['second_factor']._loaded_options = None
+  _globals['_SESSION'].fields_by_name['second_factor']._serialized_options = b'\342A\001\003'
   _globals['_SESSION'].fields_by_name['current']._loaded_options = None
   _globals['_SESSION'].fields_by_name['current']._serialized_options = b'\342A\001\003'
   _globals['_SESSION']._serialized_start=125
-  _globals['_SESSION']._serialized_end=477
+  _globals['_SESSION']._serialized_end=520
 # @@protoc_insertion_point(module_scope)

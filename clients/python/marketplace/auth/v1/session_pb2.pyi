@@ -29,6 +29,7 @@ class Session(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     REFRESH_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    SECOND_FACTOR_FIELD_NUMBER: _builtins.int
     CURRENT_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The id of the session, a UUID."""
@@ -36,6 +37,8 @@ class Session(_message.Message):
     """What the device was called at the sign-in, or the program that signed in."""
     address: _builtins.str
     """The network address from which the session was opened."""
+    second_factor: _builtins.bool
+    """Whether the session was opened with a second factor; a marketplace may let admins act in such sessions only."""
     current: _builtins.bool
     """Whether this is the session that asks."""
     @_builtins.property
@@ -59,11 +62,12 @@ class Session(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         refresh_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        second_factor: _builtins.bool = ...,
         current: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "refresh_time", b"refresh_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "create_time", b"create_time", "current", b"current", "device_name", b"device_name", "expire_time", b"expire_time", "refresh_time", b"refresh_time", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "create_time", b"create_time", "current", b"current", "device_name", b"device_name", "expire_time", b"expire_time", "refresh_time", b"refresh_time", "second_factor", b"second_factor", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from marketplace.policy.v1 import policy_pb2 as marketplace_dot_policy_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1emarketplace/auth/v1/user.proto\x12\x13marketplace.auth.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"marketplace/policy/v1/policy.proto\"\xc7\x06\n\x04User\x12\x1d\n\x07user_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x06userId\x12\'\n\x05\x65mail\x18\x02 \x01(\tB\x11\xe2\x41\x01\x02\xbaH\nr\x05\x18\xfe\x01`\x01\xd8\x01\x01R\x05\x65mail\x12P\n\x08username\x18\x03 \x01(\tB/\xe2\x41\x01\x01\xbaH(r&2$^([A-Za-z0-9][A-Za-z0-9_.-]{2,63})?$H\x00R\x08username\x88\x01\x01\x12=\n\x05phone\x18\x04 \x01(\tB\"\xe2\x41\x01\x01\xbaH\x1br\x19\x32\x17^(\\+[1-9][0-9]{6,14})?$H\x01R\x05phone\x88\x01\x01\x12-\n\tfull_name\x18\x05 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18xH\x02R\x08\x66ullName\x88\x01\x01\x12]\n\rlanguage_code\x18\x06 \x01(\tB3\xe2\x41\x01\x01\xbaH,r*\x18#2&^([A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*)?$H\x03R\x0clanguageCode\x88\x01\x01\x12\x37\n\x05roles\x18\x07 \x03(\x0e\x32\x1b.marketplace.policy.v1.RoleB\x04\xe2\x41\x01\x03R\x05roles\x12:\n\x05state\x18\x08 \x01(\x0e\x32\x1e.marketplace.auth.v1.UserStateB\x04\xe2\x41\x01\x03R\x05state\x12+\n\x0e\x65mail_verified\x18\t \x01(\x08\x42\x04\xe2\x41\x01\x03R\remailVerified\x12+\n\x0ephone_verified\x18\n \x01(\x08\x42\x04\xe2\x41\x01\x03R\rphoneVerified\x12\'\n\x0ctotp_enabled\x18\x0b \x01(\x08\x42\x04\xe2\x41\x01\x03R\x0btotpEnabled\x12\x41\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\x12#\n\x04\x65tag\x18\x0e \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\x18\x80\x01\xd8\x01\x01R\x04\x65tagB\x0b\n\t_usernameB\x08\n\x06_phoneB\x0c\n\n_full_nameB\x10\n\x0e_language_code*n\n\tUserState\x12\x1a\n\x16USER_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11USER_STATE_ACTIVE\x10\x01\x12\x16\n\x12USER_STATE_BLOCKED\x10\x02\x12\x16\n\x12USER_STATE_DELETED\x10\x03\x42M\n\x17\x64\x65v.marketplace.auth.v1P\x01Z\x1amarketplace/auth/v1;authv1\xaa\x02\x13Marketplace.Auth.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1emarketplace/auth/v1/user.proto\x12\x13marketplace.auth.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"marketplace/policy/v1/policy.proto\"\xba\x06\n\x04User\x12\x1d\n\x07user_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x06userId\x12\x1a\n\x05\x65mail\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x05\x65mail\x12P\n\x08username\x18\x03 \x01(\tB/\xe2\x41\x01\x01\xbaH(r&2$^([A-Za-z0-9][A-Za-z0-9_.-]{2,63})?$H\x00R\x08username\x88\x01\x01\x12=\n\x05phone\x18\x04 \x01(\tB\"\xe2\x41\x01\x01\xbaH\x1br\x19\x32\x17^(\\+[1-9][0-9]{6,14})?$H\x01R\x05phone\x88\x01\x01\x12-\n\tfull_name\x18\x05 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18xH\x02R\x08\x66ullName\x88\x01\x01\x12]\n\rlanguage_code\x18\x06 \x01(\tB3\xe2\x41\x01\x01\xbaH,r*\x18#2&^([A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*)?$H\x03R\x0clanguageCode\x88\x01\x01\x12\x37\n\x05roles\x18\x07 \x03(\x0e\x32\x1b.marketplace.policy.v1.RoleB\x04\xe2\x41\x01\x03R\x05roles\x12:\n\x05state\x18\x08 \x01(\x0e\x32\x1e.marketplace.auth.v1.UserStateB\x04\xe2\x41\x01\x03R\x05state\x12+\n\x0e\x65mail_verified\x18\t \x01(\x08\x42\x04\xe2\x41\x01\x03R\remailVerified\x12+\n\x0ephone_verified\x18\n \x01(\x08\x42\x04\xe2\x41\x01\x03R\rphoneVerified\x12\'\n\x0ctotp_enabled\x18\x0b \x01(\x08\x42\x04\xe2\x41\x01\x03R\x0btotpEnabled\x12\x41\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\x12#\n\x04\x65tag\x18\x0e \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\x18\x80\x01\xd8\x01\x01R\x04\x65tagB\x0b\n\t_usernameB\x08\n\x06_phoneB\x0c\n\n_full_nameB\x10\n\x0e_language_code*n\n\tUserState\x12\x1a\n\x16USER_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11USER_STATE_ACTIVE\x10\x01\x12\x16\n\x12USER_STATE_BLOCKED\x10\x02\x12\x16\n\x12USER_STATE_DELETED\x10\x03\x42M\n\x17\x64\x65v.marketplace.auth.v1P\x01Z\x1amarketplace/auth/v1;authv1\xaa\x02\x13Marketplace.Auth.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,7 +39,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USER'].fields_by_name['user_id']._loaded_options = None
   _globals['_USER'].fields_by_name['user_id']._serialized_options = b'\342A\001\003'
   _globals['_USER'].fields_by_name['email']._loaded_options = None
-  _globals['_USER'].fields_by_name['email']._serialized_options = b'\342A\001\002\272H\nr\005\030\376\001`\001\330\001\001'
+  _globals['_USER'].fields_by_name['email']._serialized_options = b'\342A\001\003'
   _globals['_USER'].fields_by_name['username']._loaded_options = None
   _globals['_USER'].fields_by_name['username']._serialized_options = b'\342A\001\001\272H(r&2$^([A-Za-z0-9][A-Za-z0-9_.-]{2,63})?$'
   _globals['_USER'].fields_by_name['phone']._loaded_options = None
@@ -64,8 +64,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USER'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
   _globals['_USER'].fields_by_name['etag']._loaded_options = None
   _globals['_USER'].fields_by_name['etag']._serialized_options = b'\342A\001\001\272H\010r\003\030\200\001\330\001\001'
-  _globals['_USERSTATE']._serialized_start=1028
-  _globals['_USERSTATE']._serialized_end=1138
+  _globals['_USERSTATE']._serialized_start=1015
+  _globals['_USERSTATE']._serialized_end=1125
   _globals['_USER']._serialized_start=187
-  _globals['_USER']._serialized_end=1026
+  _globals['_USER']._serialized_end=1013
 # @@protoc_insertion_point(module_scope)

@@ -72,11 +72,13 @@ class User(_message.Message):
     user_id: _builtins.str
     """The id of the account, a UUID."""
     email: _builtins.str
-    """The e-mail address, unique without regard to case; empty in a deleted account."""
+    """The e-mail address, unique without regard to case; empty in a deleted account. ChangeEmail changes it."""
     username: _builtins.str
     """The name to sign in with, unique without regard to case; absent when none was chosen."""
     phone: _builtins.str
-    """The phone in E.164 form, unique; absent when none was given."""
+    """The phone in E.164 form; absent when none was given. It belongs to the account that has verified it, and only
+    ChangePhone changes it then.
+    """
     full_name: _builtins.str
     """The name of the person; absent when none was given."""
     language_code: _builtins.str

@@ -127,9 +127,10 @@ class UserServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateUser(self, request, context):
-        """Changes the caller's own account. A new e-mail address or phone is not verified. Errors: NOT_FOUND for the
-        accounts of others, VALIDATION_FAILED for an e-mail address that no mail can be sent to, ALREADY_EXISTS for an e-mail
-        address, username or phone in use, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """Changes the caller's own account, also by `me` for the id. The e-mail address is changed by ChangeEmail, a phone that
+        is verified by ChangePhone; a new phone is not verified. Errors: NOT_FOUND for the accounts of others,
+        VALIDATION_FAILED for another phone in the place of a verified one, ALREADY_EXISTS for a username in use and for a
+        phone that another account has verified, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -137,9 +138,11 @@ class UserServiceServicer:
 
     def DeleteUser(self, request, context):
         """Deletes the caller's own account for good: names, contacts, addresses, cart and credentials are gone, its sessions
-        and streams end, its orders stay without it. Errors: NOT_FOUND for the accounts of others unless `allow_missing` is
-        set, IN_USE for the last admin and while the account has an order that is not over, a shop that is neither closed
-        nor rejected, or a shift as a courier that runs (it names the one), ETAG_MISMATCH.
+        and streams end, its orders stay without it. What is in the way is said before the proof is judged. Errors: NOT_FOUND
+        for the accounts of others unless `allow_missing` is set, IN_USE for the last admin and while the account has an order
+        that is not over, a shop that is neither closed nor rejected, or a shift as a courier that runs (it names the one),
+        ETAG_MISMATCH, INVALID_CREDENTIALS for a wrong password, TOTP_REQUIRED for a code that is wrong or was used before,
+        VALIDATION_FAILED for a code where there is no second factor, RATE_LIMITED after too many wrong proofs.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

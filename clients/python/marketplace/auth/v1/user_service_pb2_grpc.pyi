@@ -23,15 +23,18 @@ class UserServiceStub:
     its own.
     """
     UpdateUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.UpdateUserRequest, _user_service_pb2.UpdateUserResponse]
-    """Changes the caller's own account. A new e-mail address or phone is not verified. Errors: NOT_FOUND for the
-    accounts of others, VALIDATION_FAILED for an e-mail address that no mail can be sent to, ALREADY_EXISTS for an e-mail
-    address, username or phone in use, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """Changes the caller's own account, also by `me` for the id. The e-mail address is changed by ChangeEmail, a phone that
+    is verified by ChangePhone; a new phone is not verified. Errors: NOT_FOUND for the accounts of others,
+    VALIDATION_FAILED for another phone in the place of a verified one, ALREADY_EXISTS for a username in use and for a
+    phone that another account has verified, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     DeleteUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.DeleteUserRequest, _user_service_pb2.DeleteUserResponse]
     """Deletes the caller's own account for good: names, contacts, addresses, cart and credentials are gone, its sessions
-    and streams end, its orders stay without it. Errors: NOT_FOUND for the accounts of others unless `allow_missing` is
-    set, IN_USE for the last admin and while the account has an order that is not over, a shop that is neither closed
-    nor rejected, or a shift as a courier that runs (it names the one), ETAG_MISMATCH.
+    and streams end, its orders stay without it. What is in the way is said before the proof is judged. Errors: NOT_FOUND
+    for the accounts of others unless `allow_missing` is set, IN_USE for the last admin and while the account has an order
+    that is not over, a shop that is neither closed nor rejected, or a shift as a courier that runs (it names the one),
+    ETAG_MISMATCH, INVALID_CREDENTIALS for a wrong password, TOTP_REQUIRED for a code that is wrong or was used before,
+    VALIDATION_FAILED for a code where there is no second factor, RATE_LIMITED after too many wrong proofs.
     """
     CreateAddress: _aio.UnaryUnaryMultiCallable[_user_service_pb2.CreateAddressRequest, _user_service_pb2.CreateAddressResponse]
     """Saves an address in the caller's address book; the first one becomes the default. Errors: VALIDATION_FAILED when the
@@ -106,9 +109,10 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.UpdateUserRequest,
         context: _aio.ServicerContext[_user_service_pb2.UpdateUserRequest, _abc.Awaitable[_user_service_pb2.UpdateUserResponse]],
     ) -> _abc.Awaitable[_user_service_pb2.UpdateUserResponse]:
-        """Changes the caller's own account. A new e-mail address or phone is not verified. Errors: NOT_FOUND for the
-        accounts of others, VALIDATION_FAILED for an e-mail address that no mail can be sent to, ALREADY_EXISTS for an e-mail
-        address, username or phone in use, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """Changes the caller's own account, also by `me` for the id. The e-mail address is changed by ChangeEmail, a phone that
+        is verified by ChangePhone; a new phone is not verified. Errors: NOT_FOUND for the accounts of others,
+        VALIDATION_FAILED for another phone in the place of a verified one, ALREADY_EXISTS for a username in use and for a
+        phone that another account has verified, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -118,9 +122,11 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_user_service_pb2.DeleteUserRequest, _abc.Awaitable[_user_service_pb2.DeleteUserResponse]],
     ) -> _abc.Awaitable[_user_service_pb2.DeleteUserResponse]:
         """Deletes the caller's own account for good: names, contacts, addresses, cart and credentials are gone, its sessions
-        and streams end, its orders stay without it. Errors: NOT_FOUND for the accounts of others unless `allow_missing` is
-        set, IN_USE for the last admin and while the account has an order that is not over, a shop that is neither closed
-        nor rejected, or a shift as a courier that runs (it names the one), ETAG_MISMATCH.
+        and streams end, its orders stay without it. What is in the way is said before the proof is judged. Errors: NOT_FOUND
+        for the accounts of others unless `allow_missing` is set, IN_USE for the last admin and while the account has an order
+        that is not over, a shop that is neither closed nor rejected, or a shift as a courier that runs (it names the one),
+        ETAG_MISMATCH, INVALID_CREDENTIALS for a wrong password, TOTP_REQUIRED for a code that is wrong or was used before,
+        VALIDATION_FAILED for a code where there is no second factor, RATE_LIMITED after too many wrong proofs.
         """
 
     @_abc_1.abstractmethod

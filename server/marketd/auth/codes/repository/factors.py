@@ -65,6 +65,19 @@ async def spend_recovery_code(connection: Connection, user_id: UUID, code_hash: 
     return tag == "DELETE 1"
 
 
+async def delete_since(connection: Connection, user_id: UUID, since: datetime) -> bool:
+    """An authenticator that waits or was confirmed at the instant or later, with its codes; whether it was in use."""
+    was_confirmed: bool | None = await connection.fetchval(
+        "DELETE FROM totp_factors WHERE user_id = $1 AND (confirm_time IS NULL OR confirm_time >= $2)"
+        " RETURNING confirm_time IS NOT NULL",
+        user_id,
+        since,
+    )
+    if was_confirmed:
+        await connection.execute("DELETE FROM recovery_codes WHERE user_id = $1", user_id)
+    return bool(was_confirmed)
+
+
 async def delete_all(connection: Connection, user_id: UUID) -> None:
     """The authenticator and the recovery codes."""
     await connection.execute("DELETE FROM recovery_codes WHERE user_id = $1", user_id)

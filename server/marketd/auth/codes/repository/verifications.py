@@ -1,11 +1,11 @@
-"""Every SQL statement of verification codes: one is out for each channel of an account."""
+"""Every SQL statement of verification codes: one is out for each channel of an account and each purpose."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from marketd.auth.codes.model import VerificationChannel
+from marketd.auth.codes.model import CodePurpose, VerificationChannel
 from marketd.auth.codes.values import SentCode
 from marketd.kernel.db.database import Connection
 from marketd.kernel.db.sql import Columns
@@ -27,7 +27,8 @@ async def put(
     """A new code in place of the one before; False when `limit` were sent within the window that runs."""
     sent = await connection.fetchval(
         "INSERT INTO verifications AS v (user_id, channel, target, code_hash, expire_time, send_count,"
-        " window_time) VALUES ($1, $2, $3, $4, $6, 1, $5) ON CONFLICT (user_id, channel) DO UPDATE SET"
+        " window_time, purpose) VALUES ($1, $2, $3, $4, $6, 1, $5, $9)"
+        " ON CONFLICT (user_id, channel, purpose) DO UPDATE SET"
         " target = $3, code_hash = $4, expire_time = $6, tries = 0,"
         " send_count = CASE WHEN v.window_time <= $5 - $7::interval THEN 1 ELSE v.send_count + 1 END,"
         " window_time = CASE WHEN v.window_time <= $5 - $7::interval THEN $5 ELSE v.window_time END"
@@ -40,23 +41,29 @@ async def put(
         expire_time,
         window,
         limit,
+        code.purpose.value,
     )
     return sent is not None
 
 
-async def window_time(connection: Connection, user_id: UUID, channel: VerificationChannel) -> datetime | None:
+async def window_time(
+    connection: Connection, user_id: UUID, channel: VerificationChannel, purpose: CodePurpose
+) -> datetime | None:
     """When the window began in which codes are counted."""
     value: datetime | None = await connection.fetchval(
-        "SELECT window_time FROM verifications WHERE user_id = $1 AND channel = $2", user_id, channel.value
+        "SELECT window_time FROM verifications WHERE user_id = $1 AND channel = $2 AND purpose = $3",
+        user_id,
+        channel.value,
+        purpose.value,
     )
     return value
 
 
 async def take_try(
     connection: Connection, user_id: UUID, channel: VerificationChannel, now: datetime, limit: int
-) -> SentCode | None:
-    """Count a try and give what it is held against; None when there is no code that may be tried."""
-    row = await connection.fetchrow(
+) -> list[SentCode]:
+    """Count a try and give what it is held against: no code that may be tried, or one of a purpose, or of each."""
+    rows = await connection.fetch(
         "UPDATE verifications SET tries = tries + 1"
         f" WHERE user_id = $1 AND channel = $2 AND expire_time > $3 AND tries < $4 RETURNING {_CODE.sql}",
         user_id,
@@ -64,23 +71,38 @@ async def take_try(
         now,
         limit,
     )
-    return _CODE.optional(row)
+    return _CODE.values(rows)
 
 
-async def spend(connection: Connection, user_id: UUID, channel: VerificationChannel, now: datetime) -> None:
+async def spend(
+    connection: Connection, user_id: UUID, channel: VerificationChannel, purpose: CodePurpose, now: datetime
+) -> None:
     """The code is used; the row stays, since it counts what was sent."""
     await connection.execute(
-        "UPDATE verifications SET expire_time = $3 WHERE user_id = $1 AND channel = $2", user_id, channel.value, now
+        "UPDATE verifications SET expire_time = $4 WHERE user_id = $1 AND channel = $2 AND purpose = $3",
+        user_id,
+        channel.value,
+        purpose.value,
+        now,
+    )
+
+
+async def void_changes(connection: Connection, user_id: UUID, now: datetime) -> None:
+    """Void the codes of changes that wait; their rows stay, since they count what was sent."""
+    await connection.execute(
+        "UPDATE verifications SET expire_time = $2 WHERE user_id = $1 AND purpose = 'CHANGE' AND expire_time > $2",
+        user_id,
+        now,
     )
 
 
 async def void_former(connection: Connection, user_id: UUID, email: str, phone: str, now: datetime) -> None:
-    """Void the codes that went to another address or phone than these.
+    """Void the codes that went to another address or phone than these, to prove what the account has.
 
     Their rows stay, since they count what was sent: or changing to and fro would send without end.
     """
     await connection.execute(
-        "UPDATE verifications SET expire_time = $4 WHERE user_id = $1 AND expire_time > $4"
+        "UPDATE verifications SET expire_time = $4 WHERE user_id = $1 AND purpose = 'CURRENT' AND expire_time > $4"
         " AND target IS DISTINCT FROM CASE channel WHEN 'EMAIL' THEN $2 ELSE nullif($3, '') END",
         user_id,
         email,

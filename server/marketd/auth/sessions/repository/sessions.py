@@ -38,11 +38,13 @@ async def insert(
     token_hash: bytes,
     now: datetime,
     expire_time: datetime,
+    *,
+    second_factor: bool,
 ) -> None:
     """A new session with its first token."""
     await connection.execute(
         "INSERT INTO sessions (session_id, user_id, device_name, address, token_hash, create_time,"
-        " refresh_time, expire_time) VALUES ($1, $2, $3, $4, $5, $6, $6, $7)",
+        " refresh_time, expire_time, second_factor) VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $8)",
         session_id,
         user_id,
         device_name,
@@ -50,6 +52,7 @@ async def insert(
         token_hash,
         now,
         expire_time,
+        second_factor,
     )
 
 
