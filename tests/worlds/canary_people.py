@@ -37,9 +37,9 @@ class Canary:
 
     @property
     def is_gone(self) -> bool:
-        """Whether it goes with the buyer's account."""
+        """Whether it goes with the account of its owner."""
         what, _, of = self.name.partition(" of ")
-        return self.owner == "buyer" and what != "code" and not (of == "home" and what in KEPT)
+        return what != "code" and not (of in ("home", "door") and what in KEPT)
 
     def may_stand(self, path: str) -> bool:
         """Whether this is one of its places; who sees that place at all is for the page to say."""
