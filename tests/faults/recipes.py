@@ -12,7 +12,7 @@ from typing import Any, Final
 from google.type import money_pb2
 from marketd.kernel.db.failpoints import Failpoint
 from marketplace.auth.v1 import user_service_pb2
-from marketplace.delivery.v1 import courier_service_pb2, delivery_service_pb2
+from marketplace.delivery.v1 import courier_service_pb2, delivery_pb2, delivery_service_pb2
 from marketplace.inventory.v1 import inventory_service_pb2
 from marketplace.order.v1 import order_pb2, order_service_pb2
 from marketplace.payment.v1 import payment_service_pb2
@@ -141,16 +141,36 @@ async def _pick_up(world: World, lines: Lines) -> Scene:
     return Scene(courier, request)
 
 
-async def _complete(world: World, lines: Lines) -> Scene:
+async def _picked_up(world: World, lines: Lines) -> tuple[Account, Account, str]:
+    """The courier, the buyer, and the delivery's id."""
     courier, courier_id = await world.courier(lines)
     buyer = await register(lines)
     delivery = await world.assigned(lines, buyer, await world.product(lines, 3), courier_id)
     pick_up = delivery_service_pb2.PickUpDeliveryRequest(request_id=new_key(), delivery_id=delivery.delivery_id)
     await as_role(lines, courier, pick_up)
+    return courier, buyer, delivery.delivery_id
+
+
+async def _complete(world: World, lines: Lines) -> Scene:
+    courier, buyer, delivery_id = await _picked_up(world, lines)
     request = delivery_service_pb2.CompleteDeliveryRequest(
-        request_id=new_key(),
-        delivery_id=delivery.delivery_id,
-        code=await world.code(lines, buyer, delivery.delivery_id),
+        request_id=new_key(), delivery_id=delivery_id, code=await world.code(lines, buyer, delivery_id)
+    )
+    return Scene(courier, request)
+
+
+async def _fail(world: World, lines: Lines) -> Scene:
+    courier, _, delivery_id = await _picked_up(world, lines)
+    request = delivery_service_pb2.FailDeliveryRequest(
+        request_id=new_key(), delivery_id=delivery_id, reason=delivery_pb2.DELIVERY_FAILURE_REASON_LOST
+    )
+    return Scene(courier, request)
+
+
+async def _return(world: World, lines: Lines) -> Scene:
+    courier, _, delivery_id = await _picked_up(world, lines)
+    request = delivery_service_pb2.ReturnToSellerRequest(
+        request_id=new_key(), delivery_id=delivery_id, reason=delivery_pb2.DELIVERY_FAILURE_REASON_REFUSED
     )
     return Scene(courier, request)
 
@@ -181,6 +201,8 @@ RECIPES: Final[Mapping[str, Recipe]] = {
     "/marketplace.delivery.v1.CourierService/StartShift": Recipe("courier.start_shift", _start_shift),
     "/marketplace.delivery.v1.CourierService/EndShift": Recipe("courier.end_shift", _end_shift),
     "/marketplace.delivery.v1.DeliveryService/PickUpDelivery": Recipe("delivery.pick_up", _pick_up),
+    "/marketplace.delivery.v1.DeliveryService/FailDelivery": Recipe("delivery.fail", _fail),
+    "/marketplace.delivery.v1.DeliveryService/ReturnToSeller": Recipe("delivery.return", _return),
     "/marketplace.delivery.v1.DeliveryService/CompleteDelivery": Recipe(
         "delivery.complete", _complete, ((Failpoint.AFTER_COMMIT, "delivery.judge_code"),)
     ),

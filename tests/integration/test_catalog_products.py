@@ -386,9 +386,11 @@ async def test_publishing_needs_a_seller_who_sells_and_something_to_sell(shop: S
     await shop.set_state("ACTIVE")
     first = await shop.publish(made)
     assert await shop.publish(made) == first
-    # What was published stays so, and asking again is no refusal.
+    # What was published stays so, and asking again is no refusal; it says that nobody can buy it.
+    assert first.for_sale
     await shop.set_state("SUSPENDED")
-    assert await shop.publish(made) == first
+    again = await shop.publish(made)
+    assert (again.state, again.for_sale, again.etag) == (first.state, False, first.etag)
     await shop.set_state("ACTIVE")
     with pytest.raises(IllegalTransition):
         await shop.publish(await shop.make(variants=[variant(active=False)]))

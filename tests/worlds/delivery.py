@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar, cast
 from uuid import UUID
 
 from marketd.auth.accounts import create as auth
+from marketd.auth.accounts.servicer import UserServicer
 from marketd.delivery import wiring
 from marketd.delivery.servicer import CourierServicer, DeliveryServicer
 from marketd.inventory import service as inventory
@@ -37,6 +38,9 @@ from tests.worlds.built import Built
 from tests.worlds.calls import call, caller_of
 from tests.worlds.parts import make_parts
 
+Courier: TypeAlias = courier_pb2.Courier
+Reason: TypeAlias = delivery_pb2.DeliveryFailureReason.ValueType
+BUYER_ABSENT: Final = delivery_pb2.DELIVERY_FAILURE_REASON_BUYER_ABSENT
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
@@ -61,7 +65,8 @@ class World:
         parts = make_parts(tx)
         build = partial(wiring.build, beat_seconds=0.3)
         self.tx, self.feed = tx, parts.feed
-        self.built = Built(parts, "delivery", instead={"delivery": build})
+        self.built = Built(parts, "auth", "delivery", instead={"delivery": build})
+        self.users = self.built.servicer(UserServicer)
         self.couriers = self.built.servicer(CourierServicer)
         self.deliveries = self.built.servicer(DeliveryServicer)
         self.admin = caller_of(new_id(), Role.ADMIN)
@@ -150,6 +155,45 @@ class World:
         """GetDelivery."""
         request = delivery_service_pb2.GetDeliveryRequest(delivery_id=str(delivery_id))
         return (await self.call(caller, self.deliveries.GetDelivery, request)).delivery
+
+    async def move(self, caller: Caller, verb: str, courier_id: UUID | str, reason: str = "", **more: str) -> Courier:
+        """ApproveCourier, RejectCourier, SuspendCourier, ReinstateCourier or CloseCourier: `verb` is the first word."""
+        kind: Any = getattr(courier_service_pb2, f"{verb}CourierRequest")
+        request = kind(courier_id=str(courier_id), reason=reason, **more)
+        answer: Any = await self.call(caller, getattr(self.couriers, f"{verb}Courier"), request)
+        return cast("Courier", answer.courier)
+
+    async def reassign(self, delivery_id: UUID, courier_id: UUID | None, **more: str) -> delivery_pb2.Delivery:
+        """ReassignDelivery by an admin."""
+        request = delivery_service_pb2.ReassignDeliveryRequest(
+            delivery_id=str(delivery_id), courier_id=None if courier_id is None else str(courier_id), **more
+        )
+        return (await self.call(self.admin, self.deliveries.ReassignDelivery, request)).delivery
+
+    async def end(
+        self, caller: Caller, method: str, delivery_id: UUID, reason: Reason = BUYER_ABSENT, **more: Any
+    ) -> delivery_pb2.Delivery:
+        """CancelDelivery, FailDelivery or ReturnToSeller."""
+        kind: Any = getattr(delivery_service_pb2, f"{method}Request")
+        request = kind(delivery_id=str(delivery_id), reason=reason, **more)
+        answer: Any = await self.call(caller, getattr(self.deliveries, method), request)
+        return cast("delivery_pb2.Delivery", answer.delivery)
+
+    async def value(self, query: str, *arguments: object) -> Any:
+        """One value out of the database."""
+        return await self.tx.read(lambda unit: unit.connection.fetchval(query, *arguments))
+
+    async def stock(self, ready: Ready) -> tuple[int, int]:
+        """What is on hand of the order's goods, of 5 at first, and what of it is reserved, 2 at first."""
+        row = await self.tx.read(
+            lambda unit: unit.connection.fetchrow(
+                "SELECT s.on_hand, s.reserved FROM stocks s JOIN order_items i USING (variant_id)"
+                " WHERE i.order_id = $1",
+                ready.order_id,
+            )
+        )
+        assert row is not None
+        return row["on_hand"], row["reserved"]
 
     async def code(self, ready: Ready) -> str:
         """The code as the buyer reads it."""

@@ -10,9 +10,10 @@ from typing import Final
 from uuid import UUID
 
 from marketd.audit import log
+from marketd.auth import service as auth
 from marketd.auth.events import AccountDeleted
 from marketd.auth.ports import AccessEnd
-from marketd.delivery import life
+from marketd.delivery import letters, life
 from marketd.delivery.events import CourierClosed
 from marketd.delivery.model import CourierState
 from marketd.delivery.repository import couriers, deliveries, positions
@@ -36,7 +37,10 @@ async def courier_lost_access(uow: UnitOfWork, user_id: UUID, lost: Collection[R
         return
     courier = await couriers.lock_own(uow.connection, user_id)
     if courier is not None and courier.state is CourierState.ACTIVE:
-        await life.suspend(uow, SYSTEM, courier, _WHY[end])
+        suspended = await life.suspend(uow, SYSTEM, courier, _WHY[end])
+        if end is AccessEnd.ROLES_TAKEN:
+            # Who is blocked gets a letter of that.
+            letters.courier_changed(uow, await auth.read_profile(uow, user_id), suspended)
 
 
 async def holds_account(uow: UnitOfWork, user_id: UUID) -> str | None:

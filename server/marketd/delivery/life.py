@@ -13,6 +13,7 @@ from uuid import UUID
 from marketd.audit import log
 from marketd.auth import service as auth
 from marketd.auth.service import Profile
+from marketd.delivery import letters
 from marketd.delivery.errors import AccountCannotAct, CourierBusy, OtherCourier, ReasonNeeded
 from marketd.delivery.events import (
     CourierApproved,
@@ -57,7 +58,7 @@ async def approve_courier(uow: UnitOfWork, caller: Caller, command: CourierMove)
 
 
 async def reject_courier(uow: UnitOfWork, caller: Caller, command: CourierMove) -> Courier:
-    """Turn an application down; the account may apply again.
+    """Turn an application down and tell the applicant, who may apply again.
 
     Raises NotFound, EtagMismatch, and IllegalTransition when the courier is not PENDING.
     """
@@ -67,24 +68,28 @@ async def reject_courier(uow: UnitOfWork, caller: Caller, command: CourierMove) 
     check_etag(command.etag, courier.version)
     COURIER_TRANSITIONS.check(courier.state, CourierState.REJECTED)
     await auth.revoke_role(uow, profile.user_id, Role.COURIER)
-    return await _move(uow, caller, courier, command.reason, CourierState.REJECTED, CourierRejected)
+    rejected = await _move(uow, caller, courier, command.reason, CourierState.REJECTED, CourierRejected)
+    letters.courier_changed(uow, profile, rejected)
+    return rejected
 
 
 async def suspend_courier(uow: UnitOfWork, caller: Caller, command: CourierMove) -> Courier:
-    """Let a courier take nothing new: the shift ends, and what is not picked up goes back; see `suspend`.
+    """Let a courier take nothing new, and say so in a letter; see `suspend`.
 
     Raises NotFound, EtagMismatch, and IllegalTransition when the courier is not ACTIVE.
     """
-    _, courier = await _lock(uow, caller, command)
+    profile, courier = await _lock(uow, caller, command)
     if _stands(courier, command, CourierState.SUSPENDED):
         return courier
     check_etag(command.etag, courier.version)
     COURIER_TRANSITIONS.check(courier.state, CourierState.SUSPENDED)
-    return await suspend(uow, caller, courier, command.reason)
+    suspended = await suspend(uow, caller, courier, command.reason)
+    letters.courier_changed(uow, profile, suspended)
+    return suspended
 
 
 async def reinstate_courier(uow: UnitOfWork, caller: Caller, command: CourierMove) -> Courier:
-    """Let a SUSPENDED or CLOSED courier work again; the account gets the role where it has lost it.
+    """Let a SUSPENDED or CLOSED courier work again, and say so in a letter; the account has the role COURIER again.
 
     One who is ACTIVE stays as is. Raises NotFound, EtagMismatch, AccountCannotAct, OtherCourier, and IllegalTransition
     for one who is PENDING or REJECTED.
@@ -98,14 +103,16 @@ async def reinstate_courier(uow: UnitOfWork, caller: Caller, command: CourierMov
     own = await couriers.read_own(uow.connection, profile.user_id)
     if own is not None and own.state.is_live and own.courier_id != courier.courier_id:
         raise OtherCourier(own.courier_id)
-    return await _activate(uow, caller, profile, courier, command, CourierReinstated)
+    reinstated = await _activate(uow, caller, profile, courier, command, CourierReinstated)
+    letters.courier_changed(uow, profile, reinstated)
+    return reinstated
 
 
 async def close_courier(uow: UnitOfWork, caller: Caller, command: CourierMove) -> Courier:
     """Stop working as a courier, or withdraw an application: the account loses the role COURIER and may apply again.
 
-    The courier may, and admins with a reason. Raises NotFound, also for the couriers of others, ReasonNeeded,
-    EtagMismatch, CourierBusy while a shift runs or a delivery is open, and IllegalTransition.
+    The courier may, and admins with a reason, which stands in a letter. Raises NotFound, also for the couriers of
+    others, ReasonNeeded, EtagMismatch, CourierBusy while a shift runs or a delivery is open, and IllegalTransition.
     """
     profile, courier = await _lock(uow, caller, command)
     is_own = caller.user_id == courier.user_id
@@ -119,7 +126,10 @@ async def close_courier(uow: UnitOfWork, caller: Caller, command: CourierMove) -
     if held_by is not None:
         raise CourierBusy(held_by)
     await auth.revoke_role(uow, profile.user_id, Role.COURIER)
-    return await _move(uow, caller, courier, command.reason, CourierState.CLOSED, CourierClosed)
+    closed = await _move(uow, caller, courier, command.reason, CourierState.CLOSED, CourierClosed)
+    if not is_own:
+        letters.courier_changed(uow, profile, closed)
+    return closed
 
 
 async def suspend(uow: UnitOfWork, caller: Caller, courier: Courier, reason: str) -> Courier:

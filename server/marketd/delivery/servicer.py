@@ -63,10 +63,10 @@ class CourierServicer(courier_service_pb2_grpc.CourierServiceServicer):
     async def ListCouriers(
         self, request: courier_service_pb2.ListCouriersRequest, context: Context
     ) -> courier_service_pb2.ListCouriersResponse:
-        wanted = convert.from_list_couriers(request)
+        caller, wanted = calls.current_caller(), convert.from_list_couriers(request)
         page = await self._pager.list(
             request,
-            None,
+            caller,
             lambda unit, after, limit: couriers.list_couriers(unit, wanted, after, limit),
             lambda courier: courier.courier_id,
             convert.to_courier,

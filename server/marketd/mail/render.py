@@ -64,6 +64,8 @@ class Wording(StrEnum):
     """time*."""
     SHOP_CHANGED = "shop_changed"
     """time*, shop_name*, change* (rejected, suspended, reinstated, closed), reason."""
+    COURIER_CHANGED = "courier_changed"
+    """time*, change* (rejected, suspended, reinstated, closed), reason."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Final
 from marketplace.auth.v1 import user_service_pb2
 from marketplace.cart.v1 import cart_pb2, cart_service_pb2
 from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
-from marketplace.delivery.v1 import delivery_service_pb2
+from marketplace.delivery.v1 import courier_service_pb2, delivery_service_pb2
 from marketplace.inventory.v1 import inventory_service_pb2
 from marketplace.order.v1 import order_service_pb2
 from marketplace.payment.v1 import payment_pb2, payment_service_pb2
@@ -122,6 +122,18 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
         ),
     ),
     "ApproveCourier.courier_id": EVERYTHING,
+    "GetCourier.courier_id": Owned(
+        (B, S, C), plain(_rider_id, lambda one: courier_service_pb2.GetCourierRequest(courier_id=one))
+    ),
+    "ListCouriers.page_token": APART,
+    "ListCouriers.user_ids": EVERYTHING,
+    "RejectCourier.courier_id": EVERYTHING,
+    "SuspendCourier.courier_id": EVERYTHING,
+    "ReinstateCourier.courier_id": EVERYTHING,
+    "CloseCourier.courier_id": Owned(
+        (B, S, C),
+        plain(_rider_id, lambda one: courier_service_pb2.CloseCourierRequest(courier_id=one, reason="it is mine")),
+    ),
     "CreateCategory.category.category_id": NOT_READ,
     "CreateCategory.category.slug": NAME,
     "CreateCategory.category.parent_category_id": PUBLIC,
@@ -272,6 +284,11 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "CreateCourier.courier.user_id": NOT_READ,
     "AssignCourier.delivery_id": EVERYTHING,
     "AssignCourier.courier_id": EVERYTHING,
+    "ReassignDelivery.delivery_id": EVERYTHING,
+    "ReassignDelivery.courier_id": EVERYTHING,
+    "CancelDelivery.delivery_id": EVERYTHING,
+    "FailDelivery.delivery_id": Owned((C,), delivery(delivery_service_pb2.FailDeliveryRequest, reason=1)),
+    "ReturnToSeller.delivery_id": Owned((C,), delivery(delivery_service_pb2.ReturnToSellerRequest, reason=1)),
     "GetDelivery.delivery_id": Owned((B, S, C), delivery(delivery_service_pb2.GetDeliveryRequest)),
     "ListDeliveries.page_token": APART,
     "ListDeliveries.order_ids": Owned(

@@ -186,11 +186,11 @@ def order(request: type[Any], **fields: Any) -> Case:
     )
 
 
-def delivery(request: type[Any]) -> Case:
+def delivery(request: type[Any], **fields: Any) -> Case:
     keyed = {"request_id"} & set(request.DESCRIPTOR.fields_by_name)
     return plain(
         lambda market: market.trip.delivery_id,
-        lambda one: request(delivery_id=one, **dict.fromkeys(keyed, new_key())),
+        lambda one: request(delivery_id=one, **dict.fromkeys(keyed, new_key()), **fields),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type import latlng_pb2
-from marketplace.delivery.v1 import delivery_service_pb2
+from marketplace.delivery.v1 import delivery_pb2, delivery_service_pb2
 from marketplace.order.v1 import order_pb2, order_service_pb2
 from marketplace.payment.v1 import payment_service_pb2
 from marketplace.tracking.v1 import position_pb2, tracking_service_pb2
@@ -152,6 +152,54 @@ async def refund_payment(market: Market, who: str) -> Scene:
 async def assign_courier(market: Market, who: str) -> Scene:
     trip, rider = await market.ready(), await market.ride()
     return Scene(market.admin, (assignment(trip, rider),))
+
+
+@DELIVERY.add("ReassignDelivery", ADMIN)
+async def reassign(market: Market, who: str) -> Scene:
+    trip, rider = await market.assigned(), await market.ride()
+    request = delivery_service_pb2.ReassignDeliveryRequest(
+        delivery_id=trip.delivery_id, courier_id=rider.courier_id, reason="a flat tyre"
+    )
+    return Scene(market.admin, (request,))
+
+
+@DELIVERY.add("CancelDelivery", ADMIN)
+async def cancel_delivery(market: Market, who: str) -> Scene:
+    trip = await market.ready()
+    request = delivery_service_pb2.CancelDeliveryRequest(
+        delivery_id=trip.delivery_id, reason=delivery_pb2.DELIVERY_FAILURE_REASON_SHOP_CLOSED, note="all dark"
+    )
+    return Scene(market.admin, (request,))
+
+
+@DELIVERY.add("FailDelivery", COURIER, ADMIN)
+async def fail_delivery(market: Market, who: str) -> Scene:
+    trip = await market.picked_up()
+    now = Timestamp()
+    now.GetCurrentTime()
+    request = delivery_service_pb2.FailDeliveryRequest(
+        request_id=new_key(),
+        delivery_id=trip.delivery_id,
+        reason=delivery_pb2.DELIVERY_FAILURE_REASON_LOST,
+        note="fell into the river",
+        occurred_time=now,
+    )
+    return Scene(part_in(market, trip, who), (request,))
+
+
+@DELIVERY.add("ReturnToSeller", COURIER, ADMIN)
+async def return_to_seller(market: Market, who: str) -> Scene:
+    trip = await market.picked_up()
+    now = Timestamp()
+    now.GetCurrentTime()
+    request = delivery_service_pb2.ReturnToSellerRequest(
+        request_id=new_key(),
+        delivery_id=trip.delivery_id,
+        reason=delivery_pb2.DELIVERY_FAILURE_REASON_REFUSED,
+        note="the wrong colour",
+        occurred_time=now,
+    )
+    return Scene(part_in(market, trip, who), (request,))
 
 
 @DELIVERY.add("GetDelivery", BUYER, SELLER, COURIER, ADMIN, SERVICE)

@@ -9,7 +9,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from marketd.transport.own_rules import CHANNELZ, HEALTH, REFLECTION
 from marketplace.auth.v1 import auth_service_pb2, user_service_pb2
-from marketplace.delivery.v1 import courier_service_pb2
+from marketplace.delivery.v1 import courier_pb2, courier_service_pb2
 from marketplace.seller.v1 import seller_service_pb2
 
 from tests.e2e.matrix.scenes import (
@@ -132,6 +132,52 @@ async def approve_courier(market: Market, who: str) -> Scene:
     applied = (await market.call(new_courier(), await market.register())).courier
     request = courier_service_pb2.ApproveCourierRequest(courier_id=applied.courier_id, reason="looks fine")
     return Scene(market.admin, (request,))
+
+
+@COURIERS.add("GetCourier", AUTHENTICATED)
+async def get_courier(market: Market, who: str) -> Scene:
+    person = await newcomer(market, who)
+    await market.call(new_courier(), person)
+    return Scene(person, (courier_service_pb2.GetCourierRequest(courier_id="me"),))
+
+
+@COURIERS.add("ListCouriers", ADMIN)
+async def list_couriers(market: Market, who: str) -> Scene:
+    request = courier_service_pb2.ListCouriersRequest(
+        page_size=5, order_by="create_time", states=[courier_pb2.COURIER_STATE_ACTIVE]
+    )
+    return Scene(market.admin, (request,))
+
+
+@COURIERS.add("RejectCourier", ADMIN)
+async def reject_courier(market: Market, who: str) -> Scene:
+    applied = (await market.call(new_courier(), await market.register())).courier
+    request = courier_service_pb2.RejectCourierRequest(courier_id=applied.courier_id, reason="no papers")
+    return Scene(market.admin, (request,))
+
+
+@COURIERS.add("SuspendCourier", ADMIN)
+async def suspend_courier(market: Market, who: str) -> Scene:
+    rider = await market.ride()
+    request = courier_service_pb2.SuspendCourierRequest(courier_id=rider.courier_id, reason="complaints")
+    return Scene(market.admin, (request,))
+
+
+@COURIERS.add("ReinstateCourier", ADMIN)
+async def reinstate_courier(market: Market, who: str) -> Scene:
+    rider = await market.ride()
+    suspend = courier_service_pb2.SuspendCourierRequest(courier_id=rider.courier_id, reason="complaints")
+    await market.call(suspend, market.admin)
+    request = courier_service_pb2.ReinstateCourierRequest(courier_id=rider.courier_id, reason="all clear")
+    return Scene(market.admin, (request,))
+
+
+@COURIERS.add("CloseCourier", AUTHENTICATED)
+async def close_courier(market: Market, who: str) -> Scene:
+    person = await newcomer(market, who)
+    applied = (await market.call(new_courier(), person)).courier
+    request = courier_service_pb2.CloseCourierRequest(courier_id=applied.courier_id, reason="moving away")
+    return Scene(person, (request,))
 
 
 @COURIERS.add("StartShift", COURIER)

@@ -11,7 +11,7 @@ from marketd.kernel.call.caller import Role
 from marketplace.admin.v1 import admin_service_pb2
 from marketplace.auth.v1 import auth_service_pb2, user_service_pb2
 from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
-from marketplace.delivery.v1 import delivery_service_pb2
+from marketplace.delivery.v1 import courier_service_pb2, delivery_service_pb2
 from marketplace.order.v1 import order_service_pb2
 from marketplace.tracking.v1 import tracking_service_pb2
 
@@ -96,7 +96,16 @@ async def _audit(market: Market) -> tuple[Person | None, Any]:
     return market.admin, admin_service_pb2.ListAuditEntriesRequest(page_size=1)
 
 
-ADMINS: dict[str, Pages] = {"users": _users, "service accounts": _services, "audit entries": _audit}
+async def _couriers(market: Market) -> tuple[Person | None, Any]:
+    return market.admin, courier_service_pb2.ListCouriersRequest(page_size=1)
+
+
+ADMINS: dict[str, Pages] = {
+    "users": _users,
+    "couriers": _couriers,
+    "service accounts": _services,
+    "audit entries": _audit,
+}
 PRIVATE: dict[str, Pages] = {
     "orders": _orders,
     "deliveries": _deliveries,
@@ -128,6 +137,7 @@ def test_every_list_has_its_pages_tried() -> None:
         "ListSessions",
         "ListAddresses",
         "ListUsers",
+        "ListCouriers",
         "ListServiceAccounts",
         "ListAuditEntries",
     }

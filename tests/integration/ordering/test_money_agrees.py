@@ -222,3 +222,24 @@ async def test_what_costs_nothing_is_quoted_ordered_paid_and_cancelled(market: M
         else:
             await market.accept(shop, order.order_id)
     assert await market.violations() == []
+
+
+async def test_an_order_that_ended_by_a_refund_that_failed_keeps_its_money_until_an_admin_gives_it_back(
+    market: Market,
+) -> None:
+    buyer, shop, group = await _placed(market)
+    order, payment_id = group.orders[0], group.payment.payment_id
+    await market.confirm(buyer, payment_id)
+    provider = HeldProvider(market.sandbox)
+    provider.refuses = True
+    failed = await market.on(market.tx, provider).refund(shop.caller, payment_id, order_id=order.order_id)
+    assert failed.refund.state == payment_pb2.REFUND_STATE_FAILED
+    over = await market.get(buyer, order.order_id)
+    assert (over.state, minor(over.refunded_amount)) == (order_pb2.ORDER_STATE_CANCELLED, 0)
+    assert await market.violations() == []
+    again = await market.get(market.admin, order.order_id)
+    assert order_pb2.ORDER_ACTION_REFUND in again.allowed_actions
+    await market.refund(market.admin, payment_id, order_id=order.order_id)
+    back = await market.get(buyer, order.order_id)
+    assert (back.state, minor(back.refunded_amount)) == (order_pb2.ORDER_STATE_CANCELLED, minor(order.total))
+    assert await market.violations() == []

@@ -26,8 +26,6 @@ from tests.worlds.goods import Shop
 from tests.worlds.ordering import Market
 from tests.worlds.things import new_shop
 
-GONE = {"state": "", "reason": ""}
-
 
 @pytest.fixture
 def ends(market: Market) -> Ends:
@@ -45,7 +43,7 @@ async def _applied(ends: Ends, caller: Caller | None = None) -> Shop:
     return Shop(seller_id, caller)
 
 
-async def _letters(ends: Ends, shop: Shop) -> list[tuple[str, str]]:
+async def _letters(ends: Ends, shop: Shop) -> list[str]:
     """What the letters to the owner say of the shop: what was done to it and why."""
     found = await ends.market.value(
         "SELECT COALESCE(array_agg(payload->'values'->>'change' || ': ' || (payload->'values'->>'reason')"
@@ -202,6 +200,9 @@ async def test_orders_that_wait_for_an_owner_who_is_gone_are_cancelled_and_paid_
         await ends.set_roles(shop.caller, Role.BUYER)
         assert await ends.state(shop) == "SUSPENDED: The owner's account lost the role SELLER."
         assert len(await _letters(ends, shop)) == 1
+        # To act as a seller again is one thing, to sell again another.
+        await ends.set_roles(shop.caller, Role.BUYER, Role.SELLER)
+        assert (await ends.state(shop)).startswith("SUSPENDED")
     else:
         if end != "block":
             await ends.move("Suspend", shop, "late")

@@ -11,7 +11,6 @@ from dataclasses import replace
 from uuid import UUID
 
 from marketd.delivery.model import DeliveryState
-from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.events.events import StoredEvent
 from marketd.kernel.events.watch import ResetReason, ResumeTokens
 from marketd.tracking.values import MICROS, Fix
@@ -141,7 +140,7 @@ class DeliveryChannel:
         for audience in Audience:
             for watcher in self.watchers[audience]:
                 if audience_of(self.watched, watcher.caller) is not audience:
-                    watcher.end(NotFound("delivery", self.delivery_id))
+                    watcher.dismiss(self.delivery_id)
 
     def _shown_micros(self, audience: Audience) -> int:
         fix = self._shown[audience]

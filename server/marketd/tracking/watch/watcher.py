@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from typing import Final
+from uuid import UUID
 
 from marketd.kernel.call.caller import Caller
-from marketd.kernel.call.refusals import Refusal
+from marketd.kernel.call.refusals import NotFound
 from marketd.tracking.errors import WatcherTooSlow
 from marketd.tracking.watch.values import Audience
 
@@ -33,8 +34,9 @@ class Watcher:
         "_interval",
         "_last_micros",
         "_loop",
+        "_not_theirs",
+        "_overflowed",
         "_queue",
-        "_refusal",
         "_slot",
         "_timer",
         "_waiter",
@@ -56,7 +58,8 @@ class Watcher:
         self._due_time = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._refusal: Refusal | None = None
+        self._overflowed = False
+        self._not_theirs: UUID | None = None
         self.beat_time = 0.0
 
     def seen(self, sample_micros: int) -> None:
@@ -72,14 +75,14 @@ class Watcher:
     def tell(self, number: int, frame: bytes, *, final: bool = False) -> None:
         """Something that may not be lost; after a final one the stream ends."""
         if len(self._queue) >= MAX_QUEUED:
-            self._refusal = WatcherTooSlow()
+            self._overflowed = True
         else:
             self._queue.append((number, frame, final))
         self._wake()
 
-    def end(self, refusal: Refusal) -> None:
-        """The watcher gets nothing more than this."""
-        self._refusal = refusal
+    def dismiss(self, delivery_id: UUID) -> None:
+        """The delivery is not the watcher's to see any more: nothing of what waits is shown."""
+        self._not_theirs = delivery_id
         self._wake()
 
     def beat(self, frame: bytes) -> None:
@@ -88,7 +91,7 @@ class Watcher:
         self._wake()
 
     async def next(self) -> tuple[bytes, bool]:
-        """The next message, and whether it is the last. Raises WatcherTooSlow, and what it was ended with."""
+        """The next message, and whether it is the last. Raises WatcherTooSlow, and NotFound once dismissed."""
         while True:
             taken = self._take()
             if taken is not None:
@@ -106,8 +109,10 @@ class Watcher:
             self._timer = None
 
     def _take(self) -> tuple[bytes, bool] | None:
-        if self._refusal is not None:
-            raise self._refusal
+        if self._overflowed:
+            raise WatcherTooSlow
+        if self._not_theirs is not None:
+            raise NotFound("delivery", self._not_theirs)
         queue, slot = self._queue, self._slot
         if slot is not None and (not queue or slot[0] < queue[0][0]) and self._may_show(queue):
             self._slot = self._beat = None  # a message is a sign of life as well
