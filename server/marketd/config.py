@@ -11,6 +11,7 @@ import hmac
 import os
 import re
 from datetime import timedelta
+from decimal import Decimal
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any, Final, Self
@@ -166,6 +167,17 @@ class Settings(BaseSettings):
     # Trade
     currency: str = Field("EUR", description="An ISO 4217 code of 0, 2 or 3 decimal digits.")
     delivery_fee_minor: int = Field(490, ge=0, description="A package's delivery fee where no zone says otherwise.")
+    tax_rate: Decimal = Field(
+        Decimal(0),
+        ge=0,
+        le=100,
+        decimal_places=4,
+        description="Percent of tax in prices where no category says it, and in delivery fees.",
+    )
+    order_ahead: timedelta = Field(
+        timedelta(hours=24),
+        description="How long before it opens a closed shop takes orders; 0 takes them only while it is open.",
+    )
     quote_lifetime: timedelta = timedelta(minutes=15)
     unpaid_order_lifetime: timedelta = timedelta(minutes=30)
     order_accept_lifetime: timedelta = Field(

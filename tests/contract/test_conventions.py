@@ -26,7 +26,9 @@ FLAT = {
     "CreateGuestCart", "CreateServiceAccount", "CreatePayment", "CreatePayout", "CreateTrackingShare", "CreateDelivery",
 }  # fmt: skip
 # Instants are imperative: these end like participles and are none, or are no facts but plans and places in time.
-NOT_PARTICIPLES = {"occurred_time", "expected_ready_time", "expected_time", "promised_time"}
+NOT_PARTICIPLES = {
+    "occurred_time", "expected_ready_time", "expected_time", "promised_time", "open_time", "shop_open_time",
+}  # fmt: skip
 RESERVED_BOOLEANS: set[str] = set()
 JUDGED_ONE_BY_ONE = "marketplace.tracking.v1.Position"
 

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.type.decimal_pb2 import Decimal
 from marketd.catalog.model import MAX_CATEGORY_DEPTH
 from marketd.catalog.servicer import CatalogServicer
 from marketd.kernel.call import call as calls
@@ -55,6 +56,33 @@ async def _change(catalog: CatalogServicer, etag: str = "", **fields: Any) -> ca
         category=category_pb2.Category(etag=etag, **fields), update_mask=FieldMask(paths=paths)
     )
     return (await catalog.UpdateCategory(request, CONTEXT)).category
+
+
+async def test_a_rate_of_tax_is_set_changed_and_cleared(catalog: CatalogServicer) -> None:
+    food = await _make(catalog, "Food", tax_rate=Decimal(value="7.00"))
+    assert food.tax_rate.value == "7"
+    assert not (await _make(catalog, "Drinks")).HasField("tax_rate")
+    assert not (await _make(catalog, "Wood", tax_rate=Decimal())).HasField("tax_rate")
+    changed = await _change(catalog, category_id=food.category_id, tax_rate=Decimal(value="5.5"))
+    assert (changed.tax_rate.value, changed.name) == ("5.5", "Food")
+    free = await _change(catalog, category_id=food.category_id, tax_rate=Decimal(value="0"))
+    assert free.tax_rate.value == "0", "no tax is a rate as well"
+    renamed = await _change(catalog, category_id=food.category_id, name="Groceries")
+    assert renamed.tax_rate.value == "0"
+    by_name = pb.UpdateCategoryRequest(
+        category=category_pb2.Category(category_id=food.category_id), update_mask=FieldMask(paths=["tax_rate"])
+    )
+    cleared = (await catalog.UpdateCategory(by_name, CONTEXT)).category
+    assert not cleared.HasField("tax_rate")
+    assert (await catalog.UpdateCategory(by_name, CONTEXT)).category == cleared, "nothing new changes nothing"
+    again = pb.UpdateCategoryRequest(
+        category=category_pb2.Category(category_id=food.category_id, tax_rate=Decimal(value="19"))
+    )
+    assert (await catalog.UpdateCategory(again, CONTEXT)).category.tax_rate.value == "19"
+    emptied = pb.UpdateCategoryRequest(
+        category=category_pb2.Category(category_id=food.category_id, tax_rate=Decimal(value=""))
+    )
+    assert not (await catalog.UpdateCategory(emptied, CONTEXT)).category.HasField("tax_rate")
 
 
 async def test_a_category_knows_those_above_it_also_after_a_move(catalog: CatalogServicer) -> None:

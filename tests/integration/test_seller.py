@@ -8,14 +8,15 @@ from uuid import UUID, uuid4
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
-from google.type.dayofweek_pb2 import MONDAY
+from google.type.date_pb2 import Date
+from google.type.dayofweek_pb2 import MONDAY, SUNDAY
 from google.type.latlng_pb2 import LatLng
 from google.type.timeofday_pb2 import TimeOfDay
 from marketd.auth.accounts import create, find
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call, OnceKey
 from marketd.kernel.call.caller import ANONYMOUS, Caller, Role
-from marketd.kernel.call.refusals import AlreadyExists, EtagMismatch, IllegalTransition, NotFound
+from marketd.kernel.call.refusals import AlreadyExists, EtagMismatch, IllegalTransition, NotFound, ValidationFailed
 from marketd.kernel.db.database import Record
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.values.geo import Point
@@ -102,6 +103,67 @@ async def test_a_new_seller_waits_for_approval_with_all_it_said(tx: Transactor) 
     )
     assert not seller.HasField("approve_time")
     assert await _get(tx, owner, seller_id=seller.seller_id) == seller
+
+
+def _span(begin: int, end: int) -> seller_pb2.OpeningSpan:
+    return seller_pb2.OpeningSpan(open_time=TimeOfDay(hours=begin), close_time=TimeOfDay(hours=end))
+
+
+async def test_days_that_are_otherwise_come_back_as_they_were_given(tx: Transactor) -> None:
+    exceptions = [
+        seller_pb2.OpeningException(date=Date(year=2026, month=12, day=24), spans=[_span(9, 14), _span(22, 2)]),
+        seller_pb2.OpeningException(date=Date(year=2028, month=2, day=29), note="Leap day"),
+    ]
+    owner = await _account(tx)
+    seller = await _create(tx, owner, opening_exceptions=exceptions)
+    assert list(seller.opening_exceptions) == exceptions
+    await _approve(tx, seller.seller_id)
+    assert list((await _get(tx, ANONYMOUS, seller_id=seller.seller_id)).opening_exceptions) == exceptions
+
+
+@pytest.mark.parametrize(
+    ("changes", "fields"),
+    [
+        (
+            {
+                "opening_hours": [
+                    seller_pb2.OpeningHours(
+                        day=SUNDAY, open_time=TimeOfDay(hours=20), close_time=TimeOfDay(hours=3, minutes=1)
+                    ),
+                    seller_pb2.OpeningHours(day=MONDAY, open_time=TimeOfDay(hours=3), close_time=TimeOfDay(hours=9)),
+                ]
+            },
+            ["seller.opening_hours[1]"],
+        ),
+        (
+            {
+                "opening_exceptions": [
+                    seller_pb2.OpeningException(date=Date(year=2026, month=5, day=1)),
+                    seller_pb2.OpeningException(
+                        date=Date(year=2026, month=5, day=2), spans=[_span(9, 14), _span(13, 15)]
+                    ),
+                    seller_pb2.OpeningException(date=Date(year=2026, month=5, day=1), spans=[_span(9, 14)]),
+                ]
+            },
+            ["seller.opening_exceptions[1].spans[1]", "seller.opening_exceptions[2].date"],
+        ),
+        *(
+            (
+                {"opening_exceptions": [seller_pb2.OpeningException(date=Date(year=year, month=month, day=day))]},
+                ["seller.opening_exceptions[0].date"],
+            )
+            for year, month, day in ((2026, 2, 29), (0, 12, 24), (2026, 12, 0), (2026, 13, 1), (-1, 1, 1))
+        ),
+    ],
+)
+async def test_opening_hours_that_cannot_be_meant_are_refused_at_their_paths(
+    tx: Transactor, changes: dict[str, Any], fields: list[str]
+) -> None:
+    owner = await _account(tx)
+    with pytest.raises(ValidationFailed) as refused:
+        await _create(tx, owner, **changes)
+    assert [violation.field for violation in refused.value.fields] == fields
+    assert await _rows(tx, "SELECT 1 FROM sellers") == []
 
 
 async def test_approval_lets_it_sell_and_gives_the_account_its_role_in_one_transaction(tx: Transactor) -> None:

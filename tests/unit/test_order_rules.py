@@ -45,7 +45,7 @@ S = OrderState
 
 
 def _item(**changes: Any) -> OrderItem:
-    item = OrderItem(uuid4(), uuid4(), uuid4(), "Lamp", "", {"Size": "M"}, "", 3, 0, 1_000, 0)
+    item = OrderItem(uuid4(), uuid4(), uuid4(), "Lamp", "", {"Size": "M"}, "", 3, 0, 1_000, 0, 190_000, 479)
     return replace(item, **changes)
 
 
@@ -65,7 +65,10 @@ def _order(**changes: Any) -> Order:
         discount_amount_minor=0,
         delivery_fee_minor=490,
         total_minor=3_490,
+        delivery_tax_rate=190_000,
+        delivery_tax_amount_minor=78,
         usual_prep_duration=timedelta(minutes=10),
+        shop_open_time=None,
         eta_earliest_time=NOW,
         eta_latest_time=NOW,
         create_time=NOW,
@@ -230,11 +233,14 @@ def test_a_full_cart_takes_no_more_variants_in_a_merge() -> None:
 
 
 def test_quotes_survive_their_json() -> None:
-    line = QuoteLine(uuid4(), uuid4(), uuid4(), "Lämp", "", {"Größe": "M"}, "", 2, 999)
-    package = QuotePackage(uuid4(), uuid4(), "Shop", None, timedelta(minutes=10), 490, NOW, NOW, 12.5, (line,))
+    line = QuoteLine(uuid4(), uuid4(), uuid4(), "Lämp", "", {"Größe": "M"}, "", 2, 999, 190_000)
+    package = QuotePackage(
+        uuid4(), uuid4(), "Shop", None, timedelta(minutes=10), NOW, 490, 70_000, NOW, NOW, 12.5, (line,)
+    )
     quote = Quote(uuid4(), "EUR", Address("Ada", "", ("Street 1",), "Berlin", "", "", ""), (package,))
     assert Quote.from_json_text(quote.quote_id, quote.to_json_text()) == quote
     assert quote.total_minor == 2 * 999 + 490
+    assert quote.tax_amount_minor == 319 + 32, "19 % of 19.98 and 7 % of 4.90, each rounded"
 
 
 def test_only_own_quote_tokens_are_read() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -33,6 +33,9 @@ from marketd.order.access import viewer_of
 from marketd.order.convert import to_order, to_order_group
 from marketd.order.model import CancellationReason, OrderState
 from marketd.order.place import PlacedGroup
+from marketd.order.receipts.convert import to_receipt
+from marketd.order.receipts.render import RenderedReceipt
+from marketd.order.receipts.values import Receipt
 from marketd.order.values import Order
 from marketd.payment.convert import to_payment, to_refund
 from marketd.payment.model import PaymentState
@@ -89,6 +92,7 @@ def _plain(hint: type[Any], name: str) -> Any:
         str: lambda: f"canary of {name}",
         UUID: new_id,
         datetime: lambda: datetime(2030, 1, 1, 9, tzinfo=UTC),
+        date: lambda: date(2030, 1, 1),
         timedelta: lambda: timedelta(minutes=7),
         bool: lambda: True,
         int: lambda: 7,
@@ -131,6 +135,12 @@ def _orders() -> Iterator[tuple[Any, str, Message | None]]:
             assert order.courier_user_id is not None
             for kind, caller in callers(order.buyer_id, order.owner_user_id, order.courier_user_id).items():
                 yield order, kind, to_order(order, caller) if viewer_of(caller, order).may_see else None
+
+
+def _receipts() -> Iterator[tuple[Any, str, Message]]:
+    receipt: Receipt = filled(Receipt)
+    for kind in ("buyer", "seller", "admin"):
+        yield receipt.order, kind, to_receipt(receipt, filled(RenderedReceipt))
 
 
 def _deliveries() -> Iterator[tuple[Any, str, Message]]:
@@ -217,7 +227,7 @@ def _viewer(value: Any, kind: str) -> Viewer:
     return Viewer(kind, known, str(user_id))
 
 
-@pytest.mark.parametrize("rendered", [_orders, _deliveries, _tracked, _told, _payments, _others])
+@pytest.mark.parametrize("rendered", [_orders, _deliveries, _tracked, _told, _receipts, _payments, _others])
 def test_everybody_sees_what_the_page_says(rendered: Callable[[], Iterable[tuple[Any, str, Message | None]]]) -> None:
     page, seen, names = read_page(), Seen(), set[str]()
     for value, kind, message in rendered():
@@ -238,7 +248,7 @@ def test_everybody_sees_what_the_page_says(rendered: Callable[[], Iterable[tuple
 def test_every_table_of_the_page_is_tried() -> None:
     tried = {
         message.DESCRIPTOR.name
-        for rendered in (_orders, _deliveries, _tracked, _told, _payments, _others)
+        for rendered in (_orders, _deliveries, _tracked, _told, _receipts, _payments, _others)
         for _, _, message in rendered()
         if message is not None
     }

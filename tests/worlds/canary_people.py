@@ -15,6 +15,8 @@ TEXTS: Final = ("recipient", "lines", "city", "region", "postal_code", "entrance
 """The fields of an address that are free texts."""
 KEPT: Final = ("city", "region", "postal_code")
 """What an order keeps of the address of somebody who is gone."""
+ON_RECEIPTS: Final = ("recipient", "lines", "city", "region", "postal_code")
+PRINTED: Final = (r"receipt\.text", r"receipt\.html")
 
 
 @dataclass(frozen=True)
@@ -67,12 +69,14 @@ class Aviary:
 
     def address(self, owner: str, name: str, home: str, longitude: float) -> address_pb2.Address:
         """An address of which every word is one; `home` is where addresses of this kind stand."""
-        words: Mapping[str, str] = {
-            each: self.word(owner, f"{each} of {name}", rf"{home}\.{each}") for each in TEXTS if each != "lines"
-        }
+
+        def word(each: str) -> str:
+            return self.word(owner, f"{each} of {name}", rf"{home}\.{each}", *PRINTED if each in ON_RECEIPTS else ())
+
+        words: Mapping[str, str] = {each: word(each) for each in TEXTS if each != "lines"}
         return address_pb2.Address(
             **words,
-            lines=[self.word(owner, f"lines of {name}", rf"{home}\.lines")],
+            lines=[word("lines")],
             phone=self.phone(owner, f"phone of {name}", rf"{home}\.phone"),
             region_code="DE",
             point=latlng_pb2.LatLng(latitude=52.53, longitude=longitude),

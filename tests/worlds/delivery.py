@@ -247,9 +247,10 @@ async def _order(uow: UnitOfWork, buyer: Caller, seller: Caller) -> UUID:
         "INSERT INTO orders (order_id, order_number, order_group_id, buyer_id, seller_id, owner_user_id,"
         " shop_name, pickup, address, currency, subtotal_minor, discount_amount_minor, delivery_fee_minor, total_minor,"
         " usual_prep_duration, eta_earliest_time, eta_latest_time, create_time, state, version, due_minor,"
-        " update_time, pay_time, accept_time, expected_ready_time, ready_time, prep_duration)"
+        " update_time, pay_time, accept_time, expected_ready_time, ready_time, prep_duration,"
+        " delivery_tax_rate, delivery_tax_amount_minor)"
         " VALUES ($1, $2, $3, $4, $5, $6, 'Radhaus', $7::jsonb, $8::jsonb, 'EUR', 2000, 0, 490, 2490,"
-        " interval '10 min', $9, $9, $9, 'READY', 4, 0, $9, $9, $9, $9, $9, interval '10 min')",
+        " interval '10 min', $9, $9, $9, 'READY', 4, 0, $9, $9, $9, $9, $9, interval '10 min', 0, 0)",
         order_id,
         number,
         group_id,
@@ -262,7 +263,8 @@ async def _order(uow: UnitOfWork, buyer: Caller, seller: Caller) -> UUID:
     )
     await uow.connection.execute(
         "INSERT INTO order_items (item_id, order_id, variant_id, product_id, title, sku, options, image_url, quantity,"
-        " unit_price_minor, discount_amount_minor) VALUES ($1, $2, $3, $4, 'Bell', '', '{}', '', 2, 1000, 0)",
+        " unit_price_minor, discount_amount_minor, tax_rate, tax_amount_minor)"
+        " VALUES ($1, $2, $3, $4, 'Bell', '', '{}', '', 2, 1000, 0, 0, 0)",
         new_id(),
         order_id,
         variant_id,

@@ -46,13 +46,21 @@ class OneFee:
         self.serves, self.fee_minor = True, 490
 
     async def quote(
-        self, unit: Unit, pickup: Point | None, dropoff: Point | None, prep_duration: timedelta
+        self,
+        unit: Unit,
+        pickup: Point | None,
+        dropoff: Point | None,
+        prep_duration: timedelta,
+        start_time: datetime,
     ) -> DeliveryQuote | None:
         """The fee, 4.90 unless told otherwise, and an hour."""
         if not self.serves:
             return None
         return DeliveryQuote(
-            Money(self.fee_minor, CURRENCY), unit.now + timedelta(minutes=30), unit.now + timedelta(minutes=60), 1200.0
+            Money(self.fee_minor, CURRENCY),
+            start_time + timedelta(minutes=30),
+            start_time + timedelta(minutes=60),
+            1200.0,
         )
 
 

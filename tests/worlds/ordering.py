@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from google.type.money_pb2 import Money as MoneyMessage
 from marketd.cart import wiring as cart
 from marketd.cart.servicer import CartServicer
+from marketd.config import Settings
 from marketd.kernel.call.call import OnceKey
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.db.transactor import Transactor
@@ -49,9 +50,11 @@ Response = TypeVar("Response")
 class Market(Goods):
     """One worker of the marketplace; `on` makes others, which serve the same database."""
 
-    def __init__(self, tx: Transactor, clock: MovableClock, provider: Provider | None = None) -> None:
+    def __init__(
+        self, tx: Transactor, clock: MovableClock, provider: Provider | None = None, settings: Settings | None = None
+    ) -> None:
         super().__init__(tx)
-        parts = make_parts(tx, clock=clock)
+        parts = make_parts(tx, clock=clock, settings=settings)
         self.clock, self.quoter, self.sandbox = clock, OneFee(), SandboxProvider(tx)
         providers = Providers({"sandbox": provider or self.sandbox}, "sandbox")
         self.built = Built(

@@ -9,6 +9,8 @@ from uuid import uuid4
 
 from google.protobuf.duration_pb2 import Duration
 from google.type import latlng_pb2, money_pb2
+from google.type.date_pb2 import Date
+from google.type.timeofday_pb2 import TimeOfDay
 from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
 from marketplace.delivery.v1 import courier_pb2, courier_service_pb2, delivery_service_pb2
 from marketplace.order.v1 import order_pb2
@@ -122,6 +124,13 @@ def new_shop() -> seller_service_pb2.CreateSellerRequest:
             pickup_address=address("Shop"),
             prep_duration=Duration(seconds=60),
             time_zone="Europe/Berlin",
+            opening_exceptions=[
+                seller_pb2.OpeningException(
+                    date=Date(year=2027, month=1, day=1),
+                    spans=[seller_pb2.OpeningSpan(open_time=TimeOfDay(hours=9), close_time=TimeOfDay(hours=24))],
+                    note="New Year",
+                )
+            ],
         ),
     )
 

@@ -19,8 +19,9 @@ from marketd.kernel.call import call as calls
 from marketd.kernel.call.seal import Seal, SealBroken
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.slice import Parts
+from marketd.mail.environment import DEFAULT_LOCALE
 from marketd.mail.jobs import SEALED, mail_job, sms_job
-from marketd.mail.render import DEFAULT_LOCALE, Wording
+from marketd.mail.render import Wording
 
 _CONTEXT = "letter"
 

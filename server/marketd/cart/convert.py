@@ -99,6 +99,7 @@ def to_quote(result: QuoteResult, token: str) -> cart_service_pb2.QuoteOrderResp
         discount_amount=money(sum(package.discount_amount_minor for package in quote.packages)),
         delivery_fee=money(sum(package.delivery_fee_minor for package in quote.packages)),
         total=money(quote.total_minor),
+        tax_amount=money(quote.tax_amount_minor),
         eta=to_eta(min(earliest, default=None), max(latest, default=None)),
         problems=[to_problem(problem) for problem in result.problems],
         quote_token=token or None,
@@ -126,8 +127,10 @@ def _package(quote: Quote, package: QuotePackage) -> quote_pb2.QuotePackage:
         discount_amount=money(package.discount_amount_minor),
         delivery_fee=money(package.delivery_fee_minor),
         total=money(package.total_minor),
+        tax_amount=money(package.tax_amount_minor),
         eta=to_eta(package.earliest_time, package.latest_time),
         prep_duration=to_duration(package.prep_duration),
+        open_time=None if package.open_time is None else to_timestamp(package.open_time),
         distance_meters=package.distance_meters,
     )
 

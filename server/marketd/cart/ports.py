@@ -27,6 +27,14 @@ class DeliveryQuoter(Protocol):
     """Knows zones, fees and arrival times; delivery implements it. Uses `unit.connection` and `unit.now` only."""
 
     async def quote(
-        self, unit: Unit, pickup: Point | None, dropoff: Point | None, prep_duration: timedelta
+        self,
+        unit: Unit,
+        pickup: Point | None,
+        dropoff: Point | None,
+        prep_duration: timedelta,
+        start_time: datetime,
     ) -> DeliveryQuote | None:
-        """The quote for one package that is ready in `prep_duration`; None when the place is not served."""
+        """The quote for one package that is ready `prep_duration` after `start_time`, before which nothing goes.
+
+        None when the place is not served.
+        """

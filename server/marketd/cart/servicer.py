@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -10,7 +9,7 @@ from marketplace.cart.v1 import cart_service_pb2, cart_service_pb2_grpc
 
 from marketd.cart import change, convert, read
 from marketd.cart.ports import DeliveryQuoter
-from marketd.cart.quotes.quote import quote_order
+from marketd.cart.quotes.quote import QuoteTerms, quote_order
 from marketd.cart.quotes.tokens import QuoteTokens
 from marketd.kernel.call import call as calls
 from marketd.kernel.db.transactor import Transactor
@@ -25,14 +24,12 @@ if TYPE_CHECKING:
 class CartServicer(cart_service_pb2_grpc.CartServiceServicer):
     """The calls on the caller's own cart."""
 
-    def __init__(
-        self, *, tx: Transactor, quoter: DeliveryQuoter, quotes: QuoteTokens, quote_lifetime: timedelta, currency: str
-    ) -> None:
+    def __init__(self, *, tx: Transactor, quoter: DeliveryQuoter, quotes: QuoteTokens, terms: QuoteTerms) -> None:
         self._tx = tx
         self._quoter = quoter
         self._quotes = quotes
-        self._quote_lifetime = quote_lifetime
-        self._currency = currency
+        self._terms = terms
+        self._currency = terms.currency
 
     async def GetCart(
         self, request: cart_service_pb2.GetCartRequest, context: Context
@@ -95,7 +92,7 @@ class CartServicer(cart_service_pb2_grpc.CartServiceServicer):
         destination = UUID(request.address_id) if request.HasField("address_id") else from_address(request.address)
         result = await self._tx.run(
             "cart.quote",
-            lambda uow: quote_order(uow, caller, destination, self._quoter, self._currency, self._quote_lifetime),
+            lambda uow: quote_order(uow, caller, destination, self._quoter, self._terms),
         )
         token = self._quotes.issue(result.quote.quote_id, result.expire_time) if result.expire_time is not None else ""
         return convert.to_quote(result, token)

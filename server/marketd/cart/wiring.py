@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Final
 
 from marketd.cart.ports import DeliveryQuoter
+from marketd.cart.quotes.quote import QuoteTerms
 from marketd.cart.quotes.sweeps import sweep_quotes
 from marketd.cart.quotes.tokens import quote_tokens_of
 from marketd.cart.servicer import CartServicer
 from marketd.kernel.db.invariants import Invariant
 from marketd.kernel.slice import Parts, Slice, Sweep
+from marketd.kernel.values.tax import rate_of
 
 SERVICERS: Final = (CartServicer,)
 INVARIANTS: Final[tuple[Invariant, ...]] = ()
@@ -25,8 +27,12 @@ def build(parts: Parts, *, quoter: Callable[[Parts], DeliveryQuoter]) -> Slice:
                 tx=parts.tx,
                 quoter=quoter(parts),
                 quotes=quote_tokens_of(settings),
-                quote_lifetime=settings.quote_lifetime,
-                currency=settings.currency,
+                terms=QuoteTerms(
+                    currency=settings.currency,
+                    lifetime=settings.quote_lifetime,
+                    order_ahead=settings.order_ahead,
+                    tax_rate=rate_of(settings.tax_rate),
+                ),
             )
         ],
         sweeps=[Sweep("cart.sweep_quotes", sweep_quotes)],

@@ -53,7 +53,7 @@ async def create_brand(uow: UnitOfWork, caller: Caller, new: NewBrand) -> Brand:
         update_time=uow.now,
     )
     await repository.insert(uow.connection, brand)
-    await log.record(uow, caller, "brand", brand.brand_id)
+    await log.record(uow, caller, "brand", brand.brand_id, after=brand)
     return brand
 
 
@@ -76,7 +76,7 @@ async def update_brand(uow: UnitOfWork, caller: Caller, change: BrandChange) -> 
         return before
     after = replace(after, version=before.version + 1, update_time=uow.now)
     await repository.save(uow.connection, after)
-    await log.record(uow, caller, "brand", after.brand_id)
+    await log.record(uow, caller, "brand", after.brand_id, before=before, after=after)
     return after
 
 
@@ -91,7 +91,7 @@ async def delete_brand(uow: UnitOfWork, caller: Caller, brand_id: UUID, etag: st
     if await repository.is_used(uow.connection, brand_id):
         raise InUse("brand", "products")
     await repository.delete(uow.connection, brand_id)
-    await log.record(uow, caller, "brand", brand_id)
+    await log.record(uow, caller, "brand", brand_id, before=brand)
 
 
 async def get_brand(unit: ReadUnit, brand_id: UUID | None, slug: str) -> Brand:

@@ -31,11 +31,12 @@ class NewCategory:
     parent_category_id: UUID | None
     description: str
     position: int
+    tax_rate: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class CategoryChange:
-    """New values for the fields that `paths` names (name, slug, parent_category_id, description, position).
+    """New values for the fields that `paths` names (name, slug, parent_category_id, description, position, tax_rate).
 
     An empty `etag` is unconditional.
     """
@@ -48,6 +49,7 @@ class CategoryChange:
     parent_category_id: UUID | None
     description: str
     position: int
+    tax_rate: int | None
 
 
 async def create_category(uow: UnitOfWork, caller: Caller, new: NewCategory) -> Category:
@@ -68,13 +70,14 @@ async def create_category(uow: UnitOfWork, caller: Caller, new: NewCategory) -> 
         slug=new.slug or await free_slug(uow.connection, "categories", slugify(new.name, "category")),
         description=new.description,
         position=new.position,
+        tax_rate=new.tax_rate,
         path=(*above, category_id),
         version=1,
         create_time=uow.now,
         update_time=uow.now,
     )
     await repository.insert(uow.connection, category)
-    await log.record(uow, caller, "category", category.category_id)
+    await log.record(uow, caller, "category", category.category_id, after=category)
     return category
 
 
@@ -98,6 +101,8 @@ async def update_category(uow: UnitOfWork, caller: Caller, change: CategoryChang
         after = replace(after, description=change.description)
     if "position" in change.paths:
         after = replace(after, position=change.position)
+    if "tax_rate" in change.paths:
+        after = replace(after, tax_rate=change.tax_rate)
     if "parent_category_id" in change.paths and change.parent_category_id != before.parent_category_id:
         path = await _path_below(uow, before, change.parent_category_id)
         after = replace(after, parent_category_id=change.parent_category_id, path=path)
@@ -107,7 +112,7 @@ async def update_category(uow: UnitOfWork, caller: Caller, change: CategoryChang
     await repository.save(uow.connection, after)
     if after.path != before.path:
         await repository.move_below(uow.connection, before, after)
-    await log.record(uow, caller, "category", after.category_id)
+    await log.record(uow, caller, "category", after.category_id, before=before, after=after)
     return after
 
 
@@ -136,7 +141,7 @@ async def delete_category(
     if used_by := await repository.used_by(uow.connection, category_id):
         raise InUse("category", used_by)
     await repository.delete(uow.connection, category_id)
-    await log.record(uow, caller, "category", category_id)
+    await log.record(uow, caller, "category", category_id, before=category)
 
 
 async def get_category(unit: ReadUnit, category_id: UUID | None, slug: str) -> Category:

@@ -33,7 +33,7 @@ from marketd.kernel.masks import update_paths
 from marketd.kernel.values.etags import etag_of
 from marketd.kernel.values.money import Money
 from marketd.kernel.values.texts import name_key
-from marketd.kernel.wire import from_money, to_money, to_timestamp
+from marketd.kernel.wire import from_money, from_percent, to_money, to_percent, to_timestamp
 
 _STATES = EnumMap(ProductState, product_pb2.ProductState)
 _STOCK_STATES = EnumMap(StockState, product_pb2.StockState)
@@ -62,6 +62,7 @@ def to_category(category: Category) -> category_pb2.Category:
         slug=category.slug,
         description=category.description or None,
         position=category.position,
+        tax_rate=None if category.tax_rate is None else to_percent(category.tax_rate),
         ancestor_ids=[str(ancestor) for ancestor in category.ancestor_ids],
         create_time=to_timestamp(category.create_time),
         update_time=to_timestamp(category.update_time),
@@ -78,6 +79,7 @@ def from_create_category(request: catalog_service_pb2.CreateCategoryRequest) -> 
         optional_id(category.parent_category_id),
         category.description,
         category.position,
+        _from_tax_rate(category),
     )
 
 
@@ -93,7 +95,13 @@ def from_update_category(request: catalog_service_pb2.UpdateCategoryRequest) -> 
         parent_category_id=optional_id(category.parent_category_id),
         description=category.description,
         position=category.position,
+        tax_rate=_from_tax_rate(category),
     )
+
+
+def _from_tax_rate(category: category_pb2.Category) -> int | None:
+    """The rate; None when it is absent or empty, which says that it is to be absent."""
+    return from_percent(category.tax_rate, "category.tax_rate") if category.tax_rate.value else None
 
 
 def from_list_categories(request: catalog_service_pb2.ListCategoriesRequest) -> CategoryQuery:

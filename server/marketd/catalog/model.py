@@ -60,7 +60,10 @@ def stock_state(available: int) -> StockState:
 
 
 class CategoryTable(Base):
-    """A category. `path` holds the ids from the top down to itself, so one indexed look finds all below it."""
+    """A category. `path` holds the ids from the top down to itself, so one indexed look finds all below it.
+
+    `tax_rate` is in ten-thousandths of a percent.
+    """
 
     __tablename__ = "categories"
     __table_args__ = (
@@ -71,6 +74,7 @@ class CategoryTable(Base):
         Index("ix_categories_name", "name_key", "category_id"),
         Index("ix_categories_create_time", "create_time", "category_id"),
         CheckConstraint("path[cardinality(path)] = category_id", name="path"),
+        CheckConstraint("tax_rate BETWEEN 0 AND 1000000", name="tax_rate"),
     )
 
     category_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
@@ -80,6 +84,7 @@ class CategoryTable(Base):
     slug: Mapped[str] = mapped_column(Text)
     description: Mapped[str] = mapped_column(Text)
     position: Mapped[int] = mapped_column(Integer)
+    tax_rate: Mapped[int | None] = mapped_column(Integer)
     path: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))
     version: Mapped[int] = mapped_column(BigInteger)
     create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
@@ -140,7 +145,7 @@ class ProductTable(Base):
         UniqueConstraint("seller_id", "handle"),
         *_listings(),
         CheckConstraint("state IN ('DRAFT', 'PUBLISHED', 'ARCHIVED')", name="state"),
-        CheckConstraint("price_minor >= 0 AND compare_at_price_minor >= 0", name="price"),
+        CheckConstraint("price_minor >= 0 AND compare_at_price_minor > price_minor", name="price"),
         CheckConstraint("rating_count >= 0 AND rating_average_milli BETWEEN 0 AND 5000", name="rating"),
     )
 
@@ -181,7 +186,7 @@ class VariantTable(Base):
         Index(
             "uq_variants_seller_id_sku_key", "seller_id", "sku_key", unique=True, postgresql_where=text("sku_key <> ''")
         ),
-        CheckConstraint("price_minor >= 0 AND compare_at_price_minor >= 0", name="price"),
+        CheckConstraint("price_minor >= 0 AND compare_at_price_minor > price_minor", name="price"),
     )
 
     variant_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)

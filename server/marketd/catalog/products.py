@@ -190,6 +190,9 @@ def _option_names(new: NewProduct) -> tuple[str, ...]:
 def _variant_spec(
     product_id: UUID, seller_id: UUID, names: tuple[str, ...], variant: NewVariant, index: int
 ) -> VariantSpec:
+    if variant.compare_at_price is not None and variant.compare_at_price <= variant.price:
+        problem = f"must be above the price of {variant.price}, which it is crossed out beside; or give none"
+        raise ValidationFailed(FieldViolation(f"product.variants[{index}].compare_at_price", problem))
     given = {name_key(name): value for name, value in variant.options.items()}
     options: Options = tuple((name, given[name_key(name)]) for name in names)
     return VariantSpec(

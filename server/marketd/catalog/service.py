@@ -13,3 +13,10 @@ from marketd.kernel.db.database import Connection
 async def read_offers(connection: Connection, variant_ids: Sequence[UUID]) -> dict[UUID, Offer]:
     """The offers of these variants, in one statement; unknown variants are left out. variant_ids: repeats are one."""
     return await offers.read(connection, variant_ids) if variant_ids else {}
+
+
+async def read_tax_rates(connection: Connection, variant_ids: Sequence[UUID]) -> dict[UUID, int | None]:
+    """The rates of tax (kernel.values.tax) of these variants, in one statement: that of the product's category or of
+    the nearest above that has one. None where none has; unknown variants are left out. variant_ids: repeats are one.
+    """
+    return await offers.read_tax_rates(connection, variant_ids) if variant_ids else {}

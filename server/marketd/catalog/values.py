@@ -14,7 +14,10 @@ from marketd.kernel.values.money import Money
 
 @dataclass(frozen=True, slots=True)
 class Category:
-    """A category; `path` leads from the top down to itself, `name_key` compares names."""
+    """A category; `path` leads from the top down to itself, `name_key` compares names.
+
+    tax_rate: see kernel.values.tax; None is that of the nearest category above that has one.
+    """
 
     category_id: UUID
     parent_category_id: UUID | None
@@ -23,6 +26,7 @@ class Category:
     slug: str
     description: str
     position: int
+    tax_rate: int | None
     path: tuple[UUID, ...]
     version: int
     create_time: datetime

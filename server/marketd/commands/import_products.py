@@ -93,6 +93,10 @@ def _show(report: ImportReport) -> None:
         console.print(f"row {error.row}{f', {error.column}' if error.column else ''}: {error.message}", markup=False)
     if len(report.errors) > MOST_ROWS_SHOWN:
         console.print(f"… and {len(report.errors) - MOST_ROWS_SHOWN} more rows.")
+    for warning in report.warnings[:MOST_ROWS_SHOWN]:
+        console.print(f"row {warning.row}, {warning.column}: {warning.message}", markup=False)
+    if len(report.warnings) > MOST_ROWS_SHOWN:
+        console.print(f"… and {len(report.warnings) - MOST_ROWS_SHOWN} more rows with something left out.")
     console.print(
         f"{'Would import' if summary.dry_run else 'Imported'}: {summary.products_created} products created, "
         f"{summary.products_updated} updated, {summary.products_unchanged} unchanged, "

@@ -5,7 +5,7 @@ Zones are not defined yet, so everywhere is served at the settings' fee.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from marketd.cart.ports import DeliveryQuote, Unit
 from marketd.delivery.estimate import Pace
@@ -22,11 +22,17 @@ class FlatFeeQuoter:
         self._pace = pace
 
     async def quote(
-        self, unit: Unit, pickup: Point | None, dropoff: Point | None, prep_duration: timedelta
+        self,
+        unit: Unit,
+        pickup: Point | None,
+        dropoff: Point | None,
+        prep_duration: timedelta,
+        start_time: datetime,
     ) -> DeliveryQuote | None:
-        """The quote for a package that is ready in `prep_duration`; never None while no zones are defined."""
-        ready_time = unit.now + prep_duration
-        eta = self._pace.before_pickup(unit.now, ready_time, None, pickup, dropoff)
+        """The quote for a package that is ready `prep_duration` after `start_time`; never None while no zones are
+        defined. The band is as wide as the way from `start_time` on: waiting for a shop makes nothing less certain.
+        """
+        eta = self._pace.before_pickup(start_time, start_time + prep_duration, None, pickup, dropoff)
         return DeliveryQuote(
             fee=self._fee,
             earliest_time=eta.earliest_time,

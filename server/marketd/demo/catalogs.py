@@ -90,13 +90,15 @@ def _add_row(draft: _Draft, cells: Mapping[str, str]) -> None:
     values = [cells.get(f"Option{number} Value", "") for number in _OPTIONS]
     if not (any(values) or cells.get("Variant Price") or cells.get("Variant SKU")):
         return  # a row that only carries one more picture
+    price, former = _minor(cells.get("Variant Price", "")) or 0, _minor(cells.get("Variant Compare At Price", ""))
     pairs = tuple((name, value) for name, value in zip(draft.option_names, values, strict=False) if value)
     draft.variants.append(
         VariantFacts(
             options=() if pairs == (_DEFAULT_OPTION,) else tuple(sorted(pairs)),
             sku=cells.get("Variant SKU", ""),
-            price_minor=_minor(cells.get("Variant Price", "")) or 0,
-            compare_at_minor=_minor(cells.get("Variant Compare At Price", "")),
+            price_minor=price,
+            # One that is not above the price is left out with a warning.
+            compare_at_minor=former if former is not None and former > price else None,
             quantity=_whole(cells.get("Variant Inventory Qty", "")),
         )
     )

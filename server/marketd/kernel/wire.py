@@ -8,6 +8,7 @@ from typing import Final
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
+from google.type.decimal_pb2 import Decimal
 from google.type.latlng_pb2 import LatLng
 from google.type.money_pb2 import Money as MoneyMessage
 from marketplace.type.v1 import watch_pb2
@@ -19,6 +20,7 @@ from marketd.kernel.events.watch import ResetReason
 from marketd.kernel.values.address import Address
 from marketd.kernel.values.geo import Point
 from marketd.kernel.values.money import Money, minor_digits
+from marketd.kernel.values.tax import percent_of, rate_of
 
 RESET_REASONS: Final = EnumMap(ResetReason, watch_pb2.StreamResetReason)
 _RESET_WORDS: Final = {
@@ -44,6 +46,19 @@ def from_money(message: MoneyMessage, currency: str, field: str) -> Money:
     if message.nanos % scale:
         raise ValidationFailed(FieldViolation(f"{field}.nanos", f"{currency} has no amount this small"))
     return Money(message.units * 10 ** minor_digits(currency) + message.nanos // scale, currency)
+
+
+def to_percent(rate: int) -> Decimal:
+    """google.type.Decimal: the percentage of a rate of kernel.values.tax."""
+    return Decimal(value=percent_of(rate))
+
+
+def from_percent(message: Decimal, field: str) -> int:
+    """A rate of kernel.values.tax; what is no percentage from 0 to 100 with at most 4 decimals is refused."""
+    try:
+        return rate_of(message.value)
+    except ValueError as error:
+        raise ValidationFailed(FieldViolation(field, str(error))) from error
 
 
 def to_timestamp(instant: datetime) -> Timestamp:

@@ -20,9 +20,10 @@ from marketd.kernel.values.clock import Clock
 from marketd.kernel.values.ids import new_id
 from marketd.kernel.work.jobs import Payload
 from marketd.mail.compose import compose
+from marketd.mail.environment import DEFAULT_LOCALE
 from marketd.mail.errors import MessageRefused
 from marketd.mail.ports import Mailer, ShortMessage, SmsSender
-from marketd.mail.render import DEFAULT_LOCALE, Renderer, Wording
+from marketd.mail.render import Renderer, Wording
 
 _log = structlog.get_logger(__name__)
 

@@ -9,30 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from urllib.parse import quote
 
-from jinja2 import (
-    BaseLoader,
-    ChoiceLoader,
-    FileSystemLoader,
-    PackageLoader,
-    StrictUndefined,
-    Template,
-    TemplateNotFound,
-)
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import Template, TemplateNotFound
 
-DEFAULT_LOCALE = "en"
+from marketd.mail.environment import environment_of, locales, visible
+
 MAX_SUBJECT = 150
 
-_LOCALE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*", re.ASCII)
 # Letters, and what stands between them in names. Anybody may register another's address under a "name" that advertises
 # something; such a name is left out.
 _NAME = re.compile(r"[^\W\d_](?:[^\W\d_]|['\u2019 -]){0,39}")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 class Wording(StrEnum):
@@ -101,18 +90,7 @@ class Renderer:
 
     def __init__(self, shop: Shop, own_templates: Path | None = None) -> None:
         """`own_templates`: a folder like ours, whose files go before ours."""
-        ours: BaseLoader = PackageLoader("marketd.mail", "templates")
-        loader = ours if own_templates is None else ChoiceLoader([FileSystemLoader(own_templates), ours])
-        # The sandbox is for a shop's own templates: they are texts, not programs. A missing value is an error, so that
-        # nobody gets a letter with a hole where the code should be.
-        self._environment = ImmutableSandboxedEnvironment(
-            loader=loader,
-            undefined=StrictUndefined,
-            autoescape=lambda name: name is not None and name.endswith(".html"),
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._environment.filters["when"] = _when
+        self._environment = environment_of("marketd.mail", own_templates)
         self._shop = shop
 
     def letter(self, name: str, locale: str, values: Mapping[str, str]) -> Content:
@@ -131,8 +109,7 @@ class Renderer:
         return " ".join(template.render(self._given(name, values)).split())
 
     def _given(self, template: str, values: Mapping[str, str]) -> dict[str, object]:
-        # Control characters could not be seen, and some mail readers obey them.
-        given: dict[str, object] = {key: _CONTROL.sub("", value) for key, value in values.items()}
+        given: dict[str, object] = {key: visible(value) for key, value in values.items()}
         name = values.get("name", "")
         given["greeted"] = name if _NAME.fullmatch(name) else ""
         given["link"] = self._shop.link(template, values.get("token", ""))
@@ -141,22 +118,9 @@ class Renderer:
 
     def _find(self, name: str, ending: str, locale: str) -> tuple[Template, str]:
         """The template in the nearest language: `de-AT`, `de`, then our own."""
-        for candidate in _candidates(locale):
+        for candidate in locales(locale):
             try:
                 return self._environment.get_template(f"{candidate}/{Wording(name).value}{ending}"), candidate
             except TemplateNotFound:
                 continue
         raise TemplateNotFound(f"{name}{ending}")
-
-
-def _candidates(locale: str) -> list[str]:
-    found = []
-    if _LOCALE.fullmatch(locale):
-        parts = locale.replace("_", "-").lower().split("-")
-        found = ["-".join(parts[:count]) for count in range(len(parts), 0, -1)]
-    return [*found, *([DEFAULT_LOCALE] if DEFAULT_LOCALE not in found else [])]
-
-
-def _when(value: str) -> str:
-    """An instant as every language reads it. A shop's people live in many time zones, so it says which one it is."""
-    return datetime.fromisoformat(value).astimezone(UTC).strftime("%Y-%m-%d, %H:%M UTC")

@@ -10,8 +10,8 @@ from marketd.kernel.values.address import Address
 from marketd.order.model import CANCELLABLE, IN_COURIERS_HANDS, CancellationReason, OrderAction, OrderState
 from marketd.order.values import Order
 
-SHOPS_ADDRESS: Final = ("recipient", "lines", "city", "region", "postal_code", "region_code")
-"""What a seller may know of where it goes: what stands on a parcel. The way to the door is the courier's."""
+ON_A_PARCEL: Final = ("recipient", "lines", "city", "region", "postal_code", "region_code")
+"""What a seller may know of where it goes, and what a receipt says; the way to the door is the courier's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Viewer:
         """Where it goes, as far as the caller may know."""
         if self.is_buyer or self.is_courier or self.is_admin or self.is_service:
             return order.address
-        return order.address.part(*SHOPS_ADDRESS)
+        return order.address.part(*ON_A_PARCEL)
 
     def sees_why(self, reason: CancellationReason) -> bool:
         """Whether the caller may know that this was the reason; of a suspicion nobody is told whom it is about."""

@@ -25,6 +25,7 @@ from marketd.kernel.wire import (
     to_address,
     to_duration,
     to_money,
+    to_percent,
     to_stream_reset,
     to_timestamp,
 )
@@ -47,7 +48,16 @@ _ACTORS = EnumMap(CancellationActor, order_pb2.CancellationActor)
 _PARCEL: Final = frozenset(
     {
         *("order_id", "order_number", "seller_id", "shop_name", "state", "items", "address"),
-        *("delivery_id", "courier_id", "prep_duration", "eta", "create_time", "update_time", "accept_time"),
+        *(
+            "delivery_id",
+            "courier_id",
+            "prep_duration",
+            "shop_open_time",
+            "eta",
+            "create_time",
+            "update_time",
+            "accept_time",
+        ),
         *("expected_ready_time", "ready_time", "out_for_delivery_time", "etag"),
     }
 )
@@ -81,6 +91,9 @@ def to_order(order: Order, caller: Caller) -> order_pb2.Order:
         discount_amount=money(order.discount_amount_minor),
         delivery_fee=money(order.delivery_fee_minor),
         total=money(order.total_minor),
+        delivery_tax_rate=to_percent(order.delivery_tax_rate),
+        delivery_tax_amount=money(order.delivery_tax_amount_minor),
+        tax_amount=money(order.tax_amount_minor),
         cancelled_amount=money(order.cancelled_amount_minor),
         payable_amount=money(order.payable_minor),
         refunded_amount=money(order.refunded_amount_minor),
@@ -88,6 +101,7 @@ def to_order(order: Order, caller: Caller) -> order_pb2.Order:
         delivery_id=None if order.delivery_id is None else str(order.delivery_id),
         courier_id=None if order.courier_id is None else str(order.courier_id),
         prep_duration=None if order.prep_duration is None else to_duration(order.prep_duration),
+        shop_open_time=_instant(order.shop_open_time),
         eta=to_eta(order.eta_earliest_time, order.eta_latest_time),
         cancellations=[_cancellation(order, cancellation, viewer) for cancellation in order.cancellations],
         create_time=to_timestamp(order.create_time),
@@ -134,6 +148,8 @@ def _item(order: Order, item: OrderItem) -> order_pb2.OrderItem:
         unit_price=to_money(order.money(item.unit_price_minor)),
         line_total=to_money(order.money(item.line_total_minor)),
         discount_amount=to_money(order.money(item.discount_amount_minor)),
+        tax_rate=to_percent(item.tax_rate),
+        tax_amount=to_money(order.money(item.tax_amount_minor)),
     )
 
 

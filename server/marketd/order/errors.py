@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from marketd.kernel.call.reasons import Code, Reason
-from marketd.kernel.call.refusals import FieldViolation, PreconditionViolation, Refusal, ValidationFailed
+from marketd.kernel.call.refusals import (
+    FieldViolation,
+    IllegalTransition,
+    PreconditionViolation,
+    Refusal,
+    ValidationFailed,
+)
 from marketd.kernel.values.money import Money
 
 
@@ -67,3 +73,11 @@ class TooManyPieces(ValidationFailed):
         super().__init__(
             FieldViolation(f"lines[{index}].quantity", f"must be at most {left}: that is what is left of the line")
         )
+
+
+class NotPaid(IllegalTransition):
+    """There is no receipt of what nobody has paid."""
+
+    def __init__(self, state: str, *, is_waiting: bool) -> None:
+        wait = "is not paid yet; there is a receipt once it is." if is_waiting else "was never paid; it has no receipt."
+        super().__init__("order", state, (), f"The order {wait}")

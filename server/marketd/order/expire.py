@@ -58,7 +58,7 @@ async def expire_group(uow: UnitOfWork, payload: Mapping[str, Json]) -> None:
 
 def accept_expire_time(order: Order, pay_time: datetime, lifetime: timedelta) -> datetime:
     """Until when the seller may accept an order that is paid at `pay_time`; counted from when it can look at it."""
-    begin = pay_time
+    begin = pay_time if order.shop_open_time is None else max(pay_time, order.shop_open_time)
     return begin + lifetime
 
 

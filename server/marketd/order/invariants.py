@@ -57,6 +57,16 @@ INVARIANTS: Final = (
     ),
     Invariant(
         "I4",
+        "taxes are what the prices include",
+        "SELECT p.id, 'tax of ' || p.tax || ' in ' || p.gross || ' at a rate of ' || p.rate AS wrong"
+        " FROM (SELECT item_id::text AS id, tax_rate::numeric AS rate, tax_amount_minor AS tax,"
+        "         unit_price_minor * quantity - discount_amount_minor AS gross FROM order_items"
+        "       UNION ALL SELECT order_id::text, delivery_tax_rate, delivery_tax_amount_minor, delivery_fee_minor"
+        "         FROM orders) p"
+        " WHERE p.tax <> div(2 * p.gross * p.rate + 1000000 + p.rate, 2 * (1000000 + p.rate))",
+    ),
+    Invariant(
+        "I4",
         "what is cancelled of a line is what cancellations say",
         "SELECT i.item_id::text AS id, i.cancelled_quantity || ' pieces are cancelled, cancellations say '"
         "   || COALESCE(c.gone, 0) AS wrong FROM order_items i"

@@ -180,6 +180,7 @@ class OrderTable(Base):
             name="money",
         ),
         CheckConstraint("total_minor = subtotal_minor - discount_amount_minor + delivery_fee_minor", name="total"),
+        CheckConstraint("delivery_tax_rate BETWEEN 0 AND 1000000 AND delivery_tax_amount_minor >= 0", name="tax"),
     )
 
     order_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
@@ -196,7 +197,10 @@ class OrderTable(Base):
     discount_amount_minor: Mapped[int] = mapped_column(BigInteger)
     delivery_fee_minor: Mapped[int] = mapped_column(BigInteger)
     total_minor: Mapped[int] = mapped_column(BigInteger)
+    delivery_tax_rate: Mapped[int] = mapped_column(Integer)
+    delivery_tax_amount_minor: Mapped[int] = mapped_column(BigInteger)
     usual_prep_duration: Mapped[timedelta] = mapped_column(Interval)
+    shop_open_time: Mapped[datetime | None] = mapped_column(_INSTANT)
     eta_earliest_time: Mapped[datetime] = mapped_column(_INSTANT)
     eta_latest_time: Mapped[datetime] = mapped_column(_INSTANT)
     create_time: Mapped[datetime] = mapped_column(_INSTANT)
@@ -237,6 +241,7 @@ class OrderItemTable(Base):
         UniqueConstraint("order_id", "variant_id"),
         CheckConstraint("quantity > 0 AND cancelled_quantity BETWEEN 0 AND quantity", name="quantity"),
         CheckConstraint("unit_price_minor >= 0 AND discount_amount_minor >= 0", name="money"),
+        CheckConstraint("tax_rate BETWEEN 0 AND 1000000 AND tax_amount_minor >= 0", name="tax"),
     )
 
     item_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
@@ -251,3 +256,5 @@ class OrderItemTable(Base):
     cancelled_quantity: Mapped[int] = mapped_column(Integer, server_default=sql("0"))
     unit_price_minor: Mapped[int] = mapped_column(BigInteger)
     discount_amount_minor: Mapped[int] = mapped_column(BigInteger)
+    tax_rate: Mapped[int] = mapped_column(Integer)
+    tax_amount_minor: Mapped[int] = mapped_column(BigInteger)

@@ -148,7 +148,10 @@ def _order(
         discount_amount_minor=package.discount_amount_minor,
         delivery_fee_minor=package.delivery_fee_minor,
         total_minor=package.total_minor,
+        delivery_tax_rate=package.delivery_tax_rate,
+        delivery_tax_amount_minor=package.delivery_tax_amount_minor,
         usual_prep_duration=package.prep_duration,
+        shop_open_time=package.open_time,
         eta_earliest_time=package.earliest_time,
         eta_latest_time=package.latest_time,
         create_time=uow.now,
@@ -167,6 +170,8 @@ def _order(
                 cancelled_quantity=0,
                 unit_price_minor=line.unit_price_minor,
                 discount_amount_minor=line.discount_amount_minor,
+                tax_rate=line.tax_rate,
+                tax_amount_minor=line.tax_amount_minor,
             )
             for line in package.lines
         ),

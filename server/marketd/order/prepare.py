@@ -44,7 +44,8 @@ async def accept_order(uow: UnitOfWork, caller: Caller, command: AcceptOrder) ->
         OrderAccepted,
         state=OrderState.ACCEPTED,
         prep_duration=span,
-        expected_ready_time=uow.now + span,
+        # Also one that is accepted the evening before is prepared from the opening on, as the buyer was told.
+        expected_ready_time=max(uow.now, order.shop_open_time or uow.now) + span,
     )
 
 

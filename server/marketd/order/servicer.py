@@ -22,6 +22,9 @@ from marketd.order.cancel import cancel_order
 from marketd.order.place import PlacedGroup, PlaceOrder, place_order
 from marketd.order.prepare import accept_order, mark_order_ready
 from marketd.order.read import get_order, list_orders
+from marketd.order.receipts.convert import to_receipt
+from marketd.order.receipts.get import get_receipt
+from marketd.order.receipts.render import ReceiptRenderer
 from marketd.order.reject import reject_order
 from marketd.order.watch import watch_order
 from marketd.payment.ports import Providers
@@ -44,6 +47,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         feed: Feed,
         quotes: QuoteTokens,
         providers: Providers,
+        receipts: ReceiptRenderer,
         unpaid_lifetime: timedelta,
         currency: str,
     ) -> None:
@@ -53,6 +57,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         self._feed = feed
         self._quotes = quotes
         self._providers = providers
+        self._receipts = receipts
         self._unpaid_lifetime = unpaid_lifetime
         self._currency = currency
 
@@ -80,6 +85,15 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         order_id = UUID(request.order_id)
         order = await self._tx.read(lambda unit: get_order(unit, caller, order_id))
         return order_service_pb2.GetOrderResponse(order=convert.to_order(order, caller))
+
+    async def GetReceipt(
+        self, request: order_service_pb2.GetReceiptRequest, context: Context
+    ) -> order_service_pb2.GetReceiptResponse:
+        caller, language = calls.current_caller(), calls.current().language
+        order_id = UUID(request.order_id)
+        receipt = await self._tx.read(lambda unit: get_receipt(unit, caller, order_id))
+        rendered = self._receipts.render(receipt, language)
+        return order_service_pb2.GetReceiptResponse(receipt=to_receipt(receipt, rendered))
 
     async def ListOrders(
         self, request: order_service_pb2.ListOrdersRequest, context: Context

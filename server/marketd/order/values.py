@@ -23,7 +23,7 @@ from marketd.order.model import Goods, OrderState
 
 @dataclass(frozen=True, slots=True)
 class OrderItem:
-    """One line of an order, frozen but for what was cancelled."""
+    """One line of an order, frozen but for what was cancelled. tax_rate: see kernel.values.tax."""
 
     item_id: UUID
     variant_id: UUID
@@ -36,6 +36,8 @@ class OrderItem:
     cancelled_quantity: int
     unit_price_minor: int
     discount_amount_minor: int
+    tax_rate: int
+    tax_amount_minor: int
 
     @property
     def left(self) -> int:
@@ -116,7 +118,10 @@ class Order(OrderProgress):
     discount_amount_minor: int
     delivery_fee_minor: int
     total_minor: int
+    delivery_tax_rate: int
+    delivery_tax_amount_minor: int
     usual_prep_duration: timedelta
+    shop_open_time: datetime | None
     eta_earliest_time: datetime
     eta_latest_time: datetime
     create_time: datetime
@@ -124,6 +129,11 @@ class Order(OrderProgress):
     payment_expire_time: datetime
     items: tuple[OrderItem, ...]
     cancellations: tuple[Cancellation, ...] = ()
+
+    @property
+    def tax_amount_minor(self) -> int:
+        """The tax that the total included when the order was placed."""
+        return sum(item.tax_amount_minor for item in self.items) + self.delivery_tax_amount_minor
 
     @property
     def is_paid(self) -> bool:

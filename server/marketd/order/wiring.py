@@ -27,6 +27,7 @@ from marketd.order.follow_sellers import (
     find_abandoned,
     seller_suspended,
 )
+from marketd.order.receipts.render import ReceiptRenderer
 from marketd.order.servicer import OrderServicer
 from marketd.payment.ports import Providers
 
@@ -46,6 +47,7 @@ def build(parts: Parts, *, providers: Callable[[Transactor], Providers]) -> Slic
                 feed=parts.feed,
                 quotes=quote_tokens_of(settings),
                 providers=providers(parts.tx),
+                receipts=ReceiptRenderer(settings.shop_name, settings.mail_templates),
                 unpaid_lifetime=settings.unpaid_order_lifetime,
                 currency=settings.currency,
             )

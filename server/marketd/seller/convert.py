@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TypeAlias, cast
 from uuid import UUID
 
 from google.protobuf.duration_pb2 import Duration
+from google.type.date_pb2 import Date
 from google.type.dayofweek_pb2 import DayOfWeek
 from google.type.timeofday_pb2 import TimeOfDay as TimeOfDayMessage
 from marketplace.seller.v1 import seller_pb2, seller_service_pb2
 from marketplace.type.v1 import address_pb2
 
+from marketd.kernel.call.refusals import FieldViolation, ValidationFailed
 from marketd.kernel.enums import EnumMap
 from marketd.kernel.values.etags import etag_of
 from marketd.kernel.wire import from_address, to_address, to_timestamp
 from marketd.seller.model import SellerState
-from marketd.seller.values import Contact, NewSeller, OpeningHours, Seller, SellerMove, TimeOfDay
+from marketd.seller.values import (
+    Contact,
+    NewSeller,
+    OpeningException,
+    OpeningHours,
+    OpeningSpan,
+    Seller,
+    SellerMove,
+    TimeOfDay,
+)
 
 _Move: TypeAlias = (
     seller_service_pb2.ApproveSellerRequest
@@ -41,6 +52,17 @@ def from_seller(seller: seller_pb2.Seller, default_prep_duration: timedelta) -> 
         opening_hours=tuple(
             OpeningHours(int(span.day), _from_time_of_day(span.open_time), _from_time_of_day(span.close_time))
             for span in seller.opening_hours
+        ),
+        opening_exceptions=tuple(
+            OpeningException(
+                _from_date(each.date, f"seller.opening_exceptions[{place}].date"),
+                tuple(
+                    OpeningSpan(_from_time_of_day(span.open_time), _from_time_of_day(span.close_time))
+                    for span in each.spans
+                ),
+                each.note,
+            )
+            for place, each in enumerate(seller.opening_exceptions)
         ),
     )
 
@@ -68,6 +90,19 @@ def to_seller(seller: Seller, *, whole: bool) -> seller_pb2.Seller:
             )
             for span in seller.opening_hours
         ],
+        opening_exceptions=[
+            seller_pb2.OpeningException(
+                date=Date(year=each.date.year, month=each.date.month, day=each.date.day),
+                spans=[
+                    seller_pb2.OpeningSpan(
+                        open_time=_to_time_of_day(span.open_time), close_time=_to_time_of_day(span.close_time)
+                    )
+                    for span in each.spans
+                ],
+                note=each.note or None,
+            )
+            for each in seller.opening_exceptions
+        ],
         approve_time=None if seller.approve_time is None else to_timestamp(seller.approve_time),
         create_time=to_timestamp(seller.create_time),
         update_time=to_timestamp(seller.update_time),
@@ -89,6 +124,14 @@ def _to_duration(span: timedelta) -> Duration:
     message = Duration()
     message.FromTimedelta(span)
     return message
+
+
+def _from_date(message: Date, field: str) -> date:
+    try:
+        return date(message.year, message.month, message.day)
+    except ValueError as error:
+        problem = "is no day of the calendar; give year, month and day, such as 2026-12-24"
+        raise ValidationFailed(FieldViolation(field, problem)) from error
 
 
 def _from_time_of_day(message: TimeOfDayMessage) -> TimeOfDay:

@@ -75,6 +75,7 @@ class SellerTable(Base):
     prep_duration: Mapped[timedelta] = mapped_column(Interval)
     time_zone: Mapped[str] = mapped_column(Text)
     opening_hours: Mapped[list[object]] = mapped_column(JSONB)
+    opening_exceptions: Mapped[list[object]] = mapped_column(JSONB, server_default=text("'[]'"))
     approve_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     update_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from marketd.kernel.db.database import Connection
 from marketd.kernel.db.sql import Columns
 from marketd.kernel.values.address import Address
 from marketd.seller.model import LIVE, SellerState
-from marketd.seller.values import Contact, OpeningHours, Seller, TimeOfDay
+from marketd.seller.values import Contact, OpeningException, OpeningHours, OpeningSpan, Seller, TimeOfDay
 
 # ruff: noqa: S608 - every interpolated part is one of the constants here
 
@@ -32,9 +32,35 @@ def _opening_hours(value: Sequence[Mapping[str, Any]]) -> tuple[OpeningHours, ..
     )
 
 
+def _opening_exceptions(value: Sequence[Mapping[str, Any]]) -> tuple[OpeningException, ...]:
+    return tuple(
+        OpeningException(
+            date.fromisoformat(each["date"]),
+            tuple(
+                OpeningSpan(TimeOfDay(**span["open_time"]), TimeOfDay(**span["close_time"])) for span in each["spans"]
+            ),
+            each["note"],
+        )
+        for each in value
+    )
+
+
+def _exception_json(exception: OpeningException) -> dict[str, object]:
+    return {**asdict(exception), "date": exception.date.isoformat()}
+
+
+_SELLER = Columns(
+    Seller,
+    readers={
+        "pickup_address": _address,
+        "contact": _contact,
+        "opening_hours": _opening_hours,
+        "opening_exceptions": _opening_exceptions,
+    },
+)
+
 HOLD = "FOR KEY SHARE"
 """Keeps a row from being locked by whoever ends it, and hinders nobody who changes it otherwise."""
-_SELLER = Columns(Seller, readers={"pickup_address": _address, "contact": _contact, "opening_hours": _opening_hours})
 
 _BY_OWNER = f"SELECT {_SELLER.sql} FROM sellers WHERE owner_user_id = $1 AND {LIVE}"
 
@@ -43,8 +69,8 @@ async def insert(connection: Connection, seller: Seller) -> bool:
     """Write a new seller; False when the handle is taken or the account has one that is not over."""
     tag = await connection.execute(
         "INSERT INTO sellers (seller_id, owner_user_id, handle, shop_name, description, state, pickup_address,"
-        " contact, prep_duration, time_zone, opening_hours, create_time, update_time)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb, $8::jsonb, $9, $10, $11::jsonb, $12, $12)"
+        " contact, prep_duration, time_zone, opening_hours, opening_exceptions, create_time, update_time)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb, $8::jsonb, $9, $10, $11::jsonb, $12::jsonb, $13, $13)"
         " ON CONFLICT DO NOTHING",
         seller.seller_id,
         seller.owner_user_id,
@@ -57,6 +83,7 @@ async def insert(connection: Connection, seller: Seller) -> bool:
         seller.prep_duration,
         seller.time_zone,
         json.dumps([asdict(span) for span in seller.opening_hours]),
+        json.dumps([_exception_json(each) for each in seller.opening_exceptions]),
         seller.create_time,
     )
     return tag == "INSERT 0 1"

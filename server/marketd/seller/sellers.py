@@ -15,6 +15,7 @@ from marketd.seller.errors import HandleTaken, ShopExists
 from marketd.seller.events import SellerCreated
 from marketd.seller.model import SellerState
 from marketd.seller.names import known_time_zone, make_handle, with_suffix
+from marketd.seller.opening import check_opening
 from marketd.seller.values import NewSeller, Seller
 
 _HANDLE_TRIES = 4
@@ -23,9 +24,11 @@ _HANDLE_TRIES = 4
 async def create_seller(uow: UnitOfWork, caller: Caller, new: NewSeller) -> Seller:
     """Apply to sell; the seller is PENDING.
 
-    Raises TimeZoneUnknown, HandleTaken, ShopExists, and NotFound for services and accounts that are not active.
+    Raises TimeZoneUnknown, ValidationFailed for opening hours that cannot be meant, HandleTaken, ShopExists, and
+    NotFound for services and accounts that are not active.
     """
     time_zone = known_time_zone(new.time_zone)
+    check_opening(new.opening_hours, new.opening_exceptions, "seller")
     # A service has no account that could become a seller's. Held: an account that is deleted or blocked beside this
     # would leave a shop of nobody, and one whose former shop is reinstated would have two.
     await auth.hold_active(uow, caller.known_user_id)
@@ -44,6 +47,7 @@ async def create_seller(uow: UnitOfWork, caller: Caller, new: NewSeller) -> Sell
             prep_duration=new.prep_duration,
             time_zone=time_zone,
             opening_hours=new.opening_hours,
+            opening_exceptions=new.opening_exceptions,
             approve_time=None,
             create_time=uow.now,
             update_time=uow.now,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
-from marketd.seller import repository
+from marketd.seller import opening, repository
 from marketd.seller.repository import HOLD
 from marketd.seller.values import Seller
 
@@ -28,6 +29,11 @@ def hold_sql(seller_ids: str) -> str:
 async def read_seller(unit: UnitOfWork | ReadUnit, seller_id: UUID) -> Seller | None:
     """A seller in any state; None when there is none."""
     return await repository.read(unit.connection, seller_id)
+
+
+def next_open(seller: Seller, now: datetime) -> datetime | None:
+    """When the shop is open: `now` when it is, else when it opens next; None when it does not within a year."""
+    return opening.next_open(seller, now)
 
 
 async def seller_of(unit: UnitOfWork | ReadUnit, owner_user_id: UUID) -> Seller | None:

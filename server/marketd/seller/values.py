@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from marketd.kernel.values.address import Address
@@ -26,6 +26,9 @@ class TimeOfDay:
     hours: int
     minutes: int = 0
 
+    def __str__(self) -> str:
+        return f"{self.hours:02}:{self.minutes:02}"
+
 
 @dataclass(frozen=True, slots=True)
 class OpeningHours:
@@ -37,8 +40,31 @@ class OpeningHours:
 
 
 @dataclass(frozen=True, slots=True)
+class OpeningSpan:
+    """One span of a certain day; a `close_time` that is not after `open_time` means the next day."""
+
+    open_time: TimeOfDay
+    close_time: TimeOfDay
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningException:
+    """A day, by the shop's own clock, on which it is open otherwise than each week; no spans: closed that day.
+
+    spans: 0..10, no two overlap.
+    """
+
+    date: date
+    spans: tuple[OpeningSpan, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Seller:
-    """A seller; `approve_time` is when it was first approved, None before."""
+    """A seller; `approve_time` is when it was first approved, None before.
+
+    opening_hours: none means always; no two overlap. opening_exceptions: 0..366, unique date.
+    """
 
     seller_id: UUID
     owner_user_id: UUID
@@ -52,6 +78,7 @@ class Seller:
     prep_duration: timedelta
     time_zone: str
     opening_hours: tuple[OpeningHours, ...]
+    opening_exceptions: tuple[OpeningException, ...]
     approve_time: datetime | None
     create_time: datetime
     update_time: datetime
@@ -78,6 +105,7 @@ class NewSeller:
     prep_duration: timedelta
     time_zone: str
     opening_hours: tuple[OpeningHours, ...]
+    opening_exceptions: tuple[OpeningException, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

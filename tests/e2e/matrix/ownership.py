@@ -241,6 +241,7 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "QuoteOrder.address_id": Owned((B,), quoted_address),
     "PlaceOrder.quote_token": APART,
     "GetOrder.order_id": Owned((B, S, C), order(order_service_pb2.GetOrderRequest)),
+    "GetReceipt.order_id": Owned((B, S), order(order_service_pb2.GetReceiptRequest)),
     "ListOrders.page_token": APART,
     "ListOrders.buyer_ids": Owned((B, S, C), filtered(_ORDERS, "buyer_ids", lambda market: market.trip.buyer.user_id)),
     "ListOrders.seller_ids": Owned((B, C), filtered(_ORDERS, "seller_ids", lambda market: market.shop.seller_id)),

@@ -7,6 +7,7 @@ import secrets
 from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.type.decimal_pb2 import Decimal
 from marketplace.cart.v1 import cart_pb2, cart_service_pb2
 from marketplace.catalog.v1 import (
     brand_pb2,
@@ -55,7 +56,8 @@ def streamed_import(
 
 def a_category(description: str | None = None) -> category_pb2.Category:
     """A category as it is asked for."""
-    return category_pb2.Category(name=f"Category {secrets.token_hex(6)}", description=description)
+    name = f"Category {secrets.token_hex(6)}"
+    return category_pb2.Category(name=name, description=description, tax_rate=Decimal(value="19"))
 
 
 def a_brand(description: str | None = None) -> brand_pb2.Brand:

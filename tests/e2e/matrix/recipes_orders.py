@@ -61,6 +61,12 @@ async def get_order(market: Market, who: str) -> Scene:
     return Scene(part_in(market, market.trip, who), (request,))
 
 
+@ORDER.add("GetReceipt", BUYER, SELLER, ADMIN)
+async def get_receipt(market: Market, who: str) -> Scene:
+    request = order_service_pb2.GetReceiptRequest(order_id=market.trip.order_id)
+    return Scene(part_in(market, market.trip, who), (request,))
+
+
 @ORDER.add("ListOrders", BUYER, SELLER, COURIER, ADMIN, SERVICE)
 async def list_orders(market: Market, who: str) -> Scene:
     request = order_service_pb2.ListOrdersRequest(

@@ -163,7 +163,9 @@ class Stage:
 
     async def place(self) -> None:
         """A new order of the buyer's, to an address that no other goes to."""
-        home = self.aviary.address("buyer", "home", r"(^address|(orders?|dropoff)\.address)", 13.41)
+        home = self.aviary.address(
+            "buyer", "home", r"(^address|(orders?|dropoff)\.address|receipt\.buyer_address)", 13.41
+        )
         goods = await self.market.product(self.shop)
         await self.call(cart_service_pb2.AddCartItemRequest(variant_id=goods.variant_id, quantity=2), self.buyer)
         quote = await self.call(cart_service_pb2.QuoteOrderRequest(address=home), self.buyer)

@@ -134,14 +134,19 @@ def test_a_band_holds_its_expected_time_and_begins_no_earlier_than_now(minutes: 
 async def test_a_quote_has_the_fee_and_a_band_also_without_points() -> None:
     quoter: DeliveryQuoter = FlatFeeQuoter(fee=Money(490, "EUR"), pace=Pace(5.5))
     unit = ReadUnit(None, NOON)  # type: ignore[arg-type]  # a flat fee asks no database
-    near = await quoter.quote(unit, SHOP, HOME, timedelta(minutes=20))
-    blind = await quoter.quote(unit, None, HOME, timedelta(minutes=20))
+    near = await quoter.quote(unit, SHOP, HOME, timedelta(minutes=20), NOON)
+    blind = await quoter.quote(unit, None, HOME, timedelta(minutes=20), NOON)
     assert near is not None
     assert blind is not None
     assert near.fee == blind.fee == Money(490, "EUR")
     assert near.distance_meters == pytest.approx(1302, abs=15)
     assert blind.distance_meters is None
     assert NOON + timedelta(minutes=20) < near.earliest_time < near.latest_time < blind.latest_time
+    waiting = timedelta(hours=20)
+    later = await quoter.quote(unit, SHOP, HOME, timedelta(minutes=20), NOON + waiting)
+    assert later is not None
+    assert later.earliest_time == near.earliest_time + waiting, "nothing comes before the shop opens"
+    assert later.latest_time == near.latest_time + waiting
 
 
 def test_a_rating_is_the_mean_of_its_stars() -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import replace
-from datetime import timedelta
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from marketd.auth import service as auth
 from marketd.cart.errors import AddressNotServiceable, CartEmpty
@@ -14,6 +17,7 @@ from marketd.cart.quotes import repository
 from marketd.cart.quotes.values import Quote, QuoteLine, QuotePackage, QuoteResult
 from marketd.cart.read import find_cart
 from marketd.cart.values import CartItem, Problem, ProblemKind, has_blocking
+from marketd.catalog import service as catalog
 from marketd.catalog.values import Offer
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.db.uow import UnitOfWork
@@ -24,24 +28,36 @@ from marketd.seller import service as sellers
 from marketd.seller.model import SellerState
 from marketd.seller.values import Seller
 
+_DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteTerms:
+    """What the marketplace has settled about quotes.
+
+    lifetime: how long one is good. order_ahead: how long before it opens a shop takes orders. tax_rate: where no
+    category says one, and of delivery fees; see kernel.values.tax.
+    """
+
+    currency: str
+    lifetime: timedelta
+    order_ahead: timedelta
+    tax_rate: int
+
 
 async def quote_order(
-    uow: UnitOfWork,
-    caller: Caller,
-    destination: Address | UUID,
-    quoter: DeliveryQuoter,
-    currency: str,
-    lifetime: timedelta,
+    uow: UnitOfWork, caller: Caller, destination: Address | UUID, quoter: DeliveryQuoter, terms: QuoteTerms
 ) -> QuoteResult:
     """Quote the caller's cart for an address, written out or by the id of one that the caller has saved.
 
+    A shop that is closed prepares from its opening on; a package whose shop does not open soon enough is a problem.
     Raises NotFound for the saved addresses of others, CartEmpty, and AddressNotServiceable when no seller delivers.
     """
     if isinstance(destination, Address):
         address = destination
     else:
         address = (await auth.get_address(uow, caller, destination)).postal_address
-    cart = await find_cart(uow, caller, currency)
+    cart = await find_cart(uow, caller, terms.currency)
     if cart is None or not cart.items:
         raise CartEmpty
     by_seller: dict[UUID, list[tuple[CartItem, Offer]]] = defaultdict(list)
@@ -49,23 +65,30 @@ async def quote_order(
         if priced.offer is not None:
             by_seller[priced.offer.seller_id].append((priced.item, priced.offer))
     problems = list(cart.problems)
+    variant_ids = [offer.variant_id for items in by_seller.values() for _, offer in items]
+    rates = await catalog.read_tax_rates(uow.connection, variant_ids)
     packages: list[QuotePackage] = []
     served = 0
     for seller_id in sorted(by_seller):
         seller = await sellers.read_seller(uow, seller_id)
-        prep_duration = _prep_duration(seller)
+        opens = _opening(seller, uow.now)
         pickup = seller.pickup_address.point if seller is not None and seller.pickup_address is not None else None
-        delivery = await quoter.quote(uow, pickup, address.point, prep_duration)
+        delivery = await quoter.quote(uow, pickup, address.point, _prep_duration(seller), opens or uow.now)
         served += delivery is not None
         problems.extend(_problems(seller_id, seller, delivery))
-        packages.append(_package(seller_id, seller, delivery, by_seller[seller_id]))
+        if seller is not None and seller.sells and (opens is None or opens - uow.now > terms.order_ahead):
+            problems.append(_closed(seller, opens))
+        lines = tuple(_line(item, offer, rates, terms.tax_rate) for item, offer in by_seller[seller_id])
+        open_time = None if opens == uow.now else opens
+        package = _package(seller_id, seller, delivery, open_time, lines, terms.tax_rate)
+        packages.append(package if opens is not None else replace(package, earliest_time=None, latest_time=None))
     if packages and not served:
         raise AddressNotServiceable
-    quote = Quote(new_id(), currency, await _complete(uow, caller, address), tuple(packages))
+    quote = Quote(new_id(), terms.currency, await _complete(uow, caller, address), tuple(packages))
     problems.extend(_too_high(quote))
     if has_blocking(problems):
         return QuoteResult(quote, tuple(problems), None)
-    expire_time = uow.now + lifetime
+    expire_time = uow.now + terms.lifetime
     await repository.store(
         uow.connection, quote.quote_id, caller.known_user_id, quote.to_json_text(), uow.now, expire_time
     )
@@ -74,6 +97,23 @@ async def quote_order(
 
 def _prep_duration(seller: Seller | None) -> timedelta:
     return timedelta(0) if seller is None else seller.prep_duration
+
+
+def _opening(seller: Seller | None, now: datetime) -> datetime | None:
+    """When the shop is open next: now where it is, None where it does not open at all."""
+    return now if seller is None else sellers.next_open(seller, now)
+
+
+def _closed(seller: Seller, opens: datetime | None) -> Problem:
+    if opens is None:
+        message = f"{seller.shop_name} is closed and does not say when it opens; take its items out of the cart."
+    else:
+        clock = opens.astimezone(ZoneInfo(seller.time_zone))
+        when = f"{_DAYS[clock.weekday()]}, {clock:%Y-%m-%d at %H:%M} ({seller.time_zone})"
+        message = (
+            f"{seller.shop_name} is closed and opens on {when}; come back later, or take its items out of the cart."
+        )
+    return Problem(ProblemKind.SELLER_CLOSED, message, seller_id=seller.seller_id)
 
 
 def _too_high(quote: Quote) -> list[Problem]:
@@ -95,7 +135,12 @@ def _problems(seller_id: UUID, seller: Seller | None, delivery: DeliveryQuote | 
 
 
 def _package(
-    seller_id: UUID, seller: Seller | None, delivery: DeliveryQuote | None, items: list[tuple[CartItem, Offer]]
+    seller_id: UUID,
+    seller: Seller | None,
+    delivery: DeliveryQuote | None,
+    open_time: datetime | None,
+    lines: tuple[QuoteLine, ...],
+    tax_rate: int,
 ) -> QuotePackage:
     return QuotePackage(
         seller_id=seller_id,
@@ -103,24 +148,29 @@ def _package(
         shop_name="" if seller is None else seller.shop_name,
         pickup=None if seller is None else seller.pickup_address,
         prep_duration=_prep_duration(seller),
+        open_time=open_time,
         delivery_fee_minor=0 if delivery is None else delivery.fee.amount_minor,
+        delivery_tax_rate=tax_rate,
         earliest_time=None if delivery is None else delivery.earliest_time,
         latest_time=None if delivery is None else delivery.latest_time,
         distance_meters=None if delivery is None else delivery.distance_meters,
-        lines=tuple(
-            QuoteLine(
-                item_id=item.item_id,
-                variant_id=offer.variant_id,
-                product_id=offer.product_id,
-                title=offer.title,
-                sku=offer.sku,
-                options=dict(offer.options),
-                image_url=offer.image_url,
-                quantity=item.quantity,
-                unit_price_minor=offer.price.amount_minor,
-            )
-            for item, offer in items
-        ),
+        lines=lines,
+    )
+
+
+def _line(item: CartItem, offer: Offer, rates: Mapping[UUID, int | None], otherwise: int) -> QuoteLine:
+    rate = rates.get(offer.variant_id)
+    return QuoteLine(
+        item_id=item.item_id,
+        variant_id=offer.variant_id,
+        product_id=offer.product_id,
+        title=offer.title,
+        sku=offer.sku,
+        options=dict(offer.options),
+        image_url=offer.image_url,
+        quantity=item.quantity,
+        unit_price_minor=offer.price.amount_minor,
+        tax_rate=otherwise if rate is None else rate,
     )
 
 

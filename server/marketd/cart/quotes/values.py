@@ -12,6 +12,7 @@ from uuid import UUID
 from marketd.cart.values import Problem
 from marketd.kernel.events.events import to_json
 from marketd.kernel.values.address import Address
+from marketd.kernel.values.tax import tax_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class QuoteKey:
 
 @dataclass(frozen=True, slots=True)
 class QuoteLine:
-    """One item of the cart at its quoted price."""
+    """One item of the cart at its quoted price. tax_rate: see kernel.values.tax."""
 
     item_id: UUID
     variant_id: UUID
@@ -35,6 +36,7 @@ class QuoteLine:
     image_url: str
     quantity: int
     unit_price_minor: int
+    tax_rate: int
     discount_amount_minor: int = 0
 
     @property
@@ -42,11 +44,17 @@ class QuoteLine:
         """Unit price times quantity."""
         return self.unit_price_minor * self.quantity
 
+    @property
+    def tax_amount_minor(self) -> int:
+        """The tax that the line total less the discount includes."""
+        return tax_in(self.line_total_minor - self.discount_amount_minor, self.tax_rate)
+
 
 @dataclass(frozen=True, slots=True)
 class QuotePackage:
     """What one seller would send. The instants are None where nobody can say when it would arrive.
 
+    open_time: when the shop opens; None while it is open. delivery_tax_rate: see kernel.values.tax.
     lines: 1..100, unique variant_id.
     """
 
@@ -55,7 +63,9 @@ class QuotePackage:
     shop_name: str
     pickup: Address | None
     prep_duration: timedelta
+    open_time: datetime | None
     delivery_fee_minor: int
+    delivery_tax_rate: int
     earliest_time: datetime | None
     latest_time: datetime | None
     distance_meters: float | None
@@ -76,6 +86,16 @@ class QuotePackage:
         """Subtotal less discount plus delivery fee."""
         return self.subtotal_minor - self.discount_amount_minor + self.delivery_fee_minor
 
+    @property
+    def delivery_tax_amount_minor(self) -> int:
+        """The tax that the delivery fee includes."""
+        return tax_in(self.delivery_fee_minor, self.delivery_tax_rate)
+
+    @property
+    def tax_amount_minor(self) -> int:
+        """The tax that the total includes: rounded line by line, as each line shows it."""
+        return sum(line.tax_amount_minor for line in self.lines) + self.delivery_tax_amount_minor
+
 
 @dataclass(frozen=True, slots=True)
 class Quote:
@@ -90,6 +110,11 @@ class Quote:
     def total_minor(self) -> int:
         """What is to be paid in all."""
         return sum(package.total_minor for package in self.packages)
+
+    @property
+    def tax_amount_minor(self) -> int:
+        """The tax that this includes."""
+        return sum(package.tax_amount_minor for package in self.packages)
 
     def to_json_text(self) -> str:
         """The payload that is stored."""
@@ -118,19 +143,24 @@ class QuoteResult:
 
 def _package(found: Mapping[str, Any]) -> QuotePackage:
     account, pickup = found["owner_user_id"], found["pickup"]
-    earliest, latest = found["earliest_time"], found["latest_time"]
     return QuotePackage(
         seller_id=UUID(found["seller_id"]),
         owner_user_id=None if account is None else UUID(account),
         shop_name=found["shop_name"],
         pickup=None if pickup is None else Address.from_json(pickup),
         prep_duration=timedelta(seconds=found["prep_duration"]),
+        open_time=_instant(found["open_time"]),
         delivery_fee_minor=found["delivery_fee_minor"],
-        earliest_time=None if earliest is None else datetime.fromisoformat(earliest),
-        latest_time=None if latest is None else datetime.fromisoformat(latest),
+        delivery_tax_rate=found["delivery_tax_rate"],
+        earliest_time=_instant(found["earliest_time"]),
+        latest_time=_instant(found["latest_time"]),
         distance_meters=found["distance_meters"],
         lines=tuple(_line(line) for line in found["lines"]),
     )
+
+
+def _instant(found: str | None) -> datetime | None:
+    return None if found is None else datetime.fromisoformat(found)
 
 
 def _line(found: Mapping[str, Any]) -> QuoteLine:
@@ -144,5 +174,6 @@ def _line(found: Mapping[str, Any]) -> QuoteLine:
         image_url=found["image_url"],
         quantity=found["quantity"],
         unit_price_minor=found["unit_price_minor"],
+        tax_rate=found["tax_rate"],
         discount_amount_minor=found["discount_amount_minor"],
     )

@@ -16,6 +16,7 @@ from marketd.catalog.imports.values import (
     ImportSummary,
     RowError,
     RowReason,
+    RowWarning,
 )
 from marketd.kernel.enums import EnumMap
 
@@ -63,6 +64,12 @@ def _to_row_error(error: RowError) -> import_pb2.ImportRowError:
     )
 
 
+def _to_row_warning(warning: RowWarning) -> import_pb2.ImportRowWarning:
+    return import_pb2.ImportRowWarning(
+        row=warning.row, column=warning.column, message=warning.message, handle=warning.handle
+    )
+
+
 def _to_summary(summary: ImportSummary) -> import_pb2.ImportSummary:
     return import_pb2.ImportSummary(
         products_created=summary.products_created,
@@ -86,6 +93,8 @@ def to_event(event: ImportEvent, bytes_received: int) -> catalog_service_pb2.Imp
             return catalog_service_pb2.ImportProductsResponse(progress=_to_progress(event, bytes_received))
         case RowError():
             return catalog_service_pb2.ImportProductsResponse(row_error=_to_row_error(event))
+        case RowWarning():
+            return catalog_service_pb2.ImportProductsResponse(row_warning=_to_row_warning(event))
         case ImportSummary():
             return catalog_service_pb2.ImportProductsResponse(summary=_to_summary(event))
 
@@ -95,4 +104,5 @@ def to_inline(report: ImportReport) -> catalog_service_pb2.ImportProductsInlineR
     return catalog_service_pb2.ImportProductsInlineResponse(
         summary=_to_summary(report.summary),
         row_errors=[_to_row_error(error) for error in report.errors[:MAX_INLINE_ERRORS]],
+        row_warnings=[_to_row_warning(warning) for warning in report.warnings[:MAX_INLINE_ERRORS]],
     )

@@ -28,6 +28,7 @@ from marketd.catalog.imports.values import (
     ParsedProduct,
     RowError,
     RowReason,
+    RowWarning,
 )
 from marketd.catalog.owners import seller_for
 from marketd.kernel.call.caller import Caller
@@ -67,6 +68,7 @@ async def import_products(
     """
     seller = await tx.read(lambda unit: seller_to_import_for(unit, caller, options))
     errors: list[RowError] = []
+    warnings: list[RowWarning] = []
     summary: ImportSummary | None = None
     async with aclosing(
         run_import(tx, seller.seller_id, io.BytesIO(csv_bytes), options, currency=currency, on_change=on_change)
@@ -77,11 +79,13 @@ async def import_products(
                     on_progress(event)
                 case RowError():
                     errors.append(event)
+                case RowWarning():
+                    warnings.append(event)
                 case ImportSummary():
                     summary = event
     if summary is None:
         raise RuntimeError("an import ended without a summary")
-    return ImportReport(summary, tuple(sorted(errors, key=lambda error: error.row)))
+    return ImportReport(summary, tuple(sorted(errors, key=lambda error: error.row)), tuple(warnings))
 
 
 async def import_upload(
@@ -120,7 +124,8 @@ async def run_import(
     currency: str,
     on_change: Callable[[], None],
 ) -> AsyncGenerator[ImportEvent, None]:
-    """Import the file, telling how far it is at least every second, each bad row, and at the end the summary.
+    """Import the file, telling how far it is at least every second, each bad row, what of others is passed over, and at
+    the end the summary.
 
     Close it (aclosing) when it is left early; the batch that runs then is finished or not begun. Raises
     ImportFileInvalid for what is no such file, and with `stop_on_error` for its first bad row before anything is
@@ -138,6 +143,8 @@ async def run_import(
     for error in parsed.errors:
         _stop_at(error, options)
         yield error
+    for warning in parsed.warnings:
+        yield warning
     total = BatchOutcome(rejected=parsed.products_rejected)
     products_total = len(parsed.products) + parsed.products_rejected
     passes = [options.dry_run] if options.dry_run or not options.stop_on_error else [True, False]

@@ -23,6 +23,7 @@ from marketd.catalog.imports.values import (
     ParsedVariant,
     RowError,
     RowReason,
+    RowWarning,
     rejected_rows,
 )
 from marketd.catalog.model import MAX_DESCRIPTION, MAX_VARIANTS
@@ -65,12 +66,13 @@ class _ProductRows:
     does not look into those again.
     """
 
-    __slots__ = ("errors", "good", "rows")
+    __slots__ = ("errors", "good", "rows", "warnings")
 
     def __init__(self) -> None:
         self.good: list[tuple[int, tuple[str, ...]]] = []
         self.rows: list[int] = []
         self.errors: list[RowError] = []
+        self.warnings: list[RowWarning] = []
 
 
 def parse(file: BinaryIO, currency: str, reading: Reading | None = None) -> ParsedFile:
@@ -82,6 +84,7 @@ def parse(file: BinaryIO, currency: str, reading: Reading | None = None) -> Pars
     groups, errors = _grouped(file, reading)
     products: list[ParsedProduct] = []
     skus: set[str] = set()
+    warnings: list[RowWarning] = []
     rejected = 0
     for handle in list(groups):
         reading.step()
@@ -89,12 +92,14 @@ def parse(file: BinaryIO, currency: str, reading: Reading | None = None) -> Pars
         product = _Product(handle, group, currency, skus).parse()
         if product is not None:
             products.append(product)
+            warnings += group.warnings
             skus.update(name_key(variant.sku) for variant in product.variants if variant.sku)
         else:
             rejected += 1
             errors += rejected_rows(handle, tuple(group.rows), group.errors)
     errors.sort(key=lambda error: error.row)
-    return ParsedFile(tuple(products), tuple(errors), reading.rows_read, rejected)
+    warnings.sort(key=lambda warning: warning.row)
+    return ParsedFile(tuple(products), tuple(errors), reading.rows_read, rejected, tuple(warnings))
 
 
 def _grouped(file: BinaryIO, reading: Reading) -> tuple[dict[str, _ProductRows], list[RowError]]:
@@ -223,9 +228,7 @@ class _Product:
             options=options,
             sku=cells.without_apostrophe(self._cell(record, "Variant SKU", lambda text: cells.short(text, 255)) or ""),
             price_minor=price or 0,
-            compare_at_price_minor=self._cell(
-                record, "Variant Compare At Price", lambda text: cells.amount(text, self._currency) if text else None
-            ),
+            compare_at_price_minor=self._former_price(record, price),
             quantity=self._cell(record, "Variant Inventory Qty", lambda text: cells.count(text) if text else None),
             barcode=cells.without_apostrophe(
                 self._cell(record, "Variant Barcode", lambda text: cells.short(text, 64)) or ""
@@ -234,6 +237,17 @@ class _Product:
             image_url=self._cell(record, "Variant Image", lambda text: cells.address(text) if text else "") or "",
         )
         return variant if len(self._group.errors) == before else None
+
+    def _former_price(self, record: _Record, price: int | None) -> int | None:
+        """The price to cross out; one that is not above the price would tell buyers of a saving that there is not."""
+        column = "Variant Compare At Price"
+        former = self._cell(record, column, lambda text: cells.amount(text, self._currency) if text else None)
+        if former is None or price is None or former > price:
+            return former
+        # Shops leave 0 or the price itself there and mean none.
+        message = f"'{record[column]}' is not above the price, so it is left out"
+        self._group.warnings.append(RowWarning(record.number, column, message, self._handle))
+        return None
 
     def _options(self, record: _Record, names: tuple[str, str, str]) -> Options:
         options: list[tuple[str, str]] = []

@@ -49,6 +49,16 @@ class RowError:
 
 
 @dataclass(frozen=True, slots=True)
+class RowWarning:
+    """Something in a row that is passed over while the rest is imported."""
+
+    row: int
+    column: str
+    message: str
+    handle: str
+
+
+@dataclass(frozen=True, slots=True)
 class ParsedVariant:
     """One variant; `quantity` None: the file does not say. `image_url` is one of the product's pictures, or empty."""
 
@@ -90,12 +100,16 @@ class ParsedProduct:
 
 @dataclass(frozen=True, slots=True)
 class ParsedFile:
-    """A whole file. `errors` in the order of the rows; a product with a bad row is rejected with all its rows."""
+    """A whole file. `errors` in the order of the rows; a product with a bad row is rejected with all its rows.
+
+    `warnings`, in the order of the rows, are about products that are not rejected.
+    """
 
     products: tuple[ParsedProduct, ...]
     errors: tuple[RowError, ...]
     rows: int
     products_rejected: int
+    warnings: tuple[RowWarning, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +141,14 @@ class ImportSummary:
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """A summary and the rows that were not imported, in the order of the file."""
+    """A summary, the rows that were not imported and what was passed over in others, in the order of the file."""
 
     summary: ImportSummary
     errors: tuple[RowError, ...]
+    warnings: tuple[RowWarning, ...]
 
 
-ImportEvent: TypeAlias = ImportProgress | RowError | ImportSummary
+ImportEvent: TypeAlias = ImportProgress | RowError | RowWarning | ImportSummary
 
 
 def rejected_rows(handle: str, rows: tuple[int, ...], errors: list[RowError]) -> list[RowError]:

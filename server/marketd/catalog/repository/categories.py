@@ -52,7 +52,8 @@ async def insert(connection: Connection, category: Category) -> None:
     with _unique():
         await connection.execute(
             "INSERT INTO categories (category_id, parent_category_id, name, name_key, slug, description, position,"
-            " path, version, create_time, update_time) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+            " tax_rate, path, version, create_time, update_time)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
             category.category_id,
             category.parent_category_id,
             category.name,
@@ -60,6 +61,7 @@ async def insert(connection: Connection, category: Category) -> None:
             category.slug,
             category.description,
             category.position,
+            category.tax_rate,
             category.path,
             category.version,
             category.create_time,
@@ -72,7 +74,7 @@ async def save(connection: Connection, category: Category) -> None:
     with _unique():
         await connection.execute(
             "UPDATE categories SET parent_category_id = $2, name = $3, name_key = $4, slug = $5, description = $6,"
-            " position = $7, path = $8, version = $9, update_time = $10 WHERE category_id = $1",
+            " position = $7, tax_rate = $8, path = $9, version = $10, update_time = $11 WHERE category_id = $1",
             category.category_id,
             category.parent_category_id,
             category.name,
@@ -80,6 +82,7 @@ async def save(connection: Connection, category: Category) -> None:
             category.slug,
             category.description,
             category.position,
+            category.tax_rate,
             category.path,
             category.version,
             category.update_time,

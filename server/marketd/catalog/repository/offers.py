@@ -1,4 +1,7 @@
-"""The one statement of offers, on the way of every cart and order. Whether a seller sells is seller's SQL to say."""
+"""The one statement of offers, on the way of every cart and order, and that of their taxes, for quotes alone.
+
+Whether a seller sells is seller's SQL to say.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,26 @@ _READ = (
     f"SELECT {_OFFER.sql} FROM variants v JOIN products p ON p.product_id = v.product_id"  # noqa: S608 - constant names
     " WHERE v.variant_id = ANY($1::uuid[])"
 )
+
+# The path of a category leads down to it, so the last one on it that has a rate is the nearest.
+_TAX_RATES = """
+SELECT v.variant_id, (
+  SELECT c.tax_rate
+  FROM categories own
+  CROSS JOIN LATERAL unnest(own.path) WITH ORDINALITY AS above(category_id, depth)
+  JOIN categories c ON c.category_id = above.category_id
+  WHERE own.category_id = p.category_id AND c.tax_rate IS NOT NULL
+  ORDER BY above.depth DESC LIMIT 1
+) AS tax_rate
+FROM variants v JOIN products p ON p.product_id = v.product_id
+WHERE v.variant_id = ANY($1::uuid[])
+"""
+
+
+async def read_tax_rates(connection: Connection, variant_ids: Sequence[UUID]) -> dict[UUID, int | None]:
+    """The rates of these variants in one statement; None where no category says one."""
+    rows = await connection.fetch(_TAX_RATES, list(variant_ids))
+    return {row["variant_id"]: row["tax_rate"] for row in rows}
 
 
 async def read(connection: Connection, variant_ids: Sequence[UUID]) -> dict[UUID, Offer]:

@@ -36,7 +36,7 @@ class _ProblemKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ProblemKi
     PROBLEM_KIND_PRICE_CHANGED: _ProblemKind.ValueType  # 3
     """The price has changed since the line was last changed; does not block."""
     PROBLEM_KIND_SELLER_CLOSED: _ProblemKind.ValueType  # 4
-    """The seller takes no orders; blocks."""
+    """The seller takes no orders, or its shop is closed and does not open soon enough; blocks."""
     PROBLEM_KIND_ADDRESS_NOT_SERVICEABLE: _ProblemKind.ValueType  # 5
     """The seller's goods are not delivered to the address; blocks."""
     PROBLEM_KIND_PROMO_NOT_FOUND: _ProblemKind.ValueType  # 6
@@ -62,7 +62,7 @@ PROBLEM_KIND_VARIANT_UNAVAILABLE: ProblemKind.ValueType  # 2
 PROBLEM_KIND_PRICE_CHANGED: ProblemKind.ValueType  # 3
 """The price has changed since the line was last changed; does not block."""
 PROBLEM_KIND_SELLER_CLOSED: ProblemKind.ValueType  # 4
-"""The seller takes no orders; blocks."""
+"""The seller takes no orders, or its shop is closed and does not open soon enough; blocks."""
 PROBLEM_KIND_ADDRESS_NOT_SERVICEABLE: ProblemKind.ValueType  # 5
 """The seller's goods are not delivered to the address; blocks."""
 PROBLEM_KIND_PROMO_NOT_FOUND: ProblemKind.ValueType  # 6

@@ -320,6 +320,7 @@ class QuoteOrderResponse(_message.Message):
     DISCOUNT_AMOUNT_FIELD_NUMBER: _builtins.int
     DELIVERY_FEE_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
+    TAX_AMOUNT_FIELD_NUMBER: _builtins.int
     ETA_FIELD_NUMBER: _builtins.int
     PROBLEMS_FIELD_NUMBER: _builtins.int
     QUOTE_TOKEN_FIELD_NUMBER: _builtins.int
@@ -352,6 +353,10 @@ class QuoteOrderResponse(_message.Message):
         """What is to be paid in all; PlaceOrder expects it as `expected_total`."""
 
     @_builtins.property
+    def tax_amount(self) -> _money_pb2.Money:
+        """The tax that the total includes."""
+
+    @_builtins.property
     def eta(self) -> _quote_pb2.EtaBand:
         """From the earliest arrival of a package to the latest."""
 
@@ -376,15 +381,16 @@ class QuoteOrderResponse(_message.Message):
         discount_amount: _money_pb2.Money | None = ...,
         delivery_fee: _money_pb2.Money | None = ...,
         total: _money_pb2.Money | None = ...,
+        tax_amount: _money_pb2.Money | None = ...,
         eta: _quote_pb2.EtaBand | None = ...,
         problems: _abc.Iterable[_cart_pb2.Problem] | None = ...,
         quote_token: _builtins.str | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         address: _address_pb2.Address | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_quote_token", b"_quote_token", "address", b"address", "delivery_fee", b"delivery_fee", "discount_amount", b"discount_amount", "eta", b"eta", "expire_time", b"expire_time", "quote_token", b"quote_token", "subtotal", b"subtotal", "total", b"total"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_quote_token", b"_quote_token", "address", b"address", "delivery_fee", b"delivery_fee", "discount_amount", b"discount_amount", "eta", b"eta", "expire_time", b"expire_time", "quote_token", b"quote_token", "subtotal", b"subtotal", "tax_amount", b"tax_amount", "total", b"total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quote_token", b"_quote_token", "address", b"address", "delivery_fee", b"delivery_fee", "discount_amount", b"discount_amount", "discounts", b"discounts", "eta", b"eta", "expire_time", b"expire_time", "packages", b"packages", "problems", b"problems", "quote_token", b"quote_token", "subtotal", b"subtotal", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quote_token", b"_quote_token", "address", b"address", "delivery_fee", b"delivery_fee", "discount_amount", b"discount_amount", "discounts", b"discounts", "eta", b"eta", "expire_time", b"expire_time", "packages", b"packages", "problems", b"problems", "quote_token", b"quote_token", "subtotal", b"subtotal", "tax_amount", b"tax_amount", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__quote_token: _TypeAlias = _typing.Literal["quote_token"]  # noqa: Y015
     _WhichOneofArgType__quote_token: _TypeAlias = _typing.Literal["_quote_token", b"_quote_token"]  # noqa: Y015

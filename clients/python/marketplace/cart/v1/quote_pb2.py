@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.type import money_pb2 as google_dot_type_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmarketplace/cart/v1/quote.proto\x12\x13marketplace.cart.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\"\xba\x04\n\x0cQuotePackage\x12!\n\tseller_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x08sellerId\x12!\n\tshop_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x08shopName\x12:\n\x05items\x18\x03 \x03(\x0b\x32\x1e.marketplace.cart.v1.QuoteItemB\x04\xe2\x41\x01\x03R\x05items\x12\x34\n\x08subtotal\x18\x04 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x08subtotal\x12\x41\n\x0f\x64iscount_amount\x18\x05 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x0e\x64iscountAmount\x12;\n\x0c\x64\x65livery_fee\x18\x06 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x0b\x64\x65liveryFee\x12.\n\x05total\x18\x07 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x05total\x12\x34\n\x03\x65ta\x18\x08 \x01(\x0b\x32\x1c.marketplace.cart.v1.EtaBandB\x04\xe2\x41\x01\x03R\x03\x65ta\x12\x44\n\rprep_duration\x18\t \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03R\x0cprepDuration\x12\x32\n\x0f\x64istance_meters\x18\n \x01(\x01\x42\x04\xe2\x41\x01\x03H\x00R\x0e\x64istanceMeters\x88\x01\x01\x42\x12\n\x10_distance_meters\"\x95\x04\n\tQuoteItem\x12\x1d\n\x07item_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x06itemId\x12#\n\nvariant_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\tvariantId\x12#\n\nproduct_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03R\tproductId\x12\x1a\n\x05title\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03R\x05title\x12\x1b\n\x03sku\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03H\x00R\x03sku\x88\x01\x01\x12K\n\x07options\x18\x06 \x03(\x0b\x32+.marketplace.cart.v1.QuoteItem.OptionsEntryB\x04\xe2\x41\x01\x03R\x07options\x12 \n\x08quantity\x18\x07 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x08quantity\x12\x37\n\nunit_price\x18\x08 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\tunitPrice\x12\x37\n\nline_total\x18\t \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\tlineTotal\x12\x41\n\x0f\x64iscount_amount\x18\n \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x0e\x64iscountAmount\x1a:\n\x0cOptionsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x42\x06\n\x04_sku\"\xc4\x01\n\rQuoteDiscount\x12#\n\npromo_code\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\tpromoCode\x12&\n\x0b\x64\x65scription\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x0b\x64\x65scription\x12&\n\tseller_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03H\x00R\x08sellerId\x88\x01\x01\x12\x30\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x06\x61mountB\x0c\n\n_seller_id\"\x93\x01\n\x07\x45taBand\x12\x45\n\rearliest_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x0c\x65\x61rliestTime\x12\x41\n\x0blatest_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nlatestTimeBM\n\x17\x64\x65v.marketplace.cart.v1P\x01Z\x1amarketplace/cart/v1;cartv1\xaa\x02\x13Marketplace.Cart.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmarketplace/cart/v1/quote.proto\x12\x13marketplace.cart.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\"\xb2\x05\n\x0cQuotePackage\x12!\n\tseller_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x08sellerId\x12!\n\tshop_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x08shopName\x12:\n\x05items\x18\x03 \x03(\x0b\x32\x1e.marketplace.cart.v1.QuoteItemB\x04\xe2\x41\x01\x03R\x05items\x12\x34\n\x08subtotal\x18\x04 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x08subtotal\x12\x41\n\x0f\x64iscount_amount\x18\x05 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x0e\x64iscountAmount\x12;\n\x0c\x64\x65livery_fee\x18\x06 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x0b\x64\x65liveryFee\x12.\n\x05total\x18\x07 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x05total\x12\x37\n\ntax_amount\x18\x08 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\ttaxAmount\x12\x34\n\x03\x65ta\x18\t \x01(\x0b\x32\x1c.marketplace.cart.v1.EtaBandB\x04\xe2\x41\x01\x03R\x03\x65ta\x12\x44\n\rprep_duration\x18\n \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03R\x0cprepDuration\x12=\n\topen_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x08openTime\x12\x32\n\x0f\x64istance_meters\x18\x0c \x01(\x01\x42\x04\xe2\x41\x01\x03H\x00R\x0e\x64istanceMeters\x88\x01\x01\x42\x12\n\x10_distance_meters\"\x95\x04\n\tQuoteItem\x12\x1d\n\x07item_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x06itemId\x12#\n\nvariant_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\tvariantId\x12#\n\nproduct_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03R\tproductId\x12\x1a\n\x05title\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03R\x05title\x12\x1b\n\x03sku\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03H\x00R\x03sku\x88\x01\x01\x12K\n\x07options\x18\x06 \x03(\x0b\x32+.marketplace.cart.v1.QuoteItem.OptionsEntryB\x04\xe2\x41\x01\x03R\x07options\x12 \n\x08quantity\x18\x07 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x08quantity\x12\x37\n\nunit_price\x18\x08 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\tunitPrice\x12\x37\n\nline_total\x18\t \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\tlineTotal\x12\x41\n\x0f\x64iscount_amount\x18\n \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x0e\x64iscountAmount\x1a:\n\x0cOptionsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x42\x06\n\x04_sku\"\xc4\x01\n\rQuoteDiscount\x12#\n\npromo_code\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\tpromoCode\x12&\n\x0b\x64\x65scription\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x0b\x64\x65scription\x12&\n\tseller_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03H\x00R\x08sellerId\x88\x01\x01\x12\x30\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x06\x61mountB\x0c\n\n_seller_id\"\x93\x01\n\x07\x45taBand\x12\x45\n\rearliest_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x0c\x65\x61rliestTime\x12\x41\n\x0blatest_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nlatestTimeBM\n\x17\x64\x65v.marketplace.cart.v1P\x01Z\x1amarketplace/cart/v1;cartv1\xaa\x02\x13Marketplace.Cart.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,10 +50,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUOTEPACKAGE'].fields_by_name['delivery_fee']._serialized_options = b'\342A\001\003'
   _globals['_QUOTEPACKAGE'].fields_by_name['total']._loaded_options = None
   _globals['_QUOTEPACKAGE'].fields_by_name['total']._serialized_options = b'\342A\001\003'
+  _globals['_QUOTEPACKAGE'].fields_by_name['tax_amount']._loaded_options = None
+  _globals['_QUOTEPACKAGE'].fields_by_name['tax_amount']._serialized_options = b'\342A\001\003'
   _globals['_QUOTEPACKAGE'].fields_by_name['eta']._loaded_options = None
   _globals['_QUOTEPACKAGE'].fields_by_name['eta']._serialized_options = b'\342A\001\003'
   _globals['_QUOTEPACKAGE'].fields_by_name['prep_duration']._loaded_options = None
   _globals['_QUOTEPACKAGE'].fields_by_name['prep_duration']._serialized_options = b'\342A\001\003'
+  _globals['_QUOTEPACKAGE'].fields_by_name['open_time']._loaded_options = None
+  _globals['_QUOTEPACKAGE'].fields_by_name['open_time']._serialized_options = b'\342A\001\003'
   _globals['_QUOTEPACKAGE'].fields_by_name['distance_meters']._loaded_options = None
   _globals['_QUOTEPACKAGE'].fields_by_name['distance_meters']._serialized_options = b'\342A\001\003'
   _globals['_QUOTEITEM_OPTIONSENTRY']._loaded_options = None
@@ -91,13 +95,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ETABAND'].fields_by_name['latest_time']._loaded_options = None
   _globals['_ETABAND'].fields_by_name['latest_time']._serialized_options = b'\342A\001\003'
   _globals['_QUOTEPACKAGE']._serialized_start=180
-  _globals['_QUOTEPACKAGE']._serialized_end=750
-  _globals['_QUOTEITEM']._serialized_start=753
-  _globals['_QUOTEITEM']._serialized_end=1286
-  _globals['_QUOTEITEM_OPTIONSENTRY']._serialized_start=1220
-  _globals['_QUOTEITEM_OPTIONSENTRY']._serialized_end=1278
-  _globals['_QUOTEDISCOUNT']._serialized_start=1289
-  _globals['_QUOTEDISCOUNT']._serialized_end=1485
-  _globals['_ETABAND']._serialized_start=1488
-  _globals['_ETABAND']._serialized_end=1635
+  _globals['_QUOTEPACKAGE']._serialized_end=870
+  _globals['_QUOTEITEM']._serialized_start=873
+  _globals['_QUOTEITEM']._serialized_end=1406
+  _globals['_QUOTEITEM_OPTIONSENTRY']._serialized_start=1340
+  _globals['_QUOTEITEM_OPTIONSENTRY']._serialized_end=1398
+  _globals['_QUOTEDISCOUNT']._serialized_start=1409
+  _globals['_QUOTEDISCOUNT']._serialized_end=1605
+  _globals['_ETABAND']._serialized_start=1608
+  _globals['_ETABAND']._serialized_end=1755
 # @@protoc_insertion_point(module_scope)

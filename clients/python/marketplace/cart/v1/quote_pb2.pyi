@@ -34,8 +34,10 @@ class QuotePackage(_message.Message):
     DISCOUNT_AMOUNT_FIELD_NUMBER: _builtins.int
     DELIVERY_FEE_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
+    TAX_AMOUNT_FIELD_NUMBER: _builtins.int
     ETA_FIELD_NUMBER: _builtins.int
     PREP_DURATION_FIELD_NUMBER: _builtins.int
+    OPEN_TIME_FIELD_NUMBER: _builtins.int
     DISTANCE_METERS_FIELD_NUMBER: _builtins.int
     seller_id: _builtins.str
     """The seller who sends the package."""
@@ -64,12 +66,20 @@ class QuotePackage(_message.Message):
         """The subtotal less the discount plus the delivery fee."""
 
     @_builtins.property
+    def tax_amount(self) -> _money_pb2.Money:
+        """The tax that the total includes, of the lines and of bringing them."""
+
+    @_builtins.property
     def eta(self) -> Global___EtaBand:
-        """When the package would arrive."""
+        """When the package would arrive; absent when nobody can say."""
 
     @_builtins.property
     def prep_duration(self) -> _duration_pb2.Duration:
-        """How long the seller takes to prepare it."""
+        """How long the seller takes to prepare it, from now or from when the shop opens."""
+
+    @_builtins.property
+    def open_time(self) -> _timestamp_pb2.Timestamp:
+        """When the shop opens; absent when it is open."""
 
     def __init__(
         self,
@@ -81,13 +91,15 @@ class QuotePackage(_message.Message):
         discount_amount: _money_pb2.Money | None = ...,
         delivery_fee: _money_pb2.Money | None = ...,
         total: _money_pb2.Money | None = ...,
+        tax_amount: _money_pb2.Money | None = ...,
         eta: Global___EtaBand | None = ...,
         prep_duration: _duration_pb2.Duration | None = ...,
+        open_time: _timestamp_pb2.Timestamp | None = ...,
         distance_meters: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_distance_meters", b"_distance_meters", "delivery_fee", b"delivery_fee", "discount_amount", b"discount_amount", "distance_meters", b"distance_meters", "eta", b"eta", "prep_duration", b"prep_duration", "subtotal", b"subtotal", "total", b"total"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_distance_meters", b"_distance_meters", "delivery_fee", b"delivery_fee", "discount_amount", b"discount_amount", "distance_meters", b"distance_meters", "eta", b"eta", "open_time", b"open_time", "prep_duration", b"prep_duration", "subtotal", b"subtotal", "tax_amount", b"tax_amount", "total", b"total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_distance_meters", b"_distance_meters", "delivery_fee", b"delivery_fee", "discount_amount", b"discount_amount", "distance_meters", b"distance_meters", "eta", b"eta", "items", b"items", "prep_duration", b"prep_duration", "seller_id", b"seller_id", "shop_name", b"shop_name", "subtotal", b"subtotal", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_distance_meters", b"_distance_meters", "delivery_fee", b"delivery_fee", "discount_amount", b"discount_amount", "distance_meters", b"distance_meters", "eta", b"eta", "items", b"items", "open_time", b"open_time", "prep_duration", b"prep_duration", "seller_id", b"seller_id", "shop_name", b"shop_name", "subtotal", b"subtotal", "tax_amount", b"tax_amount", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__distance_meters: _TypeAlias = _typing.Literal["distance_meters"]  # noqa: Y015
     _WhichOneofArgType__distance_meters: _TypeAlias = _typing.Literal["_distance_meters", b"_distance_meters"]  # noqa: Y015

@@ -939,6 +939,7 @@ class ImportProductsResponse(_message.Message):
 
     PROGRESS_FIELD_NUMBER: _builtins.int
     ROW_ERROR_FIELD_NUMBER: _builtins.int
+    ROW_WARNING_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def progress(self) -> _import_pb2.ImportProgress:
@@ -949,6 +950,10 @@ class ImportProductsResponse(_message.Message):
         """A row that is not imported."""
 
     @_builtins.property
+    def row_warning(self) -> _import_pb2.ImportRowWarning:
+        """Something that was passed over, such as a former price that is not above the price."""
+
+    @_builtins.property
     def summary(self) -> _import_pb2.ImportSummary:
         """What came of the import; after it the stream ends."""
 
@@ -957,13 +962,14 @@ class ImportProductsResponse(_message.Message):
         *,
         progress: _import_pb2.ImportProgress | None = ...,
         row_error: _import_pb2.ImportRowError | None = ...,
+        row_warning: _import_pb2.ImportRowWarning | None = ...,
         summary: _import_pb2.ImportSummary | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "progress", b"progress", "row_error", b"row_error", "summary", b"summary"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "progress", b"progress", "row_error", b"row_error", "row_warning", b"row_warning", "summary", b"summary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "progress", b"progress", "row_error", b"row_error", "summary", b"summary"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "progress", b"progress", "row_error", b"row_error", "row_warning", b"row_warning", "summary", b"summary"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["progress", "row_error", "summary"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["progress", "row_error", "row_warning", "summary"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -1009,6 +1015,7 @@ class ImportProductsInlineResponse(_message.Message):
 
     SUMMARY_FIELD_NUMBER: _builtins.int
     ROW_ERRORS_FIELD_NUMBER: _builtins.int
+    ROW_WARNINGS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def summary(self) -> _import_pb2.ImportSummary:
         """What came of the import."""
@@ -1017,15 +1024,20 @@ class ImportProductsInlineResponse(_message.Message):
     def row_errors(self) -> _containers.RepeatedCompositeFieldContainer[_import_pb2.ImportRowError]:
         """The rows that were not imported, in the order of the file, at most the first 1,000."""
 
+    @_builtins.property
+    def row_warnings(self) -> _containers.RepeatedCompositeFieldContainer[_import_pb2.ImportRowWarning]:
+        """What was passed over in rows that were imported, in the order of the file, at most the first 1,000."""
+
     def __init__(
         self,
         *,
         summary: _import_pb2.ImportSummary | None = ...,
         row_errors: _abc.Iterable[_import_pb2.ImportRowError] | None = ...,
+        row_warnings: _abc.Iterable[_import_pb2.ImportRowWarning] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["summary", b"summary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["row_errors", b"row_errors", "summary", b"summary"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["row_errors", b"row_errors", "row_warnings", b"row_warnings", "summary", b"summary"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

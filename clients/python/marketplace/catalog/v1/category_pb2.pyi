@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.type import decimal_pb2 as _decimal_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -31,6 +32,7 @@ class Category(_message.Message):
     SLUG_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
+    TAX_RATE_FIELD_NUMBER: _builtins.int
     ANCESTOR_IDS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
@@ -52,6 +54,12 @@ class Category(_message.Message):
     unconditional.
     """
     @_builtins.property
+    def tax_rate(self) -> _decimal_pb2.Decimal:
+        """The tax that the prices of its products include, in percent with at most 4 decimals, such as `19` or `5.5`. Absent
+        means that of the nearest category above that has one, and else the marketplace's; an empty value makes it absent.
+        """
+
+    @_builtins.property
     def ancestor_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The ids of the categories above, from the top down."""
 
@@ -72,14 +80,15 @@ class Category(_message.Message):
         slug: _builtins.str = ...,
         description: _builtins.str | None = ...,
         position: _builtins.int | None = ...,
+        tax_rate: _decimal_pb2.Decimal | None = ...,
         ancestor_ids: _abc.Iterable[_builtins.str] | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_parent_category_id", b"_parent_category_id", "_position", b"_position", "create_time", b"create_time", "description", b"description", "parent_category_id", b"parent_category_id", "position", b"position", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_parent_category_id", b"_parent_category_id", "_position", b"_position", "create_time", b"create_time", "description", b"description", "parent_category_id", b"parent_category_id", "position", b"position", "tax_rate", b"tax_rate", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_parent_category_id", b"_parent_category_id", "_position", b"_position", "ancestor_ids", b"ancestor_ids", "category_id", b"category_id", "create_time", b"create_time", "description", b"description", "etag", b"etag", "name", b"name", "parent_category_id", b"parent_category_id", "position", b"position", "slug", b"slug", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_parent_category_id", b"_parent_category_id", "_position", b"_position", "ancestor_ids", b"ancestor_ids", "category_id", b"category_id", "create_time", b"create_time", "description", b"description", "etag", b"etag", "name", b"name", "parent_category_id", b"parent_category_id", "position", b"position", "slug", b"slug", "tax_rate", b"tax_rate", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
     _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015

@@ -220,6 +220,40 @@ class ImportRowError(_message.Message):
 Global___ImportRowError: _TypeAlias = ImportRowError  # noqa: Y015
 
 @_typing.final
+class ImportRowWarning(_message.Message):
+    """Something in a row that was passed over; the rest of the row was imported."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROW_FIELD_NUMBER: _builtins.int
+    COLUMN_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    HANDLE_FIELD_NUMBER: _builtins.int
+    row: _builtins.int
+    """The number of the row in the file; the header is row 1."""
+    column: _builtins.str
+    """The name of the column as the header writes it."""
+    message: _builtins.str
+    """What was passed over and why, for people."""
+    handle: _builtins.str
+    """The Handle of the product that the row belongs to."""
+    def __init__(
+        self,
+        *,
+        row: _builtins.int = ...,
+        column: _builtins.str = ...,
+        message: _builtins.str = ...,
+        handle: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["column", b"column", "handle", b"handle", "message", b"message", "row", b"row"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportRowWarning: _TypeAlias = ImportRowWarning  # noqa: Y015
+
+@_typing.final
 class ImportSummary(_message.Message):
     """What came of an import."""
 

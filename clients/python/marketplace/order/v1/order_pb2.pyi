@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.type import decimal_pb2 as _decimal_pb2
 from google.type import money_pb2 as _money_pb2
 from marketplace.cart.v1 import quote_pb2 as _quote_pb2
 from marketplace.payment.v1 import payment_pb2 as _payment_pb2
@@ -277,6 +278,9 @@ class Order(_message.Message):
     DISCOUNT_AMOUNT_FIELD_NUMBER: _builtins.int
     DELIVERY_FEE_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
+    DELIVERY_TAX_RATE_FIELD_NUMBER: _builtins.int
+    DELIVERY_TAX_AMOUNT_FIELD_NUMBER: _builtins.int
+    TAX_AMOUNT_FIELD_NUMBER: _builtins.int
     CANCELLED_AMOUNT_FIELD_NUMBER: _builtins.int
     PAYABLE_AMOUNT_FIELD_NUMBER: _builtins.int
     REFUNDED_AMOUNT_FIELD_NUMBER: _builtins.int
@@ -285,6 +289,7 @@ class Order(_message.Message):
     DELIVERY_ID_FIELD_NUMBER: _builtins.int
     COURIER_ID_FIELD_NUMBER: _builtins.int
     PREP_DURATION_FIELD_NUMBER: _builtins.int
+    SHOP_OPEN_TIME_FIELD_NUMBER: _builtins.int
     ETA_FIELD_NUMBER: _builtins.int
     CANCELLATIONS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
@@ -353,6 +358,18 @@ class Order(_message.Message):
         """The subtotal less the discount plus the delivery fee."""
 
     @_builtins.property
+    def delivery_tax_rate(self) -> _decimal_pb2.Decimal:
+        """The tax that bringing it includes, in percent."""
+
+    @_builtins.property
+    def delivery_tax_amount(self) -> _money_pb2.Money:
+        """The tax that the delivery fee includes, as it was."""
+
+    @_builtins.property
+    def tax_amount(self) -> _money_pb2.Money:
+        """The tax that the total includes: that of all lines and of the delivery fee, as it was."""
+
+    @_builtins.property
     def cancelled_amount(self) -> _money_pb2.Money:
         """What cancellations took off the total so far, whether it was paid by then or not."""
 
@@ -371,6 +388,10 @@ class Order(_message.Message):
     @_builtins.property
     def prep_duration(self) -> _duration_pb2.Duration:
         """How long the seller takes to prepare it; absent before the order is accepted."""
+
+    @_builtins.property
+    def shop_open_time(self) -> _timestamp_pb2.Timestamp:
+        """When the shop opens and begins to prepare it; absent when it was open as the order was quoted."""
 
     @_builtins.property
     def eta(self) -> _quote_pb2.EtaBand:
@@ -455,6 +476,9 @@ class Order(_message.Message):
         discount_amount: _money_pb2.Money | None = ...,
         delivery_fee: _money_pb2.Money | None = ...,
         total: _money_pb2.Money | None = ...,
+        delivery_tax_rate: _decimal_pb2.Decimal | None = ...,
+        delivery_tax_amount: _money_pb2.Money | None = ...,
+        tax_amount: _money_pb2.Money | None = ...,
         cancelled_amount: _money_pb2.Money | None = ...,
         payable_amount: _money_pb2.Money | None = ...,
         refunded_amount: _money_pb2.Money | None = ...,
@@ -463,6 +487,7 @@ class Order(_message.Message):
         delivery_id: _builtins.str | None = ...,
         courier_id: _builtins.str | None = ...,
         prep_duration: _duration_pb2.Duration | None = ...,
+        shop_open_time: _timestamp_pb2.Timestamp | None = ...,
         eta: _quote_pb2.EtaBand | None = ...,
         cancellations: _abc.Iterable[Global___Cancellation] | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
@@ -481,9 +506,9 @@ class Order(_message.Message):
         refund_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_buyer_id", b"_buyer_id", "_courier_id", b"_courier_id", "_delivery_id", b"_delivery_id", "_order_group_id", b"_order_group_id", "_payment_id", b"_payment_id", "accept_expire_time", b"accept_expire_time", "accept_time", b"accept_time", "address", b"address", "buyer_id", b"buyer_id", "cancel_time", b"cancel_time", "cancelled_amount", b"cancelled_amount", "courier_id", b"courier_id", "create_time", b"create_time", "deliver_time", b"deliver_time", "delivery_fee", b"delivery_fee", "delivery_id", b"delivery_id", "discount_amount", b"discount_amount", "eta", b"eta", "expected_ready_time", b"expected_ready_time", "expire_time", b"expire_time", "order_group_id", b"order_group_id", "out_for_delivery_time", b"out_for_delivery_time", "pay_time", b"pay_time", "payable_amount", b"payable_amount", "payment_expire_time", b"payment_expire_time", "payment_id", b"payment_id", "prep_duration", b"prep_duration", "ready_time", b"ready_time", "refund_time", b"refund_time", "refunded_amount", b"refunded_amount", "reject_time", b"reject_time", "subtotal", b"subtotal", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_buyer_id", b"_buyer_id", "_courier_id", b"_courier_id", "_delivery_id", b"_delivery_id", "_order_group_id", b"_order_group_id", "_payment_id", b"_payment_id", "accept_expire_time", b"accept_expire_time", "accept_time", b"accept_time", "address", b"address", "buyer_id", b"buyer_id", "cancel_time", b"cancel_time", "cancelled_amount", b"cancelled_amount", "courier_id", b"courier_id", "create_time", b"create_time", "deliver_time", b"deliver_time", "delivery_fee", b"delivery_fee", "delivery_id", b"delivery_id", "delivery_tax_amount", b"delivery_tax_amount", "delivery_tax_rate", b"delivery_tax_rate", "discount_amount", b"discount_amount", "eta", b"eta", "expected_ready_time", b"expected_ready_time", "expire_time", b"expire_time", "order_group_id", b"order_group_id", "out_for_delivery_time", b"out_for_delivery_time", "pay_time", b"pay_time", "payable_amount", b"payable_amount", "payment_expire_time", b"payment_expire_time", "payment_id", b"payment_id", "prep_duration", b"prep_duration", "ready_time", b"ready_time", "refund_time", b"refund_time", "refunded_amount", b"refunded_amount", "reject_time", b"reject_time", "shop_open_time", b"shop_open_time", "subtotal", b"subtotal", "tax_amount", b"tax_amount", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_buyer_id", b"_buyer_id", "_courier_id", b"_courier_id", "_delivery_id", b"_delivery_id", "_order_group_id", b"_order_group_id", "_payment_id", b"_payment_id", "accept_expire_time", b"accept_expire_time", "accept_time", b"accept_time", "address", b"address", "allowed_actions", b"allowed_actions", "buyer_id", b"buyer_id", "cancel_time", b"cancel_time", "cancellations", b"cancellations", "cancelled_amount", b"cancelled_amount", "courier_id", b"courier_id", "create_time", b"create_time", "deliver_time", b"deliver_time", "delivery_fee", b"delivery_fee", "delivery_id", b"delivery_id", "discount_amount", b"discount_amount", "eta", b"eta", "etag", b"etag", "expected_ready_time", b"expected_ready_time", "expire_time", b"expire_time", "items", b"items", "order_group_id", b"order_group_id", "order_id", b"order_id", "order_number", b"order_number", "out_for_delivery_time", b"out_for_delivery_time", "pay_time", b"pay_time", "payable_amount", b"payable_amount", "payment_expire_time", b"payment_expire_time", "payment_id", b"payment_id", "prep_duration", b"prep_duration", "promo_codes", b"promo_codes", "ready_time", b"ready_time", "refund_time", b"refund_time", "refunded_amount", b"refunded_amount", "reject_time", b"reject_time", "seller_id", b"seller_id", "shop_name", b"shop_name", "state", b"state", "subtotal", b"subtotal", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_buyer_id", b"_buyer_id", "_courier_id", b"_courier_id", "_delivery_id", b"_delivery_id", "_order_group_id", b"_order_group_id", "_payment_id", b"_payment_id", "accept_expire_time", b"accept_expire_time", "accept_time", b"accept_time", "address", b"address", "allowed_actions", b"allowed_actions", "buyer_id", b"buyer_id", "cancel_time", b"cancel_time", "cancellations", b"cancellations", "cancelled_amount", b"cancelled_amount", "courier_id", b"courier_id", "create_time", b"create_time", "deliver_time", b"deliver_time", "delivery_fee", b"delivery_fee", "delivery_id", b"delivery_id", "delivery_tax_amount", b"delivery_tax_amount", "delivery_tax_rate", b"delivery_tax_rate", "discount_amount", b"discount_amount", "eta", b"eta", "etag", b"etag", "expected_ready_time", b"expected_ready_time", "expire_time", b"expire_time", "items", b"items", "order_group_id", b"order_group_id", "order_id", b"order_id", "order_number", b"order_number", "out_for_delivery_time", b"out_for_delivery_time", "pay_time", b"pay_time", "payable_amount", b"payable_amount", "payment_expire_time", b"payment_expire_time", "payment_id", b"payment_id", "prep_duration", b"prep_duration", "promo_codes", b"promo_codes", "ready_time", b"ready_time", "refund_time", b"refund_time", "refunded_amount", b"refunded_amount", "reject_time", b"reject_time", "seller_id", b"seller_id", "shop_name", b"shop_name", "shop_open_time", b"shop_open_time", "state", b"state", "subtotal", b"subtotal", "tax_amount", b"tax_amount", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__buyer_id: _TypeAlias = _typing.Literal["buyer_id"]  # noqa: Y015
     _WhichOneofArgType__buyer_id: _TypeAlias = _typing.Literal["_buyer_id", b"_buyer_id"]  # noqa: Y015
@@ -546,6 +571,8 @@ class OrderItem(_message.Message):
     UNIT_PRICE_FIELD_NUMBER: _builtins.int
     LINE_TOTAL_FIELD_NUMBER: _builtins.int
     DISCOUNT_AMOUNT_FIELD_NUMBER: _builtins.int
+    TAX_RATE_FIELD_NUMBER: _builtins.int
+    TAX_AMOUNT_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
     """The id of the line."""
     variant_id: _builtins.str
@@ -578,6 +605,14 @@ class OrderItem(_message.Message):
     def discount_amount(self) -> _money_pb2.Money:
         """The share of the order's discount that falls on this line."""
 
+    @_builtins.property
+    def tax_rate(self) -> _decimal_pb2.Decimal:
+        """The tax that the price includes, in percent, as it was."""
+
+    @_builtins.property
+    def tax_amount(self) -> _money_pb2.Money:
+        """The tax that the line total less the discount includes, as it was."""
+
     def __init__(
         self,
         *,
@@ -593,10 +628,12 @@ class OrderItem(_message.Message):
         unit_price: _money_pb2.Money | None = ...,
         line_total: _money_pb2.Money | None = ...,
         discount_amount: _money_pb2.Money | None = ...,
+        tax_rate: _decimal_pb2.Decimal | None = ...,
+        tax_amount: _money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_image_url", b"_image_url", "_sku", b"_sku", "discount_amount", b"discount_amount", "image_url", b"image_url", "line_total", b"line_total", "sku", b"sku", "unit_price", b"unit_price"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_image_url", b"_image_url", "_sku", b"_sku", "discount_amount", b"discount_amount", "image_url", b"image_url", "line_total", b"line_total", "sku", b"sku", "tax_amount", b"tax_amount", "tax_rate", b"tax_rate", "unit_price", b"unit_price"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_image_url", b"_image_url", "_sku", b"_sku", "cancelled_quantity", b"cancelled_quantity", "discount_amount", b"discount_amount", "image_url", b"image_url", "item_id", b"item_id", "line_total", b"line_total", "options", b"options", "product_id", b"product_id", "quantity", b"quantity", "sku", b"sku", "title", b"title", "unit_price", b"unit_price", "variant_id", b"variant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_image_url", b"_image_url", "_sku", b"_sku", "cancelled_quantity", b"cancelled_quantity", "discount_amount", b"discount_amount", "image_url", b"image_url", "item_id", b"item_id", "line_total", b"line_total", "options", b"options", "product_id", b"product_id", "quantity", b"quantity", "sku", b"sku", "tax_amount", b"tax_amount", "tax_rate", b"tax_rate", "title", b"title", "unit_price", b"unit_price", "variant_id", b"variant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__image_url: _TypeAlias = _typing.Literal["image_url"]  # noqa: Y015
     _WhichOneofArgType__image_url: _TypeAlias = _typing.Literal["_image_url", b"_image_url"]  # noqa: Y015

@@ -51,6 +51,11 @@ class OrderServiceStub:
                 request_serializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.ListOrdersRequest.SerializeToString,
                 response_deserializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.ListOrdersResponse.FromString,
                 _registered_method=True)
+        self.GetReceipt = channel.unary_unary(
+                '/marketplace.order.v1.OrderService/GetReceipt',
+                request_serializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.GetReceiptRequest.SerializeToString,
+                response_deserializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.GetReceiptResponse.FromString,
+                _registered_method=True)
         self.AcceptOrder = channel.unary_unary(
                 '/marketplace.order.v1.OrderService/AcceptOrder',
                 request_serializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.AcceptOrderRequest.SerializeToString,
@@ -105,6 +110,15 @@ class OrderServiceServicer:
         """Lists orders, newest first unless asked otherwise: those that the caller bought, sells or is delivering, all of
         them for admins and services. Filters narrow this and never widen it. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED
         for an unknown order_by and for an interval that ends before it begins.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetReceipt(self, request, context):
+        """Gets the receipt of an order that was paid, with the taxes that its prices include, as text and HTML too: the
+        buyer's and the seller's own, any for admins. Errors: NOT_FOUND, ILLEGAL_TRANSITION for an order that was never
+        paid.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -175,6 +189,11 @@ def add_OrderServiceServicer_to_server(servicer, server):
                     servicer.ListOrders,
                     request_deserializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.ListOrdersRequest.FromString,
                     response_serializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.ListOrdersResponse.SerializeToString,
+            ),
+            'GetReceipt': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetReceipt,
+                    request_deserializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.GetReceiptRequest.FromString,
+                    response_serializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.GetReceiptResponse.SerializeToString,
             ),
             'AcceptOrder': grpc.unary_unary_rpc_method_handler(
                     servicer.AcceptOrder,
@@ -285,6 +304,33 @@ class OrderService:
             '/marketplace.order.v1.OrderService/ListOrders',
             marketplace_dot_order_dot_v1_dot_order__service__pb2.ListOrdersRequest.SerializeToString,
             marketplace_dot_order_dot_v1_dot_order__service__pb2.ListOrdersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetReceipt(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.order.v1.OrderService/GetReceipt',
+            marketplace_dot_order_dot_v1_dot_order__service__pb2.GetReceiptRequest.SerializeToString,
+            marketplace_dot_order_dot_v1_dot_order__service__pb2.GetReceiptResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -33,6 +33,11 @@ class OrderServiceStub:
     them for admins and services. Filters narrow this and never widen it. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED
     for an unknown order_by and for an interval that ends before it begins.
     """
+    GetReceipt: _aio.UnaryUnaryMultiCallable[_order_service_pb2.GetReceiptRequest, _order_service_pb2.GetReceiptResponse]
+    """Gets the receipt of an order that was paid, with the taxes that its prices include, as text and HTML too: the
+    buyer's and the seller's own, any for admins. Errors: NOT_FOUND, ILLEGAL_TRANSITION for an order that was never
+    paid.
+    """
     AcceptOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.AcceptOrderRequest, _order_service_pb2.AcceptOrderResponse]
     """Lets the seller take on a PAID order; it becomes ACCEPTED. An order that is accepted with this preparation time
     already is answered as it is. One that waits past its accept_expire_time is cancelled. Errors: NOT_FOUND, ILLEGAL_TRANSITION, ETAG_MISMATCH, REQUEST_ID_REUSED,
@@ -98,6 +103,17 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists orders, newest first unless asked otherwise: those that the caller bought, sells or is delivering, all of
         them for admins and services. Filters narrow this and never widen it. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED
         for an unknown order_by and for an interval that ends before it begins.
+        """
+
+    @_abc_1.abstractmethod
+    def GetReceipt(
+        self,
+        request: _order_service_pb2.GetReceiptRequest,
+        context: _aio.ServicerContext[_order_service_pb2.GetReceiptRequest, _abc.Awaitable[_order_service_pb2.GetReceiptResponse]],
+    ) -> _abc.Awaitable[_order_service_pb2.GetReceiptResponse]:
+        """Gets the receipt of an order that was paid, with the taxes that its prices include, as text and HTML too: the
+        buyer's and the seller's own, any for admins. Errors: NOT_FOUND, ILLEGAL_TRANSITION for an order that was never
+        paid.
         """
 
     @_abc_1.abstractmethod

@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.type import date_pb2 as _date_pb2
 from google.type import dayofweek_pb2 as _dayofweek_pb2
 from google.type import timeofday_pb2 as _timeofday_pb2
 from marketplace.type.v1 import address_pb2 as _address_pb2
@@ -85,6 +86,7 @@ class Seller(_message.Message):
     PREP_DURATION_FIELD_NUMBER: _builtins.int
     TIME_ZONE_FIELD_NUMBER: _builtins.int
     OPENING_HOURS_FIELD_NUMBER: _builtins.int
+    OPENING_EXCEPTIONS_FIELD_NUMBER: _builtins.int
     OWNER_USER_ID_FIELD_NUMBER: _builtins.int
     APPROVE_TIME_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
@@ -140,7 +142,11 @@ class Seller(_message.Message):
 
     @_builtins.property
     def opening_hours(self) -> _containers.RepeatedCompositeFieldContainer[Global___OpeningHours]:
-        """When the shop is open, in its own time; none means always."""
+        """When the shop is open each week, in its own time; none means always. No two spans overlap."""
+
+    @_builtins.property
+    def opening_exceptions(self) -> _containers.RepeatedCompositeFieldContainer[Global___OpeningException]:
+        """The days on which the shop is open otherwise than each week, such as holidays; each date at most once."""
 
     @_builtins.property
     def approve_time(self) -> _timestamp_pb2.Timestamp:
@@ -170,6 +176,7 @@ class Seller(_message.Message):
         prep_duration: _duration_pb2.Duration | None = ...,
         time_zone: _builtins.str = ...,
         opening_hours: _abc.Iterable[Global___OpeningHours] | None = ...,
+        opening_exceptions: _abc.Iterable[Global___OpeningException] | None = ...,
         owner_user_id: _builtins.str | None = ...,
         approve_time: _timestamp_pb2.Timestamp | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
@@ -178,7 +185,7 @@ class Seller(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_owner_user_id", b"_owner_user_id", "_state_reason", b"_state_reason", "approve_time", b"approve_time", "contact", b"contact", "create_time", b"create_time", "description", b"description", "logo", b"logo", "owner_user_id", b"owner_user_id", "pickup_address", b"pickup_address", "prep_duration", b"prep_duration", "rating", b"rating", "state_reason", b"state_reason", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_owner_user_id", b"_owner_user_id", "_state_reason", b"_state_reason", "approve_time", b"approve_time", "contact", b"contact", "create_time", b"create_time", "description", b"description", "etag", b"etag", "handle", b"handle", "logo", b"logo", "opening_hours", b"opening_hours", "owner_user_id", b"owner_user_id", "pickup_address", b"pickup_address", "prep_duration", b"prep_duration", "rating", b"rating", "seller_id", b"seller_id", "shop_name", b"shop_name", "state", b"state", "state_reason", b"state_reason", "time_zone", b"time_zone", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_owner_user_id", b"_owner_user_id", "_state_reason", b"_state_reason", "approve_time", b"approve_time", "contact", b"contact", "create_time", b"create_time", "description", b"description", "etag", b"etag", "handle", b"handle", "logo", b"logo", "opening_exceptions", b"opening_exceptions", "opening_hours", b"opening_hours", "owner_user_id", b"owner_user_id", "pickup_address", b"pickup_address", "prep_duration", b"prep_duration", "rating", b"rating", "seller_id", b"seller_id", "shop_name", b"shop_name", "state", b"state", "state_reason", b"state_reason", "time_zone", b"time_zone", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
     _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
@@ -228,3 +235,71 @@ class OpeningHours(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OpeningHours: _TypeAlias = OpeningHours  # noqa: Y015
+
+@_typing.final
+class OpeningException(_message.Message):
+    """One day on which a shop is open otherwise than each week. It replaces all of the day's weekly hours; the part of a
+    span that began the evening before belongs to the day on which it began.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATE_FIELD_NUMBER: _builtins.int
+    SPANS_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    note: _builtins.str
+    """Why, for buyers, such as the name of a holiday; absent when nothing is said."""
+    @_builtins.property
+    def date(self) -> _date_pb2.Date:
+        """The day in the shop's own time: a whole date with year, month and day."""
+
+    @_builtins.property
+    def spans(self) -> _containers.RepeatedCompositeFieldContainer[Global___OpeningSpan]:
+        """When the shop is open on that day; none means closed all day. No two of them overlap."""
+
+    def __init__(
+        self,
+        *,
+        date: _date_pb2.Date | None = ...,
+        spans: _abc.Iterable[Global___OpeningSpan] | None = ...,
+        note: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_note", b"_note", "date", b"date", "note", b"note"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_note", b"_note", "date", b"date", "note", b"note", "spans", b"spans"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__note: _TypeAlias = _typing.Literal["note"]  # noqa: Y015
+    _WhichOneofArgType__note: _TypeAlias = _typing.Literal["_note", b"_note"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__note) -> _WhichOneofReturnType__note | None: ...
+
+Global___OpeningException: _TypeAlias = OpeningException  # noqa: Y015
+
+@_typing.final
+class OpeningSpan(_message.Message):
+    """One span of time in which a shop is open on a certain day, in whole minutes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPEN_TIME_FIELD_NUMBER: _builtins.int
+    CLOSE_TIME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def open_time(self) -> _timeofday_pb2.TimeOfDay:
+        """When the shop opens."""
+
+    @_builtins.property
+    def close_time(self) -> _timeofday_pb2.TimeOfDay:
+        """When the shop closes, 24:00 being the end of the day; a time that is not after `open_time` means the next day."""
+
+    def __init__(
+        self,
+        *,
+        open_time: _timeofday_pb2.TimeOfDay | None = ...,
+        close_time: _timeofday_pb2.TimeOfDay | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["close_time", b"close_time", "open_time", b"open_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["close_time", b"close_time", "open_time", b"open_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OpeningSpan: _TypeAlias = OpeningSpan  # noqa: Y015

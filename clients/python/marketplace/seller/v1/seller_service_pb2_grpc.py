@@ -78,8 +78,9 @@ class SellerServiceServicer:
 
     def CreateSeller(self, request, context):
         """Applies to sell. The seller is PENDING until an admin approves it; an account has at most one seller that is
-        neither closed nor rejected. Errors: VALIDATION_FAILED for an unknown time zone, ALREADY_EXISTS for a handle in use or a second
-        seller, NOT_FOUND for callers that are no user, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        neither closed nor rejected. Errors: VALIDATION_FAILED for an unknown time zone and for opening hours that overlap or
+        exceptions whose dates are none or come twice, ALREADY_EXISTS for a handle in use or a second seller, NOT_FOUND for
+        callers that are no user, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -18,8 +18,9 @@ class SellerServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateSeller: _aio.UnaryUnaryMultiCallable[_seller_service_pb2.CreateSellerRequest, _seller_service_pb2.CreateSellerResponse]
     """Applies to sell. The seller is PENDING until an admin approves it; an account has at most one seller that is
-    neither closed nor rejected. Errors: VALIDATION_FAILED for an unknown time zone, ALREADY_EXISTS for a handle in use or a second
-    seller, NOT_FOUND for callers that are no user, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    neither closed nor rejected. Errors: VALIDATION_FAILED for an unknown time zone and for opening hours that overlap or
+    exceptions whose dates are none or come twice, ALREADY_EXISTS for a handle in use or a second seller, NOT_FOUND for
+    callers that are no user, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     ApproveSeller: _aio.UnaryUnaryMultiCallable[_seller_service_pb2.ApproveSellerRequest, _seller_service_pb2.ApproveSellerResponse]
     """Approves a PENDING seller, which becomes ACTIVE; its account gets the role SELLER and needs no new sign-in. One that
@@ -67,8 +68,9 @@ class SellerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_seller_service_pb2.CreateSellerRequest, _abc.Awaitable[_seller_service_pb2.CreateSellerResponse]],
     ) -> _abc.Awaitable[_seller_service_pb2.CreateSellerResponse]:
         """Applies to sell. The seller is PENDING until an admin approves it; an account has at most one seller that is
-        neither closed nor rejected. Errors: VALIDATION_FAILED for an unknown time zone, ALREADY_EXISTS for a handle in use or a second
-        seller, NOT_FOUND for callers that are no user, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        neither closed nor rejected. Errors: VALIDATION_FAILED for an unknown time zone and for opening hours that overlap or
+        exceptions whose dates are none or come twice, ALREADY_EXISTS for a handle in use or a second seller, NOT_FOUND for
+        callers that are no user, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod

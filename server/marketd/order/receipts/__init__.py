@@ -1,0 +1,1 @@
+"""Receipts: what a paid order cost, with the taxes in it, as values, as text and as HTML."""
