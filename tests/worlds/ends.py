@@ -30,7 +30,8 @@ from tests.worlds.ordering import Market, minor
 T = TypeVar("T")
 _WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 # The ports as app.py passes them.
-(_PORTS,) = (room.build.keywords for room in SLICES if "account_ended" in getattr(room.build, "keywords", {}))
+_GIVEN: list[dict[str, Any]] = [getattr(room.build, "keywords", {}) for room in SLICES]
+(_PORTS,) = (given for given in _GIVEN if "account_ended" in given)
 
 
 @dataclass(frozen=True)

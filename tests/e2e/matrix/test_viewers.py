@@ -56,6 +56,8 @@ ANSWERS: Final = {
     grpc.StatusCode.NOT_FOUND,
     grpc.StatusCode.UNAUTHENTICATED,
     grpc.StatusCode.PERMISSION_DENIED,
+    # There is no receipt of what was never paid.
+    grpc.StatusCode.FAILED_PRECONDITION,
 }
 
 

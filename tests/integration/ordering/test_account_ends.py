@@ -17,7 +17,7 @@ from marketd.kernel.values.ids import new_id
 from marketd.order import follow_accounts
 from marketd.order.service import holds_seller
 from marketd.seller import life, sellers
-from marketd.seller.values import SellerMove
+from marketd.seller.values import NewSeller, SellerMove
 
 from tests.worlds.ends import Ends
 from tests.worlds.goods import SHOP, Shop
@@ -199,7 +199,7 @@ async def test_nobody_applies_with_an_account_that_ends_meanwhile(ends: Ends) ->
     applicant = await ends.market.account(Role.BUYER)
     template = await ends.market.shop()
     seller = await ends.tx.read(lambda unit: sellers.get_seller(unit, ends.market.admin, template.seller_id))
-    new = sellers.NewSeller(
+    new = NewSeller(
         f"shop-{new_id().hex}",
         "Shop",
         "",

@@ -33,7 +33,9 @@ def authentication(edge: Edge, rule: Rule) -> Step | None:
     identify = edge.calls.identify if rule.kind is not Kind.UNARY else None
 
     def accept(passage: Passage, caller: Caller) -> None:
-        passage.call.caller = Caller(caller.user_id, caller.session_id, caller.roles, passage.address, caller.expires)
+        passage.call.caller = Caller(
+            caller.user_id, caller.session_id, caller.roles, passage.address, caller.expires, caller.withheld
+        )
         if identify is not None:
             identify(passage)
 
