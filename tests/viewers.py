@@ -12,7 +12,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 PAGE: Final = Path(__file__).resolve().parents[1] / "docs" / "viewers.md"
@@ -121,7 +120,7 @@ def is_own(descriptor: Any) -> bool:
     )
 
 
-def leaves(descriptor: Descriptor, page: Page) -> Iterator[str]:
+def leaves(descriptor: Any, page: Page) -> Iterator[str]:
     """The paths that a table of the message has to name: down to what has a table of its own or is alike for all."""
     for each in descriptor.fields:
         below = each.message_type
@@ -134,7 +133,8 @@ def leaves(descriptor: Descriptor, page: Page) -> Iterator[str]:
 def parts(message: Message, page: Page, above: str = "") -> Iterator[tuple[str, Any]]:
     """The set fields of the message, as `leaves` names them, with each of their values."""
     for each, value in message.ListFields():
-        path, below = f"{above}{each.name}", each.message_type
+        path = f"{above}{each.name}"
+        below: Any = each.message_type
         is_map = below is not None and below.GetOptions().map_entry
         values = list(value.values()) if is_map else value if each.is_repeated else (value,)
         expands = is_own(below) and below.name not in page.tables and below.name not in page.alike

@@ -11,7 +11,6 @@ from typing import Any, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 import pytest
-from google.protobuf.descriptor import Descriptor
 from marketd import app as composition
 from marketd.kernel.events.events import Event
 from marketd.order.events import OrderEvent
@@ -28,11 +27,11 @@ WORDS = {
 }
 
 
-def _reachable() -> dict[str, Descriptor]:
+def _reachable() -> dict[str, Any]:
     """Every message that an answer can carry, by its name; answers themselves only carry."""
-    found: dict[str, Descriptor] = {}
+    found: dict[str, Any] = {}
 
-    def look(descriptor: Descriptor) -> None:
+    def look(descriptor: Any) -> None:
         for each in descriptor.fields:
             below = each.message_type
             if is_own(below) and below.name not in found:
@@ -47,7 +46,7 @@ def _reachable() -> dict[str, Descriptor]:
 REACHABLE = _reachable()
 
 
-def _parts(descriptor: Descriptor) -> Iterator[str]:
+def _parts(descriptor: Any) -> Iterator[str]:
     """The messages that a table takes in, because they have none of their own."""
     for each in descriptor.fields:
         below = each.message_type

@@ -65,7 +65,6 @@ NEVER = {
     # The answer of a server with no courier to show has none.
     "TrackingSnapshot.position",
 }
-_STATE_CHANGE = (DeliveryState, DeliveryState, DeliveryOutcome, DeliveryCourier)
 Render = Callable[[Any, str], Message | None]
 
 
@@ -173,7 +172,13 @@ def _told() -> Iterator[tuple[Any, str, Message]]:
     fix = Fix(1, 10**15, 10**15, Point(1.0, 2.0), 1.0, 1.0, 1.0)
     bodies = [
         position_body(fix),
-        state_change_body(*(filled(kind) for kind in _STATE_CHANGE), now),
+        state_change_body(
+            DeliveryState.ASSIGNED,
+            DeliveryState.CLOSED,
+            DeliveryOutcome.DELIVERED,
+            filled(DeliveryCourier),
+            now,
+        ),
         eta_body(filled(Eta)),
         stop_body(StopKind.DROPOFF, StopEvent.ARRIVED, now),
         late_body(now, filled(Eta)),

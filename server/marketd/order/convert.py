@@ -47,17 +47,8 @@ _ACTORS = EnumMap(CancellationActor, order_pb2.CancellationActor)
 # What the courier needs to find, take and hand over an order.
 _PARCEL: Final = frozenset(
     {
-        *("order_id", "order_number", "seller_id", "shop_name", "state", "items", "address"),
-        *(
-            "delivery_id",
-            "courier_id",
-            "prep_duration",
-            "shop_open_time",
-            "eta",
-            "create_time",
-            "update_time",
-            "accept_time",
-        ),
+        *("order_id", "order_number", "seller_id", "shop_name", "state", "items", "address", "delivery_id"),
+        *("courier_id", "prep_duration", "shop_open_time", "eta", "create_time", "update_time", "accept_time"),
         *("expected_ready_time", "ready_time", "out_for_delivery_time", "etag"),
     }
 )

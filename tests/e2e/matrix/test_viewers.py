@@ -405,7 +405,7 @@ async def test_an_order_that_is_called_off_shows_everybody_their_part(stage: Sta
 async def test_an_order_that_cannot_be_handed_over_shows_everybody_their_part(stage: Stage) -> None:
     await stage.picked_up()
     note = stage.aviary.word("work", "note at the door", r"failure\.note", r"cancellations\.note", "comment")
-    failed = {
+    failed: dict[str, Any] = {
         "delivery_id": stage.ids["delivery_id"],
         "reason": delivery_pb2.DELIVERY_FAILURE_REASON_BUYER_ABSENT,
         "note": note,
