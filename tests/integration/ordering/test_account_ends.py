@@ -92,7 +92,7 @@ async def test_a_cart_and_its_quotes_go_with_the_account(ends: Ends) -> None:
         assert kept == [other.user_id]
 
 
-async def test_stored_orders_forget_who_and_where_people_were_but_for_the_city(
+async def test_stored_orders_forget_who_the_buyer_was_but_for_the_city(
     ends: Ends, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     market, shop = ends.market, await ends.market.shop()
