@@ -29,9 +29,10 @@ from marketd.catalog.imports import repository as imports
 from marketd.catalog.model import ProductState
 from marketd.catalog.repository import brands, categories, products, slugs
 from marketd.catalog.values import CategoryQuery, Order, ProductQuery
-from marketd.delivery.model import DeliveryOutcome, DeliveryState
+from marketd.delivery.model import CourierState, DeliveryOutcome, DeliveryState
+from marketd.delivery.repository import couriers
 from marketd.delivery.repository import pages as deliveries
-from marketd.delivery.values import DeliveryFilter, DeliveryOrder
+from marketd.delivery.values import CourierFilter, DeliveryFilter, DeliveryOrder
 from marketd.kernel.call.caller import Role
 from marketd.kernel.call.refusals import ConcurrentUpdate
 from marketd.kernel.db.database import Connection
@@ -155,6 +156,13 @@ def made_later() -> Iterator[tuple[str, Make]]:
                 "marketd.auth.sessions.repository.sessions.list_open",
                 partial(_positional, partial(sessions.list_open, descending=descending), ID, before, NOW, NOW, 9),
             )
+        for descending in (True, False):
+            for kept in each(CourierFilter, states=(CourierState.ACTIVE, CourierState.CLOSED), user_ids=(ID, new_id())):
+                couriers_wanted = replace(kept, is_descending=descending)
+                yield (
+                    "marketd.delivery.repository.couriers.list_page",
+                    partial(_positional, couriers.list_page, couriers_wanted, before, 9),
+                )
         for owner, by_close_time, descending in product((None, ID), (False, True), (False, True)):
             place = None if before is None else (NOW if descending else None, ID)
             for wanted in each(

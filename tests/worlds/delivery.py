@@ -78,9 +78,9 @@ class World:
         row = await self.tx.run("test.account", lambda uow: auth.create_account(uow, new, frozenset(roles)))
         return caller_of(row.user_id, *roles)
 
-    async def applied(self) -> tuple[Caller, courier_pb2.Courier]:
-        """An account that applied as a courier."""
-        caller = await self.account(Role.BUYER)
+    async def applied(self, caller: Caller | None = None) -> tuple[Caller, courier_pb2.Courier]:
+        """An account, a new one by default, that applied as a courier."""
+        caller = caller or await self.account(Role.BUYER)
         request = courier_service_pb2.CreateCourierRequest(
             courier=courier_pb2.Courier(first_name="Noor", last_name="Quiet", vehicle=courier_pb2.VEHICLE_TYPE_BICYCLE),
             request_id=str(new_id()),
@@ -97,12 +97,15 @@ class World:
             await self.call(caller, self.couriers.StartShift, courier_service_pb2.StartShiftRequest())
         return caller, UUID(courier.courier_id)
 
-    async def ready(self, buyer: Caller | None = None) -> Ready:
-        """An order that its seller has just marked ready, with its delivery made by the relay."""
+    async def ready(self, buyer: Caller | None = None, *, hand_on: bool = True) -> Ready:
+        """An order that its seller has just marked ready, with its delivery made by the relay; without `hand_on` its
+        event waits, and its delivery's id is None.
+        """
         buyer = buyer or await self.account(Role.BUYER)
         seller = caller_of(new_id(), Role.SELLER)
         order_id = await self.tx.run("test.order", lambda uow: _order(uow, buyer, seller))
-        await self.hand_on()
+        if hand_on:
+            await self.hand_on()
         delivery_id = await self.tx.read(
             lambda unit: unit.connection.fetchval("SELECT delivery_id FROM deliveries WHERE order_id = $1", order_id)
         )

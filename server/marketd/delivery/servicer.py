@@ -226,9 +226,11 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
         self, request: delivery_service_pb2.WatchDeliveriesRequest, context: Context
     ) -> AsyncIterator[delivery_service_pb2.WatchDeliveriesResponse]:
         caller = calls.current_caller()
-        bound_to = caller.key.encode()
+        courier_id = (await self._tx.read(lambda unit: couriers.get_courier(unit, caller, None))).courier_id
+        # Not to the account: numbers of a former courier's sequence mean something else in a later one's.
+        bound_to = courier_id.bytes
         after = self._resume.after(request.resume_token, bound_to)
-        stream = watch_deliveries(self._tx, self._feed, caller, after, beat_seconds=self._beat_seconds)
+        stream = watch_deliveries(self._tx, self._feed, courier_id, after, beat_seconds=self._beat_seconds)
         async with aclosing(stream) as each:
             async for seq, news in each:
                 yield convert.to_watch_response(news, caller, self._resume.token(bound_to, seq))

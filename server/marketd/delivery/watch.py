@@ -15,10 +15,8 @@ from uuid import UUID
 
 from marketd.delivery.events import CourierDeliveryAssigned, CourierDeliveryChanged, CourierDeliveryRemoved
 from marketd.delivery.model import DeliveryState, RemovalReason
-from marketd.delivery.repository import couriers, deliveries
+from marketd.delivery.repository import deliveries
 from marketd.delivery.values import Delivery
-from marketd.kernel.call.caller import Caller
-from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import ReadUnit
 from marketd.kernel.events.events import StoredEvent, read_event
@@ -80,21 +78,18 @@ CourierNews: TypeAlias = CourierSnapshot | Assigned | Changed | Removed | Reset
 async def watch_deliveries(
     tx: Transactor,
     feed: Feed,
-    caller: Caller,
+    courier_id: UUID,
     after: int | None,
     *,
     beat_seconds: float = BEAT_SECONDS,
     poll_seconds: float = POLL_SECONDS,
 ) -> AsyncGenerator[tuple[int, CourierNews | Beat], None]:
-    """What happens to the deliveries of the caller's courier, each with its number, without end; close it to stop.
+    """What happens to the courier's deliveries, each with its number, without end; close it to stop.
 
-    `after` resumes behind that number. Raises NotFound without a courier.
+    `after` resumes behind that number.
     """
-    courier = await tx.read(lambda unit: couriers.read_own(unit.connection, caller.known_user_id))
-    if courier is None:
-        raise NotFound("courier", "me")
-    read = partial(_read, courier.courier_id)
-    news = watch(tx, feed, courier.courier_id, read, after=after, beat_seconds=beat_seconds, poll_seconds=poll_seconds)
+    read = partial(_read, courier_id)
+    news = watch(tx, feed, courier_id, read, after=after, beat_seconds=beat_seconds, poll_seconds=poll_seconds)
     async with aclosing(news) as each:
         async for item in each:
             yield item

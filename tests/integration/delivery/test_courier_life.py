@@ -324,7 +324,7 @@ async def test_many_deliveries_are_forgotten_batch_by_batch(world: World, monkey
 
 
 async def test_of_a_suspension_and_an_assignment_at_once_nothing_stays_with_the_suspended(world: World) -> None:
-    for _ in range(8):
+    for _ in range(5):
         ready, (_, courier_id) = await world.ready(), await world.courier()
         assigned, suspended = await asyncio.gather(
             world.assign(ready.delivery_id, courier_id),
@@ -338,7 +338,7 @@ async def test_of_a_suspension_and_an_assignment_at_once_nothing_stays_with_the_
 
 
 async def test_of_a_suspension_and_a_pickup_at_once_the_goods_stay_where_they_are(world: World) -> None:
-    for _ in range(8):
+    for _ in range(5):
         ready, caller, courier_id = await world.assigned()
         picked_up, suspended = await asyncio.gather(
             world.pick_up(caller, ready.delivery_id),

@@ -155,7 +155,7 @@ async def test_a_delivery_whose_order_ended_without_its_event_can_be_closed_by_a
 
 @pytest.mark.parametrize("rival", ["complete", "return", "reassign"])
 async def test_of_a_failure_and_something_else_at_once_one_happens(world: World, rival: str) -> None:
-    for _ in range(5):
+    for _ in range(3):
         ready, courier, _ = await world.picked_up()
         code, (_, other_id) = await world.code(ready), await world.courier()
         others = {

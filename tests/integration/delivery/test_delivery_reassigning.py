@@ -138,7 +138,7 @@ async def test_the_goods_of_a_suspended_courier_reach_the_buyer_with_somebody_el
 
 
 async def test_of_a_reassignment_and_a_completion_at_once_one_happens(world: World) -> None:
-    for _ in range(6):
+    for _ in range(4):
         ready, former, _ = await world.picked_up()
         code, (courier, courier_id) = await world.code(ready), await world.courier()
         completed, reassigned = await asyncio.gather(

@@ -54,6 +54,29 @@ async def test_a_ready_order_gets_one_delivery_however_often_its_event_comes(wor
     assert count == 1
 
 
+async def test_an_order_names_its_delivery_as_soon_as_there_is_one_and_gets_none_when_it_is_over(world: World) -> None:
+    ready = await world.ready()
+    named = await world.value("SELECT delivery_id FROM orders WHERE order_id = $1", ready.order_id)
+    assert named == ready.delivery_id
+    late = await world.ready(hand_on=False)
+    await world.cancel(late)
+    await world.hand_on()
+    assert await world.value("SELECT count(*) FROM deliveries WHERE order_id = $1", late.order_id) == 0
+    assert await world.violations() == []
+
+
+async def test_what_is_paid_back_whole_is_neither_assigned_nor_picked_up(world: World) -> None:
+    waiting, (assigned, courier, courier_id) = await world.ready(), await world.assigned()
+    await world.tx.run(
+        "test.refunded",
+        lambda uow: uow.connection.execute("UPDATE orders SET due_minor = 2490, refund_reserved_minor = 2490"),
+    )
+    with pytest.raises(IllegalTransition):
+        await world.assign(waiting.delivery_id, courier_id)
+    with pytest.raises(IllegalTransition):
+        await world.pick_up(courier, assigned.delivery_id)
+
+
 async def test_the_whole_way_moves_the_order_along_and_tells_it_in_order(world: World) -> None:
     ready, (courier, courier_id) = await world.ready(), await world.courier()
     assigned = await world.assign(ready.delivery_id, courier_id)

@@ -122,11 +122,11 @@ async def test_a_resumed_stream_tells_exactly_what_was_missed(world: World) -> N
 
 
 async def test_a_token_that_cannot_be_resumed_gets_a_reset_and_a_snapshot(world: World) -> None:
-    ready, courier, _ = await world.assigned()
+    ready, courier, courier_id = await world.assigned()
     clock = MovableClock()
     clock.ahead = -timedelta(hours=25)
     tokens = ResumeTokens(make_settings().derive("delivery-watches"), "delivery-watch", clock)
-    old = tokens.token(courier.key.encode(), 1)
+    old = tokens.token(courier_id.bytes, 1)
     other, _ = await world.courier()
     async with watching(world, other) as seen:
         foreign = (await seen.next("snapshot")).resume_token
@@ -149,6 +149,19 @@ async def test_a_token_that_cannot_be_resumed_gets_a_reset_and_a_snapshot(world:
     async with watching(world, courier, reset.resume_token) as seen:
         await seen.next("reset")
         await seen.next("snapshot")
+
+
+async def test_who_applied_anew_begins_anew_with_a_token_of_before(world: World) -> None:
+    caller, courier_id = await world.courier(on_shift=False)
+    async with watching(world, caller) as seen:
+        before = (await seen.next("snapshot")).resume_token
+    await world.move(caller, "Close", "me")
+    again = await world.applied(caller)
+    await world.move(world.admin, "Approve", again[1].courier_id)
+    async with watching(world, caller, before) as seen:
+        assert (await seen.next("reset")).reset.reason == watch_pb2.STREAM_RESET_REASON_TOKEN_UNKNOWN
+        assert not (await seen.next("snapshot")).snapshot.deliveries
+    assert again[1].courier_id != str(courier_id)
 
 
 async def test_an_account_without_a_courier_has_nothing_to_watch(world: World) -> None:

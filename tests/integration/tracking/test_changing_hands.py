@@ -18,7 +18,11 @@ from tests.worlds.delivery import World as Deliveries
 from tests.worlds.tracking_clients import PICKUP, Uplink, now_seconds, position
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from marketd.kernel.call.caller import Caller
+    from marketd.tracking.watch.channel import DeliveryChannel
+    from marketd.tracking.watch.values import WatchedDelivery
 
     from tests.worlds.tracking import Worker
 
@@ -48,8 +52,6 @@ async def test_a_buyer_goes_on_with_the_new_courier_and_the_former_one_sees_no_m
     buyer, own = worker.watch(ready.buyer, ready.delivery_id), worker.watch(former, ready.delivery_id)
     for watching in (buyer, own):
         await watching.got("snapshot")
-    await report(worker, former, now_seconds())
-    await buyer.got("position")
     # Where the new courier was before is not the buyer's to know.
     await report(worker, courier, now_seconds() - 20)
 
@@ -60,16 +62,18 @@ async def test_a_buyer_goes_on_with_the_new_courier_and_the_former_one_sees_no_m
     with pytest.raises(NotFound):
         await own.ended()
     assert "state_change" not in own.kinds()
-    seen = len(buyer.of("position"))
-    await report(worker, former, now_seconds())
-    await report(worker, courier, now_seconds())
-    await buyer.got("position", seen + 1)
+    await report(worker, former, now_seconds() - 10)
+    assert buyer.of("position") == []
+    at = now_seconds()
+    await report(worker, courier, at)
+    shown = (await buyer.got("position")).position
+    assert shown.sample_time.ToMicroseconds() == round(at * 1_000_000)
     again = worker.watch(former, ready.delivery_id, resume_token=own.resume_token)
     with pytest.raises(NotFound):
         await again.ended()
     await deliveries.complete(courier, ready.delivery_id, await deliveries.code(ready))
     await buyer.ended()
-    assert len(buyer.of("position")) == seen + 1
+    assert len(buyer.of("position")) == 1
 
 
 async def test_another_courier_before_the_pickup_is_told_though_the_state_stays(
@@ -115,15 +119,21 @@ async def test_a_suspended_courier_is_followed_to_the_end_of_what_is_in_hands(
 
 
 async def test_who_asks_while_the_delivery_changes_hands_sees_nothing_that_is_not_theirs(
-    deliveries: Deliveries, worker: Worker
+    deliveries: Deliveries, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for turns in range(6):
-        ready, former, _ = await deliveries.picked_up()
-        _, courier_id = await deliveries.courier()
-        reassigning = asyncio.create_task(deliveries.reassign(ready.delivery_id, courier_id))
-        for _ in range(turns):
-            await asyncio.sleep(0.002)
-        own = worker.watch(former, ready.delivery_id)
-        await reassigning
-        with pytest.raises(NotFound):
-            await own.ended()
+    ready, former, _ = await deliveries.picked_up()
+    _, courier_id = await deliveries.courier()
+    buyer, follow = worker.watch(ready.buyer, ready.delivery_id), worker.hub.follow
+    await buyer.got("snapshot")
+
+    async def late(delivery_id: UUID, watched: WatchedDelivery, seq: int) -> DeliveryChannel:
+        """It was still the former courier's when it was read."""
+        await deliveries.reassign(ready.delivery_id, courier_id)
+        await buyer.got("state_change")
+        return await follow(delivery_id, watched, seq)
+
+    monkeypatch.setattr(worker.hub, "follow", late)
+    own = worker.watch(former, ready.delivery_id)
+    with pytest.raises(NotFound):
+        await own.ended()
+    assert own.messages == []

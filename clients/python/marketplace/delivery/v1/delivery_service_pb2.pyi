@@ -31,7 +31,7 @@ class _DeliveryRemovalReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[
     DELIVERY_REMOVAL_REASON_UNSPECIFIED: _DeliveryRemovalReason.ValueType  # 0
     """Not stated; never sent."""
     DELIVERY_REMOVAL_REASON_CLOSED: _DeliveryRemovalReason.ValueType  # 1
-    """The courier has brought it to its end."""
+    """It has ended: delivered, failed or returned."""
     DELIVERY_REMOVAL_REASON_CANCELLED: _DeliveryRemovalReason.ValueType  # 2
     """It was cancelled."""
     DELIVERY_REMOVAL_REASON_REASSIGNED: _DeliveryRemovalReason.ValueType  # 3
@@ -43,7 +43,7 @@ class DeliveryRemovalReason(_DeliveryRemovalReason, metaclass=_DeliveryRemovalRe
 DELIVERY_REMOVAL_REASON_UNSPECIFIED: DeliveryRemovalReason.ValueType  # 0
 """Not stated; never sent."""
 DELIVERY_REMOVAL_REASON_CLOSED: DeliveryRemovalReason.ValueType  # 1
-"""The courier has brought it to its end."""
+"""It has ended: delivered, failed or returned."""
 DELIVERY_REMOVAL_REASON_CANCELLED: DeliveryRemovalReason.ValueType  # 2
 """It was cancelled."""
 DELIVERY_REMOVAL_REASON_REASSIGNED: DeliveryRemovalReason.ValueType  # 3

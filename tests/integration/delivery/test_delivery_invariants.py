@@ -1,0 +1,52 @@
+"""`marketd check` finds deliveries, couriers and orders that disagree; each of these is planted by hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.worlds.delivery import World
+
+OVER = "UPDATE orders SET state = 'CANCELLED'"
+CLOSED = "UPDATE deliveries SET state = 'CLOSED', outcome = 'CANCELLED', close_time = now()"
+NAMES_NOBODY = "UPDATE orders SET courier_id = NULL"
+OFF_SHIFT = "UPDATE shifts SET end_time = now()"
+GONE = "UPDATE couriers SET state = 'CLOSED'"
+SUSPENDED = "UPDATE couriers SET state = 'SUSPENDED'"
+READ = "UPDATE outbox_events SET publish_time = now()"
+
+PLANTED = {
+    "an open delivery of an order that is over": (False, (OVER, READ), "ASSIGNED but its order is CANCELLED"),
+    "a delivery that ended without its order": (False, (CLOSED,), "CANCELLED but its order is READY"),
+    "an order that names nobody": (False, (NAMES_NOBODY,), "names delivery"),
+    "what waits for somebody off shift": (False, (OFF_SHIFT, SUSPENDED), "its courier is off shift"),
+    "goods with somebody off shift": (True, (OFF_SHIFT,), "its courier is ACTIVE and off shift"),
+    "goods with somebody who is no courier": (True, (OFF_SHIFT, GONE), "its courier is CLOSED and off shift"),
+    "a shift of somebody who is suspended": (True, (SUSPENDED,), "runs though its courier is SUSPENDED"),
+}
+
+
+async def plant(world: World, statement: str) -> None:
+    await world.tx.run("test.plant", lambda uow: uow.connection.execute(statement))
+
+
+@pytest.mark.parametrize("what", PLANTED)
+async def test_what_disagrees_is_found(world: World, what: str) -> None:
+    in_hands, statements, wrong = PLANTED[what]
+    await (world.picked_up() if in_hands else world.assigned())
+    assert await world.violations() == []
+    for statement in statements:
+        await plant(world, statement)
+    assert any(wrong in violation for violation in await world.violations())
+
+
+async def test_who_is_suspended_may_have_goods_and_what_its_event_will_close_may_wait(world: World) -> None:
+    await world.picked_up()
+    for statement in (OFF_SHIFT, SUSPENDED):
+        await plant(world, statement)
+    assert await world.violations() == []
+    ready, _, _ = await world.assigned()
+    await world.cancel(ready)
+    assert await world.violations() == []
