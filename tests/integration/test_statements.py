@@ -42,7 +42,7 @@ from marketd.kernel.values.ids import new_id
 from marketd.kernel.work import sweeps as kernel_sweeps
 from marketd.order.model import OrderState
 from marketd.order.repository import list_orders
-from marketd.order.values import OrderFilter, OrderReach
+from marketd.order.values import OrderFilter
 
 from tests.integration.statements import Site, sites
 
@@ -109,8 +109,8 @@ def made_later() -> Iterator[tuple[str, Make]]:
         ):
             yield "marketd.audit.repository.list_page", partial(_positional, audit.list_page, entries, after, 9)
     for before in (None, ID):
-        for reach, orders in product(
-            (None, OrderReach(ID, None), OrderReach(ID, ID)),
+        for account_id, orders in product(
+            (None, ID),
             list(
                 each(
                     OrderFilter,
@@ -124,7 +124,7 @@ def made_later() -> Iterator[tuple[str, Make]]:
         ):
             for newest_first in (True, False):
                 page = partial(list_orders, newest_first=newest_first)
-                yield "marketd.order.repository.list_orders", partial(_positional, page, orders, reach, before, 9)
+                yield "marketd.order.repository.list_orders", partial(_positional, page, orders, account_id, before, 9)
         for order_by, users in product(
             ("create_time", "email"),
             list(

@@ -135,7 +135,7 @@ async def create_admin(uow: UnitOfWork, email: str, password_hash: str) -> Admin
     await factors.delete_all(uow.connection, account.user_id)
     await password_resets.delete_all(uow.connection, account.user_id)
     await email_changes.delete_all(uow.connection, account.user_id)
-    await verifications.void_changes(uow.connection, account.user_id, uow.now)
+    await verifications.void_changes(uow.connection, account.user_id)
     await unblock_account(uow, account.user_id)
     await grant_role(uow, account.user_id, Role.ADMIN)
     after = await find_account(uow.connection, account.user_id)

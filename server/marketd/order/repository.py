@@ -22,10 +22,10 @@ from marketd.order.values import (
     OrderFilter,
     OrderGroup,
     OrderItem,
-    OrderReach,
     OrdersWaiting,
     changeable_of,
 )
+from marketd.seller import service as sellers
 
 # ruff: noqa: S608 - every interpolated part is one of the constants here
 _ITEM = Columns(OrderItem, table="i", expressions={"options": "i.options::text"}, readers={"options": json.loads})
@@ -303,25 +303,25 @@ _IN_HANDS: Final = [state.value for state in IN_COURIERS_HANDS]
 async def list_orders(
     connection: Connection,
     wanted: OrderFilter,
-    reach: OrderReach | None,
+    account_id: UUID | None,
     after: UUID | None,
     limit: int,
     *,
     newest_first: bool = True,
 ) -> list[Order]:
-    """One page; `reach` None shows everybody's. Ids are time-ordered, so they alone are the key.
+    """One page of the account's orders, or of everybody's without one. Ids are time-ordered, so they alone are the key.
 
-    Each way in which an order can be the caller's is a branch of its own on its own index, each stopped at the page's
-    end, so a page costs the same wherever it stands. Where no account narrows the list, each of the ids that it is
-    filtered by has its branch: an index cannot be walked in order for several values, and the planner sees here how
-    rare each is.
+    Each way in which an order can be the account's (bought by it, in its hands, sold by one of its shops, closed ones
+    included) is a branch of its own on its own index, each stopped at the page's end, so a page costs the same wherever
+    it stands. Where no account narrows the list, each of the ids that it is filtered by has its branch: an index cannot
+    be walked in order for several values, and the planner sees here how rare each is.
     """
     arguments = Arguments()
     conditions: list[str] = []
     branches: list[list[str]] = []
     for column in _ID_COLUMNS:
         ids: tuple[UUID, ...] = getattr(wanted, f"{column}s")
-        if ids and reach is None and not branches:
+        if ids and account_id is None and not branches:
             branches = [[f"{column} = {arguments.add(one)}"] for one in ids]
         elif ids:
             conditions.append(f"{column} = ANY({arguments.add(list(ids))}::uuid[])")
@@ -337,18 +337,19 @@ async def list_orders(
     if after is not None:
         conditions.append(f"order_id {following} {arguments.add(after)}")
     size = arguments.add(limit)
-    if reach is not None:
-        account = arguments.add(reach.buyer_id)
+    account = None if account_id is None else arguments.add(account_id)
+    if account is not None:
         branches = [
             [f"buyer_id = {account}"],
             [f"courier_user_id = {account}", f"state = ANY({arguments.add(_IN_HANDS)}::text[])"],
+            ["seller_id = s.seller_id"],
         ]
-        if reach.seller_id is not None:
-            branches.append([f"seller_id = {arguments.add(reach.seller_id)}"])
-    union = " UNION ".join(
-        f"(SELECT order_id FROM orders{where([*conditions, *branch])} ORDER BY order_id {way} LIMIT {size})"
-        for branch in branches or [[]]
-    )
+    end = f" ORDER BY order_id {way} LIMIT {size}"
+    parts = [f"SELECT order_id FROM orders{where([*conditions, *branch])}{end}" for branch in branches or [[]]]
+    if account is not None:
+        shops = sellers.owned_sql(account)
+        parts[-1] = f"SELECT l.order_id FROM ({shops}) s CROSS JOIN LATERAL ({parts[-1]}) l{end}"
+    union = " UNION ".join(f"({part})" for part in parts)
     rows = await connection.fetch(
         f"{_FROM} JOIN (SELECT order_id FROM ({union}) b ORDER BY order_id {way} LIMIT {size}) p USING (order_id)"
         f" ORDER BY o.order_id {way}",

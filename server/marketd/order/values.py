@@ -260,11 +260,3 @@ class OrderFilter:
     order_group_ids: tuple[UUID, ...] = ()
     create_time_from: datetime | None = None
     create_time_before: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class OrderReach:
-    """Whose orders a list may show: bought by or in the hands of the account, or sold by the seller."""
-
-    buyer_id: UUID
-    seller_id: UUID | None

@@ -19,6 +19,11 @@ def sells_sql(seller_id: str) -> str:
     return f"COALESCE((SELECT o.state = 'ACTIVE' FROM sellers o WHERE o.seller_id = {seller_id}), false)"  # noqa: S608 - a column
 
 
+def owned_sql(owner_user_id: str) -> str:
+    """SQL that gives the `seller_id` of each shop of the account, closed ones included. owner_user_id: an argument."""
+    return f"SELECT o.seller_id FROM sellers o WHERE o.owner_user_id = {owner_user_id}"  # noqa: S608 - an argument
+
+
 def hold_sql(seller_ids: str) -> str:
     """SQL that holds the sellers whose ids `seller_ids` (a query or an array in parentheses) gives, in id order, until
     the transaction ends: none of them is suspended or closed meanwhile. A statement after it says whether they sell.

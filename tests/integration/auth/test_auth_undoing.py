@@ -16,6 +16,7 @@ from marketd.auth.codes.values import Proof
 from marketd.auth.errors import CodeWrong, InvalidCredentials, LetterTokenInvalid, SessionRevoked
 from marketd.auth.sessions.sign_in import SignedIn
 from marketd.kernel.call.caller import Caller
+from marketd.kernel.db.uow import UnitOfWork
 
 from tests.canaries import MARK, WATCH
 
@@ -103,6 +104,26 @@ async def _late(house: House) -> str:
     await house.move(caller, "other@shop.example", Proof(FRESH))
     await house.deliver()
     return house.mailbox.last("email_changed")["token"]
+
+
+async def test_a_code_that_is_on_its_way_while_the_change_is_taken_back_is_void(house: House) -> None:
+    _, caller, (token,) = await _moved(house, THIEF)
+    await house.change_email(caller, "next@shop.example")
+    code = await house.code_sent()
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def late(uow: UnitOfWork) -> object:
+        begun.set()
+        await go_on.wait()
+        return await house.verifying.verify(uow, caller, Channel.EMAIL, code)
+
+    coming = asyncio.create_task(house.tx.run("test.late", late))
+    await begun.wait()
+    house.clock.advance(timedelta(seconds=1))
+    await house.undo(token)
+    go_on.set()
+    assert isinstance(await coming, CodeWrong)
+    assert await _emails(house) == [(HOME, True)]
 
 
 async def test_of_many_at_once_one_takes_it_back(house: House) -> None:

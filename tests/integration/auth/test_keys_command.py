@@ -139,3 +139,12 @@ def test_another_action_is_refused_with_what_there_is(database_url: str) -> None
     ran = _marketd(database_url, "keys", "polish")
     assert ran.returncode == 2
     assert "rotate" in ran.stderr
+
+
+def test_a_new_admin_is_told_of_the_second_factor_where_it_is_asked_for(database_url: str) -> None:
+    arguments = ("create-admin", "--email", "boss@shop.example", "--password-stdin")
+    words = f"the operator's own {MARK}\n"
+    assert "EnrollTotp" not in _marketd(database_url, *arguments, stdin=words).stdout
+    told = _marketd(database_url, *arguments, stdin=words, MARKETD_ADMIN_TOTP="true")
+    assert told.returncode == 0
+    assert "EnrollTotp and ConfirmTotp, and sign in again" in told.stdout

@@ -8,11 +8,15 @@ from uuid import uuid4
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from marketd.kernel.call.caller import Caller
+from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import PageTokenInvalid, ValidationFailed
 from marketplace.order.v1 import order_pb2, order_service_pb2
 
+from tests.worlds.calls import caller_of
+from tests.worlds.ends import Ends
+from tests.worlds.goods import Shop
 from tests.worlds.ordering import Market
+from tests.worlds.things import new_shop
 
 
 async def _list(market: Market, caller: Caller, **filters: Any) -> order_service_pb2.ListOrdersResponse:
@@ -70,6 +74,27 @@ async def test_orders_are_walked_from_either_end_and_filters_take_several_values
     assert await _ids(market, market.admin, order_numbers=numbers) == [everything[-1], everything[0]]
     own = next(order for order in orders if order.buyer_id == str(buyers[0].known_user_id))
     assert await _ids(market, buyers[0], order_numbers=[own.order_number, numbers[1]]) == [own.order_id]
+
+
+async def test_whoever_closed_a_shop_still_sees_what_it_sold_and_opens_another(market: Market) -> None:
+    ends = Ends(market)
+    buyer, shop = await market.buyer(), await market.shop()
+    former = (await market.place(buyer, (await market.variant(shop), 1))).orders[0]
+    await market.cancel(buyer, former.order_id)
+    await ends.move("Close", shop, caller=shop.caller)
+    owner = caller_of(shop.caller.known_user_id, Role.BUYER)
+    assert await _ids(market, owner) == [former.order_id]
+    await market.call(owner, ends.sellers.CreateSeller, new_shop())
+    seller_id = await market.value(
+        "SELECT seller_id FROM sellers WHERE owner_user_id = $1 AND state = 'PENDING'", owner.user_id
+    )
+    again = Shop(seller_id, caller_of(owner.known_user_id, Role.BUYER, Role.SELLER))
+    await ends.move("Approve", again)
+    order = (await market.place(buyer, (await market.variant(again), 1))).orders[0]
+    bought = (await market.place(owner, (await market.variant(await market.shop()), 1))).orders[0]
+    assert await _ids(market, again.caller) == [bought.order_id, order.order_id, former.order_id]
+    assert await _ids(market, again.caller, seller_ids=[str(shop.seller_id)]) == [former.order_id]
+    assert await _ids(market, buyer) == [order.order_id, former.order_id]
 
 
 async def test_another_order_is_another_query_and_unknown_ones_are_refused(market: Market) -> None:

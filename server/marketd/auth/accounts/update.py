@@ -47,7 +47,7 @@ async def update_user(uow: UnitOfWork, caller: Caller, change: UserChange) -> Ac
             raise NameTaken("phone")
     with names_are_unique():
         await repository.save(uow.connection, after, uow.now)
-    await verifications.void_former(uow.connection, after.user_id, after.email, after.phone, uow.now)
+    await verifications.void_former(uow.connection, after.user_id, after.email, after.phone)
     changed = await find_account(uow.connection, after.user_id)
     await log.record(uow, caller, "user", after.user_id, before=before, after=changed)
     return changed

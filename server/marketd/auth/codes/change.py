@@ -145,4 +145,4 @@ async def _recorded(uow: UnitOfWork, caller: Caller, before: Account) -> Account
 async def _save(uow: UnitOfWork, account: Account) -> None:
     with names_are_unique():
         await accounts.save(uow.connection, account, uow.now)
-    await verifications.void_former(uow.connection, account.user_id, account.email, account.phone, uow.now)
+    await verifications.void_former(uow.connection, account.user_id, account.email, account.phone)

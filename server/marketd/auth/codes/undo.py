@@ -52,7 +52,7 @@ class Undoing:
             raise LetterTokenInvalid
         after = await self._restore(uow, before, change)
         await email_changes.delete_since(uow.connection, before.user_id, change.create_time)
-        await verifications.void_changes(uow.connection, before.user_id, uow.now)
+        await verifications.void_changes(uow.connection, before.user_id)
         await password_resets.delete_all(uow.connection, before.user_id)
         await session.end_sessions(uow, before.user_id)
         if await factors.delete_since(uow.connection, before.user_id, change.create_time):
@@ -75,5 +75,5 @@ class Undoing:
             # Kept for the account by clocks that differ from ours: it is over there.
             raise LetterTokenInvalid from error
         await accounts.set_password_hash(uow.connection, before.user_id, _UNUSABLE, uow.now)
-        await verifications.void_former(uow.connection, before.user_id, after.email, after.phone, uow.now)
+        await verifications.void_former(uow.connection, before.user_id, after.email, after.phone)
         return after

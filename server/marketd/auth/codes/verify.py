@@ -72,7 +72,7 @@ class Verifying:
                 right = sent
         if right is None:
             return CodeWrong("code")
-        await verifications.spend(uow.connection, account.user_id, channel, right.purpose, uow.now)
+        await verifications.spend(uow.connection, account.user_id, channel, right.purpose)
         if right.purpose is CodePurpose.CHANGE:
             return await self._changing.make(uow, caller, account, channel, right.target)
         return await _mark(uow, caller, account, channel)

@@ -12,6 +12,8 @@ from marketd.kernel.db.sql import Columns
 
 # ruff: noqa: S608 - every interpolated part is one of the constants here
 _CODE = Columns(SentCode)
+# Not "now": a try that began before, and waited for the account, has an earlier one.
+_OVER = "expire_time = '-infinity'"
 
 
 async def put(
@@ -74,40 +76,32 @@ async def take_try(
     return _CODE.values(rows)
 
 
-async def spend(
-    connection: Connection, user_id: UUID, channel: VerificationChannel, purpose: CodePurpose, now: datetime
-) -> None:
+async def spend(connection: Connection, user_id: UUID, channel: VerificationChannel, purpose: CodePurpose) -> None:
     """The code is used; the row stays, since it counts what was sent."""
     await connection.execute(
-        "UPDATE verifications SET expire_time = $4 WHERE user_id = $1 AND channel = $2 AND purpose = $3",
+        f"UPDATE verifications SET {_OVER} WHERE user_id = $1 AND channel = $2 AND purpose = $3",
         user_id,
         channel.value,
         purpose.value,
-        now,
     )
 
 
-async def void_changes(connection: Connection, user_id: UUID, now: datetime) -> None:
+async def void_changes(connection: Connection, user_id: UUID) -> None:
     """Void the codes of changes that wait; their rows stay, since they count what was sent."""
-    await connection.execute(
-        "UPDATE verifications SET expire_time = $2 WHERE user_id = $1 AND purpose = 'CHANGE' AND expire_time > $2",
-        user_id,
-        now,
-    )
+    await connection.execute(f"UPDATE verifications SET {_OVER} WHERE user_id = $1 AND purpose = 'CHANGE'", user_id)
 
 
-async def void_former(connection: Connection, user_id: UUID, email: str, phone: str, now: datetime) -> None:
+async def void_former(connection: Connection, user_id: UUID, email: str, phone: str) -> None:
     """Void the codes that went to another address or phone than these, to prove what the account has.
 
     Their rows stay, since they count what was sent: or changing to and fro would send without end.
     """
     await connection.execute(
-        "UPDATE verifications SET expire_time = $4 WHERE user_id = $1 AND purpose = 'CURRENT' AND expire_time > $4"
+        f"UPDATE verifications SET {_OVER} WHERE user_id = $1 AND purpose = 'CURRENT'"
         " AND target IS DISTINCT FROM CASE channel WHEN 'EMAIL' THEN $2 ELSE nullif($3, '') END",
         user_id,
         email,
         phone,
-        now,
     )
 
 
