@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ RULES: Final[Mapping[str, Rule]] = {
 }
 """The access table of everything that is served, by path."""
 
+_BYTES: Final = re.compile(r"\\{1,2}x((?:[0-9a-f]{2})+)")
 _COUNTS: Final = frozenset({"rate_buckets"})
 _BY_REQUEST: Final = {rule.request: rule for rule in AccessTable.from_names(composition.SERVICES)}
 
@@ -113,9 +115,21 @@ class ObservedApp:
         rows = await self._database.fetch(" UNION ALL ".join(parts))
         return {row["name"]: (row["rows"], int(row["mark"])) for row in rows}
 
+    async def texts(self) -> dict[str, str]:
+        """Everything that stands in the database, as text by table; bytes also as what they say."""
+        found = {}
+        for name in self._tables:
+            rows = await self._database.fetch(f"SELECT t::text AS row FROM {name} t")
+            found[name] = "\n".join(_BYTES.sub(_said, row["row"]) for row in rows)
+        return found
+
     async def value(self, statement: str, *arguments: object) -> Any:
         """One value out of the database."""
         return await self._database.fetchval(statement, *arguments)
+
+
+def _said(match: re.Match[str]) -> str:
+    return bytes.fromhex(match[1]).decode("latin-1")
 
 
 def written(before: Mapping[str, tuple[int, int]], after: Mapping[str, tuple[int, int]]) -> dict[str, int]:

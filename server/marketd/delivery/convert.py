@@ -38,11 +38,14 @@ from marketd.delivery.values import (
     Shift,
     Stop,
 )
+from marketd.delivery.viewers import viewer_of
 from marketd.delivery.watch import Assigned, Changed, CourierNews, CourierSnapshot, Removed, Reset
+from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.pages import parse_order
 from marketd.kernel.call.refusals import FieldViolation, ValidationFailed
 from marketd.kernel.enums import EnumMap
 from marketd.kernel.events.watch import Beat
+from marketd.kernel.values.address import Address
 from marketd.kernel.values.etags import etag_of
 from marketd.kernel.values.geo import distance_meters
 from marketd.kernel.wire import from_timestamp, to_address, to_money, to_stream_reset, to_timestamp
@@ -211,29 +214,30 @@ def to_eta(eta: Eta) -> delivery_pb2.Eta:
     )
 
 
-def to_failure(failure: Failure) -> delivery_pb2.DeliveryFailure:
+def to_failure(failure: Failure, *, in_words: bool) -> delivery_pb2.DeliveryFailure:
     return delivery_pb2.DeliveryFailure(
         reason=FAILURE_REASONS.to_wire(failure.reason),
-        note=failure.note or None,
+        note=(failure.note or None) if in_words else None,
         actor=ACTORS.to_wire(failure.actor),
     )
 
 
-def to_delivery(delivery: Delivery, viewer: UUID | None) -> delivery_pb2.Delivery:
-    """The delivery as the account `viewer` sees it: the code is the buyer's alone."""
+def to_delivery(delivery: Delivery, caller: Caller) -> delivery_pb2.Delivery:
+    """The delivery as this caller may see it."""
+    viewer = viewer_of(caller, delivery)
     message = delivery_pb2.Delivery(
         delivery_id=str(delivery.delivery_id),
         order_id=str(delivery.order_id),
         order_number=delivery.order_number,
         seller_id=str(delivery.seller_id),
-        buyer_id=str(delivery.buyer_id),
+        buyer_id=str(delivery.buyer_id) if viewer.sees_people else None,
         state=DELIVERY_STATES.to_wire(delivery.state),
         outcome=OUTCOMES.optional_to_wire(delivery.outcome),
-        failure=to_failure(delivery.failure) if delivery.failure is not None else None,
+        failure=to_failure(delivery.failure, in_words=viewer.sees_people) if delivery.failure is not None else None,
         courier=to_delivery_courier(delivery.courier) if delivery.courier is not None else None,
-        dropoff_code=delivery.dropoff_code if viewer == delivery.buyer_id else None,
-        pickup=_stop(delivery.pickup),
-        dropoff=_stop(delivery.dropoff),
+        dropoff_code=delivery.dropoff_code if viewer.sees_code else None,
+        pickup=_stop(delivery.pickup, viewer.pickup_address(delivery)),
+        dropoff=_stop(delivery.dropoff, viewer.dropoff_address(delivery)),
         eta=to_eta(delivery.eta) if delivery.eta is not None else None,
         fee=to_money(delivery.fee),
         item_count=delivery.item_count,
@@ -247,23 +251,23 @@ def to_delivery(delivery: Delivery, viewer: UUID | None) -> delivery_pb2.Deliver
         close_time=_instant(delivery.close_time),
         etag=etag_of(delivery.version),
     )
-    if delivery.pickup.point is not None and delivery.dropoff.point is not None:
+    if viewer.sees_way and delivery.pickup.point is not None and delivery.dropoff.point is not None:
         message.distance_meters = distance_meters(delivery.pickup.point, delivery.dropoff.point)
     return message
 
 
 def to_watch_response(
-    news: CourierNews | Beat, viewer: UUID | None, resume_token: str
+    news: CourierNews | Beat, caller: Caller, resume_token: str
 ) -> delivery_service_pb2.WatchDeliveriesResponse:
     """One message of a courier's stream."""
     response = delivery_service_pb2.WatchDeliveriesResponse(resume_token=resume_token)
     if isinstance(news, CourierSnapshot):
         response.snapshot.SetInParent()
-        response.snapshot.deliveries.extend(to_delivery(delivery, viewer) for delivery in news.deliveries)
+        response.snapshot.deliveries.extend(to_delivery(delivery, caller) for delivery in news.deliveries)
     elif isinstance(news, Assigned):
-        response.assigned.delivery.CopyFrom(to_delivery(news.delivery, viewer))
+        response.assigned.delivery.CopyFrom(to_delivery(news.delivery, caller))
     elif isinstance(news, Changed):
-        response.changed.delivery.CopyFrom(to_delivery(news.delivery, viewer))
+        response.changed.delivery.CopyFrom(to_delivery(news.delivery, caller))
         response.changed.previous_state = DELIVERY_STATES.to_wire(news.previous_state)
     elif isinstance(news, Removed):
         response.removed.delivery_id = str(news.delivery_id)
@@ -275,10 +279,10 @@ def to_watch_response(
     return response
 
 
-def _stop(stop: Stop) -> delivery_pb2.Stop:
+def _stop(stop: Stop, address: Address | None) -> delivery_pb2.Stop:
     return delivery_pb2.Stop(
         kind=STOP_KINDS.to_wire(stop.kind),
-        address=to_address(stop.address) if stop.address is not None else None,
+        address=to_address(address) if address is not None else None,
         arrive_time=_instant(stop.arrive_time),
         depart_time=_instant(stop.depart_time),
     )

@@ -6,27 +6,16 @@ from uuid import UUID
 
 from marketd.delivery.repository import deliveries, pages
 from marketd.delivery.values import Delivery, DeliveryCursor, DeliveryFilter, DeliveryOrder
+from marketd.delivery.viewers import viewer_of
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.uow import ReadUnit
 
 
-def may_see(caller: Caller, delivery: Delivery) -> bool:
-    """Whether the delivery exists for this caller."""
-    if caller.has(Role.ADMIN, Role.SERVICE):
-        return True
-    courier = delivery.courier
-    return caller.user_id is not None and caller.user_id in (
-        delivery.buyer_id,
-        delivery.owner_user_id,
-        courier.user_id if courier is not None else None,
-    )
-
-
 async def get_delivery(unit: ReadUnit, caller: Caller, delivery_id: UUID) -> Delivery:
     """The delivery. Raises NotFound, also for somebody else's."""
     found = await deliveries.read(unit.connection, delivery_id)
-    if found is None or not may_see(caller, found):
+    if found is None or not viewer_of(caller, found).may_see:
         raise NotFound("delivery", delivery_id)
     return found
 

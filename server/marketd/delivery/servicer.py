@@ -176,7 +176,7 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
         delivery_id, courier_id = UUID(request.delivery_id), UUID(request.courier_id)
 
         def render(delivery: Delivery) -> delivery_service_pb2.AssignCourierResponse:
-            return delivery_service_pb2.AssignCourierResponse(delivery=convert.to_delivery(delivery, caller.user_id))
+            return delivery_service_pb2.AssignCourierResponse(delivery=convert.to_delivery(delivery, caller))
 
         return await self._tx.answer(
             "delivery.assign",
@@ -190,7 +190,7 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
         caller, command = calls.current_caller(), convert.from_reassign(request)
 
         def render(delivery: Delivery) -> delivery_service_pb2.ReassignDeliveryResponse:
-            return delivery_service_pb2.ReassignDeliveryResponse(delivery=convert.to_delivery(delivery, caller.user_id))
+            return delivery_service_pb2.ReassignDeliveryResponse(delivery=convert.to_delivery(delivery, caller))
 
         return await self._tx.answer(
             "delivery.reassign", lambda uow: assign.reassign_delivery(uow, caller, command, self._pace), render
@@ -202,7 +202,7 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
         caller = calls.current_caller()
         delivery_id = UUID(request.delivery_id)
         delivery = await self._tx.read(lambda unit: read.get_delivery(unit, caller, delivery_id))
-        return delivery_service_pb2.GetDeliveryResponse(delivery=convert.to_delivery(delivery, caller.user_id))
+        return delivery_service_pb2.GetDeliveryResponse(delivery=convert.to_delivery(delivery, caller))
 
     async def ListDeliveries(
         self, request: delivery_service_pb2.ListDeliveriesRequest, context: Context
@@ -218,7 +218,7 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
             caller,
             fetch,
             lambda delivery: (delivery.close_time, delivery.delivery_id),
-            lambda delivery: convert.to_delivery(delivery, caller.user_id),
+            lambda delivery: convert.to_delivery(delivery, caller),
         )
         return delivery_service_pb2.ListDeliveriesResponse(deliveries=page.items, next_page_token=page.next_page_token)
 
@@ -233,7 +233,7 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
         stream = watch_deliveries(self._tx, self._feed, courier_id, after, beat_seconds=self._beat_seconds)
         async with aclosing(stream) as each:
             async for seq, news in each:
-                yield convert.to_watch_response(news, caller.user_id, self._resume.token(bound_to, seq))
+                yield convert.to_watch_response(news, caller, self._resume.token(bound_to, seq))
 
     async def PickUpDelivery(
         self, request: delivery_service_pb2.PickUpDeliveryRequest, context: Context
@@ -243,7 +243,7 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
         occurred = convert.from_occurred_time(request.occurred_time if request.HasField("occurred_time") else None)
 
         def render(delivery: Delivery) -> delivery_service_pb2.PickUpDeliveryResponse:
-            return delivery_service_pb2.PickUpDeliveryResponse(delivery=convert.to_delivery(delivery, caller.user_id))
+            return delivery_service_pb2.PickUpDeliveryResponse(delivery=convert.to_delivery(delivery, caller))
 
         return await self._tx.answer(
             "delivery.pick_up",
@@ -276,7 +276,7 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
         )
 
         def render(delivery: Delivery) -> delivery_service_pb2.CompleteDeliveryResponse:
-            return delivery_service_pb2.CompleteDeliveryResponse(delivery=convert.to_delivery(delivery, caller.user_id))
+            return delivery_service_pb2.CompleteDeliveryResponse(delivery=convert.to_delivery(delivery, caller))
 
         return await self._tx.answer("delivery.complete", lambda uow: hand_over.complete(uow, caller, command), render)
 
@@ -286,7 +286,7 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
         caller, command = calls.current_caller(), convert.from_end(request)
 
         def render(delivery: Delivery) -> delivery_service_pb2.CancelDeliveryResponse:
-            return delivery_service_pb2.CancelDeliveryResponse(delivery=convert.to_delivery(delivery, caller.user_id))
+            return delivery_service_pb2.CancelDeliveryResponse(delivery=convert.to_delivery(delivery, caller))
 
         return await self._tx.answer("delivery.cancel", lambda uow: end.cancel_delivery(uow, caller, command), render)
 
@@ -296,7 +296,7 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
         caller, command = calls.current_caller(), convert.from_end(request)
 
         def render(delivery: Delivery) -> delivery_service_pb2.FailDeliveryResponse:
-            return delivery_service_pb2.FailDeliveryResponse(delivery=convert.to_delivery(delivery, caller.user_id))
+            return delivery_service_pb2.FailDeliveryResponse(delivery=convert.to_delivery(delivery, caller))
 
         return await self._tx.answer("delivery.fail", lambda uow: end.fail_delivery(uow, caller, command), render)
 
@@ -306,6 +306,6 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
         caller, command = calls.current_caller(), convert.from_end(request)
 
         def render(delivery: Delivery) -> delivery_service_pb2.ReturnToSellerResponse:
-            return delivery_service_pb2.ReturnToSellerResponse(delivery=convert.to_delivery(delivery, caller.user_id))
+            return delivery_service_pb2.ReturnToSellerResponse(delivery=convert.to_delivery(delivery, caller))
 
         return await self._tx.answer("delivery.return", lambda uow: end.return_to_seller(uow, caller, command), render)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final, TypeAlias
 from uuid import UUID
 
+from marketd.audit.changes import UNSAID
 from marketd.delivery.model import (
     CourierState,
     DeliveryActor,
@@ -138,9 +139,9 @@ class DeliveryCourier:
 
     courier_id: UUID
     user_id: UUID
-    first_name: str
+    first_name: str = field(metadata=UNSAID)
     vehicle: Vehicle
-    rating_counts: tuple[int, ...] = NO_RATINGS
+    rating_counts: tuple[int, ...] = field(default=NO_RATINGS, metadata=UNSAID)
 
     @property
     def rating(self) -> Rating:

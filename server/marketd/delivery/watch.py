@@ -135,4 +135,8 @@ def _as_of(now: Delivery | None, courier_id: UUID, state: str, version: int) -> 
         return None
     if now.version == version:
         return now
-    return replace(now, state=DeliveryState(state), version=version, outcome=None, close_time=None)
+    then = replace(now, state=DeliveryState(state), version=version, outcome=None, failure=None, close_time=None)
+    if now.state is not DeliveryState.CLOSED:
+        return then
+    # Who comes back with an old token must not find the doors of what is over by now.
+    return replace(then, pickup=replace(now.pickup, address=None), dropoff=replace(now.dropoff, address=None))

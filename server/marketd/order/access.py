@@ -1,17 +1,22 @@
-"""How a caller stands to an order, and so what it may see and do."""
+"""How a caller stands to an order, and so what it may see and do. docs/viewers.md has the table of what is seen."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from marketd.kernel.call.caller import Caller, Role
-from marketd.order.model import CANCELLABLE, IN_COURIERS_HANDS, OrderAction, OrderState
+from marketd.kernel.values.address import Address
+from marketd.order.model import CANCELLABLE, IN_COURIERS_HANDS, CancellationReason, OrderAction, OrderState
 from marketd.order.values import Order
+
+ON_A_PARCEL: Final = ("recipient", "lines", "city", "region", "postal_code", "region_code")
+"""What a seller may know of where it goes, and what a receipt says; the way to the door is the courier's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """How the caller stands to an order."""
+    """How the caller stands to an order; an account may be several of these at once."""
 
     is_buyer: bool
     is_seller: bool
@@ -22,7 +27,22 @@ class Viewer:
     @property
     def may_see(self) -> bool:
         """Whether it exists for this caller at all."""
-        return self.is_buyer or self.is_seller or self.is_courier or self.is_admin or self.is_service
+        return self.sees_whole or self.is_courier
+
+    @property
+    def sees_whole(self) -> bool:
+        """Whether it is more than a parcel to this caller: a courier sees no money, no account and no reasons."""
+        return self.is_buyer or self.is_seller or self.is_admin or self.is_service
+
+    def address(self, order: Order) -> Address:
+        """Where it goes, as far as the caller may know."""
+        if self.is_buyer or self.is_courier or self.is_admin or self.is_service:
+            return order.address
+        return order.address.part(*ON_A_PARCEL)
+
+    def sees_why(self, reason: CancellationReason) -> bool:
+        """Whether the caller may know that this was the reason; of a suspicion nobody is told whom it is about."""
+        return reason is not CancellationReason.SUSPECTED_FRAUD or self.is_seller or self.is_admin or self.is_service
 
 
 def viewer_of(caller: Caller, order: Order) -> Viewer:

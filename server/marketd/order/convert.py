@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.money_pb2 import Money as MoneyMessage
 from marketplace.order.v1 import order_pb2, order_service_pb2
@@ -27,7 +29,7 @@ from marketd.kernel.wire import (
     to_stream_reset,
     to_timestamp,
 )
-from marketd.order.access import allowed_actions, viewer_of
+from marketd.order.access import Viewer, allowed_actions, viewer_of
 from marketd.order.cancel import CancelledLine, CancelOrder
 from marketd.order.cancellations import Cancellation
 from marketd.order.model import CancellationActor, CancellationReason, OrderAction, OrderState
@@ -42,15 +44,30 @@ _STATES = EnumMap(OrderState, order_pb2.OrderState)
 _ACTIONS = EnumMap(OrderAction, order_pb2.OrderAction)
 _REASONS = EnumMap(CancellationReason, order_pb2.CancellationReason)
 _ACTORS = EnumMap(CancellationActor, order_pb2.CancellationActor)
+# What the courier needs to find, take and hand over an order.
+_PARCEL: Final = frozenset(
+    {
+        *("order_id", "order_number", "seller_id", "shop_name", "state", "items", "address", "delivery_id"),
+        *("courier_id", "prep_duration", "shop_open_time", "eta", "create_time", "update_time", "accept_time"),
+        *("expected_ready_time", "ready_time", "out_for_delivery_time", "etag"),
+    }
+)
+_PARCEL_ITEM: Final = frozenset(
+    {
+        *("item_id", "variant_id", "product_id", "title", "sku", "options", "image_url"),
+        *("quantity", "cancelled_quantity"),
+    }
+)
 
 
 def to_order(order: Order, caller: Caller) -> order_pb2.Order:
-    """marketplace.order.v1.Order, with what this caller may do."""
+    """marketplace.order.v1.Order, as far as this caller may see it, with what the caller may do."""
+    viewer = viewer_of(caller, order)
 
     def money(amount_minor: int) -> MoneyMessage:
         return to_money(Money(amount_minor, order.currency))
 
-    return order_pb2.Order(
+    message = order_pb2.Order(
         order_id=str(order.order_id),
         order_number=order.order_number,
         order_group_id=str(order.order_group_id),
@@ -58,9 +75,9 @@ def to_order(order: Order, caller: Caller) -> order_pb2.Order:
         seller_id=str(order.seller_id),
         shop_name=order.shop_name,
         state=_STATES.to_wire(order.state),
-        allowed_actions=[_ACTIONS.to_wire(action) for action in allowed_actions(order, viewer_of(caller, order))],
+        allowed_actions=[_ACTIONS.to_wire(action) for action in allowed_actions(order, viewer)],
         items=[_item(order, item) for item in order.items],
-        address=to_address(order.address),
+        address=to_address(viewer.address(order)),
         subtotal=money(order.subtotal_minor),
         discount_amount=money(order.discount_amount_minor),
         delivery_fee=money(order.delivery_fee_minor),
@@ -77,7 +94,7 @@ def to_order(order: Order, caller: Caller) -> order_pb2.Order:
         prep_duration=None if order.prep_duration is None else to_duration(order.prep_duration),
         shop_open_time=_instant(order.shop_open_time),
         eta=to_eta(order.eta_earliest_time, order.eta_latest_time),
-        cancellations=[_cancellation(order, cancellation) for cancellation in order.cancellations],
+        cancellations=[_cancellation(order, cancellation, viewer) for cancellation in order.cancellations],
         create_time=to_timestamp(order.create_time),
         update_time=to_timestamp(order.update_time),
         payment_expire_time=to_timestamp(order.payment_expire_time),
@@ -94,6 +111,18 @@ def to_order(order: Order, caller: Caller) -> order_pb2.Order:
         refund_time=_instant(order.refund_time),
         etag=etag_of(order.version),
     )
+    if not viewer.sees_whole:
+        _keep(message, _PARCEL)
+        for item in message.items:
+            _keep(item, _PARCEL_ITEM)
+    return message
+
+
+def _keep(message: Message, names: frozenset[str]) -> None:
+    """Clear all other fields: what is new is hidden until somebody names it."""
+    for field, _ in message.ListFields():
+        if field.name not in names:
+            message.ClearField(field.name)
 
 
 def _item(order: Order, item: OrderItem) -> order_pb2.OrderItem:
@@ -115,7 +144,8 @@ def _item(order: Order, item: OrderItem) -> order_pb2.OrderItem:
     )
 
 
-def _cancellation(order: Order, cancellation: Cancellation) -> order_pb2.Cancellation:
+def _cancellation(order: Order, cancellation: Cancellation, viewer: Viewer) -> order_pb2.Cancellation:
+    is_told = viewer.sees_why(cancellation.reason)
     return order_pb2.Cancellation(
         lines=[
             order_pb2.CancelledItem(
@@ -123,8 +153,8 @@ def _cancellation(order: Order, cancellation: Cancellation) -> order_pb2.Cancell
             )
             for line in cancellation.lines
         ],
-        reason=_REASONS.to_wire(cancellation.reason),
-        note=cancellation.note or None,
+        reason=_REASONS.to_wire(cancellation.reason if is_told else CancellationReason.OTHER),
+        note=(cancellation.note or None) if is_told else None,
         actor=_ACTORS.to_wire(cancellation.actor),
         amount=to_money(order.money(cancellation.amount_minor)),
         cancel_time=to_timestamp(cancellation.cancel_time),

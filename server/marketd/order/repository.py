@@ -265,23 +265,36 @@ async def list_waiting_for_shop(
 
 
 async def forget_buyer(connection: Connection, buyer_id: UUID, after: UUID | None, limit: int) -> list[UUID]:
-    """Leave only city, postal code and region of the addresses of one batch of the buyer's orders; their ids, sorted.
+    """Leave only city, postal code and region of the addresses of one batch of the buyer's orders, and no words of the
+    buyer's; their ids, sorted.
 
     The version stays: what is taken out is the buyer's alone, who is gone.
     """
-    rows = await connection.fetch(_FORGET, buyer_id, after, limit)
+    rows = await connection.fetch(_FORGET_BUYER, buyer_id, after, limit)
+    return sorted(row["order_id"] for row in rows)
+
+
+async def forget_shop(connection: Connection, seller_id: UUID, after: UUID | None, limit: int) -> list[UUID]:
+    """The same for the shop's door in one batch of its orders, when its owner is gone."""
+    rows = await connection.fetch(_FORGET_SHOP, seller_id, after, limit)
     return sorted(row["order_id"] for row in rows)
 
 
 _FORGET = """
 WITH batch AS (
-  SELECT order_id FROM orders WHERE buyer_id = $1 AND ($2::uuid IS NULL OR order_id > $2)
+  SELECT order_id FROM orders WHERE {whose} = $1 AND ($2::uuid IS NULL OR order_id > $2)
   ORDER BY order_id LIMIT $3 FOR UPDATE
 )
-UPDATE orders o SET address = jsonb_build_object('city', o.address -> 'city', 'postal_code', o.address -> 'postal_code',
-  'region', o.address -> 'region', 'region_code', o.address -> 'region_code')
+UPDATE orders o SET {address} = CASE WHEN o.{address} IS NOT NULL THEN jsonb_build_object(
+  'city', o.{address} -> 'city', 'postal_code', o.{address} -> 'postal_code',
+  'region', o.{address} -> 'region', 'region_code', o.{address} -> 'region_code') END{more}
 FROM batch b WHERE o.order_id = b.order_id RETURNING o.order_id
 """
+_WORDLESS = """, cancellations = (
+  SELECT coalesce(jsonb_agg(CASE WHEN c ->> 'actor' = 'BUYER' THEN c || '{"note": ""}' ELSE c END ORDER BY place), '[]')
+  FROM jsonb_array_elements(o.cancellations) WITH ORDINALITY AS each (c, place))"""
+_FORGET_BUYER: Final = _FORGET.format(whose="buyer_id", address="address", more=_WORDLESS)
+_FORGET_SHOP: Final = _FORGET.format(whose="seller_id", address="pickup", more="")
 _ID_COLUMNS: Final = ("order_group_id", "seller_id", "buyer_id", "courier_id")
 """What a list is filtered by, the narrowest first."""
 _IN_HANDS: Final = [state.value for state in IN_COURIERS_HANDS]

@@ -11,7 +11,14 @@ from marketd.kernel.events.watch import ResumeTokens
 from marketd.kernel.slice import Parts, Slice
 from marketd.order import invariants
 from marketd.order.expire import EXPIRE, GIVE_UP, expire_group, give_up_order
-from marketd.order.follow_accounts import ACCOUNT_DELETED, FORGET_BUYER, buyer_deleted, forget_buyer
+from marketd.order.follow_accounts import (
+    ACCOUNT_DELETED,
+    FORGET_BUYER,
+    FORGET_SHOP,
+    account_deleted,
+    forget_buyer,
+    forget_shop,
+)
 from marketd.order.follow_sellers import (
     END_ABANDONED,
     FIND_ABANDONED,
@@ -46,13 +53,14 @@ def build(parts: Parts, *, providers: Callable[[Transactor], Providers]) -> Slic
             )
         ],
         handlers=[
-            (ACCOUNT_DELETED, "order.buyer_deleted", buyer_deleted),
+            (ACCOUNT_DELETED, "order.account_deleted", account_deleted),
             (SELLER_SUSPENDED, "order.seller_suspended", seller_suspended),
         ],
         jobs={
             EXPIRE: expire_group,
             GIVE_UP: give_up_order,
             FORGET_BUYER: forget_buyer,
+            FORGET_SHOP: forget_shop,
             FIND_ABANDONED: find_abandoned,
             END_ABANDONED: end_abandoned,
         },

@@ -106,6 +106,12 @@ async def read_by_owner(connection: Connection, owner_user_id: UUID) -> Seller |
     return _SELLER.optional(await connection.fetchrow(_BY_OWNER, owner_user_id))
 
 
+async def list_of_owner(connection: Connection, owner_user_id: UUID) -> list[UUID]:
+    """The ids of all sellers of the account, in any state."""
+    rows = await connection.fetch("SELECT seller_id FROM sellers WHERE owner_user_id = $1", owner_user_id)
+    return [row["seller_id"] for row in rows]
+
+
 async def lock(connection: Connection, seller_id: UUID) -> Seller | None:
     """The seller, locked until the transaction ends."""
     return _SELLER.optional(

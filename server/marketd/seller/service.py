@@ -46,6 +46,11 @@ async def seller_of(unit: UnitOfWork | ReadUnit, owner_user_id: UUID) -> Seller 
     return await repository.read_by_owner(unit.connection, owner_user_id)
 
 
+async def sellers_of(unit: UnitOfWork | ReadUnit, owner_user_id: UUID) -> list[UUID]:
+    """All sellers that the account has or had, closed and rejected ones too."""
+    return await repository.list_of_owner(unit.connection, owner_user_id)
+
+
 async def holds_account(uow: UnitOfWork, owner_user_id: UUID) -> str | None:
     """The shop of the account that is not over, for auth's AccountHolder: buyers would wait for it in vain."""
     seller = await seller_of(uow, owner_user_id)

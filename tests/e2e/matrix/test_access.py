@@ -5,16 +5,27 @@ from __future__ import annotations
 import asyncio
 
 import grpc
+import jwt
 import pytest
 from marketd.kernel.call.caller import Role
+from marketd.transport.rules import RateClass
 
-from tests.e2e.matrix.people import OK, People
+from tests.e2e.matrix.people import OK, ROLES, People
 from tests.e2e.matrix.recipes import RECIPES
+from tests.viewers import Viewer, judge
 from tests.worlds.matrix import Market
 from tests.worlds.observed import RULES, written
 from tests.worlds.wire import check_refusal
 
 METHODS = sorted(RULES)
+
+
+def _subject(token: str | None) -> str:
+    """Whose token it is; nobody's when it is none."""
+    try:
+        return str(jwt.decode(token or "", options={"verify_signature": False})["sub"])
+    except jwt.InvalidTokenError:
+        return ""
 
 
 def test_every_method_has_a_recipe_and_every_recipe_a_method() -> None:
@@ -51,6 +62,12 @@ async def test_a_method_is_open_to_exactly_those_whom_the_contract_names(
         outcome = await market.send_as(token, method, *scene.bodies, take=recipe.take)
         assert outcome.code is grpc.StatusCode.OK, f"{name}: {outcome}"
         assert outcome.answers, name
+        # Whatever comes back is for this caller's eyes, by the page that says who sees what.
+        # Who signs in is who is told of, whatever token came with it.
+        me = "" if rule.rate_class is RateClass.LOGIN else _subject(token)
+        viewer = Viewer(name, name.lower() if name in ROLES else "anonymous", me)
+        for answer in outcome.answers:
+            assert judge(viewer, rule.response.FromString(answer)) == [], name
 
 
 @pytest.mark.asyncio(loop_scope="session")

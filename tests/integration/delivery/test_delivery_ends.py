@@ -105,7 +105,7 @@ async def test_goods_that_come_back_are_in_stock_again_at_once_or_later_and_once
     assert await world.stock(later) == (3, 0)
     back = await world.end(courier, "ReturnToSeller", later.delivery_id, note="in the evening")
     assert (back.outcome, back.close_time) == (End.DELIVERY_OUTCOME_RETURNED, failed.close_time)
-    assert back.failure.note == "in the evening"
+    assert (await world.get(world.admin, later.delivery_id)).failure.note == "in the evening"
     assert await world.end(courier, "ReturnToSeller", later.delivery_id, note="in the evening") == back
     with pytest.raises(IllegalTransition):
         await world.end(world.admin, "ReturnToSeller", later.delivery_id, note="once more")

@@ -38,7 +38,7 @@ async def _events(world: World, aggregate_id: UUID) -> list[StoredEvent]:
 
 async def test_a_ready_order_gets_one_delivery_however_often_its_event_comes(world: World) -> None:
     ready = await world.ready()
-    delivery = await world.get(ready.buyer, ready.delivery_id)
+    delivery = await world.get(world.admin, ready.delivery_id)
     assert delivery.state == delivery_pb2.DELIVERY_STATE_CREATED
     assert (delivery.order_id, delivery.item_count) == (str(ready.order_id), 2)
     assert (delivery.fee.units, delivery.fee.nanos) == (4, 900_000_000)

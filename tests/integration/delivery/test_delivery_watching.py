@@ -109,6 +109,9 @@ async def test_a_resumed_stream_tells_exactly_what_was_missed(world: World) -> N
         changed = await seen.next("changed")
         assert changed.changed.delivery.state == delivery_pb2.DELIVERY_STATE_PICKED_UP
         assert changed.changed.delivery.outcome == delivery_pb2.DELIVERY_OUTCOME_UNSPECIFIED
+        # It is over by now, and an old token opens no door again.
+        assert not changed.changed.delivery.dropoff.HasField("address")
+        assert not changed.changed.delivery.pickup.HasField("address")
         assert (await seen.next("assigned")).assigned.delivery.delivery_id == str(second.delivery_id)
         assert (await seen.next("removed")).removed.delivery_id == str(first.delivery_id)
     async with watching(world, courier, changed.resume_token) as seen:

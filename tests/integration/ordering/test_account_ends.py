@@ -99,10 +99,13 @@ async def test_stored_orders_forget_who_the_buyer_was_but_for_the_city(
     buyer, other, variant = await market.buyer(), await market.buyer(), await market.variant(shop)
     for one in (buyer, buyer, buyer, other):
         order = (await market.place(one, (variant, 1))).orders[0]
-        await market.cancel(one, order.order_id)
+        await market.cancel(one, order.order_id, note="We changed our minds.")
     await ends.delete(buyer)
     monkeypatch.setattr(follow_accounts, "_BATCH", 2)
     await ends.follow()
+    notes = "SELECT count(*) FROM orders WHERE buyer_id = $1 AND cancellations::text LIKE '%changed our minds%'"
+    assert [await market.value(notes, one.user_id) for one in (buyer, other)] == [0, 1]
+    assert SHOP.lines[0] in await market.value("SELECT string_agg(pickup::text, '') FROM orders")
     addresses = "SELECT array_agg(address::text) FROM orders WHERE buyer_id = $1"
     for text in await market.value(addresses, buyer.user_id):
         assert json.loads(text) == {"city": "Berlin", "postal_code": "10435", "region": "", "region_code": "DE"}
@@ -113,6 +116,12 @@ async def test_stored_orders_forget_who_the_buyer_was_but_for_the_city(
     shown = (await market.get(market.admin, mine)).address
     assert (shown.city, shown.recipient, shown.phone, list(shown.lines)) == ("Berlin", "", "", [])
     assert not shown.HasField("point")
+    await ends.move("Close", shop, caller=shop.caller)
+    await ends.delete(shop.caller)
+    await ends.follow()
+    doors = await market.value("SELECT string_agg(pickup::text, '') FROM orders")
+    assert SHOP.lines[0] not in doors
+    assert SHOP.city in doors
 
 
 Work = Callable[[UnitOfWork], Awaitable[Any]]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from marketd.kernel.events.events import Json
 from marketd.kernel.values.geo import Point
@@ -29,6 +30,11 @@ class Address:
     entrance: str = ""
     floor: str = ""
     notes: str = ""
+
+    def part(self, *names: str) -> Address:
+        """Only these fields of it; the others are as if they were not given."""
+        kept = {name: getattr(self, name) for name in names}
+        return replace(_NOWHERE, **kept)
 
     def to_json(self) -> dict[str, Json]:
         """The JSON object, for mapped JSONB columns and event payloads."""
@@ -75,3 +81,6 @@ class Address:
             floor=str(found.get("floor") or ""),
             notes=str(found.get("notes") or ""),
         )
+
+
+_NOWHERE: Final = Address("", "", (), "", "", "", "")

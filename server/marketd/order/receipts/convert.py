@@ -5,8 +5,8 @@ from __future__ import annotations
 from google.type.money_pb2 import Money as MoneyMessage
 from marketplace.order.v1 import receipt_pb2
 
-from marketd.kernel.values.address import Address
 from marketd.kernel.wire import to_address, to_money, to_percent, to_timestamp
+from marketd.order.access import ON_A_PARCEL
 from marketd.order.receipts.render import RenderedReceipt
 from marketd.order.receipts.values import Receipt, ReceiptLine, ReceiptTax
 
@@ -24,7 +24,7 @@ def to_receipt(receipt: Receipt, rendered: RenderedReceipt) -> receipt_pb2.Recei
         shop_name=order.shop_name,
         issue_time=None if order.pay_time is None else to_timestamp(order.pay_time),
         update_time=to_timestamp(order.update_time),
-        buyer_address=to_address(_as_on_an_invoice(order.address)),
+        buyer_address=to_address(order.address.part(*ON_A_PARCEL)),
         lines=[_line(receipt, line) for line in receipt.lines],
         subtotal=money(receipt.subtotal_minor),
         discount_amount=money(receipt.discount_amount_minor),
@@ -37,19 +37,6 @@ def to_receipt(receipt: Receipt, rendered: RenderedReceipt) -> receipt_pb2.Recei
         refunded_amount=money(order.refunded_amount_minor),
         text=rendered.text,
         html=rendered.html,
-    )
-
-
-def _as_on_an_invoice(address: Address) -> Address:
-    """Who and where, and nothing of how to find the door."""
-    return Address(
-        recipient=address.recipient,
-        phone="",
-        lines=address.lines,
-        city=address.city,
-        region=address.region,
-        postal_code=address.postal_code,
-        region_code=address.region_code,
     )
 
 

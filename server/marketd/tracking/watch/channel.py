@@ -119,7 +119,7 @@ class DeliveryChannel:
         if fix is not None and fix.sample_micros < after_micros:
             fix = None
         sample = fix.sample_micros if fix is not None else after_micros
-        body = convert.snapshot_body(self.watched, fix, late=self.late, now_micros=now_micros)
+        body = convert.snapshot_body(self.watched, audience, fix, late=self.late, now_micros=now_micros)
         return sample, self._token(seq, sample, now_micros) + body
 
     def reset(self, audience: Audience, reason: ResetReason, now_micros: int) -> bytes:

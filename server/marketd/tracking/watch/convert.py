@@ -21,7 +21,7 @@ from marketd.kernel.events.watch import ResetReason
 from marketd.kernel.wire import micros_to_timestamp, to_latlng, to_stream_reset, to_timestamp
 from marketd.tracking.trip.gate import StopEvent
 from marketd.tracking.values import Fix
-from marketd.tracking.watch.values import WatchedDelivery
+from marketd.tracking.watch.values import Audience, WatchedDelivery
 
 Message = tracking_service_pb2.WatchDeliveryResponse
 
@@ -49,8 +49,11 @@ def reset_body(reason: ResetReason) -> bytes:
     return Message(reset=to_stream_reset(reason)).SerializeToString()
 
 
-def snapshot_body(watched: WatchedDelivery, fix: Fix | None, *, late: bool, now_micros: int) -> bytes:
+def snapshot_body(
+    watched: WatchedDelivery, audience: Audience, fix: Fix | None, *, late: bool, now_micros: int
+) -> bytes:
     """A `snapshot` message without its token."""
+    pickup_point, dropoff_point = watched.points(audience)
     return Message(
         snapshot=watch_pb2.TrackingSnapshot(
             delivery_id=str(watched.delivery_id),
@@ -60,8 +63,8 @@ def snapshot_body(watched: WatchedDelivery, fix: Fix | None, *, late: bool, now_
             courier=to_delivery_courier(watched.courier) if watched.courier is not None else None,
             position=_live_position(fix) if fix is not None else None,
             eta=to_eta(watched.eta) if watched.eta is not None else None,
-            pickup_point=to_latlng(watched.pickup_point) if watched.pickup_point is not None else None,
-            dropoff_point=to_latlng(watched.dropoff_point) if watched.dropoff_point is not None else None,
+            pickup_point=to_latlng(pickup_point) if pickup_point is not None else None,
+            dropoff_point=to_latlng(dropoff_point) if dropoff_point is not None else None,
             late=late,
             server_time=micros_to_timestamp(now_micros),
         )

@@ -14,10 +14,14 @@ from marketd.tracking.values import Fix
 
 
 class Audience(IntEnum):
-    """The two kinds of watchers: buyers see positions from pickup to close, the others all of the trip."""
+    """The kinds of watchers: buyers see positions from pickup to close, the others all of the trip.
+
+    Buyers see their own door on the map, sellers theirs, couriers and admins both.
+    """
 
     RECEIVING = 0
-    WORKING = 1
+    SELLING = 1
+    WORKING = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +49,18 @@ class WatchedDelivery:
         """Whether the audience may see this position of the delivery's courier."""
         if self.is_closed:
             return False
-        if audience is Audience.WORKING:
+        if audience is not Audience.RECEIVING:
             return True
         return self.picked_up_micros is not None and fix.receive_micros >= self.picked_up_micros
+
+    def points(self, audience: Audience) -> tuple[Point | None, Point | None]:
+        """The doors of shop and buyer, as far as the audience may see them; nobody has to find them once it is over."""
+        if self.is_closed:
+            return None, None
+        return (
+            None if audience is Audience.RECEIVING else self.pickup_point,
+            None if audience is Audience.SELLING else self.dropoff_point,
+        )
 
 
 def audience_of(watched: WatchedDelivery, caller: Caller) -> Audience | None:
@@ -57,10 +70,9 @@ def audience_of(watched: WatchedDelivery, caller: Caller) -> Audience | None:
         return Audience.WORKING
     if account is None:
         return None
-    if account == watched.owner_user_id and caller.has(Role.SELLER):
-        return Audience.WORKING
     if courier is not None and account == courier.user_id and caller.has(Role.COURIER):
         return Audience.WORKING
-    if account == watched.buyer_id:
-        return Audience.RECEIVING
-    return None
+    is_buyer = account == watched.buyer_id
+    if account == watched.owner_user_id and caller.has(Role.SELLER):
+        return Audience.WORKING if is_buyer else Audience.SELLING
+    return Audience.RECEIVING if is_buyer else None

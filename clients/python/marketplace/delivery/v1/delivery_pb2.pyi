@@ -240,17 +240,19 @@ class Delivery(_message.Message):
     seller_id: _builtins.str
     """The seller who hands it out."""
     buyer_id: _builtins.str
-    """The account that receives it."""
+    """The account that receives it; for the buyer, the seller, admins and services."""
     state: Global___DeliveryState.ValueType
     """Where the delivery stands."""
     outcome: Global___DeliveryOutcome.ValueType
     """How it ended; unspecified until it is closed."""
     dropoff_code: _builtins.str
-    """The code that the buyer tells the courier at the door; absent for everybody but the buyer."""
+    """The code that the buyer tells the courier at the door; for the buyer, until it is closed."""
     item_count: _builtins.int
     """How many pieces are brought."""
     distance_meters: _builtins.float
-    """The distance between the two stops; absent when one of the points is unknown."""
+    """The distance between the two stops; absent when one of the points is unknown. For the courier until it is closed,
+    for admins and services.
+    """
     etag: _builtins.str
     """The version of the delivery; it changes with every change."""
     @_builtins.property
@@ -318,7 +320,7 @@ class Delivery(_message.Message):
         order_id: _builtins.str = ...,
         order_number: _builtins.str = ...,
         seller_id: _builtins.str = ...,
-        buyer_id: _builtins.str = ...,
+        buyer_id: _builtins.str | None = ...,
         state: Global___DeliveryState.ValueType = ...,
         outcome: Global___DeliveryOutcome.ValueType = ...,
         failure: Global___DeliveryFailure | None = ...,
@@ -340,14 +342,18 @@ class Delivery(_message.Message):
         close_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_distance_meters", b"_distance_meters", "_dropoff_code", b"_dropoff_code", "assign_time", b"assign_time", "close_time", b"close_time", "courier", b"courier", "create_time", b"create_time", "distance_meters", b"distance_meters", "dropoff", b"dropoff", "dropoff_code", b"dropoff_code", "eta", b"eta", "failure", b"failure", "fee", b"fee", "offer_time", b"offer_time", "pick_up_time", b"pick_up_time", "pickup", b"pickup", "ready_time", b"ready_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_buyer_id", b"_buyer_id", "_distance_meters", b"_distance_meters", "_dropoff_code", b"_dropoff_code", "assign_time", b"assign_time", "buyer_id", b"buyer_id", "close_time", b"close_time", "courier", b"courier", "create_time", b"create_time", "distance_meters", b"distance_meters", "dropoff", b"dropoff", "dropoff_code", b"dropoff_code", "eta", b"eta", "failure", b"failure", "fee", b"fee", "offer_time", b"offer_time", "pick_up_time", b"pick_up_time", "pickup", b"pickup", "ready_time", b"ready_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_distance_meters", b"_distance_meters", "_dropoff_code", b"_dropoff_code", "assign_time", b"assign_time", "buyer_id", b"buyer_id", "close_time", b"close_time", "courier", b"courier", "create_time", b"create_time", "delivery_id", b"delivery_id", "distance_meters", b"distance_meters", "dropoff", b"dropoff", "dropoff_code", b"dropoff_code", "eta", b"eta", "etag", b"etag", "failure", b"failure", "fee", b"fee", "item_count", b"item_count", "offer_time", b"offer_time", "order_id", b"order_id", "order_number", b"order_number", "outcome", b"outcome", "pick_up_time", b"pick_up_time", "pickup", b"pickup", "proof_media_ids", b"proof_media_ids", "ready_time", b"ready_time", "seller_id", b"seller_id", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_buyer_id", b"_buyer_id", "_distance_meters", b"_distance_meters", "_dropoff_code", b"_dropoff_code", "assign_time", b"assign_time", "buyer_id", b"buyer_id", "close_time", b"close_time", "courier", b"courier", "create_time", b"create_time", "delivery_id", b"delivery_id", "distance_meters", b"distance_meters", "dropoff", b"dropoff", "dropoff_code", b"dropoff_code", "eta", b"eta", "etag", b"etag", "failure", b"failure", "fee", b"fee", "item_count", b"item_count", "offer_time", b"offer_time", "order_id", b"order_id", "order_number", b"order_number", "outcome", b"outcome", "pick_up_time", b"pick_up_time", "pickup", b"pickup", "proof_media_ids", b"proof_media_ids", "ready_time", b"ready_time", "seller_id", b"seller_id", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__buyer_id: _TypeAlias = _typing.Literal["buyer_id"]  # noqa: Y015
+    _WhichOneofArgType__buyer_id: _TypeAlias = _typing.Literal["_buyer_id", b"_buyer_id"]  # noqa: Y015
     _WhichOneofReturnType__distance_meters: _TypeAlias = _typing.Literal["distance_meters"]  # noqa: Y015
     _WhichOneofArgType__distance_meters: _TypeAlias = _typing.Literal["_distance_meters", b"_distance_meters"]  # noqa: Y015
     _WhichOneofReturnType__dropoff_code: _TypeAlias = _typing.Literal["dropoff_code"]  # noqa: Y015
     _WhichOneofArgType__dropoff_code: _TypeAlias = _typing.Literal["_dropoff_code", b"_dropoff_code"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__buyer_id) -> _WhichOneofReturnType__buyer_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__distance_meters) -> _WhichOneofReturnType__distance_meters | None: ...
     @_typing.overload
@@ -403,7 +409,7 @@ class DeliveryFailure(_message.Message):
     reason: Global___DeliveryFailureReason.ValueType
     """Why."""
     note: _builtins.str
-    """The words of who said so; absent when there are none."""
+    """The words of who said so; absent when there are none, and for couriers."""
     actor: Global___DeliveryActor.ValueType
     """Who said so."""
     def __init__(
@@ -437,8 +443,9 @@ class Stop(_message.Message):
     """Which of the two stops it is."""
     @_builtins.property
     def address(self) -> _address_pb2.Address:
-        """The address with its point on the map; its recipient and phone are those to ask for there. Absent when the shop gave
-        none.
+        """The address with its point on the map; its recipient and phone are those to ask for there. That of the pickup is for
+        the seller, that of the dropoff for the buyer (the seller sees its recipient and city), both for admins and services,
+        and for the courier until the delivery is closed. Absent for others, and when the shop gave none.
         """
 
     @_builtins.property

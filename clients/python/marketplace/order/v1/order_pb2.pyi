@@ -312,9 +312,9 @@ class Order(_message.Message):
     order_number: _builtins.str
     """The short number for people, unique in the marketplace."""
     order_group_id: _builtins.str
-    """The group that the order was placed and is paid with."""
+    """The group that the order was placed and is paid with; absent for the courier."""
     buyer_id: _builtins.str
-    """The account that bought."""
+    """The account that bought; absent for the courier."""
     seller_id: _builtins.str
     """The seller."""
     shop_name: _builtins.str
@@ -322,7 +322,7 @@ class Order(_message.Message):
     state: Global___OrderState.ValueType
     """Where the order stands."""
     payment_id: _builtins.str
-    """The latest payment for the order's group."""
+    """The latest payment for the order's group; absent for the courier."""
     delivery_id: _builtins.str
     """The delivery of the order; absent before there is one."""
     courier_id: _builtins.str
@@ -339,7 +339,7 @@ class Order(_message.Message):
 
     @_builtins.property
     def address(self) -> _address_pb2.Address:
-        """Where it goes."""
+        """Where it goes. The seller sees the recipient, the lines, the city, the region, the postal code and the country."""
 
     @_builtins.property
     def subtotal(self) -> _money_pb2.Money:
@@ -464,8 +464,8 @@ class Order(_message.Message):
         *,
         order_id: _builtins.str = ...,
         order_number: _builtins.str = ...,
-        order_group_id: _builtins.str = ...,
-        buyer_id: _builtins.str = ...,
+        order_group_id: _builtins.str | None = ...,
+        buyer_id: _builtins.str | None = ...,
         seller_id: _builtins.str = ...,
         shop_name: _builtins.str = ...,
         state: Global___OrderState.ValueType = ...,
@@ -483,7 +483,7 @@ class Order(_message.Message):
         payable_amount: _money_pb2.Money | None = ...,
         refunded_amount: _money_pb2.Money | None = ...,
         promo_codes: _abc.Iterable[_builtins.str] | None = ...,
-        payment_id: _builtins.str = ...,
+        payment_id: _builtins.str | None = ...,
         delivery_id: _builtins.str | None = ...,
         courier_id: _builtins.str | None = ...,
         prep_duration: _duration_pb2.Duration | None = ...,
@@ -506,18 +506,30 @@ class Order(_message.Message):
         refund_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_courier_id", b"_courier_id", "_delivery_id", b"_delivery_id", "accept_expire_time", b"accept_expire_time", "accept_time", b"accept_time", "address", b"address", "cancel_time", b"cancel_time", "cancelled_amount", b"cancelled_amount", "courier_id", b"courier_id", "create_time", b"create_time", "deliver_time", b"deliver_time", "delivery_fee", b"delivery_fee", "delivery_id", b"delivery_id", "delivery_tax_amount", b"delivery_tax_amount", "delivery_tax_rate", b"delivery_tax_rate", "discount_amount", b"discount_amount", "eta", b"eta", "expected_ready_time", b"expected_ready_time", "expire_time", b"expire_time", "out_for_delivery_time", b"out_for_delivery_time", "pay_time", b"pay_time", "payable_amount", b"payable_amount", "payment_expire_time", b"payment_expire_time", "prep_duration", b"prep_duration", "ready_time", b"ready_time", "refund_time", b"refund_time", "refunded_amount", b"refunded_amount", "reject_time", b"reject_time", "shop_open_time", b"shop_open_time", "subtotal", b"subtotal", "tax_amount", b"tax_amount", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_buyer_id", b"_buyer_id", "_courier_id", b"_courier_id", "_delivery_id", b"_delivery_id", "_order_group_id", b"_order_group_id", "_payment_id", b"_payment_id", "accept_expire_time", b"accept_expire_time", "accept_time", b"accept_time", "address", b"address", "buyer_id", b"buyer_id", "cancel_time", b"cancel_time", "cancelled_amount", b"cancelled_amount", "courier_id", b"courier_id", "create_time", b"create_time", "deliver_time", b"deliver_time", "delivery_fee", b"delivery_fee", "delivery_id", b"delivery_id", "delivery_tax_amount", b"delivery_tax_amount", "delivery_tax_rate", b"delivery_tax_rate", "discount_amount", b"discount_amount", "eta", b"eta", "expected_ready_time", b"expected_ready_time", "expire_time", b"expire_time", "order_group_id", b"order_group_id", "out_for_delivery_time", b"out_for_delivery_time", "pay_time", b"pay_time", "payable_amount", b"payable_amount", "payment_expire_time", b"payment_expire_time", "payment_id", b"payment_id", "prep_duration", b"prep_duration", "ready_time", b"ready_time", "refund_time", b"refund_time", "refunded_amount", b"refunded_amount", "reject_time", b"reject_time", "shop_open_time", b"shop_open_time", "subtotal", b"subtotal", "tax_amount", b"tax_amount", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_courier_id", b"_courier_id", "_delivery_id", b"_delivery_id", "accept_expire_time", b"accept_expire_time", "accept_time", b"accept_time", "address", b"address", "allowed_actions", b"allowed_actions", "buyer_id", b"buyer_id", "cancel_time", b"cancel_time", "cancellations", b"cancellations", "cancelled_amount", b"cancelled_amount", "courier_id", b"courier_id", "create_time", b"create_time", "deliver_time", b"deliver_time", "delivery_fee", b"delivery_fee", "delivery_id", b"delivery_id", "delivery_tax_amount", b"delivery_tax_amount", "delivery_tax_rate", b"delivery_tax_rate", "discount_amount", b"discount_amount", "eta", b"eta", "etag", b"etag", "expected_ready_time", b"expected_ready_time", "expire_time", b"expire_time", "items", b"items", "order_group_id", b"order_group_id", "order_id", b"order_id", "order_number", b"order_number", "out_for_delivery_time", b"out_for_delivery_time", "pay_time", b"pay_time", "payable_amount", b"payable_amount", "payment_expire_time", b"payment_expire_time", "payment_id", b"payment_id", "prep_duration", b"prep_duration", "promo_codes", b"promo_codes", "ready_time", b"ready_time", "refund_time", b"refund_time", "refunded_amount", b"refunded_amount", "reject_time", b"reject_time", "seller_id", b"seller_id", "shop_name", b"shop_name", "shop_open_time", b"shop_open_time", "state", b"state", "subtotal", b"subtotal", "tax_amount", b"tax_amount", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_buyer_id", b"_buyer_id", "_courier_id", b"_courier_id", "_delivery_id", b"_delivery_id", "_order_group_id", b"_order_group_id", "_payment_id", b"_payment_id", "accept_expire_time", b"accept_expire_time", "accept_time", b"accept_time", "address", b"address", "allowed_actions", b"allowed_actions", "buyer_id", b"buyer_id", "cancel_time", b"cancel_time", "cancellations", b"cancellations", "cancelled_amount", b"cancelled_amount", "courier_id", b"courier_id", "create_time", b"create_time", "deliver_time", b"deliver_time", "delivery_fee", b"delivery_fee", "delivery_id", b"delivery_id", "delivery_tax_amount", b"delivery_tax_amount", "delivery_tax_rate", b"delivery_tax_rate", "discount_amount", b"discount_amount", "eta", b"eta", "etag", b"etag", "expected_ready_time", b"expected_ready_time", "expire_time", b"expire_time", "items", b"items", "order_group_id", b"order_group_id", "order_id", b"order_id", "order_number", b"order_number", "out_for_delivery_time", b"out_for_delivery_time", "pay_time", b"pay_time", "payable_amount", b"payable_amount", "payment_expire_time", b"payment_expire_time", "payment_id", b"payment_id", "prep_duration", b"prep_duration", "promo_codes", b"promo_codes", "ready_time", b"ready_time", "refund_time", b"refund_time", "refunded_amount", b"refunded_amount", "reject_time", b"reject_time", "seller_id", b"seller_id", "shop_name", b"shop_name", "shop_open_time", b"shop_open_time", "state", b"state", "subtotal", b"subtotal", "tax_amount", b"tax_amount", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__buyer_id: _TypeAlias = _typing.Literal["buyer_id"]  # noqa: Y015
+    _WhichOneofArgType__buyer_id: _TypeAlias = _typing.Literal["_buyer_id", b"_buyer_id"]  # noqa: Y015
     _WhichOneofReturnType__courier_id: _TypeAlias = _typing.Literal["courier_id"]  # noqa: Y015
     _WhichOneofArgType__courier_id: _TypeAlias = _typing.Literal["_courier_id", b"_courier_id"]  # noqa: Y015
     _WhichOneofReturnType__delivery_id: _TypeAlias = _typing.Literal["delivery_id"]  # noqa: Y015
     _WhichOneofArgType__delivery_id: _TypeAlias = _typing.Literal["_delivery_id", b"_delivery_id"]  # noqa: Y015
+    _WhichOneofReturnType__order_group_id: _TypeAlias = _typing.Literal["order_group_id"]  # noqa: Y015
+    _WhichOneofArgType__order_group_id: _TypeAlias = _typing.Literal["_order_group_id", b"_order_group_id"]  # noqa: Y015
+    _WhichOneofReturnType__payment_id: _TypeAlias = _typing.Literal["payment_id"]  # noqa: Y015
+    _WhichOneofArgType__payment_id: _TypeAlias = _typing.Literal["_payment_id", b"_payment_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__buyer_id) -> _WhichOneofReturnType__buyer_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__courier_id) -> _WhichOneofReturnType__courier_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__delivery_id) -> _WhichOneofReturnType__delivery_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__order_group_id) -> _WhichOneofReturnType__order_group_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__payment_id) -> _WhichOneofReturnType__payment_id | None: ...
 
 Global___Order: _TypeAlias = Order  # noqa: Y015
 

@@ -88,11 +88,11 @@ class TrackingSnapshot(_message.Message):
 
     @_builtins.property
     def pickup_point(self) -> _latlng_pb2.LatLng:
-        """Where it is picked up."""
+        """Where it is picked up; for the seller, the courier and admins, until it is closed."""
 
     @_builtins.property
     def dropoff_point(self) -> _latlng_pb2.LatLng:
-        """Where it is dropped off."""
+        """Where it is dropped off; for the buyer, the courier and admins, until it is closed."""
 
     @_builtins.property
     def server_time(self) -> _timestamp_pb2.Timestamp:
