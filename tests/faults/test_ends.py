@@ -20,7 +20,7 @@ from marketplace.seller.v1 import seller_pb2, seller_service_pb2
 
 from tests.faults import books
 from tests.worlds.faults import Variant, World
-from tests.worlds.lines import Account, Lines, register
+from tests.worlds.lines import Account, Lines, as_role, register
 from tests.worlds.rivals import Move, Outcome, Rivals
 from tests.worlds.served import Served
 from tests.worlds.things import PASSWORD, new_key
@@ -84,14 +84,14 @@ async def accepted(world: World, lines: Lines) -> Stage:
     """An order that the shop prepares."""
     stage = await paid(world, lines)
     accept = order_service_pb2.AcceptOrderRequest(order_id=stage.order_id, prep_duration=Duration(seconds=60))
-    await lines.settled(stage.seller, accept)
+    await as_role(lines, stage.seller, accept)
     return stage
 
 
 async def ready(world: World, lines: Lines) -> Stage:
     """An order with its delivery, and a courier on shift who has not got it."""
     stage = await accepted(world, lines)
-    await lines.settled(stage.seller, order_service_pb2.MarkOrderReadyRequest(order_id=stage.order_id))
+    await as_role(lines, stage.seller, order_service_pb2.MarkOrderReadyRequest(order_id=stage.order_id))
     delivery_id = await world.delivery_of(lines, stage.buyer, stage.order_id)
     courier, courier_id = await world.courier(lines)
     return replace(stage, delivery_id=delivery_id, courier=courier, courier_id=courier_id)

@@ -87,7 +87,8 @@ class World:
         """A published product of one variant."""
         owner = seller or self.seller
         made = (await as_role(lines, owner, new_product(stock))).product
-        await lines.call(owner, catalog_service_pb2.PublishProductRequest(product_id=made.product_id))
+        # Each worker learns of the role by itself.
+        await as_role(lines, owner, catalog_service_pb2.PublishProductRequest(product_id=made.product_id))
         return Variant(made.product_id, made.variants[0].variant_id)
 
     async def quoted(
