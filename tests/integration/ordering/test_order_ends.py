@@ -1,85 +1,30 @@
-"""How orders end before the buyer has them: rejected, forgotten, refunded, undelivered."""
+"""How orders end while they are in their shops: cancelled, rejected, forgotten, refunded."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable
 from datetime import timedelta
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
-from alembic import command
-from marketd.kernel.call.caller import Caller
-from marketd.kernel.call.refusals import EtagMismatch, IllegalTransition, NotFound, Refusal, ValidationFailed
+from marketd.kernel.call.refusals import EtagMismatch, IllegalTransition, NotFound, ValidationFailed
 from marketd.kernel.events import outbox
-from marketd.kernel.values.ids import new_id
-from marketd.order import service
 from marketd.order.cancellations import MAX_CANCELLATIONS
-from marketd.order.model import CancellationActor, Goods
-from marketd.schema import migrate
 from marketplace.order.v1 import order_pb2
-from marketplace.payment.v1 import payment_pb2
 
-from tests.worlds.goods import Shop
+from tests.worlds.order_ways import (
+    assign,
+    paid_order,
+    stock_of,
+)
 from tests.worlds.ordering import Market, minor
 
 PAID = order_pb2.ORDER_STATE_PAID
 ACCEPTED = order_pb2.ORDER_STATE_ACCEPTED
 CANCELLED = order_pb2.ORDER_STATE_CANCELLED
 REJECTED = order_pb2.ORDER_STATE_REJECTED
-DELIVERED = order_pb2.ORDER_STATE_DELIVERED
 FEE = 490
-
-
-async def _paid(market: Market, quantity: int = 1) -> tuple[Caller, Shop, UUID, order_pb2.Order]:
-    buyer, shop = await market.buyer(), await market.shop()
-    variant = await market.variant(shop)
-    group = await market.paid(buyer, (variant, quantity))
-    return buyer, shop, variant, group.orders[0]
-
-
-async def _ready(market: Market, quantity: int = 1) -> tuple[Caller, Shop, UUID, order_pb2.Order]:
-    buyer, shop, variant, order = await _paid(market, quantity)
-    await market.accept(shop, order.order_id)
-    await market.ready(shop, order.order_id)
-    return buyer, shop, variant, order
-
-
-async def _on_its_way(market: Market, quantity: int = 1) -> tuple[Caller, Shop, UUID, order_pb2.Order]:
-    buyer, shop, variant, order = await _ready(market, quantity)
-    await _assign(market, order.order_id)
-    await _pick_up(market, order.order_id)
-    return buyer, shop, variant, order
-
-
-async def _assign(market: Market, order_id: str) -> None:
-    await market.tx.run(
-        "t", lambda uow: service.delivery_assigned(uow, UUID(order_id), new_id(), new_id(), courier_id=new_id())
-    )
-
-
-async def _give_up(market: Market, order_id: str, goods: Goods, note: str = "nobody opened") -> None:
-    actor = CancellationActor.ADMIN
-    await market.tx.run(
-        "t", lambda uow: service.undeliverable(uow, UUID(order_id), actor=actor, note=note, goods=goods)
-    )
-
-
-async def _pick_up(market: Market, order_id: str) -> object:
-    return await market.tx.run("t", lambda uow: service.out_for_delivery(uow, UUID(order_id)))
-
-
-async def _deliver(market: Market, order_id: str) -> object:
-    return await market.tx.run("t", lambda uow: service.delivered(uow, UUID(order_id)))
-
-
-async def _stock(market: Market, variant: UUID) -> tuple[int, int]:
-    row = await market.tx.read(
-        lambda unit: unit.connection.fetchrow("SELECT on_hand, reserved FROM stocks WHERE variant_id = $1", variant)
-    )
-    assert row is not None
-    return row["on_hand"], row["reserved"]
 
 
 async def test_each_cancellation_is_told_with_its_pieces_money_reason_and_actor(market: Market) -> None:
@@ -149,7 +94,7 @@ async def test_a_reason_is_given_by_those_who_can_know_it(
     refused: order_pb2.CancellationReason.ValueType,
     given: order_pb2.CancellationReason.ValueType,
 ) -> None:
-    buyer, shop, _, order = await _paid(market)
+    buyer, shop, _, order = await paid_order(market)
     caller = {"buyer": buyer, "seller": shop.caller, "admin": market.admin}[who]
     with pytest.raises(ValidationFailed) as refusal:
         await market.cancel(caller, order.order_id, reason=refused)
@@ -162,7 +107,7 @@ async def test_a_reason_is_given_by_those_who_can_know_it(
 
 
 async def test_what_people_write_stays_out_of_events_and_refunds(market: Market) -> None:
-    buyer, shop, _, order = await _paid(market)
+    buyer, shop, _, order = await paid_order(market)
     await market.reject(
         shop, order.order_id, reason=order_pb2.CANCELLATION_REASON_SUSPECTED_FRAUD, note="the same card as yesterday"
     )
@@ -174,7 +119,7 @@ async def test_what_people_write_stays_out_of_events_and_refunds(market: Market)
 
 
 async def test_a_seller_rejects_a_paid_order_and_stock_and_money_go_back(market: Market) -> None:
-    buyer, shop, variant, order = await _paid(market, 2)
+    buyer, shop, variant, order = await paid_order(market, 2)
     seen = await market.get(shop.caller, order.order_id)
     assert order_pb2.ORDER_ACTION_REJECT in seen.allowed_actions
     rival = await market.shop()
@@ -196,7 +141,7 @@ async def test_a_seller_rejects_a_paid_order_and_stock_and_money_go_back(market:
     await market.run_jobs()
     after = await market.get(buyer, order.order_id)
     assert minor(after.refunded_amount) == minor(after.total)
-    assert await _stock(market, variant) == (100, 0)
+    assert await stock_of(market, variant) == (100, 0)
     assert await market.violations() == []
 
 
@@ -213,8 +158,8 @@ async def test_only_a_paid_order_can_be_rejected(market: Market) -> None:
 
 
 async def test_a_paid_order_that_nobody_accepts_in_time_is_cancelled_with_its_money(market: Market) -> None:
-    buyer, _, variant, forgotten = await _paid(market)
-    _, shop, _, accepted = await _paid(market)
+    buyer, _, variant, forgotten = await paid_order(market)
+    _, shop, _, accepted = await paid_order(market)
     waiting = await market.get(buyer, forgotten.order_id)
     assert waiting.accept_expire_time.ToDatetime() - waiting.pay_time.ToDatetime() == timedelta(hours=1)
     await market.accept(shop, accepted.order_id)
@@ -229,7 +174,7 @@ async def test_a_paid_order_that_nobody_accepts_in_time_is_cancelled_with_its_mo
     assert (await market.get(shop.caller, accepted.order_id)).state == ACCEPTED
     await market.run_jobs()
     assert minor((await market.get(buyer, forgotten.order_id)).refunded_amount) == minor(order.total)
-    assert await _stock(market, variant) == (100, 0)
+    assert await stock_of(market, variant) == (100, 0)
     entry = await market.tx.read(
         lambda unit: unit.connection.fetchrow(
             "SELECT actor_kind, method, comment FROM audit_entries WHERE resource_id = $1", forgotten.order_id
@@ -242,7 +187,7 @@ async def test_a_paid_order_that_nobody_accepts_in_time_is_cancelled_with_its_mo
 
 async def test_accepting_and_running_out_of_time_at_once_has_one_winner(market: Market, other: Market) -> None:
     for _ in range(8):
-        _, shop, _, order = await _paid(market)
+        _, shop, _, order = await paid_order(market)
         accepted, _ = await asyncio.gather(
             market.accept(shop, order.order_id), other.run_jobs(ahead=timedelta(hours=2)), return_exceptions=True
         )
@@ -254,7 +199,7 @@ async def test_accepting_and_running_out_of_time_at_once_has_one_winner(market: 
 
 async def test_a_refund_that_leaves_nothing_ends_the_order_at_once(market: Market) -> None:
     for prepared in range(3):
-        buyer, shop, variant, order = await _paid(market)
+        buyer, shop, variant, order = await paid_order(market)
         if prepared:
             await market.accept(shop, order.order_id)
         if prepared > 1:
@@ -269,57 +214,11 @@ async def test_a_refund_that_leaves_nothing_ends_the_order_at_once(market: Marke
             (order_pb2.CANCELLATION_REASON_REFUNDED, order_pb2.CANCELLATION_ACTOR_SYSTEM, minor(order.total) - 500)
         ]
         assert minor(over.refunded_amount) == minor(order.total)
-        assert await _stock(market, variant) == (100, 0)
+        assert await stock_of(market, variant) == (100, 0)
         with pytest.raises(IllegalTransition):
             await market.accept(shop, order.order_id)
         with pytest.raises(IllegalTransition):
-            await _assign(market, order.order_id)
-    assert await market.violations() == []
-
-
-async def test_a_group_that_is_refunded_whole_ends_with_all_of_its_orders_that_are_in_their_shops(
-    market: Market,
-) -> None:
-    buyer, one, two = await market.buyer(), await market.shop(), await market.shop()
-    lamp, chair = await market.variant(one), await market.variant(two)
-    group = await market.paid(buyer, (lamp, 2), (chair, 1))
-    first, second = group.orders
-    owner, variant, rest = (one, lamp, chair) if first.seller_id == str(one.seller_id) else (two, chair, lamp)
-    await market.accept(owner, first.order_id)
-    await market.ready(owner, first.order_id)
-    await _assign(market, first.order_id)
-    await _pick_up(market, first.order_id)
-    await market.refund(market.admin, group.payment.payment_id)
-    assert (await market.get(buyer, second.order_id)).state == CANCELLED
-    assert (await market.get(buyer, first.order_id)).state == order_pb2.ORDER_STATE_OUT_FOR_DELIVERY
-    assert await _stock(market, rest) == (100, 0)
-    await _deliver(market, first.order_id)
-    assert (await market.get(buyer, first.order_id)).state == order_pb2.ORDER_STATE_REFUNDED
-    assert (await _stock(market, variant))[1] == 0
-    payment = await market.get_payment(buyer, group.payment.payment_id)
-    assert payment.state == payment_pb2.PAYMENT_STATE_REFUNDED
-    assert await market.violations() == []
-
-
-async def test_refunds_against_ready_and_pickup_leave_nothing_that_goes_on_for_nothing(
-    market: Market, other: Market
-) -> None:
-    ready, out = order_pb2.ORDER_STATE_READY, order_pb2.ORDER_STATE_OUT_FOR_DELIVERY
-    for round_ in range(20):
-        _, shop, _, order = await (_ready(market) if round_ % 2 else _paid(market))
-        if not round_ % 2:
-            await market.accept(shop, order.order_id)
-            step: Awaitable[object] = other.ready(shop, order.order_id)
-        else:
-            step = _pick_up(other, order.order_id)
-        results = await asyncio.gather(
-            step, market.refund(shop.caller, order.payment_id, order_id=order.order_id), return_exceptions=True
-        )
-        assert not [each for each in results if isinstance(each, Exception) and not isinstance(each, Refusal)]
-        state = (await market.get(shop.caller, order.order_id)).state
-        assert state in ((CANCELLED, out) if round_ % 2 else (CANCELLED,)), (round_, state)
-        assert state != ready
-    await market.run_jobs()
+            await assign(market, order.order_id)
     assert await market.violations() == []
 
 
@@ -337,133 +236,8 @@ async def test_what_costs_nothing_any_more_is_cancelled_with_it(market: Market) 
     assert await market.violations() == []
 
 
-async def test_the_check_finds_what_is_refunded_and_still_going_and_no_step_is_taken_with_it(market: Market) -> None:
-    _, shop, _, order = await _ready(market)
-    await market.tx.run(
-        "t",
-        lambda uow: uow.connection.execute(
-            "UPDATE orders SET refund_reserved_minor = due_minor WHERE order_id = $1", UUID(order.order_id)
-        ),
-    )
-    assert any("although all of its money is given back" in wrong for wrong in await market.violations())
-    for step in (
-        lambda uow: service.delivery_assigned(uow, UUID(order.order_id), new_id(), new_id()),
-        lambda uow: service.out_for_delivery(uow, UUID(order.order_id)),
-    ):
-        with pytest.raises(IllegalTransition) as refusal:
-            await market.tx.run("t", step)
-        assert "money is given back" in refusal.value.message
-    made = await market.tx.run("t", lambda uow: service.delivery_made(uow, UUID(order.order_id), new_id()))
-    assert made is None
-    assert (await market.get(shop.caller, order.order_id)).state == order_pb2.ORDER_STATE_READY
-
-
-@pytest.mark.parametrize(
-    ("goods", "on_hand"), [(Goods.KEPT_BACK, 100), (Goods.RETURNED, 100), (Goods.LOST, 98)], ids=lambda each: str(each)
-)
-async def test_an_undeliverable_order_ends_with_its_money_and_what_is_left_of_its_goods(
-    market: Market, goods: Goods, on_hand: int
-) -> None:
-    way = _ready if goods is Goods.KEPT_BACK else _on_its_way
-    buyer, _, variant, order = await way(market, 2)
-    await _give_up(market, order.order_id, goods)
-    await _give_up(market, order.order_id, goods, note="once more")
-    over = await market.get(buyer, order.order_id)
-    assert over.state == CANCELLED
-    assert [(one.reason, one.note, one.actor) for one in over.cancellations] == [
-        (order_pb2.CANCELLATION_REASON_UNDELIVERABLE, "nobody opened", order_pb2.CANCELLATION_ACTOR_ADMIN)
-    ]
-    await market.run_jobs()
-    assert minor((await market.get(buyer, order.order_id)).refunded_amount) == minor(order.total)
-    assert await _stock(market, variant) == (on_hand, 0)
-    for _ in range(2):
-        await market.tx.run("t", lambda uow: service.goods_returned(uow, UUID(order.order_id)))
-        assert await _stock(market, variant) == (100, 0)
-    assert await market.violations() == []
-
-
-async def test_pieces_that_were_cancelled_before_do_not_come_back_with_the_rest(market: Market) -> None:
-    buyer, _, variant, order = await _ready(market, 3)
-    await market.cancel(buyer, order.order_id, (order.items[0].item_id, 1))
-    await _assign(market, order.order_id)
-    await _pick_up(market, order.order_id)
-    assert await _stock(market, variant) == (98, 0)
-    await _give_up(market, order.order_id, Goods.LOST)
-    await market.tx.run("t", lambda uow: service.goods_returned(uow, UUID(order.order_id)))
-    assert await _stock(market, variant) == (100, 0)
-    assert await market.violations() == []
-
-
-async def test_only_what_a_courier_could_bring_can_be_undeliverable(market: Market) -> None:
-    _, _, _, order = await _paid(market)
-    with pytest.raises(IllegalTransition):
-        await _give_up(market, order.order_id, Goods.KEPT_BACK)
-    _, _, _, out = await _on_its_way(market)
-    await _deliver(market, out.order_id)
-    with pytest.raises(IllegalTransition):
-        await _give_up(market, out.order_id, Goods.RETURNED)
-
-
-async def test_delivering_and_giving_up_at_once_has_one_winner(market: Market, other: Market) -> None:
-    for _ in range(8):
-        buyer, _, _, order = await _on_its_way(market)
-        delivered, given_up = await asyncio.gather(
-            _deliver(market, order.order_id),
-            _give_up(other, order.order_id, Goods.RETURNED),
-            return_exceptions=True,
-        )
-        assert isinstance(delivered, IllegalTransition) != isinstance(given_up, IllegalTransition)
-        state = (await market.get(buyer, order.order_id)).state
-        assert state == (CANCELLED if isinstance(delivered, IllegalTransition) else DELIVERED)
-    await market.run_jobs()
-    assert await market.violations() == []
-
-
-async def test_an_order_knows_its_delivery_and_loses_its_courier(market: Market) -> None:
-    buyer, shop, _, order = await _ready(market)
-    delivery_id = new_id()
-    for _ in range(2):
-        made = await market.tx.run("t", lambda uow: service.delivery_made(uow, UUID(order.order_id), delivery_id))
-        assert made is not None
-    seen = await market.get(buyer, order.order_id)
-    assert seen.delivery_id == str(delivery_id)
-    await _assign(market, order.order_id)
-    assert (await market.get(buyer, order.order_id)).HasField("courier_id")
-    for _ in range(2):
-        await market.tx.run("t", lambda uow: service.courier_withdrawn(uow, UUID(order.order_id)))
-    assert not (await market.get(buyer, order.order_id)).HasField("courier_id")
-    await market.cancel(shop.caller, order.order_id)
-    assert await market.tx.run("t", lambda uow: service.delivery_made(uow, UUID(order.order_id), new_id())) is None
-    told = await market.tx.read(lambda unit: outbox.read_aggregate(unit.connection, UUID(order.order_id), 4))
-    assert [event.event_type.removeprefix("order.") for event in told] == [
-        "delivery_made",
-        "courier_assigned",
-        "courier_withdrawn",
-        "cancelled",
-    ]
-
-
-async def test_open_orders_hold_their_buyer_and_their_shop(market: Market) -> None:
-    buyer, shop = await market.buyer(), await market.shop()
-    variant = await market.variant(shop)
-    orders = [(await market.place(buyer, (variant, 1))).orders[0], (await market.paid(buyer, (variant, 1))).orders[0]]
-
-    async def held() -> set[str | None]:
-        return {
-            await market.tx.run("t", lambda uow: service.holds_account(uow, buyer.known_user_id)),
-            await market.tx.run("t", lambda uow: service.holds_seller(uow, shop.seller_id)),
-        }
-
-    assert await held() == {f"order {orders[0].order_number} and 1 more"}
-    await market.cancel(buyer, orders[0].order_id)
-    assert await held() == {f"order {orders[1].order_number}"}
-    await market.reject(shop, orders[1].order_id)
-    assert await held() == {None}
-    assert await market.tx.run("t", lambda uow: service.holds_account(uow, uuid4())) is None
-
-
 async def test_parts_are_cancelled_a_bounded_number_of_times_and_then_the_rest_at_once(market: Market) -> None:
-    buyer, _, _, order = await _paid(market, 5)
+    buyer, _, _, order = await paid_order(market, 5)
     item = order.items[0].item_id
     await market.cancel(buyer, order.order_id, (item, 1))
     # More of them, which took nothing.
@@ -485,7 +259,7 @@ async def test_parts_are_cancelled_a_bounded_number_of_times_and_then_the_rest_a
 
 
 async def test_ends_are_audited_with_what_changed(market: Market) -> None:
-    _, shop, _, order = await _paid(market)
+    _, shop, _, order = await paid_order(market)
     await market.reject(shop, order.order_id, note="private words")
     rows = await market.tx.read(
         lambda unit: unit.connection.fetch(
@@ -496,25 +270,3 @@ async def test_ends_are_audited_with_what_changed(market: Market) -> None:
     assert "PAID" in str(rows[0]["changes"])
     assert "REJECTED" in str(rows[0]["changes"])
     assert "private words" not in str(rows[0]["changes"])
-
-
-async def test_what_ended_under_the_version_before_agrees_after_the_migration(
-    market: Market, other: Market, database_url: str
-) -> None:
-    buyer, _, _, order = await _paid(market, 3)
-    await market.cancel(buyer, order.order_id, (order.items[0].item_id, 1))
-    await market.cancel(buyer, order.order_id, note="none at all")
-    shop = await market.shop()
-    unpaid = (await market.place(buyer, (await market.variant(shop), 2))).orders[0]
-    await market.cancel(buyer, unpaid.order_id, (unpaid.items[0].item_id, 1))
-    _, shop, _, rejected = await _paid(market)
-    await market.reject(shop, rejected.order_id)
-    await market.run_jobs()
-    await asyncio.to_thread(command.downgrade, migrate.config(database_url), "0025")
-    await asyncio.to_thread(migrate.upgrade, database_url)
-    assert await other.violations() == []
-    over = await other.get(buyer, order.order_id)
-    assert [(one.note, len(one.lines), minor(one.amount)) for one in over.cancellations] == [
-        ("none at all", 1, minor(over.total))
-    ]
-    assert minor((await other.get(buyer, unpaid.order_id)).cancelled_amount) == 1_000
