@@ -5,13 +5,17 @@ is followed as long as goods are in hands.
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from marketd.delivery.estimate import band
 from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.values.ids import new_id
 from marketd.tracking.errors import OffShift
+from marketd.tracking.trip.journal import write_findings
+from marketd.tracking.trip.trip import Late, Leg
 from marketplace.delivery.v1 import delivery_pb2
 
 from tests.worlds.delivery import World as Deliveries
@@ -137,3 +141,19 @@ async def test_who_asks_while_the_delivery_changes_hands_sees_nothing_that_is_no
     with pytest.raises(NotFound):
         await own.ended()
     assert own.messages == []
+
+
+async def test_what_the_former_courier_would_be_late_with_is_not_told(deliveries: Deliveries) -> None:
+    ready, _, former_id = await deliveries.picked_up()
+    _, courier_id = await deliveries.courier()
+    await deliveries.reassign(ready.delivery_id, courier_id)
+    due_time = datetime.now(UTC)
+    eta = band(due_time, due_time + timedelta(minutes=30))
+
+    async def found_late_by(one: UUID) -> int:
+        leg = Leg(ready.delivery_id, ready.order_id, one, True, None, None)
+        await deliveries.tx.run("test.late", lambda uow: write_findings(uow, [Late(leg, due_time, eta)]))
+        count: int = await deliveries.value("SELECT count(*) FROM outbox_events WHERE event_type = 'delivery.late'")
+        return count
+
+    assert [await found_late_by(former_id), await found_late_by(courier_id)] == [0, 1]

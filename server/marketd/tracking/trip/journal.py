@@ -83,6 +83,9 @@ async def write_findings(uow: UnitOfWork, batch: Sequence[TripFinding]) -> None:
 
 
 async def _tell_late(uow: UnitOfWork, finding: Late) -> None:
+    found = await delivery.read_delivery(uow, finding.leg.delivery_id)
+    if found is None or found.courier_id != finding.leg.courier_id:
+        return  # somebody else brings it since, and may still be in time
     if not await repository.note_late(uow.connection, finding.leg.delivery_id, uow.now):
         return
     eta = finding.eta
