@@ -65,7 +65,6 @@ NEVER = {
     # The answer of a server with no courier to show has none.
     "TrackingSnapshot.position",
 }
-Render = Callable[[Any, str], Message | None]
 
 
 def filled(hint: Any, name: str = "") -> Any:
