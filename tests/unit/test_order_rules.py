@@ -206,8 +206,8 @@ def _in_cart(quantity: int = 1, price_minor: int = 1_000) -> CartItem:
     return CartItem(uuid4(), uuid4(), quantity, price_minor, "EUR", NOW, NOW, available=quantity)
 
 
-def _offer(item: CartItem, price_minor: int = 1_000, *, is_buyable: bool = True) -> Offer:
-    return Offer(item.variant_id, uuid4(), uuid4(), "Lamp", "", (), "EUR", price_minor, None, is_buyable, True, "")
+def _offer(item: CartItem, price_minor: int = 1_000, *, is_offered: bool = True) -> Offer:
+    return Offer(item.variant_id, uuid4(), uuid4(), "Lamp", "", (), "EUR", price_minor, None, is_offered, True, "")
 
 
 def test_items_are_judged_by_offer_and_stock() -> None:
@@ -217,7 +217,7 @@ def test_items_are_judged_by_offer_and_stock() -> None:
     short = price_item(replace(item, available=4), _offer(item, 900))
     assert [problem.kind for problem in short.problems] == [ProblemKind.INSUFFICIENT_STOCK, ProblemKind.PRICE_CHANGED]
     assert short.line_total == Money(4_500, "EUR")
-    for offer in (None, _offer(item, is_buyable=False)):
+    for offer in (None, _offer(item, is_offered=False)):
         gone = price_item(item, offer)
         assert [problem.kind for problem in gone.problems] == [ProblemKind.VARIANT_UNAVAILABLE]
         assert has_blocking(gone.problems)

@@ -157,7 +157,7 @@ class VariantSpec:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A variant as a cart or an order needs it. `is_buyable`: published, active, and the seller sells; stock aside."""
+    """A variant as a cart or an order needs it. `is_offered`: it is active and its product published."""
 
     variant_id: UUID
     product_id: UUID
@@ -168,9 +168,14 @@ class Offer:
     currency: str
     price_minor: int
     compare_at_price_minor: int | None
-    is_buyable: bool
+    is_offered: bool
     seller_sells: bool
     image_url: str
+
+    @property
+    def is_buyable(self) -> bool:
+        """Whether it may be bought now, stock aside."""
+        return self.is_offered and self.seller_sells
 
     @property
     def price(self) -> Money:
