@@ -104,6 +104,14 @@ def test_a_reset_after_an_undo_does_not_say_that_the_password_stays(shop: Shop) 
         assert "of no use any" in was_undone
 
 
+def test_who_is_blocked_reads_what_becomes_of_orders_shop_and_deliveries() -> None:
+    content = Renderer(SHOP).letter(Wording.ACCOUNT_BLOCKED, "en", VALUES)
+    for part in (" ".join(content.text.split()), content.html):
+        assert "ordered and paid for is not lost" in part
+        assert "orders that are not ready are cancelled and paid back" in part
+        assert "courier here, you are suspended" in part
+
+
 def test_the_code_stands_in_subject_text_html_and_sms() -> None:
     renderer = Renderer(SHOP)
     content = renderer.letter(Wording.VERIFICATION_CODE, "en", VALUES)
