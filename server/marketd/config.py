@@ -181,7 +181,9 @@ class Settings(BaseSettings):
     quote_lifetime: timedelta = timedelta(minutes=15)
     unpaid_order_lifetime: timedelta = timedelta(minutes=30)
     order_accept_lifetime: timedelta = Field(
-        timedelta(hours=1), gt=timedelta(0), description="How long a seller may take to accept a paid order."
+        timedelta(hours=1),
+        gt=timedelta(0),
+        description="How long a seller may take to accept a paid order, once the shop is open.",
     )
     request_id_lifetime: timedelta = Field(timedelta(hours=48), ge=timedelta(hours=24))
     courier_speed_mps: float = Field(5.5, gt=0, le=60, description="For arrival estimates: a bicycle in a city.")

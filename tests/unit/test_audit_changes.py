@@ -36,6 +36,7 @@ class Line:
 class Span:
     day: int
     hours: int
+    price_minor: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +87,7 @@ def _changes(before: Thing | None, after: Thing | None) -> dict[str, tuple[str |
         ({"words": ("b", "a")}, {"words": (None, "b, a")}),
         ({"roles": frozenset(Colour)}, {"roles": (None, "BLUE, RED")}),
         ({"spans": (Span(1, 9), Span(2, 10))}, {"spans": (None, "1 9, 2 10")}),
+        ({"spans": (Span(1, 9, 250),)}, {"spans": (None, "1 9 2.50 EUR")}),
         ({"options": {"Size": "L"}}, {"options[Size]": (None, "L")}),
     ],
 )

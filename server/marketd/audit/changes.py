@@ -93,14 +93,19 @@ def _compare(path: str, before: Any, after: Any, currency: str) -> Iterator[tupl
                 continue
             if name.endswith("_minor") and currency:
                 below = below.removesuffix("_minor")
-                old, new = (None if each is None else Money(each, currency) for each in (old, new))
+                old, new = (_as_money(name, each, currency) for each in (old, new))
             yield from _compare(below, old, new, currency)
     elif isinstance(either, Mapping) or _has_ids(either) or _has_ids(after):
         one, other = _by_key(before), _by_key(after)
         for key in [*one, *(key for key in other if key not in one)]:
             yield from _compare(f"{path}[{key}]", one.get(key), other.get(key), currency)
     else:
-        yield path, _text(before), _text(after)
+        yield path, _text(before, currency), _text(after, currency)
+
+
+def _as_money(name: str, value: Any, currency: str) -> Any:
+    """Minor units as money, where the currency is known; everything else as it is."""
+    return Money(value, currency) if name.endswith("_minor") and currency and value is not None else value
 
 
 def _said(value: Any) -> list[str]:
@@ -128,7 +133,7 @@ def _by_key(value: Any) -> Mapping[str, Any]:
     return {str(_first(each)): each for each in value}
 
 
-def _text(value: Any) -> str | None:
+def _text(value: Any, currency: str = "") -> str | None:
     """The value as people read it; None for what is not there, and for empty texts and collections."""
     match value:
         case None | "" | ():
@@ -142,11 +147,12 @@ def _text(value: Any) -> str | None:
         case timedelta():
             return f"{value.total_seconds():g} s"
         case tuple():
-            return ", ".join(_text(each) or "" for each in value)
+            return ", ".join(_text(each, currency) or "" for each in value)
         case frozenset():
             return ", ".join(sorted(_text(each) or "" for each in value)) or None
         case _ if _is_open(value):
-            return " ".join(text for name in _said(value) if (text := _text(getattr(value, name))) is not None)
+            texts = (_text(_as_money(name, getattr(value, name), currency), currency) for name in _said(value))
+            return " ".join(text for text in texts if text is not None)
         case _:
             return str(value)
 

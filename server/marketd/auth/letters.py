@@ -56,10 +56,21 @@ class Letters:
         uow.enqueue(job(Wording.VERIFICATION_CODE, to, values, locale=language_of(account), expire_time=end))
 
     def password_reset(
-        self, uow: UnitOfWork, email: str, token: str, lifetime: timedelta, *, language: str, to_nobody: bool = False
+        self,
+        uow: UnitOfWork,
+        email: str,
+        token: str,
+        lifetime: timedelta,
+        *,
+        language: str,
+        to_nobody: bool = False,
+        undone: bool = False,
     ) -> None:
-        """The way back into the account. `to_nobody`: the same work, and nobody gets it."""
-        values = {"token": self._sealed(token), "minutes": _minutes(lifetime)}
+        """The way back into the account. `to_nobody`: the same work, and nobody gets it.
+
+        `undone`: not asked for, but because a change of the e-mail address was taken back, and the password with it.
+        """
+        values = {"token": self._sealed(token), "minutes": _minutes(lifetime), **_undone(undone)}
         end = uow.now + lifetime
         job = mail_job(
             Wording.PASSWORD_RESET,
@@ -90,6 +101,10 @@ class Letters:
         """
         undo = {"token": self._sealed(undo_token), "hours": _hours(lifetime)} if undo_token else {}
         _tell(uow, account, Wording.EMAIL_CHANGED, email=_masked(new), address=address, **undo)
+
+    def email_restored(self, uow: UnitOfWork, account: Account, restored: str, address: str) -> None:
+        """To the address that the account loses: that its change was taken back, from where."""
+        _tell(uow, account, Wording.EMAIL_CHANGED, email=_masked(restored), address=address, **_undone(True))
 
     def phone_changed(self, uow: UnitOfWork, account: Account, new: str, address: str) -> None:
         """That the account has another phone, from where; none when `new` is empty."""
@@ -142,6 +157,11 @@ def _masked(email: str) -> str:
 def _masked_phone(phone: str) -> str:
     """`…4567`"""
     return f"…{phone[-4:]}" if phone else ""
+
+
+def _undone(undone: bool) -> dict[str, str]:
+    """The value that the templates ask for; absent when it does not hold."""
+    return {"undone": "true"} if undone else {}
 
 
 def _hours(lifetime: timedelta) -> str:

@@ -13,11 +13,11 @@ from uuid import UUID
 from marketd.audit import log
 from marketd.delivery.events import DeliveryReturned
 from marketd.delivery.model import (
-    TRANSITIONS,
     DeliveryActor,
     DeliveryOutcome,
     FailureReason,
     check_end,
+    not_so,
 )
 from marketd.delivery.occurred import happened_at
 from marketd.delivery.repository import deliveries
@@ -67,7 +67,7 @@ async def fail_delivery(uow: UnitOfWork, caller: Caller, command: EndDelivery) -
     check_etag(command.etag, before.version)
     check_end(before.state, DeliveryOutcome.FAILED)
     if failure.actor is DeliveryActor.COURIER and not before.state.is_picked_up:
-        raise TRANSITIONS.refusal(before.state)
+        raise not_so(before.state, "before the pickup an admin ends it, or gives it to somebody else")
     happened = happened_at(uow.now, command.occurred_time, before.state_time)
     goods = Goods.LOST if before.state.is_picked_up else Goods.KEPT_BACK
     return await _end(uow, caller, before, DeliveryOutcome.FAILED, failure, goods, happened)

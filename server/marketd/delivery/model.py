@@ -23,6 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
+from marketd.kernel.call.refusals import IllegalTransition
 from marketd.kernel.db.database import Base
 from marketd.kernel.values.transitions import Transitions
 
@@ -159,6 +160,12 @@ ENDS: Final[Mapping[DeliveryOutcome, frozenset[DeliveryState]]] = {
     DeliveryOutcome.CANCELLED: _BEFORE_PICKUP,
 }
 """From which states a delivery is CLOSED with which outcome."""
+_OTHERWISE: Final[Mapping[DeliveryOutcome, str]] = {
+    DeliveryOutcome.DELIVERED: "PickUpDelivery comes first",
+    DeliveryOutcome.FAILED: "it cannot fail now",
+    DeliveryOutcome.RETURNED: "nothing was picked up that could come back",
+    DeliveryOutcome.CANCELLED: "what is picked up ends with FailDelivery or ReturnToSeller",
+}
 
 _OVER: Final = frozenset({CourierState.REJECTED, CourierState.CLOSED})
 COURIER_TRANSITIONS: Final = Transitions(
@@ -177,7 +184,14 @@ COURIER_TRANSITIONS: Final = Transitions(
 def check_end(current: DeliveryState, outcome: DeliveryOutcome) -> None:
     """Raises IllegalTransition unless a delivery in this state can be closed with this outcome."""
     if current not in ENDS[outcome]:
-        raise TRANSITIONS.refusal(current)
+        raise not_so(current, _OTHERWISE[outcome])
+
+
+def not_so(current: DeliveryState, otherwise: str) -> IllegalTransition:
+    """That an open delivery in this state ends `otherwise`: to say that it can become CLOSED would be no help."""
+    allowed = TRANSITIONS.allowed(current)
+    message = f"The delivery is {current.value}; {otherwise}." if allowed else ""
+    return IllegalTransition("delivery", current.value, allowed, message)
 
 
 def _one_of(column: str, values: type[StrEnum]) -> str:

@@ -33,13 +33,17 @@ class Wording(StrEnum):
     VERIFICATION_CODE = "verification_code"
     """code*, minutes. As a letter or an SMS."""
     PASSWORD_RESET = "password_reset"  # noqa: S105 - a template's name
-    """token*, minutes. With MARKETD_PASSWORD_RESET_URL it shows a link, else the token itself."""
+    """token*, minutes, undone. With MARKETD_PASSWORD_RESET_URL it shows a link, else the token itself.
+
+    With `undone` nobody asked for it: a change of the e-mail address was taken back, and the password is void.
+    """
     PASSWORD_CHANGED = "password_changed"  # noqa: S105 - a template's name
     """time*, address."""
     EMAIL_CHANGED = "email_changed"
-    """time*, email (the new one, masked), address, token, hours. To the former e-mail address.
+    """time*, email (the new one, masked), address, token, hours, undone. To the former e-mail address.
 
     With a token it says how the change is taken back: with MARKETD_PUBLIC_URL by a link, else by the token itself.
+    With `undone` it says that one was, to the address that the account loses by that.
     """
     PHONE_CHANGED = "phone_changed"
     """time*, phone (the new one, masked; empty when there is none), address."""

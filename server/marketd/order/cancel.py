@@ -70,7 +70,8 @@ async def cancel_order(uow: UnitOfWork, caller: Caller, command: CancelOrder) ->
     if order.state not in CANCELLABLE:
         # Only who brings it can say that nobody can.
         further = [state for state in TRANSITIONS.allowed(order.state) if state != OrderState.CANCELLED.value]
-        raise IllegalTransition("order", order.state.value, further)
+        message = f"The order is {order.state.value}; it cannot be cancelled any more." if further else ""
+        raise IllegalTransition("order", order.state.value, further, message)
 
     pieces = _pieces(order, command.lines)
     left = order.due_minor - order.refund_reserved_minor

@@ -130,7 +130,7 @@ def _from_date(message: Date, field: str) -> date:
     try:
         return date(message.year, message.month, message.day)
     except ValueError as error:
-        problem = "is no day of the calendar; give year, month and day, such as 2026-12-24"
+        problem = "is no day of the calendar; give year, month and day, such as 2026, 12 and 24"
         raise ValidationFailed(FieldViolation(field, problem)) from error
 
 

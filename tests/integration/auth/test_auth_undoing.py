@@ -62,6 +62,7 @@ async def test_the_owner_gets_the_account_back_and_the_thief_is_out(house: House
         ("password_reset", HOME),
     ]
     assert "token" not in house.mailbox.sent[0][2]
+    assert all(values["undone"] for _, _, values in house.mailbox.sent)
     for session in (done, stolen):
         with pytest.raises(SessionRevoked):
             await house.principals.authenticate(session.tokens.access.text)

@@ -60,6 +60,7 @@ async def test_what_is_picked_up_is_not_cancelled(world: World) -> None:
     with pytest.raises(IllegalTransition) as refused:
         await world.end(world.admin, "CancelDelivery", ready.delivery_id)
     assert refused.value.metadata["current"] == "PICKED_UP"
+    assert "FailDelivery or ReturnToSeller" in refused.value.message
 
 
 async def test_a_courier_who_cannot_deliver_says_so_and_is_free(world: World) -> None:
@@ -84,7 +85,7 @@ async def test_a_courier_who_cannot_deliver_says_so_and_is_free(world: World) ->
 
 async def test_before_the_pickup_only_an_admin_says_that_it_failed_and_the_goods_were_never_away(world: World) -> None:
     ready, courier, _ = await world.assigned()
-    with pytest.raises(IllegalTransition):
+    with pytest.raises(IllegalTransition, match="an admin ends it"):
         await world.end(courier, "FailDelivery", ready.delivery_id)
     failed = await world.end(world.admin, "FailDelivery", ready.delivery_id, Why.DELIVERY_FAILURE_REASON_NO_COURIER)
     assert failed.failure.actor == Who.DELIVERY_ACTOR_ADMIN

@@ -70,6 +70,7 @@ async def test_an_order_goes_the_whole_way(market: Market) -> None:
     with pytest.raises(IllegalTransition) as refusal:
         await market.cancel(buyer, order_id)
     assert refusal.value.metadata == {"current": "OUT_FOR_DELIVERY", "allowed": "DELIVERED"}
+    assert refusal.value.message == "The order is OUT_FOR_DELIVERY; it cannot be cancelled any more."
     await market.tx.run("t", lambda uow: service.delivered(uow, UUID(order_id)))
     delivered = await market.get(buyer, order_id)
     assert delivered.state == order_pb2.ORDER_STATE_DELIVERED

@@ -83,6 +83,35 @@ def test_a_change_of_the_address_is_taken_back_by_a_link_where_there_is_a_page_a
     assert "https://" not in told.text
 
 
+def test_who_loses_an_address_by_an_undo_is_not_sent_to_a_password_that_is_void() -> None:
+    values = {**VALUES, "undone": "true", "email": "z…@mail.example"}
+    del values["token"]
+    told = Renderer(SHOP).letter(Wording.EMAIL_CHANGED, "en", values)
+    for part in (told.text, told.html):
+        assert "taken back" in part
+        assert "change your password now" not in part
+        assert "was given another" not in part
+
+
+@pytest.mark.parametrize("shop", [SHOP, Shop("Shop")])
+def test_a_reset_after_an_undo_does_not_say_that_the_password_stays(shop: Shop) -> None:
+    asked = Renderer(shop).letter(Wording.PASSWORD_RESET, "en", VALUES)
+    undone = Renderer(shop).letter(Wording.PASSWORD_RESET, "en", {**VALUES, "undone": "true"})
+    for was_asked, was_undone in ((asked.text, undone.text), (asked.html, undone.html)):
+        assert "your password stays as it is" in was_asked
+        for word in ("your password stays as it is", "asked for"):
+            assert word not in was_undone
+        assert "of no use any" in was_undone
+
+
+def test_who_is_blocked_reads_what_becomes_of_orders_shop_and_deliveries() -> None:
+    content = Renderer(SHOP).letter(Wording.ACCOUNT_BLOCKED, "en", VALUES)
+    for part in (" ".join(content.text.split()), content.html):
+        assert "ordered and paid for is not lost" in part
+        assert "orders that are not ready are cancelled and paid back" in part
+        assert "courier here, you are suspended" in part
+
+
 def test_the_code_stands_in_subject_text_html_and_sms() -> None:
     renderer = Renderer(SHOP)
     content = renderer.letter(Wording.VERIFICATION_CODE, "en", VALUES)

@@ -111,11 +111,14 @@ class Recovering:
         await log.record(uow, SYSTEM, "user", user_id or "", comment, act=Act.SEND_RESET_LETTER)
 
     async def send_token(self, uow: UnitOfWork, account: Account) -> None:
-        """A reset token and its letter for a locked, active account, whoever asked before and how often."""
+        """A reset token and its letter for a locked, active account whose e-mail address was just restored.
+
+        It does not count who asked before and how often.
+        """
         token, end = new_token(), uow.now + LIFETIME
         address_hash = self._address_hash(account.email)
         await password_resets.insert(uow.connection, account.user_id, address_hash, hash_token(token), uow.now, end)
-        self._letters.password_reset(uow, account.email, token, LIFETIME, language=language_of(account))
+        self._letters.password_reset(uow, account.email, token, LIFETIME, language=language_of(account), undone=True)
 
     async def prepare_reset(self, caller: Caller, token: str, password: str) -> Work[None]:
         """The work that sets the password and ends every session.

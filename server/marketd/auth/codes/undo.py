@@ -59,7 +59,7 @@ class Undoing:
             self._letters.totp_changed(uow, after, enabled=False)
         if after.email != before.email:
             # Without a token: who reads the address that the account loses shall know, and not take it back again.
-            self._letters.email_changed(uow, before, after.email, caller.address)
+            self._letters.email_restored(uow, before, after.email, caller.address)
         if after.state is AccountState.ACTIVE:
             await self._recovering.send_token(uow, after)
         owner = Caller(before.user_id, None, before.roles, caller.address)

@@ -318,8 +318,9 @@ class AuthServiceServicer:
 
     def ConfirmTotp(self, request, context):
         """Shows that the authenticator works: from now on signing in needs its codes. The recovery codes are told here and
-        never again. This session stays one without a second factor: where admins need one, sign in again. Errors: VALIDATION_FAILED for a wrong code, ILLEGAL_TRANSITION when there is nothing to confirm,
-        NOT_FOUND for callers that are no user, RATE_LIMITED.
+        never again. This session stays one without a second factor: where admins need one, sign in again. Errors:
+        VALIDATION_FAILED for a wrong code, ILLEGAL_TRANSITION when there is nothing to confirm, NOT_FOUND for callers that
+        are no user, RATE_LIMITED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -114,8 +114,9 @@ class AuthServiceStub:
     """
     ConfirmTotp: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.ConfirmTotpRequest, _auth_service_pb2.ConfirmTotpResponse]
     """Shows that the authenticator works: from now on signing in needs its codes. The recovery codes are told here and
-    never again. This session stays one without a second factor: where admins need one, sign in again. Errors: VALIDATION_FAILED for a wrong code, ILLEGAL_TRANSITION when there is nothing to confirm,
-    NOT_FOUND for callers that are no user, RATE_LIMITED.
+    never again. This session stays one without a second factor: where admins need one, sign in again. Errors:
+    VALIDATION_FAILED for a wrong code, ILLEGAL_TRANSITION when there is nothing to confirm, NOT_FOUND for callers that
+    are no user, RATE_LIMITED.
     """
     DisableTotp: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.DisableTotpRequest, _auth_service_pb2.DisableTotpResponse]
     """Removes the second factor and its recovery codes, given one of its codes. Errors: TOTP_REQUIRED when the code is
@@ -346,8 +347,9 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_auth_service_pb2.ConfirmTotpRequest, _abc.Awaitable[_auth_service_pb2.ConfirmTotpResponse]],
     ) -> _abc.Awaitable[_auth_service_pb2.ConfirmTotpResponse]:
         """Shows that the authenticator works: from now on signing in needs its codes. The recovery codes are told here and
-        never again. This session stays one without a second factor: where admins need one, sign in again. Errors: VALIDATION_FAILED for a wrong code, ILLEGAL_TRANSITION when there is nothing to confirm,
-        NOT_FOUND for callers that are no user, RATE_LIMITED.
+        never again. This session stays one without a second factor: where admins need one, sign in again. Errors:
+        VALIDATION_FAILED for a wrong code, ILLEGAL_TRANSITION when there is nothing to confirm, NOT_FOUND for callers that
+        are no user, RATE_LIMITED.
         """
 
     @_abc_1.abstractmethod

@@ -206,9 +206,9 @@ class UserServiceServicer:
     def SetUserRoles(self, request, context):
         """Gives an account these roles and takes all others; every worker knows within 2 seconds, nobody signs in again,
         and the streams of an account that lost a role end. With SELLER its shop is suspended, and what is not ready there is
-        cancelled and paid back; giving the role back does not reinstate it. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted account,
-        IN_USE when the marketplace would be left without an admin, ETAG_MISMATCH, REQUEST_ID_REUSED,
-        REQUEST_IN_PROGRESS.
+        cancelled and paid back; with COURIER its courier is suspended. Giving the role back reinstates neither. Errors:
+        NOT_FOUND, ILLEGAL_TRANSITION for a deleted account, IN_USE when the marketplace would be left without an admin,
+        ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -216,9 +216,10 @@ class UserServiceServicer:
 
     def BlockUser(self, request, context):
         """Blocks an account: its sessions are over, its streams end with ACCOUNT_BLOCKED on every worker within 2 seconds,
-        and it cannot sign in. Its shop is suspended, and what is not ready there is cancelled and paid back. Blocking twice
-        is blocking once. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted
-        account, IN_USE for the last admin, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        and it cannot sign in. Its shop is suspended, and what is not ready there is cancelled and paid back; its courier is
+        suspended, and what is not picked up is for others to bring. What it has bought goes on. Blocking twice is blocking
+        once. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted account, IN_USE for the last admin, ETAG_MISMATCH,
+        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -226,8 +227,8 @@ class UserServiceServicer:
 
     def UnblockUser(self, request, context):
         """Lets a blocked account sign in again; the sessions that it had stay over, and what was suspended with the block is
-        reinstated by calls of its own (ReinstateSeller). An account that is not blocked stays as
-        it is. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted account, ETAG_MISMATCH, REQUEST_ID_REUSED,
+        reinstated by calls of its own (ReinstateSeller, ReinstateCourier). An account that is not blocked stays as it is.
+        Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted account, ETAG_MISMATCH, REQUEST_ID_REUSED,
         REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

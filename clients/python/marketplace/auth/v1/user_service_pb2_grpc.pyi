@@ -65,20 +65,21 @@ class UserServiceStub:
     SetUserRoles: _aio.UnaryUnaryMultiCallable[_user_service_pb2.SetUserRolesRequest, _user_service_pb2.SetUserRolesResponse]
     """Gives an account these roles and takes all others; every worker knows within 2 seconds, nobody signs in again,
     and the streams of an account that lost a role end. With SELLER its shop is suspended, and what is not ready there is
-    cancelled and paid back; giving the role back does not reinstate it. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted account,
-    IN_USE when the marketplace would be left without an admin, ETAG_MISMATCH, REQUEST_ID_REUSED,
-    REQUEST_IN_PROGRESS.
+    cancelled and paid back; with COURIER its courier is suspended. Giving the role back reinstates neither. Errors:
+    NOT_FOUND, ILLEGAL_TRANSITION for a deleted account, IN_USE when the marketplace would be left without an admin,
+    ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     BlockUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.BlockUserRequest, _user_service_pb2.BlockUserResponse]
     """Blocks an account: its sessions are over, its streams end with ACCOUNT_BLOCKED on every worker within 2 seconds,
-    and it cannot sign in. Its shop is suspended, and what is not ready there is cancelled and paid back. Blocking twice
-    is blocking once. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted
-    account, IN_USE for the last admin, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    and it cannot sign in. Its shop is suspended, and what is not ready there is cancelled and paid back; its courier is
+    suspended, and what is not picked up is for others to bring. What it has bought goes on. Blocking twice is blocking
+    once. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted account, IN_USE for the last admin, ETAG_MISMATCH,
+    REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     UnblockUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.UnblockUserRequest, _user_service_pb2.UnblockUserResponse]
     """Lets a blocked account sign in again; the sessions that it had stay over, and what was suspended with the block is
-    reinstated by calls of its own (ReinstateSeller). An account that is not blocked stays as
-    it is. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted account, ETAG_MISMATCH, REQUEST_ID_REUSED,
+    reinstated by calls of its own (ReinstateSeller, ReinstateCourier). An account that is not blocked stays as it is.
+    Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted account, ETAG_MISMATCH, REQUEST_ID_REUSED,
     REQUEST_IN_PROGRESS.
     """
 
@@ -205,9 +206,9 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_user_service_pb2.SetUserRolesResponse]:
         """Gives an account these roles and takes all others; every worker knows within 2 seconds, nobody signs in again,
         and the streams of an account that lost a role end. With SELLER its shop is suspended, and what is not ready there is
-        cancelled and paid back; giving the role back does not reinstate it. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted account,
-        IN_USE when the marketplace would be left without an admin, ETAG_MISMATCH, REQUEST_ID_REUSED,
-        REQUEST_IN_PROGRESS.
+        cancelled and paid back; with COURIER its courier is suspended. Giving the role back reinstates neither. Errors:
+        NOT_FOUND, ILLEGAL_TRANSITION for a deleted account, IN_USE when the marketplace would be left without an admin,
+        ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -217,9 +218,10 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_user_service_pb2.BlockUserRequest, _abc.Awaitable[_user_service_pb2.BlockUserResponse]],
     ) -> _abc.Awaitable[_user_service_pb2.BlockUserResponse]:
         """Blocks an account: its sessions are over, its streams end with ACCOUNT_BLOCKED on every worker within 2 seconds,
-        and it cannot sign in. Its shop is suspended, and what is not ready there is cancelled and paid back. Blocking twice
-        is blocking once. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted
-        account, IN_USE for the last admin, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        and it cannot sign in. Its shop is suspended, and what is not ready there is cancelled and paid back; its courier is
+        suspended, and what is not picked up is for others to bring. What it has bought goes on. Blocking twice is blocking
+        once. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted account, IN_USE for the last admin, ETAG_MISMATCH,
+        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -229,8 +231,8 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_user_service_pb2.UnblockUserRequest, _abc.Awaitable[_user_service_pb2.UnblockUserResponse]],
     ) -> _abc.Awaitable[_user_service_pb2.UnblockUserResponse]:
         """Lets a blocked account sign in again; the sessions that it had stay over, and what was suspended with the block is
-        reinstated by calls of its own (ReinstateSeller). An account that is not blocked stays as
-        it is. Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted account, ETAG_MISMATCH, REQUEST_ID_REUSED,
+        reinstated by calls of its own (ReinstateSeller, ReinstateCourier). An account that is not blocked stays as it is.
+        Errors: NOT_FOUND, ILLEGAL_TRANSITION for a deleted account, ETAG_MISMATCH, REQUEST_ID_REUSED,
         REQUEST_IN_PROGRESS.
         """
 

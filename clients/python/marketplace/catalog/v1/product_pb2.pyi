@@ -320,7 +320,7 @@ class Variant(_message.Message):
 
     @_builtins.property
     def compare_at_price(self) -> _money_pb2.Money:
-        """The former price to be shown crossed out; absent when there is none."""
+        """The former price to be shown crossed out, above the price; absent when there is none."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:

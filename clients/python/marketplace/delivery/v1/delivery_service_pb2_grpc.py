@@ -133,7 +133,8 @@ class DeliveryServiceServicer:
     def WatchDeliveries(self, request, context):
         """Watches the deliveries of the calling courier: first those assigned now, then each that is assigned, changed or
         taken away, and a heartbeat every 10 s. With a resume token it goes on after that event; with one that is of no use
-        come reset and then a snapshot. Errors: NOT_FOUND when the caller is no courier, TOKEN_EXPIRED, SESSION_REVOKED, ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
+        come reset and then a snapshot. Errors: NOT_FOUND when the caller is no courier, TOKEN_EXPIRED, SESSION_REVOKED,
+        ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

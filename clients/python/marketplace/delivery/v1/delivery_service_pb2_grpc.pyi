@@ -41,7 +41,8 @@ class DeliveryServiceStub:
     WatchDeliveries: _aio.UnaryStreamMultiCallable[_delivery_service_pb2.WatchDeliveriesRequest, _delivery_service_pb2.WatchDeliveriesResponse]
     """Watches the deliveries of the calling courier: first those assigned now, then each that is assigned, changed or
     taken away, and a heartbeat every 10 s. With a resume token it goes on after that event; with one that is of no use
-    come reset and then a snapshot. Errors: NOT_FOUND when the caller is no courier, TOKEN_EXPIRED, SESSION_REVOKED, ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
+    come reset and then a snapshot. Errors: NOT_FOUND when the caller is no courier, TOKEN_EXPIRED, SESSION_REVOKED,
+    ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
     """
     PickUpDelivery: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.PickUpDeliveryRequest, _delivery_service_pb2.PickUpDeliveryResponse]
     """Lets the courier say that the goods were handed over by the seller; the delivery becomes PICKED_UP and its order
@@ -133,7 +134,8 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.AsyncIterator[_delivery_service_pb2.WatchDeliveriesResponse]:
         """Watches the deliveries of the calling courier: first those assigned now, then each that is assigned, changed or
         taken away, and a heartbeat every 10 s. With a resume token it goes on after that event; with one that is of no use
-        come reset and then a snapshot. Errors: NOT_FOUND when the caller is no courier, TOKEN_EXPIRED, SESSION_REVOKED, ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
+        come reset and then a snapshot. Errors: NOT_FOUND when the caller is no courier, TOKEN_EXPIRED, SESSION_REVOKED,
+        ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
         """
 
     @_abc_1.abstractmethod

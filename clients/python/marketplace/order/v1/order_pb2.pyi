@@ -195,7 +195,7 @@ class _CancellationActorEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Can
     CANCELLATION_ACTOR_ADMIN: _CancellationActor.ValueType  # 3
     """An admin did."""
     CANCELLATION_ACTOR_SYSTEM: _CancellationActor.ValueType  # 4
-    """The marketplace itself did."""
+    """The marketplace itself did, on a courier's word too: the note is then the courier's."""
 
 class CancellationActor(_CancellationActor, metaclass=_CancellationActorEnumTypeWrapper):
     """Who cancelled or rejected an order."""
@@ -209,7 +209,7 @@ CANCELLATION_ACTOR_SELLER: CancellationActor.ValueType  # 2
 CANCELLATION_ACTOR_ADMIN: CancellationActor.ValueType  # 3
 """An admin did."""
 CANCELLATION_ACTOR_SYSTEM: CancellationActor.ValueType  # 4
-"""The marketplace itself did."""
+"""The marketplace itself did, on a courier's word too: the note is then the courier's."""
 Global___CancellationActor: _TypeAlias = CancellationActor  # noqa: Y015
 
 @_typing.final
@@ -421,7 +421,9 @@ class Order(_message.Message):
 
     @_builtins.property
     def accept_expire_time(self) -> _timestamp_pb2.Timestamp:
-        """Until when the seller may accept the order; one that waits longer is cancelled. Absent before it is paid."""
+        """Until when the seller may accept the order, counted from the payment, or from when the shop opens if that is later;
+        one that waits longer is cancelled. Absent before it is paid.
+        """
 
     @_builtins.property
     def accept_time(self) -> _timestamp_pb2.Timestamp:

@@ -126,8 +126,8 @@ class OrderServiceServicer:
 
     def AcceptOrder(self, request, context):
         """Lets the seller take on a PAID order; it becomes ACCEPTED. An order that is accepted with this preparation time
-        already is answered as it is. One that waits past its accept_expire_time is cancelled. Errors: NOT_FOUND, ILLEGAL_TRANSITION, ETAG_MISMATCH, REQUEST_ID_REUSED,
-        REQUEST_IN_PROGRESS.
+        already is answered as it is. One that waits past its accept_expire_time is cancelled. Errors: NOT_FOUND,
+        ILLEGAL_TRANSITION, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -164,9 +164,8 @@ class OrderServiceServicer:
 
     def WatchOrder(self, request, context):
         """Watches an order: first how it is, then every change, and a heartbeat every 10 s. With a resume token it goes on
-        after that event; with one that is of no use come reset and then a snapshot. It ends with OK when the order is over: delivered, cancelled,
-        rejected, expired or refunded.
-        Errors: NOT_FOUND, TOKEN_EXPIRED, SESSION_REVOKED, ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
+        after that event; with one that is of no use come reset and then a snapshot. It ends with OK when the order is
+        over: delivered, cancelled, rejected, expired or refunded. Errors: NOT_FOUND, TOKEN_EXPIRED, SESSION_REVOKED, ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

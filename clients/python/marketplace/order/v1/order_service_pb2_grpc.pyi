@@ -40,8 +40,8 @@ class OrderServiceStub:
     """
     AcceptOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.AcceptOrderRequest, _order_service_pb2.AcceptOrderResponse]
     """Lets the seller take on a PAID order; it becomes ACCEPTED. An order that is accepted with this preparation time
-    already is answered as it is. One that waits past its accept_expire_time is cancelled. Errors: NOT_FOUND, ILLEGAL_TRANSITION, ETAG_MISMATCH, REQUEST_ID_REUSED,
-    REQUEST_IN_PROGRESS.
+    already is answered as it is. One that waits past its accept_expire_time is cancelled. Errors: NOT_FOUND,
+    ILLEGAL_TRANSITION, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     RejectOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.RejectOrderRequest, _order_service_pb2.RejectOrderResponse]
     """Lets the seller refuse a PAID order; it becomes REJECTED, and stock and money go back. An order that is rejected for
@@ -62,9 +62,8 @@ class OrderServiceStub:
     """
     WatchOrder: _aio.UnaryStreamMultiCallable[_order_service_pb2.WatchOrderRequest, _order_service_pb2.WatchOrderResponse]
     """Watches an order: first how it is, then every change, and a heartbeat every 10 s. With a resume token it goes on
-    after that event; with one that is of no use come reset and then a snapshot. It ends with OK when the order is over: delivered, cancelled,
-    rejected, expired or refunded.
-    Errors: NOT_FOUND, TOKEN_EXPIRED, SESSION_REVOKED, ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
+    after that event; with one that is of no use come reset and then a snapshot. It ends with OK when the order is
+    over: delivered, cancelled, rejected, expired or refunded. Errors: NOT_FOUND, TOKEN_EXPIRED, SESSION_REVOKED, ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
     """
 
 class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -123,8 +122,8 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_order_service_pb2.AcceptOrderRequest, _abc.Awaitable[_order_service_pb2.AcceptOrderResponse]],
     ) -> _abc.Awaitable[_order_service_pb2.AcceptOrderResponse]:
         """Lets the seller take on a PAID order; it becomes ACCEPTED. An order that is accepted with this preparation time
-        already is answered as it is. One that waits past its accept_expire_time is cancelled. Errors: NOT_FOUND, ILLEGAL_TRANSITION, ETAG_MISMATCH, REQUEST_ID_REUSED,
-        REQUEST_IN_PROGRESS.
+        already is answered as it is. One that waits past its accept_expire_time is cancelled. Errors: NOT_FOUND,
+        ILLEGAL_TRANSITION, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -169,9 +168,8 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_order_service_pb2.WatchOrderRequest, _abc.AsyncIterator[_order_service_pb2.WatchOrderResponse]],
     ) -> _abc.AsyncIterator[_order_service_pb2.WatchOrderResponse]:
         """Watches an order: first how it is, then every change, and a heartbeat every 10 s. With a resume token it goes on
-        after that event; with one that is of no use come reset and then a snapshot. It ends with OK when the order is over: delivered, cancelled,
-        rejected, expired or refunded.
-        Errors: NOT_FOUND, TOKEN_EXPIRED, SESSION_REVOKED, ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
+        after that event; with one that is of no use come reset and then a snapshot. It ends with OK when the order is
+        over: delivered, cancelled, rejected, expired or refunded. Errors: NOT_FOUND, TOKEN_EXPIRED, SESSION_REVOKED, ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
         """
 
 def add_OrderServiceServicer_to_server(servicer: OrderServiceServicer, server: _aio.Server) -> None: ...

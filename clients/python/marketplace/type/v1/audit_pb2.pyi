@@ -138,8 +138,9 @@ class AuditChange(_message.Message):
     BEFORE_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
     field: _builtins.str
-    """Which field, by its path: `state`, `address.city`, `items[<item_id>].cancelled_quantity`; `…` on the last line when
-    more than 50 changed, and `after` then says how many more.
+    """Which field, by its path in the server's own names, most of which are the contract's: `state`, `address.city`,
+    `items[<item_id>].cancelled_quantity`; `…` on the last line when more than 50 changed, and `after` then says how
+    many more.
     """
     before: _builtins.str
     """The value before, at most 500 characters (a longer one ends with `…`); absent when there was none."""
