@@ -13,6 +13,7 @@ from marketd.auth.accounts.find import find_account
 from marketd.auth.codes import throttle
 from marketd.auth.codes.change import UNDO_LIFETIME
 from marketd.auth.codes.model import VerificationChannel as Channel
+from marketd.auth.codes.send import SENDS, TO_ONE_TARGET
 from marketd.auth.codes.values import FactorProof, Proof
 from marketd.auth.errors import (
     CodeWrong,
@@ -106,6 +107,23 @@ async def test_a_taken_address_is_refused_when_it_is_asked_for_and_when_the_code
     with pytest.raises(AlreadyExists):
         await house.verify(caller, Channel.EMAIL, code)
     assert await _email(house, caller) == ("jo@shop.example", False)
+
+
+async def test_many_accounts_do_not_fill_one_strangers_mailbox(house: House) -> None:
+    for number in range(3):
+        caller = await house.caller(await house.register(f"eve{number}"))
+        for _ in range(SENDS):
+            if number * SENDS < TO_ONE_TARGET:
+                await house.change_email(caller, NEW)
+                continue
+            with pytest.raises(TooManyCodes) as refused:
+                await house.change_email(caller, NEW)
+            assert refused.value.retry_after_seconds == 3600
+    await house.deliver()
+    assert len(house.mailbox.sent) == TO_ONE_TARGET
+    await house.change_email(caller, "another@shop.example")
+    house.clock.advance(timedelta(hours=1))
+    await house.change_email(caller, NEW)
 
 
 async def test_two_who_take_one_address_at_once_do_not_both_get_it(house: House) -> None:
