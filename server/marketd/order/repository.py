@@ -339,11 +339,11 @@ async def list_orders(
     size = arguments.add(limit)
     account = None if account_id is None else arguments.add(account_id)
     if account is not None:
-        branches = [
-            [f"buyer_id = {account}"],
-            [f"courier_user_id = {account}", f"state = ANY({arguments.add(_IN_HANDS)}::text[])"],
-            ["seller_id = s.seller_id"],
-        ]
+        branches = [[f"buyer_id = {account}"]]
+        # A courier is told neither account nor group of what it brings, and does not find it by them.
+        if not wanted.buyer_ids and not wanted.order_group_ids:
+            branches.append([f"courier_user_id = {account}", f"state = ANY({arguments.add(_IN_HANDS)}::text[])"])
+        branches.append(["seller_id = s.seller_id"])
     end = f" ORDER BY order_id {way} LIMIT {size}"
     parts = [f"SELECT order_id FROM orders{where([*conditions, *branch])}{end}" for branch in branches or [[]]]
     if account is not None:
