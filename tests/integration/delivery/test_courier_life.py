@@ -308,6 +308,23 @@ async def test_deliveries_to_a_deleted_account_forget_where_the_person_lived(wor
     assert "Kastanienallee" not in stored
 
 
+async def test_a_delivery_whose_end_is_still_on_its_way_forgets_the_person_as_well(world: World) -> None:
+    """Who cancels the order and deletes the account: nothing says which of the two is heard of first."""
+    buyer = await world.account(Role.BUYER)
+    ready, (courier, courier_id) = await world.ready(buyer), await world.courier()
+    await world.assign(ready.delivery_id, courier_id)
+    await world.cancel(ready)
+    gone = {"user_id": str(buyer.known_user_id)}
+    await world.tx.run("test.gone", lambda uow: follow_accounts.forget_more(uow, gone))
+    assert (await world.get(courier, ready.delivery_id)).dropoff.address.recipient == ""
+    await world.hand_on()
+    kept = await world.get(world.admin, ready.delivery_id)
+    assert kept.outcome == delivery_pb2.DELIVERY_OUTCOME_CANCELLED
+    assert (kept.dropoff.address.city, kept.dropoff.address.phone) == ("Berlin", "")
+    stored = await world.value("SELECT dropoff::text FROM deliveries WHERE delivery_id = $1", ready.delivery_id)
+    assert "Kastanienallee" not in stored
+
+
 async def test_many_deliveries_are_forgotten_batch_by_batch(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     buyer = await world.account(Role.BUYER)
     made = [await _delivered_to(world, buyer) for _ in range(3)]
