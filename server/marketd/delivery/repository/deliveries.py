@@ -180,8 +180,8 @@ async def waiting_of_courier(connection: Connection, courier_id: UUID) -> list[U
 
 
 async def forget_person(connection: Connection, user_id: UUID, now: datetime, limit: int) -> int:
-    """Take what belongs to a person out of the stops of deliveries: of the drop-off where the person received it, of the
-    pickup where the shop was the person's. City, postal code and region stay. At most `limit` rows; how many went.
+    """Take what belongs to a person out of the stops of deliveries: of the drop-off where the person received it, of
+    the pickup where the shop was the person's. City, postal code and region stay. At most `limit` rows; how many went.
 
     Their orders are over, or the account would still be there; one that is open has yet to hear of it.
     """
