@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -89,11 +90,9 @@ async def test_a_courier_finds_nothing_by_the_account_that_gets_it(world: World)
         (OrderFilter(buyer_ids=buyer_ids), 0),
         (OrderFilter(order_group_ids=group_ids), 0),
     ):
-        orders = await world.tx.read(lambda unit, wanted=wanted: list_orders(unit, courier, wanted, None, 9))
-        assert len(orders) == found
-        assert (
-            len(await world.tx.read(lambda unit, wanted=wanted: list_orders(unit, ready.buyer, wanted, None, 9))) == 1
-        )
+        for caller, count in ((courier, found), (ready.buyer, 1)):
+            read = partial(list_orders, caller=caller, wanted=wanted, after=None, limit=9)
+            assert len(await world.tx.read(read)) == count
     for is_over in (False, True):
         if is_over:
             await world.complete(courier, ready.delivery_id, await world.code(ready))
