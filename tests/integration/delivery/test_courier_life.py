@@ -16,9 +16,13 @@ from marketd.delivery.values import LatestPosition
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import AlreadyExists, EtagMismatch, IllegalTransition, NotFound, Refusal
 from marketd.kernel.db.uow import UnitOfWork
+from marketd.order.read import get_order, list_orders
+from marketd.order.values import OrderFilter
 from marketplace.auth.v1 import user_service_pb2
 from marketplace.delivery.v1 import courier_pb2, courier_service_pb2, delivery_pb2
 from marketplace.policy.v1 import policy_pb2
+
+from tests.worlds.calls import caller_of
 
 if TYPE_CHECKING:
     from tests.worlds.delivery import Ready, World
@@ -285,6 +289,21 @@ async def test_a_deleted_account_leaves_a_closed_courier_without_a_person(world:
     assert "+49" not in said
     assert (await world.get(ready.buyer, ready.delivery_id)).courier.first_name == ""
     assert await world.violations() == []
+
+
+async def test_whose_role_was_taken_reads_no_door_any_more(world: World) -> None:
+    """As after a block: the goods may still be in their hands, but an admin sees to them."""
+    ready, courier, _ = await world.picked_up()
+    fired = caller_of(courier.known_user_id, Role.BUYER)
+    assert (await world.get(courier, ready.delivery_id)).dropoff.address.phone == "+4930222"
+    kept = await world.get(fired, ready.delivery_id)
+    assert not kept.dropoff.HasField("address")
+    assert not kept.pickup.HasField("address")
+    for caller, count in ((courier, 1), (fired, 0)):
+        read = partial(list_orders, caller=caller, wanted=OrderFilter(), after=None, limit=9)
+        assert len(await world.tx.read(read)) == count
+    with pytest.raises(NotFound):
+        await world.tx.read(partial(get_order, caller=fired, order_id=ready.order_id))
 
 
 async def test_deliveries_to_a_deleted_account_forget_where_the_person_lived(world: World) -> None:
