@@ -41,7 +41,7 @@ GUARDS: Final[Mapping[str, Mapping[str, Guard]]] = {
         "RevokeServiceAccount": H,  # a service's
     },
     "marketplace.auth.v1.UserService": {
-        "UpdateUser": W,  # names and what is not verified
+        "UpdateUser": W,  # what is not verified, and names: a username is kept for its account for a while
         "DeleteUser": P,
         "CreateAddress": W,
         "UpdateAddress": W,

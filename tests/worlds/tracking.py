@@ -183,7 +183,7 @@ class World:
                 assert courier is not None
                 told = {"courier_user_id": courier.user_id}
                 brings = DeliveryCourier(courier_id, courier.user_id, courier.first_name, Vehicle.BICYCLE)
-                await transition(uow, before, state, DeliveryAssigned, told, courier=brings)
+                await transition(uow, before, state, DeliveryAssigned, told, courier=brings, assign_time=uow.now)
 
         await self.tx.run("test.step", work)
 

@@ -119,11 +119,12 @@ async def create_admin(uow: UnitOfWork, email: str, password_hash: str) -> Admin
 
     An existing account that becomes an admin gets the given password and loses its sessions, its second factor, reset
     tokens, and changes of the e-mail address that wait or could be taken back: whoever registered the address first
-    must not become an admin by waiting for the operator, nor keep the operator out. A blocked one is unblocked: who
-    runs the command runs the marketplace.
+    must not become an admin by waiting for the operator, nor keep the operator out; nor whoever had it and left it, for
+    whom it is not kept any more. A blocked one is unblocked: who runs the command runs the marketplace.
     """
     account = await accounts.read_by_login(uow.connection, email)
     if account is None:
+        await email_changes.delete_of(uow.connection, email.lower())
         new = NewAccount(email, "", "", "Administrator", password_hash)
         made = await create_account(uow, new, frozenset({Role.ADMIN, Role.BUYER}))
         await log.record(uow, SYSTEM, "user", made.user_id, after=made, act=Act.CREATE_ADMIN)

@@ -26,5 +26,6 @@ async def sweep(uow: UnitOfWork) -> int:
         + await delete("sessions", "session_id", "expire_time", uow.now - KEEP_SESSIONS)
         + await delete("password_resets", "token_hash", "expire_time", uow.now)
         + await delete("email_changes", "token_hash", "expire_time", uow.now)
+        + await delete("former_usernames", "user_id", "expire_time", uow.now)
         + await delete("access_changes", "position", "create_time", database_now - KEEP_CHANGES)
     )

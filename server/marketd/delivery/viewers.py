@@ -14,12 +14,14 @@ from marketd.kernel.values.address import Address
 class Viewer:
     """How the caller stands to a delivery; an account may be several of these at once.
 
-    `is_courier` is who brings it now, or brought it; `is_open` is the delivery's. `is_office`: admins and services.
+    `is_courier` is who brings it now, or brought it; `may_bring`: whose role was not taken. `is_open` is the
+    delivery's. `is_office`: admins and services.
     """
 
     is_buyer: bool
     is_seller: bool
     is_courier: bool
+    may_bring: bool
     is_office: bool
     is_open: bool
 
@@ -31,7 +33,7 @@ class Viewer:
     @property
     def brings_it(self) -> bool:
         """Whether the caller has to find both doors: once it is closed, a courier knows of no people any more."""
-        return self.is_courier and self.is_open
+        return self.is_courier and self.may_bring and self.is_open
 
     @property
     def sees_people(self) -> bool:
@@ -67,6 +69,7 @@ def viewer_of(caller: Caller, delivery: Delivery) -> Viewer:
         is_buyer=account is not None and account == delivery.buyer_id,
         is_seller=account is not None and account == delivery.owner_user_id,
         is_courier=account is not None and courier is not None and account == courier.user_id,
+        may_bring=caller.has(Role.COURIER),
         is_office=caller.has(Role.ADMIN, Role.SERVICE),
         is_open=delivery.state is not DeliveryState.CLOSED,
     )

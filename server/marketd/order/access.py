@@ -46,12 +46,15 @@ class Viewer:
 
 
 def viewer_of(caller: Caller, order: Order) -> Viewer:
-    """The caller's standing; a courier's lasts while the order is in its hands."""
+    """The caller's standing; a courier's lasts while the order is in its hands and the role is not taken."""
     account = caller.user_id
     return Viewer(
         is_buyer=account is not None and account == order.buyer_id,
         is_seller=account is not None and account == order.owner_user_id,
-        is_courier=account is not None and account == order.courier_user_id and order.state in IN_COURIERS_HANDS,
+        is_courier=account is not None
+        and account == order.courier_user_id
+        and order.state in IN_COURIERS_HANDS
+        and caller.has(Role.COURIER),
         is_admin=caller.has(Role.ADMIN),
         is_service=caller.has(Role.SERVICE),
     )

@@ -34,4 +34,12 @@ async def list_orders(
     Whoever has sold sees what was sold also when the shop is closed or the role is gone, as in GetOrder.
     """
     account_id = None if caller.has(Role.ADMIN, Role.SERVICE) else caller.known_user_id
-    return await repository.list_orders(unit.connection, wanted, account_id, after, limit, newest_first=newest_first)
+    return await repository.list_orders(
+        unit.connection,
+        wanted,
+        account_id,
+        after,
+        limit,
+        newest_first=newest_first,
+        in_hands=caller.has(Role.COURIER),
+    )

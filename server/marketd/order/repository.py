@@ -308,8 +308,11 @@ async def list_orders(
     limit: int,
     *,
     newest_first: bool = True,
+    in_hands: bool = True,
 ) -> list[Order]:
     """One page of the account's orders, or of everybody's without one. Ids are time-ordered, so they alone are the key.
+
+    in_hands: whether what the account brings is among its orders.
 
     Each way in which an order can be the account's (bought by it, in its hands, sold by one of its shops, closed ones
     included) is a branch of its own on its own index, each stopped at the page's end, so a page costs the same wherever
@@ -339,11 +342,11 @@ async def list_orders(
     size = arguments.add(limit)
     account = None if account_id is None else arguments.add(account_id)
     if account is not None:
-        branches = [
-            [f"buyer_id = {account}"],
-            [f"courier_user_id = {account}", f"state = ANY({arguments.add(_IN_HANDS)}::text[])"],
-            ["seller_id = s.seller_id"],
-        ]
+        branches = [[f"buyer_id = {account}"]]
+        # A courier is told neither account nor group of what it brings, and does not find it by them.
+        if in_hands and not wanted.buyer_ids and not wanted.order_group_ids:
+            branches.append([f"courier_user_id = {account}", f"state = ANY({arguments.add(_IN_HANDS)}::text[])"])
+        branches.append(["seller_id = s.seller_id"])
     end = f" ORDER BY order_id {way} LIMIT {size}"
     parts = [f"SELECT order_id FROM orders{where([*conditions, *branch])}{end}" for branch in branches or [[]]]
     if account is not None:

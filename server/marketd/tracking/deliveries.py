@@ -102,6 +102,7 @@ def _watched(found: Delivery) -> WatchedDelivery:
         courier=found.courier,
         state=found.state,
         outcome=found.outcome,
+        assigned_micros=None if found.assign_time is None else micros(found.assign_time),
         picked_up_micros=_picked_up_micros(found),
         pickup_point=found.pickup.point,
         dropoff_point=found.dropoff.point,

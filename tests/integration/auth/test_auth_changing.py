@@ -13,6 +13,8 @@ from marketd.auth.accounts.find import find_account
 from marketd.auth.codes import throttle
 from marketd.auth.codes.change import UNDO_LIFETIME
 from marketd.auth.codes.model import VerificationChannel as Channel
+from marketd.auth.codes.recover import ChangePassword
+from marketd.auth.codes.send import SENDS, TO_ONE_TARGET
 from marketd.auth.codes.values import FactorProof, Proof
 from marketd.auth.errors import (
     CodeWrong,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 WRONG = Proof(f"wrong horse battery {MARK}")
 NEW = "new@shop.example"
+FRESH = f"a fresh horse battery {MARK}"
 
 
 async def _email(house: House, caller: Caller) -> tuple[str, bool]:
@@ -106,6 +109,42 @@ async def test_a_taken_address_is_refused_when_it_is_asked_for_and_when_the_code
     with pytest.raises(AlreadyExists):
         await house.verify(caller, Channel.EMAIL, code)
     assert await _email(house, caller) == ("jo@shop.example", False)
+
+
+async def test_a_new_password_ends_a_change_that_waits(house: House) -> None:
+    """Somebody knew the former one and still has a token of the session in which it was changed."""
+    caller = await house.caller(await house.register("jo"))
+    await house.change_email(caller, NEW)
+    code = await house.code_sent()
+    await house.change_password(caller, ChangePassword(PASSWORD, FRESH))
+    with pytest.raises(CodeWrong):
+        await house.verify(caller, Channel.EMAIL, code)
+    await house.change_email(caller, NEW, Proof(FRESH))
+    code = await house.code_sent()
+    await house.recovering.request("jo@shop.example", STRANGER.address)
+    await house.deliver()
+    await house.reset(STRANGER, house.mailbox.last("password_reset")["token"], PASSWORD)
+    again = await house.caller(await house.login("jo"))
+    with pytest.raises(CodeWrong):
+        await house.verify(again, Channel.EMAIL, code)
+    assert await _email(house, again) == ("jo@shop.example", False)
+
+
+async def test_many_accounts_do_not_fill_one_strangers_mailbox(house: House) -> None:
+    for number in range(3):
+        caller = await house.caller(await house.register(f"eve{number}"))
+        for _ in range(SENDS):
+            if number * SENDS < TO_ONE_TARGET:
+                await house.change_email(caller, NEW)
+                continue
+            with pytest.raises(TooManyCodes) as refused:
+                await house.change_email(caller, NEW)
+            assert refused.value.retry_after_seconds == 3600
+    await house.deliver()
+    assert len(house.mailbox.sent) == TO_ONE_TARGET
+    await house.change_email(caller, "another@shop.example")
+    house.clock.advance(timedelta(hours=1))
+    await house.change_email(caller, NEW)
 
 
 async def test_two_who_take_one_address_at_once_do_not_both_get_it(house: House) -> None:

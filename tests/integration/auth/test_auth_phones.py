@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from marketd.auth.codes.model import VerificationChannel as Channel
+from marketd.auth.codes.send import SENDS, TO_ONE_TARGET
 from marketd.auth.codes.values import Proof
-from marketd.auth.errors import ContactUnchanged, InvalidCredentials, VerifiedPhone
+from marketd.auth.errors import ContactUnchanged, InvalidCredentials, TooManyCodes, VerifiedPhone
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call
 from marketd.kernel.call.caller import Caller
@@ -51,6 +52,21 @@ async def test_a_number_that_somebody_only_claims_keeps_its_owner_out_of_nothing
         with pytest.raises(AlreadyExists):
             await attempt
     assert (await house.login("squatter")).account.phone == PHONE
+
+
+async def test_many_who_claim_a_number_do_not_flood_it_with_codes(house: House) -> None:
+    for number in range(3):
+        caller = await house.caller(await house.register(f"eve{number}", PHONE))
+        for _ in range(SENDS):
+            if number * SENDS < TO_ONE_TARGET:
+                await house.send_code(caller, Channel.PHONE)
+                continue
+            with pytest.raises(TooManyCodes):
+                await house.send_code(caller, Channel.PHONE)
+    await house.deliver()
+    assert len(house.mailbox.sent) == TO_ONE_TARGET
+    # Codes for a change are counted apart, so is everybody else's number.
+    await house.change_phone(caller, OTHER)
 
 
 async def test_nobody_signs_in_with_a_number_that_is_not_verified(house: House) -> None:

@@ -210,6 +210,19 @@ async def test_no_former_address_takes_an_admins_account(house: House) -> None:
         await house.undo(token)
 
 
+async def test_who_left_the_operators_address_does_not_keep_the_operator_out(house: House) -> None:
+    squatter = await house.caller(await house.register("admin"))
+    await house.move(squatter, THIEF)
+    await house.deliver()
+    token = house.mailbox.last("email_changed")["token"]
+    password_hash = await house.passwords.hash(FRESH)
+    made = await house.tx.run("test.admin", lambda uow: service.create_admin(uow, "Admin@shop.example", password_hash))
+    assert made.created
+    with pytest.raises(LetterTokenInvalid):
+        await house.undo(token)
+    assert (await house.login("admin@shop.example", FRESH)).account.user_id == made.user_id
+
+
 async def test_only_the_hash_of_a_token_is_kept(house: House) -> None:
     _, _, (token,) = await _moved(house, THIEF)
     rows = await house.tx.read(

@@ -16,9 +16,13 @@ from marketd.delivery.values import LatestPosition
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import AlreadyExists, EtagMismatch, IllegalTransition, NotFound, Refusal
 from marketd.kernel.db.uow import UnitOfWork
+from marketd.order.read import get_order, list_orders
+from marketd.order.values import OrderFilter
 from marketplace.auth.v1 import user_service_pb2
 from marketplace.delivery.v1 import courier_pb2, courier_service_pb2, delivery_pb2
 from marketplace.policy.v1 import policy_pb2
+
+from tests.worlds.calls import caller_of
 
 if TYPE_CHECKING:
     from tests.worlds.delivery import Ready, World
@@ -287,6 +291,21 @@ async def test_a_deleted_account_leaves_a_closed_courier_without_a_person(world:
     assert await world.violations() == []
 
 
+async def test_whose_role_was_taken_reads_no_door_any_more(world: World) -> None:
+    """As after a block: the goods may still be in their hands, but an admin sees to them."""
+    ready, courier, _ = await world.picked_up()
+    fired = caller_of(courier.known_user_id, Role.BUYER)
+    assert (await world.get(courier, ready.delivery_id)).dropoff.address.phone == "+4930222"
+    kept = await world.get(fired, ready.delivery_id)
+    assert not kept.dropoff.HasField("address")
+    assert not kept.pickup.HasField("address")
+    for caller, count in ((courier, 1), (fired, 0)):
+        read = partial(list_orders, caller=caller, wanted=OrderFilter(), after=None, limit=9)
+        assert len(await world.tx.read(read)) == count
+    with pytest.raises(NotFound):
+        await world.tx.read(partial(get_order, caller=fired, order_id=ready.order_id))
+
+
 async def test_deliveries_to_a_deleted_account_forget_where_the_person_lived(world: World) -> None:
     buyer = await world.account(Role.BUYER)
     ready = await _delivered_to(world, buyer)
@@ -304,6 +323,23 @@ async def test_deliveries_to_a_deleted_account_forget_where_the_person_lived(wor
     assert (address.recipient, address.phone, list(address.lines), address.HasField("point")) == ("", "", [], False)
     assert kept.pickup.address.recipient == "Radhaus"
     assert (await world.get(world.admin, other.delivery_id)).dropoff.address.recipient == "Ada"
+    stored = await world.value("SELECT dropoff::text FROM deliveries WHERE delivery_id = $1", ready.delivery_id)
+    assert "Kastanienallee" not in stored
+
+
+async def test_a_delivery_whose_end_is_still_on_its_way_forgets_the_person_as_well(world: World) -> None:
+    """Who cancels the order and deletes the account: nothing says which of the two is heard of first."""
+    buyer = await world.account(Role.BUYER)
+    ready, (courier, courier_id) = await world.ready(buyer), await world.courier()
+    await world.assign(ready.delivery_id, courier_id)
+    await world.cancel(ready)
+    gone = {"user_id": str(buyer.known_user_id)}
+    await world.tx.run("test.gone", lambda uow: follow_accounts.forget_more(uow, gone))
+    assert (await world.get(courier, ready.delivery_id)).dropoff.address.recipient == ""
+    await world.hand_on()
+    kept = await world.get(world.admin, ready.delivery_id)
+    assert kept.outcome == delivery_pb2.DELIVERY_OUTCOME_CANCELLED
+    assert (kept.dropoff.address.city, kept.dropoff.address.phone) == ("Berlin", "")
     stored = await world.value("SELECT dropoff::text FROM deliveries WHERE delivery_id = $1", ready.delivery_id)
     assert "Kastanienallee" not in stored
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import PageTokenInvalid, ValidationFailed
+from marketd.order.read import get_order, list_orders
+from marketd.order.values import OrderFilter
 from marketplace.delivery.v1 import delivery_pb2
 from marketplace.delivery.v1.delivery_service_pb2 import ListDeliveriesRequest
 
@@ -75,6 +78,28 @@ async def test_several_values_of_a_filter_are_all_shown_once_and_in_order(world:
         assert await listed(world, caller, order_ids=orders, order_by="create_time") == expected[::-1]
     several = [str(buyer.user_id), str((await world.account(Role.BUYER)).user_id)]
     assert await listed(world, world.admin, buyer_ids=several) == ids(own[::-1])
+
+
+async def test_a_courier_finds_nothing_by_the_account_that_gets_it(world: World) -> None:
+    """Nor by the group of the order: asking for one after the other would tell what the courier is not shown."""
+    ready, courier, courier_id = await world.picked_up()
+    order = await world.tx.read(lambda unit: get_order(unit, world.admin, ready.order_id))
+    buyer_ids, group_ids = (ready.buyer.known_user_id,), (order.order_group_id,)
+    for wanted, found in (
+        (OrderFilter(), 1),
+        (OrderFilter(buyer_ids=buyer_ids), 0),
+        (OrderFilter(order_group_ids=group_ids), 0),
+    ):
+        for caller, count in ((courier, found), (ready.buyer, 1)):
+            read = partial(list_orders, caller=caller, wanted=wanted, after=None, limit=9)
+            assert len(await world.tx.read(read)) == count
+    for is_over in (False, True):
+        if is_over:
+            await world.complete(courier, ready.delivery_id, await world.code(ready))
+        assert await listed(world, courier, courier_ids=[str(courier_id)]) == ids([ready])
+        assert await listed(world, courier, buyer_ids=[str(order.buyer_id)]) == []
+        for caller in (ready.buyer, ready.seller, world.admin):
+            assert await listed(world, caller, buyer_ids=[str(order.buyer_id)]) == ids([ready])
 
 
 async def test_by_close_time_what_is_open_counts_as_closed_last(world: World) -> None:

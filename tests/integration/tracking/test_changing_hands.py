@@ -80,6 +80,27 @@ async def test_a_buyer_goes_on_with_the_new_courier_and_the_former_one_sees_no_m
     assert len(buyer.of("position")) == 1
 
 
+async def test_a_seller_does_not_see_where_a_courier_was_before_the_delivery_was_theirs(
+    deliveries: Deliveries, worker: Worker
+) -> None:
+    ready, _, _ = await deliveries.assigned()
+    courier, courier_id = await deliveries.courier()
+    # At home perhaps, and a day ago: nobody has reported anything since.
+    await report(worker, courier, now_seconds() - 20)
+    early = worker.watch(ready.seller, ready.delivery_id)
+    await early.got("snapshot")
+    await deliveries.reassign(ready.delivery_id, courier_id)
+    await early.got("state_change")
+    late = worker.watch(ready.seller, ready.delivery_id)
+    assert not (await late.got("snapshot")).snapshot.HasField("position")
+    assert early.of("position") == []
+    at = now_seconds()
+    await report(worker, courier, at)
+    for seller in (early, late):
+        shown = (await seller.got("position")).position
+        assert shown.sample_time.ToMicroseconds() == round(at * 1_000_000)
+
+
 async def test_another_courier_before_the_pickup_is_told_though_the_state_stays(
     deliveries: Deliveries, worker: Worker
 ) -> None:

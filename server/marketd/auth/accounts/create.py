@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from marketd.auth.accounts import repository
 from marketd.auth.accounts.find import find_account
-from marketd.auth.accounts.names import NameTaken, is_email_kept, is_phone_free, names_are_unique
+from marketd.auth.accounts.names import NameTaken, is_email_kept, is_phone_free, is_username_kept, names_are_unique
 from marketd.auth.accounts.values import Account
 from marketd.auth.errors import NoAddress
 from marketd.kernel.call.caller import Role
@@ -49,6 +49,8 @@ async def create_account(uow: UnitOfWork, new: NewAccount, roles: frozenset[Role
         )
     if await is_email_kept(uow, user_id, email):
         raise NameTaken("email")
+    if await is_username_kept(uow, user_id, new.username):
+        raise NameTaken("username")
     if not await is_phone_free(uow, user_id, new.phone):
         raise NameTaken("phone")
     for role in sorted(roles):

@@ -106,6 +106,7 @@ async def delete_user(
     await verifications.delete_all(uow.connection, user_id)
     await password_resets.delete_all(uow.connection, user_id)
     await email_changes.delete_all(uow.connection, user_id)
+    await repository.forget_username(uow.connection, user_id)
     await factors.delete_all(uow.connection, user_id)
     await sessions.forget_origins(uow.connection, user_id)
     # Nobody can ask for them any more, and they hold names and addresses.

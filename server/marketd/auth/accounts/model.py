@@ -65,6 +65,20 @@ class AccountTable(Base):
     version: Mapped[int] = mapped_column(BigInteger, server_default=text("1"))
 
 
+class FormerUsernameTable(Base):
+    """The username that an account had, in lower case: until `expire_time` nobody else may take it.
+
+    One for each account: whoever renames it again and again keeps no more from others.
+    """
+
+    __tablename__ = "former_usernames"
+    __table_args__ = (Index(None, "username"), Index(None, "expire_time"))
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.user_id"), primary_key=True)
+    username: Mapped[str] = mapped_column(Text)
+    expire_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
 class AccountRoleTable(Base):
     """That an account may act as something."""
 

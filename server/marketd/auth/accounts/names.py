@@ -1,8 +1,8 @@
 """Names that one account has alone: e-mail addresses, usernames, and phones that it has verified.
 
-An e-mail address is also kept for the account that had it before, as long as it can take the change back. Whoever
-writes an address looks after writing: the row of another's change is committed by then, or the address is still that
-account's and the unique constraint says so.
+An e-mail address is also kept for the account that had it before, as long as it can take the change back, and so is a
+username: with a stolen token it can be given up, but not lost. Whoever writes one of them looks after writing: the row
+of another's change is committed by then, or the name is still that account's and the unique constraint says so.
 """
 
 from __future__ import annotations
@@ -50,6 +50,11 @@ async def is_email_kept(uow: UnitOfWork, user_id: UUID, email: str) -> bool:
     """Whether the address is kept for another account, which had it before."""
     holder = await email_changes.holder_of(uow.connection, email, uow.now)
     return holder is not None and holder != user_id
+
+
+async def is_username_kept(uow: UnitOfWork, user_id: UUID, username: str) -> bool:
+    """Whether the username is kept for another account, which had it before; an empty one is not."""
+    return username != "" and await repository.is_username_kept(uow.connection, user_id, username.lower(), uow.now)
 
 
 async def is_phone_free(uow: UnitOfWork, user_id: UUID, phone: str) -> bool:

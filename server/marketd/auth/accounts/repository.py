@@ -151,6 +151,37 @@ async def owner_of_phone(connection: Connection, phone: str) -> UUID | None:
     return value
 
 
+async def keep_username(
+    connection: Connection, user_id: UUID, username: str, now: datetime, expire_time: datetime
+) -> None:
+    """Keep a username that the account has given up, unless another one is kept for it. username: in lower case."""
+    await connection.execute(
+        "INSERT INTO former_usernames AS f (user_id, username, expire_time) VALUES ($1, $2, $4)"
+        " ON CONFLICT (user_id) DO UPDATE SET username = $2, expire_time = $4"
+        " WHERE f.expire_time <= $3 OR f.username = $2",
+        user_id,
+        username,
+        now,
+        expire_time,
+    )
+
+
+async def is_username_kept(connection: Connection, user_id: UUID, username: str, now: datetime) -> bool:
+    """Whether the username is kept for another account. username: in lower case."""
+    kept: bool = await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM former_usernames WHERE username = $1 AND expire_time > $2 AND user_id <> $3)",
+        username,
+        now,
+        user_id,
+    )
+    return kept
+
+
+async def forget_username(connection: Connection, user_id: UUID) -> None:
+    """Keep no username for the account."""
+    await connection.execute("DELETE FROM former_usernames WHERE user_id = $1", user_id)
+
+
 async def save(connection: Connection, account: Account, now: datetime) -> None:
     """Write names, contacts, language and what is verified of a locked account.
 

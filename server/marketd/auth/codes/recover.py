@@ -21,7 +21,7 @@ from marketd.auth.accounts.values import Account
 from marketd.auth.codes import throttle
 from marketd.auth.codes.credentials import CodeHasher, hash_token, new_token
 from marketd.auth.codes.pace import Pace
-from marketd.auth.codes.repository import password_resets
+from marketd.auth.codes.repository import password_resets, verifications
 from marketd.auth.codes.throttle import Throttle
 from marketd.auth.codes.values import CountedName
 from marketd.auth.errors import AccountBlocked, InvalidCredentials, LetterTokenInvalid, PasswordUnchanged
@@ -145,6 +145,7 @@ class Recovering:
                 raise LetterTokenInvalid
             # All that are out: the others went to whoever reads the same mailbox.
             await password_resets.delete_all(uow.connection, account.user_id)
+            await verifications.void_changes(uow.connection, account.user_id)
             await session.end_sessions(uow, locked.user_id)
             await throttle.forget(uow, *self._names(locked))
             owner = Caller(locked.user_id, None, locked.roles, caller.address)
@@ -182,6 +183,8 @@ class Recovering:
             if await self._set(uow, caller, caller.known_user_id, password_hash) is None:
                 raise AccountBlocked
             await password_resets.delete_all(uow.connection, caller.known_user_id)
+            # What waits was asked for with the former password, perhaps by the one it is changed for.
+            await verifications.void_changes(uow.connection, caller.known_user_id)
             await session.end_sessions(uow, caller.known_user_id, but=caller.session_id)
             await throttle.forget(uow, name)
             await log.record(uow, caller, "user", caller.known_user_id)

@@ -1,4 +1,8 @@
-"""Sending codes of six digits: one is out for each channel and purpose, and so many in an hour."""
+"""Sending codes of six digits: one is out for each channel and purpose, and so many in an hour.
+
+So many to one address or phone as well, whichever accounts ask: many may give a stranger's, and each would have letters
+sent there, or guess at a code that proves it.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,8 @@ from typing import Final
 from marketd.auth.accounts.values import Account
 from marketd.auth.codes.credentials import CodeHasher, new_code
 from marketd.auth.codes.model import CodePurpose, VerificationChannel
-from marketd.auth.codes.repository import verifications
-from marketd.auth.codes.values import SentCode
+from marketd.auth.codes.repository import attempts, verifications
+from marketd.auth.codes.values import AttemptRules, SentCode
 from marketd.auth.errors import TooManyCodes
 from marketd.auth.letters import Letters
 from marketd.kernel.db.uow import UnitOfWork
@@ -20,6 +24,9 @@ TRIES: Final = 5
 # has and codes for a change are counted apart: neither keeps the other from being sent.
 SENDS: Final = 5
 WINDOW: Final = timedelta(hours=1)
+TO_ONE_TARGET: Final = 10
+"""So many codes of a purpose reach one address or phone before there is an hour's pause."""
+_RULES: Final = AttemptRules(free=TO_ONE_TARGET, limit=TO_ONE_TARGET, forget=WINDOW)
 
 
 class CodeSender:
@@ -38,5 +45,10 @@ class CodeSender:
         if not await verifications.put(uow.connection, user_id, channel, sent, uow.now, end, WINDOW, SENDS):
             began = await verifications.window_time(uow.connection, user_id, channel, purpose) or uow.now
             raise TooManyCodes(max((began + WINDOW - uow.now).total_seconds(), 1.0))
+        # Last: of the rows that are locked here, this one alone is other accounts' too.
+        name = self._hasher.name(f"{channel.value} {purpose.value}", target)
+        if not await attempts.count(uow.connection, name, uow.now, _RULES):
+            until = await attempts.next_time(uow.connection, name) or uow.now
+            raise TooManyCodes(max((until - uow.now).total_seconds(), 1.0))
         self._letters.verification_code(uow, account, channel, target, code, LIFETIME)
         return end

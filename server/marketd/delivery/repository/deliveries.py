@@ -180,16 +180,17 @@ async def waiting_of_courier(connection: Connection, courier_id: UUID) -> list[U
 
 
 async def forget_person(connection: Connection, user_id: UUID, now: datetime, limit: int) -> int:
-    """Take what belongs to a person out of the stops of closed deliveries: of the drop-off where the person received
-    it, of the pickup where the shop was the person's. City, postal code and region stay. At most `limit` rows; how many
-    went.
+    """Take what belongs to a person out of the stops of deliveries: of the drop-off where the person received it, of
+    the pickup where the shop was the person's. City, postal code and region stay. At most `limit` rows; how many went.
+
+    Their orders are over, or the account would still be there; one that is open has yet to hear of it.
     """
     tag = await connection.execute(
         "UPDATE deliveries SET dropoff = CASE WHEN buyer_id = $1 THEN dropoff - $2::text[] ELSE dropoff END,"
         " pickup = CASE WHEN owner_user_id = $1 THEN pickup - $2::text[] ELSE pickup END,"
         " update_time = $3, version = version + 1"
         " WHERE delivery_id IN (SELECT delivery_id FROM deliveries WHERE (buyer_id = $1 AND dropoff ?| $2::text[]"
-        "   OR owner_user_id = $1 AND pickup ?| $2::text[]) AND state = 'CLOSED' ORDER BY delivery_id LIMIT $4"
+        "   OR owner_user_id = $1 AND pickup ?| $2::text[]) ORDER BY delivery_id LIMIT $4"
         "   FOR NO KEY UPDATE)",
         user_id,
         _PERSONAL,

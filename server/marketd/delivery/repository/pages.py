@@ -39,7 +39,7 @@ async def list_page(
 ) -> list[Delivery]:
     """Deliveries in this order, behind `after`: what `owner` receives, hands out or brings, or all of them without."""
     arguments = Arguments()
-    walked = await _own(connection, owner, arguments) if owner is not None else []
+    walked = await _own(connection, owner, wanted, arguments) if owner is not None else []
     conditions: list[str] = []
     for column, name in _IDS:
         ids: tuple[UUID, ...] = getattr(wanted, name)
@@ -71,10 +71,17 @@ async def list_page(
     return DELIVERY.values(rows)
 
 
-async def _own(connection: Connection, owner: UUID, arguments: Arguments) -> list[tuple[str, str]]:
-    """The parts that an account plays: (column, place of its value)."""
-    rows = await connection.fetch("SELECT courier_id FROM couriers WHERE user_id = $1", owner)
+async def _own(
+    connection: Connection, owner: UUID, wanted: DeliveryFilter, arguments: Arguments
+) -> list[tuple[str, str]]:
+    """The parts that an account plays: (column, place of its value).
+
+    A courier is not told whose account receives a delivery, so what the account brings is not found by that either.
+    """
     own = [("buyer_id", arguments.add(owner)), ("owner_user_id", arguments.add(owner))]
+    if wanted.buyer_ids:
+        return own
+    rows = await connection.fetch("SELECT courier_id FROM couriers WHERE user_id = $1", owner)
     return [*own, *(("courier_id", arguments.add(row["courier_id"])) for row in rows)]
 
 

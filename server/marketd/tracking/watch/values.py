@@ -14,7 +14,8 @@ from marketd.tracking.values import Fix
 
 
 class Audience(IntEnum):
-    """The kinds of watchers: buyers see positions from pickup to close, the others all of the trip.
+    """The kinds of watchers: buyers see positions from pickup to close, sellers from the assignment on, the others also
+    where the courier was last before.
 
     Buyers see their own door on the map, sellers theirs, couriers and admins both.
     """
@@ -35,6 +36,7 @@ class WatchedDelivery:
     courier: DeliveryCourier | None
     state: DeliveryState
     outcome: DeliveryOutcome | None
+    assigned_micros: int | None
     picked_up_micros: int | None
     pickup_point: Point | None
     dropoff_point: Point | None
@@ -49,9 +51,10 @@ class WatchedDelivery:
         """Whether the audience may see this position of the delivery's courier."""
         if self.is_closed:
             return False
-        if audience is not Audience.RECEIVING:
+        if audience is Audience.WORKING:
             return True
-        return self.picked_up_micros is not None and fix.receive_micros >= self.picked_up_micros
+        since = self.picked_up_micros if audience is Audience.RECEIVING else self.assigned_micros
+        return since is not None and fix.receive_micros >= since
 
     def points(self, audience: Audience) -> tuple[Point | None, Point | None]:
         """The doors of shop and buyer, as far as the audience may see them; nobody has to find them once it is over."""

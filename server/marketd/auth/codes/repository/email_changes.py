@@ -45,6 +45,11 @@ async def holder_of(connection: Connection, email: str, now: datetime) -> UUID |
     return value
 
 
+async def delete_of(connection: Connection, email: str) -> None:
+    """Keep the address for nobody. email: in lower case."""
+    await connection.execute("DELETE FROM email_changes WHERE former_email = $1", email)
+
+
 async def delete_since(connection: Connection, user_id: UUID, since: datetime) -> None:
     """The account's changes from the instant on: they are taken back."""
     await connection.execute("DELETE FROM email_changes WHERE user_id = $1 AND create_time >= $2", user_id, since)
