@@ -224,7 +224,7 @@ class AuthServiceServicer:
         and 5 tries, and takes the place of the one before. The code of a ChangeEmail or ChangePhone that waits is another
         one, and stays good. Errors: VALIDATION_FAILED when the account has no phone or this marketplace sends no SMS,
         ILLEGAL_TRANSITION when the channel is verified already, NOT_FOUND for callers that are no user, RATE_LIMITED after
-        5 codes in an hour, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        5 codes in an hour (10 to one target, whoever asks), REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -249,7 +249,7 @@ class AuthServiceServicer:
         that address. Errors: INVALID_CREDENTIALS for a wrong password, TOTP_REQUIRED for a code that is wrong or was used
         before, VALIDATION_FAILED for an address that no mail can be sent to or that the account has already and for a code
         where there is no second factor, ALREADY_EXISTS for an address in use, NOT_FOUND for callers that are no user,
-        RATE_LIMITED after 5 codes in an hour or too many wrong proofs, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        RATE_LIMITED after 5 codes in an hour (10 to one target, whoever asks) or too many wrong proofs, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -272,7 +272,7 @@ class AuthServiceServicer:
         the place of the one that waits. Errors: INVALID_CREDENTIALS for a wrong password, TOTP_REQUIRED for a code that is
         wrong or was used before, VALIDATION_FAILED where no SMS are sent, for the phone that the account has already and for
         a code where there is no second factor, ALREADY_EXISTS for a phone that another account has verified, NOT_FOUND for
-        callers that are no user, RATE_LIMITED after 5 codes in an hour or too many wrong proofs, REQUEST_ID_REUSED,
+        callers that are no user, RATE_LIMITED after 5 codes in an hour (10 to one target, whoever asks) or too many wrong proofs, REQUEST_ID_REUSED,
         REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -56,7 +56,7 @@ class AuthServiceStub:
     and 5 tries, and takes the place of the one before. The code of a ChangeEmail or ChangePhone that waits is another
     one, and stays good. Errors: VALIDATION_FAILED when the account has no phone or this marketplace sends no SMS,
     ILLEGAL_TRANSITION when the channel is verified already, NOT_FOUND for callers that are no user, RATE_LIMITED after
-    5 codes in an hour, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    5 codes in an hour (10 to one target, whoever asks), REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     Verify: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.VerifyRequest, _auth_service_pb2.VerifyResponse]
     """Takes the code that SendVerification sent, and marks the e-mail address or phone as verified; or the code of
@@ -73,7 +73,7 @@ class AuthServiceStub:
     that address. Errors: INVALID_CREDENTIALS for a wrong password, TOTP_REQUIRED for a code that is wrong or was used
     before, VALIDATION_FAILED for an address that no mail can be sent to or that the account has already and for a code
     where there is no second factor, ALREADY_EXISTS for an address in use, NOT_FOUND for callers that are no user,
-    RATE_LIMITED after 5 codes in an hour or too many wrong proofs, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    RATE_LIMITED after 5 codes in an hour (10 to one target, whoever asks) or too many wrong proofs, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     UndoEmailChange: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.UndoEmailChangeRequest, _auth_service_pb2.UndoEmailChangeResponse]
     """Takes a change of the e-mail address back, with the token of the letter to the former address, which is good once
@@ -88,7 +88,7 @@ class AuthServiceStub:
     the place of the one that waits. Errors: INVALID_CREDENTIALS for a wrong password, TOTP_REQUIRED for a code that is
     wrong or was used before, VALIDATION_FAILED where no SMS are sent, for the phone that the account has already and for
     a code where there is no second factor, ALREADY_EXISTS for a phone that another account has verified, NOT_FOUND for
-    callers that are no user, RATE_LIMITED after 5 codes in an hour or too many wrong proofs, REQUEST_ID_REUSED,
+    callers that are no user, RATE_LIMITED after 5 codes in an hour (10 to one target, whoever asks) or too many wrong proofs, REQUEST_ID_REUSED,
     REQUEST_IN_PROGRESS.
     """
     RequestPasswordReset: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.RequestPasswordResetRequest, _auth_service_pb2.RequestPasswordResetResponse]
@@ -235,7 +235,7 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         and 5 tries, and takes the place of the one before. The code of a ChangeEmail or ChangePhone that waits is another
         one, and stays good. Errors: VALIDATION_FAILED when the account has no phone or this marketplace sends no SMS,
         ILLEGAL_TRANSITION when the channel is verified already, NOT_FOUND for callers that are no user, RATE_LIMITED after
-        5 codes in an hour, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        5 codes in an hour (10 to one target, whoever asks), REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -264,7 +264,7 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         that address. Errors: INVALID_CREDENTIALS for a wrong password, TOTP_REQUIRED for a code that is wrong or was used
         before, VALIDATION_FAILED for an address that no mail can be sent to or that the account has already and for a code
         where there is no second factor, ALREADY_EXISTS for an address in use, NOT_FOUND for callers that are no user,
-        RATE_LIMITED after 5 codes in an hour or too many wrong proofs, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        RATE_LIMITED after 5 codes in an hour (10 to one target, whoever asks) or too many wrong proofs, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -291,7 +291,7 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         the place of the one that waits. Errors: INVALID_CREDENTIALS for a wrong password, TOTP_REQUIRED for a code that is
         wrong or was used before, VALIDATION_FAILED where no SMS are sent, for the phone that the account has already and for
         a code where there is no second factor, ALREADY_EXISTS for a phone that another account has verified, NOT_FOUND for
-        callers that are no user, RATE_LIMITED after 5 codes in an hour or too many wrong proofs, REQUEST_ID_REUSED,
+        callers that are no user, RATE_LIMITED after 5 codes in an hour (10 to one target, whoever asks) or too many wrong proofs, REQUEST_ID_REUSED,
         REQUEST_IN_PROGRESS.
         """
 
