@@ -37,8 +37,10 @@ FROM (
   ) i GROUP BY order_id
 ) c WHERE c.order_id = o.order_id
 """
+# The old version knows no reasons of the marketplace's own, and cannot read an order that has one.
 _BACK = """
-UPDATE orders SET cancel_reason = cancellations -> -1 ->> 'reason', cancel_note = cancellations -> -1 ->> 'note',
+UPDATE orders SET cancel_reason = CASE WHEN cancellations -> -1 ->> 'reason' IN ('NOT_ACCEPTED_IN_TIME', 'REFUNDED')
+  THEN 'UNSPECIFIED' ELSE cancellations -> -1 ->> 'reason' END, cancel_note = cancellations -> -1 ->> 'note',
   cancel_actor = cancellations -> -1 ->> 'actor'
 WHERE state IN ('CANCELLED', 'REJECTED')
 """

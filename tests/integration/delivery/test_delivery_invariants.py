@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
+import asyncpg
 import pytest
+from alembic import command
+from marketd.delivery.invariants import INVARIANTS
+from marketd.kernel.db.invariants import violations
+from marketd.schema import migrate
 
 if TYPE_CHECKING:
     from tests.worlds.delivery import World
@@ -49,3 +55,18 @@ async def test_who_is_suspended_may_have_goods_and_what_its_event_will_close_may
     ready, _, _ = await world.assigned()
     await world.cancel(ready)
     assert await world.violations() == []
+
+
+async def test_a_delivery_of_before_that_nobody_has_yet_is_named_by_its_order(world: World, database_url: str) -> None:
+    await world.ready()
+    await asyncio.to_thread(command.downgrade, migrate.config(database_url), "0028")
+    connection = await asyncpg.connect(database_url)
+    # The version before wrote it down with the courier.
+    await connection.execute("UPDATE orders SET delivery_id = NULL")
+    await connection.close()
+    await asyncio.to_thread(migrate.upgrade, database_url)
+    other = await asyncpg.connect(database_url)
+    try:
+        assert await violations(other, INVARIANTS) == []
+    finally:
+        await other.close()
