@@ -89,7 +89,7 @@ INVARIANTS: Final = (
         " WHERE CASE WHEN o.state = 'EXPIRED' THEN o.due_minor > 0"
         "   WHEN o.pay_time IS NULL THEN c.taken <> o.total_minor - o.due_minor"
         "   ELSE c.taken - (o.total_minor - o.due_minor) NOT BETWEEN 0 AND COALESCE(r.given, 0) END"
-        "   OR (o.state IN ('CANCELLED', 'REJECTED')) AND o.cancellations = '[]'",
+        "   OR c.taken > o.total_minor OR (o.state IN ('CANCELLED', 'REJECTED')) AND o.cancellations = '[]'",
     ),
     Invariant(
         "I4",

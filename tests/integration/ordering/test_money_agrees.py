@@ -18,6 +18,7 @@ from marketplace.order.v1 import order_pb2
 from marketplace.payment.v1 import payment_pb2
 
 from tests.worlds.goods import Shop
+from tests.worlds.order_ways import paid_order
 from tests.worlds.ordering import Market, minor
 
 FEE = 490
@@ -157,6 +158,24 @@ async def test_what_was_taken_too_much_and_could_not_go_back_is_given_back_by_an
     assert await market.violations() == []
     with pytest.raises(IllegalTransition):
         await market.refund(market.admin, payment_id)
+
+
+async def test_a_part_whose_money_could_not_go_back_is_cancelled_once_and_paid_back_with_the_rest(
+    market: Market,
+) -> None:
+    buyer, _, _, order = await paid_order(market, 3)
+    provider = HeldProvider(market.sandbox)
+    provider.refuses = True
+    slow = market.on(market.tx, provider)
+    await slow.cancel(buyer, order.order_id, (order.items[0].item_id, 2))
+    await slow.run_jobs()
+    provider.refuses = False
+    over = await slow.cancel(buyer, order.order_id)
+    await slow.run_jobs()
+    assert minor(over.cancelled_amount) == minor(over.total)
+    assert [minor(one.amount) for one in over.cancellations] == [2_000, 1_000 + FEE]
+    assert minor((await market.get(buyer, order.order_id)).refunded_amount) == minor(over.total)
+    assert await market.violations() == []
 
 
 async def test_a_part_cancelled_before_an_action_is_done_and_after_a_decline(market: Market) -> None:
