@@ -1,4 +1,6 @@
-"""What must hold of orders at any time: what they hold of the stock (I1), once only (I3), their money (I4)."""
+"""What must hold of orders at any time: what they hold of the stock (I1), once only (I3), their money (I4), and that
+somebody waits for them (I13).
+"""
 
 from __future__ import annotations
 
@@ -119,5 +121,13 @@ INVARIANTS: Final = (
         " WHERE o.state IN ('PENDING_PAYMENT', 'PAID', 'ACCEPTED', 'READY', 'OUT_FOR_DELIVERY')"
         " AND NOT EXISTS (SELECT 1 FROM order_items i WHERE i.order_id = o.order_id"
         "   AND i.cancelled_quantity < i.quantity)",
+    ),
+    # CancelOrder, FailDelivery and the like end it; an account is not deleted any more while it has one.
+    Invariant(
+        "I13",
+        "who waits for an order is there",
+        "SELECT o.order_id::text AS id, o.state || ', and its buyer is deleted' AS wrong FROM orders o"
+        " JOIN accounts a ON a.user_id = o.buyer_id AND a.state = 'DELETED'"
+        " WHERE o.state IN ('PENDING_PAYMENT', 'PAID', 'ACCEPTED', 'READY', 'OUT_FOR_DELIVERY')",
     ),
 )
