@@ -22,6 +22,7 @@ UPDATE orders o SET cancellations = jsonb_build_array(jsonb_build_object(
   'note', COALESCE(o.cancel_note, ''),
   'actor', COALESCE(o.cancel_actor, 'SYSTEM'),
   'amount_minor', CASE
+    WHEN o.state = 'EXPIRED' THEN LEAST(c.worth, o.total_minor)
     WHEN o.pay_time IS NULL THEN o.total_minor - o.due_minor
     WHEN o.cancel_reason IS NULL THEN LEAST(c.worth, o.total_minor - o.due_minor + o.refund_reserved_minor)
     ELSE o.total_minor - o.due_minor + o.refund_reserved_minor END,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -212,6 +213,9 @@ async def test_what_ended_under_the_version_before_agrees_after_the_migration(
     await market.cancel(buyer, order.order_id, (order.items[0].item_id, 1))
     await market.cancel(buyer, order.order_id, note="none at all")
     shop = await market.shop()
+    expired = (await market.place(buyer, (await market.variant(shop), 2))).orders[0]
+    await market.cancel(buyer, expired.order_id, (expired.items[0].item_id, 1))
+    await market.run_jobs(ahead=timedelta(minutes=31))
     unpaid = (await market.place(buyer, (await market.variant(shop), 2))).orders[0]
     await market.cancel(buyer, unpaid.order_id, (unpaid.items[0].item_id, 1))
     _, shop, _, rejected = await paid_order(market)
@@ -231,4 +235,5 @@ async def test_what_ended_under_the_version_before_agrees_after_the_migration(
     assert [(one.note, len(one.lines), minor(one.amount)) for one in over.cancellations] == [
         ("none at all", 1, minor(over.total))
     ]
-    assert minor((await other.get(buyer, unpaid.order_id)).cancelled_amount) == 1_000
+    for one in (unpaid, expired):
+        assert minor((await other.get(buyer, one.order_id)).cancelled_amount) == 1_000
