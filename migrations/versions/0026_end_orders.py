@@ -22,6 +22,7 @@ UPDATE orders o SET cancellations = jsonb_build_array(jsonb_build_object(
   'note', COALESCE(o.cancel_note, ''),
   'actor', COALESCE(o.cancel_actor, 'SYSTEM'),
   'amount_minor', CASE
+    WHEN o.state = 'EXPIRED' THEN LEAST(c.worth, o.total_minor)
     WHEN o.pay_time IS NULL THEN o.total_minor - o.due_minor
     WHEN o.cancel_reason IS NULL THEN LEAST(c.worth, o.total_minor - o.due_minor + o.refund_reserved_minor)
     ELSE o.total_minor - o.due_minor + o.refund_reserved_minor END,
@@ -37,8 +38,10 @@ FROM (
   ) i GROUP BY order_id
 ) c WHERE c.order_id = o.order_id
 """
+# The old version knows no reasons of the marketplace's own, and cannot read an order that has one.
 _BACK = """
-UPDATE orders SET cancel_reason = cancellations -> -1 ->> 'reason', cancel_note = cancellations -> -1 ->> 'note',
+UPDATE orders SET cancel_reason = CASE WHEN cancellations -> -1 ->> 'reason' IN ('NOT_ACCEPTED_IN_TIME', 'REFUNDED')
+  THEN 'UNSPECIFIED' ELSE cancellations -> -1 ->> 'reason' END, cancel_note = cancellations -> -1 ->> 'note',
   cancel_actor = cancellations -> -1 ->> 'actor'
 WHERE state IN ('CANCELLED', 'REJECTED')
 """

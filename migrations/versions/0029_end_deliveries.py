@@ -26,12 +26,18 @@ _CHECKS = {
         " WHEN outcome = 'CANCELLED' THEN true ELSE failure_reason IS NULL END"
     ),
 }
+# Until now an order named its delivery only once a courier had it.
+_NAME_DELIVERIES = """
+UPDATE orders o SET delivery_id = d.delivery_id FROM deliveries d
+WHERE d.order_id = o.order_id AND o.delivery_id IS NULL
+"""
 _FAILURE = ("failure_reason", "failure_note", "failure_actor")
 
 
 def upgrade() -> None:
     """Nothing has failed yet, so no row needs a reason."""
     op.execute("SET LOCAL lock_timeout = '500ms'")
+    op.execute(_NAME_DELIVERIES)
     op.add_column("couriers", sa.Column("state_reason", sa.Text(), server_default=sa.text("''"), nullable=False))
     op.drop_constraint(op.f(_STATE), "couriers", type_="check")
     op.create_check_constraint(op.f(_STATE), "couriers", _STATES)

@@ -1,4 +1,4 @@
-"""What must always hold of deliveries and their orders (I12)."""
+"""What must always hold of deliveries and their orders (I12), and of who brings them (I13)."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ INVARIANTS: Final = (
     ),
     Invariant(
         "I12",
-        "who has a delivery is on shift, or suspended",
-        "SELECT d.delivery_id::text AS id, 'its courier is ' || c.state || ' and off shift' AS wrong"
-        " FROM deliveries d JOIN couriers c USING (courier_id) WHERE d.state <> 'CLOSED' AND c.state <> 'SUSPENDED'"
-        " AND (c.state <> 'ACTIVE' OR NOT EXISTS (SELECT 1 FROM shifts s WHERE s.courier_id = d.courier_id"
-        " AND s.end_time IS NULL))",
+        # The shift may be over: of who is suspended, and of who is reinstated with goods in hands.
+        "who has a delivery is a courier still",
+        "SELECT d.delivery_id::text AS id, 'its courier is ' || c.state AS wrong"
+        " FROM deliveries d JOIN couriers c USING (courier_id)"
+        " WHERE d.state <> 'CLOSED' AND c.state NOT IN ('ACTIVE', 'SUSPENDED')",
     ),
     Invariant(
         "I12",
@@ -88,5 +88,15 @@ INVARIANTS: Final = (
         "SELECT c.courier_id::text AS id, c.completed_deliveries || ' counted, ' || n.made || ' made' AS wrong"
         " FROM couriers c CROSS JOIN LATERAL (SELECT count(*) AS made FROM deliveries d"
         " WHERE d.courier_id = c.courier_id AND d.outcome = 'DELIVERED') n WHERE c.completed_deliveries <> n.made",
+    ),
+    # SuspendCourier does what blocking the account, or taking the role, does by itself.
+    Invariant(
+        "I13",
+        "who brings orders can act",
+        "SELECT c.courier_id::text AS id, 'is active, and the account is ' || COALESCE(a.state, 'missing')"
+        "   || CASE WHEN r.user_id IS NULL THEN ' without the role' ELSE '' END AS wrong FROM couriers c"
+        " LEFT JOIN accounts a USING (user_id) LEFT JOIN account_roles r ON r.user_id = c.user_id"
+        "   AND r.role = 'COURIER'"
+        " WHERE c.state = 'ACTIVE' AND (a.state IS DISTINCT FROM 'ACTIVE' OR r.user_id IS NULL)",
     ),
 )

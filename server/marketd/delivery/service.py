@@ -13,7 +13,7 @@ from uuid import UUID
 
 from marketd.delivery import transition
 from marketd.delivery.events import DeliveryArrived, DeliveryDeparted
-from marketd.delivery.model import TRANSITIONS, CourierState, DeliveryState, StopKind
+from marketd.delivery.model import TRANSITIONS, DeliveryState, StopKind
 from marketd.delivery.repository import couriers, deliveries, positions
 from marketd.delivery.values import Courier, Delivery, Eta, LatestPosition
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
@@ -32,11 +32,11 @@ async def read_courier_of(unit: Unit, user_id: UUID) -> Courier | None:
 
 
 async def reports_positions(unit: Unit, courier: Courier) -> bool:
-    """Whether somebody waits to see where the courier is: who is on shift, and who is suspended with goods in hands."""
-    if courier.state is CourierState.ACTIVE:
-        return courier.on_shift
-    # Nothing but what is picked up stays with somebody who is not ACTIVE.
-    return await deliveries.one_open_of_courier(unit.connection, courier.courier_id) is not None
+    """Whether somebody waits to see where the courier is: who is on shift, and who was suspended with goods in hands,
+    also when reinstated since.
+    """
+    # Nothing but what is picked up stays with somebody whose shift has ended.
+    return courier.on_shift or await deliveries.one_open_of_courier(unit.connection, courier.courier_id) is not None
 
 
 async def read_open_deliveries(unit: Unit, courier_id: UUID) -> list[Delivery]:

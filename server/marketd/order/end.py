@@ -63,8 +63,8 @@ async def end_order(
     TRANSITIONS.check(order.state, state)
     if is_out == (goods in (None, Goods.KEPT_BACK)):
         raise RuntimeError(f"order {order.order_id} is {order.state}, and its goods cannot be {goods}")
+    worth = order.due_minor - order.refund_reserved_minor
     after = await write_end(uow, order, state=state, reason=reason, note=note, actor=actor, goods=goods, caller=caller)
-    worth = after.cancellations[-1].amount_minor
     await settle_money(uow, orders, after, worth)
     if not is_out:
         await inventory.release(uow, lines, order.order_id)
@@ -159,7 +159,8 @@ def cancelled_fields(
         reason=reason,
         note=note,
         actor=actor,
-        amount_minor=worth,
+        # What was cancelled before and could not go back goes back now, and is cancelled once all the same.
+        amount_minor=min(worth, order.total_minor - order.cancelled_amount_minor),
         cancel_time=uow.now,
     )
     due, reserved = order.due_minor, order.refund_reserved_minor

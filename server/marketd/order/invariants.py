@@ -1,4 +1,6 @@
-"""What must hold of orders at any time: what they hold of the stock (I1), once only (I3), their money (I4)."""
+"""What must hold of orders at any time: what they hold of the stock (I1), once only (I3), their money (I4), and that
+somebody waits for them (I13).
+"""
 
 from __future__ import annotations
 
@@ -89,7 +91,7 @@ INVARIANTS: Final = (
         " WHERE CASE WHEN o.state = 'EXPIRED' THEN o.due_minor > 0"
         "   WHEN o.pay_time IS NULL THEN c.taken <> o.total_minor - o.due_minor"
         "   ELSE c.taken - (o.total_minor - o.due_minor) NOT BETWEEN 0 AND COALESCE(r.given, 0) END"
-        "   OR (o.state IN ('CANCELLED', 'REJECTED')) AND o.cancellations = '[]'",
+        "   OR c.taken > o.total_minor OR (o.state IN ('CANCELLED', 'REJECTED')) AND o.cancellations = '[]'",
     ),
     Invariant(
         "I4",
@@ -119,5 +121,13 @@ INVARIANTS: Final = (
         " WHERE o.state IN ('PENDING_PAYMENT', 'PAID', 'ACCEPTED', 'READY', 'OUT_FOR_DELIVERY')"
         " AND NOT EXISTS (SELECT 1 FROM order_items i WHERE i.order_id = o.order_id"
         "   AND i.cancelled_quantity < i.quantity)",
+    ),
+    # CancelOrder, FailDelivery and the like end it; an account is not deleted any more while it has one.
+    Invariant(
+        "I13",
+        "who waits for an order is there",
+        "SELECT o.order_id::text AS id, o.state || ', and its buyer is deleted' AS wrong FROM orders o"
+        " JOIN accounts a ON a.user_id = o.buyer_id AND a.state = 'DELETED'"
+        " WHERE o.state IN ('PENDING_PAYMENT', 'PAID', 'ACCEPTED', 'READY', 'OUT_FOR_DELIVERY')",
     ),
 )

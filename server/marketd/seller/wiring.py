@@ -6,13 +6,13 @@ from collections.abc import Collection
 from datetime import timedelta
 from typing import Final
 
-from marketd.kernel.db.invariants import Invariant
 from marketd.kernel.slice import Parts, Slice
+from marketd.seller import invariants
 from marketd.seller.ports import SellerHolder
 from marketd.seller.servicer import SellerServicer
 
 SERVICERS: Final = (SellerServicer,)
-INVARIANTS: Final[tuple[Invariant, ...]] = ()
+INVARIANTS: Final = invariants.INVARIANTS
 
 
 def build(parts: Parts, *, holders: Collection[SellerHolder] = ()) -> Slice:

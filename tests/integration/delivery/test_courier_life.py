@@ -222,6 +222,10 @@ async def test_who_cannot_act_any_more_is_suspended_at_once_and_stays_so(world: 
     assert await world.violations() == []
     assert (await world.move(world.admin, "Reinstate", courier_id)).state == STATE.COURIER_STATE_ACTIVE
     assert Role.COURIER in await roles_of(world, caller)
+    # Who is let in again with goods in hands brings them, with a new shift or without one.
+    assert await world.violations() == []
+    await world.complete(caller, in_hands.delivery_id, await world.code(in_hands))
+    assert await world.violations() == []
 
 
 async def test_a_list_of_couriers_is_filtered_and_walked_either_way(world: World) -> None:

@@ -12,15 +12,19 @@ from marketd.auth.accounts import block
 from marketd.auth.letters import letters_of
 from marketd.kernel.call.caller import Role
 from marketd.kernel.call.refusals import Refusal
+from marketd.kernel.db.invariants import violations
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.ids import new_id
 from marketd.order import follow_accounts
+from marketd.order import invariants as order_invariants
 from marketd.order.service import holds_seller
+from marketd.seller import invariants as seller_invariants
 from marketd.seller import life, sellers
 from marketd.seller.values import NewSeller, SellerMove
 
 from tests.worlds.ends import Ends
 from tests.worlds.goods import SHOP, Shop
+from tests.worlds.order_ways import paid_order
 from tests.worlds.ordering import Market
 from tests.worlds.things import new_shop
 
@@ -216,3 +220,28 @@ async def test_nobody_applies_with_an_account_that_ends_meanwhile(ends: Ends) ->
         await ends.waits_for_a_lock(applying)
         await deleted.commit()
         assert await applying == "NOT_FOUND"
+
+
+@pytest.mark.parametrize(
+    ("planted", "wrong"),
+    [
+        ("UPDATE accounts SET state = 'DELETED' WHERE user_id = $1", "PAID, and its buyer is deleted"),
+        ("UPDATE accounts SET state = 'BLOCKED' WHERE user_id = $2", "sells, and its owner is BLOCKED"),
+        ("DELETE FROM account_roles WHERE user_id = $2 AND role = 'SELLER'", "its owner is ACTIVE without the role"),
+    ],
+)
+async def test_whom_a_former_version_left_with_something_to_do_is_found(
+    market: Market, planted: str, wrong: str
+) -> None:
+    buyer, shop, _, _ = await paid_order(market)
+    looked_at = [*order_invariants.INVARIANTS, *seller_invariants.INVARIANTS]
+
+    async def found() -> list[str]:
+        return await market.tx.read(lambda unit: violations(unit.connection, looked_at))
+
+    assert await found() == []
+    both = (buyer.known_user_id, shop.caller.known_user_id)
+    used = both[:1] if "$1" in planted else both[1:]
+    await market.tx.run("test.plant", lambda uow: uow.connection.execute(planted.replace("$2", "$1"), *used))
+    (only,) = await found()
+    assert wrong in only

@@ -18,6 +18,7 @@ from marketplace.order.v1 import order_pb2
 from marketplace.payment.v1 import payment_pb2
 
 from tests.worlds.goods import Shop
+from tests.worlds.order_ways import paid_order
 from tests.worlds.ordering import Market, minor
 
 FEE = 490
@@ -131,6 +132,50 @@ async def test_money_that_came_too_late_and_could_not_go_back_is_given_back_by_a
     assert back.payment.state == payment_pb2.PAYMENT_STATE_REFUNDED
     assert await market.violations() == []
     assert minor((await market.get(buyer, group.orders[0].order_id)).refunded_amount) == 0
+
+
+@pytest.mark.parametrize("first", ["the order", "the group"])
+async def test_what_was_taken_too_much_and_could_not_go_back_is_given_back_by_an_admin_with_the_group(
+    market: Market, first: str
+) -> None:
+    buyer, group, provider, slow, task = await _held(market)
+    order = group.orders[0]
+    await market.cancel(buyer, order.order_id, (order.items[0].item_id, 1))
+    provider.refuses = True
+    provider.go.set()
+    payment_id = (await task).payment_id
+    await slow.run_jobs()
+    provider.refuses = False
+    kept = await market.get_payment(buyer, payment_id)
+    assert (minor(kept.refunded_amount), kept.refunds[0].state) == (0, payment_pb2.REFUND_STATE_FAILED)
+    assert any("payments" in wrong for wrong in await market.violations())
+    if first == "the order":
+        await market.refund(market.admin, payment_id, order_id=order.order_id)
+    back = await market.refund(market.admin, payment_id)
+    assert back.payment.state == payment_pb2.PAYMENT_STATE_REFUNDED
+    assert minor(back.payment.refunded_amount) == 3_000 + FEE
+    assert minor((await market.get(buyer, order.order_id)).refunded_amount) == 2_000 + FEE
+    assert await market.violations() == []
+    with pytest.raises(IllegalTransition):
+        await market.refund(market.admin, payment_id)
+
+
+async def test_a_part_whose_money_could_not_go_back_is_cancelled_once_and_paid_back_with_the_rest(
+    market: Market,
+) -> None:
+    buyer, _, _, order = await paid_order(market, 3)
+    provider = HeldProvider(market.sandbox)
+    provider.refuses = True
+    slow = market.on(market.tx, provider)
+    await slow.cancel(buyer, order.order_id, (order.items[0].item_id, 2))
+    await slow.run_jobs()
+    provider.refuses = False
+    over = await slow.cancel(buyer, order.order_id)
+    await slow.run_jobs()
+    assert minor(over.cancelled_amount) == minor(over.total)
+    assert [minor(one.amount) for one in over.cancellations] == [2_000, 1_000 + FEE]
+    assert minor((await market.get(buyer, order.order_id)).refunded_amount) == minor(over.total)
+    assert await market.violations() == []
 
 
 async def test_a_part_cancelled_before_an_action_is_done_and_after_a_decline(market: Market) -> None:

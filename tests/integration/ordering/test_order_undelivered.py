@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from datetime import timedelta
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 from alembic import command
 from marketd.kernel.call.refusals import IllegalTransition, Refusal
@@ -211,16 +213,27 @@ async def test_what_ended_under_the_version_before_agrees_after_the_migration(
     await market.cancel(buyer, order.order_id, (order.items[0].item_id, 1))
     await market.cancel(buyer, order.order_id, note="none at all")
     shop = await market.shop()
+    expired = (await market.place(buyer, (await market.variant(shop), 2))).orders[0]
+    await market.cancel(buyer, expired.order_id, (expired.items[0].item_id, 1))
+    await market.run_jobs(ahead=timedelta(minutes=31))
     unpaid = (await market.place(buyer, (await market.variant(shop), 2))).orders[0]
     await market.cancel(buyer, unpaid.order_id, (unpaid.items[0].item_id, 1))
     _, shop, _, rejected = await paid_order(market)
     await market.reject(shop, rejected.order_id)
+    _, _, _, refunded = await paid_order(market)
+    await market.refund(market.admin, refunded.payment_id, order_id=refunded.order_id)
     await market.run_jobs()
     await asyncio.to_thread(command.downgrade, migrate.config(database_url), "0025")
+    # The version before reads no reason that it does not know.
+    connection = await asyncpg.connect(database_url)
+    reasons = await connection.fetch("SELECT DISTINCT cancel_reason FROM orders WHERE cancel_reason IS NOT NULL")
+    await connection.close()
+    assert {row["cancel_reason"] for row in reasons} <= {"UNSPECIFIED", "CHANGED_MIND", "OUT_OF_STOCK", "OTHER"}
     await asyncio.to_thread(migrate.upgrade, database_url)
     assert await other.violations() == []
     over = await other.get(buyer, order.order_id)
     assert [(one.note, len(one.lines), minor(one.amount)) for one in over.cancellations] == [
         ("none at all", 1, minor(over.total))
     ]
-    assert minor((await other.get(buyer, unpaid.order_id)).cancelled_amount) == 1_000
+    for one in (unpaid, expired):
+        assert minor((await other.get(buyer, one.order_id)).cancelled_amount) == 1_000

@@ -136,6 +136,12 @@ async def test_a_suspended_courier_is_followed_to_the_end_of_what_is_in_hands(
     riding.batch([position(2, now_seconds(), PICKUP)])
     await riding.acked(2)
     await buyer.got("position")
+    # Who is let in again off shift still has the goods.
+    await deliveries.move(deliveries.admin, "Reinstate", courier_id, "all clear")
+    await report(worker, courier, now_seconds())
+    riding.batch([position(3, now_seconds(), PICKUP)])
+    await riding.acked(3)
+    await buyer.got("position")
     await deliveries.complete(courier, ready.delivery_id, await deliveries.code(ready))
     with pytest.raises(OffShift):
         await ended(riding)

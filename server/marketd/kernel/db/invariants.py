@@ -24,6 +24,7 @@ TITLES: Final[Mapping[str, str]] = {
     "I6": "No session idles in a transaction",
     "I11": "Acknowledged positions are stored once",
     "I12": "Orders and deliveries agree",
+    "I13": "Who has something to do can do it",
 }
 """The invariants by the numbers that the documentation gives them; each has one or more rules."""
 

@@ -162,19 +162,23 @@ class PaymentRefunder:
     ) -> tuple[Sequence[RefundShare], Money, str | None]:
         """What comes out of which orders, how much that is, and of which charge; None is the one that paid.
 
-        Money that came too late has paid for no order: when it could not be given back at once, an admin gives it back.
+        Money that came too late, or was more than was due by then, has paid for no order: when it could not be given
+        back at once, an admin gives it back with all that is left.
         """
         order = command.order
         late_key = await attempts.read_late_key(uow.connection, payment.payment_id)
+        left = Money(payment.left_minor, payment.currency)
         if late_key is not None and order is None:
-            return (), Money(payment.left_minor, payment.currency), late_key
-        shares = await self._orders.reserve_refund(
-            uow,
-            caller,
-            payment.order_group_id,
-            None if order is None else order.order_id,
-            None if order is None else order.amount,
-        )
+            return (), left, late_key
+        if order is None:
+            try:
+                shares = await self._orders.reserve_refund(uow, caller, payment.order_group_id, None, None)
+            except NothingToRefund:
+                if left.amount_minor <= 0:
+                    raise
+                shares = ()
+            return shares, left, None
+        shares = await self._orders.reserve_refund(uow, caller, payment.order_group_id, order.order_id, order.amount)
         if late_key is not None:
             raise NothingToRefund(payment.state.value)
         return shares, Money(sum(share.amount_minor for share in shares), payment.currency), None
