@@ -6,13 +6,18 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from marketd.catalog.repository import offers
-from marketd.catalog.values import Offer
+from marketd.catalog.values import Offer, OfferedPrice
 from marketd.kernel.db.database import Connection
 
 
 async def read_offers(connection: Connection, variant_ids: Sequence[UUID]) -> dict[UUID, Offer]:
     """The offers of these variants, in one statement; unknown variants are left out. variant_ids: repeats are one."""
     return await offers.read(connection, variant_ids) if variant_ids else {}
+
+
+async def read_prices(connection: Connection, variant_ids: Sequence[UUID]) -> dict[UUID, OfferedPrice]:
+    """What these variants cost and whether they may be bought now; unknown variants are left out."""
+    return await offers.read_prices(connection, variant_ids)
 
 
 async def read_tax_rates(connection: Connection, variant_ids: Sequence[UUID]) -> dict[UUID, int | None]:

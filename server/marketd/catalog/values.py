@@ -189,6 +189,21 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
+class OfferedPrice:
+    """What of an offer decides whether a quote still holds."""
+
+    variant_id: UUID
+    currency: str
+    price_minor: int
+    is_buyable: bool
+
+    @property
+    def price(self) -> Money:
+        """What one piece costs."""
+        return Money(self.price_minor, self.currency)
+
+
+@dataclass(frozen=True, slots=True)
 class NewVariant:
     """A variant to be made with its product."""
 

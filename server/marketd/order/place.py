@@ -6,7 +6,6 @@ last. A refusal anywhere undoes everything, also the use of the quote.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -15,7 +14,6 @@ from marketd.cart import service as carts
 from marketd.cart.errors import CartEmpty, QuoteExpired
 from marketd.cart.quotes.values import Quote, QuoteKey, QuotePackage
 from marketd.catalog import service as catalog
-from marketd.catalog.values import Offer
 from marketd.inventory import service as inventory
 from marketd.inventory.values import StockLine
 from marketd.kernel.call.caller import Caller
@@ -92,13 +90,13 @@ async def place_order(uow: UnitOfWork, caller: Caller, command: PlaceOrder, unpa
 
 async def _check_prices(uow: UnitOfWork, quote: Quote, command: PlaceOrder, variant_ids: list[UUID]) -> None:
     """Raises ShopClosed, QuoteExpired for what is not for sale any more, and PriceChanged."""
-    offers = await catalog.read_offers(uow.connection, variant_ids)
+    offers = await catalog.read_prices(uow.connection, variant_ids)
     changed: list[PriceDifference] = []
     current_minor = quote.total_minor
     for package in quote.packages:
         for line in package.lines:
-            offer = _buyable(offers, line.variant_id)
-            if offer is None:
+            offer = offers.get(line.variant_id)
+            if offer is None or not offer.is_buyable:
                 await _refuse_unbuyable(uow, package.seller_id)
                 raise QuoteExpired(command.quote.expire_time)
             quoted = Money(line.unit_price_minor, quote.currency)
@@ -108,11 +106,6 @@ async def _check_prices(uow: UnitOfWork, quote: Quote, command: PlaceOrder, vari
     current = Money(current_minor, quote.currency)
     if changed or current != command.expected_total:
         raise PriceChanged(command.expected_total, current, changed)
-
-
-def _buyable(offers: Mapping[UUID, Offer], variant_id: UUID) -> Offer | None:
-    offer = offers.get(variant_id)
-    return offer if offer is not None and offer.is_buyable else None
 
 
 async def _refuse_unbuyable(uow: UnitOfWork, seller_id: UUID) -> None:
