@@ -130,6 +130,13 @@ class VerifiedPhone(ValidationFailed):
         super().__init__(FieldViolation("user.phone", "is verified; change or remove it with ChangePhone"))
 
 
+class ProofMissing(ValidationFailed):
+    """Nothing shows that it is the owner who asks."""
+
+    def __init__(self) -> None:
+        super().__init__(FieldViolation("proof", "one of password, totp_code, recovery_code must be given"))
+
+
 class NoSecondFactor(ValidationFailed):
     """The account has no authenticator whose code could prove anything."""
 

@@ -14,7 +14,7 @@ from marketd.auth.codes import throttle
 from marketd.auth.codes.second_factor import SecondFactor
 from marketd.auth.codes.throttle import Throttle
 from marketd.auth.codes.values import CountedName, FactorProof, Proof
-from marketd.auth.errors import InvalidCredentials, NoSecondFactor, TotpRequired
+from marketd.auth.errors import InvalidCredentials, NoSecondFactor, ProofMissing, TotpRequired
 from marketd.kernel.db.uow import UnitOfWork
 
 
@@ -38,8 +38,8 @@ class Proving:
     async def judge(self, account: Account, proof: Proof) -> Judged:
         """Count the attempt, and hold the password against that of the caller's account as it was read.
 
-        What else may be refused is better refused before, or a right proof counts as failed. Raises InvalidCredentials,
-        TooManyFailures, Overloaded and NoSecondFactor.
+        What else may be refused is better refused before, or a right proof counts as failed. Raises ProofMissing,
+        InvalidCredentials, TooManyFailures, Overloaded and NoSecondFactor.
         """
         user_id = account.user_id
         if not proof.factor.is_empty:
@@ -48,6 +48,8 @@ class Proving:
             name = self._attempts.factor(user_id)
             await self._attempts.count(name)
             return Judged(name, proof.factor)
+        if not proof.password:
+            raise ProofMissing
         return await self.judge_password(account, proof.password)
 
     async def judge_password(self, account: Account, password: str) -> Judged:

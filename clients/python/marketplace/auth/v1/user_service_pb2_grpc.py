@@ -142,7 +142,8 @@ class UserServiceServicer:
         for the accounts of others unless `allow_missing` is set, IN_USE for the last admin and while the account has an order
         that is not over, a shop that is neither closed nor rejected, or a shift as a courier that runs (it names the one),
         ETAG_MISMATCH, INVALID_CREDENTIALS for a wrong password, TOTP_REQUIRED for a code that is wrong or was used before,
-        VALIDATION_FAILED for a code where there is no second factor, RATE_LIMITED after too many wrong proofs.
+        VALIDATION_FAILED without a proof and for a code where there is no second factor, RATE_LIMITED after too many wrong
+        proofs.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,7 +34,8 @@ class UserServiceStub:
     for the accounts of others unless `allow_missing` is set, IN_USE for the last admin and while the account has an order
     that is not over, a shop that is neither closed nor rejected, or a shift as a courier that runs (it names the one),
     ETAG_MISMATCH, INVALID_CREDENTIALS for a wrong password, TOTP_REQUIRED for a code that is wrong or was used before,
-    VALIDATION_FAILED for a code where there is no second factor, RATE_LIMITED after too many wrong proofs.
+    VALIDATION_FAILED without a proof and for a code where there is no second factor, RATE_LIMITED after too many wrong
+    proofs.
     """
     CreateAddress: _aio.UnaryUnaryMultiCallable[_user_service_pb2.CreateAddressRequest, _user_service_pb2.CreateAddressResponse]
     """Saves an address in the caller's address book; the first one becomes the default. Errors: VALIDATION_FAILED when the
@@ -127,7 +128,8 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         for the accounts of others unless `allow_missing` is set, IN_USE for the last admin and while the account has an order
         that is not over, a shop that is neither closed nor rejected, or a shift as a courier that runs (it names the one),
         ETAG_MISMATCH, INVALID_CREDENTIALS for a wrong password, TOTP_REQUIRED for a code that is wrong or was used before,
-        VALIDATION_FAILED for a code where there is no second factor, RATE_LIMITED after too many wrong proofs.
+        VALIDATION_FAILED without a proof and for a code where there is no second factor, RATE_LIMITED after too many wrong
+        proofs.
         """
 
     @_abc_1.abstractmethod
