@@ -58,7 +58,7 @@ async def end_order(
     `orders` are those of its group, as `lock_whole` gives them. `goods` is given when its courier says that nobody can
     deliver it; what is OUT_FOR_DELIVERY ends only so. `caller` is whom the audit log names. Raises IllegalTransition.
     """
-    lines = stock_lines(order, all_left(order))
+    lines = stock_lines(order)
     is_out = order.state is OrderState.OUT_FOR_DELIVERY
     TRANSITIONS.check(order.state, state)
     if is_out == (goods in (None, Goods.KEPT_BACK)):
@@ -133,9 +133,10 @@ def all_left(order: Order) -> dict[UUID, int]:
     return {item.item_id: item.left for item in order.items if item.left}
 
 
-def stock_lines(order: Order, pieces: Mapping[UUID, int]) -> list[StockLine]:
-    """The pieces as the stock knows them."""
-    return [StockLine(item.variant_id, pieces[item.item_id]) for item in order.items if item.item_id in pieces]
+def stock_lines(order: Order, pieces: Mapping[UUID, int] | None = None) -> list[StockLine]:
+    """The pieces as the stock knows them; all that are not cancelled yet, unless some are named."""
+    counts = all_left(order) if pieces is None else pieces
+    return [StockLine(item.variant_id, counts[item.item_id]) for item in order.items if item.item_id in counts]
 
 
 def cancelled_fields(

@@ -13,10 +13,10 @@ from marketd.inventory import service as inventory
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.events.events import Job, Json
 from marketd.order import repository
-from marketd.order.end import end_order, lock_whole
+from marketd.order.end import end_order, lock_whole, stock_lines
 from marketd.order.events import OrderExpired
 from marketd.order.model import CancellationReason, OrderState
-from marketd.order.transition import lines_of, transition
+from marketd.order.transition import transition
 from marketd.order.values import Order
 from marketd.payment import service as payments
 
@@ -50,7 +50,7 @@ async def expire_group(uow: UnitOfWork, payload: Mapping[str, Json]) -> None:
     if not waiting:
         return
     await payments.cancel_open(uow, group_id)
-    lines = [line for order in waiting for line in lines_of(order)]
+    lines = [line for order in waiting for line in stock_lines(order)]
     for order in waiting:
         await transition(uow, order, OrderExpired, state=OrderState.EXPIRED, due_minor=0)
     await inventory.release(uow, lines, group_id)

@@ -18,11 +18,11 @@ from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.money import Money
 from marketd.order import repository
-from marketd.order.end import write_end
+from marketd.order.end import stock_lines, write_end
 from marketd.order.events import OrderPaid, OrderRefunded
 from marketd.order.expire import accept_expire_time, enqueue_give_up
 from marketd.order.model import BEFORE_PICKUP, CancellationReason, OrderState
-from marketd.order.transition import lines_of, save_quietly, transition
+from marketd.order.transition import save_quietly, transition
 from marketd.order.values import Order
 from marketd.payment.errors import NothingToRefund, RefundTooLarge
 from marketd.payment.ports import GroupStanding, RefundShare
@@ -90,7 +90,7 @@ class PaidOrders:
             if not part:
                 continue
             if part == order.refundable_minor and order.state in BEFORE_PICKUP:
-                released += lines_of(order)
+                released += stock_lines(order)
                 await write_end(uow, order, reason=CancellationReason.REFUNDED)
             else:
                 await save_quietly(uow, order, refund_reserved_minor=order.refund_reserved_minor + part)

@@ -227,25 +227,25 @@ async def save_cancellations(connection: Connection, order: Order) -> None:
 _OPEN: Final = [state.value for state in OrderState if not state.is_over]
 
 
+_FIRST_OPEN: Final = (
+    "SELECT order_number, count(*) OVER () AS count FROM orders"
+    " WHERE {whose} = $1 AND state = ANY($2::text[]) ORDER BY order_id LIMIT 1"
+)
+_FIRST_OPEN_BOUGHT: Final = _FIRST_OPEN.format(whose="buyer_id")
+_FIRST_OPEN_SOLD: Final = _FIRST_OPEN.format(whose="seller_id")
+
+
 async def first_open_bought(connection: Connection, buyer_id: UUID) -> tuple[str, int] | None:
     """The number of the buyer's oldest order that is not over, and how many there are."""
-    row = await connection.fetchrow(
-        "SELECT order_number, count(*) OVER () AS count FROM orders"
-        " WHERE buyer_id = $1 AND state = ANY($2::text[]) ORDER BY order_id LIMIT 1",
-        buyer_id,
-        _OPEN,
-    )
-    return None if row is None else (row["order_number"], row["count"])
+    return _numbered(await connection.fetchrow(_FIRST_OPEN_BOUGHT, buyer_id, _OPEN))
 
 
 async def first_open_sold(connection: Connection, seller_id: UUID) -> tuple[str, int] | None:
     """The same of a shop."""
-    row = await connection.fetchrow(
-        "SELECT order_number, count(*) OVER () AS count FROM orders"
-        " WHERE seller_id = $1 AND state = ANY($2::text[]) ORDER BY order_id LIMIT 1",
-        seller_id,
-        _OPEN,
-    )
+    return _numbered(await connection.fetchrow(_FIRST_OPEN_SOLD, seller_id, _OPEN))
+
+
+def _numbered(row: asyncpg.Record | None) -> tuple[str, int] | None:
     return None if row is None else (row["order_number"], row["count"])
 
 

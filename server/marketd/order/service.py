@@ -18,7 +18,7 @@ from marketd.order.events import (
     OrderRefunded,
 )
 from marketd.order.model import IN_COURIERS_HANDS, CancellationActor, CancellationReason, Goods, OrderState
-from marketd.order.transition import given_back, lines_of, save_quietly, transition
+from marketd.order.transition import given_back, save_quietly, transition
 from marketd.order.values import Order
 
 
@@ -77,7 +77,7 @@ async def out_for_delivery(uow: UnitOfWork, order_id: UUID) -> Order:
     """
     order = await _locked(uow, order_id)
     after = await transition(uow, order, OrderOutForDelivery, state=OrderState.OUT_FOR_DELIVERY)
-    await inventory.ship(uow, lines_of(after), order_id)
+    await inventory.ship(uow, stock_lines(after), order_id)
     return after
 
 

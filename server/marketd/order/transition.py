@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from marketd.inventory.values import StockLine
 from marketd.kernel.call.refusals import IllegalTransition
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.order import repository
@@ -98,11 +97,6 @@ def make_event(
         after=after.progress(),
         **further,
     )
-
-
-def lines_of(order: Order) -> list[StockLine]:
-    """What of the order is not cancelled, for the stock."""
-    return [StockLine(item.variant_id, item.left) for item in order.items if item.left]
 
 
 def _further(event: type[OrderEvent]) -> set[str]:

@@ -9,10 +9,8 @@ from datetime import timedelta
 import pytest
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.refusals import IllegalTransition, Refusal
-from marketd.kernel.values.money import MAX_UNITS, Money
+from marketd.kernel.values.money import MAX_UNITS
 from marketd.payment.errors import PaymentActionRequired, PaymentDeclined, PaymentOver
-from marketd.payment.ports import Charge, ChargeOutcome
-from marketd.payment.providers.sandbox import SandboxProvider
 from marketplace.cart.v1 import cart_pb2
 from marketplace.order.v1 import order_pb2
 from marketplace.payment.v1 import payment_pb2
@@ -20,37 +18,9 @@ from marketplace.payment.v1 import payment_pb2
 from tests.worlds.goods import Shop
 from tests.worlds.order_ways import paid_order
 from tests.worlds.ordering import Market, minor
+from tests.worlds.providers import HeldProvider
 
 FEE = 490
-
-
-class HeldProvider:
-    """The sandbox, which takes the money and waits until the test says go; it refuses refunds for good when told so."""
-
-    def __init__(self, sandbox: SandboxProvider) -> None:
-        self.sandbox = sandbox
-        self.captured = asyncio.Event()
-        self.go = asyncio.Event()
-        self.refuses = False
-
-    async def confirm(self, charge: Charge) -> ChargeOutcome:
-        """Take the money, then wait."""
-        outcome = await self.sandbox.confirm(charge)
-        self.captured.set()
-        await self.go.wait()
-        return outcome
-
-    async def find(self, key: str) -> ChargeOutcome | None:
-        """As the sandbox."""
-        return await self.sandbox.find(key)
-
-    async def cancel(self, charge: Charge) -> ChargeOutcome:
-        """As the sandbox."""
-        return await self.sandbox.cancel(charge)
-
-    async def refund(self, key: str, charge_key: str, amount: Money) -> bool:
-        """As the sandbox, or never."""
-        return not self.refuses and await self.sandbox.refund(key, charge_key, amount)
 
 
 async def _placed(market: Market) -> tuple[Caller, Shop, order_pb2.OrderGroup]:

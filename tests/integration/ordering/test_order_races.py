@@ -11,45 +11,15 @@ from uuid import uuid4
 import pytest
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.refusals import Refusal
-from marketd.kernel.values.money import Money
 from marketd.order.expire import expire_group
-from marketd.payment.ports import Charge, ChargeOutcome
-from marketd.payment.providers.sandbox import SandboxProvider
 from marketplace.order.v1 import order_pb2
 from marketplace.payment.v1 import payment_pb2
 from structlog.testing import capture_logs
 
 from tests.worlds.ordering import Market, minor
+from tests.worlds.providers import HeldProvider
 
 GROUPS = 120
-
-
-class WaitingProvider:
-    """The sandbox, which waits after its capture until the test says go."""
-
-    def __init__(self, sandbox: SandboxProvider) -> None:
-        self.sandbox = sandbox
-        self.captured = asyncio.Event()
-        self.go = asyncio.Event()
-
-    async def confirm(self, charge: Charge) -> ChargeOutcome:
-        """Take the money, then wait."""
-        outcome = await self.sandbox.confirm(charge)
-        self.captured.set()
-        await self.go.wait()
-        return outcome
-
-    async def find(self, key: str) -> ChargeOutcome | None:
-        """As the sandbox."""
-        return await self.sandbox.find(key)
-
-    async def cancel(self, charge: Charge) -> ChargeOutcome:
-        """As the sandbox."""
-        return await self.sandbox.cancel(charge)
-
-    async def refund(self, key: str, charge_key: str, amount: Money) -> bool:
-        """As the sandbox."""
-        return await self.sandbox.refund(key, charge_key, amount)
 
 
 async def _refused(work: Awaitable[object]) -> str:
@@ -133,7 +103,7 @@ async def test_paying_cancelling_expiring_and_refunding_at_once_keep_the_books(m
 async def test_money_taken_after_the_orders_were_gone_goes_back(market: Market, way: str) -> None:
     buyer, variant = await market.buyer(), await market.variant(await market.shop())
     group = await market.place(buyer, (variant, 2))
-    provider = WaitingProvider(market.sandbox)
+    provider = HeldProvider(market.sandbox)
     worker = market.on(market.tx, provider)
     paying = asyncio.create_task(_refused(worker.confirm(buyer, group.payment.payment_id)))
     await provider.captured.wait()
@@ -157,7 +127,7 @@ async def test_what_was_cancelled_while_the_money_was_taken_goes_back(market: Ma
     buyer, variant = await market.buyer(), await market.variant(await market.shop())
     group = await market.place(buyer, (variant, 3))
     order = group.orders[0]
-    provider = WaitingProvider(market.sandbox)
+    provider = HeldProvider(market.sandbox)
     worker = market.on(market.tx, provider)
     paying = asyncio.create_task(worker.confirm(buyer, group.payment.payment_id))
     await provider.captured.wait()
@@ -174,7 +144,7 @@ async def test_what_was_cancelled_while_the_money_was_taken_goes_back(market: Ma
 async def test_killed_after_the_capture_of_an_expired_order_the_reconciler_gives_it_back(market: Market) -> None:
     buyer, variant = await market.buyer(), await market.variant(await market.shop())
     group = await market.place(buyer, (variant, 1))
-    provider = WaitingProvider(market.sandbox)
+    provider = HeldProvider(market.sandbox)
     worker = market.on(market.tx, provider)
     paying = asyncio.create_task(worker.confirm(buyer, group.payment.payment_id, request_id=str(uuid4())))
     await provider.captured.wait()

@@ -23,6 +23,7 @@ from marketplace.order.v1 import order_pb2
 from marketplace.payment.v1 import payment_pb2, payment_service_pb2
 
 from tests.worlds.ordering import Market, minor, stored
+from tests.worlds.providers import SandboxedProvider
 
 CAPTURED = payment_pb2.PAYMENT_STATE_CAPTURED
 
@@ -31,11 +32,11 @@ class Died(Exception):
     """The process is gone here."""
 
 
-class DyingProvider:
+class DyingProvider(SandboxedProvider):
     """The sandbox, where our side dies right before or after its effect for a while."""
 
     def __init__(self, sandbox: SandboxProvider, *, before: bool = False) -> None:
-        self.sandbox = sandbox
+        super().__init__(sandbox)
         self.before = before
         self.deaths = 1
 
@@ -49,14 +50,6 @@ class DyingProvider:
             self.deaths -= 1
             raise Died
         return outcome
-
-    async def find(self, key: str) -> ChargeOutcome | None:
-        """As the sandbox."""
-        return await self.sandbox.find(key)
-
-    async def cancel(self, charge: Charge) -> ChargeOutcome:
-        """As the sandbox."""
-        return await self.sandbox.cancel(charge)
 
     async def refund(self, key: str, charge_key: str, amount: Money) -> bool:
         """Die around the refund."""
