@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from marketd.auth.addresses.model import MAX_ADDRESSES
 from marketd.kernel.call.caller import Role
@@ -16,6 +16,14 @@ from marketd.kernel.call.refusals import (
     Refusal,
     ValidationFailed,
 )
+
+
+class AccountCannotAct(IllegalTransition):
+    """The account that something is to be given to is blocked or deleted. allowed: what it can become."""
+
+    def __init__(self, state: str, allowed: Sequence[str]) -> None:
+        advice = "unblock it first" if allowed else "give it to somebody else"
+        super().__init__("user", state, allowed, f"The owner's account is {state}, so nobody could act; {advice}.")
 
 
 class InvalidCredentials(Refusal):

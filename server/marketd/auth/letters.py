@@ -20,7 +20,7 @@ from marketd.kernel.call.seal import Seal, SealBroken
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.slice import Parts
 from marketd.mail.environment import DEFAULT_LOCALE
-from marketd.mail.jobs import SEALED, mail_job, sms_job
+from marketd.mail.jobs import SEALED, mail_job, sms_job, tell
 from marketd.mail.render import Wording
 
 _CONTEXT = "letter"
@@ -139,8 +139,7 @@ class Letters:
 
 
 def _tell(uow: UnitOfWork, account: Account, wording: Wording, **values: str) -> None:
-    values |= {"name": account.full_name, "time": uow.now.isoformat()}
-    uow.enqueue(mail_job(wording, account.email, values, locale=language_of(account)))
+    tell(uow, wording, account.email, account.full_name, language_of(account), **values)
 
 
 def language_of(account: Account) -> str:

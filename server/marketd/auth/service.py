@@ -16,6 +16,7 @@ from marketd.auth.accounts.values import Account
 from marketd.auth.addresses import repository as addresses
 from marketd.auth.addresses.values import SavedAddress
 from marketd.auth.codes.repository import email_changes, factors, password_resets, verifications
+from marketd.auth.errors import AccountCannotAct
 from marketd.auth.letters import Letters, language_of
 from marketd.auth.sessions import access_changes, session
 from marketd.auth.sessions.model import ChangeKind
@@ -34,15 +35,13 @@ class Profile:
     email: str
     language: str
     """To write to the person in."""
-    state: str
-    next_states: tuple[str, ...]
-    """What the account can become."""
+    state: AccountState
     roles: frozenset[Role]
 
     @property
     def is_active(self) -> bool:
         """Whether the person can sign in."""
-        return self.state == AccountState.ACTIVE
+        return self.state is AccountState.ACTIVE
 
     def acts_as(self, role: Role) -> bool:
         """Whether the person can sign in and act as that."""
@@ -71,6 +70,12 @@ async def read_profile(unit: UnitOfWork | ReadUnit, user_id: UUID) -> Profile:
 async def lock_profile(uow: UnitOfWork, user_id: UUID) -> Profile:
     """The same, its row locked until the transaction ends: before any of what the account owns. Raises NotFound."""
     return _profile(await lock_account(uow, user_id))
+
+
+def check_can_act(profile: Profile) -> None:
+    """Raises AccountCannotAct for a blocked or deleted account: what it would be given, nobody could see to."""
+    if not profile.is_active:
+        raise AccountCannotAct(profile.state.value, TRANSITIONS.allowed(profile.state))
 
 
 async def hold_active(uow: UnitOfWork, user_id: UUID) -> None:
@@ -175,7 +180,6 @@ def _profile(account: Account) -> Profile:
         phone=account.phone,
         email=account.email,
         language=language_of(account),
-        state=account.state.value,
-        next_states=tuple(TRANSITIONS.allowed(account.state)),
+        state=account.state,
         roles=account.roles,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -11,7 +10,6 @@ from marketd.kernel.call.reasons import Code, Reason
 from marketd.kernel.call.refusals import (
     AlreadyExists,
     FieldViolation,
-    IllegalTransition,
     InUse,
     PreconditionViolation,
     Refusal,
@@ -117,14 +115,6 @@ class OtherCourier(AlreadyExists):
         super().__init__(
             "courier", "user_id", f"The account has courier {courier_id} by now. Close or reject that one first."
         )
-
-
-class AccountCannotAct(IllegalTransition):
-    """The courier's account is blocked or deleted. allowed: what the account can become."""
-
-    def __init__(self, state: str, allowed: Sequence[str]) -> None:
-        advice = "unblock it first" if allowed else "nobody can work with it any more"
-        super().__init__("user", state, allowed, f"The courier's account is {state}; {advice}.")
 
 
 class ReasonNeeded(ValidationFailed):

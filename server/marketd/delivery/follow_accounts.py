@@ -13,7 +13,7 @@ from marketd.audit import log
 from marketd.auth import service as auth
 from marketd.auth.events import AccountDeleted
 from marketd.auth.ports import AccessEnd
-from marketd.delivery import letters, life
+from marketd.delivery import life
 from marketd.delivery.events import CourierClosed
 from marketd.delivery.model import CourierState
 from marketd.delivery.repository import couriers, deliveries, positions
@@ -40,7 +40,7 @@ async def courier_lost_access(uow: UnitOfWork, user_id: UUID, lost: Collection[R
         suspended = await life.suspend(uow, SYSTEM, courier, _WHY[end])
         if end is AccessEnd.ROLES_TAKEN:
             # Who is blocked gets a letter of that.
-            letters.courier_changed(uow, await auth.read_profile(uow, user_id), suspended)
+            life.write_to_courier(uow, await auth.read_profile(uow, user_id), suspended)
 
 
 async def holds_account(uow: UnitOfWork, user_id: UUID) -> str | None:

@@ -8,13 +8,13 @@ as it is, whatever etag comes: that of a caller who has lost the answer is stale
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 from uuid import UUID
 
 from marketd.audit import log
 from marketd.auth import service as auth
 from marketd.auth.service import Profile
-from marketd.delivery import letters
-from marketd.delivery.errors import AccountCannotAct, CourierBusy, OtherCourier, ReasonNeeded
+from marketd.delivery.errors import CourierBusy, OtherCourier, ReasonNeeded
 from marketd.delivery.events import (
     CourierApproved,
     CourierClosed,
@@ -32,6 +32,15 @@ from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.etags import check_etag
+from marketd.mail.jobs import tell
+from marketd.mail.render import Wording
+
+_WORDS: Final = {
+    CourierState.REJECTED: "rejected",
+    CourierState.SUSPENDED: "suspended",
+    CourierState.ACTIVE: "reinstated",
+    CourierState.CLOSED: "closed",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +53,12 @@ class CourierMove:
 
 
 async def approve_courier(uow: UnitOfWork, caller: Caller, command: CourierMove) -> Courier:
-    """Make a PENDING courier ACTIVE and give the account the role COURIER; one who is ACTIVE stays as is.
+    """Make a PENDING courier ACTIVE and give the account the role COURIER.
 
     Raises NotFound, EtagMismatch, AccountCannotAct, and IllegalTransition when the courier is not PENDING.
     """
     profile, courier = await _lock(uow, caller, command)
-    if courier.state is CourierState.ACTIVE:
+    if _stands(courier, command, CourierState.ACTIVE):
         return courier
     check_etag(command.etag, courier.version)
     if courier.state is not CourierState.PENDING:
@@ -69,7 +78,7 @@ async def reject_courier(uow: UnitOfWork, caller: Caller, command: CourierMove) 
     COURIER_TRANSITIONS.check(courier.state, CourierState.REJECTED)
     await auth.revoke_role(uow, profile.user_id, Role.COURIER)
     rejected = await _move(uow, caller, courier, command.reason, CourierState.REJECTED, CourierRejected)
-    letters.courier_changed(uow, profile, rejected)
+    write_to_courier(uow, profile, rejected)
     return rejected
 
 
@@ -84,18 +93,18 @@ async def suspend_courier(uow: UnitOfWork, caller: Caller, command: CourierMove)
     check_etag(command.etag, courier.version)
     COURIER_TRANSITIONS.check(courier.state, CourierState.SUSPENDED)
     suspended = await suspend(uow, caller, courier, command.reason)
-    letters.courier_changed(uow, profile, suspended)
+    write_to_courier(uow, profile, suspended)
     return suspended
 
 
 async def reinstate_courier(uow: UnitOfWork, caller: Caller, command: CourierMove) -> Courier:
     """Let a SUSPENDED or CLOSED courier work again, and say so in a letter; the account has the role COURIER again.
 
-    One who is ACTIVE stays as is. Raises NotFound, EtagMismatch, AccountCannotAct, OtherCourier, and IllegalTransition
-    for one who is PENDING or REJECTED.
+    Raises NotFound, EtagMismatch, AccountCannotAct, OtherCourier, and IllegalTransition for one who is PENDING or
+    REJECTED.
     """
     profile, courier = await _lock(uow, caller, command)
-    if courier.state is CourierState.ACTIVE:
+    if _stands(courier, command, CourierState.ACTIVE):
         return courier
     check_etag(command.etag, courier.version)
     if courier.state not in (CourierState.SUSPENDED, CourierState.CLOSED):
@@ -104,7 +113,7 @@ async def reinstate_courier(uow: UnitOfWork, caller: Caller, command: CourierMov
     if own is not None and own.state.is_live and own.courier_id != courier.courier_id:
         raise OtherCourier(own.courier_id)
     reinstated = await _activate(uow, caller, profile, courier, command, CourierReinstated)
-    letters.courier_changed(uow, profile, reinstated)
+    write_to_courier(uow, profile, reinstated)
     return reinstated
 
 
@@ -128,7 +137,7 @@ async def close_courier(uow: UnitOfWork, caller: Caller, command: CourierMove) -
     await auth.revoke_role(uow, profile.user_id, Role.COURIER)
     closed = await _move(uow, caller, courier, command.reason, CourierState.CLOSED, CourierClosed)
     if not is_own:
-        letters.courier_changed(uow, profile, closed)
+        write_to_courier(uow, profile, closed)
     return closed
 
 
@@ -147,6 +156,12 @@ async def held(uow: UnitOfWork, courier: Courier) -> str | None:
         return f"shift {courier.shift_id}"
     open_delivery = await deliveries.one_open_of_courier(uow.connection, courier.courier_id)
     return None if open_delivery is None else f"delivery {open_delivery}"
+
+
+def write_to_courier(uow: UnitOfWork, profile: Profile, courier: Courier) -> None:
+    """Write that the courier was rejected, suspended, reinstated or closed, and why; after the move."""
+    told = {"change": _WORDS[courier.state], "reason": courier.state_reason}
+    tell(uow, Wording.COURIER_CHANGED, profile.email, profile.full_name, profile.language, **told)
 
 
 async def _lock(uow: UnitOfWork, caller: Caller, command: CourierMove) -> tuple[Profile, Courier]:
@@ -176,8 +191,7 @@ async def _activate(
     command: CourierMove,
     event: type[CourierMoved],
 ) -> Courier:
-    if not profile.is_active:
-        raise AccountCannotAct(profile.state, profile.next_states)
+    auth.check_can_act(profile)
     await auth.grant_role(uow, profile.user_id, Role.COURIER)
     return await _move(uow, caller, courier, command.reason, CourierState.ACTIVE, event)
 

@@ -15,6 +15,7 @@ from typing import Final
 
 import structlog
 
+from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.events.events import Job, Json
 from marketd.kernel.values.clock import Clock
 from marketd.kernel.values.ids import new_id
@@ -49,6 +50,11 @@ def mail_job(
     somebody to write to.
     """
     return _job(MAIL, template, to, values, locale, expire_time, to_nobody=to_nobody)
+
+
+def tell(uow: UnitOfWork, template: Wording, to: str, name: str, locale: str, **values: str) -> None:
+    """Write a letter about something that happens in this unit of work; it greets by `name` and says when."""
+    uow.enqueue(mail_job(template, to, {"name": name, "time": uow.now.isoformat(), **values}, locale=locale))
 
 
 def sms_job(

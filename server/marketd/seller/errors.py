@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from uuid import UUID
 
 from marketd.kernel.call.reasons import Code, Reason
 from marketd.kernel.call.refusals import (
     AlreadyExists,
     FieldViolation,
-    IllegalTransition,
     InUse,
     PreconditionViolation,
     Refusal,
@@ -52,15 +50,6 @@ class OtherShop(AlreadyExists):
         super().__init__(
             "seller", "owner_user_id", f"The owner has another shop by now: {handle}. Close or reject that one first."
         )
-
-
-class OwnerCannotAct(IllegalTransition):
-    """The owner's account is blocked or deleted. allowed: what the account can become."""
-
-    def __init__(self, state: str, allowed: Sequence[str]) -> None:
-        message = f"The owner's account is {state}, so nobody could see to the shop's orders"
-        advice = "unblock it first" if allowed else "the shop cannot sell any more"
-        super().__init__("user", state, allowed, f"{message}; {advice}.")
 
 
 class SellerHeld(InUse):

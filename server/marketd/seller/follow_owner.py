@@ -11,8 +11,9 @@ from marketd.auth import service as auth
 from marketd.auth.ports import AccessEnd
 from marketd.kernel.call.caller import SYSTEM, Role
 from marketd.kernel.db.uow import UnitOfWork
-from marketd.seller import letters, repository
+from marketd.seller import repository
 from marketd.seller.events import SellerSuspended
+from marketd.seller.life import write_to_owner
 from marketd.seller.model import SellerState
 
 _REASONS: Final = {
@@ -38,7 +39,7 @@ async def owner_lost_access(uow: UnitOfWork, user_id: UUID, lost: Collection[Rol
         )
         await log.record(uow, SYSTEM, "seller", seller.seller_id, _REASONS[end], before=seller, after=suspended)
         if end is AccessEnd.ROLES_TAKEN:
-            letters.shop_changed(uow, await auth.read_profile(uow, user_id), suspended)
+            write_to_owner(uow, await auth.read_profile(uow, user_id), suspended)
     uow.emit(
         SellerSuspended(
             seller_id=seller.seller_id,

@@ -8,6 +8,7 @@ comes: that of a caller who has lost the answer is stale.
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Final
 
 from marketd.audit import log
 from marketd.auth import service as auth
@@ -16,8 +17,10 @@ from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.etags import check_etag
-from marketd.seller import letters, repository
-from marketd.seller.errors import OtherShop, OwnerCannotAct, ReasonNeeded, SellerHeld
+from marketd.mail.jobs import tell
+from marketd.mail.render import Wording
+from marketd.seller import repository
+from marketd.seller.errors import OtherShop, ReasonNeeded, SellerHeld
 from marketd.seller.events import (
     SellerApproved,
     SellerClosed,
@@ -30,11 +33,18 @@ from marketd.seller.model import SELLER_STEPS, SellerState
 from marketd.seller.ports import SellerHolder
 from marketd.seller.values import Seller, SellerMove
 
+_WORDS: Final = {
+    SellerState.REJECTED: "rejected",
+    SellerState.SUSPENDED: "suspended",
+    SellerState.ACTIVE: "reinstated",
+    SellerState.CLOSED: "closed",
+}
+
 
 async def approve_seller(uow: UnitOfWork, caller: Caller, command: SellerMove) -> Seller:
     """Let a pending seller sell; its account gets the role SELLER in the same transaction.
 
-    Raises NotFound, EtagMismatch, OwnerCannotAct, and IllegalTransition when it is not pending.
+    Raises NotFound, EtagMismatch, AccountCannotAct, and IllegalTransition when it is not pending.
     """
     owner, seller = await _lock(uow, command)
     if _stands(seller, command, SellerState.ACTIVE):
@@ -42,7 +52,7 @@ async def approve_seller(uow: UnitOfWork, caller: Caller, command: SellerMove) -
     check_etag(command.etag, seller.version)
     if seller.state is not SellerState.PENDING:
         raise SELLER_STEPS.refusal(seller.state)
-    _check_owner(owner)
+    auth.check_can_act(owner)
     await auth.grant_role(uow, owner.user_id, Role.SELLER)
     return await _move(uow, caller, seller, command, SellerState.ACTIVE, SellerApproved, owner_can_act=True)
 
@@ -59,7 +69,7 @@ async def reject_seller(uow: UnitOfWork, caller: Caller, command: SellerMove) ->
     SELLER_STEPS.check(seller.state, SellerState.REJECTED)
     await auth.revoke_role(uow, owner.user_id, Role.SELLER)
     rejected = await _move(uow, caller, seller, command, SellerState.REJECTED, SellerRejected, owner_can_act=False)
-    letters.shop_changed(uow, owner, rejected)
+    write_to_owner(uow, owner, rejected)
     return rejected
 
 
@@ -76,14 +86,15 @@ async def suspend_seller(uow: UnitOfWork, caller: Caller, command: SellerMove) -
     suspended = await _move(
         uow, caller, seller, command, SellerState.SUSPENDED, SellerSuspended, owner_can_act=owner.acts_as(Role.SELLER)
     )
-    letters.shop_changed(uow, owner, suspended)
+    write_to_owner(uow, owner, suspended)
     return suspended
 
 
 async def reinstate_seller(uow: UnitOfWork, caller: Caller, command: SellerMove) -> Seller:
     """Let a suspended or closed seller sell again and tell its owner; the account gets the role where it has lost it.
 
-    Raises NotFound, EtagMismatch, OwnerCannotAct, OtherShop, and IllegalTransition for one that is pending or rejected.
+    Raises NotFound, EtagMismatch, AccountCannotAct, OtherShop, and IllegalTransition for one that is pending or
+    rejected.
     """
     owner, seller = await _lock(uow, command)
     if _stands(seller, command, SellerState.ACTIVE):
@@ -91,13 +102,13 @@ async def reinstate_seller(uow: UnitOfWork, caller: Caller, command: SellerMove)
     check_etag(command.etag, seller.version)
     if seller.state not in (SellerState.SUSPENDED, SellerState.CLOSED):
         raise SELLER_STEPS.refusal(seller.state)
-    _check_owner(owner)
+    auth.check_can_act(owner)
     live = await repository.read_by_owner(uow.connection, owner.user_id)
     if live is not None and live.seller_id != seller.seller_id:
         raise OtherShop(live.handle)
     await auth.grant_role(uow, owner.user_id, Role.SELLER)
     reinstated = await _move(uow, caller, seller, command, SellerState.ACTIVE, SellerReinstated, owner_can_act=True)
-    letters.shop_changed(uow, owner, reinstated)
+    write_to_owner(uow, owner, reinstated)
     return reinstated
 
 
@@ -127,8 +138,14 @@ async def close_seller(
     await auth.revoke_role(uow, owner.user_id, Role.SELLER)
     closed = await _move(uow, caller, seller, command, SellerState.CLOSED, SellerClosed, owner_can_act=False)
     if not is_own:
-        letters.shop_changed(uow, owner, closed)
+        write_to_owner(uow, owner, closed)
     return closed
+
+
+def write_to_owner(uow: UnitOfWork, owner: Profile, seller: Seller) -> None:
+    """Write that the shop was rejected, suspended, reinstated or closed, and why; after the move."""
+    told = {"shop_name": seller.shop_name, "change": _WORDS[seller.state], "reason": seller.state_reason}
+    tell(uow, Wording.SHOP_CHANGED, owner.email, owner.full_name, owner.language, **told)
 
 
 async def _lock(uow: UnitOfWork, command: SellerMove) -> tuple[Profile, Seller]:
@@ -144,11 +161,6 @@ async def _lock(uow: UnitOfWork, command: SellerMove) -> tuple[Profile, Seller]:
 
 def _stands(seller: Seller, command: SellerMove, wanted: SellerState) -> bool:
     return seller.state is wanted and seller.state_reason == command.reason
-
-
-def _check_owner(owner: Profile) -> None:
-    if not owner.is_active:
-        raise OwnerCannotAct(owner.state, owner.next_states)
 
 
 async def _move(

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from marketd.auth.accounts.block import block_account
+from marketd.auth.errors import AccountCannotAct
 from marketd.auth.events import AccountDeleted
 from marketd.delivery import follow_accounts, service
-from marketd.delivery.errors import AccountCannotAct, CourierBusy, CourierOffShift, OtherCourier, ReasonNeeded
+from marketd.delivery.errors import CourierBusy, CourierOffShift, OtherCourier, ReasonNeeded
 from marketd.delivery.repository import positions
 from marketd.delivery.values import LatestPosition
 from marketd.kernel.call.caller import Caller, Role
@@ -134,6 +135,9 @@ async def test_an_admin_lets_a_suspended_courier_work_again_and_each_move_stands
     assert (back.state, back.state_reason) == (STATE.COURIER_STATE_ACTIVE, "all clear")
     assert back.approve_time == before.approve_time
     assert await world.move(world.admin, "Reinstate", courier_id, "all clear", etag=before.etag) == back
+    for verb in ("Approve", "Reinstate"):
+        with pytest.raises(IllegalTransition):
+            await world.move(world.admin, verb, courier_id, "another reason")
     await world.call(caller, world.couriers.StartShift, courier_service_pb2.StartShiftRequest())
     assert await letters(world) == ["suspended", "reinstated"]
     changed = await world.value(

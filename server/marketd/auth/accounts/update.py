@@ -24,7 +24,7 @@ USERNAME_KEPT: Final = timedelta(hours=72)
 
 @dataclass(frozen=True, slots=True)
 class UserChange:
-    """New values for the fields named in `paths`, which are of CHANGEABLE. Empty texts mean none."""
+    """New values for the fields named in `paths`, which are some of those below. Empty texts mean none."""
 
     user_id: UUID
     paths: frozenset[str]

@@ -117,8 +117,8 @@ class CourierServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ApproveCourier(self, request, context):
-        """Approves a PENDING courier, who becomes ACTIVE; the account gets the role COURIER. One who is ACTIVE already stays
-        as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """Approves a PENDING courier, who becomes ACTIVE; the account gets the role COURIER. One who was approved for this
+        reason already stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -144,8 +144,8 @@ class CourierServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReinstateCourier(self, request, context):
-        """Makes a SUSPENDED or CLOSED courier ACTIVE again; the account has the role COURIER. One who is ACTIVE already stays as
-        it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION, also when the account is blocked or deleted,
+        """Makes a SUSPENDED or CLOSED courier ACTIVE again; the account has the role COURIER. One who was reinstated for this
+        reason already stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION, also when the account is blocked or deleted,
         ALREADY_EXISTS when the account has applied anew since, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -154,7 +154,7 @@ class CourierServiceServicer:
 
     def CloseCourier(self, request, context):
         """Closes a courier: the caller's own, and any for admins, who give a reason. The account loses the role COURIER and may
-        apply again. One that is CLOSED already stays as it is. Errors: NOT_FOUND, also for the couriers of others, IN_USE
+        apply again. One that was closed for this reason stays as it is. Errors: NOT_FOUND, also for the couriers of others, IN_USE
         while a shift runs or a delivery is open, VALIDATION_FAILED for an admin without a reason, ETAG_MISMATCH,
         ILLEGAL_TRANSITION, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """

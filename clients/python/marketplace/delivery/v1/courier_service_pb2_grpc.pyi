@@ -30,8 +30,8 @@ class CourierServiceStub:
     VALIDATION_FAILED for an order that there is not.
     """
     ApproveCourier: _aio.UnaryUnaryMultiCallable[_courier_service_pb2.ApproveCourierRequest, _courier_service_pb2.ApproveCourierResponse]
-    """Approves a PENDING courier, who becomes ACTIVE; the account gets the role COURIER. One who is ACTIVE already stays
-    as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """Approves a PENDING courier, who becomes ACTIVE; the account gets the role COURIER. One who was approved for this
+    reason already stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     RejectCourier: _aio.UnaryUnaryMultiCallable[_courier_service_pb2.RejectCourierRequest, _courier_service_pb2.RejectCourierResponse]
     """Turns a PENDING application down: the courier is REJECTED, and the account may apply again. One that was rejected
@@ -45,13 +45,13 @@ class CourierServiceStub:
     REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     ReinstateCourier: _aio.UnaryUnaryMultiCallable[_courier_service_pb2.ReinstateCourierRequest, _courier_service_pb2.ReinstateCourierResponse]
-    """Makes a SUSPENDED or CLOSED courier ACTIVE again; the account has the role COURIER. One who is ACTIVE already stays as
-    it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION, also when the account is blocked or deleted,
+    """Makes a SUSPENDED or CLOSED courier ACTIVE again; the account has the role COURIER. One who was reinstated for this
+    reason already stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION, also when the account is blocked or deleted,
     ALREADY_EXISTS when the account has applied anew since, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     CloseCourier: _aio.UnaryUnaryMultiCallable[_courier_service_pb2.CloseCourierRequest, _courier_service_pb2.CloseCourierResponse]
     """Closes a courier: the caller's own, and any for admins, who give a reason. The account loses the role COURIER and may
-    apply again. One that is CLOSED already stays as it is. Errors: NOT_FOUND, also for the couriers of others, IN_USE
+    apply again. One that was closed for this reason stays as it is. Errors: NOT_FOUND, also for the couriers of others, IN_USE
     while a shift runs or a delivery is open, VALIDATION_FAILED for an admin without a reason, ETAG_MISMATCH,
     ILLEGAL_TRANSITION, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
@@ -106,8 +106,8 @@ class CourierServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _courier_service_pb2.ApproveCourierRequest,
         context: _aio.ServicerContext[_courier_service_pb2.ApproveCourierRequest, _abc.Awaitable[_courier_service_pb2.ApproveCourierResponse]],
     ) -> _abc.Awaitable[_courier_service_pb2.ApproveCourierResponse]:
-        """Approves a PENDING courier, who becomes ACTIVE; the account gets the role COURIER. One who is ACTIVE already stays
-        as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """Approves a PENDING courier, who becomes ACTIVE; the account gets the role COURIER. One who was approved for this
+        reason already stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -139,8 +139,8 @@ class CourierServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _courier_service_pb2.ReinstateCourierRequest,
         context: _aio.ServicerContext[_courier_service_pb2.ReinstateCourierRequest, _abc.Awaitable[_courier_service_pb2.ReinstateCourierResponse]],
     ) -> _abc.Awaitable[_courier_service_pb2.ReinstateCourierResponse]:
-        """Makes a SUSPENDED or CLOSED courier ACTIVE again; the account has the role COURIER. One who is ACTIVE already stays as
-        it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION, also when the account is blocked or deleted,
+        """Makes a SUSPENDED or CLOSED courier ACTIVE again; the account has the role COURIER. One who was reinstated for this
+        reason already stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION, also when the account is blocked or deleted,
         ALREADY_EXISTS when the account has applied anew since, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
@@ -151,7 +151,7 @@ class CourierServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_courier_service_pb2.CloseCourierRequest, _abc.Awaitable[_courier_service_pb2.CloseCourierResponse]],
     ) -> _abc.Awaitable[_courier_service_pb2.CloseCourierResponse]:
         """Closes a courier: the caller's own, and any for admins, who give a reason. The account loses the role COURIER and may
-        apply again. One that is CLOSED already stays as it is. Errors: NOT_FOUND, also for the couriers of others, IN_USE
+        apply again. One that was closed for this reason stays as it is. Errors: NOT_FOUND, also for the couriers of others, IN_USE
         while a shift runs or a delivery is open, VALIDATION_FAILED for an admin without a reason, ETAG_MISMATCH,
         ILLEGAL_TRANSITION, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
