@@ -92,7 +92,7 @@ class _OrderReader:
             last = await outbox.last_seq(unit.connection, self._order_id)
             return self._snapshot(last, await self._look(unit), after)
         events, more = missed
-        if any(_told(event).get("cancellations", 0) != len(self._order.cancellations) for event in events):
+        if any(_cancellations(event) > len(self._order.cancellations) for event in events):
             # Events carry no words of people, so what a cancellation says is read where it stands.
             self._order = await self._look(unit)
         return self._changes(self._order, after, events, more=more)
@@ -132,6 +132,11 @@ class _OrderReader:
 def _change(order: Order, event: StoredEvent) -> OrderChange:
     order = order.with_progress(_told(event))
     return OrderChange(order, OrderState(str(event.payload["previous_state"])), event.occurred_time)
+
+
+def _cancellations(event: StoredEvent) -> int:
+    count = _told(event).get("cancellations", 0)
+    return count if isinstance(count, int) else 0
 
 
 def _told(event: StoredEvent) -> Mapping[str, Json]:
