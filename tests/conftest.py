@@ -41,11 +41,16 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The longest tests first: one that comes last leaves the other workers idle.
 
     Those that share a server of their own come with them. They then stay with one worker, and it starts once.
+    Long forms run only when they are asked for (`-m faults`).
     """
+    long_forms = [item for item in items if item.get_closest_marker("faults") is not None]
+    if long_forms and "faults" not in (config.option.markexpr or ""):
+        config.hook.pytest_deselected(items=long_forms)
+        items[:] = [item for item in items if item.get_closest_marker("faults") is None]
     items.sort(
         key=lambda item: item.get_closest_marker("slow") is None and "served" not in getattr(item, "fixturenames", ())
     )

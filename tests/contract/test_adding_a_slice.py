@@ -107,6 +107,7 @@ async def test_the_page_leads_to_an_rpc_that_is_served(tree: Path, database_url:
     assert sum("guestbook_signed" in line for line in said) == 1, "the handler ran once"
 
 
+@pytest.mark.faults
 def test_what_the_page_writes_is_in_good_style(tree: Path) -> None:
     run(tree, "ruff", "check", "server/marketd/guestbook", "server/marketd/app.py", "migrations", "tests/e2e/matrix")
     run(tree, "ruff", "format", "--check", "server/marketd/guestbook", "migrations", "tests/e2e/matrix")

@@ -17,12 +17,8 @@ from tests.worlds.faults import World
 from tests.worlds.served import DEMO_SHOWN, Served
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Long forms run only when they are asked for (`-m faults`); processes are found through Linux's /proc."""
-    long_forms = [item for item in items if item.get_closest_marker("faults") is not None]
-    if long_forms and "faults" not in (config.option.markexpr or ""):
-        config.hook.pytest_deselected(items=long_forms)
-        items[:] = [item for item in items if item not in long_forms]
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Processes are found through Linux's /proc."""
     if sys.platform != "linux":
         for item in items:
             if Path(__file__).parent in item.path.parents:
