@@ -186,8 +186,10 @@ async def test_pieces_are_put_in_and_taken_out_but_not_those_that_were_promised(
 async def test_what_an_admin_does_to_the_stock_of_others_is_in_the_audit_log_with_its_values(tx: Transactor) -> None:
     seller_id, owner = await seller(tx)
     [variant] = await stock(tx, seller_id, 5)
-    admin = Caller(new_id(), None, frozenset({Role.ADMIN}))
+    admin, feeder = (Caller(new_id(), None, frozenset({role})) for role in (Role.ADMIN, Role.SERVICE))
     await _adjust(tx, owner, variant, 1)
+    await _adjust(tx, feeder, variant, 3)
+    await _adjust(tx, feeder, variant, -3)
     await _adjust(tx, admin, variant, 2)
     await tx.run("t", lambda uow: stocks.set_stock(uow, admin, StockCount(variant, 3, "counted")))
     rows = await tx.read(
