@@ -10,10 +10,10 @@ from uuid import UUID
 
 import asyncpg
 
-from marketd.catalog.repository.paging import begins, follow
 from marketd.catalog.values import Brand, Order
 from marketd.kernel.call.refusals import AlreadyExists, InUse
 from marketd.kernel.db.database import Connection
+from marketd.kernel.db.paging import begins, follow
 from marketd.kernel.db.sql import Arguments, Columns
 
 # ruff: noqa: S608 - every interpolated part is one of the constants here
@@ -100,8 +100,8 @@ async def list_page(
 ) -> list[Brand]:
     """The next `limit` brands after that key, of those whose name key begins with `name_prefix`."""
     arguments = Arguments()
-    conditions = begins(arguments, name_prefix)
-    tail = follow(arguments, _SORTS[order.name], order, after, limit, conditions)
+    conditions = begins(arguments, "name_key", name_prefix)
+    tail = follow(arguments, _SORTS[order.name], after, limit, conditions, descending=order.descending)
     return _BRAND.values(await connection.fetch(f"SELECT {_BRAND.sql} FROM brands{tail}", *arguments))
 
 

@@ -10,10 +10,10 @@ from uuid import UUID
 
 import asyncpg
 
-from marketd.catalog.repository.paging import begins, follow
 from marketd.catalog.values import Category, CategoryQuery, Order
 from marketd.kernel.call.refusals import AlreadyExists, InUse
 from marketd.kernel.db.database import Connection
+from marketd.kernel.db.paging import begins, follow
 from marketd.kernel.db.sql import Arguments, Columns
 
 # ruff: noqa: S608 - every interpolated part is one of the constants here
@@ -146,14 +146,14 @@ async def list_page(
 ) -> list[Category]:
     """The next `limit` categories after the one with that key."""
     arguments = Arguments()
-    conditions = begins(arguments, query.name_prefix)
+    conditions = begins(arguments, "name_key", query.name_prefix)
     if query.top_level:
         conditions.append("parent_category_id IS NULL")
     elif len(query.parent_category_ids) == 1:
         conditions.append(f"parent_category_id = {arguments.add(query.parent_category_ids[0])}")
     elif query.parent_category_ids:
         conditions.append(f"parent_category_id = ANY({arguments.add(list(query.parent_category_ids))}::uuid[])")
-    tail = follow(arguments, _SORTS[order.name], order, after, limit, conditions)
+    tail = follow(arguments, _SORTS[order.name], after, limit, conditions, descending=order.descending)
     return _CATEGORY.values(await connection.fetch(f"SELECT {_CATEGORY.sql} FROM categories{tail}", *arguments))
 
 
