@@ -170,6 +170,7 @@ class Offer:
     compare_at_price_minor: int | None
     is_offered: bool
     seller_sells: bool
+    requires_shipping: bool
     image_url: str
 
     @property

@@ -77,7 +77,8 @@ async def insert(connection: Connection, seller: Seller) -> bool:
     tag = await connection.execute(
         "INSERT INTO sellers (seller_id, owner_user_id, handle, shop_name, shop_name_key, description, state,"
         " pickup_address, contact, prep_duration, time_zone, opening_hours, opening_exceptions, create_time,"
-        " update_time) VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9::jsonb, $10, $11, $12::jsonb, $13::jsonb, $14, $14)"
+        " update_time)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9::jsonb, $10, $11, $12::jsonb, $13::jsonb, $14, $14)"
         " ON CONFLICT DO NOTHING",
         seller.seller_id,
         seller.owner_user_id,
