@@ -51,8 +51,8 @@ class Shelf:
             await self.tx.run(
                 "test.brand",
                 lambda uow, brand_id=brand_id: uow.connection.execute(
-                    "INSERT INTO brands (brand_id, name, name_key, slug, description, version, create_time, update_time)"
-                    " VALUES ($1, $2, $2, $2, '', 1, now(), now())",
+                    "INSERT INTO brands (brand_id, name, name_key, slug, description, version, create_time,"
+                    " update_time) VALUES ($1, $2, $2, $2, '', 1, now(), now())",
                     brand_id,
                     brand_id.hex,
                 ),

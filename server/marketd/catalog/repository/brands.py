@@ -81,12 +81,15 @@ async def delete(connection: Connection, brand_id: UUID) -> None:
     try:
         await connection.execute("DELETE FROM brands WHERE brand_id = $1", brand_id)
     except asyncpg.ForeignKeyViolationError as error:
-        raise InUse("brand", "products") from error
+        raise InUse("brand", "a product") from error
 
 
-async def is_used(connection: Connection, brand_id: UUID) -> bool:
-    """Whether a product has the brand."""
-    return bool(await connection.fetchval("SELECT EXISTS (SELECT FROM products WHERE brand_id = $1)", brand_id))
+async def used_by(connection: Connection, brand_id: UUID) -> str:
+    """A product that has the brand, in any state: `product …`; empty for none."""
+    found: str = await connection.fetchval(
+        "SELECT COALESCE((SELECT 'product ' || product_id FROM products WHERE brand_id = $1 LIMIT 1), '')", brand_id
+    )
+    return found
 
 
 async def read(connection: Connection, brand_id: UUID | None, slug: str) -> Brand | None:

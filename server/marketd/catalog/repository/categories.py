@@ -117,10 +117,10 @@ async def move_below(connection: Connection, before: Category, after: Category) 
 
 
 async def used_by(connection: Connection, category_id: UUID) -> str:
-    """What still uses a category: `categories`, `products`, or nothing."""
+    """What still uses a category, one of it: `category …` below it or `product …` in any state; empty for nothing."""
     found: str = await connection.fetchval(
-        "SELECT CASE WHEN EXISTS (SELECT FROM categories WHERE parent_category_id = $1) THEN 'categories'"
-        " WHEN EXISTS (SELECT FROM products WHERE category_id = $1) THEN 'products' ELSE '' END",
+        "SELECT COALESCE((SELECT 'category ' || category_id FROM categories WHERE parent_category_id = $1 LIMIT 1),"
+        " (SELECT 'product ' || product_id FROM products WHERE category_id = $1 LIMIT 1), '')",
         category_id,
     )
     return found
@@ -131,7 +131,7 @@ async def delete(connection: Connection, category_id: UUID) -> None:
     try:
         await connection.execute("DELETE FROM categories WHERE category_id = $1", category_id)
     except asyncpg.ForeignKeyViolationError as error:
-        raise InUse("category", "products") from error
+        raise InUse("category", "a product") from error
 
 
 async def read(connection: Connection, category_id: UUID | None, slug: str) -> Category | None:
