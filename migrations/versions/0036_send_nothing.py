@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
@@ -11,7 +13,7 @@ down_revision = "0035"
 branch_labels = None
 depends_on = None
 
-_UNSENT = {
+_UNSENT: dict[str, sa.types.TypeEngine[Any]] = {
     "address": postgresql.JSONB(),
     "eta_earliest_time": sa.DateTime(timezone=True),
     "eta_latest_time": sa.DateTime(timezone=True),

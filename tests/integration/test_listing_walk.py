@@ -15,6 +15,7 @@ from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call
 from marketd.kernel.call.caller import ANONYMOUS
 from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import UnitOfWork
 from marketplace.catalog.v1 import catalog_service_pb2 as pb
 
 from tests.worlds.built import Built
@@ -47,20 +48,20 @@ class Shelf:
 
     async def fill(self) -> Shelf:
         self.seller_id = (await Goods(self.tx).shop()).seller_id
-        for brand_id in self.brands.values():
-            await self.tx.run(
-                "test.brand",
-                lambda uow, brand_id=brand_id: uow.connection.execute(
-                    "INSERT INTO brands (brand_id, name, name_key, slug, description, version, create_time,"
-                    " update_time) VALUES ($1, $2, $2, $2, '', 1, now(), now())",
-                    brand_id,
-                    brand_id.hex,
-                ),
-            )
+        await self.tx.run("test.brands", self._make_brands)
         for size, brand_id in self.brands.items():
             self.of_brand[brand_id] = set(await self.insert(BRANDS[size], brand_id))
         self.all = set(await self.insert(COUNT - sum(BRANDS.values()), None)).union(*self.of_brand.values())
         return self
+
+    async def _make_brands(self, uow: UnitOfWork) -> None:
+        for brand_id in self.brands.values():
+            await uow.connection.execute(
+                "INSERT INTO brands (brand_id, name, name_key, slug, description, version, create_time, update_time)"
+                " VALUES ($1, $2, $2, $2, '', 1, now(), now())",
+                brand_id,
+                brand_id.hex,
+            )
 
     async def insert(self, count: int, brand_id: UUID | None) -> list[str]:
         """So many more products; their ids."""

@@ -188,13 +188,14 @@ async def test_only_the_owner_and_admins_change_a_shop_and_the_log_says_what(str
         await street.update(shop.caller, Seller(seller_id=str(new_id()), shop_name="Nobody's"))
     admin = street.goods.admin
     await street.update(admin, _whole(shop, shop_name="Renamed", opening_hours=FILLED["opening_hours"]))
-    actor, changes = await street.tx.read(
+    row = await street.tx.read(
         lambda unit: unit.connection.fetchrow(
             "SELECT actor_id, changes FROM audit_entries WHERE method LIKE '%/UpdateSeller'"
         )
     )
-    assert actor == admin.user_id
-    said = {change["field"]: (change["before"], change["after"]) for change in changes}
+    assert row is not None
+    assert row["actor_id"] == admin.user_id
+    said = {change["field"]: (change["before"], change["after"]) for change in row["changes"]}
     assert said["shop_name"] == ("Shop", "Renamed")
     assert {name.partition("[")[0].partition(".")[0] for name in said} == {"shop_name", "opening_hours"}
 

@@ -222,17 +222,17 @@ def made_later() -> Iterator[tuple[str, Make]]:
                 "marketd.catalog.repository.categories.list_page",
                 partial(_positional, categories.list_page, below, order, category_key if is_later else None, 9),
             )
-    for states, own, prefix, (sort, shop_key) in product(
+    for shop_states, own, prefix, (sort, shop_key) in product(
         ((), (SellerState.ACTIVE,), tuple(SellerState)),
         ((), (SellerState.PENDING,)),
         ("", "na"),
         (("shop_name", None), ("shop_name", ("name", ID)), ("create_time", (NOW, ID))),
     ):
-        if states or own:
-            shops = SellerQuery(states, prefix, sort, descending=bool(prefix))
+        if shop_states or own:
+            shops = SellerQuery(shop_states, prefix, sort, descending=bool(prefix))
             yield (
                 "marketd.seller.repository.list_page",
-                partial(_positional, sellers.list_page, shops, states, own, ID, shop_key, 9),
+                partial(_positional, sellers.list_page, shops, shop_states, own, ID, shop_key, 9),
             )
     for table in ("brands", "categories", "products"):
         yield "marketd.catalog.repository.slugs.free_slug", partial(_positional, slugs.free_slug, table, "stem", "own")

@@ -106,12 +106,14 @@ async def list_sellers(
     """Up to `limit` sellers after that key: those that sell, and in other states what the caller owns; admins and
     services are shown all.
     """
+    own: tuple[SellerState, ...] = ()
     if caller.has(Role.ADMIN, Role.SERVICE):
-        states, own = query.states or tuple(SellerState), ()
+        states = query.states or tuple(SellerState)
     else:
         asked = query.states or _SELLING
         states = tuple(state for state in asked if state in _SELLING)
-        own = () if caller.user_id is None else tuple(state for state in asked if state not in _SELLING)
+        if caller.user_id is not None:
+            own = tuple(state for state in asked if state not in _SELLING)
     if not states and not own:
         return []
     return await repository.list_page(unit.connection, query, states, own, caller.user_id, after, limit)

@@ -21,7 +21,7 @@ _OFFER = Columns(
         "title": "p.title",
         "currency": "p.currency",
         "seller_sells": sellers.sells_sql("v.seller_id"),
-        "requires_shipping": "true",
+        "requires_shipping": "v.requires_shipping",
         "is_offered": "v.active AND p.state = 'PUBLISHED'",
         "image_url": "COALESCE((SELECT i.url FROM product_images i WHERE i.product_id = v.product_id"
         " ORDER BY v.variant_id = ANY(i.variant_ids) DESC, i.position LIMIT 1), '')",
