@@ -339,7 +339,9 @@ async def test_what_is_used_is_not_deleted(catalog: CatalogServicer, tx: Transac
     with pytest.raises(InUse) as refused:
         await catalog.DeleteBrand(pb.DeleteBrandRequest(brand_id=brand.brand_id), CONTEXT)
     assert refused.value.metadata["usedBy"] == product
-    await tx.run("t", lambda uow: uow.connection.execute("DELETE FROM products"))
+    # Its row stays for the orders that lead to it, and holds nothing any more.
+    gone = "UPDATE products SET state = 'ARCHIVED', delete_time = now()"
+    await tx.run("t", lambda uow: uow.connection.execute(gone))
     await catalog.DeleteCategory(pb.DeleteCategoryRequest(category_id=below.category_id), CONTEXT)
     await catalog.DeleteCategory(pb.DeleteCategoryRequest(category_id=above.category_id), CONTEXT)
     await catalog.DeleteBrand(pb.DeleteBrandRequest(brand_id=brand.brand_id), CONTEXT)
