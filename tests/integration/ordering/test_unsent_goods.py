@@ -195,11 +195,14 @@ async def test_of_a_cancellation_and_the_last_word_at_once_one_happens(market: M
 
 async def test_a_watcher_sees_it_end_and_money_may_go_back_after_it(market: Market) -> None:
     buyer, shop, _, order = await _accepted(market)
-    await market.ready(shop, order.order_id)
     calls.enter(Call(caller=buyer))
     request = order_service_pb2.WatchOrderRequest(order_id=order.order_id)
-    seen = [each async for each in market.orders.WatchOrder(request, cast("Any", None))]
-    assert [each.snapshot.order.state for each in seen] == [DELIVERED]
+    stream = market.orders.WatchOrder(request, cast("Any", None))
+    assert (await anext(stream)).snapshot.order.state == order_pb2.ORDER_STATE_ACCEPTED
+    done = await market.ready(shop, order.order_id)
+    (last,) = [each.changed async for each in stream]
+    assert last.previous_state == order_pb2.ORDER_STATE_ACCEPTED
+    assert (last.order.state, last.order.etag, last.order.ready_time) == (DELIVERED, done.etag, done.ready_time)
     payment_id = (await market.get(buyer, order.order_id)).payment_id
     await market.refund(shop.caller, payment_id, order_id=order.order_id)
     assert (await market.get(buyer, order.order_id)).state == order_pb2.ORDER_STATE_REFUNDED
