@@ -6,6 +6,7 @@ taken goes back by a refund; of unpaid orders the payment becomes smaller, or is
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -75,7 +76,10 @@ async def cancel_order(uow: UnitOfWork, caller: Caller, command: CancelOrder) ->
 
     pieces = _pieces(order, command.lines)
     left = order.due_minor - order.refund_reserved_minor
-    worth = min(sum(item.worth_minor(pieces.get(item.item_id, 0)) for item in order.items), left)
+    worth = sum(item.worth_minor(pieces.get(item.item_id, 0)) for item in order.items)
+    if _ends_sending(order, pieces):
+        worth += order.delivery_fee_minor
+    worth = min(worth, left)
     # What costs nothing any more is not prepared either.
     if pieces == all_left(order) or (order.is_paid and 0 < left == worth):
         return await end_order(uow, orders, order, reason=command.reason, note=command.note, actor=actor, caller=caller)
@@ -87,6 +91,13 @@ async def cancel_order(uow: UnitOfWork, caller: Caller, command: CancelOrder) ->
     await settle_money(uow, orders, after, worth)
     await inventory.release(uow, stock_lines(order, pieces), order.order_id)
     return after
+
+
+def _ends_sending(order: Order, pieces: Mapping[UUID, int]) -> bool:
+    """Whether these are the last pieces that are sent. Of what is READY a courier may be coming already."""
+    if order.state is OrderState.READY or not order.needs_courier:
+        return False
+    return all(item.left == pieces.get(item.item_id, 0) for item in order.items if item.requires_shipping)
 
 
 def _actor(viewer: Viewer) -> CancellationActor | None:

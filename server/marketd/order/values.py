@@ -144,6 +144,12 @@ class Order(OrderProgress):
         return any(item.requires_shipping and item.left for item in self.items)
 
     @property
+    def is_sent_no_more(self) -> bool:
+        """Whether all that was to be sent was cancelled before it was ready: nobody comes, and the fee goes back."""
+        was_fetched = self.ready_time is not None and self.ready_time != self.deliver_time
+        return self.address is not None and not self.needs_courier and not was_fetched
+
+    @property
     def steps(self) -> Transitions[OrderState]:
         """Its legal steps. Nothing else changes its state."""
         return TRANSITIONS if self.needs_courier else UNSENT_TRANSITIONS

@@ -130,15 +130,41 @@ async def test_one_shop_with_both_sends_the_usual_way(market: Market) -> None:
     assert (await market.ready(shop, order.order_id)).state == READY
 
 
-async def test_when_nothing_is_left_that_is_sent_nobody_comes_for_the_rest(market: Market) -> None:
+async def test_when_nothing_is_left_that_is_sent_the_fee_goes_back_and_nobody_comes_for_the_rest(
+    market: Market,
+) -> None:
     buyer, shop = await market.buyer(), await market.shop()
     letter, lamp = await _unsent(market, shop), await market.variant(shop)
-    group = await market.paid(buyer, (letter, 1), (lamp, 1))
+    group = await market.paid(buyer, (letter, 1), (lamp, 2))
     order = await market.accept(shop, group.orders[0].order_id)
-    sent = [(item.item_id, 1) for item in order.items if item.requires_shipping]
-    await market.cancel(shop.caller, order.order_id, *sent)
-    assert (await market.ready(shop, order.order_id)).state == DELIVERED
+    (sent,) = (item.item_id for item in order.items if item.requires_shipping)
+    await market.cancel(shop.caller, order.order_id, (sent, 1))
+    cut = await market.cancel(shop.caller, order.order_id, (sent, 1))
+    # Lamps cost 10.00, and bringing them 4.90.
+    assert [(each.amount.units, each.amount.nanos) for each in cut.cancellations] == [(10, 0), (14, 900_000_000)]
+    done = await market.ready(shop, order.order_id)
+    assert done.state == DELIVERED
     assert (await _stock(market, letter), await _stock(market, lamp)) == ((99, 0), (100, 0))
+    await market.run_jobs()
+    request = order_service_pb2.GetReceiptRequest(order_id=order.order_id)
+    receipt = (await market.call(buyer, market.orders.GetReceipt, request)).receipt
+    assert (receipt.total.units, receipt.delivery_fee.units) == (10, 0)
+    assert (
+        receipt.cancelled_amount == done.cancelled_amount == (await market.get(buyer, order.order_id)).refunded_amount
+    )
+    assert await market.violations() == []
+
+
+async def test_what_a_courier_may_be_fetching_already_is_brought_with_its_fee(market: Market) -> None:
+    buyer, shop = await market.buyer(), await market.shop()
+    group = await market.paid(buyer, (await _unsent(market, shop), 1), (await market.variant(shop), 1))
+    order = await market.accept(shop, group.orders[0].order_id)
+    await market.ready(shop, order.order_id)
+    (sent,) = (item.item_id for item in order.items if item.requires_shipping)
+    cut = await market.cancel(buyer, order.order_id, (sent, 1))
+    assert (cut.state, cut.cancelled_amount.units) == (READY, 10)
+    request = order_service_pb2.GetReceiptRequest(order_id=order.order_id)
+    assert (await market.call(buyer, market.orders.GetReceipt, request)).receipt.delivery_fee == order.delivery_fee
     assert await market.violations() == []
 
 

@@ -677,7 +677,7 @@ class Cancellation(_message.Message):
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """What the order costs less by it. It is less than that of the lines together where a refund had given some of their
-        money back before, and more when the order ended, which takes the delivery fee off as well.
+        money back before, and more where nothing is left that is sent: then the delivery fee is taken off as well.
         """
 
     @_builtins.property
