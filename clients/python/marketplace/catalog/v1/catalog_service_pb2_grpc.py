@@ -284,8 +284,8 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateVariant(self, request, context):
-        """Makes a further variant of an own product, behind the others. Errors: NOT_FOUND, VALIDATION_FAILED for other options
-        than the product has, for values that another variant has, for a former price that is not above the price and for
+        """Makes a further variant of an own product, behind the others. Errors: NOT_FOUND for the product, VALIDATION_FAILED when
+        none is named, for other options than it has, for values that another variant has, for a former price that is not above the price and for
         more than 500 variants, ALREADY_EXISTS for a SKU in use, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -316,8 +316,7 @@ class CatalogServiceServicer:
         one is refused. What the system said before something newer changes nothing, so that deliveries may come in any
         order. Errors: NOT_FOUND for a seller that is not the caller's and for a product to make a variant of,
         VALIDATION_FAILED as for one variant and for an item without SKU, ILLEGAL_TRANSITION for what would leave a published
-        product without a variant to buy, CONCURRENT_UPDATE when somebody else takes the same SKU, REQUEST_ID_REUSED,
-        REQUEST_IN_PROGRESS.
+        product without a variant to buy, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

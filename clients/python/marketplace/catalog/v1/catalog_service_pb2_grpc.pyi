@@ -75,8 +75,8 @@ class CatalogServiceStub:
     REQUEST_IN_PROGRESS.
     """
     CreateVariant: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateVariantRequest, _catalog_service_pb2.CreateVariantResponse]
-    """Makes a further variant of an own product, behind the others. Errors: NOT_FOUND, VALIDATION_FAILED for other options
-    than the product has, for values that another variant has, for a former price that is not above the price and for
+    """Makes a further variant of an own product, behind the others. Errors: NOT_FOUND for the product, VALIDATION_FAILED when
+    none is named, for other options than it has, for values that another variant has, for a former price that is not above the price and for
     more than 500 variants, ALREADY_EXISTS for a SKU in use, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     UpdateVariant: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.UpdateVariantRequest, _catalog_service_pb2.UpdateVariantResponse]
@@ -95,8 +95,7 @@ class CatalogServiceStub:
     one is refused. What the system said before something newer changes nothing, so that deliveries may come in any
     order. Errors: NOT_FOUND for a seller that is not the caller's and for a product to make a variant of,
     VALIDATION_FAILED as for one variant and for an item without SKU, ILLEGAL_TRANSITION for what would leave a published
-    product without a variant to buy, CONCURRENT_UPDATE when somebody else takes the same SKU, REQUEST_ID_REUSED,
-    REQUEST_IN_PROGRESS.
+    product without a variant to buy, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     GetProduct: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.GetProductRequest, _catalog_service_pb2.GetProductResponse]
     """Gets a product by its id or its slug, which may be one that it had before. Drafts and archived products show only
@@ -285,8 +284,8 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.CreateVariantRequest,
         context: _aio.ServicerContext[_catalog_service_pb2.CreateVariantRequest, _abc.Awaitable[_catalog_service_pb2.CreateVariantResponse]],
     ) -> _abc.Awaitable[_catalog_service_pb2.CreateVariantResponse]:
-        """Makes a further variant of an own product, behind the others. Errors: NOT_FOUND, VALIDATION_FAILED for other options
-        than the product has, for values that another variant has, for a former price that is not above the price and for
+        """Makes a further variant of an own product, behind the others. Errors: NOT_FOUND for the product, VALIDATION_FAILED when
+        none is named, for other options than it has, for values that another variant has, for a former price that is not above the price and for
         more than 500 variants, ALREADY_EXISTS for a SKU in use, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
@@ -323,8 +322,7 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         one is refused. What the system said before something newer changes nothing, so that deliveries may come in any
         order. Errors: NOT_FOUND for a seller that is not the caller's and for a product to make a variant of,
         VALIDATION_FAILED as for one variant and for an item without SKU, ILLEGAL_TRANSITION for what would leave a published
-        product without a variant to buy, CONCURRENT_UPDATE when somebody else takes the same SKU, REQUEST_ID_REUSED,
-        REQUEST_IN_PROGRESS.
+        product without a variant to buy, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
