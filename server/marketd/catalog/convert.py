@@ -184,10 +184,11 @@ def to_product(product: Product) -> product_pb2.Product:
     return message
 
 
-def to_variant(variant: Variant, currency: str) -> product_pb2.Variant:
-    """The variant as a message."""
+def to_variant(variant: Variant, currency: str, product_id: UUID | None = None) -> product_pb2.Variant:
+    """The variant as a message; `product_id` is of one that stands alone."""
     message = product_pb2.Variant(
         variant_id=str(variant.variant_id),
+        product_id=_text(product_id),
         sku=variant.sku or None,
         options=dict(variant.options),
         stock_policy=_POLICIES.to_wire(variant.availability.policy),
@@ -278,9 +279,11 @@ def _from_price(message: MoneyMessage, currency: str, field: str) -> Money | Non
     return from_money(message, currency, field) if message.ListFields() else None
 
 
-def from_create_variant(request: catalog_service_pb2.CreateVariantRequest, currency: str) -> NewVariant:
-    """The variant to make. Raises ValidationFailed for amounts in another currency."""
-    return _from_variant(request.variant, currency, "variant")
+def from_create_variant(request: catalog_service_pb2.CreateVariantRequest, currency: str) -> tuple[UUID, NewVariant]:
+    """The variant to make, and of what. Raises ValidationFailed for no product, and for amounts in another currency."""
+    if not request.variant.product_id:
+        raise ValidationFailed(FieldViolation("variant.product_id", "must be given: it is a variant of that"))
+    return UUID(request.variant.product_id), _from_variant(request.variant, currency, "variant")
 
 
 def from_update_variant(request: catalog_service_pb2.UpdateVariantRequest, currency: str) -> VariantChange:
@@ -309,8 +312,7 @@ def from_upserts(request: catalog_service_pb2.BatchUpsertVariantsRequest, curren
 def to_upserted(upserted: Upserted, currency: str) -> catalog_service_pb2.VariantUpsertResult:
     """What came of an item as a message."""
     return catalog_service_pb2.VariantUpsertResult(
-        product_id=str(upserted.product_id),
-        variant=to_variant(upserted.variant, currency),
+        variant=to_variant(upserted.variant, currency, upserted.product_id),
         outcome=_OUTCOMES.to_wire(upserted.outcome),
     )
 

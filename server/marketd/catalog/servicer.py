@@ -240,11 +240,11 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         )
 
     async def CreateVariant(self, request: pb.CreateVariantRequest, context: Context) -> pb.CreateVariantResponse:
-        caller, product_id = calls.current_caller(), UUID(request.product_id)
-        new = convert.from_create_variant(request, self._currency)
+        caller = calls.current_caller()
+        product_id, new = convert.from_create_variant(request, self._currency)
 
-        def render(variant: Variant) -> pb.CreateVariantResponse:
-            return pb.CreateVariantResponse(variant=convert.to_variant(variant, self._currency))
+        def render(made: Variant) -> pb.CreateVariantResponse:
+            return pb.CreateVariantResponse(variant=convert.to_variant(made, self._currency, product_id))
 
         return await self._tx.answer(
             "catalog.create_variant",
@@ -255,8 +255,9 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
     async def UpdateVariant(self, request: pb.UpdateVariantRequest, context: Context) -> pb.UpdateVariantResponse:
         caller, wanted = calls.current_caller(), convert.from_update_variant(request, self._currency)
 
-        def render(variant: Variant) -> pb.UpdateVariantResponse:
-            return pb.UpdateVariantResponse(variant=convert.to_variant(variant, self._currency))
+        def render(changed: tuple[UUID, Variant]) -> pb.UpdateVariantResponse:
+            product_id, variant = changed
+            return pb.UpdateVariantResponse(variant=convert.to_variant(variant, self._currency, product_id))
 
         return await self._tx.answer(
             "catalog.update_variant", self._changing(lambda uow: change.update_variant(uow, caller, wanted)), render

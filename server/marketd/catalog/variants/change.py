@@ -24,14 +24,14 @@ async def create_variant(uow: UnitOfWork, caller: Caller, product_id: UUID, new:
     """
     product, _ = await lock_own(uow, caller, product_id)
     own = (await shelf.load(uow, [product]))[product_id]
-    spec = own.add(new, "variant", "product_id")
+    spec = own.add(new, "variant", "variant.product_id")
     own.check_choices()
     await shelf.save(uow, caller, [own])
     return await _read(uow, spec.variant_id)
 
 
-async def update_variant(uow: UnitOfWork, caller: Caller, change: VariantChange) -> Variant:
-    """Change the named fields of a variant of an own product; what is so already stays as it is.
+async def update_variant(uow: UnitOfWork, caller: Caller, change: VariantChange) -> tuple[UUID, Variant]:
+    """Change the named fields of a variant of an own product; what is so already stays as it is. Gives the product too.
 
     Raises NotFound, ValidationFailed, AlreadyExists, EtagMismatch and LastVariant.
     """
@@ -47,7 +47,7 @@ async def update_variant(uow: UnitOfWork, caller: Caller, change: VariantChange)
     own.check_choices()
     own.check_sold()
     await shelf.save(uow, caller, [own])
-    return await _read(uow, change.variant_id)
+    return own.product.product_id, await _read(uow, change.variant_id)
 
 
 async def delete_variant(uow: UnitOfWork, caller: Caller, variant_id: UUID, etag: str, *, allow_missing: bool) -> None:

@@ -897,27 +897,23 @@ class CreateVariantRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    PRODUCT_ID_FIELD_NUMBER: _builtins.int
     VARIANT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
-    product_id: _builtins.str
-    """The product that it is a variant of."""
     request_id: _builtins.str
     """The id of this request; with one, a repeat gets the first answer."""
     @_builtins.property
     def variant(self) -> _product_pb2.Variant:
-        """The variant to make."""
+        """The variant to make, with its product."""
 
     def __init__(
         self,
         *,
-        product_id: _builtins.str = ...,
         variant: _product_pb2.Variant | None = ...,
         request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["variant", b"variant"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["product_id", b"product_id", "request_id", b"request_id", "variant", b"variant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "variant", b"variant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1156,11 +1152,8 @@ class VariantUpsertResult(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    PRODUCT_ID_FIELD_NUMBER: _builtins.int
     VARIANT_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
-    product_id: _builtins.str
-    """The product of the variant."""
     outcome: Global___VariantOutcome.ValueType
     """What the item did to it."""
     @_builtins.property
@@ -1170,13 +1163,12 @@ class VariantUpsertResult(_message.Message):
     def __init__(
         self,
         *,
-        product_id: _builtins.str = ...,
         variant: _product_pb2.Variant | None = ...,
         outcome: Global___VariantOutcome.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["variant", b"variant"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "product_id", b"product_id", "variant", b"variant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "variant", b"variant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -284,8 +284,8 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateVariant(self, request, context):
-        """Makes a further variant of an own product, behind the others. Errors: NOT_FOUND, VALIDATION_FAILED for other options
-        than the product has, for values that another variant has, for a former price that is not above the price and for
+        """Makes a further variant of an own product, behind the others. Errors: NOT_FOUND for the product, VALIDATION_FAILED when
+        none is named, for other options than it has, for values that another variant has, for a former price that is not above the price and for
         more than 500 variants, ALREADY_EXISTS for a SKU in use, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -75,8 +75,8 @@ class CatalogServiceStub:
     REQUEST_IN_PROGRESS.
     """
     CreateVariant: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateVariantRequest, _catalog_service_pb2.CreateVariantResponse]
-    """Makes a further variant of an own product, behind the others. Errors: NOT_FOUND, VALIDATION_FAILED for other options
-    than the product has, for values that another variant has, for a former price that is not above the price and for
+    """Makes a further variant of an own product, behind the others. Errors: NOT_FOUND for the product, VALIDATION_FAILED when
+    none is named, for other options than it has, for values that another variant has, for a former price that is not above the price and for
     more than 500 variants, ALREADY_EXISTS for a SKU in use, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     UpdateVariant: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.UpdateVariantRequest, _catalog_service_pb2.UpdateVariantResponse]
@@ -284,8 +284,8 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.CreateVariantRequest,
         context: _aio.ServicerContext[_catalog_service_pb2.CreateVariantRequest, _abc.Awaitable[_catalog_service_pb2.CreateVariantResponse]],
     ) -> _abc.Awaitable[_catalog_service_pb2.CreateVariantResponse]:
-        """Makes a further variant of an own product, behind the others. Errors: NOT_FOUND, VALIDATION_FAILED for other options
-        than the product has, for values that another variant has, for a former price that is not above the price and for
+        """Makes a further variant of an own product, behind the others. Errors: NOT_FOUND for the product, VALIDATION_FAILED when
+        none is named, for other options than it has, for values that another variant has, for a former price that is not above the price and for
         more than 500 variants, ALREADY_EXISTS for a SKU in use, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
