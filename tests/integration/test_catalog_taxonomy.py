@@ -10,6 +10,7 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.type.decimal_pb2 import Decimal
 from marketd.catalog.model import MAX_CATEGORY_DEPTH
+from marketd.catalog.repository import specs
 from marketd.catalog.servicer import CatalogServicer
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call
@@ -339,9 +340,9 @@ async def test_what_is_used_is_not_deleted(catalog: CatalogServicer, tx: Transac
     with pytest.raises(InUse) as refused:
         await catalog.DeleteBrand(pb.DeleteBrandRequest(brand_id=brand.brand_id), CONTEXT)
     assert refused.value.metadata["usedBy"] == product
-    # Its row stays for the orders that lead to it, and holds nothing any more.
-    gone = "UPDATE products SET state = 'ARCHIVED', delete_time = now()"
-    await tx.run("t", lambda uow: uow.connection.execute(gone))
+    # The row of a deleted product stays for orders, and holds nothing any more.
+    gone = UUID(product.removeprefix("product "))
+    await tx.run("t", lambda uow: specs.delete_product(uow.connection, gone, uow.now))
     await catalog.DeleteCategory(pb.DeleteCategoryRequest(category_id=below.category_id), CONTEXT)
     await catalog.DeleteCategory(pb.DeleteCategoryRequest(category_id=above.category_id), CONTEXT)
     await catalog.DeleteBrand(pb.DeleteBrandRequest(brand_id=brand.brand_id), CONTEXT)

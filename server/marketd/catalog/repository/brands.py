@@ -78,9 +78,6 @@ async def lock(connection: Connection, brand_id: UUID) -> Brand | None:
 
 async def delete(connection: Connection, brand_id: UUID) -> None:
     """Delete a brand. Raises InUse: a product may have taken it since the look, and the foreign key sees that."""
-    await connection.execute(
-        "UPDATE products SET brand_id = NULL WHERE brand_id = $1 AND delete_time IS NOT NULL", brand_id
-    )
     try:
         await connection.execute("DELETE FROM brands WHERE brand_id = $1", brand_id)
     except asyncpg.ForeignKeyViolationError as error:
@@ -88,14 +85,9 @@ async def delete(connection: Connection, brand_id: UUID) -> None:
 
 
 async def used_by(connection: Connection, brand_id: UUID) -> str:
-    """A product that has the brand, in any state: `product …`; empty for none.
-
-    What is left of deleted ones holds nothing.
-    """
+    """A product that has the brand, in any state: `product …`; empty for none."""
     found: str = await connection.fetchval(
-        "SELECT COALESCE((SELECT 'product ' || product_id FROM products"
-        " WHERE brand_id = $1 AND delete_time IS NULL LIMIT 1), '')",
-        brand_id,
+        "SELECT COALESCE((SELECT 'product ' || product_id FROM products WHERE brand_id = $1 LIMIT 1), '')", brand_id
     )
     return found
 

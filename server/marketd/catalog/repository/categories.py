@@ -117,13 +117,10 @@ async def move_below(connection: Connection, before: Category, after: Category) 
 
 
 async def used_by(connection: Connection, category_id: UUID) -> str:
-    """What still uses a category, one of it: `category …` below it or `product …` in any state; empty for nothing.
-
-    What is left of deleted products holds nothing.
-    """
+    """What still uses a category, one of it: `category …` below it or `product …` in any state; empty for nothing."""
     found: str = await connection.fetchval(
         "SELECT COALESCE((SELECT 'category ' || category_id FROM categories WHERE parent_category_id = $1 LIMIT 1),"
-        " (SELECT 'product ' || product_id FROM products WHERE category_id = $1 AND delete_time IS NULL LIMIT 1), '')",
+        " (SELECT 'product ' || product_id FROM products WHERE category_id = $1 LIMIT 1), '')",
         category_id,
     )
     return found
@@ -131,9 +128,6 @@ async def used_by(connection: Connection, category_id: UUID) -> str:
 
 async def delete(connection: Connection, category_id: UUID) -> None:
     """Delete a category. Raises InUse: a product may have taken it since the look, and the foreign key sees that."""
-    await connection.execute(
-        "UPDATE products SET category_id = NULL WHERE category_id = $1 AND delete_time IS NOT NULL", category_id
-    )
     try:
         await connection.execute("DELETE FROM categories WHERE category_id = $1", category_id)
     except asyncpg.ForeignKeyViolationError as error:
