@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.type.money_pb2 import Money as MoneyMessage
 from marketplace.catalog.v1 import brand_pb2, catalog_service_pb2, category_pb2, product_pb2
+from marketplace.inventory.v1 import stock_pb2
 from marketplace.type.v1 import image_pb2, rating_pb2
 
 from marketd.catalog.brands import BrandChange, NewBrand
@@ -24,9 +26,13 @@ from marketd.catalog.values import (
     ProductChange,
     ProductImage,
     ProductQuery,
+    Upserted,
+    UpsertOutcome,
     Variant,
+    VariantChange,
+    VariantUpsert,
 )
-from marketd.inventory.model import StockState
+from marketd.inventory.model import StockPolicy, StockState
 from marketd.kernel.call.pages import parse_order
 from marketd.kernel.call.refusals import FieldViolation, ValidationFailed
 from marketd.kernel.enums import EnumMap
@@ -37,6 +43,8 @@ from marketd.kernel.values.texts import name_key
 from marketd.kernel.wire import from_money, from_percent, to_money, to_percent, to_timestamp
 
 _STATES = EnumMap(ProductState, product_pb2.ProductState)
+_POLICIES = EnumMap(StockPolicy, stock_pb2.StockPolicy)
+_OUTCOMES = EnumMap(UpsertOutcome, catalog_service_pb2.VariantOutcome)
 _STOCK_STATES = EnumMap(StockState, product_pb2.StockState)
 
 
@@ -152,10 +160,10 @@ def to_product(product: Product) -> product_pb2.Product:
         category_id=_text(product.category_id),
         brand_id=_text(product.brand_id),
         tags=product.tags,
-        price=to_money(Money(product.price_minor, product.currency)),
+        attributes=product.attributes,
         images=[_to_image(image) for image in product.images],
         option_names=product.option_names,
-        variants=[_to_variant(variant, product.currency) for variant in product.variants],
+        variants=[to_variant(variant, product.currency) for variant in product.variants],
         rating=rating_pb2.RatingSummary(
             average=product.rating_average_milli / 1000 if product.rating_count else None,
             count=product.rating_count,
@@ -167,6 +175,8 @@ def to_product(product: Product) -> product_pb2.Product:
         update_time=to_timestamp(product.update_time),
         etag=etag_of(product.version),
     )
+    if product.price_minor is not None:
+        message.price.CopyFrom(to_money(Money(product.price_minor, product.currency)))
     if product.compare_at_price_minor is not None:
         message.compare_at_price.CopyFrom(to_money(Money(product.compare_at_price_minor, product.currency)))
     if product.publish_time is not None:
@@ -174,21 +184,26 @@ def to_product(product: Product) -> product_pb2.Product:
     return message
 
 
-def _to_variant(variant: Variant, currency: str) -> product_pb2.Variant:
+def to_variant(variant: Variant, currency: str, product_id: UUID | None = None) -> product_pb2.Variant:
+    """The variant as a message; `product_id` is of one that stands alone."""
     message = product_pb2.Variant(
         variant_id=str(variant.variant_id),
+        product_id=_text(product_id),
         sku=variant.sku or None,
         options=dict(variant.options),
-        price=to_money(Money(variant.price_minor, currency)),
+        stock_policy=_POLICIES.to_wire(variant.availability.policy),
         stock_state=_STOCK_STATES.to_wire(variant.availability.state),
         active=variant.active,
         barcode=variant.barcode or None,
         weight_grams=variant.weight_grams,
+        requires_shipping=variant.requires_shipping,
         position=variant.position,
         create_time=to_timestamp(variant.create_time),
         update_time=to_timestamp(variant.update_time),
         etag=etag_of(variant.version),
     )
+    if variant.price_minor is not None:
+        message.price.CopyFrom(to_money(Money(variant.price_minor, currency)))
     if variant.compare_at_price_minor is not None:
         message.compare_at_price.CopyFrom(to_money(Money(variant.compare_at_price_minor, currency)))
     return message
@@ -234,6 +249,7 @@ def from_create_product(request: catalog_service_pb2.CreateProductRequest, curre
         category_id=optional_id(product.category_id),
         brand_id=optional_id(product.brand_id),
         tags=tuple(product.tags),
+        attributes=dict(product.attributes),
         option_names=tuple(product.option_names),
         variants=[
             _from_variant(variant, currency, f"product.variants[{index}]")
@@ -247,16 +263,57 @@ def _from_variant(message: product_pb2.Variant, currency: str, field: str) -> Ne
     return NewVariant(
         sku=message.sku,
         options=dict(message.options),
-        price=from_money(message.price, currency, f"{field}.price"),
-        compare_at_price=(
-            from_money(message.compare_at_price, currency, f"{field}.compare_at_price")
-            if message.HasField("compare_at_price")
-            else None
-        ),
+        price=_from_price(message.price, currency, f"{field}.price"),
+        compare_at_price=_from_price(message.compare_at_price, currency, f"{field}.compare_at_price"),
         initial_quantity=message.initial_quantity,
         active=message.active if message.HasField("active") else True,
         barcode=message.barcode,
         weight_grams=message.weight_grams if message.HasField("weight_grams") else None,
+        requires_shipping=message.requires_shipping if message.HasField("requires_shipping") else True,
+        policy=_POLICIES.from_wire(message.stock_policy) if message.stock_policy else StockPolicy.TRACKED,
+    )
+
+
+def _from_price(message: MoneyMessage, currency: str, field: str) -> Money | None:
+    """The amount; None when it is absent or empty, which says that it is to be absent."""
+    return from_money(message, currency, field) if message.ListFields() else None
+
+
+def from_create_variant(request: catalog_service_pb2.CreateVariantRequest, currency: str) -> tuple[UUID, NewVariant]:
+    """The variant to make, and of what. Raises ValidationFailed for no product, and for amounts in another currency."""
+    if not request.variant.product_id:
+        raise ValidationFailed(FieldViolation("variant.product_id", "must be given: it is a variant of that"))
+    return UUID(request.variant.product_id), _from_variant(request.variant, currency, "variant")
+
+
+def from_update_variant(request: catalog_service_pb2.UpdateVariantRequest, currency: str) -> VariantChange:
+    """The change to make. Raises ValidationFailed for amounts in another currency."""
+    return VariantChange(
+        variant_id=UUID(request.variant.variant_id),
+        paths=update_paths(request.variant, request.update_mask),
+        etag=request.variant.etag,
+        new=_from_variant(request.variant, currency, "variant"),
+    )
+
+
+def from_upserts(request: catalog_service_pb2.BatchUpsertVariantsRequest, currency: str) -> list[VariantUpsert]:
+    """The variants to make or change. Raises ValidationFailed for amounts in another currency."""
+    return [
+        VariantUpsert(
+            product_id=optional_id(item.product_id),
+            paths=update_paths(item.variant, FieldMask()),
+            new=_from_variant(item.variant, currency, f"items[{index}].variant"),
+            source_version=item.source_version if item.HasField("source_version") else None,
+        )
+        for index, item in enumerate(request.items)
+    ]
+
+
+def to_upserted(upserted: Upserted, currency: str) -> catalog_service_pb2.VariantUpsertResult:
+    """What came of an item as a message."""
+    return catalog_service_pb2.VariantUpsertResult(
+        variant=to_variant(upserted.variant, currency, upserted.product_id),
+        outcome=_OUTCOMES.to_wire(upserted.outcome),
     )
 
 
@@ -273,6 +330,8 @@ def from_update_product(request: catalog_service_pb2.UpdateProductRequest) -> Pr
         category_id=optional_id(product.category_id),
         brand_id=optional_id(product.brand_id),
         tags=tuple(product.tags),
+        attributes=dict(product.attributes),
+        option_names=tuple(product.option_names),
     )
 
 

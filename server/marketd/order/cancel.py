@@ -6,6 +6,7 @@ taken goes back by a refund; of unpaid orders the payment becomes smaller, or is
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -21,7 +22,7 @@ from marketd.order.cancellations import MAX_CANCELLATIONS
 from marketd.order.end import all_left, cancelled_fields, end_order, lock_whole, record, settle_money, stock_lines
 from marketd.order.errors import TooManyCancellations, TooManyPieces
 from marketd.order.events import OrderLinesCancelled
-from marketd.order.model import CANCELLABLE, REASONS, TRANSITIONS, CancellationActor, CancellationReason, OrderState
+from marketd.order.model import CANCELLABLE, REASONS, CancellationActor, CancellationReason, OrderState
 from marketd.order.transition import transition
 from marketd.order.values import Order
 
@@ -69,13 +70,16 @@ async def cancel_order(uow: UnitOfWork, caller: Caller, command: CancelOrder) ->
     check_etag(command.etag, order.version)
     if order.state not in CANCELLABLE:
         # Only who brings it can say that nobody can.
-        further = [state for state in TRANSITIONS.allowed(order.state) if state != OrderState.CANCELLED.value]
+        further = [state for state in order.steps.allowed(order.state) if state != OrderState.CANCELLED.value]
         message = f"The order is {order.state.value}; it cannot be cancelled any more." if further else ""
         raise IllegalTransition("order", order.state.value, further, message)
 
     pieces = _pieces(order, command.lines)
     left = order.due_minor - order.refund_reserved_minor
-    worth = min(sum(item.worth_minor(pieces.get(item.item_id, 0)) for item in order.items), left)
+    worth = sum(item.worth_minor(pieces.get(item.item_id, 0)) for item in order.items)
+    if _ends_sending(order, pieces):
+        worth += order.delivery_fee_minor
+    worth = min(worth, left)
     # What costs nothing any more is not prepared either.
     if pieces == all_left(order) or (order.is_paid and 0 < left == worth):
         return await end_order(uow, orders, order, reason=command.reason, note=command.note, actor=actor, caller=caller)
@@ -87,6 +91,13 @@ async def cancel_order(uow: UnitOfWork, caller: Caller, command: CancelOrder) ->
     await settle_money(uow, orders, after, worth)
     await inventory.release(uow, stock_lines(order, pieces), order.order_id)
     return after
+
+
+def _ends_sending(order: Order, pieces: Mapping[UUID, int]) -> bool:
+    """Whether these are the last pieces that are sent. Of what is READY a courier may be coming already."""
+    if order.state is OrderState.READY or not order.needs_courier:
+        return False
+    return all(item.left == pieces.get(item.item_id, 0) for item in order.items if item.requires_shipping)
 
 
 def _actor(viewer: Viewer) -> CancellationActor | None:

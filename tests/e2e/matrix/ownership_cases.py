@@ -17,7 +17,7 @@ from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
 from marketplace.delivery.v1 import delivery_service_pb2
 from marketplace.order.v1 import order_service_pb2
 from marketplace.payment.v1 import payment_service_pb2
-from marketplace.seller.v1 import seller_service_pb2
+from marketplace.seller.v1 import seller_pb2, seller_service_pb2
 
 from tests.e2e.matrix.recipes_identity import new_address
 from tests.worlds.matrix import Market
@@ -108,6 +108,26 @@ def update_product(one: str) -> Message:
         product=product_pb2.Product(product_id=one, title="Mine now", etag="stale"),
         update_mask=FieldMask(paths=["title"]),
     )
+
+
+def create_variant(one: str) -> Message:
+    return catalog_service_pb2.CreateVariantRequest(variant=product_pb2.Variant(product_id=one))
+
+
+def update_variant(one: str) -> Message:
+    return catalog_service_pb2.UpdateVariantRequest(
+        variant=product_pb2.Variant(variant_id=one, barcode="mine", etag="stale"),
+        update_mask=FieldMask(paths=["barcode"]),
+    )
+
+
+def upserted(one: str, field: str) -> Message:
+    """Of the seller that is named, or a new variant of the product that is named."""
+    named = {"seller_id": one} if field == "seller_id" else {}
+    item = catalog_service_pb2.VariantUpsert(
+        product_id=one if field == "product_id" else "", variant=product_pb2.Variant(sku=new_key())
+    )
+    return catalog_service_pb2.BatchUpsertVariantsRequest(items=[item], request_id=new_key(), **named)
 
 
 def create_product(one: str) -> Message:
@@ -211,6 +231,10 @@ def update_user(one: str) -> Message:
         user=user_pb2.User(user_id=one, full_name="Mine now", etag="stale"),
         update_mask=FieldMask(paths=["full_name"]),
     )
+
+
+def update_seller(seller_id: str) -> Message:
+    return seller_service_pb2.UpdateSellerRequest(seller=seller_pb2.Seller(seller_id=seller_id, shop_name="Mine"))
 
 
 def update_address(one: str) -> Message:

@@ -94,7 +94,7 @@ def receipt_of(order: Order) -> Receipt:
     """The receipt of a paid order. What was cancelled is neither charged nor taxed."""
     is_over = order.state in _NOTHING_LEFT
     lines = tuple(_line(item, 0 if is_over else item.left) for item in order.items)
-    fee = 0 if is_over else order.delivery_fee_minor
+    fee = 0 if is_over or order.is_sent_no_more else order.delivery_fee_minor
     gross: dict[int, int] = {}
     tax: dict[int, int] = {}
     parts = [(line.item.tax_rate, line.total_minor, line.tax_amount_minor) for line in lines if line.quantity]

@@ -26,12 +26,13 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.type import money_pb2 as google_dot_type_dot_money__pb2
+from marketplace.inventory.v1 import stock_pb2 as marketplace_dot_inventory_dot_v1_dot_stock__pb2
 from marketplace.type.v1 import image_pb2 as marketplace_dot_type_dot_v1_dot_image__pb2
 from marketplace.type.v1 import rating_pb2 as marketplace_dot_type_dot_v1_dot_rating__pb2
 from marketplace.type.v1 import rules_pb2 as marketplace_dot_type_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$marketplace/catalog/v1/product.proto\x12\x16marketplace.catalog.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\x1a\x1fmarketplace/type/v1/image.proto\x1a marketplace/type/v1/rating.proto\x1a\x1fmarketplace/type/v1/rules.proto\"\xf7\t\n\x07Product\x12#\n\nproduct_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\tproductId\x12-\n\tseller_id\x18\x02 \x01(\tB\x10\xe2\x41\x02\x01\x05\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x08sellerId\x12%\n\x05title\x18\x03 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\x18\xff\x01\xd8\x01\x01R\x05title\x12\'\n\x04slug\x18\x04 \x01(\tB\x13\xe2\x41\x01\x01\xbaH\x0cr\x07\x18\xff\x01\x88\xd9%\x01\xd8\x01\x01R\x04slug\x12\x34\n\x0b\x64\x65scription\x18\x05 \x01(\tB\r\xe2\x41\x01\x01\xbaH\x06r\x04\x18\x80\x80\x04H\x00R\x0b\x64\x65scription\x88\x01\x01\x12h\n\x0b\x63\x61tegory_id\x18\x06 \x01(\tBB\xe2\x41\x01\x01\xbaH;r927^([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})?$H\x01R\ncategoryId\x88\x01\x01\x12\x62\n\x08\x62rand_id\x18\x07 \x01(\tBB\xe2\x41\x01\x01\xbaH;r927^([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})?$H\x02R\x07\x62randId\x88\x01\x01\x12/\n\x04tags\x18\x08 \x03(\tB\x1b\xe2\x41\x01\x01\xbaH\x14\x92\x01\x0e\x10\xfa\x01\x18\x01\"\x07r\x05\x10\x01\x18\xff\x01\xd8\x01\x01R\x04tags\x12.\n\x05price\x18\t \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x05price\x12\x42\n\x10\x63ompare_at_price\x18\n \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x0e\x63ompareAtPrice\x12N\n\x06images\x18\x0b \x03(\x0b\x32$.marketplace.catalog.v1.ProductImageB\x10\xe2\x41\x02\x01\x05\xbaH\x08\x92\x01\x02\x10\x32\xd8\x01\x01R\x06images\x12=\n\x0coption_names\x18\x0c \x03(\tB\x1a\xe2\x41\x02\x01\x05\xbaH\x12\x92\x01\x0c\x10\x05\x18\x01\"\x06r\x04\x10\x01\x18<\xd8\x01\x01R\x0boptionNames\x12N\n\x08variants\x18\r \x03(\x0b\x32\x1f.marketplace.catalog.v1.VariantB\x11\xe2\x41\x02\x02\x05\xbaH\t\x92\x01\x03\x10\xf4\x03\xd8\x01\x01R\x08variants\x12@\n\x06rating\x18\x0e \x01(\x0b\x32\".marketplace.type.v1.RatingSummaryB\x04\xe2\x41\x01\x03R\x06rating\x12@\n\x05state\x18\x0f \x01(\x0e\x32$.marketplace.catalog.v1.ProductStateB\x04\xe2\x41\x01\x03R\x05state\x12\x1f\n\x08\x66or_sale\x18\x10 \x01(\x08\x42\x04\xe2\x41\x01\x03R\x07\x66orSale\x12\x43\n\x0cpublish_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x0bpublishTime\x12\x41\n\x0b\x63reate_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bupdate_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\x12#\n\x04\x65tag\x18\x14 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\x18\x80\x01\xd8\x01\x01R\x04\x65tagB\x0e\n\x0c_descriptionB\x0e\n\x0c_category_idB\x0b\n\t_brand_id\"\xfe\x02\n\x0cProductImage\x12\x1f\n\x08image_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x07imageId\x12\x83\x02\n\x05image\x18\x02 \x01(\x0b\x32\x1a.marketplace.type.v1.ImageB\xd0\x01\xe2\x41\x01\x02\xbaH\xc8\x01\xba\x01\xc4\x01\n\timage.url\x12Nmust have a url that begins with https:// and is at most 2,048 characters long\x1agthis.url == \'\' || (this.url.matches(\'^[Hh][Tt][Tt][Pp][Ss]://[^\\\\s/]\\\\S*$\') && this.url.size() <= 2048)R\x05image\x12 \n\x08position\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x08position\x12%\n\x0bvariant_ids\x18\x04 \x03(\tB\x04\xe2\x41\x01\x03R\nvariantIds\"\x80\x07\n\x07Variant\x12#\n\nvariant_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\tvariantId\x12#\n\x03sku\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xff\x01H\x00R\x03sku\x88\x01\x01\x12h\n\x07options\x18\x03 \x03(\x0b\x32,.marketplace.catalog.v1.Variant.OptionsEntryB \xe2\x41\x01\x01\xbaH\x19\x9a\x01\x13\x10\x05\"\x06r\x04\x10\x01\x18<*\x07r\x05\x10\x01\x18\xff\x01\xd8\x01\x01R\x07options\x12.\n\x05price\x18\x04 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x02R\x05price\x12\x42\n\x10\x63ompare_at_price\x18\x05 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x01R\x0e\x63ompareAtPrice\x12I\n\x0bstock_state\x18\x06 \x01(\x0e\x32\".marketplace.catalog.v1.StockStateB\x04\xe2\x41\x01\x03R\nstockState\x12!\n\x06\x61\x63tive\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x01H\x01R\x06\x61\x63tive\x88\x01\x01\x12*\n\x07\x62\x61rcode\x18\x08 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18@H\x02R\x07\x62\x61rcode\x88\x01\x01\x12\x38\n\x0cweight_grams\x18\t \x01(\x05\x42\x10\xe2\x41\x01\x01\xbaH\t\x1a\x07\x18\x80\xad\xe2\x04(\x00H\x03R\x0bweightGrams\x88\x01\x01\x12@\n\x10initial_quantity\x18\n \x01(\x05\x42\x15\xe2\x41\x02\x01\x04\xbaH\r\x1a\x08\x18\x80\x94\xeb\xdc\x03(\x00\xd8\x01\x01R\x0finitialQuantity\x12 \n\x08position\x18\x0b \x01(\x05\x42\x04\xe2\x41\x01\x03R\x08position\x12\x41\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\x12#\n\x04\x65tag\x18\x0e \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\x18\x80\x01\xd8\x01\x01R\x04\x65tag\x1a:\n\x0cOptionsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x42\x06\n\x04_skuB\t\n\x07_activeB\n\n\x08_barcodeB\x0f\n\r_weight_grams*\x7f\n\x0cProductState\x12\x1d\n\x19PRODUCT_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13PRODUCT_STATE_DRAFT\x10\x01\x12\x1b\n\x17PRODUCT_STATE_PUBLISHED\x10\x02\x12\x1a\n\x16PRODUCT_STATE_ARCHIVED\x10\x03*\x97\x01\n\nStockState\x12\x1b\n\x17STOCK_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14STOCK_STATE_IN_STOCK\x10\x01\x12\x19\n\x15STOCK_STATE_LOW_STOCK\x10\x02\x12\x1c\n\x18STOCK_STATE_OUT_OF_STOCK\x10\x03\x12\x19\n\x15STOCK_STATE_BACKORDER\x10\x04\x42Y\n\x1a\x64\x65v.marketplace.catalog.v1P\x01Z marketplace/catalog/v1;catalogv1\xaa\x02\x16Marketplace.Catalog.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$marketplace/catalog/v1/product.proto\x12\x16marketplace.catalog.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\x1a$marketplace/inventory/v1/stock.proto\x1a\x1fmarketplace/type/v1/image.proto\x1a marketplace/type/v1/rating.proto\x1a\x1fmarketplace/type/v1/rules.proto\"\xa8\x0b\n\x07Product\x12#\n\nproduct_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\tproductId\x12-\n\tseller_id\x18\x02 \x01(\tB\x10\xe2\x41\x02\x01\x05\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x08sellerId\x12%\n\x05title\x18\x03 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\x18\xff\x01\xd8\x01\x01R\x05title\x12\'\n\x04slug\x18\x04 \x01(\tB\x13\xe2\x41\x01\x01\xbaH\x0cr\x07\x18\xff\x01\x88\xd9%\x01\xd8\x01\x01R\x04slug\x12\x34\n\x0b\x64\x65scription\x18\x05 \x01(\tB\r\xe2\x41\x01\x01\xbaH\x06r\x04\x18\x80\x80\x04H\x00R\x0b\x64\x65scription\x88\x01\x01\x12h\n\x0b\x63\x61tegory_id\x18\x06 \x01(\tBB\xe2\x41\x01\x01\xbaH;r927^([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})?$H\x01R\ncategoryId\x88\x01\x01\x12\x62\n\x08\x62rand_id\x18\x07 \x01(\tBB\xe2\x41\x01\x01\xbaH;r927^([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})?$H\x02R\x07\x62randId\x88\x01\x01\x12/\n\x04tags\x18\x08 \x03(\tB\x1b\xe2\x41\x01\x01\xbaH\x14\x92\x01\x0e\x10\xfa\x01\x18\x01\"\x07r\x05\x10\x01\x18\xff\x01\xd8\x01\x01R\x04tags\x12q\n\nattributes\x18\t \x03(\x0b\x32/.marketplace.catalog.v1.Product.AttributesEntryB \xe2\x41\x01\x01\xbaH\x19\x9a\x01\x13\x10\x32\"\x06r\x04\x10\x01\x18<*\x07r\x05\x10\x01\x18\xff\x01\xd8\x01\x01R\nattributes\x12.\n\x05price\x18\n \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x05price\x12\x42\n\x10\x63ompare_at_price\x18\x0b \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x0e\x63ompareAtPrice\x12N\n\x06images\x18\x0c \x03(\x0b\x32$.marketplace.catalog.v1.ProductImageB\x10\xe2\x41\x02\x01\x05\xbaH\x08\x92\x01\x02\x10\x32\xd8\x01\x01R\x06images\x12<\n\x0coption_names\x18\r \x03(\tB\x19\xe2\x41\x01\x01\xbaH\x12\x92\x01\x0c\x10\x05\x18\x01\"\x06r\x04\x10\x01\x18<\xd8\x01\x01R\x0boptionNames\x12N\n\x08variants\x18\x0e \x03(\x0b\x32\x1f.marketplace.catalog.v1.VariantB\x11\xe2\x41\x02\x01\x05\xbaH\t\x92\x01\x03\x10\xf4\x03\xd8\x01\x01R\x08variants\x12@\n\x06rating\x18\x0f \x01(\x0b\x32\".marketplace.type.v1.RatingSummaryB\x04\xe2\x41\x01\x03R\x06rating\x12@\n\x05state\x18\x10 \x01(\x0e\x32$.marketplace.catalog.v1.ProductStateB\x04\xe2\x41\x01\x03R\x05state\x12\x1f\n\x08\x66or_sale\x18\x11 \x01(\x08\x42\x04\xe2\x41\x01\x03R\x07\x66orSale\x12\x43\n\x0cpublish_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x0bpublishTime\x12\x41\n\x0b\x63reate_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bupdate_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\x12#\n\x04\x65tag\x18\x15 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\x18\x80\x01\xd8\x01\x01R\x04\x65tag\x1a=\n\x0f\x41ttributesEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x42\x0e\n\x0c_descriptionB\x0e\n\x0c_category_idB\x0b\n\t_brand_id\"\xfe\x02\n\x0cProductImage\x12\x1f\n\x08image_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x07imageId\x12\x83\x02\n\x05image\x18\x02 \x01(\x0b\x32\x1a.marketplace.type.v1.ImageB\xd0\x01\xe2\x41\x01\x02\xbaH\xc8\x01\xba\x01\xc4\x01\n\timage.url\x12Nmust have a url that begins with https:// and is at most 2,048 characters long\x1agthis.url == \'\' || (this.url.matches(\'^[Hh][Tt][Tt][Pp][Ss]://[^\\\\s/]\\\\S*$\') && this.url.size() <= 2048)R\x05image\x12 \n\x08position\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x08position\x12%\n\x0bvariant_ids\x18\x04 \x03(\tB\x04\xe2\x41\x01\x03R\nvariantIds\"\xda\x08\n\x07Variant\x12#\n\nvariant_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\tvariantId\x12/\n\nproduct_id\x18\x02 \x01(\tB\x10\xe2\x41\x02\x01\x05\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\tproductId\x12#\n\x03sku\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xff\x01H\x00R\x03sku\x88\x01\x01\x12h\n\x07options\x18\x04 \x03(\x0b\x32,.marketplace.catalog.v1.Variant.OptionsEntryB \xe2\x41\x01\x01\xbaH\x19\x9a\x01\x13\x10\x05\"\x06r\x04\x10\x01\x18<*\x07r\x05\x10\x01\x18\xff\x01\xd8\x01\x01R\x07options\x12.\n\x05price\x18\x05 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x01R\x05price\x12\x42\n\x10\x63ompare_at_price\x18\x06 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x01R\x0e\x63ompareAtPrice\x12Y\n\x0cstock_policy\x18\x07 \x01(\x0e\x32%.marketplace.inventory.v1.StockPolicyB\x0f\xe2\x41\x01\x01\xbaH\x08\x82\x01\x02\x10\x01\xd8\x01\x01R\x0bstockPolicy\x12I\n\x0bstock_state\x18\x08 \x01(\x0e\x32\".marketplace.catalog.v1.StockStateB\x04\xe2\x41\x01\x03R\nstockState\x12!\n\x06\x61\x63tive\x18\t \x01(\x08\x42\x04\xe2\x41\x01\x01H\x01R\x06\x61\x63tive\x88\x01\x01\x12*\n\x07\x62\x61rcode\x18\n \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18@H\x02R\x07\x62\x61rcode\x88\x01\x01\x12\x38\n\x0cweight_grams\x18\x0b \x01(\x05\x42\x10\xe2\x41\x01\x01\xbaH\t\x1a\x07\x18\x80\xad\xe2\x04(\x00H\x03R\x0bweightGrams\x88\x01\x01\x12\x36\n\x11requires_shipping\x18\x0c \x01(\x08\x42\x04\xe2\x41\x01\x01H\x04R\x10requiresShipping\x88\x01\x01\x12@\n\x10initial_quantity\x18\r \x01(\x05\x42\x15\xe2\x41\x02\x01\x04\xbaH\r\x1a\x08\x18\x80\x94\xeb\xdc\x03(\x00\xd8\x01\x01R\x0finitialQuantity\x12 \n\x08position\x18\x0e \x01(\x05\x42\x04\xe2\x41\x01\x03R\x08position\x12\x41\n\x0b\x63reate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bupdate_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\x12#\n\x04\x65tag\x18\x11 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\x18\x80\x01\xd8\x01\x01R\x04\x65tag\x1a:\n\x0cOptionsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x42\x06\n\x04_skuB\t\n\x07_activeB\n\n\x08_barcodeB\x0f\n\r_weight_gramsB\x14\n\x12_requires_shipping*\x7f\n\x0cProductState\x12\x1d\n\x19PRODUCT_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13PRODUCT_STATE_DRAFT\x10\x01\x12\x1b\n\x17PRODUCT_STATE_PUBLISHED\x10\x02\x12\x1a\n\x16PRODUCT_STATE_ARCHIVED\x10\x03*\x97\x01\n\nStockState\x12\x1b\n\x17STOCK_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14STOCK_STATE_IN_STOCK\x10\x01\x12\x19\n\x15STOCK_STATE_LOW_STOCK\x10\x02\x12\x1c\n\x18STOCK_STATE_OUT_OF_STOCK\x10\x03\x12\x19\n\x15STOCK_STATE_BACKORDER\x10\x04\x42Y\n\x1a\x64\x65v.marketplace.catalog.v1P\x01Z marketplace/catalog/v1;catalogv1\xaa\x02\x16Marketplace.Catalog.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,6 +40,8 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'marketplace.catalog.v1.prod
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\032dev.marketplace.catalog.v1P\001Z marketplace/catalog/v1;catalogv1\252\002\026Marketplace.Catalog.V1'
+  _globals['_PRODUCT_ATTRIBUTESENTRY']._loaded_options = None
+  _globals['_PRODUCT_ATTRIBUTESENTRY']._serialized_options = b'8\001'
   _globals['_PRODUCT'].fields_by_name['product_id']._loaded_options = None
   _globals['_PRODUCT'].fields_by_name['product_id']._serialized_options = b'\342A\001\003'
   _globals['_PRODUCT'].fields_by_name['seller_id']._loaded_options = None
@@ -55,6 +58,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRODUCT'].fields_by_name['brand_id']._serialized_options = b'\342A\001\001\272H;r927^([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})?$'
   _globals['_PRODUCT'].fields_by_name['tags']._loaded_options = None
   _globals['_PRODUCT'].fields_by_name['tags']._serialized_options = b'\342A\001\001\272H\024\222\001\016\020\372\001\030\001\"\007r\005\020\001\030\377\001\330\001\001'
+  _globals['_PRODUCT'].fields_by_name['attributes']._loaded_options = None
+  _globals['_PRODUCT'].fields_by_name['attributes']._serialized_options = b'\342A\001\001\272H\031\232\001\023\0202\"\006r\004\020\001\030<*\007r\005\020\001\030\377\001\330\001\001'
   _globals['_PRODUCT'].fields_by_name['price']._loaded_options = None
   _globals['_PRODUCT'].fields_by_name['price']._serialized_options = b'\342A\001\003'
   _globals['_PRODUCT'].fields_by_name['compare_at_price']._loaded_options = None
@@ -62,9 +67,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRODUCT'].fields_by_name['images']._loaded_options = None
   _globals['_PRODUCT'].fields_by_name['images']._serialized_options = b'\342A\002\001\005\272H\010\222\001\002\0202\330\001\001'
   _globals['_PRODUCT'].fields_by_name['option_names']._loaded_options = None
-  _globals['_PRODUCT'].fields_by_name['option_names']._serialized_options = b'\342A\002\001\005\272H\022\222\001\014\020\005\030\001\"\006r\004\020\001\030<\330\001\001'
+  _globals['_PRODUCT'].fields_by_name['option_names']._serialized_options = b'\342A\001\001\272H\022\222\001\014\020\005\030\001\"\006r\004\020\001\030<\330\001\001'
   _globals['_PRODUCT'].fields_by_name['variants']._loaded_options = None
-  _globals['_PRODUCT'].fields_by_name['variants']._serialized_options = b'\342A\002\002\005\272H\t\222\001\003\020\364\003\330\001\001'
+  _globals['_PRODUCT'].fields_by_name['variants']._serialized_options = b'\342A\002\001\005\272H\t\222\001\003\020\364\003\330\001\001'
   _globals['_PRODUCT'].fields_by_name['rating']._loaded_options = None
   _globals['_PRODUCT'].fields_by_name['rating']._serialized_options = b'\342A\001\003'
   _globals['_PRODUCT'].fields_by_name['state']._loaded_options = None
@@ -91,14 +96,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VARIANT_OPTIONSENTRY']._serialized_options = b'8\001'
   _globals['_VARIANT'].fields_by_name['variant_id']._loaded_options = None
   _globals['_VARIANT'].fields_by_name['variant_id']._serialized_options = b'\342A\001\003'
+  _globals['_VARIANT'].fields_by_name['product_id']._loaded_options = None
+  _globals['_VARIANT'].fields_by_name['product_id']._serialized_options = b'\342A\002\001\005\272H\010r\003\260\001\001\330\001\001'
   _globals['_VARIANT'].fields_by_name['sku']._loaded_options = None
   _globals['_VARIANT'].fields_by_name['sku']._serialized_options = b'\342A\001\001\272H\005r\003\030\377\001'
   _globals['_VARIANT'].fields_by_name['options']._loaded_options = None
   _globals['_VARIANT'].fields_by_name['options']._serialized_options = b'\342A\001\001\272H\031\232\001\023\020\005\"\006r\004\020\001\030<*\007r\005\020\001\030\377\001\330\001\001'
   _globals['_VARIANT'].fields_by_name['price']._loaded_options = None
-  _globals['_VARIANT'].fields_by_name['price']._serialized_options = b'\342A\001\002'
+  _globals['_VARIANT'].fields_by_name['price']._serialized_options = b'\342A\001\001'
   _globals['_VARIANT'].fields_by_name['compare_at_price']._loaded_options = None
   _globals['_VARIANT'].fields_by_name['compare_at_price']._serialized_options = b'\342A\001\001'
+  _globals['_VARIANT'].fields_by_name['stock_policy']._loaded_options = None
+  _globals['_VARIANT'].fields_by_name['stock_policy']._serialized_options = b'\342A\001\001\272H\010\202\001\002\020\001\330\001\001'
   _globals['_VARIANT'].fields_by_name['stock_state']._loaded_options = None
   _globals['_VARIANT'].fields_by_name['stock_state']._serialized_options = b'\342A\001\003'
   _globals['_VARIANT'].fields_by_name['active']._loaded_options = None
@@ -107,6 +116,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VARIANT'].fields_by_name['barcode']._serialized_options = b'\342A\001\001\272H\004r\002\030@'
   _globals['_VARIANT'].fields_by_name['weight_grams']._loaded_options = None
   _globals['_VARIANT'].fields_by_name['weight_grams']._serialized_options = b'\342A\001\001\272H\t\032\007\030\200\255\342\004(\000'
+  _globals['_VARIANT'].fields_by_name['requires_shipping']._loaded_options = None
+  _globals['_VARIANT'].fields_by_name['requires_shipping']._serialized_options = b'\342A\001\001'
   _globals['_VARIANT'].fields_by_name['initial_quantity']._loaded_options = None
   _globals['_VARIANT'].fields_by_name['initial_quantity']._serialized_options = b'\342A\002\001\004\272H\r\032\010\030\200\224\353\334\003(\000\330\001\001'
   _globals['_VARIANT'].fields_by_name['position']._loaded_options = None
@@ -117,16 +128,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VARIANT'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
   _globals['_VARIANT'].fields_by_name['etag']._loaded_options = None
   _globals['_VARIANT'].fields_by_name['etag']._serialized_options = b'\342A\001\001\272H\010r\003\030\200\001\330\001\001'
-  _globals['_PRODUCTSTATE']._serialized_start=2842
-  _globals['_PRODUCTSTATE']._serialized_end=2969
-  _globals['_STOCKSTATE']._serialized_start=2972
-  _globals['_STOCKSTATE']._serialized_end=3123
-  _globals['_PRODUCT']._serialized_start=285
-  _globals['_PRODUCT']._serialized_end=1556
-  _globals['_PRODUCTIMAGE']._serialized_start=1559
-  _globals['_PRODUCTIMAGE']._serialized_end=1941
-  _globals['_VARIANT']._serialized_start=1944
-  _globals['_VARIANT']._serialized_end=2840
-  _globals['_VARIANT_OPTIONSENTRY']._serialized_start=2734
-  _globals['_VARIANT_OPTIONSENTRY']._serialized_end=2792
+  _globals['_PRODUCTSTATE']._serialized_start=3275
+  _globals['_PRODUCTSTATE']._serialized_end=3402
+  _globals['_STOCKSTATE']._serialized_start=3405
+  _globals['_STOCKSTATE']._serialized_end=3556
+  _globals['_PRODUCT']._serialized_start=323
+  _globals['_PRODUCT']._serialized_end=1771
+  _globals['_PRODUCT_ATTRIBUTESENTRY']._serialized_start=1665
+  _globals['_PRODUCT_ATTRIBUTESENTRY']._serialized_end=1726
+  _globals['_PRODUCTIMAGE']._serialized_start=1774
+  _globals['_PRODUCTIMAGE']._serialized_end=2156
+  _globals['_VARIANT']._serialized_start=2159
+  _globals['_VARIANT']._serialized_end=3273
+  _globals['_VARIANT_OPTIONSENTRY']._serialized_start=3145
+  _globals['_VARIANT_OPTIONSENTRY']._serialized_end=3203
 # @@protoc_insertion_point(module_scope)

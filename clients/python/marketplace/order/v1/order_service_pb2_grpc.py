@@ -143,8 +143,9 @@ class OrderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def MarkOrderReady(self, request, context):
-        """Lets the seller say that an ACCEPTED order is prepared; it becomes READY and its delivery is made soon after. An
-        order that is READY already is answered as it is. Errors: NOT_FOUND, ILLEGAL_TRANSITION, ETAG_MISMATCH,
+        """Lets the seller say that an ACCEPTED order is prepared; it becomes READY and its delivery is made soon after. Where
+        nothing is left that needs shipping, nobody brings it: the buyer has it with that, and it becomes DELIVERED. An order
+        of which this was said already is answered as it is. Errors: NOT_FOUND, ILLEGAL_TRANSITION, ETAG_MISMATCH,
         REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -152,8 +153,9 @@ class OrderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelOrder(self, request, context):
-        """Cancels an order or some of its lines before the courier has it; stock and money go back. A paid order that would
-        cost nothing any more is cancelled as a whole. What the caller has cancelled already for the same reason, and lines
+        """Cancels an order or some of its lines before the courier has it; stock and money go back, and the delivery fee with
+        the last piece that is sent, unless the order is READY. A paid order that would cost nothing any more is cancelled as
+        a whole. What the caller has cancelled already for the same reason, and lines
         of which nothing is left, are answered as they are. Errors: NOT_FOUND for the order or a line, ILLEGAL_TRANSITION,
         VALIDATION_FAILED for a reason that is not the caller's to give, when more of a line is named than is left, and for
         lines of an order of which 99 parts were cancelled, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
