@@ -137,6 +137,10 @@ async def test_a_draft_begins_without_variants_and_without_prices_and_lists_by_p
         await _update(shop, first, sku="x")
 
 
+def _said(known: product_pb2.Variant) -> set[str]:
+    return {field.name for field, _ in known.ListFields()}
+
+
 CLEARED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "sku": ({"sku": "A-1"}, {"sku": ""}),
     "price": ({"price": euros(500)}, {"price": Money()}),
@@ -151,9 +155,9 @@ async def test_what_may_be_absent_of_a_variant_is_cleared_without_a_mask_and_by_
     for by_mask in (False, True):
         made = await shop.make(variants=[product_pb2.Variant(**given)])
         known = made.variants[0]
-        assert known.HasField(name)
+        assert name in _said(known)
         cleared = await (_update(shop, known, name) if by_mask else _update(shop, known, **empty))
-        assert not cleared.HasField(name)
+        assert name not in _said(cleared)
 
 
 async def test_what_has_no_value_is_as_if_never_said_when_the_mask_names_it(shop: Shop) -> None:

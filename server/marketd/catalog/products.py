@@ -47,7 +47,9 @@ async def create_product(uow: UnitOfWork, caller: Caller, new: NewProduct, curre
     variants: list[VariantSpec] = []
     stocks: list[NewStock] = []
     for index, variant in enumerate(new.variants):
-        spec = new_variant(product_id, seller.seller_id, names, variant, index + 1, f"product.variants[{index}]")
+        spec = new_variant(
+            product_id, seller.seller_id, names, variant, currency, index + 1, f"product.variants[{index}]"
+        )
         if any(other.options_key == spec.options_key for other in variants):
             raise ValidationFailed(
                 FieldViolation(f"product.variants[{index}].options", "another variant has the same values")

@@ -39,7 +39,7 @@ async def update_variant(uow: UnitOfWork, caller: Caller, change: VariantChange)
     check_etag(change.etag, shown.version)
     before = own.before[change.variant_id]
     own.after[change.variant_id] = rules.changed_variant(
-        before, own.product.option_names, change.paths, change.new, "variant"
+        before, own.product.option_names, change.paths, change.new, own.product.currency, "variant"
     )
     own.told[change.variant_id] = "variant"
     if "stock_policy" in change.paths and change.new.policy is not shown.availability.policy:

@@ -56,7 +56,7 @@ def with_options(spec: VariantSpec, names: Mapping[str, str]) -> VariantSpec:
 
 
 def new_variant(
-    product_id: UUID, seller_id: UUID, names: Sequence[str], new: NewVariant, position: int, field: str
+    product_id: UUID, seller_id: UUID, names: Sequence[str], new: NewVariant, currency: str, position: int, field: str
 ) -> VariantSpec:
     """A variant to be made of a product with these options."""
     options = chosen(names, new.options, field)
@@ -76,12 +76,12 @@ def new_variant(
         position=position,
         requires_shipping=new.requires_shipping,
     )
-    _check_prices(spec, field)
+    _check_prices(spec, currency, field)
     return spec
 
 
 def changed_variant(
-    spec: VariantSpec, names: Sequence[str], paths: Collection[str], new: NewVariant, field: str
+    spec: VariantSpec, names: Sequence[str], paths: Collection[str], new: NewVariant, currency: str, field: str
 ) -> VariantSpec:
     """The variant with the new values of these fields: sku, options, price, compare_at_price, active, barcode,
     weight_grams and requires_shipping; its stock is not told here.
@@ -102,7 +102,7 @@ def changed_variant(
     if "options" in paths:
         options = chosen(names, new.options, field)
         after = replace(after, options=options, options_key=options_key(options))
-    _check_prices(after, field)
+    _check_prices(after, currency, field)
     return after
 
 
@@ -132,13 +132,14 @@ def shown_prices(variants: Iterable[VariantSpec]) -> tuple[int | None, int | Non
     return (None, None) if shown is None else (shown.price_minor, shown.compare_at_price_minor)
 
 
-def _check_prices(spec: VariantSpec, field: str) -> None:
+def _check_prices(spec: VariantSpec, currency: str, field: str) -> None:
     if spec.compare_at_price_minor is None:
         return
     if spec.price_minor is None:
         problem = "takes a price to be crossed out beside; or give none"
     elif spec.compare_at_price_minor <= spec.price_minor:
-        problem = "must be above the price, which it is crossed out beside; or give none"
+        price = Money(spec.price_minor, currency)
+        problem = f"must be above the price of {price}, which it is crossed out beside; or give none"
     else:
         return
     raise ValidationFailed(FieldViolation(f"{field}.compare_at_price", problem))

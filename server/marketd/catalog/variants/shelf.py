@@ -58,7 +58,9 @@ class Shelf:
             names = tuple(sorted(new.options))
             self.product = replace(self.product, option_names=names)
         position = max((spec.position for spec in self.after.values()), default=0) + 1
-        spec = rules.new_variant(self.product.product_id, self.product.seller_id, names, new, position, path)
+        spec = rules.new_variant(
+            self.product.product_id, self.product.seller_id, names, new, self.product.currency, position, path
+        )
         if not names and self.after:
             raise ValidationFailed(FieldViolation(f"{path}.options", "several variants need options"))
         self.after[spec.variant_id] = spec

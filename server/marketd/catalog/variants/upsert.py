@@ -46,7 +46,9 @@ class _Feed:
             self._note(variant_id, item.source_version)
         own = self.shelves[self.products[variant_id]]
         before = own.after[variant_id]
-        after = rules.changed_variant(before, own.product.option_names, item.paths, item.new, f"{path}.variant")
+        after = rules.changed_variant(
+            before, own.product.option_names, item.paths, item.new, own.product.currency, f"{path}.variant"
+        )
         own.told[variant_id] = f"{path}.variant"
         own.after[variant_id] = after
         is_sold_otherwise = "stock_policy" in item.paths and item.new.policy is not self.policies[variant_id]
