@@ -10,7 +10,8 @@ from uuid import UUID
 import pytest
 from marketd.catalog.errors import ImportFileInvalid
 from marketd.catalog.imports import run
-from marketd.catalog.imports.values import ImportOptions, ImportProgress, ImportSummary, RowReason
+from marketd.catalog.imports.parsed import RowReason
+from marketd.catalog.imports.values import ImportOptions, ImportProgress, ImportSummary
 from marketd.inventory import invariants, stocks
 from marketd.inventory import service as inventory
 from marketd.inventory.values import StockLine

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from marketd.catalog.errors import ImportFileInvalid
-from marketd.catalog.imports import shopify
+from marketd.catalog.imports import whole
 from marketd.catalog.imports.csv_file import Reading, ReadingStopped
-from marketd.catalog.imports.values import ParsedFile, RowReason
+from marketd.catalog.imports.parsed import RowReason
+from marketd.catalog.imports.whole import ParsedFile
 
 HEADER = (
     "Handle,Title,Body (HTML),Vendor,Type,Tags,Published,Option1 Name,Option1 Value,Option2 Name,Option2 Value,"
@@ -46,7 +47,7 @@ def product(**cells: str) -> dict[str, str]:
 
 
 def parse(data: bytes, currency: str = "EUR") -> ParsedFile:
-    return shopify.parse(io.BytesIO(data), currency)
+    return whole.parse(io.BytesIO(data), currency)
 
 
 def bad(data: bytes) -> list[tuple[int, str, RowReason]]:
@@ -263,7 +264,7 @@ def test_a_file_of_open_quotes_is_read_in_time() -> None:
 
 def test_reading_stops_when_nobody_waits() -> None:
     with pytest.raises(ReadingStopped):
-        shopify.parse(io.BytesIO(rows(product())), "EUR", Reading(is_stopped=True))
+        whole.parse(io.BytesIO(rows(product())), "EUR", Reading(is_stopped=True))
 
 
 def test_the_demo_file_is_whole_and_has_three_shops() -> None:

@@ -14,6 +14,14 @@ from marketd.kernel.db.database import Base
 MAX_QUANTITY = 1_000_000_000
 
 
+class StockPolicy(StrEnum):
+    """When a variant can be bought; the values are those of the contract without the prefix."""
+
+    TRACKED = "TRACKED"
+    UNTRACKED = "UNTRACKED"
+    CONTINUE = "CONTINUE"
+
+
 class StockTable(Base):
     """The stock of one variant. `reserved` pieces are on hand but promised to open orders."""
 

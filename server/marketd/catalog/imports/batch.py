@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from marketd.catalog.imports import plan, repository
+from marketd.catalog.imports.parsed import ParsedProduct, RowError, RowReason, rejected_rows
 from marketd.catalog.imports.plan import Existing, Names, ProductChanges
-from marketd.catalog.imports.values import ImportOptions, ParsedProduct, RowError, RowReason, rejected_rows
+from marketd.catalog.imports.values import ImportOptions
 from marketd.catalog.insert import make_products
 from marketd.catalog.repository import specs
 from marketd.inventory import service as inventory

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from marketd.catalog.imports.values import RowReason
+from marketd.catalog.imports.parsed import RowReason
 from marketd.inventory.model import MAX_QUANTITY
 from marketd.kernel.values.money import MAX_UNITS, minor_digits, parse_decimal
 from marketd.kernel.values.texts import text_problem

@@ -8,16 +8,8 @@ from marketplace.catalog.v1 import catalog_service_pb2, import_pb2
 
 from marketd.catalog.convert import optional_id
 from marketd.catalog.errors import UploadOutOfOrder
-from marketd.catalog.imports.values import (
-    ImportEvent,
-    ImportOptions,
-    ImportProgress,
-    ImportReport,
-    ImportSummary,
-    RowError,
-    RowReason,
-    RowWarning,
-)
+from marketd.catalog.imports.parsed import RowError, RowReason, RowWarning
+from marketd.catalog.imports.values import ImportEvent, ImportOptions, ImportProgress, ImportReport, ImportSummary
 from marketd.kernel.enums import EnumMap
 
 _REASONS = EnumMap(RowReason, import_pb2.ImportRowReason)

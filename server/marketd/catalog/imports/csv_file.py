@@ -114,36 +114,3 @@ def _decoded(file: BinaryIO) -> Iterator[str]:
             yield from io.StringIO(line, newline="")  # lines that end as on old Macs
         else:
             yield line
-
-
-def read_table(file: BinaryIO, required: tuple[str, ...]) -> tuple[dict[str, int], Iterator[Row]]:
-    """The places of the columns by their names in lower case, and the rows below the header.
-
-    A row with another number of cells than the header, or with a NUL, comes with its `problem`. Raises
-    ImportFileInvalid for a file without a header or without one of the `required` columns.
-    """
-    rows = read_rows(file)
-    header = next(rows, None)
-    if header is None:
-        raise ImportFileInvalid(1, "", "the file is empty")
-    if header.problem:
-        raise ImportFileInvalid(header.number, "", header.problem)
-    columns: dict[str, int] = {}
-    for place, name in enumerate(header.cells):
-        columns.setdefault(" ".join(name.casefold().split()), place)
-    for name in required:
-        if name.casefold() not in columns:
-            raise ImportFileInvalid(
-                header.number, name, f"the column '{name}' is missing; columns are separated by commas"
-            )
-    return columns, (_checked(row, len(header.cells)) for row in rows)
-
-
-def _checked(row: Row, width: int) -> Row:
-    if row.problem:
-        return row
-    if len(row.cells) != width:
-        return Row(row.number, row.cells, f"the row has {len(row.cells)} cells and the header has {width}")
-    if any("\0" in cell for cell in row.cells):
-        return Row(row.number, row.cells, "the row has a NUL character")
-    return row

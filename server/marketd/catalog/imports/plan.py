@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
-from marketd.catalog.imports.values import ParsedProduct, ParsedVariant, RowError, RowReason
+from marketd.catalog.imports.parsed import ParsedProduct, ParsedVariant, RowError, RowReason
 from marketd.catalog.insert import Planned, cheapest
 from marketd.catalog.model import ProductState
 from marketd.catalog.names import options_key, slugify, title_key
@@ -75,7 +75,7 @@ def plan_new(
         _variant(new_id(), product_id, seller_id, variant, place) for place, variant in enumerate(parsed.variants, 1)
     ]
     shown = cheapest(variants)
-    published = publish and parsed.is_published
+    published = publish and parsed.state is ProductState.PUBLISHED
     product = ProductSpec(
         product_id=product_id,
         seller_id=seller_id,
@@ -167,7 +167,7 @@ def plan_changes(
     if [_content(image) for image in images] != [_content(image) for image in existing.images]:
         changes.images = images
     shown = cheapest(variants)
-    published = publish and parsed.is_published and before.state is ProductState.DRAFT
+    published = publish and parsed.state is ProductState.PUBLISHED and before.state is ProductState.DRAFT
     after = replace(
         before,
         title=parsed.title,

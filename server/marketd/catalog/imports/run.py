@@ -14,22 +14,13 @@ from typing import Any, BinaryIO, TypeVar
 from uuid import UUID
 
 from marketd.catalog.errors import ImportFileInvalid
-from marketd.catalog.imports import shopify
+from marketd.catalog.imports import whole
 from marketd.catalog.imports.batch import BatchOutcome, run_batch
 from marketd.catalog.imports.csv_file import Reading
+from marketd.catalog.imports.parsed import ParsedProduct, RowError, RowReason, RowWarning
 from marketd.catalog.imports.upload import Upload
-from marketd.catalog.imports.values import (
-    ImportEvent,
-    ImportOptions,
-    ImportProgress,
-    ImportReport,
-    ImportSummary,
-    ParsedFile,
-    ParsedProduct,
-    RowError,
-    RowReason,
-    RowWarning,
-)
+from marketd.catalog.imports.values import ImportEvent, ImportOptions, ImportProgress, ImportReport, ImportSummary
+from marketd.catalog.imports.whole import ParsedFile
 from marketd.catalog.owners import seller_for
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.db.transactor import Transactor
@@ -134,7 +125,7 @@ async def run_import(
     reading = Reading()
     parsed = ParsedFile((), (), 0, 0)
     try:
-        waiting = _Waiting(asyncio.to_thread(shopify.parse, file, currency, reading))
+        waiting = _Waiting(asyncio.to_thread(whole.parse, file, currency, reading))
         while await waiting.tick():
             yield ImportProgress(reading.rows_read, 0, 0, 0)
         parsed = waiting.result()

@@ -10,14 +10,15 @@ the seller did not mean, and nothing is dropped in silence.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 from marketd.catalog.descriptions import safe_html
 from marketd.catalog.imports import cells
 from marketd.catalog.imports.cells import BadCell
-from marketd.catalog.imports.csv_file import Reading, Row, read_table
-from marketd.catalog.imports.values import (
-    ParsedFile,
+from marketd.catalog.imports.claims import Claims
+from marketd.catalog.imports.header import SHOPIFY_COLUMNS, Layout
+from marketd.catalog.imports.parsed import (
+    Parsed,
     ParsedImage,
     ParsedProduct,
     ParsedVariant,
@@ -26,20 +27,14 @@ from marketd.catalog.imports.values import (
     RowWarning,
     rejected_rows,
 )
-from marketd.catalog.model import MAX_DESCRIPTION, MAX_VARIANTS
+from marketd.catalog.model import MAX_DESCRIPTION, MAX_VARIANTS, ProductState
 from marketd.catalog.names import Options, options_key
-from marketd.kernel.values.texts import name_key, text_problem
+from marketd.inventory.model import StockPolicy
+from marketd.kernel.values.texts import name_key
 
 MAX_IMAGES = 250
 
-_REQUIRED = ("Handle", "Title", "Variant Price")
-_COLUMNS = (
-    "Handle", "Title", "Body (HTML)", "Vendor", "Type", "Tags", "Published", "Status",
-    "Option1 Name", "Option1 Value", "Option2 Name", "Option2 Value", "Option3 Name", "Option3 Value",
-    "Variant SKU", "Variant Grams", "Variant Inventory Qty", "Variant Price", "Variant Compare At Price",
-    "Variant Barcode", "Image Src", "Image Position", "Image Alt Text", "Variant Image",
-)  # fmt: skip
-_PLACES = {name: place for place, name in enumerate(_COLUMNS)}
+_PLACES = {name: place for place, name in enumerate(SHOPIFY_COLUMNS)}
 _OPTIONS = ("1", "2", "3")
 _VARIANT_MARKS = ("Option1 Value", "Option2 Value", "Option3 Value", "Variant SKU", "Variant Price")
 
@@ -59,93 +54,46 @@ class _Record:
         return self._cells[_PLACES[column]]
 
 
-class _ProductRows:
-    """The rows of one Handle, in the order of the file, and what is wrong with some of them.
-
-    The cells of `good` rows wait as plain tuples of texts: the garbage collector, which stops the event loop as well,
-    does not look into those again.
-    """
-
-    __slots__ = ("errors", "good", "rows", "warnings")
-
-    def __init__(self) -> None:
-        self.good: list[tuple[int, tuple[str, ...]]] = []
-        self.rows: list[int] = []
-        self.errors: list[RowError] = []
-        self.warnings: list[RowWarning] = []
-
-
-def parse(file: BinaryIO, currency: str, reading: Reading | None = None) -> ParsedFile:
-    """The products of a file, and its bad rows. Prices are in the marketplace's currency; the file names none.
-
-    Takes a while for large files: run it off the event loop. Raises ImportFileInvalid for what is no such file at all.
-    """
-    reading = reading or Reading()
-    groups, errors = _grouped(file, reading)
-    products: list[ParsedProduct] = []
-    skus: set[str] = set()
-    warnings: list[RowWarning] = []
-    rejected = 0
-    for handle in list(groups):
-        reading.step()
-        group = groups.pop(handle)
-        product = _Product(handle, group, currency, skus).parse()
-        if product is not None:
-            products.append(product)
-            warnings += group.warnings
-            skus.update(name_key(variant.sku) for variant in product.variants if variant.sku)
-        else:
-            rejected += 1
-            errors += rejected_rows(handle, tuple(group.rows), group.errors)
-    errors.sort(key=lambda error: error.row)
-    warnings.sort(key=lambda warning: warning.row)
-    return ParsedFile(tuple(products), tuple(errors), reading.rows_read, rejected, tuple(warnings))
-
-
-def _grouped(file: BinaryIO, reading: Reading) -> tuple[dict[str, _ProductRows], list[RowError]]:
-    columns, rows = read_table(file, _REQUIRED)
-    places = [columns.get(name.casefold()) for name in _COLUMNS]
-    groups: dict[str, _ProductRows] = {}
-    loose: list[RowError] = []
-    for row in rows:
-        reading.rows_read += 1
-        reading.step()
-        handle = _handle(row, columns["handle"])
-        if not handle:
-            reason = RowReason.MALFORMED_ROW if row.problem else RowReason.MISSING_VALUE
-            loose.append(RowError(row.number, "" if row.problem else "Handle", reason, row.problem or _NO_HANDLE, ""))
-            continue
-        group = groups.setdefault(handle, _ProductRows())
-        group.rows.append(row.number)
-        if row.problem:
-            group.errors.append(RowError(row.number, "", RowReason.MALFORMED_ROW, row.problem, handle))
-        else:
-            values = tuple("" if place is None else row.cells[place].strip() for place in places)
-            group.good.append((row.number, values))
-    return groups, loose
-
-
-_NO_HANDLE = "the row does not say which product it belongs to"
-
-
-def _handle(row: Row, place: int) -> str:
-    handle = row.cells[place].strip().lower() if place < len(row.cells) else ""
-    # In a broken row the cell may be anything; what cannot be a handle names no product.
-    return "" if text_problem(handle) or (row.problem and len(handle) > 255) else handle
+def parse_product(
+    layout: Layout,
+    handle: str,
+    rows: Sequence[tuple[int, tuple[str, ...]]],
+    problems: Sequence[tuple[int, str]],
+    currency: str,
+    claims: Claims,
+) -> Parsed:
+    """See products.parse_product."""
+    product = _Product(layout, handle, rows, problems, currency, claims)
+    parsed = product.parse()
+    if parsed is None:
+        return Parsed(None, tuple(rejected_rows(handle, product.rows, product.errors)), ())
+    return Parsed(parsed, (), tuple(product.warnings))
 
 
 class _Product:
     """Makes a product of the rows of one Handle."""
 
-    def __init__(self, handle: str, group: _ProductRows, currency: str, skus: set[str]) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        handle: str,
+        rows: Sequence[tuple[int, tuple[str, ...]]],
+        problems: Sequence[tuple[int, str]],
+        currency: str,
+        claims: Claims,
+    ) -> None:
+        self._layout = layout
         self._handle = handle
-        self._group = group
+        self._records = [_Record(number, values) for number, values in rows]
         self._currency = currency
-        self._skus = skus
+        self._claims = claims
+        self.rows = tuple(sorted([number for number, _ in rows] + [number for number, _ in problems]))
+        self.errors = [RowError(row, "", RowReason.MALFORMED_ROW, problem, handle) for row, problem in problems]
+        self.warnings: list[RowWarning] = []
 
     def parse(self) -> ParsedProduct | None:
         """The product, or None when the group has errors."""
-        records = [_Record(number, values) for number, values in self._group.good]
+        records = self._records
         if not records:
             return None
         first = next((record for record in records if record["Title"]), records[0])
@@ -162,20 +110,22 @@ class _Product:
         names = self._option_names(first)
         variants = self._variants(records, first, names)
         images = self._images(records, variants)
-        if self._group.errors:
+        if self.errors:
             return None
         return ParsedProduct(
             handle=self._handle,
-            rows=tuple(self._group.rows),
+            slug_from=self._handle,
+            rows=self.rows,
             title=title,
             description=description,
             vendor=vendor,
             category=category,
             tags=tags,
-            is_published=bool(published and active),
+            state=ProductState.PUBLISHED if published and active else ProductState.DRAFT,
             option_names=tuple(name for name in names if name),
             variants=tuple(variants),
             images=tuple(images),
+            attributes=(),
         )
 
     def _option_names(self, first: _Record) -> tuple[str, str, str]:
@@ -194,7 +144,6 @@ class _Product:
     def _variants(self, records: Sequence[_Record], first: _Record, names: tuple[str, str, str]) -> list[ParsedVariant]:
         variants: list[ParsedVariant] = []
         chosen: dict[str, int] = {}
-        skus: set[str] = set()
         for record in records:
             if record is not first and not any(record[column] for column in _VARIANT_MARKS):
                 continue
@@ -206,10 +155,8 @@ class _Product:
                 message = f"row {chosen[key]} of the product has the same option values"
                 self._fail(record, "Option1 Value", RowReason.DUPLICATE_VARIANT, message)
             chosen.setdefault(key, record.number)
-            sku_key = name_key(variant.sku)
-            if sku_key and (sku_key in skus or sku_key in self._skus):
+            if variant.sku and self._claims.claim(name_key(variant.sku), self._handle, record.number):
                 self._fail(record, "Variant SKU", RowReason.DUPLICATE_SKU, "the SKU stands at another variant as well")
-            skus.add(sku_key)
             variants.append(variant)
         if len(variants) > MAX_VARIANTS:
             message = f"the product has {len(variants)} variants and may have {MAX_VARIANTS}"
@@ -217,7 +164,7 @@ class _Product:
         return variants
 
     def _variant(self, record: _Record, names: tuple[str, str, str]) -> ParsedVariant | None:
-        before = len(self._group.errors)
+        before = len(self.errors)
         options = self._options(record, names)
         if not record["Variant Price"]:
             self._fail(record, "Variant Price", RowReason.MISSING_VALUE, "the variant has no price")
@@ -227,16 +174,18 @@ class _Product:
             row=record.number,
             options=options,
             sku=cells.without_apostrophe(self._cell(record, "Variant SKU", lambda text: cells.short(text, 255)) or ""),
-            price_minor=price or 0,
+            price_minor=price,
             compare_at_price_minor=self._former_price(record, price),
             quantity=self._cell(record, "Variant Inventory Qty", lambda text: cells.count(text) if text else None),
             barcode=cells.without_apostrophe(
                 self._cell(record, "Variant Barcode", lambda text: cells.short(text, 64)) or ""
             ),
             weight_grams=self._cell(record, "Variant Grams", cells.grams),
+            policy=StockPolicy.TRACKED,
+            requires_shipping=True,
             image_url=self._cell(record, "Variant Image", lambda text: cells.address(text) if text else "") or "",
         )
-        return variant if len(self._group.errors) == before else None
+        return variant if len(self.errors) == before else None
 
     def _former_price(self, record: _Record, price: int | None) -> int | None:
         """The price to cross out; one that is not above the price would tell buyers of a saving that there is not."""
@@ -246,7 +195,7 @@ class _Product:
             return former
         # Shops leave 0 or the price itself there and mean none.
         message = f"'{record[column]}' is not above the price, so it is left out"
-        self._group.warnings.append(RowWarning(record.number, column, message, self._handle))
+        self.warnings.append(RowWarning(record.number, column, RowReason.NOT_ABOVE_PRICE, message, self._handle))
         return None
 
     def _options(self, record: _Record, names: tuple[str, str, str]) -> Options:
@@ -295,7 +244,7 @@ class _Product:
             return None
 
     def _fail(self, record: _Record, column: str, reason: RowReason, message: str) -> None:
-        self._group.errors.append(RowError(record.number, column, reason, message, self._handle))
+        self.errors.append(RowError(record.number, column, reason, message, self._handle))
 
 
 def _description(text: str) -> str:
