@@ -19,6 +19,7 @@ MAX_TAG = 255
 _PLAIN = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,2})?", re.ASCII)
 _WEB_ADDRESS = re.compile(r"https://[^\s/]\S*", re.IGNORECASE)
 _BETWEEN_ADDRESSES = re.compile(r"[\s,;|](?=https?://)", re.IGNORECASE)
+_KEPT_SO = tuple("0123456789=+-@")
 _AROUND = " \t\r\n,;|"
 _TRUE = frozenset({"true", "yes", "y", "t", "1", "on", "x", "wahr", "ja", "vrai", "oui", "verdadero", "si", "sí"})
 _FALSE = frozenset({"false", "no", "n", "f", "0", "off", "falsch", "nein", "faux", "non", "falso"})
@@ -127,5 +128,5 @@ def line(text: str) -> str:
 
 
 def without_apostrophe(text: str) -> str:
-    """The text without the one apostrophe that spreadsheets put before numbers to keep them as they are."""
-    return text[1:] if text.startswith("'") and text[1:2].isdigit() else text
+    """The text without the one apostrophe that shops put before numbers and signs, so that spreadsheets keep them."""
+    return text[1:] if text[:1] == "'" and text[1:2] in _KEPT_SO else text
