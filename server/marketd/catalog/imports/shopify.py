@@ -15,6 +15,7 @@ from marketd.catalog.imports.body import read_body
 from marketd.catalog.imports.claims import Claims
 from marketd.catalog.imports.findings import Findings, Record
 from marketd.catalog.imports.header import SHOPIFY_COLUMNS, Layout
+from marketd.catalog.imports.numbers import shown
 from marketd.catalog.imports.options import VALUE_COLUMNS, ProductOptions
 from marketd.catalog.imports.parsed import (
     Parsed,
@@ -26,11 +27,11 @@ from marketd.catalog.imports.parsed import (
     rejected_rows,
 )
 from marketd.catalog.imports.pictures import MAX_ALT_TEXT, MAX_PICTURES, Pictures
-from marketd.catalog.imports.skus import code, former_price, with_claimed_skus
+from marketd.catalog.imports.skus import barcode, code, former_price, with_claimed_skus
 from marketd.catalog.imports.taglist import read_tags
 from marketd.catalog.model import MAX_VARIANTS, ProductState
-from marketd.catalog.names import options_key
 from marketd.inventory.model import StockPolicy
+from marketd.kernel.values.texts import name_key
 
 MAX_TITLE = 255
 MAX_NAME = 120
@@ -98,6 +99,10 @@ class _Product:
         if findings.wanted(first, "Gift Card", cells.flag, otherwise=False):
             findings.fail(first, "Gift Card", RowReason.GIFT_CARD, "gift cards are not sold here")
             return None
+        for record in self._records:
+            if not record["Handle"]:
+                message = f"the row has no handle and is taken for '{self._handle[:60]}'"
+                findings.warn(record, "Handle", RowReason.MISSING_VALUE, message)
         title = findings.text(first, "Title", MAX_TITLE)
         if not title:
             findings.fail(first, "Title", RowReason.MISSING_VALUE, "the product has no title")
@@ -126,24 +131,24 @@ class _Product:
         findings = self._findings
         state = _STATUSES.get(first["Status"].casefold())
         if state is None:
-            message = f"{cells.shown(first['Status'])} is not active, draft or archived, so the product is a draft"
+            message = f"{shown(first['Status'])} is not active, draft or archived, so the product is a draft"
             findings.warn(first, "Status", RowReason.INVALID_VALUE, message)
             state = ProductState.DRAFT
-        shown = findings.wanted(first, "Published", cells.flag, otherwise=True)
-        return ProductState.DRAFT if state is ProductState.PUBLISHED and not shown else state
+        is_shown = findings.wanted(first, "Published", cells.flag, otherwise=True)
+        return ProductState.DRAFT if state is ProductState.PUBLISHED and not is_shown else state
 
     def _variants(self, first: Record) -> list[ParsedVariant]:
         findings = self._findings
         holders = [record for record in self._records if record.has(*_VARIANT_MARKS)] or [first]
         self._options = ProductOptions(findings, first, holders)
         variants: list[ParsedVariant] = []
-        seen: dict[str, Record] = {}
+        seen: dict[tuple[tuple[str, str], ...], Record] = {}
         for record in holders:
             if self._options.names and record is not first and self._only_shows(record, first):
                 continue
             options = self._options.of(record)
-            key = options_key(options)
-            before = seen.setdefault(key, record)
+            # As options_key tells them apart; the names are the product's own and need no folding.
+            before = seen.setdefault(tuple((name, name_key(value)) for name, value in options), record)
             if before is not record:
                 self._again(record, before)
                 continue
@@ -169,7 +174,8 @@ class _Product:
                 message = f"the row says the same as row {before.number}"
                 self._findings.warn(record, "", RowReason.DUPLICATE_VARIANT, message)
             return
-        message = f"row {before.number} of the product has the same option values and another {differs}"
+        other = self._findings.name(differs)
+        message = f"row {before.number} of the product has the same option values and another {other}"
         self._findings.fail(record, "Option1 Value", RowReason.DUPLICATE_VARIANT, message)
 
     def _variant(self, record: Record, options: tuple[tuple[str, str], ...]) -> ParsedVariant:
@@ -184,7 +190,7 @@ class _Product:
             compare_at_price_minor=self._former_price(record, price),
             quantity=quantity,
             policy=self._policy(record, quantity),
-            barcode=code(findings, record, "Variant Barcode", MAX_BARCODE),
+            barcode=barcode(findings, record, "Variant Barcode", MAX_BARCODE),
             weight_grams=findings.wanted(record, "Variant Grams", cells.grams, None),
             requires_shipping=findings.wanted(record, "Variant Requires Shipping", cells.flag, otherwise=True),
             image_url=findings.wanted(record, "Variant Image", cells.address, ""),
@@ -215,7 +221,7 @@ class _Product:
         if text in ("continue", "true", "yes", "1"):
             return StockPolicy.CONTINUE
         if text not in ("", "deny", "false", "no", "0"):
-            message = f"{cells.shown(text)} is not deny or continue; it is not sold beyond its stock"
+            message = f"{shown(text)} is not deny or continue; it is not sold beyond its stock"
             self._findings.warn(record, "Variant Inventory Policy", RowReason.INVALID_VALUE, message)
         return StockPolicy.TRACKED
 
@@ -226,8 +232,10 @@ class _Product:
                 continue
             alt_text = findings.text(record, "Image Alt Text", MAX_ALT_TEXT)
             position = cells.position(record["Image Position"])
-            for url in findings.wanted(record, "Image Src", cells.addresses, []):
-                self._pictures.add(url, position, alt_text)
+            for part in cells.addresses(record["Image Src"]):
+                url = findings.part(record, "Image Src", part, cells.address, "")
+                if url:
+                    self._pictures.add(url, position, alt_text)
         images = self._pictures.in_order([variant.image_url for variant in variants])
         if len(images) > MAX_PICTURES:
             message = f"the product has {len(images)} pictures; the first {MAX_PICTURES} come in"
