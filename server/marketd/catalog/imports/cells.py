@@ -17,6 +17,7 @@ MAX_TAGS = 250
 MAX_TAG = 255
 
 _PLAIN = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,2})?", re.ASCII)
+_POSITION = re.compile(r"([0-9]{1,6})(?:\.0*)?", re.ASCII)
 _WEB_ADDRESS = re.compile(r"https://[^\s/]\S*", re.IGNORECASE)
 _BETWEEN_ADDRESSES = re.compile(r"[\s,;|](?=https?://)", re.IGNORECASE)
 _KEPT_SO = tuple("0123456789=+-@")
@@ -63,7 +64,8 @@ def quantity(text: str) -> int:
 
 def position(text: str) -> int:
     """The place of a picture from 1; 0 when it says none."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else 0
+    found = _POSITION.fullmatch(text)
+    return int(found.group(1)) if found is not None else 0
 
 
 def grams(text: str, per_unit: Decimal = Decimal(1), decimal_comma: bool | None = None) -> int | None:

@@ -48,6 +48,7 @@ _VARIANT_CELLS = (
     "Variant Grams",
     "Variant Barcode",
 )
+_NO_TRACKER = frozenset({"", "none", "no", "false", "null", "not tracked"})
 _STATUSES = {
     "": ProductState.PUBLISHED,
     "active": ProductState.PUBLISHED,
@@ -213,7 +214,7 @@ class _Product:
 
     def _policy(self, record: Record, quantity: int | None) -> StockPolicy:
         if self._layout.has("Variant Inventory Tracker"):
-            tracked = bool(record["Variant Inventory Tracker"])
+            tracked = record["Variant Inventory Tracker"].casefold() not in _NO_TRACKER
         else:
             tracked = quantity is not None
         if not tracked:
