@@ -13,8 +13,9 @@ import pytest
 from marketd.catalog.servicer import CACHE_TAG
 from marketd.inventory import invariants, service, stocks
 from marketd.inventory.errors import InsufficientStock
+from marketd.inventory.model import StockPolicy
 from marketd.inventory.servicer import InventoryServicer
-from marketd.inventory.values import NewStock, Stock, StockCount, StockLine
+from marketd.inventory.values import NOTHING, Availability, NewStock, Stock, StockCount, StockLine
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call
 from marketd.kernel.call.caller import SYSTEM, Caller, Role
@@ -182,10 +183,11 @@ async def test_promises_are_kept_taken_back_and_shipped(tx: Transactor) -> None:
     await tx.run("t", lambda uow: service.reserve(uow, lines, order))
     assert ((await _get(tx, one)).reserved, (await _get(tx, two)).reserved) == (2, 2)
     statement = (
-        f"SELECT {service.available_sql('v.id')} AS sellable FROM unnest($1::uuid[]) WITH ORDINALITY AS v(id, place)"
+        f"SELECT {service.availability_sql('v.id')} AS found FROM unnest($1::uuid[]) WITH ORDINALITY AS v(id, place)"
     )
     rows = await tx.read(lambda unit: unit.connection.fetch(f"{statement} ORDER BY v.place", [one, two, order]))
-    assert [row["sellable"] for row in rows] == [3, 3, 0]
+    left = Availability(StockPolicy.TRACKED, 3)
+    assert [Availability.read(row["found"]) for row in rows] == [left, left, NOTHING]
     await tx.run("t", lambda uow: service.release(uow, [StockLine(one, 1)], order))
     await tx.run("t", lambda uow: service.ship(uow, [StockLine(one, 1), StockLine(two, 2)], order))
     assert [(stock.on_hand, stock.reserved) for stock in (await _get(tx, one), await _get(tx, two))] == [(4, 0), (3, 0)]
@@ -299,8 +301,8 @@ async def test_the_invariant_sees_a_stock_that_no_movement_explains(tx: Transact
     [variant] = await _stock(tx, seller_id, 5)
     await tx.run("t", lambda uow: uow.connection.execute("UPDATE stocks SET on_hand = 6"))
     assert await _broken(tx) == [
-        "0 <= reserved <= on hand, which is the sum of the movements: "
-        f"stock {variant} has 6 on hand, 0 reserved, 5 moved"
+        "0 <= reserved <= on hand and what may be oversold; on hand is the sum of the movements: "
+        f"stock {variant} has 6 on hand, 0 reserved, 0 oversold, 5 moved"
     ]
 
 

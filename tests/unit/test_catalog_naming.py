@@ -7,7 +7,6 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from marketd.catalog.model import StockState, stock_state
 from marketd.catalog.names import options_key, slugify, title_key
 from marketd.kernel.values.texts import name_key, slug_of
 
@@ -80,11 +79,3 @@ def test_choices_that_read_the_same_are_one() -> None:
     composed, apart = options_key((("Sorte", "Café"),)), options_key((("SORTE", "Cafe\u0301"),))
     assert composed == apart == options_key((("sorte", " CAFÉ "),))
     assert composed != options_key((("Sorte", "Cafe"),))
-
-
-@pytest.mark.parametrize(
-    ("available", "state"),
-    [(-1, StockState.OUT_OF_STOCK), (0, StockState.OUT_OF_STOCK), (1, StockState.LOW_STOCK), (6, StockState.IN_STOCK)],
-)
-def test_buyers_learn_how_well_a_variant_can_be_had(available: int, state: StockState) -> None:
-    assert stock_state(available) is state

@@ -19,6 +19,8 @@ from marketd.cart.quotes.tokens import QuoteTokens
 from marketd.cart.quotes.values import Quote, QuoteKey, QuoteLine, QuotePackage
 from marketd.cart.values import CartItem, ProblemKind, has_blocking, price_item
 from marketd.catalog.values import Offer
+from marketd.inventory.model import StockPolicy
+from marketd.inventory.values import Availability
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import IllegalTransition
 from marketd.kernel.values.address import Address
@@ -203,7 +205,9 @@ def test_progress_is_the_changeable_part_of_an_order() -> None:
 
 
 def _in_cart(quantity: int = 1, price_minor: int = 1_000) -> CartItem:
-    return CartItem(uuid4(), uuid4(), quantity, price_minor, "EUR", NOW, NOW, available=quantity)
+    return CartItem(
+        uuid4(), uuid4(), quantity, price_minor, "EUR", NOW, NOW, Availability(StockPolicy.TRACKED, quantity)
+    )
 
 
 def _offer(item: CartItem, price_minor: int = 1_000, *, is_offered: bool = True) -> Offer:
@@ -214,7 +218,7 @@ def test_items_are_judged_by_offer_and_stock() -> None:
     item = _in_cart(5)
     fine = price_item(item, _offer(item))
     assert fine.problems == ()
-    short = price_item(replace(item, available=4), _offer(item, 900))
+    short = price_item(replace(item, availability=Availability(StockPolicy.TRACKED, 4)), _offer(item, 900))
     assert [problem.kind for problem in short.problems] == [ProblemKind.INSUFFICIENT_STOCK, ProblemKind.PRICE_CHANGED]
     assert short.line_total == Money(4_500, "EUR")
     for offer in (None, _offer(item, is_offered=False)):

@@ -10,6 +10,7 @@ from uuid import UUID
 from marketd.cart.model import MAX_LINE_QUANTITY
 from marketd.cart.values import Cart, CartItem, LockedCart
 from marketd.inventory import service as inventory
+from marketd.inventory.values import Availability
 from marketd.kernel.db.database import Connection
 from marketd.kernel.db.sql import Arrays, Columns
 from marketd.kernel.values.ids import new_id
@@ -51,7 +52,12 @@ WHERE i.cart_id = o.cart_id AND i.variant_id = o.variant_id AND i.quantity <= o.
 """
 
 # The stock comes with the items: a statement of its own would be one round trip more for every look at a cart.
-_ITEM = Columns(CartItem, table="i", expressions={"available": inventory.available_sql("i.variant_id")})
+_ITEM = Columns(
+    CartItem,
+    table="i",
+    expressions={"availability": inventory.availability_sql("i.variant_id")},
+    readers={"availability": Availability.read},
+)
 _CART = Columns(
     Cart,
     table="c",

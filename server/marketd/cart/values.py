@@ -9,6 +9,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from marketd.catalog.values import Offer
+from marketd.inventory.values import NOTHING, Availability
 from marketd.kernel.values.money import Money, total
 
 
@@ -42,7 +43,7 @@ class Problem:
 class CartItem:
     """A variant in a cart; the price is the one when the item was last changed.
 
-    `available` pieces can be sold now: stock that is read with the item, not kept in it.
+    `availability` is read with the item, not kept in it.
     """
 
     item_id: UUID
@@ -52,7 +53,7 @@ class CartItem:
     currency: str
     create_time: datetime
     update_time: datetime
-    available: int = 0
+    availability: Availability = NOTHING
 
     @property
     def price(self) -> Money:
@@ -139,15 +140,16 @@ def price_item(item: CartItem, offer: Offer | None) -> PricedItem:
         )
         return PricedItem(item, offer, (gone,))
     problems: list[Problem] = []
-    if item.available < item.quantity:
+    if not item.availability.covers(item.quantity):
+        left = max(0, item.availability.available)
         problems.append(
             Problem(
                 ProblemKind.INSUFFICIENT_STOCK,
-                f"Only {item.available} left." if item.available > 0 else "This is sold out.",
+                f"Only {left} left." if left else "This is sold out.",
                 item_id=item.item_id,
                 variant_id=item.variant_id,
                 seller_id=offer.seller_id,
-                available_quantity=max(0, item.available),
+                available_quantity=left,
             )
         )
     if offer.price_minor != item.price_minor or offer.currency != item.currency:

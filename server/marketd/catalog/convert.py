@@ -11,7 +11,7 @@ from marketplace.type.v1 import image_pb2, rating_pb2
 
 from marketd.catalog.brands import BrandChange, NewBrand
 from marketd.catalog.categories import CategoryChange, NewCategory
-from marketd.catalog.model import ProductState, StockState
+from marketd.catalog.model import ProductState
 from marketd.catalog.values import (
     Brand,
     Category,
@@ -26,6 +26,7 @@ from marketd.catalog.values import (
     ProductQuery,
     Variant,
 )
+from marketd.inventory.model import StockState
 from marketd.kernel.call.pages import parse_order
 from marketd.kernel.call.refusals import FieldViolation, ValidationFailed
 from marketd.kernel.enums import EnumMap
@@ -179,7 +180,7 @@ def _to_variant(variant: Variant, currency: str) -> product_pb2.Variant:
         sku=variant.sku or None,
         options=dict(variant.options),
         price=to_money(Money(variant.price_minor, currency)),
-        stock_state=_STOCK_STATES.to_wire(variant.stock_state),
+        stock_state=_STOCK_STATES.to_wire(variant.availability.state),
         active=variant.active,
         barcode=variant.barcode or None,
         weight_grams=variant.weight_grams,

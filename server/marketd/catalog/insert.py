@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from marketd.catalog.repository import specs
 from marketd.catalog.values import ProductImage, ProductSpec, VariantSpec
 from marketd.inventory import service as inventory
-from marketd.inventory.values import NewStock
+from marketd.inventory.values import BY_SYSTEM, Actor, NewStock
 from marketd.kernel.call.refusals import AlreadyExists, ConcurrentUpdate
 from marketd.kernel.db.database import DATABASE_ERRORS, constraint_of
 from marketd.kernel.db.uow import UnitOfWork
@@ -29,10 +29,10 @@ class Planned:
     keeps_handle: bool = False
 
 
-async def make_products(uow: UnitOfWork, planned: Sequence[Planned]) -> list[Planned]:
+async def make_products(uow: UnitOfWork, planned: Sequence[Planned], actor: Actor = BY_SYSTEM) -> list[Planned]:
     """Make the products, with slugs that nobody has; gives them as they were made, in the same order. planned: 1..50.
 
-    Slugs that the seller chose are kept or refused. Raises AlreadyExists for a slug or SKU in use, and ConcurrentUpdate
+    `actor` is who makes them. Slugs that the seller chose are kept or refused. Raises AlreadyExists for a slug or SKU in use, and ConcurrentUpdate
     when somebody else takes the same names at the same time.
     """
     made: dict[int, Planned] = {}
@@ -51,7 +51,7 @@ async def make_products(uow: UnitOfWork, planned: Sequence[Planned]) -> list[Pla
             raise AlreadyExists("variant", "sku") from error
         raise
     await specs.insert_images(uow.connection, [row for item in ordered for row in item.images])
-    await inventory.create_stock(uow, [row for item in ordered for row in item.stocks])
+    await inventory.create_stock(uow, [row for item in ordered for row in item.stocks], actor)
     return ordered
 
 

@@ -38,25 +38,9 @@ class ProductState(StrEnum):
     ARCHIVED = "ARCHIVED"
 
 
-class StockState(StrEnum):
-    """How well a variant can be bought, without telling how many there are."""
-
-    IN_STOCK = "IN_STOCK"
-    LOW_STOCK = "LOW_STOCK"
-    OUT_OF_STOCK = "OUT_OF_STOCK"
-
-
-LOW_STOCK = 5
 MAX_CATEGORY_DEPTH = 20
 MAX_VARIANTS = 500
 MAX_DESCRIPTION = 65536
-
-
-def stock_state(available: int) -> StockState:
-    """What buyers are told of `available` pieces."""
-    if available <= 0:
-        return StockState.OUT_OF_STOCK
-    return StockState.LOW_STOCK if available <= LOW_STOCK else StockState.IN_STOCK
 
 
 class CategoryTable(Base):

@@ -26,7 +26,7 @@ from marketd.catalog.values import (
     ProductSpec,
     VariantSpec,
 )
-from marketd.inventory.values import NewStock
+from marketd.inventory.values import Actor, NewStock
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.refusals import AlreadyExists, FieldViolation, NotFound, ValidationFailed
 from marketd.kernel.db.database import DATABASE_ERRORS, constraint_of
@@ -93,7 +93,9 @@ async def create_product(uow: UnitOfWork, caller: Caller, new: NewProduct, curre
         for place, image in enumerate(new.images, start=1)
     ]
     try:
-        await make_products(uow, [Planned(product, variants, images, stocks, has_own_slug=bool(new.slug))])
+        await make_products(
+            uow, [Planned(product, variants, images, stocks, has_own_slug=bool(new.slug))], Actor.of(caller)
+        )
     except DATABASE_ERRORS as error:
         _refuse_unknown(error)
         raise

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from marketd.catalog.model import ProductState, StockState
+from marketd.catalog.model import ProductState
 from marketd.catalog.names import Options
+from marketd.inventory.values import Availability
 from marketd.kernel.values.money import Money
 
 
@@ -61,7 +62,7 @@ class Variant:
     options: Options
     price_minor: int
     compare_at_price_minor: int | None
-    stock_state: StockState
+    availability: Availability
     active: bool
     barcode: str
     weight_grams: int | None

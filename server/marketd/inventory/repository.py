@@ -2,119 +2,154 @@
 
 Wherever several rows change, a CTE locks them in variant id order before the UPDATE touches any of them; so any two
 transactions meet on their first common row and never deadlock (`UPDATE … WHERE variant_id = ANY(…)` alone does).
+
+Only two statements may raise `oversold`, and only for stocks whose policy allows it: the one that promises pieces, and
+the one that counts them. All others can lower it alone, so what they get wrong meets the table's CHECK.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from marketd.inventory.model import MAX_QUANTITY, MovementKind
-from marketd.inventory.values import NewStock, Shortage, Stock, StockCount, StockLine
-from marketd.kernel.db.database import Connection
+from marketd.inventory.model import MAX_QUANTITY, MovementKind, StockPolicy
+from marketd.inventory.values import Actor, NewStock, Shortage, Stock, StockChange, StockCount, StockLine
+from marketd.kernel.db.database import Connection, Record
 from marketd.kernel.db.sql import Columns
 from marketd.kernel.values.ids import new_id
 
 # ruff: noqa: S608 - every interpolated part is one of the constants here
 _STOCK = Columns(Stock)
-_SHORTAGE = Columns(Shortage)
+_AFTER = Columns(Stock, table="s")
+_TRACKED = f"'{StockPolicy.TRACKED.value}'"
+
+
+def _touched(now: str) -> str:
+    """What each change sets. A transaction that began earlier may change the row later: its time is moved up."""
+    return f"version = s.version + 1, update_time = GREATEST({now}, s.update_time + interval '1 microsecond')"
+
 
 _OPEN = """
 WITH opened AS (
-  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::uuid[])
-    AS o(variant_id, seller_id, quantity, reason, movement_id)
+  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::text[], $6::uuid[])
+    AS o(variant_id, seller_id, quantity, reason, policy, movement_id)
 ), made AS (
-  INSERT INTO stocks (variant_id, seller_id, on_hand, create_time, update_time)
-  SELECT variant_id, seller_id, quantity, $6, $6 FROM opened ORDER BY variant_id
+  INSERT INTO stocks (variant_id, seller_id, policy, on_hand, create_time, update_time)
+  SELECT variant_id, seller_id, policy, quantity, $7, $7 FROM opened ORDER BY variant_id
 )
-INSERT INTO stock_movements (movement_id, variant_id, kind, delta, on_hand, reason, create_time)
-SELECT movement_id, variant_id, $7, quantity, quantity, reason, $6 FROM opened WHERE quantity > 0
+INSERT INTO stock_movements
+  (movement_id, variant_id, seller_id, kind, delta, on_hand, reason, actor, actor_id, create_time)
+SELECT movement_id, variant_id, seller_id, $8, quantity, quantity, reason, $9, $10, $7 FROM opened WHERE quantity > 0
 """
 
 # `locked` waits for the rows and sees their newest versions. The UPDATE re-checks its condition on the newest version
 # too (READ COMMITTED), so what is taken was there. One statement gives the outcome of every line.
-_RESERVE = """
+_RESERVE = f"""
 WITH wanted AS (
   SELECT * FROM unnest($1::uuid[], $2::int[]) AS w(variant_id, quantity)
 ), locked AS (
   SELECT s.variant_id, w.quantity, s.on_hand - s.reserved AS available
   FROM wanted w JOIN stocks s USING (variant_id) ORDER BY s.variant_id FOR UPDATE OF s
 ), taken AS (
-  UPDATE stocks s SET reserved = s.reserved + l.quantity, version = s.version + 1, update_time = $3
-  FROM locked l WHERE s.variant_id = l.variant_id AND s.on_hand - s.reserved >= l.quantity
-  RETURNING s.variant_id
+  UPDATE stocks s SET reserved = s.reserved + l.quantity, {_touched("$3")},
+    oversold = CASE s.policy WHEN {_TRACKED} THEN s.oversold
+      ELSE GREATEST(0, s.reserved + l.quantity - s.on_hand) END
+  FROM locked l WHERE s.variant_id = l.variant_id
+    AND s.on_hand - s.reserved - l.quantity >= CASE s.policy WHEN {_TRACKED} THEN 0 ELSE -{MAX_QUANTITY} END
+  RETURNING {_AFTER.sql}
 )
-SELECT w.variant_id, w.quantity AS requested, COALESCE(l.available, 0) AS available
-FROM wanted w LEFT JOIN locked l USING (variant_id) LEFT JOIN taken t USING (variant_id)
-WHERE t.variant_id IS NULL ORDER BY w.variant_id
+SELECT w.variant_id AS wanted_id, w.quantity, GREATEST(0, l.available) AS available, t.*
+FROM wanted w LEFT JOIN locked l USING (variant_id) LEFT JOIN taken t USING (variant_id) ORDER BY w.variant_id
 """
 
-_RELEASE = """
+_RELEASE = f"""
 WITH wanted AS (
   SELECT * FROM unnest($1::uuid[], $2::int[]) AS w(variant_id, quantity)
 ), locked AS (
   SELECT s.variant_id, w.quantity
   FROM wanted w JOIN stocks s USING (variant_id) ORDER BY s.variant_id FOR UPDATE OF s
 )
-UPDATE stocks s SET reserved = s.reserved - l.quantity, version = s.version + 1, update_time = $3
+UPDATE stocks s SET reserved = s.reserved - l.quantity, {_touched("$3")},
+  oversold = LEAST(s.oversold, GREATEST(0, s.reserved - l.quantity - s.on_hand))
 FROM locked l WHERE s.variant_id = l.variant_id
+RETURNING {_AFTER.sql}, l.quantity
 """
 
-_SHIP = """
+# What is owed stays the same: as many pieces leave the shop as are not promised any more.
+_SHIP = f"""
 WITH wanted AS (
   SELECT * FROM unnest($1::uuid[], $2::int[], $3::uuid[]) AS w(variant_id, quantity, movement_id)
 ), locked AS (
   SELECT s.variant_id, w.quantity, w.movement_id
   FROM wanted w JOIN stocks s USING (variant_id) ORDER BY s.variant_id FOR UPDATE OF s
 ), gone AS (
-  UPDATE stocks s
-  SET reserved = s.reserved - l.quantity, on_hand = s.on_hand - l.quantity, version = s.version + 1, update_time = $4
+  UPDATE stocks s SET reserved = s.reserved - l.quantity, on_hand = s.on_hand - l.quantity, {_touched("$4")}
   FROM locked l WHERE s.variant_id = l.variant_id
-  RETURNING s.variant_id, l.quantity, l.movement_id, s.on_hand
+  RETURNING {_AFTER.sql}, l.quantity, l.movement_id
+), moved AS (
+  INSERT INTO stock_movements (movement_id, variant_id, seller_id, kind, delta, on_hand, actor, reference, create_time)
+  SELECT movement_id, variant_id, seller_id, $5, -quantity, on_hand, 'SYSTEM', $6, update_time FROM gone
 )
-INSERT INTO stock_movements (movement_id, variant_id, kind, delta, on_hand, reference, create_time)
-SELECT movement_id, variant_id, $5, -quantity, on_hand, $6, $4 FROM gone
+SELECT * FROM gone
 """
 
 # What a seller has counted meanwhile may leave no room for all of it: goods must be able to come back all the same.
-_PUT_BACK = """
+_PUT_BACK = f"""
 WITH wanted AS (
   SELECT * FROM unnest($1::uuid[], $2::int[], $3::uuid[]) AS w(variant_id, quantity, movement_id)
 ), locked AS (
-  SELECT s.variant_id, LEAST(w.quantity, $7 - s.on_hand) AS quantity, w.movement_id
+  SELECT s.variant_id, LEAST(w.quantity, {MAX_QUANTITY} - s.on_hand) AS quantity, w.movement_id
   FROM wanted w JOIN stocks s USING (variant_id) ORDER BY s.variant_id FOR UPDATE OF s
 ), back AS (
-  UPDATE stocks s SET on_hand = s.on_hand + l.quantity, version = s.version + 1, update_time = $4
+  UPDATE stocks s SET on_hand = s.on_hand + l.quantity, {_touched("$4")},
+    oversold = LEAST(s.oversold, GREATEST(0, s.reserved - s.on_hand - l.quantity))
   FROM locked l WHERE s.variant_id = l.variant_id
-  RETURNING s.variant_id, l.quantity, l.movement_id, s.on_hand
+  RETURNING {_AFTER.sql}, l.quantity, l.movement_id
 ), moved AS (
-  INSERT INTO stock_movements (movement_id, variant_id, kind, delta, on_hand, reference, create_time)
-  SELECT movement_id, variant_id, $5, quantity, on_hand, $6, $4 FROM back WHERE quantity > 0
+  INSERT INTO stock_movements (movement_id, variant_id, seller_id, kind, delta, on_hand, actor, reference, create_time)
+  SELECT movement_id, variant_id, seller_id, $5, quantity, on_hand, 'SYSTEM', $6, update_time
+  FROM back WHERE quantity > 0
 )
-SELECT count(*) FROM back
+SELECT * FROM back
 """
 
 # The rows are locked by the caller, so `before` is what the UPDATE replaces.
-_COUNT = """
+_COUNT = f"""
 WITH counted AS (
   SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::bigint[], $5::uuid[])
-    AS c(variant_id, quantity, reason, source_version, movement_id)
+    AS c(variant_id, counted, reason, given_version, movement_id)
 ), before AS (
-  SELECT s.variant_id, s.on_hand FROM stocks s JOIN counted c USING (variant_id)
+  SELECT s.variant_id, s.on_hand AS previous_on_hand FROM stocks s JOIN counted c USING (variant_id)
 ), set_to AS (
   UPDATE stocks s
-  SET on_hand = c.quantity, source_version = COALESCE(c.source_version, s.source_version), version = s.version + 1,
-    update_time = $6
+  SET on_hand = c.counted, source_version = COALESCE(c.given_version, s.source_version), {_touched("$6")},
+    oversold = LEAST(
+      CASE s.policy WHEN {_TRACKED} THEN s.oversold ELSE {MAX_QUANTITY} + 1 END, GREATEST(0, s.reserved - c.counted))
   FROM counted c WHERE s.variant_id = c.variant_id
+  RETURNING {_AFTER.sql}, c.reason, c.movement_id
+), moved AS (
+  INSERT INTO stock_movements
+    (movement_id, variant_id, seller_id, kind, delta, on_hand, reason, actor, actor_id, create_time)
+  SELECT n.movement_id, n.variant_id, n.seller_id, $7, n.on_hand - b.previous_on_hand, n.on_hand, n.reason, $8, $9,
+    n.update_time
+  FROM set_to n JOIN before b USING (variant_id) WHERE n.on_hand <> b.previous_on_hand
 )
-INSERT INTO stock_movements (movement_id, variant_id, kind, delta, on_hand, reason, create_time)
-SELECT c.movement_id, c.variant_id, $7, c.quantity - b.on_hand, c.quantity, c.reason, $6
-FROM counted c JOIN before b USING (variant_id) WHERE c.quantity <> b.on_hand
+SELECT n.*, b.previous_on_hand FROM set_to n JOIN before b USING (variant_id) ORDER BY variant_id
+"""
+
+_SET_POLICIES = f"""
+WITH wanted AS (
+  SELECT w.variant_id, w.policy, s.policy AS previous_policy
+  FROM unnest($1::uuid[], $2::text[]) AS w(variant_id, policy) JOIN stocks s USING (variant_id)
+  WHERE s.policy <> w.policy
+)
+UPDATE stocks s SET policy = w.policy, {_touched("$3")} FROM wanted w WHERE s.variant_id = w.variant_id
+RETURNING {_AFTER.sql}, w.previous_policy
 """
 
 
-async def open_stocks(connection: Connection, rows: Sequence[NewStock], now: datetime) -> None:
+async def open_stocks(connection: Connection, rows: Sequence[NewStock], actor: Actor, now: datetime) -> None:
     """Insert the stock rows of new variants and the movements of what is there at first. rows: unique variants."""
     await connection.execute(
         _OPEN,
@@ -122,9 +157,12 @@ async def open_stocks(connection: Connection, rows: Sequence[NewStock], now: dat
         [row.seller_id for row in rows],
         [row.quantity for row in rows],
         [row.reason for row in rows],
+        [row.policy.value for row in rows],
         [new_id() for _ in rows],
         now,
         MovementKind.OPENED.value,
+        actor.kind.value,
+        actor.actor_id,
     )
 
 
@@ -132,6 +170,14 @@ async def read_stock(connection: Connection, variant_id: UUID) -> Stock | None:
     """The stock of a variant."""
     row = await connection.fetchrow(f"SELECT {_STOCK.sql} FROM stocks WHERE variant_id = $1", variant_id)
     return _STOCK.optional(row)
+
+
+async def read_stocks(connection: Connection, variant_ids: Sequence[UUID]) -> dict[UUID, Stock]:
+    """The stocks of these variants; unknown ones are left out."""
+    rows = await connection.fetch(
+        f"SELECT {_STOCK.sql} FROM stocks WHERE variant_id = ANY($1::uuid[])", list(variant_ids)
+    )
+    return {stock.variant_id: stock for stock in _STOCK.values(rows)}
 
 
 async def lock_stocks(connection: Connection, variant_ids: Sequence[UUID]) -> dict[UUID, Stock]:
@@ -143,12 +189,14 @@ async def lock_stocks(connection: Connection, variant_ids: Sequence[UUID]) -> di
     return {stock.variant_id: stock for stock in _STOCK.values(rows)}
 
 
-async def count(connection: Connection, counts: Sequence[StockCount], now: datetime) -> None:
+async def count(
+    connection: Connection, counts: Sequence[StockCount], kind: MovementKind, actor: Actor, now: datetime
+) -> list[StockChange]:
     """Write counts of stocks that the caller has locked, with a movement for each that changes `on_hand`.
 
     counts: unique variants.
     """
-    await connection.execute(
+    rows = await connection.fetch(
         _COUNT,
         [item.variant_id for item in counts],
         [item.quantity for item in counts],
@@ -156,52 +204,58 @@ async def count(connection: Connection, counts: Sequence[StockCount], now: datet
         [item.source_version for item in counts],
         [new_id() for _ in counts],
         now,
-        MovementKind.COUNTED.value,
+        kind.value,
+        actor.kind.value,
+        actor.actor_id,
     )
+    return [_change(row, on_hand=row["on_hand"] - row["previous_on_hand"]) for row in rows]
 
 
-async def reserve(connection: Connection, lines: Sequence[StockLine], now: datetime) -> list[Shortage]:
-    """Promise the pieces of all lines that can be had; gives the others. lines: unique variants."""
+async def set_policies(
+    connection: Connection, policies: Mapping[UUID, StockPolicy], now: datetime
+) -> list[StockChange]:
+    """Write the policies of stocks that the caller has locked; those that have theirs already are left alone."""
+    rows = await connection.fetch(_SET_POLICIES, list(policies), [policy.value for policy in policies.values()], now)
+    return [_change(row, policy=StockPolicy(row["previous_policy"])) for row in rows]
+
+
+async def reserve(
+    connection: Connection, lines: Sequence[StockLine], now: datetime
+) -> tuple[list[StockChange], list[Shortage]]:
+    """Promise the pieces of all lines that can be had; gives what changed, and the others. lines: unique variants."""
     rows = await connection.fetch(_RESERVE, [line.variant_id for line in lines], [line.quantity for line in lines], now)
-    return _SHORTAGE.values(rows)
+    taken = [_change(row, reserved=row["quantity"]) for row in rows if row["version"] is not None]
+    short = [
+        Shortage(row["wanted_id"], row["quantity"], row["available"] or 0) for row in rows if row["version"] is None
+    ]
+    return taken, short
 
 
-async def release(connection: Connection, lines: Sequence[StockLine], now: datetime) -> int:
-    """Take promises back; how many stocks were changed. lines: unique variants."""
-    tag = await connection.execute(
-        _RELEASE, [line.variant_id for line in lines], [line.quantity for line in lines], now
-    )
-    return _affected(tag)
+async def release(connection: Connection, lines: Sequence[StockLine], now: datetime) -> list[StockChange]:
+    """Take promises back; the stocks that were changed. lines: unique variants."""
+    rows = await connection.fetch(_RELEASE, [line.variant_id for line in lines], [line.quantity for line in lines], now)
+    return [_change(row, reserved=-row["quantity"]) for row in rows]
 
 
-async def ship(connection: Connection, lines: Sequence[StockLine], reference: UUID, now: datetime) -> int:
-    """Take promised pieces out of the stock; how many stocks were changed. lines: unique variants."""
-    tag = await connection.execute(
-        _SHIP,
-        [line.variant_id for line in lines],
-        [line.quantity for line in lines],
-        [new_id() for _ in lines],
-        now,
-        MovementKind.SHIPPED.value,
-        reference,
-    )
-    return _affected(tag)
+async def ship(connection: Connection, lines: Sequence[StockLine], reference: UUID, now: datetime) -> list[StockChange]:
+    """Take promised pieces out of the stock; the stocks that were changed. lines: unique variants."""
+    rows = await connection.fetch(_SHIP, *_moves(lines), now, MovementKind.SHIPPED.value, reference)
+    return [_change(row, on_hand=-row["quantity"], reserved=-row["quantity"]) for row in rows]
 
 
-async def put_back(connection: Connection, lines: Sequence[StockLine], reference: UUID, now: datetime) -> int:
-    """Put shipped pieces back into the stock; how many stocks there are for them. lines: unique variants."""
-    count: int = await connection.fetchval(
-        _PUT_BACK,
-        [line.variant_id for line in lines],
-        [line.quantity for line in lines],
-        [new_id() for _ in lines],
-        now,
-        MovementKind.RETURNED.value,
-        reference,
-        MAX_QUANTITY,
-    )
-    return count
+async def put_back(
+    connection: Connection, lines: Sequence[StockLine], reference: UUID, now: datetime
+) -> list[StockChange]:
+    """Put shipped pieces back into the stock; the stocks that there are for them. lines: unique variants."""
+    rows = await connection.fetch(_PUT_BACK, *_moves(lines), now, MovementKind.RETURNED.value, reference)
+    return [_change(row, on_hand=row["quantity"]) for row in rows]
 
 
-def _affected(tag: str) -> int:
-    return int(tag.rsplit(" ", 1)[-1])
+def _moves(lines: Sequence[StockLine]) -> tuple[list[UUID], list[int], list[UUID]]:
+    return [line.variant_id for line in lines], [line.quantity for line in lines], [new_id() for _ in lines]
+
+
+def _change(row: Record, *, on_hand: int = 0, reserved: int = 0, policy: StockPolicy | None = None) -> StockChange:
+    """What a row of `_AFTER` changed by so much."""
+    stock = _STOCK.value(row)
+    return StockChange(stock, policy or stock.policy, stock.on_hand - on_hand, stock.reserved - reserved)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from uuid import UUID
 
 from marketd.inventory import repository
 from marketd.inventory.errors import InsufficientStock
-from marketd.inventory.values import Counted, Shortage, Stock, StockCount
+from marketd.inventory.model import MovementKind, StockPolicy
+from marketd.inventory.tell import tell
+from marketd.inventory.values import Actor, Counted, Shortage, Stock, StockCount
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
@@ -36,17 +37,11 @@ async def set_stock(uow: UnitOfWork, caller: Caller, count: StockCount) -> Count
     check_etag(count.etag, stock.version)
     if count.source_version is not None and count.source_version <= (stock.source_version or 0):
         return Counted(stock, applied=False)
-    if count.quantity < stock.reserved:
+    if stock.policy is StockPolicy.TRACKED and max(0, stock.reserved - count.quantity) > stock.oversold:
         raise InsufficientStock([Shortage(stock.variant_id, stock.reserved, count.quantity)])
-    await repository.count(uow.connection, [count], uow.now)
-    after = replace(
-        stock,
-        on_hand=count.quantity,
-        source_version=source_version,
-        version=stock.version + 1,
-        update_time=uow.now,
-    )
-    return Counted(after, applied=True)
+    [change] = await repository.count(uow.connection, [count], MovementKind.COUNTED, Actor.of(caller), uow.now)
+    tell(uow, [change])
+    return Counted(change.stock, applied=True)
 
 
 async def _owned(unit: UnitOfWork | ReadUnit, caller: Caller, variant_id: UUID, stock: Stock | None) -> Stock:

@@ -2,9 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Final, Self
 from uuid import UUID
+
+from marketd.inventory.model import LOW_STOCK, ActorKind, StockPolicy, StockState
+from marketd.kernel.call.caller import Caller, Role
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Whether a variant can be bought: `available` pieces are there that nobody was promised.
+
+    Below 0 so many are owed to buyers beyond what is there.
+    """
+
+    policy: StockPolicy
+    available: int
+
+    @property
+    def state(self) -> StockState:
+        """What buyers are told."""
+        if self.policy is StockPolicy.UNTRACKED:
+            return StockState.IN_STOCK
+        if self.available > 0:
+            return StockState.LOW_STOCK if self.available <= LOW_STOCK else StockState.IN_STOCK
+        return StockState.BACKORDER if self.policy is StockPolicy.CONTINUE else StockState.OUT_OF_STOCK
+
+    def covers(self, quantity: int) -> bool:
+        """Whether so many pieces can be ordered now."""
+        return self.policy is not StockPolicy.TRACKED or self.available >= quantity
+
+    @classmethod
+    def read(cls, found: Sequence[Any] | None) -> Availability:
+        """Out of what `service.availability_sql` gives; None is a variant without stock."""
+        return NOTHING if found is None else cls(StockPolicy(found[0]), found[1])
+
+
+NOTHING: Final = Availability(StockPolicy.TRACKED, 0)
+"""Of a variant that has no stock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who changed how many pieces are there: as whom, and the account or service; None for the marketplace itself."""
+
+    kind: ActorKind
+    actor_id: UUID | None
+
+    @classmethod
+    def of(cls, caller: Caller, *, owns: bool = False) -> Self:
+        """The caller as an actor; `owns` says that the stock is of the caller's own shop."""
+        if caller.user_id is None:
+            return cls(ActorKind.SYSTEM, None)
+        if owns or not caller.has(Role.ADMIN, Role.SERVICE):
+            return cls(ActorKind.SELLER, caller.user_id)
+        return cls(ActorKind.ADMIN if caller.has(Role.ADMIN) else ActorKind.SERVICE, caller.user_id)
+
+
+BY_SYSTEM: Final = Actor(ActorKind.SYSTEM, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +71,7 @@ class Stock:
 
     variant_id: UUID
     seller_id: UUID
+    policy: StockPolicy
     on_hand: int
     reserved: int
     source_version: int | None
@@ -22,8 +81,13 @@ class Stock:
 
     @property
     def available(self) -> int:
-        """How many pieces can still be sold."""
+        """How many pieces nobody was promised; below 0 so many are owed beyond what is there."""
         return self.on_hand - self.reserved
+
+    @property
+    def oversold(self) -> int:
+        """How many pieces were promised that are not there."""
+        return max(0, self.reserved - self.on_hand)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +98,7 @@ class NewStock:
     seller_id: UUID
     quantity: int
     reason: str = ""
+    policy: StockPolicy = StockPolicy.TRACKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +131,16 @@ class Shortage:
     variant_id: UUID
     requested: int
     available: int
+
+
+@dataclass(frozen=True, slots=True)
+class StockChange:
+    """A stock that a statement has changed, and what of it was before."""
+
+    stock: Stock
+    previous_policy: StockPolicy
+    previous_on_hand: int
+    previous_reserved: int
 
 
 @dataclass(frozen=True, slots=True)

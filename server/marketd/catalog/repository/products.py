@@ -13,10 +13,10 @@ from datetime import datetime
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
-from marketd.catalog.model import stock_state
 from marketd.catalog.names import Options
 from marketd.catalog.values import Order, Product, ProductImage, ProductQuery, Variant
 from marketd.inventory import service as inventory
+from marketd.inventory.values import Availability
 from marketd.kernel.db.database import Connection
 from marketd.kernel.db.sql import Arguments, Columns, where
 from marketd.seller import service as sellers
@@ -51,8 +51,8 @@ def _ids(text: str) -> tuple[UUID, ...]:
 _VARIANT = Columns(
     Variant,
     table="v",
-    expressions={"options": "v.options::text", "stock_state": inventory.available_sql("v.variant_id")},
-    readers={"options": _options, "stock_state": stock_state},
+    expressions={"options": "v.options::text", "availability": inventory.availability_sql("v.variant_id")},
+    readers={"options": _options, "availability": Availability.read},
 )
 _IMAGE = Columns(
     ProductImage, table="i", expressions={"variant_ids": "i.variant_ids::text"}, readers={"variant_ids": _ids}

@@ -65,6 +65,8 @@ class _StockStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StockState
     """Only a few are left."""
     STOCK_STATE_OUT_OF_STOCK: _StockState.ValueType  # 3
     """There is none left to sell."""
+    STOCK_STATE_BACKORDER: _StockState.ValueType  # 4
+    """None is left, and it can be ordered all the same: the buyer waits for it."""
 
 class StockState(_StockState, metaclass=_StockStateEnumTypeWrapper):
     """How well a variant can be bought, without telling how many there are."""
@@ -77,6 +79,8 @@ STOCK_STATE_LOW_STOCK: StockState.ValueType  # 2
 """Only a few are left."""
 STOCK_STATE_OUT_OF_STOCK: StockState.ValueType  # 3
 """There is none left to sell."""
+STOCK_STATE_BACKORDER: StockState.ValueType  # 4
+"""None is left, and it can be ordered all the same: the buyer waits for it."""
 Global___StockState: _TypeAlias = StockState  # noqa: Y015
 
 @_typing.final

@@ -6,6 +6,7 @@ How much of a variant there is."""
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -17,6 +18,34 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _StockPolicy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StockPolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StockPolicy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STOCK_POLICY_UNSPECIFIED: _StockPolicy.ValueType  # 0
+    """Not stated."""
+    STOCK_POLICY_TRACKED: _StockPolicy.ValueType  # 1
+    """While as many as are asked for are available."""
+    STOCK_POLICY_UNTRACKED: _StockPolicy.ValueType  # 2
+    """Always: how many are available says nothing about whether it can be had. Buyers are told that it is in stock."""
+    STOCK_POLICY_CONTINUE: _StockPolicy.ValueType  # 3
+    """Always, on purpose also when none is left: buyers are told that they wait for it."""
+
+class StockPolicy(_StockPolicy, metaclass=_StockPolicyEnumTypeWrapper):
+    """Until when a variant is sold. Pieces are counted alike for all of them: only the bar differs."""
+
+STOCK_POLICY_UNSPECIFIED: StockPolicy.ValueType  # 0
+"""Not stated."""
+STOCK_POLICY_TRACKED: StockPolicy.ValueType  # 1
+"""While as many as are asked for are available."""
+STOCK_POLICY_UNTRACKED: StockPolicy.ValueType  # 2
+"""Always: how many are available says nothing about whether it can be had. Buyers are told that it is in stock."""
+STOCK_POLICY_CONTINUE: StockPolicy.ValueType  # 3
+"""Always, on purpose also when none is left: buyers are told that they wait for it."""
+Global___StockPolicy: _TypeAlias = StockPolicy  # noqa: Y015
+
 @_typing.final
 class Stock(_message.Message):
     """The stock of one variant."""
@@ -25,9 +54,11 @@ class Stock(_message.Message):
 
     VARIANT_ID_FIELD_NUMBER: _builtins.int
     SELLER_ID_FIELD_NUMBER: _builtins.int
+    STOCK_POLICY_FIELD_NUMBER: _builtins.int
     ON_HAND_FIELD_NUMBER: _builtins.int
     RESERVED_FIELD_NUMBER: _builtins.int
     AVAILABLE_FIELD_NUMBER: _builtins.int
+    OVERSOLD_FIELD_NUMBER: _builtins.int
     SOURCE_VERSION_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
@@ -36,12 +67,20 @@ class Stock(_message.Message):
     """The variant that is counted."""
     seller_id: _builtins.str
     """The seller whose stock it is."""
+    stock_policy: Global___StockPolicy.ValueType
+    """Until when the variant is sold."""
     on_hand: _builtins.int
-    """How many pieces are there, promised ones included."""
+    """How many pieces are there, promised ones included. Below 0 when more were shipped than had been counted, which only
+    happens to what is not TRACKED.
+    """
     reserved: _builtins.int
-    """How many of them are promised to open orders."""
+    """How many pieces are promised to open orders."""
     available: _builtins.int
-    """How many can still be sold: `on_hand` less `reserved`."""
+    """`on_hand` less `reserved`: how many can still be sold of what is TRACKED. Below 0 so many are owed beyond what is
+    there; of what is TRACKED nothing is sold then until enough is counted.
+    """
+    oversold: _builtins.int
+    """How many of the promised pieces are not there: -`available` where that is below 0, else 0."""
     source_version: _builtins.int
     """The version that the seller's own system gave with the last SetStock; absent when it never gave one."""
     etag: _builtins.str
@@ -59,9 +98,11 @@ class Stock(_message.Message):
         *,
         variant_id: _builtins.str = ...,
         seller_id: _builtins.str = ...,
+        stock_policy: Global___StockPolicy.ValueType = ...,
         on_hand: _builtins.int = ...,
         reserved: _builtins.int = ...,
         available: _builtins.int = ...,
+        oversold: _builtins.int = ...,
         source_version: _builtins.int | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
@@ -69,7 +110,7 @@ class Stock(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_source_version", b"_source_version", "create_time", b"create_time", "source_version", b"source_version", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_source_version", b"_source_version", "available", b"available", "create_time", b"create_time", "etag", b"etag", "on_hand", b"on_hand", "reserved", b"reserved", "seller_id", b"seller_id", "source_version", b"source_version", "update_time", b"update_time", "variant_id", b"variant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_source_version", b"_source_version", "available", b"available", "create_time", b"create_time", "etag", b"etag", "on_hand", b"on_hand", "oversold", b"oversold", "reserved", b"reserved", "seller_id", b"seller_id", "source_version", b"source_version", "stock_policy", b"stock_policy", "update_time", b"update_time", "variant_id", b"variant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__source_version: _TypeAlias = _typing.Literal["source_version"]  # noqa: Y015
     _WhichOneofArgType__source_version: _TypeAlias = _typing.Literal["_source_version", b"_source_version"]  # noqa: Y015
