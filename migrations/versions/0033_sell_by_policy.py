@@ -38,9 +38,7 @@ def upgrade() -> None:
     )
     op.drop_index("ix_stock_movements_variant_id_movement_id", "stock_movements")
     op.create_index("ix_stock_movements_variant", "stock_movements", ["variant_id", "create_time", "movement_id"])
-    op.create_index(
-        "ix_stock_movements_seller", "stock_movements", ["seller_id", "kind", "create_time", "movement_id"]
-    )
+    op.create_index("ix_stock_movements_seller", "stock_movements", ["seller_id", "kind", "create_time", "movement_id"])
 
 
 def downgrade() -> None:

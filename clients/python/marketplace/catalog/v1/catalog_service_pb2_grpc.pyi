@@ -89,6 +89,15 @@ class CatalogServiceStub:
     VALIDATION_FAILED for an admin who names no seller, NOT_FOUND for a seller that is not the caller's, SELLER_CLOSED,
     REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
+    ExportProducts: _aio.UnaryStreamMultiCallable[_catalog_service_pb2.ExportProductsRequest, _catalog_service_pb2.ExportProductsResponse]
+    """Gives a shop's products as a Shopify CSV file: what comes, then the file piece by piece, and what it held. Importing
+    the file into an empty shop makes the same products, and into the same shop changes nothing; what the file cannot
+    say (the products' attributes, uploaded pictures, and what the summary counts as left out) is not in it. Each product is in the file
+    once, whole, as it was when its turn came, so one that is made or changed meanwhile may come as it was before or as
+    it is after. Cells are what they say: one that begins with =, +, - or @ gets nothing put before it, so open files
+    of strangers with care in a spreadsheet. Errors: VALIDATION_FAILED for an admin who names no seller, NOT_FOUND for
+    a seller that is not the caller's.
+    """
 
 class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
     """The catalog of the marketplace."""
@@ -266,6 +275,21 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         IMPORT_ROW_INVALID for a file without the needed columns or, with `stop_on_error`, for its first bad row;
         VALIDATION_FAILED for an admin who names no seller, NOT_FOUND for a seller that is not the caller's, SELLER_CLOSED,
         REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportProducts(
+        self,
+        request: _catalog_service_pb2.ExportProductsRequest,
+        context: _aio.ServicerContext[_catalog_service_pb2.ExportProductsRequest, _abc.AsyncIterator[_catalog_service_pb2.ExportProductsResponse]],
+    ) -> _abc.AsyncIterator[_catalog_service_pb2.ExportProductsResponse]:
+        """Gives a shop's products as a Shopify CSV file: what comes, then the file piece by piece, and what it held. Importing
+        the file into an empty shop makes the same products, and into the same shop changes nothing; what the file cannot
+        say (the products' attributes, uploaded pictures, and what the summary counts as left out) is not in it. Each product is in the file
+        once, whole, as it was when its turn came, so one that is made or changed meanwhile may come as it was before or as
+        it is after. Cells are what they say: one that begins with =, +, - or @ gets nothing put before it, so open files
+        of strangers with care in a spreadsheet. Errors: VALIDATION_FAILED for an admin who names no seller, NOT_FOUND for
+        a seller that is not the caller's.
         """
 
 def add_CatalogServiceServicer_to_server(servicer: CatalogServiceServicer, server: _aio.Server) -> None: ...
