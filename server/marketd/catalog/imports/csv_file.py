@@ -1,14 +1,16 @@
 """Reading the records of a CSV file that strangers made: one at a time, numbered, and going on after a broken one.
 
 Row numbers are those of the file's records: the header is row 1, and a record over several lines is one row. A broken
-record (quotes that do not close, too many cells) is reported and reading goes on with the line after its first, so a
-stray quote costs one row and not the rest of the file. Pure but for the file it is given.
+record (quotes that do not close) is reported and reading goes on with the line after its first, so a stray quote costs
+one row and not the rest of the file. Pure but for the file it is given.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
+import re
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -16,9 +18,14 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from marketd.catalog.errors import ImportFileInvalid
+from marketd.catalog.imports.encodings import encoding_of
 
 # csv's own limit would break a record off in the middle; cells are judged by their columns' rules instead.
 _CELL_LIMIT = 2**30
+_PIECE = 1 << 16
+_DELIMITERS = (",", ";", "\t", "|")
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+_UNDECODED = re.compile("[\udc80-\udcff]")
 
 
 class ReadingStopped(Exception):
@@ -72,45 +79,96 @@ class _Lines:
         """The next line begins a record."""
         self.record.clear()
 
-    def take_back(self) -> None:
-        """Read all lines of this record but the first again."""
-        self._returned.extendleft(reversed(self.record[1:]))
+    def take_back(self, *, all_lines: bool = False) -> None:
+        """Read the lines of this record again: all but the first, or all."""
+        self._returned.extendleft(reversed(self.record if all_lines else self.record[1:]))
 
 
-def read_rows(file: BinaryIO) -> Iterator[Row]:
-    """The rows of the file from its beginning, the header among them; blank lines are counted but not given.
+class CsvFile:
+    """The records of a file from its beginning, the header among them.
 
-    Raises ImportFileInvalid where the file is not UTF-8 (a byte order mark is allowed).
+    delimiter: what stands between cells, found out by the header.
     """
-    csv.field_size_limit(_CELL_LIMIT)
-    number = 0
-    lines = _Lines(_decoded(file))
-    reader = csv.reader(lines, strict=True)
+
+    def __init__(self, file: BinaryIO) -> None:
+        csv.field_size_limit(_CELL_LIMIT)
+        encoding = encoding_of(file)
+        self._strict = encoding != "utf-8"
+        self._lines = _Lines(_decoded(file, encoding))
+        self._skipped = 0
+        self.delimiter = self._find_delimiter()
+
+    def _find_delimiter(self) -> str:
+        """What cuts the first record that has cells into most of them."""
+        while True:
+            self._lines.begin()
+            line = next(self._lines, None)
+            if line is None:
+                return ","
+            named = _SEPARATOR_LINE.fullmatch(line)
+            if named is not None:
+                self._skipped += 1
+                return named.group(1)
+            if line.strip().strip('",;\t|'):
+                break
+            self._skipped += 1
+        cuts = {delimiter: _cut(line, delimiter) for delimiter in _DELIMITERS}
+        self._lines.take_back(all_lines=True)
+        return max(_DELIMITERS, key=lambda delimiter: cuts[delimiter])
+
+    def rows(self) -> Iterator[Row]:
+        """The records; blank ones are counted but not given. Raises ImportFileInvalid where the text is not known."""
+        number = self._skipped
+        lines = self._lines
+        reader = csv.reader(lines, strict=True, delimiter=self.delimiter)
+        while True:
+            lines.begin()
+            number += 1
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                lines.take_back()
+                reader = csv.reader(lines, strict=True, delimiter=self.delimiter)
+                self._check(lines.record[:1], number)
+                yield self._mended(number, lines.record[0], str(error))
+                continue
+            self._check(lines.record, number)
+            if any(cell and not cell.isspace() for cell in cells):
+                yield Row(number, cells)
+
+    def _mended(self, number: int, line: str, error: str) -> Row:
+        cells = line.rstrip("\r\n").split(self.delimiter)
+        return Row(number, cells, f"the quotes are broken ({error}); a quote inside a text is written twice")
+
+    def _check(self, lines: list[str], number: int) -> None:
+        if not self._strict and any(_UNDECODED.search(line) for line in lines):
+            raise ImportFileInvalid(
+                number, "", "the file is not UTF-8, and which other encoding it has cannot be told; save it as UTF-8"
+            )
+
+
+def _cut(line: str, delimiter: str) -> int:
+    try:
+        return len(next(csv.reader([line], delimiter=delimiter)))
+    except (csv.Error, StopIteration):
+        return 0
+
+
+def _decoded(file: BinaryIO, encoding: str) -> Iterator[str]:
+    """The lines of the file with their ends (any of \\n, \\r\\n, \\r), decoded piece by piece."""
+    errors = "surrogateescape" if encoding == "utf-8" else "replace"
+    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(errors), translate=False)
+    parts: list[str] = []
     while True:
-        lines.begin()
-        number += 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            lines.take_back()
-            reader = csv.reader(lines, strict=True)
-            yield Row(number, lines.record[0].rstrip("\r\n").split(","), f"the quotes are broken ({error})")
-            continue
-        except UnicodeDecodeError as error:
-            raise ImportFileInvalid(number, "", "the file is not UTF-8; save it as UTF-8 and try again") from error
-        if any(cell and not cell.isspace() for cell in cells):
-            yield Row(number, cells)
-
-
-def _decoded(file: BinaryIO) -> Iterator[str]:
-    """The lines of the file, decoded one by one, so that what is no UTF-8 is known by its row."""
-    encoding = "utf-8-sig"
-    for raw in file:
-        line = raw.decode(encoding)
-        encoding = "utf-8"
-        if line.find("\r", 0, -2) >= 0:
-            yield from io.StringIO(line, newline="")  # lines that end as on old Macs
-        else:
-            yield line
+        piece = file.read(_PIECE)
+        for line in io.StringIO(decoder.decode(piece, final=not piece), newline=""):
+            parts.append(line)
+            if line.endswith(("\n", "\r")):
+                yield "".join(parts)
+                parts.clear()
+        if not piece:
+            break
+    if parts:
+        yield "".join(parts)

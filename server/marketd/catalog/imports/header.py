@@ -27,7 +27,7 @@ class Layout:
 
     columns: the known columns in the order of a row's cells, by the names that are used here (those of Shopify's older
     files; those of WooCommerce). names: what the file calls each; empty where it has no such column.
-    decimal_comma: whether prices of this file are written as 9,50; None when nothing tells.
+    decimal_comma: whether numbers of this file are written as 9,50; None when nothing tells.
     """
 
     format: FileFormat
@@ -35,23 +35,29 @@ class Layout:
     names: tuple[str, ...]
     decimal_comma: bool | None = None
 
+    def name(self, column: str) -> str:
+        """What the file calls the column, else what it is called here."""
+        return self.names[self.columns.index(column)] or column
+
     def has(self, column: str) -> bool:
         """Whether the file has the column."""
-        return bool(self.names[self.columns.index(column)])
+        return column in self.columns and bool(self.names[self.columns.index(column)])
 
     @property
     def missing(self) -> frozenset[str]:
         """The fields of ParsedProduct and ParsedVariant that the file has no column for: what is there should stay."""
-        fields = _FIELDS[self.format]
-        return frozenset(field for field, columns in fields.items() if not any(map(self.has, columns)))
+        return frozenset(
+            field for field, columns in _FIELDS[self.format].items() if not any(self.has(column) for column in columns)
+        )
 
 
+# By the names in Shopify's older and newer files, and some that other tools write.
 SHOPIFY_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "Handle": ("handle", "url handle"),
     "Title": ("title",),
-    "Body (HTML)": ("body (html)", "description", "body html"),
+    "Body (HTML)": ("body (html)", "description", "body html", "body"),
     "Vendor": ("vendor",),
-    "Type": ("type", "custom product type"),
+    "Type": ("type", "custom product type", "product type"),
     "Tags": ("tags",),
     "Published": ("published", "published on online store"),
     "Status": ("status",),
@@ -76,7 +82,33 @@ SHOPIFY_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "Image Position": ("image position",),
     "Image Alt Text": ("image alt text",),
 }
-_REQUIRED = {FileFormat.SHOPIFY: ("Handle", "Title", "Variant Price")}
+_WOOCOMMERCE_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "ID": ("id",),
+    "Type": ("type",),
+    "SKU": ("sku",),
+    "GTIN": ("gtin, upc, ean, or isbn", "gtin upc ean or isbn", "meta: global unique id", "ean", "gtin"),
+    "Name": ("name",),
+    "Published": ("published",),
+    "Short description": ("short description",),
+    "Description": ("description",),
+    "Sale starts": ("date sale price starts",),
+    "Sale ends": ("date sale price ends",),
+    "In stock?": ("in stock?",),
+    "Stock": ("stock",),
+    "Backorders allowed?": ("backorders allowed?",),
+    "Sale price": ("sale price",),
+    "Regular price": ("regular price",),
+    "Categories": ("categories",),
+    "Tags": ("tags",),
+    "Brands": ("brands", "brand"),
+    "Images": ("images",),
+    "Parent": ("parent",),
+    "Weight": ("weight (kg)", "weight (g)", "weight (lbs)", "weight (oz)"),
+}
+_REQUIRED: Mapping[FileFormat, tuple[str, ...]] = {
+    FileFormat.SHOPIFY: ("Handle", "Title", "Variant Price"),
+    FileFormat.WOOCOMMERCE: ("Type", "Name", "Regular price"),
+}
 _FIELDS: Mapping[FileFormat, Mapping[str, tuple[str, ...]]] = {
     FileFormat.SHOPIFY: {
         "description": ("Body (HTML)",),
@@ -93,10 +125,28 @@ _FIELDS: Mapping[FileFormat, Mapping[str, tuple[str, ...]]] = {
         "requires_shipping": ("Variant Requires Shipping",),
         "images": ("Image Src", "Variant Image"),
         "attributes": (),
-    }
+    },
+    FileFormat.WOOCOMMERCE: {
+        "description": ("Description", "Short description"),
+        "vendor": ("Brands",),
+        "category": ("Categories",),
+        "tags": ("Tags",),
+        "state": ("Published",),
+        "sku": ("SKU",),
+        "barcode": ("GTIN",),
+        "compare_at_price_minor": ("Sale price",),
+        "quantity": ("Stock",),
+        "policy": ("Stock", "In stock?", "Backorders allowed?"),
+        "weight_grams": ("Weight",),
+        "requires_shipping": ("Type",),
+        "images": ("Images",),
+        "attributes": ("Attribute 1 name",),
+    },
 }
 
+MAX_ATTRIBUTES = 50
 _SPACES = re.compile(r"[\s\-_\u00a0\u200b\ufeff]+")
+_ATTRIBUTE = re.compile(r"attribute ([1-9][0-9]?) (name|value\(s\))")
 
 
 def plain(name: str) -> str:
@@ -112,16 +162,45 @@ def read_layout(header: Sequence[str], row: int) -> tuple[Layout, tuple[int | No
     places: dict[str, list[int]] = {}
     for place, name in enumerate(header):
         places.setdefault(plain(name), []).append(place)
+    shape, known = _shape(places)
     found: list[int | None] = []
-    for column, names in SHOPIFY_COLUMNS.items():
+    for names in known.values():
+        # A file of the newer kind may hold a column of each kind; those of its own kind count.
+        if "url handle" in places:
+            names = tuple(reversed(names))
         name = next((name for name in names if name in places), None)
         if name is None:
-            if column in _REQUIRED[FileFormat.SHOPIFY]:
-                raise ImportFileInvalid(row, column, f"the column '{column}' is missing")
             found.append(None)
             continue
         if len(places[name]) > 1:
-            raise ImportFileInvalid(row, header[places[name][0]], "the column stands twice; keep one of the two")
+            raise ImportFileInvalid(
+                row, header[places[name][0]].strip(), "the column stands twice; keep the one that is right"
+            )
         found.append(places[name][0])
-    names = tuple("" if place is None else header[place].strip() for place in found)
-    return Layout(FileFormat.SHOPIFY, tuple(SHOPIFY_COLUMNS), names), tuple(found)
+    layout = Layout(shape, tuple(known), tuple("" if place is None else header[place].strip() for place in found))
+    for column in _REQUIRED[shape]:
+        if not layout.has(column):
+            raise _missing(row, column, header)
+    return layout, tuple(found)
+
+
+def _shape(places: Mapping[str, Sequence[int]]) -> tuple[FileFormat, Mapping[str, tuple[str, ...]]]:
+    woo = {"regular price", "type", "name"} <= places.keys() and "handle" not in places
+    if not woo:
+        return FileFormat.SHOPIFY, SHOPIFY_COLUMNS
+    columns = dict(_WOOCOMMERCE_COLUMNS)
+    numbers = sorted({int(found.group(1)) for name in places if (found := _ATTRIBUTE.fullmatch(name))})
+    for number in numbers[:MAX_ATTRIBUTES]:
+        for part in ("name", "value(s)"):
+            columns[f"Attribute {number} {part}"] = (f"attribute {number} {part}",)
+    return FileFormat.WOOCOMMERCE, columns
+
+
+def _missing(row: int, column: str, header: Sequence[str]) -> ImportFileInvalid:
+    names = [name.strip() for name in header if name.strip()]
+    listed = ", ".join(name[:40] for name in names[:8]) + (", …" if len(names) > 8 else "")
+    other = next((name for name in SHOPIFY_COLUMNS.get(column, ())[1:] if name), "")
+    also = f" (in newer files '{other.capitalize()}')" if column in ("Handle", "Variant Price") else ""
+    return ImportFileInvalid(
+        row, column, f"the column '{column}'{also} is missing; the columns found are: {listed or 'none'}"
+    )

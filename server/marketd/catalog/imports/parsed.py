@@ -36,6 +36,16 @@ class RowReason(StrEnum):
     """Characters that no text may hold were taken out."""
 
 
+class BadCell(Exception):
+    """A cell that does not fit its column. `instead` is what may be taken for it when the column is no must."""
+
+    def __init__(self, reason: RowReason, message: str, instead: object = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.instead = instead
+
+
 @dataclass(frozen=True, slots=True)
 class RowError:
     """A row that is not imported; the header is row 1. `column`: as the file names it; empty: the row as a whole."""

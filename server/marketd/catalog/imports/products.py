@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from marketd.catalog.imports import shopify
+from marketd.catalog.imports import shopify, woocommerce
 from marketd.catalog.imports.claims import Claims
-from marketd.catalog.imports.header import Layout
+from marketd.catalog.imports.header import FileFormat, Layout
 from marketd.catalog.imports.parsed import Parsed
 
 
@@ -24,4 +24,5 @@ def parse_product(
     the two is not empty. Prices are in the marketplace's currency; files name none. Call it in the order in which the
     products begin in the file, so that of several variants with one SKU the first gets it.
     """
-    return shopify.parse_product(layout, handle, rows, problems, currency, claims)
+    reader = woocommerce if layout.format is FileFormat.WOOCOMMERCE else shopify
+    return reader.parse_product(layout, handle, rows, problems, currency, claims)

@@ -5,17 +5,22 @@ the file.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from marketd.catalog.errors import ImportFileInvalid
-from marketd.catalog.imports.csv_file import Reading, Row, read_rows
-from marketd.catalog.imports.header import read_layout
-from marketd.kernel.values.texts import text_problem
+from marketd.catalog.imports.csv_file import CsvFile, Reading, Row
+from marketd.catalog.imports.families import Families
+from marketd.catalog.imports.header import FileFormat, read_layout
+from marketd.catalog.imports.keys import handle_key, likely_key, title_handle
+from marketd.catalog.imports.numbers import writes_decimal_comma
 
-MAX_HANDLE = 255
 NO_KEY = "the row does not say which product it belongs to"
 """What is wrong with a row that has neither a key nor a problem (MISSING_VALUE of the column Layout.names[0])."""
+
+_PRICES = ("Variant Price", "Variant Compare At Price", "Regular price", "Sale price")
+# A row that ends early is whole when it reaches one of these: spreadsheets leave out blank cells at the end.
+_ENOUGH = ("Variant Price", "Image Src", "Regular price")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,31 +43,61 @@ class Table:
         self.layout, self._places = read_layout(header.cells, header.number)
         self._rows = rows
         self._reading = reading
-        used = {place for place in self._places if place is not None}
-        self._width = len(header.cells)
-        self._unused = {place: 0 for place in range(self._width) if place not in used}
         self._names = header.cells
+        self._width = len(header.cells)
+        used = {place for place in self._places if place is not None}
+        self._unused = dict.fromkeys((place for place in range(self._width) if place not in used), 0)
+        at = dict(zip(self.layout.columns, self._places, strict=True))
+        self._prices = [place for name in _PRICES if (place := at.get(name)) is not None]
+        self._enough = min((place for name in _ENOUGH if (place := at.get(name)) is not None), default=0)
+        self._commas: set[bool] = set()
+        self._key_of = _ShopifyKeys() if self.layout.format is FileFormat.SHOPIFY else Families(self.layout.columns)
 
     def rows(self) -> Iterator[TableRow]:
         """The rows below the header; blank ones are not given. Raises ImportFileInvalid and ReadingStopped."""
-        key_place = self._places[0] or 0
+        places = self._places
+        unused = self._unused
         for row in self._rows:
             self._reading.rows_read += 1
             self._reading.step()
-            problem = row.problem
-            if not problem and len(row.cells) != self._width:
-                problem = f"the row has {len(row.cells)} cells and the header has {self._width}"
-            key = row.cells[key_place].strip().lower() if key_place < len(row.cells) else ""
-            if text_problem(key) or (problem and len(key) > MAX_HANDLE):
-                key = ""
+            problem = row.problem or self._fit(row.cells)
+            raw = row.cells
             if problem:
-                yield TableRow(row.number, key, (), problem)
+                place = places[0]
+                key = likely_key(raw[place]) if place is not None and place < len(raw) else ""
+                yield TableRow(row.number, self._key_of.problem(key), (), problem)
                 continue
-            for place in self._unused:
-                if row.cells[place] and not row.cells[place].isspace():
-                    self._unused[place] += 1
-            cells = tuple("" if place is None else row.cells[place].strip() for place in self._places)
-            yield TableRow(row.number, key, cells)
+            for place in unused:
+                if raw[place] and not raw[place].isspace():
+                    unused[place] += 1
+            cells = tuple(["" if place is None else raw[place].strip() for place in places])
+            self._look_at_prices(raw)
+            yield TableRow(row.number, self._key_of(cells), cells)
+        if len(self._commas) == 1:
+            self.layout = replace(self.layout, decimal_comma=True in self._commas)
+
+    def _fit(self, cells: list[str]) -> str:
+        """Make the cells as many as the header has; says what is wrong when they cannot be."""
+        surplus = len(cells) - self._width
+        if surplus == 0:
+            return ""
+        if surplus < 0 and len(cells) > self._enough:
+            cells.extend([""] * -surplus)
+            return ""
+        if surplus > 0 and not any(cell.strip() for cell in cells[self._width :]):
+            del cells[self._width :]
+            return ""
+        what = "a comma in a text needs quotes around the text" if surplus > 0 else "it ends early"
+        return f"the row has {len(cells)} cells and the header has {self._width}; {what}"
+
+    def _look_at_prices(self, cells: list[str]) -> None:
+        if len(self._commas) == 2:
+            return
+        for place in self._prices:
+            if cells[place]:
+                told = writes_decimal_comma(cells[place].strip())
+                if told is not None:
+                    self._commas.add(told)
 
     def unused(self) -> Mapping[str, int]:
         """The columns that hold something and are not used, in the order of the file: how many rows have it filled."""
@@ -74,9 +109,29 @@ class Table:
         return found
 
 
+class _ShopifyKeys:
+    """The product of each row by its Handle, or by what stands for it.
+
+    Without a handle, a row with a title begins a product, whose handle is made of the title as shops do; one without
+    either belongs to the product above.
+    """
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def problem(self, key: str) -> str:
+        """The product of a row that cannot be read, as far as it is known."""
+        self._last = key
+        return key
+
+    def __call__(self, cells: tuple[str, ...]) -> str:
+        self._last = handle_key(cells[0]) or (title_handle(cells[1]) if cells[1] else self._last)
+        return self._last
+
+
 def open_table(file: BinaryIO, reading: Reading) -> Table:
     """The table in a file. Raises ImportFileInvalid for what is none, saying what it is and what to do."""
-    rows = read_rows(file)
+    rows = CsvFile(file).rows()
     header = next(rows, None)
     if header is None:
         raise ImportFileInvalid(1, "", "the file is empty")
