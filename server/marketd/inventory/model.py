@@ -39,14 +39,6 @@ class StockState(StrEnum):
 _POLICIES = ", ".join(f"'{policy.value}'" for policy in StockPolicy)
 
 
-class StockPolicy(StrEnum):
-    """When a variant can be bought; the values are those of the contract without the prefix."""
-
-    TRACKED = "TRACKED"
-    UNTRACKED = "UNTRACKED"
-    CONTINUE = "CONTINUE"
-
-
 class StockTable(Base):
     """The stock of one variant. `reserved` pieces are promised to open orders.
 
