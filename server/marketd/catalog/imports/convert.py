@@ -32,7 +32,7 @@ def from_options(message: import_pb2.ImportOptions) -> ImportOptions:
         dry_run=message.dry_run,
         publish=message.publish,
         update_existing=message.update_existing,
-        stop_on_error=message.stop_on_error,
+        stop_on_error=message.on_error == import_pb2.IMPORT_ON_ERROR_REJECT_ALL,
     )
 
 
@@ -58,7 +58,11 @@ def _to_row_error(error: RowError) -> import_pb2.ImportRowError:
 
 def _to_row_warning(warning: RowWarning) -> import_pb2.ImportRowWarning:
     return import_pb2.ImportRowWarning(
-        row=warning.row, column=warning.column, message=warning.message, handle=warning.handle
+        row=warning.row,
+        column=warning.column or None,
+        reason=_REASONS.to_wire(warning.reason),
+        message=warning.message,
+        handle=warning.handle,
     )
 
 

@@ -908,9 +908,9 @@ class ImportProductsRequest(_message.Message):
     CHUNK_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     chunk: _builtins.bytes
-    """The next bytes of the file, UTF-8 with or without a byte order mark, at most 64 KiB."""
+    """The next bytes of the file, at most 64 KiB."""
     request_id: _builtins.str
-    """The id of this request, read from the first message only; with one, a repeat gets the first summary at once."""
+    """The id of this request, read from the first message only; with one, a repeat gets what was told at first at once."""
     @_builtins.property
     def options(self) -> _import_pb2.ImportOptions:
         """How to import; exactly one, in the first message."""
@@ -986,7 +986,7 @@ class ImportProductsInlineRequest(_message.Message):
     CSV_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     csv: _builtins.bytes
-    """The whole file, UTF-8 with or without a byte order mark, at most 3 MiB."""
+    """The whole file, at most 3 MiB."""
     request_id: _builtins.str
     """The id of this request; with one, a repeat gets the first answer."""
     @_builtins.property

@@ -76,16 +76,18 @@ class CatalogServiceStub:
     PAGE_TOKEN_INVALID, VALIDATION_FAILED for an order that there is not.
     """
     ImportProducts: _aio.StreamStreamMultiCallable[_catalog_service_pb2.ImportProductsRequest, _catalog_service_pb2.ImportProductsResponse]
-    """Imports a Shopify CSV file of any size: options go up first, then the file in chunks; progress, bad rows and at the
-    end a summary come down. Nothing is changed before the whole file has arrived. Errors: MALFORMED_REQUEST when the
-    options do not come first or come twice, MEDIA_CORRUPT when size or hash do not match, MEDIA_TOO_LARGE,
-    IMPORT_ROW_INVALID for a file without the needed columns or, with `stop_on_error`, for its first bad row;
+    """Imports a product file of a shop (CSV of Shopify or WooCommerce) of any size: options go up first, then the file in
+    chunks; progress, errors and warnings of rows and at the end a summary come down. Nothing is changed before the
+    whole file has arrived. A file may come again, also after an import that broke off: what is done is unchanged then.
+    A repeat of the request id gives the first 1,000 errors and the first 1,000 warnings again, and the same summary.
+    Errors: MALFORMED_REQUEST when the options do not come first or come twice, MEDIA_CORRUPT when size or hash do not
+    match, MEDIA_TOO_LARGE, IMPORT_ROW_INVALID for what is no such file or, with REJECT_ALL, behind the bad rows;
     VALIDATION_FAILED for an admin who names no seller, NOT_FOUND for a seller that is not the caller's, SELLER_CLOSED,
     REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     ImportProductsInline: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ImportProductsInlineRequest, _catalog_service_pb2.ImportProductsInlineResponse]
-    """Imports a small Shopify CSV file in one call. Errors: MEDIA_CORRUPT when size or hash are stated and do not match,
-    IMPORT_ROW_INVALID for a file without the needed columns or, with `stop_on_error`, for its first bad row;
+    """Imports a small file in one call. Errors: MEDIA_CORRUPT when size or hash are stated and do not match,
+    IMPORT_ROW_INVALID for what is no such file or, with REJECT_ALL, for its bad rows, of which the first are named;
     VALIDATION_FAILED for an admin who names no seller, NOT_FOUND for a seller that is not the caller's, SELLER_CLOSED,
     REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
@@ -257,10 +259,12 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _abc.AsyncIterator[_catalog_service_pb2.ImportProductsRequest],
         context: _aio.ServicerContext[_abc.AsyncIterator[_catalog_service_pb2.ImportProductsRequest], _abc.AsyncIterator[_catalog_service_pb2.ImportProductsResponse]],
     ) -> _abc.AsyncIterator[_catalog_service_pb2.ImportProductsResponse]:
-        """Imports a Shopify CSV file of any size: options go up first, then the file in chunks; progress, bad rows and at the
-        end a summary come down. Nothing is changed before the whole file has arrived. Errors: MALFORMED_REQUEST when the
-        options do not come first or come twice, MEDIA_CORRUPT when size or hash do not match, MEDIA_TOO_LARGE,
-        IMPORT_ROW_INVALID for a file without the needed columns or, with `stop_on_error`, for its first bad row;
+        """Imports a product file of a shop (CSV of Shopify or WooCommerce) of any size: options go up first, then the file in
+        chunks; progress, errors and warnings of rows and at the end a summary come down. Nothing is changed before the
+        whole file has arrived. A file may come again, also after an import that broke off: what is done is unchanged then.
+        A repeat of the request id gives the first 1,000 errors and the first 1,000 warnings again, and the same summary.
+        Errors: MALFORMED_REQUEST when the options do not come first or come twice, MEDIA_CORRUPT when size or hash do not
+        match, MEDIA_TOO_LARGE, IMPORT_ROW_INVALID for what is no such file or, with REJECT_ALL, behind the bad rows;
         VALIDATION_FAILED for an admin who names no seller, NOT_FOUND for a seller that is not the caller's, SELLER_CLOSED,
         REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
@@ -271,8 +275,8 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.ImportProductsInlineRequest,
         context: _aio.ServicerContext[_catalog_service_pb2.ImportProductsInlineRequest, _abc.Awaitable[_catalog_service_pb2.ImportProductsInlineResponse]],
     ) -> _abc.Awaitable[_catalog_service_pb2.ImportProductsInlineResponse]:
-        """Imports a small Shopify CSV file in one call. Errors: MEDIA_CORRUPT when size or hash are stated and do not match,
-        IMPORT_ROW_INVALID for a file without the needed columns or, with `stop_on_error`, for its first bad row;
+        """Imports a small file in one call. Errors: MEDIA_CORRUPT when size or hash are stated and do not match,
+        IMPORT_ROW_INVALID for what is no such file or, with REJECT_ALL, for its bad rows, of which the first are named;
         VALIDATION_FAILED for an admin who names no seller, NOT_FOUND for a seller that is not the caller's, SELLER_CLOSED,
         REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
