@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
+import io
+import sys
+from collections.abc import Mapping
 from importlib import resources
+from pathlib import Path
 
 import pytest
+from marketd.catalog.exports import run
 from marketd.catalog.imports.values import ImportOptions
+from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.call.refusals import NotFound, ValidationFailed
 from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import ReadUnit, UnitOfWork
+from marketd.kernel.values.ids import new_id
+from marketplace.catalog.v1 import catalog_service_pb2 as pb
+from marketplace.catalog.v1 import product_pb2
 
-from tests.worlds.catalog_files import Shop, outcome
+from tests.worlds.catalog_files import CONTEXT, Shop, cup, file, outcome
+from tests.worlds.round_trip import compare, read_csv
 
-UPDATE = ImportOptions(update_existing=True, publish=True)
+REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "catalog"
+DEMO = resources.files("marketd.demo.data").joinpath("products.csv").read_bytes()
+PUBLISH = ImportOptions(publish=True)
+AGAIN = ImportOptions(publish=True, update_existing=True)
 
 
 @pytest.fixture
@@ -18,13 +35,167 @@ async def shop(tx: Transactor) -> Shop:
     return await Shop(tx).open()
 
 
-async def test_the_demo_file(shop: Shop) -> None:
-    data = resources.files("marketd.demo.data").joinpath("products.csv").read_bytes()
-    await shop.bring(data, ImportOptions(publish=True))
+async def _execute(shop: Shop, statement: str, *values: object) -> None:
+    async def work(uow: UnitOfWork) -> None:
+        await uow.connection.execute(statement, *values)
+
+    await shop.tx.run("test", work)
+
+
+_CONTENT = """
+SELECT p.handle, to_jsonb(p) - ARRAY['product_id', 'seller_id', 'slug', 'publish_time', 'version', 'create_time',
+    'update_time'] AS product,
+  (SELECT jsonb_agg(to_jsonb(v) - ARRAY['variant_id', 'product_id', 'seller_id', 'version', 'create_time',
+      'update_time'] || jsonb_build_object('on_hand', s.on_hand, 'policy', s.policy) ORDER BY v.position)
+    FROM variants v JOIN stocks s USING (variant_id) WHERE v.product_id = p.product_id) AS variants,
+  (SELECT jsonb_agg(jsonb_build_array(i.url, i.alt_text, i.position, ARRAY(SELECT v.position FROM variants v
+      WHERE v.variant_id = ANY(i.variant_ids) ORDER BY 1)) ORDER BY i.position)
+    FROM product_images i WHERE i.product_id = p.product_id) AS images
+FROM products p WHERE p.seller_id = $1 ORDER BY p.handle
+"""
+
+
+async def _content(shop: Shop) -> list[tuple[object, ...]]:
+    """What is in the shop, but for ids, slugs and times."""
+
+    async def work(unit: ReadUnit) -> list[tuple[object, ...]]:
+        return [tuple(row) for row in await unit.connection.fetch(_CONTENT, shop.seller_id)]
+
+    return await shop.tx.read(work)
+
+
+def _whole_file(*rows: Mapping[str, str]) -> bytes:
+    """A file with every column that an export has."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, run.COLUMNS, restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def _row(handle: str, title: str = "", **cells: str) -> dict[str, str]:
+    """A row of a product; keys are column names without blanks."""
+    names = {name.replace(" ", ""): name for name in run.COLUMNS}
+    base = {"Handle": handle, "Title": title, "Variant Price": "4.50", "Variant Inventory Tracker": "shopify"}
+    return base | {names[name]: value for name, value in cells.items()}
+
+
+KINDS = _whole_file(
+    _row("plain", "Plain", VariantInventoryQty="3", Published="true", Status="active"),
+    _row("draft", "Draft", VariantInventoryQty="3", Published="false", Status="draft"),
+    _row("gone", "Gone", VariantInventoryQty="3", Published="false", Status="archived"),
+    _row("always", "Always", VariantInventoryTracker="", VariantInventoryQty="7", VariantInventoryPolicy="deny"),
+    _row("later", "Later", VariantInventoryQty="0", VariantInventoryPolicy="continue"),
+    _row("voucher", "Course", VariantRequiresShipping="false", VariantGrams="0"),
+    _row("formula", "=1+1", VariantSKU="+49", VariantBarcode="-1", Vendor="@maker", Type="=kind", Tags="+a, -b"),
+    _row("codes", "'5", VariantSKU="''5", VariantBarcode="'0123"),
+    _row("text", 'Say "hi", now', **{"Body(HTML)": '<p>One,\r\n"two"\nthree</p><ul><li>é &amp; ü</li></ul>'}),
+    _row("shirt", "Shirt", Option1Name="Size", Option1Value="S", Option2Name="Colour", Option2Value="=red",
+         VariantImage="https://x.example/2.jpg", ImageSrc="https://x.example/1.jpg", ImagePosition="1",
+         ImageAltText="One, \"front\"", VariantSKU="S1", VariantGrams="250", VariantCompareAtPrice="9.00"),
+    _row("shirt", Option1Value="M", Option2Value="-blue", VariantPrice="5", ImageSrc="https://x.example/2.jpg",
+         ImagePosition="2", VariantInventoryQty="2"),
+    _row("shirt", ImageSrc="https://x.example/3.jpg", ImagePosition="3", VariantPrice="", VariantInventoryTracker=""),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("data", [DEMO, KINDS], ids=["demo", "kinds"])
+async def test_an_export_changes_nothing_at_home_and_makes_the_same_shop_elsewhere(shop: Shop, data: bytes) -> None:
+    assert outcome(await shop.bring(data, PUBLISH))[3] == 0
     exported = await shop.export()
-    open("/tmp/h6/out.csv", "wb").write(exported.data)
-    print(exported.header, exported.summary)
     before = await shop.rows()
-    report = await shop.bring(exported.data, UPDATE)
-    print(outcome(report), report.warnings)
+    assert outcome(await shop.bring(exported.data, AGAIN))[:2] == (0, 0)
     assert await shop.rows() == before
+    other = await Shop(shop.tx).open()
+    report = await other.bring(exported.data, PUBLISH)
+    assert (report.errors, report.warnings) == ((), ())
+    assert await _content(other) == await _content(shop)
+    assert (await other.export()).data == exported.data
+
+
+@pytest.mark.parametrize("name", ["demo", "apparel.csv", "jewelery.csv"])
+async def test_an_export_is_the_file_again_but_for_a_list(shop: Shop, name: str) -> None:
+    data = DEMO
+    if name != "demo":
+        if not (REAL / name).exists():
+            pytest.skip(f"{REAL / name} is not here")
+        data = (REAL / name).read_bytes()
+    await shop.bring(data, PUBLISH)
+    found = compare(data, (await shop.export()).data)
+    sys.stdout.write("\n".join((f"{name} and its export differ in", *found.lines(), "")))
+    assert found.faults == []
+
+
+def test_a_comparison_finds_what_is_not_on_its_list() -> None:
+    file = KINDS.replace(b"Shirt", b"Skirt").replace(b"4.50", b"4.51", 1).replace(b"250", b"251")
+    assert len(compare(KINDS, file).faults) == 3
+    assert compare(KINDS, KINDS[: KINDS.rindex(b"shirt")]).faults == [f"{11} rows instead of {12}"]
+
+
+async def test_a_file_comes_in_pieces_and_says_what_it_held(shop: Shop) -> None:
+    rows = [_row(f"p{number}", "P", **{"Body(HTML)": "é" * 9000}) for number in range(12)]
+    await shop.bring(_whole_file(*rows), PUBLISH)
+    exported = await shop.export()
+    assert list(exported.header.columns) == list(run.COLUMNS) == list(read_csv(exported.data)[0])
+    assert exported.header.file_name.startswith(f"products-{shop.seller_id.hex}-")
+    assert [len(chunk) for chunk in exported.chunks[:-1]] == [65_536] * (len(exported.chunks) - 1)
+    assert len(exported.chunks) > 2
+    held = exported.summary
+    assert (held.products, held.variants, held.images, held.rows) == (12, 12, 0, 12)
+    assert (held.size, held.sha256) == (len(exported.data), hashlib.sha256(exported.data).hexdigest())
+
+
+async def test_a_shop_without_products_gives_a_header(shop: Shop) -> None:
+    exported = await shop.export()
+    assert exported.data.decode() == ",".join(run.COLUMNS) + "\n"
+    assert (exported.summary.products, exported.summary.rows) == (0, 0)
+
+
+async def test_only_the_states_that_are_asked_for(shop: Shop) -> None:
+    await shop.bring(KINDS, PUBLISH)
+    drafts = await shop.export(product_pb2.PRODUCT_STATE_DRAFT, product_pb2.PRODUCT_STATE_ARCHIVED)
+    assert [row["Handle"] for row in read_csv(drafts.data)] == ["draft", "gone"]
+
+
+async def test_a_product_that_changes_meanwhile_comes_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "BATCH", 2)
+    monkeypatch.setattr(run, "CHUNK_BYTES", 64)
+    await shop.bring(file(*(cup(Handle=f"p{number}", Title=f"P{number}") for number in range(6))), PUBLISH)
+    shop.enter()
+    data, is_changed = b"", False
+    async for message in shop.catalog.ExportProducts(pb.ExportProductsRequest(), CONTEXT):
+        data += message.chunk
+        if not is_changed and b"p1" in data:
+            await _execute(shop, "UPDATE products SET title = 'New ' || title, update_time = now()")
+            await _execute(shop, "DELETE FROM products WHERE handle = 'p4'")
+            await shop.bring(file(cup(Handle="p9", Title="P9")), PUBLISH)
+            is_changed = True
+    titles = {row["Handle"]: row["Title"] for row in read_csv(data)}
+    assert len(read_csv(data)) == len(titles)
+    assert titles == {"p0": "P0", "p1": "P1", "p2": "New P2", "p3": "New P3", "p5": "New P5", "p9": "P9"}
+
+
+async def test_what_the_file_cannot_say_is_counted(shop: Shop) -> None:
+    await shop.bring(KINDS, PUBLISH)
+    await _execute(shop, "UPDATE variants SET active = false WHERE options->0->>1 = 'S'")
+    await _execute(shop, "UPDATE products SET option_names = '{A,B,C,D}' WHERE handle = 'plain'")
+    exported = await shop.export()
+    held = exported.summary
+    assert (held.variants_left_out, held.products_left_out, list(held.left_out_handles)) == (1, 1, ["plain"])
+    assert "plain" not in {row["Handle"] for row in read_csv(exported.data)}
+    assert [row["Option1 Value"] for row in read_csv(exported.data) if row["Handle"] == "shirt"] == ["M", "", ""]
+    before = await shop.rows()
+    await shop.bring(exported.data, AGAIN)
+    assert await shop.rows() == before
+
+
+async def test_only_a_shops_owner_and_admins_get_its_file(shop: Shop) -> None:
+    other = await Shop(shop.tx).open()
+    other.enter()
+    stream = other.catalog.ExportProducts(pb.ExportProductsRequest(seller_id=str(shop.seller_id)), CONTEXT)
+    with pytest.raises(NotFound):
+        await anext(stream)
+    shop.owner = Caller(new_id(), None, frozenset({Role.ADMIN}))
+    assert (await shop.export()).summary.products == 0
+    with pytest.raises(ValidationFailed):
+        await anext(shop.catalog.ExportProducts(pb.ExportProductsRequest(), CONTEXT))

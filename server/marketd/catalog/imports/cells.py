@@ -121,5 +121,8 @@ def line(text: str) -> str:
 
 
 def without_apostrophe(text: str) -> str:
-    """The text without the one apostrophe that spreadsheets put before numbers to keep them as they are."""
-    return text[1:] if text.startswith("'") and text[1:2].isdigit() else text
+    """The text without the one apostrophe that spreadsheets put before numbers to keep them as they are.
+
+    Exports put one more before a text that begins with apostrophes and a digit, so that it comes back as it was.
+    """
+    return text[1:] if text.startswith("'") and text.lstrip("'")[:1].isdigit() else text
