@@ -11,6 +11,7 @@ branch_labels = None
 depends_on = None
 
 _KINDS = "'OPENED', 'COUNTED', 'ADJUSTED', 'SHIPPED', 'RETURNED'"
+_LISTS = {"variant": ["variant_id"], "seller": ["seller_id", "kind"], "kind": ["kind"]}
 
 
 def upgrade() -> None:
@@ -37,15 +38,20 @@ def upgrade() -> None:
         op.f("ck_stock_movements_actor"), "stock_movements", "actor IN ('SELLER', 'ADMIN', 'SERVICE', 'SYSTEM')"
     )
     op.drop_index("ix_stock_movements_variant_id_movement_id", "stock_movements")
+<<<<<<< HEAD
     op.create_index("ix_stock_movements_variant", "stock_movements", ["variant_id", "create_time", "movement_id"])
     op.create_index("ix_stock_movements_seller", "stock_movements", ["seller_id", "kind", "create_time", "movement_id"])
+=======
+    for name, leading in _LISTS.items():
+        op.create_index(f"ix_stock_movements_{name}", "stock_movements", [*leading, "create_time", "movement_id"])
+>>>>>>> h1-stock
 
 
 def downgrade() -> None:
     """Everything is counted again: adjustments were counts, and what is owed beyond what is there is not known."""
     op.execute("SET LOCAL lock_timeout = '500ms'")
-    for name in ("ix_stock_movements_seller", "ix_stock_movements_variant"):
-        op.drop_index(name, "stock_movements")
+    for name in _LISTS:
+        op.drop_index(f"ix_stock_movements_{name}", "stock_movements")
     op.create_index("ix_stock_movements_variant_id_movement_id", "stock_movements", ["variant_id", "movement_id"])
     op.drop_constraint(op.f("ck_stock_movements_actor"), "stock_movements")
     op.execute("UPDATE stock_movements SET kind = 'COUNTED' WHERE kind = 'ADJUSTED'")

@@ -70,6 +70,14 @@ async def _set_stock(world: World, lines: Lines) -> Scene:
     return Scene(world.seller, request)
 
 
+async def _adjust_stock(world: World, lines: Lines) -> Scene:
+    variant = await world.product(lines, 3)
+    request = inventory_service_pb2.AdjustStockRequest(
+        request_id=new_key(), variant_id=variant.variant_id, delta=4, reason="found"
+    )
+    return Scene(world.seller, request)
+
+
 async def _place_order(world: World, lines: Lines) -> Scene:
     buyer = await register(lines)
     variants = [(await world.product(lines, 3), 2), (await world.product(lines, 3), 1)]
@@ -180,6 +188,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
     "/marketplace.seller.v1.SellerService/CreateSeller": Recipe("seller.create", _create_seller),
     "/marketplace.catalog.v1.CatalogService/CreateProduct": Recipe("catalog.create_product", _create_product),
     "/marketplace.inventory.v1.InventoryService/SetStock": Recipe("inventory.set_stock", _set_stock),
+    "/marketplace.inventory.v1.InventoryService/AdjustStock": Recipe("inventory.adjust_stock", _adjust_stock),
     "/marketplace.order.v1.OrderService/PlaceOrder": Recipe("order.place", _place_order),
     "/marketplace.order.v1.OrderService/CancelOrder": Recipe("order.cancel", _cancel_order),
     "/marketplace.payment.v1.PaymentService/CreatePayment": Recipe("payment.create", _create_payment),

@@ -6,22 +6,21 @@ import asyncio
 import random
 from collections.abc import Sequence
 from functools import partial
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import asyncpg
 import pytest
 from marketd.catalog.servicer import CACHE_TAG
-from marketd.inventory import invariants, service, stocks
+from marketd.inventory import service, stocks
 from marketd.inventory.errors import InsufficientStock
 from marketd.inventory.model import StockPolicy
 from marketd.inventory.servicer import InventoryServicer
-from marketd.inventory.values import NOTHING, Availability, NewStock, Stock, StockCount, StockLine
+from marketd.inventory.values import NOTHING, Availability, StockCount, StockLine
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call
-from marketd.kernel.call.caller import SYSTEM, Caller, Role
+from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import EtagMismatch, NotFound
 from marketd.kernel.db.database import create_engine
-from marketd.kernel.db.invariants import violations
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.slice import ANSWERS_TOPIC
@@ -32,65 +31,23 @@ from marketplace.inventory.v1 import inventory_service_pb2 as pb
 
 from tests.worlds.built import Built
 from tests.worlds.parts import make_parts
-
-
-async def _seller(tx: Transactor) -> tuple[UUID, Caller]:
-    """An active seller and the caller who owns it."""
-    seller_id, user_id = new_id(), new_id()
-
-    async def work(uow: UnitOfWork) -> None:
-        await uow.connection.execute(
-            "INSERT INTO sellers (seller_id, owner_user_id, handle, shop_name, description, state, contact,"
-            " prep_duration, time_zone, opening_hours, approve_time, create_time, update_time)"
-            " VALUES ($1, $2, $3, 'Shop', '', 'ACTIVE', '{}', '10 minutes', 'UTC', '[]', $4, $4, $4)",
-            seller_id,
-            user_id,
-            f"shop-{seller_id.hex[-12:]}",
-            uow.now,
-        )
-
-    await tx.run("test.seller", work)
-    return seller_id, Caller(user_id, None, frozenset({Role.SELLER}))
-
-
-async def _stock(tx: Transactor, seller_id: UUID, *quantities: int) -> list[UUID]:
-    variants = sorted(new_id() for _ in quantities)
-    rows = [NewStock(variant, seller_id, quantity) for variant, quantity in zip(variants, quantities, strict=True)]
-    await tx.run("test.stock", lambda uow: service.create_stock(uow, rows))
-    return variants
-
-
-async def _get(tx: Transactor, variant_id: UUID) -> Stock:
-    return await tx.read(lambda unit: stocks.get_stock(unit, SYSTEM, variant_id))
-
-
-async def _broken(tx: Transactor) -> list[str]:
-    return await tx.read(lambda unit: violations(unit.connection, invariants.INVARIANTS))
-
-
-async def _movements(tx: Transactor, variant_id: UUID) -> list[tuple[str, int, int]]:
-    rows = await tx.read(
-        lambda unit: unit.connection.fetch(
-            "SELECT kind, delta, on_hand FROM stock_movements WHERE variant_id = $1 ORDER BY movement_id", variant_id
-        )
-    )
-    return [tuple(row) for row in rows]
+from tests.worlds.stocks import broken, get, movements, seller, stock
 
 
 async def test_a_count_is_taken_and_its_difference_recorded(tx: Transactor) -> None:
-    seller_id, owner = await _seller(tx)
-    [variant] = await _stock(tx, seller_id, 5)
+    seller_id, owner = await seller(tx)
+    [variant] = await stock(tx, seller_id, 5)
     counted = await tx.run("t", lambda uow: stocks.set_stock(uow, owner, StockCount(variant, 12, "inventory day")))
     again = await tx.run("t", lambda uow: stocks.set_stock(uow, owner, StockCount(variant, 12)))
     assert counted.applied
     assert again.applied
-    assert (await _get(tx, variant)).on_hand == 12
-    assert await _movements(tx, variant) == [("OPENED", 5, 5), ("COUNTED", 7, 12)]
+    assert (await get(tx, variant)).on_hand == 12
+    assert await movements(tx, variant) == [("OPENED", 5, 5), ("COUNTED", 7, 12)]
 
 
 async def test_a_count_that_is_not_newer_than_the_known_one_changes_nothing(tx: Transactor) -> None:
-    seller_id, owner = await _seller(tx)
-    [variant] = await _stock(tx, seller_id, 5)
+    seller_id, owner = await seller(tx)
+    [variant] = await stock(tx, seller_id, 5)
 
     async def count(quantity: int, version: int | None) -> tuple[bool, int, int | None]:
         counted = await tx.run(
@@ -98,24 +55,24 @@ async def test_a_count_that_is_not_newer_than_the_known_one_changes_nothing(tx: 
         )
         return counted.applied, counted.stock.on_hand, counted.stock.source_version
 
-    assert (await _get(tx, variant)).source_version is None
+    assert (await get(tx, variant)).source_version is None
     assert await count(8, 7) == (True, 8, 7)
     assert await count(1, 7) == (False, 8, 7)
     assert await count(1, 6) == (False, 8, 7)
     assert await count(9, None) == (True, 9, 7)
     assert await count(9, 8) == (True, 9, 8)
-    assert await _broken(tx) == []
+    assert await broken(tx) == []
 
 
 async def test_a_count_made_for_an_older_stock_is_refused(tx: Transactor) -> None:
-    seller_id, owner = await _seller(tx)
-    [variant] = await _stock(tx, seller_id, 5)
-    etags = [etag_of((await _get(tx, variant)).version)]
+    seller_id, owner = await seller(tx)
+    [variant] = await stock(tx, seller_id, 5)
+    etags = [etag_of((await get(tx, variant)).version)]
 
     async def count(quantity: int, etag: str) -> str:
         wanted = StockCount(variant, quantity, etag=etag)
         counted = await tx.run("t", lambda uow: stocks.set_stock(uow, owner, wanted))
-        assert counted.stock == await _get(tx, variant)
+        assert counted.stock == await get(tx, variant)
         return etag_of(counted.stock.version)
 
     etags.append(await count(8, etags[-1]))
@@ -123,7 +80,7 @@ async def test_a_count_made_for_an_older_stock_is_refused(tx: Transactor) -> Non
     line = [StockLine(variant, 2)]
     for step in (service.reserve, service.release, service.reserve, service.ship):
         await tx.run("t", partial(step, lines=line, reference=new_id()))
-        etags.append(etag_of((await _get(tx, variant)).version))
+        etags.append(etag_of((await get(tx, variant)).version))
     assert len(set(etags)) == 6, "what orders promise and ship changes it as well"
     for stale in etags[:-1]:
         with pytest.raises(EtagMismatch) as refused:
@@ -133,20 +90,20 @@ async def test_a_count_made_for_an_older_stock_is_refused(tx: Transactor) -> Non
 
 
 async def test_a_count_cannot_take_what_open_orders_were_promised(tx: Transactor) -> None:
-    seller_id, owner = await _seller(tx)
-    [variant] = await _stock(tx, seller_id, 5)
+    seller_id, owner = await seller(tx)
+    [variant] = await stock(tx, seller_id, 5)
     await tx.run("t", lambda uow: service.reserve(uow, [StockLine(variant, 3)], new_id()))
     with pytest.raises(InsufficientStock) as refused:
         await tx.run("t", lambda uow: stocks.set_stock(uow, owner, StockCount(variant, 2)))
     assert refused.value.metadata == {"variantId": str(variant), "requested": "3", "available": "2"}
     await tx.run("t", lambda uow: stocks.set_stock(uow, owner, StockCount(variant, 3)))
-    assert (await _get(tx, variant)).available == 0
+    assert (await get(tx, variant)).available == 0
 
 
 async def test_the_stock_of_others_is_not_there(tx: Transactor) -> None:
-    seller_id, owner = await _seller(tx)
-    _, other = await _seller(tx)
-    [variant] = await _stock(tx, seller_id, 5)
+    seller_id, owner = await seller(tx)
+    _, other = await seller(tx)
+    [variant] = await stock(tx, seller_id, 5)
     assert (await tx.read(lambda unit: stocks.get_stock(unit, owner, variant))).on_hand == 5
     for caller, wanted in ((other, variant), (owner, uuid4())):
         with pytest.raises(NotFound) as refused:
@@ -159,8 +116,8 @@ async def test_the_stock_of_others_is_not_there(tx: Transactor) -> None:
 
 
 async def test_a_shortage_names_every_short_line_and_promises_nothing(tx: Transactor) -> None:
-    seller_id, _ = await _seller(tx)
-    few, none, enough = await _stock(tx, seller_id, 2, 0, 9)
+    seller_id, _ = await seller(tx)
+    few, none, enough = await stock(tx, seller_id, 2, 0, 9)
     unknown = new_id()
     lines = [StockLine(enough, 4), StockLine(few, 2), StockLine(none, 1), StockLine(few, 1), StockLine(unknown, 1)]
     with pytest.raises(InsufficientStock) as refused:
@@ -172,16 +129,16 @@ async def test_a_shortage_names_every_short_line_and_promises_nothing(tx: Transa
     ]
     assert [violation.subject for violation in refused.value.preconditions] == [str(few), str(none), str(unknown)]
     assert refused.value.metadata == {"variantId": str(few), "requested": "3", "available": "2"}
-    assert (await _get(tx, enough)).reserved == 0
+    assert (await get(tx, enough)).reserved == 0
 
 
 async def test_promises_are_kept_taken_back_and_shipped(tx: Transactor) -> None:
-    seller_id, _ = await _seller(tx)
-    one, two = await _stock(tx, seller_id, 5, 5)
+    seller_id, _ = await seller(tx)
+    one, two = await stock(tx, seller_id, 5, 5)
     order = new_id()
     lines = [StockLine(one, 1), StockLine(two, 2), StockLine(one, 1)]
     await tx.run("t", lambda uow: service.reserve(uow, lines, order))
-    assert ((await _get(tx, one)).reserved, (await _get(tx, two)).reserved) == (2, 2)
+    assert ((await get(tx, one)).reserved, (await get(tx, two)).reserved) == (2, 2)
     statement = (
         f"SELECT {service.availability_sql('v.id')} AS found FROM unnest($1::uuid[]) WITH ORDINALITY AS v(id, place)"
     )
@@ -190,14 +147,14 @@ async def test_promises_are_kept_taken_back_and_shipped(tx: Transactor) -> None:
     assert [Availability.read(row["found"]) for row in rows] == [left, left, NOTHING]
     await tx.run("t", lambda uow: service.release(uow, [StockLine(one, 1)], order))
     await tx.run("t", lambda uow: service.ship(uow, [StockLine(one, 1), StockLine(two, 2)], order))
-    assert [(stock.on_hand, stock.reserved) for stock in (await _get(tx, one), await _get(tx, two))] == [(4, 0), (3, 0)]
-    assert await _movements(tx, two) == [("OPENED", 5, 5), ("SHIPPED", -2, 3)]
-    assert await _broken(tx) == []
+    assert [(stock.on_hand, stock.reserved) for stock in (await get(tx, one), await get(tx, two))] == [(4, 0), (3, 0)]
+    assert await movements(tx, two) == [("OPENED", 5, 5), ("SHIPPED", -2, 3)]
+    assert await broken(tx) == []
 
 
 async def test_taking_back_more_than_was_promised_is_refused_by_the_table(tx: Transactor) -> None:
-    seller_id, _ = await _seller(tx)
-    [variant] = await _stock(tx, seller_id, 5)
+    seller_id, _ = await seller(tx)
+    [variant] = await stock(tx, seller_id, 5)
     for step in (service.release, service.ship):
         with pytest.raises(asyncpg.CheckViolationError):
             await tx.run("t", partial(step, lines=[StockLine(variant, 1)], reference=new_id()))
@@ -209,8 +166,8 @@ async def test_fifty_pieces_are_promised_fifty_times_and_the_naive_way_oversells
     tx: Transactor, database_url: str
 ) -> None:
     """The control reads, decides and writes, as one is tempted to; a barrier lets ten of them decide at once."""
-    seller_id, _ = await _seller(tx)
-    ours, naive = await _stock(tx, seller_id, 50, 50)
+    seller_id, _ = await seller(tx)
+    ours, naive = await stock(tx, seller_id, 50, 50)
     engine = create_engine(database_url, pool_size=20, pool_timeout_seconds=20)
     other = Transactor(engine, SystemClock())
 
@@ -240,9 +197,9 @@ async def test_fifty_pieces_are_promised_fifty_times_and_the_naive_way_oversells
     await other.drain()
     await engine.dispose()
     assert sum(sold) == 50
-    assert ((await _get(tx, ours)).reserved, (await _get(tx, ours)).available) == (50, 0)
-    assert (await _get(tx, naive)).reserved < sum(lost)
-    assert await _broken(tx) == []
+    assert ((await get(tx, ours)).reserved, (await get(tx, ours)).available) == (50, 0)
+    assert (await get(tx, naive)).reserved < sum(lost)
+    assert await broken(tx) == []
 
 
 async def _deadlocks(tx: Transactor) -> int:
@@ -256,8 +213,8 @@ async def _deadlocks(tx: Transactor) -> int:
 
 
 async def test_orders_of_many_variants_in_any_order_never_deadlock_and_never_oversell(tx: Transactor) -> None:
-    seller_id, _ = await _seller(tx)
-    variants = await _stock(tx, seller_id, *[20] * 8)
+    seller_id, _ = await seller(tx)
+    variants = await stock(tx, seller_id, *[20] * 8)
     pick = random.Random(7)  # noqa: S311 - the same order every time
     tries = 0
 
@@ -288,19 +245,19 @@ async def test_orders_of_many_variants_in_any_order_never_deadlock_and_never_ove
         for _ in range(120)
     ]
     shipped = sum(await asyncio.gather(*(once(lines) for lines in orders)))
-    stocks = [await _get(tx, variant) for variant in variants]
+    stocks = [await get(tx, variant) for variant in variants]
     assert tries == len(orders), "a deadlock or a serialization failure made a transaction run again"
     assert await _deadlocks(tx) == 0
     assert sum(20 - stock.on_hand for stock in stocks) == shipped > 0
     assert all(stock.reserved == 0 for stock in stocks)
-    assert await _broken(tx) == []
+    assert await broken(tx) == []
 
 
 async def test_the_invariant_sees_a_stock_that_no_movement_explains(tx: Transactor) -> None:
-    seller_id, _ = await _seller(tx)
-    [variant] = await _stock(tx, seller_id, 5)
+    seller_id, _ = await seller(tx)
+    [variant] = await stock(tx, seller_id, 5)
     await tx.run("t", lambda uow: uow.connection.execute("UPDATE stocks SET on_hand = 6"))
-    assert await _broken(tx) == [
+    assert await broken(tx) == [
         "0 <= reserved <= on hand and what may be oversold; on hand is the sum of the movements: "
         f"stock {variant} has 6 on hand, 0 reserved, 0 oversold, 5 moved"
     ]
@@ -315,8 +272,8 @@ async def test_the_service_counts_and_shows_what_is_there(tx: Transactor) -> Non
     changes: list[bytes] = []
     parts.broadcast.subscribe(ANSWERS_TOPIC, changes.append)
     servicer = Built(parts, "inventory").servicer(InventoryServicer)
-    seller_id, owner = await _seller(tx)
-    [variant] = await _stock(tx, seller_id, 5)
+    seller_id, owner = await seller(tx)
+    [variant] = await stock(tx, seller_id, 5)
     _enter(owner)
     context = None
     answer = await servicer.SetStock(

@@ -33,6 +33,9 @@ from marketd.delivery.model import CourierState, DeliveryOutcome, DeliveryState
 from marketd.delivery.repository import couriers
 from marketd.delivery.repository import pages as deliveries
 from marketd.delivery.values import CourierFilter, DeliveryFilter, DeliveryOrder
+from marketd.inventory.model import MovementKind
+from marketd.inventory.repository import list_movements
+from marketd.inventory.values import MovementQuery
 from marketd.kernel.call.caller import Role
 from marketd.kernel.call.refusals import ConcurrentUpdate
 from marketd.kernel.db.database import Connection
@@ -108,6 +111,22 @@ def made_later() -> Iterator[tuple[str, Make]]:
             **since,
         ):
             yield "marketd.audit.repository.list_page", partial(_positional, audit.list_page, entries, after, 9)
+        for account_id, moved, newest_first in product(
+            (None, ID),
+            list(each(MovementQuery, variant_ids=(ID,), seller_ids=(ID,), kinds=(MovementKind.SHIPPED,), **since)),
+            (True, False),
+        ):
+            yield (
+                "marketd.inventory.repository.list_movements",
+                partial(
+                    _positional,
+                    partial(list_movements, newest_first=newest_first),
+                    moved,
+                    account_id,
+                    after,
+                    9,
+                ),
+            )
     for before in (None, ID):
         for account_id, orders in product(
             (None, ID),

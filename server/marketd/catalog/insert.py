@@ -32,8 +32,8 @@ class Planned:
 async def make_products(uow: UnitOfWork, planned: Sequence[Planned], actor: Actor = BY_SYSTEM) -> list[Planned]:
     """Make the products, with slugs that nobody has; gives them as they were made, in the same order. planned: 1..50.
 
-    `actor` is who makes them. Slugs that the seller chose are kept or refused. Raises AlreadyExists for a slug or SKU in use, and ConcurrentUpdate
-    when somebody else takes the same names at the same time.
+    `actor` is who makes them. Slugs that the seller chose are kept or refused. Raises AlreadyExists for a slug or SKU
+    in use, and ConcurrentUpdate when somebody else takes the same names at the same time.
     """
     made: dict[int, Planned] = {}
     waiting = dict(enumerate(planned))

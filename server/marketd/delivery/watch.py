@@ -89,13 +89,13 @@ async def watch_deliveries(
     `after` resumes behind that number.
     """
     read = partial(_read, courier_id)
-    news = watch(tx, feed, courier_id, read, after=after, beat_seconds=beat_seconds, poll_seconds=poll_seconds)
+    news = watch(tx, feed, (courier_id,), read, after=after, beat_seconds=beat_seconds, poll_seconds=poll_seconds)
     async with aclosing(news) as each:
         async for item in each:
             yield item
 
 
-async def _read(courier_id: UUID, unit: ReadUnit, after: int | None) -> Batch[CourierNews]:
+async def _read(courier_id: UUID, unit: ReadUnit, after: int | None) -> Batch[CourierNews, int]:
     """What comes after a number; a snapshot when there is none, and behind a reset when what follows is not kept."""
     missed = None if after is None else await missed_events(unit, courier_id, after, limit=BATCH)
     if missed is None or after is None:

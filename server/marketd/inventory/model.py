@@ -98,14 +98,15 @@ _ACTORS = ", ".join(f"'{kind.value}'" for kind in ActorKind)
 class StockMovementTable(Base):
     """One change of `on_hand`; the sum of all of a variant's movements is its `on_hand` (invariant I1).
 
-    Reservations are no movements: the lines of open orders are their record. A list of a shop's movements is put
-    together of one list a kind, so that the rare ones are found as quickly as the others.
+    Reservations are no movements: the lines of open orders are their record. A list of movements is put together of one
+    list a kind, so that the rare ones are found as quickly as the others.
     """
 
     __tablename__ = "stock_movements"
     __table_args__ = (
         Index("ix_stock_movements_variant", "variant_id", "create_time", "movement_id"),
         Index("ix_stock_movements_seller", "seller_id", "kind", "create_time", "movement_id"),
+        Index("ix_stock_movements_kind", "kind", "create_time", "movement_id"),
         CheckConstraint("delta <> 0", name="delta"),
         CheckConstraint(f"kind IN ({_KINDS})", name="kind"),
         CheckConstraint(f"actor IN ({_ACTORS})", name="actor"),

@@ -14,14 +14,26 @@ from datetime import datetime
 from uuid import UUID
 
 from marketd.inventory.model import MAX_QUANTITY, MovementKind, StockPolicy
-from marketd.inventory.values import Actor, NewStock, Shortage, Stock, StockChange, StockCount, StockLine
+from marketd.inventory.values import (
+    Actor,
+    Movement,
+    MovementQuery,
+    NewStock,
+    Shortage,
+    Stock,
+    StockChange,
+    StockCount,
+    StockLine,
+)
 from marketd.kernel.db.database import Connection, Record
-from marketd.kernel.db.sql import Columns
+from marketd.kernel.db.sql import Arguments, Columns, where
 from marketd.kernel.values.ids import new_id
+from marketd.seller import service as sellers
 
 # ruff: noqa: S608 - every interpolated part is one of the constants here
 _STOCK = Columns(Stock)
 _AFTER = Columns(Stock, table="s")
+_MOVEMENT = Columns(Movement, table="m")
 _TRACKED = f"'{StockPolicy.TRACKED.value}'"
 
 
@@ -178,6 +190,60 @@ async def read_stocks(connection: Connection, variant_ids: Sequence[UUID]) -> di
         f"SELECT {_STOCK.sql} FROM stocks WHERE variant_id = ANY($1::uuid[])", list(variant_ids)
     )
     return {stock.variant_id: stock for stock in _STOCK.values(rows)}
+
+
+async def list_movements(
+    connection: Connection,
+    wanted: MovementQuery,
+    account_id: UUID | None,
+    after: tuple[datetime, UUID] | None,
+    limit: int,
+    *,
+    newest_first: bool,
+) -> list[Movement]:
+    """The next `limit` movements after the one with that (create_time, movement_id), of the account's shops or, without
+    one, of all.
+
+    Each variant, or each kind of each seller, has its own part of an index and gives its first `limit`; the best of
+    those are taken, so a page costs the same wherever it stands and however rare what it looks for is.
+    """
+    arguments = Arguments(limit)
+    way, beyond = ("DESC", "<") if newest_first else ("ASC", ">")
+    conditions: list[str] = []
+    if wanted.create_time_from is not None:
+        conditions.append(f"m.create_time >= {arguments.add(wanted.create_time_from)}")
+    if wanted.create_time_before is not None:
+        conditions.append(f"m.create_time < {arguments.add(wanted.create_time_before)}")
+    if after is not None:
+        conditions.append(f"(m.create_time, m.movement_id) {beyond} ({', '.join(arguments.add(key) for key in after)})")
+    shops = "" if account_id is None else sellers.owned_sql(arguments.add(account_id))
+    if wanted.seller_ids:
+        named = f"unnest({arguments.add(list(wanted.seller_ids))}::uuid[])"
+        shops = f"SELECT seller_id FROM {named} n(seller_id)" + (f" WHERE seller_id IN ({shops})" if shops else "")
+    kinds = [kind.value for kind in wanted.kinds or MovementKind]
+    if wanted.variant_ids:
+        sources = f"unnest({arguments.add(list(wanted.variant_ids))}::uuid[]) v(variant_id)"
+        conditions.append("m.variant_id = v.variant_id")
+        if wanted.kinds:
+            conditions.append(f"m.kind = ANY({arguments.add(kinds)}::text[])")
+        if shops:
+            conditions.append(f"m.seller_id IN ({shops})")
+    else:
+        sources = f"unnest({arguments.add(kinds)}::text[]) k(kind)"
+        conditions.append("m.kind = k.kind")
+        if shops:
+            sources = f"({shops}) s CROSS JOIN {sources}"
+            conditions.append("m.seller_id = s.seller_id")
+    each = f"SELECT m.create_time, m.movement_id FROM stock_movements m{where(conditions)}"
+    sort = f"create_time {way}, movement_id {way}"
+    rows = await connection.fetch(
+        f"WITH page AS (SELECT l.* FROM {sources} CROSS JOIN LATERAL ({each} ORDER BY {sort} LIMIT $1) l"
+        f" ORDER BY {sort} LIMIT $1)"
+        f" SELECT {_MOVEMENT.sql} FROM page JOIN stock_movements m USING (movement_id)"
+        f" ORDER BY m.create_time {way}, m.movement_id {way}",
+        *arguments,
+    )
+    return _MOVEMENT.values(rows)
 
 
 async def lock_stocks(connection: Connection, variant_ids: Sequence[UUID]) -> dict[UUID, Stock]:

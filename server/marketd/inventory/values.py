@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final, Self
 from uuid import UUID
 
-from marketd.inventory.model import LOW_STOCK, ActorKind, StockPolicy, StockState
+from marketd.inventory.model import LOW_STOCK, ActorKind, MovementKind, StockPolicy, StockState
 from marketd.kernel.call.caller import Caller, Role
 
 
@@ -135,6 +135,44 @@ class StockCount:
     reason: str = ""
     source_version: int | None = None
     etag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """So many pieces more, or fewer, of one variant are on hand; `delta` is not 0. An empty `etag` is unconditional."""
+
+    variant_id: UUID
+    delta: int
+    reason: str = ""
+    etag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """One change of how many pieces are on hand. `reference` is the order that they went or came with."""
+
+    movement_id: UUID
+    variant_id: UUID
+    seller_id: UUID
+    kind: MovementKind
+    delta: int
+    on_hand: int
+    reason: str
+    actor: ActorKind
+    actor_id: UUID | None
+    reference: UUID | None
+    create_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MovementQuery:
+    """What a list of movements is narrowed to. Empty, and None: to all. No repeats."""
+
+    variant_ids: tuple[UUID, ...] = ()
+    seller_ids: tuple[UUID, ...] = ()
+    kinds: tuple[MovementKind, ...] = ()
+    create_time_from: datetime | None = None
+    create_time_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ def watch_order(
 
     Raises NotFound for somebody else's order.
     """
-    return watch(tx, feed, order_id, _OrderReader(caller, order_id).read, after=after, beat_seconds=beat_seconds)
+    return watch(tx, feed, (order_id,), _OrderReader(caller, order_id).read, after=after, beat_seconds=beat_seconds)
 
 
 class _OrderReader:
@@ -77,7 +77,7 @@ class _OrderReader:
         self._shown_version = 0
         self._is_over = False
 
-    async def read(self, unit: ReadUnit, after: int | None) -> Batch[OrderNews]:
+    async def read(self, unit: ReadUnit, after: int | None) -> Batch[OrderNews, int]:
         """The changes after the number; a snapshot without one, and where they are not kept."""
         if self._order is None:
             # The number first: the order is then at least as new, and what comes twice is told by its version.
@@ -107,7 +107,7 @@ class _OrderReader:
         self._is_over = order.state.is_over
         return order
 
-    def _snapshot(self, seq: int, order: Order, after: int | None) -> Batch[OrderNews]:
+    def _snapshot(self, seq: int, order: Order, after: int | None) -> Batch[OrderNews, int]:
         """Behind a reset where the watch should have gone on after a number."""
         self._shown_version = order.version
         # Whoever comes back after the reset alone has not seen the snapshot: it is told again.
@@ -115,7 +115,7 @@ class _OrderReader:
         shown: list[tuple[int, OrderNews]] = [(OF_NO_USE, each) for each in reset]
         return Batch(seq, [*shown, (seq, OrderSnapshot(order))], is_over=order.state.is_over)
 
-    def _changes(self, order: Order, after: int, events: Sequence[StoredEvent], *, more: bool) -> Batch[OrderNews]:
+    def _changes(self, order: Order, after: int, events: Sequence[StoredEvent], *, more: bool) -> Batch[OrderNews, int]:
         """Where there is no event, what was read before says whether it is over: nothing may follow the last page."""
         news: list[tuple[int, OrderNews]] = []
         seq = after

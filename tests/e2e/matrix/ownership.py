@@ -61,8 +61,13 @@ def _rider_id(market: Market) -> str:
     return market.trip.rider.courier_id
 
 
+def _variant_id(market: Market) -> str:
+    return market.goods.variant_id
+
+
 B, S, C, NOBODY = "BUYER", "SELLER", "COURIER", "anonymous"
 _ORDERS, _DELIVERIES = order_service_pb2.ListOrdersRequest, delivery_service_pb2.ListDeliveriesRequest
+_STOCK = inventory_service_pb2
 
 FIELDS: Final[Mapping[str, Owned | str]] = {
     "Login.guest_cart_token": NOT_YET,
@@ -223,6 +228,20 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
             lambda one: inventory_service_pb2.SetStockRequest(request_id=new_key(), variant_id=one, quantity=0),
         ),
     ),
+    "BatchGetStock.variant_ids": Owned((S,), filtered(_STOCK.BatchGetStockRequest, "variant_ids", _variant_id)),
+    "AdjustStock.variant_id": Owned(
+        (S,),
+        plain(_variant_id, lambda one: _STOCK.AdjustStockRequest(request_id=new_key(), variant_id=one, delta=-1)),
+    ),
+    "ListStockMovements.page_token": APART,
+    "ListStockMovements.variant_ids": Owned(
+        (S,), filtered(_STOCK.ListStockMovementsRequest, "variant_ids", _variant_id)
+    ),
+    "ListStockMovements.seller_ids": Owned(
+        (S,), filtered(_STOCK.ListStockMovementsRequest, "seller_ids", lambda market: market.shop.seller_id)
+    ),
+    "WatchStock.variant_ids": Owned((S,), filtered(_STOCK.WatchStockRequest, "variant_ids", _variant_id)),
+    "WatchStock.resume_token": APART,
     "AddCartItem.variant_id": Owned(
         (B,),
         draft("variant_id", lambda one: cart_service_pb2.AddCartItemRequest(variant_id=one, quantity=1)),

@@ -219,6 +219,32 @@ async def get_stock(market: Market, who: str) -> Scene:
     return Scene(_keeper(market, who), (request,))
 
 
+@STOCK.add("BatchGetStock", SELLER, ADMIN, SERVICE)
+async def batch_get_stock(market: Market, who: str) -> Scene:
+    request = inventory_service_pb2.BatchGetStockRequest(variant_ids=[market.goods.variant_id])
+    return Scene(_keeper(market, who), (request,))
+
+
+@STOCK.add("AdjustStock", SELLER, ADMIN, SERVICE)
+async def adjust_stock(market: Market, who: str) -> Scene:
+    goods = await market.product()
+    request = inventory_service_pb2.AdjustStockRequest(
+        request_id=new_key(), variant_id=goods.variant_id, delta=-2, reason="broken"
+    )
+    return Scene(_keeper(market, who), (request,))
+
+
+@STOCK.add("ListStockMovements", SELLER, ADMIN)
+async def list_stock_movements(market: Market, who: str) -> Scene:
+    return Scene(_keeper(market, who), (inventory_service_pb2.ListStockMovementsRequest(page_size=5),))
+
+
+@STOCK.add("WatchStock", SELLER, ADMIN, SERVICE, take=1)
+async def watch_stock(market: Market, who: str) -> Scene:
+    request = inventory_service_pb2.WatchStockRequest(variant_ids=[market.goods.variant_id])
+    return Scene(_keeper(market, who), (request,))
+
+
 @CART.add("GetCart", GUEST, BUYER)
 async def get_cart(market: Market, who: str) -> Scene:
     # A new buyer's cart is opened by the first look at it.

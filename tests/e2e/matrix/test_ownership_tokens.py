@@ -13,6 +13,7 @@ from marketplace.admin.v1 import admin_service_pb2
 from marketplace.auth.v1 import auth_service_pb2, user_service_pb2
 from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
 from marketplace.delivery.v1 import courier_service_pb2, delivery_service_pb2
+from marketplace.inventory.v1 import inventory_service_pb2
 from marketplace.order.v1 import order_service_pb2
 from marketplace.tracking.v1 import tracking_service_pb2
 
@@ -101,6 +102,12 @@ async def _couriers(market: Market) -> tuple[Person | None, Any]:
     return market.admin, courier_service_pb2.ListCouriersRequest(page_size=1)
 
 
+async def _movements(market: Market) -> tuple[Person | None, Any]:
+    for _ in range(2):
+        await market.draft()
+    return market.shop.owner, inventory_service_pb2.ListStockMovementsRequest(page_size=1)
+
+
 ADMINS: dict[str, Pages] = {
     "users": _users,
     "couriers": _couriers,
@@ -113,6 +120,7 @@ PRIVATE: dict[str, Pages] = {
     "own products": _own_products,
     "sessions": _sessions,
     "addresses": _addresses,
+    "stock movements": _movements,
     **ADMINS,
 }
 EVERY: dict[str, Pages] = {**PRIVATE, "products": _products, "categories": _categories, "brands": _brands}
@@ -141,6 +149,7 @@ def test_every_list_has_its_pages_tried() -> None:
         "ListCouriers",
         "ListServiceAccounts",
         "ListAuditEntries",
+        "ListStockMovements",
     }
 
 
@@ -214,6 +223,26 @@ async def test_watching_an_order_begins_anew_with_a_resume_token_that_is_not_one
     first, second = await _events(market, method, watched, mine.buyer, 2)
     assert [first.WhichOneof("event"), second.WhichOneof("event")] == ["reset", "snapshot"]
     assert second.snapshot.order.order_id == mine.order_id
+
+
+@pytest.mark.parametrize("whose", ["an admin's", "of other stocks", "an invented one"])
+@pytest.mark.asyncio(loop_scope="session")
+async def test_watching_stocks_begins_anew_with_a_resume_token_that_is_not_ones_own(market: Market, whose: str) -> None:
+    method, other = "/marketplace.inventory.v1.InventoryService/WatchStock", await market.product()
+    watched = inventory_service_pb2.WatchStockRequest(variant_ids=[market.goods.variant_id])
+    token = GARBAGE
+    if whose != "an invented one":
+        by = market.admin if whose == "an admin's" else market.shop.owner
+        elsewhere = (
+            watched
+            if whose == "an admin's"
+            else inventory_service_pb2.WatchStockRequest(variant_ids=[other.variant_id])
+        )
+        token = (await _events(market, method, elsewhere, by, 1))[0].resume_token
+    watched.resume_token = token
+    first, second = await _events(market, method, watched, market.shop.owner, 2)
+    assert [first.WhichOneof("event"), second.WhichOneof("event")] == ["reset", "snapshot"]
+    assert [stock.variant_id for stock in second.snapshot.stocks] == [market.goods.variant_id]
 
 
 @pytest.mark.parametrize("whose", ["another delivery's", "an invented one"])

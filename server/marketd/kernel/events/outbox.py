@@ -161,6 +161,16 @@ async def find_behind(connection: Connection, places: Sequence[tuple[UUID, int]]
     return [row["aggregate_id"] for row in rows]
 
 
+async def last_seqs(connection: Connection, aggregate_ids: Sequence[UUID]) -> list[int]:
+    """The number of the newest event of each aggregate, 0 when there is none, in the order of the ids."""
+    rows = await connection.fetch(
+        "SELECT aggregate_id, last_seq FROM aggregate_sequences WHERE aggregate_id = ANY($1::uuid[])",
+        list(aggregate_ids),
+    )
+    found: dict[UUID, int] = {row["aggregate_id"]: row["last_seq"] for row in rows}
+    return [found.get(aggregate_id, 0) for aggregate_id in aggregate_ids]
+
+
 async def last_seq(connection: Connection, aggregate_id: UUID) -> int:
     """The number of the aggregate's newest event, 0 when there is none."""
     return int(await connection.fetchval(f"SELECT {LAST_SEQ}", aggregate_id))

@@ -1,14 +1,14 @@
 """What every watch shares: a race-free snapshot and what comes after it, a beat when nothing does, and resume tokens.
 
-A watch follows one id of the feed. Its reader reads short, from the database, after the last sequence number that was
-told; nothing is held while it waits, and a lost wake-up costs at most one poll.
+A watch follows ids of the feed. Its reader reads short, from the database, after the place that was told last: a
+sequence number, or one for each id; nothing is held while it waits, and a lost wake-up costs at most one poll.
 """
 
 from __future__ import annotations
 
 import struct
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -33,17 +33,18 @@ TOO_OLD: Final = -2
 """As OF_NO_USE, of a token that was ours once."""
 
 N = TypeVar("N")
+P = TypeVar("P")
 
 
 @dataclass(frozen=True, slots=True)
-class Batch(Generic[N]):
-    """What a reader found: `news` with their numbers, and where the watch stands after them.
+class Batch(Generic[N, P]):
+    """What a reader found: `news` with their places, and where the watch stands after them.
 
     `more`: a further read finds more at once. `is_over`: nothing will follow.
     """
 
-    seq: int
-    news: Sequence[tuple[int, N]]
+    seq: P
+    news: Sequence[tuple[P, N]]
     more: bool = False
     is_over: bool = False
 
@@ -68,31 +69,31 @@ class ResetReason(StrEnum):
         return {OF_NO_USE: cls.TOKEN_UNKNOWN, TOO_OLD: cls.TOKEN_TOO_OLD}.get(after, cls.EVENTS_LOST)
 
 
-Reader = Callable[[ReadUnit, int | None], Awaitable[Batch[N]]]
-"""Reads what comes after a number; None asks for the snapshot."""
+Reader = Callable[[ReadUnit, P | None], Awaitable[Batch[N, P]]]
+"""Reads what comes after a place; None asks for the snapshot."""
 
 
 async def watch(
     tx: Transactor,
     feed: Feed,
-    key: UUID,
-    read: Reader[N],
+    keys: Collection[UUID],
+    read: Reader[P, N],
     *,
-    after: int | None,
+    after: P | None,
     beat_seconds: float = BEAT_SECONDS,
     poll_seconds: float = POLL_SECONDS,
-) -> AsyncGenerator[tuple[int, N | Beat], None]:
-    """News in order, each with its number, until the reader says that it is over. Close it to stop.
+) -> AsyncGenerator[tuple[P, N | Beat], None]:
+    """News in order, each with its place, until the reader says that it is over. Close it to stop.
 
     A new watch is refused by a full pool or an absent database; one that goes on, or resumes, waits such troubles out.
     """
     # Before the first read, so that nothing that is committed in between is slept over.
-    interest = feed.watch(key)
+    interest = feed.watch(*keys)
     try:
         begun, seq, told = after is not None, after, time.monotonic()
         now: datetime | None = None
 
-        async def look(unit: ReadUnit, place: int | None) -> Batch[N]:
+        async def look(unit: ReadUnit, place: P | None) -> Batch[N, P]:
             nonlocal now
             now = unit.now
             return await read(unit, place)

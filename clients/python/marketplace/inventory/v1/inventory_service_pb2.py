@@ -25,11 +25,13 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from marketplace.inventory.v1 import stock_pb2 as marketplace_dot_inventory_dot_v1_dot_stock__pb2
 from marketplace.policy.v1 import policy_pb2 as marketplace_dot_policy_dot_v1_dot_policy__pb2
+from marketplace.type.v1 import watch_pb2 as marketplace_dot_type_dot_v1_dot_watch__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0marketplace/inventory/v1/inventory_service.proto\x12\x18marketplace.inventory.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a$marketplace/inventory/v1/stock.proto\x1a\"marketplace/policy/v1/policy.proto\"\xc6\x02\n\x0fSetStockRequest\x12.\n\nvariant_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\tvariantId\x12\x32\n\x08quantity\x18\x02 \x01(\x05\x42\x11\xe2\x41\x01\x02\xbaH\n\x1a\x08\x18\x80\x94\xeb\xdc\x03(\x00H\x00R\x08quantity\x88\x01\x01\x12$\n\x06reason\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xc8\x01R\x06reason\x12\x37\n\x0esource_version\x18\x04 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02 \x00H\x01R\rsourceVersion\x88\x01\x01\x12 \n\x04\x65tag\x18\x05 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x01R\x04\x65tag\x12.\n\nrequest_id\x18\x06 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestIdB\x0b\n\t_quantityB\x11\n\x0f_source_version\"c\n\x10SetStockResponse\x12\x35\n\x05stock\x18\x01 \x01(\x0b\x32\x1f.marketplace.inventory.v1.StockR\x05stock\x12\x18\n\x07\x61pplied\x18\x02 \x01(\x08R\x07\x61pplied\"A\n\x0fGetStockRequest\x12.\n\nvariant_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\tvariantId\"I\n\x10GetStockResponse\x12\x35\n\x05stock\x18\x01 \x01(\x0b\x32\x1f.marketplace.inventory.v1.StockR\x05stock2\xbf\x02\n\x10InventoryService\x12\x95\x01\n\x08SetStock\x12).marketplace.inventory.v1.SetStockRequest\x1a*.marketplace.inventory.v1.SetStockResponse\"2\x8a\xd9%\r\x1a\x05\n\x03\x02\x04\x05 \x03(\x02@\x02\x82\xd3\xe4\x93\x02\x1b\x1a\x16/v1/stock/{variant_id}:\x01*\x12\x92\x01\n\x08GetStock\x12).marketplace.inventory.v1.GetStockRequest\x1a*.marketplace.inventory.v1.GetStockResponse\"/\x8a\xd9%\r\x1a\x05\n\x03\x02\x04\x05 \x01(\x01@\x02\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/stock/{variant_id}Ba\n\x1c\x64\x65v.marketplace.inventory.v1P\x01Z$marketplace/inventory/v1;inventoryv1\xaa\x02\x18Marketplace.Inventory.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0marketplace/inventory/v1/inventory_service.proto\x12\x18marketplace.inventory.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$marketplace/inventory/v1/stock.proto\x1a\"marketplace/policy/v1/policy.proto\x1a\x1fmarketplace/type/v1/watch.proto\"A\n\x0fGetStockRequest\x12.\n\nvariant_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\tvariantId\"I\n\x10GetStockResponse\x12\x35\n\x05stock\x18\x01 \x01(\x0b\x32\x1f.marketplace.inventory.v1.StockR\x05stock\"O\n\x14\x42\x61tchGetStockRequest\x12\x37\n\x0bvariant_ids\x18\x01 \x03(\tB\x16\xe2\x41\x01\x02\xbaH\x0f\x92\x01\t\x10\x64\"\x05r\x03\xb0\x01\x01\xd8\x01\x01R\nvariantIds\"P\n\x15\x42\x61tchGetStockResponse\x12\x37\n\x06stocks\x18\x01 \x03(\x0b\x32\x1f.marketplace.inventory.v1.StockR\x06stocks\"\xf1\x01\n\x12\x41\x64justStockRequest\x12.\n\nvariant_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\tvariantId\x12\x33\n\x05\x64\x65lta\x18\x02 \x01(\x05\x42\x1d\xe2\x41\x01\x02\xbaH\x16\x1a\x11\x18\x80\x94\xeb\xdc\x03(\x80\xec\x94\xa3\xfc\xff\xff\xff\xff\x01\xd8\x01\x01R\x05\x64\x65lta\x12$\n\x06reason\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xc8\x01R\x06reason\x12 \n\x04\x65tag\x18\x04 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x01R\x04\x65tag\x12.\n\nrequest_id\x18\x05 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"L\n\x13\x41\x64justStockResponse\x12\x35\n\x05stock\x18\x01 \x01(\x0b\x32\x1f.marketplace.inventory.v1.StockR\x05stock\"\xc6\x02\n\x0fSetStockRequest\x12.\n\nvariant_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\tvariantId\x12\x32\n\x08quantity\x18\x02 \x01(\x05\x42\x11\xe2\x41\x01\x02\xbaH\n\x1a\x08\x18\x80\x94\xeb\xdc\x03(\x00H\x00R\x08quantity\x88\x01\x01\x12$\n\x06reason\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xc8\x01R\x06reason\x12\x37\n\x0esource_version\x18\x04 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02 \x00H\x01R\rsourceVersion\x88\x01\x01\x12 \n\x04\x65tag\x18\x05 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x01R\x04\x65tag\x12.\n\nrequest_id\x18\x06 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestIdB\x0b\n\t_quantityB\x11\n\x0f_source_version\"c\n\x10SetStockResponse\x12\x35\n\x05stock\x18\x01 \x01(\x0b\x32\x1f.marketplace.inventory.v1.StockR\x05stock\x12\x18\n\x07\x61pplied\x18\x02 \x01(\x08R\x07\x61pplied\"\x92\x04\n\x19ListStockMovementsRequest\x12+\n\tpage_size\x18\x01 \x01(\x05\x42\x0e\xe2\x41\x01\x01\xbaH\x07\x1a\x02(\x00\xd8\x01\x01R\x08pageSize\x12.\n\npage_token\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\x18\x80\x10\xd8\x01\x01R\tpageToken\x12\x39\n\x0bvariant_ids\x18\x03 \x03(\tB\x18\xe2\x41\x01\x01\xbaH\x11\x92\x01\x0b\x10\x64\x18\x01\"\x05r\x03\xb0\x01\x01\xd8\x01\x01R\nvariantIds\x12\x37\n\nseller_ids\x18\x04 \x03(\tB\x18\xe2\x41\x01\x01\xbaH\x11\x92\x01\x0b\x10\x64\x18\x01\"\x05r\x03\xb0\x01\x01\xd8\x01\x01R\tsellerIds\x12]\n\x05kinds\x18\x05 \x03(\x0e\x32+.marketplace.inventory.v1.StockMovementKindB\x1a\xe2\x41\x01\x01\xbaH\x13\x92\x01\r\x10\n\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\xd8\x01\x01R\x05kinds\x12J\n\x10\x63reate_time_from\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01R\x0e\x63reateTimeFrom\x12N\n\x12\x63reate_time_before\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01R\x10\x63reateTimeBefore\x12)\n\x08order_by\x18\x08 \x01(\tB\x0e\xe2\x41\x01\x01\xbaH\x07r\x02\x18<\xd8\x01\x01R\x07orderBy\"\x96\x01\n\x1aListStockMovementsResponse\x12P\n\x0fstock_movements\x18\x01 \x03(\x0b\x32\'.marketplace.inventory.v1.StockMovementR\x0estockMovements\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"}\n\x11WatchStockRequest\x12\x37\n\x0bvariant_ids\x18\x01 \x03(\tB\x16\xe2\x41\x01\x02\xbaH\x0f\x92\x01\t\x10\x64\"\x05r\x03\xb0\x01\x01\xd8\x01\x01R\nvariantIds\x12/\n\x0cresume_token\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x10R\x0bresumeToken\"\xc4\x02\n\x12WatchStockResponse\x12!\n\x0cresume_token\x18\x01 \x01(\tR\x0bresumeToken\x12\x45\n\x08snapshot\x18\x02 \x01(\x0b\x32\'.marketplace.inventory.v1.StockSnapshotH\x00R\x08snapshot\x12\x41\n\x07\x63hanged\x18\x03 \x01(\x0b\x32%.marketplace.inventory.v1.StockChangeH\x00R\x07\x63hanged\x12>\n\theartbeat\x18\x04 \x01(\x0b\x32\x1e.marketplace.type.v1.HeartbeatH\x00R\theartbeat\x12\x38\n\x05reset\x18\x05 \x01(\x0b\x32 .marketplace.type.v1.StreamResetH\x00R\x05resetB\x07\n\x05\x65vent\"H\n\rStockSnapshot\x12\x37\n\x06stocks\x18\x01 \x03(\x0b\x32\x1f.marketplace.inventory.v1.StockR\x06stocks\"\x81\x01\n\x0bStockChange\x12\x35\n\x05stock\x18\x01 \x01(\x0b\x32\x1f.marketplace.inventory.v1.StockR\x05stock\x12;\n\x0b\x63hange_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime2\xce\x07\n\x10InventoryService\x12\x92\x01\n\x08GetStock\x12).marketplace.inventory.v1.GetStockRequest\x1a*.marketplace.inventory.v1.GetStockResponse\"/\x8a\xd9%\r\x1a\x05\n\x03\x02\x04\x05 \x01(\x01@\x02\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/stock/{variant_id}\x12\xa0\x01\n\rBatchGetStock\x12..marketplace.inventory.v1.BatchGetStockRequest\x1a/.marketplace.inventory.v1.BatchGetStockResponse\".\x8a\xd9%\r\x1a\x05\n\x03\x02\x04\x05 \x01(\x01@\x02\x82\xd3\xe4\x93\x02\x17\"\x12/v1/stock:batchGet:\x01*\x12\xa5\x01\n\x0b\x41\x64justStock\x12,.marketplace.inventory.v1.AdjustStockRequest\x1a-.marketplace.inventory.v1.AdjustStockResponse\"9\x8a\xd9%\r\x1a\x05\n\x03\x02\x04\x05 \x03(\x02@\x02\x82\xd3\xe4\x93\x02\"\"\x1d/v1/stock/{variant_id}:adjust:\x01*\x12\x95\x01\n\x08SetStock\x12).marketplace.inventory.v1.SetStockRequest\x1a*.marketplace.inventory.v1.SetStockResponse\"2\x8a\xd9%\r\x1a\x05\n\x03\x02\x04\x05 \x03(\x02@\x02\x82\xd3\xe4\x93\x02\x1b\x1a\x16/v1/stock/{variant_id}:\x01*\x12\xab\x01\n\x12ListStockMovements\x12\x33.marketplace.inventory.v1.ListStockMovementsRequest\x1a\x34.marketplace.inventory.v1.ListStockMovementsResponse\"*\x8a\xd9%\x0c\x1a\x04\n\x02\x02\x04 \x01(\x01@\x02\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/stockMovements\x12\x93\x01\n\nWatchStock\x12+.marketplace.inventory.v1.WatchStockRequest\x1a,.marketplace.inventory.v1.WatchStockResponse\"(\x8a\xd9%\r\x1a\x05\n\x03\x02\x04\x05 \x01(\x07@\x02\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/stock:watch0\x01\x42\x61\n\x1c\x64\x65v.marketplace.inventory.v1P\x01Z$marketplace/inventory/v1;inventoryv1\xaa\x02\x18Marketplace.Inventory.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,6 +39,20 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'marketplace.inventory.v1.in
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\034dev.marketplace.inventory.v1P\001Z$marketplace/inventory/v1;inventoryv1\252\002\030Marketplace.Inventory.V1'
+  _globals['_GETSTOCKREQUEST'].fields_by_name['variant_id']._loaded_options = None
+  _globals['_GETSTOCKREQUEST'].fields_by_name['variant_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
+  _globals['_BATCHGETSTOCKREQUEST'].fields_by_name['variant_ids']._loaded_options = None
+  _globals['_BATCHGETSTOCKREQUEST'].fields_by_name['variant_ids']._serialized_options = b'\342A\001\002\272H\017\222\001\t\020d\"\005r\003\260\001\001\330\001\001'
+  _globals['_ADJUSTSTOCKREQUEST'].fields_by_name['variant_id']._loaded_options = None
+  _globals['_ADJUSTSTOCKREQUEST'].fields_by_name['variant_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
+  _globals['_ADJUSTSTOCKREQUEST'].fields_by_name['delta']._loaded_options = None
+  _globals['_ADJUSTSTOCKREQUEST'].fields_by_name['delta']._serialized_options = b'\342A\001\002\272H\026\032\021\030\200\224\353\334\003(\200\354\224\243\374\377\377\377\377\001\330\001\001'
+  _globals['_ADJUSTSTOCKREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_ADJUSTSTOCKREQUEST'].fields_by_name['reason']._serialized_options = b'\342A\001\001\272H\005r\003\030\310\001'
+  _globals['_ADJUSTSTOCKREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_ADJUSTSTOCKREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001\272H\005r\003\030\200\001'
+  _globals['_ADJUSTSTOCKREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_ADJUSTSTOCKREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
   _globals['_SETSTOCKREQUEST'].fields_by_name['variant_id']._loaded_options = None
   _globals['_SETSTOCKREQUEST'].fields_by_name['variant_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
   _globals['_SETSTOCKREQUEST'].fields_by_name['quantity']._loaded_options = None
@@ -49,20 +65,66 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SETSTOCKREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001\272H\005r\003\030\200\001'
   _globals['_SETSTOCKREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_SETSTOCKREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
-  _globals['_GETSTOCKREQUEST'].fields_by_name['variant_id']._loaded_options = None
-  _globals['_GETSTOCKREQUEST'].fields_by_name['variant_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
-  _globals['_INVENTORYSERVICE'].methods_by_name['SetStock']._loaded_options = None
-  _globals['_INVENTORYSERVICE'].methods_by_name['SetStock']._serialized_options = b'\212\331%\r\032\005\n\003\002\004\005 \003(\002@\002\202\323\344\223\002\033\032\026/v1/stock/{variant_id}:\001*'
+  _globals['_LISTSTOCKMOVEMENTSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTSTOCKMOVEMENTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001\272H\007\032\002(\000\330\001\001'
+  _globals['_LISTSTOCKMOVEMENTSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTSTOCKMOVEMENTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001\272H\010r\003\030\200\020\330\001\001'
+  _globals['_LISTSTOCKMOVEMENTSREQUEST'].fields_by_name['variant_ids']._loaded_options = None
+  _globals['_LISTSTOCKMOVEMENTSREQUEST'].fields_by_name['variant_ids']._serialized_options = b'\342A\001\001\272H\021\222\001\013\020d\030\001\"\005r\003\260\001\001\330\001\001'
+  _globals['_LISTSTOCKMOVEMENTSREQUEST'].fields_by_name['seller_ids']._loaded_options = None
+  _globals['_LISTSTOCKMOVEMENTSREQUEST'].fields_by_name['seller_ids']._serialized_options = b'\342A\001\001\272H\021\222\001\013\020d\030\001\"\005r\003\260\001\001\330\001\001'
+  _globals['_LISTSTOCKMOVEMENTSREQUEST'].fields_by_name['kinds']._loaded_options = None
+  _globals['_LISTSTOCKMOVEMENTSREQUEST'].fields_by_name['kinds']._serialized_options = b'\342A\001\001\272H\023\222\001\r\020\n\030\001\"\007\202\001\004\020\001 \000\330\001\001'
+  _globals['_LISTSTOCKMOVEMENTSREQUEST'].fields_by_name['create_time_from']._loaded_options = None
+  _globals['_LISTSTOCKMOVEMENTSREQUEST'].fields_by_name['create_time_from']._serialized_options = b'\342A\001\001'
+  _globals['_LISTSTOCKMOVEMENTSREQUEST'].fields_by_name['create_time_before']._loaded_options = None
+  _globals['_LISTSTOCKMOVEMENTSREQUEST'].fields_by_name['create_time_before']._serialized_options = b'\342A\001\001'
+  _globals['_LISTSTOCKMOVEMENTSREQUEST'].fields_by_name['order_by']._loaded_options = None
+  _globals['_LISTSTOCKMOVEMENTSREQUEST'].fields_by_name['order_by']._serialized_options = b'\342A\001\001\272H\007r\002\030<\330\001\001'
+  _globals['_WATCHSTOCKREQUEST'].fields_by_name['variant_ids']._loaded_options = None
+  _globals['_WATCHSTOCKREQUEST'].fields_by_name['variant_ids']._serialized_options = b'\342A\001\002\272H\017\222\001\t\020d\"\005r\003\260\001\001\330\001\001'
+  _globals['_WATCHSTOCKREQUEST'].fields_by_name['resume_token']._loaded_options = None
+  _globals['_WATCHSTOCKREQUEST'].fields_by_name['resume_token']._serialized_options = b'\342A\001\001\272H\005r\003\030\200\020'
   _globals['_INVENTORYSERVICE'].methods_by_name['GetStock']._loaded_options = None
   _globals['_INVENTORYSERVICE'].methods_by_name['GetStock']._serialized_options = b'\212\331%\r\032\005\n\003\002\004\005 \001(\001@\002\202\323\344\223\002\030\022\026/v1/stock/{variant_id}'
-  _globals['_SETSTOCKREQUEST']._serialized_start=245
-  _globals['_SETSTOCKREQUEST']._serialized_end=571
-  _globals['_SETSTOCKRESPONSE']._serialized_start=573
-  _globals['_SETSTOCKRESPONSE']._serialized_end=672
-  _globals['_GETSTOCKREQUEST']._serialized_start=674
-  _globals['_GETSTOCKREQUEST']._serialized_end=739
-  _globals['_GETSTOCKRESPONSE']._serialized_start=741
-  _globals['_GETSTOCKRESPONSE']._serialized_end=814
-  _globals['_INVENTORYSERVICE']._serialized_start=817
-  _globals['_INVENTORYSERVICE']._serialized_end=1136
+  _globals['_INVENTORYSERVICE'].methods_by_name['BatchGetStock']._loaded_options = None
+  _globals['_INVENTORYSERVICE'].methods_by_name['BatchGetStock']._serialized_options = b'\212\331%\r\032\005\n\003\002\004\005 \001(\001@\002\202\323\344\223\002\027\"\022/v1/stock:batchGet:\001*'
+  _globals['_INVENTORYSERVICE'].methods_by_name['AdjustStock']._loaded_options = None
+  _globals['_INVENTORYSERVICE'].methods_by_name['AdjustStock']._serialized_options = b'\212\331%\r\032\005\n\003\002\004\005 \003(\002@\002\202\323\344\223\002\"\"\035/v1/stock/{variant_id}:adjust:\001*'
+  _globals['_INVENTORYSERVICE'].methods_by_name['SetStock']._loaded_options = None
+  _globals['_INVENTORYSERVICE'].methods_by_name['SetStock']._serialized_options = b'\212\331%\r\032\005\n\003\002\004\005 \003(\002@\002\202\323\344\223\002\033\032\026/v1/stock/{variant_id}:\001*'
+  _globals['_INVENTORYSERVICE'].methods_by_name['ListStockMovements']._loaded_options = None
+  _globals['_INVENTORYSERVICE'].methods_by_name['ListStockMovements']._serialized_options = b'\212\331%\014\032\004\n\002\002\004 \001(\001@\002\202\323\344\223\002\024\022\022/v1/stockMovements'
+  _globals['_INVENTORYSERVICE'].methods_by_name['WatchStock']._loaded_options = None
+  _globals['_INVENTORYSERVICE'].methods_by_name['WatchStock']._serialized_options = b'\212\331%\r\032\005\n\003\002\004\005 \001(\007@\002\202\323\344\223\002\021\022\017/v1/stock:watch'
+  _globals['_GETSTOCKREQUEST']._serialized_start=310
+  _globals['_GETSTOCKREQUEST']._serialized_end=375
+  _globals['_GETSTOCKRESPONSE']._serialized_start=377
+  _globals['_GETSTOCKRESPONSE']._serialized_end=450
+  _globals['_BATCHGETSTOCKREQUEST']._serialized_start=452
+  _globals['_BATCHGETSTOCKREQUEST']._serialized_end=531
+  _globals['_BATCHGETSTOCKRESPONSE']._serialized_start=533
+  _globals['_BATCHGETSTOCKRESPONSE']._serialized_end=613
+  _globals['_ADJUSTSTOCKREQUEST']._serialized_start=616
+  _globals['_ADJUSTSTOCKREQUEST']._serialized_end=857
+  _globals['_ADJUSTSTOCKRESPONSE']._serialized_start=859
+  _globals['_ADJUSTSTOCKRESPONSE']._serialized_end=935
+  _globals['_SETSTOCKREQUEST']._serialized_start=938
+  _globals['_SETSTOCKREQUEST']._serialized_end=1264
+  _globals['_SETSTOCKRESPONSE']._serialized_start=1266
+  _globals['_SETSTOCKRESPONSE']._serialized_end=1365
+  _globals['_LISTSTOCKMOVEMENTSREQUEST']._serialized_start=1368
+  _globals['_LISTSTOCKMOVEMENTSREQUEST']._serialized_end=1898
+  _globals['_LISTSTOCKMOVEMENTSRESPONSE']._serialized_start=1901
+  _globals['_LISTSTOCKMOVEMENTSRESPONSE']._serialized_end=2051
+  _globals['_WATCHSTOCKREQUEST']._serialized_start=2053
+  _globals['_WATCHSTOCKREQUEST']._serialized_end=2178
+  _globals['_WATCHSTOCKRESPONSE']._serialized_start=2181
+  _globals['_WATCHSTOCKRESPONSE']._serialized_end=2505
+  _globals['_STOCKSNAPSHOT']._serialized_start=2507
+  _globals['_STOCKSNAPSHOT']._serialized_end=2579
+  _globals['_STOCKCHANGE']._serialized_start=2582
+  _globals['_STOCKCHANGE']._serialized_end=2711
+  _globals['_INVENTORYSERVICE']._serialized_start=2714
+  _globals['_INVENTORYSERVICE']._serialized_end=3688
 # @@protoc_insertion_point(module_scope)

@@ -3,9 +3,13 @@
 isort:skip_file
 Counting stock."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from marketplace.inventory.v1 import stock_pb2 as _stock_pb2
+from marketplace.type.v1 import watch_pb2 as _watch_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -16,6 +20,162 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+@_typing.final
+class GetStockRequest(_message.Message):
+    """Asks for a stock."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VARIANT_ID_FIELD_NUMBER: _builtins.int
+    variant_id: _builtins.str
+    """The variant."""
+    def __init__(
+        self,
+        *,
+        variant_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["variant_id", b"variant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStockRequest: _TypeAlias = GetStockRequest  # noqa: Y015
+
+@_typing.final
+class GetStockResponse(_message.Message):
+    """The stock."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STOCK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def stock(self) -> _stock_pb2.Stock:
+        """The stock."""
+
+    def __init__(
+        self,
+        *,
+        stock: _stock_pb2.Stock | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["stock", b"stock"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stock", b"stock"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStockResponse: _TypeAlias = GetStockResponse  # noqa: Y015
+
+@_typing.final
+class BatchGetStockRequest(_message.Message):
+    """Asks for several stocks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VARIANT_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def variant_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The variants."""
+
+    def __init__(
+        self,
+        *,
+        variant_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["variant_ids", b"variant_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchGetStockRequest: _TypeAlias = BatchGetStockRequest  # noqa: Y015
+
+@_typing.final
+class BatchGetStockResponse(_message.Message):
+    """The stocks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STOCKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def stocks(self) -> _containers.RepeatedCompositeFieldContainer[_stock_pb2.Stock]:
+        """Those that there are, in the order of the ids."""
+
+    def __init__(
+        self,
+        *,
+        stocks: _abc.Iterable[_stock_pb2.Stock] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stocks", b"stocks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchGetStockResponse: _TypeAlias = BatchGetStockResponse  # noqa: Y015
+
+@_typing.final
+class AdjustStockRequest(_message.Message):
+    """Asks to put pieces into a stock or to take some out."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VARIANT_ID_FIELD_NUMBER: _builtins.int
+    DELTA_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    variant_id: _builtins.str
+    """The variant."""
+    delta: _builtins.int
+    """By how many pieces the number on hand changes: above 0 they come in, below 0 they go out."""
+    reason: _builtins.str
+    """Why, for the record of movements."""
+    etag: _builtins.str
+    """The etag of the stock when it was read; a stale one refuses the change, an empty one makes it unconditional."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
+    def __init__(
+        self,
+        *,
+        variant_id: _builtins.str = ...,
+        delta: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delta", b"delta", "etag", b"etag", "reason", b"reason", "request_id", b"request_id", "variant_id", b"variant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdjustStockRequest: _TypeAlias = AdjustStockRequest  # noqa: Y015
+
+@_typing.final
+class AdjustStockResponse(_message.Message):
+    """The stock after the change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STOCK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def stock(self) -> _stock_pb2.Stock:
+        """The stock as it is now."""
+
+    def __init__(
+        self,
+        *,
+        stock: _stock_pb2.Stock | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["stock", b"stock"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stock", b"stock"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdjustStockResponse: _TypeAlias = AdjustStockResponse  # noqa: Y015
 
 @_typing.final
 class SetStockRequest(_message.Message):
@@ -99,47 +259,221 @@ class SetStockResponse(_message.Message):
 Global___SetStockResponse: _TypeAlias = SetStockResponse  # noqa: Y015
 
 @_typing.final
-class GetStockRequest(_message.Message):
-    """Asks for a stock."""
+class ListStockMovementsRequest(_message.Message):
+    """Asks for movements."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    VARIANT_ID_FIELD_NUMBER: _builtins.int
-    variant_id: _builtins.str
-    """The variant."""
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    VARIANT_IDS_FIELD_NUMBER: _builtins.int
+    SELLER_IDS_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FROM_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_BEFORE_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """How many to answer; 0 means 25, more than 100 means 100."""
+    page_token: _builtins.str
+    """The `next_page_token` of the page before, with the same filters and order; empty for the first page."""
+    order_by: _builtins.str
+    """What to sort by: `create_time`, with ` desc` behind it for the other way; empty means `create_time desc`."""
+    @_builtins.property
+    def variant_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only movements of these variants; empty means all."""
+
+    @_builtins.property
+    def seller_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only movements of these sellers; empty means all that the caller may see."""
+
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[_stock_pb2.StockMovementKind.ValueType]:
+        """Only movements of these kinds; empty means all."""
+
+    @_builtins.property
+    def create_time_from(self) -> _timestamp_pb2.Timestamp:
+        """Only movements made at this time or later."""
+
+    @_builtins.property
+    def create_time_before(self) -> _timestamp_pb2.Timestamp:
+        """Only movements made before this time."""
+
     def __init__(
         self,
         *,
-        variant_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        variant_ids: _abc.Iterable[_builtins.str] | None = ...,
+        seller_ids: _abc.Iterable[_builtins.str] | None = ...,
+        kinds: _abc.Iterable[_stock_pb2.StockMovementKind.ValueType] | None = ...,
+        create_time_from: _timestamp_pb2.Timestamp | None = ...,
+        create_time_before: _timestamp_pb2.Timestamp | None = ...,
+        order_by: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time_before", b"create_time_before", "create_time_from", b"create_time_from"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["variant_id", b"variant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time_before", b"create_time_before", "create_time_from", b"create_time_from", "kinds", b"kinds", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "seller_ids", b"seller_ids", "variant_ids", b"variant_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetStockRequest: _TypeAlias = GetStockRequest  # noqa: Y015
+Global___ListStockMovementsRequest: _TypeAlias = ListStockMovementsRequest  # noqa: Y015
 
 @_typing.final
-class GetStockResponse(_message.Message):
-    """The stock."""
+class ListStockMovementsResponse(_message.Message):
+    """One page of movements."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STOCK_MOVEMENTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """The token of the next page; empty on the last."""
+    @_builtins.property
+    def stock_movements(self) -> _containers.RepeatedCompositeFieldContainer[_stock_pb2.StockMovement]:
+        """The movements, in the order asked for."""
+
+    def __init__(
+        self,
+        *,
+        stock_movements: _abc.Iterable[_stock_pb2.StockMovement] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "stock_movements", b"stock_movements"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListStockMovementsResponse: _TypeAlias = ListStockMovementsResponse  # noqa: Y015
+
+@_typing.final
+class WatchStockRequest(_message.Message):
+    """Says which stocks to watch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VARIANT_IDS_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    resume_token: _builtins.str
+    """The `resume_token` of the last message that was received, of a watch of the same variants; empty starts with a
+    snapshot.
+    """
+    @_builtins.property
+    def variant_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The variants."""
+
+    def __init__(
+        self,
+        *,
+        variant_ids: _abc.Iterable[_builtins.str] | None = ...,
+        resume_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["resume_token", b"resume_token", "variant_ids", b"variant_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchStockRequest: _TypeAlias = WatchStockRequest  # noqa: Y015
+
+@_typing.final
+class WatchStockResponse(_message.Message):
+    """One message about the watched stocks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_FIELD_NUMBER: _builtins.int
+    CHANGED_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_FIELD_NUMBER: _builtins.int
+    RESET_FIELD_NUMBER: _builtins.int
+    resume_token: _builtins.str
+    """Where the stream stands; give it back to go on after this message. It is good for 24 h."""
+    @_builtins.property
+    def snapshot(self) -> Global___StockSnapshot:
+        """How the stocks are; the first message unless the stream was resumed."""
+
+    @_builtins.property
+    def changed(self) -> Global___StockChange:
+        """How a stock is after a change."""
+
+    @_builtins.property
+    def heartbeat(self) -> _watch_pb2.Heartbeat:
+        """Nothing happened, the stream lives."""
+
+    @_builtins.property
+    def reset(self) -> _watch_pb2.StreamReset:
+        """The resume token is of no use any more; a snapshot follows."""
+
+    def __init__(
+        self,
+        *,
+        resume_token: _builtins.str = ...,
+        snapshot: Global___StockSnapshot | None = ...,
+        changed: Global___StockChange | None = ...,
+        heartbeat: _watch_pb2.Heartbeat | None = ...,
+        reset: _watch_pb2.StreamReset | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "event", b"event", "heartbeat", b"heartbeat", "reset", b"reset", "snapshot", b"snapshot"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "event", b"event", "heartbeat", b"heartbeat", "reset", b"reset", "resume_token", b"resume_token", "snapshot", b"snapshot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["snapshot", "changed", "heartbeat", "reset"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___WatchStockResponse: _TypeAlias = WatchStockResponse  # noqa: Y015
+
+@_typing.final
+class StockSnapshot(_message.Message):
+    """How the watched stocks are."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STOCKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def stocks(self) -> _containers.RepeatedCompositeFieldContainer[_stock_pb2.Stock]:
+        """All of them, sorted by their ids."""
+
+    def __init__(
+        self,
+        *,
+        stocks: _abc.Iterable[_stock_pb2.Stock] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stocks", b"stocks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StockSnapshot: _TypeAlias = StockSnapshot  # noqa: Y015
+
+@_typing.final
+class StockChange(_message.Message):
+    """A change of a stock."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     STOCK_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def stock(self) -> _stock_pb2.Stock:
-        """The stock."""
+        """The stock after the change."""
+
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When it changed."""
 
     def __init__(
         self,
         *,
         stock: _stock_pb2.Stock | None = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["stock", b"stock"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "stock", b"stock"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["stock", b"stock"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "stock", b"stock"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetStockResponse: _TypeAlias = GetStockResponse  # noqa: Y015
+Global___StockChange: _TypeAlias = StockChange  # noqa: Y015

@@ -35,31 +35,41 @@ class InventoryServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.GetStock = channel.unary_unary(
+                '/marketplace.inventory.v1.InventoryService/GetStock',
+                request_serializer=marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.GetStockRequest.SerializeToString,
+                response_deserializer=marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.GetStockResponse.FromString,
+                _registered_method=True)
+        self.BatchGetStock = channel.unary_unary(
+                '/marketplace.inventory.v1.InventoryService/BatchGetStock',
+                request_serializer=marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.BatchGetStockRequest.SerializeToString,
+                response_deserializer=marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.BatchGetStockResponse.FromString,
+                _registered_method=True)
+        self.AdjustStock = channel.unary_unary(
+                '/marketplace.inventory.v1.InventoryService/AdjustStock',
+                request_serializer=marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.AdjustStockRequest.SerializeToString,
+                response_deserializer=marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.AdjustStockResponse.FromString,
+                _registered_method=True)
         self.SetStock = channel.unary_unary(
                 '/marketplace.inventory.v1.InventoryService/SetStock',
                 request_serializer=marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.SetStockRequest.SerializeToString,
                 response_deserializer=marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.SetStockResponse.FromString,
                 _registered_method=True)
-        self.GetStock = channel.unary_unary(
-                '/marketplace.inventory.v1.InventoryService/GetStock',
-                request_serializer=marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.GetStockRequest.SerializeToString,
-                response_deserializer=marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.GetStockResponse.FromString,
+        self.ListStockMovements = channel.unary_unary(
+                '/marketplace.inventory.v1.InventoryService/ListStockMovements',
+                request_serializer=marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.ListStockMovementsRequest.SerializeToString,
+                response_deserializer=marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.ListStockMovementsResponse.FromString,
+                _registered_method=True)
+        self.WatchStock = channel.unary_stream(
+                '/marketplace.inventory.v1.InventoryService/WatchStock',
+                request_serializer=marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.WatchStockRequest.SerializeToString,
+                response_deserializer=marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.WatchStockResponse.FromString,
                 _registered_method=True)
 
 
 class InventoryServiceServicer:
     """The stock of all sellers.
     """
-
-    def SetStock(self, request, context):
-        """Sets how many pieces of an own variant are on hand and records the difference as a movement; a count that changes
-        nothing records none. A `source_version` that is not above the stored one leaves the stock as it is. Errors:
-        NOT_FOUND, ETAG_MISMATCH, INSUFFICIENT_STOCK when fewer than the reserved pieces would be left,
-        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
 
     def GetStock(self, request, context):
         """Gets the stock of an own variant; admins and services get any. Errors: NOT_FOUND.
@@ -68,18 +78,86 @@ class InventoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchGetStock(self, request, context):
+        """Gets the stocks of several variants, each once and in the order of the ids. What is not the caller's to see, or is
+        not there, is left out; admins and services get any. Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AdjustStock(self, request, context):
+        """Puts pieces of an own variant into the stock, or takes some out, and records it as a movement; admins and services
+        may do so to any. Errors: NOT_FOUND, ETAG_MISMATCH, INSUFFICIENT_STOCK when the variant is TRACKED and more pieces
+        would be promised than are there, VALIDATION_FAILED when more would be there, or owed, than a stock can count,
+        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetStock(self, request, context):
+        """Sets how many pieces of an own variant are on hand and records the difference as a movement; a count that changes
+        nothing records none. A `source_version` that is not above the stored one leaves the stock as it is. Errors:
+        NOT_FOUND, ETAG_MISMATCH, INSUFFICIENT_STOCK when the variant is TRACKED and fewer pieces would be left than are
+        promised to open orders, VALIDATION_FAILED when more would be owed than a stock can count, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListStockMovements(self, request, context):
+        """Lists what changed the number of pieces on hand of own variants, the newest first unless `order_by` says otherwise;
+        admins see those of all sellers. What orders promise changes nothing on hand and is no movement. Errors:
+        PAGE_TOKEN_INVALID, VALIDATION_FAILED for an interval that ends before it begins and for an order that there is not.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchStock(self, request, context):
+        """Watches the stocks of own variants: first how they are, then every change, also those that orders make, and a
+        heartbeat every 10 s; admins and services watch any. With a resume token it goes on after that message; with one
+        that is of no use come reset and then a snapshot. Errors: NOT_FOUND when one of the variants is not the caller's to
+        see, TOKEN_EXPIRED, SESSION_REVOKED, ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InventoryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'GetStock': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStock,
+                    request_deserializer=marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.GetStockRequest.FromString,
+                    response_serializer=marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.GetStockResponse.SerializeToString,
+            ),
+            'BatchGetStock': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetStock,
+                    request_deserializer=marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.BatchGetStockRequest.FromString,
+                    response_serializer=marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.BatchGetStockResponse.SerializeToString,
+            ),
+            'AdjustStock': grpc.unary_unary_rpc_method_handler(
+                    servicer.AdjustStock,
+                    request_deserializer=marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.AdjustStockRequest.FromString,
+                    response_serializer=marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.AdjustStockResponse.SerializeToString,
+            ),
             'SetStock': grpc.unary_unary_rpc_method_handler(
                     servicer.SetStock,
                     request_deserializer=marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.SetStockRequest.FromString,
                     response_serializer=marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.SetStockResponse.SerializeToString,
             ),
-            'GetStock': grpc.unary_unary_rpc_method_handler(
-                    servicer.GetStock,
-                    request_deserializer=marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.GetStockRequest.FromString,
-                    response_serializer=marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.GetStockResponse.SerializeToString,
+            'ListStockMovements': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListStockMovements,
+                    request_deserializer=marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.ListStockMovementsRequest.FromString,
+                    response_serializer=marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.ListStockMovementsResponse.SerializeToString,
+            ),
+            'WatchStock': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchStock,
+                    request_deserializer=marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.WatchStockRequest.FromString,
+                    response_serializer=marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.WatchStockResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -92,6 +170,87 @@ def add_InventoryServiceServicer_to_server(servicer, server):
 class InventoryService:
     """The stock of all sellers.
     """
+
+    @staticmethod
+    def GetStock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.inventory.v1.InventoryService/GetStock',
+            marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.GetStockRequest.SerializeToString,
+            marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.GetStockResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetStock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.inventory.v1.InventoryService/BatchGetStock',
+            marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.BatchGetStockRequest.SerializeToString,
+            marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.BatchGetStockResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AdjustStock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.inventory.v1.InventoryService/AdjustStock',
+            marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.AdjustStockRequest.SerializeToString,
+            marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.AdjustStockResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def SetStock(request,
@@ -121,7 +280,7 @@ class InventoryService:
             _registered_method=True)
 
     @staticmethod
-    def GetStock(request,
+    def ListStockMovements(request,
             target,
             options=(),
             channel_credentials=None,
@@ -134,9 +293,36 @@ class InventoryService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/marketplace.inventory.v1.InventoryService/GetStock',
-            marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.GetStockRequest.SerializeToString,
-            marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.GetStockResponse.FromString,
+            '/marketplace.inventory.v1.InventoryService/ListStockMovements',
+            marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.ListStockMovementsRequest.SerializeToString,
+            marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.ListStockMovementsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchStock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/marketplace.inventory.v1.InventoryService/WatchStock',
+            marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.WatchStockRequest.SerializeToString,
+            marketplace_dot_inventory_dot_v1_dot_inventory__service__pb2.WatchStockResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -16,17 +16,69 @@ class InventoryServiceStub:
     """The stock of all sellers."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    GetStock: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.GetStockRequest, _inventory_service_pb2.GetStockResponse]
+    """Gets the stock of an own variant; admins and services get any. Errors: NOT_FOUND."""
+    BatchGetStock: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.BatchGetStockRequest, _inventory_service_pb2.BatchGetStockResponse]
+    """Gets the stocks of several variants, each once and in the order of the ids. What is not the caller's to see, or is
+    not there, is left out; admins and services get any. Errors: none of its own.
+    """
+    AdjustStock: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.AdjustStockRequest, _inventory_service_pb2.AdjustStockResponse]
+    """Puts pieces of an own variant into the stock, or takes some out, and records it as a movement; admins and services
+    may do so to any. Errors: NOT_FOUND, ETAG_MISMATCH, INSUFFICIENT_STOCK when the variant is TRACKED and more pieces
+    would be promised than are there, VALIDATION_FAILED when more would be there, or owed, than a stock can count,
+    REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """
     SetStock: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.SetStockRequest, _inventory_service_pb2.SetStockResponse]
     """Sets how many pieces of an own variant are on hand and records the difference as a movement; a count that changes
     nothing records none. A `source_version` that is not above the stored one leaves the stock as it is. Errors:
-    NOT_FOUND, ETAG_MISMATCH, INSUFFICIENT_STOCK when fewer than the reserved pieces would be left,
-    REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    NOT_FOUND, ETAG_MISMATCH, INSUFFICIENT_STOCK when the variant is TRACKED and fewer pieces would be left than are
+    promised to open orders, VALIDATION_FAILED when more would be owed than a stock can count, REQUEST_ID_REUSED,
+    REQUEST_IN_PROGRESS.
     """
-    GetStock: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.GetStockRequest, _inventory_service_pb2.GetStockResponse]
-    """Gets the stock of an own variant; admins and services get any. Errors: NOT_FOUND."""
+    ListStockMovements: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.ListStockMovementsRequest, _inventory_service_pb2.ListStockMovementsResponse]
+    """Lists what changed the number of pieces on hand of own variants, the newest first unless `order_by` says otherwise;
+    admins see those of all sellers. What orders promise changes nothing on hand and is no movement. Errors:
+    PAGE_TOKEN_INVALID, VALIDATION_FAILED for an interval that ends before it begins and for an order that there is not.
+    """
+    WatchStock: _aio.UnaryStreamMultiCallable[_inventory_service_pb2.WatchStockRequest, _inventory_service_pb2.WatchStockResponse]
+    """Watches the stocks of own variants: first how they are, then every change, also those that orders make, and a
+    heartbeat every 10 s; admins and services watch any. With a resume token it goes on after that message; with one
+    that is of no use come reset and then a snapshot. Errors: NOT_FOUND when one of the variants is not the caller's to
+    see, TOKEN_EXPIRED, SESSION_REVOKED, ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
+    """
 
 class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
     """The stock of all sellers."""
+
+    @_abc_1.abstractmethod
+    def GetStock(
+        self,
+        request: _inventory_service_pb2.GetStockRequest,
+        context: _aio.ServicerContext[_inventory_service_pb2.GetStockRequest, _abc.Awaitable[_inventory_service_pb2.GetStockResponse]],
+    ) -> _abc.Awaitable[_inventory_service_pb2.GetStockResponse]:
+        """Gets the stock of an own variant; admins and services get any. Errors: NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def BatchGetStock(
+        self,
+        request: _inventory_service_pb2.BatchGetStockRequest,
+        context: _aio.ServicerContext[_inventory_service_pb2.BatchGetStockRequest, _abc.Awaitable[_inventory_service_pb2.BatchGetStockResponse]],
+    ) -> _abc.Awaitable[_inventory_service_pb2.BatchGetStockResponse]:
+        """Gets the stocks of several variants, each once and in the order of the ids. What is not the caller's to see, or is
+        not there, is left out; admins and services get any. Errors: none of its own.
+        """
+
+    @_abc_1.abstractmethod
+    def AdjustStock(
+        self,
+        request: _inventory_service_pb2.AdjustStockRequest,
+        context: _aio.ServicerContext[_inventory_service_pb2.AdjustStockRequest, _abc.Awaitable[_inventory_service_pb2.AdjustStockResponse]],
+    ) -> _abc.Awaitable[_inventory_service_pb2.AdjustStockResponse]:
+        """Puts pieces of an own variant into the stock, or takes some out, and records it as a movement; admins and services
+        may do so to any. Errors: NOT_FOUND, ETAG_MISMATCH, INSUFFICIENT_STOCK when the variant is TRACKED and more pieces
+        would be promised than are there, VALIDATION_FAILED when more would be there, or owed, than a stock can count,
+        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
 
     @_abc_1.abstractmethod
     def SetStock(
@@ -36,16 +88,32 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_inventory_service_pb2.SetStockResponse]:
         """Sets how many pieces of an own variant are on hand and records the difference as a movement; a count that changes
         nothing records none. A `source_version` that is not above the stored one leaves the stock as it is. Errors:
-        NOT_FOUND, ETAG_MISMATCH, INSUFFICIENT_STOCK when fewer than the reserved pieces would be left,
-        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        NOT_FOUND, ETAG_MISMATCH, INSUFFICIENT_STOCK when the variant is TRACKED and fewer pieces would be left than are
+        promised to open orders, VALIDATION_FAILED when more would be owed than a stock can count, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
-    def GetStock(
+    def ListStockMovements(
         self,
-        request: _inventory_service_pb2.GetStockRequest,
-        context: _aio.ServicerContext[_inventory_service_pb2.GetStockRequest, _abc.Awaitable[_inventory_service_pb2.GetStockResponse]],
-    ) -> _abc.Awaitable[_inventory_service_pb2.GetStockResponse]:
-        """Gets the stock of an own variant; admins and services get any. Errors: NOT_FOUND."""
+        request: _inventory_service_pb2.ListStockMovementsRequest,
+        context: _aio.ServicerContext[_inventory_service_pb2.ListStockMovementsRequest, _abc.Awaitable[_inventory_service_pb2.ListStockMovementsResponse]],
+    ) -> _abc.Awaitable[_inventory_service_pb2.ListStockMovementsResponse]:
+        """Lists what changed the number of pieces on hand of own variants, the newest first unless `order_by` says otherwise;
+        admins see those of all sellers. What orders promise changes nothing on hand and is no movement. Errors:
+        PAGE_TOKEN_INVALID, VALIDATION_FAILED for an interval that ends before it begins and for an order that there is not.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchStock(
+        self,
+        request: _inventory_service_pb2.WatchStockRequest,
+        context: _aio.ServicerContext[_inventory_service_pb2.WatchStockRequest, _abc.AsyncIterator[_inventory_service_pb2.WatchStockResponse]],
+    ) -> _abc.AsyncIterator[_inventory_service_pb2.WatchStockResponse]:
+        """Watches the stocks of own variants: first how they are, then every change, also those that orders make, and a
+        heartbeat every 10 s; admins and services watch any. With a resume token it goes on after that message; with one
+        that is of no use come reset and then a snapshot. Errors: NOT_FOUND when one of the variants is not the caller's to
+        see, TOKEN_EXPIRED, SESSION_REVOKED, ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
+        """
 
 def add_InventoryServiceServicer_to_server(servicer: InventoryServiceServicer, server: _aio.Server) -> None: ...

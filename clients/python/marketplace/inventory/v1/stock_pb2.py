@@ -26,7 +26,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$marketplace/inventory/v1/stock.proto\x12\x18marketplace.inventory.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8b\x04\n\x05Stock\x12#\n\nvariant_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\tvariantId\x12!\n\tseller_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x08sellerId\x12N\n\x0cstock_policy\x18\x03 \x01(\x0e\x32%.marketplace.inventory.v1.StockPolicyB\x04\xe2\x41\x01\x03R\x0bstockPolicy\x12\x1d\n\x07on_hand\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x06onHand\x12 \n\x08reserved\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x08reserved\x12\"\n\tavailable\x18\x06 \x01(\x05\x42\x04\xe2\x41\x01\x03R\tavailable\x12 \n\x08oversold\x18\x07 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x08oversold\x12\x30\n\x0esource_version\x18\x08 \x01(\x03\x42\x04\xe2\x41\x01\x03H\x00R\rsourceVersion\x88\x01\x01\x12\x41\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\x12\x18\n\x04\x65tag\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03R\x04\x65tagB\x11\n\x0f_source_version*|\n\x0bStockPolicy\x12\x1c\n\x18STOCK_POLICY_UNSPECIFIED\x10\x00\x12\x18\n\x14STOCK_POLICY_TRACKED\x10\x01\x12\x1a\n\x16STOCK_POLICY_UNTRACKED\x10\x02\x12\x19\n\x15STOCK_POLICY_CONTINUE\x10\x03\x42\x61\n\x1c\x64\x65v.marketplace.inventory.v1P\x01Z$marketplace/inventory/v1;inventoryv1\xaa\x02\x18Marketplace.Inventory.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$marketplace/inventory/v1/stock.proto\x12\x18marketplace.inventory.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8b\x04\n\x05Stock\x12#\n\nvariant_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\tvariantId\x12!\n\tseller_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x08sellerId\x12N\n\x0cstock_policy\x18\x03 \x01(\x0e\x32%.marketplace.inventory.v1.StockPolicyB\x04\xe2\x41\x01\x03R\x0bstockPolicy\x12\x1d\n\x07on_hand\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x06onHand\x12 \n\x08reserved\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x08reserved\x12\"\n\tavailable\x18\x06 \x01(\x05\x42\x04\xe2\x41\x01\x03R\tavailable\x12 \n\x08oversold\x18\x07 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x08oversold\x12\x30\n\x0esource_version\x18\x08 \x01(\x03\x42\x04\xe2\x41\x01\x03H\x00R\rsourceVersion\x88\x01\x01\x12\x41\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\x12\x18\n\x04\x65tag\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03R\x04\x65tagB\x11\n\x0f_source_version\"\x91\x04\n\rStockMovement\x12%\n\x0bmovement_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\nmovementId\x12#\n\nvariant_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\tvariantId\x12!\n\tseller_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03R\x08sellerId\x12\x45\n\x04kind\x18\x04 \x01(\x0e\x32+.marketplace.inventory.v1.StockMovementKindB\x04\xe2\x41\x01\x03R\x04kind\x12\x1a\n\x05\x64\x65lta\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x05\x64\x65lta\x12\x1d\n\x07on_hand\x18\x06 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x06onHand\x12\x1c\n\x06reason\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03R\x06reason\x12H\n\x05\x61\x63tor\x18\x08 \x01(\x0e\x32,.marketplace.inventory.v1.StockMovementActorB\x04\xe2\x41\x01\x03R\x05\x61\x63tor\x12$\n\x08\x61\x63tor_id\x18\t \x01(\tB\x04\xe2\x41\x01\x03H\x00R\x07\x61\x63torId\x88\x01\x01\x12$\n\x08order_id\x18\n \x01(\tB\x04\xe2\x41\x01\x03H\x01R\x07orderId\x88\x01\x01\x12\x41\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTimeB\x0b\n\t_actor_idB\x0b\n\t_order_id*|\n\x0bStockPolicy\x12\x1c\n\x18STOCK_POLICY_UNSPECIFIED\x10\x00\x12\x18\n\x14STOCK_POLICY_TRACKED\x10\x01\x12\x1a\n\x16STOCK_POLICY_UNTRACKED\x10\x02\x12\x19\n\x15STOCK_POLICY_CONTINUE\x10\x03*\xde\x01\n\x11StockMovementKind\x12#\n\x1fSTOCK_MOVEMENT_KIND_UNSPECIFIED\x10\x00\x12\x1e\n\x1aSTOCK_MOVEMENT_KIND_OPENED\x10\x01\x12\x1f\n\x1bSTOCK_MOVEMENT_KIND_COUNTED\x10\x02\x12 \n\x1cSTOCK_MOVEMENT_KIND_ADJUSTED\x10\x03\x12\x1f\n\x1bSTOCK_MOVEMENT_KIND_SHIPPED\x10\x04\x12 \n\x1cSTOCK_MOVEMENT_KIND_RETURNED\x10\x05*\xbe\x01\n\x12StockMovementActor\x12$\n STOCK_MOVEMENT_ACTOR_UNSPECIFIED\x10\x00\x12\x1f\n\x1bSTOCK_MOVEMENT_ACTOR_SELLER\x10\x01\x12\x1e\n\x1aSTOCK_MOVEMENT_ACTOR_ADMIN\x10\x02\x12 \n\x1cSTOCK_MOVEMENT_ACTOR_SERVICE\x10\x03\x12\x1f\n\x1bSTOCK_MOVEMENT_ACTOR_SYSTEM\x10\x04\x42\x61\n\x1c\x64\x65v.marketplace.inventory.v1P\x01Z$marketplace/inventory/v1;inventoryv1\xaa\x02\x18Marketplace.Inventory.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -56,8 +56,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STOCK'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
   _globals['_STOCK'].fields_by_name['etag']._loaded_options = None
   _globals['_STOCK'].fields_by_name['etag']._serialized_options = b'\342A\001\003'
-  _globals['_STOCKPOLICY']._serialized_start=658
-  _globals['_STOCKPOLICY']._serialized_end=782
+  _globals['_STOCKMOVEMENT'].fields_by_name['movement_id']._loaded_options = None
+  _globals['_STOCKMOVEMENT'].fields_by_name['movement_id']._serialized_options = b'\342A\001\003'
+  _globals['_STOCKMOVEMENT'].fields_by_name['variant_id']._loaded_options = None
+  _globals['_STOCKMOVEMENT'].fields_by_name['variant_id']._serialized_options = b'\342A\001\003'
+  _globals['_STOCKMOVEMENT'].fields_by_name['seller_id']._loaded_options = None
+  _globals['_STOCKMOVEMENT'].fields_by_name['seller_id']._serialized_options = b'\342A\001\003'
+  _globals['_STOCKMOVEMENT'].fields_by_name['kind']._loaded_options = None
+  _globals['_STOCKMOVEMENT'].fields_by_name['kind']._serialized_options = b'\342A\001\003'
+  _globals['_STOCKMOVEMENT'].fields_by_name['delta']._loaded_options = None
+  _globals['_STOCKMOVEMENT'].fields_by_name['delta']._serialized_options = b'\342A\001\003'
+  _globals['_STOCKMOVEMENT'].fields_by_name['on_hand']._loaded_options = None
+  _globals['_STOCKMOVEMENT'].fields_by_name['on_hand']._serialized_options = b'\342A\001\003'
+  _globals['_STOCKMOVEMENT'].fields_by_name['reason']._loaded_options = None
+  _globals['_STOCKMOVEMENT'].fields_by_name['reason']._serialized_options = b'\342A\001\003'
+  _globals['_STOCKMOVEMENT'].fields_by_name['actor']._loaded_options = None
+  _globals['_STOCKMOVEMENT'].fields_by_name['actor']._serialized_options = b'\342A\001\003'
+  _globals['_STOCKMOVEMENT'].fields_by_name['actor_id']._loaded_options = None
+  _globals['_STOCKMOVEMENT'].fields_by_name['actor_id']._serialized_options = b'\342A\001\003'
+  _globals['_STOCKMOVEMENT'].fields_by_name['order_id']._loaded_options = None
+  _globals['_STOCKMOVEMENT'].fields_by_name['order_id']._serialized_options = b'\342A\001\003'
+  _globals['_STOCKMOVEMENT'].fields_by_name['create_time']._loaded_options = None
+  _globals['_STOCKMOVEMENT'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
+  _globals['_STOCKPOLICY']._serialized_start=1190
+  _globals['_STOCKPOLICY']._serialized_end=1314
+  _globals['_STOCKMOVEMENTKIND']._serialized_start=1317
+  _globals['_STOCKMOVEMENTKIND']._serialized_end=1539
+  _globals['_STOCKMOVEMENTACTOR']._serialized_start=1542
+  _globals['_STOCKMOVEMENTACTOR']._serialized_end=1732
   _globals['_STOCK']._serialized_start=133
   _globals['_STOCK']._serialized_end=656
+  _globals['_STOCKMOVEMENT']._serialized_start=659
+  _globals['_STOCKMOVEMENT']._serialized_end=1188
 # @@protoc_insertion_point(module_scope)

@@ -46,6 +46,74 @@ STOCK_POLICY_CONTINUE: StockPolicy.ValueType  # 3
 """Always, on purpose also when none is left: buyers are told that they wait for it."""
 Global___StockPolicy: _TypeAlias = StockPolicy  # noqa: Y015
 
+class _StockMovementKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StockMovementKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StockMovementKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STOCK_MOVEMENT_KIND_UNSPECIFIED: _StockMovementKind.ValueType  # 0
+    """Not stated; never sent."""
+    STOCK_MOVEMENT_KIND_OPENED: _StockMovementKind.ValueType  # 1
+    """The first count, when the variant was made."""
+    STOCK_MOVEMENT_KIND_COUNTED: _StockMovementKind.ValueType  # 2
+    """The pieces were counted anew: SetStock, or an import."""
+    STOCK_MOVEMENT_KIND_ADJUSTED: _StockMovementKind.ValueType  # 3
+    """Some were put in or taken out: AdjustStock."""
+    STOCK_MOVEMENT_KIND_SHIPPED: _StockMovementKind.ValueType  # 4
+    """They left the shop with an order."""
+    STOCK_MOVEMENT_KIND_RETURNED: _StockMovementKind.ValueType  # 5
+    """They came back with an order that nobody could deliver."""
+
+class StockMovementKind(_StockMovementKind, metaclass=_StockMovementKindEnumTypeWrapper):
+    """Why the number of pieces on hand changed."""
+
+STOCK_MOVEMENT_KIND_UNSPECIFIED: StockMovementKind.ValueType  # 0
+"""Not stated; never sent."""
+STOCK_MOVEMENT_KIND_OPENED: StockMovementKind.ValueType  # 1
+"""The first count, when the variant was made."""
+STOCK_MOVEMENT_KIND_COUNTED: StockMovementKind.ValueType  # 2
+"""The pieces were counted anew: SetStock, or an import."""
+STOCK_MOVEMENT_KIND_ADJUSTED: StockMovementKind.ValueType  # 3
+"""Some were put in or taken out: AdjustStock."""
+STOCK_MOVEMENT_KIND_SHIPPED: StockMovementKind.ValueType  # 4
+"""They left the shop with an order."""
+STOCK_MOVEMENT_KIND_RETURNED: StockMovementKind.ValueType  # 5
+"""They came back with an order that nobody could deliver."""
+Global___StockMovementKind: _TypeAlias = StockMovementKind  # noqa: Y015
+
+class _StockMovementActor:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StockMovementActorEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StockMovementActor.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STOCK_MOVEMENT_ACTOR_UNSPECIFIED: _StockMovementActor.ValueType  # 0
+    """Not stated; never sent."""
+    STOCK_MOVEMENT_ACTOR_SELLER: _StockMovementActor.ValueType  # 1
+    """The seller did."""
+    STOCK_MOVEMENT_ACTOR_ADMIN: _StockMovementActor.ValueType  # 2
+    """An admin did."""
+    STOCK_MOVEMENT_ACTOR_SERVICE: _StockMovementActor.ValueType  # 3
+    """Another service did."""
+    STOCK_MOVEMENT_ACTOR_SYSTEM: _StockMovementActor.ValueType  # 4
+    """The marketplace did, as an order went its way."""
+
+class StockMovementActor(_StockMovementActor, metaclass=_StockMovementActorEnumTypeWrapper):
+    """As whom somebody changed the number of pieces on hand."""
+
+STOCK_MOVEMENT_ACTOR_UNSPECIFIED: StockMovementActor.ValueType  # 0
+"""Not stated; never sent."""
+STOCK_MOVEMENT_ACTOR_SELLER: StockMovementActor.ValueType  # 1
+"""The seller did."""
+STOCK_MOVEMENT_ACTOR_ADMIN: StockMovementActor.ValueType  # 2
+"""An admin did."""
+STOCK_MOVEMENT_ACTOR_SERVICE: StockMovementActor.ValueType  # 3
+"""Another service did."""
+STOCK_MOVEMENT_ACTOR_SYSTEM: StockMovementActor.ValueType  # 4
+"""The marketplace did, as an order went its way."""
+Global___StockMovementActor: _TypeAlias = StockMovementActor  # noqa: Y015
+
 @_typing.final
 class Stock(_message.Message):
     """The stock of one variant."""
@@ -117,3 +185,74 @@ class Stock(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__source_version) -> _WhichOneofReturnType__source_version | None: ...
 
 Global___Stock: _TypeAlias = Stock  # noqa: Y015
+
+@_typing.final
+class StockMovement(_message.Message):
+    """One change of the number of pieces on hand. The movements of a variant add up to what is there."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MOVEMENT_ID_FIELD_NUMBER: _builtins.int
+    VARIANT_ID_FIELD_NUMBER: _builtins.int
+    SELLER_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    DELTA_FIELD_NUMBER: _builtins.int
+    ON_HAND_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    ACTOR_ID_FIELD_NUMBER: _builtins.int
+    ORDER_ID_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    movement_id: _builtins.str
+    """The id of the movement."""
+    variant_id: _builtins.str
+    """The variant."""
+    seller_id: _builtins.str
+    """The seller whose stock it is."""
+    kind: Global___StockMovementKind.ValueType
+    """What it was."""
+    delta: _builtins.int
+    """By how many pieces the number changed; never 0."""
+    on_hand: _builtins.int
+    """How many were on hand after it."""
+    reason: _builtins.str
+    """Why, in the words of whoever did it; empty when nothing was said."""
+    actor: Global___StockMovementActor.ValueType
+    """As whom it was done."""
+    actor_id: _builtins.str
+    """The account or service that did it, told to admins; absent for the marketplace."""
+    order_id: _builtins.str
+    """The order that the pieces went or came with; absent for all else."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was. Of a variant no two have the same time, and their order is that in which they happened."""
+
+    def __init__(
+        self,
+        *,
+        movement_id: _builtins.str = ...,
+        variant_id: _builtins.str = ...,
+        seller_id: _builtins.str = ...,
+        kind: Global___StockMovementKind.ValueType = ...,
+        delta: _builtins.int = ...,
+        on_hand: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        actor: Global___StockMovementActor.ValueType = ...,
+        actor_id: _builtins.str | None = ...,
+        order_id: _builtins.str | None = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_actor_id", b"_actor_id", "_order_id", b"_order_id", "actor_id", b"actor_id", "create_time", b"create_time", "order_id", b"order_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_actor_id", b"_actor_id", "_order_id", b"_order_id", "actor", b"actor", "actor_id", b"actor_id", "create_time", b"create_time", "delta", b"delta", "kind", b"kind", "movement_id", b"movement_id", "on_hand", b"on_hand", "order_id", b"order_id", "reason", b"reason", "seller_id", b"seller_id", "variant_id", b"variant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__actor_id: _TypeAlias = _typing.Literal["actor_id"]  # noqa: Y015
+    _WhichOneofArgType__actor_id: _TypeAlias = _typing.Literal["_actor_id", b"_actor_id"]  # noqa: Y015
+    _WhichOneofReturnType__order_id: _TypeAlias = _typing.Literal["order_id"]  # noqa: Y015
+    _WhichOneofArgType__order_id: _TypeAlias = _typing.Literal["_order_id", b"_order_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__actor_id) -> _WhichOneofReturnType__actor_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__order_id) -> _WhichOneofReturnType__order_id | None: ...
+
+Global___StockMovement: _TypeAlias = StockMovement  # noqa: Y015
