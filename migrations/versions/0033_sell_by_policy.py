@@ -38,13 +38,8 @@ def upgrade() -> None:
         op.f("ck_stock_movements_actor"), "stock_movements", "actor IN ('SELLER', 'ADMIN', 'SERVICE', 'SYSTEM')"
     )
     op.drop_index("ix_stock_movements_variant_id_movement_id", "stock_movements")
-<<<<<<< HEAD
-    op.create_index("ix_stock_movements_variant", "stock_movements", ["variant_id", "create_time", "movement_id"])
-    op.create_index("ix_stock_movements_seller", "stock_movements", ["seller_id", "kind", "create_time", "movement_id"])
-=======
     for name, leading in _LISTS.items():
         op.create_index(f"ix_stock_movements_{name}", "stock_movements", [*leading, "create_time", "movement_id"])
->>>>>>> h1-stock
 
 
 def downgrade() -> None:
