@@ -87,9 +87,9 @@ def flag(text: str) -> bool:
     raise BadCell(RowReason.INVALID_VALUE, f"{shown(text)} is not true or false")
 
 
-def addresses(text: str) -> list[str]:
+def addresses(text: str) -> tuple[str, ...]:
     """The https addresses of a cell, which some tools fill with several."""
-    return [address(part) for part in _BETWEEN_ADDRESSES.split(text) if part.strip(" ,;|")]
+    return tuple(address(part) for part in _BETWEEN_ADDRESSES.split(text) if part.strip(" ,;|"))
 
 
 def address(text: str) -> str:

@@ -131,10 +131,12 @@ class CsvFile:
             except csv.Error as error:
                 lines.take_back()
                 reader = csv.reader(lines, strict=True, delimiter=self.delimiter)
-                self._check(lines.record[:1], number)
+                if not self._strict:
+                    self._check(lines.record[:1], number)
                 yield self._mended(number, lines.record[0], str(error))
                 continue
-            self._check(lines.record, number)
+            if not self._strict:
+                self._check(lines.record, number)
             if any(cell and not cell.isspace() for cell in cells):
                 yield Row(number, cells)
 
@@ -143,7 +145,7 @@ class CsvFile:
         return Row(number, cells, f"the quotes are broken ({error}); a quote inside a text is written twice")
 
     def _check(self, lines: list[str], number: int) -> None:
-        if not self._strict and any(_UNDECODED.search(line) for line in lines):
+        if any(_UNDECODED.search(line) for line in lines):
             raise ImportFileInvalid(
                 number, "", "the file is not UTF-8, and which other encoding it has cannot be told; save it as UTF-8"
             )

@@ -168,8 +168,8 @@ def read_layout(header: Sequence[str], row: int) -> tuple[Layout, tuple[int | No
         # A file of the newer kind may hold a column of each kind; those of its own kind count.
         if "url handle" in places:
             names = tuple(reversed(names))
-        name = next((name for name in names if name in places), None)
-        if name is None:
+        name = next((name for name in names if name in places), "")
+        if not name:
             found.append(None)
             continue
         if len(places[name]) > 1:

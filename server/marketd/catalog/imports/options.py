@@ -19,7 +19,7 @@ NAME_COLUMNS = tuple(f"Option{place} Name" for place in PLACES)
 MAX_NAME = 60
 MAX_VALUE = 255
 
-_NO_OPTION = ("default title", "default")
+_NO_OPTION = "default title"
 
 
 class ProductOptions:
@@ -43,8 +43,9 @@ class ProductOptions:
         for at, name in enumerate(named):
             filled = [value for value in values[at] if value]
             column = VALUE_COLUMNS[at]
-            if all(_is_default(value) for value in filled):
-                if filled or not name or name_key(name) == "title":
+            is_title = not name or name_key(name) == "title"
+            if all(_is_default(value, is_title=is_title) for value in filled):
+                if filled or is_title:
                     named[at] = ""
                     continue
                 self._findings.warn(
@@ -110,5 +111,5 @@ class ProductOptions:
         return self._keys[at]
 
 
-def _is_default(value: str) -> bool:
-    return not value or value.casefold() in _NO_OPTION
+def _is_default(value: str, *, is_title: bool) -> bool:
+    return not value or value.casefold() == _NO_OPTION or (is_title and value.casefold() == "default")

@@ -24,5 +24,6 @@ def parse_product(
     the two is not empty. Prices are in the marketplace's currency; files name none. Call it in the order in which the
     products begin in the file, so that of several variants with one SKU the first gets it.
     """
-    reader = woocommerce if layout.format is FileFormat.WOOCOMMERCE else shopify
-    return reader.parse_product(layout, handle, rows, problems, currency, claims)
+    if layout.format is FileFormat.WOOCOMMERCE:
+        return woocommerce.parse_product(layout, handle, rows, problems, currency, claims)
+    return shopify.parse_product(layout, handle, rows, problems, currency, claims)

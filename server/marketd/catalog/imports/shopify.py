@@ -15,6 +15,7 @@ from marketd.catalog.imports.body import read_body
 from marketd.catalog.imports.claims import Claims
 from marketd.catalog.imports.findings import Findings, Record
 from marketd.catalog.imports.header import SHOPIFY_COLUMNS, Layout
+from marketd.catalog.imports.numbers import shown
 from marketd.catalog.imports.options import VALUE_COLUMNS, ProductOptions
 from marketd.catalog.imports.parsed import (
     Parsed,
@@ -26,11 +27,11 @@ from marketd.catalog.imports.parsed import (
     rejected_rows,
 )
 from marketd.catalog.imports.pictures import MAX_ALT_TEXT, MAX_PICTURES, Pictures
-from marketd.catalog.imports.skus import code, former_price, with_claimed_skus
+from marketd.catalog.imports.skus import barcode, code, former_price, with_claimed_skus
 from marketd.catalog.imports.taglist import read_tags
 from marketd.catalog.model import MAX_VARIANTS, ProductState
-from marketd.catalog.names import options_key
 from marketd.inventory.model import StockPolicy
+from marketd.kernel.values.texts import name_key
 
 MAX_TITLE = 255
 MAX_NAME = 120
@@ -47,6 +48,7 @@ _VARIANT_CELLS = (
     "Variant Grams",
     "Variant Barcode",
 )
+_NO_URLS: tuple[str, ...] = ()
 _STATUSES = {
     "": ProductState.PUBLISHED,
     "active": ProductState.PUBLISHED,
@@ -126,24 +128,24 @@ class _Product:
         findings = self._findings
         state = _STATUSES.get(first["Status"].casefold())
         if state is None:
-            message = f"{cells.shown(first['Status'])} is not active, draft or archived, so the product is a draft"
+            message = f"{shown(first['Status'])} is not active, draft or archived, so the product is a draft"
             findings.warn(first, "Status", RowReason.INVALID_VALUE, message)
             state = ProductState.DRAFT
-        shown = findings.wanted(first, "Published", cells.flag, otherwise=True)
-        return ProductState.DRAFT if state is ProductState.PUBLISHED and not shown else state
+        is_shown = findings.wanted(first, "Published", cells.flag, otherwise=True)
+        return ProductState.DRAFT if state is ProductState.PUBLISHED and not is_shown else state
 
     def _variants(self, first: Record) -> list[ParsedVariant]:
         findings = self._findings
         holders = [record for record in self._records if record.has(*_VARIANT_MARKS)] or [first]
         self._options = ProductOptions(findings, first, holders)
         variants: list[ParsedVariant] = []
-        seen: dict[str, Record] = {}
+        seen: dict[tuple[tuple[str, str], ...], Record] = {}
         for record in holders:
             if self._options.names and record is not first and self._only_shows(record, first):
                 continue
             options = self._options.of(record)
-            key = options_key(options)
-            before = seen.setdefault(key, record)
+            # As options_key tells them apart; the names are the product's own and need no folding.
+            before = seen.setdefault(tuple((name, name_key(value)) for name, value in options), record)
             if before is not record:
                 self._again(record, before)
                 continue
@@ -184,7 +186,7 @@ class _Product:
             compare_at_price_minor=self._former_price(record, price),
             quantity=quantity,
             policy=self._policy(record, quantity),
-            barcode=code(findings, record, "Variant Barcode", MAX_BARCODE),
+            barcode=barcode(findings, record, "Variant Barcode", MAX_BARCODE),
             weight_grams=findings.wanted(record, "Variant Grams", cells.grams, None),
             requires_shipping=findings.wanted(record, "Variant Requires Shipping", cells.flag, otherwise=True),
             image_url=findings.wanted(record, "Variant Image", cells.address, ""),
@@ -215,7 +217,7 @@ class _Product:
         if text in ("continue", "true", "yes", "1"):
             return StockPolicy.CONTINUE
         if text not in ("", "deny", "false", "no", "0"):
-            message = f"{cells.shown(text)} is not deny or continue; it is not sold beyond its stock"
+            message = f"{shown(text)} is not deny or continue; it is not sold beyond its stock"
             self._findings.warn(record, "Variant Inventory Policy", RowReason.INVALID_VALUE, message)
         return StockPolicy.TRACKED
 
@@ -226,7 +228,7 @@ class _Product:
                 continue
             alt_text = findings.text(record, "Image Alt Text", MAX_ALT_TEXT)
             position = cells.position(record["Image Position"])
-            for url in findings.wanted(record, "Image Src", cells.addresses, []):
+            for url in findings.wanted(record, "Image Src", cells.addresses, _NO_URLS):
                 self._pictures.add(url, position, alt_text)
         images = self._pictures.in_order([variant.image_url for variant in variants])
         if len(images) > MAX_PICTURES:

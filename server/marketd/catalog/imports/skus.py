@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
 from marketd.catalog.imports import cells
 from marketd.catalog.imports.claims import Claims
 from marketd.catalog.imports.findings import Findings, Record
+from marketd.catalog.imports.numbers import shown
 from marketd.catalog.imports.parsed import ParsedProduct, RowReason
 from marketd.kernel.values.texts import name_key
 
+_ROUNDED = re.compile(r"[0-9](?:[.,][0-9]+)?E\+[0-9]+", re.IGNORECASE)
+
 
 def code(findings: Findings, record: Record, column: str, most: int) -> str:
-    """A SKU or barcode; empty where it is too long, for half a code is another one."""
+    """A SKU or another code; empty where it is too long, for half a code is another one."""
     if not record[column]:
         return ""
     found = cells.without_apostrophe(findings.clean(record, column))
     if len(found) > most:
         message = f"has {len(found)} characters and may have {most}; it is left out"
         findings.warn(record, column, RowReason.TOO_LONG, message)
+        return ""
+    return found
+
+
+def barcode(findings: Findings, record: Record, column: str, most: int) -> str:
+    """A barcode; empty where a spreadsheet has made a rounded number of it."""
+    found = code(findings, record, column, most)
+    if found and _ROUNDED.fullmatch(found):
+        message = f"{shown(found)} is what a spreadsheet left of a barcode; it is left out"
+        findings.warn(record, column, RowReason.INVALID_VALUE, message)
         return ""
     return found
 
@@ -40,7 +54,7 @@ def former_price(
         return former
     # Shops leave 0 or the price itself there and mean none.
     if price is not None:
-        message = f"{cells.shown(record[column])} is not above the price, so it is left out"
+        message = f"{shown(record[column])} is not above the price, so it is left out"
         findings.warn(record, column, RowReason.NOT_ABOVE_PRICE, message)
     return None
 

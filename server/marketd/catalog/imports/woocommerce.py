@@ -27,7 +27,7 @@ from marketd.catalog.imports.parsed import (
     rejected_rows,
 )
 from marketd.catalog.imports.pictures import MAX_PICTURES, Pictures
-from marketd.catalog.imports.skus import code, former_price, with_claimed_skus
+from marketd.catalog.imports.skus import barcode, code, former_price, with_claimed_skus
 from marketd.catalog.imports.taglist import read_tags
 from marketd.catalog.model import MAX_VARIANTS, ProductState
 from marketd.catalog.names import Options, options_key
@@ -180,7 +180,7 @@ class _Product:
         findings = self._findings
         price, former = self._prices(record)
         quantity, policy = self._stock(record, head, gets_shared=gets_shared)
-        pictures = self._addresses(record) if record is not head else []
+        pictures = self._addresses(record) if record is not head else ()
         return ParsedVariant(
             row=record.number,
             options=options,
@@ -189,7 +189,7 @@ class _Product:
             compare_at_price_minor=former,
             quantity=quantity,
             policy=policy,
-            barcode=code(findings, record, "GTIN", 64) if self._layout.has("GTIN") else "",
+            barcode=barcode(findings, record, "GTIN", 64) if self._layout.has("GTIN") else "",
             weight_grams=findings.wanted(
                 record, "Weight", lambda text: cells.grams(text, self._gram, self._layout.decimal_comma), None
             )
@@ -242,8 +242,8 @@ class _Product:
         backorders = source["Backorders allowed?"].casefold() in ("1", "yes", "notify", "true")
         return quantity, StockPolicy.CONTINUE if backorders else StockPolicy.TRACKED
 
-    def _addresses(self, record: Record) -> list[str]:
-        return self._findings.wanted(record, "Images", cells.addresses, [])
+    def _addresses(self, record: Record) -> tuple[str, ...]:
+        return self._findings.wanted(record, "Images", cells.addresses, ())
 
     def _show(self, head: Record) -> None:
         for url in self._addresses(head):

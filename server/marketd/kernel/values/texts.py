@@ -67,6 +67,8 @@ def name_key(text: str) -> str:
     NFC and not NFKC, whose longest expansions would be too long for an index. Folding can take a composed letter apart,
     so it is composed once more.
     """
+    if text.isascii():
+        return " ".join(text.lower().split())
     folded = unicodedata.normalize("NFC", _NOT_SEEN.sub("", text)).casefold()
     return " ".join(unicodedata.normalize("NFC", folded).split())
 
