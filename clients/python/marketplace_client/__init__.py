@@ -1,4 +1,5 @@
-"""A typed asyncio client of the marketplace: connection, tokens, retries, refusals as exceptions, watches, files, uplinks.
+"""A typed asyncio client of the marketplace: connection, tokens, retries, refusals as exceptions, watches, uplinks and
+files.
 
 The messages and service stubs come from the generated package `marketplace`; nothing of the server is needed here.
 """

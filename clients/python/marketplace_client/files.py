@@ -45,7 +45,7 @@ async def import_products(
         if not stated.file_name and isinstance(file, Path):
             stated.file_name = file.name
         stated.sha256 = (await asyncio.to_thread(hashlib.file_digest, content, "sha256")).hexdigest()
-        stated.size = content.tell()
+        stated.size = content.seek(0, io.SEEK_END)
         content.seek(0)
 
         async def messages() -> AsyncIterator[catalog_service_pb2.ImportProductsRequest]:

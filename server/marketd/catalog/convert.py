@@ -7,6 +7,7 @@ from uuid import UUID
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from marketplace.catalog.v1 import brand_pb2, catalog_service_pb2, category_pb2, product_pb2
+from marketplace.inventory.v1 import stock_pb2
 from marketplace.type.v1 import image_pb2, rating_pb2
 
 from marketd.catalog.brands import BrandChange, NewBrand
@@ -26,7 +27,7 @@ from marketd.catalog.values import (
     ProductQuery,
     Variant,
 )
-from marketd.inventory.model import StockState
+from marketd.inventory.model import StockPolicy, StockState
 from marketd.kernel.call.pages import parse_order
 from marketd.kernel.call.refusals import FieldViolation, ValidationFailed
 from marketd.kernel.enums import EnumMap
@@ -37,6 +38,7 @@ from marketd.kernel.values.texts import name_key
 from marketd.kernel.wire import from_money, from_percent, to_money, to_percent, to_timestamp
 
 _STATES = EnumMap(ProductState, product_pb2.ProductState)
+_POLICIES = EnumMap(StockPolicy, stock_pb2.StockPolicy)
 _STOCK_STATES = EnumMap(StockState, product_pb2.StockState)
 
 
@@ -157,7 +159,7 @@ def to_product(product: Product) -> product_pb2.Product:
         category_id=_text(product.category_id),
         brand_id=_text(product.brand_id),
         tags=product.tags,
-        price=to_money(Money(product.price_minor, product.currency)),
+        attributes=product.attributes,
         images=[_to_image(image) for image in product.images],
         option_names=product.option_names,
         variants=[_to_variant(variant, product.currency) for variant in product.variants],
@@ -172,6 +174,8 @@ def to_product(product: Product) -> product_pb2.Product:
         update_time=to_timestamp(product.update_time),
         etag=etag_of(product.version),
     )
+    if product.price_minor is not None:
+        message.price.CopyFrom(to_money(Money(product.price_minor, product.currency)))
     if product.compare_at_price_minor is not None:
         message.compare_at_price.CopyFrom(to_money(Money(product.compare_at_price_minor, product.currency)))
     if product.publish_time is not None:
@@ -184,16 +188,19 @@ def _to_variant(variant: Variant, currency: str) -> product_pb2.Variant:
         variant_id=str(variant.variant_id),
         sku=variant.sku or None,
         options=dict(variant.options),
-        price=to_money(Money(variant.price_minor, currency)),
+        stock_policy=_POLICIES.to_wire(variant.availability.policy),
         stock_state=_STOCK_STATES.to_wire(variant.availability.state),
         active=variant.active,
         barcode=variant.barcode or None,
         weight_grams=variant.weight_grams,
+        requires_shipping=variant.requires_shipping,
         position=variant.position,
         create_time=to_timestamp(variant.create_time),
         update_time=to_timestamp(variant.update_time),
         etag=etag_of(variant.version),
     )
+    if variant.price_minor is not None:
+        message.price.CopyFrom(to_money(Money(variant.price_minor, currency)))
     if variant.compare_at_price_minor is not None:
         message.compare_at_price.CopyFrom(to_money(Money(variant.compare_at_price_minor, currency)))
     return message
@@ -239,6 +246,7 @@ def from_create_product(request: catalog_service_pb2.CreateProductRequest, curre
         category_id=optional_id(product.category_id),
         brand_id=optional_id(product.brand_id),
         tags=tuple(product.tags),
+        attributes=dict(product.attributes),
         option_names=tuple(product.option_names),
         variants=[
             _from_variant(variant, currency, f"product.variants[{index}]")
@@ -252,7 +260,7 @@ def _from_variant(message: product_pb2.Variant, currency: str, field: str) -> Ne
     return NewVariant(
         sku=message.sku,
         options=dict(message.options),
-        price=from_money(message.price, currency, f"{field}.price"),
+        price=from_money(message.price, currency, f"{field}.price") if message.HasField("price") else None,
         compare_at_price=(
             from_money(message.compare_at_price, currency, f"{field}.compare_at_price")
             if message.HasField("compare_at_price")
@@ -262,6 +270,8 @@ def _from_variant(message: product_pb2.Variant, currency: str, field: str) -> Ne
         active=message.active if message.HasField("active") else True,
         barcode=message.barcode,
         weight_grams=message.weight_grams if message.HasField("weight_grams") else None,
+        requires_shipping=message.requires_shipping if message.HasField("requires_shipping") else True,
+        policy=_POLICIES.from_wire(message.stock_policy) if message.stock_policy else StockPolicy.TRACKED,
     )
 
 
@@ -278,6 +288,8 @@ def from_update_product(request: catalog_service_pb2.UpdateProductRequest) -> Pr
         category_id=optional_id(product.category_id),
         brand_id=optional_id(product.brand_id),
         tags=tuple(product.tags),
+        attributes=dict(product.attributes),
+        option_names=tuple(product.option_names),
     )
 
 

@@ -75,5 +75,7 @@ def random_suffix() -> str:
 
 
 def cheapest(variants: Iterable[VariantSpec]) -> VariantSpec:
-    """The variant whose price a product shows: the cheapest active one, or of all when none is. variants: not empty."""
-    return min(variants, key=lambda row: (not row.active, row.price_minor, row.position))
+    """The variant whose prices a product shows: the cheapest active one, or of all when none is active; one without a
+    price when none has one. variants: not empty.
+    """
+    return min(variants, key=lambda row: (row.price_minor is None, not row.active, row.price_minor or 0, row.position))

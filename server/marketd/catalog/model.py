@@ -15,6 +15,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
+    Computed,
     DateTime,
     ForeignKey,
     Index,
@@ -95,6 +96,9 @@ class BrandTable(Base):
     update_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
+_LIVE = text("delete_time IS NULL")
+
+
 def _listings() -> tuple[Index, ...]:
     scopes: dict[str, tuple[str, ...]] = {
         "all": ("state",),
@@ -104,12 +108,12 @@ def _listings() -> tuple[Index, ...]:
     }
     orders: dict[str, tuple[str, ...]] = {
         "create_time": ("create_time", "product_id"),
-        "price": ("price_minor", "product_id"),
+        "price": ("price_key", "product_id"),
         "title": ("title_key", "product_id"),
         "rating": ("rating_average_milli", "product_id"),
     }
     return tuple(
-        Index(f"ix_products_{scope}_{order}", *leading, *following)
+        Index(f"ix_products_{scope}_{order}", *leading, *following, postgresql_where=_LIVE)
         for scope, leading in scopes.items()
         for order, following in orders.items()
     )
@@ -119,16 +123,20 @@ class ProductTable(Base):
     """A product.
 
     `handle` is the seller's own name for it (the Handle of import files), `slug` the marketplace's. `price_minor` and
-    `compare_at_price_minor` are those of the cheapest active variant, or of the cheapest of all when none is active.
-    The rating columns are written down by review.
+    `compare_at_price_minor` are those of the cheapest active variant, or of the cheapest of all when none is active;
+    they are absent while nothing has a price, and lists then sort it below every price (`price_key`). The rating
+    columns are written down by review. Of a deleted product the row stays, because orders lead to it; it is ARCHIVED,
+    so that what asks for PUBLISHED ones needs no second look, and its names are free.
     """
 
     __tablename__ = "products"
     __table_args__ = (
-        UniqueConstraint("slug"),
-        UniqueConstraint("seller_id", "handle"),
+        Index("uq_products_slug", "slug", unique=True, postgresql_where=_LIVE),
+        Index("uq_products_seller_id_handle", "seller_id", "handle", unique=True, postgresql_where=_LIVE),
         *_listings(),
         CheckConstraint("state IN ('DRAFT', 'PUBLISHED', 'ARCHIVED')", name="state"),
+        CheckConstraint("state <> 'PUBLISHED' OR price_minor IS NOT NULL", name="published"),
+        CheckConstraint("delete_time IS NULL OR state = 'ARCHIVED'", name="deleted"),
         CheckConstraint("price_minor >= 0 AND compare_at_price_minor > price_minor", name="price"),
         CheckConstraint("rating_count >= 0 AND rating_average_milli BETWEEN 0 AND 5000", name="rating"),
     )
@@ -143,9 +151,11 @@ class ProductTable(Base):
     category_id: Mapped[UUID | None] = mapped_column(Uuid, ForeignKey("categories.category_id"))
     brand_id: Mapped[UUID | None] = mapped_column(Uuid, ForeignKey("brands.brand_id"))
     tags: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    attributes: Mapped[dict[str, str]] = mapped_column(JSONB, server_default=text("'{}'"))
     option_names: Mapped[list[str]] = mapped_column(ARRAY(Text))
     currency: Mapped[str] = mapped_column(Text)
-    price_minor: Mapped[int] = mapped_column(BigInteger)
+    price_minor: Mapped[int | None] = mapped_column(BigInteger)
+    price_key: Mapped[int] = mapped_column(BigInteger, Computed("COALESCE(price_minor, -1)", persisted=True))
     compare_at_price_minor: Mapped[int | None] = mapped_column(BigInteger)
     rating_count: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     rating_average_milli: Mapped[int] = mapped_column(Integer, server_default=text("0"))
@@ -155,21 +165,38 @@ class ProductTable(Base):
     version: Mapped[int] = mapped_column(BigInteger)
     create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     update_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    delete_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class ProductSlugTable(Base):
+    """A slug that a product had before. Nobody else gets it while the product is there."""
+
+    __tablename__ = "product_slugs"
+    __table_args__ = (Index(None, "product_id"),)
+
+    slug: Mapped[str] = mapped_column(Text, primary_key=True)
+    product_id: Mapped[UUID] = mapped_column(Uuid, ForeignKey("products.product_id", ondelete="CASCADE"))
 
 
 class VariantTable(Base):
     """One thing that can be put into a cart. `options` is a JSON list of [name, value] in the order to show it;
     `options_key` is a digest of it, because option values are too long for an index. Both it and `sku_key` compare as
-    people read (name_key).
+    people read (name_key). `source_version` is that of the last feed that wrote it. Of a deleted variant the row stays
+    and is not active; its SKU and its choice are free.
     """
 
     __tablename__ = "variants"
     __table_args__ = (
-        UniqueConstraint("product_id", "options_key"),
-        Index("ix_variants_listing", "product_id", "position"),
+        Index("uq_variants_product_id_options_key", "product_id", "options_key", unique=True, postgresql_where=_LIVE),
+        Index("ix_variants_listing", "product_id", "position", postgresql_where=_LIVE),
         Index(
-            "uq_variants_seller_id_sku_key", "seller_id", "sku_key", unique=True, postgresql_where=text("sku_key <> ''")
+            "uq_variants_seller_id_sku_key",
+            "seller_id",
+            "sku_key",
+            unique=True,
+            postgresql_where=text("sku_key <> '' AND delete_time IS NULL"),
         ),
+        CheckConstraint("delete_time IS NULL OR NOT active", name="deleted"),
         CheckConstraint("price_minor >= 0 AND compare_at_price_minor > price_minor", name="price"),
     )
 
@@ -180,15 +207,18 @@ class VariantTable(Base):
     sku_key: Mapped[str] = mapped_column(Text(collation="C"))
     options: Mapped[list[object]] = mapped_column(JSONB)
     options_key: Mapped[str] = mapped_column(Text)
-    price_minor: Mapped[int] = mapped_column(BigInteger)
+    price_minor: Mapped[int | None] = mapped_column(BigInteger)
     compare_at_price_minor: Mapped[int | None] = mapped_column(BigInteger)
     active: Mapped[bool] = mapped_column(Boolean)
     barcode: Mapped[str] = mapped_column(Text)
     weight_grams: Mapped[int | None] = mapped_column(Integer)
+    requires_shipping: Mapped[bool] = mapped_column(Boolean, server_default=text("true"))
     position: Mapped[int] = mapped_column(Integer)
+    source_version: Mapped[int | None] = mapped_column(BigInteger)
     version: Mapped[int] = mapped_column(BigInteger)
     create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     update_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    delete_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
 class ProductImageTable(Base):

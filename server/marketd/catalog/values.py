@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
 from marketd.catalog.model import ProductState
 from marketd.catalog.names import Options
+from marketd.inventory.model import StockPolicy
 from marketd.inventory.values import Availability
 from marketd.kernel.values.money import Money
 
@@ -60,12 +61,13 @@ class Variant:
     variant_id: UUID
     sku: str
     options: Options
-    price_minor: int
+    price_minor: int | None
     compare_at_price_minor: int | None
     availability: Availability
     active: bool
     barcode: str
     weight_grams: int | None
+    requires_shipping: bool
     position: int
     version: int
     create_time: datetime
@@ -98,9 +100,10 @@ class Product:
     category_id: UUID | None
     brand_id: UUID | None
     tags: tuple[str, ...]
+    attributes: Mapping[str, str]
     option_names: tuple[str, ...]
     currency: str
-    price_minor: int
+    price_minor: int | None
     compare_at_price_minor: int | None
     rating_count: int
     rating_average_milli: int
@@ -113,6 +116,11 @@ class Product:
     update_time: datetime
     variants: tuple[Variant, ...]
     images: tuple[ProductImage, ...]
+
+    @property
+    def price_key(self) -> int:
+        """What its price sorts by: what has none stands below every price."""
+        return -1 if self.price_minor is None else self.price_minor
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +139,20 @@ class ProductSpec:
     tags: tuple[str, ...]
     option_names: tuple[str, ...]
     currency: str
-    price_minor: int
+    price_minor: int | None
     compare_at_price_minor: int | None
     state: ProductState
     publish_time: datetime | None
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class VariantSpec:
-    """What a seller decides of a variant, and so what is written of it; its stock is inventory's."""
+    """What a seller decides of a variant, and so what is written of it; its stock is inventory's.
+
+    Without a price nobody can buy it. The version of the feed that wrote it last is none of its fields: what else
+    changes the variant, such as an import, leaves that alone.
+    """
 
     variant_id: UUID
     product_id: UUID
@@ -148,17 +161,21 @@ class VariantSpec:
     sku_key: str
     options: Options
     options_key: str
-    price_minor: int
+    price_minor: int | None
     compare_at_price_minor: int | None
     active: bool
     barcode: str
     weight_grams: int | None
     position: int
+    requires_shipping: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A variant as a cart or an order needs it. `is_offered`: it is active and its product published."""
+    """A variant as a cart or an order needs it.
+
+    `is_offered`: it is active and priced, and its product published; `price_minor` is 0 for what has no price.
+    """
 
     variant_id: UUID
     product_id: UUID
@@ -169,6 +186,7 @@ class Offer:
     currency: str
     price_minor: int
     compare_at_price_minor: int | None
+    requires_shipping: bool
     is_offered: bool
     seller_sells: bool
     image_url: str
@@ -206,16 +224,18 @@ class OfferedPrice:
 
 @dataclass(frozen=True, slots=True)
 class NewVariant:
-    """A variant to be made with its product."""
+    """A variant to be made, with its product or later."""
 
     sku: str
     options: Mapping[str, str]
-    price: Money
+    price: Money | None
     compare_at_price: Money | None
     initial_quantity: int
     active: bool
     barcode: str
     weight_grams: int | None
+    requires_shipping: bool = True
+    policy: StockPolicy = StockPolicy.TRACKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +250,7 @@ class NewImage:
 class NewProduct:
     """A product to be made. An empty `slug` is made from the title; empty `option_names` are those of the variants.
 
-    variants: 1..500; images: 0..50.
+    variants: 0..500; images: 0..50.
     """
 
     seller_id: UUID | None
@@ -240,6 +260,7 @@ class NewProduct:
     category_id: UUID | None
     brand_id: UUID | None
     tags: Sequence[str]
+    attributes: Mapping[str, str]
     option_names: Sequence[str]
     variants: Sequence[NewVariant]
     images: Sequence[NewImage]
@@ -247,7 +268,9 @@ class NewProduct:
 
 @dataclass(frozen=True, slots=True)
 class ProductChange:
-    """New values for the fields that `paths` names (title, slug, description, category_id, brand_id, tags)."""
+    """New values for the fields that `paths` names: title, slug, description, category_id, brand_id, tags, attributes
+    and option_names.
+    """
 
     product_id: UUID
     paths: frozenset[str]
@@ -258,6 +281,8 @@ class ProductChange:
     category_id: UUID | None
     brand_id: UUID | None
     tags: Sequence[str]
+    attributes: Mapping[str, str]
+    option_names: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)

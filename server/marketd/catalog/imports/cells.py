@@ -18,7 +18,8 @@ MAX_TAG = 255
 
 _PLAIN = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,2})?", re.ASCII)
 _WEB_ADDRESS = re.compile(r"https://[^\s/]\S*", re.IGNORECASE)
-_BETWEEN_ADDRESSES = re.compile(r"[\s,;|]+(?=https?://)", re.IGNORECASE)
+_BETWEEN_ADDRESSES = re.compile(r"[\s,;|](?=https?://)", re.IGNORECASE)
+_AROUND = " \t\r\n,;|"
 _TRUE = frozenset({"true", "yes", "y", "t", "1", "on", "x", "wahr", "ja", "vrai", "oui", "verdadero", "si", "sí"})
 _FALSE = frozenset({"false", "no", "n", "f", "0", "off", "falsch", "nein", "faux", "non", "falso"})
 
@@ -87,14 +88,14 @@ def flag(text: str) -> bool:
     raise BadCell(RowReason.INVALID_VALUE, f"{shown(text)} is not true or false")
 
 
-def addresses(text: str) -> tuple[str, ...]:
-    """The https addresses of a cell, which some tools fill with several."""
-    return tuple(address(part) for part in _BETWEEN_ADDRESSES.split(text) if part.strip(" ,;|"))
+def addresses(text: str) -> list[str]:
+    """The parts of a cell that some tools fill with several addresses."""
+    return _BETWEEN_ADDRESSES.split(text)
 
 
 def address(text: str) -> str:
     """An https address of at most 2,048 characters. One without its scheme, and blanks in it, are mended."""
-    text = text.strip(" ,;|")
+    text = text.strip(_AROUND)
     if text.startswith("//"):
         text = f"https:{text}"
     if " " in text:

@@ -39,6 +39,10 @@ class Findings:
         self.errors: list[RowError] = []
         self.warnings: list[RowWarning] = []
 
+    def name(self, column: str) -> str:
+        """What the file calls the column."""
+        return self._layout.name(column)
+
     def fail(self, record: Record, column: str, reason: RowReason, message: str) -> None:
         """The product cannot come in because of this cell."""
         name = self._layout.name(column) if column else ""
@@ -59,7 +63,10 @@ class Findings:
 
     def wanted(self, record: Record, column: str, read: Callable[[str], T], otherwise: T) -> T:
         """The cell's value; where it has none a warning tells, and it is what comes nearest, or `otherwise`."""
-        text = record[column]
+        return self.part(record, column, record[column], read, otherwise)
+
+    def part(self, record: Record, column: str, text: str, read: Callable[[str], T], otherwise: T) -> T:
+        """The value of a part of the cell, as `wanted` gives that of the whole."""
         if not text:
             return otherwise
         try:

@@ -28,15 +28,23 @@ class ProductOptions:
     def __init__(self, findings: Findings, first: Record, records: Sequence[Record]) -> None:
         self._findings = findings
         self._records = records
-        named = [self._named(first, column) for column in NAME_COLUMNS]
+        holders = [self._holder(first, column) for column in NAME_COLUMNS]
+        named = [
+            findings.text(holder, column, MAX_NAME) if holder is not None else ""
+            for holder, column in zip(holders, NAME_COLUMNS, strict=True)
+        ]
+        # As the rows name them, before anything is made of the names.
+        self._keys = [
+            name_key(holder[column]) if holder is not None else ""
+            for holder, column in zip(holders, NAME_COLUMNS, strict=True)
+        ]
         values = [[record[column] for record in records] for column in VALUE_COLUMNS]
         self._names = self._settled(first, named, values)
         self.names = tuple(name for name in self._names if name)
-        self._keys = [name_key(name) for name in self._names]
 
-    def _named(self, first: Record, column: str) -> str:
-        holder = first if first[column] else next((record for record in self._records if record[column]), None)
-        return "" if holder is None else self._findings.text(holder, column, MAX_NAME)
+    def _holder(self, first: Record, column: str) -> Record | None:
+        """The row that names the option of this column."""
+        return first if first[column] else next((record for record in self._records if record[column]), None)
 
     def _settled(self, first: Record, named: list[str], values: list[list[str]]) -> tuple[str, str, str]:
         """The name at each place; empty where there is no option."""
@@ -72,6 +80,10 @@ class ProductOptions:
         """What this row chooses; pairs in the order of `names`."""
         if not self.names:
             return ()
+        if not record.has(*VALUE_COLUMNS):
+            message = f"the row has a price or a SKU and does not say which {' and '.join(self.names)} it is for"
+            self._findings.fail(record, VALUE_COLUMNS[0], RowReason.MISSING_VALUE, message)
+            return ()
         order = self._order(record)
         options: list[tuple[str, str]] = []
         for at, name in enumerate(self._names):
@@ -93,7 +105,9 @@ class ProductOptions:
         """For each place of the product's options, where this row has it; rows may name them in another order."""
         stated = {at: name_key(name) for at, column in enumerate(NAME_COLUMNS) if (name := record[column])}
         wrong = {
-            at: key for at, key in stated.items() if record[VALUE_COLUMNS[at]] and key[:MAX_NAME] != self._key_at(at)
+            at: key
+            for at, key in stated.items()
+            if key != self._keys[at] and self._names[at] and record[VALUE_COLUMNS[at]]
         }
         if not wrong:
             return 0, 1, 2
@@ -106,9 +120,6 @@ class ProductOptions:
             message = f"the row calls the option '{record[NAME_COLUMNS[at]][:60]}', and the product '{self._names[at]}'"
             self._findings.fail(record, NAME_COLUMNS[at], RowReason.OPTION_MISMATCH, message)
         return order[0], order[1], order[2]
-
-    def _key_at(self, at: int) -> str:
-        return self._keys[at]
 
 
 def _is_default(value: str, *, is_title: bool) -> bool:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
-from marketd.catalog.imports.parsed import ParsedProduct, ParsedVariant, RowError, RowReason
+from marketd.catalog.imports.matching import matched
+from marketd.catalog.imports.parsed import ParsedProduct, ParsedVariant, RowReason, RowWarning
 from marketd.catalog.insert import Planned, cheapest
 from marketd.catalog.model import ProductState
 from marketd.catalog.names import options_key, slugify, title_key
 from marketd.catalog.values import ProductImage, ProductSpec, VariantSpec
+from marketd.inventory.model import StockPolicy
 from marketd.inventory.values import NewStock, Stock, StockCount
 from marketd.kernel.values.ids import new_id
 from marketd.kernel.values.texts import name_key
@@ -38,6 +40,8 @@ class ProductChanges:
     images: list[ProductImage] | None = None
     new_stocks: list[NewStock] = field(default_factory=list)
     counts: list[StockCount] = field(default_factory=list)
+    policies: dict[UUID, StockPolicy] = field(default_factory=dict)
+    warnings: list[RowWarning] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(
@@ -47,6 +51,7 @@ class ProductChanges:
             or self.images is not None
             or self.new_stocks
             or self.counts
+            or self.policies
         )
 
 
@@ -66,21 +71,37 @@ class Names:
         return self.categories[name_key(parsed.category)] if parsed.category else None
 
 
-def plan_new(
-    parsed: ParsedProduct, seller_id: UUID, currency: str, names: Names, *, publish: bool, now: datetime
-) -> Planned:
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What holds for all products of a batch.
+
+    missing: the fields that the file has no columns for, which stay as they are. skus: the keys of the SKUs that
+    products of the file take, so nobody else keeps them. quantity_column: what the file calls the column of quantities.
+    """
+
+    seller_id: UUID
+    currency: str
+    publish: bool
+    now: datetime
+    missing: Collection[str]
+    skus: Collection[str]
+    quantity_column: str
+
+
+def plan_new(parsed: ParsedProduct, names: Names, terms: Terms) -> Planned:
     """A product that the seller does not have yet."""
     product_id = new_id()
     variants = [
-        _variant(new_id(), product_id, seller_id, variant, place) for place, variant in enumerate(parsed.variants, 1)
+        _variant(new_id(), product_id, terms.seller_id, variant, place)
+        for place, variant in enumerate(parsed.variants, 1)
     ]
     shown = cheapest(variants)
-    published = publish and parsed.state is ProductState.PUBLISHED
+    state = parsed.state if terms.publish or parsed.state is ProductState.ARCHIVED else ProductState.DRAFT
     product = ProductSpec(
         product_id=product_id,
-        seller_id=seller_id,
+        seller_id=terms.seller_id,
         handle=parsed.handle,
-        slug=slugify(parsed.handle, "product"),
+        slug=slugify(parsed.slug_from, "product"),
         title=parsed.title,
         title_key=title_key(parsed.title),
         description=parsed.description,
@@ -88,104 +109,104 @@ def plan_new(
         brand_id=names.brand(parsed),
         tags=parsed.tags,
         option_names=parsed.option_names,
-        currency=currency,
+        currency=terms.currency,
         price_minor=shown.price_minor,
         compare_at_price_minor=shown.compare_at_price_minor,
-        state=ProductState.PUBLISHED if published else ProductState.DRAFT,
-        publish_time=now if published else None,
+        state=state,
+        publish_time=terms.now if state is ProductState.PUBLISHED else None,
     )
     stocks = [
-        NewStock(spec.variant_id, seller_id, variant.quantity or 0, REASON)
+        NewStock(spec.variant_id, terms.seller_id, variant.quantity or 0, REASON, variant.policy)
         for spec, variant in zip(variants, parsed.variants, strict=True)
     ]
     return Planned(product, variants, _images(parsed, product_id, variants), stocks, keeps_handle=True)
 
 
-def matched(parsed: ParsedProduct, existing: Existing) -> list[VariantSpec | None]:
-    """For each variant of the file the one that it is: the same option values, else the same SKU, else None (new)."""
-    free = {spec.options_key: spec for spec in existing.variants}
-    found = [free.pop(options_key(variant.options), None) for variant in parsed.variants]
-    by_sku = {spec.sku_key: spec for spec in free.values() if spec.sku_key}
-    return [
-        by_sku.pop(name_key(variant.sku), None) if spec is None else spec
-        for spec, variant in zip(found, parsed.variants, strict=True)
-    ]
-
-
-def reserved_errors(
-    parsed: ParsedProduct, matches: Sequence[VariantSpec | None], stocks: Mapping[UUID, Stock]
-) -> list[RowError]:
-    """The rows whose quantity is below what open orders have reserved."""
-    return [
-        RowError(
-            variant.row,
-            "Variant Inventory Qty",
-            RowReason.STOCK_RESERVED,
-            f"open orders have {stocks[spec.variant_id].reserved} pieces reserved",
-            parsed.handle,
-        )
-        for spec, variant in zip(matches, parsed.variants, strict=True)
-        if spec is not None
-        and variant.quantity is not None
-        and spec.variant_id in stocks
-        and variant.quantity < stocks[spec.variant_id].reserved
-    ]
-
-
 def plan_changes(
-    parsed: ParsedProduct,
-    existing: Existing,
-    stocks: Mapping[UUID, Stock],
-    names: Names,
-    *,
-    publish: bool,
-    now: datetime,
+    parsed: ParsedProduct, existing: Existing, stocks: Mapping[UUID, Stock], names: Names, terms: Terms
 ) -> ProductChanges:
     """What makes the existing product what the file says.
 
     Variants that the file does not have are no longer for sale but stay, because orders refer to them. The slug, the
-    rating and uploaded pictures stay; the state changes only from draft to published.
+    rating and uploaded pictures stay, and so does what the file has no column for.
     """
     before = existing.product
     changes = ProductChanges()
     variants: list[VariantSpec] = []
-    for place, (spec, variant) in enumerate(zip(matched(parsed, existing), parsed.variants, strict=True), 1):
-        wanted = _variant(
-            new_id() if spec is None else spec.variant_id, before.product_id, before.seller_id, variant, place
-        )
-        variants.append(wanted)
+    for place, (spec, variant) in enumerate(zip(matched(parsed, existing.variants), parsed.variants, strict=True), 1):
         if spec is None:
+            wanted = _variant(new_id(), before.product_id, before.seller_id, variant, place)
             changes.new_variants.append(wanted)
-            changes.new_stocks.append(NewStock(wanted.variant_id, wanted.seller_id, variant.quantity or 0, REASON))
-            continue
-        if wanted != spec:
-            changes.changed_variants.append(wanted)
-        if variant.quantity is not None and variant.quantity != stocks[spec.variant_id].on_hand:
-            changes.counts.append(StockCount(spec.variant_id, variant.quantity, REASON))
-    changes.changed_variants += _retired(existing.variants, variants)
-    images = _images(parsed, before.product_id, variants)
-    if [_content(image) for image in images] != [_content(image) for image in existing.images]:
-        changes.images = images
-    shown = cheapest(variants)
-    published = publish and parsed.state is ProductState.PUBLISHED and before.state is ProductState.DRAFT
-    after = replace(
-        before,
-        title=parsed.title,
-        title_key=title_key(parsed.title),
-        description=parsed.description,
-        category_id=names.category(parsed),
-        brand_id=names.brand(parsed),
-        tags=parsed.tags,
-        option_names=parsed.option_names,
-        price_minor=shown.price_minor,
-        compare_at_price_minor=shown.compare_at_price_minor,
-        state=ProductState.PUBLISHED if published else before.state,
-        publish_time=before.publish_time or now if published else before.publish_time,
-    )
+            changes.new_stocks.append(
+                NewStock(wanted.variant_id, wanted.seller_id, variant.quantity or 0, REASON, variant.policy)
+            )
+        else:
+            wanted = _variant(spec.variant_id, before.product_id, before.seller_id, variant, place)
+            wanted = _kept(wanted, spec, terms)
+            if wanted != spec:
+                changes.changed_variants.append(wanted)
+            _plan_stock(changes, parsed.handle, variant, stocks[spec.variant_id], terms)
+        variants.append(wanted)
+    changes.changed_variants += _retired(existing.variants, variants, terms.skus)
+    if "images" not in terms.missing:
+        images = _images(parsed, before.product_id, variants)
+        if [_content(image) for image in images] != [_content(image) for image in existing.images]:
+            changes.images = images
+    after = _product(parsed, before, variants, names, terms)
     # The product's version stands for all that it shows, its variants and pictures included.
     if after != before or changes.new_variants or changes.changed_variants or changes.images is not None:
         changes.product = after
     return changes
+
+
+def _product(
+    parsed: ParsedProduct, before: ProductSpec, variants: Sequence[VariantSpec], names: Names, terms: Terms
+) -> ProductSpec:
+    shown = cheapest(variants)
+    state = _state(parsed, before, terms)
+    kept = terms.missing
+    return replace(
+        before,
+        title=parsed.title,
+        title_key=title_key(parsed.title),
+        description=before.description if "description" in kept else parsed.description,
+        category_id=before.category_id if "category" in kept else names.category(parsed),
+        brand_id=before.brand_id if "vendor" in kept else names.brand(parsed),
+        tags=before.tags if "tags" in kept else parsed.tags,
+        option_names=parsed.option_names,
+        price_minor=shown.price_minor,
+        compare_at_price_minor=shown.compare_at_price_minor,
+        state=state,
+        publish_time=before.publish_time or terms.now if state is ProductState.PUBLISHED else before.publish_time,
+    )
+
+
+def _state(parsed: ParsedProduct, before: ProductSpec, terms: Terms) -> ProductState:
+    """What was withdrawn stops selling whatever was asked for; what is published is so only where that was asked."""
+    if parsed.state is not ProductState.PUBLISHED:
+        return parsed.state
+    return ProductState.PUBLISHED if terms.publish and "state" not in terms.missing else before.state
+
+
+def _plan_stock(changes: ProductChanges, handle: str, variant: ParsedVariant, stock: Stock, terms: Terms) -> None:
+    policy = stock.policy if "policy" in terms.missing else variant.policy
+    if policy is not stock.policy:
+        changes.policies[stock.variant_id] = policy
+    if variant.quantity is None:
+        return
+    quantity = variant.quantity
+    if policy is StockPolicy.TRACKED and quantity < stock.reserved:
+        # What is promised cannot be counted away; what is owed already is not counted up either.
+        quantity = max(quantity, min(stock.reserved, stock.on_hand))
+        if quantity != variant.quantity:
+            message = (
+                f"open orders have {stock.reserved} pieces reserved, so {quantity} stay and not {variant.quantity}"
+            )
+            changes.warnings.append(
+                RowWarning(variant.row, terms.quantity_column, RowReason.STOCK_RESERVED, message, handle)
+            )
+    if quantity != stock.on_hand:
+        changes.counts.append(StockCount(stock.variant_id, quantity, REASON))
 
 
 def _variant(variant_id: UUID, product_id: UUID, seller_id: UUID, variant: ParsedVariant, place: int) -> VariantSpec:
@@ -206,17 +227,32 @@ def _variant(variant_id: UUID, product_id: UUID, seller_id: UUID, variant: Parse
     )
 
 
-def _retired(before: Sequence[VariantSpec], after: Sequence[VariantSpec]) -> list[VariantSpec]:
+def _kept(wanted: VariantSpec, spec: VariantSpec, terms: Terms) -> VariantSpec:
+    """The variant as the file says, and as it is where the file has no column for it."""
+    kept = terms.missing
+    if not kept:
+        return wanted
+    former = wanted.compare_at_price_minor
+    if "compare_at_price_minor" in kept:
+        before, price = spec.compare_at_price_minor, wanted.price_minor
+        former = before if before is not None and price is not None and before > price else None
+    has_sku = "sku" in kept and spec.sku_key not in terms.skus
+    return replace(
+        wanted,
+        sku=spec.sku if has_sku else wanted.sku,
+        sku_key=spec.sku_key if has_sku else wanted.sku_key,
+        compare_at_price_minor=former,
+        barcode=spec.barcode if "barcode" in kept else wanted.barcode,
+        weight_grams=spec.weight_grams if "weight_grams" in kept else wanted.weight_grams,
+    )
+
+
+def _retired(before: Sequence[VariantSpec], after: Sequence[VariantSpec], skus: Collection[str]) -> list[VariantSpec]:
     """The variants that the file does not have, out of sale and behind the others, when they are not so already."""
     kept = {spec.variant_id for spec in after}
-    claimed = {spec.sku_key for spec in after}
     gone = [spec for spec in before if spec.variant_id not in kept]
     wanted = [
-        replace(
-            _without_sku(spec) if spec.sku_key in claimed else spec,
-            active=False,
-            position=place,
-        )
+        replace(_without_sku(spec) if spec.sku_key in skus else spec, active=False, position=place)
         for place, spec in enumerate(gone, len(after) + 1)
     ]
     return [spec for spec, old in zip(wanted, gone, strict=True) if spec != old]

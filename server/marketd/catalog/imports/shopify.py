@@ -48,7 +48,6 @@ _VARIANT_CELLS = (
     "Variant Grams",
     "Variant Barcode",
 )
-_NO_URLS: tuple[str, ...] = ()
 _STATUSES = {
     "": ProductState.PUBLISHED,
     "active": ProductState.PUBLISHED,
@@ -100,6 +99,10 @@ class _Product:
         if findings.wanted(first, "Gift Card", cells.flag, otherwise=False):
             findings.fail(first, "Gift Card", RowReason.GIFT_CARD, "gift cards are not sold here")
             return None
+        for record in self._records:
+            if not record["Handle"]:
+                message = f"the row has no handle and is taken for '{self._handle[:60]}'"
+                findings.warn(record, "Handle", RowReason.MISSING_VALUE, message)
         title = findings.text(first, "Title", MAX_TITLE)
         if not title:
             findings.fail(first, "Title", RowReason.MISSING_VALUE, "the product has no title")
@@ -171,7 +174,8 @@ class _Product:
                 message = f"the row says the same as row {before.number}"
                 self._findings.warn(record, "", RowReason.DUPLICATE_VARIANT, message)
             return
-        message = f"row {before.number} of the product has the same option values and another {differs}"
+        other = self._findings.name(differs)
+        message = f"row {before.number} of the product has the same option values and another {other}"
         self._findings.fail(record, "Option1 Value", RowReason.DUPLICATE_VARIANT, message)
 
     def _variant(self, record: Record, options: tuple[tuple[str, str], ...]) -> ParsedVariant:
@@ -228,8 +232,10 @@ class _Product:
                 continue
             alt_text = findings.text(record, "Image Alt Text", MAX_ALT_TEXT)
             position = cells.position(record["Image Position"])
-            for url in findings.wanted(record, "Image Src", cells.addresses, _NO_URLS):
-                self._pictures.add(url, position, alt_text)
+            for part in cells.addresses(record["Image Src"]):
+                url = findings.part(record, "Image Src", part, cells.address, "")
+                if url:
+                    self._pictures.add(url, position, alt_text)
         images = self._pictures.in_order([variant.image_url for variant in variants])
         if len(images) > MAX_PICTURES:
             message = f"the product has {len(images)} pictures; the first {MAX_PICTURES} come in"

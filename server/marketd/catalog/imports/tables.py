@@ -14,6 +14,7 @@ from marketd.catalog.imports.families import Families
 from marketd.catalog.imports.header import FileFormat, read_layout
 from marketd.catalog.imports.keys import handle_key, likely_key, title_handle
 from marketd.catalog.imports.numbers import writes_decimal_comma
+from marketd.catalog.imports.parsed import RowReason, RowWarning
 
 NO_KEY = "the row does not say which product it belongs to"
 """What is wrong with a row that has neither a key nor a problem (MISSING_VALUE of the column Layout.names[0])."""
@@ -44,6 +45,7 @@ class Table:
         self._rows = rows
         self._reading = reading
         self._names = header.cells
+        self._header_row = header.number
         self._width = len(header.cells)
         used = {place for place in self._places if place is not None}
         self._unused = dict.fromkeys((place for place in range(self._width) if place not in used), 0)
@@ -75,6 +77,15 @@ class Table:
             yield TableRow(row.number, self._key_of(cells), cells)
         if len(self._commas) == 1:
             self.layout = replace(self.layout, decimal_comma=True in self._commas)
+
+    def remarks(self) -> tuple[RowWarning, ...]:
+        """What the header alone tells that a person should know; the row is the header's, so no product's."""
+        layout = self.layout
+        if layout.has("Variant Inventory Tracker") and not layout.has("Variant Inventory Qty"):
+            # Shops with several places export no quantities.
+            message = "the file has no such column: what is tracked comes in with none in stock, until it is counted"
+            return (RowWarning(self._header_row, "Variant Inventory Qty", RowReason.MISSING_VALUE, message, ""),)
+        return ()
 
     def _fit(self, cells: list[str]) -> str:
         """Make the cells as many as the header has; says what is wrong when they cannot be."""

@@ -180,7 +180,7 @@ class _Product:
         findings = self._findings
         price, former = self._prices(record)
         quantity, policy = self._stock(record, head, gets_shared=gets_shared)
-        pictures = self._addresses(record) if record is not head else ()
+        pictures = self._addresses(record) if record is not head else []
         return ParsedVariant(
             row=record.number,
             options=options,
@@ -242,8 +242,10 @@ class _Product:
         backorders = source["Backorders allowed?"].casefold() in ("1", "yes", "notify", "true")
         return quantity, StockPolicy.CONTINUE if backorders else StockPolicy.TRACKED
 
-    def _addresses(self, record: Record) -> tuple[str, ...]:
-        return self._findings.wanted(record, "Images", cells.addresses, ())
+    def _addresses(self, record: Record) -> list[str]:
+        parts = cells.addresses(record["Images"])
+        found = [self._findings.part(record, "Images", part, cells.address, "") for part in parts]
+        return [url for url in found if url]
 
     def _show(self, head: Record) -> None:
         for url in self._addresses(head):

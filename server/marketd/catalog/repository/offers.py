@@ -13,15 +13,18 @@ from marketd.kernel.db.database import Connection
 from marketd.kernel.db.sql import Columns
 from marketd.seller import service as sellers
 
+# What is deleted needs no look of its own: the tables see to it that it is neither active nor published.
+_OFFERED = "v.active AND v.price_minor IS NOT NULL AND p.state = 'PUBLISHED'"
 # The picture that shows this variant comes before those that show all or others.
 _OFFER = Columns(
     Offer,
     table="v",
     expressions={
         "title": "p.title",
+        "price_minor": "COALESCE(v.price_minor, 0)",
         "currency": "p.currency",
         "seller_sells": sellers.sells_sql("v.seller_id"),
-        "is_offered": "v.active AND p.state = 'PUBLISHED'",
+        "is_offered": _OFFERED,
         "image_url": "COALESCE((SELECT i.url FROM product_images i WHERE i.product_id = v.product_id"
         " ORDER BY v.variant_id = ANY(i.variant_ids) DESC, i.position LIMIT 1), '')",
     },
@@ -31,7 +34,8 @@ _PRICE = Columns(
     table="v",
     expressions={
         "currency": "p.currency",
-        "is_buyable": f"v.active AND p.state = 'PUBLISHED' AND {sellers.sells_sql('v.seller_id')}",
+        "price_minor": "COALESCE(v.price_minor, 0)",
+        "is_buyable": f"{_OFFERED} AND {sellers.sells_sql('v.seller_id')}",
     },
 )
 

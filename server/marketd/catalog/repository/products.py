@@ -31,7 +31,7 @@ ProductKey: TypeAlias = tuple[str | int | datetime | UUID, ...]
 # The column that an order sorts by; the id makes it whole.
 _SORTS = {
     "create_time": "create_time",
-    "price": "price_minor",
+    "price": "price_key",
     "title": "title_key",
     "rating": "rating_average_milli",
 }

@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.type import money_pb2 as _money_pb2
+from marketplace.inventory.v1 import stock_pb2 as _stock_pb2
 from marketplace.type.v1 import image_pb2 as _image_pb2
 from marketplace.type.v1 import rating_pb2 as _rating_pb2
 import builtins as _builtins
@@ -89,6 +90,26 @@ class Product(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class AttributesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     PRODUCT_ID_FIELD_NUMBER: _builtins.int
     SELLER_ID_FIELD_NUMBER: _builtins.int
     TITLE_FIELD_NUMBER: _builtins.int
@@ -97,6 +118,7 @@ class Product(_message.Message):
     CATEGORY_ID_FIELD_NUMBER: _builtins.int
     BRAND_ID_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
     PRICE_FIELD_NUMBER: _builtins.int
     COMPARE_AT_PRICE_FIELD_NUMBER: _builtins.int
     IMAGES_FIELD_NUMBER: _builtins.int
@@ -136,8 +158,12 @@ class Product(_message.Message):
         """Free words to find the product by, without order or repetition."""
 
     @_builtins.property
+    def attributes(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What can be said of it beyond its options, by the name of what is said, such as Material: Linen."""
+
+    @_builtins.property
     def price(self) -> _money_pb2.Money:
-        """The lowest price among the active variants, or among all when none is active."""
+        """The lowest price among the active variants, or among all when none is active; absent while none has a price."""
 
     @_builtins.property
     def compare_at_price(self) -> _money_pb2.Money:
@@ -150,12 +176,16 @@ class Product(_message.Message):
     @_builtins.property
     def option_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What a buyer chooses by, in the order to show it, such as Size and Color; none when there is only one variant
-        without options. None in CreateProduct means the names that the variants have, by alphabet.
+        without options. None in CreateProduct means the names that the variants have, by alphabet. An update gives as many
+        as there are: names that are there already take their new places, and the others rename, in order, those that are
+        there no more. What the variants have chosen stays.
         """
 
     @_builtins.property
     def variants(self) -> _containers.RepeatedCompositeFieldContainer[Global___Variant]:
-        """Everything that can be chosen, in the order to show it; at least one. They are given when the product is made."""
+        """Everything that can be chosen, in the order to show it. They are given when the product is made, or later one by
+        one; it takes one that is active and has a price to publish the product.
+        """
 
     @_builtins.property
     def rating(self) -> _rating_pb2.RatingSummary:
@@ -184,6 +214,7 @@ class Product(_message.Message):
         category_id: _builtins.str | None = ...,
         brand_id: _builtins.str | None = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
+        attributes: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         price: _money_pb2.Money | None = ...,
         compare_at_price: _money_pb2.Money | None = ...,
         images: _abc.Iterable[Global___ProductImage] | None = ...,
@@ -199,7 +230,7 @@ class Product(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_brand_id", b"_brand_id", "_category_id", b"_category_id", "_description", b"_description", "brand_id", b"brand_id", "category_id", b"category_id", "compare_at_price", b"compare_at_price", "create_time", b"create_time", "description", b"description", "price", b"price", "publish_time", b"publish_time", "rating", b"rating", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_brand_id", b"_brand_id", "_category_id", b"_category_id", "_description", b"_description", "brand_id", b"brand_id", "category_id", b"category_id", "compare_at_price", b"compare_at_price", "create_time", b"create_time", "description", b"description", "etag", b"etag", "for_sale", b"for_sale", "images", b"images", "option_names", b"option_names", "price", b"price", "product_id", b"product_id", "publish_time", b"publish_time", "rating", b"rating", "seller_id", b"seller_id", "slug", b"slug", "state", b"state", "tags", b"tags", "title", b"title", "update_time", b"update_time", "variants", b"variants"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_brand_id", b"_brand_id", "_category_id", b"_category_id", "_description", b"_description", "attributes", b"attributes", "brand_id", b"brand_id", "category_id", b"category_id", "compare_at_price", b"compare_at_price", "create_time", b"create_time", "description", b"description", "etag", b"etag", "for_sale", b"for_sale", "images", b"images", "option_names", b"option_names", "price", b"price", "product_id", b"product_id", "publish_time", b"publish_time", "rating", b"rating", "seller_id", b"seller_id", "slug", b"slug", "state", b"state", "tags", b"tags", "title", b"title", "update_time", b"update_time", "variants", b"variants"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__brand_id: _TypeAlias = _typing.Literal["brand_id"]  # noqa: Y015
     _WhichOneofArgType__brand_id: _TypeAlias = _typing.Literal["_brand_id", b"_brand_id"]  # noqa: Y015
@@ -285,10 +316,12 @@ class Variant(_message.Message):
     OPTIONS_FIELD_NUMBER: _builtins.int
     PRICE_FIELD_NUMBER: _builtins.int
     COMPARE_AT_PRICE_FIELD_NUMBER: _builtins.int
+    STOCK_POLICY_FIELD_NUMBER: _builtins.int
     STOCK_STATE_FIELD_NUMBER: _builtins.int
     ACTIVE_FIELD_NUMBER: _builtins.int
     BARCODE_FIELD_NUMBER: _builtins.int
     WEIGHT_GRAMS_FIELD_NUMBER: _builtins.int
+    REQUIRES_SHIPPING_FIELD_NUMBER: _builtins.int
     INITIAL_QUANTITY_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
@@ -298,14 +331,20 @@ class Variant(_message.Message):
     """The id of the variant, a UUID."""
     sku: _builtins.str
     """The seller's own article number, unique for the seller; absent when the seller has none."""
+    stock_policy: _stock_pb2.StockPolicy.ValueType
+    """Until when the variant is sold. Not stated when it is made means TRACKED."""
     stock_state: Global___StockState.ValueType
     """How well the variant can be bought."""
     active: _builtins.bool
-    """Whether the variant is for sale at all; absent in CreateProduct means it is."""
+    """Whether the variant is for sale at all; absent when it is made means it is."""
     barcode: _builtins.str
     """The bar code, such as a GTIN; absent when not known."""
     weight_grams: _builtins.int
     """The weight of one piece in grams; absent when not known."""
+    requires_shipping: _builtins.bool
+    """Whether it has to be brought to the buyer; absent when it is made means it has. An order of goods that need no
+    shipping has no delivery.
+    """
     initial_quantity: _builtins.int
     """How many pieces are on hand when the variant is made; later counts are inventory's."""
     position: _builtins.int
@@ -320,7 +359,9 @@ class Variant(_message.Message):
 
     @_builtins.property
     def price(self) -> _money_pb2.Money:
-        """The price, tax included, in the currency of the marketplace."""
+        """The price, tax included, in the currency of the marketplace; absent when there is none yet, and nobody can buy the
+        variant before.
+        """
 
     @_builtins.property
     def compare_at_price(self) -> _money_pb2.Money:
@@ -342,24 +383,28 @@ class Variant(_message.Message):
         options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         price: _money_pb2.Money | None = ...,
         compare_at_price: _money_pb2.Money | None = ...,
+        stock_policy: _stock_pb2.StockPolicy.ValueType = ...,
         stock_state: Global___StockState.ValueType = ...,
         active: _builtins.bool | None = ...,
         barcode: _builtins.str | None = ...,
         weight_grams: _builtins.int | None = ...,
+        requires_shipping: _builtins.bool | None = ...,
         initial_quantity: _builtins.int = ...,
         position: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_active", b"_active", "_barcode", b"_barcode", "_sku", b"_sku", "_weight_grams", b"_weight_grams", "active", b"active", "barcode", b"barcode", "compare_at_price", b"compare_at_price", "create_time", b"create_time", "price", b"price", "sku", b"sku", "update_time", b"update_time", "weight_grams", b"weight_grams"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_active", b"_active", "_barcode", b"_barcode", "_requires_shipping", b"_requires_shipping", "_sku", b"_sku", "_weight_grams", b"_weight_grams", "active", b"active", "barcode", b"barcode", "compare_at_price", b"compare_at_price", "create_time", b"create_time", "price", b"price", "requires_shipping", b"requires_shipping", "sku", b"sku", "update_time", b"update_time", "weight_grams", b"weight_grams"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active", b"_active", "_barcode", b"_barcode", "_sku", b"_sku", "_weight_grams", b"_weight_grams", "active", b"active", "barcode", b"barcode", "compare_at_price", b"compare_at_price", "create_time", b"create_time", "etag", b"etag", "initial_quantity", b"initial_quantity", "options", b"options", "position", b"position", "price", b"price", "sku", b"sku", "stock_state", b"stock_state", "update_time", b"update_time", "variant_id", b"variant_id", "weight_grams", b"weight_grams"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active", b"_active", "_barcode", b"_barcode", "_requires_shipping", b"_requires_shipping", "_sku", b"_sku", "_weight_grams", b"_weight_grams", "active", b"active", "barcode", b"barcode", "compare_at_price", b"compare_at_price", "create_time", b"create_time", "etag", b"etag", "initial_quantity", b"initial_quantity", "options", b"options", "position", b"position", "price", b"price", "requires_shipping", b"requires_shipping", "sku", b"sku", "stock_policy", b"stock_policy", "stock_state", b"stock_state", "update_time", b"update_time", "variant_id", b"variant_id", "weight_grams", b"weight_grams"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__active: _TypeAlias = _typing.Literal["active"]  # noqa: Y015
     _WhichOneofArgType__active: _TypeAlias = _typing.Literal["_active", b"_active"]  # noqa: Y015
     _WhichOneofReturnType__barcode: _TypeAlias = _typing.Literal["barcode"]  # noqa: Y015
     _WhichOneofArgType__barcode: _TypeAlias = _typing.Literal["_barcode", b"_barcode"]  # noqa: Y015
+    _WhichOneofReturnType__requires_shipping: _TypeAlias = _typing.Literal["requires_shipping"]  # noqa: Y015
+    _WhichOneofArgType__requires_shipping: _TypeAlias = _typing.Literal["_requires_shipping", b"_requires_shipping"]  # noqa: Y015
     _WhichOneofReturnType__sku: _TypeAlias = _typing.Literal["sku"]  # noqa: Y015
     _WhichOneofArgType__sku: _TypeAlias = _typing.Literal["_sku", b"_sku"]  # noqa: Y015
     _WhichOneofReturnType__weight_grams: _TypeAlias = _typing.Literal["weight_grams"]  # noqa: Y015
@@ -368,6 +413,8 @@ class Variant(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__active) -> _WhichOneofReturnType__active | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__barcode) -> _WhichOneofReturnType__barcode | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__requires_shipping) -> _WhichOneofReturnType__requires_shipping | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__sku) -> _WhichOneofReturnType__sku | None: ...
     @_typing.overload
