@@ -33,7 +33,8 @@ _PRODUCT = Columns(
         "category": "COALESCE((SELECT c.name FROM categories c WHERE c.category_id = p.category_id), '')",
         "variants": f"ARRAY(SELECT {_VARIANT.row_sql} FROM variants v WHERE v.product_id = p.product_id AND v.active"
         " ORDER BY v.position)",
-        "variants_left_out": "(SELECT count(*) FROM variants v WHERE v.product_id = p.product_id AND NOT v.active)",
+        "variants_left_out": "(SELECT count(*) FROM variants v WHERE v.product_id = p.product_id AND NOT v.active"
+        " AND v.delete_time IS NULL)",
         "images": f"ARRAY(SELECT {_IMAGE.row_sql} FROM product_images i WHERE i.product_id = p.product_id"
         " AND i.media_id IS NULL ORDER BY i.position)",
     },
@@ -57,7 +58,7 @@ async def read_batch(
     and decoded in one go.
     """
     arguments = Arguments(seller_id, products, variants)
-    conditions = "p.seller_id = $1"
+    conditions = "p.seller_id = $1 AND p.delete_time IS NULL"
     if states:
         conditions += f" AND p.state = ANY({arguments.add([state.value for state in states])}::text[])"
     if after is not None:

@@ -95,18 +95,17 @@ def _write_variant(row: Row, product: ExportedProduct, variant: ExportedVariant,
     if not product.option_names:
         row[_PLACES["Option1 Value"]] = "Default Title"
     tracker, policy = _STOCKS[variant.stock.policy]
-    former = variant.compare_at_price_minor
     for column, cell in (
         ("Variant SKU", _number_kept(variant.sku)),
         ("Variant Barcode", _number_kept(variant.barcode)),
         ("Variant Price", _amount(variant.price_minor, product.currency)),
-        ("Variant Compare At Price", "" if former is None else _amount(former, product.currency)),
+        ("Variant Compare At Price", _amount(variant.compare_at_price_minor, product.currency)),
         ("Variant Inventory Tracker", tracker),
         ("Variant Inventory Qty", str(variant.stock.on_hand)),
         ("Variant Inventory Policy", policy),
         # 0 is what Shopify writes for a weight that is not known.
         ("Variant Grams", str(variant.weight_grams or 0)),
-        ("Variant Requires Shipping", "true"),
+        ("Variant Requires Shipping", "true" if variant.requires_shipping else "false"),
         ("Variant Image", image_url),
     ):
         row[_PLACES[column]] = cell
@@ -123,7 +122,9 @@ def _number_kept(code: str) -> str:
     return f"'{code}" if code.startswith("'") and code.lstrip("'")[:1].isdigit() else code
 
 
-def _amount(minor: int, currency: str) -> str:
+def _amount(minor: int | None, currency: str) -> str:
+    if minor is None:
+        return ""
     digits = minor_digits(currency)
     whole, rest = divmod(minor, 10**digits)
     return f"{whole}.{rest:0{digits}}" if digits else str(whole)

@@ -26,10 +26,11 @@ class ExportedVariant:
     variant_id: UUID
     sku: str
     options: Options
-    price_minor: int
+    price_minor: int | None
     compare_at_price_minor: int | None
     barcode: str
     weight_grams: int | None
+    requires_shipping: bool
     stock: StockLevel
 
 
