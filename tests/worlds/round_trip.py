@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import html
 import io
+import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
@@ -17,6 +18,13 @@ Cells = Mapping[str, str]
 def read_csv(data: bytes) -> list[dict[str, str]]:
     """The rows of a file in UTF-8."""
     return list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline="")))
+
+
+_FRAME = re.compile("<iframe[^>]*></iframe>")
+
+
+def _is_same_number(before: str, after: str) -> bool:
+    return bool(before and after) and Decimal(before) == Decimal(after)
 
 
 def _same_tags(before: str, after: str) -> bool:
@@ -34,16 +42,22 @@ NOT_TAKEN: Final = {
 """Columns of other shops that imports do not read, and why; so are those of ADVERTISING."""
 ADVERTISING: Final = "Google Shopping / "
 ADDED: Final = {"Status": "the file left it out; the export always says it"}
-REWRITTEN: Final[Mapping[str, tuple[str, Callable[[str, str], bool]]]] = {
-    "Variant Price": ("the same amount with all of its decimals", lambda a, b: Decimal(a) == Decimal(b)),
-    "Variant Compare At Price": ("the same amount with all of its decimals", lambda a, b: Decimal(a) == Decimal(b)),
-    "Tags": ("the same tags in order of the alphabet", _same_tags),
-    "Body (HTML)": (
-        "the same text, cleaned: no blanks around it, special blanks by name",
-        lambda a, b: html.unescape(a).strip() == html.unescape(b),
+_CLEANED = "the same text, cleaned: no embedded pages, no blanks around it, special blanks by name"
+_AMOUNT = "the same amount with all of its decimals"
+REWRITTEN: Final[Sequence[tuple[str, str, Callable[[Cells, str, str], bool]]]] = (
+    ("Variant Price", _AMOUNT, lambda row, a, b: _is_same_number(a, b)),
+    ("Variant Compare At Price", _AMOUNT, lambda row, a, b: _is_same_number(a, b)),
+    (
+        "Variant Compare At Price",
+        "left out, for it is not above the price",
+        lambda row, a, b: b == "" and Decimal(a) <= Decimal(row["Variant Price"]),
     ),
-}
-"""Columns whose cells the export may write in another way, which way, and whether two cells say the same."""
+    ("Variant Inventory Qty", "none are left", lambda row, a, b: b == "0" and Decimal(a) < 0),
+    ("Variant SKU", "an earlier variant has it", lambda row, a, b: b == ""),
+    ("Tags", "the same tags in order of the alphabet", lambda row, a, b: _same_tags(a, b)),
+    ("Body (HTML)", _CLEANED, lambda row, a, b: html.unescape(_FRAME.sub("", a)).strip() == html.unescape(b)),
+)
+"""Cells that the export may write in another way: column, why, and whether the two say so."""
 
 
 @dataclass
@@ -66,19 +80,20 @@ def compare(file: bytes, export: bytes) -> Comparison:
         found.faults.append(f"{len(after)} rows instead of {len(before)}")
     for number, (was, now) in enumerate(zip(before, after, strict=False), 2):
         for column in {**was, **now}:
-            if (a := was.get(column)) != (b := now.get(column)):
-                _judge(found, number, column, a, b)
+            if was.get(column) != now.get(column):
+                _judge(found, number, column, was, now)
     return found
 
 
-def _judge(found: Comparison, number: int, column: str, before: str | None, after: str | None) -> None:
+def _judge(found: Comparison, number: int, column: str, row: Cells, now: Cells) -> None:
+    before, after = row.get(column), now.get(column)
     if after is None:
         reason = NOT_TAKEN.get(column, "for another site's advertisements" if column.startswith(ADVERTISING) else "")
     elif before is None:
         reason = ADDED.get(column, "")
     else:
-        reason, same = REWRITTEN.get(column, ("", lambda a, b: False))
-        reason = reason if before and after and same(before, after) else ""
+        reasons = (why for name, why, holds in REWRITTEN if name == column and before and holds(row, before, after))
+        reason = next(reasons, "")
     if reason:
         found.listed[column, reason] += 1
     else:
