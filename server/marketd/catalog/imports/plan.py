@@ -114,6 +114,7 @@ def plan_new(parsed: ParsedProduct, names: Names, terms: Terms) -> Planned:
         compare_at_price_minor=shown.compare_at_price_minor,
         state=state,
         publish_time=terms.now if state is ProductState.PUBLISHED else None,
+        attributes=dict(parsed.attributes),
     )
     stocks = [
         NewStock(spec.variant_id, terms.seller_id, variant.quantity or 0, REASON, variant.policy)
@@ -178,6 +179,7 @@ def _product(
         compare_at_price_minor=shown.compare_at_price_minor,
         state=state,
         publish_time=before.publish_time or terms.now if state is ProductState.PUBLISHED else before.publish_time,
+        attributes=before.attributes if "attributes" in kept else dict(parsed.attributes),
     )
 
 
@@ -224,6 +226,7 @@ def _variant(variant_id: UUID, product_id: UUID, seller_id: UUID, variant: Parse
         barcode=variant.barcode,
         weight_grams=variant.weight_grams,
         position=place,
+        requires_shipping=variant.requires_shipping,
     )
 
 
@@ -244,6 +247,7 @@ def _kept(wanted: VariantSpec, spec: VariantSpec, terms: Terms) -> VariantSpec:
         compare_at_price_minor=former,
         barcode=spec.barcode if "barcode" in kept else wanted.barcode,
         weight_grams=spec.weight_grams if "weight_grams" in kept else wanted.weight_grams,
+        requires_shipping=spec.requires_shipping if "requires_shipping" in kept else wanted.requires_shipping,
     )
 
 

@@ -19,14 +19,14 @@ from marketd.catalog.imports.tables import TableRow
 
 _AT_ONCE = 500
 _CACHE_KIB = 8192
-_SCHEMA = """
-PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -%d;
+_SCHEMA = f"""
+PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -{_CACHE_KIB};
 BEGIN;
 CREATE TABLE products (product INTEGER PRIMARY KEY, handle TEXT NOT NULL UNIQUE, comes_in INTEGER, gave INTEGER);
 CREATE TABLE rows (number INTEGER PRIMARY KEY, product INTEGER NOT NULL, problem TEXT NOT NULL, cells TEXT NOT NULL);
 CREATE TABLE skus (sku TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE made (kind TEXT, name TEXT, PRIMARY KEY (kind, name)) WITHOUT ROWID;
-""" % (_CACHE_KIB,)
+"""
 
 Stored = tuple[int, int, str, str]
 
