@@ -146,6 +146,26 @@ def test_broken_quotes_cost_their_row_and_not_the_rest() -> None:
     ]
 
 
+def test_a_stray_quote_in_a_row_that_is_else_whole_is_told_and_costs_nothing_more() -> None:
+    lines = shopify(product("mug"), product("pan")).decode().splitlines()
+    lines[1] = lines[1].replace("Mug", '"Mug, 12" wide"')
+    found = read("\n".join(lines).encode())
+    assert [one.handle for one in found.products] == ["mug", "pan"]
+    assert found.products[0].title == 'Mug, 12 wide"'
+    assert found.told == [(2, "", RowReason.MALFORMED_ROW)]
+
+
+def test_cells_beyond_the_last_column_are_left_out_where_the_others_stand_right() -> None:
+    full = product(published="true", inventoryqty="3", requiresshipping="true", bodyhtml="one")
+    lines = shopify(full, full | {"Handle": "mug"}).decode().splitlines()
+    lines[1] += ",surplus"
+    lines[2] = lines[2].replace(",one,", ",one, two,")
+    found = read("\n".join(lines).encode())
+    assert [one.handle for one in found.products] == ["cup"]
+    assert found.told == [(2, "", RowReason.MALFORMED_ROW)]
+    assert found.refused == [(3, "", RowReason.MALFORMED_ROW)]
+
+
 def test_characters_that_no_text_may_hold_are_taken_out_and_told() -> None:
     found = read(
         shopify(

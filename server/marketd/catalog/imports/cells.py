@@ -93,6 +93,11 @@ def addresses(text: str) -> list[str]:
     return _BETWEEN_ADDRESSES.split(text)
 
 
+def is_flag(text: str) -> bool:
+    """Whether it is true or false, whichever."""
+    return text.casefold() in _TRUE | _FALSE
+
+
 def address(text: str) -> str:
     """An https address of at most 2,048 characters. One without its scheme, and blanks in it, are mended."""
     text = text.strip(_AROUND)

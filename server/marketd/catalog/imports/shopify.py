@@ -99,6 +99,7 @@ class _Product:
         if findings.wanted(first, "Gift Card", cells.flag, otherwise=False):
             findings.fail(first, "Gift Card", RowReason.GIFT_CARD, "gift cards are not sold here")
             return None
+        findings.notes(self._records)
         for record in self._records:
             if not record["Handle"]:
                 message = f"the row has no handle and is taken for '{self._handle[:60]}'"

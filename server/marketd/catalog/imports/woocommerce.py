@@ -85,6 +85,7 @@ class _Product:
     def read(self, rows: tuple[int, ...]) -> ParsedProduct | None:
         """The product; None, or with errors among the findings, where it cannot be one."""
         findings = self._findings
+        findings.notes(self._records)
         heads = [record for record in self._records if _kind(record)[0] != "variation"]
         if not heads:
             message = "the product that this is a variation of is not in the file"
