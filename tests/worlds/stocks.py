@@ -23,9 +23,9 @@ async def seller(tx: Transactor) -> tuple[UUID, Caller]:
 
     async def work(uow: UnitOfWork) -> None:
         await uow.connection.execute(
-            "INSERT INTO sellers (seller_id, owner_user_id, handle, shop_name, description, state, contact,"
-            " prep_duration, time_zone, opening_hours, approve_time, create_time, update_time)"
-            " VALUES ($1, $2, $3, 'Shop', '', 'ACTIVE', '{}', '10 minutes', 'UTC', '[]', $4, $4, $4)",
+            "INSERT INTO sellers (seller_id, owner_user_id, handle, shop_name, shop_name_key, description, state,"
+            " contact, prep_duration, time_zone, opening_hours, approve_time, create_time, update_time)"
+            " VALUES ($1, $2, $3, 'Shop', 'shop', '', 'ACTIVE', '{}', '10 minutes', 'UTC', '[]', $4, $4, $4)",
             seller_id,
             user_id,
             f"shop-{seller_id.hex[-12:]}",

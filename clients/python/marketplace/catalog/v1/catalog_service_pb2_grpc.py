@@ -149,8 +149,8 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteCategory(self, request, context):
-        """Deletes a category that nothing uses. Errors: NOT_FOUND, IN_USE while it has categories below it or products,
-        ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """Deletes a category that nothing uses. Errors: NOT_FOUND, IN_USE while it has categories below it or products in any
+        state, naming one, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -187,7 +187,7 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteBrand(self, request, context):
-        """Deletes a brand that no product has. Errors: NOT_FOUND, IN_USE, ETAG_MISMATCH, REQUEST_ID_REUSED,
+        """Deletes a brand that no product has. Errors: NOT_FOUND, IN_USE while a product in any state has it, naming one, ETAG_MISMATCH, REQUEST_ID_REUSED,
         REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

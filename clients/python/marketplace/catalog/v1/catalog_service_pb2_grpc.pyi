@@ -26,8 +26,8 @@ class CatalogServiceStub:
     use, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     DeleteCategory: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.DeleteCategoryRequest, _catalog_service_pb2.DeleteCategoryResponse]
-    """Deletes a category that nothing uses. Errors: NOT_FOUND, IN_USE while it has categories below it or products,
-    ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """Deletes a category that nothing uses. Errors: NOT_FOUND, IN_USE while it has categories below it or products in any
+    state, naming one, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     GetCategory: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.GetCategoryRequest, _catalog_service_pb2.GetCategoryResponse]
     """Gets a category by its id or its slug. Errors: NOT_FOUND."""
@@ -42,7 +42,7 @@ class CatalogServiceStub:
     in use, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     DeleteBrand: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.DeleteBrandRequest, _catalog_service_pb2.DeleteBrandResponse]
-    """Deletes a brand that no product has. Errors: NOT_FOUND, IN_USE, ETAG_MISMATCH, REQUEST_ID_REUSED,
+    """Deletes a brand that no product has. Errors: NOT_FOUND, IN_USE while a product in any state has it, naming one, ETAG_MISMATCH, REQUEST_ID_REUSED,
     REQUEST_IN_PROGRESS.
     """
     GetBrand: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.GetBrandRequest, _catalog_service_pb2.GetBrandResponse]
@@ -131,8 +131,8 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.DeleteCategoryRequest,
         context: _aio.ServicerContext[_catalog_service_pb2.DeleteCategoryRequest, _abc.Awaitable[_catalog_service_pb2.DeleteCategoryResponse]],
     ) -> _abc.Awaitable[_catalog_service_pb2.DeleteCategoryResponse]:
-        """Deletes a category that nothing uses. Errors: NOT_FOUND, IN_USE while it has categories below it or products,
-        ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """Deletes a category that nothing uses. Errors: NOT_FOUND, IN_USE while it has categories below it or products in any
+        state, naming one, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -177,7 +177,7 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.DeleteBrandRequest,
         context: _aio.ServicerContext[_catalog_service_pb2.DeleteBrandRequest, _abc.Awaitable[_catalog_service_pb2.DeleteBrandResponse]],
     ) -> _abc.Awaitable[_catalog_service_pb2.DeleteBrandResponse]:
-        """Deletes a brand that no product has. Errors: NOT_FOUND, IN_USE, ETAG_MISMATCH, REQUEST_ID_REUSED,
+        """Deletes a brand that no product has. Errors: NOT_FOUND, IN_USE while a product in any state has it, naming one, ETAG_MISMATCH, REQUEST_ID_REUSED,
         REQUEST_IN_PROGRESS.
         """
 
