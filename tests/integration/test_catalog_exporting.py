@@ -222,3 +222,34 @@ async def test_only_a_shops_owner_and_admins_get_its_file(shop: Shop) -> None:
     assert (await shop.export()).summary.products == 0
     with pytest.raises(ValidationFailed):
         await anext(shop.catalog.ExportProducts(pb.ExportProductsRequest(), CONTEXT))
+
+
+async def test_what_requests_may_say_and_files_may_not_stays_at_home(shop: Shop) -> None:
+    await shop.bring(KINDS, PUBLISH)
+    for statement in (
+        "UPDATE products SET title = ' Plain ', tags = '{b,a}', description = E'one\\n' WHERE handle = 'plain'",
+        "UPDATE products SET attributes = '{\"Material\": \"oak\"}' WHERE handle = 'later'",
+        "UPDATE stocks SET on_hand = -3, oversold = reserved + 3 WHERE policy = 'CONTINUE'",
+        "DELETE FROM variants WHERE product_id = (SELECT product_id FROM products WHERE handle = 'draft')",
+        "UPDATE products SET price_minor = NULL WHERE handle = 'draft'",
+    ):
+        await _execute(shop, statement)
+    # Two categories of one name: files name the higher one.
+    top = "SELECT category_id FROM categories WHERE name_key = '=kind'"
+    await _execute(
+        shop,
+        "INSERT INTO categories (category_id, parent_category_id, name, name_key, slug, description, position, path,"
+        f" version, create_time, update_time) SELECT $1, t.category_id, '=kind', '=kind', 'lower', '', 0,"
+        f" ARRAY[t.category_id, $1], 1, now(), now() FROM ({top}) t",
+        lower := new_id(),
+    )
+    await _execute(shop, "UPDATE products SET category_id = $1 WHERE handle = 'formula'", lower)
+    exported = await shop.export()
+    before = await shop.rows()
+    report = await shop.bring(exported.data, AGAIN)
+    assert outcome(report)[1] == 0
+    assert await shop.rows() == before
+    other = await Shop(shop.tx).open()
+    report = await other.bring(exported.data, PUBLISH)
+    assert (outcome(report)[0], report.errors) == (exported.summary.products, ())
+    assert (await other.export()).summary.variants == exported.summary.variants

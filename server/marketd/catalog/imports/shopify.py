@@ -140,7 +140,13 @@ class _Product:
 
     def _variants(self, first: Record) -> list[ParsedVariant]:
         findings = self._findings
-        holders = [record for record in self._records if record.has(*_VARIANT_MARKS)] or [first]
+        holders = [record for record in self._records if record.has(*_VARIANT_MARKS)]
+        if not holders and first.has(*_VARIANT_CELLS):
+            holders = [first]
+        if not holders:
+            # Exports write a product without variants so, which only a draft can be.
+            message = "the product has no variant and cannot be bought, so it is a draft"
+            findings.warn(first, "", RowReason.MISSING_VALUE, message)
         self._options = ProductOptions(findings, first, holders)
         variants: list[ParsedVariant] = []
         seen: dict[tuple[tuple[str, str], ...], Record] = {}
