@@ -31,6 +31,7 @@ from marketd.order.convert import from_cancel, to_order
 from marketd.order.model import (
     CANCELLABLE,
     TRANSITIONS,
+    UNSENT_TRANSITIONS,
     CancellationActor,
     CancellationReason,
     OrderAction,
@@ -47,7 +48,7 @@ S = OrderState
 
 
 def _item(**changes: Any) -> OrderItem:
-    item = OrderItem(uuid4(), uuid4(), uuid4(), "Lamp", "", {"Size": "M"}, "", 3, 0, 1_000, 0, 190_000, 479)
+    item = OrderItem(uuid4(), uuid4(), uuid4(), "Lamp", "", {"Size": "M"}, "", 3, 0, 1_000, 0, 190_000, 479, True)
     return replace(item, **changes)
 
 
@@ -91,6 +92,8 @@ def test_the_table_of_steps_is_the_contracts() -> None:
     legal |= {(state, S.CANCELLED) for state in way[:5]}
     legal |= {(S.PENDING_PAYMENT, S.EXPIRED), (S.PAID, S.REJECTED), (S.DELIVERED, S.REFUNDED)}
     assert {(current, S(after)) for current in S for after in TRANSITIONS.allowed(current)} == legal
+    unsent = legal - {(S.ACCEPTED, S.READY)} | {(S.ACCEPTED, S.DELIVERED)}
+    assert {(current, S(after)) for current in S for after in UNSENT_TRANSITIONS.allowed(current)} == unsent
 
 
 @pytest.mark.parametrize("current", list(S))
@@ -211,7 +214,9 @@ def _in_cart(quantity: int = 1, price_minor: int = 1_000) -> CartItem:
 
 
 def _offer(item: CartItem, price_minor: int = 1_000, *, is_offered: bool = True) -> Offer:
-    return Offer(item.variant_id, uuid4(), uuid4(), "Lamp", "", (), "EUR", price_minor, None, is_offered, True, "")
+    return Offer(
+        item.variant_id, uuid4(), uuid4(), "Lamp", "", (), "EUR", price_minor, None, True, is_offered, True, ""
+    )
 
 
 def test_items_are_judged_by_offer_and_stock() -> None:
@@ -237,7 +242,7 @@ def test_a_full_cart_takes_no_more_variants_in_a_merge() -> None:
 
 
 def test_quotes_survive_their_json() -> None:
-    line = QuoteLine(uuid4(), uuid4(), uuid4(), "Lämp", "", {"Größe": "M"}, "", 2, 999, 190_000)
+    line = QuoteLine(uuid4(), uuid4(), uuid4(), "Lämp", "", {"Größe": "M"}, "", 2, 999, 190_000, True)
     package = QuotePackage(
         uuid4(), uuid4(), "Shop", None, timedelta(minutes=10), NOW, 490, 70_000, NOW, NOW, 12.5, (line,)
     )

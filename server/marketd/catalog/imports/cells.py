@@ -20,7 +20,7 @@ _PLAIN = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,2})?", re.ASCII)
 _POSITION = re.compile(r"([0-9]{1,6})(?:\.0*)?", re.ASCII)
 _WEB_ADDRESS = re.compile(r"https://[^\s/]\S*", re.IGNORECASE)
 _BETWEEN_ADDRESSES = re.compile(r"[\s,;|](?=https?://)", re.IGNORECASE)
-_KEPT_SO = tuple("0123456789=+-@")
+_SIGNS = ("=", "+", "-", "@")
 _AROUND = " \t\r\n,;|"
 _TRUE = frozenset({"true", "yes", "y", "t", "1", "on", "x", "wahr", "ja", "vrai", "oui", "verdadero", "si", "sí"})
 _FALSE = frozenset({"false", "no", "n", "f", "0", "off", "falsch", "nein", "faux", "non", "falso"})
@@ -130,5 +130,13 @@ def line(text: str) -> str:
 
 
 def without_apostrophe(text: str) -> str:
-    """The text without the one apostrophe that shops put before numbers and signs, so that spreadsheets keep them."""
-    return text[1:] if text[:1] == "'" and text[1:2] in _KEPT_SO else text
+    """The text without the one apostrophe that spreadsheets put before numbers to keep them as they are.
+
+    Exports put one more before a text that begins with apostrophes and a digit, so that it comes back as it was.
+    """
+    return text[1:] if text.startswith("'") and text.lstrip("'")[:1].isdigit() else text
+
+
+def unguarded(text: str) -> str:
+    """The text without the apostrophe that WooCommerce puts before signs, so that spreadsheets do not calculate."""
+    return text[1:] if text[:1] == "'" and text[1:2] in _SIGNS else text

@@ -111,7 +111,8 @@ class _Product:
         state = self._state(first)
         variants = self._variants(first)
         images = self._images(variants)
-        if any(variant.price_minor is None for variant in variants) and state is ProductState.PUBLISHED:
+        is_sold = bool(variants) and all(variant.price_minor is not None for variant in variants)
+        if not is_sold and state is ProductState.PUBLISHED:
             state = ProductState.DRAFT
         return ParsedProduct(
             handle=self._handle,
@@ -141,7 +142,13 @@ class _Product:
 
     def _variants(self, first: Record) -> list[ParsedVariant]:
         findings = self._findings
-        holders = [record for record in self._records if record.has(*_VARIANT_MARKS)] or [first]
+        holders = [record for record in self._records if record.has(*_VARIANT_MARKS)]
+        if not holders and first.has(*_VARIANT_CELLS):
+            holders = [first]
+        if not holders:
+            # Exports write a product without variants so, which only a draft can be.
+            message = "the product has no variant and cannot be bought, so it is a draft"
+            findings.warn(first, "", RowReason.MISSING_VALUE, message)
         self._options = ProductOptions(findings, first, holders)
         variants: list[ParsedVariant] = []
         seen: dict[tuple[tuple[str, str], ...], Record] = {}

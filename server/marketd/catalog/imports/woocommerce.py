@@ -57,7 +57,7 @@ def parse_product(
     findings = Findings(layout, handle)
     findings.errors += [RowError(row, "", RowReason.MALFORMED_ROW, problem, handle) for row, problem in problems]
     numbers = tuple(sorted([number for number, _ in rows] + [number for number, _ in problems]))
-    records = [Record(number, tuple(map(cells.without_apostrophe, values)), places) for number, values in rows]
+    records = [Record(number, tuple(map(cells.unguarded, values)), places) for number, values in rows]
     product = _Product(layout, handle, records, currency, findings).read(numbers) if records else None
     if product is None or findings.errors:
         return Parsed(None, tuple(rejected_rows(handle, numbers, findings.errors)), ())
