@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import time
+import tracemalloc
 
 import pytest
 from marketd.catalog.errors import ImportFileInvalid
+from marketd.catalog.imports import csv_file
 from marketd.catalog.imports.csv_file import Reading, ReadingStopped
 from marketd.catalog.imports.parsed import RowReason
 from marketd.catalog.imports.tables import open_table
@@ -211,6 +213,26 @@ def test_hostile_files_are_read_in_time(data: bytes, rows: int | None) -> None:
     else:
         assert rows is None or found.rows == rows
     assert time.process_time() - begin < 2
+
+
+def test_a_quote_that_never_closes_does_not_take_the_file_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_file, "_MAX_RECORD", 50_000)
+    filler = b"".join(b"p%d,T,%s\n" % (number, b"x" * 1000) for number in range(3000))
+    good = shopify(product("mug")).split(b"\r\n", 1)[1]
+    data = io.BytesIO(HEADER.encode() + b'\ncup,"Cup\n' + filler + good)
+    tracemalloc.start()
+    try:
+        numbers = [one.number for one in open_table(data, Reading()).rows() if not one.problem]
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert numbers == [3003]
+    assert most < 2_000_000, "of a file of 3 MB"
+
+
+def test_a_line_without_end_is_refused() -> None:
+    with pytest.raises(ImportFileInvalid, match="more than"):
+        read(HEADER.encode() + b"\n" + b"x" * (1 << 24) + b"yy")
 
 
 def test_reading_stops_when_nobody_waits() -> None:
