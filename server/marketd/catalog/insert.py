@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from marketd.catalog.repository import specs
+from marketd.catalog.repository import slugs, specs
 from marketd.catalog.values import ProductImage, ProductSpec, VariantSpec
 from marketd.inventory import service as inventory
 from marketd.inventory.values import BY_SYSTEM, Actor, NewStock
@@ -44,6 +44,9 @@ async def make_products(uow: UnitOfWork, planned: Sequence[Planned], actor: Acto
         attempt += 1
         waiting = {place: _renamed(planned[place], attempt) for place in waiting if place not in made}
     ordered = [made[place] for place in range(len(planned))]
+    # Whoever gives a slug up at the same time is waited for by the unique index, and is seen only by a look after that.
+    if await slugs.are_former(uow.connection, {item.product.slug: item.product.product_id for item in ordered}):
+        raise ConcurrentUpdate
     try:
         await specs.insert_variants(uow.connection, [row for item in ordered for row in item.variants], uow.now)
     except DATABASE_ERRORS as error:
