@@ -105,9 +105,9 @@ class World:
             )
         for seller, owner in zip(self.sellers, self.owners, strict=True):
             await uow.connection.execute(
-                "INSERT INTO sellers (seller_id, owner_user_id, handle, shop_name, description, state, contact,"
-                " prep_duration, time_zone, opening_hours, approve_time, create_time, update_time)"
-                " VALUES ($1, $2, $3, 'Shop', '', 'ACTIVE', '{}', '10 minutes', 'UTC', '[]', $4, $4, $4)",
+                "INSERT INTO sellers (seller_id, owner_user_id, handle, shop_name, shop_name_key, description, state,"
+                " contact, prep_duration, time_zone, opening_hours, approve_time, create_time, update_time)"
+                " VALUES ($1, $2, $3, 'Shop', 'shop', '', 'ACTIVE', '{}', '10 minutes', 'UTC', '[]', $4, $4, $4)",
                 seller,
                 owner.known_user_id,
                 seller.hex,

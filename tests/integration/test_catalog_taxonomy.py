@@ -308,33 +308,40 @@ async def test_categories_and_brands_are_sorted_either_way_and_found_by_the_begi
         assert refused.value.fields[0].field == "order_by"
 
 
-async def _product(tx: Transactor, category_id: str | None, brand_id: str | None) -> None:
+async def _product(tx: Transactor, category_id: str | None, brand_id: str | None, state: str) -> str:
+    product_id = new_id()
     await tx.run(
         "test.product",
         lambda uow: uow.connection.execute(
             "INSERT INTO products (product_id, seller_id, handle, slug, title, title_key, description, category_id,"
             " brand_id, tags, option_names, currency, price_minor, state, version, create_time, update_time)"
-            " VALUES ($1, $1, $4, $4, '', '', '', $2, $3, '{}', '{}', 'EUR', 0, 'DRAFT', 1, now(), now())",
-            new_id(),
+            " VALUES ($1, $1, $4, $4, '', '', '', $2, $3, '{}', '{}', 'EUR', 0, $5, 1, now(), now())",
+            product_id,
             category_id and UUID(category_id),
             brand_id and UUID(brand_id),
             uuid4().hex,
+            state,
         ),
     )
+    return str(product_id)
 
 
-async def test_what_is_used_is_not_deleted(catalog: CatalogServicer, tx: Transactor) -> None:
+@pytest.mark.parametrize("state", ["DRAFT", "PUBLISHED", "ARCHIVED"])
+async def test_what_is_used_is_not_deleted(catalog: CatalogServicer, tx: Transactor, state: str) -> None:
     above = await _make(catalog, "Above")
     below = await _make(catalog, "Below", above.category_id)
     brand = await _brand(catalog, "Acme")
-    await _product(tx, below.category_id, brand.brand_id)
-    for category, used_by in ((above, "categories"), (below, "products")):
+    product = f"product {await _product(tx, below.category_id, brand.brand_id, state)}"
+    for category, used_by in ((above, f"category {below.category_id}"), (below, product)):
         with pytest.raises(InUse) as refused:
             await catalog.DeleteCategory(pb.DeleteCategoryRequest(category_id=category.category_id), CONTEXT)
         assert refused.value.metadata["usedBy"] == used_by
-    with pytest.raises(InUse):
+    with pytest.raises(InUse) as refused:
         await catalog.DeleteBrand(pb.DeleteBrandRequest(brand_id=brand.brand_id), CONTEXT)
-    await tx.run("t", lambda uow: uow.connection.execute("DELETE FROM products"))
+    assert refused.value.metadata["usedBy"] == product
+    # Its row stays for the orders that lead to it, and holds nothing any more.
+    gone = "UPDATE products SET state = 'ARCHIVED', delete_time = now()"
+    await tx.run("t", lambda uow: uow.connection.execute(gone))
     await catalog.DeleteCategory(pb.DeleteCategoryRequest(category_id=below.category_id), CONTEXT)
     await catalog.DeleteCategory(pb.DeleteCategoryRequest(category_id=above.category_id), CONTEXT)
     await catalog.DeleteBrand(pb.DeleteBrandRequest(brand_id=brand.brand_id), CONTEXT)

@@ -182,7 +182,7 @@ async def test_a_watch_that_was_away_for_long_gets_all_of_it_in_pieces(tx: Trans
     token = (await anext(stream)).resume_token
     await stream.aclose()  # type: ignore[attr-defined]
     for quantity in range(1, BATCH + 3):
-        await tx.run("t", lambda uow, n=quantity: stocks.set_stock(uow, SYSTEM, StockCount(variant, n)))
+        await tx.run("t", partial(stocks.set_stock, caller=SYSTEM, count=StockCount(variant, quantity)))
     async with asyncio.timeout(10):
         stream = watched.open(owner, variant, resume_token=token)
         told = [_told(await anext(stream))[1] for _ in range(BATCH + 2)]

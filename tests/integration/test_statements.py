@@ -46,6 +46,9 @@ from marketd.kernel.work import sweeps as kernel_sweeps
 from marketd.order.model import OrderState
 from marketd.order.repository import list_orders
 from marketd.order.values import OrderFilter
+from marketd.seller import repository as sellers
+from marketd.seller.model import SellerState
+from marketd.seller.values import SellerQuery
 
 from tests.integration.statements import Site, sites
 
@@ -237,6 +240,18 @@ def made_later() -> Iterator[tuple[str, Make]]:
             yield (
                 "marketd.catalog.repository.categories.list_page",
                 partial(_positional, categories.list_page, below, order, category_key if is_later else None, 9),
+            )
+    for shop_states, own, prefix, (sort, shop_key) in product(
+        ((), (SellerState.ACTIVE,), tuple(SellerState)),
+        ((), (SellerState.PENDING,)),
+        ("", "na"),
+        (("shop_name", None), ("shop_name", ("name", ID)), ("create_time", (NOW, ID))),
+    ):
+        if shop_states or own:
+            shops = SellerQuery(shop_states, prefix, sort, descending=bool(prefix))
+            yield (
+                "marketd.seller.repository.list_page",
+                partial(_positional, sellers.list_page, shops, shop_states, own, ID, shop_key, 9),
             )
     for table in ("brands", "categories", "products"):
         yield "marketd.catalog.repository.slugs.free_slug", partial(_positional, slugs.free_slug, table, "stem", "own")

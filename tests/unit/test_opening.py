@@ -23,6 +23,7 @@ SHOP = Seller(
     owner_user_id=ID,
     handle="shop",
     shop_name="Shop",
+    shop_name_key="Shop".lower(),
     description="",
     state=SellerState.ACTIVE,
     state_reason="",

@@ -31,6 +31,7 @@ from marketd.order.convert import from_cancel, to_order
 from marketd.order.model import (
     CANCELLABLE,
     TRANSITIONS,
+    UNSENT_TRANSITIONS,
     CancellationActor,
     CancellationReason,
     OrderAction,
@@ -47,7 +48,7 @@ S = OrderState
 
 
 def _item(**changes: Any) -> OrderItem:
-    item = OrderItem(uuid4(), uuid4(), uuid4(), "Lamp", "", {"Size": "M"}, "", 3, 0, 1_000, 0, 190_000, 479)
+    item = OrderItem(uuid4(), uuid4(), uuid4(), "Lamp", "", {"Size": "M"}, "", 3, 0, 1_000, 0, 190_000, 479, True)
     return replace(item, **changes)
 
 
@@ -91,6 +92,8 @@ def test_the_table_of_steps_is_the_contracts() -> None:
     legal |= {(state, S.CANCELLED) for state in way[:5]}
     legal |= {(S.PENDING_PAYMENT, S.EXPIRED), (S.PAID, S.REJECTED), (S.DELIVERED, S.REFUNDED)}
     assert {(current, S(after)) for current in S for after in TRANSITIONS.allowed(current)} == legal
+    unsent = legal - {(S.ACCEPTED, S.READY)} | {(S.ACCEPTED, S.DELIVERED)}
+    assert {(current, S(after)) for current in S for after in UNSENT_TRANSITIONS.allowed(current)} == unsent
 
 
 @pytest.mark.parametrize("current", list(S))
@@ -239,7 +242,7 @@ def test_a_full_cart_takes_no_more_variants_in_a_merge() -> None:
 
 
 def test_quotes_survive_their_json() -> None:
-    line = QuoteLine(uuid4(), uuid4(), uuid4(), "Lämp", "", {"Größe": "M"}, "", 2, 999, 190_000)
+    line = QuoteLine(uuid4(), uuid4(), uuid4(), "Lämp", "", {"Größe": "M"}, "", 2, 999, 190_000, True)
     package = QuotePackage(
         uuid4(), uuid4(), "Shop", None, timedelta(minutes=10), NOW, 490, 70_000, NOW, NOW, 12.5, (line,)
     )

@@ -57,6 +57,7 @@ def item(
         discount_amount_minor=discount,
         tax_rate=rate,
         tax_amount_minor=tax_in(gross, rate),
+        requires_shipping=True,
         **whole,
     )
 

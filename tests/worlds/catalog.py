@@ -35,9 +35,9 @@ class Seller:
 
         async def work(uow: UnitOfWork) -> None:
             await uow.connection.execute(
-                "INSERT INTO sellers (seller_id, owner_user_id, handle, shop_name, description, state, contact,"
-                " prep_duration, time_zone, opening_hours, approve_time, create_time, update_time)"
-                " VALUES ($1, $2, $3, 'Shop', '', $4, '{}', '10 minutes', 'UTC', '[]', $5, $5, $5)",
+                "INSERT INTO sellers (seller_id, owner_user_id, handle, shop_name, shop_name_key, description, state,"
+                " contact, prep_duration, time_zone, opening_hours, approve_time, create_time, update_time)"
+                " VALUES ($1, $2, $3, 'Shop', 'shop', '', $4, '{}', '10 minutes', 'UTC', '[]', $5, $5, $5)",
                 self.seller_id,
                 self.owner.known_user_id,
                 self.seller_id.hex,

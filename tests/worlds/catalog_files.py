@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Callable
 from contextlib import aclosing
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,7 @@ from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call, OnceKey
 from marketd.kernel.db.uow import ReadUnit
 from marketplace.catalog.v1 import catalog_service_pb2 as pb
-from marketplace.catalog.v1 import product_pb2
+from marketplace.catalog.v1 import export_pb2, product_pb2
 
 from tests.worlds.catalog import Seller
 
@@ -57,6 +58,20 @@ async def _fetch(unit: ReadUnit, statement: str) -> list[Any]:
     return await unit.connection.fetch(statement)
 
 
+@dataclass(frozen=True)
+class Exported:
+    """An export as it came."""
+
+    header: export_pb2.ExportHeader
+    chunks: list[bytes]
+    summary: export_pb2.ExportSummary
+
+    @property
+    def data(self) -> bytes:
+        """The whole file."""
+        return b"".join(self.chunks)
+
+
 class Shop(Seller):
     """A seller that imports."""
 
@@ -83,6 +98,14 @@ class Shop(Seller):
         call = Call(caller=self.owner, once=once)
         calls.enter(call)
         return call
+
+    async def export(self, *states: product_pb2.ProductState.ValueType) -> Exported:
+        """The shop's file, as its owner gets it."""
+        self.enter()
+        request = pb.ExportProductsRequest(seller_id=str(self.seller_id), states=states)
+        stream = self.catalog.ExportProducts(request, CONTEXT)
+        header, *chunks, summary = [message async for message in stream]
+        return Exported(header.header, [message.chunk for message in chunks], summary.summary)
 
     async def product(self, slug: str) -> product_pb2.Product:
         """A product as the owner sees it."""

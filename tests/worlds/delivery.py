@@ -266,8 +266,8 @@ async def _order(uow: UnitOfWork, buyer: Caller, seller: Caller) -> UUID:
     )
     await uow.connection.execute(
         "INSERT INTO order_items (item_id, order_id, variant_id, product_id, title, sku, options, image_url, quantity,"
-        " unit_price_minor, discount_amount_minor, tax_rate, tax_amount_minor)"
-        " VALUES ($1, $2, $3, $4, 'Bell', '', '{}', '', 2, 1000, 0, 0, 0)",
+        " unit_price_minor, discount_amount_minor, tax_rate, tax_amount_minor, requires_shipping)"
+        " VALUES ($1, $2, $3, $4, 'Bell', '', '{}', '', 2, 1000, 0, 0, 0, true)",
         new_id(),
         order_id,
         variant_id,

@@ -117,6 +117,7 @@ class Goods:
             category_id=None,
             brand_id=None,
             tags=(),
+            attributes={},
             option_names=("Size",),
             variants=[
                 NewVariant("", {"Size": str(n)}, Money(price_minor, CURRENCY), None, stock, True, "", 0)

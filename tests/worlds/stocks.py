@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from marketd.inventory import invariants, service, stocks
 from marketd.inventory.model import StockPolicy
 from marketd.inventory.values import Actor, NewStock, Stock
 from marketd.kernel.call.caller import SYSTEM, Caller, Role
+from marketd.kernel.db.database import Connection
 from marketd.kernel.db.invariants import violations
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
@@ -21,9 +23,9 @@ async def seller(tx: Transactor) -> tuple[UUID, Caller]:
 
     async def work(uow: UnitOfWork) -> None:
         await uow.connection.execute(
-            "INSERT INTO sellers (seller_id, owner_user_id, handle, shop_name, description, state, contact,"
-            " prep_duration, time_zone, opening_hours, approve_time, create_time, update_time)"
-            " VALUES ($1, $2, $3, 'Shop', '', 'ACTIVE', '{}', '10 minutes', 'UTC', '[]', $4, $4, $4)",
+            "INSERT INTO sellers (seller_id, owner_user_id, handle, shop_name, shop_name_key, description, state,"
+            " contact, prep_duration, time_zone, opening_hours, approve_time, create_time, update_time)"
+            " VALUES ($1, $2, $3, 'Shop', 'shop', '', 'ACTIVE', '{}', '10 minutes', 'UTC', '[]', $4, $4, $4)",
             seller_id,
             user_id,
             f"shop-{seller_id.hex[-12:]}",
@@ -76,3 +78,30 @@ async def movements(tx: Transactor, variant_id: UUID) -> list[tuple[str, int, in
         )
     )
     return [tuple(row) for row in rows]
+
+
+async def untold(connection: Connection, variant_ids: Sequence[UUID]) -> list[str]:
+    """What of the stocks' events does not follow from the one before, or promises what its policy does not allow.
+
+    Each event says how the stock was before and after it, so one that was lost, or two that did not see each other, do
+    not join; and of what is tracked no step may leave more pieces owed than before.
+    """
+    rows = await connection.fetch(
+        "SELECT s.variant_id, s.policy, s.on_hand, s.reserved, ARRAY(SELECT o.payload::text FROM outbox_events o"
+        "   WHERE o.aggregate_id = s.variant_id AND o.event_type = 'stock.changed' ORDER BY o.seq) AS told"
+        " FROM stocks s WHERE s.variant_id = ANY($1::uuid[])",
+        list(variant_ids),
+    )
+    wrong: list[str] = []
+    for row in rows:
+        events = [json.loads(text) for text in row["told"]]
+        for before, after in zip(events, [*events[1:], dict(row)], strict=True):
+            where = f"{row['variant_id']} after {before['stock_version']}"
+            prefix = "previous_" if "previous_on_hand" in after else ""
+            if any(before[name] != after[f"{prefix}{name}"] for name in ("policy", "on_hand", "reserved")):
+                wrong.append(f"{where}: what follows does not join")
+            owed = max(0, before["reserved"] - before["on_hand"])
+            owed_before = max(0, before["previous_reserved"] - before["previous_on_hand"])
+            if before["previous_policy"] == before["policy"] == "TRACKED" and owed > owed_before:
+                wrong.append(f"{where}: {owed} are owed of what is tracked, {owed_before} were")
+    return wrong

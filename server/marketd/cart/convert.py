@@ -11,9 +11,10 @@ from marketplace.cart.v1 import cart_pb2, cart_service_pb2, quote_pb2
 from marketd.cart.quotes.values import Quote, QuoteLine, QuotePackage, QuoteResult
 from marketd.cart.values import PricedCart, PricedItem, Problem, ProblemKind
 from marketd.kernel.enums import EnumMap
+from marketd.kernel.values.address import Address
 from marketd.kernel.values.etags import etag_of
 from marketd.kernel.values.money import Money
-from marketd.kernel.wire import to_address, to_duration, to_money, to_timestamp
+from marketd.kernel.wire import from_address, to_address, to_duration, to_money, to_timestamp
 
 _KINDS = EnumMap(
     ProblemKind,
@@ -21,6 +22,17 @@ _KINDS = EnumMap(
     # Nothing gives promotions yet.
     only_theirs=("PROMO_NOT_FOUND", "PROMO_EXPIRED", "PROMO_EXHAUSTED", "PROMO_NOT_APPLICABLE"),
 )
+
+
+def from_destination(request: cart_service_pb2.QuoteOrderRequest) -> Address | UUID | None:
+    """Where to deliver: an address, or the id of a saved one; None where nothing is said."""
+    match request.WhichOneof("destination"):
+        case "address":
+            return from_address(request.address)
+        case "address_id":
+            return UUID(request.address_id)
+        case _:
+            return None
 
 
 def to_cart(priced: PricedCart) -> cart_pb2.Cart:
@@ -55,6 +67,7 @@ def _item(priced: PricedItem) -> cart_pb2.CartItem:
         message.product_id = str(offer.product_id)
         message.seller_id = str(offer.seller_id)
         message.title = offer.title
+        message.requires_shipping = offer.requires_shipping
         if offer.sku:
             message.sku = offer.sku
         message.options.update(dict(offer.options))
@@ -104,7 +117,7 @@ def to_quote(result: QuoteResult, token: str) -> cart_service_pb2.QuoteOrderResp
         problems=[to_problem(problem) for problem in result.problems],
         quote_token=token or None,
         expire_time=None if result.expire_time is None else to_timestamp(result.expire_time),
-        address=to_address(quote.address),
+        address=None if quote.address is None else to_address(quote.address),
     )
 
 
@@ -147,4 +160,5 @@ def _quote_item(quote: Quote, line: QuoteLine) -> quote_pb2.QuoteItem:
         unit_price=to_money(Money(line.unit_price_minor, quote.currency)),
         line_total=to_money(Money(line.line_total_minor, quote.currency)),
         discount_amount=to_money(Money(line.discount_amount_minor, quote.currency)),
+        requires_shipping=line.requires_shipping,
     )

@@ -25,6 +25,17 @@ class CartTooLong(ValidationFailed):
         )
 
 
+class AddressNeeded(ValidationFailed):
+    """Something in the cart is to be sent, and nobody said where to."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            FieldViolation(
+                "address", "must be given, here or by address_id: not everything in the cart goes without it"
+            )
+        )
+
+
 class CartEmpty(Refusal):
     """There is nothing to quote or order."""
 

@@ -13,7 +13,6 @@ from marketd.cart.quotes.quote import QuoteTerms, quote_order
 from marketd.cart.quotes.tokens import QuoteTokens
 from marketd.kernel.call import call as calls
 from marketd.kernel.db.transactor import Transactor
-from marketd.kernel.wire import from_address
 
 if TYPE_CHECKING:
     import grpc
@@ -89,7 +88,7 @@ class CartServicer(cart_service_pb2_grpc.CartServiceServicer):
         self, request: cart_service_pb2.QuoteOrderRequest, context: Context
     ) -> cart_service_pb2.QuoteOrderResponse:
         caller = calls.current_caller()
-        destination = UUID(request.address_id) if request.HasField("address_id") else from_address(request.address)
+        destination = convert.from_destination(request)
         result = await self._tx.run(
             "cart.quote",
             lambda uow: quote_order(uow, caller, destination, self._quoter, self._terms),

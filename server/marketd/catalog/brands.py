@@ -88,8 +88,8 @@ async def delete_brand(uow: UnitOfWork, caller: Caller, brand_id: UUID, etag: st
             return
         raise NotFound("brand", brand_id)
     check_etag(etag, brand.version)
-    if await repository.is_used(uow.connection, brand_id):
-        raise InUse("brand", "products")
+    if used_by := await repository.used_by(uow.connection, brand_id):
+        raise InUse("brand", used_by)
     await repository.delete(uow.connection, brand_id)
     await log.record(uow, caller, "brand", brand_id, before=brand)
 

@@ -13,6 +13,8 @@ from marketplace.catalog.v1 import catalog_service_pb2_grpc
 
 from marketd.catalog import brands, categories, convert, life, products, show
 from marketd.catalog.errors import UploadOutOfOrder
+from marketd.catalog.exports import convert as exports
+from marketd.catalog.exports.run import export_products
 from marketd.catalog.imports import convert as imports
 from marketd.catalog.imports import run
 from marketd.catalog.imports.once import once_key, store_answer
@@ -388,3 +390,13 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
             on_change=self._on_change,
         )
         return await store_answer(self._tx, report, imports.to_inline)
+
+    # -- exports
+
+    async def ExportProducts(
+        self, request: pb.ExportProductsRequest, context: Context
+    ) -> AsyncIterator[pb.ExportProductsResponse]:
+        caller = calls.current_caller()
+        async with aclosing(export_products(self._tx, caller, exports.from_request(request))) as events:
+            async for event in events:
+                yield exports.to_event(event)

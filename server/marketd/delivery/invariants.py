@@ -52,6 +52,13 @@ INVARIANTS: Final = (
         " FROM deliveries d LEFT JOIN orders o USING (order_id) WHERE d.outcome <> 'DELIVERED'"
         f" AND (o.state IS NULL OR o.state NOT IN ({_OVER}))",
     ),
+    # What of it was to be sent may be cancelled by then; an order that was never to be sent has no address.
+    Invariant(
+        "I12",
+        "nothing is brought that needs no shipping",
+        "SELECT d.delivery_id::text AS id, d.state || ' although nothing of its order is sent' AS wrong"
+        " FROM deliveries d JOIN orders o USING (order_id) WHERE o.address IS NULL",
+    ),
     Invariant(
         "I12",
         "an order names its open delivery and who brings it",

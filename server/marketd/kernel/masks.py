@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from google.api import field_behavior_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
-from marketplace.type.v1.address_pb2 import Address as AddressMessage
 
-from marketd.kernel.values.address import Address
-from marketd.kernel.wire import from_address
+V = TypeVar("V", bound=Any)  # a dataclass
 
 EVERYTHING: Final = "*"
 _PACKAGE = "marketplace."
@@ -65,9 +63,11 @@ def has_path(paths: frozenset[str], name: str) -> bool:
     return name in paths or any(path.startswith(f"{name}.") for path in paths)
 
 
-def address_patch(message: AddressMessage, paths: frozenset[str], name: str) -> Callable[[Address], Address]:
-    """What makes the address in field `name` the new one: the whole of it, or what the paths name inside."""
-    new = from_address(message)
+def patch(new: V, paths: frozenset[str], name: str) -> Callable[[V], V]:
+    """What makes the value of field `name` the new one: the whole of it, or what the paths name inside.
+
+    new: a dataclass whose fields have the names of the message's.
+    """
     if name in paths:
         return lambda _: new
     parts = {path.removeprefix(f"{name}.") for path in paths if path.startswith(f"{name}.")}

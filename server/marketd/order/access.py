@@ -34,9 +34,9 @@ class Viewer:
         """Whether it is more than a parcel to this caller: a courier sees no money, no account and no reasons."""
         return self.is_buyer or self.is_seller or self.is_admin or self.is_service
 
-    def address(self, order: Order) -> Address:
-        """Where it goes, as far as the caller may know."""
-        if self.is_buyer or self.is_courier or self.is_admin or self.is_service:
+    def address(self, order: Order) -> Address | None:
+        """Where it goes, as far as the caller may know; None where nothing is sent."""
+        if order.address is None or self.is_buyer or self.is_courier or self.is_admin or self.is_service:
             return order.address
         return order.address.part(*ON_A_PARCEL)
 

@@ -21,7 +21,7 @@ from marketd.order.cancellations import MAX_CANCELLATIONS
 from marketd.order.end import all_left, cancelled_fields, end_order, lock_whole, record, settle_money, stock_lines
 from marketd.order.errors import TooManyCancellations, TooManyPieces
 from marketd.order.events import OrderLinesCancelled
-from marketd.order.model import CANCELLABLE, REASONS, TRANSITIONS, CancellationActor, CancellationReason, OrderState
+from marketd.order.model import CANCELLABLE, REASONS, CancellationActor, CancellationReason, OrderState
 from marketd.order.transition import transition
 from marketd.order.values import Order
 
@@ -69,7 +69,7 @@ async def cancel_order(uow: UnitOfWork, caller: Caller, command: CancelOrder) ->
     check_etag(command.etag, order.version)
     if order.state not in CANCELLABLE:
         # Only who brings it can say that nobody can.
-        further = [state for state in TRANSITIONS.allowed(order.state) if state != OrderState.CANCELLED.value]
+        further = [state for state in order.steps.allowed(order.state) if state != OrderState.CANCELLED.value]
         message = f"The order is {order.state.value}; it cannot be cancelled any more." if further else ""
         raise IllegalTransition("order", order.state.value, further, message)
 

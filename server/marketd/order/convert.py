@@ -55,7 +55,7 @@ _PARCEL: Final = frozenset(
 _PARCEL_ITEM: Final = frozenset(
     {
         *("item_id", "variant_id", "product_id", "title", "sku", "options", "image_url"),
-        *("quantity", "cancelled_quantity"),
+        *("quantity", "cancelled_quantity", "requires_shipping"),
     }
 )
 
@@ -63,6 +63,7 @@ _PARCEL_ITEM: Final = frozenset(
 def to_order(order: Order, caller: Caller) -> order_pb2.Order:
     """marketplace.order.v1.Order, as far as this caller may see it, with what the caller may do."""
     viewer = viewer_of(caller, order)
+    address = viewer.address(order)
 
     def money(amount_minor: int) -> MoneyMessage:
         return to_money(Money(amount_minor, order.currency))
@@ -77,7 +78,7 @@ def to_order(order: Order, caller: Caller) -> order_pb2.Order:
         state=_STATES.to_wire(order.state),
         allowed_actions=[_ACTIONS.to_wire(action) for action in allowed_actions(order, viewer)],
         items=[_item(order, item) for item in order.items],
-        address=to_address(viewer.address(order)),
+        address=None if address is None else to_address(address),
         subtotal=money(order.subtotal_minor),
         discount_amount=money(order.discount_amount_minor),
         delivery_fee=money(order.delivery_fee_minor),
@@ -141,6 +142,7 @@ def _item(order: Order, item: OrderItem) -> order_pb2.OrderItem:
         discount_amount=to_money(order.money(item.discount_amount_minor)),
         tax_rate=to_percent(item.tax_rate),
         tax_amount=to_money(order.money(item.tax_amount_minor)),
+        requires_shipping=item.requires_shipping,
     )
 
 

@@ -23,7 +23,7 @@ from marketd.kernel.values.money import Money
 from marketd.order import repository
 from marketd.order.cancellations import Cancellation, CancelledPieces
 from marketd.order.events import OrderCancelled, OrderRejected
-from marketd.order.model import TRANSITIONS, CancellationActor, CancellationReason, Goods, OrderState
+from marketd.order.model import CancellationActor, CancellationReason, Goods, OrderState
 from marketd.order.transition import transition
 from marketd.order.values import Order, OrderItem
 from marketd.payment import service as payments
@@ -60,7 +60,7 @@ async def end_order(
     """
     lines = stock_lines(order)
     is_out = order.state is OrderState.OUT_FOR_DELIVERY
-    TRANSITIONS.check(order.state, state)
+    order.steps.check(order.state, state)
     if is_out == (goods in (None, Goods.KEPT_BACK)):
         raise RuntimeError(f"order {order.order_id} is {order.state}, and its goods cannot be {goods}")
     worth = order.due_minor - order.refund_reserved_minor

@@ -1,5 +1,5 @@
-"""What must hold of orders at any time: what they hold of the stock (I1), once only (I3), their money (I4), and that
-somebody waits for them (I13).
+"""What must hold of orders at any time: what they hold of the stock (I1), once only (I3), their money (I4), where they
+are brought (I12), and that somebody waits for them (I13).
 """
 
 from __future__ import annotations
@@ -121,6 +121,14 @@ INVARIANTS: Final = (
         " WHERE o.state IN ('PENDING_PAYMENT', 'PAID', 'ACCEPTED', 'READY', 'OUT_FOR_DELIVERY')"
         " AND NOT EXISTS (SELECT 1 FROM order_items i WHERE i.order_id = o.order_id"
         "   AND i.cancelled_quantity < i.quantity)",
+    ),
+    Invariant(
+        "I12",
+        "what is sent has an address, and nothing else",
+        "SELECT o.order_id::text AS id,"
+        "   CASE WHEN o.address IS NULL THEN 'is sent nowhere' ELSE 'is not sent, and has an address' END AS wrong"
+        " FROM orders o WHERE (o.address IS NOT NULL) <> EXISTS (SELECT 1 FROM order_items i"
+        "   WHERE i.order_id = o.order_id AND i.requires_shipping)",
     ),
     # CancelOrder, FailDelivery and the like end it; an account is not deleted any more while it has one.
     Invariant(

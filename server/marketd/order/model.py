@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     DateTime,
     ForeignKey,
@@ -48,22 +49,22 @@ class OrderState(StrEnum):
 
 
 _S = OrderState
-TRANSITIONS: Final = Transitions(
-    "order",
-    {
-        _S.PENDING_PAYMENT: (_S.PAID, _S.CANCELLED, _S.EXPIRED),
-        _S.PAID: (_S.ACCEPTED, _S.REJECTED, _S.CANCELLED),
-        _S.ACCEPTED: (_S.READY, _S.CANCELLED),
-        _S.READY: (_S.OUT_FOR_DELIVERY, _S.CANCELLED),
-        _S.OUT_FOR_DELIVERY: (_S.DELIVERED, _S.CANCELLED),
-        _S.DELIVERED: (_S.REFUNDED,),
-        _S.CANCELLED: (),
-        _S.REJECTED: (),
-        _S.EXPIRED: (),
-        _S.REFUNDED: (),
-    },
-)
-"""Every legal step. Nothing else changes a state."""
+_STEPS: Final = {
+    _S.PENDING_PAYMENT: (_S.PAID, _S.CANCELLED, _S.EXPIRED),
+    _S.PAID: (_S.ACCEPTED, _S.REJECTED, _S.CANCELLED),
+    _S.ACCEPTED: (_S.READY, _S.CANCELLED),
+    _S.READY: (_S.OUT_FOR_DELIVERY, _S.CANCELLED),
+    _S.OUT_FOR_DELIVERY: (_S.DELIVERED, _S.CANCELLED),
+    _S.DELIVERED: (_S.REFUNDED,),
+    _S.CANCELLED: (),
+    _S.REJECTED: (),
+    _S.EXPIRED: (),
+    _S.REFUNDED: (),
+}
+TRANSITIONS: Final = Transitions("order", _STEPS)
+"""Every legal step of an order that a courier brings."""
+UNSENT_TRANSITIONS: Final = Transitions("order", {**_STEPS, _S.ACCEPTED: (_S.DELIVERED, _S.CANCELLED)})
+"""Those of one of which nothing needs shipping: when it is ready the buyer has it."""
 
 _OVER: Final = frozenset({_S.DELIVERED, _S.CANCELLED, _S.REJECTED, _S.EXPIRED, _S.REFUNDED})
 CANCELLABLE: Final = frozenset({_S.PENDING_PAYMENT, _S.PAID, _S.ACCEPTED, _S.READY})
@@ -162,7 +163,7 @@ class OrderTable(Base):
     cancelled before any money was taken. `refund_reserved_minor` is what is given back or about to be,
     `refunded_amount_minor` the part of it that the provider has given back. `cancellations` is a list of
     values.Cancellation, oldest first. `goods` says what became of the pieces of one that was READY or further when
-    nobody could deliver it.
+    nobody could deliver it. One that is not sent has neither an `address` nor the instants of an estimate.
     """
 
     __tablename__ = "orders"
@@ -180,6 +181,7 @@ class OrderTable(Base):
             name="money",
         ),
         CheckConstraint("total_minor = subtotal_minor - discount_amount_minor + delivery_fee_minor", name="total"),
+        CheckConstraint("num_nulls(address, eta_earliest_time, eta_latest_time) IN (0, 3)", name="sent"),
         CheckConstraint("delivery_tax_rate BETWEEN 0 AND 1000000 AND delivery_tax_amount_minor >= 0", name="tax"),
     )
 
@@ -191,7 +193,7 @@ class OrderTable(Base):
     owner_user_id: Mapped[UUID] = mapped_column(Uuid)
     shop_name: Mapped[str] = mapped_column(Text)
     pickup: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
-    address: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    address: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     currency: Mapped[str] = mapped_column(Text)
     subtotal_minor: Mapped[int] = mapped_column(BigInteger)
     discount_amount_minor: Mapped[int] = mapped_column(BigInteger)
@@ -201,8 +203,8 @@ class OrderTable(Base):
     delivery_tax_amount_minor: Mapped[int] = mapped_column(BigInteger)
     usual_prep_duration: Mapped[timedelta] = mapped_column(Interval)
     shop_open_time: Mapped[datetime | None] = mapped_column(_INSTANT)
-    eta_earliest_time: Mapped[datetime] = mapped_column(_INSTANT)
-    eta_latest_time: Mapped[datetime] = mapped_column(_INSTANT)
+    eta_earliest_time: Mapped[datetime | None] = mapped_column(_INSTANT)
+    eta_latest_time: Mapped[datetime | None] = mapped_column(_INSTANT)
     create_time: Mapped[datetime] = mapped_column(_INSTANT)
 
     # What changes; the fields of values.OrderProgress.
@@ -258,3 +260,4 @@ class OrderItemTable(Base):
     discount_amount_minor: Mapped[int] = mapped_column(BigInteger)
     tax_rate: Mapped[int] = mapped_column(Integer)
     tax_amount_minor: Mapped[int] = mapped_column(BigInteger)
+    requires_shipping: Mapped[bool] = mapped_column(Boolean)

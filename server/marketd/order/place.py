@@ -124,7 +124,8 @@ def _order(
     payment_id: UUID,
     lifetime: timedelta,
 ) -> Order:
-    if package.owner_user_id is None or package.earliest_time is None or package.latest_time is None:
+    is_told = package.earliest_time is not None and package.latest_time is not None and quote.address is not None
+    if package.owner_user_id is None or is_told != package.is_sent:
         raise RuntimeError(f"quote {quote.quote_id} was stored with a package that cannot be ordered")
     return Order(
         order_id=new_id(),
@@ -135,7 +136,7 @@ def _order(
         owner_user_id=package.owner_user_id,
         shop_name=package.shop_name,
         pickup=package.pickup,
-        address=quote.address,
+        address=quote.address if package.is_sent else None,
         currency=quote.currency,
         subtotal_minor=package.subtotal_minor,
         discount_amount_minor=package.discount_amount_minor,
@@ -165,6 +166,7 @@ def _order(
                 discount_amount_minor=line.discount_amount_minor,
                 tax_rate=line.tax_rate,
                 tax_amount_minor=line.tax_amount_minor,
+                requires_shipping=line.requires_shipping,
             )
             for line in package.lines
         ),

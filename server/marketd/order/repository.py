@@ -27,7 +27,16 @@ from marketd.order.values import (
 )
 from marketd.seller import service as sellers
 
+
 # ruff: noqa: S608 - every interpolated part is one of the constants here
+def _address(found: object) -> Address | None:
+    return None if found is None else Address.from_json(found)
+
+
+def _address_text(address: Address | None) -> str | None:
+    return None if address is None else address.to_json_text()
+
+
 _ITEM = Columns(OrderItem, table="i", expressions={"options": "i.options::text"}, readers={"options": json.loads})
 _ORDER = Columns(
     Order,
@@ -38,8 +47,8 @@ _ORDER = Columns(
         "items": f"ARRAY(SELECT {_ITEM.row_sql} FROM order_items i WHERE i.order_id = o.order_id ORDER BY i.item_id)",
     },
     readers={
-        "pickup": lambda found: None if found is None else Address.from_json(found),
-        "address": Address.from_json,
+        "pickup": _address,
+        "address": _address,
         "items": lambda rows: tuple(map(_ITEM.from_tuple, rows)),
         "cancellations": lambda found: tuple(map(Cancellation.from_json, found)),
     },
@@ -57,6 +66,7 @@ _ORDERS: Arrays[Order] = Arrays(
         "owner_user_id": "uuid",
         "shop_name": "text",
         "pickup": "jsonb",
+        "address": "jsonb",
         "subtotal_minor": "bigint",
         "discount_amount_minor": "bigint",
         "delivery_fee_minor": "bigint",
@@ -69,7 +79,7 @@ _ORDERS: Arrays[Order] = Arrays(
         "eta_earliest_time": "timestamptz",
         "eta_latest_time": "timestamptz",
     },
-    writers={"pickup": lambda pickup: None if pickup is None else pickup.to_json_text()},
+    writers={"pickup": _address_text, "address": _address_text},
 )
 _ITEMS: Arrays[OrderItem] = Arrays(
     {
@@ -85,6 +95,7 @@ _ITEMS: Arrays[OrderItem] = Arrays(
         "discount_amount_minor": "bigint",
         "tax_rate": "int",
         "tax_amount_minor": "bigint",
+        "requires_shipping": "bool",
     },
     writers={"options": partial(json.dumps, ensure_ascii=False)},
 )
@@ -95,13 +106,13 @@ WITH grp AS (
   VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ), placed AS (
   INSERT INTO orders
-    (order_group_id, buyer_id, currency, create_time, update_time, address, state, version, {_ORDERS.sql})
-  SELECT $1, $2, $6, $8, $8, $9::text::jsonb, 'PENDING_PAYMENT', 1, {_ORDERS.select("n")}
-  FROM unnest({_ORDERS.places(11)}) AS n({_ORDERS.sql})
+    (order_group_id, buyer_id, currency, create_time, update_time, state, version, {_ORDERS.sql})
+  SELECT $1, $2, $6, $8, $8, 'PENDING_PAYMENT', 1, {_ORDERS.select("n")}
+  FROM unnest({_ORDERS.places(10)}) AS n({_ORDERS.sql})
 )
 INSERT INTO order_items (order_id, {_ITEMS.sql})
 SELECT i.order_id, {_ITEMS.select("i")}
-FROM unnest($10::uuid[], {_ITEMS.places(11 + len(_ORDERS))}) AS i(order_id, {_ITEMS.sql})
+FROM unnest($9::uuid[], {_ITEMS.places(10 + len(_ORDERS))}) AS i(order_id, {_ITEMS.sql})
 """
 
 _SAVE = (
@@ -128,7 +139,6 @@ async def insert(connection: Connection, quote_id: UUID, orders: Sequence[Order]
             first.currency,
             first.payment_expire_time,
             first.create_time,
-            first.address.to_json_text(),
             [order.order_id for order in orders for _ in order.items],
             *_ORDERS.of(orders),
             *_ITEMS.of([item for order in orders for item in order.items]),

@@ -13,7 +13,7 @@ from marketd.kernel.call.refusals import IllegalTransition
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.order import repository
 from marketd.order.events import OrderEvent
-from marketd.order.model import TRANSITIONS, OrderState
+from marketd.order.model import OrderState
 from marketd.order.values import Order
 
 _TIMES: Mapping[OrderState, str] = {
@@ -29,8 +29,15 @@ _TIMES: Mapping[OrderState, str] = {
 }
 
 
-_FOR_MONEY: Final = frozenset({OrderState.ACCEPTED, OrderState.READY, OrderState.OUT_FOR_DELIVERY})
-"""States that cost the seller or the courier something: none is reached for nothing."""
+_FOR_MONEY: Final = frozenset(
+    {
+        (OrderState.PAID, OrderState.ACCEPTED),
+        (OrderState.ACCEPTED, OrderState.READY),
+        (OrderState.ACCEPTED, OrderState.DELIVERED),
+        (OrderState.READY, OrderState.OUT_FOR_DELIVERY),
+    }
+)
+"""Steps that cost the seller or the courier something: none is taken for nothing."""
 
 
 def given_back(order: Order) -> IllegalTransition:
@@ -55,11 +62,11 @@ async def transition(
     """Change a locked order: to another state (None keeps it), and in `fields`; emits the event.
 
     What the event has beyond OrderEvent is taken from `told`, or else from the changed order's field of that name.
-    Raises IllegalTransition when the table has no such step.
+    Raises IllegalTransition when the order has no such step.
     """
     if state is not None:
-        TRANSITIONS.check(order.state, state)
-        if state in _FOR_MONEY and order.is_given_back:
+        order.steps.check(order.state, state)
+        if (order.state, state) in _FOR_MONEY and order.is_given_back:
             raise given_back(order)
         fields |= {"state": state, _TIMES[state]: uow.now}
     after = replace(order, **fields, version=order.version + 1, update_time=uow.now)

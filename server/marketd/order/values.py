@@ -17,8 +17,9 @@ from uuid import UUID
 from marketd.kernel.events.events import Json
 from marketd.kernel.values.address import Address
 from marketd.kernel.values.money import Money
+from marketd.kernel.values.transitions import Transitions
 from marketd.order.cancellations import Cancellation
-from marketd.order.model import Goods, OrderState
+from marketd.order.model import TRANSITIONS, UNSENT_TRANSITIONS, Goods, OrderState
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class OrderItem:
     discount_amount_minor: int
     tax_rate: int
     tax_amount_minor: int
+    requires_shipping: bool
 
     @property
     def left(self) -> int:
@@ -101,7 +103,8 @@ _DEFAULTS: Final = {field.name: None if field.default is MISSING else field.defa
 class Order(OrderProgress):
     """An order with its items. Payment and items stand in tables of their own, all else in a row of `orders`.
 
-    cancellations: oldest first, at most MAX_CANCELLATIONS.
+    address, eta_earliest_time, eta_latest_time: None where no line needs shipping. cancellations: oldest first, at most
+    MAX_CANCELLATIONS.
     """
 
     order_id: UUID
@@ -112,7 +115,7 @@ class Order(OrderProgress):
     owner_user_id: UUID
     shop_name: str
     pickup: Address | None
-    address: Address
+    address: Address | None
     currency: str
     subtotal_minor: int
     discount_amount_minor: int
@@ -122,8 +125,8 @@ class Order(OrderProgress):
     delivery_tax_amount_minor: int
     usual_prep_duration: timedelta
     shop_open_time: datetime | None
-    eta_earliest_time: datetime
-    eta_latest_time: datetime
+    eta_earliest_time: datetime | None
+    eta_latest_time: datetime | None
     create_time: datetime
     payment_id: UUID
     payment_expire_time: datetime
@@ -134,6 +137,16 @@ class Order(OrderProgress):
     def tax_amount_minor(self) -> int:
         """The tax that the total included when the order was placed."""
         return sum(item.tax_amount_minor for item in self.items) + self.delivery_tax_amount_minor
+
+    @property
+    def needs_courier(self) -> bool:
+        """Whether anything that is left of it is to be brought."""
+        return any(item.requires_shipping and item.left for item in self.items)
+
+    @property
+    def steps(self) -> Transitions[OrderState]:
+        """Its legal steps. Nothing else changes its state."""
+        return TRANSITIONS if self.needs_courier else UNSENT_TRANSITIONS
 
     @property
     def is_paid(self) -> bool:

@@ -13,11 +13,15 @@ from google.type.timeofday_pb2 import TimeOfDay as TimeOfDayMessage
 from marketplace.seller.v1 import seller_pb2, seller_service_pb2
 from marketplace.type.v1 import address_pb2
 
+from marketd.kernel.call.pages import parse_order
 from marketd.kernel.call.refusals import FieldViolation, ValidationFailed
 from marketd.kernel.enums import EnumMap
+from marketd.kernel.masks import has_path, patch, update_paths
 from marketd.kernel.values.etags import etag_of
+from marketd.kernel.values.texts import name_key
 from marketd.kernel.wire import from_address, to_address, to_timestamp
 from marketd.seller.model import SellerState
+from marketd.seller.repository import ORDERS
 from marketd.seller.values import (
     Contact,
     NewSeller,
@@ -25,7 +29,9 @@ from marketd.seller.values import (
     OpeningHours,
     OpeningSpan,
     Seller,
+    SellerChange,
     SellerMove,
+    SellerQuery,
     TimeOfDay,
 )
 
@@ -46,24 +52,41 @@ def from_seller(seller: seller_pb2.Seller, default_prep_duration: timedelta) -> 
         shop_name=seller.shop_name,
         description=seller.description,
         pickup_address=from_address(seller.pickup_address),
-        contact=Contact(seller.contact.name, seller.contact.phone, seller.contact.email),
-        prep_duration=seller.prep_duration.ToTimedelta() if seller.HasField("prep_duration") else default_prep_duration,
+        contact=_from_contact(seller.contact),
+        prep_duration=_from_duration(seller, default_prep_duration),
         time_zone=seller.time_zone,
-        opening_hours=tuple(
-            OpeningHours(int(span.day), _from_time_of_day(span.open_time), _from_time_of_day(span.close_time))
-            for span in seller.opening_hours
-        ),
-        opening_exceptions=tuple(
-            OpeningException(
-                _from_date(each.date, f"seller.opening_exceptions[{place}].date"),
-                tuple(
-                    OpeningSpan(_from_time_of_day(span.open_time), _from_time_of_day(span.close_time))
-                    for span in each.spans
-                ),
-                each.note,
-            )
-            for place, each in enumerate(seller.opening_exceptions)
-        ),
+        opening_hours=_from_opening_hours(seller),
+        opening_exceptions=_from_opening_exceptions(seller),
+    )
+
+
+def from_update(request: seller_service_pb2.UpdateSellerRequest, default_prep_duration: timedelta) -> SellerChange:
+    """The change to make; a preparation time that is cleared is the default."""
+    seller = request.seller
+    paths = update_paths(seller, request.update_mask)
+    moves, says_whom = has_path(paths, "pickup_address"), has_path(paths, "contact")
+    return SellerChange(
+        seller_id=UUID(seller.seller_id),
+        etag=seller.etag,
+        shop_name=seller.shop_name if "shop_name" in paths else None,
+        description=seller.description if "description" in paths else None,
+        pickup_address=patch(from_address(seller.pickup_address), paths, "pickup_address") if moves else None,
+        contact=patch(_from_contact(seller.contact), paths, "contact") if says_whom else None,
+        prep_duration=_from_duration(seller, default_prep_duration) if "prep_duration" in paths else None,
+        time_zone=seller.time_zone if "time_zone" in paths else None,
+        opening_hours=_from_opening_hours(seller) if "opening_hours" in paths else None,
+        opening_exceptions=_from_opening_exceptions(seller) if "opening_exceptions" in paths else None,
+    )
+
+
+def from_list(request: seller_service_pb2.ListSellersRequest) -> SellerQuery:
+    """The sellers to list. Raises ValidationFailed for an order that there is not."""
+    order, descending = parse_order(request.order_by, ORDERS, "shop_name")
+    return SellerQuery(
+        states=tuple(_STATES.from_wire(state) for state in request.states),
+        name_prefix=name_key(request.shop_name_prefix),
+        order=order,
+        descending=descending,
     )
 
 
@@ -118,6 +141,35 @@ def to_seller(seller: Seller, *, whole: bool) -> seller_pb2.Seller:
         if contact != Contact():
             message.contact.CopyFrom(address_pb2.Contact(name=contact.name, phone=contact.phone, email=contact.email))
     return message
+
+
+def _from_contact(message: address_pb2.Contact) -> Contact:
+    return Contact(message.name, message.phone, message.email)
+
+
+def _from_duration(seller: seller_pb2.Seller, default: timedelta) -> timedelta:
+    return seller.prep_duration.ToTimedelta() if seller.HasField("prep_duration") else default
+
+
+def _from_opening_hours(seller: seller_pb2.Seller) -> tuple[OpeningHours, ...]:
+    return tuple(
+        OpeningHours(int(span.day), _from_time_of_day(span.open_time), _from_time_of_day(span.close_time))
+        for span in seller.opening_hours
+    )
+
+
+def _from_opening_exceptions(seller: seller_pb2.Seller) -> tuple[OpeningException, ...]:
+    return tuple(
+        OpeningException(
+            _from_date(each.date, f"seller.opening_exceptions[{place}].date"),
+            tuple(
+                OpeningSpan(_from_time_of_day(span.open_time), _from_time_of_day(span.close_time))
+                for span in each.spans
+            ),
+            each.note,
+        )
+        for place, each in enumerate(seller.opening_exceptions)
+    )
 
 
 def _to_duration(span: timedelta) -> Duration:

@@ -61,12 +61,16 @@ class SellerTable(Base):
         # An account has at most one seller that is not over.
         Index("uq_sellers_owner_user_id", "owner_user_id", unique=True, postgresql_where=text(LIVE)),
         Index("ix_sellers_owner_user_id", "owner_user_id"),
+        # For ListSellers: each state in each order.
+        Index("ix_sellers_shop_name_key", "state", "shop_name_key", "seller_id"),
+        Index("ix_sellers_create_time", "state", "create_time", "seller_id"),
     )
 
     seller_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     owner_user_id: Mapped[UUID] = mapped_column(Uuid)
     handle: Mapped[str] = mapped_column(Text, unique=True)
     shop_name: Mapped[str] = mapped_column(Text)
+    shop_name_key: Mapped[str] = mapped_column(Text(collation="C"))
     description: Mapped[str] = mapped_column(Text)
     state: Mapped[str] = mapped_column(Text)
     state_reason: Mapped[str] = mapped_column(Text, server_default=text("''"))

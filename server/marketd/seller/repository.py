@@ -6,14 +6,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from marketd.kernel.db.database import Connection
-from marketd.kernel.db.sql import Columns
+from marketd.kernel.db.paging import begins, follow
+from marketd.kernel.db.sql import Arguments, Columns
 from marketd.kernel.values.address import Address
 from marketd.seller.model import LIVE, SellerState
-from marketd.seller.values import Contact, OpeningException, OpeningHours, OpeningSpan, Seller, TimeOfDay
+from marketd.seller.values import Contact, OpeningException, OpeningHours, OpeningSpan, Seller, SellerQuery, TimeOfDay
 
 # ruff: noqa: S608 - every interpolated part is one of the constants here
 
@@ -59,6 +60,12 @@ _SELLER = Columns(
     },
 )
 
+SellerKey: TypeAlias = tuple[str | datetime | UUID, ...]
+"""Where a seller stands in a list: what the order sorts by, and its id."""
+
+_SORTS: Final = {"shop_name": ("shop_name_key", "seller_id"), "create_time": ("create_time", "seller_id")}
+ORDERS: Final = tuple(_SORTS)
+
 HOLD = "FOR KEY SHARE"
 """Keeps a row from being locked by whoever ends it, and hinders nobody who changes it otherwise."""
 
@@ -68,25 +75,50 @@ _BY_OWNER = f"SELECT {_SELLER.sql} FROM sellers WHERE owner_user_id = $1 AND {LI
 async def insert(connection: Connection, seller: Seller) -> bool:
     """Write a new seller; False when the handle is taken or the account has one that is not over."""
     tag = await connection.execute(
-        "INSERT INTO sellers (seller_id, owner_user_id, handle, shop_name, description, state, pickup_address,"
-        " contact, prep_duration, time_zone, opening_hours, opening_exceptions, create_time, update_time)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb, $8::jsonb, $9, $10, $11::jsonb, $12::jsonb, $13, $13)"
+        "INSERT INTO sellers (seller_id, owner_user_id, handle, shop_name, shop_name_key, description, state,"
+        " pickup_address, contact, prep_duration, time_zone, opening_hours, opening_exceptions, create_time,"
+        " update_time)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9::jsonb, $10, $11, $12::jsonb, $13::jsonb, $14, $14)"
         " ON CONFLICT DO NOTHING",
         seller.seller_id,
         seller.owner_user_id,
         seller.handle,
         seller.shop_name,
+        seller.shop_name_key,
         seller.description,
         seller.state.value,
+        *_said(seller),
+        seller.create_time,
+    )
+    return tag == "INSERT 0 1"
+
+
+async def save(connection: Connection, seller: Seller) -> None:
+    """Write what an owner may change of a locked seller."""
+    await connection.execute(
+        "UPDATE sellers SET shop_name = $2, shop_name_key = $3, description = $4, pickup_address = $5::jsonb,"
+        " contact = $6::jsonb, prep_duration = $7, time_zone = $8, opening_hours = $9::jsonb,"
+        " opening_exceptions = $10::jsonb, update_time = $11, version = $12 WHERE seller_id = $1",
+        seller.seller_id,
+        seller.shop_name,
+        seller.shop_name_key,
+        seller.description,
+        *_said(seller),
+        seller.update_time,
+        seller.version,
+    )
+
+
+def _said(seller: Seller) -> list[object]:
+    """From pickup_address to opening_exceptions, as the columns take them."""
+    return [
         None if seller.pickup_address is None else seller.pickup_address.to_json_text(),
         json.dumps(asdict(seller.contact)),
         seller.prep_duration,
         seller.time_zone,
         json.dumps([asdict(span) for span in seller.opening_hours]),
         json.dumps([_exception_json(each) for each in seller.opening_exceptions]),
-        seller.create_time,
-    )
-    return tag == "INSERT 0 1"
+    ]
 
 
 async def read(connection: Connection, seller_id: UUID) -> Seller | None:
@@ -122,6 +154,51 @@ async def lock(connection: Connection, seller_id: UUID) -> Seller | None:
 async def lock_by_owner(connection: Connection, owner_user_id: UUID) -> Seller | None:
     """The one seller of the account that is neither closed nor rejected, locked until the transaction ends."""
     return _SELLER.optional(await connection.fetchrow(f"{_BY_OWNER} FOR UPDATE", owner_user_id))
+
+
+async def lock_to_change(connection: Connection, seller_id: UUID) -> Seller | None:
+    """The seller, locked against other changes and its end; who holds it, to order there, does not wait."""
+    row = await connection.fetchrow(
+        f"SELECT {_SELLER.sql} FROM sellers WHERE seller_id = $1 FOR NO KEY UPDATE", seller_id
+    )
+    return _SELLER.optional(row)
+
+
+async def list_page(
+    connection: Connection,
+    query: SellerQuery,
+    states: Sequence[SellerState],
+    own: Sequence[SellerState],
+    owner_user_id: UUID | None,
+    after: SellerKey | None,
+    limit: int,
+) -> list[Seller]:
+    """The next `limit` sellers after the one with that key: of everybody in `states`, of this owner in those of `own`.
+
+    No state is in both, and one at least is there. Each state of everybody's has an index of its own for each order,
+    so the cost does not grow with the number of sellers.
+    """
+    arguments = Arguments()
+    columns = _SORTS[query.order]
+
+    def page(conditions: Sequence[str]) -> str:
+        every = [*conditions, *begins(arguments, "shop_name_key", query.name_prefix)]
+        tail = follow(arguments, columns, after, limit, every, descending=query.descending)
+        return f"(SELECT * FROM sellers{tail})"
+
+    parts = [page([f"state = {arguments.add(state.value)}"]) for state in states]
+    if own:
+        asked = arguments.add([state.value for state in own])
+        parts.append(page([f"owner_user_id = {arguments.add(owner_user_id)}", f"state = ANY({asked}::text[])"]))
+    tail = follow(arguments, columns, None, limit, (), descending=query.descending)
+    return _SELLER.values(
+        await connection.fetch(f"SELECT {_SELLER.sql} FROM ({' UNION ALL '.join(parts)}) s{tail}", *arguments)
+    )
+
+
+def cursor_of(seller: Seller, order: str) -> SellerKey:
+    """Where the seller stands in a list of this order."""
+    return tuple(getattr(seller, column) for column in _SORTS[order])
 
 
 async def set_state(connection: Connection, seller_id: UUID, state: SellerState, reason: str, now: datetime) -> Seller:

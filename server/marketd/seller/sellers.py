@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Final
 from uuid import UUID
 
 from marketd.audit import log
@@ -10,15 +11,18 @@ from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import ConcurrentUpdate, NotFound
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.kernel.values.ids import new_id
+from marketd.kernel.values.texts import name_key
 from marketd.seller import repository
 from marketd.seller.errors import HandleTaken, ShopExists
 from marketd.seller.events import SellerCreated
 from marketd.seller.model import SellerState
 from marketd.seller.names import known_time_zone, make_handle, with_suffix
 from marketd.seller.opening import check_opening
-from marketd.seller.values import NewSeller, Seller
+from marketd.seller.repository import SellerKey
+from marketd.seller.values import NewSeller, Seller, SellerQuery
 
 _HANDLE_TRIES = 4
+_SELLING: Final = (SellerState.ACTIVE,)
 
 
 async def create_seller(uow: UnitOfWork, caller: Caller, new: NewSeller) -> Seller:
@@ -39,6 +43,7 @@ async def create_seller(uow: UnitOfWork, caller: Caller, new: NewSeller) -> Sell
             owner_user_id=caller.known_user_id,
             handle=new.handle or (made if attempt == 0 else with_suffix(made)),
             shop_name=new.shop_name,
+            shop_name_key=name_key(new.shop_name),
             description=new.description,
             state=SellerState.PENDING,
             state_reason="",
@@ -85,3 +90,35 @@ async def get_seller(unit: UnitOfWork | ReadUnit, caller: Caller, lookup: UUID |
 def sees_all(caller: Caller, seller: Seller) -> bool:
     """Whether the caller may see where the shop is and whose it is: the owner, admins and services."""
     return caller.user_id == seller.owner_user_id or caller.has(Role.ADMIN, Role.SERVICE)
+
+
+async def get_my_seller(unit: ReadUnit, caller: Caller) -> Seller:
+    """The caller's seller that is not over. Raises NotFound."""
+    seller = await repository.read_by_owner(unit.connection, caller.known_user_id)
+    if seller is None:
+        raise NotFound("seller", "mine")
+    return seller
+
+
+async def list_sellers(
+    unit: ReadUnit, caller: Caller, query: SellerQuery, after: SellerKey | None, limit: int
+) -> list[Seller]:
+    """Up to `limit` sellers after that key: those that sell, and in other states what the caller owns; admins and
+    services are shown all.
+    """
+    own: tuple[SellerState, ...] = ()
+    if caller.has(Role.ADMIN, Role.SERVICE):
+        states = query.states or tuple(SellerState)
+    else:
+        asked = query.states or _SELLING
+        states = tuple(state for state in asked if state in _SELLING)
+        if caller.user_id is not None:
+            own = tuple(state for state in asked if state not in _SELLING)
+    if not states and not own:
+        return []
+    return await repository.list_page(unit.connection, query, states, own, caller.user_id, after, limit)
+
+
+def is_public(caller: Caller, query: SellerQuery) -> bool:
+    """Whether the list is the same for everybody but for what is shown of each."""
+    return query.states == _SELLING or not (query.states or caller.has(Role.ADMIN, Role.SERVICE))

@@ -10,9 +10,12 @@ from uuid import UUID
 from marketplace.seller.v1 import seller_service_pb2, seller_service_pb2_grpc
 
 from marketd.kernel.call import call as calls
+from marketd.kernel.call.pages import Pager
 from marketd.kernel.db.transactor import Transactor
 from marketd.seller import convert, life, sellers
 from marketd.seller.ports import SellerHolder
+from marketd.seller.repository import cursor_of
+from marketd.seller.update import update_seller
 from marketd.seller.values import Seller
 
 if TYPE_CHECKING:
@@ -24,8 +27,11 @@ if TYPE_CHECKING:
 class SellerServicer(seller_service_pb2_grpc.SellerServiceServicer):
     """marketplace.seller.v1.SellerService. `holders` know of what keeps a seller from being closed."""
 
-    def __init__(self, *, tx: Transactor, default_prep_duration: timedelta, holders: Collection[SellerHolder]) -> None:
+    def __init__(
+        self, *, tx: Transactor, pager: Pager, default_prep_duration: timedelta, holders: Collection[SellerHolder]
+    ) -> None:
         self._tx = tx
+        self._pager = pager
         self._holders = holders
         self._default_prep_duration = default_prep_duration
 
@@ -39,6 +45,17 @@ class SellerServicer(seller_service_pb2_grpc.SellerServiceServicer):
             return seller_service_pb2.CreateSellerResponse(seller=convert.to_seller(seller, whole=True))
 
         return await self._tx.answer("seller.create", lambda uow: sellers.create_seller(uow, caller, new), render)
+
+    async def UpdateSeller(
+        self, request: seller_service_pb2.UpdateSellerRequest, context: Context
+    ) -> seller_service_pb2.UpdateSellerResponse:
+        caller = calls.current_caller()
+        change = convert.from_update(request, self._default_prep_duration)
+
+        def render(seller: Seller) -> seller_service_pb2.UpdateSellerResponse:
+            return seller_service_pb2.UpdateSellerResponse(seller=convert.to_seller(seller, whole=True))
+
+        return await self._tx.answer("seller.update", lambda uow: update_seller(uow, caller, change), render)
 
     async def ApproveSeller(
         self, request: seller_service_pb2.ApproveSellerRequest, context: Context
@@ -105,3 +122,23 @@ class SellerServicer(seller_service_pb2_grpc.SellerServiceServicer):
         seller = await self._tx.read(lambda unit: sellers.get_seller(unit, caller, lookup))
         whole = sellers.sees_all(caller, seller)
         return seller_service_pb2.GetSellerResponse(seller=convert.to_seller(seller, whole=whole))
+
+    async def GetMySeller(
+        self, request: seller_service_pb2.GetMySellerRequest, context: Context
+    ) -> seller_service_pb2.GetMySellerResponse:
+        caller = calls.current_caller()
+        seller = await self._tx.read(lambda unit: sellers.get_my_seller(unit, caller))
+        return seller_service_pb2.GetMySellerResponse(seller=convert.to_seller(seller, whole=True))
+
+    async def ListSellers(
+        self, request: seller_service_pb2.ListSellersRequest, context: Context
+    ) -> seller_service_pb2.ListSellersResponse:
+        caller, query = calls.current_caller(), convert.from_list(request)
+        page = await self._pager.list(
+            request,
+            None if sellers.is_public(caller, query) else caller,
+            lambda unit, after, limit: sellers.list_sellers(unit, caller, query, after, limit),
+            lambda seller: cursor_of(seller, query.order),
+            lambda seller: convert.to_seller(seller, whole=sellers.sees_all(caller, seller)),
+        )
+        return seller_service_pb2.ListSellersResponse(sellers=page.items, next_page_token=page.next_page_token)

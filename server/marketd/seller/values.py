@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from uuid import UUID
@@ -61,7 +62,7 @@ class OpeningException:
 
 @dataclass(frozen=True, slots=True)
 class Seller:
-    """A seller; `approve_time` is when it was first approved, None before.
+    """A seller; `approve_time` is when it was first approved, None before. `shop_name_key` compares names.
 
     opening_hours: none means always; no two overlap. opening_exceptions: 0..366, unique date.
     """
@@ -70,6 +71,7 @@ class Seller:
     owner_user_id: UUID
     handle: str
     shop_name: str
+    shop_name_key: str
     description: str
     state: SellerState
     state_reason: str
@@ -106,6 +108,37 @@ class NewSeller:
     time_zone: str
     opening_hours: tuple[OpeningHours, ...]
     opening_exceptions: tuple[OpeningException, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SellerChange:
+    """New values for what is not None; `pickup_address` and `contact` make the new one of the former.
+
+    An empty time zone is UTC, an empty etag is unconditional.
+    """
+
+    seller_id: UUID
+    etag: str
+    shop_name: str | None
+    description: str | None
+    pickup_address: Callable[[Address], Address] | None
+    contact: Callable[[Contact], Contact] | None
+    prep_duration: timedelta | None
+    time_zone: str | None
+    opening_hours: tuple[OpeningHours, ...] | None
+    opening_exceptions: tuple[OpeningException, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class SellerQuery:
+    """Which sellers to list: in these states (none says: what the caller is shown without asking), whose name key
+    begins with `name_prefix`; by `order`, a name of repository.ORDERS.
+    """
+
+    states: tuple[SellerState, ...]
+    name_prefix: str
+    order: str
+    descending: bool
 
 
 @dataclass(frozen=True, slots=True)

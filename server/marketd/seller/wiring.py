@@ -18,4 +18,8 @@ INVARIANTS: Final = invariants.INVARIANTS
 def build(parts: Parts, *, holders: Collection[SellerHolder] = ()) -> Slice:
     """Seller's part of a process. `holders` say what keeps a seller from being closed."""
     default_prep_duration = timedelta(minutes=parts.settings.default_prep_minutes)
-    return Slice(servicers=[SellerServicer(tx=parts.tx, default_prep_duration=default_prep_duration, holders=holders)])
+    return Slice(
+        servicers=[
+            SellerServicer(tx=parts.tx, pager=parts.pager, default_prep_duration=default_prep_duration, holders=holders)
+        ]
+    )

@@ -38,6 +38,7 @@ from tests.e2e.matrix.ownership_cases import (
     session,
     update_address,
     update_product,
+    update_seller,
     update_user,
 )
 from tests.e2e.matrix.recipes_goods import csv_file, inline_import, streamed_import
@@ -115,6 +116,11 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "GetSeller.seller_id": Owned((NOBODY, B, S, C), pending_seller),
     "GetSeller.handle": Owned((NOBODY, B, S, C), pending_handle),
     "CreateSeller.seller.handle": NAME,
+    "UpdateSeller.seller.seller_id": Owned((B, S, C), plain(lambda market: market.shop.seller_id, update_seller)),
+    "UpdateSeller.seller.owner_user_id": NOT_READ,
+    "UpdateSeller.seller.logo.media_id": NOT_READ,
+    "UpdateSeller.seller.handle": NOT_READ,
+    "ListSellers.page_token": APART,
     "ApproveSeller.seller_id": EVERYTHING,
     "RejectSeller.seller_id": EVERYTHING,
     "SuspendSeller.seller_id": EVERYTHING,
@@ -206,6 +212,13 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     ),
     "ImportProductsInline.options.seller_id": Owned(
         (S,), plain(lambda market: market.shop.seller_id, lambda one: inline_import(csv_file(), seller_id=one))
+    ),
+    "ExportProducts.seller_id": Owned(
+        (S,),
+        plain(
+            lambda market: market.shop.seller_id,
+            lambda one: catalog_service_pb2.ExportProductsRequest(seller_id=one),
+        ),
     ),
     "GetStock.variant_id": Owned(
         (S,),

@@ -17,7 +17,7 @@ from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
 from marketplace.delivery.v1 import delivery_service_pb2
 from marketplace.order.v1 import order_service_pb2
 from marketplace.payment.v1 import payment_service_pb2
-from marketplace.seller.v1 import seller_service_pb2
+from marketplace.seller.v1 import seller_pb2, seller_service_pb2
 
 from tests.e2e.matrix.recipes_identity import new_address
 from tests.worlds.matrix import Market
@@ -211,6 +211,10 @@ def update_user(one: str) -> Message:
         user=user_pb2.User(user_id=one, full_name="Mine now", etag="stale"),
         update_mask=FieldMask(paths=["full_name"]),
     )
+
+
+def update_seller(seller_id: str) -> Message:
+    return seller_service_pb2.UpdateSellerRequest(seller=seller_pb2.Seller(seller_id=seller_id, shop_name="Mine"))
 
 
 def update_address(one: str) -> Message:

@@ -10,7 +10,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from marketd.transport.own_rules import CHANNELZ, HEALTH, REFLECTION
 from marketplace.auth.v1 import auth_service_pb2, user_service_pb2
 from marketplace.delivery.v1 import courier_pb2, courier_service_pb2
-from marketplace.seller.v1 import seller_service_pb2
+from marketplace.seller.v1 import seller_pb2, seller_service_pb2
 
 from tests.e2e.matrix.scenes import (
     ADMIN,
@@ -81,6 +81,15 @@ async def create_seller(market: Market, who: str) -> Scene:
     return Scene(await newcomer(market, who), (new_shop(),))
 
 
+@SELLERS.add("UpdateSeller", BUYER, SELLER, COURIER, ADMIN)
+async def update_seller(market: Market, who: str) -> Scene:
+    owner = await newcomer(market, who if who != "ADMIN" else "BUYER")
+    applied = (await market.call(new_shop(), owner)).seller
+    change = seller_pb2.Seller(seller_id=applied.seller_id, description="Moved around the corner.", etag=applied.etag)
+    request = seller_service_pb2.UpdateSellerRequest(seller=change)
+    return Scene(market.admin if who == "ADMIN" else owner, (request,))
+
+
 @SELLERS.add("ApproveSeller", ADMIN)
 async def approve_seller(market: Market, who: str) -> Scene:
     applied = (await market.call(new_shop(), await market.register())).seller
@@ -115,6 +124,16 @@ async def close_seller(market: Market, who: str) -> Scene:
     applied = (await market.call(new_shop(), owner)).seller
     request = seller_service_pb2.CloseSellerRequest(seller_id=applied.seller_id, reason="moving away")
     return Scene(market.admin if who == "ADMIN" else owner, (request,))
+
+
+@SELLERS.add("GetMySeller", SELLER)
+async def get_my_seller(market: Market, who: str) -> Scene:
+    return Scene(market.shop.owner, (seller_service_pb2.GetMySellerRequest(),))
+
+
+@SELLERS.add("ListSellers", PUBLIC)
+async def list_sellers(market: Market, who: str) -> Scene:
+    return Scene(None, (seller_service_pb2.ListSellersRequest(order_by="create_time desc", page_size=3),))
 
 
 @SELLERS.add("GetSeller", PUBLIC)

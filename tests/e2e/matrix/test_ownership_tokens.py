@@ -15,6 +15,7 @@ from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
 from marketplace.delivery.v1 import courier_service_pb2, delivery_service_pb2
 from marketplace.inventory.v1 import inventory_service_pb2
 from marketplace.order.v1 import order_service_pb2
+from marketplace.seller.v1 import seller_service_pb2
 from marketplace.tracking.v1 import tracking_service_pb2
 
 from tests.e2e.matrix.recipes_goods import new_brand, new_category
@@ -98,6 +99,10 @@ async def _audit(market: Market) -> tuple[Person | None, Any]:
     return market.admin, admin_service_pb2.ListAuditEntriesRequest(page_size=1)
 
 
+async def _sellers(market: Market) -> tuple[Person | None, Any]:
+    return market.admin, seller_service_pb2.ListSellersRequest(page_size=1)
+
+
 async def _couriers(market: Market) -> tuple[Person | None, Any]:
     return market.admin, courier_service_pb2.ListCouriersRequest(page_size=1)
 
@@ -110,6 +115,7 @@ async def _movements(market: Market) -> tuple[Person | None, Any]:
 
 ADMINS: dict[str, Pages] = {
     "users": _users,
+    "sellers": _sellers,
     "couriers": _couriers,
     "service accounts": _services,
     "audit entries": _audit,
@@ -143,6 +149,7 @@ def _with_token(request: Any, token: str) -> Any:
 def test_every_list_has_its_pages_tried() -> None:
     lists = {path.rpartition("/")[2] for path in RULES if "page_token" in RULES[path].request.DESCRIPTOR.fields_by_name}
     assert lists == {"ListOrders", "ListDeliveries", "ListProducts", "ListCategories", "ListBrands"} | {
+        "ListSellers",
         "ListSessions",
         "ListAddresses",
         "ListUsers",

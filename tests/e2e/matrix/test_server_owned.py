@@ -23,6 +23,7 @@ from marketplace.delivery.v1 import courier_pb2, delivery_service_pb2
 from marketplace.order.v1 import order_service_pb2
 from marketplace.payment.v1 import payment_service_pb2
 from marketplace.policy.v1 import policy_pb2
+from marketplace.seller.v1 import seller_pb2, seller_service_pb2
 
 from tests.e2e.matrix.recipes import RECIPES
 from tests.e2e.matrix.recipes_goods import new_brand, new_category
@@ -89,6 +90,13 @@ async def _user(market: Market) -> user_pb2.User:
     return user
 
 
+async def _shop(market: Market) -> seller_pb2.Seller:
+    """The shop, as its owner sees it."""
+    request = seller_service_pb2.GetSellerRequest(seller_id=market.shop.seller_id)
+    seller: seller_pb2.Seller = (await market.call(request, market.shop.owner)).seller
+    return seller
+
+
 async def _second_address(market: Market) -> address_pb2.SavedAddress:
     """An address that is not the default."""
     return [await new_address(market, market.buyer) for _ in range(2)][1]
@@ -139,6 +147,15 @@ CHANGES = {
         lambda market: market.buyer,
         "address_id",
         "label",
+    ),
+    "seller": Change(
+        seller_service_pb2.UpdateSellerRequest,
+        "seller",
+        _shop,
+        lambda one: seller_service_pb2.GetSellerRequest(seller_id=one.seller_id),
+        lambda market: market.shop.owner,
+        "seller_id",
+        "description",
     ),
 }
 

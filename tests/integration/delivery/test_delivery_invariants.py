@@ -23,6 +23,7 @@ GONE = "UPDATE couriers SET state = 'CLOSED'"
 SUSPENDED = "UPDATE couriers SET state = 'SUSPENDED'"
 BLOCKED = "UPDATE accounts SET state = 'BLOCKED'"
 ROLE_TAKEN = "DELETE FROM account_roles WHERE role = 'COURIER'"
+SENT_NOWHERE = "UPDATE orders SET address = NULL, eta_earliest_time = NULL, eta_latest_time = NULL"
 READ = "UPDATE outbox_events SET publish_time = now()"
 
 PLANTED = {
@@ -31,6 +32,7 @@ PLANTED = {
     "an order that names nobody": (False, (NAMES_NOBODY,), "names delivery"),
     "what waits for somebody off shift": (False, (OFF_SHIFT, SUSPENDED), "its courier is off shift"),
     "goods with somebody who is no courier": (True, (OFF_SHIFT, GONE), "its courier is CLOSED"),
+    "what is sent nowhere": (False, (SENT_NOWHERE,), "although nothing of its order is sent"),
     "a courier whose account is blocked": (False, (BLOCKED,), "is active, and the account is BLOCKED"),
     "a courier without the role": (False, (ROLE_TAKEN,), "is active, and the account is ACTIVE without the role"),
     "a shift of somebody who is suspended": (True, (SUSPENDED,), "runs though its courier is SUSPENDED"),

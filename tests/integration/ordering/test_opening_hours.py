@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from marketd.order.errors import ShopClosed
+from marketd.seller.update import update_seller
+from marketd.seller.values import OpeningException, SellerChange
 from marketplace.cart.v1 import cart_pb2
 from marketplace.order.v1 import order_pb2
 
@@ -67,6 +70,36 @@ async def test_a_closed_shop_prepares_from_its_opening_on_and_the_order_keeps_wh
     assert kept.eta == closed.eta
     assert not orders[str(open_shop.seller_id)].HasField("shop_open_time")
     assert (await market.get(buyer, kept.order_id)).shop_open_time == kept.shop_open_time
+
+
+async def test_what_a_shop_changes_after_the_quote_counts_from_the_next_one_on(market: Market) -> None:
+    buyer, shop = await market.buyer(), await market.shop()
+    await market.add(buyer, await market.variant(shop), 2)
+    quote = await market.quote(buyer)
+    (package,) = quote.packages
+    day = (market.clock.now() - timedelta(days=1)).date()
+    change = SellerChange(
+        seller_id=shop.seller_id,
+        etag="",
+        shop_name="Renamed",
+        description=None,
+        pickup_address=lambda former: replace(former, city="Potsdam"),
+        contact=None,
+        prep_duration=timedelta(hours=5),
+        time_zone="UTC",
+        opening_hours=None,
+        opening_exceptions=tuple(OpeningException(day + timedelta(days=ahead)) for ahead in range(5)),
+    )
+    await market.tx.run("test.update", lambda uow: update_seller(uow, shop.caller, change))
+    (order,) = (await market.place_quote(buyer, quote)).orders
+    assert (order.shop_name, order.eta) == (package.shop_name, package.eta)
+    assert not order.HasField("shop_open_time")
+    pickup = await market.value("SELECT pickup ->> 'city' FROM orders")
+    assert pickup == "Berlin"
+    await market.add(buyer, await market.variant(shop))
+    later = await market.quote(buyer)
+    assert [problem.kind for problem in later.problems] == [cart_pb2.PROBLEM_KIND_SELLER_CLOSED]
+    assert later.packages[0].shop_name == "Renamed"
 
 
 async def test_a_shop_that_opens_too_late_takes_no_order_and_says_when_it_opens(market: Market) -> None:

@@ -9,7 +9,7 @@ from marketplace.auth.v1 import user_service_pb2 as pb
 
 from marketd.auth.addresses.book import AddressChange, NewAddress
 from marketd.auth.addresses.values import SavedAddress
-from marketd.kernel.masks import address_patch, has_path, update_paths
+from marketd.kernel.masks import has_path, patch, update_paths
 from marketd.kernel.values.etags import etag_of
 from marketd.kernel.wire import from_address, to_address, to_timestamp
 
@@ -29,7 +29,7 @@ def from_update_address(request: pb.UpdateAddressRequest) -> AddressChange:
         address_id=UUID(saved.address_id),
         etag=saved.etag,
         label=saved.label if "label" in paths else None,
-        postal_address=address_patch(saved.postal_address, paths, "postal_address") if moves else None,
+        postal_address=patch(from_address(saved.postal_address), paths, "postal_address") if moves else None,
         primary=saved.primary if "primary" in paths else None,
     )
 

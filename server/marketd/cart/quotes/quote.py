@@ -11,7 +11,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from marketd.auth import service as auth
-from marketd.cart.errors import AddressNotServiceable, CartEmpty
+from marketd.cart.errors import AddressNeeded, AddressNotServiceable, CartEmpty
 from marketd.cart.ports import DeliveryQuote, DeliveryQuoter
 from marketd.cart.quotes import repository
 from marketd.cart.quotes.values import Quote, QuoteLine, QuotePackage, QuoteResult
@@ -46,17 +46,19 @@ class QuoteTerms:
 
 
 async def quote_order(
-    uow: UnitOfWork, caller: Caller, destination: Address | UUID, quoter: DeliveryQuoter, terms: QuoteTerms
+    uow: UnitOfWork, caller: Caller, destination: Address | UUID | None, quoter: DeliveryQuoter, terms: QuoteTerms
 ) -> QuoteResult:
-    """Quote the caller's cart for an address, written out or by the id of one that the caller has saved.
+    """Quote the caller's cart for an address, written out or by the id of one that the caller has saved; none is needed
+    for goods that need no shipping alone.
 
-    A shop that is closed prepares from its opening on; a package whose shop does not open soon enough is a problem.
-    Raises NotFound for the saved addresses of others, CartEmpty, and AddressNotServiceable when no seller delivers.
+    A shop that is closed prepares from its opening on; a package whose shop does not open soon enough is a problem,
+    also when nothing of it is sent, because somebody there has to see to it. Raises NotFound for the saved addresses of
+    others, CartEmpty, AddressNeeded, and AddressNotServiceable when no seller delivers and everything is to be sent.
     """
-    if isinstance(destination, Address):
-        address = destination
+    if isinstance(destination, UUID):
+        address: Address | None = (await auth.get_address(uow, caller, destination)).postal_address
     else:
-        address = (await auth.get_address(uow, caller, destination)).postal_address
+        address = destination
     cart = await find_cart(uow, caller, terms.currency)
     if cart is None or not cart.items:
         raise CartEmpty
@@ -65,20 +67,30 @@ async def quote_order(
         if priced.offer is not None:
             by_seller[priced.offer.seller_id].append((priced.item, priced.offer))
     problems = list(cart.problems)
-    variant_ids = [offer.variant_id for items in by_seller.values() for _, offer in items]
+    offers = [offer for items in by_seller.values() for _, offer in items]
+    if not any(offer.requires_shipping for offer in offers):
+        # What is not sent keeps nobody's address, also when one was given.
+        address = None
+    elif address is None:
+        raise AddressNeeded
+    variant_ids = [offer.variant_id for offer in offers]
     rates = await catalog.read_tax_rates(uow.connection, variant_ids)
     packages: list[QuotePackage] = []
     served = 0
     for seller_id in sorted(by_seller):
         seller = await sellers.read_seller(uow, seller_id)
         opens = _opening(seller, uow.now)
-        pickup = seller.pickup_address.point if seller is not None and seller.pickup_address is not None else None
-        delivery = await quoter.quote(uow, pickup, address.point, _prep_duration(seller), opens or uow.now)
-        served += delivery is not None
-        problems.extend(_problems(seller_id, seller, delivery))
+        lines = tuple(_line(item, offer, rates, terms.tax_rate) for item, offer in by_seller[seller_id])
+        is_sent = address is not None and any(line.requires_shipping for line in lines)
+        delivery = None
+        if address is not None and is_sent:
+            pickup = seller.pickup_address.point if seller is not None and seller.pickup_address is not None else None
+            delivery = await quoter.quote(uow, pickup, address.point, _prep_duration(seller), opens or uow.now)
+        is_served = delivery is not None or not is_sent
+        served += is_served
+        problems.extend(_problems(seller_id, seller, is_served=is_served))
         if seller is not None and seller.sells and (opens is None or opens - uow.now > terms.order_ahead):
             problems.append(_closed(seller, opens))
-        lines = tuple(_line(item, offer, rates, terms.tax_rate) for item, offer in by_seller[seller_id])
         open_time = None if opens == uow.now else opens
         package = _package(seller_id, seller, delivery, open_time, lines, terms.tax_rate)
         packages.append(package if opens is not None else replace(package, earliest_time=None, latest_time=None))
@@ -124,11 +136,11 @@ def _too_high(quote: Quote) -> list[Problem]:
     return [Problem(ProblemKind.TOTAL_TOO_HIGH, message)]
 
 
-def _problems(seller_id: UUID, seller: Seller | None, delivery: DeliveryQuote | None) -> list[Problem]:
+def _problems(seller_id: UUID, seller: Seller | None, *, is_served: bool) -> list[Problem]:
     found: list[Problem] = []
     if seller is None or seller.state is not SellerState.ACTIVE:
         found.append(Problem(ProblemKind.SELLER_CLOSED, "This seller takes no orders now.", seller_id=seller_id))
-    if delivery is None:
+    if not is_served:
         message = "This seller does not deliver to the address."
         found.append(Problem(ProblemKind.ADDRESS_NOT_SERVICEABLE, message, seller_id=seller_id))
     return found
@@ -171,12 +183,13 @@ def _line(item: CartItem, offer: Offer, rates: Mapping[UUID, int | None], otherw
         quantity=item.quantity,
         unit_price_minor=offer.price.amount_minor,
         tax_rate=otherwise if rate is None else rate,
+        requires_shipping=offer.requires_shipping,
     )
 
 
-async def _complete(uow: UnitOfWork, caller: Caller, address: Address) -> Address:
+async def _complete(uow: UnitOfWork, caller: Caller, address: Address | None) -> Address | None:
     """The address with the account's name and phone where it has none, as the contract says."""
-    if address.recipient and address.phone:
+    if address is None or (address.recipient and address.phone):
         return address
     profile = await auth.read_profile(uow, caller.known_user_id)
     return replace(address, recipient=address.recipient or profile.full_name, phone=address.phone or profile.phone)

@@ -37,6 +37,7 @@ class QuoteLine:
     quantity: int
     unit_price_minor: int
     tax_rate: int
+    requires_shipping: bool
     discount_amount_minor: int = 0
 
     @property
@@ -52,7 +53,8 @@ class QuoteLine:
 
 @dataclass(frozen=True, slots=True)
 class QuotePackage:
-    """What one seller would send. The instants are None where nobody can say when it would arrive.
+    """What one seller would send. The instants are None where nobody can say when it would arrive, and where nothing is
+    sent.
 
     open_time: when the shop opens; None while it is open. delivery_tax_rate: see kernel.values.tax.
     lines: 1..100, unique variant_id.
@@ -70,6 +72,11 @@ class QuotePackage:
     latest_time: datetime | None
     distance_meters: float | None
     lines: tuple[QuoteLine, ...]
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether anything of it needs a courier, and so an address."""
+        return any(line.requires_shipping for line in self.lines)
 
     @property
     def subtotal_minor(self) -> int:
@@ -99,11 +106,14 @@ class QuotePackage:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What an order of the whole cart would cost. packages: in seller_id order, unique seller_id."""
+    """What an order of the whole cart would cost. packages: in seller_id order, unique seller_id.
+
+    address: None where nothing is sent.
+    """
 
     quote_id: UUID
     currency: str
-    address: Address
+    address: Address | None
     packages: tuple[QuotePackage, ...]
 
     @property
@@ -124,10 +134,11 @@ class Quote:
     def from_json_text(cls, quote_id: UUID, text: str) -> Quote:
         """The quote of a stored payload; what a newer version has put in besides is passed over."""
         found = json.loads(text)
+        address = found["address"]
         return cls(
             quote_id,
             found["currency"],
-            Address.from_json(found["address"]),
+            None if address is None else Address.from_json(address),
             tuple(_package(package) for package in found["packages"]),
         )
 
@@ -175,5 +186,7 @@ def _line(found: Mapping[str, Any]) -> QuoteLine:
         quantity=found["quantity"],
         unit_price_minor=found["unit_price_minor"],
         tax_rate=found["tax_rate"],
+        # A worker of the version before has not asked; until then all was sent.
+        requires_shipping=found.get("requires_shipping", True),
         discount_amount_minor=found["discount_amount_minor"],
     )

@@ -111,7 +111,7 @@ class _Batch:
         warnings = {item.product.handle: list(item.warnings) for item in touched}
         wanted = [self._with_free_skus(item.product, holders, known, givers, warnings) for item in touched]
         terms = self._terms(wanted)
-        names, outcome = await self._names(wanted)
+        names, outcome = await self._names(wanted, known)
         outcome.gave = frozenset(givers)
         await self._take_skus(wanted, holders, known, givers)
         new = [plan.plan_new(parsed, names, terms) for parsed in wanted if parsed.handle not in known]
@@ -204,7 +204,9 @@ class _Batch:
             quantity_column=self._column("Variant Inventory Qty", "Stock"),
         )
 
-    async def _names(self, products: Sequence[ParsedProduct]) -> tuple[Names, BatchOutcome]:
+    async def _names(
+        self, products: Sequence[ParsedProduct], known: Mapping[str, Existing]
+    ) -> tuple[Names, BatchOutcome]:
         connection, now = self._uow.connection, self._uow.now
         brands, new_brands = await repository.ensure_brands(
             connection, (parsed.vendor for parsed in products if parsed.vendor), now
@@ -212,7 +214,9 @@ class _Batch:
         categories, new_categories = await repository.ensure_categories(
             connection, (parsed.category for parsed in products if parsed.category), now
         )
-        return Names(brands, categories), BatchOutcome(brands=new_brands, categories=new_categories)
+        held = {spec.product.category_id for spec in known.values() if spec.product.category_id is not None}
+        keys = await repository.category_keys(connection, held) if held else {}
+        return Names(brands, categories, keys), BatchOutcome(brands=new_brands, categories=new_categories)
 
     async def _take_skus(
         self,

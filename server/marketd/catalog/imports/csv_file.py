@@ -23,6 +23,8 @@ from marketd.catalog.imports.encodings import encoding_of
 # csv's own limit would break a record off in the middle; cells are judged by their columns' rules instead.
 _CELL_LIMIT = 2**30
 _PIECE = 1 << 16
+_MAX_RECORD = 1 << 23
+_MAX_LINE = 1 << 24
 _DELIMITERS = (",", ";", "\t", "|")
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _UNDECODED = re.compile("[\udc80-\udcff]")
@@ -52,11 +54,15 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One record; `problem` says what is wrong with it as a whole, and then `cells` holds what could be read."""
+    """One record; `problem` says what is wrong with it as a whole, and then `cells` holds what could be read.
+
+    note: what was odd about it though it could be read.
+    """
 
     number: int
     cells: list[str]
     problem: str = ""
+    note: str = ""
 
 
 class _Lines:
@@ -66,6 +72,7 @@ class _Lines:
         self._lines = lines
         self._returned: deque[str] = deque()
         self.record: list[str] = []
+        self._room = _MAX_RECORD
 
     def __iter__(self) -> _Lines:
         return self
@@ -73,11 +80,16 @@ class _Lines:
     def __next__(self) -> str:
         line = self._returned.popleft() if self._returned else next(self._lines)
         self.record.append(line)
+        self._room -= len(line)
+        if self._room < 0 and len(self.record) > 1:
+            # A quote that never closes would take the whole file into memory.
+            raise csv.Error("they do not close")
         return line
 
     def begin(self) -> None:
         """The next line begins a record."""
         self.record.clear()
+        self._room = _MAX_RECORD
 
     def take_back(self, *, all_lines: bool = False) -> None:
         """Read the lines of this record again: all but the first, or all."""
@@ -119,33 +131,47 @@ class CsvFile:
     def rows(self) -> Iterator[Row]:
         """The records; blank ones are counted but not given. Raises ImportFileInvalid where the text is not known."""
         number = self._skipped
+        width = 0
         lines = self._lines
         reader = csv.reader(lines, strict=True, delimiter=self.delimiter)
         while True:
             lines.begin()
             number += 1
+            note = ""
             try:
                 cells = next(reader)
             except StopIteration:
                 return
             except csv.Error as error:
-                lines.take_back()
                 reader = csv.reader(lines, strict=True, delimiter=self.delimiter)
-                if not self._strict:
+                loose = self._read_loosely(width)
+                if loose is None:
+                    lines.take_back()
                     self._check(lines.record[:1], number)
-                yield self._mended(number, lines.record[0], str(error))
-                continue
-            if not self._strict:
-                self._check(lines.record, number)
+                    first = lines.record[0].rstrip("\r\n").split(self.delimiter)
+                    problem = f"the quotes are broken ({error}); a quote inside a text is written twice"
+                    yield Row(number, first, problem)
+                    continue
+                cells, note = loose, "a quote inside a text is not written twice, and is left out"
+            self._check(lines.record, number)
             if any(cell and not cell.isspace() for cell in cells):
-                yield Row(number, cells)
+                width = width or len(cells)
+                yield Row(number, cells, note=note)
 
-    def _mended(self, number: int, line: str, error: str) -> Row:
-        cells = line.rstrip("\r\n").split(self.delimiter)
-        return Row(number, cells, f"the quotes are broken ({error}); a quote inside a text is written twice")
+    def _read_loosely(self, width: int) -> list[str] | None:
+        """The cells of the record that has just failed, where they are as many as the header has; else None.
+
+        Quotes that stand inside a cell lose their sense then; quotes that do not close would swallow the file.
+        """
+        record = list(self._lines.record)
+        reader = csv.reader(record, delimiter=self.delimiter)
+        cells = next(reader, [])
+        # Of a quote that is still open the last cell keeps the line's end.
+        whole = len(cells) == width and reader.line_num == len(record) and not cells[-1].endswith(("\n", "\r"))
+        return cells if whole else None
 
     def _check(self, lines: list[str], number: int) -> None:
-        if any(_UNDECODED.search(line) for line in lines):
+        if not self._strict and any(_UNDECODED.search(line) for line in lines):
             raise ImportFileInvalid(
                 number, "", "the file is not UTF-8, and which other encoding it has cannot be told; save it as UTF-8"
             )
@@ -163,13 +189,19 @@ def _decoded(file: BinaryIO, encoding: str) -> Iterator[str]:
     errors = "surrogateescape" if encoding == "utf-8" else "replace"
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(errors), translate=False)
     parts: list[str] = []
+    length = number = 0
     while True:
         piece = file.read(_PIECE)
         for line in io.StringIO(decoder.decode(piece, final=not piece), newline=""):
             parts.append(line)
+            length += len(line)
+            if length > _MAX_LINE:
+                raise ImportFileInvalid(number + 1, "", f"a line has more than {_MAX_LINE} characters")
             if line.endswith(("\n", "\r")):
                 yield "".join(parts)
                 parts.clear()
+                number += 1
+                length = 0
         if not piece:
             break
     if parts:

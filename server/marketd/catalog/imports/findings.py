@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar, cast
 
 from marketd.catalog.imports.cells import line
@@ -25,6 +25,11 @@ class Record:
     def __getitem__(self, column: str) -> str:
         return self._cells[self._places[column]]
 
+    @property
+    def note(self) -> str:
+        """What was odd about the row though it could be read; mostly empty."""
+        return self._cells[len(self._places)] if len(self._cells) > len(self._places) else ""
+
     def has(self, *columns: str) -> bool:
         """Whether one of the cells is filled."""
         return any(self._cells[self._places[column]] for column in columns)
@@ -42,6 +47,12 @@ class Findings:
     def name(self, column: str) -> str:
         """What the file calls the column."""
         return self._layout.name(column)
+
+    def notes(self, records: Iterable[Record]) -> None:
+        """Tell what was odd about the rows as such."""
+        for record in records:
+            if record.note:
+                self.warn(record, "", RowReason.MALFORMED_ROW, record.note)
 
     def fail(self, record: Record, column: str, reason: RowReason, message: str) -> None:
         """The product cannot come in because of this cell."""

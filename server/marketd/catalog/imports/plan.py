@@ -57,18 +57,22 @@ class ProductChanges:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The ids of brands and categories by name key."""
+    """The ids of brands and categories by name key. category_keys: the name keys of categories that products are in."""
 
     brands: Mapping[str, UUID]
     categories: Mapping[str, UUID]
+    category_keys: Mapping[UUID, str]
 
     def brand(self, parsed: ParsedProduct) -> UUID | None:
         """The product's brand; None when the file names none."""
         return self.brands[name_key(parsed.vendor)] if parsed.vendor else None
 
-    def category(self, parsed: ParsedProduct) -> UUID | None:
-        """The product's category; None when the file names none."""
-        return self.categories[name_key(parsed.category)] if parsed.category else None
+    def category(self, parsed: ParsedProduct, before: UUID | None = None) -> UUID | None:
+        """The product's category; None when the file names none. Of several with its name, the one that it is in."""
+        if not parsed.category:
+            return None
+        key = name_key(parsed.category)
+        return before if before is not None and self.category_keys.get(before) == key else self.categories[key]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +99,10 @@ def plan_new(parsed: ParsedProduct, names: Names, terms: Terms) -> Planned:
         _variant(new_id(), product_id, terms.seller_id, variant, place)
         for place, variant in enumerate(parsed.variants, 1)
     ]
-    shown = cheapest(variants)
-    state = parsed.state if terms.publish or parsed.state is ProductState.ARCHIVED else ProductState.DRAFT
+    price, former = _shown(variants)
+    # What nobody could buy is a draft.
+    can_show = terms.publish and bool(variants)
+    state = parsed.state if can_show or parsed.state is ProductState.ARCHIVED else ProductState.DRAFT
     product = ProductSpec(
         product_id=product_id,
         seller_id=terms.seller_id,
@@ -110,8 +116,8 @@ def plan_new(parsed: ParsedProduct, names: Names, terms: Terms) -> Planned:
         tags=parsed.tags,
         option_names=parsed.option_names,
         currency=terms.currency,
-        price_minor=shown.price_minor,
-        compare_at_price_minor=shown.compare_at_price_minor,
+        price_minor=price,
+        compare_at_price_minor=former,
         state=state,
         publish_time=terms.now if state is ProductState.PUBLISHED else None,
         attributes=dict(parsed.attributes),
@@ -134,7 +140,9 @@ def plan_changes(
     before = existing.product
     changes = ProductChanges()
     variants: list[VariantSpec] = []
-    for place, (spec, variant) in enumerate(zip(matched(parsed, existing.variants), parsed.variants, strict=True), 1):
+    matches = matched(parsed, existing.variants)
+    has_order = _has_order(matches, existing.variants)
+    for place, (spec, variant) in enumerate(zip(matches, parsed.variants, strict=True), 1):
         if spec is None:
             wanted = _variant(new_id(), before.product_id, before.seller_id, variant, place)
             changes.new_variants.append(wanted)
@@ -142,45 +150,75 @@ def plan_changes(
                 NewStock(wanted.variant_id, wanted.seller_id, variant.quantity or 0, REASON, variant.policy)
             )
         else:
-            wanted = _variant(spec.variant_id, before.product_id, before.seller_id, variant, place)
+            at = spec.position if has_order else place
+            wanted = _variant(spec.variant_id, before.product_id, before.seller_id, variant, at)
             wanted = _kept(wanted, spec, terms)
             if wanted != spec:
                 changes.changed_variants.append(wanted)
             _plan_stock(changes, parsed.handle, variant, stocks[spec.variant_id], terms)
         variants.append(wanted)
-    changes.changed_variants += _retired(existing.variants, variants, terms.skus)
+    gone = _retired(existing.variants, variants, terms.skus, has_order=has_order)
+    changes.changed_variants += [spec for spec, old in gone if spec != old]
     if "images" not in terms.missing:
         images = _images(parsed, before.product_id, variants)
+        images = _with_those_of(images, existing.images, {spec.variant_id for spec, _ in gone})
         if [_content(image) for image in images] != [_content(image) for image in existing.images]:
             changes.images = images
-    after = _product(parsed, before, variants, names, terms)
+    after = _product(parsed, before, [*variants, *(spec for spec, _ in gone)], names, terms)
     # The product's version stands for all that it shows, its variants and pictures included.
     if after != before or changes.new_variants or changes.changed_variants or changes.images is not None:
         changes.product = after
     return changes
 
 
+def _has_order(matches: Sequence[VariantSpec | None], variants: Sequence[VariantSpec]) -> bool:
+    """Whether the variants for sale are those of the file and in its order, whatever stands between them."""
+    positions = [spec.position for spec in matches if spec is not None]
+    found = {spec.variant_id for spec in matches if spec is not None}
+    return (
+        None not in matches
+        and positions == sorted(positions)
+        and not any(spec.active for spec in variants if spec.variant_id not in found)
+    )
+
+
+def _shown(variants: Sequence[VariantSpec]) -> tuple[int | None, int | None]:
+    """The prices that a product with these variants shows."""
+    if not variants:
+        return None, None
+    shown = cheapest(variants)
+    return shown.price_minor, shown.compare_at_price_minor
+
+
 def _product(
     parsed: ParsedProduct, before: ProductSpec, variants: Sequence[VariantSpec], names: Names, terms: Terms
 ) -> ProductSpec:
-    shown = cheapest(variants)
+    price, former = _shown(variants)
     state = _state(parsed, before, terms)
     kept = terms.missing
+    title = _kept_text(before.title, parsed.title)
+    # A file lists tags in no order that means anything.
+    has_tags = "tags" in kept or sorted(before.tags) == sorted(parsed.tags)
     return replace(
         before,
-        title=parsed.title,
-        title_key=title_key(parsed.title),
-        description=before.description if "description" in kept else parsed.description,
-        category_id=before.category_id if "category" in kept else names.category(parsed),
+        title=title,
+        title_key=title_key(title),
+        description=before.description if "description" in kept else _kept_text(before.description, parsed.description),
+        category_id=before.category_id if "category" in kept else names.category(parsed, before.category_id),
         brand_id=before.brand_id if "vendor" in kept else names.brand(parsed),
-        tags=before.tags if "tags" in kept else parsed.tags,
+        tags=before.tags if has_tags else parsed.tags,
         option_names=parsed.option_names,
-        price_minor=shown.price_minor,
-        compare_at_price_minor=shown.compare_at_price_minor,
+        price_minor=price,
+        compare_at_price_minor=former,
         state=state,
         publish_time=before.publish_time or terms.now if state is ProductState.PUBLISHED else before.publish_time,
         attributes=before.attributes if "attributes" in kept else dict(parsed.attributes),
     )
+
+
+def _kept_text(before: str, parsed: str) -> str:
+    """The text of the file; the one that is there, when the file says the same, for cells lose blanks around them."""
+    return before if before.strip() == parsed else parsed
 
 
 def _state(parsed: ParsedProduct, before: ProductSpec, terms: Terms) -> ProductState:
@@ -194,7 +232,8 @@ def _plan_stock(changes: ProductChanges, handle: str, variant: ParsedVariant, st
     policy = stock.policy if "policy" in terms.missing else variant.policy
     if policy is not stock.policy:
         changes.policies[stock.variant_id] = policy
-    if variant.quantity is None:
+    if variant.quantity is None or (variant.quantity == 0 and stock.on_hand < 0):
+        # No file can say that pieces are owed beyond what is there: below 0 it says 0.
         return
     quantity = variant.quantity
     if policy is StockPolicy.TRACKED and quantity < stock.reserved:
@@ -251,15 +290,23 @@ def _kept(wanted: VariantSpec, spec: VariantSpec, terms: Terms) -> VariantSpec:
     )
 
 
-def _retired(before: Sequence[VariantSpec], after: Sequence[VariantSpec], skus: Collection[str]) -> list[VariantSpec]:
-    """The variants that the file does not have, out of sale and behind the others, when they are not so already."""
+def _retired(
+    before: Sequence[VariantSpec], after: Sequence[VariantSpec], skus: Collection[str], *, has_order: bool
+) -> list[tuple[VariantSpec, VariantSpec]]:
+    """The variants that the file does not have: out of sale and behind the others, each with what it was."""
     kept = {spec.variant_id for spec in after}
     gone = [spec for spec in before if spec.variant_id not in kept]
-    wanted = [
-        replace(_without_sku(spec) if spec.sku_key in skus else spec, active=False, position=place)
+    return [
+        (
+            replace(
+                _without_sku(spec) if spec.sku_key in skus else spec,
+                active=False,
+                position=spec.position if has_order else place,
+            ),
+            spec,
+        )
         for place, spec in enumerate(gone, len(after) + 1)
     ]
-    return [spec for spec, old in zip(wanted, gone, strict=True) if spec != old]
 
 
 def _without_sku(spec: VariantSpec) -> VariantSpec:
@@ -283,6 +330,14 @@ def _images(parsed: ParsedProduct, product_id: UUID, variants: Sequence[VariantS
         )
         for place, image in enumerate(parsed.images, 1)
     ]
+
+
+def _with_those_of(
+    images: Sequence[ProductImage], before: Sequence[ProductImage], gone: Collection[UUID]
+) -> list[ProductImage]:
+    """The pictures, which still show the variants that the file does not have as well."""
+    shown = {image.url: tuple(each for each in image.variant_ids if each in gone) for image in before}
+    return [replace(image, variant_ids=(*image.variant_ids, *shown.get(image.url, ()))) for image in images]
 
 
 def _content(image: ProductImage) -> tuple[object, ...]:

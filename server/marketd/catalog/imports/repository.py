@@ -98,6 +98,14 @@ async def ensure_categories(
     )
 
 
+async def category_keys(connection: Connection, category_ids: Iterable[UUID]) -> dict[UUID, str]:
+    """The name keys of these categories."""
+    rows = await connection.fetch(
+        "SELECT category_id, name_key FROM categories WHERE category_id = ANY($1::uuid[])", list(category_ids)
+    )
+    return {row["category_id"]: row["name_key"] for row in rows}
+
+
 async def _ensure(
     connection: Connection, names: Iterable[str], now: datetime, kind: str, select: str, insert: str
 ) -> tuple[dict[str, UUID], frozenset[str]]:

@@ -48,6 +48,7 @@ _VARIANT_CELLS = (
     "Variant Grams",
     "Variant Barcode",
 )
+_NO_TRACKER = frozenset({"", "none", "no", "false", "null", "not tracked"})
 _STATUSES = {
     "": ProductState.PUBLISHED,
     "active": ProductState.PUBLISHED,
@@ -99,6 +100,7 @@ class _Product:
         if findings.wanted(first, "Gift Card", cells.flag, otherwise=False):
             findings.fail(first, "Gift Card", RowReason.GIFT_CARD, "gift cards are not sold here")
             return None
+        findings.notes(self._records)
         for record in self._records:
             if not record["Handle"]:
                 message = f"the row has no handle and is taken for '{self._handle[:60]}'"
@@ -109,7 +111,8 @@ class _Product:
         state = self._state(first)
         variants = self._variants(first)
         images = self._images(variants)
-        if any(variant.price_minor is None for variant in variants) and state is ProductState.PUBLISHED:
+        is_sold = bool(variants) and all(variant.price_minor is not None for variant in variants)
+        if not is_sold and state is ProductState.PUBLISHED:
             state = ProductState.DRAFT
         return ParsedProduct(
             handle=self._handle,
@@ -139,7 +142,13 @@ class _Product:
 
     def _variants(self, first: Record) -> list[ParsedVariant]:
         findings = self._findings
-        holders = [record for record in self._records if record.has(*_VARIANT_MARKS)] or [first]
+        holders = [record for record in self._records if record.has(*_VARIANT_MARKS)]
+        if not holders and first.has(*_VARIANT_CELLS):
+            holders = [first]
+        if not holders:
+            # Exports write a product without variants so, which only a draft can be.
+            message = "the product has no variant and cannot be bought, so it is a draft"
+            findings.warn(first, "", RowReason.MISSING_VALUE, message)
         self._options = ProductOptions(findings, first, holders)
         variants: list[ParsedVariant] = []
         seen: dict[tuple[tuple[str, str], ...], Record] = {}
@@ -212,7 +221,7 @@ class _Product:
 
     def _policy(self, record: Record, quantity: int | None) -> StockPolicy:
         if self._layout.has("Variant Inventory Tracker"):
-            tracked = bool(record["Variant Inventory Tracker"])
+            tracked = record["Variant Inventory Tracker"].casefold() not in _NO_TRACKER
         else:
             tracked = quantity is not None
         if not tracked:

@@ -4,16 +4,18 @@ the file.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from marketd.catalog.errors import ImportFileInvalid
+from marketd.catalog.imports.cells import is_flag
 from marketd.catalog.imports.csv_file import CsvFile, Reading, Row
 from marketd.catalog.imports.families import Families
 from marketd.catalog.imports.header import FileFormat, read_layout
 from marketd.catalog.imports.keys import handle_key, likely_key, title_handle
-from marketd.catalog.imports.numbers import writes_decimal_comma
+from marketd.catalog.imports.numbers import shown, writes_decimal_comma
 from marketd.catalog.imports.parsed import RowReason, RowWarning
 
 NO_KEY = "the row does not say which product it belongs to"
@@ -22,13 +24,26 @@ NO_KEY = "the row does not say which product it belongs to"
 _PRICES = ("Variant Price", "Variant Compare At Price", "Regular price", "Sale price")
 # A row that ends early is whole when it reaches one of these: spreadsheets leave out blank cells at the end.
 _ENOUGH = ("Variant Price", "Image Src", "Regular price")
+_NUMBER = re.compile(r"-?[0-9][0-9.,]*", re.ASCII)
+_CHECKS: Mapping[str, Callable[[str], object]] = {
+    "Published": is_flag,
+    "Variant Grams": _NUMBER.fullmatch,
+    "Variant Inventory Qty": _NUMBER.fullmatch,
+    "Variant Price": _NUMBER.fullmatch,
+    "Variant Requires Shipping": is_flag,
+    "Image Src": re.compile("(?i)https?:.*").fullmatch,
+    "Gift Card": is_flag,
+    "Regular price": _NUMBER.fullmatch,
+    "In stock?": is_flag,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
     """A row. `key` is the product that it belongs to (its handle as found), "" if it names none.
 
-    problem: what is wrong with the row as a whole, and then it has no cells. cells: those of Layout.columns, stripped.
+    problem: what is wrong with the row as a whole, and then it has no cells. cells: those of Layout.columns, stripped,
+    and behind them what was odd about the row though it could be read, mostly "".
     """
 
     number: int
@@ -53,6 +68,7 @@ class Table:
         self._prices = [place for name in _PRICES if (place := at.get(name)) is not None]
         self._enough = min((place for name in _ENOUGH if (place := at.get(name)) is not None), default=0)
         self._commas: set[bool] = set()
+        self._checks = [(name, check, place) for name, check in _CHECKS.items() if (place := at.get(name)) is not None]
         self._key_of = _ShopifyKeys() if self.layout.format is FileFormat.SHOPIFY else Families(self.layout.columns)
 
     def rows(self) -> Iterator[TableRow]:
@@ -62,17 +78,23 @@ class Table:
         for row in self._rows:
             self._reading.rows_read += 1
             self._reading.step()
-            problem = row.problem or self._fit(row.cells)
             raw = row.cells
+            width = len(raw)
+            note = row.note
+            problem = row.problem
+            if not problem and width != self._width:
+                problem, note = self._fit(raw, note)
             if problem:
                 place = places[0]
                 key = likely_key(raw[place]) if place is not None and place < len(raw) else ""
                 yield TableRow(row.number, self._key_of.problem(key), (), problem)
                 continue
             for place in unused:
+                if place >= width:
+                    break
                 if raw[place] and not raw[place].isspace():
                     unused[place] += 1
-            cells = tuple(["" if place is None else raw[place].strip() for place in places])
+            cells = (*["" if place is None else raw[place].strip() for place in places], note)
             self._look_at_prices(raw)
             yield TableRow(row.number, self._key_of(cells), cells)
         if len(self._commas) == 1:
@@ -87,19 +109,29 @@ class Table:
             return (RowWarning(self._header_row, "Variant Inventory Qty", RowReason.MISSING_VALUE, message, ""),)
         return ()
 
-    def _fit(self, cells: list[str]) -> str:
-        """Make the cells as many as the header has; says what is wrong when they cannot be."""
-        surplus = len(cells) - self._width
-        if surplus == 0:
-            return ""
-        if surplus < 0 and len(cells) > self._enough:
-            cells.extend([""] * -surplus)
-            return ""
-        if surplus > 0 and not any(cell.strip() for cell in cells[self._width :]):
-            del cells[self._width :]
-            return ""
-        what = "a comma in a text needs quotes around the text" if surplus > 0 else "it ends early"
-        return f"the row has {len(cells)} cells and the header has {self._width}; {what}"
+    def _fit(self, cells: list[str], note: str) -> tuple[str, str]:
+        """Make the cells as many as the header has; gives what is wrong when they cannot be, and what is odd."""
+        width = len(cells)
+        if width < self._width:
+            if width <= self._enough:
+                return f"the row has {width} cells and the header has {self._width}; it ends early", note
+            cells.extend([""] * (self._width - width))
+            return "", note
+        beyond = [cell for cell in cells[self._width :] if cell.strip()]
+        del cells[self._width :]
+        # Blank cells at the end are mostly nothing; but a comma in a text may have moved others there.
+        if self._stands_right(cells, least=3 if beyond else 1):
+            return "", f"{shown(beyond[0])} stands beyond the last column and is left out" if beyond else note
+        problem = f"the row has {width} cells and the header has {self._width}"
+        return f"{problem}; a comma in a text needs quotes around the text", note
+
+    def _stands_right(self, cells: list[str], *, least: int) -> bool:
+        """Whether each cell stands in its column, told by those that hold numbers, flags and addresses.
+
+        A price or a picture must be among them: without one the row says nothing of where its cells stand.
+        """
+        filled = {name: check(text) for name, check, place in self._checks if (text := cells[place].strip())}
+        return len(filled) >= least and all(filled.values()) and not filled.keys().isdisjoint(_ENOUGH)
 
     def _look_at_prices(self, cells: list[str]) -> None:
         if len(self._commas) == 2:

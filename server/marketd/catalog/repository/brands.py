@@ -10,10 +10,10 @@ from uuid import UUID
 
 import asyncpg
 
-from marketd.catalog.repository.paging import begins, follow
 from marketd.catalog.values import Brand, Order
 from marketd.kernel.call.refusals import AlreadyExists, InUse
 from marketd.kernel.db.database import Connection
+from marketd.kernel.db.paging import begins, follow
 from marketd.kernel.db.sql import Arguments, Columns
 
 # ruff: noqa: S608 - every interpolated part is one of the constants here
@@ -78,15 +78,26 @@ async def lock(connection: Connection, brand_id: UUID) -> Brand | None:
 
 async def delete(connection: Connection, brand_id: UUID) -> None:
     """Delete a brand. Raises InUse: a product may have taken it since the look, and the foreign key sees that."""
+    await connection.execute(
+        "UPDATE products SET brand_id = NULL WHERE brand_id = $1 AND delete_time IS NOT NULL", brand_id
+    )
     try:
         await connection.execute("DELETE FROM brands WHERE brand_id = $1", brand_id)
     except asyncpg.ForeignKeyViolationError as error:
-        raise InUse("brand", "products") from error
+        raise InUse("brand", "a product") from error
 
 
-async def is_used(connection: Connection, brand_id: UUID) -> bool:
-    """Whether a product has the brand."""
-    return bool(await connection.fetchval("SELECT EXISTS (SELECT FROM products WHERE brand_id = $1)", brand_id))
+async def used_by(connection: Connection, brand_id: UUID) -> str:
+    """A product that has the brand, in any state: `product …`; empty for none.
+
+    What is left of deleted ones holds nothing.
+    """
+    found: str = await connection.fetchval(
+        "SELECT COALESCE((SELECT 'product ' || product_id FROM products"
+        " WHERE brand_id = $1 AND delete_time IS NULL LIMIT 1), '')",
+        brand_id,
+    )
+    return found
 
 
 async def read(connection: Connection, brand_id: UUID | None, slug: str) -> Brand | None:
@@ -100,8 +111,8 @@ async def list_page(
 ) -> list[Brand]:
     """The next `limit` brands after that key, of those whose name key begins with `name_prefix`."""
     arguments = Arguments()
-    conditions = begins(arguments, name_prefix)
-    tail = follow(arguments, _SORTS[order.name], order, after, limit, conditions)
+    conditions = begins(arguments, "name_key", name_prefix)
+    tail = follow(arguments, _SORTS[order.name], after, limit, conditions, descending=order.descending)
     return _BRAND.values(await connection.fetch(f"SELECT {_BRAND.sql} FROM brands{tail}", *arguments))
 
 

@@ -10,10 +10,10 @@ from uuid import UUID
 
 import asyncpg
 
-from marketd.catalog.repository.paging import begins, follow
 from marketd.catalog.values import Category, CategoryQuery, Order
 from marketd.kernel.call.refusals import AlreadyExists, InUse
 from marketd.kernel.db.database import Connection
+from marketd.kernel.db.paging import begins, follow
 from marketd.kernel.db.sql import Arguments, Columns
 
 # ruff: noqa: S608 - every interpolated part is one of the constants here
@@ -117,10 +117,13 @@ async def move_below(connection: Connection, before: Category, after: Category) 
 
 
 async def used_by(connection: Connection, category_id: UUID) -> str:
-    """What still uses a category: `categories`, `products`, or nothing."""
+    """What still uses a category, one of it: `category …` below it or `product …` in any state; empty for nothing.
+
+    What is left of deleted products holds nothing.
+    """
     found: str = await connection.fetchval(
-        "SELECT CASE WHEN EXISTS (SELECT FROM categories WHERE parent_category_id = $1) THEN 'categories'"
-        " WHEN EXISTS (SELECT FROM products WHERE category_id = $1) THEN 'products' ELSE '' END",
+        "SELECT COALESCE((SELECT 'category ' || category_id FROM categories WHERE parent_category_id = $1 LIMIT 1),"
+        " (SELECT 'product ' || product_id FROM products WHERE category_id = $1 AND delete_time IS NULL LIMIT 1), '')",
         category_id,
     )
     return found
@@ -128,10 +131,13 @@ async def used_by(connection: Connection, category_id: UUID) -> str:
 
 async def delete(connection: Connection, category_id: UUID) -> None:
     """Delete a category. Raises InUse: a product may have taken it since the look, and the foreign key sees that."""
+    await connection.execute(
+        "UPDATE products SET category_id = NULL WHERE category_id = $1 AND delete_time IS NOT NULL", category_id
+    )
     try:
         await connection.execute("DELETE FROM categories WHERE category_id = $1", category_id)
     except asyncpg.ForeignKeyViolationError as error:
-        raise InUse("category", "products") from error
+        raise InUse("category", "a product") from error
 
 
 async def read(connection: Connection, category_id: UUID | None, slug: str) -> Category | None:
@@ -146,14 +152,14 @@ async def list_page(
 ) -> list[Category]:
     """The next `limit` categories after the one with that key."""
     arguments = Arguments()
-    conditions = begins(arguments, query.name_prefix)
+    conditions = begins(arguments, "name_key", query.name_prefix)
     if query.top_level:
         conditions.append("parent_category_id IS NULL")
     elif len(query.parent_category_ids) == 1:
         conditions.append(f"parent_category_id = {arguments.add(query.parent_category_ids[0])}")
     elif query.parent_category_ids:
         conditions.append(f"parent_category_id = ANY({arguments.add(list(query.parent_category_ids))}::uuid[])")
-    tail = follow(arguments, _SORTS[order.name], order, after, limit, conditions)
+    tail = follow(arguments, _SORTS[order.name], after, limit, conditions, descending=order.descending)
     return _CATEGORY.values(await connection.fetch(f"SELECT {_CATEGORY.sql} FROM categories{tail}", *arguments))
 
 

@@ -24,7 +24,7 @@ def to_receipt(receipt: Receipt, rendered: RenderedReceipt) -> receipt_pb2.Recei
         shop_name=order.shop_name,
         issue_time=None if order.pay_time is None else to_timestamp(order.pay_time),
         update_time=to_timestamp(order.update_time),
-        buyer_address=to_address(order.address.part(*ON_A_PARCEL)),
+        buyer_address=None if order.address is None else to_address(order.address.part(*ON_A_PARCEL)),
         lines=[_line(receipt, line) for line in receipt.lines],
         subtotal=money(receipt.subtotal_minor),
         discount_amount=money(receipt.discount_amount_minor),

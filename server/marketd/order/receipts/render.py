@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from jinja2 import TemplateNotFound
 
+from marketd.kernel.values.address import Address
 from marketd.kernel.values.tax import percent_of
 from marketd.mail.environment import environment_of, locales, visible
 from marketd.order.receipts.values import Receipt, ReceiptLine
@@ -50,6 +51,12 @@ class ReceiptRenderer:
         raise TemplateNotFound(f"receipt{ending}")
 
 
+def _printed(address: Address) -> list[str]:
+    place = " ".join(filter(None, (address.postal_code, address.city)))
+    lines = (address.recipient, *address.lines, place, address.region, address.region_code)
+    return [_one_line(line) for line in lines if line]
+
+
 def _given(receipt: Receipt) -> dict[str, Any]:
     """What the templates may say. Amounts are texts such as `12.50 EUR`; empty ones have nothing to say."""
     order = receipt.order
@@ -60,21 +67,15 @@ def _given(receipt: Receipt) -> dict[str, Any]:
     def unless_zero(amount_minor: int) -> str:
         return money(amount_minor) if amount_minor else ""
 
-    address = order.address
-    place = " ".join(filter(None, (address.postal_code, address.city)))
     return {
         "order_number": order.order_number,
         "shop_name": _one_line(order.shop_name),
         "issue_time": "" if order.pay_time is None else order.pay_time.isoformat(),
-        "address": [
-            _one_line(line)
-            for line in (address.recipient, *address.lines, place, address.region, address.region_code)
-            if line
-        ],
+        "address": [] if order.address is None else _printed(order.address),
         "lines": [_given_line(receipt, line) for line in receipt.lines],
         "subtotal": money(receipt.subtotal_minor),
         "discount": unless_zero(-receipt.discount_amount_minor),
-        "delivery_fee": money(receipt.delivery_fee_minor),
+        "delivery_fee": "" if order.address is None else money(receipt.delivery_fee_minor),
         "total": money(receipt.total_minor),
         "taxes": [
             {

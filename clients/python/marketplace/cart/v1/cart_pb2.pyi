@@ -181,6 +181,7 @@ class CartItem(_message.Message):
     SKU_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     IMAGE_URL_FIELD_NUMBER: _builtins.int
+    REQUIRES_SHIPPING_FIELD_NUMBER: _builtins.int
     QUANTITY_FIELD_NUMBER: _builtins.int
     UNIT_PRICE_FIELD_NUMBER: _builtins.int
     COMPARE_AT_PRICE_FIELD_NUMBER: _builtins.int
@@ -202,6 +203,8 @@ class CartItem(_message.Message):
     """The stock keeping unit of the variant; absent when it has none."""
     image_url: _builtins.str
     """The address of a small image; absent when there is none."""
+    requires_shipping: _builtins.bool
+    """Whether the goods are sent, so that ordering them takes an address; absent when the variant is gone."""
     quantity: _builtins.int
     """How many pieces are wanted, 1 to 999; the only thing of a line that UpdateCartItem changes."""
     @_builtins.property
@@ -243,6 +246,7 @@ class CartItem(_message.Message):
         sku: _builtins.str | None = ...,
         options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         image_url: _builtins.str | None = ...,
+        requires_shipping: _builtins.bool | None = ...,
         quantity: _builtins.int = ...,
         unit_price: _money_pb2.Money | None = ...,
         compare_at_price: _money_pb2.Money | None = ...,
@@ -251,14 +255,16 @@ class CartItem(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_image_url", b"_image_url", "_product_id", b"_product_id", "_seller_id", b"_seller_id", "_sku", b"_sku", "_title", b"_title", "compare_at_price", b"compare_at_price", "create_time", b"create_time", "image_url", b"image_url", "line_total", b"line_total", "product_id", b"product_id", "seller_id", b"seller_id", "sku", b"sku", "title", b"title", "unit_price", b"unit_price", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_image_url", b"_image_url", "_product_id", b"_product_id", "_requires_shipping", b"_requires_shipping", "_seller_id", b"_seller_id", "_sku", b"_sku", "_title", b"_title", "compare_at_price", b"compare_at_price", "create_time", b"create_time", "image_url", b"image_url", "line_total", b"line_total", "product_id", b"product_id", "requires_shipping", b"requires_shipping", "seller_id", b"seller_id", "sku", b"sku", "title", b"title", "unit_price", b"unit_price", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_image_url", b"_image_url", "_product_id", b"_product_id", "_seller_id", b"_seller_id", "_sku", b"_sku", "_title", b"_title", "compare_at_price", b"compare_at_price", "create_time", b"create_time", "image_url", b"image_url", "item_id", b"item_id", "line_total", b"line_total", "options", b"options", "problems", b"problems", "product_id", b"product_id", "quantity", b"quantity", "seller_id", b"seller_id", "sku", b"sku", "title", b"title", "unit_price", b"unit_price", "update_time", b"update_time", "variant_id", b"variant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_image_url", b"_image_url", "_product_id", b"_product_id", "_requires_shipping", b"_requires_shipping", "_seller_id", b"_seller_id", "_sku", b"_sku", "_title", b"_title", "compare_at_price", b"compare_at_price", "create_time", b"create_time", "image_url", b"image_url", "item_id", b"item_id", "line_total", b"line_total", "options", b"options", "problems", b"problems", "product_id", b"product_id", "quantity", b"quantity", "requires_shipping", b"requires_shipping", "seller_id", b"seller_id", "sku", b"sku", "title", b"title", "unit_price", b"unit_price", "update_time", b"update_time", "variant_id", b"variant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__image_url: _TypeAlias = _typing.Literal["image_url"]  # noqa: Y015
     _WhichOneofArgType__image_url: _TypeAlias = _typing.Literal["_image_url", b"_image_url"]  # noqa: Y015
     _WhichOneofReturnType__product_id: _TypeAlias = _typing.Literal["product_id"]  # noqa: Y015
     _WhichOneofArgType__product_id: _TypeAlias = _typing.Literal["_product_id", b"_product_id"]  # noqa: Y015
+    _WhichOneofReturnType__requires_shipping: _TypeAlias = _typing.Literal["requires_shipping"]  # noqa: Y015
+    _WhichOneofArgType__requires_shipping: _TypeAlias = _typing.Literal["_requires_shipping", b"_requires_shipping"]  # noqa: Y015
     _WhichOneofReturnType__seller_id: _TypeAlias = _typing.Literal["seller_id"]  # noqa: Y015
     _WhichOneofArgType__seller_id: _TypeAlias = _typing.Literal["_seller_id", b"_seller_id"]  # noqa: Y015
     _WhichOneofReturnType__sku: _TypeAlias = _typing.Literal["sku"]  # noqa: Y015
@@ -269,6 +275,8 @@ class CartItem(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__image_url) -> _WhichOneofReturnType__image_url | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__product_id) -> _WhichOneofReturnType__product_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__requires_shipping) -> _WhichOneofReturnType__requires_shipping | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seller_id) -> _WhichOneofReturnType__seller_id | None: ...
     @_typing.overload

@@ -358,7 +358,7 @@ class QuoteOrderResponse(_message.Message):
 
     @_builtins.property
     def eta(self) -> _quote_pb2.EtaBand:
-        """From the earliest arrival of a package to the latest."""
+        """From the earliest arrival of a package to the latest; absent when nothing is sent."""
 
     @_builtins.property
     def problems(self) -> _containers.RepeatedCompositeFieldContainer[_cart_pb2.Problem]:
@@ -370,7 +370,7 @@ class QuoteOrderResponse(_message.Message):
 
     @_builtins.property
     def address(self) -> _address_pb2.Address:
-        """The address that was quoted."""
+        """The address that was quoted; absent when nothing is sent."""
 
     def __init__(
         self,

@@ -40,10 +40,11 @@ class CartServiceStub:
     """
     QuoteOrder: _aio.UnaryUnaryMultiCallable[_cart_service_pb2.QuoteOrderRequest, _cart_service_pb2.QuoteOrderResponse]
     """Says what an order of the whole cart to an address would cost and when it would arrive, and gives the token that
-    places the order at these prices. A shop that is closed prepares from when it opens; one that does not open soon
+    places the order at these prices. A package of goods that need no shipping alone costs no delivery, and a cart of
+    such goods alone takes no address. A shop that is closed prepares from when it opens; one that does not open soon
     enough is a problem that names when it does. Problems of single lines, sellers and promo codes are answered, not
-    refused. Errors: CART_EMPTY, NOT_FOUND for a saved address that is not the caller's,
-    ADDRESS_NOT_SERVICEABLE when no seller in the cart delivers to the address.
+    refused. Errors: CART_EMPTY, NOT_FOUND for a saved address that is not the caller's, VALIDATION_FAILED without an
+    address when something is to be sent, ADDRESS_NOT_SERVICEABLE when everything is and no seller delivers there.
     """
 
 class CartServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -108,10 +109,11 @@ class CartServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_cart_service_pb2.QuoteOrderRequest, _abc.Awaitable[_cart_service_pb2.QuoteOrderResponse]],
     ) -> _abc.Awaitable[_cart_service_pb2.QuoteOrderResponse]:
         """Says what an order of the whole cart to an address would cost and when it would arrive, and gives the token that
-        places the order at these prices. A shop that is closed prepares from when it opens; one that does not open soon
+        places the order at these prices. A package of goods that need no shipping alone costs no delivery, and a cart of
+        such goods alone takes no address. A shop that is closed prepares from when it opens; one that does not open soon
         enough is a problem that names when it does. Problems of single lines, sellers and promo codes are answered, not
-        refused. Errors: CART_EMPTY, NOT_FOUND for a saved address that is not the caller's,
-        ADDRESS_NOT_SERVICEABLE when no seller in the cart delivers to the address.
+        refused. Errors: CART_EMPTY, NOT_FOUND for a saved address that is not the caller's, VALIDATION_FAILED without an
+        address when something is to be sent, ADDRESS_NOT_SERVICEABLE when everything is and no seller delivers there.
         """
 
 def add_CartServiceServicer_to_server(servicer: CartServiceServicer, server: _aio.Server) -> None: ...

@@ -44,7 +44,9 @@ class QuotePackage(_message.Message):
     shop_name: _builtins.str
     """The name of the seller's shop."""
     distance_meters: _builtins.float
-    """The distance from the seller to the address; absent when one of the two points is unknown."""
+    """The distance from the seller to the address; absent when one of the two points is unknown, and when
+    nothing is sent.
+    """
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___QuoteItem]:
         """The lines in the package."""
@@ -59,7 +61,7 @@ class QuotePackage(_message.Message):
 
     @_builtins.property
     def delivery_fee(self) -> _money_pb2.Money:
-        """What bringing this package costs."""
+        """What bringing this package costs; 0 when nothing of it is sent."""
 
     @_builtins.property
     def total(self) -> _money_pb2.Money:
@@ -71,7 +73,7 @@ class QuotePackage(_message.Message):
 
     @_builtins.property
     def eta(self) -> Global___EtaBand:
-        """When the package would arrive; absent when nobody can say."""
+        """When the package would arrive; absent when nobody can say, and when nothing of it is sent."""
 
     @_builtins.property
     def prep_duration(self) -> _duration_pb2.Duration:
@@ -139,6 +141,7 @@ class QuoteItem(_message.Message):
     TITLE_FIELD_NUMBER: _builtins.int
     SKU_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
+    REQUIRES_SHIPPING_FIELD_NUMBER: _builtins.int
     QUANTITY_FIELD_NUMBER: _builtins.int
     UNIT_PRICE_FIELD_NUMBER: _builtins.int
     LINE_TOTAL_FIELD_NUMBER: _builtins.int
@@ -153,6 +156,8 @@ class QuoteItem(_message.Message):
     """The title of the product."""
     sku: _builtins.str
     """The stock keeping unit of the variant; absent when it has none."""
+    requires_shipping: _builtins.bool
+    """Whether the goods are sent."""
     quantity: _builtins.int
     """How many pieces were quoted."""
     @_builtins.property
@@ -180,6 +185,7 @@ class QuoteItem(_message.Message):
         title: _builtins.str = ...,
         sku: _builtins.str | None = ...,
         options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        requires_shipping: _builtins.bool = ...,
         quantity: _builtins.int = ...,
         unit_price: _money_pb2.Money | None = ...,
         line_total: _money_pb2.Money | None = ...,
@@ -187,7 +193,7 @@ class QuoteItem(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_sku", b"_sku", "discount_amount", b"discount_amount", "line_total", b"line_total", "sku", b"sku", "unit_price", b"unit_price"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_sku", b"_sku", "discount_amount", b"discount_amount", "item_id", b"item_id", "line_total", b"line_total", "options", b"options", "product_id", b"product_id", "quantity", b"quantity", "sku", b"sku", "title", b"title", "unit_price", b"unit_price", "variant_id", b"variant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_sku", b"_sku", "discount_amount", b"discount_amount", "item_id", b"item_id", "line_total", b"line_total", "options", b"options", "product_id", b"product_id", "quantity", b"quantity", "requires_shipping", b"requires_shipping", "sku", b"sku", "title", b"title", "unit_price", b"unit_price", "variant_id", b"variant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__sku: _TypeAlias = _typing.Literal["sku"]  # noqa: Y015
     _WhichOneofArgType__sku: _TypeAlias = _typing.Literal["_sku", b"_sku"]  # noqa: Y015

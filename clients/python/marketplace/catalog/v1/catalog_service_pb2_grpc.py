@@ -155,6 +155,11 @@ class CatalogServiceStub:
                 request_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ImportProductsInlineRequest.SerializeToString,
                 response_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ImportProductsInlineResponse.FromString,
                 _registered_method=True)
+        self.ExportProducts = channel.unary_stream(
+                '/marketplace.catalog.v1.CatalogService/ExportProducts',
+                request_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ExportProductsRequest.SerializeToString,
+                response_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ExportProductsResponse.FromString,
+                _registered_method=True)
 
 
 class CatalogServiceServicer:
@@ -179,8 +184,8 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteCategory(self, request, context):
-        """Deletes a category that nothing uses. Errors: NOT_FOUND, IN_USE while it has categories below it or products,
-        ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """Deletes a category that nothing uses. Errors: NOT_FOUND, IN_USE while it has categories below it or products in any
+        state, naming one, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -217,7 +222,7 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteBrand(self, request, context):
-        """Deletes a brand that no product has. Errors: NOT_FOUND, IN_USE, ETAG_MISMATCH, REQUEST_ID_REUSED,
+        """Deletes a brand that no product has. Errors: NOT_FOUND, IN_USE while a product in any state has it, naming one, ETAG_MISMATCH, REQUEST_ID_REUSED,
         REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -373,6 +378,19 @@ class CatalogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportProducts(self, request, context):
+        """Gives a shop's products as a Shopify CSV file: what comes, then the file piece by piece, and what it held. Importing
+        the file into an empty shop makes the same products, and into the same shop changes nothing; what the file cannot
+        say (the products' attributes, uploaded pictures, and what the summary counts as left out) is not in it. Each product is in the file
+        once, whole, as it was when its turn came, so one that is made or changed meanwhile may come as it was before or as
+        it is after. Cells are what they say: one that begins with =, +, - or @ gets nothing put before it, so open files
+        of strangers with care in a spreadsheet. Errors: VALIDATION_FAILED for an admin who names no seller, NOT_FOUND for
+        a seller that is not the caller's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CatalogServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -495,6 +513,11 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     servicer.ImportProductsInline,
                     request_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ImportProductsInlineRequest.FromString,
                     response_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ImportProductsInlineResponse.SerializeToString,
+            ),
+            'ExportProducts': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportProducts,
+                    request_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ExportProductsRequest.FromString,
+                    response_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ExportProductsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1146,6 +1169,33 @@ class CatalogService:
             '/marketplace.catalog.v1.CatalogService/ImportProductsInline',
             marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ImportProductsInlineRequest.SerializeToString,
             marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ImportProductsInlineResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportProducts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/marketplace.catalog.v1.CatalogService/ExportProducts',
+            marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ExportProductsRequest.SerializeToString,
+            marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ExportProductsResponse.FromString,
             options,
             channel_credentials,
             insecure,

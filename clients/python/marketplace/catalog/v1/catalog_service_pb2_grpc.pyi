@@ -26,8 +26,8 @@ class CatalogServiceStub:
     use, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     DeleteCategory: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.DeleteCategoryRequest, _catalog_service_pb2.DeleteCategoryResponse]
-    """Deletes a category that nothing uses. Errors: NOT_FOUND, IN_USE while it has categories below it or products,
-    ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """Deletes a category that nothing uses. Errors: NOT_FOUND, IN_USE while it has categories below it or products in any
+    state, naming one, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     GetCategory: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.GetCategoryRequest, _catalog_service_pb2.GetCategoryResponse]
     """Gets a category by its id or its slug. Errors: NOT_FOUND."""
@@ -42,7 +42,7 @@ class CatalogServiceStub:
     in use, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     DeleteBrand: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.DeleteBrandRequest, _catalog_service_pb2.DeleteBrandResponse]
-    """Deletes a brand that no product has. Errors: NOT_FOUND, IN_USE, ETAG_MISMATCH, REQUEST_ID_REUSED,
+    """Deletes a brand that no product has. Errors: NOT_FOUND, IN_USE while a product in any state has it, naming one, ETAG_MISMATCH, REQUEST_ID_REUSED,
     REQUEST_IN_PROGRESS.
     """
     GetBrand: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.GetBrandRequest, _catalog_service_pb2.GetBrandResponse]
@@ -128,6 +128,15 @@ class CatalogServiceStub:
     VALIDATION_FAILED for an admin who names no seller, NOT_FOUND for a seller that is not the caller's, SELLER_CLOSED,
     REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
+    ExportProducts: _aio.UnaryStreamMultiCallable[_catalog_service_pb2.ExportProductsRequest, _catalog_service_pb2.ExportProductsResponse]
+    """Gives a shop's products as a Shopify CSV file: what comes, then the file piece by piece, and what it held. Importing
+    the file into an empty shop makes the same products, and into the same shop changes nothing; what the file cannot
+    say (the products' attributes, uploaded pictures, and what the summary counts as left out) is not in it. Each product is in the file
+    once, whole, as it was when its turn came, so one that is made or changed meanwhile may come as it was before or as
+    it is after. Cells are what they say: one that begins with =, +, - or @ gets nothing put before it, so open files
+    of strangers with care in a spreadsheet. Errors: VALIDATION_FAILED for an admin who names no seller, NOT_FOUND for
+    a seller that is not the caller's.
+    """
 
 class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
     """The catalog of the marketplace."""
@@ -159,8 +168,8 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.DeleteCategoryRequest,
         context: _aio.ServicerContext[_catalog_service_pb2.DeleteCategoryRequest, _abc.Awaitable[_catalog_service_pb2.DeleteCategoryResponse]],
     ) -> _abc.Awaitable[_catalog_service_pb2.DeleteCategoryResponse]:
-        """Deletes a category that nothing uses. Errors: NOT_FOUND, IN_USE while it has categories below it or products,
-        ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """Deletes a category that nothing uses. Errors: NOT_FOUND, IN_USE while it has categories below it or products in any
+        state, naming one, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -205,7 +214,7 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.DeleteBrandRequest,
         context: _aio.ServicerContext[_catalog_service_pb2.DeleteBrandRequest, _abc.Awaitable[_catalog_service_pb2.DeleteBrandResponse]],
     ) -> _abc.Awaitable[_catalog_service_pb2.DeleteBrandResponse]:
-        """Deletes a brand that no product has. Errors: NOT_FOUND, IN_USE, ETAG_MISMATCH, REQUEST_ID_REUSED,
+        """Deletes a brand that no product has. Errors: NOT_FOUND, IN_USE while a product in any state has it, naming one, ETAG_MISMATCH, REQUEST_ID_REUSED,
         REQUEST_IN_PROGRESS.
         """
 
@@ -386,6 +395,21 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         IMPORT_ROW_INVALID for what is no such file or, with REJECT_ALL, for its bad rows, of which the first are named;
         VALIDATION_FAILED for an admin who names no seller, NOT_FOUND for a seller that is not the caller's, SELLER_CLOSED,
         REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportProducts(
+        self,
+        request: _catalog_service_pb2.ExportProductsRequest,
+        context: _aio.ServicerContext[_catalog_service_pb2.ExportProductsRequest, _abc.AsyncIterator[_catalog_service_pb2.ExportProductsResponse]],
+    ) -> _abc.AsyncIterator[_catalog_service_pb2.ExportProductsResponse]:
+        """Gives a shop's products as a Shopify CSV file: what comes, then the file piece by piece, and what it held. Importing
+        the file into an empty shop makes the same products, and into the same shop changes nothing; what the file cannot
+        say (the products' attributes, uploaded pictures, and what the summary counts as left out) is not in it. Each product is in the file
+        once, whole, as it was when its turn came, so one that is made or changed meanwhile may come as it was before or as
+        it is after. Cells are what they say: one that begins with =, +, - or @ gets nothing put before it, so open files
+        of strangers with care in a spreadsheet. Errors: VALIDATION_FAILED for an admin who names no seller, NOT_FOUND for
+        a seller that is not the caller's.
         """
 
 def add_CatalogServiceServicer_to_server(servicer: CatalogServiceServicer, server: _aio.Server) -> None: ...

@@ -45,7 +45,7 @@ class _OrderStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrderState
     ORDER_STATE_OUT_FOR_DELIVERY: _OrderState.ValueType  # 5
     """The courier has it."""
     ORDER_STATE_DELIVERED: _OrderState.ValueType  # 6
-    """The buyer has it."""
+    """The buyer has it: a courier brought it, or the seller had ready what needs no shipping."""
     ORDER_STATE_CANCELLED: _OrderState.ValueType  # 7
     """Cancelled as a whole; money that was taken goes back, and so does the stock unless the goods were lost on their way."""
     ORDER_STATE_REJECTED: _OrderState.ValueType  # 8
@@ -71,7 +71,7 @@ ORDER_STATE_READY: OrderState.ValueType  # 4
 ORDER_STATE_OUT_FOR_DELIVERY: OrderState.ValueType  # 5
 """The courier has it."""
 ORDER_STATE_DELIVERED: OrderState.ValueType  # 6
-"""The buyer has it."""
+"""The buyer has it: a courier brought it, or the seller had ready what needs no shipping."""
 ORDER_STATE_CANCELLED: OrderState.ValueType  # 7
 """Cancelled as a whole; money that was taken goes back, and so does the stock unless the goods were lost on their way."""
 ORDER_STATE_REJECTED: OrderState.ValueType  # 8
@@ -324,7 +324,7 @@ class Order(_message.Message):
     payment_id: _builtins.str
     """The latest payment for the order's group; absent for the courier."""
     delivery_id: _builtins.str
-    """The delivery of the order; absent before there is one."""
+    """The delivery of the order; absent before there is one, and where no line needs shipping."""
     courier_id: _builtins.str
     """The courier who brings it; absent before one is assigned."""
     etag: _builtins.str
@@ -339,7 +339,7 @@ class Order(_message.Message):
 
     @_builtins.property
     def address(self) -> _address_pb2.Address:
-        """Where it goes. The seller sees the recipient, the lines, the city, the region, the postal code and the country."""
+        """Where it goes; absent when no line needs shipping. The seller sees the recipient, the lines, the city, the region, the postal code and the country."""
 
     @_builtins.property
     def subtotal(self) -> _money_pb2.Money:
@@ -351,7 +351,7 @@ class Order(_message.Message):
 
     @_builtins.property
     def delivery_fee(self) -> _money_pb2.Money:
-        """What bringing it costs."""
+        """What bringing it costs; 0 when no line needs shipping."""
 
     @_builtins.property
     def total(self) -> _money_pb2.Money:
@@ -395,7 +395,7 @@ class Order(_message.Message):
 
     @_builtins.property
     def eta(self) -> _quote_pb2.EtaBand:
-        """When it was expected to arrive when it was placed."""
+        """When it was expected to arrive when it was placed; absent when no line needs shipping."""
 
     @_builtins.property
     def cancellations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Cancellation]:
@@ -435,7 +435,7 @@ class Order(_message.Message):
 
     @_builtins.property
     def ready_time(self) -> _timestamp_pb2.Timestamp:
-        """When the order became READY; absent when it did not."""
+        """When the seller had it ready; absent before."""
 
     @_builtins.property
     def out_for_delivery_time(self) -> _timestamp_pb2.Timestamp:
@@ -568,6 +568,7 @@ class OrderItem(_message.Message):
     SKU_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     IMAGE_URL_FIELD_NUMBER: _builtins.int
+    REQUIRES_SHIPPING_FIELD_NUMBER: _builtins.int
     QUANTITY_FIELD_NUMBER: _builtins.int
     CANCELLED_QUANTITY_FIELD_NUMBER: _builtins.int
     UNIT_PRICE_FIELD_NUMBER: _builtins.int
@@ -587,6 +588,8 @@ class OrderItem(_message.Message):
     """The stock keeping unit as it was; absent when it had none."""
     image_url: _builtins.str
     """The address of a small image; absent when there is none."""
+    requires_shipping: _builtins.bool
+    """Whether the goods are sent, as it was."""
     quantity: _builtins.int
     """How many pieces were bought."""
     cancelled_quantity: _builtins.int
@@ -625,6 +628,7 @@ class OrderItem(_message.Message):
         sku: _builtins.str | None = ...,
         options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         image_url: _builtins.str | None = ...,
+        requires_shipping: _builtins.bool = ...,
         quantity: _builtins.int = ...,
         cancelled_quantity: _builtins.int = ...,
         unit_price: _money_pb2.Money | None = ...,
@@ -635,7 +639,7 @@ class OrderItem(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_image_url", b"_image_url", "_sku", b"_sku", "discount_amount", b"discount_amount", "image_url", b"image_url", "line_total", b"line_total", "sku", b"sku", "tax_amount", b"tax_amount", "tax_rate", b"tax_rate", "unit_price", b"unit_price"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_image_url", b"_image_url", "_sku", b"_sku", "cancelled_quantity", b"cancelled_quantity", "discount_amount", b"discount_amount", "image_url", b"image_url", "item_id", b"item_id", "line_total", b"line_total", "options", b"options", "product_id", b"product_id", "quantity", b"quantity", "sku", b"sku", "tax_amount", b"tax_amount", "tax_rate", b"tax_rate", "title", b"title", "unit_price", b"unit_price", "variant_id", b"variant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_image_url", b"_image_url", "_sku", b"_sku", "cancelled_quantity", b"cancelled_quantity", "discount_amount", b"discount_amount", "image_url", b"image_url", "item_id", b"item_id", "line_total", b"line_total", "options", b"options", "product_id", b"product_id", "quantity", b"quantity", "requires_shipping", b"requires_shipping", "sku", b"sku", "tax_amount", b"tax_amount", "tax_rate", b"tax_rate", "title", b"title", "unit_price", b"unit_price", "variant_id", b"variant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__image_url: _TypeAlias = _typing.Literal["image_url"]  # noqa: Y015
     _WhichOneofArgType__image_url: _TypeAlias = _typing.Literal["_image_url", b"_image_url"]  # noqa: Y015

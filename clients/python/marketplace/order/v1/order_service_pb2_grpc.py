@@ -143,8 +143,9 @@ class OrderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def MarkOrderReady(self, request, context):
-        """Lets the seller say that an ACCEPTED order is prepared; it becomes READY and its delivery is made soon after. An
-        order that is READY already is answered as it is. Errors: NOT_FOUND, ILLEGAL_TRANSITION, ETAG_MISMATCH,
+        """Lets the seller say that an ACCEPTED order is prepared; it becomes READY and its delivery is made soon after. Where
+        nothing is left that needs shipping, nobody brings it: the buyer has it with that, and it becomes DELIVERED. An order
+        of which this was said already is answered as it is. Errors: NOT_FOUND, ILLEGAL_TRANSITION, ETAG_MISMATCH,
         REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -49,8 +49,9 @@ class OrderServiceStub:
     a reason that is not a seller's, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     MarkOrderReady: _aio.UnaryUnaryMultiCallable[_order_service_pb2.MarkOrderReadyRequest, _order_service_pb2.MarkOrderReadyResponse]
-    """Lets the seller say that an ACCEPTED order is prepared; it becomes READY and its delivery is made soon after. An
-    order that is READY already is answered as it is. Errors: NOT_FOUND, ILLEGAL_TRANSITION, ETAG_MISMATCH,
+    """Lets the seller say that an ACCEPTED order is prepared; it becomes READY and its delivery is made soon after. Where
+    nothing is left that needs shipping, nobody brings it: the buyer has it with that, and it becomes DELIVERED. An order
+    of which this was said already is answered as it is. Errors: NOT_FOUND, ILLEGAL_TRANSITION, ETAG_MISMATCH,
     REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     CancelOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.CancelOrderRequest, _order_service_pb2.CancelOrderResponse]
@@ -143,8 +144,9 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.MarkOrderReadyRequest,
         context: _aio.ServicerContext[_order_service_pb2.MarkOrderReadyRequest, _abc.Awaitable[_order_service_pb2.MarkOrderReadyResponse]],
     ) -> _abc.Awaitable[_order_service_pb2.MarkOrderReadyResponse]:
-        """Lets the seller say that an ACCEPTED order is prepared; it becomes READY and its delivery is made soon after. An
-        order that is READY already is answered as it is. Errors: NOT_FOUND, ILLEGAL_TRANSITION, ETAG_MISMATCH,
+        """Lets the seller say that an ACCEPTED order is prepared; it becomes READY and its delivery is made soon after. Where
+        nothing is left that needs shipping, nobody brings it: the buyer has it with that, and it becomes DELIVERED. An order
+        of which this was said already is answered as it is. Errors: NOT_FOUND, ILLEGAL_TRANSITION, ETAG_MISMATCH,
         REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 

@@ -67,7 +67,7 @@ class Receipt(_message.Message):
     @_builtins.property
     def buyer_address(self) -> _address_pb2.Address:
         """Who bought: recipient, lines, city, region, postal code and region code of the order's address, as far as they are
-        kept.
+        kept; absent when the order has none, because nothing was sent.
         """
 
     @_builtins.property

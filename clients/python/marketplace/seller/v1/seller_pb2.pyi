@@ -174,7 +174,7 @@ class Seller(_message.Message):
         pickup_address: _address_pb2.Address | None = ...,
         contact: _address_pb2.Contact | None = ...,
         prep_duration: _duration_pb2.Duration | None = ...,
-        time_zone: _builtins.str = ...,
+        time_zone: _builtins.str | None = ...,
         opening_hours: _abc.Iterable[Global___OpeningHours] | None = ...,
         opening_exceptions: _abc.Iterable[Global___OpeningException] | None = ...,
         owner_user_id: _builtins.str | None = ...,
@@ -183,9 +183,9 @@ class Seller(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_owner_user_id", b"_owner_user_id", "_state_reason", b"_state_reason", "approve_time", b"approve_time", "contact", b"contact", "create_time", b"create_time", "description", b"description", "logo", b"logo", "owner_user_id", b"owner_user_id", "pickup_address", b"pickup_address", "prep_duration", b"prep_duration", "rating", b"rating", "state_reason", b"state_reason", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_owner_user_id", b"_owner_user_id", "_state_reason", b"_state_reason", "_time_zone", b"_time_zone", "approve_time", b"approve_time", "contact", b"contact", "create_time", b"create_time", "description", b"description", "logo", b"logo", "owner_user_id", b"owner_user_id", "pickup_address", b"pickup_address", "prep_duration", b"prep_duration", "rating", b"rating", "state_reason", b"state_reason", "time_zone", b"time_zone", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_owner_user_id", b"_owner_user_id", "_state_reason", b"_state_reason", "approve_time", b"approve_time", "contact", b"contact", "create_time", b"create_time", "description", b"description", "etag", b"etag", "handle", b"handle", "logo", b"logo", "opening_exceptions", b"opening_exceptions", "opening_hours", b"opening_hours", "owner_user_id", b"owner_user_id", "pickup_address", b"pickup_address", "prep_duration", b"prep_duration", "rating", b"rating", "seller_id", b"seller_id", "shop_name", b"shop_name", "state", b"state", "state_reason", b"state_reason", "time_zone", b"time_zone", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_owner_user_id", b"_owner_user_id", "_state_reason", b"_state_reason", "_time_zone", b"_time_zone", "approve_time", b"approve_time", "contact", b"contact", "create_time", b"create_time", "description", b"description", "etag", b"etag", "handle", b"handle", "logo", b"logo", "opening_exceptions", b"opening_exceptions", "opening_hours", b"opening_hours", "owner_user_id", b"owner_user_id", "pickup_address", b"pickup_address", "prep_duration", b"prep_duration", "rating", b"rating", "seller_id", b"seller_id", "shop_name", b"shop_name", "state", b"state", "state_reason", b"state_reason", "time_zone", b"time_zone", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
     _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
@@ -193,12 +193,16 @@ class Seller(_message.Message):
     _WhichOneofArgType__owner_user_id: _TypeAlias = _typing.Literal["_owner_user_id", b"_owner_user_id"]  # noqa: Y015
     _WhichOneofReturnType__state_reason: _TypeAlias = _typing.Literal["state_reason"]  # noqa: Y015
     _WhichOneofArgType__state_reason: _TypeAlias = _typing.Literal["_state_reason", b"_state_reason"]  # noqa: Y015
+    _WhichOneofReturnType__time_zone: _TypeAlias = _typing.Literal["time_zone"]  # noqa: Y015
+    _WhichOneofArgType__time_zone: _TypeAlias = _typing.Literal["_time_zone", b"_time_zone"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__owner_user_id) -> _WhichOneofReturnType__owner_user_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__state_reason) -> _WhichOneofReturnType__state_reason | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__time_zone) -> _WhichOneofReturnType__time_zone | None: ...
 
 Global___Seller: _TypeAlias = Seller  # noqa: Y015
 

@@ -25,11 +25,12 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from marketplace.policy.v1 import policy_pb2 as marketplace_dot_policy_dot_v1_dot_policy__pb2
 from marketplace.seller.v1 import seller_pb2 as marketplace_dot_seller_dot_v1_dot_seller__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*marketplace/seller/v1/seller_service.proto\x12\x15marketplace.seller.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\"marketplace/policy/v1/policy.proto\x1a\"marketplace/seller/v1/seller.proto\"\x82\x01\n\x13\x43reateSellerRequest\x12;\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerB\x04\xe2\x41\x01\x02R\x06seller\x12.\n\nrequest_id\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"M\n\x14\x43reateSellerResponse\x12\x35\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerR\x06seller\"\xc1\x01\n\x14\x41pproveSellerRequest\x12,\n\tseller_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x08sellerId\x12\'\n\x06reason\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\x18\xf4\x03\xd8\x01\x01R\x06reason\x12\"\n\x04\x65tag\x18\x03 \x01(\tB\x0e\xe2\x41\x01\x01\xbaH\x07r\x02\x18@\xd8\x01\x01R\x04\x65tag\x12.\n\nrequest_id\x18\x04 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"N\n\x15\x41pproveSellerResponse\x12\x35\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerR\x06seller\"\xc0\x01\n\x13RejectSellerRequest\x12,\n\tseller_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x08sellerId\x12\'\n\x06reason\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\x18\xf4\x03\xd8\x01\x01R\x06reason\x12\"\n\x04\x65tag\x18\x03 \x01(\tB\x0e\xe2\x41\x01\x01\xbaH\x07r\x02\x18@\xd8\x01\x01R\x04\x65tag\x12.\n\nrequest_id\x18\x04 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"M\n\x14RejectSellerResponse\x12\x35\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerR\x06seller\"\xc1\x01\n\x14SuspendSellerRequest\x12,\n\tseller_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x08sellerId\x12\'\n\x06reason\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\x18\xf4\x03\xd8\x01\x01R\x06reason\x12\"\n\x04\x65tag\x18\x03 \x01(\tB\x0e\xe2\x41\x01\x01\xbaH\x07r\x02\x18@\xd8\x01\x01R\x04\x65tag\x12.\n\nrequest_id\x18\x04 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"N\n\x15SuspendSellerResponse\x12\x35\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerR\x06seller\"\xc3\x01\n\x16ReinstateSellerRequest\x12,\n\tseller_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x08sellerId\x12\'\n\x06reason\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\x18\xf4\x03\xd8\x01\x01R\x06reason\x12\"\n\x04\x65tag\x18\x03 \x01(\tB\x0e\xe2\x41\x01\x01\xbaH\x07r\x02\x18@\xd8\x01\x01R\x04\x65tag\x12.\n\nrequest_id\x18\x04 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"P\n\x17ReinstateSellerResponse\x12\x35\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerR\x06seller\"\xbf\x01\n\x12\x43loseSellerRequest\x12,\n\tseller_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x08sellerId\x12\'\n\x06reason\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\x18\xf4\x03\xd8\x01\x01R\x06reason\x12\"\n\x04\x65tag\x18\x03 \x01(\tB\x0e\xe2\x41\x01\x01\xbaH\x07r\x02\x18@\xd8\x01\x01R\x04\x65tag\x12.\n\nrequest_id\x18\x04 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"L\n\x13\x43loseSellerResponse\x12\x35\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerR\x06seller\"y\n\x10GetSellerRequest\x12+\n\tseller_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\xb0\x01\x01H\x00R\x08sellerId\x12\'\n\x06handle\x18\x02 \x01(\tB\r\xe2\x41\x01\x01\xbaH\x06r\x04\x10\x01\x18<H\x00R\x06handleB\x0f\n\x06lookup\x12\x05\xbaH\x02\x08\x01\"J\n\x11GetSellerResponse\x12\x35\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerR\x06seller2\xa2\t\n\rSellerService\x12\x92\x01\n\x0c\x43reateSeller\x12*.marketplace.seller.v1.CreateSellerRequest\x1a+.marketplace.seller.v1.CreateSellerResponse\")\x8a\xd9%\n\x12\x00 \x03(\x02\x30\x01@\x02\x82\xd3\xe4\x93\x02\x15\"\x0b/v1/sellers:\x06seller\x12\xa7\x01\n\rApproveSeller\x12+.marketplace.seller.v1.ApproveSellerRequest\x1a,.marketplace.seller.v1.ApproveSellerResponse\";\x8a\xd9%\r\x1a\x03\n\x01\x04 \x02(\x08\x30\x01@\x02\x82\xd3\xe4\x93\x02$\"\x1f/v1/sellers/{seller_id}:approve:\x01*\x12\xa3\x01\n\x0cRejectSeller\x12*.marketplace.seller.v1.RejectSellerRequest\x1a+.marketplace.seller.v1.RejectSellerResponse\":\x8a\xd9%\r\x1a\x03\n\x01\x04 \x02(\x08\x30\x01@\x02\x82\xd3\xe4\x93\x02#\"\x1e/v1/sellers/{seller_id}:reject:\x01*\x12\xa7\x01\n\rSuspendSeller\x12+.marketplace.seller.v1.SuspendSellerRequest\x1a,.marketplace.seller.v1.SuspendSellerResponse\";\x8a\xd9%\r\x1a\x03\n\x01\x04 \x02(\x08\x30\x01@\x02\x82\xd3\xe4\x93\x02$\"\x1f/v1/sellers/{seller_id}:suspend:\x01*\x12\xaf\x01\n\x0fReinstateSeller\x12-.marketplace.seller.v1.ReinstateSellerRequest\x1a..marketplace.seller.v1.ReinstateSellerResponse\"=\x8a\xd9%\r\x1a\x03\n\x01\x04 \x02(\x08\x30\x01@\x02\x82\xd3\xe4\x93\x02&\"!/v1/sellers/{seller_id}:reinstate:\x01*\x12\xa2\x01\n\x0b\x43loseSeller\x12).marketplace.seller.v1.CloseSellerRequest\x1a*.marketplace.seller.v1.CloseSellerResponse\"<\x8a\xd9%\x10\x1a\x06\n\x04\x01\x02\x03\x04 \x02(\x02\x30\x01@\x02\x82\xd3\xe4\x93\x02\"\"\x1d/v1/sellers/{seller_id}:close:\x01*\x12\xaa\x01\n\tGetSeller\x12\'.marketplace.seller.v1.GetSellerRequest\x1a(.marketplace.seller.v1.GetSellerResponse\"J\x8a\xd9%\x08\n\x00 \x01(\x01@\x02\x82\xd3\xe4\x93\x02\x38\x12\x17/v1/sellers/{seller_id}Z\x1d\x12\x1b/v1/sellers/handle/{handle}BU\n\x19\x64\x65v.marketplace.seller.v1P\x01Z\x1emarketplace/seller/v1;sellerv1\xaa\x02\x15Marketplace.Seller.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*marketplace/seller/v1/seller_service.proto\x12\x15marketplace.seller.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\"marketplace/policy/v1/policy.proto\x1a\"marketplace/seller/v1/seller.proto\"\x82\x01\n\x13\x43reateSellerRequest\x12;\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerB\x04\xe2\x41\x01\x02R\x06seller\x12.\n\nrequest_id\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"M\n\x14\x43reateSellerResponse\x12\x35\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerR\x06seller\"\xc5\x01\n\x13UpdateSellerRequest\x12;\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerB\x04\xe2\x41\x01\x02R\x06seller\x12\x41\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01R\nupdateMask\x12.\n\nrequest_id\x18\x03 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"M\n\x14UpdateSellerResponse\x12\x35\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerR\x06seller\"\xc1\x01\n\x14\x41pproveSellerRequest\x12,\n\tseller_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x08sellerId\x12\'\n\x06reason\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\x18\xf4\x03\xd8\x01\x01R\x06reason\x12\"\n\x04\x65tag\x18\x03 \x01(\tB\x0e\xe2\x41\x01\x01\xbaH\x07r\x02\x18@\xd8\x01\x01R\x04\x65tag\x12.\n\nrequest_id\x18\x04 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"N\n\x15\x41pproveSellerResponse\x12\x35\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerR\x06seller\"\xc0\x01\n\x13RejectSellerRequest\x12,\n\tseller_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x08sellerId\x12\'\n\x06reason\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\x18\xf4\x03\xd8\x01\x01R\x06reason\x12\"\n\x04\x65tag\x18\x03 \x01(\tB\x0e\xe2\x41\x01\x01\xbaH\x07r\x02\x18@\xd8\x01\x01R\x04\x65tag\x12.\n\nrequest_id\x18\x04 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"M\n\x14RejectSellerResponse\x12\x35\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerR\x06seller\"\xc1\x01\n\x14SuspendSellerRequest\x12,\n\tseller_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x08sellerId\x12\'\n\x06reason\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\x18\xf4\x03\xd8\x01\x01R\x06reason\x12\"\n\x04\x65tag\x18\x03 \x01(\tB\x0e\xe2\x41\x01\x01\xbaH\x07r\x02\x18@\xd8\x01\x01R\x04\x65tag\x12.\n\nrequest_id\x18\x04 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"N\n\x15SuspendSellerResponse\x12\x35\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerR\x06seller\"\xc3\x01\n\x16ReinstateSellerRequest\x12,\n\tseller_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x08sellerId\x12\'\n\x06reason\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\x18\xf4\x03\xd8\x01\x01R\x06reason\x12\"\n\x04\x65tag\x18\x03 \x01(\tB\x0e\xe2\x41\x01\x01\xbaH\x07r\x02\x18@\xd8\x01\x01R\x04\x65tag\x12.\n\nrequest_id\x18\x04 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"P\n\x17ReinstateSellerResponse\x12\x35\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerR\x06seller\"\xbf\x01\n\x12\x43loseSellerRequest\x12,\n\tseller_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x08sellerId\x12\'\n\x06reason\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\x18\xf4\x03\xd8\x01\x01R\x06reason\x12\"\n\x04\x65tag\x18\x03 \x01(\tB\x0e\xe2\x41\x01\x01\xbaH\x07r\x02\x18@\xd8\x01\x01R\x04\x65tag\x12.\n\nrequest_id\x18\x04 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"L\n\x13\x43loseSellerResponse\x12\x35\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerR\x06seller\"y\n\x10GetSellerRequest\x12+\n\tseller_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\xb0\x01\x01H\x00R\x08sellerId\x12\'\n\x06handle\x18\x02 \x01(\tB\r\xe2\x41\x01\x01\xbaH\x06r\x04\x10\x01\x18<H\x00R\x06handleB\x0f\n\x06lookup\x12\x05\xbaH\x02\x08\x01\"J\n\x11GetSellerResponse\x12\x35\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerR\x06seller\"\x14\n\x12GetMySellerRequest\"L\n\x13GetMySellerResponse\x12\x35\n\x06seller\x18\x01 \x01(\x0b\x32\x1d.marketplace.seller.v1.SellerR\x06seller\"\xae\x02\n\x12ListSellersRequest\x12+\n\tpage_size\x18\x01 \x01(\x05\x42\x0e\xe2\x41\x01\x01\xbaH\x07\x1a\x02(\x00\xd8\x01\x01R\x08pageSize\x12.\n\npage_token\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\x18\x80\x10\xd8\x01\x01R\tpageToken\x12V\n\x06states\x18\x03 \x03(\x0e\x32\".marketplace.seller.v1.SellerStateB\x1a\xe2\x41\x01\x01\xbaH\x13\x92\x01\r\x10\x05\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\xd8\x01\x01R\x06states\x12\x38\n\x10shop_name_prefix\x18\x04 \x01(\tB\x0e\xe2\x41\x01\x01\xbaH\x07r\x02\x18x\xd8\x01\x01R\x0eshopNamePrefix\x12)\n\x08order_by\x18\x05 \x01(\tB\x0e\xe2\x41\x01\x01\xbaH\x07r\x02\x18\x64\xd8\x01\x01R\x07orderBy\"v\n\x13ListSellersResponse\x12\x37\n\x07sellers\x18\x01 \x03(\x0b\x32\x1d.marketplace.seller.v1.SellerR\x07sellers\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xe8\x0c\n\rSellerService\x12\x92\x01\n\x0c\x43reateSeller\x12*.marketplace.seller.v1.CreateSellerRequest\x1a+.marketplace.seller.v1.CreateSellerResponse\")\x8a\xd9%\n\x12\x00 \x03(\x02\x30\x01@\x02\x82\xd3\xe4\x93\x02\x15\"\x0b/v1/sellers:\x06seller\x12\xab\x01\n\x0cUpdateSeller\x12*.marketplace.seller.v1.UpdateSellerRequest\x1a+.marketplace.seller.v1.UpdateSellerResponse\"B\x8a\xd9%\x10\x1a\x06\n\x04\x01\x02\x03\x04 \x02(\x02\x30\x01@\x02\x82\xd3\xe4\x93\x02(2\x1e/v1/sellers/{seller.seller_id}:\x06seller\x12\xa7\x01\n\rApproveSeller\x12+.marketplace.seller.v1.ApproveSellerRequest\x1a,.marketplace.seller.v1.ApproveSellerResponse\";\x8a\xd9%\r\x1a\x03\n\x01\x04 \x02(\x08\x30\x01@\x02\x82\xd3\xe4\x93\x02$\"\x1f/v1/sellers/{seller_id}:approve:\x01*\x12\xa3\x01\n\x0cRejectSeller\x12*.marketplace.seller.v1.RejectSellerRequest\x1a+.marketplace.seller.v1.RejectSellerResponse\":\x8a\xd9%\r\x1a\x03\n\x01\x04 \x02(\x08\x30\x01@\x02\x82\xd3\xe4\x93\x02#\"\x1e/v1/sellers/{seller_id}:reject:\x01*\x12\xa7\x01\n\rSuspendSeller\x12+.marketplace.seller.v1.SuspendSellerRequest\x1a,.marketplace.seller.v1.SuspendSellerResponse\";\x8a\xd9%\r\x1a\x03\n\x01\x04 \x02(\x08\x30\x01@\x02\x82\xd3\xe4\x93\x02$\"\x1f/v1/sellers/{seller_id}:suspend:\x01*\x12\xaf\x01\n\x0fReinstateSeller\x12-.marketplace.seller.v1.ReinstateSellerRequest\x1a..marketplace.seller.v1.ReinstateSellerResponse\"=\x8a\xd9%\r\x1a\x03\n\x01\x04 \x02(\x08\x30\x01@\x02\x82\xd3\xe4\x93\x02&\"!/v1/sellers/{seller_id}:reinstate:\x01*\x12\xa2\x01\n\x0b\x43loseSeller\x12).marketplace.seller.v1.CloseSellerRequest\x1a*.marketplace.seller.v1.CloseSellerResponse\"<\x8a\xd9%\x10\x1a\x06\n\x04\x01\x02\x03\x04 \x02(\x02\x30\x01@\x02\x82\xd3\xe4\x93\x02\"\"\x1d/v1/sellers/{seller_id}:close:\x01*\x12\xaa\x01\n\tGetSeller\x12\'.marketplace.seller.v1.GetSellerRequest\x1a(.marketplace.seller.v1.GetSellerResponse\"J\x8a\xd9%\x08\n\x00 \x01(\x01@\x02\x82\xd3\xe4\x93\x02\x38\x12\x17/v1/sellers/{seller_id}Z\x1d\x12\x1b/v1/sellers/handle/{handle}\x12\x8d\x01\n\x0bGetMySeller\x12).marketplace.seller.v1.GetMySellerRequest\x1a*.marketplace.seller.v1.GetMySellerResponse\"\'\x8a\xd9%\x0b\x1a\x03\n\x01\x02 \x01(\x01@\x02\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/sellers:mine\x12\x85\x01\n\x0bListSellers\x12).marketplace.seller.v1.ListSellersRequest\x1a*.marketplace.seller.v1.ListSellersResponse\"\x1f\x8a\xd9%\x08\n\x00 \x01(\x01@\x02\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/sellersBU\n\x19\x64\x65v.marketplace.seller.v1P\x01Z\x1emarketplace/seller/v1;sellerv1\xaa\x02\x15Marketplace.Seller.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,6 +42,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATESELLERREQUEST'].fields_by_name['seller']._serialized_options = b'\342A\001\002'
   _globals['_CREATESELLERREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_CREATESELLERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
+  _globals['_UPDATESELLERREQUEST'].fields_by_name['seller']._loaded_options = None
+  _globals['_UPDATESELLERREQUEST'].fields_by_name['seller']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATESELLERREQUEST'].fields_by_name['update_mask']._loaded_options = None
+  _globals['_UPDATESELLERREQUEST'].fields_by_name['update_mask']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATESELLERREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_UPDATESELLERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\272H\010r\003\260\001\001\330\001\001'
   _globals['_APPROVESELLERREQUEST'].fields_by_name['seller_id']._loaded_options = None
   _globals['_APPROVESELLERREQUEST'].fields_by_name['seller_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
   _globals['_APPROVESELLERREQUEST'].fields_by_name['reason']._loaded_options = None
@@ -87,8 +94,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSELLERREQUEST'].fields_by_name['seller_id']._serialized_options = b'\342A\001\001\272H\005r\003\260\001\001'
   _globals['_GETSELLERREQUEST'].fields_by_name['handle']._loaded_options = None
   _globals['_GETSELLERREQUEST'].fields_by_name['handle']._serialized_options = b'\342A\001\001\272H\006r\004\020\001\030<'
+  _globals['_LISTSELLERSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTSELLERSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001\272H\007\032\002(\000\330\001\001'
+  _globals['_LISTSELLERSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTSELLERSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001\272H\010r\003\030\200\020\330\001\001'
+  _globals['_LISTSELLERSREQUEST'].fields_by_name['states']._loaded_options = None
+  _globals['_LISTSELLERSREQUEST'].fields_by_name['states']._serialized_options = b'\342A\001\001\272H\023\222\001\r\020\005\030\001\"\007\202\001\004\020\001 \000\330\001\001'
+  _globals['_LISTSELLERSREQUEST'].fields_by_name['shop_name_prefix']._loaded_options = None
+  _globals['_LISTSELLERSREQUEST'].fields_by_name['shop_name_prefix']._serialized_options = b'\342A\001\001\272H\007r\002\030x\330\001\001'
+  _globals['_LISTSELLERSREQUEST'].fields_by_name['order_by']._loaded_options = None
+  _globals['_LISTSELLERSREQUEST'].fields_by_name['order_by']._serialized_options = b'\342A\001\001\272H\007r\002\030d\330\001\001'
   _globals['_SELLERSERVICE'].methods_by_name['CreateSeller']._loaded_options = None
   _globals['_SELLERSERVICE'].methods_by_name['CreateSeller']._serialized_options = b'\212\331%\n\022\000 \003(\0020\001@\002\202\323\344\223\002\025\"\013/v1/sellers:\006seller'
+  _globals['_SELLERSERVICE'].methods_by_name['UpdateSeller']._loaded_options = None
+  _globals['_SELLERSERVICE'].methods_by_name['UpdateSeller']._serialized_options = b'\212\331%\020\032\006\n\004\001\002\003\004 \002(\0020\001@\002\202\323\344\223\002(2\036/v1/sellers/{seller.seller_id}:\006seller'
   _globals['_SELLERSERVICE'].methods_by_name['ApproveSeller']._loaded_options = None
   _globals['_SELLERSERVICE'].methods_by_name['ApproveSeller']._serialized_options = b'\212\331%\r\032\003\n\001\004 \002(\0100\001@\002\202\323\344\223\002$\"\037/v1/sellers/{seller_id}:approve:\001*'
   _globals['_SELLERSERVICE'].methods_by_name['RejectSeller']._loaded_options = None
@@ -101,34 +120,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SELLERSERVICE'].methods_by_name['CloseSeller']._serialized_options = b'\212\331%\020\032\006\n\004\001\002\003\004 \002(\0020\001@\002\202\323\344\223\002\"\"\035/v1/sellers/{seller_id}:close:\001*'
   _globals['_SELLERSERVICE'].methods_by_name['GetSeller']._loaded_options = None
   _globals['_SELLERSERVICE'].methods_by_name['GetSeller']._serialized_options = b'\212\331%\010\n\000 \001(\001@\002\202\323\344\223\0028\022\027/v1/sellers/{seller_id}Z\035\022\033/v1/sellers/handle/{handle}'
-  _globals['_CREATESELLERREQUEST']._serialized_start=234
-  _globals['_CREATESELLERREQUEST']._serialized_end=364
-  _globals['_CREATESELLERRESPONSE']._serialized_start=366
-  _globals['_CREATESELLERRESPONSE']._serialized_end=443
-  _globals['_APPROVESELLERREQUEST']._serialized_start=446
-  _globals['_APPROVESELLERREQUEST']._serialized_end=639
-  _globals['_APPROVESELLERRESPONSE']._serialized_start=641
-  _globals['_APPROVESELLERRESPONSE']._serialized_end=719
-  _globals['_REJECTSELLERREQUEST']._serialized_start=722
-  _globals['_REJECTSELLERREQUEST']._serialized_end=914
-  _globals['_REJECTSELLERRESPONSE']._serialized_start=916
-  _globals['_REJECTSELLERRESPONSE']._serialized_end=993
-  _globals['_SUSPENDSELLERREQUEST']._serialized_start=996
-  _globals['_SUSPENDSELLERREQUEST']._serialized_end=1189
-  _globals['_SUSPENDSELLERRESPONSE']._serialized_start=1191
-  _globals['_SUSPENDSELLERRESPONSE']._serialized_end=1269
-  _globals['_REINSTATESELLERREQUEST']._serialized_start=1272
-  _globals['_REINSTATESELLERREQUEST']._serialized_end=1467
-  _globals['_REINSTATESELLERRESPONSE']._serialized_start=1469
-  _globals['_REINSTATESELLERRESPONSE']._serialized_end=1549
-  _globals['_CLOSESELLERREQUEST']._serialized_start=1552
-  _globals['_CLOSESELLERREQUEST']._serialized_end=1743
-  _globals['_CLOSESELLERRESPONSE']._serialized_start=1745
-  _globals['_CLOSESELLERRESPONSE']._serialized_end=1821
-  _globals['_GETSELLERREQUEST']._serialized_start=1823
-  _globals['_GETSELLERREQUEST']._serialized_end=1944
-  _globals['_GETSELLERRESPONSE']._serialized_start=1946
-  _globals['_GETSELLERRESPONSE']._serialized_end=2020
-  _globals['_SELLERSERVICE']._serialized_start=2023
-  _globals['_SELLERSERVICE']._serialized_end=3209
+  _globals['_SELLERSERVICE'].methods_by_name['GetMySeller']._loaded_options = None
+  _globals['_SELLERSERVICE'].methods_by_name['GetMySeller']._serialized_options = b'\212\331%\013\032\003\n\001\002 \001(\001@\002\202\323\344\223\002\022\022\020/v1/sellers:mine'
+  _globals['_SELLERSERVICE'].methods_by_name['ListSellers']._loaded_options = None
+  _globals['_SELLERSERVICE'].methods_by_name['ListSellers']._serialized_options = b'\212\331%\010\n\000 \001(\001@\002\202\323\344\223\002\r\022\013/v1/sellers'
+  _globals['_CREATESELLERREQUEST']._serialized_start=268
+  _globals['_CREATESELLERREQUEST']._serialized_end=398
+  _globals['_CREATESELLERRESPONSE']._serialized_start=400
+  _globals['_CREATESELLERRESPONSE']._serialized_end=477
+  _globals['_UPDATESELLERREQUEST']._serialized_start=480
+  _globals['_UPDATESELLERREQUEST']._serialized_end=677
+  _globals['_UPDATESELLERRESPONSE']._serialized_start=679
+  _globals['_UPDATESELLERRESPONSE']._serialized_end=756
+  _globals['_APPROVESELLERREQUEST']._serialized_start=759
+  _globals['_APPROVESELLERREQUEST']._serialized_end=952
+  _globals['_APPROVESELLERRESPONSE']._serialized_start=954
+  _globals['_APPROVESELLERRESPONSE']._serialized_end=1032
+  _globals['_REJECTSELLERREQUEST']._serialized_start=1035
+  _globals['_REJECTSELLERREQUEST']._serialized_end=1227
+  _globals['_REJECTSELLERRESPONSE']._serialized_start=1229
+  _globals['_REJECTSELLERRESPONSE']._serialized_end=1306
+  _globals['_SUSPENDSELLERREQUEST']._serialized_start=1309
+  _globals['_SUSPENDSELLERREQUEST']._serialized_end=1502
+  _globals['_SUSPENDSELLERRESPONSE']._serialized_start=1504
+  _globals['_SUSPENDSELLERRESPONSE']._serialized_end=1582
+  _globals['_REINSTATESELLERREQUEST']._serialized_start=1585
+  _globals['_REINSTATESELLERREQUEST']._serialized_end=1780
+  _globals['_REINSTATESELLERRESPONSE']._serialized_start=1782
+  _globals['_REINSTATESELLERRESPONSE']._serialized_end=1862
+  _globals['_CLOSESELLERREQUEST']._serialized_start=1865
+  _globals['_CLOSESELLERREQUEST']._serialized_end=2056
+  _globals['_CLOSESELLERRESPONSE']._serialized_start=2058
+  _globals['_CLOSESELLERRESPONSE']._serialized_end=2134
+  _globals['_GETSELLERREQUEST']._serialized_start=2136
+  _globals['_GETSELLERREQUEST']._serialized_end=2257
+  _globals['_GETSELLERRESPONSE']._serialized_start=2259
+  _globals['_GETSELLERRESPONSE']._serialized_end=2333
+  _globals['_GETMYSELLERREQUEST']._serialized_start=2335
+  _globals['_GETMYSELLERREQUEST']._serialized_end=2355
+  _globals['_GETMYSELLERRESPONSE']._serialized_start=2357
+  _globals['_GETMYSELLERRESPONSE']._serialized_end=2433
+  _globals['_LISTSELLERSREQUEST']._serialized_start=2436
+  _globals['_LISTSELLERSREQUEST']._serialized_end=2738
+  _globals['_LISTSELLERSRESPONSE']._serialized_start=2740
+  _globals['_LISTSELLERSRESPONSE']._serialized_end=2858
+  _globals['_SELLERSERVICE']._serialized_start=2861
+  _globals['_SELLERSERVICE']._serialized_end=4501
 # @@protoc_insertion_point(module_scope)

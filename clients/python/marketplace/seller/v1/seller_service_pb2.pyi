@@ -3,8 +3,11 @@
 isort:skip_file
 Opening a shop and looking at shops."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from marketplace.seller.v1 import seller_pb2 as _seller_pb2
 import builtins as _builtins
 import sys
@@ -68,6 +71,67 @@ class CreateSellerResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateSellerResponse: _TypeAlias = CreateSellerResponse  # noqa: Y015
+
+@_typing.final
+class UpdateSellerRequest(_message.Message):
+    """Asks to change a seller."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELLER_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
+    @_builtins.property
+    def seller(self) -> _seller_pb2.Seller:
+        """The seller to change by its id, with its new values."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """What to change: fields and, with dots, what is inside of the pickup address and the contact, or `*` for all; without
+        it every field that has a value. A field that is named here and has none is cleared: the preparation time is then
+        the marketplace's default, the time zone UTC, and without opening hours the shop is always open.
+        """
+
+    def __init__(
+        self,
+        *,
+        seller: _seller_pb2.Seller | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["seller", b"seller", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "seller", b"seller", "update_mask", b"update_mask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateSellerRequest: _TypeAlias = UpdateSellerRequest  # noqa: Y015
+
+@_typing.final
+class UpdateSellerResponse(_message.Message):
+    """The changed seller."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELLER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def seller(self) -> _seller_pb2.Seller:
+        """The seller as it is now."""
+
+    def __init__(
+        self,
+        *,
+        seller: _seller_pb2.Seller | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["seller", b"seller"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["seller", b"seller"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateSellerResponse: _TypeAlias = UpdateSellerResponse  # noqa: Y015
 
 @_typing.final
 class ApproveSellerRequest(_message.Message):
@@ -410,3 +474,112 @@ class GetSellerResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetSellerResponse: _TypeAlias = GetSellerResponse  # noqa: Y015
+
+@_typing.final
+class GetMySellerRequest(_message.Message):
+    """Asks for the caller's seller."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetMySellerRequest: _TypeAlias = GetMySellerRequest  # noqa: Y015
+
+@_typing.final
+class GetMySellerResponse(_message.Message):
+    """The caller's seller."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELLER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def seller(self) -> _seller_pb2.Seller:
+        """The seller, with all that belongs to it."""
+
+    def __init__(
+        self,
+        *,
+        seller: _seller_pb2.Seller | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["seller", b"seller"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["seller", b"seller"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetMySellerResponse: _TypeAlias = GetMySellerResponse  # noqa: Y015
+
+@_typing.final
+class ListSellersRequest(_message.Message):
+    """Asks for a page of sellers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    SHOP_NAME_PREFIX_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """How many to answer; 0 means 25, more than 100 means 100."""
+    page_token: _builtins.str
+    """The `next_page_token` of the page before, with the same filters and order; empty for the first page."""
+    shop_name_prefix: _builtins.str
+    """Only sellers whose shop name begins so, without regard to case."""
+    order_by: _builtins.str
+    """The order: `shop_name` or `create_time`, with ` desc` behind it for downwards; the default is `shop_name`."""
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[_seller_pb2.SellerState.ValueType]:
+        """Only sellers in one of these states; none means ACTIVE ones, to admins and services all."""
+
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        states: _abc.Iterable[_seller_pb2.SellerState.ValueType] | None = ...,
+        shop_name_prefix: _builtins.str = ...,
+        order_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "shop_name_prefix", b"shop_name_prefix", "states", b"states"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSellersRequest: _TypeAlias = ListSellersRequest  # noqa: Y015
+
+@_typing.final
+class ListSellersResponse(_message.Message):
+    """A page of sellers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELLERS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """The token of the next page; empty on the last."""
+    @_builtins.property
+    def sellers(self) -> _containers.RepeatedCompositeFieldContainer[_seller_pb2.Seller]:
+        """The sellers in the order asked for, each with what the caller may see."""
+
+    def __init__(
+        self,
+        *,
+        sellers: _abc.Iterable[_seller_pb2.Seller] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "sellers", b"sellers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSellersResponse: _TypeAlias = ListSellersResponse  # noqa: Y015

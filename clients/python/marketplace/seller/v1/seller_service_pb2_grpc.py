@@ -40,6 +40,11 @@ class SellerServiceStub:
                 request_serializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.CreateSellerRequest.SerializeToString,
                 response_deserializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.CreateSellerResponse.FromString,
                 _registered_method=True)
+        self.UpdateSeller = channel.unary_unary(
+                '/marketplace.seller.v1.SellerService/UpdateSeller',
+                request_serializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.UpdateSellerRequest.SerializeToString,
+                response_deserializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.UpdateSellerResponse.FromString,
+                _registered_method=True)
         self.ApproveSeller = channel.unary_unary(
                 '/marketplace.seller.v1.SellerService/ApproveSeller',
                 request_serializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.ApproveSellerRequest.SerializeToString,
@@ -70,6 +75,16 @@ class SellerServiceStub:
                 request_serializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.GetSellerRequest.SerializeToString,
                 response_deserializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.GetSellerResponse.FromString,
                 _registered_method=True)
+        self.GetMySeller = channel.unary_unary(
+                '/marketplace.seller.v1.SellerService/GetMySeller',
+                request_serializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.GetMySellerRequest.SerializeToString,
+                response_deserializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.GetMySellerResponse.FromString,
+                _registered_method=True)
+        self.ListSellers = channel.unary_unary(
+                '/marketplace.seller.v1.SellerService/ListSellers',
+                request_serializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.ListSellersRequest.SerializeToString,
+                response_deserializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.ListSellersResponse.FromString,
+                _registered_method=True)
 
 
 class SellerServiceServicer:
@@ -81,6 +96,18 @@ class SellerServiceServicer:
         neither closed nor rejected. Errors: VALIDATION_FAILED for an unknown time zone and for opening hours that overlap or
         exceptions whose dates are none or come twice, ALREADY_EXISTS for a handle in use or a second seller, NOT_FOUND for
         callers that are no user, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateSeller(self, request, context):
+        """Changes a seller that is neither closed nor rejected: one's own, also while it waits for approval, and admins any.
+        Its handle stays, because web pages and letters lead to it. What was ordered keeps the address and the times that it
+        was ordered with; new opening hours count from the next quote on. What is so already stays as it is. Errors:
+        NOT_FOUND, also for the sellers of others, ETAG_MISMATCH, ILLEGAL_TRANSITION when the seller is closed or rejected,
+        VALIDATION_FAILED for an unknown time zone and for opening hours that overlap or exceptions whose dates are none or
+        come twice, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -145,6 +172,23 @@ class SellerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetMySeller(self, request, context):
+        """Gets the caller's seller that is neither closed nor rejected, with all that belongs to it. An applicant, who has no
+        role SELLER yet, finds the application by its id, and in ListSellers by its state. Errors: NOT_FOUND when there is
+        none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSellers(self, request, context):
+        """Lists sellers that sell; in other states the caller's own, which is where applicants find theirs, and to admins and
+        services all. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED for an order that there is not.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SellerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -152,6 +196,11 @@ def add_SellerServiceServicer_to_server(servicer, server):
                     servicer.CreateSeller,
                     request_deserializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.CreateSellerRequest.FromString,
                     response_serializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.CreateSellerResponse.SerializeToString,
+            ),
+            'UpdateSeller': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateSeller,
+                    request_deserializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.UpdateSellerRequest.FromString,
+                    response_serializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.UpdateSellerResponse.SerializeToString,
             ),
             'ApproveSeller': grpc.unary_unary_rpc_method_handler(
                     servicer.ApproveSeller,
@@ -183,6 +232,16 @@ def add_SellerServiceServicer_to_server(servicer, server):
                     request_deserializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.GetSellerRequest.FromString,
                     response_serializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.GetSellerResponse.SerializeToString,
             ),
+            'GetMySeller': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMySeller,
+                    request_deserializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.GetMySellerRequest.FromString,
+                    response_serializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.GetMySellerResponse.SerializeToString,
+            ),
+            'ListSellers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSellers,
+                    request_deserializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.ListSellersRequest.FromString,
+                    response_serializer=marketplace_dot_seller_dot_v1_dot_seller__service__pb2.ListSellersResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'marketplace.seller.v1.SellerService', rpc_method_handlers)
@@ -212,6 +271,33 @@ class SellerService:
             '/marketplace.seller.v1.SellerService/CreateSeller',
             marketplace_dot_seller_dot_v1_dot_seller__service__pb2.CreateSellerRequest.SerializeToString,
             marketplace_dot_seller_dot_v1_dot_seller__service__pb2.CreateSellerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateSeller(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.seller.v1.SellerService/UpdateSeller',
+            marketplace_dot_seller_dot_v1_dot_seller__service__pb2.UpdateSellerRequest.SerializeToString,
+            marketplace_dot_seller_dot_v1_dot_seller__service__pb2.UpdateSellerResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -374,6 +460,60 @@ class SellerService:
             '/marketplace.seller.v1.SellerService/GetSeller',
             marketplace_dot_seller_dot_v1_dot_seller__service__pb2.GetSellerRequest.SerializeToString,
             marketplace_dot_seller_dot_v1_dot_seller__service__pb2.GetSellerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMySeller(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.seller.v1.SellerService/GetMySeller',
+            marketplace_dot_seller_dot_v1_dot_seller__service__pb2.GetMySellerRequest.SerializeToString,
+            marketplace_dot_seller_dot_v1_dot_seller__service__pb2.GetMySellerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSellers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.seller.v1.SellerService/ListSellers',
+            marketplace_dot_seller_dot_v1_dot_seller__service__pb2.ListSellersRequest.SerializeToString,
+            marketplace_dot_seller_dot_v1_dot_seller__service__pb2.ListSellersResponse.FromString,
             options,
             channel_credentials,
             insecure,

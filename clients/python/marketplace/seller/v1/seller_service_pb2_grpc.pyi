@@ -22,6 +22,14 @@ class SellerServiceStub:
     exceptions whose dates are none or come twice, ALREADY_EXISTS for a handle in use or a second seller, NOT_FOUND for
     callers that are no user, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
+    UpdateSeller: _aio.UnaryUnaryMultiCallable[_seller_service_pb2.UpdateSellerRequest, _seller_service_pb2.UpdateSellerResponse]
+    """Changes a seller that is neither closed nor rejected: one's own, also while it waits for approval, and admins any.
+    Its handle stays, because web pages and letters lead to it. What was ordered keeps the address and the times that it
+    was ordered with; new opening hours count from the next quote on. What is so already stays as it is. Errors:
+    NOT_FOUND, also for the sellers of others, ETAG_MISMATCH, ILLEGAL_TRANSITION when the seller is closed or rejected,
+    VALIDATION_FAILED for an unknown time zone and for opening hours that overlap or exceptions whose dates are none or
+    come twice, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """
     ApproveSeller: _aio.UnaryUnaryMultiCallable[_seller_service_pb2.ApproveSellerRequest, _seller_service_pb2.ApproveSellerResponse]
     """Approves a PENDING seller, which becomes ACTIVE; its account gets the role SELLER and needs no new sign-in. One that
     was approved for this reason already stays as it is. Errors: NOT_FOUND, ETAG_MISMATCH, ILLEGAL_TRANSITION when the
@@ -57,6 +65,15 @@ class SellerServiceStub:
     only to its owner, admins and services; one that is suspended or closed shows to everybody, because orders and
     products name it, and its state says that it does not sell. Errors: NOT_FOUND.
     """
+    GetMySeller: _aio.UnaryUnaryMultiCallable[_seller_service_pb2.GetMySellerRequest, _seller_service_pb2.GetMySellerResponse]
+    """Gets the caller's seller that is neither closed nor rejected, with all that belongs to it. An applicant, who has no
+    role SELLER yet, finds the application by its id, and in ListSellers by its state. Errors: NOT_FOUND when there is
+    none.
+    """
+    ListSellers: _aio.UnaryUnaryMultiCallable[_seller_service_pb2.ListSellersRequest, _seller_service_pb2.ListSellersResponse]
+    """Lists sellers that sell; in other states the caller's own, which is where applicants find theirs, and to admins and
+    services all. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED for an order that there is not.
+    """
 
 class SellerServiceServicer(metaclass=_abc_1.ABCMeta):
     """The sellers of the marketplace."""
@@ -71,6 +88,20 @@ class SellerServiceServicer(metaclass=_abc_1.ABCMeta):
         neither closed nor rejected. Errors: VALIDATION_FAILED for an unknown time zone and for opening hours that overlap or
         exceptions whose dates are none or come twice, ALREADY_EXISTS for a handle in use or a second seller, NOT_FOUND for
         callers that are no user, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateSeller(
+        self,
+        request: _seller_service_pb2.UpdateSellerRequest,
+        context: _aio.ServicerContext[_seller_service_pb2.UpdateSellerRequest, _abc.Awaitable[_seller_service_pb2.UpdateSellerResponse]],
+    ) -> _abc.Awaitable[_seller_service_pb2.UpdateSellerResponse]:
+        """Changes a seller that is neither closed nor rejected: one's own, also while it waits for approval, and admins any.
+        Its handle stays, because web pages and letters lead to it. What was ordered keeps the address and the times that it
+        was ordered with; new opening hours count from the next quote on. What is so already stays as it is. Errors:
+        NOT_FOUND, also for the sellers of others, ETAG_MISMATCH, ILLEGAL_TRANSITION when the seller is closed or rejected,
+        VALIDATION_FAILED for an unknown time zone and for opening hours that overlap or exceptions whose dates are none or
+        come twice, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -142,6 +173,27 @@ class SellerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Gets a seller by its id or its handle. A seller that was never approved, so one that is pending or rejected, shows
         only to its owner, admins and services; one that is suspended or closed shows to everybody, because orders and
         products name it, and its state says that it does not sell. Errors: NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def GetMySeller(
+        self,
+        request: _seller_service_pb2.GetMySellerRequest,
+        context: _aio.ServicerContext[_seller_service_pb2.GetMySellerRequest, _abc.Awaitable[_seller_service_pb2.GetMySellerResponse]],
+    ) -> _abc.Awaitable[_seller_service_pb2.GetMySellerResponse]:
+        """Gets the caller's seller that is neither closed nor rejected, with all that belongs to it. An applicant, who has no
+        role SELLER yet, finds the application by its id, and in ListSellers by its state. Errors: NOT_FOUND when there is
+        none.
+        """
+
+    @_abc_1.abstractmethod
+    def ListSellers(
+        self,
+        request: _seller_service_pb2.ListSellersRequest,
+        context: _aio.ServicerContext[_seller_service_pb2.ListSellersRequest, _abc.Awaitable[_seller_service_pb2.ListSellersResponse]],
+    ) -> _abc.Awaitable[_seller_service_pb2.ListSellersResponse]:
+        """Lists sellers that sell; in other states the caller's own, which is where applicants find theirs, and to admins and
+        services all. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED for an order that there is not.
         """
 
 def add_SellerServiceServicer_to_server(servicer: SellerServiceServicer, server: _aio.Server) -> None: ...
