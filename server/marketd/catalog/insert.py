@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from marketd.catalog.repository import slugs, specs
 from marketd.catalog.values import ProductImage, ProductSpec, VariantSpec
 from marketd.inventory import service as inventory
-from marketd.inventory.values import BY_SYSTEM, Actor, NewStock
+from marketd.inventory.values import Actor, NewStock
 from marketd.kernel.call.refusals import AlreadyExists, ConcurrentUpdate
 from marketd.kernel.db.database import DATABASE_ERRORS, constraint_of
 from marketd.kernel.db.uow import UnitOfWork
@@ -29,11 +29,12 @@ class Planned:
     keeps_handle: bool = False
 
 
-async def make_products(uow: UnitOfWork, planned: Sequence[Planned], actor: Actor = BY_SYSTEM) -> list[Planned]:
+async def make_products(uow: UnitOfWork, planned: Sequence[Planned], actor: Actor | None = None) -> list[Planned]:
     """Make the products, with slugs that nobody has; gives them as they were made, in the same order. planned: 1..50.
 
-    `actor` is who makes them. Slugs that the seller chose are kept or refused. Raises AlreadyExists for a slug or SKU
-    in use, and ConcurrentUpdate when somebody else takes the same names at the same time.
+    `actor` is who makes them, None whoever makes the current call. Slugs that the seller chose are kept or refused.
+    Raises AlreadyExists for a slug or SKU in use, and ConcurrentUpdate when somebody else takes the same names at the
+    same time.
     """
     made: dict[int, Planned] = {}
     waiting = dict(enumerate(planned))
