@@ -257,3 +257,15 @@ def rows_of(summary: ImportSummary) -> tuple[int, dict[str, int]]:
     }
     assert sum(counts.values()) == summary.rows
     return summary.rows, counts
+
+
+async def test_what_the_header_tells_is_told_first_and_is_no_row(shop: Shop) -> None:
+    data = b"Handle,Title,Variant Inventory Tracker,Variant Price\ncup,Cup,shopify,4.50\n"
+    report = await shop.bring(data)
+    assert [(one.row, one.column, one.reason, one.handle) for one in report.warnings] == [
+        (1, "Variant Inventory Qty", RowReason.MISSING_VALUE, "")
+    ]
+    assert [(one.reason, one.count, one.first_row) for one in report.summary.reasons] == [
+        (RowReason.MISSING_VALUE, 1, 1)
+    ]
+    assert (report.summary.rows, report.summary.rows_created, report.summary.rows_warned) == (1, 1, 0)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import time
+import tracemalloc
 
 import pytest
 from marketd.catalog.errors import ImportFileInvalid
+from marketd.catalog.imports import csv_file
 from marketd.catalog.imports.csv_file import Reading, ReadingStopped
 from marketd.catalog.imports.parsed import RowReason
 from marketd.catalog.imports.tables import open_table
@@ -189,14 +191,16 @@ def test_characters_that_no_text_may_hold_are_taken_out_and_told() -> None:
 @pytest.mark.parametrize(
     ("data", "rows"),
     [
-        (HEADER.encode() + b"\n" + b'a,"b\n' * 20_000, 20_000),
+        (HEADER.encode() + b"\n" + b'a,"b\n' * 10_000, 10_000),
         (HEADER.encode() + b"\n" + b'"\n' * 20_000, None),
         (HEADER.encode() + b"\n" + b"x," * 1_000_000 + b"\n", 1),
-        (HEADER.encode() + b',"' + b"x" * 5_000_000 + b'"\n', 0),
+        (HEADER.encode() + b',"' + b"x" * 2_000_000 + b'"\n', 0),
         (HEADER.encode() + b"\n" + b"\r" * 200_000, 0),
         (HEADER.encode() + b"\na," + b'""' * 1_000_000, 1),
         (b"," * 1_000_000 + b"\n", None),
-        (shopify(product(title="x" * 5_000_000, tags="," * 1_000_000, price="9" * 1_000_000)), 1),
+        (HEADER.encode() + b"," * 1_000_000 + (b"\nh,T" + b"," * 15 + b"1") * 10_000, None),
+        (HEADER.encode() + b"," * 1_900 + (b"\nh,T" + b"," * 15 + b"1") * 2_000, 2_000),
+        (shopify(product(title="x" * 1_000_000, tags="," * 500_000, price="9" * 1_000_000)), 1),
         (shopify(product(price="1" + ",000" * 200_000, grams="0" * 1_000_000)), 1),
     ],
 )
@@ -209,6 +213,26 @@ def test_hostile_files_are_read_in_time(data: bytes, rows: int | None) -> None:
     else:
         assert rows is None or found.rows == rows
     assert time.process_time() - begin < 2
+
+
+def test_a_quote_that_never_closes_does_not_take_the_file_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_file, "_MAX_RECORD", 50_000)
+    filler = b"".join(b"p%d,T,%s\n" % (number, b"x" * 1000) for number in range(3000))
+    good = shopify(product("mug")).split(b"\r\n", 1)[1]
+    data = io.BytesIO(HEADER.encode() + b'\ncup,"Cup\n' + filler + good)
+    tracemalloc.start()
+    try:
+        numbers = [one.number for one in open_table(data, Reading()).rows() if not one.problem]
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert numbers == [3003]
+    assert most < 2_000_000, "of a file of 3 MB"
+
+
+def test_a_line_without_end_is_refused() -> None:
+    with pytest.raises(ImportFileInvalid, match="more than"):
+        read(HEADER.encode() + b"\n" + b"x" * (1 << 24) + b"yy")
 
 
 def test_reading_stops_when_nobody_waits() -> None:

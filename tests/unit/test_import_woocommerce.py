@@ -134,16 +134,25 @@ def test_what_has_no_like_here_is_told() -> None:
         ({"stock": "5.00"}, (5, StockPolicy.TRACKED)),
         ({"stock": "0", "backordersallowed": "1"}, (0, StockPolicy.CONTINUE)),
         ({"stock": "-7"}, (0, StockPolicy.TRACKED)),
+        ({"stock": "'-7"}, (0, StockPolicy.TRACKED)),
+        ({"instock": "backorder"}, (0, StockPolicy.CONTINUE)),
     ],
 )
 def test_stock_follows_what_is_managed(cells: dict[str, str], expected: tuple[int | None, StockPolicy]) -> None:
     found = read(woo(simple(**cells)))
     assert (found.variant.quantity, found.variant.policy) == expected
-    assert found.told == ([(2, "Stock", RowReason.NEGATIVE_QUANTITY)] if cells.get("stock") == "-7" else [])
+    assert found.told == ([(2, "Stock", RowReason.NEGATIVE_QUANTITY)] if "-7" in cells.get("stock", "") else [])
 
 
 @pytest.mark.parametrize(
-    ("published", "state"), [("1", ProductState.PUBLISHED), ("0", ProductState.DRAFT), ("-1", ProductState.DRAFT)]
+    ("published", "state"),
+    [
+        ("1", ProductState.PUBLISHED),
+        ("", ProductState.PUBLISHED),
+        ("0", ProductState.DRAFT),
+        ("-1", ProductState.DRAFT),
+        ("'-1", ProductState.DRAFT),
+    ],
 )
 def test_only_what_is_public_is_published(published: str, state: ProductState) -> None:
     assert read(woo(simple(published=published))).product.state is state
@@ -203,6 +212,14 @@ def test_decimal_commas_are_read_where_the_file_writes_them() -> None:
     found = read(woo(simple("1", regularprice="19,90", weightkg="1,250"), simple("2", regularprice="1.299")))
     assert [one.variants[0].price_minor for one in found.products] == [1990, 129900]
     assert found.products[0].variants[0].weight_grams == 1250
+
+
+def test_lists_of_the_shops_own_interface_are_read_as_well() -> None:
+    columns = ("id", "name", "sku", "type", "status", "price", "regular_price", "stock_quantity", "all_images")
+    cells = ("7", "Cup", "C-1", "simple", "publish", "18", "", "3", "https://x.y/1.jpg; https://x.y/2.jpg")
+    found = read(woo(dict(zip(columns, cells, strict=True)), columns=columns))
+    assert (found.product.state, found.variant.price_minor, found.variant.quantity) == (ProductState.PUBLISHED, 1800, 3)
+    assert (len(found.product.images), found.warnings) == (2, [])
 
 
 def test_narrow_files_do_with_the_columns_they_have() -> None:

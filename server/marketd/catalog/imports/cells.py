@@ -17,8 +17,10 @@ MAX_TAGS = 250
 MAX_TAG = 255
 
 _PLAIN = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,2})?", re.ASCII)
+_POSITION = re.compile(r"([0-9]{1,6})(?:\.0*)?", re.ASCII)
 _WEB_ADDRESS = re.compile(r"https://[^\s/]\S*", re.IGNORECASE)
 _BETWEEN_ADDRESSES = re.compile(r"[\s,;|](?=https?://)", re.IGNORECASE)
+_SIGNS = ("=", "+", "-", "@")
 _AROUND = " \t\r\n,;|"
 _TRUE = frozenset({"true", "yes", "y", "t", "1", "on", "x", "wahr", "ja", "vrai", "oui", "verdadero", "si", "sí"})
 _FALSE = frozenset({"false", "no", "n", "f", "0", "off", "falsch", "nein", "faux", "non", "falso"})
@@ -62,7 +64,8 @@ def quantity(text: str) -> int:
 
 def position(text: str) -> int:
     """The place of a picture from 1; 0 when it says none."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else 0
+    found = _POSITION.fullmatch(text)
+    return int(found.group(1)) if found is not None else 0
 
 
 def grams(text: str, per_unit: Decimal = Decimal(1), decimal_comma: bool | None = None) -> int | None:
@@ -132,3 +135,8 @@ def without_apostrophe(text: str) -> str:
     Exports put one more before a text that begins with apostrophes and a digit, so that it comes back as it was.
     """
     return text[1:] if text.startswith("'") and text.lstrip("'")[:1].isdigit() else text
+
+
+def unguarded(text: str) -> str:
+    """The text without the apostrophe that WooCommerce puts before signs, so that spreadsheets do not calculate."""
+    return text[1:] if text[:1] == "'" and text[1:2] in _SIGNS else text

@@ -23,6 +23,8 @@ from marketd.catalog.imports.encodings import encoding_of
 # csv's own limit would break a record off in the middle; cells are judged by their columns' rules instead.
 _CELL_LIMIT = 2**30
 _PIECE = 1 << 16
+_MAX_RECORD = 1 << 23
+_MAX_LINE = 1 << 24
 _DELIMITERS = (",", ";", "\t", "|")
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _UNDECODED = re.compile("[\udc80-\udcff]")
@@ -70,6 +72,7 @@ class _Lines:
         self._lines = lines
         self._returned: deque[str] = deque()
         self.record: list[str] = []
+        self._room = _MAX_RECORD
 
     def __iter__(self) -> _Lines:
         return self
@@ -77,11 +80,16 @@ class _Lines:
     def __next__(self) -> str:
         line = self._returned.popleft() if self._returned else next(self._lines)
         self.record.append(line)
+        self._room -= len(line)
+        if self._room < 0 and len(self.record) > 1:
+            # A quote that never closes would take the whole file into memory.
+            raise csv.Error("they do not close")
         return line
 
     def begin(self) -> None:
         """The next line begins a record."""
         self.record.clear()
+        self._room = _MAX_RECORD
 
     def take_back(self, *, all_lines: bool = False) -> None:
         """Read the lines of this record again: all but the first, or all."""
@@ -181,13 +189,19 @@ def _decoded(file: BinaryIO, encoding: str) -> Iterator[str]:
     errors = "surrogateescape" if encoding == "utf-8" else "replace"
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(errors), translate=False)
     parts: list[str] = []
+    length = number = 0
     while True:
         piece = file.read(_PIECE)
         for line in io.StringIO(decoder.decode(piece, final=not piece), newline=""):
             parts.append(line)
+            length += len(line)
+            if length > _MAX_LINE:
+                raise ImportFileInvalid(number + 1, "", f"a line has more than {_MAX_LINE} characters")
             if line.endswith(("\n", "\r")):
                 yield "".join(parts)
                 parts.clear()
+                number += 1
+                length = 0
         if not piece:
             break
     if parts:

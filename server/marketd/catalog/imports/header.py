@@ -89,20 +89,21 @@ _WOOCOMMERCE_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "SKU": ("sku",),
     "GTIN": ("gtin, upc, ean, or isbn", "gtin upc ean or isbn", "meta: global unique id", "ean", "gtin"),
     "Name": ("name",),
-    "Published": ("published",),
+    "Published": ("published", "status"),
     "Short description": ("short description",),
     "Description": ("description",),
     "Sale starts": ("date sale price starts",),
     "Sale ends": ("date sale price ends",),
     "In stock?": ("in stock?",),
-    "Stock": ("stock",),
+    "Stock": ("stock", "stock quantity"),
     "Backorders allowed?": ("backorders allowed?",),
     "Sale price": ("sale price",),
     "Regular price": ("regular price",),
+    "Price": ("price",),
     "Categories": ("categories",),
     "Tags": ("tags",),
     "Brands": ("brands", "brand"),
-    "Images": ("images",),
+    "Images": ("images", "all images"),
     "Parent": ("parent",),
     "Weight": ("weight (kg)", "weight (g)", "weight (lbs)", "weight (oz)"),
 }
@@ -146,6 +147,8 @@ _FIELDS: Mapping[FileFormat, Mapping[str, tuple[str, ...]]] = {
 }
 
 MAX_ATTRIBUTES = 50
+MAX_COLUMNS = 2000
+"""More than any export has; a row costs what its header has, however short it is itself."""
 _SPACES = re.compile(r"[\s\-_\u00a0\u200b\ufeff]+")
 _ATTRIBUTE = re.compile(r"attribute ([1-9][0-9]?) (name|value\(s\))")
 
@@ -158,8 +161,10 @@ def plain(name: str) -> str:
 def read_layout(header: Sequence[str], row: int) -> tuple[Layout, tuple[int | None, ...]]:
     """The layout of a file by its first row, and the place of each known column in the file's rows.
 
-    Raises ImportFileInvalid when a column that is needed is missing, or a known one stands twice.
+    Raises ImportFileInvalid when a column that is needed is missing, a known one stands twice, or there are too many.
     """
+    if len(header) > MAX_COLUMNS:
+        raise ImportFileInvalid(row, "", f"the header has {len(header)} columns and may have {MAX_COLUMNS}")
     places: dict[str, list[int]] = {}
     for place, name in enumerate(header):
         places.setdefault(plain(name), []).append(place)

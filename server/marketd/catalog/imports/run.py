@@ -190,6 +190,9 @@ class _Run:
     async def import_with(self, work: Import) -> AsyncGenerator[ImportEvent, None]:
         """Bring the products in; gives the summary at the end."""
         yield self._progress()
+        for remark in self._source.remarks:
+            self._tally.remark(remark)
+            yield remark
         reading = _Waiting(self._thread.do(self._source.next_piece))
         try:
             while True:

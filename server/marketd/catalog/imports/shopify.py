@@ -48,6 +48,7 @@ _VARIANT_CELLS = (
     "Variant Grams",
     "Variant Barcode",
 )
+_NO_TRACKER = frozenset({"", "none", "no", "false", "null", "not tracked"})
 _STATUSES = {
     "": ProductState.PUBLISHED,
     "active": ProductState.PUBLISHED,
@@ -110,7 +111,8 @@ class _Product:
         state = self._state(first)
         variants = self._variants(first)
         images = self._images(variants)
-        if any(variant.price_minor is None for variant in variants) and state is ProductState.PUBLISHED:
+        is_sold = bool(variants) and all(variant.price_minor is not None for variant in variants)
+        if not is_sold and state is ProductState.PUBLISHED:
             state = ProductState.DRAFT
         return ParsedProduct(
             handle=self._handle,
@@ -219,7 +221,7 @@ class _Product:
 
     def _policy(self, record: Record, quantity: int | None) -> StockPolicy:
         if self._layout.has("Variant Inventory Tracker"):
-            tracked = bool(record["Variant Inventory Tracker"])
+            tracked = record["Variant Inventory Tracker"].casefold() not in _NO_TRACKER
         else:
             tracked = quantity is not None
         if not tracked:

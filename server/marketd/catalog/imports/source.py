@@ -91,6 +91,12 @@ class Source:
         return self._table.unused()
 
     @property
+    def remarks(self) -> tuple[RowWarning, ...]:
+        """See Table.remarks."""
+        assert self._table is not None  # noqa: S101 - read_rows comes first
+        return self._table.remarks()
+
+    @property
     def spool(self) -> Spool:
         """The rows."""
         assert self._spool is not None  # noqa: S101 - read_rows comes first

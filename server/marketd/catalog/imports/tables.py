@@ -79,9 +79,10 @@ class Table:
             self._reading.rows_read += 1
             self._reading.step()
             raw = row.cells
+            width = len(raw)
             note = row.note
             problem = row.problem
-            if not problem and len(raw) != self._width:
+            if not problem and width != self._width:
                 problem, note = self._fit(raw, note)
             if problem:
                 place = places[0]
@@ -89,6 +90,8 @@ class Table:
                 yield TableRow(row.number, self._key_of.problem(key), (), problem)
                 continue
             for place in unused:
+                if place >= width:
+                    break
                 if raw[place] and not raw[place].isspace():
                     unused[place] += 1
             cells = (*["" if place is None else raw[place].strip() for place in places], note)

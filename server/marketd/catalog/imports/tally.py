@@ -84,6 +84,10 @@ class Tally:
         self._variants += len(product.variants)
         self._images += len(product.images)
 
+    def remark(self, warning: RowWarning) -> None:
+        """Something about the file as such; the header is no row that anything comes of."""
+        self._group(Severity.WARNING, warning)
+
     def _group(self, severity: Severity, told: RowError | RowWarning) -> None:
         key = (severity, told.reason, told.column)
         group = self._groups.get(key)

@@ -36,6 +36,7 @@ from marketd.kernel.values.texts import name_key
 
 MAX_ATTRIBUTES = 50
 _ANY = "Any"
+_PUBLIC = ("", "1", "true", "yes", "publish", "published")
 _KINDS = frozenset({"simple", "variable", "variation", ""})
 _QUALITIES = frozenset({"virtual", "downloadable"})
 _COMMA = re.compile(r"(?<!\\),")
@@ -56,7 +57,7 @@ def parse_product(
     findings = Findings(layout, handle)
     findings.errors += [RowError(row, "", RowReason.MALFORMED_ROW, problem, handle) for row, problem in problems]
     numbers = tuple(sorted([number for number, _ in rows] + [number for number, _ in problems]))
-    records = [Record(number, values, places) for number, values in rows]
+    records = [Record(number, tuple(map(cells.unguarded, values)), places) for number, values in rows]
     product = _Product(layout, handle, records, currency, findings).read(numbers) if records else None
     if product is None or findings.errors:
         return Parsed(None, tuple(rejected_rows(handle, numbers, findings.errors)), ())
@@ -113,7 +114,7 @@ class _Product:
         if len(images) > MAX_PICTURES:
             message = f"the product has {len(images)} pictures; the first {MAX_PICTURES} come in"
             findings.warn(head, "Images", RowReason.TOO_LONG, message)
-        state = ProductState.PUBLISHED if head["Published"] in ("1", "") else ProductState.DRAFT
+        state = ProductState.PUBLISHED if head["Published"].casefold() in _PUBLIC else ProductState.DRAFT
         if any(variant.price_minor is None for variant in variants):
             state = ProductState.DRAFT
         return ParsedProduct(
@@ -212,6 +213,8 @@ class _Product:
             findings.warn(record, "Sale price", RowReason.CONTENT_DROPPED, message)
             has_sale = False
         column = "Sale price" if has_sale else "Regular price"
+        if not record[column] and record["Price"]:
+            column = "Price"
         if not record[column]:
             message = "the variant has no price and cannot be bought, so the product is a draft"
             findings.warn(record, column, RowReason.MISSING_VALUE, message)
@@ -236,6 +239,8 @@ class _Product:
         if not source[column] or source[column].casefold() == "parent":
             if in_stock in ("0", "no", "false", "outofstock"):
                 return 0, StockPolicy.TRACKED
+            if in_stock in ("backorder", "onbackorder"):
+                return 0, StockPolicy.CONTINUE
             return None, StockPolicy.UNTRACKED
         quantity = findings.wanted(source, column, cells.quantity, None)
         if shared and not gets_shared:
