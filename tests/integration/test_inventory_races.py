@@ -29,7 +29,7 @@ from tests.integration.units import transactor
 from tests.worlds.stocks import broken, counts, seller, stock, untold
 
 TRACKED, UNTRACKED, CONTINUE = StockPolicy.TRACKED, StockPolicy.UNTRACKED, StockPolicy.CONTINUE
-ON_HAND = 12
+ON_HAND = 3
 
 
 @dataclass
@@ -51,6 +51,7 @@ class Race:
         """Race; all that was wrong then."""
         workers = [self.buy(number, orders) for number in range(buyers)]
         await asyncio.gather(*workers, self.adjust(orders), self.switch(orders))
+        await self.end()
         tx = self.workers[0]
         for name, variant in self.variants.items():
             on_hand, reserved, oversold = await counts(tx, variant)
@@ -81,6 +82,16 @@ class Race:
                 await self.do(tx, partial(service.ship, lines=lines, reference=order), lines, reserved=-1, on_hand=-1)
                 if end < 0.6:
                     await self.do(tx, partial(service.put_back, lines=lines, reference=order), lines, on_hand=1)
+
+    async def end(self) -> None:
+        """However the race went, one of them is owed in the end, and one is asked for in vain."""
+        tx, order = self.workers[0], new_id()
+        many, fewer = ([StockLine(self.variants["continue"], quantity)] for quantity in (50, 40))
+        await self.do(tx, partial(service.reserve, lines=many, reference=order), many, reserved=1)
+        await self.do(tx, partial(service.release, lines=fewer, reference=order), fewer, reserved=-1)
+        vain = [StockLine(self.variants["tracked"], 50)]
+        if await self.do(tx, partial(service.reserve, lines=vain, reference=order), vain, reserved=1):
+            self.wrong.append("50 were sold of what is tracked")
 
     async def adjust(self, times: int) -> None:
         """Put some in and take some out."""
@@ -142,21 +153,16 @@ NO_COUNT = ("_RESERVE", "ELSE GREATEST(0, s.reserved + l.quantity - s.on_hand) E
 NOT_LOWERED = ("_RELEASE", "LEAST(s.oversold", "GREATEST(s.oversold")
 
 
-@pytest.mark.parametrize("has_check", [True, False], ids=["with the table's CHECK", "without it"])
 @pytest.mark.parametrize("fault", [NO_CONDITION, NO_COUNT, NOT_LOWERED], ids=lambda fault: fault[2])
 async def test_the_race_notices_each_guard_that_is_taken_away(
-    tx: Transactor,
-    database_url: str,
-    monkeypatch: pytest.MonkeyPatch,
-    fault: tuple[str, str, str],
-    has_check: bool,
+    tx: Transactor, database_url: str, monkeypatch: pytest.MonkeyPatch, fault: tuple[str, str, str]
 ) -> None:
+    """Without the table's CHECK, which refuses each of them by itself (test_inventory_policies)."""
     name, text, instead = fault
     statement = getattr(repository, name)
     assert text in statement
     monkeypatch.setattr(repository, name, statement.replace(text, instead))
-    if not has_check:
-        drop = "ALTER TABLE stocks DROP CONSTRAINT ck_stocks_reserved"
-        await tx.run("t", lambda uow: uow.connection.execute(drop))
+    drop = "ALTER TABLE stocks DROP CONSTRAINT ck_stocks_reserved"
+    await tx.run("t", lambda uow: uow.connection.execute(drop))
     async with transactor(database_url, pool_size=10) as other:
-        assert await (await _race(tx, other)).run(5, 4)
+        assert await (await _race(tx, other)).run(4, 3)

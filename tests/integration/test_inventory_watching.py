@@ -13,7 +13,7 @@ from marketd.inventory import service, stocks
 from marketd.inventory.model import MovementKind, StockPolicy
 from marketd.inventory.movements import list_movements
 from marketd.inventory.servicer import InventoryServicer
-from marketd.inventory.values import Adjustment, Movement, MovementQuery, StockCount, StockLine
+from marketd.inventory.values import Adjustment, Movement, MovementQuery, NewStock, StockCount, StockLine
 from marketd.inventory.watch import BATCH, StockSnapshot, watch_stocks
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call
@@ -97,6 +97,23 @@ async def test_movements_are_listed_either_way_by_what_they_are_to_whose_they_ar
     )
     assert len(await _walk(tx, ADMIN, everything, 2)) == 6
     assert await _walk(tx, ADMIN, MovementQuery(seller_ids=(seller_id,)), 2) == mine
+
+
+async def test_what_a_call_opens_and_counts_is_its_callers_doing(tx: Transactor) -> None:
+    seller_id, owner = await seller(tx)
+    service_caller = Caller(new_id(), None, frozenset({Role.SERVICE}))
+    variant = new_id()
+    calls.enter(Call(caller=owner))
+    await tx.run("t", lambda uow: service.create_stock(uow, [NewStock(variant, seller_id, 4)]))
+    for caller, quantity in ((ADMIN, 5), (service_caller, 6)):
+        calls.enter(Call(caller=caller))
+        await tx.run("t", partial(service.set_stocks, counts=[StockCount(variant, quantity)]))
+    found = await _walk(tx, owner, MovementQuery(), 9, newest_first=False)
+    assert [(each.actor.value, each.actor_id) for each in found] == [
+        ("SELLER", owner.user_id),
+        ("ADMIN", ADMIN.user_id),
+        ("SERVICE", service_caller.user_id),
+    ]
 
 
 async def test_who_it_was_is_told_to_admins_alone(tx: Transactor) -> None:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from marketd.auth.accounts import create as auth
 from marketd.cart.ports import DeliveryQuote, Unit
+from marketd.catalog import life as product_life
 from marketd.catalog import products
 from marketd.catalog.values import NewProduct, NewVariant
 from marketd.kernel.call.caller import Caller, Role
@@ -125,7 +126,7 @@ class Goods:
             images=(),
         )
         made = await self.tx.run("test.product", lambda uow: products.create_product(uow, shop.caller, new, CURRENCY))
-        await self.tx.run("test.publish", lambda uow: products.publish_product(uow, shop.caller, made.product_id))
+        await self.tx.run("test.publish", lambda uow: product_life.publish_product(uow, shop.caller, made.product_id))
         return [variant.variant_id for variant in made.variants]
 
     async def set_price(self, variant_id: UUID, price_minor: int) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.type.money_pb2 import Money as MoneyMessage
 from marketplace.catalog.v1 import brand_pb2, catalog_service_pb2, category_pb2, product_pb2
 from marketplace.inventory.v1 import stock_pb2
 from marketplace.type.v1 import image_pb2, rating_pb2
@@ -25,7 +26,11 @@ from marketd.catalog.values import (
     ProductChange,
     ProductImage,
     ProductQuery,
+    Upserted,
+    UpsertOutcome,
     Variant,
+    VariantChange,
+    VariantUpsert,
 )
 from marketd.inventory.model import StockPolicy, StockState
 from marketd.kernel.call.pages import parse_order
@@ -39,6 +44,7 @@ from marketd.kernel.wire import from_money, from_percent, to_money, to_percent, 
 
 _STATES = EnumMap(ProductState, product_pb2.ProductState)
 _POLICIES = EnumMap(StockPolicy, stock_pb2.StockPolicy)
+_OUTCOMES = EnumMap(UpsertOutcome, catalog_service_pb2.VariantOutcome)
 _STOCK_STATES = EnumMap(StockState, product_pb2.StockState)
 
 
@@ -162,7 +168,7 @@ def to_product(product: Product) -> product_pb2.Product:
         attributes=product.attributes,
         images=[_to_image(image) for image in product.images],
         option_names=product.option_names,
-        variants=[_to_variant(variant, product.currency) for variant in product.variants],
+        variants=[to_variant(variant, product.currency) for variant in product.variants],
         rating=rating_pb2.RatingSummary(
             average=product.rating_average_milli / 1000 if product.rating_count else None,
             count=product.rating_count,
@@ -183,9 +189,11 @@ def to_product(product: Product) -> product_pb2.Product:
     return message
 
 
-def _to_variant(variant: Variant, currency: str) -> product_pb2.Variant:
+def to_variant(variant: Variant, currency: str, product_id: UUID | None = None) -> product_pb2.Variant:
+    """The variant as a message; `product_id` is of one that stands alone."""
     message = product_pb2.Variant(
         variant_id=str(variant.variant_id),
+        product_id=_text(product_id),
         sku=variant.sku or None,
         options=dict(variant.options),
         stock_policy=_POLICIES.to_wire(variant.availability.policy),
@@ -260,18 +268,57 @@ def _from_variant(message: product_pb2.Variant, currency: str, field: str) -> Ne
     return NewVariant(
         sku=message.sku,
         options=dict(message.options),
-        price=from_money(message.price, currency, f"{field}.price") if message.HasField("price") else None,
-        compare_at_price=(
-            from_money(message.compare_at_price, currency, f"{field}.compare_at_price")
-            if message.HasField("compare_at_price")
-            else None
-        ),
+        price=_from_price(message.price, currency, f"{field}.price"),
+        compare_at_price=_from_price(message.compare_at_price, currency, f"{field}.compare_at_price"),
         initial_quantity=message.initial_quantity,
         active=message.active if message.HasField("active") else True,
         barcode=message.barcode,
         weight_grams=message.weight_grams if message.HasField("weight_grams") else None,
         requires_shipping=message.requires_shipping if message.HasField("requires_shipping") else True,
         policy=_POLICIES.from_wire(message.stock_policy) if message.stock_policy else StockPolicy.TRACKED,
+    )
+
+
+def _from_price(message: MoneyMessage, currency: str, field: str) -> Money | None:
+    """The amount; None when it is absent or empty, which says that it is to be absent."""
+    return from_money(message, currency, field) if message.ListFields() else None
+
+
+def from_create_variant(request: catalog_service_pb2.CreateVariantRequest, currency: str) -> tuple[UUID, NewVariant]:
+    """The variant to make, and of what. Raises ValidationFailed for no product, and for amounts in another currency."""
+    if not request.variant.product_id:
+        raise ValidationFailed(FieldViolation("variant.product_id", "must be given: it is a variant of that"))
+    return UUID(request.variant.product_id), _from_variant(request.variant, currency, "variant")
+
+
+def from_update_variant(request: catalog_service_pb2.UpdateVariantRequest, currency: str) -> VariantChange:
+    """The change to make. Raises ValidationFailed for amounts in another currency."""
+    return VariantChange(
+        variant_id=UUID(request.variant.variant_id),
+        paths=update_paths(request.variant, request.update_mask),
+        etag=request.variant.etag,
+        new=_from_variant(request.variant, currency, "variant"),
+    )
+
+
+def from_upserts(request: catalog_service_pb2.BatchUpsertVariantsRequest, currency: str) -> list[VariantUpsert]:
+    """The variants to make or change. Raises ValidationFailed for amounts in another currency."""
+    return [
+        VariantUpsert(
+            product_id=optional_id(item.product_id),
+            paths=update_paths(item.variant, FieldMask()),
+            new=_from_variant(item.variant, currency, f"items[{index}].variant"),
+            source_version=item.source_version if item.HasField("source_version") else None,
+        )
+        for index, item in enumerate(request.items)
+    ]
+
+
+def to_upserted(upserted: Upserted, currency: str) -> catalog_service_pb2.VariantUpsertResult:
+    """What came of an item as a message."""
+    return catalog_service_pb2.VariantUpsertResult(
+        variant=to_variant(upserted.variant, currency, upserted.product_id),
+        outcome=_OUTCOMES.to_wire(upserted.outcome),
     )
 
 

@@ -44,10 +44,23 @@ class ImportRowsInvalid(Refusal):
 
 
 class NothingToSell(IllegalTransition):
-    """The product has no active variant, so nobody could buy it."""
+    """Nobody could buy anything of the product; `missing` says what it would take."""
 
-    def __init__(self, state: str) -> None:
-        super().__init__("product", state, (), "The product has no active variant; give it one before you publish it.")
+    def __init__(self, state: str, missing: str) -> None:
+        super().__init__("product", state, (), f"The product {missing}, and publish it then.")
+
+
+class LastVariant(IllegalTransition):
+    """The published product would have nothing left to buy."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "product",
+            "PUBLISHED",
+            ("ARCHIVED",),
+            "This is the last variant of a published product that can be bought; archive the product, or give it"
+            " another active variant with a price first.",
+        )
 
 
 class UploadCorrupt(Refusal):

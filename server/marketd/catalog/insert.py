@@ -6,10 +6,10 @@ import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from marketd.catalog.repository import specs
+from marketd.catalog.repository import slugs, specs
 from marketd.catalog.values import ProductImage, ProductSpec, VariantSpec
 from marketd.inventory import service as inventory
-from marketd.inventory.values import BY_SYSTEM, Actor, NewStock
+from marketd.inventory.values import Actor, NewStock
 from marketd.kernel.call.refusals import AlreadyExists, ConcurrentUpdate
 from marketd.kernel.db.database import DATABASE_ERRORS, constraint_of
 from marketd.kernel.db.uow import UnitOfWork
@@ -29,11 +29,12 @@ class Planned:
     keeps_handle: bool = False
 
 
-async def make_products(uow: UnitOfWork, planned: Sequence[Planned], actor: Actor = BY_SYSTEM) -> list[Planned]:
+async def make_products(uow: UnitOfWork, planned: Sequence[Planned], actor: Actor | None = None) -> list[Planned]:
     """Make the products, with slugs that nobody has; gives them as they were made, in the same order. planned: 1..50.
 
-    `actor` is who makes them. Slugs that the seller chose are kept or refused. Raises AlreadyExists for a slug or SKU
-    in use, and ConcurrentUpdate when somebody else takes the same names at the same time.
+    `actor` is who makes them, None whoever makes the current call. Slugs that the seller chose are kept or refused.
+    Raises AlreadyExists for a slug or SKU in use, and ConcurrentUpdate when somebody else takes the same names at the
+    same time.
     """
     made: dict[int, Planned] = {}
     waiting = dict(enumerate(planned))
@@ -44,6 +45,9 @@ async def make_products(uow: UnitOfWork, planned: Sequence[Planned], actor: Acto
         attempt += 1
         waiting = {place: _renamed(planned[place], attempt) for place in waiting if place not in made}
     ordered = [made[place] for place in range(len(planned))]
+    # Whoever gives a slug up at the same time is waited for by the unique index, and is seen only by a look after that.
+    if await slugs.are_former(uow.connection, {item.product.slug: item.product.product_id for item in ordered}):
+        raise ConcurrentUpdate
     try:
         await specs.insert_variants(uow.connection, [row for item in ordered for row in item.variants], uow.now)
     except DATABASE_ERRORS as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from marketd.audit import log
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import FieldViolation, NotFound, ValidationFailed
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
@@ -24,6 +25,25 @@ async def owns(unit: UnitOfWork | ReadUnit, caller: Caller, seller_id: UUID) -> 
         return True
     own = await own_seller(unit, caller)
     return own is not None and own.seller_id == seller_id
+
+
+async def record_foreign(
+    uow: UnitOfWork,
+    caller: Caller,
+    seller_id: UUID,
+    thing: tuple[str, UUID],
+    *,
+    before: object | None = None,
+    after: object | None = None,
+) -> None:
+    """Leave an audit entry of a change when the product is another shop's than the caller's: an admin made it.
+
+    thing: its kind and its id. `before` and `after` as in audit.log.
+    """
+    own = await own_seller(uow, caller)
+    if own is None or own.seller_id != seller_id:
+        kind, thing_id = thing
+        await log.record(uow, caller, kind, thing_id, before=before, after=after)
 
 
 async def seller_for(unit: UnitOfWork | ReadUnit, caller: Caller, seller_id: UUID | None, field: str) -> Seller:

@@ -11,7 +11,7 @@ from uuid import UUID
 from marketplace.catalog.v1 import catalog_service_pb2 as pb
 from marketplace.catalog.v1 import catalog_service_pb2_grpc
 
-from marketd.catalog import brands, categories, convert, products, show
+from marketd.catalog import brands, categories, convert, life, products, show
 from marketd.catalog.errors import UploadOutOfOrder
 from marketd.catalog.exports import convert as exports
 from marketd.catalog.exports.run import export_products
@@ -25,7 +25,9 @@ from marketd.catalog.model import ProductState
 from marketd.catalog.repository import brands as brand_rows
 from marketd.catalog.repository import categories as category_rows
 from marketd.catalog.repository import products as product_rows
-from marketd.catalog.values import Brand, Category, Product
+from marketd.catalog.values import Brand, Category, Product, Upserted, Variant
+from marketd.catalog.variants import change
+from marketd.catalog.variants.upsert import upsert_variants
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.pages import Pager
 from marketd.kernel.db.transactor import Transactor, Work
@@ -88,14 +90,14 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         )
 
     async def UpdateCategory(self, request: pb.UpdateCategoryRequest, context: Context) -> pb.UpdateCategoryResponse:
-        caller, change = calls.current_caller(), convert.from_update_category(request)
+        caller, wanted = calls.current_caller(), convert.from_update_category(request)
 
         def render(category: Category) -> pb.UpdateCategoryResponse:
             return pb.UpdateCategoryResponse(category=convert.to_category(category))
 
         return await self._tx.answer(
             "catalog.update_category",
-            self._changing(lambda uow: categories.update_category(uow, caller, change)),
+            self._changing(lambda uow: categories.update_category(uow, caller, wanted)),
             render,
         )
 
@@ -143,13 +145,13 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         )
 
     async def UpdateBrand(self, request: pb.UpdateBrandRequest, context: Context) -> pb.UpdateBrandResponse:
-        caller, change = calls.current_caller(), convert.from_update_brand(request)
+        caller, wanted = calls.current_caller(), convert.from_update_brand(request)
 
         def render(brand: Brand) -> pb.UpdateBrandResponse:
             return pb.UpdateBrandResponse(brand=convert.to_brand(brand))
 
         return await self._tx.answer(
-            "catalog.update_brand", self._changing(lambda uow: brands.update_brand(uow, caller, change)), render
+            "catalog.update_brand", self._changing(lambda uow: brands.update_brand(uow, caller, wanted)), render
         )
 
     async def DeleteBrand(self, request: pb.DeleteBrandRequest, context: Context) -> pb.DeleteBrandResponse:
@@ -195,13 +197,13 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         )
 
     async def UpdateProduct(self, request: pb.UpdateProductRequest, context: Context) -> pb.UpdateProductResponse:
-        caller, change = calls.current_caller(), convert.from_update_product(request)
+        caller, wanted = calls.current_caller(), convert.from_update_product(request)
 
         def render(product: Product) -> pb.UpdateProductResponse:
             return pb.UpdateProductResponse(product=convert.to_product(product))
 
         return await self._tx.answer(
-            "catalog.update_product", self._changing(lambda uow: products.update_product(uow, caller, change)), render
+            "catalog.update_product", self._changing(lambda uow: products.update_product(uow, caller, wanted)), render
         )
 
     async def PublishProduct(self, request: pb.PublishProductRequest, context: Context) -> pb.PublishProductResponse:
@@ -212,7 +214,84 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
 
         return await self._tx.answer(
             "catalog.publish_product",
-            self._changing(lambda uow: products.publish_product(uow, caller, product_id, request.etag)),
+            self._changing(lambda uow: life.publish_product(uow, caller, product_id, request.etag)),
+            render,
+        )
+
+    async def ArchiveProduct(self, request: pb.ArchiveProductRequest, context: Context) -> pb.ArchiveProductResponse:
+        caller, product_id = calls.current_caller(), UUID(request.product_id)
+
+        def render(product: Product) -> pb.ArchiveProductResponse:
+            return pb.ArchiveProductResponse(product=convert.to_product(product))
+
+        return await self._tx.answer(
+            "catalog.archive_product",
+            self._changing(lambda uow: life.archive_product(uow, caller, product_id, request.etag)),
+            render,
+        )
+
+    async def DeleteProduct(self, request: pb.DeleteProductRequest, context: Context) -> pb.DeleteProductResponse:
+        caller, product_id = calls.current_caller(), UUID(request.product_id)
+        return await self._tx.answer(
+            "catalog.delete_product",
+            self._changing(
+                lambda uow: life.delete_product(
+                    uow, caller, product_id, request.etag, allow_missing=request.allow_missing
+                )
+            ),
+            lambda _: pb.DeleteProductResponse(),
+        )
+
+    async def CreateVariant(self, request: pb.CreateVariantRequest, context: Context) -> pb.CreateVariantResponse:
+        caller = calls.current_caller()
+        product_id, new = convert.from_create_variant(request, self._currency)
+
+        def render(made: Variant) -> pb.CreateVariantResponse:
+            return pb.CreateVariantResponse(variant=convert.to_variant(made, self._currency, product_id))
+
+        return await self._tx.answer(
+            "catalog.create_variant",
+            self._changing(lambda uow: change.create_variant(uow, caller, product_id, new)),
+            render,
+        )
+
+    async def UpdateVariant(self, request: pb.UpdateVariantRequest, context: Context) -> pb.UpdateVariantResponse:
+        caller, wanted = calls.current_caller(), convert.from_update_variant(request, self._currency)
+
+        def render(changed: tuple[UUID, Variant]) -> pb.UpdateVariantResponse:
+            product_id, variant = changed
+            return pb.UpdateVariantResponse(variant=convert.to_variant(variant, self._currency, product_id))
+
+        return await self._tx.answer(
+            "catalog.update_variant", self._changing(lambda uow: change.update_variant(uow, caller, wanted)), render
+        )
+
+    async def DeleteVariant(self, request: pb.DeleteVariantRequest, context: Context) -> pb.DeleteVariantResponse:
+        caller, variant_id = calls.current_caller(), UUID(request.variant_id)
+        return await self._tx.answer(
+            "catalog.delete_variant",
+            self._changing(
+                lambda uow: change.delete_variant(
+                    uow, caller, variant_id, request.etag, allow_missing=request.allow_missing
+                )
+            ),
+            lambda _: pb.DeleteVariantResponse(),
+        )
+
+    async def BatchUpsertVariants(
+        self, request: pb.BatchUpsertVariantsRequest, context: Context
+    ) -> pb.BatchUpsertVariantsResponse:
+        caller, seller_id = calls.current_caller(), convert.optional_id(request.seller_id)
+        items = convert.from_upserts(request, self._currency)
+
+        def render(results: list[Upserted]) -> pb.BatchUpsertVariantsResponse:
+            return pb.BatchUpsertVariantsResponse(
+                results=[convert.to_upserted(result, self._currency) for result in results]
+            )
+
+        return await self._tx.answer(
+            "catalog.upsert_variants",
+            self._changing(lambda uow: upsert_variants(uow, caller, seller_id, items)),
             render,
         )
 
@@ -233,6 +312,16 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         if product.state is ProductState.PUBLISHED:
             call.cache_tag = CACHE_TAG
         return pb.GetProductResponse(product=convert.masked(convert.to_product(product), request.read_mask))
+
+    async def BatchGetProducts(
+        self, request: pb.BatchGetProductsRequest, context: Context
+    ) -> pb.BatchGetProductsResponse:
+        call, product_ids = calls.current(), [UUID(product_id) for product_id in request.product_ids]
+        found = await self._tx.read(lambda unit: show.batch_get_products(unit, call.caller, product_ids))
+        # Where something is left out, or a draft is shown, somebody else would get another answer.
+        if len(found) == len(set(product_ids)) and all(one.state is ProductState.PUBLISHED for one in found):
+            call.cache_tag = CACHE_TAG
+        return pb.BatchGetProductsResponse(products=[convert.to_product(product) for product in found])
 
     async def ListProducts(self, request: pb.ListProductsRequest, context: Context) -> pb.ListProductsResponse:
         call, query = calls.current(), convert.from_list_products(request)

@@ -4,6 +4,7 @@ everybody else they are not there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -22,8 +23,9 @@ _PUBLISHED = (ProductState.PUBLISHED,)
 async def get_product(
     unit: ReadUnit, caller: Caller, product_id: UUID | None, slug: str, *, variants: bool = True, images: bool = True
 ) -> Product:
-    """A product by its id, or by its slug when that is None; variants and pictures only when wanted. What a seller that
-    does not sell has published still shows, because orders and bookmarks lead there; it says that it is not for sale.
+    """A product by its id, or when that is None by its slug or one that it had; variants and pictures only when wanted.
+    What a seller that does not sell has published still shows, because orders and bookmarks lead there; it says that it
+    is not for sale.
 
     Raises NotFound.
     """
@@ -33,6 +35,19 @@ async def get_product(
     ):
         raise NotFound("product", slug if product_id is None else product_id)
     return product
+
+
+async def batch_get_products(unit: ReadUnit, caller: Caller, product_ids: Sequence[UUID]) -> list[Product]:
+    """These products, each once and in the order of the ids, as far as they are there for the caller."""
+    found = await repository.read_many(unit.connection, product_ids)
+    if any(product.state is not ProductState.PUBLISHED for product in found.values()) and not caller.has(Role.ADMIN):
+        own = await own_seller(unit, caller)
+        found = {
+            product_id: product
+            for product_id, product in found.items()
+            if product.state is ProductState.PUBLISHED or (own is not None and product.seller_id == own.seller_id)
+        }
+    return [found[product_id] for product_id in dict.fromkeys(product_ids) if product_id in found]
 
 
 async def list_products(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from uuid import UUID
 
 from marketd.catalog.model import ProductState
@@ -239,6 +240,47 @@ class NewVariant:
 
 
 @dataclass(frozen=True, slots=True)
+class VariantChange:
+    """New values for the fields that `paths` names: those of the contract's Variant that may be changed."""
+
+    variant_id: UUID
+    paths: frozenset[str]
+    etag: str
+    new: NewVariant
+
+
+@dataclass(frozen=True, slots=True)
+class VariantUpsert:
+    """A variant as the seller's own system has it, by its SKU. `paths` are the fields that have a value.
+
+    product_id: what to make it of when there is none; source_version: None when it always holds.
+    """
+
+    product_id: UUID | None
+    paths: frozenset[str]
+    new: NewVariant
+    source_version: int | None
+
+
+class UpsertOutcome(StrEnum):
+    """What an item did to its variant; the values are those of the contract without the prefix."""
+
+    CREATED = "CREATED"
+    UPDATED = "UPDATED"
+    UNCHANGED = "UNCHANGED"
+    STALE = "STALE"
+
+
+@dataclass(frozen=True, slots=True)
+class Upserted:
+    """What came of an item: the variant as it is after all of them."""
+
+    product_id: UUID
+    variant: Variant
+    outcome: UpsertOutcome
+
+
+@dataclass(frozen=True, slots=True)
 class NewImage:
     """A picture to be attached by its address."""
 
@@ -260,10 +302,10 @@ class NewProduct:
     category_id: UUID | None
     brand_id: UUID | None
     tags: Sequence[str]
-    attributes: Mapping[str, str]
     option_names: Sequence[str]
     variants: Sequence[NewVariant]
     images: Sequence[NewImage]
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

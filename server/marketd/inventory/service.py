@@ -11,7 +11,8 @@ from marketd.inventory import repository
 from marketd.inventory.errors import InsufficientStock
 from marketd.inventory.model import MovementKind, StockPolicy
 from marketd.inventory.tell import tell
-from marketd.inventory.values import BY_SYSTEM, Actor, NewStock, Stock, StockCount, StockLine
+from marketd.inventory.values import Actor, NewStock, Stock, StockCount, StockLine
+from marketd.kernel.call import call as calls
 from marketd.kernel.db.uow import UnitOfWork
 
 
@@ -30,10 +31,13 @@ def level_sql(variant_id: str) -> str:
     return f"(SELECT ROW(s.policy, s.on_hand) FROM stocks s WHERE s.variant_id = {variant_id})"  # noqa: S608 - a column
 
 
-async def create_stock(uow: UnitOfWork, rows: Sequence[NewStock], actor: Actor = BY_SYSTEM) -> None:
-    """Open the stock of new variants; catalog calls it in the transaction that makes them. rows: unique variants."""
+async def create_stock(uow: UnitOfWork, rows: Sequence[NewStock], actor: Actor | None = None) -> None:
+    """Open the stock of new variants; catalog calls it in the transaction that makes them.
+
+    rows: unique variants. `actor` is who made them, None whoever makes the current call.
+    """
     if rows:
-        await repository.open_stocks(uow.connection, rows, actor, uow.now)
+        await repository.open_stocks(uow.connection, rows, actor or _caller(), uow.now)
 
 
 async def lock_stocks(uow: UnitOfWork, variant_ids: Sequence[UUID]) -> dict[UUID, Stock]:
@@ -41,12 +45,14 @@ async def lock_stocks(uow: UnitOfWork, variant_ids: Sequence[UUID]) -> dict[UUID
     return await repository.lock_stocks(uow.connection, variant_ids)
 
 
-async def set_stocks(uow: UnitOfWork, counts: Sequence[StockCount], actor: Actor = BY_SYSTEM) -> None:
+async def set_stocks(uow: UnitOfWork, counts: Sequence[StockCount], actor: Actor | None = None) -> None:
     """Write many counts at once. The caller owns the variants, has locked them with `lock_stocks` and has seen that
-    none that is TRACKED falls below what is reserved; the table's CHECK refuses it otherwise. counts: unique variants.
+    none that is TRACKED falls below what is reserved; the table's CHECK refuses it otherwise.
+
+    counts: unique variants. `actor` is who counted, None whoever makes the current call.
     """
     if counts:
-        tell(uow, await repository.count(uow.connection, counts, MovementKind.COUNTED, actor, uow.now))
+        tell(uow, await repository.count(uow.connection, counts, MovementKind.COUNTED, actor or _caller(), uow.now))
 
 
 async def set_policies(uow: UnitOfWork, policies: Mapping[UUID, StockPolicy]) -> None:
@@ -105,6 +111,10 @@ async def put_back(uow: UnitOfWork, lines: Sequence[StockLine], reference: UUID)
         if len(changes) != len(merged):
             raise RuntimeError(f"a variant of {reference} has no stock to come back to")
         tell(uow, changes)
+
+
+def _caller() -> Actor:
+    return Actor.of(calls.current_caller())
 
 
 def _merged(lines: Iterable[StockLine]) -> list[StockLine]:

@@ -75,9 +75,6 @@ class Actor:
         return cls(ActorKind.ADMIN if caller.has(Role.ADMIN) else ActorKind.SERVICE, caller.user_id)
 
 
-BY_SYSTEM: Final = Actor(ActorKind.SYSTEM, None)
-
-
 @dataclass(frozen=True, slots=True)
 class Stock:
     """The stock of one variant as it is now."""

@@ -47,7 +47,10 @@ _VARIANT = Columns(
 _IMAGE = Columns(
     ProductImage, table="i", expressions={"variant_ids": "i.variant_ids::text"}, readers={"variant_ids": ids_of}
 )
-_VARIANTS = f"SELECT {_VARIANT.row_sql} FROM variants v WHERE v.product_id = p.product_id ORDER BY v.position"
+_VARIANTS = (
+    f"SELECT {_VARIANT.row_sql} FROM variants v WHERE v.product_id = p.product_id AND v.delete_time IS NULL"
+    " ORDER BY v.position"
+)
 _IMAGES = f"SELECT {_IMAGE.row_sql} FROM product_images i WHERE i.product_id = p.product_id ORDER BY i.position"
 
 
@@ -74,14 +77,44 @@ _LISTED = _product(
 )
 
 
+# One statement finds a product by the slug that it has or, only when nobody has that, by one that it had.
+_BY_SLUG = (
+    "COALESCE((SELECT product_id FROM products WHERE slug = $1 AND delete_time IS NULL),"
+    " (SELECT product_id FROM product_slugs WHERE slug = $1))"
+)
+
+
 async def read(
     connection: Connection, product_id: UUID | None, slug: str = "", *, variants: bool = True, images: bool = True
 ) -> Product | None:
-    """A product in any state by its id, or by its slug when that is None."""
-    column, key = ("slug", slug) if product_id is None else ("product_id", product_id)
+    """A product in any state by its id, or when that is None by its slug or one that it had; None for a deleted one."""
+    which, key = (_BY_SLUG, slug) if product_id is None else ("$1", product_id)
     return _WHOLE.optional(
-        await connection.fetchrow(f"SELECT {_WHOLE.sql} FROM products p WHERE p.{column} = $1", key, variants, images)
+        await connection.fetchrow(
+            f"SELECT {_WHOLE.sql} FROM products p WHERE p.product_id = {which} AND p.delete_time IS NULL",
+            key,
+            variants,
+            images,
+        )
     )
+
+
+async def read_many(connection: Connection, product_ids: Sequence[UUID]) -> dict[UUID, Product]:
+    """These products in any state, each as in a list; what is not there is left out."""
+    rows = await connection.fetch(
+        f"SELECT {_LISTED.sql} FROM products p WHERE p.product_id = ANY($1::uuid[]) AND p.delete_time IS NULL",
+        list(product_ids),
+    )
+    return {product.product_id: product for product in _LISTED.values(rows)}
+
+
+async def read_variants(connection: Connection, variant_ids: Sequence[UUID]) -> dict[UUID, Variant]:
+    """These variants as they are shown; what is not there is left out."""
+    rows = await connection.fetch(
+        f"SELECT {_VARIANT.sql} FROM variants v WHERE v.variant_id = ANY($1::uuid[]) AND v.delete_time IS NULL",
+        list(variant_ids),
+    )
+    return {variant.variant_id: variant for variant in _VARIANT.values(rows)}
 
 
 async def list_products(
@@ -130,7 +163,9 @@ def _narrowed(query: ProductQuery, arguments: Arguments) -> tuple[list[str], lis
     sources: list[str] = []
     # One look at the seller a product, in the order of the index: a join could be planned against it. What a shop that
     # does not sell has is passed over, at a microsecond or so each.
-    conditions: list[str] = [] if query.sells is None else [_SELLS if query.sells else f"NOT {_SELLS}"]
+    conditions = ["p.delete_time IS NULL"]
+    if query.sells is not None:
+        conditions.append(_SELLS if query.sells else f"NOT {_SELLS}")
     combinations = len(query.category_ids) or 1
     if query.category_ids:
         # A product is in one category, so none comes twice, however the given ones lie below each other.

@@ -4,10 +4,11 @@ statement, so a product and a batch of fifty cost the same number of round trips
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
+from marketd.catalog.model import ProductState
 from marketd.catalog.values import ProductImage, ProductSpec, VariantSpec
 from marketd.kernel.db.database import Connection
 from marketd.kernel.db.sql import Columns
@@ -37,7 +38,12 @@ def _update(table: str, names: Sequence[str]) -> str:
 
 
 _STAMPS, _FIRST = ", version, create_time, update_time", ", 1, $2, $2"
-_INSERT_PRODUCTS = _insert("products", _PRODUCT.names, _STAMPS, _FIRST) + " ON CONFLICT DO NOTHING RETURNING product_id"
+# A slug that a product had before is as good as taken.
+_INSERT_PRODUCTS = (
+    _insert("products", _PRODUCT.names, _STAMPS, _FIRST)
+    + " WHERE NOT EXISTS (SELECT 1 FROM product_slugs s WHERE s.slug = r.slug)"
+    " ON CONFLICT DO NOTHING RETURNING product_id"
+)
 _INSERT_VARIANTS = _insert("variants", _VARIANT.names, _STAMPS, _FIRST)
 _INSERT_IMAGES = _insert("product_images", _IMAGE.names)
 _UPDATE_PRODUCTS = _update("products", _PRODUCT.names)
@@ -71,14 +77,24 @@ async def update_products(connection: Connection, specs: Sequence[ProductSpec], 
 async def update_variants(connection: Connection, specs: Sequence[VariantSpec], now: datetime) -> None:
     """Overwrite variants of products that the caller has locked, and raise their versions.
 
-    SKUs are taken away first: two variants that swap theirs would meet the unique index half-way.
+    Of several SKUs and choices are taken away first: two that swap theirs would meet the unique index half-way.
     """
-    if specs:
+    if len(specs) > 1:
         await connection.execute(
-            "UPDATE variants SET sku_key = '' WHERE variant_id = ANY($1::uuid[]) AND sku_key <> ''",
+            "UPDATE variants SET sku_key = '', options_key = variant_id::text WHERE variant_id = ANY($1::uuid[])",
             [spec.variant_id for spec in specs],
         )
+    if specs:
         await connection.execute(_UPDATE_VARIANTS, to_json(specs), now)
+
+
+async def touch_products(connection: Connection, product_ids: Sequence[UUID], now: datetime) -> None:
+    """Raise the versions of products that the caller has locked: something that they show has changed."""
+    await connection.execute(
+        "UPDATE products SET version = version + 1, update_time = $2 WHERE product_id = ANY($1::uuid[])",
+        list(product_ids),
+        now,
+    )
 
 
 async def replace_images(connection: Connection, product_ids: Sequence[UUID], images: Sequence[ProductImage]) -> None:
@@ -90,27 +106,77 @@ async def replace_images(connection: Connection, product_ids: Sequence[UUID], im
     await insert_images(connection, images)
 
 
-async def publish(connection: Connection, product_id: UUID, now: datetime) -> None:
-    """Publish a product that the caller has locked; the time of its first publication stays."""
+async def set_state(connection: Connection, product_id: UUID, state: ProductState, now: datetime) -> None:
+    """Move a product that the caller has locked to another state; the time of its first publication stays."""
     await connection.execute(
-        "UPDATE products SET state = 'PUBLISHED', publish_time = COALESCE(publish_time, $2), version = version + 1,"
-        " update_time = $2 WHERE product_id = $1",
+        "UPDATE products SET state = $3, publish_time = CASE $3 WHEN 'PUBLISHED' THEN COALESCE(publish_time, $2)"
+        " ELSE publish_time END, version = version + 1, update_time = $2 WHERE product_id = $1",
         product_id,
         now,
+        state.value,
+    )
+
+
+async def delete_product(connection: Connection, product_id: UUID, now: datetime) -> None:
+    """Delete a product that the caller has locked, with its variants and former slugs.
+
+    It lets go of its category and brand, so that these can be deleted.
+    """
+    await connection.execute(
+        "UPDATE products SET state = 'ARCHIVED', category_id = NULL, brand_id = NULL, version = version + 1,"
+        " update_time = $2, delete_time = $2 WHERE product_id = $1",
+        product_id,
+        now,
+    )
+    await connection.execute(
+        "UPDATE variants SET active = false, version = version + 1, update_time = $2, delete_time = $2"
+        " WHERE product_id = $1 AND delete_time IS NULL",
+        product_id,
+        now,
+    )
+    await connection.execute("DELETE FROM product_slugs WHERE product_id = $1", product_id)
+
+
+async def delete_variant(connection: Connection, spec: VariantSpec, now: datetime) -> None:
+    """Delete a variant of a product that the caller has locked; pictures do not name it any more."""
+    await connection.execute(
+        "UPDATE variants SET active = false, version = version + 1, update_time = $2, delete_time = $2"
+        " WHERE variant_id = $1",
+        spec.variant_id,
+        now,
+    )
+    await connection.execute(
+        "UPDATE product_images SET variant_ids = array_remove(variant_ids, $1) WHERE product_id = $2"
+        " AND $1 = ANY(variant_ids)",
+        spec.variant_id,
+        spec.product_id,
     )
 
 
 async def lock_product(connection: Connection, product_id: UUID) -> ProductSpec | None:
     """Lock a product until the transaction ends, and read it."""
-    row = await connection.fetchrow(f"SELECT {_PRODUCT.sql} FROM products WHERE product_id = $1 FOR UPDATE", product_id)
+    row = await connection.fetchrow(
+        f"SELECT {_PRODUCT.sql} FROM products WHERE product_id = $1 AND delete_time IS NULL FOR UPDATE", product_id
+    )
     return _PRODUCT.optional(row)
+
+
+async def lock_all(connection: Connection, seller_id: UUID, product_ids: Sequence[UUID]) -> dict[UUID, ProductSpec]:
+    """Those of these products that the seller has, locked in id order until the transaction ends."""
+    rows = await connection.fetch(
+        f"SELECT {_PRODUCT.sql} FROM products WHERE seller_id = $1 AND product_id = ANY($2::uuid[])"
+        " AND delete_time IS NULL ORDER BY product_id FOR UPDATE",
+        seller_id,
+        list(product_ids),
+    )
+    return {spec.product_id: spec for spec in _PRODUCT.values(rows)}
 
 
 async def lock_products(connection: Connection, seller_id: UUID, handles: Sequence[str]) -> dict[str, ProductSpec]:
     """The seller's products of these handles by handle, locked in id order until the transaction ends."""
     rows = await connection.fetch(
         f"SELECT {_PRODUCT.sql} FROM products WHERE seller_id = $1 AND handle = ANY($2::text[])"
-        " ORDER BY product_id FOR UPDATE",
+        " AND delete_time IS NULL ORDER BY product_id FOR UPDATE",
         seller_id,
         list(handles),
     )
@@ -121,7 +187,9 @@ async def read_variants(connection: Connection, product_ids: Sequence[UUID]) -> 
     """All variants of these products, by product, in order."""
     found: dict[UUID, list[VariantSpec]] = {product_id: [] for product_id in product_ids}
     rows = await connection.fetch(
-        f"SELECT {_VARIANT.sql} FROM variants WHERE product_id = ANY($1::uuid[]) ORDER BY position", list(product_ids)
+        f"SELECT {_VARIANT.sql} FROM variants WHERE product_id = ANY($1::uuid[]) AND delete_time IS NULL"
+        " ORDER BY position",
+        list(product_ids),
     )
     for spec in _VARIANT.values(rows):
         found[spec.product_id].append(spec)
@@ -144,8 +212,44 @@ async def read_images(connection: Connection, product_ids: Sequence[UUID]) -> di
 async def read_sku_owners(connection: Connection, seller_id: UUID, sku_keys: Sequence[str]) -> dict[str, UUID]:
     """The products whose variants have SKUs of these keys (name_key), by key."""
     rows = await connection.fetch(
-        "SELECT sku_key, product_id FROM variants WHERE seller_id = $1 AND sku_key = ANY($2::text[]) AND sku_key <> ''",
+        "SELECT sku_key, product_id FROM variants WHERE seller_id = $1 AND sku_key = ANY($2::text[]) AND sku_key <> ''"
+        " AND delete_time IS NULL",
         seller_id,
         list(sku_keys),
     )
     return {row["sku_key"]: row["product_id"] for row in rows}
+
+
+async def product_of(connection: Connection, variant_id: UUID) -> UUID | None:
+    """The product of a variant, which never changes; None when the variant is not there."""
+    found: UUID | None = await connection.fetchval(
+        "SELECT product_id FROM variants WHERE variant_id = $1 AND delete_time IS NULL", variant_id
+    )
+    return found
+
+
+async def read_variant_version(connection: Connection, variant_id: UUID) -> int:
+    """The version of a variant whose product the caller has locked."""
+    version: int = await connection.fetchval("SELECT version FROM variants WHERE variant_id = $1", variant_id)
+    return version
+
+
+async def read_source_versions(connection: Connection, variant_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """The versions of the feeds that wrote these variants last; those that none wrote are left out."""
+    rows = await connection.fetch(
+        "SELECT variant_id, source_version FROM variants WHERE variant_id = ANY($1::uuid[])"
+        " AND source_version IS NOT NULL",
+        list(variant_ids),
+    )
+    return {row["variant_id"]: row["source_version"] for row in rows}
+
+
+async def set_source_versions(connection: Connection, versions: Mapping[UUID, int]) -> None:
+    """Write which version of a feed the variants are of, whose products the caller has locked."""
+    if versions:
+        await connection.execute(
+            "UPDATE variants v SET source_version = n.version"
+            " FROM unnest($1::uuid[], $2::bigint[]) n(variant_id, version) WHERE v.variant_id = n.variant_id",
+            list(versions),
+            list(versions.values()),
+        )

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from marketplace.catalog.v1 import brand_pb2 as _brand_pb2
 from marketplace.catalog.v1 import category_pb2 as _category_pb2
 from marketplace.catalog.v1 import export_pb2 as _export_pb2
@@ -23,6 +24,38 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _VariantOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _VariantOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_VariantOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VARIANT_OUTCOME_UNSPECIFIED: _VariantOutcome.ValueType  # 0
+    """Not stated."""
+    VARIANT_OUTCOME_CREATED: _VariantOutcome.ValueType  # 1
+    """It was made."""
+    VARIANT_OUTCOME_UPDATED: _VariantOutcome.ValueType  # 2
+    """It was changed."""
+    VARIANT_OUTCOME_UNCHANGED: _VariantOutcome.ValueType  # 3
+    """It was so already."""
+    VARIANT_OUTCOME_STALE: _VariantOutcome.ValueType  # 4
+    """Something newer was known already."""
+
+class VariantOutcome(_VariantOutcome, metaclass=_VariantOutcomeEnumTypeWrapper):
+    """What an item did to its variant."""
+
+VARIANT_OUTCOME_UNSPECIFIED: VariantOutcome.ValueType  # 0
+"""Not stated."""
+VARIANT_OUTCOME_CREATED: VariantOutcome.ValueType  # 1
+"""It was made."""
+VARIANT_OUTCOME_UPDATED: VariantOutcome.ValueType  # 2
+"""It was changed."""
+VARIANT_OUTCOME_UNCHANGED: VariantOutcome.ValueType  # 3
+"""It was so already."""
+VARIANT_OUTCOME_STALE: VariantOutcome.ValueType  # 4
+"""Something newer was known already."""
+Global___VariantOutcome: _TypeAlias = VariantOutcome  # noqa: Y015
 
 @_typing.final
 class CreateCategoryRequest(_message.Message):
@@ -755,6 +788,394 @@ class PublishProductResponse(_message.Message):
 Global___PublishProductResponse: _TypeAlias = PublishProductResponse  # noqa: Y015
 
 @_typing.final
+class ArchiveProductRequest(_message.Message):
+    """Asks to archive a product."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    product_id: _builtins.str
+    """The product."""
+    etag: _builtins.str
+    """The etag of the product when it was read; a stale one refuses the archiving, an empty one makes it unconditional."""
+    request_id: _builtins.str
+    """The id of this request; with one, a repeat gets the first answer."""
+    def __init__(
+        self,
+        *,
+        product_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "product_id", b"product_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArchiveProductRequest: _TypeAlias = ArchiveProductRequest  # noqa: Y015
+
+@_typing.final
+class ArchiveProductResponse(_message.Message):
+    """The archived product."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def product(self) -> _product_pb2.Product:
+        """The product as it is now."""
+
+    def __init__(
+        self,
+        *,
+        product: _product_pb2.Product | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["product", b"product"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["product", b"product"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArchiveProductResponse: _TypeAlias = ArchiveProductResponse  # noqa: Y015
+
+@_typing.final
+class DeleteProductRequest(_message.Message):
+    """Asks to delete a product."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    ALLOW_MISSING_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    product_id: _builtins.str
+    """The product."""
+    etag: _builtins.str
+    """The etag of the product when it was read; a stale one refuses the deletion, an empty one makes it unconditional."""
+    allow_missing: _builtins.bool
+    """Whether a product that is gone already is no error."""
+    request_id: _builtins.str
+    """The id of this request; with one, a repeat gets the first answer."""
+    def __init__(
+        self,
+        *,
+        product_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        allow_missing: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_missing", b"allow_missing", "etag", b"etag", "product_id", b"product_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteProductRequest: _TypeAlias = DeleteProductRequest  # noqa: Y015
+
+@_typing.final
+class DeleteProductResponse(_message.Message):
+    """The product is gone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteProductResponse: _TypeAlias = DeleteProductResponse  # noqa: Y015
+
+@_typing.final
+class CreateVariantRequest(_message.Message):
+    """Asks for a new variant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VARIANT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """The id of this request; with one, a repeat gets the first answer."""
+    @_builtins.property
+    def variant(self) -> _product_pb2.Variant:
+        """The variant to make, with its product."""
+
+    def __init__(
+        self,
+        *,
+        variant: _product_pb2.Variant | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["variant", b"variant"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "variant", b"variant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateVariantRequest: _TypeAlias = CreateVariantRequest  # noqa: Y015
+
+@_typing.final
+class CreateVariantResponse(_message.Message):
+    """The new variant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VARIANT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def variant(self) -> _product_pb2.Variant:
+        """The variant."""
+
+    def __init__(
+        self,
+        *,
+        variant: _product_pb2.Variant | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["variant", b"variant"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["variant", b"variant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateVariantResponse: _TypeAlias = CreateVariantResponse  # noqa: Y015
+
+@_typing.final
+class UpdateVariantRequest(_message.Message):
+    """Asks to change a variant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VARIANT_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """The id of this request; with one, a repeat gets the first answer."""
+    @_builtins.property
+    def variant(self) -> _product_pb2.Variant:
+        """The variant to change by its id, with the new values, and its etag as it was read."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """The fields to change; absent means every field that has a value. A field that is named here and has none is
+        cleared; `*` names all.
+        """
+
+    def __init__(
+        self,
+        *,
+        variant: _product_pb2.Variant | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["update_mask", b"update_mask", "variant", b"variant"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "update_mask", b"update_mask", "variant", b"variant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateVariantRequest: _TypeAlias = UpdateVariantRequest  # noqa: Y015
+
+@_typing.final
+class UpdateVariantResponse(_message.Message):
+    """The changed variant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VARIANT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def variant(self) -> _product_pb2.Variant:
+        """The variant as it is now."""
+
+    def __init__(
+        self,
+        *,
+        variant: _product_pb2.Variant | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["variant", b"variant"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["variant", b"variant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateVariantResponse: _TypeAlias = UpdateVariantResponse  # noqa: Y015
+
+@_typing.final
+class DeleteVariantRequest(_message.Message):
+    """Asks to delete a variant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VARIANT_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    ALLOW_MISSING_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    variant_id: _builtins.str
+    """The variant."""
+    etag: _builtins.str
+    """The etag of the variant when it was read; a stale one refuses the deletion, an empty one makes it unconditional."""
+    allow_missing: _builtins.bool
+    """Whether a variant that is gone already is no error."""
+    request_id: _builtins.str
+    """The id of this request; with one, a repeat gets the first answer."""
+    def __init__(
+        self,
+        *,
+        variant_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        allow_missing: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_missing", b"allow_missing", "etag", b"etag", "request_id", b"request_id", "variant_id", b"variant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteVariantRequest: _TypeAlias = DeleteVariantRequest  # noqa: Y015
+
+@_typing.final
+class DeleteVariantResponse(_message.Message):
+    """The variant is gone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteVariantResponse: _TypeAlias = DeleteVariantResponse  # noqa: Y015
+
+@_typing.final
+class BatchUpsertVariantsRequest(_message.Message):
+    """Asks to make or change many variants."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELLER_ID_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    seller_id: _builtins.str
+    """The seller; empty means the caller's own, and admins must name one."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___VariantUpsert]:
+        """The variants; of several with the same SKU each is taken after the one before."""
+
+    def __init__(
+        self,
+        *,
+        seller_id: _builtins.str = ...,
+        items: _abc.Iterable[Global___VariantUpsert] | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "request_id", b"request_id", "seller_id", b"seller_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchUpsertVariantsRequest: _TypeAlias = BatchUpsertVariantsRequest  # noqa: Y015
+
+@_typing.final
+class VariantUpsert(_message.Message):
+    """A variant as the seller's own system has it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    VARIANT_FIELD_NUMBER: _builtins.int
+    SOURCE_VERSION_FIELD_NUMBER: _builtins.int
+    product_id: _builtins.str
+    """The product to make the variant of when the seller has none of this SKU; not read otherwise."""
+    source_version: _builtins.int
+    """What the seller's own system counts its changes of the variant by: one that is not above the last one changes
+    nothing. Absent means that it always holds.
+    """
+    @_builtins.property
+    def variant(self) -> _product_pb2.Variant:
+        """The variant by its SKU, which is compared without regard to case; the fields that have a value are taken."""
+
+    def __init__(
+        self,
+        *,
+        product_id: _builtins.str = ...,
+        variant: _product_pb2.Variant | None = ...,
+        source_version: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_source_version", b"_source_version", "source_version", b"source_version", "variant", b"variant"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_source_version", b"_source_version", "product_id", b"product_id", "source_version", b"source_version", "variant", b"variant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__source_version: _TypeAlias = _typing.Literal["source_version"]  # noqa: Y015
+    _WhichOneofArgType__source_version: _TypeAlias = _typing.Literal["_source_version", b"_source_version"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__source_version) -> _WhichOneofReturnType__source_version | None: ...
+
+Global___VariantUpsert: _TypeAlias = VariantUpsert  # noqa: Y015
+
+@_typing.final
+class BatchUpsertVariantsResponse(_message.Message):
+    """What came of the variants."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___VariantUpsertResult]:
+        """One for each item, in their order."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___VariantUpsertResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchUpsertVariantsResponse: _TypeAlias = BatchUpsertVariantsResponse  # noqa: Y015
+
+@_typing.final
+class VariantUpsertResult(_message.Message):
+    """What came of an item."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VARIANT_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    outcome: Global___VariantOutcome.ValueType
+    """What the item did to it."""
+    @_builtins.property
+    def variant(self) -> _product_pb2.Variant:
+        """The variant as it is after all items."""
+
+    def __init__(
+        self,
+        *,
+        variant: _product_pb2.Variant | None = ...,
+        outcome: Global___VariantOutcome.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["variant", b"variant"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "variant", b"variant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VariantUpsertResult: _TypeAlias = VariantUpsertResult  # noqa: Y015
+
+@_typing.final
 class GetProductRequest(_message.Message):
     """Asks for a product."""
 
@@ -811,6 +1232,56 @@ class GetProductResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetProductResponse: _TypeAlias = GetProductResponse  # noqa: Y015
+
+@_typing.final
+class BatchGetProductsRequest(_message.Message):
+    """Asks for many products."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCT_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def product_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The products; of one that is named twice one is given."""
+
+    def __init__(
+        self,
+        *,
+        product_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["product_ids", b"product_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchGetProductsRequest: _TypeAlias = BatchGetProductsRequest  # noqa: Y015
+
+@_typing.final
+class BatchGetProductsResponse(_message.Message):
+    """The products that there are."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def products(self) -> _containers.RepeatedCompositeFieldContainer[_product_pb2.Product]:
+        """The products in the order of the ids: without descriptions, and with at most the first 20 variants and 5 pictures
+        of each, all of which GetProduct gives.
+        """
+
+    def __init__(
+        self,
+        *,
+        products: _abc.Iterable[_product_pb2.Product] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["products", b"products"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchGetProductsResponse: _TypeAlias = BatchGetProductsResponse  # noqa: Y015
 
 @_typing.final
 class ListProductsRequest(_message.Message):

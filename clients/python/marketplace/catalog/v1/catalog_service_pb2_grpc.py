@@ -100,10 +100,45 @@ class CatalogServiceStub:
                 request_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.PublishProductRequest.SerializeToString,
                 response_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.PublishProductResponse.FromString,
                 _registered_method=True)
+        self.ArchiveProduct = channel.unary_unary(
+                '/marketplace.catalog.v1.CatalogService/ArchiveProduct',
+                request_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ArchiveProductRequest.SerializeToString,
+                response_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ArchiveProductResponse.FromString,
+                _registered_method=True)
+        self.DeleteProduct = channel.unary_unary(
+                '/marketplace.catalog.v1.CatalogService/DeleteProduct',
+                request_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.DeleteProductRequest.SerializeToString,
+                response_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.DeleteProductResponse.FromString,
+                _registered_method=True)
+        self.CreateVariant = channel.unary_unary(
+                '/marketplace.catalog.v1.CatalogService/CreateVariant',
+                request_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.CreateVariantRequest.SerializeToString,
+                response_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.CreateVariantResponse.FromString,
+                _registered_method=True)
+        self.UpdateVariant = channel.unary_unary(
+                '/marketplace.catalog.v1.CatalogService/UpdateVariant',
+                request_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.UpdateVariantRequest.SerializeToString,
+                response_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.UpdateVariantResponse.FromString,
+                _registered_method=True)
+        self.DeleteVariant = channel.unary_unary(
+                '/marketplace.catalog.v1.CatalogService/DeleteVariant',
+                request_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.DeleteVariantRequest.SerializeToString,
+                response_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.DeleteVariantResponse.FromString,
+                _registered_method=True)
+        self.BatchUpsertVariants = channel.unary_unary(
+                '/marketplace.catalog.v1.CatalogService/BatchUpsertVariants',
+                request_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.BatchUpsertVariantsRequest.SerializeToString,
+                response_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.BatchUpsertVariantsResponse.FromString,
+                _registered_method=True)
         self.GetProduct = channel.unary_unary(
                 '/marketplace.catalog.v1.CatalogService/GetProduct',
                 request_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.GetProductRequest.SerializeToString,
                 response_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.GetProductResponse.FromString,
+                _registered_method=True)
+        self.BatchGetProducts = channel.unary_unary(
+                '/marketplace.catalog.v1.CatalogService/BatchGetProducts',
+                request_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.BatchGetProductsRequest.SerializeToString,
+                response_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.BatchGetProductsResponse.FromString,
                 _registered_method=True)
         self.ListProducts = channel.unary_unary(
                 '/marketplace.catalog.v1.CatalogService/ListProducts',
@@ -228,17 +263,82 @@ class CatalogServiceServicer:
 
     def PublishProduct(self, request, context):
         """Publishes an own product, from a draft or from the archive; one that is published stays as it is. Errors:
-        NOT_FOUND, SELLER_CLOSED when the seller is not active, ILLEGAL_TRANSITION when no variant is active,
-        ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        NOT_FOUND, SELLER_CLOSED when the seller is not active, ILLEGAL_TRANSITION while no variant is active and has a
+        price, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ArchiveProduct(self, request, context):
+        """Takes an own product out of sale; one that is archived stays as it is. Carts with it say so, quotes with it cannot be
+        ordered, orders go on, and PublishProduct brings it back. Errors: NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteProduct(self, request, context):
+        """Deletes an own product with its variants for good. Nobody finds it any more and its names are free at once; carts say
+        so, quotes with it cannot be ordered, and orders go on. Errors: NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateVariant(self, request, context):
+        """Makes a further variant of an own product, behind the others. Errors: NOT_FOUND for the product, VALIDATION_FAILED when
+        none is named, for other options than it has, for values that another variant has, for a former price that is not above the price and for
+        more than 500 variants, ALREADY_EXISTS for a SKU in use, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateVariant(self, request, context):
+        """Changes a variant of an own product; a change that changes nothing keeps its etag. Errors: NOT_FOUND,
+        VALIDATION_FAILED for other options than the product has, for values that another variant has and for a former price
+        that is not above the price, ALREADY_EXISTS for a SKU in use, ILLEGAL_TRANSITION for what would leave a published
+        product without a variant to buy, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteVariant(self, request, context):
+        """Deletes a variant of an own product for good; its SKU and its options are free at once. Carts say so, quotes with it
+        cannot be ordered, and orders go on. Errors: NOT_FOUND, ILLEGAL_TRANSITION for the last variant that can be bought of
+        a published product, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchUpsertVariants(self, request, context):
+        """Makes and changes many variants of a seller as its own system has them, found by their SKU: all of them, or none when
+        one is refused. What the system said before something newer changes nothing, so that deliveries may come in any
+        order. Errors: NOT_FOUND for a seller that is not the caller's and for a product to make a variant of,
+        VALIDATION_FAILED as for one variant and for an item without SKU, ILLEGAL_TRANSITION for what would leave a published
+        product without a variant to buy, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetProduct(self, request, context):
-        """Gets a product by its id or its slug. Drafts and archived products show only to their seller and admins. What a
-        seller that is suspended or closed has published still shows, and is not `for_sale`. Errors: NOT_FOUND,
-        VALIDATION_FAILED for a read mask that names no field.
+        """Gets a product by its id or its slug, which may be one that it had before. Drafts and archived products show only
+        to their seller and admins. What a seller that is suspended or closed has published still shows, and is not
+        `for_sale`. Errors: NOT_FOUND, VALIDATION_FAILED for a read mask that names no field.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchGetProducts(self, request, context):
+        """Gets many products at once, each as in a list. What is not there, or not for the caller to see, is left out. Errors:
+        none of its own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -359,10 +459,45 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     request_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.PublishProductRequest.FromString,
                     response_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.PublishProductResponse.SerializeToString,
             ),
+            'ArchiveProduct': grpc.unary_unary_rpc_method_handler(
+                    servicer.ArchiveProduct,
+                    request_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ArchiveProductRequest.FromString,
+                    response_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ArchiveProductResponse.SerializeToString,
+            ),
+            'DeleteProduct': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteProduct,
+                    request_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.DeleteProductRequest.FromString,
+                    response_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.DeleteProductResponse.SerializeToString,
+            ),
+            'CreateVariant': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateVariant,
+                    request_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.CreateVariantRequest.FromString,
+                    response_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.CreateVariantResponse.SerializeToString,
+            ),
+            'UpdateVariant': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateVariant,
+                    request_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.UpdateVariantRequest.FromString,
+                    response_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.UpdateVariantResponse.SerializeToString,
+            ),
+            'DeleteVariant': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteVariant,
+                    request_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.DeleteVariantRequest.FromString,
+                    response_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.DeleteVariantResponse.SerializeToString,
+            ),
+            'BatchUpsertVariants': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchUpsertVariants,
+                    request_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.BatchUpsertVariantsRequest.FromString,
+                    response_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.BatchUpsertVariantsResponse.SerializeToString,
+            ),
             'GetProduct': grpc.unary_unary_rpc_method_handler(
                     servicer.GetProduct,
                     request_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.GetProductRequest.FromString,
                     response_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.GetProductResponse.SerializeToString,
+            ),
+            'BatchGetProducts': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetProducts,
+                    request_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.BatchGetProductsRequest.FromString,
+                    response_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.BatchGetProductsResponse.SerializeToString,
             ),
             'ListProducts': grpc.unary_unary_rpc_method_handler(
                     servicer.ListProducts,
@@ -748,6 +883,168 @@ class CatalogService:
             _registered_method=True)
 
     @staticmethod
+    def ArchiveProduct(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.catalog.v1.CatalogService/ArchiveProduct',
+            marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ArchiveProductRequest.SerializeToString,
+            marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ArchiveProductResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteProduct(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.catalog.v1.CatalogService/DeleteProduct',
+            marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.DeleteProductRequest.SerializeToString,
+            marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.DeleteProductResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateVariant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.catalog.v1.CatalogService/CreateVariant',
+            marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.CreateVariantRequest.SerializeToString,
+            marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.CreateVariantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateVariant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.catalog.v1.CatalogService/UpdateVariant',
+            marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.UpdateVariantRequest.SerializeToString,
+            marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.UpdateVariantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteVariant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.catalog.v1.CatalogService/DeleteVariant',
+            marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.DeleteVariantRequest.SerializeToString,
+            marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.DeleteVariantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchUpsertVariants(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.catalog.v1.CatalogService/BatchUpsertVariants',
+            marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.BatchUpsertVariantsRequest.SerializeToString,
+            marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.BatchUpsertVariantsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetProduct(request,
             target,
             options=(),
@@ -764,6 +1061,33 @@ class CatalogService:
             '/marketplace.catalog.v1.CatalogService/GetProduct',
             marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.GetProductRequest.SerializeToString,
             marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.GetProductResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetProducts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.catalog.v1.CatalogService/BatchGetProducts',
+            marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.BatchGetProductsRequest.SerializeToString,
+            marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.BatchGetProductsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -61,13 +61,50 @@ class CatalogServiceStub:
     """
     PublishProduct: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.PublishProductRequest, _catalog_service_pb2.PublishProductResponse]
     """Publishes an own product, from a draft or from the archive; one that is published stays as it is. Errors:
-    NOT_FOUND, SELLER_CLOSED when the seller is not active, ILLEGAL_TRANSITION when no variant is active,
-    ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    NOT_FOUND, SELLER_CLOSED when the seller is not active, ILLEGAL_TRANSITION while no variant is active and has a
+    price, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """
+    ArchiveProduct: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ArchiveProductRequest, _catalog_service_pb2.ArchiveProductResponse]
+    """Takes an own product out of sale; one that is archived stays as it is. Carts with it say so, quotes with it cannot be
+    ordered, orders go on, and PublishProduct brings it back. Errors: NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED,
+    REQUEST_IN_PROGRESS.
+    """
+    DeleteProduct: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.DeleteProductRequest, _catalog_service_pb2.DeleteProductResponse]
+    """Deletes an own product with its variants for good. Nobody finds it any more and its names are free at once; carts say
+    so, quotes with it cannot be ordered, and orders go on. Errors: NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED,
+    REQUEST_IN_PROGRESS.
+    """
+    CreateVariant: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateVariantRequest, _catalog_service_pb2.CreateVariantResponse]
+    """Makes a further variant of an own product, behind the others. Errors: NOT_FOUND for the product, VALIDATION_FAILED when
+    none is named, for other options than it has, for values that another variant has, for a former price that is not above the price and for
+    more than 500 variants, ALREADY_EXISTS for a SKU in use, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """
+    UpdateVariant: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.UpdateVariantRequest, _catalog_service_pb2.UpdateVariantResponse]
+    """Changes a variant of an own product; a change that changes nothing keeps its etag. Errors: NOT_FOUND,
+    VALIDATION_FAILED for other options than the product has, for values that another variant has and for a former price
+    that is not above the price, ALREADY_EXISTS for a SKU in use, ILLEGAL_TRANSITION for what would leave a published
+    product without a variant to buy, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """
+    DeleteVariant: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.DeleteVariantRequest, _catalog_service_pb2.DeleteVariantResponse]
+    """Deletes a variant of an own product for good; its SKU and its options are free at once. Carts say so, quotes with it
+    cannot be ordered, and orders go on. Errors: NOT_FOUND, ILLEGAL_TRANSITION for the last variant that can be bought of
+    a published product, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """
+    BatchUpsertVariants: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.BatchUpsertVariantsRequest, _catalog_service_pb2.BatchUpsertVariantsResponse]
+    """Makes and changes many variants of a seller as its own system has them, found by their SKU: all of them, or none when
+    one is refused. What the system said before something newer changes nothing, so that deliveries may come in any
+    order. Errors: NOT_FOUND for a seller that is not the caller's and for a product to make a variant of,
+    VALIDATION_FAILED as for one variant and for an item without SKU, ILLEGAL_TRANSITION for what would leave a published
+    product without a variant to buy, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     GetProduct: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.GetProductRequest, _catalog_service_pb2.GetProductResponse]
-    """Gets a product by its id or its slug. Drafts and archived products show only to their seller and admins. What a
-    seller that is suspended or closed has published still shows, and is not `for_sale`. Errors: NOT_FOUND,
-    VALIDATION_FAILED for a read mask that names no field.
+    """Gets a product by its id or its slug, which may be one that it had before. Drafts and archived products show only
+    to their seller and admins. What a seller that is suspended or closed has published still shows, and is not
+    `for_sale`. Errors: NOT_FOUND, VALIDATION_FAILED for a read mask that names no field.
+    """
+    BatchGetProducts: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.BatchGetProductsRequest, _catalog_service_pb2.BatchGetProductsResponse]
+    """Gets many products at once, each as in a list. What is not there, or not for the caller to see, is left out. Errors:
+    none of its own.
     """
     ListProducts: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ListProductsRequest, _catalog_service_pb2.ListProductsResponse]
     """Lists published products of sellers that sell, and to sellers all of their own as well. Admins also see what a
@@ -226,8 +263,77 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_catalog_service_pb2.PublishProductRequest, _abc.Awaitable[_catalog_service_pb2.PublishProductResponse]],
     ) -> _abc.Awaitable[_catalog_service_pb2.PublishProductResponse]:
         """Publishes an own product, from a draft or from the archive; one that is published stays as it is. Errors:
-        NOT_FOUND, SELLER_CLOSED when the seller is not active, ILLEGAL_TRANSITION when no variant is active,
-        ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        NOT_FOUND, SELLER_CLOSED when the seller is not active, ILLEGAL_TRANSITION while no variant is active and has a
+        price, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def ArchiveProduct(
+        self,
+        request: _catalog_service_pb2.ArchiveProductRequest,
+        context: _aio.ServicerContext[_catalog_service_pb2.ArchiveProductRequest, _abc.Awaitable[_catalog_service_pb2.ArchiveProductResponse]],
+    ) -> _abc.Awaitable[_catalog_service_pb2.ArchiveProductResponse]:
+        """Takes an own product out of sale; one that is archived stays as it is. Carts with it say so, quotes with it cannot be
+        ordered, orders go on, and PublishProduct brings it back. Errors: NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteProduct(
+        self,
+        request: _catalog_service_pb2.DeleteProductRequest,
+        context: _aio.ServicerContext[_catalog_service_pb2.DeleteProductRequest, _abc.Awaitable[_catalog_service_pb2.DeleteProductResponse]],
+    ) -> _abc.Awaitable[_catalog_service_pb2.DeleteProductResponse]:
+        """Deletes an own product with its variants for good. Nobody finds it any more and its names are free at once; carts say
+        so, quotes with it cannot be ordered, and orders go on. Errors: NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateVariant(
+        self,
+        request: _catalog_service_pb2.CreateVariantRequest,
+        context: _aio.ServicerContext[_catalog_service_pb2.CreateVariantRequest, _abc.Awaitable[_catalog_service_pb2.CreateVariantResponse]],
+    ) -> _abc.Awaitable[_catalog_service_pb2.CreateVariantResponse]:
+        """Makes a further variant of an own product, behind the others. Errors: NOT_FOUND for the product, VALIDATION_FAILED when
+        none is named, for other options than it has, for values that another variant has, for a former price that is not above the price and for
+        more than 500 variants, ALREADY_EXISTS for a SKU in use, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateVariant(
+        self,
+        request: _catalog_service_pb2.UpdateVariantRequest,
+        context: _aio.ServicerContext[_catalog_service_pb2.UpdateVariantRequest, _abc.Awaitable[_catalog_service_pb2.UpdateVariantResponse]],
+    ) -> _abc.Awaitable[_catalog_service_pb2.UpdateVariantResponse]:
+        """Changes a variant of an own product; a change that changes nothing keeps its etag. Errors: NOT_FOUND,
+        VALIDATION_FAILED for other options than the product has, for values that another variant has and for a former price
+        that is not above the price, ALREADY_EXISTS for a SKU in use, ILLEGAL_TRANSITION for what would leave a published
+        product without a variant to buy, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteVariant(
+        self,
+        request: _catalog_service_pb2.DeleteVariantRequest,
+        context: _aio.ServicerContext[_catalog_service_pb2.DeleteVariantRequest, _abc.Awaitable[_catalog_service_pb2.DeleteVariantResponse]],
+    ) -> _abc.Awaitable[_catalog_service_pb2.DeleteVariantResponse]:
+        """Deletes a variant of an own product for good; its SKU and its options are free at once. Carts say so, quotes with it
+        cannot be ordered, and orders go on. Errors: NOT_FOUND, ILLEGAL_TRANSITION for the last variant that can be bought of
+        a published product, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchUpsertVariants(
+        self,
+        request: _catalog_service_pb2.BatchUpsertVariantsRequest,
+        context: _aio.ServicerContext[_catalog_service_pb2.BatchUpsertVariantsRequest, _abc.Awaitable[_catalog_service_pb2.BatchUpsertVariantsResponse]],
+    ) -> _abc.Awaitable[_catalog_service_pb2.BatchUpsertVariantsResponse]:
+        """Makes and changes many variants of a seller as its own system has them, found by their SKU: all of them, or none when
+        one is refused. What the system said before something newer changes nothing, so that deliveries may come in any
+        order. Errors: NOT_FOUND for a seller that is not the caller's and for a product to make a variant of,
+        VALIDATION_FAILED as for one variant and for an item without SKU, ILLEGAL_TRANSITION for what would leave a published
+        product without a variant to buy, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -236,9 +342,19 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.GetProductRequest,
         context: _aio.ServicerContext[_catalog_service_pb2.GetProductRequest, _abc.Awaitable[_catalog_service_pb2.GetProductResponse]],
     ) -> _abc.Awaitable[_catalog_service_pb2.GetProductResponse]:
-        """Gets a product by its id or its slug. Drafts and archived products show only to their seller and admins. What a
-        seller that is suspended or closed has published still shows, and is not `for_sale`. Errors: NOT_FOUND,
-        VALIDATION_FAILED for a read mask that names no field.
+        """Gets a product by its id or its slug, which may be one that it had before. Drafts and archived products show only
+        to their seller and admins. What a seller that is suspended or closed has published still shows, and is not
+        `for_sale`. Errors: NOT_FOUND, VALIDATION_FAILED for a read mask that names no field.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchGetProducts(
+        self,
+        request: _catalog_service_pb2.BatchGetProductsRequest,
+        context: _aio.ServicerContext[_catalog_service_pb2.BatchGetProductsRequest, _abc.Awaitable[_catalog_service_pb2.BatchGetProductsResponse]],
+    ) -> _abc.Awaitable[_catalog_service_pb2.BatchGetProductsResponse]:
+        """Gets many products at once, each as in a list. What is not there, or not for the caller to see, is left out. Errors:
+        none of its own.
         """
 
     @_abc_1.abstractmethod

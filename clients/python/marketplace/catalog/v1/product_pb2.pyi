@@ -312,6 +312,7 @@ class Variant(_message.Message):
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     VARIANT_ID_FIELD_NUMBER: _builtins.int
+    PRODUCT_ID_FIELD_NUMBER: _builtins.int
     SKU_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     PRICE_FIELD_NUMBER: _builtins.int
@@ -329,6 +330,8 @@ class Variant(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     variant_id: _builtins.str
     """The id of the variant, a UUID."""
+    product_id: _builtins.str
+    """The product; CreateVariant is told it. Absent inside of the product itself."""
     sku: _builtins.str
     """The seller's own article number, unique for the seller; absent when the seller has none."""
     stock_policy: _stock_pb2.StockPolicy.ValueType
@@ -379,6 +382,7 @@ class Variant(_message.Message):
         self,
         *,
         variant_id: _builtins.str = ...,
+        product_id: _builtins.str = ...,
         sku: _builtins.str | None = ...,
         options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         price: _money_pb2.Money | None = ...,
@@ -397,7 +401,7 @@ class Variant(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_active", b"_active", "_barcode", b"_barcode", "_requires_shipping", b"_requires_shipping", "_sku", b"_sku", "_weight_grams", b"_weight_grams", "active", b"active", "barcode", b"barcode", "compare_at_price", b"compare_at_price", "create_time", b"create_time", "price", b"price", "requires_shipping", b"requires_shipping", "sku", b"sku", "update_time", b"update_time", "weight_grams", b"weight_grams"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active", b"_active", "_barcode", b"_barcode", "_requires_shipping", b"_requires_shipping", "_sku", b"_sku", "_weight_grams", b"_weight_grams", "active", b"active", "barcode", b"barcode", "compare_at_price", b"compare_at_price", "create_time", b"create_time", "etag", b"etag", "initial_quantity", b"initial_quantity", "options", b"options", "position", b"position", "price", b"price", "requires_shipping", b"requires_shipping", "sku", b"sku", "stock_policy", b"stock_policy", "stock_state", b"stock_state", "update_time", b"update_time", "variant_id", b"variant_id", "weight_grams", b"weight_grams"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active", b"_active", "_barcode", b"_barcode", "_requires_shipping", b"_requires_shipping", "_sku", b"_sku", "_weight_grams", b"_weight_grams", "active", b"active", "barcode", b"barcode", "compare_at_price", b"compare_at_price", "create_time", b"create_time", "etag", b"etag", "initial_quantity", b"initial_quantity", "options", b"options", "position", b"position", "price", b"price", "product_id", b"product_id", "requires_shipping", b"requires_shipping", "sku", b"sku", "stock_policy", b"stock_policy", "stock_state", b"stock_state", "update_time", b"update_time", "variant_id", b"variant_id", "weight_grams", b"weight_grams"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__active: _TypeAlias = _typing.Literal["active"]  # noqa: Y015
     _WhichOneofArgType__active: _TypeAlias = _typing.Literal["_active", b"_active"]  # noqa: Y015

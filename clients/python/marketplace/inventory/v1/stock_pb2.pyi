@@ -97,7 +97,7 @@ class _StockMovementActorEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_St
     STOCK_MOVEMENT_ACTOR_SERVICE: _StockMovementActor.ValueType  # 3
     """Another service did."""
     STOCK_MOVEMENT_ACTOR_SYSTEM: _StockMovementActor.ValueType  # 4
-    """The marketplace did, as an order went its way."""
+    """The marketplace did, mostly as an order went its way."""
 
 class StockMovementActor(_StockMovementActor, metaclass=_StockMovementActorEnumTypeWrapper):
     """As whom somebody changed the number of pieces on hand."""
@@ -111,7 +111,7 @@ STOCK_MOVEMENT_ACTOR_ADMIN: StockMovementActor.ValueType  # 2
 STOCK_MOVEMENT_ACTOR_SERVICE: StockMovementActor.ValueType  # 3
 """Another service did."""
 STOCK_MOVEMENT_ACTOR_SYSTEM: StockMovementActor.ValueType  # 4
-"""The marketplace did, as an order went its way."""
+"""The marketplace did, mostly as an order went its way."""
 Global___StockMovementActor: _TypeAlias = StockMovementActor  # noqa: Y015
 
 @_typing.final
