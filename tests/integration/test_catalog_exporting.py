@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from marketd.catalog.exports import run
+from marketd.catalog.exports.rows import COLUMNS
 from marketd.catalog.imports.parsed import RowReason
 from marketd.catalog.imports.values import ImportOptions
 from marketd.kernel.call.caller import Caller, Role
@@ -68,7 +69,7 @@ async def _content(shop: Shop) -> list[tuple[object, ...]]:
 def _whole_file(*rows: Mapping[str, str]) -> bytes:
     """A file with every column that an export has."""
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, run.COLUMNS, restval="", lineterminator="\n")
+    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue().encode()
@@ -81,7 +82,7 @@ _ALIKE = {
     "Variant Requires Shipping": "true",
 }  # fmt: skip
 _OF_VARIANTS = [name for name in _ALIKE if name.startswith("Variant")]
-_NAMES = {name.replace(" ", ""): name for name in run.COLUMNS}
+_NAMES = {name.replace(" ", ""): name for name in COLUMNS}
 
 
 def _row(handle: str, title: str, **cells: str) -> dict[str, str]:
@@ -158,7 +159,7 @@ async def test_a_file_comes_in_pieces_and_says_what_it_held(shop: Shop) -> None:
     rows = [_row(f"p{number}", "P", **{"Body(HTML)": "é" * 9000}) for number in range(12)]
     await shop.bring(_whole_file(*rows), PUBLISH)
     exported = await shop.export()
-    assert list(exported.header.columns) == list(run.COLUMNS) == list(read_csv(exported.data)[0])
+    assert list(exported.header.columns) == list(COLUMNS) == list(read_csv(exported.data)[0])
     assert exported.header.file_name.startswith(f"products-{shop.seller_id.hex}-")
     assert [len(chunk) for chunk in exported.chunks[:-1]] == [65_536] * (len(exported.chunks) - 1)
     assert len(exported.chunks) > 2
@@ -169,7 +170,7 @@ async def test_a_file_comes_in_pieces_and_says_what_it_held(shop: Shop) -> None:
 
 async def test_a_shop_without_products_gives_a_header(shop: Shop) -> None:
     exported = await shop.export()
-    assert exported.data.decode() == ",".join(run.COLUMNS) + "\n"
+    assert exported.data.decode() == ",".join(COLUMNS) + "\n"
     assert (exported.summary.products, exported.summary.rows) == (0, 0)
 
 

@@ -44,8 +44,7 @@ async def import_products(
             stated.CopyFrom(options)
         if not stated.file_name and isinstance(file, Path):
             stated.file_name = file.name
-        stated.sha256 = (await asyncio.to_thread(hashlib.file_digest, content, "sha256")).hexdigest()
-        stated.size = content.seek(0, io.SEEK_END)
+        stated.sha256, stated.size = await asyncio.to_thread(_measured, content)
         content.seek(0)
 
         async def messages() -> AsyncIterator[catalog_service_pb2.ImportProductsRequest]:
@@ -55,6 +54,15 @@ async def import_products(
 
         async for message in client.catalog.ImportProducts(messages()):
             yield message
+
+
+def _measured(content: BinaryIO) -> tuple[str, int]:
+    """The hash and the size of what is in it."""
+    digest, size = hashlib.sha256(), 0
+    while piece := content.read(CHUNK_BYTES):
+        digest.update(piece)
+        size += len(piece)
+    return digest.hexdigest(), size
 
 
 async def export_products(

@@ -51,7 +51,8 @@ class Layout:
         )
 
 
-# By the names in Shopify's older and newer files, and some that other tools write.
+# By the names in Shopify's older and newer files, and some that other tools write; in the order of its own files, which
+# exports keep.
 SHOPIFY_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "Handle": ("handle", "url handle"),
     "Title": ("title",),
@@ -60,8 +61,6 @@ SHOPIFY_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "Type": ("type", "custom product type", "product type"),
     "Tags": ("tags",),
     "Published": ("published", "published on online store"),
-    "Status": ("status",),
-    "Gift Card": ("gift card",),
     "Option1 Name": ("option1 name",),
     "Option1 Value": ("option1 value",),
     "Option2 Name": ("option2 name",),
@@ -69,18 +68,20 @@ SHOPIFY_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "Option3 Name": ("option3 name",),
     "Option3 Value": ("option3 value",),
     "Variant SKU": ("variant sku", "sku"),
-    "Variant Barcode": ("variant barcode", "barcode"),
-    "Variant Price": ("variant price", "price"),
-    "Variant Compare At Price": ("variant compare at price", "compare at price"),
+    "Variant Grams": ("variant grams", "weight value (grams)"),
     "Variant Inventory Tracker": ("variant inventory tracker", "inventory tracker"),
     "Variant Inventory Qty": ("variant inventory qty", "inventory quantity", "variant inventory quantity"),
     "Variant Inventory Policy": ("variant inventory policy", "continue selling when out of stock"),
-    "Variant Grams": ("variant grams", "weight value (grams)"),
+    "Variant Price": ("variant price", "price"),
+    "Variant Compare At Price": ("variant compare at price", "compare at price"),
     "Variant Requires Shipping": ("variant requires shipping", "requires shipping"),
-    "Variant Image": ("variant image", "variant image url"),
+    "Variant Barcode": ("variant barcode", "barcode"),
     "Image Src": ("image src", "product image url"),
     "Image Position": ("image position",),
     "Image Alt Text": ("image alt text",),
+    "Gift Card": ("gift card",),
+    "Variant Image": ("variant image", "variant image url"),
+    "Status": ("status",),
 }
 _WOOCOMMERCE_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "ID": ("id",),
