@@ -24,6 +24,7 @@ _COMMANDS: Mapping[str, str] = {
     "disable-totp": "Remove the second factor of somebody who lost it.",
     "keys": "Rotate the keys that sign access tokens.",
     "import-products": "Import a seller's products from a Shopify CSV.",
+    "export-products": "Export a seller's products as a Shopify CSV.",
     "demo": "Play the whole story, from import to delivery, against a running server.",
     "token": "Sign in and print an access token, for a shell.",
     "healthcheck": "Ask a server whether it serves; the exit code says so.",

@@ -33,8 +33,10 @@ STEPS = [
     "trace",
     "sign_in",
     "seller",
+    "dry_run",
     "import",
     "catalog",
+    "export",
     "browse",
     "cart",
     "quote",
@@ -93,6 +95,9 @@ async def test_the_whole_story_holds_and_holds_again_on_the_same_server(
         assert summary["positions_sent"] == summary["positions_stored"] + summary["positions_rejected"] == points
         assert summary["watch_events"]["state_change"] >= 3
         assert summary["watch_events"]["position"] >= 1
+        imported = next(line["detail"] for line in lines if line["step"] == "import")
+        assert (imported["products_created"], imported["rows_rejected"], imported["rows_warned"]) == (24, 0, 4)
+        assert len(imported["reasons"]) == len(imported["row_warnings"]) == 4
     said = lines[0]["detail"]
     assert (said["points"], said["left_out"], said["times_made"]) == (62, 1, 2)
     assert len(said["notes"]) == 2

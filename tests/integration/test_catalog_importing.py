@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from uuid import UUID
 
 import pytest
-from marketd.catalog.errors import ImportFileInvalid
+from marketd.catalog.errors import ImportRowsInvalid
 from marketd.catalog.imports import run
-from marketd.catalog.imports.values import ImportOptions, ImportProgress, ImportSummary, RowReason
+from marketd.catalog.imports.parsed import RowError, RowReason
+from marketd.catalog.imports.values import ImportEvent, ImportOptions, ImportProgress, OnError
 from marketd.inventory import invariants, stocks
 from marketd.inventory import service as inventory
 from marketd.inventory.values import StockLine
@@ -45,11 +47,16 @@ async def test_real_files_come_in_whole_and_a_second_time_change_nothing(
     data = (REAL / name).read_bytes()
     first = await shop.bring(data, ImportOptions(publish=True))
     assert first.errors == ()
-    assert first.summary == ImportSummary(20, 0, 0, 0, variants, images, rows, 0, categories, brands, dry_run=False)
+    assert outcome(first) == (20, 0, 0, 0)
+    counted = first.summary
+    assert (counted.variants, counted.images, counted.rows) == (variants, images, rows)
+    assert (counted.categories_created, counted.brands_created) == (categories, brands)
+    assert counted.rows_created + counted.rows_warned == rows
     before = await shop.rows()
     for options in (ImportOptions(publish=True), UPDATE, ImportOptions(publish=True, update_existing=True)):
         again = await shop.bring(data, options)
-        assert again.summary == ImportSummary(0, 0, 20, 0, variants, images, rows, 0, 0, 0, dry_run=False)
+        assert outcome(again) == (0, 0, 20, 0)
+        assert (again.summary.variants, again.summary.images, again.summary.brands_created) == (variants, images, 0)
     assert await shop.rows() == before
     assert await shop.tx.read(lambda unit: violations(unit.connection, invariants.INVARIANTS)) == []
 
@@ -115,12 +122,17 @@ async def test_quantities_are_counts_and_cannot_take_what_is_promised(shop: Shop
     await shop.bring(file(cup(VariantInventoryQty="5"), cup(Handle="mug")))
     variant_id = UUID((await shop.product("cup")).variants[0].variant_id)
     await shop.tx.run("t", lambda uow: inventory.reserve(uow, [StockLine(variant_id, 4)], new_id()))
-    report = await shop.bring(file(cup(VariantInventoryQty="3"), cup(Handle="mug", VariantInventoryQty="8")), UPDATE)
-    assert outcome(report) == (0, 1, 0, 1)
-    assert [(error.row, error.column, error.reason) for error in report.errors] == [
+    below = file(cup(VariantInventoryQty="3"), cup(Handle="mug", VariantInventoryQty="8"))
+    report = await shop.bring(below, UPDATE)
+    assert outcome(report) == (0, 2, 0, 0)
+    assert [(warning.row, warning.column, warning.reason) for warning in report.warnings] == [
         (2, "Variant Inventory Qty", RowReason.STOCK_RESERVED)
     ]
-    assert outcome(await shop.bring(file(cup(VariantInventoryQty="4")), UPDATE)) == (0, 1, 0, 0)
+    assert (report.summary.rows_warned, report.summary.rows_updated) == (1, 1)
+    rows = await shop.rows()
+    again = await shop.bring(below, UPDATE)
+    assert (outcome(again), again.warnings) == ((0, 0, 2, 0), report.warnings)
+    assert await shop.rows() == rows
     assert outcome(await shop.bring(file(cup(VariantInventoryQty="")), UPDATE)) == (0, 0, 1, 0)
     stock = await shop.tx.read(lambda unit: stocks.get_stock(unit, SYSTEM, variant_id))
     assert (stock.on_hand, stock.reserved) == (4, 4)
@@ -135,10 +147,11 @@ async def test_what_reads_the_same_is_the_same_when_a_file_comes_again(shop: Sho
     [variant] = (await shop.product("cup")).variants
     assert (variant.variant_id, variant.sku, dict(variant.options)) == (before, "ab-1", {"Size": "CAFE\u0301"})
     taken = await shop.bring(file(size("Caf\u00e9", VariantSKU="m-1")), UPDATE)
-    assert [error.reason for error in taken.errors] == [RowReason.DUPLICATE_SKU]
+    assert [(warning.row, warning.reason) for warning in taken.warnings] == [(2, RowReason.DUPLICATE_SKU)]
+    assert [variant.sku for variant in (await shop.product("cup")).variants] == [""]
 
 
-async def test_variants_may_swap_skus_but_not_take_those_of_other_products(shop: Shop) -> None:
+async def test_variants_may_swap_skus_but_not_take_those_of_products_that_the_file_does_not_have(shop: Shop) -> None:
     await shop.bring(file(size("S", VariantSKU="A"), size("M", VariantSKU="B"), cup(Handle="mug", VariantSKU="C")))
     swapped = file(size("S", VariantSKU="B"), size("M", VariantSKU="A"))
     assert outcome(await shop.bring(swapped, UPDATE)) == (0, 1, 0, 0)
@@ -150,12 +163,16 @@ async def test_variants_may_swap_skus_but_not_take_those_of_other_products(shop:
         item.variant_id for item in before.variants
     ]
     report = await shop.bring(file(size("Small", VariantSKU="C"), size("M"), cup(Handle="pot", VariantSKU="C")), UPDATE)
-    assert outcome(report) == (0, 0, 0, 2)
-    assert {error.reason for error in report.errors} == {RowReason.DUPLICATE_SKU, RowReason.PRODUCT_REJECTED}
+    assert outcome(report) == (1, 1, 0, 0)
+    assert [(warning.row, warning.reason) for warning in report.warnings] == [
+        (2, RowReason.DUPLICATE_SKU),
+        (4, RowReason.DUPLICATE_SKU),
+    ]
+    assert [variant.sku for variant in (await shop.product("mug")).variants] == ["C"]
 
 
 async def test_bad_rows_are_reported_and_the_rest_comes_in(shop: Shop) -> None:
-    data = file(cup(), cup(Handle="mug", VariantPrice="-1"), cup(Handle="pot"), cup(Handle="", Title="x"))
+    data = file(cup(), cup(Handle="mug", VariantPrice="-1"), cup(Handle="pot"), cup(Handle="", Title="!"))
     report = await shop.bring(data)
     assert outcome(report) == (2, 0, 0, 1)
     assert [(error.row, error.reason, error.handle) for error in report.errors] == [
@@ -166,17 +183,21 @@ async def test_bad_rows_are_reported_and_the_rest_comes_in(shop: Shop) -> None:
 
 
 async def test_one_bad_row_can_refuse_the_whole_file_before_anything_changes(shop: Shop) -> None:
-    stop = ImportOptions(stop_on_error=True, update_existing=True)
+    whole = ImportOptions(on_error=OnError.REJECT_ALL, update_existing=True)
     await shop.bring(file(cup(Handle="old", VariantSKU="A")))
     before = await shop.rows()
-    bad_cell = file(cup(), cup(Handle="mug", VariantPrice="x"))
-    bad_sku = file(cup(), *(cup(Handle=f"p{number}") for number in range(60)), cup(Handle="z", VariantSKU="A"))
-    for data, row, column in ((bad_cell, 3, "Variant Price"), (bad_sku, 63, "Variant SKU")):
-        with pytest.raises(ImportFileInvalid) as refused:
-            await shop.bring(data, stop)
-        assert refused.value.metadata == {"row": str(row), "column": column}
+    good = [cup(Handle=f"p{number}") for number in range(60)]
+    bad = file(*good, cup(Handle="mug", VariantPrice="x"), cup(Handle="pot", VariantPrice="-1"))
+    for options in (whole, replace(whole, dry_run=True)):
+        told: list[ImportEvent] = []
+        with pytest.raises(ImportRowsInvalid) as refused:
+            await shop.follow(bad, told.append, options)
+        assert refused.value.metadata == {"row": "62", "column": "Variant Price", "rows": "2"}
+        assert [event.row for event in told if isinstance(event, RowError)] == [62, 63]
     assert await shop.rows() == before
-    assert outcome(await shop.bring(file(cup(), cup(Handle="mug")), stop)) == (2, 0, 0, 0)
+    # What only the database knows is no reason to refuse a row: it comes in with a warning.
+    report = await shop.bring(file(*good, cup(Handle="z", VariantSKU="A")), whole)
+    assert (outcome(report), len(report.warnings)) == ((61, 0, 0, 0), 1)
 
 
 async def test_a_dry_run_counts_and_changes_nothing(shop: Shop) -> None:

@@ -28,6 +28,7 @@ ARGUMENTS = {
     "check": [],
     "create-admin": ["--email", "boss@shop.example", "--password-stdin"],
     "disable-totp": ["--login", "boss@shop.example"],
+    "export-products": ["--seller", "shop"],
     "import-products": [__file__, "--seller", "shop"],
     "keys": ["rotate"],
     "migrate": [],

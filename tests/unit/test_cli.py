@@ -19,6 +19,7 @@ WITHOUT_SETTINGS = {"bench", "demo", "descriptors", "healthcheck", "policy", "to
 ARGUMENTS = {
     "create-admin": ["--email", "a@shop.example", "--password-stdin"],
     "disable-totp": ["--login", "a@shop.example"],
+    "export-products": ["--seller", "shop"],
     "import-products": [__file__, "--seller", "shop"],
     "keys": ["rotate"],
 }

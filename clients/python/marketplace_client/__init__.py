@@ -1,4 +1,5 @@
-"""A typed asyncio client of the marketplace: connection, tokens, retries, refusals as exceptions, watches and uplinks.
+"""A typed asyncio client of the marketplace: connection, tokens, retries, refusals as exceptions, watches, uplinks and
+files.
 
 The messages and service stubs come from the generated package `marketplace`; nothing of the server is needed here.
 """
@@ -14,6 +15,7 @@ from marketplace_client.errors import (
     SignInRequired,
     UnconditionalUpdate,
 )
+from marketplace_client.files import FileNotWhole, export_products, import_products
 from marketplace_client.uplink import CourierUplink, Outcome
 from marketplace_client.watch import watch_deliveries, watch_delivery, watch_order
 
@@ -22,6 +24,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CourierUplink",
     "FieldViolation",
+    "FileNotWhole",
     "MarketplaceClient",
     "MarketplaceError",
     "Outcome",
@@ -29,6 +32,8 @@ __all__ = [
     "PreconditionViolation",
     "SignInRequired",
     "UnconditionalUpdate",
+    "export_products",
+    "import_products",
     "watch_deliveries",
     "watch_delivery",
     "watch_order",

@@ -71,6 +71,8 @@ async def calls(given: Calls) -> AsyncIterator[Run]:
                 for token, request in turns:
                     if await tally.call(method, request, token) is None or (end and time.perf_counter() > end):
                         return
+                    if given.pause_seconds:
+                        await asyncio.sleep(given.pause_seconds)
 
             async with asyncio.TaskGroup() as tasks:
                 for index in range(given.in_flight):

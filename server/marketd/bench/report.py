@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from marketd.bench import h2load
+from marketd.bench.imports import ImportsMeasured
 from marketd.bench.logins import LoginsMeasured
 from marketd.bench.measure import TOO_NOISY_PERCENT, Figures, Measured
 from marketd.bench.operations import DEFAULT, SERVER, TUNED
@@ -27,6 +28,7 @@ class Report:
     measured: Sequence[Measured]
     quick: bool
     logins: LoginsMeasured | None = None
+    imports: ImportsMeasured | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The contract's form: machine, noise, operations."""
@@ -36,6 +38,7 @@ class Report:
             "operations": [
                 *(_operation(measured) for measured in self.measured),
                 *([self.logins.to_json()] if self.logins is not None else []),
+                *([self.imports.to_json()] if self.imports is not None else []),
             ],
         }
 
@@ -52,6 +55,8 @@ class Report:
         notes = [Text(f"{operation.name}: {operation.note}.") for operation in noted]
         if self.logins is not None:
             notes.append(Text(self.logins.sentence()))
+        if self.imports is not None:
+            notes.append(Text(self.imports.sentence()))
         if not self.measured:
             return Group(*notes)
         legend = "CPU and PG: processor time of a call. Floors: CPU of the tuned / the default one; ratio: to these."

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import grpc
 
-from marketd.bench import logins, plan, statements
+from marketd.bench import imports, logins, plan, statements
 from marketd.bench.background import RelayEvent, RunJob
 from marketd.bench.carts import AddCartItem, GetCart, RefreshTokens
 from marketd.bench.clients import load_clients
 from marketd.bench.couriers import StreamLocations, WatchFanout
+from marketd.bench.imports import ImportsMeasured, measure_imports
 from marketd.bench.logins import LoginsMeasured, measure_logins
 from marketd.bench.measure import Measured, measure
 from marketd.bench.operations import DEFAULT, SERVER, TUNED, Operation, Round, Side, Target
@@ -35,7 +36,8 @@ from marketd.bench.world import World
 from marketd.embedded import EmbeddedPostgres
 
 LOGINS = "logins"
-GROUPS = ("reads", "cart", "orders", "positions", "work", LOGINS)
+IMPORTS = "imports"
+GROUPS = ("reads", "cart", "orders", "positions", "work", LOGINS, IMPORTS)
 
 ROUNDS, QUICK_ROUNDS = 5, 1
 _SECONDS, _QUICK_SECONDS = 2.0, 0.15
@@ -44,11 +46,12 @@ _LOAD_PROCESSES = 2
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to run. groups: of GROUPS; rounds: at least 1, None for the usual number."""
+    """What to run. groups: of GROUPS; rounds, and rows of the imported file: at least 1, None for the usual number."""
 
     groups: Sequence[str]
     quick: bool = False
     rounds: int | None = None
+    rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class _Stage:
     server: Running
     cold: Starting | None
     hashing: Starting | None
+    importing: Starting | None
     folder: Path
     dsn: str
     postmaster_pid: int
@@ -119,10 +123,19 @@ def run(options: Options, progress: Callable[[str], None]) -> Report:
             }
             hashing = start_server("hashing", folder, costly)
             stack.callback(hashing.stop)
-        stage = _Stage(server, cold, hashing, folder, dsn, postmaster_pid)
+        importing = None
+        if IMPORTS in options.groups:
+            workers = {
+                "MARKETD_DATABASE_URL": dsn,
+                "MARKETD_WORKERS": str(imports.WORKERS),
+                "MARKETD_RUN_WORKER": "false",
+            }
+            importing = start_server("importing", folder, workers)
+            stack.callback(importing.stop)
+        rows = options.rows or (imports.QUICK_ROWS if options.quick else imports.ROWS)
+        stage = _Stage(server, cold, hashing, importing, folder, dsn, postmaster_pid)
         try:
-            measured, signing_in = asyncio.run(_run(operations, stage, size, rounds, progress))
-            return Report(measured, options.quick, signing_in)
+            return asyncio.run(_run(operations, stage, size, rounds, rows, progress))
         except Exception:
             for line in complaints(folder):
                 progress(line)
@@ -130,8 +143,13 @@ def run(options: Options, progress: Callable[[str], None]) -> Report:
 
 
 async def _run(
-    operations: Sequence[Operation], stage: _Stage, size: Round, rounds: int, progress: Callable[[str], None]
-) -> tuple[list[Measured], LoginsMeasured | None]:
+    operations: Sequence[Operation],
+    stage: _Stage,
+    size: Round,
+    rounds: int,
+    rows: int,
+    progress: Callable[[str], None],
+) -> Report:
     async with grpc.aio.insecure_channel(stage.server.target) as channel, load_clients(_LOAD_PROCESSES) as clients:
         world = World(channel, stage.dsn)
         environment = settings_environment(stage.folder, {"MARKETD_DATABASE_URL": stage.dsn})
@@ -172,13 +190,21 @@ async def _run(
             finally:
                 for floor in floors.values():
                     floor.stop()
-        signing_in = None
+        signing_in: LoginsMeasured | None = None
         if stage.hashing is not None:
             progress("waiting for the server with costly hashes")
             hashing = stage.hashing.wait()
             side = Side(SERVER, hashing.target, hashing.pids)
             signing_in = await measure_logins(world, side, clients, stage.postmaster_pid, size, rounds, progress)
-        return measured, signing_in
+        imported: ImportsMeasured | None = None
+        if stage.importing is not None:
+            progress("waiting for the server that imports")
+            importing = stage.importing.wait()
+            side = Side(SERVER, importing.target, importing.pids)
+            imported = await measure_imports(
+                world, side, clients, stage.postmaster_pid, size, rows, stage.folder, progress
+            )
+        return Report(measured, size.quick, signing_in, imported)
 
 
 def _sides(server: Running, floors: Mapping[str, Running]) -> list[Side]:

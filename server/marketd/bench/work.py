@@ -14,6 +14,7 @@ class Calls:
     """Unary calls in a closed loop.
 
     `requests`: (access token or "", request) taken in turn; with `seconds` again and again, without it each once.
+    `pause_seconds` lie between an answer and the next call.
     """
 
     target: str
@@ -22,6 +23,7 @@ class Calls:
     in_flight: int
     connections: int
     seconds: float | None = None
+    pause_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,11 @@ def _ids(texts: Iterable[str]) -> tuple[UUID, ...]:
     return tuple(dict.fromkeys(map(UUID, texts)))
 
 
+def states_of(states: Iterable[product_pb2.ProductState.ValueType]) -> tuple[ProductState, ...]:
+    """The states in a validated field, each once."""
+    return tuple(dict.fromkeys(_STATES.all_from_wire(states)))
+
+
 def _text(identifier: UUID | None) -> str | None:
     return None if identifier is None else str(identifier)
 
@@ -341,7 +346,7 @@ def from_list_products(request: catalog_service_pb2.ListProductsRequest) -> Prod
         category_ids=_ids(request.category_ids),
         brand_ids=_ids(request.brand_ids),
         seller_ids=_ids(request.seller_ids),
-        states=tuple(dict.fromkeys(_STATES.all_from_wire(request.states))),
+        states=states_of(request.states),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from marketd.kernel.call.reasons import Code, Reason
 from marketd.kernel.call.refusals import FieldViolation, IllegalTransition, Refusal
 
@@ -20,6 +22,25 @@ class ImportFileInvalid(Refusal):
         )
         self.row = row
         self.column = column
+
+
+class ImportRowsInvalid(Refusal):
+    """Rows of the file cannot be imported, and it was to come in whole or not at all.
+
+    first: some of them, as (row, column or "", what is wrong).
+    """
+
+    code = Code.INVALID_ARGUMENT
+    reason = Reason.IMPORT_ROW_INVALID
+
+    def __init__(self, rows: int, first: Sequence[tuple[int, str, str]]) -> None:
+        row, column, description = first[0]
+        super().__init__(
+            f"Row {row}{f', column {column}' if column else ''}: {description}. Rows that cannot be imported: {rows};"
+            " nothing was changed.",
+            metadata={"row": str(row), "column": column, "rows": str(rows)},
+            fields=[FieldViolation("csv", f"row {row}: {description}") for row, _, description in first],
+        )
 
 
 class NothingToSell(IllegalTransition):

@@ -13,9 +13,12 @@ from marketplace.catalog.v1 import catalog_service_pb2_grpc
 
 from marketd.catalog import brands, categories, convert, life, products, show
 from marketd.catalog.errors import UploadOutOfOrder
+from marketd.catalog.exports import convert as exports
+from marketd.catalog.exports.run import export_products
 from marketd.catalog.imports import convert as imports
 from marketd.catalog.imports import run
 from marketd.catalog.imports.once import once_key, store_answer
+from marketd.catalog.imports.tally import Told
 from marketd.catalog.imports.upload import Upload, check_inline
 from marketd.catalog.imports.values import ImportSummary
 from marketd.catalog.model import ProductState
@@ -346,12 +349,13 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
             raise UploadOutOfOrder
         call.once = once_key(call.caller.key, first.request_id, first.options.SerializeToString(deterministic=True))
         if (answer := await self._tx.stored_answer()) is not None:
-            yield cast("pb.ImportProductsResponse", answer)
+            for message in imports.told_again(answer):
+                yield message
             return
         options = imports.from_options(first.options)
         seller = await self._tx.read(lambda unit: run.seller_to_import_for(unit, call.caller, options))
+        told = Told()
         with Upload(first.options.size, first.options.sha256, self._max_import_bytes) as upload:
-            summary = None
             async with aclosing(
                 run.import_upload(
                     self._tx,
@@ -365,13 +369,10 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
                 )
             ) as events:
                 async for event in events:
-                    if isinstance(event, ImportSummary):
-                        summary = event
-                    else:
+                    told.add(event)
+                    if not isinstance(event, ImportSummary):
                         yield imports.to_event(event, upload.received)
-            if summary is None:
-                raise RuntimeError("an import ended without a summary")
-            yield await store_answer(self._tx, summary, lambda final: imports.to_event(final, upload.received))
+            yield imports.last_message(await store_answer(self._tx, told.report(), imports.to_inline))
 
     async def ImportProductsInline(
         self, request: pb.ImportProductsInlineRequest, context: Context
@@ -389,3 +390,13 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
             on_change=self._on_change,
         )
         return await store_answer(self._tx, report, imports.to_inline)
+
+    # -- exports
+
+    async def ExportProducts(
+        self, request: pb.ExportProductsRequest, context: Context
+    ) -> AsyncIterator[pb.ExportProductsResponse]:
+        caller = calls.current_caller()
+        async with aclosing(export_products(self._tx, caller, exports.from_request(request))) as events:
+            async for event in events:
+                yield exports.to_event(event)

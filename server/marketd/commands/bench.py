@@ -34,6 +34,7 @@ def command(
     json_: Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Only show that it works, in seconds.")] = False,
     rounds: Annotated[int | None, typer.Option(min=1, help="Rounds of each operation [5, quick 1].")] = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="Rows of the imported file [100000, quick 2000].")] = None,
 ) -> None:
     """Measure the server against bare floors on this machine.
 
@@ -45,7 +46,7 @@ def command(
     if unknown:
         fail_line(f"there is no group {', '.join(unknown)}; choose of {', '.join(runner.GROUPS)}.")
         raise typer.Exit(2)
-    options = runner.Options(groups or runner.GROUPS, quick, rounds)
+    options = runner.Options(groups or runner.GROUPS, quick, rounds, rows)
     # SIGTERM ends it as Ctrl-C does: with its servers stopped and its folder removed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

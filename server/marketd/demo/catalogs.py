@@ -14,6 +14,7 @@ from marketd.demo.records import CheckFailed
 
 _DEFAULT_OPTION = ("Title", "Default Title")
 _OPTIONS = (1, 2, 3)
+_ON_SALE = ("", "active")
 
 Options = tuple[tuple[str, str], ...]
 
@@ -63,6 +64,7 @@ def read_products(content: bytes) -> dict[str, ProductFacts]:
     if "Handle" not in (rows.fieldnames or ()):
         raise CheckFailed("--products: the file has no column Handle; it should be a Shopify product export")
     drafts: dict[str, _Draft] = {}
+    skus: set[str] = set()
     for row in rows:
         cells = {name: (value or "").strip() for name, value in row.items() if name and isinstance(value, str)}
         handle = cells.get("Handle", "")
@@ -72,7 +74,7 @@ def read_products(content: bytes) -> dict[str, ProductFacts]:
         if draft is None:
             names = (cells.get(f"Option{number} Name", "") for number in _OPTIONS)
             draft = drafts[handle] = _Draft(cells, tuple(name for name in names if name))
-        _add_row(draft, cells)
+        _add_row(draft, cells, skus)
     return {handle: _facts(draft) for handle, draft in drafts.items()}
 
 
@@ -84,22 +86,25 @@ def read_file(path: Path) -> bytes:
         raise CheckFailed(f"--products {path} cannot be read: {error.strerror}") from error
 
 
-def _add_row(draft: _Draft, cells: Mapping[str, str]) -> None:
+def _add_row(draft: _Draft, cells: Mapping[str, str], skus: set[str]) -> None:
     if cells.get("Image Src"):
         draft.images.add(cells["Image Src"])
     values = [cells.get(f"Option{number} Value", "") for number in _OPTIONS]
     if not (any(values) or cells.get("Variant Price") or cells.get("Variant SKU")):
         return  # a row that only carries one more picture
     price, former = _minor(cells.get("Variant Price", "")) or 0, _minor(cells.get("Variant Compare At Price", ""))
+    # Of several variants with one SKU the first has it.
+    sku = "" if cells.get("Variant SKU", "").casefold() in skus else cells.get("Variant SKU", "")
+    skus.add(sku.casefold())
     pairs = tuple((name, value) for name, value in zip(draft.option_names, values, strict=False) if value)
     draft.variants.append(
         VariantFacts(
             options=() if pairs == (_DEFAULT_OPTION,) else tuple(sorted(pairs)),
-            sku=cells.get("Variant SKU", ""),
+            sku=sku,
             price_minor=price,
             # One that is not above the price is left out with a warning.
             compare_at_minor=former if former is not None and former > price else None,
-            quantity=_whole(cells.get("Variant Inventory Qty", "")),
+            quantity=max(0, _whole(cells.get("Variant Inventory Qty", ""))),
         )
     )
 
@@ -112,7 +117,7 @@ def _facts(draft: _Draft) -> ProductFacts:
         brand=first.get("Vendor", "").casefold(),
         category=first.get("Type", "").casefold(),
         tags=frozenset(tag.strip() for tag in first.get("Tags", "").split(",") if tag.strip()),
-        is_published=first.get("Published", "").lower() != "false",
+        is_published=first.get("Published", "").lower() != "false" and first.get("Status", "").lower() in _ON_SALE,
         option_names=draft.option_names if chosen else (),
         image_count=len(draft.images),
         variants=tuple(sorted(draft.variants, key=lambda variant: variant.options)),

@@ -3,48 +3,75 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 
+from google.protobuf import json_format
 from marketplace.catalog.v1 import catalog_service_pb2, import_pb2, product_pb2
 from marketplace.inventory.v1 import inventory_service_pb2
-from marketplace_client import MarketplaceClient
+from marketplace_client import MarketplaceClient, import_products
 
 from marketd.demo.catalogs import ProductFacts, VariantFacts
 from marketd.demo.money import to_minor
-from marketd.demo.records import CheckFailed
+from marketd.demo.records import CheckFailed, Detail
 
-_CHUNK_BYTES = 64 * 1024
 _READS_AT_ONCE = 8
+_MOST_SHOWN = 20
+
+
+@dataclass
+class Upload:
+    """What the server said of a file. errors, warnings: in words, those of rows."""
+
+    summary: import_pb2.ImportSummary = field(default_factory=import_pb2.ImportSummary)
+    errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def told(self) -> Detail:
+        """All of it for a step's record; of long lists the beginning."""
+        detail: Detail = json_format.MessageToDict(
+            self.summary, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+        )
+        detail["reasons"] = [_reason(reason) for reason in self.summary.reasons[:_MOST_SHOWN]]
+        detail["unused_columns"] = [
+            f"{column.name} ({column.filled_rows} rows)" for column in self.summary.unused_columns[:_MOST_SHOWN]
+        ]
+        detail["row_errors"] = list(self.errors[:_MOST_SHOWN])
+        detail["row_warnings"] = list(self.warnings[:_MOST_SHOWN])
+        return detail
+
+
+def _reason(reason: import_pb2.ImportReason) -> str:
+    name = import_pb2.ImportRowReason.Name(reason.reason).removeprefix("IMPORT_ROW_REASON_")
+    return f"{reason.count} {name}{f' in {reason.column}' if reason.column else ''}, such as: {reason.example}"
+
+
+def _found(told: import_pb2.ImportRowError | import_pb2.ImportRowWarning) -> str:
+    return f"row {told.row}{f', {told.column}' if told.column else ''}: {told.message}"
 
 
 async def upload(
-    seller: MarketplaceClient, content: bytes, file_name: str, *, update_existing: bool = False
-) -> tuple[import_pb2.ImportSummary, list[import_pb2.ImportRowError]]:
-    """Import a Shopify CSV for the signed-in seller and publish it; the summary and the rows that were not imported."""
-
-    async def pieces() -> AsyncIterator[catalog_service_pb2.ImportProductsRequest]:
-        options = import_pb2.ImportOptions(
-            file_name=file_name,
-            size=len(content),
-            sha256=hashlib.sha256(content).hexdigest(),
-            publish=True,
-            update_existing=update_existing,
-        )
-        yield catalog_service_pb2.ImportProductsRequest(options=options)
-        for start in range(0, len(content), _CHUNK_BYTES):
-            yield catalog_service_pb2.ImportProductsRequest(chunk=content[start : start + _CHUNK_BYTES])
-
-    errors: list[import_pb2.ImportRowError] = []
-    summary: import_pb2.ImportSummary | None = None
-    async for message in seller.catalog.ImportProducts(pieces()):
+    seller: MarketplaceClient,
+    content: bytes,
+    file_name: str,
+    *,
+    update_existing: bool = False,
+    dry_run: bool = False,
+) -> Upload:
+    """Import a Shopify CSV for the signed-in seller and publish it; with `dry_run` only see what would come of it."""
+    options = import_pb2.ImportOptions(
+        file_name=file_name, publish=True, update_existing=update_existing, dry_run=dry_run
+    )
+    found, is_over = Upload(), False
+    async for message in import_products(seller, content, options):
         if message.HasField("row_error"):
-            errors.append(message.row_error)
+            found.errors.append(_found(message.row_error))
+        elif message.HasField("row_warning"):
+            found.warnings.append(_found(message.row_warning))
         elif message.HasField("summary"):
-            summary = message.summary
-    if summary is None:
+            found.summary, is_over = message.summary, True
+    if not is_over:
         raise CheckFailed("the import ended without a summary")
-    return summary, errors
+    return found
 
 
 async def read_back(seller: MarketplaceClient, seller_id: str) -> list[tuple[product_pb2.Product, ProductFacts]]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from google.protobuf import json_format
 from google.protobuf.duration_pb2 import Duration
 from marketplace.auth.v1 import user_service_pb2
 from marketplace.cart.v1 import cart_service_pb2
@@ -14,7 +14,7 @@ from marketplace.order.v1 import order_pb2, order_service_pb2
 from marketplace.payment.v1 import payment_pb2, payment_service_pb2
 from marketplace.policy.v1 import policy_pb2
 from marketplace.seller.v1 import seller_pb2, seller_service_pb2
-from marketplace_client import watch_order
+from marketplace_client import export_products, watch_order
 
 from marketd.demo import catalogs, imports
 from marketd.demo.admin import sign_in_admin
@@ -79,17 +79,22 @@ async def open_shop(stage: Stage, cast: Cast, pickup: TracePoint) -> str:
 
 
 async def fill_shop(stage: Stage, cast: Cast, options: DemoOptions, seller_id: str) -> list[product_pb2.Product]:
-    """The products file is imported, and everything in it is found again on the server; gives the products."""
-    async with stage.step("import", f"The seller imports {options.products.name}") as detail:
+    """The products file is checked, imported, found again on the server and exported; gives the products."""
+    name = options.products.name
+    async with stage.step("dry_run", f"The seller has {name} checked before anything changes") as detail:
         content = catalogs.read_file(options.products)
-        summary, errors = await imports.upload(cast.seller, content, options.products.name)
-        told = json_format.MessageToDict(
-            summary, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-        )
-        detail.update(told)
-        lines = [f"row {error.row} {error.column}: {error.message}" for error in errors]
-        detail["row_errors"] = lines[:20]
-        require(not lines, f"{len(lines)} rows were not imported, the first: {lines[:1]}")
+        checked = await imports.upload(cast.seller, content, name, dry_run=True)
+        detail.update(checked.told())
+        own = catalog_service_pb2.ListProductsRequest(seller_ids=[seller_id], page_size=1)
+        made = len((await cast.seller.catalog.ListProducts(own)).products)
+        require(not made, "a dry run made products")
+    async with stage.step("import", f"The seller imports {name}") as detail:
+        brought = await imports.upload(cast.seller, content, name)
+        detail.update(brought.told())
+        require(not brought.errors, f"{len(brought.errors)} rows were not imported, the first: {brought.errors[:1]}")
+        was = (checked.summary.products_created, checked.errors, checked.warnings)
+        is_as_told = was == (brought.summary.products_created, brought.errors, brought.warnings)
+        require(is_as_told, "the dry run told something else than the import did")
     async with stage.step("catalog", "Every product, option, price and stock is there") as detail:
         expected = catalogs.read_products(content)
         found = await imports.read_back(cast.seller, seller_id)
@@ -98,6 +103,17 @@ async def fill_shop(stage: Stage, cast: Cast, options: DemoOptions, seller_id: s
         lacking = catalogs.differences(expected, [facts for _, facts in found])
         detail["differences"] = lacking[:20]
         require(not lacking, f"{len(lacking)} differences from the file, the first: {lacking[:1]}")
+    async with stage.step("export", "The seller takes the shop along as a file, which changes nothing here") as detail:
+        exported = io.BytesIO()
+        held = await export_products(cast.seller, exported)
+        detail["products"], detail["variants"] = held.products, held.variants
+        detail["rows"], detail["size"], detail["sha256"] = held.rows, held.size, held.sha256
+        lacking = catalogs.differences(catalogs.read_products(exported.getvalue()), [facts for _, facts in found])
+        require(not lacking, f"{len(lacking)} differences from the shop, the first: {lacking[:1]}")
+        again = (await imports.upload(cast.seller, exported.getvalue(), "export.csv", update_existing=True)).summary
+        detail["unchanged"] = again.products_unchanged
+        changed = again.products_created + again.products_updated + again.products_rejected
+        require(not changed, f"importing the export touched {changed} products")
         return [product for product, _ in found]
 
 

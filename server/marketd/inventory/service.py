@@ -24,6 +24,13 @@ def availability_sql(variant_id: str) -> str:
     return f"(SELECT ROW(s.policy, s.on_hand - s.reserved) FROM stocks s WHERE s.variant_id = {variant_id})"  # noqa: S608 - a column
 
 
+def level_sql(variant_id: str) -> str:
+    """SQL that gives the policy and the pieces on hand of the variant whose id `variant_id` names, as one value that
+    `StockLevel.read` reads; NULL without stock. For catalog, whose exports say what a seller counted.
+    """
+    return f"(SELECT ROW(s.policy, s.on_hand) FROM stocks s WHERE s.variant_id = {variant_id})"  # noqa: S608 - a column
+
+
 async def create_stock(uow: UnitOfWork, rows: Sequence[NewStock], actor: Actor | None = None) -> None:
     """Open the stock of new variants; catalog calls it in the transaction that makes them.
 

@@ -46,6 +46,19 @@ NOTHING: Final = Availability(StockPolicy.TRACKED, 0)
 
 
 @dataclass(frozen=True, slots=True)
+class StockLevel:
+    """What a seller says of a stock: until when the variant is sold, and how many pieces are there, promised or not."""
+
+    policy: StockPolicy
+    on_hand: int
+
+    @classmethod
+    def read(cls, found: Sequence[Any] | None) -> StockLevel:
+        """Out of what `service.level_sql` gives; None is a variant without stock."""
+        return cls(StockPolicy.TRACKED, 0) if found is None else cls(StockPolicy(found[0]), found[1])
+
+
+@dataclass(frozen=True, slots=True)
 class Actor:
     """Who changed how many pieces are there: as whom, and the account or service; None for the marketplace itself."""
 

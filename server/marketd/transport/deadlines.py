@@ -7,17 +7,18 @@ from marketd.transport.rules import Kind, RateClass, Rule
 UNARY_SECONDS = 5.0
 UPLOAD_SECONDS = 30.0
 IMPORT_SECONDS = 600.0
+"""Of whole files in either direction."""
 
 
 def limit_seconds(rule: Rule) -> float | None:
-    """The method's limit in seconds; None for streams, which end with the caller's token instead."""
+    """The method's limit in seconds; None for watches, which end with the caller's token instead."""
     uploads = rule.rate_class is RateClass.UPLOAD
     match rule.kind:
         case Kind.UNARY:
             return UPLOAD_SECONDS if uploads else UNARY_SECONDS
         case Kind.CLIENT_STREAM:
             return UPLOAD_SECONDS
-        case Kind.BIDI if uploads:
+        case Kind.BIDI | Kind.SERVER_STREAM if uploads:
             return IMPORT_SECONDS
         case _:
             return None

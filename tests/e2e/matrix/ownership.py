@@ -246,6 +246,13 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "ImportProductsInline.options.seller_id": Owned(
         (S,), plain(lambda market: market.shop.seller_id, lambda one: inline_import(csv_file(), seller_id=one))
     ),
+    "ExportProducts.seller_id": Owned(
+        (S,),
+        plain(
+            lambda market: market.shop.seller_id,
+            lambda one: catalog_service_pb2.ExportProductsRequest(seller_id=one),
+        ),
+    ),
     "GetStock.variant_id": Owned(
         (S,),
         plain(

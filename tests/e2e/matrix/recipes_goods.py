@@ -262,6 +262,12 @@ async def import_inline(market: Market, who: str) -> Scene:
     return Scene(_keeper(market, who), (inline_import(csv_file(), **options),))
 
 
+@CATALOG.add("ExportProducts", SELLER, ADMIN)
+async def export_products(market: Market, who: str) -> Scene:
+    seller_id = market.shop.seller_id if who == "ADMIN" else ""
+    return Scene(_keeper(market, who), (catalog_service_pb2.ExportProductsRequest(seller_id=seller_id),))
+
+
 @STOCK.add("SetStock", SELLER, ADMIN, SERVICE)
 async def set_stock(market: Market, who: str) -> Scene:
     goods = await market.product()

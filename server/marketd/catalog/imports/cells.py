@@ -3,114 +3,140 @@
 from __future__ import annotations
 
 import re
+from decimal import ROUND_HALF_UP, Decimal
 
-from marketd.catalog.imports.values import RowReason
+from marketd.catalog.imports.numbers import decimal_text, shown
+from marketd.catalog.imports.parsed import BadCell, RowReason
 from marketd.inventory.model import MAX_QUANTITY
-from marketd.kernel.values.money import MAX_UNITS, minor_digits, parse_decimal
-from marketd.kernel.values.texts import text_problem
+from marketd.kernel.values.money import MAX_UNITS, minor_digits
+from marketd.kernel.values.texts import mended_text
 
 MAX_GRAMS = 10_000_000
+MAX_ADDRESS = 2048
+MAX_TAGS = 250
+MAX_TAG = 255
 
-_DECIMAL = re.compile(r"-?[0-9]{1,15}(\.[0-9]{0,6})?", re.ASCII)
+_PLAIN = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,2})?", re.ASCII)
+_POSITION = re.compile(r"([0-9]{1,6})(?:\.0*)?", re.ASCII)
 _WEB_ADDRESS = re.compile(r"https://[^\s/]\S*", re.IGNORECASE)
-_FLAGS = {"": True, "true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-_STATUSES = {"": True, "active": True, "unlisted": False, "draft": False, "archived": False}
+_BETWEEN_ADDRESSES = re.compile(r"[\s,;|](?=https?://)", re.IGNORECASE)
+_SIGNS = ("=", "+", "-", "@")
+_AROUND = " \t\r\n,;|"
+_TRUE = frozenset({"true", "yes", "y", "t", "1", "on", "x", "wahr", "ja", "vrai", "oui", "verdadero", "si", "sí"})
+_FALSE = frozenset({"false", "no", "n", "f", "0", "off", "falsch", "nein", "faux", "non", "falso"})
 
 
-class BadCell(Exception):
-    """A cell that does not fit its column."""
+def amount(text: str, currency: str, decimal_comma: bool | None = None) -> int:
+    """A price in minor units, 0 to 100,000,000 of the currency.
 
-    def __init__(self, reason: RowReason, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.message = message
-
-
-def amount(text: str, currency: str) -> int:
-    """A price in minor units, 0 to 100,000,000 of the currency; plain decimals only, so `1e9` and `NaN` are none."""
-    if _DECIMAL.fullmatch(text) is None:
-        raise BadCell(RowReason.INVALID_VALUE, f"{_shown(text)} is not a price such as 49.90")
-    if text.startswith("-"):
+    Any number of decimals, as long as those beyond the currency's are zeros, or what arithmetic left there.
+    """
+    digits = minor_digits(currency)
+    if digits == 2 and _PLAIN.fullmatch(text):
+        whole, _, rest = text.partition(".")
+        minor = int(whole) * 100 + int(rest.ljust(2, "0") or 0)
+    else:
+        exact = Decimal(decimal_text(text, decimal_comma, currency)).scaleb(digits)
+        minor = int(exact.to_integral_value(ROUND_HALF_UP))
+        if abs(exact - minor) > Decimal("0.0001"):
+            raise BadCell(RowReason.INVALID_VALUE, f"{shown(text)} has more than the {digits} decimals of {currency}")
+    if minor < 0:
         raise BadCell(RowReason.OUT_OF_RANGE, "a price cannot be negative")
-    try:
-        minor = parse_decimal(text.rstrip("."), currency).amount_minor
-    except ValueError as error:
-        raise BadCell(RowReason.INVALID_VALUE, f"{_shown(text)}: {error}") from error
-    if minor > MAX_UNITS * 10 ** minor_digits(currency):
+    if minor > MAX_UNITS * 10**digits:
         raise BadCell(RowReason.OUT_OF_RANGE, f"a price is at most {MAX_UNITS}")
     return minor
 
 
-def count(text: str, most: int = MAX_QUANTITY) -> int:
-    """A whole number from 0; `12` and `12.0` are the same."""
-    if _DECIMAL.fullmatch(text) is None:
-        raise BadCell(RowReason.INVALID_VALUE, f"{_shown(text)} is not a number")
-    whole, _, rest = text.partition(".")
-    if rest.strip("0"):
-        raise BadCell(RowReason.INVALID_VALUE, f"{_shown(text)} is not a whole number")
-    number = int(whole)
-    if not 0 <= number <= most:
-        raise BadCell(RowReason.OUT_OF_RANGE, f"{_shown(text)} is not between 0 and {most}")
+def quantity(text: str) -> int:
+    """A number of pieces from 0; `12` and `12.0` are the same."""
+    if text.isascii() and text.isdigit() and len(text) < 10:
+        return int(text)
+    exact = Decimal(decimal_text(text, None))
+    number = int(exact)
+    if number < 0 or exact < 0:
+        raise BadCell(RowReason.NEGATIVE_QUANTITY, f"{shown(text)} is below 0 and counts as 0", 0)
+    if number > MAX_QUANTITY:
+        raise BadCell(RowReason.OUT_OF_RANGE, f"{shown(text)} is more than {MAX_QUANTITY}", MAX_QUANTITY)
+    if number != exact:
+        raise BadCell(RowReason.INVALID_VALUE, f"{shown(text)} is no whole number and counts as {number}", number)
     return number
 
 
-def grams(text: str) -> int | None:
-    """A weight in whole grams, rounded; None, not known, for an empty cell and for 0, which Shopify writes then."""
-    if not text:
+def position(text: str) -> int:
+    """The place of a picture from 1; 0 when it says none."""
+    found = _POSITION.fullmatch(text)
+    return int(found.group(1)) if found is not None else 0
+
+
+def grams(text: str, per_unit: Decimal = Decimal(1), decimal_comma: bool | None = None) -> int | None:
+    """A weight in whole grams, rounded half up; None, not known, for an empty cell and for 0, which shops write then.
+
+    per_unit: how many grams the file's unit has.
+    """
+    if not text or text == "0":
         return None
-    if _DECIMAL.fullmatch(text) is None:
-        raise BadCell(RowReason.INVALID_VALUE, f"{_shown(text)} is not a weight in grams")
-    if text.startswith("-") or float(text) > MAX_GRAMS:
-        raise BadCell(RowReason.OUT_OF_RANGE, f"a weight is between 0 and {MAX_GRAMS} grams")
-    return round(float(text)) or None
+    weight = Decimal(decimal_text(text, decimal_comma)) * per_unit
+    if not 0 <= weight <= MAX_GRAMS:
+        raise BadCell(RowReason.OUT_OF_RANGE, f"a weight is between 0 and {MAX_GRAMS} grams, and {shown(text)} is not")
+    return int(weight.to_integral_value(ROUND_HALF_UP)) or None
 
 
 def flag(text: str) -> bool:
-    """true or false; empty is true."""
-    return _one_of(_FLAGS, text, "true or false")
+    """true or false, as spreadsheets in some languages write it."""
+    word = text.casefold()
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise BadCell(RowReason.INVALID_VALUE, f"{shown(text)} is not true or false")
 
 
-def status(text: str) -> bool:
-    """Whether the Status column lets the product be published."""
-    return _one_of(_STATUSES, text, "active, draft, archived or unlisted")
+def addresses(text: str) -> list[str]:
+    """The parts of a cell that some tools fill with several addresses."""
+    return _BETWEEN_ADDRESSES.split(text)
+
+
+def is_flag(text: str) -> bool:
+    """Whether it is true or false, whichever."""
+    return text.casefold() in _TRUE | _FALSE
 
 
 def address(text: str) -> str:
-    """An https address of at most 2,048 characters."""
-    if _WEB_ADDRESS.fullmatch(text) is None:
-        raise BadCell(RowReason.INVALID_VALUE, f"{_shown(text)} is not an address that begins with https://")
-    return short(text, 2048)
-
-
-def short(text: str, most: int, *, lines: bool = False) -> str:
-    """A text of at most `most` characters that a request could hold too; of one line, unless told otherwise."""
-    if len(text) > most:
-        raise BadCell(RowReason.TOO_LONG, f"has {len(text)} characters and may have {most}")
-    problem = text_problem(text, lines=lines) if text else ""
-    if problem:
-        raise BadCell(RowReason.INVALID_VALUE, problem)
+    """An https address of at most 2,048 characters. One without its scheme, and blanks in it, are mended."""
+    text = text.strip(_AROUND)
+    if text.startswith("//"):
+        text = f"https:{text}"
+    if " " in text:
+        text = text.replace(" ", "%20")
+    if len(text) > MAX_ADDRESS:
+        raise BadCell(RowReason.TOO_LONG, f"the address has {len(text)} characters and may have {MAX_ADDRESS}")
+    if _WEB_ADDRESS.fullmatch(text) is None or mended_text(text) != text:
+        if text[:7].lower() == "http://":
+            secure = f"https://{text[7:]}"
+            if _WEB_ADDRESS.fullmatch(secure):
+                raise BadCell(RowReason.INVALID_VALUE, f"{shown(text)} is taken as {shown(secure)}", secure)
+        raise BadCell(RowReason.INVALID_VALUE, f"{shown(text)} is not an address that begins with https://")
     return text
 
 
-def tags(text: str) -> tuple[str, ...]:
-    """The words of a list with commas: each once, in order of the alphabet, at most 250."""
-    words = sorted({word.strip() for word in text.split(",")} - {""})
-    if len(words) > 250:
-        raise BadCell(RowReason.TOO_LONG, f"there are {len(words)} tags and may be 250")
-    return tuple(short(word, 255) for word in words)
+def line(text: str) -> str:
+    """A text of one line."""
+    if text.isascii() and text.isprintable():
+        return text
+    mended = mended_text(text).strip()
+    if mended != text:
+        raise BadCell(RowReason.TEXT_CLEANED, "characters that no text may hold are taken out", mended)
+    return text
 
 
 def without_apostrophe(text: str) -> str:
-    """The text without the one apostrophe that spreadsheets put before numbers to keep them as they are."""
-    return text[1:] if text.startswith("'") and text[1:2].isdigit() else text
+    """The text without the one apostrophe that spreadsheets put before numbers to keep them as they are.
+
+    Exports put one more before a text that begins with apostrophes and a digit, so that it comes back as it was.
+    """
+    return text[1:] if text.startswith("'") and text.lstrip("'")[:1].isdigit() else text
 
 
-def _one_of(known: dict[str, bool], text: str, expected: str) -> bool:
-    value = known.get(text.casefold())
-    if value is None:
-        raise BadCell(RowReason.INVALID_VALUE, f"{_shown(text)} is not {expected}")
-    return value
-
-
-def _shown(text: str) -> str:
-    return f"'{text[:40]}…'" if len(text) > 40 else f"'{text}'"
+def unguarded(text: str) -> str:
+    """The text without the apostrophe that WooCommerce puts before signs, so that spreadsheets do not calculate."""
+    return text[1:] if text[:1] == "'" and text[1:2] in _SIGNS else text

@@ -1,14 +1,16 @@
 """Reading the records of a CSV file that strangers made: one at a time, numbered, and going on after a broken one.
 
 Row numbers are those of the file's records: the header is row 1, and a record over several lines is one row. A broken
-record (quotes that do not close, too many cells) is reported and reading goes on with the line after its first, so a
-stray quote costs one row and not the rest of the file. Pure but for the file it is given.
+record (quotes that do not close) is reported and reading goes on with the line after its first, so a stray quote costs
+one row and not the rest of the file. Pure but for the file it is given.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
+import re
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -16,9 +18,16 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from marketd.catalog.errors import ImportFileInvalid
+from marketd.catalog.imports.encodings import encoding_of
 
 # csv's own limit would break a record off in the middle; cells are judged by their columns' rules instead.
 _CELL_LIMIT = 2**30
+_PIECE = 1 << 16
+_MAX_RECORD = 1 << 23
+_MAX_LINE = 1 << 24
+_DELIMITERS = (",", ";", "\t", "|")
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+_UNDECODED = re.compile("[\udc80-\udcff]")
 
 
 class ReadingStopped(Exception):
@@ -45,11 +54,15 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One record; `problem` says what is wrong with it as a whole, and then `cells` holds what could be read."""
+    """One record; `problem` says what is wrong with it as a whole, and then `cells` holds what could be read.
+
+    note: what was odd about it though it could be read.
+    """
 
     number: int
     cells: list[str]
     problem: str = ""
+    note: str = ""
 
 
 class _Lines:
@@ -59,6 +72,7 @@ class _Lines:
         self._lines = lines
         self._returned: deque[str] = deque()
         self.record: list[str] = []
+        self._room = _MAX_RECORD
 
     def __iter__(self) -> _Lines:
         return self
@@ -66,84 +80,129 @@ class _Lines:
     def __next__(self) -> str:
         line = self._returned.popleft() if self._returned else next(self._lines)
         self.record.append(line)
+        self._room -= len(line)
+        if self._room < 0 and len(self.record) > 1:
+            # A quote that never closes would take the whole file into memory.
+            raise csv.Error("they do not close")
         return line
 
     def begin(self) -> None:
         """The next line begins a record."""
         self.record.clear()
+        self._room = _MAX_RECORD
 
-    def take_back(self) -> None:
-        """Read all lines of this record but the first again."""
-        self._returned.extendleft(reversed(self.record[1:]))
+    def take_back(self, *, all_lines: bool = False) -> None:
+        """Read the lines of this record again: all but the first, or all."""
+        self._returned.extendleft(reversed(self.record if all_lines else self.record[1:]))
 
 
-def read_rows(file: BinaryIO) -> Iterator[Row]:
-    """The rows of the file from its beginning, the header among them; blank lines are counted but not given.
+class CsvFile:
+    """The records of a file from its beginning, the header among them.
 
-    Raises ImportFileInvalid where the file is not UTF-8 (a byte order mark is allowed).
+    delimiter: what stands between cells, found out by the header.
     """
-    csv.field_size_limit(_CELL_LIMIT)
-    number = 0
-    lines = _Lines(_decoded(file))
-    reader = csv.reader(lines, strict=True)
-    while True:
-        lines.begin()
-        number += 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            lines.take_back()
-            reader = csv.reader(lines, strict=True)
-            yield Row(number, lines.record[0].rstrip("\r\n").split(","), f"the quotes are broken ({error})")
-            continue
-        except UnicodeDecodeError as error:
-            raise ImportFileInvalid(number, "", "the file is not UTF-8; save it as UTF-8 and try again") from error
-        if any(cell and not cell.isspace() for cell in cells):
-            yield Row(number, cells)
 
+    def __init__(self, file: BinaryIO) -> None:
+        csv.field_size_limit(_CELL_LIMIT)
+        encoding = encoding_of(file)
+        self._strict = encoding != "utf-8"
+        self._lines = _Lines(_decoded(file, encoding))
+        self._skipped = 0
+        self.delimiter = self._find_delimiter()
 
-def _decoded(file: BinaryIO) -> Iterator[str]:
-    """The lines of the file, decoded one by one, so that what is no UTF-8 is known by its row."""
-    encoding = "utf-8-sig"
-    for raw in file:
-        line = raw.decode(encoding)
-        encoding = "utf-8"
-        if line.find("\r", 0, -2) >= 0:
-            yield from io.StringIO(line, newline="")  # lines that end as on old Macs
-        else:
-            yield line
+    def _find_delimiter(self) -> str:
+        """What cuts the first record that has cells into most of them."""
+        while True:
+            self._lines.begin()
+            line = next(self._lines, None)
+            if line is None:
+                return ","
+            named = _SEPARATOR_LINE.fullmatch(line)
+            if named is not None:
+                self._skipped += 1
+                return named.group(1)
+            if line.strip().strip('",;\t|'):
+                break
+            self._skipped += 1
+        cuts = {delimiter: _cut(line, delimiter) for delimiter in _DELIMITERS}
+        self._lines.take_back(all_lines=True)
+        return max(_DELIMITERS, key=lambda delimiter: cuts[delimiter])
 
+    def rows(self) -> Iterator[Row]:
+        """The records; blank ones are counted but not given. Raises ImportFileInvalid where the text is not known."""
+        number = self._skipped
+        width = 0
+        lines = self._lines
+        reader = csv.reader(lines, strict=True, delimiter=self.delimiter)
+        while True:
+            lines.begin()
+            number += 1
+            note = ""
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                reader = csv.reader(lines, strict=True, delimiter=self.delimiter)
+                loose = self._read_loosely(width)
+                if loose is None:
+                    lines.take_back()
+                    self._check(lines.record[:1], number)
+                    first = lines.record[0].rstrip("\r\n").split(self.delimiter)
+                    problem = f"the quotes are broken ({error}); a quote inside a text is written twice"
+                    yield Row(number, first, problem)
+                    continue
+                cells, note = loose, "a quote inside a text is not written twice, and is left out"
+            self._check(lines.record, number)
+            if any(cell and not cell.isspace() for cell in cells):
+                width = width or len(cells)
+                yield Row(number, cells, note=note)
 
-def read_table(file: BinaryIO, required: tuple[str, ...]) -> tuple[dict[str, int], Iterator[Row]]:
-    """The places of the columns by their names in lower case, and the rows below the header.
+    def _read_loosely(self, width: int) -> list[str] | None:
+        """The cells of the record that has just failed, where they are as many as the header has; else None.
 
-    A row with another number of cells than the header, or with a NUL, comes with its `problem`. Raises
-    ImportFileInvalid for a file without a header or without one of the `required` columns.
-    """
-    rows = read_rows(file)
-    header = next(rows, None)
-    if header is None:
-        raise ImportFileInvalid(1, "", "the file is empty")
-    if header.problem:
-        raise ImportFileInvalid(header.number, "", header.problem)
-    columns: dict[str, int] = {}
-    for place, name in enumerate(header.cells):
-        columns.setdefault(" ".join(name.casefold().split()), place)
-    for name in required:
-        if name.casefold() not in columns:
+        Quotes that stand inside a cell lose their sense then; quotes that do not close would swallow the file.
+        """
+        record = list(self._lines.record)
+        reader = csv.reader(record, delimiter=self.delimiter)
+        cells = next(reader, [])
+        # Of a quote that is still open the last cell keeps the line's end.
+        whole = len(cells) == width and reader.line_num == len(record) and not cells[-1].endswith(("\n", "\r"))
+        return cells if whole else None
+
+    def _check(self, lines: list[str], number: int) -> None:
+        if not self._strict and any(_UNDECODED.search(line) for line in lines):
             raise ImportFileInvalid(
-                header.number, name, f"the column '{name}' is missing; columns are separated by commas"
+                number, "", "the file is not UTF-8, and which other encoding it has cannot be told; save it as UTF-8"
             )
-    return columns, (_checked(row, len(header.cells)) for row in rows)
 
 
-def _checked(row: Row, width: int) -> Row:
-    if row.problem:
-        return row
-    if len(row.cells) != width:
-        return Row(row.number, row.cells, f"the row has {len(row.cells)} cells and the header has {width}")
-    if any("\0" in cell for cell in row.cells):
-        return Row(row.number, row.cells, "the row has a NUL character")
-    return row
+def _cut(line: str, delimiter: str) -> int:
+    try:
+        return len(next(csv.reader([line], delimiter=delimiter)))
+    except (csv.Error, StopIteration):
+        return 0
+
+
+def _decoded(file: BinaryIO, encoding: str) -> Iterator[str]:
+    """The lines of the file with their ends (any of \\n, \\r\\n, \\r), decoded piece by piece."""
+    errors = "surrogateescape" if encoding == "utf-8" else "replace"
+    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(errors), translate=False)
+    parts: list[str] = []
+    length = number = 0
+    while True:
+        piece = file.read(_PIECE)
+        for line in io.StringIO(decoder.decode(piece, final=not piece), newline=""):
+            parts.append(line)
+            length += len(line)
+            if length > _MAX_LINE:
+                raise ImportFileInvalid(number + 1, "", f"a line has more than {_MAX_LINE} characters")
+            if line.endswith(("\n", "\r")):
+                yield "".join(parts)
+                parts.clear()
+                number += 1
+                length = 0
+        if not piece:
+            break
+    if parts:
+        yield "".join(parts)

@@ -5,7 +5,8 @@ What a seller has already is read by catalog/repository/specs.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -17,8 +18,53 @@ from marketd.kernel.values.texts import name_key
 
 
 async def lock_seller(connection: Connection, seller_id: UUID) -> None:
-    """Keep other imports of the same seller waiting until the transaction ends."""
-    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"catalog.import/{seller_id}")
+    """Keep other imports of the same seller waiting until the transaction ends.
+
+    Its statements are planned each time: tables grow a hundredfold during an import, and a plan that was kept from when
+    they were small reads all of them.
+    """
+    await connection.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended($1, 0)), set_config('plan_cache_mode', 'force_custom_plan', true)",
+        f"catalog.import/{seller_id}",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SkuHolder:
+    """The variant that has a SKU, and the handle of its product."""
+
+    variant_id: UUID
+    handle: str
+
+
+async def read_sku_holders(connection: Connection, seller_id: UUID, sku_keys: Sequence[str]) -> dict[str, SkuHolder]:
+    """Which variants of the seller have SKUs of these keys (name_key), by key."""
+    if not sku_keys:
+        return {}
+    rows = await connection.fetch(
+        "SELECT v.sku_key, v.variant_id, (SELECT p.handle FROM products p WHERE p.product_id = v.product_id) AS handle"
+        " FROM variants v"
+        " WHERE v.seller_id = $1 AND v.sku_key = ANY($2::text[]) AND v.sku_key <> '' AND v.delete_time IS NULL",
+        seller_id,
+        list(sku_keys),
+    )
+    return {row["sku_key"]: SkuHolder(row["variant_id"], row["handle"]) for row in rows}
+
+
+async def take_skus(
+    connection: Connection, variant_ids: Sequence[UUID], sku_keys: Collection[str], now: datetime
+) -> None:
+    """Take these SKUs from variants of products that the caller has locked; those that have others now keep them."""
+    await connection.execute(
+        "WITH taken AS ("
+        "UPDATE variants SET sku = '', sku_key = '', version = version + 1, update_time = $3"
+        " WHERE variant_id = ANY($1::uuid[]) AND sku_key = ANY($2::text[]) RETURNING product_id"
+        ") UPDATE products SET version = version + 1, update_time = $3"
+        " WHERE product_id IN (SELECT product_id FROM taken)",
+        list(variant_ids),
+        list(sku_keys),
+        now,
+    )
 
 
 async def ensure_brands(
@@ -51,6 +97,14 @@ async def ensure_categories(
         " (category_id, name, name_key, slug, description, position, path, version, create_time, update_time)"
         " VALUES ($1, $2, $3, $4, '', 0, ARRAY[$1::uuid], 1, $5, $5) ON CONFLICT DO NOTHING RETURNING category_id",
     )
+
+
+async def category_keys(connection: Connection, category_ids: Iterable[UUID]) -> dict[UUID, str]:
+    """The name keys of these categories."""
+    rows = await connection.fetch(
+        "SELECT category_id, name_key FROM categories WHERE category_id = ANY($1::uuid[])", list(category_ids)
+    )
+    return {row["category_id"]: row["name_key"] for row in rows}
 
 
 async def _ensure(

@@ -1,303 +1,253 @@
-"""Shopify's product CSV, as it really is, into products. Pure but for the file it is given.
+"""The rows of one product of a Shopify file into that product. Pure.
 
-One product is all rows of one Handle, wherever they stand. Its first row has its title, text, vendor, type and tags,
-and the names of its options; every row may bring a variant, a picture, or both. SKU and inventory tracker are often
-empty: then the option values tell variants apart, and the quantity counts all the same. "Title / Default Title" is no
-option. A product with one bad row is rejected whole, and each of its rows is reported: half a product would sell what
-the seller did not mean, and nothing is dropped in silence.
+Its first row has its title, text, vendor, type and tags, and the names of its options; every row may bring a variant, a
+picture, or both. SKU and inventory tracker are often empty: then the option values tell variants apart, and the
+quantity counts all the same. What is sold (title, options, price) must be known, or the product is refused whole; of
+all else a bad cell costs itself, and a warning tells.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import BinaryIO, TypeVar
+from collections.abc import Sequence
 
-from marketd.catalog.descriptions import safe_html
 from marketd.catalog.imports import cells
-from marketd.catalog.imports.cells import BadCell
-from marketd.catalog.imports.csv_file import Reading, Row, read_table
-from marketd.catalog.imports.values import (
-    ParsedFile,
+from marketd.catalog.imports.body import read_body
+from marketd.catalog.imports.claims import Claims
+from marketd.catalog.imports.findings import Findings, Record
+from marketd.catalog.imports.header import SHOPIFY_COLUMNS, Layout
+from marketd.catalog.imports.numbers import shown
+from marketd.catalog.imports.options import VALUE_COLUMNS, ProductOptions
+from marketd.catalog.imports.parsed import (
+    Parsed,
     ParsedImage,
     ParsedProduct,
     ParsedVariant,
     RowError,
     RowReason,
-    RowWarning,
     rejected_rows,
 )
-from marketd.catalog.model import MAX_DESCRIPTION, MAX_VARIANTS
-from marketd.catalog.names import Options, options_key
-from marketd.kernel.values.texts import name_key, text_problem
+from marketd.catalog.imports.pictures import MAX_ALT_TEXT, MAX_PICTURES, Pictures
+from marketd.catalog.imports.skus import barcode, code, former_price, with_claimed_skus
+from marketd.catalog.imports.taglist import read_tags
+from marketd.catalog.model import MAX_VARIANTS, ProductState
+from marketd.inventory.model import StockPolicy
+from marketd.kernel.values.texts import name_key
 
-MAX_IMAGES = 250
+MAX_TITLE = 255
+MAX_NAME = 120
+MAX_SKU = 255
+MAX_BARCODE = 64
 
-_REQUIRED = ("Handle", "Title", "Variant Price")
-_COLUMNS = (
-    "Handle", "Title", "Body (HTML)", "Vendor", "Type", "Tags", "Published", "Status",
-    "Option1 Name", "Option1 Value", "Option2 Name", "Option2 Value", "Option3 Name", "Option3 Value",
-    "Variant SKU", "Variant Grams", "Variant Inventory Qty", "Variant Price", "Variant Compare At Price",
-    "Variant Barcode", "Image Src", "Image Position", "Image Alt Text", "Variant Image",
-)  # fmt: skip
-_PLACES = {name: place for place, name in enumerate(_COLUMNS)}
-_OPTIONS = ("1", "2", "3")
-_VARIANT_MARKS = ("Option1 Value", "Option2 Value", "Option3 Value", "Variant SKU", "Variant Price")
-
-T = TypeVar("T")
-
-
-class _Record:
-    """The cells of one row that matter here, stripped."""
-
-    __slots__ = ("_cells", "number")
-
-    def __init__(self, number: int, cells: tuple[str, ...]) -> None:
-        self.number = number
-        self._cells = cells
-
-    def __getitem__(self, column: str) -> str:
-        return self._cells[_PLACES[column]]
-
-
-class _ProductRows:
-    """The rows of one Handle, in the order of the file, and what is wrong with some of them.
-
-    The cells of `good` rows wait as plain tuples of texts: the garbage collector, which stops the event loop as well,
-    does not look into those again.
-    """
-
-    __slots__ = ("errors", "good", "rows", "warnings")
-
-    def __init__(self) -> None:
-        self.good: list[tuple[int, tuple[str, ...]]] = []
-        self.rows: list[int] = []
-        self.errors: list[RowError] = []
-        self.warnings: list[RowWarning] = []
+_PLACES = {name: place for place, name in enumerate(SHOPIFY_COLUMNS)}
+_VARIANT_MARKS = (*VALUE_COLUMNS, "Variant SKU", "Variant Price")
+_VARIANT_CELLS = (
+    "Variant SKU",
+    "Variant Price",
+    "Variant Compare At Price",
+    "Variant Inventory Qty",
+    "Variant Grams",
+    "Variant Barcode",
+)
+_NO_TRACKER = frozenset({"", "none", "no", "false", "null", "not tracked"})
+_STATUSES = {
+    "": ProductState.PUBLISHED,
+    "active": ProductState.PUBLISHED,
+    "published": ProductState.PUBLISHED,
+    "draft": ProductState.DRAFT,
+    "archived": ProductState.ARCHIVED,
+}
 
 
-def parse(file: BinaryIO, currency: str, reading: Reading | None = None) -> ParsedFile:
-    """The products of a file, and its bad rows. Prices are in the marketplace's currency; the file names none.
-
-    Takes a while for large files: run it off the event loop. Raises ImportFileInvalid for what is no such file at all.
-    """
-    reading = reading or Reading()
-    groups, errors = _grouped(file, reading)
-    products: list[ParsedProduct] = []
-    skus: set[str] = set()
-    warnings: list[RowWarning] = []
-    rejected = 0
-    for handle in list(groups):
-        reading.step()
-        group = groups.pop(handle)
-        product = _Product(handle, group, currency, skus).parse()
-        if product is not None:
-            products.append(product)
-            warnings += group.warnings
-            skus.update(name_key(variant.sku) for variant in product.variants if variant.sku)
-        else:
-            rejected += 1
-            errors += rejected_rows(handle, tuple(group.rows), group.errors)
-    errors.sort(key=lambda error: error.row)
-    warnings.sort(key=lambda warning: warning.row)
-    return ParsedFile(tuple(products), tuple(errors), reading.rows_read, rejected, tuple(warnings))
-
-
-def _grouped(file: BinaryIO, reading: Reading) -> tuple[dict[str, _ProductRows], list[RowError]]:
-    columns, rows = read_table(file, _REQUIRED)
-    places = [columns.get(name.casefold()) for name in _COLUMNS]
-    groups: dict[str, _ProductRows] = {}
-    loose: list[RowError] = []
-    for row in rows:
-        reading.rows_read += 1
-        reading.step()
-        handle = _handle(row, columns["handle"])
-        if not handle:
-            reason = RowReason.MALFORMED_ROW if row.problem else RowReason.MISSING_VALUE
-            loose.append(RowError(row.number, "" if row.problem else "Handle", reason, row.problem or _NO_HANDLE, ""))
-            continue
-        group = groups.setdefault(handle, _ProductRows())
-        group.rows.append(row.number)
-        if row.problem:
-            group.errors.append(RowError(row.number, "", RowReason.MALFORMED_ROW, row.problem, handle))
-        else:
-            values = tuple("" if place is None else row.cells[place].strip() for place in places)
-            group.good.append((row.number, values))
-    return groups, loose
-
-
-_NO_HANDLE = "the row does not say which product it belongs to"
-
-
-def _handle(row: Row, place: int) -> str:
-    handle = row.cells[place].strip().lower() if place < len(row.cells) else ""
-    # In a broken row the cell may be anything; what cannot be a handle names no product.
-    return "" if text_problem(handle) or (row.problem and len(handle) > 255) else handle
+def parse_product(
+    layout: Layout,
+    handle: str,
+    rows: Sequence[tuple[int, tuple[str, ...]]],
+    problems: Sequence[tuple[int, str]],
+    currency: str,
+    claims: Claims,
+) -> Parsed:
+    """See products.parse_product."""
+    findings = Findings(layout, handle)
+    findings.errors += [RowError(row, "", RowReason.MALFORMED_ROW, problem, handle) for row, problem in problems]
+    numbers = tuple(sorted([number for number, _ in rows] + [number for number, _ in problems]))
+    product = None
+    if rows:
+        records = [Record(number, values, _PLACES) for number, values in rows]
+        product = _Product(layout, handle, records, currency, findings).read(numbers)
+    if product is None or findings.errors:
+        return Parsed(None, tuple(rejected_rows(handle, numbers, findings.errors)), ())
+    product = with_claimed_skus(product, claims, findings, "Variant SKU", _PLACES)
+    return Parsed(product, (), tuple(sorted(findings.warnings, key=lambda warning: warning.row)))
 
 
 class _Product:
     """Makes a product of the rows of one Handle."""
 
-    def __init__(self, handle: str, group: _ProductRows, currency: str, skus: set[str]) -> None:
+    def __init__(
+        self, layout: Layout, handle: str, records: Sequence[Record], currency: str, findings: Findings
+    ) -> None:
+        self._layout = layout
         self._handle = handle
-        self._group = group
+        self._records = records
         self._currency = currency
-        self._skus = skus
+        self._findings = findings
+        self._pictures = Pictures()
 
-    def parse(self) -> ParsedProduct | None:
-        """The product, or None when the group has errors."""
-        records = [_Record(number, values) for number, values in self._group.good]
-        if not records:
+    def read(self, rows: tuple[int, ...]) -> ParsedProduct | None:
+        """The product; None, or with errors among the findings, where it cannot be one."""
+        findings = self._findings
+        first = next((record for record in self._records if record["Title"]), self._records[0])
+        if findings.wanted(first, "Gift Card", cells.flag, otherwise=False):
+            findings.fail(first, "Gift Card", RowReason.GIFT_CARD, "gift cards are not sold here")
             return None
-        first = next((record for record in records if record["Title"]), records[0])
-        self._cell(first, "Handle", lambda text: cells.short(text, 255))
-        if not first["Title"]:
-            self._fail(first, "Title", RowReason.MISSING_VALUE, "the product has no title")
-        title = self._cell(first, "Title", lambda text: cells.short(text, 255)) or ""
-        description = self._cell(first, "Body (HTML)", _description) or ""
-        vendor = self._cell(first, "Vendor", lambda text: cells.short(text, 120)) or ""
-        category = self._cell(first, "Type", lambda text: cells.short(text, 120)) or ""
-        tags = self._cell(first, "Tags", cells.tags) or ()
-        published = self._cell(first, "Published", cells.flag)
-        active = self._cell(first, "Status", cells.status)
-        names = self._option_names(first)
-        variants = self._variants(records, first, names)
-        images = self._images(records, variants)
-        if self._group.errors:
-            return None
+        findings.notes(self._records)
+        for record in self._records:
+            if not record["Handle"]:
+                message = f"the row has no handle and is taken for '{self._handle[:60]}'"
+                findings.warn(record, "Handle", RowReason.MISSING_VALUE, message)
+        title = findings.text(first, "Title", MAX_TITLE)
+        if not title:
+            findings.fail(first, "Title", RowReason.MISSING_VALUE, "the product has no title")
+        state = self._state(first)
+        variants = self._variants(first)
+        images = self._images(variants)
+        is_sold = bool(variants) and all(variant.price_minor is not None for variant in variants)
+        if not is_sold and state is ProductState.PUBLISHED:
+            state = ProductState.DRAFT
         return ParsedProduct(
             handle=self._handle,
-            rows=tuple(self._group.rows),
+            slug_from=self._handle,
+            rows=rows,
             title=title,
-            description=description,
-            vendor=vendor,
-            category=category,
-            tags=tags,
-            is_published=bool(published and active),
-            option_names=tuple(name for name in names if name),
+            description=read_body(findings, first, "Body (HTML)"),
+            vendor=findings.text(first, "Vendor", MAX_NAME),
+            category=findings.text(first, "Type", MAX_NAME),
+            tags=read_tags(findings, first, "Tags"),
+            state=state,
+            option_names=self._options.names,
             variants=tuple(variants),
             images=tuple(images),
+            attributes=(),
         )
 
-    def _option_names(self, first: _Record) -> tuple[str, str, str]:
-        """The names by their columns; empty where there is none. "Title / Default Title" is none."""
-        found: list[str] = []
-        for place in _OPTIONS:
-            column = f"Option{place} Name"
-            name = self._cell(first, column, lambda text: cells.short(text, 60)) or ""
-            if name and name_key(name) in map(name_key, found):
-                self._fail(first, column, RowReason.INVALID_VALUE, "two options have the same name")
-            found.append(name)
-        if found == ["Title", "", ""] and first["Option1 Value"].casefold() in ("default title", ""):
-            found[0] = ""
-        return found[0], found[1], found[2]
+    def _state(self, first: Record) -> ProductState:
+        findings = self._findings
+        state = _STATUSES.get(first["Status"].casefold())
+        if state is None:
+            message = f"{shown(first['Status'])} is not active, draft or archived, so the product is a draft"
+            findings.warn(first, "Status", RowReason.INVALID_VALUE, message)
+            state = ProductState.DRAFT
+        is_shown = findings.wanted(first, "Published", cells.flag, otherwise=True)
+        return ProductState.DRAFT if state is ProductState.PUBLISHED and not is_shown else state
 
-    def _variants(self, records: Sequence[_Record], first: _Record, names: tuple[str, str, str]) -> list[ParsedVariant]:
+    def _variants(self, first: Record) -> list[ParsedVariant]:
+        findings = self._findings
+        holders = [record for record in self._records if record.has(*_VARIANT_MARKS)]
+        if not holders and first.has(*_VARIANT_CELLS):
+            holders = [first]
+        if not holders:
+            # Exports write a product without variants so, which only a draft can be.
+            message = "the product has no variant and cannot be bought, so it is a draft"
+            findings.warn(first, "", RowReason.MISSING_VALUE, message)
+        self._options = ProductOptions(findings, first, holders)
         variants: list[ParsedVariant] = []
-        chosen: dict[str, int] = {}
-        skus: set[str] = set()
-        for record in records:
-            if record is not first and not any(record[column] for column in _VARIANT_MARKS):
+        seen: dict[tuple[tuple[str, str], ...], Record] = {}
+        for record in holders:
+            if self._options.names and record is not first and self._only_shows(record, first):
                 continue
-            variant = self._variant(record, names)
-            if variant is None:
+            options = self._options.of(record)
+            # As options_key tells them apart; the names are the product's own and need no folding.
+            before = seen.setdefault(tuple((name, name_key(value)) for name, value in options), record)
+            if before is not record:
+                self._again(record, before)
                 continue
-            key = options_key(variant.options)
-            if key in chosen:
-                message = f"row {chosen[key]} of the product has the same option values"
-                self._fail(record, "Option1 Value", RowReason.DUPLICATE_VARIANT, message)
-            chosen.setdefault(key, record.number)
-            sku_key = name_key(variant.sku)
-            if sku_key and (sku_key in skus or sku_key in self._skus):
-                self._fail(record, "Variant SKU", RowReason.DUPLICATE_SKU, "the SKU stands at another variant as well")
-            skus.add(sku_key)
-            variants.append(variant)
+            variants.append(self._variant(record, options))
         if len(variants) > MAX_VARIANTS:
             message = f"the product has {len(variants)} variants and may have {MAX_VARIANTS}"
-            self._fail(first, "", RowReason.TOO_LONG, message)
+            findings.fail(first, "", RowReason.TOO_LONG, message)
         return variants
 
-    def _variant(self, record: _Record, names: tuple[str, str, str]) -> ParsedVariant | None:
-        before = len(self._group.errors)
-        options = self._options(record, names)
-        if not record["Variant Price"]:
-            self._fail(record, "Variant Price", RowReason.MISSING_VALUE, "the variant has no price")
-            return None
-        price = self._cell(record, "Variant Price", lambda text: cells.amount(text, self._currency))
-        variant = ParsedVariant(
+    def _only_shows(self, record: Record, first: Record) -> bool:
+        """Whether a row is there for its picture and repeats cells of the first without choosing anything."""
+        return (
+            bool(record["Image Src"])
+            and not record.has(*VALUE_COLUMNS)
+            and all(record[column] in ("", first[column]) for column in _VARIANT_CELLS)
+        )
+
+    def _again(self, record: Record, before: Record) -> None:
+        """A second row with the same option values: it repeats the first, or contradicts it."""
+        differs = next((column for column in _VARIANT_CELLS if record[column] not in ("", before[column])), None)
+        if differs is None:
+            if not record["Image Src"]:
+                message = f"the row says the same as row {before.number}"
+                self._findings.warn(record, "", RowReason.DUPLICATE_VARIANT, message)
+            return
+        other = self._findings.name(differs)
+        message = f"row {before.number} of the product has the same option values and another {other}"
+        self._findings.fail(record, "Option1 Value", RowReason.DUPLICATE_VARIANT, message)
+
+    def _variant(self, record: Record, options: tuple[tuple[str, str], ...]) -> ParsedVariant:
+        findings = self._findings
+        price = self._price(record)
+        quantity = findings.wanted(record, "Variant Inventory Qty", cells.quantity, None)
+        return ParsedVariant(
             row=record.number,
             options=options,
-            sku=cells.without_apostrophe(self._cell(record, "Variant SKU", lambda text: cells.short(text, 255)) or ""),
-            price_minor=price or 0,
+            sku=code(findings, record, "Variant SKU", MAX_SKU),
+            price_minor=price,
             compare_at_price_minor=self._former_price(record, price),
-            quantity=self._cell(record, "Variant Inventory Qty", lambda text: cells.count(text) if text else None),
-            barcode=cells.without_apostrophe(
-                self._cell(record, "Variant Barcode", lambda text: cells.short(text, 64)) or ""
-            ),
-            weight_grams=self._cell(record, "Variant Grams", cells.grams),
-            image_url=self._cell(record, "Variant Image", lambda text: cells.address(text) if text else "") or "",
+            quantity=quantity,
+            policy=self._policy(record, quantity),
+            barcode=barcode(findings, record, "Variant Barcode", MAX_BARCODE),
+            weight_grams=findings.wanted(record, "Variant Grams", cells.grams, None),
+            requires_shipping=findings.wanted(record, "Variant Requires Shipping", cells.flag, otherwise=True),
+            image_url=findings.wanted(record, "Variant Image", cells.address, ""),
         )
-        return variant if len(self._group.errors) == before else None
 
-    def _former_price(self, record: _Record, price: int | None) -> int | None:
-        """The price to cross out; one that is not above the price would tell buyers of a saving that there is not."""
-        column = "Variant Compare At Price"
-        former = self._cell(record, column, lambda text: cells.amount(text, self._currency) if text else None)
-        if former is None or price is None or former > price:
-            return former
-        # Shops leave 0 or the price itself there and mean none.
-        message = f"'{record[column]}' is not above the price, so it is left out"
-        self._group.warnings.append(RowWarning(record.number, column, message, self._handle))
-        return None
+    def _price(self, record: Record) -> int | None:
+        if not record["Variant Price"]:
+            message = "the variant has no price and cannot be bought, so the product is a draft"
+            self._findings.warn(record, "Variant Price", RowReason.MISSING_VALUE, message)
+            return None
+        return self._findings.needed(
+            record, "Variant Price", lambda text: cells.amount(text, self._currency, self._layout.decimal_comma)
+        )
 
-    def _options(self, record: _Record, names: tuple[str, str, str]) -> Options:
-        options: list[tuple[str, str]] = []
-        for place, name in zip(_OPTIONS, names, strict=True):
-            column = f"Option{place} Value"
-            value = self._cell(record, column, lambda text: cells.short(text, 255)) or ""
-            if name and not value:
-                self._fail(record, column, RowReason.MISSING_VALUE, f"the variant does not say its {name}")
-            elif name:
-                options.append((name, value))
-            elif value and value.casefold() != "default title":
-                self._fail(
-                    record, column, RowReason.INVALID_VALUE, f"the product's first row does not name option {place}"
-                )
-        return tuple(options)
+    def _former_price(self, record: Record, price: int | None) -> int | None:
+        return former_price(
+            self._findings, record, "Variant Compare At Price", price, self._currency, self._layout.decimal_comma
+        )
 
-    def _images(self, records: Sequence[_Record], variants: Sequence[ParsedVariant]) -> list[ParsedImage]:
-        """The pictures by position, each address once; pictures that only variants name come last."""
-        found: dict[str, tuple[int, str]] = {}
-        for record in records:
+    def _policy(self, record: Record, quantity: int | None) -> StockPolicy:
+        if self._layout.has("Variant Inventory Tracker"):
+            tracked = record["Variant Inventory Tracker"].casefold() not in _NO_TRACKER
+        else:
+            tracked = quantity is not None
+        if not tracked:
+            return StockPolicy.UNTRACKED
+        text = record["Variant Inventory Policy"].casefold()
+        if text in ("continue", "true", "yes", "1"):
+            return StockPolicy.CONTINUE
+        if text not in ("", "deny", "false", "no", "0"):
+            message = f"{shown(text)} is not deny or continue; it is not sold beyond its stock"
+            self._findings.warn(record, "Variant Inventory Policy", RowReason.INVALID_VALUE, message)
+        return StockPolicy.TRACKED
+
+    def _images(self, variants: Sequence[ParsedVariant]) -> list[ParsedImage]:
+        findings = self._findings
+        for record in self._records:
             if not record["Image Src"]:
                 continue
-            url = self._cell(record, "Image Src", cells.address)
-            position = self._cell(record, "Image Position", lambda text: cells.count(text, 100_000) if text else 0)
-            alt_text = self._cell(record, "Image Alt Text", lambda text: cells.short(text, 512))
-            if url is not None and position is not None and alt_text is not None:
-                known = found.setdefault(url, (position or len(found) + 1, alt_text))
-                found[url] = (known[0], known[1] or alt_text)
-        ordered = sorted(found.items(), key=lambda item: item[1][0])
-        images = [ParsedImage(url, alt_text) for url, (_, alt_text) in ordered]
-        for variant in variants:
-            if variant.image_url and variant.image_url not in found:
-                found[variant.image_url] = (0, "")
-                images.append(ParsedImage(variant.image_url, ""))
-        if len(images) > MAX_IMAGES:
-            message = f"the product has {len(images)} pictures and may have {MAX_IMAGES}"
-            self._fail(records[0], "Image Src", RowReason.TOO_LONG, message)
+            alt_text = findings.text(record, "Image Alt Text", MAX_ALT_TEXT)
+            position = cells.position(record["Image Position"])
+            for part in cells.addresses(record["Image Src"]):
+                url = findings.part(record, "Image Src", part, cells.address, "")
+                if url:
+                    self._pictures.add(url, position, alt_text)
+        images = self._pictures.in_order([variant.image_url for variant in variants])
+        if len(images) > MAX_PICTURES:
+            message = f"the product has {len(images)} pictures; the first {MAX_PICTURES} come in"
+            findings.warn(self._records[0], "Image Src", RowReason.TOO_LONG, message)
+            del images[MAX_PICTURES:]
         return images
-
-    def _cell(self, record: _Record, column: str, read: Callable[[str], T]) -> T | None:
-        try:
-            return read(record[column])
-        except BadCell as bad:
-            self._fail(record, column, bad.reason, bad.message)
-            return None
-
-    def _fail(self, record: _Record, column: str, reason: RowReason, message: str) -> None:
-        self._group.errors.append(RowError(record.number, column, reason, message, self._handle))
-
-
-def _description(text: str) -> str:
-    """What is kept of a description; cleaning can only make it longer by what it writes in place of a bare `<`."""
-    return cells.short(safe_html(cells.short(text, MAX_DESCRIPTION, lines=True)), MAX_DESCRIPTION, lines=True)

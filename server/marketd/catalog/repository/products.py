@@ -7,13 +7,12 @@ stands among the columns.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 from uuid import UUID
 
-from marketd.catalog.names import Options
+from marketd.catalog.repository.nested import each, ids_of, options_of
 from marketd.catalog.values import Order, Product, ProductImage, ProductQuery, Variant
 from marketd.inventory import service as inventory
 from marketd.inventory.values import Availability
@@ -39,23 +38,14 @@ _SORTS = {
 ORDERS: Final = tuple(_SORTS)
 
 
-def _options(text: str) -> Options:
-    return tuple((name, value) for name, value in json.loads(text)) if text != "[]" else ()
-
-
-def _ids(text: str) -> tuple[UUID, ...]:
-    return tuple(UUID(each) for each in text.strip("{}").split(",") if each)
-
-
-# asyncpg decodes neither JSON nor an array inside of a row, so both come as text.
 _VARIANT = Columns(
     Variant,
     table="v",
     expressions={"options": "v.options::text", "availability": inventory.availability_sql("v.variant_id")},
-    readers={"options": _options, "availability": Availability.read},
+    readers={"options": options_of, "availability": Availability.read},
 )
 _IMAGE = Columns(
-    ProductImage, table="i", expressions={"variant_ids": "i.variant_ids::text"}, readers={"variant_ids": _ids}
+    ProductImage, table="i", expressions={"variant_ids": "i.variant_ids::text"}, readers={"variant_ids": ids_of}
 )
 _VARIANTS = (
     f"SELECT {_VARIANT.row_sql} FROM variants v WHERE v.product_id = p.product_id AND v.delete_time IS NULL"
@@ -64,12 +54,8 @@ _VARIANTS = (
 _IMAGES = f"SELECT {_IMAGE.row_sql} FROM product_images i WHERE i.product_id = p.product_id ORDER BY i.position"
 
 
-def _each(columns: Columns[Any]) -> Callable[[Sequence[Any] | None], tuple[Any, ...]]:
-    return lambda rows: tuple(map(columns.from_tuple, rows or ()))
-
-
 def _product(expressions: dict[str, str]) -> Columns[Product]:
-    readers = {"variants": _each(_VARIANT), "images": _each(_IMAGE)}
+    readers = {"variants": each(_VARIANT), "images": each(_IMAGE)}
     return Columns(Product, table="p", expressions=expressions, readers=readers)
 
 

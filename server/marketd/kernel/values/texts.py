@@ -13,6 +13,7 @@ LINE_BREAKS = "\n\r\t\u2028\u2029"
 # Overrides and isolates make a text read otherwise than it is stored: "exe.gnp" shown as "png.exe".
 _BAD = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _BAD_IN_LINES = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_BREAKS = re.compile(r"[\x09-\x0d\x85\u2028\u2029]+")
 _NOT_SLUG = re.compile(r"[^a-z0-9]+")
 # What Unicode has displays pass over (Default_Ignorable_Code_Point): joiners, fillers, selectors, tags.
 _UNSEEN = (
@@ -38,6 +39,19 @@ def text_problem(text: str, *, lines: bool = False) -> str:
     return "" if _VISIBLE.search(text) else "must not be blank"
 
 
+def mended_text(text: str, *, lines: bool = False) -> str:
+    """The text without what `text_problem` would name: line breaks become blanks (lines: stay), the rest goes away.
+
+    Empty when nothing in it is seen.
+    """
+    if text.isprintable():
+        return text if _VISIBLE.search(text) else ""
+    if not lines:
+        text = _BREAKS.sub(" ", text)
+    text = (_BAD_IN_LINES if lines else _BAD).sub("", text)
+    return text if _VISIBLE.search(text) else ""
+
+
 def _said(char: str) -> str:
     if char in LINE_BREAKS:
         return "must not contain a tab" if char == "\t" else "must be a single line"
@@ -53,6 +67,8 @@ def name_key(text: str) -> str:
     NFC and not NFKC, whose longest expansions would be too long for an index. Folding can take a composed letter apart,
     so it is composed once more.
     """
+    if text.isascii():
+        return " ".join(text.lower().split())
     folded = unicodedata.normalize("NFC", _NOT_SEEN.sub("", text)).casefold()
     return " ".join(unicodedata.normalize("NFC", folded).split())
 

@@ -11,6 +11,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from marketplace.catalog.v1 import brand_pb2 as _brand_pb2
 from marketplace.catalog.v1 import category_pb2 as _category_pb2
+from marketplace.catalog.v1 import export_pb2 as _export_pb2
 from marketplace.catalog.v1 import import_pb2 as _import_pb2
 from marketplace.catalog.v1 import product_pb2 as _product_pb2
 import builtins as _builtins
@@ -1378,9 +1379,9 @@ class ImportProductsRequest(_message.Message):
     CHUNK_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     chunk: _builtins.bytes
-    """The next bytes of the file, UTF-8 with or without a byte order mark, at most 64 KiB."""
+    """The next bytes of the file, at most 64 KiB."""
     request_id: _builtins.str
-    """The id of this request, read from the first message only; with one, a repeat gets the first summary at once."""
+    """The id of this request, read from the first message only; with one, a repeat gets what was told at first at once."""
     @_builtins.property
     def options(self) -> _import_pb2.ImportOptions:
         """How to import; exactly one, in the first message."""
@@ -1456,7 +1457,7 @@ class ImportProductsInlineRequest(_message.Message):
     CSV_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     csv: _builtins.bytes
-    """The whole file, UTF-8 with or without a byte order mark, at most 3 MiB."""
+    """The whole file, at most 3 MiB."""
     request_id: _builtins.str
     """The id of this request; with one, a repeat gets the first answer."""
     @_builtins.property
@@ -1513,3 +1514,67 @@ class ImportProductsInlineResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ImportProductsInlineResponse: _TypeAlias = ImportProductsInlineResponse  # noqa: Y015
+
+@_typing.final
+class ExportProductsRequest(_message.Message):
+    """Says what to export."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELLER_ID_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    seller_id: _builtins.str
+    """The seller whose products to give; empty means the caller's own, and admins must name one."""
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[_product_pb2.ProductState.ValueType]:
+        """Only products in these states; none means all."""
+
+    def __init__(
+        self,
+        *,
+        seller_id: _builtins.str = ...,
+        states: _abc.Iterable[_product_pb2.ProductState.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["seller_id", b"seller_id", "states", b"states"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportProductsRequest: _TypeAlias = ExportProductsRequest  # noqa: Y015
+
+@_typing.final
+class ExportProductsResponse(_message.Message):
+    """One message of the file; the summary is the last."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    CHUNK_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    chunk: _builtins.bytes
+    """The next bytes of the file, UTF-8 without a byte order mark, at most 64 KiB."""
+    @_builtins.property
+    def header(self) -> _export_pb2.ExportHeader:
+        """What comes; the first message."""
+
+    @_builtins.property
+    def summary(self) -> _export_pb2.ExportSummary:
+        """What the file held; after it the stream ends."""
+
+    def __init__(
+        self,
+        *,
+        header: _export_pb2.ExportHeader | None = ...,
+        chunk: _builtins.bytes = ...,
+        summary: _export_pb2.ExportSummary | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "header", b"header", "payload", b"payload", "summary", b"summary"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "header", b"header", "payload", b"payload", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["header", "chunk", "summary"]  # noqa: Y015
+    _WhichOneofArgType_payload: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_payload) -> _WhichOneofReturnType_payload | None: ...
+
+Global___ExportProductsResponse: _TypeAlias = ExportProductsResponse  # noqa: Y015

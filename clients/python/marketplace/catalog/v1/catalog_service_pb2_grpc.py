@@ -155,6 +155,11 @@ class CatalogServiceStub:
                 request_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ImportProductsInlineRequest.SerializeToString,
                 response_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ImportProductsInlineResponse.FromString,
                 _registered_method=True)
+        self.ExportProducts = channel.unary_stream(
+                '/marketplace.catalog.v1.CatalogService/ExportProducts',
+                request_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ExportProductsRequest.SerializeToString,
+                response_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ExportProductsResponse.FromString,
+                _registered_method=True)
 
 
 class CatalogServiceServicer:
@@ -350,10 +355,12 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ImportProducts(self, request_iterator, context):
-        """Imports a Shopify CSV file of any size: options go up first, then the file in chunks; progress, bad rows and at the
-        end a summary come down. Nothing is changed before the whole file has arrived. Errors: MALFORMED_REQUEST when the
-        options do not come first or come twice, MEDIA_CORRUPT when size or hash do not match, MEDIA_TOO_LARGE,
-        IMPORT_ROW_INVALID for a file without the needed columns or, with `stop_on_error`, for its first bad row;
+        """Imports a product file of a shop (CSV of Shopify or WooCommerce) of any size: options go up first, then the file in
+        chunks; progress, errors and warnings of rows and at the end a summary come down. Nothing is changed before the
+        whole file has arrived. A file may come again, also after an import that broke off: what is done is unchanged then.
+        A repeat of the request id gives the first 1,000 errors and the first 1,000 warnings again, and the same summary.
+        Errors: MALFORMED_REQUEST when the options do not come first or come twice, MEDIA_CORRUPT when size or hash do not
+        match, MEDIA_TOO_LARGE, IMPORT_ROW_INVALID for what is no such file or, with REJECT_ALL, behind the bad rows;
         VALIDATION_FAILED for an admin who names no seller, NOT_FOUND for a seller that is not the caller's, SELLER_CLOSED,
         REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
@@ -362,10 +369,23 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ImportProductsInline(self, request, context):
-        """Imports a small Shopify CSV file in one call. Errors: MEDIA_CORRUPT when size or hash are stated and do not match,
-        IMPORT_ROW_INVALID for a file without the needed columns or, with `stop_on_error`, for its first bad row;
+        """Imports a small file in one call. Errors: MEDIA_CORRUPT when size or hash are stated and do not match,
+        IMPORT_ROW_INVALID for what is no such file or, with REJECT_ALL, for its bad rows, of which the first are named;
         VALIDATION_FAILED for an admin who names no seller, NOT_FOUND for a seller that is not the caller's, SELLER_CLOSED,
         REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportProducts(self, request, context):
+        """Gives a shop's products as a Shopify CSV file: what comes, then the file piece by piece, and what it held. Importing
+        the file into an empty shop makes the same products, and into the same shop changes nothing; what the file cannot
+        say (the products' attributes, uploaded pictures, and what the summary counts as left out) is not in it. Each product is in the file
+        once, whole, as it was when its turn came, so one that is made or changed meanwhile may come as it was before or as
+        it is after. Cells are what they say: one that begins with =, +, - or @ gets nothing put before it, so open files
+        of strangers with care in a spreadsheet. Errors: VALIDATION_FAILED for an admin who names no seller, NOT_FOUND for
+        a seller that is not the caller's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -493,6 +513,11 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     servicer.ImportProductsInline,
                     request_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ImportProductsInlineRequest.FromString,
                     response_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ImportProductsInlineResponse.SerializeToString,
+            ),
+            'ExportProducts': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportProducts,
+                    request_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ExportProductsRequest.FromString,
+                    response_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ExportProductsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1144,6 +1169,33 @@ class CatalogService:
             '/marketplace.catalog.v1.CatalogService/ImportProductsInline',
             marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ImportProductsInlineRequest.SerializeToString,
             marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ImportProductsInlineResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportProducts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/marketplace.catalog.v1.CatalogService/ExportProducts',
+            marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ExportProductsRequest.SerializeToString,
+            marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ExportProductsResponse.FromString,
             options,
             channel_credentials,
             insecure,

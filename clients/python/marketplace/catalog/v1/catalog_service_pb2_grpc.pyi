@@ -113,18 +113,29 @@ class CatalogServiceStub:
     PAGE_TOKEN_INVALID, VALIDATION_FAILED for an order that there is not.
     """
     ImportProducts: _aio.StreamStreamMultiCallable[_catalog_service_pb2.ImportProductsRequest, _catalog_service_pb2.ImportProductsResponse]
-    """Imports a Shopify CSV file of any size: options go up first, then the file in chunks; progress, bad rows and at the
-    end a summary come down. Nothing is changed before the whole file has arrived. Errors: MALFORMED_REQUEST when the
-    options do not come first or come twice, MEDIA_CORRUPT when size or hash do not match, MEDIA_TOO_LARGE,
-    IMPORT_ROW_INVALID for a file without the needed columns or, with `stop_on_error`, for its first bad row;
+    """Imports a product file of a shop (CSV of Shopify or WooCommerce) of any size: options go up first, then the file in
+    chunks; progress, errors and warnings of rows and at the end a summary come down. Nothing is changed before the
+    whole file has arrived. A file may come again, also after an import that broke off: what is done is unchanged then.
+    A repeat of the request id gives the first 1,000 errors and the first 1,000 warnings again, and the same summary.
+    Errors: MALFORMED_REQUEST when the options do not come first or come twice, MEDIA_CORRUPT when size or hash do not
+    match, MEDIA_TOO_LARGE, IMPORT_ROW_INVALID for what is no such file or, with REJECT_ALL, behind the bad rows;
     VALIDATION_FAILED for an admin who names no seller, NOT_FOUND for a seller that is not the caller's, SELLER_CLOSED,
     REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     ImportProductsInline: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ImportProductsInlineRequest, _catalog_service_pb2.ImportProductsInlineResponse]
-    """Imports a small Shopify CSV file in one call. Errors: MEDIA_CORRUPT when size or hash are stated and do not match,
-    IMPORT_ROW_INVALID for a file without the needed columns or, with `stop_on_error`, for its first bad row;
+    """Imports a small file in one call. Errors: MEDIA_CORRUPT when size or hash are stated and do not match,
+    IMPORT_ROW_INVALID for what is no such file or, with REJECT_ALL, for its bad rows, of which the first are named;
     VALIDATION_FAILED for an admin who names no seller, NOT_FOUND for a seller that is not the caller's, SELLER_CLOSED,
     REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """
+    ExportProducts: _aio.UnaryStreamMultiCallable[_catalog_service_pb2.ExportProductsRequest, _catalog_service_pb2.ExportProductsResponse]
+    """Gives a shop's products as a Shopify CSV file: what comes, then the file piece by piece, and what it held. Importing
+    the file into an empty shop makes the same products, and into the same shop changes nothing; what the file cannot
+    say (the products' attributes, uploaded pictures, and what the summary counts as left out) is not in it. Each product is in the file
+    once, whole, as it was when its turn came, so one that is made or changed meanwhile may come as it was before or as
+    it is after. Cells are what they say: one that begins with =, +, - or @ gets nothing put before it, so open files
+    of strangers with care in a spreadsheet. Errors: VALIDATION_FAILED for an admin who names no seller, NOT_FOUND for
+    a seller that is not the caller's.
     """
 
 class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -364,10 +375,12 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _abc.AsyncIterator[_catalog_service_pb2.ImportProductsRequest],
         context: _aio.ServicerContext[_abc.AsyncIterator[_catalog_service_pb2.ImportProductsRequest], _abc.AsyncIterator[_catalog_service_pb2.ImportProductsResponse]],
     ) -> _abc.AsyncIterator[_catalog_service_pb2.ImportProductsResponse]:
-        """Imports a Shopify CSV file of any size: options go up first, then the file in chunks; progress, bad rows and at the
-        end a summary come down. Nothing is changed before the whole file has arrived. Errors: MALFORMED_REQUEST when the
-        options do not come first or come twice, MEDIA_CORRUPT when size or hash do not match, MEDIA_TOO_LARGE,
-        IMPORT_ROW_INVALID for a file without the needed columns or, with `stop_on_error`, for its first bad row;
+        """Imports a product file of a shop (CSV of Shopify or WooCommerce) of any size: options go up first, then the file in
+        chunks; progress, errors and warnings of rows and at the end a summary come down. Nothing is changed before the
+        whole file has arrived. A file may come again, also after an import that broke off: what is done is unchanged then.
+        A repeat of the request id gives the first 1,000 errors and the first 1,000 warnings again, and the same summary.
+        Errors: MALFORMED_REQUEST when the options do not come first or come twice, MEDIA_CORRUPT when size or hash do not
+        match, MEDIA_TOO_LARGE, IMPORT_ROW_INVALID for what is no such file or, with REJECT_ALL, behind the bad rows;
         VALIDATION_FAILED for an admin who names no seller, NOT_FOUND for a seller that is not the caller's, SELLER_CLOSED,
         REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
@@ -378,10 +391,25 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.ImportProductsInlineRequest,
         context: _aio.ServicerContext[_catalog_service_pb2.ImportProductsInlineRequest, _abc.Awaitable[_catalog_service_pb2.ImportProductsInlineResponse]],
     ) -> _abc.Awaitable[_catalog_service_pb2.ImportProductsInlineResponse]:
-        """Imports a small Shopify CSV file in one call. Errors: MEDIA_CORRUPT when size or hash are stated and do not match,
-        IMPORT_ROW_INVALID for a file without the needed columns or, with `stop_on_error`, for its first bad row;
+        """Imports a small file in one call. Errors: MEDIA_CORRUPT when size or hash are stated and do not match,
+        IMPORT_ROW_INVALID for what is no such file or, with REJECT_ALL, for its bad rows, of which the first are named;
         VALIDATION_FAILED for an admin who names no seller, NOT_FOUND for a seller that is not the caller's, SELLER_CLOSED,
         REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportProducts(
+        self,
+        request: _catalog_service_pb2.ExportProductsRequest,
+        context: _aio.ServicerContext[_catalog_service_pb2.ExportProductsRequest, _abc.AsyncIterator[_catalog_service_pb2.ExportProductsResponse]],
+    ) -> _abc.AsyncIterator[_catalog_service_pb2.ExportProductsResponse]:
+        """Gives a shop's products as a Shopify CSV file: what comes, then the file piece by piece, and what it held. Importing
+        the file into an empty shop makes the same products, and into the same shop changes nothing; what the file cannot
+        say (the products' attributes, uploaded pictures, and what the summary counts as left out) is not in it. Each product is in the file
+        once, whole, as it was when its turn came, so one that is made or changed meanwhile may come as it was before or as
+        it is after. Cells are what they say: one that begins with =, +, - or @ gets nothing put before it, so open files
+        of strangers with care in a spreadsheet. Errors: VALIDATION_FAILED for an admin who names no seller, NOT_FOUND for
+        a seller that is not the caller's.
         """
 
 def add_CatalogServiceServicer_to_server(servicer: CatalogServiceServicer, server: _aio.Server) -> None: ...

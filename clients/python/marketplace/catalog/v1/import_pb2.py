@@ -24,9 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#marketplace/catalog/v1/import.proto\x12\x16marketplace.catalog.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\"\xeb\x02\n\rImportOptions\x12,\n\tseller_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x08sellerId\x12)\n\tfile_name\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xff\x01R\x08\x66ileName\x12*\n\x04size\x18\x03 \x01(\x03\x42\x11\xe2\x41\x01\x01\xbaH\n\"\x08\x18\x80\x80\x80\x80\x01(\x00H\x00R\x04size\x88\x01\x01\x12\x34\n\x06sha256\x18\x04 \x01(\tB\x1c\xe2\x41\x01\x01\xbaH\x15r\x10\x32\x0e^[0-9a-f]{64}$\xd8\x01\x01R\x06sha256\x12\x1d\n\x07\x64ry_run\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x06\x64ryRun\x12\x1e\n\x07publish\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x07publish\x12-\n\x0fupdate_existing\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0eupdateExisting\x12(\n\rstop_on_error\x18\x08 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0bstopOnErrorB\x07\n\x05_size\"\x89\x02\n\x0eImportProgress\x12+\n\x0e\x62ytes_received\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03R\rbytesReceived\x12!\n\trows_read\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x08rowsRead\x12(\n\nrows_total\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x00R\trowsTotal\x88\x01\x01\x12)\n\rproducts_done\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0cproductsDone\x12\x30\n\x0eproducts_total\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x01R\rproductsTotal\x88\x01\x01\x42\r\n\x0b_rows_totalB\x11\n\x0f_products_total\"\xeb\x01\n\x0eImportRowError\x12\x16\n\x03row\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x03row\x12!\n\x06\x63olumn\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03H\x00R\x06\x63olumn\x88\x01\x01\x12\x45\n\x06reason\x18\x03 \x01(\x0e\x32\'.marketplace.catalog.v1.ImportRowReasonB\x04\xe2\x41\x01\x03R\x06reason\x12\x1e\n\x07message\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03R\x07message\x12!\n\x06handle\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03H\x01R\x06handle\x88\x01\x01\x42\t\n\x07_columnB\t\n\x07_handle\"\x86\x01\n\x10ImportRowWarning\x12\x16\n\x03row\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x03row\x12\x1c\n\x06\x63olumn\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x06\x63olumn\x12\x1e\n\x07message\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03R\x07message\x12\x1c\n\x06handle\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03R\x06handle\"\xdf\x03\n\rImportSummary\x12/\n\x10products_created\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0fproductsCreated\x12/\n\x10products_updated\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0fproductsUpdated\x12\x33\n\x12products_unchanged\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x11productsUnchanged\x12\x31\n\x11products_rejected\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x10productsRejected\x12 \n\x08variants\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x08variants\x12\x1c\n\x06images\x18\x06 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x06images\x12\x18\n\x04rows\x18\x07 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x04rows\x12)\n\rrows_rejected\x18\x08 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0crowsRejected\x12\x33\n\x12\x63\x61tegories_created\x18\t \x01(\x05\x42\x04\xe2\x41\x01\x03R\x11\x63\x61tegoriesCreated\x12+\n\x0e\x62rands_created\x18\n \x01(\x05\x42\x04\xe2\x41\x01\x03R\rbrandsCreated\x12\x1d\n\x07\x64ry_run\x18\x0b \x01(\x08\x42\x04\xe2\x41\x01\x03R\x06\x64ryRun*\x83\x03\n\x0fImportRowReason\x12!\n\x1dIMPORT_ROW_REASON_UNSPECIFIED\x10\x00\x12#\n\x1fIMPORT_ROW_REASON_MISSING_VALUE\x10\x01\x12#\n\x1fIMPORT_ROW_REASON_INVALID_VALUE\x10\x02\x12\"\n\x1eIMPORT_ROW_REASON_OUT_OF_RANGE\x10\x03\x12\x1e\n\x1aIMPORT_ROW_REASON_TOO_LONG\x10\x04\x12\'\n#IMPORT_ROW_REASON_DUPLICATE_VARIANT\x10\x05\x12#\n\x1fIMPORT_ROW_REASON_DUPLICATE_SKU\x10\x06\x12#\n\x1fIMPORT_ROW_REASON_MALFORMED_ROW\x10\x07\x12&\n\"IMPORT_ROW_REASON_PRODUCT_REJECTED\x10\x08\x12$\n IMPORT_ROW_REASON_STOCK_RESERVED\x10\tBY\n\x1a\x64\x65v.marketplace.catalog.v1P\x01Z marketplace/catalog/v1;catalogv1\xaa\x02\x16Marketplace.Catalog.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#marketplace/catalog/v1/import.proto\x12\x16marketplace.catalog.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\"\x91\x03\n\rImportOptions\x12,\n\tseller_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x08sellerId\x12)\n\tfile_name\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xff\x01R\x08\x66ileName\x12*\n\x04size\x18\x03 \x01(\x03\x42\x11\xe2\x41\x01\x01\xbaH\n\"\x08\x18\x80\x80\x80\x80\x01(\x00H\x00R\x04size\x88\x01\x01\x12\x34\n\x06sha256\x18\x04 \x01(\tB\x1c\xe2\x41\x01\x01\xbaH\x15r\x10\x32\x0e^[0-9a-f]{64}$\xd8\x01\x01R\x06sha256\x12\x1d\n\x07\x64ry_run\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x06\x64ryRun\x12\x1e\n\x07publish\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x07publish\x12-\n\x0fupdate_existing\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0eupdateExisting\x12N\n\x08on_error\x18\x08 \x01(\x0e\x32%.marketplace.catalog.v1.ImportOnErrorB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01R\x07onErrorB\x07\n\x05_size\"\xf5\x02\n\x0eImportProgress\x12+\n\x0e\x62ytes_received\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03R\rbytesReceived\x12!\n\trows_read\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x08rowsRead\x12(\n\nrows_total\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x00R\trowsTotal\x88\x01\x01\x12)\n\rproducts_done\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0cproductsDone\x12\x30\n\x0eproducts_total\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x01R\rproductsTotal\x88\x01\x01\x12S\n\x12remaining_duration\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03H\x02R\x11remainingDuration\x88\x01\x01\x42\r\n\x0b_rows_totalB\x11\n\x0f_products_totalB\x15\n\x13_remaining_duration\"\xeb\x01\n\x0eImportRowError\x12\x16\n\x03row\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x03row\x12!\n\x06\x63olumn\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03H\x00R\x06\x63olumn\x88\x01\x01\x12\x45\n\x06reason\x18\x03 \x01(\x0e\x32\'.marketplace.catalog.v1.ImportRowReasonB\x04\xe2\x41\x01\x03R\x06reason\x12\x1e\n\x07message\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03R\x07message\x12!\n\x06handle\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03H\x01R\x06handle\x88\x01\x01\x42\t\n\x07_columnB\t\n\x07_handle\"\xdd\x01\n\x10ImportRowWarning\x12\x16\n\x03row\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x03row\x12!\n\x06\x63olumn\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03H\x00R\x06\x63olumn\x88\x01\x01\x12\x45\n\x06reason\x18\x03 \x01(\x0e\x32\'.marketplace.catalog.v1.ImportRowReasonB\x04\xe2\x41\x01\x03R\x06reason\x12\x1e\n\x07message\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03R\x07message\x12\x1c\n\x06handle\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03R\x06handleB\t\n\x07_column\"\xac\x02\n\x0cImportReason\x12H\n\x08severity\x18\x01 \x01(\x0e\x32&.marketplace.catalog.v1.ImportSeverityB\x04\xe2\x41\x01\x03R\x08severity\x12\x45\n\x06reason\x18\x02 \x01(\x0e\x32\'.marketplace.catalog.v1.ImportRowReasonB\x04\xe2\x41\x01\x03R\x06reason\x12!\n\x06\x63olumn\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03H\x00R\x06\x63olumn\x88\x01\x01\x12\x1a\n\x05\x63ount\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x05\x63ount\x12!\n\tfirst_row\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x08\x66irstRow\x12\x1e\n\x07\x65xample\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03R\x07\x65xampleB\t\n\x07_column\"U\n\x12ImportUnusedColumn\x12\x18\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x04name\x12%\n\x0b\x66illed_rows\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03R\nfilledRows\"\xe8\x06\n\rImportSummary\x12\x42\n\x06\x66ormat\x18\x01 \x01(\x0e\x32$.marketplace.catalog.v1.ImportFormatB\x04\xe2\x41\x01\x03R\x06\x66ormat\x12\x1d\n\x07\x64ry_run\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x03R\x06\x64ryRun\x12/\n\x10products_created\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0fproductsCreated\x12/\n\x10products_updated\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0fproductsUpdated\x12\x33\n\x12products_unchanged\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x11productsUnchanged\x12\x31\n\x11products_rejected\x18\x06 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x10productsRejected\x12\x18\n\x04rows\x18\x07 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x04rows\x12\'\n\x0crows_created\x18\x08 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0browsCreated\x12\'\n\x0crows_updated\x18\t \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0browsUpdated\x12+\n\x0erows_unchanged\x18\n \x01(\x05\x42\x04\xe2\x41\x01\x03R\rrowsUnchanged\x12%\n\x0brows_warned\x18\x0b \x01(\x05\x42\x04\xe2\x41\x01\x03R\nrowsWarned\x12)\n\rrows_rejected\x18\x0c \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0crowsRejected\x12 \n\x08variants\x18\r \x01(\x05\x42\x04\xe2\x41\x01\x03R\x08variants\x12\x1c\n\x06images\x18\x0e \x01(\x05\x42\x04\xe2\x41\x01\x03R\x06images\x12\x33\n\x12\x63\x61tegories_created\x18\x0f \x01(\x05\x42\x04\xe2\x41\x01\x03R\x11\x63\x61tegoriesCreated\x12+\n\x0e\x62rands_created\x18\x10 \x01(\x05\x42\x04\xe2\x41\x01\x03R\rbrandsCreated\x12\x44\n\x07reasons\x18\x11 \x03(\x0b\x32$.marketplace.catalog.v1.ImportReasonB\x04\xe2\x41\x01\x03R\x07reasons\x12W\n\x0eunused_columns\x18\x12 \x03(\x0b\x32*.marketplace.catalog.v1.ImportUnusedColumnB\x04\xe2\x41\x01\x03R\runusedColumns*g\n\x0cImportFormat\x12\x1d\n\x19IMPORT_FORMAT_UNSPECIFIED\x10\x00\x12\x19\n\x15IMPORT_FORMAT_SHOPIFY\x10\x01\x12\x1d\n\x19IMPORT_FORMAT_WOOCOMMERCE\x10\x02*q\n\rImportOnError\x12\x1f\n\x1bIMPORT_ON_ERROR_UNSPECIFIED\x10\x00\x12\x1f\n\x1bIMPORT_ON_ERROR_REJECT_ROWS\x10\x01\x12\x1e\n\x1aIMPORT_ON_ERROR_REJECT_ALL\x10\x02*\x8e\x05\n\x0fImportRowReason\x12!\n\x1dIMPORT_ROW_REASON_UNSPECIFIED\x10\x00\x12#\n\x1fIMPORT_ROW_REASON_MISSING_VALUE\x10\x01\x12#\n\x1fIMPORT_ROW_REASON_INVALID_VALUE\x10\x02\x12\"\n\x1eIMPORT_ROW_REASON_OUT_OF_RANGE\x10\x03\x12\x1e\n\x1aIMPORT_ROW_REASON_TOO_LONG\x10\x04\x12\'\n#IMPORT_ROW_REASON_DUPLICATE_VARIANT\x10\x05\x12#\n\x1fIMPORT_ROW_REASON_DUPLICATE_SKU\x10\x06\x12#\n\x1fIMPORT_ROW_REASON_MALFORMED_ROW\x10\x07\x12&\n\"IMPORT_ROW_REASON_PRODUCT_REJECTED\x10\x08\x12$\n IMPORT_ROW_REASON_STOCK_RESERVED\x10\t\x12\x1f\n\x1bIMPORT_ROW_REASON_GIFT_CARD\x10\n\x12&\n\"IMPORT_ROW_REASON_UNSUPPORTED_KIND\x10\x0b\x12%\n!IMPORT_ROW_REASON_OPTION_MISMATCH\x10\x0c\x12\'\n#IMPORT_ROW_REASON_NEGATIVE_QUANTITY\x10\r\x12%\n!IMPORT_ROW_REASON_NOT_ABOVE_PRICE\x10\x0e\x12%\n!IMPORT_ROW_REASON_CONTENT_DROPPED\x10\x0f\x12\"\n\x1eIMPORT_ROW_REASON_TEXT_CLEANED\x10\x10*i\n\x0eImportSeverity\x12\x1f\n\x1bIMPORT_SEVERITY_UNSPECIFIED\x10\x00\x12\x19\n\x15IMPORT_SEVERITY_ERROR\x10\x01\x12\x1b\n\x17IMPORT_SEVERITY_WARNING\x10\x02\x42Y\n\x1a\x64\x65v.marketplace.catalog.v1P\x01Z marketplace/catalog/v1;catalogv1\xaa\x02\x16Marketplace.Catalog.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,8 +49,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IMPORTOPTIONS'].fields_by_name['publish']._serialized_options = b'\342A\001\001'
   _globals['_IMPORTOPTIONS'].fields_by_name['update_existing']._loaded_options = None
   _globals['_IMPORTOPTIONS'].fields_by_name['update_existing']._serialized_options = b'\342A\001\001'
-  _globals['_IMPORTOPTIONS'].fields_by_name['stop_on_error']._loaded_options = None
-  _globals['_IMPORTOPTIONS'].fields_by_name['stop_on_error']._serialized_options = b'\342A\001\001'
+  _globals['_IMPORTOPTIONS'].fields_by_name['on_error']._loaded_options = None
+  _globals['_IMPORTOPTIONS'].fields_by_name['on_error']._serialized_options = b'\342A\001\001\272H\005\202\001\002\020\001'
   _globals['_IMPORTPROGRESS'].fields_by_name['bytes_received']._loaded_options = None
   _globals['_IMPORTPROGRESS'].fields_by_name['bytes_received']._serialized_options = b'\342A\001\003'
   _globals['_IMPORTPROGRESS'].fields_by_name['rows_read']._loaded_options = None
@@ -60,6 +61,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IMPORTPROGRESS'].fields_by_name['products_done']._serialized_options = b'\342A\001\003'
   _globals['_IMPORTPROGRESS'].fields_by_name['products_total']._loaded_options = None
   _globals['_IMPORTPROGRESS'].fields_by_name['products_total']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTPROGRESS'].fields_by_name['remaining_duration']._loaded_options = None
+  _globals['_IMPORTPROGRESS'].fields_by_name['remaining_duration']._serialized_options = b'\342A\001\003'
   _globals['_IMPORTROWERROR'].fields_by_name['row']._loaded_options = None
   _globals['_IMPORTROWERROR'].fields_by_name['row']._serialized_options = b'\342A\001\003'
   _globals['_IMPORTROWERROR'].fields_by_name['column']._loaded_options = None
@@ -74,10 +77,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IMPORTROWWARNING'].fields_by_name['row']._serialized_options = b'\342A\001\003'
   _globals['_IMPORTROWWARNING'].fields_by_name['column']._loaded_options = None
   _globals['_IMPORTROWWARNING'].fields_by_name['column']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTROWWARNING'].fields_by_name['reason']._loaded_options = None
+  _globals['_IMPORTROWWARNING'].fields_by_name['reason']._serialized_options = b'\342A\001\003'
   _globals['_IMPORTROWWARNING'].fields_by_name['message']._loaded_options = None
   _globals['_IMPORTROWWARNING'].fields_by_name['message']._serialized_options = b'\342A\001\003'
   _globals['_IMPORTROWWARNING'].fields_by_name['handle']._loaded_options = None
   _globals['_IMPORTROWWARNING'].fields_by_name['handle']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTREASON'].fields_by_name['severity']._loaded_options = None
+  _globals['_IMPORTREASON'].fields_by_name['severity']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTREASON'].fields_by_name['reason']._loaded_options = None
+  _globals['_IMPORTREASON'].fields_by_name['reason']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTREASON'].fields_by_name['column']._loaded_options = None
+  _globals['_IMPORTREASON'].fields_by_name['column']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTREASON'].fields_by_name['count']._loaded_options = None
+  _globals['_IMPORTREASON'].fields_by_name['count']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTREASON'].fields_by_name['first_row']._loaded_options = None
+  _globals['_IMPORTREASON'].fields_by_name['first_row']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTREASON'].fields_by_name['example']._loaded_options = None
+  _globals['_IMPORTREASON'].fields_by_name['example']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTUNUSEDCOLUMN'].fields_by_name['name']._loaded_options = None
+  _globals['_IMPORTUNUSEDCOLUMN'].fields_by_name['name']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTUNUSEDCOLUMN'].fields_by_name['filled_rows']._loaded_options = None
+  _globals['_IMPORTUNUSEDCOLUMN'].fields_by_name['filled_rows']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTSUMMARY'].fields_by_name['format']._loaded_options = None
+  _globals['_IMPORTSUMMARY'].fields_by_name['format']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTSUMMARY'].fields_by_name['dry_run']._loaded_options = None
+  _globals['_IMPORTSUMMARY'].fields_by_name['dry_run']._serialized_options = b'\342A\001\003'
   _globals['_IMPORTSUMMARY'].fields_by_name['products_created']._loaded_options = None
   _globals['_IMPORTSUMMARY'].fields_by_name['products_created']._serialized_options = b'\342A\001\003'
   _globals['_IMPORTSUMMARY'].fields_by_name['products_updated']._loaded_options = None
@@ -86,30 +111,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IMPORTSUMMARY'].fields_by_name['products_unchanged']._serialized_options = b'\342A\001\003'
   _globals['_IMPORTSUMMARY'].fields_by_name['products_rejected']._loaded_options = None
   _globals['_IMPORTSUMMARY'].fields_by_name['products_rejected']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTSUMMARY'].fields_by_name['rows']._loaded_options = None
+  _globals['_IMPORTSUMMARY'].fields_by_name['rows']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTSUMMARY'].fields_by_name['rows_created']._loaded_options = None
+  _globals['_IMPORTSUMMARY'].fields_by_name['rows_created']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTSUMMARY'].fields_by_name['rows_updated']._loaded_options = None
+  _globals['_IMPORTSUMMARY'].fields_by_name['rows_updated']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTSUMMARY'].fields_by_name['rows_unchanged']._loaded_options = None
+  _globals['_IMPORTSUMMARY'].fields_by_name['rows_unchanged']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTSUMMARY'].fields_by_name['rows_warned']._loaded_options = None
+  _globals['_IMPORTSUMMARY'].fields_by_name['rows_warned']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTSUMMARY'].fields_by_name['rows_rejected']._loaded_options = None
+  _globals['_IMPORTSUMMARY'].fields_by_name['rows_rejected']._serialized_options = b'\342A\001\003'
   _globals['_IMPORTSUMMARY'].fields_by_name['variants']._loaded_options = None
   _globals['_IMPORTSUMMARY'].fields_by_name['variants']._serialized_options = b'\342A\001\003'
   _globals['_IMPORTSUMMARY'].fields_by_name['images']._loaded_options = None
   _globals['_IMPORTSUMMARY'].fields_by_name['images']._serialized_options = b'\342A\001\003'
-  _globals['_IMPORTSUMMARY'].fields_by_name['rows']._loaded_options = None
-  _globals['_IMPORTSUMMARY'].fields_by_name['rows']._serialized_options = b'\342A\001\003'
-  _globals['_IMPORTSUMMARY'].fields_by_name['rows_rejected']._loaded_options = None
-  _globals['_IMPORTSUMMARY'].fields_by_name['rows_rejected']._serialized_options = b'\342A\001\003'
   _globals['_IMPORTSUMMARY'].fields_by_name['categories_created']._loaded_options = None
   _globals['_IMPORTSUMMARY'].fields_by_name['categories_created']._serialized_options = b'\342A\001\003'
   _globals['_IMPORTSUMMARY'].fields_by_name['brands_created']._loaded_options = None
   _globals['_IMPORTSUMMARY'].fields_by_name['brands_created']._serialized_options = b'\342A\001\003'
-  _globals['_IMPORTSUMMARY'].fields_by_name['dry_run']._loaded_options = None
-  _globals['_IMPORTSUMMARY'].fields_by_name['dry_run']._serialized_options = b'\342A\001\003'
-  _globals['_IMPORTROWREASON']._serialized_start=1617
-  _globals['_IMPORTROWREASON']._serialized_end=2004
-  _globals['_IMPORTOPTIONS']._serialized_start=126
-  _globals['_IMPORTOPTIONS']._serialized_end=489
-  _globals['_IMPORTPROGRESS']._serialized_start=492
-  _globals['_IMPORTPROGRESS']._serialized_end=757
-  _globals['_IMPORTROWERROR']._serialized_start=760
-  _globals['_IMPORTROWERROR']._serialized_end=995
-  _globals['_IMPORTROWWARNING']._serialized_start=998
-  _globals['_IMPORTROWWARNING']._serialized_end=1132
-  _globals['_IMPORTSUMMARY']._serialized_start=1135
-  _globals['_IMPORTSUMMARY']._serialized_end=1614
+  _globals['_IMPORTSUMMARY'].fields_by_name['reasons']._loaded_options = None
+  _globals['_IMPORTSUMMARY'].fields_by_name['reasons']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTSUMMARY'].fields_by_name['unused_columns']._loaded_options = None
+  _globals['_IMPORTSUMMARY'].fields_by_name['unused_columns']._serialized_options = b'\342A\001\003'
+  _globals['_IMPORTFORMAT']._serialized_start=2664
+  _globals['_IMPORTFORMAT']._serialized_end=2767
+  _globals['_IMPORTONERROR']._serialized_start=2769
+  _globals['_IMPORTONERROR']._serialized_end=2882
+  _globals['_IMPORTROWREASON']._serialized_start=2885
+  _globals['_IMPORTROWREASON']._serialized_end=3539
+  _globals['_IMPORTSEVERITY']._serialized_start=3541
+  _globals['_IMPORTSEVERITY']._serialized_end=3646
+  _globals['_IMPORTOPTIONS']._serialized_start=158
+  _globals['_IMPORTOPTIONS']._serialized_end=559
+  _globals['_IMPORTPROGRESS']._serialized_start=562
+  _globals['_IMPORTPROGRESS']._serialized_end=935
+  _globals['_IMPORTROWERROR']._serialized_start=938
+  _globals['_IMPORTROWERROR']._serialized_end=1173
+  _globals['_IMPORTROWWARNING']._serialized_start=1176
+  _globals['_IMPORTROWWARNING']._serialized_end=1397
+  _globals['_IMPORTREASON']._serialized_start=1400
+  _globals['_IMPORTREASON']._serialized_end=1700
+  _globals['_IMPORTUNUSEDCOLUMN']._serialized_start=1702
+  _globals['_IMPORTUNUSEDCOLUMN']._serialized_end=1787
+  _globals['_IMPORTSUMMARY']._serialized_start=1790
+  _globals['_IMPORTSUMMARY']._serialized_end=2662
 # @@protoc_insertion_point(module_scope)

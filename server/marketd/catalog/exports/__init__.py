@@ -1,0 +1,1 @@
+"""Exports: a shop's products as the file that imports read."""

@@ -1,0 +1,212 @@
+"""The headers of import files: which format a file is in, and where its columns stand. Pure.
+
+Names are compared without regard to case, blanks, hyphens and marks around them. A column that nothing here reads is
+no fault; what it holds is counted and told.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from marketd.catalog.errors import ImportFileInvalid
+
+
+class FileFormat(StrEnum):
+    """Whose product CSV it is."""
+
+    SHOPIFY = "SHOPIFY"
+    WOOCOMMERCE = "WOOCOMMERCE"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What the header says.
+
+    columns: the known columns in the order of a row's cells, by the names that are used here (those of Shopify's older
+    files; those of WooCommerce). names: what the file calls each; empty where it has no such column.
+    decimal_comma: whether numbers of this file are written as 9,50; None when nothing tells.
+    """
+
+    format: FileFormat
+    columns: tuple[str, ...]
+    names: tuple[str, ...]
+    decimal_comma: bool | None = None
+
+    def name(self, column: str) -> str:
+        """What the file calls the column, else what it is called here."""
+        return self.names[self.columns.index(column)] or column
+
+    def has(self, column: str) -> bool:
+        """Whether the file has the column."""
+        return column in self.columns and bool(self.names[self.columns.index(column)])
+
+    @property
+    def missing(self) -> frozenset[str]:
+        """The fields of ParsedProduct and ParsedVariant that the file has no column for: what is there should stay."""
+        return frozenset(
+            field for field, columns in _FIELDS[self.format].items() if not any(self.has(column) for column in columns)
+        )
+
+
+# By the names in Shopify's older and newer files, and some that other tools write; in the order of its own files, which
+# exports keep.
+SHOPIFY_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "Handle": ("handle", "url handle"),
+    "Title": ("title",),
+    "Body (HTML)": ("body (html)", "description", "body html", "body"),
+    "Vendor": ("vendor",),
+    "Type": ("type", "custom product type", "product type"),
+    "Tags": ("tags",),
+    "Published": ("published", "published on online store"),
+    "Option1 Name": ("option1 name",),
+    "Option1 Value": ("option1 value",),
+    "Option2 Name": ("option2 name",),
+    "Option2 Value": ("option2 value",),
+    "Option3 Name": ("option3 name",),
+    "Option3 Value": ("option3 value",),
+    "Variant SKU": ("variant sku", "sku"),
+    "Variant Grams": ("variant grams", "weight value (grams)"),
+    "Variant Inventory Tracker": ("variant inventory tracker", "inventory tracker"),
+    "Variant Inventory Qty": ("variant inventory qty", "inventory quantity", "variant inventory quantity"),
+    "Variant Inventory Policy": ("variant inventory policy", "continue selling when out of stock"),
+    "Variant Price": ("variant price", "price"),
+    "Variant Compare At Price": ("variant compare at price", "compare at price"),
+    "Variant Requires Shipping": ("variant requires shipping", "requires shipping"),
+    "Variant Barcode": ("variant barcode", "barcode"),
+    "Image Src": ("image src", "product image url"),
+    "Image Position": ("image position",),
+    "Image Alt Text": ("image alt text",),
+    "Gift Card": ("gift card",),
+    "Variant Image": ("variant image", "variant image url"),
+    "Status": ("status",),
+}
+_WOOCOMMERCE_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "ID": ("id",),
+    "Type": ("type",),
+    "SKU": ("sku",),
+    "GTIN": ("gtin, upc, ean, or isbn", "gtin upc ean or isbn", "meta: global unique id", "ean", "gtin"),
+    "Name": ("name",),
+    "Published": ("published", "status"),
+    "Short description": ("short description",),
+    "Description": ("description",),
+    "Sale starts": ("date sale price starts",),
+    "Sale ends": ("date sale price ends",),
+    "In stock?": ("in stock?",),
+    "Stock": ("stock", "stock quantity"),
+    "Backorders allowed?": ("backorders allowed?",),
+    "Sale price": ("sale price",),
+    "Regular price": ("regular price",),
+    "Price": ("price",),
+    "Categories": ("categories",),
+    "Tags": ("tags",),
+    "Brands": ("brands", "brand"),
+    "Images": ("images", "all images"),
+    "Parent": ("parent",),
+    "Weight": ("weight (kg)", "weight (g)", "weight (lbs)", "weight (oz)"),
+}
+_REQUIRED: Mapping[FileFormat, tuple[str, ...]] = {
+    FileFormat.SHOPIFY: ("Handle", "Title", "Variant Price"),
+    FileFormat.WOOCOMMERCE: ("Type", "Name", "Regular price"),
+}
+_FIELDS: Mapping[FileFormat, Mapping[str, tuple[str, ...]]] = {
+    FileFormat.SHOPIFY: {
+        "description": ("Body (HTML)",),
+        "vendor": ("Vendor",),
+        "category": ("Type",),
+        "tags": ("Tags",),
+        "state": ("Published", "Status"),
+        "sku": ("Variant SKU",),
+        "barcode": ("Variant Barcode",),
+        "compare_at_price_minor": ("Variant Compare At Price",),
+        "quantity": ("Variant Inventory Qty",),
+        "policy": ("Variant Inventory Tracker", "Variant Inventory Policy", "Variant Inventory Qty"),
+        "weight_grams": ("Variant Grams",),
+        "requires_shipping": ("Variant Requires Shipping",),
+        "images": ("Image Src", "Variant Image"),
+        "attributes": (),
+    },
+    FileFormat.WOOCOMMERCE: {
+        "description": ("Description", "Short description"),
+        "vendor": ("Brands",),
+        "category": ("Categories",),
+        "tags": ("Tags",),
+        "state": ("Published",),
+        "sku": ("SKU",),
+        "barcode": ("GTIN",),
+        "compare_at_price_minor": ("Sale price",),
+        "quantity": ("Stock",),
+        "policy": ("Stock", "In stock?", "Backorders allowed?"),
+        "weight_grams": ("Weight",),
+        "requires_shipping": ("Type",),
+        "images": ("Images",),
+        "attributes": ("Attribute 1 name",),
+    },
+}
+
+MAX_ATTRIBUTES = 50
+MAX_COLUMNS = 2000
+"""More than any export has; a row costs what its header has, however short it is itself."""
+_SPACES = re.compile(r"[\s\-_\u00a0\u200b\ufeff]+")
+_ATTRIBUTE = re.compile(r"attribute ([1-9][0-9]?) (name|value\(s\))")
+
+
+def plain(name: str) -> str:
+    """A column's name as it is compared."""
+    return _SPACES.sub(" ", name.casefold()).strip(" *\"'")
+
+
+def read_layout(header: Sequence[str], row: int) -> tuple[Layout, tuple[int | None, ...]]:
+    """The layout of a file by its first row, and the place of each known column in the file's rows.
+
+    Raises ImportFileInvalid when a column that is needed is missing, a known one stands twice, or there are too many.
+    """
+    if len(header) > MAX_COLUMNS:
+        raise ImportFileInvalid(row, "", f"the header has {len(header)} columns and may have {MAX_COLUMNS}")
+    places: dict[str, list[int]] = {}
+    for place, name in enumerate(header):
+        places.setdefault(plain(name), []).append(place)
+    shape, known = _shape(places)
+    found: list[int | None] = []
+    for names in known.values():
+        # A file of the newer kind may hold a column of each kind; those of its own kind count.
+        if "url handle" in places:
+            names = tuple(reversed(names))
+        name = next((name for name in names if name in places), "")
+        if not name:
+            found.append(None)
+            continue
+        if len(places[name]) > 1:
+            raise ImportFileInvalid(
+                row, header[places[name][0]].strip(), "the column stands twice; keep the one that is right"
+            )
+        found.append(places[name][0])
+    layout = Layout(shape, tuple(known), tuple("" if place is None else header[place].strip() for place in found))
+    for column in _REQUIRED[shape]:
+        if not layout.has(column):
+            raise _missing(row, column, header)
+    return layout, tuple(found)
+
+
+def _shape(places: Mapping[str, Sequence[int]]) -> tuple[FileFormat, Mapping[str, tuple[str, ...]]]:
+    woo = {"regular price", "type", "name"} <= places.keys() and "handle" not in places
+    if not woo:
+        return FileFormat.SHOPIFY, SHOPIFY_COLUMNS
+    columns = dict(_WOOCOMMERCE_COLUMNS)
+    numbers = sorted({int(found.group(1)) for name in places if (found := _ATTRIBUTE.fullmatch(name))})
+    for number in numbers[:MAX_ATTRIBUTES]:
+        for part in ("name", "value(s)"):
+            columns[f"Attribute {number} {part}"] = (f"attribute {number} {part}",)
+    return FileFormat.WOOCOMMERCE, columns
+
+
+def _missing(row: int, column: str, header: Sequence[str]) -> ImportFileInvalid:
+    names = [name.strip() for name in header if name.strip()]
+    listed = ", ".join(name[:40] for name in names[:8]) + (", …" if len(names) > 8 else "")
+    other = next((name for name in SHOPIFY_COLUMNS.get(column, ())[1:] if name), "")
+    also = f" (in newer files '{other.capitalize()}')" if column in ("Handle", "Variant Price") else ""
+    return ImportFileInvalid(
+        row, column, f"the column '{column}'{also} is missing; the columns found are: {listed or 'none'}"
+    )

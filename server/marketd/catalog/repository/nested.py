@@ -1,0 +1,28 @@
+"""Rows inside of a row, such as a product's variants: asyncpg decodes neither JSON nor an array there, so both come as
+text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+from marketd.catalog.names import Options
+from marketd.kernel.db.sql import Columns
+
+
+def options_of(text: str) -> Options:
+    """The options of a variant out of `options::text`."""
+    return tuple((name, value) for name, value in json.loads(text)) if text != "[]" else ()
+
+
+def ids_of(text: str) -> tuple[UUID, ...]:
+    """Ids out of an array of them as text."""
+    return tuple(UUID(each) for each in text.strip("{}").split(",") if each)
+
+
+def each(columns: Columns[Any]) -> Callable[[Sequence[Any] | None], tuple[Any, ...]]:
+    """Reads an array of `columns.row_sql`; NULL, when it was not asked for, is none."""
+    return lambda rows: tuple(map(columns.from_tuple, rows or ()))
