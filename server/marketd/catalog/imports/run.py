@@ -19,7 +19,7 @@ from marketd.catalog.errors import ImportRowsInvalid
 from marketd.catalog.imports.batch import BatchOutcome, Import, run_batch
 from marketd.catalog.imports.csv_file import Reading
 from marketd.catalog.imports.pace import Pace
-from marketd.catalog.imports.parsed import RowError
+from marketd.catalog.imports.parsed import RowError, RowReason
 from marketd.catalog.imports.source import FileThread, Piece, Source
 from marketd.catalog.imports.tally import Tally, Told
 from marketd.catalog.imports.upload import Upload
@@ -180,7 +180,9 @@ class _Run:
             if piece is None:
                 break
             rows += piece.rows_rejected
-            first += piece.errors[: MAX_NAMED - len(first)]
+            # A row that only goes down with another of its product is no reason.
+            causes = [error for error in piece.errors if error.reason is not RowReason.PRODUCT_REJECTED]
+            first += causes[: MAX_NAMED - len(first)]
             for error in piece.errors:
                 yield error
         if first:
