@@ -38,9 +38,10 @@ class ImportRowsInvalid(Refusal):
         super().__init__(
             f"Row {row}{f', column {column}' if column else ''}: {description}. Rows that cannot be imported: {rows};"
             " nothing was changed.",
-            metadata={"row": str(row), "column": column, "rows": str(rows)},
+            metadata={"row": str(row), "column": column},
             fields=[FieldViolation("csv", f"row {row}: {description}") for row, _, description in first],
         )
+        self.rows = rows
 
 
 class NothingToSell(IllegalTransition):

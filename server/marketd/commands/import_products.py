@@ -116,12 +116,13 @@ def time_left(seconds: float) -> str:
 def _say_refused(refused: ImportRowsInvalid, *, json_: bool) -> None:
     """Nothing came in, because of these rows."""
     if json_:
-        said = {"message": refused.message, **refused.metadata, "errors": [one.description for one in refused.fields]}
+        said = {"message": refused.message, "rows": refused.rows, "errors": [one.description for one in refused.fields]}
         say(json.dumps(said))
         return
     for violation in refused.fields:
         say(violation.description)
-    rows = int(refused.metadata["rows"])
-    if rows > len(refused.fields):
+    if refused.rows > len(refused.fields):
         say("…")
-    fail_line(f"{rows} rows cannot be imported, so nothing was changed; a dry run without reject-all tells all.")
+    fail_line(
+        f"{refused.rows} rows cannot be imported, so nothing was changed; a dry run without reject-all tells all."
+    )
