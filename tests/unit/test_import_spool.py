@@ -59,7 +59,7 @@ def test_rows_without_a_product_and_products_of_too_many_rows_are_refused_piece_
 ) -> None:
     monkeypatch.setattr(source, "MAX_PRODUCT_ROWS", 10)
     monkeypatch.setattr(source, "_PIECE_ERRORS", 4)
-    rows = b"much,Much,,,,1\n" + b"much,,,,,1\n" * 11 + b"good,Good,,,,1\n" + b"alone\n" * 6
+    rows = b"much,Much,,,,1\n" + b"much,,,,,1\n" * 11 + b"good,Good,,,,1\n" + b"no handle\n" * 6
     found = list(pieces(rows))
     assert max(len(piece.errors) for piece in found) <= 8
     assert sum(piece.rows_rejected for piece in found) == 18

@@ -186,7 +186,8 @@ class _Run:
             for error in piece.errors:
                 yield error
         if first:
-            raise ImportRowsInvalid(rows, [(error.row, error.column, error.message) for error in first])
+            named = [f"row {error.row}: {error.message}" for error in first]
+            raise ImportRowsInvalid(rows, first[0].row, first[0].column, first[0].message, named)
         await self._thread.do(self._source.rewind)
 
     async def import_with(self, work: Import) -> AsyncGenerator[ImportEvent, None]:
