@@ -24,7 +24,8 @@ async def lock_seller(connection: Connection, seller_id: UUID) -> None:
     they were small reads all of them.
     """
     await connection.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended($1, 0)), set_config('plan_cache_mode', 'force_custom_plan', true)",
+        "SELECT pg_advisory_xact_lock(hashtextextended($1, 0)),"
+        " set_config('plan_cache_mode', 'force_custom_plan', true)",
         f"catalog.import/{seller_id}",
     )
 
