@@ -192,7 +192,8 @@ async def test_one_bad_row_can_refuse_the_whole_file_before_anything_changes(sho
         told: list[ImportEvent] = []
         with pytest.raises(ImportRowsInvalid) as refused:
             await shop.follow(bad, told.append, options)
-        assert refused.value.metadata == {"row": "62", "column": "Variant Price", "rows": "2"}
+        assert refused.value.metadata == {"row": "62", "column": "Variant Price"}
+        assert refused.value.rows == 2
         assert [event.row for event in told if isinstance(event, RowError)] == [62, 63]
     assert await shop.rows() == before
     # What only the database knows is no reason to refuse a row: it comes in with a warning.

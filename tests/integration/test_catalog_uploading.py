@@ -85,11 +85,13 @@ async def test_an_upload_that_is_not_whole_changes_nothing(shop: Shop) -> None:
 
 async def test_a_repeat_of_a_streamed_import_gets_the_first_summary_at_once(shop: Shop) -> None:
     request_id = str(uuid4())
-    messages = _upload(file(cup()), request_id=request_id)
+    rows = (cup(VariantInventoryQty="-1"), cup(Handle="pot", VariantPrice="?"), cup(Handle="can"))
+    messages = _upload(file(*rows), request_id=request_id)
     first, _ = await _stream(shop, messages)
     again, call = await _stream(shop, messages[:1])
-    assert again == [first[-1]]
-    assert again[0].summary.products_created == 1
+    assert again == [message for message in first if not message.HasField("progress")]
+    assert [message.WhichOneof("event") for message in again] == ["row_error", "row_warning", "summary"]
+    assert again[-1].summary.products_created == 2
     assert call.replayed
     with pytest.raises(RequestIdReused):
         await _stream(shop, _upload(file(cup(), cup(Handle="mug")), request_id=request_id))

@@ -25,7 +25,7 @@ from marketd.bench.clients import LoadClients
 from marketd.bench.files import write_shop_file
 from marketd.bench.measure import Figures, figures_of
 from marketd.bench.operations import CONNECTIONS, Mismatch, Round, Side
-from marketd.bench.work import Calls, merge
+from marketd.bench.work import Calls, Found, merge
 from marketd.bench.world import Account, World, bearer
 
 ROWS, QUICK_ROWS = 100_000, 2_000
@@ -119,7 +119,7 @@ async def measure_imports(
     def cpu_seconds() -> tuple[float, float, float]:
         return time.process_time(), cpu.seconds_of(side.pids), cpu.postgres_seconds(postmaster_pid)
 
-    async def get_products() -> Any:
+    async def get_products() -> Found:
         load = Calls(side.target, _METHOD, [("", product)], _IN_FLIGHT, CONNECTIONS, size.seconds, _PAUSE_SECONDS)
         return await clients.run([load], lambda: None)
 
@@ -134,7 +134,7 @@ async def measure_imports(
     watching = asyncio.create_task(memory.watch())
     before = cpu_seconds()
     importing = asyncio.create_task(_import(side.target, owner, file))
-    rounds = []
+    rounds: list[Found] = []
     try:
         while not importing.done():
             found = await get_products()

@@ -27,20 +27,21 @@ class ImportFileInvalid(Refusal):
 class ImportRowsInvalid(Refusal):
     """Rows of the file cannot be imported, and it was to come in whole or not at all.
 
-    first: some of them, as (row, column or "", what is wrong).
+    row, column (or ""), description: the first of them; named: some of them, as texts. rows: how many there are, with
+    those that only go down with another of their product.
     """
 
     code = Code.INVALID_ARGUMENT
     reason = Reason.IMPORT_ROW_INVALID
 
-    def __init__(self, rows: int, first: Sequence[tuple[int, str, str]]) -> None:
-        row, column, description = first[0]
+    def __init__(self, rows: int, row: int, column: str, description: str, named: Sequence[str]) -> None:
         super().__init__(
             f"Row {row}{f', column {column}' if column else ''}: {description}. Rows that cannot be imported: {rows};"
             " nothing was changed.",
-            metadata={"row": str(row), "column": column, "rows": str(rows)},
-            fields=[FieldViolation("csv", f"row {row}: {description}") for row, _, description in first],
+            metadata={"row": str(row), "column": column},
+            fields=[FieldViolation("csv", one) for one in named],
         )
+        self.rows = rows
 
 
 class NothingToSell(IllegalTransition):

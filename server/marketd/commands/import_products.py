@@ -3,103 +3,126 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+import json
+from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
-from uuid import UUID
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from marketd.catalog.errors import ImportRowsInvalid
 from marketd.catalog.imports.run import import_products
-from marketd.catalog.imports.values import ImportOptions, ImportProgress, ImportReport
+from marketd.catalog.imports.values import ImportOptions, ImportProgress, ImportReport, OnError
 from marketd.commands.database import database_of
-from marketd.commands.settings import read_settings, refuse
+from marketd.commands.import_report import as_json, print_report
+from marketd.commands.settings import fail_line, read_settings, refuse, say
+from marketd.commands.shops import seller_id_of
 from marketd.config import Settings
 from marketd.kernel.call.caller import SYSTEM
 from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.database import create_engine
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.values.clock import SystemClock
-from marketd.seller.sellers import get_seller
 
-MOST_ROWS_SHOWN = 50
+ROWS_REFUSED = 1
+
+
+class OnErrorOption(StrEnum):
+    """OnError as options are written."""
+
+    REJECT_ROWS = "reject-rows"
+    REJECT_ALL = "reject-all"
 
 
 def command(
-    file: Annotated[Path, typer.Argument(help="A Shopify product export (CSV).", exists=True, dir_okay=False)],
+    file: Annotated[
+        Path, typer.Argument(help="A product export of Shopify or WooCommerce (CSV).", exists=True, dir_okay=False)
+    ],
     seller: Annotated[str, typer.Option(help="The seller's handle or id.")],
-    publish: Annotated[bool, typer.Option("--publish", help="Publish what is imported.")] = False,
+    publish: Annotated[bool, typer.Option("--publish", help="Publish what the file says is published.")] = False,
     update_existing: Annotated[
         bool, typer.Option("--update-existing", help="Change products that are there already; else they stay.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")] = False,
+    on_error: Annotated[
+        OnErrorOption, typer.Option(help="Leave products with bad rows out, or then bring nothing in.")
+    ] = OnErrorOption.REJECT_ROWS,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")] = False,
 ) -> None:
-    """Import a seller's products from a Shopify CSV, straight into the database.
+    """Import a seller's products from a shop's CSV, straight into the database.
 
-    Rows that cannot be imported are listed with their number and reason; the rest goes in. Exits 0 when every row did,
-    1 when some did not, 2 when nothing could be imported. Running servers show the products within a second.
+    What was refused comes first, by reason, then warnings, columns that were not used, and the counts. Exits 0 when
+    everything came in, with warnings or without, 1 when rows were refused, 2 for what is no such file. Running servers
+    show the products within a second.
     """
     settings = read_settings()
     with database_of(settings) as url:
+        options = ImportOptions(None, dry_run, publish, update_existing, OnError[on_error.name])
         try:
-            report = asyncio.run(
-                _import(settings, url, file, seller, publish=publish, update=update_existing, dry_run=dry_run)
-            )
+            report = asyncio.run(_import(settings, url, file, seller, options))
         except NotFound as nobody:
             refuse("seller", seller, nobody.message)
-    _show(report)
-    raise typer.Exit(1 if report.errors else 0)
+        except ImportRowsInvalid as refused:
+            _say_refused(refused, json_=json_)
+            raise typer.Exit(ROWS_REFUSED) from None
+    if json_:
+        say(json.dumps(as_json(report)))
+    else:
+        print_report(Console(highlight=False), report)
+    raise typer.Exit(ROWS_REFUSED if report.summary.rows_rejected else 0)
 
 
-async def _import(
-    settings: Settings, url: str, file: Path, seller: str, *, publish: bool, update: bool, dry_run: bool
-) -> ImportReport:
+async def _import(settings: Settings, url: str, path: Path, seller: str, options: ImportOptions) -> ImportReport:
     engine = create_engine(url, pool_size=4)
     tx = Transactor(engine, SystemClock())
     try:
-        seller_id = await _seller_id(tx, seller)
-        options = ImportOptions(seller_id=seller_id, dry_run=dry_run, publish=publish, update_existing=update)
+        options = replace(options, seller_id=await seller_id_of(tx, seller))
         screen = Console(stderr=True)
-        with Progress(console=screen, transient=True, disable=not screen.is_terminal) as progress:
-            task = progress.add_task("Products", total=None)
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[left]}"),
+        )
+        with (
+            path.open("rb") as file,
+            Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as progress,
+        ):
+            task = progress.add_task("reading rows", total=None, left="")
 
             def on_progress(seen: ImportProgress) -> None:
-                progress.update(task, completed=seen.products_done, total=seen.products_total or None)
+                if not seen.rows_total:
+                    progress.update(task, completed=seen.rows_read)
+                    return
+                left = "" if seen.remaining_seconds is None else f"{time_left(seen.remaining_seconds)} left"
+                progress.update(
+                    task, description="products", completed=seen.products_done, total=seen.products_total, left=left
+                )
 
-            return await import_products(
-                tx,
-                SYSTEM,
-                await asyncio.to_thread(file.read_bytes),
-                options,
-                currency=settings.currency,
-                on_progress=on_progress,
-            )
+            return await import_products(tx, SYSTEM, file, options, currency=settings.currency, on_progress=on_progress)
     finally:
         await engine.dispose()
 
 
-async def _seller_id(tx: Transactor, seller: str) -> UUID:
-    with suppress(ValueError):
-        return UUID(seller)
-    return (await tx.read(lambda unit: get_seller(unit, SYSTEM, seller))).seller_id
+def time_left(seconds: float) -> str:
+    """So many seconds as minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
-def _show(report: ImportReport) -> None:
-    console = Console(soft_wrap=True)
-    summary = report.summary
-    for error in report.errors[:MOST_ROWS_SHOWN]:
-        console.print(f"row {error.row}{f', {error.column}' if error.column else ''}: {error.message}", markup=False)
-    if len(report.errors) > MOST_ROWS_SHOWN:
-        console.print(f"… and {len(report.errors) - MOST_ROWS_SHOWN} more rows.")
-    for warning in report.warnings[:MOST_ROWS_SHOWN]:
-        console.print(f"row {warning.row}, {warning.column}: {warning.message}", markup=False)
-    if len(report.warnings) > MOST_ROWS_SHOWN:
-        console.print(f"… and {len(report.warnings) - MOST_ROWS_SHOWN} more rows with something left out.")
-    console.print(
-        f"{'Would import' if summary.dry_run else 'Imported'}: {summary.products_created} products created, "
-        f"{summary.products_updated} updated, {summary.products_unchanged} unchanged, "
-        f"{summary.products_rejected} rejected; {summary.variants} variants, {summary.images} images; "
-        f"{summary.rows} rows, {summary.rows_rejected} of them rejected."
+def _say_refused(refused: ImportRowsInvalid, *, json_: bool) -> None:
+    """Nothing came in, because of these rows."""
+    if json_:
+        said = {"message": refused.message, "rows": refused.rows, "errors": [one.description for one in refused.fields]}
+        say(json.dumps(said))
+        return
+    for violation in refused.fields:
+        say(violation.description)
+    if refused.rows > len(refused.fields):
+        say("…")
+    fail_line(
+        f"{refused.rows} rows cannot be imported, so nothing was changed; a dry run without reject-all tells all."
     )

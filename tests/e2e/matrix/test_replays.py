@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2  # type: ignore[import-untyped]  # the wheel carries no types
 from marketd.transport.rules import Idempotency, Kind
+from marketplace.catalog.v1 import catalog_service_pb2
 
 from tests.e2e.matrix.recipes import RECIPES
 from tests.e2e.matrix.recipes_goods import csv_file, streamed_import
@@ -106,14 +108,22 @@ async def test_a_method_that_needs_a_request_id_says_so(market: Market, method: 
     assert written(before, await market.contents()) == noted(method, 3)
 
 
-async def test_a_repeated_import_gives_its_summary_again_and_imports_nothing(market: Market) -> None:
-    stream = streamed_import(csv_file(), chunk=64)
+def _kind(answer: bytes) -> str | None:
+    return catalog_service_pb2.ImportProductsResponse.FromString(answer).WhichOneof("event")
+
+
+async def test_a_repeated_import_tells_its_rows_and_summary_again_and_imports_nothing(market: Market) -> None:
+    name = secrets.token_hex(6)
+    rows = (f"a-{name},A,,,,Size,M,,-5,12.50", f"b-{name},B,,,,Size,M,,5,?", f"c-{name},C,,,,Size,M,,5,1.00")
+    stream = streamed_import(csv_file(*rows), chunk=64)
     first = await market.send(IMPORT, *stream, by=market.shop.owner)
     before = await market.contents()
     again = await market.send(IMPORT, *stream, by=market.shop.owner)
     assert _all_ok([first, again])
     assert (first.replayed, again.replayed) == (False, True)
-    assert again.answers == first.answers[-1:]
+    told = [answer for answer in first.answers if _kind(answer) != "progress"]
+    assert [_kind(answer) for answer in told] == ["row_error", "row_warning", "summary"]
+    assert again.answers == tuple(told)
     assert written(before, await market.contents()) == {}
     changed = streamed_import(csv_file(), chunk=64)
     changed[0].request_id = stream[0].request_id

@@ -24,7 +24,8 @@ async def lock_seller(connection: Connection, seller_id: UUID) -> None:
     they were small reads all of them.
     """
     await connection.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended($1, 0)), set_config('plan_cache_mode', 'force_custom_plan', true)",
+        "SELECT pg_advisory_xact_lock(hashtextextended($1, 0)),"
+        " set_config('plan_cache_mode', 'force_custom_plan', true)",
         f"catalog.import/{seller_id}",
     )
 
@@ -42,7 +43,8 @@ async def read_sku_holders(connection: Connection, seller_id: UUID, sku_keys: Se
     if not sku_keys:
         return {}
     rows = await connection.fetch(
-        "SELECT v.sku_key, v.variant_id, p.handle FROM variants v JOIN products p USING (product_id)"
+        "SELECT v.sku_key, v.variant_id, (SELECT p.handle FROM products p WHERE p.product_id = v.product_id) AS handle"
+        " FROM variants v"
         " WHERE v.seller_id = $1 AND v.sku_key = ANY($2::text[]) AND v.sku_key <> '' AND v.delete_time IS NULL",
         seller_id,
         list(sku_keys),

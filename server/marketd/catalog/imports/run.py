@@ -19,7 +19,7 @@ from marketd.catalog.errors import ImportRowsInvalid
 from marketd.catalog.imports.batch import BatchOutcome, Import, run_batch
 from marketd.catalog.imports.csv_file import Reading
 from marketd.catalog.imports.pace import Pace
-from marketd.catalog.imports.parsed import RowError
+from marketd.catalog.imports.parsed import RowError, RowReason
 from marketd.catalog.imports.source import FileThread, Piece, Source
 from marketd.catalog.imports.tally import Tally, Told
 from marketd.catalog.imports.upload import Upload
@@ -180,11 +180,14 @@ class _Run:
             if piece is None:
                 break
             rows += piece.rows_rejected
-            first += piece.errors[: MAX_NAMED - len(first)]
+            # A row that only goes down with another of its product is no reason.
+            causes = [error for error in piece.errors if error.reason is not RowReason.PRODUCT_REJECTED]
+            first += causes[: MAX_NAMED - len(first)]
             for error in piece.errors:
                 yield error
         if first:
-            raise ImportRowsInvalid(rows, [(error.row, error.column, error.message) for error in first])
+            named = [f"row {error.row}: {error.message}" for error in first]
+            raise ImportRowsInvalid(rows, first[0].row, first[0].column, first[0].message, named)
         await self._thread.do(self._source.rewind)
 
     async def import_with(self, work: Import) -> AsyncGenerator[ImportEvent, None]:

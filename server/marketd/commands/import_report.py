@@ -1,0 +1,98 @@
+"""What came of an import, for people and for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+
+from marketd.catalog.imports.header import FileFormat
+from marketd.catalog.imports.parsed import RowError, RowReason, RowWarning
+from marketd.catalog.imports.values import ImportReport, ImportSummary, ReasonCount, Severity
+
+MOST_ROWS_SHOWN = 10
+"""So many rows of a reason are listed."""
+
+
+def as_json(report: ImportReport) -> dict[str, Any]:
+    """The report with the names of the contract."""
+    return {
+        **asdict(report.summary),
+        "row_errors": [asdict(error) for error in report.errors],
+        "row_warnings": [asdict(warning) for warning in report.warnings],
+    }
+
+
+def print_report(console: Console, report: ImportReport) -> None:
+    """What a person has to mend first, then what was passed over, and the counts at the end."""
+    summary = report.summary
+    refused = [told for told in summary.reasons if told.severity is Severity.ERROR]
+    passed = [told for told in summary.reasons if told.severity is Severity.WARNING]
+    if refused:
+        _line(console, f"Refused ({_many(summary.rows_rejected, 'row')}):")
+        _groups(console, refused, report.errors)
+    if passed:
+        _line(
+            console,
+            f"{'Would come' if summary.dry_run else 'Came'} in with a warning ({_many(summary.rows_warned, 'row')}):",
+        )
+        _groups(console, passed, report.warnings)
+    if summary.unused_columns:
+        _line(console, "Columns that were not used:")
+        for column in summary.unused_columns:
+            _line(console, f"  {column.name}: filled in {_many(column.filled_rows, 'row')}")
+    for line in counts(summary):
+        _line(console, line)
+
+
+def counts(summary: ImportSummary) -> list[str]:
+    """The counts, in three lines."""
+    made = _list(
+        (_many(summary.brands_created, "brand"), summary.brands_created),
+        (_many(summary.categories_created, "category"), summary.categories_created),
+    )
+    return [
+        f"{'Would import' if summary.dry_run else 'Imported'} {_NAMES[summary.format]}: "
+        f"{_many(_came_in(summary), 'product')} with {_many(summary.variants, 'variant')} and "
+        f"{_many(summary.images, 'picture')}{f'; new: {made}' if made else ''}.",
+        f"Products: {summary.products_created} created, {summary.products_updated} updated, "
+        f"{summary.products_unchanged} unchanged, {summary.products_rejected} refused.",
+        f"Rows: {summary.rows} = {summary.rows_created} created, {summary.rows_updated} updated, "
+        f"{summary.rows_unchanged} unchanged, {summary.rows_warned} with a warning, {summary.rows_rejected} refused.",
+    ]
+
+
+_NAMES = {FileFormat.SHOPIFY: "a Shopify file", FileFormat.WOOCOMMERCE: "a WooCommerce file"}
+
+
+def _came_in(summary: ImportSummary) -> int:
+    return summary.products_created + summary.products_updated + summary.products_unchanged
+
+
+def _groups(console: Console, groups: Iterable[ReasonCount], told: Iterable[RowError | RowWarning]) -> None:
+    rows: dict[tuple[RowReason, str], list[int]] = {}
+    for one in told:
+        rows.setdefault((one.reason, one.column), []).append(one.row)
+    for group in groups:
+        column = f", {group.column}" if group.column else ""
+        kept = sorted(set(rows.get((group.reason, group.column), [group.first_row])))
+        listed = ", ".join(str(row) for row in kept[:MOST_ROWS_SHOWN])
+        more = ", …" if group.count > MOST_ROWS_SHOWN else ""
+        where = f"{'row' if len(kept) == 1 else 'rows'} {listed}{more}"
+        _line(console, f"  {group.reason.value}{column}: {_many(group.count, 'time')} ({where})")
+        _line(console, f"      {group.example}")
+
+
+def _many(count: int, name: str) -> str:
+    plural = f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
+    return f"{count} {name if count == 1 else plural}"
+
+
+def _list(*parts: tuple[str, int]) -> str:
+    return " and ".join(text for text, count in parts if count)
+
+
+def _line(console: Console, text: str) -> None:
+    console.print(text, markup=False, soft_wrap=True)
