@@ -45,7 +45,6 @@ def upgrade() -> None:
     op.drop_constraint(op.f("uq_products_seller_id_handle"), "products", type_="unique")
     op.drop_constraint(op.f("uq_variants_product_id_options_key"), "variants", type_="unique")
     op.drop_index("uq_variants_seller_id_sku_key", table_name="variants")
-    op.drop_index("ix_variants_listing", table_name="variants")
     _unique("uq_products_slug", "products", ["slug"], _LIVE)
     _unique("uq_products_seller_id_handle", "products", ["seller_id", "handle"], _LIVE)
     _unique("uq_variants_product_id_options_key", "variants", ["product_id", "options_key"], _LIVE)
@@ -55,8 +54,7 @@ def upgrade() -> None:
         ["seller_id", "sku_key"],
         sa.text("sku_key <> '' AND delete_time IS NULL"),
     )
-    op.create_index("ix_variants_listing", "variants", ["product_id", "position"], postgresql_where=_LIVE)
-    _list(_ORDERS | {"price": "price_key"}, _LIVE)
+    _list(_ORDERS | {"price": "price_key"}, {"all": _LIVE, "seller": _LIVE})
     op.create_table(
         "product_slugs",
         sa.Column("slug", sa.Text(), nullable=False),
@@ -78,8 +76,7 @@ def downgrade() -> None:
     op.drop_table("product_slugs")
     op.execute("DELETE FROM products WHERE delete_time IS NOT NULL OR price_minor IS NULL")
     op.execute("DELETE FROM variants WHERE delete_time IS NOT NULL OR price_minor IS NULL")
-    _list(_ORDERS, None)
-    op.drop_index("ix_variants_listing", table_name="variants")
+    _list(_ORDERS, {})
     for name, table in (
         ("uq_products_slug", "products"),
         ("uq_products_seller_id_handle", "products"),
@@ -91,7 +88,6 @@ def downgrade() -> None:
     op.create_unique_constraint(op.f("uq_products_seller_id_handle"), "products", ["seller_id", "handle"])
     op.create_unique_constraint(op.f("uq_variants_product_id_options_key"), "variants", ["product_id", "options_key"])
     _unique("uq_variants_seller_id_sku_key", "variants", ["seller_id", "sku_key"], sa.text("sku_key <> ''"))
-    op.create_index("ix_variants_listing", "variants", ["product_id", "position"])
     for name, table in (("published", "products"), ("deleted", "products"), ("deleted", "variants")):
         op.drop_constraint(op.f(f"ck_{table}_{name}"), table, type_="check")
     for column in ("price_key", "attributes", "delete_time"):
@@ -110,10 +106,11 @@ def _unique(name: str, table: str, columns: list[str], condition: sa.TextClause)
     op.create_index(name, table, columns, unique=True, postgresql_where=condition)
 
 
-def _list(orders: dict[str, str], condition: sa.TextClause | None) -> None:
-    """Make the indexes of lists anew, by these columns, of the rows that meet the condition."""
+def _list(orders: dict[str, str], conditions: dict[str, sa.TextClause]) -> None:
+    """Make the indexes of lists anew, by these columns, in these scopes only of the rows that meet the condition."""
     for scope, leading in _SCOPES.items():
         for order, column in orders.items():
             name = f"ix_products_{scope}_{order}"
             op.drop_index(name, table_name="products")
-            op.create_index(name, "products", [*leading, column, "product_id"], postgresql_where=condition)
+            columns = [*leading, column, "product_id"]
+            op.create_index(name, "products", columns, postgresql_where=conditions.get(scope))

@@ -43,7 +43,7 @@ GOES_ON: Final = frozenset(
     }
 )
 # States of something that begins and ends with the call, or comes and goes by the minute.
-NO_LIFE: Final = frozenset({"CartMergeOutcome", "StockState"})
+NO_LIFE: Final = frozenset({"CartMergeOutcome", "StockState", "VariantOutcome"})
 
 
 @dataclass(frozen=True)

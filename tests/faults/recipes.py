@@ -12,6 +12,7 @@ from typing import Any, Final
 from google.type import money_pb2
 from marketd.kernel.db.failpoints import Failpoint
 from marketplace.auth.v1 import user_service_pb2
+from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
 from marketplace.delivery.v1 import courier_service_pb2, delivery_pb2, delivery_service_pb2
 from marketplace.inventory.v1 import inventory_service_pb2
 from marketplace.order.v1 import order_pb2, order_service_pb2
@@ -60,6 +61,16 @@ async def _create_seller(world: World, lines: Lines) -> Scene:
 
 async def _create_product(world: World, lines: Lines) -> Scene:
     return Scene(world.seller, new_product(3))
+
+
+async def _upsert_variants(world: World, lines: Lines) -> Scene:
+    request = new_product(3)
+    request.product.ClearField("variants")
+    made = (await as_role(lines, world.seller, request)).product
+    item = catalog_service_pb2.VariantUpsert(
+        product_id=made.product_id, variant=product_pb2.Variant(sku=new_key()), source_version=1
+    )
+    return Scene(world.seller, catalog_service_pb2.BatchUpsertVariantsRequest(request_id=new_key(), items=[item]))
 
 
 async def _set_stock(world: World, lines: Lines) -> Scene:
@@ -187,6 +198,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
     "/marketplace.auth.v1.UserService/SetUserRoles": Recipe("user.set_roles", _set_user_roles),
     "/marketplace.seller.v1.SellerService/CreateSeller": Recipe("seller.create", _create_seller),
     "/marketplace.catalog.v1.CatalogService/CreateProduct": Recipe("catalog.create_product", _create_product),
+    "/marketplace.catalog.v1.CatalogService/BatchUpsertVariants": Recipe("catalog.upsert_variants", _upsert_variants),
     "/marketplace.inventory.v1.InventoryService/SetStock": Recipe("inventory.set_stock", _set_stock),
     "/marketplace.inventory.v1.InventoryService/AdjustStock": Recipe("inventory.adjust_stock", _adjust_stock),
     "/marketplace.order.v1.OrderService/PlaceOrder": Recipe("order.place", _place_order),

@@ -64,6 +64,17 @@ class Shop(Seller):
         answer = await self.catalog.PublishProduct(pb.PublishProductRequest(product_id=product.product_id), CONTEXT)
         return answer.product
 
+    async def archive(self, product: product_pb2.Product, **fields: Any) -> product_pb2.Product:
+        """Archive a product as the owner."""
+        self.enter()
+        request = pb.ArchiveProductRequest(product_id=product.product_id, **fields)
+        return (await self.catalog.ArchiveProduct(request, CONTEXT)).product
+
+    async def delete(self, product: product_pb2.Product, caller: Caller | None = None, **fields: Any) -> None:
+        """Delete a product as the owner, or as somebody else."""
+        self.enter(caller)
+        await self.catalog.DeleteProduct(pb.DeleteProductRequest(product_id=product.product_id, **fields), CONTEXT)
+
     async def get(self, product: product_pb2.Product, caller: Caller = ANONYMOUS, *mask: str) -> product_pb2.Product:
         """Get a product as anybody."""
         self.enter(caller)

@@ -189,6 +189,29 @@ def test_events_of_before_have_the_new_names_and_get_the_old_ones_back(
     migrate.upgrade(database_url)
 
 
+def test_stocks_that_owe_pieces_count_them_when_the_policies_are_taken_back(database_url: str) -> None:
+    insert = (
+        "WITH one AS (INSERT INTO stocks"
+        " (variant_id, seller_id, policy, on_hand, reserved, oversold, create_time, update_time)"
+        " VALUES (gen_random_uuid(), gen_random_uuid(), 'CONTINUE', 2, 5, 3, now(), now()) RETURNING *)"
+        " INSERT INTO stock_movements (movement_id, variant_id, seller_id, kind, delta, on_hand, actor, create_time)"
+        " SELECT gen_random_uuid(), variant_id, seller_id, 'ADJUSTED', 2, 2, 'SELLER', now() FROM one"
+    )
+    counts = (
+        "SELECT concat_ws(' ', s.on_hand, s.reserved, sum(m.delta), string_agg(m.kind, ' ' ORDER BY m.delta))"
+        " FROM stocks s JOIN stock_movements m USING (variant_id) GROUP BY s.variant_id"
+    )
+    asyncio.run(_written(database_url, insert))
+    command.downgrade(migrate.config(database_url), "0032")
+    assert asyncio.run(_written(database_url, counts)) == "5 5 5 COUNTED COUNTED"
+    migrate.upgrade(database_url)
+    assert asyncio.run(_written(database_url, counts)) == "5 5 5 COUNTED COUNTED"
+    kept = (
+        "SELECT s.policy || ' ' || (m.seller_id = s.seller_id) FROM stocks s JOIN stock_movements m USING (variant_id)"
+    )
+    assert asyncio.run(_written(database_url, kept)) == "TRACKED true"
+
+
 def test_every_migration_can_be_taken_back_and_made_again(database_url: str) -> None:
     async def tables() -> set[str]:
         connection = await asyncpg.connect(database_url)

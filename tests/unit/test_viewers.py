@@ -26,6 +26,8 @@ from marketd.auth.addresses.values import SavedAddress
 from marketd.delivery.convert import to_courier, to_delivery, to_shift
 from marketd.delivery.model import CourierState, DeliveryOutcome, DeliveryState, StopKind
 from marketd.delivery.values import Courier, Delivery, DeliveryCourier, Eta, Shift
+from marketd.inventory.convert import to_movement
+from marketd.inventory.values import Movement
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.values.geo import Point
 from marketd.kernel.values.ids import new_id
@@ -219,6 +221,9 @@ def _others() -> Iterator[tuple[Any, str, Message]]:
             yield account, account_kind, to_user(account)
     yield filled(SavedAddress), "owner", to_saved_address(filled(SavedAddress))
     yield filled(AuditEntry), "admin", to_audit_entry(filled(AuditEntry))
+    for role in (Role.SELLER, Role.ADMIN):
+        looking = Caller(new_id(), None, frozenset({role}))
+        yield filled(Movement), role.value.lower(), to_movement(filled(Movement), looking)
 
 
 def _viewer(value: Any, kind: str) -> Viewer:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 # The whole product as one row; the shape in which Postgres hands it over cheapest.
 PRODUCT = """
-SELECT p.product_id, p.seller_id, p.slug, p.title, p.description, p.category_id, p.brand_id, p.tags, p.option_names,
-  p.currency, p.price_minor, p.compare_at_price_minor, p.rating_count, p.rating_average_milli, p.rating_histogram,
-  p.state, p.publish_time, p.version, p.create_time, p.update_time,
+SELECT p.product_id, p.seller_id, p.slug, p.title, p.description, p.category_id, p.brand_id, p.tags, p.attributes,
+  p.option_names, p.currency, p.price_minor, p.compare_at_price_minor, p.rating_count,
+  p.rating_average_milli, p.rating_histogram, p.state, p.publish_time, p.version, p.create_time, p.update_time,
   ARRAY(SELECT ROW(v.variant_id, v.sku, v.options::text, v.price_minor, v.compare_at_price_minor,
-      s.on_hand - s.reserved, v.active, v.barcode, v.weight_grams, v.position, v.version, v.create_time,
-      v.update_time)
+      s.policy, s.on_hand - s.reserved, v.active, v.barcode, v.weight_grams, v.requires_shipping, v.position,
+      v.version, v.create_time, v.update_time)
     FROM variants v LEFT JOIN stocks s ON s.variant_id = v.variant_id
-    WHERE v.product_id = p.product_id ORDER BY v.position) AS variants,
+    WHERE v.product_id = p.product_id AND v.delete_time IS NULL ORDER BY v.position) AS variants,
   ARRAY(SELECT ROW(i.image_id, i.position, i.media_id, i.url, i.alt_text, i.variant_ids::text[])
     FROM product_images i WHERE i.product_id = p.product_id ORDER BY i.position) AS images
 FROM products p WHERE p.product_id = $1

@@ -193,7 +193,7 @@ def to_variant(variant: Variant, currency: str, product_id: UUID | None = None) 
     """The variant as a message; `product_id` is of one that stands alone."""
     message = product_pb2.Variant(
         variant_id=str(variant.variant_id),
-        product_id=_text(product_id),
+        product_id="" if product_id is None else str(product_id),
         sku=variant.sku or None,
         options=dict(variant.options),
         stock_policy=_POLICIES.to_wire(variant.availability.policy),

@@ -113,7 +113,10 @@ def _listings() -> tuple[Index, ...]:
         "rating": ("rating_average_milli", "product_id"),
     }
     return tuple(
+        # A deleted product has neither category nor brand; those two also serve their foreign keys.
         Index(f"ix_products_{scope}_{order}", *leading, *following, postgresql_where=_LIVE)
+        if scope in ("all", "seller")
+        else Index(f"ix_products_{scope}_{order}", *leading, *following)
         for scope, leading in scopes.items()
         for order, following in orders.items()
     )
@@ -188,7 +191,7 @@ class VariantTable(Base):
     __tablename__ = "variants"
     __table_args__ = (
         Index("uq_variants_product_id_options_key", "product_id", "options_key", unique=True, postgresql_where=_LIVE),
-        Index("ix_variants_listing", "product_id", "position", postgresql_where=_LIVE),
+        Index("ix_variants_listing", "product_id", "position"),
         Index(
             "uq_variants_seller_id_sku_key",
             "seller_id",

@@ -6,6 +6,7 @@ The tests take the fields from the descriptors, so a new field with an id must b
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 from marketplace.auth.v1 import user_service_pb2
@@ -25,6 +26,7 @@ from tests.e2e.matrix.ownership_cases import (
     cart_item,
     completed,
     create_product,
+    create_variant,
     delivery,
     draft,
     filtered,
@@ -40,6 +42,8 @@ from tests.e2e.matrix.ownership_cases import (
     update_product,
     update_seller,
     update_user,
+    update_variant,
+    upserted,
 )
 from tests.e2e.matrix.recipes_goods import csv_file, inline_import, streamed_import
 from tests.worlds.matrix import Market
@@ -60,6 +64,10 @@ NOT_YET: Final = "there is nothing yet that it could name"
 def _rider_id(market: Market) -> str:
     assert market.trip.rider is not None
     return market.trip.rider.courier_id
+
+
+def _product_id(market: Market) -> str:
+    return market.goods.product_id
 
 
 def _variant_id(market: Market) -> str:
@@ -177,6 +185,7 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "CreateProduct.product.images[].image.media_id": NOT_READ,
     "CreateProduct.product.images[].variant_ids": NOT_READ,
     "CreateProduct.product.variants[].variant_id": NOT_READ,
+    "CreateProduct.product.variants[].product_id": NOT_READ,
     "UpdateProduct.product.product_id": Owned((S,), plain(lambda market: market.goods.product_id, update_product)),
     "UpdateProduct.product.seller_id": NOT_READ,
     "UpdateProduct.product.slug": NAME,
@@ -186,6 +195,30 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "UpdateProduct.product.images[].image.media_id": NOT_READ,
     "UpdateProduct.product.images[].variant_ids": NOT_READ,
     "UpdateProduct.product.variants[].variant_id": NOT_READ,
+    "UpdateProduct.product.variants[].product_id": NOT_READ,
+    "ArchiveProduct.product_id": Owned(
+        (S,), plain(_product_id, lambda one: catalog_service_pb2.ArchiveProductRequest(product_id=one))
+    ),
+    "DeleteProduct.product_id": Owned(
+        (S,), plain(_product_id, lambda one: catalog_service_pb2.DeleteProductRequest(product_id=one))
+    ),
+    "CreateVariant.variant.variant_id": NOT_READ,
+    "CreateVariant.variant.product_id": Owned((S,), plain(_product_id, create_variant)),
+    "UpdateVariant.variant.variant_id": Owned((S,), plain(_variant_id, update_variant)),
+    "UpdateVariant.variant.product_id": NOT_READ,
+    "DeleteVariant.variant_id": Owned(
+        (S,), plain(_variant_id, lambda one: catalog_service_pb2.DeleteVariantRequest(variant_id=one))
+    ),
+    "BatchUpsertVariants.seller_id": Owned(
+        (S,), plain(lambda market: market.shop.seller_id, partial(upserted, field="seller_id"))
+    ),
+    "BatchUpsertVariants.items[].product_id": Owned((S,), plain(_product_id, partial(upserted, field="product_id"))),
+    "BatchUpsertVariants.items[].variant.variant_id": NOT_READ,
+    "BatchUpsertVariants.items[].variant.product_id": NOT_READ,
+    "BatchGetProducts.product_ids": Owned(
+        (NOBODY, B, S, C),
+        draft("product_id", lambda one: catalog_service_pb2.BatchGetProductsRequest(product_ids=[one])),
+    ),
     "PublishProduct.product_id": Owned(
         (S,), draft("product_id", lambda one: catalog_service_pb2.PublishProductRequest(product_id=one))
     ),

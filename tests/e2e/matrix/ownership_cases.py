@@ -110,6 +110,26 @@ def update_product(one: str) -> Message:
     )
 
 
+def create_variant(one: str) -> Message:
+    return catalog_service_pb2.CreateVariantRequest(variant=product_pb2.Variant(product_id=one))
+
+
+def update_variant(one: str) -> Message:
+    return catalog_service_pb2.UpdateVariantRequest(
+        variant=product_pb2.Variant(variant_id=one, barcode="mine", etag="stale"),
+        update_mask=FieldMask(paths=["barcode"]),
+    )
+
+
+def upserted(one: str, field: str) -> Message:
+    """Of the seller that is named, or a new variant of the product that is named."""
+    named = {"seller_id": one} if field == "seller_id" else {}
+    item = catalog_service_pb2.VariantUpsert(
+        product_id=one if field == "product_id" else "", variant=product_pb2.Variant(sku=new_key())
+    )
+    return catalog_service_pb2.BatchUpsertVariantsRequest(items=[item], request_id=new_key(), **named)
+
+
 def create_product(one: str) -> Message:
     request = new_product()
     request.product.seller_id = one

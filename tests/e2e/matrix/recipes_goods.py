@@ -176,6 +176,70 @@ async def publish_product(market: Market, who: str) -> Scene:
     return Scene(_keeper(market, who), (request,))
 
 
+@CATALOG.add("ArchiveProduct", SELLER, ADMIN)
+async def archive_product(market: Market, who: str) -> Scene:
+    product = await market.draft()
+    request = catalog_service_pb2.ArchiveProductRequest(
+        product_id=product.product_id, etag=product.etag, request_id=new_key()
+    )
+    return Scene(_keeper(market, who), (request,))
+
+
+@CATALOG.add("DeleteProduct", SELLER, ADMIN)
+async def delete_product(market: Market, who: str) -> Scene:
+    product = await market.draft()
+    request = catalog_service_pb2.DeleteProductRequest(
+        product_id=product.product_id, etag=product.etag, request_id=new_key()
+    )
+    return Scene(_keeper(market, who), (request,))
+
+
+@CATALOG.add("CreateVariant", SELLER, ADMIN)
+async def create_variant(market: Market, who: str) -> Scene:
+    bare = new_product()
+    bare.product.ClearField("variants")
+    product = (await market.call(bare, market.shop.owner)).product
+    variant = product_pb2.Variant(product_id=product.product_id, sku=secrets.token_hex(6), options={"Size": "S"})
+    request = catalog_service_pb2.CreateVariantRequest(variant=variant, request_id=new_key())
+    return Scene(_keeper(market, who), (request,))
+
+
+@CATALOG.add("UpdateVariant", SELLER, ADMIN)
+async def update_variant(market: Market, who: str) -> Scene:
+    known = (await market.draft()).variants[0]
+    variant = product_pb2.Variant(variant_id=known.variant_id, barcode="4006381333931", etag=known.etag)
+    request = catalog_service_pb2.UpdateVariantRequest(
+        variant=variant, update_mask=FieldMask(paths=["barcode"]), request_id=new_key()
+    )
+    return Scene(_keeper(market, who), (request,))
+
+
+@CATALOG.add("DeleteVariant", SELLER, ADMIN)
+async def delete_variant(market: Market, who: str) -> Scene:
+    known = (await market.draft()).variants[0]
+    request = catalog_service_pb2.DeleteVariantRequest(
+        variant_id=known.variant_id, etag=known.etag, request_id=new_key()
+    )
+    return Scene(_keeper(market, who), (request,))
+
+
+@CATALOG.add("BatchUpsertVariants", SELLER, ADMIN)
+async def upsert_variants(market: Market, who: str) -> Scene:
+    known = (await market.draft()).variants[0]
+    item = catalog_service_pb2.VariantUpsert(
+        variant=product_pb2.Variant(sku=known.sku, weight_grams=250), source_version=7
+    )
+    request = catalog_service_pb2.BatchUpsertVariantsRequest(items=[item], request_id=new_key())
+    if who == "ADMIN":
+        request.seller_id = market.shop.seller_id
+    return Scene(_keeper(market, who), (request,))
+
+
+@CATALOG.add("BatchGetProducts", PUBLIC)
+async def batch_get_products(market: Market, who: str) -> Scene:
+    return Scene(None, (catalog_service_pb2.BatchGetProductsRequest(product_ids=[market.goods.product_id]),))
+
+
 @CATALOG.add("GetProduct", PUBLIC)
 async def get_product(market: Market, who: str) -> Scene:
     return Scene(None, (catalog_service_pb2.GetProductRequest(product_id=market.goods.product_id),))

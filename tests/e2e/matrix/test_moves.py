@@ -19,7 +19,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 # What each of them does it does again when asked again: makes one more, adds, counts down, sends, or changes fields.
 NO_MOVES: Final = (
     "Create", "Add", "Update", "Import", "Adjust", "Send", "Request", "Place", "Refund", "Delete", "Remove", "Report",
-    "ChangeEmail", "ChangePhone",
+    "ChangeEmail", "ChangePhone", "BatchUpsert",
 )  # fmt: skip
 
 

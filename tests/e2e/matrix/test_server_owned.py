@@ -102,6 +102,14 @@ async def _second_address(market: Market) -> address_pb2.SavedAddress:
     return [await new_address(market, market.buyer) for _ in range(2)][1]
 
 
+async def _variant(market: Market) -> product_pb2.Variant:
+    """The variant of a draft. Nothing gets one alone: an update of nothing shows it."""
+    known = (await market.draft()).variants[0]
+    request = catalog_service_pb2.UpdateVariantRequest(variant=product_pb2.Variant(variant_id=known.variant_id))
+    variant: product_pb2.Variant = (await market.call(request, market.shop.owner)).variant
+    return variant
+
+
 CHANGES = {
     "category": Change(
         catalog_service_pb2.UpdateCategoryRequest,
@@ -129,6 +137,15 @@ CHANGES = {
         lambda market: market.shop.owner,
         "product_id",
         "description",
+    ),
+    "variant": Change(
+        catalog_service_pb2.UpdateVariantRequest,
+        "variant",
+        _variant,
+        lambda one: catalog_service_pb2.UpdateVariantRequest(variant=product_pb2.Variant(variant_id=one.variant_id)),
+        lambda market: market.shop.owner,
+        "variant_id",
+        "barcode",
     ),
     "user": Change(
         user_service_pb2.UpdateUserRequest,
