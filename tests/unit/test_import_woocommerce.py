@@ -179,7 +179,7 @@ def test_what_is_sold_must_be_known() -> None:
             simple("2", regularprice="ask"),
             variation("3", "id:99", attribute1name="Size", attribute1values="S", regularprice="1"),
             simple("4", sku="X"),
-            simple("5", sku="X"),
+            simple("", sku="x"),
             shirt("6"),
             variation("7", "id:6", attribute1name="Size", attribute1values="S", regularprice="1"),
             variation("8", "id:6", attribute1name="Size", attribute1values="s", regularprice="1"),
@@ -212,6 +212,12 @@ def test_decimal_commas_are_read_where_the_file_writes_them() -> None:
     found = read(woo(simple("1", regularprice="19,90", weightkg="1,250"), simple("2", regularprice="1.299")))
     assert [one.variants[0].price_minor for one in found.products] == [1990, 129900]
     assert found.products[0].variants[0].weight_grams == 1250
+
+
+def test_a_sku_stays_with_the_first_product_that_has_it() -> None:
+    found = read(woo(simple("1", sku="X"), simple("2", sku="x"), simple("3", sku="X", saleprice="5")))
+    assert [(one.handle, one.variants[0].sku) for one in found.products] == [("x", "X"), ("id:2", ""), ("id:3", "")]
+    assert found.told == [(3, "SKU", RowReason.DUPLICATE_SKU), (4, "SKU", RowReason.DUPLICATE_SKU)]
 
 
 def test_lists_of_the_shops_own_interface_are_read_as_well() -> None:
