@@ -9,14 +9,16 @@ import sys
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
+from typing import cast
 
 import pytest
-from marketd.catalog.exports import run
+from marketd.catalog.exports import repository, run
 from marketd.catalog.exports.rows import COLUMNS
 from marketd.catalog.imports.parsed import RowReason
 from marketd.catalog.imports.values import ImportOptions
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import NotFound, ValidationFailed
+from marketd.kernel.db.database import Connection
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.kernel.values.ids import new_id
@@ -254,3 +256,26 @@ async def test_what_requests_may_say_and_files_may_not_stays_at_home(shop: Shop)
     report = await other.bring(exported.data, PUBLISH)
     assert (outcome(report)[0], report.errors) == (exported.summary.products, ())
     assert (await other.export()).summary.variants == exported.summary.variants
+
+
+async def test_a_batch_comes_from_indexes(shop: Shop) -> None:
+    await shop.bring(KINDS, PUBLISH)
+
+    async def plan(unit: ReadUnit) -> str:
+        asked: list[tuple[str, tuple[object, ...]]] = []
+
+        class Asking:
+            async def fetch(self, statement: str, *values: object) -> list[object]:
+                asked.append((statement, values))
+                return []
+
+        connection = cast("Connection", Asking())
+        await repository.read_batch(connection, shop.seller_id, (), None, products=50, variants=500)
+        await unit.connection.execute("SET enable_seqscan = off")
+        try:
+            rows = await unit.connection.fetch(f"EXPLAIN {asked[0][0]}", *asked[0][1])
+        finally:
+            await unit.connection.execute("RESET enable_seqscan")
+        return "\n".join(row[0] for row in rows)
+
+    assert "Seq Scan" not in await shop.tx.read(plan)
