@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import product
+from types import SimpleNamespace
 from typing import Any, Final, TypeVar, cast
 
 import asyncpg
@@ -25,6 +26,8 @@ from marketd.auth.addresses import repository as addresses
 from marketd.auth.services import repository as services
 from marketd.auth.sessions.repository import sessions
 from marketd.cart.quotes import sweeps as cart_sweeps
+from marketd.catalog.exports import repository as exports
+from marketd.catalog.exports.values import ExportedProduct
 from marketd.catalog.imports import repository as imports
 from marketd.catalog.model import ProductState
 from marketd.catalog.repository import brands, categories, products, slugs
@@ -256,6 +259,12 @@ def made_later() -> Iterator[tuple[str, Make]]:
     for table in ("brands", "categories", "products"):
         yield "marketd.catalog.repository.slugs.free_slug", partial(_positional, slugs.free_slug, table, "stem", "own")
         yield "marketd.catalog.repository.slugs.taken_slugs", partial(_positional, slugs.taken_slugs, table, ["stem"])
+    exported = cast("ExportedProduct", SimpleNamespace(create_time=NOW, product_id=ID))
+    for export_states, behind in product(((), tuple(ProductState)), (None, exported)):
+        yield (
+            "marketd.catalog.exports.repository.read_batch",
+            partial(_read_batch, export_states, behind),
+        )
     for ensure in (imports.ensure_brands, imports.ensure_categories):
         yield "marketd.catalog.imports.repository._ensure", partial(_positional, ensure, ["name"], NOW)
     yield "marketd.kernel.db.invariants.violations", partial(_positional, violations, app.INVARIANTS)
@@ -271,6 +280,10 @@ def made_later() -> Iterator[tuple[str, Make]]:
 async def _positional(function: Callable[..., Awaitable[object]], *arguments: Any) -> object:
     *rest, connection = arguments
     return await function(connection, *rest)
+
+
+async def _read_batch(states: Sequence[ProductState], behind: ExportedProduct | None, connection: Connection) -> object:
+    return await exports.read_batch(connection, ID, states, behind, products=9, variants=9)
 
 
 async def _in_unit(sweep: Callable[[UnitOfWork], Awaitable[int]], connection: Connection) -> object:
