@@ -71,12 +71,13 @@ def _promises_too_much(stock: Stock, on_hand: int) -> bool:
 
 
 def _promised(stock: Stock, shortage: Shortage) -> InsufficientStock:
-    least = stock.reserved - stock.oversold
-    message = (
-        f"Open orders were promised {stock.reserved:,} pieces, so {least:,} at least must stay counted; cancel what"
-        " cannot be sent first, or let the variant be sold whatever is there (UpdateVariant, stock_policy)."
+    why = f"Open orders were promised {stock.reserved:,} pieces, and so many at least must stay counted"
+    if stock.oversold:
+        why = f"{stock.oversold:,} pieces are missing already, so no count below {stock.on_hand:,} is taken"
+    ways = (
+        "cancel what cannot be sent first, or let the variant be sold whatever is there (UpdateVariant, stock_policy)"
     )
-    return InsufficientStock([shortage], message)
+    return InsufficientStock([shortage], f"{why}; {ways}.")
 
 
 async def _locked(uow: UnitOfWork, caller: Caller, variant_id: UUID) -> Stock:

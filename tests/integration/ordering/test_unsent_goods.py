@@ -289,6 +289,8 @@ async def test_a_check_finds_what_is_sent_nowhere_and_an_address_that_nobody_nee
     assert await market.violations() == []
     flip = "UPDATE order_items SET requires_shipping = NOT requires_shipping"
     await market.execute(flip)
+    await market.execute("UPDATE orders SET state = 'READY' WHERE order_id = $1", UUID(sent.orders[0].order_id))
     found = " ".join(await market.violations())
     assert f"{order.order_id} is sent nowhere" in found
     assert f"{sent.orders[0].order_id} is not sent, and has an address" in found
+    assert f"{sent.orders[0].order_id} READY with nothing left that is sent" in found
