@@ -192,11 +192,11 @@ def test_what_is_sold_must_be_known() -> None:
         (4, "Parent", RowReason.MISSING_VALUE),
         (5, "", RowReason.PRODUCT_REJECTED),
         (6, "SKU", RowReason.DUPLICATE_SKU),
-        (7, "", RowReason.PRODUCT_REJECTED),
-        (8, "", RowReason.PRODUCT_REJECTED),
-        (9, "Attribute 1 value(s)", RowReason.DUPLICATE_VARIANT),
     ]
-    assert (found.variant.price_minor, found.product.state) == (None, ProductState.DRAFT)
+    twice, free = found.products
+    assert [one.options for one in twice.variants] == [(("Size", "S"),)], "such a shop sells the first of them"
+    assert (9, "Attribute 1 value(s)", RowReason.DUPLICATE_VARIANT) in found.told
+    assert (free.variants[0].price_minor, free.state) == (None, ProductState.DRAFT)
 
 
 @pytest.mark.parametrize(
