@@ -107,6 +107,28 @@ _WOOCOMMERCE_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "Parent": ("parent",),
     "Weight": ("weight (kg)", "weight (g)", "weight (lbs)", "weight (oz)"),
 }
+# WooCommerce writes its header in the language of the shop; of German ones the names are known.
+_IN_GERMAN: Mapping[str, tuple[str, ...]] = {
+    "Type": ("typ",),
+    "SKU": ("artikelnummer",),
+    "GTIN": ("gtin, upc, ean oder isbn",),
+    "Published": ("veröffentlicht",),
+    "Short description": ("kurzbeschreibung",),
+    "Description": ("beschreibung",),
+    "Sale starts": ("datum, an dem angebotspreis beginnt",),
+    "Sale ends": ("datum, an dem angebotspreis endet",),
+    "In stock?": ("vorrätig?",),
+    "Stock": ("lager", "bestand", "lagerbestand"),
+    "Backorders allowed?": ("lieferrückstände erlaubt?", "lieferrückstande erlaubt?"),
+    "Sale price": ("angebotspreis",),
+    "Regular price": ("regulärer preis",),
+    "Categories": ("kategorien",),
+    "Tags": ("schlagwörter",),
+    "Brands": ("marken",),
+    "Images": ("bilder",),
+    "Parent": ("übergeordnetes produkt",),
+    "Weight": ("gewicht (kg)", "gewicht (g)"),
+}
 _STOCK_LIST = frozenset({"location", "coo"})
 """Shopify's export of stock by location has one of these, has handles and titles, and no products to sell."""
 _FIELDS: Mapping[FileFormat, Mapping[str, tuple[str, ...]]] = {
@@ -152,7 +174,7 @@ MAX_ATTRIBUTES = 50
 MAX_COLUMNS = 2000
 """More than any export has; a row costs what its header has, however short it is itself."""
 _SPACES = re.compile(r"[\s\-_\u00a0\u200b\ufeff]+")
-_ATTRIBUTE = re.compile(r"attribute ([1-9][0-9]?) (name|value\(s\))")
+_ATTRIBUTE = re.compile(r"attribute? ([1-9][0-9]?) (?:name|value\(s\)|wert\(e\))")
 
 
 def plain(name: str) -> str:
@@ -201,14 +223,14 @@ def _check_what_is_needed(layout: Layout, row: int, header: Sequence[str], place
 
 
 def _shape(places: Mapping[str, Sequence[int]]) -> tuple[FileFormat, Mapping[str, tuple[str, ...]]]:
-    woo = {"regular price", "type", "name"} <= places.keys() and "handle" not in places
-    if not woo:
+    columns = {name: (*names, *_IN_GERMAN.get(name, ())) for name, names in _WOOCOMMERCE_COLUMNS.items()}
+    needed = (columns["Regular price"], columns["Type"], columns["Name"])
+    if "handle" in places or any(places.keys().isdisjoint(names) for names in needed):
         return FileFormat.SHOPIFY, SHOPIFY_COLUMNS
-    columns = dict(_WOOCOMMERCE_COLUMNS)
     numbers = sorted({int(found.group(1)) for name in places if (found := _ATTRIBUTE.fullmatch(name))})
     for number in numbers[:MAX_ATTRIBUTES]:
-        for part in ("name", "value(s)"):
-            columns[f"Attribute {number} {part}"] = (f"attribute {number} {part}",)
+        for part, german in (("name", "name"), ("value(s)", "wert(e)")):
+            columns[f"Attribute {number} {part}"] = (f"attribute {number} {part}", f"attribut {number} {german}")
     return FileFormat.WOOCOMMERCE, columns
 
 
