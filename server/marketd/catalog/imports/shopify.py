@@ -49,7 +49,6 @@ _VARIANT_CELLS = (
     "Variant Grams",
     "Variant Barcode",
 )
-_NO_PRICE = frozenset({"", "nan", "none", "null"})
 _NO_TRACKER = frozenset({"", "none", "no", "false", "null", "not tracked"})
 _STATUSES = {
     "": ProductState.PUBLISHED,
@@ -231,7 +230,7 @@ class _Product:
     def _price(self, record: Record) -> int | None:
         if "price_minor" in self._layout.missing:
             return None
-        if record["Variant Price"].casefold() in _NO_PRICE:
+        if not record["Variant Price"]:
             message = "the variant has no price and cannot be bought, so the product is a draft"
             self._findings.warn(record, "Variant Price", RowReason.MISSING_VALUE, message)
             return None
