@@ -345,7 +345,7 @@ async def test_a_sku_that_two_deliveries_make_at_once_is_made_once(shop: Shop) -
 async def test_no_product_gets_more_variants_than_it_may_have_also_at_once(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert MAX_VARIANTS == 500
+    assert MAX_VARIANTS == 2048
     monkeypatch.setattr("marketd.catalog.variants.shelf.MAX_VARIANTS", 3)
     made = await _clothes(shop, "M", "L")
     results = await asyncio.gather(

@@ -259,6 +259,26 @@ def rows_of(summary: ImportSummary) -> tuple[int, dict[str, int]]:
     return summary.rows, counts
 
 
+async def test_a_file_without_prices_or_options_leaves_the_variants_as_they_are(shop: Shop) -> None:
+    await shop.bring(file(size("S", VariantCompareAtPrice="9"), size("L", VariantPrice="6")), PUBLISH)
+    before = await shop.product("cup")
+    report = await shop.bring(b"Handle,Title,Tags\ncup,Mug,new\nnew,New,\n", PUBLISH)
+    assert outcome(report) == (1, 1, 0, 0)
+    after = await shop.product("cup")
+    assert (after.title, list(after.tags), after.state) == ("Mug", ["new"], before.state)
+    assert (list(after.variants), list(after.option_names)) == (list(before.variants), ["Size"])
+    assert (await shop.product("new")).state == product_pb2.PRODUCT_STATE_DRAFT
+    by_size = b"Handle,Title,Option1 Name,Option1 Value,Variant Barcode\ncup,Mug,Size,S,123\ncup,,,L,456\n"
+    assert outcome(await shop.bring(by_size, PUBLISH)) == (0, 1, 0, 0)
+    after = await shop.product("cup")
+    assert [(one.price, one.compare_at_price, one.barcode) for one in after.variants] == [
+        (one.price, one.compare_at_price, code) for one, code in zip(before.variants, ("123", "456"), strict=True)
+    ]
+    report = await shop.bring(b"Handle,Title,Variant Price\ncup,Mug,1.00\n", PUBLISH)
+    assert [one.reason for one in report.warnings] == [RowReason.MISSING_VALUE]
+    assert list((await shop.product("cup")).variants) == list(after.variants)
+
+
 async def test_what_the_header_tells_is_told_first_and_is_no_row(shop: Shop) -> None:
     data = b"Handle,Title,Variant Inventory Tracker,Variant Price\ncup,Cup,shopify,4.50\n"
     report = await shop.bring(data)

@@ -90,9 +90,8 @@ def test_unknown_columns_may_stand_twice_and_names_of_both_generations_may_meet(
 @pytest.mark.parametrize(
     ("columns", "missing"),
     [
-        ([name for name in COLUMNS if name != "Handle"], "Handle"),
+        ([name for name in COLUMNS if name not in ("Handle", "Variant Price")], "Handle"),
         ([name for name in COLUMNS if name != "Title"], "Title"),
-        ([name for name in COLUMNS if name != "Variant Price"], "Variant Price"),
         (["Product", "Cost"], "Handle"),
     ],
 )
@@ -102,6 +101,21 @@ def test_a_column_that_is_needed_is_named_with_those_that_were_found(columns: li
     ) as refused:
         read(table_of(columns).encode())
     assert (refused.value.row, refused.value.column) == (1, missing)
+
+
+def test_handles_are_made_of_titles_where_there_is_no_column_and_prices_may_come_later() -> None:
+    by_title = read(b"Title,Price\nBig Mug,9.50\nCup,1\n")
+    assert [(one.handle, one.variants[0].price_minor) for one in by_title.products] == [("big-mug", 950), ("cup", 100)]
+    data = b"Handle,Title,Option1 Name,Option1 Value\ncup,Cup,Size,S\ncup,,,M\nmug,Mug,,\n"
+    cup, mug = read(data).products
+    assert [(dict(one.options), one.price_minor) for one in cup.variants] == [
+        ({"Size": "S"}, None),
+        ({"Size": "M"}, None),
+    ]
+    assert mug.variants == ()
+    assert [one.column for one in open_table(io.BytesIO(data), Reading()).remarks()] == ["Variant Price"]
+    with pytest.raises(ImportFileInvalid, match="a list of stock"):
+        read(b"Handle,Title,Option1 Name,Option1 Value,SKU,COO,Location,On hand\ncup,Cup,Size,S,C-S,,Berlin,5\n")
 
 
 def test_fields_without_a_column_are_told_apart_from_empty_ones() -> None:

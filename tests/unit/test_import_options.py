@@ -106,7 +106,7 @@ def test_two_options_of_one_name_are_told_apart_or_are_the_same() -> None:
 
 
 def test_long_names_are_cut_and_rows_that_repeat_them_still_fit() -> None:
-    name = "What shall we engrave on it? " * 4
+    name = "What shall we engrave? " * 12
     found = read(
         shopify(
             product(option1name=name, option1value="A"),
@@ -114,7 +114,7 @@ def test_long_names_are_cut_and_rows_that_repeat_them_still_fit() -> None:
         )
     )
     [kept] = found.product.option_names
-    assert len(kept) == 60
+    assert len(kept) == 255
     assert chosen(found) == [{kept: "A"}, {kept: "B"}]
     assert found.told == [(2, "Option1 Name", RowReason.TOO_LONG)]
 
@@ -133,6 +133,17 @@ def test_values_that_read_the_same_are_one_and_the_second_must_not_contradict() 
     other = read(shopify(size("Café"), row(option1value="cafe\u0301", price="9")))
     assert other.refused[-1] == (3, "Option1 Value", RowReason.DUPLICATE_VARIANT)
     assert "another Variant Price" in other.errors[-1].message
+    kept = read(shopify(size("S", sku="A", price="5"), row(option1value="S", sku="B", price="5.00"), size("M", "mug")))
+    assert [[one.sku for one in each.variants] for each in kept.products] == [["A"], [""]]
+    assert (kept.errors, kept.told) == ([], [(3, "Option1 Value", RowReason.DUPLICATE_VARIANT)])
+
+
+def test_a_first_row_that_chooses_nothing_is_the_product_and_not_a_variant() -> None:
+    found = read(shopify(size("", sku="CUP"), row(option1value="S", price="1"), row(option1value="M", price="2")))
+    assert chosen(found) == [{"Size": "S"}, {"Size": "M"}]
+    assert (found.errors, found.told) == ([], [(2, "Option1 Value", RowReason.MISSING_VALUE)])
+    unclear = read(shopify(size("S"), row(price="1"), row(option1value="M", price="2")))
+    assert unclear.refused[1] == (3, "Option1 Value", RowReason.MISSING_VALUE)
 
 
 def test_rows_that_show_a_picture_may_repeat_what_the_first_says() -> None:

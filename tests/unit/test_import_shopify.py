@@ -165,6 +165,7 @@ def test_a_variant_without_a_price_makes_its_product_a_draft() -> None:
     ("former", "minor", "reason"),
     [
         ("5", 500, None),
+        ("5.0084999999999", 501, RowReason.INVALID_VALUE),
         ("4.50", None, RowReason.NOT_ABOVE_PRICE),
         ("0", None, RowReason.NOT_ABOVE_PRICE),
         ("1", None, RowReason.NOT_ABOVE_PRICE),
@@ -291,9 +292,9 @@ def test_a_refused_product_accounts_for_each_of_its_rows() -> None:
     assert [number for number, _, _ in found.told] == [5], "what of a refused product is told is why it is refused"
 
 
-def test_a_product_has_at_most_five_hundred_variants() -> None:
-    rows = [size("0"), *(row(option1value=str(number), price="1") for number in range(1, 501))]
-    assert len(read(shopify(*rows[:500])).product.variants) == 500
+def test_a_product_has_as_many_variants_as_shops_let_it_have() -> None:
+    rows = [size("0"), *(row(option1value=str(number), price="1") for number in range(1, 2_049))]
+    assert len(read(shopify(*rows[:2_048])).product.variants) == 2_048
     assert read(shopify(*rows)).refused[0] == (2, "", RowReason.TOO_LONG)
 
 

@@ -192,11 +192,11 @@ def test_what_is_sold_must_be_known() -> None:
         (4, "Parent", RowReason.MISSING_VALUE),
         (5, "", RowReason.PRODUCT_REJECTED),
         (6, "SKU", RowReason.DUPLICATE_SKU),
-        (7, "", RowReason.PRODUCT_REJECTED),
-        (8, "", RowReason.PRODUCT_REJECTED),
-        (9, "Attribute 1 value(s)", RowReason.DUPLICATE_VARIANT),
     ]
-    assert (found.variant.price_minor, found.product.state) == (None, ProductState.DRAFT)
+    twice, free = found.products
+    assert [one.options for one in twice.variants] == [(("Size", "S"),)], "such a shop sells the first of them"
+    assert (9, "Attribute 1 value(s)", RowReason.DUPLICATE_VARIANT) in found.told
+    assert (free.variants[0].price_minor, free.state) == (None, ProductState.DRAFT)
 
 
 @pytest.mark.parametrize(
@@ -232,3 +232,19 @@ def test_narrow_files_do_with_the_columns_they_have() -> None:
     found = read(woo(simple(), columns=("Type", "Name", "Regular price", "Parent")))
     assert (found.product.handle, found.variant.price_minor) == ("cup", 2000)
     assert {"description", "quantity", "policy", "vendor", "attributes"} <= found.layout.missing
+
+
+def test_a_german_shop_writes_its_header_in_german() -> None:
+    found = read(
+        "ID,Typ,Artikelnummer,Name,Veröffentlicht,Kurzbeschreibung,Vorrätig?,Lager,Gewicht (kg),Angebotspreis,"
+        "Regulärer Preis,Kategorien,Bilder,Übergeordnetes Produkt,Attribut 1 Name,Attribut 1 Wert(e)\n"
+        'GA1,variable,GA1,Poster,1,Schön,1,,,,,Kunst,https://a.example/1.jpg,,Format,"A0, A1"\n'
+        '2,variation,GA1-A0,Poster - A0,1,,1,3,"0,2",,"64,99",,,GA1,Format,A0\n'
+        '3,variation,GA1-A1,Poster - A1,1,,1,4,,"39,99","44,99",,,GA1,Format,A1\n'.encode()
+    )
+    assert found.errors == []
+    assert [
+        (dict(one.options), one.sku, one.price_minor, one.compare_at_price_minor, one.quantity, one.weight_grams)
+        for one in found.product.variants
+    ] == [({"Format": "A0"}, "GA1-A0", 6499, None, 3, 200), ({"Format": "A1"}, "GA1-A1", 3999, 4499, 4, None)]
+    assert (found.product.title, found.product.description, len(found.product.images)) == ("Poster", "Schön", 1)

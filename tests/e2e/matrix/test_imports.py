@@ -158,7 +158,7 @@ async def test_what_is_passed_over_in_a_row_is_told_and_the_product_comes_in(mar
 BAD_FILES: dict[str, bytes] = {
     "only spaces": b"  \n\n ",
     "no header of ours": b"a,b,c\n1,2,3\n",
-    "no price column": HEADER.replace(",Variant Price", "").encode() + b"\n",
+    "no title column": HEADER.replace(",Title", "").encode() + b"\n",
     "no encoding that can be told": HEADER.encode() + b"\nthing,\x8d\x81\xfe,,,,,,,1,2.00\n",
     "a picture": b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4,
     "zeros": b"\0" * 1000,

@@ -39,12 +39,24 @@ def amount(text: str, currency: str, decimal_comma: bool | None = None) -> int:
         exact = Decimal(decimal_text(text, decimal_comma, currency)).scaleb(digits)
         minor = int(exact.to_integral_value(ROUND_HALF_UP))
         if abs(exact - minor) > Decimal("0.0001"):
-            raise BadCell(RowReason.INVALID_VALUE, f"{shown(text)} has more than the {digits} decimals of {currency}")
+            message = f"{shown(text)} has more than the {digits} decimals of {currency}"
+            raise BadCell(RowReason.INVALID_VALUE, message, minor if 0 <= minor <= MAX_UNITS * 10**digits else None)
     if minor < 0:
         raise BadCell(RowReason.OUT_OF_RANGE, "a price cannot be negative")
     if minor > MAX_UNITS * 10**digits:
         raise BadCell(RowReason.OUT_OF_RANGE, f"a price is at most {MAX_UNITS}")
     return minor
+
+
+def rounded_amount(text: str, currency: str, decimal_comma: bool | None = None) -> int:
+    """A price to compare with, in minor units: as amount, and one with more decimals is taken rounded."""
+    try:
+        return amount(text, currency, decimal_comma)
+    except BadCell as bad:
+        if not isinstance(bad.instead, int):
+            raise
+        said = f"{bad.message} and is rounded"
+        raise BadCell(bad.reason, said, bad.instead) from None
 
 
 def quantity(text: str) -> int:

@@ -56,7 +56,7 @@ class Layout:
 SHOPIFY_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "Handle": ("handle", "url handle"),
     "Title": ("title",),
-    "Body (HTML)": ("body (html)", "description", "body html", "body"),
+    "Body (HTML)": ("body (html)", "description", "body html", "body(html)", "body"),
     "Vendor": ("vendor",),
     "Type": ("type", "custom product type", "product type"),
     "Tags": ("tags",),
@@ -76,7 +76,7 @@ SHOPIFY_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "Variant Compare At Price": ("variant compare at price", "compare at price"),
     "Variant Requires Shipping": ("variant requires shipping", "requires shipping"),
     "Variant Barcode": ("variant barcode", "barcode"),
-    "Image Src": ("image src", "product image url"),
+    "Image Src": ("image src", "product image url", "image source", "image url"),
     "Image Position": ("image position",),
     "Image Alt Text": ("image alt text",),
     "Gift Card": ("gift card",),
@@ -107,10 +107,30 @@ _WOOCOMMERCE_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "Parent": ("parent",),
     "Weight": ("weight (kg)", "weight (g)", "weight (lbs)", "weight (oz)"),
 }
-_REQUIRED: Mapping[FileFormat, tuple[str, ...]] = {
-    FileFormat.SHOPIFY: ("Handle", "Title", "Variant Price"),
-    FileFormat.WOOCOMMERCE: ("Type", "Name", "Regular price"),
+# WooCommerce writes its header in the language of the shop; of German ones the names are known.
+_IN_GERMAN: Mapping[str, tuple[str, ...]] = {
+    "Type": ("typ",),
+    "SKU": ("artikelnummer",),
+    "GTIN": ("gtin, upc, ean oder isbn",),
+    "Published": ("veröffentlicht",),
+    "Short description": ("kurzbeschreibung",),
+    "Description": ("beschreibung",),
+    "Sale starts": ("datum, an dem angebotspreis beginnt",),
+    "Sale ends": ("datum, an dem angebotspreis endet",),
+    "In stock?": ("vorrätig?",),
+    "Stock": ("lager", "bestand", "lagerbestand"),
+    "Backorders allowed?": ("lieferrückstände erlaubt?", "lieferrückstande erlaubt?"),
+    "Sale price": ("angebotspreis",),
+    "Regular price": ("regulärer preis",),
+    "Categories": ("kategorien",),
+    "Tags": ("schlagwörter",),
+    "Brands": ("marken",),
+    "Images": ("bilder",),
+    "Parent": ("übergeordnetes produkt",),
+    "Weight": ("gewicht (kg)", "gewicht (g)"),
 }
+_STOCK_LIST = frozenset({"location", "coo"})
+"""Shopify's export of stock by location has one of these, has handles and titles, and no products to sell."""
 _FIELDS: Mapping[FileFormat, Mapping[str, tuple[str, ...]]] = {
     FileFormat.SHOPIFY: {
         "description": ("Body (HTML)",),
@@ -118,8 +138,10 @@ _FIELDS: Mapping[FileFormat, Mapping[str, tuple[str, ...]]] = {
         "category": ("Type",),
         "tags": ("Tags",),
         "state": ("Published", "Status"),
+        "options": ("Option1 Value", "Option2 Value", "Option3 Value"),
         "sku": ("Variant SKU",),
         "barcode": ("Variant Barcode",),
+        "price_minor": ("Variant Price",),
         "compare_at_price_minor": ("Variant Compare At Price",),
         "quantity": ("Variant Inventory Qty",),
         "policy": ("Variant Inventory Tracker", "Variant Inventory Policy", "Variant Inventory Qty"),
@@ -134,8 +156,10 @@ _FIELDS: Mapping[FileFormat, Mapping[str, tuple[str, ...]]] = {
         "category": ("Categories",),
         "tags": ("Tags",),
         "state": ("Published",),
+        "options": ("Attribute 1 name",),
         "sku": ("SKU",),
         "barcode": ("GTIN",),
+        "price_minor": ("Regular price",),
         "compare_at_price_minor": ("Sale price",),
         "quantity": ("Stock",),
         "policy": ("Stock", "In stock?", "Backorders allowed?"),
@@ -150,7 +174,7 @@ MAX_ATTRIBUTES = 50
 MAX_COLUMNS = 2000
 """More than any export has; a row costs what its header has, however short it is itself."""
 _SPACES = re.compile(r"[\s\-_\u00a0\u200b\ufeff]+")
-_ATTRIBUTE = re.compile(r"attribute ([1-9][0-9]?) (name|value\(s\))")
+_ATTRIBUTE = re.compile(r"attribute? ([1-9][0-9]?) (?:name|value\(s\)|wert\(e\))")
 
 
 def plain(name: str) -> str:
@@ -184,21 +208,29 @@ def read_layout(header: Sequence[str], row: int) -> tuple[Layout, tuple[int | No
             )
         found.append(places[name][0])
     layout = Layout(shape, tuple(known), tuple("" if place is None else header[place].strip() for place in found))
-    for column in _REQUIRED[shape]:
-        if not layout.has(column):
-            raise _missing(row, column, header)
+    if shape is FileFormat.SHOPIFY:
+        _check_what_is_needed(layout, row, header, places)
     return layout, tuple(found)
 
 
+def _check_what_is_needed(layout: Layout, row: int, header: Sequence[str], places: Mapping[str, object]) -> None:
+    """A product needs a title, and a handle or a price: handles can be made of titles, and drafts have no price."""
+    missing = [column for column in ("Handle", "Title", "Variant Price") if not layout.has(column)]
+    if "Title" in missing or len(missing) > 1:
+        raise _missing(row, missing[0], header)
+    if "Variant Price" in missing and places.keys() & _STOCK_LIST:
+        raise ImportFileInvalid(row, "", "this is a list of stock and not of products; export the products")
+
+
 def _shape(places: Mapping[str, Sequence[int]]) -> tuple[FileFormat, Mapping[str, tuple[str, ...]]]:
-    woo = {"regular price", "type", "name"} <= places.keys() and "handle" not in places
-    if not woo:
+    columns = {name: (*names, *_IN_GERMAN.get(name, ())) for name, names in _WOOCOMMERCE_COLUMNS.items()}
+    needed = (columns["Regular price"], columns["Type"], columns["Name"])
+    if "handle" in places or any(places.keys().isdisjoint(names) for names in needed):
         return FileFormat.SHOPIFY, SHOPIFY_COLUMNS
-    columns = dict(_WOOCOMMERCE_COLUMNS)
     numbers = sorted({int(found.group(1)) for name in places if (found := _ATTRIBUTE.fullmatch(name))})
     for number in numbers[:MAX_ATTRIBUTES]:
-        for part in ("name", "value(s)"):
-            columns[f"Attribute {number} {part}"] = (f"attribute {number} {part}",)
+        for part, german in (("name", "name"), ("value(s)", "wert(e)")):
+            columns[f"Attribute {number} {part}"] = (f"attribute {number} {part}", f"attribut {number} {german}")
     return FileFormat.WOOCOMMERCE, columns
 
 

@@ -16,7 +16,7 @@ from marketd.kernel.values.texts import name_key
 PLACES = ("1", "2", "3")
 VALUE_COLUMNS = tuple(f"Option{place} Value" for place in PLACES)
 NAME_COLUMNS = tuple(f"Option{place} Name" for place in PLACES)
-MAX_NAME = 60
+MAX_NAME = 255
 MAX_VALUE = 255
 
 _NO_OPTION = "default title"

@@ -87,7 +87,7 @@ class Terms:
     currency: str
     publish: bool
     now: datetime
-    missing: Collection[str]
+    missing: frozenset[str]
     skus: Collection[str]
     quantity_column: str
 
@@ -101,7 +101,7 @@ def plan_new(parsed: ParsedProduct, names: Names, terms: Terms) -> Planned:
     ]
     price, former = _shown(variants)
     # What nobody could buy is a draft.
-    can_show = terms.publish and bool(variants)
+    can_show = terms.publish and _can_be_bought(variants)
     state = parsed.state if can_show or parsed.state is ProductState.ARCHIVED else ProductState.DRAFT
     product = ProductSpec(
         product_id=product_id,
@@ -139,6 +139,9 @@ def plan_changes(
     """
     before = existing.product
     changes = ProductChanges()
+    if _tells_no_variants(parsed, before, terms):
+        _plan_without_variants(changes, parsed, existing, names, terms)
+        return changes
     variants: list[VariantSpec] = []
     matches = matched(parsed, existing.variants)
     has_order = _has_order(matches, existing.variants)
@@ -161,14 +164,43 @@ def plan_changes(
     changes.changed_variants += [spec for spec, old in gone if spec != old]
     if "images" not in terms.missing:
         images = _images(parsed, before.product_id, variants)
-        images = _with_those_of(images, existing.images, {spec.variant_id for spec, _ in gone})
-        if [_content(image) for image in images] != [_content(image) for image in existing.images]:
-            changes.images = images
+        _plan_images(changes, _with_those_of(images, existing, {spec.variant_id for spec, _ in gone}), existing)
     after = _product(parsed, before, [*variants, *(spec for spec, _ in gone)], names, terms)
     # The product's version stands for all that it shows, its variants and pictures included.
     if after != before or changes.new_variants or changes.changed_variants or changes.images is not None:
         changes.product = after
     return changes
+
+
+def _tells_no_variants(parsed: ParsedProduct, before: ProductSpec, terms: Terms) -> bool:
+    """Whether the file does not say which variants there are: it has no columns for what makes one."""
+    if before.option_names and not parsed.option_names:
+        return not terms.missing.isdisjoint(("options", "price_minor"))
+    return "price_minor" in terms.missing and not parsed.variants
+
+
+def _plan_without_variants(
+    changes: ProductChanges, parsed: ParsedProduct, existing: Existing, names: Names, terms: Terms
+) -> None:
+    before = existing.product
+    if parsed.variants:
+        message = "the product has options and the file does not, so its variants stay as they are"
+        row = parsed.variants[0].row
+        changes.warnings.append(RowWarning(row, "", RowReason.MISSING_VALUE, message, parsed.handle))
+    if "images" not in terms.missing:
+        images = _images(replace(parsed, variants=()), before.product_id, ())
+        _plan_images(
+            changes, _with_those_of(images, existing, {spec.variant_id for spec in existing.variants}), existing
+        )
+    told = replace(parsed, option_names=before.option_names)
+    after = _product(told, before, existing.variants, names, terms)
+    if after != before or changes.images is not None:
+        changes.product = after
+
+
+def _plan_images(changes: ProductChanges, images: list[ProductImage], existing: Existing) -> None:
+    if [_content(image) for image in images] != [_content(image) for image in existing.images]:
+        changes.images = images
 
 
 def _has_order(matches: Sequence[VariantSpec | None], variants: Sequence[VariantSpec]) -> bool:
@@ -194,7 +226,7 @@ def _product(
     parsed: ParsedProduct, before: ProductSpec, variants: Sequence[VariantSpec], names: Names, terms: Terms
 ) -> ProductSpec:
     price, former = _shown(variants)
-    state = _state(parsed, before, terms)
+    state = _state(parsed, before, variants, terms)
     kept = terms.missing
     title = _kept_text(before.title, parsed.title)
     # A file lists tags in no order that means anything.
@@ -221,11 +253,16 @@ def _kept_text(before: str, parsed: str) -> str:
     return before if before.strip() == parsed else parsed
 
 
-def _state(parsed: ParsedProduct, before: ProductSpec, terms: Terms) -> ProductState:
+def _state(parsed: ParsedProduct, before: ProductSpec, variants: Sequence[VariantSpec], terms: Terms) -> ProductState:
     """What was withdrawn stops selling whatever was asked for; what is published is so only where that was asked."""
     if parsed.state is not ProductState.PUBLISHED:
         return parsed.state
-    return ProductState.PUBLISHED if terms.publish and "state" not in terms.missing else before.state
+    state = ProductState.PUBLISHED if terms.publish and "state" not in terms.missing else before.state
+    return ProductState.DRAFT if state is ProductState.PUBLISHED and not _can_be_bought(variants) else state
+
+
+def _can_be_bought(variants: Sequence[VariantSpec]) -> bool:
+    return any(spec.active and spec.price_minor is not None for spec in variants)
 
 
 def _plan_stock(changes: ProductChanges, handle: str, variant: ParsedVariant, stock: Stock, terms: Terms) -> None:
@@ -274,15 +311,18 @@ def _kept(wanted: VariantSpec, spec: VariantSpec, terms: Terms) -> VariantSpec:
     kept = terms.missing
     if not kept:
         return wanted
-    former = wanted.compare_at_price_minor
-    if "compare_at_price_minor" in kept:
-        before, price = spec.compare_at_price_minor, wanted.price_minor
+    former, price = wanted.compare_at_price_minor, wanted.price_minor
+    if "price_minor" in kept:
+        former, price = spec.compare_at_price_minor, spec.price_minor
+    elif "compare_at_price_minor" in kept:
+        before = spec.compare_at_price_minor
         former = before if before is not None and price is not None and before > price else None
     has_sku = "sku" in kept and spec.sku_key not in terms.skus
     return replace(
         wanted,
         sku=spec.sku if has_sku else wanted.sku,
         sku_key=spec.sku_key if has_sku else wanted.sku_key,
+        price_minor=price,
         compare_at_price_minor=former,
         barcode=spec.barcode if "barcode" in kept else wanted.barcode,
         weight_grams=spec.weight_grams if "weight_grams" in kept else wanted.weight_grams,
@@ -332,11 +372,9 @@ def _images(parsed: ParsedProduct, product_id: UUID, variants: Sequence[VariantS
     ]
 
 
-def _with_those_of(
-    images: Sequence[ProductImage], before: Sequence[ProductImage], gone: Collection[UUID]
-) -> list[ProductImage]:
+def _with_those_of(images: Sequence[ProductImage], existing: Existing, gone: Collection[UUID]) -> list[ProductImage]:
     """The pictures, which still show the variants that the file does not have as well."""
-    shown = {image.url: tuple(each for each in image.variant_ids if each in gone) for image in before}
+    shown = {image.url: tuple(each for each in image.variant_ids if each in gone) for image in existing.images}
     return [replace(image, variant_ids=(*image.variant_ids, *shown.get(image.url, ()))) for image in images]
 
 

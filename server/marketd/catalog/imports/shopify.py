@@ -18,6 +18,7 @@ from marketd.catalog.imports.header import SHOPIFY_COLUMNS, Layout
 from marketd.catalog.imports.numbers import shown
 from marketd.catalog.imports.options import VALUE_COLUMNS, ProductOptions
 from marketd.catalog.imports.parsed import (
+    BadCell,
     Parsed,
     ParsedImage,
     ParsedProduct,
@@ -111,7 +112,10 @@ class _Product:
         state = self._state(first)
         variants = self._variants(first)
         images = self._images(variants)
-        is_sold = bool(variants) and all(variant.price_minor is not None for variant in variants)
+        # Without a column of prices it is not this file that says what can be sold.
+        is_sold = "price_minor" in self._layout.missing or (
+            bool(variants) and all(variant.price_minor is not None for variant in variants)
+        )
         if not is_sold and state is ProductState.PUBLISHED:
             state = ProductState.DRAFT
         return ParsedProduct(
@@ -155,6 +159,11 @@ class _Product:
         for record in holders:
             if self._options.names and record is not first and self._only_shows(record, first):
                 continue
+            if self._options.names and record is first and not record.has(*VALUE_COLUMNS):
+                # Tools write the product itself as a row above those of its variants, often with a price.
+                message = f"the row chooses no {' and '.join(self._options.names)}, so it is no variant"
+                findings.warn(record, VALUE_COLUMNS[0], RowReason.MISSING_VALUE, message)
+                continue
             options = self._options.of(record)
             # As options_key tells them apart; the names are the product's own and need no folding.
             before = seen.setdefault(tuple((name, name_key(value)) for name, value in options), record)
@@ -183,9 +192,22 @@ class _Product:
                 message = f"the row says the same as row {before.number}"
                 self._findings.warn(record, "", RowReason.DUPLICATE_VARIANT, message)
             return
-        other = self._findings.name(differs)
-        message = f"row {before.number} of the product has the same option values and another {other}"
-        self._findings.fail(record, "Option1 Value", RowReason.DUPLICATE_VARIANT, message)
+        column = "Variant Price" if self._has_other_price(record, before) else differs
+        message = f"row {before.number} has the same option values and another {self._findings.name(column)}"
+        if column == "Variant Price":
+            # Nobody knows what it costs.
+            self._findings.fail(record, "Option1 Value", RowReason.DUPLICATE_VARIANT, message)
+        else:
+            message += "; it holds, and of this row comes only its picture"
+            self._findings.warn(record, "Option1 Value", RowReason.DUPLICATE_VARIANT, message)
+
+    def _has_other_price(self, record: Record, before: Record) -> bool:
+        prices = [one["Variant Price"] for one in (record, before)]
+        try:
+            amounts = {cells.amount(text, self._currency, self._layout.decimal_comma) for text in prices if text}
+        except BadCell:
+            return prices[0] != prices[1]
+        return len(amounts) > 1
 
     def _variant(self, record: Record, options: tuple[tuple[str, str], ...]) -> ParsedVariant:
         findings = self._findings
@@ -206,6 +228,8 @@ class _Product:
         )
 
     def _price(self, record: Record) -> int | None:
+        if "price_minor" in self._layout.missing:
+            return None
         if not record["Variant Price"]:
             message = "the variant has no price and cannot be bought, so the product is a draft"
             self._findings.warn(record, "Variant Price", RowReason.MISSING_VALUE, message)

@@ -49,7 +49,7 @@ def former_price(
     """The price to cross out; one that is not above the price would tell buyers of a saving that there is not."""
     if not record[column]:
         return None
-    former = findings.wanted(record, column, lambda text: cells.amount(text, currency, decimal_comma), None)
+    former = findings.wanted(record, column, lambda text: cells.rounded_amount(text, currency, decimal_comma), None)
     if former is None or (price is not None and former > price):
         return former
     # Shops leave 0 or the price itself there and mean none.

@@ -22,7 +22,7 @@ from marketd.catalog.imports.tables import NO_KEY, Table, open_table
 
 PIECE_PRODUCTS = 50
 PIECE_VARIANTS = 500
-MAX_PRODUCT_ROWS = 2000
+MAX_PRODUCT_ROWS = 4000
 _PIECE_ERRORS = 500
 
 T = TypeVar("T")

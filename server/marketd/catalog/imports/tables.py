@@ -103,11 +103,20 @@ class Table:
     def remarks(self) -> tuple[RowWarning, ...]:
         """What the header alone tells that a person should know; the row is the header's, so no product's."""
         layout = self.layout
+        if layout.format is not FileFormat.SHOPIFY:
+            return ()
+        found: list[tuple[str, str]] = []
+        if not layout.has("Variant Price"):
+            found.append(
+                ("Variant Price", "new products are drafts without a price, and those that are there keep theirs")
+            )
         if layout.has("Variant Inventory Tracker") and not layout.has("Variant Inventory Qty"):
             # Shops with several places export no quantities.
-            message = "the file has no such column: what is tracked comes in with none in stock, until it is counted"
-            return (RowWarning(self._header_row, "Variant Inventory Qty", RowReason.MISSING_VALUE, message, ""),)
-        return ()
+            found.append(("Variant Inventory Qty", "what is tracked comes in with none in stock, until it is counted"))
+        return tuple(
+            RowWarning(self._header_row, column, RowReason.MISSING_VALUE, f"the file has no such column: {message}", "")
+            for column, message in found
+        )
 
     def _fit(self, cells: list[str], note: str) -> tuple[str, str]:
         """Make the cells as many as the header has; gives what is wrong when they cannot be, and what is odd."""

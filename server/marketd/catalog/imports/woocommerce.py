@@ -151,8 +151,9 @@ class _Product:
             options = self._options(record, names)
             before = seen.setdefault(options_key(options), record.number)
             if before != record.number:
-                message = f"row {before} of the product has the same option values"
-                self._findings.fail(record, "Attribute 1 value(s)", RowReason.DUPLICATE_VARIANT, message)
+                # Shops of this kind may have two such variations, and sell the first.
+                message = f"row {before} has the same option values; it holds, and this row is left out"
+                self._findings.warn(record, "Attribute 1 value(s)", RowReason.DUPLICATE_VARIANT, message)
                 continue
             parents = record["Stock"].casefold() == "parent"
             variants.append(self._variant(record, head, options, gets_shared=parents and not shares))

@@ -291,7 +291,7 @@ class CatalogServiceServicer:
     def CreateVariant(self, request, context):
         """Makes a further variant of an own product, behind the others. Errors: NOT_FOUND for the product, VALIDATION_FAILED when
         none is named, for other options than it has, for values that another variant has, for a former price that is not above the price and for
-        more than 500 variants, ALREADY_EXISTS for a SKU in use, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        more than 2,048 variants, ALREADY_EXISTS for a SKU in use, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

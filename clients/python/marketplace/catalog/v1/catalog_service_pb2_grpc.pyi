@@ -77,7 +77,7 @@ class CatalogServiceStub:
     CreateVariant: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateVariantRequest, _catalog_service_pb2.CreateVariantResponse]
     """Makes a further variant of an own product, behind the others. Errors: NOT_FOUND for the product, VALIDATION_FAILED when
     none is named, for other options than it has, for values that another variant has, for a former price that is not above the price and for
-    more than 500 variants, ALREADY_EXISTS for a SKU in use, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    more than 2,048 variants, ALREADY_EXISTS for a SKU in use, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     UpdateVariant: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.UpdateVariantRequest, _catalog_service_pb2.UpdateVariantResponse]
     """Changes a variant of an own product; a change that changes nothing keeps its etag. Errors: NOT_FOUND,
@@ -297,7 +297,7 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_catalog_service_pb2.CreateVariantResponse]:
         """Makes a further variant of an own product, behind the others. Errors: NOT_FOUND for the product, VALIDATION_FAILED when
         none is named, for other options than it has, for values that another variant has, for a former price that is not above the price and for
-        more than 500 variants, ALREADY_EXISTS for a SKU in use, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        more than 2,048 variants, ALREADY_EXISTS for a SKU in use, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
