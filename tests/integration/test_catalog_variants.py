@@ -110,6 +110,17 @@ async def test_a_variant_that_does_not_go_with_its_product_is_refused(
     assert refusal.value.fields[0].field == where
 
 
+@pytest.mark.parametrize("options", [{}, {"Size": "M"}])
+async def test_who_wants_options_for_what_has_none_is_told_the_way(shop: Shop, options: dict[str, str]) -> None:
+    made = await shop.make(variants=[variant()])
+    with pytest.raises(ValidationFailed, match="delete its variant and make all of them with options"):
+        await _create(shop, made, options=options)
+    await _delete(shop, made.variants[0])
+    for size in ("S", "M"):
+        await _create(shop, made, options={"Size": size})
+    assert list((await shop.get(made, shop.owner)).option_names) == ["Size"]
+
+
 async def test_a_draft_begins_without_variants_and_without_prices_and_lists_by_price_all_the_same(shop: Shop) -> None:
     bare = await shop.make(variants=[])
     unpriced = await shop.make(variants=[product_pb2.Variant()])

@@ -96,6 +96,8 @@ async def test_a_count_cannot_take_what_open_orders_were_promised(tx: Transactor
     with pytest.raises(InsufficientStock) as refused:
         await tx.run("t", lambda uow: stocks.set_stock(uow, owner, StockCount(variant, 2)))
     assert refused.value.metadata == {"variantId": str(variant), "requested": "3", "available": "2"}
+    # Said to who counts, not to a buyer who asks for too much.
+    assert refused.value.message.startswith("Open orders were promised 3 pieces, and so many at least")
     await tx.run("t", lambda uow: stocks.set_stock(uow, owner, StockCount(variant, 3)))
     assert (await get(tx, variant)).available == 0
 

@@ -103,7 +103,7 @@ async def test_what_was_promised_beyond_the_stock_is_kept_when_it_is_tracked_and
         await _step(tx, service.reserve, variant, 1)
     assert refused.value.metadata["available"] == "0"
     for worse in (0, 1):
-        with pytest.raises(InsufficientStock):
+        with pytest.raises(InsufficientStock, match="3 pieces are missing already, so no count below 2 is taken"):
             await _count(tx, variant, worse)
     with pytest.raises(InsufficientStock):
         await _adjust(tx, SYSTEM, variant, -1)

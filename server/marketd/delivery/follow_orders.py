@@ -84,11 +84,14 @@ class OrderFollower:
         emit_eta(uow, new)
 
     async def recount(self, uow: UnitOfWork, stored: StoredEvent) -> None:
-        """Some pieces of an order were cancelled: its delivery has fewer."""
+        """Some pieces of an order were cancelled: its delivery has fewer, or nothing to bring any more."""
         delivery_id = await deliveries.open_of_order(uow.connection, stored.aggregate_id)
         before = await deliveries.lock(uow.connection, delivery_id) if delivery_id is not None else None
         found = await order.read_order_for_delivery(uow, stored.aggregate_id)
         if before is None or not before.state.is_open or found is None:
+            return
+        if found.is_handed_over:
+            await close_cancelled(uow, before.delivery_id, "Nothing of the order needs shipping any more.")
             return
         left = sum(item.left for item in found.items)
         if left != before.item_count:
@@ -98,10 +101,10 @@ class OrderFollower:
         """An order was cancelled: nobody needs to fetch it any more."""
         delivery_id = await deliveries.open_of_order(uow.connection, stored.aggregate_id)
         if delivery_id is not None:
-            await close_cancelled(uow, delivery_id)
+            await close_cancelled(uow, delivery_id, "The order was cancelled.")
 
 
-async def close_cancelled(uow: UnitOfWork, delivery_id: UUID) -> None:
+async def close_cancelled(uow: UnitOfWork, delivery_id: UUID, comment: str) -> None:
     """Close the delivery as CANCELLED, if its courier does not have the goods yet.
 
     An order that is OUT_FOR_DELIVERY is cancelled with its delivery only, and a delivery cannot be picked up once its
@@ -115,5 +118,4 @@ async def close_cancelled(uow: UnitOfWork, delivery_id: UUID) -> None:
         _log.error("cancelled_order_was_picked_up", delivery_id=str(delivery_id), state=before.state.value)
         return
     after = await close(uow, before, DeliveryOutcome.CANCELLED)
-    comment = "The order was cancelled."
     await log.record(uow, SYSTEM, "delivery", delivery_id, comment, before=before, after=after, act=Act.END_DELIVERY)

@@ -19,7 +19,16 @@ from marketd.kernel.values.etags import check_etag
 from marketd.order import repository
 from marketd.order.access import Viewer, viewer_of
 from marketd.order.cancellations import MAX_CANCELLATIONS
-from marketd.order.end import all_left, cancelled_fields, end_order, lock_whole, record, settle_money, stock_lines
+from marketd.order.end import (
+    all_left,
+    cancelled_fields,
+    end_order,
+    hand_over,
+    lock_whole,
+    record,
+    settle_money,
+    stock_lines,
+)
 from marketd.order.errors import TooManyCancellations, TooManyPieces
 from marketd.order.events import OrderLinesCancelled
 from marketd.order.model import CANCELLABLE, REASONS, CancellationActor, CancellationReason, OrderState
@@ -52,7 +61,8 @@ class CancelOrder:
 
 
 async def cancel_order(uow: UnitOfWork, caller: Caller, command: CancelOrder) -> Order:
-    """Cancel; the order is CANCELLED when nothing of it is left.
+    """Cancel; the order is CANCELLED when nothing of it is left, and DELIVERED when it is READY and nothing of what is
+    left needs a courier.
 
     What is cancelled already as the command says is given as it is, also to a stale etag. Raises NotFound for the order
     or a line, EtagMismatch, IllegalTransition, TooManyPieces, TooManyCancellations, and ValidationFailed for a reason
@@ -87,17 +97,23 @@ async def cancel_order(uow: UnitOfWork, caller: Caller, command: CancelOrder) ->
         raise TooManyCancellations
     fields = cancelled_fields(uow, order, pieces, worth, reason=command.reason, note=command.note, actor=actor)
     after = await transition(uow, order, OrderLinesCancelled, **fields)
-    await record(uow, caller, order, after, f"{command.reason.value}, {sum(pieces.values())} pieces")
     await settle_money(uow, orders, after, worth)
+    is_handed_over = order.state is OrderState.READY and not after.needs_courier
+    if is_handed_over:
+        # Some get pieces back and others are shipped from: in two statements, whose rows have one order all the same.
+        await inventory.lock_stocks(uow, [item.variant_id for item in order.items])
     await inventory.release(uow, stock_lines(order, pieces), order.order_id)
+    if is_handed_over:
+        after = await hand_over(uow, after, courier_id=None, courier_user_id=None)
+    await record(uow, caller, order, after, f"{command.reason.value}, {sum(pieces.values())} pieces")
     return after
 
 
 def _ends_sending(order: Order, pieces: Mapping[UUID, int]) -> bool:
-    """Whether these are the last pieces that are sent. Of what is READY a courier may be coming already."""
-    if order.state is OrderState.READY or not order.needs_courier:
-        return False
-    return all(item.left == pieces.get(item.item_id, 0) for item in order.items if item.requires_shipping)
+    """Whether these are the last pieces that are sent."""
+    return order.needs_courier and all(
+        item.left == pieces.get(item.item_id, 0) for item in order.items if item.requires_shipping
+    )
 
 
 def _actor(viewer: Viewer) -> CancellationActor | None:

@@ -22,7 +22,7 @@ from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.money import Money
 from marketd.order import repository
 from marketd.order.cancellations import Cancellation, CancelledPieces
-from marketd.order.events import OrderCancelled, OrderRejected
+from marketd.order.events import OrderCancelled, OrderDelivered, OrderRejected
 from marketd.order.model import CancellationActor, CancellationReason, Goods, OrderState
 from marketd.order.transition import transition
 from marketd.order.values import Order, OrderItem
@@ -101,6 +101,15 @@ async def record(uow: UnitOfWork, caller: Caller, before: Order, after: Order, c
     """The audit entry of what was cancelled. What the marketplace does by itself is no call of anybody's."""
     act = Act.END_ORDER if caller is SYSTEM else None
     await log.record(uow, caller, "order", after.order_id, comment, before=before, after=after, act=act)
+
+
+async def hand_over(uow: UnitOfWork, order: Order, **fields: Any) -> Order:
+    """A locked order that is prepared and of which nothing is left that is sent: the buyer has it, and its pieces leave
+    the stock. `fields` as in `transition`.
+    """
+    after = await transition(uow, order, OrderDelivered, state=OrderState.DELIVERED, **fields)
+    await inventory.ship(uow, stock_lines(after), after.order_id)
+    return after
 
 
 async def settle_money(uow: UnitOfWork, orders: Sequence[Order], after: Order, worth: int) -> None:

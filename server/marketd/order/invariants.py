@@ -130,6 +130,13 @@ INVARIANTS: Final = (
         " FROM orders o WHERE (o.address IS NOT NULL) <> EXISTS (SELECT 1 FROM order_items i"
         "   WHERE i.order_id = o.order_id AND i.requires_shipping)",
     ),
+    Invariant(
+        "I12",
+        "who waits for a courier has something to be fetched",
+        "SELECT o.order_id::text AS id, o.state || ' with nothing left that is sent' AS wrong FROM orders o"
+        " WHERE o.state IN ('READY', 'OUT_FOR_DELIVERY') AND NOT EXISTS (SELECT 1 FROM order_items i"
+        "   WHERE i.order_id = o.order_id AND i.requires_shipping AND i.cancelled_quantity < i.quantity)",
+    ),
     # CancelOrder, FailDelivery and the like end it; an account is not deleted any more while it has one.
     Invariant(
         "I13",

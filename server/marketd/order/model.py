@@ -63,8 +63,11 @@ _STEPS: Final = {
 }
 TRANSITIONS: Final = Transitions("order", _STEPS)
 """Every legal step of an order that a courier brings."""
-UNSENT_TRANSITIONS: Final = Transitions("order", {**_STEPS, _S.ACCEPTED: (_S.DELIVERED, _S.CANCELLED)})
-"""Those of one of which nothing needs shipping: when it is ready the buyer has it."""
+_HAND_OVER: Final = (_S.DELIVERED, _S.CANCELLED)
+UNSENT_TRANSITIONS: Final = Transitions("order", {**_STEPS, _S.ACCEPTED: _HAND_OVER, _S.READY: _HAND_OVER})
+"""Those of one of which nothing needs shipping: when it is ready the buyer has it, also when what was to be sent is
+cancelled after that.
+"""
 
 _OVER: Final = frozenset({_S.DELIVERED, _S.CANCELLED, _S.REJECTED, _S.EXPIRED, _S.REFUNDED})
 CANCELLABLE: Final = frozenset({_S.PENDING_PAYMENT, _S.PAID, _S.ACCEPTED, _S.READY})

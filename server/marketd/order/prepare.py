@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from marketd.inventory import service as inventory
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.etags import check_etag
 from marketd.order import repository
 from marketd.order.access import viewer_of
-from marketd.order.end import stock_lines
-from marketd.order.events import OrderAccepted, OrderDelivered, OrderReady
+from marketd.order.end import hand_over
+from marketd.order.events import OrderAccepted, OrderReady
 from marketd.order.model import OrderState
 from marketd.order.transition import transition
 from marketd.order.values import Order
@@ -59,14 +58,11 @@ async def mark_order_ready(uow: UnitOfWork, caller: Caller, order_id: UUID, etag
     EtagMismatch and IllegalTransition.
     """
     order = await _lock_own(uow, caller, order_id)
-    is_handed_over = order.state is OrderState.DELIVERED and order.out_for_delivery_time is None
-    if order.state is OrderState.READY or is_handed_over:
+    if order.state is OrderState.READY or (order.state is OrderState.DELIVERED and order.is_handed_over):
         return order
     check_etag(etag, order.version)
     if order.state is OrderState.ACCEPTED and not order.needs_courier:
-        after = await transition(uow, order, OrderDelivered, state=OrderState.DELIVERED, ready_time=uow.now)
-        await inventory.ship(uow, stock_lines(after), order_id)
-        return after
+        return await hand_over(uow, order, ready_time=uow.now)
     told = {"item_count": sum(item.left for item in order.items)}
     return await transition(uow, order, OrderReady, told, state=OrderState.READY)
 

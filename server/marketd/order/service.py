@@ -94,10 +94,11 @@ async def undeliverable(uow: UnitOfWork, order_id: UUID, *, actor: CancellationA
     """Nobody can deliver the order: it is CANCELLED and all of its money goes back.
 
     `goods` is KEPT_BACK for one that is READY, whose pieces are still in the shop, and RETURNED or LOST for one that is
-    OUT_FOR_DELIVERY. One that is cancelled already is given as it is. Raises IllegalTransition.
+    OUT_FOR_DELIVERY. One that is cancelled already, or that the buyer has without a courier, is given as it is. Raises
+    IllegalTransition.
     """
     orders, order = await lock_whole(uow, order_id)
-    if order.state is OrderState.CANCELLED:
+    if order.state is OrderState.CANCELLED or order.is_handed_over:
         return order
     if order.state not in IN_COURIERS_HANDS:
         raise IllegalTransition("order", order.state.value, [])

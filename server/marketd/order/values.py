@@ -145,9 +145,13 @@ class Order(OrderProgress):
 
     @property
     def is_sent_no_more(self) -> bool:
-        """Whether all that was to be sent was cancelled before it was ready: nobody comes, and the fee goes back."""
-        was_fetched = self.ready_time is not None and self.ready_time != self.deliver_time
-        return self.address is not None and not self.needs_courier and not was_fetched
+        """Whether all that was to be sent was cancelled before a courier had it: nobody comes, the fee goes back."""
+        return self.address is not None and not self.needs_courier and self.out_for_delivery_time is None
+
+    @property
+    def is_handed_over(self) -> bool:
+        """Whether the buyer has it without anybody's bringing it."""
+        return self.deliver_time is not None and self.out_for_delivery_time is None
 
     @property
     def steps(self) -> Transitions[OrderState]:

@@ -20,6 +20,8 @@ from marketd.delivery.errors import (
 )
 from marketd.delivery.hand_over import MAX_WRONG_CODES
 from marketd.delivery.model import StopKind
+from marketd.inventory import service as inventory
+from marketd.inventory.values import NewStock, StockLine
 from marketd.kernel.call.call import OnceKey
 from marketd.kernel.call.caller import Role
 from marketd.kernel.call.refusals import IllegalTransition, NotFound
@@ -29,7 +31,9 @@ from marketd.kernel.values.ids import new_id
 from marketplace.delivery.v1 import delivery_pb2, delivery_service_pb2
 
 if TYPE_CHECKING:
-    from tests.worlds.delivery import World
+    from marketd.kernel.db.uow import UnitOfWork
+
+    from tests.worlds.delivery import Ready, World
 
 
 async def _events(world: World, aggregate_id: UUID) -> list[StoredEvent]:
@@ -258,6 +262,51 @@ async def test_a_cancelled_order_closes_its_delivery_and_frees_the_courier(world
     with pytest.raises(IllegalTransition):
         await world.pick_up(courier, ready.delivery_id)
     assert await world.violations() == []
+
+
+async def _beside_what_is_not_sent(world: World, ready: Ready) -> None:
+    """The order has a line more, which needs no shipping."""
+
+    async def work(uow: UnitOfWork) -> None:
+        variant_id = new_id()
+        await inventory.create_stock(uow, [NewStock(variant_id, new_id(), 5, "test")])
+        await inventory.reserve(uow, [StockLine(variant_id, 1)], ready.order_id)
+        await uow.connection.execute(
+            "INSERT INTO order_items SELECT (jsonb_populate_record(i, jsonb_build_object('item_id', $2::uuid,"
+            " 'variant_id', $3::uuid, 'quantity', 1, 'requires_shipping', false))).* FROM order_items i"
+            " WHERE order_id = $1",
+            ready.order_id,
+            new_id(),
+            variant_id,
+        )
+
+    await world.tx.run("test.line", work)
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+async def test_a_delivery_with_nothing_left_to_bring_closes_and_its_order_is_the_buyers(
+    world: World, *, is_lost: bool
+) -> None:
+    ready, courier, courier_id = await world.assigned()
+    await _beside_what_is_not_sent(world, ready)
+    await world.cancel(ready, pieces=2)
+    assert await world.order_state(ready.order_id) == "DELIVERED"
+    with pytest.raises(IllegalTransition):
+        await world.pick_up(courier, ready.delivery_id)
+    if is_lost:
+        lose = "UPDATE outbox_events SET publish_time = now()"
+        await world.tx.run("test.lost", lambda uow: uow.connection.execute(lose))
+        assert [text for text in await world.violations() if str(ready.delivery_id) in text]
+        await world.end(world.admin, "CancelDelivery", ready.delivery_id)
+    else:
+        await world.hand_on()
+    delivery = await world.get(courier, ready.delivery_id)
+    assert delivery.state == delivery_pb2.DELIVERY_STATE_CLOSED
+    assert delivery.outcome == delivery_pb2.DELIVERY_OUTCOME_CANCELLED
+    assert await world.value("SELECT courier_id FROM orders WHERE order_id = $1", ready.order_id) is None
+    assert await world.order_state(ready.order_id) == "DELIVERED"
+    assert await world.violations() == []
+    await world.assign((await world.ready()).delivery_id, courier_id)
 
 
 async def test_what_is_cancelled_before_its_event_arrives_can_be_neither_assigned_nor_picked_up(world: World) -> None:

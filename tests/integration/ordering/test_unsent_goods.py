@@ -155,16 +155,28 @@ async def test_when_nothing_is_left_that_is_sent_the_fee_goes_back_and_nobody_co
     assert await market.violations() == []
 
 
-async def test_what_a_courier_may_be_fetching_already_is_brought_with_its_fee(market: Market) -> None:
+async def test_when_what_is_sent_is_cancelled_after_it_was_ready_the_rest_is_the_buyers(market: Market) -> None:
     buyer, shop = await market.buyer(), await market.shop()
-    group = await market.paid(buyer, (await _unsent(market, shop), 1), (await market.variant(shop), 1))
+    letter, lamp = await _unsent(market, shop), await market.variant(shop)
+    group = await market.paid(buyer, (letter, 2), (lamp, 1))
     order = await market.accept(shop, group.orders[0].order_id)
     await market.ready(shop, order.order_id)
     (sent,) = (item.item_id for item in order.items if item.requires_shipping)
-    cut = await market.cancel(buyer, order.order_id, (sent, 1))
-    assert (cut.state, cut.cancelled_amount.units) == (READY, 10)
+    (unsent,) = (item.item_id for item in order.items if not item.requires_shipping)
+    done = await market.cancel(buyer, order.order_id, (sent, 1), (unsent, 1))
+    # The lamp and a letter cost 10.00 each, and bringing them 4.90.
+    assert (done.state, done.cancelled_amount.units, done.cancelled_amount.nanos) == (DELIVERED, 24, 900_000_000)
+    assert done.ready_time.ToDatetime() < done.deliver_time.ToDatetime()
+    assert (await _stock(market, letter), await _stock(market, lamp)) == ((99, 0), (100, 0))
+    # Whoever has lost the answer asks again.
+    assert await market.ready(shop, order.order_id) == await market.get(shop.caller, order.order_id)
+    with pytest.raises(IllegalTransition):
+        await market.cancel(buyer, order.order_id, (unsent, 1))
+    await market.run_jobs()
+    assert (await market.get(buyer, order.order_id)).refunded_amount == done.cancelled_amount
     request = order_service_pb2.GetReceiptRequest(order_id=order.order_id)
-    assert (await market.call(buyer, market.orders.GetReceipt, request)).receipt.delivery_fee == order.delivery_fee
+    receipt = (await market.call(buyer, market.orders.GetReceipt, request)).receipt
+    assert (receipt.total.units, receipt.delivery_fee.units, receipt.delivery_fee.nanos) == (10, 0, 0)
     assert await market.violations() == []
 
 
@@ -277,6 +289,8 @@ async def test_a_check_finds_what_is_sent_nowhere_and_an_address_that_nobody_nee
     assert await market.violations() == []
     flip = "UPDATE order_items SET requires_shipping = NOT requires_shipping"
     await market.execute(flip)
+    await market.execute("UPDATE orders SET state = 'READY' WHERE order_id = $1", UUID(sent.orders[0].order_id))
     found = " ".join(await market.violations())
     assert f"{order.order_id} is sent nowhere" in found
     assert f"{sent.orders[0].order_id} is not sent, and has an address" in found
+    assert f"{sent.orders[0].order_id} READY with nothing left that is sent" in found

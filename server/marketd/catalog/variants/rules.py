@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 from uuid import UUID
 
 from marketd.catalog.names import Options, options_key
@@ -12,6 +13,8 @@ from marketd.kernel.call.refusals import FieldViolation, ValidationFailed
 from marketd.kernel.values.ids import new_id
 from marketd.kernel.values.money import Money
 from marketd.kernel.values.texts import name_key
+
+NO_OPTIONS: Final = "the product has no options; to give it some, delete its variant and make all of them with options"
 
 
 def first_option_names(listed: Sequence[str], variants: Sequence[NewVariant]) -> tuple[str, ...]:
@@ -110,7 +113,7 @@ def chosen(names: Sequence[str], options: Mapping[str, str], field: str) -> Opti
     """What is chosen, in the product's order and spelling."""
     given = {name_key(name): value for name, value in options.items()}
     if len(given) != len(options) or given.keys() != {name_key(name) for name in names}:
-        problem = f"must name the options of the product: {', '.join(names)}" if names else "the product has no options"
+        problem = f"must name the options of the product: {', '.join(names)}" if names else NO_OPTIONS
         raise ValidationFailed(FieldViolation(f"{field}.options", problem))
     return tuple((name, given[name_key(name)]) for name in names)
 

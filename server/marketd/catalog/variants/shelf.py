@@ -62,7 +62,7 @@ class Shelf:
             self.product.product_id, self.product.seller_id, names, new, self.product.currency, position, path
         )
         if not names and self.after:
-            raise ValidationFailed(FieldViolation(f"{path}.options", "several variants need options"))
+            raise ValidationFailed(FieldViolation(f"{path}.options", rules.NO_OPTIONS))
         self.after[spec.variant_id] = spec
         self.told[spec.variant_id] = path
         self.stocks.append(

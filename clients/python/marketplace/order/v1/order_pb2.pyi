@@ -45,7 +45,7 @@ class _OrderStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrderState
     ORDER_STATE_OUT_FOR_DELIVERY: _OrderState.ValueType  # 5
     """The courier has it."""
     ORDER_STATE_DELIVERED: _OrderState.ValueType  # 6
-    """The buyer has it: a courier brought it, or the seller had ready what needs no shipping."""
+    """The buyer has it: a courier brought it, or all that is left of it needs no shipping and is ready."""
     ORDER_STATE_CANCELLED: _OrderState.ValueType  # 7
     """Cancelled as a whole; money that was taken goes back, and so does the stock unless the goods were lost on their way."""
     ORDER_STATE_REJECTED: _OrderState.ValueType  # 8
@@ -71,7 +71,7 @@ ORDER_STATE_READY: OrderState.ValueType  # 4
 ORDER_STATE_OUT_FOR_DELIVERY: OrderState.ValueType  # 5
 """The courier has it."""
 ORDER_STATE_DELIVERED: OrderState.ValueType  # 6
-"""The buyer has it: a courier brought it, or the seller had ready what needs no shipping."""
+"""The buyer has it: a courier brought it, or all that is left of it needs no shipping and is ready."""
 ORDER_STATE_CANCELLED: OrderState.ValueType  # 7
 """Cancelled as a whole; money that was taken goes back, and so does the stock unless the goods were lost on their way."""
 ORDER_STATE_REJECTED: OrderState.ValueType  # 8
@@ -326,7 +326,9 @@ class Order(_message.Message):
     delivery_id: _builtins.str
     """The delivery of the order; absent before there is one, and where no line needs shipping."""
     courier_id: _builtins.str
-    """The courier who brings it; absent before one is assigned."""
+    """The courier who brings it; absent before one is assigned, and where nobody brings it any more because nothing is left
+    that needs shipping.
+    """
     etag: _builtins.str
     """The version of the order; it changes with every change."""
     @_builtins.property

@@ -154,11 +154,12 @@ class OrderServiceServicer:
 
     def CancelOrder(self, request, context):
         """Cancels an order or some of its lines before the courier has it; stock and money go back, and the delivery fee with
-        the last piece that is sent, unless the order is READY. A paid order that would cost nothing any more is cancelled as
-        a whole. What the caller has cancelled already for the same reason, and lines
-        of which nothing is left, are answered as they are. Errors: NOT_FOUND for the order or a line, ILLEGAL_TRANSITION,
-        VALIDATION_FAILED for a reason that is not the caller's to give, when more of a line is named than is left, and for
-        lines of an order of which 99 parts were cancelled, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        the last piece that is sent. An order that is READY by then becomes DELIVERED with that, and its delivery is closed as
+        CANCELLED: nobody brings what is left. A paid order that would cost nothing any more is cancelled as a whole. What the
+        caller has cancelled already for the same reason, and lines of which nothing is left, are answered as they are.
+        Errors: NOT_FOUND for the order or a line, ILLEGAL_TRANSITION, VALIDATION_FAILED for a reason that is not the
+        caller's to give, when more of a line is named than is left, and for lines of an order of which 99 parts were
+        cancelled, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

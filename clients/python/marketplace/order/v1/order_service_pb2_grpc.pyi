@@ -56,11 +56,12 @@ class OrderServiceStub:
     """
     CancelOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.CancelOrderRequest, _order_service_pb2.CancelOrderResponse]
     """Cancels an order or some of its lines before the courier has it; stock and money go back, and the delivery fee with
-    the last piece that is sent, unless the order is READY. A paid order that would cost nothing any more is cancelled as
-    a whole. What the caller has cancelled already for the same reason, and lines
-    of which nothing is left, are answered as they are. Errors: NOT_FOUND for the order or a line, ILLEGAL_TRANSITION,
-    VALIDATION_FAILED for a reason that is not the caller's to give, when more of a line is named than is left, and for
-    lines of an order of which 99 parts were cancelled, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    the last piece that is sent. An order that is READY by then becomes DELIVERED with that, and its delivery is closed as
+    CANCELLED: nobody brings what is left. A paid order that would cost nothing any more is cancelled as a whole. What the
+    caller has cancelled already for the same reason, and lines of which nothing is left, are answered as they are.
+    Errors: NOT_FOUND for the order or a line, ILLEGAL_TRANSITION, VALIDATION_FAILED for a reason that is not the
+    caller's to give, when more of a line is named than is left, and for lines of an order of which 99 parts were
+    cancelled, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     WatchOrder: _aio.UnaryStreamMultiCallable[_order_service_pb2.WatchOrderRequest, _order_service_pb2.WatchOrderResponse]
     """Watches an order: first how it is, then every change, and a heartbeat every 10 s. With a resume token it goes on
@@ -158,11 +159,12 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_order_service_pb2.CancelOrderRequest, _abc.Awaitable[_order_service_pb2.CancelOrderResponse]],
     ) -> _abc.Awaitable[_order_service_pb2.CancelOrderResponse]:
         """Cancels an order or some of its lines before the courier has it; stock and money go back, and the delivery fee with
-        the last piece that is sent, unless the order is READY. A paid order that would cost nothing any more is cancelled as
-        a whole. What the caller has cancelled already for the same reason, and lines
-        of which nothing is left, are answered as they are. Errors: NOT_FOUND for the order or a line, ILLEGAL_TRANSITION,
-        VALIDATION_FAILED for a reason that is not the caller's to give, when more of a line is named than is left, and for
-        lines of an order of which 99 parts were cancelled, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        the last piece that is sent. An order that is READY by then becomes DELIVERED with that, and its delivery is closed as
+        CANCELLED: nobody brings what is left. A paid order that would cost nothing any more is cancelled as a whole. What the
+        caller has cancelled already for the same reason, and lines of which nothing is left, are answered as they are.
+        Errors: NOT_FOUND for the order or a line, ILLEGAL_TRANSITION, VALIDATION_FAILED for a reason that is not the
+        caller's to give, when more of a line is named than is left, and for lines of an order of which 99 parts were
+        cancelled, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
