@@ -106,6 +106,7 @@ def test_other_encodings_are_refused_at_their_row_instead_of_read_wrong(text: st
         (b"\x89PNG\r\n\x1a\n", "picture"),
         (TWO.decode().encode("utf-16-le"), "UTF-16 without its mark"),
         (TWO.decode().encode("utf-32"), "UTF-32"),
+        (b"\x7fELF" + bytes(300), "no text"),
         (b"", "empty"),
         (b"\n \n", "empty"),
     ],

@@ -19,9 +19,8 @@ from marketd.catalog.exports.values import ExportHeader, ExportOptions, ExportSu
 from marketd.catalog.model import ProductState
 from marketd.commands.database import database_of
 from marketd.commands.settings import CONFIGURATION_ERROR, fail_line, read_settings, refuse
-from marketd.commands.shops import seller_id_of
+from marketd.commands.shops import NoSuchShop, seller_id_of
 from marketd.kernel.call.caller import SYSTEM
-from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.database import create_engine
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.values.clock import SystemClock
@@ -48,8 +47,8 @@ def command(
     with database_of(settings) as url, _file(output) as file:
         try:
             summary = asyncio.run(_export(url, file, seller, tuple(state or ())))
-        except NotFound as nobody:
-            refuse("seller", seller, nobody.message)
+        except NoSuchShop as nobody:
+            refuse("seller", seller, str(nobody))
     _say(summary)
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from marketd.catalog.imports.header import FileFormat
 from marketd.catalog.imports.parsed import RowError, RowReason, RowWarning
-from marketd.catalog.imports.values import ImportReport, ImportSummary, ReasonCount, Severity
+from marketd.catalog.imports.values import ImportOptions, ImportReport, ImportSummary, ReasonCount, Severity
 
 MOST_ROWS_SHOWN = 10
 """So many rows of a reason are listed."""
@@ -25,8 +25,8 @@ def as_json(report: ImportReport) -> dict[str, Any]:
     }
 
 
-def print_report(console: Console, report: ImportReport) -> None:
-    """What a person has to mend first, then what was passed over, and the counts at the end."""
+def print_report(console: Console, report: ImportReport, options: ImportOptions) -> None:
+    """What a person has to mend first, then what was passed over, the counts, and what else could be wanted."""
     summary = report.summary
     refused = [told for told in summary.reasons if told.severity is Severity.ERROR]
     passed = [told for told in summary.reasons if told.severity is Severity.WARNING]
@@ -43,7 +43,7 @@ def print_report(console: Console, report: ImportReport) -> None:
         _line(console, "Columns that were not used:")
         for column in summary.unused_columns:
             _line(console, f"  {column.name}: filled in {_many(column.filled_rows, 'row')}")
-    for line in counts(summary):
+    for line in [*counts(summary), *hints(summary, options)]:
         _line(console, line)
 
 
@@ -62,6 +62,24 @@ def counts(summary: ImportSummary) -> list[str]:
         f"Rows: {summary.rows} = {summary.rows_created} created, {summary.rows_updated} updated, "
         f"{summary.rows_unchanged} unchanged, {summary.rows_warned} with a warning, {summary.rows_rejected} refused.",
     ]
+
+
+def hints(summary: ImportSummary, options: ImportOptions) -> list[str]:
+    """What looks as if nothing had happened, and how to have it otherwise."""
+    said = []
+    if not summary.rows:
+        said.append("The file has a header and no rows.")
+    if summary.products_unchanged and not options.update_existing:
+        said.append(
+            "Products that are there already stay as they are; with --update-existing they become what the file says."
+        )
+    if summary.products_created and not options.publish:
+        said.append(
+            "New products would be drafts; with --publish what the file has on sale is on sale here."
+            if summary.dry_run
+            else "New products are drafts; --publish --update-existing puts on sale what the file has on sale."
+        )
+    return said
 
 
 _NAMES = {FileFormat.SHOPIFY: "a Shopify file", FileFormat.WOOCOMMERCE: "a WooCommerce file"}
