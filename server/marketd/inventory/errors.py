@@ -12,16 +12,17 @@ from marketd.kernel.call.refusals import PreconditionViolation, Refusal
 class InsufficientStock(Refusal):
     """Fewer pieces are there than asked for. Names every short line; the metadata is the first one's.
 
-    shortages: at least one.
+    shortages: at least one. message: in place of the words for somebody who buys.
     """
 
     code = Code.FAILED_PRECONDITION
     reason = Reason.INSUFFICIENT_STOCK
 
-    def __init__(self, shortages: Sequence[Shortage]) -> None:
+    def __init__(self, shortages: Sequence[Shortage], message: str = "") -> None:
         first = shortages[0]
         super().__init__(
-            f"Only {first.available} of the {first.requested} pieces asked for can be had"
+            message
+            or f"Only {first.available} of the {first.requested} pieces asked for can be had"
             + (f", and {len(shortages) - 1} more lines are short" if len(shortages) > 1 else "")
             + "; ask for fewer.",
             metadata={

@@ -45,7 +45,7 @@ async def set_stock(uow: UnitOfWork, caller: Caller, count: StockCount) -> Count
     if count.source_version is not None and count.source_version <= (stock.source_version or 0):
         return Counted(stock, applied=False)
     if _promises_too_much(stock, count.quantity):
-        raise InsufficientStock([Shortage(stock.variant_id, stock.reserved, count.quantity)])
+        raise _promised(stock, Shortage(stock.variant_id, stock.reserved, count.quantity))
     after = await _write(uow, caller, stock, count, MovementKind.COUNTED, "quantity")
     return Counted(after, applied=True)
 
@@ -60,7 +60,7 @@ async def adjust_stock(uow: UnitOfWork, caller: Caller, adjustment: Adjustment) 
     check_etag(adjustment.etag, stock.version)
     on_hand = stock.on_hand + adjustment.delta
     if _promises_too_much(stock, on_hand):
-        raise InsufficientStock([Shortage(stock.variant_id, -adjustment.delta, max(0, stock.available))])
+        raise _promised(stock, Shortage(stock.variant_id, -adjustment.delta, max(0, stock.available)))
     count = StockCount(stock.variant_id, on_hand, adjustment.reason)
     return await _write(uow, caller, stock, count, MovementKind.ADJUSTED, "delta")
 
@@ -68,6 +68,17 @@ async def adjust_stock(uow: UnitOfWork, caller: Caller, adjustment: Adjustment) 
 def _promises_too_much(stock: Stock, on_hand: int) -> bool:
     """Whether fewer pieces would be there than were promised. What is short already may only become less so."""
     return stock.policy is StockPolicy.TRACKED and stock.reserved - on_hand > stock.oversold
+
+
+def _promised(stock: Stock, short: Shortage) -> InsufficientStock:
+    """The refusal in the words of a shop: who counts cannot ask for fewer."""
+    least = stock.reserved - stock.oversold
+    promised = (
+        f", promised to open orders: {stock.reserved}; leave at least {least}, or cancel orders first."
+        if stock.reserved
+        else "; no more than that can be taken out."
+    )
+    return InsufficientStock([short], f"On hand: {stock.on_hand}{promised}")
 
 
 async def _locked(uow: UnitOfWork, caller: Caller, variant_id: UUID) -> Stock:
