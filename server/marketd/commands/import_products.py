@@ -65,8 +65,8 @@ def command(
             report = asyncio.run(_import(settings, url, file, seller, options))
         except NoSuchShop as nobody:
             refuse("seller", seller, str(nobody))
-        except SellerClosed:
-            refuse("seller", seller, "the shop waits for approval, is suspended or closed; an admin lets it sell first")
+        except SellerClosed as closed:
+            refuse("seller", seller, closed.message)
         except ImportRowsInvalid as refused:
             _say_refused(refused, json_=json_)
             raise typer.Exit(ROWS_REFUSED) from None
@@ -123,8 +123,8 @@ def _say_refused(refused: ImportRowsInvalid, *, json_: bool) -> None:
         return
     for violation in refused.fields:
         say(violation.description)
-    if refused.rows > len(refused.fields):
-        say("…")
+    if (more := refused.rows - len(refused.fields)) > 0:
+        say(f"… and {more} more, some only because another row of their product is not good")
     fail_line(
         f"{refused.rows} rows cannot be imported, so nothing was changed; a dry run without reject-all tells all."
     )

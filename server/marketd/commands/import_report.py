@@ -31,18 +31,18 @@ def print_report(console: Console, report: ImportReport, options: ImportOptions)
     refused = [told for told in summary.reasons if told.severity is Severity.ERROR]
     passed = [told for told in summary.reasons if told.severity is Severity.WARNING]
     if refused:
-        _line(console, f"Refused ({_many(summary.rows_rejected, 'row')}):")
+        _line(console, f"Refused ({many(summary.rows_rejected, 'row')}):")
         _groups(console, refused, report.errors)
     if passed:
         _line(
             console,
-            f"{'Would come' if summary.dry_run else 'Came'} in with a warning ({_many(summary.rows_warned, 'row')}):",
+            f"{'Would come' if summary.dry_run else 'Came'} in with a warning ({many(summary.rows_warned, 'row')}):",
         )
         _groups(console, passed, report.warnings)
     if summary.unused_columns:
         _line(console, "Columns that were not used:")
         for column in summary.unused_columns:
-            _line(console, f"  {column.name}: filled in {_many(column.filled_rows, 'row')}")
+            _line(console, f"  {column.name}: filled in {many(column.filled_rows, 'row')}")
     for line in [*counts(summary), *hints(summary, options)]:
         _line(console, line)
 
@@ -50,13 +50,13 @@ def print_report(console: Console, report: ImportReport, options: ImportOptions)
 def counts(summary: ImportSummary) -> list[str]:
     """The counts, in three lines."""
     made = _list(
-        (_many(summary.brands_created, "brand"), summary.brands_created),
-        (_many(summary.categories_created, "category"), summary.categories_created),
+        (many(summary.brands_created, "brand"), summary.brands_created),
+        (many(summary.categories_created, "category"), summary.categories_created),
     )
     return [
         f"{'Would import' if summary.dry_run else 'Imported'} {_NAMES[summary.format]}: "
-        f"{_many(_came_in(summary), 'product')} with {_many(summary.variants, 'variant')} and "
-        f"{_many(summary.images, 'picture')}{f'; new: {made}' if made else ''}.",
+        f"{many(_came_in(summary), 'product')} with {many(summary.variants, 'variant')} and "
+        f"{many(summary.images, 'picture')}{f'; new: {made}' if made else ''}.",
         f"Products: {summary.products_created} created, {summary.products_updated} updated, "
         f"{summary.products_unchanged} unchanged, {summary.products_rejected} refused.",
         f"Rows: {summary.rows} = {summary.rows_created} created, {summary.rows_updated} updated, "
@@ -99,11 +99,12 @@ def _groups(console: Console, groups: Iterable[ReasonCount], told: Iterable[RowE
         listed = ", ".join(str(row) for row in kept[:MOST_ROWS_SHOWN])
         more = ", …" if group.count > MOST_ROWS_SHOWN else ""
         where = f"{'row' if len(kept) == 1 else 'rows'} {listed}{more}"
-        _line(console, f"  {group.reason.value}{column}: {_many(group.count, 'time')} ({where})")
+        _line(console, f"  {group.reason.value}{column}: {many(group.count, 'time')} ({where})")
         _line(console, f"      {group.example}")
 
 
-def _many(count: int, name: str) -> str:
+def many(count: int, name: str) -> str:
+    """So many of something, in words."""
     plural = f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
     return f"{count} {name if count == 1 else plural}"
 
