@@ -23,7 +23,7 @@ _COMMANDS: Mapping[str, str] = {
     "create-admin": "Create an administrator, or make an account one.",
     "disable-totp": "Remove the second factor of somebody who lost it.",
     "keys": "Rotate the keys that sign access tokens.",
-    "import-products": "Import a seller's products from a Shopify CSV.",
+    "import-products": "Import a seller's products from a shop's CSV.",
     "export-products": "Export a seller's products as a Shopify CSV.",
     "demo": "Play the whole story, from import to delivery, against a running server.",
     "token": "Sign in and print an access token, for a shell.",

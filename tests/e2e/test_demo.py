@@ -97,6 +97,8 @@ async def test_the_whole_story_holds_and_holds_again_on_the_same_server(
         assert summary["watch_events"]["position"] >= 1
         imported = next(line["detail"] for line in lines if line["step"] == "import")
         assert (imported["products_created"], imported["rows_rejected"], imported["rows_warned"]) == (24, 0, 4)
+        assert list(imported)[:4] == ["products_created", "rows", "rows_warned", "why"]
+        assert sum(imported["why"].values()) == 4
         assert len(imported["reasons"]) == len(imported["row_warnings"]) == 4
     said = lines[0]["detail"]
     assert (said["points"], said["left_out"], said["times_made"]) == (62, 1, 2)

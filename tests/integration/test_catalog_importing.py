@@ -247,8 +247,9 @@ async def test_an_import_is_for_the_own_shop_or_by_an_admin_and_publishes_only_w
     other = await Shop(tx).open("SUSPENDED")
     with pytest.raises(NotFound):
         await shop.bring(file(cup()), ImportOptions(seller_id=other.seller_id))
-    with pytest.raises(SellerClosed):
+    with pytest.raises(SellerClosed) as suspended:
         await other.bring(file(cup()), ImportOptions(publish=True))
+    assert "keep drafts until" in suspended.value.message
     report = await run.import_products(
         tx, SYSTEM, file(cup()), ImportOptions(seller_id=other.seller_id), currency="EUR"
     )

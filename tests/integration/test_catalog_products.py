@@ -216,8 +216,9 @@ async def test_a_product_is_made_for_the_own_seller_or_by_an_admin(shop: Shop, t
     with pytest.raises(NotFound):
         await as_admin(str(uuid4()))
     await other.set_state("CLOSED")
-    with pytest.raises(SellerClosed):
+    with pytest.raises(SellerClosed) as closed:
         await as_admin(str(other.seller_id))
+    assert "gets no products" in closed.value.message
 
 
 async def test_a_repeat_of_create_product_gives_the_first_answer(shop: Shop) -> None:
@@ -392,8 +393,9 @@ async def test_a_description_that_grows_too_long_by_being_made_safe_is_refused(s
 async def test_publishing_needs_a_seller_who_sells_and_something_to_sell(shop: Shop) -> None:
     made = await shop.make()
     await shop.set_state("SUSPENDED")
-    with pytest.raises(SellerClosed):
+    with pytest.raises(SellerClosed) as suspended:
         await shop.publish(made)
+    assert "keep drafts until" in suspended.value.message
     await shop.set_state("ACTIVE")
     first = await shop.publish(made)
     assert await shop.publish(made) == first

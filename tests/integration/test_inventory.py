@@ -15,7 +15,7 @@ from marketd.inventory import service, stocks
 from marketd.inventory.errors import InsufficientStock
 from marketd.inventory.model import StockPolicy
 from marketd.inventory.servicer import InventoryServicer
-from marketd.inventory.values import NOTHING, Availability, StockCount, StockLine
+from marketd.inventory.values import NOTHING, Adjustment, Availability, StockCount, StockLine
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call
 from marketd.kernel.call.caller import Caller, Role
@@ -96,8 +96,9 @@ async def test_a_count_cannot_take_what_open_orders_were_promised(tx: Transactor
     with pytest.raises(InsufficientStock) as refused:
         await tx.run("t", lambda uow: stocks.set_stock(uow, owner, StockCount(variant, 2)))
     assert refused.value.metadata == {"variantId": str(variant), "requested": "3", "available": "2"}
-    # Said to who counts, not to a buyer who asks for too much.
-    assert refused.value.message.startswith("Open orders were promised 3 pieces, and so many at least")
+    assert refused.value.message == "On hand: 5, promised to open orders: 3; leave at least 3, or cancel orders."
+    with pytest.raises(InsufficientStock, match="leave at least 3"):
+        await tx.run("t", lambda uow: stocks.adjust_stock(uow, owner, Adjustment(variant, -3)))
     await tx.run("t", lambda uow: stocks.set_stock(uow, owner, StockCount(variant, 3)))
     assert (await get(tx, variant)).available == 0
 

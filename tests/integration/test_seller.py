@@ -13,6 +13,7 @@ from google.type.dayofweek_pb2 import MONDAY, SUNDAY
 from google.type.latlng_pb2 import LatLng
 from google.type.timeofday_pb2 import TimeOfDay
 from marketd.auth.accounts import create, find
+from marketd.commands.shops import NoSuchShop, seller_id_of
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call, OnceKey
 from marketd.kernel.call.caller import ANONYMOUS, Caller, Role
@@ -30,6 +31,7 @@ from marketplace.type.v1.address_pb2 import Address, Contact
 
 from tests.worlds.built import Built
 from tests.worlds.parts import make_parts
+from tests.worlds.stocks import seller as stock_seller
 
 # The servicer takes nothing from the rpc's context: what it needs of the call is in kernel.call.
 CONTEXT = cast("Any", None)
@@ -323,3 +325,14 @@ async def test_other_slices_read_a_seller_by_id_and_by_account(tx: Transactor) -
     assert approved is not None
     assert approved.sells
     assert await tx.read(lambda unit: service.seller_of(unit, new_id())) is None
+
+
+async def test_a_shop_on_the_command_line_is_its_handle_or_its_id(
+    tx: Transactor,
+) -> None:
+    shop, _ = await stock_seller(tx)
+    handle = f"shop-{shop.hex[-12:]}"
+    assert await seller_id_of(tx, handle) == await seller_id_of(tx, str(shop)) == shop
+    for nobody in ("nobody-here", "Käse & Mehr", str(uuid4())):
+        with pytest.raises(NoSuchShop, match="ListSellers lists the handles"):
+            await seller_id_of(tx, nobody)

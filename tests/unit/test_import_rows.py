@@ -106,6 +106,7 @@ def test_other_encodings_are_refused_at_their_row_instead_of_read_wrong(text: st
         (b"\x89PNG\r\n\x1a\n", "picture"),
         (TWO.decode().encode("utf-16-le"), "UTF-16 without its mark"),
         (TWO.decode().encode("utf-32"), "UTF-32"),
+        (b"\x7fELF" + bytes(300), "no text"),
         (b"", "empty"),
         (b"\n \n", "empty"),
     ],
@@ -246,3 +247,18 @@ def test_every_row_is_told_and_none_twice() -> None:
     found = read((table_of(COLUMNS) + text).encode())
     told = [number for one in found.products for number in one.rows] + [error.row for error in found.errors]
     assert len(set(told)) == found.rows
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "said"),
+    [
+        ("grams", "heavy", "'heavy' is not a number such as 12 or 49.90; it is left out"),
+        ("inventoryqty", "few", "'few' is not a number such as 12 or 49.90; it is left out"),
+        ("requiresshipping", "maybe", "'maybe' is not true or false; counts as true"),
+        ("giftcard", "perhaps", "'perhaps' is not true or false; counts as false"),
+        ("imagesrc", "ftp://x/y.jpg", "'ftp://x/y.jpg' is not an address that begins with https://; it is left out"),
+    ],
+)
+def test_a_warning_tells_what_comes_in_instead(column: str, cell: str, said: str) -> None:
+    found = read(shopify(product(**{column: cell})))
+    assert [warning.message for warning in found.warnings] == [said]

@@ -31,7 +31,7 @@ async def publish_product(uow: UnitOfWork, caller: Caller, product_id: UUID, eta
     check_etag(etag, product.version)
     seller = await sellers.read_seller(uow, product.seller_id)
     if seller is None or not seller.sells:
-        raise SellerClosed(product.seller_id)
+        raise SellerClosed(product.seller_id, over=seller is None or seller.state.is_over)
     if missing := _missing(product):
         raise NothingToSell(product.state.value, missing)
     return await _move(uow, caller, spec, ProductState.PUBLISHED)

@@ -41,7 +41,7 @@ async def create_product(uow: UnitOfWork, caller: Caller, new: NewProduct, curre
     """
     seller = await seller_for(uow, caller, new.seller_id, "product.seller_id")
     if seller.state.is_over:
-        raise SellerClosed(seller.seller_id)
+        raise SellerClosed(seller.seller_id, over=True)
     names = first_option_names(new.option_names, new.variants)
     product_id = new_id()
     variants: list[VariantSpec] = []

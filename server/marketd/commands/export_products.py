@@ -18,10 +18,10 @@ from marketd.catalog.exports.run import export_products
 from marketd.catalog.exports.values import ExportHeader, ExportOptions, ExportSummary
 from marketd.catalog.model import ProductState
 from marketd.commands.database import database_of
+from marketd.commands.import_report import many
 from marketd.commands.settings import CONFIGURATION_ERROR, fail_line, read_settings, refuse
-from marketd.commands.shops import seller_id_of
+from marketd.commands.shops import NoSuchShop, seller_id_of
 from marketd.kernel.call.caller import SYSTEM
-from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.database import create_engine
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.values.clock import SystemClock
@@ -48,8 +48,8 @@ def command(
     with database_of(settings) as url, _file(output) as file:
         try:
             summary = asyncio.run(_export(url, file, seller, tuple(state or ())))
-        except NotFound as nobody:
-            refuse("seller", seller, nobody.message)
+        except NoSuchShop as nobody:
+            refuse("seller", seller, str(nobody))
     _say(summary)
 
 
@@ -105,14 +105,16 @@ def _file(output: Path) -> Iterator[BinaryIO]:
 
 def _say(summary: ExportSummary) -> None:
     fail_line(
-        f"exported {summary.products} products, {summary.variants} variants and {summary.images} pictures in"
-        f" {summary.rows} rows; {summary.size} bytes, SHA-256 {summary.sha256}."
+        f"exported {many(summary.products, 'product')}, {many(summary.variants, 'variant')} and"
+        f" {many(summary.images, 'picture')} in {many(summary.rows, 'row')}; {summary.size} bytes,"
+        f" SHA-256 {summary.sha256}."
     )
     if summary.variants_left_out:
-        fail_line(f"{summary.variants_left_out} variants are not for sale and are not in the file.")
+        fail_line(f"Not in the file, because not for sale: {many(summary.variants_left_out, 'variant')}.")
     if summary.products_left_out:
         named = ", ".join(summary.left_out_handles)
         more = ", …" if summary.products_left_out > len(summary.left_out_handles) else ""
         fail_line(
-            f"{summary.products_left_out} products have more than three options and are not in it: {named}{more}."
+            f"Not in the file, because of more than three options: {many(summary.products_left_out, 'product')}"
+            f" ({named}{more})."
         )

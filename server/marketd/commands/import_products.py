@@ -19,13 +19,13 @@ from marketd.catalog.imports.values import ImportOptions, ImportProgress, Import
 from marketd.commands.database import database_of
 from marketd.commands.import_report import as_json, print_report
 from marketd.commands.settings import fail_line, read_settings, refuse, say
-from marketd.commands.shops import seller_id_of
+from marketd.commands.shops import NoSuchShop, seller_id_of
 from marketd.config import Settings
 from marketd.kernel.call.caller import SYSTEM
-from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.database import create_engine
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.values.clock import SystemClock
+from marketd.seller.errors import SellerClosed
 
 ROWS_REFUSED = 1
 
@@ -63,15 +63,17 @@ def command(
         options = ImportOptions(None, dry_run, publish, update_existing, OnError[on_error.name])
         try:
             report = asyncio.run(_import(settings, url, file, seller, options))
-        except NotFound as nobody:
-            refuse("seller", seller, nobody.message)
+        except NoSuchShop as nobody:
+            refuse("seller", seller, str(nobody))
+        except SellerClosed as closed:
+            refuse("seller", seller, closed.message)
         except ImportRowsInvalid as refused:
             _say_refused(refused, json_=json_)
             raise typer.Exit(ROWS_REFUSED) from None
     if json_:
         say(json.dumps(as_json(report)))
     else:
-        print_report(Console(highlight=False), report)
+        print_report(Console(highlight=False), report, options)
     raise typer.Exit(ROWS_REFUSED if report.summary.rows_rejected else 0)
 
 
@@ -121,8 +123,8 @@ def _say_refused(refused: ImportRowsInvalid, *, json_: bool) -> None:
         return
     for violation in refused.fields:
         say(violation.description)
-    if refused.rows > len(refused.fields):
-        say("…")
+    if (more := refused.rows - len(refused.fields)) > 0:
+        say(f"… and {more} more, some only because another row of their product is not good")
     fail_line(
         f"{refused.rows} rows cannot be imported, so nothing was changed; a dry run without reject-all tells all."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, field
 
 from google.protobuf import json_format
@@ -28,8 +29,16 @@ class Upload:
 
     def told(self) -> Detail:
         """All of it for a step's record; of long lists the beginning."""
-        detail: Detail = json_format.MessageToDict(
-            self.summary, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+        # What a person is to see comes first: screens show the beginning.
+        summary = self.summary
+        detail: Detail = {
+            "products_created": summary.products_created,
+            "rows": summary.rows,
+            "rows_warned": summary.rows_warned,
+            "why": _by_reason(summary),
+        }
+        detail |= json_format.MessageToDict(
+            summary, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
         )
         detail["reasons"] = [_reason(reason) for reason in self.summary.reasons[:_MOST_SHOWN]]
         detail["unused_columns"] = [
@@ -40,9 +49,19 @@ class Upload:
         return detail
 
 
+def _by_reason(summary: import_pb2.ImportSummary) -> dict[str, int]:
+    counted: Counter[str] = Counter()
+    for reason in summary.reasons:
+        counted[_name(reason)] += reason.count
+    return dict(counted)
+
+
+def _name(reason: import_pb2.ImportReason) -> str:
+    return import_pb2.ImportRowReason.Name(reason.reason).removeprefix("IMPORT_ROW_REASON_")
+
+
 def _reason(reason: import_pb2.ImportReason) -> str:
-    name = import_pb2.ImportRowReason.Name(reason.reason).removeprefix("IMPORT_ROW_REASON_")
-    return f"{reason.count} {name}{f' in {reason.column}' if reason.column else ''}, such as: {reason.example}"
+    return f"{reason.count} {_name(reason)}{f' in {reason.column}' if reason.column else ''}, such as: {reason.example}"
 
 
 def _found(told: import_pb2.ImportRowError | import_pb2.ImportRowWarning) -> str:

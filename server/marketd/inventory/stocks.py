@@ -71,13 +71,20 @@ def _promises_too_much(stock: Stock, on_hand: int) -> bool:
 
 
 def _promised(stock: Stock, shortage: Shortage) -> InsufficientStock:
-    why = f"Open orders were promised {stock.reserved:,} pieces, and so many at least must stay counted"
+    """The refusal in the words of a shop: who counts cannot ask for fewer."""
     if stock.oversold:
-        why = f"{stock.oversold:,} pieces are missing already, so no count below {stock.on_hand:,} is taken"
-    ways = (
-        "cancel what cannot be sent first, or let the variant be sold whatever is there (UpdateVariant, stock_policy)"
-    )
-    return InsufficientStock([shortage], f"{why}; {ways}.")
+        message = (
+            f"{stock.oversold:,} pieces are missing already, so no count below {stock.on_hand:,} is taken; cancel what"
+            " cannot be sent first, or let the variant be sold whatever is there (UpdateVariant, stock_policy)."
+        )
+    elif stock.reserved:
+        message = (
+            f"On hand: {stock.on_hand:,}, promised to open orders: {stock.reserved:,}; leave at least"
+            f" {stock.reserved:,}, or cancel orders."
+        )
+    else:
+        message = f"On hand: {stock.on_hand:,}; no more than that can be taken out."
+    return InsufficientStock([shortage], message)
 
 
 async def _locked(uow: UnitOfWork, caller: Caller, variant_id: UUID) -> Stock:

@@ -16,14 +16,20 @@ from marketd.kernel.call.refusals import (
 
 
 class SellerClosed(Refusal):
-    """The seller does not sell at present; slices above say so when somebody wants to sell or buy there."""
+    """The seller does not sell at present; slices above say so to whoever looks after its products.
+
+    over: it is closed or was turned down, so that it gets no products either.
+    """
 
     code = Code.FAILED_PRECONDITION
     reason = Reason.SELLER_CLOSED
 
-    def __init__(self, seller_id: UUID) -> None:
+    def __init__(self, seller_id: UUID, *, over: bool = False) -> None:
         super().__init__(
-            "This seller does not sell at present; come back later or choose another one.",
+            "This shop is closed or was turned down and gets no products; a closed one can be reinstated by an admin."
+            if over
+            else "This shop waits for approval or is suspended, so nothing of it can be published; keep drafts until an"
+            " admin lets it sell.",
             metadata={"sellerId": str(seller_id)},
             preconditions=(PreconditionViolation("SELLER_CLOSED", str(seller_id), "does not sell at present"),),
         )

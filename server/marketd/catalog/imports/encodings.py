@@ -66,6 +66,8 @@ def encoding_of(file: BinaryIO) -> str:
         _refuse_what_is_no_table(head)
         if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             return "utf-16"
+        if min(head[0:200:2].count(0), head[1:200:2].count(0)) > 10:
+            raise ImportFileInvalid(1, "", "this is no CSV file and no text; export the products as CSV")
         if head[:200].count(0) > 20:
             raise ImportFileInvalid(1, "", "the file seems to be UTF-16 without its mark; save it as UTF-8")
         if _is_utf8(file):

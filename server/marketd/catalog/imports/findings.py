@@ -83,8 +83,13 @@ class Findings:
         try:
             return read(text)
         except BadCell as bad:
-            self.warn(record, column, bad.reason, bad.message)
-            return otherwise if bad.instead is None else cast("T", bad.instead)
+            if bad.instead is not None:
+                self.warn(record, column, bad.reason, bad.message)
+                return cast("T", bad.instead)
+            # What comes in instead is known here alone.
+            taken = f"counts as {str(otherwise).lower()}" if isinstance(otherwise, bool) else "it is left out"
+            self.warn(record, column, bad.reason, f"{bad.message}; {taken}")
+            return otherwise
 
     def text(self, record: Record, column: str, most: int) -> str:
         """A text of one line, cut where it is too long."""

@@ -237,8 +237,8 @@ def _shape(places: Mapping[str, Sequence[int]]) -> tuple[FileFormat, Mapping[str
 def _missing(row: int, column: str, header: Sequence[str]) -> ImportFileInvalid:
     names = [name.strip() for name in header if name.strip()]
     listed = ", ".join(name[:40] for name in names[:8]) + (", …" if len(names) > 8 else "")
-    other = next((name for name in SHOPIFY_COLUMNS.get(column, ())[1:] if name), "")
-    also = f" (in newer files '{other.capitalize()}')" if column in ("Handle", "Variant Price") else ""
+    newer = {"Handle": "URL handle", "Variant Price": "Price"}.get(column)
+    also = f" (in newer files '{newer}')" if newer else ""
     return ImportFileInvalid(
         row, column, f"the column '{column}'{also} is missing; the columns found are: {listed or 'none'}"
     )

@@ -38,7 +38,7 @@ def decimal_text(text: str, decimal_comma: bool | None, currency: str = "") -> s
         whole_only = bool(currency) and minor_digits(currency) == 0
         number = _with_dot(number, text, False if whole_only else decimal_comma)
     if _PLAIN.fullmatch(number) is None:
-        raise BadCell(RowReason.INVALID_VALUE, f"{shown(text)} is not a number such as 49.90")
+        raise BadCell(RowReason.INVALID_VALUE, f"{shown(text)} is not a number such as 12 or 49.90")
     return number
 
 

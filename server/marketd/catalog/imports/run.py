@@ -48,7 +48,7 @@ async def seller_to_import_for(unit: ReadUnit, caller: Caller, options: ImportOp
     """The seller to import for. Raises NotFound, ValidationFailed, and SellerClosed when it may not have products."""
     seller = await seller_for(unit, caller, options.seller_id, "options.seller_id")
     if seller.state.is_over or (options.publish and not seller.sells):
-        raise SellerClosed(seller.seller_id)
+        raise SellerClosed(seller.seller_id, over=seller.state.is_over)
     return seller
 
 
@@ -186,7 +186,7 @@ class _Run:
             for error in piece.errors:
                 yield error
         if first:
-            named = [f"row {error.row}: {error.message}" for error in first]
+            named = [f"row {e.row}{f', {e.column}' if e.column else ''}: {e.message}" for e in first]
             raise ImportRowsInvalid(rows, first[0].row, first[0].column, first[0].message, named)
         await self._thread.do(self._source.rewind)
 
