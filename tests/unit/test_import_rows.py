@@ -230,6 +230,15 @@ def test_a_quote_that_never_closes_does_not_take_the_file_into_memory(monkeypatc
     assert most < 2_000_000, "of a file of 3 MB"
 
 
+def test_quotes_that_do_not_close_in_row_after_row_refuse_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would be read to the end of the file, and then again from the line below."""
+    monkeypatch.setattr(csv_file, "_MAX_LINES_AGAIN", 20_000)
+    begin = time.process_time()
+    with pytest.raises(ImportFileInvalid, match="do not close"):
+        read(HEADER.encode() + b"\n" + b'a","c\n' * 3000)
+    assert time.process_time() - begin < 2
+
+
 def test_a_line_without_end_is_refused() -> None:
     with pytest.raises(ImportFileInvalid, match="more than"):
         read(HEADER.encode() + b"\n" + b"x" * (1 << 24) + b"yy")
