@@ -149,6 +149,7 @@ _FIELDS: Mapping[FileFormat, Mapping[str, tuple[str, ...]]] = {
 MAX_ATTRIBUTES = 50
 MAX_COLUMNS = 2000
 """More than any export has; a row costs what its header has, however short it is itself."""
+_MAX_TOLD = 60
 _SPACES = re.compile(r"[\s\-_\u00a0\u200b\ufeff]+")
 _ATTRIBUTE = re.compile(r"attribute ([1-9][0-9]?) (name|value\(s\))")
 
@@ -180,14 +181,19 @@ def read_layout(header: Sequence[str], row: int) -> tuple[Layout, tuple[int | No
             continue
         if len(places[name]) > 1:
             raise ImportFileInvalid(
-                row, header[places[name][0]].strip(), "the column stands twice; keep the one that is right"
+                row, _named(header[places[name][0]]), "the column stands twice; keep the one that is right"
             )
         found.append(places[name][0])
-    layout = Layout(shape, tuple(known), tuple("" if place is None else header[place].strip() for place in found))
+    layout = Layout(shape, tuple(known), tuple("" if place is None else _named(header[place]) for place in found))
     for column in _REQUIRED[shape]:
         if not layout.has(column):
             raise _missing(row, column, header)
     return layout, tuple(found)
+
+
+def _named(name: str) -> str:
+    """What the file calls a column, as it is told with every row: blanks collapsed, for there may be a million."""
+    return " ".join(name.split())[:_MAX_TOLD]
 
 
 def _shape(places: Mapping[str, Sequence[int]]) -> tuple[FileFormat, Mapping[str, tuple[str, ...]]]:
