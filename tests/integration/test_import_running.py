@@ -8,10 +8,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from marketd.catalog.imports import batch, source
+from marketd.catalog.imports import source
 from marketd.catalog.imports.parsed import RowReason
 from marketd.catalog.imports.values import ImportEvent, ImportOptions, ImportSummary
-from marketd.catalog.insert import Planned
+from marketd.catalog.insert import Planned, make_products
 from marketd.inventory import service as inventory
 from marketd.inventory import stocks
 from marketd.inventory.model import StockPolicy
@@ -219,7 +219,6 @@ async def test_what_the_file_has_no_column_for_stays(shop: Shop) -> None:
 
 async def test_a_brand_that_is_deleted_meanwhile_is_made_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     await shop.bring(file(cup(Vendor="Acme")))
-    made = batch.make_products
     deleted: list[bool] = []
 
     async def late(uow: UnitOfWork, new: Sequence[Planned]) -> list[Planned]:
@@ -227,9 +226,9 @@ async def test_a_brand_that_is_deleted_meanwhile_is_made_again(shop: Shop, monke
             deleted.append(True)
             await uow.connection.execute("UPDATE products SET brand_id = NULL")
             await uow.connection.execute("DELETE FROM brands")
-        return await made(uow, new)
+        return await make_products(uow, new)
 
-    monkeypatch.setattr(batch, "make_products", late)
+    monkeypatch.setattr("marketd.catalog.imports.batch.make_products", late)
     assert outcome(await shop.bring(file(cup(Handle="mug", Vendor="Acme")))) == (1, 0, 0, 0)
 
 

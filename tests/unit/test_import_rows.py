@@ -10,6 +10,7 @@ import pytest
 from marketd.catalog.errors import ImportFileInvalid
 from marketd.catalog.imports import csv_file
 from marketd.catalog.imports.csv_file import Reading, ReadingStopped
+from marketd.catalog.imports.keys import handle_key
 from marketd.catalog.imports.parsed import RowReason
 from marketd.catalog.imports.tables import open_table
 
@@ -255,3 +256,15 @@ def test_every_row_is_told_and_none_twice() -> None:
     found = read((table_of(COLUMNS) + text).encode())
     told = [number for one in found.products for number in one.rows] + [error.row for error in found.errors]
     assert len(set(told)) == found.rows
+
+
+def test_a_handle_is_found_again_by_itself() -> None:
+    for text in ("Ϋ\u0301", "İx", "ΣΑΣ", "É" * 300, "  A  b "):
+        assert handle_key(handle_key(text)) == handle_key(text)
+
+
+def test_of_words_without_end_the_first_are_looked_at() -> None:
+    found = read(shopify(product(tags=",".join(map(str, range(1_000_000))))))
+    [told] = found.warnings
+    assert len(found.products[0].tags) == 250
+    assert 250 < int(told.message.split()[2]) < 100_000
