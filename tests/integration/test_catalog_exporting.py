@@ -234,7 +234,8 @@ async def test_what_requests_may_say_and_files_may_not_stays_at_home(shop: Shop)
         "UPDATE products SET attributes = '{\"Material\": \"oak\"}' WHERE handle = 'later'",
         "UPDATE stocks SET on_hand = -3, oversold = reserved + 3 WHERE policy = 'CONTINUE'",
         "DELETE FROM variants WHERE product_id = (SELECT product_id FROM products WHERE handle = 'draft')",
-        "UPDATE products SET price_minor = NULL WHERE handle = 'draft'",
+        "UPDATE products SET price_minor = NULL, option_names = '{Colour}' WHERE handle = 'draft'",
+        "UPDATE variants SET weight_grams = 0 WHERE weight_grams IS NULL",
     ):
         await _execute(shop, statement)
     # Two categories of one name: files name the higher one.

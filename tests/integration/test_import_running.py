@@ -11,12 +11,14 @@ import pytest
 from marketd.catalog.imports import source
 from marketd.catalog.imports.parsed import RowReason
 from marketd.catalog.imports.values import ImportEvent, ImportOptions, ImportSummary
+from marketd.catalog.insert import Planned, make_products
 from marketd.inventory import service as inventory
 from marketd.inventory import stocks
 from marketd.inventory.model import StockPolicy
 from marketd.inventory.values import StockLine
 from marketd.kernel.call.caller import SYSTEM
 from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.ids import new_id
 from marketplace.catalog.v1 import product_pb2
 
@@ -213,6 +215,21 @@ async def test_what_the_file_has_no_column_for_stays(shop: Shop) -> None:
     dearer = b"Handle,Title,Variant Price\ncup,Mug,10.00\n"
     await shop.bring(dearer, PUBLISH)
     assert not (await shop.product("cup")).HasField("compare_at_price")
+
+
+async def test_a_brand_that_is_deleted_meanwhile_is_made_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    await shop.bring(file(cup(Vendor="Acme")))
+    deleted: list[bool] = []
+
+    async def late(uow: UnitOfWork, new: Sequence[Planned]) -> list[Planned]:
+        if not deleted:
+            deleted.append(True)
+            await uow.connection.execute("UPDATE products SET brand_id = NULL")
+            await uow.connection.execute("DELETE FROM brands")
+        return await make_products(uow, new)
+
+    monkeypatch.setattr("marketd.catalog.imports.batch.make_products", late)
+    assert outcome(await shop.bring(file(cup(Handle="mug", Vendor="Acme")))) == (1, 0, 0, 0)
 
 
 async def test_every_row_is_counted_once_and_reasons_are_grouped(shop: Shop) -> None:

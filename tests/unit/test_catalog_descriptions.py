@@ -106,7 +106,12 @@ def test_what_leaves_are_known_tags_and_text_and_cleaning_twice_changes_nothing(
 
 @pytest.mark.parametrize(
     "piece",
-    ["<!--", "<script", "<a href=", "<a x", "<", "<b>", "</", "<![CDATA[", "<a href=' '", "<div>", "<ul><li>", "<x>"],
+    [
+        *("<!--", "<script", "<a href=", "<a x", "<", "<b>", "</", "<![CDATA[", "<a href=' '", "<div>", "<ul><li>"),
+        "<x>",
+        # What closes nothing, or stands where nothing closes.
+        *("<div></x>", "<div><!--</div>-->", '<b title="</b>">', "<li><dd>", "<svg><td>", "<h1><div><h2></h1>"),
+    ],
 )
 def test_hostile_input_takes_no_longer_than_any_other(piece: str) -> None:
     begin = time.process_time()
@@ -114,7 +119,34 @@ def test_hostile_input_takes_no_longer_than_any_other(piece: str) -> None:
     assert time.process_time() - begin < 2
 
 
-def test_deep_markup_becomes_its_text() -> None:
+def test_emphasis_that_is_left_open_is_not_opened_anew_without_end() -> None:
+    text = "<p>" + "".join(f"<b id={number}>" for number in range(190)) + "<p>x" * 10_000
+    assert len(safe_html(text)) < 2 * len(text)
+
+
+def test_of_markup_that_is_nested_too_deep_the_text_stays() -> None:
     cleaned = clean_html("<div>" * 500 + "1 & <b>2</b>")
-    assert (cleaned.text, len(cleaned.dropped)) == ("1 &amp; 2", 1)
+    assert (re.sub("<[^<>]*>", "", cleaned.text), len(cleaned.dropped)) == ("1 &amp; 2", 1)
+    assert safe_html(cleaned.text) == cleaned.text
     assert safe_html("<div>" * 100 + "x") == "<div>" * 100 + "x" + "</div>" * 100
+
+
+def test_what_word_processors_leave_in_comments_is_no_depth() -> None:
+    styles = '<w:LsdException Locked="false" Name="Normal"/>' * 300
+    cleaned = clean_html(f"<!--[if gte mso 9]><xml>{styles}</xml><![endif]--><p>Soft <b>wool</b></p>")
+    assert (cleaned.text, cleaned.dropped) == ("<p>Soft <b>wool</b></p>", ())
+
+
+@pytest.mark.parametrize(
+    ("dirty", "clean"),
+    [
+        ("<ul><li>1<li>2</ul><p>3<p>4", "<ul><li>1</li><li>2</li></ul><p>3</p><p>4</p>"),
+        ("<table><tr><td>1<td>2<tr><td>3</table>4", None),
+        ("<svg><title>t</title></svg>1 < 2 & 3<style>p{}</style>", "1 &lt; 2 &amp; 3"),
+        ("<dl><dt>1<dd>2<dt>3</dl>", "<dl><dt>1</dt><dd>2</dd><dt>3</dt></dl>"),
+        ("<span><a href='https://a.b/?x=1&amp;y=2' onclick=x()>1</a></span>", None),
+        ("<img alt='1 \" 2' src=https://a.b/c.png>", None),
+    ],
+)
+def test_long_texts_are_cleaned_as_short_ones_are(dirty: str, clean: str | None) -> None:
+    assert safe_html("<font>x</font>" + dirty * 150) == "x" + (clean or safe_html(dirty)) * 150

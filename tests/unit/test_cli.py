@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 from marketd.cli import _COMMANDS, _ending_quietly, application
+from marketd.commands.import_products import whole
 from marketd.commands.target import own_target
 from marketd.process.supervision.port import CannotServe, reserve_port
 from typer.testing import CliRunner
@@ -184,3 +185,13 @@ def test_a_broken_file_ends_a_command_in_a_line(tmp_path: Path) -> None:
     ran = _marketd(tmp_path, "check")
     assert (ran.returncode, ran.stdout, len(ran.stderr.splitlines())) == (2, "", 1)
     assert ran.stderr.startswith("marketd: line 1 of .env is not NAME=value")
+
+
+def test_what_comes_out_of_a_pipe_can_be_read_twice() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb") as into:
+        into.write(b"Handle,Title\n")
+    with os.fdopen(reading, "rb") as pipe, whole(pipe) as file:
+        for _ in range(2):
+            file.seek(0)
+            assert file.read() == b"Handle,Title\n"

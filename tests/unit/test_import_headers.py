@@ -134,3 +134,14 @@ def test_a_file_that_tracks_stock_and_has_no_quantities_says_so() -> None:
     assert (remark.row, remark.column, remark.handle) == (1, "Variant Inventory Qty", "")
     assert (read(data).variant.quantity, read(data).variant.policy) == (None, StockPolicy.TRACKED)
     assert open_table(io.BytesIO(table_of(COLUMNS).encode()), Reading()).remarks() == ()
+
+
+def test_a_name_of_any_length_is_told_in_short() -> None:
+    """It stands in each of a thousand errors and warnings that one message may hold."""
+    data = b"Handle,Title,Variant" + b" -" * 100_000 + b"Price\ncup,Cup,x\n"
+    assert [len(error.column) for error in read(data).errors] == [60]
+
+
+def test_of_a_cell_full_of_addresses_only_so_many_are_looked_at() -> None:
+    data = b"Handle,Title,Variant Price,Image Src\ncup,Cup,1," + b"https:// " * 5000
+    assert 1000 <= len(read(data).warnings) < 1100

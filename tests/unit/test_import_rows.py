@@ -10,6 +10,7 @@ import pytest
 from marketd.catalog.errors import ImportFileInvalid
 from marketd.catalog.imports import csv_file
 from marketd.catalog.imports.csv_file import Reading, ReadingStopped
+from marketd.catalog.imports.keys import handle_key
 from marketd.catalog.imports.parsed import RowReason
 from marketd.catalog.imports.tables import open_table
 
@@ -231,6 +232,15 @@ def test_a_quote_that_never_closes_does_not_take_the_file_into_memory(monkeypatc
     assert most < 2_000_000, "of a file of 3 MB"
 
 
+def test_quotes_that_do_not_close_in_row_after_row_refuse_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would be read to the end of the file, and then again from the line below."""
+    monkeypatch.setattr(csv_file, "_MAX_LINES_AGAIN", 20_000)
+    begin = time.process_time()
+    with pytest.raises(ImportFileInvalid, match="do not close"):
+        read(HEADER.encode() + b"\n" + b'a","c\n' * 3000)
+    assert time.process_time() - begin < 2
+
+
 def test_a_line_without_end_is_refused() -> None:
     with pytest.raises(ImportFileInvalid, match="more than"):
         read(HEADER.encode() + b"\n" + b"x" * (1 << 24) + b"yy")
@@ -262,3 +272,15 @@ def test_every_row_is_told_and_none_twice() -> None:
 def test_a_warning_tells_what_comes_in_instead(column: str, cell: str, said: str) -> None:
     found = read(shopify(product(**{column: cell})))
     assert [warning.message for warning in found.warnings] == [said]
+
+
+def test_a_handle_is_found_again_by_itself() -> None:
+    for text in ("Ϋ\u0301", "İx", "ΣΑΣ", "É" * 300, "  A  b "):
+        assert handle_key(handle_key(text)) == handle_key(text)
+
+
+def test_of_words_without_end_the_first_are_looked_at() -> None:
+    found = read(shopify(product(tags=",".join(map(str, range(1_000_000))))))
+    [told] = found.warnings
+    assert len(found.products[0].tags) == 250
+    assert 250 < int(told.message.split()[2]) < 100_000

@@ -153,12 +153,13 @@ def test_goods_may_need_no_shipping_and_gift_cards_are_refused() -> None:
     assert [column for _, column, _ in found.told] == ["Gift Card", "Variant Requires Shipping"]
 
 
-def test_a_variant_without_a_price_makes_its_product_a_draft() -> None:
-    found = read(shopify(size("S"), row(option1value="M"), product("old", price="", status="archived")))
-    cup, old = found.products
-    assert ([one.price_minor for one in cup.variants], cup.state) == ([450, None], ProductState.DRAFT)
-    assert old.state is ProductState.ARCHIVED
-    assert found.told == [(number, "Variant Price", RowReason.MISSING_VALUE) for number in (3, 4)]
+def test_a_product_of_which_no_variant_has_a_price_is_a_draft() -> None:
+    rows = (product("new", price=""), product("old", price="", status="archived"))
+    found = read(shopify(size("S"), row(option1value="M"), *rows))
+    cup, new, old = found.products
+    assert ([one.price_minor for one in cup.variants], cup.state) == ([450, None], ProductState.PUBLISHED)
+    assert (new.state, old.state) == (ProductState.DRAFT, ProductState.ARCHIVED)
+    assert found.told == [(number, "Variant Price", RowReason.MISSING_VALUE) for number in (3, 4, 5)]
 
 
 @pytest.mark.parametrize(

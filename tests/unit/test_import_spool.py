@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,6 +53,20 @@ def test_products_come_in_the_order_in_which_they_begin_wherever_their_rows_stan
     assert [(item.product.handle, item.product.rows) for item in piece.coming] == [("a", (2, 4, 5)), ("b", (3,))]
     # a begins first, so the SKU of its second row is its own.
     assert [variant.sku for item in piece.coming for variant in item.product.variants] == ["1", "2", "", ""]
+
+
+def test_what_one_product_holds_is_bounded_in_memory_too() -> None:
+    rows = b"".join(b"a,A,Size,%d,%s,2\n" % (number, b"x" * 500_000) for number in range(60))
+    tracemalloc.start()
+    try:
+        found = list(pieces(rows + b"b,B,,,,2\n"))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [item.product.handle for piece in found for item in piece.coming] == ["b"]
+    assert {error.reason for piece in found for error in piece.errors} == {RowReason.TOO_LONG}
+    # The file itself is in memory here, twice while it is put together.
+    assert most - 2 * len(rows) < 30_000_000
 
 
 def test_rows_without_a_product_and_products_of_too_many_rows_are_refused_piece_by_piece(

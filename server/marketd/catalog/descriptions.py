@@ -10,11 +10,12 @@ The work is nh3's, which parses as browsers do; it lets the interpreter go on me
 
 from __future__ import annotations
 
-import html
 import re
 from dataclasses import dataclass
 
 import nh3
+
+from marketd.catalog.markup import is_simple, simplified
 
 _KEPT = """
 p br hr ul ol li b strong i em u s small sub sup h1 h2 h3 h4 h5 h6 blockquote pre code span div
@@ -23,13 +24,8 @@ table caption thead tbody tfoot tr td th dl dt dd a img
 _GONE_WITH_CONTENT = """
 script style iframe object embed applet template noscript noembed noframes svg math title textarea select
 """
-# What the next of its kind, or the end of what holds it, closes: it makes no depth.
-_MAKES_NO_DEPTH = """
-p br hr img li td th tr tbody thead tfoot dt dd option input meta link col wbr source a
-"""
 _TEXT_TAGS = frozenset(_KEPT.split())
 _DROPPED_WHOLE = frozenset(_GONE_WITH_CONTENT.split())
-_SHALLOW = frozenset(_MAKES_NO_DEPTH.split())
 _ATTRIBUTES = {
     "a": {"href"},
     "img": {"src", "alt", "width", "height"},
@@ -46,8 +42,6 @@ _TURNED = re.compile(r'<a rel="nofollow noopener" href="([^"]*)">')
 _MISSED = re.compile(r"<(iframe|video|audio|embed|object|form)\b", re.IGNORECASE)
 _LINKED = re.compile(r"<a\s[^<>]*?\bhref\s*=", re.IGNORECASE)
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
-_ANY_TAG = re.compile(r"<[^<>]*>")
-_MAX_DEPTH = 200
 _NAMES = {"iframe": "an embedded page or video", "embed": "an embedded object", "object": "an embedded object"}
 
 
@@ -93,20 +87,22 @@ def clean_html(text: str) -> Cleaned:
     """See safe_html; tells also what was dropped."""
     if "<" not in text:
         return Cleaned(text)
-    if text.count("<") > _MAX_DEPTH and _depth(text) > _MAX_DEPTH:
-        # Nobody writes so, and parsers take a time for it that grows with the square of the depth.
-        return Cleaned(html.escape(_ANY_TAG.sub("", text), quote=False), ("markup that is nested too deep",))
+    original, is_whole = text, True
+    if not is_simple(text):
+        text, is_whole = simplified(text, _TEXT_TAGS, _DROPPED_WHOLE, _ATTRIBUTES)
     cleaned, pictures = _once(text)
-    if not {name.lower() for _, name in _TAG.findall(text)} <= _TEXT_TAGS:
+    if text is not original or not {name.lower() for _, name in _TAG.findall(text)} <= _TEXT_TAGS:
         # What stood in a tag that is gone may not stand where it now does, and would move when it is read again.
         cleaned, _ = _once(cleaned)
     dropped = dict.fromkeys(
         _NAMES.get(found.lower(), f"a {found.lower()}" if found.lower() != "audio" else "an audio")
-        for found in _MISSED.findall(text)
+        for found in _MISSED.findall(original)
     )
+    if not is_whole:
+        dropped["markup that is nested too deep"] = None
     if pictures:
         dropped["a picture that has no https address"] = None
-    if "<a" in cleaned and len(_LINKED.findall(text)) > cleaned.count("<a href="):
+    if "<a" in cleaned and len(_LINKED.findall(original)) > cleaned.count("<a href="):
         dropped["a link that leads nowhere without the shop it came from"] = None
     return Cleaned(cleaned, tuple(dropped))
 
@@ -123,14 +119,3 @@ def _once(text: str) -> tuple[str, int]:
         # Parsers leave out one line break there, and would leave out the next when they see it again.
         cleaned = cleaned.replace("<pre>\n", "<pre>\n\n")
     return cleaned, pictures
-
-
-def _depth(text: str) -> int:
-    """How deep the tags may be nested at most, or a little more."""
-    depth = most = 0
-    for closes, name in _TAG.findall(text):
-        if name.lower() in _SHALLOW:
-            continue
-        depth = max(depth - 1, 0) if closes else depth + 1
-        most = max(most, depth)
-    return most

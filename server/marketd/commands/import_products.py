@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import typer
 from rich.console import Console
@@ -90,7 +94,8 @@ async def _import(settings: Settings, url: str, path: Path, seller: str, options
             TextColumn("{task.fields[left]}"),
         )
         with (
-            path.open("rb") as file,
+            path.open("rb") as opened,
+            whole(opened) as file,
             Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as progress,
         ):
             task = progress.add_task("reading rows", total=None, left="")
@@ -107,6 +112,17 @@ async def _import(settings: Settings, url: str, path: Path, seller: str, options
             return await import_products(tx, SYSTEM, file, options, currency=settings.currency, on_progress=on_progress)
     finally:
         await engine.dispose()
+
+
+@contextmanager
+def whole(file: BinaryIO) -> Iterator[BinaryIO]:
+    """The file, or what comes out of a pipe: it is read more than once."""
+    if file.seekable():
+        yield file
+        return
+    with tempfile.TemporaryFile() as copy:
+        shutil.copyfileobj(file, copy)
+        yield copy
 
 
 def time_left(seconds: float) -> str:

@@ -29,6 +29,7 @@ from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.texts import name_key
 
 _TRIES = 3
+_NAMES_GONE = frozenset({"fk_products_brand_id", "fk_products_category_id"})
 
 ComingIn = Callable[[list[str]], Awaitable[frozenset[str]]]
 """Which products of these handles are in the file and not refused."""
@@ -73,7 +74,12 @@ async def run_batch(work: Import, coming: Sequence[Coming], gave: frozenset[str]
     """
 
     async def once(uow: UnitOfWork) -> BatchOutcome:
-        outcome = await _Batch(uow, work, coming).run(gave)
+        try:
+            outcome = await _Batch(uow, work, coming).run(gave)
+        except DATABASE_ERRORS as error:
+            if constraint_of(error) in _NAMES_GONE:
+                raise ConcurrentUpdate from error
+            raise
         if work.options.dry_run:
             raise _Rehearsed(outcome)
         if any(came is not Outcome.UNCHANGED for _, came, _ in outcome.taken):
@@ -86,7 +92,7 @@ async def run_batch(work: Import, coming: Sequence[Coming], gave: frozenset[str]
         except _Rehearsed as rehearsed:
             return rehearsed.outcome
         except (AlreadyExists, ConcurrentUpdate):
-            # Somebody took a name or a SKU between our look and our insert; a fresh look sees it.
+            # Somebody took a name or a SKU between our look and our insert, or deleted a brand; a fresh look sees it.
             if attempt == _TRIES:
                 raise ConcurrentUpdate from None
     raise ConcurrentUpdate

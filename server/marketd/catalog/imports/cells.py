@@ -13,6 +13,7 @@ from marketd.kernel.values.texts import mended_text
 
 MAX_GRAMS = 10_000_000
 MAX_ADDRESS = 2048
+MAX_ADDRESSES = 1000
 MAX_TAGS = 250
 MAX_TAG = 255
 
@@ -104,8 +105,8 @@ def flag(text: str) -> bool:
 
 
 def addresses(text: str) -> list[str]:
-    """The parts of a cell that some tools fill with several addresses."""
-    return _BETWEEN_ADDRESSES.split(text)
+    """The parts of a cell that some tools fill with several addresses; what is left of a thousand is the last."""
+    return _BETWEEN_ADDRESSES.split(text, MAX_ADDRESSES)
 
 
 def is_flag(text: str) -> bool:

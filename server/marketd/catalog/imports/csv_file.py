@@ -25,6 +25,9 @@ _CELL_LIMIT = 2**30
 _PIECE = 1 << 16
 _MAX_RECORD = 1 << 23
 _MAX_LINE = 1 << 24
+# What is read again behind quotes that do not close: enough for any file that a person can mend.
+_MAX_LINES_AGAIN = 1_000_000
+_MAX_TEXT_AGAIN = 1 << 28
 _DELIMITERS = (",", ";", "\t", "|")
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _UNDECODED = re.compile("[\udc80-\udcff]")
@@ -73,6 +76,7 @@ class _Lines:
         self._returned: deque[str] = deque()
         self.record: list[str] = []
         self._room = _MAX_RECORD
+        self._lines_again = self._text_again = 0
 
     def __iter__(self) -> _Lines:
         return self
@@ -94,6 +98,13 @@ class _Lines:
     def take_back(self, *, all_lines: bool = False) -> None:
         """Read the lines of this record again: all but the first, or all."""
         self._returned.extendleft(reversed(self.record if all_lines else self.record[1:]))
+        self._lines_again += len(self.record)
+        self._text_again += _MAX_RECORD - self._room
+
+    @property
+    def is_worn(self) -> bool:
+        """Whether so much was read again that the time for it would grow with the square of the file's length."""
+        return self._lines_again > _MAX_LINES_AGAIN or self._text_again > _MAX_TEXT_AGAIN
 
 
 class CsvFile:
@@ -147,6 +158,9 @@ class CsvFile:
                 loose = self._read_loosely(width)
                 if loose is None:
                     lines.take_back()
+                    if lines.is_worn:
+                        problem = "the quotes of this row and of many before it do not close; save the file again"
+                        raise ImportFileInvalid(number, "", problem) from None
                     self._check(lines.record[:1], number)
                     first = lines.record[0].rstrip("\r\n").split(self.delimiter)
                     problem = f"the quotes are broken ({error}); a quote inside a text is written twice"

@@ -173,6 +173,7 @@ _FIELDS: Mapping[FileFormat, Mapping[str, tuple[str, ...]]] = {
 MAX_ATTRIBUTES = 50
 MAX_COLUMNS = 2000
 """More than any export has; a row costs what its header has, however short it is itself."""
+_MAX_TOLD = 60
 _SPACES = re.compile(r"[\s\-_\u00a0\u200b\ufeff]+")
 _ATTRIBUTE = re.compile(r"attribute? ([1-9][0-9]?) (?:name|value\(s\)|wert\(e\))")
 
@@ -204,10 +205,10 @@ def read_layout(header: Sequence[str], row: int) -> tuple[Layout, tuple[int | No
             continue
         if len(places[name]) > 1:
             raise ImportFileInvalid(
-                row, header[places[name][0]].strip(), "the column stands twice; keep the one that is right"
+                row, _named(header[places[name][0]]), "the column stands twice; keep the one that is right"
             )
         found.append(places[name][0])
-    layout = Layout(shape, tuple(known), tuple("" if place is None else header[place].strip() for place in found))
+    layout = Layout(shape, tuple(known), tuple("" if place is None else _named(header[place]) for place in found))
     if shape is FileFormat.SHOPIFY:
         _check_what_is_needed(layout, row, header, places)
     return layout, tuple(found)
@@ -220,6 +221,11 @@ def _check_what_is_needed(layout: Layout, row: int, header: Sequence[str], place
         raise _missing(row, missing[0], header)
     if "Variant Price" in missing and places.keys() & _STOCK_LIST:
         raise ImportFileInvalid(row, "", "this is a list of stock and not of products; export the products")
+
+
+def _named(name: str) -> str:
+    """What the file calls a column, as it is told with every row: blanks collapsed, for there may be a million."""
+    return " ".join(name.split())[:_MAX_TOLD]
 
 
 def _shape(places: Mapping[str, Sequence[int]]) -> tuple[FileFormat, Mapping[str, tuple[str, ...]]]:

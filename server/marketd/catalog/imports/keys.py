@@ -20,7 +20,8 @@ def handle_key(text: str) -> str:
     Longer ones than 255 characters are cut and end with a digest of the whole.
     """
     if not (text.isascii() and text.isprintable()):
-        text = unicodedata.normalize("NFC", mended_text(text))
+        # Lower case may compose where capitals do not, and an export has to be found again by it.
+        text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", mended_text(text)).lower())
     handle = " ".join(text.lower().split())
     if len(handle) > MAX_HANDLE:
         return f"{handle[:_STEM].rstrip('-')}-{hashlib.sha256(handle.encode()).hexdigest()[:12]}"

@@ -239,7 +239,8 @@ def _product(
         category_id=before.category_id if "category" in kept else names.category(parsed, before.category_id),
         brand_id=before.brand_id if "vendor" in kept else names.brand(parsed),
         tags=before.tags if has_tags else parsed.tags,
-        option_names=parsed.option_names,
+        # What the options are called is said by variants alone.
+        option_names=parsed.option_names if parsed.variants else before.option_names,
         price_minor=price,
         compare_at_price_minor=former,
         state=state,
@@ -309,6 +310,9 @@ def _variant(variant_id: UUID, product_id: UUID, seller_id: UUID, variant: Parse
 def _kept(wanted: VariantSpec, spec: VariantSpec, terms: Terms) -> VariantSpec:
     """The variant as the file says, and as it is where the file has no column for it."""
     kept = terms.missing
+    if wanted.weight_grams is None and spec.weight_grams == 0:
+        # Files write 0 for what weighs nothing and for what nobody weighed.
+        wanted = replace(wanted, weight_grams=0)
     if not kept:
         return wanted
     former, price = wanted.compare_at_price_minor, wanted.price_minor

@@ -113,9 +113,7 @@ class _Product:
         variants = self._variants(first)
         images = self._images(variants)
         # Without a column of prices it is not this file that says what can be sold.
-        is_sold = "price_minor" in self._layout.missing or (
-            bool(variants) and all(variant.price_minor is not None for variant in variants)
-        )
+        is_sold = "price_minor" in self._layout.missing or any(variant.price_minor is not None for variant in variants)
         if not is_sold and state is ProductState.PUBLISHED:
             state = ProductState.DRAFT
         return ParsedProduct(
@@ -231,7 +229,7 @@ class _Product:
         if "price_minor" in self._layout.missing:
             return None
         if not record["Variant Price"]:
-            message = "the variant has no price and cannot be bought, so the product is a draft"
+            message = "the variant has no price and cannot be bought; a product without any is a draft"
             self._findings.warn(record, "Variant Price", RowReason.MISSING_VALUE, message)
             return None
         return self._findings.needed(

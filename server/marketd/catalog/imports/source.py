@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import BinaryIO, Self, TypeVar
 
 from marketd.catalog.imports.claims import Claims, ClaimsInMemory
@@ -23,9 +22,14 @@ from marketd.catalog.imports.tables import NO_KEY, Table, open_table
 PIECE_PRODUCTS = 50
 PIECE_VARIANTS = 500
 MAX_PRODUCT_ROWS = 4000
+MAX_PRODUCT_TEXT = 1 << 24
+"""Characters of all cells of a product, which is in memory as a whole."""
 _PIECE_ERRORS = 500
 
 T = TypeVar("T")
+
+Line = tuple[int, str, tuple[str, ...]]
+"""Number, problem, cells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +136,7 @@ class Source:
         if not group.handle:
             yield from self._refused(group, self._without_product)
             return
-        first = list(islice(group.rows, MAX_PRODUCT_ROWS))
-        beyond = next(group.rows, None)
+        first, beyond = _fitting(group.rows)
         if beyond is not None:
             self.spool.note_comes_in(group.handle, comes_in=False)
             rest = Group(group.handle, _chained(first, beyond, group.rows))
@@ -146,7 +149,7 @@ class Source:
         else:
             yield Piece([Coming(parsed.product, parsed.warnings)], variants=len(parsed.product.variants))
 
-    def _parse(self, handle: str, rows: list[tuple[int, str, tuple[str, ...]]], claims: Claims) -> Parsed:
+    def _parse(self, handle: str, rows: list[Line], claims: Claims) -> Parsed:
         return parse_product(
             self.layout,
             handle,
@@ -184,9 +187,9 @@ class Source:
         group = self.spool.group(handle)
         if group is None:
             return False
-        rows = list(islice(group.rows, MAX_PRODUCT_ROWS + 1))
+        rows, beyond = _fitting(group.rows)
         # SKUs do not decide this, so who has which is not touched out of turn.
-        comes_in = len(rows) <= MAX_PRODUCT_ROWS and self._parse(handle, rows, ClaimsInMemory()).product is not None
+        comes_in = beyond is None and self._parse(handle, rows, ClaimsInMemory()).product is not None
         self.spool.note_comes_in(handle, comes_in=comes_in)
         return comes_in
 
@@ -199,16 +202,28 @@ def _join(piece: Piece, part: Piece) -> None:
     piece.variants += part.variants
 
 
+def _fitting(rows: Iterator[Line]) -> tuple[list[Line], Line | None]:
+    """The rows of a product, and the first that is too many or too much."""
+    fitting: list[Line] = []
+    room = MAX_PRODUCT_TEXT
+    for row in rows:
+        room -= sum(map(len, row[2]))
+        if room < 0 or len(fitting) == MAX_PRODUCT_ROWS:
+            return fitting, row
+        fitting.append(row)
+    return fitting, None
+
+
 def _too_many(number: int, handle: str) -> RowError:
-    message = f"the product has more than {MAX_PRODUCT_ROWS} rows"
+    message = f"the product has more than {MAX_PRODUCT_ROWS} rows or {MAX_PRODUCT_TEXT:,} characters"
     return RowError(number, "", RowReason.TOO_LONG, message, handle)
 
 
 def _chained(
-    first: list[tuple[int, str, tuple[str, ...]]],
-    beyond: tuple[int, str, tuple[str, ...]],
-    rest: Iterator[tuple[int, str, tuple[str, ...]]],
-) -> Iterator[tuple[int, str, tuple[str, ...]]]:
+    first: list[Line],
+    beyond: Line,
+    rest: Iterator[Line],
+) -> Iterator[Line]:
     yield from first
     yield beyond
     yield from rest

@@ -18,6 +18,7 @@ from pathlib import Path
 from marketd.catalog.imports.tables import TableRow
 
 _AT_ONCE = 500
+_TEXT_AT_ONCE = 1 << 20
 _CACHE_KIB = 8192
 _SCHEMA = f"""
 PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -{_CACHE_KIB};
@@ -54,6 +55,7 @@ class Spool:
             Path(path).unlink()
         self._last: tuple[str, int] | None = None
         self._waiting: list[Stored] = []
+        self._waiting_text = 0
         self.products = 0
         """How many products there are."""
 
@@ -67,7 +69,8 @@ class Spool:
             self._last = (row.key, self._product(row.key))
         cells = json.dumps(row.cells, ensure_ascii=False, separators=(",", ":"))
         self._waiting.append((row.number, self._last[1], row.problem, cells))
-        if len(self._waiting) >= _AT_ONCE:
+        self._waiting_text += len(cells)
+        if len(self._waiting) >= _AT_ONCE or self._waiting_text >= _TEXT_AT_ONCE:
             self._write()
 
     def whole(self) -> None:
@@ -78,6 +81,7 @@ class Spool:
     def _write(self) -> None:
         self._db.executemany("INSERT INTO rows (number, product, problem, cells) VALUES (?, ?, ?, ?)", self._waiting)
         self._waiting.clear()
+        self._waiting_text = 0
 
     def _product(self, handle: str) -> int:
         found = self._db.execute("SELECT product FROM products WHERE handle = ?", (handle,)).fetchone()

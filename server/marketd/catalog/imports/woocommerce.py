@@ -115,7 +115,7 @@ class _Product:
             message = f"the product has {len(images)} pictures; the first {MAX_PICTURES} come in"
             findings.warn(head, "Images", RowReason.TOO_LONG, message)
         state = ProductState.PUBLISHED if head["Published"].casefold() in _PUBLIC else ProductState.DRAFT
-        if any(variant.price_minor is None for variant in variants):
+        if all(variant.price_minor is None for variant in variants):
             state = ProductState.DRAFT
         return ParsedProduct(
             handle=self._handle,
@@ -217,7 +217,7 @@ class _Product:
         if not record[column] and record["Price"]:
             column = "Price"
         if not record[column]:
-            message = "the variant has no price and cannot be bought, so the product is a draft"
+            message = "the variant has no price and cannot be bought; a product without any is a draft"
             findings.warn(record, column, RowReason.MISSING_VALUE, message)
             return None, None
         price = findings.needed(record, column, lambda text: cells.amount(text, self._currency, layout.decimal_comma))
