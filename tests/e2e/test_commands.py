@@ -55,7 +55,7 @@ async def marketd(*arguments: str, stdin: str = "") -> Ran:
 
 
 async def within(*arguments: str) -> Ran:
-    """The same on a thread: imports cost the most of a process. Not beside an app, whose log it would take for its own."""
+    """The same on a thread, without a process to start; not beside an app, which logs to the same place."""
     ran = await asyncio.to_thread(lambda: CliRunner().invoke(application(arguments), arguments))
     return Ran(ran.exit_code, ran.stdout, ran.stderr)
 
