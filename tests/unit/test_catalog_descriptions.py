@@ -96,6 +96,14 @@ _PIECES = (
 )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "dirty", ["<li><table><li>", "<h1><b><br><h1></b>", "<h1><a href='https://x/'></b><h1></a></p>"]
+)
+def test_what_a_parser_moves_is_moved_at_once(dirty: str) -> None:
+    cleaned = safe_html(dirty)
+    assert safe_html(cleaned) == cleaned
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from(_PIECES), max_size=30))
 def test_what_leaves_are_known_tags_and_text_and_cleaning_twice_changes_nothing(pieces: list[str]) -> None:

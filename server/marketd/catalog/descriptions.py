@@ -41,6 +41,7 @@ _SOURCELESS = re.compile(r'<img(?: (?!src=)[a-z]+="[^"]*")*>')
 _TURNED = re.compile(r'<a rel="nofollow noopener" href="([^"]*)">')
 _MISSED = re.compile(r"<(iframe|video|audio|embed|object|form)\b", re.IGNORECASE)
 _LINKED = re.compile(r"<a\s[^<>]*?\bhref\s*=", re.IGNORECASE)
+_HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 _NAMES = {"iframe": "an embedded page or video", "embed": "an embedded object", "object": "an embedded object"}
 
@@ -91,8 +92,12 @@ def clean_html(text: str) -> Cleaned:
     if not is_simple(text):
         text, is_whole = simplified(text, _TEXT_TAGS, _DROPPED_WHOLE, _ATTRIBUTES)
     cleaned, pictures = _once(text)
-    if text is not original or not {name.lower() for _, name in _TAG.findall(text)} <= _TEXT_TAGS:
-        # What stood in a tag that is gone may not stand where it now does, and would move when it is read again.
+    tags = [(end, name.lower()) for end, name in _TAG.findall(text)]
+    names = {name for _, name in tags}
+    open_headings = sum(-1 if end else 1 for end, name in tags if name in _HEADINGS)
+    if text is not original or "table" in names or open_headings or not names <= _TEXT_TAGS:
+        # What stood in a tag that is gone may not stand where it now does, and would move when it is read again; so may
+        # what a parser has put before the table that it stood in, or into a heading that was never closed.
         cleaned, _ = _once(cleaned)
     dropped = dict.fromkeys(
         _NAMES.get(found.lower(), f"a {found.lower()}" if found.lower() != "audio" else "an audio")
