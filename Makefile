@@ -69,7 +69,7 @@ bench: $(READY) ## Measure against the floors (docs/operations.md); ARGS="reads 
 	@$(BIN)/marketd bench $(or $(ARGS),reads cart orders positions work)
 
 faults: $(READY) $(THIRD_PARTY) $(FOREIGN) ## Run the long fault scenarios, and other tests that take long.
-	@$(BIN)/python -m pytest -n 0 -m faults tests/faults tests/load tests/contract tests/e2e/matrix tests/integration/test_listing_walk.py $(ARGS)
+	@$(BIN)/python -m pytest -n 0 -m faults $(ARGS)
 
 clean: ## Remove what make made (the data in .marketd stays).
 	@rm -rf $(VENV) .third_party .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

@@ -164,25 +164,22 @@ def test_stubs_are_up_to_date() -> None:
     passes(sys.executable, "tools/generate_stubs.py", "--check")
 
 
-def test_a_slice_that_looks_upstairs_is_found(copy: Path) -> None:
-    (copy / "server/marketd/cart/planted.py").write_text('"""Planted."""\n\nfrom marketd.order import service\n')
+def test_what_looks_where_it_may_not_is_found(copy: Path) -> None:
+    """A slice upstairs, a service at grpc, the client at the server: each planted, and each named."""
+    for path, line in (
+        ("server/marketd/cart/planted.py", "from marketd.order import service"),
+        ("server/marketd/order/planted.py", "import grpc"),
+        ("clients/python/marketplace_client/planted.py", "from marketd import config"),
+    ):
+        (copy / path).write_text(f'"""Planted."""\n\n{line}\n')
     result = run("lint-imports", "--no-cache", cwd=copy, python_path=(copy / "server", copy / "clients/python"))
     assert result.returncode != 0
-    assert "marketd.cart.planted -> marketd.order" in result.stdout
-
-
-def test_a_service_that_speaks_grpc_is_found(copy: Path) -> None:
-    (copy / "server/marketd/order/planted.py").write_text('"""Planted."""\n\nimport grpc\n')
-    result = run("lint-imports", "--no-cache", cwd=copy, python_path=(copy / "server", copy / "clients/python"))
-    assert result.returncode != 0
-    assert "marketd.order.planted -> grpc" in result.stdout
-
-
-def test_a_client_that_needs_the_server_is_found(copy: Path) -> None:
-    (copy / "clients/python/marketplace_client/planted.py").write_text('"""Planted."""\n\nfrom marketd import config\n')
-    result = run("lint-imports", "--no-cache", cwd=copy, python_path=(copy / "server", copy / "clients/python"))
-    assert result.returncode != 0
-    assert "marketplace_client.planted -> marketd.config" in result.stdout
+    for found in (
+        "marketd.cart.planted -> marketd.order",
+        "marketd.order.planted -> grpc",
+        "marketplace_client.planted -> marketd.config",
+    ):
+        assert found in result.stdout
 
 
 def test_a_field_without_a_comment_is_found(copy: Path) -> None:

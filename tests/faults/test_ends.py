@@ -27,7 +27,7 @@ from tests.worlds.things import PASSWORD, new_key
 
 pytestmark = pytest.mark.usefixtures("both_workers")
 
-ROUNDS = pytest.mark.parametrize("rounds", [3, pytest.param(20, marks=pytest.mark.faults)])
+ROUNDS = pytest.mark.parametrize("rounds", [2, pytest.param(20, marks=pytest.mark.faults)])
 # The second of the two is sent a little earlier or later in each round, so that either comes first.
 _STEP_SECONDS = 0.0007
 

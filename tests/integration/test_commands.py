@@ -184,7 +184,7 @@ def test_a_folder_that_is_none_is_said_in_a_line(folder: Path) -> None:
 
 
 def test_workers_that_all_refuse_a_database_say_so_once(places: Places) -> None:
-    ran = _serve("serve", "--port", "0", "--workers", "3", MARKETD_DATABASE_URL=places.not_migrated)
+    ran = _serve("serve", "--port", "0", "--workers", "2", MARKETD_DATABASE_URL=places.not_migrated)
     assert (ran.returncode, len(ran.stderr.splitlines())) == (2, 1)
     assert "SERVING" not in ran.stdout
     assert "is at nothing and this version needs" in ran.stderr

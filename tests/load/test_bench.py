@@ -62,8 +62,8 @@ def report() -> dict[str, Any]:
 
 
 def test_a_group_is_measured_beside_its_floors() -> None:
-    few = measured("reads")
-    test_every_operation_of_a_group_is_measured_beside_its_floors(few, "reads")
+    few = measured("orders")
+    test_every_operation_of_a_group_is_measured_beside_its_floors(few, "orders")
     test_the_machine_is_named_and_a_quick_run_claims_nothing(few)
 
 

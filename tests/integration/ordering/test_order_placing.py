@@ -68,6 +68,7 @@ async def test_pieces_added_after_the_quote_stay_in_the_cart(market: Market) -> 
     assert [item.quantity for item in (await market.cart(buyer)).items] == [3]
 
 
+@pytest.mark.faults  # two processes of it race in every run
 async def test_two_hundred_buyers_race_for_fifty_units_and_fifty_win(market: Market, other: Market) -> None:
     shop = await market.shop()
     scarce, plenty = await market.variant(shop, stock=50), await market.variant(shop, stock=1_000)

@@ -206,6 +206,7 @@ async def test_open_orders_hold_their_buyer_and_their_shop(market: Market) -> No
     assert await market.tx.run("t", lambda uow: service.holds_account(uow, uuid4())) is None
 
 
+@pytest.mark.faults
 async def test_what_ended_under_the_version_before_agrees_after_the_migration(
     market: Market, other: Market, database_url: str
 ) -> None:
