@@ -61,12 +61,6 @@ def report() -> dict[str, Any]:
     return measured(*GROUPS, "logins")
 
 
-def test_a_group_is_measured_beside_its_floors() -> None:
-    few = measured("orders")
-    test_every_operation_of_a_group_is_measured_beside_its_floors(few, "orders")
-    test_the_machine_is_named_and_a_quick_run_claims_nothing(few)
-
-
 @pytest.mark.faults
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_operation_of_a_group_is_measured_beside_its_floors(report: dict[str, Any], group: str) -> None:
