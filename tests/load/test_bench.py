@@ -1,4 +1,4 @@
-"""`marketd bench --quick` measures for real, one group in every run and all in the long one; no figure is judged."""
+"""`marketd bench --quick` measures for real, all groups in the long form; no figure is judged."""
 
 from __future__ import annotations
 
