@@ -8,11 +8,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from marketd.catalog.imports.claims import ClaimsInMemory
 from marketd.catalog.imports.csv_file import Reading
 from marketd.catalog.imports.header import Layout
 from marketd.catalog.imports.parsed import ParsedProduct, ParsedVariant, RowError, RowReason, RowWarning
 from marketd.catalog.imports.products import parse_product
+from marketd.catalog.imports.skus import ClaimsInMemory
 from marketd.catalog.imports.tables import open_table
 
 COLUMNS = (

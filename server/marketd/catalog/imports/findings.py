@@ -30,6 +30,10 @@ class Record:
         """What was odd about the row though it could be read; mostly empty."""
         return self._cells[len(self._places)] if len(self._cells) > len(self._places) else ""
 
+    def with_cells(self, change: Callable[[str], str]) -> Record:
+        """The same row with each cell changed."""
+        return Record(self.number, tuple(map(change, self._cells)), self._places)
+
     def has(self, *columns: str) -> bool:
         """Whether one of the cells is filled."""
         return any(self._cells[self._places[column]] for column in columns)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from marketd.catalog.errors import ImportFileInvalid
@@ -28,27 +28,32 @@ class Layout:
     columns: the known columns in the order of a row's cells, by the names that are used here (those of Shopify's older
     files; those of WooCommerce). names: what the file calls each; empty where it has no such column.
     decimal_comma: whether numbers of this file are written as 9,50; None when nothing tells.
+
+    From these follow `places`, where each of `columns` stands in a row's cells, and `missing`, the fields of
+    ParsedProduct and ParsedVariant that the file has no column for: what is there should stay. Rows ask for both.
     """
 
     format: FileFormat
     columns: tuple[str, ...]
     names: tuple[str, ...]
     decimal_comma: bool | None = None
+    places: Mapping[str, int] = field(init=False, repr=False, compare=False)
+    missing: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Work out what follows."""
+        object.__setattr__(self, "places", {column: place for place, column in enumerate(self.columns)})
+        fields = _FIELDS[self.format].items()
+        missing = frozenset(name for name, columns in fields if not any(map(self.has, columns)))
+        object.__setattr__(self, "missing", missing)
 
     def name(self, column: str) -> str:
         """What the file calls the column, else what it is called here."""
-        return self.names[self.columns.index(column)] or column
+        return self.names[self.places[column]] or column
 
     def has(self, column: str) -> bool:
         """Whether the file has the column."""
-        return column in self.columns and bool(self.names[self.columns.index(column)])
-
-    @property
-    def missing(self) -> frozenset[str]:
-        """The fields of ParsedProduct and ParsedVariant that the file has no column for: what is there should stay."""
-        return frozenset(
-            field for field, columns in _FIELDS[self.format].items() if not any(self.has(column) for column in columns)
-        )
+        return column in self.places and bool(self.names[self.places[column]])
 
 
 # By the names in Shopify's older and newer files, and some that other tools write; in the order of its own files, which

@@ -11,25 +11,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from marketd.catalog.imports import cells
-from marketd.catalog.imports.body import read_body
-from marketd.catalog.imports.claims import Claims
 from marketd.catalog.imports.findings import Findings, Record
-from marketd.catalog.imports.header import SHOPIFY_COLUMNS, Layout
+from marketd.catalog.imports.header import Layout
 from marketd.catalog.imports.numbers import shown
 from marketd.catalog.imports.options import VALUE_COLUMNS, ProductOptions
 from marketd.catalog.imports.parsed import (
     BadCell,
-    Parsed,
     ParsedImage,
     ParsedProduct,
     ParsedVariant,
-    RowError,
     RowReason,
-    rejected_rows,
 )
 from marketd.catalog.imports.pictures import MAX_ALT_TEXT, MAX_PICTURES, Pictures
-from marketd.catalog.imports.skus import barcode, code, former_price, with_claimed_skus
-from marketd.catalog.imports.taglist import read_tags
+from marketd.catalog.imports.skus import barcode, code, former_price
+from marketd.catalog.imports.texts import read_body, read_tags
 from marketd.catalog.model import MAX_VARIANTS, ProductState
 from marketd.inventory.model import StockPolicy
 from marketd.kernel.values.texts import name_key
@@ -39,7 +34,6 @@ MAX_NAME = 120
 MAX_SKU = 255
 MAX_BARCODE = 64
 
-_PLACES = {name: place for place, name in enumerate(SHOPIFY_COLUMNS)}
 _VARIANT_MARKS = (*VALUE_COLUMNS, "Variant SKU", "Variant Price")
 _VARIANT_CELLS = (
     "Variant SKU",
@@ -59,26 +53,14 @@ _STATUSES = {
 }
 
 
-def parse_product(
-    layout: Layout,
-    handle: str,
-    rows: Sequence[tuple[int, tuple[str, ...]]],
-    problems: Sequence[tuple[int, str]],
-    currency: str,
-    claims: Claims,
-) -> Parsed:
-    """See products.parse_product."""
-    findings = Findings(layout, handle)
-    findings.errors += [RowError(row, "", RowReason.MALFORMED_ROW, problem, handle) for row, problem in problems]
-    numbers = tuple(sorted([number for number, _ in rows] + [number for number, _ in problems]))
-    product = None
-    if rows:
-        records = [Record(number, values, _PLACES) for number, values in rows]
-        product = _Product(layout, handle, records, currency, findings).read(numbers)
-    if product is None or findings.errors:
-        return Parsed(None, tuple(rejected_rows(handle, numbers, findings.errors)), ())
-    product = with_claimed_skus(product, claims, findings, "Variant SKU", _PLACES)
-    return Parsed(product, (), tuple(sorted(findings.warnings, key=lambda warning: warning.row)))
+def read_product(
+    layout: Layout, handle: str, records: Sequence[Record], rows: tuple[int, ...], currency: str, findings: Findings
+) -> ParsedProduct | None:
+    """The product of these records; None, or with errors among the findings, where it cannot be one.
+
+    rows: the numbers of all its rows, those that could not be read among them.
+    """
+    return _Product(layout, handle, records, currency, findings).read(rows)
 
 
 class _Product:

@@ -1,19 +1,38 @@
-"""Codes of variants and prices to cross out, alike in all formats. Pure."""
+"""Codes of variants, which of several has a SKU, and prices to cross out, alike in all formats. Pure."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Protocol
 
 from marketd.catalog.imports import cells
-from marketd.catalog.imports.claims import Claims
 from marketd.catalog.imports.findings import Findings, Record
 from marketd.catalog.imports.numbers import shown
 from marketd.catalog.imports.parsed import ParsedProduct, RowReason
 from marketd.kernel.values.texts import name_key
 
 _ROUNDED = re.compile(r"[0-9](?:[.,][0-9]+)?E\+[0-9]+", re.IGNORECASE)
+
+
+class Claims(Protocol):
+    """The SKUs of a file that are taken."""
+
+    def claim(self, sku_key: str, handle: str, row: int) -> int | None:
+        """Take the SKU for this row; gives the row that has it already, or None when it was free."""
+
+
+class ClaimsInMemory:
+    """Claims of a file that is small enough to remember."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, int] = {}
+
+    def claim(self, sku_key: str, handle: str, row: int) -> int | None:
+        """See Claims."""
+        held = self._rows.setdefault(sku_key, row)
+        return None if held == row else held
 
 
 def code(findings: Findings, record: Record, column: str, most: int) -> str:
@@ -62,7 +81,7 @@ def former_price(
 def with_claimed_skus(
     product: ParsedProduct, claims: Claims, findings: Findings, column: str, places: Mapping[str, int]
 ) -> ParsedProduct:
-    """The product without the SKUs that an earlier variant of the file has."""
+    """The product without the SKUs that an earlier variant of the file has: of several, the first keeps it."""
     variants = list(product.variants)
     for at, variant in enumerate(variants):
         if not variant.sku:

@@ -11,11 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import BinaryIO, Self, TypeVar
 
-from marketd.catalog.imports.claims import Claims, ClaimsInMemory
 from marketd.catalog.imports.csv_file import Reading
 from marketd.catalog.imports.header import Layout
 from marketd.catalog.imports.parsed import Parsed, ParsedProduct, RowError, RowReason, RowWarning
 from marketd.catalog.imports.products import parse_product
+from marketd.catalog.imports.skus import Claims, ClaimsInMemory
 from marketd.catalog.imports.spool import Group, Spool
 from marketd.catalog.imports.tables import NO_KEY, Table, open_table
 

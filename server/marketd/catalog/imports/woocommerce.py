@@ -11,24 +11,19 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from marketd.catalog.imports import cells
-from marketd.catalog.imports.body import body
-from marketd.catalog.imports.claims import Claims
 from marketd.catalog.imports.findings import Findings, Record
 from marketd.catalog.imports.header import Layout
 from marketd.catalog.imports.numbers import shown
 from marketd.catalog.imports.options import MAX_NAME as MAX_OPTION
 from marketd.catalog.imports.options import MAX_VALUE
 from marketd.catalog.imports.parsed import (
-    Parsed,
     ParsedProduct,
     ParsedVariant,
-    RowError,
     RowReason,
-    rejected_rows,
 )
 from marketd.catalog.imports.pictures import MAX_PICTURES, Pictures
-from marketd.catalog.imports.skus import barcode, code, former_price, with_claimed_skus
-from marketd.catalog.imports.taglist import read_tags
+from marketd.catalog.imports.skus import barcode, code, former_price
+from marketd.catalog.imports.texts import body, read_tags
 from marketd.catalog.model import MAX_VARIANTS, ProductState
 from marketd.catalog.names import Options, options_key
 from marketd.inventory.model import StockPolicy
@@ -44,25 +39,15 @@ _UNITS = {"kg": Decimal(1000), "g": Decimal(1), "lbs": Decimal("453.59237"), "oz
 _UNIT = re.compile(r"\((kg|g|lbs|oz)\)\s*$", re.IGNORECASE)
 
 
-def parse_product(
-    layout: Layout,
-    handle: str,
-    rows: Sequence[tuple[int, tuple[str, ...]]],
-    problems: Sequence[tuple[int, str]],
-    currency: str,
-    claims: Claims,
-) -> Parsed:
-    """See products.parse_product."""
-    places = {column: place for place, column in enumerate(layout.columns)}
-    findings = Findings(layout, handle)
-    findings.errors += [RowError(row, "", RowReason.MALFORMED_ROW, problem, handle) for row, problem in problems]
-    numbers = tuple(sorted([number for number, _ in rows] + [number for number, _ in problems]))
-    records = [Record(number, tuple(map(cells.unguarded, values)), places) for number, values in rows]
-    product = _Product(layout, handle, records, currency, findings).read(numbers) if records else None
-    if product is None or findings.errors:
-        return Parsed(None, tuple(rejected_rows(handle, numbers, findings.errors)), ())
-    product = with_claimed_skus(product, claims, findings, "SKU", places)
-    return Parsed(product, (), tuple(sorted(findings.warnings, key=lambda warning: warning.row)))
+def read_product(
+    layout: Layout, handle: str, records: Sequence[Record], rows: tuple[int, ...], currency: str, findings: Findings
+) -> ParsedProduct | None:
+    """The product of these records; None, or with errors among the findings, where it cannot be one.
+
+    rows: the numbers of all its rows, those that could not be read among them.
+    """
+    records = [record.with_cells(cells.unguarded) for record in records]
+    return _Product(layout, handle, records, currency, findings).read(rows)
 
 
 class _Product:
