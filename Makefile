@@ -6,8 +6,9 @@ PORT ?=
 HOST ?=
 WORKERS ?=
 DATA_DIR ?=
-# Two more than the cores that the suite is measured on: some tests wait for processes and for time.
-JOBS ?= 4
+# One more than the cores that the suite is measured on: some tests wait for processes and for time, and each process more
+# collects all of them anew.
+JOBS ?= 3
 ARGS ?=
 
 # Container images often set this for their build; every worker and command would then compile the whole of marketd anew.
