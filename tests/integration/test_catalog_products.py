@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,8 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.type.money_pb2 import Money
-from marketd.catalog import products, service
-from marketd.catalog.descriptions import safe_html
+from marketd.catalog import service
 from marketd.inventory import service as inventory
 from marketd.inventory import stocks
 from marketd.inventory.values import StockLine
@@ -146,21 +144,6 @@ async def test_a_product_is_made_with_its_variants_stock_and_pictures(shop: Shop
     assert (await shop.get(made, shop.owner)) == made
     stock = await shop.tx.read(lambda unit: stocks.get_stock(unit, shop.owner, UUID(made.variants[1].variant_id)))
     assert (stock.on_hand, stock.seller_id) == (3, shop.seller_id)
-
-
-async def test_a_long_description_is_cleaned_beside_the_event_loop(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    where: list[threading.Thread] = []
-
-    def clean(text: str) -> str:
-        where.append(threading.current_thread())
-        return safe_html(text)
-
-    monkeypatch.setattr(products, "safe_html", clean)
-    nested = "<li><dd>" * 2_000
-    made = await shop.make(description=nested)
-    await shop.change(made, description=f"<p>{nested}")
-    assert len(where) == 2
-    assert threading.main_thread() not in where
 
 
 async def test_made_slugs_give_way_and_chosen_ones_do_not(shop: Shop, tx: Transactor) -> None:

@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 from tests.worlds.ordering import Market, minor
 from tests.worlds.providers import HeldProvider
 
-GROUPS = 60
+GROUPS = 40
 
 
 async def _refused(work: Awaitable[object]) -> str:
