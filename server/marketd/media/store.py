@@ -1,4 +1,4 @@
-"""The port to where files are kept: the Store, its names, and what goes wrong with it. `stores/` has the two that exist.
+"""The port to where files are kept: the Store, its names, and what goes wrong. `stores/` has the two that exist.
 
 A store knows nothing of media, owners or who may read: it keeps bytes under names, and a name's bytes never change.
 """
@@ -52,9 +52,7 @@ class StoreUnavailable(Refusal):
     reason: ClassVar[Reason] = Reason.OVERLOADED
 
     def __init__(self) -> None:
-        super().__init__(
-            "The pictures' store does not answer; repeat the call.", retry_after_seconds=RETRY_SECONDS
-        )
+        super().__init__("The pictures' store does not answer; repeat the call.", retry_after_seconds=RETRY_SECONDS)
 
 
 class StoreUnfit(CannotStart):
