@@ -108,6 +108,20 @@ class Settings(BaseSettings):
         description="Refused calls of one address that each worker audits at once; after them one a second.",
     )
 
+    # Files
+    media_dir: Path = Field(Path("media"), description="Where pictures are kept without a bucket.")
+    media_bucket_url: str | None = Field(
+        None, description="s3://bucket/folder; pictures are then kept there and not in media_dir."
+    )
+    media_bucket_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://[^/?#@\s]+/?$",
+        description="Of an S3 service that is not Amazon's; this and the next three go before the AWS_ variables.",
+    )
+    media_bucket_region: str | None = None
+    media_bucket_key_id: SecretStr | None = None
+    media_bucket_key: SecretStr | None = None
+
     # Secrets
     secrets_dir: Path | None = Field(
         None,

@@ -49,6 +49,18 @@ def _contradictions(settings: Settings) -> list[str]:
         found.append("MARKETD_TLS_CERT_FILE and MARKETD_TLS_KEY_FILE go together; set both or neither.")
     if settings.tls_client_ca_file is not None and settings.tls_cert_file is None:
         found.append("MARKETD_TLS_CLIENT_CA_FILE needs MARKETD_TLS_CERT_FILE and MARKETD_TLS_KEY_FILE.")
+    if (settings.media_bucket_key_id is None) is not (settings.media_bucket_key is None):
+        found.append("MARKETD_MEDIA_BUCKET_KEY_ID and MARKETD_MEDIA_BUCKET_KEY go together; set both or neither.")
+    if settings.media_bucket_url is None:
+        found += [
+            f"{name} needs MARKETD_MEDIA_BUCKET_URL, which says which bucket is meant."
+            for name, value in {
+                "MARKETD_MEDIA_BUCKET_ENDPOINT": settings.media_bucket_endpoint,
+                "MARKETD_MEDIA_BUCKET_REGION": settings.media_bucket_region,
+                "MARKETD_MEDIA_BUCKET_KEY": settings.media_bucket_key,
+            }.items()
+            if value is not None
+        ]
     if settings.tls_client_ca_file is None:
         needy = {
             "MARKETD_TLS_SERVICES": bool(settings.tls_services),
@@ -98,6 +110,10 @@ def _only_for_trying_out(settings: Settings) -> list[str]:
         found.append(
             "there is no TLS; set MARKETD_TLS_CERT_FILE and MARKETD_TLS_KEY_FILE, or "
             "MARKETD_TLS_TERMINATED_BY_PROXY=true when a proxy in front of the server speaks it."
+        )
+    if (settings.media_bucket_endpoint or "").startswith("http://"):
+        found.append(
+            "MARKETD_MEDIA_BUCKET_ENDPOINT begins with http://, and private pictures would travel open; use https://."
         )
     if settings.smtp_url is None and settings.mail_dir is None:
         found.append(
