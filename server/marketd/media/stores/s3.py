@@ -1,4 +1,4 @@
-"""A Store in a bucket of an S3 service (the extra `s3`: obstore). What is put is whole or absent: the service sees to it.
+"""A Store in a bucket of an S3 service (the extra `s3`: obstore), which sees to it that what is put is whole or absent.
 
 A name is created once by If-None-Match, which the start tries out, for not every service that speaks S3 honours it.
 """
@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -21,6 +21,9 @@ import obstore
 import structlog
 from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
+
+if TYPE_CHECKING:
+    from obstore import OffsetRange
 
 from marketd.media.store import (
     PIECE_BYTES,
@@ -35,7 +38,7 @@ _log = structlog.get_logger(__name__)
 
 _CONNECT: Final = timedelta(seconds=2)
 _ONE_REQUEST: Final = timedelta(seconds=20)
-_STALLED: Final = timedelta(seconds=5)
+_STALLED: Final = timedelta(seconds=10)
 # A caller waits: two more tries bridge a lost connection, and an outage is said soon.
 _RETRIES: Final = 2
 _RETRY_FOR: Final = timedelta(seconds=10)
@@ -162,19 +165,19 @@ class BucketStore:
         if length == 0:
             await self.size(name)
             return
+        part: tuple[int, int] | OffsetRange | None = None
+        if length is not None:
+            part = (offset, offset + length)
+        elif offset:
+            part = {"offset": offset}
         with self._told("read"):
             try:
-                found = await self._objects.get_async(
-                    name,
-                    options=None
-                    if not offset and length is None
-                    else {"range": {"offset": offset} if length is None else (offset, offset + length)},
-                )
+                found = await self._objects.get_async(name, options={"range": part} if part else None)
             except FileNotFoundError:
                 raise StoredFileMissing(name) from None
             except BaseError:
                 # A range that begins past the end is an error there, and looks like any other.
-                if offset < await self.size(name):
+                if part is None or offset < await self.size(name):
                     raise
                 return
             pieces = found.stream(min_chunk_size=PIECE_BYTES).__aiter__()
