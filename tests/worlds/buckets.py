@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,15 @@ class Weed:
             assert self._process.poll() is None, said
             assert time.monotonic() < until, said
             time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def weed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weed]:
+    """One that runs; whoever kills it starts it again."""
+    service = Weed(tmp_path_factory.mktemp("weed"))
+    service.start()
+    yield service
+    service.kill()
 
 
 def _free_ports(count: int) -> list[int]:

@@ -8,7 +8,6 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +31,6 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def directory(root: Path) -> LocalStore:
     return LocalStore(root)
-
-
-@pytest.fixture
-def weed(tmp_path: Path) -> Iterator[Weed]:
-    service = Weed(tmp_path)
-    service.start()
-    yield service
-    service.kill()
 
 
 def left(root: Path) -> list[Path]:

@@ -5,6 +5,7 @@ A name is created once by If-None-Match, which the start tries out, for not ever
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import contextlib
 import re
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 from uuid import uuid4
+from weakref import WeakValueDictionary
 
 import obstore
 import structlog
@@ -90,6 +92,8 @@ class BucketStore:
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
+        # Services keep those who put one name at once waiting for each other, some for seconds.
+        self._putting: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         given = {
             "endpoint": bucket.endpoint,
             "region": bucket.region,
@@ -145,19 +149,24 @@ class BucketStore:
     async def put(self, name: str, content: bytes | Path, media_type: str) -> None:
         """Keep it, in one request: many requests for one object could not be told to overwrite nothing."""
         attributes = {"Content-Type": media_type, "Cache-Control": _FOREVER}
+        lock = self._putting.setdefault(checked(name), asyncio.Lock())
         with self._told("put"):
-            for _ in range(_TRIES):
-                try:
-                    await obstore.put_async(
-                        self._objects, checked(name), content, mode="create", attributes=attributes, use_multipart=False
-                    )
-                except AlreadyExistsError:
-                    with contextlib.suppress(FileNotFoundError):
-                        await self._objects.head_async(name)
-                        return
-                else:
+            async with lock:
+                await self._put_once(name, content, attributes)
+
+    async def _put_once(self, name: str, content: bytes | Path, attributes: dict[str, str]) -> None:
+        for _ in range(_TRIES):
+            try:
+                await obstore.put_async(
+                    self._objects, name, content, mode="create", attributes=attributes, use_multipart=False
+                )
+            except AlreadyExistsError:
+                with contextlib.suppress(FileNotFoundError):
+                    await self._objects.head_async(name)
                     return
-            raise StoreUnavailable
+            else:
+                return
+        raise StoreUnavailable
 
     async def read(self, name: str, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         """The bytes, as the service sends them."""
