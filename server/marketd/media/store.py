@@ -52,9 +52,7 @@ class StoreUnavailable(Refusal):
     reason: ClassVar[Reason] = Reason.OVERLOADED
 
     def __init__(self) -> None:
-        super().__init__(
-            "The pictures' store does not answer; repeat the call.", retry_after_seconds=RETRY_SECONDS
-        )
+        super().__init__("The pictures' store does not answer; repeat the call.", retry_after_seconds=RETRY_SECONDS)
 
 
 class StoreUnfit(CannotStart):
