@@ -22,7 +22,7 @@ def a_picture() -> bytes:
 
 
 def inline_upload(
-    purpose: media_pb2.MediaPurpose = media_pb2.MEDIA_PURPOSE_PRODUCT,
+    purpose: media_pb2.MediaPurpose.ValueType = media_pb2.MEDIA_PURPOSE_PRODUCT,
 ) -> media_service_pb2.UploadImageInlineRequest:
     """A new picture in one message."""
     return media_service_pb2.UploadImageInlineRequest(
@@ -31,7 +31,7 @@ def inline_upload(
 
 
 async def new_media(
-    market: Market, owner: Person, purpose: media_pb2.MediaPurpose = media_pb2.MEDIA_PURPOSE_PRODUCT
+    market: Market, owner: Person, purpose: media_pb2.MediaPurpose.ValueType = media_pb2.MEDIA_PURPOSE_PRODUCT
 ) -> media_pb2.Media:
     """A media of theirs."""
     media: media_pb2.Media = (await market.call(inline_upload(purpose), owner)).media
