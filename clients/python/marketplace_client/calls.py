@@ -248,8 +248,8 @@ class ServerStreamLink(_Link, grpc.aio.UnaryStreamClientInterceptor):
         return await self._stream(client_call_details, lambda details: continuation(details, request))
 
 
-class UploadLink(_Link, grpc.aio.StreamUnaryClientInterceptor):
-    """Calls that send a stream and get one answer. They are not repeated here: only the sender has the stream again."""
+class ClientStreamLink(_Link, grpc.aio.StreamUnaryClientInterceptor):
+    """Calls that send a stream. They are not repeated here: what was sent of the stream is gone."""
 
     async def intercept_stream_unary(
         self,
@@ -259,12 +259,12 @@ class UploadLink(_Link, grpc.aio.StreamUnaryClientInterceptor):
         ],
         client_call_details: grpc.aio.ClientCallDetails,
         request_iterator: AsyncIterable[_Q] | Iterable[_Q],
-    ) -> grpc.aio.StreamUnaryCall[_Q, _R]:
+    ) -> _R | grpc.aio.StreamUnaryCall[_Q, _R]:
         """Send the stream and wait for the answer. Raises MarketplaceError."""
         facts = facts_of(client_call_details)
         timeout = client_call_details.timeout if client_call_details.timeout is not None else facts.timeout_seconds
-        changed, token = await self._details(client_call_details, timeout, facts.token_use)
-        call = await continuation(changed, request_iterator)
+        details, token = await self._details(client_call_details, timeout, facts.token_use)
+        call = await continuation(details, request_iterator)
         try:
             await call
         except grpc.aio.AioRpcError as error:
@@ -290,4 +290,4 @@ class BidiLink(_Link, grpc.aio.StreamStreamClientInterceptor):
 
 def links(tokens: TokenSource) -> list[grpc.aio.ClientInterceptor]:
     """The interceptors of a channel whose calls carry these tokens."""
-    return [UnaryLink(tokens), ServerStreamLink(tokens), UploadLink(tokens), BidiLink(tokens)]
+    return [UnaryLink(tokens), ServerStreamLink(tokens), ClientStreamLink(tokens), BidiLink(tokens)]
