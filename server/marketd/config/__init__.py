@@ -122,6 +122,12 @@ class Settings(BaseSettings):
     media_bucket_key_id: SecretStr | None = None
     media_bucket_key: SecretStr | None = None
 
+    proof_retention: timedelta = Field(
+        timedelta(days=180),
+        ge=timedelta(days=1),
+        description="How long pictures that prove a delivery are kept once it is closed.",
+    )
+
     # Secrets
     secrets_dir: Path | None = Field(
         None,
