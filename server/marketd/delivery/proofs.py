@@ -25,7 +25,7 @@ _FIELD: Final = "media_ids[]"
 
 
 async def hold(uow: UnitOfWork, caller: Caller, delivery_id: UUID, media_ids: Sequence[UUID]) -> None:
-    """The delivery keeps these pictures. Raises ValidationFailed unless the caller uploaded them, to prove something."""
+    """The delivery keeps these pictures. Raises ValidationFailed unless the caller uploaded them to prove it."""
     holder = Holder(HolderKind.DELIVERY, delivery_id)
     await media.hold(uow, {caller.known_user_id}, media_ids, PRIVATE, holder, field=_FIELD)
 
