@@ -20,7 +20,13 @@ class _NoChildren(RenderPool):
 
 
 def quick_taker(parts: Parts) -> MediaTaker:
-    """The taker of these parts, from now on without children."""
-    taker = taker_of(parts)
-    taker.pool = _NoChildren(1)
-    return taker
+    """One that puts into the store of these parts, without children."""
+    settings, store = parts.settings, taker_of(parts).store
+    return MediaTaker(
+        parts.tx,
+        parts.clock,
+        store,
+        _NoChildren(1),
+        max_bytes=settings.max_media_bytes,
+        quota=settings.media_quota_bytes,
+    )
