@@ -2,7 +2,7 @@
 
 A file's row is there before the file and goes after it, so no file is without one unless the database was put back to
 an older state. `keep_until` says until when an upload that is about to name a file keeps it. Then it is looked at: one
-that media name has none from then on, and any other is removed. `remove_time` says that it is being removed, and whoever
+that media name has none from then on, and any other is removed. `remove_time` says that it is being removed; whoever
 uploads the same bytes waits until it is gone.
 """
 
