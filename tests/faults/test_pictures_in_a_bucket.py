@@ -7,11 +7,11 @@ import hashlib
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]  # the wheel carries no types
 from marketd.media.stores.choose import choose_store
 from marketplace.auth.v1 import auth_service_pb2, auth_service_pb2_grpc
 from marketplace.media.v1 import media_pb2, media_service_pb2, media_service_pb2_grpc
@@ -25,6 +25,7 @@ from tests.worlds.things import PASSWORD, new_key
 pytestmark = pytest.mark.faults
 __all__ = ["weed"]
 
+Purpose: TypeAlias = media_pb2.MediaPurpose.ValueType
 FOLDER = "shop/pictures"
 
 
@@ -65,7 +66,9 @@ class Uploader:
         answer = await self._auth.Register(request)
         self._metadata = (("authorization", f"Bearer {answer.tokens.access_token}"),)
 
-    async def upload(self, content: bytes, purpose: media_pb2.MediaPurpose = media_pb2.MEDIA_PURPOSE_PRODUCT) -> Any:
+    async def upload(
+        self, content: bytes, purpose: media_pb2.MediaPurpose.ValueType = media_pb2.MEDIA_PURPOSE_PRODUCT
+    ) -> Any:
         """UploadImage."""
 
         async def messages() -> AsyncIterator[media_service_pb2.UploadImageRequest]:
@@ -96,7 +99,7 @@ def retry_seconds(error: grpc.aio.AioRpcError) -> float:
     for detail in status_pb2.Status.FromString(raw).details:
         info = error_details_pb2.RetryInfo()
         if detail.Unpack(info):
-            return info.retry_delay.ToTimedelta().total_seconds()
+            return float(info.retry_delay.ToTimedelta().total_seconds())
     return 0.0
 
 

@@ -170,6 +170,13 @@ async def test_proofs_go_when_they_have_been_kept_long_enough(world: World) -> N
     assert await looked_at(world, later.buyer, kept[0])
     assert await world.violations() == []
 
+    async def forget(uow: UnitOfWork) -> None:
+        await uow.connection.execute("UPDATE deliveries SET proof_media_ids = '{}'")
+
+    await world.tx.run("test.plant", forget)
+    (violation,) = await world.violations()
+    assert "holds a picture that it does not show" in violation
+
 
 async def test_a_picture_of_two_deliveries_stays_while_one_of_them_keeps_it(world: World) -> None:
     """Two parcels for one door."""
