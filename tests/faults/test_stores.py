@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -33,21 +32,6 @@ async def main():
         await store.put(f"private/{number}/full.webp", bytes([number % 256]) * 3_000_000, "image/webp")
         print(number, flush=True)
         number += 1
-
-asyncio.run(main())
-"""
-
-PUTS_AND_ENDS = """
-import asyncio
-from marketd.config import Settings
-from marketd.media.stores.choose import choose_store
-
-async def main():
-    store = choose_store(Settings.read())
-    puts = [asyncio.ensure_future(store.put(f"{number}.webp", b"x" * 1_000, "image/webp")) for number in range(20)]
-    await puts[0]
-    for put in puts:
-        put.cancel()
 
 asyncio.run(main())
 """
@@ -98,21 +82,6 @@ async def test_a_read_that_breaks_off_does_not_look_like_an_end(weed: Weed) -> N
     assert got < len(given)
     await asyncio.to_thread(weed.start)
     assert await content(store, "a.webp") == given
-
-
-def test_a_process_that_uses_a_bucket_ends_well(weed: Weed) -> None:
-    settings = weed.settings("ends")
-    assert settings.media_bucket_key is not None
-    assert settings.media_bucket_key_id is not None
-    environment = {
-        **os.environ,
-        "MARKETD_MEDIA_BUCKET_URL": str(settings.media_bucket_url),
-        "MARKETD_MEDIA_BUCKET_ENDPOINT": weed.endpoint,
-        "MARKETD_MEDIA_BUCKET_KEY_ID": settings.media_bucket_key_id.get_secret_value(),
-        "MARKETD_MEDIA_BUCKET_KEY": settings.media_bucket_key.get_secret_value(),
-    }
-    for _ in range(3):
-        subprocess.run([sys.executable, "-c", PUTS_AND_ENDS], env=environment, check=True, timeout=30)
 
 
 async def test_a_crash_leaves_whole_files_only(tmp_path: Path) -> None:
