@@ -35,6 +35,7 @@ __all__ = [
     "download_media",
     "export_products",
     "import_products",
+    "upload_image",
     "watch_deliveries",
     "watch_delivery",
     "watch_order",

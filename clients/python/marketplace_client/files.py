@@ -1,4 +1,4 @@
-"""Whole files over streams: a shop's products and pictures in and out, with size and hash, which say that all of it came."""
+"""Whole files over streams: products and pictures in and out, with the size and the hash that say that all came."""
 
 from __future__ import annotations
 
@@ -55,15 +55,15 @@ async def import_products(
 async def upload_image(
     client: MarketplaceClient,
     file: Path | bytes,
-    purpose: media_pb2.MediaPurpose,
+    purpose: media_pb2.MediaPurpose.ValueType,
     *,
     file_name: str = "",
     request_id: str = "",
 ) -> media_pb2.Media:
     """Upload a picture; the media that it is from now on. A path's own name is taken where none is given.
 
-    With a `request_id` the same upload may be asked for again and is done once. Raises MarketplaceError, and OSError for
-    a file that cannot be read.
+    With a `request_id` the same upload may be asked for again and is done once. Raises MarketplaceError, and OSError
+    for a file that cannot be read.
     """
     with await _opened(file) as content:
         info = media_service_pb2.UploadImageInfo(purpose=purpose, request_id=request_id)
@@ -80,7 +80,7 @@ async def upload_image(
 
 
 async def download_media(client: MarketplaceClient, media_id: str, rendition: str = "full") -> bytes:
-    """The bytes of one size of a picture. Raises MarketplaceError, and FileNotWhole when the stream ends before them."""
+    """The bytes of one size of a picture. Raises MarketplaceError, and FileNotWhole when fewer come than there are."""
     info, parts = media_service_pb2.DownloadInfo(), []
     asked = media_service_pb2.DownloadMediaRequest(media_id=media_id, rendition=rendition)
     async for message in client.media.DownloadMedia(asked):

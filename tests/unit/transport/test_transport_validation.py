@@ -87,7 +87,7 @@ def test_an_unknown_enum_number_is_refused_wherever_it_stands() -> None:
 
 def test_only_inline_uploads_may_be_larger_than_a_megabyte() -> None:
     limits = {rule.method.rpartition("/")[2]: request_limit(rule) for rule in TABLE}
-    assert limits.pop("ImportProductsInline") == limits.pop("UploadImageInline") == MAX_INLINE_BYTES
+    assert limits.pop("ImportProductsInline") == MAX_INLINE_BYTES
     assert set(limits.values()) == {MAX_REQUEST_BYTES}
     with pytest.raises(RequestTooLarge):
         parse("AddCartItem", bytes(MAX_REQUEST_BYTES + 1))
