@@ -14,6 +14,7 @@ from marketplace.cart.v1 import cart_pb2, cart_service_pb2
 from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
 from marketplace.delivery.v1 import courier_service_pb2, delivery_service_pb2
 from marketplace.inventory.v1 import inventory_service_pb2
+from marketplace.media.v1 import media_service_pb2
 from marketplace.order.v1 import order_service_pb2
 from marketplace.payment.v1 import payment_pb2, payment_service_pb2
 from marketplace.seller.v1 import seller_service_pb2
@@ -34,6 +35,7 @@ from tests.e2e.matrix.ownership_cases import (
     pending_handle,
     pending_seller,
     plain,
+    private_media,
     quoted_address,
     refunded_order,
     refunded_payment,
@@ -58,6 +60,7 @@ SERVICES: Final = "only services call this, and they may read every account"
 WORTHLESS: Final = "nothing without its secret; unknown, revoked and without it look the same (test_auth_services)"
 SECRET: Final = "whoever holds it may use it"
 APART: Final = "a token, which has tests of its own"
+PICTURE: Final = "must be the caller's own upload; another's is refused like a missing one (test_delivery_proofs)"
 NOT_YET: Final = "there is nothing yet that it could name"
 
 
@@ -246,6 +249,14 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "ImportProductsInline.options.seller_id": Owned(
         (S,), plain(lambda market: market.shop.seller_id, lambda one: inline_import(csv_file(), seller_id=one))
     ),
+    "GetMedia.media_id": Owned((B, S, C), private_media(lambda one: media_service_pb2.GetMediaRequest(media_id=one))),
+    "DownloadMedia.media_id": Owned(
+        (B, S, C), private_media(lambda one: media_service_pb2.DownloadMediaRequest(media_id=one))
+    ),
+    "DeleteMedia.media_id": Owned(
+        (B, S, C), private_media(lambda one: media_service_pb2.DeleteMediaRequest(media_id=one))
+    ),
+    "ListMedia.page_token": APART,
     "ExportProducts.seller_id": Owned(
         (S,),
         plain(
@@ -370,7 +381,7 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "WatchDeliveries.resume_token": APART,
     "PickUpDelivery.delivery_id": Owned((C,), delivery(delivery_service_pb2.PickUpDeliveryRequest)),
     "CompleteDelivery.delivery_id": Owned((C,), completed),
-    "CompleteDelivery.media_ids": NOT_YET,
+    "CompleteDelivery.media_ids": PICTURE,
     "StreamLocations.hello.uplink_id": OWN_KEY,
     "StreamLocations.hello.device_id": OWN_KEY,
     "ReportLocations.uplink_id": OWN_KEY,
