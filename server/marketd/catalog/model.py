@@ -39,8 +39,17 @@ class ProductState(StrEnum):
     ARCHIVED = "ARCHIVED"
 
 
+class RemoteImageState(StrEnum):
+    """What became of fetching a picture from elsewhere; the values are those of the contract without the prefix."""
+
+    WAITING = "WAITING"
+    FETCHED = "FETCHED"
+    FAILED = "FAILED"
+
+
 MAX_CATEGORY_DEPTH = 20
 MAX_VARIANTS = 2048
+MAX_IMAGES = 250
 MAX_DESCRIPTION = 65536
 
 
