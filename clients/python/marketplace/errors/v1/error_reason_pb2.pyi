@@ -192,36 +192,40 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Other resources still refer to this one.
     Code: FAILED_PRECONDITION. Metadata: resource, usedBy.
     """
-    ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 43
+    ERROR_REASON_QUOTA_EXCEEDED: _ErrorReason.ValueType  # 43
+    """What the account keeps would take more room than it has; delete some of it first.
+    Code: FAILED_PRECONDITION. Metadata: limit, used.
+    """
+    ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 44
     """The caller calls too often; RetryInfo says when to try again.
     Code: RESOURCE_EXHAUSTED. Metadata: rateClass.
     """
-    ERROR_REASON_SLOW_CONSUMER: _ErrorReason.ValueType  # 44
+    ERROR_REASON_SLOW_CONSUMER: _ErrorReason.ValueType  # 45
     """The reader of the stream did not keep up and the stream has ended.
     Code: RESOURCE_EXHAUSTED. Metadata: none.
     """
-    ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 45
+    ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 46
     """The server has more work than it can do in time; RetryInfo says when to try again.
     Code: UNAVAILABLE. Metadata: none.
     """
-    ERROR_REASON_DATABASE_UNAVAILABLE: _ErrorReason.ValueType  # 46
+    ERROR_REASON_DATABASE_UNAVAILABLE: _ErrorReason.ValueType  # 47
     """The database cannot be reached; `outcome` is there, and says unknown, when the effect may have happened all the
     same, and the same request id will tell.
     Code: UNAVAILABLE. Metadata: none; sometimes outcome.
     """
-    ERROR_REASON_DRAINING: _ErrorReason.ValueType  # 47
+    ERROR_REASON_DRAINING: _ErrorReason.ValueType  # 48
     """The server is going down in good order; connect again to reach another one.
     Code: UNAVAILABLE. Metadata: none.
     """
-    ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 48
+    ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 49
     """The deadline of the caller or the server passed first.
     Code: DEADLINE_EXCEEDED. Metadata: none.
     """
-    ERROR_REASON_METHOD_UNKNOWN: _ErrorReason.ValueType  # 49
+    ERROR_REASON_METHOD_UNKNOWN: _ErrorReason.ValueType  # 50
     """The server has no such method.
     Code: UNIMPLEMENTED. Metadata: method.
     """
-    ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 50
+    ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 51
     """Something broke that should not; the correlation id finds it in the logs.
     Code: INTERNAL. Metadata: correlationId.
     """
@@ -402,36 +406,40 @@ ERROR_REASON_IN_USE: ErrorReason.ValueType  # 42
 """Other resources still refer to this one.
 Code: FAILED_PRECONDITION. Metadata: resource, usedBy.
 """
-ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 43
+ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 43
+"""What the account keeps would take more room than it has; delete some of it first.
+Code: FAILED_PRECONDITION. Metadata: limit, used.
+"""
+ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 44
 """The caller calls too often; RetryInfo says when to try again.
 Code: RESOURCE_EXHAUSTED. Metadata: rateClass.
 """
-ERROR_REASON_SLOW_CONSUMER: ErrorReason.ValueType  # 44
+ERROR_REASON_SLOW_CONSUMER: ErrorReason.ValueType  # 45
 """The reader of the stream did not keep up and the stream has ended.
 Code: RESOURCE_EXHAUSTED. Metadata: none.
 """
-ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 45
+ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 46
 """The server has more work than it can do in time; RetryInfo says when to try again.
 Code: UNAVAILABLE. Metadata: none.
 """
-ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 46
+ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 47
 """The database cannot be reached; `outcome` is there, and says unknown, when the effect may have happened all the
 same, and the same request id will tell.
 Code: UNAVAILABLE. Metadata: none; sometimes outcome.
 """
-ERROR_REASON_DRAINING: ErrorReason.ValueType  # 47
+ERROR_REASON_DRAINING: ErrorReason.ValueType  # 48
 """The server is going down in good order; connect again to reach another one.
 Code: UNAVAILABLE. Metadata: none.
 """
-ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 48
+ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 49
 """The deadline of the caller or the server passed first.
 Code: DEADLINE_EXCEEDED. Metadata: none.
 """
-ERROR_REASON_METHOD_UNKNOWN: ErrorReason.ValueType  # 49
+ERROR_REASON_METHOD_UNKNOWN: ErrorReason.ValueType  # 50
 """The server has no such method.
 Code: UNIMPLEMENTED. Metadata: method.
 """
-ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 50
+ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 51
 """Something broke that should not; the correlation id finds it in the logs.
 Code: INTERNAL. Metadata: correlationId.
 """

@@ -133,6 +133,8 @@ class ServerLimits(_message.Message):
     MAX_STREAM_POSITIONS_FIELD_NUMBER: _builtins.int
     MAX_REPORT_POSITIONS_FIELD_NUMBER: _builtins.int
     MAX_IMPORT_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_MEDIA_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_INLINE_BYTES_FIELD_NUMBER: _builtins.int
     max_message_bytes: _builtins.int
     """The longest message in bytes, as it is on the wire; a longer one is RESOURCE_EXHAUSTED."""
     max_metadata_bytes: _builtins.int
@@ -161,6 +163,10 @@ class ServerLimits(_message.Message):
     """The most positions of one report of locations."""
     max_import_bytes: _builtins.int
     """The most bytes of a file of products that is imported by a stream."""
+    max_media_bytes: _builtins.int
+    """The most bytes of a picture that is uploaded by a stream."""
+    max_inline_bytes: _builtins.int
+    """The most bytes of a picture or a file of products that is sent in one message."""
     @_builtins.property
     def encodings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The compressions that messages may have, as `grpc-encoding` names them; any other is UNIMPLEMENTED, so a client that
@@ -227,10 +233,12 @@ class ServerLimits(_message.Message):
         max_stream_positions: _builtins.int = ...,
         max_report_positions: _builtins.int = ...,
         max_import_bytes: _builtins.int = ...,
+        max_media_bytes: _builtins.int = ...,
+        max_inline_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["connection_age_duration", b"connection_age_duration", "connection_idle_duration", b"connection_idle_duration", "heartbeat_interval", b"heartbeat_interval", "max_call_duration", b"max_call_duration", "max_upload_duration", b"max_upload_duration", "min_ping_interval", b"min_ping_interval", "request_id_duration", b"request_id_duration", "resume_duration", b"resume_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection_age_duration", b"connection_age_duration", "connection_idle_duration", b"connection_idle_duration", "default_page_size", b"default_page_size", "encodings", b"encodings", "heartbeat_interval", b"heartbeat_interval", "max_account_streams", b"max_account_streams", "max_address_calls", b"max_address_calls", "max_address_streams", b"max_address_streams", "max_call_duration", b"max_call_duration", "max_connection_calls", b"max_connection_calls", "max_import_bytes", b"max_import_bytes", "max_list_items", b"max_list_items", "max_message_bytes", b"max_message_bytes", "max_metadata_bytes", b"max_metadata_bytes", "max_page_bytes", b"max_page_bytes", "max_page_size", b"max_page_size", "max_report_positions", b"max_report_positions", "max_request_bytes", b"max_request_bytes", "max_stream_positions", b"max_stream_positions", "max_upload_duration", b"max_upload_duration", "min_ping_interval", b"min_ping_interval", "request_id_duration", b"request_id_duration", "resume_duration", b"resume_duration"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection_age_duration", b"connection_age_duration", "connection_idle_duration", b"connection_idle_duration", "default_page_size", b"default_page_size", "encodings", b"encodings", "heartbeat_interval", b"heartbeat_interval", "max_account_streams", b"max_account_streams", "max_address_calls", b"max_address_calls", "max_address_streams", b"max_address_streams", "max_call_duration", b"max_call_duration", "max_connection_calls", b"max_connection_calls", "max_import_bytes", b"max_import_bytes", "max_inline_bytes", b"max_inline_bytes", "max_list_items", b"max_list_items", "max_media_bytes", b"max_media_bytes", "max_message_bytes", b"max_message_bytes", "max_metadata_bytes", b"max_metadata_bytes", "max_page_bytes", b"max_page_bytes", "max_page_size", b"max_page_size", "max_report_positions", b"max_report_positions", "max_request_bytes", b"max_request_bytes", "max_stream_positions", b"max_stream_positions", "max_upload_duration", b"max_upload_duration", "min_ping_interval", b"min_ping_interval", "request_id_duration", b"request_id_duration", "resume_duration", b"resume_duration"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

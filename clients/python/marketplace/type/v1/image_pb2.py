@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmarketplace/type/v1/image.proto\x12\x13marketplace.type.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\"\xb1\x02\n\x05Image\x12$\n\x08media_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03H\x00R\x07mediaId\x88\x01\x01\x12\x16\n\x03url\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02R\x03url\x12,\n\x08\x61lt_text\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x04H\x01R\x07\x61ltText\x88\x01\x01\x12\x1f\n\x05width\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x02R\x05width\x88\x01\x01\x12!\n\x06height\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x03R\x06height\x88\x01\x01\x12I\n\nrenditions\x18\x06 \x03(\x0b\x32#.marketplace.type.v1.ImageRenditionB\x04\xe2\x41\x01\x03R\nrenditionsB\x0b\n\t_media_idB\x0b\n\t_alt_textB\x08\n\x06_widthB\t\n\x07_height\"\x96\x01\n\x0eImageRendition\x12\x18\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x04name\x12\x16\n\x03url\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x03url\x12\x1a\n\x05width\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x05width\x12\x1c\n\x06height\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x06height\x12\x18\n\x04size\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03R\x04sizeBM\n\x17\x64\x65v.marketplace.type.v1P\x01Z\x1amarketplace/type/v1;typev1\xaa\x02\x13Marketplace.Type.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmarketplace/type/v1/image.proto\x12\x13marketplace.type.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\"\xc6\x02\n\x05Image\x12,\n\x08media_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\xb0\x01\x01H\x00R\x07mediaId\x88\x01\x01\x12\x1b\n\x03url\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01H\x01R\x03url\x88\x01\x01\x12,\n\x08\x61lt_text\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x04H\x02R\x07\x61ltText\x88\x01\x01\x12\x1f\n\x05width\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x03R\x05width\x88\x01\x01\x12!\n\x06height\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x04R\x06height\x88\x01\x01\x12I\n\nrenditions\x18\x06 \x03(\x0b\x32#.marketplace.type.v1.ImageRenditionB\x04\xe2\x41\x01\x03R\nrenditionsB\x0b\n\t_media_idB\x06\n\x04_urlB\x0b\n\t_alt_textB\x08\n\x06_widthB\t\n\x07_height\"\xa3\x01\n\x0eImageRendition\x12\x18\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x04name\x12\x1b\n\x03url\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03H\x00R\x03url\x88\x01\x01\x12\x1a\n\x05width\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x05width\x12\x1c\n\x06height\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x06height\x12\x18\n\x04size\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03R\x04sizeB\x06\n\x04_urlBM\n\x17\x64\x65v.marketplace.type.v1P\x01Z\x1amarketplace/type/v1;typev1\xaa\x02\x13Marketplace.Type.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,9 +35,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\027dev.marketplace.type.v1P\001Z\032marketplace/type/v1;typev1\252\002\023Marketplace.Type.V1'
   _globals['_IMAGE'].fields_by_name['media_id']._loaded_options = None
-  _globals['_IMAGE'].fields_by_name['media_id']._serialized_options = b'\342A\001\003'
+  _globals['_IMAGE'].fields_by_name['media_id']._serialized_options = b'\342A\001\001\272H\005r\003\260\001\001'
   _globals['_IMAGE'].fields_by_name['url']._loaded_options = None
-  _globals['_IMAGE'].fields_by_name['url']._serialized_options = b'\342A\001\002'
+  _globals['_IMAGE'].fields_by_name['url']._serialized_options = b'\342A\001\001'
   _globals['_IMAGE'].fields_by_name['alt_text']._loaded_options = None
   _globals['_IMAGE'].fields_by_name['alt_text']._serialized_options = b'\342A\001\001\272H\005r\003\030\200\004'
   _globals['_IMAGE'].fields_by_name['width']._loaded_options = None
@@ -57,7 +57,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IMAGERENDITION'].fields_by_name['size']._loaded_options = None
   _globals['_IMAGERENDITION'].fields_by_name['size']._serialized_options = b'\342A\001\003'
   _globals['_IMAGE']._serialized_start=119
-  _globals['_IMAGE']._serialized_end=424
-  _globals['_IMAGERENDITION']._serialized_start=427
-  _globals['_IMAGERENDITION']._serialized_end=577
+  _globals['_IMAGE']._serialized_end=445
+  _globals['_IMAGERENDITION']._serialized_start=448
+  _globals['_IMAGERENDITION']._serialized_end=611
 # @@protoc_insertion_point(module_scope)

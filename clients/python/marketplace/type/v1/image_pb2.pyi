@@ -11,16 +11,18 @@ import builtins as _builtins
 import sys
 import typing as _typing
 
-if sys.version_info >= (3, 11):
-    from typing import TypeAlias as _TypeAlias, Never as _Never
+if sys.version_info >= (3, 10):
+    from typing import TypeAlias as _TypeAlias
 else:
-    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
+    from typing_extensions import TypeAlias as _TypeAlias
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Image(_message.Message):
-    """A picture of a product, a shop or a brand."""
+    """A picture of a product, a shop, a category or a brand. Who gives one says what it is by exactly one of `media_id` and
+    `url`; of an uploaded picture both are told.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -33,7 +35,7 @@ class Image(_message.Message):
     media_id: _builtins.str
     """The uploaded media that the picture is; absent when the picture is only referred to by its address."""
     url: _builtins.str
-    """The address of the picture at its full size; one that is given is shown from there and not fetched."""
+    """The address of the picture at its full size; one that is given without a media is where the picture is taken from."""
     alt_text: _builtins.str
     """What the picture shows, for those who cannot see it; absent when nobody has said it."""
     width: _builtins.int
@@ -48,15 +50,15 @@ class Image(_message.Message):
         self,
         *,
         media_id: _builtins.str | None = ...,
-        url: _builtins.str = ...,
+        url: _builtins.str | None = ...,
         alt_text: _builtins.str | None = ...,
         width: _builtins.int | None = ...,
         height: _builtins.int | None = ...,
         renditions: _abc.Iterable[Global___ImageRendition] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_alt_text", b"_alt_text", "_height", b"_height", "_media_id", b"_media_id", "_width", b"_width", "alt_text", b"alt_text", "height", b"height", "media_id", b"media_id", "width", b"width"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_alt_text", b"_alt_text", "_height", b"_height", "_media_id", b"_media_id", "_url", b"_url", "_width", b"_width", "alt_text", b"alt_text", "height", b"height", "media_id", b"media_id", "url", b"url", "width", b"width"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alt_text", b"_alt_text", "_height", b"_height", "_media_id", b"_media_id", "_width", b"_width", "alt_text", b"alt_text", "height", b"height", "media_id", b"media_id", "renditions", b"renditions", "url", b"url", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alt_text", b"_alt_text", "_height", b"_height", "_media_id", b"_media_id", "_url", b"_url", "_width", b"_width", "alt_text", b"alt_text", "height", b"height", "media_id", b"media_id", "renditions", b"renditions", "url", b"url", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__alt_text: _TypeAlias = _typing.Literal["alt_text"]  # noqa: Y015
     _WhichOneofArgType__alt_text: _TypeAlias = _typing.Literal["_alt_text", b"_alt_text"]  # noqa: Y015
@@ -64,6 +66,8 @@ class Image(_message.Message):
     _WhichOneofArgType__height: _TypeAlias = _typing.Literal["_height", b"_height"]  # noqa: Y015
     _WhichOneofReturnType__media_id: _TypeAlias = _typing.Literal["media_id"]  # noqa: Y015
     _WhichOneofArgType__media_id: _TypeAlias = _typing.Literal["_media_id", b"_media_id"]  # noqa: Y015
+    _WhichOneofReturnType__url: _TypeAlias = _typing.Literal["url"]  # noqa: Y015
+    _WhichOneofArgType__url: _TypeAlias = _typing.Literal["_url", b"_url"]  # noqa: Y015
     _WhichOneofReturnType__width: _TypeAlias = _typing.Literal["width"]  # noqa: Y015
     _WhichOneofArgType__width: _TypeAlias = _typing.Literal["_width", b"_width"]  # noqa: Y015
     @_typing.overload
@@ -72,6 +76,8 @@ class Image(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__height) -> _WhichOneofReturnType__height | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__media_id) -> _WhichOneofReturnType__media_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__url) -> _WhichOneofReturnType__url | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__width) -> _WhichOneofReturnType__width | None: ...
 
@@ -91,7 +97,7 @@ class ImageRendition(_message.Message):
     name: _builtins.str
     """The name of the size: thumb, card or full."""
     url: _builtins.str
-    """The address of this size."""
+    """The address of this size; absent when it is only given by DownloadMedia, to those who may read it."""
     width: _builtins.int
     """The width in pixels."""
     height: _builtins.int
@@ -102,15 +108,17 @@ class ImageRendition(_message.Message):
         self,
         *,
         name: _builtins.str = ...,
-        url: _builtins.str = ...,
+        url: _builtins.str | None = ...,
         width: _builtins.int = ...,
         height: _builtins.int = ...,
         size: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_url", b"_url", "url", b"url"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["height", b"height", "name", b"name", "size", b"size", "url", b"url", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_url", b"_url", "height", b"height", "name", b"name", "size", b"size", "url", b"url", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__url: _TypeAlias = _typing.Literal["url"]  # noqa: Y015
+    _WhichOneofArgType__url: _TypeAlias = _typing.Literal["_url", b"_url"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__url) -> _WhichOneofReturnType__url | None: ...
 
 Global___ImageRendition: _TypeAlias = ImageRendition  # noqa: Y015
