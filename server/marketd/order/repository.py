@@ -90,6 +90,7 @@ _ITEMS: Arrays[OrderItem] = Arrays(
         "sku": "text",
         "options": "jsonb",
         "image_url": "text",
+        "image_media_id": "uuid",
         "quantity": "int",
         "unit_price_minor": "bigint",
         "discount_amount_minor": "bigint",

@@ -1,4 +1,4 @@
-"""Pictures that are shown from elsewhere until the server has fetched them: what became of each. No SQL, no protobuf."""
+"""Pictures that are shown from elsewhere until the server has fetched them, and what became of each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from marketd.catalog.model import RemoteImageState
 
 
 class FetchFailure(StrEnum):
-    """Why a picture could not be fetched; the values are those of the contract's RemoteImageFailure without the prefix."""
+    """Why a picture could not be fetched; the values are those of the contract without the prefix."""
 
     ADDRESS_REFUSED = "ADDRESS_REFUSED"
     HOST_NOT_FOUND = "HOST_NOT_FOUND"
@@ -70,3 +70,12 @@ class ClaimedImage:
     host: str
     url: str
     tries: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteImageQuery:
+    """What a list of them is narrowed to. Empty: to all; `seller_ids` None: to those of all sellers. No repeats."""
+
+    seller_ids: tuple[UUID, ...] | None
+    states: tuple[RemoteImageState, ...] = ()
+    product_ids: tuple[UUID, ...] = ()
