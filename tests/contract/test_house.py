@@ -113,7 +113,7 @@ def test_the_composition_root_is_a_list() -> None:
 
 def test_nothing_lies_loose_at_the_top_of_the_server() -> None:
     loose = {path.name for path in (ROOT / "server" / "marketd").glob("*.py")}
-    assert loose == {"__init__.py", "__main__.py", "app.py", "cli.py", "config.py", "worker.py"}
+    assert loose == {"__init__.py", "__main__.py", "app.py", "cli.py", "worker.py"}
 
 
 def test_pages_made_from_the_code_are_up_to_date() -> None:

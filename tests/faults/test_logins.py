@@ -20,7 +20,7 @@ from typing import Any
 import bcrypt
 import grpc
 import pytest
-from marketd.config import PRODUCTION_BCRYPT_COST
+from marketd.config.problems import PRODUCTION_BCRYPT_COST
 from marketplace.auth.v1 import auth_service_pb2 as pb
 from marketplace.auth.v1 import auth_service_pb2_grpc
 from marketplace_client.errors import from_rpc_error

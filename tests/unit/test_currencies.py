@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from google.type.money_pb2 import Money as MoneyMessage
-from marketd.config import CURRENCY_DIGITS, Settings
+from marketd.config import Settings
+from marketd.config.currencies import CURRENCY_DIGITS
 from marketd.kernel.call.refusals import ValidationFailed
 from marketd.kernel.values.money import Money, minor_digits, parse_decimal
 from marketd.kernel.values.time_zones import is_time_zone

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from marketd.commands.names import mistyped, setting_names
-from marketd.config import DEVELOPMENT_SECRET, Environment, Settings, with_port
+from marketd.config import Environment, Settings, with_port
+from marketd.config.problems import DEVELOPMENT_SECRET
 from pydantic import SecretStr, ValidationError
 
 SECRET, PEPPER = "Wm3kz8Qp4Tt6Yx1Rb7Nc5Vd2Fg9Hj0Ls", "p0Oi9Uy8Tr7Ew6Qa5Sd4Fg3Hj2Kl1Zx0"

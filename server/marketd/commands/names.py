@@ -1,6 +1,6 @@
 """The names of our environment variables, without reading what they hold: `healthcheck` has no time for the settings.
 
-They are taken from the text of config.py, because importing it takes longer than all else that a light command does.
+They are taken from the text of the settings, because importing it takes longer than all else that a light command does.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NO_SETTINGS: Final = {"MARKETD_ADMIN_EMAIL", "MARKETD_ADMIN_PASSWORD", "MARKETD
 
 def setting_names() -> set[str]:
     """The variables of all settings."""
-    module = ast.parse((Path(marketd.__file__).parent / "config.py").read_text(encoding="utf-8"))
+    module = ast.parse((Path(marketd.__file__).parent / "config" / "__init__.py").read_text(encoding="utf-8"))
     (settings,) = (each for each in module.body if isinstance(each, ast.ClassDef) and each.name == "Settings")
     return {
         PREFIX + line.target.id.upper()

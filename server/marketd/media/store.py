@@ -1,4 +1,4 @@
-"""The port to where files are kept: the Store, its names, and what goes wrong with it. `stores/` has the two that exist.
+"""The port to where files are kept: the Store, its names, and what goes wrong. `stores/` has the two that exist.
 
 A store knows nothing of media, owners or who may read: it keeps bytes under names, and a name's bytes never change.
 """

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from marketd.config import CURRENCY_DIGITS
+from marketd.config.currencies import CURRENCY_DIGITS
 
 MAX_UNITS = 100_000_000
 """The largest amount that anybody may name, in whole units of the currency."""

@@ -19,10 +19,10 @@ from typing import Any, Final, Self
 from pydantic import Field, SecretStr, TypeAdapter, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-DEVELOPMENT_SECRET = "development-secret-not-for-production"  # noqa: S105 - the name says it; production refuses it
-MINIMUM_SECRET_LENGTH = 32
-MINIMUM_SECRET_CHARACTERS = 8
-PRODUCTION_BCRYPT_COST = 12
+from marketd.config import problems
+from marketd.config.currencies import CURRENCY_DIGITS
+from marketd.config.problems import DEVELOPMENT_SECRET
+
 STRICT_LIMITS = {
     "READ": (50.0, 200),
     "WRITE": (20.0, 60),
@@ -35,24 +35,6 @@ STRICT_LIMITS = {
 }
 """Production's calls a second and burst, by rate class."""
 
-
-_CODES_BY_DIGITS: Final = {
-    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
-    2: """
-    AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE CHF CHW CNY
-    COP COU CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS
-    INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV MYR
-    MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP
-    STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD USN UYU UZS VED VES WST XCD XCG YER ZAR ZMW ZWG
-    """,
-    3: "BHD IQD JOD KWD LYD OMR TND",
-}
-
-CURRENCY_DIGITS: Final = {code: digits for digits, codes in _CODES_BY_DIGITS.items() for code in codes.split()}
-"""The decimal digits of ISO 4217's currencies by code: 2 of EUR, 0 of JPY, 3 of KWD.
-
-Those with four are left out, and so are codes of what nobody pays with: metals, funds without digits, XTS, XXX.
-"""
 
 _SECONDS: Final = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
 # Sums with today's date must stay dates.
@@ -125,6 +107,20 @@ class Settings(BaseSettings):
         ge=1,
         description="Refused calls of one address that each worker audits at once; after them one a second.",
     )
+
+    # Files
+    media_dir: Path = Field(Path("media"), description="Where pictures are kept without a bucket.")
+    media_bucket_url: str | None = Field(
+        None, description="s3://bucket/folder; pictures are then kept there and not in media_dir."
+    )
+    media_bucket_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://[^/?#@\s]+/?$",
+        description="Of an S3 service that is not Amazon's; this and the next three go before the AWS_ variables.",
+    )
+    media_bucket_region: str | None = None
+    media_bucket_key_id: SecretStr | None = None
+    media_bucket_key: SecretStr | None = None
 
     # Secrets
     secrets_dir: Path | None = Field(
@@ -349,98 +345,11 @@ class Settings(BaseSettings):
 
     def problems(self) -> list[str]:
         """What keeps the server from starting with these settings, each with what to do."""
-        found = self._contradictions()
-        if self.production:
-            found += self._weak_secrets()
-            found += self._only_for_trying_out()
-        return found
+        return problems.of(self)
 
     def advice(self) -> list[str]:
         """What is no mistake for certain, but mostly one; it is said at the start and keeps nobody from starting."""
-        found: list[str] = []
-        if self.production and self.tls_terminated_by_proxy and not self.trusted_proxy_hops:
-            found.append(
-                "MARKETD_TRUSTED_PROXY_HOPS is 0 and a proxy ends TLS: limits and the audit log take every caller for "
-                "that proxy; set it to the number of proxies in front."
-            )
-        if not self.sends_sms:
-            found.append("MARKETD_SMS_SENDER is not set: nobody gets a code by SMS, so phones cannot be verified.")
-        if self.production and not self.support_email:
-            found.append(
-                "MARKETD_SUPPORT_EMAIL is not set: letters about blocked accounts and second factors name nobody to "
-                "write to."
-            )
-        return found
-
-    def _contradictions(self) -> list[str]:
-        """What cannot be meant, wherever the server runs."""
-        found: list[str] = []
-        if self.secrets_dir is not None and not self.secrets_dir.is_dir():
-            found.append("MARKETD_SECRETS_DIR is not a folder; name the one that holds the secrets' files.")
-        if (self.tls_cert_file is None) is not (self.tls_key_file is None):
-            found.append("MARKETD_TLS_CERT_FILE and MARKETD_TLS_KEY_FILE go together; set both or neither.")
-        if self.tls_client_ca_file is not None and self.tls_cert_file is None:
-            found.append("MARKETD_TLS_CLIENT_CA_FILE needs MARKETD_TLS_CERT_FILE and MARKETD_TLS_KEY_FILE.")
-        if self.tls_client_ca_file is None:
-            needy = {
-                "MARKETD_TLS_SERVICES": bool(self.tls_services),
-                "MARKETD_INTERNAL_PORT": self.internal_port is not None,
-                "MARKETD_INTERNAL_COMPRESSION": self.internal_compression,
-            }
-            found += [
-                f"{name} needs MARKETD_TLS_CLIENT_CA_FILE, which says whose certificates count."
-                for name, is_set in needy.items()
-                if is_set
-            ]
-        return found
-
-    def _weak_secrets(self) -> list[str]:
-        found: list[str] = []
-        for name, value in (("MARKETD_SECRET", self.secret), ("MARKETD_PASSWORD_PEPPER", self.password_pepper)):
-            text = value.get_secret_value().strip()
-            if DEVELOPMENT_SECRET in text:
-                found.append(
-                    f"{name} is not set, or is the one for trying out; set it to at least {MINIMUM_SECRET_LENGTH} "
-                    "random characters."
-                )
-            elif len(text) < MINIMUM_SECRET_LENGTH:
-                found.append(f"{name} is too short; use at least {MINIMUM_SECRET_LENGTH} random characters.")
-            elif len(set(text)) < MINIMUM_SECRET_CHARACTERS:
-                found.append(f"{name} repeats a few characters; use at least {MINIMUM_SECRET_LENGTH} random ones.")
-        if self.secret == self.password_pepper and self.secret.get_secret_value() != DEVELOPMENT_SECRET:
-            found.append("MARKETD_SECRET and MARKETD_PASSWORD_PEPPER are equal; make two.")
-        if self.bcrypt_cost < PRODUCTION_BCRYPT_COST:
-            found.append(
-                f"MARKETD_BCRYPT_COST is {self.bcrypt_cost}; production needs {PRODUCTION_BCRYPT_COST} or more."
-            )
-        return found
-
-    def _only_for_trying_out(self) -> list[str]:
-        found: list[str] = []
-        if self.failpoints is not None:
-            found.append("MARKETD_FAILPOINTS is set; it makes the server kill itself, for tests only; unset it.")
-        if self.database_url is None and not self.allow_embedded_in_production:
-            found.append(
-                "MARKETD_DATABASE_URL is not set; set it, or MARKETD_ALLOW_EMBEDDED_IN_PRODUCTION=true to keep the "
-                "embedded PostgreSQL."
-            )
-        if self.tls_cert_file is None and not self.tls_terminated_by_proxy:
-            found.append(
-                "there is no TLS; set MARKETD_TLS_CERT_FILE and MARKETD_TLS_KEY_FILE, or "
-                "MARKETD_TLS_TERMINATED_BY_PROXY=true when a proxy in front of the server speaks it."
-            )
-        if self.smtp_url is None and self.mail_dir is None:
-            found.append(
-                "MARKETD_SMTP_URL is not set, so nobody would get a letter; set it, or MARKETD_MAIL_DIR when something "
-                "picks the letters up from a folder."
-            )
-        if self.password_reset_url.startswith("http://"):
-            found.append("MARKETD_PASSWORD_RESET_URL begins with http://, and it carries tokens; use https://.")
-        if self.public_url.startswith("http://"):
-            found.append("MARKETD_PUBLIC_URL begins with http://, and links with tokens lead there; use https://.")
-        if self.smtp_url is not None and self.mail_from.rstrip("> ").endswith("@localhost"):
-            found.append("MARKETD_MAIL_FROM is not set; set it to the address that the shop writes from.")
-        return found
+        return problems.advice(self)
 
 
 def with_port(host: str, port: int) -> str:
