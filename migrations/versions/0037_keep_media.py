@@ -44,11 +44,13 @@ def upgrade() -> None:
         "media_files",
         sa.Column("name", sa.Text(collation="C"), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
-        sa.Column("keep_until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("keep_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("remove_time", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_media_files")),
     )
-    op.create_index("ix_media_files_keep_until", "media_files", ["keep_until"])
+    op.create_index(
+        "ix_media_files_keep_until", "media_files", ["keep_until"], postgresql_where=sa.text("keep_until IS NOT NULL")
+    )
     op.create_table(
         "media_file_uses",
         sa.Column("name", sa.Text(collation="C"), nullable=False),

@@ -28,6 +28,8 @@ from marketd.inventory import wiring as inventory
 from marketd.kernel import invariants as kernel
 from marketd.kernel.slice import Room
 from marketd.mail import wiring as mail
+from marketd.media import wiring as media
+from marketd.media.delete import owner_deleted as media_owner_deleted
 from marketd.order import wiring as order
 from marketd.order.pay import PaidOrders
 from marketd.order.service import holds_account as order_holds_account
@@ -57,9 +59,10 @@ SLICES: Final = (
             merge_guest_cart=merge_guest_cart,
             holders=(order_holds_account, seller_holds_account, courier_holds_account),
             access_ended=(owner_lost_access, courier_lost_access),
-            account_ended=(owner_deleted, courier_deleted, cart_owner_deleted),
+            account_ended=(owner_deleted, courier_deleted, cart_owner_deleted, media_owner_deleted),
         ),
     ),
+    Room(media, media.build),
     Room(seller, partial(seller.build, holders=(order_holds_seller,))),
     Room(inventory, partial(inventory.build, shown_under=CACHE_TAG)),
     Room(catalog, catalog.build),

@@ -55,6 +55,10 @@ def test_nothing_has_to_be_said_in_development() -> None:
         ({"mail_from": Settings().mail_from}, "MARKETD_MAIL_FROM is not set"),
         ({"password_reset_url": "http://shop.example/{token}"}, "MARKETD_PASSWORD_RESET_URL begins with http://"),
         ({"public_url": "http://shop.example"}, "MARKETD_PUBLIC_URL begins with http://"),
+        (
+            {"media_bucket_url": "s3://b", "media_bucket_endpoint": "http://s3.example"},
+            "MARKETD_MEDIA_BUCKET_ENDPOINT begins with http://",
+        ),
         ({"failpoints": Path("/tmp/failpoints")}, "MARKETD_FAILPOINTS is set"),  # noqa: S108 - never written to
     ],
 )
@@ -86,6 +90,8 @@ def test_production_takes_a_default_that_it_was_told_to_take(told: dict[str, Any
         (Settings(tls_services={"a": "b"}), "MARKETD_TLS_SERVICES needs"),
         (Settings(internal_port=0), "MARKETD_INTERNAL_PORT needs"),
         (Settings(secrets_dir=Path("not/there")), "MARKETD_SECRETS_DIR is not a folder"),
+        (Settings(media_bucket_url="s3://b", media_bucket_key=SecretStr("x")), "MARKETD_MEDIA_BUCKET_KEY go together"),
+        (Settings(media_bucket_region="eu-north-1"), "MARKETD_MEDIA_BUCKET_REGION needs"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_everywhere(settings: Settings, named: str) -> None:

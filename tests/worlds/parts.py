@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any, Final
 
 from marketd.config import Environment, Settings
@@ -30,6 +32,8 @@ def make_settings(url: str | None = None, **changes: Any) -> Settings:
     """Settings of a test: cheap hashes, a free port, marked secrets; all else as it ships, but for the changes."""
     if url is not None:
         changes["database_url"] = SecretStr(url)
+    # The run's own folder: files are named by their bytes, so whoever does not look at them may share it.
+    changes.setdefault("media_dir", Path(tempfile.gettempdir()) / "media")
     return Settings(**{**_OF_TESTS, **changes})
 
 

@@ -56,6 +56,7 @@ class Served:
             "MARKETD_ENV": "test",
             "MARKETD_ENV_FILE": "",
             "MARKETD_DATA_DIR": str(self.data),
+            "MARKETD_MEDIA_DIR": str(folder / "media"),
             "MARKETD_BCRYPT_COST": "4",
             "MARKETD_WORKERS": str(workers),
             "MARKETD_FAILPOINTS": str(armed),

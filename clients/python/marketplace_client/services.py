@@ -20,6 +20,7 @@ from marketplace.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from marketplace.delivery.v1.courier_service_pb2_grpc import CourierServiceStub
 from marketplace.delivery.v1.delivery_service_pb2_grpc import DeliveryServiceStub
 from marketplace.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
+from marketplace.media.v1.media_service_pb2_grpc import MediaServiceStub
 from marketplace.order.v1.order_service_pb2_grpc import OrderServiceStub
 from marketplace.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
 from marketplace.seller.v1.seller_service_pb2_grpc import SellerServiceStub
@@ -63,6 +64,7 @@ class Services:
 
     auth = Service(AuthServiceStub)
     user = Service(UserServiceStub)
+    media = Service(MediaServiceStub)
     seller = Service(SellerServiceStub)
     inventory = Service(InventoryServiceStub)
     catalog = Service(CatalogServiceStub)

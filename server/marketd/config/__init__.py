@@ -121,6 +121,18 @@ class Settings(BaseSettings):
     media_bucket_region: str | None = None
     media_bucket_key_id: SecretStr | None = None
     media_bucket_key: SecretStr | None = None
+    media_url: str = Field(
+        "/media/",
+        description="What stands before a picture's file name in its address: a path, or a web address of your CDN.",
+    )
+    max_media_bytes: int = Field(20 * 1024 * 1024, ge=64 * 1024, le=100 * 1024 * 1024)
+    media_quota_bytes: int = Field(
+        5 * 1024**3, ge=0, description="Bytes that the pictures of one account may take, in all their sizes."
+    )
+    unheld_media_lifetime: timedelta = Field(
+        timedelta(hours=24), gt=timedelta(0), description="After so long a picture that nothing uses is removed."
+    )
+    render_processes: int = Field(2, ge=1, le=32, description="Processes of each worker that make pictures' sizes.")
 
     # Secrets
     secrets_dir: Path | None = Field(
@@ -279,6 +291,13 @@ class Settings(BaseSettings):
         if value is not None and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
             raise ValueError("must start with postgresql://")
         return value
+
+    @field_validator("media_url")
+    @classmethod
+    def _takes_a_file_name(cls, value: str) -> str:
+        if not value.startswith(("https://", "http://", "/")) or set(value) & set("?#{} "):
+            raise ValueError("must be a path or a web address, such as /media/ or https://cdn.shop.example/media/")
+        return value.rstrip("/") + "/"
 
     @field_validator("rate_limits")
     @classmethod

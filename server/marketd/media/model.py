@@ -1,8 +1,9 @@
 """The tables of media. No SQL statements and no protobuf here.
 
-A file's row is there before the file and goes after it, so no file is ever without one unless the database was put back
-to an older state. `keep_until` keeps a file that an upload is about to name from being removed; `remove_time` says that
-it is being removed, and whoever uploads the same bytes waits until it is gone.
+A file's row is there before the file and goes after it, so no file is without one unless the database was put back to
+an older state. `keep_until` says until when an upload that is about to name a file keeps it. Then it is looked at: one
+that media name has none from then on, and any other is removed. `remove_time` says that it is being removed, and whoever
+uploads the same bytes waits until it is gone.
 """
 
 from __future__ import annotations
@@ -71,11 +72,11 @@ class MediaFileTable(Base):
     """A file in the store, or one that is about to be there or to go."""
 
     __tablename__ = "media_files"
-    __table_args__ = (Index(None, "keep_until"),)
+    __table_args__ = (Index("ix_media_files_keep_until", "keep_until", postgresql_where=sql("keep_until IS NOT NULL")),)
 
     name: Mapped[str] = mapped_column(Text(collation="C"), primary_key=True)
     size: Mapped[int] = mapped_column(BigInteger)
-    keep_until: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    keep_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     remove_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 

@@ -81,6 +81,18 @@ async def read_same(
     return _MEDIA.optional(row)
 
 
+async def has_same(connection: Connection, owner_user_id: UUID, purpose: Purpose, sha256: str) -> bool:
+    """Whether the owner has a media for this purpose with these bytes."""
+    return bool(
+        await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM media WHERE owner_user_id = $1 AND purpose = $2 AND sha256 = $3)",
+            owner_user_id,
+            purpose.value,
+            sha256,
+        )
+    )
+
+
 async def lock(connection: Connection, media_ids: Collection[UUID]) -> list[Media]:
     """Those of these media that there are, in the order of their ids, locked until the transaction ends."""
     return _MEDIA.values(

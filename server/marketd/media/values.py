@@ -15,6 +15,8 @@ PRIVATE_FOLDER: Final = "private/"
 """Where files stand that not everybody may read."""
 RENDITIONS: Final = {"thumb": 160, "card": 480, "full": 1600}
 """The longest side of each size in pixels, smallest first."""
+VERSION: Final = 1
+"""Of every media, for its etag: media never change."""
 
 
 class HolderKind(StrEnum):

@@ -85,7 +85,7 @@ class LocalStore:
                 file = await aiofiles.open(path, "rb")
             except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
                 raise StoredFileMissing(name) from None
-        async with file:
+        try:
             if offset:
                 with self._told("read"):
                     await file.seek(offset)
@@ -97,6 +97,8 @@ class LocalStore:
                 if left is not None:
                     left -= len(piece)
                 yield piece
+        finally:
+            await file.close()
 
     async def size(self, name: str) -> int:
         """The file's bytes."""

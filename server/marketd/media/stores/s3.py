@@ -1,10 +1,11 @@
-"""A Store in a bucket of an S3 service (the extra `s3`: obstore). What is put is whole or absent: the service sees to it.
+"""A Store in a bucket of an S3 service (the extra `s3`: obstore), which sees to it that what is put is whole or absent.
 
 A name is created once by If-None-Match, which the start tries out, for not every service that speaks S3 honours it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import contextlib
 import re
@@ -13,14 +14,18 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 from uuid import uuid4
+from weakref import WeakValueDictionary
 
 import obstore
 import structlog
 from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
+
+if TYPE_CHECKING:
+    from obstore import OffsetRange
 
 from marketd.media.store import (
     PIECE_BYTES,
@@ -35,7 +40,7 @@ _log = structlog.get_logger(__name__)
 
 _CONNECT: Final = timedelta(seconds=2)
 _ONE_REQUEST: Final = timedelta(seconds=20)
-_STALLED: Final = timedelta(seconds=5)
+_STALLED: Final = timedelta(seconds=10)
 # A caller waits: two more tries bridge a lost connection, and an outage is said soon.
 _RETRIES: Final = 2
 _RETRY_FOR: Final = timedelta(seconds=10)
@@ -87,6 +92,8 @@ class BucketStore:
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
+        # Services keep those who put one name at once waiting for each other, some for seconds.
+        self._putting: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         given = {
             "endpoint": bucket.endpoint,
             "region": bucket.region,
@@ -142,19 +149,24 @@ class BucketStore:
     async def put(self, name: str, content: bytes | Path, media_type: str) -> None:
         """Keep it, in one request: many requests for one object could not be told to overwrite nothing."""
         attributes = {"Content-Type": media_type, "Cache-Control": _FOREVER}
+        lock = self._putting.setdefault(checked(name), asyncio.Lock())
         with self._told("put"):
-            for _ in range(_TRIES):
-                try:
-                    await obstore.put_async(
-                        self._objects, checked(name), content, mode="create", attributes=attributes, use_multipart=False
-                    )
-                except AlreadyExistsError:
-                    with contextlib.suppress(FileNotFoundError):
-                        await self._objects.head_async(name)
-                        return
-                else:
+            async with lock:
+                await self._put_once(name, content, attributes)
+
+    async def _put_once(self, name: str, content: bytes | Path, attributes: dict[str, str]) -> None:
+        for _ in range(_TRIES):
+            try:
+                await obstore.put_async(
+                    self._objects, name, content, mode="create", attributes=attributes, use_multipart=False
+                )
+            except AlreadyExistsError:
+                with contextlib.suppress(FileNotFoundError):
+                    await self._objects.head_async(name)
                     return
-            raise StoreUnavailable
+            else:
+                return
+        raise StoreUnavailable
 
     async def read(self, name: str, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         """The bytes, as the service sends them."""
@@ -162,19 +174,19 @@ class BucketStore:
         if length == 0:
             await self.size(name)
             return
+        part: tuple[int, int] | OffsetRange | None = None
+        if length is not None:
+            part = (offset, offset + length)
+        elif offset:
+            part = {"offset": offset}
         with self._told("read"):
             try:
-                found = await self._objects.get_async(
-                    name,
-                    options=None
-                    if not offset and length is None
-                    else {"range": {"offset": offset} if length is None else (offset, offset + length)},
-                )
+                found = await self._objects.get_async(name, options={"range": part} if part else None)
             except FileNotFoundError:
                 raise StoredFileMissing(name) from None
             except BaseError:
                 # A range that begins past the end is an error there, and looks like any other.
-                if offset < await self.size(name):
+                if part is None or offset < await self.size(name):
                     raise
                 return
             pieces = found.stream(min_chunk_size=PIECE_BYTES).__aiter__()
