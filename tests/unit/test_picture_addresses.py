@@ -19,7 +19,7 @@ def test_the_public_internet_may_be_fetched_from(host: str, port: int) -> None:
 @pytest.mark.parametrize(
     "host",
     [
-        "0.0.0.0",
+        "0.0.0.0",  # noqa: S104
         "10.1.2.3",
         "100.64.0.1",
         "127.0.0.1",

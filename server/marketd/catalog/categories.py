@@ -59,8 +59,8 @@ class CategoryChange:
 
 
 async def create_category(uow: UnitOfWork, caller: Caller, new: NewCategory) -> Category:
-    """Make a category. Raises AlreadyExists for a slug in use, and ValidationFailed for one above that is not there, when
-    the tree would become too deep, and for a picture that the caller may not use.
+    """Make a category. Raises AlreadyExists for a slug in use, and ValidationFailed for one above that is not there,
+    when the tree would become too deep, and for a picture that the caller may not use.
     """
     category_id = new_id()
     above: tuple[UUID, ...] = ()

@@ -236,9 +236,9 @@ class VariantTable(Base):
 
 
 class ProductImageTable(Base):
-    """A picture of a product. `media_id` is the picture that media keeps; `url` is the address that the seller gave, empty
-    for an upload. Of one that was given by its address, the media comes once it was fetched, and the address stays:
-    files that sellers bring and take along know pictures by it.
+    """A picture of a product. `media_id` is the picture that media keeps; `url` is the address that the seller gave,
+    empty for an upload. Of one that was given by its address, the media comes once it was fetched, and the address
+    stays: files that sellers bring and take along know pictures by it.
     """
 
     __tablename__ = "product_images"
@@ -259,8 +259,8 @@ class ProductImageTable(Base):
 class RemoteImageTable(Base):
     """What becomes of fetching a picture that was given by its address.
 
-    A seller's pictures at one host are a lane: lanes take turns, so that neither a shop with thousands of pictures nor a
-    slow host keeps others waiting. `next_try_time` of one that is being fetched is when that counts as given up.
+    A seller's pictures at one host are a lane: lanes take turns, so that neither a shop with thousands of pictures nor
+    a slow host keeps others waiting. `next_try_time` of one that is being fetched is when that counts as given up.
     """
 
     __tablename__ = "remote_images"

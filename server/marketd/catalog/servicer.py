@@ -30,8 +30,7 @@ from marketd.catalog.variants import change
 from marketd.catalog.variants.upsert import upsert_variants
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.pages import Pager
-from marketd.kernel.db.transactor import Transactor, Work
-from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.db.transactor import Transactor
 
 if TYPE_CHECKING:
     import grpc.aio

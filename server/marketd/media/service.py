@@ -54,8 +54,8 @@ async def hold(
 
     allowed_owner_ids: whose media may be taken: the caller's, and with an admin who acts for a shop its owner's too.
     field: where the ids stand in the request, such as `images[].media_id`; `[]` is filled with the place of an id in
-    `media_ids`. Or where each of them stands. The rows are locked in the order of their ids. Raises ValidationFailed for an id that is missing, is
-    another's or of another purpose.
+    `media_ids`; or where each of them stands. The rows are locked in the order of their ids. Raises ValidationFailed
+    for an id that is missing, is another's or of another purpose.
     """
     return await holds.hold(uow, allowed_owner_ids, media_ids, purpose, holder, field=field)
 

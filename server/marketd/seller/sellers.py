@@ -31,8 +31,8 @@ _SELLING: Final = (SellerState.ACTIVE,)
 async def create_seller(uow: UnitOfWork, caller: Caller, new: NewSeller) -> Seller:
     """Apply to sell; the seller is PENDING.
 
-    Raises TimeZoneUnknown, ValidationFailed for opening hours that cannot be meant and a logo that is not the caller's to
-    use, HandleTaken, ShopExists, and NotFound for services and accounts that are not active.
+    Raises TimeZoneUnknown, ValidationFailed for opening hours that cannot be meant and a logo that is not the caller's
+    to use, HandleTaken, ShopExists, and NotFound for services and accounts that are not active.
     """
     time_zone = known_time_zone(new.time_zone)
     check_opening(new.opening_hours, new.opening_exceptions, "seller")

@@ -14,6 +14,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -107,10 +108,10 @@ class PictureFetching:
             self._asked[image.host] += 1
             task = group.create_task(self.fetch(image, folder / str(image.image_id)))
             # A callback: a task that is cancelled before its first step never enters a `finally`.
-            task.add_done_callback(lambda _, host=image.host: self._done(host))
+            task.add_done_callback(partial(self._done, image.host))
         return bool(claimed) or self._behind != _START or behind != _START
 
-    def _done(self, host: str) -> None:
+    def _done(self, host: str, _task: asyncio.Task[None]) -> None:
         self._asked[host] -= 1
         if not self._asked[host]:
             del self._asked[host]
