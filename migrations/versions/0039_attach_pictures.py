@@ -25,9 +25,7 @@ def upgrade() -> None:
         ["image_media_id"],
         postgresql_where=sa.text("image_media_id IS NOT NULL"),
     )
-    op.create_check_constraint(
-        op.f("ck_product_images_picture"), "product_images", "media_id IS NOT NULL OR url <> ''"
-    )
+    op.create_check_constraint(op.f("ck_product_images_picture"), "product_images", "media_id IS NOT NULL OR url <> ''")
     op.create_table(
         "remote_images",
         sa.Column("image_id", sa.Uuid(), nullable=False),
