@@ -164,7 +164,8 @@ def apng_frames(frames: int) -> bytes:
 def animated(frames: int, kind: str = "GIF") -> bytes:
     """A picture that moves; its first frame is red."""
     rest = [patch(colour=(0, index % 250, 200)) for index in range(frames - 1)]
-    return encoded(patch(colour=(255, 0, 0)), kind, save_all=True, append_images=rest, duration=40)
+    lossless = {"lossless": True} if kind == "WEBP" else {}  # else frames that are nearly alike become one
+    return encoded(patch(colour=(255, 0, 0)), kind, save_all=True, append_images=rest, duration=40, **lossless)
 
 
 # -- what is a picture, and something else too

@@ -66,7 +66,7 @@ async def mark_unnamed(connection: Connection, now: datetime, limit: int) -> lis
     # A statement of its own, behind the locks: it sees what was committed before they were ours.
     await connection.execute(
         "UPDATE media_files f SET keep_until = CASE WHEN named THEN NULL ELSE $2::timestamptz + interval '1 hour' END,"
-        " remove_time = CASE WHEN named THEN NULL ELSE $2 END"
+        " remove_time = CASE WHEN named THEN NULL ELSE $2::timestamptz END"
         " FROM (SELECT name, EXISTS (SELECT FROM media_file_uses u WHERE u.name = n.name) AS named"
         "   FROM unnest($1::text[]) AS n(name)) AS judged WHERE judged.name = f.name",
         names,

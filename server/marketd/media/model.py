@@ -2,8 +2,8 @@
 
 A file's row is there before the file and goes after it, so no file is without one unless the database was put back to
 an older state. `keep_until` says until when an upload that is about to name a file keeps it. Then it is looked at: one
-that media name has none from then on, and any other is removed. `remove_time` says that it is being removed, and
-whoever uploads the same bytes waits until it is gone.
+that media name has none from then on, and any other is removed. `remove_time` says that it is being removed; whoever
+uploads the same bytes waits until it is gone.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ async def read_same(
 ) -> Media | None:
     """The owner's media for this purpose with these bytes, locked, and its time to be held begun anew."""
     row = await connection.fetchrow(
-        "UPDATE media SET unheld_time = CASE WHEN unheld_time IS NULL THEN NULL ELSE $4 END"
+        "UPDATE media SET unheld_time = CASE WHEN unheld_time IS NULL THEN NULL ELSE $4::timestamptz END"
         f" WHERE owner_user_id = $1 AND purpose = $2 AND sha256 = $3 RETURNING {_MEDIA.sql}",
         owner_user_id,
         purpose.value,

@@ -37,6 +37,10 @@ class Spool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the file up."""
         self._file.close()
 
     def take(self, chunk: bytes) -> None:

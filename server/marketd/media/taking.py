@@ -52,9 +52,19 @@ class MediaTaker:
         self, owner_user_id: UUID, purpose: Purpose, content: bytes | Path, *, file_name: str = ""
     ) -> Media:
         """See service.Taker."""
-        with await asyncio.to_thread(_spooled, content, self.max_bytes) as spool:
+        with await asyncio.to_thread(self.spooled, content) as spool:
             prepared = await self.prepare(owner_user_id, purpose, file_name, spool)
             return await self._tx.run("media.adopt", lambda uow: keep(uow, prepared, self.quota))
+
+    def spooled(self, content: bytes | Path) -> Spool:
+        """The bytes, or the file's bytes, as if they had been uploaded; blocks. Raises MediaTooLarge."""
+        spool = Spool(self.max_bytes)
+        try:
+            spool.take(content if isinstance(content, bytes) else content.read_bytes())
+        except BaseException:
+            spool.close()
+            raise
+        return spool
 
     async def prepare(self, owner_user_id: UUID, purpose: Purpose, file_name: str, spool: Spool) -> Prepared:
         """What `keep` makes a media of. Raises what the spool, the pool and the store do, and QuotaExceeded."""
@@ -108,16 +118,6 @@ class MediaTaker:
                 return
             await asyncio.sleep(_PAUSE_SECONDS)
         raise ConcurrentUpdate
-
-
-def _spooled(content: bytes | Path, limit: int) -> Spool:
-    spool = Spool(limit)
-    try:
-        spool.take(content if isinstance(content, bytes) else content.read_bytes())
-    except BaseException:
-        spool.__exit__(None, None, None)
-        raise
-    return spool
 
 
 def _names(media_id: UUID, purpose: Purpose, sizes: tuple[RenderedSize, ...]) -> dict[str, str]:

@@ -106,7 +106,7 @@ class RenderPool:
         idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         self._slots = asyncio.Semaphore(processes)
-        self._deadline_seconds = deadline_seconds
+        self.deadline_seconds = deadline_seconds
         self._max_waiting = max_waiting
         self._idle_seconds = idle_seconds
         self._waiting = 0
@@ -147,11 +147,11 @@ class RenderPool:
             line, contents = await self._ask(file)
         finally:
             self._slots.release()
-        return _read(line, contents)
+        return read_answer(line, contents)
 
     async def _ask(self, file: int) -> tuple[dict[str, Any], list[bytes]]:
         try:
-            async with asyncio.timeout(self._deadline_seconds):
+            async with asyncio.timeout(self.deadline_seconds):
                 while True:
                     child = await self._take()
                     fresh = child.is_fresh
@@ -172,7 +172,7 @@ class RenderPool:
                     self._idle.append(child)
                     return answer
         except TimeoutError:
-            _log.warning("rendering_hung", seconds=self._deadline_seconds)
+            _log.warning("rendering_hung", seconds=self.deadline_seconds)
             raise MediaCorrupt("it takes too long to decode") from None
         except _ChildGone:
             _log.warning("rendering_died")
@@ -195,7 +195,8 @@ class RenderPool:
         await asyncio.shield(child.process.wait())
 
 
-def _read(line: Mapping[str, Any], contents: list[bytes]) -> Rendered:
+def read_answer(line: Mapping[str, Any], contents: list[bytes]) -> Rendered:
+    """What a child said, or the refusal that it meant."""
     match line.get("refused"):
         case "type":
             raise MediaTypeUnsupported(line["text"])
