@@ -85,7 +85,9 @@ async def test_uploads_and_links_are_shown_with_all_that_is_known_of_them(shop: 
     await shop.publish(made)
     link, own = made.images
     assert (link.image.url, link.image.alt_text, link.position) == (LINK, "a link", 1)
-    assert not (link.image.HasField("media_id") or link.image.HasField("width") or link.image.renditions)
+    assert not (link.image.HasField("media_id"))
+    assert not (link.image.HasField("width"))
+    assert not (link.image.renditions)
     full = media.renditions[-1]
     assert (own.image.media_id, own.image.alt_text, own.position) == (media.media_id, "a cup", 2)
     assert (own.image.url, own.image.width, own.image.height) == (full.url, full.width, full.height)

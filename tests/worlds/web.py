@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from aiohttp.abc import AbstractResolver, ResolveResult
+
+from tests.certificates import Authority
 
 Respond = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
@@ -29,6 +33,7 @@ def answer(status: str, body: bytes = b"", headers: Mapping[str, str] | None = N
 class Web:
     """What is served under which path, and what was asked for."""
 
+    scheme: str
     port: int = 0
     pages: dict[str, Respond] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
@@ -37,7 +42,7 @@ class Web:
 
     def url(self, path: str, host: str = "127.0.0.1") -> str:
         """The address of a path."""
-        return f"http://{host}:{self.port}{path}"
+        return f"{self.scheme}://{host}:{self.port}{path}"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one request."""
@@ -56,15 +61,24 @@ class Web:
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[Web]:
-    """A web server for as long as the block lasts."""
-    web = Web()
-    server = await asyncio.start_server(web.serve, "127.0.0.1", 0)
+async def serving(tls: ssl.SSLContext | None = None) -> AsyncIterator[Web]:
+    """A web server for as long as the block lasts; with `tls` it speaks https."""
+    web = Web("http" if tls is None else "https")
+    server = await asyncio.start_server(web.serve, "127.0.0.1", 0, ssl=tls)
     web.port = server.sockets[0].getsockname()[1]
     try:
         yield web
     finally:
         server.close()
+
+
+def certified(folder: Path, *names: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """How a server of these names speaks https, and what a client trusts who is to believe it."""
+    authority = Authority()
+    certificate, key = authority.issue(names[0], names).write(folder)
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server.load_cert_chain(certificate, key)
+    return server, ssl.create_default_context(cadata=authority.pem.decode())
 
 
 class Names(AbstractResolver):

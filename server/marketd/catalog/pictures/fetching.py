@@ -68,7 +68,13 @@ class PictureFetching:
         self._on_change = on_change
         self._asked: Counter[str] = Counter()
         self._behind = _START
-        self._ended = asyncio.Event()
+        self.ended = asyncio.Event()
+        """Set when a fetch is over, so that there may be room for another."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it is fetching anything now."""
+        return bool(self._asked)
 
     async def run(self) -> None:
         """Work until cancelled; what is cut off then is due again after its lease."""
@@ -76,7 +82,7 @@ class PictureFetching:
         try:
             async with asyncio.TaskGroup() as group:
                 while True:
-                    self._ended.clear()
+                    self.ended.clear()
                     try:
                         more = await self.begin_due(group, folder)
                     except Refusal as refusal:
@@ -85,7 +91,7 @@ class PictureFetching:
                     if not more:
                         with contextlib.suppress(TimeoutError):
                             async with asyncio.timeout(_LOOK_SECONDS):
-                                await self._ended.wait()
+                                await self.ended.wait()
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -115,7 +121,7 @@ class PictureFetching:
         self._asked[host] -= 1
         if not self._asked[host]:
             del self._asked[host]
-        self._ended.set()
+        self.ended.set()
 
     async def fetch(self, image: ClaimedImage, file: Path) -> None:
         """Fetch one picture, make an upload of it and attach it, or write down why not."""
