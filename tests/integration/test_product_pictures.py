@@ -111,7 +111,7 @@ async def test_a_picture_is_added_where_it_is_wanted_and_only_once(shop: Gallery
     variant_id = made.variants[1].variant_id
     first = await shop.add(made, upload(one, "one", variant_ids=[variant_id]), etag=made.etag)
     assert first.product.etag != made.etag
-    assert (list(first.product_image.variant_ids), first.product_image.position) == ([variant_id], 1)
+    assert (list(first.image.variant_ids), first.image.position) == ([variant_id], 1)
     await shop.add(made, upload(two), position=1)
     await shop.add(made, picture(LINK), position=2)
     last = (await shop.add(made, upload(three), position=99)).product
@@ -122,7 +122,7 @@ async def test_a_picture_is_added_where_it_is_wanted_and_only_once(shop: Gallery
     for again in (upload(one, "another text"), picture(LINK, "another text")):
         answer = await shop.add(made, again, etag=made.etag, position=1)
         assert answer.product == last
-        assert answer.product_image in last.images
+        assert answer.image in last.images
     assert await shop.uploads.built.violations() == []
 
 

@@ -190,7 +190,7 @@ async def test_a_fetch_comes_to_nothing_when_the_picture_is_gone_meanwhile(fetch
     shop.enter()
     # The same address again is another picture, which waits for its own turn.
     await shop.remove(removed, removed.images[0].image_id)
-    again = (await shop.add(removed, picture(fetching.url("/slow.png")))).product_image
+    again = (await shop.add(removed, picture(fetching.url("/slow.png")))).image
     await shop.delete(deleted)
     go.set()
     await work

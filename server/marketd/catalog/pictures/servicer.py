@@ -53,7 +53,7 @@ class PictureMethods(catalog_service_pb2_grpc.CatalogServiceServicer):
             image = next(image for image in product.images if image.image_id == image_id)
             return pb.AddProductImageResponse(
                 product=catalog.to_product(product, self._media_url),
-                product_image=convert.to_product_image(image, self._media_url),
+                image=convert.to_product_image(image, self._media_url),
             )
 
         return await self._tx.answer(

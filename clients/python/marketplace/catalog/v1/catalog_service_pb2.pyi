@@ -1227,24 +1227,24 @@ class AddProductImageResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PRODUCT_FIELD_NUMBER: _builtins.int
-    PRODUCT_IMAGE_FIELD_NUMBER: _builtins.int
+    IMAGE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def product(self) -> _product_pb2.Product:
         """The product as it is now."""
 
     @_builtins.property
-    def product_image(self) -> _product_pb2.ProductImage:
+    def image(self) -> _product_pb2.ProductImage:
         """The picture; the one that was there already when it was."""
 
     def __init__(
         self,
         *,
         product: _product_pb2.Product | None = ...,
-        product_image: _product_pb2.ProductImage | None = ...,
+        image: _product_pb2.ProductImage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["product", b"product", "product_image", b"product_image"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "product", b"product"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["product", b"product", "product_image", b"product_image"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "product", b"product"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
