@@ -120,7 +120,6 @@ _TO_COME = frozenset(
         "PROMO_NOT_APPLICABLE",
         "OFFER_TAKEN",
         "OFFER_EXPIRED",
-        "MEDIA_TYPE_UNSUPPORTED",
     }
 )
 

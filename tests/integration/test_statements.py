@@ -48,6 +48,8 @@ from marketd.kernel.db.invariants import violations
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.ids import new_id
 from marketd.kernel.work import sweeps as kernel_sweeps
+from marketd.media import repository as media
+from marketd.media.model import Purpose
 from marketd.order.model import OrderState
 from marketd.order.repository import list_orders
 from marketd.order.values import OrderFilter
@@ -266,6 +268,9 @@ def made_later() -> Iterator[tuple[str, Make]]:
             "marketd.catalog.pictures.repository.list_page",
             partial(_positional, partial(pictures.list_page, descending=descending), remote, last, 9),
         )
+    for purposes, media_key, way in product(((), (Purpose.PRODUCT,)), (None, (NOW, ID)), (False, True)):
+        listed = partial(media.list_page, descending=way)
+        yield "marketd.media.repository.list_page", partial(_positional, listed, ID, purposes, media_key, 9)
     for table in ("brands", "categories", "products"):
         yield "marketd.catalog.repository.slugs.free_slug", partial(_positional, slugs.free_slug, table, "stem", "own")
         yield "marketd.catalog.repository.slugs.taken_slugs", partial(_positional, slugs.taken_slugs, table, ["stem"])

@@ -10,9 +10,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from google.api.httpbody_pb2 import HttpBody
+from google.protobuf.any_pb2 import Any as AnyMessage
 from marketplace.catalog.v1 import catalog_service_pb2 as pb
 from marketplace.catalog.v1 import export_pb2, import_pb2
-from marketplace_client import FileNotWhole, export_products, import_products
+from marketplace.media.v1 import media_pb2
+from marketplace.media.v1 import media_service_pb2 as media
+from marketplace_client import FileNotWhole, download_media, export_products, import_products, upload_image
 
 DATA = b"Handle,Title\n" + b"x" * 70_000
 
@@ -69,3 +73,41 @@ async def test_an_export_is_written_once_it_is_whole(tmp_path: Path) -> None:
             await export_products(broken, path)
     assert [each.name for each in tmp_path.iterdir()] == ["shop.csv"]
     assert path.read_bytes() == DATA
+
+
+@pytest.mark.parametrize("from_disk", [True, False])
+async def test_a_picture_is_sent_with_its_size_and_hash(tmp_path: Path, from_disk: bool) -> None:
+    seen: list[media.UploadImageRequest] = []
+
+    async def answer(messages: AsyncIterator[media.UploadImageRequest]) -> media.UploadImageResponse:
+        seen.extend([message async for message in messages])
+        return media.UploadImageResponse(media=media_pb2.Media(media_id="m"))
+
+    path = tmp_path / "cup.png"
+    path.write_bytes(DATA)
+    server: Any = SimpleNamespace(media=SimpleNamespace(UploadImage=answer))
+    purpose = media_pb2.MEDIA_PURPOSE_SHOP
+    sent = await upload_image(server, path if from_disk else DATA, purpose, request_id="r")
+    assert sent.media_id == "m"
+    info = seen[0].info
+    assert (info.purpose, info.size, info.request_id) == (purpose, len(DATA), "r")
+    assert (info.sha256, info.file_name) == (hashlib.sha256(DATA).hexdigest(), "cup.png" if from_disk else "")
+    assert b"".join(message.chunk for message in seen[1:]) == DATA
+    assert max(len(message.chunk) for message in seen) == 65_536
+
+
+async def test_a_picture_that_does_not_come_whole_is_none() -> None:
+    info = AnyMessage()
+    info.Pack(media.DownloadInfo(size=9, length=9))
+
+    def server(*pieces: bytes) -> Any:
+        async def answer(_request: media.DownloadMediaRequest) -> AsyncIterator[HttpBody]:
+            yield HttpBody(extensions=[info], data=pieces[0])
+            for piece in pieces[1:]:
+                yield HttpBody(data=piece)
+
+        return SimpleNamespace(media=SimpleNamespace(DownloadMedia=answer))
+
+    assert await download_media(server(b"pict", b"ures!"), "m") == b"pictures!"
+    with pytest.raises(FileNotWhole):
+        await download_media(server(b"pict"), "m")

@@ -42,7 +42,11 @@ def somebody(*roles: Role) -> Caller:
 
 def messages(data: bytes, *, step: int = 16_384, purpose: Any = PRODUCT, **info: Any) -> list[pb.UploadImageRequest]:
     """An upload in chunks of `step` bytes; `info` goes before what is true of the data."""
-    said = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest(), "file_name": "cup.png"} | info
+    said: dict[str, Any] = {
+        "size": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "file_name": "cup.png",
+    } | info
     first = pb.UploadImageRequest(info=pb.UploadImageInfo(purpose=purpose, **said))
     return [first, *(pb.UploadImageRequest(chunk=data[at : at + step]) for at in range(0, len(data), step))]
 

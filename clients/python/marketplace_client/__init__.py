@@ -15,7 +15,7 @@ from marketplace_client.errors import (
     SignInRequired,
     UnconditionalUpdate,
 )
-from marketplace_client.files import FileNotWhole, export_products, import_products
+from marketplace_client.files import FileNotWhole, download_media, export_products, import_products, upload_image
 from marketplace_client.uplink import CourierUplink, Outcome
 from marketplace_client.watch import watch_deliveries, watch_delivery, watch_order
 
@@ -32,8 +32,10 @@ __all__ = [
     "PreconditionViolation",
     "SignInRequired",
     "UnconditionalUpdate",
+    "download_media",
     "export_products",
     "import_products",
+    "upload_image",
     "watch_deliveries",
     "watch_delivery",
     "watch_order",

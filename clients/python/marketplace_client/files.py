@@ -1,4 +1,4 @@
-"""Whole files over streams: a shop's products in and out, with the size and the hash that say that all of it came."""
+"""Whole files over streams: products and pictures in and out, with the size and the hash that say that all came."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from marketplace.catalog.v1 import catalog_service_pb2, export_pb2, import_pb2
+from marketplace.media.v1 import media_pb2, media_service_pb2
 
 from marketplace_client.client import MarketplaceClient
 
@@ -33,12 +34,7 @@ async def import_products(
     `options` need no size and hash; the file's name is taken where they state none. With a `request_id` the same import
     may be asked for again and is done once. Raises MarketplaceError, and OSError for a file that cannot be read.
     """
-    content: BinaryIO
-    if isinstance(file, bytes):
-        content = io.BytesIO(file)
-    else:
-        content = await asyncio.to_thread(file.open, "rb")
-    with content:
+    with await _opened(file) as content:
         stated = import_pb2.ImportOptions()
         if options is not None:
             stated.CopyFrom(options)
@@ -54,6 +50,51 @@ async def import_products(
 
         async for message in client.catalog.ImportProducts(messages()):
             yield message
+
+
+async def upload_image(
+    client: MarketplaceClient,
+    file: Path | bytes,
+    purpose: media_pb2.MediaPurpose.ValueType,
+    *,
+    file_name: str = "",
+    request_id: str = "",
+) -> media_pb2.Media:
+    """Upload a picture; the media that it is from now on. A path's own name is taken where none is given.
+
+    With a `request_id` the same upload may be asked for again and is done once. Raises MarketplaceError, and OSError
+    for a file that cannot be read.
+    """
+    with await _opened(file) as content:
+        info = media_service_pb2.UploadImageInfo(purpose=purpose, request_id=request_id)
+        info.file_name = file_name or (file.name if isinstance(file, Path) else "")
+        info.sha256, info.size = await asyncio.to_thread(_measured, content)
+        content.seek(0)
+
+        async def messages() -> AsyncIterator[media_service_pb2.UploadImageRequest]:
+            yield media_service_pb2.UploadImageRequest(info=info)
+            while chunk := await asyncio.to_thread(content.read, CHUNK_BYTES):
+                yield media_service_pb2.UploadImageRequest(chunk=chunk)
+
+        return (await client.media.UploadImage(messages())).media
+
+
+async def download_media(client: MarketplaceClient, media_id: str, rendition: str = "full") -> bytes:
+    """The bytes of one size of a picture. Raises MarketplaceError, and FileNotWhole when fewer come than there are."""
+    info, parts = media_service_pb2.DownloadInfo(), []
+    asked = media_service_pb2.DownloadMediaRequest(media_id=media_id, rendition=rendition)
+    async for message in client.media.DownloadMedia(asked):
+        for extension in message.extensions:
+            extension.Unpack(info)
+        parts.append(message.data)
+    content = b"".join(parts)
+    if len(content) != info.length:
+        raise FileNotWhole(f"{len(content)} bytes came of the {info.length} that the server says there are")
+    return content
+
+
+async def _opened(file: Path | bytes) -> BinaryIO:
+    return io.BytesIO(file) if isinstance(file, bytes) else await asyncio.to_thread(file.open, "rb")
 
 
 def _measured(content: BinaryIO) -> tuple[str, int]:

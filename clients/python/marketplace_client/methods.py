@@ -18,7 +18,7 @@ from marketplace_client.services import SERVICES
 
 # A little more than the server gives itself (5 s, 30 s), so that its own answer arrives instead of a local one.
 _UNARY_SECONDS = 10.0
-_UPLOAD_SECONDS = 35.0
+_UPLOAD_SECONDS = 125.0
 _LONG_UPLOAD_SECONDS = 615.0
 
 # Repeating these changes nothing more although they are no reads: a successor token is given again, and a position is
@@ -83,12 +83,14 @@ def _facts(method: MethodDescriptor) -> MethodFacts:
     else:
         repetition = Repetition.UNSAFE
     upload = rate_class == policy_pb2.RATE_CLASS_UPLOAD
-    timeout = (_UPLOAD_SECONDS, _LONG_UPLOAD_SECONDS) if upload else (_UNARY_SECONDS, None)
+    if unary:
+        seconds: float | None = _UPLOAD_SECONDS if upload else _UNARY_SECONDS
+    else:
+        seconds = None if rate_class == policy_pb2.RATE_CLASS_STREAM else _LONG_UPLOAD_SECONDS
     if rule.WhichOneof("access") != "public":
         token_use = TokenUse.NEEDED
     else:
         token_use = TokenUse.WHERE_LIVE if reads else TokenUse.NEVER
-    seconds = timeout[0] if unary else timeout[1]
     return MethodFacts(path, service, method.name, repetition, seconds, token_use, _updated(method.input_type))
 
 

@@ -50,19 +50,21 @@ async def get_media(unit: ReadUnit, caller: Caller, media_id: UUID, readers: Seq
     raise NotFound("media", media_id)
 
 
-async def list_media(
-    unit: ReadUnit,
-    caller: Caller,
-    purposes: list[Purpose],
-    after: MediaKey | None,
-    limit: int,
-    *,
-    descending: bool,
-) -> list[Media]:
-    """The caller's own media."""
-    return await repository.list_page(
-        unit.connection, caller.known_user_id, purposes, after, limit, descending=descending
-    )
+class OwnMedia:
+    """The caller's own media as a list reads them, and the bytes that all of them take."""
+
+    def __init__(self, caller: Caller, purposes: Sequence[Purpose], *, descending: bool) -> None:
+        self._owner_user_id = caller.known_user_id
+        self._purposes = purposes
+        self._descending = descending
+        self.used = 0
+
+    async def fetch(self, unit: ReadUnit, after: MediaKey | None, limit: int) -> list[Media]:
+        """For the pager."""
+        self.used = await repository.read_used(unit.connection, self._owner_user_id)
+        return await repository.list_page(
+            unit.connection, self._owner_user_id, self._purposes, after, limit, descending=self._descending
+        )
 
 
 def part_of(media: Media, rendition: str, offset: int, length: int | None, if_none_match: str) -> Part:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 from uuid import UUID
 
 from google.api.httpbody_pb2 import HttpBody
+from marketplace.media.v1 import media_pb2, media_service_pb2_grpc
 from marketplace.media.v1 import media_service_pb2 as pb
-from marketplace.media.v1 import media_service_pb2_grpc
 
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call, OnceKey
@@ -50,6 +50,7 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
         self._taker = taker
         self._readers = readers
         self._media_url = media_url
+        self._quota = taker.quota
 
     async def UploadImage(
         self, request_iterator: AsyncIterator[pb.UploadImageRequest], context: Context
@@ -86,9 +87,9 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
         prepared = await self._taker.prepare(call.caller.known_user_id, purpose, asked.file_name, spool)
 
         def render(media: Media) -> _R:
-            return response(media=convert.to_media(media, self._media_url, own=True))
+            return response(media=self._show_own(media))
 
-        return await self._tx.answer("media.upload", lambda uow: keep(uow, prepared, self._taker.quota), render)
+        return await self._tx.answer("media.upload", lambda uow: keep(uow, prepared, self._quota), render)
 
     async def GetMedia(self, request: pb.GetMediaRequest, context: Context) -> pb.GetMediaResponse:
         caller, media_id = calls.current_caller(), UUID(request.media_id)
@@ -99,17 +100,14 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
         caller = calls.current_caller()
         purposes = [convert.PURPOSES.from_wire(number) for number in request.purposes]
         _, descending = parse_order(request.order_by, repository.ORDERS, "create_time desc")
-        page = await self._pager.list(
-            request,
-            caller,
-            lambda unit, after, limit: read.list_media(unit, caller, purposes, after, limit, descending=descending),
-            repository.cursor_of,
-            lambda media: convert.to_media(media, self._media_url, own=True),
-        )
-        used = await self._tx.read(lambda unit: repository.read_used(unit.connection, caller.known_user_id))
+        own = read.OwnMedia(caller, purposes, descending=descending)
+        page = await self._pager.list(request, caller, own.fetch, repository.cursor_of, self._show_own)
         return pb.ListMediaResponse(
-            media=page.items, next_page_token=page.next_page_token, used_size=used, max_size=self._taker.quota
+            media=page.items, next_page_token=page.next_page_token, used_size=own.used, max_size=self._quota
         )
+
+    def _show_own(self, media: Media) -> media_pb2.Media:
+        return convert.to_media(media, self._media_url, own=True)
 
     async def DownloadMedia(self, request: pb.DownloadMediaRequest, context: Context) -> AsyncIterator[HttpBody]:
         caller, media_id = calls.current_caller(), UUID(request.media_id)

@@ -15,7 +15,7 @@ from marketplace.cart.v1 import cart_pb2, cart_service_pb2
 from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
 from marketplace.delivery.v1 import courier_service_pb2, delivery_service_pb2
 from marketplace.inventory.v1 import inventory_service_pb2
-from marketplace.media.v1 import media_pb2
+from marketplace.media.v1 import media_pb2, media_service_pb2
 from marketplace.order.v1 import order_service_pb2
 from marketplace.payment.v1 import payment_pb2, payment_service_pb2
 from marketplace.seller.v1 import seller_service_pb2
@@ -40,6 +40,7 @@ from tests.e2e.matrix.ownership_cases import (
     pending_seller,
     pictured_product,
     plain,
+    private_media,
     quoted_address,
     refunded_order,
     refunded_payment,
@@ -317,6 +318,14 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "ImportProductsInline.options.seller_id": Owned(
         (S,), plain(lambda market: market.shop.seller_id, lambda one: inline_import(csv_file(), seller_id=one))
     ),
+    "GetMedia.media_id": Owned((B, S, C), private_media(lambda one: media_service_pb2.GetMediaRequest(media_id=one))),
+    "DownloadMedia.media_id": Owned(
+        (B, S, C), private_media(lambda one: media_service_pb2.DownloadMediaRequest(media_id=one))
+    ),
+    "DeleteMedia.media_id": Owned(
+        (B, S, C), private_media(lambda one: media_service_pb2.DeleteMediaRequest(media_id=one))
+    ),
+    "ListMedia.page_token": APART,
     "ExportProducts.seller_id": Owned(
         (S,),
         plain(

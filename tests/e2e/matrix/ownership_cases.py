@@ -23,6 +23,7 @@ from marketplace.payment.v1 import payment_service_pb2
 from marketplace.seller.v1 import seller_pb2, seller_service_pb2
 
 from tests.e2e.matrix.recipes_identity import new_address
+from tests.e2e.matrix.recipes_media import new_media
 from tests.worlds.matrix import Market
 from tests.worlds.things import Person, money, new_key, new_product, new_shop
 
@@ -83,6 +84,16 @@ def plain(foreign: Callable[[Market], str], ask: Callable[[str], Any]) -> Case:
 
     async def case(market: Market, who: str) -> Question:
         return Question(stranger(market, who), foreign(market), ask)
+
+    return case
+
+
+def private_media(ask: Callable[[str], Any]) -> Case:
+    """A proof of somebody who has nothing to do with the stranger."""
+
+    async def case(market: Market, who: str) -> Question:
+        media = await new_media(market, await market.register(), media_pb2.MEDIA_PURPOSE_PROOF)
+        return Question(stranger(market, who), media.media_id, ask)
 
     return case
 

@@ -157,7 +157,7 @@ async def test_no_values_bring_a_method_out_of_the_contract(
 )
 async def test_a_request_over_its_limit_is_refused(market: Market, people: People, method: str) -> None:
     limit = request_limit(RULES[method])
-    assert limit == (MAX_INLINE_BYTES if method.endswith("/ImportProductsInline") else MAX_REQUEST_BYTES)
+    assert limit == (MAX_INLINE_BYTES if method.endswith("Inline") else MAX_REQUEST_BYTES)
     token, _ = await ready(market, people, method)
     # A field that nobody knows makes it too large without breaking any other rule.
     outcome = await market.send_as(

@@ -108,7 +108,7 @@ async def test_a_small_picture_comes_in_one_call(uploads: Uploads) -> None:
     assert (media.size, media.purpose, media.HasField("file_name")) == (len(data), PROOF, False)
     for wrong in ({"size": len(data) + 1}, {"size": 1}, {"sha256": "0" * 64}):
         with pytest.raises(MediaCorrupt):
-            await uploads.call(pb.UploadImageInlineRequest(purpose=PROOF, image=data, **wrong), uploads.owner)  # type: ignore[arg-type]
+            await uploads.call(pb.UploadImageInlineRequest(purpose=PROOF, image=data, **wrong), uploads.owner)
 
 
 async def test_the_same_upload_again_is_the_same_media(uploads: Uploads) -> None:

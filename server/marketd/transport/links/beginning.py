@@ -11,7 +11,7 @@ from typing import Any
 
 from marketd.kernel.call import call as kernel_call
 from marketd.transport.audit_trail import AuditTrail
-from marketd.transport.deadlines import UPLOAD_SECONDS
+from marketd.transport.deadlines import UPLOAD_MESSAGE_SECONDS
 from marketd.transport.links.common import Edge, Step, keeps_answers, takes_stream
 from marketd.transport.passage import DETAILS, Passage
 from marketd.transport.refusals import HeaderRepeated
@@ -110,7 +110,7 @@ def admission(edge: Edge, rule: Rule) -> Step:
     else:
         admit = edge.admission.admit_stream if takes_stream(rule) else edge.admission.admit_arriving
     # An inline upload is one message, which takes its time; a streamed one begins at once.
-    seconds = UPLOAD_SECONDS if unary and rule.rate_class is RateClass.UPLOAD else edge.message_seconds
+    seconds = UPLOAD_MESSAGE_SECONDS if unary and rule.rate_class is RateClass.UPLOAD else edge.message_seconds
 
     def step(passage: Passage) -> None:
         passage.message_due = passage.started + seconds

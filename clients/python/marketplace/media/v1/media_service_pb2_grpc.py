@@ -81,8 +81,8 @@ class MediaServiceServicer:
         the same media again. Errors: MALFORMED_REQUEST when `info` does not come first and once, MEDIA_TYPE_UNSUPPORTED for
         other kinds of files (SVG, HTML, PDF) and for pictures that are one of these as well, MEDIA_TOO_LARGE for too many
         bytes, pixels (24 million) or frames (200), MEDIA_CORRUPT for what is cut, damaged or not as announced,
-        QUOTA_EXCEEDED when the caller's pictures would take more room than an account has, OVERLOADED, CONCURRENT_UPDATE,
-        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        QUOTA_EXCEEDED when the caller's pictures would take more room than an account has, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -90,7 +90,7 @@ class MediaServiceServicer:
 
     def UploadImageInline(self, request, context):
         """Uploads a small picture in one call, as UploadImage does. Errors: MEDIA_TYPE_UNSUPPORTED, MEDIA_TOO_LARGE,
-        MEDIA_CORRUPT, QUOTA_EXCEEDED, OVERLOADED, CONCURRENT_UPDATE, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        MEDIA_CORRUPT, QUOTA_EXCEEDED, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

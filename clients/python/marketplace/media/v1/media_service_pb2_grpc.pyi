@@ -26,12 +26,12 @@ class MediaServiceStub:
     the same media again. Errors: MALFORMED_REQUEST when `info` does not come first and once, MEDIA_TYPE_UNSUPPORTED for
     other kinds of files (SVG, HTML, PDF) and for pictures that are one of these as well, MEDIA_TOO_LARGE for too many
     bytes, pixels (24 million) or frames (200), MEDIA_CORRUPT for what is cut, damaged or not as announced,
-    QUOTA_EXCEEDED when the caller's pictures would take more room than an account has, OVERLOADED, CONCURRENT_UPDATE,
-    REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    QUOTA_EXCEEDED when the caller's pictures would take more room than an account has, REQUEST_ID_REUSED,
+    REQUEST_IN_PROGRESS.
     """
     UploadImageInline: _aio.UnaryUnaryMultiCallable[_media_service_pb2.UploadImageInlineRequest, _media_service_pb2.UploadImageInlineResponse]
     """Uploads a small picture in one call, as UploadImage does. Errors: MEDIA_TYPE_UNSUPPORTED, MEDIA_TOO_LARGE,
-    MEDIA_CORRUPT, QUOTA_EXCEEDED, OVERLOADED, CONCURRENT_UPDATE, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    MEDIA_CORRUPT, QUOTA_EXCEEDED, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     GetMedia: _aio.UnaryUnaryMultiCallable[_media_service_pb2.GetMediaRequest, _media_service_pb2.GetMediaResponse]
     """Gets a media. Those of products, shops, categories and reviews are everybody's; a proof or a signature is its
@@ -68,8 +68,8 @@ class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
         the same media again. Errors: MALFORMED_REQUEST when `info` does not come first and once, MEDIA_TYPE_UNSUPPORTED for
         other kinds of files (SVG, HTML, PDF) and for pictures that are one of these as well, MEDIA_TOO_LARGE for too many
         bytes, pixels (24 million) or frames (200), MEDIA_CORRUPT for what is cut, damaged or not as announced,
-        QUOTA_EXCEEDED when the caller's pictures would take more room than an account has, OVERLOADED, CONCURRENT_UPDATE,
-        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        QUOTA_EXCEEDED when the caller's pictures would take more room than an account has, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -79,7 +79,7 @@ class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_media_service_pb2.UploadImageInlineRequest, _abc.Awaitable[_media_service_pb2.UploadImageInlineResponse]],
     ) -> _abc.Awaitable[_media_service_pb2.UploadImageInlineResponse]:
         """Uploads a small picture in one call, as UploadImage does. Errors: MEDIA_TYPE_UNSUPPORTED, MEDIA_TOO_LARGE,
-        MEDIA_CORRUPT, QUOTA_EXCEEDED, OVERLOADED, CONCURRENT_UPDATE, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        MEDIA_CORRUPT, QUOTA_EXCEEDED, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
