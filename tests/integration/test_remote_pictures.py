@@ -24,8 +24,10 @@ from marketd.kernel.values.ids import new_id
 from marketplace.catalog.v1 import catalog_service_pb2 as pb
 from marketplace.catalog.v1 import product_pb2, remote_image_pb2
 from marketplace.media.v1 import media_service_pb2
+from marketplace.type.v1 import image_pb2
 
-from tests.integration.test_product_pictures import CONTEXT, Gallery, picture
+from tests.integration.test_catalog_products import CONTEXT, picture
+from tests.integration.test_product_pictures import Gallery
 from tests.worlds import pictures
 from tests.worlds.catalog_files import Shop as Importing
 from tests.worlds.catalog_files import file, outcome
@@ -262,7 +264,7 @@ async def test_an_import_keeps_what_was_fetched_and_lets_go_of_what_it_leaves_ou
 
 
 def _upload(media: Any) -> product_pb2.ProductImage:
-    return product_pb2.ProductImage(image={"media_id": media.media_id})
+    return product_pb2.ProductImage(image=image_pb2.Image(media_id=media.media_id))
 
 
 async def test_shops_and_hosts_take_turns(fetching: Fetching) -> None:

@@ -21,6 +21,7 @@ from marketplace.media.v1.media_pb2 import MediaPurpose
 from marketplace.order.v1 import order_service_pb2
 from marketplace.payment.v1 import payment_service_pb2
 from marketplace.seller.v1 import seller_pb2, seller_service_pb2
+from marketplace.type.v1 import image_pb2
 
 from tests.e2e.matrix.recipes_identity import new_address
 from tests.e2e.matrix.recipes_media import new_media
@@ -174,7 +175,7 @@ def pictured_product(media_id: str) -> Message:
 
 
 def added_image(product_id: str, **image: Any) -> Message:
-    picture = product_pb2.ProductImage(image={"url": "https://x.example/1.jpg"})
+    picture = product_pb2.ProductImage(image=image_pb2.Image(url="https://x.example/1.jpg"))
     picture.MergeFrom(product_pb2.ProductImage(**image))
     return catalog_service_pb2.AddProductImageRequest(product_id=product_id, image=picture)
 
@@ -190,7 +191,7 @@ async def own_logo(market: Market, who: str) -> Question:
     media_id = await market.upload(market.shop.owner, media_pb2.MEDIA_PURPOSE_SHOP)
 
     def ask(one: str) -> Message:
-        changed = seller_pb2.Seller(seller_id=market.rival.seller_id, logo={"media_id": one})
+        changed = seller_pb2.Seller(seller_id=market.rival.seller_id, logo=image_pb2.Image(media_id=one))
         return seller_service_pb2.UpdateSellerRequest(seller=changed)
 
     return Question(market.rival.owner, media_id, ask)

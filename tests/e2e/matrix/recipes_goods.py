@@ -18,6 +18,7 @@ from marketplace.catalog.v1 import (
 )
 from marketplace.inventory.v1 import inventory_service_pb2
 from marketplace.media.v1 import media_pb2
+from marketplace.type.v1 import image_pb2
 
 from tests.e2e.matrix.scenes import ADMIN, BUYER, GUEST, PUBLIC, SELLER, SERVICE, Book, Scene
 from tests.worlds.matrix import Market
@@ -228,7 +229,8 @@ async def delete_variant(market: Market, who: str) -> Scene:
 async def add_product_image(market: Market, who: str) -> Scene:
     product = await market.draft()
     media_id = await market.upload(market.shop.owner, media_pb2.MEDIA_PURPOSE_PRODUCT)
-    image = product_pb2.ProductImage(image={"media_id": media_id, "alt_text": "What it looks like"})
+    shown = image_pb2.Image(media_id=media_id, alt_text="What it looks like")
+    image = product_pb2.ProductImage(image=shown)
     request = catalog_service_pb2.AddProductImageRequest(
         product_id=product.product_id, image=image, position=1, etag=product.etag, request_id=new_key()
     )
