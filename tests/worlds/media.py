@@ -92,7 +92,7 @@ class Uploads:
 
     def enter(self, caller: Caller | None = None, once: OnceKey | None = None) -> Call:
         """What follows is a call of theirs: the owner's, unless somebody else is named."""
-        call = Call(caller=caller or self.owner, once=once, deadline=time.monotonic() + 30)
+        call = Call(caller=caller or self.owner, once=once, deadline=time.monotonic() + 300)
         calls.enter(call)
         return call
 

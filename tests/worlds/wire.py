@@ -115,8 +115,8 @@ class Wire:
                 return await self._watch(rule.method, raw[0], pairs, take, seconds)
             case Kind.BIDI:
                 return await asyncio.to_thread(self._talk, rule.method, raw, pairs, take, seconds)
-            case kind:
-                raise AssertionError(f"no method is {kind} yet")
+            case Kind.CLIENT_STREAM:
+                return await asyncio.to_thread(self._tell, rule.method, raw, pairs, seconds)
 
     async def _unary(self, method: str, raw: bytes, metadata: Pairs, seconds: float) -> Outcome:
         ask: Any = self.channel.unary_unary(method)
@@ -156,6 +156,18 @@ class Wire:
         # Of the blocking stack nobody else reads the statuses.
         WATCH.notice(status_text(call.details(), _pairs(call.trailing_metadata())), "a status that a client got")
         return Outcome(call.code(), call.details() or "", tuple(answers), _pairs(call.trailing_metadata()))
+
+    def _tell(self, method: str, raw: list[bytes], metadata: Pairs, seconds: float) -> Outcome:
+        ask: Any = self._blocking.stream_unary(method)
+        call: Any
+        answers: tuple[bytes, ...] = ()
+        try:
+            answer, call = ask.with_call(iter(raw), timeout=seconds, metadata=metadata)
+            answers = (answer,)
+        except grpc.RpcError as error:
+            call = error
+        WATCH.notice(status_text(call.details(), _pairs(call.trailing_metadata())), "a status that a client got")
+        return Outcome(call.code(), call.details() or "", answers, _pairs(call.trailing_metadata()))
 
 
 def _pairs(metadata: Any) -> tuple[tuple[str, str | bytes], ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 from marketd.kernel.call.refusals import ConcurrentUpdate
@@ -14,6 +15,8 @@ from marketd.media.errors import QuotaExceeded
 from marketd.media.values import Media, NewMedia
 
 MAX_FILE_NAME: Final = 255
+# A repeat that comes at once writes nothing.
+_RECENT: Final = timedelta(minutes=15)
 _FOLDERS: Final = re.compile(r"^.*[/\\]", re.DOTALL)
 
 
@@ -54,7 +57,11 @@ async def keep(uow: UnitOfWork, prepared: Prepared, quota: int) -> Media:
 
 
 async def _same(uow: UnitOfWork, new: NewMedia) -> Media | None:
-    return await repository.read_same(uow.connection, new.owner_user_id, new.purpose, new.sha256, uow.now)
+    """What the owner has already; who uploads it again has as much time to use it as before."""
+    same = await repository.lock_same(uow.connection, new.owner_user_id, new.purpose, new.sha256)
+    if same is not None:
+        await repository.begin_anew(uow.connection, same.media_id, uow.now - _RECENT, uow.now)
+    return same
 
 
 def cleaned_file_name(given: str) -> str:

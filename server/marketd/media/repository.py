@@ -66,19 +66,22 @@ async def read(connection: Connection, media_id: UUID) -> Media | None:
     return _MEDIA.optional(await connection.fetchrow(f"SELECT {_MEDIA.sql} FROM media WHERE media_id = $1", media_id))
 
 
-async def read_same(
-    connection: Connection, owner_user_id: UUID, purpose: Purpose, sha256: str, now: datetime
-) -> Media | None:
-    """The owner's media for this purpose with these bytes, locked, and its time to be held begun anew."""
+async def lock_same(connection: Connection, owner_user_id: UUID, purpose: Purpose, sha256: str) -> Media | None:
+    """The owner's media for this purpose with these bytes, locked until the transaction ends."""
     row = await connection.fetchrow(
-        "UPDATE media SET unheld_time = CASE WHEN unheld_time IS NULL THEN NULL ELSE $4::timestamptz END"
-        f" WHERE owner_user_id = $1 AND purpose = $2 AND sha256 = $3 RETURNING {_MEDIA.sql}",
+        f"SELECT {_MEDIA.sql} FROM media WHERE owner_user_id = $1 AND purpose = $2 AND sha256 = $3 FOR UPDATE",
         owner_user_id,
         purpose.value,
         sha256,
-        now,
     )
     return _MEDIA.optional(row)
+
+
+async def begin_anew(connection: Connection, media_id: UUID, before: datetime, now: datetime) -> None:
+    """A locked media that nothing has held since before the instant is unheld from now on only."""
+    await connection.execute(
+        "UPDATE media SET unheld_time = $3 WHERE media_id = $1 AND unheld_time < $2", media_id, before, now
+    )
 
 
 async def has_same(connection: Connection, owner_user_id: UUID, purpose: Purpose, sha256: str) -> bool:

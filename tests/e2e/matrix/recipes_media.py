@@ -40,12 +40,12 @@ async def new_media(
 
 @MEDIA.add("UploadImage", AUTHENTICATED)
 async def upload_image(market: Market, who: str) -> Scene:
-    return Scene(None, tuple(messages(a_picture(), step=100, request_id=new_key())))
+    return Scene(await newcomer(market, who), tuple(messages(a_picture(), step=100, request_id=new_key())))
 
 
 @MEDIA.add("UploadImageInline", AUTHENTICATED)
 async def upload_inline(market: Market, who: str) -> Scene:
-    return Scene(None, (inline_upload(),))
+    return Scene(await newcomer(market, who), (inline_upload(),))
 
 
 @MEDIA.add("GetMedia", PUBLIC)
@@ -56,7 +56,7 @@ async def get_media(market: Market, who: str) -> Scene:
 
 @MEDIA.add("ListMedia", AUTHENTICATED)
 async def list_media(market: Market, who: str) -> Scene:
-    return Scene(None, (media_service_pb2.ListMediaRequest(page_size=5),))
+    return Scene(await newcomer(market, who), (media_service_pb2.ListMediaRequest(page_size=5),))
 
 
 @MEDIA.add("DownloadMedia", PUBLIC)

@@ -204,3 +204,11 @@ async def test_sweeps_pass_over_what_somebody_has_locked(uploads: Uploads) -> No
     await uploads.tx.run("test.hold", hold_slowly)
     assert await uploads.rows() == 1
     assert await uploads.built.violations() == []
+
+
+async def test_who_uploads_again_has_a_day_again(uploads: Uploads) -> None:
+    media = await uploads.upload(pictures.unlike(1))
+    await uploads.later(lambda uow: uow.connection.execute("UPDATE media SET unheld_time = $1", uow.now - DAY))
+    assert await uploads.upload(pictures.unlike(1)) == media
+    await uploads.clean(timedelta(hours=23))
+    assert await uploads.rows() == 1

@@ -28,6 +28,7 @@ from marketplace.media.v1 import media_service_pb2 as pb
 from PIL import Image
 
 from tests.worlds import pictures
+from tests.worlds.loops import longest_callback
 from tests.worlds.media import CONTEXT, PROOF, Uploads, messages, somebody
 
 
@@ -197,3 +198,14 @@ async def _leave(uploads: Uploads) -> None:
     assert uploads.children.pids == []
     await uploads.tx.drain()
     await _nothing_is_left(uploads, spooled)
+
+
+async def test_uploads_at_once_hold_nobody_up(tx: Transactor, tmp_path: Path) -> None:
+    photo = pictures.encoded(pictures.photo(400, 300), "JPEG")
+    async with Uploads(tx, tmp_path / "media", children=True) as uploads:
+        with longest_callback() as held:
+            made = await asyncio.gather(*(uploads.upload(photo + os.urandom(16)) for _ in range(12)))
+        assert len({media.media_id for media in made}) == 12
+        assert held.seconds < 0.05
+        assert len(uploads.children.pids) <= 2
+        assert await uploads.built.violations() == []
