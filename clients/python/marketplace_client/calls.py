@@ -248,6 +248,30 @@ class ServerStreamLink(_Link, grpc.aio.UnaryStreamClientInterceptor):
         return await self._stream(client_call_details, lambda details: continuation(details, request))
 
 
+class ClientStreamLink(_Link, grpc.aio.StreamUnaryClientInterceptor):
+    """Calls that send a stream. They are not repeated here: what was sent of the stream is gone."""
+
+    async def intercept_stream_unary(
+        self,
+        continuation: Callable[
+            [grpc.aio.ClientCallDetails, AsyncIterable[_Q] | Iterable[_Q]],
+            Awaitable[grpc.aio.StreamUnaryCall[_Q, _R]],
+        ],
+        client_call_details: grpc.aio.ClientCallDetails,
+        request_iterator: AsyncIterable[_Q] | Iterable[_Q],
+    ) -> _R | grpc.aio.StreamUnaryCall[_Q, _R]:
+        """Send the stream and wait for the answer. Raises MarketplaceError."""
+        facts = facts_of(client_call_details)
+        timeout = client_call_details.timeout if client_call_details.timeout is not None else facts.timeout_seconds
+        details, token = await self._details(client_call_details, timeout, facts.token_use)
+        call = await continuation(details, request_iterator)
+        try:
+            await call
+        except grpc.aio.AioRpcError as error:
+            raise self._judged(from_rpc_error(error, facts.path), token, facts.token_use) from None
+        return call
+
+
 class BidiLink(_Link, grpc.aio.StreamStreamClientInterceptor):
     """Calls that stream both ways."""
 
@@ -266,4 +290,4 @@ class BidiLink(_Link, grpc.aio.StreamStreamClientInterceptor):
 
 def links(tokens: TokenSource) -> list[grpc.aio.ClientInterceptor]:
     """The interceptors of a channel whose calls carry these tokens."""
-    return [UnaryLink(tokens), ServerStreamLink(tokens), BidiLink(tokens)]
+    return [UnaryLink(tokens), ServerStreamLink(tokens), ClientStreamLink(tokens), BidiLink(tokens)]
