@@ -35,6 +35,7 @@ from marketd.order import wiring as order
 from marketd.order.pay import PaidOrders
 from marketd.order.service import holds_account as order_holds_account
 from marketd.order.service import holds_seller as order_holds_seller
+from marketd.order.service import shows_media as order_shows_media
 from marketd.payment import wiring as payment
 from marketd.payment.providers.choose import providers_of
 from marketd.process.assemble import assemble
@@ -63,7 +64,7 @@ SLICES: Final = (
             account_ended=(owner_deleted, courier_deleted, cart_owner_deleted, media_owner_deleted),
         ),
     ),
-    Room(media, partial(media.build, readers=(may_read_proof,))),
+    Room(media, partial(media.build, readers=(may_read_proof,), late_holders=(order_shows_media,))),
     Room(seller, partial(seller.build, holders=(order_holds_seller,))),
     Room(inventory, partial(inventory.build, shown_under=CACHE_TAG)),
     Room(catalog, catalog.build),

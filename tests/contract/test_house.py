@@ -133,6 +133,7 @@ def test_every_list_is_answered_by_the_pager_and_by_nothing_else_of_the_kernel()
                     ("_pager", ""),
                     ("_rules", ""),
                     ("_audited", ""),
+                    ("_media_url", ""),
                     ("_quota", ""),
                     ("_show_own", ""),
                     ("", "calls.current_caller"),

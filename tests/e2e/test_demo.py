@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from marketd.demo.defaults import PRODUCTS, TRACE
+from marketd.demo.pictures import decorate
 from marketd.demo.presentation import JsonScreen
 from marketd.demo.records import DemoOptions
 from marketd.demo.seed import seed, signed_in
@@ -19,6 +20,7 @@ from marketd.demo.steps import run_demo
 from marketd.process.process import App
 from marketplace.catalog.v1 import catalog_service_pb2
 from marketplace.delivery.v1 import delivery_pb2, delivery_service_pb2
+from marketplace.seller.v1 import seller_service_pb2
 
 from tests.canaries import MARK
 
@@ -37,6 +39,7 @@ STEPS = [
     "import",
     "catalog",
     "export",
+    "picture",
     "browse",
     "cart",
     "quote",
@@ -138,6 +141,22 @@ async def test_seeding_again_adds_nothing(app: App, admin: tuple[str, str]) -> N
     assert len(first.shops) == 3
     assert before == after
     assert set(before) == {shop.seller_id for shop in first.shops}
+
+
+async def test_shops_get_pictures_of_their_own_once(app: App, admin: tuple[str, str], tmp_path: Path) -> None:
+    target, products = f"127.0.0.1:{app.port}", tmp_path / "products.csv"
+    header, *rows = PRODUCTS.read_text().splitlines(keepends=True)
+    products.write_text(header + next(row for row in rows if row.startswith("hand-grinder,")))
+    logins = await seed(target, *admin, products)
+    assert await decorate(target, logins) == 2, "a logo and a product"
+    async with signed_in(target, *admin) as client:
+        (product,) = [one async for one in client.products(catalog_service_pb2.ListProductsRequest())]
+        wanted = seller_service_pb2.GetSellerRequest(seller_id=product.seller_id)
+        logo = (await client.seller.GetSeller(wanted)).seller.logo
+    for image, alt_text in ((logo, f"The logo of {logins.shops[0].name}"), (product.images[0].image, product.title)):
+        assert [size.width for size in image.renditions] == [160, 480, 640]
+        assert image.alt_text == alt_text
+    assert await decorate(target, logins) == 0
 
 
 async def test_simulated_couriers_set_out_with_orders(app: App, admin: tuple[str, str]) -> None:

@@ -29,7 +29,9 @@ from marketd.cart.quotes import sweeps as cart_sweeps
 from marketd.catalog.exports import repository as exports
 from marketd.catalog.exports.values import ExportedProduct
 from marketd.catalog.imports import repository as imports
-from marketd.catalog.model import ProductState
+from marketd.catalog.model import ProductState, RemoteImageState
+from marketd.catalog.pictures import repository as pictures
+from marketd.catalog.pictures.values import RemoteImageQuery
 from marketd.catalog.repository import brands, categories, products, slugs
 from marketd.catalog.values import CategoryQuery, Order, ProductQuery
 from marketd.delivery.model import CourierState, DeliveryOutcome, DeliveryState
@@ -258,6 +260,14 @@ def made_later() -> Iterator[tuple[str, Make]]:
                 "marketd.seller.repository.list_page",
                 partial(_positional, sellers.list_page, shops, shop_states, own, ID, shop_key, 9),
             )
+    for of_sellers, fetched, of_products, last, descending in product(
+        (None, (ID,)), ((), tuple(RemoteImageState)), ((), (ID,)), (None, ID), (True, False)
+    ):
+        remote = RemoteImageQuery(of_sellers, fetched, of_products)
+        yield (
+            "marketd.catalog.pictures.repository.list_page",
+            partial(_positional, partial(pictures.list_page, descending=descending), remote, last, 9),
+        )
     for purposes, media_key, way in product(((), (Purpose.PRODUCT,)), (None, (NOW, ID)), (False, True)):
         listed = partial(media.list_page, descending=way)
         yield "marketd.media.repository.list_page", partial(_positional, listed, ID, purposes, media_key, 9)

@@ -25,6 +25,7 @@ SHOP = Seller(
     shop_name="Shop",
     shop_name_key="Shop".lower(),
     description="",
+    logo=None,
     state=SellerState.ACTIVE,
     state_reason="",
     pickup_address=None,

@@ -48,7 +48,7 @@ S = OrderState
 
 
 def _item(**changes: Any) -> OrderItem:
-    item = OrderItem(uuid4(), uuid4(), uuid4(), "Lamp", "", {"Size": "M"}, "", 3, 0, 1_000, 0, 190_000, 479, True)
+    item = OrderItem(uuid4(), uuid4(), uuid4(), "Lamp", "", {"Size": "M"}, "", None, 3, 0, 1_000, 0, 190_000, 479, True)
     return replace(item, **changes)
 
 
@@ -216,7 +216,7 @@ def _in_cart(quantity: int = 1, price_minor: int = 1_000) -> CartItem:
 
 def _offer(item: CartItem, price_minor: int = 1_000, *, is_offered: bool = True) -> Offer:
     return Offer(
-        item.variant_id, uuid4(), uuid4(), "Lamp", "", (), "EUR", price_minor, None, True, is_offered, True, ""
+        item.variant_id, uuid4(), uuid4(), "Lamp", "", (), "EUR", price_minor, None, True, is_offered, True, None
     )
 
 
@@ -243,7 +243,7 @@ def test_a_full_cart_takes_no_more_variants_in_a_merge() -> None:
 
 
 def test_quotes_survive_their_json() -> None:
-    line = QuoteLine(uuid4(), uuid4(), uuid4(), "Lämp", "", {"Größe": "M"}, "", 2, 999, 190_000, True)
+    line = QuoteLine(uuid4(), uuid4(), uuid4(), "Lämp", "", {"Größe": "M"}, "", uuid4(), 2, 999, 190_000, True)
     package = QuotePackage(
         uuid4(), uuid4(), "Shop", None, timedelta(minutes=10), NOW, 490, 70_000, NOW, NOW, 12.5, (line,)
     )

@@ -214,7 +214,7 @@ def _others() -> Iterator[tuple[Any, str, Message]]:
     for seller_state in SellerState:
         seller: Seller = replace(filled(Seller), state=seller_state)
         for seller_kind in ("everybody", "owner", "admin", "service"):
-            yield seller, seller_kind, to_seller(seller, whole=seller_kind != "everybody")
+            yield seller, seller_kind, to_seller(seller, "/media/", whole=seller_kind != "everybody")
     for account_state in AccountState:
         account: Account = replace(filled(Account), state=account_state)
         for account_kind in ("owner", "admin", "service"):

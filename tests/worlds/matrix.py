@@ -26,10 +26,12 @@ from marketplace.auth.v1 import auth_service_pb2
 from marketplace.cart.v1 import cart_service_pb2
 from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
 from marketplace.delivery.v1 import courier_service_pb2, delivery_service_pb2
+from marketplace.media.v1 import media_pb2, media_service_pb2
 from marketplace.order.v1 import order_pb2, order_service_pb2
 from marketplace.seller.v1 import seller_service_pb2
 
 from tests.canaries import WATCH
+from tests.worlds import pictures
 from tests.worlds.jobs import run_due
 from tests.worlds.observed import ObservedApp
 from tests.worlds.rendering import quick_taker
@@ -170,6 +172,22 @@ class Market(ObservedApp):
     async def draft(self, shop: Shop | None = None, stock: int = 50) -> product_pb2.Product:
         """A product that is not published."""
         product: product_pb2.Product = (await self.call(new_product(stock), (shop or self.shop).owner)).product
+        return product
+
+    async def upload(self, person: Person, purpose: media_pb2.MediaPurpose.ValueType) -> str:
+        """A picture of that person's, the same each time: it is rendered only once."""
+        request = media_service_pb2.UploadImageInlineRequest(purpose=purpose, image=pictures.unlike(7))
+        media_id: str = (await self.call(request, person)).media.media_id
+        return media_id
+
+    async def pictured(self) -> product_pb2.Product:
+        """A product that is not published, with an upload and a link."""
+        request = new_product()
+        request.product.images.add(
+            image={"media_id": await self.upload(self.shop.owner, media_pb2.MEDIA_PURPOSE_PRODUCT)}
+        )
+        request.product.images.add(image={"url": "https://x.example/1.jpg"})
+        product: product_pb2.Product = (await self.call(request, self.shop.owner)).product
         return product
 
     async def product(self, shop: Shop | None = None, stock: int = 50) -> Goods:

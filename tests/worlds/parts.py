@@ -25,6 +25,8 @@ _OF_TESTS: Final[dict[str, Any]] = {
     "port": 0,
     "bcrypt_cost": 4,
     "pool_timeout_seconds": 5,
+    # Tests that want it have a web server of their own.
+    "fetch_pictures": False,
 }
 
 

@@ -58,6 +58,7 @@ class Served:
             "MARKETD_DATA_DIR": str(self.data),
             "MARKETD_MEDIA_DIR": str(folder / "media"),
             "MARKETD_BCRYPT_COST": "4",
+            "MARKETD_FETCH_PICTURES": "false",
             "MARKETD_WORKERS": str(workers),
             "MARKETD_FAILPOINTS": str(armed),
             # A dead leader's work is taken over within a second.

@@ -16,7 +16,8 @@ SELECT p.product_id, p.seller_id, p.slug, p.title, p.description, p.category_id,
       v.version, v.create_time, v.update_time)
     FROM variants v LEFT JOIN stocks s ON s.variant_id = v.variant_id
     WHERE v.product_id = p.product_id AND v.delete_time IS NULL ORDER BY v.position) AS variants,
-  ARRAY(SELECT ROW(i.image_id, i.position, i.media_id, i.url, i.alt_text, i.variant_ids::text[])
+  ARRAY(SELECT ROW(i.image_id, i.position, i.media_id, i.url, i.alt_text, i.variant_ids::text[],
+      (SELECT ROW(m.width, m.height, m.renditions::text) FROM media m WHERE m.media_id = i.media_id))
     FROM product_images i WHERE i.product_id = p.product_id ORDER BY i.position) AS images
 FROM products p WHERE p.product_id = $1
 """
@@ -26,7 +27,8 @@ CART = """
 SELECT c.cart_id, c.version, c.create_time, c.update_time, i.item_id, i.variant_id, i.quantity, i.price_minor,
   i.currency, i.create_time, i.update_time, p.product_id, p.seller_id, p.title, v.sku, v.options::text,
   v.price_minor, v.compare_at_price_minor, v.active, p.state, o.state, s.on_hand - s.reserved,
-  (SELECT m.url FROM product_images m WHERE m.product_id = p.product_id ORDER BY m.position LIMIT 1)
+  (SELECT ROW(m.url, m.media_id, (SELECT e.renditions->0 FROM media e WHERE e.media_id = m.media_id)::text)
+    FROM product_images m WHERE m.product_id = p.product_id ORDER BY m.position LIMIT 1)
 FROM floor.carts c JOIN floor.cart_items i USING (cart_id) JOIN variants v USING (variant_id)
   JOIN products p ON p.product_id = v.product_id JOIN sellers o ON o.seller_id = p.seller_id
   JOIN stocks s ON s.variant_id = i.variant_id

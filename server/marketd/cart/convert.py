@@ -35,13 +35,13 @@ def from_destination(request: cart_service_pb2.QuoteOrderRequest) -> Address | U
             return None
 
 
-def to_cart(priced: PricedCart) -> cart_pb2.Cart:
-    """marketplace.cart.v1.Cart."""
+def to_cart(priced: PricedCart, media_url: str) -> cart_pb2.Cart:
+    """marketplace.cart.v1.Cart; uploaded pictures stand below `media_url`."""
     cart = priced.cart
     return cart_pb2.Cart(
         cart_id=str(cart.cart_id),
         guest=cart.guest,
-        items=[_item(item) for item in priced.items],
+        items=[_item(item, media_url) for item in priced.items],
         total_quantity=sum(item.quantity for item in cart.items),
         subtotal=to_money(priced.subtotal),
         discount_amount=to_money(Money(0, priced.currency)),
@@ -51,7 +51,7 @@ def to_cart(priced: PricedCart) -> cart_pb2.Cart:
     )
 
 
-def _item(priced: PricedItem) -> cart_pb2.CartItem:
+def _item(priced: PricedItem, media_url: str) -> cart_pb2.CartItem:
     item, offer = priced.item, priced.offer
     message = cart_pb2.CartItem(
         item_id=str(item.item_id),
@@ -71,8 +71,8 @@ def _item(priced: PricedItem) -> cart_pb2.CartItem:
         if offer.sku:
             message.sku = offer.sku
         message.options.update(dict(offer.options))
-        if offer.image_url:
-            message.image_url = offer.image_url
+        if offer.image is not None:
+            message.image_url = offer.image.address(media_url)
         if offer.compare_at_price is not None:
             message.compare_at_price.CopyFrom(to_money(offer.compare_at_price))
     return message

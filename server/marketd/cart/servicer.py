@@ -37,7 +37,7 @@ class CartServicer(cart_service_pb2_grpc.CartServiceServicer):
         cart = await self._tx.read(lambda unit: read.find_cart(unit, caller, self._currency))
         if cart is None:
             cart = await self._tx.run("cart.open", lambda uow: read.open_cart(uow, caller, self._currency))
-        return cart_service_pb2.GetCartResponse(cart=convert.to_cart(cart))
+        return cart_service_pb2.GetCartResponse(cart=convert.to_cart(cart, self._terms.media_url))
 
     async def AddCartItem(
         self, request: cart_service_pb2.AddCartItemRequest, context: Context
@@ -46,7 +46,9 @@ class CartServicer(cart_service_pb2_grpc.CartServiceServicer):
         command = change.AddItem(UUID(request.variant_id), request.quantity)
 
         def render(added: change.AddedItem) -> cart_service_pb2.AddCartItemResponse:
-            return cart_service_pb2.AddCartItemResponse(cart=convert.to_cart(added.cart), item_id=str(added.item_id))
+            return cart_service_pb2.AddCartItemResponse(
+                cart=convert.to_cart(added.cart, self._terms.media_url), item_id=str(added.item_id)
+            )
 
         return await self._tx.answer(
             "cart.add", lambda uow: change.add_item(uow, caller, command, self._currency), render
@@ -60,7 +62,7 @@ class CartServicer(cart_service_pb2_grpc.CartServiceServicer):
         return await self._tx.answer(
             "cart.update",
             lambda uow: change.set_quantity(uow, caller, command, self._currency),
-            lambda cart: cart_service_pb2.UpdateCartItemResponse(cart=convert.to_cart(cart)),
+            lambda cart: cart_service_pb2.UpdateCartItemResponse(cart=convert.to_cart(cart, self._terms.media_url)),
         )
 
     async def RemoveCartItem(
@@ -71,7 +73,7 @@ class CartServicer(cart_service_pb2_grpc.CartServiceServicer):
         return await self._tx.answer(
             "cart.remove",
             lambda uow: change.remove_item(uow, caller, command, self._currency),
-            lambda cart: cart_service_pb2.RemoveCartItemResponse(cart=convert.to_cart(cart)),
+            lambda cart: cart_service_pb2.RemoveCartItemResponse(cart=convert.to_cart(cart, self._terms.media_url)),
         )
 
     async def ClearCart(
@@ -81,7 +83,7 @@ class CartServicer(cart_service_pb2_grpc.CartServiceServicer):
         return await self._tx.answer(
             "cart.clear",
             lambda uow: change.clear(uow, caller, self._currency),
-            lambda cart: cart_service_pb2.ClearCartResponse(cart=convert.to_cart(cart)),
+            lambda cart: cart_service_pb2.ClearCartResponse(cart=convert.to_cart(cart, self._terms.media_url)),
         )
 
     async def QuoteOrder(

@@ -32,6 +32,7 @@ def build(parts: Parts, *, quoter: Callable[[Parts], DeliveryQuoter]) -> Slice:
                     lifetime=settings.quote_lifetime,
                     order_ahead=settings.order_ahead,
                     tax_rate=rate_of(settings.tax_rate),
+                    media_url=settings.media_url,
                 ),
             )
         ],

@@ -18,6 +18,10 @@ from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.kernel.values.etags import check_etag
 from marketd.kernel.values.ids import new_id
 from marketd.kernel.values.texts import name_key
+from marketd.media import service as media
+from marketd.media.images.held import HeldImage, ImageChange, change_image
+from marketd.media.model import Purpose
+from marketd.media.values import Holder, HolderKind
 
 _PARENT = "category.parent_category_id"
 
@@ -32,13 +36,14 @@ class NewCategory:
     description: str
     position: int
     tax_rate: int | None
+    image: ImageChange | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CategoryChange:
     """New values for the fields that `paths` names (name, slug, parent_category_id, description, position, tax_rate).
 
-    An empty `etag` is unconditional.
+    image: None leaves it as it is. An empty `etag` is unconditional.
     """
 
     category_id: UUID
@@ -50,11 +55,12 @@ class CategoryChange:
     description: str
     position: int
     tax_rate: int | None
+    image: ImageChange | None = None
 
 
 async def create_category(uow: UnitOfWork, caller: Caller, new: NewCategory) -> Category:
-    """Make a category. Raises AlreadyExists for a slug in use, and ValidationFailed for one above that is not there or
-    when the tree would become too deep.
+    """Make a category. Raises AlreadyExists for a slug in use, and ValidationFailed for one above that is not there,
+    when the tree would become too deep, and for a picture that the caller may not use.
     """
     category_id = new_id()
     above: tuple[UUID, ...] = ()
@@ -69,6 +75,7 @@ async def create_category(uow: UnitOfWork, caller: Caller, new: NewCategory) -> 
         name_key=name_key(new.name),
         slug=new.slug or await free_slug(uow.connection, "categories", slugify(new.name, "category")),
         description=new.description,
+        image=await _image(uow, caller, category_id, None, new.image),
         position=new.position,
         tax_rate=new.tax_rate,
         path=(*above, category_id),
@@ -84,7 +91,8 @@ async def create_category(uow: UnitOfWork, caller: Caller, new: NewCategory) -> 
 async def update_category(uow: UnitOfWork, caller: Caller, change: CategoryChange) -> Category:
     """Change the named fields; what is so already stays as it is.
 
-    Raises NotFound, EtagMismatch, AlreadyExists, and ValidationFailed for a category above that cannot be.
+    Raises NotFound, EtagMismatch, AlreadyExists, and ValidationFailed for a category above that cannot be and a picture
+    that the caller may not use.
     """
     if "parent_category_id" in change.paths:
         await repository.lock_tree(uow.connection)
@@ -99,6 +107,8 @@ async def update_category(uow: UnitOfWork, caller: Caller, change: CategoryChang
         after = replace(after, slug=slug)
     if "description" in change.paths:
         after = replace(after, description=change.description)
+    if change.image is not None:
+        after = replace(after, image=await _image(uow, caller, before.category_id, before.image, change.image))
     if "position" in change.paths:
         after = replace(after, position=change.position)
     if "tax_rate" in change.paths:
@@ -114,6 +124,15 @@ async def update_category(uow: UnitOfWork, caller: Caller, change: CategoryChang
         await repository.move_below(uow.connection, before, after)
     await log.record(uow, caller, "category", after.category_id, before=before, after=after)
     return after
+
+
+async def _image(
+    uow: UnitOfWork, caller: Caller, category_id: UUID, before: HeldImage | None, change: ImageChange | None
+) -> HeldImage | None:
+    if change is None:
+        return before
+    holder = Holder(HolderKind.CATEGORY, category_id)
+    return await change_image(uow, before, change, [caller.known_user_id], Purpose.CATEGORY, holder)
 
 
 async def _path_below(uow: UnitOfWork, category: Category, parent_category_id: UUID | None) -> tuple[UUID, ...]:
@@ -141,6 +160,7 @@ async def delete_category(
     if used_by := await repository.used_by(uow.connection, category_id):
         raise InUse("category", used_by)
     await repository.delete(uow.connection, category_id)
+    await media.release_all(uow, Holder(HolderKind.CATEGORY, category_id))
     await log.record(uow, caller, "category", category_id, before=category)
 
 

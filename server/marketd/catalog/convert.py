@@ -9,22 +9,21 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.type.money_pb2 import Money as MoneyMessage
 from marketplace.catalog.v1 import brand_pb2, catalog_service_pb2, category_pb2, product_pb2
 from marketplace.inventory.v1 import stock_pb2
-from marketplace.type.v1 import image_pb2, rating_pb2
+from marketplace.type.v1 import rating_pb2
 
 from marketd.catalog.brands import BrandChange, NewBrand
 from marketd.catalog.categories import CategoryChange, NewCategory
 from marketd.catalog.model import ProductState
+from marketd.catalog.pictures.convert import from_product_image, to_product_image
 from marketd.catalog.values import (
     Brand,
     Category,
     CategoryQuery,
-    NewImage,
     NewProduct,
     NewVariant,
     Order,
     Product,
     ProductChange,
-    ProductImage,
     ProductQuery,
     Upserted,
     UpsertOutcome,
@@ -41,10 +40,12 @@ from marketd.kernel.values.etags import etag_of
 from marketd.kernel.values.money import Money
 from marketd.kernel.values.texts import name_key
 from marketd.kernel.wire import from_money, from_percent, to_money, to_percent, to_timestamp
+from marketd.media.images.convert import from_image, to_held_image
 
 _STATES = EnumMap(ProductState, product_pb2.ProductState)
 _POLICIES = EnumMap(StockPolicy, stock_pb2.StockPolicy)
 _OUTCOMES = EnumMap(UpsertOutcome, catalog_service_pb2.VariantOutcome)
+_IMAGE = frozenset({"image"})
 _STOCK_STATES = EnumMap(StockState, product_pb2.StockState)
 
 
@@ -67,14 +68,15 @@ def _text(identifier: UUID | None) -> str | None:
     return None if identifier is None else str(identifier)
 
 
-def to_category(category: Category) -> category_pb2.Category:
-    """The category as a message."""
+def to_category(category: Category, media_url: str) -> category_pb2.Category:
+    """The category as a message, its picture below `media_url`."""
     return category_pb2.Category(
         category_id=str(category.category_id),
         parent_category_id=_text(category.parent_category_id),
         name=category.name,
         slug=category.slug,
         description=category.description or None,
+        image=to_held_image(category.image, media_url),
         position=category.position,
         tax_rate=None if category.tax_rate is None else to_percent(category.tax_rate),
         ancestor_ids=[str(ancestor) for ancestor in category.ancestor_ids],
@@ -94,15 +96,17 @@ def from_create_category(request: catalog_service_pb2.CreateCategoryRequest) -> 
         category.description,
         category.position,
         _from_tax_rate(category),
+        from_image(category, "image", "category.image", _IMAGE) if category.HasField("image") else None,
     )
 
 
 def from_update_category(request: catalog_service_pb2.UpdateCategoryRequest) -> CategoryChange:
     """The change to make."""
     category = request.category
+    paths = update_paths(category, request.update_mask)
     return CategoryChange(
         category_id=UUID(category.category_id),
-        paths=update_paths(category, request.update_mask),
+        paths=paths,
         etag=category.etag,
         name=category.name,
         slug=category.slug,
@@ -110,6 +114,7 @@ def from_update_category(request: catalog_service_pb2.UpdateCategoryRequest) -> 
         description=category.description,
         position=category.position,
         tax_rate=_from_tax_rate(category),
+        image=from_image(category, "image", "category.image", paths),
     )
 
 
@@ -154,8 +159,8 @@ def from_update_brand(request: catalog_service_pb2.UpdateBrandRequest) -> BrandC
     )
 
 
-def to_product(product: Product) -> product_pb2.Product:
-    """The product as a message, as far as it was read."""
+def to_product(product: Product, media_url: str) -> product_pb2.Product:
+    """The product as a message, as far as it was read; its pictures are below `media_url`."""
     message = product_pb2.Product(
         product_id=str(product.product_id),
         seller_id=str(product.seller_id),
@@ -166,7 +171,7 @@ def to_product(product: Product) -> product_pb2.Product:
         brand_id=_text(product.brand_id),
         tags=product.tags,
         attributes=product.attributes,
-        images=[_to_image(image) for image in product.images],
+        images=[to_product_image(image, media_url) for image in product.images],
         option_names=product.option_names,
         variants=[to_variant(variant, product.currency) for variant in product.variants],
         rating=rating_pb2.RatingSummary(
@@ -214,15 +219,6 @@ def to_variant(variant: Variant, currency: str, product_id: UUID | None = None) 
     return message
 
 
-def _to_image(image: ProductImage) -> product_pb2.ProductImage:
-    return product_pb2.ProductImage(
-        image_id=str(image.image_id),
-        image=image_pb2.Image(media_id=_text(image.media_id), url=image.url, alt_text=image.alt_text or None),
-        position=image.position,
-        variant_ids=[str(variant_id) for variant_id in image.variant_ids],
-    )
-
-
 def masked(product: product_pb2.Product, mask: FieldMask) -> product_pb2.Product:
     """The product with only the fields that the mask names; an empty mask means all (AIP-157)."""
     if not mask.paths:
@@ -260,7 +256,7 @@ def from_create_product(request: catalog_service_pb2.CreateProductRequest, curre
             _from_variant(variant, currency, f"product.variants[{index}]")
             for index, variant in enumerate(product.variants)
         ],
-        images=[NewImage(one.image.url, one.image.alt_text) for one in product.images],
+        images=[from_product_image(image) for image in product.images],
     )
 
 

@@ -54,7 +54,7 @@ async def make_products(uow: UnitOfWork, planned: Sequence[Planned], actor: Acto
         if constraint_of(error) == "uq_variants_seller_id_sku_key":
             raise AlreadyExists("variant", "sku") from error
         raise
-    await specs.insert_images(uow.connection, [row for item in ordered for row in item.images])
+    await specs.insert_images(uow.connection, [row for item in ordered for row in item.images], uow.now)
     await inventory.create_stock(uow, [row for item in ordered for row in item.stocks], actor)
     return ordered
 

@@ -15,6 +15,8 @@ from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.etags import check_etag
+from marketd.media import service as media
+from marketd.media.values import Holder, HolderKind
 from marketd.seller import service as sellers
 from marketd.seller.errors import SellerClosed
 
@@ -50,7 +52,7 @@ async def archive_product(uow: UnitOfWork, caller: Caller, product_id: UUID, eta
 
 
 async def delete_product(uow: UnitOfWork, caller: Caller, product_id: UUID, etag: str, *, allow_missing: bool) -> None:
-    """Delete an own product with its variants; its stock stays with the orders that it is promised to.
+    """Delete an own product with its variants and pictures; its stock stays with the orders that it is promised to.
 
     Raises NotFound (with `allow_missing` not for what is gone or was never there; what is somebody else's looks the
     same), EtagMismatch.
@@ -63,6 +65,7 @@ async def delete_product(uow: UnitOfWork, caller: Caller, product_id: UUID, etag
         raise
     check_etag(etag, product.version)
     await specs.delete_product(uow.connection, product_id, uow.now)
+    await media.release_all(uow, Holder(HolderKind.PRODUCT, product_id))
     await record_foreign(uow, caller, spec.seller_id, ("product", product_id), before=spec)
 
 

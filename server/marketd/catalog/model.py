@@ -39,8 +39,17 @@ class ProductState(StrEnum):
     ARCHIVED = "ARCHIVED"
 
 
+class RemoteImageState(StrEnum):
+    """What became of fetching a picture from elsewhere; the values are those of the contract without the prefix."""
+
+    WAITING = "WAITING"
+    FETCHED = "FETCHED"
+    FAILED = "FAILED"
+
+
 MAX_CATEGORY_DEPTH = 20
 MAX_VARIANTS = 2048
+MAX_IMAGES = 250
 MAX_DESCRIPTION = 65536
 
 
@@ -70,6 +79,8 @@ class CategoryTable(Base):
     description: Mapped[str] = mapped_column(Text)
     position: Mapped[int] = mapped_column(Integer)
     tax_rate: Mapped[int | None] = mapped_column(Integer)
+    image_media_id: Mapped[UUID | None] = mapped_column(Uuid)
+    image_alt_text: Mapped[str] = mapped_column(Text, server_default=text("''"))
     path: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))
     version: Mapped[int] = mapped_column(BigInteger)
     create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
@@ -225,10 +236,16 @@ class VariantTable(Base):
 
 
 class ProductImageTable(Base):
-    """A picture of a product: an uploaded one by `media_id`, or one elsewhere by `url`, which is not fetched."""
+    """A picture of a product. `media_id` is the picture that media keeps; `url` is the address that the seller gave,
+    empty for an upload. Of one that was given by its address, the media comes once it was fetched, and the address
+    stays: files that sellers bring and take along know pictures by it.
+    """
 
     __tablename__ = "product_images"
-    __table_args__ = (Index("ix_product_images_listing", "product_id", "position"),)
+    __table_args__ = (
+        Index("ix_product_images_listing", "product_id", "position"),
+        CheckConstraint("media_id IS NOT NULL OR url <> ''", name="picture"),
+    )
 
     image_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     product_id: Mapped[UUID] = mapped_column(Uuid, ForeignKey("products.product_id", ondelete="CASCADE"))
@@ -237,3 +254,37 @@ class ProductImageTable(Base):
     url: Mapped[str] = mapped_column(Text)
     alt_text: Mapped[str] = mapped_column(Text)
     variant_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))
+
+
+class RemoteImageTable(Base):
+    """What becomes of fetching a picture that was given by its address.
+
+    A seller's pictures at one host are a lane: lanes take turns, so that neither a shop with thousands of pictures nor
+    a slow host keeps others waiting. `next_try_time` of one that is being fetched is when that counts as given up.
+    """
+
+    __tablename__ = "remote_images"
+    __table_args__ = (
+        Index(
+            "ix_remote_images_lane",
+            "seller_id",
+            "host",
+            "next_try_time",
+            postgresql_where=text("state = 'WAITING'"),
+        ),
+        Index("ix_remote_images_seller_id", "seller_id", "state", "image_id"),
+        Index("ix_remote_images_state", "state", "image_id"),
+        CheckConstraint("state IN ('WAITING', 'FETCHED', 'FAILED')", name="state"),
+        CheckConstraint("(state = 'WAITING') = (next_try_time IS NOT NULL)", name="next_try_time"),
+        CheckConstraint("state <> 'FAILED' OR failure IS NOT NULL", name="failure"),
+    )
+
+    image_id: Mapped[UUID] = mapped_column(
+        Uuid, ForeignKey("product_images.image_id", ondelete="CASCADE"), primary_key=True
+    )
+    seller_id: Mapped[UUID] = mapped_column(Uuid)
+    host: Mapped[str] = mapped_column(Text(collation="C"))
+    state: Mapped[str] = mapped_column(Text)
+    failure: Mapped[str | None] = mapped_column(Text)
+    tries: Mapped[int] = mapped_column(Integer)
+    next_try_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

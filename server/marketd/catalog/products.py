@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from uuid import UUID
 
 from marketd.catalog.descriptions import safe_html
 from marketd.catalog.insert import Planned, make_products, random_suffix
@@ -15,8 +16,9 @@ from marketd.catalog.locking import lock_own, read_whole
 from marketd.catalog.model import MAX_DESCRIPTION, ProductState
 from marketd.catalog.names import slugify, title_key
 from marketd.catalog.owners import record_foreign, seller_for
+from marketd.catalog.pictures.change import hold_images, planned_image
 from marketd.catalog.repository import slugs, specs
-from marketd.catalog.values import NewProduct, Product, ProductChange, ProductImage, ProductSpec, VariantSpec
+from marketd.catalog.values import NewImage, NewProduct, Product, ProductChange, ProductImage, ProductSpec, VariantSpec
 from marketd.catalog.variants.rules import (
     first_option_names,
     new_variant,
@@ -84,18 +86,7 @@ async def create_product(uow: UnitOfWork, caller: Caller, new: NewProduct, curre
         publish_time=None,
         attributes=dict(new.attributes),
     )
-    images = [
-        ProductImage(
-            image_id=new_id(),
-            product_id=product_id,
-            position=place,
-            media_id=None,
-            url=image.url,
-            alt_text=image.alt_text,
-            variant_ids=(),
-        )
-        for place, image in enumerate(new.images, start=1)
-    ]
+    images = await _images(uow, caller, seller.seller_id, product_id, new.images)
     try:
         await make_products(
             uow, [Planned(product, variants, images, stocks, has_own_slug=bool(new.slug))], Actor.of(caller)
@@ -105,6 +96,29 @@ async def create_product(uow: UnitOfWork, caller: Caller, new: NewProduct, curre
         raise
     await record_foreign(uow, caller, seller.seller_id, ("product", product_id), after=product)
     return await read_whole(uow, product_id)
+
+
+async def _images(
+    uow: UnitOfWork, caller: Caller, seller_id: UUID, product_id: UUID, given: Sequence[NewImage]
+) -> list[ProductImage]:
+    """The pictures to make, each once; the product holds those that are uploads.
+
+    Raises ValidationFailed for uploads that are not the caller's to use, and for variants: there are none to name yet.
+    """
+    early = [
+        FieldViolation(f"product.images[{index}].variant_ids", "the variants have no ids before the product is made")
+        for index, image in enumerate(given)
+        if image.variant_ids
+    ]
+    if early:
+        raise ValidationFailed(*early)
+    wanted: dict[int, NewImage] = {}
+    for index, image in enumerate(given):
+        if not any(image.is_same(other) for other in wanted.values()):
+            wanted[index] = image
+    paths = [f"product.images[{index}].image.media_id" for index in wanted]
+    await hold_images(uow, caller, seller_id, product_id, list(wanted.values()), paths)
+    return [planned_image(product_id, image, place) for place, image in enumerate(wanted.values(), 1)]
 
 
 async def update_product(uow: UnitOfWork, caller: Caller, change: ProductChange) -> Product:

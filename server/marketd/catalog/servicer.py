@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
 
 from marketplace.catalog.v1 import catalog_service_pb2 as pb
-from marketplace.catalog.v1 import catalog_service_pb2_grpc
 
 from marketd.catalog import brands, categories, convert, life, products, show
 from marketd.catalog.errors import UploadOutOfOrder
@@ -22,6 +21,7 @@ from marketd.catalog.imports.tally import Told
 from marketd.catalog.imports.upload import Upload, check_inline
 from marketd.catalog.imports.values import ImportSummary
 from marketd.catalog.model import ProductState
+from marketd.catalog.pictures.servicer import PictureMethods
 from marketd.catalog.repository import brands as brand_rows
 from marketd.catalog.repository import categories as category_rows
 from marketd.catalog.repository import products as product_rows
@@ -30,8 +30,7 @@ from marketd.catalog.variants import change
 from marketd.catalog.variants.upsert import upsert_variants
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.pages import Pager
-from marketd.kernel.db.transactor import Transactor, Work
-from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.db.transactor import Transactor
 
 if TYPE_CHECKING:
     import grpc.aio
@@ -44,8 +43,8 @@ CACHE_TAG = "catalog"
 MAX_IMPORT_BYTES = 256 * 1024 * 1024
 
 
-class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
-    """Categories, brands, products and imports.
+class CatalogServicer(PictureMethods):
+    """Categories, brands, products and imports; pictures are in pictures/.
 
     `on_change` is called after each commit that may change what anybody sees of the catalog. `max_import_bytes` bounds
     streamed files, `imports_at_once` how many of them are worked on at the same time (the others wait).
@@ -57,25 +56,15 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         tx: Transactor,
         pager: Pager,
         currency: str,
+        media_url: str,
         on_change: Callable[[], None],
         max_import_bytes: int = MAX_IMPORT_BYTES,
         imports_at_once: int = 2,
     ) -> None:
-        self._tx = tx
-        self._pager = pager
+        super().__init__(tx=tx, pager=pager, media_url=media_url, on_change=on_change)
         self._currency = currency
-        self._on_change = on_change
         self._max_import_bytes = max_import_bytes
         self._import_turns = asyncio.Semaphore(imports_at_once)
-
-    def _changing(self, work: Work[T]) -> Work[T]:
-        """The same work, and `on_change` after its commit."""
-
-        async def changing(uow: UnitOfWork) -> T:
-            uow.after_commit(self._on_change)
-            return await work(uow)
-
-        return changing
 
     # -- categories
 
@@ -83,7 +72,7 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         caller, new = calls.current_caller(), convert.from_create_category(request)
 
         def render(category: Category) -> pb.CreateCategoryResponse:
-            return pb.CreateCategoryResponse(category=convert.to_category(category))
+            return pb.CreateCategoryResponse(category=convert.to_category(category, self._media_url))
 
         return await self._tx.answer(
             "catalog.create_category", self._changing(lambda uow: categories.create_category(uow, caller, new)), render
@@ -93,7 +82,7 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         caller, wanted = calls.current_caller(), convert.from_update_category(request)
 
         def render(category: Category) -> pb.UpdateCategoryResponse:
-            return pb.UpdateCategoryResponse(category=convert.to_category(category))
+            return pb.UpdateCategoryResponse(category=convert.to_category(category, self._media_url))
 
         return await self._tx.answer(
             "catalog.update_category",
@@ -117,7 +106,7 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         category_id = convert.optional_id(request.category_id)
         category = await self._tx.read(lambda unit: categories.get_category(unit, category_id, request.slug))
         calls.current().cache_tag = CACHE_TAG
-        return pb.GetCategoryResponse(category=convert.to_category(category))
+        return pb.GetCategoryResponse(category=convert.to_category(category, self._media_url))
 
     async def ListCategories(self, request: pb.ListCategoriesRequest, context: Context) -> pb.ListCategoriesResponse:
         query = convert.from_list_categories(request)
@@ -127,7 +116,7 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
             None,
             lambda unit, after, limit: categories.list_categories(unit, query, order, after, limit),
             lambda category: category_rows.cursor_of(category, order),
-            convert.to_category,
+            lambda category: convert.to_category(category, self._media_url),
         )
         calls.current().cache_tag = CACHE_TAG
         return pb.ListCategoriesResponse(categories=page.items, next_page_token=page.next_page_token)
@@ -190,7 +179,7 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         caller, new = calls.current_caller(), convert.from_create_product(request, self._currency)
 
         def render(product: Product) -> pb.CreateProductResponse:
-            return pb.CreateProductResponse(product=convert.to_product(product))
+            return pb.CreateProductResponse(product=convert.to_product(product, self._media_url))
 
         return await self._tx.answer(
             "catalog.create_product", lambda uow: products.create_product(uow, caller, new, self._currency), render
@@ -200,7 +189,7 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         caller, wanted = calls.current_caller(), convert.from_update_product(request)
 
         def render(product: Product) -> pb.UpdateProductResponse:
-            return pb.UpdateProductResponse(product=convert.to_product(product))
+            return pb.UpdateProductResponse(product=convert.to_product(product, self._media_url))
 
         return await self._tx.answer(
             "catalog.update_product", self._changing(lambda uow: products.update_product(uow, caller, wanted)), render
@@ -210,7 +199,7 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         caller, product_id = calls.current_caller(), UUID(request.product_id)
 
         def render(product: Product) -> pb.PublishProductResponse:
-            return pb.PublishProductResponse(product=convert.to_product(product))
+            return pb.PublishProductResponse(product=convert.to_product(product, self._media_url))
 
         return await self._tx.answer(
             "catalog.publish_product",
@@ -222,7 +211,7 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         caller, product_id = calls.current_caller(), UUID(request.product_id)
 
         def render(product: Product) -> pb.ArchiveProductResponse:
-            return pb.ArchiveProductResponse(product=convert.to_product(product))
+            return pb.ArchiveProductResponse(product=convert.to_product(product, self._media_url))
 
         return await self._tx.answer(
             "catalog.archive_product",
@@ -311,7 +300,9 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         )
         if product.state is ProductState.PUBLISHED:
             call.cache_tag = CACHE_TAG
-        return pb.GetProductResponse(product=convert.masked(convert.to_product(product), request.read_mask))
+        return pb.GetProductResponse(
+            product=convert.masked(convert.to_product(product, self._media_url), request.read_mask)
+        )
 
     async def BatchGetProducts(
         self, request: pb.BatchGetProductsRequest, context: Context
@@ -321,7 +312,7 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         # Where something is left out, or a draft is shown, somebody else would get another answer.
         if len(found) == len(set(product_ids)) and all(one.state is ProductState.PUBLISHED for one in found):
             call.cache_tag = CACHE_TAG
-        return pb.BatchGetProductsResponse(products=[convert.to_product(product) for product in found])
+        return pb.BatchGetProductsResponse(products=[convert.to_product(product, self._media_url) for product in found])
 
     async def ListProducts(self, request: pb.ListProductsRequest, context: Context) -> pb.ListProductsResponse:
         call, query = calls.current(), convert.from_list_products(request)
@@ -332,7 +323,7 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
             None if public else call.caller,
             lambda unit, after, limit: show.list_products(unit, call.caller, query, order, after, limit),
             lambda product: product_rows.cursor_of(product, order),
-            convert.to_product,
+            lambda product: convert.to_product(product, self._media_url),
         )
         if public:
             call.cache_tag = CACHE_TAG

@@ -13,6 +13,8 @@ from marketd.catalog.names import Options
 from marketd.inventory.model import StockPolicy
 from marketd.inventory.values import Availability
 from marketd.kernel.values.money import Money
+from marketd.media.images.held import HeldImage
+from marketd.media.values import Picture, Rendition
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,7 @@ class Category:
     name_key: str
     slug: str
     description: str
+    image: HeldImage | None
     position: int
     tax_rate: int | None
     path: tuple[UUID, ...]
@@ -77,7 +80,11 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class ProductImage:
-    """A picture of a product, by `media_id` or by `url`; no `variant_ids` means that it shows all of them."""
+    """A picture of a product; no `variant_ids` means that it shows all of them.
+
+    url: the address that it was given by, empty for an upload. media_id: None while it is shown from there; picture:
+    the sizes of the media, where it was read to be shown.
+    """
 
     image_id: UUID
     product_id: UUID
@@ -86,6 +93,7 @@ class ProductImage:
     url: str
     alt_text: str
     variant_ids: tuple[UUID, ...]
+    picture: Picture | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +180,19 @@ class VariantSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class OfferImage:
+    """The picture of an offer: the address that the seller gave, or of one that media keeps the smallest size."""
+
+    url: str
+    media_id: UUID | None
+    thumb: Rendition | None
+
+    def address(self, media_url: str) -> str:
+        """Where it is shown from; the files of media stand below `media_url`."""
+        return (self.thumb.url(media_url) if self.thumb is not None else None) or self.url
+
+
+@dataclass(frozen=True, slots=True)
 class Offer:
     """A variant as a cart or an order needs it.
 
@@ -190,7 +211,7 @@ class Offer:
     requires_shipping: bool
     is_offered: bool
     seller_sells: bool
-    image_url: str
+    image: OfferImage | None
 
     @property
     def is_buyable(self) -> bool:
@@ -282,17 +303,23 @@ class Upserted:
 
 @dataclass(frozen=True, slots=True)
 class NewImage:
-    """A picture to be attached by its address."""
+    """A picture to be attached: an upload, or one at that address."""
 
+    media_id: UUID | None
     url: str
     alt_text: str
+    variant_ids: tuple[UUID, ...] = ()
+
+    def is_same(self, other: ProductImage | NewImage) -> bool:
+        """Whether it is that picture: the same upload, or taken from the same address."""
+        return self.media_id == other.media_id if self.media_id is not None else self.url == other.url
 
 
 @dataclass(frozen=True, slots=True)
 class NewProduct:
     """A product to be made. An empty `slug` is made from the title; empty `option_names` are those of the variants.
 
-    variants: 0..500; images: 0..50.
+    variants: 0..500; images: 0..250.
     """
 
     seller_id: UUID | None

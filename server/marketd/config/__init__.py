@@ -12,7 +12,7 @@ import os
 import re
 from datetime import timedelta
 from decimal import Decimal
-from ipaddress import IPv6Address
+from ipaddress import IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -131,6 +131,12 @@ class Settings(BaseSettings):
     )
     unheld_media_lifetime: timedelta = Field(
         timedelta(hours=24), gt=timedelta(0), description="After so long a picture that nothing uses is removed."
+    )
+    fetch_pictures: bool = Field(
+        True, description="Whether pictures that shops give by their address are fetched; else they stay links."
+    )
+    fetch_networks: tuple[IPv4Network | IPv6Network, ...] = Field(
+        (), description="Networks besides the public internet to fetch them from: '[\"10.1.0.0/16\"]'."
     )
     render_processes: int = Field(2, ge=1, le=32, description="Processes of each worker that make pictures' sizes.")
 

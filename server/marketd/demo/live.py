@@ -19,6 +19,7 @@ from rich.console import Console
 from marketd.demo.addresses import reachable
 from marketd.demo.defaults import ADMIN_EMAIL, PASSWORD
 from marketd.demo.guide import show
+from marketd.demo.pictures import decorate
 from marketd.demo.records import CheckFailed
 from marketd.demo.seed import SeededLogins, seed
 from marketd.demo.simulation import simulate
@@ -73,8 +74,19 @@ async def run(target: str, email: str, password: str, console: Console) -> None:
         return
     logins = seeding.result()
     show(console, target, logins)
+    # Beside all else: nobody waits for pictures to begin.
+    decorating = asyncio.create_task(_decorate(target, logins, console))
     await simulate(target, logins, stop)
     await ending
+    decorating.cancel()
+    await asyncio.wait((decorating,))
+
+
+async def _decorate(target: str, logins: SeededLogins, console: Console) -> None:
+    try:
+        await decorate(target, logins)
+    except MarketplaceError as error:
+        console.print(f"The shops' pictures could not be hung: {error}")
 
 
 def command(

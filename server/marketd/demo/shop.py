@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,14 +12,17 @@ from google.protobuf.duration_pb2 import Duration
 from marketplace.auth.v1 import user_service_pb2
 from marketplace.cart.v1 import cart_service_pb2
 from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
+from marketplace.media.v1 import media_pb2
 from marketplace.order.v1 import order_pb2, order_service_pb2
 from marketplace.payment.v1 import payment_pb2, payment_service_pb2
 from marketplace.policy.v1 import policy_pb2
 from marketplace.seller.v1 import seller_pb2, seller_service_pb2
-from marketplace_client import export_products, watch_order
+from marketplace.type.v1 import image_pb2
+from marketplace_client import download_media, export_products, upload_image, watch_order
 
 from marketd.demo import catalogs, imports
 from marketd.demo.admin import sign_in_admin
+from marketd.demo.drawing.pictures import draw_product
 from marketd.demo.money import to_minor, to_text
 from marketd.demo.people import Cast, address_at
 from marketd.demo.records import CheckFailed, DemoOptions, require
@@ -115,6 +120,28 @@ async def fill_shop(stage: Stage, cast: Cast, options: DemoOptions, seller_id: s
         changed = again.products_created + again.products_updated + again.products_rejected
         require(not changed, f"importing the export touched {changed} products")
         return [product for product, _ in found]
+
+
+async def hang_picture(stage: Stage, cast: Cast, products: list[product_pb2.Product]) -> None:
+    """The seller uploads a picture of a product and hangs it up; whoever looks gets its bytes."""
+    async with stage.step("picture", "The seller uploads a picture of a product, and it shows") as detail:
+        product = products[0]
+        drawn = await asyncio.to_thread(draw_product, product.title, *product.tags)
+        media = await upload_image(cast.seller, drawn, media_pb2.MEDIA_PURPOSE_PRODUCT, file_name=f"{product.slug}.png")
+        detail["media_id"], detail["uploaded"] = media.media_id, media.size
+        image = product_pb2.ProductImage(image=image_pb2.Image(media_id=media.media_id, alt_text=product.title))
+        request = catalog_service_pb2.AddProductImageRequest(product_id=product.product_id, image=image, position=1)
+        added = (await cast.seller.catalog.AddProductImage(request)).image
+        by_id = catalog_service_pb2.GetProductRequest(product_id=product.product_id)
+        shown = (await cast.seller.catalog.GetProduct(by_id)).product.images[0]
+        require(shown == added, "the product does not show the picture first")
+        require(bool(shown.image.renditions), "the picture has no sizes")
+        for rendition in shown.image.renditions:
+            detail[rendition.name] = f"{rendition.width} x {rendition.height}, {rendition.size} bytes"
+            content = await download_media(cast.buyer, media.media_id, rendition.name)
+            named = rendition.url.rpartition("/")[2].partition(".")[0]
+            is_whole = (len(content), hashlib.sha256(content).hexdigest()) == (rendition.size, named)
+            require(is_whole, f"the size {rendition.name} arrives with other bytes than it has")
 
 
 async def browse(stage: Stage, cast: Cast, seller_id: str) -> list[product_pb2.Variant]:

@@ -83,7 +83,8 @@ class _Story:
         async with Watchers() as watchers:
             await shop.sign_in(stage, cast, options)
             seller_id = await shop.open_shop(stage, cast, start)
-            await shop.fill_shop(stage, cast, options, seller_id)
+            products = await shop.fill_shop(stage, cast, options, seller_id)
+            await shop.hang_picture(stage, cast, products)
             variants = await shop.browse(stage, cast, seller_id)
             purchase = await shop.buy(stage, cast, watchers, variants, end)
             await shop.prepare(stage, cast, purchase)

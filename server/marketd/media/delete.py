@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final, cast
 from uuid import UUID
@@ -16,15 +16,24 @@ from marketd.kernel.values.etags import check_etag
 from marketd.kernel.work.jobs import Payload
 from marketd.kernel.work.sweeps import BATCH
 from marketd.media import file_rows, repository
+from marketd.media.ports import LateHolder
 from marketd.media.store import Store
-from marketd.media.values import VERSION
+from marketd.media.values import VERSION, Holder, HolderKind
 
 REMOVE_FILES: Final = "media.remove_files"
 _FILES_OF_A_JOB: Final = 100
 
 
-async def delete_media(uow: UnitOfWork, caller: Caller, media_id: UUID, etag: str, *, allow_missing: bool) -> None:
-    """Delete an own media that nothing holds. Raises NotFound, EtagMismatch and InUse."""
+async def delete_media(
+    uow: UnitOfWork,
+    caller: Caller,
+    media_id: UUID,
+    etag: str,
+    *,
+    allow_missing: bool,
+    late_holders: Sequence[LateHolder] = (),
+) -> None:
+    """Delete an own media that nothing holds or shows. Raises NotFound, EtagMismatch and InUse."""
     found = await repository.lock(uow.connection, [media_id])
     if not found or not (found[0].owner_user_id == caller.user_id or caller.has(Role.ADMIN)):
         if allow_missing:
@@ -34,13 +43,21 @@ async def delete_media(uow: UnitOfWork, caller: Caller, media_id: UUID, etag: st
     holder = await repository.read_holder(uow.connection, media_id)
     if holder is not None:
         raise InUse("media", holder.lower())
+    for shows in late_holders:
+        if await shows(uow.connection, [media_id]):
+            raise InUse("media", HolderKind.ORDER.lower())
     await file_rows.judge_again(uow.connection, [media_id], uow.now)
     await repository.delete(uow.connection, found)
 
 
-async def sweep_unheld(uow: UnitOfWork, *, lifetime: timedelta) -> int:
-    """Delete a batch of media that nothing has held for that long; how many went."""
+async def sweep_unheld(uow: UnitOfWork, *, lifetime: timedelta, late_holders: Sequence[LateHolder] = ()) -> int:
+    """Delete a batch of media that nothing has held for that long; how many went. What is shown is held from now on."""
     found = await repository.lock_unheld(uow.connection, uow.now - lifetime, BATCH)
+    for shows in late_holders:
+        shown = await shows(uow.connection, [media.media_id for media in found]) if found else {}
+        for media_id, order_id in shown.items():
+            await repository.add_holds(uow.connection, [media_id], Holder(HolderKind.ORDER, order_id))
+        found = [media for media in found if media.media_id not in shown]
     if found:
         await file_rows.judge_again(uow.connection, [media.media_id for media in found], uow.now)
         await repository.delete(uow.connection, found)

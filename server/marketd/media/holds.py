@@ -24,7 +24,7 @@ async def hold(
     purposes: Collection[Purpose],
     holder: Holder,
     *,
-    field: str,
+    field: str | Sequence[str],
 ) -> Mapping[UUID, Picture]:
     """See service.hold."""
     if not media_ids:
@@ -32,7 +32,7 @@ async def hold(
     found = {media.media_id: media for media in await repository.lock(uow.connection, set(media_ids))}
     wrong: list[FieldViolation] = []
     for index, media_id in enumerate(media_ids):
-        path = field.replace("[]", f"[{index}]", 1)
+        path = field.replace("[]", f"[{index}]", 1) if isinstance(field, str) else field[index]
         media = found.get(media_id)
         # Somebody else's is as if it were not there: an id must not tell what others have uploaded.
         if media is None or media.owner_user_id not in allowed_owner_ids:

@@ -25,6 +25,9 @@ PICTURE_SQL: Final = (
     " 'renditions', media.renditions) FROM media WHERE media.media_id = {media_id})"
 )
 
+# Renditions stand smallest first.
+THUMB_SQL: Final = "(SELECT media.renditions->0 FROM media WHERE media.media_id = {media_id})"
+
 MediaKey: TypeAlias = tuple[datetime | UUID, ...]
 """Where a media stands in a list: its create_time and id."""
 

@@ -15,13 +15,26 @@ from marketd.media import holds, repository
 from marketd.media.model import Purpose
 from marketd.media.values import Holder, HolderKind, Media, Picture
 
-__all__ = ["PICTURE_SQL", "Taker", "discard_all", "hold", "read_holder_ids", "read_pictures", "release", "release_all"]
+__all__ = [
+    "PICTURE_SQL",
+    "THUMB_SQL",
+    "Taker",
+    "discard_all",
+    "hold",
+    "read_holder_ids",
+    "read_pictures",
+    "release",
+    "release_all",
+]
 
 PICTURE_SQL: Final = repository.PICTURE_SQL
 """The picture of a media as JSON, a scalar subquery: `PICTURE_SQL.format(media_id="i.media_id")` in a list of columns.
 
 `values.picture_of` reads it; NULL where there is no such media.
 """
+
+THUMB_SQL: Final = repository.THUMB_SQL
+"""The smallest size of a media as JSON, in the same way; a values.Rendition has its fields."""
 
 
 class Taker(Protocol):
@@ -45,15 +58,15 @@ async def hold(
     purpose: Purpose | Collection[Purpose],
     holder: Holder,
     *,
-    field: str,
+    field: str | Sequence[str],
 ) -> Mapping[UUID, Picture]:
     """Have the holder hold these media, besides those that it holds; the picture of each.
 
     allowed_owner_ids: whose media may be taken: the caller's, and with an admin who acts for a shop its owner's too.
     purpose: the one, or those, that they must have been uploaded for.
     field: where the ids stand in the request, such as `images[].media_id`; `[]` is filled with the place of an id in
-    `media_ids`. The rows are locked in the order of their ids. Raises ValidationFailed for an id that is missing, is
-    another's or of another purpose.
+    `media_ids`; or where each of them stands. The rows are locked in the order of their ids. Raises ValidationFailed
+    for an id that is missing, is another's or of another purpose.
     """
     purposes = (purpose,) if isinstance(purpose, Purpose) else purpose
     return await holds.hold(uow, allowed_owner_ids, media_ids, purposes, holder, field=field)

@@ -22,7 +22,7 @@ from marketd.media import convert, read, repository
 from marketd.media.delete import delete_media
 from marketd.media.errors import UploadOutOfOrder
 from marketd.media.keep import keep
-from marketd.media.ports import PrivateReaders
+from marketd.media.ports import LateHolder, PrivateReaders
 from marketd.media.spool import Spool
 from marketd.media.store import StoredFileMissing
 from marketd.media.taking import MediaTaker
@@ -40,15 +40,25 @@ _UPLOAD: Final = "/marketplace.media.v1.MediaService/UploadImage"
 
 
 class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
-    """marketplace.media.v1.MediaService. `readers` say who else may read what is not public."""
+    """marketplace.media.v1.MediaService. `readers` say who else may read what is not public, `late_holders` what is
+    shown without being held.
+    """
 
     def __init__(
-        self, *, tx: Transactor, pager: Pager, taker: MediaTaker, readers: Sequence[PrivateReaders], media_url: str
+        self,
+        *,
+        tx: Transactor,
+        pager: Pager,
+        taker: MediaTaker,
+        readers: Sequence[PrivateReaders],
+        late_holders: Sequence[LateHolder],
+        media_url: str,
     ) -> None:
         self._tx = tx
         self._pager = pager
         self._taker = taker
         self._readers = readers
+        self._late_holders = late_holders
         self._media_url = media_url
         self._quota = taker.quota
 
@@ -136,7 +146,14 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
 
         return await self._tx.answer(
             "media.delete",
-            lambda uow: delete_media(uow, caller, media_id, request.etag, allow_missing=request.allow_missing),
+            lambda uow: delete_media(
+                uow,
+                caller,
+                media_id,
+                request.etag,
+                allow_missing=request.allow_missing,
+                late_holders=self._late_holders,
+            ),
             render,
         )
 

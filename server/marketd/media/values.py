@@ -28,6 +28,7 @@ class HolderKind(StrEnum):
     BRAND = "BRAND"
     REVIEW = "REVIEW"
     DELIVERY = "DELIVERY"
+    ORDER = "ORDER"
 
 
 @dataclass(frozen=True, slots=True)

@@ -244,6 +244,8 @@ class OrderItemTable(Base):
     __tablename__ = "order_items"
     __table_args__ = (
         UniqueConstraint("order_id", "variant_id"),
+        # For media, which asks before it removes a picture.
+        Index("ix_order_items_image_media_id", "image_media_id", postgresql_where=sql("image_media_id IS NOT NULL")),
         CheckConstraint("quantity > 0 AND cancelled_quantity BETWEEN 0 AND quantity", name="quantity"),
         CheckConstraint("unit_price_minor >= 0 AND discount_amount_minor >= 0", name="money"),
         CheckConstraint("tax_rate BETWEEN 0 AND 1000000 AND tax_amount_minor >= 0", name="tax"),
@@ -257,6 +259,7 @@ class OrderItemTable(Base):
     sku: Mapped[str] = mapped_column(Text)
     options: Mapped[dict[str, str]] = mapped_column(JSONB)
     image_url: Mapped[str] = mapped_column(Text)
+    image_media_id: Mapped[UUID | None] = mapped_column(Uuid)
     quantity: Mapped[int] = mapped_column(Integer)
     cancelled_quantity: Mapped[int] = mapped_column(Integer, server_default=sql("0"))
     unit_price_minor: Mapped[int] = mapped_column(BigInteger)

@@ -160,6 +160,7 @@ def _order(
                 sku=line.sku,
                 options=line.options,
                 image_url=line.image_url,
+                image_media_id=line.image_media_id,
                 quantity=line.quantity,
                 cancelled_quantity=0,
                 unit_price_minor=line.unit_price_minor,

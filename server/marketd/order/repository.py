@@ -90,6 +90,7 @@ _ITEMS: Arrays[OrderItem] = Arrays(
         "sku": "text",
         "options": "jsonb",
         "image_url": "text",
+        "image_media_id": "uuid",
         "quantity": "int",
         "unit_price_minor": "bigint",
         "discount_amount_minor": "bigint",
@@ -369,3 +370,13 @@ async def list_orders(
         *arguments,
     )
     return _ORDER.values(rows)
+
+
+async def read_shown_media(connection: Connection, media_ids: Collection[UUID]) -> dict[UUID, UUID]:
+    """Those of the media that lines show, each with one of their orders."""
+    rows = await connection.fetch(
+        "SELECT DISTINCT ON (image_media_id) image_media_id, order_id FROM order_items"
+        " WHERE image_media_id = ANY($1::uuid[]) ORDER BY image_media_id, order_id",
+        list(media_ids),
+    )
+    return {row["image_media_id"]: row["order_id"] for row in rows}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from uuid import UUID
 
 from marketd.inventory import service as inventory
 from marketd.kernel.call.refusals import IllegalTransition, NotFound
+from marketd.kernel.db.database import Connection
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.order import repository
 from marketd.order.end import end_order, lock_whole, stock_lines
@@ -140,3 +142,8 @@ async def _locked(uow: UnitOfWork, order_id: UUID) -> Order:
     if order is None:
         raise NotFound("order", order_id)
     return order
+
+
+async def shows_media(connection: Connection, media_ids: Collection[UUID]) -> Mapping[UUID, UUID]:
+    """Those of the media that a line of an order shows, each with such an order, for media's LateHolder."""
+    return await repository.read_shown_media(connection, media_ids)

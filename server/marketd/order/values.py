@@ -33,6 +33,7 @@ class OrderItem:
     sku: str
     options: Mapping[str, str]
     image_url: str
+    image_media_id: UUID | None
     quantity: int
     cancelled_quantity: int
     unit_price_minor: int

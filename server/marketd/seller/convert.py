@@ -20,6 +20,7 @@ from marketd.kernel.masks import has_path, patch, update_paths
 from marketd.kernel.values.etags import etag_of
 from marketd.kernel.values.texts import name_key
 from marketd.kernel.wire import from_address, to_address, to_timestamp
+from marketd.media.images.convert import from_image, to_held_image
 from marketd.seller.model import SellerState
 from marketd.seller.repository import ORDERS
 from marketd.seller.values import (
@@ -57,6 +58,7 @@ def from_seller(seller: seller_pb2.Seller, default_prep_duration: timedelta) -> 
         time_zone=seller.time_zone,
         opening_hours=_from_opening_hours(seller),
         opening_exceptions=_from_opening_exceptions(seller),
+        logo=from_image(seller, "logo", "seller.logo", frozenset({"logo"})) if seller.HasField("logo") else None,
     )
 
 
@@ -76,6 +78,7 @@ def from_update(request: seller_service_pb2.UpdateSellerRequest, default_prep_du
         time_zone=seller.time_zone if "time_zone" in paths else None,
         opening_hours=_from_opening_hours(seller) if "opening_hours" in paths else None,
         opening_exceptions=_from_opening_exceptions(seller) if "opening_exceptions" in paths else None,
+        logo=from_image(seller, "logo", "seller.logo", paths),
     )
 
 
@@ -95,13 +98,14 @@ def from_move(request: _Move) -> SellerMove:
     return SellerMove(UUID(request.seller_id), request.reason, request.etag)
 
 
-def to_seller(seller: Seller, *, whole: bool) -> seller_pb2.Seller:
-    """A seller; with `whole` also what only the owner, admins and services may see."""
+def to_seller(seller: Seller, media_url: str, *, whole: bool) -> seller_pb2.Seller:
+    """A seller, its logo below `media_url`; with `whole` also what only the owner, admins and services may see."""
     message = seller_pb2.Seller(
         seller_id=str(seller.seller_id),
         handle=seller.handle,
         shop_name=seller.shop_name,
         description=seller.description or None,
+        logo=to_held_image(seller.logo, media_url),
         state=_STATES.to_wire(seller.state),
         prep_duration=_to_duration(seller.prep_duration),
         time_zone=seller.time_zone,

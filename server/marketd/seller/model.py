@@ -72,6 +72,8 @@ class SellerTable(Base):
     shop_name: Mapped[str] = mapped_column(Text)
     shop_name_key: Mapped[str] = mapped_column(Text(collation="C"))
     description: Mapped[str] = mapped_column(Text)
+    logo_media_id: Mapped[UUID | None] = mapped_column(Uuid)
+    logo_alt_text: Mapped[str] = mapped_column(Text, server_default=text("''"))
     state: Mapped[str] = mapped_column(Text)
     state_reason: Mapped[str] = mapped_column(Text, server_default=text("''"))
     pickup_address: Mapped[dict[str, object] | None] = mapped_column(JSONB(none_as_null=True))

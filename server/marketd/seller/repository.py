@@ -13,6 +13,7 @@ from marketd.kernel.db.database import Connection
 from marketd.kernel.db.paging import begins, follow
 from marketd.kernel.db.sql import Arguments, Columns
 from marketd.kernel.values.address import Address
+from marketd.media.images.held import held_of, held_sql
 from marketd.seller.model import LIVE, SellerState
 from marketd.seller.values import Contact, OpeningException, OpeningHours, OpeningSpan, Seller, SellerQuery, TimeOfDay
 
@@ -52,7 +53,9 @@ def _exception_json(exception: OpeningException) -> dict[str, object]:
 
 _SELLER = Columns(
     Seller,
+    expressions={"logo": held_sql("logo_media_id", "logo_alt_text")},
     readers={
+        "logo": held_of,
         "pickup_address": _address,
         "contact": _contact,
         "opening_hours": _opening_hours,
@@ -76,9 +79,10 @@ async def insert(connection: Connection, seller: Seller) -> bool:
     """Write a new seller; False when the handle is taken or the account has one that is not over."""
     tag = await connection.execute(
         "INSERT INTO sellers (seller_id, owner_user_id, handle, shop_name, shop_name_key, description, state,"
-        " pickup_address, contact, prep_duration, time_zone, opening_hours, opening_exceptions, create_time,"
-        " update_time)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9::jsonb, $10, $11, $12::jsonb, $13::jsonb, $14, $14)"
+        " pickup_address, contact, prep_duration, time_zone, opening_hours, opening_exceptions, logo_media_id,"
+        " logo_alt_text, create_time, update_time)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9::jsonb, $10, $11, $12::jsonb, $13::jsonb, $14, $15, $16,"
+        " $16)"
         " ON CONFLICT DO NOTHING",
         seller.seller_id,
         seller.owner_user_id,
@@ -98,7 +102,8 @@ async def save(connection: Connection, seller: Seller) -> None:
     await connection.execute(
         "UPDATE sellers SET shop_name = $2, shop_name_key = $3, description = $4, pickup_address = $5::jsonb,"
         " contact = $6::jsonb, prep_duration = $7, time_zone = $8, opening_hours = $9::jsonb,"
-        " opening_exceptions = $10::jsonb, update_time = $11, version = $12 WHERE seller_id = $1",
+        " opening_exceptions = $10::jsonb, logo_media_id = $11, logo_alt_text = $12, update_time = $13, version = $14"
+        " WHERE seller_id = $1",
         seller.seller_id,
         seller.shop_name,
         seller.shop_name_key,
@@ -110,7 +115,7 @@ async def save(connection: Connection, seller: Seller) -> None:
 
 
 def _said(seller: Seller) -> list[object]:
-    """From pickup_address to opening_exceptions, as the columns take them."""
+    """From pickup_address to logo_alt_text, as the columns take them."""
     return [
         None if seller.pickup_address is None else seller.pickup_address.to_json_text(),
         json.dumps(asdict(seller.contact)),
@@ -118,6 +123,8 @@ def _said(seller: Seller) -> list[object]:
         seller.time_zone,
         json.dumps([asdict(span) for span in seller.opening_hours]),
         json.dumps([_exception_json(each) for each in seller.opening_exceptions]),
+        None if seller.logo is None else seller.logo.media_id,
+        "" if seller.logo is None else seller.logo.alt_text,
     ]
 
 

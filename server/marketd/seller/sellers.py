@@ -12,6 +12,9 @@ from marketd.kernel.call.refusals import ConcurrentUpdate, NotFound
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.kernel.values.ids import new_id
 from marketd.kernel.values.texts import name_key
+from marketd.media.images.held import change_image
+from marketd.media.model import Purpose
+from marketd.media.values import Holder, HolderKind
 from marketd.seller import repository
 from marketd.seller.errors import HandleTaken, ShopExists
 from marketd.seller.events import SellerCreated
@@ -28,23 +31,29 @@ _SELLING: Final = (SellerState.ACTIVE,)
 async def create_seller(uow: UnitOfWork, caller: Caller, new: NewSeller) -> Seller:
     """Apply to sell; the seller is PENDING.
 
-    Raises TimeZoneUnknown, ValidationFailed for opening hours that cannot be meant, HandleTaken, ShopExists, and
-    NotFound for services and accounts that are not active.
+    Raises TimeZoneUnknown, ValidationFailed for opening hours that cannot be meant and a logo that is not the caller's
+    to use, HandleTaken, ShopExists, and NotFound for services and accounts that are not active.
     """
     time_zone = known_time_zone(new.time_zone)
     check_opening(new.opening_hours, new.opening_exceptions, "seller")
     # A service has no account that could become a seller's. Held: an account that is deleted or blocked beside this
     # would leave a shop of nobody, and one whose former shop is reinstated would have two.
     await auth.hold_active(uow, caller.known_user_id)
+    seller_id = new_id()
+    logo = None
+    if new.logo is not None:
+        holder = Holder(HolderKind.SELLER, seller_id)
+        logo = await change_image(uow, None, new.logo, [caller.known_user_id], Purpose.SHOP, holder)
     made = make_handle(new.shop_name)
     for attempt in range(_HANDLE_TRIES):
         seller = Seller(
-            seller_id=new_id(),
+            seller_id=seller_id,
             owner_user_id=caller.known_user_id,
             handle=new.handle or (made if attempt == 0 else with_suffix(made)),
             shop_name=new.shop_name,
             shop_name_key=name_key(new.shop_name),
             description=new.description,
+            logo=logo,
             state=SellerState.PENDING,
             state_reason="",
             pickup_address=new.pickup_address,

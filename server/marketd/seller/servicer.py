@@ -28,12 +28,19 @@ class SellerServicer(seller_service_pb2_grpc.SellerServiceServicer):
     """marketplace.seller.v1.SellerService. `holders` know of what keeps a seller from being closed."""
 
     def __init__(
-        self, *, tx: Transactor, pager: Pager, default_prep_duration: timedelta, holders: Collection[SellerHolder]
+        self,
+        *,
+        tx: Transactor,
+        pager: Pager,
+        default_prep_duration: timedelta,
+        media_url: str,
+        holders: Collection[SellerHolder],
     ) -> None:
         self._tx = tx
         self._pager = pager
         self._holders = holders
         self._default_prep_duration = default_prep_duration
+        self._media_url = media_url
 
     async def CreateSeller(
         self, request: seller_service_pb2.CreateSellerRequest, context: Context
@@ -42,7 +49,9 @@ class SellerServicer(seller_service_pb2_grpc.SellerServiceServicer):
         new = convert.from_seller(request.seller, self._default_prep_duration)
 
         def render(seller: Seller) -> seller_service_pb2.CreateSellerResponse:
-            return seller_service_pb2.CreateSellerResponse(seller=convert.to_seller(seller, whole=True))
+            return seller_service_pb2.CreateSellerResponse(
+                seller=convert.to_seller(seller, self._media_url, whole=True)
+            )
 
         return await self._tx.answer("seller.create", lambda uow: sellers.create_seller(uow, caller, new), render)
 
@@ -53,7 +62,9 @@ class SellerServicer(seller_service_pb2_grpc.SellerServiceServicer):
         change = convert.from_update(request, self._default_prep_duration)
 
         def render(seller: Seller) -> seller_service_pb2.UpdateSellerResponse:
-            return seller_service_pb2.UpdateSellerResponse(seller=convert.to_seller(seller, whole=True))
+            return seller_service_pb2.UpdateSellerResponse(
+                seller=convert.to_seller(seller, self._media_url, whole=True)
+            )
 
         return await self._tx.answer("seller.update", lambda uow: update_seller(uow, caller, change), render)
 
@@ -64,7 +75,9 @@ class SellerServicer(seller_service_pb2_grpc.SellerServiceServicer):
         move = convert.from_move(request)
 
         def render(seller: Seller) -> seller_service_pb2.ApproveSellerResponse:
-            return seller_service_pb2.ApproveSellerResponse(seller=convert.to_seller(seller, whole=True))
+            return seller_service_pb2.ApproveSellerResponse(
+                seller=convert.to_seller(seller, self._media_url, whole=True)
+            )
 
         return await self._tx.answer("seller.approve", lambda uow: life.approve_seller(uow, caller, move), render)
 
@@ -75,7 +88,9 @@ class SellerServicer(seller_service_pb2_grpc.SellerServiceServicer):
         move = convert.from_move(request)
 
         def render(seller: Seller) -> seller_service_pb2.RejectSellerResponse:
-            return seller_service_pb2.RejectSellerResponse(seller=convert.to_seller(seller, whole=True))
+            return seller_service_pb2.RejectSellerResponse(
+                seller=convert.to_seller(seller, self._media_url, whole=True)
+            )
 
         return await self._tx.answer("seller.reject", lambda uow: life.reject_seller(uow, caller, move), render)
 
@@ -86,7 +101,9 @@ class SellerServicer(seller_service_pb2_grpc.SellerServiceServicer):
         move = convert.from_move(request)
 
         def render(seller: Seller) -> seller_service_pb2.SuspendSellerResponse:
-            return seller_service_pb2.SuspendSellerResponse(seller=convert.to_seller(seller, whole=True))
+            return seller_service_pb2.SuspendSellerResponse(
+                seller=convert.to_seller(seller, self._media_url, whole=True)
+            )
 
         return await self._tx.answer("seller.suspend", lambda uow: life.suspend_seller(uow, caller, move), render)
 
@@ -97,7 +114,9 @@ class SellerServicer(seller_service_pb2_grpc.SellerServiceServicer):
         move = convert.from_move(request)
 
         def render(seller: Seller) -> seller_service_pb2.ReinstateSellerResponse:
-            return seller_service_pb2.ReinstateSellerResponse(seller=convert.to_seller(seller, whole=True))
+            return seller_service_pb2.ReinstateSellerResponse(
+                seller=convert.to_seller(seller, self._media_url, whole=True)
+            )
 
         return await self._tx.answer("seller.reinstate", lambda uow: life.reinstate_seller(uow, caller, move), render)
 
@@ -108,7 +127,7 @@ class SellerServicer(seller_service_pb2_grpc.SellerServiceServicer):
         move = convert.from_move(request)
 
         def render(seller: Seller) -> seller_service_pb2.CloseSellerResponse:
-            return seller_service_pb2.CloseSellerResponse(seller=convert.to_seller(seller, whole=True))
+            return seller_service_pb2.CloseSellerResponse(seller=convert.to_seller(seller, self._media_url, whole=True))
 
         return await self._tx.answer(
             "seller.close", lambda uow: life.close_seller(uow, caller, move, self._holders), render
@@ -121,14 +140,14 @@ class SellerServicer(seller_service_pb2_grpc.SellerServiceServicer):
         lookup = UUID(request.seller_id) if request.WhichOneof("lookup") == "seller_id" else request.handle
         seller = await self._tx.read(lambda unit: sellers.get_seller(unit, caller, lookup))
         whole = sellers.sees_all(caller, seller)
-        return seller_service_pb2.GetSellerResponse(seller=convert.to_seller(seller, whole=whole))
+        return seller_service_pb2.GetSellerResponse(seller=convert.to_seller(seller, self._media_url, whole=whole))
 
     async def GetMySeller(
         self, request: seller_service_pb2.GetMySellerRequest, context: Context
     ) -> seller_service_pb2.GetMySellerResponse:
         caller = calls.current_caller()
         seller = await self._tx.read(lambda unit: sellers.get_my_seller(unit, caller))
-        return seller_service_pb2.GetMySellerResponse(seller=convert.to_seller(seller, whole=True))
+        return seller_service_pb2.GetMySellerResponse(seller=convert.to_seller(seller, self._media_url, whole=True))
 
     async def ListSellers(
         self, request: seller_service_pb2.ListSellersRequest, context: Context
@@ -139,6 +158,6 @@ class SellerServicer(seller_service_pb2_grpc.SellerServiceServicer):
             None if sellers.is_public(caller, query) else caller,
             lambda unit, after, limit: sellers.list_sellers(unit, caller, query, after, limit),
             lambda seller: cursor_of(seller, query.order),
-            lambda seller: convert.to_seller(seller, whole=sellers.sees_all(caller, seller)),
+            lambda seller: convert.to_seller(seller, self._media_url, whole=sellers.sees_all(caller, seller)),
         )
         return seller_service_pb2.ListSellersResponse(sellers=page.items, next_page_token=page.next_page_token)

@@ -10,6 +10,9 @@ from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.etags import check_etag
 from marketd.kernel.values.texts import name_key
+from marketd.media.images.held import HeldImage, ImageChange, change_image
+from marketd.media.model import Purpose
+from marketd.media.values import Holder, HolderKind
 from marketd.seller import repository
 from marketd.seller.model import SELLER_STEPS
 from marketd.seller.names import known_time_zone
@@ -22,7 +25,7 @@ async def update_seller(uow: UnitOfWork, caller: Caller, change: SellerChange) -
 
     Orders that are placed meanwhile do not wait: they keep what their quote says. Raises NotFound, also for the sellers
     of others, EtagMismatch, IllegalTransition for one that is closed or rejected, TimeZoneUnknown, and ValidationFailed
-    for opening hours that cannot be meant.
+    for opening hours that cannot be meant and a logo that is not the caller's or the owner's to use.
     """
     before = await repository.lock_to_change(uow.connection, change.seller_id)
     if before is None or not (caller.user_id == before.owner_user_id or caller.has(Role.ADMIN)):
@@ -31,6 +34,8 @@ async def update_seller(uow: UnitOfWork, caller: Caller, change: SellerChange) -
     if before.state.is_over:
         raise SELLER_STEPS.refusal(before.state)
     after = _changed(before, change)
+    if change.logo is not None:
+        after = replace(after, logo=await _logo(uow, caller, before, change.logo))
     if after == before:
         return before
     check_opening(after.opening_hours, after.opening_exceptions, "seller")
@@ -38,6 +43,12 @@ async def update_seller(uow: UnitOfWork, caller: Caller, change: SellerChange) -
     await repository.save(uow.connection, after)
     await log.record(uow, caller, "seller", after.seller_id, before=before, after=after)
     return after
+
+
+async def _logo(uow: UnitOfWork, caller: Caller, before: Seller, change: ImageChange) -> HeldImage | None:
+    owners = [caller.known_user_id, before.owner_user_id]
+    holder = Holder(HolderKind.SELLER, before.seller_id)
+    return await change_image(uow, before.logo, change, owners, Purpose.SHOP, holder)
 
 
 def _changed(before: Seller, change: SellerChange) -> Seller:

@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from marketd.kernel.values.address import Address
+from marketd.media.images.held import HeldImage, ImageChange
 from marketd.seller.model import SellerState
 
 
@@ -73,6 +74,7 @@ class Seller:
     shop_name: str
     shop_name_key: str
     description: str
+    logo: HeldImage | None
     state: SellerState
     state_reason: str
     pickup_address: Address | None
@@ -108,6 +110,7 @@ class NewSeller:
     time_zone: str
     opening_hours: tuple[OpeningHours, ...]
     opening_exceptions: tuple[OpeningException, ...] = ()
+    logo: ImageChange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,7 @@ class SellerChange:
     time_zone: str | None
     opening_hours: tuple[OpeningHours, ...] | None
     opening_exceptions: tuple[OpeningException, ...] | None
+    logo: ImageChange | None
 
 
 @dataclass(frozen=True, slots=True)

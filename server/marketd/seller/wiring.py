@@ -20,6 +20,12 @@ def build(parts: Parts, *, holders: Collection[SellerHolder] = ()) -> Slice:
     default_prep_duration = timedelta(minutes=parts.settings.default_prep_minutes)
     return Slice(
         servicers=[
-            SellerServicer(tx=parts.tx, pager=parts.pager, default_prep_duration=default_prep_duration, holders=holders)
+            SellerServicer(
+                tx=parts.tx,
+                pager=parts.pager,
+                default_prep_duration=default_prep_duration,
+                media_url=parts.settings.media_url,
+                holders=holders,
+            )
         ]
     )

@@ -17,6 +17,8 @@ from marketplace.catalog.v1 import (
     product_pb2,
 )
 from marketplace.inventory.v1 import inventory_service_pb2
+from marketplace.media.v1 import media_pb2
+from marketplace.type.v1 import image_pb2
 
 from tests.e2e.matrix.scenes import ADMIN, BUYER, GUEST, PUBLIC, SELLER, SERVICE, Book, Scene
 from tests.worlds.matrix import Market
@@ -221,6 +223,48 @@ async def delete_variant(market: Market, who: str) -> Scene:
         variant_id=known.variant_id, etag=known.etag, request_id=new_key()
     )
     return Scene(_keeper(market, who), (request,))
+
+
+@CATALOG.add("AddProductImage", SELLER, ADMIN)
+async def add_product_image(market: Market, who: str) -> Scene:
+    product = await market.draft()
+    media_id = await market.upload(market.shop.owner, media_pb2.MEDIA_PURPOSE_PRODUCT)
+    shown = image_pb2.Image(media_id=media_id, alt_text="What it looks like")
+    image = product_pb2.ProductImage(image=shown)
+    request = catalog_service_pb2.AddProductImageRequest(
+        product_id=product.product_id, image=image, position=1, etag=product.etag, request_id=new_key()
+    )
+    return Scene(_keeper(market, who), (request,))
+
+
+@CATALOG.add("RemoveProductImage", SELLER, ADMIN)
+async def remove_product_image(market: Market, who: str) -> Scene:
+    product = await market.pictured()
+    request = catalog_service_pb2.RemoveProductImageRequest(
+        product_id=product.product_id,
+        image_id=product.images[0].image_id,
+        etag=product.etag,
+        request_id=new_key(),
+    )
+    return Scene(_keeper(market, who), (request,))
+
+
+@CATALOG.add("ReorderProductImages", SELLER, ADMIN)
+async def reorder_product_images(market: Market, who: str) -> Scene:
+    product = await market.pictured()
+    request = catalog_service_pb2.ReorderProductImagesRequest(
+        product_id=product.product_id,
+        image_ids=[image.image_id for image in reversed(product.images)],
+        etag=product.etag,
+        request_id=new_key(),
+    )
+    return Scene(_keeper(market, who), (request,))
+
+
+@CATALOG.add("ListRemoteImages", SELLER, ADMIN)
+async def list_remote_images(market: Market, who: str) -> Scene:
+    await market.pictured()
+    return Scene(_keeper(market, who), (catalog_service_pb2.ListRemoteImagesRequest(page_size=1),))
 
 
 @CATALOG.add("BatchUpsertVariants", SELLER, ADMIN)

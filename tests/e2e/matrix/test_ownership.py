@@ -50,7 +50,10 @@ async def test_what_belongs_to_others_looks_like_what_is_not_there(
     assert (of_another.code, of_another.reason) == (of_nobody.code, of_nobody.reason)
     assert _blurred(of_another, question.foreign, missing) == _blurred(of_nobody, question.foreign, missing)
     if of_nobody.code is not grpc.StatusCode.OK:
-        assert (of_nobody.code, of_nobody.reason) == (grpc.StatusCode.NOT_FOUND, "NOT_FOUND")
+        missing_is = (grpc.StatusCode.NOT_FOUND, "NOT_FOUND")
+        if entry.is_attribute:
+            missing_is = (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED")
+        assert (of_nobody.code, of_nobody.reason) == missing_is
         check_refusal(of_nobody)
     else:
         # A filter or a batch with a stranger's id finds nothing, not even how much there is.

@@ -113,6 +113,12 @@ async def _movements(market: Market) -> tuple[Person | None, Any]:
     return market.shop.owner, inventory_service_pb2.ListStockMovementsRequest(page_size=1)
 
 
+async def _remote_images(market: Market) -> tuple[Person | None, Any]:
+    for _ in range(2):
+        await market.pictured()
+    return market.shop.owner, catalog_service_pb2.ListRemoteImagesRequest(page_size=1)
+
+
 ADMINS: dict[str, Pages] = {
     "users": _users,
     "sellers": _sellers,
@@ -127,6 +133,7 @@ PRIVATE: dict[str, Pages] = {
     "sessions": _sessions,
     "addresses": _addresses,
     "stock movements": _movements,
+    "remote images": _remote_images,
     **ADMINS,
 }
 EVERY: dict[str, Pages] = {**PRIVATE, "products": _products, "categories": _categories, "brands": _brands}
@@ -157,6 +164,7 @@ def test_every_list_has_its_pages_tried() -> None:
         "ListServiceAccounts",
         "ListAuditEntries",
         "ListStockMovements",
+        "ListRemoteImages",
     }
 
 

@@ -89,6 +89,7 @@ async def test_what_a_shop_changes_after_the_quote_counts_from_the_next_one_on(m
         time_zone="UTC",
         opening_hours=None,
         opening_exceptions=tuple(OpeningException(day + timedelta(days=ahead)) for ahead in range(5)),
+        logo=None,
     )
     await market.tx.run("test.update", lambda uow: update_seller(uow, shop.caller, change))
     (order,) = (await market.place_quote(buyer, quote)).orders

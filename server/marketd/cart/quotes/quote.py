@@ -36,13 +36,14 @@ class QuoteTerms:
     """What the marketplace has settled about quotes.
 
     lifetime: how long one is good. order_ahead: how long before it opens a shop takes orders. tax_rate: where no
-    category says one, and of delivery fees; see kernel.values.tax.
+    category says one, and of delivery fees; see kernel.values.tax. media_url: below it stand uploaded pictures.
     """
 
     currency: str
     lifetime: timedelta
     order_ahead: timedelta
     tax_rate: int
+    media_url: str
 
 
 async def quote_order(
@@ -80,7 +81,7 @@ async def quote_order(
     for seller_id in sorted(by_seller):
         seller = await sellers.read_seller(uow, seller_id)
         opens = _opening(seller, uow.now)
-        lines = tuple(_line(item, offer, rates, terms.tax_rate) for item, offer in by_seller[seller_id])
+        lines = tuple(_line(item, offer, rates, terms) for item, offer in by_seller[seller_id])
         is_sent = address is not None and any(line.requires_shipping for line in lines)
         delivery = None
         if address is not None and is_sent:
@@ -170,7 +171,7 @@ def _package(
     )
 
 
-def _line(item: CartItem, offer: Offer, rates: Mapping[UUID, int | None], otherwise: int) -> QuoteLine:
+def _line(item: CartItem, offer: Offer, rates: Mapping[UUID, int | None], terms: QuoteTerms) -> QuoteLine:
     rate = rates.get(offer.variant_id)
     return QuoteLine(
         item_id=item.item_id,
@@ -179,10 +180,11 @@ def _line(item: CartItem, offer: Offer, rates: Mapping[UUID, int | None], otherw
         title=offer.title,
         sku=offer.sku,
         options=dict(offer.options),
-        image_url=offer.image_url,
+        image_url="" if offer.image is None else offer.image.address(terms.media_url),
+        image_media_id=None if offer.image is None else offer.image.media_id,
         quantity=item.quantity,
         unit_price_minor=offer.price.amount_minor,
-        tax_rate=otherwise if rate is None else rate,
+        tax_rate=terms.tax_rate if rate is None else rate,
         requires_shipping=offer.requires_shipping,
     )
 

@@ -34,6 +34,7 @@ class QuoteLine:
     sku: str
     options: Mapping[str, str]
     image_url: str
+    image_media_id: UUID | None
     quantity: int
     unit_price_minor: int
     tax_rate: int
@@ -183,6 +184,8 @@ def _line(found: Mapping[str, Any]) -> QuoteLine:
         sku=found["sku"],
         options=found["options"],
         image_url=found["image_url"],
+        # A worker of the version before knows of no uploads.
+        image_media_id=UUID(found["image_media_id"]) if found.get("image_media_id") else None,
         quantity=found["quantity"],
         unit_price_minor=found["unit_price_minor"],
         tax_rate=found["tax_rate"],

@@ -37,7 +37,7 @@ _PRODUCT = Columns(
         "variants_left_out": "(SELECT count(*) FROM variants v WHERE v.product_id = p.product_id"
         " AND v.delete_time IS NULL AND NOT v.active)",
         "images": f"ARRAY(SELECT {_IMAGE.row_sql} FROM product_images i WHERE i.product_id = p.product_id"
-        " AND i.media_id IS NULL ORDER BY i.position)",
+        " AND i.url <> '' ORDER BY i.position)",
     },
     readers={"variants": each(_VARIANT), "images": each(_IMAGE)},
 )

@@ -27,6 +27,8 @@ from marketd.kernel.db.database import DATABASE_ERRORS, constraint_of
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.texts import name_key
+from marketd.media import service as media
+from marketd.media.values import Holder, HolderKind
 
 _TRIES = 3
 _NAMES_GONE = frozenset({"fk_products_brand_id", "fk_products_category_id"})
@@ -256,11 +258,14 @@ class _Batch:
         )
         await specs.insert_variants(uow.connection, [spec for item in changed for spec in item.new_variants], uow.now)
         replaced = [item for item in changed if item.images is not None and item.product is not None]
-        await specs.replace_images(
+        left = await specs.replace_images(
             uow.connection,
             [item.product.product_id for item in replaced if item.product is not None],
             [image for item in replaced for image in item.images or ()],
+            uow.now,
         )
+        for product_id, media_ids in left.items():
+            await media.release(uow, media_ids, Holder(HolderKind.PRODUCT, product_id))
         await inventory.create_stock(uow, [stock for item in changed for stock in item.new_stocks])
         # Policies first: what may be owed decides how far a count may fall.
         await inventory.set_policies(

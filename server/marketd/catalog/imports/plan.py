@@ -199,8 +199,21 @@ def _plan_without_variants(
 
 
 def _plan_images(changes: ProductChanges, images: list[ProductImage], existing: Existing) -> None:
-    if [_content(image) for image in images] != [_content(image) for image in existing.images]:
-        changes.images = images
+    """The file knows pictures by their address: what it has again stays the same picture, with what was fetched.
+
+    Uploads are not in files. They stay where they are while the file changes nothing, and stand behind it else.
+    """
+    by_address = {image.url: image for image in existing.images if image.url}
+    if [_content(image) for image in images] == [_content(image) for image in by_address.values()]:
+        return
+    known = [
+        replace(image, image_id=by_address[image.url].image_id, media_id=by_address[image.url].media_id)
+        if image.url in by_address
+        else image
+        for image in images
+    ]
+    uploads = [image for image in existing.images if not image.url]
+    changes.images = [replace(image, position=place) for place, image in enumerate([*known, *uploads], 1)]
 
 
 def _has_order(matches: Sequence[VariantSpec | None], variants: Sequence[VariantSpec]) -> bool:
@@ -378,9 +391,11 @@ def _images(parsed: ParsedProduct, product_id: UUID, variants: Sequence[VariantS
 
 def _with_those_of(images: Sequence[ProductImage], existing: Existing, gone: Collection[UUID]) -> list[ProductImage]:
     """The pictures, which still show the variants that the file does not have as well."""
-    shown = {image.url: tuple(each for each in image.variant_ids if each in gone) for image in existing.images}
+    shown = {
+        image.url: tuple(each for each in image.variant_ids if each in gone) for image in existing.images if image.url
+    }
     return [replace(image, variant_ids=(*image.variant_ids, *shown.get(image.url, ()))) for image in images]
 
 
 def _content(image: ProductImage) -> tuple[object, ...]:
-    return image.position, image.url, image.alt_text, sorted(image.variant_ids)
+    return image.url, image.alt_text, sorted(image.variant_ids)

@@ -15,11 +15,14 @@ from marketd.kernel.call.refusals import AlreadyExists, InUse
 from marketd.kernel.db.database import Connection
 from marketd.kernel.db.paging import begins, follow
 from marketd.kernel.db.sql import Arguments, Columns
+from marketd.media.images.held import held_of, held_sql
 
 # ruff: noqa: S608 - every interpolated part is one of the constants here
 # Any fixed number: whoever changes the shape of the tree holds it, because two moves at once could make a circle.
 _TREE_LOCK: Final = 7_201_977_205
-_CATEGORY = Columns(Category)
+_CATEGORY = Columns(
+    Category, expressions={"image": held_sql("image_media_id", "image_alt_text")}, readers={"image": held_of}
+)
 
 CategoryKey: TypeAlias = tuple[int | str | datetime | UUID, ...]
 """Where a category stands in a list: what the order sorts by, and its id."""
@@ -52,8 +55,8 @@ async def insert(connection: Connection, category: Category) -> None:
     with _unique():
         await connection.execute(
             "INSERT INTO categories (category_id, parent_category_id, name, name_key, slug, description, position,"
-            " tax_rate, path, version, create_time, update_time)"
-            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+            " tax_rate, path, version, create_time, update_time, image_media_id, image_alt_text)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
             category.category_id,
             category.parent_category_id,
             category.name,
@@ -66,6 +69,7 @@ async def insert(connection: Connection, category: Category) -> None:
             category.version,
             category.create_time,
             category.update_time,
+            *_image(category),
         )
 
 
@@ -74,7 +78,8 @@ async def save(connection: Connection, category: Category) -> None:
     with _unique():
         await connection.execute(
             "UPDATE categories SET parent_category_id = $2, name = $3, name_key = $4, slug = $5, description = $6,"
-            " position = $7, tax_rate = $8, path = $9, version = $10, update_time = $11 WHERE category_id = $1",
+            " position = $7, tax_rate = $8, path = $9, version = $10, update_time = $11, image_media_id = $12,"
+            " image_alt_text = $13 WHERE category_id = $1",
             category.category_id,
             category.parent_category_id,
             category.name,
@@ -86,7 +91,13 @@ async def save(connection: Connection, category: Category) -> None:
             category.path,
             category.version,
             category.update_time,
+            *_image(category),
         )
+
+
+def _image(category: Category) -> tuple[UUID | None, str]:
+    """The two columns of its picture."""
+    return (None, "") if category.image is None else (category.image.media_id, category.image.alt_text)
 
 
 async def lock(connection: Connection, category_id: UUID) -> Category | None:

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from marketd.catalog.names import Options
 from marketd.kernel.db.sql import Columns
+from marketd.media.values import Picture, picture_of
 
 
 def options_of(text: str) -> Options:
@@ -21,6 +23,12 @@ def options_of(text: str) -> Options:
 def ids_of(text: str) -> tuple[UUID, ...]:
     """Ids out of an array of them as text."""
     return tuple(UUID(each) for each in text.strip("{}").split(",") if each)
+
+
+@lru_cache(maxsize=4096)
+def picture_from(text: str | None) -> Picture | None:
+    """The picture out of media's PICTURE_SQL as text. A media never changes, so neither does what its text says."""
+    return None if text is None else picture_of(json.loads(text))
 
 
 def each(columns: Columns[Any]) -> Callable[[Sequence[Any] | None], tuple[Any, ...]]:

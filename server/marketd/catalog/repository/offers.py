@@ -5,13 +5,32 @@ Whether a seller sells is seller's SQL to say.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
-from marketd.catalog.values import Offer, OfferedPrice
+from marketd.catalog.values import Offer, OfferedPrice, OfferImage
 from marketd.kernel.db.database import Connection
 from marketd.kernel.db.sql import Columns
+from marketd.media import service as media
+from marketd.media.values import Rendition
 from marketd.seller import service as sellers
+
+
+def _image(row: Sequence[Any] | None) -> OfferImage | None:
+    if row is None:
+        return None
+    url, media_id, thumb = row
+    return OfferImage(url, media_id, None if thumb is None else _rendition(thumb))
+
+
+@lru_cache(maxsize=4096)
+def _rendition(text: str) -> Rendition:
+    """One size out of media's SQL as text."""
+    return Rendition(**json.loads(text))
+
 
 # What is deleted needs no look of its own: the tables see to it that it is neither active nor published.
 _OFFERED = "v.active AND v.price_minor IS NOT NULL AND p.state = 'PUBLISHED'"
@@ -25,9 +44,11 @@ _OFFER = Columns(
         "currency": "p.currency",
         "seller_sells": sellers.sells_sql("v.seller_id"),
         "is_offered": _OFFERED,
-        "image_url": "COALESCE((SELECT i.url FROM product_images i WHERE i.product_id = v.product_id"
-        " ORDER BY v.variant_id = ANY(i.variant_ids) DESC, i.position LIMIT 1), '')",
+        "image": f"(SELECT ROW(i.url, i.media_id, {media.THUMB_SQL.format(media_id='i.media_id')}::text)"
+        " FROM product_images i WHERE i.product_id = v.product_id"
+        " ORDER BY v.variant_id = ANY(i.variant_ids) DESC, i.position LIMIT 1)",
     },
+    readers={"image": _image},
 )
 _PRICE = Columns(
     OfferedPrice,

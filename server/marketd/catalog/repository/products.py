@@ -1,8 +1,8 @@
 """The statements that read products as they are shown; specs.py has those that write what sellers decide.
 
 A product comes with its variants and pictures in one statement: Postgres gathers them as arrays of rows, which asyncpg
-reads natively. How many pieces there are is inventory's to say, and whether a seller sells seller's, so their SQL
-stands among the columns.
+reads natively. How many pieces there are is inventory's to say, whether a seller sells seller's, and which sizes a
+picture has media's, so their SQL stands among the columns.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from datetime import datetime
 from typing import Final, TypeAlias
 from uuid import UUID
 
-from marketd.catalog.repository.nested import each, ids_of, options_of
+from marketd.catalog.repository.nested import each, ids_of, options_of, picture_from
 from marketd.catalog.values import Order, Product, ProductImage, ProductQuery, Variant
 from marketd.inventory import service as inventory
 from marketd.inventory.values import Availability
 from marketd.kernel.db.database import Connection
 from marketd.kernel.db.sql import Arguments, Columns, where
+from marketd.media import service as media
 from marketd.seller import service as sellers
 
 # ruff: noqa: S608 - every interpolated part is one of the constants here
@@ -45,7 +46,13 @@ _VARIANT = Columns(
     readers={"options": options_of, "availability": Availability.read},
 )
 _IMAGE = Columns(
-    ProductImage, table="i", expressions={"variant_ids": "i.variant_ids::text"}, readers={"variant_ids": ids_of}
+    ProductImage,
+    table="i",
+    expressions={
+        "variant_ids": "i.variant_ids::text",
+        "picture": f"{media.PICTURE_SQL.format(media_id='i.media_id')}::text",
+    },
+    readers={"variant_ids": ids_of, "picture": picture_from},
 )
 _VARIANTS = (
     f"SELECT {_VARIANT.row_sql} FROM variants v WHERE v.product_id = p.product_id AND v.delete_time IS NULL"

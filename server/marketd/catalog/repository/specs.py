@@ -17,7 +17,7 @@ from marketd.kernel.events.events import to_json
 # ruff: noqa: S608 - every interpolated part is one of the constants here
 _PRODUCT = Columns(ProductSpec)
 _VARIANT = Columns(VariantSpec)
-_IMAGE = Columns(ProductImage)
+_IMAGE = Columns(ProductImage, without=("picture",))
 
 
 def _insert(table: str, names: Sequence[str], stamps: str = "", values: str = "") -> str:
@@ -45,7 +45,17 @@ _INSERT_PRODUCTS = (
     " ON CONFLICT DO NOTHING RETURNING product_id"
 )
 _INSERT_VARIANTS = _insert("variants", _VARIANT.names, _STAMPS, _FIRST)
-_INSERT_IMAGES = _insert("product_images", _IMAGE.names)
+# What was given by its address alone waits to be fetched; a lane is named by the host, as an address writes it.
+_INSERT_IMAGES = (
+    f"WITH made AS ({_insert('product_images', _IMAGE.names)} RETURNING image_id, product_id, media_id, url)"
+    " INSERT INTO remote_images (image_id, seller_id, host, state, tries, next_try_time)"
+    " SELECT m.image_id, p.seller_id, lower(split_part(split_part(m.url, '/', 3), '?', 1)), 'WAITING', 0, $2"
+    " FROM made m JOIN products p ON p.product_id = m.product_id WHERE m.media_id IS NULL"
+)
+_PLACE_IMAGES = (
+    "UPDATE product_images i SET position = r.position, alt_text = r.alt_text, variant_ids = r.variant_ids"
+    " FROM jsonb_populate_recordset(NULL::product_images, $1::jsonb) r WHERE i.image_id = r.image_id"
+)
 _UPDATE_PRODUCTS = _update("products", _PRODUCT.names)
 _UPDATE_VARIANTS = _update("variants", _VARIANT.names)
 
@@ -62,10 +72,10 @@ async def insert_variants(connection: Connection, specs: Sequence[VariantSpec], 
         await connection.execute(_INSERT_VARIANTS, to_json(specs), now)
 
 
-async def insert_images(connection: Connection, images: Sequence[ProductImage]) -> None:
-    """Insert pictures."""
+async def insert_images(connection: Connection, images: Sequence[ProductImage], now: datetime) -> None:
+    """Insert pictures; those that have only an address are to be fetched."""
     if images:
-        await connection.execute(_INSERT_IMAGES, to_json(images))
+        await connection.execute(_INSERT_IMAGES, to_json(images), now)
 
 
 async def update_products(connection: Connection, specs: Sequence[ProductSpec], now: datetime) -> None:
@@ -97,13 +107,34 @@ async def touch_products(connection: Connection, product_ids: Sequence[UUID], no
     )
 
 
-async def replace_images(connection: Connection, product_ids: Sequence[UUID], images: Sequence[ProductImage]) -> None:
-    """Give these products the pictures in `images` in place of those that they show from elsewhere; uploads stay."""
-    if product_ids:
-        await connection.execute(
-            "DELETE FROM product_images WHERE product_id = ANY($1::uuid[]) AND media_id IS NULL", list(product_ids)
-        )
-    await insert_images(connection, images)
+async def replace_images(
+    connection: Connection, product_ids: Sequence[UUID], images: Sequence[ProductImage], now: datetime
+) -> dict[UUID, list[UUID]]:
+    """Give these products the pictures in `images` and no others; those that are there already keep their media.
+
+    Gives by product the media that it does not show any more.
+    """
+    if not product_ids:
+        return {}
+    gone = await connection.fetch(
+        "DELETE FROM product_images WHERE product_id = ANY($1::uuid[]) AND image_id <> ALL($2::uuid[])"
+        " RETURNING product_id, media_id",
+        list(product_ids),
+        [image.image_id for image in images],
+    )
+    kept = await connection.fetch(
+        "SELECT image_id, product_id, media_id FROM product_images WHERE product_id = ANY($1::uuid[])",
+        list(product_ids),
+    )
+    known = {row["image_id"] for row in kept}
+    shown = {(row["product_id"], row["media_id"]) for row in kept}
+    await connection.execute(_PLACE_IMAGES, to_json([image for image in images if image.image_id in known]))
+    await insert_images(connection, [image for image in images if image.image_id not in known], now)
+    left: dict[UUID, list[UUID]] = {}
+    for row in gone:
+        if row["media_id"] is not None and (row["product_id"], row["media_id"]) not in shown:
+            left.setdefault(row["product_id"], []).append(row["media_id"])
+    return left
 
 
 async def set_state(connection: Connection, product_id: UUID, state: ProductState, now: datetime) -> None:
@@ -118,7 +149,7 @@ async def set_state(connection: Connection, product_id: UUID, state: ProductStat
 
 
 async def delete_product(connection: Connection, product_id: UUID, now: datetime) -> None:
-    """Delete a product that the caller has locked, with its variants and former slugs.
+    """Delete a product that the caller has locked, with its variants, pictures and former slugs.
 
     It lets go of its category and brand, so that these can be deleted.
     """
@@ -135,6 +166,7 @@ async def delete_product(connection: Connection, product_id: UUID, now: datetime
         now,
     )
     await connection.execute("DELETE FROM product_slugs WHERE product_id = $1", product_id)
+    await connection.execute("DELETE FROM product_images WHERE product_id = $1", product_id)
 
 
 async def delete_variant(connection: Connection, spec: VariantSpec, now: datetime) -> None:
@@ -197,11 +229,10 @@ async def read_variants(connection: Connection, product_ids: Sequence[UUID]) -> 
 
 
 async def read_images(connection: Connection, product_ids: Sequence[UUID]) -> dict[UUID, list[ProductImage]]:
-    """The pictures of these products that are shown from elsewhere, by product, in order."""
+    """The pictures of these products, by product, in order."""
     found: dict[UUID, list[ProductImage]] = {product_id: [] for product_id in product_ids}
     rows = await connection.fetch(
-        f"SELECT {_IMAGE.sql} FROM product_images WHERE product_id = ANY($1::uuid[]) AND media_id IS NULL"
-        " ORDER BY position",
+        f"SELECT {_IMAGE.sql} FROM product_images WHERE product_id = ANY($1::uuid[]) ORDER BY position",
         list(product_ids),
     )
     for image in _IMAGE.values(rows):

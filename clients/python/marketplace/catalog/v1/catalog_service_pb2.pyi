@@ -14,6 +14,7 @@ from marketplace.catalog.v1 import category_pb2 as _category_pb2
 from marketplace.catalog.v1 import export_pb2 as _export_pb2
 from marketplace.catalog.v1 import import_pb2 as _import_pb2
 from marketplace.catalog.v1 import product_pb2 as _product_pb2
+from marketplace.catalog.v1 import remote_image_pb2 as _remote_image_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -1174,6 +1175,280 @@ class VariantUpsertResult(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VariantUpsertResult: _TypeAlias = VariantUpsertResult  # noqa: Y015
+
+@_typing.final
+class AddProductImageRequest(_message.Message):
+    """Asks to add a picture to a product."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    IMAGE_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    product_id: _builtins.str
+    """The product."""
+    position: _builtins.int
+    """The place among the pictures, beginning with 1; those from there on move back. Absent, or behind the last, means
+    behind the others.
+    """
+    etag: _builtins.str
+    """The etag of the product when it was read; a stale one refuses the change, an empty one makes it unconditional."""
+    request_id: _builtins.str
+    """The id of this request; with one, a repeat gets the first answer."""
+    @_builtins.property
+    def image(self) -> _product_pb2.ProductImage:
+        """The picture: its media or its address, what it shows, and the variants that it shows."""
+
+    def __init__(
+        self,
+        *,
+        product_id: _builtins.str = ...,
+        image: _product_pb2.ProductImage | None = ...,
+        position: _builtins.int | None = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_position", b"_position", "image", b"image", "position", b"position"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_position", b"_position", "etag", b"etag", "image", b"image", "position", b"position", "product_id", b"product_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__position: _TypeAlias = _typing.Literal["position"]  # noqa: Y015
+    _WhichOneofArgType__position: _TypeAlias = _typing.Literal["_position", b"_position"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__position) -> _WhichOneofReturnType__position | None: ...
+
+Global___AddProductImageRequest: _TypeAlias = AddProductImageRequest  # noqa: Y015
+
+@_typing.final
+class AddProductImageResponse(_message.Message):
+    """The product with its picture."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCT_FIELD_NUMBER: _builtins.int
+    IMAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def product(self) -> _product_pb2.Product:
+        """The product as it is now."""
+
+    @_builtins.property
+    def image(self) -> _product_pb2.ProductImage:
+        """The picture; the one that was there already when it was."""
+
+    def __init__(
+        self,
+        *,
+        product: _product_pb2.Product | None = ...,
+        image: _product_pb2.ProductImage | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "product", b"product"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "product", b"product"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddProductImageResponse: _TypeAlias = AddProductImageResponse  # noqa: Y015
+
+@_typing.final
+class RemoveProductImageRequest(_message.Message):
+    """Asks to take a picture from a product."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    IMAGE_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    ALLOW_MISSING_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    product_id: _builtins.str
+    """The product."""
+    image_id: _builtins.str
+    """The picture."""
+    etag: _builtins.str
+    """The etag of the product when it was read; a stale one refuses the change, an empty one makes it unconditional."""
+    allow_missing: _builtins.bool
+    """Whether a picture that is gone already is no error."""
+    request_id: _builtins.str
+    """The id of this request; with one, a repeat gets the first answer."""
+    def __init__(
+        self,
+        *,
+        product_id: _builtins.str = ...,
+        image_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        allow_missing: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_missing", b"allow_missing", "etag", b"etag", "image_id", b"image_id", "product_id", b"product_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveProductImageRequest: _TypeAlias = RemoveProductImageRequest  # noqa: Y015
+
+@_typing.final
+class RemoveProductImageResponse(_message.Message):
+    """The product without the picture."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def product(self) -> _product_pb2.Product:
+        """The product as it is now."""
+
+    def __init__(
+        self,
+        *,
+        product: _product_pb2.Product | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["product", b"product"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["product", b"product"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveProductImageResponse: _TypeAlias = RemoveProductImageResponse  # noqa: Y015
+
+@_typing.final
+class ReorderProductImagesRequest(_message.Message):
+    """Asks to put the pictures of a product into another order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    IMAGE_IDS_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    product_id: _builtins.str
+    """The product."""
+    etag: _builtins.str
+    """The etag of the product when it was read; a stale one refuses the change, an empty one makes it unconditional."""
+    request_id: _builtins.str
+    """The id of this request; with one, a repeat gets the first answer."""
+    @_builtins.property
+    def image_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """All pictures of the product, each once, in the order to show them."""
+
+    def __init__(
+        self,
+        *,
+        product_id: _builtins.str = ...,
+        image_ids: _abc.Iterable[_builtins.str] | None = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "image_ids", b"image_ids", "product_id", b"product_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReorderProductImagesRequest: _TypeAlias = ReorderProductImagesRequest  # noqa: Y015
+
+@_typing.final
+class ReorderProductImagesResponse(_message.Message):
+    """The product with its pictures in their new order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def product(self) -> _product_pb2.Product:
+        """The product as it is now."""
+
+    def __init__(
+        self,
+        *,
+        product: _product_pb2.Product | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["product", b"product"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["product", b"product"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReorderProductImagesResponse: _TypeAlias = ReorderProductImagesResponse  # noqa: Y015
+
+@_typing.final
+class ListRemoteImagesRequest(_message.Message):
+    """Asks for a page of pictures that were given by their address."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SELLER_IDS_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    PRODUCT_IDS_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """How many to give at most; 0 means 25, and more than 100 means 100."""
+    page_token: _builtins.str
+    """Where to go on: the `next_page_token` of the same list with the same filters."""
+    order_by: _builtins.str
+    """The order: `create_time`, ` desc` for downwards; the default is `create_time`."""
+    @_builtins.property
+    def seller_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only pictures of these sellers. None means the caller's own, and for admins those of all; of other sellers than the
+        caller's own there are none to be seen.
+        """
+
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[_remote_image_pb2.RemoteImageState.ValueType]:
+        """Only pictures in these states; none means all."""
+
+    @_builtins.property
+    def product_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only pictures of these products; none means of all."""
+
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        seller_ids: _abc.Iterable[_builtins.str] | None = ...,
+        states: _abc.Iterable[_remote_image_pb2.RemoteImageState.ValueType] | None = ...,
+        product_ids: _abc.Iterable[_builtins.str] | None = ...,
+        order_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "product_ids", b"product_ids", "seller_ids", b"seller_ids", "states", b"states"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRemoteImagesRequest: _TypeAlias = ListRemoteImagesRequest  # noqa: Y015
+
+@_typing.final
+class ListRemoteImagesResponse(_message.Message):
+    """A page of pictures that were given by their address."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REMOTE_IMAGES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Where the next page begins; empty when this is the last one."""
+    @_builtins.property
+    def remote_images(self) -> _containers.RepeatedCompositeFieldContainer[_remote_image_pb2.RemoteImage]:
+        """The pictures of the page."""
+
+    def __init__(
+        self,
+        *,
+        remote_images: _abc.Iterable[_remote_image_pb2.RemoteImage] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "remote_images", b"remote_images"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRemoteImagesResponse: _TypeAlias = ListRemoteImagesResponse  # noqa: Y015
 
 @_typing.final
 class GetProductRequest(_message.Message):

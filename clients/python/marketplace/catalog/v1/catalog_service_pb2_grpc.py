@@ -130,6 +130,26 @@ class CatalogServiceStub:
                 request_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.BatchUpsertVariantsRequest.SerializeToString,
                 response_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.BatchUpsertVariantsResponse.FromString,
                 _registered_method=True)
+        self.AddProductImage = channel.unary_unary(
+                '/marketplace.catalog.v1.CatalogService/AddProductImage',
+                request_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.AddProductImageRequest.SerializeToString,
+                response_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.AddProductImageResponse.FromString,
+                _registered_method=True)
+        self.RemoveProductImage = channel.unary_unary(
+                '/marketplace.catalog.v1.CatalogService/RemoveProductImage',
+                request_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.RemoveProductImageRequest.SerializeToString,
+                response_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.RemoveProductImageResponse.FromString,
+                _registered_method=True)
+        self.ReorderProductImages = channel.unary_unary(
+                '/marketplace.catalog.v1.CatalogService/ReorderProductImages',
+                request_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ReorderProductImagesRequest.SerializeToString,
+                response_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ReorderProductImagesResponse.FromString,
+                _registered_method=True)
+        self.ListRemoteImages = channel.unary_unary(
+                '/marketplace.catalog.v1.CatalogService/ListRemoteImages',
+                request_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ListRemoteImagesRequest.SerializeToString,
+                response_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ListRemoteImagesResponse.FromString,
+                _registered_method=True)
         self.GetProduct = channel.unary_unary(
                 '/marketplace.catalog.v1.CatalogService/GetProduct',
                 request_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.GetProductRequest.SerializeToString,
@@ -168,7 +188,8 @@ class CatalogServiceServicer:
 
     def CreateCategory(self, request, context):
         """Makes a category. Errors: VALIDATION_FAILED for a category above that is not there or would make the tree too deep,
-        ALREADY_EXISTS for a slug in use, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        and for a picture that is not the caller's or not for categories, ALREADY_EXISTS for a slug in use,
+        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -176,8 +197,9 @@ class CatalogServiceServicer:
 
     def UpdateCategory(self, request, context):
         """Changes a category; a change that changes nothing keeps its etag. Errors: NOT_FOUND, VALIDATION_FAILED for a
-        category above that is not there, is below this one or would make the tree too deep, ALREADY_EXISTS for a slug in
-        use, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        category above that is not there, is below this one or would make the tree too deep, and for a picture that is not
+        the caller's or not for categories, ALREADY_EXISTS for a slug in use, ETAG_MISMATCH, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -244,8 +266,9 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateProduct(self, request, context):
-        """Makes a product with its variants, their first stock and pictures, as a draft. Errors: VALIDATION_FAILED for
-        options that do not agree, another currency than the marketplace's, an unknown category or brand, or an admin who
+        """Makes a product with its variants, their first stock and pictures, as a draft; pictures that are given by their address
+        are fetched soon after. Errors: VALIDATION_FAILED for a media that is not there, is somebody else's or is not for
+        products, options that do not agree, another currency than the marketplace's, an unknown category or brand, or an admin who
         names no seller; NOT_FOUND for a seller that is not the caller's, SELLER_CLOSED, ALREADY_EXISTS for a slug or SKU in
         use, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
@@ -322,6 +345,43 @@ class CatalogServiceServicer:
         order. Errors: NOT_FOUND for a seller that is not the caller's and for a product to make a variant of,
         VALIDATION_FAILED as for one variant and for an item without SKU, ILLEGAL_TRANSITION for what would leave a published
         product without a variant to buy, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddProductImage(self, request, context):
+        """Adds a picture to an own product: one that was uploaded for products, or the address of one, which the server then
+        fetches. One that the product has already, by its media or its address, stays as it is; of an address that could not
+        be fetched the fetching begins anew. Errors: NOT_FOUND, VALIDATION_FAILED for a media that is not there, is somebody
+        else's or is not for products, for a variant that the product does not have, and for more than 250 pictures,
+        ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveProductImage(self, request, context):
+        """Takes a picture from an own product; those behind it move up. An uploaded picture that nothing shows any more is
+        removed after a day. Errors: NOT_FOUND for the product and for the picture, ETAG_MISMATCH, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReorderProductImages(self, request, context):
+        """Puts the pictures of an own product into another order. Errors: NOT_FOUND, VALIDATION_FAILED when the ids are not
+        exactly those of its pictures, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRemoteImages(self, request, context):
+        """Lists the pictures of own products that were given by their address, and what came of fetching each: until the server
+        has fetched it, and when it cannot, a picture is shown from there. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED for
+        an order that there is not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -488,6 +548,26 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     servicer.BatchUpsertVariants,
                     request_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.BatchUpsertVariantsRequest.FromString,
                     response_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.BatchUpsertVariantsResponse.SerializeToString,
+            ),
+            'AddProductImage': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddProductImage,
+                    request_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.AddProductImageRequest.FromString,
+                    response_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.AddProductImageResponse.SerializeToString,
+            ),
+            'RemoveProductImage': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveProductImage,
+                    request_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.RemoveProductImageRequest.FromString,
+                    response_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.RemoveProductImageResponse.SerializeToString,
+            ),
+            'ReorderProductImages': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReorderProductImages,
+                    request_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ReorderProductImagesRequest.FromString,
+                    response_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ReorderProductImagesResponse.SerializeToString,
+            ),
+            'ListRemoteImages': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRemoteImages,
+                    request_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ListRemoteImagesRequest.FromString,
+                    response_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ListRemoteImagesResponse.SerializeToString,
             ),
             'GetProduct': grpc.unary_unary_rpc_method_handler(
                     servicer.GetProduct,
@@ -1034,6 +1114,114 @@ class CatalogService:
             '/marketplace.catalog.v1.CatalogService/BatchUpsertVariants',
             marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.BatchUpsertVariantsRequest.SerializeToString,
             marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.BatchUpsertVariantsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddProductImage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.catalog.v1.CatalogService/AddProductImage',
+            marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.AddProductImageRequest.SerializeToString,
+            marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.AddProductImageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveProductImage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.catalog.v1.CatalogService/RemoveProductImage',
+            marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.RemoveProductImageRequest.SerializeToString,
+            marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.RemoveProductImageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReorderProductImages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.catalog.v1.CatalogService/ReorderProductImages',
+            marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ReorderProductImagesRequest.SerializeToString,
+            marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ReorderProductImagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRemoteImages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.catalog.v1.CatalogService/ListRemoteImages',
+            marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ListRemoteImagesRequest.SerializeToString,
+            marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ListRemoteImagesResponse.FromString,
             options,
             channel_credentials,
             insecure,

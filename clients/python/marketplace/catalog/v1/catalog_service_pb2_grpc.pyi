@@ -18,12 +18,14 @@ class CatalogServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateCategory: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateCategoryRequest, _catalog_service_pb2.CreateCategoryResponse]
     """Makes a category. Errors: VALIDATION_FAILED for a category above that is not there or would make the tree too deep,
-    ALREADY_EXISTS for a slug in use, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    and for a picture that is not the caller's or not for categories, ALREADY_EXISTS for a slug in use,
+    REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     UpdateCategory: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.UpdateCategoryRequest, _catalog_service_pb2.UpdateCategoryResponse]
     """Changes a category; a change that changes nothing keeps its etag. Errors: NOT_FOUND, VALIDATION_FAILED for a
-    category above that is not there, is below this one or would make the tree too deep, ALREADY_EXISTS for a slug in
-    use, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    category above that is not there, is below this one or would make the tree too deep, and for a picture that is not
+    the caller's or not for categories, ALREADY_EXISTS for a slug in use, ETAG_MISMATCH, REQUEST_ID_REUSED,
+    REQUEST_IN_PROGRESS.
     """
     DeleteCategory: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.DeleteCategoryRequest, _catalog_service_pb2.DeleteCategoryResponse]
     """Deletes a category that nothing uses. Errors: NOT_FOUND, IN_USE while it has categories below it or products in any
@@ -50,8 +52,9 @@ class CatalogServiceStub:
     ListBrands: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ListBrandsRequest, _catalog_service_pb2.ListBrandsResponse]
     """Lists brands. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED for an order that there is not."""
     CreateProduct: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateProductRequest, _catalog_service_pb2.CreateProductResponse]
-    """Makes a product with its variants, their first stock and pictures, as a draft. Errors: VALIDATION_FAILED for
-    options that do not agree, another currency than the marketplace's, an unknown category or brand, or an admin who
+    """Makes a product with its variants, their first stock and pictures, as a draft; pictures that are given by their address
+    are fetched soon after. Errors: VALIDATION_FAILED for a media that is not there, is somebody else's or is not for
+    products, options that do not agree, another currency than the marketplace's, an unknown category or brand, or an admin who
     names no seller; NOT_FOUND for a seller that is not the caller's, SELLER_CLOSED, ALREADY_EXISTS for a slug or SKU in
     use, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
@@ -96,6 +99,27 @@ class CatalogServiceStub:
     order. Errors: NOT_FOUND for a seller that is not the caller's and for a product to make a variant of,
     VALIDATION_FAILED as for one variant and for an item without SKU, ILLEGAL_TRANSITION for what would leave a published
     product without a variant to buy, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """
+    AddProductImage: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.AddProductImageRequest, _catalog_service_pb2.AddProductImageResponse]
+    """Adds a picture to an own product: one that was uploaded for products, or the address of one, which the server then
+    fetches. One that the product has already, by its media or its address, stays as it is; of an address that could not
+    be fetched the fetching begins anew. Errors: NOT_FOUND, VALIDATION_FAILED for a media that is not there, is somebody
+    else's or is not for products, for a variant that the product does not have, and for more than 250 pictures,
+    ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """
+    RemoveProductImage: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.RemoveProductImageRequest, _catalog_service_pb2.RemoveProductImageResponse]
+    """Takes a picture from an own product; those behind it move up. An uploaded picture that nothing shows any more is
+    removed after a day. Errors: NOT_FOUND for the product and for the picture, ETAG_MISMATCH, REQUEST_ID_REUSED,
+    REQUEST_IN_PROGRESS.
+    """
+    ReorderProductImages: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ReorderProductImagesRequest, _catalog_service_pb2.ReorderProductImagesResponse]
+    """Puts the pictures of an own product into another order. Errors: NOT_FOUND, VALIDATION_FAILED when the ids are not
+    exactly those of its pictures, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """
+    ListRemoteImages: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ListRemoteImagesRequest, _catalog_service_pb2.ListRemoteImagesResponse]
+    """Lists the pictures of own products that were given by their address, and what came of fetching each: until the server
+    has fetched it, and when it cannot, a picture is shown from there. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED for
+    an order that there is not.
     """
     GetProduct: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.GetProductRequest, _catalog_service_pb2.GetProductResponse]
     """Gets a product by its id or its slug, which may be one that it had before. Drafts and archived products show only
@@ -148,7 +172,8 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_catalog_service_pb2.CreateCategoryRequest, _abc.Awaitable[_catalog_service_pb2.CreateCategoryResponse]],
     ) -> _abc.Awaitable[_catalog_service_pb2.CreateCategoryResponse]:
         """Makes a category. Errors: VALIDATION_FAILED for a category above that is not there or would make the tree too deep,
-        ALREADY_EXISTS for a slug in use, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        and for a picture that is not the caller's or not for categories, ALREADY_EXISTS for a slug in use,
+        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -158,8 +183,9 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_catalog_service_pb2.UpdateCategoryRequest, _abc.Awaitable[_catalog_service_pb2.UpdateCategoryResponse]],
     ) -> _abc.Awaitable[_catalog_service_pb2.UpdateCategoryResponse]:
         """Changes a category; a change that changes nothing keeps its etag. Errors: NOT_FOUND, VALIDATION_FAILED for a
-        category above that is not there, is below this one or would make the tree too deep, ALREADY_EXISTS for a slug in
-        use, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        category above that is not there, is below this one or would make the tree too deep, and for a picture that is not
+        the caller's or not for categories, ALREADY_EXISTS for a slug in use, ETAG_MISMATCH, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -240,8 +266,9 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.CreateProductRequest,
         context: _aio.ServicerContext[_catalog_service_pb2.CreateProductRequest, _abc.Awaitable[_catalog_service_pb2.CreateProductResponse]],
     ) -> _abc.Awaitable[_catalog_service_pb2.CreateProductResponse]:
-        """Makes a product with its variants, their first stock and pictures, as a draft. Errors: VALIDATION_FAILED for
-        options that do not agree, another currency than the marketplace's, an unknown category or brand, or an admin who
+        """Makes a product with its variants, their first stock and pictures, as a draft; pictures that are given by their address
+        are fetched soon after. Errors: VALIDATION_FAILED for a media that is not there, is somebody else's or is not for
+        products, options that do not agree, another currency than the marketplace's, an unknown category or brand, or an admin who
         names no seller; NOT_FOUND for a seller that is not the caller's, SELLER_CLOSED, ALREADY_EXISTS for a slug or SKU in
         use, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
@@ -334,6 +361,51 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         order. Errors: NOT_FOUND for a seller that is not the caller's and for a product to make a variant of,
         VALIDATION_FAILED as for one variant and for an item without SKU, ILLEGAL_TRANSITION for what would leave a published
         product without a variant to buy, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def AddProductImage(
+        self,
+        request: _catalog_service_pb2.AddProductImageRequest,
+        context: _aio.ServicerContext[_catalog_service_pb2.AddProductImageRequest, _abc.Awaitable[_catalog_service_pb2.AddProductImageResponse]],
+    ) -> _abc.Awaitable[_catalog_service_pb2.AddProductImageResponse]:
+        """Adds a picture to an own product: one that was uploaded for products, or the address of one, which the server then
+        fetches. One that the product has already, by its media or its address, stays as it is; of an address that could not
+        be fetched the fetching begins anew. Errors: NOT_FOUND, VALIDATION_FAILED for a media that is not there, is somebody
+        else's or is not for products, for a variant that the product does not have, and for more than 250 pictures,
+        ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def RemoveProductImage(
+        self,
+        request: _catalog_service_pb2.RemoveProductImageRequest,
+        context: _aio.ServicerContext[_catalog_service_pb2.RemoveProductImageRequest, _abc.Awaitable[_catalog_service_pb2.RemoveProductImageResponse]],
+    ) -> _abc.Awaitable[_catalog_service_pb2.RemoveProductImageResponse]:
+        """Takes a picture from an own product; those behind it move up. An uploaded picture that nothing shows any more is
+        removed after a day. Errors: NOT_FOUND for the product and for the picture, ETAG_MISMATCH, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def ReorderProductImages(
+        self,
+        request: _catalog_service_pb2.ReorderProductImagesRequest,
+        context: _aio.ServicerContext[_catalog_service_pb2.ReorderProductImagesRequest, _abc.Awaitable[_catalog_service_pb2.ReorderProductImagesResponse]],
+    ) -> _abc.Awaitable[_catalog_service_pb2.ReorderProductImagesResponse]:
+        """Puts the pictures of an own product into another order. Errors: NOT_FOUND, VALIDATION_FAILED when the ids are not
+        exactly those of its pictures, ETAG_MISMATCH, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def ListRemoteImages(
+        self,
+        request: _catalog_service_pb2.ListRemoteImagesRequest,
+        context: _aio.ServicerContext[_catalog_service_pb2.ListRemoteImagesRequest, _abc.Awaitable[_catalog_service_pb2.ListRemoteImagesResponse]],
+    ) -> _abc.Awaitable[_catalog_service_pb2.ListRemoteImagesResponse]:
+        """Lists the pictures of own products that were given by their address, and what came of fetching each: until the server
+        has fetched it, and when it cannot, a picture is shown from there. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED for
+        an order that there is not.
         """
 
     @_abc_1.abstractmethod

@@ -26,10 +26,11 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.type import decimal_pb2 as google_dot_type_dot_decimal__pb2
+from marketplace.type.v1 import image_pb2 as marketplace_dot_type_dot_v1_dot_image__pb2
 from marketplace.type.v1 import rules_pb2 as marketplace_dot_type_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%marketplace/catalog/v1/category.proto\x12\x16marketplace.catalog.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19google/type/decimal.proto\x1a\x1fmarketplace/type/v1/rules.proto\"\xda\x06\n\x08\x43\x61tegory\x12%\n\x0b\x63\x61tegory_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\ncategoryId\x12u\n\x12parent_category_id\x18\x02 \x01(\tBB\xe2\x41\x01\x01\xbaH;r927^([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})?$H\x00R\x10parentCategoryId\x88\x01\x01\x12\"\n\x04name\x18\x03 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x02\x18x\xd8\x01\x01R\x04name\x12\'\n\x04slug\x18\x04 \x01(\tB\x13\xe2\x41\x01\x01\xbaH\x0cr\x07\x18\xff\x01\x88\xd9%\x01\xd8\x01\x01R\x04slug\x12\x33\n\x0b\x64\x65scription\x18\x05 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x88\'H\x01R\x0b\x64\x65scription\x88\x01\x01\x12\x30\n\x08position\x18\x06 \x01(\x05\x42\x0f\xe2\x41\x01\x01\xbaH\x08\x1a\x06\x18\xc0\x84=(\x00H\x02R\x08position\x88\x01\x01\x12\xf3\x01\n\x08tax_rate\x18\x07 \x01(\x0b\x32\x14.google.type.DecimalB\xc1\x01\xe2\x41\x01\x01\xbaH\xb9\x01\xba\x01\xb5\x01\n\x11\x63\x61tegory.tax_rate\x12Wmust be a percentage from 0 to 100 with at most 4 decimals, such as 19 or 5.5, or empty\x1aGthis.value.matches(\'^((100([.]0{1,4})?|[0-9]{1,2}([.][0-9]{1,4})?))?$\')R\x07taxRate\x12\'\n\x0c\x61ncestor_ids\x18\x08 \x03(\tB\x04\xe2\x41\x01\x03R\x0b\x61ncestorIds\x12\x41\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\x12#\n\x04\x65tag\x18\x0b \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\x18\x80\x01\xd8\x01\x01R\x04\x65tagB\x15\n\x13_parent_category_idB\x0e\n\x0c_descriptionB\x0b\n\t_positionBY\n\x1a\x64\x65v.marketplace.catalog.v1P\x01Z marketplace/catalog/v1;catalogv1\xaa\x02\x16Marketplace.Catalog.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%marketplace/catalog/v1/category.proto\x12\x16marketplace.catalog.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19google/type/decimal.proto\x1a\x1fmarketplace/type/v1/image.proto\x1a\x1fmarketplace/type/v1/rules.proto\"\x92\x07\n\x08\x43\x61tegory\x12%\n\x0b\x63\x61tegory_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\ncategoryId\x12u\n\x12parent_category_id\x18\x02 \x01(\tBB\xe2\x41\x01\x01\xbaH;r927^([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})?$H\x00R\x10parentCategoryId\x88\x01\x01\x12\"\n\x04name\x18\x03 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x02\x18x\xd8\x01\x01R\x04name\x12\'\n\x04slug\x18\x04 \x01(\tB\x13\xe2\x41\x01\x01\xbaH\x0cr\x07\x18\xff\x01\x88\xd9%\x01\xd8\x01\x01R\x04slug\x12\x33\n\x0b\x64\x65scription\x18\x05 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x88\'H\x01R\x0b\x64\x65scription\x88\x01\x01\x12\x36\n\x05image\x18\x06 \x01(\x0b\x32\x1a.marketplace.type.v1.ImageB\x04\xe2\x41\x01\x01R\x05image\x12\x30\n\x08position\x18\x07 \x01(\x05\x42\x0f\xe2\x41\x01\x01\xbaH\x08\x1a\x06\x18\xc0\x84=(\x00H\x02R\x08position\x88\x01\x01\x12\xf3\x01\n\x08tax_rate\x18\x08 \x01(\x0b\x32\x14.google.type.DecimalB\xc1\x01\xe2\x41\x01\x01\xbaH\xb9\x01\xba\x01\xb5\x01\n\x11\x63\x61tegory.tax_rate\x12Wmust be a percentage from 0 to 100 with at most 4 decimals, such as 19 or 5.5, or empty\x1aGthis.value.matches(\'^((100([.]0{1,4})?|[0-9]{1,2}([.][0-9]{1,4})?))?$\')R\x07taxRate\x12\'\n\x0c\x61ncestor_ids\x18\t \x03(\tB\x04\xe2\x41\x01\x03R\x0b\x61ncestorIds\x12\x41\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\x12#\n\x04\x65tag\x18\x0c \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\x18\x80\x01\xd8\x01\x01R\x04\x65tagB\x15\n\x13_parent_category_idB\x0e\n\x0c_descriptionB\x0b\n\t_positionBY\n\x1a\x64\x65v.marketplace.catalog.v1P\x01Z marketplace/catalog/v1;catalogv1\xaa\x02\x16Marketplace.Catalog.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,6 +48,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CATEGORY'].fields_by_name['slug']._serialized_options = b'\342A\001\001\272H\014r\007\030\377\001\210\331%\001\330\001\001'
   _globals['_CATEGORY'].fields_by_name['description']._loaded_options = None
   _globals['_CATEGORY'].fields_by_name['description']._serialized_options = b'\342A\001\001\272H\005r\003\030\210\''
+  _globals['_CATEGORY'].fields_by_name['image']._loaded_options = None
+  _globals['_CATEGORY'].fields_by_name['image']._serialized_options = b'\342A\001\001'
   _globals['_CATEGORY'].fields_by_name['position']._loaded_options = None
   _globals['_CATEGORY'].fields_by_name['position']._serialized_options = b'\342A\001\001\272H\010\032\006\030\300\204=(\000'
   _globals['_CATEGORY'].fields_by_name['tax_rate']._loaded_options = None
@@ -59,6 +62,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CATEGORY'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
   _globals['_CATEGORY'].fields_by_name['etag']._loaded_options = None
   _globals['_CATEGORY'].fields_by_name['etag']._serialized_options = b'\342A\001\001\272H\010r\003\030\200\001\330\001\001'
-  _globals['_CATEGORY']._serialized_start=221
-  _globals['_CATEGORY']._serialized_end=1079
+  _globals['_CATEGORY']._serialized_start=254
+  _globals['_CATEGORY']._serialized_end=1168
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.type import decimal_pb2 as _decimal_pb2
+from marketplace.type.v1 import image_pb2 as _image_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -31,6 +32,7 @@ class Category(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     SLUG_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
+    IMAGE_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
     TAX_RATE_FIELD_NUMBER: _builtins.int
     ANCESTOR_IDS_FIELD_NUMBER: _builtins.int
@@ -53,6 +55,10 @@ class Category(_message.Message):
     """The version of the category, given back with an update; a stale one refuses it, an empty one makes it
     unconditional.
     """
+    @_builtins.property
+    def image(self) -> _image_pb2.Image:
+        """The picture: a media that an admin has uploaded for categories, and what it shows. Absent when there is none."""
+
     @_builtins.property
     def tax_rate(self) -> _decimal_pb2.Decimal:
         """The tax that the prices of its products include, in percent with at most 4 decimals, such as `19` or `5.5`. Absent
@@ -79,6 +85,7 @@ class Category(_message.Message):
         name: _builtins.str = ...,
         slug: _builtins.str = ...,
         description: _builtins.str | None = ...,
+        image: _image_pb2.Image | None = ...,
         position: _builtins.int | None = ...,
         tax_rate: _decimal_pb2.Decimal | None = ...,
         ancestor_ids: _abc.Iterable[_builtins.str] | None = ...,
@@ -86,9 +93,9 @@ class Category(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_parent_category_id", b"_parent_category_id", "_position", b"_position", "create_time", b"create_time", "description", b"description", "parent_category_id", b"parent_category_id", "position", b"position", "tax_rate", b"tax_rate", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_parent_category_id", b"_parent_category_id", "_position", b"_position", "create_time", b"create_time", "description", b"description", "image", b"image", "parent_category_id", b"parent_category_id", "position", b"position", "tax_rate", b"tax_rate", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_parent_category_id", b"_parent_category_id", "_position", b"_position", "ancestor_ids", b"ancestor_ids", "category_id", b"category_id", "create_time", b"create_time", "description", b"description", "etag", b"etag", "name", b"name", "parent_category_id", b"parent_category_id", "position", b"position", "slug", b"slug", "tax_rate", b"tax_rate", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_parent_category_id", b"_parent_category_id", "_position", b"_position", "ancestor_ids", b"ancestor_ids", "category_id", b"category_id", "create_time", b"create_time", "description", b"description", "etag", b"etag", "image", b"image", "name", b"name", "parent_category_id", b"parent_category_id", "position", b"position", "slug", b"slug", "tax_rate", b"tax_rate", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
     _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015

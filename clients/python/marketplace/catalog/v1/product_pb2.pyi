@@ -171,7 +171,7 @@ class Product(_message.Message):
 
     @_builtins.property
     def images(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProductImage]:
-        """The pictures in the order to show them; they are given when the product is made."""
+        """The pictures in the order to show them. They are given when the product is made, or later one by one."""
 
     @_builtins.property
     def option_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -263,11 +263,14 @@ class ProductImage(_message.Message):
     """The place among the pictures, beginning with 1."""
     @_builtins.property
     def image(self) -> _image_pb2.Image:
-        """The picture itself; its https address of at most 2,048 characters and what it shows are given."""
+        """The picture itself: the id of a media that was uploaded for products, or without one the https address of a picture
+        of at most 2,048 characters, which the server fetches; and what it shows. With a media the address is passed over.
+        Until one is fetched, and when it cannot be, `url` is the address that was given.
+        """
 
     @_builtins.property
     def variant_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The variants that the picture shows; none means all."""
+        """The variants that the picture shows; none means all. A product that is being made has no variants to name yet."""
 
     def __init__(
         self,

@@ -118,7 +118,7 @@ class Seller(_message.Message):
     """
     @_builtins.property
     def logo(self) -> _image_pb2.Image:
-        """The logo; absent when there is none."""
+        """The logo: a media that was uploaded for shops, and what it shows. Absent when there is none."""
 
     @_builtins.property
     def rating(self) -> _rating_pb2.RatingSummary:

@@ -93,8 +93,8 @@ class SellerServiceServicer:
 
     def CreateSeller(self, request, context):
         """Applies to sell. The seller is PENDING until an admin approves it; an account has at most one seller that is
-        neither closed nor rejected. Errors: VALIDATION_FAILED for an unknown time zone and for opening hours that overlap or
-        exceptions whose dates are none or come twice, ALREADY_EXISTS for a handle in use or a second seller, NOT_FOUND for
+        neither closed nor rejected. Errors: VALIDATION_FAILED for an unknown time zone, for opening hours that overlap or
+        exceptions whose dates are none or come twice, and for a logo that is not the caller's or not for shops, ALREADY_EXISTS for a handle in use or a second seller, NOT_FOUND for
         callers that are no user, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -106,8 +106,8 @@ class SellerServiceServicer:
         Its handle stays, because web pages and letters lead to it. What was ordered keeps the address and the times that it
         was ordered with; new opening hours count from the next quote on. What is so already stays as it is. Errors:
         NOT_FOUND, also for the sellers of others, ETAG_MISMATCH, ILLEGAL_TRANSITION when the seller is closed or rejected,
-        VALIDATION_FAILED for an unknown time zone and for opening hours that overlap or exceptions whose dates are none or
-        come twice, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        VALIDATION_FAILED for an unknown time zone, for opening hours that overlap or exceptions whose dates are none or come
+        twice, and for a logo that is not the owner's or not for shops, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

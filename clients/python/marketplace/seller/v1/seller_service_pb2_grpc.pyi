@@ -18,8 +18,8 @@ class SellerServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateSeller: _aio.UnaryUnaryMultiCallable[_seller_service_pb2.CreateSellerRequest, _seller_service_pb2.CreateSellerResponse]
     """Applies to sell. The seller is PENDING until an admin approves it; an account has at most one seller that is
-    neither closed nor rejected. Errors: VALIDATION_FAILED for an unknown time zone and for opening hours that overlap or
-    exceptions whose dates are none or come twice, ALREADY_EXISTS for a handle in use or a second seller, NOT_FOUND for
+    neither closed nor rejected. Errors: VALIDATION_FAILED for an unknown time zone, for opening hours that overlap or
+    exceptions whose dates are none or come twice, and for a logo that is not the caller's or not for shops, ALREADY_EXISTS for a handle in use or a second seller, NOT_FOUND for
     callers that are no user, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     UpdateSeller: _aio.UnaryUnaryMultiCallable[_seller_service_pb2.UpdateSellerRequest, _seller_service_pb2.UpdateSellerResponse]
@@ -27,8 +27,8 @@ class SellerServiceStub:
     Its handle stays, because web pages and letters lead to it. What was ordered keeps the address and the times that it
     was ordered with; new opening hours count from the next quote on. What is so already stays as it is. Errors:
     NOT_FOUND, also for the sellers of others, ETAG_MISMATCH, ILLEGAL_TRANSITION when the seller is closed or rejected,
-    VALIDATION_FAILED for an unknown time zone and for opening hours that overlap or exceptions whose dates are none or
-    come twice, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    VALIDATION_FAILED for an unknown time zone, for opening hours that overlap or exceptions whose dates are none or come
+    twice, and for a logo that is not the owner's or not for shops, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     ApproveSeller: _aio.UnaryUnaryMultiCallable[_seller_service_pb2.ApproveSellerRequest, _seller_service_pb2.ApproveSellerResponse]
     """Approves a PENDING seller, which becomes ACTIVE; its account gets the role SELLER and needs no new sign-in. One that
@@ -85,8 +85,8 @@ class SellerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_seller_service_pb2.CreateSellerRequest, _abc.Awaitable[_seller_service_pb2.CreateSellerResponse]],
     ) -> _abc.Awaitable[_seller_service_pb2.CreateSellerResponse]:
         """Applies to sell. The seller is PENDING until an admin approves it; an account has at most one seller that is
-        neither closed nor rejected. Errors: VALIDATION_FAILED for an unknown time zone and for opening hours that overlap or
-        exceptions whose dates are none or come twice, ALREADY_EXISTS for a handle in use or a second seller, NOT_FOUND for
+        neither closed nor rejected. Errors: VALIDATION_FAILED for an unknown time zone, for opening hours that overlap or
+        exceptions whose dates are none or come twice, and for a logo that is not the caller's or not for shops, ALREADY_EXISTS for a handle in use or a second seller, NOT_FOUND for
         callers that are no user, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
@@ -100,8 +100,8 @@ class SellerServiceServicer(metaclass=_abc_1.ABCMeta):
         Its handle stays, because web pages and letters lead to it. What was ordered keeps the address and the times that it
         was ordered with; new opening hours count from the next quote on. What is so already stays as it is. Errors:
         NOT_FOUND, also for the sellers of others, ETAG_MISMATCH, ILLEGAL_TRANSITION when the seller is closed or rejected,
-        VALIDATION_FAILED for an unknown time zone and for opening hours that overlap or exceptions whose dates are none or
-        come twice, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        VALIDATION_FAILED for an unknown time zone, for opening hours that overlap or exceptions whose dates are none or come
+        twice, and for a logo that is not the owner's or not for shops, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod

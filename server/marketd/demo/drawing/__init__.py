@@ -1,0 +1,1 @@
+"""The pictures of the demo's shops, drawn of simple shapes: the same words give the same picture."""

@@ -1,0 +1,1 @@
+"""Pictures as the messages of other slices carry them."""
