@@ -1,1 +1,1 @@
-"""Searching the catalog: the documents that stand for published products, what a query finds of them, and in what order."""
+"""Searching the catalog: the documents that stand for published products, and what a query finds of them, in order."""
