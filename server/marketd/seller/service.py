@@ -7,8 +7,12 @@ from uuid import UUID
 
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.seller import opening, repository
+from marketd.seller.model import SellerState
 from marketd.seller.repository import HOLD
 from marketd.seller.values import Seller
+
+# Those of the states in which a seller does not sell: an index begins with the state.
+_IDLE = ", ".join(f"'{state.value}'" for state in SellerState if state is not SellerState.ACTIVE)
 
 
 def sells_sql(seller_id: str) -> str:
@@ -17,6 +21,16 @@ def sells_sql(seller_id: str) -> str:
     For statements of slices above that would need a second round trip else.
     """
     return f"COALESCE((SELECT o.state = 'ACTIVE' FROM sellers o WHERE o.seller_id = {seller_id}), false)"  # noqa: S608 - a column
+
+
+def idle_sql() -> str:
+    """SQL that gives the `seller_id` of each shop that does not sell, for statements that pass over many of its things."""
+    return f"SELECT o.seller_id FROM sellers o WHERE o.state IN ({_IDLE})"  # noqa: S608 - constants
+
+
+def shop_name_sql(seller_id: str) -> str:
+    """SQL that gives the name of the shop whose id `seller_id` (a column) names."""
+    return f"(SELECT o.shop_name FROM sellers o WHERE o.seller_id = {seller_id})"  # noqa: S608 - a column
 
 
 def owned_sql(owner_user_id: str) -> str:

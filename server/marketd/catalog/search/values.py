@@ -79,12 +79,15 @@ class Matching:
 
     It is a matter of the words alone. No filter turns "all the words" into "any of them", or the facets would not add
     up: the number of matches that a filter leaves is the number that its facet says.
-    corrected_query: what was searched for instead of words that nothing has; else empty. nothing: no document can meet
-    it, such as for a nonsense word.
+    corrected_query: what was searched for instead of words that nothing has; else empty. documents: at most so many can
+    meet it, by the counts of its words (of all of them the rarest's, of any of them their sum); of an empty query all
+    that there are. It chooses between looking at all of them and a walk or a sample. nothing: no document can meet it,
+    such as for a nonsense word.
     """
 
     tsquery: str = ""
     corrected_query: str = ""
+    documents: int = 0
     nothing: bool = False
 
 

@@ -1,10 +1,4 @@
-"""What the filters of a search say about a document, as conditions on `search_documents d`.
-
-Columns that filters, facets and orders read: product_id, category_id, brand_id, seller_id, price_minor, in_stock,
-rating_average_milli, attribute_keys (bigint[], see attributes.py), words (tsvector), and for the orders popularity,
-price_minor, rating_average_milli and publish_time, each with product_id behind it. An index a column or order, and one
-(category_id, order) for each order; GIN for words and attribute_keys.
-"""
+"""What the words and the filters of a search demand of a document, as conditions on `search_documents d`."""
 
 from __future__ import annotations
 
@@ -13,8 +7,13 @@ from typing import Final
 from marketd.catalog.search.repository.attributes import attribute_key_sql
 from marketd.catalog.search.values import FacetKind, Matching, SearchQuery
 from marketd.kernel.db.sql import Arguments
+from marketd.seller import service as sellers
+
+# ruff: noqa: S608 - every interpolated part is a column, a constant here or the place of an argument
 
 NOTHING: Final = "false"
+# Not a look at the seller for each document: ten thousand are counted at a time. Shops that do not sell are few.
+SELLS: Final = f"d.seller_id NOT IN ({sellers.idle_sql()})"
 
 
 def matching_condition(matching: Matching, arguments: Arguments) -> list[str]:
@@ -28,11 +27,8 @@ def filter_conditions(query: SearchQuery, arguments: Arguments) -> dict[tuple[Fa
     """What each filter that is set demands, by the facet that is counted without it; attributes also by their name."""
     found: dict[tuple[FacetKind, str], str] = {}
     if query.category_ids:
-        ids = arguments.add(list(query.category_ids))
-        # As an array it is looked up once and can go into an index; a join would be planned anew for each statement.
-        found[FacetKind.CATEGORY, ""] = (
-            f"d.category_id = ANY(ARRAY(SELECT category_id FROM categories WHERE path && {ids}::uuid[]))"
-        )
+        # The path leads through every category that the product is below.
+        found[FacetKind.CATEGORY, ""] = f"d.category_path && {arguments.add(list(query.category_ids))}::uuid[]"
     for kind, column, values in (
         (FacetKind.BRAND, "brand_id", query.brand_ids),
         (FacetKind.SELLER, "seller_id", query.seller_ids),
@@ -58,5 +54,5 @@ def filter_conditions(query: SearchQuery, arguments: Arguments) -> dict[tuple[Fa
 
 
 def conditions(query: SearchQuery, matching: Matching, arguments: Arguments) -> list[str]:
-    """Everything that a document has to meet."""
-    return [*matching_condition(matching, arguments), *filter_conditions(query, arguments).values()]
+    """Everything that a document has to meet. A shop that does not sell is passed over, in a list that is read once."""
+    return [*matching_condition(matching, arguments), *filter_conditions(query, arguments).values(), SELLS]
