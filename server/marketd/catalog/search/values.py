@@ -44,7 +44,7 @@ class SearchQuery:
 
     A product meets a filter of several values by one of them, and has to meet every filter. category_ids: with all
     below them. Prices are in minor units of the marketplace's currency, both inclusive; min_rating_milli: 0..5000.
-    attributes: by name key (see kernel.values.texts.name_key), the keys of the values that will do.
+    attributes: by name, the values that will do; case makes no difference to either.
     """
 
     text: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from marketd.catalog.search.repository.attributes import attribute_key_sql
+from marketd.catalog.search import texts
 from marketd.catalog.search.values import FacetKind, Matching, SearchQuery
 from marketd.kernel.db.sql import Arguments
 from marketd.seller import service as sellers
@@ -13,7 +13,7 @@ from marketd.seller import service as sellers
 
 NOTHING: Final = "false"
 # Not a look at the seller for each document: ten thousand are counted at a time. Shops that do not sell are few.
-SELLS: Final = f"d.seller_id NOT IN ({sellers.idle_sql()})"
+SELLS: Final = f"d.seller_id NOT IN ({sellers.stopped_sql()})"
 
 
 def matching_condition(matching: Matching, arguments: Arguments) -> list[str]:
@@ -47,10 +47,15 @@ def filter_conditions(query: SearchQuery, arguments: Arguments) -> dict[tuple[Fa
     if query.in_stock:
         found[FacetKind.IN_STOCK, ""] = "d.in_stock"
     for name, values in query.attributes.items():
-        key = attribute_key_sql(f"{arguments.add(name)}::text", "v")
+        key = texts.attribute_key_sql(f"{arguments.add(name)}::text", "v")
         keys = f"ARRAY(SELECT {key} FROM unnest({arguments.add(list(values))}::text[]) v)"
         found[FacetKind.ATTRIBUTES, name] = f"d.attribute_keys && {keys}"
     return found
+
+
+def set_filters(query: SearchQuery) -> list[tuple[FacetKind, str]]:
+    """Which filters are set: their facets and, of attributes, their names."""
+    return list(filter_conditions(query, Arguments()))
 
 
 def conditions(query: SearchQuery, matching: Matching, arguments: Arguments) -> list[str]:
