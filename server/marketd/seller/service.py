@@ -19,6 +19,13 @@ def sells_sql(seller_id: str) -> str:
     return f"COALESCE((SELECT o.state = 'ACTIVE' FROM sellers o WHERE o.seller_id = {seller_id}), false)"  # noqa: S608 - a column
 
 
+def stopped_sql() -> str:
+    """SQL that gives the `seller_id` of each shop that sold once and does not sell now: few, so that a statement over
+    many products reads them once (`seller_id NOT IN (…)`) instead of asking for each product.
+    """
+    return "SELECT o.seller_id FROM sellers o WHERE o.state IN ('SUSPENDED', 'CLOSED')"
+
+
 def owned_sql(owner_user_id: str) -> str:
     """SQL that gives the `seller_id` of each shop of the account, closed ones included. owner_user_id: an argument."""
     return f"SELECT o.seller_id FROM sellers o WHERE o.owner_user_id = {owner_user_id}"  # noqa: S608 - an argument
