@@ -1,0 +1,176 @@
+"""Writing what search reads of products. Nothing here commits.
+
+A document is made by one statement out of the database's own rows, so all writers of a product make the same one of the
+same state. Whoever writes one holds the product's row lock, and the statement begins after the lock was given: so a
+writer that waited for another has seen what the other wrote, and the newest state stands in the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+from marketd.catalog.search import standing, texts
+from marketd.kernel.db.database import Connection
+
+# ruff: noqa: S608 - every interpolated part is one of the constants here
+# Codes beyond these are still found when they are typed whole; as words they would drown the title.
+_WORDED_VARIANTS: Final = 20
+
+_COLUMNS: Final = (
+    "product_id",
+    "seller_id",
+    "brand_id",
+    "publish_time",
+    "price_minor",
+    "sample_key",
+    "sold_30d",
+    "rating_count",
+    "rating_average_milli",
+    "popularity",
+    "in_stock",
+    "category_path",
+    "attribute_keys",
+    "codes",
+    "title_key",
+    "head_words",
+    "words",
+)
+_CHANGING: Final = [column for column in _COLUMNS if column != "product_id"]
+
+
+def _each(alias: str) -> str:
+    return ", ".join(f"{alias}.{column}" for column in _CHANGING)
+
+
+# `texts` has what a product's words are made of, `pairs` its attributes and the options that its variants offer.
+DOCUMENTS_SQL: Final = f"""
+wanted AS MATERIALIZED (
+  SELECT p.* FROM products p WHERE p.product_id = ANY($1::uuid[]) AND p.state = 'PUBLISHED'
+),
+codes AS (
+  SELECT each.product_id, array_agg(DISTINCT code.spelled) FILTER (WHERE code.spelled <> '') AS codes,
+    string_agg(one.written, ' ' ORDER BY each.place) FILTER (WHERE each.place <= {_WORDED_VARIANTS}) AS code_text
+  FROM (
+    SELECT v.product_id, v.sku, v.barcode,
+      row_number() OVER (PARTITION BY v.product_id ORDER BY v.position, v.variant_id) AS place
+    FROM wanted p JOIN variants v ON v.product_id = p.product_id WHERE v.delete_time IS NULL
+  ) each
+  CROSS JOIN LATERAL (VALUES (each.sku), (each.barcode)) one(written)
+  CROSS JOIN LATERAL (SELECT {texts.code_sql("one.written")} AS spelled) code
+  GROUP BY each.product_id
+),
+pairs AS MATERIALIZED (
+  SELECT pair.product_id, pair.name, pair.value, {texts.attribute_key_sql("pair.name", "pair.value")} AS attribute_key
+  FROM (
+    SELECT v.product_id, option ->> 0 AS name, option ->> 1 AS value
+    FROM wanted p JOIN variants v ON v.product_id = p.product_id
+    CROSS JOIN LATERAL jsonb_array_elements(v.options) option
+    WHERE v.delete_time IS NULL
+    UNION
+    SELECT p.product_id, attribute.key, attribute.value
+    FROM wanted p CROSS JOIN LATERAL jsonb_each_text(p.attributes) attribute
+  ) pair
+),
+attributes AS (
+  SELECT product_id, array_agg(DISTINCT attribute_key) AS attribute_keys, string_agg(value, ' ') AS value_text
+  FROM pairs GROUP BY product_id
+),
+texts AS (
+  SELECT p.product_id, p.seller_id, p.brand_id, COALESCE(p.publish_time, p.create_time) AS publish_time, p.price_minor,
+    uuid_hash(p.product_id) AS sample_key, {standing.SOLD} AS sold_30d, p.rating_count, p.rating_average_milli,
+    {standing.IN_STOCK} AS in_stock, COALESCE(c.path, '{{}}') AS category_path,
+    COALESCE(a.attribute_keys, '{{}}') AS attribute_keys, COALESCE(v.codes, '{{}}') AS codes, p.title_key,
+    {texts.plain_sql("p.title")} AS title_text,
+    {texts.plain_sql("COALESCE(b.name, '')")} AS brand_text,
+    {texts.plain_sql("COALESCE(v.code_text, '')")} AS code_text,
+    {texts.plain_sql("concat_ws(' ', c.names, array_to_string(p.tags, ' '))")} AS kind_text,
+    {texts.plain_sql("COALESCE(a.value_text, '')")} AS value_text,
+    {texts.plain_sql(texts.markup_free_sql("p.description"))} AS description_text
+  FROM wanted p
+  LEFT JOIN brands b ON b.brand_id = p.brand_id
+  LEFT JOIN LATERAL (
+    SELECT own.path, (SELECT string_agg(above.name, ' ' ORDER BY cardinality(above.path)) FROM categories above
+      WHERE above.category_id = ANY(own.path)) AS names
+    FROM categories own WHERE own.category_id = p.category_id
+  ) c ON true
+  LEFT JOIN codes v ON v.product_id = p.product_id
+  LEFT JOIN attributes a ON a.product_id = p.product_id
+),
+heads AS MATERIALIZED (
+  SELECT t.*, {standing.popularity_sql("t.sold_30d", "t.rating_average_milli", "t.rating_count")} AS popularity,
+    l.language,
+    {texts.vector_sql("l.language", "t.title_text", "A")}
+    || {texts.vector_sql("l.language", "t.brand_text || ' ' || t.code_text", "B")}
+    || {texts.vector_sql("l.language", "t.kind_text", "C")} AS head_words
+  FROM texts t CROSS JOIN (SELECT language::regconfig AS language FROM search_state) l
+),
+documents AS MATERIALIZED (
+  SELECT h.*, h.head_words || {texts.vector_sql("h.language", "h.value_text", "C")}
+    || {texts.vector_sql("h.language", "h.description_text", "D")} AS words
+  FROM heads h
+)
+"""
+"""CTEs: `documents` has the columns of search_documents for those of the products $1 that are published, `pairs` their
+attributes.
+"""
+
+_WRITE: Final = f"""
+WITH {DOCUMENTS_SQL},
+before AS MATERIALIZED (
+  SELECT product_id, words FROM search_documents WHERE product_id = ANY($1::uuid[])
+),
+new_attributes AS (
+  INSERT INTO search_attributes (attribute_key, name, value)
+  SELECT DISTINCT ON (a.attribute_key) a.attribute_key, a.name, a.value FROM pairs a
+  WHERE NOT EXISTS (SELECT FROM search_attributes s WHERE s.attribute_key = a.attribute_key)
+  ORDER BY a.attribute_key, a.value ON CONFLICT DO NOTHING
+),
+written AS (
+  INSERT INTO search_documents AS d ({", ".join(_COLUMNS)})
+  SELECT n.product_id, {_each("n")} FROM documents n
+  ON CONFLICT (product_id) DO UPDATE SET {", ".join(f"{column} = excluded.{column}" for column in _CHANGING)}
+  WHERE ({_each("d")}) IS DISTINCT FROM ({_each("excluded")})
+),
+gone AS (
+  DELETE FROM search_documents d USING before b
+  WHERE d.product_id = b.product_id AND NOT EXISTS (SELECT FROM documents n WHERE n.product_id = d.product_id)
+)
+INSERT INTO search_word_changes (added, removed, written)
+SELECT difference.added, difference.removed, ARRAY(
+    SELECT unnest(tsvector_to_array(to_tsvector('simple',
+      concat_ws(' ', n.title_text, n.brand_text, n.kind_text, n.value_text))))
+    INTERSECT SELECT unnest(difference.added))
+FROM documents n FULL JOIN before b ON b.product_id = n.product_id
+CROSS JOIN LATERAL (SELECT {texts.lexemes_sql("n.words")} AS new, {texts.lexemes_sql("b.words")} AS old) lexemes
+CROSS JOIN LATERAL (
+  SELECT ARRAY(SELECT unnest(lexemes.new) EXCEPT SELECT unnest(lexemes.old)) AS added,
+    ARRAY(SELECT unnest(lexemes.old) EXCEPT SELECT unnest(lexemes.new)) AS removed
+) difference
+WHERE n.words IS DISTINCT FROM b.words AND difference.added || difference.removed <> '{{}}'
+"""
+
+
+async def write_documents(connection: Connection, product_ids: Sequence[UUID]) -> None:
+    """Write the documents of these products as their rows are now; what is not published loses its document.
+
+    The caller has locked the products, and made or changed them before this. What is so already stays as it is.
+    """
+    if product_ids:
+        await connection.execute(_WRITE, list(product_ids))
+
+
+async def lock_and_write(connection: Connection, product_ids: Sequence[UUID]) -> None:
+    """The same for products that the caller has not locked: in id order, as everywhere."""
+    if product_ids:
+        await connection.execute(
+            "SELECT FROM products WHERE product_id = ANY($1::uuid[]) ORDER BY product_id FOR NO KEY UPDATE",
+            list(product_ids),
+        )
+        await write_documents(connection, product_ids)
+
+
+async def remove_documents(connection: Connection, product_ids: Sequence[UUID]) -> None:
+    """Take products out of search that the caller has locked and archived or deleted."""
+    await write_documents(connection, product_ids)
