@@ -13,7 +13,7 @@ from marketd.catalog.search import bands, correcting, reading
 from marketd.catalog.search.reading import Reading, Word
 from marketd.catalog.search.repository import lookups, ranking
 from marketd.catalog.search.repository.ranking import Ranked
-from marketd.catalog.search.values import MAX_RELEVANT, Hits, Matching, SearchQuery, Suggestion
+from marketd.catalog.search.values import MAX_RELEVANT, Hits, Matching, SearchQuery
 from marketd.kernel.db.database import Connection
 from marketd.kernel.db.uow import ReadUnit
 
@@ -65,14 +65,15 @@ async def _corrected(connection: Connection, words: tuple[Word, ...]) -> tuple[t
     """The words, with those that are not known as what was meant; and the query that they make, if it is another."""
     spelled = [word.word for word in words]
     for place in reading.unknown(words):
-        spelled[place] = await _meant(connection, spelled[place]) or spelled[place]
+        spelled[place] = await meant(connection, spelled[place]) or spelled[place]
     if spelled == [word.word for word in words]:
         return words, ""
     text = " ".join(spelled)
     return (await lookups.look_up(connection, text)).words, text
 
 
-async def _meant(connection: Connection, word: str) -> str:
+async def meant(connection: Connection, word: str) -> str:
+    """The word that somebody meant who typed one that no document has; empty when nothing is like it."""
     if not correcting.is_correctable(word):
         return ""
     known = await lookups.known_words(connection, correcting.one_slip(word))
@@ -81,7 +82,7 @@ async def _meant(connection: Connection, word: str) -> str:
 
 async def _are_few(connection: Connection, found: Reading) -> bool:
     """Whether hardly any document has all of the words. Most queries are told so by a small band."""
-    sizes = await _sizes(connection, found)
+    sizes = await band_sizes(connection, found)
     band = bands.fitting(found.documents, sizes, ENOUGH**2)
     while True:
         count = await ranking.count_up_to(connection, found.all_words, band, ENOUGH)
@@ -92,7 +93,7 @@ async def _are_few(connection: Connection, found: Reading) -> bool:
 
 async def _rank(connection: Connection, query: SearchQuery, found: Reading, *, offset: int, limit: int) -> Ranked:
     """Ranks a band with as much in it as relevance reaches, or all. The same band for every page of the query."""
-    sizes = await _sizes(connection, found)
+    sizes = await band_sizes(connection, found)
     band = bands.fitting(found.documents, sizes, MAX_RELEVANT)
     for look in range(_MAX_LOOKS):
         ranked = await ranking.rank(connection, query, found, band, offset=offset, limit=limit)
@@ -102,13 +103,8 @@ async def _rank(connection: Connection, query: SearchQuery, found: Reading, *, o
     return ranked
 
 
-async def _sizes(connection: Connection, found: Reading) -> list[float]:
+async def band_sizes(connection: Connection, found: Reading) -> list[float]:
     """How many documents are in each band; only 0 where all are to be looked at."""
     if found.documents <= RANKED_ALL:
         return [found.total]
     return await lookups.band_sizes(connection, found.total)
-
-
-async def suggest(unit: ReadUnit, text: str, limit: int) -> list[Suggestion]:
-    """What may be meant."""
-    return []

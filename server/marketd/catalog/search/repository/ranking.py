@@ -2,17 +2,19 @@
 
 A document's score is the sum over its words of
 
-    weight · tf / (tf + K · (1 - B + B · length / LENGTH))
+    weight · tf / (tf + K · (1 - B + B · ln(1 + length) / ln(1 + LENGTH)))
 
 (BM25; Robertson and Zaragoza, 2009). tf is what ts_rank makes of one word: its heaviest occurrence counts fully and
 each further one less, with PostgreSQL's own weights of fields; the constant undoes the share that ts_rank takes for
-many. What only the description, the options or the attributes say counts like the lightest field. B is small because
-titles are short and say more when they are longer. What neighbours of the query add that are neighbours in the title
-is said in reading.py. Popularity adds at most a twentieth: it decides between likes.
+many. What only the description, the options or the attributes say counts like the lightest field. Length counts by its
+logarithm, as in ts_rank, and B is small: a longer title mostly says more, and not something else. What neighbours of
+the query add that are neighbours in the title is said in reading.py. Popularity adds at most a twentieth: it decides
+between likes.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -37,7 +39,7 @@ _POPULARITY: Final = 2000
 _MAX_EXACT: Final = 100
 """So many products may have one code or title and stand first."""
 
-_STIFFNESS: Final = f"({_K * (1 - _B)} + {_K * _B / _LENGTH} * length(d.head_words))"
+_STIFFNESS: Final = f"({_K * (1 - _B)} + {_K * _B / math.log(1 + _LENGTH):.4f} * ln(1 + length(d.head_words)))"
 
 
 @dataclass(frozen=True, slots=True)
