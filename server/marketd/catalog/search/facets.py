@@ -14,8 +14,8 @@ from typing import Final
 
 from marketd.catalog.search import prices
 from marketd.catalog.search.repository import counts
-from marketd.catalog.search.repository.counts import MOST_BUCKETS, Counted, Without
-from marketd.catalog.search.repository.filters import set_filters
+from marketd.catalog.search.repository.counts import MOST_BUCKETS, Counted
+from marketd.catalog.search.repository.filters import Filter, set_filters
 from marketd.catalog.search.values import EXACT_COUNTS, Bucket, Counts, Facet, FacetKind, Matching, SearchQuery
 from marketd.kernel.db.database import Connection
 
@@ -48,7 +48,7 @@ class _Counting:
         self._matching = matching
         self._exact = exact
 
-    async def count(self, kinds: Collection[FacetKind], without: Without | None = None) -> _Set:
+    async def count(self, kinds: Collection[FacetKind], without: Filter | None = None) -> _Set:
         """What the words and all filters but `without` leave, counted by `kinds`."""
         if self._matching.documents <= self._exact:
             return _Set(await self._look(kinds, without, self._exact), approximate=False)
@@ -68,7 +68,7 @@ class _Counting:
         return parts
 
     async def _look(
-        self, kinds: Collection[FacetKind], without: Without | None, limit: int, parts: int | None = None
+        self, kinds: Collection[FacetKind], without: Filter | None, limit: int, parts: int | None = None
     ) -> list[Counted]:
         return await counts.count(
             self._connection,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from marketd.catalog.search.repository.filters import SELLS, filter_conditions, matching_condition
+from marketd.catalog.search.repository.filters import SELLS, Filter, filter_conditions, matching_condition
 from marketd.catalog.search.values import FacetKind, Matching, SearchQuery
 from marketd.kernel.db.database import Connection
 from marketd.kernel.db.sql import Arguments, Columns, where
@@ -22,9 +22,6 @@ from marketd.seller import service as sellers
 MOST_BUCKETS: Final = 50
 # Attributes are many, and which names matter is decided when they are counted.
 _MOST_ATTRIBUTES: Final = 1000
-
-Without = tuple[FacetKind, str]
-"""A filter that is left out: its facet and, of an attribute, its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +114,7 @@ async def count(
     *,
     bounds: Sequence[int],
     limit: int,
-    without: Without | None = None,
+    without: Filter | None = None,
     within: int | None = None,
 ) -> list[Counted]:
     """What the documents have that the words and all filters but `without` leave, by `kinds`, and how many they are.
@@ -128,7 +125,7 @@ async def count(
     arguments = Arguments(limit)
     demanded = [
         *matching_condition(matching, arguments),
-        *(condition for which, condition in filter_conditions(query, arguments).items() if which != without),
+        *filter_conditions(query, arguments, without),
         SELLS,
     ]
     if within is not None:
