@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -88,8 +88,8 @@ CASES: dict[str, Case] = {
 
 
 @pytest.fixture
-async def world(tx: Transactor) -> AsyncIterator[SearchWorld]:
-    yield await SearchWorld(tx).fill(240)
+async def world(tx: Transactor) -> SearchWorld:
+    return await SearchWorld(tx).fill(240)
 
 
 def narrowed(facet: search_pb2.Facet, bucket: search_pb2.FacetBucket, asked: dict[str, Any]) -> dict[str, Any]:
