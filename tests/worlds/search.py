@@ -1,4 +1,4 @@
-"""A small marketplace to search in: few values of everything, so that filters overlap, and an oracle of what they leave."""
+"""A small marketplace to search in: few values of everything, so that filters overlap, and an oracle beside it."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from marketd.seller import service as sellers
 # ruff: noqa: S608 - every interpolated part is a column, a constant here or the place of an argument
 MOST_BUCKETS: Final = 50
 # Attributes are many, and which names matter is decided when they are counted.
-_MOST_ATTRIBUTES: Final = 1000
+_MOST_ATTRIBUTES: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,11 @@ _NONE = "NULL::uuid AS thing_id, NULL::int AS number, NULL::text AS name, NULL::
 _ALL = f"SELECT '' AS kind, {_NONE}, count(*) AS count FROM s"
 
 
-def _named(kind: FacetKind, things: str, label: str, joined: str = "") -> str:
-    """By something that has a name. things: a query of its ids and their counts."""
+def _named(kind: FacetKind, things: str, label: str) -> str:
+    """By something that has a name. things: a query of its ids and their counts; label: of the thing `c.thing_id`."""
     return (
         f"SELECT '{kind}', c.thing_id, NULL, NULL, {label}, c.count"
-        f" FROM ({things} ORDER BY count DESC, thing_id LIMIT {MOST_BUCKETS}) c{joined}"
+        f" FROM ({things} ORDER BY count DESC, thing_id LIMIT {MOST_BUCKETS}) c"
     )
 
 
@@ -76,15 +76,19 @@ def _thing(column: str) -> str:
 
 _COUNTS: Final = {
     FacetKind.CATEGORY: _named(
-        FacetKind.CATEGORY, _CATEGORIES, "t.name", " JOIN categories t ON t.category_id = c.thing_id"
+        FacetKind.CATEGORY, _CATEGORIES, "(SELECT t.name FROM categories t WHERE t.category_id = c.thing_id)"
     ),
-    FacetKind.BRAND: _named(FacetKind.BRAND, _thing("brand_id"), "t.name", " JOIN brands t ON t.brand_id = c.thing_id"),
+    FacetKind.BRAND: _named(
+        FacetKind.BRAND, _thing("brand_id"), "(SELECT t.name FROM brands t WHERE t.brand_id = c.thing_id)"
+    ),
     FacetKind.SELLER: _named(FacetKind.SELLER, _thing("seller_id"), sellers.shop_name_sql("c.thing_id")),
     FacetKind.RATING: _RATINGS,
     FacetKind.IN_STOCK: f"SELECT '{FacetKind.IN_STOCK}', NULL, NULL, NULL, NULL, count(*) FROM s WHERE in_stock",
     FacetKind.ATTRIBUTES: (
         f"SELECT '{FacetKind.ATTRIBUTES}', NULL, NULL, t.name, t.value, c.count"
-        f" FROM ({_ATTRIBUTES}) c JOIN search_attributes t USING (attribute_key)"
+        # One look for each: the whole table is larger than what is counted here.
+        f" FROM ({_ATTRIBUTES}) c CROSS JOIN LATERAL"
+        " (SELECT name, value FROM search_attributes a WHERE a.attribute_key = c.attribute_key LIMIT 1) t"
     ),
 }
 _COLUMNS: Final = {

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final, TypeAlias
 
 from marketd.catalog.search import texts
 from marketd.catalog.search.values import FacetKind, Matching, SearchQuery
+from marketd.kernel.db.database import Connection
 from marketd.kernel.db.sql import Arguments
 from marketd.seller import service as sellers
 
@@ -17,6 +19,11 @@ Filter: TypeAlias = tuple[FacetKind, str]
 NOTHING: Final = "false"
 # Not a look at the seller for each document: ten thousand are counted at a time. Shops that do not sell are few.
 SELLS: Final = f"d.seller_id NOT IN ({sellers.stopped_sql()})"
+
+_ATTRIBUTE_KEYS: Final = (
+    f"SELECT p.name, {texts.attribute_key_sql('p.name', 'p.value')} AS attribute_key"
+    " FROM unnest($1::text[], $2::text[]) p(name, value)"
+)
 
 
 def matching_condition(matching: Matching, arguments: Arguments) -> list[str]:
@@ -68,9 +75,23 @@ def _demanded(which: Filter, query: SearchQuery, arguments: Arguments) -> list[s
         case FacetKind.IN_STOCK:
             return ["d.in_stock"]
         case FacetKind.ATTRIBUTES:
-            key = texts.attribute_key_sql(f"{arguments.add(name)}::text", "v")
-            values = arguments.add(list(query.attributes[name]))
-            return [f"d.attribute_keys && ARRAY(SELECT {key} FROM unnest({values}::text[]) v)"]
+            return [f"d.attribute_keys && {arguments.add(list(query.attribute_keys[name]))}::bigint[]"]
+
+
+async def with_attribute_keys(connection: Connection, query: SearchQuery) -> SearchQuery:
+    """The query with the numbers of its attributes.
+
+    They are asked for beforehand: a condition that works them out itself says nothing of how many documents meet it,
+    and the way chosen then may be a hundred times as long.
+    """
+    if not query.attributes:
+        return query
+    pairs = [(name, value) for name, values in query.attributes.items() for value in values]
+    rows = await connection.fetch(_ATTRIBUTE_KEYS, [name for name, _ in pairs], [value for _, value in pairs])
+    keys: dict[str, list[int]] = {name: [] for name in query.attributes}
+    for row in rows:
+        keys[row["name"]].append(row["attribute_key"])
+    return replace(query, attribute_keys={name: tuple(found) for name, found in keys.items()})
 
 
 def conditions(query: SearchQuery, matching: Matching, arguments: Arguments) -> list[str]:
