@@ -38,6 +38,11 @@ def hold_sql(seller_ids: str) -> str:
     return f"SELECT o.seller_id FROM sellers o WHERE o.seller_id = ANY({seller_ids}) ORDER BY o.seller_id {HOLD}"  # noqa: S608 - a query of the caller's
 
 
+def shop_name_sql(seller_id: str) -> str:
+    """SQL that gives the name of the shop whose id `seller_id` (a column) names."""
+    return f"(SELECT o.shop_name FROM sellers o WHERE o.seller_id = {seller_id})"  # noqa: S608 - a column
+
+
 async def read_seller(unit: UnitOfWork | ReadUnit, seller_id: UUID) -> Seller | None:
     """A seller in any state; None when there is none."""
     return await repository.read(unit.connection, seller_id)
