@@ -17,6 +17,7 @@ _TABLES = (
     "search_words",
     "search_word_changes",
     "search_pending",
+    "search_spreads",
     "search_sales",
     "search_state",
 )
@@ -67,6 +68,16 @@ def upgrade() -> None:
         sa.Column("product_id", sa.Uuid(), nullable=False),
         sa.Column("standing_only", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("pending_id", name=op.f("pk_search_pending")),
+    )
+    op.create_table(
+        "search_spreads",
+        sa.Column("spread_id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("brand_id", sa.Uuid(), nullable=True),
+        sa.Column("category_id", sa.Uuid(), nullable=True),
+        sa.Column("after_time", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("after_product_id", sa.Uuid(), nullable=True),
+        sa.CheckConstraint("num_nonnulls(brand_id, category_id) = 1", name=op.f("ck_search_spreads_one_thing")),
+        sa.PrimaryKeyConstraint("spread_id", name=op.f("pk_search_spreads")),
     )
     op.create_table(
         "search_sales",

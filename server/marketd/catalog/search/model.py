@@ -155,6 +155,22 @@ class SearchPendingTable(Base):
     standing_only: Mapped[bool] = mapped_column(Boolean)
 
 
+class SearchSpreadTable(Base):
+    """A brand or category whose name or place has changed, so that all of its products are to be written anew.
+
+    after_time, after_product_id: the creation and the id of the last of them that is noted as pending already.
+    """
+
+    __tablename__ = "search_spreads"
+    __table_args__ = (CheckConstraint("num_nonnulls(brand_id, category_id) = 1", name="one_thing"),)
+
+    spread_id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    brand_id: Mapped[UUID | None] = mapped_column(Uuid)
+    category_id: Mapped[UUID | None] = mapped_column(Uuid)
+    after_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    after_product_id: Mapped[UUID | None] = mapped_column(Uuid)
+
+
 class SearchSaleTable(Base):
     """How many pieces of a product were paid for on a day (UTC), less what was cancelled of them since."""
 
