@@ -13,6 +13,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
+    Computed,
     Date,
     DateTime,
     Identity,
@@ -26,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
+from marketd.catalog.search import bands
 from marketd.kernel.db.database import Base
 
 SOLD_DAYS: Final = 30
@@ -46,7 +48,8 @@ class SearchDocumentTable(Base):
     codes: SKUs and barcodes as codes.py spells them. category_path: the category's, from the top down.
     attribute_keys: a number a pair of name and value of attributes and options; search_attributes has their texts.
     popularity: 0..100, see standing.py. sample_key: spread evenly and independent of all else, so the first documents
-    in its order are a fair sample.
+    in its order are a fair sample. bands: see bands.py; in one index with the words, so that the few documents of a
+    band that have a word are found without a look at the many that have it.
     """
 
     __tablename__ = "search_documents"
@@ -54,6 +57,7 @@ class SearchDocumentTable(Base):
         Index(
             "ix_search_documents_words",
             "words",
+            "bands",
             postgresql_using="gin",
             postgresql_with={"gin_pending_list_limit": "512"},
         ),
@@ -86,6 +90,7 @@ class SearchDocumentTable(Base):
     attribute_keys: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
     codes: Mapped[list[str]] = mapped_column(ARRAY(Text))
     title_key: Mapped[str] = mapped_column(Text(collation="C"))
+    bands: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger), Computed(bands.BANDS_SQL, persisted=True))
     head_words: Mapped[str] = mapped_column(TSVECTOR)
     words: Mapped[str] = mapped_column(TSVECTOR)
 
