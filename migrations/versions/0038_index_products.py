@@ -141,6 +141,14 @@ def _documents() -> None:
         postgresql_using="gin",
         postgresql_with={"gin_pending_list_limit": "512"},
     )
+    op.create_index(
+        "ix_search_documents_sample_words",
+        "search_documents",
+        ["words"],
+        postgresql_using="gin",
+        postgresql_with={"gin_pending_list_limit": "512"},
+        postgresql_where=sa.text("sample_key < -1879048192"),
+    )
     for column in ("codes", "attribute_keys", "category_path"):
         op.create_index(f"ix_search_documents_{column}", "search_documents", [column], postgresql_using="gin")
     for name, columns in {
