@@ -17,6 +17,7 @@ _TABLES = (
     "search_words",
     "search_word_changes",
     "search_pending",
+    "search_spreads",
     "search_sales",
     "search_state",
 )
@@ -77,6 +78,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("pending_id", name=op.f("pk_search_pending")),
     )
     op.create_table(
+        "search_spreads",
+        sa.Column("spread_id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("brand_id", sa.Uuid(), nullable=True),
+        sa.Column("category_id", sa.Uuid(), nullable=True),
+        sa.Column("after_time", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("after_product_id", sa.Uuid(), nullable=True),
+        sa.CheckConstraint("num_nonnulls(brand_id, category_id) = 1", name=op.f("ck_search_spreads_one_thing")),
+        sa.PrimaryKeyConstraint("spread_id", name=op.f("pk_search_spreads")),
+    )
+    op.create_table(
         "search_sales",
         sa.Column("product_id", sa.Uuid(), nullable=False),
         sa.Column("day", sa.Date(), nullable=False),
@@ -129,6 +140,14 @@ def _documents() -> None:
         ["words", "bands"],
         postgresql_using="gin",
         postgresql_with={"gin_pending_list_limit": "512"},
+    )
+    op.create_index(
+        "ix_search_documents_sample_words",
+        "search_documents",
+        ["words"],
+        postgresql_using="gin",
+        postgresql_with={"gin_pending_list_limit": "512"},
+        postgresql_where=sa.text("sample_key < -1879048192"),
     )
     for column in ("codes", "attribute_keys", "category_path"):
         op.create_index(f"ix_search_documents_{column}", "search_documents", [column], postgresql_using="gin")

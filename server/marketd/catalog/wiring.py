@@ -5,14 +5,18 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
+from marketd.catalog.search import invariants, sales
+from marketd.catalog.search.drain import Drain
+from marketd.catalog.search.follow import stock_moved
+from marketd.catalog.search.start import start
 from marketd.catalog.servicer import CACHE_TAG, MAX_IMPORT_BYTES, CatalogServicer
-from marketd.kernel.db.invariants import Invariant
+from marketd.inventory.events import StockCameBack, StockRanOut
 from marketd.kernel.db.transactor import Committed
-from marketd.kernel.slice import Parts, Slice
+from marketd.kernel.slice import Parts, Slice, Sweep
 from marketd.seller.events import SellerMoved
 
 SERVICERS: Final = (CatalogServicer,)
-INVARIANTS: Final[tuple[Invariant, ...]] = ()
+INVARIANTS: Final = invariants.INVARIANTS
 
 
 def build(parts: Parts) -> Slice:
@@ -24,6 +28,7 @@ def build(parts: Parts) -> Slice:
             drop()
 
     parts.tx.listen(seller_moved)
+    drain = Drain(parts.tx, parts.settings.lease, drop)
     return Slice(
         servicers=[
             CatalogServicer(
@@ -33,5 +38,12 @@ def build(parts: Parts) -> Slice:
                 on_change=drop,
             )
         ],
+        handlers=[
+            (StockCameBack.event_type, "catalog.stock_came_back", stock_moved),
+            (StockRanOut.event_type, "catalog.stock_ran_out", stock_moved),
+        ],
+        sweeps=[Sweep("search.age", sales.age)],
+        starts=[partial(start, parts.tx, parts.settings.search_language)],
+        background=[drain.run],
         limits={"max_import_bytes": MAX_IMPORT_BYTES},
     )

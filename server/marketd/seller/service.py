@@ -10,6 +10,7 @@ from marketd.seller import opening, repository
 from marketd.seller.repository import HOLD
 from marketd.seller.values import Seller
 
+
 def sells_sql(seller_id: str) -> str:
     """SQL that says whether the seller whose id `seller_id` names (a column or an argument) sells; false for nobody.
 

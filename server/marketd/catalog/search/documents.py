@@ -7,7 +7,7 @@ writer that waited for another has seen what the other wrote, and the newest sta
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -151,6 +151,22 @@ CROSS JOIN LATERAL (
 WHERE n.words IS DISTINCT FROM b.words AND difference.added || difference.removed <> '{{}}'
 """
 
+_WRITE_STANDING: Final = f"""
+UPDATE search_documents d
+SET in_stock = n.in_stock, sold_30d = n.sold_30d, popularity = n.popularity, price_minor = n.price_minor,
+  rating_count = n.rating_count, rating_average_milli = n.rating_average_milli
+FROM (
+  SELECT s.*, {standing.popularity_sql("s.sold_30d", "s.rating_average_milli", "s.rating_count")} AS popularity FROM (
+    SELECT p.product_id, p.price_minor, p.rating_count, p.rating_average_milli,
+      {standing.IN_STOCK} AS in_stock, {standing.SOLD} AS sold_30d
+    FROM products p WHERE p.product_id = ANY($1::uuid[]) AND p.state = 'PUBLISHED'
+  ) s
+) n
+WHERE d.product_id = n.product_id
+  AND (d.in_stock, d.sold_30d, d.popularity, d.price_minor, d.rating_count, d.rating_average_milli)
+    IS DISTINCT FROM (n.in_stock, n.sold_30d, n.popularity, n.price_minor, n.rating_count, n.rating_average_milli)
+"""
+
 
 async def write_documents(connection: Connection, product_ids: Sequence[UUID]) -> None:
     """Write the documents of these products as their rows are now; what is not published loses its document.
@@ -161,14 +177,19 @@ async def write_documents(connection: Connection, product_ids: Sequence[UUID]) -
         await connection.execute(_WRITE, list(product_ids))
 
 
-async def lock_and_write(connection: Connection, product_ids: Sequence[UUID]) -> None:
-    """The same for products that the caller has not locked: in id order, as everywhere."""
+async def write_standing(connection: Connection, product_ids: Sequence[UUID]) -> None:
+    """Write only how these products stand: stock, sales, ratings, price. The caller has locked them, as above."""
+    if product_ids:
+        await connection.execute(_WRITE_STANDING, list(product_ids))
+
+
+async def lock_products(connection: Connection, product_ids: Collection[UUID]) -> None:
+    """Lock products as their documents' writers do, in id order; what changes a product has a stronger lock on it."""
     if product_ids:
         await connection.execute(
             "SELECT FROM products WHERE product_id = ANY($1::uuid[]) ORDER BY product_id FOR NO KEY UPDATE",
             list(product_ids),
         )
-        await write_documents(connection, product_ids)
 
 
 async def remove_documents(connection: Connection, product_ids: Sequence[UUID]) -> None:

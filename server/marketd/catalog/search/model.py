@@ -33,6 +33,11 @@ from marketd.kernel.db.database import Base
 SOLD_DAYS: Final = 30
 """Sales count for so many days."""
 MAX_POPULARITY: Final = 100
+LEAST_SAMPLE_KEY: Final = -(2**31)
+SAMPLE_KEYS: Final = 2**32
+"""Sample keys are spread over the numbers of four bytes."""
+SAMPLED_PARTS: Final = 16
+"""One document in so many is in the index of the sample."""
 
 
 class SearchDocumentTable(Base):
@@ -49,7 +54,8 @@ class SearchDocumentTable(Base):
     attribute_keys: a number a pair of name and value of attributes and options; search_attributes has their texts.
     popularity: 0..100, see standing.py. sample_key: spread evenly and independent of all else, so the first documents
     in its order are a fair sample. bands: see bands.py; in one index with the words, so that the few documents of a
-    band that have a word are found without a look at the many that have it.
+    band that have a word are found without a look at the many that have it. One in SAMPLED_PARTS has an index of its
+    words apart, from which facets of words that very many have are counted.
     """
 
     __tablename__ = "search_documents"
@@ -60,6 +66,13 @@ class SearchDocumentTable(Base):
             "bands",
             postgresql_using="gin",
             postgresql_with={"gin_pending_list_limit": "512"},
+        ),
+        Index(
+            "ix_search_documents_sample_words",
+            "words",
+            postgresql_using="gin",
+            postgresql_with={"gin_pending_list_limit": "512"},
+            postgresql_where=text(f"sample_key < {LEAST_SAMPLE_KEY + SAMPLE_KEYS // SAMPLED_PARTS}"),
         ),
         Index("ix_search_documents_codes", "codes", postgresql_using="gin"),
         Index("ix_search_documents_attribute_keys", "attribute_keys", postgresql_using="gin"),
@@ -158,6 +171,22 @@ class SearchPendingTable(Base):
     pending_id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     product_id: Mapped[UUID] = mapped_column(Uuid)
     standing_only: Mapped[bool] = mapped_column(Boolean)
+
+
+class SearchSpreadTable(Base):
+    """A brand or category whose name or place has changed, so that all of its products are to be written anew.
+
+    after_time, after_product_id: the creation and the id of the last of them that is noted as pending already.
+    """
+
+    __tablename__ = "search_spreads"
+    __table_args__ = (CheckConstraint("num_nonnulls(brand_id, category_id) = 1", name="one_thing"),)
+
+    spread_id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    brand_id: Mapped[UUID | None] = mapped_column(Uuid)
+    category_id: Mapped[UUID | None] = mapped_column(Uuid)
+    after_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    after_product_id: Mapped[UUID | None] = mapped_column(Uuid)
 
 
 class SearchSaleTable(Base):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from marketd.catalog.repository import products
 from marketd.catalog.search import find, suggest
 from marketd.catalog.search.facets import count_matches
 from marketd.catalog.search.repository import pages
+from marketd.catalog.search.repository.filters import with_attribute_keys
 from marketd.catalog.search.repository.pages import Place, SearchKey
 from marketd.catalog.search.values import (
     MAX_RELEVANT,
@@ -45,56 +46,71 @@ class SearchPage:
 async def search_products(
     unit: ReadUnit, query: SearchQuery, after: SearchKey | None, limit: int, facets: Sequence[FacetKind] | None
 ) -> SearchPage:
-    """Up to `limit` products behind that key, in the query's order. facets: None for no counts at all.
+    """Up to `limit` products behind that key, in the query's order. facets: None for no counts at all, as with a key.
 
-    The key of relevance is how many came before, the others' what the order sorts by.
+    The key of relevance is how many came before. That of another order begins with whether few match, which the counts
+    of the first page said, and goes on with what the order sorts by.
     """
+    query = await with_attribute_keys(unit.connection, query)
     if not query.text.strip() and query.order is SearchOrder.RELEVANCE:
         query = replace(query, order=SearchOrder.POPULAR)
-    matching: Matching
     if query.order is SearchOrder.RELEVANCE:
-        offset = int(str(after[0])) if after is not None else 0
-        count = min(limit, MAX_RELEVANT - offset)
-        hits = await find.find(unit, query, offset=offset, limit=count)
-        matching = hits.matching
-        first = [Place(product_id, (offset + place,)) for place, product_id in enumerate(hits.product_ids, start=1)]
-
-        async def next_places(key: SearchKey | None, wanted: int) -> list[Place]:
-            # Products that went meanwhile are not made up for: the place of the others would be another then.
-            return first if key is after else []
-    else:
-        matching = await find.match(unit, query)
-
-        async def next_places(key: SearchKey | None, wanted: int) -> list[Place]:
-            return await pages.read_page(unit.connection, query, matching, key, wanted)
-
-    listed = await _listed(unit, next_places, after, limit)
+        listed, matching = await _ranked(unit, query, 0 if after is None else int(str(after[0])), limit)
+        counts = None if facets is None else await count_matches(unit.connection, query, matching, facets)
+        return SearchPage(listed, matching.corrected_query, counts)
+    matching = await find.match(unit, query)
     counts = None if facets is None else await count_matches(unit.connection, query, matching, facets)
-    return SearchPage(listed, matching.corrected_query, counts)
+    few = _are_few(counts, after)
+    return SearchPage(await _walked(unit, query, matching, after, limit, few=few), matching.corrected_query, counts)
 
 
-async def _listed(
-    unit: ReadUnit,
-    next_places: Callable[[SearchKey | None, int], Awaitable[list[Place]]],
-    after: SearchKey | None,
-    limit: int,
-) -> list[Listed]:
-    """The products of the next places. Where some went between two statements, further ones take their place: a page
-    that is too short would end the list.
-    """
+def _are_few(counts: Counts | None, after: SearchKey | None) -> bool:
+    """Whether so few match that they are gathered and sorted: what their index is walked for would be far apart."""
+    if counts is not None:
+        return not counts.approximate
+    return after is not None and bool(after[0])
+
+
+async def _ranked(unit: ReadUnit, query: SearchQuery, offset: int, limit: int) -> tuple[list[Listed], Matching]:
+    """The best products behind the first `offset`, as far as relevance reaches; further ones for those that went."""
     listed: list[Listed] = []
+    while True:
+        wanted = min(limit - len(listed), MAX_RELEVANT - offset)
+        hits = await find.find(unit, query, offset=offset, limit=wanted)
+        listed += await _listed(unit, [Place(each, (offset + n,)) for n, each in enumerate(hits.product_ids, start=1)])
+        offset += wanted
+        if len(hits.product_ids) < wanted or len(listed) == limit or offset >= MAX_RELEVANT:
+            return listed, hits.matching
+
+
+async def _walked(
+    unit: ReadUnit, query: SearchQuery, matching: Matching, after: SearchKey | None, limit: int, *, few: bool
+) -> list[Listed]:
+    """The next products; further ones for those that went between two statements: a short page would end the list."""
+    listed: list[Listed] = []
+    key = None if after is None else after[1:]
     while len(listed) < limit:
         wanted = limit - len(listed)
-        places = await next_places(after, wanted)
-        found = await products.read_many(unit.connection, [place.product_id for place in places]) if places else {}
-        for place in places:
-            product = found.get(place.product_id)
-            if product is not None and product.state is ProductState.PUBLISHED and product.seller_sells:
-                listed.append(Listed(product, place.key))
-        if len(places) < wanted or len(listed) == limit:
+        places = await pages.read_page(unit.connection, query, matching, key, wanted, few=few)
+        listed += await _listed(unit, [Place(place.product_id, (few, *place.key)) for place in places])
+        if len(places) < wanted:
             break
-        after = places[-1].key
+        key = places[-1].key
     return listed
+
+
+async def _listed(unit: ReadUnit, places: Sequence[Place]) -> list[Listed]:
+    """The products that are there, in the order of their places."""
+    if not places:
+        return []
+    found = await products.read_many(unit.connection, [place.product_id for place in places])
+    return [
+        Listed(product, place.key)
+        for place in places
+        if (product := found.get(place.product_id)) is not None
+        and product.state is ProductState.PUBLISHED
+        and product.seller_sells
+    ]
 
 
 async def suggest_products(unit: ReadUnit, text: str, limit: int) -> list[tuple[Suggestion, Product | None]]:

@@ -44,7 +44,8 @@ class SearchQuery:
 
     A product meets a filter of several values by one of them, and has to meet every filter. category_ids: with all
     below them. Prices are in minor units of the marketplace's currency, both inclusive; min_rating_milli: 0..5000.
-    attributes: by name, the values that will do; case makes no difference to either.
+    attributes: by name, the values that will do; case makes no difference to either. attribute_keys: the numbers of
+    these in documents, by name, which repository/filters.py finds out before anything else is asked.
     """
 
     text: str = ""
@@ -57,6 +58,7 @@ class SearchQuery:
     in_stock: bool = False
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     order: SearchOrder = SearchOrder.RELEVANCE
+    attribute_keys: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def is_narrowed(self) -> bool:

@@ -25,6 +25,7 @@ TITLES: Final[Mapping[str, str]] = {
     "I11": "Acknowledged positions are stored once",
     "I12": "Orders and deliveries agree",
     "I13": "Who has something to do can do it",
+    "I14": "Search finds what is published, as it is",
 }
 """The invariants by the numbers that the documentation gives them; each has one or more rules."""
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from marketd.catalog.search.repository.filters import SELLS, filter_conditions, matching_condition
+from marketd.catalog.search.repository.filters import SELLS, Filter, filter_conditions, matching_condition
 from marketd.catalog.search.values import FacetKind, Matching, SearchQuery
 from marketd.kernel.db.database import Connection
 from marketd.kernel.db.sql import Arguments, Columns, where
@@ -21,10 +21,7 @@ from marketd.seller import service as sellers
 # ruff: noqa: S608 - every interpolated part is a column, a constant here or the place of an argument
 MOST_BUCKETS: Final = 50
 # Attributes are many, and which names matter is decided when they are counted.
-_MOST_ATTRIBUTES: Final = 1000
-
-Without = tuple[FacetKind, str]
-"""A filter that is left out: its facet and, of an attribute, its name."""
+_MOST_ATTRIBUTES: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +45,11 @@ _NONE = "NULL::uuid AS thing_id, NULL::int AS number, NULL::text AS name, NULL::
 _ALL = f"SELECT '' AS kind, {_NONE}, count(*) AS count FROM s"
 
 
-def _named(kind: FacetKind, things: str, label: str, joined: str = "") -> str:
-    """By something that has a name. things: a query of its ids and their counts."""
+def _named(kind: FacetKind, things: str, label: str) -> str:
+    """By something that has a name. things: a query of its ids and their counts; label: of the thing `c.thing_id`."""
     return (
         f"SELECT '{kind}', c.thing_id, NULL, NULL, {label}, c.count"
-        f" FROM ({things} ORDER BY count DESC, thing_id LIMIT {MOST_BUCKETS}) c{joined}"
+        f" FROM ({things} ORDER BY count DESC, thing_id LIMIT {MOST_BUCKETS}) c"
     )
 
 
@@ -79,15 +76,19 @@ def _thing(column: str) -> str:
 
 _COUNTS: Final = {
     FacetKind.CATEGORY: _named(
-        FacetKind.CATEGORY, _CATEGORIES, "t.name", " JOIN categories t ON t.category_id = c.thing_id"
+        FacetKind.CATEGORY, _CATEGORIES, "(SELECT t.name FROM categories t WHERE t.category_id = c.thing_id)"
     ),
-    FacetKind.BRAND: _named(FacetKind.BRAND, _thing("brand_id"), "t.name", " JOIN brands t ON t.brand_id = c.thing_id"),
+    FacetKind.BRAND: _named(
+        FacetKind.BRAND, _thing("brand_id"), "(SELECT t.name FROM brands t WHERE t.brand_id = c.thing_id)"
+    ),
     FacetKind.SELLER: _named(FacetKind.SELLER, _thing("seller_id"), sellers.shop_name_sql("c.thing_id")),
     FacetKind.RATING: _RATINGS,
     FacetKind.IN_STOCK: f"SELECT '{FacetKind.IN_STOCK}', NULL, NULL, NULL, NULL, count(*) FROM s WHERE in_stock",
     FacetKind.ATTRIBUTES: (
         f"SELECT '{FacetKind.ATTRIBUTES}', NULL, NULL, t.name, t.value, c.count"
-        f" FROM ({_ATTRIBUTES}) c JOIN search_attributes t USING (attribute_key)"
+        # One look for each: the whole table is larger than what is counted here.
+        f" FROM ({_ATTRIBUTES}) c CROSS JOIN LATERAL"
+        " (SELECT name, value FROM search_attributes a WHERE a.attribute_key = c.attribute_key LIMIT 1) t"
     ),
 }
 _COLUMNS: Final = {
@@ -117,7 +118,7 @@ async def count(
     *,
     bounds: Sequence[int],
     limit: int,
-    without: Without | None = None,
+    without: Filter | None = None,
     within: int | None = None,
 ) -> list[Counted]:
     """What the documents have that the words and all filters but `without` leave, by `kinds`, and how many they are.
@@ -128,7 +129,7 @@ async def count(
     arguments = Arguments(limit)
     demanded = [
         *matching_condition(matching, arguments),
-        *(condition for which, condition in filter_conditions(query, arguments).items() if which != without),
+        *filter_conditions(query, arguments, without),
         SELLS,
     ]
     if within is not None:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import replace
+from typing import Final, TypeAlias
 
 from marketd.catalog.search import texts
 from marketd.catalog.search.values import FacetKind, Matching, SearchQuery
+from marketd.kernel.db.database import Connection
 from marketd.kernel.db.sql import Arguments
 from marketd.seller import service as sellers
 
 # ruff: noqa: S608 - every interpolated part is a column, a constant here or the place of an argument
 
+Filter: TypeAlias = tuple[FacetKind, str]
+"""A filter: its facet and, of an attribute, its name."""
+
 NOTHING: Final = "false"
 # Not a look at the seller for each document: ten thousand are counted at a time. Shops that do not sell are few.
 SELLS: Final = f"d.seller_id NOT IN ({sellers.stopped_sql()})"
+
+_ATTRIBUTE_KEYS: Final = (
+    f"SELECT p.name, {texts.attribute_key_sql('p.name', 'p.value')} AS attribute_key"
+    " FROM unnest($1::text[], $2::text[]) p(name, value)"
+)
 
 
 def matching_condition(matching: Matching, arguments: Arguments) -> list[str]:
@@ -26,41 +36,67 @@ def matching_condition(matching: Matching, arguments: Arguments) -> list[str]:
     return [f"({' OR '.join([*words, f'd.codes @> ARRAY[{arguments.add(matching.code)}::text]'])})"]
 
 
-def filter_conditions(query: SearchQuery, arguments: Arguments) -> dict[tuple[FacetKind, str], str]:
-    """What each filter that is set demands, by the facet that is counted without it; attributes also by their name."""
-    found: dict[tuple[FacetKind, str], str] = {}
-    if query.category_ids:
-        # The path leads through every category that the product is below.
-        found[FacetKind.CATEGORY, ""] = f"d.category_path && {arguments.add(list(query.category_ids))}::uuid[]"
-    for kind, column, values in (
-        (FacetKind.BRAND, "brand_id", query.brand_ids),
-        (FacetKind.SELLER, "seller_id", query.seller_ids),
-    ):
-        if values:
-            found[kind, ""] = f"d.{column} = ANY({arguments.add(list(values))}::uuid[])"
-    prices = []
-    if query.min_price_minor is not None:
-        prices.append(f"d.price_minor >= {arguments.add(query.min_price_minor)}::bigint")
-    if query.max_price_minor is not None:
-        prices.append(f"d.price_minor <= {arguments.add(query.max_price_minor)}::bigint")
-    if prices:
-        found[FacetKind.PRICE, ""] = " AND ".join(prices)
-    if query.min_rating_milli:
-        found[FacetKind.RATING, ""] = f"d.rating_average_milli >= {arguments.add(query.min_rating_milli)}::int"
-    if query.in_stock:
-        found[FacetKind.IN_STOCK, ""] = "d.in_stock"
-    for name, values in query.attributes.items():
-        key = texts.attribute_key_sql(f"{arguments.add(name)}::text", "v")
-        keys = f"ARRAY(SELECT {key} FROM unnest({arguments.add(list(values))}::text[]) v)"
-        found[FacetKind.ATTRIBUTES, name] = f"d.attribute_keys && {keys}"
-    return found
+def set_filters(query: SearchQuery) -> list[Filter]:
+    """Which filters are set, each by its facet and, of an attribute, its name."""
+    singles = {
+        FacetKind.CATEGORY: query.category_ids,
+        FacetKind.BRAND: query.brand_ids,
+        FacetKind.SELLER: query.seller_ids,
+        FacetKind.PRICE: query.min_price_minor is not None or query.max_price_minor is not None,
+        FacetKind.RATING: query.min_rating_milli,
+        FacetKind.IN_STOCK: query.in_stock,
+    }
+    named = [(FacetKind.ATTRIBUTES, name) for name in query.attributes]
+    return [*((kind, "") for kind, is_set in singles.items() if is_set), *named]
 
 
-def set_filters(query: SearchQuery) -> list[tuple[FacetKind, str]]:
-    """Which filters are set: their facets and, of attributes, their names."""
-    return list(filter_conditions(query, Arguments()))
+def filter_conditions(query: SearchQuery, arguments: Arguments, without: Filter | None = None) -> list[str]:
+    """What the filters that are set demand, but for `without`."""
+    return [
+        condition
+        for which in set_filters(query)
+        if which != without
+        for condition in _demanded(which, query, arguments)
+    ]
+
+
+def _demanded(which: Filter, query: SearchQuery, arguments: Arguments) -> list[str]:
+    kind, name = which
+    match kind:
+        case FacetKind.CATEGORY:
+            # The path leads through every category that the product is below.
+            return [f"d.category_path && {arguments.add(list(query.category_ids))}::uuid[]"]
+        case FacetKind.BRAND:
+            return [f"d.brand_id = ANY({arguments.add(list(query.brand_ids))}::uuid[])"]
+        case FacetKind.SELLER:
+            return [f"d.seller_id = ANY({arguments.add(list(query.seller_ids))}::uuid[])"]
+        case FacetKind.PRICE:
+            bounds = ((">=", query.min_price_minor), ("<=", query.max_price_minor))
+            return [f"d.price_minor {sign} {arguments.add(each)}::bigint" for sign, each in bounds if each is not None]
+        case FacetKind.RATING:
+            return [f"d.rating_average_milli >= {arguments.add(query.min_rating_milli)}::int"]
+        case FacetKind.IN_STOCK:
+            return ["d.in_stock"]
+        case FacetKind.ATTRIBUTES:
+            return [f"d.attribute_keys && {arguments.add(list(query.attribute_keys[name]))}::bigint[]"]
+
+
+async def with_attribute_keys(connection: Connection, query: SearchQuery) -> SearchQuery:
+    """The query with the numbers of its attributes.
+
+    They are asked for beforehand: a condition that works them out itself says nothing of how many documents meet it,
+    and the way chosen then may be a hundred times as long.
+    """
+    if not query.attributes:
+        return query
+    pairs = [(name, value) for name, values in query.attributes.items() for value in values]
+    rows = await connection.fetch(_ATTRIBUTE_KEYS, [name for name, _ in pairs], [value for _, value in pairs])
+    keys: dict[str, list[int]] = {name: [] for name in query.attributes}
+    for row in rows:
+        keys[row["name"]].append(row["attribute_key"])
+    return replace(query, attribute_keys={name: tuple(found) for name, found in keys.items()})
 
 
 def conditions(query: SearchQuery, matching: Matching, arguments: Arguments) -> list[str]:
     """Everything that a document has to meet. A shop that does not sell is passed over, in a list that is read once."""
-    return [*matching_condition(matching, arguments), *filter_conditions(query, arguments).values(), SELLS]
+    return [*matching_condition(matching, arguments), *filter_conditions(query, arguments), SELLS]

@@ -17,9 +17,6 @@ from marketd.kernel.db.database import Connection
 from marketd.kernel.db.sql import Arguments, where
 
 # ruff: noqa: S608 - every interpolated part is a column, a constant here or the place of an argument
-FEW: Final = 20_000
-"""So many documents are gathered and sorted in less time than an index is walked to find them."""
-
 SearchKey: TypeAlias = tuple[CursorValue, ...]
 """Where a product stands in a search: what the order sorts by, and its id."""
 
@@ -51,9 +48,12 @@ _SORTS: Final = {
 
 
 async def read_page(
-    connection: Connection, query: SearchQuery, matching: Matching, after: SearchKey | None, limit: int
+    connection: Connection, query: SearchQuery, matching: Matching, after: SearchKey | None, limit: int, *, few: bool
 ) -> list[Place]:
-    """The next `limit` matches behind that key, in the query's order, which is not relevance."""
+    """The next `limit` matches behind that key, in the query's order, which is not relevance.
+
+    few: gather and sort them instead of walking the order's index.
+    """
     if matching.nothing:
         return []
     arguments = Arguments(limit)
@@ -67,7 +67,7 @@ async def read_page(
         key = ", ".join(f"{arguments.add(part)}::{kind}" for part, (_, kind) in zip(after, sort.columns, strict=True))
         demanded.append(f"({columns}) {'<' if sort.descending else '>'} ({key})")
     found = f"SELECT {columns} FROM search_documents d{where(demanded)}"
-    if matching.tsquery and matching.documents <= FEW:
+    if few:
         statement = f"WITH d AS MATERIALIZED ({found}) SELECT {columns} FROM d ORDER BY {order} LIMIT $1"
     else:
         statement = f"{found} ORDER BY {order} LIMIT $1"

@@ -79,7 +79,7 @@ def ranking_sql(query: SearchQuery, reading: Reading, band: int, *, offset: int,
     exact = ["d.title_key = $3::text"]
     if reading.code:
         exact.append(f"d.codes @> ARRAY[{arguments.add(reading.code)}::text]")
-    narrowed = [*filter_conditions(query, arguments).values(), SELLS]
+    narrowed = [*filter_conditions(query, arguments), SELLS]
     exactly = " UNION ".join(
         f"(SELECT d.product_id FROM search_documents d{where([each, *narrowed])} LIMIT {_MAX_EXACT})" for each in exact
     )
