@@ -152,7 +152,10 @@ ARTICLES: Final = [
     *(Article(f"Merino socks, {color.lower()}", "Basico", attributes={"Color": color}) for color in _COLORS),
     *(Article(f"Notebook A5 dotted, {color.lower()}", "Scriva", attributes={"Color": color}) for color in _COLORS),
     *(Article(f"Fountain pen, {color.lower()}", "Scriva", attributes={"Color": color}) for color in _COLORS),
-    *(Article(f"Ink cartridges {color.lower()}, 10 pieces", "Scriva", attributes={"Color": color}) for color in _COLORS),
+    *(
+        Article(f"Ink cartridges {color.lower()}, 10 pieces", "Scriva", attributes={"Color": color})
+        for color in _COLORS
+    ),
     *(Article(f"Yoga mat {size} mm", "Asana", attributes={"Thickness": f"{size} mm"}) for size in (3, 4, 6, 8)),
     *(Article(f"Dumbbell {weight} kg, vinyl", "Asana") for weight in (1, 2, 3, 5, 8, 10)),
     *(Article(f"Dog collar, size {size}", "Fido") for size in ("S", "M", "L")),
@@ -174,7 +177,8 @@ class WordShop:
         """Put articles in, with their documents and the counts of their words."""
         await uow.connection.execute("UPDATE search_state SET language = $1", language)
         rows = [
-            {**_row(article), "number": number, "seller_id": new_id()} for number, article in enumerate(articles, start=1)
+            {**_row(article), "number": number, "seller_id": new_id()}
+            for number, article in enumerate(articles, start=1)
         ]
         for statement in _STATEMENTS:
             await uow.connection.execute(statement, to_json(rows))
@@ -188,6 +192,11 @@ class WordShop:
         """What a search finds."""
         unit = ReadUnit(self.connection, None)  # type: ignore[arg-type] - no search looks at the time
         return await find.find(unit, replace(SearchQuery(text), **filters), offset=0, limit=limit)
+
+    async def page(self, text: str, *, offset: int, limit: int) -> Hits:
+        """A further page of it."""
+        unit = ReadUnit(self.connection, None)  # type: ignore[arg-type]
+        return await find.find(unit, SearchQuery(text), offset=offset, limit=limit)
 
     async def titles(self, text: str, *, limit: int = 10, **filters: Any) -> list[str]:
         """What it is called."""

@@ -14,7 +14,7 @@ from marketd.kernel.db.sql import Columns
 
 # ruff: noqa: S608 - every interpolated part is one of the constants here
 # So many letters each half of a parted word has at least: shorter ones are everywhere by chance.
-_PART_LETTERS: Final = 3
+_PART_LETTERS: Final = 2
 _LONGEST: Final = 40
 
 _WORD = Columns(Word)
