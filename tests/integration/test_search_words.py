@@ -72,7 +72,7 @@ PLAIN: Final = [
     Expected("jalapeno", "jalapeño chilli seeds"),
     Expected("double walled glasses", "doüble-walled glasses"),
     # Brand and kind.
-    Expected("kestrel keyboard", "Mechanical keyboard"),
+    Expected("kestrel keyboard", all_of=("Mechanical keyboard", "Keyboard wrist rest")),
     Expected("lindgard pan", "frying pan"),
     Expected("sonora usb c charger", "USB-C charger 65 W"),
     Expected("velora helmet", all_of=("helmet for adults", "helmet for children")),

@@ -34,10 +34,13 @@ _LIGHTEST: Final = 0.1
 _ONE_WORD: Final = 1.64493406685
 _K: Final = 0.6
 _B: Final = 0.25
-_LENGTH: Final = 25
+_LENGTH: Final = 20
 _POPULARITY: Final = 2000
 
-_STIFFNESS: Final = f"({_K * (1 - _B)} + {_K * _B / math.log(1 + _LENGTH):.4f} * ln(1 + length(d.head_words)))"
+# Of the title only: codes and tags are not said at length.
+_STIFFNESS: Final = (
+    f"{_K * (1 - _B)} + {_K * _B / math.log(1 + _LENGTH):.4f} * ln(1 + length(ts_filter(d.head_words, '{{a}}')))"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,10 @@ def ranking_sql(query: SearchQuery, reading: Reading, band: int, *, offset: int,
         candidates AS MATERIALIZED (
           SELECT d.product_id, d.in_stock, {all_words} AS all_words,
             ({score or "0"}) * (1 + d.popularity::float8 / {_POPULARITY}) AS score
-          FROM search_documents d{where([found, *narrowed])}
+          FROM (
+            SELECT d.product_id, d.in_stock, d.popularity, d.head_words, d.words, {_STIFFNESS} AS stiffness
+            FROM search_documents d{where([found, *narrowed])} OFFSET 0
+          ) d
           UNION ALL
           SELECT d.product_id, d.in_stock, true, 0 FROM search_documents d
           WHERE d.product_id IN (SELECT e.product_id FROM exact e) AND NOT {found}
@@ -121,7 +127,7 @@ def _found_by(tsquery: str, band: int, arguments: Arguments) -> str:
 def _saturated(tsquery: str, arguments: Arguments) -> str:
     """How much of a word's weight the document earns, 0..1. tsquery: of one lexeme."""
     rank = f"ts_rank({_FIELDS}, d.head_words, {arguments.add(tsquery)}::tsquery)"
-    return f"(1 - {_STIFFNESS} / (greatest({rank} * {_ONE_WORD}, {_LIGHTEST}) + {_STIFFNESS}))"
+    return f"(1 - d.stiffness / (greatest({rank} * {_ONE_WORD}, {_LIGHTEST}) + d.stiffness))"
 
 
 def _term(term: Term, reading: Reading, arguments: Arguments) -> str:
@@ -145,7 +151,7 @@ def _group(group: Group, reading: Reading, arguments: Arguments) -> str:
     if group.parts is not None:
         parts = f"{arguments.add(group.parts.tsquery)}::tsquery"
         tf = f"CASE WHEN d.head_words @@ {parts} THEN 1 WHEN d.words @@ {parts} THEN {_LIGHTEST} ELSE 0 END"
-        ways = [f"{arguments.add(group.parts.weight)}::float8 * (1 - {_STIFFNESS} / ({tf} + {_STIFFNESS}))"]
+        ways = [f"{arguments.add(group.parts.weight)}::float8 * (1 - d.stiffness / ({tf} + d.stiffness))"]
         if terms:
             ways.append(f"CASE WHEN d.words @@ {arguments.add(group.terms_tsquery)}::tsquery THEN {terms} ELSE 0 END")
         return f"greatest({', '.join(ways)})"
