@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from itertools import product
 from typing import Any, Final
 
 from marketd.catalog.search import prices
-from marketd.catalog.search.repository import counts, pages
+from marketd.catalog.search.reading import Group, Parts, Reading, Term
+from marketd.catalog.search.repository import counts, pages, ranking
 from marketd.catalog.search.repository.filters import set_filters
 from marketd.catalog.search.values import FacetKind, Matching, SearchOrder, SearchQuery
 from marketd.kernel.values.ids import new_id
@@ -37,33 +39,55 @@ _KEYS: Final[dict[SearchOrder, tuple[Any, ...]]] = {
 
 def _queries() -> Iterator[SearchQuery]:
     for given in ({}, *({name: value} for name, value in _FILTERS.items()), _FILTERS):
-        keys = {name: (1,) for name in given.get("attributes", {})}
-        yield SearchQuery(**given, attribute_keys=keys)
+        yield SearchQuery(**given, attribute_keys=dict.fromkeys(given.get("attributes", {}), (1,)))
+
+
+def _readings() -> Iterator[Reading]:
+    term, joined = Term("cup", 9, 1.0), Term("teacup", 9, 1.0)
+    plain = Group((term,))
+    for group in (
+        plain,
+        Group((term, Term("tea", 9, 1.0)), joined=joined),
+        Group((term,), parts=Parts("tea", "cup", 9, 1.0)),
+        Group((), parts=Parts("tea", "cup", 9, 1.0)),
+    ):
+        for is_any in (False, True):
+            yield Reading((group, plain), 99, is_any=is_any)
+    yield Reading((plain,), 99, code="4006381333931")
+    yield Reading((), 99, code="4006381333931")
 
 
 def searches() -> Iterator[tuple[str, Any]]:
     """Where each is sent, and what sends it to a connection."""
+    queries = list(_queries())
+    nothing, everything = queries[0], queries[-1]
     words = (Matching(), Matching("'cup'"), Matching("'cup'", code="4006381333931"), Matching(code="4006381333931"))
-    for query, matching in product(_queries(), words):
-        for order, few, is_later in product(_KEYS, (True, False), (True, False)):
-            wanted = SearchQuery(
-                **{name: getattr(query, name) for name in _FILTERS}, attribute_keys=query.attribute_keys, order=order
-            )
-            after = _KEYS[order] if is_later else None
-            yield (
-                "marketd.catalog.search.repository.pages.read_page",
-                partial(_page, wanted, matching, after, few),
-            )
-        for without, within, kinds in product(
-            (None, *set_filters(query)), (None, -(2**31) + 2**28), ((), tuple(FacetKind))
-        ):
+    for query, matching in [*((query, words[1]) for query in queries), *((nothing, matching) for matching in words)]:
+        for order in _KEYS if query is everything else (SearchOrder.PRICE,):
+            wanted = replace(query, order=order)
+            for few, after in product((True, False), (None, _KEYS[order])):
+                yield "marketd.catalog.search.repository.pages.read_page", partial(_page, wanted, matching, after, few)
+        for without, within in product((None, *set_filters(query)), (None, -(2**31) + 2**28)):
             yield (
                 "marketd.catalog.search.repository.counts.count",
-                partial(_count, query, matching, without, within, kinds),
+                partial(_count, query, matching, without, within, tuple(FacetKind)),
             )
+    yield "marketd.catalog.search.repository.counts.count", partial(_count, nothing, words[0], None, None, ())
+    for reading, band in product(_readings(), (0, 7)):
+        yield "marketd.catalog.search.repository.ranking.rank", partial(_rank, everything, reading, band)
+        yield "marketd.catalog.search.repository.ranking.count_up_to", partial(_count_up_to, reading, band)
 
 
-async def _page(query: SearchQuery, matching: Matching, after: Any, few: bool, connection: Any) -> object:  # noqa: FBT001
+async def _rank(query: SearchQuery, reading: Reading, band: int, connection: Any) -> object:
+    sql, arguments = ranking.ranking_sql(query, reading, band, offset=0, limit=9)
+    return await connection.fetch(sql, *arguments)
+
+
+async def _count_up_to(reading: Reading, band: int, connection: Any) -> object:
+    return await ranking.count_up_to(connection, reading.all_words, band, 9)
+
+
+async def _page(query: SearchQuery, matching: Matching, after: Any, few: bool, connection: Any) -> object:
     return await pages.read_page(connection, query, matching, after, 9, few=few)
 
 

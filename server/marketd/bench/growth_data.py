@@ -63,20 +63,23 @@ _ORIGINAL_COLUMNS: Final = (
     "copies",
 )
 # The older come first, a second apart, so ids go up as they do in use. What differs in each is drawn by its number.
-_THINGS: Final = """
+# The words of the codes come behind the others here, and behind the brand where the server writes a document.
+_THINGS: Final = f"""
 CREATE TEMPORARY TABLE thing AS
-SELECT n, n % $2 AS place, uuidv7(make_interval(secs => n - $1)) AS product_id,
-  uuidv7(make_interval(secs => n - $1)) AS variant_id, s.ids[1 + n % cardinality(s.ids)] AS seller_id,
-  now() + make_interval(secs => n - $1) AS create_time,
-  lpad((4000000000000 + n::bigint * 7919)::text, 13, '0') AS barcode,
-  80 + (hashint4(n) & 31) AS price_percent,
-  CASE WHEN hashint4(n + 1) & 15 = 0 THEN 0 ELSE 1 + (hashint4(n + 1) & 63) END AS on_hand,
-  CASE WHEN hashint4(n + 2) & 3 = 0 THEN 4000 / (1 + (hashint4(n + 3) & 4095)) ELSE 0 END AS sold_30d,
-  CASE WHEN hashint4(n + 4) & 1 = 0 THEN 300 / (1 + (hashint4(n + 5) & 255)) ELSE 0 END AS rating_count,
-  3000 + (hashint4(n + 6) & 1023) + 900 * (hashint4(n + 7) & 1) AS rating_average_milli
-FROM generate_series(0, $1 - 1) n CROSS JOIN (SELECT array_agg(seller_id) AS ids FROM sellers) s
+SELECT t.*, {texts.vector_sql("'simple'", texts.plain_sql("t.sku || ' ' || t.barcode"), "B")} AS code_words FROM (
+  SELECT n, o.place, uuidv7(make_interval(secs => n - $1)) AS product_id,
+    uuidv7(make_interval(secs => n - $1)) AS variant_id, s.ids[1 + n % cardinality(s.ids)] AS seller_id,
+    now() + make_interval(secs => n - $1) AS create_time, concat_ws('-', nullif(o.sku, ''), n) AS sku,
+    lpad((4000000000000 + n::bigint * 7919)::text, 13, '0') AS barcode,
+    80 + (hashint4(n) & 31) AS price_percent,
+    CASE WHEN hashint4(n + 1) & 15 = 0 THEN 0 ELSE 1 + (hashint4(n + 1) & 63) END AS on_hand,
+    CASE WHEN hashint4(n + 2) & 3 = 0 THEN 4000 / (1 + (hashint4(n + 3) & 4095)) ELSE 0 END AS sold_30d,
+    CASE WHEN hashint4(n + 4) & 1 = 0 THEN 300 / (1 + (hashint4(n + 5) & 255)) ELSE 0 END AS rating_count,
+    3000 + (hashint4(n + 6) & 1023) + 900 * (hashint4(n + 7) & 1) AS rating_average_milli
+  FROM generate_series(0, $1 - 1) n JOIN original o ON o.place = n % $2
+  CROSS JOIN (SELECT array_agg(seller_id) AS ids FROM sellers) s
+) t
 """
-_SKU: Final = "concat_ws('-', nullif(o.sku, ''), t.n)"
 _PRICE: Final = "greatest(1, o.price_minor * t.price_percent / 100)"
 _RATING: Final = "CASE WHEN t.rating_count > 0 THEN t.rating_average_milli ELSE 0 END"
 _FROM: Final = "FROM thing t JOIN original o ON o.place = t.place WHERE t.n >= $1 AND t.n < $2"
@@ -91,7 +94,7 @@ SELECT t.product_id, t.seller_id, o.slug || '-' || t.n, o.slug || '-' || t.n, o.
 _VARIANTS: Final = f"""
 INSERT INTO variants (variant_id, product_id, seller_id, sku, sku_key, options, options_key, price_minor, active,
   barcode, position, version, create_time, update_time)
-SELECT t.variant_id, t.product_id, t.seller_id, {_SKU}, lower({_SKU}), '[]', '', {_PRICE}, true, t.barcode, 1, 1,
+SELECT t.variant_id, t.product_id, t.seller_id, t.sku, lower(t.sku), '[]', '', {_PRICE}, true, t.barcode, 1, 1,
   t.create_time, t.create_time {_FROM} ORDER BY t.n
 """
 _STOCKS: Final = """
@@ -109,8 +112,6 @@ INSERT INTO search_sales (product_id, day, sold)
 SELECT t.product_id, (now() AT TIME ZONE 'UTC')::date, t.sold_30d
 FROM thing t WHERE t.n >= $1 AND t.n < $2 AND t.sold_30d > 0 ORDER BY t.n
 """
-# The words of the codes come behind the others here, and behind the brand where the server writes a document.
-_CODE_WORDS: Final = texts.vector_sql("'simple'", texts.plain_sql(f"{_SKU} || ' ' || t.barcode"), "B")
 _DOCUMENTS: Final = f"""
 INSERT INTO search_documents (product_id, seller_id, brand_id, publish_time, price_minor, sample_key, sold_30d,
   rating_count, rating_average_milli, popularity, in_stock, category_path, attribute_keys, codes, title_key, head_words,
@@ -118,9 +119,9 @@ INSERT INTO search_documents (product_id, seller_id, brand_id, publish_time, pri
 SELECT t.product_id, t.seller_id, o.brand_id, t.create_time, {_PRICE}, uuid_hash(t.product_id), t.sold_30d,
   t.rating_count, {_RATING}, {standing.popularity_sql("t.sold_30d", f"({_RATING})", "t.rating_count")}, t.on_hand > 0,
   d.category_path, d.attribute_keys,
-  ARRAY(SELECT {texts.code_sql("code")} FROM unnest(ARRAY[{_SKU}, t.barcode]) code ORDER BY 1), o.title_key, d.head_words || c.words, d.words || c.words
+  ARRAY(SELECT {texts.code_sql("code")} FROM unnest(ARRAY[t.sku, t.barcode]) code ORDER BY 1), o.title_key,
+  d.head_words || t.code_words, d.words || t.code_words
 FROM thing t JOIN original o ON o.place = t.place JOIN original_document d ON d.place = t.place
-CROSS JOIN LATERAL (SELECT {_CODE_WORDS} AS words) c
 WHERE t.n >= $1 AND t.n < $2 ORDER BY t.n
 """
 _KEEP: Final = """
@@ -138,8 +139,8 @@ SELECT each.word, sum(each.documents)::int, w.word IS NOT NULL FROM (
   SELECT unnest({texts.lexemes_sql("d.words")}) AS word, o.copies AS documents
   FROM original_document d JOIN original o USING (place)
   UNION ALL
-  SELECT code.word, 1 FROM thing t JOIN original o ON o.place = t.place JOIN original_document d ON d.place = t.place
-  CROSS JOIN LATERAL unnest(tsvector_to_array({_CODE_WORDS})) code(word)
+  SELECT code.word, 1 FROM thing t JOIN original_document d ON d.place = t.place
+  CROSS JOIN LATERAL unnest(tsvector_to_array(t.code_words)) code(word)
   WHERE NOT d.words @@ array_to_tsvector(ARRAY[code.word])::text::tsquery
 ) each LEFT JOIN written w ON w.word = each.word
 GROUP BY each.word, w.word
