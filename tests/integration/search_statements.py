@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from marketd.catalog.search import prices
 from marketd.catalog.search.reading import Group, Parts, Reading, Term
-from marketd.catalog.search.repository import counts, pages, ranking
+from marketd.catalog.search.repository import counts, pages, ranking, suggestions
 from marketd.catalog.search.repository.filters import set_filters
 from marketd.catalog.search.values import FacetKind, Matching, SearchOrder, SearchQuery
 from marketd.kernel.values.ids import new_id
@@ -76,6 +76,12 @@ def searches() -> Iterator[tuple[str, Any]]:
     for reading, band in product(_readings(), (0, 7)):
         yield "marketd.catalog.search.repository.ranking.rank", partial(_rank, everything, reading, band)
         yield "marketd.catalog.search.repository.ranking.count_up_to", partial(_count_up_to, reading, band)
+    for band in (0, 7):
+        yield "marketd.catalog.search.repository.suggestions.together", partial(_together, band)
+
+
+async def _together(band: int, connection: Any) -> object:
+    return await suggestions.together(connection, "'cup'", ["tea"], band)
 
 
 async def _rank(query: SearchQuery, reading: Reading, band: int, connection: Any) -> object:
