@@ -5,14 +5,18 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from marketd.bench.search import SearchMeasured
 from marketd.bench.search_files import FileUnusable, read_judgments, read_products
 from marketd.bench.search_quality import judge
+from marketd.commands.bench import command
 from rich.console import Console
+from typer.testing import CliRunner
 
 PRODUCT = {
     "id": "1",
@@ -139,3 +143,20 @@ def test_what_was_measured_is_said_to_machines_and_people() -> None:
     console = Console(width=100, record=True)
     console.print(measured.to_table())
     assert "Nothing was found for: bad." in console.export_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["search"], "needs --products FILE and --judgments FILE"),
+        (["growth", "--sizes", "1000,10"], "each larger than the one before"),
+        (["reads", "search"], "there is no group search"),
+    ],
+)
+def test_the_command_says_what_it_lacks(arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    bench = typer.Typer()
+    bench.command()(command)
+    result = CliRunner().invoke(bench, arguments)
+    assert result.exit_code == 2
+    assert said in result.output
