@@ -22,6 +22,14 @@ _TABLES = (
     "search_state",
 )
 
+_BANDS = (
+    "('{1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24}'::smallint[])"
+    "[1:CASE WHEN in_stock THEN least(24, 17"
+    " - width_bucket(sample_key & 2147483647, '{32768,65536,131072,262144,524288,1048576,2097152,4194304,8388608,"
+    "16777216,33554432,67108864,134217728,268435456,536870912,1073741824}'::integer[])"
+    " + popularity / 5) ELSE 0 END]"
+)
+
 
 def upgrade() -> None:
     """Documents of what is published already are made in the background after the first start."""
@@ -119,6 +127,7 @@ def _documents() -> None:
         sa.Column("attribute_keys", postgresql.ARRAY(sa.BigInteger()), nullable=False),
         sa.Column("codes", postgresql.ARRAY(sa.Text()), nullable=False),
         sa.Column("title_key", sa.Text(collation="C"), nullable=False),
+        sa.Column("bands", postgresql.ARRAY(sa.SmallInteger()), sa.Computed(_BANDS, persisted=True), nullable=False),
         sa.Column("head_words", postgresql.TSVECTOR(), nullable=False),
         sa.Column("words", postgresql.TSVECTOR(), nullable=False),
         sa.CheckConstraint("popularity BETWEEN 0 AND 100", name=op.f("ck_search_documents_popularity")),
@@ -128,9 +137,17 @@ def _documents() -> None:
     op.create_index(
         "ix_search_documents_words",
         "search_documents",
+        ["words", "bands"],
+        postgresql_using="gin",
+        postgresql_with={"gin_pending_list_limit": "512"},
+    )
+    op.create_index(
+        "ix_search_documents_sample_words",
+        "search_documents",
         ["words"],
         postgresql_using="gin",
         postgresql_with={"gin_pending_list_limit": "512"},
+        postgresql_where=sa.text("sample_key < -1879048192"),
     )
     for column in ("codes", "attribute_keys", "category_path"):
         op.create_index(f"ix_search_documents_{column}", "search_documents", [column], postgresql_using="gin")

@@ -37,6 +37,7 @@ STEPS = [
     "import",
     "catalog",
     "export",
+    "search",
     "browse",
     "cart",
     "quote",

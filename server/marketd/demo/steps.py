@@ -6,7 +6,7 @@ import asyncio
 import time
 from contextlib import suppress
 
-from marketd.demo import deliver, shop
+from marketd.demo import deliver, searching, shop
 from marketd.demo.people import Cast, assemble
 from marketd.demo.records import DemoOptions, Summary
 from marketd.demo.stage import Screen, Stage, StoryStopped
@@ -83,7 +83,8 @@ class _Story:
         async with Watchers() as watchers:
             await shop.sign_in(stage, cast, options)
             seller_id = await shop.open_shop(stage, cast, start)
-            await shop.fill_shop(stage, cast, options, seller_id)
+            products = await shop.fill_shop(stage, cast, options, seller_id)
+            await searching.search(stage, cast, seller_id, products)
             variants = await shop.browse(stage, cast, seller_id)
             purchase = await shop.buy(stage, cast, watchers, variants, end)
             await shop.prepare(stage, cast, purchase)

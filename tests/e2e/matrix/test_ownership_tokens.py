@@ -60,6 +60,11 @@ async def _products(market: Market) -> tuple[Person | None, Any]:
     return None, catalog_service_pb2.ListProductsRequest(page_size=1)
 
 
+async def _search(market: Market) -> tuple[Person | None, Any]:
+    await market.product()
+    return None, catalog_service_pb2.SearchProductsRequest(page_size=1)
+
+
 async def _categories(market: Market) -> tuple[Person | None, Any]:
     for _ in range(2):
         await new_category(market)
@@ -129,7 +134,13 @@ PRIVATE: dict[str, Pages] = {
     "stock movements": _movements,
     **ADMINS,
 }
-EVERY: dict[str, Pages] = {**PRIVATE, "products": _products, "categories": _categories, "brands": _brands}
+EVERY: dict[str, Pages] = {
+    **PRIVATE,
+    "products": _products,
+    "search": _search,
+    "categories": _categories,
+    "brands": _brands,
+}
 
 
 async def _first_page(market: Market, pages: Pages) -> tuple[Person | None, Any, str]:
@@ -157,6 +168,7 @@ def test_every_list_has_its_pages_tried() -> None:
         "ListServiceAccounts",
         "ListAuditEntries",
         "ListStockMovements",
+        "SearchProducts",
     }
 
 

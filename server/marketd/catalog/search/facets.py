@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from marketd.catalog.search import prices
+from marketd.catalog.search.model import LEAST_SAMPLE_KEY, SAMPLE_KEYS, SAMPLED_PARTS
 from marketd.catalog.search.repository import counts
 from marketd.catalog.search.repository.counts import MOST_BUCKETS, Counted
 from marketd.catalog.search.repository.filters import Filter, set_filters
@@ -22,8 +23,6 @@ from marketd.kernel.db.database import Connection
 MOST_NAMES: Final = 20
 # What a sample says is off by a few percent: so far above the bound it is surely too many.
 _SURELY: Final = 1.25
-# Sample keys are spread over the numbers of four bytes.
-_LEAST_KEY, _KEYS = -(2**31), 2**32
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ class _Counting:
 
     def _parts(self) -> int:
         """One of so many documents is in the sample: as large a part as has at most as many as are counted anyway."""
-        parts = 16
+        parts = SAMPLED_PARTS
         while self._matching.documents // parts > self._exact:
             parts *= 4
         return parts
@@ -78,7 +77,7 @@ class _Counting:
             bounds=prices.ROUND_BOUNDS,
             limit=limit,
             without=without,
-            within=None if parts is None else _LEAST_KEY + _KEYS // parts,
+            within=None if parts is None else LEAST_SAMPLE_KEY + SAMPLE_KEYS // parts,
         )
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
+    Computed,
     Date,
     DateTime,
     Identity,
@@ -26,11 +27,17 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
+from marketd.catalog.search import bands
 from marketd.kernel.db.database import Base
 
 SOLD_DAYS: Final = 30
 """Sales count for so many days."""
 MAX_POPULARITY: Final = 100
+LEAST_SAMPLE_KEY: Final = -(2**31)
+SAMPLE_KEYS: Final = 2**32
+"""Sample keys are spread over the numbers of four bytes."""
+SAMPLED_PARTS: Final = 16
+"""One document in so many is in the index of the sample."""
 
 
 class SearchDocumentTable(Base):
@@ -46,7 +53,9 @@ class SearchDocumentTable(Base):
     codes: SKUs and barcodes as codes.py spells them. category_path: the category's, from the top down.
     attribute_keys: a number a pair of name and value of attributes and options; search_attributes has their texts.
     popularity: 0..100, see standing.py. sample_key: spread evenly and independent of all else, so the first documents
-    in its order are a fair sample.
+    in its order are a fair sample. bands: see bands.py; in one index with the words, so that the few documents of a
+    band that have a word are found without a look at the many that have it. One in SAMPLED_PARTS has an index of its
+    words apart, from which facets of words that very many have are counted.
     """
 
     __tablename__ = "search_documents"
@@ -54,8 +63,16 @@ class SearchDocumentTable(Base):
         Index(
             "ix_search_documents_words",
             "words",
+            "bands",
             postgresql_using="gin",
             postgresql_with={"gin_pending_list_limit": "512"},
+        ),
+        Index(
+            "ix_search_documents_sample_words",
+            "words",
+            postgresql_using="gin",
+            postgresql_with={"gin_pending_list_limit": "512"},
+            postgresql_where=text(f"sample_key < {LEAST_SAMPLE_KEY + SAMPLE_KEYS // SAMPLED_PARTS}"),
         ),
         Index("ix_search_documents_codes", "codes", postgresql_using="gin"),
         Index("ix_search_documents_attribute_keys", "attribute_keys", postgresql_using="gin"),
@@ -86,6 +103,7 @@ class SearchDocumentTable(Base):
     attribute_keys: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
     codes: Mapped[list[str]] = mapped_column(ARRAY(Text))
     title_key: Mapped[str] = mapped_column(Text(collation="C"))
+    bands: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger), Computed(bands.BANDS_SQL, persisted=True))
     head_words: Mapped[str] = mapped_column(TSVECTOR)
     words: Mapped[str] = mapped_column(TSVECTOR)
 

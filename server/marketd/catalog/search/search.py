@@ -8,7 +8,7 @@ from uuid import UUID
 
 from marketd.catalog.model import ProductState
 from marketd.catalog.repository import products
-from marketd.catalog.search import find
+from marketd.catalog.search import find, suggest
 from marketd.catalog.search.facets import count_matches
 from marketd.catalog.search.repository import pages
 from marketd.catalog.search.repository.filters import with_attribute_keys
@@ -115,7 +115,7 @@ async def _listed(unit: ReadUnit, places: Sequence[Place]) -> list[Listed]:
 
 async def suggest_products(unit: ReadUnit, text: str, limit: int) -> list[tuple[Suggestion, Product | None]]:
     """What whoever has typed so much may mean, and the products among it."""
-    suggestions = await find.suggest(unit, text, limit)
+    suggestions = await suggest.suggest(unit, text, limit)
     ids: list[UUID] = [each.product_id for each in suggestions if each.product_id is not None]
     found = await products.read_many(unit.connection, ids) if ids else {}
     # A product that went meanwhile is not suggested.
