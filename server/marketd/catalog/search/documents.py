@@ -47,7 +47,7 @@ def _each(alias: str) -> str:
 # `texts` has what a product's words are made of, `pairs` its attributes and the options that its variants offer.
 DOCUMENTS_SQL: Final = f"""
 wanted AS MATERIALIZED (
-  SELECT p.* FROM products p WHERE p.product_id = ANY($1::uuid[]) AND p.state = 'PUBLISHED'
+  SELECT p.* FROM products p WHERE p.product_id = ANY((SELECT $1::uuid[])::uuid[]) AND p.state = 'PUBLISHED'
 ),
 codes AS (
   SELECT each.product_id, array_agg(DISTINCT code.spelled) FILTER (WHERE code.spelled <> '') AS codes,
@@ -77,7 +77,7 @@ attributes AS (
   SELECT product_id, array_agg(DISTINCT attribute_key) AS attribute_keys, string_agg(value, ' ') AS value_text
   FROM pairs GROUP BY product_id
 ),
-texts AS (
+texts AS MATERIALIZED (
   SELECT p.product_id, p.seller_id, p.brand_id, COALESCE(p.publish_time, p.create_time) AS publish_time, p.price_minor,
     uuid_hash(p.product_id) AS sample_key, {standing.SOLD} AS sold_30d, p.rating_count, p.rating_average_milli,
     {standing.IN_STOCK} AS in_stock, COALESCE(c.path, '{{}}') AS category_path,
@@ -119,12 +119,11 @@ attributes.
 _WRITE: Final = f"""
 WITH {DOCUMENTS_SQL},
 before AS MATERIALIZED (
-  SELECT product_id, words FROM search_documents WHERE product_id = ANY($1::uuid[])
+  SELECT product_id, words FROM search_documents WHERE product_id = ANY((SELECT $1::uuid[])::uuid[])
 ),
 new_attributes AS (
   INSERT INTO search_attributes (attribute_key, name, value)
   SELECT DISTINCT ON (a.attribute_key) a.attribute_key, a.name, a.value FROM pairs a
-  WHERE NOT EXISTS (SELECT FROM search_attributes s WHERE s.attribute_key = a.attribute_key)
   ORDER BY a.attribute_key, a.value ON CONFLICT DO NOTHING
 ),
 written AS (
@@ -138,17 +137,19 @@ gone AS (
   WHERE d.product_id = b.product_id AND NOT EXISTS (SELECT FROM documents n WHERE n.product_id = d.product_id)
 )
 INSERT INTO search_word_changes (added, removed, written)
-SELECT difference.added, difference.removed, ARRAY(
-    SELECT unnest(tsvector_to_array(to_tsvector('simple',
-      concat_ws(' ', n.title_text, n.brand_text, n.kind_text, n.value_text))))
-    INTERSECT SELECT unnest(difference.added))
-FROM documents n FULL JOIN before b ON b.product_id = n.product_id
-CROSS JOIN LATERAL (SELECT {texts.lexemes_sql("n.words")} AS new, {texts.lexemes_sql("b.words")} AS old) lexemes
-CROSS JOIN LATERAL (
-  SELECT ARRAY(SELECT unnest(lexemes.new) EXCEPT SELECT unnest(lexemes.old)) AS added,
-    ARRAY(SELECT unnest(lexemes.old) EXCEPT SELECT unnest(lexemes.new)) AS removed
-) difference
-WHERE n.words IS DISTINCT FROM b.words AND difference.added || difference.removed <> '{{}}'
+SELECT added, removed, ARRAY(
+    SELECT unnest(tsvector_to_array(
+      to_tsvector('simple', concat_ws(' ', title_text, brand_text, kind_text, value_text))))
+    INTERSECT SELECT unnest(added))
+FROM (
+  SELECT n.title_text, n.brand_text, n.kind_text, n.value_text,
+    ARRAY(SELECT unnest(new.words) EXCEPT SELECT unnest(old.words)) AS added,
+    ARRAY(SELECT unnest(old.words) EXCEPT SELECT unnest(new.words)) AS removed
+  FROM documents n FULL JOIN before b ON b.product_id = n.product_id
+  CROSS JOIN LATERAL (SELECT {texts.lexemes_sql("n.words")} AS words) new
+  CROSS JOIN LATERAL (SELECT {texts.lexemes_sql("b.words")} AS words) old
+  WHERE n.words IS DISTINCT FROM b.words OFFSET 0
+) difference WHERE cardinality(added) + cardinality(removed) > 0
 """
 
 _WRITE_STANDING: Final = f"""
@@ -159,7 +160,7 @@ FROM (
   SELECT s.*, {standing.popularity_sql("s.sold_30d", "s.rating_average_milli", "s.rating_count")} AS popularity FROM (
     SELECT p.product_id, p.price_minor, p.rating_count, p.rating_average_milli,
       {standing.IN_STOCK} AS in_stock, {standing.SOLD} AS sold_30d
-    FROM products p WHERE p.product_id = ANY($1::uuid[]) AND p.state = 'PUBLISHED'
+    FROM products p WHERE p.product_id = ANY((SELECT $1::uuid[])::uuid[]) AND p.state = 'PUBLISHED'
   ) s
 ) n
 WHERE d.product_id = n.product_id

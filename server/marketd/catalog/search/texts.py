@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Final
 
 # What is only a mark goes before compatibility forms turn it into letters: Core™ is not `coretm`.
-_MARKS: Final = "®™©℠℗"
-# An apostrophe joins (`men's` is `mens`; unaccent has made the curly ones plain), everything else parts.
-_JOINING: Final = "'`"
-_PARTING: Final = '!"#$%&()*+,-/:;<=>?@[]^_{|}~\\'
+_MARKS: Final = "[®™©℠℗]"
+# An apostrophe joins (`men's` is `mens`), all other punctuation parts; unaccent has made typographic forms plain.
+# Expressions, because translate() takes ten times as long.
+_JOINING: Final = "['`]"
+_PARTING: Final = r"[-!-,/:-@[-_{-~]|\.(?![0-9])|(?<![0-9])\."
 DESCRIPTION_CHARACTERS: Final = 4_000
 """So much of a description is searched: what stands behind it says little about what the product is."""
 
@@ -22,10 +23,10 @@ def plain_sql(text: str) -> str:
 
     A dot stays between digits: 17.3 is one word.
     """
-    unmarked = f"translate({text}, '{_MARKS}', '{' ' * len(_MARKS)}')"
-    folded = f"lower(unaccent(normalize({unmarked}, NFKC)))"
-    parted = f"translate({folded}, {_quoted(_PARTING + _JOINING)}, '{' ' * len(_PARTING)}')"
-    return f"regexp_replace({parted}, '\\.(?![0-9])|(?<![0-9])\\.', ' ', 'g')"
+    unmarked = f"regexp_replace({text}, '{_MARKS}', ' ', 'g')"
+    folded = f"lower(unaccent({_composed(unmarked)}))"
+    joined = f"regexp_replace({folded}, {_quoted(_JOINING)}, '', 'g')"
+    return f"regexp_replace({joined}, '{_PARTING}', ' ', 'g')"
 
 
 def code_sql(text: str) -> str:
@@ -33,7 +34,7 @@ def code_sql(text: str) -> str:
 
     So an EAN of 13 digits, its UPC of 12 and the same with hyphens are one code.
     """
-    return f"ltrim(regexp_replace(lower(normalize({text}, NFKC)), '[^[:alnum:]]', '', 'g'), '0')"
+    return f"ltrim(regexp_replace(lower({_composed(text)}), '[^[:alnum:]]', '', 'g'), '0')"
 
 
 def markup_free_sql(html: str) -> str:
@@ -61,6 +62,11 @@ def vector_sql(language: str, text: str, weight: str) -> str:
 def lexemes_sql(vector: str) -> str:
     """SQL: the lexemes of a document's vector for the counts; the empty one stands for the document itself."""
     return f"CASE WHEN {vector} IS NOT NULL THEN ARRAY[''] || tsvector_to_array({vector}) END"
+
+
+def _composed(text: str) -> str:
+    """SQL: the text in its compatibility form; to see that it is in it already takes a third of the time."""
+    return f"CASE WHEN {text} IS NFKC NORMALIZED THEN {text} ELSE normalize({text}, NFKC) END"
 
 
 def _quoted(characters: str) -> str:
