@@ -77,7 +77,12 @@ def searches() -> Iterator[tuple[str, Any]]:
         yield "marketd.catalog.search.repository.ranking.rank", partial(_rank, everything, reading, band)
         yield "marketd.catalog.search.repository.ranking.count_up_to", partial(_count_up_to, reading, band)
     for band in (0, 7):
+        yield "marketd.catalog.search.repository.suggestions.going_on", partial(_going_on, band)
         yield "marketd.catalog.search.repository.suggestions.together", partial(_together, band)
+
+
+async def _going_on(band: int, connection: Any) -> object:
+    return await suggestions.going_on(connection, "'cup'", "te", band)
 
 
 async def _together(band: int, connection: Any) -> object:

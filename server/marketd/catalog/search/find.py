@@ -7,7 +7,9 @@ that prefers what sells (bands.py), large enough for everything that relevance r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
+from uuid import UUID
 
 from marketd.catalog.search import bands, correcting, reading
 from marketd.catalog.search.reading import Reading, Word
@@ -21,6 +23,8 @@ RANKED_ALL: Final = 2_000
 """A query that at most so many documents can meet ranks all of them: some milliseconds, most of it for their pages."""
 ENOUGH: Final = 10
 """When fewer documents have all of the words, those with any of them follow: the first look of a buyer is filled."""
+FEW: Final = 100
+"""So many are ranked at least for a few suggestions."""
 _MAX_LOOKS: Final = 4
 
 
@@ -36,11 +40,12 @@ async def find(unit: ReadUnit, query: SearchQuery, *, offset: int, limit: int) -
     if not (found.groups or found.code):
         return Hits((), matching_of(found, query))
     limit = max(0, min(limit, MAX_RELEVANT - offset))
-    ranked = await _rank(unit.connection, query, found, offset=offset, limit=limit)
+    sizes = await _sizes(unit.connection, found)
+    ranked = await _rank(unit.connection, query, found, sizes, offset=offset, limit=limit)
     # That enough was found with all of the words says the same as a look of its own.
     if ranked.candidates < ENOUGH and (wider := await _widened(unit.connection, found)).is_any:
-        found = wider
-        ranked = await _rank(unit.connection, query, found, offset=offset, limit=limit)
+        found, sizes = wider, await _sizes(unit.connection, wider)
+        ranked = await _rank(unit.connection, query, found, sizes, offset=offset, limit=limit)
     reached = min(ranked.candidates, MAX_RELEVANT)
     is_more = offset + len(ranked.product_ids) < reached
     return Hits(tuple(ranked.product_ids), matching_of(found, query), has_more=is_more)
@@ -92,7 +97,7 @@ async def meant(connection: Connection, word: str) -> str:
 
 async def _are_few(connection: Connection, found: Reading) -> bool:
     """Whether hardly any document has all of the words. Most queries are told so by a small band."""
-    sizes = await band_sizes(connection, found)
+    sizes = await _sizes(connection, found)
     band = bands.fitting(found.documents, sizes, ENOUGH**2)
     while True:
         count = await ranking.count_up_to(connection, found.all_words, band, ENOUGH)
@@ -101,21 +106,39 @@ async def _are_few(connection: Connection, found: Reading) -> bool:
         band = max(0, band - 4)
 
 
-async def _rank(connection: Connection, query: SearchQuery, found: Reading, *, offset: int, limit: int) -> Ranked:
-    """Ranks a band with as much in it as relevance reaches, or all. The same band for every page of the query."""
-    sizes = await band_sizes(connection, found)
+async def best(unit: ReadUnit, text: str, most: int) -> Sequence[UUID]:
+    """A few of the best for some words, at a fraction of the price: a small band is ranked."""
+    found = await understand(unit.connection, text)
+    if not found.groups:
+        return ()
+    sizes = await lookups.band_sizes(unit.connection, found.total)
+    query = SearchQuery(text)
+    return (await _rank(unit.connection, query, found, sizes, offset=0, limit=most, reach=FEW)).product_ids
+
+
+async def _rank(
+    connection: Connection,
+    query: SearchQuery,
+    found: Reading,
+    sizes: Sequence[float],
+    *,
+    offset: int,
+    limit: int,
+    reach: int = MAX_RELEVANT,
+) -> Ranked:
+    """Ranks a band with at least `reach` in it, or all. The same band for every page of the query."""
     # Of what has the rarest word, about a quarter has the others too, where words belong together.
-    wanted = MAX_RELEVANT if found.is_any or len(found.groups) < 2 else 4 * MAX_RELEVANT
+    wanted = reach if found.is_any or len(found.groups) < 2 else 4 * reach
     band = bands.fitting(found.documents, sizes, wanted)
     for look in range(_MAX_LOOKS):
         ranked = await ranking.rank(connection, query, found, band, offset=offset, limit=limit)
-        if band == 0 or ranked.candidates >= MAX_RELEVANT:
+        if band == 0 or ranked.candidates >= reach:
             break
-        band = bands.lower(band, ranked.candidates, sizes, MAX_RELEVANT) if look < _MAX_LOOKS - 2 else 0
+        band = bands.lower(band, ranked.candidates, sizes, reach) if look < _MAX_LOOKS - 2 else 0
     return ranked
 
 
-async def band_sizes(connection: Connection, found: Reading) -> list[float]:
+async def _sizes(connection: Connection, found: Reading) -> Sequence[float]:
     """How many documents are in each band; only 0 where all are to be looked at."""
     if found.documents <= RANKED_ALL:
         return [found.total]

@@ -11,8 +11,9 @@ from uuid import UUID
 
 from marketd.catalog.names import title_key
 from marketd.catalog.search import bands, correcting, find
+from marketd.catalog.search.reading import Reading
 from marketd.catalog.search.repository import lookups, suggestions
-from marketd.catalog.search.values import SearchQuery, Suggestion
+from marketd.catalog.search.values import Suggestion
 from marketd.kernel.db.database import Connection
 from marketd.kernel.db.uow import ReadUnit
 
@@ -48,19 +49,24 @@ async def _ways_on(connection: Connection, earlier: list[str], beginning: str) -
     """The words that the last one may become, the likeliest first; one empty word when it is finished."""
     if not beginning:
         return [""] if earlier else []
+    before = await find.understand(connection, " ".join(earlier)) if earlier else Reading()
+    if not before.groups:
+        return list(await _likely(connection, beginning))
+    sizes = await lookups.band_sizes(connection, before.total)
+    band = bands.fitting(before.documents, sizes, suggestions.SAMPLE)
+    found = await suggestions.going_on(connection, before.all_words, beginning, band)
+    if not found and (likely := await _likely(connection, beginning)):
+        found = await suggestions.together(connection, before.all_words, likely, band)
+    return list(found)
+
+
+async def _likely(connection: Connection, beginning: str) -> list[str]:
+    """The most frequent words that begin so; when none does, those a slip away."""
     found = await suggestions.completions(connection, beginning, _CANDIDATES)
     if not found and correcting.is_correctable(beginning):
-        slips = correcting.one_slip(beginning)
-        found = await suggestions.completions_of_any(connection, slips, _CANDIDATES)
-        if not found:
-            likely = await find.meant(connection, beginning)
-            found = {likely: 1} if likely else {}
-    if earlier and found:
-        before = await find.understand(connection, " ".join(earlier))
-        if before.groups:
-            sizes = await find.band_sizes(connection, before)
-            band = bands.fitting(before.documents, sizes, find.RANKED_ALL)
-            return list(await suggestions.together(connection, before.all_words, list(found), band))
+        found = await suggestions.completions_of_any(connection, correcting.one_slip(beginning), _CANDIDATES)
+        if not found and (likely := await find.meant(connection, beginning)):
+            return [likely]
     return list(found)
 
 
@@ -70,6 +76,6 @@ async def _products(unit: ReadUnit, text: str, texts: list[str], most: int) -> l
         return []
     found = await suggestions.titles_from(unit.connection, title_key(text), most)
     if texts and len(found) < most:
-        hits = await find.find(unit, SearchQuery(texts[0]), offset=0, limit=most)
-        found += [product_id for product_id in hits.product_ids if product_id not in found]
+        best = await find.best(unit, texts[0], most)
+        found += [product_id for product_id in best if product_id not in found]
     return found[:most]

@@ -13,7 +13,8 @@ from marketd.kernel.db.database import Connection
 # ruff: noqa: S608 - every interpolated part is a constant here
 # Behind every text that begins with another.
 _END: Final = "U&'\\+10FFFF'"
-_SAMPLE: Final = 300
+SAMPLE: Final = 300
+"""So many products tell how words go on."""
 _TITLES: Final = 200
 
 
@@ -45,28 +46,44 @@ async def completions_of_any(connection: Connection, prefixes: Collection[str], 
     return {row["word"]: row["documents"] for row in rows}
 
 
+async def going_on(connection: Connection, tsquery: str, beginning: str, band: int) -> dict[str, int]:
+    """The words with that beginning in the names of products that `tsquery` finds, and how often, in a sample."""
+    rows = await connection.fetch(
+        f"""
+        SELECT each.word, count(*)::int AS documents FROM {_sample_sql(band)} found
+        CROSS JOIN LATERAL unnest(tsvector_to_array(found.head_words)) AS each(word)
+        JOIN search_words w ON w.word = each.word AND w.written
+        WHERE starts_with(each.word, $3::text) GROUP BY each.word ORDER BY documents DESC, each.word
+        """,
+        tsquery,
+        band,
+        beginning,
+    )
+    return {row["word"]: row["documents"] for row in rows}
+
+
 async def together(connection: Connection, tsquery: str, words: Sequence[str], band: int) -> dict[str, int]:
     """How often each of the words names a product that `tsquery` finds, in a sample of these; those never so are left
     out.
     """
-    any_word = " | ".join(map(quoted, words))
     rows = await connection.fetch(
         f"""
-        WITH found AS MATERIALIZED (
-          SELECT d.head_words FROM search_documents d
-          WHERE d.words @@ $1::tsquery{" AND d.bands @> ARRAY[$4::smallint]" if band else " AND $4::int = 0"}
-          LIMIT {_SAMPLE}
-        )
-        SELECT one.word, count(*)::int AS documents FROM found JOIN unnest($2::text[], $3::text[]) AS one(word, query)
-          ON found.head_words @@ one.query::tsquery
-        GROUP BY one.word ORDER BY documents DESC, one.word
+        SELECT each.word, count(*)::int AS documents FROM {_sample_sql(band)} found
+        CROSS JOIN LATERAL unnest(tsvector_to_array(found.head_words)) AS each(word)
+        WHERE each.word = ANY($3::text[]) GROUP BY each.word ORDER BY documents DESC, each.word
         """,
-        f"({tsquery}) & ({any_word})",
-        list(words),
-        [quoted(word) for word in words],
+        f"({tsquery}) & ({' | '.join(map(quoted, words))})",
         band,
+        list(words),
     )
     return {row["word"]: row["documents"] for row in rows}
+
+
+def _sample_sql(band: int) -> str:
+    """SQL: names of products of the band $2 that the tsquery $1 finds."""
+    in_band = "d.bands @> ARRAY[$2::smallint]" if band else "$2::int = 0"
+    found = f"SELECT d.head_words FROM search_documents d WHERE d.words @@ $1::tsquery AND {in_band} LIMIT {SAMPLE}"
+    return f"({found})"
 
 
 async def titles_from(connection: Connection, beginning: str, most: int) -> list[UUID]:
