@@ -28,7 +28,7 @@ INSERT INTO search_pending (product_id, standing_only) SELECT each, true FROM un
 _AGE: Final = """
 WITH old AS (
   DELETE FROM search_sales WHERE (product_id, day) IN (
-    SELECT product_id, day FROM search_sales WHERE day < $1 LIMIT $2 FOR UPDATE SKIP LOCKED
+    SELECT product_id, day FROM search_sales WHERE day <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED
   ) RETURNING product_id
 ),
 noted AS (
