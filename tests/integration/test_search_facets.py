@@ -10,9 +10,10 @@ import pytest
 from google.type.money_pb2 import Money
 from marketd.catalog.search import facets as counting
 from marketd.catalog.search import find
-from marketd.catalog.search.values import FacetKind, SearchQuery
+from marketd.catalog.search.values import Counts, FacetKind, SearchQuery
 from marketd.kernel.call.refusals import ValidationFailed
 from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketplace.catalog.v1 import catalog_service_pb2 as pb
 from marketplace.catalog.v1 import search_pb2
 
@@ -193,38 +194,57 @@ async def test_what_is_not_there_is_not_found_and_not_refused(world: SearchWorld
             await world.search(**wrong)
 
 
+COPIES = 18
+COLUMNS = (
+    "SELECT string_agg(column_name, ', ') FROM information_schema.columns WHERE table_name = 'search_documents'"
+    " AND is_generated = 'NEVER' AND column_name NOT IN ('product_id', 'sample_key')"
+)
+
+
+async def copy_documents(uow: UnitOfWork) -> None:
+    """So many more documents of each kind, as many products would have; there is nothing to them beside."""
+    columns = await uow.connection.fetchval(COLUMNS)
+    await uow.connection.execute(
+        f"INSERT INTO search_documents (product_id, sample_key, {columns})"
+        f" SELECT copy.id, uuid_hash(copy.id), {columns} FROM search_documents"
+        f" CROSS JOIN LATERAL (SELECT gen_random_uuid() AS id FROM generate_series(1, {COPIES})"
+        " WHERE search_documents.product_id IS NOT NULL) copy"
+    )
+    await uow.connection.execute(
+        "UPDATE search_words SET documents = (SELECT count(*) FROM search_documents) WHERE word = ''"
+    )
+
+
 async def test_of_more_than_are_counted_a_fair_sample_stands_for_all(world: SearchWorld) -> None:
-    await world.add(4_000)
-    query = SearchQuery()
+    await world.tx.run("test.copies", copy_documents)
     kinds = (FacetKind.BRAND, FacetKind.IN_STOCK)
 
-    async def count(exact: int) -> Any:
-        async def work(unit: Any) -> Any:
+    async def count(query: SearchQuery, exact: int) -> Counts:
+        async def work(unit: ReadUnit) -> Counts:
             matching = await find.match(unit, query)
             return await counting.count_matches(unit.connection, query, matching, kinds, exact=exact)
 
         return await world.tx.read(work)
 
-    whole, sampled = await count(10_000), await count(1_000)
-    assert not whole.approximate
+    whole, sampled = await count(SearchQuery(), 10_000), await count(SearchQuery(), 1_000)
+    assert (whole.total, whole.approximate) == (len(world.found()) * (COPIES + 1), False)
     assert not any(facet.approximate for facet in whole.facets)
     assert sampled.approximate
     assert all(facet.approximate for facet in sampled.facets)
-    # Of 3,400 one in sixteen is counted: 210, give or take 15 in two of three samples.
-    assert sampled.total == pytest.approx(whole.total, rel=0.35)
+    # Of some 3,700 one in sixteen is counted: 230, give or take 15 in two of three samples.
+    assert sampled.total == pytest.approx(whole.total, rel=0.4)
     for exactly, about in zip(whole.facets, sampled.facets, strict=True):
         counts = {bucket.value: bucket.count for bucket in exactly.buckets}
         for bucket in about.buckets:
-            assert bucket.count == pytest.approx(counts[bucket.value], rel=0.6)
+            assert bucket.count == pytest.approx(counts[bucket.value], rel=0.7)
     # What a filter leaves of very many is counted exactly where it is few.
-    query = SearchQuery(brand_ids=(world.brands[0],), in_stock=True, seller_ids=(world.sellers[0],))
-    narrow = await count(1_000)
-    assert not narrow.approximate
-    assert narrow.total == len(
-        world.found(
-            lambda thing: thing.brand_id == world.brands[0] and thing.in_stock and thing.seller_id == world.sellers[0]
-        )
+    narrow = await count(
+        SearchQuery(brand_ids=(world.brands[0],), in_stock=True, seller_ids=(world.sellers[0],)), 1_000
     )
+    left = world.found(
+        lambda thing: thing.brand_id == world.brands[0] and thing.in_stock and thing.seller_id == world.sellers[0]
+    )
+    assert (narrow.total, narrow.approximate) == (len(left) * (COPIES + 1), False)
 
 
 def test_every_kind_of_the_contract_is_counted() -> None:

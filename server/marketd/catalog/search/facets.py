@@ -22,7 +22,7 @@ from marketd.kernel.db.database import Connection
 
 MOST_NAMES: Final = 20
 # What a sample says is off by a few percent: so far above the bound it is surely too many.
-_SURELY: Final = 1.25
+_SURELY: Final = 1.15
 
 
 @dataclass(frozen=True, slots=True)
