@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -190,12 +191,12 @@ class WordShop:
 
     async def hits(self, text: str, *, limit: int = 10, **filters: Any) -> Hits:
         """What a search finds."""
-        unit = ReadUnit(self.connection, None)  # type: ignore[arg-type] - no search looks at the time
+        unit = self._unit()
         return await find.find(unit, replace(SearchQuery(text), **filters), offset=0, limit=limit)
 
     async def page(self, text: str, *, offset: int, limit: int) -> Hits:
         """A further page of it."""
-        unit = ReadUnit(self.connection, None)  # type: ignore[arg-type]
+        unit = self._unit()
         return await find.find(unit, SearchQuery(text), offset=offset, limit=limit)
 
     async def titles(self, text: str, *, limit: int = 10, **filters: Any) -> list[str]:
@@ -205,9 +206,12 @@ class WordShop:
 
     async def suggested(self, text: str, limit: int = 10) -> tuple[list[str], list[str]]:
         """The words that are suggested, and the titles of products."""
-        found = await suggest.suggest(ReadUnit(self.connection, None), text, limit)  # type: ignore[arg-type]
+        found = await suggest.suggest(self._unit(), text, limit)
         texts = [each.text for each in found if each.product_id is None]
         return texts, [each.text for each in found if each.product_id is not None]
+
+    def _unit(self) -> ReadUnit:
+        return ReadUnit(self.connection, datetime.now(UTC))
 
     async def milliseconds(self, text: str) -> float:
         """How long a search takes, the best of three."""

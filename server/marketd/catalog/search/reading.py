@@ -160,9 +160,9 @@ def understand(words: Sequence[Word], total: int, *, most_parted: int) -> tuple[
     place = 0
     while place < len(words):
         word = words[place]
-        both = tuple(_term(each, total) for each in words[place : place + 2] if each.documents)
+        terms = tuple(_term(each, total) for each in words[place : place + 2] if each.documents)
         # As two words they lead somewhere only when there are both.
-        terms = both if len(both) == 2 else ()
+        terms = terms if len(terms) == 2 else ()
         if word.joined_documents > _SELDOM * min((term.documents for term in terms), default=0):
             worth = pair_weight(*terms) if terms else weight(word.joined_documents, total)
             groups.append(Group(terms, Term(word.joined, word.joined_documents, worth)))
