@@ -14,10 +14,13 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from google.type.money_pb2 import Money
 from marketplace.catalog.v1 import product_pb2
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 CURRENCY_DIGITS = 2
 # What a product may hold by the contract.
@@ -75,7 +78,7 @@ def read_products(path: Path) -> list[SearchProduct]:
     for number, line in enumerate(_lines(path), start=1):
         if not line.strip():
             continue
-        product = _checked(path, number, lambda text=line: _product(text))
+        product = _checked(path, number, _product, line)
         if product.key in found:
             raise FileUnusable(f"{path}, line {number}: there are two products with the id {product.key!r}")
         found[product.key] = product
@@ -95,7 +98,7 @@ def read_judgments(path: Path, known: Sequence[SearchProduct]) -> Judgments:
     for row in reader:
         line = reader.line_num
         query, key = (row["query"] or "").strip(), (row["product_id"] or "").strip()
-        rating = _checked(path, line, lambda text=row["rating"]: _rating(text))
+        rating = _checked(path, line, _rating, row["rating"])
         if not query:
             raise FileUnusable(f"{path}, line {line}: there is no query")
         if key not in keys:
@@ -120,9 +123,10 @@ def _lines(path: Path) -> Iterator[str]:
         raise FileUnusable(f"{path} is not in UTF-8") from None
 
 
-def _checked(path: Path, line: int, read: Callable[[], Any]) -> Any:
+def _checked(path: Path, line: int, read: Callable[[S], T], given: S) -> T:
+    """What `read` makes of it. Raises FileUnusable with the line."""
     try:
-        return read()
+        return read(given)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         said = f"there is no {error}" if isinstance(error, KeyError) else error
         raise FileUnusable(f"{path}, line {line}: {said}") from None

@@ -41,4 +41,4 @@ def mean_ndcg_judged(judged: Sequence[Judged]) -> float:
 
 
 def _dcg(ratings: Sequence[int]) -> float:
-    return sum((2**rating - 1) / math.log2(place + 2) for place, rating in enumerate(ratings[:DEPTH]))
+    return sum((2.0**rating - 1) / math.log2(place + 2) for place, rating in enumerate(ratings[:DEPTH]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import grpc
 from marketplace.catalog.v1 import brand_pb2, catalog_service_pb2, catalog_service_pb2_grpc
@@ -42,10 +43,8 @@ async def load_products(
                     message.variants[0].ClearField("sku")
                 skus.add(sku)
                 request = catalog_service_pb2.CreateProductRequest(product=message, request_id=str(uuid.uuid4()))
-                answer = await once_allowed(
-                    lambda asked=request: catalog.CreateProduct(asked, metadata=bearer(owner), timeout=CALL_SECONDS)
-                )
-                product_id = answer.product.product_id
+                create = partial(catalog.CreateProduct, request, metadata=bearer(owner), timeout=CALL_SECONDS)
+                product_id = (await once_allowed(create)).product.product_id
                 await catalog.PublishProduct(
                     catalog_service_pb2.PublishProductRequest(product_id=product_id),
                     metadata=bearer(owner),

@@ -26,19 +26,24 @@ _MAX_LOOKS: Final = 4
 
 async def match(unit: ReadUnit, query: SearchQuery) -> Matching:
     """Which documents the words of the query find, whatever its filters."""
-    return matching_of(await understand(unit.connection, query.text), query)
+    found = await understand(unit.connection, query.text)
+    return matching_of(await _widened(unit.connection, found), query)
 
 
 async def find(unit: ReadUnit, query: SearchQuery, *, offset: int, limit: int) -> Hits:
     """The `limit` best behind the first `offset` of what the query finds; of at most MAX_RELEVANT."""
     found = await understand(unit.connection, query.text)
-    matching = matching_of(found, query)
+    if not (found.groups or found.code):
+        return Hits((), matching_of(found, query))
     limit = max(0, min(limit, MAX_RELEVANT - offset))
-    if matching.nothing or not (matching.tsquery or matching.code):
-        return Hits((), matching)
     ranked = await _rank(unit.connection, query, found, offset=offset, limit=limit)
+    # That enough was found with all of the words says the same as a look of its own.
+    if ranked.candidates < ENOUGH and (wider := await _widened(unit.connection, found)).is_any:
+        found = wider
+        ranked = await _rank(unit.connection, query, found, offset=offset, limit=limit)
     reached = min(ranked.candidates, MAX_RELEVANT)
-    return Hits(tuple(ranked.product_ids), matching, has_more=offset + len(ranked.product_ids) < reached)
+    is_more = offset + len(ranked.product_ids) < reached
+    return Hits(tuple(ranked.product_ids), matching_of(found, query), has_more=is_more)
 
 
 def matching_of(found: Reading, query: SearchQuery) -> Matching:
@@ -55,8 +60,13 @@ async def understand(connection: Connection, text: str) -> Reading:
     looked_up = await lookups.look_up(connection, text)
     words, corrected = await _corrected(connection, looked_up.words)
     groups = reading.understand(words, looked_up.total, most_parted=RANKED_ALL)
-    found = Reading(groups, looked_up.total, looked_up.code, corrected_query=corrected)
-    if len(groups) > 1 and not found.code and await _are_few(connection, found):
+    code = await lookups.code_of(connection, text)
+    return Reading(groups, looked_up.total, code, corrected_query=corrected)
+
+
+async def _widened(connection: Connection, found: Reading) -> Reading:
+    """The same, or with any of the words when hardly any document has them all, whatever the filters."""
+    if len(found.groups) > 1 and not found.code and await _are_few(connection, found):
         return found.by_any()
     return found
 
@@ -94,7 +104,9 @@ async def _are_few(connection: Connection, found: Reading) -> bool:
 async def _rank(connection: Connection, query: SearchQuery, found: Reading, *, offset: int, limit: int) -> Ranked:
     """Ranks a band with as much in it as relevance reaches, or all. The same band for every page of the query."""
     sizes = await band_sizes(connection, found)
-    band = bands.fitting(found.documents, sizes, MAX_RELEVANT)
+    # Of what has the rarest word, about a quarter has the others too, where words belong together.
+    wanted = MAX_RELEVANT if found.is_any or len(found.groups) < 2 else 4 * MAX_RELEVANT
+    band = bands.fitting(found.documents, sizes, wanted)
     for look in range(_MAX_LOOKS):
         ranked = await ranking.rank(connection, query, found, band, offset=offset, limit=limit)
         if band == 0 or ranked.candidates >= MAX_RELEVANT:

@@ -15,6 +15,8 @@ MAX_WORDS: Final = 16
 """Further words of a query are passed over."""
 # A word that a tenth of all documents have leads nowhere alone.
 _LEADING_SHARE: Final = 0.1
+# What hardly anybody writes as one word is not looked for as one.
+_SELDOM: Final = 0.01
 NEARNESS: Final = 0.5
 """How much of the lighter of two neighbours it is worth that they stand side by side."""
 
@@ -158,10 +160,10 @@ def understand(words: Sequence[Word], total: int, *, most_parted: int) -> tuple[
     place = 0
     while place < len(words):
         word = words[place]
-        if word.joined_documents:
-            both = tuple(_term(each, total) for each in words[place : place + 2] if each.documents)
-            # As two words they lead somewhere only when there are both.
-            terms = both if len(both) == 2 else ()
+        both = tuple(_term(each, total) for each in words[place : place + 2] if each.documents)
+        # As two words they lead somewhere only when there are both.
+        terms = both if len(both) == 2 else ()
+        if word.joined_documents > _SELDOM * min((term.documents for term in terms), default=0):
             worth = pair_weight(*terms) if terms else weight(word.joined_documents, total)
             groups.append(Group(terms, Term(word.joined, word.joined_documents, worth)))
             place += 2

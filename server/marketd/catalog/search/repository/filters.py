@@ -30,7 +30,7 @@ def matching_condition(matching: Matching, arguments: Arguments) -> list[str]:
     """That the words are found in the document; none when everything is."""
     if matching.nothing:
         return [NOTHING]
-    words = [f"d.words @@ {arguments.add(matching.tsquery)}::text::tsquery"] if matching.tsquery else []
+    words = [f"d.words @@ {arguments.add(matching.tsquery)}::tsquery"] if matching.tsquery else []
     if not matching.code:
         return words
     return [f"({' OR '.join([*words, f'd.codes @> ARRAY[{arguments.add(matching.code)}::text]'])})"]

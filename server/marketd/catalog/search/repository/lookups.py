@@ -14,7 +14,8 @@ from marketd.kernel.db.sql import Columns
 
 # ruff: noqa: S608 - every interpolated part is one of the constants here
 # So many letters each half of a parted word has at least: shorter ones are everywhere by chance.
-_PART_LETTERS: Final = 3
+_PART_LETTERS: Final = 2
+_LONGEST: Final = 40
 
 _WORD = Columns(Word)
 
@@ -28,6 +29,11 @@ def _count_sql(lexeme: str) -> str:
     return f"COALESCE((SELECT w.documents FROM search_words w WHERE w.word = {lexeme}), 0)"
 
 
+def _is_written_sql(word: str) -> str:
+    return f"COALESCE((SELECT w.written FROM search_words w WHERE w.word = {word}), false)"
+
+
+# Words are looked up one by one in scalar subqueries: joined, the planner might read all words to find a few.
 _WORDS: Final = f"""
 tokens AS MATERIALIZED (
   SELECT t.place, t.token AS word, lead(t.token) OVER (ORDER BY t.place) AS following
@@ -38,45 +44,52 @@ tokens AS MATERIALIZED (
 ),
 words AS (
   SELECT t.place, t.word, COALESCE(own.lexeme, '') AS lexeme, {_count_sql("own.lexeme")} AS documents,
-    COALESCE(joined.lexeme, '') AS joined, COALESCE(joined.documents, 0) AS joined_documents,
+    COALESCE(joined.lexeme, '') AS joined, {_count_sql("joined.lexeme")} AS joined_documents,
     COALESCE(parted.left_lexeme, '') AS left_part, COALESCE(parted.right_lexeme, '') AS right_part,
     COALESCE(parted.documents, 0) AS parted_documents
   FROM search_state s CROSS JOIN tokens t
   CROSS JOIN LATERAL (SELECT {_lexeme_sql("t.word")} AS lexeme OFFSET 0) own
+  CROSS JOIN LATERAL (
+    SELECT CASE WHEN own.lexeme IS NOT NULL THEN {_lexeme_sql("t.word || t.following")} END AS lexeme OFFSET 0
+  ) joined
   LEFT JOIN LATERAL (
-    SELECT w.word AS lexeme, w.documents FROM search_words w WHERE w.word = {_lexeme_sql("t.word || t.following")}
-  ) joined ON own.lexeme IS NOT NULL AND t.following IS NOT NULL
-  LEFT JOIN LATERAL (
-    SELECT half.left_lexeme, half.right_lexeme, least(l.documents, r.documents) AS documents
-    FROM generate_series({_PART_LETTERS}, length(t.word) - {_PART_LETTERS}) AS place
-    JOIN search_words written ON written.word = left(t.word, place) AND written.written
-    JOIN search_words also ON also.word = substr(t.word, place + 1) AND also.written
+    SELECT half.left_lexeme, half.right_lexeme, count.documents
+    FROM (
+      SELECT generate_series({_PART_LETTERS}, length(t.word) - {_PART_LETTERS}) AS place LIMIT {_LONGEST}
+    ) cut
     CROSS JOIN LATERAL (
-      SELECT {_lexeme_sql("left(t.word, place)")} AS left_lexeme,
-        {_lexeme_sql("substr(t.word, place + 1)")} AS right_lexeme OFFSET 0
+      SELECT {_is_written_sql("left(t.word, cut.place)")} AND {_is_written_sql("substr(t.word, cut.place + 1)")} AS both
+      OFFSET 0
+    ) written
+    CROSS JOIN LATERAL (
+      SELECT {_lexeme_sql("left(t.word, cut.place)")} AS left_lexeme,
+        {_lexeme_sql("substr(t.word, cut.place + 1)")} AS right_lexeme OFFSET 0
     ) half
-    JOIN search_words l ON l.word = half.left_lexeme JOIN search_words r ON r.word = half.right_lexeme
-    ORDER BY documents DESC, place LIMIT 1
-  ) parted ON t.word ~ '^[^0-9.]+$' AND length(t.word) <= 40
+    CROSS JOIN LATERAL (
+      SELECT least({_count_sql("half.left_lexeme")}, {_count_sql("half.right_lexeme")}) AS documents OFFSET 0
+    ) count
+    WHERE written.both AND count.documents > 0 ORDER BY count.documents DESC, cut.place LIMIT 1
+  ) parted ON t.word ~ '^[^0-9.]+$' AND length(t.word) <= {_LONGEST}
 )
 """
 
 _LOOK_UP: Final = f"""
 WITH {_WORDS}
-SELECT {_count_sql("''")} AS total, {texts.code_sql("$1::text")} AS code,
-  EXISTS (SELECT FROM search_documents d WHERE d.codes @> ARRAY[{texts.code_sql("$1::text")}]) AS is_code,
-  ARRAY(SELECT {_WORD.row_sql} FROM words ORDER BY place) AS words
+SELECT {_count_sql("''")} AS total, ARRAY(SELECT {_WORD.row_sql} FROM words ORDER BY place) AS words
+"""
+
+# Counted, not only looked whether there is one: for that the planner might begin to read the table.
+_CODE: Final = f"""
+SELECT code.spelled, (SELECT count(*) FROM search_documents d WHERE d.codes @> ARRAY[code.spelled]) AS products
+FROM (SELECT {texts.code_sql("$1::text")} AS spelled OFFSET 0) code
 """
 
 
 @dataclass(frozen=True, slots=True)
 class LookUp:
-    """The words of a text in their order; the code that the whole text is, when a product has it; of all documents
-    how many.
-    """
+    """The words of a text in their order, and how many documents there are."""
 
     words: tuple[Word, ...]
-    code: str
     total: int
 
 
@@ -84,8 +97,18 @@ async def look_up(connection: Connection, text: str) -> LookUp:
     """What the index knows of a text that somebody typed."""
     (row,) = await connection.fetch(_LOOK_UP, text)
     words = tuple(_WORD.from_tuple(tuple(each)) for each in row["words"])
-    is_code = row["is_code"] and any(char.isdigit() for char in row["code"])
-    return LookUp(words, row["code"] if is_code else "", row["total"])
+    return LookUp(words, row["total"])
+
+
+async def code_of(connection: Connection, text: str) -> str:
+    """The SKU or barcode that the whole text is, as codes are spelled; empty when no product has it.
+
+    One without a digit is none: what is called `headset` would stand before all headsets.
+    """
+    if not any(char.isdigit() for char in text):
+        return ""
+    (row,) = await connection.fetch(_CODE, text)
+    return row["spelled"] if row["products"] else ""
 
 
 async def known_words(connection: Connection, words: Collection[str]) -> dict[str, int]:

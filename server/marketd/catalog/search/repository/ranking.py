@@ -34,12 +34,13 @@ _LIGHTEST: Final = 0.1
 _ONE_WORD: Final = 1.64493406685
 _K: Final = 0.6
 _B: Final = 0.25
-_LENGTH: Final = 25
+_LENGTH: Final = 20
 _POPULARITY: Final = 2000
-_MAX_EXACT: Final = 100
-"""So many products may have one code or title and stand first."""
 
-_STIFFNESS: Final = f"({_K * (1 - _B)} + {_K * _B / math.log(1 + _LENGTH):.4f} * ln(1 + length(d.head_words)))"
+# Of the title only: codes and tags are not said at length.
+_STIFFNESS: Final = (
+    f"{_K * (1 - _B)} + {_K * _B / math.log(1 + _LENGTH):.4f} * ln(1 + length(ts_filter(d.head_words, '{{a}}')))"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +82,12 @@ def ranking_sql(query: SearchQuery, reading: Reading, band: int, *, offset: int,
         exact.append(f"d.codes @> ARRAY[{arguments.add(reading.code)}::text]")
     narrowed = [*filter_conditions(query, arguments), SELLS]
     exactly = " UNION ".join(
-        f"(SELECT d.product_id FROM search_documents d{where([each, *narrowed])} LIMIT {_MAX_EXACT})" for each in exact
+        # What stands outside finds the few of that name; the rest judges these, or the planner might choose otherwise.
+        f"SELECT d.product_id FROM (SELECT * FROM search_documents d WHERE {each} OFFSET 0) d{where(narrowed)}"
+        for each in exact
     )
     if reading.is_any:
-        all_words = f"d.words @@ {arguments.add(reading.all_words)}::text::tsquery"
+        all_words = f"d.words @@ {arguments.add(reading.all_words)}::tsquery"
         found = f"({all_words} OR {_found_by(reading.any_words, band, arguments)})"
     else:
         all_words, found = "true", _found_by(reading.all_words, band, arguments) if reading.groups else "false"
@@ -97,7 +100,10 @@ def ranking_sql(query: SearchQuery, reading: Reading, band: int, *, offset: int,
         candidates AS MATERIALIZED (
           SELECT d.product_id, d.in_stock, {all_words} AS all_words,
             ({score or "0"}) * (1 + d.popularity::float8 / {_POPULARITY}) AS score
-          FROM search_documents d{where([found, *narrowed])}
+          FROM (
+            SELECT d.product_id, d.in_stock, d.popularity, d.head_words, d.words, {_STIFFNESS} AS stiffness
+            FROM search_documents d{where([found, *narrowed])} OFFSET 0
+          ) d
           UNION ALL
           SELECT d.product_id, d.in_stock, true, 0 FROM search_documents d
           WHERE d.product_id IN (SELECT e.product_id FROM exact e) AND NOT {found}
@@ -114,44 +120,42 @@ def ranking_sql(query: SearchQuery, reading: Reading, band: int, *, offset: int,
 
 
 def _found_by(tsquery: str, band: int, arguments: Arguments) -> str:
-    words = f"d.words @@ {arguments.add(tsquery)}::text::tsquery"
+    words = f"d.words @@ {arguments.add(tsquery)}::tsquery"
     return f"({words} AND d.bands @> ARRAY[{arguments.add(band)}::smallint])" if band else words
 
 
 def _saturated(tsquery: str, arguments: Arguments) -> str:
     """How much of a word's weight the document earns, 0..1. tsquery: of one lexeme."""
-    rank = f"ts_rank({_FIELDS}, d.head_words, {arguments.add(tsquery)}::text::tsquery)"
-    return f"(1 - {_STIFFNESS} / (greatest({rank} * {_ONE_WORD}, {_LIGHTEST}) + {_STIFFNESS}))"
+    rank = f"ts_rank({_FIELDS}, d.head_words, {arguments.add(tsquery)}::tsquery)"
+    return f"(1 - d.stiffness / (greatest({rank} * {_ONE_WORD}, {_LIGHTEST}) + d.stiffness))"
 
 
 def _term(term: Term, reading: Reading, arguments: Arguments) -> str:
     earned = f"{arguments.add(term.weight)}::float8 * {_saturated(quoted(term.lexeme), arguments)}"
     if not reading.is_any:
         return earned
-    lexeme = f"{arguments.add(quoted(term.lexeme))}::text::tsquery"
+    lexeme = f"{arguments.add(quoted(term.lexeme))}::tsquery"
     return f"CASE WHEN d.head_words @@ {lexeme} OR d.words @@ {lexeme} THEN {earned} ELSE 0 END"
 
 
 def _group(group: Group, reading: Reading, arguments: Arguments) -> str:
     """The best of the ways in which the document has it."""
     terms = " + ".join(_term(term, reading, arguments) for term in group.terms)
-    ways = []
     if group.joined is not None:
-        if terms:
-            both = f"d.words @@ {arguments.add(group.terms_tsquery)}::text::tsquery"
-            terms = f"CASE WHEN {both} THEN {terms} ELSE 0 END"
         lexeme = quoted(group.joined.lexeme)
-        earned = f"{arguments.add(group.joined.weight)}::float8 * {_saturated(lexeme, arguments)}"
-        ways.append(f"CASE WHEN d.words @@ {arguments.add(lexeme)}::text::tsquery THEN {earned} ELSE 0 END")
-    if group.parts is not None:
+        ways = [f"{arguments.add(group.joined.weight)}::float8 * {_saturated(lexeme, arguments)}"]
         if terms:
-            terms = f"CASE WHEN d.words @@ {arguments.add(group.terms_tsquery)}::text::tsquery THEN {terms} ELSE 0 END"
-        parts = f"{arguments.add(group.parts.tsquery)}::text::tsquery"
+            ways.append(f"CASE WHEN d.words @@ {arguments.add(group.terms_tsquery)}::tsquery THEN {terms} ELSE 0 END")
+        is_joined = f"d.words @@ {arguments.add(lexeme)}::tsquery"
+        return f"CASE WHEN {is_joined} THEN greatest({', '.join(ways)}) ELSE {terms or '0'} END"
+    if group.parts is not None:
+        parts = f"{arguments.add(group.parts.tsquery)}::tsquery"
         tf = f"CASE WHEN d.head_words @@ {parts} THEN 1 WHEN d.words @@ {parts} THEN {_LIGHTEST} ELSE 0 END"
-        ways.append(f"{arguments.add(group.parts.weight)}::float8 * (1 - {_STIFFNESS} / ({tf} + {_STIFFNESS}))")
-    if terms:
-        ways.append(terms)
-    return f"greatest({', '.join(ways)})" if len(ways) > 1 else f"({ways[0]})"
+        ways = [f"{arguments.add(group.parts.weight)}::float8 * (1 - d.stiffness / ({tf} + d.stiffness))"]
+        if terms:
+            ways.append(f"CASE WHEN d.words @@ {arguments.add(group.terms_tsquery)}::tsquery THEN {terms} ELSE 0 END")
+        return f"greatest({', '.join(ways)})"
+    return f"({terms})"
 
 
 def _nearness(reading: Reading, arguments: Arguments) -> list[str]:
@@ -163,7 +167,7 @@ def _nearness(reading: Reading, arguments: Arguments) -> list[str]:
         near = NEARNESS * min(one.weight, other.weight) / 2
         for order in (f"{left} <-> {right}", f"{left} <-> {right} | {left} <2> {right} | {right} <-> {left}"):
             found.append(
-                f"CASE WHEN d.head_words @@ {arguments.add(order)}::text::tsquery"
+                f"CASE WHEN d.head_words @@ {arguments.add(order)}::tsquery"
                 f" THEN {arguments.add(near)}::float8 ELSE 0 END"
             )
     return found

@@ -54,7 +54,7 @@ async def together(connection: Connection, tsquery: str, words: Sequence[str], b
         f"""
         WITH found AS MATERIALIZED (
           SELECT d.head_words FROM search_documents d
-          WHERE d.words @@ $1::text::tsquery{" AND d.bands @> ARRAY[$4::smallint]" if band else " AND $4::int = 0"}
+          WHERE d.words @@ $1::tsquery{" AND d.bands @> ARRAY[$4::smallint]" if band else " AND $4::int = 0"}
           LIMIT {_SAMPLE}
         )
         SELECT one.word, count(*)::int AS documents FROM found JOIN unnest($2::text[], $3::text[]) AS one(word, query)
