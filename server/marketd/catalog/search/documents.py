@@ -168,6 +168,11 @@ WHERE d.product_id = n.product_id
     IS DISTINCT FROM (n.in_stock, n.sold_30d, n.popularity, n.price_minor, n.rating_count, n.rating_average_milli)
 """
 
+_LOCK: Final = """
+WITH planned AS (SELECT set_config('plan_cache_mode', 'force_custom_plan', true))
+SELECT FROM products, planned WHERE product_id = ANY($1::uuid[]) ORDER BY product_id FOR NO KEY UPDATE OF products
+"""
+
 
 async def write_documents(connection: Connection, product_ids: Sequence[UUID]) -> None:
     """Write the documents of these products as their rows are now; what is not published loses its document.
@@ -185,12 +190,13 @@ async def write_standing(connection: Connection, product_ids: Sequence[UUID]) ->
 
 
 async def lock_products(connection: Connection, product_ids: Collection[UUID]) -> None:
-    """Lock products as their documents' writers do, in id order; what changes a product has a stronger lock on it."""
+    """Lock products as their documents' writers do, in id order; what changes a product has a stronger lock on it.
+
+    For batches: what follows is planned each time. During an import tables grow a hundredfold, and a plan that was kept
+    from when they were small reads all of them.
+    """
     if product_ids:
-        await connection.execute(
-            "SELECT FROM products WHERE product_id = ANY($1::uuid[]) ORDER BY product_id FOR NO KEY UPDATE",
-            list(product_ids),
-        )
+        await connection.execute(_LOCK, list(product_ids))
 
 
 async def remove_documents(connection: Connection, product_ids: Sequence[UUID]) -> None:

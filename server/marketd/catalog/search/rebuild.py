@@ -14,7 +14,15 @@ from marketd.catalog.search import documents
 from marketd.kernel.db.database import Connection
 
 BATCH: Final = 200
-_FIRST: Final = UUID(int=0)
+FIRST: Final = UUID(int=0)
+"""Before every product."""
+
+_NEXT: Final = """
+SELECT product_id FROM (
+  (SELECT product_id FROM products WHERE product_id > $1 ORDER BY product_id LIMIT $2)
+  UNION (SELECT product_id FROM search_documents WHERE product_id > $1 ORDER BY product_id LIMIT $2)
+) each ORDER BY product_id LIMIT $2
+"""
 
 
 class UnknownLanguage(Exception):
@@ -35,14 +43,9 @@ async def choose_language(connection: Connection, language: str) -> bool:
     if language not in known:
         raise UnknownLanguage(language, tuple(known))
     tag = await connection.execute(
-        "UPDATE search_state SET language = $1, rebuild_after = $2 WHERE language <> $1", language, _FIRST
+        "UPDATE search_state SET language = $1, rebuild_after = $2 WHERE language <> $1", language, FIRST
     )
     return tag != "UPDATE 0"
-
-
-async def begin(connection: Connection) -> None:
-    """Make all documents anew, from the first product on."""
-    await connection.execute("UPDATE search_state SET rebuild_after = $1", _FIRST)
 
 
 async def step(connection: Connection) -> bool:
@@ -50,23 +53,24 @@ async def step(connection: Connection) -> bool:
     after = await connection.fetchval("SELECT rebuild_after FROM search_state")
     if after is None:
         return False
-    # Documents of products that are not published any more are looked for too: a rebuild mends what is wrong.
-    ids = [
-        row["product_id"]
-        for row in await connection.fetch(
-            "SELECT product_id FROM ("
-            "(SELECT product_id FROM products WHERE product_id > $1 ORDER BY product_id LIMIT $2)"
-            " UNION (SELECT product_id FROM search_documents WHERE product_id > $1 ORDER BY product_id LIMIT $2)"
-            ") each ORDER BY product_id LIMIT $2",
-            after,
-            BATCH,
-        )
-    ]
+    last, _ = await write_after(connection, after)
     # Another rebuild may have begun meanwhile: where it is then stays.
-    if not ids:
-        await connection.execute("UPDATE search_state SET rebuild_after = NULL WHERE rebuild_after = $1", after)
-        return False
+    await connection.execute("UPDATE search_state SET rebuild_after = $2 WHERE rebuild_after = $1", after, last)
+    return last is not None
+
+
+async def count_products(connection: Connection) -> int:
+    """How many products a rebuild looks at, in any state."""
+    count: int = await connection.fetchval("SELECT count(*) FROM products")
+    return count
+
+
+async def write_after(connection: Connection, after: UUID = FIRST) -> tuple[UUID | None, int]:
+    """Make the documents of the next products behind that one anew: the last of them (None: that was all), and how
+    many they were. Documents that no product has any more are looked for too, and go.
+    """
+    rows = await connection.fetch(_NEXT, after, BATCH)
+    ids = [row["product_id"] for row in rows]
     await documents.lock_products(connection, ids)
     await documents.write_documents(connection, ids)
-    await connection.execute("UPDATE search_state SET rebuild_after = $2 WHERE rebuild_after = $1", after, ids[-1])
-    return True
+    return (ids[-1] if ids else None), len(ids)
