@@ -1514,7 +1514,7 @@ class SuggestProductsRequest(_message.Message):
     QUERY_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     query: _builtins.str
-    """What is typed so far; the last word may be unfinished."""
+    """What is typed so far; the last word may be unfinished. Nothing is suggested for nothing."""
     limit: _builtins.int
     """How many to give at most; 0 means 10."""
     def __init__(
