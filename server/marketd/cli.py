@@ -31,6 +31,7 @@ _COMMANDS: Mapping[str, str] = {
     "policy": "List every rpc with who may call it, or explain one.",
     "descriptors": "Write the contract for tools: grpcurl, buf, protoc.",
     "check": "Check the invariants of the data.",
+    "reindex": "Make what search reads of the products anew.",
     "bench": "Measure the server against bare floors on this machine.",
 }
 

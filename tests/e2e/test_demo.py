@@ -40,6 +40,7 @@ STEPS = [
     "catalog",
     "export",
     "picture",
+    "search",
     "browse",
     "cart",
     "quote",

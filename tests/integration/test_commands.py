@@ -32,6 +32,7 @@ ARGUMENTS = {
     "import-products": [__file__, "--seller", "shop"],
     "keys": ["rotate"],
     "migrate": [],
+    "reindex": [],
     "worker": [],
 }
 # `worker` looks at its database in a process of its own.

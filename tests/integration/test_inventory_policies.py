@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 from marketd.inventory import repository, service, stocks
 from marketd.inventory.errors import InsufficientStock
-from marketd.inventory.events import StockCameBack, StockChanged, StockEvent, StockRanLow
+from marketd.inventory.events import StockCameBack, StockChanged, StockEvent, StockRanLow, StockRanOut
 from marketd.inventory.model import MAX_QUANTITY, StockPolicy
 from marketd.inventory.values import Adjustment, StockCount, StockLine
 from marketd.kernel.call import call as calls
@@ -233,16 +233,16 @@ async def test_each_change_is_told_once_and_opening_is_none(tx: Transactor) -> N
     assert (changed.stock_version, changed.update_time) == (now.version, now.update_time)
 
 
-async def test_running_low_and_coming_back_are_told_when_buyers_are_told_something_else(tx: Transactor) -> None:
+async def test_running_low_or_out_and_coming_back_are_told_when_buyers_are_told_something_else(tx: Transactor) -> None:
     seller_id, _ = await seller(tx)
     cases: list[tuple[StockPolicy, int, int, list[type[StockEvent]]]] = [
         # What buyers were told, and are: enough, few, none, and back.
         (TRACKED, 9, 5, [StockRanLow]),
-        (TRACKED, 9, 0, [StockRanLow]),
+        (TRACKED, 9, 0, [StockRanLow, StockRanOut]),
         (TRACKED, 5, 1, []),
-        (TRACKED, 1, 0, []),
+        (TRACKED, 1, 0, [StockRanOut]),
         (TRACKED, 0, 1, [StockCameBack]),
-        (CONTINUE, 9, 0, [StockRanLow]),
+        (CONTINUE, 9, 0, [StockRanLow, StockRanOut]),
         (CONTINUE, 0, 9, [StockCameBack]),
         (UNTRACKED, 9, 0, []),
         (UNTRACKED, 0, 9, []),

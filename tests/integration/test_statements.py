@@ -57,6 +57,7 @@ from marketd.seller import repository as sellers
 from marketd.seller.model import SellerState
 from marketd.seller.values import SellerQuery
 
+from tests.integration.search_statements import searches
 from tests.integration.statements import Site, sites
 
 NOW: Final = datetime(2026, 11, 29, tzinfo=UTC)
@@ -282,6 +283,7 @@ def made_later() -> Iterator[tuple[str, Make]]:
         )
     for ensure in (imports.ensure_brands, imports.ensure_categories):
         yield "marketd.catalog.imports.repository._ensure", partial(_positional, ensure, ["name"], NOW)
+    yield from searches()
     yield "marketd.kernel.db.invariants.violations", partial(_positional, violations, app.INVARIANTS)
     for sweep in (
         partial(kernel_sweeps.sweep, keep_events=KEEP),

@@ -18,7 +18,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 GROUPS = {
-    "reads": ("get_product_hot", "list_products_hot", "get_product_cold"),
+    "reads": ("get_product_hot", "list_products_hot", "search_products_hot", "get_product_cold"),
     "cart": ("get_cart", "add_cart_item", "refresh_tokens"),
     "orders": ("place_order",),
     "positions": ("stream_locations_1", "stream_locations_10", "watch_fanout"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from marketplace.catalog.v1 import catalog_service_pb2
+from marketplace.catalog.v1 import catalog_service_pb2, search_pb2
 
 from marketd.bench import h2load, statements
 from marketd.bench.h2load import SameCall
@@ -31,6 +31,10 @@ class HotRead(Plain):
         """The request; the same one each time."""
         if self._path.endswith("/ListProducts"):
             return catalog_service_pb2.ListProductsRequest(page_size=20).SerializeToString()
+        if self._path.endswith("/SearchProducts"):
+            return catalog_service_pb2.SearchProductsRequest(
+                query="oak shelf", page_size=20, facets=[search_pb2.FACET_KIND_BRAND, search_pb2.FACET_KIND_PRICE]
+            ).SerializeToString()
         return catalog_service_pb2.GetProductRequest(product_id=world.products[0].product_id).SerializeToString()
 
     async def prepare(self, world: World, size: Round) -> list[FloorMethod]:

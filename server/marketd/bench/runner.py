@@ -73,6 +73,7 @@ def operations_of(groups: Sequence[str]) -> list[Operation]:
         "reads": (
             HotRead("get_product_hot", "GetProduct", Target(tuned=1.2, default=0.9)),
             HotRead("list_products_hot", "ListProducts", Target(tuned=1.3, default=1.0)),
+            HotRead("search_products_hot", "SearchProducts", Target(tuned=1.3, default=1.0)),
             ColdProduct(),
         ),
         "cart": (GetCart(), AddCartItem(), RefreshTokens()),

@@ -114,25 +114,30 @@ class World:
         """Two approved sellers and their published products; once."""
         if self.shops:
             return
-        admin = await self.admin()
         for number in range(SHOPS):
-            owner = await self.register("seller")
-            asked = seller_service_pb2.CreateSellerRequest(
-                request_id=str(uuid.uuid4()),
-                seller=seller_pb2.Seller(
-                    handle=f"bench-shop-{secrets.token_hex(3)}",
-                    shop_name=f"Bench Shop {number}",
-                    pickup_address=address(52.52 + number / 100, 13.40),
-                    prep_duration=Duration(seconds=300),
-                    time_zone="Europe/Berlin",
-                ),
-            )
-            made = await self.sellers.CreateSeller(asked, metadata=bearer(owner), timeout=CALL_SECONDS)
-            approval = seller_service_pb2.ApproveSellerRequest(seller_id=made.seller.seller_id)
-            await self.sellers.ApproveSeller(approval, metadata=bearer(admin), timeout=CALL_SECONDS)
+            owner, seller_id = await self.open_shop(number)
             await self._import(owner, number)
             self.shops.append(owner)
-            await self._read_products(made.seller.seller_id)
+            await self._read_products(seller_id)
+
+    async def open_shop(self, number: int) -> tuple[Account, str]:
+        """One more approved seller: its owner and its id."""
+        admin = await self.admin()
+        owner = await self.register("seller")
+        asked = seller_service_pb2.CreateSellerRequest(
+            request_id=str(uuid.uuid4()),
+            seller=seller_pb2.Seller(
+                handle=f"bench-shop-{secrets.token_hex(3)}",
+                shop_name=f"Bench Shop {number}",
+                pickup_address=address(52.52 + number / 100, 13.40),
+                prep_duration=Duration(seconds=300),
+                time_zone="Europe/Berlin",
+            ),
+        )
+        made = await self.sellers.CreateSeller(asked, metadata=bearer(owner), timeout=CALL_SECONDS)
+        approval = seller_service_pb2.ApproveSellerRequest(seller_id=made.seller.seller_id)
+        await self.sellers.ApproveSeller(approval, metadata=bearer(admin), timeout=CALL_SECONDS)
+        return owner, made.seller.seller_id
 
     async def _import(self, owner: Account, number: int) -> None:
         file = products_csv(number)

@@ -10,6 +10,7 @@ from marketd.catalog.names import slugify
 from marketd.catalog.repository import brands as repository
 from marketd.catalog.repository.brands import BrandKey
 from marketd.catalog.repository.slugs import free_slug
+from marketd.catalog.search import pending as search
 from marketd.catalog.values import Brand, Order
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.refusals import InUse, NotFound
@@ -76,6 +77,8 @@ async def update_brand(uow: UnitOfWork, caller: Caller, change: BrandChange) -> 
         return before
     after = replace(after, version=before.version + 1, update_time=uow.now)
     await repository.save(uow.connection, after)
+    if after.name != before.name:
+        await search.note_brand(uow.connection, after.brand_id)
     await log.record(uow, caller, "brand", after.brand_id, before=before, after=after)
     return after
 

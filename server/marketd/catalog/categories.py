@@ -11,6 +11,7 @@ from marketd.catalog.names import slugify
 from marketd.catalog.repository import categories as repository
 from marketd.catalog.repository.categories import CategoryKey
 from marketd.catalog.repository.slugs import free_slug
+from marketd.catalog.search import pending as search
 from marketd.catalog.values import Category, CategoryQuery, Order
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.refusals import FieldViolation, InUse, NotFound, ValidationFailed
@@ -94,7 +95,8 @@ async def update_category(uow: UnitOfWork, caller: Caller, change: CategoryChang
     Raises NotFound, EtagMismatch, AlreadyExists, and ValidationFailed for a category above that cannot be and a picture
     that the caller may not use.
     """
-    if "parent_category_id" in change.paths:
+    # A new name is a change of the tree too: all below is locked for it, and two at once would wait for each other.
+    if change.paths & {"parent_category_id", "name"}:
         await repository.lock_tree(uow.connection)
     before = await _locked(uow, change.category_id)
     check_etag(change.etag, before.version)
@@ -119,6 +121,10 @@ async def update_category(uow: UnitOfWork, caller: Caller, change: CategoryChang
     if after == before:
         return before
     after = replace(after, version=before.version + 1, update_time=uow.now)
+    if (after.name, after.path) != (before.name, before.path):
+        # Whoever puts a product into one of them meanwhile has committed before this, or reads what is new.
+        await repository.lock_below(uow.connection, before)
+        await search.note_category(uow.connection, after.category_id)
     await repository.save(uow.connection, after)
     if after.path != before.path:
         await repository.move_below(uow.connection, before, after)

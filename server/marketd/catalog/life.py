@@ -10,6 +10,7 @@ from marketd.catalog.locking import lock_own, read_whole
 from marketd.catalog.model import ProductState
 from marketd.catalog.owners import record_foreign
 from marketd.catalog.repository import specs
+from marketd.catalog.search import pending as search
 from marketd.catalog.values import Product, ProductSpec
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.refusals import NotFound
@@ -66,11 +67,15 @@ async def delete_product(uow: UnitOfWork, caller: Caller, product_id: UUID, etag
     check_etag(etag, product.version)
     await specs.delete_product(uow.connection, product_id, uow.now)
     await media.release_all(uow, Holder(HolderKind.PRODUCT, product_id))
+    if product.state is ProductState.PUBLISHED:
+        await search.index_products(uow.connection, [product_id])
     await record_foreign(uow, caller, spec.seller_id, ("product", product_id), before=spec)
 
 
 async def _move(uow: UnitOfWork, caller: Caller, spec: ProductSpec, state: ProductState) -> Product:
     await specs.set_state(uow.connection, spec.product_id, state, uow.now)
+    if ProductState.PUBLISHED in (spec.state, state):
+        await search.index_products(uow.connection, [spec.product_id])
     await record_foreign(
         uow, caller, spec.seller_id, ("product", spec.product_id), before=spec, after=replace(spec, state=state)
     )

@@ -18,6 +18,7 @@ from marketd.catalog.names import slugify, title_key
 from marketd.catalog.owners import record_foreign, seller_for
 from marketd.catalog.pictures.change import hold_images, planned_image
 from marketd.catalog.repository import slugs, specs
+from marketd.catalog.search import pending as search
 from marketd.catalog.values import NewImage, NewProduct, Product, ProductChange, ProductImage, ProductSpec, VariantSpec
 from marketd.catalog.variants.rules import (
     first_option_names,
@@ -162,6 +163,8 @@ async def update_product(uow: UnitOfWork, caller: Caller, change: ProductChange)
             raise AlreadyExists("product", "slug")
         await slugs.keep_slug(uow.connection, spec.product_id, before.slug, spec.slug)
     await specs.update_variants(uow.connection, renamed, uow.now)
+    if spec.state is ProductState.PUBLISHED:
+        await search.index_products(uow.connection, [spec.product_id])
     await record_foreign(uow, caller, spec.seller_id, ("product", spec.product_id), before=before, after=spec)
     return await read_whole(uow, change.product_id)
 

@@ -1,13 +1,16 @@
-"""What other slices ask of the catalog: the offers that carts and orders are made of."""
+"""What other slices ask of the catalog: the offers that carts and orders are made of; and what sales tell it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date
 from uuid import UUID
 
 from marketd.catalog.repository import offers
+from marketd.catalog.search import sales
 from marketd.catalog.values import Offer, OfferedPrice
 from marketd.kernel.db.database import Connection
+from marketd.kernel.db.uow import UnitOfWork
 
 
 async def read_offers(connection: Connection, variant_ids: Sequence[UUID]) -> dict[UUID, Offer]:
@@ -18,6 +21,11 @@ async def read_offers(connection: Connection, variant_ids: Sequence[UUID]) -> di
 async def read_prices(connection: Connection, variant_ids: Sequence[UUID]) -> dict[UUID, OfferedPrice]:
     """What these variants cost and whether they may be bought now; unknown variants are left out."""
     return await offers.read_prices(connection, variant_ids)
+
+
+async def count_sales(uow: UnitOfWork, pieces: Mapping[UUID, int], day: date) -> None:
+    """Count pieces of products that were paid for on a day (UTC); with a minus sign, take back pieces of those."""
+    await sales.add(uow.connection, pieces, day)
 
 
 async def read_tax_rates(connection: Connection, variant_ids: Sequence[UUID]) -> dict[UUID, int | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
@@ -25,12 +25,16 @@ from marketd.catalog.pictures.servicer import PictureMethods
 from marketd.catalog.repository import brands as brand_rows
 from marketd.catalog.repository import categories as category_rows
 from marketd.catalog.repository import products as product_rows
+from marketd.catalog.search import convert as searching
+from marketd.catalog.search.repository.pages import SearchKey
+from marketd.catalog.search.search import Listed, SearchPage, search_products, suggest_products
 from marketd.catalog.values import Brand, Category, Product, Upserted, Variant
 from marketd.catalog.variants import change
 from marketd.catalog.variants.upsert import upsert_variants
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.pages import Pager
 from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import ReadUnit
 
 if TYPE_CHECKING:
     import grpc.aio
@@ -328,6 +332,38 @@ class CatalogServicer(PictureMethods):
         if public:
             call.cache_tag = CACHE_TAG
         return pb.ListProductsResponse(products=page.items, next_page_token=page.next_page_token)
+
+    async def SearchProducts(self, request: pb.SearchProductsRequest, context: Context) -> pb.SearchProductsResponse:
+        query = searching.from_search(request, self._currency)
+        kinds = None if request.page_token else searching.kinds_of(request)
+        found: list[SearchPage] = []
+
+        async def fetch(unit: ReadUnit, after: SearchKey | None, limit: int) -> Sequence[Listed]:
+            found.append(await search_products(unit, query, after, limit, kinds))
+            return found[-1].listed
+
+        page = await self._pager.list(
+            searching.without_facets(request),
+            None,
+            fetch,
+            lambda listed: listed.key,
+            lambda listed: convert.to_product(listed.product, self._media_url),
+        )
+        answer = pb.SearchProductsResponse(
+            products=page.items, next_page_token=page.next_page_token, corrected_query=found[-1].corrected_query
+        )
+        if found[-1].counts is not None:
+            searching.add_counts(answer, found[-1].counts, self._currency)
+        calls.current().cache_tag = CACHE_TAG
+        return answer
+
+    async def SuggestProducts(self, request: pb.SuggestProductsRequest, context: Context) -> pb.SuggestProductsResponse:
+        limit = request.limit or searching.DEFAULT_SUGGESTIONS
+        found = await self._tx.read(lambda unit: suggest_products(unit, request.query, limit))
+        calls.current().cache_tag = CACHE_TAG
+        return pb.SuggestProductsResponse(
+            suggestions=[searching.to_suggestion(*each, self._media_url) for each in found]
+        )
 
     # -- imports
 

@@ -208,6 +208,7 @@ class Settings(BaseSettings):
     request_id_lifetime: timedelta = Field(timedelta(hours=48), ge=timedelta(hours=24))
     courier_speed_mps: float = Field(5.5, gt=0, le=60, description="For arrival estimates: a bicycle in a city.")
     default_prep_minutes: int = Field(15, ge=0, le=1440)
+    search_language: str = Field("english", min_length=1, description="A text search configuration of PostgreSQL.")
 
     # Couriers' positions
     position_rate_hz: float = Field(5.0, gt=0, description="Above it a courier gets a directive to send less often.")

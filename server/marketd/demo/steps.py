@@ -6,7 +6,7 @@ import asyncio
 import time
 from contextlib import suppress
 
-from marketd.demo import deliver, shop
+from marketd.demo import deliver, searching, shop
 from marketd.demo.people import Cast, assemble
 from marketd.demo.records import DemoOptions, Summary
 from marketd.demo.stage import Screen, Stage, StoryStopped
@@ -85,6 +85,7 @@ class _Story:
             seller_id = await shop.open_shop(stage, cast, start)
             products = await shop.fill_shop(stage, cast, options, seller_id)
             await shop.hang_picture(stage, cast, products)
+            await searching.search(stage, cast, seller_id, products)
             variants = await shop.browse(stage, cast, seller_id)
             purchase = await shop.buy(stage, cast, watchers, variants, end)
             await shop.prepare(stage, cast, purchase)

@@ -56,6 +56,13 @@ class StockRanLow(StockEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StockRanOut(StockEvent):
+    """Buyers were told that there are some, and now that none is left or that they would wait."""
+
+    event_type: ClassVar[str] = "stock.ran_out"
+
+
+@dataclass(frozen=True, kw_only=True)
 class StockCameBack(StockEvent):
     """Buyers were told that none is left, and now that there are some."""
 

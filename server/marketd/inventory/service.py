@@ -31,6 +31,16 @@ def level_sql(variant_id: str) -> str:
     return f"(SELECT ROW(s.policy, s.on_hand) FROM stocks s WHERE s.variant_id = {variant_id})"  # noqa: S608 - a column
 
 
+def in_stock_sql(variant_id: str) -> str:
+    """SQL that says whether buyers are told that there are some of the variant whose id `variant_id` names (a column):
+    IN_STOCK or LOW_STOCK. False without stock. For catalog, whose search puts them first.
+    """
+    return (
+        f"COALESCE((SELECT s.policy = '{StockPolicy.UNTRACKED}' OR s.on_hand > s.reserved FROM stocks s"  # noqa: S608 - a column
+        f" WHERE s.variant_id = {variant_id}), false)"
+    )
+
+
 async def create_stock(uow: UnitOfWork, rows: Sequence[NewStock], actor: Actor | None = None) -> None:
     """Open the stock of new variants; catalog calls it in the transaction that makes them.
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from marketd.inventory.events import StockCameBack, StockChanged, StockEvent, StockRanLow
+from marketd.inventory.events import StockCameBack, StockChanged, StockEvent, StockRanLow, StockRanOut
 from marketd.inventory.model import StockState
 from marketd.inventory.values import Availability, StockChange
 from marketd.kernel.db.uow import UnitOfWork
@@ -66,5 +66,7 @@ def _meanings(event: StockChanged) -> Iterator[StockEvent]:
     after = Availability(event.policy, available).state
     if before is StockState.IN_STOCK and after is not StockState.IN_STOCK:
         yield StockRanLow(variant_id=event.variant_id, seller_id=event.seller_id, available=available)
+    if before in _SOME and after not in _SOME:
+        yield StockRanOut(variant_id=event.variant_id, seller_id=event.seller_id)
     if before not in _SOME and after in _SOME:
         yield StockCameBack(variant_id=event.variant_id, seller_id=event.seller_id, available=available)

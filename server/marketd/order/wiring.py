@@ -19,6 +19,7 @@ from marketd.order.follow_accounts import (
     forget_buyer,
     forget_shop,
 )
+from marketd.order.follow_sales import CANCELLED, PAID, REFUNDED, order_cancelled, order_paid, order_refunded
 from marketd.order.follow_sellers import (
     END_ABANDONED,
     FIND_ABANDONED,
@@ -55,6 +56,9 @@ def build(parts: Parts, *, providers: Callable[[Transactor], Providers]) -> Slic
         handlers=[
             (ACCOUNT_DELETED, "order.account_deleted", account_deleted),
             (SELLER_SUSPENDED, "order.seller_suspended", seller_suspended),
+            (PAID, "order.sales_paid", order_paid),
+            (REFUNDED, "order.sales_refunded", order_refunded),
+            *((cancelled, "order.sales_cancelled", order_cancelled) for cancelled in CANCELLED),
         ],
         jobs={
             EXPIRE: expire_group,

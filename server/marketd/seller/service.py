@@ -19,6 +19,13 @@ def sells_sql(seller_id: str) -> str:
     return f"COALESCE((SELECT o.state = 'ACTIVE' FROM sellers o WHERE o.seller_id = {seller_id}), false)"  # noqa: S608 - a column
 
 
+def stopped_sql() -> str:
+    """SQL that gives the `seller_id` of each shop that sold once and does not sell now: few, so that a statement over
+    many products reads them once (`seller_id NOT IN (…)`) instead of asking for each product.
+    """
+    return "SELECT o.seller_id FROM sellers o WHERE o.state IN ('SUSPENDED', 'CLOSED')"
+
+
 def owned_sql(owner_user_id: str) -> str:
     """SQL that gives the `seller_id` of each shop of the account, closed ones included. owner_user_id: an argument."""
     return f"SELECT o.seller_id FROM sellers o WHERE o.owner_user_id = {owner_user_id}"  # noqa: S608 - an argument
@@ -29,6 +36,11 @@ def hold_sql(seller_ids: str) -> str:
     the transaction ends: none of them is suspended or closed meanwhile. A statement after it says whether they sell.
     """
     return f"SELECT o.seller_id FROM sellers o WHERE o.seller_id = ANY({seller_ids}) ORDER BY o.seller_id {HOLD}"  # noqa: S608 - a query of the caller's
+
+
+def shop_name_sql(seller_id: str) -> str:
+    """SQL that gives the name of the shop whose id `seller_id` (a column) names."""
+    return f"(SELECT o.shop_name FROM sellers o WHERE o.seller_id = {seller_id})"  # noqa: S608 - a column
 
 
 async def read_seller(unit: UnitOfWork | ReadUnit, seller_id: UUID) -> Seller | None:

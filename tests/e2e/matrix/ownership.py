@@ -313,6 +313,10 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
             ),
         ),
     ),
+    "SearchProducts.page_token": APART,
+    "SearchProducts.category_ids": PUBLIC,
+    "SearchProducts.brand_ids": PUBLIC,
+    "SearchProducts.seller_ids": PUBLIC,
     "ImportProducts.options.seller_id": Owned(
         (S,), plain(lambda market: market.shop.seller_id, lambda one: streamed_import(csv_file(), seller_id=one))
     ),

@@ -15,6 +15,7 @@ from marketplace.catalog.v1 import (
     category_pb2,
     import_pb2,
     product_pb2,
+    search_pb2,
 )
 from marketplace.inventory.v1 import inventory_service_pb2
 from marketplace.media.v1 import media_pb2
@@ -292,6 +293,18 @@ async def get_product(market: Market, who: str) -> Scene:
 @CATALOG.add("ListProducts", PUBLIC)
 async def list_products(market: Market, who: str) -> Scene:
     return Scene(None, (catalog_service_pb2.ListProductsRequest(page_size=5),))
+
+
+@CATALOG.add("SearchProducts", PUBLIC)
+async def search_products(market: Market, who: str) -> Scene:
+    request = catalog_service_pb2.SearchProductsRequest(page_size=5, facets=[search_pb2.FACET_KIND_SELLER])
+    request.attributes.add(name="Material", values=["Oak"])
+    return Scene(None, (request,))
+
+
+@CATALOG.add("SuggestProducts", PUBLIC)
+async def suggest_products(market: Market, who: str) -> Scene:
+    return Scene(None, (catalog_service_pb2.SuggestProductsRequest(query="oak sh"),))
 
 
 @CATALOG.add("ImportProducts", SELLER, ADMIN)

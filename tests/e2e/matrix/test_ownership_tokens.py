@@ -60,6 +60,11 @@ async def _products(market: Market) -> tuple[Person | None, Any]:
     return None, catalog_service_pb2.ListProductsRequest(page_size=1)
 
 
+async def _search(market: Market) -> tuple[Person | None, Any]:
+    await market.product()
+    return None, catalog_service_pb2.SearchProductsRequest(page_size=1)
+
+
 async def _categories(market: Market) -> tuple[Person | None, Any]:
     for _ in range(2):
         await new_category(market)
@@ -136,7 +141,13 @@ PRIVATE: dict[str, Pages] = {
     "remote images": _remote_images,
     **ADMINS,
 }
-EVERY: dict[str, Pages] = {**PRIVATE, "products": _products, "categories": _categories, "brands": _brands}
+EVERY: dict[str, Pages] = {
+    **PRIVATE,
+    "products": _products,
+    "search": _search,
+    "categories": _categories,
+    "brands": _brands,
+}
 
 
 async def _first_page(market: Market, pages: Pages) -> tuple[Person | None, Any, str]:
@@ -165,6 +176,7 @@ def test_every_list_has_its_pages_tried() -> None:
         "ListAuditEntries",
         "ListStockMovements",
         "ListRemoteImages",
+        "SearchProducts",
     }
 
 

@@ -20,7 +20,9 @@ from marketd.catalog.imports.source import Coming
 from marketd.catalog.imports.tally import Outcome
 from marketd.catalog.imports.values import ImportOptions
 from marketd.catalog.insert import make_products
+from marketd.catalog.model import ProductState
 from marketd.catalog.repository import specs
+from marketd.catalog.search import pending as search
 from marketd.inventory import service as inventory
 from marketd.kernel.call.refusals import AlreadyExists, ConcurrentUpdate
 from marketd.kernel.db.database import DATABASE_ERRORS, constraint_of
@@ -130,8 +132,14 @@ class _Batch:
             if constraint_of(error) == "uq_variants_seller_id_sku_key":
                 raise AlreadyExists("variant", "sku") from error
             raise
-        if new:
-            await make_products(uow, new)
+        made = await make_products(uow, new) if new else []
+        shown = [item.product for item in made]
+        # Also what has only given a SKU away: its codes lead elsewhere now.
+        shown += [known[handle].product for handle, changes in changed.items() if changes or handle in gave]
+        shown += [changes.product for changes in changed.values() if changes.product]
+        await search.note_products(
+            uow.connection, {spec.product_id for spec in shown if spec.state is ProductState.PUBLISHED}
+        )
         for handle, changes in changed.items():
             warnings[handle] += changes.warnings
         for item in self._coming:
@@ -238,7 +246,9 @@ class _Batch:
             return
         keys = {name_key(variant.sku) for parsed in wanted for variant in parsed.variants if variant.sku}
         taken = [holder.variant_id for key, holder in holders.items() if key in keys and holder.handle in givers]
-        await repository.take_skus(self._uow.connection, taken, keys, self._uow.now)
+        await search.note_products(
+            self._uow.connection, await repository.take_skus(self._uow.connection, taken, keys, self._uow.now)
+        )
 
     async def _changes(
         self, products: Sequence[ParsedProduct], known: Mapping[str, Existing], names: Names, terms: Terms

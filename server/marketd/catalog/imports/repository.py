@@ -54,18 +54,22 @@ async def read_sku_holders(connection: Connection, seller_id: UUID, sku_keys: Se
 
 async def take_skus(
     connection: Connection, variant_ids: Sequence[UUID], sku_keys: Collection[str], now: datetime
-) -> None:
-    """Take these SKUs from variants of products that the caller has locked; those that have others now keep them."""
-    await connection.execute(
+) -> set[UUID]:
+    """Take these SKUs from variants of products that the caller has locked; those that have others now keep them.
+
+    Gives the products of those that lost one.
+    """
+    rows = await connection.fetch(
         "WITH taken AS ("
         "UPDATE variants SET sku = '', sku_key = '', version = version + 1, update_time = $3"
         " WHERE variant_id = ANY($1::uuid[]) AND sku_key = ANY($2::text[]) RETURNING product_id"
         ") UPDATE products SET version = version + 1, update_time = $3"
-        " WHERE product_id IN (SELECT product_id FROM taken)",
+        " WHERE product_id IN (SELECT product_id FROM taken) RETURNING product_id",
         list(variant_ids),
         list(sku_keys),
         now,
     )
+    return {row["product_id"] for row in rows}
 
 
 async def ensure_brands(

@@ -116,6 +116,14 @@ async def depth_below(connection: Connection, category: Category) -> int:
     return int(deepest or 0) - len(category.path) + 1
 
 
+async def lock_below(connection: Connection, category: Category) -> None:
+    """Lock all categories below a locked one, so that no product comes into one of them until the transaction ends."""
+    await connection.execute(
+        "SELECT FROM categories WHERE path @> ARRAY[$1::uuid] AND category_id <> $1 ORDER BY category_id FOR UPDATE",
+        category.category_id,
+    )
+
+
 async def move_below(connection: Connection, before: Category, after: Category) -> None:
     """Give all categories below this one the way to its new place."""
     await connection.execute(

@@ -5,9 +5,11 @@ from __future__ import annotations
 from uuid import UUID
 
 from marketd.catalog.locking import lock_own
+from marketd.catalog.model import ProductState
 from marketd.catalog.owners import record_foreign
 from marketd.catalog.repository import products as repository
 from marketd.catalog.repository import specs
+from marketd.catalog.search import pending as search
 from marketd.catalog.values import NewVariant, Variant, VariantChange
 from marketd.catalog.variants import rules, shelf
 from marketd.catalog.variants.shelf import Shelf
@@ -67,6 +69,8 @@ async def delete_variant(uow: UnitOfWork, caller: Caller, variant_id: UUID, etag
     own.check_sold()
     await specs.delete_variant(uow.connection, spec, uow.now)
     await specs.update_products(uow.connection, [shelf.priced(own.product, own.after.values())], uow.now)
+    if own.product.state is ProductState.PUBLISHED:
+        await search.index_products(uow.connection, [own.product.product_id])
     await record_foreign(uow, caller, spec.seller_id, ("variant", variant_id), before=spec)
 
 

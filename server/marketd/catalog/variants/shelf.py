@@ -10,6 +10,7 @@ from marketd.catalog.errors import LastVariant
 from marketd.catalog.model import MAX_VARIANTS, ProductState
 from marketd.catalog.owners import record_foreign
 from marketd.catalog.repository import specs
+from marketd.catalog.search import pending as search
 from marketd.catalog.values import NewVariant, ProductSpec, VariantSpec
 from marketd.catalog.variants import rules
 from marketd.inventory import service as inventory
@@ -133,6 +134,10 @@ async def save(uow: UnitOfWork, caller: Caller, shelves: Sequence[Shelf]) -> Non
     if policies:
         await inventory.lock_stocks(uow, list(policies))
         await inventory.set_policies(uow, policies)
+    # Behind the stocks: a document says whether there are some.
+    await search.index_products(
+        uow.connection, [shelf.product.product_id for shelf in stale if shelf.product.state is ProductState.PUBLISHED]
+    )
     for shelf in stale:
         for spec in [*shelf.changed, *shelf.new]:
             await record_foreign(

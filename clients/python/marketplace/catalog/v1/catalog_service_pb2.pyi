@@ -9,12 +9,14 @@ from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.type import money_pb2 as _money_pb2
 from marketplace.catalog.v1 import brand_pb2 as _brand_pb2
 from marketplace.catalog.v1 import category_pb2 as _category_pb2
 from marketplace.catalog.v1 import export_pb2 as _export_pb2
 from marketplace.catalog.v1 import import_pb2 as _import_pb2
 from marketplace.catalog.v1 import product_pb2 as _product_pb2
 from marketplace.catalog.v1 import remote_image_pb2 as _remote_image_pb2
+from marketplace.catalog.v1 import search_pb2 as _search_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -1643,6 +1645,190 @@ class ListProductsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListProductsResponse: _TypeAlias = ListProductsResponse  # noqa: Y015
+
+@_typing.final
+class SearchProductsRequest(_message.Message):
+    """Asks for a page of what a search finds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
+    CATEGORY_IDS_FIELD_NUMBER: _builtins.int
+    BRAND_IDS_FIELD_NUMBER: _builtins.int
+    SELLER_IDS_FIELD_NUMBER: _builtins.int
+    MIN_PRICE_FIELD_NUMBER: _builtins.int
+    MAX_PRICE_FIELD_NUMBER: _builtins.int
+    MIN_RATING_FIELD_NUMBER: _builtins.int
+    IN_STOCK_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
+    FACETS_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """How many to give at most; 0 means 25, and more than 100 means 100."""
+    page_token: _builtins.str
+    """Where to go on: the `next_page_token` of the same search with the same filters."""
+    query: _builtins.str
+    """What a buyer types; empty finds everything that the filters leave."""
+    min_rating: _builtins.float
+    """Only products with a mean rating of so much or more; 0 means all, also those without ratings."""
+    in_stock: _builtins.bool
+    """Only products of which something can be bought now."""
+    order_by: _builtins.str
+    """The order: `relevance` (the default; reaches the best 1,000), `price` or `price desc`, `rating`, `newest` or
+    `popular`, which begin with the best and take ` desc` as the same. Without a query relevance is `popular`.
+    """
+    @_builtins.property
+    def category_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only products of these categories or one below them."""
+
+    @_builtins.property
+    def brand_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only products of these brands."""
+
+    @_builtins.property
+    def seller_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only products of these sellers."""
+
+    @_builtins.property
+    def min_price(self) -> _money_pb2.Money:
+        """Only products that cost so much or more."""
+
+    @_builtins.property
+    def max_price(self) -> _money_pb2.Money:
+        """Only products that cost so much or less."""
+
+    @_builtins.property
+    def attributes(self) -> _containers.RepeatedCompositeFieldContainer[_search_pb2.AttributeFilter]:
+        """Only products that meet each of these. Filters of one name are one filter with all their values."""
+
+    @_builtins.property
+    def facets(self) -> _containers.RepeatedScalarFieldContainer[_search_pb2.FacetKind.ValueType]:
+        """What to count the matches by; each costs time, so name what is shown."""
+
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        query: _builtins.str = ...,
+        category_ids: _abc.Iterable[_builtins.str] | None = ...,
+        brand_ids: _abc.Iterable[_builtins.str] | None = ...,
+        seller_ids: _abc.Iterable[_builtins.str] | None = ...,
+        min_price: _money_pb2.Money | None = ...,
+        max_price: _money_pb2.Money | None = ...,
+        min_rating: _builtins.float = ...,
+        in_stock: _builtins.bool = ...,
+        attributes: _abc.Iterable[_search_pb2.AttributeFilter] | None = ...,
+        order_by: _builtins.str = ...,
+        facets: _abc.Iterable[_search_pb2.FacetKind.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["max_price", b"max_price", "min_price", b"min_price"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "brand_ids", b"brand_ids", "category_ids", b"category_ids", "facets", b"facets", "in_stock", b"in_stock", "max_price", b"max_price", "min_price", b"min_price", "min_rating", b"min_rating", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "query", b"query", "seller_ids", b"seller_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchProductsRequest: _TypeAlias = SearchProductsRequest  # noqa: Y015
+
+@_typing.final
+class SearchProductsResponse(_message.Message):
+    """A page of what a search finds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    CORRECTED_QUERY_FIELD_NUMBER: _builtins.int
+    FACETS_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
+    APPROXIMATE_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Where the next page begins; empty when this is the last one."""
+    corrected_query: _builtins.str
+    """What was searched for instead, when words of the query are in no product; else empty."""
+    total_size: _builtins.int
+    """How many products match, with the first page."""
+    approximate: _builtins.bool
+    """Whether `total_size` is an estimate, as it is past 10,000."""
+    @_builtins.property
+    def products(self) -> _containers.RepeatedCompositeFieldContainer[_product_pb2.Product]:
+        """The products of the page, each as in ListProducts."""
+
+    @_builtins.property
+    def facets(self) -> _containers.RepeatedCompositeFieldContainer[_search_pb2.Facet]:
+        """The facets that were asked for, in that order, with the first page. Attributes give a facet for each name, at most
+        20: those with the most matches.
+        """
+
+    def __init__(
+        self,
+        *,
+        products: _abc.Iterable[_product_pb2.Product] | None = ...,
+        next_page_token: _builtins.str = ...,
+        corrected_query: _builtins.str = ...,
+        facets: _abc.Iterable[_search_pb2.Facet] | None = ...,
+        total_size: _builtins.int = ...,
+        approximate: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approximate", b"approximate", "corrected_query", b"corrected_query", "facets", b"facets", "next_page_token", b"next_page_token", "products", b"products", "total_size", b"total_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchProductsResponse: _TypeAlias = SearchProductsResponse  # noqa: Y015
+
+@_typing.final
+class SuggestProductsRequest(_message.Message):
+    """Asks what may be meant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUERY_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    query: _builtins.str
+    """What is typed so far; the last word may be unfinished. Nothing is suggested for nothing."""
+    limit: _builtins.int
+    """How many to give at most; 0 means 10."""
+    def __init__(
+        self,
+        *,
+        query: _builtins.str = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "query", b"query"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuggestProductsRequest: _TypeAlias = SuggestProductsRequest  # noqa: Y015
+
+@_typing.final
+class SuggestProductsResponse(_message.Message):
+    """What may be meant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUGGESTIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def suggestions(self) -> _containers.RepeatedCompositeFieldContainer[_search_pb2.Suggestion]:
+        """Words first, then products, the likeliest of each first."""
+
+    def __init__(
+        self,
+        *,
+        suggestions: _abc.Iterable[_search_pb2.Suggestion] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["suggestions", b"suggestions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuggestProductsResponse: _TypeAlias = SuggestProductsResponse  # noqa: Y015
 
 @_typing.final
 class ImportProductsRequest(_message.Message):

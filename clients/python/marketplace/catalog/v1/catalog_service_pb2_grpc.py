@@ -165,6 +165,16 @@ class CatalogServiceStub:
                 request_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ListProductsRequest.SerializeToString,
                 response_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ListProductsResponse.FromString,
                 _registered_method=True)
+        self.SearchProducts = channel.unary_unary(
+                '/marketplace.catalog.v1.CatalogService/SearchProducts',
+                request_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.SearchProductsRequest.SerializeToString,
+                response_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.SearchProductsResponse.FromString,
+                _registered_method=True)
+        self.SuggestProducts = channel.unary_unary(
+                '/marketplace.catalog.v1.CatalogService/SuggestProducts',
+                request_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.SuggestProductsRequest.SerializeToString,
+                response_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.SuggestProductsResponse.FromString,
+                _registered_method=True)
         self.ImportProducts = channel.stream_stream(
                 '/marketplace.catalog.v1.CatalogService/ImportProducts',
                 request_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ImportProductsRequest.SerializeToString,
@@ -414,6 +424,24 @@ class CatalogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SearchProducts(self, request, context):
+        """Searches the published products of sellers that sell, as buyers do: by words in any form, whole SKUs and bar codes,
+        narrowed by filters. Products with all the words come first; when there are none, those with some of them, and
+        words that nothing has are corrected. Everybody gets the same, and a change shows within seconds. Unknown
+        categories, brands, sellers and attributes give an empty list. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED for an
+        order that there is not, a price in another currency or a highest price below the least.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SuggestProducts(self, request, context):
+        """Says what a buyer who is still typing may mean: words that products have, and products. Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ImportProducts(self, request_iterator, context):
         """Imports a product file of a shop (CSV of Shopify or WooCommerce) of any size: options go up first, then the file in
         chunks; progress, errors and warnings of rows and at the end a summary come down. Nothing is changed before the
@@ -583,6 +611,16 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     servicer.ListProducts,
                     request_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ListProductsRequest.FromString,
                     response_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ListProductsResponse.SerializeToString,
+            ),
+            'SearchProducts': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchProducts,
+                    request_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.SearchProductsRequest.FromString,
+                    response_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.SearchProductsResponse.SerializeToString,
+            ),
+            'SuggestProducts': grpc.unary_unary_rpc_method_handler(
+                    servicer.SuggestProducts,
+                    request_deserializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.SuggestProductsRequest.FromString,
+                    response_serializer=marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.SuggestProductsResponse.SerializeToString,
             ),
             'ImportProducts': grpc.stream_stream_rpc_method_handler(
                     servicer.ImportProducts,
@@ -1303,6 +1341,60 @@ class CatalogService:
             '/marketplace.catalog.v1.CatalogService/ListProducts',
             marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ListProductsRequest.SerializeToString,
             marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.ListProductsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchProducts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.catalog.v1.CatalogService/SearchProducts',
+            marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.SearchProductsRequest.SerializeToString,
+            marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.SearchProductsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SuggestProducts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.catalog.v1.CatalogService/SuggestProducts',
+            marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.SuggestProductsRequest.SerializeToString,
+            marketplace_dot_catalog_dot_v1_dot_catalog__service__pb2.SuggestProductsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -136,6 +136,15 @@ class CatalogServiceStub:
     PUBLISHED alone gives everybody the same. Unknown categories, brands and sellers give an empty list. Errors:
     PAGE_TOKEN_INVALID, VALIDATION_FAILED for an order that there is not.
     """
+    SearchProducts: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.SearchProductsRequest, _catalog_service_pb2.SearchProductsResponse]
+    """Searches the published products of sellers that sell, as buyers do: by words in any form, whole SKUs and bar codes,
+    narrowed by filters. Products with all the words come first; when there are none, those with some of them, and
+    words that nothing has are corrected. Everybody gets the same, and a change shows within seconds. Unknown
+    categories, brands, sellers and attributes give an empty list. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED for an
+    order that there is not, a price in another currency or a highest price below the least.
+    """
+    SuggestProducts: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.SuggestProductsRequest, _catalog_service_pb2.SuggestProductsResponse]
+    """Says what a buyer who is still typing may mean: words that products have, and products. Errors: none of its own."""
     ImportProducts: _aio.StreamStreamMultiCallable[_catalog_service_pb2.ImportProductsRequest, _catalog_service_pb2.ImportProductsResponse]
     """Imports a product file of a shop (CSV of Shopify or WooCommerce) of any size: options go up first, then the file in
     chunks; progress, errors and warnings of rows and at the end a summary come down. Nothing is changed before the
@@ -440,6 +449,27 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         PUBLISHED alone gives everybody the same. Unknown categories, brands and sellers give an empty list. Errors:
         PAGE_TOKEN_INVALID, VALIDATION_FAILED for an order that there is not.
         """
+
+    @_abc_1.abstractmethod
+    def SearchProducts(
+        self,
+        request: _catalog_service_pb2.SearchProductsRequest,
+        context: _aio.ServicerContext[_catalog_service_pb2.SearchProductsRequest, _abc.Awaitable[_catalog_service_pb2.SearchProductsResponse]],
+    ) -> _abc.Awaitable[_catalog_service_pb2.SearchProductsResponse]:
+        """Searches the published products of sellers that sell, as buyers do: by words in any form, whole SKUs and bar codes,
+        narrowed by filters. Products with all the words come first; when there are none, those with some of them, and
+        words that nothing has are corrected. Everybody gets the same, and a change shows within seconds. Unknown
+        categories, brands, sellers and attributes give an empty list. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED for an
+        order that there is not, a price in another currency or a highest price below the least.
+        """
+
+    @_abc_1.abstractmethod
+    def SuggestProducts(
+        self,
+        request: _catalog_service_pb2.SuggestProductsRequest,
+        context: _aio.ServicerContext[_catalog_service_pb2.SuggestProductsRequest, _abc.Awaitable[_catalog_service_pb2.SuggestProductsResponse]],
+    ) -> _abc.Awaitable[_catalog_service_pb2.SuggestProductsResponse]:
+        """Says what a buyer who is still typing may mean: words that products have, and products. Errors: none of its own."""
 
     @_abc_1.abstractmethod
     def ImportProducts(

@@ -1,0 +1,145 @@
+"""From the words of a query to what is found, best first.
+
+The words are looked up first: how many documents have each says what it weighs, whether it is known at all, and how
+widely to look. Words that few documents have lead to all of them. Of words that many have, a band is ranked: a sample
+that prefers what sells (bands.py), large enough for everything that relevance reaches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+from marketd.catalog.search import bands, correcting, reading
+from marketd.catalog.search.reading import Reading, Word
+from marketd.catalog.search.repository import lookups, ranking
+from marketd.catalog.search.repository.ranking import Ranked
+from marketd.catalog.search.values import MAX_RELEVANT, Hits, Matching, SearchQuery
+from marketd.kernel.db.database import Connection
+from marketd.kernel.db.uow import ReadUnit
+
+RANKED_ALL: Final = 2_000
+"""A query that at most so many documents can meet ranks all of them: some milliseconds, most of it for their pages."""
+ENOUGH: Final = 10
+"""When fewer documents have all of the words, those with any of them follow: the first look of a buyer is filled."""
+FEW: Final = 100
+"""So many are ranked at least for a few suggestions."""
+_MAX_LOOKS: Final = 4
+
+
+async def match(unit: ReadUnit, query: SearchQuery) -> Matching:
+    """Which documents the words of the query find, whatever its filters."""
+    found = await understand(unit.connection, query.text)
+    return matching_of(await _widened(unit.connection, found), query)
+
+
+async def find(unit: ReadUnit, query: SearchQuery, *, offset: int, limit: int) -> Hits:
+    """The `limit` best behind the first `offset` of what the query finds; of at most MAX_RELEVANT."""
+    found = await understand(unit.connection, query.text)
+    if not (found.groups or found.code):
+        return Hits((), matching_of(found, query))
+    limit = max(0, min(limit, MAX_RELEVANT - offset))
+    sizes = await _sizes(unit.connection, found)
+    ranked = await _rank(unit.connection, query, found, sizes, offset=offset, limit=limit)
+    # That enough was found with all of the words says the same as a look of its own.
+    if ranked.candidates < ENOUGH and (wider := await _widened(unit.connection, found)).is_any:
+        found, sizes = wider, await _sizes(unit.connection, wider)
+        ranked = await _rank(unit.connection, query, found, sizes, offset=offset, limit=limit)
+    reached = min(ranked.candidates, MAX_RELEVANT)
+    is_more = offset + len(ranked.product_ids) < reached
+    return Hits(tuple(ranked.product_ids), matching_of(found, query), has_more=is_more)
+
+
+def matching_of(found: Reading, query: SearchQuery) -> Matching:
+    """What the words say of the documents that are found."""
+    if not query.text.strip():
+        return Matching(documents=found.total)
+    if not found.groups and not found.code:
+        return Matching(nothing=True)
+    return Matching(found.tsquery, found.corrected_query, found.documents, code=found.code)
+
+
+async def understand(connection: Connection, text: str) -> Reading:
+    """The query as its words are known; those that no document has are corrected."""
+    looked_up = await lookups.look_up(connection, text)
+    words, corrected = await _corrected(connection, looked_up.words)
+    groups = reading.understand(words, looked_up.total, most_parted=RANKED_ALL)
+    code = await lookups.code_of(connection, text)
+    return Reading(groups, looked_up.total, code, corrected_query=corrected)
+
+
+async def _widened(connection: Connection, found: Reading) -> Reading:
+    """The same, or with any of the words when hardly any document has them all, whatever the filters."""
+    if len(found.groups) > 1 and not found.code and await _are_few(connection, found):
+        return found.by_any()
+    return found
+
+
+async def _corrected(connection: Connection, words: tuple[Word, ...]) -> tuple[tuple[Word, ...], str]:
+    """The words, with those that are not known as what was meant; and the query that they make, if it is another."""
+    spelled = [word.word for word in words]
+    for place in reading.unknown(words):
+        spelled[place] = await meant(connection, spelled[place]) or spelled[place]
+    if spelled == [word.word for word in words]:
+        return words, ""
+    text = " ".join(spelled)
+    return (await lookups.look_up(connection, text)).words, text
+
+
+async def meant(connection: Connection, word: str) -> str:
+    """The word that somebody meant who typed one that no document has; empty when nothing is like it."""
+    if not correcting.is_correctable(word):
+        return ""
+    known = await lookups.known_words(connection, correcting.one_slip(word))
+    return correcting.best(word, known or await lookups.words_like(connection, word))
+
+
+async def _are_few(connection: Connection, found: Reading) -> bool:
+    """Whether hardly any document has all of the words. Most queries are told so by a small band."""
+    sizes = await _sizes(connection, found)
+    band = bands.fitting(found.documents, sizes, ENOUGH**2)
+    while True:
+        count = await ranking.count_up_to(connection, found.all_words, band, ENOUGH)
+        if count >= ENOUGH or band == 0:
+            return count < ENOUGH
+        band = max(0, band - 4)
+
+
+async def best(unit: ReadUnit, text: str, most: int) -> Sequence[UUID]:
+    """A few of the best for some words, at a fraction of the price: a small band is ranked."""
+    found = await understand(unit.connection, text)
+    if not found.groups:
+        return ()
+    sizes = await lookups.band_sizes(unit.connection, found.total)
+    query = SearchQuery(text)
+    return (await _rank(unit.connection, query, found, sizes, offset=0, limit=most, reach=FEW)).product_ids
+
+
+async def _rank(
+    connection: Connection,
+    query: SearchQuery,
+    found: Reading,
+    sizes: Sequence[float],
+    *,
+    offset: int,
+    limit: int,
+    reach: int = MAX_RELEVANT,
+) -> Ranked:
+    """Ranks a band with at least `reach` in it, or all. The same band for every page of the query."""
+    # Of what has the rarest word, about a quarter has the others too, where words belong together.
+    wanted = reach if found.is_any or len(found.groups) < 2 else 4 * reach
+    band = bands.fitting(found.documents, sizes, wanted)
+    for look in range(_MAX_LOOKS):
+        ranked = await ranking.rank(connection, query, found, band, offset=offset, limit=limit)
+        if band == 0 or ranked.candidates >= reach:
+            break
+        band = bands.lower(band, ranked.candidates, sizes, reach) if look < _MAX_LOOKS - 2 else 0
+    return ranked
+
+
+async def _sizes(connection: Connection, found: Reading) -> Sequence[float]:
+    """How many documents are in each band; only 0 where all are to be looked at."""
+    if found.documents <= RANKED_ALL:
+        return [found.total]
+    return await lookups.band_sizes(connection, found.total)

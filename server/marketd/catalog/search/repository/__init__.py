@@ -1,0 +1,1 @@
+"""Every SQL statement of search; each module a matter."""

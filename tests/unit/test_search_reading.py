@@ -1,0 +1,140 @@
+"""How the words of a query are understood and corrected, and which band is looked into: pure rules."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from marketd.catalog.search import bands, correcting, reading
+from marketd.catalog.search.reading import Group, Parts, Reading, Term, Word
+
+TOTAL = 1000
+
+
+def word(text: str, documents: int, **more: object) -> Word:
+    return Word(text, text, documents, **more)  # type: ignore[arg-type]
+
+
+def understood(*words: Word) -> tuple[Group, ...]:
+    return reading.understand(words, TOTAL, most_parted=50)
+
+
+def test_a_word_weighs_more_the_fewer_have_it() -> None:
+    weights = [reading.weight(documents, TOTAL) for documents in (1, 10, 100, 999, 1000, 1001)]
+    assert weights == sorted(weights, reverse=True)
+    assert min(weights) > 0
+
+
+def test_neighbours_stand_for_one_word_and_are_worth_as_much_as_side_by_side() -> None:
+    head, headset = word("head", 100, joined="headset", joined_documents=30), word("set", 50)
+    (group,) = understood(head, headset)
+    assert [term.lexeme for term in group.terms] == ["head", "set"]
+    assert group.joined == Term("headset", 30, reading.pair_weight(*group.terms))
+    assert group.tsquery == "(('head' & 'set') | ('headset'))"
+    assert group.documents == 50 + 30
+
+
+def test_neighbours_of_which_one_is_unknown_stand_only_for_the_one_word() -> None:
+    (group,) = understood(word("tooth", 0, joined="toothbrush", joined_documents=3), word("brush", 9))
+    assert (group.terms, group.tsquery) == ((), "(('toothbrush'))")
+
+
+def test_what_hardly_anybody_writes_as_one_word_is_left_alone() -> None:
+    groups = understood(word("laser", 500, joined="laserprinter", joined_documents=4), word("printer", 600))
+    assert [group.joined for group in groups] == [None, None]
+
+
+def test_a_word_stands_for_two_when_that_leads_to_few() -> None:
+    parted = {"left_part": "wi", "right_part": "fi", "parted_documents": 20}
+    assert understood(word("wifi", 30, **parted))[0].parts == Parts("wi", "fi", 20, reading.weight(30, TOTAL))
+    assert understood(word("wifi", 31, **parted))[0].parts is None
+    unknown = understood(word("wifi", 0, **{**parted, "parted_documents": 900}))[0]
+    assert unknown.tsquery == "(('wi' <-> 'fi'))"
+
+
+def test_unknown_are_the_words_that_lead_nowhere_in_any_spelling() -> None:
+    words = [
+        word("tooth", 0, joined="toothbrush", joined_documents=3),
+        word("brush", 0),
+        word("wifi", 0, left_part="wi", right_part="fi", parted_documents=3),
+        Word("the", "", 0),
+        word("kebyoard", 0),
+        word("tent", 3),
+    ]
+    assert reading.unknown(words) == [4]
+    assert [group.tsquery for group in understood(*words)] == ["(('toothbrush'))", "(('wi' <-> 'fi'))", "(('tent'))"]
+
+
+def test_any_of_the_words_leaves_out_those_that_nearly_all_have() -> None:
+    groups = understood(word("chess", 3), word("set", 40), word("black", 400))
+    every = Reading(groups, TOTAL)
+    assert every.tsquery == "(('chess')) & (('set')) & (('black'))"
+    assert every.documents == 3
+    any_word = every.by_any()
+    assert any_word.tsquery == f"({every.tsquery}) | (('chess')) | (('set'))"
+    assert any_word.documents == 43
+    only_broad = Reading(understood(word("black", 400), word("white", 300)), TOTAL).by_any()
+    assert only_broad.any_words == "(('black')) | (('white'))"
+
+
+def test_lexemes_are_quoted() -> None:
+    assert reading.quoted("o'neill\\") == "'o''neill\\\\'"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "slips"),
+    [
+        ("tent", "tent", 0),
+        ("tent", "tents", 1),
+        ("tnet", "tent", 1),
+        ("tant", "tent", 1),
+        ("ten", "tent", 1),
+        ("ca", "abc", 3),
+        ("kebyoadr", "keyboard", 2),
+        ("", "abc", 3),
+        ("abc", "", 3),
+    ],
+)
+def test_slips_are_counted(one: str, other: str, slips: int) -> None:
+    assert correcting.distance(one, other) == correcting.distance(other, one) == slips
+
+
+def test_one_slip_makes_exactly_what_is_one_slip_away() -> None:
+    made = correcting.one_slip("stove")
+    assert all(correcting.distance("stove", other) == 1 for other in made)
+    pick = random.Random(13)  # noqa: S311 - the same words every time
+    letters = "stoveabxyz"
+    others = {"".join(pick.choices(letters, k=pick.randint(4, 6))) for _ in range(5000)}
+    assert {other for other in others if correcting.distance("stove", other) == 1} <= made
+
+
+def test_the_fewest_slips_then_the_first_letter_then_the_most_frequent_was_meant() -> None:
+    assert correcting.best("keybord", {"keyboard": 1, "keyboards": 900}) == "keyboard"
+    assert correcting.best("lamb", {"lamp": 5, "limb": 50, "jamb": 900}) == "limb"
+    assert correcting.best("backpakc", {"backpack": 3, "blackjack": 90}) == "backpack"
+    assert correcting.best("tnet", {"net": 90, "tent": 9}) == "tent"
+    # Two slips in a short word would make anything of it.
+    assert correcting.best("tnte", {"tent": 9, "tote": 9}) == "tote"
+    assert correcting.best("xyz", {"tent": 9}) == ""
+    assert correcting.best("xyz", {}) == ""
+
+
+def test_codes_and_short_words_are_not_corrected() -> None:
+    assert correcting.is_correctable("tnet")
+    assert not any(map(correcting.is_correctable, ("ab", "kb87", "12345", "a-b", "", "x" * 41)))
+
+
+def test_the_band_is_as_high_as_it_may_be_and_falls_to_all() -> None:
+    sizes = [1_000_000 / 2**band for band in range(bands.COUNT + 1)]
+    assert bands.fitting(900_000, sizes, 1000) == 9
+    assert bands.fitting(2_100, sizes, 1000) == 1
+    assert bands.fitting(1_900, sizes, 1000) == 0
+    assert bands.fitting(0, sizes, 1000) == 0
+    assert bands.fitting(5_000, [20_000], 1000) == 0
+    assert bands.lower(9, 250, sizes, 1000) == 7
+    assert bands.lower(9, 999, sizes, 1000) == 8
+    assert bands.lower(9, 1, sizes, 1000) == 0
+    assert bands.lower(9, 0, sizes, 1000) == 5
+    assert bands.lower(3, 0, sizes, 1000) == 0
+    for band in range(1, bands.COUNT):
+        assert bands.lower(band, 10, sizes, 1000) < band
