@@ -23,6 +23,7 @@ from marketd.config import Settings
 from marketd.delivery import wiring as delivery
 from marketd.delivery.follow_accounts import courier_deleted, courier_lost_access
 from marketd.delivery.follow_accounts import holds_account as courier_holds_account
+from marketd.delivery.proofs import may_read as may_read_proof
 from marketd.delivery.quote import flat_fee_quoter
 from marketd.inventory import wiring as inventory
 from marketd.kernel import invariants as kernel
@@ -63,7 +64,7 @@ SLICES: Final = (
             account_ended=(owner_deleted, courier_deleted, cart_owner_deleted, media_owner_deleted),
         ),
     ),
-    Room(media, partial(media.build, late_holders=(order_shows_media,))),
+    Room(media, partial(media.build, readers=(may_read_proof,), late_holders=(order_shows_media,))),
     Room(seller, partial(seller.build, holders=(order_holds_seller,))),
     Room(inventory, partial(inventory.build, shown_under=CACHE_TAG)),
     Room(catalog, catalog.build),

@@ -70,7 +70,7 @@ def test_a_table_names_every_field_of_its_message(name: str) -> None:
 def test_what_can_be_found_is_said_for_every_viewer_in_the_same_columns() -> None:
     columns = {tuple(row) for row in PAGE.found.values()}
     assert len(columns) == 1
-    assert {"Order", "Payment", "Delivery", "Live tracking", "User", "Seller"} == set(PAGE.found)
+    assert {"Order", "Payment", "Delivery", "Proof", "Live tracking", "User", "Seller"} == set(PAGE.found)
 
 
 def _kinds(hint: Any) -> Iterator[Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -37,21 +36,6 @@ async def main():
 asyncio.run(main())
 """
 
-PUTS_AND_ENDS = """
-import asyncio
-from marketd.config import Settings
-from marketd.media.stores.choose import choose_store
-
-async def main():
-    store = choose_store(Settings.read())
-    puts = [asyncio.ensure_future(store.put(f"{number}.webp", b"x" * 1_000, "image/webp")) for number in range(20)]
-    await puts[0]
-    for put in puts:
-        put.cancel()
-
-asyncio.run(main())
-"""
-
 
 async def put_fifty(store: Store, other: Store) -> None:
     """Fifty at once from two processes, as it were, each of them told that the name is kept."""
@@ -70,10 +54,10 @@ async def test_fifty_who_put_one_name_leave_one_file(weed: Weed, tmp_path: Path)
 async def test_a_service_that_dies_leaves_whole_files_or_none(weed: Weed) -> None:
     store = choose_store(weed.settings("dies"))
     failed = 0
-    for number in range(3):
+    for number in range(2):
         name, given = f"{number}.webp", os.urandom(20 * MEGABYTE)
         put = asyncio.create_task(store.put(name, given, WEBP))
-        await asyncio.sleep(0.02 * number)
+        await asyncio.sleep(0.04 * number)
         weed.kill()
         try:
             await put
@@ -100,23 +84,8 @@ async def test_a_read_that_breaks_off_does_not_look_like_an_end(weed: Weed) -> N
     assert await content(store, "a.webp") == given
 
 
-def test_a_process_that_uses_a_bucket_ends_well(weed: Weed) -> None:
-    settings = weed.settings("ends")
-    assert settings.media_bucket_key is not None
-    assert settings.media_bucket_key_id is not None
-    environment = {
-        **os.environ,
-        "MARKETD_MEDIA_BUCKET_URL": str(settings.media_bucket_url),
-        "MARKETD_MEDIA_BUCKET_ENDPOINT": weed.endpoint,
-        "MARKETD_MEDIA_BUCKET_KEY_ID": settings.media_bucket_key_id.get_secret_value(),
-        "MARKETD_MEDIA_BUCKET_KEY": settings.media_bucket_key.get_secret_value(),
-    }
-    for _ in range(4):
-        subprocess.run([sys.executable, "-c", PUTS_AND_ENDS], env=environment, check=True, timeout=30)
-
-
 async def test_a_crash_leaves_whole_files_only(tmp_path: Path) -> None:
-    for number in range(4):
+    for number in range(3):
         root = tmp_path / str(number)
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", PUTS_UNTIL_IT_IS_KILLED, str(root), stdout=asyncio.subprocess.PIPE

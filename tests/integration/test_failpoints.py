@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 from marketd.app import build
 from marketd.config import Environment, Settings
+from marketd.config.problems import problems_of
 from marketd.kernel.db.failpoints import Failpoint, Failpoints
 from marketd.process.core import StartRefused
 from pydantic import SecretStr
@@ -86,6 +87,6 @@ async def test_production_refuses_failpoints_twice(database_url: str, scratch: P
         failpoints=scratch,
         lease=timedelta(seconds=1),
     )
-    assert [problem for problem in settings.problems() if "MARKETD_FAILPOINTS" in problem]
+    assert [problem for problem in problems_of(settings) if "MARKETD_FAILPOINTS" in problem]
     with pytest.raises(StartRefused, match="MARKETD_FAILPOINTS"):
         await build(settings)

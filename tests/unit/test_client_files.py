@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import grpc
 import pytest
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -16,7 +17,16 @@ from marketplace.catalog.v1 import catalog_service_pb2 as pb
 from marketplace.catalog.v1 import export_pb2, import_pb2
 from marketplace.media.v1 import media_pb2
 from marketplace.media.v1 import media_service_pb2 as media
-from marketplace_client import FileNotWhole, download_media, export_products, import_products, upload_image
+from marketplace.media.v1.media_service_pb2_grpc import MediaServiceServicer, add_MediaServiceServicer_to_server
+from marketplace_client import (
+    FileNotWhole,
+    MarketplaceClient,
+    MarketplaceError,
+    download_media,
+    export_products,
+    import_products,
+    upload_image,
+)
 
 DATA = b"Handle,Title\n" + b"x" * 70_000
 
@@ -111,3 +121,32 @@ async def test_a_picture_that_does_not_come_whole_is_none() -> None:
     assert await download_media(server(b"pict", b"ures!"), "m") == b"pictures!"
     with pytest.raises(FileNotWhole):
         await download_media(server(b"pict"), "m")
+
+
+class Pictures(MediaServiceServicer):
+    """Takes pictures of whoever has a token and of nobody else."""
+
+    async def UploadImage(self, request_iterator: Any, context: Any) -> media.UploadImageResponse:  # noqa: N802
+        size = sum([len(message.chunk) async for message in request_iterator])
+        metadata = dict(context.invocation_metadata())
+        if "x-request-id" not in metadata or context.time_remaining() > 700:
+            await context.abort(grpc.StatusCode.INTERNAL, "no correlation id, or no deadline")
+        if metadata.get("authorization") != "Bearer of mine":
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "not you")
+        return media.UploadImageResponse(media=media_pb2.Media(size=size))
+
+
+async def test_a_picture_goes_out_with_token_and_deadline_and_refusals_are_readable() -> None:
+    server = grpc.aio.server()
+    add_MediaServiceServicer_to_server(Pictures(), server)  # type: ignore[abstract]
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    purpose = media_pb2.MEDIA_PURPOSE_PRODUCT
+    try:
+        async with MarketplaceClient(f"127.0.0.1:{port}", access_token="of mine") as client:
+            assert (await upload_image(client, DATA, purpose)).size == len(DATA)
+        async with MarketplaceClient(f"127.0.0.1:{port}", access_token="of others") as client:
+            with pytest.raises(MarketplaceError, match="not you"):
+                await upload_image(client, DATA, purpose)
+    finally:
+        await server.stop(None)

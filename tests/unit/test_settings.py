@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from marketd.commands.names import mistyped, setting_names
-from marketd.config import Environment, Settings, with_port
-from marketd.config.problems import DEVELOPMENT_SECRET
+from marketd.config import DEVELOPMENT_SECRET, Environment, Settings, with_port
+from marketd.config.problems import advice_of, problems_of
 from pydantic import SecretStr, ValidationError
 
 SECRET, PEPPER = "Wm3kz8Qp4Tt6Yx1Rb7Nc5Vd2Fg9Hj0Ls", "p0Oi9Uy8Tr7Ew6Qa5Sd4Fg3Hj2Kl1Zx0"
@@ -27,7 +27,7 @@ PRODUCTION: dict[str, Any] = {
 
 def problems(**changes: Any) -> list[str]:
     """The problems of production settings that are right but for these changes."""
-    return Settings(**{**PRODUCTION, **changes}).problems()
+    return problems_of(Settings(**{**PRODUCTION, **changes}))
 
 
 def test_production_starts_with_everything_said() -> None:
@@ -35,7 +35,7 @@ def test_production_starts_with_everything_said() -> None:
 
 
 def test_nothing_has_to_be_said_in_development() -> None:
-    assert Settings().problems() == []
+    assert problems_of(Settings()) == []
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_production_takes_a_default_that_it_was_told_to_take(told: dict[str, Any
     ],
 )
 def test_what_cannot_be_meant_is_refused_everywhere(settings: Settings, named: str) -> None:
-    (problem,) = settings.problems()
+    (problem,) = problems_of(settings)
     assert named in problem
 
 
@@ -114,7 +114,7 @@ def test_secrets_may_come_from_files_and_the_environment_goes_before_them(
 
 def test_a_folder_of_secrets_that_is_not_there_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MARKETD_SECRETS_DIR", "not/there")
-    (problem,) = Settings.read().problems()
+    (problem,) = problems_of(Settings.read())
     assert "MARKETD_SECRETS_DIR" in problem
 
 
@@ -128,19 +128,21 @@ def test_limits_that_are_none_are_refused_with_their_name(limits: dict[str, tupl
 
 def test_a_proxy_that_nobody_trusts_and_codes_that_nobody_carries_are_advised_against() -> None:
     proxied = {**PRODUCTION, "tls_terminated_by_proxy": True}
-    hops, sms, support = Settings(**proxied).advice()
+    hops, sms, support = advice_of(Settings(**proxied))
     assert "MARKETD_TRUSTED_PROXY_HOPS" in hops
     assert "MARKETD_SMS_SENDER" in sms
     assert "MARKETD_SUPPORT_EMAIL" in support
-    assert Settings(**proxied, trusted_proxy_hops=1, sms_sender="shop.sms:sender", support_email="a@b.c").advice() == []
-    assert Settings(tls_terminated_by_proxy=True).advice() == []
+    assert (
+        advice_of(Settings(**proxied, trusted_proxy_hops=1, sms_sender="shop.sms:sender", support_email="a@b.c")) == []
+    )
+    assert advice_of(Settings(tls_terminated_by_proxy=True)) == []
     assert not Settings(**proxied).sends_sms
     assert Settings(**proxied, sms_sender="shop.sms:sender").sends_sms
     assert Settings().sends_sms  # its text is in the log, for whoever tries it out
 
 
 def test_everything_wrong_is_said_at_once() -> None:
-    assert len(Settings(env=Environment.PRODUCTION).problems()) == 5
+    assert len(problems_of(Settings(env=Environment.PRODUCTION))) == 5
 
 
 @pytest.mark.parametrize("url", ["emma.example/{token}", "https://emma.example/reset", "javascript:{token}"])

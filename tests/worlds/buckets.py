@@ -19,7 +19,9 @@ import pytest
 from marketd.config import Settings
 from pydantic import SecretStr
 
-KEY_ID, KEY = "AKIDofthetests", "the-key-of-the-tests"
+from tests.canaries import MARK
+
+KEY_ID, KEY = f"AKID{MARK}", f"the-key-of-the-tests-{MARK}"
 BUCKET = "pictures"
 # Everything that it would open otherwise stands on ports of its own choice, where others may be.
 _SERVERS = ("master", "volume", "filer", "s3", "admin")

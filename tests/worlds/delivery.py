@@ -21,6 +21,8 @@ from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.address import Address
 from marketd.kernel.values.geo import Point
 from marketd.kernel.values.ids import new_id, new_order_number
+from marketd.media.model import Purpose
+from marketd.media.servicer import MediaServicer
 from marketd.order import cancel as cancelling
 from marketd.order import service as orders
 from marketd.order.cancel import CancelledLine, CancelOrder
@@ -37,6 +39,7 @@ from tests.canaries import WATCH
 from tests.worlds.built import Built
 from tests.worlds.calls import call, caller_of
 from tests.worlds.parts import make_parts
+from tests.worlds.rendering import quick_taker
 
 Courier: TypeAlias = courier_pb2.Courier
 Reason: TypeAlias = delivery_pb2.DeliveryFailureReason.ValueType
@@ -65,10 +68,12 @@ class World:
         parts = make_parts(tx)
         build = partial(wiring.build, beat_seconds=0.3)
         self.tx, self.feed = tx, parts.feed
-        self.built = Built(parts, "auth", "delivery", instead={"delivery": build})
+        self.built = Built(parts, "auth", "media", "delivery", instead={"delivery": build})
+        self.taker = quick_taker(parts)
         self.users = self.built.servicer(UserServicer)
         self.couriers = self.built.servicer(CourierServicer)
         self.deliveries = self.built.servicer(DeliveryServicer)
+        self.media = self.built.servicer(MediaServicer)
         self.admin = caller_of(new_id(), Role.ADMIN)
 
     async def account(self, *roles: Role) -> Caller:
@@ -149,9 +154,16 @@ class World:
         request = delivery_service_pb2.PickUpDeliveryRequest(delivery_id=str(delivery_id))
         return (await self.call(caller, self.deliveries.PickUpDelivery, request)).delivery
 
-    async def complete(self, caller: Caller, delivery_id: UUID, code: str) -> delivery_pb2.Delivery:
+    async def photograph(self, caller: Caller, content: bytes = b"", purpose: Purpose = Purpose.PROOF) -> UUID:
+        """A picture that the caller uploads, one like no other by default; its id."""
+        content = content or new_id().bytes
+        return (await self.taker.adopt(caller.known_user_id, purpose, content)).media_id
+
+    async def complete(self, caller: Caller, delivery_id: UUID, code: str, *media_ids: UUID) -> delivery_pb2.Delivery:
         """CompleteDelivery."""
-        request = delivery_service_pb2.CompleteDeliveryRequest(delivery_id=str(delivery_id), code=code)
+        request = delivery_service_pb2.CompleteDeliveryRequest(
+            delivery_id=str(delivery_id), code=code, media_ids=[str(media_id) for media_id in media_ids]
+        )
         return (await self.call(caller, self.deliveries.CompleteDelivery, request)).delivery
 
     async def get(self, caller: Caller, delivery_id: UUID) -> delivery_pb2.Delivery:

@@ -20,6 +20,7 @@ from marketd.config import Settings
 from marketd.kernel.call.caller import Role
 from marketd.kernel.call.seal import Seal
 from marketd.kernel.db.uow import UnitOfWork
+from marketd.media.model import Purpose
 from marketd.process.process import App
 from marketplace.auth.v1 import auth_service_pb2
 from marketplace.cart.v1 import cart_service_pb2
@@ -33,6 +34,7 @@ from tests.canaries import WATCH
 from tests.worlds import pictures
 from tests.worlds.jobs import run_due
 from tests.worlds.observed import ObservedApp
+from tests.worlds.rendering import quick_taker
 from tests.worlds.things import (
     PASSWORD,
     Goods,
@@ -269,6 +271,11 @@ class Market(ObservedApp):
         pick_up = delivery_service_pb2.PickUpDeliveryRequest(request_id=new_key(), delivery_id=trip.delivery_id)
         await self.call(pick_up, trip.rider.person)
         return trip
+
+    async def photographed(self, person: Person) -> str:
+        """A picture that the person took of a delivery; its id."""
+        taker = quick_taker(self.app.parts)
+        return str((await taker.adopt(UUID(person.user_id), Purpose.PROOF, secrets.token_bytes(16))).media_id)
 
     async def code_of(self, trip: Trip) -> str:
         """What the buyer tells at the door."""

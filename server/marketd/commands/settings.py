@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsError
 
 from marketd.config import Settings
+from marketd.config.problems import advice_of, problems_of
 from marketd.embedded import EmbeddedPostgres
 
 CONFIGURATION_ERROR = 2
@@ -48,7 +49,7 @@ def _said(problem: ErrorDetails, given: Mapping[str, object]) -> str:
 
 def require_startable(settings: Settings) -> None:
     """Exit 2 with every reason why these settings may not serve."""
-    problems = settings.problems()
+    problems = problems_of(settings)
     for problem in problems:
         fail_line(problem)
     if problems:
@@ -68,7 +69,7 @@ def require_database_folder(settings: Settings) -> None:
 
 def advise(settings: Settings) -> None:
     """Say what is most likely a mistake."""
-    for advice in settings.advice():
+    for advice in advice_of(settings):
         fail_line(advice)
 
 

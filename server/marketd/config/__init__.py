@@ -1,6 +1,6 @@
 """Settings: one frozen object, read once from the environment (MARKETD_…), with defaults that are safe on one machine.
 
-Nothing else reads the environment. Production refuses what is only good for trying out; `problems()` says what and why.
+Nothing else reads the environment. Production refuses what is only good for trying out; problems.py says what and why.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import Any, Final, Self
 from pydantic import Field, SecretStr, TypeAdapter, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from marketd.config import problems
 from marketd.config.currencies import CURRENCY_DIGITS
-from marketd.config.problems import DEVELOPMENT_SECRET
+
+DEVELOPMENT_SECRET = "development-secret-not-for-production"  # noqa: S105 - the name says it; production refuses it
 
 STRICT_LIMITS = {
     "READ": (50.0, 200),
@@ -139,6 +139,12 @@ class Settings(BaseSettings):
         (), description="Networks besides the public internet to fetch them from: '[\"10.1.0.0/16\"]'."
     )
     render_processes: int = Field(2, ge=1, le=32, description="Processes of each worker that make pictures' sizes.")
+
+    proof_retention: timedelta = Field(
+        timedelta(days=180),
+        ge=timedelta(days=1),
+        description="How long pictures that prove a delivery are kept once it is closed.",
+    )
 
     # Secrets
     secrets_dir: Path | None = Field(
@@ -367,14 +373,6 @@ class Settings(BaseSettings):
     def derive(self, purpose: str) -> bytes:
         """A 32-byte key for one purpose, made of the secret (HKDF-like, RFC 5869's expand step)."""
         return hmac.digest(self.secret.get_secret_value().encode(), purpose.encode() + b"\x01", hashlib.sha256)
-
-    def problems(self) -> list[str]:
-        """What keeps the server from starting with these settings, each with what to do."""
-        return problems.of(self)
-
-    def advice(self) -> list[str]:
-        """What is no mistake for certain, but mostly one; it is said at the start and keeps nobody from starting."""
-        return problems.advice(self)
 
 
 def with_port(host: str, port: int) -> str:

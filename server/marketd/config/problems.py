@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from marketd.config import Settings
+from marketd.config import DEVELOPMENT_SECRET, Settings
 
-DEVELOPMENT_SECRET: Final = "development-secret-not-for-production"  # noqa: S105 - the name says it; production refuses it
 MINIMUM_SECRET_LENGTH: Final = 32
 MINIMUM_SECRET_CHARACTERS: Final = 8
 PRODUCTION_BCRYPT_COST: Final = 12
 
 
-def of(settings: Settings) -> list[str]:
+def problems_of(settings: Settings) -> list[str]:
     """What keeps a server from starting with the settings."""
     found = _contradictions(settings)
     if settings.production:
@@ -22,7 +20,7 @@ def of(settings: Settings) -> list[str]:
     return found
 
 
-def advice(settings: Settings) -> list[str]:
+def advice_of(settings: Settings) -> list[str]:
     """What is no mistake for certain, but mostly one; it is said at the start and keeps nobody from starting."""
     found: list[str] = []
     if settings.production and settings.tls_terminated_by_proxy and not settings.trusted_proxy_hops:

@@ -13,7 +13,7 @@ from marketd.audit import log
 from marketd.auth import service as auth
 from marketd.auth.events import AccountDeleted
 from marketd.auth.ports import AccessEnd
-from marketd.delivery import life
+from marketd.delivery import life, proofs
 from marketd.delivery.events import CourierClosed
 from marketd.delivery.model import CourierState
 from marketd.delivery.repository import couriers, deliveries, positions
@@ -79,7 +79,9 @@ async def courier_deleted(uow: UnitOfWork, user_id: UUID) -> None:
 
 
 async def forget(uow: UnitOfWork, stored: StoredEvent) -> None:
-    """Somebody has deleted the account: the addresses of deliveries to them and from their shop keep only the city."""
+    """Somebody has deleted the account: the addresses of deliveries to them and from their shop keep only the city, and
+    what proved deliveries to them goes.
+    """
     await _forget_batch(uow, read_event(AccountDeleted, stored).user_id)
 
 
@@ -89,5 +91,7 @@ async def forget_more(uow: UnitOfWork, payload: Mapping[str, Json]) -> None:
 
 
 async def _forget_batch(uow: UnitOfWork, user_id: UUID) -> None:
-    if await deliveries.forget_person(uow.connection, user_id, uow.now, BATCH) == BATCH:
+    gone = await deliveries.forget_person(uow.connection, user_id, uow.now, BATCH)
+    proofs_gone = await proofs.forget_person(uow, user_id, BATCH)
+    if BATCH in (gone, proofs_gone):
         uow.enqueue(Job(kind=FORGET, payload={"user_id": str(user_id)}))

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
+from marketd.delivery import proofs
 from marketd.delivery.errors import ProofCodeMismatch, ProofRequired, TooManyWrongCodes
 from marketd.delivery.estimate import Pace
 from marketd.delivery.events import DeliveryPickedUp
@@ -111,7 +112,7 @@ async def complete(uow: UnitOfWork, caller: Caller, command: CompleteDelivery) -
     """The buyer has it: the delivery is CLOSED and DELIVERED, and so is the order. What was closed so stays as it is.
 
     Raises NotFound unless it is the caller's delivery, EtagMismatch, IllegalTransition, ProofRequired, TimeInFuture,
-    TimeBeforeStep.
+    TimeBeforeStep, ValidationFailed for pictures that the caller did not take for this.
     """
     delivery_id = command.delivery_id
     courier = await couriers.lock_own(uow.connection, caller.known_user_id)
@@ -130,6 +131,7 @@ async def complete(uow: UnitOfWork, caller: Caller, command: CompleteDelivery) -
     happened = happened_at(uow.now, command.occurred_time, before.state_time)
     await couriers.count_completed(uow.connection, courier.courier_id, before.shift_id)
     await order.delivered(uow, before.order_id)
+    await proofs.hold(uow, caller, delivery_id, command.media_ids)
     return await close(
         uow, before, DeliveryOutcome.DELIVERED, occurred_time=happened, proof_media_ids=command.media_ids
     )

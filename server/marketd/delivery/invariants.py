@@ -8,7 +8,7 @@ from marketd.kernel.db.invariants import Invariant
 
 # ruff: noqa: S608 - the one interpolated part is the constant here
 _OVER: Final = "'DELIVERED', 'CANCELLED', 'REJECTED', 'EXPIRED', 'REFUNDED'"
-# Orders are read here and nowhere else in this slice: the agreement of the two is the invariant.
+# Orders and what media are held by are read here and nowhere else in this slice: that they agree is the invariant.
 INVARIANTS: Final = (
     Invariant(
         "I12",
@@ -95,6 +95,16 @@ INVARIANTS: Final = (
         "SELECT c.courier_id::text AS id, c.completed_deliveries || ' counted, ' || n.made || ' made' AS wrong"
         " FROM couriers c CROSS JOIN LATERAL (SELECT count(*) AS made FROM deliveries d"
         " WHERE d.courier_id = c.courier_id AND d.outcome = 'DELIVERED') n WHERE c.completed_deliveries <> n.made",
+    ),
+    Invariant(
+        "I12",
+        "what proves a delivery is held by it",
+        "SELECT coalesce(d.delivery_id, h.holder_id)::text AS id, CASE WHEN h.holder_id IS NULL"
+        "   THEN 'shows a picture that it does not hold' ELSE 'holds a picture that it does not show' END AS wrong"
+        " FROM (SELECT delivery_id, unnest(proof_media_ids) AS media_id FROM deliveries) d FULL JOIN"
+        "   (SELECT holder_id, media_id FROM media_holds WHERE holder_kind = 'DELIVERY') h"
+        "   ON h.holder_id = d.delivery_id AND h.media_id = d.media_id"
+        " WHERE h.holder_id IS NULL OR d.delivery_id IS NULL",
     ),
     # SuspendCourier does what blocking the account, or taking the role, does by itself.
     Invariant(

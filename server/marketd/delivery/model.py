@@ -331,6 +331,7 @@ class DeliveryTable(Base):
             Index(f"ix_deliveries_{owner}_close", owner, text(CLOSE_KEY), "delivery_id")
             for owner in ("buyer_id", "owner_user_id", "seller_id", "courier_id")
         ),
+        Index("ix_deliveries_proofs", "close_time", postgresql_where=text("proof_media_ids <> '{}'")),
         Index("ix_deliveries_open_courier", "courier_id", postgresql_where=text("state <> 'CLOSED'")),
     )
 

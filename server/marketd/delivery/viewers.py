@@ -28,7 +28,12 @@ class Viewer:
     @property
     def may_see(self) -> bool:
         """Whether it exists for this caller at all."""
-        return self.is_buyer or self.is_seller or self.is_courier or self.is_office
+        return self.is_party or self.is_office
+
+    @property
+    def is_party(self) -> bool:
+        """Whether the caller hands it out, brings it or receives it, and so may look at what proves it."""
+        return self.is_buyer or self.is_seller or self.is_courier
 
     @property
     def brings_it(self) -> bool:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from marketd.auth.events import AccountDeleted
-from marketd.delivery import follow_accounts, invariants
+from marketd.delivery import follow_accounts, invariants, proofs
 from marketd.delivery.estimate import Pace
 from marketd.delivery.follow_orders import OrderFollower
 from marketd.delivery.servicer import CourierServicer, DeliveryServicer
 from marketd.kernel.events.watch import BEAT_SECONDS, ResumeTokens
-from marketd.kernel.slice import Parts, Slice
+from marketd.kernel.slice import Parts, Slice, Sweep
 
 SERVICERS: Final = (CourierServicer, DeliveryServicer)
 INVARIANTS: Final = invariants.INVARIANTS
@@ -32,4 +33,5 @@ def build(parts: Parts, *, beat_seconds: float = BEAT_SECONDS) -> Slice:
             (AccountDeleted.event_type, "delivery.forget", follow_accounts.forget),
         ],
         jobs={follow_accounts.FORGET: follow_accounts.forget_more},
+        sweeps=[Sweep("delivery.sweep_proofs", partial(proofs.sweep, keep=parts.settings.proof_retention))],
     )

@@ -74,6 +74,8 @@ class Parts:
     broadcast: Broadcast
     feed: Feed
     clock: Clock
+    shared: dict[type, Any] = field(default_factory=dict)
+    """What a slice has made once for its process and upper slices use too, by its class; ask the slice for it."""
 
     def drop_answers(self, tag: str) -> None:
         """After a commit: kept answers under the tag are stale, on this worker at once and on the others soon."""

@@ -13,7 +13,7 @@ from marketd.kernel.db.database import Connection
 class PrivateReaders(Protocol):
     """Who may read a proof or a signature, besides its uploader and admins: the parties of what holds it."""
 
-    async def __call__(self, connection: Connection, caller: Caller, media_id: UUID) -> bool:
+    async def __call__(self, connection: Connection, caller: Caller, media_id: UUID, /) -> bool:
         """Whether the caller, who has an account, may read the media."""
         ...
 

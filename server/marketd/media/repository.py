@@ -13,7 +13,7 @@ from marketd.kernel.db.database import Connection
 from marketd.kernel.db.paging import follow
 from marketd.kernel.db.sql import Arguments, Columns
 from marketd.media.model import Purpose
-from marketd.media.values import Holder, Media, Picture, renditions_of
+from marketd.media.values import Holder, HolderKind, Media, Picture, renditions_of
 
 # ruff: noqa: S608 - every interpolated part is one of the constants here
 
@@ -225,12 +225,47 @@ async def drop_holds(connection: Connection, media_ids: Collection[UUID], holder
         holder.kind.value,
         holder.holder_id,
     )
+    await _count_unheld(connection, media_ids, now)
+
+
+async def _count_unheld(connection: Connection, media_ids: Collection[UUID], since: datetime) -> None:
     await connection.execute(
         "UPDATE media SET unheld_time = $2 WHERE media_id = ANY($1::uuid[]) AND unheld_time IS NULL"
         " AND NOT EXISTS (SELECT FROM media_holds h WHERE h.media_id = media.media_id)",
         list(media_ids),
-        now,
+        since,
     )
+
+
+async def held_by_any(connection: Connection, kind: HolderKind, holder_ids: Collection[UUID]) -> list[UUID]:
+    """What these holders hold."""
+    rows = await connection.fetch(
+        "SELECT DISTINCT media_id FROM media_holds WHERE holder_id = ANY($1::uuid[]) AND holder_kind = $2",
+        list(holder_ids),
+        kind.value,
+    )
+    return [row["media_id"] for row in rows]
+
+
+async def drop_all_holds(
+    connection: Connection, media_ids: Collection[UUID], kind: HolderKind, holder_ids: Collection[UUID], since: datetime
+) -> None:
+    """The holders let these locked media go; those that nothing else holds count as unheld since the instant."""
+    await connection.execute(
+        "DELETE FROM media_holds WHERE media_id = ANY($1::uuid[]) AND holder_kind = $2 AND holder_id = ANY($3::uuid[])",
+        list(media_ids),
+        kind.value,
+        list(holder_ids),
+    )
+    await _count_unheld(connection, media_ids, since)
+
+
+async def read_holder_ids(connection: Connection, media_id: UUID, kind: HolderKind) -> list[UUID]:
+    """The holders of this kind that the media has."""
+    rows = await connection.fetch(
+        "SELECT holder_id FROM media_holds WHERE media_id = $1 AND holder_kind = $2", media_id, kind.value
+    )
+    return [row["holder_id"] for row in rows]
 
 
 async def read_holder(connection: Connection, media_id: UUID) -> str | None:

@@ -13,9 +13,19 @@ from marketd.kernel.db.database import Connection
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.media import holds, repository
 from marketd.media.model import Purpose
-from marketd.media.values import Holder, Media, Picture
+from marketd.media.values import Holder, HolderKind, Media, Picture
 
-__all__ = ["PICTURE_SQL", "THUMB_SQL", "Taker", "hold", "read_pictures", "release", "release_all"]
+__all__ = [
+    "PICTURE_SQL",
+    "THUMB_SQL",
+    "Taker",
+    "discard_all",
+    "hold",
+    "read_holder_ids",
+    "read_pictures",
+    "release",
+    "release_all",
+]
 
 PICTURE_SQL: Final = repository.PICTURE_SQL
 """The picture of a media as JSON, a scalar subquery: `PICTURE_SQL.format(media_id="i.media_id")` in a list of columns.
@@ -45,7 +55,7 @@ async def hold(
     uow: UnitOfWork,
     allowed_owner_ids: Collection[UUID],
     media_ids: Sequence[UUID],
-    purpose: Purpose,
+    purpose: Purpose | Collection[Purpose],
     holder: Holder,
     *,
     field: str | Sequence[str],
@@ -53,11 +63,13 @@ async def hold(
     """Have the holder hold these media, besides those that it holds; the picture of each.
 
     allowed_owner_ids: whose media may be taken: the caller's, and with an admin who acts for a shop its owner's too.
+    purpose: the one, or those, that they must have been uploaded for.
     field: where the ids stand in the request, such as `images[].media_id`; `[]` is filled with the place of an id in
     `media_ids`; or where each of them stands. The rows are locked in the order of their ids. Raises ValidationFailed
     for an id that is missing, is another's or of another purpose.
     """
-    return await holds.hold(uow, allowed_owner_ids, media_ids, purpose, holder, field=field)
+    purposes = (purpose,) if isinstance(purpose, Purpose) else purpose
+    return await holds.hold(uow, allowed_owner_ids, media_ids, purposes, holder, field=field)
 
 
 async def release(uow: UnitOfWork, media_ids: Collection[UUID], holder: Holder) -> None:
@@ -68,6 +80,16 @@ async def release(uow: UnitOfWork, media_ids: Collection[UUID], holder: Holder) 
 async def release_all(uow: UnitOfWork, holder: Holder) -> None:
     """The holder lets go of all that it holds: it is gone."""
     await holds.release_all(uow, holder)
+
+
+async def discard_all(uow: UnitOfWork, kind: HolderKind, holder_ids: Collection[UUID]) -> None:
+    """These holders let go of all that they hold, and what nothing else holds then goes with the next sweep."""
+    await holds.discard_all(uow, kind, holder_ids)
+
+
+async def read_holder_ids(connection: Connection, media_id: UUID, kind: HolderKind) -> list[UUID]:
+    """Who of this kind holds the media."""
+    return await repository.read_holder_ids(connection, media_id, kind)
 
 
 async def read_pictures(connection: Connection, media_ids: Collection[UUID]) -> Mapping[UUID, Picture]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import weakref
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -127,18 +126,15 @@ def _names(media_id: UUID, purpose: Purpose, sizes: tuple[RenderedSize, ...]) ->
     return {size.name: f"{PRIVATE_FOLDER}{media_id}/{size.name}.webp" for size in sizes}
 
 
-_TAKERS: weakref.WeakKeyDictionary[Transactor, MediaTaker] = weakref.WeakKeyDictionary()
-
-
 def taker_of(parts: Parts) -> MediaTaker:
     """The taker of the process that these are the parts of; whoever asks gets the same, and its children with it.
 
     Raises StoreUnfit.
     """
-    taker = _TAKERS.get(parts.tx)
+    taker: MediaTaker | None = parts.shared.get(MediaTaker)
     if taker is None:
         settings = parts.settings
-        taker = _TAKERS[parts.tx] = MediaTaker(
+        taker = parts.shared[MediaTaker] = MediaTaker(
             parts.tx,
             parts.clock,
             choose_store(settings),

@@ -81,7 +81,7 @@ def make_core(settings: Settings) -> Core:
 
 
 def _failpoints(settings: Settings) -> Failpoints | None:
-    """None but in tests; asked again here, since a worker does not go through `settings.problems()`."""
+    """None but in tests; asked again here, since a worker does not go through `problems_of(settings)`."""
     if settings.failpoints is None:
         return None
     if settings.production:

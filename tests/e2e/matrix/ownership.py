@@ -61,6 +61,7 @@ SERVICES: Final = "only services call this, and they may read every account"
 WORTHLESS: Final = "nothing without its secret; unknown, revoked and without it look the same (test_auth_services)"
 SECRET: Final = "whoever holds it may use it"
 APART: Final = "a token, which has tests of its own"
+PICTURE: Final = "must be the caller's own upload; another's is refused like a missing one (test_delivery_proofs)"
 NOT_YET: Final = "there is nothing yet that it could name"
 
 
@@ -383,7 +384,7 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "WatchDeliveries.resume_token": APART,
     "PickUpDelivery.delivery_id": Owned((C,), delivery(delivery_service_pb2.PickUpDeliveryRequest)),
     "CompleteDelivery.delivery_id": Owned((C,), completed),
-    "CompleteDelivery.media_ids": NOT_YET,
+    "CompleteDelivery.media_ids": PICTURE,
     "StreamLocations.hello.uplink_id": OWN_KEY,
     "StreamLocations.hello.device_id": OWN_KEY,
     "ReportLocations.uplink_id": OWN_KEY,

@@ -239,13 +239,14 @@ async def pick_up(market: Market, who: str) -> Scene:
 @DELIVERY.add("CompleteDelivery", COURIER)
 async def complete(market: Market, who: str) -> Scene:
     trip = await market.picked_up()
+    assert trip.rider is not None
     now = Timestamp()
     now.GetCurrentTime()
     request = delivery_service_pb2.CompleteDeliveryRequest(
         request_id=new_key(),
         delivery_id=trip.delivery_id,
         code=await market.code_of(trip),
-        media_ids=[new_key()],
+        media_ids=[await market.photographed(trip.rider.person)],
         occurred_time=now,
     )
     return Scene(part_in(market, trip, "COURIER"), (request,))

@@ -26,6 +26,8 @@ ROLE_TAKEN = "DELETE FROM account_roles WHERE role = 'COURIER'"
 SENT_NOWHERE = "UPDATE orders SET address = NULL, eta_earliest_time = NULL, eta_latest_time = NULL"
 READ = "UPDATE outbox_events SET publish_time = now()"
 
+SHOWN = "UPDATE deliveries SET proof_media_ids = ARRAY[delivery_id]"
+
 PLANTED = {
     "an open delivery of an order that is over": (False, (OVER, READ), "ASSIGNED but its order is CANCELLED"),
     "a delivery that ended without its order": (False, (CLOSED,), "CANCELLED but its order is READY"),
@@ -35,6 +37,7 @@ PLANTED = {
     "what is sent nowhere": (False, (SENT_NOWHERE,), "although nothing of its order is sent"),
     "a courier whose account is blocked": (False, (BLOCKED,), "is active, and the account is BLOCKED"),
     "a courier without the role": (False, (ROLE_TAKEN,), "is active, and the account is ACTIVE without the role"),
+    "a picture that nobody keeps": (True, (SHOWN,), "shows a picture that it does not hold"),
     "a shift of somebody who is suspended": (True, (SUSPENDED,), "runs though its courier is SUSPENDED"),
 }
 

@@ -50,7 +50,7 @@ async def test_what_is_picked_up_is_picked_up_again_without_any_change(world: Wo
 
 async def test_a_completion_is_repeated_with_the_same_proof_alone(world: World) -> None:
     ready, courier, courier_id = await world.picked_up()
-    code, picture = await world.code(ready), str(new_id())
+    code, picture = await world.code(ready), str(await world.photograph(courier))
 
     async def complete(**fields: Any) -> delivery_pb2.Delivery:
         request = CompleteDeliveryRequest(delivery_id=str(ready.delivery_id), **fields)

@@ -212,3 +212,25 @@ async def test_who_uploads_again_has_a_day_again(uploads: Uploads) -> None:
     assert await uploads.upload(pictures.unlike(1)) == media
     await uploads.clean(timedelta(hours=23))
     assert await uploads.rows() == 1
+
+
+async def test_what_breaks_the_rules_is_found(uploads: Uploads) -> None:
+    await uploads.upload(pictures.unlike(1))
+    for statement, wrong in (
+        ("UPDATE media_files SET remove_time = now()", "is no file of it"),
+        ("UPDATE media_files SET remove_time = NULL", ""),
+        ("UPDATE media SET unheld_time = NULL", "is held by nothing"),
+        ("UPDATE media SET unheld_time = now()", ""),
+        ("INSERT INTO media_holds SELECT media_id, 'PRODUCT', media_id FROM media", "is held and would be removed"),
+        ("DELETE FROM media_holds", ""),
+        ("UPDATE media_owners SET used_size = used_size + 1", "bytes counted"),
+        ("DELETE FROM media_owners", "has 0 bytes counted"),
+    ):
+
+        async def break_it(uow: UnitOfWork, broken: str = statement) -> None:
+            await uow.connection.execute(broken)
+
+        await uploads.later(break_it)
+        found = await uploads.built.violations()
+        assert bool(found) is bool(wrong), statement
+        assert all(wrong in one for one in found)

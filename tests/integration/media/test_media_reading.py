@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from marketd.kernel.call.caller import ANONYMOUS, Caller, Role
@@ -35,10 +36,10 @@ async def test_what_is_public_is_read_by_everybody_and_whose_it_is_by_few(upload
 async def test_a_proof_is_read_by_its_uploader_admins_and_whom_a_port_names(tx: Transactor, tmp_path: Path) -> None:
     party = somebody(Role.SELLER)
 
-    async def parties(_connection: Connection, caller: Caller, _media_id: object) -> bool:
+    async def parties(_connection: Connection, caller: Caller, _media_id: UUID) -> bool:
         return caller is party
 
-    async def nobody(_connection: Connection, _caller: Caller, _media_id: object) -> bool:
+    async def nobody(_connection: Connection, _caller: Caller, _media_id: UUID) -> bool:
         return False
 
     instead = {"media": partial(wiring.build, readers=(nobody, parties))}
@@ -68,7 +69,7 @@ async def test_bytes_come_whole_in_parts_and_not_again(uploads: Uploads) -> None
     assert whole == (uploads.folder / full.url.removeprefix("/media/")).read_bytes()
     assert len(await uploads.call(pb.DownloadMediaRequest(media_id=media.media_id))) == -(-full.size // 65_536)
     for offset, length in ((0, 1), (10, 70_000), (full.size - 5, 100), (full.size, None), (7, None)):
-        more = {} if length is None else {"length": length}
+        more: dict[str, Any] = {} if length is None else {"length": length}
         part, content = await uploads.download(media.media_id, offset=offset, **more)
         wanted = whole[offset:] if length is None else whole[offset : offset + length]
         assert (content, part.length, part.offset, part.etag) == (wanted, len(wanted), offset, info.etag)

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,12 +30,9 @@ KINDS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF")
 
 @contextmanager
 def _opened(data: bytes) -> Iterator[int]:
-    file = os.memfd_create("a picture")
-    try:
-        os.write(file, data)
-        yield file
-    finally:
-        os.close(file)
+    with tempfile.TemporaryFile(buffering=0) as file:
+        file.write(data)
+        yield file.fileno()
 
 
 def render(data: bytes) -> Rendered:

@@ -200,6 +200,34 @@ async def forget_person(connection: Connection, user_id: UUID, now: datetime, li
     return int(tag.rpartition(" ")[2])
 
 
+async def drop_old_proofs(connection: Connection, before: datetime, now: datetime, limit: int) -> list[UUID]:
+    """Take the proofs from deliveries that closed before the instant, the oldest first; whose they were."""
+    rows = await connection.fetch(
+        "UPDATE deliveries SET proof_media_ids = '{}', update_time = $2, version = version + 1 WHERE delivery_id IN"
+        " (SELECT delivery_id FROM deliveries WHERE close_time < $1 AND proof_media_ids <> '{}' ORDER BY close_time"
+        "   LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED)"
+        " RETURNING delivery_id",
+        before,
+        now,
+        limit,
+    )
+    return [row["delivery_id"] for row in rows]
+
+
+async def drop_proofs_of_buyer(connection: Connection, user_id: UUID, now: datetime, limit: int) -> list[UUID]:
+    """Take the proofs from at most `limit` deliveries to this person; which they were."""
+    rows = await connection.fetch(
+        "UPDATE deliveries SET proof_media_ids = '{}', update_time = $2, version = version + 1 WHERE delivery_id IN"
+        " (SELECT delivery_id FROM deliveries WHERE buyer_id = $1 AND proof_media_ids <> '{}' ORDER BY delivery_id"
+        "   LIMIT $3 FOR NO KEY UPDATE)"
+        " RETURNING delivery_id",
+        user_id,
+        now,
+        limit,
+    )
+    return [row["delivery_id"] for row in rows]
+
+
 async def one_open_of_courier(connection: Connection, courier_id: UUID) -> UUID | None:
     """One of the courier's open deliveries, if there is any."""
     found: UUID | None = await connection.fetchval(

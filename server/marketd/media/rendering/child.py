@@ -19,7 +19,7 @@ import sys
 from marketd.media.rendering import draw, judge
 
 MEMORY_BYTES = 1 << 30
-_NICE = 10
+_NICE = 5
 _PR_SET_PDEATHSIG = 1
 
 

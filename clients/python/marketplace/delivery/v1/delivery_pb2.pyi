@@ -283,7 +283,7 @@ class Delivery(_message.Message):
 
     @_builtins.property
     def proof_media_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Pictures that prove the end of the delivery."""
+        """Media that prove the end of the delivery. They are removed some months later, or with the buyer's account."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:

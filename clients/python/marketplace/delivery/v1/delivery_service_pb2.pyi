@@ -607,7 +607,7 @@ class CompleteDeliveryRequest(_message.Message):
     """The id of this request; a repeat gets the first answer."""
     @_builtins.property
     def media_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Pictures that the courier took of it."""
+        """Pictures that the courier took of it: own media that were uploaded as a PROOF or a SIGNATURE."""
 
     @_builtins.property
     def occurred_time(self) -> _timestamp_pb2.Timestamp:

@@ -54,8 +54,9 @@ class DeliveryServiceStub:
     """Lets the courier close the delivery with the buyer's code; it becomes CLOSED with the outcome DELIVERED, and its
     order DELIVERED. One that the courier has closed so already, with this code and these pictures, stays as it is.
     Errors: NOT_FOUND, PROOF_REQUIRED without a code, PROOF_CODE_MISMATCH for a wrong one, ETAG_MISMATCH,
-    ILLEGAL_TRANSITION, VALIDATION_FAILED for a time ahead of now or before the step before, RATE_LIMITED after too many
-    wrong codes, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    ILLEGAL_TRANSITION, VALIDATION_FAILED for a time ahead of now or before the step before and for pictures that the
+    courier did not upload as a PROOF or a SIGNATURE, RATE_LIMITED after too many wrong codes, REQUEST_ID_REUSED,
+    REQUEST_IN_PROGRESS.
     """
     CancelDelivery: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.CancelDeliveryRequest, _delivery_service_pb2.CancelDeliveryResponse]
     """Gives a delivery up before the pickup: it becomes CLOSED with the outcome CANCELLED, and its order CANCELLED as
@@ -159,8 +160,9 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lets the courier close the delivery with the buyer's code; it becomes CLOSED with the outcome DELIVERED, and its
         order DELIVERED. One that the courier has closed so already, with this code and these pictures, stays as it is.
         Errors: NOT_FOUND, PROOF_REQUIRED without a code, PROOF_CODE_MISMATCH for a wrong one, ETAG_MISMATCH,
-        ILLEGAL_TRANSITION, VALIDATION_FAILED for a time ahead of now or before the step before, RATE_LIMITED after too many
-        wrong codes, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        ILLEGAL_TRANSITION, VALIDATION_FAILED for a time ahead of now or before the step before and for pictures that the
+        courier did not upload as a PROOF or a SIGNATURE, RATE_LIMITED after too many wrong codes, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
