@@ -335,3 +335,17 @@ async def test_only_a_shops_owner_and_admins_are_told(fetching: Fetching) -> Non
     rest = await fetching.shop.catalog.ListRemoteImages(request, CONTEXT)
     assert [one.image_id for one in (*page.remote_images, *rest.remote_images)] == ids
     assert not rest.next_page_token
+
+
+async def test_the_work_beside_the_server_fetches_until_it_is_cancelled(fetching: Fetching) -> None:
+    fetching.web.pages["/a.png"] = answer("200 OK", pictures.unlike(1))
+    await fetching.shop.make(images=[picture(fetching.url("/a.png")), picture(fetching.url("/gone.png"))])
+    running = asyncio.create_task(fetching.work.run())
+    try:
+        async with asyncio.timeout(30):
+            while {one.state for one in await fetching.told()} != {FETCHED, FAILED}:
+                await fetching.work.ended.wait()
+    finally:
+        running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running

@@ -83,10 +83,15 @@ async def run(target: str, email: str, password: str, console: Console) -> None:
 
 
 async def _decorate(target: str, logins: SeededLogins, console: Console) -> None:
-    try:
-        await decorate(target, logins)
-    except MarketplaceError as error:
-        console.print(f"The shops' pictures could not be hung: {error}")
+    """Hang the pictures, patiently: a machine that has just started has other things to do."""
+    for attempt in range(1, _SEED_ATTEMPTS + 1):
+        try:
+            await decorate(target, logins)
+            return
+        except MarketplaceError as error:
+            if attempt == _SEED_ATTEMPTS:
+                console.print(f"The shops' pictures could not be hung: {error}")
+        await asyncio.sleep(_SEED_PAUSE_SECONDS * attempt)
 
 
 def command(

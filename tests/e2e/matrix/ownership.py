@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from typing import Final
-from uuid import UUID
 
 from marketplace.auth.v1 import user_service_pb2
 from marketplace.cart.v1 import cart_pb2, cart_service_pb2
 from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
 from marketplace.delivery.v1 import courier_service_pb2, delivery_service_pb2
 from marketplace.inventory.v1 import inventory_service_pb2
-from marketplace.media.v1 import media_pb2, media_service_pb2
+from marketplace.media.v1 import media_service_pb2
 from marketplace.order.v1 import order_service_pb2
 from marketplace.payment.v1 import payment_pb2, payment_service_pb2
 from marketplace.seller.v1 import seller_service_pb2
@@ -23,7 +22,6 @@ from marketplace.tracking.v1 import tracking_service_pb2
 
 from tests.e2e.matrix.ownership_cases import (
     Owned,
-    added_image,
     address,
     cancelled_item,
     cart_item,
@@ -33,27 +31,23 @@ from tests.e2e.matrix.ownership_cases import (
     delivery,
     draft,
     filtered,
-    of_own_product,
     order,
-    own_logo,
     pending_handle,
     pending_seller,
-    pictured_product,
     plain,
     private_media,
     quoted_address,
     refunded_order,
     refunded_payment,
     session,
-    shop_with_logo,
     update_address,
     update_product,
     update_seller,
     update_user,
     update_variant,
-    uploaded,
     upserted,
 )
+from tests.e2e.matrix.ownership_pictures import PICTURES
 from tests.e2e.matrix.recipes_goods import csv_file, inline_import, streamed_import
 from tests.worlds.matrix import Market
 from tests.worlds.things import PASSWORD, new_key
@@ -89,6 +83,7 @@ _ORDERS, _DELIVERIES = order_service_pb2.ListOrdersRequest, delivery_service_pb2
 _STOCK = inventory_service_pb2
 
 FIELDS: Final[Mapping[str, Owned | str]] = {
+    **PICTURES,
     "Login.guest_cart_token": NOT_YET,
     "RefreshTokens.refresh_token": SECRET,
     "GetUser.user_id": Owned(
@@ -130,15 +125,11 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "ListAuditEntries.resource_ids": EVERYTHING,
     "CreateSeller.seller.seller_id": NOT_READ,
     "CreateSeller.seller.owner_user_id": NOT_READ,
-    "CreateSeller.seller.logo.media_id": Owned(
-        (B,), uploaded(media_pb2.MEDIA_PURPOSE_SHOP, shop_with_logo), is_attribute=True
-    ),
     "GetSeller.seller_id": Owned((NOBODY, B, S, C), pending_seller),
     "GetSeller.handle": Owned((NOBODY, B, S, C), pending_handle),
     "CreateSeller.seller.handle": NAME,
     "UpdateSeller.seller.seller_id": Owned((B, S, C), plain(lambda market: market.shop.seller_id, update_seller)),
     "UpdateSeller.seller.owner_user_id": NOT_READ,
-    "UpdateSeller.seller.logo.media_id": Owned((S,), own_logo, is_attribute=True),
     "UpdateSeller.seller.handle": NOT_READ,
     "ListSellers.page_token": APART,
     "ApproveSeller.seller_id": EVERYTHING,
@@ -196,9 +187,6 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "CreateProduct.product.category_id": PUBLIC,
     "CreateProduct.product.brand_id": PUBLIC,
     "CreateProduct.product.images[].image_id": NOT_READ,
-    "CreateProduct.product.images[].image.media_id": Owned(
-        (S,), uploaded(media_pb2.MEDIA_PURPOSE_PRODUCT, pictured_product), is_attribute=True
-    ),
     "CreateProduct.product.images[].variant_ids": NOT_YET,
     "CreateProduct.product.variants[].variant_id": NOT_READ,
     "CreateProduct.product.variants[].product_id": NOT_READ,
@@ -225,63 +213,8 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "DeleteVariant.variant_id": Owned(
         (S,), plain(_variant_id, lambda one: catalog_service_pb2.DeleteVariantRequest(variant_id=one))
     ),
-    "AddProductImage.product_id": Owned((S,), plain(_product_id, added_image)),
     "AddProductImage.image.image_id": NOT_READ,
-    "AddProductImage.image.image.media_id": Owned(
-        (S,),
-        of_own_product(
-            lambda theirs: theirs.images[0].image.media_id,
-            lambda own, one: added_image(own, image={"media_id": one}),
-        ),
-        is_attribute=True,
-    ),
-    "AddProductImage.image.variant_ids": Owned(
-        (S,),
-        of_own_product(
-            lambda theirs: theirs.variants[0].variant_id, lambda own, one: added_image(own, variant_ids=[one])
-        ),
-        is_attribute=True,
-    ),
-    "RemoveProductImage.product_id": Owned(
-        (S,),
-        plain(
-            _product_id,
-            lambda one: catalog_service_pb2.RemoveProductImageRequest(product_id=one, image_id=str(UUID(int=1))),
-        ),
-    ),
-    "RemoveProductImage.image_id": Owned(
-        (S,),
-        of_own_product(
-            lambda theirs: theirs.images[0].image_id,
-            lambda own, one: catalog_service_pb2.RemoveProductImageRequest(product_id=own, image_id=one),
-        ),
-    ),
-    "ReorderProductImages.product_id": Owned(
-        (S,),
-        plain(
-            _product_id,
-            lambda one: catalog_service_pb2.ReorderProductImagesRequest(product_id=one, image_ids=[str(UUID(int=1))]),
-        ),
-    ),
-    "ReorderProductImages.image_ids": Owned(
-        (S,),
-        of_own_product(
-            lambda theirs: theirs.images[0].image_id,
-            lambda own, one: catalog_service_pb2.ReorderProductImagesRequest(product_id=own, image_ids=[one]),
-        ),
-        is_attribute=True,
-    ),
     "ListRemoteImages.page_token": APART,
-    "ListRemoteImages.seller_ids": Owned(
-        (S,), filtered(catalog_service_pb2.ListRemoteImagesRequest, "seller_ids", lambda market: market.shop.seller_id)
-    ),
-    "ListRemoteImages.product_ids": Owned(
-        (S,),
-        of_own_product(
-            lambda theirs: theirs.product_id,
-            lambda _, one: catalog_service_pb2.ListRemoteImagesRequest(product_ids=[one]),
-        ),
-    ),
     "BatchUpsertVariants.seller_id": Owned(
         (S,), plain(lambda market: market.shop.seller_id, partial(upserted, field="seller_id"))
     ),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,11 +16,9 @@ from marketplace.cart.v1 import cart_service_pb2
 from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
 from marketplace.delivery.v1 import delivery_service_pb2
 from marketplace.media.v1 import media_pb2
-from marketplace.media.v1.media_pb2 import MediaPurpose
 from marketplace.order.v1 import order_service_pb2
 from marketplace.payment.v1 import payment_service_pb2
 from marketplace.seller.v1 import seller_pb2, seller_service_pb2
-from marketplace.type.v1 import image_pb2
 
 from tests.e2e.matrix.recipes_identity import new_address
 from tests.e2e.matrix.recipes_media import new_media
@@ -147,54 +144,6 @@ def upserted(one: str, field: str) -> Message:
         product_id=one if field == "product_id" else "", variant=product_pb2.Variant(sku=new_key())
     )
     return catalog_service_pb2.BatchUpsertVariantsRequest(items=[item], request_id=new_key(), **named)
-
-
-def uploaded(purpose: MediaPurpose.ValueType, ask: Callable[[str], Any]) -> Case:
-    """With a picture of the shop's owner."""
-
-    async def case(market: Market, who: str) -> Question:
-        return Question(stranger(market, who), await market.upload(market.shop.owner, purpose), ask)
-
-    return case
-
-
-def of_own_product(foreign: Callable[[product_pb2.Product], str], ask: Callable[[str, str], Any]) -> Case:
-    """The rival asks for its own product, and names something of the shop's; `ask` is told the product first."""
-
-    async def case(market: Market, who: str) -> Question:
-        own, theirs = await market.draft(market.rival), await market.pictured()
-        return Question(market.rival.owner, foreign(theirs), partial(ask, own.product_id))
-
-    return case
-
-
-def pictured_product(media_id: str) -> Message:
-    request = new_product()
-    request.product.images.add(image={"media_id": media_id})
-    return request
-
-
-def added_image(product_id: str, **image: Any) -> Message:
-    picture = product_pb2.ProductImage(image=image_pb2.Image(url="https://x.example/1.jpg"))
-    picture.MergeFrom(product_pb2.ProductImage(**image))
-    return catalog_service_pb2.AddProductImageRequest(product_id=product_id, image=picture)
-
-
-def shop_with_logo(media_id: str) -> Message:
-    request = new_shop()
-    request.seller.logo.media_id = media_id
-    return request
-
-
-async def own_logo(market: Market, who: str) -> Question:
-    """The rival wants the shop's picture for its own shop."""
-    media_id = await market.upload(market.shop.owner, media_pb2.MEDIA_PURPOSE_SHOP)
-
-    def ask(one: str) -> Message:
-        changed = seller_pb2.Seller(seller_id=market.rival.seller_id, logo=image_pb2.Image(media_id=one))
-        return seller_service_pb2.UpdateSellerRequest(seller=changed)
-
-    return Question(market.rival.owner, media_id, ask)
 
 
 def create_product(one: str) -> Message:

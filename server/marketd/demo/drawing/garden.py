@@ -97,7 +97,7 @@ def monstera(canvas: Canvas, chance: Random) -> None:
         for side in (-1, 1):
             for place in range(3):
                 inner = turned((-size * 0.16 + place * size * 0.2, side * size * 0.12), angle, (x, y))
-                outer = turned((-size * 0.04 + place * size * 0.22, side * size * 0.42), angle, (x, y))
+                outer = turned((-size * 0.04 + place * size * 0.22, side * size * 0.29), angle, (x, y))
                 canvas.line([inner, outer], 1.5, "#dfe8d6")
     _pot(canvas, 50, 34, 22, "#c9754b", "#dc8a5f")
     chance.random()

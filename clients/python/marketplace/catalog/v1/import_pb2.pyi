@@ -175,7 +175,8 @@ Global___ImportSeverity: _TypeAlias = ImportSeverity  # noqa: Y015
 @_typing.final
 class ImportOptions(_message.Message):
     """How to import a file. One product is all rows of one handle; Type becomes the category, Vendor the brand, and both
-    are made when they are missing. Without a SKU the option values tell variants apart. Pictures stay links.
+    are made when they are missing. Without a SKU the option values tell variants apart. Pictures are fetched
+    soon after; see ListRemoteImages.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
