@@ -66,6 +66,8 @@ class Shopping:
     world: World
     lines: CountingLines
     goods: Variant
+    pause_seconds: float
+    """Of each shopper, from one order to the next."""
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     placed: dict[str, str] = field(default_factory=dict)
     """Order group to account."""
@@ -85,6 +87,7 @@ class Shopping:
                 self.paid.add(group.order_group_id)
             else:
                 self.pending.add(group.order_group_id)
+            await asyncio.sleep(self.pause_seconds)
 
     async def assert_nothing_lost(self) -> None:
         """Every acknowledged order exists once, is paid when that was acknowledged, and no other exists (I2, I3)."""
@@ -142,12 +145,12 @@ class Shopping:
 
 
 @asynccontextmanager
-async def shoppers(world: World, count: int) -> AsyncIterator[Shopping]:
+async def shoppers(world: World, count: int, *, pause_seconds: float = 0) -> AsyncIterator[Shopping]:
     """`count` shoppers and a courier on the road, at work inside the block; afterwards all that they began is known and
     nothing is lost.
     """
     async with CountingLines(world.port, max(4, count)) as lines:
-        shopping = Shopping(world, lines, await world.product(lines, 100_000))
+        shopping = Shopping(world, lines, await world.product(lines, 100_000), pause_seconds)
         buyers = [await register(lines) for _ in range(count)]
         courier, _ = await world.courier(lines)
         async with asyncio.TaskGroup() as group:

@@ -111,7 +111,8 @@ async def sound_after(served: Served, world: World, shopping: Shopping) -> None:
 
 @pytest.mark.parametrize("fault", [kill_a_worker, end_the_sessions])
 async def test_what_was_acknowledged_outlives_a_kill_during_orders(served: Served, world: World, fault: Fault) -> None:
-    async with shoppers(world, 6) as shopping:
+    # At full speed they would take the processor that a new worker starts with.
+    async with shoppers(world, 6, pause_seconds=0.1) as shopping:
         await shopping.lines.until_answered(60)
         await fault(served, world)
         await shopping.lines.until_answered(60)

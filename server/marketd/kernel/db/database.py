@@ -15,6 +15,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
+from marketd.kernel.db.driver import DriverConnection
+
 if TYPE_CHECKING:
     Connection: TypeAlias = asyncpg.Connection[asyncpg.Record]
 else:
@@ -81,7 +83,7 @@ def connector(url: str, **options: Any) -> Callable[[], Awaitable[Connection]]:
     """
 
     async def connect() -> Connection:
-        return await asyncpg.connect(url, **options)
+        return await asyncpg.connect(url, connection_class=DriverConnection, **options)
 
     return connect
 
