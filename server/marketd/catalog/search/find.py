@@ -23,9 +23,11 @@ RANKED_ALL: Final = 2_000
 """A query that at most so many documents can meet ranks all of them: some milliseconds, most of it for their pages."""
 ENOUGH: Final = 10
 """When fewer documents have all of the words, those with any of them follow: the first look of a buyer is filled."""
+CHOICE: Final = 250
+"""Of so many at least the best are chosen, when there are so many."""
 FEW: Final = 100
-"""So many are ranked at least for a few suggestions."""
-_MAX_LOOKS: Final = 4
+"""So many are ranked for a few suggestions."""
+_MAX_LOOKS: Final = 5
 
 
 async def match(unit: ReadUnit, query: SearchQuery) -> Matching:
@@ -40,12 +42,11 @@ async def find(unit: ReadUnit, query: SearchQuery, *, offset: int, limit: int) -
     if not (found.groups or found.code):
         return Hits((), matching_of(found, query))
     limit = max(0, min(limit, MAX_RELEVANT - offset))
-    sizes = await _sizes(unit.connection, found)
-    ranked = await _rank(unit.connection, query, found, sizes, offset=offset, limit=limit)
+    ranked = await _rank(unit.connection, query, found, offset=offset, limit=limit)
     # That enough was found with all of the words says the same as a look of its own.
     if ranked.candidates < ENOUGH and (wider := await _widened(unit.connection, found)).is_any:
-        found, sizes = wider, await _sizes(unit.connection, wider)
-        ranked = await _rank(unit.connection, query, found, sizes, offset=offset, limit=limit)
+        found = wider
+        ranked = await _rank(unit.connection, query, found, offset=offset, limit=limit)
     reached = min(ranked.candidates, MAX_RELEVANT)
     is_more = offset + len(ranked.product_ids) < reached
     return Hits(tuple(ranked.product_ids), matching_of(found, query), has_more=is_more)
@@ -112,30 +113,44 @@ async def best(unit: ReadUnit, text: str, most: int) -> Sequence[UUID]:
     if not found.groups:
         return ()
     sizes = await lookups.band_sizes(unit.connection, found.total)
-    query = SearchQuery(text)
-    return (await _rank(unit.connection, query, found, sizes, offset=0, limit=most, reach=FEW)).product_ids
+    band = bands.fitting(found.documents, sizes, FEW)
+    ranked = await ranking.rank(unit.connection, SearchQuery(text), found, band, offset=0, limit=most)
+    if band and len(ranked.product_ids) < most:
+        band = bands.lower(band, ranked.candidates, sizes, FEW)
+        ranked = await ranking.rank(unit.connection, SearchQuery(text), found, band, offset=0, limit=most)
+    return ranked.product_ids
 
 
-async def _rank(
-    connection: Connection,
-    query: SearchQuery,
-    found: Reading,
-    sizes: Sequence[float],
-    *,
-    offset: int,
-    limit: int,
-    reach: int = MAX_RELEVANT,
-) -> Ranked:
-    """Ranks a band with at least `reach` in it, or all. The same band for every page of the query."""
-    # Of what has the rarest word, about a quarter has the others too, where words belong together.
-    wanted = reach if found.is_any or len(found.groups) < 2 else 4 * reach
-    band = bands.fitting(found.documents, sizes, wanted)
+async def _rank(connection: Connection, query: SearchQuery, found: Reading, *, offset: int, limit: int) -> Ranked:
+    """Ranks a band in which about as many are as relevance reaches, or all.
+
+    When it has fewer, but enough to choose from, what stands behind these is what a lower band has beside: only whoever
+    turns so many pages pays for that. Which bands these are does not depend on the page, so pages hang together.
+    """
+    sizes = await _sizes(connection, found)
+    # Of what has the rarest word, a part has the others too.
+    wanted = MAX_RELEVANT * min(len(found.groups), 2)
+    band, above = bands.fitting(found.documents, sizes, wanted), 0
+    product_ids: list[UUID] = []
+    before = 0
     for look in range(_MAX_LOOKS):
-        ranked = await ranking.rank(connection, query, found, band, offset=offset, limit=limit)
-        if band == 0 or ranked.candidates >= reach:
+        start, rest = max(0, offset - before), limit - len(product_ids)
+        ranked = await ranking.rank(connection, query, found, band, above=above, offset=start, limit=rest)
+        counted = before + ranked.candidates
+        if band and counted < CHOICE:
+            # Too few to choose from: the lower band is ranked as one.
+            band = bands.lower(band, counted, sizes, MAX_RELEVANT) if look < _MAX_LOOKS - 2 else 0
+            continue
+        product_ids += ranked.product_ids
+        before = counted
+        if band == 0 or before >= MAX_RELEVANT:
             break
-        band = bands.lower(band, ranked.candidates, sizes, reach) if look < _MAX_LOOKS - 2 else 0
-    return ranked
+        if len(product_ids) == limit:
+            # There is more, as far as anybody knows without looking.
+            before = max(before, min(MAX_RELEVANT, offset + limit + 1))
+            break
+        above, band = band, bands.lower(band, before, sizes, MAX_RELEVANT) if look < _MAX_LOOKS - 2 else 0
+    return Ranked(before, product_ids)
 
 
 async def _sizes(connection: Connection, found: Reading) -> Sequence[float]:
