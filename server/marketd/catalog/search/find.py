@@ -64,6 +64,9 @@ def matching_of(found: Reading, query: SearchQuery) -> Matching:
 async def understand(connection: Connection, text: str) -> Reading:
     """The query as its words are known; those that no document has are corrected."""
     looked_up = await lookups.look_up(connection, text)
+    if looked_up.words and not any(word.lexeme for word in looked_up.words):
+        # Nothing but words that the language passes over: as they are written they stand in the documents too.
+        looked_up = await lookups.look_up(connection, text, as_written=True)
     words, corrected = await _corrected(connection, looked_up.words)
     groups = reading.understand(words, looked_up.total, most_parted=RANKED_ALL)
     code = await lookups.code_of(connection, text)
@@ -129,7 +132,7 @@ async def _rank(connection: Connection, query: SearchQuery, found: Reading, *, o
     """
     sizes = await _sizes(connection, found)
     # Of what has the rarest word, a part has the others too.
-    wanted = MAX_RELEVANT * min(len(found.groups), 2)
+    wanted = MAX_RELEVANT if found.is_any or len(found.groups) < 2 else 2 * MAX_RELEVANT
     band, above = bands.fitting(found.documents, sizes, wanted), 0
     product_ids: list[UUID] = []
     before = 0
