@@ -8,12 +8,14 @@ that prefers what sells (bands.py), large enough for everything that relevance r
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
 from marketd.catalog.search import bands, correcting, reading
 from marketd.catalog.search.reading import Reading, Word
 from marketd.catalog.search.repository import lookups, ranking
+from marketd.catalog.search.repository.lookups import LookUp
 from marketd.catalog.search.repository.ranking import Ranked
 from marketd.catalog.search.values import MAX_RELEVANT, Hits, Matching, SearchQuery
 from marketd.kernel.db.database import Connection
@@ -67,7 +69,8 @@ async def understand(connection: Connection, text: str) -> Reading:
     if looked_up.words and not any(word.lexeme for word in looked_up.words):
         # Nothing but words that the language passes over: as they are written they stand in the documents too.
         looked_up = await lookups.look_up(connection, text, as_written=True)
-    words, corrected = await _corrected(connection, looked_up.words)
+    words, corrected = await _corrected(connection, await _parted(connection, looked_up))
+    words = await _with_likely(connection, words, looked_up.total)
     groups = reading.understand(words, looked_up.total, most_parted=RANKED_ALL)
     code = await lookups.code_of(connection, text)
     return Reading(groups, looked_up.total, code, corrected_query=corrected)
@@ -88,7 +91,35 @@ async def _corrected(connection: Connection, words: tuple[Word, ...]) -> tuple[t
     if spelled == [word.word for word in words]:
         return words, ""
     text = " ".join(spelled)
-    return (await lookups.look_up(connection, text)).words, text
+    return await _parted(connection, await lookups.look_up(connection, text)), text
+
+
+async def _parted(connection: Connection, looked_up: LookUp) -> tuple[Word, ...]:
+    """The words; one that is only known as two, though these stand together nowhere, is not known."""
+    found = list(looked_up.words)
+    for place, word in enumerate(found):
+        if word.parted_documents and not word.documents:
+            sizes = await lookups.band_sizes(connection, looked_up.total)
+            band = bands.fitting(word.parted_documents, sizes, RANKED_ALL)
+            if not await ranking.count_up_to(connection, reading.parts_of(word).tsquery, band, 1):
+                found[place] = replace(word, parted_documents=0)
+    return tuple(found)
+
+
+async def _with_likely(connection: Connection, words: tuple[Word, ...], total: int) -> tuple[Word, ...]:
+    """The words, and of those that hardly any document has what they are perhaps slips of: sellers make them too."""
+    found = list(words)
+    for place in reading.doubtful(words, total):
+        word = words[place]
+        if not correcting.is_correctable(word.word):
+            continue
+        known = await lookups.known_words(connection, correcting.one_slip(word.word))
+        if (best := correcting.best(word.word, known)) and reading.is_slip_of(word, known[best]):
+            likely = (await lookups.look_up(connection, best)).words[0]
+            # Forms of one word are no slips of each other.
+            if likely.lexeme != word.lexeme:
+                found[place] = replace(word, likely=likely.lexeme, likely_documents=likely.documents)
+    return tuple(found)
 
 
 async def meant(connection: Connection, word: str) -> str:

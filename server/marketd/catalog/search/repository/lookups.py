@@ -17,7 +17,8 @@ from marketd.kernel.db.sql import Columns
 _PART_LETTERS: Final = 2
 _LONGEST: Final = 40
 
-_WORD = Columns(Word)
+# What it is perhaps a slip of takes further looks.
+_WORD = Columns(Word, expressions={"likely": "''::text", "likely_documents": "0"})
 
 
 def _lexeme_sql(word: str) -> str:
