@@ -261,8 +261,9 @@ async def test_whatever_a_product_may_hold_can_be_searched(shop: Shop) -> None:
         " WHERE product_id = $1",
         "INSERT INTO variants (variant_id, product_id, seller_id, sku, sku_key, options, options_key, price_minor,"
         " active, barcode, position, version, create_time, update_time) SELECT uuidv7(), product_id, seller_id,"
-        " repeat('s' || n, 40), repeat('s' || n, 40), jsonb_build_array("
-        "jsonb_build_array('Size', repeat('v' || n, 40)), jsonb_build_array('Color', repeat('c' || n || ' ', 40))), n, 1, true, 'b' || n, n, 1, now(), now()"
+        " repeat('s' || n, 40), repeat('s' || n, 40),"
+        " jsonb_build_array(jsonb_build_array('Size', repeat('v' || n, 40)),"
+        " jsonb_build_array('Color', repeat('c' || n || ' ', 40))), n, 1, true, 'b' || n, n, 1, now(), now()"
         " FROM products, generate_series(2, 2048) n WHERE product_id = $1",
     ):
         await shop.tx.run("t", lambda uow, sql=statement: uow.connection.execute(sql, product_id))  # type: ignore[misc]
