@@ -73,8 +73,9 @@ def searches() -> Iterator[tuple[str, Any]]:
                 partial(_count, query, matching, without, within, tuple(FacetKind)),
             )
     yield "marketd.catalog.search.repository.counts.count", partial(_count, nothing, words[0], None, None, ())
+    for reading, (band, above) in product(_readings(), ((0, 0), (7, 0), (7, 9), (0, 7))):
+        yield "marketd.catalog.search.repository.ranking.rank", partial(_rank, everything, reading, band, above)
     for reading, band in product(_readings(), (0, 7)):
-        yield "marketd.catalog.search.repository.ranking.rank", partial(_rank, everything, reading, band)
         yield "marketd.catalog.search.repository.ranking.count_up_to", partial(_count_up_to, reading, band)
     for band in (0, 7):
         yield "marketd.catalog.search.repository.suggestions.going_on", partial(_going_on, band)
@@ -89,8 +90,8 @@ async def _together(band: int, connection: Any) -> object:
     return await suggestions.together(connection, "'cup'", ["tea"], band)
 
 
-async def _rank(query: SearchQuery, reading: Reading, band: int, connection: Any) -> object:
-    sql, arguments = ranking.ranking_sql(query, reading, band, offset=0, limit=9)
+async def _rank(query: SearchQuery, reading: Reading, band: int, above: int, connection: Any) -> object:
+    sql, arguments = ranking.ranking_sql(query, reading, band, above=above, offset=0, limit=9)
     return await connection.fetch(sql, *arguments)
 
 

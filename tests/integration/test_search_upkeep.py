@@ -251,6 +251,29 @@ async def test_reindexing_mends_whatever_went_wrong(shop: Shop, database_url: st
     assert await has_words(tx, made[0].product_id, "cup")
 
 
+async def test_whatever_a_product_may_hold_can_be_searched(shop: Shop) -> None:
+    made = await _publish(shop)
+    product_id = UUID(made.product_id)
+    for statement in (
+        "UPDATE products SET tags = ARRAY(SELECT repeat(n::text || 'é', 60) FROM generate_series(1, 500) n),"
+        " description = repeat('x', 65000), title = repeat(U&'\\FDFA', 255), attributes = (SELECT"
+        " jsonb_object_agg('name' || n, repeat('w' || n || ' ', 50)) FROM generate_series(1, 50) n)"
+        " WHERE product_id = $1",
+        "INSERT INTO variants (variant_id, product_id, seller_id, sku, sku_key, options, options_key, price_minor,"
+        " active, barcode, position, version, create_time, update_time) SELECT uuidv7(), product_id, seller_id,"
+        " repeat('s' || n, 40), repeat('s' || n, 40),"
+        " jsonb_build_array(jsonb_build_array('Size', repeat('v' || n, 40)),"
+        " jsonb_build_array('Color', repeat('c' || n || ' ', 40))), n, 1, true, 'b' || n, n, 1, now(), now()"
+        " FROM products, generate_series(2, 2048) n WHERE product_id = $1",
+    ):
+        await shop.tx.run("t", lambda uow, sql=statement: uow.connection.execute(sql, product_id))  # type: ignore[misc]
+    await shop.tx.run("t", lambda uow: pending.index_products(uow.connection, [product_id]))
+    found = await document(shop.tx, product_id)
+    assert (len(found["codes"]), len(found["attribute_keys"])) == (2 * 2047, 2 * 2047 + 50)
+    await settle(shop.tx)
+    assert await stale(shop.tx) == []
+
+
 _FORMS: Sequence[tuple[str, str]] = (
     ('Intel® Core™2 17.3" (1,440 x 900)', "intel core 2 17.3 1 440 x 900"),
     ("StarTech.com Wi-Fi/USB AT&T v1.0.2. e.g. 5.", "startech com wi fi usb at t v1.0.2 e g 5"),

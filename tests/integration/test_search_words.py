@@ -79,6 +79,9 @@ PLAIN: Final = [
     # More than there is: any of the words, the rarest first.
     Expected("walnut chess set with clock", "Chess set, walnut"),
     Expected("green t-shirt", "Cotton T-shirt, green"),
+    # Nothing but words that the language passes over.
+    Expected("to", "Off to Nowhere"),
+    Expected("off and on", "Off to Nowhere"),
     Expected("the batteries", all_of=("Battery charger", "Rechargeable batteries", "Batteries AAA")),
     # A word that nobody has is passed over when there are others.
     Expected("tent xqzjkw", "two-person tent"),

@@ -65,6 +65,17 @@ def test_unknown_are_the_words_that_lead_nowhere_in_any_spelling() -> None:
     assert [group.tsquery for group in understood(*words)] == ["(('toothbrush'))", "(('wi' <-> 'fi'))", "(('tent'))"]
 
 
+def test_a_word_that_hardly_any_document_has_may_be_a_slip_and_is_worth_more_as_it_is() -> None:
+    rare = word("controllr", 1, likely="control", likely_documents=100)
+    (group,) = understood(rare)
+    assert group.joined == Term("control", 100, reading.weight(100, TOTAL))
+    assert group.terms[0].weight > group.joined.weight
+    assert reading.doubtful([word("a", 0), word("b", 1), word("c", 2)], TOTAL) == [1]
+    assert reading.doubtful([word("b", 20), word("c", 21)], 100_000) == [0]
+    assert reading.is_slip_of(rare, 100)
+    assert not reading.is_slip_of(rare, 99)
+
+
 def test_any_of_the_words_leaves_out_those_that_nearly_all_have() -> None:
     groups = understood(word("chess", 3), word("set", 40), word("black", 400))
     every = Reading(groups, TOTAL)

@@ -133,6 +133,7 @@ ARTICLES: Final = [
     Article("Playing cards, two decks", "Ludo & Co"),
     Article("Chess set, walnut", "Ludo & Co", description="A chess board with a set of 32 pieces."),
     Article("Jigsaw puzzle, 1000 pieces", "Ludo & Co"),
+    Article("Off to Nowhere, party game", "Ludo & Co"),
     Article("Toothbrush, bamboo", "Mossa", in_stock=True),
     Article("Electric toothbrush with travel case", "Mossa"),
     Article("Shampoo bar, rosemary", "Mossa"),

@@ -66,7 +66,7 @@ _ORIGINAL_COLUMNS: Final = (
 # The words of the codes come behind the others here, and behind the brand where the server writes a document.
 _THINGS: Final = f"""
 CREATE TEMPORARY TABLE thing AS
-SELECT t.*, {texts.vector_sql("'simple'", texts.plain_sql("t.sku || ' ' || t.barcode"), "B")} AS code_words FROM (
+SELECT t.*, setweight(to_tsvector('simple', {texts.plain_sql("t.sku || ' ' || t.barcode")}), 'B') AS code_words FROM (
   SELECT n, o.place, uuidv7(make_interval(secs => n - $1)) AS product_id,
     uuidv7(make_interval(secs => n - $1)) AS variant_id, s.ids[1 + n % cardinality(s.ids)] AS seller_id,
     now() + make_interval(secs => n - $1) AS create_time, concat_ws('-', nullif(o.sku, ''), n) AS sku,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from marketplace.catalog.v1 import catalog_service_pb2, search_pb2
@@ -11,10 +12,13 @@ from marketd.bench.h2load import SameCall
 from marketd.bench.operations import CONNECTIONS, IN_FLIGHT, Plain, Round, Side, Target, capture, path_on
 from marketd.bench.plan import FloorMethod, Shape
 from marketd.bench.work import Calls, Work
-from marketd.bench.world import World
+from marketd.bench.world import CALL_SECONDS, World
 
 _SERVICE = "/marketplace.catalog.v1.CatalogService"
 _H2LOAD_CALLS_A_SECOND = 4000
+_INDEX_SECONDS = 60.0
+# Words are counted within a second of their documents, and answers are kept as long.
+_STEADY_SECONDS = 3.0
 
 
 class HotRead(Plain):
@@ -42,6 +46,8 @@ class HotRead(Plain):
         await world.open_shops()
         (buyer,) = await world.buyers(1)
         self._request = self.request(world)
+        if self._path.endswith("/SearchProducts"):
+            await _until_indexed(world, catalog_service_pb2.SearchProductsRequest.FromString(self._request))
         self._floor = FloorMethod(self.name, Shape.UNARY, await capture(world, self._path, self._request, buyer))
         return [self._floor]
 
@@ -58,6 +64,20 @@ class HotRead(Plain):
             return SameCall(side.target, path, self._token, self._request, len(self._floor.answer), count)
         same = [(self._token, self._request)]
         return [Calls(side.target, path, same, IN_FLIGHT, CONNECTIONS, size.seconds)] * processes
+
+
+async def _until_indexed(world: World, request: catalog_service_pb2.SearchProductsRequest) -> None:
+    """Wait until the search finds every product and its answer stays as it is: imports are indexed behind them."""
+    end = asyncio.get_running_loop().time() + _INDEX_SECONDS
+    before = None
+    while True:
+        answer = await world.catalog.SearchProducts(request, timeout=CALL_SECONDS)
+        if answer == before and answer.total_size >= len(world.products):
+            return
+        if asyncio.get_running_loop().time() > end:
+            raise RuntimeError(f"a search finds {answer.total_size} products after {_INDEX_SECONDS:.0f} s")
+        before = answer
+        await asyncio.sleep(_STEADY_SECONDS)
 
 
 class ColdProduct(Plain):

@@ -17,6 +17,8 @@ from marketd.kernel.db.database import Connection
 # ruff: noqa: S608 - every interpolated part is one of the constants here
 # Codes beyond these are still found when they are typed whole; as words they would drown the title.
 _WORDED_VARIANTS: Final = 20
+# Of tags, and of attributes and options. A vector may have a megabyte, and 2,048 variants can offer more than that.
+_MOST_CHARACTERS: Final = 10_000
 
 _COLUMNS: Final = (
     "product_id",
@@ -85,8 +87,8 @@ texts AS MATERIALIZED (
     {texts.plain_sql("p.title")} AS title_text,
     {texts.plain_sql("COALESCE(b.name, '')")} AS brand_text,
     {texts.plain_sql("COALESCE(v.code_text, '')")} AS code_text,
-    {texts.plain_sql("concat_ws(' ', c.names, array_to_string(p.tags, ' '))")} AS kind_text,
-    {texts.plain_sql("COALESCE(a.value_text, '')")} AS value_text,
+    {texts.plain_sql(f"left(concat_ws(' ', c.names, array_to_string(p.tags, ' ')), {_MOST_CHARACTERS})")} AS kind_text,
+    {texts.plain_sql(f"left(COALESCE(a.value_text, ''), {_MOST_CHARACTERS})")} AS value_text,
     {texts.plain_sql(texts.markup_free_sql("p.description"))} AS description_text
   FROM wanted p
   LEFT JOIN brands b ON b.brand_id = p.brand_id

@@ -28,8 +28,6 @@ _log = structlog.get_logger(__name__)
 LEASE_NAME: Final = "search"
 _POLL_SECONDS: Final = 0.5
 _SECONDS: Final = 30.0
-# So much longer than it worked it rests: a quarter of a core at most, beside whatever else runs.
-_REST: Final = 1.0
 
 
 class Drain:
@@ -52,8 +50,10 @@ class Drain:
                     if begun - renewed > self._lease.total_seconds() / 3:
                         leads = await self._tx.run("search.lease", self._take)
                         renewed = begun if leads else float("-inf")
-                    if renewed > 0 and await self.step():
-                        rest = _REST * (time.monotonic() - begun)
+                    if renewed < 0:
+                        rest = self._lease.total_seconds() / 3
+                    elif await self.step():
+                        rest = time.monotonic() - begun
                 except Refusal as refusal:
                     renewed = float("-inf")
                     _log.warning("search_waiting", reason=refusal.reason.value)

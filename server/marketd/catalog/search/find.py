@@ -8,12 +8,14 @@ that prefers what sells (bands.py), large enough for everything that relevance r
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
 from marketd.catalog.search import bands, correcting, reading
 from marketd.catalog.search.reading import Reading, Word
 from marketd.catalog.search.repository import lookups, ranking
+from marketd.catalog.search.repository.lookups import LookUp
 from marketd.catalog.search.repository.ranking import Ranked
 from marketd.catalog.search.values import MAX_RELEVANT, Hits, Matching, SearchQuery
 from marketd.kernel.db.database import Connection
@@ -23,9 +25,11 @@ RANKED_ALL: Final = 2_000
 """A query that at most so many documents can meet ranks all of them: some milliseconds, most of it for their pages."""
 ENOUGH: Final = 10
 """When fewer documents have all of the words, those with any of them follow: the first look of a buyer is filled."""
+CHOICE: Final = 250
+"""Of so many at least the best are chosen, when there are so many."""
 FEW: Final = 100
-"""So many are ranked at least for a few suggestions."""
-_MAX_LOOKS: Final = 4
+"""So many are ranked for a few suggestions."""
+_MAX_LOOKS: Final = 5
 
 
 async def match(unit: ReadUnit, query: SearchQuery) -> Matching:
@@ -40,12 +44,11 @@ async def find(unit: ReadUnit, query: SearchQuery, *, offset: int, limit: int) -
     if not (found.groups or found.code):
         return Hits((), matching_of(found, query))
     limit = max(0, min(limit, MAX_RELEVANT - offset))
-    sizes = await _sizes(unit.connection, found)
-    ranked = await _rank(unit.connection, query, found, sizes, offset=offset, limit=limit)
+    ranked = await _rank(unit.connection, query, found, offset=offset, limit=limit)
     # That enough was found with all of the words says the same as a look of its own.
     if ranked.candidates < ENOUGH and (wider := await _widened(unit.connection, found)).is_any:
-        found, sizes = wider, await _sizes(unit.connection, wider)
-        ranked = await _rank(unit.connection, query, found, sizes, offset=offset, limit=limit)
+        found = wider
+        ranked = await _rank(unit.connection, query, found, offset=offset, limit=limit)
     reached = min(ranked.candidates, MAX_RELEVANT)
     is_more = offset + len(ranked.product_ids) < reached
     return Hits(tuple(ranked.product_ids), matching_of(found, query), has_more=is_more)
@@ -63,7 +66,11 @@ def matching_of(found: Reading, query: SearchQuery) -> Matching:
 async def understand(connection: Connection, text: str) -> Reading:
     """The query as its words are known; those that no document has are corrected."""
     looked_up = await lookups.look_up(connection, text)
-    words, corrected = await _corrected(connection, looked_up.words)
+    if looked_up.words and not any(word.lexeme for word in looked_up.words):
+        # Nothing but words that the language passes over: as they are written they stand in the documents too.
+        looked_up = await lookups.look_up(connection, text, as_written=True)
+    words, corrected = await _corrected(connection, await _parted(connection, looked_up))
+    words = await _with_likely(connection, words, looked_up.total)
     groups = reading.understand(words, looked_up.total, most_parted=RANKED_ALL)
     code = await lookups.code_of(connection, text)
     return Reading(groups, looked_up.total, code, corrected_query=corrected)
@@ -84,7 +91,35 @@ async def _corrected(connection: Connection, words: tuple[Word, ...]) -> tuple[t
     if spelled == [word.word for word in words]:
         return words, ""
     text = " ".join(spelled)
-    return (await lookups.look_up(connection, text)).words, text
+    return await _parted(connection, await lookups.look_up(connection, text)), text
+
+
+async def _parted(connection: Connection, looked_up: LookUp) -> tuple[Word, ...]:
+    """The words; one that is only known as two, though these stand together nowhere, is not known."""
+    found = list(looked_up.words)
+    for place, word in enumerate(found):
+        if word.parted_documents and not word.documents:
+            sizes = await lookups.band_sizes(connection, looked_up.total)
+            band = bands.fitting(word.parted_documents, sizes, RANKED_ALL)
+            if not await ranking.count_up_to(connection, reading.parts_of(word).tsquery, band, 1):
+                found[place] = replace(word, parted_documents=0)
+    return tuple(found)
+
+
+async def _with_likely(connection: Connection, words: tuple[Word, ...], total: int) -> tuple[Word, ...]:
+    """The words, and of those that hardly any document has what they are perhaps slips of: sellers make them too."""
+    found = list(words)
+    for place in reading.doubtful(words, total):
+        word = words[place]
+        if not correcting.is_correctable(word.word):
+            continue
+        known = await lookups.known_words(connection, correcting.one_slip(word.word))
+        if (best := correcting.best(word.word, known)) and reading.is_slip_of(word, known[best]):
+            likely = (await lookups.look_up(connection, best)).words[0]
+            # Forms of one word are no slips of each other.
+            if likely.lexeme != word.lexeme:
+                found[place] = replace(word, likely=likely.lexeme, likely_documents=likely.documents)
+    return tuple(found)
 
 
 async def meant(connection: Connection, word: str) -> str:
@@ -112,30 +147,44 @@ async def best(unit: ReadUnit, text: str, most: int) -> Sequence[UUID]:
     if not found.groups:
         return ()
     sizes = await lookups.band_sizes(unit.connection, found.total)
-    query = SearchQuery(text)
-    return (await _rank(unit.connection, query, found, sizes, offset=0, limit=most, reach=FEW)).product_ids
+    band = bands.fitting(found.documents, sizes, FEW)
+    ranked = await ranking.rank(unit.connection, SearchQuery(text), found, band, offset=0, limit=most)
+    if band and len(ranked.product_ids) < most:
+        band = bands.lower(band, ranked.candidates, sizes, FEW)
+        ranked = await ranking.rank(unit.connection, SearchQuery(text), found, band, offset=0, limit=most)
+    return ranked.product_ids
 
 
-async def _rank(
-    connection: Connection,
-    query: SearchQuery,
-    found: Reading,
-    sizes: Sequence[float],
-    *,
-    offset: int,
-    limit: int,
-    reach: int = MAX_RELEVANT,
-) -> Ranked:
-    """Ranks a band with at least `reach` in it, or all. The same band for every page of the query."""
-    # Of what has the rarest word, about a quarter has the others too, where words belong together.
-    wanted = reach if found.is_any or len(found.groups) < 2 else 4 * reach
-    band = bands.fitting(found.documents, sizes, wanted)
+async def _rank(connection: Connection, query: SearchQuery, found: Reading, *, offset: int, limit: int) -> Ranked:
+    """Ranks a band in which about as many are as relevance reaches, or all.
+
+    When it has fewer, but enough to choose from, what stands behind these is what a lower band has beside: only whoever
+    turns so many pages pays for that. Which bands these are does not depend on the page, so pages hang together.
+    """
+    sizes = await _sizes(connection, found)
+    # Of what has the rarest word, a part has the others too.
+    wanted = MAX_RELEVANT if found.is_any or len(found.groups) < 2 else 2 * MAX_RELEVANT
+    band, above = bands.fitting(found.documents, sizes, wanted), 0
+    product_ids: list[UUID] = []
+    before = 0
     for look in range(_MAX_LOOKS):
-        ranked = await ranking.rank(connection, query, found, band, offset=offset, limit=limit)
-        if band == 0 or ranked.candidates >= reach:
+        start, rest = max(0, offset - before), limit - len(product_ids)
+        ranked = await ranking.rank(connection, query, found, band, above=above, offset=start, limit=rest)
+        counted = before + ranked.candidates
+        if band and counted < CHOICE:
+            # Too few to choose from: the lower band is ranked as one.
+            band = bands.lower(band, counted, sizes, MAX_RELEVANT) if look < _MAX_LOOKS - 2 else 0
+            continue
+        product_ids += ranked.product_ids
+        before = counted
+        if band == 0 or before >= MAX_RELEVANT:
             break
-        band = bands.lower(band, ranked.candidates, sizes, reach) if look < _MAX_LOOKS - 2 else 0
-    return ranked
+        if len(product_ids) == limit:
+            # There is more, as far as anybody knows without looking.
+            before = max(before, min(MAX_RELEVANT, offset + limit + 1))
+            break
+        above, band = band, bands.lower(band, before, sizes, MAX_RELEVANT) if look < _MAX_LOOKS - 2 else 0
+    return Ranked(before, product_ids)
 
 
 async def _sizes(connection: Connection, found: Reading) -> Sequence[float]:

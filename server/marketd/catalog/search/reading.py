@@ -17,6 +17,8 @@ MAX_WORDS: Final = 16
 _LEADING_SHARE: Final = 0.1
 # What hardly anybody writes as one word is not looked for as one.
 _SELDOM: Final = 0.01
+# One document in five thousand.
+_SLIP_SHARE: Final = 0.0002
 NEARNESS: Final = 0.5
 """How much of the lighter of two neighbours it is worth that they stand side by side."""
 
@@ -27,7 +29,8 @@ class Word:
 
     lexeme: what the language reduces it to; empty for a word that it passes over, such as `the`. documents: how many
     have the lexeme. joined: the lexeme of it and the next word in one, when documents have that. left_part,
-    right_part: the lexemes of its two parts, when documents have both.
+    right_part: the lexemes of its two parts, when documents have both. likely: the lexeme of
+    the word that it is perhaps a slip of, because hardly any document has it and very many have that.
     """
 
     word: str
@@ -38,6 +41,8 @@ class Word:
     left_part: str = ""
     right_part: str = ""
     parted_documents: int = 0
+    likely: str = ""
+    likely_documents: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +73,8 @@ class Parts:
 class Group:
     """What one part of a query asks for: all of its terms, or what else it may be written as.
 
-    joined: both terms in one word, worth as much as both side by side. parts: its one term as two words.
+    joined: both terms in one word, worth as much as both side by side; or the word that its one term is perhaps a slip
+    of. parts: its one term as two words.
     """
 
     terms: tuple[Term, ...]
@@ -175,7 +181,9 @@ def understand(words: Sequence[Word], total: int, *, most_parted: int) -> tuple[
             worth = terms[0].weight if terms else weight(word.parted_documents, total)
             parts = Parts(word.left_part, word.right_part, word.parted_documents, worth)
         if terms or parts is not None:
-            groups.append(Group(terms, parts=parts))
+            likely = word.likely_documents
+            slip = Term(word.likely, likely, weight(likely, total)) if likely else None
+            groups.append(Group(terms, slip, None if slip else parts))
     return tuple(groups)
 
 
@@ -186,6 +194,11 @@ def pair_weight(one: Term, other: Term) -> float:
     return one.weight + other.weight + NEARNESS * min(one.weight, other.weight)
 
 
+def parts_of(word: Word) -> Parts:
+    """The two words that it may be."""
+    return Parts(word.left_part, word.right_part, word.parted_documents, 0)
+
+
 def unknown(words: Sequence[Word]) -> list[int]:
     """The places of the words that no document has, in whichever spelling."""
     places = []
@@ -194,6 +207,16 @@ def unknown(words: Sequence[Word]) -> list[int]:
         if word.lexeme and not word.documents and not word.parted_documents and not is_joined:
             places.append(place)
     return places
+
+
+def doubtful(words: Sequence[Word], total: int) -> list[int]:
+    """The places of the words that so few documents have that they may be somebody's slip: whose, nobody knows."""
+    return [place for place, word in enumerate(words) if 0 < word.documents <= max(1, total * _SLIP_SHARE)]
+
+
+def is_slip_of(word: Word, documents: int) -> bool:
+    """Whether it is likely a slip of a word that so many documents have."""
+    return word.documents <= documents * _SELDOM
 
 
 def quoted(lexeme: str) -> str:

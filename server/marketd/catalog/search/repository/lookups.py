@@ -17,12 +17,13 @@ from marketd.kernel.db.sql import Columns
 _PART_LETTERS: Final = 2
 _LONGEST: Final = 40
 
-_WORD = Columns(Word)
+# What it is perhaps a slip of takes further looks.
+_WORD = Columns(Word, expressions={"likely": "''::text", "likely_documents": "0"})
 
 
 def _lexeme_sql(word: str) -> str:
     """SQL: what the language of the documents makes of one word; NULL for one that it passes over."""
-    return f"(tsvector_to_array(to_tsvector(s.language::regconfig, {word})))[1]"
+    return f"(tsvector_to_array(to_tsvector(s.language, {word})))[1]"
 
 
 def _count_sql(lexeme: str) -> str:
@@ -47,7 +48,9 @@ words AS (
     COALESCE(joined.lexeme, '') AS joined, {_count_sql("joined.lexeme")} AS joined_documents,
     COALESCE(parted.left_lexeme, '') AS left_part, COALESCE(parted.right_lexeme, '') AS right_part,
     COALESCE(parted.documents, 0) AS parted_documents
-  FROM search_state s CROSS JOIN tokens t
+  FROM (
+    SELECT CASE WHEN $2::boolean THEN 'simple' ELSE language END::regconfig AS language FROM search_state OFFSET 0
+  ) s CROSS JOIN tokens t
   CROSS JOIN LATERAL (SELECT {_lexeme_sql("t.word")} AS lexeme OFFSET 0) own
   CROSS JOIN LATERAL (
     SELECT CASE WHEN own.lexeme IS NOT NULL THEN {_lexeme_sql("t.word || t.following")} END AS lexeme OFFSET 0
@@ -93,9 +96,9 @@ class LookUp:
     total: int
 
 
-async def look_up(connection: Connection, text: str) -> LookUp:
-    """What the index knows of a text that somebody typed."""
-    (row,) = await connection.fetch(_LOOK_UP, text)
+async def look_up(connection: Connection, text: str, *, as_written: bool = False) -> LookUp:
+    """What the index knows of a text that somebody typed; of its words as they are written, or as they are reduced."""
+    (row,) = await connection.fetch(_LOOK_UP, text, as_written)
     words = tuple(_WORD.from_tuple(tuple(each)) for each in row["words"])
     return LookUp(words, row["total"])
 

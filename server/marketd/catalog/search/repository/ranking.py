@@ -37,6 +37,7 @@ _B: Final = 0.25
 _LENGTH: Final = 20
 _POPULARITY: Final = 2000
 
+_EXACT: Final = "SELECT e.product_id FROM exact e"
 # Of the title only: codes and tags are not said at length.
 _STIFFNESS: Final = (
     f"{_K * (1 - _B)} + {_K * _B / math.log(1 + _LENGTH):.4f} * ln(1 + length(ts_filter(d.head_words, '{{a}}')))"
@@ -63,18 +64,28 @@ async def count_up_to(connection: Connection, tsquery: str, band: int, most: int
 
 
 async def rank(
-    connection: Connection, query: SearchQuery, reading: Reading, band: int, *, offset: int, limit: int
+    connection: Connection,
+    query: SearchQuery,
+    reading: Reading,
+    band: int,
+    *,
+    above: int = 0,
+    offset: int,
+    limit: int,
 ) -> Ranked:
     """The best of the documents in the band that the words find and the filters leave.
 
-    First what is exactly of that code or title, then what has all of the words, then what is in stock.
+    First what is exactly of that code or title, then what has all of the words, then what is in stock. above: without
+    all that this finds in that band.
     """
-    sql, arguments = ranking_sql(query, reading, band, offset=offset, limit=limit)
+    sql, arguments = ranking_sql(query, reading, band, above=above, offset=offset, limit=limit)
     (row,) = await connection.fetch(sql, *arguments)
     return Ranked(row["candidates"], row["product_ids"])
 
 
-def ranking_sql(query: SearchQuery, reading: Reading, band: int, *, offset: int, limit: int) -> tuple[str, Arguments]:
+def ranking_sql(
+    query: SearchQuery, reading: Reading, band: int, *, above: int = 0, offset: int, limit: int
+) -> tuple[str, Arguments]:
     """The statement of `rank` and its arguments."""
     arguments = Arguments(offset, limit, title_key(query.text))
     exact = ["d.title_key = $3::text"]
@@ -86,13 +97,15 @@ def ranking_sql(query: SearchQuery, reading: Reading, band: int, *, offset: int,
         f"SELECT d.product_id FROM (SELECT * FROM search_documents d WHERE {each} OFFSET 0) d{where(narrowed)}"
         for each in exact
     )
-    if reading.is_any:
-        all_words = f"d.words @@ {arguments.add(reading.all_words)}::tsquery"
-        found = f"({all_words} OR {_found_by(reading.any_words, band, arguments)})"
+    all_words = f"d.words @@ {arguments.add(reading.all_words)}::tsquery" if reading.is_any else "true"
+    found = _found(reading, band, exact[1:], arguments)
+    beside = ""
+    if above:
+        narrowed += [f"NOT {_found(reading, above, exact[1:], arguments)}", f"d.product_id NOT IN ({_EXACT})"]
     else:
-        all_words, found = "true", _found_by(reading.all_words, band, arguments) if reading.groups else "false"
-    if reading.code:
-        found = f"({found} OR {exact[1]})"
+        beside = f"""UNION ALL
+          SELECT d.product_id, d.in_stock, true, 0 FROM search_documents d
+          WHERE d.product_id IN ({_EXACT}) AND NOT {found}"""
     score = " + ".join([*(_group(each, reading, arguments) for each in reading.groups), *_nearness(reading, arguments)])
     return (
         f"""
@@ -104,19 +117,27 @@ def ranking_sql(query: SearchQuery, reading: Reading, band: int, *, offset: int,
             SELECT d.product_id, d.in_stock, d.popularity, d.head_words, d.words, {_STIFFNESS} AS stiffness
             FROM search_documents d{where([found, *narrowed])} OFFSET 0
           ) d
-          UNION ALL
-          SELECT d.product_id, d.in_stock, true, 0 FROM search_documents d
-          WHERE d.product_id IN (SELECT e.product_id FROM exact e) AND NOT {found}
+          {beside}
         )
         SELECT (SELECT count(*)::int FROM candidates) AS candidates, ARRAY(
           SELECT c.product_id FROM candidates c
-          ORDER BY c.product_id IN (SELECT e.product_id FROM exact e) DESC, c.all_words DESC, c.in_stock DESC,
+          ORDER BY c.product_id IN ({_EXACT}) DESC, c.all_words DESC, c.in_stock DESC,
             c.score DESC, c.product_id
           OFFSET $1 LIMIT $2
         ) AS product_ids
         """,
         arguments,
     )
+
+
+def _found(reading: Reading, band: int, coded: Sequence[str], arguments: Arguments) -> str:
+    """That a document is among those that are ranked of a band. coded: what demands the code that the query is."""
+    ways = list(coded)
+    if reading.is_any:
+        ways += [_found_by(reading.all_words, 0, arguments), _found_by(reading.any_words, band, arguments)]
+    elif reading.groups:
+        ways.append(_found_by(reading.all_words, band, arguments))
+    return f"({' OR '.join(ways)})" if ways else "false"
 
 
 def _found_by(tsquery: str, band: int, arguments: Arguments) -> str:
