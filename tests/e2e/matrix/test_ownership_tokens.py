@@ -14,12 +14,14 @@ from marketplace.auth.v1 import auth_service_pb2, user_service_pb2
 from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
 from marketplace.delivery.v1 import courier_service_pb2, delivery_service_pb2
 from marketplace.inventory.v1 import inventory_service_pb2
+from marketplace.media.v1 import media_service_pb2
 from marketplace.order.v1 import order_service_pb2
 from marketplace.seller.v1 import seller_service_pb2
 from marketplace.tracking.v1 import tracking_service_pb2
 
 from tests.e2e.matrix.recipes_goods import new_brand, new_category
 from tests.e2e.matrix.recipes_identity import new_address, new_service
+from tests.e2e.matrix.recipes_media import new_media
 from tests.e2e.matrix.recipes_orders import part_in, positions
 from tests.worlds.matrix import Market
 from tests.worlds.observed import RULES
@@ -119,6 +121,13 @@ async def _remote_images(market: Market) -> tuple[Person | None, Any]:
     return market.shop.owner, catalog_service_pb2.ListRemoteImagesRequest(page_size=1)
 
 
+async def _media(market: Market) -> tuple[Person | None, Any]:
+    person = await market.person(Role.BUYER)
+    for _ in range(2):
+        await new_media(market, person)
+    return person, media_service_pb2.ListMediaRequest(page_size=1)
+
+
 ADMINS: dict[str, Pages] = {
     "users": _users,
     "sellers": _sellers,
@@ -134,6 +143,7 @@ PRIVATE: dict[str, Pages] = {
     "addresses": _addresses,
     "stock movements": _movements,
     "remote images": _remote_images,
+    "media": _media,
     **ADMINS,
 }
 EVERY: dict[str, Pages] = {**PRIVATE, "products": _products, "categories": _categories, "brands": _brands}
@@ -165,6 +175,7 @@ def test_every_list_has_its_pages_tried() -> None:
         "ListAuditEntries",
         "ListStockMovements",
         "ListRemoteImages",
+        "ListMedia",
     }
 
 
