@@ -51,6 +51,7 @@ def item(
         variant_id=uuid4(),
         product_id=uuid4(),
         image_url="",
+        image_media_id=None,
         quantity=quantity,
         cancelled_quantity=cancelled,
         unit_price_minor=price,

@@ -31,6 +31,8 @@ from marketd.inventory.values import Movement
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.values.geo import Point
 from marketd.kernel.values.ids import new_id
+from marketd.media.convert import to_media
+from marketd.media.values import Media
 from marketd.order.access import viewer_of
 from marketd.order.convert import to_order, to_order_group
 from marketd.order.model import CancellationReason, OrderState
@@ -220,6 +222,8 @@ def _others() -> Iterator[tuple[Any, str, Message]]:
         for account_kind in ("owner", "admin", "service"):
             yield account, account_kind, to_user(account)
     yield filled(SavedAddress), "owner", to_saved_address(filled(SavedAddress))
+    for media_kind in ("everybody", "owner", "admin"):
+        yield filled(Media), media_kind, to_media(filled(Media), "/media/", own=media_kind != "everybody")
     yield filled(AuditEntry), "admin", to_audit_entry(filled(AuditEntry))
     for role in (Role.SELLER, Role.ADMIN):
         looking = Caller(new_id(), None, frozenset({role}))

@@ -119,7 +119,7 @@ def _to_bucket(bucket: Bucket, currency: str) -> search_pb2.FacetBucket:
 
 
 def to_suggestion(suggestion: Suggestion, product: Product | None, media_url: str) -> search_pb2.Suggestion:
-    """The suggestion as a message; its product without variants and with its first picture, which is below `media_url`."""
+    """The suggestion as a message; its product without variants and with its first picture, below `media_url`."""
     message = search_pb2.Suggestion(text=suggestion.text)
     if product is not None:
         message.product.CopyFrom(convert.to_product(product, media_url))
