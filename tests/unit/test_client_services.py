@@ -61,7 +61,7 @@ def test_reads_and_repeatables_alone_are_safe() -> None:
     assert METHODS["/marketplace.auth.v1.AuthService/IssueServiceToken"].repetition is Repetition.UNSAFE
     assert METHODS[f"{order}WatchOrder"].repetition is Repetition.UNSAFE
     safe = {facts.name for facts in METHODS.values() if facts.repetition is Repetition.SAFE}
-    read = {name for name in safe if name.startswith(("Get", "List", "BatchGet"))}
+    read = {name for name in safe if name.startswith(("Get", "List", "BatchGet", "Search", "Suggest"))}
     assert safe - read == {"RefreshTokens", "ReportLocations"}
 
 
