@@ -25,8 +25,8 @@ RANKED_ALL: Final = 2_000
 """A query that at most so many documents can meet ranks all of them: some milliseconds, most of it for their pages."""
 ENOUGH: Final = 10
 """When fewer documents have all of the words, those with any of them follow: the first look of a buyer is filled."""
-CHOICE: Final = 250
-"""Of so many at least the best are chosen, when there are so many."""
+CHOICE: Final = 200
+"""Of so many at least the best are chosen, when there are so many: two of the largest pages."""
 FEW: Final = 100
 """So many are ranked for a few suggestions."""
 _MAX_LOOKS: Final = 5
