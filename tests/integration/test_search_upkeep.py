@@ -243,6 +243,7 @@ async def test_reindexing_mends_whatever_went_wrong(shop: Shop, database_url: st
         "what is published is found",
         "what is not published is not found",
         "a document says what its product says",
+        "documents are counted",
         "a word is counted as often as it stands in documents",
     }
     assert await reindex_database(database_url, lambda _: None) == 5, "with the ghost"
