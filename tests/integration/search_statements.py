@@ -61,7 +61,12 @@ def searches() -> Iterator[tuple[str, Any]]:
     """Where each is sent, and what sends it to a connection."""
     queries = list(_queries())
     nothing, everything = queries[0], queries[-1]
-    words = (Matching(), Matching("'cup'"), Matching("'cup'", code="4006381333931"), Matching(code="4006381333931"))
+    words = (
+        Matching(),
+        Matching("'cup'"),
+        Matching("'cup'", article_number="4006381333931"),
+        Matching(article_number="4006381333931"),
+    )
     for query, matching in [*((query, words[1]) for query in queries), *((nothing, matching) for matching in words)]:
         for order in _KEYS if query is everything else (SearchOrder.PRICE,):
             wanted = replace(query, order=order)

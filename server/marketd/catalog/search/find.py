@@ -60,7 +60,7 @@ def matching_of(found: Reading, query: SearchQuery) -> Matching:
         return Matching(documents=found.total)
     if not found.groups and not found.code:
         return Matching(nothing=True)
-    return Matching(found.tsquery, found.corrected_query, found.documents, code=found.code)
+    return Matching(found.tsquery, found.corrected_query, found.documents, article_number=found.code)
 
 
 async def understand(connection: Connection, text: str) -> Reading:

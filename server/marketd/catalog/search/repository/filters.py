@@ -31,9 +31,9 @@ def matching_condition(matching: Matching, arguments: Arguments) -> list[str]:
     if matching.nothing:
         return [NOTHING]
     words = [f"d.words @@ {arguments.add(matching.tsquery)}::tsquery"] if matching.tsquery else []
-    if not matching.code:
+    if not matching.article_number:
         return words
-    return [f"({' OR '.join([*words, f'd.codes @> ARRAY[{arguments.add(matching.code)}::text]'])})"]
+    return [f"({' OR '.join([*words, f'd.codes @> ARRAY[{arguments.add(matching.article_number)}::text]'])})"]
 
 
 def set_filters(query: SearchQuery) -> list[Filter]:
