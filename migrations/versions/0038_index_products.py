@@ -141,14 +141,16 @@ def _documents() -> None:
         postgresql_using="gin",
         postgresql_with={"gin_pending_list_limit": "512"},
     )
-    op.create_index(
-        "ix_search_documents_sample_words",
-        "search_documents",
-        ["words"],
-        postgresql_using="gin",
-        postgresql_with={"gin_pending_list_limit": "512"},
-        postgresql_where=sa.text("sample_key < -1879048192"),
-    )
+    # One document in 16, 64 and 256: the first keys of a sample, which is spread over four bytes.
+    for parts, below in ((16, -1879048192), (64, -2080374784), (256, -2130706432)):
+        op.create_index(
+            f"ix_search_documents_sample_{parts}",
+            "search_documents",
+            ["words"],
+            postgresql_using="gin",
+            postgresql_with={"gin_pending_list_limit": "512"},
+            postgresql_where=sa.text(f"sample_key < {below}"),
+        )
     for column in ("codes", "attribute_keys", "category_path"):
         op.create_index(f"ix_search_documents_{column}", "search_documents", [column], postgresql_using="gin")
     for name, columns in {

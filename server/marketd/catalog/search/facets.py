@@ -7,6 +7,7 @@ more than that, and its counts stand for all when they are.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -21,8 +22,11 @@ from marketd.catalog.search.values import EXACT_COUNTS, Bucket, Counts, Facet, F
 from marketd.kernel.db.database import Connection
 
 MOST_NAMES: Final = 20
-# What a sample says is off by a few percent: so far above the bound it is surely too many.
-_SURELY: Final = 1.15
+# A sample of so many is off by two percent.
+_ENOUGH: Final = 2_500
+# What a sample says is hardly ever off by so many standard deviations: that far above the bound it is surely too many.
+_DEVIATIONS: Final = 4
+_WHOLE_SAMPLE: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +56,17 @@ class _Counting:
         if self._matching.documents <= self._exact:
             return _Set(await self._look(kinds, without, self._exact), approximate=False)
         parts = self._parts()
-        sample = _Set(await self._look(kinds, without, self._exact, parts), approximate=True)
-        if sample.total * parts <= self._exact * _SURELY:
+        sample = _Set(await self._look(kinds, without, _WHOLE_SAMPLE, parts), approximate=True)
+        if sample.total * parts <= self._exact + _DEVIATIONS * parts * math.sqrt(sample.total):
             whole = _Set(await self._look(kinds, without, self._exact + 1), approximate=False)
             if whole.total <= self._exact:
                 return whole
         return _Set([replace(row, count=row.count * parts) for row in sample.rows], approximate=True)
 
     def _parts(self) -> int:
-        """One of so many documents is in the sample: as large a part as has at most as many as are counted anyway."""
-        parts = SAMPLED_PARTS
-        while self._matching.documents // parts > self._exact:
-            parts *= 4
-        return parts
+        """One of so many documents is in the sample: the largest part that has about as many as are enough."""
+        fitting = (parts for parts in SAMPLED_PARTS if self._matching.documents // parts <= _ENOUGH)
+        return next(fitting, SAMPLED_PARTS[-1])
 
     async def _look(
         self, kinds: Collection[FacetKind], without: Filter | None, limit: int, parts: int | None = None

@@ -36,8 +36,21 @@ MAX_POPULARITY: Final = 100
 LEAST_SAMPLE_KEY: Final = -(2**31)
 SAMPLE_KEYS: Final = 2**32
 """Sample keys are spread over the numbers of four bytes."""
-SAMPLED_PARTS: Final = 16
-"""One document in so many is in the index of the sample."""
+SAMPLED_PARTS: Final = (16, 64, 256)
+"""One document in so many is in an index of the words of a sample; the larger ones hold the smaller ones."""
+
+
+def _samples() -> tuple[Index, ...]:
+    return tuple(
+        Index(
+            f"ix_search_documents_sample_{parts}",
+            "words",
+            postgresql_using="gin",
+            postgresql_with={"gin_pending_list_limit": "512"},
+            postgresql_where=text(f"sample_key < {LEAST_SAMPLE_KEY + SAMPLE_KEYS // parts}"),
+        )
+        for parts in SAMPLED_PARTS
+    )
 
 
 class SearchDocumentTable(Base):
@@ -54,8 +67,8 @@ class SearchDocumentTable(Base):
     attribute_keys: a number a pair of name and value of attributes and options; search_attributes has their texts.
     popularity: 0..100, see standing.py. sample_key: spread evenly and independent of all else, so the first documents
     in its order are a fair sample. bands: see bands.py; in one index with the words, so that the few documents of a
-    band that have a word are found without a look at the many that have it. One in SAMPLED_PARTS has an index of its
-    words apart, from which facets of words that very many have are counted.
+    band that have a word are found without a look at the many that have it. Samples have indexes of their words apart,
+    from which facets of words that very many have are counted.
     """
 
     __tablename__ = "search_documents"
@@ -67,13 +80,7 @@ class SearchDocumentTable(Base):
             postgresql_using="gin",
             postgresql_with={"gin_pending_list_limit": "512"},
         ),
-        Index(
-            "ix_search_documents_sample_words",
-            "words",
-            postgresql_using="gin",
-            postgresql_with={"gin_pending_list_limit": "512"},
-            postgresql_where=text(f"sample_key < {LEAST_SAMPLE_KEY + SAMPLE_KEYS // SAMPLED_PARTS}"),
-        ),
+        *_samples(),
         Index("ix_search_documents_codes", "codes", postgresql_using="gin"),
         Index("ix_search_documents_attribute_keys", "attribute_keys", postgresql_using="gin"),
         Index("ix_search_documents_category_path", "category_path", postgresql_using="gin"),
