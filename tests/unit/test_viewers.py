@@ -222,8 +222,9 @@ def _others() -> Iterator[tuple[Any, str, Message]]:
         for account_kind in ("owner", "admin", "service"):
             yield account, account_kind, to_user(account)
     yield filled(SavedAddress), "owner", to_saved_address(filled(SavedAddress))
+    media: Media = filled(Media)
     for media_kind in ("everybody", "owner", "admin"):
-        yield filled(Media), media_kind, to_media(filled(Media), "/media/", own=media_kind != "everybody")
+        yield media, media_kind, to_media(media, "/media/", own=media_kind != "everybody")
     yield filled(AuditEntry), "admin", to_audit_entry(filled(AuditEntry))
     for role in (Role.SELLER, Role.ADMIN):
         looking = Caller(new_id(), None, frozenset({role}))

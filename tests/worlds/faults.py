@@ -159,7 +159,8 @@ class World:
                 await asyncio.sleep(0.05)  # made by the relay, in another process
 
     async def drained(self, seconds: float = 30) -> None:
-        """Wait until every event has reached its handlers and no job is due, in whichever process they run.
+        """Wait until every event has reached its handlers, no job is due and search has taken in what was noted for it,
+        in whichever process they run.
 
         A job that runs, or that failed and waits, has attempts; one planned for later has none and is no work yet.
         """
@@ -169,6 +170,7 @@ class World:
             left = await self.sql(
                 "SELECT (SELECT count(*) FROM outbox_events WHERE publish_time IS NULL)"
                 " + (SELECT count(*) FROM jobs WHERE run_time <= now() OR attempts > 0)"
+                " + (SELECT count(*) FROM search_pending) + (SELECT count(*) FROM search_word_changes)"
             )
             if left == 0:
                 return
