@@ -19,6 +19,8 @@ _TEXTS: Final = (
     *("compact wireless keyboard black with usb charger and cable for notebook", "qwrtzpl vbnmkjh"),
 )
 
+_PAGE: Final = 20
+
 
 @dataclass(frozen=True, slots=True)
 class Words:
@@ -34,12 +36,19 @@ class Words:
 
 
 async def read_words(connection: asyncpg.Connection[asyncpg.Record]) -> Words:
-    """The words and one product of a brand that few have."""
+    """The words and one product of a brand that few have.
+
+    Rare words fill a page wherever they are looked for, so that answers are equally long, and have no other forms,
+    which might be frequent.
+    """
     common = await connection.fetch(
         "SELECT word FROM search_words WHERE written AND word ~ '^[a-z]{3,}$' ORDER BY documents DESC, word LIMIT 20"
     )
     rare = await connection.fetch(
-        "SELECT word FROM search_words WHERE written AND word ~ '^[a-z]{5,}$' ORDER BY documents, word LIMIT 200"
+        "SELECT w.word FROM search_words w, search_state s WHERE w.written AND w.word ~ '^[a-z]{5,}$'"
+        " AND w.documents >= $1 AND (tsvector_to_array(to_tsvector(s.language::regconfig, w.word)))[1] = w.word"
+        " ORDER BY w.documents, w.word LIMIT 200",
+        _PAGE,
     )
     product = await connection.fetchrow(
         "SELECT p.product_id, p.title, v.sku, v.barcode, b.name AS brand FROM products p"
