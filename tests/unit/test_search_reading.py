@@ -94,7 +94,7 @@ def test_any_of_the_words_leaves_out_those_that_nearly_all_have() -> None:
     assert (most.seldom_words, most.mostly_words) == ("(('chess'))", "(('thing')) & (('item'))")
     assert (every.seldom_words, every.mostly_words) == (every.tsquery, "")
     only_most = Reading(understood(word("thing", 501), word("item", 900)), TOTAL)
-    assert (only_most.seldom_words, only_most.mostly_words) == (only_most.tsquery, "")
+    assert (only_most.seldom_words, only_most.mostly_words) == ("(('thing'))", "(('item'))")
     none_whole = every.by_any(0)
     assert none_whole.tsquery == none_whole.any_words == "(('chess')) | (('set'))"
 

@@ -129,7 +129,7 @@ class Reading:
 
     @property
     def seldom_words(self) -> str:
-        """The tsquery of those words alone that not most of the documents have; all of the words when each is one."""
+        """The tsquery of those words alone that not most of the documents have; of the rarest when all are such."""
         return " & ".join(group.tsquery for group in self._telling)
 
     @property
@@ -141,7 +141,7 @@ class Reading:
     @property
     def _telling(self) -> list[Group]:
         telling = [group for group in self.groups if group.documents <= self.total * _MOST_SHARE]
-        return telling or list(self.groups)
+        return telling or sorted(self.groups, key=lambda group: group.documents)[:1]
 
     @property
     def any_words(self) -> str:
