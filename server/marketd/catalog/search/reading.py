@@ -19,8 +19,8 @@ _LEADING_SHARE: Final = 0.1
 _MOST_SHARE: Final = 0.5
 # What hardly anybody writes as one word is not looked for as one.
 _SELDOM: Final = 0.01
-# One document in five thousand.
-_SLIP_SHARE: Final = 0.0002
+SLIP_SHARE: Final = 0.0002
+"""A word that at most one document in five thousand has may be a slip of another."""
 NEARNESS: Final = 0.5
 """How much of the lighter of two neighbours it is worth that they stand side by side."""
 
@@ -238,7 +238,7 @@ def unknown(words: Sequence[Word]) -> list[int]:
 
 def doubtful(words: Sequence[Word], total: int) -> list[int]:
     """The places of the words that so few documents have that they may be somebody's slip: whose, nobody knows."""
-    return [place for place, word in enumerate(words) if 0 < word.documents <= max(1, total * _SLIP_SHARE)]
+    return [place for place, word in enumerate(words) if 0 < word.documents <= max(1, total * SLIP_SHARE)]
 
 
 def is_slip_of(word: Word, documents: int) -> bool:
