@@ -47,7 +47,8 @@ async def read_words(connection: asyncpg.Connection[asyncpg.Record]) -> Words:
     )
     rare = await connection.fetch(
         "SELECT w.word FROM search_words w, search_state s WHERE w.written AND w.word ~ '^[a-z]{5,}$'"
-        " AND w.documents >= $1 AND w.documents > $2 * (SELECT t.documents FROM search_words t WHERE t.word = '')"
+        " AND w.documents >= $1"
+        " AND w.documents > $2::float8 * (SELECT t.documents FROM search_words t WHERE t.word = '')"
         " AND (tsvector_to_array(to_tsvector(s.language::regconfig, w.word)))[1] = w.word"
         " ORDER BY w.documents, w.word LIMIT 200",
         _PAGE,
