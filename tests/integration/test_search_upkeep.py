@@ -246,6 +246,7 @@ async def test_reindexing_mends_whatever_went_wrong(shop: Shop, database_url: st
         "documents are counted",
         "a word is counted as often as it stands in documents",
     }
+    assert {each.number for each in INVARIANTS} == {"I15"}, "I14 is that of pictures"
     assert await reindex_database(database_url, lambda _: None) == 5, "with the ghost"
     assert await stale(tx) == []
     assert await tx.read(lambda unit: violations(unit.connection, INVARIANTS)) == []

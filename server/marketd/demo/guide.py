@@ -83,9 +83,7 @@ def show(console: Console, target: str, logins: SeededLogins) -> None:
         line(f"# {what}")
         for text in lines:
             line(f"{INDENT}{text}")
-    line(
-        f"{len(logins.couriers)} couriers set out in a moment, and the products get their pictures; Ctrl-C ends everything."
-    )
+    line(f"{len(logins.couriers)} couriers set out in a moment, and pictures are hung; Ctrl-C ends everything.")
 
 
 def _named(group: tuple[Login, ...] | list[Login]) -> str:
