@@ -246,7 +246,10 @@ async def test_reindexing_mends_whatever_went_wrong(shop: Shop, database_url: st
         "documents are counted",
         "a word is counted as often as it stands in documents",
     }
-    assert await reindex_database(database_url, lambda _: None) == 5, "with the ghost"
+    assert {each.number for each in INVARIANTS} == {"I15"}, "I14 is that of pictures"
+    told: list[str] = []
+    assert await reindex_database(database_url, told.append, "german") == 5, "with the ghost"
+    assert told[0] == "The language stays english; start a server with MARKETD_SEARCH_LANGUAGE=german to change it."
     assert await stale(tx) == []
     assert await tx.read(lambda unit: violations(unit.connection, INVARIANTS)) == []
     assert await has_words(tx, made[0].product_id, "cup")
