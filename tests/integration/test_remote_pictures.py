@@ -177,6 +177,23 @@ async def test_what_may_pass_is_tried_again_and_given_up_in_the_end(fetching: Fe
     assert (told.state, told.tries, told.HasField("next_try_time")) == (FAILED, len(PAUSES) + 1, False)
 
 
+async def test_what_breaks_in_a_way_that_nobody_thought_of_is_given_up_too(
+    fetching: Fetching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def breaking(_fetcher: Fetcher, url: str, into: Path) -> None:
+        raise RuntimeError("nobody thought of this")
+
+    monkeypatch.setattr(Fetcher, "fetch", breaking)
+    await fetching.shop.make(images=[picture(fetching.url("/a.jpg"))])
+    for _ in range(len(PAUSES) + 1):
+        (told,) = await fetching.told()
+        assert told.state == WAITING
+        await fetching.fetch()
+        await fetching.pass_by(timedelta(minutes=2))
+    (told,) = await fetching.told()
+    assert (told.state, told.failure) == (FAILED, remote_image_pb2.REMOTE_IMAGE_FAILURE_UNREACHABLE)
+
+
 async def test_a_fetch_comes_to_nothing_when_the_picture_is_gone_meanwhile(fetching: Fetching) -> None:
     shop, asked, go = fetching.shop, asyncio.Event(), asyncio.Event()
 

@@ -93,6 +93,7 @@ class PictureFetching:
                             async with asyncio.timeout(_LOOK_SECONDS):
                                 await self.ended.wait()
         finally:
+            self._fetcher.close()
             shutil.rmtree(folder, ignore_errors=True)
 
     async def begin_due(self, group: asyncio.TaskGroup, folder: Path) -> bool:
@@ -134,8 +135,9 @@ class PictureFetching:
                 if refusal.code not in _NOT_NOW:
                     raise
                 await self._tx.run("pictures.postpone", lambda uow: _postpone(uow, image))
-        except Exception as error:  # noqa: BLE001 - raised, it would end all other fetches; after the lease it comes again
+        except Exception as error:  # noqa: BLE001 - raised, it would end all other fetches
             _log.warning("picture_not_fetched", image_id=str(image.image_id), exc_info=error)
+            await self._broken(image)
         finally:
             await asyncio.to_thread(file.unlink, missing_ok=True)
 
@@ -163,6 +165,12 @@ class PictureFetching:
             uow.after_commit(self._on_change)
 
         await self._tx.run("pictures.attach", attach)
+
+    async def _broken(self, image: ClaimedImage) -> None:
+        """What nobody thought of has happened. It is given up like all others, and until then comes after its lease."""
+        if image.tries > len(PAUSES):
+            with contextlib.suppress(Refusal):
+                await self._failed(image, FetchFailure.UNREACHABLE)
 
     async def _failed(self, image: ClaimedImage, failure: FetchFailure) -> None:
         is_over = not failure.may_pass or image.tries > len(PAUSES)
