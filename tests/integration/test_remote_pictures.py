@@ -16,7 +16,9 @@ import pytest
 from marketd.catalog.imports.values import ImportOptions
 from marketd.catalog.pictures import repository
 from marketd.catalog.pictures.fetch import Fetcher
-from marketd.catalog.pictures.fetching import AT_A_HOST, AT_ONCE, PAUSES, PictureFetching
+from marketd.catalog.pictures.fetching import AT_A_HOST, AT_ONCE, OF_A_SHOP, PAUSES, PictureFetching
+from marketd.catalog.pictures.repository import MOST_LANES
+from marketd.catalog.pictures.values import FetchFailed, FetchFailure
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
@@ -296,7 +298,15 @@ async def test_shops_and_hosts_take_turns(fetching: Fetching) -> None:
             end = uow.now + timedelta(minutes=1)
             hosts = {f"{host}.example": left for host, left in room.items()}
             found, last = await repository.claim(
-                uow.connection, uow.now, end, start, limit=limit, of_host=AT_A_HOST, room=hosts
+                uow.connection,
+                uow.now,
+                end,
+                start,
+                limit=limit,
+                of_host=AT_A_HOST,
+                room=hosts,
+                of_shop=OF_A_SHOP,
+                room_of_shops={},
             )
             assert last is None
             return Counter((image.seller_id, image.host) for image in found)
@@ -321,7 +331,17 @@ async def test_what_was_claimed_by_a_process_that_died_is_due_again_after_its_le
 
     async def claim(uow: UnitOfWork) -> int:
         end = uow.now + timedelta(minutes=1)
-        found, _ = await repository.claim(uow.connection, uow.now, end, (UUID(int=0), ""), limit=9, of_host=2, room={})
+        found, _ = await repository.claim(
+            uow.connection,
+            uow.now,
+            end,
+            (UUID(int=0), ""),
+            limit=9,
+            of_host=2,
+            room={},
+            of_shop=9,
+            room_of_shops={},
+        )
         return len(found)
 
     assert await fetching.shop.tx.run("test.claim", claim) == 1
@@ -366,3 +386,30 @@ async def test_the_work_beside_the_server_fetches_until_it_is_cancelled(fetching
         running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+
+
+async def test_a_shop_with_a_thousand_hosts_leaves_places_to_others(
+    fetching: Fetching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large, small = fetching.shop, await Gallery(fetching.shop.tx, fetching.shop.uploads).open()
+    if large.seller_id > small.seller_id:
+        large, small = small, large  # its lanes come first
+    hosts = [picture(f"https://{number}.example/1.jpg") for number in range(2 * MOST_LANES)]
+    await large.make(images=hosts)
+    await small.make(images=[picture("https://honest.example/1.jpg")])
+    asked, go = [], asyncio.Event()
+
+    async def slow(_fetcher: Fetcher, url: str, into: Path) -> None:
+        asked.append(url)
+        await go.wait()
+        raise FetchFailed(FetchFailure.REFUSED_BY_HOST)
+
+    monkeypatch.setattr(Fetcher, "fetch", slow)
+    async with asyncio.TaskGroup() as group:
+        while await fetching.work.begin_due(group, fetching.folder):
+            pass
+        while len(asked) < OF_A_SHOP + 1:  # noqa: ASYNC110 - what is awaited is in many tasks
+            await asyncio.sleep(0.005)
+        assert "https://honest.example/1.jpg" in asked
+        assert len(asked) == OF_A_SHOP + 1
+        go.set()
