@@ -11,6 +11,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from marketd.catalog.imports.values import ImportOptions
 from marketd.catalog.search import pending, rebuild, texts
 from marketd.catalog.search.invariants import INVARIANTS
+from marketd.catalog.search.search import suggest_products
 from marketd.catalog.search.start import LanguageUnknown, start
 from marketd.commands.reindex import reindex_database
 from marketd.inventory import stocks
@@ -171,6 +172,21 @@ async def test_an_import_is_found_soon_after_it_and_a_second_one_changes_nothing
     await settle(tx)
     assert await stale(tx) == []
     assert await tx.read(lambda unit: violations(unit.connection, INVARIANTS)) == []
+
+
+async def test_what_an_import_has_just_archived_is_suggested_no_more(shop: Shop) -> None:
+    """Its document goes a moment later."""
+    made = await _publish(shop, "Quindle lamp")
+
+    async def suggested() -> list[str]:
+        found = await shop.tx.read(lambda unit: suggest_products(unit, "Quindle l", 10))
+        return [product.title for _, product in found if product is not None]
+
+    await settle(shop.tx)
+    assert await suggested() == ["Quindle lamp"]
+    sql = "UPDATE products SET state = 'ARCHIVED' WHERE product_id = $1"
+    await shop.tx.run("t", lambda uow: uow.connection.execute(sql, UUID(made.product_id)))
+    assert await suggested() == []
 
 
 async def test_stock_that_goes_and_comes_back_is_known_once_it_was_told(shop: Shop) -> None:
