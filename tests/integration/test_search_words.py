@@ -257,12 +257,14 @@ async def test_words_of_shops_that_do_not_sell_are_named_to_nobody(tx: Transacto
     assert (await shop.hits("turntible")).corrected_query == "turntable"
     assert (await shop.suggested("turnt"))[0] == ["turntable"]
     assert "wireless headset" in (await shop.suggested("wireless h"))[0]
+    assert (await shop.hits("BT-TAG/4")).matching.article_number == "bttag4"
     await connection.execute(_SUSPEND, "Sonora")
     # As if there were none: neither is it said what nobody typed, nor does it stand before what can be had.
     assert (await shop.hits("turntible")).corrected_query == ""
     assert await shop.suggested("turnt") == ([], [])
     assert "wireless headset" not in (await shop.suggested("wireless h"))[0]
     assert (await shop.hits("heatset")).corrected_query != "headset"
+    assert (await shop.hits("BT-TAG/4")).matching.article_number == ""
     assert (await shop.hits("wireles")).corrected_query == "wireless"
     assert (await shop.suggested("wirel"))[0] == ["wireless"]
 

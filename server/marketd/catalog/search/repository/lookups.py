@@ -86,7 +86,8 @@ SELECT {_count_sql("''")} AS total, ARRAY(SELECT {_WORD.row_sql} FROM words ORDE
 
 # Counted, not only looked whether there is one: for that the planner might begin to read the table.
 _CODE: Final = f"""
-SELECT code.spelled, (SELECT count(*) FROM search_documents d WHERE d.codes @> ARRAY[code.spelled]) AS products
+SELECT code.spelled,
+  (SELECT count(*) FROM search_documents d WHERE d.codes @> ARRAY[code.spelled] AND {SELLS}) AS products
 FROM (SELECT {texts.code_sql("$1::text")} AS spelled OFFSET 0) code
 """
 
@@ -112,7 +113,7 @@ async def look_up(connection: Connection, text: str, *, as_written: bool = False
 
 
 async def code_of(connection: Connection, text: str) -> str:
-    """The SKU or barcode that the whole text is, as codes are spelled; empty when no product has it.
+    """The SKU or barcode that the whole text is, as codes are spelled; empty when no product that is sold has it.
 
     One without a digit is none: what is called `headset` would stand before all headsets.
     """
