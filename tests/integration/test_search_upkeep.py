@@ -155,6 +155,26 @@ async def test_a_brand_or_category_that_changes_is_found_in_all_its_products(
     assert await _waiting(tx) == pending.Waiting(False, False, False, False)
 
 
+async def test_what_is_renamed_often_has_its_products_written_once(shop: Shop) -> None:
+    tx, catalog = shop.tx, shop.catalog
+    shop.enter(ADMIN)
+    mask = FieldMask(paths=["name"])
+    brand = (await catalog.CreateBrand(pb.CreateBrandRequest(brand=brand_pb2.Brand(name="Acme")), CONTEXT)).brand
+    top, below = category_pb2.Category(name="Kitchen"), category_pb2.Category(name="Mugs")
+    top = (await catalog.CreateCategory(pb.CreateCategoryRequest(category=top), CONTEXT)).category
+    below.parent_category_id = top.category_id
+    below = (await catalog.CreateCategory(pb.CreateCategoryRequest(category=below), CONTEXT)).category
+    for name in ("Zenith", "Zenit", "Zenith"):
+        renamed = brand_pb2.Brand(brand_id=brand.brand_id, name=name)
+        await catalog.UpdateBrand(pb.UpdateBrandRequest(brand=renamed, update_mask=mask), CONTEXT)
+        for category_id in (top.category_id, below.category_id):
+            moved = category_pb2.Category(category_id=category_id, name=f"{name} {category_id}")
+            await catalog.UpdateCategory(pb.UpdateCategoryRequest(category=moved, update_mask=mask), CONTEXT)
+    sql = "SELECT concat(brand_id, category_id) FROM search_spreads"
+    noted = await tx.read(lambda unit: unit.connection.fetch(sql))
+    assert sorted(row[0] for row in noted) == sorted([brand.brand_id, top.category_id, below.category_id])
+
+
 async def test_an_import_is_found_soon_after_it_and_a_second_one_changes_nothing(tx: Transactor) -> None:
     shop = await catalog_files.Shop(tx).open()
     rows = [catalog_files.cup(Handle=f"cup{n}", Title=f"Cup {n}", VariantSKU=f"K{n}", Vendor="Acme") for n in range(3)]
