@@ -256,12 +256,14 @@ async def test_words_of_shops_that_do_not_sell_are_named_to_nobody(tx: Transacto
     shop = await make_shop(tx, connection)
     assert (await shop.hits("turntible")).corrected_query == "turntable"
     assert (await shop.suggested("turnt"))[0] == ["turntable"]
+    assert (await shop.suggested("bank"))[0] == ["bank"]
     assert "wireless headset" in (await shop.suggested("wireless h"))[0]
     assert (await shop.hits("BT-TAG/4")).matching.article_number == "bttag4"
     await connection.execute(_SUSPEND, "Sonora")
     # As if there were none: neither is it said what nobody typed, nor does it stand before what can be had.
     assert (await shop.hits("turntible")).corrected_query == ""
     assert await shop.suggested("turnt") == ([], [])
+    assert "baking" in (await shop.suggested("bank"))[0]
     assert "wireless headset" not in (await shop.suggested("wireless h"))[0]
     assert (await shop.hits("heatset")).corrected_query != "headset"
     assert (await shop.hits("BT-TAG/4")).matching.article_number == ""

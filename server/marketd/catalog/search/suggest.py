@@ -51,12 +51,12 @@ async def _ways_on(connection: Connection, earlier: list[str], beginning: str, m
         return [""] if earlier else []
     before = await find.understand(connection, " ".join(earlier)) if earlier else Reading()
     if not before.groups:
-        return await _for_sale(connection, await _likely(connection, beginning), most)
+        return await _likely(connection, beginning, most)
     sizes = await lookups.band_sizes(connection, before.total)
     band = bands.fitting(before.documents, sizes, suggestions.SAMPLE)
     found = await suggestions.going_on(connection, before.all_words, beginning, band)
-    if not found and (likely := await _likely(connection, beginning)):
-        found = await suggestions.together(connection, before.all_words, list(likely), band)
+    if not found and (likely := await _likely(connection, beginning, _CANDIDATES)):
+        found = await suggestions.together(connection, before.all_words, likely, band)
     return list(found)[:most]
 
 
@@ -71,13 +71,14 @@ async def _for_sale(connection: Connection, words: Mapping[str, int], most: int)
     return found
 
 
-async def _likely(connection: Connection, beginning: str) -> dict[str, int]:
-    """The most frequent words that begin so, with how many documents have them; when none does, those a slip away."""
-    found = await suggestions.completions(connection, beginning, _CANDIDATES)
+async def _likely(connection: Connection, beginning: str, most: int) -> list[str]:
+    """The most frequent words that begin so; when none does, those a slip away."""
+    found = await _for_sale(connection, await suggestions.completions(connection, beginning, _CANDIDATES), most)
     if not found and correcting.is_correctable(beginning):
-        found = await suggestions.completions_of_any(connection, correcting.one_slip(beginning), _CANDIDATES)
+        near = await suggestions.completions_of_any(connection, correcting.one_slip(beginning), _CANDIDATES)
+        found = await _for_sale(connection, near, most)
         if not found and (likely := await find.meant(connection, beginning)):
-            return {likely: 1}
+            return [likely]
     return found
 
 
