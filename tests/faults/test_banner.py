@@ -44,7 +44,7 @@ def test_every_command_of_the_banner_succeeds_when_it_is_pasted_in_another_folde
     assert sum("--watch" in group for group in groups) == 1
     assert sum("TOKEN=" in group for group in groups) == 1
     tool = "grpcurl -plaintext" if (TOOLS / "grpcurl").exists() else "buf curl"
-    assert sum(group.count(tool) for group in groups) == 2
+    assert sum(group.count(tool) for group in groups) == 3
     with ThreadPoolExecutor(len(groups)) as threads:
         results = list(threads.map(lambda group: paste(group, tmp_path), groups))
     assert [result for result in results if result.code] == []
@@ -52,6 +52,7 @@ def test_every_command_of_the_banner_succeeds_when_it_is_pasted_in_another_folde
     assert "Every step held" in texts
     assert "Ctrl-C ends the watch" in texts
     assert '"products"' in texts  # the buyer may have bought nothing yet
+    assert '"correctedQuery": "celebration cakes"' in texts
 
 
 @pytest.mark.faults
@@ -63,6 +64,6 @@ def test_without_grpcurl_the_banner_shows_buf_and_its_commands_succeed_too(
     logins = SeededLogins(admin, PASSWORD, PASSWORD, (), (buyer,), ())
     by_hand = guide.commands(f"127.0.0.1:{with_demo.port}", logins)[-1][1]
     monkeypatch.undo()
-    assert sum("buf curl" in command for command in by_hand) == 2
+    assert sum("buf curl" in command for command in by_hand) == 3
     result = paste("\n".join(["set -e", *by_hand]), tmp_path)
     assert (result.code, '"products"' in result.output) == (0, True), result

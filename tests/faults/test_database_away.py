@@ -23,7 +23,7 @@ from tests.worlds.faults import World
 from tests.worlds.lines import Account, Lines, register
 from tests.worlds.served import Served
 
-pytestmark = pytest.mark.usefixtures("both_workers")
+pytestmark = [pytest.mark.usefixtures("both_workers"), pytest.mark.alone]
 
 _LATE_SECONDS = 2.5
 """How much later than its deadline a call may end while the database is frozen."""

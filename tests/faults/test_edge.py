@@ -26,7 +26,7 @@ from tests.worlds.attacks import ATTACKS
 from tests.worlds.raw_http2 import Connection
 from tests.worlds.served import Served
 
-pytestmark = pytest.mark.usefixtures("both_workers", "world")
+pytestmark = [pytest.mark.usefixtures("both_workers", "world"), pytest.mark.alone]
 
 MEMORY_MIB = 150
 TIMES_SLOWER = 10

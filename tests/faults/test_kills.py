@@ -25,7 +25,7 @@ from tests.worlds.faults import World
 from tests.worlds.lines import register
 from tests.worlds.served import Served
 
-pytestmark = pytest.mark.usefixtures("both_workers")
+pytestmark = [pytest.mark.usefixtures("both_workers"), pytest.mark.alone]
 
 _DATABASE_BACK: Final = re.compile(r"PostgreSQL had died and was started again")
 _BOUND_SECONDS: Final = 20.0

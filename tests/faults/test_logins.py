@@ -28,6 +28,8 @@ from marketplace_client.errors import from_rpc_error
 from tests.canaries import MARK
 from tests.worlds.served import Served
 
+pytestmark = pytest.mark.alone
+
 PEOPLE = 12
 BOGUS_PER_SECOND, HONEST_PER_SECOND = 40.0, 1.2
 SECONDS = 25.0

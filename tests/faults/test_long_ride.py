@@ -16,6 +16,8 @@ from marketd.demo.steps import run_demo
 from tests.worlds.served import Served
 from tests.worlds.things import ADMIN_EMAIL, ADMIN_PASSWORD
 
+pytestmark = pytest.mark.alone
+
 POINTS = 40_000
 # It takes a few seconds; counting anew at every position, or pausing after every message, would take minutes.
 _SECONDS = 60

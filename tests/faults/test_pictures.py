@@ -21,7 +21,7 @@ from tests.worlds import pictures, processes
 from tests.worlds.loops import longest_callback
 from tests.worlds.media import Uploads
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.alone]
 
 RENDERS_UNTIL_IT_IS_KILLED = """
 import asyncio, os

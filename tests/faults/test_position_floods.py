@@ -28,7 +28,7 @@ from tests.worlds.lines import Account
 from tests.worlds.served import Served
 from tests.worlds.things import new_key
 
-pytestmark = pytest.mark.usefixtures("both_workers")
+pytestmark = [pytest.mark.usefixtures("both_workers"), pytest.mark.alone]
 
 A_MINUTE = 5 * 60 * DENSE
 WORKERS = 2

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from marketd.app import SERVICES
+from PIL import Image
 
 from tests.faults.pasting import ADDRESS, PAGES, Pasted, blocks, commands, paste_each
 from tests.worlds.foreign import ROOT, fetched, succeed, write_descriptors
@@ -30,6 +31,22 @@ def describes_a_method(pasted: Pasted) -> None:
 
 def shows_two_products(pasted: Pasted) -> None:
     assert len(json.loads(pasted.output)["products"]) == 2
+
+
+def corrects_the_slip(pasted: Pasted) -> None:
+    found = json.loads(pasted.output)
+    assert found["correctedQuery"] == "coffee"
+    assert found["products"]
+    assert {facet["kind"] for facet in found["facets"]} >= {"FACET_KIND_PRICE"}
+
+
+def suggests_coffee(pasted: Pasted) -> None:
+    assert json.loads(pasted.output)["suggestions"][0] == {"text": "coffee"}
+
+
+def uploads(pasted: Pasted) -> None:
+    sizes = json.loads(pasted.output)["media"]["renditions"]
+    assert [size["name"] for size in sizes] == ["thumb", "card", "full"]
 
 
 def signs_in(pasted: Pasted) -> None:
@@ -57,7 +74,10 @@ LOOKS: dict[str, Callable[[Pasted], None]] = {
     rf"grpcurl -plaintext {ADDRESS} list": lists_services,
     rf"grpcurl -plaintext {ADDRESS} describe \S+": describes_a_method,
     r"grpcurl .*\"pageSize\": 2.* marketplace\.catalog\.v1\.CatalogService/ListProducts": shows_two_products,
-    r"TOKEN=\$\(.*\)": signs_in,
+    r"grpcurl .*\"query\": \"cofee\".*/SearchProducts": corrects_the_slip,
+    r"grpcurl .*\"query\": \"cof\".*/SuggestProducts": suggests_coffee,
+    r"(TOKEN|SELLER)=\$\(.*\)": signs_in,
+    r"echo .*photo\.jpg.*Bearer \$SELLER.*/UploadImageInline": uploads,
     r"(grpcurl|\.venv/bin/buf curl) .*Bearer \$TOKEN.*/ListOrders": shows_orders,
     r"grpcurl .*Bearer \$TOKEN.*/AddCartItem": says_what_is_wrong,
     r"\.venv/bin/marketd descriptors -o marketplace\.binpb": writes_the_contract,
@@ -86,6 +106,7 @@ def here(command: str, port: int) -> str:
 def test_every_call_that_a_page_shows_does_what_it_says(with_demo: Served, tmp_path: Path) -> None:
     fetched("grpcurl")
     (tmp_path / ".venv").symlink_to(Path(sys.executable).parent.parent)
+    Image.new("RGB", (640, 480), (190, 120, 60)).save(tmp_path / "photo.jpg")
     seen = set()
     for page in PAGES:
         for block in blocks(page, "sh"):

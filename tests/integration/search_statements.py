@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from marketd.catalog.search import prices
 from marketd.catalog.search.reading import Group, Parts, Reading, Term
-from marketd.catalog.search.repository import counts, leads, pages, ranking, suggestions
+from marketd.catalog.search.repository import counts, leads, lookups, pages, ranking, suggestions
 from marketd.catalog.search.repository.filters import set_filters
 from marketd.catalog.search.repository.leads import Lead
 from marketd.catalog.search.values import FacetKind, Matching, SearchOrder, SearchQuery
@@ -81,6 +81,7 @@ def searches() -> Iterator[tuple[str, Any]]:
             if set(set_filters(query)) - {without}:
                 yield "marketd.catalog.search.repository.leads.estimate_left", partial(_left, query, without)
     yield "marketd.catalog.search.repository.counts.count", partial(_count, nothing, words[0], None, None, ())
+    yield "marketd.catalog.search.repository.lookups.for_sale", _for_sale
     for reading, (band, above) in product(_readings(), ((0, 0), (7, 0), (7, 9), (0, 7))):
         yield (
             "marketd.catalog.search.repository.ranking.rank",
@@ -94,6 +95,10 @@ def searches() -> Iterator[tuple[str, Any]]:
     for band in (0, 7):
         yield "marketd.catalog.search.repository.suggestions.going_on", partial(_going_on, band)
         yield "marketd.catalog.search.repository.suggestions.together", partial(_together, band)
+
+
+async def _for_sale(connection: Any) -> Any:
+    return await lookups.for_sale(connection, {"cup": 9, "tea": 900, "set": 90_000})
 
 
 async def _going_on(band: int, connection: Any) -> object:

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import marketd
@@ -20,9 +21,11 @@ from alembic.util import CommandError
 from marketd import app as composition
 from marketd.cli import application
 from marketd.config import Environment, Settings
+from marketd.kernel.values.ids import new_id
 from marketd.process.core import StartRefused
 from marketd.schema import migrate
 from marketd.schema import revision as schema
+from marketd.schema.check import DatabaseUnfit
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
@@ -209,6 +212,32 @@ def test_stocks_that_owe_pieces_count_them_when_the_policies_are_taken_back(data
         "SELECT s.policy || ' ' || (m.seller_id = s.seller_id) FROM stocks s JOIN stock_movements m USING (variant_id)"
     )
     assert asyncio.run(_written(database_url, kept)) == "TRACKED true"
+
+
+def test_what_a_migration_cannot_make_is_said_with_a_way_out_before_anything_is_changed(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role = f"plain_{new_id().hex}"
+    parts = urlsplit(database_url)
+    plain = parts._replace(netloc=f"{role}@{parts.netloc.rpartition('@')[2]}").geturl()
+    asyncio.run(_written(database_url, f"CREATE ROLE {role} LOGIN"))
+    try:
+        asyncio.run(_written(database_url, f"GRANT SELECT ON alembic_version TO {role}"))
+        migrate.upgrade(plain)
+        asyncio.run(_stamp(database_url, "0037"))
+        asyncio.run(_written(database_url, "DROP EXTENSION pg_trgm CASCADE"))
+        with pytest.raises(DatabaseUnfit, match=f"owner run `GRANT CREATE ON DATABASE .* TO {role}`"):
+            migrate.upgrade(plain)
+        asyncio.run(_written(database_url, "CREATE SCHEMA elsewhere"))
+        asyncio.run(_written(database_url, "CREATE EXTENSION pg_trgm SCHEMA elsewhere"))
+        with pytest.raises(DatabaseUnfit, match="pg_trgm is in the schema elsewhere"):
+            migrate.upgrade(plain)
+        monkeypatch.setattr("marketd.schema.check.EXTENSIONS", ("unaccent", "unheard_of"))
+        with pytest.raises(DatabaseUnfit, match="server has no unheard_of: install"):
+            migrate.upgrade(plain)
+    finally:
+        asyncio.run(_written(database_url, f"REVOKE ALL ON alembic_version FROM {role}"))
+        asyncio.run(_written(database_url, f"DROP ROLE {role}"))
 
 
 def test_every_migration_can_be_taken_back_and_made_again(database_url: str) -> None:

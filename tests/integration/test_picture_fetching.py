@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import threading
 from collections.abc import AsyncIterator, Mapping
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 
 import pytest
 from marketd.catalog.pictures.addresses import Network
@@ -121,6 +123,69 @@ async def test_what_is_too_large_is_not_read_to_its_end(web: Web, tmp_path: Path
     assert await _failure(_fetcher(), web.url("/said"), tmp_path / "a") is FetchFailure.TOO_LARGE
     assert await _failure(_fetcher(), web.url("/endless"), tmp_path / "b") is FetchFailure.TOO_LARGE
     assert (tmp_path / "b").stat().st_size <= MAX_BYTES
+
+
+async def test_crumbs_keep_nobody_from_being_served(web: Web, tmp_path: Path) -> None:
+    threads: set[int] = set()
+
+    class Crumbs(Names):
+        async def resolve(self, *arguments: Any, **more: Any) -> Any:
+            threads.add(threading.get_ident())
+            return await super().resolve(*arguments, **more)
+
+    async def crumbling(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 5_000)
+        await asyncio.Event().wait()
+
+    async def in_pieces(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        writer.write((b"40\r\n" + b"x" * 0x40 + b"\r\n") * 1_200 + b"0\r\n\r\n")
+        await writer.drain()
+
+    web.pages["/crumbs"], web.pages["/pieces"] = crumbling, in_pieces
+    fetcher = Fetcher(allowed=LOCAL, max_bytes=MAX_BYTES, resolver=Crumbs({"crumbs.example": ["127.0.0.1"]}))
+    found = await _failure(fetcher, web.url("/crumbs", "crumbs.example"), tmp_path / "a")
+    assert found is FetchFailure.REFUSED_BY_HOST
+    await fetcher.fetch(web.url("/pieces"), tmp_path / "b")
+    assert (tmp_path / "b").stat().st_size == 1_200 * 0x40
+    # Even so each read is many steps at once, which belong into another thread than the one that serves.
+    assert threads
+    assert threading.get_ident() not in threads
+    fetcher.close()
+
+
+@pytest.mark.parametrize("host", ["a" * 64 + ".example", "a..example", ".example", "xn--", "xn--a"])
+async def test_names_that_nobody_can_have_are_refused_for_good(tmp_path: Path, host: str) -> None:
+    fetcher = Fetcher(max_bytes=MAX_BYTES)  # with the system's look-up, which such names make stumble
+    found = await _failure(fetcher, f"http://{host}/a.jpg", tmp_path / "a")
+    assert found is FetchFailure.ADDRESS_REFUSED
+    assert not found.may_pass
+    fetcher.close()
+
+
+async def test_a_fetch_that_nobody_waits_for_ends(web: Web, tmp_path: Path) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def endless(writer: asyncio.StreamWriter) -> None:
+        begun.set()
+        try:
+            while True:
+                writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+        finally:
+            ended.set()
+
+    web.pages["/endless"] = endless
+    fetcher = _fetcher()
+    fetching = asyncio.create_task(fetcher.fetch(web.url("/endless"), tmp_path / "a"))
+    await begun.wait()
+    fetching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await fetching
+    async with asyncio.timeout(5):
+        await ended.wait()
+    fetcher.close()
 
 
 async def test_who_is_too_slow_is_left(web: Web, tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ import pytest
 from marketd.catalog.imports.values import ImportOptions
 from marketd.catalog.pictures import repository
 from marketd.catalog.pictures.fetch import Fetcher
-from marketd.catalog.pictures.fetching import AT_A_HOST, AT_ONCE, PAUSES, PictureFetching
+from marketd.catalog.pictures.fetching import AT_A_HOST, AT_ONCE, OF_A_SHOP, PAUSES, PictureFetching
+from marketd.catalog.pictures.repository import MOST_LANES
+from marketd.catalog.pictures.values import FetchFailed, FetchFailure
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
@@ -177,6 +179,23 @@ async def test_what_may_pass_is_tried_again_and_given_up_in_the_end(fetching: Fe
     assert (told.state, told.tries, told.HasField("next_try_time")) == (FAILED, len(PAUSES) + 1, False)
 
 
+async def test_what_breaks_in_a_way_that_nobody_thought_of_is_given_up_too(
+    fetching: Fetching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def breaking(_fetcher: Fetcher, url: str, into: Path) -> None:
+        raise RuntimeError("nobody thought of this")
+
+    monkeypatch.setattr(Fetcher, "fetch", breaking)
+    await fetching.shop.make(images=[picture(fetching.url("/a.jpg"))])
+    for _ in range(len(PAUSES) + 1):
+        (told,) = await fetching.told()
+        assert told.state == WAITING
+        await fetching.fetch()
+        await fetching.pass_by(timedelta(minutes=2))
+    (told,) = await fetching.told()
+    assert (told.state, told.failure) == (FAILED, remote_image_pb2.REMOTE_IMAGE_FAILURE_UNREACHABLE)
+
+
 async def test_a_fetch_comes_to_nothing_when_the_picture_is_gone_meanwhile(fetching: Fetching) -> None:
     shop, asked, go = fetching.shop, asyncio.Event(), asyncio.Event()
 
@@ -279,7 +298,15 @@ async def test_shops_and_hosts_take_turns(fetching: Fetching) -> None:
             end = uow.now + timedelta(minutes=1)
             hosts = {f"{host}.example": left for host, left in room.items()}
             found, last = await repository.claim(
-                uow.connection, uow.now, end, start, limit=limit, of_host=AT_A_HOST, room=hosts
+                uow.connection,
+                uow.now,
+                end,
+                start,
+                limit=limit,
+                of_host=AT_A_HOST,
+                room=hosts,
+                of_shop=OF_A_SHOP,
+                room_of_shops={},
             )
             assert last is None
             return Counter((image.seller_id, image.host) for image in found)
@@ -304,7 +331,17 @@ async def test_what_was_claimed_by_a_process_that_died_is_due_again_after_its_le
 
     async def claim(uow: UnitOfWork) -> int:
         end = uow.now + timedelta(minutes=1)
-        found, _ = await repository.claim(uow.connection, uow.now, end, (UUID(int=0), ""), limit=9, of_host=2, room={})
+        found, _ = await repository.claim(
+            uow.connection,
+            uow.now,
+            end,
+            (UUID(int=0), ""),
+            limit=9,
+            of_host=2,
+            room={},
+            of_shop=9,
+            room_of_shops={},
+        )
         return len(found)
 
     assert await fetching.shop.tx.run("test.claim", claim) == 1
@@ -349,3 +386,30 @@ async def test_the_work_beside_the_server_fetches_until_it_is_cancelled(fetching
         running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+
+
+async def test_a_shop_with_a_thousand_hosts_leaves_places_to_others(
+    fetching: Fetching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large, small = fetching.shop, await Gallery(fetching.shop.tx, fetching.shop.uploads).open()
+    if large.seller_id > small.seller_id:
+        large, small = small, large  # its lanes come first
+    hosts = [picture(f"https://{number}.example/1.jpg") for number in range(2 * MOST_LANES)]
+    await large.make(images=hosts)
+    await small.make(images=[picture("https://honest.example/1.jpg")])
+    asked, go = [], asyncio.Event()
+
+    async def slow(_fetcher: Fetcher, url: str, into: Path) -> None:
+        asked.append(url)
+        await go.wait()
+        raise FetchFailed(FetchFailure.REFUSED_BY_HOST)
+
+    monkeypatch.setattr(Fetcher, "fetch", slow)
+    async with asyncio.TaskGroup() as group:
+        while await fetching.work.begin_due(group, fetching.folder):
+            pass
+        while len(asked) < OF_A_SHOP + 1:  # noqa: ASYNC110 - what is awaited is in many tasks
+            await asyncio.sleep(0.005)
+        assert "https://honest.example/1.jpg" in asked
+        assert len(asked) == OF_A_SHOP + 1
+        go.set()

@@ -162,6 +162,16 @@ async def test_a_facet_is_counted_without_its_own_filter(world: SearchWorld) -> 
     )
 
 
+async def test_a_value_that_is_filtered_by_is_counted_however_many_others_there_are(
+    world: SearchWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seldom = min(("Linen", "Wool"), key=lambda material: len(world.found(lambda thing: thing.material == material)))
+    monkeypatch.setattr("marketd.catalog.search.repository.counts._MOST_ATTRIBUTES", 1)
+    page = await world.search(attributes=[attribute("Material", seldom)], facets=[ATTRIBUTES])
+    count = len(world.found(lambda thing: thing.material == seldom))
+    assert [(bucket.value, bucket.count) for bucket in page.facets[0].buckets] == [(seldom, count)]
+
+
 async def test_ranges_of_prices_lie_side_by_side_and_hold_everything(world: SearchWorld) -> None:
     (facet,) = (await world.search(facets=[PRICE])).facets
     assert sum(bucket.count for bucket in facet.buckets) == len(world.found())

@@ -13,6 +13,14 @@ from marketd.kernel.db.transactor import Transactor
 
 from tests.worlds.search_words import Article, WordShop, make_shop
 
+# Each article is of a shop of its own.
+_SUSPEND: Final = (
+    "INSERT INTO sellers (seller_id, owner_user_id, handle, shop_name, shop_name_key, description, state, contact,"
+    " prep_duration, time_zone, opening_hours, approve_time, create_time, update_time)"
+    " SELECT d.seller_id, d.seller_id, d.seller_id, d.seller_id, d.seller_id, '', 'SUSPENDED', '{}', '10 minutes',"
+    " 'UTC', '[]', now(), now(), now() FROM search_documents d JOIN brands b USING (brand_id) WHERE b.name = $1"
+)
+
 
 @pytest.fixture
 async def connection(database_url: str) -> AsyncIterator[Connection]:
@@ -242,6 +250,25 @@ async def test_suggestions_go_on_as_the_shop_does(tx: Transactor, connection: Co
     words, titles = await shop.suggested("b", limit=4)
     assert len(words) == 2
     assert titles == []
+
+
+async def test_words_of_shops_that_do_not_sell_are_named_to_nobody(tx: Transactor, connection: Connection) -> None:
+    shop = await make_shop(tx, connection)
+    assert (await shop.hits("turntible")).corrected_query == "turntable"
+    assert (await shop.suggested("turnt"))[0] == ["turntable"]
+    assert (await shop.suggested("bank"))[0] == ["bank"]
+    assert "wireless headset" in (await shop.suggested("wireless h"))[0]
+    assert (await shop.hits("BT-TAG/4")).matching.article_number == "bttag4"
+    await connection.execute(_SUSPEND, "Sonora")
+    # As if there were none: neither is it said what nobody typed, nor does it stand before what can be had.
+    assert (await shop.hits("turntible")).corrected_query == ""
+    assert await shop.suggested("turnt") == ([], [])
+    assert "baking" in (await shop.suggested("bank"))[0]
+    assert "wireless headset" not in (await shop.suggested("wireless h"))[0]
+    assert (await shop.hits("heatset")).corrected_query != "headset"
+    assert (await shop.hits("BT-TAG/4")).matching.article_number == ""
+    assert (await shop.hits("wireles")).corrected_query == "wireless"
+    assert (await shop.suggested("wirel"))[0] == ["wireless"]
 
 
 async def test_another_language_has_its_own_forms(tx: Transactor, connection: Connection) -> None:

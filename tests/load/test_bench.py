@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 GROUPS = {
     "reads": ("get_product_hot", "list_products_hot", "search_products_hot", "get_product_cold"),

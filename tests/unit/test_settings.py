@@ -163,6 +163,13 @@ def test_letters_lie_beside_the_data_unless_told() -> None:
     assert Settings(data_dir=Path("d"), mail_dir=Path("m")).mail_folder == Path("m")
 
 
+def test_pictures_of_two_databases_do_not_lie_in_one_folder() -> None:
+    # The same bytes are one file there: deleted by one database, it would be gone for the other.
+    assert Settings().media_folder == Path("media")
+    assert Settings(data_dir=Path("d")).media_folder == Path("d/media")
+    assert Settings(data_dir=Path("d"), media_dir=Path("m")).media_folder == Path("m")
+
+
 def test_the_names_that_are_read_from_the_text_are_those_of_the_settings() -> None:
     assert setting_names() == {f"MARKETD_{name.upper()}" for name in Settings.model_fields}
 

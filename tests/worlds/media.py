@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Hashable, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, cast
@@ -54,7 +54,7 @@ def messages(data: bytes, *, step: int = 16_384, purpose: Any = PRODUCT, **info:
 class InProcess:
     """Does in a thread what the pool has children do."""
 
-    async def render(self, file: int) -> Rendered:
+    async def render(self, file: int, owner: Hashable = None) -> Rendered:
         """See RenderPool."""
         return read_answer(*await asyncio.to_thread(answer, file, RENDITIONS))
 

@@ -147,6 +147,25 @@ def jpeg_of_size(width: int, height: int) -> bytes:
     return bytes(data)
 
 
+def jpeg_of_scans(extra: int) -> bytes:
+    """A JPEG whose last scan, which refines a little, comes so many times more, with a comment before each."""
+    data = encoded(patch(), "JPEG", progressive=True)
+    scan = data[data.rindex(b"\xff\xda") : -2]
+    hidden = b"\xff\xfe\x00\x04\xff\xd9"  # an end of the picture that is none
+    return data[:-2] + (hidden + scan) * extra + b"\xff\xd9"
+
+
+def of_blocks(blocks: int) -> dict[str, bytes]:
+    """Small pictures with so many blocks that say nothing."""
+    jpeg, png = encoded(patch(), "JPEG"), encoded(patch())
+    return {
+        "JPEG comments": jpeg[:2] + b"\xff\xfe\x00\x02" * blocks + jpeg[2:],
+        "JPEG restarts": jpeg[:2] + b"\xff\xd0" * blocks + jpeg[2:],
+        "JPEG filling": jpeg[:2] + b"\xff" * blocks + jpeg[2:],
+        "PNG chunks": png[:33] + chunk(b"teSt", b"") * blocks + png[33:],
+    }
+
+
 def avif_of_size(width: int, height: int) -> bytes:
     """An AVIF whose item says so, with the data of a small one."""
     data = bytearray(encoded(patch(16, 16), "AVIF"))

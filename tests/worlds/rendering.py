@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Hashable
 
 from marketd.kernel.slice import Parts
 from marketd.media.rendering.pool import RenderPool
@@ -13,7 +14,7 @@ from marketd.media.values import RENDITIONS, Rendered, RenderedSize
 class _NoChildren(RenderPool):
     """Each size has its name and the file's bytes."""
 
-    async def render(self, file: int) -> Rendered:
+    async def render(self, file: int, owner: Hashable = None) -> Rendered:
         content = os.pread(file, 1_000_000, 0)
         sizes = (RenderedSize(name, 40, 30, name.encode() + content) for name in RENDITIONS)
         return Rendered("image/jpeg", 40, 30, tuple(sizes))

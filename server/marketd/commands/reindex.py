@@ -26,13 +26,14 @@ def command(
     """Make what search reads of the products anew: a document for each, and the counts of the words.
 
     Search keeps itself up to date; this mends what a restored backup or a change by hand has left wrong. It works in
-    small transactions beside a server that serves, may be stopped at any time and begins anew then. Exits 2 when the
-    database cannot be read.
+    small transactions beside a server that serves, may be stopped at any time and begins anew then. The language stays:
+    that is changed by a server that starts with another MARKETD_SEARCH_LANGUAGE. Exits 2 when the database cannot be
+    read.
     """
     settings = read_settings()
     begun = time.monotonic()
     with database_of(settings) as url:
-        count = asyncio.run(reindex_database(url, (lambda _: None) if quiet else _tell))
+        count = asyncio.run(reindex_database(url, (lambda _: None) if quiet else _tell, settings.search_language))
     if not quiet:
         say(f"{count:,} products in {time.monotonic() - begun:.1f} s.")
 
@@ -42,13 +43,17 @@ def _tell(said: str) -> None:
     sys.stderr.flush()
 
 
-async def reindex_database(url: str, tell: Callable[[str], None]) -> int:
+async def reindex_database(url: str, tell: Callable[[str], None], wanted: str = "") -> int:
     """Make everything anew, on a connection of its own; how many products were looked at. `tell` hears how far it is.
 
+    wanted: the language of the settings; where documents are in another one, that is told, for this does not change it.
     Raises OSError and asyncpg's errors when there is no database.
     """
     connection: Connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS)
     try:
+        language = await rebuild.read_language(connection)
+        if wanted not in ("", language):
+            tell(f"The language stays {language}; start a server with MARKETD_SEARCH_LANGUAGE={wanted} to change it.")
         total = await rebuild.count_products(connection)
         after, done, told = rebuild.FIRST, 0, time.monotonic()
         while True:

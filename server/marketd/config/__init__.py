@@ -21,6 +21,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from marketd.config.currencies import CURRENCY_DIGITS
 
+DATA_DIR: Final = Path(".marketd")
 DEVELOPMENT_SECRET = "development-secret-not-for-production"  # noqa: S105 - the name says it; production refuses it
 
 STRICT_LIMITS = {
@@ -96,7 +97,7 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         None, description="postgresql://…; without one, an embedded PostgreSQL runs."
     )
-    data_dir: Path = Path(".marketd")
+    data_dir: Path = DATA_DIR
     pool_size: int = Field(20, ge=1, le=200, description="Connections of each worker, opened as they are needed.")
     pool_timeout_seconds: float = Field(1.0, gt=0, le=30)
     allow_embedded_in_production: bool = False
@@ -109,7 +110,9 @@ class Settings(BaseSettings):
     )
 
     # Files
-    media_dir: Path = Field(Path("media"), description="Where pictures are kept without a bucket.")
+    media_dir: Path | None = Field(
+        None, description="Where pictures are kept without a bucket; `media`, or that in a DATA_DIR of its own."
+    )
     media_bucket_url: str | None = Field(
         None, description="s3://bucket/folder; pictures are then kept there and not in media_dir."
     )
@@ -340,6 +343,13 @@ class Settings(BaseSettings):
     def mail_folder(self) -> Path:
         """Where letters are kept when no SMTP server takes them."""
         return self.mail_dir or self.data_dir / "mail"
+
+    @property
+    def media_folder(self) -> Path:
+        """Where pictures are kept without a bucket: one folder belongs to one database, so another one has its own."""
+        if self.media_dir is not None:
+            return self.media_dir
+        return Path("media") if self.data_dir == DATA_DIR else self.data_dir / "media"
 
     @property
     def production(self) -> bool:

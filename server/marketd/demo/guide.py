@@ -18,9 +18,11 @@ from marketd.demo.seed import Login, SeededLogins
 
 INDENT = "  "
 _PRODUCTS = "marketplace.catalog.v1.CatalogService/ListProducts"
+_SEARCH = "marketplace.catalog.v1.CatalogService/SearchProducts"
 _ORDERS = "marketplace.order.v1.OrderService/ListOrders"
 _BEARER = '-H "authorization: Bearer $TOKEN"'
-_PAGE = """-d '{"pageSize": 2}'"""
+_PAGE = """'{"pageSize": 2}'"""
+_SLIP = """'{"query": "celebartion cakes", "pageSize": 2}'"""
 
 
 def tool(name: str) -> str | None:
@@ -45,19 +47,23 @@ def commands(target: str, logins: SeededLogins) -> list[tuple[str, list[str]]]:
     if call is not None:
         password, buyer = shlex.quote(logins.password), logins.buyers[0].email
         token = f"TOKEN=$(echo {password} | {marketd} token --login {buyer} --password-stdin{where})"
-        by_hand = [call.format(method=_PRODUCTS, token=""), token, call.format(method=_ORDERS, token=f" {_BEARER}")]
-        groups.append(("gRPC by hand: what is sold, and a buyer's orders", by_hand))
+        by_hand = [
+            call.format(method=_PRODUCTS, token="", data=_PAGE),
+            call.format(method=_SEARCH, token="", data=_SLIP),
+            token,
+            call.format(method=_ORDERS, token=f" {_BEARER}", data=_PAGE),
+        ]
+        groups.append(("gRPC by hand: what is sold, a search with a slip in it, and a buyer's orders", by_hand))
     return groups
 
 
 def _caller(target: str) -> str | None:
-    """A command that calls {method} with {token}, by grpcurl where somebody has installed it, else by buf."""
-    page = _PAGE.replace("{", "{{").replace("}", "}}")
+    """A command that sends {data} to {method} with {token}, by grpcurl where somebody has installed it, else by buf."""
     if shutil.which("grpcurl") is not None:
-        return f"grpcurl -plaintext{{token}} {page} {shlex.quote(target)} {{method}}"
+        return f"grpcurl -plaintext{{token}} -d {{data}} {shlex.quote(target)} {{method}}"
     if (buf := tool("buf")) is not None:
         address = shlex.quote(f"http://{target}/")
-        return f"{buf} curl --protocol grpc --http2-prior-knowledge{{token}} {page} {address}{{method}}"
+        return f"{buf} curl --protocol grpc --http2-prior-knowledge{{token}} -d {{data}} {address}{{method}}"
     return None
 
 
@@ -77,7 +83,7 @@ def show(console: Console, target: str, logins: SeededLogins) -> None:
         line(f"# {what}")
         for text in lines:
             line(f"{INDENT}{text}")
-    line(f"{len(logins.couriers)} couriers set out in a moment; Ctrl-C ends everything.")
+    line(f"{len(logins.couriers)} couriers set out in a moment, and pictures are hung; Ctrl-C ends everything.")
 
 
 def _named(group: tuple[Login, ...] | list[Login]) -> str:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final, cast
 from uuid import UUID
 
+from marketd.audit import log
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import InUse, NotFound
 from marketd.kernel.db.transactor import Transactor
@@ -48,6 +49,9 @@ async def delete_media(
             raise InUse("media", HolderKind.ORDER.lower())
     await file_rows.judge_again(uow.connection, [media_id], uow.now)
     await repository.delete(uow.connection, found)
+    if found[0].owner_user_id != caller.user_id:
+        # An admin has taken away what is somebody else's; not its values, which are that person's to be forgotten.
+        await log.record(uow, caller, "media", media_id, f"uploaded by {found[0].owner_user_id}")
 
 
 async def sweep_unheld(uow: UnitOfWork, *, lifetime: timedelta, late_holders: Sequence[LateHolder] = ()) -> int:

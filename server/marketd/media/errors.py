@@ -40,7 +40,7 @@ class MediaCorrupt(Refusal):
     reason: ClassVar[Reason] = Reason.MEDIA_CORRUPT
 
     def __init__(self, description: str) -> None:
-        super().__init__(f"The picture is not whole: {description}. {_NOTHING}; send it again.")
+        super().__init__(f"The picture is damaged or not as announced: {description}. {_NOTHING}; send it again.")
 
 
 class UploadOutOfOrder(Refusal):

@@ -162,5 +162,8 @@ def _once_key(call: Call, info: pb.UploadImageInfo) -> OnceKey | None:
     """The key of a streamed upload; None without a request id. The info names the file by its hash, so it is all."""
     if not info.request_id:
         return None
-    content = hashlib.sha256(info.SerializeToString(deterministic=True)).digest()
+    said = pb.UploadImageInfo()
+    said.CopyFrom(info)
+    said.ClearField("request_id")  # it may be written in capitals
+    content = hashlib.sha256(said.SerializeToString(deterministic=True)).digest()
     return OnceKey(call.caller.key, _UPLOAD, info.request_id.lower(), content)

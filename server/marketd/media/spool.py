@@ -10,7 +10,12 @@ import hashlib
 import tempfile
 from types import TracebackType
 
+import structlog
+
 from marketd.media.errors import MediaCorrupt, MediaTooLarge
+from marketd.media.store import StoreUnavailable
+
+_log = structlog.get_logger(__name__)
 
 
 class Spool:
@@ -44,7 +49,10 @@ class Spool:
         self._file.close()
 
     def take(self, chunk: bytes) -> None:
-        """The next bytes. Raises MediaCorrupt when there are more than announced, MediaTooLarge beyond the limit."""
+        """The next bytes.
+
+        Raises MediaCorrupt when there are more than announced, MediaTooLarge beyond the limit, and StoreUnavailable.
+        """
         self.received += len(chunk)
         if self._size and self.received > self._size:
             raise MediaCorrupt(f"more than the announced {self._size} bytes arrived")
@@ -52,8 +60,12 @@ class Spool:
             raise MediaTooLarge(self._limit, "bytes")
         self._digest.update(chunk)
         view = memoryview(chunk)
-        while view:
-            view = view[self._file.write(view) :]
+        try:
+            while view:
+                view = view[self._file.write(view) :]
+        except OSError as error:  # the disk is full: with others' uploads, which will be gone again
+            _log.error("upload_not_spooled", error=error.strerror)
+            raise StoreUnavailable from None
 
     def whole(self) -> int:
         """The descriptor of the whole file. Raises MediaCorrupt when size or hash are not as announced."""

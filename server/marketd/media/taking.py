@@ -79,7 +79,7 @@ class MediaTaker:
             return Prepared(new, None)
         if used >= self.quota:
             raise QuotaExceeded(self.quota, used)
-        rendered = await self.pool.render(file)
+        rendered = await self.pool.render(file, owner_user_id)
         return Prepared(new, await self._store(new, rendered))
 
     async def _store(self, new: NewMedia, rendered: Rendered) -> Media:

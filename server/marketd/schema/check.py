@@ -28,6 +28,22 @@ WHERE found.relnamespace = current_schema()::regnamespace AND found.relkind IN (
 """
 
 
+# Asked before anything is changed: what the database itself says of it names no way out.
+_EXTENSIONS: Final = """
+SELECT name, available.name IS NOT NULL AS is_available, at.nspname AS schema,
+  at.nspname = ANY(current_schemas(true)) AS is_seen,
+  has_database_privilege(current_database(), 'CREATE') AS is_allowed,
+  format('GRANT CREATE ON DATABASE %I TO %I', current_database(), current_user) AS permission
+FROM unnest($1::text[]) AS wanted(name)
+LEFT JOIN pg_available_extensions AS available USING (name)
+LEFT JOIN pg_extension AS made ON made.extname = name
+LEFT JOIN pg_namespace AS at ON at.oid = made.extnamespace
+ORDER BY name
+"""
+EXTENSIONS: Final = ("pg_trgm", "unaccent")
+"""What the migrations make in the database; both belong to PostgreSQL's additional modules."""
+
+
 class DatabaseUnfit(Exception):
     """The database cannot be used as it is; the message says what to do."""
 
@@ -88,6 +104,35 @@ async def look_at_migrated(url: str) -> SchemaState:
             "run `marketd migrate`."
         )
     return found
+
+
+async def look_before_migrating(url: str, *, is_empty: bool) -> None:
+    """Whether the user may make what the migrations make beside tables: a schema, and the extensions of search.
+
+    Raises DatabaseUnfit.
+    """
+    connection = await asyncpg.connect(url, timeout=ANSWER_SECONDS, command_timeout=ANSWER_SECONDS)
+    try:
+        rows = await connection.fetch(_EXTENSIONS, list(EXTENSIONS))
+    finally:
+        await connection.close(timeout=ANSWER_SECONDS)
+    missing = [row["name"] for row in rows if row["schema"] is None]
+    if absent := [row["name"] for row in rows if row["schema"] is None and not row["is_available"]]:
+        raise DatabaseUnfit(
+            f"the database's server has no {' and no '.join(absent)}: install PostgreSQL's additional modules there "
+            "(the package postgresql-contrib), then run `marketd migrate` again."
+        )
+    if (missing or is_empty) and not rows[0]["is_allowed"]:
+        raise DatabaseUnfit(
+            "the user in MARKETD_DATABASE_URL may not make schemas and extensions in the database. As the database's "
+            f"owner run `{rows[0]['permission']}`, then `marketd migrate` again."
+        )
+    if elsewhere := [row for row in rows if row["schema"] is not None and not row["is_seen"]]:
+        names, schema = " and ".join(row["name"] for row in elsewhere), elsewhere[0]["schema"]
+        raise DatabaseUnfit(
+            f"{names} is in the schema {schema}, where the user in MARKETD_DATABASE_URL does not look. Add {schema} to "
+            "the user's search_path (ALTER ROLE … SET search_path), then run `marketd migrate` again."
+        )
 
 
 async def check_schema(url: str) -> None:

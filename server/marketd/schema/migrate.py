@@ -10,7 +10,7 @@ from alembic.config import Config
 from alembic.util import CommandError
 
 from marketd.schema import revision
-from marketd.schema.check import SchemaState
+from marketd.schema.check import SchemaState, look_before_migrating
 
 
 def config(url: str) -> Config:
@@ -25,8 +25,11 @@ def config(url: str) -> Config:
 def upgrade(url: str) -> SchemaState:
     """Bring the database to the head, and say where it then stands: a later version may have overtaken this one.
 
-    Runs its own event loop: call it outside of one, or in a thread.
+    Runs its own event loop: call it outside of one, or in a thread. Raises DatabaseUnfit, before it changes anything.
     """
+    before = state(url)
+    if not before.is_current:
+        asyncio.run(look_before_migrating(url, is_empty=before.current is None))
     try:
         command.upgrade(config(url), "head")
     except CommandError:

@@ -56,6 +56,8 @@ def words(violation: protovalidate.Violation, message: Descriptor) -> str:
         return f"must begin with {value}"
     if rule == "map.max_pairs":
         return f"must contain no more than {value} entries"
+    if rule == "string.in":
+        return f"must be one of {', '.join(value)}"
     if rule == "enum.in" and isinstance(place, FieldDescriptor):
         return one_of(place, lambda number: number in value)
     if rule == "enum.not_in" and isinstance(place, FieldDescriptor):

@@ -98,7 +98,11 @@ async def test_a_media_is_deleted_by_its_owner_and_admins_and_not_while_it_is_he
             await uploads.call(delete, stranger)
     with pytest.raises(EtagMismatch):
         await uploads.call(pb.DeleteMediaRequest(media_id=media.media_id, etag="old"), uploads.owner)
-    await uploads.call(pb.DeleteMediaRequest(media_id=media.media_id, etag=media.etag), somebody(Role.ADMIN))
+    admin = somebody(Role.ADMIN)
+    await uploads.call(pb.DeleteMediaRequest(media_id=media.media_id, etag=media.etag), admin)
+    entries = "SELECT actor_id, comment FROM audit_entries WHERE resource_id = $1"
+    (entry,) = await uploads.tx.read(lambda unit: unit.connection.fetch(entries, media.media_id))
+    assert (entry["actor_id"], entry["comment"]) == (admin.user_id, f"uploaded by {uploads.owner.user_id}")
     with pytest.raises(NotFound):
         await uploads.call(delete, uploads.owner)
     await uploads.call(pb.DeleteMediaRequest(media_id=media.media_id, allow_missing=True), uploads.owner)

@@ -24,6 +24,8 @@ from marketd.media.errors import (
     QuotaExceeded,
     UploadOutOfOrder,
 )
+from marketd.media.spool import Spool
+from marketd.media.store import StoreUnavailable
 from marketplace.media.v1 import media_service_pb2 as pb
 from PIL import Image
 
@@ -102,6 +104,13 @@ async def test_an_upload_that_is_not_as_announced_leaves_nothing(uploads: Upload
     await _nothing_is_left(uploads, spooled)
 
 
+def test_a_full_disk_is_a_reason_to_come_again() -> None:
+    with Path("/dev/full").open("wb", buffering=0) as full, Spool(100) as spool:
+        os.dup2(full.fileno(), spool.whole())
+        with pytest.raises(StoreUnavailable):
+            spool.take(b"bytes")
+
+
 async def test_a_small_picture_comes_in_one_call(uploads: Uploads) -> None:
     data = pictures.unlike(3)
     request = pb.UploadImageInlineRequest(purpose=PROOF, image=data)
@@ -126,6 +135,7 @@ async def test_the_same_upload_again_is_the_same_media(uploads: Uploads) -> None
     assert call.replayed
     with pytest.raises(RequestIdReused):
         await uploads.upload(other, request_id=request_id)
+    assert await uploads.upload(data, request_id=request_id.upper()) == first
     assert await uploads.upload(data, request_id=str(uuid4())) == first
     assert await uploads.upload(data) == first
     assert (await uploads.upload(data, purpose=PROOF)).media_id != first.media_id

@@ -18,7 +18,7 @@ import pytest
 from marketd.kernel.call.refusals import Overloaded
 from marketd.media.errors import MediaCorrupt, MediaTooLarge, MediaTypeUnsupported
 from marketd.media.rendering.child import answer
-from marketd.media.rendering.judge import MAX_PIXELS
+from marketd.media.rendering.judge import MAX_BLOCKS, MAX_PIXELS, MAX_SCANS
 from marketd.media.rendering.pool import RenderPool, read_answer
 from marketd.media.values import RENDITIONS, Rendered
 from PIL import Image, ImageCms
@@ -82,6 +82,19 @@ def test_bombs_are_refused_by_their_headers() -> None:
         pictures.animated(201, "AVIF"),
     ):
         with pytest.raises(MediaTooLarge, match="200 frames"):
+            render(data)
+
+
+def test_small_files_do_not_make_a_decoder_work_for_long() -> None:
+    assert render(pictures.jpeg_of_scans(MAX_SCANS - 10)).media_type == "image/jpeg"
+    with pytest.raises(MediaTooLarge, match="40 scans"):
+        render(pictures.jpeg_of_scans(MAX_SCANS))
+    film = b"\xff\xda\x00\x02" * MAX_SCANS  # behind the picture it is none of it
+    assert render(pictures.encoded(pictures.patch(), "JPEG") + film).media_type == "image/jpeg"
+    for name, data in pictures.of_blocks(200).items():
+        assert render(data).width == 60, name
+    for data in pictures.of_blocks(MAX_BLOCKS).values():
+        with pytest.raises(MediaTooLarge, match="50000 blocks"):
             render(data)
 
 

@@ -20,6 +20,7 @@ from marketplace.auth.v1 import auth_service_pb2, user_service_pb2
 from marketplace.catalog.v1 import brand_pb2, catalog_service_pb2
 from marketplace.delivery.v1 import delivery_pb2, delivery_service_pb2
 from marketplace.errors.v1 import error_reason_pb2
+from marketplace.media.v1 import media_service_pb2
 from marketplace.order.v1 import order_service_pb2
 from marketplace.payment.v1 import payment_pb2, payment_service_pb2
 from marketplace.policy.v1 import policy_pb2
@@ -70,6 +71,11 @@ def test_what_is_missing_malformed_or_doubled_is_said_in_words() -> None:
         "brand.name": "must be given",
         "brand.slug": "must be lower-case letters and digits in words with single hyphens between them",
     }
+
+
+def test_a_text_that_is_one_of_a_few_is_told_which() -> None:
+    asked = media_service_pb2.DownloadMediaRequest(media_id=str(uuid4()), rendition="large")
+    assert said(asked) == {"rendition": "must be one of thumb, card, full"}
 
 
 def test_a_second_factor_is_one_of_two_codes() -> None:

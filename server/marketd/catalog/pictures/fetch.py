@@ -3,6 +3,9 @@
 Whether an address may be connected to is judged when the socket is made, after the name was resolved and for every
 redirect anew, so a name that changes its mind between a look and a connect gains nothing. Nothing is unpacked: a server
 that compresses all the same is refused, and so no small answer becomes a large one.
+
+All of it happens in a thread beside the one that serves: an answer in chunks of one byte is tens of thousands of steps
+for each read, and nobody's call may wait for them.
 """
 
 from __future__ import annotations
@@ -20,11 +23,14 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from marketd.catalog.pictures.addresses import Network, may_connect
+from marketd.catalog.pictures.beside import LoopBeside
 from marketd.catalog.pictures.values import FetchFailed, FetchFailure
 
 MAX_REDIRECTS: Final = 3
 DEFAULT_SECONDS: Final = 15.0
-_CHUNK: Final = 64 * 1024
+_CRUMB_BYTES: Final = 64
+_CRUMBS: Final = 1_000
+"""After so many chunks of an answer, they must have had as many bytes as `_CRUMB_BYTES` on average."""
 _HEADERS: Final = {
     "accept": "image/avif, image/webp, image/png, image/jpeg, image/gif",
     "accept-encoding": "identity",
@@ -54,12 +60,20 @@ class Fetcher:
         self._seconds = seconds
         self._resolver = resolver
         self._tls = tls
+        self._beside = LoopBeside("pictures")
+
+    def close(self) -> None:
+        """End the thread; a fetch after this begins another."""
+        self._beside.close()
 
     async def fetch(self, url: str, into: Path) -> None:
         """Write what the address answers into the file. Raises FetchFailed, and leaves then what it may have written.
 
         Every fetch has connections of its own: it must not find one that was opened under other terms.
         """
+        await self._beside.run(self._fetch(url, into))
+
+    async def _fetch(self, url: str, into: Path) -> None:
         guard = _Guard(self._allowed)
         connector = aiohttp.TCPConnector(
             force_close=True,
@@ -85,6 +99,9 @@ class Fetcher:
             raise FetchFailed(FetchFailure.TIMED_OUT) from None
         except aiohttp.ClientError as error:
             raise FetchFailed(guard.failure or _failure_of(error)) from error
+        except UnicodeError:
+            # A label of 64 letters, an empty one: the name goes as far as the look-up, and nobody can have it.
+            raise FetchFailed(FetchFailure.ADDRESS_REFUSED) from None
 
     async def _follow(self, session: aiohttp.ClientSession, url: URL, into: Path) -> None:
         for _ in range(MAX_REDIRECTS + 1):
@@ -104,13 +121,16 @@ class Fetcher:
             raise FetchFailed(FetchFailure.TYPE_UNSUPPORTED)
         if (response.content_length or 0) > self._max_bytes:
             raise FetchFailed(FetchFailure.TOO_LARGE)
-        received = 0
+        received = chunks = 0
         async with aiofiles.open(into, "wb") as file:
-            async for chunk in response.content.iter_chunked(_CHUNK):
-                received += len(chunk)
+            async for piece, is_chunk in response.content.iter_chunks():
+                received += len(piece)
+                chunks += is_chunk
                 if received > self._max_bytes:
                     raise FetchFailed(FetchFailure.TOO_LARGE)
-                await file.write(chunk)
+                if chunks > _CRUMBS and received < chunks * _CRUMB_BYTES:
+                    raise FetchFailed(FetchFailure.REFUSED_BY_HOST)  # for good: it does so on purpose
+                await file.write(piece)
 
 
 class _Guard:

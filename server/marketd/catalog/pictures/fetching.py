@@ -43,7 +43,8 @@ PAUSES: Final = tuple(timedelta(seconds=each) for each in (60, 300, 1_800, 7_200
 """Between the tries of a picture; after the last one it is given up."""
 AT_ONCE: Final = 6
 AT_A_HOST: Final = 2
-"""How many pictures a process fetches at once, and how many of them from one host."""
+OF_A_SHOP: Final = 4
+"""How many pictures a process fetches at once, and how many of them from one host and of one shop."""
 _LOOK_SECONDS: Final = 2.0
 # A fetch that is cut off with its process is begun anew by whoever looks after this.
 _LEASE: Final = timedelta(seconds=4 * DEFAULT_SECONDS)
@@ -67,6 +68,7 @@ class PictureFetching:
         self._taker = taker
         self._on_change = on_change
         self._asked: Counter[str] = Counter()
+        self._of_shops: Counter[UUID] = Counter()
         self._behind = _START
         self.ended = asyncio.Event()
         """Set when a fetch is over, so that there may be room for another."""
@@ -93,6 +95,7 @@ class PictureFetching:
                             async with asyncio.timeout(_LOOK_SECONDS):
                                 await self.ended.wait()
         finally:
+            self._fetcher.close()
             shutil.rmtree(folder, ignore_errors=True)
 
     async def begin_due(self, group: asyncio.TaskGroup, folder: Path) -> bool:
@@ -101,26 +104,35 @@ class PictureFetching:
         if not free:
             return False
         room = {host: max(0, AT_A_HOST - asked) for host, asked in self._asked.items()}
+        shops = {seller_id: max(0, OF_A_SHOP - fetched) for seller_id, fetched in self._of_shops.items()}
         behind = self._behind
 
         async def claim(uow: UnitOfWork) -> tuple[list[ClaimedImage], tuple[UUID, str] | None]:
             return await repository.claim(
-                uow.connection, uow.now, uow.now + _LEASE, behind, limit=free, of_host=AT_A_HOST, room=room
+                uow.connection,
+                uow.now,
+                uow.now + _LEASE,
+                behind,
+                limit=free,
+                of_host=AT_A_HOST,
+                room=room,
+                of_shop=OF_A_SHOP,
+                room_of_shops=shops,
             )
 
         claimed, last = await self._tx.run("pictures.claim", claim)
         self._behind = last or _START
         for image in claimed:
             self._asked[image.host] += 1
+            self._of_shops[image.seller_id] += 1
             task = group.create_task(self.fetch(image, folder / str(image.image_id)))
             # A callback: a task that is cancelled before its first step never enters a `finally`.
-            task.add_done_callback(partial(self._done, image.host))
+            task.add_done_callback(partial(self._done, image))
         return bool(claimed) or self._behind != _START or behind != _START
 
-    def _done(self, host: str, _task: asyncio.Task[None]) -> None:
-        self._asked[host] -= 1
-        if not self._asked[host]:
-            del self._asked[host]
+    def _done(self, image: ClaimedImage, _task: asyncio.Task[None]) -> None:
+        self._asked -= Counter([image.host])  # what comes to nothing is left out
+        self._of_shops -= Counter([image.seller_id])
         self.ended.set()
 
     async def fetch(self, image: ClaimedImage, file: Path) -> None:
@@ -134,8 +146,9 @@ class PictureFetching:
                 if refusal.code not in _NOT_NOW:
                     raise
                 await self._tx.run("pictures.postpone", lambda uow: _postpone(uow, image))
-        except Exception as error:  # noqa: BLE001 - raised, it would end all other fetches; after the lease it comes again
+        except Exception as error:  # noqa: BLE001 - raised, it would end all other fetches
             _log.warning("picture_not_fetched", image_id=str(image.image_id), exc_info=error)
+            await self._broken(image)
         finally:
             await asyncio.to_thread(file.unlink, missing_ok=True)
 
@@ -163,6 +176,12 @@ class PictureFetching:
             uow.after_commit(self._on_change)
 
         await self._tx.run("pictures.attach", attach)
+
+    async def _broken(self, image: ClaimedImage) -> None:
+        """What nobody thought of has happened. It is given up like all others, and until then comes after its lease."""
+        if image.tries > len(PAUSES):
+            with contextlib.suppress(Refusal):
+                await self._failed(image, FetchFailure.UNREACHABLE)
 
     async def _failed(self, image: ClaimedImage, failure: FetchFailure) -> None:
         is_over = not failure.may_pass or image.tries > len(PAUSES)

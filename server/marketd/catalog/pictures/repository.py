@@ -19,13 +19,16 @@ from marketd.kernel.db.sql import Arguments, Columns
 ORDERS: Final = ("create_time",)
 MOST_LANES: Final = 64
 """How many lanes a claim looks at; the next one goes on behind them."""
+_LAST_HOST: Final = "\U0010ffff"
 
 _REMOTE = Columns(RemoteImage, table="r", expressions={"product_id": "i.product_id", "url": "i.url"})
 _CLAIMED = Columns(ClaimedImage)
 
 # A lane is a seller's pictures at one host. Each step of the walk is one look into the index, so neither the number of
 # pictures nor that of shops makes a claim slower. Of each lane the oldest come, and they come in turns: every lane's
-# first, then every lane's second; but no more of a host than it may be asked for at once.
+# first, then every lane's second; but no more of a host than it may be asked for at once, and no more of a shop than
+# leaves places to others: who names a thousand hosts has a thousand lanes. Those of a shop that has its share are left
+# out.
 _CLAIM = """
 WITH RECURSIVE lanes AS (
   (SELECT r.seller_id, r.host, 1 AS place FROM remote_images r
@@ -33,24 +36,28 @@ WITH RECURSIVE lanes AS (
   UNION ALL
   SELECT n.seller_id, n.host, l.place + 1 FROM lanes l CROSS JOIN LATERAL (
     SELECT r.seller_id, r.host FROM remote_images r
-    WHERE r.state = 'WAITING' AND (r.seller_id, r.host) > (l.seller_id, l.host)
+    WHERE r.state = 'WAITING'
+    AND (r.seller_id, r.host) > (l.seller_id, CASE WHEN l.seller_id = ANY($12) THEN $13 ELSE l.host END)
     ORDER BY r.seller_id, r.host LIMIT 1
   ) n WHERE l.place < $4
 ), due AS MATERIALIZED (
-  SELECT d.image_id, d.next_try_time, l.seller_id, l.host, l.place, COALESCE(b.room, $5) AS room
+  SELECT d.image_id, d.next_try_time, l.seller_id, l.host, l.place, COALESCE(b.room, $5) AS room,
+    COALESCE(s.room, $14) AS room_of_shop
   FROM lanes l
   LEFT JOIN unnest($6::text[], $7::int[]) AS b(host, room) ON b.host = l.host
+  LEFT JOIN unnest($10::uuid[], $11::int[]) AS s(seller_id, room) ON s.seller_id = l.seller_id
   CROSS JOIN LATERAL (
     SELECT r.image_id, r.next_try_time FROM remote_images r
     WHERE r.state = 'WAITING' AND r.seller_id = l.seller_id AND r.host = l.host AND r.next_try_time <= $1
-    ORDER BY r.next_try_time LIMIT COALESCE(b.room, $5) FOR UPDATE SKIP LOCKED
+    ORDER BY r.next_try_time LIMIT LEAST(COALESCE(b.room, $5), COALESCE(s.room, $14)) FOR UPDATE SKIP LOCKED
   ) d
 ), turns AS (
   SELECT *, row_number() OVER (PARTITION BY seller_id, host ORDER BY next_try_time, image_id) AS turn FROM due
 ), queues AS (
-  SELECT *, row_number() OVER (PARTITION BY host ORDER BY turn, place) AS at_host FROM turns
+  SELECT *, row_number() OVER (PARTITION BY host ORDER BY turn, place) AS at_host,
+    row_number() OVER (PARTITION BY seller_id ORDER BY turn, place) AS of_shop FROM turns
 ), chosen AS (
-  SELECT image_id FROM queues WHERE at_host <= room ORDER BY turn, place LIMIT $8
+  SELECT image_id FROM queues WHERE at_host <= room AND of_shop <= room_of_shop ORDER BY turn, place LIMIT $8
 ), claimed AS (
   UPDATE remote_images r SET next_try_time = $9, tries = r.tries + 1 FROM chosen c WHERE r.image_id = c.image_id
   RETURNING r.image_id, r.seller_id, r.host, r.tries
@@ -74,14 +81,29 @@ async def claim(
     limit: int,
     of_host: int,
     room: Mapping[str, int],
+    of_shop: int,
+    room_of_shops: Mapping[UUID, int],
 ) -> tuple[list[ClaimedImage], tuple[UUID, str] | None]:
     """Take up to `limit` pictures that are due, of the lanes behind that one; until `lease_end` nobody else takes them.
 
     of_host: how many of one host may be fetched at once; room: how many more of the hosts that are being asked now.
-    Gives also the lane to go on behind, None when these were the last.
+    of_shop, room_of_shops: the same of sellers. Gives also the lane to go on behind, None when these were the last.
     """
     rows = await connection.fetch(
-        _CLAIM, now, *behind, MOST_LANES, of_host, list(room), list(room.values()), limit, lease_end
+        _CLAIM,
+        now,
+        *behind,
+        MOST_LANES,
+        of_host,
+        list(room),
+        list(room.values()),
+        limit,
+        lease_end,
+        list(room_of_shops),
+        list(room_of_shops.values()),
+        [seller_id for seller_id, left in room_of_shops.items() if not left],
+        _LAST_HOST,
+        of_shop,
     )
     last = rows[0]
     claimed = _CLAIMED.values([row for row in rows if row["image_id"] is not None])

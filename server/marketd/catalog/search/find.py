@@ -8,7 +8,7 @@ that prefers what sells (bands.py), large enough for everything that relevance r
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 from uuid import UUID
@@ -146,7 +146,18 @@ async def meant(connection: Connection, word: str) -> str:
     if not correcting.is_correctable(word):
         return ""
     known = await lookups.known_words(connection, correcting.one_slip(word))
-    return correcting.best(word, known or await lookups.words_like(connection, word))
+    return await _likest(connection, word, known) or await _likest(
+        connection, word, await lookups.words_like(connection, word)
+    )
+
+
+async def _likest(connection: Connection, word: str, known: Mapping[str, int]) -> str:
+    """The one of the known words that was meant; none that only shops have that do not sell: it would be told."""
+    left = dict(known)
+    while found := correcting.best(word, left):
+        if await lookups.for_sale(connection, {found: left.pop(found)}):
+            return found
+    return ""
 
 
 async def _count_few(connection: Connection, found: Reading) -> int:

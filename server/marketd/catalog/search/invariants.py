@@ -54,7 +54,7 @@ INVARIANTS: Final = (
         f" WHERE d.sold_30d <> s.sold AND {_SETTLED.format(product_id='d.product_id')}",
     ),
     Invariant(
-        "I14",
+        "I15",
         "documents are counted",
         "SELECT 'the empty word' AS id, 'is counted ' || c.counted || ' times for ' || c.found || ' documents' AS wrong"
         f" FROM ({_NOTED} SELECT (SELECT count(*) FROM search_documents) AS found,"

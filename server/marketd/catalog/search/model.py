@@ -80,7 +80,7 @@ class SearchDocumentTable(Base):
     Both have each word as written and as the language's configuration reduces it, at the same position: weight A title,
     B brand and codes, C categories and tags (in `words` also options and attributes), D description.
 
-    codes: SKUs and barcodes as codes.py spells them. category_path: the category's, from the top down.
+    codes: SKUs and barcodes as texts.py spells codes. category_path: the category's, from the top down.
     attribute_keys: a number a pair of name and value of attributes and options; search_attributes has their texts.
     popularity: 0..100, see standing.py. sample_key: spread evenly and independent of all else, so the first documents
     in its order are a fair sample. bands: see bands.py; in one index with the words, so that the few documents of a

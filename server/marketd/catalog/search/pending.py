@@ -60,6 +60,18 @@ _SPREAD_BRAND: Final = _spread("brand_id")
 _SPREAD_CATEGORY: Final = _spread("category_id")
 
 
+# What was noted before and is not brought in whole begins anew: who corrects a name three times has it written once.
+_NOTE_BRAND: Final = """
+WITH earlier AS (DELETE FROM search_spreads WHERE brand_id = $1)
+INSERT INTO search_spreads (brand_id) VALUES ($1)
+"""
+_NOTE_CATEGORY: Final = """
+WITH touched AS MATERIALIZED (SELECT category_id FROM categories WHERE path @> ARRAY[$1::uuid]),
+earlier AS (DELETE FROM search_spreads WHERE category_id IN (SELECT category_id FROM touched))
+INSERT INTO search_spreads (category_id) SELECT category_id FROM touched
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """What waits: noted products, brands and categories that were changed, a rebuild, words to be counted."""
@@ -111,15 +123,12 @@ async def note_brand(connection: Connection, brand_id: UUID) -> None:
     """Note that a brand's products are to be written anew. The caller has locked the brand FOR UPDATE: who gives it to
     a product meanwhile has committed before, and is seen later, or reads what is new.
     """
-    await connection.execute("INSERT INTO search_spreads (brand_id) VALUES ($1)", brand_id)
+    await connection.execute(_NOTE_BRAND, brand_id)
 
 
 async def note_category(connection: Connection, category_id: UUID) -> None:
     """The same for a category and all below it, which the caller has locked so."""
-    await connection.execute(
-        "INSERT INTO search_spreads (category_id) SELECT category_id FROM categories WHERE path @> ARRAY[$1::uuid]",
-        category_id,
-    )
+    await connection.execute(_NOTE_CATEGORY, category_id)
 
 
 async def look(connection: Connection) -> Waiting:

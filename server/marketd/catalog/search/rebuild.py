@@ -48,6 +48,12 @@ async def choose_language(connection: Connection, language: str) -> bool:
     return tag != "UPDATE 0"
 
 
+async def read_language(connection: Connection) -> str:
+    """The language that documents are written in."""
+    language: str = await connection.fetchval("SELECT language FROM search_state")
+    return language
+
+
 async def step(connection: Connection) -> bool:
     """Make the next batch of documents anew; whether there was one. False too when no rebuild runs."""
     after = await connection.fetchval("SELECT rebuild_after FROM search_state")

@@ -107,10 +107,13 @@ async def _listed(unit: ReadUnit, places: Sequence[Place]) -> list[Listed]:
     return [
         Listed(product, place.key)
         for place in places
-        if (product := found.get(place.product_id)) is not None
-        and product.state is ProductState.PUBLISHED
-        and product.seller_sells
+        if (product := found.get(place.product_id)) is not None and _is_for_sale(product)
     ]
+
+
+def _is_for_sale(product: Product) -> bool:
+    """What an import has just taken out of sale still has its document for a moment."""
+    return product.state is ProductState.PUBLISHED and product.seller_sells
 
 
 async def suggest_products(unit: ReadUnit, text: str, limit: int) -> list[tuple[Suggestion, Product | None]]:
@@ -118,9 +121,9 @@ async def suggest_products(unit: ReadUnit, text: str, limit: int) -> list[tuple[
     suggestions = await suggest.suggest(unit, text, limit)
     ids: list[UUID] = [each.product_id for each in suggestions if each.product_id is not None]
     found = await products.read_many(unit.connection, ids) if ids else {}
-    # A product that went meanwhile is not suggested.
+    there = {product_id: product for product_id, product in found.items() if _is_for_sale(product)}
     return [
-        (each, None if each.product_id is None else found[each.product_id])
+        (each, None if each.product_id is None else there[each.product_id])
         for each in suggestions
-        if each.product_id is None or each.product_id in found
+        if each.product_id is None or each.product_id in there
     ]

@@ -6,6 +6,7 @@ only with words that name products together with those.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
 
@@ -34,9 +35,8 @@ async def suggest(unit: ReadUnit, text: str, limit: int) -> list[Suggestion]:
     known = [
         each for word in earlier if (each := word.word if word.documents else await find.meant(connection, word.word))
     ]
-    words = await _ways_on(connection, known, beginning)
+    words = await _ways_on(connection, known, beginning, max(1, limit * 2 // 3))
     texts = [" ".join([*known, word]) if word else " ".join(known) for word in words]
-    texts = texts[: max(1, limit * 2 // 3)]
     product_ids = await _products(unit, text, texts, limit - len(texts))
     titles = await suggestions.titles_of(connection, product_ids)
     return [
@@ -45,29 +45,41 @@ async def suggest(unit: ReadUnit, text: str, limit: int) -> list[Suggestion]:
     ]
 
 
-async def _ways_on(connection: Connection, earlier: list[str], beginning: str) -> list[str]:
+async def _ways_on(connection: Connection, earlier: list[str], beginning: str, most: int) -> list[str]:
     """The words that the last one may become, the likeliest first; one empty word when it is finished."""
     if not beginning:
         return [""] if earlier else []
     before = await find.understand(connection, " ".join(earlier)) if earlier else Reading()
     if not before.groups:
-        return list(await _likely(connection, beginning))
+        return await _likely(connection, beginning, most)
     sizes = await lookups.band_sizes(connection, before.total)
     band = bands.fitting(before.documents, sizes, suggestions.SAMPLE)
     found = await suggestions.going_on(connection, before.all_words, beginning, band)
-    if not found and (likely := await _likely(connection, beginning)):
+    if not found and (likely := await _likely(connection, beginning, _CANDIDATES)):
         found = await suggestions.together(connection, before.all_words, likely, band)
-    return list(found)
+    return list(found)[:most]
 
 
-async def _likely(connection: Connection, beginning: str) -> list[str]:
+async def _for_sale(connection: Connection, words: Mapping[str, int], most: int) -> list[str]:
+    """The first of the words that shops have that sell."""
+    found: list[str] = []
+    left = list(words.items())
+    while left and len(found) < most:
+        looked_at = most - len(found)
+        found += await lookups.for_sale(connection, dict(left[:looked_at]))
+        left = left[looked_at:]
+    return found
+
+
+async def _likely(connection: Connection, beginning: str, most: int) -> list[str]:
     """The most frequent words that begin so; when none does, those a slip away."""
-    found = await suggestions.completions(connection, beginning, _CANDIDATES)
+    found = await _for_sale(connection, await suggestions.completions(connection, beginning, _CANDIDATES), most)
     if not found and correcting.is_correctable(beginning):
-        found = await suggestions.completions_of_any(connection, correcting.one_slip(beginning), _CANDIDATES)
+        near = await suggestions.completions_of_any(connection, correcting.one_slip(beginning), _CANDIDATES)
+        found = await _for_sale(connection, near, most)
         if not found and (likely := await find.meant(connection, beginning)):
             return [likely]
-    return list(found)
+    return found
 
 
 async def _products(unit: ReadUnit, text: str, texts: list[str], most: int) -> list[UUID]:

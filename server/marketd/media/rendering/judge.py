@@ -14,6 +14,10 @@ from struct import unpack_from
 
 MAX_PIXELS = 24_000_000
 MAX_FRAMES = 200
+# A scan of a JPEG goes over the whole picture and may have next to no bytes. Ten are usual.
+MAX_SCANS = 40
+# Of a JPEG or PNG; decoders look at each. A PNG of 20 MiB in the smallest usual pieces has a tenth of them.
+MAX_BLOCKS = 50_000
 JPEG, PNG, GIF, WEBP, AVIF = "JPEG", "PNG", "GIF", "WEBP", "AVIF"
 MEDIA_TYPES = {kind: f"image/{kind.lower()}" for kind in (JPEG, PNG, GIF, WEBP, AVIF)}
 
@@ -147,13 +151,24 @@ def _u32(data: bytes, at: int) -> int:
     return int(unpack_from(">I", data, at)[0])
 
 
+# What ends the data of a scan: no byte that stands for itself, no restart, no filling.
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+
+
+def _check_blocks(blocks: int) -> None:
+    if blocks > MAX_BLOCKS:
+        raise Refused("large", "blocks", MAX_BLOCKS)
+
+
 def _jpeg(data: bytes) -> Judged:
-    at, size = 2, (0, 0)
+    at, size, blocks = 2, (0, 0), 0
     while True:
         if data[at] != 0xFF:
             raise Refused("corrupt", "its blocks do not follow each other")
         while data[at] == 0xFF:
             at += 1
+            blocks += 1
+            _check_blocks(blocks)
         marker = data[at]
         at += 1
         if marker == 0xDA:
@@ -173,7 +188,25 @@ def _jpeg(data: bytes) -> Judged:
         raise Refused("corrupt", "it does not say how large it is")
     if data.rfind(b"\xff\xd9") < at:
         raise Refused("corrupt", "it ends before it should")
+    _check_scans(data, at, blocks)
     return Judged(JPEG, *size)
+
+
+def _check_scans(data: bytes, at: int, blocks: int) -> None:
+    """at: behind the marker of the first scan. What is cut or stands behind the picture is not looked at."""
+    scans = 1
+    while found := _MARKER.search(data, at):
+        at = found.end()
+        marker = data[at - 1]
+        if marker == 0xD9:
+            return
+        blocks += 1
+        _check_blocks(blocks)
+        scans += marker == 0xDA
+        if scans > MAX_SCANS:
+            raise Refused("large", "scans", MAX_SCANS)
+        if marker != 0x01 and at + 2 <= len(data):
+            at += int(unpack_from(">H", data, at)[0])
 
 
 def _png(data: bytes) -> Judged:
@@ -181,7 +214,10 @@ def _png(data: bytes) -> Judged:
         raise Refused("corrupt", "it does not begin as it should")
     width, height = unpack_from(">II", data, 16)
     at = 8
+    blocks = 0
     while True:
+        blocks += 1
+        _check_blocks(blocks)
         length, kind = _u32(data, at), data[at + 4 : at + 8]
         if at + 12 + length > len(data):
             raise Refused("corrupt", "it ends before it should")

@@ -15,13 +15,13 @@ import socket
 import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any, Final
 
 import structlog
 
-from marketd.kernel.call.refusals import Overloaded
 from marketd.media.errors import MediaCorrupt, MediaTooLarge, MediaTypeUnsupported
+from marketd.media.rendering.turns import Turns
 from marketd.media.values import RENDITIONS, Rendered, RenderedSize
 
 _log = structlog.get_logger(__name__)
@@ -105,11 +105,9 @@ class RenderPool:
         max_waiting: int = MAX_WAITING,
         idle_seconds: float = IDLE_SECONDS,
     ) -> None:
-        self._slots = asyncio.Semaphore(processes)
+        self._turns = Turns(processes, max_waiting)
         self.deadline_seconds = deadline_seconds
-        self._max_waiting = max_waiting
         self._idle_seconds = idle_seconds
-        self._waiting = 0
         self._idle: list[_Child] = []
         self._all: set[_Child] = set()
 
@@ -134,19 +132,13 @@ class RenderPool:
         for child in tuple(self._all):
             await self._end(child)
 
-    async def render(self, file: int) -> Rendered:
-        """The renditions of an open file. Raises MediaTypeUnsupported, MediaTooLarge, MediaCorrupt and Overloaded."""
-        if self._waiting >= self._max_waiting:
-            raise Overloaded
-        self._waiting += 1
-        try:
-            await self._slots.acquire()
-        finally:
-            self._waiting -= 1
-        try:
+    async def render(self, file: int, owner: Hashable = None) -> Rendered:
+        """The renditions of an open file, which owners come to in turns.
+
+        Raises MediaTypeUnsupported, MediaTooLarge, MediaCorrupt and Overloaded.
+        """
+        async with self._turns.taken(owner):
             line, contents = await self._ask(file)
-        finally:
-            self._slots.release()
         return read_answer(line, contents)
 
     async def _ask(self, file: int) -> tuple[dict[str, Any], list[bytes]]:

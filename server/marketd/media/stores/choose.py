@@ -15,7 +15,7 @@ from marketd.media.stores.local import LocalStore
 def choose_store(settings: Settings) -> Store:
     """The bucket when one is named, else the directory. Raises StoreUnfit."""
     if settings.media_bucket_url is None:
-        return LocalStore(settings.media_dir)
+        return LocalStore(settings.media_folder)
     try:
         s3 = importlib.import_module("marketd.media.stores.s3")
     except ModuleNotFoundError as error:

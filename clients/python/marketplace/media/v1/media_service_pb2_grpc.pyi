@@ -25,9 +25,9 @@ class MediaServiceStub:
     or AVIF; of what moves, the first frame is taken. A file that the caller has uploaded before for the same purpose is
     the same media again. Errors: MALFORMED_REQUEST when `info` does not come first and once, MEDIA_TYPE_UNSUPPORTED for
     other kinds of files (SVG, HTML, PDF) and for pictures that are one of these as well, MEDIA_TOO_LARGE for too many
-    bytes, pixels (24 million) or frames (200), MEDIA_CORRUPT for what is cut, damaged or not as announced,
-    QUOTA_EXCEEDED when the caller's pictures would take more room than an account has, REQUEST_ID_REUSED,
-    REQUEST_IN_PROGRESS.
+    bytes, pixels (24 million), frames (200), scans (40) or blocks (50,000), MEDIA_CORRUPT for what is cut, damaged or
+    not as announced, QUOTA_EXCEEDED when the caller's pictures would take more room than an account has,
+    REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     UploadImageInline: _aio.UnaryUnaryMultiCallable[_media_service_pb2.UploadImageInlineRequest, _media_service_pb2.UploadImageInlineResponse]
     """Uploads a small picture in one call, as UploadImage does. Errors: MEDIA_TYPE_UNSUPPORTED, MEDIA_TOO_LARGE,
@@ -67,9 +67,9 @@ class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
         or AVIF; of what moves, the first frame is taken. A file that the caller has uploaded before for the same purpose is
         the same media again. Errors: MALFORMED_REQUEST when `info` does not come first and once, MEDIA_TYPE_UNSUPPORTED for
         other kinds of files (SVG, HTML, PDF) and for pictures that are one of these as well, MEDIA_TOO_LARGE for too many
-        bytes, pixels (24 million) or frames (200), MEDIA_CORRUPT for what is cut, damaged or not as announced,
-        QUOTA_EXCEEDED when the caller's pictures would take more room than an account has, REQUEST_ID_REUSED,
-        REQUEST_IN_PROGRESS.
+        bytes, pixels (24 million), frames (200), scans (40) or blocks (50,000), MEDIA_CORRUPT for what is cut, damaged or
+        not as announced, QUOTA_EXCEEDED when the caller's pictures would take more room than an account has,
+        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod

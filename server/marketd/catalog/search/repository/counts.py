@@ -61,11 +61,6 @@ _CATEGORIES = (
     " FROM (SELECT category_path, count(*) AS count FROM s GROUP BY category_path) p"
     " CROSS JOIN LATERAL unnest(p.category_path) u(thing_id) GROUP BY u.thing_id"
 )
-# A set-returning function among the columns costs half of what a join with one does.
-_ATTRIBUTES = (
-    "SELECT k.attribute_key, count(*) AS count FROM (SELECT unnest(s.attribute_keys) AS attribute_key FROM s) k"
-    f" GROUP BY k.attribute_key ORDER BY count DESC, k.attribute_key LIMIT {_MOST_ATTRIBUTES}"
-)
 _RATINGS = " UNION ALL ".join(
     f"SELECT '{FacetKind.RATING}', NULL, {stars}, NULL, NULL, count(*) FROM s WHERE rating_average_milli >= {stars}000"
     for stars in (4, 3, 2, 1)
@@ -86,12 +81,6 @@ _COUNTS: Final = {
     FacetKind.SELLER: _named(FacetKind.SELLER, _thing("seller_id"), sellers.shop_name_sql("c.thing_id")),
     FacetKind.RATING: _RATINGS,
     FacetKind.IN_STOCK: f"SELECT '{FacetKind.IN_STOCK}', NULL, NULL, NULL, NULL, count(*) FROM s WHERE in_stock",
-    FacetKind.ATTRIBUTES: (
-        f"SELECT '{FacetKind.ATTRIBUTES}', NULL, NULL, t.name, t.value, c.count"
-        # One look for each: the whole table is larger than what is counted here.
-        f" FROM ({_ATTRIBUTES}) c CROSS JOIN LATERAL"
-        " (SELECT name, value FROM search_attributes a WHERE a.attribute_key = c.attribute_key LIMIT 1) t"
-    ),
 }
 _COLUMNS: Final = {
     FacetKind.CATEGORY: "category_path",
@@ -109,6 +98,20 @@ def _prices(bounds: Sequence[int], arguments: Arguments) -> str:
         f"SELECT '{FacetKind.PRICE}', NULL, r.number, NULL, NULL, r.count FROM"
         f" (SELECT width_bucket(price_minor, {arguments.add(list(bounds))}::bigint[]) AS number, count(*) AS count"
         " FROM s GROUP BY 1) r"
+    )
+
+
+def _attributes(chosen: Sequence[int], arguments: Arguments) -> str:
+    """The most frequent, and whatever their number those that are chosen already: else a filter would hide itself."""
+    first = f"k.attribute_key = ANY({arguments.add(list(chosen))}::bigint[]) DESC, " if chosen else ""
+    return (
+        f"SELECT '{FacetKind.ATTRIBUTES}', NULL, NULL, t.name, t.value, c.count FROM ("
+        # A set-returning function among the columns costs half of what a join with one does.
+        "SELECT k.attribute_key, count(*) AS count FROM (SELECT unnest(s.attribute_keys) AS attribute_key FROM s) k"
+        f" GROUP BY k.attribute_key ORDER BY {first}count DESC, k.attribute_key LIMIT {_MOST_ATTRIBUTES}"
+        # One look for each: the whole table is larger than what is counted here.
+        ") c CROSS JOIN LATERAL"
+        " (SELECT name, value FROM search_attributes a WHERE a.attribute_key = c.attribute_key LIMIT 1) t"
     )
 
 
@@ -141,9 +144,16 @@ async def count(
     if parts is not None:
         demanded.append(sampled_sql(parts))
     columns = ", ".join(f"d.{_COLUMNS[kind]}" for kind in FacetKind if kind in kinds) or "1"
+    chosen = () if without is None else query.attribute_keys.get(without[1], ())
     counted = [_ALL]
     for kind in kinds:
-        counted.append(_prices(bounds, arguments) if kind is FacetKind.PRICE else _COUNTS[kind])
+        match kind:
+            case FacetKind.PRICE:
+                counted.append(_prices(bounds, arguments))
+            case FacetKind.ATTRIBUTES:
+                counted.append(_attributes(chosen, arguments))
+            case _:
+                counted.append(_COUNTS[kind])
     found = f"SELECT {columns} FROM search_documents d{where(demanded)} LIMIT $1"
     statement = f"WITH s AS MATERIALIZED ({found}) {' UNION ALL '.join(counted)}"
     return _COUNTED.values(await connection.fetch(statement, *arguments))

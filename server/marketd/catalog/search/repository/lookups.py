@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from marketd.catalog.search import texts
 from marketd.catalog.search.bands import COUNT
-from marketd.catalog.search.reading import MAX_WORDS, Word
+from marketd.catalog.search.model import SAMPLED_PARTS, sampled_sql
+from marketd.catalog.search.reading import MAX_WORDS, Word, quoted
+from marketd.catalog.search.repository.filters import SELLS
 from marketd.kernel.db.database import Connection
-from marketd.kernel.db.sql import Columns
+from marketd.kernel.db.sql import Arguments, Columns
+from marketd.seller import service as sellers
 
 # ruff: noqa: S608 - every interpolated part is one of the constants here
 # So many letters each half of a parted word has at least: shorter ones are everywhere by chance.
@@ -83,9 +86,15 @@ SELECT {_count_sql("''")} AS total, ARRAY(SELECT {_WORD.row_sql} FROM words ORDE
 
 # Counted, not only looked whether there is one: for that the planner might begin to read the table.
 _CODE: Final = f"""
-SELECT code.spelled, (SELECT count(*) FROM search_documents d WHERE d.codes @> ARRAY[code.spelled]) AS products
+SELECT code.spelled,
+  (SELECT count(*) FROM search_documents d WHERE d.codes @> ARRAY[code.spelled] AND {SELLS}) AS products
 FROM (SELECT {texts.code_sql("$1::text")} AS spelled OFFSET 0) code
 """
+
+
+# Of a word that more documents have a sample is looked at, in which a dozen of them are at the least.
+_LOOKED_AT: Final = 200
+_ALL_SELL: Final = f"(SELECT NOT EXISTS ({sellers.stopped_sql()}))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +113,7 @@ async def look_up(connection: Connection, text: str, *, as_written: bool = False
 
 
 async def code_of(connection: Connection, text: str) -> str:
-    """The SKU or barcode that the whole text is, as codes are spelled; empty when no product has it.
+    """The SKU or barcode that the whole text is, as codes are spelled; empty when no product that is sold has it.
 
     One without a digit is none: what is called `headset` would stand before all headsets.
     """
@@ -130,6 +139,36 @@ async def words_like(connection: Connection, word: str) -> dict[str, int]:
         word,
     )
     return {row["word"]: row["documents"] for row in rows}
+
+
+async def for_sale(connection: Connection, words: Mapping[str, int]) -> list[str]:
+    """Those of the words that a product of a shop that sells has, in their order: no other word is named to somebody
+    who has not typed it. words: with how many documents have each.
+
+    Counted, for the same reason as codes; and not at all while every shop sells.
+    """
+    if not words:
+        return []
+    arguments = Arguments()
+    looks = [
+        f"({arguments.add(word)}::text, CASE WHEN {_ALL_SELL} THEN true ELSE"
+        f" (SELECT count(*) FROM search_documents d WHERE d.words @@ {arguments.add(quoted(word))}::tsquery"
+        f"{_sampled(documents)} AND {SELLS}) > 0 END)"
+        for word, documents in words.items()
+    ]
+    rows = await connection.fetch(
+        f"SELECT looks.word FROM (VALUES {', '.join(looks)}) looks(word, is_sold) WHERE looks.is_sold", *arguments
+    )
+    sold = {row["word"] for row in rows}
+    return [word for word in words if word in sold]
+
+
+def _sampled(documents: int) -> str:
+    """The condition of the smallest sample that still has a dozen of so many documents; none for a few."""
+    if documents <= _LOOKED_AT:
+        return ""
+    enough = (parts for parts in reversed(SAMPLED_PARTS) if documents * SAMPLED_PARTS[0] >= _LOOKED_AT * parts)
+    return f" AND {sampled_sql(next(enough))}"
 
 
 async def band_sizes(connection: Connection, total: int) -> list[float]:

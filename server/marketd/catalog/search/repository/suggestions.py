@@ -82,8 +82,10 @@ async def together(connection: Connection, tsquery: str, words: Sequence[str], b
 def _sample_sql(band: int) -> str:
     """SQL: names of products of the band $2 that the tsquery $1 finds."""
     in_band = "d.bands @> ARRAY[$2::smallint]" if band else "$2::int = 0"
-    found = f"SELECT d.head_words FROM search_documents d WHERE d.words @@ $1::tsquery AND {in_band} LIMIT {SAMPLE}"
-    return f"({found})"
+    return (
+        "(SELECT d.head_words FROM search_documents d"
+        f" WHERE d.words @@ $1::tsquery AND {in_band} AND {SELLS} LIMIT {SAMPLE})"
+    )
 
 
 async def titles_from(connection: Connection, beginning: str, most: int) -> list[UUID]:
