@@ -141,8 +141,8 @@ def _documents() -> None:
         postgresql_using="gin",
         postgresql_with={"gin_pending_list_limit": "512"},
     )
-    # One document in 16, 64 and 256: the first keys of a sample, which is spread over four bytes.
-    for parts, below in ((16, -1879048192), (64, -2080374784), (256, -2130706432)):
+    # One document in 16, 64, 256 and 1024: the first keys of a sample, which is spread over four bytes.
+    for parts, below in ((16, -1879048192), (64, -2080374784), (256, -2130706432), (1024, -2143289344)):
         op.create_index(
             f"ix_search_documents_sample_{parts}",
             "search_documents",

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from marketd.catalog.search import prices
 from marketd.catalog.search.reading import Group, Parts, Reading, Term
-from marketd.catalog.search.repository import counts, lookups, pages, ranking, suggestions
+from marketd.catalog.search.repository import counts, leads, lookups, pages, ranking, suggestions
 from marketd.catalog.search.repository.filters import set_filters
+from marketd.catalog.search.repository.leads import Lead
 from marketd.catalog.search.values import FacetKind, Matching, SearchOrder, SearchQuery
 from marketd.kernel.values.ids import new_id
 
@@ -72,15 +73,23 @@ def searches() -> Iterator[tuple[str, Any]]:
             wanted = replace(query, order=order)
             for few, after in product((True, False), (None, _KEYS[order])):
                 yield "marketd.catalog.search.repository.pages.read_page", partial(_page, wanted, matching, after, few)
-        for without, within in product((None, *set_filters(query)), (None, -(2**31) + 2**28)):
+        for without, parts in product((None, *set_filters(query)), (None, 64)):
             yield (
                 "marketd.catalog.search.repository.counts.count",
-                partial(_count, query, matching, without, within, tuple(FacetKind)),
+                partial(_count, query, matching, without, parts, tuple(FacetKind)),
             )
+            if set(set_filters(query)) - {without}:
+                yield "marketd.catalog.search.repository.leads.estimate_left", partial(_left, query, without)
     yield "marketd.catalog.search.repository.counts.count", partial(_count, nothing, words[0], None, None, ())
     yield "marketd.catalog.search.repository.lookups.for_sale", _for_sale
     for reading, (band, above) in product(_readings(), ((0, 0), (7, 0), (7, 9), (0, 7))):
-        yield "marketd.catalog.search.repository.ranking.rank", partial(_rank, everything, reading, band, above)
+        yield (
+            "marketd.catalog.search.repository.ranking.rank",
+            partial(_rank, everything, reading, band, above, Lead.BOTH),
+        )
+    for reading, lead in product(_readings(), Lead):
+        yield "marketd.catalog.search.repository.ranking.rank", partial(_rank, everything, reading, 7, 0, lead)
+        yield "marketd.catalog.search.repository.ranking.count_sampled", partial(_count_sampled, reading)
     for reading, band in product(_readings(), (0, 7)):
         yield "marketd.catalog.search.repository.ranking.count_up_to", partial(_count_up_to, reading, band)
     for band in (0, 7):
@@ -100,8 +109,8 @@ async def _together(band: int, connection: Any) -> object:
     return await suggestions.together(connection, "'cup'", ["tea"], band)
 
 
-async def _rank(query: SearchQuery, reading: Reading, band: int, above: int, connection: Any) -> object:
-    sql, arguments = ranking.ranking_sql(query, reading, band, above=above, offset=0, limit=9)
+async def _rank(query: SearchQuery, reading: Reading, band: int, above: int, lead: Lead, connection: Any) -> object:
+    sql, arguments = ranking.ranking_sql(query, reading, band, above=above, offset=0, limit=9, lead=lead)
     return await connection.fetch(sql, *arguments)
 
 
@@ -109,13 +118,21 @@ async def _count_up_to(reading: Reading, band: int, connection: Any) -> object:
     return await ranking.count_up_to(connection, reading.all_words, band, 9)
 
 
+async def _count_sampled(reading: Reading, connection: Any) -> object:
+    return await ranking.count_sampled(connection, reading.all_words, 64, 9)
+
+
+async def _left(query: SearchQuery, without: Any, connection: Any) -> object:
+    return await leads.estimate_left(connection, query, without)
+
+
 async def _page(query: SearchQuery, matching: Matching, after: Any, few: bool, connection: Any) -> object:
     return await pages.read_page(connection, query, matching, after, 9, few=few)
 
 
 async def _count(
-    query: SearchQuery, matching: Matching, without: Any, within: int | None, kinds: Any, connection: Any
+    query: SearchQuery, matching: Matching, without: Any, parts: int | None, kinds: Any, connection: Any
 ) -> object:
     return await counts.count(
-        connection, query, matching, kinds, bounds=prices.ROUND_BOUNDS, limit=9, without=without, within=within
+        connection, query, matching, kinds, bounds=prices.ROUND_BOUNDS, limit=9, without=without, parts=parts
     )

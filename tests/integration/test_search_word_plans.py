@@ -11,7 +11,8 @@ import asyncpg
 import pytest
 from marketd.catalog.search import find, suggest
 from marketd.catalog.search.bands import COUNT
-from marketd.catalog.search.repository import lookups
+from marketd.catalog.search.repository import lookups, ranking
+from marketd.catalog.search.repository.leads import Lead
 from marketd.catalog.search.values import SearchQuery
 from marketd.kernel.db.database import Connection
 from marketd.kernel.db.transactor import Transactor
@@ -61,6 +62,8 @@ class _Explained:
         return await self._connection.fetchval(statement, *values)
 
     async def _explain(self, statement: str, values: Sequence[object]) -> None:
+        if statement.startswith("EXPLAIN"):
+            return  # which asks what is expected, and looks at nothing
         text = await self._connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", *values)
         for node in _nodes(json.loads(text)[0]["Plan"]):
             read = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
@@ -123,6 +126,28 @@ async def test_bands_are_nested_halves_that_prefer_what_sells(tx: Transactor, co
     assert len(known) == COUNT + 1
     assert known[5] == known[1] == pytest.approx(1000, rel=0.05)
     assert known[8] == pytest.approx(known[5] / 8, rel=0.3)
+
+
+async def test_whoever_leads_the_same_is_found(tx: Transactor, connection: Connection) -> None:
+    await make_shop(tx, connection)
+    await connection.execute(_MULTIPLY, 3)
+    unit = ReadUnit(connection, None)  # type: ignore[arg-type]
+    brand_id = await connection.fetchval(
+        "SELECT brand_id FROM search_documents GROUP BY 1 ORDER BY count(*) DESC LIMIT 1"
+    )
+    query = SearchQuery("black", brand_ids=(brand_id,))
+    reading = await find.understand(connection, query.text)
+    found = [await ranking.rank(connection, query, reading, 0, offset=0, limit=50, lead=lead) for lead in Lead]
+    assert found[0].candidates > 3
+    assert all(each == found[0] for each in found)
+    # What is exactly of that name stands first for whoever leads, and once.
+    title = await connection.fetchval("SELECT title_key FROM search_documents WHERE brand_id = $1", brand_id)
+    query = SearchQuery(title, brand_ids=(brand_id,))
+    reading = await find.understand(connection, query.text)
+    named = [await ranking.rank(connection, query, reading, 0, offset=0, limit=50, lead=lead) for lead in Lead]
+    assert all(each == named[0] for each in named)
+    assert len(set(named[0].product_ids)) == named[0].candidates
+    assert (await find.find(unit, query, offset=0, limit=50)).product_ids[0] == named[0].product_ids[0]
 
 
 @pytest.mark.faults

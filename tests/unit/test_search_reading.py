@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import random
+from uuid import uuid4
 
 import pytest
 from marketd.catalog.search import bands, correcting, reading
+from marketd.catalog.search.model import fitting_sample
 from marketd.catalog.search.reading import Group, Parts, Reading, Term, Word
+from marketd.catalog.search.repository.leads import Lead, can_walk, lead_of
+from marketd.catalog.search.values import SearchQuery
 
 TOTAL = 1000
 
@@ -81,11 +85,50 @@ def test_any_of_the_words_leaves_out_those_that_nearly_all_have() -> None:
     every = Reading(groups, TOTAL)
     assert every.tsquery == "(('chess')) & (('set')) & (('black'))"
     assert every.documents == 3
-    any_word = every.by_any()
+    any_word = every.by_any(3)
     assert any_word.tsquery == f"({every.tsquery}) | (('chess')) | (('set'))"
     assert any_word.documents == 43
-    only_broad = Reading(understood(word("black", 400), word("white", 300)), TOTAL).by_any()
+    only_broad = Reading(understood(word("black", 400), word("white", 300)), TOTAL).by_any(3)
     assert only_broad.any_words == "(('black')) | (('white'))"
+    most = Reading(understood(word("chess", 3), word("thing", 501), word("item", 900)), TOTAL)
+    assert (most.seldom_words, most.mostly_words) == ("(('chess'))", "(('thing')) & (('item'))")
+    assert (every.seldom_words, every.mostly_words) == (every.tsquery, "")
+    only_most = Reading(understood(word("thing", 501), word("item", 900)), TOTAL)
+    assert (only_most.seldom_words, only_most.mostly_words) == ("(('thing'))", "(('item'))")
+    none_whole = every.by_any(0)
+    assert none_whole.tsquery == none_whole.any_words == "(('chess')) | (('set'))"
+
+
+@pytest.mark.parametrize(
+    ("words", "filters", "lead"),
+    [
+        (1_000_000, None, Lead.BOTH),
+        (1_000_000, 500, Lead.FILTERS),
+        (2_000, 400_000, Lead.WORDS),
+        (30_000, 40_000, Lead.BOTH),
+    ],
+)
+def test_who_finds_least_leads(words: float, filters: float | None, lead: Lead) -> None:
+    assert lead_of(words, filters, 1_000_000) is lead
+
+
+def test_one_brand_is_walked_for_a_word_that_hardly_passes_one_over() -> None:
+    one, two = (uuid4(),), (uuid4(), uuid4())
+    assert can_walk(SearchQuery("black", brand_ids=one), 250, 1_000)
+    assert can_walk(SearchQuery("black", seller_ids=one), 250, 1_000)
+    assert not can_walk(SearchQuery("black", brand_ids=one), 249, 1_000)
+    assert not can_walk(SearchQuery("black", brand_ids=two), 250, 1_000)
+    assert not can_walk(SearchQuery("black", brand_ids=one, in_stock=True), 250, 1_000)
+    assert not can_walk(SearchQuery("black"), 250, 1_000)
+
+
+def test_a_sample_has_about_as_many_as_are_wanted() -> None:
+    assert [fitting_sample(documents, 2_500) for documents in (10_000, 40_001, 1_000_000, 9_000_000)] == [
+        16,
+        64,
+        1024,
+        1024,
+    ]
 
 
 def test_lexemes_are_quoted() -> None:

@@ -8,6 +8,7 @@ from typing import Final
 
 import asyncpg
 
+from marketd.catalog.search.reading import SLIP_SHARE
 from marketd.catalog.search.values import SearchOrder, SearchQuery
 
 _TEXTS: Final = (
@@ -18,6 +19,8 @@ _TEXTS: Final = (
     *("headsets", "cables", "câble", "headst", "notebok", "wireles keybord", "the cable for the printer"),
     *("compact wireless keyboard black with usb charger and cable for notebook", "qwrtzpl vbnmkjh"),
 )
+
+_PAGE: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +37,22 @@ class Words:
 
 
 async def read_words(connection: asyncpg.Connection[asyncpg.Record]) -> Words:
-    """The words and one product of a brand that few have."""
+    """The words and one product of a brand that few have.
+
+    Rare words fill a page wherever they are looked for, so that answers are equally long. They have no other
+    forms and are nobody's slip, or they would lead to what may be frequent.
+    """
     common = await connection.fetch(
         "SELECT word FROM search_words WHERE written AND word ~ '^[a-z]{3,}$' ORDER BY documents DESC, word LIMIT 20"
     )
     rare = await connection.fetch(
-        "SELECT word FROM search_words WHERE written AND word ~ '^[a-z]{5,}$' ORDER BY documents, word LIMIT 200"
+        "SELECT w.word FROM search_words w, search_state s WHERE w.written AND w.word ~ '^[a-z]{5,}$'"
+        " AND w.documents >= $1"
+        " AND w.documents > $2::float8 * (SELECT t.documents FROM search_words t WHERE t.word = '')"
+        " AND (tsvector_to_array(to_tsvector(s.language::regconfig, w.word)))[1] = w.word"
+        " ORDER BY w.documents, w.word LIMIT 200",
+        _PAGE,
+        SLIP_SHARE,
     )
     product = await connection.fetchrow(
         "SELECT p.product_id, p.title, v.sku, v.barcode, b.name AS brand FROM products p"

@@ -14,18 +14,21 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from marketd.catalog.search import prices
-from marketd.catalog.search.model import LEAST_SAMPLE_KEY, SAMPLE_KEYS, SAMPLED_PARTS
-from marketd.catalog.search.repository import counts
+from marketd.catalog.search.model import fitting_sample
+from marketd.catalog.search.repository import counts, leads
 from marketd.catalog.search.repository.counts import MOST_BUCKETS, Counted
 from marketd.catalog.search.repository.filters import Filter, set_filters
+from marketd.catalog.search.repository.leads import Lead
 from marketd.catalog.search.values import EXACT_COUNTS, Bucket, Counts, Facet, FacetKind, Matching, SearchQuery
 from marketd.kernel.db.database import Connection
 
 MOST_NAMES: Final = 20
-# A sample of so many is off by two percent.
-_ENOUGH: Final = 2_500
+# A sample of so many is off by two and a half percent, and of a quarter of them by five.
+_ENOUGH: Final = 1_600
 # What a sample says is hardly ever off by so many standard deviations: that far above the bound it is surely too many.
 _DEVIATIONS: Final = 4
+# Filters and words that go together leave more than each of them lets expect.
+_SURELY: Final = 2
 _WHOLE_SAMPLE: Final = 1_000_000
 
 
@@ -53,23 +56,31 @@ class _Counting:
 
     async def count(self, kinds: Collection[FacetKind], without: Filter | None = None) -> _Set:
         """What the words and all filters but `without` leave, counted by `kinds`."""
-        if self._matching.documents <= self._exact:
-            return _Set(await self._look(kinds, without, self._exact), approximate=False)
-        parts = self._parts()
-        sample = _Set(await self._look(kinds, without, _WHOLE_SAMPLE, parts), approximate=True)
-        if sample.total * parts <= self._exact + _DEVIATIONS * parts * math.sqrt(sample.total):
-            whole = _Set(await self._look(kinds, without, self._exact + 1), approximate=False)
+        documents, total = self._matching.documents, self._matching.total
+        left = await leads.estimate_left(self._connection, self._query, without)
+        lead = leads.lead_of(documents, left, total) if self._matching.tsquery else Lead.BOTH
+        expected = documents if left is None else documents * left / max(1, total)
+        whole: _Set | None = None
+        if min(documents, _SURELY * expected) <= self._exact:
+            whole = _Set(await self._look(kinds, without, self._exact + 1, lead), approximate=False)
+            if whole.total <= self._exact:
+                return whole
+        parts = fitting_sample(documents, _ENOUGH)
+        sample = _Set(await self._look(kinds, without, _WHOLE_SAMPLE, lead, parts), approximate=True)
+        # What is known to be too many is not counted to see it.
+        is_known = self._matching.is_counted and left is None
+        if (
+            whole is None
+            and not is_known
+            and sample.total * parts <= self._exact + _DEVIATIONS * parts * math.sqrt(sample.total)
+        ):
+            whole = _Set(await self._look(kinds, without, self._exact + 1, lead), approximate=False)
             if whole.total <= self._exact:
                 return whole
         return _Set([replace(row, count=row.count * parts) for row in sample.rows], approximate=True)
 
-    def _parts(self) -> int:
-        """One of so many documents is in the sample: the largest part that has about as many as are enough."""
-        fitting = (parts for parts in SAMPLED_PARTS if self._matching.documents // parts <= _ENOUGH)
-        return next(fitting, SAMPLED_PARTS[-1])
-
     async def _look(
-        self, kinds: Collection[FacetKind], without: Filter | None, limit: int, parts: int | None = None
+        self, kinds: Collection[FacetKind], without: Filter | None, limit: int, lead: Lead, parts: int | None = None
     ) -> list[Counted]:
         return await counts.count(
             self._connection,
@@ -79,7 +90,8 @@ class _Counting:
             bounds=prices.ROUND_BOUNDS,
             limit=limit,
             without=without,
-            within=None if parts is None else LEAST_SAMPLE_KEY + SAMPLE_KEYS // parts,
+            lead=lead,
+            parts=parts,
         )
 
 

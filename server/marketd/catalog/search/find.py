@@ -7,14 +7,17 @@ that prefers what sells (bands.py), large enough for everything that relevance r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
 from marketd.catalog.search import bands, correcting, reading
+from marketd.catalog.search.model import fitting_sample
 from marketd.catalog.search.reading import Reading, Word
-from marketd.catalog.search.repository import lookups, ranking
+from marketd.catalog.search.repository import leads, lookups, ranking
+from marketd.catalog.search.repository.leads import Lead
 from marketd.catalog.search.repository.lookups import LookUp
 from marketd.catalog.search.repository.ranking import Ranked
 from marketd.catalog.search.values import MAX_RELEVANT, Hits, Matching, SearchQuery
@@ -30,6 +33,11 @@ CHOICE: Final = 200
 FEW: Final = 100
 """So many are ranked for a few suggestions."""
 _MAX_LOOKS: Final = 5
+# So many words hardly stand together anywhere.
+_MANY_WORDS: Final = 5
+# So many of a sample say how often words stand together.
+_SAMPLED: Final = 200
+_SAMPLE: Final = 600
 
 
 async def match(unit: ReadUnit, query: SearchQuery) -> Matching:
@@ -44,9 +52,12 @@ async def find(unit: ReadUnit, query: SearchQuery, *, offset: int, limit: int) -
     if not (found.groups or found.code):
         return Hits((), matching_of(found, query))
     limit = max(0, min(limit, MAX_RELEVANT - offset))
+    if len(found.groups) >= _MANY_WORDS and found.documents > RANKED_ALL:
+        # A ranking of what has all of them would mostly be for nothing.
+        found = await _widened(unit.connection, found)
     ranked = await _rank(unit.connection, query, found, offset=offset, limit=limit)
     # That enough was found with all of the words says the same as a look of its own.
-    if ranked.candidates < ENOUGH and (wider := await _widened(unit.connection, found)).is_any:
+    if ranked.candidates < ENOUGH and not found.is_any and (wider := await _widened(unit.connection, found)).is_any:
         found = wider
         ranked = await _rank(unit.connection, query, found, offset=offset, limit=limit)
     reached = min(ranked.candidates, MAX_RELEVANT)
@@ -57,10 +68,17 @@ async def find(unit: ReadUnit, query: SearchQuery, *, offset: int, limit: int) -
 def matching_of(found: Reading, query: SearchQuery) -> Matching:
     """What the words say of the documents that are found."""
     if not query.text.strip():
-        return Matching(documents=found.total)
+        return Matching(documents=found.total, total=found.total)
     if not found.groups and not found.code:
         return Matching(nothing=True)
-    return Matching(found.tsquery, found.corrected_query, found.documents, article_number=found.code)
+    return Matching(
+        found.tsquery,
+        found.corrected_query,
+        found.documents,
+        total=found.total,
+        is_counted=found.is_one_word and not found.code,
+        article_number=found.code,
+    )
 
 
 async def understand(connection: Connection, text: str) -> Reading:
@@ -78,9 +96,10 @@ async def understand(connection: Connection, text: str) -> Reading:
 
 async def _widened(connection: Connection, found: Reading) -> Reading:
     """The same, or with any of the words when hardly any document has them all, whatever the filters."""
-    if len(found.groups) > 1 and not found.code and await _are_few(connection, found):
-        return found.by_any()
-    return found
+    if len(found.groups) < 2 or found.code:
+        return found
+    whole = await _count_few(connection, found)
+    return found.by_any(whole) if whole < ENOUGH else found
 
 
 async def _corrected(connection: Connection, words: tuple[Word, ...]) -> tuple[tuple[Word, ...], str]:
@@ -141,15 +160,33 @@ async def _likest(connection: Connection, word: str, known: Mapping[str, int]) -
     return ""
 
 
-async def _are_few(connection: Connection, found: Reading) -> bool:
-    """Whether hardly any document has all of the words. Most queries are told so by a small band."""
+async def _count_few(connection: Connection, found: Reading) -> int:
+    """How many documents have all of the words; ENOUGH for more. A sample or a small band says so of most queries."""
+    sampled, expected = await _sample(connection, found)
+    if sampled >= ENOUGH:
+        return ENOUGH
     sizes = await _sizes(connection, found)
-    band = bands.fitting(found.documents, sizes, ENOUGH**2)
+    band = bands.fitting(expected, sizes, ENOUGH**2)
     while True:
         count = await ranking.count_up_to(connection, found.all_words, band, ENOUGH)
         if count >= ENOUGH or band == 0:
-            return count < ENOUGH
+            return count
         band = max(0, band - 4)
+
+
+async def _sample(connection: Connection, found: Reading) -> tuple[int, float]:
+    """How many documents of a sample have all of the words, as far as they were counted, and about how many do at all.
+
+    That each of two words is frequent says nothing of how often they stand together.
+    """
+    if len(found.groups) < 2 or found.documents <= RANKED_ALL:
+        return 0, found.documents
+    parts = fitting_sample(found.documents, _SAMPLE)
+    sampled = await ranking.count_sampled(connection, found.all_words, parts, _SAMPLED)
+    if sampled < _SAMPLED:
+        return sampled, sampled * parts
+    others = math.prod(group.documents / max(1, found.total) for group in found.groups) * found.total
+    return sampled, max(found.documents / 2, others)
 
 
 async def best(unit: ReadUnit, text: str, most: int) -> Sequence[UUID]:
@@ -172,19 +209,24 @@ async def _rank(connection: Connection, query: SearchQuery, found: Reading, *, o
     When it has fewer, but enough to choose from, what stands behind these is what a lower band has beside: only whoever
     turns so many pages pays for that. Which bands these are does not depend on the page, so pages hang together.
     """
+    expected = found.documents if found.is_any else (await _sample(connection, found))[1]
+    left = await leads.estimate_left(connection, query)
+    if left is not None and left > RANKED_ALL and leads.can_walk(query, expected, found.total):
+        return await ranking.rank(connection, query, found, 0, offset=offset, limit=limit, lead=Lead.WALK)
+    documents = expected if left is None else expected * left / max(1, found.total)
     sizes = await _sizes(connection, found)
-    # Of what has the rarest word, a part has the others too.
-    wanted = MAX_RELEVANT if found.is_any or len(found.groups) < 2 else 2 * MAX_RELEVANT
-    band, above = bands.fitting(found.documents, sizes, wanted), 0
+    wanted = _wanted(found, query)
+    band, above = bands.fitting(documents, sizes, wanted), 0
     product_ids: list[UUID] = []
     before = 0
     for look in range(_MAX_LOOKS):
         start, rest = max(0, offset - before), limit - len(product_ids)
-        ranked = await ranking.rank(connection, query, found, band, above=above, offset=start, limit=rest)
+        lead = leads.lead_of(found.documents * sizes[band] / max(1, sizes[0]), left, found.total)
+        ranked = await ranking.rank(connection, query, found, band, above=above, offset=start, limit=rest, lead=lead)
         counted = before + ranked.candidates
         if band and counted < CHOICE:
             # Too few to choose from: the lower band is ranked as one.
-            band = bands.lower(band, counted, sizes, MAX_RELEVANT) if look < _MAX_LOOKS - 2 else 0
+            band = bands.lower(band, counted, sizes, 2 * CHOICE) if look < _MAX_LOOKS - 2 else 0
             continue
         product_ids += ranked.product_ids
         before = counted
@@ -196,6 +238,11 @@ async def _rank(connection: Connection, query: SearchQuery, found: Reading, *, o
             break
         above, band = band, bands.lower(band, before, sizes, MAX_RELEVANT) if look < _MAX_LOOKS - 2 else 0
     return Ranked(before, product_ids)
+
+
+def _wanted(found: Reading, query: SearchQuery) -> int:
+    """So many are ranked at least, when there are so many: twice as many may be, and further words and filters cost."""
+    return MAX_RELEVANT if len(found.groups) < 2 and not query.is_narrowed else 2 * CHOICE
 
 
 async def _sizes(connection: Connection, found: Reading) -> Sequence[float]:

@@ -36,8 +36,25 @@ MAX_POPULARITY: Final = 100
 LEAST_SAMPLE_KEY: Final = -(2**31)
 SAMPLE_KEYS: Final = 2**32
 """Sample keys are spread over the numbers of four bytes."""
-SAMPLED_PARTS: Final = (16, 64, 256)
+SAMPLED_PARTS: Final = (16, 64, 256, 1024)
 """One document in so many is in an index of the words of a sample; the larger ones hold the smaller ones."""
+
+
+def _below(parts: int) -> str:
+    return f"sample_key < {LEAST_SAMPLE_KEY + SAMPLE_KEYS // parts}"
+
+
+def sampled_sql(parts: int) -> str:
+    """SQL: whether `d` is in the sample of one in so many documents.
+
+    Written out, since a partial index is used only where the statement says that it holds.
+    """
+    return f"d.{_below(parts)}"
+
+
+def fitting_sample(documents: float, most: int) -> int:
+    """The part of the largest sample in which at most about so many of that many documents are; else the smallest."""
+    return next((parts for parts in SAMPLED_PARTS if documents / parts <= most), SAMPLED_PARTS[-1])
 
 
 def _samples() -> tuple[Index, ...]:
@@ -47,7 +64,7 @@ def _samples() -> tuple[Index, ...]:
             "words",
             postgresql_using="gin",
             postgresql_with={"gin_pending_list_limit": "512"},
-            postgresql_where=text(f"sample_key < {LEAST_SAMPLE_KEY + SAMPLE_KEYS // parts}"),
+            postgresql_where=text(_below(parts)),
         )
         for parts in SAMPLED_PARTS
     )

@@ -15,10 +15,12 @@ MAX_WORDS: Final = 16
 """Further words of a query are passed over."""
 # A word that a tenth of all documents have leads nowhere alone.
 _LEADING_SHARE: Final = 0.1
+# What an index has of a word that most documents have takes longer to read than to look into those that are left.
+_MOST_SHARE: Final = 0.5
 # What hardly anybody writes as one word is not looked for as one.
 _SELDOM: Final = 0.01
-# One document in five thousand.
-_SLIP_SHARE: Final = 0.0002
+SLIP_SHARE: Final = 0.0002
+"""A word that at most one document in five thousand has may be a slip of another."""
 NEARNESS: Final = 0.5
 """How much of the lighter of two neighbours it is worth that they stand side by side."""
 
@@ -110,7 +112,7 @@ class Reading:
 
     total: how many documents there are. code: the code that the whole query is, when a product has it, as codes are
     spelled. is_any: one of the words is enough, because hardly anything has them all. corrected_query: what was
-    searched for instead; empty when it was what was asked for.
+    searched for instead; empty when it was what was asked for. is_none_whole: no document has all of the words.
     """
 
     groups: tuple[Group, ...] = ()
@@ -118,11 +120,28 @@ class Reading:
     code: str = ""
     is_any: bool = False
     corrected_query: str = ""
+    is_none_whole: bool = False
 
     @property
     def all_words(self) -> str:
         """The tsquery that all of its words meet; empty without any."""
         return " & ".join(group.tsquery for group in self.groups)
+
+    @property
+    def seldom_words(self) -> str:
+        """The tsquery of those words alone that not most of the documents have; of the rarest when all are such."""
+        return " & ".join(group.tsquery for group in self._telling)
+
+    @property
+    def mostly_words(self) -> str:
+        """The tsquery of the other words; empty without any."""
+        telling = self._telling
+        return " & ".join(group.tsquery for group in self.groups if group not in telling)
+
+    @property
+    def _telling(self) -> list[Group]:
+        telling = [group for group in self.groups if group.documents <= self.total * _MOST_SHARE]
+        return telling or sorted(self.groups, key=lambda group: group.documents)[:1]
 
     @property
     def any_words(self) -> str:
@@ -132,6 +151,8 @@ class Reading:
     @property
     def tsquery(self) -> str:
         """What documents meet that it finds."""
+        if self.is_none_whole:
+            return self.any_words
         return f"({self.all_words}) | {self.any_words}" if self.is_any else self.all_words
 
     @property
@@ -142,13 +163,19 @@ class Reading:
         return min((group.documents for group in self.groups), default=0)
 
     @property
+    def is_one_word(self) -> bool:
+        """Whether it asks for one word that is written in one way only."""
+        (only, *others) = self.groups or (Group(()),)
+        return not others and len(only.terms) == 1 and only.joined is None and only.parts is None
+
+    @property
     def _leading(self) -> list[Group]:
         leading = [group for group in self.groups if group.documents <= self.total * _LEADING_SHARE]
         return leading or list(self.groups)
 
-    def by_any(self) -> Reading:
-        """The same, for which one of the words is enough."""
-        return replace(self, is_any=True)
+    def by_any(self, whole: int) -> Reading:
+        """The same, for which one of the words is enough. whole: how many documents have all of them."""
+        return replace(self, is_any=True, is_none_whole=whole == 0)
 
 
 def weight(documents: int, total: int) -> float:
@@ -211,7 +238,7 @@ def unknown(words: Sequence[Word]) -> list[int]:
 
 def doubtful(words: Sequence[Word], total: int) -> list[int]:
     """The places of the words that so few documents have that they may be somebody's slip: whose, nobody knows."""
-    return [place for place, word in enumerate(words) if 0 < word.documents <= max(1, total * _SLIP_SHARE)]
+    return [place for place, word in enumerate(words) if 0 < word.documents <= max(1, total * SLIP_SHARE)]
 
 
 def is_slip_of(word: Word, documents: int) -> bool:

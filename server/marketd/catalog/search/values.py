@@ -83,14 +83,17 @@ class Matching:
     up: the number of matches that a filter leaves is the number that its facet says.
     corrected_query: what was searched for instead of words that nothing has; else empty. documents: at most so many can
     meet it, by the counts of its words (of all of them the rarest's, of any of them their sum); of an empty query all
-    that there are. It chooses between looking at all of them and a walk or a sample. nothing: no document can meet it,
-    such as for a nonsense word. article_number: the SKU or barcode that the whole query is, if there is one: what has
-    it is found whatever its words.
+    that there are. It chooses between looking at all of them and a walk or a sample. total: how many there are at all.
+    is_counted: `documents` is how many do meet it, of whichever shop.
+    nothing: no document can meet it, such as for a nonsense word. article_number: the SKU or barcode that the whole
+    query is, if there is one: what has it is found whatever its words.
     """
 
     tsquery: str = ""
     corrected_query: str = ""
     documents: int = 0
+    total: int = 0
+    is_counted: bool = False
     nothing: bool = False
     article_number: str = ""
 

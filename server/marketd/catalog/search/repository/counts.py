@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from marketd.catalog.search.model import sampled_sql
 from marketd.catalog.search.repository.filters import SELLS, Filter, filter_conditions, matching_condition
+from marketd.catalog.search.repository.leads import Lead, by_no_index
 from marketd.catalog.search.values import FacetKind, Matching, SearchQuery
 from marketd.kernel.db.database import Connection
 from marketd.kernel.db.sql import Arguments, Columns, where
@@ -122,33 +124,36 @@ async def count(
     bounds: Sequence[int],
     limit: int,
     without: Filter | None = None,
-    within: int | None = None,
+    parts: int | None = None,
+    lead: Lead = Lead.BOTH,
 ) -> list[Counted]:
     """What the documents have that the words and all filters but `without` leave, by `kinds`, and how many they are.
 
-    limit: so many of them are counted at most. within: only documents with a sample key below this one. bounds: of the
-    price ranges, ascending; a range's number is that of the bound it begins with, from 1 on, 0 below the first.
+    limit: so many of them are counted at most. lead: whose index finds them. parts: only one of so many documents, the
+    sample of SAMPLED_PARTS. bounds: of the price ranges, ascending; a range's number is that of the bound it begins
+    with, from 1 on, 0 below the first.
     """
     arguments = Arguments(limit)
+    words, filters = matching_condition(matching, arguments), filter_conditions(query, arguments, without)
     demanded = [
-        *matching_condition(matching, arguments),
-        *filter_conditions(query, arguments, without),
+        *(map(by_no_index, words) if lead is Lead.FILTERS else words),
+        # Where a sample leads, an index of a filter would be read for a hundred times as many.
+        *(map(by_no_index, filters) if parts or lead is Lead.WORDS else filters),
         SELLS,
     ]
-    if within is not None:
-        # Written out, since a partial index is used only where the statement says that it holds.
-        demanded.append(f"d.sample_key < {within:d}")
+    if parts is not None:
+        demanded.append(sampled_sql(parts))
     columns = ", ".join(f"d.{_COLUMNS[kind]}" for kind in FacetKind if kind in kinds) or "1"
     chosen = () if without is None else query.attribute_keys.get(without[1], ())
-    parts = [_ALL]
+    counted = [_ALL]
     for kind in kinds:
         match kind:
             case FacetKind.PRICE:
-                parts.append(_prices(bounds, arguments))
+                counted.append(_prices(bounds, arguments))
             case FacetKind.ATTRIBUTES:
-                parts.append(_attributes(chosen, arguments))
+                counted.append(_attributes(chosen, arguments))
             case _:
-                parts.append(_COUNTS[kind])
+                counted.append(_COUNTS[kind])
     found = f"SELECT {columns} FROM search_documents d{where(demanded)} LIMIT $1"
-    statement = f"WITH s AS MATERIALIZED ({found}) {' UNION ALL '.join(parts)}"
+    statement = f"WITH s AS MATERIALIZED ({found}) {' UNION ALL '.join(counted)}"
     return _COUNTED.values(await connection.fetch(statement, *arguments))

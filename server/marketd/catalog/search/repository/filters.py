@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, TypeAlias
+from uuid import UUID
 
 from marketd.catalog.search import texts
 from marketd.catalog.search.values import FacetKind, Matching, SearchQuery
@@ -67,9 +69,9 @@ def _demanded(which: Filter, query: SearchQuery, arguments: Arguments) -> list[s
             # The path leads through every category that the product is below.
             return [f"d.category_path && {arguments.add(list(query.category_ids))}::uuid[]"]
         case FacetKind.BRAND:
-            return [f"d.brand_id = ANY({arguments.add(list(query.brand_ids))}::uuid[])"]
+            return [_one_of("d.brand_id", query.brand_ids, arguments)]
         case FacetKind.SELLER:
-            return [f"d.seller_id = ANY({arguments.add(list(query.seller_ids))}::uuid[])"]
+            return [_one_of("d.seller_id", query.seller_ids, arguments)]
         case FacetKind.PRICE:
             bounds = ((">=", query.min_price_minor), ("<=", query.max_price_minor))
             return [f"d.price_minor {sign} {arguments.add(each)}::bigint" for sign, each in bounds if each is not None]
@@ -79,6 +81,13 @@ def _demanded(which: Filter, query: SearchQuery, arguments: Arguments) -> list[s
             return ["d.in_stock"]
         case FacetKind.ATTRIBUTES:
             return [f"d.attribute_keys && {arguments.add(list(query.attribute_keys[name]))}::bigint[]"]
+
+
+def _one_of(column: str, ids: Sequence[UUID], arguments: Arguments) -> str:
+    """Of one thing alone, its index gives the documents in the index's order."""
+    if len(ids) == 1:
+        return f"{column} = {arguments.add(ids[0])}::uuid"
+    return f"{column} = ANY({arguments.add(list(ids))}::uuid[])"
 
 
 async def with_attribute_keys(connection: Connection, query: SearchQuery) -> SearchQuery:

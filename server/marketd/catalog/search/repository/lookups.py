@@ -8,7 +8,7 @@ from typing import Final
 
 from marketd.catalog.search import texts
 from marketd.catalog.search.bands import COUNT
-from marketd.catalog.search.model import LEAST_SAMPLE_KEY, SAMPLE_KEYS, SAMPLED_PARTS
+from marketd.catalog.search.model import SAMPLED_PARTS, sampled_sql
 from marketd.catalog.search.reading import MAX_WORDS, Word, quoted
 from marketd.catalog.search.repository.filters import SELLS
 from marketd.kernel.db.database import Connection
@@ -168,7 +168,7 @@ def _sampled(documents: int) -> str:
     if documents <= _LOOKED_AT:
         return ""
     enough = (parts for parts in reversed(SAMPLED_PARTS) if documents * SAMPLED_PARTS[0] >= _LOOKED_AT * parts)
-    return f" AND d.sample_key < {LEAST_SAMPLE_KEY + SAMPLE_KEYS // next(enough):d}"
+    return f" AND {sampled_sql(next(enough))}"
 
 
 async def band_sizes(connection: Connection, total: int) -> list[float]:

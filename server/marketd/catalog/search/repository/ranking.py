@@ -22,9 +22,11 @@ from typing import Final
 from uuid import UUID
 
 from marketd.catalog.names import title_key
+from marketd.catalog.search.model import sampled_sql
 from marketd.catalog.search.reading import NEARNESS, Group, Reading, Term, quoted
 from marketd.catalog.search.repository.filters import SELLS, filter_conditions
-from marketd.catalog.search.values import SearchQuery
+from marketd.catalog.search.repository.leads import Lead, by_no_index
+from marketd.catalog.search.values import MAX_RELEVANT, SearchQuery
 from marketd.kernel.db.database import Connection
 from marketd.kernel.db.sql import Arguments, where
 
@@ -63,6 +65,17 @@ async def count_up_to(connection: Connection, tsquery: str, band: int, most: int
     return found
 
 
+async def count_sampled(connection: Connection, tsquery: str, parts: int, most: int) -> int:
+    """The same of one in so many documents; at a fraction of the price, however many have each of the words."""
+    found: int = await connection.fetchval(
+        "SELECT count(*) FROM (SELECT FROM search_documents d"
+        f" WHERE d.words @@ $1::tsquery AND {sampled_sql(parts)} LIMIT $2) few",
+        tsquery,
+        most,
+    )
+    return found
+
+
 async def rank(
     connection: Connection,
     query: SearchQuery,
@@ -72,35 +85,52 @@ async def rank(
     above: int = 0,
     offset: int,
     limit: int,
+    lead: Lead = Lead.BOTH,
 ) -> Ranked:
     """The best of the documents in the band that the words find and the filters leave.
 
     First what is exactly of that code or title, then what has all of the words, then what is in stock. above: without
-    all that this finds in that band.
+    all that this finds in that band. lead: whose index finds them.
     """
-    sql, arguments = ranking_sql(query, reading, band, above=above, offset=offset, limit=limit)
+    sql, arguments = ranking_sql(query, reading, band, above=above, offset=offset, limit=limit, lead=lead)
     (row,) = await connection.fetch(sql, *arguments)
     return Ranked(row["candidates"], row["product_ids"])
 
 
 def ranking_sql(
-    query: SearchQuery, reading: Reading, band: int, *, above: int = 0, offset: int, limit: int
+    query: SearchQuery,
+    reading: Reading,
+    band: int,
+    *,
+    above: int = 0,
+    offset: int,
+    limit: int,
+    lead: Lead = Lead.BOTH,
 ) -> tuple[str, Arguments]:
     """The statement of `rank` and its arguments."""
     arguments = Arguments(offset, limit, title_key(query.text))
     exact = ["d.title_key = $3::text"]
     if reading.code:
         exact.append(f"d.codes @> ARRAY[{arguments.add(reading.code)}::text]")
-    narrowed = [*filter_conditions(query, arguments), SELLS]
+    filters = filter_conditions(query, arguments)
+    narrowed = [*(map(by_no_index, filters) if lead is Lead.WORDS else filters), SELLS]
     exactly = " UNION ".join(
         # What stands outside finds the few of that name; the rest judges these, or the planner might choose otherwise.
         f"SELECT d.product_id FROM (SELECT * FROM search_documents d WHERE {each} OFFSET 0) d{where(narrowed)}"
         for each in exact
     )
-    all_words = f"d.words @@ {arguments.add(reading.all_words)}::tsquery" if reading.is_any else "true"
+    all_words = "false" if reading.is_none_whole else "true"
+    if reading.is_any and not reading.is_none_whole:
+        all_words = f"d.words @@ {arguments.add(reading.all_words)}::tsquery"
     found = _found(reading, band, exact[1:], arguments)
-    beside = ""
-    if above:
+    found = by_no_index(found) if lead in (Lead.FILTERS, Lead.WALK) else found
+    beside, first = "", ""
+    if lead is Lead.WALK:
+        narrowed.append(f"d.product_id NOT IN ({_EXACT})")
+        first = f"ORDER BY d.in_stock DESC, d.popularity DESC, d.product_id DESC LIMIT {MAX_RELEVANT}"
+        beside = f"""UNION ALL
+          SELECT d.product_id, d.in_stock, true, 0 FROM search_documents d WHERE d.product_id IN ({_EXACT})"""
+    elif above:
         narrowed += [f"NOT {_found(reading, above, exact[1:], arguments)}", f"d.product_id NOT IN ({_EXACT})"]
     else:
         beside = f"""UNION ALL
@@ -115,7 +145,7 @@ def ranking_sql(
             ({score or "0"}) * (1 + d.popularity::float8 / {_POPULARITY}) AS score
           FROM (
             SELECT d.product_id, d.in_stock, d.popularity, d.head_words, d.words, {_STIFFNESS} AS stiffness
-            FROM search_documents d{where([found, *narrowed])} OFFSET 0
+            FROM search_documents d{where([found, *narrowed])} {first} OFFSET 0
           ) d
           {beside}
         )
@@ -134,9 +164,13 @@ def _found(reading: Reading, band: int, coded: Sequence[str], arguments: Argumen
     """That a document is among those that are ranked of a band. coded: what demands the code that the query is."""
     ways = list(coded)
     if reading.is_any:
-        ways += [_found_by(reading.all_words, 0, arguments), _found_by(reading.any_words, band, arguments)]
+        ways += [] if reading.is_none_whole else [_found_by(reading.all_words, 0, arguments)]
+        ways.append(_found_by(reading.any_words, band, arguments))
     elif reading.groups:
-        ways.append(_found_by(reading.all_words, band, arguments))
+        telling = _found_by(reading.seldom_words, band, arguments)
+        others = reading.mostly_words
+        judged = f" AND {by_no_index(f'd.words @@ {arguments.add(others)}::tsquery')}" if others else ""
+        ways.append(f"({telling}{judged})")
     return f"({' OR '.join(ways)})" if ways else "false"
 
 
