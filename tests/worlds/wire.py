@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,6 +26,9 @@ LEAK: Final = re.compile(r"Traceback|asyncpg|SELECT |postgres://|/usr/")
 """What no status may say (invariant I7)."""
 
 Pairs = Sequence[tuple[str, str | bytes]]
+
+# Blocking clients have threads of their own: the server that they wait for needs those of the loop.
+_CLIENTS: Final = ThreadPoolExecutor(32, "clients")
 
 
 @dataclass(frozen=True)
@@ -114,9 +118,9 @@ class Wire:
             case Kind.SERVER_STREAM:
                 return await self._watch(rule.method, raw[0], pairs, take, seconds)
             case Kind.BIDI:
-                return await asyncio.to_thread(self._talk, rule.method, raw, pairs, take, seconds)
+                return await _beside(self._talk, rule.method, raw, pairs, take, seconds)
             case Kind.CLIENT_STREAM:
-                return await asyncio.to_thread(self._tell, rule.method, raw, pairs, seconds)
+                return await _beside(self._tell, rule.method, raw, pairs, seconds)
 
     async def _unary(self, method: str, raw: bytes, metadata: Pairs, seconds: float) -> Outcome:
         ask: Any = self.channel.unary_unary(method)
@@ -168,6 +172,10 @@ class Wire:
             call = error
         WATCH.notice(status_text(call.details(), _pairs(call.trailing_metadata())), "a status that a client got")
         return Outcome(call.code(), call.details() or "", answers, _pairs(call.trailing_metadata()))
+
+
+async def _beside(work: Callable[..., Outcome], *arguments: object) -> Outcome:
+    return await asyncio.get_running_loop().run_in_executor(_CLIENTS, work, *arguments)
 
 
 def _pairs(metadata: Any) -> tuple[tuple[str, str | bytes], ...]:
