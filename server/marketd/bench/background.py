@@ -5,8 +5,8 @@ when all of them are done. What is counted is all that the worker and PostgreSQL
 number: claims, a transaction for each (the mark that it was handled and the handler's own read, or the job's end and
 the handler's own read), the marks, the relay's lease, and what an otherwise idle worker does meanwhile (under one
 percent of a core). What is not counted is the writing of the backlog. The handlers are real ones with as little to do
-as there is: delivery learns that an order was cancelled which has no delivery, and a group of orders that does not
-exist expires. So the figures are those of relay, runner and transactor, and not of a slice.
+as there is: the catalog learns that there is again some of a variant that it does not have, and a group of orders that
+does not exist expires. So the figures are those of relay, runner and transactor, and not of a slice.
 
 A floor works the same backlog off in tables of its own, when it gets one call.
 """
@@ -29,12 +29,12 @@ from marketd.bench.backlog import LONGEST_SECONDS, Backlog, Step
 from marketd.bench.operations import Mismatch, Plain, Round, Side, expect
 from marketd.bench.plan import BacklogSql, FloorMethod, Shape
 from marketd.bench.world import World
+from marketd.inventory.events import StockCameBack
 from marketd.kernel.db.database import Connection
 from marketd.kernel.events import outbox
 from marketd.kernel.events.broadcast import PostgresBroadcast
 from marketd.kernel.events.events import Job
 from marketd.kernel.work import jobs
-from marketd.order.events import OrderCancelled
 from marketd.order.expire import EXPIRE
 
 _A_SECOND = 500
@@ -130,10 +130,10 @@ class RelayEvent(_Background):
     waiting = _UNPUBLISHED
 
     def filling(self, count: int) -> Step:
-        """Orders that nobody has heard of were cancelled."""
+        """There is again some of variants that nobody has heard of."""
 
         async def fill(connection: Connection) -> None:
-            events = [_cancelled() for _ in range(count)]
+            events = [StockCameBack(variant_id=uuid.uuid4(), seller_id=uuid.uuid4(), available=1) for _ in range(count)]
             await outbox.append(connection, events, datetime.now(UTC))
 
         return fill
@@ -149,7 +149,9 @@ class RelayEvent(_Background):
         expect(self.name, await self._handled(world) - self._before, self.sent)
 
     async def _handled(self, world: World) -> int:
-        return await _number(world, "SELECT count(*)::int FROM handled_events WHERE handler = 'delivery.cancel'")
+        return await _number(
+            world, "SELECT count(*)::int FROM handled_events WHERE handler = 'catalog.stock_came_back'"
+        )
 
 
 class RunJob(_Background):
@@ -169,23 +171,6 @@ class RunJob(_Background):
             await jobs.insert(connection, due, datetime.now(UTC))
 
         return fill
-
-
-def _cancelled() -> OrderCancelled:
-    """As wide as a real one: `after` has the face of an order."""
-    return OrderCancelled(
-        order_id=uuid.uuid4(),
-        order_group_id=uuid.uuid4(),
-        order_number="M-000000-0000",
-        buyer_id=uuid.uuid4(),
-        seller_id=uuid.uuid4(),
-        owner_user_id=uuid.uuid4(),
-        state="CANCELLED",
-        previous_state="PLACED",
-        after={"state": "CANCELLED", "text": "x" * 300},
-        reason="CHANGED_MIND",
-        actor="BUYER",
-    )
 
 
 @asynccontextmanager
