@@ -143,7 +143,8 @@ CLAIM_EVENTS = (
     " ORDER BY position LIMIT 200"
 )
 HANDLE_EVENT = (
-    "INSERT INTO floor.handled_events VALUES ('catalog.stock_came_back', $1, now()) ON CONFLICT DO NOTHING RETURNING true",
+    "INSERT INTO floor.handled_events VALUES ('catalog.stock_came_back', $1, now())"
+    " ON CONFLICT DO NOTHING RETURNING true",
     "SELECT delivery_id FROM deliveries WHERE order_id = $1 AND state <> 'CLOSED'",
 )
 MARK_EVENTS = "UPDATE floor.outbox_events SET publish_time = now() WHERE event_id = ANY($1::uuid[])"
