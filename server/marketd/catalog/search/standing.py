@@ -13,7 +13,7 @@ from typing import Final
 from marketd.inventory import service as inventory
 
 SOLD: Final = "COALESCE((SELECT sum(s.sold) FROM search_sales s WHERE s.product_id = p.product_id), 0)::int"
-"""The pieces that were sold lately; sweeps.py takes away what is older."""
+"""The pieces that were sold lately; `sales.age` takes away what is older."""
 
 IN_STOCK: Final = (
     "EXISTS (SELECT FROM variants v WHERE v.product_id = p.product_id AND v.active AND v.price_minor IS NOT NULL"
