@@ -37,3 +37,24 @@ async def test_a_lease_is_one_holders_until_it_is_given_back_or_not_renewed(data
         assert not await takes(tx, one)
         await run(tx, lambda uow: leases.release_lease(uow, "test", other))
         assert await takes(tx, one)
+
+
+async def test_who_leads_goes_on_until_it_doubts_or_gives_back_and_who_does_not_takes_what_is_free(
+    database_url: str,
+) -> None:
+    async with transactor(database_url) as tx:
+        one, other = (leases.Leadership(tx, "test", LENGTH) for _ in range(2))
+        assert await one.is_ours()
+        assert not await other.is_ours()
+        # In a third of the lease the database is not asked: what another has done there meanwhile is not seen.
+        await run(tx, lambda uow: uow.connection.execute("UPDATE leases SET holder = $1", new_id()))
+        assert await one.is_ours()
+        one.doubt()
+        assert not await one.is_ours()
+        # It gives nothing back that is another's.
+        await one.give_back()
+        assert not await other.is_ours()
+        await run(tx, lambda uow: uow.connection.execute("DELETE FROM leases"))
+        assert await other.is_ours()
+        await other.give_back()
+        assert await one.is_ours()

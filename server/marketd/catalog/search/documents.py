@@ -199,8 +199,3 @@ async def lock_products(connection: Connection, product_ids: Collection[UUID]) -
     """
     if product_ids:
         await connection.execute(_LOCK, list(product_ids))
-
-
-async def remove_documents(connection: Connection, product_ids: Sequence[UUID]) -> None:
-    """Take products out of search that the caller has locked and archived or deleted."""
-    await write_documents(connection, product_ids)

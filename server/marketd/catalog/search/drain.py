@@ -7,22 +7,18 @@ share of the machine. What somebody changed just now goes before what was change
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Final
-from uuid import UUID
 
 import structlog
 
 from marketd.catalog.search import pending, rebuild, words
 from marketd.kernel.call.refusals import Refusal
-from marketd.kernel.db.database import DATABASE_ERRORS, Connection
+from marketd.kernel.db.database import Connection
 from marketd.kernel.db.transactor import Transactor
-from marketd.kernel.db.uow import UnitOfWork
-from marketd.kernel.values.ids import new_id
-from marketd.kernel.work import leases
+from marketd.kernel.work.leases import Leadership
 
 _log = structlog.get_logger(__name__)
 LEASE_NAME: Final = "search"
@@ -35,36 +31,27 @@ class Drain:
 
     def __init__(self, tx: Transactor, lease: timedelta, on_change: Callable[[], None]) -> None:
         self._tx = tx
-        self._lease = lease
+        self._leadership = Leadership(tx, LEASE_NAME, lease)
+        self._others_turn = lease.total_seconds() / 3
         self._on_change = on_change
-        self._holder: UUID = new_id()
 
     async def run(self) -> None:
         """Lead whenever the lease is free, until cancelled."""
-        renewed = float("-inf")
         try:
             while True:
                 rest = _POLL_SECONDS
                 begun = time.monotonic()
                 try:
-                    if begun - renewed > self._lease.total_seconds() / 3:
-                        leads = await self._tx.run("search.lease", self._take)
-                        renewed = begun if leads else float("-inf")
-                    if renewed < 0:
-                        rest = self._lease.total_seconds() / 3
+                    if not await self._leadership.is_ours():
+                        rest = self._others_turn
                     elif await self.step():
                         rest = time.monotonic() - begun
                 except Refusal as refusal:
-                    renewed = float("-inf")
+                    self._leadership.doubt()
                     _log.warning("search_waiting", reason=refusal.reason.value)
                 await asyncio.sleep(rest)
         finally:
-            if renewed > 0:
-                # Without a database the lease runs out by itself.
-                with contextlib.suppress(Refusal, *DATABASE_ERRORS):
-                    await asyncio.shield(
-                        self._tx.run("search.release", lambda uow: leases.release_lease(uow, LEASE_NAME, self._holder))
-                    )
+            await self._leadership.give_back()
 
     async def step(self) -> bool:
         """Bring in a batch of what waits; whether there was any."""
@@ -83,6 +70,3 @@ class Drain:
 
     async def _do(self, unit: str, work: Callable[[Connection], Awaitable[object]]) -> None:
         await self._tx.run(unit, lambda uow: work(uow.connection), seconds=_SECONDS)
-
-    async def _take(self, uow: UnitOfWork) -> bool:
-        return await leases.take_lease(uow, LEASE_NAME, self._holder, self._lease)

@@ -21,7 +21,7 @@ BATCH: Final = 100
 SPREAD_BATCH: Final = 5_000
 _FEW: Final = 10
 
-_NOTE: Final = "INSERT INTO search_pending (product_id, standing_only) SELECT each, $2 FROM unnest($1::uuid[]) each"
+_NOTE: Final = "INSERT INTO search_pending (product_id, standing_only) SELECT each, false FROM unnest($1::uuid[]) each"
 _NOTE_VARIANT: Final = (
     "INSERT INTO search_pending (product_id, standing_only) SELECT product_id, true FROM variants WHERE variant_id = $1"
 )
@@ -105,13 +105,7 @@ async def index_products(connection: Connection, product_ids: Collection[UUID]) 
 async def note_products(connection: Connection, product_ids: Collection[UUID]) -> None:
     """Note products whose texts or state may have changed."""
     if product_ids:
-        await connection.execute(_NOTE, list(product_ids), False)
-
-
-async def note_standing(connection: Connection, product_ids: Collection[UUID]) -> None:
-    """Note products of which only stock, sales or ratings have changed."""
-    if product_ids:
-        await connection.execute(_NOTE, list(product_ids), True)
+        await connection.execute(_NOTE, list(product_ids))
 
 
 async def note_standing_of_variant(connection: Connection, variant_id: UUID) -> None:

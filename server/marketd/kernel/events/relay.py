@@ -7,8 +7,6 @@ One leader at a time. Each handler runs in a transaction of its own that also re
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
@@ -18,13 +16,13 @@ from uuid import UUID
 import structlog
 
 from marketd.kernel.call.refusals import Refusal
-from marketd.kernel.db.database import DATABASE_ERRORS, in_short
+from marketd.kernel.db.database import in_short
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.events import outbox
 from marketd.kernel.events.events import StoredEvent, to_json
 from marketd.kernel.values.ids import new_id
-from marketd.kernel.work import leases
+from marketd.kernel.work.leases import Leadership
 
 _log = structlog.get_logger(__name__)
 
@@ -46,14 +44,13 @@ class Relay:
         max_attempts: int = 12,
     ) -> None:
         self._tx = tx
-        self._lease = lease
         self._poll_seconds = poll_seconds
         self._batch = batch
         self._concurrency = concurrency
         self._max_attempts = max_attempts
         self._handlers: dict[str, list[tuple[str, EventHandler]]] = defaultdict(list)
         self._wake = asyncio.Event()
-        self._holder: UUID = new_id()
+        self._leadership = Leadership(tx, LEASE_NAME, lease)
 
     def register(self, event_type: str, name: str, handler: EventHandler) -> None:
         """Hand every event of the type to `handler`."""
@@ -65,19 +62,15 @@ class Relay:
 
     async def run(self) -> None:
         """Lead whenever the lease is free, until cancelled."""
-        renewed = float("-inf")
         try:
             while True:
                 self._wake.clear()
                 busy = False
                 try:
-                    if time.monotonic() - renewed > self._lease.total_seconds() / 3:
-                        leads = await self._tx.run("relay.lease", self._take)
-                        renewed = time.monotonic() if leads else float("-inf")
-                    if renewed > 0:
+                    if await self._leadership.is_ours():
                         busy = await self.run_once()
                 except Refusal as refusal:
-                    renewed = float("-inf")
+                    self._leadership.doubt()
                     _log.warning("relay_waiting", reason=refusal.reason.value)
                 if not busy:
                     try:
@@ -86,12 +79,7 @@ class Relay:
                     except TimeoutError:
                         continue
         finally:
-            if renewed > 0:
-                # Without a database the lease runs out by itself.
-                with contextlib.suppress(Refusal, *DATABASE_ERRORS):
-                    await asyncio.shield(
-                        self._tx.run("relay.release", lambda uow: leases.release_lease(uow, LEASE_NAME, self._holder))
-                    )
+            await self._leadership.give_back()
 
     async def run_once(self) -> bool:
         """Hand on one batch; whether it was a full one, so that more may wait."""
@@ -117,9 +105,6 @@ class Relay:
         if done:
             await self._tx.run("relay.mark", lambda uow: outbox.mark_published(uow.connection, done, uow.now))
         return len(events) == self._batch
-
-    async def _take(self, uow: UnitOfWork) -> bool:
-        return await leases.take_lease(uow, LEASE_NAME, self._holder, self._lease)
 
     async def _hand_on(self, event: StoredEvent) -> bool:
         for name, handler in self._handlers.get(event.event_type, ()):

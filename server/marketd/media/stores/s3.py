@@ -53,10 +53,6 @@ _FOREVER: Final = "public, max-age=31536000, immutable"
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PREFIX: Final = re.compile(r"(?:/[0-9A-Za-z_][0-9A-Za-z_.-]*)*/?")
 
-# A thread of obstore's that lets go of an answer while the interpreter ends takes the process down with SIGABRT: so did
-# a quarter of short programs that ended with reads given up, and none that waited a moment.
-atexit.register(time.sleep, 0.05)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bucket:
@@ -92,6 +88,8 @@ class BucketStore:
     """Files as objects of the bucket, their names behind the prefix."""
 
     def __init__(self, bucket: Bucket) -> None:
+        # A thread of obstore's that lets go of an answer while the interpreter ends aborts the process.
+        atexit.register(time.sleep, 0.05)
         self._bucket = bucket
         # Services keep those who put one name at once waiting for each other, some for seconds.
         self._putting: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
