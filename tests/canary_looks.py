@@ -22,12 +22,13 @@ _KNOWN: Final = frozenset(
     }
 )
 
-# A table that takes no room has no rows, and most have none: to look at each of them takes as long as a small test.
+# A table that takes no room has no rows, and most have none: to look at each of them takes as long as a small test. Its
+# file is asked for its size, since for `pg_relation_size` PostgreSQL opens each table and all that belongs to it.
 _COLUMNS: Final = """
     SELECT c.relname AS table, a.attname AS column
     FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     WHERE c.relnamespace = 'public'::regnamespace AND NOT c.relispartition
-      AND (c.relkind = 'p' OR c.relkind = 'r' AND pg_relation_size(c.oid) > 0)
+      AND (c.relkind = 'p' OR c.relkind = 'r' AND (pg_stat_file(pg_relation_filepath(c.oid), true)).size > 0)
       AND format_type(a.atttypid, NULL) ~ '^(text|character|json|bytea)'
     ORDER BY c.relname, a.attnum
 """
