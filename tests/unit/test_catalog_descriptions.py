@@ -121,10 +121,14 @@ def test_what_leaves_are_known_tags_and_text_and_cleaning_twice_changes_nothing(
         *("<div></x>", "<div><!--</div>-->", '<b title="</b>">', "<li><dd>", "<svg><td>", "<h1><div><h2></h1>"),
     ],
 )
-def test_hostile_input_takes_no_longer_than_any_other(piece: str) -> None:
+@pytest.mark.parametrize(
+    ("length", "most_seconds"), [(131_072, 0.5), pytest.param(524_288, 2, marks=pytest.mark.faults)]
+)
+def test_hostile_input_takes_no_longer_than_any_other(piece: str, length: int, most_seconds: float) -> None:
+    """In the long form with four times the text, which may take four times as long."""
     begin = time.process_time()
-    safe_html(piece * (524_288 // len(piece)))
-    assert time.process_time() - begin < 2
+    safe_html(piece * (length // len(piece)))
+    assert time.process_time() - begin < most_seconds
 
 
 def test_emphasis_that_is_left_open_is_not_opened_anew_without_end() -> None:
