@@ -125,8 +125,8 @@ def test_one_brand_is_walked_for_a_word_that_hardly_passes_one_over() -> None:
 def test_a_sample_has_about_as_many_as_are_wanted() -> None:
     assert [fitting_sample(documents, 2_500) for documents in (10_000, 40_001, 1_000_000, 9_000_000)] == [
         16,
-        64,
-        1024,
+        32,
+        512,
         1024,
     ]
 
@@ -181,14 +181,16 @@ def test_codes_and_short_words_are_not_corrected() -> None:
 def test_the_band_is_as_high_as_it_may_be_and_falls_to_all() -> None:
     sizes = [1_000_000 / 2**band for band in range(bands.COUNT + 1)]
     assert bands.fitting(900_000, sizes, 1000) == 9
-    assert bands.fitting(2_100, sizes, 1000) == 1
-    assert bands.fitting(1_900, sizes, 1000) == 0
+    assert bands.fitting(8_100, sizes, 1000) == 3
+    assert bands.fitting(7_900, sizes, 1000) == 0  # the half and the quarter have no index of their own
+    assert bands.fitting(900, sizes, 1000) == 0
     assert bands.fitting(0, sizes, 1000) == 0
     assert bands.fitting(5_000, [20_000], 1000) == 0
     assert bands.lower(9, 250, sizes, 1000) == 7
     assert bands.lower(9, 999, sizes, 1000) == 8
     assert bands.lower(9, 1, sizes, 1000) == 0
     assert bands.lower(9, 0, sizes, 1000) == 5
-    assert bands.lower(3, 0, sizes, 1000) == 0
+    assert bands.lower(6, 0, sizes, 1000) == 0
+    assert [bands.front_of(band) for band in (0, 2, 3, 4, 5, 7, 8, 24)] == [0, 0, 3, 3, 5, 5, 8, 8]
     for band in range(1, bands.COUNT):
         assert bands.lower(band, 10, sizes, 1000) < band

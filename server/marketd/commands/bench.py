@@ -54,7 +54,9 @@ def command(
     ] = "1000,1000000",
     keep: Annotated[
         Path | None,
-        typer.Option(help="With growth: a folder where its marketplaces stay, to be measured again without the filling."),
+        typer.Option(
+            help="With growth: a folder where its marketplaces stay, to be measured again without being filled."
+        ),
     ] = None,
 ) -> None:
     """Measure the server against bare floors on this machine.
