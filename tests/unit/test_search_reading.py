@@ -9,8 +9,9 @@ import pytest
 from marketd.catalog.search import bands, correcting, reading
 from marketd.catalog.search.model import fitting_sample
 from marketd.catalog.search.reading import Group, Parts, Reading, Term, Word
-from marketd.catalog.search.repository.leads import Lead, can_walk, lead_of
+from marketd.catalog.search.repository.leads import Lead, can_walk, in_band, lead_of
 from marketd.catalog.search.values import SearchQuery
+from marketd.kernel.db.sql import Arguments
 
 TOTAL = 1000
 
@@ -95,6 +96,7 @@ def test_any_of_the_words_leaves_out_those_that_nearly_all_have() -> None:
     assert (every.seldom_words, every.mostly_words) == (every.tsquery, "")
     only_most = Reading(understood(word("thing", 501), word("item", 900)), TOTAL)
     assert (only_most.seldom_words, only_most.mostly_words) == ("(('thing'))", "(('item'))")
+    assert every.rarest_words(2) == ("(('chess')) & (('set'))", "(('black'))")
     none_whole = every.by_any(0)
     assert none_whole.tsquery == none_whole.any_words == "(('chess')) | (('set'))"
 
@@ -120,6 +122,14 @@ def test_one_brand_is_walked_for_a_word_that_hardly_passes_one_over() -> None:
     assert not can_walk(SearchQuery("black", brand_ids=two), 250, 1_000)
     assert not can_walk(SearchQuery("black", brand_ids=one, in_stock=True), 250, 1_000)
     assert not can_walk(SearchQuery("black"), 250, 1_000)
+
+
+def test_a_front_says_of_a_band_what_its_index_can_say() -> None:
+    found = {band: (in_band(band, arguments := Arguments()), list(arguments)) for band in (0, 3, 4, 7)}
+    assert found[0] == ([], [])
+    assert found[3] == (["d.bands @> '{3}'::smallint[]"], [])
+    assert found[4] == (["(d.bands @> ARRAY[$1::smallint]) IS TRUE", "d.bands @> '{3}'::smallint[]"], [4])
+    assert found[7] == (["d.bands @> ARRAY[$1::smallint]", "d.bands @> '{5}'::smallint[]"], [7])
 
 
 def test_a_sample_has_about_as_many_as_are_wanted() -> None:
