@@ -12,6 +12,7 @@ depends_on = None
 
 _WORDS = "ix_search_documents_words"
 _SAMPLE = "ix_search_documents_sample"
+_SAMPLED = "ix_search_documents_sampled"
 _PARTS = {
     "ix_search_documents_front_3": (["words"], "bands @> '{3}'::smallint[]"),
     "ix_search_documents_front_5": (["words", "bands"], "bands @> '{5}'::smallint[]"),
@@ -29,6 +30,14 @@ def upgrade() -> None:
         for name, (columns, part) in _PARTS.items():
             _create(name, columns, part)
         _replace_words(["words"])
+        op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {_SAMPLED}")
+        op.create_index(
+            _SAMPLED,
+            "search_documents",
+            [sa.text("(sample_key::bigint)")],
+            postgresql_where=sa.text("sample_key < -1879048192"),
+            postgresql_concurrently=True,
+        )
         op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {_SAMPLE}")
         op.execute("RESET lock_timeout")
 
@@ -40,7 +49,7 @@ def downgrade() -> None:
         op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {_SAMPLE}")
         op.create_index(_SAMPLE, "search_documents", ["sample_key"], postgresql_concurrently=True)
         _replace_words(["words", "bands"])
-        for name in _PARTS:
+        for name in (*_PARTS, _SAMPLED):
             op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
         op.execute("RESET lock_timeout")
 

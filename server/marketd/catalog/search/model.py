@@ -40,8 +40,12 @@ SAMPLED_PARTS: Final = (16, 32, 64, 128, 256, 512, 1024)
 """One document in so many is in an index of the words of a sample; the larger ones hold the smaller ones."""
 
 
+def _bound(parts: int) -> int:
+    return LEAST_SAMPLE_KEY + SAMPLE_KEYS // parts
+
+
 def _below(parts: int) -> str:
-    return f"sample_key < {LEAST_SAMPLE_KEY + SAMPLE_KEYS // parts}"
+    return f"sample_key < {_bound(parts)}"
 
 
 def sampled_sql(parts: int) -> str:
@@ -50,6 +54,14 @@ def sampled_sql(parts: int) -> str:
     Written out, since a partial index is used only where the statement says that it holds.
     """
     return f"d.{_below(parts)}"
+
+
+def sampled_alone_sql(parts: int) -> str:
+    """The same where no words are asked for: as a condition that the index of the sample's order serves.
+
+    That order is of another type, so it is not taken beside an index of words, which needs no help.
+    """
+    return f"d.{_below(SAMPLED_PARTS[0])} AND d.sample_key::bigint < {_bound(parts)}"
 
 
 def fitting_sample(documents: float, most: int) -> int:
@@ -123,6 +135,11 @@ class SearchDocumentTable(Base):
         Index("ix_search_documents_brand", "brand_id", "in_stock", "popularity", "product_id"),
         Index("ix_search_documents_seller", "seller_id", "in_stock", "popularity", "product_id"),
         Index("ix_search_documents_title", "title_key"),
+        Index(
+            "ix_search_documents_sampled",
+            text("(sample_key::bigint)"),
+            postgresql_where=text(_below(SAMPLED_PARTS[0])),
+        ),
         CheckConstraint(f"popularity BETWEEN 0 AND {MAX_POPULARITY}", name="popularity"),
     )
 
