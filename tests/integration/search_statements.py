@@ -90,9 +90,11 @@ def searches() -> Iterator[tuple[str, Any]]:
     for reading, lead in product(_readings(), Lead):
         yield "marketd.catalog.search.repository.ranking.rank", partial(_rank, everything, reading, 7, 0, lead)
         yield "marketd.catalog.search.repository.ranking.count_sampled", partial(_count_sampled, reading)
-    for reading, band in product(_readings(), (0, 7)):
+    # All, a front, what an index of a front says and what it leaves to be looked at.
+    bands = (0, 3, 4, 7)
+    for reading, band in product(_readings(), bands):
         yield "marketd.catalog.search.repository.ranking.count_up_to", partial(_count_up_to, reading, band)
-    for band in (0, 7):
+    for band in bands:
         yield "marketd.catalog.search.repository.suggestions.going_on", partial(_going_on, band)
         yield "marketd.catalog.search.repository.suggestions.together", partial(_together, band)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import asyncpg
 import pytest
-from marketd.bench.growth_data import grow
+from marketd.bench.growth_data import grow, is_grown
 from marketd.catalog.search import documents, words
 from marketd.catalog.search.invariants import INVARIANTS
 from marketd.kernel.db.invariants import violations
@@ -22,6 +24,7 @@ async def test_copies_have_the_documents_and_counts_that_the_server_would_make(
     monkeypatch.setattr("marketd.bench.growth_data._OWN", 40)
     connection = await asyncpg.connect(database_url)
     try:
+        assert not await is_grown(connection, 100, None)
         grown = await grow(connection, 100)
         assert (grown.products, grown.originals) == (100, 40)
         before = [dict(row) for row in await connection.fetch(_ALIKE)]
@@ -32,5 +35,9 @@ async def test_copies_have_the_documents_and_counts_that_the_server_would_make(
         assert [dict(row) for row in await connection.fetch(_ALIKE)] == before
         with pytest.raises(RuntimeError, match="take an empty database"):
             await grow(connection, 100)
+        assert await is_grown(connection, 100, None)
+        for products, source in ((101, None), (100, Path(__file__))):
+            with pytest.raises(RuntimeError, match="remove its folder"):
+                await is_grown(connection, products, source)
     finally:
         await connection.close()

@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 import asyncpg
 import pytest
 from marketd.catalog.search import find, suggest
-from marketd.catalog.search.bands import COUNT
+from marketd.catalog.search.bands import COUNT, FRONTS
 from marketd.catalog.search.repository import lookups, ranking
 from marketd.catalog.search.repository.leads import Lead
 from marketd.catalog.search.values import SearchQuery
@@ -43,11 +43,14 @@ FROM (SELECT d.*, copy, gen_random_uuid() AS id FROM search_documents d, generat
 
 
 class _Explained:
-    """A connection that explains each statement before it runs, and keeps the tables that were read whole."""
+    """A connection that explains each statement before it runs; it keeps which tables were read whole, and which
+    indexes led.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.read_whole: list[str] = []
+        self.led: set[str] = set()
 
     async def fetch(self, statement: str, *values: object) -> Sequence[Any]:
         await self._explain(statement, values)
@@ -66,6 +69,7 @@ class _Explained:
             return  # which asks what is expected, and looks at nothing
         text = await self._connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", *values)
         for node in _nodes(json.loads(text)[0]["Plan"]):
+            self.led |= {node["Index Name"]} if "Index Name" in node else set()
             read = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
             if node["Node Type"] == "Seq Scan" and (read > MOST_READ or node.get("Disabled")):
                 self.read_whole.append(f"{node['Relation Name']}: {' '.join(statement.split())[:200]}")
@@ -150,6 +154,20 @@ async def test_whoever_leads_the_same_is_found(tx: Transactor, connection: Conne
     assert (await find.find(unit, query, offset=0, limit=50)).product_ids[0] == named[0].product_ids[0]
 
 
+async def test_the_rarest_words_count_what_all_find_unless_they_find_many(
+    tx: Transactor, connection: Connection
+) -> None:
+    await make_shop(tx, connection)
+    groups = (await find.understand(connection, "black wireless mouse")).groups
+    one, *others = (group.tsquery for group in groups)
+    all_words = " & ".join([one, *others])
+    whole = await ranking.count_up_to(connection, all_words, 0, 1000)
+    alone = await ranking.count_up_to(connection, one, 0, 1000)
+    assert alone > whole
+    assert await ranking.count_judged(connection, one, " & ".join(others), alone + 1) == whole
+    assert await ranking.count_judged(connection, one, " & ".join(others), alone) is None
+
+
 @pytest.mark.faults
 async def test_no_search_reads_a_table_whole_at_a_hundred_thousand(tx: Transactor, connection: Connection) -> None:
     """With the settings of the planner as they are delivered."""
@@ -160,6 +178,11 @@ async def test_no_search_reads_a_table_whole_at_a_hundred_thousand(tx: Transacto
     await connection.execute("ANALYZE")
     assert await connection.fetchval("SELECT count(*) FROM search_documents") >= 100_000
     assert await _read_whole(connection, QUERIES) == []
-    # Words that ten thousand have: the best ones all the same, and as many as relevance reaches.
+    # Words that more than a thousand have: the best ones all the same, and as many as relevance reaches.
     titles = await find.find(ReadUnit(connection, None), SearchQuery("tent"), offset=0, limit=1000)  # type: ignore[arg-type]
     assert len(set(titles.product_ids)) == 1000
+    explained = _Explained(connection)
+    await find.find(ReadUnit(cast("Connection", explained), None), SearchQuery("black"), offset=0, limit=25)  # type: ignore[arg-type]
+    fronts = {f"ix_search_documents_front_{front}" for front in FRONTS}
+    assert explained.led & {*fronts, "ix_search_documents_words"} <= fronts
+    assert explained.led & fronts

@@ -9,8 +9,9 @@ import pytest
 from marketd.catalog.search import bands, correcting, reading
 from marketd.catalog.search.model import fitting_sample
 from marketd.catalog.search.reading import Group, Parts, Reading, Term, Word
-from marketd.catalog.search.repository.leads import Lead, can_walk, lead_of
+from marketd.catalog.search.repository.leads import Lead, can_walk, in_band, lead_of
 from marketd.catalog.search.values import SearchQuery
+from marketd.kernel.db.sql import Arguments
 
 TOTAL = 1000
 
@@ -95,6 +96,7 @@ def test_any_of_the_words_leaves_out_those_that_nearly_all_have() -> None:
     assert (every.seldom_words, every.mostly_words) == (every.tsquery, "")
     only_most = Reading(understood(word("thing", 501), word("item", 900)), TOTAL)
     assert (only_most.seldom_words, only_most.mostly_words) == ("(('thing'))", "(('item'))")
+    assert every.rarest_words(2) == ("(('chess')) & (('set'))", "(('black'))")
     none_whole = every.by_any(0)
     assert none_whole.tsquery == none_whole.any_words == "(('chess')) | (('set'))"
 
@@ -122,11 +124,19 @@ def test_one_brand_is_walked_for_a_word_that_hardly_passes_one_over() -> None:
     assert not can_walk(SearchQuery("black"), 250, 1_000)
 
 
+def test_a_front_says_of_a_band_what_its_index_can_say() -> None:
+    found = {band: (in_band(band, arguments := Arguments()), list(arguments)) for band in (0, 3, 4, 7)}
+    assert found[0] == ([], [])
+    assert found[3] == (["d.bands @> '{3}'::smallint[]"], [])
+    assert found[4] == (["(d.bands @> ARRAY[$1::smallint]) IS TRUE", "d.bands @> '{3}'::smallint[]"], [4])
+    assert found[7] == (["d.bands @> ARRAY[$1::smallint]", "d.bands @> '{5}'::smallint[]"], [7])
+
+
 def test_a_sample_has_about_as_many_as_are_wanted() -> None:
     assert [fitting_sample(documents, 2_500) for documents in (10_000, 40_001, 1_000_000, 9_000_000)] == [
         16,
-        64,
-        1024,
+        32,
+        512,
         1024,
     ]
 
@@ -181,14 +191,16 @@ def test_codes_and_short_words_are_not_corrected() -> None:
 def test_the_band_is_as_high_as_it_may_be_and_falls_to_all() -> None:
     sizes = [1_000_000 / 2**band for band in range(bands.COUNT + 1)]
     assert bands.fitting(900_000, sizes, 1000) == 9
-    assert bands.fitting(2_100, sizes, 1000) == 1
-    assert bands.fitting(1_900, sizes, 1000) == 0
+    assert bands.fitting(8_100, sizes, 1000) == 3
+    assert bands.fitting(7_900, sizes, 1000) == 0  # the half and the quarter have no index of their own
+    assert bands.fitting(900, sizes, 1000) == 0
     assert bands.fitting(0, sizes, 1000) == 0
     assert bands.fitting(5_000, [20_000], 1000) == 0
     assert bands.lower(9, 250, sizes, 1000) == 7
     assert bands.lower(9, 999, sizes, 1000) == 8
     assert bands.lower(9, 1, sizes, 1000) == 0
     assert bands.lower(9, 0, sizes, 1000) == 5
-    assert bands.lower(3, 0, sizes, 1000) == 0
+    assert bands.lower(6, 0, sizes, 1000) == 0
+    assert [bands.front_of(band) for band in (0, 2, 3, 4, 5, 7, 8, 24)] == [0, 0, 3, 3, 5, 5, 8, 8]
     for band in range(1, bands.COUNT):
         assert bands.lower(band, 10, sizes, 1000) < band

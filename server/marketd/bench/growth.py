@@ -132,20 +132,27 @@ class _Place:
     calls: dict[str, Call] = field(default_factory=dict)
 
 
-def run(sizes: Sequence[int], source: Path | None, progress: Callable[[str], None]) -> GrowthMeasured:
+def run(
+    sizes: Sequence[int], source: Path | None, keep: Path | None, progress: Callable[[str], None]
+) -> GrowthMeasured:
     """Measure it with servers of its own, which are gone afterwards.
 
-    sizes: ascending. source: a file of products whose words to use. Raises FileUnusable, ServerFailed, RuntimeError and
-    grpc's errors.
+    sizes: ascending. source: a file of products whose words to use. keep: a folder whose marketplaces are used again
+    and where new ones stay. Raises FileUnusable, ServerFailed, RuntimeError and grpc's errors.
     """
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="marketd-bench-")))
+        folder = keep
+        if folder is None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="marketd-bench-")))
+        folder = folder.absolute()
+        folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o755)  # PostgreSQL may have to run as another user than root
         progress("starting the servers")
         servers = []
         for size in sizes:
             own = folder / str(size)
-            own.mkdir(mode=0o755)
+            own.mkdir(mode=0o755, exist_ok=True)
+            _read_through(own)
             server = start_server("server", own, {"MARKETD_ANSWER_CACHE_SECONDS": "0"})
             stack.callback(server.stop)
             running = server.wait()
@@ -160,6 +167,15 @@ def run(sizes: Sequence[int], source: Path | None, progress: Callable[[str], Non
                 for line in complaints(folder / str(size)):
                     progress(line)
             raise
+
+
+def _read_through(folder: Path) -> None:
+    """Bring what is kept into the system's cache, where a filling has just left it: disks are not what is measured."""
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            with path.open("rb") as file:
+                while file.read(1 << 20):
+                    pass
 
 
 async def _run(
@@ -182,7 +198,8 @@ async def _fill(
 ) -> _Place:
     connection = await asyncpg.connect(dsn)
     try:
-        await growth_data.grow(connection, size, source=source, progress=progress)
+        if not await growth_data.is_grown(connection, size, source):
+            await growth_data.grow(connection, size, source=source, progress=progress)
         words = await growth_queries.read_words(connection)
         ids = [
             str(row["product_id"])

@@ -7,6 +7,7 @@ Indexes are dropped first and made anew at the end. For empty databases only.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 import uuid
@@ -124,6 +125,9 @@ SELECT t.product_id, t.seller_id, o.brand_id, t.create_time, {_PRICE}, uuid_hash
 FROM thing t JOIN original o ON o.place = t.place JOIN original_document d ON d.place = t.place
 WHERE t.n >= $1 AND t.n < $2 ORDER BY t.n
 """
+_MARK: Final = """
+CREATE TABLE bench_growth (products int NOT NULL, words text NOT NULL)
+"""
 _KEEP: Final = """
 CREATE TEMPORARY TABLE original_document AS
 SELECT t.place, d.category_path, d.attribute_keys, d.head_words, d.words
@@ -177,6 +181,7 @@ async def grow(
 
     if await connection.fetchval("SELECT EXISTS (SELECT FROM products)"):
         raise RuntimeError("there are products already; take an empty database")
+    await connection.execute(_MARK)
     async with connection.transaction():
         for option, value in _OPTIONS.items():
             await connection.execute("SELECT set_config($1, $2, true)", option, value)
@@ -208,8 +213,26 @@ async def grow(
         await connection.execute(f"VACUUM (ANALYZE) {table}")
     for table in _ALSO_ANALYZED:
         await connection.execute(f"ANALYZE {table}")
+    await connection.execute("INSERT INTO bench_growth (products, words) VALUES ($1, $2)", products, _words_of(source))
     say("done")
     return Grown(products, len(originals), time.monotonic() - begun)
+
+
+async def is_grown(connection: asyncpg.Connection[asyncpg.Record], products: int, source: Path | None) -> bool:
+    """Whether the database was filled so before, to its end. Raises RuntimeError when it was filled otherwise."""
+    if await connection.fetchval("SELECT to_regclass('bench_growth') IS NULL"):
+        return False
+    row = await connection.fetchrow("SELECT products, words FROM bench_growth")
+    if row is None or (row["products"], row["words"]) != (products, _words_of(source)):
+        raise RuntimeError(
+            f"the kept marketplace of {products:,} products has other words or was not finished; remove its folder"
+        )
+    return True
+
+
+def _words_of(source: Path | None) -> str:
+    """Which words a catalog is made of: the sum of the file's bytes, or none for the project's own."""
+    return hashlib.sha256(source.read_bytes()).hexdigest() if source is not None else ""
 
 
 def _spread(found: Sequence[SearchProduct], products: int) -> Sequence[SearchProduct]:

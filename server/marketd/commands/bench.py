@@ -52,6 +52,12 @@ def command(
     sizes: Annotated[
         str, typer.Option(help="With growth: how many products, the smallest number first.")
     ] = "1000,1000000",
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            help="With growth: a folder where its marketplaces stay, to be measured again without being filled."
+        ),
+    ] = None,
 ) -> None:
     """Measure the server against bare floors on this machine.
 
@@ -73,7 +79,7 @@ def command(
             _measure(lambda progress: search.run(given, judged, progress), json_=json_)
         else:
             counts = _sizes(sizes)
-            _measure(lambda progress: growth.run(counts, products, progress), json_=json_)
+            _measure(lambda progress: growth.run(counts, products, keep, progress), json_=json_)
         return
     unknown = [group for group in groups or () if group not in runner.GROUPS]
     if unknown:

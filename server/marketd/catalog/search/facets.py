@@ -23,8 +23,8 @@ from marketd.catalog.search.values import EXACT_COUNTS, Bucket, Counts, Facet, F
 from marketd.kernel.db.database import Connection
 
 MOST_NAMES: Final = 20
-# A sample of so many is off by two and a half percent, and of a quarter of them by five.
-_ENOUGH: Final = 1_600
+# A sample of so many is off by three and a half percent, and of half of them by five.
+_ENOUGH: Final = 800
 # What a sample says is hardly ever off by so many standard deviations: that far above the bound it is surely too many.
 _DEVIATIONS: Final = 4
 # Filters and words that go together leave more than each of them lets expect.

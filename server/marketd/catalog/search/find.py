@@ -35,6 +35,9 @@ FEW: Final = 100
 _MAX_LOOKS: Final = 5
 # So many words hardly stand together anywhere.
 _MANY_WORDS: Final = 5
+# So few of the words lead to so few documents, mostly, that the others are looked for in these.
+_RAREST: Final = 3
+_JUDGED: Final = 200
 # So many of a sample say how often words stand together.
 _SAMPLED: Final = 200
 _SAMPLE: Final = 600
@@ -165,13 +168,19 @@ async def _count_few(connection: Connection, found: Reading) -> int:
     sampled, expected = await _sample(connection, found)
     if sampled >= ENOUGH:
         return ENOUGH
-    sizes = await _sizes(connection, found)
-    band = bands.fitting(expected, sizes, ENOUGH**2)
+    if len(found.groups) > _RAREST:
+        rarest, others = found.rarest_words(_RAREST)
+        counted = await ranking.count_judged(connection, rarest, others, _JUDGED)
+        if counted is not None:
+            return min(counted, ENOUGH)
+    band = 0
+    if expected >= ENOUGH**2:
+        band = bands.fitting(expected, await _sizes(connection, found), ENOUGH**2)
     while True:
         count = await ranking.count_up_to(connection, found.all_words, band, ENOUGH)
         if count >= ENOUGH or band == 0:
             return count
-        band = max(0, band - 4)
+        band = bands.lower(band, 0, (), ENOUGH)
 
 
 async def _sample(connection: Connection, found: Reading) -> tuple[int, float]:
@@ -242,7 +251,7 @@ async def _rank(connection: Connection, query: SearchQuery, found: Reading, *, o
 
 def _wanted(found: Reading, query: SearchQuery) -> int:
     """So many are ranked at least, when there are so many: twice as many may be, and further words and filters cost."""
-    return MAX_RELEVANT if len(found.groups) < 2 and not query.is_narrowed else 2 * CHOICE
+    return MAX_RELEVANT // 2 if len(found.groups) < 2 and not query.is_narrowed else 2 * CHOICE
 
 
 async def _sizes(connection: Connection, found: Reading) -> Sequence[float]:

@@ -36,12 +36,16 @@ MAX_POPULARITY: Final = 100
 LEAST_SAMPLE_KEY: Final = -(2**31)
 SAMPLE_KEYS: Final = 2**32
 """Sample keys are spread over the numbers of four bytes."""
-SAMPLED_PARTS: Final = (16, 64, 256, 1024)
+SAMPLED_PARTS: Final = (16, 32, 64, 128, 256, 512, 1024)
 """One document in so many is in an index of the words of a sample; the larger ones hold the smaller ones."""
 
 
+def _bound(parts: int) -> int:
+    return LEAST_SAMPLE_KEY + SAMPLE_KEYS // parts
+
+
 def _below(parts: int) -> str:
-    return f"sample_key < {LEAST_SAMPLE_KEY + SAMPLE_KEYS // parts}"
+    return f"sample_key < {_bound(parts)}"
 
 
 def sampled_sql(parts: int) -> str:
@@ -52,9 +56,32 @@ def sampled_sql(parts: int) -> str:
     return f"d.{_below(parts)}"
 
 
+def sampled_alone_sql(parts: int) -> str:
+    """The same where no words are asked for: as a condition that the index of the sample's order serves.
+
+    That order is of another type, so it is not taken beside an index of words, which needs no help.
+    """
+    return f"d.{_below(SAMPLED_PARTS[0])} AND d.sample_key::bigint < {_bound(parts)}"
+
+
 def fitting_sample(documents: float, most: int) -> int:
     """The part of the largest sample in which at most about so many of that many documents are; else the smallest."""
     return next((parts for parts in SAMPLED_PARTS if documents / parts <= most), SAMPLED_PARTS[-1])
+
+
+def _fronts() -> tuple[Index, ...]:
+    return tuple(
+        Index(
+            f"ix_search_documents_front_{front}",
+            "words",
+            # Of the largest it is cheaper to look at half of what is found in vain than at the entries of the bands.
+            *(() if front == bands.FRONTS[0] else ("bands",)),
+            postgresql_using="gin",
+            postgresql_with={"gin_pending_list_limit": "512"},
+            postgresql_where=text(bands.front_sql(front)),
+        )
+        for front in bands.FRONTS
+    )
 
 
 def _samples() -> tuple[Index, ...]:
@@ -83,9 +110,9 @@ class SearchDocumentTable(Base):
     codes: SKUs and barcodes as texts.py spells codes. category_path: the category's, from the top down.
     attribute_keys: a number a pair of name and value of attributes and options; search_attributes has their texts.
     popularity: 0..100, see standing.py. sample_key: spread evenly and independent of all else, so the first documents
-    in its order are a fair sample. bands: see bands.py; in one index with the words, so that the few documents of a
-    band that have a word are found without a look at the many that have it. Samples have indexes of their words apart,
-    from which facets of words that very many have are counted.
+    in its order are a fair sample. bands: see bands.py; the fronts have indexes of their own, so that the few
+    documents of a band that have a word are found without a look at the many that have it. Samples have indexes of
+    their words apart, from which facets of words that very many have are counted.
     """
 
     __tablename__ = "search_documents"
@@ -93,10 +120,10 @@ class SearchDocumentTable(Base):
         Index(
             "ix_search_documents_words",
             "words",
-            "bands",
             postgresql_using="gin",
             postgresql_with={"gin_pending_list_limit": "512"},
         ),
+        *_fronts(),
         *_samples(),
         Index("ix_search_documents_codes", "codes", postgresql_using="gin"),
         Index("ix_search_documents_attribute_keys", "attribute_keys", postgresql_using="gin"),
@@ -108,7 +135,11 @@ class SearchDocumentTable(Base):
         Index("ix_search_documents_brand", "brand_id", "in_stock", "popularity", "product_id"),
         Index("ix_search_documents_seller", "seller_id", "in_stock", "popularity", "product_id"),
         Index("ix_search_documents_title", "title_key"),
-        Index("ix_search_documents_sample", "sample_key"),
+        Index(
+            "ix_search_documents_sampled",
+            text("(sample_key::bigint)"),
+            postgresql_where=text(_below(SAMPLED_PARTS[0])),
+        ),
         CheckConstraint(f"popularity BETWEEN 0 AND {MAX_POPULARITY}", name="popularity"),
     )
 

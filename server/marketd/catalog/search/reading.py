@@ -132,6 +132,12 @@ class Reading:
         """The tsquery of those words alone that not most of the documents have; of the rarest when all are such."""
         return " & ".join(group.tsquery for group in self._telling)
 
+    def rarest_words(self, most: int) -> tuple[str, str]:
+        """The tsquery of so many of the words, the rarest, and that of the others; empty without any."""
+        groups = sorted(self.groups, key=lambda group: group.documents)
+        rarest, others = groups[:most], groups[most:]
+        return " & ".join(group.tsquery for group in rarest), " & ".join(group.tsquery for group in others)
+
     @property
     def mostly_words(self) -> str:
         """The tsquery of the other words; empty without any."""

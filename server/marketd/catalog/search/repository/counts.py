@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from marketd.catalog.search.model import sampled_sql
+from marketd.catalog.search.model import sampled_alone_sql, sampled_sql
 from marketd.catalog.search.repository.filters import SELLS, Filter, filter_conditions, matching_condition
 from marketd.catalog.search.repository.leads import Lead, by_no_index
 from marketd.catalog.search.values import FacetKind, Matching, SearchQuery
@@ -142,7 +142,7 @@ async def count(
         SELLS,
     ]
     if parts is not None:
-        demanded.append(sampled_sql(parts))
+        demanded.append(sampled_sql(parts) if matching.tsquery else sampled_alone_sql(parts))
     columns = ", ".join(f"d.{_COLUMNS[kind]}" for kind in FacetKind if kind in kinds) or "1"
     chosen = () if without is None else query.attribute_keys.get(without[1], ())
     counted = [_ALL]

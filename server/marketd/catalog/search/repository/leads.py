@@ -11,6 +11,7 @@ import json
 from enum import Enum, auto
 from typing import Final
 
+from marketd.catalog.search import bands
 from marketd.catalog.search.repository.filters import Filter, filter_conditions, set_filters
 from marketd.catalog.search.values import FacetKind, SearchQuery
 from marketd.kernel.db.database import Connection
@@ -62,6 +63,18 @@ def can_walk(query: SearchQuery, words: float, total: float) -> bool:
 def by_no_index(condition: str) -> str:
     """The same condition as one that no index serves."""
     return f"({condition}) IS TRUE"
+
+
+def in_band(band: int, arguments: Arguments) -> list[str]:
+    """That a document is in the band, which the index of a front says or helps to say; nothing of all documents."""
+    if not band:
+        return []
+    front = bands.front_of(band)
+    is_in_front = [f"d.{bands.front_sql(front)}"] if front else []
+    if band == front:
+        return is_in_front
+    is_in_band = f"d.bands @> ARRAY[{arguments.add(band)}::smallint]"
+    return [is_in_band if front > bands.FRONTS[0] else by_no_index(is_in_band), *is_in_front]
 
 
 async def estimate_left(connection: Connection, query: SearchQuery, without: Filter | None = None) -> float | None:

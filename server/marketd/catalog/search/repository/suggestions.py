@@ -8,9 +8,11 @@ from uuid import UUID
 
 from marketd.catalog.search.reading import quoted
 from marketd.catalog.search.repository.filters import SELLS
+from marketd.catalog.search.repository.leads import in_band
 from marketd.kernel.db.database import Connection
+from marketd.kernel.db.sql import Arguments, where
 
-# ruff: noqa: S608 - every interpolated part is a constant here
+# ruff: noqa: S608 - every interpolated part is a constant here or the place of an argument
 # Behind every text that begins with another.
 _END: Final = "U&'\\+10FFFF'"
 SAMPLE: Final = 300
@@ -48,16 +50,15 @@ async def completions_of_any(connection: Connection, prefixes: Collection[str], 
 
 async def going_on(connection: Connection, tsquery: str, beginning: str, band: int) -> dict[str, int]:
     """The words with that beginning in the names of products that `tsquery` finds, and how often, in a sample."""
+    arguments = Arguments(tsquery, beginning)
     rows = await connection.fetch(
         f"""
-        SELECT each.word, count(*)::int AS documents FROM {_sample_sql(band)} found
+        SELECT each.word, count(*)::int AS documents FROM {_sample_sql(band, arguments)} found
         CROSS JOIN LATERAL unnest(tsvector_to_array(found.head_words)) AS each(word)
         JOIN search_words w ON w.word = each.word AND w.written
-        WHERE starts_with(each.word, $3::text) GROUP BY each.word ORDER BY documents DESC, each.word
+        WHERE starts_with(each.word, $2::text) GROUP BY each.word ORDER BY documents DESC, each.word
         """,
-        tsquery,
-        band,
-        beginning,
+        *arguments,
     )
     return {row["word"]: row["documents"] for row in rows}
 
@@ -66,26 +67,22 @@ async def together(connection: Connection, tsquery: str, words: Sequence[str], b
     """How often each of the words names a product that `tsquery` finds, in a sample of these; those never so are left
     out.
     """
+    arguments = Arguments(f"({tsquery}) & ({' | '.join(map(quoted, words))})", list(words))
     rows = await connection.fetch(
         f"""
-        SELECT each.word, count(*)::int AS documents FROM {_sample_sql(band)} found
+        SELECT each.word, count(*)::int AS documents FROM {_sample_sql(band, arguments)} found
         CROSS JOIN LATERAL unnest(tsvector_to_array(found.head_words)) AS each(word)
-        WHERE each.word = ANY($3::text[]) GROUP BY each.word ORDER BY documents DESC, each.word
+        WHERE each.word = ANY($2::text[]) GROUP BY each.word ORDER BY documents DESC, each.word
         """,
-        f"({tsquery}) & ({' | '.join(map(quoted, words))})",
-        band,
-        list(words),
+        *arguments,
     )
     return {row["word"]: row["documents"] for row in rows}
 
 
-def _sample_sql(band: int) -> str:
-    """SQL: names of products of the band $2 that the tsquery $1 finds."""
-    in_band = "d.bands @> ARRAY[$2::smallint]" if band else "$2::int = 0"
-    return (
-        "(SELECT d.head_words FROM search_documents d"
-        f" WHERE d.words @@ $1::tsquery AND {in_band} AND {SELLS} LIMIT {SAMPLE})"
-    )
+def _sample_sql(band: int, arguments: Arguments) -> str:
+    """SQL: names of products of the band that the tsquery $1 finds."""
+    demanded = ["d.words @@ $1::tsquery", *in_band(band, arguments), SELLS]
+    return f"(SELECT d.head_words FROM search_documents d{where(demanded)} LIMIT {SAMPLE})"
 
 
 async def titles_from(connection: Connection, beginning: str, most: int) -> list[UUID]:
