@@ -50,9 +50,10 @@ def _connection_manager(gateway: Gateway, services: Sequence[str]) -> dict[str, 
         codec_type="AUTO",
         stat_prefix=_NAME,
         server_name="marketd",
-        # Whom the gateway sees itself goes last into x-forwarded-for, which is what the workers count by; what clients
-        # put in front of it, and every x-envoy- header of theirs, counts for nothing.
+        # Clients are outside: their x-envoy- headers count for nothing.
         use_remote_address=True,
+        # The routes append whom the gateway sees: Envoy itself writes the machine's own address for one on loopback.
+        skip_xff_append=True,
         xff_num_trusted_hops=gateway.trusted_hops,
         # No client is one of ours, from whatever network it comes.
         internal_address_config={"cidr_ranges": []},

@@ -33,7 +33,18 @@ def routes(gateway: Gateway) -> dict[str, Any]:
     policy = cors(gateway)
     if policy is not None:
         host["typed_per_filter_config"] = {CORS: policy}
-    return {"name": "paths", "virtual_hosts": [host], "request_headers_to_remove": list(_CLAIMS)}
+    return {
+        "name": "paths",
+        "virtual_hosts": [host],
+        "request_headers_to_remove": list(_CLAIMS),
+        # Whom the gateway sees goes last, and is what the workers count by; what a client put in front of it is not read.
+        "request_headers_to_add": [
+            {
+                "header": {"key": "x-forwarded-for", "value": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"},
+                "append_action": "APPEND_IF_EXISTS_OR_ADD",
+            }
+        ],
+    }
 
 
 def _to_workers(match: dict[str, Any], *, grpc: bool = False, idle_seconds: float | None = None) -> dict[str, Any]:
