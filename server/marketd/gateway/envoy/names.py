@@ -11,6 +11,7 @@ GRPC_WEB: Final = "envoy.filters.http.grpc_web"
 TRANSCODER: Final = "envoy.filters.http.grpc_json_transcoder"
 HEALTH: Final = "envoy.filters.http.health_check"
 COMPRESSOR: Final = "envoy.filters.http.compressor"
+ABORT: Final = "envoy.filters.http.fault"
 ROUTER: Final = "envoy.filters.http.router"
 
 _TYPES: Final = "type.googleapis.com/"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from marketd.gateway.envoy.cors import cors
-from marketd.gateway.envoy.names import CLUSTER, CORS, TRANSCODER, off, seconds
+from marketd.gateway.envoy.names import ABORT, CLUSTER, CORS, TRANSCODER, off, seconds, typed
 from marketd.gateway.gateway import Gateway
 
 REST: Final = "/v1/"
@@ -21,6 +21,7 @@ def routes(gateway: Gateway) -> dict[str, Any]:
         "name": "all",
         "domains": ["*"],
         "routes": [
+            *([_preflight()] if gateway.origins else ()),
             _to_workers({"path": _HEALTH_WATCH, "headers": _IS_GRPC}, grpc=True, idle_seconds=_HEALTH_WATCH_SECONDS),
             _to_workers({"prefix": "/", "headers": _IS_GRPC}, grpc=True),
             _to_workers({"prefix": REST}),
@@ -72,6 +73,24 @@ def _to_workers(match: dict[str, Any], *, grpc: bool = False, idle_seconds: floa
     if grpc:
         route["typed_per_filter_config"] = {TRANSCODER: off()}
     return route
+
+
+def _preflight() -> dict[str, Any]:
+    """A browser's question whether a page may call: the filter for that answers it, and where not, this route."""
+    asks = [
+        {"name": ":method", "string_match": {"exact": "OPTIONS"}},
+        {"name": "access-control-request-method", "present_match": True},
+    ]
+    refuse = typed(
+        "envoy.extensions.filters.http.fault.v3.HTTPFault",
+        abort={"http_status": 405, "percentage": {"numerator": 100}},
+    )
+    return {
+        "match": {"prefix": "/", "headers": asks},
+        # Never gone to; the filter reads its policy on routes that lead somewhere, and on no others.
+        "route": {"cluster": CLUSTER},
+        "typed_per_filter_config": {ABORT: refuse, TRANSCODER: off()},
+    }
 
 
 def _refused(match: dict[str, Any], status: int) -> dict[str, Any]:
