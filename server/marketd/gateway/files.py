@@ -11,10 +11,12 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from marketd.config import Settings
 from marketd.gateway.envoy.build import configuration
+from marketd.gateway.envoy.tls import secret
 from marketd.gateway.gateway import DESCRIPTORS, Gateway
 from marketd.transport.descriptors import contract
 
 CONFIGURATION: Final = "envoy.json"
+_PAIR: Final = "certificate.json"
 _PACKAGE: Final = "marketplace."
 _LEVELS: Final = {"DEBUG": "info", "INFO": "warning", "WARNING": "warning", "ERROR": "error", "CRITICAL": "critical"}
 _JSON_LINE: Final = '{"timestamp":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l","event":"envoy","part":"%n","message":"%j"}'
@@ -47,8 +49,12 @@ def write_files(gateway: Gateway, folder: Path) -> Path:
     """Write the contract and the configuration into the folder; returns the latter's path."""
     descriptors = folder / DESCRIPTORS
     descriptors.write_bytes(FileDescriptorSet(file=contract().values()).SerializeToString(deterministic=True))
+    gateway = replace(gateway, descriptors=descriptors)
+    if gateway.tls_cert_file is not None:
+        gateway = replace(gateway, tls_secret=folder / _PAIR)
+        (folder / _PAIR).write_text(json.dumps(secret(gateway), indent=1))
     path = folder / CONFIGURATION
-    path.write_text(json.dumps(document(replace(gateway, descriptors=descriptors)), indent=1))
+    path.write_text(json.dumps(document(gateway), indent=1))
     return path
 
 

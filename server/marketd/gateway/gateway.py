@@ -10,6 +10,8 @@ from marketd.config import Settings
 from marketd.config.forms import split_port
 
 DESCRIPTORS: Final = "marketplace.binpb"
+CERTIFICATE: Final = "gateway"
+"""What the pair is called in that file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ class Gateway:
     upstream_ca_file: Path | None = None
     tls_cert_file: Path | None = None
     tls_key_file: Path | None = None
+    tls_secret: Path | None = None
+    """A file that names both; through it Envoy takes up a pair that was replaced. None reads them at the start."""
     origins: tuple[str, ...] = ()
     trusted_hops: int = 0
     static: Path | None = None

@@ -17,12 +17,12 @@ ROUTER: Final = "envoy.filters.http.router"
 _TYPES: Final = "type.googleapis.com/"
 
 
-def typed(name: str, **fields: Any) -> dict[str, Any]:
+def typed(message: str, /, **fields: Any) -> dict[str, Any]:
     """A message in an Any: its type's name and its fields."""
-    return {"@type": _TYPES + name, **fields}
+    return {"@type": _TYPES + message, **fields}
 
 
-def extension(name: str, message: str, **fields: Any) -> dict[str, Any]:
+def extension(name: str, message: str, /, **fields: Any) -> dict[str, Any]:
     """An extension with its configuration."""
     return {"name": name, "typed_config": typed(message, **fields)}
 
