@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 import socket
 import ssl
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from marketplace.cart.v1 import cart_service_pb2
 from marketplace_client.errors import from_rpc_error
 
 from tests.certificates import Authority
+from tests.worlds import processes
 from tests.worlds.gateway import ORIGIN, RunningGateway, require_envoy, running
 from tests.worlds.parts import make_settings
 
@@ -223,6 +226,35 @@ async def test_the_gateway_speaks_tls_with_both_protocols_and_takes_up_a_new_cer
                 await asyncio.sleep(0.02)
         with socket.create_connection(("127.0.0.1", encrypted.port), 5) as plain:
             assert await asyncio.to_thread(_ask, plain) == b""
+
+
+_PARENT = """
+import os, time
+from marketd.config import Settings
+from marketd.process.supervision.gateway import GatewayPlace
+place = GatewayPlace.open(Settings.read(gateway_port=0))
+place.child.spawn(os.environ, 2)
+while not place.look():
+    time.sleep(0.02)
+print(place.child.process.pid, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are found through /proc")
+async def test_it_ends_with_a_parent_that_is_killed(scratch: Path) -> None:
+    parent = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _PARENT),
+        env={**os.environ, "MARKETD_DATA_DIR": str(scratch)},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert parent.stdout is not None
+    pid = int(await asyncio.wait_for(parent.stdout.readline(), 30))
+    (envoy,) = [each for each in processes.tree(parent.pid) if each.pid == pid]
+    assert "envoy" in envoy.command
+    parent.kill()
+    await parent.wait()
+    assert await asyncio.to_thread(processes.wait_until_ended, [envoy], 10.0) == []
 
 
 def _shown(port: int) -> str:
