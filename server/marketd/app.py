@@ -6,7 +6,7 @@ A port is what a lower slice asks of an upper one, within the caller's unit of w
 from __future__ import annotations
 
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
@@ -25,6 +25,7 @@ from marketd.delivery.follow_accounts import courier_deleted, courier_lost_acces
 from marketd.delivery.follow_accounts import holds_account as courier_holds_account
 from marketd.delivery.proofs import may_read as may_read_proof
 from marketd.delivery.quote import flat_fee_quoter
+from marketd.gateway.openapi import document as openapi
 from marketd.inventory import wiring as inventory
 from marketd.kernel import invariants as kernel
 from marketd.kernel.slice import Room
@@ -94,6 +95,11 @@ async def build(settings: Settings, *, serve: bool = True, reuse_port: bool = Fa
 def descriptor_set() -> FileDescriptorSet:
     """The contract of SERVICES as one file set."""
     return descriptors.descriptor_set(SERVICES)
+
+
+def openapi_document() -> dict[str, Any]:
+    """The HTTP interface of SERVICES as an OpenAPI document."""
+    return openapi.document(SERVICES)
 
 
 def access_table() -> AccessTable:

@@ -30,8 +30,8 @@ read `message`.
 is done once.
 
 **Values.** Names are lowerCamelCase, enums are their names, numbers of 64 bits are strings, instants are RFC 3339,
-spans are seconds (`90s`), amounts are `{"currencyCode", "units", "nanos"}`. Empty values are printed; what is unknown is
-absent.
+spans are seconds (`90s`), amounts are `{"currencyCode", "units", "nanos"}`. Empty values are printed; what is unknown
+is absent. The words below call fields as the contract does: its `order_by` is `orderBy` here.
 
 **Lists.** `pageSize` is at most 100; give `nextPageToken` as `pageToken` with the same query to go on.
 
@@ -101,7 +101,7 @@ _COMPONENTS: Final[Mapping[str, Any]] = {
         "RequestId": {
             "name": "x-request-id",
             "in": "header",
-            "description": "A name of this call for logs, which the answer repeats; made by the server when it is missing.",
+            "description": "A name of this call for logs, which the answer repeats; the server makes one if need be.",
             "schema": {"type": "string", "maxLength": 64, "pattern": "^[A-Za-z0-9._-]+$"},
         },
     },

@@ -20,6 +20,7 @@ _VARIABLE = re.compile(r"\{([^}=]+)(?:=[^}]*)?\}")
 _WHOLE = "*"
 _HTTP_BODY = "google.api.HttpBody"
 _CALLERS = {Open.PUBLIC: "everybody, with or without a token", Open.AUTHENTICATED: "whoever is signed in"}
+_SUMMARY = 60
 _NOT_READ = "A path must have something here."
 
 
@@ -58,7 +59,9 @@ class Operations:
             if method.GetOptions().deprecated:
                 content["deprecated"] = True
             content |= _extensions(rule)
-            yield Operation(_VARIABLE.sub(lambda found: f"{{{_last(method, found[1]).json_name}}}", template), verb, content)
+            yield Operation(
+                _VARIABLE.sub(lambda found: f"{{{_last(method, found[1]).json_name}}}", template), verb, content
+            )
 
     def _operation_id(self, method: MethodDescriptor, variables: Iterable[str]) -> str:
         ends = [_last(method, variable).name.title().replace("_", "") for variable in variables]
@@ -71,8 +74,8 @@ class Operations:
             words = schema.pop("description", "")
             for keyword in ("readOnly", "writeOnly"):
                 schema.pop(keyword, None)
-            if "anyOf" in schema:  # a path's part is never empty
-                schema = {"type": schema["type"], **schema["anyOf"][0]}
+            if field.name.endswith("_id") and "^$|" in schema.get("pattern", ""):  # a path's part is never empty
+                schema = {"type": "string", "format": "uuid"}
             if schema == {"type": "string"}:
                 schema = _id_schema(field)
             yield {
@@ -149,7 +152,7 @@ class Operations:
         schema = self._schemas.answer(method.output_type)
         if rule.kind is Kind.SERVER_STREAM:
             answer["description"] = (
-                "A stream: one JSON object a line, as it comes. It ends with the line `{\"error\": …}` when something"
+                'A stream: one JSON object a line, as it comes. It ends with the line `{"error": …}` when something'
                 " goes wrong on the way."
             )
             answer["content"] = {"application/x-ndjson": {"schema": schema}}
@@ -179,6 +182,10 @@ def _last(method: MethodDescriptor, variable: str) -> FieldDescriptor:
     return message.fields_by_name[last]
 
 
+def _path(method: MethodDescriptor, template: str) -> str:
+    return _VARIABLE.sub(lambda found: f"{{{_last(method, found[1]).json_name}}}", template)
+
+
 def _message(field: FieldDescriptor) -> Descriptor:
     message = field.message_type
     if message is None:
@@ -202,9 +209,9 @@ def _headers(rule: Rule) -> Iterator[dict[str, Any]]:
 
 
 def _summary(text: str) -> str:
-    """The first clause of a comment."""
-    first = re.split(r"[:;.](?:\s|$)", text, maxsplit=1)[0]
-    return first.strip()
+    """The first clause of a comment; of a long one what comes before its first comma."""
+    first = re.split(r"[:;.](?:\s|$)", text, maxsplit=1)[0].strip()
+    return first.split(", ")[0] if len(first) > _SUMMARY else first
 
 
 def _about(rule: Rule) -> str:

@@ -147,6 +147,7 @@ class Refusals:
                             "type": "object",
                             "required": ["@type"],
                             "properties": {"@type": {"type": "string", "description": "The detail's type."}},
+                            "additionalProperties": True,
                         },
                     },
                 },

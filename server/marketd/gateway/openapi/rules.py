@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 Schema = dict[str, Any]
 
 _MATCHES = re.compile(r"^!rule \|\| this\.matches\('(?P<pattern>[^']+)'\)$")
+_UUID = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 _IGNORED = frozenset({"ignore", "cel", "cel_expression", "required"})
 
 
@@ -86,7 +87,7 @@ def told(rules: validate_pb2.FieldRules) -> Schema:
 
 def in_words(rules: validate_pb2.FieldRules) -> list[str]:
     """What keywords cannot say: bounds of what travels as text, and rules written as expressions."""
-    found = [f"It {each.message}." for each in rules.cel if each.message]
+    found = [sentence(each.message) for each in rules.cel if each.message]
     for name, value in _kind(rules):
         if name in ("int64", "uint64", "duration"):
             bounds = [f"{_BOUNDS[bound.name]} {_number(limit)}" for bound, limit in value.ListFields()]
@@ -94,24 +95,30 @@ def in_words(rules: validate_pb2.FieldRules) -> list[str]:
     return found
 
 
+def sentence(message: str) -> str:
+    """The message of a rule as a sentence of its own."""
+    return f"It {message}." if message.startswith("must ") else f"{message[0].upper()}{message[1:]}."
+
+
 def refused_enum_numbers(rules: validate_pb2.FieldRules) -> frozenset[int]:
     """The enum numbers that the field does not take."""
     return frozenset(rules.enum.not_in)
 
 
-def or_zero(schema: Schema, kind: str) -> Schema:
-    """The schema with the empty text, or 0, beside it, which says that there is no value."""
-    zero: Any = "" if kind == "string" else 0
-    forbids = (
-        any(keyword in schema for keyword in ("format", "pattern", "enum", "const", "exclusiveMinimum"))
-        if kind == "string"
-        else schema.get("minimum", 0) > 0 or "exclusiveMinimum" in schema
-    )
-    if not forbids and not schema.get("minLength"):
-        return schema
-    if "pattern" in schema and "format" not in schema and re.search(schema["pattern"], ""):
-        return schema
-    return {"type": kind, "anyOf": [{name: schema[name] for name in schema if name != "type"}, {"const": zero}]}
+def or_zero(schema: Schema) -> Schema:
+    """The schema with the empty text, or 0, let in: a field without presence has it when there is no value."""
+    loose = {name: schema[name] for name in schema if name not in ("minLength", "exclusiveMinimum")}
+    if loose.get("minimum", 0) > 0:
+        loose["minimum"] = 0
+    if loose.get("format") == "uuid":
+        loose["pattern"] = _UUID
+    if loose["type"] == "string":
+        loose.pop("format", None)
+    if "pattern" in loose and not re.search(loose["pattern"], ""):
+        loose["pattern"] = f"^$|{loose['pattern']}"
+    if "enum" in loose:
+        loose["enum"] = ["", *loose["enum"]]
+    return loose
 
 
 def _kind(rules: validate_pb2.FieldRules) -> Iterator[tuple[str, Any]]:

@@ -125,7 +125,7 @@ class Schemas:
     def _object(self, message: Descriptor, *, without: Collection[str] = (), patched: bool = False) -> Schema:
         fields = [field for field in message.fields if field.name not in without]
         schema: Schema = {"type": "object"}
-        said = [self.words(message), *(f"{each.message}." for each in _expressions(message))]
+        said = [self.words(message), *(rules.sentence(each.message) for each in _expressions(message))]
         if text := " ".join(each for each in said if each):
             schema["description"] = text
         if patched:
@@ -133,14 +133,16 @@ class Schemas:
         if not fields:
             return schema
         required = [] if patched else [field.json_name for field in fields if self._must_be(field)]
+        choices = [] if patched else _choices(message, without)
+        required += [choice[0] for choice in choices if len(choice) == 1]
         if required:
             schema["required"] = required
         schema["properties"] = {field.json_name: self.field(field, patched=patched) for field in fields}
-        choices = [] if patched else self._choices(message, without)
-        if len(choices) == 1:
-            schema["oneOf"] = choices[0]
-        elif choices:
-            schema["allOf"] = [{"oneOf": choice} for choice in choices]
+        ways = [[{"required": [name]} for name in choice] for choice in choices if len(choice) > 1]
+        if len(ways) == 1:
+            schema["oneOf"] = ways[0]
+        elif ways:
+            schema["allOf"] = [{"oneOf": each} for each in ways]
         return schema
 
     def _must_be(self, field: FieldDescriptor) -> bool:
@@ -148,20 +150,11 @@ class Schemas:
             return is_required(field) and field.name != REQUEST_ID
         return not field.has_presence and field_behavior_pb2.INPUT_ONLY not in behaviours(field)
 
-    def _choices(self, message: Descriptor, without: Collection[str]) -> list[list[Schema]]:
-        """For each oneof of which one field must be given, the ways to do so."""
-        found = []
-        for oneof in message.oneofs:
-            required = oneof.GetOptions().Extensions[validate_pb2.oneof].required
-            if required and not any(field.name in without for field in oneof.fields):
-                found.append([{"required": [field.json_name]} for field in oneof.fields])
-        return found
-
     def _of_field(self, field: FieldDescriptor, *, patched: bool) -> Schema:
         own = rules.rules_of(field)
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
             entry = field.message_type.fields_by_name
-            names = {**_without_type(self._single(entry["key"], own.map.keys))}
+            names = _without_type(self._single(entry["key"], own.map.keys))
             return {
                 "type": "object",
                 "additionalProperties": self._single(entry["value"], own.map.values),
@@ -181,13 +174,15 @@ class Schemas:
             return self._message(field.message_type)
         plain = dict(values.SCALARS[field.type])
         schema = {**plain, **rules.told(own)}
-        if schema != plain and self._prints_zero(field, own):
-            return rules.or_zero(schema, schema["type"])
+        if not field.is_repeated and schema != plain and self._prints_zero(field, own):
+            return rules.or_zero(schema)
         return schema
 
     def _prints_zero(self, field: FieldDescriptor, own: validate_pb2.FieldRules) -> bool:
         """Whether an answer may have the field with no value in it, whatever its form is otherwise."""
         ignored = own.ignore == validate_pb2.IGNORE_IF_ZERO_VALUE
+        if field.containing_type.GetOptions().map_entry:
+            return False
         optional = not field.has_presence and (ignored or not is_required(field))
         return optional and field.containing_type.full_name in self._answers
 
@@ -215,6 +210,16 @@ class Schemas:
 def is_required(field: FieldDescriptor) -> bool:
     """Whether field_behavior requires the field."""
     return field_behavior_pb2.REQUIRED in behaviours(field)
+
+
+def _choices(message: Descriptor, without: Collection[str]) -> list[list[str]]:
+    """For each oneof of which one field must be given, the names of its fields."""
+    return [
+        [field.json_name for field in oneof.fields]
+        for oneof in message.oneofs
+        if oneof.GetOptions().Extensions[validate_pb2.oneof].required
+        and not any(field.name in without for field in oneof.fields)
+    ]
 
 
 def _without_type(schema: Schema) -> Schema:

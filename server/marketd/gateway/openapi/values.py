@@ -9,8 +9,8 @@ from google.protobuf.descriptor import FieldDescriptor as Field
 
 Schema = dict[str, Any]
 
-_INT32: Schema = {"type": "integer", "format": "int32", "minimum": -(2**31), "maximum": 2**31 - 1}
-_UINT32: Schema = {"type": "integer", "format": "int64", "minimum": 0, "maximum": 2**32 - 1}
+_INT32: Schema = {"type": "integer", "format": "int32"}
+_UINT32: Schema = {"type": "integer", "format": "int64", "minimum": 0}
 # Numbers of 64 bits are text: JavaScript's numbers end at 2^53.
 _INT64: Schema = {"type": "string", "format": "int64", "pattern": "^-?[0-9]{1,18}$"}
 _UINT64: Schema = {"type": "string", "format": "uint64", "pattern": "^[0-9]{1,18}$"}
