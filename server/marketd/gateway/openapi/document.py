@@ -24,7 +24,8 @@ _ABOUT: Final = """The marketplace over HTTP: JSON in and out, the same calls as
 make it; what belongs to others is answered with 404.
 
 **Refusals.** Every refusal has one shape, Error. Programs read `details[].reason`, whose values are Reason; people
-read `message`.
+read `message`. Beside what stands at each call the gateway may answer 404 and 405 (no such call), 408 (too slow), 431
+(headers too large) and 502 (the server broke off), in the same shape.
 
 **Repeating.** Send `Idempotency-Key` with a write: when no answer comes, send the same again with the same key, and it
 is done once.
@@ -40,7 +41,10 @@ is absent. The words below call fields as the contract does: its `order_by` is `
 
 
 def document(services: Iterable[str]) -> dict[str, Any]:
-    """The OpenAPI document of these services, by their full names; their stubs must have been imported."""
+    """The OpenAPI document of these services, by their full names; their stubs must have been imported.
+
+    Raises RuleUntold and NamesClash when the contract says what this room cannot.
+    """
     names = sorted(services)
     pool = descriptor_pool.Default()
     found = [pool.FindServiceByName(name) for name in names]

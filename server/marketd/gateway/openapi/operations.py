@@ -11,7 +11,7 @@ from google.api import annotations_pb2, http_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 
 from marketd.gateway.openapi.comments import MethodWords
-from marketd.gateway.openapi.refusals import Refusals
+from marketd.gateway.openapi.refusals import OF_BODIES, Refusals
 from marketd.gateway.openapi.schemas import REQUEST_ID, Schemas, is_required
 from marketd.kernel.masks import is_ours
 from marketd.transport.rules import Idempotency, Kind, Open, RateClass, Rule
@@ -54,7 +54,7 @@ class Operations:
             content["parameters"] += list(_headers(rule))
             if body:
                 content["requestBody"] = self._body(method, verb, variables, body)
-            content["responses"] = self._responses(method, rule, words)
+            content["responses"] = self._responses(method, rule, words, body)
             content["security"] = [{}, {"bearer": []}] if rule.access is Open.PUBLIC else [{"bearer": []}]
             if method.GetOptions().deprecated:
                 content["deprecated"] = True
@@ -132,10 +132,13 @@ class Operations:
             "content": {"application/json": {"schema": schema}},
         }
 
-    def _responses(self, method: MethodDescriptor, rule: Rule, words: MethodWords) -> dict[str, Any]:
+    def _responses(self, method: MethodDescriptor, rule: Rule, words: MethodWords, body: str) -> dict[str, Any]:
         answers: dict[str, Any] = {"200": self._answer(method, rule)}
-        for status, causes in self._refusals.of_method(rule, words, method.input_type).items():
-            answers[str(status)] = self._refusals.response(status, causes)
+        causes = self._refusals.of_method(rule, words, method.input_type)
+        if body:
+            causes |= OF_BODIES
+        for status in sorted(causes):
+            answers[str(status)] = self._refusals.response(status, causes[status])
         return answers
 
     def _answer(self, method: MethodDescriptor, rule: Rule) -> dict[str, Any]:

@@ -43,11 +43,17 @@ TITLES: Final[Mapping[int, str]] = {
     404: "There is no such thing, or it is not the caller's to see.",
     409: "Somebody else was there first; read and try again.",
     413: "The request's body is too large.",
+    415: "The body is of another kind than JSON.",
     429: "Too many calls; `retry-after` says when to come again.",
     500: "Something broke that should not; the correlation id finds it in the logs.",
     503: "The server cannot take the call now; come again.",
     504: "The call took longer than it may.",
 }
+OF_BODIES: Final[Mapping[int, dict[str, str]]] = {
+    413: {"VALIDATION_FAILED": "the body is larger than this path takes"},
+    415: {"MALFORMED_REQUEST": "the content type is not application/json"},
+}
+"""What the gateway answers before anybody reads a body."""
 _ANY_CALL = ("TOKEN_EXPIRED", "TOKEN_INVALID", "SESSION_REVOKED", "ACCOUNT_BLOCKED", "MALFORMED_REQUEST")
 _OF_THE_SERVER = ("RATE_LIMITED", "INTERNAL", "OVERLOADED", "DATABASE_UNAVAILABLE", "DRAINING", "DEADLINE_EXCEEDED")
 _READING = (RateClass.READ, RateClass.STREAM)
