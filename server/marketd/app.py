@@ -6,7 +6,8 @@ A port is what a lower slice asks of an upper one, within the caller's unit of w
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Final
+from pathlib import Path
+from typing import Final
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
@@ -25,7 +26,6 @@ from marketd.delivery.follow_accounts import courier_deleted, courier_lost_acces
 from marketd.delivery.follow_accounts import holds_account as courier_holds_account
 from marketd.delivery.proofs import may_read as may_read_proof
 from marketd.delivery.quote import flat_fee_quoter
-from marketd.gateway.openapi import document as openapi
 from marketd.inventory import wiring as inventory
 from marketd.kernel import invariants as kernel
 from marketd.kernel.slice import Room
@@ -87,19 +87,28 @@ INVARIANTS: Final = (
 """What must hold of the data of all slices."""
 
 
-async def build(settings: Settings, *, serve: bool = True, reuse_port: bool = False, admin_port: int = 0) -> App:
+async def build(
+    settings: Settings,
+    *,
+    serve: bool = True,
+    reuse_port: bool = False,
+    admin_port: int = 0,
+    gateway_socket: Path | None = None,
+) -> App:
     """A process of this version, not started. Raises StartRefused; see process.assemble."""
-    return await assemble(settings, SLICES, serve=serve, reuse_port=reuse_port, admin_port=admin_port)
+    return await assemble(
+        settings,
+        SLICES,
+        serve=serve,
+        reuse_port=reuse_port,
+        admin_port=admin_port,
+        gateway_socket=gateway_socket,
+    )
 
 
 def descriptor_set() -> FileDescriptorSet:
     """The contract of SERVICES as one file set."""
     return descriptors.descriptor_set(SERVICES)
-
-
-def openapi_document() -> dict[str, Any]:
-    """The HTTP interface of SERVICES as an OpenAPI document."""
-    return openapi.document(SERVICES)
 
 
 def access_table() -> AccessTable:

@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
-from marketd.app import openapi_document
 from marketd.commands.settings import fail_line, say
+from marketd.gateway.files import services
+from marketd.gateway.openapi.document import document
 
 _STANDARD_OUTPUT = Path("-")
 
@@ -24,7 +25,7 @@ def command(
 
     Needs no server and no database.
     """
-    found = openapi_document()
+    found = document(services())
     written = json.dumps(found, ensure_ascii=False, indent=2) + "\n"
     if output == _STANDARD_OUTPUT:
         sys.stdout.write(written)

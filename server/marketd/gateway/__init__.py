@@ -1,1 +1,1 @@
-"""The gateway: one address for browsers, phones and curl, in front of the server. It knows no slice."""
+"""One address for browsers, phones and curl: Envoy in front of the workers, and what is served beside their rpcs."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 from marketd import __version__
 from marketd.gateway.openapi.comments import comments, method_words
@@ -41,14 +43,16 @@ is absent. The words below call fields as the contract does: its `order_by` is `
 
 
 def document(services: Iterable[str]) -> dict[str, Any]:
-    """The OpenAPI document of these services, by their full names; their stubs must have been imported.
+    """The OpenAPI document of these services, by their full names.
 
     Raises RuleUntold and NamesClash when the contract says what this room cannot.
     """
     names = sorted(services)
+    files = contract().values()
+    _import_stubs(files, names)
     pool = descriptor_pool.Default()
     found = [pool.FindServiceByName(name) for name in names]
-    words = comments(contract().values())
+    words = comments(files)
     table = AccessTable.from_services(found)
     rules = {rule.method: rule for rule in table}
     methods = [method for service in found for method in service.methods if any(bindings(method))]
@@ -82,6 +86,13 @@ def document(services: Iterable[str]) -> dict[str, Any]:
 def written(services: Iterable[str]) -> bytes:
     """The document as it is served: compact JSON."""
     return json.dumps(document(services), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _import_stubs(files: Iterable[FileDescriptorProto], services: Iterable[str]) -> None:
+    """Descriptors are known once the stubs of their file are imported; nothing else here needs them."""
+    for file in files:
+        if any(f"{file.package}.{service.name}" in services for service in file.service):
+            importlib.import_module(f"{file.name.removesuffix('.proto').replace('/', '.')}_pb2")
 
 
 def _tagged(services: Iterable[ServiceDescriptor]) -> Iterable[ServiceDescriptor]:
