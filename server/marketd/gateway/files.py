@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,11 +12,13 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from marketd.config import Settings
 from marketd.gateway.envoy.build import configuration
-from marketd.gateway.gateway import DESCRIPTORS, Gateway
+from marketd.gateway.gateway import DESCRIPTORS, DOCS, OPENAPI, Gateway
+from marketd.gateway.openapi.document import written
 from marketd.transport.descriptors import contract
 
 CONFIGURATION: Final = "envoy.json"
 _PACKAGE: Final = "marketplace."
+_PAGES: Final = "marketd.gateway.pages"
 _LEVELS: Final = {"DEBUG": "info", "INFO": "warning", "WARNING": "warning", "ERROR": "error", "CRITICAL": "critical"}
 _JSON_LINE: Final = '{"timestamp":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l","event":"envoy","part":"%n","message":"%j"}'
 _PLAIN_LINE: Final = "%Y-%m-%dT%H:%M:%S.%eZ [%l] envoy %n: %v"
@@ -37,11 +40,21 @@ def document(gateway: Gateway) -> dict[str, Any]:
 
 
 def write_files(gateway: Gateway, folder: Path) -> Path:
-    """Write the contract and the configuration into the folder; returns the latter's path."""
+    """Write the contract, its OpenAPI document, the pages and the configuration into the folder.
+
+    Returns the path of the last.
+    """
     descriptors = folder / DESCRIPTORS
     descriptors.write_bytes(FileDescriptorSet(file=contract().values()).SerializeToString(deterministic=True))
+    described, pages = folder / OPENAPI, folder / DOCS
+    described.write_bytes(written(services()))
+    # Copies: Envoy reads plain files, which those of a package need not be.
+    pages.mkdir(exist_ok=True)
+    for page in resources.files(_PAGES).joinpath(DOCS).iterdir():
+        (pages / page.name).write_bytes(page.read_bytes())
     path = folder / CONFIGURATION
-    path.write_text(json.dumps(document(replace(gateway, descriptors=descriptors)), indent=1))
+    made = replace(gateway, descriptors=descriptors, openapi=described, docs=pages)
+    path.write_text(json.dumps(document(made), indent=1))
     return path
 
 

@@ -9,6 +9,8 @@ from typing import Final
 from marketd.config import Settings, split_port
 
 DESCRIPTORS: Final = "marketplace.binpb"
+OPENAPI: Final = "openapi.json"
+DOCS: Final = "docs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class Gateway:
     port: int
     upstreams: tuple[Upstream, ...]
     descriptors: Path = Path(DESCRIPTORS)
+    openapi: Path = Path(OPENAPI)
+    docs: Path = Path(DOCS)
     admin: Admin = Admin()
     upstream_ca_file: Path | None = None
     tls_cert_file: Path | None = None

@@ -79,7 +79,7 @@ _SERVING: Final = {"status": "SERVING"}
 
 def local_replies() -> dict[str, Any]:
     """The replies as Envoy takes them; any other status of its own is an internal error."""
-    mappers = [_healthy()]
+    mappers = [_healthy(), _as_it_is()]
     for status, reply in REPLIES.items():
         mappers += [_for_grpc(status, reply), _for_http(status, reply)]
     return {"mappers": mappers, "body_format": {"json_format": REPLIES[500].json()}}
@@ -111,6 +111,15 @@ def _healthy() -> dict[str, Any]:
     return {
         "filter": {"and_filter": {"filters": [_has_status(200), path]}},
         "body_format_override": {"json_format": _SERVING},
+    }
+
+
+def _as_it_is() -> dict[str, Any]:
+    """Pages that Envoy holds, and redirects, keep what they have."""
+    no_error = {"op": "LE", "value": {"default_value": 399, "runtime_key": "gateway.reply.no_error"}}
+    return {
+        "filter": {"status_code_filter": {"comparison": no_error}},
+        "body_format_override": {"text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"}},
     }
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from marketd.gateway.envoy.cors import cors
 from marketd.gateway.envoy.names import CLUSTER, CORS, TRANSCODER, off, seconds
+from marketd.gateway.envoy.pages import LARGEST_BYTES, page_routes
 from marketd.gateway.gateway import Gateway
 
 REST: Final = "/v1/"
@@ -24,6 +25,7 @@ def routes(gateway: Gateway) -> dict[str, Any]:
             _to_workers({"path": _HEALTH_WATCH, "headers": _IS_GRPC}, grpc=True, idle_seconds=_HEALTH_WATCH_SECONDS),
             _to_workers({"prefix": "/", "headers": _IS_GRPC}, grpc=True),
             _to_workers({"prefix": REST}),
+            *page_routes(gateway),
             *(_refused({"prefix": package}, 415) for package in ("/marketplace.", "/grpc.")),
             _refused({"prefix": "/"}, 404),
         ],
@@ -31,7 +33,11 @@ def routes(gateway: Gateway) -> dict[str, Any]:
     policy = cors(gateway)
     if policy is not None:
         host["typed_per_filter_config"] = {CORS: policy}
-    return {"name": "paths", "virtual_hosts": [host]}
+    return {
+        "name": "paths",
+        "virtual_hosts": [host],
+        "max_direct_response_body_size_bytes": LARGEST_BYTES,
+    }
 
 
 def _to_workers(match: dict[str, Any], *, grpc: bool = False, idle_seconds: float | None = None) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from marketd.transport.access import AccessTable
 from marketd.transport.descriptors import contract
 from marketd.transport.server_info import contract_digest
 
+_REASONS: Final = "x-reasons"
 _ABOUT: Final = """The marketplace over HTTP: JSON in and out, the same calls as over gRPC.
 
 **Who calls.** Sign in with `POST /v1/auth:login` and send `authorization: Bearer <accessToken>`. Each call says who may
@@ -66,6 +67,7 @@ def document(services: Iterable[str]) -> dict[str, Any]:
         said = method_words(words.get(method.full_name, ""), refusals)
         for operation in operations.of_method(method, rule, said):
             paths.setdefault(operation.path, {})[operation.verb] = operation.content
+    shared = _share_responses(paths)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -79,13 +81,37 @@ def document(services: Iterable[str]) -> dict[str, Any]:
         "servers": [{"url": "/", "description": "The address that this document comes from."}],
         "tags": [{"name": service.name, "description": words.get(service.full_name, "")} for service in _tagged(found)],
         "paths": {path: paths[path] for path in sorted(paths)},
-        "components": {"schemas": schemas.components, **_COMPONENTS},
+        "components": {"schemas": schemas.components, "responses": shared, **_COMPONENTS},
     }
 
 
 def written(services: Iterable[str]) -> bytes:
     """The document as it is served: compact JSON."""
     return json.dumps(document(services), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _share_responses(paths: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Put the refusals that several operations have into one place each, by status and reasons; they are most of all."""
+    uses: dict[str, list[tuple[dict[str, Any], str]]] = {}
+    for verbs in paths.values():
+        for operation in verbs.values():
+            for status, response in operation["responses"].items():
+                if _REASONS in response:
+                    uses.setdefault(json.dumps(response), []).append((operation["responses"], status))
+    shared: dict[str, Any] = {}
+    for places in uses.values():
+        if len(places) > 1:
+            responses, status = places[0]
+            response = responses[status]
+            name = f"Refused{status}"
+            if name in shared:
+                name = ".".join((status, *response[_REASONS]))
+            if name in shared:
+                continue
+            shared[name] = response
+            for responses, status in places:
+                responses[status] = {"$ref": f"#/components/responses/{name}"}
+    return dict(sorted(shared.items()))
 
 
 def _import_stubs(files: Iterable[FileDescriptorProto], services: Iterable[str]) -> None:

@@ -1,0 +1,242 @@
+"""Calls that schemathesis makes up from the OpenAPI document, and what is wrong with their answers.
+
+What answers show (ids, etags, tokens) is put into later calls, so that these reach further than "not found".
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+import jsonschema_rs
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from schemathesis import GenerationMode
+
+from tests.worlds.rest_people import ROLES, People
+
+Document = Mapping[str, Any]
+
+NOBODY: Final = "NOBODY"
+# These end what a test lives on, for everybody: they are called, but for what others need.
+_GOES_ON: Final = frozenset({503, 504})
+_MOST_KNOWN = 40
+
+
+class RestCalls:
+    """Makes up calls, makes them, and judges the answers."""
+
+    def __init__(self, url: str, document: Document, people: People, chance: int) -> None:
+        """chance: what the made-up calls depend on; the same makes the same."""
+        self._url = url
+        self._document = document
+        self._people = people
+        self._chance = chance
+        self._random = random.Random(chance)  # noqa: S311 - no secret
+        self._session = requests.Session()
+        self._operations = [found.ok() for found in schemathesis.openapi.from_dict(dict(document)).get_all_operations()]
+        self._known: dict[str, list[str]] = {}
+        self._shapes: dict[str, Any] = {}
+        self.findings: dict[str, str] = {}
+        """What is wrong, each kind once: where, and an example."""
+        self.statuses: Counter[int] = Counter()
+        self.answered: set[str] = set()
+        """The operations that were answered 200."""
+
+    @property
+    def unary(self) -> list[Any]:
+        """The operations that answer at once, in the document's order."""
+        return [each for each in self._operations if _answers_json(self._raw(each))]
+
+    def run(self, operations: Iterable[Any], examples: int, *, negative: bool = False, end: float = 0.0) -> None:
+        """Call each operation with so many made-up requests; `negative` ones break the document's rules.
+
+        end: when to stop, by time.monotonic().
+        """
+        for operation in operations:
+            if end and time.monotonic() > end:
+                return
+            for case in self._made_up(operation, examples, negative=negative):
+                self._call(operation, case, vary=not negative)
+
+    def _made_up(self, operation: Any, examples: int, *, negative: bool) -> list[Any]:
+        cases: list[Any] = []
+        mode = GenerationMode.NEGATIVE if negative else GenerationMode.POSITIVE
+
+        @seed(self._random.getrandbits(32))
+        @settings(
+            max_examples=examples,
+            database=None,
+            deadline=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def collect(case: Any) -> None:
+            cases.append(case)
+
+        try:
+            collect()
+        except schemathesis.errors.InvalidSchema:
+            raise
+        except Exception as none:  # noqa: BLE001 - an operation without anything that can be wrong has no negative case
+            if not negative:
+                raise
+            assert "Unsatisfiable" in type(none).__name__ or "Unsatisfiable" in str(none), none
+        return cases
+
+    def _call(self, operation: Any, case: Any, *, vary: bool) -> None:
+        raw = self._raw(operation)
+        role = self._caller(raw)
+        token = self._people.token(role)
+        if vary:
+            case.path_parameters = self._fill(case.path_parameters)
+            case.query = self._fill(case.query)
+            case.body = self._fill(case.body)
+        headers = {name: value for name, value in (case.headers or {}).items() if _can_be_sent(value)}
+        headers.pop("Authorization", None)
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        if "Idempotency-Key" in headers:
+            headers["Idempotency-Key"] = f"{self._random.getrandbits(64):x}"
+            for place in (case.query, case.body):
+                if isinstance(place, dict):
+                    place.pop("requestId", None)
+        case.headers = headers
+        try:
+            answer = case.call(base_url=self._url.rstrip("/"), session=self._session, timeout=30)
+        except ValueError:
+            return  # what cannot be a request at all
+        self.statuses[answer.status_code] += 1
+        problem = self._judge(raw, answer)
+        if problem:
+            place = f"{raw['operationId']}: {problem[:160]}"
+            self.findings.setdefault(place, f"{case.as_curl_command()}\n  as {role}\n  {answer.status_code} {answer.text[:1500]}")
+        if answer.status_code in (401, 403) and token is not None:
+            self._people.forget(role)
+        if answer.status_code == 200:
+            self.answered.add(raw["operationId"])
+            self._learn(_json(answer))
+
+    def _raw(self, operation: Any) -> Document:
+        found: Document = self._document["paths"][operation.path][operation.method.lower()]
+        return found
+
+    def _caller(self, raw: Document) -> str:
+        """Mostly one who may call, sometimes another or nobody."""
+        allowed = [role for role in ROLES if role in raw["x-access"] or raw["x-access"][0] in ("PUBLIC", "AUTHENTICATED")]
+        if allowed and self._random.random() < 0.9:
+            return self._random.choice(allowed)
+        return self._random.choice([*ROLES, NOBODY])
+
+    def _judge(self, raw: Document, answer: Any) -> str:
+        """What is wrong with an answer; empty when nothing is."""
+        status = answer.status_code
+        if status in _GOES_ON and str(status) in raw["responses"]:
+            pass
+        elif status >= 500:
+            return f"status {status}"
+        response = raw["responses"].get(str(status))
+        if response is None:
+            return f"undocumented status {status} ({_reason(answer)})"
+        response = self._resolved(response)
+        if "x-request-id" not in answer.headers and status not in (400, 404, 405, 413, 415):
+            return f"status {status} without x-request-id"
+        kinds = response.get("content", {})
+        kind = answer.headers.get("content-type", [""])[0].partition(";")[0]
+        if kind not in kinds:
+            return f"content type {kind!r} of status {status}"
+        content = _json(answer)
+        if status != 200:
+            reason = _reason(answer)
+            if not reason:
+                return f"status {status} without a reason"
+            if reason not in response["x-reasons"]:
+                return f"undocumented reason {reason} of status {status}"
+        return self._shape(kinds[kind]["schema"]["$ref"], content)
+
+    def _shape(self, reference: str, content: Any) -> str:
+        shape = self._shapes.get(reference)
+        if shape is None:
+            whole = {"$ref": reference, "components": self._document["components"]}
+            shape = self._shapes[reference] = jsonschema_rs.Draft202012Validator(whole, validate_formats=True)
+        for error in shape.iter_errors(content):
+            path = ".".join("[]" if isinstance(step, int) else str(step) for step in error.instance_path)
+            return f"answer breaks its schema at {path}: {error.message}"
+        return ""
+
+    def _resolved(self, response: Document) -> Document:
+        reference = response.get("$ref")
+        if reference is None:
+            return response
+        found: Document = self._document["components"]["responses"][reference.rpartition("/")[2]]
+        return found
+
+    def _learn(self, content: Any) -> None:
+        for name, value in _leaves(content):
+            if _is_handle(name) and value and value not in self._people.kept:
+                known = self._known.setdefault(_common_name(name), [])
+                if value not in known:
+                    known.append(value)
+                    del known[:-_MOST_KNOWN]
+
+    def _fill(self, content: Any, name: str = "") -> Any:
+        """The same with what is known in the place of most ids, etags and tokens."""
+        if isinstance(content, dict):
+            return {key: self._fill(value, key) for key, value in content.items()}
+        if isinstance(content, list):
+            return [self._fill(value, name) for value in content]
+        known = self._known.get(_common_name(name)) if isinstance(content, str) and _is_handle(name) else None
+        return self._random.choice(known) if known and self._random.random() < 0.85 else content
+
+
+def _answers_json(raw: Document) -> bool:
+    return "application/json" in raw["responses"]["200"]["content"]
+
+
+def _is_handle(name: str) -> bool:
+    return name.endswith(("Id", "Ids", "etag", "Etag", "Token", "slug", "handle", "sku", "skus"))
+
+
+def _common_name(name: str) -> str:
+    """One name for what is one: buyerId, ownerUserId and userIds are users."""
+    name = name.removesuffix("s")
+    if name in ("buyerId", "ownerUserId", "courierUserId", "accountId"):
+        return "userId"
+    if name == "nextPageToken":
+        return "pageToken"
+    return name[:1].lower() + name[1:]
+
+
+def _leaves(content: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(content, dict):
+        for key, value in content.items():
+            yield from _leaves(value, key)
+    elif isinstance(content, list):
+        for value in content:
+            yield from _leaves(value, name)
+    elif isinstance(content, str):
+        yield name, content
+
+
+def _json(answer: Any) -> Any:
+    try:
+        return answer.json()
+    except ValueError:
+        return None
+
+
+def _reason(answer: Any) -> str:
+    content = _json(answer)
+    details = content.get("details", []) if isinstance(content, dict) else []
+    return next((str(each["reason"]) for each in details if isinstance(each, dict) and "reason" in each), "")
+
+
+def _can_be_sent(value: Any) -> bool:
+    return isinstance(value, str) and value.isascii() and value.isprintable() and value == value.strip()
+
+
