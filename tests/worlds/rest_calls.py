@@ -115,7 +115,9 @@ class RestCalls:
         problem = self._judge(raw, answer)
         if problem:
             place = f"{raw['operationId']}: {problem[:160]}"
-            self.findings.setdefault(place, f"{case.as_curl_command()}\n  as {role}\n  {answer.status_code} {answer.text[:1500]}")
+            self.findings.setdefault(
+                place, f"{case.as_curl_command()}\n  as {role}\n  {answer.status_code} {answer.text[:1500]}"
+            )
         if answer.status_code in (401, 403) and token is not None:
             self._people.forget(role)
         if answer.status_code == 200:
@@ -128,7 +130,9 @@ class RestCalls:
 
     def _caller(self, raw: Document) -> str:
         """Mostly one who may call, sometimes another or nobody."""
-        allowed = [role for role in ROLES if role in raw["x-access"] or raw["x-access"][0] in ("PUBLIC", "AUTHENTICATED")]
+        allowed = [
+            role for role in ROLES if role in raw["x-access"] or raw["x-access"][0] in ("PUBLIC", "AUTHENTICATED")
+        ]
         if allowed and self._random.random() < 0.9:
             return self._random.choice(allowed)
         return self._random.choice([*ROLES, NOBODY])
@@ -238,5 +242,3 @@ def _reason(answer: Any) -> str:
 
 def _can_be_sent(value: Any) -> bool:
     return isinstance(value, str) and value.isascii() and value.isprintable() and value == value.strip()
-
-

@@ -8,9 +8,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
-
 from marketd.config import Settings
+from marketd.gateway.descriptors import rest_descriptors
 from marketd.gateway.envoy.build import configuration
 from marketd.gateway.gateway import DESCRIPTORS, DOCS, OPENAPI, Gateway
 from marketd.gateway.openapi.document import written
@@ -45,7 +44,7 @@ def write_files(gateway: Gateway, folder: Path) -> Path:
     Returns the path of the last.
     """
     descriptors = folder / DESCRIPTORS
-    descriptors.write_bytes(FileDescriptorSet(file=contract().values()).SerializeToString(deterministic=True))
+    descriptors.write_bytes(rest_descriptors().SerializeToString(deterministic=True))
     described, pages = folder / OPENAPI, folder / DOCS
     described.write_bytes(written(services()))
     # Copies: Envoy reads plain files, which those of a package need not be.

@@ -82,9 +82,11 @@ async def finish(passage: Passage, problem: BaseException, trail: AuditTrail | N
 def _is_told_in_stream(passage: Passage) -> bool:
     """Whether the error is the last line of a stream of JSON, whose reader sees no trailers.
 
-    Before the first answer it is the HTTP status instead, and what waits to be written lets nothing past.
+    Before the headers it is the HTTP status instead, and what waits to be written lets nothing past.
     """
-    return passage.has_answered and not passage.writing_since and passage.headers.get(STREAM_ERRORS) == "message"
+    if passage.opening is None or not passage.opening.has_begun or passage.writing_since:
+        return False
+    return passage.headers.get(STREAM_ERRORS) == "message"
 
 
 async def _tell_first(context: Any, details: bytes, abort: Awaitable[None]) -> None:

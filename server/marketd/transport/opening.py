@@ -30,7 +30,9 @@ class Opening:
 
     def _begin(self) -> asyncio.Future[None]:
         if self._sending is None:
-            self._sending = asyncio.ensure_future(self._passage.context.send_initial_metadata(()))
+            # Of a stream that is still open, the log can be searched for it as well.
+            named = (("x-request-id", self._passage.call.correlation_id),)
+            self._sending = asyncio.ensure_future(self._passage.context.send_initial_metadata(named))
             self._sending.add_done_callback(_seen)
         return self._sending
 
@@ -51,6 +53,11 @@ class Opening:
         self._timer.cancel()
         if self._sending is not None:
             await asyncio.wait([self._sending])
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether they are out or on their way, so that HTTP's status is said."""
+        return self._sending is not None
 
     def leave(self) -> None:
         """The call is over."""

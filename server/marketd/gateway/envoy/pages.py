@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from marketd.gateway.envoy.names import TRANSCODER, off
+from marketd.gateway.envoy.names import LUA, TRANSCODER, off
 from marketd.gateway.gateway import Gateway
 
 LARGEST_BYTES: Final = 4 * 1024 * 1024
@@ -65,7 +65,7 @@ def page_routes(gateway: Gateway) -> list[dict[str, Any]]:
     moved = {
         "match": {"path": "/docs", "headers": [_READ]},
         "redirect": {"path_redirect": "/docs/"},
-        "typed_per_filter_config": {TRANSCODER: off()},
+        "typed_per_filter_config": {LUA: off(), TRANSCODER: off()},
     }
     return [_file("/openapi.json", str(gateway.openapi), document, open_to_all), moved, *pages]
 
@@ -82,7 +82,7 @@ def _file(path: str, file: str, page: _Page, *more: dict[str, Any]) -> dict[str,
             _header("referrer-policy", "no-referrer"),
             *more,
         ],
-        "typed_per_filter_config": {TRANSCODER: off()},
+        "typed_per_filter_config": {LUA: off(), TRANSCODER: off()},
     }
 
 
