@@ -12,7 +12,7 @@ _MESSAGES: Final = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutat
 NO_KEY: Final = r":?[^:]*[^0-9a-z_.:-][^:]*"
 """A name with a character that no key of metadata has; those of HTTP/2's own begin with a colon."""
 NOT_OF_REST: Final = r"grpc-.*|.*-bin"
-"""What the core itself reads: bytes in base64, and how messages travel, which the gateway says and JSON's sender does not."""
+"""What the core itself reads: bytes in base64, and how messages travel, which is the gateway's to say."""
 
 
 def metadata_filter() -> dict[str, Any]:

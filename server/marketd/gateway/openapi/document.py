@@ -91,7 +91,7 @@ def written(services: Iterable[str]) -> bytes:
 
 
 def _share_responses(paths: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    """Put the refusals that several operations have into one place each, by status and reasons; they are most of all."""
+    """Put the refusals that several operations have into one place each: they are most of the text."""
     uses: dict[str, list[tuple[dict[str, Any], str]]] = {}
     for verbs in paths.values():
         for operation in verbs.values():

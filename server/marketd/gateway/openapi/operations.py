@@ -12,7 +12,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescri
 
 from marketd.gateway.openapi.comments import MethodWords
 from marketd.gateway.openapi.refusals import OF_BODIES, Refusals
-from marketd.gateway.openapi.schemas import REQUEST_ID, Schemas, is_required
+from marketd.gateway.openapi.schemas import REQUEST_ID, Schemas, Way, is_required
 from marketd.kernel.masks import is_ours
 from marketd.transport.rules import Idempotency, Kind, Open, RateClass, Rule
 
@@ -70,12 +70,10 @@ class Operations:
     def _in_path(self, method: MethodDescriptor, variables: Iterable[str]) -> Iterator[dict[str, Any]]:
         for variable in variables:
             field = _last(method, variable)
-            schema = self._schemas.field(field)
+            schema = self._schemas.field(field, Way.INPUT)
             words = schema.pop("description", "")
             for keyword in ("readOnly", "writeOnly"):
                 schema.pop(keyword, None)
-            if field.name.endswith("_id") and "^$|" in schema.get("pattern", ""):  # a path's part is never empty
-                schema = {"type": "string", "format": "uuid"}
             if schema == {"type": "string"}:
                 schema = _id_schema(field)
             yield {
@@ -105,7 +103,7 @@ class Operations:
             for inner in message.fields:
                 yield from self._query(inner, f"{path}.", f"{name}.", variables)
             return
-        schema = self._schemas.field(field)
+        schema = self._schemas.field(field, Way.INPUT)
         yield {
             "name": name,
             "in": "query",
@@ -124,7 +122,7 @@ class Operations:
         else:
             field = request.fields_by_name[body]
             resource = _message(field)
-            schema = self._schemas.patch(resource) if verb == "patch" else self._schemas.answer(resource)
+            schema = self._schemas.patch(resource) if verb == "patch" else self._schemas.resource(resource)
             needed, words = True, self._schemas.words(field)
         return {
             **({"description": words} if words else {}),

@@ -1,12 +1,15 @@
-"""The messages of the contract as JSON Schema, each once under `#/components/schemas`.
+"""The messages of the contract as JSON Schema under `#/components/schemas`.
 
-A message that requests carry requires what field_behavior requires; one that only answers carry requires what is always
-printed. One that an update carries exists once more as `…Patch`, which requires nothing: a PATCH has what changes.
+What requests carry and what answers carry differ: a request requires what field_behavior requires and has nothing of
+the server's own; an answer has whatever is always printed. So a message of both stands there twice, `Seller` as it is
+answered and `SellerInput` as it is sent, and one that an update carries once more: `SellerPatch` requires nothing,
+since a PATCH has what changes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from enum import StrEnum
 from typing import Any
 
 from buf.validate import validate_pb2
@@ -14,14 +17,22 @@ from google.api import field_behavior_pb2
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
 from marketd.gateway.openapi import rules, values
-from marketd.kernel.masks import behaviours, is_ours
+from marketd.kernel.masks import behaviours
 
 Schema = dict[str, Any]
 
 REQUEST_ID = "request_id"
 _COMPONENTS = "#/components/schemas/"
-_PATCH = "Patch"
+_OURS = "marketplace."
 _OF_REQUEST_ID = "The id of this request, as the header `Idempotency-Key` has it; give one of the two."
+
+
+class Way(StrEnum):
+    """Which way a message goes; the value ends the name of its schema where it goes several."""
+
+    ANSWER = ""
+    INPUT = "Input"
+    PATCH = "Patch"
 
 
 class NamesClash(Exception):
@@ -52,29 +63,28 @@ class Schemas:
 
     def answer(self, message: Descriptor) -> Schema:
         """What a call answers."""
-        return self._message(message)
+        return self._message(message, Way.ANSWER)
+
+    def resource(self, message: Descriptor) -> Schema:
+        """The body that is one field of a request."""
+        return self._message(message, Way.INPUT)
+
+    def patch(self, message: Descriptor) -> Schema:
+        """The body of an update: the resource with what changes."""
+        return self._message(message, Way.PATCH)
 
     def body(self, message: Descriptor, without: Collection[str]) -> Schema:
         """The body that is a whole request, without the fields that stand in its path."""
-        name = self._claim(message.name, message.full_name)
-        if name not in self._made:
-            self._made[name] = {}
-            self._made[name] = self._object(message, without=without)
-        return {"$ref": f"{_COMPONENTS}{name}"}
+        return self._made_once(message, Way.INPUT, without)
 
     def is_needed(self, message: Descriptor, without: Collection[str]) -> bool:
         """Whether a body that is a whole request must have anything."""
         return any(is_required(field) and field.name not in {*without, REQUEST_ID} for field in message.fields)
 
-    def patch(self, message: Descriptor) -> Schema:
-        """The body of an update: the resource with what changes."""
-        return self._patch(message)
-
-    def field(self, field: FieldDescriptor, *, patched: bool = False) -> Schema:
+    def field(self, field: FieldDescriptor, way: Way) -> Schema:
         """The schema of a field, with its words and whose it is."""
-        schema = self._of_field(field, patched=patched)
-        said = [self.words(field)]
-        said += rules.in_words(rules.rules_of(field))
+        schema = self._of_field(field, way)
+        said = [self.words(field), *rules.in_words(rules.rules_of(field))]
         if field.containing_oneof is not None and len(field.containing_oneof.fields) > 1:
             others = [f"`{each.json_name}`" for each in field.containing_oneof.fields if each is not field]
             said.append(f"Not together with {', '.join(others)}.")
@@ -107,37 +117,41 @@ class Schemas:
             raise NamesClash(f"{full_name} and {self._names[name]}")
         return name
 
-    def _message(self, message: Descriptor) -> Schema:
+    def _message(self, message: Descriptor, way: Way) -> Schema:
         known = values.WELL_KNOWN.get(message.full_name)
-        if known is not None:
-            return dict(known)
-        return self.body(message, ())
+        return dict(known) if known is not None else self._made_once(message, way, ())
 
-    def _patch(self, message: Descriptor) -> Schema:
-        if not _requires(message, set()):
-            return self._message(message)
-        name = self._claim(f"{message.name}{_PATCH}", f"{message.full_name}{_PATCH}")
+    def _made_once(self, message: Descriptor, way: Way, without: Collection[str]) -> Schema:
+        end = self._end(message, way)
+        name = self._claim(f"{message.name}{end}", f"{message.full_name}{end}")
         if name not in self._made:
-            self._made[name] = {}
-            self._made[name] = self._object(message, patched=True)
+            self._made[name] = {}  # for messages that carry themselves
+            self._made[name] = self._object(message, way, without)
         return {"$ref": f"{_COMPONENTS}{name}"}
 
-    def _object(self, message: Descriptor, *, without: Collection[str] = (), patched: bool = False) -> Schema:
-        fields = [field for field in message.fields if field.name not in without]
+    def _end(self, message: Descriptor, way: Way) -> str:
+        if not message.full_name.startswith(_OURS):
+            return ""
+        goes_both = message.full_name in self._asks and message.full_name in self._answers
+        return way.value if goes_both or way is Way.PATCH else ""
+
+    def _object(self, message: Descriptor, way: Way, without: Collection[str]) -> Schema:
+        others = field_behavior_pb2.INPUT_ONLY if way is Way.ANSWER else field_behavior_pb2.OUTPUT_ONLY
+        fields = [field for field in message.fields if field.name not in without and others not in behaviours(field)]
         schema: Schema = {"type": "object"}
         said = [self.words(message), *(rules.sentence(each.message) for each in _expressions(message))]
+        if way is Way.PATCH and message.full_name.startswith(_OURS):
+            said.append("Only what changes need be here.")
         if text := " ".join(each for each in said if each):
             schema["description"] = text
-        if patched:
-            schema["description"] = f"{schema.get('description', '')} Only what changes need be here.".strip()
         if not fields:
             return schema
-        required = [] if patched else [field.json_name for field in fields if self._must_be(field)]
-        choices = [] if patched else _choices(message, without)
+        choices = _choices(message, without) if way is Way.INPUT else []
+        required = [field.json_name for field in fields if _must_be(field, way)]
         required += [choice[0] for choice in choices if len(choice) == 1]
         if required:
             schema["required"] = required
-        schema["properties"] = {field.json_name: self.field(field, patched=patched) for field in fields}
+        schema["properties"] = {field.json_name: self.field(field, way) for field in fields}
         ways = [[{"required": [name]} for name in choice] for choice in choices if len(choice) > 1]
         if len(ways) == 1:
             schema["oneOf"] = ways[0]
@@ -145,50 +159,35 @@ class Schemas:
             schema["allOf"] = [{"oneOf": each} for each in ways]
         return schema
 
-    def _must_be(self, field: FieldDescriptor) -> bool:
-        if field.containing_type.full_name in self._asks:
-            return is_required(field) and field.name != REQUEST_ID
-        return not field.has_presence and field_behavior_pb2.INPUT_ONLY not in behaviours(field)
-
-    def _of_field(self, field: FieldDescriptor, *, patched: bool) -> Schema:
+    def _of_field(self, field: FieldDescriptor, way: Way) -> Schema:
         own = rules.rules_of(field)
+        # What stands in a list is given whole, also in an update.
+        inner = Way.INPUT if way is Way.PATCH else way
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
             entry = field.message_type.fields_by_name
-            names = _without_type(self._single(entry["key"], own.map.keys))
+            names = _without_type(self._single(entry["key"], own.map.keys, inner))
             return {
                 "type": "object",
-                "additionalProperties": self._single(entry["value"], own.map.values),
+                "additionalProperties": self._single(entry["value"], own.map.values, inner),
                 **({"propertyNames": names} if names else {}),
                 **rules.told(own),
             }
         if field.is_repeated:
-            return {"type": "array", "items": self._single(field, own.repeated.items), **rules.told(own)}
-        if patched and is_ours(field) and field.message_type is not None:
-            return self._patch(field.message_type)
-        return self._single(field, own)
+            return {"type": "array", "items": self._single(field, own.repeated.items, inner), **rules.told(own)}
+        return self._single(field, own, way)
 
-    def _single(self, field: FieldDescriptor, own: validate_pb2.FieldRules) -> Schema:
+    def _single(self, field: FieldDescriptor, own: validate_pb2.FieldRules, way: Way) -> Schema:
         if field.enum_type is not None:
             return self._enum(field.enum_type, rules.refused_enum_numbers(own))
         if field.message_type is not None:
-            return self._message(field.message_type)
+            return self._message(field.message_type, way)
         plain = dict(values.SCALARS[field.type])
         schema = {**plain, **rules.told(own)}
-        if not field.is_repeated and schema != plain and self._prints_zero(field, own):
-            return rules.or_zero(schema)
-        return schema
-
-    def _prints_zero(self, field: FieldDescriptor, own: validate_pb2.FieldRules) -> bool:
-        """Whether an answer may have the field with no value in it, whatever its form is otherwise."""
-        ignored = own.ignore == validate_pb2.IGNORE_IF_ZERO_VALUE
-        if field.containing_type.GetOptions().map_entry:
-            return False
-        optional = not field.has_presence and (ignored or not is_required(field))
-        return optional and field.containing_type.full_name in self._answers
+        # An update clears with the empty text; an answer prints it.
+        may_be_empty = way is not Way.INPUT and not field.is_repeated and _ignores_zero(own)
+        return rules.or_zero(schema) if may_be_empty and schema != plain else schema
 
     def _enum(self, enum: EnumDescriptor, refused: Collection[int]) -> Schema:
-        if enum.full_name == "google.protobuf.NullValue":
-            return {"type": "null"}
         name = self._claim(enum.name, enum.full_name)
         if name not in self._made:
             package = enum.full_name.rpartition(".")[0]
@@ -242,12 +241,14 @@ def _reached(messages: Iterable[Descriptor]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _requires(message: Descriptor, seen: set[str]) -> bool:
-    """Whether the message, or one in it, requires a field."""
-    if message.full_name in seen or message.full_name in values.WELL_KNOWN:
+def _must_be(field: FieldDescriptor, way: Way) -> bool:
+    """Whether a message that goes this way always has the field."""
+    if way is Way.PATCH or not field.containing_type.full_name.startswith(_OURS):
         return False
-    seen.add(message.full_name)
-    return any(
-        is_required(field) or (is_ours(field) and _requires(field.message_type, seen))  # type: ignore[arg-type]
-        for field in message.fields
-    )
+    if way is Way.INPUT:
+        return is_required(field) and field.name != REQUEST_ID
+    return not field.has_presence
+
+
+def _ignores_zero(own: validate_pb2.FieldRules) -> bool:
+    return own.ignore == validate_pb2.IGNORE_IF_ZERO_VALUE
