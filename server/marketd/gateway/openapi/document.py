@@ -35,7 +35,8 @@ is done once.
 
 **Values.** Names are lowerCamelCase, enums are their names, numbers of 64 bits are strings, instants are RFC 3339,
 spans are seconds (`90s`), amounts are `{"currencyCode", "units", "nanos"}`. Empty values are printed; what is unknown
-is absent. The words below call fields as the contract does: its `order_by` is `orderBy` here.
+is absent. Texts are not blank and hold no control characters but, in long ones, line breaks. Unknown fields of a body
+are ignored. The words below call fields as the contract does: its `order_by` is `orderBy` here.
 
 **Lists.** `pageSize` is at most 100; give `nextPageToken` as `pageToken` with the same query to go on.
 

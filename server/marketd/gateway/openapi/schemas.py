@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
+from itertools import combinations
 from typing import Any
 
 from buf.validate import validate_pb2
@@ -152,11 +153,7 @@ class Schemas:
         if required:
             schema["required"] = required
         schema["properties"] = {field.json_name: self.field(field, way) for field in fields}
-        ways = [[{"required": [name]} for name in choice] for choice in choices if len(choice) > 1]
-        if len(ways) == 1:
-            schema["oneOf"] = ways[0]
-        elif ways:
-            schema["allOf"] = [{"oneOf": each} for each in ways]
+        schema.update(_all_of(_limits(choices, [] if way is Way.ANSWER else _either(message, choices))))
         return schema
 
     def _of_field(self, field: FieldDescriptor, way: Way) -> Schema:
@@ -172,9 +169,27 @@ class Schemas:
                 **({"propertyNames": names} if names else {}),
                 **rules.told(own),
             }
+        must_be = way is Way.INPUT and is_required(field)
         if field.is_repeated:
-            return {"type": "array", "items": self._single(field, own.repeated.items, inner), **rules.told(own)}
-        return self._single(field, own, way)
+            least = {"minItems": 1} if must_be else {}
+            return {
+                "type": "array",
+                "items": self._single(field, own.repeated.items, inner),
+                **least,
+                **rules.told(own),
+            }
+        schema = self._single(field, own, way)
+        return self._given(field, schema) if must_be and not field.has_presence else schema
+
+    def _given(self, field: FieldDescriptor, schema: Schema) -> Schema:
+        """The schema without the value that counts as none, for a field that must be there."""
+        if field.enum_type is not None:
+            return {**schema, "not": {"enum": [field.enum_type.values[0].name]}}
+        if schema.get("type") == "string" and not {"format", "pattern", "enum"} & schema.keys():
+            return {"minLength": 1, **schema}
+        if schema.get("type") == "integer" and schema.get("minimum") == 0:
+            return {**schema, "minimum": 1}
+        return schema
 
     def _single(self, field: FieldDescriptor, own: validate_pb2.FieldRules, way: Way) -> Schema:
         if field.enum_type is not None:
@@ -202,7 +217,8 @@ class Schemas:
                 "enum": [value.name for value in enum.values],
             }
         if refused:
-            return {"type": "string", "enum": [value.name for value in enum.values if value.number not in refused]}
+            names = [value.name for value in enum.values if value.number in refused]
+            return {"$ref": f"{_COMPONENTS}{name}", "not": {"enum": names}}
         return {"$ref": f"{_COMPONENTS}{name}"}
 
 
@@ -219,6 +235,27 @@ def _choices(message: Descriptor, without: Collection[str]) -> list[list[str]]:
         if oneof.GetOptions().Extensions[validate_pb2.oneof].required
         and not any(field.name in without for field in oneof.fields)
     ]
+
+
+def _either(message: Descriptor, choices: list[list[str]]) -> list[list[str]]:
+    """The names of the fields of each further oneof: one of them may be given."""
+    oneofs = [[field.json_name for field in oneof.fields] for oneof in message.oneofs]
+    return [names for names in oneofs if len(names) > 1 and names not in choices]
+
+
+def _limits(choices: list[list[str]], either: list[list[str]]) -> list[Schema]:
+    """What says that just one of some fields is given, or at most one."""
+    found: list[Schema] = [{"oneOf": [{"required": [name]} for name in names]} for names in choices if len(names) > 1]
+    for names in either:
+        pairs = [{"required": list(pair)} for pair in combinations(names, 2)]
+        found.append({"not": pairs[0] if len(pairs) == 1 else {"anyOf": pairs}})
+    return found
+
+
+def _all_of(schemas: list[Schema]) -> Schema:
+    if len(schemas) < 2:
+        return schemas[0] if schemas else {}
+    return {"allOf": schemas}
 
 
 def _without_type(schema: Schema) -> Schema:
@@ -243,7 +280,9 @@ def _reached(messages: Iterable[Descriptor]) -> frozenset[str]:
 
 def _must_be(field: FieldDescriptor, way: Way) -> bool:
     """Whether a message that goes this way always has the field."""
-    if way is Way.PATCH or not field.containing_type.full_name.startswith(_OURS):
+    if not field.containing_type.full_name.startswith(_OURS):
+        return field.full_name in values.ALWAYS_THERE
+    if way is Way.PATCH:
         return False
     if way is Way.INPUT:
         return is_required(field) and field.name != REQUEST_ID

@@ -84,3 +84,6 @@ DESCRIBED: Final[Mapping[str, Mapping[str, str]]] = {
     },
 }
 """The words for messages that are not the contract's: under "" what they are, else their fields."""
+
+ALWAYS_THERE: Final = frozenset({"google.type.Money.currency_code"})
+"""The fields of those that must be given and are always answered."""
