@@ -9,7 +9,7 @@ from marketd.gateway.envoy.access_log import access_log
 from marketd.gateway.envoy.bounds import connection_options, http2_options, listener_bounds, stream_times
 from marketd.gateway.envoy.names import CLUSTER, COMPRESSOR, CORS, GRPC_WEB, HEALTH, ROUTER, extension
 from marketd.gateway.envoy.replies import HEALTH_PATH, local_replies
-from marketd.gateway.envoy.rest import rest_script
+from marketd.gateway.envoy.rest import rest_script, whole_requests
 from marketd.gateway.envoy.routes import routes
 from marketd.gateway.envoy.transcoding import transcoder
 from marketd.gateway.gateway import Gateway
@@ -81,6 +81,7 @@ def _filters(gateway: Gateway, services: Sequence[str]) -> list[dict[str, Any]]:
         _compressor(),
         extension(GRPC_WEB, "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb"),
         rest_script(services),
+        whole_requests(gateway),
         transcoder(gateway, services),
         extension(ROUTER, "envoy.extensions.filters.http.router.v3.Router", suppress_envoy_headers=True),
     ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from marketd.gateway.envoy.cors import cors
-from marketd.gateway.envoy.names import CLUSTER, CORS, LUA, TRANSCODER, off, seconds
+from marketd.gateway.envoy.names import BUFFER, CLUSTER, CORS, LUA, TRANSCODER, off, seconds
+from marketd.gateway.envoy.rest import takes, upload_paths
 from marketd.gateway.gateway import Gateway
 from marketd.transport.last_words import STREAM_ERRORS
 
@@ -27,6 +28,7 @@ def routes(gateway: Gateway) -> dict[str, Any]:
         "routes": [
             _to_workers({"path": _HEALTH_WATCH, "headers": _IS_GRPC}, grpc=True, idle_seconds=_HEALTH_WATCH_SECONDS),
             _to_workers({"prefix": "/", "headers": _IS_GRPC}, grpc=True),
+            *({**_to_workers({"path": path}), **takes(gateway.upload_bytes)} for path in upload_paths()),
             _to_workers({"prefix": REST}),
             _to_workers({"path": _KEYS}),
             *(_refused({"prefix": package}, 415) for package in ("/marketplace.", "/grpc.")),
@@ -66,7 +68,7 @@ def _to_workers(match: dict[str, Any], *, grpc: bool = False, idle_seconds: floa
     route: dict[str, Any] = {"match": match, "route": action}
     if grpc:
         route["request_headers_to_remove"] = [STREAM_ERRORS]  # it is for those who see no trailers
-        route["typed_per_filter_config"] = {LUA: off(), TRANSCODER: off()}
+        route["typed_per_filter_config"] = {LUA: off(), BUFFER: off(), TRANSCODER: off()}
     return route
 
 
@@ -74,5 +76,5 @@ def _refused(match: dict[str, Any], status: int) -> dict[str, Any]:
     return {
         "match": match,
         "direct_response": {"status": status},
-        "typed_per_filter_config": {LUA: off(), TRANSCODER: off()},
+        "typed_per_filter_config": {LUA: off(), BUFFER: off(), TRANSCODER: off()},
     }
