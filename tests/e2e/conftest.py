@@ -58,7 +58,7 @@ async def gateway(
 ) -> AsyncIterator[RunningGateway]:
     """One gateway in front of the shared workers, as `serve --gateway` has it. It lets pages of ORIGIN call."""
     upstreams = [Upstream(socket=path) for path in sockets]
-    async with running(shared_settings, sockets[0].parent, upstreams, origins=(ORIGIN,)) as made:
+    async with running(shared_settings, sockets[0].parent, upstreams, origins=(ORIGIN,), idle_seconds=15.0) as made:
         yield made
 
 

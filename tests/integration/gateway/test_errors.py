@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -140,9 +141,18 @@ async def test_a_body_that_is_packed_or_too_large_or_not_wanted_is_refused(rest:
     assert packed[:3] == (415, 3, "MALFORMED_REQUEST")
     large = await refused(rest, "/v1/cart/items", {"variantId": "x" * 2_000_000})
     assert large[:3] == (413, 3, "VALIDATION_FAILED")
+    longer = await refused(rest, "/v1/media", {"image": "x" * 7_000_000})
+    assert longer[:3] == (413, 3, "VALIDATION_FAILED")
     unwanted = await refused(rest, "/v1/media/7", {"etag": "x"}, method="DELETE")
     assert unwanted[:3] == (400, 3, "MALFORMED_REQUEST")
     assert rest.echo.seen == []
+
+
+async def test_a_picture_of_three_mebibytes_passes_in_json(rest: Rest) -> None:
+    picture = bytes(range(256)) * 12 * 1024
+    status, _, _ = await rest.gateway.fetch("/v1/media", {"image": base64.b64encode(picture).decode()})
+    assert status == 200
+    assert rest.echo.seen[0][1].image == picture  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(("method", "path", "others"), [

@@ -7,16 +7,18 @@ from typing import Any, Final
 
 from marketd.gateway.envoy.access_log import access_log
 from marketd.gateway.envoy.bounds import connection_options, http2_options, listener_bounds, stream_times
-from marketd.gateway.envoy.metadata import metadata_filter
+from marketd.gateway.envoy.metadata import no_keys, rest_metadata
 from marketd.gateway.envoy.names import CLUSTER, COMPRESSOR, CORS, GRPC_WEB, HEALTH, ROUTER, extension
 from marketd.gateway.envoy.replies import HEALTH_PATH, local_replies
-from marketd.gateway.envoy.rest import rest_script
+from marketd.gateway.envoy.rest import rest_script, whole_requests
 from marketd.gateway.envoy.routes import routes
 from marketd.gateway.envoy.transcoding import transcoder
 from marketd.gateway.gateway import Gateway
 
 _NAME: Final = "gateway"
 _HTTP: Final = "envoy.filters.network.http_connection_manager"
+# What clients claim of their address: x-forwarded-for alone counts, and in it what proxies wrote that are known.
+_CLAIMS: Final = ("forwarded", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip")
 _COMPRESSED: Final = (
     "application/json",
     "application/x-ndjson",
@@ -52,12 +54,11 @@ def _connection_manager(gateway: Gateway, services: Sequence[str]) -> dict[str, 
         codec_type="AUTO",
         stat_prefix=_NAME,
         server_name="marketd",
-        # Whom the gateway sees itself goes last into x-forwarded-for, which is what the workers count by; what clients
-        # put in front of it, and every x-envoy- header of theirs, counts for nothing.
         use_remote_address=True,
+        # The routes append whom the gateway sees: Envoy itself writes the machine's own address for one on loopback.
+        skip_xff_append=True,
         xff_num_trusted_hops=gateway.trusted_hops,
-        # No client is one of ours, from whatever network it comes.
-        internal_address_config={"cidr_ranges": []},
+        early_header_mutation_extensions=[_forget_claims()],
         # The workers judge a client's x-request-id, and make one where there is none.
         generate_request_id=False,
         preserve_external_request_id=True,
@@ -74,15 +75,32 @@ def _connection_manager(gateway: Gateway, services: Sequence[str]) -> dict[str, 
     )
 
 
+def _forget_claims() -> dict[str, Any]:
+    """Drop what only proxies may say, before anything is read: no client is one, from whatever network it comes.
+
+    With Envoy's own headers a client could shorten time-outs and have calls repeated.
+    """
+    return extension(
+        "envoy.http.early_header_mutation.header_mutation",
+        "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+        mutations=[
+            {"remove_on_match": {"key_matcher": {"prefix": "x-envoy-"}}},
+            no_keys(),
+            *({"remove": name} for name in _CLAIMS),
+        ],
+    )
+
+
 def _filters(gateway: Gateway, services: Sequence[str]) -> list[dict[str, Any]]:
     """In the order in which a request meets them; an answer meets them from below."""
     return [
         extension(CORS, "envoy.extensions.filters.http.cors.v3.Cors"),
         _health(),
         _compressor(),
-        metadata_filter(),
         extension(GRPC_WEB, "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb"),
+        rest_metadata(),
         rest_script(services),
+        whole_requests(gateway),
         transcoder(gateway, services),
         extension(ROUTER, "envoy.extensions.filters.http.router.v3.Router", suppress_envoy_headers=True),
     ]

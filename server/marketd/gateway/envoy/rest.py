@@ -15,9 +15,11 @@ from typing import Any, Final
 
 from google.api import annotations_pb2
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from marketplace.policy.v1 import policy_pb2
 
-from marketd.gateway.envoy.names import LUA, extension
+from marketd.gateway.envoy.names import BUFFER, LUA, extension, typed
 from marketd.gateway.envoy.replies import REPLIES
+from marketd.gateway.gateway import Gateway
 from marketd.kernel.call.reasons import Reason
 from marketd.transport.descriptors import contract
 
@@ -48,6 +50,38 @@ def rest_script(services: Sequence[str]) -> dict[str, Any]:
         "envoy.extensions.filters.http.lua.v3.Lua",
         default_source_code={"inline_string": head + body},
     )
+
+
+def whole_requests(gateway: Gateway) -> dict[str, Any]:
+    """The filter that lets no request through before it has all of it, and none that is longer than its path takes.
+
+    Whoever is slow to send, or never does, so costs the workers nothing.
+    """
+    return extension(
+        BUFFER,
+        "envoy.extensions.filters.http.buffer.v3.Buffer",
+        max_request_bytes=gateway.body_bytes,
+    )
+
+
+def takes(most_bytes: int) -> dict[str, Any]:
+    """For a route: it takes so long a body."""
+    buffer = {"max_request_bytes": most_bytes}
+    per_route = typed("envoy.extensions.filters.http.buffer.v3.BufferPerRoute", buffer=buffer)
+    return {"typed_per_filter_config": {BUFFER: per_route}}
+
+
+def upload_paths() -> list[str]:
+    """The paths at which a file comes in one message."""
+    found = set()
+    for file in contract().values():
+        for service in file.service:
+            for method in service.method:
+                is_upload = method.options.Extensions[policy_pb2.rule].rate_class == policy_pb2.RATE_CLASS_UPLOAD
+                path = method.options.Extensions[annotations_pb2.http].post
+                if is_upload and path and not method.client_streaming:
+                    found.add(path)
+    return sorted(found)
 
 
 def http_bindings(services: Sequence[str]) -> Iterator[tuple[str, str]]:

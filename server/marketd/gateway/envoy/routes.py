@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from marketd.gateway.envoy.cors import cors
-from marketd.gateway.envoy.metadata import METADATA, rest_metadata
-from marketd.gateway.envoy.names import CLUSTER, CORS, LUA, TRANSCODER, off, seconds
+from marketd.gateway.envoy.names import BUFFER, CLUSTER, CORS, LUA, METADATA, TRANSCODER, off, seconds
 from marketd.gateway.envoy.pages import LARGEST_BYTES, page_routes
+from marketd.gateway.envoy.rest import takes, upload_paths
 from marketd.gateway.gateway import Gateway
 from marketd.transport.last_words import STREAM_ERRORS
 
@@ -17,8 +17,6 @@ _HEALTH_WATCH: Final = "/grpc.health.v1.Health/Watch"
 # A worker that is told of no change of health for an hour is asked anew; the watch has no heartbeat.
 _HEALTH_WATCH_SECONDS: Final = 3600.0
 _IS_GRPC: Final = [{"name": "content-type", "string_match": {"prefix": "application/grpc"}}]
-# What clients claim of their address: x-forwarded-for alone counts, and in it what proxies wrote that are known.
-_CLAIMS: Final = ("forwarded", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip")
 
 
 def routes(gateway: Gateway) -> dict[str, Any]:
@@ -29,6 +27,7 @@ def routes(gateway: Gateway) -> dict[str, Any]:
         "routes": [
             _to_workers({"path": _HEALTH_WATCH, "headers": _IS_GRPC}, grpc=True, idle_seconds=_HEALTH_WATCH_SECONDS),
             _to_workers({"prefix": "/", "headers": _IS_GRPC}, grpc=True),
+            *({**_to_workers({"path": path}), **takes(gateway.upload_bytes)} for path in upload_paths()),
             _to_workers({"prefix": REST}),
             _to_workers({"path": _KEYS}),
             *page_routes(gateway),
@@ -42,7 +41,13 @@ def routes(gateway: Gateway) -> dict[str, Any]:
     return {
         "name": "paths",
         "virtual_hosts": [host],
-        "request_headers_to_remove": list(_CLAIMS),
+        # Whom the gateway sees goes last, and is what the workers count by; what stands in front of it is not read.
+        "request_headers_to_add": [
+            {
+                "header": {"key": "x-forwarded-for", "value": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"},
+                "append_action": "APPEND_IF_EXISTS_OR_ADD",
+            }
+        ],
         "max_direct_response_body_size_bytes": LARGEST_BYTES,
     }
 
@@ -74,9 +79,7 @@ def _to_workers(match: dict[str, Any], *, grpc: bool = False, idle_seconds: floa
     route: dict[str, Any] = {"match": match, "route": action}
     if grpc:
         route["request_headers_to_remove"] = [STREAM_ERRORS]  # it is for those who see no trailers
-        route["typed_per_filter_config"] = {LUA: off(), TRANSCODER: off()}
-    else:
-        route["typed_per_filter_config"] = {METADATA: rest_metadata()}
+        route["typed_per_filter_config"] = {LUA: off(), BUFFER: off(), METADATA: off(), TRANSCODER: off()}
     return route
 
 
@@ -84,5 +87,5 @@ def _refused(match: dict[str, Any], status: int) -> dict[str, Any]:
     return {
         "match": match,
         "direct_response": {"status": status},
-        "typed_per_filter_config": {LUA: off(), TRANSCODER: off()},
+        "typed_per_filter_config": {LUA: off(), BUFFER: off(), TRANSCODER: off()},
     }

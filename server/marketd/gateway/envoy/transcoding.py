@@ -30,6 +30,6 @@ def transcoder(gateway: Gateway, services: Sequence[str]) -> dict[str, Any]:
             "reject_unknown_query_parameters": True,
             "reject_binding_body_field_collisions": True,
         },
-        max_request_body_size=gateway.body_bytes,
+        max_request_body_size=gateway.upload_bytes,
         max_response_body_size=MAX_ANSWER_BYTES,
     )
