@@ -27,8 +27,8 @@ _ABOUT: Final = """The marketplace over HTTP: JSON in and out, the same calls as
 make it; what belongs to others is answered with 404.
 
 **Refusals.** Every refusal has one shape, Error. Programs read `details[].reason`, whose values are Reason; people
-read `message`. Beside what stands at each call the gateway may answer 404 and 405 (no such call), 408 (too slow), 431
-(headers too large) and 502 (the server broke off), in the same shape.
+read `message`. Beside what stands at each call the gateway may answer 404 and 405 (no such call), 408 (too slow)
+and 502 (the server broke off), in the same shape.
 
 **Repeating.** Send `Idempotency-Key` with a write: when no answer comes, send the same again with the same key, and it
 is done once.

@@ -11,7 +11,7 @@ from google.api import annotations_pb2, http_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 
 from marketd.gateway.openapi.comments import MethodWords
-from marketd.gateway.openapi.refusals import OF_BODIES, Refusals
+from marketd.gateway.openapi.refusals import OF_BODIES, OF_HEADERS, Refusals
 from marketd.gateway.openapi.schemas import REQUEST_ID, Schemas, Way, is_required
 from marketd.kernel.masks import is_ours
 from marketd.transport.rules import Idempotency, Kind, Open, RateClass, Rule
@@ -132,7 +132,7 @@ class Operations:
 
     def _responses(self, method: MethodDescriptor, rule: Rule, words: MethodWords, body: str) -> dict[str, Any]:
         answers: dict[str, Any] = {"200": self._answer(method, rule)}
-        causes = self._refusals.of_method(rule, words, method.input_type)
+        causes = self._refusals.of_method(rule, words, method.input_type) | OF_HEADERS
         if body:
             causes |= OF_BODIES
         for status in sorted(causes):

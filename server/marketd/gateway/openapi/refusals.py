@@ -44,11 +44,16 @@ TITLES: Final[Mapping[int, str]] = {
     409: "Somebody else was there first; read and try again.",
     413: "The request's body is too large.",
     415: "The body is of another kind than JSON.",
+    431: "The headers are too large.",
     429: "Too many calls; `retry-after` says when to come again.",
     500: "Something broke that should not; the correlation id finds it in the logs.",
     503: "The server cannot take the call now; come again.",
     504: "The call took longer than it may.",
 }
+OF_HEADERS: Final[Mapping[int, dict[str, str]]] = {
+    431: {"MALFORMED_REQUEST": "the address with its query, and the headers, are larger than 16 KiB"},
+}
+"""What the gateway answers before anybody reads a request."""
 OF_BODIES: Final[Mapping[int, dict[str, str]]] = {
     413: {"VALIDATION_FAILED": "the body is larger than this path takes"},
     415: {"MALFORMED_REQUEST": "the content type is not application/json"},
