@@ -123,6 +123,11 @@ function envoy_on_response(handle)
     end
   end
   if headers:get("content-length") == nil then
+    if headers:get("x-not-modified") ~= nil then
+      headers:remove("x-not-modified")
+      headers:replace(":status", "304")
+      return
+    end
     if headers:get("content-type") == "application/json" and reply == nil then
       headers:replace("content-type", "application/x-ndjson")
     end
