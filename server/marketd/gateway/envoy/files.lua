@@ -1,10 +1,14 @@
 -- What Envoy's file_server leaves open, on the routes that hand out files: etags, 304, ranges as RFC 9110 has them,
 -- folders, and the headers of an answer. Each route says in its filter context which files it means (files.py).
+--
+-- It opens files in Envoy's own thread, which nothing must hold up for long: pages from a folder of this machine once
+-- a second at most, and pictures, whose folder may be another machine's, only for a range.
 local bit = require("bit")
 local byte, bxor, tobit, lshift, tohex = string.byte, bit.bxor, bit.tobit, bit.lshift, bit.tohex
 
 -- Two hashes of 32 bits (FNV-1a and one of Bernstein's), so that a changed page has another tag, whenever it changed.
-local function tag_of(text)
+-- Weak, because the compressor takes strong tags away.
+local function tag_of_text(text)
   local first, second = tobit(2166136261), 5381
   for at = 1, #text do
     local each = byte(text, at)
@@ -12,21 +16,27 @@ local function tag_of(text)
     first = tobit(first * 403 + lshift(first, 24)) -- times 16777619, which a double does not hold exactly
     second = bxor(tobit(second * 33), each)
   end
-  -- Weak, because the compressor takes strong tags away.
   return 'W/"' .. tohex(first) .. tohex(second) .. '"'
+end
+
+local tags = {}
+
+-- The tag of a page, as it was within this second; none for large files.
+local function tag_of(path, size, limit)
+  if size > limit then return nil end
+  local now, kept = os.time(), tags[path]
+  if kept and kept.second == now and kept.size == size then return kept.tag end
+  local file = io.open(path, "rb")
+  if not file then return nil end
+  local tag = tag_of_text(file:read("*a") or "")
+  file:close()
+  tags[path] = { second = now, size = size, tag = tag }
+  return tag
 end
 
 -- Whether one of the tags of an if-none-match is this one; weak or strong makes no difference there.
 local function names(list, tag)
   return list == "*" or string.find(list, string.match(tag, '"%x+"'), 1, true) ~= nil
-end
-
-local function path_on_disk(context, path)
-  path = string.gsub(path, "%?.*$", "")
-  path = string.gsub(string.sub(path, #context:get("prefix") + 1), "%%(%x%x)", function(two)
-    return string.char(tonumber(two, 16))
-  end)
-  return context:get("folder") .. path
 end
 
 -- The bytes of a file; nothing for what is missing, and "folder" for a folder, which can be opened and not read.
@@ -37,6 +47,13 @@ local function size_of(path)
   local size = refused and "folder" or file:seek("end")
   file:close()
   return size
+end
+
+local function on_disk(context, path)
+  local below = string.sub(path, #context:get("prefix") + 1)
+  return context:get("folder") .. string.gsub(below, "%%(%x%x)", function(two)
+    return string.char(tonumber(two, 16))
+  end)
 end
 
 -- A range that the file has, as file_server takes it; nothing where the whole file is the answer.
@@ -54,39 +71,52 @@ local function range_within(range, size)
   return string.format("bytes=%.0f-%.0f", first, last)
 end
 
+-- Where a page is found, and its size; nothing when the request has been answered.
+local function page(handle, context, path, query)
+  local found = on_disk(context, path)
+  local size = size_of(found)
+  if size == "folder" then
+    local slash = string.sub(found, -1) == "/"
+    found = found .. (slash and "" or "/") .. "index.html"
+    size = size_of(found)
+    if type(size) == "number" and not slash then
+      -- Without it the links of the page would lead beside the folder.
+      handle:respond({ [":status"] = "308", location = path .. "/" .. query }, "")
+      return nil
+    end
+  end
+  if type(size) ~= "number" then
+    -- For file_server a folder is forbidden and a slash behind a file's name a bad request; to readers both are missing.
+    handle:respond({ [":status"] = "404" }, "")
+    return nil
+  end
+  return found, size
+end
+
 function envoy_on_request(handle)
   local context, headers = handle:filterContext(), handle:headers()
+  local method = headers:get(":method")
+  if method ~= "GET" and method ~= "HEAD" then return end
   local noted = handle:streamInfo():dynamicMetadata()
-  local path, known = headers:get(":path"), headers:get("if-none-match")
-  local tag
+  local path, query = string.match(headers:get(":path"), "^([^?]*)(.*)$")
+  local range, only_if, known = headers:get("range"), headers:get("if-range"), headers:get("if-none-match")
+  local size, tag
   if context:get("immutable") then
     tag = '"' .. string.match(path, "/(%x+)%.[^/]*$") .. '"'
-    noted:set("files", "tag", tag)
-    if known and names(known, tag) then
-      handle:respond({ [":status"] = "304" }, "")
-      return
-    end
-  elseif known then
-    noted:set("files", "known", known)
+    if range then size = size_of(on_disk(context, path)) end
+  else
+    local found
+    found, size = page(handle, context, path, query)
+    if not found then return end
+    tag = tag_of(found, size, context:get("tagged_bytes"))
   end
-  local range, only_if = headers:get("range"), headers:get("if-range")
-  if not range and context:get("immutable") then return end
-  local on_disk = path_on_disk(context, path)
-  local size = size_of(on_disk)
-  if size == "folder" then
-    headers:remove("range")
-    if not size_of(on_disk .. "/index.html") then
-      handle:respond({ [":status"] = "404" }, "")
-    elseif string.sub(on_disk, -1) ~= "/" then
-      -- Without it the links of the page would lead beside the folder.
-      local bare, query = string.match(path, "^([^?]*)(.*)$")
-      handle:respond({ [":status"] = "308", location = bare .. "/" .. query }, "")
-    end
-  elseif not size then
-    -- A file's name with a slash behind it is a bad request for file_server, and a missing page for everybody else.
-    handle:respond({ [":status"] = "404" }, "")
-  elseif range then
-    local within = (not only_if or only_if == tag) and range_within(range, size) or nil
+  if tag then noted:set("files", "tag", tag) end
+  if tag and known and names(known, tag) then
+    handle:respond({ [":status"] = "304" }, "")
+  elseif range and type(size) == "number" then
+    -- A part of a page goes with no tag that it has: those are weak, and RFC 9110 wants a strong one here.
+    local same = not only_if or (only_if == tag and context:get("immutable"))
+    local within = same and range_within(range, size) or nil
     headers:remove("range")
     if within then
       headers:add("range", within)
@@ -96,35 +126,20 @@ function envoy_on_request(handle)
 end
 
 function envoy_on_response(handle)
-  local context, noted = handle:filterContext(), handle:streamInfo():dynamicMetadata():get("files") or {}
-  local headers = handle:headers()
+  local context, headers = handle:filterContext(), handle:headers()
+  local noted = handle:streamInfo():dynamicMetadata():get("files") or {}
   local status = headers:get(":status")
   headers:replace("x-content-type-options", "nosniff")
   headers:replace("referrer-policy", "same-origin")
   headers:replace("content-security-policy", context:get("policy"))
-  if status == "416" and noted.size then headers:replace("content-range", "bytes */" .. noted.size) end
-  if status ~= "200" and status ~= "206" and status ~= "304" then
-    headers:replace("cache-control", "no-store")
-    return
-  end
-  headers:replace("cache-control", context:get("cache"))
-  if context:get("immutable") then
-    headers:replace("cross-origin-resource-policy", "cross-origin")
-    headers:replace("etag", noted.tag)
+  if status == "200" or status == "206" or status == "304" then
+    headers:replace("cache-control", context:get("cache"))
+    if noted.tag then headers:replace("etag", noted.tag) end
+    if context:get("immutable") then headers:replace("cross-origin-resource-policy", "cross-origin") end
     if status == "304" then headers:remove("content-type") end
-    return
-  end
-  local length = tonumber(headers:get("content-length") or "0")
-  if status ~= "200" or length == 0 or length > context:get("tagged_bytes") then return end
-  local body = handle:body()
-  if not body then return end -- a HEAD
-  local tag = tag_of(body:getBytes(0, body:length()))
-  headers = handle:headers() -- the first are no longer good after the wait for the body
-  headers:replace("etag", tag)
-  if noted.known and names(noted.known, tag) then
-    body:setBytes("")
-    headers:replace(":status", "304")
-    headers:remove("content-length")
-    headers:remove("content-type")
+  else
+    headers:replace("cache-control", "no-store")
+    if status == "405" then headers:replace("allow", "GET, HEAD") end
+    if status == "416" and noted.size then headers:replace("content-range", "bytes */" .. noted.size) end
   end
 end

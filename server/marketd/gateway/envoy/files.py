@@ -24,7 +24,7 @@ PROGRAM_SIZE: Final = 1_000
 """Envoy refuses patterns of more steps than 100 unless its runtime says otherwise; the two above have some more."""
 
 TAGGED_BYTES: Final = 512 * 1024
-"""Larger files have no etag: the whole file is held in memory while its tag is made."""
+"""Larger files have no etag: the whole file is read for it."""
 
 PAGE_POLICY: Final = "; ".join(
     (
