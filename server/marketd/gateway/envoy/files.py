@@ -6,15 +6,15 @@ far: what is hidden, what climbs, and what else lies in the pictures' folder is 
 
 from __future__ import annotations
 
-import os
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-Config = dict[str, Any]
+from marketd.gateway.envoy.names import FILE_SERVER, LUA, TRANSCODER, extension, off, typed
 
-MEDIA_PATH: Final = r"/media/[0-9a-f]{64}\.webp"
+MEDIA: Final = "/media/"
+MEDIA_PATH: Final = rf"{MEDIA}[0-9a-f]{{64}}\.webp"
 # Segments without a dot in front: letters, digits and marks that are no syntax, blanks and UTF-8 beyond ASCII escaped.
 # A slash, a backslash, a NUL, a percent sign or a dot that is escaped matches nothing.
 STATIC_PATH: Final = (
@@ -80,83 +80,51 @@ COMPRESSED_TYPES: Final = (
     "text/plain",
     "text/csv",
     "text/markdown",
+    "application/json",
+    "application/x-ndjson",
     "image/svg+xml",
     "application/manifest+json",
     "application/wasm",
     "application/xml",
 )
-"""What is worth compressing besides JSON."""
+"""What is worth compressing, of the workers' answers too."""
 
-_EXTENSIONS: Final = "type.googleapis.com/envoy.extensions.filters.http"
-_SERVER: Final = "envoy.filters.http.file_server"
-_LUA: Final = "envoy.filters.http.lua"
+_SERVER_TYPE: Final = "envoy.extensions.filters.http.file_server.v3.FileServerConfig"
+_LUA_TYPE: Final = "envoy.extensions.filters.http.lua.v3"
 _SCRIPT: Final = "files.lua"
 _READERS: Final = {"thread_pool": {"thread_count": 2}}
 
 
-class StaticFolderUnfit(Exception):
-    """The folder of static pages cannot be handed out; the text says why, and what to do."""
-
-
-def check_static_folder(folder: Path) -> None:
-    """Whether the folder can be handed out whole: links out of it are followed, so there may be none.
-
-    Raises StaticFolderUnfit.
-    """
-    if not folder.is_dir():
-        raise StaticFolderUnfit(f"{folder} is not a folder; name the one that holds index.html.")
-    root = folder.resolve()
-    for parent, folders, files in os.walk(root):
-        for name in (*folders, *files):
-            each = Path(parent, name)
-            if each.is_symlink() and not each.resolve().is_relative_to(root):
-                raise StaticFolderUnfit(
-                    f"{each.relative_to(root)} in {folder} is a link that leads out of the folder; put a copy there, "
-                    "or remove it."
-                )
-
-
-def filters() -> list[Config]:
+def filters() -> list[dict[str, Any]]:
     """The two filters; a route that does not mention them is not touched. A compressor stands before them."""
     script = resources.files(__package__).joinpath(_SCRIPT).read_text()
     return [
-        {
-            "name": _LUA,
-            "typed_config": {
-                "@type": f"{_EXTENSIONS}.lua.v3.Lua",
-                "source_codes": {_SCRIPT: {"inline_string": script}},
-            },
-        },
-        {
-            "name": _SERVER,
-            "typed_config": {
-                "@type": f"{_EXTENSIONS}.file_server.v3.FileServerConfig",
-                "manager_config": _READERS,
-            },
-        },
+        extension(LUA, f"{_LUA_TYPE}.Lua", source_codes={_SCRIPT: {"inline_string": script}}),
+        extension(FILE_SERVER, _SERVER_TYPE, manager_config=_READERS),
     ]
 
 
-def static_route(folder: str, policy: str = OWNERS_POLICY) -> Config:
+def static_route(folder: Path, policy: str = OWNERS_POLICY) -> dict[str, Any]:
     """Pages from a folder, at `/`."""
     context = {"cache": "no-cache", "policy": policy, "tagged_bytes": TAGGED_BYTES}
     return _route("static", STATIC_PATH, "/", folder, context)
 
 
-def media_route(folder: str) -> Config:
+def media_route(folder: Path) -> dict[str, Any]:
     """Public pictures from the store's folder; their names are made of their bytes, so they never change."""
     context = {"cache": "public, max-age=31536000, immutable", "policy": _PICTURE_POLICY, "immutable": True}
-    return _route("media", MEDIA_PATH, "/media/", folder, context)
+    return _route("media", MEDIA_PATH, MEDIA, folder, context)
 
 
-def media_redirect(bucket_url: str) -> Config:
+def media_redirect(bucket_url: str) -> dict[str, Any]:
     """Public pictures from where a bucket shows them: a web address that ends with a slash."""
     target = urlsplit(bucket_url)
-    redirect: Config = {
+    host = f"[{target.hostname}]" if ":" in (target.hostname or "") else target.hostname
+    redirect: dict[str, Any] = {
         "scheme_redirect": target.scheme,
-        "host_redirect": target.hostname,
+        "host_redirect": host,
         "port_redirect": target.port or {"http": 80, "https": 443}[target.scheme],
-        "regex_rewrite": {"pattern": {"regex": "^/media/"}, "substitution": target.path.replace("\\", r"\\")},
+        "regex_rewrite": {"pattern": {"regex": f"^{MEDIA}"}, "substitution": target.path},
         "response_code": "FOUND",
         "strip_query": True,
     }
@@ -165,34 +133,37 @@ def media_redirect(bucket_url: str) -> Config:
         "match": {"safe_regex": {"regex": MEDIA_PATH}},
         "redirect": redirect,
         # The bucket may move; what lies there does not change.
-        "response_headers_to_add": [_header("cache-control", "public, max-age=300")],
+        "response_headers_to_add": [
+            {
+                "header": {"key": "cache-control", "value": "public, max-age=300"},
+                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+            }
+        ],
+        "typed_per_filter_config": {TRANSCODER: off()},
     }
 
 
-def _header(name: str, value: str) -> Config:
-    return {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-
-
-def _route(name: str, path: str, prefix: str, folder: str, context: Config) -> Config:
-    inside = folder.rstrip("/") + "/"
+def _route(name: str, path: str, prefix: str, folder: Path, context: dict[str, Any]) -> dict[str, Any]:
+    inside = f"{folder}/"
     return {
         "name": name,
         "match": {"safe_regex": {"regex": path}},
         # Reached by nobody: the file server answers before the router.
         "direct_response": {"status": 404},
         "typed_per_filter_config": {
-            _LUA: {
-                "@type": f"{_EXTENSIONS}.lua.v3.LuaPerRoute",
-                "name": _SCRIPT,
-                "filter_context": {**context, "prefix": prefix, "folder": inside},
-            },
-            _SERVER: {
-                "@type": f"{_EXTENSIONS}.file_server.v3.FileServerConfig",
-                "manager_config": _READERS,
-                "path_mappings": [{"request_path_prefix": prefix, "file_path_prefix": inside}],
-                "content_types": _CONTENT_TYPES,
-                "default_content_type": "application/octet-stream",
-                "directory_behaviors": [{"default_file": "index.html"}] if name == "static" else [],
-            },
+            TRANSCODER: off(),
+            LUA: typed(
+                f"{_LUA_TYPE}.LuaPerRoute",
+                name=_SCRIPT,
+                filter_context={**context, "prefix": prefix, "folder": inside},
+            ),
+            FILE_SERVER: typed(
+                _SERVER_TYPE,
+                manager_config=_READERS,
+                path_mappings=[{"request_path_prefix": prefix, "file_path_prefix": inside}],
+                content_types=_CONTENT_TYPES,
+                default_content_type="application/octet-stream",
+                directory_behaviors=[{"default_file": "index.html"}],
+            ),
         },
     }

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from marketd.gateway.envoy.access_log import access_log
 from marketd.gateway.envoy.bounds import BUFFER_BYTES, connection_options, http2_options, stream_times
+from marketd.gateway.envoy.files import COMPRESSED_TYPES, filters
 from marketd.gateway.envoy.names import CLUSTER, COMPRESSOR, CORS, GRPC_WEB, HEALTH, ROUTER, extension
 from marketd.gateway.envoy.replies import HEALTH_PATH, local_replies
 from marketd.gateway.envoy.routes import routes
@@ -15,16 +16,6 @@ from marketd.gateway.gateway import Gateway
 
 _NAME: Final = "gateway"
 _HTTP: Final = "envoy.filters.network.http_connection_manager"
-_COMPRESSED: Final = (
-    "application/json",
-    "application/x-ndjson",
-    "application/javascript",
-    "text/javascript",
-    "text/css",
-    "text/html",
-    "text/plain",
-    "image/svg+xml",
-)
 
 
 def listener(gateway: Gateway, services: Sequence[str]) -> dict[str, Any]:
@@ -77,6 +68,7 @@ def _filters(gateway: Gateway, services: Sequence[str]) -> list[dict[str, Any]]:
         extension(CORS, "envoy.extensions.filters.http.cors.v3.Cors"),
         _health(),
         _compressor(),
+        *filters(),
         extension(GRPC_WEB, "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb"),
         transcoder(gateway, services),
         extension(ROUTER, "envoy.extensions.filters.http.router.v3.Router", suppress_envoy_headers=True),
@@ -100,7 +92,7 @@ def _compressor() -> dict[str, Any]:
         COMPRESSOR,
         "envoy.extensions.filters.http.compressor.v3.Compressor",
         response_direction_config={
-            "common_config": {"min_content_length": 1024, "content_type": list(_COMPRESSED)},
+            "common_config": {"min_content_length": 1024, "content_type": list(COMPRESSED_TYPES)},
             "disable_on_etag_header": False,
         },
         compressor_library=extension(

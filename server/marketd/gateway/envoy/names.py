@@ -9,6 +9,8 @@ CLUSTER: Final = "workers"
 CORS: Final = "envoy.filters.http.cors"
 GRPC_WEB: Final = "envoy.filters.http.grpc_web"
 TRANSCODER: Final = "envoy.filters.http.grpc_json_transcoder"
+FILE_SERVER: Final = "envoy.filters.http.file_server"
+LUA: Final = "envoy.filters.http.lua"
 HEALTH: Final = "envoy.filters.http.health_check"
 COMPRESSOR: Final = "envoy.filters.http.compressor"
 ROUTER: Final = "envoy.filters.http.router"
@@ -16,12 +18,12 @@ ROUTER: Final = "envoy.filters.http.router"
 _TYPES: Final = "type.googleapis.com/"
 
 
-def typed(name: str, **fields: Any) -> dict[str, Any]:
+def typed(name: str, /, **fields: Any) -> dict[str, Any]:
     """A message in an Any: its type's name and its fields."""
     return {"@type": _TYPES + name, **fields}
 
 
-def extension(name: str, message: str, **fields: Any) -> dict[str, Any]:
+def extension(name: str, message: str, /, **fields: Any) -> dict[str, Any]:
     """An extension with its configuration."""
     return {"name": name, "typed_config": typed(message, **fields)}
 
