@@ -110,6 +110,8 @@ class Supervisor:
             FILE_VARIABLE: "",
             "PYTHONUNBUFFERED": "1",
         }
+        if self.demo:
+            environment["MARKETD_DEMO"] = "true"
         if postgres is not None:
             environment["MARKETD_DATABASE_URL"] = postgres.dsn()
         # Read by grpc when it is imported; docs/decisions/ has the measurement.
