@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 # Where it serves: only what is said here goes before the environment and a .env file.
 PORT ?=
+GATEWAY_PORT ?=
 HOST ?=
 WORKERS ?=
 DATA_DIR ?=
@@ -43,8 +44,8 @@ $(THIRD_PARTY): tools/third_party.py $(READY)
 $(FOREIGN): tools/foreign_clients.py tests/node/package-lock.json clients/web/hello/package-lock.json $(READY)
 	@$(BIN)/python tools/foreign_clients.py
 
-run: $(READY) ## Serve the marketplace with demo data and live couriers (HOST=…, PORT=…, WORKERS=…, DATA_DIR=…).
-	@$(if $(DATA_DIR),MARKETD_DATA_DIR=$(DATA_DIR)) $(BIN)/marketd serve --demo $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT)) $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
+run: $(READY) ## Serve the marketplace with demo data and live couriers (HOST=…, PORT=…, GATEWAY_PORT=…, WORKERS=…, DATA_DIR=…).
+	@$(if $(DATA_DIR),MARKETD_DATA_DIR=$(DATA_DIR)) $(BIN)/marketd serve --demo --gateway $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT)) $(if $(GATEWAY_PORT),--gateway-port $(GATEWAY_PORT)) $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
 test: $(READY) $(THIRD_PARTY) $(FOREIGN) ## Run every check and test.
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)

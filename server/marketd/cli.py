@@ -18,6 +18,7 @@ from marketd.process.quick_import import imported
 
 _COMMANDS: Mapping[str, str] = {
     "serve": "Serve the marketplace (and run its background work) until SIGTERM.",
+    "gateway": "One address for browsers, phones and curl in front of servers.",
     "worker": "Run only the background work: event relay, timers, jobs.",
     "migrate": "Bring the database's schema to what this version needs.",
     "create-admin": "Create an administrator, or make an account one.",

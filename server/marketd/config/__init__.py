@@ -41,6 +41,8 @@ _SECONDS: Final = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
 # Sums with today's date must stay dates.
 _LONGEST: Final = timedelta(days=36_525)
 _ISO: Final = TypeAdapter(timedelta)
+_ORIGIN: Final = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
+_UPSTREAM: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})")
 
 
 class Environment(enum.StrEnum):
@@ -93,6 +95,34 @@ class Settings(BaseSettings):
         False, description="Whether the internal port takes compressed messages; the public one never does."
     )
     tls_terminated_by_proxy: bool = Field(False, description="Says that a proxy in front of the server speaks TLS.")
+
+    # The gateway: one address for browsers, phones and curl
+    gateway: bool = Field(False, description="Whether `serve` runs a gateway (Envoy) beside the workers.")
+    gateway_host: str | None = Field(None, description="HOST by default.")
+    gateway_port: int | None = Field(None, ge=0, le=65535, description="PORT + 1 by default; 0 takes a free one.")
+    gateway_origins: tuple[str, ...] = Field(
+        (), description='Web pages that may call from a browser: \'["https://shop.example"]\'; ["*"] is every page.'
+    )
+    gateway_tls_cert_file: Path | None = Field(None, description="PEM, the gateway's own certificate first.")
+    gateway_tls_key_file: Path | None = None
+    gateway_trusted_hops: int = Field(
+        0, ge=0, le=8, description="Proxies in front of the gateway whose x-forwarded-for is believed."
+    )
+    gateway_upstreams: tuple[str, ...] = Field(
+        (), description="For `marketd gateway`: HOST:PORT of each server; MARKETD_HOST:MARKETD_PORT by default."
+    )
+    gateway_upstream_ca_file: Path | None = Field(
+        None, description="PEM of whoever signs the servers' certificates; the gateway then speaks TLS with them."
+    )
+    gateway_static: Path | None = Field(None, description="A folder of pages that the gateway serves.")
+    gateway_max_connections: int = Field(10_000, ge=1, description="Connections of clients; more are closed at once.")
+    gateway_body_bytes: int = Field(
+        1024 * 1024, ge=1024, le=4 * 1024 * 1024, description="The longest body of a request in JSON, uploads aside."
+    )
+    gateway_idle_seconds: float = Field(
+        60.0, ge=15, le=3600, description="A call on which nothing moves for so long is ended."
+    )
+    gateway_threads: int = Field(2, ge=1, le=64, description="Threads of Envoy that serve.")
 
     # Where it keeps things
     database_url: SecretStr | None = Field(
@@ -276,9 +306,28 @@ class Settings(BaseSettings):
             raise ValueError("must be a duration from 0 to 100 years; give seconds (900) or ISO 8601 (PT15M)")
         return read
 
-    @field_validator("host")
+    @field_validator("gateway_origins")
     @classmethod
-    def _a_host_alone(cls, value: str) -> str:
+    def _origins_of_browsers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if value != ("*",) and not all(_ORIGIN.fullmatch(origin) for origin in value):
+            raise ValueError(
+                "must be origins as browsers send them, in lower case and without a path, such as "
+                "https://shop.example or http://localhost:5173; or * alone"
+            )
+        return value
+
+    @field_validator("gateway_upstreams")
+    @classmethod
+    def _with_their_ports(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for upstream in value:
+            split_port(upstream)
+        return value
+
+    @field_validator("host", "gateway_host")
+    @classmethod
+    def _a_host_alone(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
         bare = value[1:-1] if value.startswith("[") and value.endswith("]") else value
         try:
             # Brackets are for IPv6 only, and a colon stands in nothing else.
@@ -353,6 +402,14 @@ class Settings(BaseSettings):
         return Path("media") if self.data_dir == DATA_DIR else self.data_dir / "media"
 
     @property
+    def gateway_address(self) -> tuple[str, int]:
+        """Where the gateway listens: host and port, 0 for a free one."""
+        port = self.gateway_port
+        if port is None:
+            port = self.port + 1 if self.port else 0
+        return self.gateway_host or self.host, port
+
+    @property
     def production(self) -> bool:
         """Whether production's rules hold."""
         return self.env is Environment.PRODUCTION
@@ -390,3 +447,11 @@ class Settings(BaseSettings):
 def with_port(host: str, port: int) -> str:
     """HOST:PORT as clients write it: an IPv6 address goes into brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def split_port(text: str) -> tuple[str, int]:
+    """Host and port of HOST:PORT, the host without brackets. Raises ValueError."""
+    found = _UPSTREAM.fullmatch(text)
+    if found is None or not 0 < int(found[3]) < 65536:
+        raise ValueError("must be HOST:PORT, such as 10.0.0.5:50051 or [2001:db8::7]:50051")
+    return found[1] or found[2], int(found[3])

@@ -1,0 +1,126 @@
+"""Where the gateway listens, and what every request passes on its way in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from marketd.gateway.envoy.access_log import access_log
+from marketd.gateway.envoy.bounds import BUFFER_BYTES, connection_options, http2_options, stream_times
+from marketd.gateway.envoy.names import CLUSTER, COMPRESSOR, CORS, GRPC_WEB, HEALTH, ROUTER, extension
+from marketd.gateway.envoy.replies import HEALTH_PATH, local_replies
+from marketd.gateway.envoy.routes import routes
+from marketd.gateway.envoy.transcoding import transcoder
+from marketd.gateway.gateway import Gateway
+
+_NAME: Final = "gateway"
+_HTTP: Final = "envoy.filters.network.http_connection_manager"
+_COMPRESSED: Final = (
+    "application/json",
+    "application/x-ndjson",
+    "application/javascript",
+    "text/javascript",
+    "text/css",
+    "text/html",
+    "text/plain",
+    "image/svg+xml",
+)
+
+
+def listener(gateway: Gateway, services: Sequence[str]) -> dict[str, Any]:
+    """The one public address: HTTP/1.1 and HTTP/2, over TLS or in the open."""
+    chain: dict[str, Any] = {"filters": [_connection_manager(gateway, services)]}
+    if gateway.tls_cert_file is not None:
+        chain["transport_socket"] = _tls(gateway)
+        chain["transport_socket_connect_timeout"] = "5s"
+    return {
+        "name": _NAME,
+        "address": {"socket_address": {"address": gateway.host, "port_value": gateway.port}},
+        # Connections are shared out evenly among the threads by the system.
+        "enable_reuse_port": True,
+        "per_connection_buffer_limit_bytes": BUFFER_BYTES,
+        "filter_chains": [chain],
+    }
+
+
+def _connection_manager(gateway: Gateway, services: Sequence[str]) -> dict[str, Any]:
+    return extension(
+        _HTTP,
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        codec_type="AUTO",
+        stat_prefix=_NAME,
+        server_name="marketd",
+        # Whom the gateway sees itself goes last into x-forwarded-for, which is what the workers count by; what clients
+        # put in front of it, and every x-envoy- header of theirs, counts for nothing.
+        use_remote_address=True,
+        xff_num_trusted_hops=gateway.trusted_hops,
+        # The workers judge a client's x-request-id, and make one where there is none.
+        generate_request_id=False,
+        preserve_external_request_id=True,
+        normalize_path=True,
+        merge_slashes=True,
+        path_with_escaped_slashes_action="REJECT_REQUEST",
+        strip_any_host_port=False,
+        common_http_protocol_options=connection_options(),
+        http2_protocol_options=http2_options(),
+        **stream_times(gateway),
+        access_log=access_log(gateway),
+        local_reply_config=local_replies(),
+        route_config=routes(gateway),
+        http_filters=_filters(gateway, services),
+    )
+
+
+def _filters(gateway: Gateway, services: Sequence[str]) -> list[dict[str, Any]]:
+    """In the order in which a request meets them; an answer meets them from below."""
+    return [
+        extension(CORS, "envoy.extensions.filters.http.cors.v3.Cors"),
+        _health(),
+        _compressor(),
+        extension(GRPC_WEB, "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb"),
+        transcoder(gateway, services),
+        extension(ROUTER, "envoy.extensions.filters.http.router.v3.Router", suppress_envoy_headers=True),
+    ]
+
+
+def _health() -> dict[str, Any]:
+    return extension(
+        HEALTH,
+        "envoy.extensions.filters.http.health_check.v3.HealthCheck",
+        pass_through_mode=False,
+        headers=[{"name": ":path", "string_match": {"exact": HEALTH_PATH}}],
+        # One worker that serves is enough.
+        cluster_min_healthy_percentages={CLUSTER: {"value": 1}},
+    )
+
+
+def _compressor() -> dict[str, Any]:
+    """gzip for text. gRPC is left as it is: the workers take no compressed messages either."""
+    return extension(
+        COMPRESSOR,
+        "envoy.extensions.filters.http.compressor.v3.Compressor",
+        response_direction_config={
+            "common_config": {"min_content_length": 1024, "content_type": list(_COMPRESSED)},
+            "disable_on_etag_header": False,
+        },
+        compressor_library=extension(
+            "gzip", "envoy.extensions.compression.gzip.compressor.v3.Gzip", compression_level="COMPRESSION_LEVEL_5"
+        ),
+    )
+
+
+def _tls(gateway: Gateway) -> dict[str, Any]:
+    return extension(
+        "envoy.transport_sockets.tls",
+        "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        common_tls_context={
+            "alpn_protocols": ["h2", "http/1.1"],
+            "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+            "tls_certificates": [
+                {
+                    "certificate_chain": {"filename": str(gateway.tls_cert_file)},
+                    "private_key": {"filename": str(gateway.tls_key_file)},
+                }
+            ],
+        },
+    )

@@ -1,0 +1,36 @@
+"""Envoy's long names, each written once."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+CLUSTER: Final = "workers"
+
+CORS: Final = "envoy.filters.http.cors"
+GRPC_WEB: Final = "envoy.filters.http.grpc_web"
+TRANSCODER: Final = "envoy.filters.http.grpc_json_transcoder"
+HEALTH: Final = "envoy.filters.http.health_check"
+COMPRESSOR: Final = "envoy.filters.http.compressor"
+ROUTER: Final = "envoy.filters.http.router"
+
+_TYPES: Final = "type.googleapis.com/"
+
+
+def typed(name: str, **fields: Any) -> dict[str, Any]:
+    """A message in an Any: its type's name and its fields."""
+    return {"@type": _TYPES + name, **fields}
+
+
+def extension(name: str, message: str, **fields: Any) -> dict[str, Any]:
+    """An extension with its configuration."""
+    return {"name": name, "typed_config": typed(message, **fields)}
+
+
+def off() -> dict[str, Any]:
+    """For a route: the filter does nothing there."""
+    return typed("envoy.config.route.v3.FilterConfig", disabled=True)
+
+
+def seconds(value: float) -> str:
+    """A duration as Envoy writes it."""
+    return f"{value:g}s"

@@ -1,0 +1,72 @@
+"""Which path leads where, on every host name."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from marketd.gateway.envoy.cors import cors
+from marketd.gateway.envoy.names import CLUSTER, CORS, TRANSCODER, off, seconds
+from marketd.gateway.gateway import Gateway
+
+REST: Final = "/v1/"
+_HEALTH_WATCH: Final = "/grpc.health.v1.Health/Watch"
+# A worker that is told of no change of health for an hour is asked anew; the watch has no heartbeat.
+_HEALTH_WATCH_SECONDS: Final = 3600.0
+_IS_GRPC: Final = [{"name": "content-type", "string_match": {"prefix": "application/grpc"}}]
+
+
+def routes(gateway: Gateway) -> dict[str, Any]:
+    """The table of routes."""
+    host: dict[str, Any] = {
+        "name": "all",
+        "domains": ["*"],
+        "routes": [
+            _to_workers({"path": _HEALTH_WATCH, "headers": _IS_GRPC}, grpc=True, idle_seconds=_HEALTH_WATCH_SECONDS),
+            _to_workers({"prefix": "/", "headers": _IS_GRPC}, grpc=True),
+            _to_workers({"prefix": REST}),
+            *(_refused({"prefix": package}, 415) for package in ("/marketplace.", "/grpc.")),
+            _refused({"prefix": "/"}, 404),
+        ],
+    }
+    policy = cors(gateway)
+    if policy is not None:
+        host["typed_per_filter_config"] = {CORS: policy}
+    return {"name": "paths", "virtual_hosts": [host]}
+
+
+def _to_workers(match: dict[str, Any], *, grpc: bool = False, idle_seconds: float | None = None) -> dict[str, Any]:
+    action: dict[str, Any] = {
+        "cluster": CLUSTER,
+        # The workers bound every call; a time-out here would cut the watches.
+        "timeout": "0s",
+        "retry_policy": {
+            # Only what no worker has begun: nothing is executed twice.
+            "retry_on": "connect-failure,refused-stream",
+            "num_retries": 3,
+            "retry_host_predicate": [
+                {
+                    "name": "envoy.retry_host_predicates.previous_hosts",
+                    "typed_config": {
+                        "@type": "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3."
+                        "PreviousHostsPredicate"
+                    },
+                }
+            ],
+            "host_selection_retry_max_attempts": 3,
+            "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.25s"},
+        },
+    }
+    if idle_seconds is not None:
+        action["idle_timeout"] = seconds(idle_seconds)
+    route: dict[str, Any] = {"match": match, "route": action}
+    if grpc:
+        route["typed_per_filter_config"] = {TRANSCODER: off()}
+    return route
+
+
+def _refused(match: dict[str, Any], status: int) -> dict[str, Any]:
+    return {
+        "match": match,
+        "direct_response": {"status": status},
+        "typed_per_filter_config": {TRANSCODER: off()},
+    }

@@ -1,0 +1,66 @@
+"""What Envoy needs on disk to run: the contract, its configuration, and how it is started with them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+from marketd.config import Settings
+from marketd.gateway.envoy.build import configuration
+from marketd.gateway.gateway import DESCRIPTORS, Gateway
+from marketd.transport.descriptors import contract
+
+CONFIGURATION: Final = "envoy.json"
+_PACKAGE: Final = "marketplace."
+_LEVELS: Final = {"DEBUG": "info", "INFO": "warning", "WARNING": "warning", "ERROR": "error", "CRITICAL": "critical"}
+_JSON_LINE: Final = '{"timestamp":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l","event":"envoy","part":"%n","message":"%j"}'
+_PLAIN_LINE: Final = "%Y-%m-%dT%H:%M:%S.%eZ [%l] envoy %n: %v"
+
+
+def services() -> list[str]:
+    """The full names of the contract's services, all of which have REST paths."""
+    return sorted(
+        f"{file.package}.{service.name}"
+        for file in contract().values()
+        if file.package.startswith(_PACKAGE)
+        for service in file.service
+    )
+
+
+def document(gateway: Gateway) -> dict[str, Any]:
+    """The configuration of the gateway, for the contract of this version."""
+    return configuration(gateway, services())
+
+
+def write_files(gateway: Gateway, folder: Path) -> Path:
+    """Write the contract and the configuration into the folder; returns the latter's path."""
+    descriptors = folder / DESCRIPTORS
+    descriptors.write_bytes(FileDescriptorSet(file=contract().values()).SerializeToString(deterministic=True))
+    path = folder / CONFIGURATION
+    path.write_text(json.dumps(document(replace(gateway, descriptors=descriptors)), indent=1))
+    return path
+
+
+def command_line(envoy: Path, configured: Path, settings: Settings, *, is_json: bool) -> list[str]:
+    """How Envoy is started."""
+    return [
+        str(envoy),
+        "--config-path",
+        str(configured),
+        # Without it two gateways of one machine would share memory, and one would end the other.
+        "--disable-hot-restart",
+        "--concurrency",
+        str(settings.gateway_threads),
+        "--drain-time-s",
+        "5",
+        "--drain-strategy",
+        "immediate",
+        "--log-level",
+        _LEVELS.get(settings.log_level.upper(), "warning"),
+        "--log-format",
+        _JSON_LINE if is_json else _PLAIN_LINE,
+    ]
