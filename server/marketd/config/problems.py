@@ -55,6 +55,7 @@ def _contradictions(settings: Settings) -> list[str]:
             for name, value in {
                 "MARKETD_MEDIA_BUCKET_ENDPOINT": settings.media_bucket_endpoint,
                 "MARKETD_MEDIA_BUCKET_REGION": settings.media_bucket_region,
+                "MARKETD_MEDIA_BUCKET_PUBLIC_URL": settings.media_bucket_public_url,
                 "MARKETD_MEDIA_BUCKET_KEY": settings.media_bucket_key,
             }.items()
             if value is not None
@@ -114,6 +115,11 @@ def _only_for_trying_out(settings: Settings) -> list[str]:
     if (settings.media_bucket_endpoint or "").startswith("http://"):
         found.append(
             "MARKETD_MEDIA_BUCKET_ENDPOINT begins with http://, and private pictures would travel open; use https://."
+        )
+    if (settings.media_bucket_public_url or "").startswith("http://"):
+        found.append(
+            "MARKETD_MEDIA_BUCKET_PUBLIC_URL begins with http://, and browsers load no such pictures into pages of "
+            "https://; use https://."
         )
     if settings.smtp_url is None and settings.mail_dir is None:
         found.append(
