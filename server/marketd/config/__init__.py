@@ -76,6 +76,7 @@ class Settings(BaseSettings):
         5.0, ge=0, le=300, description="A worker whose event loop is silent for so long is replaced; 0 replaces none."
     )
     uvloop: bool = True
+    demo: bool = Field(False, description="Said by GetServerInfo; serve --demo sets it, and production refuses it.")
 
     # Encryption: certificates are read again when their files change
     tls_cert_file: Path | None = Field(None, description="PEM, the server's own certificate first.")

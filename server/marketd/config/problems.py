@@ -100,6 +100,8 @@ def _only_for_trying_out(settings: Settings) -> list[str]:
     found: list[str] = []
     if settings.failpoints is not None:
         found.append("MARKETD_FAILPOINTS is set; it makes the server kill itself, for tests only; unset it.")
+    if settings.demo:
+        found.append("MARKETD_DEMO is set; it tells everybody of accounts with known passwords; unset it.")
     if settings.database_url is None and not settings.allow_embedded_in_production:
         found.append(
             "MARKETD_DATABASE_URL is not set; set it, or MARKETD_ALLOW_EMBEDDED_IN_PRODUCTION=true to keep the "
