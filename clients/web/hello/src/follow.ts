@@ -1,5 +1,6 @@
 // Following one order: its states until a delivery is made, then the delivery with the courier on the map. One stream at
 // a time, because a browser keeps only six connections to an address that speaks HTTP/1.1.
+import { Code } from "@connectrpc/connect";
 import type { LatLng } from "../gen/google/type/latlng_pb.js";
 import { DeliveryOutcome, DeliveryState, type DeliveryCourier, type Eta } from "../gen/marketplace/delivery/v1/delivery_pb.js";
 import { OrderState, type Order } from "../gen/marketplace/order/v1/order_pb.js";
@@ -12,7 +13,6 @@ import { el, part, say } from "./dom.js";
 import { CourierMap, metersBetween } from "./map.js";
 import type { Session } from "./session.js";
 import { watch, type Link, type Watched } from "./watch.js";
-import { Code } from "@connectrpc/connect";
 import { clock, deliveryState, distance, orderState } from "./words.js";
 
 export class Follow {
@@ -29,12 +29,12 @@ export class Follow {
   private courier: DeliveryCourier | undefined;
   private eta: Eta | undefined;
 
-  /** onOrder: an order as it is now. onClosed: the delivery has ended, and the order with it. */
+  /** onOrder: an order as it is now. onMove: the delivery has changed its state, and perhaps the order with it. */
   constructor(
     private readonly clients: Clients,
     private readonly session: Session,
     private readonly onOrder: (order: Order) => void,
-    private readonly onClosed: () => void,
+    private readonly onMove: () => void,
   ) {}
 
   end(): void {
@@ -58,7 +58,6 @@ export class Follow {
       const deliveryId = await this.watchOrder(order, stop.signal);
       if (deliveryId === undefined) return;
       await this.watchDelivery(deliveryId, stop.signal);
-      if (!stop.signal.aborted) this.onClosed();
     } catch (error) {
       if (!stop.signal.aborted) showFailure(this.box, error);
     }
@@ -111,6 +110,7 @@ export class Follow {
       case "stateChange":
         this.tellDeliveryState(event.value.state, event.value.outcome);
         this.courier = event.value.courier;
+        this.onMove();
         break;
       case "position":
         this.move(event.value);
