@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -66,7 +67,8 @@ async def gateway(
 ) -> AsyncIterator[RunningGateway]:
     """One gateway in front of the shared workers, as `serve --gateway` has it. It lets pages of ORIGIN call."""
     upstreams = [Upstream(socket=path) for path in sockets]
-    async with running(shared_settings, sockets[0].parent, upstreams, origins=(ORIGIN,), static=pages) as made:
+    bounds: dict[str, Any] = {"idle_seconds": 15.0, "origins": (ORIGIN,)}
+    async with running(shared_settings, sockets[0].parent, upstreams, static=pages, **bounds) as made:
         yield made
 
 
