@@ -10,6 +10,7 @@ from marketd.gateway.envoy.bounds import connection_options, http2_options, list
 from marketd.gateway.envoy.files import COMPRESSED_TYPES, filters
 from marketd.gateway.envoy.names import CLUSTER, COMPRESSOR, CORS, GRPC_WEB, HEALTH, ROUTER, extension
 from marketd.gateway.envoy.replies import HEALTH_PATH, local_replies
+from marketd.gateway.envoy.rest import rest_script, whole_requests
 from marketd.gateway.envoy.routes import routes
 from marketd.gateway.envoy.transcoding import transcoder
 from marketd.gateway.gateway import Gateway
@@ -72,6 +73,8 @@ def _filters(gateway: Gateway, services: Sequence[str]) -> list[dict[str, Any]]:
         _compressor(),
         *filters(),
         extension(GRPC_WEB, "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb"),
+        rest_script(services),
+        whole_requests(gateway),
         transcoder(gateway, services),
         extension(ROUTER, "envoy.extensions.filters.http.router.v3.Router", suppress_envoy_headers=True),
     ]
