@@ -7,9 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
-
 from marketd.config import Settings
+from marketd.gateway.descriptors import rest_descriptors
 from marketd.gateway.envoy.build import configuration
 from marketd.gateway.gateway import DESCRIPTORS, Gateway
 from marketd.transport.descriptors import contract
@@ -39,7 +38,7 @@ def document(gateway: Gateway) -> dict[str, Any]:
 def write_files(gateway: Gateway, folder: Path) -> Path:
     """Write the contract and the configuration into the folder; returns the latter's path."""
     descriptors = folder / DESCRIPTORS
-    descriptors.write_bytes(FileDescriptorSet(file=contract().values()).SerializeToString(deterministic=True))
+    descriptors.write_bytes(rest_descriptors().SerializeToString(deterministic=True))
     path = folder / CONFIGURATION
     path.write_text(json.dumps(document(replace(gateway, descriptors=descriptors)), indent=1))
     return path

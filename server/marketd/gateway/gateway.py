@@ -48,7 +48,8 @@ class Gateway:
     access_log: bool = True
     max_connections: int = 10_000
     body_bytes: int = 1024 * 1024
-    upload_bytes: int = 4 * 1024 * 1024
+    upload_bytes: int = 6 * 1024 * 1024
+    """For files in JSON: base64 makes four bytes of three."""
     idle_seconds: float = 60.0
 
     @property

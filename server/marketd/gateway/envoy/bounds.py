@@ -1,28 +1,67 @@
-"""What one client, and all of them together, may take of the gateway."""
+"""What one client, and all of them together, may take of the gateway.
+
+Nothing here counts by address: Envoy has no bound on connections of one address (docs/operations.md). The workers count
+calls and streams by address, and what a connection costs without any is small.
+"""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from marketd.gateway.envoy.names import extension, seconds
+from marketd.gateway.envoy.names import extension, seconds, typed
 from marketd.gateway.gateway import Gateway
 
 HEADER_BYTES: Final = 16 * 1024
+"""As much as the workers take: of more they would see nothing either."""
 HEADER_SECONDS: Final = 10.0
+FIRST_BYTE_SECONDS: Final = 5.0
 STREAMS_OF_CONNECTION: Final = 128
 BUFFER_BYTES: Final = 64 * 1024
+HEAP_BYTES: Final = 1024 * 1024 * 1024
+
+_HEAP: Final = "envoy.resource_monitors.fixed_heap"
+_CONNECTIONS: Final = "envoy.resource_monitors.global_downstream_max_connections"
 
 
 def overload_manager(gateway: Gateway) -> dict[str, Any]:
-    """At most so many connections of clients: a further one is closed at once, before it costs anything."""
+    """At most so many connections of clients, of which a further one is closed at once; and what is done for memory."""
     return {
+        "refresh_interval": "0.25s",
         "resource_monitors": [
             extension(
-                "envoy.resource_monitors.global_downstream_max_connections",
+                _CONNECTIONS,
                 "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
                 max_active_downstream_connections=gateway.max_connections,
-            )
-        ]
+            ),
+            extension(
+                _HEAP,
+                "envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig",
+                max_heap_size_bytes=HEAP_BYTES,
+            ),
+        ],
+        "actions": [
+            {
+                "name": "envoy.overload_actions.reduce_timeouts",
+                "triggers": [{"name": _HEAP, "scaled": {"scaling_threshold": 0.7, "saturation_threshold": 0.9}}],
+                "typed_config": typed(
+                    "envoy.config.overload.v3.ScaleTimersOverloadActionConfig",
+                    timer_scale_factors=[
+                        {"timer": "HTTP_DOWNSTREAM_CONNECTION_IDLE", "min_timeout": "2s"},
+                        # Above the heartbeat of the watches.
+                        {"timer": "HTTP_DOWNSTREAM_STREAM_IDLE", "min_timeout": "12s"},
+                    ],
+                ),
+            },
+            _action("shrink_heap", 0.9),
+            _action("stop_accepting_requests", 0.95),
+        ],
+    }
+
+
+def _action(name: str, of_heap: float) -> dict[str, Any]:
+    return {
+        "name": f"envoy.overload_actions.{name}",
+        "triggers": [{"name": _HEAP, "threshold": {"value": of_heap}}],
     }
 
 
@@ -30,10 +69,11 @@ def connection_options() -> dict[str, Any]:
     """Of each connection of a client: how long it may rest and live, and how many headers a request may have."""
     return {
         "idle_timeout": "300s",
-        # With jitter, so that clients that came together do not come back together; streams get half a minute to end.
+        # So that clients move to a gateway that was added; jitter, so that they do not all move at once. Streams get
+        # `drain_timeout` to end, and whoever watches resumes.
         "max_connection_duration": "3600s",
+        "max_connection_duration_jitter": {"value": 10},
         "max_headers_count": 100,
-        "headers_with_underscores_action": "ALLOW",
     }
 
 
@@ -49,8 +89,12 @@ def http2_options() -> dict[str, Any]:
         "max_consecutive_inbound_frames_with_empty_payload": 1,
         "max_inbound_priority_frames_per_stream": 100,
         "max_inbound_window_update_frames_per_data_frame_sent": 10,
+        "stream_reset_burst": 500,
+        "stream_reset_rate": 100,
         # A frozen client is found as quickly as the workers find one.
         "connection_keepalive": {"interval": "10s", "timeout": "5s"},
+        # A request that cannot be read ends itself, not the others on its connection.
+        "override_stream_error_on_invalid_http_message": True,
     }
 
 
@@ -61,6 +105,23 @@ def stream_times(gateway: Gateway) -> dict[str, Any]:
         # Above the heartbeat of the watches (10 s), so that only a stream that is stuck is ended.
         "stream_idle_timeout": seconds(gateway.idle_seconds),
         "max_request_headers_kb": HEADER_BYTES // 1024,
-        "drain_timeout": "5s",
+        "http1_safe_max_connection_duration": True,
+        "drain_timeout": "30s",
         "delayed_close_timeout": "1s",
+    }
+
+
+def listener_bounds(gateway: Gateway) -> dict[str, Any]:
+    """Of each connection before and besides HTTP: a client that says nothing, and one that does not read."""
+    if gateway.tls_cert_file is None:
+        first = "http_inspector", "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector"
+    else:
+        first = "tls_inspector", "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"
+    return {
+        "per_connection_buffer_limit_bytes": BUFFER_BYTES,
+        # A client that reads nothing for so long holds memory for nothing.
+        "per_connection_buffer_high_watermark_timeout": seconds(gateway.idle_seconds),
+        # They wait for the first bytes; who sends none in time is closed. HTTP itself would wait for five minutes.
+        "listener_filters": [extension(f"envoy.filters.listener.{first[0]}", first[1])],
+        "listener_filters_timeout": seconds(FIRST_BYTE_SECONDS),
     }

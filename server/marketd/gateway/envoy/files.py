@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from marketd.gateway.envoy.names import FILE_SERVER, LUA, TRANSCODER, extension, off, typed
+from marketd.gateway.envoy.names import BUFFER, FILE_SERVER, FILES, LUA, TRANSCODER, extension, off, typed
 
 MEDIA: Final = "/media/"
 MEDIA_PATH: Final = rf"{MEDIA}[0-9a-f]{{64}}\.webp"
@@ -89,6 +89,7 @@ COMPRESSED_TYPES: Final = (
 )
 """What is worth compressing, of the workers' answers too."""
 
+_NO_REST: Final = {LUA: off(), BUFFER: off(), TRANSCODER: off()}
 _SERVER_TYPE: Final = "envoy.extensions.filters.http.file_server.v3.FileServerConfig"
 _LUA_TYPE: Final = "envoy.extensions.filters.http.lua.v3"
 _SCRIPT: Final = "files.lua"
@@ -99,7 +100,7 @@ def filters() -> list[dict[str, Any]]:
     """The two filters; a route that does not mention them is not touched. A compressor stands before them."""
     script = resources.files(__package__).joinpath(_SCRIPT).read_text()
     return [
-        extension(LUA, f"{_LUA_TYPE}.Lua", source_codes={_SCRIPT: {"inline_string": script}}),
+        extension(FILES, f"{_LUA_TYPE}.Lua", source_codes={_SCRIPT: {"inline_string": script}}),
         extension(FILE_SERVER, _SERVER_TYPE, manager_config=_READERS),
     ]
 
@@ -139,7 +140,7 @@ def media_redirect(bucket_url: str) -> dict[str, Any]:
                 "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
             }
         ],
-        "typed_per_filter_config": {TRANSCODER: off()},
+        "typed_per_filter_config": _NO_REST,
     }
 
 
@@ -151,8 +152,8 @@ def _route(name: str, path: str, prefix: str, folder: Path, context: dict[str, A
         # Reached by nobody: the file server answers before the router.
         "direct_response": {"status": 404},
         "typed_per_filter_config": {
-            TRANSCODER: off(),
-            LUA: typed(
+            **_NO_REST,
+            FILES: typed(
                 f"{_LUA_TYPE}.LuaPerRoute",
                 name=_SCRIPT,
                 filter_context={**context, "prefix": prefix, "folder": inside},

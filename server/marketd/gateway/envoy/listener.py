@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from marketd.gateway.envoy.access_log import access_log
-from marketd.gateway.envoy.bounds import BUFFER_BYTES, connection_options, http2_options, stream_times
+from marketd.gateway.envoy.bounds import connection_options, http2_options, listener_bounds, stream_times
 from marketd.gateway.envoy.files import COMPRESSED_TYPES, filters
 from marketd.gateway.envoy.names import CLUSTER, COMPRESSOR, CORS, GRPC_WEB, HEALTH, ROUTER, extension
 from marketd.gateway.envoy.replies import HEALTH_PATH, local_replies
+from marketd.gateway.envoy.rest import rest_script, whole_requests
 from marketd.gateway.envoy.routes import routes
 from marketd.gateway.envoy.transcoding import transcoder
 from marketd.gateway.gateway import Gateway
@@ -29,7 +30,7 @@ def listener(gateway: Gateway, services: Sequence[str]) -> dict[str, Any]:
         "address": {"socket_address": {"address": gateway.host, "port_value": gateway.port}},
         # Connections are shared out evenly among the threads by the system.
         "enable_reuse_port": True,
-        "per_connection_buffer_limit_bytes": BUFFER_BYTES,
+        **listener_bounds(gateway),
         "filter_chains": [chain],
     }
 
@@ -41,17 +42,19 @@ def _connection_manager(gateway: Gateway, services: Sequence[str]) -> dict[str, 
         codec_type="AUTO",
         stat_prefix=_NAME,
         server_name="marketd",
-        # Whom the gateway sees itself goes last into x-forwarded-for, which is what the workers count by; what clients
-        # put in front of it, and every x-envoy- header of theirs, counts for nothing.
+        # Clients are outside: their x-envoy- headers count for nothing.
         use_remote_address=True,
+        # The routes append whom the gateway sees: Envoy itself writes the machine's own address for one on loopback.
+        skip_xff_append=True,
         xff_num_trusted_hops=gateway.trusted_hops,
+        # No client is one of ours, from whatever network it comes.
+        internal_address_config={"cidr_ranges": []},
         # The workers judge a client's x-request-id, and make one where there is none.
         generate_request_id=False,
         preserve_external_request_id=True,
         normalize_path=True,
         merge_slashes=True,
         path_with_escaped_slashes_action="REJECT_REQUEST",
-        strip_any_host_port=False,
         common_http_protocol_options=connection_options(),
         http2_protocol_options=http2_options(),
         **stream_times(gateway),
@@ -70,6 +73,8 @@ def _filters(gateway: Gateway, services: Sequence[str]) -> list[dict[str, Any]]:
         _compressor(),
         *filters(),
         extension(GRPC_WEB, "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb"),
+        rest_script(services),
+        whole_requests(gateway),
         transcoder(gateway, services),
         extension(ROUTER, "envoy.extensions.filters.http.router.v3.Router", suppress_envoy_headers=True),
     ]
@@ -92,7 +97,10 @@ def _compressor() -> dict[str, Any]:
         COMPRESSOR,
         "envoy.extensions.filters.http.compressor.v3.Compressor",
         response_direction_config={
-            "common_config": {"min_content_length": 1024, "content_type": list(COMPRESSED_TYPES)},
+            "common_config": {
+                "min_content_length": 1024,
+                "content_type_matcher": [{"prefix": each} for each in COMPRESSED_TYPES],
+            },
             "disable_on_etag_header": False,
         },
         compressor_library=extension(

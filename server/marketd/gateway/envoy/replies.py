@@ -11,6 +11,7 @@ from google.rpc.error_details_pb2 import ErrorInfo  # type: ignore[import-untype
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from marketd.kernel.call.reasons import Reason
+from marketd.transport.last_words import STREAM_ERRORS
 
 DOMAIN: Final = "marketplace.dev"
 HEALTH_PATH: Final = "/healthz"
@@ -84,7 +85,7 @@ _SERVING: Final = {"status": "SERVING"}
 
 def local_replies() -> dict[str, Any]:
     """The replies as Envoy takes them; any other status of its own is an internal error."""
-    mappers = [_healthy(), _no_error()]
+    mappers = [_healthy(), _no_error(), _for_rest()]
     for status, reply in REPLIES.items():
         mappers += [_for_grpc(status, reply), _for_http(status, reply)]
     return {"mappers": mappers, "body_format": {"json_format": REPLIES[500].json()}}
@@ -105,6 +106,23 @@ def _for_grpc(status: int, reply: Reply) -> dict[str, Any]:
         "body": {"inline_string": reply.message},
         "body_format_override": {"text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"}},
     }
+
+
+def _for_rest() -> dict[str, Any]:
+    """What rest.lua, which knows the request, makes an error of; the header says that no worker wrote it."""
+    body = {"text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"}}
+    header = {"header": {"key": "x-gateway-reply", "value": "1"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+    came_by_rest = {"header_filter": {"header": {"name": STREAM_ERRORS, "present_match": True}}}
+    return {
+        "filter": {"and_filter": {"filters": [came_by_rest, _is_error()]}},
+        "headers_to_add": [header],
+        "body_format_override": body,
+    }
+
+
+def _is_error() -> dict[str, Any]:
+    value = {"default_value": 400, "runtime_key": "gateway.reply.errors"}
+    return {"status_code_filter": {"comparison": {"op": "GE", "value": value}}}
 
 
 def _for_http(status: int, reply: Reply) -> dict[str, Any]:
