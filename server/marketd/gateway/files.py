@@ -54,6 +54,9 @@ def command_line(envoy: Path, configured: Path, settings: Settings, *, is_json: 
         "--disable-hot-restart",
         "--concurrency",
         str(settings.gateway_threads),
+        # Of the access log; ten seconds is long for who waits for a line.
+        "--file-flush-interval-msec",
+        "1000",
         "--drain-time-s",
         "5",
         "--drain-strategy",
