@@ -4,7 +4,7 @@
 #   ADMIN_EMAIL=… ADMIN_PASSWORD=… sh docs/examples/rest-story.sh http://127.0.0.1:50052
 set -eu
 API=$1
-RUN=$(date +%s)-$$                      # a part of every name and key, so that the story can be told again
+RUN=${RUN:-$(date +%s)-$$}             # a part of every name and key, so that the story can be told again
 WORK=$(mktemp -d)
 trap 'kill ${WATCH:-} 2>/dev/null || true; rm -rf "$WORK"' EXIT
 
