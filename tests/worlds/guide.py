@@ -1,8 +1,8 @@
 """Pages whose every snippet is run, as a reader runs them: one shell a page, and files written where their fence says.
 
-A fence names the language and perhaps what to expect of a shell's block: `refused` for an error in JSON, `fails` for one
-and another exit code than 0. Another word is the name of the file that the block is. A block `answer` is what the block
-before it prints, with … for whatever.
+A fence names the language and perhaps what to expect of a shell's block: `refused` for an error in JSON, `fails` for
+one and another exit code than 0. Another word is the name of the file that the block is. A block `answer` is what the
+block before it prints, with … for whatever.
 """
 
 from __future__ import annotations
