@@ -38,6 +38,9 @@ STRICT_LIMITS = {
 
 
 _SECONDS: Final = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
+_WEB_ADDRESS: Final = re.compile(
+    r"https?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::[0-9]{1,5})?(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*)?"
+)
 # Sums with today's date must stay dates.
 _LONGEST: Final = timedelta(days=36_525)
 _ISO: Final = TypeAdapter(timedelta)
@@ -73,6 +76,7 @@ class Settings(BaseSettings):
         5.0, ge=0, le=300, description="A worker whose event loop is silent for so long is replaced; 0 replaces none."
     )
     uvloop: bool = True
+    demo: bool = Field(False, description="Said by GetServerInfo; serve --demo sets it, and production refuses it.")
 
     # Encryption: certificates are read again when their files change
     tls_cert_file: Path | None = Field(None, description="PEM, the server's own certificate first.")
@@ -154,6 +158,11 @@ class Settings(BaseSettings):
     media_bucket_region: str | None = None
     media_bucket_key_id: SecretStr | None = None
     media_bucket_key: SecretStr | None = None
+    media_bucket_public_url: str | None = Field(
+        None,
+        description="Where everybody may read the bucket's folder, such as https://pictures.shop.example/; the gateway "
+        "leads /media/ there.",
+    )
     media_url: str = Field(
         "/media/",
         description="What stands before a picture's file name in its address: a path, or a web address of your CDN.",
@@ -362,6 +371,15 @@ class Settings(BaseSettings):
     def _takes_a_file_name(cls, value: str) -> str:
         if not value.startswith(("https://", "http://", "/")) or set(value) & set("?#{} "):
             raise ValueError("must be a path or a web address, such as /media/ or https://cdn.shop.example/media/")
+        return value.rstrip("/") + "/"
+
+    @field_validator("media_bucket_public_url")
+    @classmethod
+    def _where_a_browser_can_go(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if not _WEB_ADDRESS.fullmatch(value):
+            raise ValueError("must be a web address without ? and #, such as https://pictures.shop.example/folder/")
         return value.rstrip("/") + "/"
 
     @field_validator("rate_limits")

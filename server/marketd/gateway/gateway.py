@@ -47,6 +47,8 @@ class Gateway:
     origins: tuple[str, ...] = ()
     trusted_hops: int = 0
     static: Path | None = None
+    media: Path | None = None
+    media_url: str | None = None
     access_log: bool = True
     max_connections: int = 10_000
     body_bytes: int = 1024 * 1024
@@ -73,6 +75,8 @@ def gateway_of(settings: Settings, upstreams: tuple[Upstream, ...] = ()) -> Gate
         origins=settings.gateway_origins,
         trusted_hops=settings.gateway_trusted_hops,
         static=settings.gateway_static,
+        media=settings.media_folder if settings.media_bucket_url is None else None,
+        media_url=settings.media_bucket_public_url,
         access_log=settings.show_access_log,
         max_connections=settings.gateway_max_connections,
         body_bytes=settings.gateway_body_bytes,

@@ -31,7 +31,8 @@ class Opening:
     def _begin(self) -> asyncio.Future[None]:
         if self._sending is None:
             # Of a stream that is still open, the log can be searched for it as well.
-            named = (("x-request-id", self._passage.call.correlation_id),)
+            call = self._passage.call
+            named = (("x-request-id", call.correlation_id), *call.leading)
             self._sending = asyncio.ensure_future(self._passage.context.send_initial_metadata(named))
             self._sending.add_done_callback(_seen)
         return self._sending

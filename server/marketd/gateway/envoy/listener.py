@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from marketd.gateway.envoy.access_log import access_log
 from marketd.gateway.envoy.bounds import connection_options, http2_options, listener_bounds, stream_times
+from marketd.gateway.envoy.files import COMPRESSED_TYPES, filters
 from marketd.gateway.envoy.metadata import no_keys, rest_metadata
 from marketd.gateway.envoy.names import CLUSTER, COMPRESSOR, CORS, GRPC_WEB, HEALTH, ROUTER, extension
 from marketd.gateway.envoy.replies import HEALTH_PATH, local_replies
@@ -19,16 +20,6 @@ _NAME: Final = "gateway"
 _HTTP: Final = "envoy.filters.network.http_connection_manager"
 # What clients claim of their address: x-forwarded-for alone counts, and in it what proxies wrote that are known.
 _CLAIMS: Final = ("forwarded", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip")
-_COMPRESSED: Final = (
-    "application/json",
-    "application/x-ndjson",
-    "application/javascript",
-    "text/javascript",
-    "text/css",
-    "text/html",
-    "text/plain",
-    "image/svg+xml",
-)
 
 
 def listener(gateway: Gateway, services: Sequence[str]) -> dict[str, Any]:
@@ -97,6 +88,7 @@ def _filters(gateway: Gateway, services: Sequence[str]) -> list[dict[str, Any]]:
         extension(CORS, "envoy.extensions.filters.http.cors.v3.Cors"),
         _health(),
         _compressor(),
+        *filters(),
         extension(GRPC_WEB, "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb"),
         rest_metadata(),
         rest_script(services),
@@ -125,7 +117,7 @@ def _compressor() -> dict[str, Any]:
         response_direction_config={
             "common_config": {
                 "min_content_length": 1024,
-                "content_type_matcher": [{"prefix": each} for each in _COMPRESSED],
+                "content_type_matcher": [{"prefix": each} for each in COMPRESSED_TYPES],
             },
             "disable_on_etag_header": False,
         },

@@ -9,6 +9,9 @@ CLUSTER: Final = "workers"
 CORS: Final = "envoy.filters.http.cors"
 GRPC_WEB: Final = "envoy.filters.http.grpc_web"
 TRANSCODER: Final = "envoy.filters.http.grpc_json_transcoder"
+FILES: Final = "files"
+"""Of our own: Envoy finds a filter by its type, and its name here sets it apart from the other script."""
+FILE_SERVER: Final = "envoy.filters.http.file_server"
 BUFFER: Final = "envoy.filters.http.buffer"
 METADATA: Final = "envoy.filters.http.header_mutation"
 LUA: Final = "envoy.filters.http.lua"
@@ -19,12 +22,12 @@ ROUTER: Final = "envoy.filters.http.router"
 _TYPES: Final = "type.googleapis.com/"
 
 
-def typed(name: str, **fields: Any) -> dict[str, Any]:
+def typed(name: str, /, **fields: Any) -> dict[str, Any]:
     """A message in an Any: its type's name and its fields."""
     return {"@type": _TYPES + name, **fields}
 
 
-def extension(name: str, message: str, **fields: Any) -> dict[str, Any]:
+def extension(name: str, message: str, /, **fields: Any) -> dict[str, Any]:
     """An extension with its configuration."""
     return {"name": name, "typed_config": typed(message, **fields)}
 

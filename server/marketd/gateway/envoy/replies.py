@@ -66,6 +66,11 @@ REPLIES: Final[Mapping[int, Reply]] = {
         Reason.MALFORMED_REQUEST,
         "This path does not take that content type; send application/json to /v1/, and gRPC or gRPC-Web to methods.",
     ),
+    416: Reply(
+        _INVALID_ARGUMENT,
+        Reason.VALIDATION_FAILED,
+        "The range lies behind the file's end; content-range says how long it is.",
+    ),
     429: Reply(_RESOURCE_EXHAUSTED, Reason.RATE_LIMITED, "Too many requests; wait a second before the next one."),
     431: Reply(_INVALID_ARGUMENT, Reason.MALFORMED_REQUEST, "The headers are larger than 16 KiB; send fewer."),
     500: Reply(_INTERNAL, Reason.INTERNAL, "Something went wrong on our side; try again."),
@@ -80,7 +85,7 @@ _SERVING: Final = {"status": "SERVING"}
 
 def local_replies() -> dict[str, Any]:
     """The replies as Envoy takes them; any other status of its own is an internal error."""
-    mappers = [_healthy(), _as_it_is(), _for_rest()]
+    mappers = [_healthy(), _no_error(), _for_rest()]
     for status, reply in REPLIES.items():
         mappers += [_for_grpc(status, reply), _for_http(status, reply)]
     return {"mappers": mappers, "body_format": {"json_format": REPLIES[500].json()}}
@@ -132,11 +137,11 @@ def _healthy() -> dict[str, Any]:
     }
 
 
-def _as_it_is() -> dict[str, Any]:
-    """Pages that Envoy holds, and redirects, keep what they have."""
-    no_error = {"op": "LE", "value": {"default_value": 399, "runtime_key": "gateway.reply.no_error"}}
+def _no_error() -> dict[str, Any]:
+    """Pages and redirects keep what they have; what a file's script answers (304, 308) has no body and needs none."""
+    value = {"default_value": 399, "runtime_key": "gateway.reply.no_error"}
     return {
-        "filter": {"status_code_filter": {"comparison": no_error}},
+        "filter": {"status_code_filter": {"comparison": {"op": "LE", "value": value}}},
         "body_format_override": {"text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"}},
     }
 

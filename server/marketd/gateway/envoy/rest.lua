@@ -6,6 +6,7 @@ local REPLY = "x-gateway-reply"
 -- What gRPC needs and JSON does not, and what the workers say at the end of an answer that JSON has at its beginning.
 local DROPPED = {"grpc-status", "grpc-message", "grpc-accept-encoding", "grpc-encoding", "grpc-status-details-bin"}
 local CARRIED = {"x-request-id", "replayed", "deprecated", "etag", "retry-after"}
+local WAITS = {["429"] = "1", ["503"] = "1"}
 local BODILESS = {GET = true, HEAD = true, DELETE = true, OPTIONS = true}
 
 local function quoted(text)
@@ -123,6 +124,11 @@ function envoy_on_response(handle)
     end
   end
   if headers:get("content-length") == nil then
+    if headers:get("x-not-modified") ~= nil then
+      headers:remove("x-not-modified")
+      headers:replace(":status", "304")
+      return
+    end
     if headers:get("content-type") == "application/json" and reply == nil then
       headers:replace("content-type", "application/x-ndjson")
     end
@@ -158,6 +164,9 @@ function envoy_on_response(handle)
         return '"details":[' .. error_info(REASONS[bare] or "INTERNAL") .. "]}"
       end)
     end
+  end
+  if reply ~= nil and WAITS[code] then
+    headers:replace("retry-after", WAITS[code])
   end
   if written ~= nil then
     headers:replace("content-type", "application/json")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from marketd.gateway.envoy import files
 from marketd.gateway.envoy.cors import cors
 from marketd.gateway.envoy.names import BUFFER, CLUSTER, CORS, LUA, METADATA, TRANSCODER, off, seconds
 from marketd.gateway.envoy.pages import LARGEST_BYTES, page_routes
 from marketd.gateway.envoy.rest import takes, upload_paths
 from marketd.gateway.gateway import Gateway
+from marketd.gateway.static import hello_pages
 from marketd.transport.last_words import STREAM_ERRORS
 
 REST: Final = "/v1/"
@@ -32,6 +34,8 @@ def routes(gateway: Gateway) -> dict[str, Any]:
             _to_workers({"path": _KEYS}),
             *page_routes(gateway),
             *(_refused({"prefix": package}, 415) for package in ("/marketplace.", "/grpc.")),
+            *_media(gateway),
+            *_pages(gateway),
             _refused({"prefix": "/"}, 404),
         ],
     }
@@ -50,6 +54,23 @@ def routes(gateway: Gateway) -> dict[str, Any]:
         ],
         "max_direct_response_body_size_bytes": LARGEST_BYTES,
     }
+
+
+def _media(gateway: Gateway) -> list[dict[str, Any]]:
+    """Public pictures, and nothing else at their path: pages of somebody's own do not stand in for them."""
+    found = []
+    if gateway.media_url is not None:
+        found.append(files.media_redirect(gateway.media_url))
+    elif gateway.media is not None:
+        found.append(files.media_route(gateway.media))
+    return [*found, _refused({"prefix": files.MEDIA}, 404)]
+
+
+def _pages(gateway: Gateway) -> list[dict[str, Any]]:
+    if gateway.static is None:
+        return []
+    policy = files.PAGE_POLICY if gateway.static == hello_pages() else files.OWNERS_POLICY
+    return [files.static_route(gateway.static, policy)]
 
 
 def _to_workers(match: dict[str, Any], *, grpc: bool = False, idle_seconds: float | None = None) -> dict[str, Any]:
