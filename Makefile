@@ -21,7 +21,7 @@ THIRD_PARTY := .third_party/.complete
 FOREIGN := .tools/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check unit stubs docs lint format bench faults clean
+.PHONY: help setup run test check unit stubs docs web lint format bench faults clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -41,7 +41,7 @@ $(READY): pyproject.toml clients/python/pyproject.toml constraints.txt | $(BIN)/
 $(THIRD_PARTY): tools/third_party.py $(READY)
 	@$(BIN)/python tools/third_party.py
 
-$(FOREIGN): tools/foreign_clients.py tests/node/package-lock.json $(READY)
+$(FOREIGN): tools/foreign_clients.py tests/node/package-lock.json clients/web/hello/package-lock.json $(READY)
 	@$(BIN)/python tools/foreign_clients.py
 
 run: $(READY) ## Serve the marketplace with demo data and live couriers (HOST=…, PORT=…, GATEWAY_PORT=…, WORKERS=…, DATA_DIR=…).
@@ -60,6 +60,9 @@ stubs: $(READY) $(THIRD_PARTY) ## Generate the Python stubs from protos/.
 
 docs: $(READY) ## Make the pages that come from the code: docs/database.md, docs/rpcs.md, floors in docs/architecture.md.
 	@$(BIN)/python tools/generate_docs.py
+
+web: $(READY) $(FOREIGN) ## Build the page of clients/web/hello into its dist/.
+	@$(BIN)/python tools/build_web.py
 
 lint: $(READY) $(THIRD_PARTY) ## Check style, types, floors and the contract.
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/buf lint && $(BIN)/buf format --diff --exit-code protos && $(BIN)/python tools/check_stable.py

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -17,6 +18,7 @@ from marketd.process.process import App
 
 from tests.canary_looks import look_into
 from tests.worlds.gateway import ORIGIN, RunningGateway, running
+from tests.worlds.pages import fill_media, make_pages
 from tests.worlds.parts import make_settings
 from tests.worlds.things import ADMIN_EMAIL, ADMIN_PASSWORD
 from tests.worlds.workers import Worker, make_admin, pair
@@ -52,13 +54,21 @@ def sockets() -> Iterator[tuple[Path, Path]]:
         yield Path(folder) / "0.sock", Path(folder) / "1.sock"
 
 
+@pytest.fixture(scope="session")
+def pages(shared_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that the gateway serves; there are pictures for it too."""
+    fill_media(shared_settings.media_folder)
+    return make_pages(tmp_path_factory.mktemp("web"))
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def gateway(
-    shared_settings: Settings, workers: tuple[Worker, Worker], sockets: tuple[Path, Path]
+    shared_settings: Settings, workers: tuple[Worker, Worker], sockets: tuple[Path, Path], pages: Path
 ) -> AsyncIterator[RunningGateway]:
     """One gateway in front of the shared workers, as `serve --gateway` has it. It lets pages of ORIGIN call."""
     upstreams = [Upstream(socket=path) for path in sockets]
-    async with running(shared_settings, sockets[0].parent, upstreams, origins=(ORIGIN,), idle_seconds=15.0) as made:
+    bounds: dict[str, Any] = {"idle_seconds": 15.0, "origins": (ORIGIN,)}
+    async with running(shared_settings, sockets[0].parent, upstreams, static=pages, **bounds) as made:
         yield made
 
 

@@ -109,8 +109,8 @@ async def test_an_unknown_method_and_a_refusal_keep_their_details(gateway: Runni
 
 async def test_the_access_log_has_neither_queries_nor_tokens(gateway: RunningGateway, workers: Workers) -> None:
     token = "a-token-that-nobody-may-see"
-    await gateway.fetch(f"/v1/products?page_token={token}", headers={"authorization": f"Bearer {token}"})
-    line = await _logged(gateway, '"path":"/v1/products"')
+    await gateway.fetch(f"/v1/brands?page_token={token}", headers={"authorization": f"Bearer {token}"})
+    line = await _logged(gateway, '"path":"/v1/brands"')
     assert {"method", "status", "seconds", "address", "sent", "protocol"} <= line.keys()
     assert (line["address"], line["status"]) == ("127.0.0.1", 401)
     assert token not in "".join(gateway.log())

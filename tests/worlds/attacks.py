@@ -17,7 +17,7 @@ import resource
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -258,17 +258,21 @@ ATTACKS: Final[dict[str, Callable[[Attack], Awaitable[None]]]] = {
 }
 
 
-async def _run(name: str, port: int, seconds: float) -> None:
-    attack = Attack(port, seconds)
-    await ATTACKS[name](attack)
+async def _run(attacks: Mapping[str, Callable[[Attack], Awaitable[None]]], name: str, attack: Attack) -> None:
+    await attacks[name](attack)
     await attack.rest()
     print(json.dumps({"begun": attack.begun, "ends": attack.ends, "connections": len(attack.connections)}), flush=True)  # noqa: T201
     for connection in attack.connections:
         await connection.close()
 
 
-if __name__ == "__main__":
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(8_192, hard) if hard > 0 else 8_192, hard))
+def main(attacks: Mapping[str, Callable[[Attack], Awaitable[None]]]) -> None:
+    """One of them, as the command line says."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(16_384, hard) if hard > 0 else 16_384, hard))
     os.nice(5)
-    asyncio.run(_run(sys.argv[1], int(sys.argv[2]), float(sys.argv[3])))
+    asyncio.run(_run(attacks, sys.argv[1], Attack(int(sys.argv[2]), float(sys.argv[3]))))
+
+
+if __name__ == "__main__":
+    main(ATTACKS)

@@ -111,6 +111,13 @@ class Served:
         if "--gateway" in self._mode:
             self.gateway_port = int(self.wait_for(_GATEWAY, since=heard, seconds=START_SECONDS)[1])
 
+    @property
+    def gateway_pid(self) -> int:
+        """The process of the gateway that serves now."""
+        with self._heard:
+            said = [found for line in self.lines if (found := _GATEWAY.search(line))]
+        return int(said[-1][2])
+
     def _ports(self) -> list[str]:
         return ["--gateway-port", str(self.gateway_port)] if "--gateway" in self._mode else []
 

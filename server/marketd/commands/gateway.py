@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from marketd.commands.settings import fail_line, read_settings, say
+from marketd.commands.settings import fail_line, read_settings, require_static_folder, say
 from marketd.config.forms import with_port
 from marketd.gateway.binary import EnvoyAbsent, find_envoy
 from marketd.gateway.files import as_yaml, command_line, write_files
@@ -50,6 +50,7 @@ def command(
     if show:
         _print(gateway)
         return
+    require_static_folder(settings)
     try:
         envoy = find_envoy()
         holder = reserve_port(gateway.host, gateway.port, _HOW_TO_CHOOSE)

@@ -19,7 +19,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from marketd.config.currencies import CURRENCY_DIGITS
-from marketd.config.forms import bare_host, duration, origins, split_port
+from marketd.config.forms import WEB_ADDRESS, bare_host, duration, origins, split_port
 
 DATA_DIR: Final = Path(".marketd")
 DEVELOPMENT_SECRET = "development-secret-not-for-production"  # noqa: S105 - the name says it; production refuses it
@@ -65,6 +65,7 @@ class Settings(BaseSettings):
         5.0, ge=0, le=300, description="A worker whose event loop is silent for so long is replaced; 0 replaces none."
     )
     uvloop: bool = True
+    demo: bool = Field(False, description="Said by GetServerInfo; serve --demo sets it, and production refuses it.")
 
     # Encryption: certificates are read again when their files change
     tls_cert_file: Path | None = Field(None, description="PEM, the server's own certificate first.")
@@ -146,6 +147,11 @@ class Settings(BaseSettings):
     media_bucket_region: str | None = None
     media_bucket_key_id: SecretStr | None = None
     media_bucket_key: SecretStr | None = None
+    media_bucket_public_url: str | None = Field(
+        None,
+        description="Where everybody may read the bucket's folder, such as https://pictures.shop.example/; the gateway "
+        "leads /media/ there.",
+    )
     media_url: str = Field(
         "/media/",
         description="What stands before a picture's file name in its address: a path, or a web address of your CDN.",
@@ -333,6 +339,15 @@ class Settings(BaseSettings):
     def _takes_a_file_name(cls, value: str) -> str:
         if not value.startswith(("https://", "http://", "/")) or set(value) & set("?#{} "):
             raise ValueError("must be a path or a web address, such as /media/ or https://cdn.shop.example/media/")
+        return value.rstrip("/") + "/"
+
+    @field_validator("media_bucket_public_url")
+    @classmethod
+    def _where_a_browser_can_go(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if not WEB_ADDRESS.fullmatch(value):
+            raise ValueError("must be a web address without ? and #, such as https://pictures.shop.example/folder/")
         return value.rstrip("/") + "/"
 
     @field_validator("rate_limits")

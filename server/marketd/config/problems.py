@@ -60,6 +60,7 @@ def _contradictions(settings: Settings) -> list[str]:
             for name, value in {
                 "MARKETD_MEDIA_BUCKET_ENDPOINT": settings.media_bucket_endpoint,
                 "MARKETD_MEDIA_BUCKET_REGION": settings.media_bucket_region,
+                "MARKETD_MEDIA_BUCKET_PUBLIC_URL": settings.media_bucket_public_url,
                 "MARKETD_MEDIA_BUCKET_KEY": settings.media_bucket_key,
             }.items()
             if value is not None
@@ -104,6 +105,8 @@ def _only_for_trying_out(settings: Settings) -> list[str]:
     found: list[str] = []
     if settings.failpoints is not None:
         found.append("MARKETD_FAILPOINTS is set; it makes the server kill itself, for tests only; unset it.")
+    if settings.demo:
+        found.append("MARKETD_DEMO is set; it tells everybody of accounts with known passwords; unset it.")
     if settings.database_url is None and not settings.allow_embedded_in_production:
         found.append(
             "MARKETD_DATABASE_URL is not set; set it, or MARKETD_ALLOW_EMBEDDED_IN_PRODUCTION=true to keep the "
@@ -122,6 +125,11 @@ def _only_for_trying_out(settings: Settings) -> list[str]:
     if (settings.media_bucket_endpoint or "").startswith("http://"):
         found.append(
             "MARKETD_MEDIA_BUCKET_ENDPOINT begins with http://, and private pictures would travel open; use https://."
+        )
+    if (settings.media_bucket_public_url or "").startswith("http://"):
+        found.append(
+            "MARKETD_MEDIA_BUCKET_PUBLIC_URL begins with http://, and browsers load no such pictures into pages of "
+            "https://; use https://."
         )
     if settings.smtp_url is None and settings.mail_dir is None:
         found.append(

@@ -10,8 +10,10 @@ from marketd.config import Settings
 from marketd.config.forms import split_port
 
 DESCRIPTORS: Final = "marketplace.binpb"
+OPENAPI: Final = "openapi.json"
+DOCS: Final = "docs"
 CERTIFICATE: Final = "gateway"
-"""What the pair is called in that file."""
+"""What the pair of a certificate and its key is called in its file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class Gateway:
     port: int
     upstreams: tuple[Upstream, ...]
     descriptors: Path = Path(DESCRIPTORS)
+    openapi: Path = Path(OPENAPI)
+    docs: Path = Path(DOCS)
     admin: Admin = Admin()
     upstream_ca_file: Path | None = None
     tls_cert_file: Path | None = None
@@ -48,10 +52,13 @@ class Gateway:
     origins: tuple[str, ...] = ()
     trusted_hops: int = 0
     static: Path | None = None
+    media: Path | None = None
+    media_url: str | None = None
     access_log: bool = True
     max_connections: int = 10_000
     body_bytes: int = 1024 * 1024
-    upload_bytes: int = 4 * 1024 * 1024
+    upload_bytes: int = 6 * 1024 * 1024
+    """For files in JSON: base64 makes four bytes of three."""
     idle_seconds: float = 60.0
 
     @property
@@ -73,6 +80,8 @@ def gateway_of(settings: Settings, upstreams: tuple[Upstream, ...] = ()) -> Gate
         origins=settings.gateway_origins,
         trusted_hops=settings.gateway_trusted_hops,
         static=settings.gateway_static,
+        media=settings.media_folder if settings.media_bucket_url is None else None,
+        media_url=settings.media_bucket_public_url,
         access_log=settings.show_access_log,
         max_connections=settings.gateway_max_connections,
         body_bytes=settings.gateway_body_bytes,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from google.protobuf.message import Message
@@ -17,6 +17,9 @@ from marketd.transport.addresses import address_of, peer_address
 from marketd.transport.edge.rooms import Room
 from marketd.transport.rules import Rule
 
+if TYPE_CHECKING:
+    from marketd.transport.opening import Opening
+
 DETAILS: ContextVar[grpc.HandlerCallDetails] = ContextVar("marketd_call_details")
 """Path and metadata as grpcio decoded them to find the handler; reading them from the context decodes them again."""
 
@@ -27,7 +30,8 @@ class Passage:
     `raw` is the bytes of the one request: None until they are read, and where requests stream. `message_due` is the
     time (monotonic) by which the first message must be here, 0.0 once it is. `room` is where the call counts as open,
     None when nowhere. `answer_bytes` is how long the one answer is, None without one. `status` is the sending of a
-    stream's status that its reader does not read. `ending` is why the server ended the call from outside, set before
+    stream's status that its reader does not read. `opening` sends the headers of an answer stream, and `has_answered`
+    says that an answer of it was written. `ending` is why the server ended the call from outside, set before
     the task is cancelled. `writing_since` is when the write that waits began (monotonic), 0.0 between writes. While
     `holding`, nothing may cancel the task; whoever set it looks at `ending` afterwards. `code` and `reason` are what
     the log and the metrics count. `is_audited` says that the audit entry was left.
@@ -44,11 +48,13 @@ class Passage:
         "context",
         "ending",
         "expiry",
+        "has_answered",
         "headers",
         "holding",
         "is_audited",
         "message",
         "message_due",
+        "opening",
         "proxy_hops",
         "raw",
         "reason",
@@ -81,6 +87,8 @@ class Passage:
         self.expiry: asyncio.TimerHandle | None = None
         self.writing_since = 0.0
         self.holding = False
+        self.opening: Opening | None = None
+        self.has_answered = False
         self.code = "OK"
         self.reason = ""
         self.is_audited = False

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from marketd.gateway.envoy.bounds import overload_manager
+from marketd.gateway.envoy.files import PROGRAM_SIZE
 from marketd.gateway.envoy.listener import listener
 from marketd.gateway.envoy.upstream import cluster
 from marketd.gateway.gateway import Admin, Gateway
@@ -18,6 +19,11 @@ def configuration(gateway: Gateway, services: Sequence[str]) -> dict[str, Any]:
         "admin": _admin(gateway.admin),
         "static_resources": {"listeners": [listener(gateway, services)], "clusters": [cluster(gateway)]},
         "overload_manager": overload_manager(gateway),
+        "layered_runtime": {
+            "layers": [
+                {"name": "marketd", "static_layer": {"re2.max_program_size.error_level": PROGRAM_SIZE}},
+            ]
+        },
     }
 
 

@@ -7,8 +7,11 @@ from typing import Any, Final
 
 from marketd.gateway.envoy.access_log import access_log
 from marketd.gateway.envoy.bounds import connection_options, http2_options, listener_bounds, stream_times
+from marketd.gateway.envoy.files import COMPRESSED_TYPES, filters
+from marketd.gateway.envoy.metadata import no_keys, rest_metadata
 from marketd.gateway.envoy.names import ABORT, CLUSTER, COMPRESSOR, CORS, GRPC_WEB, HEALTH, ROUTER, extension
 from marketd.gateway.envoy.replies import HEALTH_PATH, local_replies
+from marketd.gateway.envoy.rest import rest_script, whole_requests
 from marketd.gateway.envoy.routes import routes
 from marketd.gateway.envoy.tls import downstream_tls
 from marketd.gateway.envoy.transcoding import transcoder
@@ -18,16 +21,6 @@ _NAME: Final = "gateway"
 _HTTP: Final = "envoy.filters.network.http_connection_manager"
 # What clients claim of their address: x-forwarded-for alone counts, and in it what proxies wrote that are known.
 _CLAIMS: Final = ("forwarded", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip")
-_COMPRESSED: Final = (
-    "application/json",
-    "application/x-ndjson",
-    "application/javascript",
-    "text/javascript",
-    "text/css",
-    "text/html",
-    "text/plain",
-    "image/svg+xml",
-)
 
 
 def listener(gateway: Gateway, services: Sequence[str]) -> dict[str, Any]:
@@ -84,6 +77,7 @@ def _forget_claims() -> dict[str, Any]:
         "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
         mutations=[
             {"remove_on_match": {"key_matcher": {"prefix": "x-envoy-"}}},
+            no_keys(),
             *({"remove": name} for name in _CLAIMS),
         ],
     )
@@ -96,7 +90,11 @@ def _filters(gateway: Gateway, services: Sequence[str]) -> list[dict[str, Any]]:
         {**extension(ABORT, "envoy.extensions.filters.http.fault.v3.HTTPFault"), "disabled": True},
         _health(),
         _compressor(),
+        *filters(),
         extension(GRPC_WEB, "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb"),
+        rest_metadata(),
+        rest_script(services),
+        whole_requests(gateway),
         transcoder(gateway, services),
         extension(ROUTER, "envoy.extensions.filters.http.router.v3.Router", suppress_envoy_headers=True),
     ]
@@ -121,7 +119,7 @@ def _compressor() -> dict[str, Any]:
         response_direction_config={
             "common_config": {
                 "min_content_length": 1024,
-                "content_type_matcher": [{"prefix": each} for each in _COMPRESSED],
+                "content_type_matcher": [{"prefix": each} for each in COMPRESSED_TYPES],
             },
             "disable_on_etag_header": False,
         },

@@ -11,6 +11,7 @@ from google.rpc.error_details_pb2 import ErrorInfo  # type: ignore[import-untype
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from marketd.kernel.call.reasons import Reason
+from marketd.transport.last_words import STREAM_ERRORS
 
 DOMAIN: Final = "marketplace.dev"
 HEALTH_PATH: Final = "/healthz"
@@ -65,6 +66,11 @@ REPLIES: Final[Mapping[int, Reply]] = {
         Reason.MALFORMED_REQUEST,
         "This path does not take that content type; send application/json to /v1/, and gRPC or gRPC-Web to methods.",
     ),
+    416: Reply(
+        _INVALID_ARGUMENT,
+        Reason.VALIDATION_FAILED,
+        "The range lies behind the file's end; content-range says how long it is.",
+    ),
     429: Reply(_RESOURCE_EXHAUSTED, Reason.RATE_LIMITED, "Too many requests; wait a second before the next one."),
     431: Reply(_INVALID_ARGUMENT, Reason.MALFORMED_REQUEST, "The headers are larger than 16 KiB; send fewer."),
     500: Reply(_INTERNAL, Reason.INTERNAL, "Something went wrong on our side; try again."),
@@ -79,7 +85,7 @@ _SERVING: Final = {"status": "SERVING"}
 
 def local_replies() -> dict[str, Any]:
     """The replies as Envoy takes them; any other status of its own is an internal error."""
-    mappers = [_healthy()]
+    mappers = [_healthy(), _no_error(), _for_rest()]
     for status, reply in REPLIES.items():
         mappers += [_for_grpc(status, reply), _for_http(status, reply)]
     return {"mappers": mappers, "body_format": {"json_format": REPLIES[500].json()}}
@@ -107,6 +113,23 @@ def _for_grpc(status: int, reply: Reply) -> dict[str, Any]:
     }
 
 
+def _for_rest() -> dict[str, Any]:
+    """What rest.lua, which knows the request, makes an error of; the header says that no worker wrote it."""
+    body = {"text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"}}
+    header = {"header": {"key": "x-gateway-reply", "value": "1"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+    came_by_rest = {"header_filter": {"header": {"name": STREAM_ERRORS, "present_match": True}}}
+    return {
+        "filter": {"and_filter": {"filters": [came_by_rest, _is_error()]}},
+        "headers_to_add": [header],
+        "body_format_override": body,
+    }
+
+
+def _is_error() -> dict[str, Any]:
+    value = {"default_value": 400, "runtime_key": "gateway.reply.errors"}
+    return {"status_code_filter": {"comparison": {"op": "GE", "value": value}}}
+
+
 def _for_http(status: int, reply: Reply) -> dict[str, Any]:
     return {"filter": _has_status(status), "body_format_override": {"json_format": reply.json()}}
 
@@ -116,6 +139,15 @@ def _healthy() -> dict[str, Any]:
     return {
         "filter": {"and_filter": {"filters": [_has_status(200), path]}},
         "body_format_override": {"json_format": _SERVING},
+    }
+
+
+def _no_error() -> dict[str, Any]:
+    """Pages and redirects keep what they have; what a file's script answers (304, 308) has no body and needs none."""
+    value = {"default_value": 399, "runtime_key": "gateway.reply.no_error"}
+    return {
+        "filter": {"status_code_filter": {"comparison": {"op": "LE", "value": value}}},
+        "body_format_override": {"text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"}},
     }
 
 

@@ -51,7 +51,7 @@ def main() -> NoReturn:
 
 def on_this_machine(gateway: Gateway) -> Gateway:
     """The same with whole paths: Envoy would take others from its own folder."""
-    names = ("upstream_ca_file", "tls_cert_file", "tls_key_file", "static")
+    names = ("upstream_ca_file", "tls_cert_file", "tls_key_file", "static", "media")
     paths = {name: getattr(gateway, name) for name in names}
     return replace(gateway, **{name: path.absolute() for name, path in paths.items() if path is not None})
 

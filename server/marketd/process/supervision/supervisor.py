@@ -119,6 +119,10 @@ class Supervisor:
             FILE_VARIABLE: "",
             "PYTHONUNBUFFERED": "1",
         }
+        if self.settings.gateway_static is not None:
+            environment["MARKETD_GATEWAY_STATIC"] = str(self.settings.gateway_static)
+        if self.demo:
+            environment["MARKETD_DEMO"] = "true"
         if postgres is not None:
             environment["MARKETD_DATABASE_URL"] = postgres.dsn()
         # Read by grpc when it is imported; docs/decisions/ has the measurement.
