@@ -82,7 +82,7 @@ async def test_the_socket_is_its_owners_alone(gateway: RunningGateway) -> None:
 async def test_headers_for_envoy_from_outside_do_nothing(gateway: RunningGateway, workers: Workers) -> None:
     """Its own time-outs and retries are for services inside a mesh: here they would cut calls or repeat them."""
     tricks = {
-        "x-envoy-upstream-rq-timeout-ms": "0",
+        "x-envoy-upstream-rq-timeout-ms": "1",
         "x-envoy-upstream-rq-per-try-timeout-ms": "1",
         "x-envoy-upstream-alt-stat-name": "made-up",
         "x-envoy-max-retries": "5",

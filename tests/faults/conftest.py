@@ -14,6 +14,7 @@ from tests.canaries import WATCH
 from tests.canary_looks import look_at_tables
 from tests.faults import pasting
 from tests.worlds.faults import World
+from tests.worlds.gateway import has_envoy
 from tests.worlds.served import DEMO_SHOWN, Served
 
 
@@ -41,7 +42,7 @@ def served() -> Iterator[Served]:
     with tempfile.TemporaryDirectory(prefix="mf-") as folder:
         # The database may run as another account than ours.
         Path(folder).chmod(0o755)
-        server = Served(Path(folder))
+        server = Served(Path(folder), gateway=has_envoy())
         try:
             server.start()
             server.create_admin()

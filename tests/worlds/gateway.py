@@ -27,6 +27,15 @@ ORIGIN = "https://shop.example"
 """The web page that the gateway of the tests lets call."""
 
 
+def has_envoy() -> bool:
+    """Whether there is one here."""
+    try:
+        find_envoy()
+    except EnvoyAbsent:
+        return False
+    return True
+
+
 def require_envoy() -> Path:
     """Envoy's program; skips the test where there is none."""
     try:

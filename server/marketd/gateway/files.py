@@ -54,12 +54,18 @@ def command_line(envoy: Path, configured: Path, settings: Settings, *, is_json: 
         "--disable-hot-restart",
         "--concurrency",
         str(settings.gateway_threads),
+        # Of the access log; ten seconds is long for who waits for a line.
+        "--file-flush-interval-msec",
+        "1000",
         "--drain-time-s",
         "5",
         "--drain-strategy",
         "immediate",
         "--log-level",
         _LEVELS.get(settings.log_level.upper(), "warning"),
+        # It would warn of each end that it was asked for.
+        "--component-log-level",
+        "main:error",
         "--log-format",
         _JSON_LINE if is_json else _PLAIN_LINE,
     ]

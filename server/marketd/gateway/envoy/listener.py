@@ -17,6 +17,8 @@ from marketd.gateway.gateway import Gateway
 
 _NAME: Final = "gateway"
 _HTTP: Final = "envoy.filters.network.http_connection_manager"
+# What clients claim of their address: x-forwarded-for alone counts, and in it what proxies wrote that are known.
+_CLAIMS: Final = ("forwarded", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip")
 
 
 def listener(gateway: Gateway, services: Sequence[str]) -> dict[str, Any]:
@@ -42,13 +44,11 @@ def _connection_manager(gateway: Gateway, services: Sequence[str]) -> dict[str, 
         codec_type="AUTO",
         stat_prefix=_NAME,
         server_name="marketd",
-        # Clients are outside: their x-envoy- headers count for nothing.
         use_remote_address=True,
         # The routes append whom the gateway sees: Envoy itself writes the machine's own address for one on loopback.
         skip_xff_append=True,
         xff_num_trusted_hops=gateway.trusted_hops,
-        # No client is one of ours, from whatever network it comes.
-        internal_address_config={"cidr_ranges": []},
+        early_header_mutation_extensions=[_forget_claims()],
         # The workers judge a client's x-request-id, and make one where there is none.
         generate_request_id=False,
         preserve_external_request_id=True,
@@ -62,6 +62,21 @@ def _connection_manager(gateway: Gateway, services: Sequence[str]) -> dict[str, 
         local_reply_config=local_replies(),
         route_config=routes(gateway),
         http_filters=_filters(gateway, services),
+    )
+
+
+def _forget_claims() -> dict[str, Any]:
+    """Drop what only proxies may say, before anything is read: no client is one, from whatever network it comes.
+
+    With Envoy's own headers a client could shorten time-outs and have calls repeated.
+    """
+    return extension(
+        "envoy.http.early_header_mutation.header_mutation",
+        "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+        mutations=[
+            {"remove_on_match": {"key_matcher": {"prefix": "x-envoy-"}}},
+            *({"remove": name} for name in _CLAIMS),
+        ],
     )
 
 

@@ -18,8 +18,6 @@ _HEALTH_WATCH: Final = "/grpc.health.v1.Health/Watch"
 # A worker that is told of no change of health for an hour is asked anew; the watch has no heartbeat.
 _HEALTH_WATCH_SECONDS: Final = 3600.0
 _IS_GRPC: Final = [{"name": "content-type", "string_match": {"prefix": "application/grpc"}}]
-# What clients claim of their address: x-forwarded-for alone counts, and in it what proxies wrote that are known.
-_CLAIMS: Final = ("forwarded", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip")
 
 
 def routes(gateway: Gateway) -> dict[str, Any]:
@@ -45,8 +43,7 @@ def routes(gateway: Gateway) -> dict[str, Any]:
     return {
         "name": "paths",
         "virtual_hosts": [host],
-        "request_headers_to_remove": list(_CLAIMS),
-        # Whom the gateway sees goes last, and is what the workers count by; what a client put in front of it is not read.
+        # Whom the gateway sees goes last, and is what the workers count by; what stands in front of it is not read.
         "request_headers_to_add": [
             {
                 "header": {"key": "x-forwarded-for", "value": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"},

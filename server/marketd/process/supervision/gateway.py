@@ -39,8 +39,9 @@ class GatewayPlace:
     port: int
     is_encrypted: bool
     child: Child
-    is_ready: bool = False
     was_ready: bool = False
+    _serving: int = 0
+    """The process that is known to serve."""
     _holder: socket.socket | None = None
 
     @classmethod
@@ -65,12 +66,13 @@ class GatewayPlace:
 
     def look(self) -> bool:
         """Whether it has begun to serve since the last look."""
-        if self.child.process is None:
-            self.is_ready = False
-        elif not self.is_ready:
-            self.is_ready = ask(self.folder / ADMIN_SOCKET, "GET", "/ready") is not None
-            return self.is_ready
-        return False
+        process = self.child.process
+        if process is None or process.pid == self._serving:
+            return False
+        if ask(self.folder / ADMIN_SOCKET, "GET", "/ready") is None:
+            return False
+        self._serving = process.pid
+        return True
 
     def drain(self) -> None:
         """Take no new connection from now on; calls in flight go on, and clients are told to leave."""
