@@ -119,6 +119,11 @@ class Settings(BaseSettings):
     )
     gateway_static: Path | None = Field(None, description="A folder of pages that the gateway serves.")
     gateway_max_connections: int = Field(10_000, ge=1, description="Connections of clients; more are closed at once.")
+    gateway_connections_of_address: int = Field(
+        2_500,
+        ge=0,
+        description="Connections of an address and of those that are counted with it, an eighth of all; 0 counts none.",
+    )
     gateway_body_bytes: int = Field(
         1024 * 1024, ge=1024, le=4 * 1024 * 1024, description="The longest body of a request in JSON, uploads aside."
     )
