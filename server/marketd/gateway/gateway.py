@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from marketd.config import Settings, split_port
+from marketd.config import Settings
+from marketd.config.forms import split_port
 
 DESCRIPTORS: Final = "marketplace.binpb"
 
