@@ -63,6 +63,9 @@ def command_line(envoy: Path, configured: Path, settings: Settings, *, is_json: 
         "immediate",
         "--log-level",
         _LEVELS.get(settings.log_level.upper(), "warning"),
+        # It would warn of each end that it was asked for.
+        "--component-log-level",
+        "main:error",
         "--log-format",
         _JSON_LINE if is_json else _PLAIN_LINE,
     ]
