@@ -11,8 +11,9 @@ from marketd.demo.defaults import ADMIN_EMAIL, PASSWORD
 from marketd.demo.seed import Login, SeededLogins
 
 from tests.faults.pasting import paste
+from tests.worlds.browser import require_chromium, visiting
 from tests.worlds.foreign import TOOLS
-from tests.worlds.gateway import has_envoy
+from tests.worlds.gateway import has_envoy, require_envoy
 from tests.worlds.served import DEMO_SHOWN, Served
 
 
@@ -69,3 +70,27 @@ def test_without_grpcurl_the_banner_shows_buf_and_its_commands_succeed_too(
     assert sum("buf curl" in command for command in by_hand) == 3
     result = paste("\n".join(["set -e", *by_hand]), tmp_path)
     assert (result.code, '"products"' in result.output) == (0, True), result
+
+
+@pytest.mark.faults
+async def test_the_page_of_the_first_line_shows_a_courier_to_whoever_orders(with_demo: Served) -> None:
+    require_envoy()
+    require_chromium()
+    async with visiting(f"http://127.0.0.1:{with_demo.gateway_port}/") as visit:
+        page = visit.page
+        await page.click("#demo-login button")
+        await page.click("#sign-in-now")
+        await page.wait_for_selector("#cart[data-pieces]")
+        # Something of one variant, so that nothing is asked.
+        await page.fill("#query", "oat milk")
+        await page.click("#search button")
+        await page.wait_for_selector("#found:not(:empty)")
+        await page.locator("#goods button").first.click()
+        await page.wait_for_selector('#cart[data-pieces="1"]')
+        await page.click("#ask-quote")
+        await page.click("#place")
+        await page.locator("#order-list .pay button").click()
+        await page.wait_for_selector("#map[data-positions]", timeout=40_000)
+        assert (await visit.story())[-1] == "DELIVERY_PICKED_UP"
+        assert await page.is_visible("#goods img"), "the pictures that were hung"
+        assert visit.faults == []
