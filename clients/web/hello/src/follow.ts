@@ -28,6 +28,9 @@ export class Follow {
   private position: LivePosition | undefined;
   private courier: DeliveryCourier | undefined;
   private eta: Eta | undefined;
+  private isOver = false;
+  // A resumed watch begins with how things are now, and then tells each change that was missed: only those are news.
+  private isNews = true;
 
   /** onOrder: an order as it is now. onMove: the delivery has changed its state, and perhaps the order with it. */
   constructor(
@@ -46,6 +49,8 @@ export class Follow {
     this.end();
     const stop = (this.stop = new AbortController());
     this.door = this.position = this.courier = this.eta = undefined;
+    this.isOver = false;
+    this.isNews = true;
     this.map.clear();
     this.story.replaceChildren();
     say(this.where, "");
@@ -100,7 +105,8 @@ export class Follow {
   private tellDelivery({ event }: WatchDeliveryResponse): void {
     switch (event.case) {
       case "snapshot":
-        this.tellDeliveryState(event.value.state, event.value.outcome);
+        if (this.isNews) this.tellDeliveryState(event.value.state, event.value.outcome);
+        this.isNews = false;
         this.courier = event.value.courier;
         this.eta = event.value.eta;
         this.door = event.value.dropoffPoint ?? this.door;
@@ -122,7 +128,10 @@ export class Follow {
         this.eta = event.value.eta;
         this.tellState("LATE", "It will be later than promised");
         break;
-      default: // stops show in the states; heartbeats and resets say nothing to people
+      case "reset": // changes were lost, and the snapshot that follows is all that there is
+        this.isNews = true;
+        return;
+      default: // stops show in the states, and heartbeats say nothing to people
         return;
     }
     this.tellWhere();
@@ -136,7 +145,8 @@ export class Follow {
 
   private tellDeliveryState(state: DeliveryState, outcome: DeliveryOutcome): void {
     this.tellState(`DELIVERY_${DeliveryState[state]}`, deliveryState(state, outcome));
-    if (state === DeliveryState.CLOSED) this.map.rest();
+    this.isOver = state === DeliveryState.CLOSED;
+    if (this.isOver) this.map.rest();
   }
 
   /** Adds to the story what is not its last line already: a snapshot may say what is known. */
@@ -148,6 +158,10 @@ export class Follow {
   }
 
   private tellWhere(): void {
+    if (this.isOver) {
+      say(this.where, "");
+      return;
+    }
     const who = this.courier?.firstName;
     const point = this.position?.point;
     const parts = [who === undefined ? "" : `${who} brings it`];
