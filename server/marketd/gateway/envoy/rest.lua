@@ -103,6 +103,14 @@ function envoy_on_request(handle)
   end
 end
 
+-- For the access log: the transcoder has taken the status away by the time that a line is written.
+local function told(metadata, text)
+  local code = text and text:match('^{"code":(%d+)')
+  if code then
+    metadata:set("marketd.rest", "grpc_status", tonumber(code))
+  end
+end
+
 function envoy_on_response(handle)
   local asked = handle:streamInfo():dynamicMetadata():get("marketd.rest")
   if asked == nil then
@@ -152,15 +160,19 @@ function envoy_on_response(handle)
       end
     end
   end
+  local metadata = handle:streamInfo():dynamicMetadata()
   if tonumber(code) < 400 then
+    metadata:set("marketd.rest", "grpc_status", 0)
     return
   end
   local written
   if reply ~= nil then
     written = code == "400" and unreadable(body:getBytes(0, body:length())) or REPLIES[code]
+    told(metadata, written)
   else
     -- What never reached our own code has no reason: the core of gRPC wrote it.
     local text = body:getBytes(0, body:length())
+    told(metadata, text)
     local bare = text:match('^{"code":(%d+),.*"details":%[%]}$')
     if bare then
       written = text:gsub('"details":%[%]}$', function()
