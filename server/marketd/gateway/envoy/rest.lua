@@ -9,8 +9,10 @@ local CARRIED = {"x-request-id", "replayed", "deprecated", "etag", "retry-after"
 local WAITS = {["429"] = "1", ["503"] = "1"}
 local BODILESS = {GET = true, HEAD = true, DELETE = true, OPTIONS = true}
 
+-- What clients wrote need not be UTF-8, which JSON has to be.
 local function quoted(text)
-  local escaped = text:gsub('[%c"\\]', function(one) return string.format("\\u%04x", one:byte()) end)
+  local plain = text:sub(1, 512):gsub("[\128-\255]", "?")
+  local escaped = plain:gsub('[%c"\\]', function(one) return string.format("\\u%04x", one:byte()) end)
   return '"' .. escaped .. '"'
 end
 
@@ -72,7 +74,8 @@ function envoy_on_request(handle)
   local metadata = handle:streamInfo():dynamicMetadata()
   metadata:set("marketd.rest", "path", path)
   metadata:set("marketd.rest", "method", method)
-  metadata:set("marketd.rest", "id", headers:get("x-request-id") or "")
+  local id = headers:get("x-request-id") or ""
+  metadata:set("marketd.rest", "id", #id <= 128 and id:match("^[%w._:/=+-]+$") or "")
   headers:replace(MARK, "message")
   if method == "OPTIONS" then
     local methods = allowed(path)
