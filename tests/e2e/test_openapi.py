@@ -46,7 +46,7 @@ async def test_the_document_and_its_page_are_served(gateway: RunningGateway) -> 
     assert b'spec-url="../openapi.json"' in body
     assert (await gateway.fetch("/docs"))[2] == body  # by way of a redirect
     assert (await gateway.fetch("/docs/missing.js"))[0] == 404
-    assert (await gateway.fetch("/openapi.json", b"{}", method="POST"))[0] == 404
+    assert (await gateway.fetch("/openapi.json", b"{}", method="POST"))[0] in (404, 405)
 
 
 @pytest.mark.parametrize(
