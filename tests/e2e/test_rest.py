@@ -13,7 +13,7 @@ import pytest
 from marketplace.auth.v1 import auth_service_pb2
 
 from tests.worlds import pictures
-from tests.worlds.gateway import RunningGateway
+from tests.worlds.gateway import ORIGIN, RunningGateway
 from tests.worlds.things import ADMIN_EMAIL, ADMIN_PASSWORD
 from tests.worlds.workers import Person, Worker
 
@@ -89,6 +89,10 @@ class Watch:
         self._answer = await asyncio.to_thread(ask)
         return self._answer
 
+    def close(self) -> None:
+        """Leave."""
+        self._connection.close()
+
     async def line(self) -> Any:
         """The next line that is not empty; None at the end."""
         while raw := await asyncio.to_thread(self._answer.readline):
@@ -119,6 +123,32 @@ async def test_a_watch_is_resumed_by_its_token_and_says_why_it_ends(
         assert await watch.line() is None
     status, _, body = await gateway.fetch("/v1/deliveries:watch", headers=of(rider))
     assert (status, details(body)["ErrorInfo"]["reason"]) == (401, "SESSION_REVOKED")
+
+
+@pytest.mark.faults  # it waits for heartbeats
+async def test_a_watch_outlives_its_silence_by_heartbeats(
+    gateway: RunningGateway, workers: tuple[Worker, Worker]
+) -> None:
+    rider = await workers[0].courier(await workers[0].login(ADMIN_EMAIL, ADMIN_PASSWORD))
+    watch = Watch(gateway, "/v1/deliveries:watch", rider)
+    await watch.open()
+    assert "snapshot" in await watch.line()
+    for _ in range(2):  # the gateway of the tests ends what is idle for 15 s
+        assert "serverTime" in (await watch.line())["heartbeat"]
+    watch.close()
+
+
+async def test_a_page_of_a_known_origin_may_use_all_of_it(gateway: RunningGateway) -> None:
+    asks = {"access-control-request-method": "PATCH", "access-control-request-headers": "idempotency-key"}
+    status, headers, _ = await gateway.fetch("/v1/addresses/7", method="OPTIONS", headers={"origin": ORIGIN, **asks})
+    assert (status, headers["access-control-allow-origin"]) == (200, ORIGIN)
+    assert "PATCH" in headers["access-control-allow-methods"]
+    assert "idempotency-key" in headers["access-control-allow-headers"]
+    status, headers, _ = await gateway.fetch("/v1/orders", headers={"origin": ORIGIN})
+    assert (status, headers["access-control-allow-origin"]) == (401, ORIGIN)
+    assert {"x-request-id", "retry-after", "replayed"} <= set(headers["access-control-expose-headers"].split(", "))
+    _, headers, _ = await gateway.fetch("/v1/orders", headers={"origin": "https://other.example"})
+    assert "access-control-allow-origin" not in headers
 
 
 async def test_a_picture_goes_up_in_json_and_comes_down_as_itself(

@@ -268,7 +268,7 @@ async def _run(attacks: Mapping[str, Callable[[Attack], Awaitable[None]]], name:
 
 def main(attacks: Mapping[str, Callable[[Attack], Awaitable[None]]]) -> None:
     """One of them, as the command line says."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(16_384, hard) if hard > 0 else 16_384, hard))
     os.nice(5)
     asyncio.run(_run(attacks, sys.argv[1], Attack(int(sys.argv[2]), float(sys.argv[3]))))

@@ -11,11 +11,13 @@ from typing import Any, Final
 from marketd.config import Settings
 from marketd.gateway.descriptors import rest_descriptors
 from marketd.gateway.envoy.build import configuration
+from marketd.gateway.envoy.tls import secret
 from marketd.gateway.gateway import DESCRIPTORS, DOCS, OPENAPI, Gateway
 from marketd.gateway.openapi.document import written
 from marketd.transport.descriptors import contract
 
 CONFIGURATION: Final = "envoy.json"
+_PAIR: Final = "certificate.json"
 _PACKAGE: Final = "marketplace."
 _PAGES: Final = "marketd.gateway.pages"
 _LEVELS: Final = {"DEBUG": "info", "INFO": "warning", "WARNING": "warning", "ERROR": "error", "CRITICAL": "critical"}
@@ -38,6 +40,13 @@ def document(gateway: Gateway) -> dict[str, Any]:
     return configuration(gateway, services())
 
 
+def as_yaml(gateway: Gateway) -> str:
+    """The configuration as text. Needs PyYAML, which comes with the extra `gateway`."""
+    import yaml  # noqa: PLC0415 - who only serves does without
+
+    return yaml.safe_dump(document(gateway), sort_keys=False, allow_unicode=True, width=120)
+
+
 def write_files(gateway: Gateway, folder: Path) -> Path:
     """Write the contract, its OpenAPI document, the pages and the configuration into the folder.
 
@@ -51,8 +60,11 @@ def write_files(gateway: Gateway, folder: Path) -> Path:
     pages.mkdir(exist_ok=True)
     for page in resources.files(_PAGES).joinpath(DOCS).iterdir():
         (pages / page.name).write_bytes(page.read_bytes())
-    path = folder / CONFIGURATION
     made = replace(gateway, descriptors=descriptors, openapi=described, docs=pages)
+    if made.tls_cert_file is not None:
+        made = replace(made, tls_secret=folder / _PAIR)
+        (folder / _PAIR).write_text(json.dumps(secret(made), indent=1))
+    path = folder / CONFIGURATION
     path.write_text(json.dumps(document(made), indent=1))
     return path
 

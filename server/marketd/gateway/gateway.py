@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from marketd.config import Settings, split_port
+from marketd.config import Settings
+from marketd.config.forms import split_port
 
 DESCRIPTORS: Final = "marketplace.binpb"
 OPENAPI: Final = "openapi.json"
 DOCS: Final = "docs"
+CERTIFICATE: Final = "gateway"
+"""What the pair of a certificate and its key is called in its file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,8 @@ class Gateway:
     upstream_ca_file: Path | None = None
     tls_cert_file: Path | None = None
     tls_key_file: Path | None = None
+    tls_secret: Path | None = None
+    """A file that names both; through it Envoy takes up a pair that was replaced. None reads them at the start."""
     origins: tuple[str, ...] = ()
     trusted_hops: int = 0
     static: Path | None = None

@@ -235,10 +235,10 @@ def _answer_stream(
                 pending = step(passage)
                 if pending is not None:
                     await pending
-            opening = passage.opening = Opening(passage)
+            opening = passage.opening = Opening(passage.call, context)
             passage.call.by_http = passage.headers.get(STREAM_ERRORS) == "message"
             if parse is not None:
-                await opening.send()  # whoever talks both ways may wait for them before it says anything
+                await passage.open()  # whoever talks both ways may wait for them before it says anything
             guarded = StreamContext(passage, parse)
             argument = passage.message if parse is None else Requests(passage, parse)
             if generates:

@@ -17,14 +17,15 @@ METADATA: Final = "envoy.filters.http.header_mutation"
 LUA: Final = "envoy.filters.http.lua"
 HEALTH: Final = "envoy.filters.http.health_check"
 COMPRESSOR: Final = "envoy.filters.http.compressor"
+ABORT: Final = "envoy.filters.http.fault"
 ROUTER: Final = "envoy.filters.http.router"
 
 _TYPES: Final = "type.googleapis.com/"
 
 
-def typed(name: str, /, **fields: Any) -> dict[str, Any]:
+def typed(message: str, /, **fields: Any) -> dict[str, Any]:
     """A message in an Any: its type's name and its fields."""
-    return {"@type": _TYPES + name, **fields}
+    return {"@type": _TYPES + message, **fields}
 
 
 def extension(name: str, message: str, /, **fields: Any) -> dict[str, Any]:
