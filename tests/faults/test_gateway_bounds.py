@@ -35,7 +35,8 @@ def behind() -> Iterator[Served]:
     with tempfile.TemporaryDirectory(prefix="mf-") as folder:
         Path(folder).chmod(0o755)
         pages = make_pages(Path(folder))
-        server = Served(Path(folder), gateway=True, settings={"MARKETD_GATEWAY_STATIC": str(pages)})
+        settings = {"MARKETD_GATEWAY_STATIC": str(pages), "MARKETD_GATEWAY_CONNECTIONS_OF_ADDRESS": "2500"}
+        server = Served(Path(folder), gateway=True, settings=settings)
         try:
             server.start()
             server.create_admin()

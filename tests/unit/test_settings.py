@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from marketd.commands.names import mistyped, setting_names
-from marketd.config import DEVELOPMENT_SECRET, Environment, Settings, with_port
+from marketd.config import DEVELOPMENT_SECRET, Environment, Settings
+from marketd.config.forms import with_port
 from marketd.config.problems import advice_of, problems_of
 from pydantic import SecretStr, ValidationError
 

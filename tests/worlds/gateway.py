@@ -97,9 +97,18 @@ class RunningGateway:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, folder: Path, upstreams: Sequence[Upstream], **changes: Any
+    settings: Settings,
+    folder: Path,
+    upstreams: Sequence[Upstream],
+    *,
+    serving: bool = True,
+    limiter: bool = False,
+    **changes: Any,
 ) -> AsyncIterator[RunningGateway]:
-    """An Envoy on a free port until the block ends; `changes` are fields of Gateway."""
+    """An Envoy on a free port until the block ends; `changes` are fields of Gateway.
+
+    serving: wait for a worker. limiter: a limiter of the operator's answers calls with the header x-limited.
+    """
     envoy = require_envoy()
     holder = reserve_port("127.0.0.1", 0)
     port = holder.getsockname()[1]
@@ -110,21 +119,33 @@ async def running(
         admin=Admin(socket=folder / ADMIN_SOCKET),
         **changes,
     )
-    line = command_line(envoy, write_files(gateway, folder), settings, is_json=True)
+    configured = write_files(gateway, folder)
+    if limiter:
+        _add_limiter(configured)
+    line = command_line(envoy, configured, settings, is_json=True)
     with holder, (folder / "log").open("wb") as log:
         process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=log, stderr=log)  # noqa: ASYNC220 - a moment
         made = RunningGateway(port, folder, process)
         try:
-            await asyncio.to_thread(_wait_until_ready, made)
+            await asyncio.to_thread(_wait_until_ready, made, serving)
             yield made
         finally:
             process.terminate()
             process.wait(10)
 
 
-def _wait_until_ready(gateway: RunningGateway) -> None:
+def _add_limiter(configured: Path) -> None:
+    made = json.loads(configured.read_text())
+    (connection,) = made["static_resources"]["listeners"][0]["filter_chains"][0]["filters"]
+    routes = connection["typed_config"]["route_config"]["virtual_hosts"][0]["routes"]
+    header = {"name": "x-limited", "present_match": True}
+    routes.insert(0, {**routes[-1], "match": {"prefix": "/", "headers": [header]}, "direct_response": {"status": 429}})
+    configured.write_text(json.dumps(made))
+
+
+def _wait_until_ready(gateway: RunningGateway, serving: bool) -> None:
     end = time.monotonic() + READY_SECONDS
-    while ask(gateway.admin, "GET", "/ready") is None or gateway.http("/healthz")[0] != 200:
+    while ask(gateway.admin, "GET", "/ready") is None or (serving and gateway.http("/healthz")[0] != 200):
         assert gateway.process.poll() is None, "\n".join(gateway.log()[-20:])
         assert time.monotonic() < end, "\n".join(gateway.log()[-20:])
         time.sleep(0.02)

@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 
 from marketd.commands.settings import fail_line, read_settings, require_static_folder, say
-from marketd.config import with_port
+from marketd.config.forms import with_port
 from marketd.gateway.binary import EnvoyAbsent, find_envoy
-from marketd.gateway.files import command_line, document, write_files
+from marketd.gateway.files import as_yaml, command_line, write_files
 from marketd.gateway.gateway import Admin, Gateway, gateway_of
 from marketd.process.supervision.foreground import run_in_front
 from marketd.process.supervision.gateway import ADMIN_SOCKET
@@ -73,9 +73,8 @@ def command(
 
 def _print(gateway: Gateway) -> None:
     try:
-        # Of the extra `gateway`, like Envoy; who only serves does without both.
-        import yaml  # noqa: PLC0415
+        text = as_yaml(gateway)
     except ModuleNotFoundError:
         fail_line("writing YAML needs PyYAML; pip install 'marketd[gateway]'.")
         raise typer.Exit(2) from None
-    say(yaml.safe_dump(document(gateway), sort_keys=False, allow_unicode=True, width=120).rstrip())
+    say(text.rstrip())

@@ -9,17 +9,17 @@ import enum
 import hashlib
 import hmac
 import os
-import re
 from datetime import timedelta
 from decimal import Decimal
-from ipaddress import IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, Final, Self
 
-from pydantic import Field, SecretStr, TypeAdapter, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from marketd.config.currencies import CURRENCY_DIGITS
+from marketd.config.forms import bare_host, duration, origins, public_folder, split_port
 
 DATA_DIR: Final = Path(".marketd")
 DEVELOPMENT_SECRET = "development-secret-not-for-production"  # noqa: S105 - the name says it; production refuses it
@@ -35,17 +35,6 @@ STRICT_LIMITS = {
     "ADMIN": (20.0, 60),
 }
 """Production's calls a second and burst, by rate class."""
-
-
-_SECONDS: Final = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
-_WEB_ADDRESS: Final = re.compile(
-    r"https?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::[0-9]{1,5})?(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*)?"
-)
-# Sums with today's date must stay dates.
-_LONGEST: Final = timedelta(days=36_525)
-_ISO: Final = TypeAdapter(timedelta)
-_ORIGIN: Final = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
-_UPSTREAM: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})")
 
 
 class Environment(enum.StrEnum):
@@ -119,6 +108,11 @@ class Settings(BaseSettings):
     )
     gateway_static: Path | None = Field(None, description="A folder of pages that the gateway serves.")
     gateway_max_connections: int = Field(10_000, ge=1, description="Connections of clients; more are closed at once.")
+    gateway_connections_of_address: int = Field(
+        2_500,
+        ge=0,
+        description="Connections of an address and of those that are counted with it, an eighth of all; 0 counts none.",
+    )
     gateway_body_bytes: int = Field(
         1024 * 1024, ge=1024, le=4 * 1024 * 1024, description="The longest body of a request in JSON, uploads aside."
     )
@@ -301,28 +295,16 @@ class Settings(BaseSettings):
     @field_validator("*", mode="before")
     @classmethod
     def _durations_in_both_forms(cls, value: object, field: ValidationInfo) -> object:
-        """Seconds and ISO 8601 for every duration: pydantic takes a number in a text for a clock's time."""
+        """Seconds and ISO 8601 for every duration; see forms.duration."""
         name = field.field_name
         if name is None or cls.model_fields[name].annotation is not timedelta or not isinstance(value, str):
             return value
-        text = value.strip()
-        try:
-            read = timedelta(seconds=float(text)) if _SECONDS.fullmatch(text) else _ISO.validate_python(text)
-        except (ValidationError, OverflowError):
-            raise ValueError("is no duration; give seconds (900) or ISO 8601 (PT15M)") from None
-        if not timedelta(0) <= read <= _LONGEST:
-            raise ValueError("must be a duration from 0 to 100 years; give seconds (900) or ISO 8601 (PT15M)")
-        return read
+        return duration(value)
 
     @field_validator("gateway_origins")
     @classmethod
     def _origins_of_browsers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if value != ("*",) and not all(_ORIGIN.fullmatch(origin) for origin in value):
-            raise ValueError(
-                "must be origins as browsers send them, in lower case and without a path, such as "
-                "https://shop.example or http://localhost:5173; or * alone"
-            )
-        return value
+        return origins(value)
 
     @field_validator("gateway_upstreams")
     @classmethod
@@ -334,16 +316,7 @@ class Settings(BaseSettings):
     @field_validator("host", "gateway_host")
     @classmethod
     def _a_host_alone(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        bare = value[1:-1] if value.startswith("[") and value.endswith("]") else value
-        try:
-            # Brackets are for IPv6 only, and a colon stands in nothing else.
-            if not bare or bare != value or ":" in bare:
-                IPv6Address(bare)
-        except ValueError:
-            raise ValueError("must be an address or a name, without a port: 0.0.0.0, ::1, shop.example") from None
-        return bare
+        return None if value is None else bare_host(value)
 
     @field_validator("currency")
     @classmethod
@@ -376,11 +349,7 @@ class Settings(BaseSettings):
     @field_validator("media_bucket_public_url")
     @classmethod
     def _where_a_browser_can_go(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        if not _WEB_ADDRESS.fullmatch(value):
-            raise ValueError("must be a web address without ? and #, such as https://pictures.shop.example/folder/")
-        return value.rstrip("/") + "/"
+        return None if value is None else public_folder(value)
 
     @field_validator("rate_limits")
     @classmethod
@@ -423,7 +392,7 @@ class Settings(BaseSettings):
         """Where the gateway listens: host and port, 0 for a free one."""
         port = self.gateway_port
         if port is None:
-            port = self.port + 1 if self.port else 0
+            port = min(self.port + 1, 65_535) if self.port else 0
         return self.gateway_host or self.host, port
 
     @property
@@ -459,16 +428,3 @@ class Settings(BaseSettings):
     def derive(self, purpose: str) -> bytes:
         """A 32-byte key for one purpose, made of the secret (HKDF-like, RFC 5869's expand step)."""
         return hmac.digest(self.secret.get_secret_value().encode(), purpose.encode() + b"\x01", hashlib.sha256)
-
-
-def with_port(host: str, port: int) -> str:
-    """HOST:PORT as clients write it: an IPv6 address goes into brackets."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def split_port(text: str) -> tuple[str, int]:
-    """Host and port of HOST:PORT, the host without brackets. Raises ValueError."""
-    found = _UPSTREAM.fullmatch(text)
-    if found is None or not 0 < int(found[3]) < 65536:
-        raise ValueError("must be HOST:PORT, such as 10.0.0.5:50051 or [2001:db8::7]:50051")
-    return found[1] or found[2], int(found[3])

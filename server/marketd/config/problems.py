@@ -9,6 +9,7 @@ from marketd.config import DEVELOPMENT_SECRET, Settings
 MINIMUM_SECRET_LENGTH: Final = 32
 MINIMUM_SECRET_CHARACTERS: Final = 8
 PRODUCTION_BCRYPT_COST: Final = 12
+_LAST_PORT: Final = 65_535
 
 
 def problems_of(settings: Settings) -> list[str]:
@@ -45,6 +46,10 @@ def _contradictions(settings: Settings) -> list[str]:
         found.append("MARKETD_SECRETS_DIR is not a folder; name the one that holds the secrets' files.")
     if (settings.tls_cert_file is None) is not (settings.tls_key_file is None):
         found.append("MARKETD_TLS_CERT_FILE and MARKETD_TLS_KEY_FILE go together; set both or neither.")
+    if (settings.gateway_tls_cert_file is None) is not (settings.gateway_tls_key_file is None):
+        found.append("MARKETD_GATEWAY_TLS_CERT_FILE and MARKETD_GATEWAY_TLS_KEY_FILE go together; set both or neither.")
+    if settings.gateway_port is None and settings.port == _LAST_PORT:
+        found.append("MARKETD_PORT is the last one, so the gateway has none behind it; set MARKETD_GATEWAY_PORT.")
     if settings.tls_client_ca_file is not None and settings.tls_cert_file is None:
         found.append("MARKETD_TLS_CLIENT_CA_FILE needs MARKETD_TLS_CERT_FILE and MARKETD_TLS_KEY_FILE.")
     if (settings.media_bucket_key_id is None) is not (settings.media_bucket_key is None):
@@ -111,6 +116,11 @@ def _only_for_trying_out(settings: Settings) -> list[str]:
         found.append(
             "there is no TLS; set MARKETD_TLS_CERT_FILE and MARKETD_TLS_KEY_FILE, or "
             "MARKETD_TLS_TERMINATED_BY_PROXY=true when a proxy in front of the server speaks it."
+        )
+    if settings.gateway and settings.gateway_tls_cert_file is None and not settings.tls_terminated_by_proxy:
+        found.append(
+            "the gateway has no TLS; set MARKETD_GATEWAY_TLS_CERT_FILE and MARKETD_GATEWAY_TLS_KEY_FILE, or "
+            "MARKETD_TLS_TERMINATED_BY_PROXY=true when a proxy in front of it speaks it."
         )
     if (settings.media_bucket_endpoint or "").startswith("http://"):
         found.append(

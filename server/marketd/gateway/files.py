@@ -35,6 +35,13 @@ def document(gateway: Gateway) -> dict[str, Any]:
     return configuration(gateway, services())
 
 
+def as_yaml(gateway: Gateway) -> str:
+    """The configuration as text. Needs PyYAML, which comes with the extra `gateway`."""
+    import yaml  # noqa: PLC0415 - who only serves does without
+
+    return yaml.safe_dump(document(gateway), sort_keys=False, allow_unicode=True, width=120)
+
+
 def write_files(gateway: Gateway, folder: Path) -> Path:
     """Write the contract and the configuration into the folder; returns the latter's path."""
     descriptors = folder / DESCRIPTORS

@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2_grpc
 
-from marketd.config import with_port
+from marketd.config.forms import with_port
 from marketd.kernel.slice import Authenticator
 from marketd.transport.access import AccessTable
 from marketd.transport.audit_trail import AuditSink

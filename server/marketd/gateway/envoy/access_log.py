@@ -32,10 +32,10 @@ def access_log(gateway: Gateway) -> list[dict[str, Any]]:
     """The access loggers of a gateway."""
     if not gateway.access_log:
         return []
-    return [
-        extension(
-            "envoy.access_loggers.stderr",
-            "envoy.extensions.access_loggers.stream.v3.StderrAccessLog",
-            log_format={"json_format": _FIELDS, "omit_empty_values": True},
-        )
-    ]
+    line = extension(
+        "envoy.access_loggers.stderr",
+        "envoy.extensions.access_loggers.stream.v3.StderrAccessLog",
+        log_format={"json_format": _FIELDS, "omit_empty_values": True},
+    )
+    # Balancers ask for health every few seconds.
+    return [{**line, "filter": {"not_health_check_filter": {}}}]

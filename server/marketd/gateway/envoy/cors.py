@@ -37,7 +37,7 @@ def cors(gateway: Gateway) -> dict[str, Any] | None:
     return typed(
         "envoy.extensions.filters.http.cors.v3.CorsPolicy",
         allow_origin_string_match=[
-            {"prefix": ""} if origin == "*" else {"exact": origin} for origin in gateway.origins
+            {"safe_regex": {"regex": ".*"}} if origin == "*" else {"exact": origin} for origin in gateway.origins
         ],
         allow_methods="GET, POST, PUT, PATCH, DELETE",
         allow_headers=", ".join(_REQUEST_HEADERS),

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from marketd.gateway.envoy.access_log import access_log
+from marketd.gateway.envoy.addresses import filter_chains
 from marketd.gateway.envoy.bounds import connection_options, http2_options, listener_bounds, stream_times
 from marketd.gateway.envoy.files import COMPRESSED_TYPES, filters
-from marketd.gateway.envoy.names import CLUSTER, COMPRESSOR, CORS, GRPC_WEB, HEALTH, ROUTER, extension
+from marketd.gateway.envoy.names import ABORT, CLUSTER, COMPRESSOR, CORS, GRPC_WEB, HEALTH, ROUTER, extension
 from marketd.gateway.envoy.replies import HEALTH_PATH, local_replies
 from marketd.gateway.envoy.rest import rest_script, whole_requests
 from marketd.gateway.envoy.routes import routes
@@ -33,7 +34,7 @@ def listener(gateway: Gateway, services: Sequence[str]) -> dict[str, Any]:
         # Connections are shared out evenly among the threads by the system.
         "enable_reuse_port": True,
         **listener_bounds(gateway),
-        "filter_chains": [chain],
+        **filter_chains(gateway, chain),
     }
 
 
@@ -84,6 +85,7 @@ def _filters(gateway: Gateway, services: Sequence[str]) -> list[dict[str, Any]]:
     """In the order in which a request meets them; an answer meets them from below."""
     return [
         extension(CORS, "envoy.extensions.filters.http.cors.v3.Cors"),
+        {**extension(ABORT, "envoy.extensions.filters.http.fault.v3.HTTPFault"), "disabled": True},
         _health(),
         _compressor(),
         *filters(),

@@ -16,6 +16,7 @@ BUFFER: Final = "envoy.filters.http.buffer"
 LUA: Final = "envoy.filters.http.lua"
 HEALTH: Final = "envoy.filters.http.health_check"
 COMPRESSOR: Final = "envoy.filters.http.compressor"
+ABORT: Final = "envoy.filters.http.fault"
 ROUTER: Final = "envoy.filters.http.router"
 
 _TYPES: Final = "type.googleapis.com/"

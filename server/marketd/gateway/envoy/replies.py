@@ -30,7 +30,7 @@ class Reply:
 
     def json(self) -> dict[str, Any]:
         """google.rpc.Status in JSON."""
-        info = {
+        info: dict[str, Any] = {
             "@type": "type.googleapis.com/google.rpc.ErrorInfo",
             "reason": self.reason.value,
             "domain": DOMAIN,
@@ -103,8 +103,13 @@ def _for_grpc(status: int, reply: Reply) -> dict[str, Any]:
             {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
             for key, value in headers.items()
         ],
-        "body": {"inline_string": reply.message},
-        "body_format_override": {"text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"}},
+        # What HTTP says is for proxies; clients of gRPC-Web read nothing further where it is not 200.
+        "status_code": 200,
+        # All of it is in the headers; of another content type than this the filter for gRPC-Web would make its own.
+        "body_format_override": {
+            "text_format_source": {"inline_string": ""},
+            "content_type": "application/grpc-web+proto",
+        },
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from marketd.gateway.envoy import files
 from marketd.gateway.envoy.cors import cors
-from marketd.gateway.envoy.names import BUFFER, CLUSTER, CORS, LUA, TRANSCODER, off, seconds
+from marketd.gateway.envoy.names import ABORT, BUFFER, CLUSTER, CORS, LUA, TRANSCODER, off, seconds, typed
 from marketd.gateway.envoy.rest import takes, upload_paths
 from marketd.gateway.gateway import Gateway
 from marketd.gateway.static import hello_pages
@@ -26,6 +26,7 @@ def routes(gateway: Gateway) -> dict[str, Any]:
         "name": "all",
         "domains": ["*"],
         "routes": [
+            *([_preflight()] if gateway.origins else ()),
             _to_workers({"path": _HEALTH_WATCH, "headers": _IS_GRPC}, grpc=True, idle_seconds=_HEALTH_WATCH_SECONDS),
             _to_workers({"prefix": "/", "headers": _IS_GRPC}, grpc=True),
             *({**_to_workers({"path": path}), **takes(gateway.upload_bytes)} for path in upload_paths()),
@@ -99,6 +100,24 @@ def _to_workers(match: dict[str, Any], *, grpc: bool = False, idle_seconds: floa
         route["request_headers_to_remove"] = [STREAM_ERRORS]  # it is for those who see no trailers
         route["typed_per_filter_config"] = {LUA: off(), BUFFER: off(), TRANSCODER: off()}
     return route
+
+
+def _preflight() -> dict[str, Any]:
+    """A browser's question whether a page may call: the filter for that answers it, and where not, this route."""
+    asks = [
+        {"name": ":method", "string_match": {"exact": "OPTIONS"}},
+        {"name": "access-control-request-method", "present_match": True},
+    ]
+    refuse = typed(
+        "envoy.extensions.filters.http.fault.v3.HTTPFault",
+        abort={"http_status": 405, "percentage": {"numerator": 100}},
+    )
+    return {
+        "match": {"prefix": "/", "headers": asks},
+        # Never gone to; the filter reads its policy on routes that lead somewhere, and on no others.
+        "route": {"cluster": CLUSTER},
+        "typed_per_filter_config": {ABORT: refuse, TRANSCODER: off()},
+    }
 
 
 def _refused(match: dict[str, Any], status: int) -> dict[str, Any]:

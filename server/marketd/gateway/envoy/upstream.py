@@ -76,7 +76,7 @@ def _http2() -> dict[str, Any]:
         _OPTIONS,
         explicit_http_config={
             "http2_protocol_options": {
-                "max_concurrent_streams": 1_024,
+                "max_concurrent_streams": 64,
                 # Small for a stream, so that its worker soon feels a slow reader; large for the connection, which all
                 # readers share.
                 "initial_stream_window_size": 65_536,

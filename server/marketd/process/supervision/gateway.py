@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from marketd.config import Settings, with_port
+from marketd.config import Settings
+from marketd.config.forms import with_port
 from marketd.process.supervision.child import Child
 from marketd.process.supervision.port import reserve_port
 

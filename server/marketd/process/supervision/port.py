@@ -7,7 +7,7 @@ import socket
 import time
 from typing import Final
 
-from marketd.config import with_port
+from marketd.config.forms import with_port
 
 _WAIT_SECONDS = 3.0
 

@@ -16,7 +16,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from marketd.config import Settings, with_port
+from marketd.config import Settings
+from marketd.config.forms import with_port
 from marketd.embedded import EmbeddedPostgres
 from marketd.process.env_file import FILE_VARIABLE
 from marketd.process.supervision.child import Child, describe
