@@ -143,7 +143,7 @@ def _healthy() -> dict[str, Any]:
 
 
 def _no_error() -> dict[str, Any]:
-    """What a file's script answers (304, 308) has no body, and needs none."""
+    """Pages and redirects keep what they have; what a file's script answers (304, 308) has no body and needs none."""
     value = {"default_value": 399, "runtime_key": "gateway.reply.no_error"}
     return {
         "filter": {"status_code_filter": {"comparison": {"op": "LE", "value": value}}},

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from marketd.gateway.envoy.names import CLUSTER, extension, typed
+from marketd.gateway.envoy.names import CLUSTER, typed
+from marketd.gateway.envoy.tls import upstream_tls
 from marketd.gateway.gateway import Gateway, Upstream
 
 _UNBOUNDED: Final = 1_000_000
@@ -44,7 +45,7 @@ def cluster(gateway: Gateway) -> dict[str, Any]:
         "typed_extension_protocol_options": {_OPTIONS: _http2()},
     }
     if gateway.upstream_ca_file is not None:
-        made["transport_socket"] = _tls(gateway)
+        made["transport_socket"] = upstream_tls(gateway)
     return made
 
 
@@ -83,18 +84,5 @@ def _http2() -> dict[str, Any]:
                 "initial_connection_window_size": 64 * 1024 * 1024,
                 "connection_keepalive": {"interval": "30s", "timeout": "5s"},
             }
-        },
-    )
-
-
-def _tls(gateway: Gateway) -> dict[str, Any]:
-    return extension(
-        "envoy.transport_sockets.tls",
-        "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-        auto_host_sni=True,
-        auto_sni_san_validation=True,
-        common_tls_context={
-            "alpn_protocols": ["h2"],
-            "validation_context": {"trusted_ca": {"filename": str(gateway.upstream_ca_file)}},
         },
     )
