@@ -190,20 +190,6 @@ async def test_a_slash_that_is_escaped_is_refused(rest: Rest) -> None:
     assert (await refused(rest, "/v1/orders/7%2F8"))[:3] == (400, 3, "MALFORMED_REQUEST")
 
 
-async def test_the_deadline_of_grpc_is_taken_from_those_who_call_rest_too(rest: Rest) -> None:
-    left = []
-
-    async def note(request: Any, context: Any) -> Any:
-        left.append(context.time_remaining())
-        return b""
-
-    rest.echo.on[GET_ORDER] = note
-    for headers in ({}, {"grpc-timeout": "3S"}):
-        await rest.gateway.fetch("/v1/orders/7", headers=headers)
-    assert left[0] is None
-    assert 0 < left[1] <= 3
-
-
 async def test_the_id_of_the_client_is_in_every_answer(rest: Rest) -> None:
     for path in ("/v1/nothing", "/v1/orders?foo=1"):
         _, headers, _ = await rest.gateway.fetch(path, headers={"x-request-id": "mine-7"})
