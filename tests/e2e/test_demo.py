@@ -188,7 +188,7 @@ async def test_simulated_couriers_set_out_with_orders(app: App, admin: tuple[str
 async def test_what_a_visitor_orders_is_brought_without_anybodys_help(app: App, admin: tuple[str, str]) -> None:
     target = f"127.0.0.1:{app.port}"
     logins = await seed(target, *admin)
-    serving = asyncio.create_task(serve_visitors(target, logins, pause_seconds=0, beat_seconds=0.005))
+    serving = asyncio.create_task(serve_visitors(target, logins, asyncio.Event(), pause_seconds=0, beat_seconds=0.005))
     try:
         async with asyncio.timeout(60), signed_in(target, logins.visitor.email, logins.password) as client:
             order_id = await ordered_by_a_visitor(client)

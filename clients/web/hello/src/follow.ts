@@ -1,6 +1,5 @@
 // Following one order: its states until a delivery is made, then the delivery with the courier on the map. One stream at
 // a time, because a browser keeps only six connections to an address that speaks HTTP/1.1.
-import { Code } from "@connectrpc/connect";
 import type { LatLng } from "../gen/google/type/latlng_pb.js";
 import { DeliveryOutcome, DeliveryState, type DeliveryCourier, type Eta } from "../gen/marketplace/delivery/v1/delivery_pb.js";
 import { OrderState, type Order } from "../gen/marketplace/order/v1/order_pb.js";
@@ -184,7 +183,7 @@ function linkText(link: Link): string {
     case "live":
       return link.breaks === 0 ? "Live" : `Live again, resumed ${link.breaks === 1 ? "once" : `${link.breaks} times`}`;
     case "broken":
-      return `Connection lost (${link.why.reason || Code[link.why.code]}); it resumes where it stood`;
+      return `Connection lost${link.why.reason && ` (${link.why.reason})`}; it resumes where it stood`;
     case "over":
       return "The delivery has ended";
   }
